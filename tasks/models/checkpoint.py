@@ -1,0 +1,38 @@
+"""Checkpoint: what a strategy hands from one night to the next, as named tensors and nothing else.
+
+Names are the contract. A table of field `f` is called `table.f` and has one row per vocabulary row; every other weight
+has any other name. Memory names are paths: `optimizer/table.user`, `learner/weights/table.item`. `grow` finds every
+parallel tensor by the last part of its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from safetensors.torch import load, save
+from torch import Tensor
+
+Weights = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What is served (`weights`) and what only its strategy reads (`memory`), at the close of `period`."""
+
+    period: int
+    weights: Weights
+    memory: Weights = field(default_factory=dict)
+
+
+def to_bytes(tensors: Weights) -> bytes:
+    """Safetensors bytes; equal tensors give equal bytes, whatever the order they were put in."""
+    return save({name: tensors[name].detach().contiguous() for name in sorted(tensors)})
+
+
+def from_bytes(data: bytes) -> dict[str, Tensor]:
+    """The tensors of `to_bytes`. Raises ValueError where the bytes are not whole safetensors."""
+    try:
+        return load(data)
+    except Exception as error:
+        raise ValueError(f"these {len(data)} bytes are no safetensors file: {error}") from error

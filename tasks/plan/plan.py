@@ -1,0 +1,120 @@
+"""The Plan: what a pipeline does, in one frozen value that every manifest carries.
+
+*What* is here, *where* is in `settings.py`. No setting may change a result; if it can, it belongs in the plan.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+
+from tasks.plan.expectations import Expectations
+
+
+class Frozen(BaseModel):
+    """A value: no unknown field, no change after it is made."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Part(Frozen):
+    """A plug-in by its entry-point name, with the options of its constructor."""
+
+    use: str = Field(description="Name of the plug-in, as `nightloop doctor` lists it.")
+    options: dict[str, JsonValue] = Field(default_factory=dict, description="Its hyper-parameters by name.")
+
+
+class Columns(Frozen):
+    """Which column of the source plays which role."""
+
+    user: str = Field(min_length=1)
+    item: str = Field(min_length=1)
+    time: str = Field(min_length=1)
+    time_unit: Literal["auto", "s", "ms", "us", "ns", "text"] = "auto"
+    label: str | None = Field(None, description="0/1 outcome; none: every row is a positive (ranking).")
+    categorical: tuple[str, ...] = ()
+    numeric: tuple[str, ...] = ()
+    key: tuple[str, ...] = Field(
+        (), description="Source columns that identify a row; empty: user, item and time. Repeats are duplicates."
+    )
+
+
+class Calendar(Frozen):
+    """Periods on the calendar of a time zone: `length` hours, days, weeks or months, or daily `cuts`."""
+
+    every: Literal["hour", "day", "week", "month"] = "day"
+    length: int = Field(1, ge=1)
+    start: str = Field(description="Local date or time at which period 0 begins: 2026-01-01 or 2026-01-01T04:00.")
+    timezone: str = "UTC"
+    cuts: tuple[str, ...] = Field(
+        (), description="Local times that cut every day, such as 10:00, 17:00, 24:00; only with every: day, length: 1."
+    )
+
+
+class Counts(Frozen):
+    """Periods of equal numbers of rows, in order of (time, user, item); the remainder waits for more rows."""
+
+    rows: int = Field(ge=1)
+
+
+class Ranking(Frozen):
+    """How a ranking is scored: sampled candidates, and the whole catalogue where asked for."""
+
+    negatives: int = Field(999, ge=1)
+    k: tuple[int, ...] = (5, 10, 20)
+    catalogue: bool = Field(False, description="Rank against every item seen so far as well.")
+
+
+class Gate(Frozen):
+    """What a challenger must show before it may serve."""
+
+    metric: str = Field("auto", description="recall@K, ndcg@K or logloss; auto: ndcg@20 or logloss.")
+    alpha: float = Field(0.05, gt=0, lt=0.5, description="Largest rate of false promotions a night may have.")
+    periods: int = Field(3, ge=1, description="Nights of evidence that a promotion needs.")
+    worthwhile: float = Field(0.0, ge=0, description="Smallest relative gain worth a change of strategy; 0.01 is 1 %.")
+    slice_loss: float = Field(0.05, ge=0, description="Largest relative loss allowed for new or old users or items.")
+    calibration: tuple[float, float] = Field((0.8, 1.25), description="Allowed predicted / observed clicks.")
+    resamples: int = Field(1000, ge=100, description="Bootstrap resamples over users.")
+    approval: bool = Field(False, description="Never move the champion without a person.")
+
+
+class Plan(Frozen):
+    """Everything that decides what a pipeline's nights contain."""
+
+    pipeline: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="Lower-case letters, digits, - and _.")
+    source: Part
+    columns: Columns
+    periods: Calendar | Counts
+    history: int = Field(1, ge=1, description="Periods folded into the root night, before the first one that is scored.")
+    pretrain: Part = Field(description="The strategy that makes the weights every strategy starts from.")
+    model: Part
+    strategies: dict[str, Part] = Field(min_length=1)
+    expectations: Expectations = Field(default_factory=Expectations)
+    ranking: Ranking = Field(default_factory=Ranking)
+    gate: Gate = Field(default_factory=Gate)
+    seed: int = Field(0, ge=0, lt=2**31)
+
+    @model_validator(mode="after")
+    def _names(self) -> Plan:
+        for name in self.strategies:
+            if not name or len(name) > 63 or not all(c.isalnum() or c in "-_.+" for c in name):
+                raise ValueError(f"strategies: {name[:80]!r} is no name; use letters, digits and - _ . + (at most 63)")
+        return self
+
+    @property
+    def family(self) -> Literal["ranking", "ctr"]:
+        """`ctr` where rows carry a label, `ranking` where every row is a positive."""
+        return "ctr" if self.columns.label else "ranking"
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the plan's canonical JSON; a changed plan is another plan."""
+        return hashlib.sha256(canonical(self.model_dump(mode="json"))).hexdigest()
+
+
+def canonical(value: object) -> bytes:
+    """JSON bytes that depend on the value alone: sorted keys, no white space, no NaN (ValueError)."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()

@@ -1,0 +1,36 @@
+"""The Settings: where things are, read from the environment; none of them may change a result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Places and limits, each from an environment variable `NIGHTLOOP_<NAME>`."""
+
+    model_config = SettingsConfigDict(env_prefix="NIGHTLOOP_", frozen=True, extra="ignore")
+
+    home: Path = Field(Path(".nightloop"), description="Directory of the embedded defaults.")
+    store: str = Field("", description="Where checkpoints and manifests go: a directory or s3://bucket/prefix.")
+    data: str = Field("", description="Where the lake's Parquet files go: a directory or s3://bucket/prefix.")
+    catalog: str = Field("", description="Empty: SQLite under home; else postgres:dbname=... host=... .")
+    plans: Path = Field(Path("infra/plans"), description="Directory in which plans are found by name.")
+    s3_endpoint: str = Field("", description="URL of an S3-compatible server; empty: AWS.")
+    s3_region: str = "us-east-1"
+    s3_path_style: bool = Field(False, description="Bucket in the path, not in the host name.")
+    s3_credentials_block: str = Field("", description="Name of a Prefect AWS credentials block; empty: usual chain.")
+    memory: str = Field("1500MB", description="Memory DuckDB may use before it spills to disk.")
+    lease_seconds: int = Field(900, ge=5, description="A writer that shows no sign of life this long is presumed dead.")
+
+    @property
+    def store_place(self) -> str:
+        """The store's place: as given, or `store` under home."""
+        return self.store or str(self.home / "store")
+
+    @property
+    def lake_place(self) -> str:
+        """The lake's data place: as given, or `lake` under home."""
+        return self.data or str(self.home / "lake")

@@ -1,0 +1,99 @@
+"""Manifest: the immutable record of one night, the last thing that is written; a night exists when it exists."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+from tasks.plan.plan import canonical
+
+FORMAT = 1
+
+
+class Frozen(BaseModel):
+    """A value: no unknown field, no change after it is made."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PeriodLogs(Frozen):
+    """One version of one period's logs in the lake, as the night read it."""
+
+    period: int
+    version: int
+    digest: str  # of the clean rows, whatever their order
+    rows: int
+    quarantined: int
+
+
+class Validated(Frozen):
+    """The validation's outcome, and the statistics that later nights learn their bands from."""
+
+    verdict: Literal["passed", "warned", "blocked", "overridden"]
+    reasons: tuple[str, ...]
+    statistics: dict[str, float]
+    blob: str  # the readable table and the Great Expectations result, as JSON
+
+
+class Scored(Frozen):
+    """How yesterday's checkpoint of one strategy did on this period, before anyone learned from it."""
+
+    blob: str  # per-interaction results, safetensors
+    means: dict[str, float]
+
+
+class Kept(Frozen):
+    """A checkpoint in the store: two safetensors blobs by their SHA-256."""
+
+    weights: str
+    memory: str
+
+
+class Served(Frozen):
+    """What a champion is: one strategy's checkpoint of one night."""
+
+    strategy: str
+    period: int
+    checkpoint: Kept
+
+
+class Judged(Frozen):
+    """The gate's verdict on one challenger, in words and numbers."""
+
+    verdict: Literal["promote", "hold", "reject", "cannot tell"]
+    reasons: tuple[str, ...]
+    numbers: dict[str, JsonValue]
+
+
+class Manifest(Frozen):
+    """All that a night made. Nothing in it depends on the clock or the machine: run again, it is the same bytes."""
+
+    format: Literal[1] = FORMAT
+    pipeline: str
+    period: int
+    name: str  # of the period
+    revision: int  # 1, and one more each time the night is mended
+    previous: str | None  # hash of the predecessor's manifest; None: an explicit root
+    outcome: Literal["complete", "blocked", "skipped"]
+    reason: str  # why it was skipped or overridden; empty otherwise
+    plan: dict[str, JsonValue]
+    logs: tuple[PeriodLogs, ...]  # one period, or all of the root's history
+    validated: tuple[Validated, ...]  # one for each of `logs`
+    vocabulary: str | None  # blob; None where blocked
+    scores: dict[str, Scored]
+    checkpoints: dict[str, Kept]
+    judged: dict[str, Judged]
+    verdict: Literal["promote", "hold", "reject", "cannot tell"]  # the night's
+    champion: Served | None  # after this night
+
+    @property
+    def data(self) -> bytes:
+        """The bytes that are stored."""
+        return canonical(self.model_dump(mode="json"))
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the stored bytes: the manifest's name in its successor and in the champion pointer."""
+        return hashlib.sha256(self.data).hexdigest()

@@ -1,0 +1,28 @@
+"""Strategy: how a model is retrained, one period at a time. Retraining is a fold; there is no next period."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from tasks.lake.logs import Logs
+from tasks.models.checkpoint import Checkpoint, Weights
+from tasks.models.model import Model
+
+ALL_HISTORY = 2**31 - 1  # a lookback that no history reaches
+
+
+class Strategy(Protocol):
+    """A frozen dataclass whose fields are its hyper-parameters."""
+
+    @property
+    def lookback(self) -> int:
+        """Periods of logs that `update` reads, the newest included; `ALL_HISTORY` for all."""
+        ...
+
+    def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
+        """The checkpoint at the close of the root night: the same pre-trained weights for every strategy."""
+        ...
+
+    def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
+        """Fold the newest period in. `checkpoint` is already grown to `logs.sizes`; neither input is changed."""
+        ...
