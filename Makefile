@@ -1,0 +1,48 @@
+# nightloop: `make demo` and `make test` do all their own set-up.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c infra/constraints.txt
+export PREFECT_LOGGING_LEVEL ?= WARNING
+export DO_NOT_TRACK ?= 1
+
+.PHONY: demo test up bench soak lint real-logs clean help
+
+help:  ## Say what there is.
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(VENV)/.run: pyproject.toml infra/constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "nightloop needs Python 3.11 or newer; this is %s. Say which: make PYTHON=python3.11" % sys.version.split()[0])'
+	@test -x $(BIN)/python || { echo "setting up $(VENV) (once, a few minutes)"; $(PYTHON) -m venv $(VENV); }
+	@$(INSTALL) -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	@$(INSTALL) -e '.[dev]'
+	@touch $@
+
+demo: $(VENV)/.run  ## Run the whole loop on a simulated world; DATA=file for your own ratings or clicks.
+	@$(BIN)/nightloop demo $(if $(DATA),--data "$(DATA)")
+
+test: $(VENV)/.dev  ## Run every test that CI runs.
+	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup
+
+up: $(VENV)/.run  ## Start a Prefect server with its UI and all deployments.
+	@$(BIN)/nightloop up
+
+bench: $(VENV)/.dev  ## Measure every figure into bench.json; ONLY=name for one.
+	@$(BIN)/python -m tests.benchmarks $(ONLY)
+
+real-logs: $(VENV)/.dev  ## Print the results table of the README (MovieTweetings; DATA=file).
+	@$(BIN)/python -m tests.benchmarks.real_logs $(DATA)
+
+soak: $(VENV)/.dev  ## Inject faults for a long time.
+	@$(BIN)/python -m pytest -q -m soak --timeout 7200 tests
+
+lint: $(VENV)/.dev  ## Check style and types.
+	@$(BIN)/ruff check flows tasks tests
+	@$(BIN)/ruff format --check flows tasks tests
+	@$(BIN)/mypy
+
+clean:  ## Forget the demo's home and the caches; keeps .nightloop/ of a real pipeline only if you moved it.
+	rm -rf .nightloop .pytest_cache .mypy_cache .ruff_cache build

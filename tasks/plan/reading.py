@@ -1,0 +1,77 @@
+"""Reading a plan: from a YAML file to a Plan, or to every mistake in it at once with the legal values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from tasks.plan.plan import Plan
+
+LARGEST = 1_000_000  # bytes; a plan is words, and words are short
+
+
+def find_plan(name: str, directory: Path) -> Path:
+    """The file of a plan given by name (`simulated`) or by path. Raises FileNotFoundError that lists the names."""
+    given = Path(name)
+    if len(name) < 500 and (given.suffix in (".yaml", ".yml") or "/" in name) and given.is_file():
+        return given
+    known = sorted(p.stem for p in directory.glob("*.yaml"))
+    if name in known:
+        return directory / f"{name}.yaml"
+    raise FileNotFoundError(
+        f"no plan {name[:80]!r}: give the path of a YAML file, or one of {', '.join(known) or 'none'} (in {directory})"
+    )
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping a plan file holds. Raises ValueError where it is no YAML, no mapping or absurdly large."""
+    if path.stat().st_size > LARGEST:
+        raise ValueError(f"{path}: {path.stat().st_size:,} bytes; a plan has at most {LARGEST:,}")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no YAML file: {str(error)[:500]}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: a plan is a mapping of fields ({', '.join(Plan.model_fields)}), not {type(content).__name__}")
+    return content
+
+
+def mistakes(raw: Mapping[str, Any]) -> list[str]:
+    """Every mistake of form in a plan, one sentence each; empty where `Plan` accepts it."""
+    try:
+        Plan.model_validate(raw)
+    except ValidationError as error:
+        return [_sentence(e) for e in error.errors(include_url=False)]
+    return []
+
+
+def _sentence(error: Any) -> str:
+    where = ".".join(str(part) for part in error["loc"] if part not in ("Calendar", "Counts"))
+    given = repr(error.get("input"))[:80]
+    if error["type"] == "extra_forbidden":
+        return f"{where}: unknown field; allowed here: {', '.join(_allowed(error['loc']))}"
+    if error["type"] == "missing":
+        return f"{where}: missing"
+    return f"{where or 'plan'}: {error['msg']} (given: {given})"
+
+
+def _allowed(where: tuple[Any, ...]) -> list[str]:
+    """The fields that are legal beside an unknown one, found by walking the plan's types."""
+    model: Any = Plan
+    for part in where[:-1]:
+        if part in ("Calendar", "Counts"):
+            model = next(m for m in Plan.model_fields["periods"].annotation.__args__ if m.__name__ == part)  # type: ignore[union-attr]
+        elif hasattr(model, "model_fields") and part in model.model_fields:
+            model = _model(model.model_fields[part].annotation)
+    return sorted(getattr(model, "model_fields", {}))
+
+
+def _model(annotation: Any) -> Any:
+    """The pydantic model inside an annotation such as `dict[str, Part]` or `Calendar | Counts`."""
+    if hasattr(annotation, "model_fields"):
+        return annotation
+    return next((a for a in reversed(getattr(annotation, "__args__", ())) if hasattr(a, "model_fields")), annotation)

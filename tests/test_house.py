@@ -1,0 +1,206 @@
+"""The house rules, checked by reading the source: who may enter which room, the doors, and the shape of the code."""
+
+from __future__ import annotations
+
+import ast
+import re
+import statistics
+from pathlib import Path
+
+import pytest
+
+HOUSE = Path(__file__).parents[1]
+CODE = sorted(p for room in ("flows", "tasks") for p in (HOUSE / room).rglob("*.py"))
+SQL = sorted((HOUSE / "sql").glob("*.sql"))
+PLUG_INS = ("tasks/lake/sources", "tasks/models", "tasks/strategies", "tasks/correctors")
+
+
+def name(path: Path) -> str:
+    return path.relative_to(HOUSE).as_posix()
+
+
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(), filename=str(path))
+
+
+def imports(path: Path) -> set[str]:
+    """Every module a file imports, wherever in the file it does so."""
+    found: set[str] = set()
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def enters(path: Path, *modules: str) -> bool:
+    return any(found == m or found.startswith(m + ".") for found in imports(path) for m in modules)
+
+
+# Which rooms a room may import from (design, section 3). A room may always import from itself.
+MAY_ENTER = {
+    "plan": set(),
+    "metrics": {"plan"},
+    "lake": {"plan", "metrics"},
+    "models": {"plan", "metrics", "lake"},
+    "strategies": {"plan", "models", "lake"},
+    "correctors": {"plan", "models", "lake"},
+    "store": {"plan", "metrics", "models", "lake"},
+    "gate": {"plan", "metrics", "models", "lake", "store"},
+    "serving": {"plan", "metrics", "models", "lake", "store"},
+    "reports": {"plan", "metrics", "models", "lake", "store"},
+}
+
+
+def room(path: Path) -> str:
+    parts = path.relative_to(HOUSE).parts
+    return parts[1] if len(parts) > 2 else ""
+
+
+@pytest.mark.parametrize("path", [p for p in CODE if room(p)], ids=name)
+def test_arrows_go_one_way(path: Path) -> None:
+    allowed = MAY_ENTER[room(path)] | {room(path)}
+    entered = {m.split(".")[1] for m in imports(path) if m.startswith("tasks.") and m.count(".") >= 1}
+    rooms = {r for r in entered if (HOUSE / "tasks" / r).is_dir()}
+    assert rooms <= allowed, f"{name(path)} may enter {sorted(allowed)}, not {sorted(rooms - allowed)}"
+    assert not enters(path, "flows"), f"{name(path)} looks back at flows"
+    verbs = {p.stem for p in (HOUSE / "tasks").glob("*.py")} - {"__init__"}
+    assert not entered & verbs, f"{name(path)} looks back at the tasks {sorted(entered & verbs)}"
+
+
+@pytest.mark.parametrize("kind", ["tasks/strategies", "tasks/lake/sources", "tasks/correctors"])
+def test_plug_ins_do_not_know_each_other(kind: str) -> None:
+    shared = {"__init__", "strategy", "checks", "fold", "source", "options", "worlds"}
+    entry_points = (HOUSE / "pyproject.toml").read_text()
+    plug_ins = {p.stem for p in (HOUSE / kind).glob("*.py") if f"{kind.replace('/', '.')}.{p.stem}:" in entry_points}
+    for path in (HOUSE / kind).glob("*.py"):
+        if path.stem in plug_ins - shared:
+            others = {f"{kind.replace('/', '.')}.{p}" for p in plug_ins - {path.stem}}
+            assert not enters(path, *others), f"{name(path)} imports another of its kind"
+
+
+def test_a_task_never_calls_a_task() -> None:
+    verbs = {p.stem for p in (HOUSE / "tasks").glob("*.py")} - {"__init__", "open"}
+    for path in (HOUSE / "tasks").glob("*.py"):
+        assert not {f"tasks.{v}" for v in verbs} & imports(path), name(path)
+
+
+DOORS = {
+    ("prefect", "prefect_aws"): lambda n: n.startswith("flows/") or re.fullmatch(r"tasks/[a-z_]+\.py", n),
+    ("duckdb", "duckdb_extensions"): lambda n: n == "tasks/lake/warehouse.py",
+    ("boto3", "botocore"): lambda n: n == "tasks/store/objects.py",
+    ("great_expectations",): lambda n: n == "tasks/lake/validation.py",
+    ("time", "datetime.datetime.now"): lambda n: True,  # see test_the_clock
+    ("pickle", "cloudpickle", "dill", "joblib", "torch.load", "torch.save"): lambda n: False,
+}
+
+
+@pytest.mark.parametrize("path", CODE, ids=name)
+def test_doors(path: Path) -> None:
+    for modules, may in DOORS.items():
+        assert not enters(path, *modules) or may(name(path)), f"{name(path)} may not import {modules}"
+    text = path.read_text()
+    if "entry_points(" in text:
+        assert name(path) in {f"{p}/__init__.py" for p in PLUG_INS}, f"{name(path)} opens the plug-in door"
+    if "os.environ" in text or "getenv" in text:
+        assert name(path) == "tasks/plan/settings.py" or name(path).startswith("flows/"), name(path)
+    assert not re.search(r"torch\.(load|save)\(", text), f"{name(path)} reads or writes pickles"
+
+
+CLOCK = re.compile(r"datetime\.now\(|datetime\.utcnow\(|date\.today\(|time\.time\(|\bnow\(\)")
+
+
+@pytest.mark.parametrize("path", [p for p in CODE if room(p)], ids=name)
+def test_the_clock(path: Path) -> None:
+    """Durations (perf_counter, monotonic, sleep) are no dates; what day it is enters by flows alone."""
+    assert not CLOCK.search(path.read_text()), f"{name(path)} looks at the clock; pass the time in"
+
+
+@pytest.mark.parametrize("path", CODE, ids=name)
+def test_shape_of_a_file(path: Path) -> None:
+    lines = path.read_text().splitlines()
+    assert len(lines) <= 250, f"{name(path)} has {len(lines)} lines: a room that wants a wall"
+    if path.name != "__init__.py" or len(lines) > 0:
+        assert ast.get_docstring(tree(path)), f"{name(path)} does not say what it is"
+    assert path.stem not in {"base", "core", "common", "utils", "helpers", "misc", "manager", "engine", "handler", "processor"}
+
+
+def test_median_file() -> None:
+    sizes = [len(p.read_text().splitlines()) for p in CODE if p.name != "__init__.py"]
+    assert statistics.median(sizes) <= 120, f"median file has {statistics.median(sizes)} lines"
+
+
+PARENTS = {"Module", "BaseModel", "BaseSettings", "Protocol", "NamedTuple", "TypedDict", "Frozen"}
+
+
+@pytest.mark.parametrize("path", CODE, ids=name)
+def test_shape_of_the_code(path: Path) -> None:
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.ClassDef):
+            parents = {ast.unparse(b).split("[")[0].split(".")[-1] for b in node.bases}
+            assert parents <= PARENTS, f"{name(path)}:{node.lineno} {node.name} inherits {parents - PARENTS}"
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            check_function(path, node)
+        if isinstance(node, ast.ExceptHandler):
+            broad = node.type is None or ast.unparse(node.type) in {"Exception", "BaseException"}
+            silent = all(isinstance(n, ast.Pass) or ast.unparse(n) == "..." for n in node.body)
+            assert not (broad and silent), f"{name(path)}:{node.lineno} swallows an exception"
+        if isinstance(node, ast.Assert):
+            raise AssertionError(f"{name(path)}:{node.lineno} validates with assert") if path.stem != "checks" else None
+
+
+def check_function(path: Path, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+    where = f"{name(path)}:{node.lineno} {node.name}"
+    a = node.args
+    named = [*a.posonlyargs, *a.args, *a.kwonlyargs]
+    parameters = [p for p in named if p.arg not in ("self", "cls")]
+    flow = name(path).startswith("flows/")  # a form may have more fields than a function should have parameters
+    assert len(parameters) <= 7 or flow, f"{where} has {len(parameters)} parameters"
+    assert a.kwarg is None, f"{where} takes **{a.kwarg.arg if a.kwarg else ''}"
+    missing = [p.arg for p in parameters if p.annotation is None]
+    assert not missing and (node.returns or node.name == "__init__"), f"{where} lacks types: {missing or 'return'}"
+    public = not node.name.startswith("_") and isinstance(node, ast.FunctionDef)
+    nested = node.col_offset > 0
+    if public and not nested:
+        assert ast.get_docstring(node), f"{where} has no docstring"
+
+
+def test_function_length() -> None:
+    lengths = []
+    for path in CODE:
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.FunctionDef):
+                start = node.body[1].lineno if ast.get_docstring(node) and len(node.body) > 1 else node.body[0].lineno
+                lengths.append((node.end_lineno or start) - start + 1)
+    assert statistics.median(lengths) <= 12, f"median function has {statistics.median(lengths)} lines"
+
+
+@pytest.mark.parametrize("path", SQL, ids=name)
+def test_sql(path: Path) -> None:
+    text = path.read_text()
+    header = "\n".join(line for line in text.splitlines() if line.startswith("--"))
+    body = "\n".join(line.split("--")[0] for line in text.splitlines())
+    assert re.match(r"-- (One row per|One row:)", header), f"{name(path)} does not say what a row is"
+    for parameter in set(re.findall(r"\$([a-z_]+)", body)):
+        assert re.search(rf"\${parameter}\b.*[A-Z]{{2,}}", header), f"{name(path)}: ${parameter} has no type in the header"
+    assert body.strip().rstrip(";").count(";") == 0, f"{name(path)} holds more than one statement"
+    assert not re.search(r"[{}]|%s", re.sub(r"'[^']*'", "", body)), f"{name(path)} is formatted, not parametrised"
+
+
+def test_sql_lives_in_sql() -> None:
+    statement = re.compile(r"\b(SELECT\s+.+\s+FROM|INSERT\s+INTO|DELETE\s+FROM|UPDATE\s+\w+\s+SET)\b", re.S)
+    for path in CODE:
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.JoinedStr):
+                text = "".join(v.value for v in node.values if isinstance(v, ast.Constant) and isinstance(v.value, str))
+                assert not statement.search(text), f"{name(path)}:{node.lineno} formats SQL"
+
+
+def test_nothing_happens_at_import() -> None:
+    """Top level holds imports, definitions and constants: no call but those that make a value."""
+    harmless = re.compile(r"^(\"|typer|app|logging\.getLogger|re\.compile|Path|frozenset|tuple|dict|ContextVar|TypeVar|Annotated|Literal|threading\.(Lock|local)|namedtuple|field|Field)")
+    for path in CODE:
+        for node in tree(path).body:
+            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+                assert harmless.match(ast.unparse(node.value)), f"{name(path)}:{node.lineno} does work at import"
