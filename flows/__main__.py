@@ -1,0 +1,177 @@
+"""The `nightloop` console script: each verb is a flow or a plain function, and says what it did."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+PLAN = Annotated[str, typer.Argument(help="Name of a plan in infra/plans, or the path of a YAML file.")]
+JSON = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; logs go to stderr.")]
+REASON = Annotated[str, typer.Option(help="Why, in words; it is kept in the record.")]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Keep a recommender fresh: every night collect, validate, retrain, compare, deploy.",
+)
+
+
+@app.command()
+def demo(
+    data: Annotated[Path | None, typer.Option(help="Your own ratings or clicks: csv, parquet or jsonl, .gz too.")] = None,
+    columns: Annotated[str, typer.Option(help="Your columns, where they have no usual names: user=uid,item=sku,time=at")] = "",
+    as_json: JSON = False,
+) -> None:
+    """Run the whole loop on a simulated world, or on your own file: nights, a bad one, a late mend, a rollback."""
+    from flows.demo import demo as run
+
+    say(run(data, columns), as_json)
+
+
+@app.command()
+def night(
+    plan: PLAN,
+    period: Annotated[str, typer.Option(help="Period such as 2026-01-07; default: the newest that is closed.")] = "",
+    catch_up: Annotated[int, typer.Option(help="Most missed nights to run before it.")] = 31,
+    accept: Annotated[str, typer.Option(help="Accept a period that validation blocked, for this reason.")] = "",
+    skip: Annotated[str, typer.Option(help="Pass over a period that validation blocked, for this reason.")] = "",
+    replay: Annotated[bool, typer.Option(help="Validate what was landed again, after a fix of the plan.")] = False,
+    as_json: JSON = False,
+) -> None:
+    """Run one night, and the nights missed before it. A finished night changes nothing when run again."""
+    from flows.nightly import nightly
+
+    say(nightly(plan, period, catch_up, accept, skip, replay), as_json)
+
+
+@app.command()
+def backfill(
+    plan: PLAN,
+    start: Annotated[str, typer.Option(help="First period; default: the root.")] = "",
+    end: Annotated[str, typer.Option(help="Last period; default: the newest that is closed.")] = "",
+    what: Annotated[str, typer.Option(help="missing, missing and failed, stale, or all.")] = "missing and failed",
+    strategy: Annotated[list[str] | None, typer.Option(help="Train only these; the others must be reusable.")] = None,
+    dry_run: Annotated[bool, typer.Option(help="Show what would run, and why, and stop.")] = False,
+    stop_on: Annotated[str, typer.Option(help="blocked, or warned: stop at a warning already.")] = "blocked",
+    move_champion: Annotated[bool, typer.Option(help="Let the live champion follow to the newest period.")] = False,
+    as_json: JSON = False,
+) -> None:
+    """Run a range of nights in order, after showing which and why. Run it again to resume."""
+    from flows.backfill import backfill as run
+
+    say(run(plan, start, end, what, strategy or [], dry_run, stop_on, move_champion), as_json)
+
+
+@app.command()
+def promote(
+    plan: PLAN,
+    strategy: Annotated[str, typer.Option(help="Strategy whose checkpoint is to serve.")] = "",
+    period: Annotated[str, typer.Option(help="Its night; default: the newest complete one.")] = "",
+    manifest: Annotated[str, typer.Option(help="Hash of the manifest you saw; refused where it is another by now.")] = "",
+    reason: REASON = "",
+    force: Annotated[bool, typer.Option(help="Although the gate did not say promote; needs a reason.")] = False,
+    as_json: JSON = False,
+) -> None:
+    """Make a checkpoint the champion by hand."""
+    from flows.promote import promote as run
+
+    say(run(plan, strategy, period, manifest, reason, force), as_json)
+
+
+@app.command()
+def rollback(
+    plan: PLAN,
+    to: Annotated[str, typer.Option(help="Period of an earlier champion; default: the one before this.")] = "",
+    reason: REASON = "",
+    as_json: JSON = False,
+) -> None:
+    """Take the champion back in one action. The gate leaves it there until somebody promotes by hand."""
+    from flows.promote import rollback as run
+
+    say(run(plan, to, reason), as_json)
+
+
+@app.command()
+def status(
+    plan: PLAN,
+    on: Annotated[str, typer.Option(help="What served at this time, and why: 2026-01-07T09:00.")] = "",
+    as_json: JSON = False,
+) -> None:
+    """Show the period grid, the leaderboard, who serves and why, and what to do next."""
+    from flows.status import status as look
+
+    say(look(plan, on), as_json)
+
+
+@app.command()
+def doctor(as_json: JSON = False) -> None:
+    """Check this machine: versions, plug-ins, the store's promises, the lake, disk and plans."""
+    from flows.doctor import doctor as check
+
+    found = check()
+    say(found, as_json)
+    if not found["healthy"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+def up(
+    port: Annotated[int, typer.Option(help="Port of the server and its UI.")] = 4200,
+    plan: Annotated[str, typer.Option(help="Plan of the deployments; its schedule starts at once.")] = "simulated",
+) -> None:
+    """Start a Prefect server with its UI, all deployments and a worker; Ctrl-C stops them."""
+    from flows.up import up as start
+
+    start(port, plan)
+
+
+@app.command()
+def maintain(
+    plan: PLAN,
+    dry_run: Annotated[bool, typer.Option(help="Say what would be removed, and stop.")] = False,
+    as_json: JSON = False,
+) -> None:
+    """Compact the lake, and remove what neither the chain nor the promotion log needs."""
+    from flows.maintain import maintain as run
+
+    say(run(plan, dry_run), as_json)
+
+
+def say(found: Any, as_json: bool) -> None:
+    """Print a report: one JSON document, or its text."""
+    if as_json:
+        sys.stdout.write(json.dumps(found, indent=2, default=str, ensure_ascii=False) + "\n")
+        return
+    from rich.console import Console
+
+    text = found.get("text", "") if isinstance(found, dict) else "\n".join(found) if isinstance(found, list) else str(found)
+    Console(highlight=False).print(text, markup=False, soft_wrap=True)
+
+
+def main() -> None:
+    """Run a verb. A caller's mistake is one clear sentence on stderr and exit code 2; anything else is a traceback."""
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(message)s")
+    os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "tasks,flows")
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    try:
+        app()
+    except (ValueError, LookupError, OSError, RuntimeError) as error:
+        fail(error)
+
+
+def fail(error: Exception) -> NoReturn:
+    """Say what went wrong, in one paragraph."""
+    logging.getLogger(__name__).debug("traceback", exc_info=error)
+    sys.stderr.write(f"nightloop: {error}\n")
+    raise SystemExit(2)
+
+
+if __name__ == "__main__":
+    main()

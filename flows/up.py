@@ -1,0 +1,112 @@
+"""Up: a Prefect server with its UI, every deployment of infra/prefect.yaml, and a worker, until Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+
+from tasks.plan.settings import Settings
+
+POOL = "nightloop"
+PREFECT_FILE = Path(__file__).parents[1] / "infra" / "prefect.yaml"
+
+
+def up(port: int, plan: str) -> None:
+    """Start everything and wait. Raises RuntimeError where the port is taken or the server does not answer."""
+    url = f"http://127.0.0.1:{port}"
+    if _answers(url):
+        raise RuntimeError(f"something answers at {url} already; give another port: nightloop up --port {port + 1}")
+    environment = surroundings(url, plan)
+    started = [_start(["server", "start", "--host", "127.0.0.1", "--port", str(port)], environment)]
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        _wait(url, started[0])
+        deploy(environment)
+        started.append(_start(["worker", "start", "--pool", POOL, "--type", "process"], environment))
+        sys.stderr.write(
+            f"\nnightloop is up: {url}\n  trigger a backfill: {url}/deployments\n"
+            f"  from another terminal: export PREFECT_API_URL={url}/api\n  stop: Ctrl-C\n\n"
+        )
+        while all(process.poll() is None for process in started):
+            time.sleep(0.5)
+        raise RuntimeError("the server or the worker stopped by itself; its last lines above say why")
+    except KeyboardInterrupt:
+        sys.stderr.write("nightloop is going down\n")
+    finally:
+        for process in reversed(started):
+            _stop(process)
+
+
+def surroundings(url: str, plan: str) -> dict[str, str]:
+    """The environment of server, deployments and worker: everything stays under the home directory."""
+    home = Settings().home.resolve()
+    given = {
+        "PREFECT_API_URL": f"{url}/api",
+        "PREFECT_HOME": str(home / "prefect"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "tasks,flows",
+        "PREFECT_CLI_PROMPT": "false",
+        "NIGHTLOOP_HOME": str(home),
+        "NIGHTLOOP_PLAN": plan,
+        "NIGHTLOOP_ROOT": str(PREFECT_FILE.parents[1]),
+        "DO_NOT_TRACK": "1",
+    }
+    return {**os.environ, **given}
+
+
+def deploy(environment: Mapping[str, str]) -> None:
+    """Register the work pool and every deployment; again changes nothing."""
+    for words in (
+        ["work-pool", "create", POOL, "--type", "process", "--overwrite"],
+        ["--no-prompt", "deploy", "--all", "--prefect-file", str(PREFECT_FILE)],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "prefect", *words],
+            env=dict(environment), cwd=PREFECT_FILE.parents[1], capture_output=True, text=True,
+        )  # fmt: skip
+        if done.returncode:
+            raise RuntimeError(f"prefect {' '.join(words[:2])} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+
+
+def _start(words: list[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "prefect", *words]
+    return subprocess.Popen(command, env=dict(environment), cwd=PREFECT_FILE.parents[1], start_new_session=True)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is not None:
+        return
+    os.killpg(process.pid, signal.SIGINT)
+    try:
+        process.wait(15)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _wait(url: str, server: subprocess.Popen[bytes]) -> None:
+    for _ in range(240):
+        if server.poll() is not None:
+            raise RuntimeError("the Prefect server stopped by itself; its last lines above say why")
+        if _answers(url):
+            return
+        time.sleep(0.5)
+    raise RuntimeError(f"the Prefect server did not answer at {url} within two minutes")
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/api/health", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
