@@ -1,0 +1,112 @@
+"""The numbers of one scored period: means and slices for the record, one value a row for paired comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from tasks.metrics import ctr, ranking
+
+SLICES = ("new_user", "old_user", "new_item", "old_item")
+NEEDED = {
+    "ranking": ("user", "item", "new_user", "new_item", "above", "equal"),
+    "ctr": ("user", "item", "new_user", "new_item", "label", "prediction"),
+}
+
+
+def means(scored: Mapping[str, Tensor], family: str, ks: Sequence[int] = (5, 10, 20)) -> dict[str, float]:
+    """Every metric by name: `recall@20`, `ndcg@20/new_user`, `auc`, `logloss/old_item`, `rows`, `rows/new_item`, ...
+
+    `scored` holds one tensor [n] a column (see `NEEDED`); with `catalogue_above` and `catalogue_equal` the ranking
+    against the whole catalogue is added as `catalogue_recall@20`. What is not defined on a slice (the AUC of a single
+    class) is left out. Raises ValueError on NaN, a missing column, or columns of different lengths.
+    """
+    check(scored, family)
+    measure = (lambda part: _ranked(part, ks)) if family == "ranking" else _clicked
+    found = measure(scored)
+    for name in SLICES:
+        keep = member(scored, name)
+        if bool(keep.any()):
+            part = {column: values[keep] for column, values in scored.items()}
+            found |= {f"{metric}/{name}": value for metric, value in measure(part).items()}
+    return found
+
+
+def per_interaction(scored: Mapping[str, Tensor], metric: str) -> Tensor:
+    """The metric of each row: [n] float64. `metric` is recall@K, ndcg@K (either with `catalogue_`) or logloss."""
+    if metric == "logloss":
+        check(scored, "ctr")
+        return ctr.logloss(scored["label"], scored["prediction"])
+    name, _, k = metric.removeprefix("catalogue_").partition("@")
+    if name not in ("recall", "ndcg") or not k.isdigit():
+        raise ValueError(f"no metric {metric!r} of single rows; there are recall@K, ndcg@K and logloss")
+    check(scored, "ranking")
+    prefix = "catalogue_" if metric.startswith("catalogue_") else ""
+    if f"{prefix}above" not in scored:
+        raise ValueError(f"{metric} asks for ranking.catalogue: true in the plan; the catalogue was not ranked")
+    measure = ranking.recall if name == "recall" else ranking.ndcg
+    return measure(scored[f"{prefix}above"], scored[f"{prefix}equal"], int(k))
+
+
+def direction(metric: str) -> int:
+    """+1 where more is better, -1 where less is better."""
+    return -1 if metric == "logloss" else 1
+
+
+def member(scored: Mapping[str, Tensor], name: str) -> Tensor:
+    """[n] bool: the rows of a slice, one of `SLICES`."""
+    if name not in SLICES:
+        raise ValueError(f"no slice {name!r}; there are {', '.join(SLICES)}")
+    new = scored[f"new_{name[4:]}"].bool()
+    return new if name.startswith("new") else ~new
+
+
+def check(scored: Mapping[str, Tensor], family: str) -> int:
+    """The number of rows. Raises ValueError where `scored` is not a whole and clean record of its family."""
+    if family not in NEEDED:
+        raise ValueError(f"no family {family!r}; there are {' and '.join(NEEDED)}")
+    missing = [name for name in NEEDED[family] if name not in scored]
+    if missing:
+        raise ValueError(f"a scored period of {family} needs {', '.join(missing)} too; it has {', '.join(scored)}")
+    lengths = {name: tuple(values.shape) for name, values in scored.items()}
+    if len(set(lengths.values())) != 1 or len(lengths["user"]) != 1:
+        raise ValueError(f"every column of a scored period must be [n]: {lengths}")
+    for name, values in scored.items():
+        if values.is_floating_point() and not bool(torch.isfinite(values).all()):
+            raise ValueError(f"column {name!r} of a scored period holds NaN or infinity")
+    return int(scored["user"].shape[0])
+
+
+def _ranked(scored: Mapping[str, Tensor], ks: Sequence[int]) -> dict[str, float]:
+    rows = len(scored["user"])
+    found = {"rows": float(rows)}
+    prefixes = ("", "catalogue_") if "catalogue_above" in scored else ("",)
+    for prefix in prefixes if rows else ():
+        above, equal = scored[f"{prefix}above"], scored[f"{prefix}equal"]
+        for k in ks:
+            found[f"{prefix}recall@{k}"] = float(ranking.recall(above, equal, k).mean())
+            found[f"{prefix}ndcg@{k}"] = float(ranking.ndcg(above, equal, k).mean())
+    return found
+
+
+def _clicked(scored: Mapping[str, Tensor]) -> dict[str, float]:
+    label, prediction = scored["label"], scored["prediction"]
+    found = {"rows": float(len(label)), "positives": float(label.sum())}
+    if not len(label):
+        return found
+    found["logloss"] = float(ctr.logloss(label, prediction).mean())
+    found["ece"] = ctr.ece(label, prediction)
+    if bool(label.any()):
+        found["calibration"] = ctr.calibration(label, prediction)
+    if 0 < found["positives"] < found["rows"]:
+        found["auc"] = ctr.auc(label, prediction)
+        found |= _by_user(scored)
+    return found
+
+
+def _by_user(scored: Mapping[str, Tensor]) -> dict[str, float]:
+    keys = scored["user"] * 2 + scored["label"].long()
+    both = len(torch.unique(keys)) > len(torch.unique(scored["user"]))  # some user has both classes
+    return {"gauc": ctr.gauc(scored["user"], scored["label"], scored["prediction"])} if both else {}

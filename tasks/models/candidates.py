@@ -1,0 +1,98 @@
+"""Candidates: which items a row's positive is ranked against. Uniform over what was seen and not taken by then."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from tasks.lake.logs import Logs
+
+
+@dataclass(frozen=True)
+class Takers:
+    """Who took each item and when, item by item: entries `start[i]` to `start[i + 1]` are of item i."""
+
+    start: Tensor  # [items + 1] int64
+    user: Tensor  # [m] int64
+    when: Tensor  # [m] int64: the row of the logs that took it; -1: before the logs began
+
+    def of(self, pool: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """All takings of the pool's items: position in the pool, user, when; each [found]."""
+        begin = self.start[pool]
+        count = self.start[pool + 1] - begin
+        place = torch.repeat_interleave(count)
+        entry = torch.arange(len(place)) + (begin - (count.cumsum(0) - count))[place]
+        return place, self.user[entry], self.when[entry]
+
+
+def takers(logs: Logs, taken: Tensor) -> Takers:
+    """Takings of before (`taken` [m, 2] user and item rows) and of the logs themselves."""
+    items = logs.sizes[1]
+    if len(taken) and (int(taken.min()) < 0 or int(taken[:, 1].max()) >= items):
+        raise ValueError(f"earlier interactions name rows outside the {items} items known in period {logs.period}")
+    user = torch.cat([taken[:, 0].long(), logs.rows[:, 0]])
+    item = torch.cat([taken[:, 1].long(), logs.rows[:, 1]])
+    when = torch.cat([torch.full((len(taken),), -1), torch.arange(len(logs))])
+    order = torch.argsort(item)
+    start = torch.cat([torch.zeros(1, dtype=torch.int64), torch.bincount(item, minlength=items).cumsum(0)])
+    return Takers(start, user[order], when[order])
+
+
+def seen(logs: Logs) -> Tensor:
+    """Items seen up to and including each row, [n] int64: vocabulary rows below it. Never falls.
+
+    Vocabulary rows are given in order of first sight, so an item was seen when it was born in an earlier period or when
+    an item of the same or a higher row has come by.
+    """
+    if not len(logs):
+        return torch.zeros(0, dtype=torch.int64)
+    before = torch.searchsorted(logs.born[1], logs.periods.to(logs.born[1].dtype))
+    return torch.maximum(before, logs.rows[:, 1].cummax(0).values + 1)
+
+
+def extend(pool: Tensor, size: int, among: int, generator: Generator) -> Tensor:
+    """The first `size` items of a random order of [0, among) that begins with `pool`: distinct, exactly uniform."""
+    if 4 * size > among:
+        rest = torch.ones(among, dtype=torch.bool)
+        rest[pool] = False
+        others = rest.nonzero().flatten()
+        return torch.cat([pool, others[torch.randperm(len(others), generator=generator)]])[:size]
+    while len(pool) < size:  # draw with replacement and drop the repeats
+        more = torch.randint(among, (size - len(pool) + size // 16 + 8,), generator=generator)
+        pool = _firsts(torch.cat([pool, more]))
+    return pool[:size]
+
+
+def barred(who: Takers, pool: Tensor, users: Tensor, limits: Tensor, first: int) -> tuple[Tensor, Tensor]:
+    """Which items of the pool may not stand against which row: (row in the block, position in the pool), each [found].
+
+    `users` and `limits` [B] are the user and the number of items seen of rows `first`, `first + 1`, ... of the logs.
+    Pairs come in order, once each: items not yet seen, and items the user has taken up to and including that row.
+    """
+    place, user, when = who.of(pool)
+    blocked, slot = torch.unique(users, return_inverse=True)
+    at = torch.searchsorted(blocked, user).clamp(max=len(blocked) - 1)
+    keep = blocked[at] == user
+    place, at, when = place[keep], at[keep], when[keep]
+    rows_of = torch.argsort(slot, stable=True)  # rows of the block, user by user
+    count = torch.bincount(slot, minlength=len(blocked))
+    begin = count.cumsum(0) - count
+    pair = torch.repeat_interleave(count[at])
+    offset = torch.arange(len(pair)) - (count[at].cumsum(0) - count[at])[pair]
+    row = rows_of[begin[at][pair] + offset]
+    past = when[pair] <= row + first
+    future = (pool >= limits[0]).nonzero().flatten()  # limits never fall: the others were seen by all rows
+    late_row, late = (pool[future] >= limits[:, None]).nonzero(as_tuple=True)
+    key = torch.cat([row[past] * len(pool) + place[pair][past], late_row * len(pool) + future[late]])
+    key = torch.unique(key)
+    return key // len(pool), key % len(pool)
+
+
+def _firsts(values: Tensor) -> Tensor:
+    """The values without repeats, in order of first appearance."""
+    ordered, index = torch.sort(values, stable=True)
+    keep = torch.ones(len(values), dtype=torch.bool)
+    keep[1:] = ordered[1:] != ordered[:-1]
+    return values[index[keep].sort().values]

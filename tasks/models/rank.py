@@ -1,0 +1,131 @@
+"""Rank: where each row's item stands among items drawn at random, and among the whole catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from tasks.lake.logs import Logs
+from tasks.models.candidates import Takers, barred, extend, seen, takers
+from tasks.plan.plan import Ranking
+
+Ranker = Callable[[Tensor, Tensor], Tensor]  # users [B], items [P] -> scores [B, P]; ids may be beyond what it knows
+
+BLOCK = 128  # rows that share a pool of items; more is faster, fewer makes rows less alike
+CHUNK = 8192  # items of the catalogue that are scored at a time
+NO_PLACE = 2**31 - 1
+
+
+def from_factors(users: Tensor, items: Tensor) -> Ranker:
+    """The ranker of dot products: `users` [U, d], `items` [I, d]; ids beyond the tables score as zero vectors.
+
+    Products are added up in float64 and rounded once, so that equal items tie exactly wherever they stand in a block
+    and the same ranks come out on every machine. Raises ValueError on NaN or unequal widths.
+    """
+    if users.dim() != 2 or items.dim() != 2 or users.shape[1] != items.shape[1]:
+        raise ValueError(f"factors must be [U, d] and [I, d]: {tuple(users.shape)} and {tuple(items.shape)} were given")
+    left, right = _closed(users, "user"), _closed(items, "item")
+
+    def scores(who: Tensor, what: Tensor) -> Tensor:
+        rows = left[who.clamp(max=len(left) - 1)]
+        return (rows @ right[what.clamp(max=len(right) - 1)].T).float()
+
+    return scores
+
+
+def rank(ranker: Ranker, logs: Logs, taken: Tensor, ranking: Ranking) -> dict[str, Tensor]:
+    """How many candidates score above each row's item and how many exactly as high: a scored period.
+
+    `taken` [m, 2] are (user, item) rows of earlier periods. Columns, each [n]: `user`, `item` int64, `new_user`,
+    `new_item` bool (born in the row's own period), `above`, `equal` int32 against `ranking.negatives` distinct items
+    drawn uniformly from those seen so far that the user has not taken up to and including the row (all of them, where
+    there are fewer), and with `ranking.catalogue` the same against all of those, as `catalogue_above` and
+    `catalogue_equal`. The draw is the logs' own: the same for every ranker. Raises ValueError on NaN scores. Source: SML's evaluation protocol.
+    """
+    who, limits = takers(logs, taken), seen(logs)
+    generator = logs.generator("candidates")
+    blocks = [slice(i, min(i + BLOCK, len(logs))) for i in range(0, len(logs), BLOCK)]
+    found = {"user": logs.rows[:, 0].clone(), "item": logs.rows[:, 1].clone()}
+    for column, field in ((0, "user"), (1, "item")):
+        found[f"new_{field}"] = logs.born[column][logs.rows[:, column]] == logs.periods
+    parts = [_sampled(ranker, logs, who, limits, rows, ranking.negatives, generator) for rows in blocks]
+    found["above"], found["equal"] = _joined(parts)
+    if ranking.catalogue:
+        found["catalogue_above"], found["catalogue_equal"] = _joined(
+            [_catalogue(ranker, logs, who, limits, rows) for rows in blocks]
+        )
+    return found
+
+
+def _sampled(
+    ranker: Ranker, logs: Logs, who: Takers, limits: Tensor, rows: slice, negatives: int, generator: torch.Generator
+) -> Tensor:
+    """Above and equal [2, B] of a block against random items, of which each row takes its first valid ones."""
+    among = int(limits[rows][-1])
+    size = min(among, (negatives + negatives // 20 + 87) // 64 * 64)  # spares for what a user has taken
+    pool = extend(torch.zeros(0, dtype=torch.int64), size, among, generator)
+    counts, short = _count(ranker, logs, who, limits, rows, pool, negatives)
+    while bool(short.any()) and len(pool) < among:  # the same random order, further on: still uniform for every row
+        pool = extend(pool, min(among, 2 * len(pool)), among, generator)
+        more, still = _count(ranker, logs, who, limits, rows, pool, negatives)
+        counts = torch.where(short, more, counts)
+        short = short & still
+    return counts
+
+
+def _catalogue(ranker: Ranker, logs: Logs, who: Takers, limits: Tensor, rows: slice) -> Tensor:
+    """Above and equal [2, B] of a block against every item that was seen and not taken."""
+    among = int(limits[rows][-1])
+    total = torch.zeros(2, rows.stop - rows.start, dtype=torch.int64)
+    for first in range(0, among, CHUNK):
+        pool = torch.arange(first, min(first + CHUNK, among))
+        total += _count(ranker, logs, who, limits, rows, pool, NO_PLACE)[0]
+    return total
+
+
+def _count(
+    ranker: Ranker, logs: Logs, who: Takers, limits: Tensor, rows: slice, pool: Tensor, negatives: int
+) -> tuple[Tensor, Tensor]:
+    """Above and equal [2, B] among each row's first `negatives` valid items of the pool; which rows found fewer [B]."""
+    users, items = logs.rows[rows, 0], logs.rows[rows, 1]
+    row, place = barred(who, pool, users, limits[rows], rows.start)
+    scores = ranker(users, torch.cat([pool, items]))  # one product, so that an equal item scores the same
+    _no_nan(scores)
+    own = scores[:, len(pool) :].diagonal()[:, None]
+    count = torch.bincount(row, minlength=len(users))
+    nth = torch.arange(len(row)) - (count.cumsum(0) - count)[row]
+    cut = torch.full((len(users),), min(negatives, len(pool)))
+    cut.index_add_(0, row, (place - nth < negatives).long())  # a barred item makes room for one more
+    short = cut > len(pool) if negatives < NO_PLACE else torch.zeros(len(users), dtype=torch.bool)
+    cut = cut.clamp(max=len(pool))
+    counts = [_within(mark, cut, row, place) for mark in (scores[:, : len(pool)] > own, scores[:, : len(pool)] == own)]
+    return torch.stack(counts), short
+
+
+def _within(mark: Tensor, cut: Tensor, row: Tensor, place: Tensor) -> Tensor:
+    """Marks of each row before its cut, without the barred ones: [B]."""
+    whole = int(cut.min())
+    total = mark[:, :whole].sum(1)
+    tail = torch.arange(whole, mark.shape[1]) < cut[:, None]
+    total += (mark[:, whole:] & tail).sum(1)
+    barred_marks = mark[row, place] & (place < cut[row])
+    return total.index_add_(0, row, -barred_marks.long())
+
+
+def _joined(parts: list[Tensor]) -> tuple[Tensor, Tensor]:
+    whole = torch.cat([torch.zeros(2, 0, dtype=torch.int64), *parts], dim=1).int()
+    return whole[0].contiguous(), whole[1].contiguous()
+
+
+def _closed(factors: Tensor, name: str) -> Tensor:
+    """The factors in float64 with a row of zeros at the end, for ids that are not in the table."""
+    if not bool(torch.isfinite(factors).all()):
+        raise ValueError(f"{name} factors hold NaN or infinity: this checkpoint cannot rank")
+    return torch.cat([factors.detach().double(), torch.zeros(1, factors.shape[1], dtype=torch.float64)])
+
+
+def _no_nan(scores: Tensor) -> None:
+    if not bool(torch.isfinite(scores.sum())) and bool(torch.isnan(scores).any()):  # the sum is the cheap first look
+        raise ValueError(f"{int(torch.isnan(scores).sum())} of {scores.numel()} scores are NaN: they rank nothing")

@@ -1,0 +1,232 @@
+"""Ranking: exact candidates by brute force, exact ties, and no favour to any scorer."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from tasks.lake.logs import Logs
+from tasks.models import rank as module
+from tasks.models.candidates import extend, seen, takers
+from tasks.models.rank import from_factors, rank
+from tasks.plan.plan import Ranking
+
+
+def made(rows: list[tuple[int, int]], users: int, items: int, old_items: int, seed: int = 0) -> Logs:
+    """Logs of period 3 over a vocabulary whose first `old_items` items were born earlier, the others in period 3."""
+    n = len(rows)
+    born = torch.tensor([0] * old_items + [3] * (items - old_items), dtype=torch.int32)
+    return Logs(
+        period=3,
+        periods=torch.full((n,), 3, dtype=torch.int32),
+        fields=("user", "item"),
+        rows=torch.tensor(rows, dtype=torch.int64).reshape(n, 2),
+        numeric=torch.zeros(n, 0),
+        label=torch.ones(n),
+        time=torch.arange(n),
+        sizes=(users, items),
+        born=(torch.zeros(users, dtype=torch.int32), born),
+        seed=seed,
+    )
+
+
+def world(seed: int = 0, n: int = 400, users: int = 12, items: int = 60, old: int = 40) -> tuple[Logs, Tensor]:
+    """A night in which new items appear in order of first sight, and what users took before."""
+    g = torch.Generator().manual_seed(seed)
+    rows, newest = [], old
+    for i in range(n):
+        if newest < items and i % 15 == 7:
+            item, newest = newest, newest + 1
+        else:
+            item = int(torch.randint(newest, (1,), generator=g))
+        rows.append((int(torch.randint(users, (1,), generator=g)), item))
+    taken = torch.stack([torch.randint(users, (50,), generator=g), torch.randint(old, (50,), generator=g)], 1)
+    return made(rows, users, items, old, seed), taken
+
+
+def valid(logs: Logs, taken: Tensor) -> list[set[int]]:
+    """By the definition, row by row: items seen so far that the user has not taken up to and including the row."""
+    had: dict[int, set[int]] = {}
+    for u, i in taken.tolist():
+        had.setdefault(u, set()).add(i)
+    found, known = [], {i for i in range(logs.sizes[1]) if int(logs.born[1][i]) < 3}
+    for u, i in logs.rows.tolist():
+        known.add(i)
+        had.setdefault(u, set()).add(i)
+        found.append(known - had[u])
+    return found
+
+
+def test_every_valid_item_is_used_where_there_are_too_few() -> None:
+    logs, taken = world()
+    scores = torch.randn(12, 60, generator=torch.Generator().manual_seed(1)).round(decimals=1)  # with ties
+    out = rank(lambda u, i: scores[u][:, i], logs, taken, Ranking(catalogue=True))
+    for r, ((u, i), others) in enumerate(zip(logs.rows.tolist(), valid(logs, taken), strict=True)):
+        row = scores[u]
+        above, equal = sum(bool(row[j] > row[i]) for j in others), sum(bool(row[j] == row[i]) for j in others)
+        assert (int(out["above"][r]), int(out["equal"][r])) == (above, equal)
+        assert (int(out["catalogue_above"][r]), int(out["catalogue_equal"][r])) == (above, equal)
+
+
+def drawn(logs: Logs, taken: Tensor, negatives: int) -> list[list[int]]:
+    """Which items each row was ranked against, told by scorers that like a single item each."""
+    found: list[list[int]] = [[] for _ in range(len(logs))]
+    for item in range(logs.sizes[1]):
+        likes = lambda u, i, liked=item: (i == liked).float().expand(len(u), -1)  # noqa: E731
+        out = rank(likes, logs, taken, Ranking(negatives=negatives))
+        for r in (out["above"] == 1).nonzero().flatten().tolist():
+            found[r].append(item)
+        assert int(out["above"].max()) <= 1  # distinct
+    return found
+
+
+@pytest.mark.parametrize("negatives", [1, 7, 20])
+def test_candidates_are_valid_distinct_and_as_many_as_asked(negatives: int) -> None:
+    logs, taken = world(2, n=150)
+    for mine, allowed in zip(drawn(logs, taken, negatives), valid(logs, taken), strict=True):
+        assert set(mine) <= allowed
+        assert len(mine) == min(negatives, len(allowed))
+
+
+def test_a_pool_too_small_for_a_heavy_user_is_extended(monkeypatch: pytest.MonkeyPatch) -> None:
+    items = 4000
+    rows = [(0, 5), (1, 6)]
+    logs = made(rows, 2, items, items)
+    taken = torch.stack([torch.zeros(3900, dtype=torch.int64), torch.arange(3900)], 1)  # user 0 took nearly all
+    sizes: list[int] = []
+
+    def scores(users: Tensor, ids: Tensor) -> Tensor:
+        sizes.append(len(ids))
+        return torch.ones(len(users), len(ids))
+
+    out = rank(scores, logs, taken, Ranking(negatives=90))
+    assert out["equal"].tolist() == [90, 90]
+    assert len(sizes) > 2
+
+
+def test_candidates_are_uniform() -> None:
+    """Chi-square over 600 nights: row by row every valid item is as likely as another."""
+    rows = [(0, 3), (1, 20), (0, 21), (0, 5)]
+    taken = torch.tensor([[0, 0], [0, 1], [1, 4]])
+    nights, negatives = 600, 6
+    hits = torch.zeros(len(rows), 22)
+    for seed in range(nights):
+        for r, mine in enumerate(drawn(made(rows, 2, 22, 20, seed), taken, negatives)):
+            hits[r, mine] += 1
+    for r, allowed in enumerate(valid(made(rows, 2, 22, 20), taken)):
+        index = torch.tensor(sorted(allowed))
+        p = negatives / len(index)
+        # without replacement a night's indicators are exchangeable with variance p (1 - p): the sum below is chi-square
+        statistic = float(((hits[r, index] - nights * p) ** 2 / (nights * p * (1 - p))).sum()) * (1 - 1 / len(index))
+        freedom = len(index) - 1
+        assert abs(statistic - freedom) < 4 * (2 * freedom) ** 0.5
+        assert float(hits[r].sum()) == nights * negatives
+
+
+def test_a_constant_scorer_gets_k_of_a_thousand_and_an_oracle_gets_all() -> None:
+    from tasks.metrics.table import means
+
+    logs = made([(u % 50, (u * 37) % 3000) for u in range(300)], 50, 3000, 3000)
+    nothing = torch.zeros(0, 2, dtype=torch.int64)
+    constant = means(rank(from_factors(torch.ones(50, 4), torch.ones(3000, 4)), logs, nothing, Ranking()), "ranking")
+    assert [constant[f"recall@{k}"] for k in (5, 10, 20)] == pytest.approx([0.005, 0.01, 0.02], abs=1e-12)
+    truth = {(u, i) for u, i in logs.rows.tolist()}
+
+    def oracle(users: Tensor, items: Tensor) -> Tensor:
+        return torch.tensor([[float((u, i) in truth) for i in items.tolist()] for u in users.tolist()])
+
+    few = logs.select(torch.arange(20))
+    best = means(rank(oracle, few, logs.rows, Ranking()), "ranking")
+    assert best["recall@5"] == best["ndcg@5"] == 1.0
+
+
+def test_equal_factors_tie_exactly_wherever_they_stand() -> None:
+    g = torch.Generator().manual_seed(3)
+    users = torch.randn(40, 64, generator=g)
+    items = torch.randn(1, 64, generator=g).expand(5000, 64).contiguous()
+    logs = made([(int(u), int(i)) for u, i in torch.randint(0, 40, (333, 2), generator=g)], 40, 5000, 5000)
+    out = rank(from_factors(users, items), logs, torch.zeros(0, 2, dtype=torch.int64), Ranking())
+    assert bool((out["equal"] == 999).all())
+
+
+def test_the_draw_is_the_same_for_every_ranker_and_every_run() -> None:
+    logs, taken = world(5)
+    asked: list[list[Tensor]] = []
+    for sign in (1.0, -1.0):
+        pools: list[Tensor] = []
+        asked.append(pools)
+
+        def ranker(u: Tensor, i: Tensor, s: float = sign, p: list[Tensor] = pools) -> Tensor:
+            p.append(i)
+            return s * (u[:, None] * i).float()
+
+        rank(ranker, logs, taken, Ranking(negatives=9))
+    assert all(torch.equal(a, b) for a, b in zip(*asked, strict=True))
+    again = [rank(from_factors(torch.ones(12, 2), torch.ones(60, 2)), logs, taken, Ranking()) for _ in range(2)]
+    assert all(torch.equal(again[0][k], again[1][k]) for k in again[0])
+
+
+def test_blocks_and_chunks_change_no_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    logs, taken = world(6)
+    ranker = from_factors(torch.randn(12, 4), torch.randn(60, 4))
+    whole = rank(ranker, logs, taken, Ranking(catalogue=True))
+    monkeypatch.setattr(module, "BLOCK", 7)
+    monkeypatch.setattr(module, "CHUNK", 11)
+    parts = rank(ranker, logs, taken, Ranking(catalogue=True))
+    assert all(torch.equal(whole[k], parts[k]) for k in whole)
+
+
+def test_unseen_ids_score_as_zero_vectors() -> None:
+    ranker = from_factors(torch.ones(2, 3), torch.full((4, 3), 2.0))
+    assert ranker(torch.tensor([1, 9]), torch.tensor([0, 77])).tolist() == [[6.0, 0.0], [0.0, 0.0]]
+    logs = made([(5, 50), (0, 1)], 6, 51, 50)
+    out = rank(ranker, logs, torch.zeros(0, 2, dtype=torch.int64), Ranking(negatives=10))
+    assert int(out["equal"][0]) == 10
+
+
+def test_new_means_born_in_this_period() -> None:
+    logs, taken = world(7)
+    out = rank(from_factors(torch.ones(12, 2), torch.ones(60, 2)), logs, taken, Ranking(negatives=3))
+    assert torch.equal(out["new_item"], logs.rows[:, 1] >= 40)
+    assert not bool(out["new_user"].any())
+
+
+def test_no_rows_one_row_and_wrong_input() -> None:
+    nothing = torch.zeros(0, 2, dtype=torch.int64)
+    ranker = from_factors(torch.ones(1, 2), torch.ones(1, 2))
+    assert all(len(v) == 0 for v in rank(ranker, made([], 1, 1, 1), nothing, Ranking()).values())
+    only = rank(ranker, made([(0, 0)], 1, 1, 0), nothing, Ranking(catalogue=True))
+    assert [int(only[k]) for k in ("above", "equal", "catalogue_above")] == [0, 0, 0]
+    with pytest.raises(ValueError, match="NaN"):
+        rank(lambda u, i: torch.full((len(u), len(i)), float("nan")), made([(0, 0)], 1, 1, 0), nothing, Ranking())
+    with pytest.raises(ValueError, match="NaN"):
+        from_factors(torch.tensor([[float("nan")]]), torch.ones(1, 1))
+    with pytest.raises(ValueError, match=r"\(1, 2\)"):
+        from_factors(torch.ones(1, 2), torch.ones(1, 3))
+    with pytest.raises(ValueError, match="vocabulary"):
+        rank(ranker, made([(0, 0)], 1, 1, 0), torch.tensor([[0, 4]]), Ranking())
+
+
+def test_infinite_scores_are_an_order_like_any_other() -> None:
+    logs = made([(0, 0)], 1, 4, 4)
+    scores = torch.tensor([[0.0, float("inf"), float("-inf"), 1.0]])
+    out = rank(lambda u, i: scores[u][:, i], logs, torch.zeros(0, 2, dtype=torch.int64), Ranking())
+    assert (int(out["above"][0]), int(out["equal"][0])) == (2, 0)
+
+
+def test_extending_a_pool_keeps_its_beginning() -> None:
+    g = torch.Generator().manual_seed(0)
+    pool = extend(torch.zeros(0, dtype=torch.int64), 10, 1000, g)
+    longer = extend(pool, 200, 1000, g)
+    whole = extend(longer, 1000, 1000, g)
+    assert torch.equal(longer[:10], pool)
+    assert torch.equal(whole[:200], longer)
+    assert sorted(whole.tolist()) == list(range(1000))
+
+
+def test_seen_and_takers_by_hand() -> None:
+    logs = made([(0, 1), (1, 2), (0, 0), (1, 3)], 2, 4, 2)
+    assert seen(logs).tolist() == [2, 3, 3, 4]
+    place, user, when = takers(logs, torch.tensor([[1, 0]])).of(torch.tensor([0, 3]))
+    assert sorted(zip(place.tolist(), user.tolist(), when.tolist(), strict=True)) == [(0, 0, 2), (0, 1, -1), (1, 1, 3)]
