@@ -27,7 +27,17 @@ class Checkpoint:
 
 def to_bytes(tensors: Weights) -> bytes:
     """Safetensors bytes; equal tensors give equal bytes, whatever the order they were put in."""
-    return save({name: tensors[name].detach().contiguous() for name in sorted(tensors)})
+    return save(_apart({name: tensors[name].detach().contiguous() for name in sorted(tensors)}))
+
+
+def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same values, no two in one storage: safetensors refuses what a memory may well hold under two names."""
+    seen: set[int] = set()
+    for name, tensor in tensors.items():
+        place = tensor.untyped_storage().data_ptr()
+        tensors[name] = tensor.clone() if place in seen else tensor
+        seen.add(place)
+    return tensors
 
 
 def from_bytes(data: bytes) -> dict[str, Tensor]:
@@ -36,3 +46,13 @@ def from_bytes(data: bytes) -> dict[str, Tensor]:
         return load(data)
     except Exception as error:
         raise ValueError(f"these {len(data)} bytes are no safetensors file: {error}") from error
+
+
+def pack(folder: str, tensors: Weights) -> dict[str, Tensor]:
+    """The tensors with `folder/` before their names, as they are kept in a memory."""
+    return {f"{folder}/{name}": tensor for name, tensor in tensors.items()}
+
+
+def unpack(folder: str, memory: Weights) -> dict[str, Tensor]:
+    """The tensors of a memory whose names begin with `folder/`, without it; none: an empty dict."""
+    return {name[len(folder) + 1 :]: tensor for name, tensor in memory.items() if name.startswith(f"{folder}/")}

@@ -1,0 +1,114 @@
+"""AverageWeights: serve an average of a learner's weights over the periods, not the newest ones alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from tasks.lake.logs import Logs
+from tasks.models.blend import Past, blend
+from tasks.models.checkpoint import Checkpoint, Weights, pack, unpack
+from tasks.models.model import Model
+from tasks.models.predict import predict
+from tasks.strategies.strategy import Strategy
+
+
+@dataclass(frozen=True)
+class AverageWeights:
+    """Post-processor of any learner; the learner's own chain goes on from its own weights, never from the average.
+
+    Method `ema`: served(t) = a served(t-1) + (1 - a) learned(t), a from `coefficients`. Method `last`: served(t) is the
+    mean of the learner's last k weights, k from `counts`. Several values are a choice made anew at the close of every
+    period, before anyone learns from it: whichever would have served that period with the smallest loss (ties: the one
+    named first). A row of a table is averaged over those periods only in which its id was known.
+    Source: transfer by weighted average, SML (Zhang et al. 2020) section 4; the mean of the last k is ASMG's Linear.
+    """
+
+    learner: Strategy
+    method: Literal["ema", "last"] = "ema"
+    coefficients: tuple[float, ...] = (0.0, 0.3, 0.5, 0.7, 0.9)
+    counts: tuple[int, ...] = (1, 2, 3, 5)
+
+    def __post_init__(self) -> None:
+        if not self.coefficients or not all(0 <= a < 1 for a in self.coefficients):
+            raise ValueError(f"coefficients: given {self.coefficients}; each is the old average's share, 0 <= a < 1")
+        if not self.counts or not all(k >= 1 for k in self.counts):
+            raise ValueError(f"counts: given {self.counts}; each is a number of periods, 1 or more")
+
+    @property
+    def lookback(self) -> int:
+        """The learner's."""
+        return self.learner.lookback
+
+    @property
+    def models(self) -> tuple[str, ...] | None:
+        """Names of the models the learner goes with; None: all."""
+        return getattr(self.learner, "models", None)
+
+    def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
+        """What the learner starts with is served."""
+        learned = self.learner.start(model, weights, logs)
+        return Checkpoint(logs.period, learned.weights, remember([Past(learned.weights, logs.period)], learned, 0))
+
+    def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
+        """Choose on the newest period, let the learner learn from it, average."""
+        pool = recall(checkpoint.memory)
+        before = int(checkpoint.memory["choice"])
+        choice = self._choose(model, pool, logs.since(logs.period), before)
+        mine = Checkpoint(checkpoint.period, pool[0].weights, unpack("learner", checkpoint.memory))
+        learned = self.learner.update(model, mine, logs)
+        older = [Past(checkpoint.weights, checkpoint.period)] if self.method == "ema" else pool[: max(self.counts) - 1]
+        pool = [Past(learned.weights, logs.period), *older]
+        served = blend(pool, self._shares()[choice], logs)
+        return Checkpoint(logs.period, served, remember(pool, learned, choice))
+
+    def _shares(self) -> list[tuple[float, ...]]:
+        """For every choice the shares of the pool, newest first."""
+        if self.method == "ema":
+            return [(1 - a, a) for a in self.coefficients]
+        return [(1 / k,) * k for k in self.counts]
+
+    def _choose(self, model: Model, pool: Sequence[Past], newest: Logs, before: int) -> int:
+        """Position of the shares that would have served `newest` best; `before` where there is nothing to tell by."""
+        shares = self._shares()
+        if len(shares) == 1 or len(pool) == 1 or not len(newest):
+            return before
+        judged = with_negatives(newest) if model.family == "ranking" else newest
+        losses = [loss(model, blend(pool, share, newest), judged) for share in shares]
+        return losses.index(min(losses))
+
+
+def remember(pool: Sequence[Past], learned: Checkpoint, choice: int) -> dict[str, Tensor]:
+    """The memory: `pool/<j>/weights/...` newest first, their periods, the learner's own memory, the choice."""
+    memory = pack("learner", learned.memory)
+    for place, past in enumerate(pool):
+        memory |= pack(f"pool/{place}/weights", past.weights)
+    memory["pool/periods"] = torch.tensor([past.period for past in pool])
+    memory["choice"] = torch.tensor([choice])
+    return memory
+
+
+def recall(memory: Weights) -> list[Past]:
+    """The pool that `remember` wrote."""
+    periods = memory["pool/periods"].tolist()
+    return [Past(unpack(f"pool/{place}/weights", memory), period) for place, period in enumerate(periods)]
+
+
+def with_negatives(logs: Logs) -> Logs:
+    """The positives, then as many rows with items drawn uniformly from those seen so far, labelled 0."""
+    n, item = len(logs), logs.fields.index("item")
+    twice = logs.select(torch.arange(n).repeat(2))
+    rows, label = twice.rows.clone(), twice.label.clone()
+    rows[n:, item] = torch.randint(logs.sizes[item], (n,), generator=logs.generator("average/negatives"))
+    label[n:] = 0
+    return replace(twice, rows=rows, label=label)
+
+
+def loss(model: Model, weights: Weights, logs: Logs) -> float:
+    """Mean binary cross-entropy of the weights on labelled rows."""
+    return float(binary_cross_entropy_with_logits(predict(model, weights, logs), logs.label))

@@ -1,0 +1,62 @@
+"""BPR: a control, matrix factorisation by Bayesian personalised ranking, through the `implicit` package."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from tasks.lake.logs import Logs
+from tasks.models.checkpoint import Checkpoint, Weights
+from tasks.models.mf import from_parts, inner_width
+from tasks.models.model import Model
+from tasks.strategies.strategy import ALL_HISTORY
+
+
+@dataclass(frozen=True)
+class BPR:
+    """Factors and item biases from scratch every period, on all history.
+
+    As many factors as MF has columns. One thread, so that the same logs give the same bytes. Raises ImportError where
+    `implicit` is not installed. Source: Rendle et al. 2009.
+    """
+
+    rate: float = 0.001
+    regularization: float = 0.01
+    epochs: int = 20
+    models: ClassVar[tuple[str, ...]] = ("MF",)
+
+    def __post_init__(self) -> None:
+        if not self.rate > 0 or not self.regularization >= 0:
+            raise ValueError(f"rate: given {self.rate}, above 0; regularization: given {self.regularization}, 0 or more")
+        if self.epochs < 1:
+            raise ValueError(f"epochs: given {self.epochs}; it must be 1 or more")
+
+    @property
+    def lookback(self) -> int:
+        """All history."""
+        return ALL_HISTORY
+
+    def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
+        """Factors of the root's history; the pre-trained weights are not used."""
+        return self._factored(model, logs)
+
+    def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
+        """Factors of all history, the newest period included."""
+        return self._factored(model, logs)
+
+    def _factored(self, model: Model, logs: Logs) -> Checkpoint:
+        from implicit.cpu.bpr import BayesianPersonalizedRanking  # optional: a control for bake-offs
+        from scipy.sparse import csr_matrix
+
+        user, item = logs.fields.index("user"), logs.fields.index("item")
+        taken = (logs.rows[:, user].numpy(), logs.rows[:, item].numpy())
+        matrix = csr_matrix((torch.ones(len(logs)).numpy(), taken), shape=(logs.sizes[user], logs.sizes[item]))
+        bpr = BayesianPersonalizedRanking(
+            factors=inner_width(model), learning_rate=self.rate, regularization=self.regularization, num_threads=1,
+            iterations=self.epochs, random_state=int(logs.generator("bpr").initial_seed() % 2**31),
+        )  # fmt: skip
+        bpr.fit(matrix, show_progress=False)
+        users, items = torch.tensor(bpr.user_factors), torch.tensor(bpr.item_factors)  # the last column is the bias
+        return Checkpoint(logs.period, from_parts(model, users[:, :-1], items[:, :-1], items[:, -1]))

@@ -1,0 +1,22 @@
+"""Decay: how much a row still counts when interest halves every so many periods."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from tasks.lake.logs import Logs
+
+
+def decayed(logs: Logs, half_life: float) -> Tensor:
+    """Weight of each row, [n] float64 in (0, 1]: 2^(-age / half_life), the age in periods, the newest row's 0.
+
+    Within a period rows are taken to be evenly spread, so that the weight falls row by row and not in steps.
+    """
+    if not len(logs):
+        return torch.zeros(0, dtype=torch.float64)
+    age = (logs.period - logs.periods).long()
+    count = torch.bincount(age)
+    newer = count.cumsum(0) - count  # rows of newer periods
+    behind = len(logs) - 1 - torch.arange(len(logs)) - newer[age]  # rows of the own period that came after
+    return torch.exp2(-(age + behind.double() / count[age]) / half_life)

@@ -1,0 +1,40 @@
+"""FineTune: go on training yesterday's weights on the newest period alone (IU in the ASMG paper)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tasks.lake.logs import Logs
+from tasks.models.checkpoint import Checkpoint, Weights, pack, unpack
+from tasks.models.fit import fit
+from tasks.models.model import Model
+from tasks.models.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class FineTune:
+    """argmin L(weights | newest period), begun at the weights of the period before.
+
+    `optimizer` says what becomes of the optimiser's state at the close of a period: `reset` forgets it, `keep` hands it
+    on, grown with the vocabulary (SML and ASMG keep Adam's moments; with Adagrad, keeping makes steps shrink for ever).
+    """
+
+    schedule: Schedule = Schedule()
+    optimizer: Literal["reset", "keep"] = "reset"
+
+    @property
+    def lookback(self) -> int:
+        """The newest period."""
+        return 1
+
+    def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
+        """The pre-trained weights, no optimiser state yet."""
+        return Checkpoint(logs.period, weights)
+
+    def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
+        """Train on the rows of `logs`. Raises ValueError where the loss diverges."""
+        state = unpack("optimizer", checkpoint.memory) or None
+        fitted = fit(model, checkpoint.weights, logs, self.schedule, state=state)
+        memory = pack("optimizer", fitted.optimizer) if self.optimizer == "keep" else {}
+        return Checkpoint(logs.period, fitted.weights, memory)

@@ -1,0 +1,45 @@
+"""FullRetrain: train on all history, or on a window of it, every night; the dear control."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tasks.lake.logs import Logs
+from tasks.models.checkpoint import Checkpoint, Weights
+from tasks.models.fit import fit
+from tasks.models.grow import initial
+from tasks.models.model import Model
+from tasks.models.schedule import Schedule
+from tasks.strategies.strategy import ALL_HISTORY
+
+
+@dataclass(frozen=True)
+class FullRetrain:
+    """argmin L(weights | the last `window` periods), begun `warm` at yesterday's weights or from `scratch`.
+
+    `window` None is all history. Warm with a window is BU-w of the ASMG paper, warm with all history the full-retrain of
+    the SML paper. The optimiser's state begins anew every period: the same rows come again, so there is nothing to carry.
+    """
+
+    schedule: Schedule = Schedule()
+    begin: Literal["warm", "scratch"] = "warm"
+    window: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.window is not None and self.window < 1:
+            raise ValueError(f"window: given {self.window}; it counts periods, the newest included: 1 or more, or null")
+
+    @property
+    def lookback(self) -> int:
+        """The window, or all history."""
+        return ALL_HISTORY if self.window is None else self.window
+
+    def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
+        """The pre-trained weights."""
+        return Checkpoint(logs.period, weights)
+
+    def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
+        """Train on all rows of `logs`. Raises ValueError where the loss diverges."""
+        weights = initial(model, logs) if self.begin == "scratch" else checkpoint.weights
+        return Checkpoint(logs.period, fit(model, weights, logs, self.schedule).weights)

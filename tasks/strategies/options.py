@@ -1,0 +1,62 @@
+"""Options: a plan's mapping made into a frozen dataclass, every mistake collected and named by its path."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from tasks.strategies.strategy import Strategy
+
+Mistakes = list[str]
+Nested = Callable[[object, str, Mistakes], object | None]
+
+
+def assemble(kind: type, options: object, path: str, mistakes: Mistakes, nested: Nested) -> Any:
+    """An instance of the dataclass `kind`, or None with the mistakes added.
+
+    `path` comes before option names in messages. A field of type `Strategy` is made by `nested(value, path, mistakes)`,
+    a field that is itself a dataclass (a schedule) from a mapping in the same way, everything else by pydantic.
+    """
+    if not isinstance(options, Mapping):
+        mistakes.append(f"{path or 'options'}: given {options!r:.80}; options are a mapping of names to values")
+        return None
+    fields = {f.name: f for f in dataclasses.fields(kind) if f.init}
+    before = len(mistakes)
+    for name in options:
+        if name not in fields:
+            mistakes.append(f"{path}{name!s:.80}: no such option of {kind.__name__}; it has {listed(fields)}")
+    for name, field in fields.items():
+        if name not in options and field.default is field.default_factory is dataclasses.MISSING:
+            mistakes.append(f"{path}{name}: {kind.__name__} needs it")
+    hints = get_type_hints(kind)
+    values = {n: _value(hints[n], options[n], f"{path}{n}", mistakes, nested) for n in fields if n in options}
+    return _made(kind, values, path, mistakes) if len(mistakes) == before else None
+
+
+def _value(hint: Any, given: object, path: str, mistakes: Mistakes, nested: Nested) -> object:
+    if hint is Strategy:
+        return nested(given, path, mistakes)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return given if isinstance(given, hint) else assemble(hint, given, f"{path}.", mistakes, nested)
+    try:
+        return TypeAdapter(hint).validate_python(given)
+    except ValidationError as error:
+        for one in error.errors(include_url=False):
+            mistakes.append(f"{path}: given {one['input']!r:.80}; {one['msg'][:1].lower()}{one['msg'][1:]}")
+        return None
+
+
+def _made(kind: type, values: Mapping[str, object], path: str, mistakes: Mistakes) -> object | None:
+    try:
+        return kind(**values)
+    except (TypeError, ValueError) as error:
+        mistakes.append(f"{path}{error}")
+        return None
+
+
+def listed(names: Iterable[str]) -> str:
+    """The names in words: `a, b, c`, or `none`."""
+    return ", ".join(names) or "none"

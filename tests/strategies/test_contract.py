@@ -1,0 +1,51 @@
+"""Every strategy keeps the contract with every model it goes with."""
+
+import pytest
+
+from tasks.models.deepfm import DeepFM
+from tasks.models.mf import MF
+from tasks.models.schedule import Schedule
+from tasks.strategies.als import ALS
+from tasks.strategies.average_weights import AverageWeights
+from tasks.strategies.bpr import BPR
+from tasks.strategies.checks import all_checks, simulated_periods
+from tasks.strategies.fine_tune import FineTune
+from tasks.strategies.full_retrain import FullRetrain
+from tasks.strategies.no_update import NoUpdate
+from tasks.strategies.popularity import Popularity
+
+SHORT = Schedule(epochs=2, batch=16)
+FIELDS = ("user", "item", "device")
+MODELS = {
+    "MF": MF(width=4),
+    "MF-biases": MF(width=4, biases=True),
+    "DeepFM": DeepFM(fields=FIELDS, numeric=2, width=4, hidden=(8,)),
+}
+LEARNERS = {
+    "NoUpdate": NoUpdate(),
+    "FineTune": FineTune(SHORT),
+    "FineTune-keep": FineTune(SHORT, optimizer="keep"),
+    "FullRetrain": FullRetrain(SHORT),
+    "FullRetrain-scratch-window": FullRetrain(SHORT, begin="scratch", window=2),
+    "Average-ema": AverageWeights(FineTune(SHORT, optimizer="keep")),
+    "Average-last": AverageWeights(FullRetrain(SHORT, window=2), method="last"),
+    "Average-of-average": AverageWeights(AverageWeights(FineTune(SHORT), method="last", counts=(2,)), coefficients=(0.5,)),
+}
+CONTROLS = {"Popularity": Popularity(), "ALS": ALS(iterations=2), "BPR": BPR(epochs=2)}
+TOGETHER = [(strategy, model) for strategy in LEARNERS for model in MODELS] + [
+    (strategy, model) for strategy in CONTROLS for model in ("MF", "MF-biases")
+]
+
+
+def periods_for(model):
+    if model == "DeepFM":
+        return simulated_periods("ctr", FIELDS, numeric=2)
+    return simulated_periods("ranking")
+
+
+@pytest.mark.parametrize("check", all_checks(), ids=lambda check: check.__name__.removeprefix("check_"))
+@pytest.mark.parametrize(("strategy", "model"), TOGETHER, ids=lambda name: name)
+def test_contract(check, strategy, model):
+    if strategy in ("ALS", "BPR"):
+        pytest.importorskip("implicit")
+    check(MODELS[model], {**LEARNERS, **CONTROLS}[strategy], periods_for(model))

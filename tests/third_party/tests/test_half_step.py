@@ -1,0 +1,12 @@
+"""HalfStep keeps nightloop's contract."""
+
+import pytest
+from half_step.strategy import HalfStep
+
+from tasks.models.mf import MF
+from tasks.strategies.checks import all_checks, simulated_periods
+
+
+@pytest.mark.parametrize("check", all_checks(), ids=lambda check: check.__name__)
+def test_contract(check):
+    check(MF(width=4), HalfStep(), simulated_periods("ranking"))
