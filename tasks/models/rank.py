@@ -42,7 +42,8 @@ def rank(ranker: Ranker, logs: Logs, taken: Tensor, ranking: Ranking) -> dict[st
     `new_item` bool (born in the row's own period), `above`, `equal` int32 against `ranking.negatives` distinct items
     drawn uniformly from those seen so far that the user has not taken up to and including the row (all of them, where
     there are fewer), and with `ranking.catalogue` the same against all of those, as `catalogue_above` and
-    `catalogue_equal`. The draw is the logs' own: the same for every ranker. Raises ValueError on NaN scores. Source: SML's evaluation protocol.
+    `catalogue_equal`. The draw is the logs' own: the same for every ranker. Raises ValueError on NaN scores and on
+    earlier interactions outside the vocabulary. Source: SML's evaluation protocol.
     """
     who, limits = takers(logs, taken), seen(logs)
     generator = logs.generator("candidates")
