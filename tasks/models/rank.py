@@ -9,8 +9,10 @@ from torch import Tensor
 
 from tasks.lake.logs import Logs
 from tasks.models.candidates import Takers, barred, extend, seen, takers
+from tasks.models.checkpoint import Weights
 from tasks.plan.plan import Ranking
 
+Factors = Callable[[Weights], tuple[Tensor, Tensor]]  # weights -> users [U, d], items [I, d]
 Ranker = Callable[[Tensor, Tensor], Tensor]  # users [B], items [P] -> scores [B, P]; ids may be beyond what it knows
 
 BLOCK = 128  # rows that share a pool of items; more is faster, fewer makes rows less alike
@@ -26,7 +28,24 @@ def from_factors(users: Tensor, items: Tensor) -> Ranker:
     """
     if users.dim() != 2 or items.dim() != 2 or users.shape[1] != items.shape[1]:
         raise ValueError(f"factors must be [U, d] and [I, d]: {tuple(users.shape)} and {tuple(items.shape)} were given")
-    left, right = _closed(users, "user"), _closed(items, "item")
+    return _dots(_zero_row(users), _zero_row(items))
+
+
+def from_weights(factors: Factors, weights: Weights) -> Ranker:
+    """The ranker of a model's `factors` and weights; ids beyond a table count as a table row of zeros.
+
+    That is not a zero vector where the model has biases: a user nobody has met is still shown what is liked by all.
+    """
+    tables = {name: _zero_row(table) if name.startswith("table.") else table for name, table in weights.items()}
+    return _dots(*factors(tables))
+
+
+def _dots(users: Tensor, items: Tensor) -> Ranker:
+    """Dot products in float64, rounded to float32; ids beyond the last row score as the last row."""
+    for name, table in (("user", users), ("item", items)):
+        if not bool(torch.isfinite(table).all()):
+            raise ValueError(f"{name} factors hold NaN or infinity: this checkpoint cannot rank")
+    left, right = users.detach().double(), items.detach().double()
 
     def scores(who: Tensor, what: Tensor) -> Tensor:
         rows = left[who.clamp(max=len(left) - 1)]
@@ -120,11 +139,9 @@ def _joined(parts: list[Tensor]) -> tuple[Tensor, Tensor]:
     return whole[0].contiguous(), whole[1].contiguous()
 
 
-def _closed(factors: Tensor, name: str) -> Tensor:
-    """The factors in float64 with a row of zeros at the end, for ids that are not in the table."""
-    if not bool(torch.isfinite(factors).all()):
-        raise ValueError(f"{name} factors hold NaN or infinity: this checkpoint cannot rank")
-    return torch.cat([factors.detach().double(), torch.zeros(1, factors.shape[1], dtype=torch.float64)])
+def _zero_row(table: Tensor) -> Tensor:
+    """The table with a row of zeros at the end, for ids it does not know."""
+    return torch.cat([table, table.new_zeros(1, table.shape[1])])
 
 
 def _no_nan(scores: Tensor) -> None:

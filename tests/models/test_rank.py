@@ -9,7 +9,8 @@ from torch import Tensor
 from tasks.lake.logs import Logs
 from tasks.models import rank as module
 from tasks.models.candidates import extend, seen, takers
-from tasks.models.rank import from_factors, rank
+from tasks.models.mf import MF
+from tasks.models.rank import from_factors, from_weights, rank
 from tasks.plan.plan import Ranking
 
 
@@ -183,6 +184,13 @@ def test_unseen_ids_score_as_zero_vectors() -> None:
     logs = made([(5, 50), (0, 1)], 6, 51, 50)
     out = rank(ranker, logs, torch.zeros(0, 2, dtype=torch.int64), Ranking(negatives=10))
     assert int(out["equal"][0]) == 10
+
+
+def test_unseen_users_still_get_what_is_liked_by_all() -> None:
+    model = MF(width=2, biases=True)
+    weights = {"table.user": torch.tensor([[1.0, 0.0, 0.5]]), "table.item": torch.tensor([[2.0, 0.0, 3.0]])}
+    scores = from_weights(model.factors, weights)(torch.tensor([0, 8]), torch.tensor([0, 9]))
+    assert scores.tolist() == [[5.5, 0.5], [3.0, 0.0]]
 
 
 def test_new_means_born_in_this_period() -> None:
