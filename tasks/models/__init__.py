@@ -1,0 +1,49 @@
+"""Models: what is retrained. Found by entry point, ours like everybody's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import entry_points
+from inspect import Parameter, signature
+from typing import cast
+
+from tasks.models.model import Model
+
+GROUP = "nightloop.models"
+FROM_THE_PLAN = ("fields", "numeric")  # options that are the plan's columns, never given by hand
+
+
+def models() -> dict[str, type]:
+    """Every model by its entry-point name, in alphabetical order. Raises ValueError where two share a name."""
+    found: dict[str, type] = {}
+    for point in sorted(entry_points(group=GROUP), key=lambda p: (p.name, p.value)):
+        loaded = point.load()
+        if found.setdefault(point.name, loaded) is not loaded:
+            raise ValueError(f"two installed packages offer a model called {point.name}; uninstall one ({point.value})")
+    return found
+
+
+def build(name: str, options: Mapping[str, object], fields: Sequence[str], numeric_count: int) -> Model:
+    """The model `name` with `options`. A model that takes `fields` and `numeric` gets them from the plan's columns.
+
+    Raises ValueError with the legal names where the model, an option or its value is not known.
+    """
+    known = models()
+    if name not in known:
+        raise ValueError(f"model: given {name!r}; installed are {', '.join(known) or 'none'}")
+    takes = signature(known[name]).parameters
+    legal = [option for option in takes if option not in FROM_THE_PLAN]
+    unknown = [option for option in options if option not in legal]
+    missing = [o for o in legal if takes[o].default is Parameter.empty and o not in options]
+    if unknown or missing:
+        raise ValueError(
+            f"model {name}: " + "; ".join(
+                [f"no option {option!r}" for option in unknown] + [f"option {option!r} is needed" for option in missing]
+            ) + f"; its options are {', '.join(legal) or 'none'}"
+        )
+    columns = {"fields": tuple(fields), "numeric": numeric_count}
+    given = {option: columns[option] for option in FROM_THE_PLAN if option in takes}
+    try:
+        return cast(Model, known[name](**given, **options))
+    except TypeError as error:
+        raise ValueError(f"model {name}: an option has a value of the wrong kind: {error}") from error

@@ -1,0 +1,70 @@
+"""Bilinear: one training step of a dot-product model in closed form, without autograd and without a copy per interaction."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+from torch.linalg import vecdot
+from torch.nn.functional import softplus
+
+from tasks.models.grouping import Groups, group, weighted_totals
+from tasks.models.rowwise import RowOptimizer
+
+
+@runtime_checkable
+class Bilinear(Protocol):
+    """A model whose logit is p_u . q_i of the first `factor_width` columns, plus the biases in the last where there is one more."""
+
+    @property
+    def factor_width(self) -> int:
+        """Columns that are multiplied."""
+        ...
+
+
+def bilinear_step(
+    table: Tensor, optimizer: RowOptimizer, pairs: tuple[Tensor, Tensor, Tensor], real: Tensor | None, width: int, l2: float
+) -> Tensor:
+    """One step on users, positive and negative items `pairs` (3 x [b] rows of the fused table); the mean loss.
+
+    With s = p_u . q_i and c = sigmoid(s) - y the gradients of the cross-entropy are sum c q_i for a user and sum c p_u for an
+    item, each over the entries the row occurs in. `real` [b] marks the negatives that count. The gradients are sums over
+    the batch, as if the loss were: `rate` then means the same in a batch of any size.
+    """
+    users, positives, negatives = pairs
+    b = len(users)
+    items = torch.cat([positives, negatives])
+    left, right = table.index_select(0, users), table.index_select(0, items)
+    logits = torch.cat([_scores(left, right[:b], width), _scores(left, right[b:], width)])
+    error = torch.sigmoid(logits)
+    error[:b] -= 1
+    if real is not None:
+        error[b:] *= real
+    mine, theirs = group(users), group(items)
+    entry = torch.stack([mine.order, mine.order + b], 1).flatten()  # a user's positives and negatives, one after the other
+    of_user = _gradient(table, items.int()[entry], error[entry], mine._replace(starts=2 * mine.starts), width)
+    of_item = _gradient(table, users.int().repeat(2)[theirs.order], error[theirs.order], theirs, width)
+    if l2:
+        of_user.addcmul_(table.index_select(0, mine.rows), 2 * l2 * mine.counts[:, None])
+        of_item.addcmul_(table.index_select(0, theirs.rows), l2 * theirs.counts[:, None])
+    optimizer.step(table, mine.rows, of_user)
+    optimizer.step(table, theirs.rows, of_item)
+    logits[:b].neg_()
+    return softplus(logits).sum() / b
+
+
+def _scores(left: Tensor, right: Tensor, width: int) -> Tensor:
+    """Logits [b] of rows [b, w] against rows [b, w]."""
+    if left.shape[1] == width:
+        return vecdot(left, right)
+    return vecdot(left[:, :width], right[:, :width]) + left[:, width] + right[:, width]
+
+
+def _gradient(table: Tensor, picks: Tensor, error: Tensor, groups: Groups, width: int) -> Tensor:
+    """Sum of error times the other side's row over each group [k, w]; a bias column gets the sum of the errors."""
+    found = weighted_totals(table, picks, groups.starts, error)
+    if found.shape[1] > width:
+        ones = torch.ones(1, 1)
+        found[:, width:] = weighted_totals(ones, torch.zeros_like(picks), groups.starts, error)
+    return found

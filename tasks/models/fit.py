@@ -1,0 +1,175 @@
+"""Fit: the one training loop. Weights and logs in, weights and optimiser state out; what a step makes small is a function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from tasks.lake.logs import Logs
+from tasks.models.bilinear import Bilinear, bilinear_step
+from tasks.models.checkpoint import Weights
+from tasks.models.grouping import group, totals
+from tasks.models.learned import Learned, learned
+from tasks.models.loss import Batch, Loss, cross_entropy
+from tasks.models.model import Model
+from tasks.models.negatives import draw, known
+from tasks.models.order import canonical_order
+from tasks.models.progress import report
+from tasks.models.schedule import Schedule
+from tasks.models.tables import offsets
+
+CHUNK = 1 << 18  # rows whose negatives are drawn at once
+HOPELESS = 1e3  # a mean loss above this has diverged; a model that knows nothing is at 0.7 (ranking 1.4)
+
+
+class Fitted(NamedTuple):
+    """What training made."""
+
+    weights: dict[str, Tensor]
+    optimizer: dict[str, Tensor]
+
+
+class Draw(NamedTuple):
+    """Rows of one step: positions [b] in the logs, and in a ranking a negative item for each, and which are real."""
+
+    positions: Tensor
+    negatives: Tensor | None = None
+    real: Tensor | None = None
+
+
+def fit(
+    model: Model,
+    weights: Weights,
+    logs: Logs,
+    schedule: Schedule,
+    loss: Loss = cross_entropy,
+    state: Weights | None = None,
+) -> Fitted:
+    """Train `weights` on `logs` as `schedule` says; inputs stay as they are.
+
+    A ranking model sees one negative a positive, uniform over the items seen (`logs.sizes`) without those the user takes in
+    these logs. `state` is the optimiser's of an earlier run (`Fitted.optimizer`), None begins anew; the caller decides
+    which. The result depends on the set of rows, not on their order, and on nothing but the arguments (and the number of
+    threads). Without rows the weights come back as they were. Raises ValueError where the arguments do not fit each
+    other, and where training diverges, naming the epoch and the rate.
+    """
+    _check(model, logs)
+    run = learned(model, weights, schedule, state)
+    _check_sizes(model, run, logs)
+    if not len(logs) or not schedule.epochs:
+        return Fitted(dict(weights), run.state())
+    step = _step_of(model, run, logs, schedule, loss)
+    done, total = 0, len(logs) * schedule.epochs
+    for epoch, draws in enumerate(_epochs(model, logs, schedule), 1):
+        last = torch.zeros(())
+        for rows in draws:
+            last = step(rows)
+            done += len(rows.positions)
+            report(done, total)
+        _check_epoch(run, float(last), epoch, schedule)
+    return Fitted(run.weights(), run.state())
+
+
+def _epochs(model: Model, logs: Logs, schedule: Schedule) -> Iterator[Iterator[Draw]]:
+    """For each epoch its steps: all rows once, in a new order."""
+    shuffle, negatives = logs.generator("fit/shuffle"), logs.generator("fit/negatives")
+    canonical = canonical_order(logs)
+    user, item = (logs.rows[:, logs.fields.index(field)].contiguous() for field in ("user", "item"))
+    positives = known(user, item, logs.sizes[logs.fields.index("item")]) if model.family == "ranking" else None
+
+    def epoch() -> Iterator[Draw]:
+        order = torch.randperm(len(logs), generator=shuffle)
+        order = order if canonical is None else canonical[order]
+        for chunk in order.split(max(1, CHUNK // schedule.batch) * schedule.batch):
+            if positives is None:
+                yield from map(Draw, chunk.split(schedule.batch))
+                continue
+            drawn, real = draw(positives, user[chunk], negatives)
+            reals = [None] * len(chunk) if real is None else real.split(schedule.batch)
+            yield from map(Draw, chunk.split(schedule.batch), drawn.split(schedule.batch), reals)
+
+    for _ in range(schedule.epochs):
+        yield epoch()
+
+
+def _step_of(model: Model, run: Learned, logs: Logs, schedule: Schedule, loss: Loss) -> Callable[[Draw], Tensor]:
+    """The function that takes one step: in closed form where there is one, else by autograd."""
+    if loss is cross_entropy and isinstance(model, Bilinear) and model.family == "ranking":
+        user, item = (logs.rows[:, logs.fields.index(field)].contiguous() for field in ("user", "item"))
+        shift, width = run.sizes[0], model.factor_width
+
+        def closed(rows: Draw) -> Tensor:
+            positives, negatives = item[rows.positions] + shift, rows.negatives
+            if negatives is None:
+                raise ValueError("a ranking step without negatives")
+            pairs = (user[rows.positions], positives, negatives + shift)
+            return bilinear_step(run.table, run.rows, pairs, rows.real, width, schedule.l2)
+
+        return closed
+    return lambda rows: _autograd_step(model, run, logs, rows, schedule, loss)
+
+
+def _autograd_step(model: Model, run: Learned, logs: Logs, rows: Draw, schedule: Schedule, loss: Loss) -> Tensor:
+    """One step of any model under any loss; the loss."""
+    positions, label, ids = _entries(model, logs, rows)
+    fused = (ids + offsets(run.sizes)).flatten()
+    embedded = run.table.index_select(0, fused).view(*ids.shape, -1).requires_grad_()
+    flat = run.flat.detach().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16, enabled=schedule.precision == "bfloat16"):
+        logits = model.logits(embedded, logs.numeric[positions], run.dense(flat)).float()
+    value = loss(Batch(logits, label, positions, ids, embedded, len(rows.positions)))
+    gradient, dense = torch.autograd.grad(value, [embedded, flat], allow_unused=True)
+    if dense is not None:
+        run.adam.step(run.flat, dense)
+    if gradient is not None:
+        groups = group(fused)
+        summed = totals(groups, gradient.flatten(0, 1).mul_(len(rows.positions)))
+        if schedule.l2:
+            summed.addcmul_(run.table.index_select(0, groups.rows), schedule.l2 * groups.counts[:, None])
+        run.rows.step(run.table, groups.rows, summed)
+    return value.detach()
+
+
+def _entries(model: Model, logs: Logs, rows: Draw) -> tuple[Tensor, Tensor, Tensor]:
+    """Positions, labels and vocabulary rows [n, F] of a step, the negatives after the positives."""
+    ids = logs.rows.index_select(0, rows.positions)
+    if model.fields != logs.fields:
+        ids = ids[:, [logs.fields.index(field) for field in model.fields]]
+    label = logs.label[rows.positions]
+    if rows.negatives is None:
+        return rows.positions, label, ids
+    other = ids.clone()
+    other[:, model.fields.index("item")] = rows.negatives
+    keep = slice(None) if rows.real is None else rows.real
+    positions = torch.cat([rows.positions, rows.positions[keep]])
+    return positions, torch.cat([label, torch.zeros_like(label)[keep]]), torch.cat([ids, other[keep]])
+
+
+def _check(model: Model, logs: Logs) -> None:
+    missing = [field for field in model.fields if field not in logs.fields]
+    if missing:
+        raise ValueError(f"the model has tables for {', '.join(missing)}; the logs have {', '.join(logs.fields)}")
+    if len(logs) and not bool(((logs.label >= 0) & (logs.label <= 1)).all()):
+        raise ValueError("labels must be numbers from 0 to 1; the logs hold others")
+    if not bool(torch.isfinite(logs.numeric).all()):
+        raise ValueError("numeric columns hold NaN or infinity; quarantine those rows or fill them")
+
+
+def _check_sizes(model: Model, run: Learned, logs: Logs) -> None:
+    for field, rows in zip(model.fields, run.sizes, strict=True):
+        size = logs.sizes[logs.fields.index(field)]
+        if rows < size:
+            raise ValueError(f"table.{field} has {rows} rows, the logs' vocabulary {size}: grow the checkpoint first")
+
+
+def _check_epoch(run: Learned, last: float, epoch: int, schedule: Schedule) -> None:
+    finite = bool(torch.isfinite(run.table.sum())) and bool(torch.isfinite(run.flat.sum()))
+    if finite and last <= HOPELESS:
+        return
+    raise ValueError(
+        f"training diverged in epoch {epoch} of {schedule.epochs}: loss {last:.4g}, weights "
+        f"{'finite' if finite else 'not finite'}, at rate {schedule.rate:g} (dense_rate {schedule.dense_rate:g}); lower the rate"
+    )

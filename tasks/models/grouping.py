@@ -1,0 +1,39 @@
+"""Grouping: equal ids brought together, and sums over each group without a copy of what is summed."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import embedding_bag
+
+
+class Groups(NamedTuple):
+    """Which positions hold the same id."""
+
+    rows: Tensor  # [k] int64 distinct ids, ascending
+    order: Tensor  # [n] int32 positions, group by group, ascending within each
+    starts: Tensor  # [k] int32 where each group begins in `order`
+    counts: Tensor  # [k] int64 size of each group
+
+
+def group(ids: Tensor) -> Groups:
+    """Groups of `ids` [n] int64, each in [0, 2**31), n below 2**31.
+
+    Ids and positions are packed into one integer each: numpy sorts those ten times as fast as torch finds an order.
+    """
+    keys = torch.from_numpy(np.sort(((ids << 32) | torch.arange(len(ids))).numpy()))
+    rows, counts = torch.unique_consecutive(keys >> 32, return_counts=True)
+    return Groups(rows, keys.int(), (counts.cumsum(0) - counts).int(), counts)
+
+
+def totals(groups: Groups, values: Tensor) -> Tensor:
+    """Sum of `values` [n, w] over each group: [k, w]."""
+    return embedding_bag(groups.order, values, groups.starts, mode="sum")
+
+
+def weighted_totals(table: Tensor, picks: Tensor, starts: Tensor, weights: Tensor) -> Tensor:
+    """Sums of `weights[j] * table[picks[j]]` over runs of j that begin at `starts`: [k, w]. Picks and starts int32."""
+    return embedding_bag(picks, table, starts, mode="sum", per_sample_weights=weights)

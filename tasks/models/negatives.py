@@ -1,0 +1,64 @@
+"""Negatives: items a user is not known to like, drawn uniformly from those seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+ROUNDS = 100  # draws before a user counts as having taken everything
+SPREAD = 0x1E3779B97F4A7C15  # Knuth's multiplicative hashing, 2**64 / golden ratio, made to fit a signed integer
+
+
+@dataclass(frozen=True)
+class Known:
+    """The positives of some logs, and a sieve that answers most questions about them with one look."""
+
+    items: int
+    keys: Tensor  # [m] int64 ascending: user * items + item
+    sieve: Tensor  # [2**k] bool: False means surely not known
+
+    def __contains__(self, pair: tuple[int, int]) -> bool:
+        key = pair[0] * self.items + pair[1]
+        return bool((self.keys == key).any())
+
+    def find(self, users: Tensor, items: Tensor) -> Tensor:
+        """Positions [h] at which (users, items) [n] is a known positive."""
+        keys = users * self.items + items
+        maybe = self.sieve[_slot(keys, len(self.sieve))].nonzero().flatten()
+        asked = keys[maybe]
+        at = torch.searchsorted(self.keys, asked).clamp_(max=len(self.keys) - 1)
+        return maybe[self.keys[at] == asked]
+
+
+def known(users: Tensor, items: Tensor, size: int) -> Known:
+    """The positives (users, items) [n] int64, of a catalogue of `size` items."""
+    keys = torch.from_numpy(np.sort((users * size + items).numpy()))
+    sieve = torch.zeros(1 << min(max(4 * len(keys), 2).bit_length() + 1, 28), dtype=torch.bool)
+    sieve[_slot(keys, len(sieve))] = True
+    return Known(size, keys, sieve)
+
+
+def draw(positives: Known, users: Tensor, generator: Generator) -> tuple[Tensor, Tensor | None]:
+    """One negative a user: items [n] int64, and which are real ([n] bool, None: all).
+
+    Uniform over the catalogue without the user's known positives. A user who has taken (nearly) everything may get none.
+    """
+    found = torch.randint(positives.items, (len(users),), generator=generator)
+    again = positives.find(users, found)
+    for _ in range(ROUNDS):
+        if not len(again):
+            return found, None
+        redrawn = torch.randint(positives.items, (len(again),), generator=generator)
+        found[again] = redrawn
+        again = again[positives.find(users[again], redrawn)]
+    real = torch.ones(len(users), dtype=torch.bool)
+    real[again] = False
+    return found, real
+
+
+def _slot(keys: Tensor, slots: int) -> Tensor:
+    """Where in a sieve of `slots` (a power of two) each key belongs."""
+    return ((keys * SPREAD) >> (64 - slots.bit_length())) & (slots - 1)

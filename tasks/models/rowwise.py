@@ -1,0 +1,79 @@
+"""Row-wise optimisers: rules that move only the rows of a table that have a gradient, at a pace kept for each row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.linalg import vecdot
+
+from tasks.models.schedule import Optimizer
+
+TINY = 1e-8  # keeps a row that never had a gradient from dividing by nought
+
+
+@dataclass(frozen=True)
+class RowAdagrad:
+    """Adagrad with one accumulator a row: G += mean(g^2), row -= rate g / sqrt(G).
+
+    Source: Duchi et al. 2011, one learning rate a row as in Naumov et al. 2019 (DLRM). `squares` [R] is its only state.
+    """
+
+    rate: float
+    squares: Tensor
+
+    def step(self, table: Tensor, rows: Tensor, gradient: Tensor) -> None:
+        """Move `rows` [k] (distinct) of `table` [R, w] in place; `gradient` [k, w] is used up."""
+        total = self.squares.index_select(0, rows).add_(vecdot(gradient, gradient), alpha=1 / table.shape[1])
+        self.squares.index_copy_(0, rows, total)
+        table.index_add_(0, rows, gradient.mul_(total.sqrt_().add_(TINY).reciprocal_().mul_(-self.rate)[:, None]))
+
+    def state(self) -> dict[str, Tensor]:
+        """What to hand on, by name."""
+        return {"squares": self.squares}
+
+
+@dataclass(frozen=True)
+class RowAdam:
+    """Adam whose second moment is one number a row, and whose clock is each row's own: it stands still between visits.
+
+    State: `first` [R, w], `second` [R], `steps` [R]. Source: Kingma and Ba 2015 (lazy, as torch's SparseAdam, but with
+    the bias correction of each row's own count of steps).
+    """
+
+    rate: float
+    first: Tensor
+    second: Tensor
+    steps: Tensor
+    decay: tuple[float, float] = (0.9, 0.999)
+
+    def step(self, table: Tensor, rows: Tensor, gradient: Tensor) -> None:
+        """Move `rows` [k] (distinct) of `table` [R, w] in place; `gradient` [k, w] is used up."""
+        slow, fast = self.decay
+        square = vecdot(gradient, gradient) / table.shape[1]
+        first = self.first.index_select(0, rows).lerp_(gradient, 1 - slow)
+        second = self.second.index_select(0, rows).lerp_(square, 1 - fast)
+        steps = self.steps.index_select(0, rows).add_(1)
+        for kept, new in ((self.first, first), (self.second, second), (self.steps, steps)):
+            kept.index_copy_(0, rows, new)
+        pace = self.rate / (1 - slow**steps) / (second / (1 - fast**steps)).sqrt_().add_(TINY)
+        table.index_add_(0, rows, first.mul_(-pace[:, None]))
+
+    def state(self) -> dict[str, Tensor]:
+        """What to hand on, by name."""
+        return {"first": self.first, "second": self.second, "steps": self.steps}
+
+
+RowOptimizer = RowAdagrad | RowAdam
+
+
+def parts(optimizer: Optimizer, width: int) -> dict[str, tuple[int, ...]]:
+    """Names of a rule's state, each with the shape it has for one row."""
+    return {"squares": ()} if optimizer == "adagrad" else {"first": (width,), "second": (), "steps": ()}
+
+
+def row_optimizer(optimizer: Optimizer, rate: float, state: dict[str, Tensor]) -> RowOptimizer:
+    """The rule by name, over tensors of its own: `step` changes them in place."""
+    own = {name: tensor.to(torch.float32, copy=True) for name, tensor in state.items()}
+    return RowAdagrad(rate, own["squares"]) if optimizer == "adagrad" else RowAdam(rate, own["first"], own["second"], own["steps"])

@@ -1,0 +1,48 @@
+"""Tables: the embedding tables of all fields as one, so that a batch is one look-up and one update."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from tasks.models.checkpoint import Weights
+from tasks.models.model import Model
+
+PREFIX = "table."
+
+
+def offsets(sizes: Sequence[int]) -> Tensor:
+    """Where each field's rows begin in the fused table: [F] int64."""
+    return torch.tensor([0, *sizes[:-1]]).cumsum(0)
+
+
+def fuse(tensors: Weights, fields: Sequence[str], folder: str = "") -> Tensor:
+    """A new tensor: `<folder>table.<field>` of every field, one under the other."""
+    return torch.cat([tensors[f"{folder}{PREFIX}{field}"] for field in fields])
+
+
+def split(fused: Tensor, fields: Sequence[str], sizes: Sequence[int], folder: str = "") -> dict[str, Tensor]:
+    """The fields' own tables again, each a tensor of its own."""
+    pieces = fused.split(list(sizes))
+    return {f"{folder}{PREFIX}{field}": piece.clone() for field, piece in zip(fields, pieces, strict=True)}
+
+
+def table_sizes(model: Model, weights: Weights) -> list[int]:
+    """Rows of each field's table. Raises ValueError where tables are missing, of another width or not finite numbers."""
+    wrong = []
+    for field in model.fields:
+        table = weights.get(PREFIX + field)
+        if table is None:
+            wrong.append(f"no {PREFIX}{field}")
+        elif table.dim() != 2 or table.shape[1] != model.width:
+            wrong.append(f"{PREFIX}{field} is {list(table.shape)}, the model's tables are [rows, {model.width}]")
+    if wrong:
+        raise ValueError(f"weights do not fit the model: {'; '.join(wrong)}; weights given: {', '.join(sorted(weights))}")
+    return [len(weights[PREFIX + field]) for field in model.fields]
+
+
+def others(weights: Weights) -> dict[str, Tensor]:
+    """The weights that are no table, by name in alphabetical order."""
+    return {name: weights[name] for name in sorted(weights) if not name.startswith(PREFIX)}
