@@ -2,29 +2,248 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Protocol
+import fcntl
+import hashlib
+import os
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from tasks.plan.settings import Settings
+from tasks.store.answers import Trouble, answered, explained, silent
+from tasks.store.keys import bucket_of, checked, checked_prefix
+from tasks.store.probe import check_format, mark, probe
+from tasks.store.settling import asked, wrote
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+T = TypeVar("T")
 
 
 class Objects(Protocol):
-    """A store. Keys are `a/b/c` of letters, digits, `-_.=+` ; a key that could leave the store is a ValueError."""
+    """A store. Keys are `a/b/c` of letters, digits, `-_.=+` ; a key that could leave the store is a ValueError.
+
+    All raise PermissionError (read-only, wrong credentials), FileNotFoundError (no such store), TimeoutError (a write may
+    or may not have happened) and OSError (full, broken).
+    """
 
     def read(self, key: str) -> tuple[bytes, str] | None:
         """The bytes and the tag (ETag) of this very state, or None where there is no such key."""
-        ...
 
     def create(self, key: str, data: bytes) -> bool:
         """Write where nothing is (`If-None-Match: *`); False where something is already."""
-        ...
 
     def swap(self, key: str, data: bytes, tag: str) -> bool:
         """Replace the state that has this tag (`If-Match`); False where the state is another by now."""
-        ...
 
     def remove(self, key: str) -> None:
         """Forget a key; no error where it is not there."""
-        ...
 
     def keys(self, prefix: str) -> Iterator[str]:
         """Keys that begin so, for sweeping only: a listing is never asked what is true."""
-        ...
+
+
+@dataclass(frozen=True)
+class Directory:
+    """A store in a local directory: what `create` and `swap` said True to is on the disk, whole, whatever happens."""
+
+    path: Path
+
+    def read(self, key: str) -> tuple[bytes, str] | None:
+        """As `Objects.read`; the tag is the SHA-256 of the bytes."""
+        try:
+            data = (self.path / checked(key)).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return data, hashlib.sha256(data).hexdigest()
+
+    def create(self, key: str, data: bytes) -> bool:
+        """As `Objects.create`: a hard link either makes the whole file or finds one there."""
+        place = self.path / checked(key)
+        with explained(self.path), self._written(data) as written:
+            _make_folder(place.parent)
+            try:
+                os.link(written, place)
+                return True
+            except FileExistsError:
+                return False
+            finally:
+                _settle(place.parent)  # what is reported, either way, must outlive a power cut
+
+    def swap(self, key: str, data: bytes, tag: str) -> bool:
+        """As `Objects.swap`; other writers wait while we compare."""
+        place = self.path / checked(key)
+        with explained(self.path), self._locked():
+            found = self.read(key)
+            if found is None or found[1] != tag:
+                return False
+            with self._written(data) as written:
+                os.replace(written, place)
+                _settle(place.parent)
+            return True
+
+    def remove(self, key: str) -> None:
+        """As `Objects.remove`."""
+        place = self.path / checked(key)
+        with explained(self.path), self._locked():
+            if place.exists():
+                place.unlink()
+                _settle(place.parent)
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """As `Objects.keys`, sorted; half-written files are not seen."""
+        top = self.path / checked_prefix(prefix).rpartition("/")[0]
+        found = (p.relative_to(self.path).as_posix() for p in top.rglob("*") if p.is_file())
+        yield from sorted(key for key in found if key.startswith(prefix) and not key.startswith("."))
+
+    def tidy(self) -> None:
+        """Remove what writers that died left half-written; those at work hold a lock on theirs."""
+        for left in (self.path / ".writing").glob("*"):
+            with left.open("rb") as file, suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                left.unlink(missing_ok=True)
+
+    @contextmanager
+    def _written(self, data: bytes) -> Iterator[Path]:
+        """A temporary file that holds the data, on the disk for good; gone afterwards."""
+        temporary = self.path / ".writing" / uuid.uuid4().hex
+        _make_folder(temporary.parent)
+        try:
+            with temporary.open("xb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+                yield temporary
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """One swap at a time, across threads and processes; a process that dies lets go."""
+        _make_folder(self.path)
+        with (self.path / ".lock").open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and its parents so that they outlive a power cut."""
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _settle(folder.parent)
+
+
+def _settle(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@dataclass(frozen=True)
+class S3:
+    """A store under a prefix of a bucket; `settling` says how lost races, conflicts and silence are dealt with."""
+
+    bucket: str
+    prefix: str  # empty, or ends with /
+    client: S3Client
+
+    def read(self, key: str) -> tuple[bytes, str] | None:
+        """As `Objects.read`; the tag is the ETag."""
+
+        def get() -> tuple[bytes, str]:
+            answer = self.client.get_object(Bucket=self.bucket, Key=self.prefix + checked(key))
+            return answer["Body"].read(), answer["ETag"]
+
+        return asked(lambda: _attempt(get), self._place(key))
+
+    def create(self, key: str, data: bytes) -> bool:
+        """As `Objects.create`, by `If-None-Match: *`."""
+        put = partial(self.client.put_object, Bucket=self.bucket, Key=self.prefix + checked(key), Body=data)
+        return self._wrote(partial(put, IfNoneMatch="*"), key, data)
+
+    def swap(self, key: str, data: bytes, tag: str) -> bool:
+        """As `Objects.swap`, by `If-Match`."""
+        put = partial(self.client.put_object, Bucket=self.bucket, Key=self.prefix + checked(key), Body=data)
+        return self._wrote(partial(put, IfMatch=tag), key, data)
+
+    def remove(self, key: str) -> None:
+        """As `Objects.remove`."""
+        name = self.prefix + checked(key)
+        asked(lambda: _attempt(lambda: self.client.delete_object(Bucket=self.bucket, Key=name)), self._place(key))
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """As `Objects.keys`, sorted."""
+        start = self.prefix + checked_prefix(prefix)
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=start)
+        found = asked(lambda: _attempt(lambda: [e["Key"] for page in pages for e in page.get("Contents", [])]), prefix)
+        yield from (name.removeprefix(self.prefix) for name in found or [])
+
+    def _place(self, key: str) -> str:
+        return f"s3://{self.bucket}/{self.prefix}{key}"
+
+    def _wrote(self, put: Callable[[], object], key: str, data: bytes) -> bool:
+        return wrote(lambda: _attempt(put), lambda: (self.read(key) or (None,))[0] == data, self._place(key))
+
+
+def _attempt(ask: Callable[[], T]) -> tuple[T | None, Trouble | None]:
+    from botocore.exceptions import BotoCoreError, ClientError  # half a second that a local store need not wait for
+
+    try:
+        return ask(), None
+    except ClientError as error:
+        return None, answered(error.response, str(error))
+    except BotoCoreError as error:  # nobody there, cut off, timed out, no credentials
+        return None, silent(type(error).__name__, str(error))
+
+
+def open_objects(settings: Settings, credentials: Mapping[str, str] | None = None) -> Directory | S3:
+    """The store of these settings, probed once a process. Raises as `Objects`, ValueError where it must not be used."""
+    objects, place = open_for_reading(settings, credentials), settings.store_place
+    _probed(objects, place)
+    mark(objects, place)
+    return objects
+
+
+def open_for_reading(settings: Settings, credentials: Mapping[str, str] | None = None) -> Directory | S3:
+    """The store without a probe, for who may only read it. Raises ValueError where its format is another."""
+    place = settings.store_place
+    objects: Directory | S3 = Directory(Path(place))
+    if found := bucket_of(place):
+        objects = S3(*found, _client(settings, tuple(sorted((credentials or {}).items()))))
+    elif Path(place).exists() and not Path(place).is_dir():
+        raise NotADirectoryError(f"the store {place} is a file; name a directory or s3://bucket/prefix")
+    check_format(objects, place)
+    return objects
+
+
+@cache
+def _probed(objects: Directory | S3, place: str) -> None:
+    probe(objects, place)
+    if isinstance(objects, Directory):
+        objects.tidy()
+
+
+@cache
+def _client(settings: Settings, credentials: tuple[tuple[str, str], ...]) -> S3Client:
+    import boto3
+    from botocore.config import Config
+
+    # One attempt: `settling.wrote` must see each. Many look-alikes do not know checksums in trailers; we check SHA-256.
+    ours = Config(
+        connect_timeout=5, read_timeout=30, max_pool_connections=32, retries={"total_max_attempts": 1},
+        s3={"addressing_style": "path" if settings.s3_path_style else "auto"},
+        request_checksum_calculation="when_required", response_checksum_validation="when_required",
+    )  # fmt: skip
+    names = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
+    key, secret, token = (dict(credentials).get(name) for name in names)
+    where = (settings.s3_region, None, True, None, settings.s3_endpoint or None)
+    return boto3.client("s3", *where, key, secret, token, ours)

@@ -1,0 +1,84 @@
+"""Answers: what a disk's or an S3 server's refusal, or its silence, means, in words that say what to do."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+_DENIED = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "Forbidden")
+_FULL = ("InsufficientStorage", "QuotaExceeded", "XMinioStorageFull", "EntityTooLarge")
+_BUSY = ("RequestTimeout", "SlowDown", "Throttling", "ThrottlingException", "InternalError", "ServiceUnavailable")
+_NO_KEYS = ("NoCredentialsError", "PartialCredentialsError")
+
+
+class Trouble(NamedTuple):
+    """An attempt that did not succeed.
+
+    `lost`: somebody else was first (412). `absent`: no such key. `again`: two at once, nothing done (409). `unsure`: it
+    may have been done. `refused`: asking again is of no use.
+    """
+
+    meaning: Literal["lost", "absent", "again", "unsure", "refused"]
+    repeated: bool  # the client sent it more than once by itself: an earlier attempt may have been done
+    status: int
+    code: str
+    said: str
+
+
+def answered(response: Mapping[str, object], said: str) -> Trouble:
+    """From boto3's `error.response`."""
+    meta, error = response.get("ResponseMetadata"), response.get("Error")
+    status = int(meta.get("HTTPStatusCode", 0)) if isinstance(meta, Mapping) else 0
+    repeated = bool(meta.get("RetryAttempts", 0)) if isinstance(meta, Mapping) else False
+    code = str(error.get("Code", "")) if isinstance(error, Mapping) else ""
+    return Trouble(_meaning(status, code), repeated, status, code, said)
+
+
+def silent(kind: str, said: str) -> Trouble:
+    """From an error of the connection, by the name of its class: cut off, timed out, nobody there, no credentials."""
+    return Trouble("refused" if kind in _NO_KEYS else "unsure", False, 401 if kind in _NO_KEYS else 0, kind, said)
+
+
+def _meaning(status: int, code: str) -> Literal["lost", "absent", "again", "unsure", "refused"]:
+    if status == 412 or code == "PreconditionFailed":
+        return "lost"
+    if status == 409 or code in ("ConditionalRequestConflict", "OperationAborted"):
+        return "again"
+    if code in _BUSY or status == 429 or (status >= 500 and code not in _FULL and status not in (501, 507)):
+        return "unsure"
+    return "absent" if status == 404 and code != "NoSuchBucket" else "refused"
+
+
+def refusal(trouble: Trouble, place: str) -> OSError | ValueError:
+    """The exception to raise for a final answer: PermissionError, FileNotFoundError, ValueError or OSError."""
+    status, code, said = trouble.status, trouble.code, trouble.said
+    if code == "NoSuchBucket":
+        return FileNotFoundError(f"there is no bucket for {place}; create it, or correct NIGHTLOOP_STORE ({said})")
+    if code in _NO_KEYS:
+        return PermissionError(f"no credentials for {place}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY ({said})")
+    if code in _DENIED or status in (401, 403):
+        needs = "s3:GetObject, s3:PutObject, s3:DeleteObject and s3:ListBucket"
+        return PermissionError(f"{place} refuses these credentials; they need {needs} ({said})")
+    if code in _FULL or status == 507:
+        return OSError(f"{place} is full; nothing was half-written; free space and run again ({said})")
+    if status == 501 or code == "NotImplemented":
+        return ValueError(f"{place} does not know conditional writes; use a store that does ({said})")
+    return OSError(f"{place} answered {status} {code} ({said})")
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Say what to do about the errors of a disk: PermissionError and OSError with the store's path."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            hint = f"the store {path} may not be written, or its file system has no hard links ({error.strerror})"
+            raise PermissionError(error.errno, hint) from error
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            hint = f"the store {path} is full ({error.strerror}); nothing was half-written; free space and run again"
+            raise OSError(error.errno, hint) from error
+        raise

@@ -1,0 +1,45 @@
+"""Keys: which names an object may have, so that none can lead out of the store or mean two things."""
+
+from __future__ import annotations
+
+import re
+
+LONGEST = 512  # bytes; S3 allows 1024, a prefix needs room
+_PART = re.compile(r"[A-Za-z0-9_=+][A-Za-z0-9_=+.-]*")  # a leading dot is the store's own
+
+
+def checked(key: str) -> str:
+    """The key itself. Raises ValueError where it is empty, too long, absolute, or holds anything but `a/b/c`."""
+    if not 0 < len(key) <= LONGEST or not all(_PART.fullmatch(part) for part in key.split("/")):
+        raise ValueError(
+            f"{key[:80]!r}{'...' if len(key) > 80 else ''} ({len(key)} characters) is no key of a store: use parts of "
+            f"letters, digits and - _ . = + joined by /, no part beginning with a dot or dash, at most {LONGEST} in all"
+        )
+    return key
+
+
+def checked_prefix(prefix: str) -> str:
+    """A key, or one that ends with `/`, or nothing (all keys). Raises ValueError as `checked` does."""
+    if prefix:
+        checked(prefix.removesuffix("/"))
+    return prefix
+
+
+def checked_pipeline(pipeline: str) -> str:
+    """A pipeline's name. Raises ValueError where it is not lower-case letters, digits, - and _."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", pipeline):
+        raise ValueError(
+            f"{pipeline[:80]!r} is no name of a pipeline; use lower-case letters, digits, - and _ (at most 63)"
+        )
+    return pipeline
+
+
+def bucket_of(place: str) -> tuple[str, str] | None:
+    """Bucket and prefix (empty, or ending with /) of s3://bucket/prefix; None for a directory; ValueError else."""
+    scheme, slashes, rest = place.partition("://")
+    if not slashes:
+        return None
+    bucket, _, prefix = rest.strip("/").partition("/")
+    if scheme != "s3" or not bucket:
+        raise ValueError(f"the store {place[:200]!r} is neither a directory nor s3://bucket/prefix")
+    return bucket, checked(prefix) + "/" if prefix else ""
