@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from tasks.lake.logs import Logs
@@ -19,20 +20,24 @@ class Past(NamedTuple):
 
 
 def blend(pool: Sequence[Past], shares: Sequence[float], logs: Logs) -> dict[str, Tensor]:
-    """Weighted mean by tensor name; shares beyond the pool are dropped, the rest is made to sum to 1.
+    """Weighted mean by tensor name, newest of the pool first; shares beyond the pool are dropped, the rest sum to 1.
 
-    A row of a table leaves out every past in which its id was not born yet: a first value is nobody's opinion. The
-    first of the pool must be as young as `logs`, so that it knows every id, and its share above 0.
+    A row of a table leaves out every past in which its id was not born yet: a first value is nobody's opinion. The newest
+    always counts. Raises ValueError where its share is not above 0.
     """
+    if not shares[0] > 0:
+        raise ValueError(f"shares: given {tuple(shares)}; the first, of the newest weights, must be above 0")
     taken = [(share, past) for share, past in zip(shares, pool, strict=False) if share > 0]
     if len(taken) == 1:
-        return dict(taken[0][1].weights)
+        return dict(pool[0].weights)
     births = {f"table.{field}": born.unsqueeze(1) for field, born in zip(logs.fields, logs.born, strict=True)}
     return {name: _mean(name, taken, births.get(name)) for name in pool[0].weights}
 
 
 def _mean(name: str, taken: Sequence[tuple[float, Past]], born: Tensor | None) -> Tensor:
-    heavy = [share if born is None else share * (born <= past.period).float() for share, past in taken]
-    total: Tensor | float = sum(heavy[1:], start=heavy[0])
-    summed = [share * past.weights[name] for share, (_, past) in zip(heavy, taken, strict=True)]
-    return sum(summed[1:], start=summed[0]) / total
+    total, summed = torch.zeros(()), torch.zeros_like(taken[0][1].weights[name])
+    for place, (share, past) in enumerate(taken):
+        known = torch.ones(()) if born is None or place == 0 else (born <= past.period).float()
+        total = total + share * known
+        summed += share * known * past.weights[name]
+    return summed / total

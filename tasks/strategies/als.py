@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tasks.lake.logs import Logs
 from tasks.models.checkpoint import Checkpoint, Weights
-from tasks.models.mf import from_parts, inner_width
+from tasks.models.parts import from_parts, inner_width
 from tasks.models.model import Model
 from tasks.strategies.decay import decayed
 from tasks.strategies.strategy import ALL_HISTORY

@@ -9,7 +9,7 @@ import torch
 
 from tasks.lake.logs import Logs
 from tasks.models.checkpoint import Checkpoint, Weights
-from tasks.models.mf import from_parts, inner_width
+from tasks.models.parts import from_parts, inner_width
 from tasks.models.model import Model
 from tasks.strategies.strategy import ALL_HISTORY
 

@@ -10,7 +10,7 @@ import torch
 
 from tasks.lake.logs import Logs
 from tasks.models.checkpoint import Checkpoint, Weights
-from tasks.models.mf import from_parts
+from tasks.models.parts import from_parts
 from tasks.models.model import Model
 from tasks.strategies.decay import decayed
 
@@ -20,19 +20,16 @@ class Popularity:
     """Every user gets the items that were taken most of late: each taking counts half as much `half_life` periods on.
 
     It reads ten half-lives (what is older would count less than a thousandth) and remembers nothing. The item's bias is
-    log(share x items): the logit that binary cross-entropy with uniform negatives would end at. `smoothing` is added to
-    every item's count. Users without a row get the same list only where MF has biases.
+    log(1 + count), so that an item without a row stands where one stands that nobody took. Users without a row get the
+    same list only where MF has biases.
     """
 
     half_life: float = 1.0
-    smoothing: float = 0.01
     models: ClassVar[tuple[str, ...]] = ("MF",)
 
     def __post_init__(self) -> None:
         if not 0 < self.half_life < 1e6:
             raise ValueError(f"half_life: given {self.half_life}; it is in periods, above 0 and below 1,000,000")
-        if not 0 < self.smoothing < 1e6:
-            raise ValueError(f"smoothing: given {self.smoothing}; it is a count, above 0 and below 1,000,000")
 
     @property
     def lookback(self) -> int:
@@ -50,6 +47,6 @@ class Popularity:
     def _listed(self, model: Model, logs: Logs) -> Checkpoint:
         user, item = (logs.sizes[logs.fields.index(name)] for name in ("user", "item"))
         taken = logs.rows[:, logs.fields.index("item")]
-        count = torch.bincount(taken, decayed(logs, self.half_life), minlength=item) + self.smoothing
-        logit = torch.log(count / count.sum() * item).float()
-        return Checkpoint(logs.period, from_parts(model, torch.zeros(user, 0), torch.zeros(item, 0), logit))
+        count = torch.bincount(taken, decayed(logs, self.half_life), minlength=item)
+        bias = torch.log1p(count).float()
+        return Checkpoint(logs.period, from_parts(model, torch.zeros(user, 0), torch.zeros(item, 0), bias))

@@ -28,7 +28,7 @@ def simulated_periods(
     generator = torch.Generator().manual_seed(seed)
     ids = torch.cat([_ids(len(fields), t, rows, generator) for t in range(count)])
     periods = torch.arange(count, dtype=torch.int32).repeat_interleave(rows)
-    codes, births = zip(*(_coded(ids[:, j], periods) for j in range(len(fields))), strict=True)
+    codes, births = zip(*(coded(ids[:, j], periods) for j in range(len(fields))), strict=True)
     label = _labels(family, ids, rows, generator)
     values = torch.randn(len(ids), numeric, generator=generator)
     whole = Logs(
@@ -55,7 +55,7 @@ def _ids(fields: int, period: int, rows: int, generator: Generator) -> Tensor:
     return drawn + period * (widths // 5)
 
 
-def _coded(ids: Tensor, periods: Tensor) -> tuple[Tensor, Tensor]:
+def coded(ids: Tensor, periods: Tensor) -> tuple[Tensor, Tensor]:
     """Vocabulary rows in order of first sight, and the period each was born in."""
     values, inverse = torch.unique(ids, return_inverse=True)
     first = torch.full((len(values),), len(ids)).scatter_reduce(0, inverse, torch.arange(len(ids)), "amin")
