@@ -2,16 +2,117 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Severity = Literal["warn", "block", "off"]
 
+LARGEST = 1e30  # numbers are learned from as float32: anything near its limit is no measurement
+NOBODY = r"(?i)^\s*$|^-\s*\d|^(nan|null|none|nil|undefined|unknown|n/a)$|[\x00-\x1f\x7f]"
 
-class Expectations(BaseModel):
-    """Row rules put a row in quarantine; period rules stop the night (block) or are reported (warn)."""
+
+class Frozen(BaseModel):
+    """A value: no unknown field, no change after it is made."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    budget: float = Field(0.05, ge=0, le=1, description="Share of rows that may go to quarantine before the night stops.")
+
+class Rule(Frozen):
+    """What one column's values may be. A row that breaks it goes to quarantine; a field left out keeps its default."""
+
+    required: bool | None = Field(default=None, description="May not be null; by default: user, item, time, label.")
+    least: float | None = Field(default=None, description="Smallest number allowed.")
+    most: float | None = Field(default=None, description="Largest number allowed.")
+    allowed: tuple[str | float, ...] = Field((), description="The only values there may be; empty: any. Labels: 0, 1.")
+    longest: int | None = Field(default=None, ge=1, description="Characters of a text; by default 256.")
+    forbidden: str | None = Field(default=None, description="Regular expression that no value may match.")
+
+    @field_validator("forbidden")
+    @classmethod
+    def _expression(cls, value: str | None) -> str | None:
+        try:
+            re.compile(value or "")
+        except re.error as error:
+            raise ValueError(f"{value!r} is no regular expression: {error}") from error
+        return value
+
+    @model_validator(mode="after")
+    def _range(self) -> Rule:
+        if self.least is not None and self.most is not None and self.least > self.most:
+            raise ValueError(f"least {self.least} is above most {self.most}")
+        return self
+
+
+class Limit(Frozen):
+    """A statistic that may not be above a number."""
+
+    severity: Severity = "block"
+    most: float = Field(ge=0)
+
+
+class Band(Frozen):
+    """A statistic that may not leave what passed nights showed.
+
+    The band is their median, give or take the largest of `width` robust standard deviations, `relative` times the
+    median and `absolute`. Only the last `nights` that passed count; before there are `least` of them nothing is judged.
+    """
+
+    severity: Severity = "block"
+    sides: Literal["both", "above", "below"] = "both"
+    nights: int = Field(default=14, ge=1)
+    least: int = Field(default=3, ge=1)
+    width: float = Field(default=5.0, gt=0)
+    relative: float = Field(default=0.4, ge=0)
+    absolute: float = Field(default=0.0, ge=0)
+
+
+class Drift(Frozen):
+    """A distance between this night's distribution and that of the last `nights` that passed together."""
+
+    severity: Severity = "warn"
+    most: float = Field(gt=0)
+    nights: int = Field(default=3, ge=1)
+    least: int = Field(default=1, ge=1)
+
+
+class Expectations(Frozen):
+    """Row rules put a row in quarantine; period rules stop the night (block) or are reported (warn)."""
+
+    budget: float = Field(default=0.05, ge=0, le=1, description="Share of rows that may be put aside.")
+    rows: Severity = Field(
+        default="block", description="off: no row rule is applied; warn: a spent budget is only reported."
+    )
+    rules: dict[str, Rule] = Field(default_factory=dict, description="By user, item, time, label or a column's name.")
+    least_rows: int = Field(default=1, ge=1, description="Fewer clean rows than this always stop the night.")
+    volume: Band = Field(default_factory=Band, description="Rows that arrived.")
+    label_rate: Band = Field(default_factory=lambda: Band(relative=0.5, absolute=0.005))
+    new_users: Band = Field(
+        default_factory=lambda: Band(severity="warn", sides="above", relative=1.0, absolute=0.05),
+        description="Share of rows whose user was never seen.",
+    )
+    new_items: Band = Field(
+        default_factory=lambda: Band(severity="warn", sides="above", relative=1.0, absolute=0.05),
+        description="Share of rows whose item was never seen.",
+    )
+    duplicates: Limit = Field(default_factory=lambda: Limit(severity="warn", most=0.1))
+    outside_period: Limit = Field(default_factory=lambda: Limit(most=0.05))
+    out_of_order: Limit = Field(
+        default_factory=lambda: Limit(severity="warn", most=0.6),
+        description="Share of rows that are earlier than the row that arrived before them.",
+    )
+    psi: Drift = Field(
+        default_factory=lambda: Drift(most=0.25), description="Population stability index, each categorical column."
+    )
+    ks: Drift = Field(
+        default_factory=lambda: Drift(most=0.2), description="Kolmogorov-Smirnov distance, each numeric column."
+    )
+
+    @property
+    def severities(self) -> Sequence[Severity]:
+        """How much each check matters; where all are `off` nothing was configured, and that stops a night."""
+        checks = (self.volume, self.label_rate, self.new_users, self.new_items, self.duplicates, self.outside_period,
+                  self.out_of_order, self.psi, self.ks)
+        return (self.rows, *(check.severity for check in checks))
