@@ -1,0 +1,99 @@
+"""Row rules: what each column of a plan may hold, as a flat list with one code for each way to break one.
+
+A code is `<column>/<how>`: user/null, item/forbidden, price/range, label/values, category/length, time/outside.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tasks.lake.periods import Period
+from tasks.plan.expectations import LARGEST, NOBODY, Rule
+from tasks.plan.plan import Plan
+
+Kind = Literal["null", "length", "forbidden", "range", "values", "outside"]
+
+LATEST = 4_102_444_800_000_000  # 2100-01-01: a time after it is in milliseconds or nanoseconds by mistake
+
+
+@dataclass(frozen=True)
+class RowRule:
+    """One thing that every row's value in one column must meet. `least` and `most` are numbers, lengths or µs."""
+
+    column: str  # as the lake calls it
+    kind: Kind
+    least: float | None = None
+    most: float | None = None
+    allowed: tuple[str | float, ...] = ()
+    pattern: str = ""
+
+    @property
+    def code(self) -> str:
+        """The reason that quarantined rows carry."""
+        return f"{self.column}/{self.kind}"
+
+    @property
+    def words(self) -> str:
+        """What is allowed, for people."""
+        return {
+            "null": "no value missing",
+            "length": f"at most {self.most} characters",
+            "forbidden": f"no value like {self.pattern}",
+            "range": f"{self.least} to {self.most}",
+            "values": f"one of {', '.join(str(value) for value in self.allowed[:20])}",
+            "outside": "a time inside the period",
+        }[self.kind]
+
+
+def row_rules(plan: Plan, period: Period) -> list[RowRule]:
+    """Every rule of a plan, defaults included. Raises ValueError for a rule of a column that the plan does not have."""
+    if plan.expectations.rows == "off":
+        return []
+    columns, given = plan.columns, plan.expectations.rules
+    names = {"user": columns.user, "item": columns.item, "time": columns.time}
+    if columns.label is not None:
+        names["label"] = columns.label
+    names |= {name: name for name in (*columns.categorical, *columns.numeric)}
+    unknown = sorted(set(given) - set(names) - set(names.values()))
+    if unknown:
+        raise ValueError(f"expectations.rules names {unknown}; the plan's columns are {sorted(names)}")
+    found: list[RowRule] = []
+    for column, source in names.items():
+        rule = given.get(column) or given.get(source) or Rule()
+        found += _time(rule, period) if column == "time" else _column(plan, column, rule)
+    return found
+
+
+def _time(rule: Rule, period: Period) -> list[RowRule]:
+    found = [RowRule("time", "null")]
+    if period.start is not None and period.end is not None:
+        found.append(RowRule("time", "outside", period.start, period.end - 1))
+    least = 0.0 if rule.least is None else rule.least
+    most = float(LATEST) if rule.most is None else rule.most
+    return [*found, RowRule("time", "range", least, most)]
+
+
+def _column(plan: Plan, column: str, rule: Rule) -> list[RowRule]:
+    """The rules of one column: what its role asks for, with what the plan says in place of it."""
+    id_like, label = column in ("user", "item"), column == "label"
+    number = label or column in plan.columns.numeric
+    required = rule.required if rule.required is not None else id_like or label
+    allowed = rule.allowed or ((0.0, 1.0) if label and rule.least is None and rule.most is None else ())
+    forbidden = rule.forbidden if rule.forbidden is not None else NOBODY if id_like else ""
+    found = [RowRule(column, "null")] if required else []
+    if number:
+        least = -LARGEST if rule.least is None else rule.least
+        most = LARGEST if rule.most is None else rule.most
+        found.append(RowRule(column, "range", least, most))
+    else:
+        found.append(RowRule(column, "length", 0, rule.longest or 256))
+    if forbidden and not number:
+        found.append(RowRule(column, "forbidden", pattern=forbidden))
+    if allowed:
+        found.append(RowRule(column, "values", allowed=tuple(_typed(number, value) for value in allowed)))
+    return found
+
+
+def _typed(number: bool, value: str | float) -> str | float:
+    return float(value) if number else str(value)

@@ -1,0 +1,79 @@
+"""Statistics of one period: what its checks look at now, and what later nights learn their bands from.
+
+Names: rows, clean, label_rate, new_user_rate, new_item_rate, quarantine_share, duplicate_share, outside_share,
+out_of_order_share; reason/<code> (rows); category/<column>/<bucket> (share of clean rows; values fall into BUCKETS by
+their MD5, so that a column of a million values stays small and comparable for ever); number/<column>/<quantile>.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+
+from tasks.lake.vocabulary import Vocabulary, encode
+from tasks.lake.warehouse import Warehouse
+from tasks.plan.plan import Columns
+
+SAMPLE = 200_000  # rows that quantiles are taken over: every n-th one, so that memory stays flat
+
+
+def measure(
+    warehouse: Warehouse, columns: Columns, period: int, version: int, vocabulary: Vocabulary | None
+) -> dict[str, float]:
+    """The statistics of one version of a period; what cannot be told (a rate of no rows) is left out."""
+    place: dict[str, object] = {"period": period, "version": version}
+    reasons = {row["reason"]: float(row["rows"]) for row in _rows(warehouse, "reason_counts", place)}
+    (counts,) = _rows(warehouse, "period_counts", place)
+    rows, clean = float(counts["rows"]), float(counts["clean"])
+    found = {"rows": rows, "clean": clean, **{f"reason/{code}": count for code, count in sorted(reasons.items())}}
+    if rows:
+        found |= _shares(counts, reasons, rows)
+    if clean:
+        found |= _columns(warehouse, columns, place, clean)
+        if vocabulary is not None:
+            found |= {f"new_{role}_rate": _new(warehouse, role, place, vocabulary) for role in ("user", "item")}
+    return {name: value for name, value in found.items() if math.isfinite(value)}
+
+
+def _rows(warehouse: Warehouse, name: str, values: Mapping[str, object]) -> list[dict[str, float | str | None]]:
+    table: pa.Table = warehouse.query(name, values)
+    rows: list[dict[str, float | str | None]] = table.to_pylist()
+    return rows
+
+
+def _shares(counts: Mapping[str, float | str | None], reasons: Mapping[str, float], rows: float) -> dict[str, float]:
+    return {
+        "quarantine_share": float(counts["quarantined"] or 0) / rows,
+        "duplicate_share": reasons.get("duplicate", 0.0) / rows,
+        "outside_share": (reasons.get("outside_period", 0.0) + reasons.get("time/outside", 0.0)) / rows,
+        "out_of_order_share": float(counts["out_of_order"] or 0) / rows,
+    }
+
+
+def _columns(warehouse: Warehouse, columns: Columns, place: Mapping[str, object], clean: float) -> dict[str, float]:
+    """The label's mean, shares of every categorical column's buckets, quantiles of every numeric one."""
+    found: dict[str, float] = {}
+    if columns.label is not None:
+        (mean,) = _rows(warehouse, "column_mean", {**place, "column": "label"})
+        found["label_rate"] = float("nan" if mean["value"] is None else mean["value"])
+    for name in columns.categorical:
+        for row in _rows(warehouse, "category_shares", {**place, "column": name}):
+            found[f"category/{name}/{row['bucket']}"] = float(row["share"] or 0)
+    stride = max(1, math.ceil(clean / SAMPLE))
+    for name in columns.numeric:
+        for row in _rows(warehouse, "number_quantiles", {**place, "column": name, "stride": stride}):
+            found[f"number/{name}/{int(row['quantile'] or 0):02d}"] = float("nan" if row["value"] is None else row["value"])
+    return found
+
+
+def _new(warehouse: Warehouse, role: str, place: Mapping[str, object], vocabulary: Vocabulary) -> float:
+    """Share of clean rows whose user or item the vocabulary does not have."""
+    new = total = 0
+    for batch in warehouse.stream("value_counts", {**place, "column": role}):
+        unseen = np.asarray(encode(vocabulary, role, batch.column("value"))) < 0
+        rows = batch.column("rows").to_numpy()
+        new, total = new + int(rows[unseen].sum()), total + int(rows.sum())
+    return new / total if total else math.nan

@@ -1,0 +1,191 @@
+"""Validation: the one door to Great Expectations. Row rules fill the quarantine, period checks give the verdict.
+
+Rows are streamed, a batch at a time, so memory does not grow with the period. Nothing that Great Expectations says of
+itself (run ids, times) is kept: the same rows, rules and history give the same bytes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tasks.lake.bands import History
+from tasks.lake.checks import Check, period_checks
+from tasks.lake.periods import Period
+from tasks.lake.rules import RowRule, row_rules
+from tasks.lake.statistics import measure
+from tasks.lake.verdict import Broken, Validation, judge
+from tasks.lake.vocabulary import Vocabulary
+from tasks.lake.warehouse import Warehouse
+from tasks.plan.plan import Plan
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BATCH = 250_000  # rows put to Great Expectations at a time
+EXAMPLES = 3  # offending values shown for each rule
+
+
+@dataclass(frozen=True)
+class Nights:
+    """What validation may know of earlier nights: statistics of those that passed, and the ids seen by then."""
+
+    history: History = ()  # oldest first
+    vocabulary: Vocabulary | None = None
+
+
+def validate(
+    warehouse: Warehouse, plan: Plan, period: Period, version: int, nights: Nights, accepted: str | None = None
+) -> Validation:
+    """Judge one version of a period, put broken rows aside, and say why.
+
+    Doing it again, with the same rules or with mended ones, replaces what was put aside before. `accepted` is an
+    operator's reason to let a stopped period pass: the verdict is then `overridden`. Raises ValueError for an empty
+    reason and for rules that name a column the plan does not have.
+    """
+    if accepted is not None and not accepted.strip():
+        raise ValueError("a blocked period is accepted only with a reason; the reason given is empty")
+    rules = row_rules(plan, period)
+    broken = _put_aside(warehouse, rules, period.index, version)
+    statistics = measure(warehouse, plan.columns, period.index, version, nights.vocabulary)
+    checks = period_checks(plan.expectations, plan.columns, statistics, nights.history)
+    results = _judge_period(checks)
+    return judge(plan, broken, checks, results, statistics, accepted)
+
+
+def _put_aside(warehouse: Warehouse, rules: Sequence[RowRule], period: int, version: int) -> list[Broken]:
+    """Apply the row rules to every row; what breaks one goes to quarantine under the rule's code."""
+    place = {"period": period, "version": version}
+    found: dict[str, list[np.ndarray[Any, np.dtype[np.int64]]]] = {rule.code: [] for rule in rules}
+    for batch in _batches(warehouse, place) if rules else ():
+        for code, arrivals in _break(rules, batch).items():
+            found[code].append(arrivals)
+    arrivals = {code: np.sort(np.concatenate(parts)) for code, parts in found.items() if parts}
+    table = pa.table({
+        "arrival": pa.array(np.concatenate([np.empty(0, np.int64), *arrivals.values()]), pa.int64()),
+        "reason": pa.array([code for code, rows in arrivals.items() for _ in range(len(rows))], pa.string()),
+    })
+    warehouse.quarantine(period, version, table)
+    return [
+        Broken(rule, len(arrivals[rule.code]), _examples(warehouse, rule, place, arrivals[rule.code]))
+        for rule in rules
+        if len(arrivals.get(rule.code, ()))
+    ]
+
+
+def _batches(warehouse: Warehouse, place: Mapping[str, object]) -> Iterator[pa.Table]:
+    """Rows in tables of about BATCH: one call of Great Expectations costs a tenth of a second, however few the rows."""
+    waiting: list[pa.RecordBatch] = []
+    for batch in warehouse.stream("arrived_rows", place):
+        waiting.append(batch)
+        if sum(b.num_rows for b in waiting) >= BATCH:
+            yield pa.Table.from_batches(waiting)
+            waiting = []
+    if sum(b.num_rows for b in waiting):
+        yield pa.Table.from_batches(waiting)
+
+
+def _examples(
+    warehouse: Warehouse, rule: RowRule, place: Mapping[str, object], arrivals: np.ndarray[Any, np.dtype[np.int64]]
+) -> tuple[tuple[int, str | None], ...]:
+    asked = {**place, "column": rule.column, "arrivals": arrivals[:EXAMPLES].tolist()}
+    rows = warehouse.query("example_values", asked).to_pylist()
+    return tuple((row["arrival"], row["value"]) for row in rows)
+
+
+def _break(rules: Sequence[RowRule], rows: pa.Table) -> dict[str, np.ndarray[Any, np.dtype[np.int64]]]:
+    """Arrivals of the rows that break each rule, by its code."""
+    frame = _frame(rows, {rule.column for rule in rules})
+    arrival = rows.column("arrival").to_numpy()
+    results = _expect([(rule.code, _row_expectation(rule)) for rule in rules], frame, "COMPLETE")
+    return {
+        code: np.asarray(arrival[result["result"]["unexpected_index_list"]], dtype=np.int64)
+        for code, result in results.items()
+        if result["result"]["unexpected_index_list"]
+    }
+
+
+def _frame(rows: pa.Table, columns: set[str]) -> pd.DataFrame:
+    """The columns as pandas sees them: times as µs, and NaN as infinity, because to pandas a NaN is a missing value."""
+    made = {}
+    for name in sorted(columns):
+        values = rows.column(name)
+        if pa.types.is_timestamp(values.type):
+            values = values.cast(pa.timestamp("us", values.type.tz)).cast(pa.int64())
+        if pa.types.is_floating(values.type):
+            values = pc.if_else(pc.is_nan(values), math.inf, values)
+        made[name] = values
+    frame: pd.DataFrame = pa.table(made).to_pandas()
+    return frame
+
+
+def _row_expectation(rule: RowRule) -> Any:
+    import great_expectations.expectations as gxe
+
+    column, meta = rule.column, {"code": rule.code}
+    if rule.kind == "null":
+        return gxe.ExpectColumnValuesToNotBeNull(column=column, meta=meta)
+    if rule.kind == "length":
+        return gxe.ExpectColumnValueLengthsToBeBetween(column=column, max_value=int(rule.most or 0), meta=meta)
+    if rule.kind == "forbidden":
+        return gxe.ExpectColumnValuesToNotMatchRegex(column=column, regex=rule.pattern, meta=meta)
+    if rule.kind == "values":
+        return gxe.ExpectColumnValuesToBeInSet(column=column, value_set=list(rule.allowed), meta=meta)
+    return gxe.ExpectColumnValuesToBeBetween(column=column, min_value=rule.least, max_value=rule.most, meta=meta)
+
+
+def _judge_period(checks: Sequence[Check]) -> dict[str, dict[str, Any]]:
+    """The period's statistics as a frame of one row, each check an expectation of one column."""
+    import great_expectations.expectations as gxe
+    import pandas as pd
+
+    judged = [check for check in checks if check.judged]
+    if not judged:
+        return {}
+    frame = pd.DataFrame({check.name: [check.observed] for check in judged})
+    expectations = []
+    for check in judged:
+        meta = {"code": check.name}
+        if math.isnan(check.observed):
+            expectations.append((check.name, gxe.ExpectColumnValuesToNotBeNull(column=check.name, meta=meta)))
+            continue
+        low, high = (None if math.isinf(side) else side for side in (check.low, check.high))
+        expectations.append((check.name, gxe.ExpectColumnValuesToBeBetween(
+            column=check.name, min_value=low, max_value=high, meta=meta)))
+    return _expect(expectations, frame, "BASIC")
+
+
+def _expect(
+    expectations: Sequence[tuple[str, Any]], frame: pd.DataFrame, form: Literal["BASIC", "COMPLETE"]
+) -> dict[str, dict[str, Any]]:
+    """What Great Expectations says of each expectation, by code; a check that could not be run is a RuntimeError."""
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import (
+        DataContextConfig,
+        InMemoryStoreBackendDefaults,
+        ProgressBarsConfig,
+    )
+
+    quiet = DataContextConfig(
+        store_backend_defaults=InMemoryStoreBackendDefaults(),
+        analytics_enabled=False,
+        progress_bars=ProgressBarsConfig(globally=False),
+    )
+    context = gx.get_context(mode="ephemeral", project_config=quiet)
+    asset = context.data_sources.add_pandas("lake").add_dataframe_asset("rows")
+    batch = asset.add_batch_definition_whole_dataframe("all").get_batch(batch_parameters={"dataframe": frame})
+    suite = gx.ExpectationSuite(name="rules", expectations=[expectation for _, expectation in expectations])
+    found: dict[str, dict[str, Any]] = {}
+    for one in batch.validate(suite, result_format={"result_format": form}).results:
+        result = one.to_json_dict()
+        code = result["expectation_config"]["meta"]["code"]
+        if result["exception_info"].get("raised_exception"):
+            raise RuntimeError(f"the check {code} could not be made: {result['exception_info']['exception_message']}")
+        found[code] = result
+    return {code: found[code] for code, _ in expectations}
