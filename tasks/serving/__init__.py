@@ -1,0 +1,1 @@
+"""Load the champion once, score and recommend many times."""

@@ -1,0 +1,52 @@
+"""The plan of a backfill as a table, shown before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from tasks.reports.table import Cell, Table
+from tasks.reports.words import plural
+
+
+class StepLike(Protocol):
+    """One line of a backfill's plan, as `tasks.store.states` makes it."""
+
+    @property
+    def index(self) -> int:
+        """The period."""
+        ...
+
+    @property
+    def action(self) -> str:
+        """run or skip."""
+        ...
+
+    @property
+    def why(self) -> str:
+        """Why, in words."""
+        ...
+
+
+def backfill(pipeline: str, steps: Sequence[StepLike], names: Mapping[int, str]) -> Table:
+    """One row a period; the title says how many run. What is not yet known by name shows its index."""
+    runs = [step for step in steps if step.action == "run"]
+    if runs:
+        first, last = (names.get(step.index, f"period {step.index}") for step in (runs[0], runs[-1]))
+        title = f"{pipeline}: {plural(len(runs), 'night')} to run, {first} to {last}, in this order"
+    else:
+        title = f"{pipeline}: nothing to run" + (
+            f", all {plural(len(steps), 'night')} are as they should be" if steps else ""
+        )
+    rows = tuple(
+        (
+            Cell(names.get(step.index, f"period {step.index}")),
+            Cell(step.action, "good" if step.action == "run" else "quiet"),
+            Cell(step.why, "" if step.action == "run" else "quiet"),
+        )
+        for step in steps
+    )
+    note = (
+        "A night that runs makes every later one due. Cancel at any time; run it again and it goes on where it stopped."
+    )
+    return Table(title, ("night", "action", "why"), rows, note if runs else "")

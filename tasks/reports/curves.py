@@ -1,0 +1,197 @@
+"""Curves: the metric and the seconds of every strategy night by night, and what came in and passed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from matplotlib.axes import Axes
+
+from tasks.reports import drawing as d
+from tasks.reports import history as h
+from tasks.reports.standings import standings
+from tasks.reports.words import count, listed, number, plural, seconds
+
+Look = tuple[str, str | tuple[int, tuple[int, ...]]]  # colour and dashes
+STATES = ("blocked", "skipped", "missing")
+VERDICTS = {"passed": d.PALETTE[5], "warned": d.PALETTE[4], "overridden": d.PALETTE[3], "blocked": d.PALETTE[1]}
+
+
+def looks(strategies: Sequence[str], control: str | None) -> dict[str, Look]:
+    """The same colour for a strategy in every plot; the control is grey and dashed."""
+    learned = [s for s in strategies if s != control]
+    found: dict[str, Look] = {
+        s: (d.PALETTE[j % len(d.PALETTE)], d.DASHES[j // len(d.PALETTE) % len(d.DASHES)]) for j, s in enumerate(learned)
+    }
+    return {**found, **({control: (d.GREY, (0, (4, 2)))} if control else {})}
+
+
+def metric_curve(history: h.History) -> d.Drawn:
+    """The gate's metric of every strategy, tested on each night before it trained on it; below, who served."""
+    metric, nights = h.metric(history), _drawn_periods(history)
+    arrow = "lower" if h.better(metric, 0, 1) else "higher"
+    title = _title(history, metric)
+    figure = d.canvas(title, f"{metric} on each night's rows before anyone learned from them ({arrow} is better)")
+    axes = figure.add_axes((d.LEFT, 0.20, d.WIDTH, 0.62))
+    look = looks(h.strategies(history), h.control(history))
+    lines = {s: [_value(history, i, s, metric) for i in nights] for s in look}
+    ends = _lines(axes, lines, look)
+    ends += _ceiling(axes, [history.oracle.get(i, math.nan) for i in nights])
+    _mark_states(axes, history, nights)
+    d.dress(axes, [h.name(history, i) for i in nights], metric)
+    axes.tick_params(labelbottom=False)
+    d.label_ends(axes, ends)
+    strip = figure.add_axes((d.LEFT, 0.145, d.WIDTH, 0.03))
+    _served(strip, history, nights, look)
+    return d.Drawn(
+        "metric", figure, f"{title}. {metric} of {listed(list(look), 6)} over {plural(len(nights), 'night')}."
+    )
+
+
+def seconds_curve(history: h.History) -> d.Drawn | None:
+    """Training seconds of every strategy; None where nobody noted any."""
+    nights = [i for i in _drawn_periods(history) if history.notes.get(i, {}).get("seconds")]
+    look = looks(h.strategies(history), h.control(history))
+    lines = {s: [history.notes[i]["seconds"].get(s, math.nan) for i in nights] for s in look}
+    lines = {s: values for s, values in lines.items() if any(v > 0 for v in values)}
+    if not lines:
+        return None
+    means = {s: _mean(values) for s, values in lines.items()}
+    title = _costliest(means)
+    figure = d.canvas(title, "seconds of training a night" + (", logarithmic" if _wide(means) else ""))
+    axes = figure.add_axes((d.LEFT, 0.13, d.WIDTH, 0.69))
+    if _wide(means):
+        axes.set_yscale("log")
+        lines = {s: [v if v > 0 else math.nan for v in values] for s, values in lines.items()}
+    else:
+        axes.set_ylim(0, 1.08 * max(v for values in lines.values() for v in values if v == v))
+    ends = _lines(axes, lines, look)
+    d.dress(axes, [h.name(history, i) for i in nights], "seconds")
+    d.label_ends(axes, ends)
+    return d.Drawn("seconds", figure, title)
+
+
+def volume_bars(history: h.History) -> d.Drawn | None:
+    """Rows of each night by what validation said, and the rows that were set aside; None before the first night."""
+    nights = [i for i in sorted(history.nights) if history.nights[i].logs]
+    if not nights:
+        return None
+    newest = [history.nights[i].logs[-1] for i in nights]
+    verdicts = [history.nights[i].validated[-1].verdict if history.nights[i].validated else "passed" for i in nights]
+    title = _volumes([logs.rows for logs in newest], verdicts)
+    figure = d.canvas(title, "rows that came in each night, by the verdict of validation")
+    axes = figure.add_axes((d.LEFT, 0.13, d.WIDTH, 0.69))
+    rows, aside = [logs.rows for logs in newest], [logs.quarantined for logs in newest]
+    axes.bar(range(len(nights)), rows, 0.75, color=[VERDICTS[v] for v in verdicts])
+    axes.bar(range(len(nights)), aside, 0.75, bottom=rows, color=d.INK)
+    axes.set_ylim(0, 1.08 * max(max(r + a for r, a in zip(rows, aside, strict=True)), 1))
+    d.dress(axes, [h.name(history, i) for i in nights], "rows")
+    keys = [(v, c) for v, c in VERDICTS.items() if v in verdicts] + [("set aside", d.INK)] * any(aside)
+    for j, (word, colour) in enumerate(reversed(keys)):
+        axes.text(
+            1.012, 0.04 + 0.085 * j, f"■ {word}", color=colour, size=9, transform=axes.transAxes, parse_math=False
+        )
+    return d.Drawn("volume", figure, title)
+
+
+def _drawn_periods(history: h.History) -> list[int]:
+    scored = h.scored_nights(history)
+    return [i for i in h.periods(history) if scored and i >= scored[0]]
+
+
+def _value(history: h.History, index: int, strategy: str, metric: str) -> float:
+    found = h.value(history, index, strategy, metric)
+    return math.nan if found is None else found
+
+
+def _lines(axes: Axes, lines: Mapping[str, Sequence[float]], look: Mapping[str, Look]) -> list[tuple[float, str, str]]:
+    ends = []
+    for strategy, values in lines.items():
+        colour, dashes = look[strategy]
+        dots = "o" if len(values) <= 45 else ""
+        axes.plot(
+            range(len(values)), values, color=colour, linestyle=dashes, linewidth=1.8, marker=dots, markersize=3.2
+        )
+        known = [v for v in values if v == v]
+        ends += [(known[-1], strategy, colour)] if known else []
+    return ends
+
+
+def _ceiling(axes: Axes, values: Sequence[float]) -> list[tuple[float, str, str]]:
+    known = [v for v in values if v == v]
+    if not known:
+        return []
+    axes.plot(range(len(values)), values, color=d.INK, linestyle=(0, (1, 1.5)), linewidth=1.4)
+    return [(known[-1], "oracle (best possible)", d.INK)]
+
+
+def _mark_states(axes: Axes, history: h.History, nights: Sequence[int]) -> None:
+    for place, index in enumerate(nights):
+        state = h.state(history, index)[0]
+        if state in STATES:
+            axes.axvspan(place - 0.5, place + 0.5, color=d.FAINT, alpha=0.5, linewidth=0)
+            axes.text(
+                place,
+                0.985,
+                state,
+                size=7.5,
+                color=d.GREY,
+                rotation=90,
+                ha="center",
+                va="top",
+                transform=axes.get_xaxis_transform(),
+                parse_math=False,
+            )
+
+
+def _served(strip: Axes, history: h.History, nights: Sequence[int], look: Mapping[str, Look]) -> None:
+    d.dress(strip, [h.name(history, i) for i in nights], "")
+    for place, index in enumerate(nights):
+        served = h.serving(history, index)
+        if served:
+            strip.barh(0, 1, 0.9, left=place - 0.5, color=look.get(served.strategy, (d.INK, "-"))[0], linewidth=0)
+    strip.set_yticks([])
+    strip.grid(False)
+    strip.text(1.012, 0.5, "who served", size=8.5, color=d.GREY, va="center", transform=strip.transAxes)
+
+
+def _title(history: h.History, metric: str) -> str:
+    ranked = [s for s in standings(history) if metric in s.means]
+    if not ranked:
+        return "No night has been scored yet"
+    scored = h.scored_nights(history)
+    best, control = ranked[0], h.control(history)
+    wins = f"{best.strategy} leads with a mean {metric} of {number(best.means[metric])}, best on {best.wins} of {plural(len(scored), 'night')}"
+    if best.strategy == control:
+        return f"No strategy beats {control}, which never learns ({metric} {number(best.means[metric])})"
+    return wins if len(ranked) > 1 else f"{best.strategy} reaches a mean {metric} of {number(best.means[metric])}"
+
+
+def _costliest(means: Mapping[str, float]) -> str:
+    order = sorted((s for s in means if means[s] > 0), key=lambda s: -means[s])
+    most, least = order[0], order[-1]
+    if most == least:
+        return f"{most} takes {seconds(means[most])} a night"
+    ratio = means[most] / means[least]
+    times = f"{ratio:.0f} times" if ratio >= 3 else f"{ratio:.1f} times"
+    return f"{most} takes {seconds(means[most])} a night, {times} as long as {least}"
+
+
+def _volumes(rows: Sequence[int], verdicts: Sequence[str]) -> str:
+    odd = [f"{verdicts.count(v)} {v}" for v in ("blocked", "warned", "overridden") if verdicts.count(v)]
+    span = f"{count(min(rows))} to {count(max(rows))} rows a night"
+    return (
+        f"{span}; {listed(odd)} of {plural(len(rows), 'night')}"
+        if odd
+        else f"{span}; all {plural(len(rows), 'night')} passed"
+    )
+
+
+def _mean(values: Sequence[float]) -> float:
+    known = [v for v in values if v == v]
+    return sum(known) / len(known)
+
+
+def _wide(means: Mapping[str, float]) -> bool:
+    positive = [m for m in means.values() if m > 0]
+    return max(positive) > 20 * min(positive)

@@ -1,0 +1,119 @@
+"""Drawing: the look of every plot, and a figure as SVG for a page or as PNG for an artifact. No state of pyplot is touched."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from tasks.reports.words import markup, plain
+
+# Okabe and Ito's palette, which colour-blind people can tell apart, without its yellow (pale on white) and black (the ink).
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+GREY, INK, FAINT, PAPER = "#7f7f7f", "#1f2328", "#d0d4d9", "#ffffff"
+DASHES: tuple[str | tuple[int, tuple[int, ...]], ...] = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (6, 2, 1, 2)))  # type: ignore[arg-type]
+LEFT, WIDTH = 0.085, 0.70  # of the figure: room for numbers on the left, for names on the right
+_saving = threading.Lock()  # matplotlib's settings are global while a figure is being saved
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure, and in words what it shows, for those who cannot see it."""
+
+    name: str
+    figure: Figure
+    words: str
+
+
+def canvas(title: str, subtitle: str) -> Figure:
+    """An empty figure whose title says the finding and whose subtitle says what is drawn."""
+    figure = Figure(figsize=(9.0, 4.0), facecolor=PAPER)
+    figure.text(0.02, 0.945, plain(title, 110), size=12.5, weight="bold", color=INK, parse_math=False)
+    figure.text(0.02, 0.885, plain(subtitle, 130), size=9.5, color=GREY, parse_math=False)
+    return figure
+
+
+def dress(axes: Axes, names: Sequence[str], ylabel: str) -> None:
+    """Quiet axes: a light grid, at most seven named nights, no box."""
+    step = max(1, -(-len(names) // 7))
+    places = list(range(len(names) - 1, -1, -step))[::-1]
+    axes.set_xticks(places, [plain(names[p], 20) for p in places], parse_math=False)
+    axes.set_xlim(-0.6, max(len(names) - 0.4, 0.6))
+    axes.set_ylabel(ylabel, color=INK, size=9.5, parse_math=False)
+    axes.grid(axis="y", color=FAINT, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=INK, labelsize=8.5, length=0)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side == "bottom")
+        spine.set_color(FAINT)
+    axes.set_facecolor("none")
+
+
+def label_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
+    """Names to the right of the lines' ends (y, name, colour), moved apart where they would cover each other."""
+    if not ends:
+        return
+    size = 9.0 if len(ends) <= 10 else 7.0
+    gap = size / 72 / (axes.get_position().height * axes.figure.get_figheight()) * 1.25
+    to_axes = axes.transData + axes.transAxes.inverted()
+    placed = sorted((float(to_axes.transform((0, y))[1]), name, colour) for y, name, colour in ends)
+    heights = [y for y, _, _ in placed]
+    for _ in range(200):  # push overlapping neighbours apart by halves until none overlap
+        for j in range(len(heights) - 1):
+            short = gap - (heights[j + 1] - heights[j])
+            if short > 1e-6:
+                heights[j] -= short / 2
+                heights[j + 1] += short / 2
+    shift = max(0.0, -heights[0]) - max(0.0, heights[-1] - 1.02)
+    for y, (_, name, colour) in zip(heights, placed, strict=True):
+        axes.text(
+            1.012,
+            y + shift,
+            plain(name, 30),
+            color=colour,
+            size=size,
+            va="center",
+            transform=axes.transAxes,
+            parse_math=False,
+            clip_on=False,
+        )
+
+
+def as_svg(drawn: Drawn) -> str:
+    """Inline SVG that follows the page: it scales, takes the page's fonts and, in the dark, the page's colours."""
+    with _saving, matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": drawn.name}):
+        file = io.StringIO()
+        drawn.figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    svg = file.getvalue()
+    svg = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.S)
+    svg = re.sub(r'(\sid="|url\(#|href="#)', rf"\g<1>{drawn.name}-", svg)
+    for colour, variable in _variables().items():
+        svg = svg.replace(colour, f"var({variable})")
+    head = f'<svg role="img" aria-label="{markup(drawn.words, 600)}" viewBox="0 0 648 288">'
+    return head + svg[svg.index(">") + 1 :].strip()
+
+
+def as_png(drawn: Drawn, dots: int = 96) -> bytes:
+    """PNG bytes on white, `dots` to the inch; well below 100 kB at 96."""
+    with _saving:
+        file = io.BytesIO()
+        drawn.figure.savefig(file, format="png", dpi=dots, metadata={"Software": None})
+    return file.getvalue()
+
+
+def png_markdown(drawn: Drawn) -> str:
+    """The figure as a picture inside a markdown artifact."""
+    words = plain(drawn.words, 300).translate(str.maketrans("[]()\\`", "      "))
+    return f"![{words}](data:image/png;base64,{base64.b64encode(as_png(drawn)).decode()})\n"
+
+
+def _variables() -> dict[str, str]:
+    named = {colour: f"--s{j}" for j, colour in enumerate(PALETTE)}
+    return {**named, GREY: "--quiet", INK: "--ink", FAINT: "--faint", PAPER: "--paper"}

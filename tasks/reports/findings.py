@@ -1,0 +1,185 @@
+"""Findings: the sentences at the head of a report; who serves, since when and why, what needs a hand, what could be had."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tasks.reports import history as h
+from tasks.reports.grid import gain
+from tasks.reports.table import Mood
+from tasks.reports.words import listed, plural
+from tasks.store.manifest import Served
+
+if TYPE_CHECKING:
+    from tasks.store.registry import Entry
+
+ENOUGH = 5  # nights that advice rests on
+CHEAPER = 3.0  # times; below this, a cheaper strategy is not worth a word
+MATCHED = 0.01  # relative loss that counts as matching
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A sentence, how bad it is, and what to do about it (empty: nothing)."""
+
+    mood: Mood
+    text: str
+    todo: str = ""
+
+
+def headline(history: h.History) -> str:
+    """Who serves, since when, and why; the promotion log first, the chain where there is no log (a bake-off)."""
+    if history.log:
+        return _by_entry(history, history.log[-1])
+    champion = history.nights[max(history.nights)].champion if history.nights else None
+    if champion is None:
+        return "Nobody serves yet: no night has promoted a strategy"
+    return f"{champion.strategy} of {h.name(history, champion.period)} is the champion{_beats(history, champion)}"
+
+
+def findings(history: h.History) -> list[Finding]:
+    """Everything that needs a hand, the worst first; then advice. All well: one line that says so."""
+    found = [
+        *_broken(history),
+        *_stale(history),
+        *_missing(history),
+        *_pinned(history),
+        *_control(history),
+        *_cheaper(history),
+    ]
+    trouble = any(f.mood in ("bad", "warn") for f in found)
+    return found if trouble else [Finding("good", "Every night is in place; nothing needs a hand."), *found]
+
+
+def _by_entry(history: h.History, entry: Entry) -> str:
+    how = {"rollback": "rolled back to by", "promote": "promoted by"}[entry.action]
+    forced = ", forced" if entry.forced else ""
+    day = entry.when[:16].replace("T", " ")
+    who = "the gate" if entry.by == "gate" else entry.by
+    why = f": {entry.reason}" if entry.reason else ""
+    return f"{entry.strategy} of {h.name(history, entry.period)} serves since {day}, {how} {who}{forced}{why}"
+
+
+def _beats(history: h.History, champion: Served) -> str:
+    metric, control = h.metric(history), h.control(history)
+    nights = h.scored_nights(history)[-ENOUGH:]
+    pairs = [
+        (h.value(history, i, champion.strategy, metric), h.value(history, i, control or "", metric)) for i in nights
+    ]
+    known = [(a, b) for a, b in pairs if a is not None and b is not None]
+    if not known or control in (None, champion.strategy):
+        return ""
+    a, b = (sum(column) / len(known) for column in zip(*known, strict=True))
+    return f": {gain(metric, a, b)} {metric} against {control} over the last {plural(len(known), 'night')}"
+
+
+def _broken(history: h.History) -> list[Finding]:
+    found = []
+    for index in _in_state(history, "blocked"):
+        why = h.state(history, index)[1] or h.reasons(history.nights[index])
+        name = h.name(history, index)
+        todo = (
+            f"Mend the source and run `nightloop night {history.pipeline} --period {name}`; if the logs are right, add "
+            '`--accept "why"`; to pass over the period, `--skip "why"`. The champion goes on serving meanwhile.'
+        )
+        found.append(Finding("bad", f"{name} is blocked: {listed(list(why), 2) or 'no reason was recorded'}", todo))
+    return found
+
+
+def _stale(history: h.History) -> list[Finding]:
+    stale = _in_state(history, "stale")
+    if not stale:
+        return []
+    why = h.state(history, stale[0])[1]
+    text = f"{plural(len(stale), 'night')} stale from {h.name(history, stale[0])} on: {listed(list(why), 2)}".rstrip(
+        ": "
+    )
+    todo = f"`nightloop backfill {history.pipeline} --what stale --dry-run` shows what would run again, without `--dry-run` it runs."
+    return [Finding("warn", text, todo)]
+
+
+def _missing(history: h.History) -> list[Finding]:
+    missing = _in_state(history, "missing")
+    if not missing:
+        return []
+    text = f"{plural(len(missing), 'night')} missing: {listed([h.name(history, i) for i in missing])}"
+    return [
+        Finding(
+            "warn",
+            text,
+            f"The next nightly run catches up; now: `nightloop backfill {history.pipeline} --what missing`.",
+        )
+    ]
+
+
+def _pinned(history: h.History) -> list[Finding]:
+    by_hand = [e for e in history.log if e.by != "gate"]
+    if not by_hand or by_hand[-1].action != "rollback":
+        return []
+    last = by_hand[-1]
+    text = f"The champion is pinned since the rollback by {last.by}: {last.reason}"
+    return [
+        Finding(
+            "warn",
+            text,
+            f"When the cause is gone, `nightloop promote {history.pipeline}` gives the wheel back to the gate.",
+        )
+    ]
+
+
+def _control(history: h.History) -> list[Finding]:
+    """Models that learn every night should beat the one that never does; where they do not, something is wrong."""
+    metric, control, nights = h.metric(history), h.control(history), h.scored_nights(history)[-ENOUGH:]
+    if control is None or len(nights) < ENOUGH:
+        return []
+    served = [(h.served_value(history, i, metric), h.value(history, i, control, metric)) for i in nights]
+    if any(a is None or b is None for a, b in served):
+        return []
+    losses = sum(1 for a, b in served if a is not None and b is not None and h.better(metric, b, a))
+    if losses < len(nights):
+        return []
+    return [
+        Finding(
+            "warn",
+            f"What serves has been worse than {control}, which never learns, for {plural(losses, 'night')} running",
+            "Look at the leaderboard's slices; then roll back, or promote the control.",
+        )
+    ]
+
+
+def _cheaper(history: h.History) -> list[Finding]:
+    champion = history.nights[max(history.nights)].champion if history.nights else None
+    metric, nights = h.metric(history), h.scored_nights(history)
+    if champion is None or h.better(metric, 0, 1):
+        return []
+    cost = {s: _cost(history, s) for s in h.strategies(history)}
+    mine = cost.get(champion.strategy)
+    found = []
+    for strategy, theirs in cost.items():
+        ran = _matched(history, strategy, champion.strategy, metric, nights)
+        if mine and theirs and mine / theirs >= CHEAPER and ran >= ENOUGH and strategy != h.control(history):
+            text = f"{strategy} has matched {champion.strategy} for {plural(ran, 'night')} at 1/{mine / theirs:.0f} of the time: switch?"
+            found.append(
+                Finding("", text, f'`nightloop promote {history.pipeline} --strategy {strategy} --reason "cheaper"`')
+            )
+    return found
+
+
+def _matched(history: h.History, strategy: str, champion: str, metric: str, nights: list[int]) -> int:
+    run = 0
+    for index in reversed(nights):
+        a, b = h.value(history, index, strategy, metric), h.value(history, index, champion, metric)
+        if strategy == champion or a is None or b is None or a < b * (1 - MATCHED):
+            break
+        run += 1
+    return run
+
+
+def _cost(history: h.History, strategy: str) -> float | None:
+    known = [v for note in history.notes.values() if (v := note.get("seconds", {}).get(strategy)) is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _in_state(history: h.History, wanted: str) -> list[int]:
+    return [index for index in h.periods(history) if h.state(history, index)[0] == wanted]

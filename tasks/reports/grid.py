@@ -1,0 +1,126 @@
+"""The period grid: one row a night, what came in, how each strategy did, what the gate said, who served."""
+
+from __future__ import annotations
+
+from pydantic import JsonValue
+
+from tasks.reports import history as h
+from tasks.reports.table import Cell, Mood, Table
+from tasks.reports.words import NONE, count, listed, number, percent, plural
+from tasks.store.manifest import Manifest
+
+STATES: dict[str, Mood] = {"complete": "", "blocked": "bad", "stale": "warn", "missing": "warn", "skipped": "quiet"}
+VALID: dict[str, Mood] = {"passed": "good", "warned": "warn", "overridden": "warn", "blocked": "bad"}
+VERDICTS: dict[str, Mood] = {"promote": "good", "hold": "", "reject": "warn", "cannot tell": "quiet"}
+WORST = ("blocked", "overridden", "warned", "passed")
+MARK = "◆"
+
+
+def grid(history: h.History) -> Table:
+    """The grid of every known period, oldest first."""
+    metric, columns = h.metric(history), h.strategies(history)
+    head = ("night", "state", "rows", "set aside", "validation", *columns, "gate", "champion after")
+    rows = tuple(_row(history, index, metric, columns) for index in h.periods(history))
+    arrow = "lower" if h.better(metric, 0, 1) else "higher"
+    note = f"Columns of strategies: {metric}, {arrow} is better; bold is the night's best, {MARK} served that night."
+    return Table(_title(history), head, rows, note, frozenset({2, 3, *range(5, 5 + len(columns))}))
+
+
+def records(history: h.History) -> list[dict[str, JsonValue]]:
+    """The same rows as plain values, for `--json`."""
+    metric, columns = h.metric(history), h.strategies(history)
+    return [_record(history, index, metric, columns) for index in h.periods(history)]
+
+
+def _title(history: h.History) -> str:
+    states = [h.state(history, index)[0] for index in h.periods(history)]
+    counts = [f"{states.count(s)} {s}" for s in STATES if states.count(s)]
+    whole = plural(len(states), "night")
+    return f"{whole}: {listed(counts, 9)}" if set(states) - {"complete"} else f"{whole}, all complete"
+
+
+def _row(history: h.History, index: int, metric: str, columns: list[str]) -> tuple[Cell, ...]:
+    night = history.nights.get(index)
+    state, why = h.state(history, index)
+    revised = f" (mended, revision {night.revision})" if night and night.revision > 1 else ""
+    about = Cell(h.name(history, index) + revised)
+    words = Cell(state, STATES.get(state, "warn"), "; ".join(why))
+    if night is None:
+        return about, words, *(Cell(NONE, "quiet") for _ in range(len(columns) + 5))
+    rows = sum(logs.rows for logs in night.logs)
+    aside = sum(logs.quarantined for logs in night.logs)
+    return (
+        about,
+        words,
+        Cell(count(rows)),
+        Cell(count(aside) if aside else NONE, "" if aside else "quiet"),
+        _validation(night),
+        *_scores(history, index, metric, columns),
+        _gate(night),
+        _champion(history, night),
+    )
+
+
+def _validation(night: Manifest) -> Cell:
+    if not night.validated:
+        return Cell(NONE, "quiet")
+    verdict = min((v.verdict for v in night.validated), key=WORST.index)
+    why = [r for v in night.validated for r in v.reasons]
+    return Cell(f"{verdict}: {why[0]}" if why and verdict != "passed" else verdict, VALID[verdict], "; ".join(why))
+
+
+def _scores(history: h.History, index: int, metric: str, columns: list[str]) -> list[Cell]:
+    values = [h.value(history, index, strategy, metric) for strategy in columns]
+    known = [v for v in values if v is not None]
+    champion = h.serving(history, index)
+    served = champion.strategy if champion else None
+    best = None if not known else min(known) if h.better(metric, 0, 1) else max(known)
+    cells = []
+    for strategy, v in zip(columns, values, strict=True):
+        mood: Mood = "quiet" if v is None else "best" if v == best else ""
+        cells.append(Cell(number(v) + (f" {MARK}" if strategy == served and v is not None else ""), mood))
+    return cells
+
+
+def _gate(night: Manifest) -> Cell:
+    if not night.judged:
+        return Cell(NONE, "quiet")
+    why = "; ".join(f"{s}: {j.verdict} ({', '.join(j.reasons)})" for s, j in sorted(night.judged.items()))
+    winners = [s for s, j in sorted(night.judged.items()) if j.verdict == "promote"]
+    words = f"promote {listed(winners)}" if night.verdict == "promote" and winners else night.verdict
+    return Cell(words, VERDICTS[night.verdict], why)
+
+
+def _champion(history: h.History, night: Manifest) -> Cell:
+    if night.champion is None:
+        return Cell("none", "quiet")
+    moved = night.served != night.champion
+    return Cell(night.champion.strategy, "good" if moved else "", "moved this night" if moved else "")
+
+
+def _record(history: h.History, index: int, metric: str, columns: list[str]) -> dict[str, JsonValue]:
+    night = history.nights.get(index)
+    state, why = h.state(history, index)
+    champion, before = (night.champion if night else None), h.serving(history, index)
+    return {
+        "period": index,
+        "name": h.name(history, index),
+        "state": state,
+        "reasons": list(why),
+        "revision": night.revision if night else None,
+        "rows": sum(logs.rows for logs in night.logs) if night else None,
+        "quarantined": sum(logs.quarantined for logs in night.logs) if night else None,
+        "validation": [v.verdict for v in night.validated] if night else [],
+        "metric": metric,
+        "scores": {s: h.value(history, index, s, metric) for s in columns},
+        "verdict": night.verdict if night else None,
+        "served": before.strategy if before else None,
+        "champion": champion.strategy if champion else None,
+    }
+
+
+def gain(metric: str, a: float | None, b: float | None) -> str:
+    """How much better `a` is than `b`, relatively and signed so that plus is always better."""
+    if a is None or b is None or b == 0:
+        return NONE
+    return percent((a - b) / abs(b) * (-1 if h.better(metric, 0, 1) else 1))

@@ -1,0 +1,152 @@
+"""History: everything a report tells of, read from the store beforehand; and the plain facts that follow from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from torch import Tensor
+
+from tasks.metrics.table import direction
+from tasks.store.manifest import CHAMPION, Manifest, Served
+
+if TYPE_CHECKING:
+    from tasks.store.registry import Entry
+
+CONTROL = "NoUpdate"
+
+Notes = Mapping[str, Mapping[str, float]]  # "seconds" and "bytes", each by strategy or by step of the night
+Scores = Mapping[str, Mapping[str, Tensor]]  # per-interaction results of one night, by strategy
+
+
+class StateLike(Protocol):
+    """The state of one period, as `tasks.store.states` tells it."""
+
+    @property
+    def state(self) -> str:
+        """missing, complete, blocked, skipped or stale."""
+        ...
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why, in words."""
+        ...
+
+
+@dataclass(frozen=True)
+class History:
+    """The chain of one pipeline and what belongs to it. All but the first two may be empty."""
+
+    pipeline: str
+    nights: Mapping[int, Manifest]  # current manifest by period index
+    states: Mapping[int, StateLike] = field(default_factory=dict)
+    names: Mapping[int, str] = field(default_factory=dict)  # of periods that have no manifest yet
+    log: Sequence[Entry] = ()  # the promotion log, oldest first
+    notes: Mapping[int, Notes] = field(default_factory=dict)
+    validations: Mapping[int, Mapping[str, object]] = field(default_factory=dict)  # JSON of the validation blobs
+    scored: Mapping[int, Scores] = field(default_factory=dict)  # for paired intervals, where they were read
+    oracle: Mapping[int, float] = field(default_factory=dict)  # best possible value of the metric, where it is known
+
+
+def periods(history: History) -> list[int]:
+    """Every period there is something to say about, oldest first."""
+    return sorted({*history.nights, *history.states})
+
+
+def name(history: History, index: int) -> str:
+    """The period's name, or its index where nobody named it."""
+    night = history.nights.get(index)
+    return night.name if night else history.names.get(index, f"period {index}")
+
+
+def state(history: History, index: int) -> tuple[str, tuple[str, ...]]:
+    """The period's state and its reasons; told from the manifest alone where no state was handed in."""
+    known = history.states.get(index)
+    if known:
+        return known.state, known.reasons
+    night = history.nights.get(index)
+    return ("missing", ()) if night is None else (night.outcome, reasons(night))
+
+
+def reasons(night: Manifest) -> tuple[str, ...]:
+    """What validation or the operator said of the night."""
+    return (*((night.reason,) if night.reason else ()), *(r for v in night.validated for r in v.reasons))
+
+
+def scored_nights(history: History) -> list[int]:
+    """Periods of complete nights that have scores, oldest first; the root has none."""
+    return [i for i in sorted(history.nights) if history.nights[i].outcome == "complete" and history.nights[i].scores]
+
+
+def strategies(history: History) -> list[str]:
+    """Every strategy a night kept or scored, the control first, the rest by name."""
+    seen = {s for night in history.nights.values() for s in (*night.scores, *night.checkpoints)} - {CHAMPION}
+    return sorted(seen, key=lambda s: (s != control(history), s))
+
+
+def control(history: History) -> str | None:
+    """The strategy that never learns, by what the newest plan says; None where the plan has no such control."""
+    for index in sorted(history.nights, reverse=True):
+        parts = history.nights[index].plan.get("strategies")
+        found = [s for s, part in parts.items() if _use(part) == CONTROL] if isinstance(parts, dict) else []
+        if found:
+            return min(found)
+    return None
+
+
+def metric(history: History) -> str:
+    """The metric the gate decides by, for example `ndcg@20`."""
+    if not history.nights:
+        return "ndcg@20"
+    plan = history.nights[max(history.nights)].plan
+    gate, ranking, columns = (plan.get(part) for part in ("gate", "ranking", "columns"))
+    asked = gate.get("metric", "auto") if isinstance(gate, dict) else "auto"
+    if isinstance(asked, str) and asked != "auto":
+        return asked
+    if isinstance(columns, dict) and columns.get("label"):
+        return "logloss"
+    ks = ranking.get("k") if isinstance(ranking, dict) else None
+    known = [k for k in ks if isinstance(k, int)] if isinstance(ks, list | tuple) else []
+    return "ndcg@20" if 20 in known or not known else f"ndcg@{max(known)}"
+
+
+def metrics(history: History) -> list[str]:
+    """Metrics of whole nights that any night has, the gate's first, no slices and no counts."""
+    seen = {m for night in history.nights.values() for s in night.scores.values() for m in s.means if "/" not in m}
+    first = metric(history)
+    return [first] * (first in seen) + sorted(seen - {first, "rows", "positives"}, key=_natural)
+
+
+def better(name_of_metric: str, a: float, b: float) -> bool:
+    """Whether `a` is a better value than `b`."""
+    return direction(name_of_metric) * (a - b) > 0
+
+
+def value(history: History, index: int, strategy: str, name_of_metric: str) -> float | None:
+    """The strategy's mean of the metric on that night, or None."""
+    night = history.nights.get(index)
+    found = night.scores.get(strategy) if night and night.outcome == "complete" else None
+    return found.means.get(name_of_metric) if found else None
+
+
+def serving(history: History, index: int) -> Served | None:
+    """The champion that served the period; None for the root and for nights that are missing."""
+    night = history.nights.get(index)
+    return night.served if night else None
+
+
+def served_value(history: History, index: int, name_of_metric: str) -> float | None:
+    """The metric of what was really served: the champion's own checkpoint where it was scored, else its strategy's."""
+    found = value(history, index, CHAMPION, name_of_metric)
+    champion = serving(history, index)
+    return found if found is not None or champion is None else value(history, index, champion.strategy, name_of_metric)
+
+
+def _use(part: object) -> object:
+    return part.get("use") if isinstance(part, dict) else None
+
+
+def _natural(name_of_metric: str) -> tuple[str, int]:
+    word, _, k = name_of_metric.partition("@")
+    return word, int(k) if k.isdigit() else 0

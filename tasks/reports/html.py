@@ -1,0 +1,130 @@
+"""The report: one self-contained HTML page that says who serves, what happened, and what to do; nothing is fetched."""
+
+from __future__ import annotations
+
+import re
+
+from tasks.reports import history as h
+from tasks.reports.curves import metric_curve, seconds_curve, volume_bars
+from tasks.reports.drawing import as_svg
+from tasks.reports.findings import Finding, findings, headline
+from tasks.reports.grid import grid
+from tasks.reports.leaderboard import leaderboard
+from tasks.reports.style import CSS
+from tasks.reports.table import Cell, Mood, Table, as_html
+from tasks.reports.validation import validation
+from tasks.reports.verdict import verdict
+from tasks.reports.words import LONGEST, NONE, count, markup
+from tasks.store.manifest import Manifest
+
+DETAILED = 30  # newest nights whose validation and verdict are shown in full; the older ones are in the store
+
+
+def page(history: h.History) -> str:
+    """The whole report. The same history gives the same bytes; every name in it is escaped."""
+    title = f"{history.pipeline}: {headline(history)}"
+    parts = [
+        '<p class="kicker">nightloop · ' + markup(history.pipeline) + "</p>",
+        f"<h1>{_code(headline(history), 400)}</h1>",
+        f'<ul class="findings">{"".join(_finding(f) for f in findings(history))}</ul>',
+        *_plots(history),
+        _section("Leaderboard", as_html(leaderboard(history))),
+        _section("Nights", f'<div class="nights">{as_html(grid(history))}</div>'),
+        _section("Interventions and mends", _wrapped(mended(history))),
+        _section("Promotions and rollbacks", _wrapped(promotions(history))),
+        _section("Night by night: validation and verdict", _details(history)),
+        f"<footer><p>{markup(_footer(history), 400)}</p></footer>",
+    ]
+    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1"><meta name="color-scheme" content="light dark">'
+        f"<title>{markup(title, 200)}</title><style>{CSS}</style></head>\n<body>\n"
+        + "\n".join(parts)
+        + "\n</body></html>\n"
+    )
+
+
+def promotions(history: h.History) -> Table:
+    """The promotion log, newest first: who, when, why, from and to."""
+    moods: dict[str, Mood] = {"promote": "good", "rollback": "warn"}
+    rows = tuple(
+        (
+            Cell(entry.when[:16].replace("T", " ")),
+            Cell(entry.action, moods.get(entry.action, "")),
+            Cell(f"{entry.strategy} of {h.name(history, entry.period)}"),
+            Cell(entry.by + (", forced" if entry.forced else "")),
+            Cell(entry.reason),
+            Cell(entry.manifest[:12]),
+        )
+        for entry in reversed(history.log)
+    )
+    head = ("when", "action", "champion", "by", "why", "manifest")
+    return Table("", head, rows, "" if rows else "Nothing has been promoted yet.")
+
+
+def mended(history: h.History) -> Table:
+    """Every night that was blocked, skipped, accepted by hand, mended, or is stale or missing; and why."""
+    rows = []
+    for index in h.periods(history):
+        night = history.nights.get(index)
+        state, why = h.state(history, index)
+        words = [state] if state != "complete" else []
+        words += ["accepted by hand"] if night and any(v.verdict == "overridden" for v in night.validated) else []
+        words += [f"mended, now revision {night.revision}"] if night and night.revision > 1 else []
+        if words:
+            told = [*why, *(night.reason for _ in (0,) if night and night.reason and night.reason not in why)]
+            mood: Mood = "bad" if state == "blocked" else "warn" if state in ("stale", "missing") else ""
+            rows.append((Cell(h.name(history, index)), Cell(", ".join(words), mood), Cell("; ".join(told) or NONE)))
+    note = "" if rows else "No night was blocked, skipped, mended or overridden."
+    return Table("", ("night", "what", "why"), tuple(rows), note)
+
+
+def _plots(history: h.History) -> list[str]:
+    if not h.periods(history):
+        return []
+    drawn = [metric_curve(history) if h.scored_nights(history) else None, seconds_curve(history), volume_bars(history)]
+    return ["<h2>Curves</h2>", *(f'<figure tabindex="0">{as_svg(one)}</figure>' for one in drawn if one)]
+
+
+def _details(history: h.History) -> str:
+    newest = sorted(history.nights, reverse=True)[:DETAILED]
+    hidden = len(history.nights) - len(newest)
+    more = [f'<p class="note">{count(hidden)} older nights are kept in the store.</p>'] if hidden else []
+    return "\n".join([*(_night(history, history.nights[i]) for i in newest), *more])
+
+
+def _night(history: h.History, night: Manifest) -> str:
+    judged = as_html(verdict(night)) if night.judged else ""
+    detail = history.validations.get(night.period, {})
+    tables = validation(night.name, night.validated[-1], detail) if night.validated else []
+    checks = "".join(as_html(table) for table in tables)
+    opened = " open" if night.outcome == "blocked" else ""
+    said = f"{night.name} · {night.outcome} · {night.verdict}"
+    return f'<details{opened}><summary>{markup(said)}</summary><div class="wrap">{judged}{checks}</div></details>'
+
+
+def _finding(finding: Finding) -> str:
+    todo = f"<span>{_code(finding.todo, 600)}</span>" if finding.todo else ""
+    return f'<li class="{finding.mood}"><b>{_code(finding.text, 400)}</b>{todo}</li>'
+
+
+def _code(text: str, longest: int = LONGEST) -> str:
+    """Escaped text in which `commands` stand out."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", markup(text, longest))
+
+
+def _section(title: str, body: str) -> str:
+    return f"<section><h2>{markup(title)}</h2>{body}</section>"
+
+
+def _wrapped(table: Table) -> str:
+    return f'<div class="wrap">{as_html(table)}</div>'
+
+
+def _footer(history: h.History) -> str:
+    if not history.nights:
+        return "No night has been run."
+    newest = history.nights[max(history.nights)]
+    return f"Made from {len(history.nights)} manifests; the newest is {newest.name}, revision {newest.revision}, {newest.hash[:16]}."

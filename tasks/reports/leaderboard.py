@@ -1,0 +1,122 @@
+"""The leaderboard: every strategy over all scored nights, what it costs, whom it serves, and how sure we are."""
+
+from __future__ import annotations
+
+from pydantic import JsonValue
+
+from tasks.metrics.table import SLICES
+from tasks.reports import history as h
+from tasks.reports.paired import Difference
+from tasks.reports.standings import Standing, standings
+from tasks.reports.table import Cell, Mood, Table
+from tasks.reports.words import NONE, count, number, seconds, size
+
+MARK = "◆"
+
+
+def leaderboard(history: h.History) -> Table:
+    """The standings as a table; the title says who leads."""
+    metric, names, rows = h.metric(history), h.metrics(history), standings(history)
+    champion = history.nights[max(history.nights)].champion if history.nights else None
+    slices = [s for s in SLICES if any(f"{metric}/{s}" in r.means for r in rows)]
+    head = (
+        "strategy",
+        "nights",
+        *names,
+        "wins",
+        "vs control",
+        "vs champion",
+        *(f"{metric} {s.replace('_', ' ')}" for s in slices),
+        "seconds a night",
+        "checkpoint",
+    )
+    lines = tuple(_line(r, rows, names, slices, champion.strategy if champion else None) for r in rows)
+    return Table(_title(rows, metric), head, lines, _note(rows, metric), frozenset(range(1, len(head))))
+
+
+def records(history: h.History) -> list[dict[str, JsonValue]]:
+    """The standings as plain values, for `--json`."""
+    return [
+        {
+            "strategy": s.strategy,
+            "nights": s.nights,
+            "wins": s.wins,
+            "means": dict(s.means),
+            "seconds": s.seconds,
+            "bytes": s.bytes,
+            "versus_control": _plain(s.control),
+            "versus_champion": _plain(s.served),
+        }
+        for s in standings(history)
+    ]
+
+
+def _line(
+    s: Standing, rows: list[Standing], names: list[str], slices: list[str], champion: str | None
+) -> tuple[Cell, ...]:
+    metric = names[0] if names else ""
+    values = [Cell(number(s.means.get(m)), "best" if m in s.means and _leads(s, rows, m) else "") for m in names]
+    parts = [Cell(number(s.means.get(f"{metric}/{part}"))) for part in slices]
+    return (
+        Cell(s.strategy + (f" {MARK}" if s.strategy == champion else ""), "best" if s is rows[0] and s.nights else ""),
+        Cell(count(s.nights)),
+        *values,
+        Cell(count(s.wins)),
+        _gap(s.control),
+        _gap(s.served),
+        *parts,
+        Cell(seconds(s.seconds)),
+        Cell(size(s.bytes)),
+    )
+
+
+def _leads(s: Standing, rows: list[Standing], metric: str) -> bool:
+    if metric == "calibration":
+        return False
+    return not any(_better(metric, r.means[metric], s.means[metric]) for r in rows if metric in r.means)
+
+
+def _better(metric: str, a: float, b: float) -> bool:
+    return b > a if metric == "ece" else h.better(metric, a, b)
+
+
+def _gap(versus: Difference | float | None) -> Cell:
+    if versus is None:
+        return Cell(NONE, "quiet")
+    if isinstance(versus, float):
+        return Cell(f"{versus:+.4f}".replace("-", "−"), "", "mean of the nights' differences; no interval at hand")
+    mood: Mood = "good" if versus.low > 0 else "bad" if versus.high < 0 else ""
+    words = f"{versus.mean:+.4f} [{versus.low:+.4f}, {versus.high:+.4f}]".replace("-", "−")
+    return Cell(words, mood, f"95 % interval over {count(versus.users)} users and {count(versus.rows)} rows")
+
+
+def _plain(versus: Difference | float | None) -> JsonValue:
+    if isinstance(versus, Difference):
+        return {"mean": versus.mean, "low": versus.low, "high": versus.high, "users": versus.users, "rows": versus.rows}
+    return versus
+
+
+def _title(rows: list[Standing], metric: str) -> str:
+    ranked = [r for r in rows if metric in r.means]
+    if not ranked:
+        return "No strategy has been scored yet"
+    if len(ranked) == 1:
+        return f"{ranked[0].strategy} is alone: {metric} {number(ranked[0].means[metric])}"
+    a, b = ranked[0].means[metric], ranked[1].means[metric]
+    if a == b:
+        return f"{ranked[0].strategy} and {ranked[1].strategy} are level: {metric} {number(a)}"
+    return f"{ranked[0].strategy} leads with {metric} {number(a)}; {ranked[1].strategy} follows with {number(b)}"
+
+
+def _note(rows: list[Standing], metric: str) -> str:
+    arrow = "lower" if h.better(metric, 0, 1) else "higher"
+    nights = {r.nights for r in rows if r.nights}
+    uneven = (
+        " Not all strategies have the same nights: trust the paired columns, which use shared nights."
+        if len(nights) > 1
+        else ""
+    )
+    return (
+        f"Means over all rows of all scored nights ({metric}: {arrow} is better). vs control and vs champion: difference in "
+        f"{metric} on the same rows, plus is better, with a 95 % interval over users where rows were kept. {MARK} serves.{uneven}"
+    )

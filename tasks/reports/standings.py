@@ -1,0 +1,98 @@
+"""Standings: every strategy over all scored nights; means, wins, costs, and paired differences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tasks.reports import history as h
+from tasks.reports.paired import Difference, difference
+from tasks.store.manifest import CHAMPION
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One strategy's line: means over the rows of its scored nights, seconds and bytes as means over nights."""
+
+    strategy: str
+    nights: int
+    wins: int  # nights on which no other strategy was better
+    means: dict[str, float]  # by metric, slices as `metric/slice`
+    seconds: float | None
+    bytes: float | None
+    control: Difference | float | None  # against NoUpdate: with interval, or the plain mean difference, plus is better
+    served: Difference | float | None  # against what served each night
+
+
+def standings(history: h.History) -> list[Standing]:
+    """One standing a strategy, the best mean of the gate's metric first; those never scored last."""
+    metric = h.metric(history)
+    sign = -1.0 if h.better(metric, 0, 1) else 1.0
+    found = [_standing(history, strategy, metric) for strategy in h.strategies(history)]
+    return sorted(found, key=lambda s: (metric not in s.means, -sign * s.means.get(metric, 0.0), s.strategy))
+
+
+def _standing(history: h.History, strategy: str, metric: str) -> Standing:
+    mine = [i for i in h.scored_nights(history) if strategy in history.nights[i].scores]
+    control = h.control(history)
+    served = {i: c.strategy for i in mine if (c := h.serving(history, i))}
+    rival = {i: CHAMPION if CHAMPION in history.nights[i].scores else name for i, name in served.items()}
+    others = {i: control for i in mine if control is not None}
+    return Standing(
+        strategy,
+        len(mine),
+        sum(_won(history, i, strategy, metric) for i in mine),
+        _means(history, strategy, mine),
+        _noted(history, "seconds", strategy),
+        _noted(history, "bytes", strategy),
+        None if strategy == control else _versus(history, strategy, others, metric),
+        _versus(history, strategy, rival, metric),
+    )
+
+
+def _means(history: h.History, strategy: str, nights: list[int]) -> dict[str, float]:
+    found = [history.nights[i].scores[strategy].means for i in nights]
+    sums: dict[str, float] = {}
+    weights: dict[str, float] = {}
+    for means in found:
+        for key, value in means.items():
+            metric, _, part = key.partition("/")
+            if metric in ("rows", "positives"):
+                continue
+            weight = means.get(f"rows/{part}" if part else "rows", 1.0)
+            sums[key] = sums.get(key, 0.0) + weight * value
+            weights[key] = weights.get(key, 0.0) + weight
+    return {key: sums[key] / weights[key] for key in sums if weights[key]}
+
+
+def _won(history: h.History, index: int, strategy: str, metric: str) -> bool:
+    scores = {s: v for s in history.nights[index].scores if (v := h.value(history, index, s, metric)) is not None}
+    mine = scores.get(strategy)
+    others = [v for s, v in scores.items() if s not in (strategy, CHAMPION)]
+    return mine is not None and bool(others) and not any(h.better(metric, v, mine) for v in others)
+
+
+def _noted(history: h.History, what: str, strategy: str) -> float | None:
+    found = [v for note in history.notes.values() if (v := note.get(what, {}).get(strategy)) is not None]
+    return sum(found) / len(found) if found else None
+
+
+def _versus(history: h.History, strategy: str, rival: dict[int, str], metric: str) -> Difference | float | None:
+    pairs = [
+        (history.scored[i][strategy], history.scored[i][r])
+        for i, r in sorted(rival.items())
+        if r != strategy and {strategy, r} <= set(history.scored.get(i, {}))
+    ]
+    known = difference(pairs, metric) if pairs and _pairable(metric) else None
+    if known:
+        return known
+    nights = [
+        (h.value(history, i, strategy, metric), h.value(history, i, r, metric))
+        for i, r in rival.items()
+        if r != strategy
+    ]
+    gaps = [(a - b) * (-1 if h.better(metric, 0, 1) else 1) for a, b in nights if a is not None and b is not None]
+    return sum(gaps) / len(gaps) if gaps else None
+
+
+def _pairable(metric: str) -> bool:
+    return metric == "logloss" or "@" in metric

@@ -1,0 +1,112 @@
+"""A table as a value, and its three faces: markdown for Prefect artifacts, rich for the terminal, HTML for the report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from rich import box
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from tasks.reports.words import marked, markup, plain
+
+Mood = Literal["", "good", "warn", "bad", "quiet", "best"]
+STYLES: dict[str, str] = {
+    "": "",
+    "good": "green",
+    "warn": "yellow",
+    "bad": "bold red",
+    "quiet": "dim",
+    "best": "bold green",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What one cell says. Colour only repeats what the words say: it may be lost on the way."""
+
+    text: str
+    mood: Mood = ""
+    hint: str = ""  # the longer words, shown on hovering
+
+
+@dataclass(frozen=True)
+class Table:
+    """A title that says the finding, a head, rows of cells, and a note on how to read them."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    note: str = ""
+    right: frozenset[int] = frozenset()  # columns of numbers, set to the right
+
+    def newest(self, most: int) -> Table:
+        """The last `most` rows, with a note on how many are not shown."""
+        hidden = len(self.rows) - most
+        if hidden <= 0:
+            return self
+        note = f"{self.note} {hidden:,} older rows are not shown.".strip()
+        return Table(self.title, self.head, self.rows[-most:], note, self.right)
+
+
+def as_markdown(table: Table) -> str:
+    """A GitHub table under a heading; every cell is harmless text."""
+    rules = ["--:" if j in table.right else "---" for j in range(len(table.head))]
+    lines = [f"### {marked(table.title)}", ""] if table.title else []
+    if not table.rows:
+        return "\n".join([*lines, (table.note and marked(table.note, 2000)) or "Nothing to show yet."]) + "\n"
+    lines += [_line([marked(h) for h in table.head]), _line(rules)]
+    lines += [_line([_bold(cell) for cell in row]) for row in table.rows]
+    if table.note:
+        lines += ["", marked(table.note, 2000)]
+    return "\n".join(lines) + "\n"
+
+
+def as_rich(table: Table) -> RichTable:
+    """A rich table; cells are `Text`, so that square brackets in a name stay what they are."""
+    made = RichTable(
+        title=Text(plain(table.title), style="bold"),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        caption=Text(plain(table.note, 2000)) if table.note else None,
+        caption_justify="left",
+    )
+    for j, head in enumerate(table.head):
+        made.add_column(Text(plain(head)), justify="right" if j in table.right else "left", overflow="fold")
+    for row in table.rows:
+        made.add_row(*(Text(plain(cell.text), style=STYLES[cell.mood]) for cell in row))
+    return made
+
+
+def as_html(table: Table, caption: str = "h3") -> str:
+    """A table that scrolls inside its own box on a phone; every name in it is escaped."""
+    title = f"<{caption}>{markup(table.title)}</{caption}>" if table.title else ""
+    note = f'<p class="note">{markup(table.note, 2000)}</p>' if table.note else ""
+    if not table.rows:
+        return title + (note or '<p class="note">Nothing to show yet.</p>')
+    head = "".join(f"<th{_right(j, table)} scope=col>{markup(h)}</th>" for j, h in enumerate(table.head))
+    rows = "\n".join(f"<tr>{''.join(_cell(j, c, table) for j, c in enumerate(row))}</tr>" for row in table.rows)
+    return f'{title}<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table></div>{note}'
+
+
+def _cell(column: int, cell: Cell, table: Table) -> str:
+    classes = " ".join(c for c in ("n" if column in table.right else "", cell.mood) if c)
+    hint = f' title="{markup(cell.hint, 2000)}"' if cell.hint else ""
+    tag = f"<{'th scope=row' if column == 0 else 'td'}" + (f' class="{classes}"' if classes else "") + hint
+    return f"{tag}>{markup(cell.text)}</{'th' if column == 0 else 'td'}>"
+
+
+def _right(column: int, table: Table) -> str:
+    return ' class="n"' if column in table.right else ""
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _bold(cell: Cell) -> str:
+    text = marked(cell.text)
+    return f"**{text}**" if cell.mood in ("best", "bad") and text else text

@@ -1,0 +1,102 @@
+"""The validation of one period as tables: what was expected, what came, what is set aside, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from tasks.reports.table import Cell, Mood, Table, as_markdown
+from tasks.reports.words import NONE, marked, plain, plural
+from tasks.store.manifest import Manifest, Validated
+
+MOODS: dict[str, Mood] = {"passed": "good", "warned": "warn", "blocked": "bad", "not judged": "quiet", "off": "quiet"}
+SAID = {
+    "passed": "passed",
+    "warned": "passed with warnings",
+    "blocked": "is blocked",
+    "overridden": "was accepted by hand",
+}
+WORST = ("blocked", "warned", "passed", "not judged")
+
+
+def validation(name: str, found: Validated, detail: Mapping[str, object]) -> list[Table]:
+    """The checks of one period, failed ones first, and the row rules that set rows aside.
+
+    `detail` is the JSON of the validation's blob; where it was not read, the statistics of the manifest are shown.
+    """
+    title = f"{name} {SAID[found.verdict]}" + (f": {found.reasons[0]}" if found.reasons else "")
+    checks, rules = _lines(detail, "checks"), _lines(detail, "rules")
+    if not checks:
+        rows = tuple((Cell(key.replace("_", " ")), _cell(value)) for key, value in sorted(found.statistics.items()))
+        return [Table(title, ("statistic", "value"), rows, "", frozenset({1}))]
+    checks = sorted(checks, key=lambda line: _rank(line.get("verdict")))
+    tables = [_table(title, ("check", "observed", "least", "most", "severity", "verdict", "note"), checks)]
+    if rules:
+        total = sum(line["rows"] for line in rules if isinstance(line.get("rows"), int))
+        aside = f"Row rules set {plural(total, 'row')} aside; a row that breaks two rules counts twice"
+        tables.append(_table(aside, ("rule", "allowed", "rows", "examples"), rules))
+    return tables
+
+
+def validation_markdown(night: Manifest, details: Sequence[Mapping[str, object]]) -> str:
+    """The artifact of a night's validation: verdict and reasons first, then the checks, then what to do.
+
+    `details` are the JSONs of the blobs of `night.validated`, in its order; it may be shorter.
+    """
+    parts = []
+    for j, found in enumerate(night.validated):
+        logs = night.logs[j] if j < len(night.logs) else None
+        name = night.name if len(night.validated) == 1 or logs is None else f"{night.name}, period {logs.period}"
+        parts += [as_markdown(table) for table in validation(name, found, details[j] if j < len(details) else {})]
+        parts += ["".join(f"- {marked(reason, 600)}\n" for reason in found.reasons)] if found.reasons else []
+        if logs is not None and logs.quarantined:
+            parts.append(
+                f"{plural(logs.quarantined, 'row')} set aside in `quarantine` with reasons; {logs.rows:,} are clean.\n"
+            )
+    return "\n".join([*parts, *_to_do(night)])
+
+
+def _to_do(night: Manifest) -> list[str]:
+    if night.outcome != "blocked":
+        return []
+    pipeline, name = marked(night.pipeline), marked(night.name)
+    return [
+        "**To do:** mend the source and run the night again (a new version of the period is landed, later nights follow); or, "
+        f'if the logs are right, `nightloop night {pipeline} --period {name} --accept "why"`; or pass over the period with '
+        '`--skip "why"`. Until then the champion of the night before goes on serving.\n'
+    ]
+
+
+def _lines(detail: Mapping[str, object], part: str) -> list[Mapping[str, object]]:
+    found = detail.get(part)
+    return [line for line in found if isinstance(line, Mapping)] if isinstance(found, list | tuple) else []
+
+
+def _table(title: str, head: tuple[str, ...], lines: Sequence[Mapping[str, object]]) -> Table:
+    shown = tuple(key for key in head if any(line.get(key) not in (None, "") for line in lines))
+    rows = tuple(tuple(_cell(line.get(key)) for key in shown) for line in lines)
+    numbers = {j for j, key in enumerate(shown) if key in ("observed", "least", "most", "rows")}
+    return Table(title, shown, rows, "", frozenset(numbers))
+
+
+def _cell(value: object) -> Cell:
+    if value is None or value == "":
+        return Cell(NONE, "quiet")
+    if isinstance(value, bool):
+        return Cell("yes" if value else "no")
+    if isinstance(value, int | float):
+        return Cell(
+            f"{value:,}" if isinstance(value, int) else f"{value:,.0f}" if value.is_integer() else f"{value:,.4g}"
+        )
+    if isinstance(value, list | tuple):
+        return Cell(", ".join(_example(one) for one in value[:3]))
+    return Cell(str(value), MOODS.get(str(value), ""))
+
+
+def _example(value: object) -> str:
+    if isinstance(value, Mapping):
+        return f"row {plain(value.get('arrival'), 20)}: {plain(value.get('value'), 40)}"
+    return plain(value, 40)
+
+
+def _rank(verdict: object) -> int:
+    return WORST.index(verdict) if verdict in WORST else len(WORST)

@@ -1,0 +1,90 @@
+"""The gate's verdict of one night, for people: per challenger what was decided, why, and by which numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import JsonValue
+
+from tasks.reports.table import Cell, Mood, Table, as_markdown
+from tasks.reports.words import NONE, listed, marked, number, plain
+from tasks.store.manifest import Judged, Manifest
+
+MOODS: dict[str, Mood] = {"promote": "good", "hold": "", "reject": "bad", "cannot tell": "warn"}
+ORDER = ("promote", "hold", "reject", "cannot tell")
+
+
+def sentence(night: Manifest) -> str:
+    """One sentence: what the night decided, and who serves next."""
+    now = night.champion.strategy if night.champion else None
+    if night.outcome != "complete":
+        keeps = f"{now} goes on serving" if now else "nobody serves yet"
+        return f"{night.name} was {night.outcome}: nothing was learned or compared; {keeps}"
+    if night.verdict == "promote":
+        winners = sorted(s for s, j in night.judged.items() if j.verdict == "promote")
+        if night.champion != night.served:
+            before = (
+                f" and takes over from {night.served.strategy}" if night.served and night.served.strategy != now else ""
+            )
+            return f"{night.name}: {now} is promoted{before}"
+        return f"{night.name}: {listed(winners)} may be promoted, a person has to approve it; {now or 'nobody'} serves meanwhile"
+    said = {"hold": "no challenger is better enough", "reject": "the best challenger was refused"}
+    return f"{night.name}: {said.get(night.verdict, 'there is not enough evidence')}; {now or 'nobody'} goes on serving"
+
+
+def verdict(night: Manifest) -> Table:
+    """One row a challenger, promotions first."""
+    numbers = sorted({key for j in night.judged.values() for key, v in j.numbers.items() if _scalar(v)})
+    shown = numbers[:6]
+    rows = sorted(night.judged.items(), key=lambda pair: (ORDER.index(pair[1].verdict), pair[0]))
+    head = ("challenger", "verdict", "why", *(n.replace("_", " ") for n in shown))
+    lines = tuple(_row(strategy, judged, shown) for strategy, judged in rows)
+    return Table(
+        sentence(night),
+        head,
+        lines,
+        "" if rows else "No challenger was judged this night.",
+        frozenset(range(3, len(head))),
+    )
+
+
+def verdict_markdown(night: Manifest) -> str:
+    """The verdict as a Prefect artifact: the table, then every reason in full and what to do."""
+    parts = [as_markdown(verdict(night))]
+    for strategy, judged in sorted(night.judged.items()):
+        if len(judged.reasons) > 1:
+            parts.append(
+                f"**{marked(strategy)}** ({judged.verdict})\n\n"
+                + "".join(f"- {marked(r, 600)}\n" for r in judged.reasons)
+            )
+    pipeline = marked(night.pipeline)
+    parts.append(
+        f"By hand: promote with the deployment *promote* or `nightloop promote {pipeline}`, take back with *rollback* or "
+        f"`nightloop rollback {pipeline}`. Manifest `{night.hash[:12]}`.\n"
+    )
+    return "\n".join(parts)
+
+
+def _row(strategy: str, judged: Judged, shown: list[str]) -> tuple[Cell, ...]:
+    why = judged.reasons[0] if judged.reasons else ""
+    more = f" (and {len(judged.reasons) - 1} more)" if len(judged.reasons) > 1 else ""
+    return (
+        Cell(strategy),
+        Cell(judged.verdict, MOODS[judged.verdict]),
+        Cell(why + more, "", "; ".join(judged.reasons)),
+        *(Cell(figure(judged.numbers, key)) for key in shown),
+    )
+
+
+def figure(numbers: Mapping[str, JsonValue], key: str) -> str:
+    """One number of a verdict as text; whole numbers stay whole."""
+    value = numbers.get(key)
+    if isinstance(value, bool | str):
+        return plain(value, 40)
+    if isinstance(value, int):
+        return f"{value:,}"
+    return number(value) if isinstance(value, float) else NONE
+
+
+def _scalar(value: JsonValue) -> bool:
+    return isinstance(value, bool | int | float | str)

@@ -1,0 +1,55 @@
+"""Loading: from the store's blobs to a model that serves; every byte is checked against its hash before it is parsed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
+
+from tasks.lake.vocabulary import Vocabulary
+from tasks.lake.vocabulary import from_bytes as vocabulary_from
+from tasks.models import build
+from tasks.models.checkpoint import Weights
+from tasks.models.checkpoint import from_bytes as weights_from
+from tasks.models.tables import table_sizes
+from tasks.plan.plan import Plan
+from tasks.serving.clicks import Clicks
+from tasks.serving.factors import from_factors
+from tasks.serving.ids import ids_of
+from tasks.store import blobs
+from tasks.store.objects import Objects
+
+
+class Served(Protocol):
+    """A loaded model: frozen, so that any number of threads may ask it."""
+
+    def score(self, users: Sequence[object], items: Sequence[object], features: Mapping[str, object]) -> list[float]:
+        """One score a row."""
+        ...
+
+    def recommend(
+        self, user: object, k: int, exclude: Collection[object], features: Mapping[str, object]
+    ) -> list[tuple[str, float]]:
+        """The best items, best first."""
+        ...
+
+
+def load(objects: Objects, plan: Plan, weights: str, vocabulary: str) -> Served:
+    """The model of `plan` with the weights and vocabulary of these hashes, ready to serve.
+
+    Raises FileNotFoundError where a blob is gone, ValueError where one was changed or the parts do not fit each other.
+    """
+    return ready(plan, weights_from(blobs.get(objects, weights)), vocabulary_from(blobs.get(objects, vocabulary)))
+
+
+def ready(plan: Plan, weights: Weights, vocabulary: Vocabulary) -> Served:
+    """The same from values in memory."""
+    model = build(plan.model, plan.columns)
+    sizes = table_sizes(model, weights)
+    ids = {field: ids_of(vocabulary, field) for field in model.fields}
+    wrong = [f"{f}: {n} rows, {len(ids[f])} ids" for f, n in zip(model.fields, sizes, strict=True) if n != len(ids[f])]
+    if wrong:
+        raise ValueError(f"checkpoint and vocabulary are of different nights: {'; '.join(wrong)}")
+    if model.family == "ranking":
+        users, items = model.factors(weights)
+        return from_factors(users, items, ids["user"], ids["item"])
+    return Clicks(model, weights, ids, plan.columns.categorical, plan.columns.numeric)

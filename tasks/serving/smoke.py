@@ -1,0 +1,107 @@
+"""Smoke test: a candidate is loaded in a fresh process from the store alone, and must predict what it predicted here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks.lake.vocabulary import Vocabulary
+from tasks.lake.vocabulary import from_bytes as vocabulary_from
+from tasks.models.checkpoint import Weights
+from tasks.models.checkpoint import from_bytes as weights_from
+from tasks.plan.plan import Plan
+from tasks.plan.settings import Settings
+from tasks.serving.fresh import nursery
+from tasks.serving.ids import ids_of
+from tasks.serving.loading import ready
+from tasks.store import blobs
+from tasks.store.manifest import Kept
+from tasks.store.objects import open_objects
+
+ROWS = 64  # pairs that are asked; enough that a wrong table, order or scale cannot hide
+CLOSE = 1e-6  # of max(1, |expected|): one rounding in float32
+LIMIT = 60  # seconds a candidate may take to load and answer
+STRANGER = "\u0001 nobody"  # no id of a log is spelt so
+
+
+@dataclass(frozen=True)
+class Smoked:
+    """Whether the candidate may serve, and if not, why."""
+
+    ok: bool
+    reason: str
+
+
+def smoke(
+    settings: Settings,
+    plan: Plan,
+    kept: Kept,
+    vocabulary: str,
+    expected: Sequence[float] | None = None,
+    credentials: Mapping[str, str] | None = None,
+) -> Smoked:
+    """Try a candidate before it serves. What is wrong with the candidate is the result, never an exception.
+
+    Raises RuntimeError where it could not be tried at all (store away, process killed, no answer within a minute): such a
+    night must be run again, not recorded as a rejection that a second run would not repeat. `vocabulary` is the blob's hash; `expected` are the `predictions` of the process that trained it (None: they are made
+    here from the store). A fresh process opens the store of `settings`, checks hashes, builds the model, predicts.
+    """
+    objects = open_objects(settings, credentials)
+    try:
+        words = vocabulary_from(blobs.get(objects, vocabulary))
+        if expected is None:
+            expected = predictions(plan, weights_from(blobs.get(objects, kept.weights)), words)
+    except (ValueError, LookupError, FileNotFoundError) as error:
+        return Smoked(False, f"the candidate is not whole: {type(error).__name__}: {error}"[:500])
+    request = {
+        "directory": str(Path.cwd()),
+        "settings": settings.model_dump(mode="json"),
+        "credentials": credentials,
+        "plan": plan.model_dump(mode="json"),
+        "weights": kept.weights,
+        "vocabulary": vocabulary,
+        "questions": questions(plan, words),
+        "seconds": LIMIT,
+    }
+    found = nursery().ask(request)
+    if "trouble" in found:
+        raise RuntimeError(
+            f"the candidate could not be tried in a fresh process: {found['trouble']}; run the night again"
+        )
+    if "fault" in found:
+        return Smoked(False, f"a fresh process could not serve it: {found['fault']}")
+    return compare(expected, found["predictions"])
+
+
+def predictions(plan: Plan, weights: Weights, vocabulary: Vocabulary) -> list[float]:
+    """What these weights answer to the `questions`, in this process."""
+    asked = questions(plan, vocabulary)
+    return ready(plan, weights, vocabulary).score(asked["users"], asked["items"], asked["features"])
+
+
+def questions(plan: Plan, vocabulary: Vocabulary) -> dict[str, object]:
+    """A fixed set of pairs spread over the whole vocabulary, a stranger and an unknown item among them."""
+    users, items = (_spread(ids_of(vocabulary, field).names) for field in ("user", "item"))
+    features: dict[str, object] = {c: _spread(ids_of(vocabulary, c).names) for c in plan.columns.categorical}
+    features |= {column: [(j % 7) / 3 - 1 for j in range(ROWS)] for column in plan.columns.numeric}
+    return {"users": users, "items": items[::-1], "features": features}
+
+
+def compare(expected: Sequence[float], found: Sequence[float]) -> Smoked:
+    """Whether both are the same predictions, all of them finite numbers."""
+    if len(expected) != len(found) or not expected:
+        return Smoked(False, f"{len(found)} predictions came back from a fresh process, {len(expected)} were expected")
+    if not all(math.isfinite(x) for x in (*expected, *found)):
+        return Smoked(False, "a prediction is NaN or infinite")
+    gap, row = max((abs(a - b) / max(1.0, abs(a)), j) for j, (a, b) in enumerate(zip(expected, found, strict=True)))
+    if gap > CLOSE:
+        return Smoked(False, f"row {row}: {found[row]!r} in a fresh process, {expected[row]!r} where it was trained")
+    return Smoked(True, f"{len(found)} predictions of a fresh process agree")
+
+
+def _spread(names: Sequence[str]) -> list[str]:
+    if not names:
+        return [STRANGER] * ROWS
+    return [STRANGER, *(names[j * (len(names) - 1) // (ROWS - 2)] for j in range(ROWS - 1))]
