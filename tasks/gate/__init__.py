@@ -1,0 +1,1 @@
+"""May it serve: paired evidence in, a verdict with reasons out."""

@@ -1,0 +1,156 @@
+"""Decide: may a challenger serve? Paired evidence in, a verdict with reasons out; closed by default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from pydantic import JsonValue
+
+from tasks.gate.bootstrap import FEWEST, Interval, Resamples, interval, resample
+from tasks.gate.evidence import Evidence, Pool, metric_of, pooled
+from tasks.gate.guards import Guarded, calibration, slices, together
+from tasks.gate.words import bound, figures, finite, share, span
+from tasks.plan.plan import Gate
+from tasks.store.manifest import Judged
+
+Verdict = Literal["promote", "hold", "reject", "cannot tell"]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The verdict on each challenger, the night's own, and who is to serve (None: nobody new)."""
+
+    judged: Mapping[str, Judged]
+    verdict: Verdict
+    winner: str | None
+
+
+@dataclass(frozen=True)
+class Case:
+    """What one challenger is judged by."""
+
+    name: str
+    metric: str
+    refresh: bool  # the newer weights of the strategy that serves already
+    alpha: float  # chance of a mistake that this comparison may have
+    comparisons: int
+
+
+def decide(rule: Gate, family: str, incumbent: str | None, nights: Sequence[Evidence]) -> Decision:
+    """Judge every challenger of the newest night on the last `rule.periods` nights, oldest first.
+
+    `incumbent` is the strategy that serves. A challenger of another strategy must surely gain more than
+    `rule.worthwhile`; the chance that a night promotes any of them though none is better is at most `rule.alpha`
+    (Bonferroni). The incumbent's own newer weights are promoted unless they are surely worse. Neither may fail a
+    guardrail. What cannot be told, because nights, users or numbers are missing, is not promoted. The winner is the
+    challenger with the largest gain, unless the refresh gains as much. Raises ValueError where `rule.metric` does not
+    fit the family.
+    """
+    metric, latest = metric_of(rule, family), list(nights)[-rule.periods :]
+    names = list(latest[-1].challengers) if latest else []
+    rivals = max(sum(name != incumbent for name in names), 1)
+    judged = {}
+    for name in names:
+        refresh = name == incumbent
+        case = Case(name, metric, refresh, rule.alpha if refresh else rule.alpha / rivals, 1 if refresh else rivals)
+        judged[name] = _judge(rule, case, latest)
+    winner = _winner(judged, incumbent)
+    return Decision(judged, "promote" if winner else _overall(judged), winner)
+
+
+def _judge(rule: Gate, case: Case, latest: Sequence[Evidence]) -> Judged:
+    try:
+        pool = pooled(latest, case.name, case.metric)
+    except ValueError as error:
+        return _unknown(f"Its scores cannot be compared: {error}.")
+    if pool is None:
+        return _unknown("There is no night on which both it and something that served were scored.")
+    wanted = 1 if case.refresh else rule.periods
+    if len(pool.periods) < wanted:
+        return _unknown(f"There is evidence from {span(pool.periods)}; gate.periods asks for {wanted}.")
+    drawn = resample(pool.user, rule.resamples, case.alpha, f"gate/{latest[-1].period}")
+    every = torch.ones(len(pool.gain), dtype=torch.bool)
+    plain = interval(pool.gain, every, drawn, case.alpha)
+    margin = interval(pool.gain - rule.worthwhile * pool.served, every, drawn, case.alpha)
+    if plain is None or margin is None:
+        return _unknown(f"There is evidence from only {len(drawn.group)} users; at least {FEWEST} are needed.")
+    guarded = _guarded(pool, drawn, rule, case)
+    verdict, why = _verdict(rule, case, plain, margin, guarded)
+    return _written(verdict, why, case, pool, plain, guarded)
+
+
+def _guarded(pool: Pool, drawn: Resamples, rule: Gate, case: Case) -> Guarded:
+    by_slice = slices(pool, drawn, rule, case.alpha)
+    found = [replace(by_slice, numbers={"slices": by_slice.numbers})]
+    if len(pool.label):
+        found.append(calibration(pool, drawn, rule, case.alpha, case.refresh))
+    return together(found)
+
+
+def _verdict(
+    rule: Gate, case: Case, plain: Interval, margin: Interval, guarded: Guarded
+) -> tuple[Verdict, tuple[str, ...]]:
+    if plain.high < 0:
+        return "reject", ("It is surely worse than what served.", *guarded.failed)
+    if guarded.failed:
+        return "reject", guarded.failed
+    if guarded.doubts:
+        return "hold", guarded.doubts
+    if case.refresh:
+        return "promote", (
+            "It is the newer weights of the strategy that serves, and nothing says that they are worse.",
+        )
+    if margin.low > 0:
+        more = f" by more than the {rule.worthwhile:.1%} that gate.worthwhile asks for" if rule.worthwhile else ""
+        return "promote", (f"It is surely better than what served{more}.",)
+    if plain.low == plain.high == 0:
+        return "hold", ("It did exactly as well as what served, row by row.",)
+    if plain.low > 0:
+        return "hold", (
+            f"It is better, but maybe by less than the {rule.worthwhile:.1%} that gate.worthwhile asks for.",
+        )
+    return "hold", ("It may be better or worse than what served: the interval holds zero.",)
+
+
+def _written(
+    verdict: Verdict, why: tuple[str, ...], case: Case, pool: Pool, plain: Interval, guarded: Guarded
+) -> Judged:
+    served, sign = float(pool.served.mean()), -1 if case.metric == "logloss" else 1
+    mine = served + sign * plain.mean
+    relative = plain.mean / served if served else None
+    moved = "gained" if plain.mean >= 0 else "lost"
+    sentence = (
+        f"It {moved} {abs(plain.mean):.4g} {case.metric} ({served:.4f} served, {mine:.4f} now: {share(relative)} "
+        f"{'better' if plain.mean >= 0 else 'worse'}); interval {bound(plain.low)} to {bound(plain.high)}, "
+        f"each end wrong with chance {case.alpha:.3g}."
+    )
+    seen = f"Evidence: {plain.rows:,} rows of {plain.users:,} users over {span(pool.periods)}."
+    numbers = {**figures(plain, served), "challenger": finite(mine), **guarded.numbers}
+    about: dict[str, JsonValue] = {
+        "metric": case.metric,
+        "nights": len(pool.periods),
+        "alpha": finite(case.alpha),
+        "comparisons": case.comparisons,
+        "refresh": case.refresh,
+    }
+    return Judged(verdict=verdict, reasons=(*why, sentence, seen), numbers={**about, **numbers})
+
+
+def _unknown(reason: str) -> Judged:
+    return Judged(verdict="cannot tell", reasons=(reason,), numbers={})
+
+
+def _winner(judged: Mapping[str, Judged], incumbent: str | None) -> str | None:
+    """The promoted challenger with the largest gain; the incumbent where it gained as much or stands alone."""
+    gains = {name: float(str(j.numbers["effect"])) for name, j in judged.items() if j.verdict == "promote"}
+    return max(gains, key=lambda name: (gains[name], name == incumbent), default=None)
+
+
+def _overall(judged: Mapping[str, Judged]) -> Verdict:
+    """The most hopeful of the verdicts, `promote` left out: it takes a winner."""
+    found = {j.verdict for j in judged.values()}
+    order: tuple[Verdict, ...] = ("hold", "reject", "cannot tell")
+    return next((verdict for verdict in order if verdict in found), "cannot tell")

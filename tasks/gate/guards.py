@@ -1,0 +1,80 @@
+"""Guardrails: what a challenger may not do, however good its mean is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import log
+
+from pydantic import JsonValue
+
+from tasks.gate.bootstrap import Resamples, interval
+from tasks.gate.evidence import Pool
+from tasks.gate.words import figures, finite, share
+from tasks.plan.plan import Gate
+
+PEOPLE = {"new_user": "new users", "old_user": "known users", "new_item": "new items", "old_item": "known items"}
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """What the guardrails found: `failed` are reasons to reject, `doubts` reasons to hold."""
+
+    failed: tuple[str, ...]
+    doubts: tuple[str, ...]
+    numbers: dict[str, JsonValue]
+
+
+def slices(pool: Pool, drawn: Resamples, rule: Gate, alpha: float) -> Guarded:
+    """Fails where new or known users or items surely lose more than `rule.slice_loss` of what served gave them.
+
+    A loss is sure when the upper bound of gain + slice_loss x served lies below zero, row by row, with chance `alpha`
+    of a mistake. Slices of too few users are not judged, and `numbers` says so with a null.
+    """
+    failed, numbers = [], dict[str, JsonValue]()
+    for name, rows in pool.slices.items():
+        plain = interval(pool.gain, rows, drawn, alpha)
+        slack = interval(pool.gain + rule.slice_loss * pool.served, rows, drawn, alpha)
+        if plain is None or slack is None:
+            numbers[name] = None
+            continue
+        served = float(pool.served[rows].mean())
+        numbers[name] = figures(plain, served)
+        if slack.high < 0:
+            lost = share(plain.mean / served if served else None)
+            failed.append(
+                f"For {PEOPLE[name]} it is worse by {lost} ({plain.rows:,} rows of {plain.users:,} users), "
+                f"surely more than the {rule.slice_loss:.1%} that gate.slice_loss allows."
+            )
+    return Guarded(tuple(failed), (), numbers)
+
+
+def calibration(pool: Pool, drawn: Resamples, rule: Gate, alpha: float, refresh: bool) -> Guarded:
+    """Fails where predicted over observed clicks surely leaves `rule.calibration`; doubts where it only seems to.
+
+    A refresh may be outside where it is no further from 1 than what serves: keeping the old weights would not help.
+    """
+    observed, predicted, before = (float(column.sum()) for column in (pool.label, pool.predicted, pool.before))
+    if not observed:
+        return Guarded((), ("No click was observed, so the calibration cannot be told.",), {"calibration": None})
+    ratio, was = predicted / observed, before / observed
+    numbers: dict[str, JsonValue] = {"calibration": finite(ratio), "calibration_served": finite(was)}
+    low, high = rule.calibration
+    closer = bool(ratio) and bool(was) and abs(log(ratio)) <= abs(log(was))
+    if low <= ratio <= high or (refresh and closer):
+        return Guarded((), (), numbers)
+    beyond = pool.predicted - high * pool.label if ratio > high else low * pool.label - pool.predicted
+    sure = interval(beyond, pool.label >= 0, drawn, alpha)
+    said = f"It predicts {ratio:.2f} times the observed clicks ({was:.2f} for what served)"
+    allowed = f"gate.calibration allows {low:g} to {high:g}"
+    if sure is not None and sure.low > 0:
+        return Guarded((f"{said}; {allowed}.",), (), numbers)
+    return Guarded((), (f"{said}; {allowed}, and the evidence is too thin to be sure.",), numbers)
+
+
+def together(found: Sequence[Guarded]) -> Guarded:
+    """All findings as one; the numbers of later ones are added to the earlier."""
+    numbers = {name: value for one in found for name, value in one.numbers.items()}
+    return Guarded(
+        tuple(f for one in found for f in one.failed), tuple(d for one in found for d in one.doubts), numbers
+    )

@@ -1,0 +1,198 @@
+"""The gate's verdicts one by one: what is promoted, held, rejected, and what cannot be told."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from gate_nights import clicked, race, ranked, rows
+
+from tasks.gate.decide import decide
+from tasks.gate.evidence import Evidence
+from tasks.plan.plan import Gate, canonical
+
+RULE = Gate(resamples=200)
+
+
+def ctr(seed: int, shift: float, skill: float, nights: int = 3) -> list[Evidence]:
+    """What served is a weak predictor; the challenger has more skill, and its logits are off by `shift`."""
+    g = torch.Generator().manual_seed(seed)
+    found = []
+    for period in range(nights):
+        seen = rows(1500, 200, g)
+        truth = torch.randn(1500, generator=g) - 1.0
+        label = (torch.rand(1500, generator=g) < torch.sigmoid(truth)).float()
+        served = clicked(seen, label, torch.full((1500,), -0.83))
+        found.append(
+            Evidence(period, served, {"new": clicked(seen, label, skill * truth - 0.83 * (1 - skill) + shift)})
+        )
+    return found
+
+
+def test_the_best_of_those_that_surely_gain_wins() -> None:
+    decision = decide(RULE, "ranking", "old", race(1, {"a": 3.0, "b": 6.0, "c": 0.4, "old": 1.0}))
+    assert {name: j.verdict for name, j in decision.judged.items() if name != "old"} == {
+        "a": "promote",
+        "b": "promote",
+        "c": "reject",
+    }
+    assert (decision.verdict, decision.winner) == ("promote", "b")
+
+
+def test_numbers_and_reasons_say_what_an_operator_needs() -> None:
+    judged = decide(RULE, "ranking", "old", race(1, {"a": 3.0, "b": 1.0})).judged["a"]
+    n = judged.numbers
+    assert n["low"] < n["effect"] < n["high"]  # type: ignore[operator]
+    assert n["relative"] == pytest.approx(n["effect"] / n["served"])  # type: ignore[operator]
+    assert (n["metric"], n["nights"], n["rows"], n["alpha"], n["comparisons"]) == ("ndcg@20", 3, 2400, 0.025, 2)
+    assert set(n["slices"]) == {"new_user", "old_user", "new_item", "old_item"}  # type: ignore[arg-type]
+    text = " ".join(judged.reasons)
+    for word in ("surely better", "ndcg@20", "2,400 rows", "users", "3 nights (periods 100 to 102)", "0.025"):
+        assert word in text
+    json.loads(canonical(judged.model_dump(mode="json")))
+
+
+def test_the_same_evidence_gives_the_same_bytes() -> None:
+    one, two = (decide(RULE, "ranking", "old", race(4, {"a": 1.4, "old": 1.0})) for _ in range(2))
+    assert [j.model_dump_json() for j in one.judged.values()] == [j.model_dump_json() for j in two.judged.values()]
+
+
+def test_equal_results_are_held_and_an_equal_refresh_is_promoted() -> None:
+    night = race(2, {"other": 1.0})[0]
+    assert night.served is not None
+    same = [replace(night, period=p, challengers={"other": night.served, "old": night.served}) for p in range(3)]
+    decision = decide(RULE, "ranking", "old", same)
+    assert decision.judged["other"].verdict == "hold"
+    assert "exactly as well" in decision.judged["other"].reasons[0]
+    assert (decision.verdict, decision.winner) == ("promote", "old")
+
+
+def test_a_refresh_needs_one_night_and_is_refused_only_where_it_is_surely_worse() -> None:
+    assert decide(RULE, "ranking", "old", race(3, {"old": 1.0}, nights=1)).winner == "old"
+    worse = decide(RULE, "ranking", "old", race(3, {"old": 0.3}))
+    assert (worse.verdict, worse.winner) == ("reject", None)
+    assert "surely worse" in worse.judged["old"].reasons[0]
+
+
+def test_a_refresh_that_gains_most_keeps_the_strategy() -> None:
+    assert decide(RULE, "ranking", "old", race(5, {"old": 6.0, "new": 2.5})).winner == "old"
+    assert decide(RULE, "ranking", "old", race(5, {"old": 1.0, "new": 4.0})).winner == "new"
+
+
+def test_without_an_incumbent_a_challenger_must_beat_the_control() -> None:
+    nights = race(6, {"fine-tune": 4.0})
+    control = [replace(n, challengers={**n.challengers, "no-update": n.served or {}}) for n in nights]
+    decision = decide(RULE, "ranking", None, control)
+    assert decision.winner == "fine-tune"
+    assert decision.judged["no-update"].verdict == "hold"
+    assert decide(RULE, "ranking", None, race(6, {"fine-tune": 1.0})).winner is None
+
+
+@pytest.mark.parametrize(
+    ("nights", "why"),
+    [
+        (race(7, {"new": 5.0}, nights=2), "2 nights (periods 700 to 701); gate.periods asks for 3"),
+        ([Evidence(0, None, {"new": race(7, {"new": 5.0})[0].challengers["new"]})], "no night"),
+        (race(7, {"new": 5.0}, users=8), "only 8 users"),
+        (race(7, {"new": 5.0}, n=0), "no night"),
+    ],
+    ids=["too few nights", "nothing served", "too few users", "no rows"],
+)
+def test_what_cannot_be_told_is_not_promoted(nights: list[Evidence], why: str) -> None:
+    decision = decide(RULE, "ranking", "old", nights)
+    assert (decision.verdict, decision.winner) == ("cannot tell", None)
+    assert why in decision.judged["new"].reasons[0]
+
+
+def test_no_evidence_at_all() -> None:
+    assert decide(RULE, "ranking", None, []).verdict == "cannot tell"
+    assert decide(RULE, "ranking", None, [Evidence(0, None, {})]).winner is None
+
+
+def test_only_the_last_nights_count() -> None:
+    old, new = race(8, {"new": 0.1}, nights=3), race(9, {"new": 5.0}, nights=3)
+    assert decide(RULE, "ranking", "old", [*old, *new]).winner == "new"
+
+
+def test_nan_and_unequal_rows_cannot_be_told() -> None:
+    nights = ctr(1, 0.0, 1.0)
+    bad = {k: v.clone() for k, v in nights[1].challengers["new"].items()}
+    bad["prediction"][5] = float("nan")
+    judged = decide(RULE, "ctr", "old", [nights[0], replace(nights[1], challengers={"new": bad}), nights[2]]).judged[
+        "new"
+    ]
+    assert judged.verdict == "cannot tell"
+    assert "NaN" in judged.reasons[0]
+    moved = {k: v.roll(1) for k, v in nights[1].challengers["new"].items()}
+    swapped = decide(RULE, "ctr", "old", [nights[0], replace(nights[1], challengers={"new": moved}), nights[2]])
+    assert "different rows" in swapped.judged["new"].reasons[0]
+
+
+def test_a_worthwhile_gain_must_be_surely_larger() -> None:
+    nights = race(10, {"new": 3.0})
+    gain = decide(RULE, "ranking", "old", nights).judged["new"].numbers["relative"]
+    assert isinstance(gain, float)
+    assert decide(Gate(resamples=200, worthwhile=gain * 0.3), "ranking", "old", nights).winner == "new"
+    judged = decide(Gate(resamples=200, worthwhile=gain * 1.1), "ranking", "old", nights).judged["new"]
+    assert judged.verdict == "hold"
+    assert "gate.worthwhile" in judged.reasons[0]
+
+
+def test_a_slice_that_surely_loses_is_a_reason_to_reject() -> None:
+    g = torch.Generator().manual_seed(0)
+    nights = []
+    for period in range(3):
+        seen = rows(2000, 300, g)
+        served = ranked(seen, torch.ones(300), g)
+        better = ranked(seen, torch.full((300,), 8.0), g)
+        better["above"] = torch.where(seen["new_item"], 900, better["above"])
+        nights.append(Evidence(period, served, {"new": better, "old": served}))
+    decision = decide(RULE, "ranking", "old", nights)
+    assert decision.judged["new"].verdict == "reject"
+    assert "For new items it is worse by 100.0 %" in decision.judged["new"].reasons[0]
+    assert decision.winner == "old"
+    assert decide(Gate(resamples=200, slice_loss=1.5), "ranking", "old", nights).winner == "new"
+
+
+def test_clicks_are_judged_by_logloss_and_calibration() -> None:
+    good = decide(RULE, "ctr", "old", ctr(2, 0.0, 1.0))
+    assert good.winner == "new"
+    n = good.judged["new"].numbers
+    assert (n["metric"], n["challenger"] < n["served"]) == ("logloss", True)  # type: ignore[operator]
+    assert n["calibration"] == pytest.approx(1.0, abs=0.1)
+    loud = decide(RULE, "ctr", "old", ctr(2, 0.6, 1.0)).judged["new"]
+    assert loud.verdict == "reject"
+    assert "times the observed clicks" in " ".join(loud.reasons)
+
+
+def test_a_refresh_outside_the_band_may_serve_where_what_serves_is_further_off() -> None:
+    far, near = ctr(3, 1.5, 1.0), ctr(3, 0.6, 1.0)
+    nights = [
+        Evidence(n.period, f.challengers["new"], {"old": n.challengers["new"]}) for f, n in zip(far, near, strict=True)
+    ]
+    assert decide(RULE, "ctr", "old", nights).winner == "old"
+    assert decide(RULE, "ctr", "rival", nights).judged["old"].verdict == "reject"
+
+
+def test_no_click_observed_is_held() -> None:
+    nights = ctr(4, 0.0, 1.0)
+    for night in nights:
+        for scored in (night.served, *night.challengers.values()):
+            assert scored is not None
+            scored["label"].zero_()  # type: ignore[index]
+    judged = decide(RULE, "ctr", "old", nights).judged["new"]
+    assert judged.verdict in ("hold", "reject")
+
+
+@pytest.mark.parametrize(("metric", "family"), [("logloss", "ranking"), ("ndcg@20", "ctr"), ("recall@", "ranking")])
+def test_a_metric_of_the_other_family_is_refused(metric: str, family: str) -> None:
+    with pytest.raises(ValueError, match=r"gate\.metric"):
+        decide(Gate(metric=metric), family, None, [])
+
+
+def test_recall_is_a_metric_too() -> None:
+    judged = decide(Gate(metric="recall@10", resamples=200), "ranking", "old", race(1, {"a": 4.0})).judged["a"]
+    assert judged.numbers["metric"] == "recall@10"
+    assert judged.verdict == "promote"
