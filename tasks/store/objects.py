@@ -28,8 +28,8 @@ T = TypeVar("T")
 class Objects(Protocol):
     """A store. Keys are `a/b/c` of letters, digits, `-_.=+` ; a key that could leave the store is a ValueError.
 
-    All raise PermissionError (read-only, wrong credentials), FileNotFoundError (no such store), TimeoutError (a write may
-    or may not have happened) and OSError (full, broken).
+    All raise PermissionError (read-only, wrong credentials), FileNotFoundError (no such store), TimeoutError (a write
+    may or may not have happened) and OSError (full, broken).
     """
 
     def read(self, key: str) -> tuple[bytes, str] | None:

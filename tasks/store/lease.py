@@ -1,0 +1,91 @@
+"""Lease: one writer per pipeline, by a conditional object with an expiry; who dies is presumed dead when it has passed.
+
+A lease keeps two runs from doing the same work. It is not what keeps the record right: manifests and log entries are
+created once, whoever holds what.
+"""
+
+from __future__ import annotations
+
+from pydantic import ValidationError
+
+from tasks.plan.plan import canonical
+from tasks.store.keys import checked_pipeline
+from tasks.store.manifest import Frozen
+from tasks.store.objects import Objects
+from tasks.store.seal import seal, unseal
+
+SWEEP = "sweep/lease.json"
+
+
+class Lease(Frozen):
+    """Who writes, and until when (seconds since 1970, by the clock of whoever passed it in)."""
+
+    key: str
+    holder: str  # unique to a run
+    expires: float
+
+
+def take(objects: Objects, pipeline: str, holder: str, now: float, seconds: float) -> Lease | None:
+    """The pipeline's lease, or None while another holder's has not expired or a sweep is under way."""
+    lease = take_key(objects, key_of(pipeline), holder, now, seconds)
+    if lease is not None and held(objects, SWEEP, now, holder) is not None:
+        release(objects, lease)
+        return None
+    return lease
+
+
+def take_key(objects: Objects, key: str, holder: str, now: float, seconds: float) -> Lease | None:
+    """As `take`, for any key. The same holder may take its own lease again."""
+    if not holder or seconds <= 0:
+        raise ValueError(f"a lease needs a holder and a positive number of seconds, not {holder!r} and {seconds}")
+    wanted = Lease(key=key, holder=holder, expires=now + seconds)
+    found = objects.read(key)
+    if found is None:
+        return wanted if objects.create(key, _bytes(wanted)) else None
+    there = _parsed(key, found[0])
+    if there.holder != holder and there.expires > now:
+        return None
+    return wanted if objects.swap(key, _bytes(wanted), found[1]) else None
+
+
+def renew(objects: Objects, lease: Lease, now: float, seconds: float) -> Lease | None:
+    """The lease with a later expiry, or None where it was lost: stop writing."""
+    found = objects.read(lease.key)
+    if found is None or _parsed(lease.key, found[0]).holder != lease.holder:
+        return None
+    later = lease.model_copy(update={"expires": now + seconds})
+    return later if objects.swap(lease.key, _bytes(later), found[1]) else None
+
+
+def release(objects: Objects, lease: Lease) -> bool:
+    """Let go, so that the next need not wait for the expiry; False where the lease was lost before."""
+    found = objects.read(lease.key)
+    if found is None or _parsed(lease.key, found[0]).holder != lease.holder:
+        return False
+    return objects.swap(lease.key, _bytes(lease.model_copy(update={"holder": "", "expires": 0.0})), found[1])
+
+
+def held(objects: Objects, key: str, now: float, holder: str = "") -> Lease | None:
+    """The lease of this key that somebody other than `holder` has, or None where it is free or expired."""
+    found = objects.read(key)
+    there = _parsed(key, found[0]) if found else None
+    return there if there and there.expires > now and there.holder != holder else None
+
+
+def key_of(pipeline: str) -> str:
+    """Where a pipeline's lease is kept."""
+    return f"pipelines/{checked_pipeline(pipeline)}/lease.json"
+
+
+def _parsed(key: str, sealed: bytes) -> Lease:
+    try:
+        lease = Lease.model_validate_json(unseal(key, sealed))
+    except ValidationError as error:
+        raise ValueError(f"{key} is no lease that this nightloop reads: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"{error}. When no run is under way, remove it") from error
+    return lease
+
+
+def _bytes(lease: Lease) -> bytes:
+    return seal(canonical(lease.model_dump(mode="json")))

@@ -1,0 +1,173 @@
+"""Manifests: reading, finding and publishing the records of nights; a night exists when its manifest does."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+from pydantic import ValidationError
+
+from tasks.store import blobs
+from tasks.store.keys import checked_pipeline
+from tasks.store.manifest import Manifest
+from tasks.store.objects import Objects
+from tasks.store.seal import seal, unseal
+
+log = logging.getLogger(__name__)
+
+
+def key_of(pipeline: str, index: int, revision: int) -> str:
+    """Where a revision of a night is kept. Raises ValueError where a part is impossible."""
+    if not (0 <= index < 10**6 and 1 <= revision < 10**4):
+        raise ValueError(f"night {index}, revision {revision}: a night is 0 to 999999, a revision 1 to 9999")
+    return f"pipelines/{checked_pipeline(pipeline)}/nights/{index:06d}/{revision:04d}.json"
+
+
+def current(objects: Objects, pipeline: str, index: int) -> Manifest | None:
+    """The night's newest revision, or None. A damaged one is logged and counts as missing, so that it can be mended."""
+    try:
+        return sound(objects, pipeline, index)
+    except ValueError as error:
+        log.warning("%s; the night counts as missing until it is run again", error)
+        return None
+
+
+def sound(objects: Objects, pipeline: str, index: int) -> Manifest | None:
+    """As `current`, but raises ValueError where the newest revision was changed, cut off or belongs elsewhere."""
+    found = list(_revisions(objects, pipeline, index))
+    return _parsed(pipeline, index, len(found), found[-1]) if found else None
+
+
+def next_revision(objects: Objects, pipeline: str, index: int) -> int:
+    """The number that a mended night gets, damaged revisions counted."""
+    return 1 + sum(1 for _ in _revisions(objects, pipeline, index))
+
+
+def chain(objects: Objects, pipeline: str, first: int, last: int) -> dict[int, Manifest]:
+    """Current manifests of periods `first` to `last`, both included; read side by side, for a store may be far away."""
+    indexes = range(first, last + 1)
+    with ThreadPoolExecutor(16) as pool:
+        found = pool.map(lambda index: current(objects, pipeline, index), indexes)
+        return {index: manifest for index, manifest in zip(indexes, found, strict=True) if manifest is not None}
+
+
+def damaged(objects: Objects, pipeline: str, first: int, last: int) -> dict[int, str]:
+    """What is wrong with the manifests of these periods that cannot be trusted, by period."""
+    wrong = {}
+    for index in range(first, last + 1):
+        try:
+            sound(objects, pipeline, index)
+        except ValueError as error:
+            wrong[index] = str(error)
+    return wrong
+
+
+def by_hash(objects: Objects, pipeline: str, hash: str, index: int) -> Manifest:
+    """The revision that has this hash. Raises LookupError where there is none, ValueError where it is damaged."""
+    for revision, sealed in enumerate(_revisions(objects, pipeline, index), start=1):
+        if sealed.endswith(b'"%s"}\n' % hash.encode()):
+            return _parsed(pipeline, index, revision, sealed)
+    raise LookupError(
+        f"no revision of night {index} of {pipeline} has the hash {hash[:80]}; was it changed or removed?"
+    )
+
+
+def publish(objects: Objects, manifest: Manifest) -> bool:
+    """Make a night exist. True: these very bytes stand; False: another manifest has this place, nothing was written.
+
+    Raises ValueError where a revision is left out or the predecessor it names is no manifest of the night before.
+    """
+    pipeline, index, revision = manifest.pipeline, manifest.period, manifest.revision
+    if revision > 1 and objects.read(key_of(pipeline, index, revision - 1)) is None:
+        raise ValueError(
+            f"revision {revision} of night {index} of {pipeline} cannot be written before revision {revision - 1}"
+        )
+    if manifest.previous is not None:
+        try:
+            by_hash(objects, pipeline, manifest.previous, index - 1)
+        except LookupError as error:
+            raise ValueError(f"night {index} of {pipeline} names a predecessor that is not there: {error}") from error
+    key, data = key_of(pipeline, index, revision), seal(manifest.data)
+    if objects.create(key, data):
+        return True
+    found = objects.read(key)  # an earlier attempt of ours may have had its effect unseen
+    return found is not None and found[0] == data
+
+
+def predecessor(objects: Objects, pipeline: str, index: int, root: int) -> Manifest | None:
+    """The manifest that night `index` builds on; None at the root. Raises LookupError with the backfill it takes."""
+    if index == root:
+        return None
+    if index < root:
+        raise LookupError(
+            f"night {index} of {pipeline} lies before the root {root}; there is nothing it could build on"
+        )
+    try:
+        found = sound(objects, pipeline, index - 1)
+    except ValueError as error:
+        raise LookupError(f"{error}. {mend(pipeline, index - 1, index, 'missing')}") from error
+    if found is None:
+        start = _first_missing(objects, pipeline, index - 1, root)
+        raise LookupError(f"night {index - 1} of {pipeline} is missing. {mend(pipeline, start, index, 'missing')}")
+    if found.outcome == "blocked":
+        reason = f"night {index - 1} ({found.name}) of {pipeline} is blocked: {found.reason[:300]}"
+        raise LookupError(
+            f"{reason}. Correct its data or override it, then: {mend(pipeline, index - 1, index, 'failed')}"
+        )
+    if (found.previous is None) != (index - 1 == root):
+        reason = f"night {index - 1} of {pipeline} belongs to a chain with another root than {root}"
+        raise LookupError(f"{reason}. {mend(pipeline, root, index, 'all')}")
+    return found
+
+
+def mend(pipeline: str, start: int, end: int, what: str) -> str:
+    """The sentence that tells an operator which backfill mends the chain."""
+    return f"To mend it: nightloop backfill {pipeline} --start {start} --end {end} --what {what}"
+
+
+def blobs_of(manifest: Manifest) -> tuple[str, ...]:
+    """Names of all blobs that a manifest promises, each once, in order."""
+    kept = list(manifest.checkpoints.values())
+    kept += [one.checkpoint for one in (manifest.served, manifest.champion) if one]
+    names = [manifest.vocabulary] if manifest.vocabulary else []
+    names += [one.blob for one in manifest.validated] + [one.blob for one in manifest.scores.values()]
+    return tuple(sorted({*names, *(k.weights for k in kept), *(k.memory for k in kept)}))
+
+
+def verify(objects: Objects, manifest: Manifest) -> tuple[str, ...]:
+    """Everything that is wrong with the blobs of a manifest; empty: all are there with the right hash."""
+    problems = []
+    for sha in blobs_of(manifest):
+        try:
+            blobs.get(objects, sha)
+        except (FileNotFoundError, ValueError) as error:
+            problems.append(f"{manifest.name}: {error}")
+    return tuple(problems)
+
+
+def _revisions(objects: Objects, pipeline: str, index: int) -> Iterator[bytes]:
+    """Sealed bytes of revision 1, 2, ...: read until there is none, for a listing may lag behind."""
+    revision = 1
+    while (found := objects.read(key_of(pipeline, index, revision))) is not None:
+        yield found[0]
+        revision += 1
+
+
+def _first_missing(objects: Objects, pipeline: str, index: int, root: int) -> int:
+    while index > root and not any(_revisions(objects, pipeline, index - 1)):
+        index -= 1
+    return index
+
+
+def _parsed(pipeline: str, index: int, revision: int, sealed: bytes) -> Manifest:
+    key = key_of(pipeline, index, revision)
+    data = unseal(key, sealed)
+    try:
+        manifest = Manifest.model_validate_json(data)
+    except ValidationError as error:
+        raise ValueError(f"{key} is no manifest of a format that this nightloop reads: {error}") from error
+    if manifest.data != data or (manifest.pipeline, manifest.period, manifest.revision) != (pipeline, index, revision):
+        named = f"night {manifest.period}, revision {manifest.revision} of {manifest.pipeline}"
+        raise ValueError(f"{key} holds the manifest of {named}: it was swapped or written by hand")
+    return manifest

@@ -1,0 +1,34 @@
+"""Notes: seconds and bytes beside a manifest; no part of the record, and nobody misses them when they are gone."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+from pydantic import JsonValue
+
+from tasks.plan.plan import canonical
+from tasks.store.manifest import Manifest
+from tasks.store.objects import Objects
+from tasks.store.seal import seal, unseal
+
+log = logging.getLogger(__name__)
+
+
+def note(objects: Objects, manifest: Manifest, value: dict[str, JsonValue]) -> bool:
+    """Keep what a night took; False where an earlier run of the same night did so already (it did the work)."""
+    return objects.create(_key(manifest), seal(canonical(value)))
+
+
+def noted(objects: Objects, manifest: Manifest) -> dict[str, JsonValue] | None:
+    """What the night took, or None where nobody wrote it down or it cannot be read any more."""
+    found = objects.read(_key(manifest))
+    try:
+        return dict(json.loads(unseal(_key(manifest), found[0]))) if found else None
+    except ValueError as error:
+        log.warning("%s; the night's seconds and bytes are not known", error)
+        return None
+
+
+def _key(manifest: Manifest) -> str:
+    return f"pipelines/{manifest.pipeline}/notes/{manifest.hash}.json"

@@ -1,0 +1,46 @@
+"""Work: finished steps of a night under way, so that a run after a crash skips what is done."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+from pydantic import JsonValue
+
+from tasks.plan.plan import canonical
+from tasks.store.keys import checked_pipeline
+from tasks.store.objects import Objects
+from tasks.store.seal import seal, unseal
+
+log = logging.getLogger(__name__)
+
+
+def done(objects: Objects, pipeline: str, key: str, step: str) -> dict[str, JsonValue] | None:
+    """What the step of this key (SHA-256 of all it depends on) came to, or None where it must be done.
+
+    A damaged record is forgotten: doing the step again gives the same.
+    """
+    place = key_of(pipeline, key, step)
+    found = objects.read(place)
+    if found is None:
+        return None
+    try:
+        value = json.loads(unseal(place, found[0]))
+    except ValueError as error:
+        log.warning("%s; the step is done again", error)
+        objects.remove(place)
+        return None
+    return dict(value)
+
+
+def finish(objects: Objects, pipeline: str, key: str, step: str, value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """Record what a step came to; its blobs must be stored already. Returns what stands: the first is right."""
+    if objects.create(key_of(pipeline, key, step), seal(canonical(value))):
+        return value
+    stands = done(objects, pipeline, key, step)
+    return value if stands is None else stands
+
+
+def key_of(pipeline: str, key: str, step: str) -> str:
+    """Where the record of a step is kept."""
+    return f"pipelines/{checked_pipeline(pipeline)}/work/{key}/{step}.json"
