@@ -1,4 +1,4 @@
-"""Checks of a period: each a statistic, what it may be, and how much it matters; judged by Great Expectations next door.
+"""Checks of a period: each a statistic, what it may be, and how much it matters; Great Expectations judges next door.
 
 Nothing to judge is no licence: a night without rows, without a configured check or with a NaN is stopped.
 """

@@ -69,9 +69,11 @@ def _time(rule: Rule, period: Period) -> list[RowRule]:
     found = [RowRule("time", "null")]
     if period.start is not None and period.end is not None:
         found.append(RowRule("time", "outside", period.start, period.end - 1))
-    least = 0.0 if rule.least is None else rule.least
-    most = float(LATEST) if rule.most is None else rule.most
-    return [*found, RowRule("time", "range", least, most)]
+    elif rule.least is None and rule.most is None:
+        found.append(RowRule("time", "range", 0, LATEST))
+    if rule.least is not None or rule.most is not None:
+        found.append(RowRule("time", "range", rule.least, rule.most))
+    return found
 
 
 def _column(plan: Plan, column: str, rule: Rule) -> list[RowRule]:
@@ -79,14 +81,15 @@ def _column(plan: Plan, column: str, rule: Rule) -> list[RowRule]:
     id_like, label = column in ("user", "item"), column == "label"
     number = label or column in plan.columns.numeric
     required = rule.required if rule.required is not None else id_like or label
-    allowed = rule.allowed or ((0.0, 1.0) if label and rule.least is None and rule.most is None else ())
+    free = rule.least is None and rule.most is None
+    allowed = rule.allowed or ((0.0, 1.0) if label and free else ())
     forbidden = rule.forbidden if rule.forbidden is not None else NOBODY if id_like else ""
     found = [RowRule(column, "null")] if required else []
-    if number:
+    if number and not (allowed and free):  # infinity is in no set of values: one check is enough
         least = -LARGEST if rule.least is None else rule.least
         most = LARGEST if rule.most is None else rule.most
         found.append(RowRule(column, "range", least, most))
-    else:
+    if not number:
         found.append(RowRule(column, "length", 0, rule.longest or 256))
     if forbidden and not number:
         found.append(RowRule(column, "forbidden", pattern=forbidden))

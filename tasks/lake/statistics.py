@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -38,18 +39,18 @@ def measure(
     return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
-def _rows(warehouse: Warehouse, name: str, values: Mapping[str, object]) -> list[dict[str, float | str | None]]:
+def _rows(warehouse: Warehouse, name: str, values: Mapping[str, object]) -> list[dict[str, Any]]:
     table: pa.Table = warehouse.query(name, values)
-    rows: list[dict[str, float | str | None]] = table.to_pylist()
+    rows: list[dict[str, Any]] = table.to_pylist()
     return rows
 
 
-def _shares(counts: Mapping[str, float | str | None], reasons: Mapping[str, float], rows: float) -> dict[str, float]:
+def _shares(counts: Mapping[str, int], reasons: Mapping[str, float], rows: float) -> dict[str, float]:
     return {
-        "quarantine_share": float(counts["quarantined"] or 0) / rows,
+        "quarantine_share": counts["quarantined"] / rows,
         "duplicate_share": reasons.get("duplicate", 0.0) / rows,
         "outside_share": (reasons.get("outside_period", 0.0) + reasons.get("time/outside", 0.0)) / rows,
-        "out_of_order_share": float(counts["out_of_order"] or 0) / rows,
+        "out_of_order_share": counts["out_of_order"] / rows,
     }
 
 
@@ -58,14 +59,14 @@ def _columns(warehouse: Warehouse, columns: Columns, place: Mapping[str, object]
     found: dict[str, float] = {}
     if columns.label is not None:
         (mean,) = _rows(warehouse, "column_mean", {**place, "column": "label"})
-        found["label_rate"] = float("nan" if mean["value"] is None else mean["value"])
+        found["label_rate"] = math.nan if mean["value"] is None else mean["value"]
     for name in columns.categorical:
         for row in _rows(warehouse, "category_shares", {**place, "column": name}):
-            found[f"category/{name}/{row['bucket']}"] = float(row["share"] or 0)
+            found[f"category/{name}/{row['bucket']}"] = float(row["share"])
     stride = max(1, math.ceil(clean / SAMPLE))
     for name in columns.numeric:
         for row in _rows(warehouse, "number_quantiles", {**place, "column": name, "stride": stride}):
-            found[f"number/{name}/{int(row['quantile'] or 0):02d}"] = float("nan" if row["value"] is None else row["value"])
+            found[f"number/{name}/{row['quantile']:02d}"] = math.nan if row["value"] is None else row["value"]
     return found
 
 

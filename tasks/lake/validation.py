@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from tasks.lake.bands import History
 from tasks.lake.checks import Check, period_checks
@@ -27,6 +28,8 @@ from tasks.plan.plan import Plan
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Arrivals = NDArray[np.int64]  # positions of rows in their delivery
 
 BATCH = 250_000  # rows put to Great Expectations at a time
 EXAMPLES = 3  # offending values shown for each rule
@@ -45,9 +48,10 @@ def validate(
 ) -> Validation:
     """Judge one version of a period, put broken rows aside, and say why.
 
-    Doing it again, with the same rules or with mended ones, replaces what was put aside before. `accepted` is an
-    operator's reason to let a stopped period pass: the verdict is then `overridden`. Raises ValueError for an empty
-    reason and for rules that name a column the plan does not have.
+    Doing it again changes nothing: what landing put aside is left alone, everything else is judged anew. (Mended rules
+    make a new version of the period when it is collected.) `accepted` is an operator's reason to let a stopped period
+    pass: the verdict is then `overridden`. Raises ValueError for an empty reason and for rules that name a column the
+    plan does not have.
     """
     if accepted is not None and not accepted.strip():
         raise ValueError("a blocked period is accepted only with a reason; the reason given is empty")
@@ -62,20 +66,19 @@ def validate(
 def _put_aside(warehouse: Warehouse, rules: Sequence[RowRule], period: int, version: int) -> list[Broken]:
     """Apply the row rules to every row; what breaks one goes to quarantine under the rule's code."""
     place = {"period": period, "version": version}
-    found: dict[str, list[np.ndarray[Any, np.dtype[np.int64]]]] = {rule.code: [] for rule in rules}
+    found: dict[str, list[Arrivals]] = {rule.code: [] for rule in rules}
     for batch in _batches(warehouse, place) if rules else ():
         for code, arrivals in _break(rules, batch).items():
             found[code].append(arrivals)
-    arrivals = {code: np.sort(np.concatenate(parts)) for code, parts in found.items() if parts}
-    table = pa.table({
-        "arrival": pa.array(np.concatenate([np.empty(0, np.int64), *arrivals.values()]), pa.int64()),
-        "reason": pa.array([code for code, rows in arrivals.items() for _ in range(len(rows))], pa.string()),
-    })
-    warehouse.quarantine(period, version, table)
+    aside = {code: np.sort(np.concatenate(parts)) for code, parts in found.items() if parts}
+    codes = np.repeat(np.array([*aside, ""], dtype=object), [*(len(rows) for rows in aside.values()), 0])
+    arrivals = np.concatenate([np.empty(0, np.int64), *aside.values()])
+    rows = pa.table({"arrival": pa.array(arrivals, pa.int64()), "reason": pa.array(codes, pa.string())})
+    warehouse.quarantine(period, version, rows)
     return [
-        Broken(rule, len(arrivals[rule.code]), _examples(warehouse, rule, place, arrivals[rule.code]))
+        Broken(rule, len(aside[rule.code]), _examples(warehouse, rule, place, aside[rule.code]))
         for rule in rules
-        if len(arrivals.get(rule.code, ()))
+        if rule.code in aside
     ]
 
 
@@ -92,14 +95,14 @@ def _batches(warehouse: Warehouse, place: Mapping[str, object]) -> Iterator[pa.T
 
 
 def _examples(
-    warehouse: Warehouse, rule: RowRule, place: Mapping[str, object], arrivals: np.ndarray[Any, np.dtype[np.int64]]
+    warehouse: Warehouse, rule: RowRule, place: Mapping[str, object], arrivals: Arrivals
 ) -> tuple[tuple[int, str | None], ...]:
     asked = {**place, "column": rule.column, "arrivals": arrivals[:EXAMPLES].tolist()}
     rows = warehouse.query("example_values", asked).to_pylist()
     return tuple((row["arrival"], row["value"]) for row in rows)
 
 
-def _break(rules: Sequence[RowRule], rows: pa.Table) -> dict[str, np.ndarray[Any, np.dtype[np.int64]]]:
+def _break(rules: Sequence[RowRule], rows: pa.Table) -> dict[str, Arrivals]:
     """Arrivals of the rows that break each rule, by its code."""
     frame = _frame(rows, {rule.column for rule in rules})
     arrival = rows.column("arrival").to_numpy()
@@ -126,8 +129,9 @@ def _frame(rows: pa.Table, columns: set[str]) -> pd.DataFrame:
 
 
 def _row_expectation(rule: RowRule) -> Any:
-    import great_expectations.expectations as gxe
+    import great_expectations as gx
 
+    gxe: Any = gx.expectations  # its names are re-exported without saying so, which a strict checker refuses
     column, meta = rule.column, {"code": rule.code}
     if rule.kind == "null":
         return gxe.ExpectColumnValuesToNotBeNull(column=column, meta=meta)
@@ -142,22 +146,23 @@ def _row_expectation(rule: RowRule) -> Any:
 
 def _judge_period(checks: Sequence[Check]) -> dict[str, dict[str, Any]]:
     """The period's statistics as a frame of one row, each check an expectation of one column."""
-    import great_expectations.expectations as gxe
+    import great_expectations as gx
     import pandas as pd
 
     judged = [check for check in checks if check.judged]
     if not judged:
         return {}
+    gxe: Any = gx.expectations
     frame = pd.DataFrame({check.name: [check.observed] for check in judged})
-    expectations = []
+    expectations: list[tuple[str, Any]] = []
     for check in judged:
-        meta = {"code": check.name}
-        if math.isnan(check.observed):
-            expectations.append((check.name, gxe.ExpectColumnValuesToNotBeNull(column=check.name, meta=meta)))
-            continue
+        name, meta = check.name, {"code": check.name}
         low, high = (None if math.isinf(side) else side for side in (check.low, check.high))
-        expectations.append((check.name, gxe.ExpectColumnValuesToBeBetween(
-            column=check.name, min_value=low, max_value=high, meta=meta)))
+        if math.isnan(check.observed):  # to Great Expectations a NaN is a missing value, and those are in every range
+            expectation = gxe.ExpectColumnValuesToNotBeNull(column=name, meta=meta)
+        else:
+            expectation = gxe.ExpectColumnValuesToBeBetween(column=name, min_value=low, max_value=high, meta=meta)
+        expectations.append((name, expectation))
     return _expect(expectations, frame, "BASIC")
 
 
@@ -183,7 +188,7 @@ def _expect(
     suite = gx.ExpectationSuite(name="rules", expectations=[expectation for _, expectation in expectations])
     found: dict[str, dict[str, Any]] = {}
     for one in batch.validate(suite, result_format={"result_format": form}).results:
-        result = one.to_json_dict()
+        result = cast("dict[str, Any]", one.to_json_dict())
         code = result["expectation_config"]["meta"]["code"]
         if result["exception_info"].get("raised_exception"):
             raise RuntimeError(f"the check {code} could not be made: {result['exception_info']['exception_message']}")

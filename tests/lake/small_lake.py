@@ -33,12 +33,8 @@ class SmallLake:
         yield from self.query(name, values).to_batches(max_chunksize=1000)
 
     def quarantine(self, period: int, version: int, rows: pa.Table) -> None:
-        self.connection.execute("DELETE FROM quarantine WHERE contains(reason, '/')")
-        self.connection.register("aside", rows)
-        self.connection.execute(
-            "INSERT INTO quarantine SELECT $period, $version, arrival, reason FROM aside",
-            {"period": period, "version": version},
-        )
+        self.connection.register("incoming", rows)
+        self.query("put_aside", {"period": period, "version": version})
 
     def reasons(self) -> dict[str, int]:
         found = self.query("reason_counts", {"period": 0, "version": 1})

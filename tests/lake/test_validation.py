@@ -85,7 +85,7 @@ BAD = [
     ("category", "x" * 257, "category/length"),
     ("label", 2.0, "label/values"),
     ("label", -1.0, "label/values"),
-    ("label", math.nan, "label/range"),
+    ("label", math.nan, "label/values"),
     ("price", math.nan, "price/range"),
     ("price", math.inf, "price/range"),
     ("price", -1e300, "price/range"),
@@ -119,7 +119,7 @@ def test_rules_of_a_column_come_from_the_plan_by_name_or_role() -> None:
     table = changed(changed(table, "category", {3: "film", 4: None}), "user", {5: "bot7", 6: "-1"})
     wanted = {k: "sport" for k in range(400) if k not in (3, 4)}
     table = changed(table, "category", wanted)
-    prices = {k: 10.0 for k in range(3, 400)}
+    prices = dict.fromkeys(range(3, 400), 10.0)
     _, lake = look(changed(table, "price", prices), plan(rules=rules))
     assert lake.reasons() == {"category/null": 1, "category/values": 1, "price/range": 2, "user/forbidden": 1}
 
@@ -136,7 +136,7 @@ def test_impossible_rules_are_refused(rule: dict[str, object]) -> None:
 
 
 def test_more_broken_rows_than_the_budget_stop_the_night_with_examples() -> None:
-    seen, lake = look(changed(rows(), "item", {k: None for k in range(0, 400, 3)}))
+    seen, lake = look(changed(rows(), "item", dict.fromkeys(range(0, 400, 3))))
     assert seen.verdict == "blocked"
     assert "quarantine share is 0.335, allowed is at most 0.05" in seen.reasons[0]
     assert "item/null broken by 134 rows" in seen.reasons[1]
@@ -144,7 +144,7 @@ def test_more_broken_rows_than_the_budget_stop_the_night_with_examples() -> None
 
 
 def test_a_spent_budget_may_be_only_reported() -> None:
-    seen, _ = look(changed(rows(), "item", {k: None for k in range(100)}), plan(rows="warn"))
+    seen, _ = look(changed(rows(), "item", dict.fromkeys(range(100))), plan(rows="warn"))
     assert seen.verdict == "warned"
 
 
@@ -216,22 +216,13 @@ def test_an_operator_may_let_a_stopped_period_pass_with_a_reason() -> None:
 
 
 def test_the_same_rows_give_the_same_bytes_however_often() -> None:
-    table = changed(rows(), "item", {k: None for k in range(30)})
+    table = changed(rows(), "item", dict.fromkeys(range(30)))
     nights = Nights(history())
     first, lake = look(table, nights=nights)
     again = validate(lake, plan(), TODAY, 1, nights)  # type: ignore[arg-type]
     other, _ = look(table, nights=nights)
     assert first == again == other
     assert lake.reasons() == {"item/null": 30}
-
-
-def test_after_a_fix_of_the_rules_rows_come_back() -> None:
-    table = rows(price=pa.array(np.full(400, 99.0)))
-    seen, lake = look(table, plan(rules={"price": {"most": 50}}))
-    assert seen.verdict == "blocked" and seen.statistics["clean"] == 0
-    mended = validate(lake, plan(rules={"price": {"most": 500}}), TODAY, 1, Nights())  # type: ignore[arg-type]
-    assert mended.verdict == "passed" and mended.statistics["clean"] == 400
-    assert lake.reasons() == {}
 
 
 def test_a_poisoned_period_leaves_no_trace_in_the_bands() -> None:
@@ -247,7 +238,9 @@ def test_a_poisoned_period_leaves_no_trace_in_the_bands() -> None:
 def test_rows_of_later_periods_change_nothing() -> None:
     lake = SmallLake(rows())
     before = validate(lake, plan(), TODAY, 1, Nights())  # type: ignore[arg-type]
-    lake.connection.execute("INSERT INTO landed SELECT 1, 1, arrival, time, 'nobody', item, 9, category, -1e300 FROM landed")
+    lake.connection.execute(
+        "INSERT INTO landed SELECT 1, 1, arrival, time, 'nobody', item, 9, category, -1e300 FROM landed"
+    )
     lake.connection.execute("INSERT INTO quarantine VALUES (1, 1, 3, 'duplicate')")
     assert validate(lake, plan(), TODAY, 1, Nights()) == before  # type: ignore[arg-type]
 
