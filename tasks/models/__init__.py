@@ -37,9 +37,11 @@ def build(name: str, options: Mapping[str, object], fields: Sequence[str], numer
     missing = [o for o in legal if takes[o].default is Parameter.empty and o not in options]
     if unknown or missing:
         raise ValueError(
-            f"model {name}: " + "; ".join(
+            f"model {name}: "
+            + "; ".join(
                 [f"no option {option!r}" for option in unknown] + [f"option {option!r} is needed" for option in missing]
-            ) + f"; its options are {', '.join(legal) or 'none'}"
+            )
+            + f"; its options are {', '.join(legal) or 'none'}"
         )
     columns = {"fields": tuple(fields), "numeric": numeric_count}
     given = {option: columns[option] for option in FROM_THE_PLAN if option in takes}

@@ -12,12 +12,14 @@ from torch.nn.functional import linear
 
 
 class DeepFM(nn.Module):
-    """logit = b + sum w_i + 1/2 sum_d [(sum e)^2 - sum e^2] + MLP([e_1 .. e_m]), the MLP with ReLU and no normalisation.
+    """logit = b + sum w_i + 1/2 sum_d [(sum e)^2 - sum e^2] + MLP([e_1 .. e_m]), the MLP with ReLU and no
+    normalisation.
 
-    Each field's row holds its embedding e_i (`width` numbers) and its weight w_i, the last. A numeric column x_k has one
-    such row of its own, multiplied by sign(x) log(1 + |x|), so that counts and amounts of any size are tame. Rows are drawn
-    from N(0, `scale`^2) with w_i = 0; layers begin Xavier-normal. There is no dropout: a night's pass or two over fresh rows
-    does not overfit the layers, and a logit stays a function of weights and row. Source: Guo et al. 2017.
+    Each field's row holds its embedding e_i (`width` numbers) and its weight w_i, the last. A numeric column x_k has
+    one such row of its own, multiplied by sign(x) log(1 + |x|), so that counts and amounts of any size are tame. Rows
+    are drawn from N(0, `scale`^2) with w_i = 0; layers begin Xavier-normal. There is no dropout: a night's pass or
+    two over fresh rows does not overfit the layers, and a logit stays a function of weights and row. Source: Guo et
+    al. 2017.
     """
 
     family: Literal["ranking", "ctr"] = "ctr"

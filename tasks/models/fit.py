@@ -1,4 +1,4 @@
-"""Fit: the one training loop. Weights and logs in, weights and optimiser state out; what a step makes small is a function."""
+"""Fit: the one training loop. Weights and logs in, weights and optimiser state out; the loss is a function."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tasks.lake.logs import Logs
-from tasks.models.bilinear import Bilinear, bilinear_step
+from tasks.models.bilinear import Bilinear, bilinear_step, one_thread
 from tasks.models.checkpoint import Weights
 from tasks.models.grouping import group, totals
 from tasks.models.learned import Learned, learned
@@ -40,6 +40,9 @@ class Draw(NamedTuple):
     real: Tensor | None = None
 
 
+Step = Callable[[Draw], Tensor]  # changes what is learned, returns its loss
+
+
 def fit(
     model: Model,
     weights: Weights,
@@ -50,18 +53,27 @@ def fit(
 ) -> Fitted:
     """Train `weights` on `logs` as `schedule` says; inputs stay as they are.
 
-    A ranking model sees one negative a positive, uniform over the items seen (`logs.sizes`) without those the user takes in
-    these logs. `state` is the optimiser's of an earlier run (`Fitted.optimizer`), None begins anew; the caller decides
-    which. The result depends on the set of rows, not on their order, and on nothing but the arguments (and the number of
-    threads). Without rows the weights come back as they were. Raises ValueError where the arguments do not fit each
-    other, and where training diverges, naming the epoch and the rate.
+    A ranking model sees one negative a positive, uniform over the items seen (`logs.sizes`) without those the user
+    takes in these logs. `state` is the optimiser's of an earlier run (`Fitted.optimizer`), None begins anew; the
+    caller decides which. The result depends on the set of rows, not on their order, and on nothing but the arguments
+    (and the number of threads). Without rows the weights come back as they were. Raises ValueError where the
+    arguments do not fit each other, and where training diverges, naming the epoch and the rate.
     """
     _check(model, logs)
     run = learned(model, weights, schedule, state)
     _check_sizes(model, run, logs)
     if not len(logs) or not schedule.epochs:
         return Fitted(dict(weights), run.state())
-    step = _step_of(model, run, logs, schedule, loss)
+    if loss is cross_entropy and isinstance(model, Bilinear) and model.family == "ranking":
+        with one_thread():
+            _train(_closed_step(model.factor_width, run, logs, schedule), model, run, logs, schedule)
+    else:
+        _train(lambda rows: _autograd_step(model, run, logs, rows, schedule, loss), model, run, logs, schedule)
+    return Fitted(run.weights(), run.state())
+
+
+def _train(step: Step, model: Model, run: Learned, logs: Logs, schedule: Schedule) -> None:
+    """All epochs, each followed by a look at what it did."""
     done, total = 0, len(logs) * schedule.epochs
     for epoch, draws in enumerate(_epochs(model, logs, schedule), 1):
         last = torch.zeros(())
@@ -70,7 +82,6 @@ def fit(
             done += len(rows.positions)
             report(done, total)
         _check_epoch(run, float(last), epoch, schedule)
-    return Fitted(run.weights(), run.state())
 
 
 def _epochs(model: Model, logs: Logs, schedule: Schedule) -> Iterator[Iterator[Draw]]:
@@ -82,34 +93,32 @@ def _epochs(model: Model, logs: Logs, schedule: Schedule) -> Iterator[Iterator[D
 
     def epoch() -> Iterator[Draw]:
         order = torch.randperm(len(logs), generator=shuffle)
-        order = order if canonical is None else canonical[order]
-        for chunk in order.split(max(1, CHUNK // schedule.batch) * schedule.batch):
+        order = order if canonical is None else canonical.index_select(0, order)
+        for chunk in torch.split(order, max(1, CHUNK // schedule.batch) * schedule.batch):
             if positives is None:
-                yield from map(Draw, chunk.split(schedule.batch))
+                yield from map(Draw, torch.split(chunk, schedule.batch))
                 continue
-            drawn, real = draw(positives, user[chunk], negatives)
-            reals = [None] * len(chunk) if real is None else real.split(schedule.batch)
-            yield from map(Draw, chunk.split(schedule.batch), drawn.split(schedule.batch), reals)
+            drawn, real = draw(positives, user.index_select(0, chunk), negatives)
+            reals = [None] * len(chunk) if real is None else torch.split(real, schedule.batch)
+            yield from map(Draw, torch.split(chunk, schedule.batch), torch.split(drawn, schedule.batch), reals)
 
     for _ in range(schedule.epochs):
         yield epoch()
 
 
-def _step_of(model: Model, run: Learned, logs: Logs, schedule: Schedule, loss: Loss) -> Callable[[Draw], Tensor]:
-    """The function that takes one step: in closed form where there is one, else by autograd."""
-    if loss is cross_entropy and isinstance(model, Bilinear) and model.family == "ranking":
-        user, item = (logs.rows[:, logs.fields.index(field)].contiguous() for field in ("user", "item"))
-        shift, width = run.sizes[0], model.factor_width
+def _closed_step(width: int, run: Learned, logs: Logs, schedule: Schedule) -> Step:
+    """The step of a dot-product model, without autograd."""
+    user, item = (logs.rows[:, logs.fields.index(field)].contiguous() for field in ("user", "item"))
+    shift = run.sizes[0]
 
-        def closed(rows: Draw) -> Tensor:
-            positives, negatives = item[rows.positions] + shift, rows.negatives
-            if negatives is None:
-                raise ValueError("a ranking step without negatives")
-            pairs = (user[rows.positions], positives, negatives + shift)
-            return bilinear_step(run.table, run.rows, pairs, rows.real, width, schedule.l2)
+    def step(rows: Draw) -> Tensor:
+        if rows.negatives is None:
+            raise ValueError("a ranking step needs negatives")
+        positives = item.index_select(0, rows.positions) + shift
+        pairs = (user.index_select(0, rows.positions), positives, rows.negatives + shift)
+        return bilinear_step(run.table, run.rows, pairs, rows.real, width, schedule.l2)
 
-        return closed
-    return lambda rows: _autograd_step(model, run, logs, rows, schedule, loss)
+    return step
 
 
 def _autograd_step(model: Model, run: Learned, logs: Logs, rows: Draw, schedule: Schedule, loss: Loss) -> Tensor:
@@ -171,5 +180,6 @@ def _check_epoch(run: Learned, last: float, epoch: int, schedule: Schedule) -> N
         return
     raise ValueError(
         f"training diverged in epoch {epoch} of {schedule.epochs}: loss {last:.4g}, weights "
-        f"{'finite' if finite else 'not finite'}, at rate {schedule.rate:g} (dense_rate {schedule.dense_rate:g}); lower the rate"
+        f"{'finite' if finite else 'not finite'}, at rate {schedule.rate:g} (dense_rate {schedule.dense_rate:g}); "
+        "lower the rate"
     )

@@ -20,9 +20,10 @@ def initial(model: Model, logs: Logs) -> dict[str, Tensor]:
 def grow(model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
     """The checkpoint with tables as long as `logs.sizes`; rows that were there stay as they are.
 
-    New rows of the weights, and of weights kept in memory (a path with a part `weights`), are the model's first values:
-    equal for all strategies, since they come from the logs' generator. Any other memory whose last part is `table.<field>`
-    gets zeros. Raises ValueError where a table is longer than the vocabulary, or a memory is not as long as its table.
+    New rows of the weights, and of weights kept in memory (a path with a part `weights`), are the model's first
+    values: equal for all strategies, since they come from the logs' generator. Any other memory whose last part is
+    `table.<field>` gets zeros. Raises ValueError where a table is longer than the vocabulary, or a memory is not as
+    long as its table.
     """
     old = dict(zip(model.fields, table_sizes(model, checkpoint.weights), strict=True))
     fresh: dict[str, Tensor] = {}
@@ -50,7 +51,9 @@ def _longer(name: str, tensor: Tensor, old: dict[str, int], fresh: dict[str, Ten
     if not last.startswith(PREFIX) or field not in old:
         return tensor
     if not tensor.dim() or len(tensor) != old[field]:
-        raise ValueError(f"{name} is {list(tensor.shape)}, but {PREFIX}{field} has {old[field]} rows: they must be parallel")
+        raise ValueError(
+            f"{name} is {list(tensor.shape)}, but {PREFIX}{field} has {old[field]} rows: they must be parallel"
+        )
     if field not in fresh:
         return tensor
     new = fresh[field].to(tensor.dtype)

@@ -40,7 +40,8 @@ class Learned:
         return {**split(self.table, self.fields, self.sizes), **_copies(self.dense(self.flat))}
 
     def state(self) -> dict[str, Tensor]:
-        """The optimisers' state: `<part>/table.<field>`, and `<moment>/<name>` of the dense weights with their clock."""
+        """The optimisers' state: `<part>/table.<field>`, and `<moment>/<name>` of the dense weights with their
+        clock."""
         found: dict[str, Tensor] = {}
         for part, tensor in self.rows.state().items():
             found |= split(tensor, self.fields, self.sizes, f"{part}/")
@@ -88,7 +89,8 @@ def _check(model: Model, weights: Weights, schedule: Schedule, state: Weights | 
         first = wrong[0]
         raise ValueError(
             f"the optimiser's state does not fit {schedule.optimizer} on these weights: {first} should be "
-            f"{expected.get(first, 'absent')}, given {given.get(first, 'nothing')} ({len(wrong)} differ); begin anew with none"
+            f"{expected.get(first, 'absent')}, given {given.get(first, 'nothing')} ({len(wrong)} differ); "
+            "begin anew, without a state"
         )
 
 

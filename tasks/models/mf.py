@@ -15,9 +15,10 @@ from tasks.models.checkpoint import Weights
 class MF(nn.Module):
     """logit = p_u . q_i (+ b_u + b_i with `biases`), trained on positives against sampled negatives.
 
-    Rows have `width` numbers, with biases one more, the last. New rows are drawn from N(0, `scale`^2), biases are nought.
-    The scale matters: at SML's N(0, 1) scores of untrained rows have a spread of 8, more than a night's training can mend;
-    at 0.1 fine-tuning on movietweetings reaches twice the Recall@20. Source: SML (Zhang et al. 2020), section 5.2.
+    Rows have `width` numbers, with biases one more, the last. New rows are drawn from N(0, `scale`^2), biases are
+    nought. The scale matters: at SML's N(0, 1) scores of untrained rows have a spread of 8, more than a night's
+    training can mend; at 0.1 fine-tuning on movietweetings reaches twice the Recall@20. Source: SML (Zhang et al.
+    2020), section 5.2.
     """
 
     family: Literal["ranking", "ctr"] = "ranking"
@@ -50,7 +51,7 @@ class MF(nn.Module):
         """Logits [n] from rows [n, 2, width]."""
         user, item = embedded.unbind(1)
         d = self.factor_width
-        scores = vecdot(user[:, :d], item[:, :d])
+        scores: Tensor = vecdot(user[:, :d], item[:, :d])
         return scores + user[:, d] + item[:, d] if self.biases else scores
 
     def factors(self, weights: Weights) -> tuple[Tensor, Tensor]:

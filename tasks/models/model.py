@@ -7,9 +7,11 @@ learned is a parameter of the module. Weights of a table are called `table.<fiel
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from torch import Generator, Tensor
+
+from tasks.models.checkpoint import Weights
 
 
 class Model(Protocol):
@@ -40,4 +42,13 @@ class Model(Protocol):
 
     def logits(self, embedded: Tensor, numeric: Tensor, dense: Mapping[str, Tensor]) -> Tensor:
         """Logits [n] from embedded rows [n, F, width], numeric values [n, N] and the dense weights. Differentiable."""
+        ...
+
+
+@runtime_checkable
+class Factored(Protocol):
+    """What a ranking model has besides: its score is a dot product, so that whole catalogues are ranked by one product."""
+
+    def factors(self, weights: Weights) -> tuple[Tensor, Tensor]:
+        """Users [U, d'] and items [I, d'] whose dot products are the logits."""
         ...

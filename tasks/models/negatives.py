@@ -27,7 +27,7 @@ class Known:
     def find(self, users: Tensor, items: Tensor) -> Tensor:
         """Positions [h] at which (users, items) [n] is a known positive."""
         keys = users * self.items + items
-        maybe = self.sieve[_slot(keys, len(self.sieve))].nonzero().flatten()
+        maybe = self.sieve.index_select(0, _slot(keys, len(self.sieve))).nonzero().flatten()
         asked = keys[maybe]
         at = torch.searchsorted(self.keys, asked).clamp_(max=len(self.keys) - 1)
         return maybe[self.keys[at] == asked]
@@ -44,7 +44,8 @@ def known(users: Tensor, items: Tensor, size: int) -> Known:
 def draw(positives: Known, users: Tensor, generator: Generator) -> tuple[Tensor, Tensor | None]:
     """One negative a user: items [n] int64, and which are real ([n] bool, None: all).
 
-    Uniform over the catalogue without the user's known positives. A user who has taken (nearly) everything may get none.
+    Uniform over the catalogue without the user's known positives. A user who has taken (nearly) everything may get
+    none.
     """
     found = torch.randint(positives.items, (len(users),), generator=generator)
     again = positives.find(users, found)

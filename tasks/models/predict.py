@@ -20,7 +20,9 @@ def predict(model: Model, weights: Weights, logs: Logs, batch: int = 16384) -> T
     table_sizes(model, weights)
     missing = set(model.fields) - set(logs.fields)
     if missing:
-        raise ValueError(f"the model has tables for {', '.join(sorted(missing))}; the logs have {', '.join(logs.fields)}")
+        raise ValueError(
+            f"the model has tables for {', '.join(sorted(missing))}; the logs have {', '.join(logs.fields)}"
+        )
     columns = [logs.fields.index(field) for field in model.fields]
     tables = [weights[PREFIX + field] for field in model.fields]
     dense, found = others(weights), torch.empty(len(logs))

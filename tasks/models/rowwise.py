@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.linalg import vecdot
+from torch.linalg import vector_norm
 
 from tasks.models.schedule import Optimizer
 
@@ -25,7 +25,8 @@ class RowAdagrad:
 
     def step(self, table: Tensor, rows: Tensor, gradient: Tensor) -> None:
         """Move `rows` [k] (distinct) of `table` [R, w] in place; `gradient` [k, w] is used up."""
-        total = self.squares.index_select(0, rows).add_(vecdot(gradient, gradient), alpha=1 / table.shape[1])
+        square = vector_norm(gradient, dim=1).square_()
+        total = self.squares.index_select(0, rows).add_(square, alpha=1 / table.shape[1])
         self.squares.index_copy_(0, rows, total)
         table.index_add_(0, rows, gradient.mul_(total.sqrt_().add_(TINY).reciprocal_().mul_(-self.rate)[:, None]))
 
@@ -51,7 +52,7 @@ class RowAdam:
     def step(self, table: Tensor, rows: Tensor, gradient: Tensor) -> None:
         """Move `rows` [k] (distinct) of `table` [R, w] in place; `gradient` [k, w] is used up."""
         slow, fast = self.decay
-        square = vecdot(gradient, gradient) / table.shape[1]
+        square = vector_norm(gradient, dim=1).square_() / table.shape[1]
         first = self.first.index_select(0, rows).lerp_(gradient, 1 - slow)
         second = self.second.index_select(0, rows).lerp_(square, 1 - fast)
         steps = self.steps.index_select(0, rows).add_(1)
@@ -76,4 +77,8 @@ def parts(optimizer: Optimizer, width: int) -> dict[str, tuple[int, ...]]:
 def row_optimizer(optimizer: Optimizer, rate: float, state: dict[str, Tensor]) -> RowOptimizer:
     """The rule by name, over tensors of its own: `step` changes them in place."""
     own = {name: tensor.to(torch.float32, copy=True) for name, tensor in state.items()}
-    return RowAdagrad(rate, own["squares"]) if optimizer == "adagrad" else RowAdam(rate, own["first"], own["second"], own["steps"])
+    return (
+        RowAdagrad(rate, own["squares"])
+        if optimizer == "adagrad"
+        else RowAdam(rate, own["first"], own["second"], own["steps"])
+    )

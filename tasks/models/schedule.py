@@ -16,12 +16,13 @@ Precision = Literal["float32", "bfloat16"]
 class Schedule:
     """How long, how fast and by which rule a model is trained.
 
-    `epochs` passes over the rows, in a new order each; `batch` rows a step (ranking: as many negatives besides). Tables
-    learn at `rate` by `optimizer`, row by row: only rows that occur in a batch move, each at a pace of its own. All other
-    weights learn by Adam at `dense_rate`. `l2` is half the weight of a row's squared length, added once for each time it
-    occurs, so that rows without data never shrink. `precision` is that of the dense layers' matrix products; a model
-    without dense layers is not touched by it. It is a choice of the plan because it changes results in the third digit; on a
-    processor without bfloat16 instructions it is slower, not faster (`fast_bfloat16`).
+    `epochs` passes over the rows, in a new order each; `batch` rows a step (ranking: as many negatives besides).
+    Tables learn at `rate` by `optimizer`, row by row: only rows that occur in a batch move, each at a pace of its
+    own. All other weights learn by Adam at `dense_rate`. `l2` is half the weight of a row's squared length, added
+    once for each time it occurs, so that rows without data never shrink. `precision` is that of the dense layers'
+    matrix products; a model without dense layers is not touched by it. It is a choice of the plan because it changes
+    results in the third digit; on a processor without bfloat16 instructions it is slower, not faster
+    (`fast_bfloat16`).
     """
 
     epochs: int = 5

@@ -25,12 +25,13 @@ def fuse(tensors: Weights, fields: Sequence[str], folder: str = "") -> Tensor:
 
 def split(fused: Tensor, fields: Sequence[str], sizes: Sequence[int], folder: str = "") -> dict[str, Tensor]:
     """The fields' own tables again, each a tensor of its own."""
-    pieces = fused.split(list(sizes))
+    pieces = torch.split(fused, list(sizes))
     return {f"{folder}{PREFIX}{field}": piece.clone() for field, piece in zip(fields, pieces, strict=True)}
 
 
 def table_sizes(model: Model, weights: Weights) -> list[int]:
-    """Rows of each field's table. Raises ValueError where tables are missing, of another width or not finite numbers."""
+    """Rows of each field's table. Raises ValueError where tables are missing, of another width or not finite
+    numbers."""
     wrong = []
     for field in model.fields:
         table = weights.get(PREFIX + field)
@@ -39,7 +40,8 @@ def table_sizes(model: Model, weights: Weights) -> list[int]:
         elif table.dim() != 2 or table.shape[1] != model.width:
             wrong.append(f"{PREFIX}{field} is {list(table.shape)}, the model's tables are [rows, {model.width}]")
     if wrong:
-        raise ValueError(f"weights do not fit the model: {'; '.join(wrong)}; weights given: {', '.join(sorted(weights))}")
+        given = ", ".join(sorted(weights)) or "none"
+        raise ValueError(f"weights do not fit the model: {'; '.join(wrong)}; given are {given}")
     return [len(weights[PREFIX + field]) for field in model.fields]
 
 
