@@ -1,0 +1,2 @@
+-- One row: nothing; names without a catalog are the lake's.
+USE lake

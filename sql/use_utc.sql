@@ -1,0 +1,2 @@
+-- One row: nothing; times without a zone are UTC.
+SET TimeZone = 'UTC'

@@ -1,0 +1,162 @@
+"""Arrivals: what a source hands over, as one stream of Arrow batches with the lake's names and a number for each row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tasks.plan.plan import Columns
+
+ROLES = ("time", "user", "item", "label")
+RESERVED = (*ROLES, "period", "version", "arrival", "_key", "_line", "_none", "_row", "_raw", "_reasons", "_found",
+            "_words", "_values", "_micros")  # fmt: skip
+LINE = "_line"  # a source may hand over a row it could not take apart: this column holds its text, the others are null
+PRIVATE = '{"arrival":null,"_key":null,"_none":null}'  # a JSON patch (RFC 7396): what of a row is not content
+LONGEST = 255  # bytes of a column's name
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """A stream ready for the warehouse. `numbers` and `words` name columns of numbers and those of them that are text."""
+
+    reader: pa.RecordBatchReader
+    texts: tuple[str, ...]  # the plan's own columns that stay text
+    numbers: tuple[str, ...]
+    words: tuple[str, ...]
+
+    @property
+    def names(self) -> list[str]:
+        """The columns that say what a row is."""
+        return ["time", "user", "item", *self.texts, *self.numbers]
+
+
+def arrivals(batches: Iterable[pa.RecordBatch], columns: Columns) -> Arrivals:
+    """Name, number and check rows as they stream by; nothing is read before the first batch is asked for.
+
+    Raises ValueError where a column of the plan is missing, has a name that the lake needs for itself or holds nested values.
+    """
+    texts = tuple(dict.fromkeys(name for name in (*columns.categorical, *columns.key) if not _role(name, columns)))
+    texts = tuple(name for name in texts if name not in columns.numeric)
+    check_names((*texts, *columns.numeric))
+    numbers = ("label", *columns.numeric)
+    stream = iter(batches)
+    first = next(stream, None)
+    if first is None:
+        first = _nothing(columns, texts)
+    head = _named(first, columns, texts, 0)
+    words = tuple(name for name in numbers if pa.types.is_string(head.schema.field(name).type))
+    reader = pa.RecordBatchReader.from_batches(head.schema, _numbered(chain([first], stream), head.schema, columns, texts))
+    return Arrivals(reader, texts, numbers, (*words, "_none"))
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Raise ValueError for names of columns that the lake cannot give, and say why."""
+    seen: dict[str, str] = {}
+    for name in names:
+        plain = name.casefold()
+        if plain in RESERVED:
+            raise ValueError(f"column {name!r} has a name that the lake uses itself ({', '.join(RESERVED[:7])}): rename it at the source")
+        if len(name.encode()) > LONGEST or not name.isprintable() or not name:
+            raise ValueError(f"column {name[:60]!r}: a name has 1 to {LONGEST} bytes that can be printed, this one {len(name.encode()):,}")
+        if plain in seen:
+            raise ValueError(f"columns {seen[plain]!r} and {name!r} differ in upper and lower case alone: rename one at the source")
+        seen[plain] = name
+
+
+def _role(name: str, columns: Columns) -> bool:
+    return name in (columns.user, columns.item, columns.time, columns.label)
+
+
+def _nothing(columns: Columns, texts: tuple[str, ...]) -> pa.RecordBatch:
+    """A delivery without a row."""
+    names = [columns.user, columns.item, columns.time, *([columns.label] if columns.label else []), *texts, *columns.numeric]
+    return pa.RecordBatch.from_pydict({name: pa.array([], pa.string()) for name in names})
+
+
+def _numbered(
+    batches: Iterable[pa.RecordBatch], schema: pa.Schema, columns: Columns, texts: tuple[str, ...]
+) -> Iterator[pa.RecordBatch]:
+    arrived = 0
+    for batch in batches:
+        named = _named(batch, columns, texts, arrived)
+        arrived += batch.num_rows
+        yield named if named.schema.equals(schema) else _alike(named, schema)
+
+
+def _alike(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """The batch in the types that the first one had. Raises ValueError where its values do not fit."""
+    try:
+        return batch.cast(schema)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
+        raise ValueError(
+            f"the source changed the types of its columns half-way: first {_types(schema)}, then {_types(batch.schema)} ({error}); "
+            "hand such a column over as text"
+        ) from error
+
+
+def _types(schema: pa.Schema) -> str:
+    return ", ".join(f"{field.name} {field.type}" for field in schema)[:500]
+
+
+def _named(batch: pa.RecordBatch, columns: Columns, texts: tuple[str, ...], arrived: int) -> pa.RecordBatch:
+    """The plan's columns of one batch under the lake's names; ids and categories as text."""
+    size = batch.num_rows
+    none = pa.nulls(size, pa.string())
+    found: dict[str, pa.Array] = {
+        "arrival": pa.array(np.arange(arrived, arrived + size, dtype=np.int64)),
+        "time": _flat(batch, columns.time),
+        "user": as_text(_flat(batch, columns.user)),
+        "item": as_text(_flat(batch, columns.item)),
+        "label": _number(_flat(batch, columns.label)) if columns.label else none,
+    }
+    found |= {name: as_text(_flat(batch, name)) for name in texts}
+    found |= {name: _number(_flat(batch, name)) for name in columns.numeric}
+    found["_key"] = _key([as_text(_flat(batch, name)) for name in columns.key]) if columns.key else none
+    found["_line"] = batch.column(LINE) if LINE in batch.schema.names else none
+    return pa.RecordBatch.from_pydict({**found, "_none": none})
+
+
+def _flat(batch: pa.RecordBatch, name: str) -> pa.Array:
+    """One column, decoded. Raises ValueError where it is missing, there twice or nested."""
+    if batch.schema.names.count(name) != 1:
+        how = "two columns" if name in batch.schema.names else "no column"
+        there = ", ".join(repr(n[:60]) for n in batch.schema.names[:40])
+        raise ValueError(f"the source has {how} {name[:60]!r}; it has {there}: name the right one in the plan's columns")
+    values = batch.column(name)
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    if pa.types.is_nested(values.type) or pa.types.is_binary(values.type) or pa.types.is_large_binary(values.type):
+        raise ValueError(f"column {name!r} holds {values.type}: the lake takes text, numbers, booleans and times")
+    if pa.types.is_large_string(values.type) or pa.types.is_string_view(values.type):
+        values = values.cast(pa.string())
+    return pa.nulls(len(values), pa.string()) if pa.types.is_null(values.type) else values
+
+
+def as_text(values: pa.Array) -> pa.Array:
+    """Ids and categories as text; a whole float is written as a whole number, so that 7.0 and 7 are one id, NaN is null."""
+    if pa.types.is_string(values.type):
+        return values
+    if pa.types.is_floating(values.type):
+        values = pc.if_else(pc.is_nan(values), None, values)
+        whole = pc.and_(pc.equal(pc.floor(values), values), pc.less(pc.abs(values), 2.0**53))
+        return pc.if_else(whole, pc.if_else(whole, values, 0.0).cast(pa.int64()).cast(pa.string()), values.cast(pa.string()))
+    return values.cast(pa.string())
+
+
+def _number(values: pa.Array) -> pa.Array:
+    """Text as it is, to be read by the warehouse; anything else as float64, where NaN means missing."""
+    if pa.types.is_string(values.type):
+        return values
+    values = values.cast(pa.float64(), safe=False)
+    return pc.if_else(pc.is_nan(values), None, values)
+
+
+def _key(parts: list[pa.Array]) -> pa.Array:
+    """What tells rows apart, as one text: each part behind its length, so that no two keys look alike."""
+    marked = [pc.binary_join_element_wise(pc.binary_length(part).cast(pa.string()), part, ":") for part in parts]
+    return pc.binary_join_element_wise(*(pc.fill_null(part, "-") for part in marked), " ")

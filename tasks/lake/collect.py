@@ -1,0 +1,27 @@
+"""Collect: read one period from a plan's source and land it. The same rows again are the same version."""
+
+from __future__ import annotations
+
+import hashlib
+
+from tasks.lake.landing import land
+from tasks.lake.periods import Period
+from tasks.lake.sources.source import Source
+from tasks.lake.warehouse import Landing, Warehouse
+from tasks.plan.plan import Plan, canonical
+
+
+def collect(warehouse: Warehouse, source: Source, plan: Plan, period: Period) -> Landing:
+    """Land what the source has of `period`.
+
+    Rows under changed columns or expectations are a new version even where they are the same: the rows of a version that a
+    night was made from stay as they were. Raises ValueError where the source cannot be read, FileNotFoundError where it is
+    not there and LookupError where the period is not complete yet; nothing is written then.
+    """
+    return land(warehouse, period, source.batches(warehouse, period, plan.columns), plan.columns, rules(plan))
+
+
+def rules(plan: Plan) -> str:
+    """SHA-256 of what decides which rows of a delivery are clean."""
+    parts = {"columns": plan.columns, "expectations": plan.expectations, "periods": plan.periods}
+    return hashlib.sha256(canonical({name: part.model_dump(mode="json") for name, part in parts.items()})).hexdigest()

@@ -1,0 +1,114 @@
+"""Landing: a delivery finds its place in the lake, as a new version of its period or as the version it already is.
+
+Everything is read, typed and counted in a scratch file first: where the source fails, nothing is written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+
+from tasks.lake.arrivals import PRIVATE, Arrivals, arrivals
+from tasks.lake.periods import Period
+from tasks.lake.warehouse import Landing, Warehouse
+from tasks.plan.plan import Columns
+
+
+def land(
+    warehouse: Warehouse, period: Period, batches: Iterable[pa.RecordBatch], columns: Columns, rules: str = ""
+) -> Landing:
+    """The version of `period` that holds these rows: a new one, unless the newest holds the same under the same `rules`.
+
+    For a period of equal counts `batches` is the whole history, of which this period's rows are kept. `rules` names what
+    decides which rows are clean. Rows that cannot be typed go to quarantine with their reasons, as do repeats of a key.
+    Raises ValueError where the source cannot be read, LookupError where a period of equal counts is not complete yet.
+    """
+    file, arrived = stage(warehouse, batches, columns)
+    try:
+        if period.rows is not None:
+            file = cut(warehouse, file, period, period.rows)
+        return put(warehouse, period, file, arrived, rules)
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def put(warehouse: Warehouse, period: Period, file: Path, arrived: Arrivals, rules: str, again: bool = False) -> Landing:
+    """Put staged rows in the lake. `again`: as a new version even where the newest holds the same."""
+    (staged,) = warehouse.query("staged_digest", {"file": str(file)}).to_pylist()
+    found = Landing(period.index, 0, digest(staged["rows"], staged["total"], arrived.names), staged["rows"], True)
+    if not again and (same := _same(warehouse, found, rules)):
+        return same
+    return warehouse.write(lambda: (not again and _same(warehouse, found, rules)) or _record(warehouse, found, file, arrived, rules))
+
+
+def stage(warehouse: Warehouse, batches: Iterable[pa.RecordBatch], columns: Columns) -> tuple[Path, Arrivals]:
+    """Type a delivery into a scratch file."""
+    arrived = arrivals(batches, columns)
+    file = Path(tempfile.mkstemp(suffix=".parquet", dir=warehouse.scratch)[1])
+    asked = {
+        "file": str(file), "unit": columns.time_unit, "numbers": list(arrived.numbers), "words": list(arrived.words),
+        "labelled": columns.label is not None, "private": PRIVATE,
+    }  # fmt: skip
+    with warehouse.lend(arrived.reader):
+        warehouse.query("stage_rows", asked)
+    return file, arrived
+
+
+def cut(warehouse: Warehouse, file: Path, period: Period, rows: int) -> Path:
+    """The rows of one period of equal counts, out of the staged history, which is used up."""
+    part, skip = file.with_suffix(".part"), period.index * rows
+    found = warehouse.query("cut_rows", {"file": str(file), "part": str(part), "rows": rows, "skip": skip}).column(0)[0].as_py()
+    file.unlink()
+    if found < rows:
+        part.unlink()
+        raise LookupError(f"period {period.name} is not complete: the source has {found:,} of its {rows:,} rows so far")
+    return part
+
+
+def digest(rows: int, total: str, names: Sequence[str]) -> str:
+    """One name for content: SHA-256 of how many rows, the sum of their hashes, and what the columns are called."""
+    return hashlib.sha256(json.dumps([rows, total, sorted(names)]).encode()).hexdigest()
+
+
+def _same(warehouse: Warehouse, found: Landing, rules: str) -> Landing | None:
+    """The period's newest version where it holds the same rows under the same rules."""
+    newest = warehouse.query("newest_landing", {"period": found.period}).to_pylist()
+    if newest and (newest[0]["digest"], newest[0]["rules"]) == (found.digest, rules):
+        return replace(found, version=newest[0]["version"], fresh=False)
+    return None
+
+
+def _record(warehouse: Warehouse, found: Landing, file: Path, arrived: Arrivals, rules: str) -> Landing:
+    """Inside a transaction: a new version."""
+    version = warehouse.latest().get(found.period, 0) + 1
+    _widen(warehouse, arrived)
+    place = {"file": str(file), "period": found.period, "version": version}
+    warehouse.query("insert_landed", place)
+    warehouse.query("insert_quarantine", place)
+    record = {"period": found.period, "version": version, "digest": found.digest, "rules": rules, "rows": found.rows}
+    warehouse.query("insert_collected", {**record, "columns": json.dumps(arrived.names)})
+    return replace(found, version=version)
+
+
+def _widen(warehouse: Warehouse, arrived: Arrivals) -> None:
+    """Give `landed` the plan's columns. Raises ValueError where one is there already with the other type."""
+    there = {row["name"].casefold(): row["type"] for row in warehouse.query("landed_columns").to_pylist()}
+    wanted = dict.fromkeys(arrived.texts, "VARCHAR") | dict.fromkeys(arrived.numbers, "DOUBLE")
+    for name, kind in wanted.items():
+        if there.get(name.casefold(), kind) != kind:
+            raise ValueError(
+                f"column {name!r} is {there[name.casefold()]} in this pipeline's lake and {kind} in the plan: "
+                "keep its role, rename it at the source, or give the pipeline a new name"
+            )
+    new = [name for name in wanted if name.casefold() not in there]
+    for name in new:
+        warehouse.define("add_text" if wanted[name] == "VARCHAR" else "add_number", {"column": name})
+    if new:  # a view keeps the columns that it was made with
+        warehouse.query("create_logs")
+        warehouse.query("create_newest_logs")

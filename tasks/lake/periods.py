@@ -1,0 +1,132 @@
+"""Periods: consecutive slices of logs, by the calendar of a time zone or by equal counts, each with an index and a name.
+
+Days, weeks, months and daily cuts follow the wall clock of the zone, so a day may have 23 or 25 hours; hours are absolute.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
+
+from tasks.plan.plan import Calendar, Counts
+
+SECOND = 1_000_000  # µs
+HOUR = 3600 * SECOND
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)  # noqa: UP017 - the name that people know
+LARGEST = 10_000_000  # no pipeline has more periods; a larger index is a mistake
+
+
+@dataclass(frozen=True)
+class Period:
+    """One slice of logs: from `start` up to, not including, `end` (µs UTC), or `rows` rows from row index * rows on."""
+
+    index: int
+    name: str
+    start: int | None  # None: by equal counts
+    end: int | None
+    rows: int | None = None  # None: by the calendar
+
+
+def period(rule: Calendar | Counts, index: int) -> Period:
+    """Period `index` (0 is the first). Raises ValueError where there can be no such period."""
+    if not 0 <= index <= LARGEST:
+        raise ValueError(f"period {index}: an index is between 0 and {LARGEST}")
+    if isinstance(rule, Counts):
+        return Period(index, f"{index:06d}", None, None, rule.rows)
+    try:
+        start, end = _boundary(rule, index), _boundary(rule, index + 1)
+        return Period(index, _name(rule, start), start, end)
+    except (OverflowError, ValueError) as error:
+        raise ValueError(f"period {index} of {_words(rule)} does not exist: {error}") from error
+
+
+def containing(rule: Calendar | Counts, instant: int) -> int:
+    """Index of the period that holds `instant` (µs UTC); -1 before period 0. Raises ValueError for equal counts."""
+    if isinstance(rule, Counts):
+        raise ValueError("periods of equal counts are not on the calendar: name them by index, such as 000012")
+    low, high = 0, 1
+    if instant < _boundary(rule, 0):
+        return -1
+    while _boundary(rule, high) <= instant:
+        low, high = high, high * 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if _boundary(rule, middle) <= instant else (low, middle)
+    return low
+
+
+def closed(rule: Calendar | Counts, instant: int) -> int:
+    """Index of the newest period that ended at or before `instant` (µs UTC); -1 where none has."""
+    return max(containing(rule, instant) - 1, -1)
+
+
+def parse(rule: Calendar | Counts, text: str) -> Period:
+    """The period that `text` names: a name as shown (2026-01-07, 000012) or an index (12). Raises ValueError."""
+    given = text.strip()
+    if len(given) <= 8 and given.isascii() and given.isdigit():
+        return period(rule, int(given))
+    example = period(rule, 0).name
+    if isinstance(rule, Counts) or len(given) > 32:
+        raise ValueError(f"no period {given[:80]!r}: give an index such as 12, or a name such as {example}")
+    try:
+        at = datetime.fromisoformat(f"{given}-01" if rule.every == "month" and given.count("-") == 1 else given)
+    except ValueError as error:
+        raise ValueError(f"no period {given!r}: give an index such as 12, or a name such as {example}") from error
+    index = containing(rule, _micros(at.replace(tzinfo=at.tzinfo or ZoneInfo(rule.timezone))))
+    if index < 0 or period(rule, index).name != given:
+        near = f"; the one that holds that moment is {period(rule, index).name}" if index >= 0 else ""
+        raise ValueError(f"no period of {_words(rule)} is called {given!r}{near}")
+    return period(rule, index)
+
+
+def _words(rule: Calendar) -> str:
+    length = f"{rule.length} {rule.every}{'s' if rule.length > 1 else ''}"
+    return f"{length}{' cut at ' + ', '.join(rule.cuts) if rule.cuts else ''} from {rule.start} in {rule.timezone}"
+
+
+def _micros(at: datetime) -> int:
+    return (at.astimezone(EPOCH.tzinfo) - EPOCH) // timedelta(microseconds=1)
+
+
+def _boundary(rule: Calendar, number: int) -> int:
+    """The instant (µs UTC) at which period `number` begins."""
+    zone, first = ZoneInfo(rule.timezone), datetime.fromisoformat(rule.start)
+    if rule.every == "hour":  # absolute: an hour is an hour on the day the clocks change as well
+        return _micros(first.replace(tzinfo=zone)) + number * rule.length * HOUR
+    if rule.cuts:
+        return _cut(rule, first.date(), number)
+    if rule.every == "month":
+        months = first.month - 1 + number * rule.length
+        local = datetime.combine(date(first.year + months // 12, months % 12 + 1, first.day), first.time())
+    else:
+        local = first + timedelta(days=number * rule.length * (7 if rule.every == "week" else 1))
+    return _micros(local.replace(tzinfo=zone))
+
+
+def _cut(rule: Calendar, first: date, number: int) -> int:
+    """Boundary `number` of days that are cut at local times; 24:00 is the next day's 00:00."""
+    minutes = sorted({_minute(cut) % 1440 for cut in rule.cuts})
+    at = datetime.fromisoformat(rule.start)
+    number += bisect_right(minutes, at.hour * 60 + at.minute - 1)  # the first cut at or after the plan's start
+    day = datetime.combine(first + timedelta(days=number // len(minutes)), datetime.min.time())
+    local = day + timedelta(minutes=minutes[number % len(minutes)])
+    return _micros(local.replace(tzinfo=ZoneInfo(rule.timezone)))
+
+
+def _minute(cut: str) -> int:
+    hour, minute = cut.split(":")
+    return int(hour) * 60 + int(minute)
+
+
+def _name(rule: Calendar, start: int) -> str:
+    """The local wall-clock time at which a period begins, as short as it can be told apart."""
+    local = (EPOCH + timedelta(microseconds=start)).astimezone(ZoneInfo(rule.timezone))
+    if rule.every == "hour":  # the second 02:00 of an autumn night is another hour than the first
+        again = local.utcoffset() != local.replace(fold=0).utcoffset()
+        return local.strftime("%Y-%m-%dT%H:%M") + (local.strftime("%z") if again else "")
+    whole = datetime.fromisoformat(rule.start).time() == datetime.min.time() and not rule.cuts
+    if not whole:
+        return local.strftime("%Y-%m-%dT%H:%M")
+    return local.strftime("%Y-%m" if rule.every == "month" and local.day == 1 else "%Y-%m-%d")

@@ -1,0 +1,229 @@
+"""Warehouse: the one door to DuckDB. The logs of one pipeline in a DuckLake catalog, asked through the files in `sql/`.
+
+By default the catalog is a SQLite file and the rows are Parquet files under the settings' home; a catalog in PostgreSQL
+and rows on S3 take other settings and the same SQL.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import duckdb
+import pyarrow as pa
+from duckdb_extensions import import_extension
+
+from tasks.plan.settings import Settings
+
+FORMAT = 1  # layout of the tables; a newer one is refused
+BATCH = 122_880  # rows a batch: one DuckDB row group
+ATTEMPTS = 60  # of a write that other writers got in the way of
+TABLES = ("create_landed", "partition_landed", "create_quarantine", "create_collected", "create_logs", "create_newest_logs")
+IN_THE_WAY = re.compile(r"conflict|database is locked|concurrent|could not serialize|deadlock|already exists|unique constraint", re.I)
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class Landing:
+    """One version of one period in the lake. `fresh`: this call made it; else the same rows were there already."""
+
+    period: int
+    version: int
+    digest: str  # SHA-256 over all rows that arrived, whatever their order
+    rows: int
+    fresh: bool
+
+
+@dataclass(frozen=True)
+class Warehouse:
+    """An open lake of one pipeline. Not for two threads at once: open one each."""
+
+    connection: duckdb.DuckDBPyConnection = field(repr=False)
+    scratch: Path  # a directory that goes when the lake is closed
+
+    @staticmethod
+    @contextmanager
+    def open(settings: Settings, pipeline: str, credentials: Mapping[str, str] | None = None) -> Iterator[Warehouse]:
+        """The lake of a pipeline, made where it is not there yet.
+
+        `credentials` (aws_access_key_id, aws_secret_access_key, aws_session_token) are for data on S3. Raises ValueError
+        for a catalog that a newer release wrote, and OSError where the catalog cannot be reached.
+        """
+        lake = settings.home.absolute() / "lake"
+        lake.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="scratch-", dir=lake) as scratch, duckdb.connect() as connection:
+            warehouse = Warehouse(connection, Path(scratch))
+            _configure(connection, settings, scratch)
+            if settings.lake_place.startswith("s3://") or settings.s3_endpoint:
+                _reach_s3(connection, settings, credentials or {})
+            _attach(connection, settings, pipeline)
+            warehouse._lay_out()
+            yield warehouse
+
+    def query(self, name: str, params: Mapping[str, object] | None = None) -> pa.Table:
+        """The answer to the statement in `sql/<name>.sql`, as one table."""
+        return self.connection.execute(statement(name), dict(params or {})).to_arrow_table()
+
+    def stream(self, name: str, params: Mapping[str, object] | None = None) -> Iterator[pa.RecordBatch]:
+        """The answer to the statement in `sql/<name>.sql`, in batches, without holding all of it in memory."""
+        with self.connection.cursor() as cursor:
+            _speak(cursor)
+            yield from cursor.execute(statement(name), dict(params or {})).to_arrow_reader(BATCH)
+
+    def define(self, name: str, words: Mapping[str, str]) -> None:
+        """Run `sql/<name>.sql`, a statement about names: its quoted words '$word' and "$word" are filled in."""
+        self.connection.execute(filled(statement(name), words))
+
+    @contextmanager
+    def lend(self, rows: pa.RecordBatchReader | pa.Table) -> Iterator[None]:
+        """Arrow rows that statements see as the table `incoming`. What goes wrong in a statement is a ValueError."""
+        self.connection.register("incoming", rows)
+        try:
+            yield
+        except (duckdb.ProgrammingError, duckdb.DataError, duckdb.InvalidInputException) as error:
+            raise ValueError(str(error)) from error
+        finally:
+            self.connection.unregister("incoming")
+
+    def latest(self) -> dict[int, int]:
+        """The newest version of each period that ever landed."""
+        return {row["period"]: row["version"] for row in self.query("newest_versions").to_pylist()}
+
+    def quarantine(self, period: int, version: int, rows: pa.Table) -> None:
+        """Put rows of a version aside: `rows` has columns arrival (int64) and reason (text). Repeating changes nothing."""
+
+        def aside() -> None:
+            with self.lend(rows):
+                self.query("put_aside", {"period": period, "version": version})
+
+        if rows.num_rows:
+            self.write(aside)
+
+    def write(self, change: Callable[[], Answer]) -> Answer:
+        """Run `change` in one transaction; where other writers get in the way wait a little and run it again."""
+
+        def once() -> Answer:
+            with self._transaction():
+                self.query("take_turn")
+                return change()
+
+        return _patiently(once)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self.connection.begin()
+        try:
+            yield
+            self.connection.commit()
+        except BaseException:
+            with suppress(duckdb.TransactionException):  # a commit that failed has ended the transaction by itself
+                self.connection.rollback()
+            raise
+
+    def _lay_out(self) -> None:
+        """Make the tables of a new catalog; refuse those of a newer release."""
+        if not self.query("layout_there").num_rows:
+            _patiently(self._make)
+        found = self.query("layout_format").column(0)[0].as_py()
+        if found > FORMAT:
+            raise ValueError(f"the lake's tables have layout {found}, this release knows {FORMAT}: install the release that wrote them")
+
+    def _make(self) -> None:
+        with self._transaction():
+            if not self.query("layout_there").num_rows:
+                for name in TABLES:
+                    self.query(name)
+                self.query("create_layout", {"format": FORMAT})
+
+
+def _patiently(attempt: Callable[[], Answer]) -> Answer:
+    """The answer of `attempt`, tried again with longer and longer waits while other writers get in its way."""
+    for number in range(ATTEMPTS):
+        try:
+            return attempt()
+        except duckdb.Error as error:
+            if not IN_THE_WAY.search(str(error)):
+                raise
+            time.sleep(random.uniform(0.5, 1.0) * min(2.0, 0.02 * 1.5**number))
+    return attempt()
+
+
+def _configure(connection: duckdb.DuckDBPyConnection, settings: Settings, scratch: str) -> None:
+    for name, value in (("memory_limit", settings.memory), ("temp_directory", scratch)):
+        connection.execute(statement(f"set_{name}"), {"value": value})
+    connection.execute(statement("set_no_downloads"))
+    for name in ("ducklake", "postgres_scanner" if settings.catalog else "sqlite_scanner"):
+        _load(connection, name)
+
+
+def _load(connection: duckdb.DuckDBPyConnection, extension: str) -> None:
+    """Load an extension: as installed before, else from its wheel, which is signed and needs no network."""
+    try:
+        connection.load_extension(extension)
+    except duckdb.Error:
+        try:
+            import_extension(extension, con=connection)
+        except ModuleNotFoundError:
+            connection.install_extension(extension)
+        connection.load_extension(extension)
+
+
+def _reach_s3(connection: duckdb.DuckDBPyConnection, settings: Settings, credentials: Mapping[str, str]) -> None:
+    """Tell DuckDB where S3 is and who asks."""
+    _load(connection, "httpfs")
+    url = urlsplit(settings.s3_endpoint or f"https://s3.{settings.s3_region}.amazonaws.com")
+    words = {
+        "key": credentials.get("aws_access_key_id", ""), "secret": credentials.get("aws_secret_access_key", ""),
+        "token": credentials.get("aws_session_token", ""), "region": settings.s3_region, "endpoint": url.netloc,
+        "style": "path" if settings.s3_path_style else "vhost", "tls": str(url.scheme != "http").lower(),
+    }  # fmt: skip
+    connection.execute(filled(statement("s3_secret"), words))
+
+
+def _attach(connection: duckdb.DuckDBPyConnection, settings: Settings, pipeline: str) -> None:
+    """Open the catalog. Raises ValueError for one of a newer DuckLake, OSError where it cannot be reached."""
+    place = settings.lake_place if "://" in settings.lake_place else str(Path(settings.lake_place).absolute())
+    file = settings.home.absolute() / "lake" / f"{pipeline}.sqlite"
+    catalog = f"ducklake:{settings.catalog}" if settings.catalog else f"ducklake:sqlite:{file}"
+    words = {"catalog": catalog, "data": f"{place}/{pipeline}/", "pipeline": pipeline}
+    attach = filled(statement("attach_postgres" if settings.catalog else "attach_sqlite"), words)
+    where = settings.catalog or str(file)
+    try:
+        _patiently(lambda: connection.execute(attach))
+    except duckdb.Error as error:
+        if "version mismatch" in str(error):
+            raise ValueError(f"the catalog {where} has a format that this release does not know: {error}") from error
+        raise OSError(f"the catalog {where} cannot be opened: {error}") from error
+    _speak(connection)
+
+
+def _speak(connection: duckdb.DuckDBPyConnection) -> None:
+    """What every connection needs to understand the statements: the lake's names, UTC, and how to read times."""
+    for name in ("use_lake", "use_utc", "define_scaled", "define_instant"):
+        connection.execute(statement(name))
+
+
+@cache
+def statement(name: str) -> str:
+    """The text of `sql/<name>.sql`."""
+    return (files("sql") / f"{name}.sql").read_text(encoding="utf-8")
+
+
+def filled(text: str, words: Mapping[str, str]) -> str:
+    """A statement that takes no parameters, with its quoted words '$name' and "$name" filled in, quotes doubled."""
+
+    def word(match: re.Match[str]) -> str:
+        quote, name = match.groups()
+        return quote + words[name].replace(quote, 2 * quote) + quote
+
+    return re.sub(r"""(['"])\$([a-z_]+)\1""", word, text)
