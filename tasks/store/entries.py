@@ -72,7 +72,7 @@ def draft(
         vocabulary=manifest.vocabulary,
         previous=None,
         at_period=act.at_period,
-        evidence=dict(evidence if evidence is not None else judged.model_dump() if judged else {}),
+        evidence=dict(evidence if evidence is not None else judged.model_dump(mode="json") if judged else {}),
     )
 
 
@@ -96,8 +96,8 @@ def returned(entries: Sequence[Entry], to: str | None = None) -> Entry:
     if found:
         return found[-1]
     served = ", ".join(dict.fromkeys(f"{e.manifest[:12]} ({e.strategy} of {e.name})" for e in entries)) or "nothing"
-    wanted = f"manifest {to[:80]}" if to else "an earlier champion"
-    raise ValueError(f"there is no {wanted} to roll back to; this pipeline served {served}")
+    wanted = f"no earlier champion of manifest {to[:80]}" if to else "no earlier champion"
+    raise ValueError(f"there is {wanted} to roll back to; this pipeline served {served}")
 
 
 def _same(one: Entry, other: Entry) -> bool:
