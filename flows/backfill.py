@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Literal
 
 from prefect import flow
 from prefect.runtime import flow_run
 
-from flows.nightly import night, scheduled
+from flows.nightly import collect_all, night, scheduled, told
 from flows.writer import writing
-from tasks.collect import collect
-from tasks.lake.warehouse import Landing
+from tasks.agenda import named, newest, steps
 from tasks.open import read
 from tasks.plan.plan import Plan
-from tasks.report import progress, publish, show_plan
-from tasks.store.states import Step
+from tasks.report import publish
+from tasks.store.manifest import Manifest
 
 What = Literal["missing", "missing and failed", "stale", "all"]
 
@@ -45,11 +46,24 @@ def backfill(
         move_champion: Let the live champion follow, where the range ends at the newest period.
     """
     order, now = read(plan), scheduled()
-    steps = show_plan(order, start, end, what, now)
-    runs = [step for step in steps if step.action == "run"]
-    if dry_run or not runs:
-        return [f"{step.name}: {step.action}, {step.why}" for step in steps]
-    with writing(order, flow_run.id or "by hand"):
-        done = _in_order(order, runs, strategies or [], stop_on, now.isoformat() if move_champion else None)
+    with writing(order, str(flow_run.id or "by hand")):
+        agenda = steps(order, start, end, what, now)
+        runs = [step.index for step in agenda if step.action == "run"]
+        if dry_run or not runs:
+            return [f"{named(order, step.index)}: {step.action}, {step.why}" for step in agenda]
+        live = move_champion and runs[-1] >= newest(order, now)
+        done = _in_order(order, runs, strategies or [], stop_on, now if live else None)
         publish(order)
+    return told(done)
+
+
+def _in_order(plan: Plan, runs: Sequence[int], only: Sequence[str], stop_on: str, when: datetime | None) -> list[Manifest]:
+    """The nights one by one; the champion moves at the last one, where it moves at all."""
+    done: list[Manifest] = []
+    for index in runs:
+        last = when if index == runs[-1] else None
+        done.append(night(plan, collect_all(plan, index), last, only))
+        warned = any(v.verdict == "warned" for v in done[-1].validated)
+        if done[-1].outcome == "blocked" or (stop_on == "warned" and warned):
+            break
     return done

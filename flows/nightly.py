@@ -9,21 +9,26 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from flows.writer import writing
-from tasks.collect import collect
+from tasks.agenda import decide, owed
+from tasks.collect import collect, replay
 from tasks.compare import compare
-from tasks.deploy import deploy, settle
+from tasks.deploy import deploy, move_champion
 from tasks.lake.warehouse import Landing
+from tasks.open import read
 from tasks.plan.plan import Plan
 from tasks.pretrain import pretrain
 from tasks.report import publish, report
+from tasks.reports.verdict import sentence
 from tasks.retrain import retrain
 from tasks.score import score
 from tasks.store.manifest import Manifest
-from tasks.validate import due, periods_of, read, validate
+from tasks.validate import validate
 
 
 @flow(name="nightly", flow_run_name="nightly {plan} {period}")
-def nightly(plan: str = "simulated", period: str = "", catch_up: int = 31) -> list[str]:
+def nightly(
+    plan: str = "simulated", period: str = "", catch_up: int = 31, accept: str = "", skip: str = "", replay_landed: bool = False
+) -> list[str]:
     """Run the night that the schedule names: collect, validate, score, retrain, compare, deploy.
 
     Nights that were missed before it are caught up first, in order.
@@ -32,29 +37,59 @@ def nightly(plan: str = "simulated", period: str = "", catch_up: int = 31) -> li
         plan: Name of a plan in infra/plans, or the path of a YAML file.
         period: Name of the period, such as 2026-01-07; empty: the newest that was closed at the scheduled time.
         catch_up: Most missed nights to run before it; more are refused, so that nobody starts a year by mistake.
+        accept: Let the period pass although validation stops it, for this reason.
+        skip: Pass over the period, for this reason; models stay as they are.
+        replay_landed: Validate the rows that were landed again, after the plan's expectations were mended.
     """
     order, when = read(plan), scheduled()
-    with writing(order, flow_run.id or "by hand"):
-        done = [night(order, index, when.isoformat()) for index in due(order, period, when, catch_up)]
+    done: list[Manifest] = []
+    with writing(order, str(flow_run.id or "by hand")):
+        nights = owed(order, period, when, catch_up)
+        for index in nights:
+            landed = replay(order, index) if replay_landed and index == nights[-1] else collect_all(order, index)
+            if index == nights[-1]:
+                decide(order, landed[-1], accept, skip, when)
+            done.append(night(order, landed, when))
+            if done[-1].outcome == "blocked":
+                break
         publish(order)
-    return [f"{m.name}: {m.outcome}, {m.verdict}" for m in done]
+    return told(done)
 
 
-def night(plan: Plan, index: int, when: str | None, landings: Sequence[Landing] = (), only: Sequence[str] = ()) -> Manifest:
-    """One night. `when`: the time its promotion is logged under; None: the live champion stays where it is.
+def night(plan: Plan, landed: Sequence[Landing], when: datetime | None, only: Sequence[str] = ()) -> Manifest:
+    """One night, of logs that were collected. `when`: its promotion is logged under this time; None: the champion stays.
 
     Running a finished night again changes nothing; one that crashed goes on where it stopped.
     """
-    landed = list(landings) or [collect(plan, period) for period in periods_of(plan, index)]
-    found = validate(plan, landed, index)
+    found = validate(plan, landed)
     if isinstance(found, Manifest):
-        return settle(found, when)
-    start = pretrain(found) if found.previous is None else None
-    scores = score(found)
-    kept = {label: retrain(found, label, start, bool(only) and label not in only) for label in plan.strategies}
-    manifest = deploy(found, scores, kept, compare(found, scores), when)
-    report(plan, manifest)
+        manifest, trained = found, {}
+    else:
+        start = pretrain(found) if found.previous is None else None
+        scores = score(found)
+        trained = {label: retrain(found, label, start, bool(only) and label not in only) for label in plan.strategies}
+        manifest = deploy(found, scores, {n: t.kept for n, t in trained.items()}, compare(found, scores))
+    if when is not None:
+        move_champion(manifest, when.isoformat())
+    report(manifest, trained)
     return manifest
+
+
+def collect_all(plan: Plan, index: int) -> list[Landing]:
+    """Collect the period, or all of the root's history."""
+    first = 0 if index == plan.history - 1 else index
+    return [collect(plan, period) for period in range(first, index + 1)]
+
+
+def told(done: Sequence[Manifest]) -> list[str]:
+    """One line a night. Raises RuntimeError where the last one was stopped, so that somebody looks."""
+    if done and done[-1].outcome == "blocked":
+        last = done[-1]
+        raise RuntimeError(
+            f"{last.name} of {last.pipeline} was stopped by validation: {last.reason[:1500]}. Mend the source and run the night "
+            f'again, or decide: nightloop night PLAN --period {last.name} --accept "why" (or --skip "why")'
+        )
+    return [sentence(manifest) for manifest in done]
 
 
 def scheduled() -> datetime:

@@ -5,23 +5,25 @@ from __future__ import annotations
 from prefect import flow
 
 from flows.nightly import scheduled
-from tasks.deploy import move, take_back
+from tasks.move import promote_by_hand, take_back
 from tasks.open import read
 
 
 @flow(name="promote", flow_run_name="promote {plan} {strategy}")
-def promote(plan: str = "simulated", strategy: str = "", period: str = "", manifest: str = "", reason: str = "", force: bool = False) -> str:
+def promote(
+    plan: str = "simulated", strategy: str = "", period: str = "", manifest: str = "", reason: str = "", force: bool = False
+) -> str:
     """Make a checkpoint the champion.
 
     Args:
         plan: Name of a plan in infra/plans, or the path of a YAML file.
-        strategy: The strategy whose checkpoint is to serve; empty: the one that the gate would promote that night.
+        strategy: The strategy whose checkpoint is to serve; empty: the one that the gate would promote.
         period: The night whose checkpoint is to serve, such as 2026-01-07; empty: the newest complete one.
         manifest: Hash of that night's manifest as you saw it; refused where it is another by now. Empty: not checked.
         reason: Why, in words; kept in the promotion log.
-        force: Promote although the gate's verdict is not `promote`; needs a reason.
+        force: Promote although the gate's verdict is not promote; needs a reason.
     """
-    return move(read(plan), strategy, period, manifest, reason, force, scheduled().isoformat())
+    return promote_by_hand(read(plan), strategy, period, manifest, (reason, force), scheduled().isoformat())
 
 
 @flow(name="rollback", flow_run_name="rollback {plan} {to}")

@@ -1,0 +1,59 @@
+"""Status: the period grid, the leaderboard, who serves and why, as words for a terminal or one JSON document."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from rich.console import Console
+
+from tasks.open import open_lake, open_store, read
+from tasks.plan.plan import Plan
+from tasks.plan.settings import Settings
+from tasks.reports import grid, leaderboard
+from tasks.reports.findings import findings, headline
+from tasks.reports.history import History
+from tasks.reports.reading import read_history
+from tasks.reports.table import as_rich
+from tasks.store.registry import served_on
+
+WIDTH = 160  # characters, where the terminal does not say
+
+
+def status(plan: str, on: str = "") -> dict[str, Any]:
+    """What there is to know. With `on` (a date or time), who served then, and why."""
+    order = read(plan)
+    with open_lake(order) as warehouse:
+        history = read_history(open_store(), warehouse, order)
+    if on.strip():
+        return _served(order, history, on.strip())
+    found = [{"text": f.text, "to_do": f.todo} for f in findings(history)]
+    page = Settings().home / "reports" / f"{order.pipeline}.html"
+    return {
+        "pipeline": order.pipeline,
+        "headline": headline(history),
+        "findings": found,
+        "nights": grid.records(history),
+        "leaderboard": leaderboard.records(history),
+        "champion": history.log[-1].model_dump(mode="json") if history.log else None,
+        "report": str(page.resolve()) if page.exists() else None,
+        "text": _text(history, found, str(page.resolve()) if page.exists() else ""),
+    }
+
+
+def _served(plan: Plan, history: History, on: str) -> dict[str, Any]:
+    entry = served_on(history.log, on)
+    if entry is None:
+        return {"pipeline": plan.pipeline, "on": on, "served": None, "text": f"{on}: nothing of {plan.pipeline} served yet"}
+    why = f"{entry.action} number {entry.number} by {entry.by}, {entry.when}: {entry.reason}"
+    text = f"{on}: {entry.strategy} of {entry.name} served\n  {why}\n  manifest {entry.manifest}"
+    return {"pipeline": plan.pipeline, "on": on, "served": entry.model_dump(mode="json"), "text": text}
+
+
+def _text(history: History, found: list[dict[str, str]], page: str) -> str:
+    out = io.StringIO()
+    console = Console(file=out, width=max(WIDTH, Console().width), highlight=False)
+    console.print(as_rich(grid.grid(history).newest(40)))
+    console.print(as_rich(leaderboard.leaderboard(history)))
+    lines = [headline(history), *(f"- {f['text']}" + (f"  To do: {f['to_do']}" if f["to_do"] else "") for f in found)]
+    return out.getvalue() + "\n".join([*lines, *([f"report: file://{page}"] if page else [])])

@@ -1,0 +1,68 @@
+"""Agenda: which nights a run owes, and what an operator decided about one; read before anything is written."""
+
+from __future__ import annotations
+
+import getpass
+from datetime import datetime
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+
+from tasks.lake.periods import closed, parse, period
+from tasks.lake.warehouse import Landing
+from tasks.open import open_lake, open_store
+from tasks.plan.plan import Counts, Plan
+from tasks.reports.backfill import backfill as backfill_table
+from tasks.reports.table import as_markdown
+from tasks.store.due import due, following, root
+from tasks.store.overrides import Override, override
+from tasks.store.overview import overview
+from tasks.store.states import Step, What, backfill_plan
+
+
+@task(task_run_name="agenda {name}", cache_policy=NO_CACHE)
+def owed(plan: Plan, name: str, when: datetime, catch_up: int) -> list[int]:
+    """Indexes of the nights to run, in order: the one that is named, or the newest closed at `when`, after those missed."""
+    last = newest(plan, when)
+    target = parse(plan.periods, name).index if name.strip() else last
+    if target > last:
+        raise ValueError(f"period {name} is not over yet at {when:%Y-%m-%d %H:%M %Z}; the newest closed one is {named(plan, last)}")
+    return due(open_store(), plan, target, catch_up)
+
+
+def newest(plan: Plan, when: datetime) -> int:
+    """Index of the newest period that is closed. Where rows are counted: the first that has no night yet."""
+    if isinstance(plan.periods, Counts):
+        return following(open_store(), plan)
+    return closed(plan.periods, round(when.timestamp() * 1_000_000))
+
+
+def named(plan: Plan, index: int) -> str:
+    """The period's name; words where there is none."""
+    return period(plan.periods, index).name if index >= 0 else "none"
+
+
+def decide(plan: Plan, landing: Landing, accept: str, skip: str, when: datetime) -> None:
+    """Record that an operator accepts a version of a period, or passes over it; nothing where no reason is given."""
+    if accept and skip:
+        raise ValueError("accept and skip were both given; a period is either accepted or passed over")
+    if accept or skip:
+        decided = Override(kind="accept" if accept else "skip", by=getpass.getuser(), reason=accept or skip, when=when.isoformat())
+        override(open_store(), plan.pipeline, landing.period, landing.version, decided)
+
+
+@task(task_run_name="plan of the backfill", cache_policy=NO_CACHE)
+def steps(plan: Plan, start: str, end: str, what: What, when: datetime) -> list[Step]:
+    """What a backfill would run, and why: shown as an artifact before anything runs."""
+    closed_until = newest(plan, when)
+    first = parse(plan.periods, start).index if start.strip() else root(plan)
+    last = parse(plan.periods, end).index if end.strip() else closed_until
+    counted = isinstance(plan.periods, Counts)  # how far the rows reach is known when they are read
+    with open_lake(plan) as warehouse:
+        known = overview(open_store(), warehouse, plan, max(last, closed_until) if counted else closed_until)
+    found = backfill_plan(known, what, first, last)
+    table = backfill_table(plan.pipeline, found, {step.index: named(plan, step.index) for step in found})
+    create_markdown_artifact(as_markdown(table), key=f"{plan.pipeline}-backfill-plan", description="What runs, and why")
+    return found
+

@@ -1,0 +1,69 @@
+"""Compare: weigh the newest honest numbers, paired row by row, and let the gate judge every strategy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from tasks.gate.decide import Decision, Evidence, decide
+from tasks.models.checkpoint import from_bytes
+from tasks.open import open_store
+from tasks.plan.plan import Plan
+from tasks.store import blobs
+from tasks.store.manifest import CHAMPION, Judged, Scored, Served
+from tasks.store.night import Night, walk_back
+from tasks.store.objects import Objects
+
+
+@task(task_run_name="compare {night.name}", cache_policy=NO_CACHE)
+def compare(night: Night, scores: Mapping[str, Scored]) -> Decision:
+    """The gate's decision on the last nights of evidence, this one included."""
+    objects, plan = open_store(), night.plan
+    incumbent = night.champion.strategy if night.champion else None
+    nights = [(night.period, night.champion, scores)] if scores else []
+    for link in walk_back(objects, night.previous):
+        if len(nights) >= plan.gate.periods:
+            break
+        if link.scores:
+            nights.append((link.period, link.served, link.scores))
+    evidence = [_evidence(objects, plan, incumbent, *one) for one in reversed(nights)]
+    decision = decide(plan.gate, plan.family, incumbent, evidence)
+    return _held(decision, night.pinned) if night.pinned else decision
+
+
+def _evidence(
+    objects: Objects, plan: Plan, incumbent: str | None, period: int, served: Served | None, scores: Mapping[str, Scored]
+) -> Evidence:
+    """One night's scored rows, the challengers' beside those of what they must beat."""
+    rows = {label: from_bytes(blobs.get(objects, s.blob)) for label, s in scores.items() if label in plan.strategies}
+    reference = reference_label(plan, incumbent, served, scores)
+    against = from_bytes(blobs.get(objects, scores[reference].blob)) if reference else None
+    return Evidence(period, against, rows)
+
+
+def reference_label(plan: Plan, incumbent: str | None, served: Served | None, scores: Mapping[str, Scored]) -> str | None:
+    """Whose scores of a night challengers are held against.
+
+    What really served, where it was the incumbent's; the incumbent's own scores of a night that somebody else served; while
+    nobody serves, the control that never learns; else None, and nothing can be told.
+    """
+    if incumbent is None:
+        return next((n for n, part in plan.strategies.items() if part.use == "NoUpdate" and n in scores), None)
+    if served and served.strategy == incumbent and CHAMPION in scores:
+        return CHAMPION
+    return incumbent if incumbent in scores else None
+
+
+def _held(decision: Decision, why: str) -> Decision:
+    """The same evidence, but no promotion: a person holds the wheel."""
+    reason = f"The champion is pinned ({why}); promote by hand to give the wheel back to the gate."
+    judged = {
+        label: Judged(verdict="hold", reasons=(reason, *j.reasons), numbers=j.numbers) if j.verdict == "promote" else j
+        for label, j in decision.judged.items()
+    }
+    return replace(decision, judged=judged, verdict="hold", winner=None)
+
+

@@ -1,0 +1,45 @@
+"""Open what a task works on: the store, the lake and the plug-ins, from the settings of this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tasks.lake.warehouse import Warehouse
+from tasks.plan.plan import Plan
+from tasks.plan.reading import find_plan
+from tasks.plan.settings import Settings
+from tasks.store.objects import Objects, open_objects
+from tasks.strategies.assembly import read_plan
+
+
+def open_store(settings: Settings | None = None) -> Objects:
+    """The store, with credentials from the Prefect block that the settings name, or from the usual chain."""
+    settings = settings or Settings()
+    return open_objects(settings, credentials(settings))
+
+
+def open_lake(plan: Plan) -> Warehouse:
+    """The pipeline's lake; a context manager."""
+    settings = Settings()
+    return Warehouse.open(settings, plan.pipeline, credentials(settings))
+
+
+def read(plan: str) -> Plan:
+    """The plan of this name or path, every plug-in option checked."""
+    return read_plan(find_plan(plan, Settings().plans))
+
+
+def credentials(settings: Settings) -> Mapping[str, str] | None:
+    """S3 credentials from the Prefect block that the settings name; None: the usual chain."""
+    if not settings.s3_credentials_block:
+        return None
+    from prefect_aws import AwsCredentials  # only where a block is named: the import takes a second
+
+    block = AwsCredentials.load(settings.s3_credentials_block)
+    secret = block.aws_secret_access_key
+    found = {
+        "aws_access_key_id": block.aws_access_key_id,
+        "aws_secret_access_key": secret.get_secret_value() if secret else None,
+        "aws_session_token": block.aws_session_token,
+    }
+    return {name: value for name, value in found.items() if value}

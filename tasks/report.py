@@ -1,0 +1,61 @@
+"""Report: what people look at, drawn from the chain: artifacts in the UI, and one HTML page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+
+from tasks.open import open_lake, open_store
+from tasks.plan.plan import Plan
+from tasks.plan.settings import Settings
+from tasks.reports.curves import metric_curve
+from tasks.reports.drawing import png_markdown
+from tasks.reports.grid import grid
+from tasks.reports.html import page
+from tasks.reports.leaderboard import leaderboard
+from tasks.reports.reading import read_history
+from tasks.reports.table import as_markdown
+from tasks.reports.validation import validation_markdown
+from tasks.reports.verdict import verdict_markdown
+from tasks.store import blobs
+from tasks.store.checkpoints import Trained
+from tasks.store.manifest import Manifest
+from tasks.store.notes import note
+
+
+@task(task_run_name="report {manifest.name}", cache_policy=NO_CACHE)
+def report(manifest: Manifest, trained: Mapping[str, Trained]) -> None:
+    """Keep what the night took, and show its validation and its verdict in the UI."""
+    objects, pipeline = open_store(), manifest.pipeline
+    if trained:
+        note(objects, manifest, {
+            "seconds": {name: one.seconds for name, one in trained.items()},
+            "bytes": {name: one.bytes for name, one in trained.items()},
+        })  # fmt: skip
+    details = [json.loads(blobs.get(objects, one.blob)) for one in manifest.validated]
+    _show(f"{pipeline}-validation", f"Validation of {manifest.name}", validation_markdown(manifest, details))
+    _show(f"{pipeline}-verdict", f"The gate on {manifest.name}", verdict_markdown(manifest))
+
+
+@task(task_run_name="publish {plan.pipeline}", cache_policy=NO_CACHE)
+def publish(plan: Plan) -> str:
+    """Draw the grid, the leaderboard and the HTML report anew. Returns the report's path."""
+    with open_lake(plan) as warehouse:
+        history = read_history(open_store(), warehouse, plan)
+    path = Settings().home / "reports" / f"{plan.pipeline}.html"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text(page(history), encoding="utf-8")
+    part.replace(path)
+    _show(f"{plan.pipeline}-grid", f"Nights of {plan.pipeline}", as_markdown(grid(history).newest(60)))
+    curve = png_markdown(metric_curve(history)) if history.nights else ""
+    _show(f"{plan.pipeline}-leaderboard", f"Leaderboard of {plan.pipeline}", f"{as_markdown(leaderboard(history))}\n{curve}")
+    return str(path)
+
+
+def _show(key: str, description: str, markdown: str) -> None:
+    create_markdown_artifact(markdown, key=key.replace("_", "-"), description=description)

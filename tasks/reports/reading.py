@@ -1,0 +1,44 @@
+"""Reading: the history of one pipeline, from the store and the lake, as the reports want it."""
+
+from __future__ import annotations
+
+import json
+
+from tasks.lake.periods import period
+from tasks.lake.warehouse import Warehouse
+from tasks.models.checkpoint import from_bytes
+from tasks.plan.plan import Plan
+from tasks.reports.history import History
+from tasks.store import blobs, registry
+from tasks.store.due import following, root
+from tasks.store.manifest import Manifest
+from tasks.store.manifests import chain, damaged
+from tasks.store.notes import noted
+from tasks.store.objects import Objects
+from tasks.store.overview import overview
+
+DETAILED = 30  # newest nights that are read in full: validation tables and scores of single rows
+
+
+def read_history(objects: Objects, warehouse: Warehouse, plan: Plan, last: int | None = None) -> History:
+    """Everything there is to tell, up to period `last` (None: the last night that was recorded)."""
+    first = root(plan)
+    end = last if last is not None else max(following(objects, plan), first)
+    broken = damaged(objects, plan.pipeline, first, end)
+    nights = {} if broken else chain(objects, plan.pipeline, first, end)
+    shown = max(nights, default=first) if last is None else last
+    newest = {i: nights[i] for i in sorted(nights)[-DETAILED:]}
+    return History(
+        pipeline=plan.pipeline,
+        nights=nights,
+        states=overview(objects, warehouse, plan, shown),
+        names={i: period(plan.periods, i).name for i in range(first, shown + 1)},
+        log=registry.log(objects, plan.pipeline),
+        notes={i: found for i, night in nights.items() if (found := noted(objects, night))},
+        validations={i: json.loads(blobs.get(objects, n.validated[-1].blob)) for i, n in newest.items() if n.validated},
+        scored={i: _scores(objects, night) for i, night in newest.items() if night.scores},
+    )
+
+
+def _scores(objects: Objects, night: Manifest) -> dict[str, dict[str, object]]:
+    return {name: from_bytes(blobs.get(objects, s.blob)) for name, s in night.scores.items()}

@@ -1,0 +1,123 @@
+"""Admission: a landed period becomes a night, or the manifest of a night that is over already, stopped or passed over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from tasks.lake.periods import period
+from tasks.lake.reading import clean_digest, clean_ids
+from tasks.lake.validation import Nights, validate
+from tasks.lake.vocabulary import Vocabulary, empty, from_bytes, grow, to_bytes
+from tasks.lake.warehouse import Landing, Warehouse
+from tasks.plan.plan import Plan
+from tasks.store import blobs, manifests, registry
+from tasks.store.champions import as_of
+from tasks.store.due import root
+from tasks.store.manifest import Manifest, PeriodLogs, Validated
+from tasks.store.night import Night, walk_back
+from tasks.store.nights import blocked, history_statistics, same_night, skipped
+from tasks.store.objects import Objects
+from tasks.store.overrides import Override, overridden
+from tasks.store.states import changed, matters
+
+
+@dataclass(frozen=True)
+class Passed:
+    """What validation found out about one period."""
+
+    logs: PeriodLogs
+    validated: Validated
+    vocabulary: Vocabulary
+
+
+def admit(
+    objects: Objects, warehouse: Warehouse, plan: Plan, landings: Sequence[Landing], names: Sequence[str]
+) -> Night | Manifest:
+    """The night to run on these landings, or its manifest where there is nothing to run.
+
+    A manifest comes back when the very same night is finished already, and when validation stops it or an operator passed
+    over it (both written here). Raises LookupError where the predecessor is missing, blocked or corrupt, and ValueError where
+    the plan changed in a way that the chain behind it does not have.
+    """
+    at = period(plan.periods, landings[-1].period)
+    previous = manifests.predecessor(objects, plan.pipeline, at.index, root(plan))
+    refuse_changed_plan(plan, previous, at.name)
+    entries = registry.log(objects, plan.pipeline)
+    champion, pinned = as_of(previous, entries)
+    passed = _validated(objects, warehouse, plan, landings, previous)
+    night = Night(
+        plan=plan, period=at.index, name=at.name, revision=1, previous=previous,
+        logs=tuple(p.logs for p in passed), validated=tuple(p.validated for p in passed),
+        vocabulary="", champion=champion, pinned=pinned, entry=entries[-1].number if entries else 0,
+    )  # fmt: skip
+    there = manifests.current(objects, plan.pipeline, at.index)
+    over = _skip(objects, landings, plan)
+    if there and same_night(there, night) and (there.outcome == "skipped") == (over is not None):
+        return there
+    night = replace(night, revision=manifests.next_revision(objects, plan.pipeline, index))
+    if over is not None:
+        return _written(objects, night, skipped(_carrying(night), over.reason))
+    if any(p.validated.verdict == "blocked" for p in passed):
+        return _written(objects, night, blocked(night))
+    return replace(night, vocabulary=blobs.put(objects, to_bytes(passed[-1].vocabulary)))
+
+
+def refuse_changed_plan(plan: Plan, previous: Manifest | None, name: str) -> None:
+    """Raise ValueError naming what changed where the chain's checkpoints could not have come from this plan."""
+    if previous is None:
+        return
+    different = [field for field in changed(previous.plan, plan) if matters(field)]
+    if different:
+        raise ValueError(
+            f"the plan of {plan.pipeline} changed since {previous.name}: {', '.join(different)}. Checkpoints up to there were made "
+            f"under the old plan, so {name} cannot go on from them. Either restore the plan, or make the whole chain again under "
+            f"the new one: nightloop backfill {plan.pipeline} --what all (what did not change is reused), or give the pipeline a new name"
+        )
+
+
+def _validated(
+    objects: Objects, warehouse: Warehouse, plan: Plan, landings: Sequence[Landing], previous: Manifest | None
+) -> list[Passed]:
+    vocabulary = empty(plan.columns)
+    if previous is not None and previous.vocabulary:
+        vocabulary = from_bytes(blobs.get(objects, previous.vocabulary))
+    statistics = history_statistics(list(walk_back(objects, previous))[::-1])
+    found: list[Passed] = []
+    for landing in landings:
+        override = overridden(objects, plan.pipeline, landing.period, landing.version)
+        accepted = override.reason if override and override.kind == "accept" else None
+        result = validate(warehouse, plan, period(plan.periods, landing.period), landing.version, Nights(statistics, vocabulary), accepted)
+        validated = Validated(
+            verdict=result.verdict,
+            reasons=result.reasons,
+            statistics=result.statistics,
+            blob=blobs.put(objects, result.document),
+        )
+        digest, arrived, aside = clean_digest(warehouse, landing.period, landing.version)
+        if validated.verdict != "blocked":
+            vocabulary = grow(vocabulary, clean_ids(warehouse, plan, landing.period, landing.version))
+            statistics = [*statistics, validated.statistics]
+        logs = PeriodLogs(period=landing.period, version=landing.version, digest=digest, rows=arrived - aside, quarantined=aside)
+        found.append(Passed(logs, validated, vocabulary))
+    return found
+
+
+def _skip(objects: Objects, landings: Sequence[Landing], plan: Plan) -> Override | None:
+    found = [overridden(objects, plan.pipeline, one.period, one.version) for one in landings]
+    return next((o for o in found if o and o.kind == "skip"), None)
+
+
+def _carrying(night: Night) -> Night:
+    """The night with its predecessor's vocabulary. Raises ValueError at the root: there is nothing to carry."""
+    if night.previous is None or night.previous.vocabulary is None:
+        raise ValueError(
+            f"{night.name} is the root of {night.plan.pipeline}: it cannot be skipped, since later nights start from it"
+        )
+    return replace(night, vocabulary=night.previous.vocabulary)
+
+
+def _written(objects: Objects, night: Night, manifest: Manifest) -> Manifest:
+    if not manifests.publish(objects, manifest):
+        raise RuntimeError(f"{night.plan.pipeline}: another writer finished {night.name} first; its manifest stands")
+    return manifest

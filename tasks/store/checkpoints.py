@@ -1,0 +1,29 @@
+"""Checkpoints in the store: two blobs of safetensors, named by their hashes."""
+
+from __future__ import annotations
+
+from tasks.models.checkpoint import Checkpoint, from_bytes, to_bytes
+from tasks.store import blobs
+from tasks.store.manifest import Frozen, Kept
+from tasks.store.objects import Objects
+
+
+class Trained(Frozen):
+    """A checkpoint that was made, and what making and keeping it took."""
+
+    kept: Kept
+    seconds: float
+    bytes: int  # of weights and memory together
+
+
+def keep(objects: Objects, checkpoint: Checkpoint, seconds: float) -> Trained:
+    """Store weights and memory; the same checkpoint gives the same names."""
+    weights, memory = to_bytes(checkpoint.weights), to_bytes(checkpoint.memory)
+    kept = Kept(weights=blobs.put(objects, weights), memory=blobs.put(objects, memory))
+    return Trained(kept=kept, seconds=round(seconds, 3), bytes=len(weights) + len(memory))
+
+
+def recall(objects: Objects, kept: Kept, period: int) -> Checkpoint:
+    """The checkpoint again, its bytes checked before they are parsed. Raises as `blobs.get` does."""
+    weights = from_bytes(blobs.get(objects, kept.weights))
+    return Checkpoint(period, weights, from_bytes(blobs.get(objects, kept.memory)))

@@ -1,0 +1,42 @@
+"""Due: which nights a run owes, the missed ones before it included."""
+
+from __future__ import annotations
+
+from tasks.plan.plan import Plan
+from tasks.store import manifests
+from tasks.store.objects import Objects
+
+
+def root(plan: Plan) -> int:
+    """Index of the root night: the last period of the history that is folded in at once."""
+    return plan.history - 1
+
+
+def due(objects: Objects, plan: Plan, target: int, catch_up: int) -> list[int]:
+    """Indexes of the nights to run, in order, up to `target`.
+
+    The chain ends at its first night that is missing or blocked; everything from there on is owed. Raises ValueError where
+    that is more than `catch_up` nights before the target, or where the target lies before the root.
+    """
+    first = root(plan)
+    if target < first:
+        raise ValueError(
+            f"period {target} lies before the root night {first} (history: {plan.history}); there is nothing to run until it is closed"
+        )
+    chain = manifests.chain(objects, plan.pipeline, first, target)
+    owed = [i for i in range(first, target + 1) if i not in chain or chain[i].outcome == "blocked"]
+    start = min([*owed, target])
+    if target - start > catch_up:
+        raise ValueError(
+            f"{target - start} nights before this one are missing, more than catch_up = {catch_up}; "
+            f"run `nightloop backfill {plan.pipeline}` first, or raise --catch-up"
+        )
+    return list(range(start, target + 1))
+
+
+def following(objects: Objects, plan: Plan) -> int:
+    """The first period after the chain's last night: what is due where periods are counted, not dated."""
+    index = root(plan)
+    while (night := manifests.current(objects, plan.pipeline, index)) is not None and night.outcome != "blocked":
+        index += 1
+    return index

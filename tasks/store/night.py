@@ -1,0 +1,68 @@
+"""Night: what one night reads, by reference; its key names everything that its results depend on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tasks.plan.plan import Plan, canonical
+from tasks.store.manifest import Manifest, PeriodLogs, Served, Validated
+from tasks.store.manifests import by_hash
+from tasks.store.objects import Objects
+
+
+@dataclass(frozen=True)
+class Night:
+    """A period whose logs passed validation, the predecessor it builds on, and the champion that served it."""
+
+    plan: Plan
+    period: int
+    name: str
+    revision: int
+    previous: Manifest | None  # None: the root
+    logs: tuple[PeriodLogs, ...]
+    validated: tuple[Validated, ...]
+    vocabulary: str  # blob
+    champion: Served | None  # as of this night, before it
+    pinned: str  # why the gate may not move the champion; empty: it may
+    entry: int  # number of the newest entry of the promotion log when the night began; 0: none
+
+    @property
+    def key(self) -> str:
+        """SHA-256 of all inputs: a finished step of the same key is the same step."""
+        inputs = {
+            "plan": self.plan.hash,
+            "period": self.period,
+            "previous": self.previous.hash if self.previous else None,
+            "logs": [logs.model_dump() for logs in self.logs],
+            "vocabulary": self.vocabulary,
+            "champion": self.champion.model_dump() if self.champion else None,
+            "pinned": self.pinned,
+        }
+        return hashlib.sha256(canonical(inputs)).hexdigest()
+
+
+def walk_back(objects: Objects, newest: Manifest | None) -> Iterator[Manifest]:
+    """The chain behind and including `newest`, newest first, along the hashes that bind it."""
+    link = newest
+    while link is not None:
+        yield link
+        if link.previous is None:
+            return
+        link = by_hash(objects, link.pipeline, link.previous, link.period - 1)
+
+
+def history(objects: Objects, night: Night, lookback: int) -> list[PeriodLogs]:
+    """Logs of the newest `lookback` periods, this night's included, oldest first.
+
+    Skipped nights have no logs but count as periods: a window is a stretch of time, not a number of good nights.
+    """
+    first = night.period - lookback + 1
+    found = list(night.logs)
+    for link in walk_back(objects, night.previous):
+        if link.period < first and link.previous is not None:
+            break
+        if link.outcome == "complete":
+            found += link.logs
+    return sorted((logs for logs in found if logs.period >= first), key=lambda logs: logs.period)

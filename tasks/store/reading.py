@@ -1,0 +1,34 @@
+"""Reading: a night's logs as tensors, in the words of the night's own vocabulary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from tasks.lake import reading
+from tasks.lake.logs import Logs
+from tasks.lake.vocabulary import Vocabulary
+from tasks.lake.vocabulary import from_bytes as vocabulary_from_bytes
+from tasks.lake.warehouse import Warehouse
+from tasks.store import blobs
+from tasks.store.manifest import PeriodLogs
+from tasks.store.night import Night
+from tasks.store.objects import Objects
+
+
+def vocabulary_of(objects: Objects, night: Night) -> Vocabulary:
+    """The vocabulary at the close of the night's period."""
+    return vocabulary_from_bytes(blobs.get(objects, night.vocabulary))
+
+
+def logs_of(objects: Objects, warehouse: Warehouse, night: Night, read: Sequence[PeriodLogs]) -> Logs:
+    """The clean rows of `read`, encoded."""
+    versions = [(part.period, part.version) for part in read]
+    return reading.read_logs(warehouse, night.plan, vocabulary_of(objects, night), versions, night.plan.seed)
+
+
+def pairs_of(objects: Objects, warehouse: Warehouse, night: Night, read: Sequence[PeriodLogs]) -> Tensor:
+    """Distinct (user, item) rows of `read`: [m, 2] int64."""
+    versions = [(part.period, part.version) for part in read]
+    return reading.read_pairs(warehouse, vocabulary_of(objects, night), versions)
