@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from math import inf
 from typing import Literal
 
 import torch
@@ -33,7 +34,7 @@ class DeepFM(nn.Module):
         scale: float = 0.01,
     ) -> None:
         wrong = [f"{n}: given {v!r}; whole numbers from 1" for n, v in _sizes(width, hidden) if not _whole(v, 1)]
-        if not scale > 0:
+        if not (isinstance(scale, int | float) and 0 < scale < inf):
             wrong.append(f"scale: given {scale!r}; numbers above 0")
         if not _whole(numeric, 0):
             wrong.append(f"numeric: given {numeric!r}; how many numeric columns there are")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 from typing import Literal
 
 import torch
@@ -27,7 +28,7 @@ class MF(nn.Module):
     def __init__(self, width: int = 64, biases: bool = False, scale: float = 0.1) -> None:
         if not isinstance(width, int) or width < 1:
             raise ValueError(f"MF: width: given {width!r}; allowed are whole numbers from 1")
-        if not scale > 0:
+        if not (isinstance(scale, int | float) and 0 < scale < inf):
             raise ValueError(f"MF: scale: given {scale!r}; allowed are numbers above 0")
         super().__init__()
         self.factor_width, self.biases, self.scale = width, bool(biases), float(scale)

@@ -1,7 +1,7 @@
 """Model: the shape of what is retrained, a shell to pour weights into.
 
-A model declares its embedding tables (one a field, all of one width, so that they can be fused); everything else that is
-learned is a parameter of the module. Weights of a table are called `table.<field>`, the others have the module's names.
+A model declares its embedding tables (one a field, all of one width, so that they can be fused); everything else that
+is learned is a parameter of its own. Weights of a table are called `table.<field>`, the others have names of their own.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Model(Protocol):
 
 @runtime_checkable
 class Factored(Protocol):
-    """What a ranking model has besides: its score is a dot product, so that whole catalogues are ranked by one product."""
+    """What a ranking model has besides: its score is a dot product, so that a catalogue is ranked by one product."""
 
     def factors(self, weights: Weights) -> tuple[Tensor, Tensor]:
         """Users [U, d'] and items [I, d'] whose dot products are the logits."""

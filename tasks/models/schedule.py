@@ -34,21 +34,30 @@ class Schedule:
     precision: Precision = "float32"
 
     def __post_init__(self) -> None:
+        checks = {
+            "epochs": (_whole(self.epochs) and self.epochs >= 0, "whole numbers from 0"),
+            "batch": (_whole(self.batch) and self.batch >= 1, "whole numbers from 1"),
+            "rate": (_number(self.rate) and self.rate > 0, "numbers above 0"),
+            "optimizer": (self.optimizer in get_args(Optimizer), ", ".join(get_args(Optimizer))),
+            "l2": (_number(self.l2) and self.l2 >= 0, "numbers from 0"),
+            "dense_rate": (_number(self.dense_rate) and self.dense_rate > 0, "numbers above 0"),
+            "precision": (self.precision in get_args(Precision), ", ".join(get_args(Precision))),
+        }
         wrong = [
-            f"{name}: given {getattr(self, name)!r}; allowed are whole numbers from {least}"
-            for name, least in (("epochs", 0), ("batch", 1))
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < least
+            f"{name}: given {getattr(self, name)!r}; allowed are {legal}"
+            for name, (right, legal) in checks.items()
+            if not right
         ]
-        for name in ("rate", "l2", "dense_rate"):
-            value = getattr(self, name)
-            number = isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
-            if not number or value < 0 or (value == 0 and name != "l2"):
-                wrong.append(f"{name}: given {value!r}; allowed are {'0 and ' if name == 'l2' else ''}numbers above 0")
-        for name, legal in (("optimizer", get_args(Optimizer)), ("precision", get_args(Precision))):
-            if getattr(self, name) not in legal:
-                wrong.append(f"{name}: given {getattr(self, name)!r}; allowed are {', '.join(legal)}")
         if wrong:
             raise ValueError("schedule: " + "; ".join(wrong))
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
 
 
 def fast_bfloat16() -> bool:
