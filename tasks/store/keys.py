@@ -39,7 +39,7 @@ def bucket_of(place: str) -> tuple[str, str] | None:
     scheme, slashes, rest = place.partition("://")
     if not slashes:
         return None
-    bucket, _, prefix = rest.strip("/").partition("/")
-    if scheme != "s3" or not bucket:
+    bucket, _, prefix = rest.rstrip("/").partition("/")
+    if scheme != "s3" or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}", bucket):
         raise ValueError(f"the store {place[:200]!r} is neither a directory nor s3://bucket/prefix")
     return bucket, checked(prefix) + "/" if prefix else ""
