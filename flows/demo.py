@@ -95,7 +95,7 @@ def _plan(pipeline: str, source: dict[str, Any], start: str) -> dict[str, Any]:
         "columns": {"user": "user_id", "item": "item_id", "time": "ts", "categorical": ["category"], "numeric": ["price"]},
         "periods": {"every": "day", "start": start, "timezone": "UTC"},
         "history": HISTORY,
-        "pretrain": {"use": "FullRetrain", "options": {"start": "scratch"}},
+        "pretrain": {"use": "FullRetrain", "options": {"begin": "scratch"}},
         "model": {"use": "MF", "options": {"width": 32, "biases": True}},
         "strategies": STRATEGIES,
     }

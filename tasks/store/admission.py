@@ -31,9 +31,7 @@ class Passed:
     vocabulary: Vocabulary
 
 
-def admit(
-    objects: Objects, warehouse: Warehouse, plan: Plan, landings: Sequence[Landing], names: Sequence[str]
-) -> Night | Manifest:
+def admit(objects: Objects, warehouse: Warehouse, plan: Plan, landings: Sequence[Landing]) -> Night | Manifest:
     """The night to run on these landings, or its manifest where there is nothing to run.
 
     A manifest comes back when the very same night is finished already, and when validation stops it or an operator passed
@@ -55,7 +53,7 @@ def admit(
     over = _skip(objects, landings, plan)
     if there and same_night(there, night) and (there.outcome == "skipped") == (over is not None):
         return there
-    night = replace(night, revision=manifests.next_revision(objects, plan.pipeline, index))
+    night = replace(night, revision=manifests.next_revision(objects, plan.pipeline, at.index))
     if over is not None:
         return _written(objects, night, skipped(_carrying(night), over.reason))
     if any(p.validated.verdict == "blocked" for p in passed):

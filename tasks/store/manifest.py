@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from tasks.plan.plan import canonical
 
-FORMAT = 1
+FORMAT: Final = 1
+CHAMPION = "@champion"  # the scores of what really served; no strategy can have this name
 
 
 class Frozen(BaseModel):
@@ -24,7 +25,7 @@ class PeriodLogs(Frozen):
     period: int
     version: int
     digest: str  # of the clean rows, whatever their order
-    rows: int
+    rows: int  # clean ones
     quarantined: int
 
 
@@ -82,11 +83,12 @@ class Manifest(Frozen):
     logs: tuple[PeriodLogs, ...]  # one period, or all of the root's history
     validated: tuple[Validated, ...]  # one for each of `logs`
     vocabulary: str | None  # blob; None where blocked
+    served: Served | None  # who served this period
     scores: dict[str, Scored]
     checkpoints: dict[str, Kept]
     judged: dict[str, Judged]
     verdict: Literal["promote", "hold", "reject", "cannot tell"]  # the night's
-    champion: Served | None  # after this night
+    champion: Served | None  # who serves the next one
 
     @property
     def data(self) -> bytes:

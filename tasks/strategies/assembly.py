@@ -76,5 +76,5 @@ def _plug_in_mistakes(raw: Mapping[str, Any]) -> list[str]:
         except ValidationError:
             continue  # a mistake of form, said already
         except (ValueError, TypeError) as error:
-            found += [f"{where}: {mistake}" for mistake in str(error).split("; ")]
+            found.append(f"{where}: {error}")
     return found
