@@ -12,7 +12,7 @@ from tasks.reports import history as h
 from tasks.reports.standings import standings
 from tasks.reports.words import count, listed, number, plural, seconds
 
-Look = tuple[str, str | tuple[int, tuple[int, ...]]]  # colour and dashes
+Look = tuple[str, d.Dash]  # colour and dashes
 STATES = ("blocked", "skipped", "missing")
 VERDICTS = {"passed": d.PALETTE[5], "warned": d.PALETTE[4], "overridden": d.PALETTE[3], "blocked": d.PALETTE[1]}
 
@@ -49,24 +49,25 @@ def metric_curve(history: h.History) -> d.Drawn:
 
 
 def seconds_curve(history: h.History) -> d.Drawn | None:
-    """Training seconds of every strategy; None where nobody noted any."""
+    """Training seconds of every strategy that trains; None where nobody noted any."""
     nights = [i for i in _drawn_periods(history) if history.notes.get(i, {}).get("seconds")]
     look = looks(h.strategies(history), h.control(history))
-    lines = {s: [history.notes[i]["seconds"].get(s, math.nan) for i in nights] for s in look}
-    lines = {s: values for s, values in lines.items() if any(v > 0 for v in values)}
+    lines = {s: [history.notes[i]["seconds"].get(s, math.nan) for i in nights] for s in look if s != h.control(history)}
+    lines = {s: [v if v > 0 else math.nan for v in values] for s, values in lines.items() if any(v > 0 for v in values)}
     if not lines:
         return None
     means = {s: _mean(values) for s, values in lines.items()}
+    wide = max(means.values()) > 20 * min(means.values())
     title = _costliest(means)
-    figure = d.canvas(title, "seconds of training a night" + (", logarithmic" if _wide(means) else ""))
+    free = f"; {h.control(history)} trains nothing" if h.control(history) else ""
+    figure = d.canvas(title, f"seconds of training a night{', logarithmic scale' if wide else ''}{free}")
     axes = figure.add_axes((d.LEFT, 0.13, d.WIDTH, 0.69))
-    if _wide(means):
-        axes.set_yscale("log")
-        lines = {s: [v if v > 0 else math.nan for v in values] for s, values in lines.items()}
-    else:
-        axes.set_ylim(0, 1.08 * max(v for values in lines.values() for v in values if v == v))
+    axes.set_yscale("log" if wide else "linear")
     ends = _lines(axes, lines, look)
-    d.dress(axes, [h.name(history, i) for i in nights], "seconds")
+    if not wide:
+        axes.set_ylim(0, 1.08 * max(v for values in lines.values() for v in values if v == v))
+    axes.yaxis.set_major_formatter(lambda v, _: seconds(v) if v else "0")
+    d.dress(axes, [h.name(history, i) for i in nights], "training time")
     d.label_ends(axes, ends)
     return d.Drawn("seconds", figure, title)
 
@@ -132,13 +133,13 @@ def _mark_states(axes: Axes, history: h.History, nights: Sequence[int]) -> None:
             axes.axvspan(place - 0.5, place + 0.5, color=d.FAINT, alpha=0.5, linewidth=0)
             axes.text(
                 place,
-                0.985,
+                0.03,
                 state,
                 size=7.5,
                 color=d.GREY,
                 rotation=90,
                 ha="center",
-                va="top",
+                va="bottom",
                 transform=axes.get_xaxis_transform(),
                 parse_math=False,
             )
@@ -146,10 +147,11 @@ def _mark_states(axes: Axes, history: h.History, nights: Sequence[int]) -> None:
 
 def _served(strip: Axes, history: h.History, nights: Sequence[int], look: Mapping[str, Look]) -> None:
     d.dress(strip, [h.name(history, i) for i in nights], "")
-    for place, index in enumerate(nights):
-        served = h.serving(history, index)
-        if served:
-            strip.barh(0, 1, 0.9, left=place - 0.5, color=look.get(served.strategy, (d.INK, "-"))[0], linewidth=0)
+    names = [served.strategy if (served := h.serving(history, i)) else None for i in nights]
+    runs = [j for j in range(len(names)) if j == 0 or names[j] != names[j - 1]]
+    for start, end in zip(runs, [*runs[1:], len(names)], strict=True):  # one bar a reign: no seams
+        if name := names[start]:
+            strip.barh(0, end - start, 0.9, left=start - 0.5, color=look.get(name, (d.INK, "-"))[0], linewidth=0)
     strip.set_yticks([])
     strip.grid(False)
     strip.text(1.012, 0.5, "who served", size=8.5, color=d.GREY, va="center", transform=strip.transAxes)
@@ -161,10 +163,12 @@ def _title(history: h.History, metric: str) -> str:
         return "No night has been scored yet"
     scored = h.scored_nights(history)
     best, control = ranked[0], h.control(history)
-    wins = f"{best.strategy} leads with a mean {metric} of {number(best.means[metric])}, best on {best.wins} of {plural(len(scored), 'night')}"
+    mean = f"a mean {metric} of {number(best.means[metric])}"
     if best.strategy == control:
         return f"No strategy beats {control}, which never learns ({metric} {number(best.means[metric])})"
-    return wins if len(ranked) > 1 else f"{best.strategy} reaches a mean {metric} of {number(best.means[metric])}"
+    if len(ranked) == 1:
+        return f"{best.strategy} reaches {mean}"
+    return f"{best.strategy} leads with {mean}, best on {best.wins} of {plural(len(scored), 'night')}"
 
 
 def _costliest(means: Mapping[str, float]) -> str:
@@ -190,8 +194,3 @@ def _volumes(rows: Sequence[int], verdicts: Sequence[str]) -> str:
 def _mean(values: Sequence[float]) -> float:
     known = [v for v in values if v == v]
     return sum(known) / len(known)
-
-
-def _wide(means: Mapping[str, float]) -> bool:
-    positive = [m for m in means.values() if m > 0]
-    return max(positive) > 20 * min(positive)

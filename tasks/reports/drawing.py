@@ -1,4 +1,4 @@
-"""Drawing: the look of every plot, and a figure as SVG for a page or as PNG for an artifact. No state of pyplot is touched."""
+"""Drawing: the look of every plot, and a figure as SVG for a page, as PNG for an artifact; pyplot is left alone."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from matplotlib.figure import Figure
 
 from tasks.reports.words import markup, plain
 
-# Okabe and Ito's palette, which colour-blind people can tell apart, without its yellow (pale on white) and black (the ink).
+# Okabe and Ito's palette, which colour-blind people can tell apart, without yellow (pale) and black (the ink).
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 GREY, INK, FAINT, PAPER = "#7f7f7f", "#1f2328", "#d0d4d9", "#ffffff"
-DASHES: tuple[str | tuple[int, tuple[int, ...]], ...] = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (6, 2, 1, 2)))  # type: ignore[arg-type]
+Dash = str | tuple[int, tuple[float, ...]]
+DASHES: tuple[Dash, ...] = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (6, 2, 1, 2)))
+HEIGHT = 4.0  # inches
 LEFT, WIDTH = 0.085, 0.70  # of the figure: room for numbers on the left, for names on the right
 _saving = threading.Lock()  # matplotlib's settings are global while a figure is being saved
 
@@ -34,7 +36,7 @@ class Drawn:
 
 def canvas(title: str, subtitle: str) -> Figure:
     """An empty figure whose title says the finding and whose subtitle says what is drawn."""
-    figure = Figure(figsize=(9.0, 4.0), facecolor=PAPER)
+    figure = Figure(figsize=(9.0, HEIGHT), facecolor=PAPER)
     figure.text(0.02, 0.945, plain(title, 110), size=12.5, weight="bold", color=INK, parse_math=False)
     figure.text(0.02, 0.885, plain(subtitle, 130), size=9.5, color=GREY, parse_math=False)
     return figure
@@ -49,7 +51,7 @@ def dress(axes: Axes, names: Sequence[str], ylabel: str) -> None:
     axes.set_ylabel(ylabel, color=INK, size=9.5, parse_math=False)
     axes.grid(axis="y", color=FAINT, linewidth=0.6)
     axes.set_axisbelow(True)
-    axes.tick_params(colors=INK, labelsize=8.5, length=0)
+    axes.tick_params(which="both", colors=INK, labelsize=8.5, length=0)
     for side, spine in axes.spines.items():
         spine.set_visible(side == "bottom")
         spine.set_color(FAINT)
@@ -61,7 +63,7 @@ def label_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
     if not ends:
         return
     size = 9.0 if len(ends) <= 10 else 7.0
-    gap = size / 72 / (axes.get_position().height * axes.figure.get_figheight()) * 1.25
+    gap = size / 72 / (axes.get_position().height * HEIGHT) * 1.25
     to_axes = axes.transData + axes.transAxes.inverted()
     placed = sorted((float(to_axes.transform((0, y))[1]), name, colour) for y, name, colour in ends)
     heights = [y for y, _, _ in placed]

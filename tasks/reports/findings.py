@@ -1,18 +1,15 @@
-"""Findings: the sentences at the head of a report; who serves, since when and why, what needs a hand, what could be had."""
+"""Findings: the head of a report; who serves, since when and why, what needs a hand, what could be had."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from tasks.reports import history as h
 from tasks.reports.grid import gain
 from tasks.reports.table import Mood
-from tasks.reports.words import listed, plural
+from tasks.reports.words import bare, listed, plural
 from tasks.store.manifest import Served
-
-if TYPE_CHECKING:
-    from tasks.store.registry import Entry
+from tasks.store.registry import Entry
 
 ENOUGH = 5  # nights that advice rests on
 CHEAPER = 3.0  # times; below this, a cheaper strategy is not worth a word
@@ -83,7 +80,9 @@ def _broken(history: h.History) -> list[Finding]:
             f"Mend the source and run `nightloop night {history.pipeline} --period {name}`; if the logs are right, add "
             '`--accept "why"`; to pass over the period, `--skip "why"`. The champion goes on serving meanwhile.'
         )
-        found.append(Finding("bad", f"{name} is blocked: {listed(list(why), 2) or 'no reason was recorded'}", todo))
+        found.append(
+            Finding("bad", f"{name} is blocked: {listed([bare(w) for w in why], 2) or 'no reason was recorded'}", todo)
+        )
     return found
 
 
@@ -92,10 +91,10 @@ def _stale(history: h.History) -> list[Finding]:
     if not stale:
         return []
     why = h.state(history, stale[0])[1]
-    text = f"{plural(len(stale), 'night')} stale from {h.name(history, stale[0])} on: {listed(list(why), 2)}".rstrip(
-        ": "
-    )
-    todo = f"`nightloop backfill {history.pipeline} --what stale --dry-run` shows what would run again, without `--dry-run` it runs."
+    because = listed([bare(w) for w in why], 2) or "logs or predecessor changed since"
+    text = f"{plural(len(stale), 'night')} stale from {h.name(history, stale[0])} on: {because}"
+    command = f"nightloop backfill {history.pipeline} --what stale"
+    todo = f"`{command} --dry-run` shows what would run again; `{command}` runs it."
     return [Finding("warn", text, todo)]
 
 
@@ -159,7 +158,8 @@ def _cheaper(history: h.History) -> list[Finding]:
     for strategy, theirs in cost.items():
         ran = _matched(history, strategy, champion.strategy, metric, nights)
         if mine and theirs and mine / theirs >= CHEAPER and ran >= ENOUGH and strategy != h.control(history):
-            text = f"{strategy} has matched {champion.strategy} for {plural(ran, 'night')} at 1/{mine / theirs:.0f} of the time: switch?"
+            share = f"1/{mine / theirs:.0f} of the time"
+            text = f"{strategy} has matched {champion.strategy} for {plural(ran, 'night')} at {share}: switch?"
             found.append(
                 Finding("", text, f'`nightloop promote {history.pipeline} --strategy {strategy} --reason "cheaper"`')
             )

@@ -6,7 +6,7 @@ from pydantic import JsonValue
 
 from tasks.reports import history as h
 from tasks.reports.table import Cell, Mood, Table
-from tasks.reports.words import NONE, count, listed, number, percent, plural
+from tasks.reports.words import NONE, bare, count, listed, number, percent, plural
 from tasks.store.manifest import Manifest
 
 STATES: dict[str, Mood] = {"complete": "", "blocked": "bad", "stale": "warn", "missing": "warn", "skipped": "quiet"}
@@ -19,11 +19,11 @@ MARK = "◆"
 def grid(history: h.History) -> Table:
     """The grid of every known period, oldest first."""
     metric, columns = h.metric(history), h.strategies(history)
-    head = ("night", "state", "rows", "set aside", "validation", *columns, "gate", "champion after")
+    head = ("night", "state", "validation", "rows", "set aside", *columns, "gate", "champion after", "remarks")
     rows = tuple(_row(history, index, metric, columns) for index in h.periods(history))
     arrow = "lower" if h.better(metric, 0, 1) else "higher"
     note = f"Columns of strategies: {metric}, {arrow} is better; bold is the night's best, {MARK} served that night."
-    return Table(_title(history), head, rows, note, frozenset({2, 3, *range(5, 5 + len(columns))}))
+    return Table(_title(history), head, rows, note, frozenset(range(3, 5 + len(columns))))
 
 
 def records(history: h.History) -> list[dict[str, JsonValue]]:
@@ -42,22 +42,20 @@ def _title(history: h.History) -> str:
 def _row(history: h.History, index: int, metric: str, columns: list[str]) -> tuple[Cell, ...]:
     night = history.nights.get(index)
     state, why = h.state(history, index)
-    revised = f" (mended, revision {night.revision})" if night and night.revision > 1 else ""
-    about = Cell(h.name(history, index) + revised)
-    words = Cell(state, STATES.get(state, "warn"), "; ".join(why))
+    head = Cell(h.name(history, index)), Cell(state, STATES.get(state, "warn"), "; ".join(why))
     if night is None:
-        return about, words, *(Cell(NONE, "quiet") for _ in range(len(columns) + 5))
+        return *head, *(Cell(NONE, "quiet") for _ in range(len(columns) + 5)), Cell("; ".join(why))
     rows = sum(logs.rows for logs in night.logs)
     aside = sum(logs.quarantined for logs in night.logs)
     return (
-        about,
-        words,
+        *head,
+        _validation(night),
         Cell(count(rows)),
         Cell(count(aside) if aside else NONE, "" if aside else "quiet"),
-        _validation(night),
         *_scores(history, index, metric, columns),
         _gate(night),
-        _champion(history, night),
+        _champion(night),
+        Cell(_remarks(history, night)),
     )
 
 
@@ -65,8 +63,17 @@ def _validation(night: Manifest) -> Cell:
     if not night.validated:
         return Cell(NONE, "quiet")
     verdict = min((v.verdict for v in night.validated), key=WORST.index)
-    why = [r for v in night.validated for r in v.reasons]
-    return Cell(f"{verdict}: {why[0]}" if why and verdict != "passed" else verdict, VALID[verdict], "; ".join(why))
+    return Cell(verdict, VALID[verdict], "; ".join(r for v in night.validated for r in v.reasons))
+
+
+def _remarks(history: h.History, night: Manifest) -> str:
+    """What is out of the ordinary, in words: why it is stale or blocked, what was warned of, that it was mended."""
+    state, why = h.state(history, night.period)
+    told = [f"mended, revision {night.revision}"] if night.revision > 1 else []
+    told += [bare(reason) for reason in why] if state != "complete" else []
+    odd = [v for v in night.validated if v.verdict in ("warned", "overridden")]
+    told += [bare(v.reasons[0]) for v in odd if v.reasons]
+    return "; ".join(dict.fromkeys(told))
 
 
 def _scores(history: h.History, index: int, metric: str, columns: list[str]) -> list[Cell]:
@@ -91,7 +98,7 @@ def _gate(night: Manifest) -> Cell:
     return Cell(words, VERDICTS[night.verdict], why)
 
 
-def _champion(history: h.History, night: Manifest) -> Cell:
+def _champion(night: Manifest) -> Cell:
     if night.champion is None:
         return Cell("none", "quiet")
     moved = night.served != night.champion

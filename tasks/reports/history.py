@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from torch import Tensor
 
 from tasks.metrics.table import direction
 from tasks.store.manifest import CHAMPION, Manifest, Served
-
-if TYPE_CHECKING:
-    from tasks.store.registry import Entry
+from tasks.store.registry import Entry
 
 CONTROL = "NoUpdate"
 
@@ -115,7 +113,7 @@ def metrics(history: History) -> list[str]:
     """Metrics of whole nights that any night has, the gate's first, no slices and no counts."""
     seen = {m for night in history.nights.values() for s in night.scores.values() for m in s.means if "/" not in m}
     first = metric(history)
-    return [first] * (first in seen) + sorted(seen - {first, "rows", "positives"}, key=_natural)
+    return [first, *sorted(seen - {first, "rows", "positives"}, key=_natural)]
 
 
 def better(name_of_metric: str, a: float, b: float) -> bool:
@@ -136,11 +134,19 @@ def serving(history: History, index: int) -> Served | None:
     return night.served if night else None
 
 
+def champion(history: History) -> str | None:
+    """The strategy that serves now: the promotion log's last word, the chain's where there is no log (a bake-off)."""
+    if history.log:
+        return history.log[-1].strategy
+    newest = history.nights[max(history.nights)].champion if history.nights else None
+    return newest.strategy if newest else None
+
+
 def served_value(history: History, index: int, name_of_metric: str) -> float | None:
     """The metric of what was really served: the champion's own checkpoint where it was scored, else its strategy's."""
     found = value(history, index, CHAMPION, name_of_metric)
-    champion = serving(history, index)
-    return found if found is not None or champion is None else value(history, index, champion.strategy, name_of_metric)
+    served = serving(history, index)
+    return found if found is not None or served is None else value(history, index, served.strategy, name_of_metric)
 
 
 def _use(part: object) -> object:

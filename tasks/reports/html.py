@@ -14,7 +14,7 @@ from tasks.reports.style import CSS
 from tasks.reports.table import Cell, Mood, Table, as_html
 from tasks.reports.validation import validation
 from tasks.reports.verdict import verdict
-from tasks.reports.words import LONGEST, NONE, count, markup
+from tasks.reports.words import LONGEST, NONE, bare, count, markup
 from tasks.store.manifest import Manifest
 
 DETAILED = 30  # newest nights whose validation and verdict are shown in full; the older ones are in the store
@@ -39,7 +39,8 @@ def page(history: h.History) -> str:
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1"><meta name="color-scheme" content="light dark">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        '<meta name="color-scheme" content="light dark">'
         f"<title>{markup(title, 200)}</title><style>{CSS}</style></head>\n<body>\n"
         + "\n".join(parts)
         + "\n</body></html>\n"
@@ -76,7 +77,13 @@ def mended(history: h.History) -> Table:
         if words:
             told = [*why, *(night.reason for _ in (0,) if night and night.reason and night.reason not in why)]
             mood: Mood = "bad" if state == "blocked" else "warn" if state in ("stale", "missing") else ""
-            rows.append((Cell(h.name(history, index)), Cell(", ".join(words), mood), Cell("; ".join(told) or NONE)))
+            rows.append(
+                (
+                    Cell(h.name(history, index)),
+                    Cell(", ".join(words), mood),
+                    Cell("; ".join(bare(t) for t in told) or NONE),
+                )
+            )
     note = "" if rows else "No night was blocked, skipped, mended or overridden."
     return Table("", ("night", "what", "why"), tuple(rows), note)
 
@@ -127,4 +134,5 @@ def _footer(history: h.History) -> str:
     if not history.nights:
         return "No night has been run."
     newest = history.nights[max(history.nights)]
-    return f"Made from {len(history.nights)} manifests; the newest is {newest.name}, revision {newest.revision}, {newest.hash[:16]}."
+    said = f"{newest.name}, revision {newest.revision}, {newest.hash[:16]}"
+    return f"Made from {len(history.nights)} manifests; the newest is {said}."

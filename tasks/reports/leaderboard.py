@@ -16,21 +16,13 @@ MARK = "◆"
 
 def leaderboard(history: h.History) -> Table:
     """The standings as a table; the title says who leads."""
-    metric, names, rows = h.metric(history), h.metrics(history), standings(history)
-    champion = history.nights[max(history.nights)].champion if history.nights else None
+    metric, names, rows = h.metric(history), h.metrics(history)[1:], standings(history)
+    champion = h.champion(history)
     slices = [s for s in SLICES if any(f"{metric}/{s}" in r.means for r in rows)]
-    head = (
-        "strategy",
-        "nights",
-        *names,
-        "wins",
-        "vs control",
-        "vs champion",
-        *(f"{metric} {s.replace('_', ' ')}" for s in slices),
-        "seconds a night",
-        "checkpoint",
-    )
-    lines = tuple(_line(r, rows, names, slices, champion.strategy if champion else None) for r in rows)
+    words = [f"{metric} {part.replace('_', ' ')}" for part in slices]
+    costs = ("seconds a night", "checkpoint")
+    head = ("strategy", "nights", metric, "vs control", "vs champion", "wins", *costs, *words, *names)
+    lines = tuple(_line(r, rows, [metric, *names], slices, champion) for r in rows)
     return Table(_title(rows, metric), head, lines, _note(rows, metric), frozenset(range(1, len(head))))
 
 
@@ -54,20 +46,14 @@ def records(history: h.History) -> list[dict[str, JsonValue]]:
 def _line(
     s: Standing, rows: list[Standing], names: list[str], slices: list[str], champion: str | None
 ) -> tuple[Cell, ...]:
-    metric = names[0] if names else ""
     values = [Cell(number(s.means.get(m)), "best" if m in s.means and _leads(s, rows, m) else "") for m in names]
-    parts = [Cell(number(s.means.get(f"{metric}/{part}"))) for part in slices]
-    return (
-        Cell(s.strategy + (f" {MARK}" if s.strategy == champion else ""), "best" if s is rows[0] and s.nights else ""),
-        Cell(count(s.nights)),
-        *values,
-        Cell(count(s.wins)),
-        _gap(s.control),
-        _gap(s.served),
-        *parts,
-        Cell(seconds(s.seconds)),
-        Cell(size(s.bytes)),
+    parts = [Cell(number(s.means.get(f"{names[0]}/{part}"))) for part in slices]
+    name = Cell(
+        s.strategy + (f" {MARK}" if s.strategy == champion else ""), "best" if s is rows[0] and s.nights else ""
     )
+    costs = Cell(seconds(s.seconds)), Cell(size(s.bytes))
+    gaps = _gap(s.control), _gap(s.served)
+    return name, Cell(count(s.nights)), values[0], *gaps, Cell(count(s.wins)), *costs, *parts, *values[1:]
 
 
 def _leads(s: Standing, rows: list[Standing], metric: str) -> bool:
@@ -117,6 +103,8 @@ def _note(rows: list[Standing], metric: str) -> str:
         else ""
     )
     return (
-        f"Means over all rows of all scored nights ({metric}: {arrow} is better). vs control and vs champion: difference in "
-        f"{metric} on the same rows, plus is better, with a 95 % interval over users where rows were kept. {MARK} serves.{uneven}"
+        f"Means over all rows of all scored nights ({metric}: {arrow} is better). vs control and vs champion: "
+        f"difference in {metric} on the same rows, plus is better, with a 95 % interval over users where rows were "
+        f"kept. "
+        f"{MARK} serves.{uneven}"
     )

@@ -1,4 +1,4 @@
-"""Paired differences of two strategies on the same rows, with an interval that knows rows of one user are not independent."""
+"""Paired differences on the same rows, with an interval that knows rows of one user are not independent."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Difference:
 def difference(nights: Iterable[tuple[Mapping[str, Tensor], Mapping[str, Tensor]]], metric: str) -> Difference | None:
     """`a` minus `b` over nights of (a, b) per-interaction results; None with fewer than `FEWEST` users.
 
-    The standard error is that of a ratio of sums over users (Cochran, Sampling Techniques, section 9A): d_i is what row i
-    gains, m its mean over all n rows, s_u the sum of d_i - m over the rows of user u, and
+    The standard error is that of a ratio of sums over users, the clusters (Cochran, Sampling Techniques,
+    ch. 9A): d_i is what row i gains, m its mean over all n rows, s_u the sum of d_i - m over the rows of user u, and
     se^2 = G / (G - 1) * sum_u s_u^2 / n^2 with G users. Raises ValueError where the two do not hold the same rows.
     """
     gains, users = [], []

@@ -1,4 +1,4 @@
-"""A table as a value, and its three faces: markdown for Prefect artifacts, rich for the terminal, HTML for the report."""
+"""A table as a value, and its three faces: markdown for artifacts, rich for the terminal, HTML for the report."""
 
 from __future__ import annotations
 
@@ -50,6 +50,11 @@ class Table:
         note = f"{self.note} {hidden:,} older rows are not shown.".strip()
         return Table(self.title, self.head, self.rows[-most:], note, self.right)
 
+    def first(self, columns: int) -> Table:
+        """The first `columns` columns: what a terminal has room for."""
+        rows = tuple(row[:columns] for row in self.rows)
+        return Table(self.title, self.head[:columns], rows, self.note, self.right)
+
 
 def as_markdown(table: Table) -> str:
     """A GitHub table under a heading; every cell is harmless text."""
@@ -89,7 +94,8 @@ def as_html(table: Table, caption: str = "h3") -> str:
         return title + (note or '<p class="note">Nothing to show yet.</p>')
     head = "".join(f"<th{_right(j, table)} scope=col>{markup(h)}</th>" for j, h in enumerate(table.head))
     rows = "\n".join(f"<tr>{''.join(_cell(j, c, table) for j, c in enumerate(row))}</tr>" for row in table.rows)
-    return f'{title}<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table></div>{note}'
+    inside = f"<thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody>"
+    return f'{title}<div class="scroll" tabindex="0"><table>{inside}</table></div>{note}'
 
 
 def _cell(column: int, cell: Cell, table: Table) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tasks.reports.table import Cell, Mood, Table, as_markdown
-from tasks.reports.words import NONE, marked, plain, plural
+from tasks.reports.words import NONE, bare, marked, plain, plural
 from tasks.store.manifest import Manifest, Validated
 
 MOODS: dict[str, Mood] = {"passed": "good", "warned": "warn", "blocked": "bad", "not judged": "quiet", "off": "quiet"}
@@ -23,15 +23,16 @@ def validation(name: str, found: Validated, detail: Mapping[str, object]) -> lis
 
     `detail` is the JSON of the validation's blob; where it was not read, the statistics of the manifest are shown.
     """
-    title = f"{name} {SAID[found.verdict]}" + (f": {found.reasons[0]}" if found.reasons else "")
+    title = f"{name} {SAID[found.verdict]}" + (f": {bare(found.reasons[0])}" if found.reasons else "")
     checks, rules = _lines(detail, "checks"), _lines(detail, "rules")
     if not checks:
-        rows = tuple((Cell(key.replace("_", " ")), _cell(value)) for key, value in sorted(found.statistics.items()))
-        return [Table(title, ("statistic", "value"), rows, "", frozenset({1}))]
+        known = sorted(found.statistics.items())
+        lines = tuple((Cell(key.replace("_", " ")), _cell(value)) for key, value in known)
+        return [Table(title, ("statistic", "value"), lines, "", frozenset({1}))]
     checks = sorted(checks, key=lambda line: _rank(line.get("verdict")))
     tables = [_table(title, ("check", "observed", "least", "most", "severity", "verdict", "note"), checks)]
     if rules:
-        total = sum(line["rows"] for line in rules if isinstance(line.get("rows"), int))
+        total = sum(int(str(line.get("rows", 0))) for line in rules)
         aside = f"Row rules set {plural(total, 'row')} aside; a row that breaks two rules counts twice"
         tables.append(_table(aside, ("rule", "allowed", "rows", "examples"), rules))
     return tables
@@ -60,9 +61,9 @@ def _to_do(night: Manifest) -> list[str]:
         return []
     pipeline, name = marked(night.pipeline), marked(night.name)
     return [
-        "**To do:** mend the source and run the night again (a new version of the period is landed, later nights follow); or, "
-        f'if the logs are right, `nightloop night {pipeline} --period {name} --accept "why"`; or pass over the period with '
-        '`--skip "why"`. Until then the champion of the night before goes on serving.\n'
+        "**To do:** mend the source and run the night again (a new version of the period is landed, later nights "
+        f'follow); or, if the logs are right, `nightloop night {pipeline} --period {name} --accept "why"`; or pass over '
+        'the period with `--skip "why"`. Until then the champion of the night before goes on serving.\n'
     ]
 
 

@@ -27,7 +27,8 @@ def sentence(night: Manifest) -> str:
                 f" and takes over from {night.served.strategy}" if night.served and night.served.strategy != now else ""
             )
             return f"{night.name}: {now} is promoted{before}"
-        return f"{night.name}: {listed(winners)} may be promoted, a person has to approve it; {now or 'nobody'} serves meanwhile"
+        waits = f"{listed(winners)} may be promoted, a person has to approve it"
+        return f"{night.name}: {waits}; {now or 'nobody'} serves meanwhile"
     said = {"hold": "no challenger is better enough", "reject": "the best challenger was refused"}
     return f"{night.name}: {said.get(night.verdict, 'there is not enough evidence')}; {now or 'nobody'} goes on serving"
 
@@ -59,8 +60,8 @@ def verdict_markdown(night: Manifest) -> str:
             )
     pipeline = marked(night.pipeline)
     parts.append(
-        f"By hand: promote with the deployment *promote* or `nightloop promote {pipeline}`, take back with *rollback* or "
-        f"`nightloop rollback {pipeline}`. Manifest `{night.hash[:12]}`.\n"
+        f"By hand: promote with the deployment *promote* or `nightloop promote {pipeline}`, take back with *rollback* "
+        f"or `nightloop rollback {pipeline}`. Manifest `{night.hash[:12]}`.\n"
     )
     return "\n".join(parts)
 

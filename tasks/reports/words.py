@@ -78,6 +78,11 @@ def listed(things: Sequence[str], most: int = 3) -> str:
     return " and ".join(([", ".join(things[:-1])] if len(things) > 1 else []) + list(things[-1:]))
 
 
+def bare(reason: str) -> str:
+    """A reason of validation without the severity it begins with; the verdict beside it says that already."""
+    return reason.removeprefix("stops the night: ").removeprefix("warning: ")
+
+
 def plural(n: int, noun: str) -> str:
     """`1 night`, `2 nights`."""
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"

@@ -18,7 +18,7 @@ from tasks.serving.ids import Ids
 
 @dataclass(frozen=True)
 class Clicks:
-    """A click model with its vocabulary. An unknown id of any field counts as a row of zeros, as it did in evaluation."""
+    """A click model with its vocabulary. An unknown id of any field counts as a row of zeros, as in evaluation."""
 
     model: Model
     weights: Weights

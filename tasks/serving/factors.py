@@ -67,7 +67,7 @@ def best(scores: Tensor, k: int, exclude: Collection[object], ids: Ids) -> list[
     if not isinstance(k, int) or k < 1:
         raise ValueError(f"k: given {k!r}; allowed are whole numbers from 1")
     out = ids.rows(list(exclude)) if exclude else torch.empty(0, dtype=torch.int64)
-    out = out[out >= 0].unique()
+    out = torch.tensor(sorted({row for row in out.tolist() if row >= 0}), dtype=torch.int64)
     scores = scores.index_fill(0, out, -torch.inf) if len(out) else scores
     found = torch.topk(scores, min(k, len(scores) - len(out)))
     return [(ids.names[row], score) for row, score in zip(found.indices.tolist(), found.values.tolist(), strict=True)]

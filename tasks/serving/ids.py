@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tasks.lake.vocabulary import Vocabulary
+from tasks.lake.vocabulary import MISSING, Vocabulary
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Ids:
         return len(self.names)
 
     def rows(self, ids: Iterable[object]) -> Tensor:
-        """The row of each id: [n] int64, -1 where it is unknown or None."""
-        return torch.tensor([self.of.get(str(i), -1) for i in ids], dtype=torch.int64)
+        """The row of each id: [n] int64, -1 where it is unknown; None is the category that a row of logs lacked."""
+        return torch.tensor([self.of.get(MISSING if i is None else str(i), -1) for i in ids], dtype=torch.int64)
 
 
 def ids_of(vocabulary: Vocabulary, field: str) -> Ids:

@@ -1,9 +1,11 @@
-"""Loading: from the store's blobs to a model that serves; every byte is checked against its hash before it is parsed."""
+"""Loading: from blobs to a model that serves; every byte is checked against its hash before it is parsed."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, cast
+
+from torch import Tensor
 
 from tasks.lake.vocabulary import Vocabulary
 from tasks.lake.vocabulary import from_bytes as vocabulary_from
@@ -17,6 +19,14 @@ from tasks.serving.factors import from_factors
 from tasks.serving.ids import ids_of
 from tasks.store import blobs
 from tasks.store.objects import Objects
+
+
+class Ranking(Protocol):
+    """What a ranking model adds to `Model`."""
+
+    def factors(self, weights: Weights) -> tuple[Tensor, Tensor]:
+        """Users [U, d] and items [I, d] whose dot products are the scores."""
+        ...
 
 
 class Served(Protocol):
@@ -43,13 +53,14 @@ def load(objects: Objects, plan: Plan, weights: str, vocabulary: str) -> Served:
 
 def ready(plan: Plan, weights: Weights, vocabulary: Vocabulary) -> Served:
     """The same from values in memory."""
-    model = build(plan.model, plan.columns)
+    columns = plan.columns
+    model = build(plan.model.use, plan.model.options, ("user", "item", *columns.categorical), len(columns.numeric))
     sizes = table_sizes(model, weights)
     ids = {field: ids_of(vocabulary, field) for field in model.fields}
     wrong = [f"{f}: {n} rows, {len(ids[f])} ids" for f, n in zip(model.fields, sizes, strict=True) if n != len(ids[f])]
     if wrong:
         raise ValueError(f"checkpoint and vocabulary are of different nights: {'; '.join(wrong)}")
     if model.family == "ranking":
-        users, items = model.factors(weights)
+        users, items = cast(Ranking, model).factors(weights)
         return from_factors(users, items, ids["user"], ids["item"])
-    return Clicks(model, weights, ids, plan.columns.categorical, plan.columns.numeric)
+    return Clicks(model, weights, ids, columns.categorical, columns.numeric)

@@ -1,9 +1,9 @@
-"""Nursery: a process that has only imported what serving needs, and forks a fresh child for every candidate to be tried.
+"""Nursery: a process that has only imported what serving needs, and forks a fresh child for every candidate.
 
-How fresh is a child? The nursery is a new interpreter (fork and exec): no memory, no module, no tensor of the process that
-trained. It imports, answers by forking, and never itself opens a store or loads a model, so each child begins from the
-state right after the imports and knows nothing of earlier candidates. It differs from a cold start in one thing: modules
-were read from disk when the nursery began. The first answer waits for the imports, later ones cost a fork.
+How fresh is a child? The nursery is a new interpreter (fork and exec): no memory, no module, no tensor of the process
+that trained. It imports, answers by forking, and never itself opens a store or loads a model, so each child begins from
+the state right after the imports and knows nothing of earlier candidates. It differs from a cold start in one thing:
+modules were read from disk when the nursery began. The first answer waits for the imports, later ones cost a fork.
 
 Requests and answers are lines of JSON, on the standard input and output that the nursery was started with.
 """
@@ -20,7 +20,7 @@ from typing import Any, TextIO
 from tasks.plan.plan import Plan
 from tasks.plan.settings import Settings
 from tasks.serving.loading import load
-from tasks.store.objects import open_objects
+from tasks.store.objects import open_for_reading
 
 CANDIDATES_FAULT = (ValueError, LookupError, FileNotFoundError, TypeError, AttributeError, RuntimeError, ImportError)
 
@@ -28,11 +28,11 @@ CANDIDATES_FAULT = (ValueError, LookupError, FileNotFoundError, TypeError, Attri
 def answer(request: Mapping[str, Any]) -> dict[str, Any]:
     """`predictions` of a candidate; or its `fault`; or the `trouble` that kept it from being tried at all.
 
-    The two are kept apart because a fault is a finding, the same however often one looks, and a network that was away is not.
+    The two are kept apart because a fault is a finding, the same however often one looks; a network away is not.
     """
     try:
         os.chdir(request["directory"])
-        objects = open_objects(Settings.model_validate(request["settings"]), request["credentials"])
+        objects = open_for_reading(Settings.model_validate(request["settings"]), request["credentials"])
     except Exception as error:
         return {"trouble": _said(error)}
     try:

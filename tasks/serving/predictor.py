@@ -43,14 +43,14 @@ class Predictor:
     def open(cls, objects: Objects, pipeline: str) -> Predictor:
         """The predictor of the pipeline's champion.
 
-        Raises LookupError where there is none yet, FileNotFoundError where its blobs are gone, ValueError where something
-        was changed or does not fit.
+        Raises LookupError where there is none yet, FileNotFoundError where its blobs are gone, ValueError where
+        something was changed or does not fit.
         """
         return cls(objects, pipeline, _load_champion(objects, pipeline, _tag(objects, pipeline)))
 
     @property
     def version(self) -> Entry:
-        """What serves: the entry of the promotion log with manifest, period, strategy, who promoted it, when and why."""
+        """What serves: its entry in the promotion log, with manifest, period, strategy, and who promoted it and why."""
         return self._now.entry
 
     @property
@@ -63,9 +63,9 @@ class Predictor:
     ) -> list[float]:
         """One score for each pair (users[j], items[j]); unknown ids get a defined score, never an error.
 
-        Ranking models: the dot product (an unknown user counts as the mean user, an unknown item scores 0). Click models:
-        the probability of a click; `features` holds every categorical and numeric column of the plan, one value for all
-        rows or a list of one a row. Raises ValueError where lengths or features do not fit.
+        Ranking models: the dot product (an unknown user counts as the mean user, an unknown item scores 0). Click
+        models: the probability of a click; `features` holds every categorical and numeric column of the plan, one value
+        for all rows or a list of one a row. Raises ValueError where lengths or features do not fit.
         """
         if len(users) != len(items):
             raise ValueError(f"{len(users)} users and {len(items)} items were given; give pairs")
@@ -76,7 +76,7 @@ class Predictor:
     ) -> list[tuple[str, float]]:
         """The best `k` items of this user as (item id, score), best first, without those in `exclude`.
 
-        An unknown user gets the items of the mean user (see `factors.py`). Fewer than `k` where there are no more items.
+        An unknown user gets the items of the mean user (see `factors.py`). Fewer than `k` where there are no more.
         Raises ValueError where k is below 1 or features do not fit.
         """
         return self._now.model.recommend(user, k, exclude, features or {})
@@ -114,7 +114,7 @@ class Predictor:
 
 
 def _tag(objects: Objects, pipeline: str) -> str:
-    found = objects.read(registry.pointer(pipeline))
+    found = objects.read(registry.pointer_key(pipeline))
     return found[1] if found else ""
 
 
@@ -127,8 +127,8 @@ def _load_champion(objects: Objects, pipeline: str, tag: str) -> Version:
     manifest = manifests.by_hash(objects, pipeline, entry.manifest, entry.period)
     if manifest.checkpoints.get(entry.strategy) != entry.checkpoint or manifest.vocabulary != entry.vocabulary:
         raise ValueError(
-            f"entry {entry.number} of {pipeline}'s promotion log names a checkpoint of {entry.strategy} that its manifest "
-            f"{entry.manifest[:12]} does not: one of them was changed. Roll back to a sound champion."
+            f"entry {entry.number} of {pipeline}'s promotion log names a checkpoint of {entry.strategy} that its "
+            f"manifest {entry.manifest[:12]} does not: one of them was changed. Roll back to a sound champion."
         )
     model = load(objects, Plan.model_validate(manifest.plan), entry.checkpoint.weights, entry.vocabulary)
     return Version(entry, tag, model)

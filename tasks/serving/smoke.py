@@ -1,10 +1,10 @@
-"""Smoke test: a candidate is loaded in a fresh process from the store alone, and must predict what it predicted here."""
+"""Smoke test: a candidate is loaded in a fresh process, from the store alone, and must predict what it did here."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tasks.lake.vocabulary import Vocabulary
@@ -18,7 +18,7 @@ from tasks.serving.ids import ids_of
 from tasks.serving.loading import ready
 from tasks.store import blobs
 from tasks.store.manifest import Kept
-from tasks.store.objects import open_objects
+from tasks.store.objects import open_for_reading
 
 ROWS = 64  # pairs that are asked; enough that a wrong table, order or scale cannot hide
 CLOSE = 1e-6  # of max(1, |expected|): one rounding in float32
@@ -44,11 +44,13 @@ def smoke(
 ) -> Smoked:
     """Try a candidate before it serves. What is wrong with the candidate is the result, never an exception.
 
-    Raises RuntimeError where it could not be tried at all (store away, process killed, no answer within a minute): such a
-    night must be run again, not recorded as a rejection that a second run would not repeat. `vocabulary` is the blob's hash; `expected` are the `predictions` of the process that trained it (None: they are made
-    here from the store). A fresh process opens the store of `settings`, checks hashes, builds the model, predicts.
+    `vocabulary` is the blob's hash; `expected` are the `predictions` of the process that trained it (None: they are
+    made here from the store). A fresh process opens the store of `settings`, checks hashes, builds the model, predicts.
+
+    Raises RuntimeError where it could not be tried at all (store away, process killed, no answer within a minute): such
+    a night must be run again, not recorded as a rejection that a second run would not repeat.
     """
-    objects = open_objects(settings, credentials)
+    objects = open_for_reading(settings, credentials)
     try:
         words = vocabulary_from(blobs.get(objects, vocabulary))
         if expected is None:
@@ -62,7 +64,7 @@ def smoke(
         "plan": plan.model_dump(mode="json"),
         "weights": kept.weights,
         "vocabulary": vocabulary,
-        "questions": questions(plan, words),
+        "questions": asdict(questions(plan, words)),
         "seconds": LIMIT,
     }
     found = nursery().ask(request)
@@ -78,15 +80,26 @@ def smoke(
 def predictions(plan: Plan, weights: Weights, vocabulary: Vocabulary) -> list[float]:
     """What these weights answer to the `questions`, in this process."""
     asked = questions(plan, vocabulary)
-    return ready(plan, weights, vocabulary).score(asked["users"], asked["items"], asked["features"])
+    return ready(plan, weights, vocabulary).score(asked.users, asked.items, asked.features)
 
 
-def questions(plan: Plan, vocabulary: Vocabulary) -> dict[str, object]:
+@dataclass(frozen=True)
+class Questions:
+    """Pairs to be scored, with their features by column."""
+
+    users: list[str]
+    items: list[str]
+    features: dict[str, list[str] | list[float]]
+
+
+def questions(plan: Plan, vocabulary: Vocabulary) -> Questions:
     """A fixed set of pairs spread over the whole vocabulary, a stranger and an unknown item among them."""
     users, items = (_spread(ids_of(vocabulary, field).names) for field in ("user", "item"))
-    features: dict[str, object] = {c: _spread(ids_of(vocabulary, c).names) for c in plan.columns.categorical}
+    features: dict[str, list[str] | list[float]] = {
+        c: _spread(ids_of(vocabulary, c).names) for c in plan.columns.categorical
+    }
     features |= {column: [(j % 7) / 3 - 1 for j in range(ROWS)] for column in plan.columns.numeric}
-    return {"users": users, "items": items[::-1], "features": features}
+    return Questions(users, items[::-1], features)
 
 
 def compare(expected: Sequence[float], found: Sequence[float]) -> Smoked:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from tasks.reports.history import History
+from tasks.store.entries import Act, Entry, draft
 from tasks.store.manifest import CHAMPION, Judged, Kept, Manifest, PeriodLogs, Scored, Served, Validated
 
 STRATEGIES = ("AverageWeights", "FineTune", "FullRetrain", "NoUpdate")
@@ -20,22 +21,6 @@ GAINS = {"AverageWeights": 0.034, "FineTune": 0.022, "FullRetrain": 0.031, "NoUp
 class State:
     state: str
     reasons: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Entry:
-    """The fields of `tasks.store.registry.Entry` that reports read."""
-
-    number: int
-    action: str
-    forced: bool
-    by: str
-    when: str
-    reason: str
-    manifest: str
-    period: int
-    strategy: str
-    at_period: int
 
 
 def sha(text: object) -> str:
@@ -72,6 +57,7 @@ def night(index: int, previous: Manifest | None, strategies: tuple[str, ...] = S
     rng = random.Random(index)
     served = previous.champion if previous else None
     winner = {4: "FineTune", 8: "AverageWeights"}.get(index)
+    winner = winner if winner is None or winner in strategies else strategies[-1]
     level = 0.17 + 0.012 * math.sin(index / 2) - 0.0006 * index
     scores = {}
     for s in strategies if previous else ():
@@ -86,19 +72,32 @@ def night(index: int, previous: Manifest | None, strategies: tuple[str, ...] = S
     rows = 500 + int(120 * rng.random())
     warned = index in (6, 11)
     return Manifest(
-        pipeline="books", period=index, name=f"2026-01-{index + 1:02d}", revision=1,
-        previous=previous.hash if previous else None, outcome="complete", reason="", plan=plan(strategies),
-        logs=(PeriodLogs(period=index, version=1, digest=sha(index), rows=rows, quarantined=rng.choice([0, 0, 3, 11])),),
+        pipeline="books",
+        period=index,
+        name=f"2026-01-{index + 1:02d}",
+        revision=1,
+        previous=previous.hash if previous else None,
+        outcome="complete",
+        reason="",
+        plan=plan(strategies),
+        logs=(
+            PeriodLogs(period=index, version=1, digest=sha(index), rows=rows, quarantined=rng.choice([0, 0, 3, 11])),
+        ),
         validated=(
             Validated(
                 verdict="warned" if warned else "passed",
                 reasons=("warning: new_user_rate is 0.41; 0.11 to 0.32 was expected",) if warned else (),
-                statistics={"rows": float(rows), "new_user_rate": 0.2}, blob=sha(("v", index)),
+                statistics={"rows": float(rows), "new_user_rate": 0.2},
+                blob=sha(("v", index)),
             ),
         ),
-        vocabulary=sha(("voc", index)), served=served, scores=scores,
-        checkpoints={s: kept(s, index) for s in strategies}, judged=judged,
-        verdict="promote" if winner else "hold" if judged else "cannot tell", champion=champion,
+        vocabulary=sha(("voc", index)),
+        served=served,
+        scores=scores,
+        checkpoints={s: kept(s, index) for s in strategies},
+        judged=judged,
+        verdict="promote" if winner else "hold" if judged else "cannot tell",
+        champion=champion,
     )
 
 
@@ -106,12 +105,16 @@ def _judged(strategy: str, winner: str | None, index: int, rng: random.Random) -
     numbers = {"difference": rng.uniform(-0.01, 0.03), "low": -0.004, "high": 0.035, "nights": 3, "rows": 1680}
     if strategy == winner:
         return Judged(
-            verdict="promote", numbers=numbers,
-            reasons=("ndcg@20 is better by 0.021 (+11.9 %) over 3 nights; the 95 % interval [0.009, 0.033] leaves zero out",),
+            verdict="promote",
+            numbers=numbers,
+            reasons=(
+                "ndcg@20 is better by 0.021 (+11.9 %) over 3 nights; the 95 % interval [0.009, 0.033] leaves zero out",
+            ),
         )
     if index == 7 and strategy == "FullRetrain":
         return Judged(
-            verdict="reject", numbers=numbers,
+            verdict="reject",
+            numbers=numbers,
             reasons=("old items lose 9.1 %, more than the 5 % allowed", "ndcg@20 is better by 0.008 (+4.1 %)"),
         )
     return Judged(verdict="hold", numbers=numbers, reasons=("the 95 % interval [-0.004, 0.035] holds zero",))
@@ -121,10 +124,20 @@ def blocked(whole: Manifest) -> Manifest:
     reason = "stops the night: rows is 3; 402 to 907 was expected from the last 9 nights that passed"
     logs = whole.logs[0].model_copy(update={"rows": 3, "quarantined": 41})
     found = Validated(verdict="blocked", reasons=(reason,), statistics={"rows": 3.0}, blob=sha("vb"))
-    return whole.model_copy(update={
-        "outcome": "blocked", "reason": reason, "scores": {}, "checkpoints": {}, "judged": {}, "verdict": "cannot tell",
-        "champion": whole.served, "logs": (logs,), "validated": (found,), "vocabulary": None,
-    })
+    return whole.model_copy(
+        update={
+            "outcome": "blocked",
+            "reason": reason,
+            "scores": {},
+            "checkpoints": {},
+            "judged": {},
+            "verdict": "cannot tell",
+            "champion": whole.served,
+            "logs": (logs,),
+            "validated": (found,),
+            "vocabulary": None,
+        }
+    )
 
 
 def chain(nights: int = 14, strategies: tuple[str, ...] = STRATEGIES) -> dict[int, Manifest]:
@@ -139,8 +152,12 @@ def scored(rows: int, seed: int, shift: int) -> dict[str, torch.Tensor]:
     user = torch.randint(0, 120, (rows,), generator=generator)
     above = torch.randint(0, 200, (rows,), generator=generator)
     return {
-        "user": user, "item": torch.arange(rows), "new_user": user > 100, "new_item": user > 110,
-        "above": (above - shift).clamp(min=0).int(), "equal": torch.zeros(rows, dtype=torch.int32),
+        "user": user,
+        "item": torch.arange(rows),
+        "new_user": user > 100,
+        "new_item": user > 110,
+        "above": (above - shift).clamp(min=0).int(),
+        "equal": torch.zeros(rows, dtype=torch.int32),
     }
 
 
@@ -150,17 +167,25 @@ def document() -> dict[str, Any]:
         "verdict": "blocked",
         "reasons": [],
         "checks": [
-            {"check": "label_rate", "severity": "off", "observed": None, "least": None, "most": None,
-             "verdict": "not judged", "note": "these logs have no label"},
-            {"check": "rows", "severity": "block", "observed": 3.0, "least": 402.0, "most": 907.0, "verdict": "blocked", "note": ""},
-            {"check": "new_user_rate", "severity": "warn", "observed": 0.41, "least": 0.11, "most": 0.32, "verdict": "warned", "note": ""},
-            {"check": "drift_item", "severity": "warn", "observed": 0.0831, "least": None, "most": 0.25, "verdict": "passed", "note": ""},
+            check("label_rate", "off", None, None, None, "not judged", "these logs have no label"),
+            check("rows", "block", 3.0, 402.0, 907.0, "blocked"),
+            check("new_user_rate", "warn", 0.41, 0.11, 0.32, "warned"),
+            check("drift_item", "warn", 0.0831, None, 0.25, "passed"),
         ],
         "rules": [
-            {"rule": "null_user", "allowed": "a user", "rows": 38, "examples": [{"arrival": 4, "value": None}]},
-            {"rule": "outside_period", "allowed": "times of 2026-01-13", "rows": 3, "examples": [{"arrival": 9, "value": "2026-01-14T00:00:03"}]},
+            rule("null_user", "a user", 38, 4, None),
+            rule("outside_period", "times of 2026-01-13", 3, 9, "2026-01-14T00:00:03"),
         ],
-    }  # fmt: skip
+    }
+
+
+def check(*values: Any) -> dict[str, Any]:
+    keys = ("check", "severity", "observed", "least", "most", "verdict", "note")
+    return dict(zip(keys, (*values, "")[:7], strict=True))
+
+
+def rule(code: str, allowed: str, rows: int, arrival: int, value: str | None) -> dict[str, Any]:
+    return {"rule": code, "allowed": allowed, "rows": rows, "examples": [{"arrival": arrival, "value": value}]}
 
 
 def history(nights: int = 14) -> History:
@@ -173,7 +198,13 @@ def history(nights: int = 14) -> History:
     states[13] = State("stale", ("its predecessor 2026-01-13 is blocked",))
     states[14] = State("missing", ("no manifest",))
     return History(
-        "books", manifests, states, {14: "2026-01-15"}, log(manifests), notes(manifests), {12: document()},
+        "books",
+        manifests,
+        states,
+        {14: "2026-01-15"},
+        log(manifests),
+        notes(manifests),
+        {12: document()},
         {i: {s: scored(560, i, int(200 * GAINS[s])) for s in STRATEGIES} for i in manifests if manifests[i].scores},
         {i: 0.24 + 0.008 * math.sin(i / 3) for i in manifests},
     )
@@ -184,17 +215,23 @@ def notes(manifests: dict[int, Manifest]) -> dict[int, Any]:
     return {
         i: {
             "seconds": {s: c * (1 + 0.05 * i) for s, c in costs.items()},
-            "bytes": {s: 4.1e6 + 1e5 * i for s in costs},
+            "bytes": dict.fromkeys(costs, 4100000.0 + 100000.0 * i),
         }
         for i in manifests
     }
 
 
-def log(manifests: dict[int, Manifest]) -> tuple[Any, ...]:
-    first = Entry(1, "promote", True, "ada", "2026-01-02T08:12:00+00:00", "first champion", manifests[0].hash, 0, "NoUpdate", 0)
-    gate = replace(first, number=2, forced=False, by="gate", when="2026-01-06T02:03:11+00:00", period=4, strategy="FineTune",
-                   manifest=manifests[4].hash, reason="ndcg@20 +11.9 % over 3 nights")
-    again = replace(gate, number=3, when="2026-01-10T02:03:40+00:00", period=8, strategy="AverageWeights",
-                    manifest=manifests[8].hash, reason="ndcg@20 +4.2 % over 3 nights")
-    return first, gate, again, replace(gate, number=4, action="rollback", by="grace", when="2026-01-10T09:30:00+00:00",
-                                       reason="complaints about stale lists", at_period=9)
+def log(manifests: dict[int, Manifest]) -> tuple[Entry, ...]:
+    first = entry(manifests[0], "NoUpdate", "ada", "2026-01-02T08:12:00+00:00", "first champion", 1)
+    gate = entry(manifests[4], "FineTune", "gate", "2026-01-06T02:03:11+00:00", "ndcg@20 +11.9 % over 3 nights", 2)
+    again = entry(
+        manifests[8], "AverageWeights", "gate", "2026-01-10T02:03:40+00:00", "ndcg@20 +4.2 % over 3 nights", 3
+    )
+    changes = {"number": 4, "action": "rollback", "by": "grace", "when": "2026-01-10T09:30:00+00:00", "at_period": 9}
+    back = gate.model_copy(update={**changes, "reason": "complaints about stale lists"})
+    return first, gate, again, back
+
+
+def entry(manifest: Manifest, strategy: str, by: str, when: str, reason: str, number: int) -> Entry:
+    made = draft(manifest, strategy, Act(by, when, reason, manifest.period), forced=by != "gate", evidence={})
+    return made.model_copy(update={"number": number})

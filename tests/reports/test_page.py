@@ -1,0 +1,108 @@
+"""The page and its pictures: self-contained, the same bytes again, harmless, and readable without colour."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import sys
+from itertools import pairwise
+from xml.etree import ElementTree
+
+import matplotlib
+import pytest
+
+from tasks.reports.curves import looks, metric_curve, seconds_curve, volume_bars
+from tasks.reports.drawing import as_png, as_svg, png_markdown
+from tasks.reports.history import History
+from tasks.reports.html import page
+from tests.reports import made_up
+from tests.reports.test_words import HOSTILE, tags
+
+
+@pytest.fixture(scope="module")
+def history() -> History:
+    return made_up.history()
+
+
+def test_the_page_fetches_nothing_and_runs_nothing(history: History) -> None:
+    html = page(history)
+    assert not re.search(r"(src|href)\s*=\s*[\"']?(?!#)[a-z]", html) and "http" not in html.replace("http-equiv", "")
+    assert "@import" not in html and "url(" not in re.sub(r"url\(#", "", html)
+    assert "script" not in tags(html) and not any(tag.startswith("on") for tag in tags(html))
+    assert len(html) < 300_000
+
+
+def test_the_page_says_the_news_first(history: History) -> None:
+    html = page(history)
+    order = [
+        "FineTune of 2026-01-05 serves since",
+        "2026-01-13 is blocked",
+        "<h2>Curves",
+        "<h2>Leaderboard",
+        "<h2>Nights",
+    ]
+    assert [html.index(text) for text in order] == sorted(html.index(text) for text in order)
+    assert html.count("<figure") == 3 and html.count("<details") == 14 and html.count("<details open") == 1
+
+
+def test_the_same_history_gives_the_same_bytes(history: History) -> None:
+    assert page(history) == page(made_up.history())
+    assert as_png(metric_curve(history)) == as_png(metric_curve(history))
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_names_reach_no_browser(name: str) -> None:
+    nights = made_up.chain(6, ("NoUpdate", name))
+    odd = {i: n.model_copy(update={"name": f"{name}{i}", "reason": name}) for i, n in nights.items()}
+    document = {
+        "checks": [{"check": name, "verdict": name, "observed": name, "note": [name]}],
+        "rules": [{"rule": name}],
+    }
+    html = page(History(name, odd, log=(), validations={5: document}))
+    clean = tags(page(History("p", made_up.chain(6), validations={5: made_up.document()})))
+    assert tags(html) <= clean | {"clippath", "code"} and "\x1b" not in html and "‮" not in html and len(html) < 400_000
+
+
+def test_every_figure_is_sound_svg_that_follows_the_page(history: History) -> None:
+    for draw in (metric_curve, seconds_curve, volume_bars):
+        drawn = draw(history)
+        assert drawn is not None
+        svg = as_svg(drawn)
+        ElementTree.fromstring(svg.replace("xlink:href", "href"))
+        ids = re.findall(r'\sid="([^"]+)"', svg)
+        assert all(one.startswith(f"{drawn.name}-") for one in ids) and len(ids) == len(set(ids))
+        assert "var(--ink)" in svg and "#1f2328" not in svg and len(as_png(drawn)) < 100_000
+
+
+def test_curves_name_every_strategy_at_its_line(history: History) -> None:
+    svg = as_svg(metric_curve(history))
+    for words in (*made_up.STRATEGIES, "oracle (best possible)", "who served", "blocked", "missing", "ndcg@20"):
+        assert words in svg
+    assert len(set(looks([f"s{i}" for i in range(20)], None).values())) == 20
+
+
+def test_labels_do_not_cover_each_other() -> None:
+    names = ("NoUpdate", *(f"Twin{i}" for i in range(9)))
+    drawn = metric_curve(History("books", made_up.chain(8, names)))
+    axes = drawn.figure.axes[0]
+    heights = sorted(t.get_position()[1] for t in axes.texts if t.get_text() in names)
+    assert len(heights) == 10 and min(b - a for a, b in pairwise(heights)) > 0.04
+
+
+def test_pictures_for_an_artifact_are_small(history: History) -> None:
+    text = png_markdown(metric_curve(history))
+    assert text.startswith("![") and "](data:image/png;base64," in text and len(text) < 100_000
+
+
+def test_a_history_without_notes_has_no_seconds(history: History) -> None:
+    assert seconds_curve(dataclasses.replace(history, notes={})) is None
+    assert volume_bars(History("books", {})) is None and page(History("books", {}))
+    assert page(History("books", made_up.chain(1)))
+
+
+def test_pyplot_and_its_settings_are_left_alone(history: History) -> None:
+    keys = ("svg.fonttype", "svg.hashsalt", "font.size", "text.usetex")
+    before, loaded = [matplotlib.rcParams[key] for key in keys], "matplotlib.pyplot" in sys.modules
+    page(history)
+    assert [matplotlib.rcParams[key] for key in keys] == before
+    assert ("matplotlib.pyplot" in sys.modules) == loaded
