@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from pydantic import ValidationError
@@ -26,8 +26,9 @@ def key_of(pipeline: str, index: int, revision: int) -> str:
 
 def current(objects: Objects, pipeline: str, index: int) -> Manifest | None:
     """The night's newest revision, or None. A damaged one is logged and counts as missing, so that it can be mended."""
+    found = list(_revisions(objects, pipeline, index))
     try:
-        return sound(objects, pipeline, index)
+        return _parsed(pipeline, index, len(found), found[-1]) if found else None
     except ValueError as error:
         log.warning("%s; the night counts as missing until it is run again", error)
         return None
@@ -64,7 +65,7 @@ def damaged(objects: Objects, pipeline: str, first: int, last: int) -> dict[int,
 
 
 def by_hash(objects: Objects, pipeline: str, hash: str, index: int) -> Manifest:
-    """The revision that has this hash. Raises LookupError where there is none, ValueError where it is damaged."""
+    """The revision that has this hash. Raises LookupError where there is none, ValueError where damaged."""
     for revision, sealed in enumerate(_revisions(objects, pipeline, index), start=1):
         if sealed.endswith(b'"%s"}\n' % hash.encode()):
             return _parsed(pipeline, index, revision, sealed)
@@ -76,23 +77,31 @@ def by_hash(objects: Objects, pipeline: str, hash: str, index: int) -> Manifest:
 def publish(objects: Objects, manifest: Manifest) -> bool:
     """Make a night exist. True: these very bytes stand; False: another manifest has this place, nothing was written.
 
-    Raises ValueError where a revision is left out or the predecessor it names is no manifest of the night before.
+    Raises ValueError where a revision is left out, where the predecessor it names is no manifest of the night before, and
+    where a blob it names is absent or damaged.
     """
     pipeline, index, revision = manifest.pipeline, manifest.period, manifest.revision
     if revision > 1 and objects.read(key_of(pipeline, index, revision - 1)) is None:
-        raise ValueError(
-            f"revision {revision} of night {index} of {pipeline} cannot be written before revision {revision - 1}"
-        )
-    if manifest.previous is not None:
-        try:
-            by_hash(objects, pipeline, manifest.previous, index - 1)
-        except LookupError as error:
-            raise ValueError(f"night {index} of {pipeline} names a predecessor that is not there: {error}") from error
+        raise ValueError(f"revision {revision} of night {index} of {pipeline} must wait for revision {revision - 1}")
+    _refuse_broken_promises(objects, manifest)
     key, data = key_of(pipeline, index, revision), seal(manifest.data)
     if objects.create(key, data):
         return True
     found = objects.read(key)  # an earlier attempt of ours may have had its effect unseen
     return found is not None and found[0] == data
+
+
+def _refuse_broken_promises(objects: Objects, manifest: Manifest) -> None:
+    """What the predecessor promises was checked when it was published, and is never swept: only what is new is read."""
+    pipeline, index = manifest.pipeline, manifest.period
+    promised: tuple[str, ...] = ()
+    if manifest.previous is not None:
+        try:
+            promised = blobs_of(by_hash(objects, pipeline, manifest.previous, index - 1))
+        except LookupError as error:
+            raise ValueError(f"night {index} of {pipeline} names a predecessor that is not there: {error}") from error
+    if problems := _damage(objects, sorted({*blobs_of(manifest)} - {*promised})):
+        raise ValueError(f"night {index} of {pipeline} cannot be recorded, run it again: {'; '.join(problems)}")
 
 
 def predecessor(objects: Objects, pipeline: str, index: int, root: int) -> Manifest | None:
@@ -137,13 +146,17 @@ def blobs_of(manifest: Manifest) -> tuple[str, ...]:
 
 def verify(objects: Objects, manifest: Manifest) -> tuple[str, ...]:
     """Everything that is wrong with the blobs of a manifest; empty: all are there with the right hash."""
+    return tuple(f"{manifest.name}: {problem}" for problem in _damage(objects, blobs_of(manifest)))
+
+
+def _damage(objects: Objects, names: Sequence[str]) -> list[str]:
     problems = []
-    for sha in blobs_of(manifest):
+    for sha in names:
         try:
             blobs.get(objects, sha)
         except (FileNotFoundError, ValueError) as error:
-            problems.append(f"{manifest.name}: {error}")
-    return tuple(problems)
+            problems.append(str(error))
+    return problems
 
 
 def _revisions(objects: Objects, pipeline: str, index: int) -> Iterator[bytes]:

@@ -45,6 +45,7 @@ def sweep(objects: Objects, holder: str, now: float, seconds: float = 3600, work
     """Remove what is unneeded, unless a night is under way in any pipeline; no night can begin meanwhile.
 
     A night and a sweep each take their own lease first and then look for the other's: at least one sees the other.
+    A run that was frozen past the end of its lease finds out when it publishes: its blobs are looked at before that.
     """
     mine = lease.take_key(objects, lease.SWEEP, holder, now, seconds)
     if mine is None:

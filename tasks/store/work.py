@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 
 from pydantic import JsonValue
 
 from tasks.plan.plan import canonical
+from tasks.store import blobs
 from tasks.store.keys import checked_pipeline
 from tasks.store.objects import Objects
 from tasks.store.seal import seal, unseal
@@ -18,19 +20,22 @@ log = logging.getLogger(__name__)
 def done(objects: Objects, pipeline: str, key: str, step: str) -> dict[str, JsonValue] | None:
     """What the step of this key (SHA-256 of all it depends on) came to, or None where it must be done.
 
-    A damaged record is forgotten: doing the step again gives the same.
+    A record that is damaged, or that names a blob that is, is forgotten: doing the step again gives the same. Every
+    SHA-256 in a record is the name of a blob.
     """
     place = key_of(pipeline, key, step)
     found = objects.read(place)
     if found is None:
         return None
     try:
-        value = json.loads(unseal(place, found[0]))
-    except ValueError as error:
+        data = unseal(place, found[0])
+        for sha in sorted(set(re.findall(rb'"([0-9a-f]{64})"', data))):
+            blobs.get(objects, sha.decode())
+        return dict(json.loads(data))
+    except (ValueError, FileNotFoundError) as error:
         log.warning("%s; the step is done again", error)
         objects.remove(place)
         return None
-    return dict(value)
 
 
 def finish(objects: Objects, pipeline: str, key: str, step: str, value: dict[str, JsonValue]) -> dict[str, JsonValue]:

@@ -1,0 +1,162 @@
+"""One seeded simulation: nights, backfills, promoters, rollbacks and sweeps, interleaved call by call, with faults."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+
+import pytest
+
+from tasks.store import blobs, lease, manifests, registry, work
+from tasks.store.entries import Entry, draft
+from tasks.store.manifest import Kept, Manifest
+from tasks.store.sweep import sweep
+from tests.store.faulty import HOWS, Crash, FaultyStore
+from tests.store.memory import Memory
+from tests.store.worlds import PIPELINE, act, check_invariants, kept, night
+
+Steps = Generator[None, None, None]  # an actor; what it does between two yields may be interleaved with the others
+
+
+@dataclass
+class World:
+    """The truth (`store`), who is at work, and what each was told."""
+
+    random: random.Random
+    store: Memory = field(default_factory=Memory)
+    seen: dict[str, bytes] = field(default_factory=dict)
+    clock: float = 0.0
+    actors: int = 0
+    told: list[str] = field(default_factory=list)
+
+    def shaky(self) -> FaultyStore:
+        """The store as one actor sees it: usually sound, sometimes with one fault ahead."""
+        at = self.random.choice((0, 0, 0, self.random.randint(1, 40)))
+        return FaultyStore(self.store, at, self.random.choice(HOWS))
+
+
+def a_night(world: World, store: FaultyStore, me: str) -> Steps:
+    """The first night that is missing, or now and then a late version of an earlier one; then the gate's promotion."""
+    mine = lease.take(store, PIPELINE, me, world.clock, 50)
+    yield
+    if mine is None:
+        return
+    done = manifests.chain(store, PIPELINE, 0, 50)
+    index = next(i for i in range(51) if i not in done)
+    if done and world.random.random() < 0.3:
+        index = world.random.choice(sorted(done))
+    previous = manifests.predecessor(store, PIPELINE, index, 0)
+    yield
+    salt = str(manifests.next_revision(store, PIPELINE, index))
+    key = f"{index:032d}{salt:0>32}"
+    for name in ("A", "B"):
+        if work.done(store, PIPELINE, key, name) is None:
+            work.finish(store, PIPELINE, key, name, kept(store, f"{name} {index} {salt}").model_dump())
+        yield
+    made = night(store, index, previous, salt, verdict=world.random.choice(("promote", "promote", "hold")))
+    yield
+    finished = {name: work.done(store, PIPELINE, key, name) for name in ("A", "B")}
+    if None in finished.values():
+        return  # frozen past the end of its lease, its work was swept
+    made = made.model_copy(update={"checkpoints": {n: Kept.model_validate(kept) for n, kept in finished.items()}})
+    if lease.renew(store, mine, world.clock, 50) is None:
+        return  # somebody took over: he who lost the lease stops writing
+    try:
+        stands = manifests.publish(store, made)
+    except ValueError as error:
+        assert "is not in the store" in str(error), error
+        world.told.append("swept away")
+        return
+    if stands and made.verdict == "promote":
+        newest = registry.champion(store, PIPELINE)
+        yield
+        entry = draft(made, "A", act(at_period=index, when=f"2026-01-07T02:00:{world.clock % 60:02.0f}"))
+        note(world, entry, registry.promote(store, PIPELINE, entry, newest.number if newest else 0))
+    lease.release(store, mine)
+
+
+def a_person(world: World, store: FaultyStore, me: str) -> Steps:
+    """Promotes any night he likes, by force, or rolls back; decides on what he saw a while ago."""
+    newest = registry.champion(store, PIPELINE)
+    expect = newest.number if newest else 0
+    nights = manifests.chain(store, PIPELINE, 0, 50)
+    yield
+    if not nights:
+        return
+    try:
+        if newest is not None and world.random.random() < 0.4:
+            moved = registry.rollback(store, PIPELINE, act(me, "clicks fell"), expect)
+            note(world, moved, moved)
+        else:
+            made: Manifest = world.random.choice(list(nights.values()))
+            entry = draft(made, world.random.choice("AB"), act(me, "because"), forced=True)
+            yield
+            note(world, entry, registry.promote(store, PIPELINE, entry, expect))
+    except ValueError as error:
+        assert "roll back to" in str(error), error
+
+
+def note(world: World, wanted: Entry | None, moved: Entry | None) -> None:
+    """Whoever is told that he won finds his entry in the log."""
+    if wanted is not None and moved is not None:
+        assert world.store.held[registry.entry_key(PIPELINE, moved.number)] == registry._bytes(moved)
+        world.told.append(moved.action)
+
+
+def a_sweep(world: World, store: FaultyStore, me: str) -> Steps:
+    yield
+    swept = sweep(store, me, world.clock, 50, world.random.choice(("kept", "kept", "dropped")))
+    world.told.append(f"swept {bool(swept.removed)}")
+
+
+ACTORS: list[Callable[[World, FaultyStore, str], Steps]] = [a_night, a_night, a_night, a_person, a_sweep]
+
+
+def simulate(seed: int, moves: int) -> World:
+    world = World(random.Random(seed))
+    running: list[Steps] = []
+    for _ in range(moves):
+        world.clock += world.random.choice((1, 1, 1, 5, 60)) if world.random.random() < 0.5 else 0
+        if len(running) < 4:
+            world.actors += 1
+            running.append(world.random.choice(ACTORS)(world, world.shaky(), f"actor-{world.actors}"))
+        actor = world.random.choice(running)
+        try:
+            next(actor)
+        except StopIteration:
+            running.remove(actor)
+        except Crash:
+            running.remove(actor)
+            world.told.append("crash")
+        except (OSError, LookupError) as error:
+            assert not isinstance(error, FileNotFoundError), error
+            running.remove(actor)
+            world.told.append(type(error).__name__)
+        if world.random.random() < 0.1:
+            blobs.put(world.store, b"orphan %d" % world.actors)
+        check_invariants(world.store, world.seen)
+    return world
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_the_record_stays_right(seed: int) -> None:
+    try:
+        simulate(seed, 80)
+    except Exception as error:
+        raise AssertionError(f"seed {seed}: {error!r}") from error
+
+
+def test_the_simulation_reaches_what_it_is_about() -> None:
+    told = [line for seed in range(25) for line in simulate(seed, 80).told]
+    for event in ("promote", "rollback", "swept True", "crash", "TimeoutError", "OSError"):
+        assert told.count(event) >= 5, (event, told.count(event))
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(1000, 1200))
+def test_the_record_stays_right_for_long(seed: int) -> None:
+    try:
+        simulate(seed, 400)
+    except Exception as error:
+        raise AssertionError(f"seed {seed}: {error!r}") from error
