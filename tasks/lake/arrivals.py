@@ -28,6 +28,7 @@ class Arrivals:
     texts: tuple[str, ...]  # the plan's own columns that stay text
     numbers: tuple[str, ...]
     words: tuple[str, ...]
+    failures: list[Exception]  # what the source raised half-way: a stream can only say that it broke off
 
     @property
     def names(self) -> list[str]:
@@ -50,8 +51,19 @@ def arrivals(batches: Iterable[pa.RecordBatch], columns: Columns) -> Arrivals:
         first = _nothing(columns, texts)
     head = _named(first, columns, texts, 0)
     words = tuple(name for name in numbers if pa.types.is_string(head.schema.field(name).type))
-    reader = pa.RecordBatchReader.from_batches(head.schema, _numbered(chain([first], stream), head.schema, columns, texts))
-    return Arrivals(reader, texts, numbers, (*words, "_none"))
+    failures: list[Exception] = []
+    named = _numbered(chain([first], stream), head.schema, columns, texts)
+    reader = pa.RecordBatchReader.from_batches(head.schema, _watched(named, failures))
+    return Arrivals(reader, texts, numbers, (*words, "_none"), failures)
+
+
+def _watched(batches: Iterable[pa.RecordBatch], failures: list[Exception]) -> Iterator[pa.RecordBatch]:
+    """The same batches; an exception on the way is kept."""
+    try:
+        yield from batches
+    except Exception as error:
+        failures.append(error)
+        raise
 
 
 def check_names(names: Iterable[str]) -> None:

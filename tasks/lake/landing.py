@@ -55,8 +55,11 @@ def stage(warehouse: Warehouse, batches: Iterable[pa.RecordBatch], columns: Colu
         "file": str(file), "unit": columns.time_unit, "numbers": list(arrived.numbers), "words": list(arrived.words),
         "labelled": columns.label is not None, "private": PRIVATE,
     }  # fmt: skip
-    with warehouse.lend(arrived.reader):
-        warehouse.query("stage_rows", asked)
+    try:
+        with warehouse.lend(arrived.reader):
+            warehouse.query("stage_rows", asked)
+    except (ValueError, OSError) as error:
+        raise arrived.failures[0] if arrived.failures else error from None
     return file, arrived
 
 

@@ -80,6 +80,16 @@ class Warehouse:
             _speak(cursor)
             yield from cursor.execute(statement(name), dict(params or {})).to_arrow_reader(BATCH)
 
+    def scan(self, *steps: tuple[str, Mapping[str, object]]) -> Iterator[pa.RecordBatch]:
+        """Like `stream`, for files of others: several statements one after another, and errors that say what a file is.
+
+        Raises ValueError where a file is not what it should be, OSError where it cannot be reached.
+        """
+        with self.connection.cursor() as cursor, _plainly():
+            _speak(cursor)
+            for name, params in steps:
+                yield from cursor.execute(statement(name), dict(params)).to_arrow_reader(BATCH)
+
     def define(self, name: str, words: Mapping[str, str]) -> None:
         """Run `sql/<name>.sql`, a statement about names: its quoted words '$word' and "$word" are filled in."""
         self.connection.execute(filled(statement(name), words))
@@ -89,9 +99,8 @@ class Warehouse:
         """Arrow rows that statements see as the table `incoming`. What goes wrong in a statement is a ValueError."""
         self.connection.register("incoming", rows)
         try:
-            yield
-        except (duckdb.ProgrammingError, duckdb.DataError, duckdb.InvalidInputException) as error:
-            raise ValueError(str(error)) from error
+            with _plainly():
+                yield
         finally:
             self.connection.unregister("incoming")
 
@@ -144,6 +153,19 @@ class Warehouse:
                 for name in TABLES:
                     self.query(name)
                 self.query("create_layout", {"format": FORMAT})
+
+
+@contextmanager
+def _plainly() -> Iterator[None]:
+    """DuckDB's errors about what it reads and writes, as built-in ones. Another writer in the way stays what it is."""
+    try:
+        yield
+    except (duckdb.IOException, duckdb.PermissionException) as error:
+        raise OSError(str(error)) from error
+    except duckdb.TransactionException:
+        raise
+    except duckdb.Error as error:
+        raise ValueError(str(error)) from error
 
 
 def _patiently(attempt: Callable[[], Answer]) -> Answer:

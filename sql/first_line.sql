@@ -1,0 +1,9 @@
+-- One row: the first line of a text file; none where it is empty.
+-- $file VARCHAR: its path
+-- $encoding VARCHAR: such as utf-8, latin-1, utf-16
+SELECT line
+FROM read_csv(
+    $file, columns = {'line': 'VARCHAR'}, auto_detect = false, header = false, delim = '\x01', quote = '', escape = '',
+    encoding = $encoding, max_line_size = 4000000, ignore_errors = true
+)
+LIMIT 1

@@ -1,0 +1,17 @@
+-- One row per line of delimited text files: the columns wanted, as text, and the line's time in µs.
+-- Lines that cannot be taken apart are left out; rejected_lines tells which.
+-- $files VARCHAR[]: paths
+-- $names STRUCT: every column of the files, in their order, each with 'VARCHAR'
+-- $wanted VARCHAR[]: the columns to read
+-- $time VARCHAR: the column that holds the time
+-- $unit VARCHAR: its unit: auto, s, ms, us, ns or text
+-- $header BOOLEAN: whether the first line holds the names
+-- $delimiter VARCHAR: what stands between two columns
+-- $encoding VARCHAR: such as utf-8, latin-1, utf-16
+SELECT
+    COLUMNS(lambda name: list_contains($wanted, name)),
+    instant(COLUMNS(lambda name: name = $time), $unit) AS _micros
+FROM read_csv(
+    $files, columns = $names, auto_detect = false, header = $header, delim = $delimiter, quote = '"', escape = '"',
+    encoding = $encoding, max_line_size = 4000000, store_rejects = true, rejects_table = 'rejects', rejects_scan = 'reject_scans'
+)

@@ -1,0 +1,48 @@
+"""Finding: which files a path names, which of their columns a plan wants, and which of their rows a period has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tasks.lake.periods import Period
+from tasks.lake.warehouse import Warehouse
+from tasks.plan.plan import Columns
+
+
+def roles(columns: Columns) -> list[str]:
+    """The source's columns that a plan names, once each."""
+    label = [columns.label] if columns.label else []
+    named = [columns.user, columns.item, columns.time, *label, *columns.categorical, *columns.numeric, *columns.key]
+    return list(dict.fromkeys(named))
+
+
+def found(warehouse: Warehouse, pattern: str) -> list[str]:
+    """The files a path names. Raises FileNotFoundError where there are none."""
+    files = [name for batch in warehouse.scan(("found_files", {"pattern": pattern})) for name in batch.column("file").to_pylist()]
+    if not files:
+        raise FileNotFoundError(f"no file {pattern[:200]!r}: deliver it, or change the source's `path` in the plan")
+    return files
+
+
+def chosen(batches: Iterable[pa.RecordBatch], period: Period, file: str) -> Iterator[pa.RecordBatch]:
+    """Rows with a time (`_micros`) in the period, or all by equal counts; a row whose time cannot be read goes where the row before it goes.
+
+    Raises ValueError where no row has a time that can be read.
+    """
+    if period.start is None or period.end is None:
+        yield from batches
+        return
+    last, seen, rows = None, 0, 0
+    for batch in batches:
+        micros = batch.column("_micros")
+        if micros.null_count:
+            micros = pc.fill_null_forward(pa.concat_arrays([pa.array([last], pa.int64()), micros]))[1:]
+            micros = pc.fill_null(micros, period.start if period.index == 0 else -(2**62))
+        seen, rows = seen + batch.num_rows - batch.column("_micros").null_count, rows + batch.num_rows
+        last = micros[-1].as_py() if len(micros) and seen else last
+        yield batch.filter(pc.and_(pc.greater_equal(micros, period.start), pc.less(micros, period.end)))
+    if rows and not seen:
+        raise ValueError(f"{file}: not one of {rows:,} rows has a time that can be read; name the right column and its unit in the plan")
