@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from matplotlib.axes import Axes
 
@@ -149,7 +150,7 @@ def _served(strip: Axes, history: h.History, nights: Sequence[int], look: Mappin
     d.dress(strip, [h.name(history, i) for i in nights], "")
     names = [served.strategy if (served := h.serving(history, i)) else None for i in nights]
     runs = [j for j in range(len(names)) if j == 0 or names[j] != names[j - 1]]
-    for start, end in zip(runs, [*runs[1:], len(names)], strict=True):  # one bar a reign: no seams
+    for start, end in pairwise([*runs, len(names)]):  # one bar a reign: no seams
         if name := names[start]:
             strip.barh(0, end - start, 0.9, left=start - 0.5, color=look.get(name, (d.INK, "-"))[0], linewidth=0)
     strip.set_yticks([])

@@ -78,7 +78,7 @@ def label_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
         axes.text(
             1.012,
             y + shift,
-            plain(name, 30),
+            plain(name, 26),
             color=colour,
             size=size,
             va="center",

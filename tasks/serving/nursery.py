@@ -76,6 +76,7 @@ def _be_a_child(request: Mapping[str, Any], pipe: int) -> None:
     code = 1
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asked; it closes our input
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(int(request["seconds"]))  # the default action ends even a call into C that hangs
         with os.fdopen(pipe, "w", encoding="utf-8") as out:
             out.write(json.dumps(answer(request)))

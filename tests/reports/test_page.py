@@ -97,7 +97,9 @@ def test_pictures_for_an_artifact_are_small(history: History) -> None:
 def test_a_history_without_notes_has_no_seconds(history: History) -> None:
     assert seconds_curve(dataclasses.replace(history, notes={})) is None
     assert volume_bars(History("books", {})) is None and page(History("books", {}))
-    assert page(History("books", made_up.chain(1)))
+    for few in (0, 1, 2):
+        lone = History("books", made_up.chain(few))
+        assert page(lone) and as_png(metric_curve(lone))
 
 
 def test_pyplot_and_its_settings_are_left_alone(history: History) -> None:
