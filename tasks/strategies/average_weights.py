@@ -31,7 +31,7 @@ class AverageWeights:
 
     learner: Strategy
     method: Literal["ema", "last"] = "ema"
-    coefficients: tuple[float, ...] = (0.0, 0.3, 0.5, 0.7, 0.9)
+    coefficients: tuple[float, ...] = (0.0, 0.1, 0.3, 0.5, 0.8)
     counts: tuple[int, ...] = (1, 2, 3, 5)
 
     def __post_init__(self) -> None:

@@ -32,7 +32,8 @@ from tasks.strategies.practice import simulated_periods
 from tasks.strategies.strategy import Strategy
 
 Check = Callable[[Model, Strategy, Sequence[Logs]], None]
-NAME = re.compile(r"[A-Za-z0-9_.+-]+(/[A-Za-z0-9_.+-]+)*")
+PART = r"[A-Za-z0-9_][A-Za-z0-9_.+-]*"
+NAME = re.compile(rf"{PART}(/{PART})*")
 
 __all__ = ["Check", "all_checks", "simulated_periods"]
 
@@ -68,6 +69,9 @@ def check_determinism(model: Model, strategy: Strategy, periods: Sequence[Logs])
 def check_round_trip(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> None:
     """Every checkpoint survives safetensors: same names, types, shapes and values."""
     for checkpoint in run(model, strategy, periods):
+        for name, value in {**checkpoint.weights, **checkpoint.memory}.items():
+            dense = isinstance(value, Tensor) and value.layout == torch.strided
+            assert dense, f"{name} is {type(value).__name__}; a checkpoint holds dense tensors and nothing else"
         same(stored(checkpoint), stored(reloaded(checkpoint)), f"the checkpoint of {checkpoint.period} changed on disk")
 
 
@@ -154,7 +158,7 @@ def check_names(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> No
     for checkpoint, logs in zip(chain, periods, strict=True):
         assert checkpoint.period == logs.period, f"a checkpoint of period {logs.period} says {checkpoint.period}"
         for name in checkpoint.memory:
-            assert NAME.fullmatch(name), f"memory name {name!r}: use parts of letters, digits and _ . + - joined by /"
+            assert NAME.fullmatch(name), f"memory name {name!r}: use parts of letters, digits and _ . + - joined by /, none beginning with . + -"
     got = {name: tensor.shape for name, tensor in chain[-1].weights.items()}
     assert got == expected, f"weights {got} are not the model's {expected}"
 

@@ -1,0 +1,111 @@
+"""AverageWeights: the learner's chain is its own, rows join when they are born, the choice is made before learning."""
+
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+
+from tasks.models.blend import Past, blend
+from tasks.models.checkpoint import Checkpoint, unpack
+from tasks.models.mf import MF
+from tasks.models.schedule import Schedule
+from tasks.strategies.average_weights import AverageWeights
+from tasks.strategies.chains import run
+from tasks.strategies.fine_tune import FineTune
+from tasks.strategies.practice import simulated_periods
+
+MODEL = MF(width=3, biases=True)
+LEARNER = FineTune(Schedule(epochs=2, batch=16))
+
+
+@dataclass(frozen=True)
+class Says:
+    """A learner whose item biases are the value of the period; all else is nought."""
+
+    values: tuple[float, ...]
+    lookback: int = 1
+
+    def start(self, model, weights, logs):
+        tables = {name: torch.zeros(size, model.width) for name, size in zip(("table.user", "table.item"), logs.sizes, strict=True)}
+        tables["table.item"][:, -1] = self.values[logs.period]
+        return Checkpoint(logs.period, tables)
+
+    def update(self, model, checkpoint, logs):
+        return self.start(model, {}, logs)
+
+
+def biases(chain):
+    """Of item 0, which is known from the first period on."""
+    return [float(checkpoint.weights["table.item"][0, -1]) for checkpoint in chain]
+
+
+@pytest.mark.parametrize("averager", [{"coefficients": (0.6,)}, {"method": "last", "counts": (3,)}, {}])
+def test_the_learners_chain_is_untouched(averager):
+    periods = simulated_periods("ranking")
+    plain, averaged = run(MODEL, LEARNER, periods), run(MODEL, AverageWeights(LEARNER, **averager), periods)
+    for alone, wrapped in zip(plain, averaged, strict=True):
+        inner = unpack("pool/0/weights", wrapped.memory)
+        assert all(torch.equal(inner[name], alone.weights[name]) for name in alone.weights)
+        kept = unpack("learner", wrapped.memory)
+        assert kept.keys() == alone.memory.keys()
+        assert all(torch.equal(kept[name], alone.memory[name]) for name in kept)
+
+
+@pytest.mark.parametrize("averager", [{"coefficients": (0.0,)}, {"method": "last", "counts": (1,)}])
+def test_no_share_of_the_past_is_the_learner(averager):
+    periods = simulated_periods("ranking")
+    plain, averaged = run(MODEL, LEARNER, periods), run(MODEL, AverageWeights(LEARNER, **averager), periods)
+    for alone, wrapped in zip(plain, averaged, strict=True):
+        assert all(torch.equal(wrapped.weights[name], alone.weights[name]) for name in alone.weights)
+
+
+def test_ema_by_hand():
+    periods = simulated_periods("ranking", count=4)
+    chain = run(MODEL, AverageWeights(Says((1.0, 2.0, 4.0, 8.0)), coefficients=(0.5,)), periods)
+    assert biases(chain) == pytest.approx([1, 1.5, 2.75, 5.375])
+
+
+def test_mean_of_the_last_by_hand():
+    periods = simulated_periods("ranking", count=4)
+    chain = run(MODEL, AverageWeights(Says((1.0, 2.0, 4.0, 8.0)), method="last", counts=(3,)), periods)
+    assert biases(chain) == pytest.approx([1, 1.5, 7 / 3, 14 / 3])
+
+
+@pytest.mark.parametrize("averager", [{"coefficients": (0.9,)}, {"method": "last", "counts": (5,)}])
+def test_a_new_id_is_averaged_from_its_birth_on(averager):
+    periods = simulated_periods("ranking", count=4)
+    averaged = run(MODEL, AverageWeights(LEARNER, **averager), periods)
+    plain = run(MODEL, LEARNER, periods)
+    for t in range(1, 4):
+        new = periods[t].born[1] == t
+        assert new.any()
+        got, alone = (c[t].weights["table.item"] for c in (averaged, plain))
+        assert torch.allclose(got[new], alone[new]) and not torch.allclose(got[~new], alone[~new])
+
+
+def test_the_choice_is_what_would_have_served_the_closed_period_best():
+    periods = [replace(p, label=torch.ones(len(p))) for p in simulated_periods("ranking", count=4)]
+    # Bias 0 fits positives and negatives in equal numbers. The learner swings between -4 and 4: half of each is 0.
+    swings = AverageWeights(Says((-4.0, 4.0, -4.0, 4.0)), coefficients=(0.0, 0.5))
+    chain = run(MODEL, swings, periods)
+    assert [int(c.memory["choice"]) for c in chain] == [0, 0, 1, 1]
+    steady = AverageWeights(Says((4.0, 2.0, 1.0, 0.0)), coefficients=(0.0, 0.5))
+    assert [int(c.memory["choice"]) for c in run(MODEL, steady, periods)] == [0, 0, 0, 0]
+
+
+def test_an_empty_period_leaves_the_choice():
+    periods = simulated_periods("ranking", count=4)
+    empty = [p.select(p.periods != 3) for p in periods]
+    swings = AverageWeights(Says((-4.0, 4.0, -4.0, 4.0)), coefficients=(0.0, 0.5))
+    assert int(run(MODEL, swings, empty)[-1].memory["choice"]) == 1
+
+
+def test_lookback_and_models_are_the_learners():
+    assert AverageWeights(Says((1.0,), lookback=7)).lookback == 7
+    assert AverageWeights(LEARNER).models is None
+
+
+def test_blend_refuses_a_newest_that_does_not_count():
+    logs = simulated_periods("ranking")[0]
+    with pytest.raises(ValueError, match="above 0"):
+        blend([Past({}, 0), Past({}, 0)], (0.0, 1.0), logs)

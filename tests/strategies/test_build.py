@@ -1,0 +1,80 @@
+"""A strategy from a plan: right ones are built, wrong ones refused with every mistake and every legal name."""
+
+import pytest
+
+from tasks.models.schedule import Schedule
+from tasks.plan.plan import Part
+from tasks.strategies import build, strategies
+from tasks.strategies.average_weights import AverageWeights
+from tasks.strategies.fine_tune import FineTune
+from tasks.strategies.full_retrain import FullRetrain
+
+
+def refused(use, **options):
+    with pytest.raises(ValueError) as caught:
+        build(Part(use=use, options=options))
+    return str(caught.value)
+
+
+def test_ours_are_found_by_entry_point():
+    assert {"NoUpdate", "FullRetrain", "FineTune", "AverageWeights"} <= set(strategies())
+    assert list(strategies()) == sorted(strategies())
+
+
+def test_defaults():
+    assert build(Part(use="FineTune")) == FineTune()
+
+
+def test_options_of_yaml_shape():
+    given = {"learner": {"use": "FullRetrain", "options": {"window": 3, "schedule": {"epochs": 2, "rate": 1}}}, "counts": [2, 4]}
+    made = build(Part(use="AverageWeights", options={**given, "method": "last"}))
+    learner = FullRetrain(Schedule(epochs=2, rate=1), window=3)
+    assert made == AverageWeights(learner, method="last", counts=(2, 4))
+    assert hash(made) == hash(AverageWeights(learner, method="last", counts=(2, 4)))
+
+
+def test_a_bare_name_is_a_learner():
+    assert build(Part(use="AverageWeights", options={"learner": "FineTune"})) == AverageWeights(FineTune())
+
+
+def test_an_unknown_name_lists_what_is_installed():
+    said = refused("FineTuna")
+    assert "'FineTuna'" in said and "FineTune" in said and "NoUpdate" in said
+
+
+def test_every_mistake_is_reported_at_once():
+    said = refused("FullRetrain", begin="cold", window="many", epoch=3, schedule={"epochs": "x", "batches": 4})
+    for part in ("begin", "'warm' or 'scratch'", "window", "'many'", "epoch:", "schedule.epochs", "schedule.batches", "dense_rate"):
+        assert part in said, f"{part!r} is not in: {said}"
+
+
+def test_mistakes_of_a_learner_carry_its_path():
+    said = refused("AverageWeights", learner={"use": "FineTune", "options": {"optimizer": "drop"}}, method="mean")
+    assert "learner.optimizer" in said and "'reset' or 'keep'" in said and "method" in said
+    assert "learner" in refused("AverageWeights", learner={"use": "Nobody"})
+    assert "learner" in refused("AverageWeights", learner=3)
+    assert "learner: AverageWeights needs it" in refused("AverageWeights")
+
+
+@pytest.mark.parametrize(
+    ("use", "options", "said"),
+    [
+        ("FullRetrain", {"window": 0}, "1 or more"),
+        ("FullRetrain", {"window": -3}, "1 or more"),
+        ("AverageWeights", {"learner": "FineTune", "coefficients": [1.0]}, "0 <= a < 1"),
+        ("AverageWeights", {"learner": "FineTune", "coefficients": []}, "0 <= a < 1"),
+        ("AverageWeights", {"learner": "FineTune", "counts": [0]}, "1 or more"),
+        ("FineTune", {"schedule": {"rate": -1}}, "rate"),
+        ("FineTune", {"schedule": {"epochs": -1}}, "epochs"),
+        ("FineTune", {"schedule": 7}, "mapping"),
+        ("NoUpdate", {"anything": 1}, "none"),
+    ],
+)
+def test_impossible_values(use, options, said):
+    assert said in refused(use, **options)
+
+
+def test_long_and_strange_names_do_not_flood_the_message():
+    said = refused("FineTune", **{"x" * 1_000_000: 1, "'; DROP TABLE logs": 2})
+    assert len(said) < 1000 and "DROP TABLE" in said
+    assert len(refused("n" * 1_000_000)) < 1000
