@@ -1,4 +1,4 @@
-"""Two real S3 servers for tests: moto (honours conditional writes) and rclone (accepts the headers and ignores them)."""
+"""Two real S3 servers for tests: moto honours conditional writes, rclone accepts the headers and ignores them."""
 
 from __future__ import annotations
 
@@ -35,11 +35,9 @@ class Server:
     def credentials(self) -> dict[str, str]:
         return {"aws_access_key_id": self.access, "aws_secret_access_key": self.secret}
 
-    def client(self):  # noqa: ANN201 - boto3 makes its classes at run time
+    def client(self):
         quick = Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1})
-        return boto3.client(
-            "s3", endpoint_url=self.endpoint, region_name="us-east-1", config=quick, **self.credentials
-        )
+        return boto3.client("s3", endpoint_url=self.endpoint, region_name="us-east-1", config=quick, **self.credentials)
 
     def bucket(self) -> str:
         """A fresh bucket's URL: s3://test-..."""

@@ -77,8 +77,8 @@ def by_hash(objects: Objects, pipeline: str, hash: str, index: int) -> Manifest:
 def publish(objects: Objects, manifest: Manifest) -> bool:
     """Make a night exist. True: these very bytes stand; False: another manifest has this place, nothing was written.
 
-    Raises ValueError where a revision is left out, where the predecessor it names is no manifest of the night before, and
-    where a blob it names is absent or damaged.
+    Raises ValueError where a revision is left out, where the predecessor it names is no manifest of the night before,
+    and where a blob it names is absent or damaged.
     """
     pipeline, index, revision = manifest.pipeline, manifest.period, manifest.revision
     if revision > 1 and objects.read(key_of(pipeline, index, revision - 1)) is None:

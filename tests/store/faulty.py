@@ -22,9 +22,9 @@ class Crash(BaseException):
 class FaultyStore:
     """`inner`, whose call number `at` (1, 2, ...; 0: never) goes wrong.
 
-    `fail`: OSError, nothing was done. `crash`: the process dies before the call (so, at n+1: just after call n), and every
-    later call dies too. `timeout`: it was done, then TimeoutError. `lie`: a write was done, but the answer is False, as after
-    a retry inside a client; other calls are honest.
+    `fail`: OSError, nothing was done. `crash`: the process dies before the call (so, at n+1: just after call n), and
+    every later call dies too. `timeout`: it was done, then TimeoutError. `lie`: a write was done, but the answer is
+    False, as after a retry inside a client; other calls are honest.
     """
 
     inner: Objects

@@ -57,7 +57,7 @@ def damages(data: bytes, other: bytes) -> list[bytes]:
 
 
 def test_a_manifest_that_was_changed_cut_off_or_swapped() -> None:
-    """It counts as missing, said aloud; nothing builds on it; the message names the backfill; a new revision mends it."""
+    """It counts as missing; nothing builds on it; the message names the backfill; a new revision mends it."""
     store = Memory()
     first = published(store, 0, None)
     published(store, 1, first)
@@ -106,9 +106,9 @@ def test_predecessor_says_which_backfill_mends_the_chain() -> None:
     with pytest.raises(LookupError, match="--start 4 --end 7 --what missing"):
         manifests.predecessor(store, PIPELINE, 7, 3)
     published(store, 4, root, outcome="blocked")
-    with pytest.raises(LookupError, match="is blocked: too few rows.*--start 4 --end 5 --what failed"):
+    with pytest.raises(LookupError, match=r"is blocked: too few rows.*--start 4 --end 5 --what failed"):
         manifests.predecessor(store, PIPELINE, 5, 3)
-    with pytest.raises(LookupError, match="another root than 2.*--start 2 --end 4 --what all"):
+    with pytest.raises(LookupError, match=r"another root than 2.*--start 2 --end 4 --what all"):
         manifests.predecessor(store, PIPELINE, 4, 2)
 
 
@@ -119,7 +119,7 @@ def test_verify_names_every_damaged_blob() -> None:
     assert len(manifests.blobs_of(made)) == 8  # vocabulary, validation, two scores, two checkpoints of two
     store.held[blobs.key_of(made.scores["A"].blob)] = b"changed"
     del store.held[blobs.key_of(made.checkpoints["B"].memory)]
-    with pytest.raises(ValueError, match="cannot be recorded, run it again: .*is not in the store"):
+    with pytest.raises(ValueError, match=r"cannot be recorded, run it again: .*is not in the store"):
         manifests.publish(store, made.model_copy(update={"revision": 2}))
     problems = manifests.verify(store, made)
     assert len(problems) == 2 and any("is not in the store" in p for p in problems)

@@ -39,7 +39,7 @@ def test_conditional_writes(store: Objects) -> None:
     assert store.swap("a/b", b"3", tag) and not store.swap("a/b", b"4", tag)
     assert store.create("a/c", b"") and store.read("a/c")[0] == b""  # type: ignore[index]
     assert store.create("ab", b"5")
-    assert [k for k in store.keys("a/")] == ["a/b", "a/c"]
+    assert list(store.keys("a/")) == ["a/b", "a/c"]
     assert [k for k in store.keys("a") if k != "format.json"] == ["a/b", "a/c", "ab"]
     store.remove("a/b")
     store.remove("a/b")
@@ -48,7 +48,8 @@ def test_conditional_writes(store: Objects) -> None:
 
 BAD_KEYS = [
     "", "/etc/passwd", "../up", "a/../b", "a/..", "..", ".", "a//b", "a/", "./a", ".hidden", "a/.hidden", "a\\b", "a b",
-    "a'b", 'a"b', "a\x00b", "a\nb", "a;DROP TABLE log", "ä", "a" * 513, "x" * 1_000_000, "%2e%2e/a", "~root", "-rf", "a?b", "a*",
+    "a'b", 'a"b', "a\x00b", "a\nb", "a;DROP TABLE log", "ä", "a" * 513, "x" * 1_000_000,
+    "%2e%2e/a", "~root", "-rf", "a?b", "a*",
 ]  # fmt: skip
 
 
@@ -180,7 +181,7 @@ def test_full_disk_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pyte
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", full)
         for write in (lambda: store.create("b/c", b"new"), lambda: store.swap("a", b"new", tag)):
-            with pytest.raises(OSError, match="is full .*nothing was half-written"):
+            with pytest.raises(OSError, match=r"is full .*nothing was half-written"):
                 write()
     assert store.read("a")[0] == b"old" and store.read("b/c") is None  # type: ignore[index]
     assert list((tmp_path / ".writing").iterdir()) == []
@@ -197,7 +198,7 @@ Directory(Path(sys.argv[1])).create("a", b"half")
 
 
 def test_killed_while_writing(tmp_path: Path) -> None:
-    """A real SIGKILL between the data and its name: no such key, the rest is tidied by the next to open, not by others."""
+    """A real SIGKILL between the data and its name: no such key; the rest is tidied, what others write is not."""
     open_objects(Settings(store=str(tmp_path)))
     assert subprocess.run([sys.executable, "-c", DIES, str(tmp_path)], timeout=60).returncode == -9
     store = Directory(tmp_path)
@@ -216,7 +217,7 @@ def test_absent_bucket(moto: Server, tmp_path: Path) -> None:
 
 def test_a_lying_store_is_refused(rclone: Server, rclone_store_url: str, tmp_path: Path) -> None:
     """rclone accepts If-None-Match and If-Match and ignores them: no champion is safe there."""
-    with pytest.raises(ValueError, match="cannot keep a champion safe: .*If-None-Match ignored"):
+    with pytest.raises(ValueError, match=r"cannot keep a champion safe: .*If-None-Match ignored"):
         open_objects(rclone.settings(rclone_store_url, tmp_path), rclone.credentials)
     assert list(open_for_reading(rclone.settings(rclone_store_url, tmp_path), rclone.credentials).keys("")) == []
 
@@ -241,13 +242,13 @@ class Scripted:
         self.held: dict[str, bytes] = {}
         self.script: Iterator[tuple[Exception, bool] | str] = iter(script)
 
-    def get_object(self, Bucket: str, Key: str) -> dict[str, object]:  # noqa: N803
+    def get_object(self, Bucket: str, Key: str) -> dict[str, object]:
         if Key not in self.held:
             raise failed(404, "NoSuchKey")
         data = self.held[Key]
         return {"Body": type("Body", (), {"read": lambda self: data})(), "ETag": repr(data)}
 
-    def put_object(self, Bucket: str, Key: str, Body: bytes, IfNoneMatch: str = "", IfMatch: str = "") -> None:  # noqa: N803
+    def put_object(self, Bucket: str, Key: str, Body: bytes, IfNoneMatch: str = "", IfMatch: str = "") -> None:
         step = next(self.script, "ok")
         if step == "ok" or step[1]:
             if (IfNoneMatch and Key in self.held) or (IfMatch and repr(self.held.get(Key)) != IfMatch):

@@ -52,7 +52,7 @@ def test_the_same_act_again_is_the_same_entry() -> None:
 def test_refused_without_the_gate_unless_forced_with_a_reason() -> None:
     store = Memory()
     held = published(store, 0, None, verdict="hold")
-    with pytest.raises(ValueError, match="verdict on A .* is 'hold'"):
+    with pytest.raises(ValueError, match=r"verdict on A .* is 'hold'"):
         registry.promote(store, PIPELINE, draft(held, "A", act("ann")), 0)
     with pytest.raises(ValueError, match="give a reason"):
         registry.promote(store, PIPELINE, draft(held, "A", act("ann", reason=" "), forced=True), 0)
@@ -69,7 +69,7 @@ def test_refused_where_the_night_is_not_recorded_or_was_mended() -> None:
         registry.promote(store, PIPELINE, draft(unseen, "A", act()), 0)
     assert manifests.publish(store, unseen)
     published(store, 0, None, salt="late rows")
-    with pytest.raises(ValueError, match="was mended since. its revision 1 is old"):
+    with pytest.raises(ValueError, match=r"was mended since. its revision 1 is old"):
         registry.promote(store, PIPELINE, draft(unseen, "A", act()), 0)
     assert registry.promote(store, PIPELINE, draft(unseen, "A", act("ann", "the new one crashes"), forced=True), 0)
 

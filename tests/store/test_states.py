@@ -89,7 +89,7 @@ def test_a_changed_plan_is_named() -> None:
         "gate.alpha", "model.options.width", "strategies.A (removed)", "strategies.B.options.rate", "strategies.C (added)",
     ]  # fmt: skip
     assert [matters(field) for field in found] == [False, True, False, True, True]
-    store, chain = chain_of(1)
+    _store, chain = chain_of(1)
     kept = chain[0].model_copy(update={"plan": before})
     assert states({0: kept}, {}, after, 0)[0].changed == tuple(found)
 
@@ -99,7 +99,8 @@ def actions(steps: list) -> str:  # type: ignore[type-arg]
 
 
 def test_what_a_backfill_runs() -> None:
-    found = {n: State(n, kind) for n, kind in enumerate(["complete", "stale", "complete", "missing", "missing"])}  # type: ignore[arg-type]
+    chain = ["complete", "stale", "complete", "missing", "missing"]
+    found = {n: State(n, kind) for n, kind in enumerate(chain)}  # type: ignore[arg-type]
     assert actions(backfill_plan(found, "missing", 0, 4)) == "...RR"
     assert actions(backfill_plan(found, "failed", 0, 4)) == "...RR"
     assert actions(backfill_plan(found, "stale", 0, 4)) == ".RRRR"

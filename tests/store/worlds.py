@@ -20,7 +20,9 @@ def act(by: str = "gate", reason: str = "won", at_period: int = 0, when: str = W
 
 
 def kept(objects: Objects, text: str) -> Kept:
-    return Kept(weights=blobs.put(objects, f"weights {text}".encode()), memory=blobs.put(objects, f"memory {text}".encode()))
+    return Kept(
+        weights=blobs.put(objects, f"weights {text}".encode()), memory=blobs.put(objects, f"memory {text}".encode())
+    )
 
 
 def night(
@@ -33,10 +35,15 @@ def night(
     strategies: tuple[str, ...] = ("A", "B"),
 ) -> Manifest:
     """The manifest of a night, with its blobs stored; not published."""
-    checkpoints = {name: kept(objects, f"{name} {period} {salt}") for name in strategies} if outcome != "blocked" else {}
+    checkpoints = (
+        {name: kept(objects, f"{name} {period} {salt}") for name in strategies} if outcome != "blocked" else {}
+    )
     winner = Served(strategy="A", period=period, checkpoint=checkpoints["A"]) if checkpoints else None
     document = blobs.put(objects, f"validation {period} {salt}".encode())
-    scores = {name: Scored(blob=blobs.put(objects, f"scores {name} {period} {salt}".encode()), means={"ndcg@20": 0.25}) for name in checkpoints}
+    scores = {
+        name: Scored(blob=blobs.put(objects, f"scores {name} {period} {salt}".encode()), means={"ndcg@20": 0.25})
+        for name in checkpoints
+    }
     judged = {name: Judged(verdict=verdict, reasons=("seen",), numbers={"gain": 0.5}) for name in checkpoints}
     return Manifest(
         pipeline=PIPELINE,
