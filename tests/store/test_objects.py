@@ -236,7 +236,7 @@ def test_nobody_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Scripted:
-    """An S3 client over a dict. Each `put_object` follows the script: ok, or (what to raise, whether it took effect)."""
+    """An S3 client over a dict. Each write follows the script: ok, or (what to raise, whether it took effect)."""
 
     def __init__(self, *script: tuple[Exception, bool] | str) -> None:
         self.held: dict[str, bytes] = {}

@@ -86,7 +86,8 @@ def test_a_changed_plan_is_named() -> None:
     )
     found = changed(before, after)
     assert found == [
-        "gate.alpha", "model.options.width", "strategies.A (removed)", "strategies.B.options.rate", "strategies.C (added)",
+        "gate.alpha", "model.options.width", "strategies.A (removed)", "strategies.B.options.rate",
+        "strategies.C (added)",
     ]  # fmt: skip
     assert [matters(field) for field in found] == [False, True, False, True, True]
     _store, chain = chain_of(1)
