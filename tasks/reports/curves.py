@@ -86,13 +86,14 @@ def volume_bars(history: h.History) -> d.Drawn | None:
     rows, aside = [logs.rows for logs in newest], [logs.quarantined for logs in newest]
     axes.bar(range(len(nights)), rows, 0.75, color=[VERDICTS[v] for v in verdicts])
     axes.bar(range(len(nights)), aside, 0.75, bottom=rows, color=d.INK)
+    for place in (j for j, verdict in enumerate(verdicts) if verdict == "blocked"):  # its bar may be nought
+        axes.axvspan(place - 0.5, place + 0.5, color=VERDICTS["blocked"], alpha=0.18, linewidth=0, zorder=0)
     axes.set_ylim(0, 1.08 * max(max(r + a for r, a in zip(rows, aside, strict=True)), 1))
     d.dress(axes, [h.name(history, i) for i in nights], "rows")
     keys = [(v, c) for v, c in VERDICTS.items() if v in verdicts] + [("set aside", d.INK)] * any(aside)
     for j, (word, colour) in enumerate(reversed(keys)):
-        axes.text(
-            1.012, 0.04 + 0.085 * j, f"■ {word}", color=colour, size=9, transform=axes.transAxes, parse_math=False
-        )
+        d.key(axes, 0.05 + 0.085 * j, word, 9)
+        axes.text(1.012, 0.05 + 0.085 * j, "■", color=colour, size=12, va="center", transform=axes.transAxes)
     return d.Drawn("volume", figure, title)
 
 
@@ -106,7 +107,7 @@ def _value(history: h.History, index: int, strategy: str, metric: str) -> float:
     return math.nan if found is None else found
 
 
-def _lines(axes: Axes, lines: Mapping[str, Sequence[float]], look: Mapping[str, Look]) -> list[tuple[float, str, str]]:
+def _lines(axes: Axes, lines: Mapping[str, Sequence[float]], look: Mapping[str, Look]) -> list[d.End]:
     ends = []
     for strategy, values in lines.items():
         colour, dashes = look[strategy]
@@ -115,16 +116,17 @@ def _lines(axes: Axes, lines: Mapping[str, Sequence[float]], look: Mapping[str, 
             range(len(values)), values, color=colour, linestyle=dashes, linewidth=1.8, marker=dots, markersize=3.2
         )
         known = [v for v in values if v == v]
-        ends += [(known[-1], strategy, colour)] if known else []
+        ends += [d.End(known[-1], strategy, colour, dashes)] if known else []
     return ends
 
 
-def _ceiling(axes: Axes, values: Sequence[float]) -> list[tuple[float, str, str]]:
+def _ceiling(axes: Axes, values: Sequence[float]) -> list[d.End]:
     known = [v for v in values if v == v]
     if not known:
         return []
-    axes.plot(range(len(values)), values, color=d.INK, linestyle=(0, (1, 1.5)), linewidth=1.4)
-    return [(known[-1], "oracle (best possible)", d.INK)]
+    dots: d.Dash = (0, (1, 1.5))
+    axes.plot(range(len(values)), values, color=d.INK, linestyle=dots, linewidth=1.4)
+    return [d.End(known[-1], "oracle (best possible)", d.INK, dots)]
 
 
 def _mark_states(axes: Axes, history: h.History, nights: Sequence[int]) -> None:
@@ -155,7 +157,7 @@ def _served(strip: Axes, history: h.History, nights: Sequence[int], look: Mappin
             strip.barh(0, end - start, 0.9, left=start - 0.5, color=look.get(name, (d.INK, "-"))[0], linewidth=0)
     strip.set_yticks([])
     strip.grid(False)
-    strip.text(1.012, 0.5, "who served", size=8.5, color=d.GREY, va="center", transform=strip.transAxes)
+    d.key(strip, 0.5, "who served", 9)
 
 
 def _title(history: h.History, metric: str) -> str:

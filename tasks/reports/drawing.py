@@ -8,6 +8,7 @@ import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -34,6 +35,15 @@ class Drawn:
     words: str
 
 
+class End(NamedTuple):
+    """The end of a line: its height in data, and its name and look."""
+
+    y: float
+    name: str
+    colour: str
+    dashes: Dash
+
+
 def canvas(title: str, subtitle: str) -> Figure:
     """An empty figure whose title says the finding and whose subtitle says what is drawn."""
     figure = Figure(figsize=(9.0, HEIGHT), facecolor=PAPER)
@@ -58,34 +68,41 @@ def dress(axes: Axes, names: Sequence[str], ylabel: str) -> None:
     axes.set_facecolor("none")
 
 
-def label_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
-    """Names to the right of the lines' ends (y, name, colour), moved apart where they would cover each other."""
+def label_ends(axes: Axes, ends: Sequence[End]) -> None:
+    """Names to the right of the lines' ends, each behind a piece of its line, moved apart where they would overlap."""
     if not ends:
+        axes.set_yticks([])
         return
     size = 9.0 if len(ends) <= 10 else 7.0
     gap = size / 72 / (axes.get_position().height * HEIGHT) * 1.25
     to_axes = axes.transData + axes.transAxes.inverted()
-    placed = sorted((float(to_axes.transform((0, y))[1]), name, colour) for y, name, colour in ends)
-    heights = [y for y, _, _ in placed]
-    for _ in range(200):  # push overlapping neighbours apart by halves until none overlap
+    placed = sorted(((float(to_axes.transform((0, end.y))[1]), end) for end in ends), key=lambda pair: pair[0])
+    for y, end in zip(_apart([y for y, _ in placed], gap), (end for _, end in placed), strict=True):
+        key(axes, y, end.name, size)
+        axes.plot(
+            (1.008, 1.034), (y, y), color=end.colour, linestyle=end.dashes, linewidth=2.2, transform=axes.transAxes,
+            clip_on=False, scalex=False, scaley=False,
+        )  # fmt: skip
+
+
+def key(axes: Axes, y: float, words: str, size: float) -> None:
+    """Words in ink to the right of the axes; colour stays beside them, where it need not be read."""
+    axes.text(
+        1.042, y, plain(words, 26), color=INK, size=size, va="center", transform=axes.transAxes,
+        parse_math=False, clip_on=False,
+    )  # fmt: skip
+
+
+def _apart(heights: list[float], gap: float) -> list[float]:
+    """Rising heights, neighbours pushed apart by halves until they are `gap` apart, inside the axes if they fit."""
+    for _ in range(200):
         for j in range(len(heights) - 1):
             short = gap - (heights[j + 1] - heights[j])
             if short > 1e-6:
                 heights[j] -= short / 2
                 heights[j + 1] += short / 2
     shift = max(0.0, -heights[0]) - max(0.0, heights[-1] - 1.02)
-    for y, (_, name, colour) in zip(heights, placed, strict=True):
-        axes.text(
-            1.012,
-            y + shift,
-            plain(name, 26),
-            color=colour,
-            size=size,
-            va="center",
-            transform=axes.transAxes,
-            parse_math=False,
-            clip_on=False,
-        )
+    return [y + shift for y in heights]
 
 
 def as_svg(drawn: Drawn) -> str:

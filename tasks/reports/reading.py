@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+
+from pydantic import JsonValue
+from torch import Tensor
 
 from tasks.lake.periods import period
 from tasks.lake.warehouse import Warehouse
@@ -34,11 +38,17 @@ def read_history(objects: Objects, warehouse: Warehouse, plan: Plan, last: int |
         states=overview(objects, warehouse, plan, shown),
         names={i: period(plan.periods, i).name for i in range(first, shown + 1)},
         log=registry.log(objects, plan.pipeline),
-        notes={i: found for i, night in nights.items() if (found := noted(objects, night))},
+        notes={i: found for i, night in nights.items() if (found := _numbers(noted(objects, night) or {}))},
         validations={i: json.loads(blobs.get(objects, n.validated[-1].blob)) for i, n in newest.items() if n.validated},
         scored={i: _scores(objects, night) for i, night in newest.items() if night.scores},
     )
 
 
-def _scores(objects: Objects, night: Manifest) -> dict[str, dict[str, object]]:
+def _scores(objects: Objects, night: Manifest) -> dict[str, dict[str, Tensor]]:
     return {name: from_bytes(blobs.get(objects, s.blob)) for name, s in night.scores.items()}
+
+
+def _numbers(found: Mapping[str, JsonValue]) -> dict[str, dict[str, float]]:
+    """The numbers of a note; anything else in it is not ours."""
+    parts = {part: values for part, values in found.items() if isinstance(values, dict)}
+    return {p: {n: float(x) for n, x in v.items() if isinstance(x, int | float)} for p, v in parts.items()}

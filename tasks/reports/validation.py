@@ -62,8 +62,8 @@ def _to_do(night: Manifest) -> list[str]:
     pipeline, name = marked(night.pipeline), marked(night.name)
     return [
         "**To do:** mend the source and run the night again (a new version of the period is landed, later nights "
-        f'follow); or, if the logs are right, `nightloop night {pipeline} --period {name} --accept "why"`; or pass over '
-        'the period with `--skip "why"`. Until then the champion of the night before goes on serving.\n'
+        f'follow); or, if the logs are right, `nightloop night {pipeline} --period {name} --accept "why"`; or pass '
+        'over the period with `--skip "why"`. Until then the champion of the night before goes on serving.\n'
     ]
 
 
