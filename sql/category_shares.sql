@@ -1,19 +1,24 @@
--- One row per bucket of a text column's values: its share of the clean rows of one version of a period.
+-- One row per text column and bucket of its values: the bucket's share of the clean rows of one version of a period.
 -- A bucket is the first two hexadecimal digits of the value's MD5; missing values have their own.
 -- $period INTEGER: index of the period
 -- $version INTEGER: version of its rows
--- $column VARCHAR: name of the column in the lake
+-- $columns VARCHAR[]: names of the columns in the lake
 WITH clean AS (
-    SELECT COLUMNS(name -> name = $column) AS value
+    SELECT COLUMNS(lambda name: list_contains($columns, name))
     FROM landed
     ANTI JOIN quarantine USING (period, version, arrival)
     WHERE period = $period AND version = $version
 ),
 counted AS (
-    SELECT coalesce(left(md5(value::VARCHAR), 2), 'missing') AS bucket, count(*) AS rows
-    FROM clean
-    GROUP BY bucket
+    SELECT field, value, count(*) AS rows
+    FROM clean UNPIVOT INCLUDE NULLS (value FOR field IN (COLUMNS(*)))
+    GROUP BY field, value
+),
+bucketed AS (
+    SELECT field, coalesce(left(md5(value), 2), 'missing') AS bucket, sum(rows)::DOUBLE AS rows
+    FROM counted
+    GROUP BY field, bucket
 )
-SELECT bucket, rows / sum(rows) OVER () AS share
-FROM counted
-ORDER BY bucket
+SELECT field, bucket, rows / sum(rows) OVER (PARTITION BY field) AS share
+FROM bucketed
+ORDER BY field, bucket

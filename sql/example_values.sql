@@ -4,7 +4,7 @@
 -- $column VARCHAR: name of the column in the lake
 -- $arrivals BIGINT[]: positions of the rows in their delivery
 WITH asked AS (
-    SELECT arrival, COLUMNS(name -> name = $column) AS value
+    SELECT arrival, COLUMNS(lambda name: name = $column) AS value
     FROM landed
     WHERE period = $period AND version = $version AND list_contains($arrivals, arrival)
 )

@@ -1,4 +1,5 @@
--- One row: how many rows of one version of a period arrived, were put aside, are clean, and came out of order.
+-- One row: how many rows of one version of a period arrived, were put aside, are clean and came out of order; and the
+-- mean label of the clean ones, summed exactly so that it does not depend on the order in which threads meet them.
 -- $period INTEGER: index of the period
 -- $version INTEGER: version of its rows
 WITH aside AS (
@@ -7,7 +8,7 @@ WITH aside AS (
     WHERE period = $period AND version = $version
 ),
 arrived AS (
-    SELECT arrival, time, lag(time) OVER (ORDER BY arrival) AS before
+    SELECT arrival, time, label, lag(time) OVER (ORDER BY arrival) AS before
     FROM landed
     WHERE period = $period AND version = $version
 )
@@ -15,6 +16,8 @@ SELECT
     count(*) AS rows,
     count(aside.arrival) AS quarantined,
     count(*) - count(aside.arrival) AS clean,
-    count(*) FILTER (arrived.time < arrived.before) AS out_of_order
+    count(*) FILTER (arrived.time < arrived.before) AS out_of_order,
+    sum(TRY_CAST(label AS DECIMAL(38, 9))) FILTER (aside.arrival IS NULL)::DOUBLE
+        / count(TRY_CAST(label AS DECIMAL(38, 9))) FILTER (aside.arrival IS NULL) AS label_rate
 FROM arrived
 LEFT JOIN aside ON arrived.arrival = aside.arrival

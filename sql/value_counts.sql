@@ -1,13 +1,14 @@
--- One row per value of a text column among the clean rows of one version of a period: the rows that have it.
+-- One row per text column and value among the clean rows of one version of a period: the rows that have it.
 -- $period INTEGER: index of the period
 -- $version INTEGER: version of its rows
--- $column VARCHAR: name of the column in the lake
+-- $columns VARCHAR[]: names of the columns in the lake
 WITH clean AS (
-    SELECT COLUMNS(name -> name = $column) AS value
+    SELECT COLUMNS(lambda name: list_contains($columns, name))
     FROM landed
     ANTI JOIN quarantine USING (period, version, arrival)
     WHERE period = $period AND version = $version
 )
-SELECT value, count(*) AS rows
-FROM clean
-GROUP BY value
+SELECT field, value, count(*) AS rows
+FROM (UNPIVOT clean ON COLUMNS(*) INTO NAME field VALUE value)
+GROUP BY field, value
+ORDER BY field

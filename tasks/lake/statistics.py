@@ -11,8 +11,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tasks.lake.vocabulary import Vocabulary, encode
 from tasks.lake.warehouse import Warehouse
@@ -34,8 +34,10 @@ def measure(
         found |= _shares(counts, reasons, rows)
     if clean:
         found |= _columns(warehouse, columns, place, clean)
+        if columns.label is not None:
+            found["label_rate"] = math.nan if counts["label_rate"] is None else counts["label_rate"]
         if vocabulary is not None:
-            found |= {f"new_{role}_rate": _new(warehouse, role, place, vocabulary) for role in ("user", "item")}
+            found |= _new(warehouse, place, vocabulary)
     return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
@@ -45,7 +47,7 @@ def _rows(warehouse: Warehouse, name: str, values: Mapping[str, object]) -> list
     return rows
 
 
-def _shares(counts: Mapping[str, int], reasons: Mapping[str, float], rows: float) -> dict[str, float]:
+def _shares(counts: Mapping[str, Any], reasons: Mapping[str, float], rows: float) -> dict[str, float]:
     return {
         "quarantine_share": counts["quarantined"] / rows,
         "duplicate_share": reasons.get("duplicate", 0.0) / rows,
@@ -55,26 +57,25 @@ def _shares(counts: Mapping[str, int], reasons: Mapping[str, float], rows: float
 
 
 def _columns(warehouse: Warehouse, columns: Columns, place: Mapping[str, object], clean: float) -> dict[str, float]:
-    """The label's mean, shares of every categorical column's buckets, quantiles of every numeric one."""
+    """Shares of every categorical column's buckets, quantiles of every numeric one."""
     found: dict[str, float] = {}
-    if columns.label is not None:
-        (mean,) = _rows(warehouse, "column_mean", {**place, "column": "label"})
-        found["label_rate"] = math.nan if mean["value"] is None else mean["value"]
-    for name in columns.categorical:
-        for row in _rows(warehouse, "category_shares", {**place, "column": name}):
-            found[f"category/{name}/{row['bucket']}"] = float(row["share"])
-    stride = max(1, math.ceil(clean / SAMPLE))
-    for name in columns.numeric:
-        for row in _rows(warehouse, "number_quantiles", {**place, "column": name, "stride": stride}):
-            found[f"number/{name}/{row['quantile']:02d}"] = math.nan if row["value"] is None else row["value"]
+    if columns.categorical:
+        for row in _rows(warehouse, "category_shares", {**place, "columns": list(columns.categorical)}):
+            found[f"category/{row['field']}/{row['bucket']}"] = row["share"]
+    if columns.numeric:
+        stride = max(1, math.ceil(clean / SAMPLE))
+        for row in _rows(warehouse, "number_quantiles", {**place, "columns": list(columns.numeric), "stride": stride}):
+            found[f"number/{row['field']}/{row['quantile']:02d}"] = row["value"]
     return found
 
 
-def _new(warehouse: Warehouse, role: str, place: Mapping[str, object], vocabulary: Vocabulary) -> float:
-    """Share of clean rows whose user or item the vocabulary does not have."""
-    new = total = 0
-    for batch in warehouse.stream("value_counts", {**place, "column": role}):
-        unseen = np.asarray(encode(vocabulary, role, batch.column("value"))) < 0
-        rows = batch.column("rows").to_numpy()
-        new, total = new + int(rows[unseen].sum()), total + int(rows.sum())
-    return new / total if total else math.nan
+def _new(warehouse: Warehouse, place: Mapping[str, object], vocabulary: Vocabulary) -> dict[str, float]:
+    """Shares of clean rows whose user, and whose item, the vocabulary does not have."""
+    new, total = dict.fromkeys(("user", "item"), 0), dict.fromkeys(("user", "item"), 0)
+    for batch in warehouse.stream("value_counts", {**place, "columns": ["user", "item"]}):
+        for role in new:
+            part = batch.filter(pc.equal(batch.column("field"), role))
+            rows = part.column("rows").to_numpy()
+            new[role] += int(rows[encode(vocabulary, role, part.column("value")) < 0].sum())
+            total[role] += int(rows.sum())
+    return {f"new_{role}_rate": new[role] / total[role] if total[role] else math.nan for role in new}

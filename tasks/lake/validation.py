@@ -33,6 +33,7 @@ Arrivals = NDArray[np.int64]  # positions of rows in their delivery
 
 BATCH = 250_000  # rows put to Great Expectations at a time
 EXAMPLES = 3  # offending values shown for each rule
+UNUSABLE = {"duplicate": "one row a key", "outside_period": "a time inside the period"}
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def validate(
     if accepted is not None and not accepted.strip():
         raise ValueError("a blocked period is accepted only with a reason; the reason given is empty")
     rules = row_rules(plan, period)
-    broken = _put_aside(warehouse, rules, period.index, version)
+    broken = _unusable(warehouse, period.index, version) + _put_aside(warehouse, rules, period.index, version)
     statistics = measure(warehouse, plan.columns, period.index, version, nights.vocabulary)
     checks = period_checks(plan.expectations, plan.columns, statistics, nights.history)
     results = _judge_period(checks)
@@ -76,10 +77,20 @@ def _put_aside(warehouse: Warehouse, rules: Sequence[RowRule], period: int, vers
     rows = pa.table({"arrival": pa.array(arrivals, pa.int64()), "reason": pa.array(codes, pa.string())})
     warehouse.quarantine(period, version, rows)
     return [
-        Broken(rule, len(aside[rule.code]), _examples(warehouse, rule, place, aside[rule.code]))
+        Broken(rule.code, rule.words, len(aside[rule.code]), _examples(warehouse, rule, place, aside[rule.code]))
         for rule in rules
         if rule.code in aside
     ]
+
+
+def _unusable(warehouse: Warehouse, period: int, version: int) -> list[Broken]:
+    """What landing put aside already: rows that could not be typed, and repeats."""
+    rows = warehouse.query("unusable_rows", {"period": period, "version": version}).to_pylist()
+    return [
+        Broken(row["reason"], UNUSABLE.get(row["reason"], "what the lake can read"), row["rows"],
+               tuple((example["arrival"], example["value"]) for example in row["examples"]))
+        for row in rows
+    ]  # fmt: skip
 
 
 def _batches(warehouse: Warehouse, place: Mapping[str, object]) -> Iterator[pa.Table]:

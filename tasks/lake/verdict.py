@@ -10,7 +10,6 @@ from typing import Any, Literal
 from pydantic import JsonValue
 
 from tasks.lake.checks import Check
-from tasks.lake.rules import RowRule
 from tasks.plan.plan import Plan, canonical
 
 LONGEST = 500  # characters of a reason
@@ -19,17 +18,18 @@ MOST = 40  # reasons kept
 
 @dataclass(frozen=True)
 class Broken:
-    """One row rule that was broken: by how many rows, and the first of them as (arrival, value)."""
+    """One reason why rows are in quarantine: how many, and the first of them as (arrival, value)."""
 
-    rule: RowRule
+    code: str
+    allowed: str  # what the rule is, for people
     rows: int
     examples: tuple[tuple[int, str | None], ...]
 
     @property
     def words(self) -> str:
         """A sentence with examples."""
-        shown = ", ".join(f"row {arrival}: {value!r}" for arrival, value in self.examples)
-        return f"{self.rule.code} broken by {self.rows:,} rows (allowed is {self.rule.words}), such as {shown}"
+        shown = [f"row {arrival}" if value is None else f"row {arrival}: {value!r}" for arrival, value in self.examples]
+        return f"{self.code}: {self.rows:,} rows put aside (allowed is {self.allowed}), such as {', '.join(shown)}"
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def judge(
     nothing = all(severity == "off" for severity in plan.expectations.severities)
     if nothing:
         reasons.insert(0, "stops the night: every check is off, so nothing vouches for this period; configure one")
-    reasons += [one.words for one in sorted(broken, key=lambda one: (-one.rows, one.rule.code))]
+    reasons += [one.words for one in sorted(broken, key=lambda one: (-one.rows, one.code))]
     verdict: Literal["passed", "warned", "blocked", "overridden"] = "warned" if failed else "passed"
     if stopping or nothing:
         verdict = "blocked" if accepted is None else "overridden"
@@ -92,7 +92,7 @@ def _row(check: Check, result: Mapping[str, Any] | None, stops: bool) -> dict[st
 
 def _rule(one: Broken) -> dict[str, JsonValue]:
     examples: list[JsonValue] = [{"arrival": arrival, "value": value} for arrival, value in one.examples]
-    return {"rule": one.rule.code, "allowed": one.rule.words, "rows": one.rows, "examples": examples}
+    return {"rule": one.code, "allowed": one.allowed, "rows": one.rows, "examples": examples}
 
 
 def _finite(value: float) -> float | None:

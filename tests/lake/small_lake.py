@@ -23,7 +23,7 @@ class SmallLake:
             {"period": period, "version": version},
         )
         self.connection.execute(
-            "CREATE TABLE quarantine (period INTEGER, version INTEGER, arrival BIGINT, reason VARCHAR)"
+            "CREATE TABLE quarantine (period INTEGER, version INTEGER, arrival BIGINT, reason VARCHAR, raw VARCHAR)"
         )
 
     def query(self, name: str, values: Mapping[str, object]) -> pa.Table:

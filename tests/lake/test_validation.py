@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import math
+import socket
 from collections.abc import Mapping
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from small_lake import SmallLake
 
 from tasks.lake.periods import Period
 from tasks.lake.validation import Nights, validate
 from tasks.lake.verdict import Validation
+from tasks.lake.vocabulary import empty, grow
 from tasks.plan.plan import Calendar, Columns, Part, Plan
 
 DAY = 86_400_000_000
@@ -56,8 +60,9 @@ def look(table: pa.Table, the: Plan | None = None, nights: Nights | None = None)
     return validate(lake, the or plan(), TODAY, 1, nights or Nights()), lake  # type: ignore[arg-type]
 
 
-def history(nights: int = 5, **options: object) -> list[dict[str, float]]:
-    return [dict(look(rows(seed=seed, **options))[0].statistics) for seed in range(1, nights + 1)]
+@cache
+def history(nights: int = 5) -> tuple[Mapping[str, float], ...]:
+    return tuple(look(rows(seed=seed))[0].statistics for seed in range(1, nights + 1))
 
 
 def test_a_good_period_passes_and_says_what_it_could_not_judge() -> None:
@@ -139,7 +144,7 @@ def test_more_broken_rows_than_the_budget_stop_the_night_with_examples() -> None
     seen, lake = look(changed(rows(), "item", dict.fromkeys(range(0, 400, 3))))
     assert seen.verdict == "blocked"
     assert "quarantine share is 0.335, allowed is at most 0.05" in seen.reasons[0]
-    assert "item/null broken by 134 rows" in seen.reasons[1]
+    assert "item/null: 134 rows put aside" in seen.reasons[1]
     assert lake.reasons() == {"item/null": 134}
 
 
@@ -196,13 +201,14 @@ def test_a_period_outside_the_band_of_passed_nights_is_told(table: pa.Table, sen
 
 def test_duplicates_and_rows_outside_the_period_that_landing_found_are_counted() -> None:
     lake = SmallLake(rows())
-    lake.connection.execute("INSERT INTO quarantine SELECT 0, 1, range, 'duplicate' FROM range(60)")
-    lake.connection.execute("INSERT INTO quarantine SELECT 0, 1, 100 + range, 'outside_period' FROM range(40)")
+    lake.connection.execute("INSERT INTO quarantine SELECT 0, 1, range, 'duplicate', NULL FROM range(60)")
+    lake.connection.execute("INSERT INTO quarantine SELECT 0, 1, 100 + range, 'outside_period', '[3]' FROM range(40)")
     seen = validate(lake, plan(budget=1), TODAY, 1, Nights())  # type: ignore[arg-type]
     assert seen.statistics["duplicate_share"] == 0.15 and seen.statistics["outside_share"] == 0.1
     assert seen.verdict == "blocked"
     assert any("duplicate share" in reason and "warning" in reason for reason in seen.reasons)
     assert any("share outside the period" in reason and "stops" in reason for reason in seen.reasons)
+    assert any("outside_period: 40 rows put aside" in r and "row 100: '[3]'" in r for r in seen.reasons)
 
 
 def test_an_operator_may_let_a_stopped_period_pass_with_a_reason() -> None:
@@ -241,7 +247,7 @@ def test_rows_of_later_periods_change_nothing() -> None:
     lake.connection.execute(
         "INSERT INTO landed SELECT 1, 1, arrival, time, 'nobody', item, 9, category, -1e300 FROM landed"
     )
-    lake.connection.execute("INSERT INTO quarantine VALUES (1, 1, 3, 'duplicate')")
+    lake.connection.execute("INSERT INTO quarantine VALUES (1, 1, 3, 'duplicate', NULL)")
     assert validate(lake, plan(), TODAY, 1, Nights()) == before  # type: ignore[arg-type]
 
 
@@ -255,3 +261,23 @@ def test_the_document_says_what_great_expectations_said_and_nothing_of_when() ->
     assert kinds == {"expect_column_values_to_be_between"}
     for word in (b"run_id", b"run_time", b"batch_id", b"202"):
         assert word not in seen.document
+
+
+def test_nothing_is_sent_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: socket.socket, address: object) -> None:
+        raise AssertionError(f"validation tried to reach {address}")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket.socket, "connect_ex", refuse)
+    assert look(rows())[0].verdict == "passed"
+
+
+def test_new_users_and_items_are_counted_against_the_vocabulary() -> None:
+    table = rows()
+    known = table.filter(pc.not_equal(table.column("user"), "u7"))
+    ids = known.select(["user", "item", "category"]).add_column(0, "period", pa.array([0] * len(known), pa.int32()))
+    vocabulary = grow(empty(plan().columns), ids)
+    seen, _ = look(table, nights=Nights(vocabulary=vocabulary))
+    share = pc.sum(pc.equal(table.column("user"), "u7")).as_py() / 400
+    assert seen.statistics["new_user_rate"] == pytest.approx(share)
+    assert seen.statistics["new_item_rate"] == 0.0
