@@ -12,6 +12,7 @@ from torch import Tensor
 
 FEWEST = 20  # users; with fewer the resamples are too alike to say anything
 MOST = 4096  # groups; more users than that share groups at random, which widens no interval to speak of
+POOLS = 8  # groups; the spread between fewer is anybody's guess
 TAIL = 10  # resamples that must lie beyond a bound, or the bound is a guess
 
 
@@ -20,6 +21,7 @@ class Resamples:
     """How often each group of users was drawn in each resample, and whose each row is."""
 
     user: Tensor  # [n] int64, from 0
+    draw: Tensor  # [n] int64, from 0: rows that share the luck of one pool of candidates
     group: Tensor  # [users] int64
     counts: Tensor  # [R, G] float64
 
@@ -35,10 +37,11 @@ class Interval:
     rows: int
 
 
-def resample(user: Tensor, resamples: int, alpha: float, name: str) -> Resamples:
+def resample(user: Tensor, draw: Tensor, resamples: int, alpha: float, name: str) -> Resamples:
     """At least `resamples` draws of as many users as there are, with replacement; the same for the same `name`.
 
-    `user` [n] is the user of each row. Bounds at a small `alpha` need more resamples, so that enough lie beyond them.
+    `user` and `draw` [n] are the user and the pool of candidates of each row. Bounds at a small `alpha` need more
+    resamples, so that enough lie beyond them.
     """
     users, mine = torch.unique(user, return_inverse=True)
     seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big")
@@ -48,7 +51,7 @@ def resample(user: Tensor, resamples: int, alpha: float, name: str) -> Resamples
     draws = max(resamples, ceil(TAIL / alpha))
     drawn = torch.randint(max(groups, 1), (draws, groups), generator=generator)
     counts = torch.zeros(draws, groups, dtype=torch.float64).scatter_add_(1, drawn, torch.ones_like(drawn).double())
-    return Resamples(mine, group, counts)
+    return Resamples(mine, torch.unique(draw, return_inverse=True)[1], group, counts)
 
 
 def interval(gain: Tensor, rows: Tensor, drawn: Resamples, alpha: float) -> Interval | None:
@@ -58,6 +61,7 @@ def interval(gain: Tensor, rows: Tensor, drawn: Resamples, alpha: float) -> Inte
     never narrower than Student's t with a degree less than there are users with a gain or a loss, because resamples of
     very few are too alike. S_g and n_g are the sum and the number of a group's rows, m = sum S_g / n:
     se^2 = G / (G - 1) * sum (S_g - m n_g)^2 / n^2, the error of a ratio (Cochran, Sampling Techniques, section 6.4).
+    Rows that share a pool of candidates share its luck: both bounds are moved out by what that adds to the error.
     """
     user, values = drawn.user[rows], gain[rows]
     people = len(torch.unique(user))
@@ -76,8 +80,21 @@ def interval(gain: Tensor, rows: Tensor, drawn: Resamples, alpha: float) -> Inte
     beyond = max(int(alpha * len(t)), 1)
     least = student(alpha, len(torch.unique(user[values != 0])) - 1)
     below, above = max(float(t[-beyond]), least), max(-float(t[beyond - 1]), least)
-    middle, width = float(mean), float(error)
+    middle, width = float(mean), float(error) * _shared(values, user, drawn.draw[rows])
     return Interval(middle, middle - below * width, middle + above * width, people, len(values))
+
+
+def _shared(values: Tensor, user: Tensor, draw: Tensor) -> float:
+    """How much larger the error is than users alone make it: clustered both ways (Cameron, Gelbach and Miller 2011)."""
+    by_user, by_draw, by_row = (_error(values, group) ** 2 for group in (user, draw, torch.arange(len(values))))
+    return max(1.0, (by_user + by_draw - by_row) / by_user) ** 0.5 if by_user else 1.0
+
+
+def _error(values: Tensor, group: Tensor) -> float:
+    """Standard error of the mean of `values` [n] where rows of one group belong together; 0 with too few groups."""
+    rest = torch.bincount(group, values - values.mean()).square()
+    groups = int((torch.bincount(group) > 0).sum())
+    return float(rest.sum() * groups / (groups - 1)) ** 0.5 / len(values) if groups >= POOLS else 0.0
 
 
 def student(alpha: float, freedom: int) -> float:

@@ -71,7 +71,7 @@ def _judge(rule: Gate, case: Case, latest: Sequence[Evidence]) -> Judged:
     wanted = 1 if case.refresh else rule.periods
     if len(pool.periods) < wanted:
         return _unknown(f"There is evidence from {span(pool.periods)}; gate.periods asks for {wanted}.")
-    drawn = resample(pool.user, rule.resamples, case.alpha, f"gate/{latest[-1].period}")
+    drawn = resample(pool.user, pool.draw, rule.resamples, case.alpha, f"gate/{latest[-1].period}")
     every = torch.ones(len(pool.gain), dtype=torch.bool)
     plain = interval(pool.gain, every, drawn, case.alpha)
     margin = interval(pool.gain - rule.worthwhile * pool.served, every, drawn, case.alpha)

@@ -33,6 +33,7 @@ class Pool:
     label: Tensor  # clicks only; empty for rankings
     predicted: Tensor  # by the challenger
     before: Tensor  # by what served
+    draw: Tensor  # rankings: rows of one number were ranked against one pool of items; clicks: every row its own
 
 
 def metric_of(rule: Gate, family: str) -> str:
@@ -64,7 +65,8 @@ def pooled(nights: Sequence[Evidence], name: str, metric: str) -> Pool | None:
     parts = ("user", "served", "gain", "label", "predicted", "before")
     columns = [torch.cat([getattr(one, part) for one in found]) for part in parts]
     user, served, gain, label, predicted, before = columns
-    return Pool(tuple(one.periods[0] for one in found), user, served, gain, slices, label, predicted, before)
+    draw = torch.cat([one.draw + night * 2**32 for night, one in enumerate(found)])
+    return Pool(tuple(one.periods[0] for one in found), user, served, gain, slices, label, predicted, before, draw)
 
 
 def _paired(period: int, served: Mapping[str, Tensor], other: Mapping[str, Tensor], metric: str) -> Pool:
@@ -76,9 +78,11 @@ def _paired(period: int, served: Mapping[str, Tensor], other: Mapping[str, Tenso
             )
     gain = direction(metric) * (after - before)
     slices = {s: member(served, s) for s in SLICES}
-    clicks = (
-        [columns.double() for columns in (served["label"], other["prediction"], served["prediction"])]
-        if ("label" in served)
-        else [torch.zeros(0, dtype=torch.float64)] * 3
+    draw = served["pool"].long() if "pool" in served else torch.arange(len(gain))
+    nothing = torch.zeros(0, dtype=torch.float64)
+    label, predicted, earlier = (
+        (served["label"].double(), other["prediction"].double(), served["prediction"].double())
+        if "label" in served
+        else (nothing, nothing, nothing)
     )
-    return Pool((period,), served["user"], before, gain, slices, *clicks)
+    return Pool((period,), served["user"], before, gain, slices, label, predicted, earlier, draw)

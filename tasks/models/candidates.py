@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Generator, Tensor
@@ -52,17 +52,28 @@ def seen(logs: Logs) -> Tensor:
     return torch.maximum(before, logs.rows[:, 1].cummax(0).values + 1)
 
 
-def extend(pool: Tensor, size: int, among: int, generator: Generator) -> Tensor:
-    """The first `size` items of a random order of [0, among) that begins with `pool`: distinct, exactly uniform."""
-    if 4 * size > among:
-        rest = torch.ones(among, dtype=torch.bool)
-        rest[pool] = False
-        others = rest.nonzero().flatten()
-        return torch.cat([pool, others[torch.randperm(len(others), generator=generator)]])[:size]
-    while len(pool) < size:  # draw with replacement and drop the repeats
-        more = torch.randint(among, (size - len(pool) + size // 16 + 8,), generator=generator)
-        pool = _firsts(torch.cat([pool, more]))
-    return pool[:size]
+@dataclass
+class Deck:
+    """Deals items in random order, each of [0, items) once before any comes again, so that no hand is richer in hits.
+
+    What is dealt to one block of rows is exactly uniform; blocks are less alike than if each drew for itself, which
+    takes most of the luck of the draw out of a night's mean.
+    """
+
+    items: int
+    generator: Generator
+    left: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
+
+    def deal(self, pool: Tensor, size: int) -> Tensor:
+        """The pool and as many more distinct items as make it `size`, in random order; `size` is at most `items`."""
+        while len(pool) < size:
+            if not len(self.left):
+                self.left = torch.randperm(self.items, generator=self.generator)
+            taken, self.left = self.left.split(
+                [min(size - len(pool), len(self.left)), max(0, len(self.left) - size + len(pool))]
+            )
+            pool = _firsts(torch.cat([pool, taken]))
+        return pool
 
 
 def barred(who: Takers, pool: Tensor, users: Tensor, limits: Tensor, first: int) -> tuple[Tensor, Tensor]:

@@ -8,14 +8,15 @@ import torch
 from torch import Tensor
 
 from tasks.lake.logs import Logs
-from tasks.models.candidates import Takers, barred, extend, seen, takers
+from tasks.models.candidates import Deck, Takers, barred, seen, takers
 from tasks.models.checkpoint import Weights
 from tasks.plan.plan import Ranking
 
 Factors = Callable[[Weights], tuple[Tensor, Tensor]]  # weights -> users [U, d], items [I, d]
 Ranker = Callable[[Tensor, Tensor], Tensor]  # users [B], items [P] -> scores [B, P]; ids may be beyond what it knows
 
-BLOCK = 128  # rows that share a pool of items; more is faster, fewer makes rows less alike
+BLOCK = 128  # rows that share a pool of items at most; more is faster, fewer makes rows less alike
+POOLS = 128  # pools of a night at least, as long as 8 rows share one
 CHUNK = 8192  # items of the catalogue that are scored at a time
 NO_PLACE = 2**31 - 1
 
@@ -58,19 +59,21 @@ def rank(ranker: Ranker, logs: Logs, taken: Tensor, ranking: Ranking) -> dict[st
     """How many candidates score above each row's item and how many exactly as high: a scored period.
 
     `taken` [m, 2] are (user, item) rows of earlier periods. Columns, each [n]: `user`, `item` int64, `new_user`,
-    `new_item` bool (born in the row's own period), `above`, `equal` int32 against `ranking.negatives` distinct items
-    drawn uniformly from those seen so far that the user has not taken up to and including the row (all of them, where
-    there are fewer), and with `ranking.catalogue` the same against all of those, as `catalogue_above` and
-    `catalogue_equal`. The draw is the logs' own: the same for every ranker. Raises ValueError on NaN scores and on
-    earlier interactions outside the vocabulary. Source: SML's evaluation protocol.
+    `new_item` bool (born in the row's own period), `pool` int32 (rows of one pool share the luck of its draw), `above`,
+    `equal` int32 against `ranking.negatives` distinct items drawn uniformly from those seen so far that the user has
+    not taken up to and including the row (all of them, where there are fewer), and with `ranking.catalogue` the same
+    against all of those, as `catalogue_above` and `catalogue_equal`. The draw is the logs' own: the same for every
+    ranker. Raises ValueError on NaN scores and on earlier interactions outside the vocabulary. Source: SML's protocol.
     """
     who, limits = takers(logs, taken), seen(logs)
-    generator = logs.generator("candidates")
-    blocks = [slice(i, min(i + BLOCK, len(logs))) for i in range(0, len(logs), BLOCK)]
+    deck = Deck(int(limits[-1]) if len(logs) else 0, logs.generator("candidates"))
+    size = min(max(len(logs) // POOLS, 8), BLOCK)
+    blocks = [slice(i, min(i + size, len(logs))) for i in range(0, len(logs), size)]
     found = {"user": logs.rows[:, 0].clone(), "item": logs.rows[:, 1].clone()}
     for column, field in ((0, "user"), (1, "item")):
         found[f"new_{field}"] = logs.born[column][logs.rows[:, column]] == logs.periods
-    parts = [_sampled(ranker, logs, who, limits, rows, ranking.negatives, generator) for rows in blocks]
+    found["pool"] = (torch.arange(len(logs)) // size).int()
+    parts = [_sampled(ranker, logs, who, limits, rows, ranking.negatives, deck) for rows in blocks]
     found["above"], found["equal"] = _joined(parts)
     if ranking.catalogue:
         found["catalogue_above"], found["catalogue_equal"] = _joined(
@@ -80,15 +83,17 @@ def rank(ranker: Ranker, logs: Logs, taken: Tensor, ranking: Ranking) -> dict[st
 
 
 def _sampled(
-    ranker: Ranker, logs: Logs, who: Takers, limits: Tensor, rows: slice, negatives: int, generator: torch.Generator
+    ranker: Ranker, logs: Logs, who: Takers, limits: Tensor, rows: slice, negatives: int, deck: Deck
 ) -> Tensor:
     """Above and equal [2, B] of a block against random items, of which each row takes its first valid ones."""
-    among = int(limits[rows][-1])
-    size = min(among, (negatives + negatives // 20 + 87) // 64 * 64)  # spares for what a user has taken
-    pool = extend(torch.zeros(0, dtype=torch.int64), size, among, generator)
+    share = int(limits[rows][0]) / deck.items  # of the items dealt, how many the block's first row had seen
+    size = min(
+        deck.items, int((negatives * 1.05 + 24) / share) // 64 * 64 + 64
+    )  # with spares for what users have taken
+    pool = deck.deal(torch.zeros(0, dtype=torch.int64), size)
     counts, short = _count(ranker, logs, who, limits, rows, pool, negatives)
-    while bool(short.any()) and len(pool) < among:  # the same random order, further on: still uniform for every row
-        pool = extend(pool, min(among, 2 * len(pool)), among, generator)
+    while bool(short.any()) and len(pool) < deck.items:  # the same random order, further on: uniform for every row
+        pool = deck.deal(pool, min(deck.items, 2 * len(pool)))
         more, still = _count(ranker, logs, who, limits, rows, pool, negatives)
         counts = torch.where(short, more, counts)
         short = short & still

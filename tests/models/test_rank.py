@@ -8,7 +8,7 @@ from torch import Tensor
 
 from tasks.lake.logs import Logs
 from tasks.models import rank as module
-from tasks.models.candidates import extend, seen, takers
+from tasks.models.candidates import Deck, seen, takers
 from tasks.models.mf import MF
 from tasks.models.rank import from_factors, from_weights, rank
 from tasks.plan.plan import Ranking
@@ -173,9 +173,10 @@ def test_blocks_and_chunks_change_no_count(monkeypatch: pytest.MonkeyPatch) -> N
     ranker = from_factors(torch.randn(12, 4), torch.randn(60, 4))
     whole = rank(ranker, logs, taken, Ranking(catalogue=True))
     monkeypatch.setattr(module, "BLOCK", 7)
+    monkeypatch.setattr(module, "POOLS", 1)
     monkeypatch.setattr(module, "CHUNK", 11)
     parts = rank(ranker, logs, taken, Ranking(catalogue=True))
-    assert all(torch.equal(whole[k], parts[k]) for k in whole)
+    assert all(torch.equal(whole[k], parts[k]) for k in whole if k != "pool")
 
 
 def test_unseen_ids_score_as_zero_vectors() -> None:
@@ -223,14 +224,16 @@ def test_infinite_scores_are_an_order_like_any_other() -> None:
     assert (int(out["above"][0]), int(out["equal"][0])) == (2, 0)
 
 
-def test_extending_a_pool_keeps_its_beginning() -> None:
-    g = torch.Generator().manual_seed(0)
-    pool = extend(torch.zeros(0, dtype=torch.int64), 10, 1000, g)
-    longer = extend(pool, 200, 1000, g)
-    whole = extend(longer, 1000, 1000, g)
-    assert torch.equal(longer[:10], pool)
-    assert torch.equal(whole[:200], longer)
-    assert sorted(whole.tolist()) == list(range(1000))
+def test_a_deck_deals_distinct_items_and_every_one_before_any_comes_again() -> None:
+    deck, nothing = Deck(1000, torch.Generator().manual_seed(0)), torch.zeros(0, dtype=torch.int64)
+    hands = [deck.deal(nothing, 250) for _ in range(4)]
+    assert sorted(torch.cat(hands).tolist()) == list(range(1000))
+    deck.deal(nothing, 900)
+    over = deck.deal(nothing, 300)  # the end of one round and the beginning of the next
+    longer = deck.deal(over, 1000)
+    assert len(over.unique()) == 300
+    assert torch.equal(longer[:300], over)
+    assert sorted(longer.tolist()) == list(range(1000))
 
 
 def test_seen_and_takers_by_hand() -> None:
