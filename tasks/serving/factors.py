@@ -66,8 +66,8 @@ def best(scores: Tensor, k: int, exclude: Collection[object], ids: Ids) -> list[
     """The `k` highest of `scores` [I] with their ids, best first, without `exclude`; fewer where there are no more."""
     if not isinstance(k, int) or k < 1:
         raise ValueError(f"k: given {k!r}; allowed are whole numbers from 1")
-    out = ids.rows(list(exclude)) if exclude else torch.empty(0, dtype=torch.int64)
-    out = torch.tensor(sorted({row for row in out.tolist() if row >= 0}), dtype=torch.int64)
-    scores = scores.index_fill(0, out, -torch.inf) if len(out) else scores
-    found = torch.topk(scores, min(k, len(scores) - len(out)))
-    return [(ids.names[row], score) for row, score in zip(found.indices.tolist(), found.values.tolist(), strict=True)]
+    out = {row for row in ids.rows(exclude).tolist() if row >= 0}
+    # So many more than k that what is excluded may be among them: no copy of the scores, and no threads to wait for.
+    found = torch.topk(scores, min(k + len(out), len(scores)))
+    pairs = zip(found.indices.tolist(), found.values.tolist(), strict=True)
+    return [(ids.names[row], score) for row, score in pairs if row not in out][:k]
