@@ -33,7 +33,7 @@ Arrivals = NDArray[np.int64]  # positions of rows in their delivery
 
 BATCH = 250_000  # rows put to Great Expectations at a time
 EXAMPLES = 3  # offending values shown for each rule
-UNUSABLE = {"duplicate": "one row a key", "outside_period": "a time inside the period"}
+UNUSABLE = {"duplicate": "one row a key", "outside": "a time inside the period", "null": "no value missing"}
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def _unusable(warehouse: Warehouse, period: int, version: int) -> list[Broken]:
     """What landing put aside already: rows that could not be typed, and repeats."""
     rows = warehouse.query("unusable_rows", {"period": period, "version": version}).to_pylist()
     return [
-        Broken(row["reason"], UNUSABLE.get(row["reason"], "what the lake can read"), row["rows"],
+        Broken(row["reason"], UNUSABLE.get(row["reason"].split("_")[0], "what the lake can read"), row["rows"],
                tuple((example["arrival"], example["value"]) for example in row["examples"]))
         for row in rows
     ]  # fmt: skip

@@ -24,7 +24,7 @@ from tasks.plan.plan import Calendar, Columns, Part, Plan
 from tasks.plan.settings import Settings
 
 WORLD = Simulated(users=300, items=200, rows=2000, seed=5)
-BAD = 3
+BAD = 4
 
 
 @dataclass(frozen=True)
