@@ -15,6 +15,7 @@ from tasks.models import build
 from tasks.models.predict import predict
 from tasks.plan.plan import Plan
 from tasks.serving.clicks import as_logs
+from tasks.serving.ids import Ids
 from tasks.serving.predictor import Predictor
 from tasks.store.objects import Directory
 from tests.serving import made_store as made
@@ -66,8 +67,9 @@ def test_a_stranger_gets_the_mean_user(place: Path, stranger: object) -> None:
     assert predictor.score(["u1", stranger], [stranger, stranger]) == [0.0, 0.0]
 
 
-def test_ids_are_text_whatever_type_they_come_in(place: Path) -> None:
-    assert opened(place, made.ranking_plan()).score([], []) == []
+def test_ids_are_text_whatever_type_they_come_in() -> None:
+    ids = Ids(["", "17", "True"], {"": 0, "17": 1, "True": 2})
+    assert ids.rows([17, "17", None, True, 17.0]).tolist() == [1, 1, 0, 2, -1]
 
 
 @pytest.mark.parametrize("k", [0, -1, 2.5, None])
