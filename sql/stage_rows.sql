@@ -26,7 +26,7 @@ COPY (
             CASE WHEN _line IS NULL AND item IS NULL THEN 'null_item' END,
             CASE WHEN _line IS NULL AND time IS NULL THEN 'null_time' END,
             CASE WHEN time IS NOT NULL AND _micros IS NULL THEN 'unreadable_time' END,
-            CASE WHEN _line IS NULL AND $labelled AND label IS NULL THEN 'null_label' END,
+            CASE WHEN _line IS NULL AND $labelled AND _row.label IS NULL THEN 'null_label' END,
             CASE WHEN len(list_filter(_words, lambda word: word IS NOT NULL AND TRY_CAST(word AS DOUBLE) IS NULL)) > 0
                 OR len(list_filter(_values, lambda number: NOT isfinite(number))) > 0 THEN 'unreadable_number' END
         ], lambda reason: reason IS NOT NULL) AS _found

@@ -29,13 +29,11 @@ def land(
     decides which rows are clean. Rows that cannot be typed go to quarantine with their reasons, as do repeats of a key.
     Raises ValueError where the source cannot be read, LookupError where a period of equal counts is not complete yet.
     """
-    file, arrived = stage(warehouse, batches, columns)
-    try:
+    with tempfile.TemporaryDirectory(dir=warehouse.scratch) as room:
+        file, arrived = stage(warehouse, batches, columns, Path(room))
         if period.rows is not None:
             file = cut(warehouse, file, period, period.rows)
         return put(warehouse, period, file, arrived, rules)
-    finally:
-        file.unlink(missing_ok=True)
 
 
 def put(warehouse: Warehouse, period: Period, file: Path, arrived: Arrivals, rules: str, again: bool = False) -> Landing:
@@ -47,10 +45,11 @@ def put(warehouse: Warehouse, period: Period, file: Path, arrived: Arrivals, rul
     return warehouse.write(lambda: (not again and _same(warehouse, found, rules)) or _record(warehouse, found, file, arrived, rules))
 
 
-def stage(warehouse: Warehouse, batches: Iterable[pa.RecordBatch], columns: Columns) -> tuple[Path, Arrivals]:
-    """Type a delivery into a scratch file."""
-    arrived = arrivals(batches, columns)
-    file = Path(tempfile.mkstemp(suffix=".parquet", dir=warehouse.scratch)[1])
+def stage(
+    warehouse: Warehouse, batches: Iterable[pa.RecordBatch], columns: Columns, room: Path
+) -> tuple[Path, Arrivals]:
+    """Type a delivery into a file in the directory `room`."""
+    arrived, file = arrivals(batches, columns), room / "staged.parquet"
     asked = {
         "file": str(file), "unit": columns.time_unit, "numbers": list(arrived.numbers), "words": list(arrived.words),
         "labelled": columns.label is not None, "private": PRIVATE,
@@ -64,12 +63,10 @@ def stage(warehouse: Warehouse, batches: Iterable[pa.RecordBatch], columns: Colu
 
 
 def cut(warehouse: Warehouse, file: Path, period: Period, rows: int) -> Path:
-    """The rows of one period of equal counts, out of the staged history, which is used up."""
-    part, skip = file.with_suffix(".part"), period.index * rows
+    """The rows of one period of equal counts, out of the staged history."""
+    part, skip = file.with_name("cut.parquet"), period.index * rows
     found = warehouse.query("cut_rows", {"file": str(file), "part": str(part), "rows": rows, "skip": skip}).column(0)[0].as_py()
-    file.unlink()
     if found < rows:
-        part.unlink()
         raise LookupError(f"period {period.name} is not complete: the source has {found:,} of its {rows:,} rows so far")
     return part
 

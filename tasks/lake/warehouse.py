@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 import re
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -23,6 +22,7 @@ import duckdb
 import pyarrow as pa
 from duckdb_extensions import import_extension
 
+from tasks.lake.scratch import scratch
 from tasks.plan.settings import Settings
 
 FORMAT = 1  # layout of the tables; a newer one is refused
@@ -59,11 +59,9 @@ class Warehouse:
         `credentials` (aws_access_key_id, aws_secret_access_key, aws_session_token) are for data on S3. Raises ValueError
         for a catalog that a newer release wrote, and OSError where the catalog cannot be reached.
         """
-        lake = settings.home.absolute() / "lake"
-        lake.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="scratch-", dir=lake) as scratch, duckdb.connect() as connection:
-            warehouse = Warehouse(connection, Path(scratch))
-            _configure(connection, settings, scratch)
+        with scratch(settings.home.absolute() / "lake") as room, duckdb.connect() as connection:
+            warehouse = Warehouse(connection, room)
+            _configure(connection, settings, room)
             if settings.lake_place.startswith("s3://") or settings.s3_endpoint:
                 _reach_s3(connection, settings, credentials or {})
             _attach(connection, settings, pipeline)
@@ -180,8 +178,8 @@ def _patiently(attempt: Callable[[], Answer]) -> Answer:
     return attempt()
 
 
-def _configure(connection: duckdb.DuckDBPyConnection, settings: Settings, scratch: str) -> None:
-    for name, value in (("memory_limit", settings.memory), ("temp_directory", scratch)):
+def _configure(connection: duckdb.DuckDBPyConnection, settings: Settings, room: Path) -> None:
+    for name, value in (("memory_limit", settings.memory), ("temp_directory", str(room))):
         connection.execute(statement(f"set_{name}"), {"value": value})
     connection.execute(statement("set_no_downloads"))
     for name in ("ducklake", "postgres_scanner" if settings.catalog else "sqlite_scanner"):

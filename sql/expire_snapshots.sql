@@ -1,0 +1,3 @@
+-- One row per snapshot that can no longer be gone back to.
+-- $numbers UBIGINT[]: their numbers
+CALL ducklake_expire_snapshots('lake', versions => $numbers)

@@ -1,0 +1,83 @@
+"""Keeping: replay a version under changed rules, give up versions that nobody needs, and keep the files few."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tasks.lake.arrivals import LINE
+from tasks.lake.collect import rules
+from tasks.lake.landing import put, stage
+from tasks.lake.periods import Period
+from tasks.lake.warehouse import Landing, Warehouse
+from tasks.plan.plan import Columns, Plan
+
+
+def replay(warehouse: Warehouse, plan: Plan, period: Period, version: int) -> Landing:
+    """Land the rows of a version once more, as a new version, as they first came: for changed rules, with the source gone.
+
+    Rows that could not be typed are read again from what was kept of them. Raises LookupError where the version is not there.
+    """
+    place = {"period": period.index, "version": version}
+    found = warehouse.query("collected_version", place).to_pylist()
+    if not found:
+        raise LookupError(f"the lake has no version {version} of period {period.name} to replay; newest is {warehouse.latest().get(period.index)}")
+    asked = {**place, "columns": json.loads(found[0]["columns"])}
+    batches = (_as_it_came(batch, plan.columns) for batch in warehouse.stream("replay_rows", asked))
+    with tempfile.TemporaryDirectory(dir=warehouse.scratch) as room:
+        file, arrived = stage(warehouse, batches, plan.columns, Path(room))
+        return put(warehouse, period, file, arrived, rules(plan), again=True)
+
+
+def expire(warehouse: Warehouse, keep: Mapping[int, Collection[int]]) -> list[tuple[int, int]]:
+    """Give up every version that is neither in `keep` nor the newest of its period; returns those, as (period, version)."""
+    kept = [(period, version) for period in sorted(keep) for version in sorted(keep[period])]
+
+    def give_up() -> list[tuple[int, int]]:
+        rows = warehouse.query("expired_versions", _lists(kept)).to_pylist()
+        gone = [(row["period"], row["version"]) for row in rows]
+        for table in ("landed", "quarantine", "collected") if gone else ():
+            warehouse.query(f"expire_{table}", _lists(gone))
+        return gone
+
+    return warehouse.write(give_up) if warehouse.query("expired_versions", _lists(kept)).num_rows else []
+
+
+def compact(warehouse: Warehouse, before: datetime) -> None:
+    """Merge small files and remove those that nobody needs: of expired versions, and of writers that died before `before`.
+
+    Old snapshots of the catalog cannot be gone back to afterwards; versions can.
+    """
+    warehouse.query("merge_files")
+    numbers = warehouse.query("old_snapshots").column(0)[0].as_py()
+    if numbers:
+        warehouse.query("expire_snapshots", {"numbers": numbers})
+    warehouse.query("remove_old_files")
+    warehouse.query("remove_orphans", {"before": before})
+
+
+def _lists(versions: Collection[tuple[int, int]]) -> dict[str, list[int]]:
+    return {"periods": [period for period, _ in versions], "versions": [version for _, version in versions]}
+
+
+def _as_it_came(batch: pa.RecordBatch, columns: Columns) -> pa.RecordBatch:
+    """Rows as text under the source's names; where there is `_raw`, its values."""
+    names = {"user": columns.user, "item": columns.item, "time": columns.time, "label": columns.label or "label"}
+    found = {name: batch.column(name) for name in batch.schema.names if name != "_raw"}
+    found[LINE] = pa.nulls(batch.num_rows, pa.string())
+    raw = batch.column("_raw")
+    if raw.null_count < len(raw):
+        rows = [json.loads(text) for text in raw.drop_null().to_pylist()]
+        found = {name: _replaced(values, raw, [row.get(name) for row in rows]) for name, values in found.items()}
+    return pa.RecordBatch.from_pydict({names.get(name, name): values for name, values in found.items()})
+
+
+def _replaced(values: pa.Array, raw: pa.Array, originals: list[object]) -> pa.Array:
+    texts = pa.array([None if value is None else str(value) for value in originals], pa.string())
+    return pc.replace_with_mask(values.cast(pa.string()), pc.is_valid(raw), texts)

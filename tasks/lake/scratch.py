@@ -1,0 +1,54 @@
+"""Scratch: a directory for what is under way, that goes when its owner is done, or when the next one finds its owner dead."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PREFIX = "scratch-"
+
+
+@contextmanager
+def scratch(parent: Path) -> Iterator[Path]:
+    """A new directory in `parent`, locked until the block ends. What killed processes left there is removed first."""
+    parent.mkdir(parents=True, exist_ok=True)
+    for left in parent.glob(f"{PREFIX}*"):
+        _remove_if_dead(left)
+    handle, path = _locked(parent)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+        os.close(handle)
+
+
+def _locked(parent: Path) -> tuple[int, Path]:
+    while True:
+        path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+        try:
+            handle = os.open(path, os.O_RDONLY)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except FileNotFoundError:
+            continue
+        if path.exists():
+            return handle, path
+        os.close(handle)  # another opener took it for a dead one's in the instant before the lock
+
+
+def _remove_if_dead(path: Path) -> None:
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(path, ignore_errors=True)
+    except BlockingIOError:
+        return  # its owner lives
+    finally:
+        os.close(handle)
