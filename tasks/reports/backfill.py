@@ -13,7 +13,7 @@ class StepLike(Protocol):
     """One line of a backfill's plan, as `tasks.store.states` makes it."""
 
     @property
-    def index(self) -> int:
+    def period(self) -> int:
         """The period."""
         ...
 
@@ -32,7 +32,7 @@ def backfill(pipeline: str, steps: Sequence[StepLike], names: Mapping[int, str])
     """One row a period; the title says how many run. What is not yet known by name shows its index."""
     runs = [step for step in steps if step.action == "run"]
     if runs:
-        first, last = (names.get(step.index, f"period {step.index}") for step in (runs[0], runs[-1]))
+        first, last = (names.get(step.period, f"period {step.period}") for step in (runs[0], runs[-1]))
         title = f"{pipeline}: {plural(len(runs), 'night')} to run, {first} to {last}, in this order"
     else:
         title = f"{pipeline}: nothing to run" + (
@@ -40,7 +40,7 @@ def backfill(pipeline: str, steps: Sequence[StepLike], names: Mapping[int, str])
         )
     rows = tuple(
         (
-            Cell(names.get(step.index, f"period {step.index}")),
+            Cell(names.get(step.period, f"period {step.period}")),
             Cell(step.action, "good" if step.action == "run" else "quiet"),
             Cell(step.why, "" if step.action == "run" else "quiet"),
         )

@@ -163,7 +163,7 @@ def test_validation_shows_failed_checks_first_and_what_to_do(history: History) -
 def test_backfill_plan_says_how_many_and_why() -> None:
     @dataclasses.dataclass(frozen=True)
     class Step:
-        index: int
+        period: int
         action: str
         why: str
 
