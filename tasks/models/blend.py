@@ -20,10 +20,10 @@ class Past(NamedTuple):
 
 
 def blend(pool: Sequence[Past], shares: Sequence[float], logs: Logs) -> dict[str, Tensor]:
-    """Weighted mean by tensor name, newest of the pool first; shares beyond the pool are dropped, the rest sum to 1.
+    """Weighted mean by tensor name, newest of the pool first; shares without a past are dropped.
 
-    A row of a table leaves out every past in which its id was not born yet: a first value is nobody's opinion. The newest
-    always counts. Raises ValueError where its share is not above 0.
+    A row of a table leaves out every past in which its id was not born yet: a first value is nobody's opinion. The
+    newest always counts. Raises ValueError where its share is not above 0.
     """
     if not shares[0] > 0:
         raise ValueError(f"shares: given {tuple(shares)}; the first, of the newest weights, must be above 0")

@@ -20,10 +20,10 @@ def inner_width(model: Model) -> int:
 
 
 def from_parts(model: Model, users: Tensor, items: Tensor, bias: Tensor) -> dict[str, Tensor]:
-    """MF weights whose logits are `users @ items.T + bias`: users [U, w], items [I, w], bias [I], w up to `inner_width`.
+    """MF weights whose logits are `users @ items.T + bias`: users [U, w], items [I, w], bias [I].
 
-    Without biases in the model, the last column is one for every user: users who are not in the table, whose row is
-    nought, lose the bias then.
+    w is at most `inner_width`, or ValueError is raised. Without biases in the model, the last column is one for
+    every user: users who are not in the table, whose row is nought, lose the bias then.
     """
     room = inner_width(model)
     tables = {"table.user": torch.zeros(len(users), model.width), "table.item": torch.zeros(len(items), model.width)}

@@ -1,4 +1,4 @@
-"""ALS: a control, implicit-feedback matrix factorisation by alternating least squares, through the `implicit` package."""
+"""ALS: a control, matrix factorisation by alternating least squares, through the `implicit` package."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from torch import Tensor
 
 from tasks.lake.logs import Logs
 from tasks.models.checkpoint import Checkpoint, Weights
-from tasks.models.parts import from_parts, inner_width
 from tasks.models.model import Model
+from tasks.models.parts import from_parts, inner_width
 from tasks.strategies.decay import decayed
 from tasks.strategies.strategy import ALL_HISTORY
 
@@ -20,8 +20,8 @@ from tasks.strategies.strategy import ALL_HISTORY
 class ALS:
     """Factors from scratch every period, on all history, each row counting half as much `half_life` periods on.
 
-    As many factors as MF has columns; ids without rows are zero vectors. One thread, so that the same logs give the same
-    bytes. Raises ImportError where `implicit` is not installed. Source: Hu, Koren and Volinsky 2008.
+    As many factors as MF has columns; ids without rows are zero vectors. One thread, so that the same logs give the
+    same bytes. Raises ImportError where `implicit` is not installed. Source: Hu, Koren and Volinsky 2008.
     """
 
     regularization: float = 12.0
@@ -52,18 +52,20 @@ class ALS:
 
     def _factored(self, model: Model, logs: Logs) -> Checkpoint:
         from implicit.cpu.als import AlternatingLeastSquares  # optional: a control for bake-offs
-        from scipy.sparse import csr_matrix
+        from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
 
         user, item = logs.fields.index("user"), logs.fields.index("item")
         shape = (logs.sizes[user], logs.sizes[item])
         heavy = decayed(logs, self.half_life).float().numpy()
         matrix = csr_matrix((heavy, (logs.rows[:, user].numpy(), logs.rows[:, item].numpy())), shape=shape)
-        als = AlternatingLeastSquares(
+        als = AlternatingLeastSquares(  # type: ignore[no-untyped-call]
             factors=inner_width(model), regularization=self.regularization, alpha=self.alpha, num_threads=1,
             iterations=self.iterations, random_state=int(logs.generator("als").initial_seed() % 2**31),
         )  # fmt: skip
-        als.fit(matrix, show_progress=False)
-        return Checkpoint(logs.period, from_parts(model, _kept(als.user_factors), _kept(als.item_factors), torch.zeros(shape[1])))
+        als.fit(matrix, show_progress=False)  # type: ignore[no-untyped-call]
+        return Checkpoint(
+            logs.period, from_parts(model, _kept(als.user_factors), _kept(als.item_factors), torch.zeros(shape[1]))
+        )
 
 
 def _kept(factors: object) -> Tensor:

@@ -9,8 +9,8 @@ import torch
 
 from tasks.lake.logs import Logs
 from tasks.models.checkpoint import Checkpoint, Weights
-from tasks.models.parts import from_parts, inner_width
 from tasks.models.model import Model
+from tasks.models.parts import from_parts, inner_width
 from tasks.strategies.strategy import ALL_HISTORY
 
 
@@ -29,7 +29,9 @@ class BPR:
 
     def __post_init__(self) -> None:
         if not self.rate > 0 or not self.regularization >= 0:
-            raise ValueError(f"rate: given {self.rate}, above 0; regularization: given {self.regularization}, 0 or more")
+            raise ValueError(
+                f"rate: given {self.rate}, above 0; regularization: given {self.regularization}, 0 or more"
+            )
         if self.epochs < 1:
             raise ValueError(f"epochs: given {self.epochs}; it must be 1 or more")
 
@@ -48,7 +50,7 @@ class BPR:
 
     def _factored(self, model: Model, logs: Logs) -> Checkpoint:
         from implicit.cpu.bpr import BayesianPersonalizedRanking  # optional: a control for bake-offs
-        from scipy.sparse import csr_matrix
+        from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
 
         user, item = logs.fields.index("user"), logs.fields.index("item")
         taken = (logs.rows[:, user].numpy(), logs.rows[:, item].numpy())

@@ -47,7 +47,9 @@ def same_chains(one: Sequence[Checkpoint], two: Sequence[Checkpoint], message: s
     for a, b in zip(one, two, strict=True):
         for part in ("weights", "memory"):
             left, right = getattr(a, part), getattr(b, part)
-            names = sorted(n for n in {*left, *right} if n not in left or n not in right or not _equal(left[n], right[n]))
+            names = sorted(
+                n for n in {*left, *right} if n not in left or n not in right or not _equal(left[n], right[n])
+            )
             assert not names, f"{message} (period {a.period}, {part}: {', '.join(names[:5])})"
 
 

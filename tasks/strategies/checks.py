@@ -55,7 +55,11 @@ def check_inputs_unchanged(model: Model, strategy: Strategy, periods: Sequence[L
         before = stored(grown), log_bytes(read), repr(strategy)
         checkpoint = strategy.update(model, grown, read)
         after = stored(grown), log_bytes(read), repr(strategy)
-        same(before, after, f"update of period {logs.period} changed the checkpoint, the logs or the strategy it was given")
+        same(
+            before,
+            after,
+            f"update of period {logs.period} changed the checkpoint, the logs or the strategy it was given",
+        )
 
 
 def check_determinism(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> None:
@@ -82,7 +86,9 @@ def check_resume(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> N
         resumed = [reloaded(chain[k])]
         for logs in periods[k + 1 :]:
             resumed.append(fold(model, copy.deepcopy(strategy), resumed[-1], logs))
-        same_chains(chain[k:], resumed, f"resumed from period {k}, the chain took another way; keep all state in memory")
+        same_chains(
+            chain[k:], resumed, f"resumed from period {k}, the chain took another way; keep all state in memory"
+        )
 
 
 def check_fold_equals_nights(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> None:
@@ -100,7 +106,9 @@ def check_causality(model: Model, strategy: Strategy, periods: Sequence[Logs]) -
     for t in range(1, len(periods)):
         other = [*periods[:t], _altered(periods[t])]
         same_chains(chain[:t], run(model, strategy, other)[:t], f"altering period {t} changed what was made before it")
-    same_chains(chain, run(model, strategy, periods), "what was seen in between changed a later run: state outside memory")
+    same_chains(
+        chain, run(model, strategy, periods), "what was seen in between changed a later run: state outside memory"
+    )
 
 
 def check_growth(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> None:
@@ -134,7 +142,9 @@ def check_one_class(model: Model, strategy: Strategy, periods: Sequence[Logs]) -
 def check_unseen_ids(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> None:
     """Ids that came after the checkpoint can be scored: as a row of zeros, finite."""
     for checkpoint, later in zip(run(model, strategy, periods), periods[1:], strict=False):
-        finite(predict(model, checkpoint.weights, later), f"predictions of {checkpoint.period} on period {later.period}")
+        finite(
+            predict(model, checkpoint.weights, later), f"predictions of {checkpoint.period} on period {later.period}"
+        )
 
 
 def check_finite(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> None:
@@ -147,18 +157,24 @@ def check_row_order(model: Model, strategy: Strategy, periods: Sequence[Logs]) -
     swapped = [_shuffled_instants(logs) for logs in periods]
     once, twice = run(model, strategy, periods)[-1], run(model, strategy, swapped)[-1]
     one, two = (_loss(model, checkpoint, periods[-1]) for checkpoint in (once, twice))
-    assert abs(one - two) <= 0.25 * max(one, two), f"the order of rows of one instant moved the loss from {one:.3g} to {two:.3g}"
+    assert abs(one - two) <= 0.25 * max(one, two), (
+        f"the order of rows of one instant moved the loss from {one:.3g} to {two:.3g}"
+    )
 
 
 def check_names(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> None:
     """The checkpoint speaks the contract: the model's weight names, legal memory names, its own period, a lookback."""
-    assert isinstance(strategy.lookback, int) and strategy.lookback >= 1, f"lookback is {strategy.lookback!r}, not 1 or more"
+    assert isinstance(strategy.lookback, int) and strategy.lookback >= 1, (
+        f"lookback is {strategy.lookback!r}, not 1 or more"
+    )
     expected = {name: tensor.shape for name, tensor in initial(model, periods[-1]).items()}
     chain = run(model, strategy, periods)
     for checkpoint, logs in zip(chain, periods, strict=True):
         assert checkpoint.period == logs.period, f"a checkpoint of period {logs.period} says {checkpoint.period}"
         for name in checkpoint.memory:
-            assert NAME.fullmatch(name), f"memory name {name!r}: use parts of letters, digits and _ . + - joined by /, none beginning with . + -"
+            assert NAME.fullmatch(name), (
+                f"memory name {name!r}: use parts of letters, digits and _ . + - joined by /, none beginning with . + -"
+            )
     got = {name: tensor.shape for name, tensor in chain[-1].weights.items()}
     assert got == expected, f"weights {got} are not the model's {expected}"
 

@@ -16,13 +16,13 @@ from tasks.models.schedule import Schedule
 class FineTune:
     """argmin L(weights | newest period), begun at the weights of the period before.
 
-    `optimizer` says what becomes of the optimiser's state at the close of a period: `reset` forgets it, `keep` hands it
-    on, grown with the vocabulary (SML and ASMG keep Adam's moments, too). With row-wise Adagrad, kept sums of squares make
-    rows that have seen much move little and new rows move freely; on MovieTweetings that beats a reset by a hundredth of
-    Recall@20. The defaults were chosen there for MF with biases; click models overfit their tables after one epoch.
+    `optimizer` says what becomes of the optimiser's state at the close of a period: `reset` forgets it, `keep` hands
+    it on, grown with the vocabulary (SML and ASMG keep Adam's moments, too). With row-wise Adagrad, kept sums of
+    squares make rows that have seen much move little and new rows move freely. The defaults were chosen on
+    MovieTweetings for MF with biases; click models overfit their tables after one epoch.
     """
 
-    schedule: Schedule = Schedule(epochs=10, batch=1024, rate=0.1, l2=0.03)
+    schedule: Schedule = Schedule(epochs=10, batch=1024, rate=0.1, l2=0.03)  # noqa: RUF009 (frozen)
     optimizer: Literal["reset", "keep"] = "keep"
 
     @property

@@ -18,12 +18,12 @@ from tasks.strategies.strategy import ALL_HISTORY
 class FullRetrain:
     """argmin L(weights | the last `window` periods), begun `warm` at yesterday's weights or from `scratch`.
 
-    `window` None is all history. Warm with a window is BU-w of the ASMG paper, warm with all history the full-retrain of
-    the SML paper. The optimiser's state begins anew every period: the same rows come again, so there is nothing to carry.
+    `window` None is all history. Warm with a window is BU-w of the ASMG paper, warm with all history the full-retrain
+    of the SML paper. The optimiser's state begins anew every period, since the same rows come again.
     The defaults were chosen on MovieTweetings for MF with biases; click models overfit their tables after one epoch.
     """
 
-    schedule: Schedule = Schedule(epochs=10, batch=1024, rate=0.05, l2=0.03)
+    schedule: Schedule = Schedule(epochs=10, batch=1024, rate=0.05, l2=0.03)  # noqa: RUF009 (frozen)
     begin: Literal["warm", "scratch"] = "warm"
     window: int | None = None
 

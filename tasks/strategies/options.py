@@ -42,7 +42,8 @@ def _value(hint: Any, given: object, path: str, mistakes: Mistakes, nested: Nest
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return given if isinstance(given, hint) else assemble(hint, given, f"{path}.", mistakes, nested)
     try:
-        return TypeAdapter(hint).validate_python(given)
+        value: object = TypeAdapter(hint).validate_python(given)
+        return value
     except ValidationError as error:
         for one in error.errors(include_url=False):
             mistakes.append(f"{path}: given {one['input']!r:.80}; {one['msg'][:1].lower()}{one['msg'][1:]}")
@@ -51,7 +52,8 @@ def _value(hint: Any, given: object, path: str, mistakes: Mistakes, nested: Nest
 
 def _made(kind: type, values: Mapping[str, object], path: str, mistakes: Mistakes) -> object | None:
     try:
-        return kind(**values)
+        made: object = kind(**values)
+        return made
     except (TypeError, ValueError) as error:
         mistakes.append(f"{path}{error}")
         return None

@@ -10,8 +10,8 @@ import torch
 
 from tasks.lake.logs import Logs
 from tasks.models.checkpoint import Checkpoint, Weights
-from tasks.models.parts import from_parts
 from tasks.models.model import Model
+from tasks.models.parts import from_parts
 from tasks.strategies.decay import decayed
 
 

@@ -22,8 +22,8 @@ def simulated_periods(
 ) -> list[Logs]:
     """`count` Logs, the t-th with all rows of periods 0 to t and the vocabulary of its close.
 
-    Ids turn up and fall out of use as periods go by; likings have a structure that can be learnt. `family` ctr: labels 0
-    and 1, at least one of each a period; ranking: all ones. `fields` begin with user and item.
+    Ids turn up and fall out of use as periods go by; likings have a structure that can be learnt. `family` ctr: labels
+    0 and 1, at least one of each a period; ranking: all ones. `fields` begin with user and item.
     """
     generator = torch.Generator().manual_seed(seed)
     ids = torch.cat([_ids(len(fields), t, rows, generator) for t in range(count)])

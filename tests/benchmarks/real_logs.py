@@ -1,8 +1,9 @@
 """Real logs: the MovieTweetings protocol, every strategy and control on the same rows; prints the README's table.
 
-Ratings are positives, ordered by (ts, user_id, item_id), in 20 periods of 7,084 rows: 0-5 pre-train, 6-12 run, 13-14 tune,
-15-19 test. A checkpoint of period t is ranked on t+1 before anyone learns from it: 999 negatives a row, uniform over
-items seen so far that the user has not taken. Means over all test rows; seconds are those of learning one period.
+Ratings are positives, ordered by (ts, user_id, item_id), in 20 periods of 7,084 rows: 0-5 pre-train, 6-12 run,
+13-14 tune, 15-19 test. A checkpoint of period t is ranked on t+1 before anyone learns from it: 999 negatives a
+row, uniform over items seen so far that the user has not taken.
+Means over all test rows; seconds are those of learning one period.
 """
 
 from __future__ import annotations
@@ -84,7 +85,9 @@ def read(path: Path = DATA / "movietweetings.parquet", seed: int = 0) -> Logs:
     )  # fmt: skip
 
 
-def chain(model: Model, strategy: Strategy, weights: Weights, whole: Logs, last: int) -> Iterator[tuple[Checkpoint, float]]:
+def chain(
+    model: Model, strategy: Strategy, weights: Weights, whole: Logs, last: int
+) -> Iterator[tuple[Checkpoint, float]]:
     """The checkpoints at the close of the root and of every later period before `last`, with the seconds each took."""
     logs = until(whole, HISTORY - 1)
     checkpoint = strategy.start(model, weights, logs)
@@ -104,7 +107,9 @@ def scored(ranker: Ranker, whole: Logs, period: int) -> dict[str, Tensor]:
     return {metric: per_interaction(found, metric) for metric in METRICS}
 
 
-def measure(name: str, model: MF, strategy: Strategy, weights: Weights, whole: Logs, periods: Sequence[int] = TEST) -> Row:
+def measure(
+    name: str, model: MF, strategy: Strategy, weights: Weights, whole: Logs, periods: Sequence[int] = TEST
+) -> Row:
     """Run the chain, ranking the checkpoint of t-1 on t for every t of `periods`."""
     results, seconds = [], []
     for checkpoint, took in chain(model, strategy, weights, whole, periods[-1]):
@@ -175,7 +180,7 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def run(path: Path = DATA / "movietweetings.parquet", seed: int = 0) -> dict[str, object]:
-    """The table, and whether the controls come out as they did elsewhere. One thread, so that figures come out again."""
+    """The table, and whether the controls come out as elsewhere. One thread, so that figures come out again."""
     torch.set_num_threads(1)
     whole, model = read(path, seed), MF(width=64, biases=True)
     rows = []

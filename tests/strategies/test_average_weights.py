@@ -26,7 +26,10 @@ class Says:
     lookback: int = 1
 
     def start(self, model, weights, logs):
-        tables = {name: torch.zeros(size, model.width) for name, size in zip(("table.user", "table.item"), logs.sizes, strict=True)}
+        tables = {
+            name: torch.zeros(size, model.width)
+            for name, size in zip(("table.user", "table.item"), logs.sizes, strict=True)
+        }
         tables["table.item"][:, -1] = self.values[logs.period]
         return Checkpoint(logs.period, tables)
 

@@ -26,7 +26,10 @@ def test_defaults():
 
 
 def test_options_of_yaml_shape():
-    given = {"learner": {"use": "FullRetrain", "options": {"window": 3, "schedule": {"epochs": 2, "rate": 1}}}, "counts": [2, 4]}
+    given = {
+        "learner": {"use": "FullRetrain", "options": {"window": 3, "schedule": {"epochs": 2, "rate": 1}}},
+        "counts": [2, 4],
+    }
     made = build(Part(use="AverageWeights", options={**given, "method": "last"}))
     learner = FullRetrain(Schedule(epochs=2, rate=1), window=3)
     assert made == AverageWeights(learner, method="last", counts=(2, 4))
@@ -44,7 +47,16 @@ def test_an_unknown_name_lists_what_is_installed():
 
 def test_every_mistake_is_reported_at_once():
     said = refused("FullRetrain", begin="cold", window="many", epoch=3, schedule={"epochs": "x", "batches": 4})
-    for part in ("begin", "'warm' or 'scratch'", "window", "'many'", "epoch:", "schedule.epochs", "schedule.batches", "dense_rate"):
+    for part in (
+        "begin",
+        "'warm' or 'scratch'",
+        "window",
+        "'many'",
+        "epoch:",
+        "schedule.epochs",
+        "schedule.batches",
+        "dense_rate",
+    ):
         assert part in said, f"{part!r} is not in: {said}"
 
 

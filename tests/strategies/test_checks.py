@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -143,7 +144,9 @@ def test_an_honest_strategy_passes(check):
 
 
 @pytest.mark.parametrize(
-    ("check", "cheat"), [(name, cheat) for name, cheats in CAUGHT.items() for cheat in cheats], ids=lambda v: getattr(v, "__name__", v)
+    ("check", "cheat"),
+    [(name, cheat) for name, cheats in CAUGHT.items() for cheat in cheats],
+    ids=lambda v: getattr(v, "__name__", v),
 )
 def test_a_cheat_is_caught(check, cheat):
     with pytest.raises((AssertionError, ValueError, ZeroDivisionError, IndexError)) as caught:
@@ -164,7 +167,7 @@ def test_a_message_names_the_promise():
 
 def test_simulated_periods_are_nested():
     periods = simulated_periods("ranking")
-    for earlier, later in zip(periods, periods[1:], strict=False):
+    for earlier, later in pairwise(periods):
         again = later.select(later.periods <= earlier.period)
         assert torch.equal(again.rows, earlier.rows) and later.sizes > earlier.sizes
     assert replace(periods[0]).seed == 0

@@ -29,7 +29,9 @@ LEARNERS = {
     "FullRetrain-scratch-window": FullRetrain(SHORT, begin="scratch", window=2),
     "Average-ema": AverageWeights(FineTune(SHORT, optimizer="keep")),
     "Average-last": AverageWeights(FullRetrain(SHORT, window=2), method="last"),
-    "Average-of-average": AverageWeights(AverageWeights(FineTune(SHORT), method="last", counts=(2,)), coefficients=(0.5,)),
+    "Average-of-average": AverageWeights(
+        AverageWeights(FineTune(SHORT), method="last", counts=(2,)), coefficients=(0.5,)
+    ),
 }
 CONTROLS = {"Popularity": Popularity(), "ALS": ALS(iterations=2), "BPR": BPR(epochs=2)}
 TOGETHER = [(strategy, model) for strategy in LEARNERS for model in MODELS] + [

@@ -41,7 +41,9 @@ def test_popularity_gives_everybody_the_decayed_counts(model):
 def test_ten_half_lives_are_enough():
     logs = simulated_periods("ranking", count=14, rows=30)[-1]
     strategy = Popularity(1.0)
-    whole, short = (strategy.start(BIASED, {}, part).weights["table.item"] for part in (logs, recent(logs, strategy.lookback)))
+    whole, short = (
+        strategy.start(BIASED, {}, part).weights["table.item"] for part in (logs, recent(logs, strategy.lookback))
+    )
     assert float((whole - short).abs().max()) < 0.03
 
 

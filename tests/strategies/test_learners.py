@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from tasks.models.grow import grow, initial
 from tasks.models.fit import fit
+from tasks.models.grow import grow, initial
 from tasks.models.mf import MF
 from tasks.models.schedule import Schedule
 from tasks.strategies.chains import run, same_chains

@@ -1,6 +1,6 @@
 """HalfStep: train on the newest period, then go only part of the way."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tasks.lake.logs import Logs
 from tasks.models.checkpoint import Checkpoint, Weights
@@ -13,7 +13,7 @@ from tasks.models.schedule import Schedule
 class HalfStep:
     """weights(t) = weights(t-1) + share x (trained on period t - weights(t-1))."""
 
-    schedule: Schedule = Schedule()
+    schedule: Schedule = field(default_factory=Schedule)
     share: float = 0.5
     lookback: int = 1
 
