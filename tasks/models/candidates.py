@@ -15,16 +15,21 @@ class Takers:
     """Who took each item and when, item by item: entries `start[i]` to `start[i + 1]` are of item i."""
 
     start: Tensor  # [items + 1] int64
-    user: Tensor  # [m] int64
+    user: Tensor  # [m] int32: half the bytes to read
     when: Tensor  # [m] int64: the row of the logs that took it; -1: before the logs began
+    users: int  # every user is below it
 
-    def of(self, pool: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """All takings of the pool's items: position in the pool, user, when; each [found]."""
-        begin = self.start[pool]
-        count = self.start[pool + 1] - begin
-        place = torch.repeat_interleave(count)
-        entry = torch.arange(len(place)) + (begin - (count.cumsum(0) - count))[place]
-        return place, self.user[entry], self.when[entry]
+    def of(self, pool: Tensor, users: Tensor) -> tuple[Tensor, Tensor]:
+        """Takings of the pool's items by any of `users`: (position in the pool, entry), each [found]."""
+        begin = self.start.index_select(0, pool)
+        count = self.start.index_select(0, pool + 1) - begin
+        ends = count.cumsum(0)
+        entry = torch.repeat_interleave(begin - (ends - count), count)
+        entry += torch.arange(len(entry))
+        asked = torch.zeros(self.users, dtype=torch.bool)
+        asked[users] = True
+        hit = asked.index_select(0, self.user.index_select(0, entry)).nonzero().flatten()  # a few in a hundred
+        return torch.searchsorted(ends, hit, right=True), entry[hit]
 
 
 def takers(logs: Logs, taken: Tensor) -> Takers:
@@ -37,7 +42,7 @@ def takers(logs: Logs, taken: Tensor) -> Takers:
     when = torch.cat([torch.full((len(taken),), -1), torch.arange(len(logs))])
     order = torch.argsort(item)
     start = torch.cat([torch.zeros(1, dtype=torch.int64), torch.bincount(item, minlength=items).cumsum(0)])
-    return Takers(start, user[order], when[order])
+    return Takers(start, user[order].int(), when[order], int(user.max()) + 1 if len(user) else 0)
 
 
 def seen(logs: Logs) -> Tensor:
@@ -72,7 +77,7 @@ class Deck:
             taken, self.left = self.left.split(
                 [min(size - len(pool), len(self.left)), max(0, len(self.left) - size + len(pool))]
             )
-            pool = _firsts(torch.cat([pool, taken]))
+            pool = _firsts(torch.cat([pool, taken])) if len(pool) else taken
         return pool
 
 
@@ -82,11 +87,9 @@ def barred(who: Takers, pool: Tensor, users: Tensor, limits: Tensor, first: int)
     `users` and `limits` [B] are the user and the number of items seen of rows `first`, `first + 1`, ... of the logs.
     Pairs come in order, once each: items not yet seen, and items the user has taken up to and including that row.
     """
-    place, user, when = who.of(pool)
+    place, entry = who.of(pool, users)
     blocked, slot = torch.unique(users, return_inverse=True)
-    at = torch.searchsorted(blocked, user).clamp(max=len(blocked) - 1)
-    keep = blocked[at] == user
-    place, at, when = place[keep], at[keep], when[keep]
+    at, when = torch.searchsorted(blocked, who.user[entry].long()), who.when[entry]
     rows_of = torch.argsort(slot, stable=True)  # rows of the block, user by user
     count = torch.bincount(slot, minlength=len(blocked))
     begin = count.cumsum(0) - count

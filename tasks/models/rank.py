@@ -49,8 +49,8 @@ def _dots(users: Tensor, items: Tensor) -> Ranker:
     left, right = users.detach().double(), items.detach().double()
 
     def scores(who: Tensor, what: Tensor) -> Tensor:
-        rows = left[who.clamp(max=len(left) - 1)]
-        return (rows @ right[what.clamp(max=len(right) - 1)].T).float()
+        rows = left.index_select(0, who.clamp(max=len(left) - 1))
+        return (rows @ right.index_select(0, what.clamp(max=len(right) - 1)).T).float()
 
     return scores
 

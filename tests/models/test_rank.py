@@ -239,5 +239,8 @@ def test_a_deck_deals_distinct_items_and_every_one_before_any_comes_again() -> N
 def test_seen_and_takers_by_hand() -> None:
     logs = made([(0, 1), (1, 2), (0, 0), (1, 3)], 2, 4, 2)
     assert seen(logs).tolist() == [2, 3, 3, 4]
-    place, user, when = takers(logs, torch.tensor([[1, 0]])).of(torch.tensor([0, 3]))
-    assert sorted(zip(place.tolist(), user.tolist(), when.tolist(), strict=True)) == [(0, 0, 2), (0, 1, -1), (1, 1, 3)]
+    who = takers(logs, torch.tensor([[1, 0]]))
+    place, entry = who.of(torch.tensor([0, 3]), torch.tensor([0, 1]))
+    found = zip(place.tolist(), who.user[entry].tolist(), who.when[entry].tolist(), strict=True)
+    assert sorted(found) == [(0, 0, 2), (0, 1, -1), (1, 1, 3)]
+    assert who.of(torch.tensor([3]), torch.tensor([0]))[0].tolist() == []
