@@ -15,6 +15,15 @@ PLAN = Annotated[str, typer.Argument(help="Name of a plan in infra/plans, or the
 JSON = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; logs go to stderr.")]
 REASON = Annotated[str, typer.Option(help="Why, in words; it is kept in the record.")]
 
+# How Prefect runs where nobody said otherwise: its own server in the background, quiet, and patient on a busy machine.
+PREFECT = {
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "tasks,flows",
+    "PREFECT_LOGGING_LEVEL": "WARNING",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
+    "DO_NOT_TRACK": "1",
+}
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -66,7 +75,8 @@ def backfill(
     """Run a range of nights in order, after showing which and why. Run it again to resume."""
     from flows.backfill import backfill as run
 
-    say(run(plan, start, end, what, strategy or [], dry_run, stop_on, move_champion), as_json)
+    chosen = "missing and failed" if what == "failed" else what
+    say(run(plan, start, end, chosen, strategy or [], dry_run, stop_on, move_champion), as_json)
 
 
 @app.command()
@@ -158,8 +168,8 @@ def say(found: Any, as_json: bool) -> None:
 def main() -> None:
     """Run a verb. A caller's mistake is one clear sentence on stderr and exit code 2; anything else is a traceback."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(message)s")
-    os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "tasks,flows")
-    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    for name, value in PREFECT.items():
+        os.environ.setdefault(name, value)
     try:
         app()
     except (ValueError, LookupError, OSError, RuntimeError) as error:

@@ -11,13 +11,11 @@ from prefect.runtime import flow_run
 
 from flows.nightly import collect_all, night, scheduled, told
 from flows.writer import writing
-from tasks.agenda import named, newest, steps
+from tasks.agenda import Chosen, named, newest, steps
 from tasks.open import read
 from tasks.plan.plan import Plan
 from tasks.report import publish
 from tasks.store.manifest import Manifest
-
-What = Literal["missing", "missing and failed", "stale", "all"]
 
 
 @flow(name="backfill", flow_run_name="backfill {plan} {start} to {end}")
@@ -25,7 +23,7 @@ def backfill(
     plan: str = "simulated",
     start: str = "",
     end: str = "",
-    what: What = "missing and failed",
+    what: Chosen = "missing and failed",
     strategies: list[str] | None = None,
     dry_run: bool = False,
     stop_on: Literal["blocked", "warned"] = "blocked",
@@ -48,9 +46,9 @@ def backfill(
     order, now = read(plan), scheduled()
     with writing(order, str(flow_run.id or "by hand")):
         agenda = steps(order, start, end, what, now)
-        runs = [step.index for step in agenda if step.action == "run"]
+        runs = [step.period for step in agenda if step.action == "run"]
         if dry_run or not runs:
-            return [f"{named(order, step.index)}: {step.action}, {step.why}" for step in agenda]
+            return [f"{named(order, step.period)}: {step.action}, {step.why}" for step in agenda]
         live = move_champion and runs[-1] >= newest(order, now)
         done = _in_order(order, runs, strategies or [], stop_on, now if live else None)
         publish(order)

@@ -15,16 +15,21 @@ from rich.console import Console
 from flows.backfill import backfill
 from flows.nightly import nightly
 from flows.promote import rollback
+from flows.status import status
 from tasks.lake.deliveries import deliver
+from tasks.lake.guessing import guess_columns
+from tasks.lake.periods import period
+from tasks.lake.sources.files import Files
 from tasks.lake.sources.simulated import Simulated
-from tasks.open import read
+from tasks.open import open_lake, read
 from tasks.plan.settings import Settings
-from tasks.report import look
+from tasks.plan.plan import Columns, Plan
 
 HISTORY = 5  # days folded into the root night
 LAST = HISTORY + 13  # index of the last of 14 nights after the root
 BAD = HISTORY + 6  # the day whose first delivery is spoiled
 MENDED = BAD + 3  # the night before which the good delivery arrives
+PERIODS, PRETRAINED, LEAST = 20, 6, 50  # of somebody's own file: periods, those pre-trained on, fewest rows in each
 
 STRATEGIES = {
     "no-update": {"use": "NoUpdate"},
@@ -42,8 +47,7 @@ def demo(data: Path | None, columns: str) -> dict[str, Any]:
     began = time.perf_counter()
     home = _fresh_home()
     plan = _own(home, data, columns) if data else _world(home)
-    found = look(read(str(plan)), "")
-    return {**found, "seconds": round(time.perf_counter() - began, 1)}
+    return {**status(str(plan)), "seconds": round(time.perf_counter() - began, 1)}
 
 
 def _fresh_home() -> Path:
@@ -88,12 +92,52 @@ def _world(home: Path) -> Path:
     return plan
 
 
+def _own(home: Path, data: Path, columns: str) -> Path:
+    """The same loop on somebody's file: twenty periods of equal counts, the first six for pre-training."""
+    if not data.is_file():
+        raise FileNotFoundError(f"no file {str(data)[:200]!r}; give ratings or clicks as csv, parquet or jsonl (.gz too)")
+    roles = _roles(columns) if columns else guess_columns(str(data))
+    raw = _plan("own", {"path": str(data.resolve())}, "")
+    clicks = roles.label is not None
+    raw |= {
+        "columns": roles.model_dump(mode="json"),
+        "periods": {"rows": max(1, _rows(raw, roles) // PERIODS)},
+        "history": PRETRAINED,
+        "model": {"use": "DeepFM"} if clicks else raw["model"],
+        "strategies": {n: s for n, s in STRATEGIES.items() if not (clicks and n == "popularity")},
+    }
+    plan = _write(home, raw)
+    _say(1, f"{data.name}: {roles.user} takes {roles.item} at {roles.time}; {PERIODS} periods of {raw['periods']['rows']:,} rows")
+    _told(backfill(str(plan), end=str(PERIODS - 1), what="missing", move_champion=True))
+    return plan
+
+
+def _roles(given: str) -> Columns:
+    """`user=uid,item=sku,time=at,label=clicked` as columns. Raises ValueError where a role is missing or unknown."""
+    pairs = dict(part.partition("=")[::2] for part in given.split(","))
+    legal = ("user", "item", "time", "label", "time_unit")
+    if set(pairs) - set(legal) or not {"user", "item", "time"} <= set(pairs):
+        raise ValueError(f"columns: given {given[:200]!r}; write user=...,item=...,time=... and, if there are clicks, label=...")
+    return Columns.model_validate(pairs)
+
+
+def _rows(raw: dict[str, Any], roles: Columns) -> int:
+    """Rows of the file. Raises ValueError where there are too few to make periods of."""
+    plan = Plan.model_validate({**raw, "columns": roles.model_dump(mode="json"), "periods": {"rows": 1}})
+    source = Files(raw["source"]["options"]["path"])
+    with open_lake(plan) as warehouse:
+        rows = sum(batch.num_rows for batch in source.batches(warehouse, period(plan.periods, 0), roles))
+    if rows < PERIODS * LEAST:
+        raise ValueError(f"{source.path} has {rows:,} rows; {PERIODS} periods need at least {PERIODS * LEAST:,} to show anything")
+    return rows
+
+
 def _plan(pipeline: str, source: dict[str, Any], start: str) -> dict[str, Any]:
     return {
         "pipeline": pipeline,
         "source": {"use": "files", "options": source},
         "columns": {"user": "user_id", "item": "item_id", "time": "ts", "categorical": ["category"], "numeric": ["price"]},
-        "periods": {"every": "day", "start": start, "timezone": "UTC"},
+        "periods": {"every": "day", "start": start or "2026-01-01", "timezone": "UTC"},
         "history": HISTORY,
         "pretrain": {"use": "FullRetrain", "options": {"begin": "scratch"}},
         "model": {"use": "MF", "options": {"width": 32, "biases": True}},

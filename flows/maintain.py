@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from datetime import datetime, timedelta, timezone
 
 from prefect import flow
 from prefect.runtime import flow_run
@@ -19,5 +19,8 @@ def maintain(plan: str = "simulated", dry_run: bool = False) -> list[str]:
         plan: Name of a plan in infra/plans, or the path of a YAML file.
         dry_run: Say what would be removed, and stop.
     """
-    order = read(plan)
-    return [*compact(order, dry_run), *sweep(order, str(flow_run.id or "by hand"), time.time(), dry_run)]
+    order, now = read(plan), datetime.now(timezone.utc)
+    return [
+        *compact(order, now - timedelta(days=1), dry_run),
+        *sweep(order, str(flow_run.id or "by hand"), now.timestamp(), dry_run),
+    ]

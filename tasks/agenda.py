@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 from datetime import datetime
+from typing import Literal
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
@@ -18,7 +19,9 @@ from tasks.reports.table import as_markdown
 from tasks.store.due import due, following, root
 from tasks.store.overrides import Override, override
 from tasks.store.overview import overview
-from tasks.store.states import Step, What, backfill_plan
+from tasks.store.states import Step, backfill_plan
+
+Chosen = Literal["missing", "missing and failed", "stale", "all"]  # nights of a backfill, as its form says it
 
 
 @task(task_run_name="agenda {name}", cache_policy=NO_CACHE)
@@ -53,7 +56,7 @@ def decide(plan: Plan, landing: Landing, accept: str, skip: str, when: datetime)
 
 
 @task(task_run_name="plan of the backfill", cache_policy=NO_CACHE)
-def steps(plan: Plan, start: str, end: str, what: What, when: datetime) -> list[Step]:
+def steps(plan: Plan, start: str, end: str, what: Chosen, when: datetime) -> list[Step]:
     """What a backfill would run, and why: shown as an artifact before anything runs."""
     closed_until = newest(plan, when)
     first = parse(plan.periods, start).index if start.strip() else root(plan)
@@ -61,8 +64,8 @@ def steps(plan: Plan, start: str, end: str, what: What, when: datetime) -> list[
     counted = isinstance(plan.periods, Counts)  # how far the rows reach is known when they are read
     with open_lake(plan) as warehouse:
         known = overview(open_store(), warehouse, plan, max(last, closed_until) if counted else closed_until)
-    found = backfill_plan(known, what, first, last)
-    table = backfill_table(plan.pipeline, found, {step.index: named(plan, step.index) for step in found})
+    found = backfill_plan(known, "failed" if what == "missing and failed" else what, first, last)
+    table = backfill_table(plan.pipeline, found, {step.period: named(plan, step.period) for step in found})
     create_markdown_artifact(as_markdown(table), key=f"{plan.pipeline}-backfill-plan", description="What runs, and why")
     return found
 

@@ -7,7 +7,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 
 from tasks.lake.collect import collect as collect_period
-from tasks.lake.collect import replay as replay_period
+from tasks.lake.keeping import replay as replay_version
 from tasks.lake.periods import period
 from tasks.lake.warehouse import Landing
 from tasks.open import open_lake
@@ -36,4 +36,7 @@ def collect(plan: Plan, index: int) -> Landing:
 def replay(plan: Plan, index: int) -> list[Landing]:
     """Land the newest version of a period again as a new one, so that mended expectations can judge it anew."""
     with open_lake(plan) as warehouse:
-        return [replay_period(warehouse, plan, period(plan.periods, index))]
+        at, newest = period(plan.periods, index), warehouse.latest()
+        if index not in newest:
+            raise LookupError(f"nothing of {at.name} was ever collected: there is nothing to replay")
+        return [replay_version(warehouse, plan, at, newest[index])]

@@ -15,6 +15,7 @@ from tasks.plan.settings import Settings
 from tasks.reports.curves import metric_curve
 from tasks.reports.drawing import png_markdown
 from tasks.reports.grid import grid
+from tasks.reports.history import scored_nights
 from tasks.reports.html import page
 from tasks.reports.leaderboard import leaderboard
 from tasks.reports.reading import read_history
@@ -52,7 +53,7 @@ def publish(plan: Plan) -> str:
     part.write_text(page(history), encoding="utf-8")
     part.replace(path)
     _show(f"{plan.pipeline}-grid", f"Nights of {plan.pipeline}", as_markdown(grid(history).newest(60)))
-    curve = png_markdown(metric_curve(history)) if history.nights else ""
+    curve = png_markdown(metric_curve(history)) if scored_nights(history) else ""
     _show(f"{plan.pipeline}-leaderboard", f"Leaderboard of {plan.pipeline}", f"{as_markdown(leaderboard(history))}\n{curve}")
     return str(path)
 

@@ -1,0 +1,1 @@
+"""What may correct a prediction at serving time, between two nights."""

@@ -1,0 +1,1 @@
+"""What the logs are: periods, sources, the vocabulary, and the one door to DuckDB."""

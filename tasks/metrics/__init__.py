@@ -1,0 +1,1 @@
+"""How good it was: numbers in, numbers out."""

@@ -1,0 +1,1 @@
+"""What to do (Plan) and where (Settings)."""

@@ -1,0 +1,1 @@
+"""Where things are kept: objects, manifests, the chain of nights and the champion."""

@@ -74,6 +74,14 @@ def by_hash(objects: Objects, pipeline: str, hash: str, index: int) -> Manifest:
     )
 
 
+def revision(objects: Objects, pipeline: str, index: int, number: int) -> Manifest:
+    """One revision of a night. Raises LookupError where there is none, ValueError where it is damaged."""
+    found = objects.read(key_of(pipeline, index, number))
+    if found is None:
+        raise LookupError(f"night {index} of {pipeline} has no revision {number}")
+    return _parsed(pipeline, index, number, found[0])
+
+
 def publish(objects: Objects, manifest: Manifest) -> bool:
     """Make a night exist. True: these very bytes stand; False: another manifest has this place, nothing was written.
 

@@ -49,7 +49,9 @@ def assemble(plan: Plan) -> Parts:
     pretrain = build_strategy(plan.pretrain)
     if model.family != plan.family:
         role = "a label column" if model.family == "ctr" else "no label column"
-        raise ValueError(f"model {plan.model.use} is for {model.family} logs and needs {role}; columns.label is {plan.columns.label!r}")
+        raise ValueError(
+            f"model {plan.model.use} is for {model.family} logs and needs {role}; columns.label is {plan.columns.label!r}"
+        )
     misfits = [m for label, s in strategies.items() if (m := _misfit(label, s, plan.model.use))]
     if misfits:
         raise ValueError("; ".join(misfits))
@@ -64,7 +66,10 @@ def _misfit(label: str, strategy: Strategy, model: str) -> str:
 
 
 def _plug_in_mistakes(raw: Mapping[str, Any]) -> list[str]:
-    parts: dict[str, tuple[Any, Callable[[Part], object]]] = {"source": (raw.get("source"), build_source), "pretrain": (raw.get("pretrain"), build_strategy)}
+    parts: dict[str, tuple[Any, Callable[[Part], object]]] = {
+        "source": (raw.get("source"), build_source),
+        "pretrain": (raw.get("pretrain"), build_strategy),
+    }
     parts["model"] = (raw.get("model"), lambda part: build_model(part.use, part.options, ("user", "item"), 0))
     listed = raw.get("strategies")
     for label, part in listed.items() if isinstance(listed, Mapping) else ():

@@ -1,0 +1,40 @@
+"""Sources: where logs come from. Found by entry point, ours like everybody's."""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+
+from pydantic import TypeAdapter, ValidationError
+
+from tasks.lake.sources.source import Source
+from tasks.plan.plan import Part
+
+GROUP = "nightloop.sources"
+
+
+def sources() -> dict[str, type[Source]]:
+    """Every installed source by its entry-point name, in alphabetical order."""
+    return {point.name: point.load() for point in sorted(entry_points(group=GROUP), key=lambda p: p.name)}
+
+
+def build(part: Part) -> Source:
+    """The source a plan names. Raises ValueError with the legal names where the source or an option is not known."""
+    known = {point.name: point for point in entry_points(group=GROUP)}
+    if part.use not in known:
+        raise ValueError(f"no source {part.use[:80]!r}; installed are {', '.join(sorted(known)) or 'none'}")
+    kind = known[part.use].load()
+    try:
+        return TypeAdapter(kind).validate_python(part.options)  # type: ignore[no-any-return]
+    except ValidationError as error:
+        raise ValueError("; ".join(_sentence(kind, one) for one in error.errors(include_url=False))) from error
+
+
+def _sentence(kind: type, error: object) -> str:
+    from dataclasses import fields
+
+    one = dict(error)  # type: ignore[call-overload]
+    where = ".".join(str(part) for part in one["loc"])
+    legal = ", ".join(f.name for f in fields(kind))  # type: ignore[arg-type]
+    if one["type"] == "unexpected_keyword_argument":
+        return f"no option {where!r}; {kind.__name__} has {legal}"
+    return f"{where}: given {one.get('input')!r:.80}; {one['msg']}"
