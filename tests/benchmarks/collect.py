@@ -1,0 +1,88 @@
+"""Benchmark `collect`: a csv of 1,000,000 rows and 6 columns, collected, validated and landed by a fresh process."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+ROWS, TARGET, MOST = 1_000_000, 6.0, 2.0  # rows, seconds, GiB
+CHUNK = 500_000
+DAY = 86_400_000_000
+START = 1_767_225_600_000_000  # 2026-01-01 UTC in µs
+
+WORK = """
+import json, resource, sys, time
+from pathlib import Path
+began = time.perf_counter()
+from tasks.lake.collect import collect
+from tasks.lake.periods import period
+from tasks.lake.sources.files import Files
+from tasks.lake.vocabulary import empty
+from tasks.lake.warehouse import Warehouse
+from tasks.plan.plan import Calendar, Columns, Part, Plan
+from tasks.plan.settings import Settings
+
+file, home = sys.argv[1:]
+part = Part(use="any")
+columns = Columns(user="user", item="item", time="time", label="click", categorical=("device",), numeric=("price",))
+plan = Plan(pipeline="bench", source=part, columns=columns, periods=Calendar(start="2026-01-01"), pretrain=part, model=part,
+            strategies={"one": part})
+imported = time.perf_counter()
+with Warehouse.open(Settings(home=Path(home)), "bench") as warehouse:
+    landing = collect(warehouse, Files(path=file.replace("2026-01-01", "{period}")), plan, period(plan.periods, 0))
+    landed = time.perf_counter()
+    VALIDATE
+done = time.perf_counter()
+print(json.dumps({"import": imported - began, "collect": landed - imported, "validate": done - landed, "seconds": done - began,
+                  "rows": landing.rows, "gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}))
+"""
+
+
+def run() -> dict[str, object]:
+    """One result: seconds from a process's start, imports included, and its peak memory at 1 and 10 million rows."""
+    with tempfile.TemporaryDirectory() as folder:
+        one = _measure(Path(folder), ROWS)
+        ten = _measure(Path(folder), 10 * ROWS)
+    flat = ten["gib"] < MOST and ten["gib"] < one["gib"] + 1.0
+    return {
+        "name": "collect", "value": round(one["seconds"], 2), "unit": "s", "target": TARGET,
+        "met": one["seconds"] <= TARGET and one["gib"] < MOST and flat,
+        "detail": {"1,000,000 rows": one, "10,000,000 rows": ten, "memory is flat": flat},
+    }  # fmt: skip
+
+
+def write_rows(path: Path, rows: int) -> Path:
+    """A csv of one day's impressions, ordered by time."""
+    random = np.random.default_rng(0)
+    with pa.csv.CSVWriter(path, _batch(random, 0, 1, 1).schema) as writer:
+        for first in range(0, rows, CHUNK):
+            writer.write_batch(_batch(random, first, min(CHUNK, rows - first), rows))
+    return path
+
+
+def _batch(random: np.random.Generator, first: int, size: int, rows: int) -> pa.RecordBatch:
+    times = START + (first + np.arange(size)) * (DAY // rows)
+    return pa.RecordBatch.from_pydict({
+        "user": pa.array(random.zipf(1.2, size) % 200_000), "item": pa.array(random.zipf(1.2, size) % 100_000),
+        "time": pa.array(times, pa.timestamp("us")), "click": pa.array((random.random(size) < 0.1).astype(np.int8)),
+        "device": pa.array(np.array(["phone", "web", "tablet"])[random.integers(0, 3, size)]),
+        "price": pa.array(random.gamma(2.0, 20.0, size).round(2)),
+    })  # fmt: skip
+
+
+def _measure(folder: Path, rows: int) -> dict[str, float]:
+    home = folder / f"home-{rows}"
+    home.mkdir()
+    file = write_rows(home / "2026-01-01.csv", rows)
+    work = WORK.replace("VALIDATE", "from tasks.lake.validation import Nights, validate; validate(warehouse, plan, period(plan.periods, 0), landing.version, Nights((), empty(columns)))")
+    done = subprocess.run([sys.executable, "-c", work, str(file), str(home)], capture_output=True, text=True, check=True)
+    file.unlink()
+    return {name: round(float(value), 3) for name, value in json.loads(done.stdout.splitlines()[-1]).items()}
