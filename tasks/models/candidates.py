@@ -74,9 +74,8 @@ class Deck:
         while len(pool) < size:
             if not len(self.left):
                 self.left = torch.randperm(self.items, generator=self.generator)
-            taken, self.left = self.left.split(
-                [min(size - len(pool), len(self.left)), max(0, len(self.left) - size + len(pool))]
-            )
+            wanted = size - len(pool)
+            taken, self.left = self.left[:wanted], self.left[wanted:]
             pool = _firsts(torch.cat([pool, taken])) if len(pool) else taken
         return pool
 
