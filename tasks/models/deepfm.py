@@ -9,7 +9,8 @@ from typing import Literal
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.nn.functional import linear
+from torch.linalg import vecdot
+from torch.nn.functional import linear, pad
 
 
 class DeepFM(nn.Module):
@@ -72,15 +73,23 @@ class DeepFM(nn.Module):
         if self.numeric:
             tame = numeric.sign() * numeric.abs().log1p()
             embedded = torch.cat([embedded, tame[:, :, None] * dense["numeric"]], 1)
-        vectors, first = embedded[:, :, :-1], embedded[:, :, -1].sum(1)
-        second = 0.5 * (vectors.sum(1).square().sum(1) - vectors.square().sum((1, 2)))
-        return dense["bias"] + first + second + self._deep(vectors.flatten(1), dense)
+        vectors = embedded * self._is_vector()  # with noughts for the weights: slices of so few columns are slow
+        first = (embedded - vectors).flatten(1).sum(1)
+        flat, total = vectors.flatten(1), vectors.sum(1)
+        second: Tensor = 0.5 * (vecdot(total, total) - vecdot(flat, flat))
+        return dense["bias"] + first + second + self._deep(flat, dense)
+
+    def _is_vector(self) -> Tensor:
+        return torch.tensor([1.0] * self.factor_columns + [0.0])
 
     def _deep(self, values: Tensor, dense: Mapping[str, Tensor]) -> Tensor:
-        for place in range(len(self.hidden)):
-            values = linear(values, dense[f"layers.{place}.weight"], dense[f"layers.{place}.bias"]).relu()
-        last = len(self.hidden)
-        return linear(values, dense[f"layers.{last}.weight"], dense[f"layers.{last}.bias"])[:, 0]
+        """The perceptron's output [n] from flat rows [n, m (width + 1)], whose weights it does not read."""
+        weight = dense["layers.0.weight"]
+        weight = pad(weight.view(len(weight), -1, self.factor_columns), (0, 1)).flatten(1)
+        values = linear(values, weight, dense["layers.0.bias"])
+        for place in range(1, len(self.hidden) + 1):
+            values = linear(values.relu(), dense[f"layers.{place}.weight"], dense[f"layers.{place}.bias"])
+        return values[:, 0]
 
 
 def _sizes(width: int, hidden: Sequence[int]) -> list[tuple[str, int]]:

@@ -27,7 +27,7 @@ class Schedule:
 
     epochs: int = 5
     batch: int = 1024
-    rate: float = 0.1
+    rate: float = 0.05
     optimizer: Optimizer = "adagrad"
     l2: float = 0.0
     dense_rate: float = 0.001
