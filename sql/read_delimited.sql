@@ -5,12 +5,13 @@
 -- $wanted VARCHAR[]: the columns to read
 -- $time VARCHAR: the column that holds the time
 -- $unit VARCHAR: its unit: auto, s, ms, us, ns or text
+-- $timed BOOLEAN: whether the time in µs is asked for
 -- $header BOOLEAN: whether the first line holds the names
 -- $delimiter VARCHAR: what stands between two columns
 -- $encoding VARCHAR: such as utf-8, latin-1, utf-16
 SELECT
     COLUMNS(lambda name: list_contains($wanted, name)),
-    instant(COLUMNS(lambda name: name = $time), $unit) AS _micros
+    CASE WHEN $timed THEN instant(COLUMNS(lambda name: name = $time), $unit) END AS _micros
 FROM read_csv(
     $files, columns = $names, auto_detect = false, header = $header, delim = $delimiter, quote = '"', escape = '"',
     encoding = $encoding, max_line_size = 4000000, store_rejects = true, rejects_table = 'rejects', rejects_scan = 'reject_scans'

@@ -33,9 +33,9 @@ class Dialect:
 
 
 def read_delimited(
-    warehouse: Warehouse, files: Sequence[str], dialect: Dialect, columns: Columns, wanted: Sequence[str]
+    warehouse: Warehouse, files: Sequence[str], dialect: Dialect, columns: Columns, wanted: Sequence[str], timed: bool
 ) -> Iterator[pa.RecordBatch]:
-    """The columns `wanted` of every line as text, and its time as `_micros`; lines that do not parse come last, as `_line`.
+    """The columns `wanted` of every line as text, and where `timed` its time as `_micros`; lines that do not parse come last, as `_line`.
 
     Raises ValueError naming the file where it is empty, cut off, of another encoding or without a column that is wanted.
     """
@@ -46,7 +46,7 @@ def read_delimited(
         asked = {
             "files": [file for file, *_ in group], "names": dict.fromkeys(names, "VARCHAR"), "wanted": list(wanted),
             "time": columns.time, "unit": columns.time_unit, "header": not dialect.names,
-            "delimiter": delimiter, "encoding": dialect.encoding,
+            "delimiter": delimiter, "encoding": dialect.encoding, "timed": timed,
         }  # fmt: skip
         for batch in warehouse.scan(("read_delimited", asked), ("rejected_lines", {})):
             yield _rejected(batch, wanted, dialect) if "error" in batch.schema.names else batch

@@ -78,10 +78,10 @@ class Files:
         window: tuple[int, int] | None,
     ) -> Iterator[pa.RecordBatch]:  # fmt: skip
         if kind == "csv":
-            return read_delimited(warehouse, files, Dialect(self.delimiter, self.encoding), columns, wanted)
+            return read_delimited(warehouse, files, Dialect(self.delimiter, self.encoding), columns, wanted, window is not None)
         if kind == "parquet":
             return read_parquet(warehouse, files, columns, wanted, window)
-        return read_json_lines(warehouse, files, columns, wanted)
+        return read_json_lines(warehouse, files, columns, wanted, window is not None)
 
 
 def read_parquet(
@@ -105,8 +105,10 @@ def _parquet_columns(warehouse: Warehouse, file: str) -> list[str]:
         raise ValueError(f"{file} is no whole Parquet file ({error}): deliver it again, or set the option `format`") from error
 
 
-def read_json_lines(warehouse: Warehouse, files: list[str], columns: Columns, wanted: list[str]) -> Iterator[pa.RecordBatch]:
-    """The values `wanted` of every line as text, and its time as `_micros`; lines that are no objects are all null."""
+def read_json_lines(
+    warehouse: Warehouse, files: list[str], columns: Columns, wanted: list[str], timed: bool
+) -> Iterator[pa.RecordBatch]:
+    """The values `wanted` of every line as text, and where `timed` its time as `_micros`; lines that are no objects are all null."""
     for file in files:
         if file.endswith(".gz"):
             check_gzip(file)
@@ -115,7 +117,7 @@ def read_json_lines(warehouse: Warehouse, files: list[str], columns: Columns, wa
             raise ValueError(f"{file} has no line that is a JSON object: one object a line is wanted")
         check_columns(f"{file} (its first thousand lines)", keys, wanted)
     pointers = ["/" + name.replace("~", "~0").replace("/", "~1") for name in wanted]
-    asked = {"files": files, "pointers": pointers, "time": pointers[wanted.index(columns.time)], "unit": columns.time_unit}
+    asked = {"files": files, "pointers": pointers, "time": pointers[wanted.index(columns.time)], "unit": columns.time_unit, "timed": timed}
     for batch in warehouse.scan(("read_json_lines", asked)):
         lists = batch.column("found")
         values = {name: pc.list_element(lists, position) for position, name in enumerate(wanted)}

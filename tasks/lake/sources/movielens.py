@@ -45,4 +45,4 @@ class MovieLens:
     def batches(self, warehouse: Warehouse, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
         """The period's ratings. Raises FileNotFoundError where the file is not there, ValueError where it is damaged."""
         files = found(warehouse, self.path)
-        return chosen(read_delimited(warehouse, files, DIALECTS[self.name], columns, roles(columns)), period, self.path)
+        return chosen(read_delimited(warehouse, files, DIALECTS[self.name], columns, roles(columns), period.rows is None), period, self.path)
