@@ -15,8 +15,9 @@ PLAN = Annotated[str, typer.Argument(help="Name of a plan in infra/plans, or the
 JSON = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; logs go to stderr.")]
 REASON = Annotated[str, typer.Option(help="Why, in words; it is kept in the record.")]
 
-# How Prefect runs where nobody said otherwise: its own server in the background, quiet, and patient on a busy machine.
-PREFECT = {
+# Where nobody said otherwise: Prefect's own server in the background, quiet, patient on a busy machine.
+SURROUNDINGS = {
+    "OMP_WAIT_POLICY": "PASSIVE",  # torch's threads that wait by spinning stop each other on a busy machine
     "PREFECT_LOGGING_EXTRA_LOGGERS": "tasks,flows",
     "PREFECT_LOGGING_LEVEL": "WARNING",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -168,7 +169,7 @@ def say(found: Any, as_json: bool) -> None:
 def main() -> None:
     """Run a verb. A caller's mistake is one clear sentence on stderr and exit code 2; anything else is a traceback."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(message)s")
-    for name, value in PREFECT.items():
+    for name, value in SURROUNDINGS.items():
         os.environ.setdefault(name, value)
     try:
         app()

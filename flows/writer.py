@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tasks.open import open_store
+from tasks.open import keep_lake, open_store
 from tasks.plan.plan import Plan
 from tasks.plan.settings import Settings
 from tasks.store.lease import Lease, release, renew, take
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def writing(plan: Plan, holder: str) -> Iterator[None]:
-    """Hold the pipeline's lease. Raises RuntimeError naming the other writer where one is alive."""
+    """Hold the pipeline's lease, and its lake open. Raises RuntimeError naming the other writer where one is alive."""
     objects, seconds = open_store(), Settings().lease_seconds
     lease = take(objects, plan.pipeline, holder, time.time(), seconds)
     if lease is None:
@@ -30,7 +30,8 @@ def writing(plan: Plan, holder: str) -> Iterator[None]:
     keeper = threading.Thread(target=_keep_up, args=(lease, ended, seconds), daemon=True)
     keeper.start()
     try:
-        yield
+        with keep_lake(plan):
+            yield
     finally:
         ended.set()
         keeper.join()

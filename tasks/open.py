@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from tasks.lake.warehouse import Warehouse
 from tasks.plan.plan import Plan
@@ -11,6 +13,8 @@ from tasks.plan.settings import Settings
 from tasks.store.objects import Objects, open_objects
 from tasks.strategies.assembly import read_plan
 
+_KEPT: dict[tuple[int, str, str], Warehouse] = {}  # by thread: a connection is not for two
+
 
 def open_store(settings: Settings | None = None) -> Objects:
     """The store, with credentials from the Prefect block that the settings name, or from the usual chain."""
@@ -18,10 +22,31 @@ def open_store(settings: Settings | None = None) -> Objects:
     return open_objects(settings, credentials(settings))
 
 
-def open_lake(plan: Plan) -> Warehouse:
-    """The pipeline's lake; a context manager."""
+@contextmanager
+def open_lake(plan: Plan) -> Iterator[Warehouse]:
+    """The pipeline's lake: the one this thread keeps open already, or one of its own."""
+    if kept := _KEPT.get(_place(plan)):
+        yield kept
+        return
     settings = Settings()
-    return Warehouse.open(settings, plan.pipeline, credentials(settings))
+    with Warehouse.open(settings, plan.pipeline, credentials(settings)) as warehouse:
+        yield warehouse
+
+
+@contextmanager
+def keep_lake(plan: Plan) -> Iterator[None]:
+    """Keep the lake open for the tasks of a run: opening takes longer than most of what they ask."""
+    with open_lake(plan) as warehouse:
+        _KEPT[_place(plan)] = warehouse
+        try:
+            yield
+        finally:
+            _KEPT.pop(_place(plan), None)
+
+
+def _place(plan: Plan) -> tuple[int, str, str]:
+    settings = Settings()
+    return threading.get_ident(), f"{settings.home.absolute()} {settings.catalog} {settings.lake_place}", plan.pipeline
 
 
 def read(plan: str) -> Plan:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,12 @@ def read_plan(path: Path) -> Plan:
 
 def assemble(plan: Plan) -> Parts:
     """Build what the plan names. Raises ValueError where model and logs, or strategy and model, do not go together."""
+    return _assembled(plan.model_dump_json())
+
+
+@lru_cache(maxsize=8)  # every task of a night asks; finding entry points takes longer than what most of them do
+def _assembled(text: str) -> Parts:
+    plan = Plan.model_validate_json(text)
     fields = ("user", "item", *plan.columns.categorical)
     model = build_model(plan.model.use, plan.model.options, fields, len(plan.columns.numeric))
     strategies = {label: build_strategy(part) for label, part in plan.strategies.items()}

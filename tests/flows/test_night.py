@@ -1,0 +1,246 @@
+"""Nights, plain: what a night writes, what running it again changes, and what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+import tasks.agenda
+import tasks.move
+import tasks.open
+from tasks.store import blobs, manifests
+from tests.flows.tiny import WHEN, Tiny, make, plain, raw_plan, run
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tiny:
+    plain(monkeypatch)
+    found = make(tmp_path, monkeypatch)
+    found.deliver(*range(8))
+    return found
+
+
+def test_a_chain_of_nights_is_bound_by_hashes_and_every_blob_is_sound(tiny: Tiny) -> None:
+    nights = run(tiny, 1, 2, 3)
+    assert [n.outcome for n in nights] == ["complete"] * 3
+    assert [n.previous for n in nights] == [None, nights[0].hash, nights[1].hash]
+    assert all(manifests.verify(tasks.open.open_store(), night) == () for night in nights)
+    assert not nights[0].scores, "nothing can be scored at the root"
+    assert set(nights[1].scores) >= {"still", "tuned", "popular"}
+    assert nights[2].checkpoints["still"].weights != nights[2].checkpoints["tuned"].weights
+
+
+def test_a_finished_night_run_again_changes_nothing(tiny: Tiny) -> None:
+    run(tiny, 1, 2, 3)
+    before = tiny.record()
+    again = run(tiny, 2, 3, 1)
+    assert tiny.record() == before
+    assert [n.revision for n in again] == [1, 1, 1]
+
+
+def test_a_backfill_equals_the_nights_byte_for_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain(monkeypatch)
+    records = []
+    for place, live in (("nightly", True), ("backfill", False)):
+        home = tmp_path / "same"  # the path of the source is part of the plan
+        tiny = make(home, monkeypatch) if home.mkdir(exist_ok=True) is None else None
+        assert tiny is not None
+        monkeypatch.setenv("NIGHTLOOP_HOME", str(tmp_path / place))
+        tiny.deliver(*range(6))
+        if live:
+            run(tiny, 1, 2, 3, 4)
+        else:  # the backfill collects what comes before it runs anything, in another order
+            for day in (4, 0, 3, 1, 2):
+                import flows.nightly
+
+                flows.nightly.collect(tiny.plan, day)
+            run(tiny, 1, 2, 3, 4, live=False)
+        records.append({k: v for k, v in tiny.record().items() if "/log/" not in k})
+    assert records[0] == records[1]
+
+
+def test_a_bad_day_stops_the_night_and_leaves_no_trace(tiny: Tiny) -> None:
+    run(tiny, 1, 2)
+    tiny.deliver(3, bad=True)
+    (stopped,) = run(tiny, 3)
+    assert stopped.outcome == "blocked" and stopped.reason
+    assert stopped.vocabulary is None and not stopped.checkpoints
+    with pytest.raises(LookupError, match=r"is blocked.*nightloop backfill tiny --start"):
+        run(tiny, 4)
+    tiny.deliver(3)
+    mended = run(tiny, 3, 4)
+    assert [(n.outcome, n.revision, n.logs[0].version) for n in mended] == [("complete", 2, 2), ("complete", 1, 1)]
+
+
+def test_a_mended_chain_is_the_chain_that_never_went_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain(monkeypatch)
+    kept = []
+    for place, bad in (("a", True), ("b", False)):
+        tiny = make(tmp_path, monkeypatch)
+        monkeypatch.setenv("NIGHTLOOP_HOME", str(tmp_path / place))
+        tiny.deliver(*range(5))
+        run(tiny, 1, 2)
+        if bad:
+            tiny.deliver(3, bad=True)
+            run(tiny, 3)
+            tiny.deliver(3)
+        run(tiny, 3, 4)
+        kept.append({i: (m.checkpoints, m.scores, m.vocabulary, m.judged) for i, m in tiny.chain().items()})
+    assert kept[0] == kept[1]
+
+
+def test_late_data_marks_every_later_night_stale_and_why(tiny: Tiny) -> None:
+    run(tiny, 1, 2, 3, 4)
+    tiny.deliver(2, bad=True)
+    import flows.nightly
+
+    flows.nightly.collect(tiny.plan, 2)
+    steps = tasks.agenda.steps.fn.__wrapped__ if hasattr(tasks.agenda.steps.fn, "__wrapped__") else None
+    assert steps is None
+    from tasks.store.overview import overview
+
+    with tasks.open.open_lake(tiny.plan) as lake:
+        found = overview(tasks.open.open_store(), lake, tiny.plan, 4)
+    assert [found[i].state for i in (1, 2, 3, 4)] == ["complete", "stale", "stale", "stale"]
+    assert "version 2" in found[2].reasons[0]
+
+
+def test_an_operator_accepts_or_passes_over_a_bad_day_with_a_reason(tiny: Tiny) -> None:
+    from datetime import datetime
+
+    import flows.nightly
+
+    when = datetime.fromisoformat(WHEN)
+    run(tiny, 1, 2)
+    tiny.deliver(3, bad=True)
+    run(tiny, 3)
+    landed = flows.nightly.collect_all(tiny.plan, 3)
+    with pytest.raises(ValueError, match="both given"):
+        tasks.agenda.decide(tiny.plan, landed[-1], "a", "b", when)
+    tasks.agenda.decide(tiny.plan, landed[-1], "", "upstream outage", when)
+    (over,) = run(tiny, 3)
+    assert (over.outcome, over.reason, over.revision) == ("skipped", "upstream outage", 2)
+    before = tiny.chain()[2]
+    assert over.checkpoints == before.checkpoints and over.vocabulary == before.vocabulary
+    (after,) = run(tiny, 4)
+    assert after.outcome == "complete"
+    with pytest.raises(ValueError, match="decided already"):
+        tasks.agenda.decide(tiny.plan, landed[-1], "it is fine after all", "", when)
+
+
+def test_the_root_cannot_be_passed_over(tiny: Tiny) -> None:
+    from datetime import datetime
+
+    import flows.nightly
+
+    landed = flows.nightly.collect_all(tiny.plan, 1)
+    tasks.agenda.decide(tiny.plan, landed[-1], "", "no", datetime.fromisoformat(WHEN))
+    with pytest.raises(ValueError, match="root of tiny: it cannot be skipped"):
+        run(tiny, 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"seed": 7}, "seed"),
+        ({"model": {"use": "MF", "options": {"width": 8, "biases": True}}}, "model.options.width"),
+        ({"strategies": {"still": {"use": "NoUpdate"}, "popular": {"use": "Popularity"}, "new": {"use": "FineTune"}}}, "strategies.new"),
+    ],
+)
+def test_a_changed_plan_is_named_and_not_mixed_into_the_chain(tiny: Tiny, change: dict[str, object], named: str) -> None:
+    run(tiny, 1, 2)
+    before = tiny.record()
+    tiny.path.write_text(yaml.safe_dump(raw_plan(tiny.home, change), sort_keys=False))
+    with pytest.raises(ValueError, match=rf"plan of tiny changed since 2026-01-03: .*{named}"):
+        run(tiny, 3)
+    assert tiny.record() == before
+
+
+def test_a_changed_gate_goes_on_and_is_written_down(tiny: Tiny) -> None:
+    run(tiny, 1, 2)
+    tiny.path.write_text(yaml.safe_dump(raw_plan(tiny.home, {"gate": {"periods": 3, "resamples": 200}}), sort_keys=False))
+    (night,) = run(tiny, 3)
+    assert night.plan["gate"]["periods"] == 3  # type: ignore[index,call-overload]
+
+
+def test_a_new_strategy_is_backfilled_and_the_others_are_not_trained_again(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    import tasks.retrain
+
+    run(tiny, 1, 2, 3)
+    before = tiny.chain()
+    more = raw_plan(tiny.home)
+    more["strategies"]["slow"] = {"use": "FineTune", "options": {"schedule": {"epochs": 2}}}
+    tiny.path.write_text(yaml.safe_dump(more, sort_keys=False))
+    trained: list[str] = []
+    real = tasks.retrain._next
+
+    def noticed(objects, parts, night, label, start, logs):  # type: ignore[no-untyped-def]
+        trained.append(label)
+        return real(objects, parts, night, label, start, logs)
+
+    monkeypatch.setattr(tasks.retrain, "_next", noticed)
+    after = run(tiny, 1, 2, 3)
+    assert set(trained) == {"slow"}
+    assert all(n.revision == 2 and n.checkpoints["tuned"] == before[n.period].checkpoints["tuned"] for n in after)
+
+
+def test_a_diverging_strategy_stops_the_night_by_name_and_the_champion_stays(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(tiny, 1, 2)
+    before = tiny.record()
+    wild = raw_plan(tiny.home)
+    import tasks.retrain
+
+    def diverge(*_: object) -> None:
+        raise ValueError("the loss is NaN in epoch 1 at rate 1e9")
+
+    monkeypatch.setattr(tasks.retrain, "fold", diverge)
+    with pytest.raises(ValueError, match=r"could not learn from 2026-01-04: the loss is NaN"):
+        run(tiny, 3)
+    assert {k: v for k, v in tiny.record().items() if not k.startswith("blobs/")} == {
+        k: v for k, v in before.items() if not k.startswith("blobs/")
+    }
+    assert wild["strategies"]
+
+
+def test_a_damaged_predecessor_stops_the_run_and_names_the_mend(tiny: Tiny) -> None:
+    nights = run(tiny, 1, 2, 3)
+    place = tiny.home / "home" / "store" / manifests.key_of("tiny", 2, 1)
+    place.write_bytes(place.read_bytes().replace(b"complete", b"completE", 1))
+    with pytest.raises(LookupError, match="nightloop backfill tiny --start 2"):
+        run(tiny, 3)
+    (mended,) = run(tiny, 2)
+    assert mended.revision == 2 and mended.checkpoints == nights[1].checkpoints
+
+
+def test_a_checkpoint_that_was_changed_is_refused_before_it_is_read(tiny: Tiny) -> None:
+    (_, night) = run(tiny, 1, 2)
+    place = tiny.home / "home" / "store" / blobs.key_of(night.checkpoints["tuned"].weights)
+    data = bytearray(place.read_bytes())
+    data[-1] ^= 1
+    place.write_bytes(data)
+    with pytest.raises((ValueError, LookupError), match=night.checkpoints["tuned"].weights[:8]):
+        run(tiny, 3)
+    assert 3 not in tiny.chain()
+
+
+def test_the_gate_promotes_and_people_roll_back_for_good(tiny: Tiny) -> None:
+    nights = run(tiny, 1, 2, 3, 4)
+    assert nights[-1].champion is not None or all(n.verdict != "promote" for n in nights)
+    newest = nights[-1]
+    other = "tuned" if newest.champion is None or newest.champion.strategy != "tuned" else "popular"
+    with pytest.raises(ValueError, match="force it and give a reason"):
+        tasks.move.promote_by_hand.fn(tiny.plan, "still", "", "", ("", False), WHEN)
+    with pytest.raises(RuntimeError, match="not 0000 as you saw it"):
+        tasks.move.promote_by_hand.fn(tiny.plan, other, "", "0000", ("because", True), WHEN)
+    tasks.move.promote_by_hand.fn(tiny.plan, other, "", newest.hash[:12], ("trial", True), WHEN)
+    tasks.move.promote_by_hand.fn(tiny.plan, "still", "", "", ("another trial", True), WHEN)
+    assert other in tasks.move.take_back.fn(tiny.plan, "", "it was worse", WHEN)
+    (night,) = run(tiny, 5)
+    assert night.served is not None and night.served.strategy == other
+    assert night.verdict == "hold" and night.champion == night.served
+    assert any("pinned" in r for j in night.judged.values() for r in j.reasons) or all(
+        j.verdict != "promote" for j in night.judged.values()
+    )
+    assert tiny.log()[-1].action == "rollback", "the gate left the champion where the person put it"

@@ -1,0 +1,112 @@
+"""A tiny pipeline for tests: eight days of a small simulated world, delivered as files, and nights without Prefect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import flows.nightly
+import tasks.open
+from tasks.lake.deliveries import deliver
+from tasks.lake.sources.simulated import Simulated
+from tasks.plan.plan import Plan
+from tasks.store import registry
+from tasks.store.manifest import Manifest
+from tasks.store.manifests import chain
+from tasks.strategies.assembly import read_plan
+
+WORLD = Simulated(users=60, items=40, rows=250, start="2026-01-01", seed=3)
+HISTORY = 2
+WHEN = "2026-02-01T02:00:00+00:00"
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """A home with a plan and its deliveries."""
+
+    home: Path
+    path: Path  # of the plan
+
+    @property
+    def plan(self) -> Plan:
+        """The plan as it is on disk now."""
+        return read_plan(self.path)
+
+    def name(self, index: int) -> str:
+        """The name of a day."""
+        return f"2026-01-{index + 1:02d}"
+
+    def deliver(self, *days: int, bad: bool = False) -> None:
+        """Put the files of these days where the plan's source looks."""
+        for day in days:
+            deliver(WORLD, self.home / "in", day, bad)
+
+    def chain(self) -> dict[int, Manifest]:
+        """Every night that is recorded."""
+        return chain(tasks.open.open_store(), self.plan.pipeline, HISTORY - 1, 12)
+
+    def record(self) -> dict[str, bytes]:
+        """Every object that says what happened: nights, log, pointer and blobs."""
+        objects = tasks.open.open_store()
+        keys = [k for k in objects.keys("") if k.startswith("blobs/") or "/nights/" in k or "/log/" in k]
+        return {key: found[0] for key in keys if (found := objects.read(key))}
+
+    def log(self) -> list[registry.Entry]:
+        """The promotion log."""
+        return registry.log(tasks.open.open_store(), self.plan.pipeline)
+
+
+def raw_plan(home: Path, changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The tiny plan, with top-level fields replaced by `changes`."""
+    training = {"schedule": {"epochs": 1}}
+    plan = {
+        "pipeline": "tiny",
+        "source": {"use": "files", "options": {"path": f"{home}/in/{{period}}.parquet"}},
+        "columns": {"user": "user_id", "item": "item_id", "time": "ts", "numeric": ["price"]},
+        "periods": {"every": "day", "start": "2026-01-01"},
+        "history": HISTORY,
+        "pretrain": {"use": "FullRetrain", "options": {"begin": "scratch"}},
+        "model": {"use": "MF", "options": {"width": 4, "biases": True}},
+        "strategies": {
+            "still": {"use": "NoUpdate"},
+            "tuned": {"use": "FineTune", "options": training},
+            "popular": {"use": "Popularity"},
+        },
+        "ranking": {"negatives": 20},
+        "gate": {"periods": 2, "resamples": 200},
+    }
+    return {**plan, **(changes or {})}
+
+
+def make(home: Path, monkeypatch: pytest.MonkeyPatch, changes: Mapping[str, Any] | None = None) -> Tiny:
+    """A tiny pipeline in a home of its own; the settings point at it."""
+    monkeypatch.setenv("NIGHTLOOP_HOME", str(home / "home"))
+    path = home / "tiny.yaml"
+    path.write_text(yaml.safe_dump(raw_plan(home, changes), sort_keys=False))
+    return Tiny(home, path)
+
+
+TASKS = ("collect", "replay", "validate", "pretrain", "score", "retrain", "compare", "deploy", "move_champion")
+
+
+def plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nights as plain function calls: the same lines of flows/nightly.py, with neither server nor artifacts."""
+    for name in TASKS:
+        monkeypatch.setattr(flows.nightly, name, getattr(flows.nightly, name).fn)
+    monkeypatch.setattr(flows.nightly, "report", lambda manifest, trained: None)
+
+
+def run(tiny: Tiny, *days: int, live: bool = True) -> list[Manifest]:
+    """Run these nights; with `live` the champion follows."""
+    from datetime import datetime
+
+    when = datetime.fromisoformat(WHEN) if live else None
+    return [flows.nightly.night(tiny.plan, flows.nightly.collect_all(tiny.plan, day), when) for day in days]
+
+
+__all__ = ["HISTORY", "TASKS", "WHEN", "WORLD", "Tiny", "make", "plain", "raw_plan", "run"]
