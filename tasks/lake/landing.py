@@ -57,7 +57,7 @@ def stage(
     try:
         with warehouse.lend(arrived.reader):
             warehouse.query("stage_rows", asked)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, MemoryError) as error:
         raise arrived.failures[0] if arrived.failures else error from None
     return file, arrived
 

@@ -70,19 +70,15 @@ class Warehouse:
 
     def query(self, name: str, params: Mapping[str, object] | None = None) -> pa.Table:
         """The answer to the statement in `sql/<name>.sql`, as one table."""
-        return self.connection.execute(statement(name), dict(params or {})).to_arrow_table()
+        with _plainly():
+            return self.connection.execute(statement(name), dict(params or {})).to_arrow_table()
 
     def stream(self, name: str, params: Mapping[str, object] | None = None) -> Iterator[pa.RecordBatch]:
         """The answer to the statement in `sql/<name>.sql`, in batches, without holding all of it in memory."""
-        with self.connection.cursor() as cursor:
-            _speak(cursor)
-            yield from cursor.execute(statement(name), dict(params or {})).to_arrow_reader(BATCH)
+        return self.scan((name, params or {}))
 
     def scan(self, *steps: tuple[str, Mapping[str, object]]) -> Iterator[pa.RecordBatch]:
-        """Like `stream`, for files of others: several statements one after another, and errors that say what a file is.
-
-        Raises ValueError where a file is not what it should be, OSError where it cannot be reached.
-        """
+        """Like `stream`, for several statements one after another that share what they make on the way."""
         with self.connection.cursor() as cursor, _plainly():
             _speak(cursor)
             for name, params in steps:
@@ -94,11 +90,10 @@ class Warehouse:
 
     @contextmanager
     def lend(self, rows: pa.RecordBatchReader | pa.Table) -> Iterator[None]:
-        """Arrow rows that statements see as the table `incoming`. What goes wrong in a statement is a ValueError."""
+        """Arrow rows that statements see as the table `incoming`."""
         self.connection.register("incoming", rows)
         try:
-            with _plainly():
-                yield
+            yield
         finally:
             self.connection.unregister("incoming")
 
@@ -155,27 +150,30 @@ class Warehouse:
 
 @contextmanager
 def _plainly() -> Iterator[None]:
-    """DuckDB's errors about what it reads and writes, as built-in ones. Another writer in the way stays what it is."""
+    """DuckDB's errors as built-in ones; only that another writer is in the way stays what it is, to be tried again."""
     try:
         yield
-    except (duckdb.IOException, duckdb.PermissionException) as error:
-        raise OSError(str(error)) from error
-    except duckdb.TransactionException:
-        raise
     except duckdb.Error as error:
+        if IN_THE_WAY.search(str(error)):
+            raise
+        if isinstance(error, duckdb.IOException | duckdb.HTTPException | duckdb.PermissionException):
+            raise OSError(str(error)) from error
+        if isinstance(error, duckdb.OutOfMemoryException):
+            raise MemoryError(f"{error}\nGive NIGHTLOOP_MEMORY more, or collect smaller periods") from error
         raise ValueError(str(error)) from error
 
 
 def _patiently(attempt: Callable[[], Answer]) -> Answer:
     """The answer of `attempt`, tried again with longer and longer waits while other writers get in its way."""
+    last = ""
     for number in range(ATTEMPTS):
         try:
-            return attempt()
+            with _plainly():
+                return attempt()
         except duckdb.Error as error:
-            if not IN_THE_WAY.search(str(error)):
-                raise
-            time.sleep(random.uniform(0.5, 1.0) * min(2.0, 0.02 * 1.5**number))
-    return attempt()
+            last = str(error)
+        time.sleep(random.uniform(0.5, 1.0) * min(2.0, 0.02 * 1.5**number))
+    raise TimeoutError(f"other writers were in the way {ATTEMPTS} times; try again when they are done. The last time: {last}")
 
 
 def _configure(connection: duckdb.DuckDBPyConnection, settings: Settings, room: Path) -> None:
@@ -220,7 +218,7 @@ def _attach(connection: duckdb.DuckDBPyConnection, settings: Settings, pipeline:
     where = settings.catalog or str(file)
     try:
         _patiently(lambda: connection.execute(attach))
-    except duckdb.Error as error:
+    except (ValueError, OSError) as error:
         if "version mismatch" in str(error):
             raise ValueError(f"the catalog {where} has a format that this release does not know: {error}") from error
         raise OSError(f"the catalog {where} cannot be opened: {error}") from error

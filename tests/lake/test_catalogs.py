@@ -1,0 +1,219 @@
+"""Catalogs: SQLite and PostgreSQL, disk and S3, several writers, newer formats, and a lake that moved or cannot be had."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import pytest
+from tests.lake.pond import NAMES, SIMPLE, day, lake, rows
+from tests.s3_servers import Server, free_port
+
+from tasks.lake.keeping import compact, expire
+from tasks.lake.landing import land
+from tasks.lake.reading import clean_digest
+from tasks.lake.warehouse import Warehouse
+from tasks.plan.settings import Settings
+
+MANY = tuple((f"u{n}", n, n, n % 2, "web", float(n)) for n in range(500))
+WRITER = """
+import sys
+from pathlib import Path
+from tests.lake.pond import NAMES, SIMPLE, day, rows
+from tasks.lake.landing import land
+from tasks.lake.warehouse import Warehouse
+from tasks.plan.settings import Settings
+home, catalog, who = sys.argv[1:]
+for index in range(3):
+    with Warehouse.open(Settings(home=Path(home), catalog=catalog), "pond") as warehouse:
+        land(warehouse, day(0), rows(*SIMPLE, (who, index, 9, 1, "x", 1.0)), NAMES)  # everybody's period
+        land(warehouse, day(1), rows(*SIMPLE), NAMES)  # the same for everybody
+        land(warehouse, day(10 + int(who)), rows(*SIMPLE), NAMES)  # nobody else's
+"""
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """A connection string of a PostgreSQL server of our own."""
+    binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    found = shutil.which("initdb")
+    if not binaries and not found:
+        pytest.skip("PostgreSQL is not installed (apt install postgresql)")
+    if os.geteuid() == 0 and not shutil.which("runuser"):
+        pytest.skip("PostgreSQL does not run as root, and there is no runuser to be somebody else with")
+    programs = binaries[-1] if binaries else Path(str(found)).parent
+    as_other = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    folder, port = Path(tempfile.mkdtemp(prefix="nightloop-postgres-")), free_port()  # pytest's own folders are its user's alone
+    if as_other:
+        shutil.chown(folder, "postgres")
+    data = str(folder / "data")
+    subprocess.run([*as_other, programs / "initdb", "-D", data, "-A", "trust", "-U", "postgres"], check=True, capture_output=True, cwd="/")
+    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+    control = [*as_other, programs / "pg_ctl", "-D", data, "-w"]
+    subprocess.run([*control, "-o", options, "-l", str(folder / "log"), "start"], check=True, stdout=subprocess.DEVNULL, cwd="/")
+    yield f"postgres:dbname=postgres user=postgres host=127.0.0.1 port={port}"
+    subprocess.run([*control, "-m", "immediate", "stop"], check=True, stdout=subprocess.DEVNULL, cwd="/")
+    shutil.rmtree(folder)
+
+
+def through(warehouse: Warehouse) -> None:
+    """The life of a lake: land, land again, land late, read, expire, compact, read."""
+    first = land(warehouse, day(0), rows(*MANY), NAMES)
+    assert not land(warehouse, day(0), rows(*reversed(MANY)), NAMES).fresh
+    assert land(warehouse, day(0), rows(*MANY[:-1]), NAMES).version == 2
+    land(warehouse, day(1), rows(*SIMPLE), NAMES)
+    assert warehouse.latest() == {0: 2, 1: 1} and first.rows == 500
+    kept = clean_digest(warehouse, 0, 2), clean_digest(warehouse, 1, 1)
+    assert expire(warehouse, {}) == [(0, 1)]
+    compact(warehouse, datetime(2020, 1, 1, tzinfo=UTC))
+    assert (clean_digest(warehouse, 0, 2), clean_digest(warehouse, 1, 1)) == kept
+
+
+@pytest.fixture(scope="session")
+def as_on_disk(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The clean digest of the default lake, which every other one must have."""
+    with lake(tmp_path_factory.mktemp("disk")) as warehouse:
+        through(warehouse)
+        return clean_digest(warehouse, 0, 2)[0]
+
+
+def test_postgres(tmp_path: Path, postgres: str, as_on_disk: str) -> None:
+    with lake(tmp_path, catalog=postgres) as warehouse:
+        through(warehouse)
+    with lake(tmp_path, catalog=postgres) as warehouse:
+        assert clean_digest(warehouse, 0, 2)[0] == as_on_disk
+    with Warehouse.open(Settings(home=tmp_path, catalog=postgres), "other-pipeline") as warehouse:
+        assert warehouse.latest() == {}
+
+
+@pytest.mark.parametrize("server", ["moto", "rclone"])
+def test_s3(tmp_path: Path, request: pytest.FixtureRequest, server: str, as_on_disk: str) -> None:
+    s3: Server = request.getfixturevalue(server)
+    settings = Settings(home=tmp_path, data=f"{s3.bucket()}/lake", s3_endpoint=s3.endpoint, s3_path_style=True)
+    with Warehouse.open(settings, "pond", s3.credentials) as warehouse:
+        through(warehouse)
+    with Warehouse.open(settings, "pond", s3.credentials) as warehouse:
+        assert clean_digest(warehouse, 0, 2)[0] == as_on_disk
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_s3_with_postgres(tmp_path: Path, moto: Server, postgres: str, as_on_disk: str) -> None:
+    settings = Settings(home=tmp_path, catalog=postgres, data=f"{moto.bucket()}/lake", s3_endpoint=moto.endpoint, s3_path_style=True)
+    with Warehouse.open(settings, "larger", moto.credentials) as warehouse:
+        through(warehouse)
+        assert clean_digest(warehouse, 0, 2)[0] == as_on_disk
+
+
+def test_s3_with_wrong_credentials(tmp_path: Path, rclone: Server) -> None:
+    settings = Settings(home=tmp_path, data=f"{rclone.bucket()}/lake", s3_endpoint=rclone.endpoint, s3_path_style=True)
+    wrong = {"aws_access_key_id": "nobody", "aws_secret_access_key": "nothing"}
+    with Warehouse.open(settings, "pond", wrong) as warehouse:
+        with pytest.raises(OSError, match="403|denied|Forbidden|InvalidAccessKey"):
+            land(warehouse, day(0), rows(*MANY), NAMES)
+        assert warehouse.latest() == {}
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_writers_at_once(tmp_path: Path, request: pytest.FixtureRequest, kind: str) -> None:
+    """Four processes, one lake, made by whoever comes first: every version once, nothing lost, nothing twice."""
+    catalog = request.getfixturevalue("postgres") if kind == "postgres" else ""
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER.replace('"pond")', f'"many-{kind}")'), str(tmp_path), catalog, str(n)],
+                         stderr=subprocess.PIPE, text=True)
+        for n in range(4)
+    ]  # fmt: skip
+    errors = [writer.communicate(timeout=200)[1] for writer in writers]
+    assert [writer.returncode for writer in writers] == [0] * 4, errors
+    with Warehouse.open(Settings(home=tmp_path, catalog=catalog), f"many-{kind}") as warehouse:
+        assert warehouse.latest() == {0: 12, 1: 1, 10: 1, 11: 1, 12: 1, 13: 1}
+        counts = "SELECT period, version, count(*), count(DISTINCT arrival) FROM landed GROUP BY ALL ORDER BY ALL"
+        expected = [(0, v, 5, 5) for v in range(1, 13)] + [(p, 1, 4, 4) for p in (1, 10, 11, 12, 13)]
+        assert warehouse.connection.execute(counts).fetchall() == expected
+
+
+def test_a_killed_writer_leaves_no_trace(tmp_path: Path) -> None:
+    work = WRITER.split("for index")[0] + (
+        "import os, signal\n"
+        "with Warehouse.open(Settings(home=Path(home)), 'pond') as warehouse:\n"
+        "    query = Warehouse.query\n"
+        "    def fatal(self, name, params=None):\n"
+        "        if name == 'insert_collected': os.kill(os.getpid(), signal.SIGKILL)\n"
+        "        return query(self, name, params)\n"
+        "    Warehouse.query = fatal\n"
+        "    land(warehouse, day(0), rows(*(SIMPLE * 100)), NAMES)\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", work, str(tmp_path), "", "0"], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(list((tmp_path / "lake").glob("scratch-*"))) == 1
+    with lake(tmp_path) as warehouse:
+        assert list((tmp_path / "lake").glob("scratch-*")) == [warehouse.scratch]  # the dead one's is gone
+        assert warehouse.latest() == {}
+        assert land(warehouse, day(0), rows(*SIMPLE), NAMES).version == 1
+
+
+def test_a_catalog_of_a_newer_ducklake_is_refused(tmp_path: Path) -> None:
+    with lake(tmp_path) as warehouse:
+        land(warehouse, day(0), rows(*SIMPLE), NAMES)
+    _change(tmp_path, "UPDATE ducklake_metadata SET value = '9.0' WHERE key = 'version'")
+    with pytest.raises(ValueError, match=r"pond\.sqlite has a format that this release does not know.*9\.0"), lake(tmp_path):
+        pass
+
+
+def test_tables_of_a_newer_release_are_refused(tmp_path: Path) -> None:
+    with lake(tmp_path) as warehouse:
+        warehouse.connection.execute("UPDATE layout SET format = 2")
+    with pytest.raises(ValueError, match="layout 2, this release knows 1: install the release that wrote them"), lake(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("content", [b"", b"this is no database at all" * 100])
+def test_a_catalog_that_is_no_database(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "lake").mkdir()
+    (tmp_path / "lake" / "pond.sqlite").write_bytes(content)
+    if not content:  # an empty file is how SQLite begins
+        with lake(tmp_path) as warehouse:
+            assert warehouse.latest() == {}
+        return
+    with pytest.raises(OSError, match=r"pond\.sqlite cannot be opened"), lake(tmp_path):
+        pass
+
+
+def test_a_server_that_is_not_there(tmp_path: Path) -> None:
+    nobody = f"postgres:dbname=x host=127.0.0.1 port={free_port()}"
+    with pytest.raises(OSError, match="cannot be opened"), lake(tmp_path, catalog=nobody):
+        pass
+
+
+def test_a_lake_may_move(tmp_path: Path) -> None:
+    with lake(tmp_path / "here") as warehouse:
+        land(warehouse, day(0), rows(*MANY), NAMES)
+        before = clean_digest(warehouse, 0, 1)
+    (tmp_path / "here").rename(tmp_path / "there, o'clock")
+    with lake(tmp_path / "there, o'clock") as warehouse:
+        assert clean_digest(warehouse, 0, 1) == before
+
+
+def test_any_duckdb_can_read_the_lake(tmp_path: Path) -> None:
+    """What the README shows."""
+    with lake(tmp_path) as warehouse:
+        land(warehouse, day(0), rows(*MANY), NAMES)
+    with duckdb.connect() as own:
+        own.load_extension("ducklake")
+        own.load_extension("sqlite_scanner")
+        own.execute(f"ATTACH 'ducklake:sqlite:{tmp_path}/lake/pond.sqlite' AS lake (READ_ONLY)")
+        assert own.execute("SELECT count(*), sum(price) FROM lake.newest_logs").fetchall() == [(500, 124750.0)]
+
+
+def _change(home: Path, statement: str) -> None:
+    with sqlite3.connect(home / "lake" / "pond.sqlite") as catalog:
+        catalog.execute(statement)
+    catalog.close()
