@@ -60,15 +60,28 @@ def fit(
     arguments do not fit each other, and where training diverges, naming the epoch and the rate.
     """
     _check(model, logs)
+    if loss is cross_entropy and model.family == "ranking" and isinstance(model, Bilinear):
+        width = model.factor_width
+        with one_thread():
+            return _fitted(lambda run: _closed_step(width, run, logs, schedule), model, weights, logs, schedule, state)
+    by_autograd = lambda run: lambda rows: _autograd_step(model, run, logs, rows, schedule, loss)  # noqa: E731
+    return _fitted(by_autograd, model, weights, logs, schedule, state)
+
+
+def _fitted(
+    step_on: Callable[[Learned], Step],
+    model: Model,
+    weights: Weights,
+    logs: Logs,
+    schedule: Schedule,
+    state: Weights | None,
+) -> Fitted:
+    """Copy, check, train with the step that `step_on` makes of the copies, hand back."""
     run = learned(model, weights, schedule, state)
     _check_sizes(model, run, logs)
     if not len(logs) or not schedule.epochs:
         return Fitted(dict(weights), run.state())
-    if loss is cross_entropy and isinstance(model, Bilinear) and model.family == "ranking":
-        with one_thread():
-            _train(_closed_step(model.factor_width, run, logs, schedule), model, run, logs, schedule)
-    else:
-        _train(lambda rows: _autograd_step(model, run, logs, rows, schedule, loss), model, run, logs, schedule)
+    _train(step_on(run), model, run, logs, schedule)
     return Fitted(run.weights(), run.state())
 
 
