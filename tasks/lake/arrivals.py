@@ -1,4 +1,4 @@
-"""Arrivals: what a source hands over, as one stream of Arrow batches with the lake's names and a number for each row."""
+"""Arrivals: what a source hands over, as one stream with the lake's names and a number for each row."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LONGEST = 255  # bytes of a column's name
 
 @dataclass(frozen=True)
 class Arrivals:
-    """A stream ready for the warehouse. `numbers` and `words` name columns of numbers and those of them that are text."""
+    """A stream ready for the warehouse. `words` are those `numbers` that came as text."""
 
     reader: pa.RecordBatchReader
     texts: tuple[str, ...]  # the plan's own columns that stay text
@@ -39,7 +39,8 @@ class Arrivals:
 def arrivals(batches: Iterable[pa.RecordBatch], columns: Columns) -> Arrivals:
     """Name, number and check rows as they stream by; nothing is read before the first batch is asked for.
 
-    Raises ValueError where a column of the plan is missing, has a name that the lake needs for itself or holds nested values.
+    Raises ValueError where a column of the plan is missing, has a name that the lake needs for itself or holds nested
+    values.
     """
     texts = tuple(dict.fromkeys(name for name in (*columns.categorical, *columns.key) if not _role(name, columns)))
     texts = tuple(name for name in texts if name not in columns.numeric)
@@ -72,11 +73,19 @@ def check_names(names: Iterable[str]) -> None:
     for name in names:
         plain = name.casefold()
         if plain in RESERVED:
-            raise ValueError(f"column {name!r} has a name that the lake uses itself ({', '.join(RESERVED[:7])}): rename it at the source")
+            raise ValueError(
+                f"column {name!r} has a name that the lake uses itself ({', '.join(RESERVED[:7])}): rename it at "
+                f"the source"
+            )
         if len(name.encode()) > LONGEST or not name.isprintable() or not name:
-            raise ValueError(f"column {name[:60]!r}: a name has 1 to {LONGEST} bytes that can be printed, this one {len(name.encode()):,}")
+            raise ValueError(
+                f"column {name[:60]!r}: a name has 1 to {LONGEST} bytes that can be printed, this one "
+                f"{len(name.encode()):,}"
+            )
         if plain in seen:
-            raise ValueError(f"columns {seen[plain]!r} and {name!r} differ in upper and lower case alone: rename one at the source")
+            raise ValueError(
+                f"columns {seen[plain]!r} and {name!r} differ in upper and lower case alone: rename one at the source"
+            )
         seen[plain] = name
 
 
@@ -86,7 +95,14 @@ def _role(name: str, columns: Columns) -> bool:
 
 def _nothing(columns: Columns, texts: tuple[str, ...]) -> pa.RecordBatch:
     """A delivery without a row."""
-    names = [columns.user, columns.item, columns.time, *([columns.label] if columns.label else []), *texts, *columns.numeric]
+    names = [
+        columns.user,
+        columns.item,
+        columns.time,
+        *([columns.label] if columns.label else []),
+        *texts,
+        *columns.numeric,
+    ]
     return pa.RecordBatch.from_pydict({name: pa.array([], pa.string()) for name in names})
 
 
@@ -106,7 +122,8 @@ def _alike(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
         return batch.cast(schema)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
         raise ValueError(
-            f"the source changed the types of its columns half-way: first {_types(schema)}, then {_types(batch.schema)} ({error}); "
+            f"the source changed the types of its columns half-way: first {_types(schema)}, then "
+            f"{_types(batch.schema)} ({error}); "
             "hand such a column over as text"
         ) from error
 
@@ -138,7 +155,9 @@ def _flat(batch: pa.RecordBatch, name: str) -> pa.Array:
     if batch.schema.names.count(name) != 1:
         how = "two columns" if name in batch.schema.names else "no column"
         there = ", ".join(repr(n[:60]) for n in batch.schema.names[:40])
-        raise ValueError(f"the source has {how} {name[:60]!r}; it has {there}: name the right one in the plan's columns")
+        raise ValueError(
+            f"the source has {how} {name[:60]!r}; it has {there}: name the right one in the plan's columns"
+        )
     values = batch.column(name)
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
@@ -150,13 +169,15 @@ def _flat(batch: pa.RecordBatch, name: str) -> pa.Array:
 
 
 def as_text(values: pa.Array) -> pa.Array:
-    """Ids and categories as text; a whole float is written as a whole number, so that 7.0 and 7 are one id, NaN is null."""
+    """Ids and categories as text; a whole float as a whole number, so that 7.0 and 7 are one id; NaN is null."""
     if pa.types.is_string(values.type):
         return values
     if pa.types.is_floating(values.type):
         values = pc.if_else(pc.is_nan(values), None, values)
         whole = pc.and_(pc.equal(pc.floor(values), values), pc.less(pc.abs(values), 2.0**53))
-        return pc.if_else(whole, pc.if_else(whole, values, 0.0).cast(pa.int64()).cast(pa.string()), values.cast(pa.string()))
+        return pc.if_else(
+            whole, pc.if_else(whole, values, 0.0).cast(pa.int64()).cast(pa.string()), values.cast(pa.string())
+        )
     return values.cast(pa.string())
 
 

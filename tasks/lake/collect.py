@@ -14,9 +14,9 @@ from tasks.plan.plan import Plan, canonical
 def collect(warehouse: Warehouse, source: Source, plan: Plan, period: Period) -> Landing:
     """Land what the source has of `period`.
 
-    Rows under changed columns or expectations are a new version even where they are the same: the rows of a version that a
-    night was made from stay as they were. Raises ValueError where the source cannot be read, FileNotFoundError where it is
-    not there and LookupError where the period is not complete yet; nothing is written then.
+    Rows under changed columns or expectations are a new version even where they are the same: the rows of a version
+    that a night was made from stay as they were. Raises ValueError where the source cannot be read, FileNotFoundError
+    where it is not there and LookupError where the period is not complete yet; nothing is written then.
     """
     return land(warehouse, period, source.batches(warehouse, period, plan.columns), plan.columns, rules(plan))
 

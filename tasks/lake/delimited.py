@@ -25,7 +25,7 @@ FATAL = {
 
 @dataclass(frozen=True)
 class Dialect:
-    """How delimited text is written. No delimiter: the one that the first line holds most of. No names: they are in line 1."""
+    """How text is written. No delimiter: the one that line 1 holds most of. No names: they are in line 1."""
 
     delimiter: str = ""
     encoding: str = "utf-8"
@@ -35,9 +35,11 @@ class Dialect:
 def read_delimited(
     warehouse: Warehouse, files: Sequence[str], dialect: Dialect, columns: Columns, wanted: Sequence[str], timed: bool
 ) -> Iterator[pa.RecordBatch]:
-    """The columns `wanted` of every line as text, and where `timed` its time as `_micros`; lines that do not parse come last, as `_line`.
+    """The columns `wanted` of every line as text, and where `timed` its time as `_micros`; lines that do not parse come
+    last, as `_line`.
 
-    Raises ValueError naming the file where it is empty, cut off, of another encoding or without a column that is wanted.
+    Raises ValueError naming the file where it is empty, cut off, of another encoding or without a column that is
+    wanted.
     """
     headed = [(file, *_header(warehouse, file, dialect)) for file in files]
     for file, _, names in headed:
@@ -59,7 +61,8 @@ def check_columns(file: str, names: Sequence[str], wanted: Sequence[str]) -> Non
         if names.count(name) != 1 if isinstance(names, list) else name not in names:
             how = "two columns" if name in names else "no column"
             raise ValueError(
-                f"{file} has {how} {name[:60]!r}; its columns are {shown}. Name the right ones in the plan's `columns`, or give "
+                f"{file} has {how} {name[:60]!r}; its columns are {shown}. Name the right ones in the plan's "
+                f"`columns`, or give "
                 "the source's options `delimiter` and `encoding` if these are no names"
             )
 
@@ -71,18 +74,24 @@ def _header(warehouse: Warehouse, file: str, dialect: Dialect) -> tuple[str, lis
     lines = [line for batch in warehouse.scan(("first_line", {"file": file, "encoding": dialect.encoding}))
              for line in batch.column("line").to_pylist()]  # fmt: skip
     if not lines or lines[0] is None:
-        raise ValueError(f"{file} is empty, or its first line is not {dialect.encoding}: a csv file begins with the columns' names")
+        raise ValueError(
+            f"{file} is empty, or its first line is not {dialect.encoding}: a csv file begins with the columns' names"
+        )
     line = lines[0].removeprefix("\ufeff")
     delimiter = dialect.delimiter or max(DELIMITERS, key=line.count)
     if dialect.names:
         return delimiter, list(dialect.names)
     if not line.isprintable() and not line.replace(delimiter, "").replace("\t", "").isprintable():
-        raise ValueError(f"{file} is no text: its first line is {line[:40]!r}; give the source's option `format` or `encoding`")
-    return delimiter, next(csv.reader([line], delimiter=delimiter), []) if len(delimiter) == 1 else line.split(delimiter)
+        raise ValueError(
+            f"{file} is no text: its first line is {line[:40]!r}; give the source's option `format` or `encoding`"
+        )
+    return delimiter, next(csv.reader([line], delimiter=delimiter), []) if len(delimiter) == 1 else line.split(
+        delimiter
+    )
 
 
 def check_gzip(file: str) -> None:
-    """Raise ValueError where a compressed file on disk is cut off or damaged: readers take what is left for all of it."""
+    """Raise ValueError where a file on disk is cut off or damaged: readers take what is left for all of it."""
     if "://" in file:
         return
     with Path(file).open("rb") as stream:
@@ -100,11 +109,13 @@ def check_gzip(file: str) -> None:
 
 
 def _rejected(batch: pa.RecordBatch, wanted: Sequence[str], dialect: Dialect) -> pa.RecordBatch:
-    """Lines that did not parse, as rows of nulls with their text. Raises ValueError for faults that touch other lines too."""
+    """Lines that did not parse, as rows of nulls with their text. Raises ValueError where others suffer too."""
     for row in batch.to_pylist():
         if why := FATAL.get(row["error"]):
             raise ValueError(f"{row['file']}, line {row['line']}: " + why.format(encoding=dialect.encoding))
     size = batch.num_rows
     texts = [f"{row['file']}:{row['line']}: {row['message']}: {row['text']}"[:2000] for row in batch.to_pylist()]
     nothing = {name: pa.nulls(size, pa.string()) for name in wanted}
-    return pa.RecordBatch.from_pydict({**nothing, "_micros": pa.nulls(size, pa.int64()), LINE: pa.array(texts, pa.string())})
+    return pa.RecordBatch.from_pydict(
+        {**nothing, "_micros": pa.nulls(size, pa.int64()), LINE: pa.array(texts, pa.string())}
+    )

@@ -21,14 +21,19 @@ def roles(columns: Columns) -> list[str]:
 
 def found(warehouse: Warehouse, pattern: str) -> list[str]:
     """The files a path names. Raises FileNotFoundError where there are none."""
-    files = [name for batch in warehouse.scan(("found_files", {"pattern": pattern})) for name in batch.column("file").to_pylist()]
+    files = [
+        name
+        for batch in warehouse.scan(("found_files", {"pattern": pattern}))
+        for name in batch.column("file").to_pylist()
+    ]
     if not files:
         raise FileNotFoundError(f"no file {pattern[:200]!r}: deliver it, or change the source's `path` in the plan")
     return files
 
 
 def chosen(batches: Iterable[pa.RecordBatch], period: Period, file: str) -> Iterator[pa.RecordBatch]:
-    """Rows with a time (`_micros`) in the period, or all by equal counts; a row whose time cannot be read goes where the row before it goes.
+    """Rows with a time (`_micros`) in the period, or all by equal counts; a row whose time cannot be read goes where
+    the row before it goes.
 
     Raises ValueError where no row has a time that can be read.
     """
@@ -45,4 +50,7 @@ def chosen(batches: Iterable[pa.RecordBatch], period: Period, file: str) -> Iter
         last = micros[-1].as_py() if len(micros) and seen else last
         yield batch.filter(pc.and_(pc.greater_equal(micros, period.start), pc.less(micros, period.end)))
     if rows and not seen:
-        raise ValueError(f"{file}: not one of {rows:,} rows has a time that can be read; name the right column and its unit in the plan")
+        raise ValueError(
+            f"{file}: not one of {rows:,} rows has a time that can be read; name the right column and its unit in "
+            f"the plan"
+        )

@@ -14,15 +14,15 @@ import pyarrow.parquet as pq
 from tasks.lake.delimited import DELIMITERS
 from tasks.plan.plan import Columns
 
-USUAL: Mapping[str, tuple[str, ...]] = {
-    "user": ("user", "user_id", "userid", "uid", "customer_id", "customerid", "customer", "visitor_id", "visitorid", "session_id",
-             "sessionid", "reviewerid", "reviewer_id", "member_id", "profile_id", "account_id"),
-    "item": ("item", "item_id", "itemid", "iid", "product_id", "productid", "product", "movie_id", "movieid", "track_id", "article_id",
-             "articleid", "news_id", "ad_id", "asin", "parent_asin", "isbn", "book_id", "video_id", "videoid", "business_id", "song_id"),
-    "time": ("timestamp", "time", "ts", "datetime", "date", "event_time", "created_at", "unixreviewtime", "unix_time", "event_timestamp",
-             "occurred_at", "t_dat", "hour"),
-    "label": ("label", "click", "clicked", "is_click", "target", "converted", "is_clicked"),
-}  # fmt: skip
+USUAL: Mapping[str, str] = {
+    "user": """user user_id userid uid customer_id customerid customer visitor_id visitorid session_id sessionid
+        reviewerid reviewer_id member_id profile_id account_id""",
+    "item": """item item_id itemid iid product_id productid product movie_id movieid track_id article_id articleid
+        news_id ad_id asin parent_asin isbn book_id video_id videoid business_id song_id""",
+    "time": """timestamp time ts datetime date event_time created_at unixreviewtime unix_time event_timestamp
+        occurred_at t_dat hour""",
+    "label": "label click clicked is_click target converted is_clicked",
+}
 
 
 def guess_columns(path: str) -> Columns:
@@ -32,15 +32,16 @@ def guess_columns(path: str) -> Columns:
     """
     names = column_names(path)
     plain = {"".join(c for c in name.casefold() if c.isalnum() or c == "_"): name for name in reversed(names)}
-    found = {role: next((plain[usual] for usual in usuals if usual in plain), None) for role, usuals in USUAL.items()}
+    found = {role: next((plain[n] for n in usual.split() if n in plain), None) for role, usual in USUAL.items()}
     missing = [role for role in ("user", "item", "time") if found[role] is None]
     if missing:
         raise ValueError(
-            f"{path}: no column is plainly the {' or the '.join(missing)}; its columns are {', '.join(map(repr, names[:40]))}. "
-            f"Usual names are {', '.join(USUAL[missing[0]][:6])}; give the roles by hand in a plan's `columns`"
+            f"{path}: no column is plainly the {' or the '.join(missing)}; its columns are "
+            f"{', '.join(map(repr, names[:40]))}. Usual names are {', '.join(USUAL[missing[0]].split()[:6])}; "
+            "give the roles by hand in a plan's `columns`"
         )
     user, item, time = (str(found[role]) for role in ("user", "item", "time"))
-    return Columns(user=user, item=item, time=time, label=found["label"])
+    return Columns(user=user, item=item, time=time, label=found["label"], key=())
 
 
 def column_names(path: str) -> list[str]:

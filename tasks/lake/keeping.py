@@ -20,14 +20,19 @@ from tasks.plan.plan import Columns, Plan
 
 
 def replay(warehouse: Warehouse, plan: Plan, period: Period, version: int) -> Landing:
-    """Land the rows of a version once more, as a new version, as they first came: for changed rules, with the source gone.
+    """Land the rows of a version once more, as a new version, as they first came: for changed rules, with the source
+    gone.
 
-    Rows that could not be typed are read again from what was kept of them. Raises LookupError where the version is not there.
+    Rows that could not be typed are read again from what was kept of them. Raises LookupError where the version is not
+    there.
     """
     place = {"period": period.index, "version": version}
     found = warehouse.query("collected_version", place).to_pylist()
     if not found:
-        raise LookupError(f"the lake has no version {version} of period {period.name} to replay; newest is {warehouse.latest().get(period.index)}")
+        raise LookupError(
+            f"the lake has no version {version} of period {period.name} to replay; newest is "
+            f"{warehouse.latest().get(period.index)}"
+        )
     asked = {**place, "columns": json.loads(found[0]["columns"])}
     batches = (_as_it_came(batch, plan.columns) for batch in warehouse.stream("replay_rows", asked))
     with tempfile.TemporaryDirectory(dir=warehouse.scratch) as room:
@@ -36,7 +41,7 @@ def replay(warehouse: Warehouse, plan: Plan, period: Period, version: int) -> La
 
 
 def expire(warehouse: Warehouse, keep: Mapping[int, Collection[int]]) -> list[tuple[int, int]]:
-    """Give up every version that is neither in `keep` nor the newest of its period; returns those, as (period, version)."""
+    """Give up versions that are neither in `keep` nor the newest of their period; returns (period, version)."""
     kept = [(period, version) for period in sorted(keep) for version in sorted(keep[period])]
 
     def give_up() -> list[tuple[int, int]]:
@@ -50,7 +55,8 @@ def expire(warehouse: Warehouse, keep: Mapping[int, Collection[int]]) -> list[tu
 
 
 def compact(warehouse: Warehouse, before: datetime) -> None:
-    """Merge small files and remove those that nobody needs: of expired versions, and of writers that died before `before`.
+    """Merge small files and remove those that nobody needs: of expired versions, and of writers that died before
+    `before`.
 
     Old snapshots of the catalog cannot be gone back to afterwards; versions can.
     """

@@ -23,11 +23,13 @@ from tasks.plan.plan import Columns
 def land(
     warehouse: Warehouse, period: Period, batches: Iterable[pa.RecordBatch], columns: Columns, rules: str = ""
 ) -> Landing:
-    """The version of `period` that holds these rows: a new one, unless the newest holds the same under the same `rules`.
+    """The version of `period` that holds these rows: a new one, unless the newest holds the same under the same
+    `rules`.
 
-    For a period of equal counts `batches` is the whole history, of which this period's rows are kept. `rules` names what
-    decides which rows are clean. Rows that cannot be typed go to quarantine with their reasons, as do repeats of a key.
-    Raises ValueError where the source cannot be read, LookupError where a period of equal counts is not complete yet.
+    For a period of equal counts `batches` is the whole history, of which this period's rows are kept. `rules` names
+    what decides which rows are clean. Rows that cannot be typed go to quarantine with their reasons, as do repeats of a
+    key. Raises ValueError where the source cannot be read, LookupError where a period of equal counts is not complete
+    yet.
     """
     with tempfile.TemporaryDirectory(dir=warehouse.scratch) as room:
         file, arrived = stage(warehouse, batches, columns, Path(room))
@@ -36,13 +38,17 @@ def land(
         return put(warehouse, period, file, arrived, rules)
 
 
-def put(warehouse: Warehouse, period: Period, file: Path, arrived: Arrivals, rules: str, again: bool = False) -> Landing:
+def put(
+    warehouse: Warehouse, period: Period, file: Path, arrived: Arrivals, rules: str, again: bool = False
+) -> Landing:
     """Put staged rows in the lake. `again`: as a new version even where the newest holds the same."""
     (staged,) = warehouse.query("staged_digest", {"file": str(file)}).to_pylist()
     found = Landing(period.index, 0, digest(staged["rows"], staged["total"], arrived.names), staged["rows"], True)
     if not again and (same := _same(warehouse, found, rules)):
         return same
-    return warehouse.write(lambda: (not again and _same(warehouse, found, rules)) or _record(warehouse, found, file, arrived, rules))
+    return warehouse.write(
+        lambda: (not again and _same(warehouse, found, rules)) or _record(warehouse, found, file, arrived, rules)
+    )
 
 
 def stage(
@@ -65,7 +71,11 @@ def stage(
 def cut(warehouse: Warehouse, file: Path, period: Period, rows: int) -> Path:
     """The rows of one period of equal counts, out of the staged history."""
     part, skip = file.with_name("cut.parquet"), period.index * rows
-    found = warehouse.query("cut_rows", {"file": str(file), "part": str(part), "rows": rows, "skip": skip}).column(0)[0].as_py()
+    found = (
+        warehouse.query("cut_rows", {"file": str(file), "part": str(part), "rows": rows, "skip": skip})
+        .column(0)[0]
+        .as_py()
+    )
     if found < rows:
         raise LookupError(f"period {period.name} is not complete: the source has {found:,} of its {rows:,} rows so far")
     return part

@@ -1,6 +1,7 @@
-"""Periods: consecutive slices of logs, by the calendar of a time zone or by equal counts, each with an index and a name.
+"""Periods: consecutive slices of logs, by the calendar of a time zone or by equal counts.
 
-Days, weeks, months and daily cuts follow the wall clock of the zone, so a day may have 23 or 25 hours; hours are absolute.
+Days, weeks, months and daily cuts follow the wall clock of the zone, so a day may have 23 or 25 hours; hours are
+absolute.
 """
 
 from __future__ import annotations

@@ -24,9 +24,9 @@ Versions = Sequence[tuple[int, int]]  # (period index, version)
 def read_logs(warehouse: Warehouse, plan: Plan, vocabulary: Vocabulary, versions: Versions, seed: int) -> Logs:
     """The clean rows of `versions` as Logs of the newest of them, in order of (period, time, user, item).
 
-    The vocabulary may be a later one: of it only ids born up to the newest period are used. Missing numbers are 0, missing
-    categories have an id of their own. Raises LookupError for a version that is not in the lake, ValueError for an id that
-    the vocabulary lacks.
+    The vocabulary may be a later one: of it only ids born up to the newest period are used. Missing numbers are 0,
+    missing categories have an id of their own. Raises LookupError for a version that is not in the lake, ValueError for
+    an id that the vocabulary lacks.
     """
     if not versions:
         raise ValueError("read_logs needs at least one version of a period")
@@ -68,7 +68,7 @@ def read_pairs(warehouse: Warehouse, vocabulary: Vocabulary, versions: Versions)
 
 
 def clean_digest(warehouse: Warehouse, period: int, version: int) -> tuple[str, int, int]:
-    """SHA-256 of a version's clean rows, whatever their order; how many rows arrived; how many of them are put aside."""
+    """SHA-256 of a version's clean rows, whatever their order; how many rows arrived; how many are put aside."""
     place = {"period": period, "version": version}
     found = warehouse.query("collected_version", place).to_pylist()
     if not found:
@@ -108,7 +108,9 @@ def _rows(vocabulary: Vocabulary, field: str, values: pa.Array | pa.ChunkedArray
     rows = encode(vocabulary, field, values)
     if (unknown := np.flatnonzero(rows < 0)).size:
         shown = str(values[int(unknown[0])])[:60]
-        raise ValueError(f"{field}: {unknown.size:,} rows have ids that the vocabulary lacks, such as {shown!r}: grow it first")
+        raise ValueError(
+            f"{field}: {unknown.size:,} rows have ids that the vocabulary lacks, such as {shown!r}: grow it first"
+        )
     return rows
 
 

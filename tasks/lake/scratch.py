@@ -1,4 +1,4 @@
-"""Scratch: a directory for what is under way, that goes when its owner is done, or when the next one finds its owner dead."""
+"""Scratch: a directory for what is under way; it goes when its owner is done, or is found dead."""
 
 from __future__ import annotations
 

@@ -38,14 +38,16 @@ class Vocabulary:
 def empty(columns: Columns) -> Vocabulary:
     """The vocabulary before the first row."""
     fields = ("user", "item", *columns.categorical)
-    return Vocabulary({f: pa.array([], pa.large_string()) for f in fields}, {f: pa.array([], pa.int32()) for f in fields})
+    return Vocabulary(
+        {f: pa.array([], pa.large_string()) for f in fields}, {f: pa.array([], pa.int32()) for f in fields}
+    )
 
 
 def grow(vocabulary: Vocabulary, table: pa.Table) -> Vocabulary:
     """The vocabulary with the new ids of `table` behind the old ones, in the order of first sight.
 
-    `table` has the column `period` (int) and one column of text per field, its rows ordered by (period, time, user, item).
-    Raises ValueError where its periods fall, or come before one that the vocabulary has seen already.
+    `table` has the column `period` (int) and one column of text per field, its rows ordered by (period, time, user,
+    item). Raises ValueError where its periods fall, or come before one that the vocabulary has seen already.
     """
     periods = np.asarray(table.column("period"), dtype=np.int32)
     if len(periods) and (np.diff(periods) < 0).any():

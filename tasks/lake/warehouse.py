@@ -28,8 +28,11 @@ from tasks.plan.settings import Settings
 FORMAT = 1  # layout of the tables; a newer one is refused
 BATCH = 122_880  # rows a batch: one DuckDB row group
 ATTEMPTS = 60  # of a write that other writers got in the way of
-TABLES = ("create_landed", "partition_landed", "create_quarantine", "create_collected", "create_logs", "create_newest_logs")
-IN_THE_WAY = re.compile(r"conflict|database is locked|concurrent|could not serialize|deadlock|already exists|unique constraint", re.I)
+TABLES = ("create_landed", "partition_landed", "create_quarantine", "create_collected", "create_logs",
+          "create_newest_logs")  # fmt: skip
+IN_THE_WAY = re.compile(
+    "conflict|is locked|concurrent|could not serialize|deadlock|already exists|unique constraint", re.I
+)
 Answer = TypeVar("Answer")
 
 
@@ -56,8 +59,8 @@ class Warehouse:
     def open(settings: Settings, pipeline: str, credentials: Mapping[str, str] | None = None) -> Iterator[Warehouse]:
         """The lake of a pipeline, made where it is not there yet.
 
-        `credentials` (aws_access_key_id, aws_secret_access_key, aws_session_token) are for data on S3. Raises ValueError
-        for a catalog that a newer release wrote, and OSError where the catalog cannot be reached.
+        `credentials` (aws_access_key_id, aws_secret_access_key, aws_session_token) are for data on S3. Raises
+        ValueError for a catalog that a newer release wrote, and OSError where the catalog cannot be reached.
         """
         with scratch(settings.home.absolute() / "lake") as room, duckdb.connect() as connection:
             warehouse = Warehouse(connection, room)
@@ -102,14 +105,11 @@ class Warehouse:
         return {row["period"]: row["version"] for row in self.query("newest_versions").to_pylist()}
 
     def quarantine(self, period: int, version: int, rows: pa.Table) -> None:
-        """Put rows of a version aside: `rows` has columns arrival (int64) and reason (text). Repeating changes nothing."""
-
-        def aside() -> None:
-            with self.lend(rows):
-                self.query("put_aside", {"period": period, "version": version})
+        """Put rows of a version aside: columns arrival (int64) and reason (text). Repeating changes nothing."""
 
         if rows.num_rows:
-            self.write(aside)
+            with self.lend(rows):
+                self.write(lambda: self.query("put_aside", {"period": period, "version": version}))
 
     def write(self, change: Callable[[], Answer]) -> Answer:
         """Run `change` in one transaction; where other writers get in the way wait a little and run it again."""
@@ -138,7 +138,7 @@ class Warehouse:
             _patiently(self._make)
         found = self.query("layout_format").column(0)[0].as_py()
         if found > FORMAT:
-            raise ValueError(f"the lake's tables have layout {found}, this release knows {FORMAT}: install the release that wrote them")
+            raise ValueError(f"the lake's tables have layout {found}, this release knows {FORMAT}: install a newer one")
 
     def _make(self) -> None:
         with self._transaction():
@@ -173,7 +173,9 @@ def _patiently(attempt: Callable[[], Answer]) -> Answer:
         except duckdb.Error as error:
             last = str(error)
         time.sleep(random.uniform(0.5, 1.0) * min(2.0, 0.02 * 1.5**number))
-    raise TimeoutError(f"other writers were in the way {ATTEMPTS} times; try again when they are done. The last time: {last}")
+    raise TimeoutError(
+        f"other writers were in the way {ATTEMPTS} times; try again when they are done. The last time: {last}"
+    )
 
 
 def _configure(connection: duckdb.DuckDBPyConnection, settings: Settings, room: Path) -> None:

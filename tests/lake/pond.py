@@ -21,7 +21,13 @@ START = 1_767_225_600_000_000  # 2026-01-01 UTC in µs
 def plan(columns: Columns = NAMES, periods: Calendar | Counts = DAYS) -> Plan:
     part = Part(use="any")
     return Plan(
-        pipeline="pond", source=part, columns=columns, periods=periods, pretrain=part, model=part, strategies={"one": part}
+        pipeline="pond",
+        source=part,
+        columns=columns,
+        periods=periods,
+        pretrain=part,
+        model=part,
+        strategies={"one": part},
     )
 
 
@@ -38,7 +44,11 @@ def rows(*rows: tuple[object, object, object, object, object, object]) -> list[p
     user, item, second, label, device, price = (list(column) for column in zip(*rows, strict=True))
     times = pa.array([None if s is None else START + int(s * 1e6) for s in second], pa.timestamp("us", tz="UTC"))  # type: ignore[operator]
     columns = {"u": user, "i": item, "t": times, "y": label, "device": device, "price": price}
-    return [pa.RecordBatch.from_pydict({name: values if name == "t" else pa.array(values) for name, values in columns.items()})]
+    return [
+        pa.RecordBatch.from_pydict(
+            {name: values if name == "t" else pa.array(values) for name, values in columns.items()}
+        )
+    ]
 
 
 SIMPLE = (

@@ -10,7 +10,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.lake.pond import day, lake, plan
 
 from tasks.lake.collect import collect
 from tasks.lake.guessing import guess_columns
@@ -20,6 +19,7 @@ from tasks.lake.sources.files import Files
 from tasks.lake.sources.movielens import MovieLens
 from tasks.lake.warehouse import Landing, Warehouse
 from tasks.plan.plan import Columns, Counts
+from tests.lake.pond import day, lake, plan
 
 COLUMNS = Columns(user="user", item="item", time="time")
 PLAN = plan(COLUMNS)
@@ -50,7 +50,8 @@ def write(path: Path, content: str | bytes) -> Path:
     return path
 
 
-JSON = '{"user":"ann","item":1,"time":"2026-01-01T10:00"}\n{"user":"bob","item":2,"time":1767265200}\n{"user":"cat","item":3,"time":"2026-01-02T10:00"}\n'
+JSON = '{"user":"ann","item":1,"time":"2026-01-01T10:00"}\n{"user":"bob","item":2,"time":1767265200}\n'
+JSON += '{"user":"cat","item":3,"time":"2026-01-02T10:00"}\n'
 
 
 @pytest.mark.parametrize(
@@ -59,7 +60,7 @@ JSON = '{"user":"ann","item":1,"time":"2026-01-01T10:00"}\n{"user":"bob","item":
         ("a.csv", HEADER + LINES), ("a.csv.gz", HEADER + LINES), ("a.csv", "\ufeff" + HEADER + LINES),
         ("a.tsv", (HEADER + LINES).replace(",", "\t")), ("a.csv", (HEADER + LINES).replace(",", ";")),
         ("a.txt", (HEADER + LINES).replace(",", "|")), ("a.csv", (HEADER + LINES).replace("\n", "\r\n")),
-        ("a.csv", "x,time,item,user\n" + "".join(f"?,{t},{i},{u}\n" for u, i, t in (line.split(",") for line in LINES.split()))),
+        ("a.csv", "x,time,item,user\n" + "".join("?,{2},{1},{0}\n".format(*line.split(",")) for line in LINES.split())),
         ("a.jsonl", JSON), ("a.ndjson.gz", JSON),
     ],
 )  # fmt: skip
@@ -73,7 +74,9 @@ def test_parquet_of_two_types(pond: Warehouse, tmp_path: Path) -> None:
     """Rows keep their meaning where one file has numbers and the next one text."""
     for name, ids in (("a", pa.array([7, 8])), ("b", pa.array(["9", "x"]))):
         times = pa.array(["2026-01-01T10:00", "2026-01-01T11:00"] if name == "b" else [1767261600, 1767265200])
-        pq.write_table(pa.table({"user": ids, "item": ids, "time": times.cast(pa.string())}), tmp_path / f"{name}.parquet")
+        pq.write_table(
+            pa.table({"user": ids, "item": ids, "time": times.cast(pa.string())}), tmp_path / f"{name}.parquet"
+        )
     assert users(pond, collect(pond, Files(str(tmp_path / "*.parquet")), PLAN, day(0))) == ["7", "9", "8", "x"]
 
 
@@ -95,17 +98,21 @@ def test_many_files_a_period(pond: Warehouse, tmp_path: Path) -> None:
         ("a.csv", "", "a.csv is empty"), ("a.csv.gz", "", "a.csv.gz is empty"),
         ("a.csv", "who;what;when\n1;2;3\n", "no column 'user'; its columns are 'who', 'what', 'when'"),
         ("a.csv", "user,user,item,time\n1,2,3,4\n", "two columns 'user'"),
-        ("a.csv", HEADER.encode() + "José,1,2026-01-01\n".encode("latin-1"), "a.csv, line 2: it is not utf-8: set the source's option"),
+        ("a.csv", HEADER.encode() + "José,1,2026-01-01\n".encode("latin-1"), "line 2: it is not utf-8: set"),
         ("a.csv", (HEADER + LINES).encode("utf-16"), "a.csv"), ("a.csv", bytes(range(256)) * 500, "a.csv"),
         ("a.csv", HEADER + 'ann,"1,2026-01-01\n' + LINES, "line 2: a quote is opened and never closed"),
         ("a.csv", HEADER + "ann,1,soon\nbob,2,later\n", "not one of 2 rows has a time that can be read"),
-        ("a.parquet", "", "a.parquet is no whole Parquet file"), ("a.parquet", "PAR1 and nothing more", "no whole Parquet file"),
-        ("a.jsonl", "", "no line that is a JSON object"), ("a.jsonl", "[1]\nnot json\n", "no line that is a JSON object"),
+        ("a.parquet", "", "a.parquet is no whole Parquet file"),
+        ("a.parquet", "PAR1 and nothing more", "no whole Parquet file"),
+        ("a.jsonl", "", "no line that is a JSON object"),
+        ("a.jsonl", "[1]\nnot json\n", "no line that is a JSON object"),
         ("a.jsonl", '{"who": 1}\n', "no column 'user'; its columns are 'who'"),
         ("a.xls", "whatever", "the ending does not say what it is"),
     ],
 )  # fmt: skip
-def test_a_bad_file_is_named_and_nothing_is_written(pond: Warehouse, tmp_path: Path, name: str, content: str | bytes, says: str) -> None:
+def test_a_bad_file_is_named_and_nothing_is_written(
+    pond: Warehouse, tmp_path: Path, name: str, content: str | bytes, says: str
+) -> None:
     before = pond.latest()
     with pytest.raises(ValueError) as caught:
         collect(pond, Files(str(write(tmp_path / name, content))), PLAN, day(0))
@@ -138,8 +145,14 @@ def test_a_damaged_gzip_and_one_in_two_parts(pond: Warehouse, tmp_path: Path) ->
 
 
 def test_lines_that_do_not_parse_are_put_aside_with_their_text(pond: Warehouse, tmp_path: Path) -> None:
-    content = HEADER + "ann,1,2026-01-01\nbob,2\ncat,3,2026-01-01,more\n" + f"{'x' * 5_000_000},1,2026-01-01\ndan,4,2026-01-01\n"
-    landing = collect(pond, Files(str(write(tmp_path / "2026-01-01.csv", content)).replace("2026-01-01", "{period}")), PLAN, day(0))
+    content = (
+        HEADER
+        + "ann,1,2026-01-01\nbob,2\ncat,3,2026-01-01,more\n"
+        + f"{'x' * 5_000_000},1,2026-01-01\ndan,4,2026-01-01\n"
+    )
+    landing = collect(
+        pond, Files(str(write(tmp_path / "2026-01-01.csv", content)).replace("2026-01-01", "{period}")), PLAN, day(0)
+    )
     assert users(pond, landing) == ["ann", "dan"] and landing.rows == 5
     found = reasons(pond, landing)
     assert [reason for reason, _ in found] == ["unreadable_row"] * 3
@@ -148,7 +161,9 @@ def test_lines_that_do_not_parse_are_put_aside_with_their_text(pond: Warehouse, 
 
 def test_json_lines_that_do_not_parse_are_put_aside(pond: Warehouse, tmp_path: Path) -> None:
     content = JSON.splitlines()[0] + '\nnot json\n{"user": "eve", "time": "2026-01-01"}\n[1]\n'
-    landing = collect(pond, Files(str(write(tmp_path / "2026-01-01.jsonl", content)).replace("2026-01-01", "{period}")), PLAN, day(0))
+    landing = collect(
+        pond, Files(str(write(tmp_path / "2026-01-01.jsonl", content)).replace("2026-01-01", "{period}")), PLAN, day(0)
+    )
     assert users(pond, landing) == ["ann"]
     assert {reason for reason, _ in reasons(pond, landing)} == {"null_user", "null_item", "null_time"}
 
@@ -179,7 +194,10 @@ def test_other_encodings_and_delimiters_by_option(pond: Warehouse, tmp_path: Pat
 
 def test_quotes_newlines_and_sql_are_only_text(pond: Warehouse, tmp_path: Path) -> None:
     hostile = "'; DROP TABLE landed; --"
-    content = HEADER + f'"a""b",1,2026-01-01T01:00\n"two\nlines",2,2026-01-01T02:00\n"{hostile}",3,2026-01-01T03:00\n../../x,4,2026-01-01T04:00\n'
+    content = (
+        HEADER + f'"a""b",1,2026-01-01T01:00\n"two\nlines",2,2026-01-01T02:00\n'
+        f'"{hostile}",3,2026-01-01T03:00\n../../x,4,2026-01-01T04:00\n'
+    )
     landing = collect(pond, Files(str(write(tmp_path / "it's; $a.csv", content))), PLAN, day(0))
     assert users(pond, landing) == ['a"b', "two\nlines", hostile, "../../x"]
 
@@ -188,7 +206,7 @@ def test_quotes_newlines_and_sql_are_only_text(pond: Warehouse, tmp_path: Path) 
 def test_a_file_that_may_not_be_read(pond: Warehouse, tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", HEADER + LINES)
     path.chmod(0)
-    with pytest.raises(OSError, match="a.csv"):
+    with pytest.raises(OSError, match=r"a\.csv"):
         collect(pond, Files(str(path)), PLAN, day(0))
 
 
@@ -217,7 +235,12 @@ def test_movielens(pond: Warehouse, tmp_path: Path, name: str, content: str) -> 
 
 
 def test_options_that_cannot_be() -> None:
-    for options in ({"path": ""}, {"path": "x" * 10**6}, {"path": "a", "format": "xml"}, {"path": "a", "delimiter": "x" * 9}):
+    for options in (
+        {"path": ""},
+        {"path": "x" * 10**6},
+        {"path": "a", "format": "xml"},
+        {"path": "a", "delimiter": "x" * 9},
+    ):
         with pytest.raises(ValueError):
             Files(**options)  # type: ignore[arg-type]
 
@@ -241,14 +264,18 @@ def movietweetings() -> Path:
     folder = Path(os.environ.get("NIGHTLOOP_DATA_DIR", Path(__file__).parents[2] / "../shared/data"))
     path = folder / "movietweetings.parquet"
     if not path.exists():
-        pytest.skip("movietweetings.parquet is not here: put it in ../shared/data or name its folder in NIGHTLOOP_DATA_DIR")
+        pytest.skip(
+            "movietweetings.parquet is not here: put it in ../shared/data or name its folder in NIGHTLOOP_DATA_DIR"
+        )
     return path
 
 
 def test_movietweetings_in_the_order_of_the_protocol(tmp_path: Path, movietweetings: Path) -> None:
     """Period k is rows [7084 k, 7084 (k + 1)) by (ts, user_id, item_id), the ids as numbers."""
     columns, rule = guess_columns(str(movietweetings)), Counts(rows=7084)
-    table = pq.read_table(movietweetings).sort_by([(name, "ascending") for name in (columns.time, columns.user, columns.item)])
+    table = pq.read_table(movietweetings).sort_by(
+        [(name, "ascending") for name in (columns.time, columns.user, columns.item)]
+    )
     with lake(tmp_path) as warehouse:
         landing = collect(warehouse, Files(str(movietweetings)), plan(columns, rule), period(rule, 5))
         found = clean_ids(warehouse, plan(columns, rule), 5, landing.version)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from tests.lake.pond import DAY, NAMES, SIMPLE, START, day, lake, plan, rows
 
 from tasks.lake.keeping import compact, expire, replay
 from tasks.lake.landing import land
@@ -16,6 +15,7 @@ from tasks.lake.periods import Period, period
 from tasks.lake.reading import clean_digest, clean_ids
 from tasks.lake.warehouse import Warehouse
 from tasks.plan.plan import Columns, Counts
+from tests.lake.pond import DAY, NAMES, SIMPLE, START, day, lake, plan, rows
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def reasons(warehouse: Warehouse, period: int | None = None) -> set[tuple[int, i
 
 
 def ask(warehouse: Warehouse, what: str, period: Period) -> list[tuple[object, ...]]:
-    return warehouse.connection.execute(f"SELECT {what} WHERE period = $1", [period.index]).fetchall()  # noqa: S608
+    return warehouse.connection.execute(f"SELECT {what} WHERE period = $1", [period.index]).fetchall()
 
 
 def test_the_same_rows_in_another_order_are_the_same_version(tmp_path: Path) -> None:
@@ -93,16 +93,21 @@ def test_a_key_that_is_no_role_is_kept_as_a_column(tmp_path: Path) -> None:
     with lake(tmp_path) as warehouse:
         land(warehouse, day(0), [batch], NAMES.model_copy(update={"key": ("event",)}))
         assert reasons(warehouse) == {(0, 1, 2, "duplicate")}
-        assert warehouse.connection.execute("SELECT event FROM logs ORDER BY arrival").fetchall() == [("e1",), ("e2",), (None,)]
+        assert warehouse.connection.execute("SELECT event FROM logs ORDER BY arrival").fetchall() == [
+            ("e1",),
+            ("e2",),
+            (None,),
+        ]
 
 
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [
         ("u", None, "null_user"), ("i", None, "null_item"), ("t", None, "null_time"), ("y", None, "null_label"),
-        ("t", "yesterday", "unreadable_time"), ("t", "2026-02-30", "unreadable_time"), ("t", "9" * 30, "unreadable_time"),
-        ("y", "yes", "unreadable_number"), ("price", "cheap", "unreadable_number"), ("price", "inf", "unreadable_number"),
-        ("price", "1e999", "unreadable_number"), ("y", "nan", "unreadable_number"),
+        ("t", "yesterday", "unreadable_time"), ("t", "2026-02-30", "unreadable_time"),
+        ("y", "yes", "unreadable_number"), ("price", "cheap", "unreadable_number"),
+        ("price", "inf", "unreadable_number"),
+        ("t", "9" * 30, "unreadable_time"), ("price", "1e999", "unreadable_number"), ("y", "nan", "unreadable_number"),
     ],
 )  # fmt: skip
 def test_a_row_that_cannot_be_typed_is_put_aside_with_its_text(
@@ -127,7 +132,8 @@ def _texts() -> pa.Schema:
     [
         ("2026-01-01", "auto", START), ("2026-01-01T02:00:00+02:00", "auto", START), ("1767225600", "auto", START),
         ("1767225600000", "auto", START), (1767225600000000, "auto", START), (1767225600000000000, "auto", START),
-        (1767225600.25, "s", START + 250_000), ("1767225600.25", "auto", START + 250_000), ("2026-01-01 00:00:00.5Z", "text", START + 500_000),
+        (1767225600.25, "s", START + 250_000), ("1767225600.25", "auto", START + 250_000),
+        ("2026-01-01 00:00:00.5Z", "text", START + 500_000),
         (1767225600, "ms", 1_767_225_600_000), (-1, "s", -1_000_000), (1767225600000000001, "ns", START),
     ],
 )  # fmt: skip
@@ -137,9 +143,13 @@ def test_times(pond: Warehouse, fresh: Period, time: object, unit: str, micros: 
     assert ask(pond, "epoch_us(time) FROM logs", fresh) == [(micros,)]
 
 
-@pytest.mark.parametrize("kind", [pa.int64(), pa.float64(), pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())])
+@pytest.mark.parametrize(
+    "kind", [pa.int64(), pa.float64(), pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())]
+)
 def test_an_id_is_the_same_in_any_type(pond: Warehouse, fresh: Period, kind: pa.DataType) -> None:
-    values = pa.array([7, 12], pa.int64()).cast(pa.float64() if kind == pa.float64() else pa.string() if kind != pa.int64() else kind)
+    values = pa.array([7, 12], pa.int64()).cast(
+        pa.float64() if kind == pa.float64() else pa.string() if kind != pa.int64() else kind
+    )
     batch = pa.RecordBatch.from_pydict({"u": values.cast(kind), "i": values.cast(kind), "t": pa.array([START, START])})
     columns = Columns(user="u", item="i", time="t")
     land(pond, fresh, [batch], columns)
@@ -254,14 +264,18 @@ def test_replay_reads_again_what_could_not_be_read(tmp_path: Path) -> None:
         mended = replay(warehouse, plan(wrong.model_copy(update={"time_unit": "auto"})), day(0), 2)
         assert mended.version == 3
         assert {r for r in reasons(warehouse) if r[1] == 3} == {(0, 3, 2, "duplicate")}
-        kept = warehouse.connection.execute("SELECT epoch_us(time), p FROM logs WHERE version = 3 ORDER BY arrival").fetchall()
+        kept = warehouse.connection.execute(
+            "SELECT epoch_us(time), p FROM logs WHERE version = 3 ORDER BY arrival"
+        ).fetchall()
         assert kept == [(START, 1.25), (START, None)]
         with pytest.raises(LookupError, match="no version 9 of period 2026-01-01"):
             replay(warehouse, plan(wrong), day(0), 9)
 
 
 def test_quarantine_twice_is_once(tmp_path: Path) -> None:
-    bad = pa.table({"arrival": pa.array([1, 1, 2], pa.int64()), "reason": ["price/range", "device/values", "price/range"]})
+    bad = pa.table(
+        {"arrival": pa.array([1, 1, 2], pa.int64()), "reason": ["price/range", "device/values", "price/range"]}
+    )
     with lake(tmp_path) as warehouse:
         land(warehouse, day(0), rows(*SIMPLE), NAMES)
         warehouse.quarantine(0, 1, bad)
@@ -293,7 +307,9 @@ def test_a_period_larger_than_memory_lands(tmp_path: Path) -> None:
     texts = pa.array([f"{k:0400d}" for k in range(20_000)])
     times = pa.array([START] * 20_000)
     batches = (
-        pa.RecordBatch.from_arrays([pa.array(range(n, n + 20_000)), pa.array(range(20_000)), times, texts], ["u", "i", "t", "text"])
+        pa.RecordBatch.from_arrays(
+            [pa.array(range(n, n + 20_000)), pa.array(range(20_000)), times, texts], ["u", "i", "t", "text"]
+        )
         for n in range(0, 600_000, 20_000)
     )
     with lake(tmp_path, memory="200MB") as warehouse:  # 600,000 rows of more than 430 bytes

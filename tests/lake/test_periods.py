@@ -22,7 +22,11 @@ def micros(text: str, zone: str = "UTC") -> int:
 
 def test_days_follow_the_wall_clock_when_the_clocks_change() -> None:
     rule = Calendar(start="2026-03-28", timezone=AMSTERDAM)
-    hours = [(p.end - p.start) // HOUR for p in (period(rule, k) for k in range(3)) if p.start is not None and p.end is not None]
+    hours = [
+        (p.end - p.start) // HOUR
+        for p in (period(rule, k) for k in range(3))
+        if p.start is not None and p.end is not None
+    ]
     assert hours == [24, 23, 24]
     autumn = period(Calendar(start="2026-10-25", timezone=AMSTERDAM), 0)
     assert autumn == Period(0, "2026-10-25", micros("2026-10-25", AMSTERDAM), micros("2026-10-26", AMSTERDAM))
@@ -96,7 +100,9 @@ def test_equal_counts_have_no_calendar() -> None:
         containing(rule, 0)
 
 
-@pytest.mark.parametrize("text", ["", "tomorrow", "2026-13-01", "2026-01-07T05:00", "2025-12-31", "-1", "99999999", "../etc", "x" * 10**6])
+@pytest.mark.parametrize(
+    "text", ["", "tomorrow", "2026-13-01", "2026-01-07T05:00", "2025-12-31", "-1", "99999999", "../etc", "x" * 10**6]
+)
 @pytest.mark.parametrize("rule", [Calendar(start="2026-01-01"), Counts(rows=5)])
 def test_names_that_name_nothing(rule: Calendar | Counts, text: str) -> None:
     with pytest.raises(ValueError) as caught:

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pytest
 import torch
-from tests.lake.pond import NAMES, SIMPLE, START, day, lake, plan, rows
 
 from tasks.lake.landing import land
 from tasks.lake.reading import clean_digest, clean_ids, read_logs, read_pairs
 from tasks.lake.vocabulary import Vocabulary, empty, grow
 from tasks.lake.warehouse import Warehouse
+from tests.lake.pond import NAMES, SIMPLE, START, day, lake, plan, rows
 
 BOTH = ((0, 1), (1, 1))
 

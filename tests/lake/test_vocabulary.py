@@ -7,14 +7,16 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.lake.pond import NAMES
 
 from tasks.lake.vocabulary import Vocabulary, empty, encode, from_bytes, grow, to_bytes
+from tests.lake.pond import NAMES
 
 
 def table(period: list[int], user: list[str], item: list[str], device: list[str | None]) -> pa.Table:
     texts = {"user": user, "item": item, "device": device}
-    return pa.table({"period": pa.array(period, pa.int32())} | {name: pa.array(v, pa.string()) for name, v in texts.items()})
+    return pa.table(
+        {"period": pa.array(period, pa.int32())} | {name: pa.array(v, pa.string()) for name, v in texts.items()}
+    )
 
 
 def ids(vocabulary: Vocabulary) -> dict[str, list[str]]:

@@ -1,4 +1,4 @@
-"""Files: logs in csv, Parquet or JSON lines, on disk or on S3; one file or many, whole history or some for each period."""
+"""Files: logs in csv, Parquet or JSON lines, on disk or on S3, whole history or files for each period."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ ENDINGS: dict[str, Format] = {
 
 @dataclass(frozen=True)
 class Files:
-    """`path` may hold * and ?, and `{period}`, which becomes the period's name; without it rows are chosen by their time.
+    """`path` may hold * and ?, and `{period}`, which becomes the period's name; without it rows are chosen by their
+    time.
 
     With `{period}` all rows of a period's files belong to it, and those with a time outside it are quarantined.
     """
@@ -53,7 +54,7 @@ class Files:
         return f"files {', '.join(self.paths)}"
 
     def batches(self, warehouse: Warehouse, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
-        """The period's rows. Raises FileNotFoundError where a path names no file, ValueError where a file is not right."""
+        """The period's rows. Raises FileNotFoundError where there is no file, ValueError where one is not right."""
         files = [file for path in self.paths for file in found(warehouse, path.replace("{period}", period.name))]
         named = any("{period}" in path for path in self.paths)
         window = None if named or period.start is None or period.end is None else (period.start, period.end)
@@ -70,7 +71,9 @@ class Files:
         plain = file.lower().removesuffix(".gz").removesuffix(".zst")
         kind = next((kind for ending, kind in ENDINGS.items() if plain.endswith(ending)), None)
         if kind is None:
-            raise ValueError(f"{file}: the ending does not say what it is; set the source's option `format`: csv, parquet or jsonl")
+            raise ValueError(
+                f"{file}: the ending does not say what it is; set the source's option `format`: csv, parquet or jsonl"
+            )
         return kind
 
     def _read(
@@ -78,7 +81,9 @@ class Files:
         window: tuple[int, int] | None,
     ) -> Iterator[pa.RecordBatch]:  # fmt: skip
         if kind == "csv":
-            return read_delimited(warehouse, files, Dialect(self.delimiter, self.encoding), columns, wanted, window is not None)
+            return read_delimited(
+                warehouse, files, Dialect(self.delimiter, self.encoding), columns, wanted, window is not None
+            )
         if kind == "parquet":
             return read_parquet(warehouse, files, columns, wanted, window)
         return read_json_lines(warehouse, files, columns, wanted, window is not None)
@@ -100,24 +105,40 @@ def read_parquet(
 
 def _parquet_columns(warehouse: Warehouse, file: str) -> list[str]:
     try:
-        return [name for batch in warehouse.scan(("parquet_columns", {"file": file})) for name in batch.column("name").to_pylist()]
+        return [
+            name
+            for batch in warehouse.scan(("parquet_columns", {"file": file}))
+            for name in batch.column("name").to_pylist()
+        ]
     except ValueError as error:
-        raise ValueError(f"{file} is no whole Parquet file ({error}): deliver it again, or set the option `format`") from error
+        raise ValueError(
+            f"{file} is no whole Parquet file ({error}): deliver it again, or set the option `format`"
+        ) from error
 
 
 def read_json_lines(
     warehouse: Warehouse, files: list[str], columns: Columns, wanted: list[str], timed: bool
 ) -> Iterator[pa.RecordBatch]:
-    """The values `wanted` of every line as text, and where `timed` its time as `_micros`; lines that are no objects are all null."""
+    """The values `wanted` of every line as text, all null where it is no object; `timed`: its `_micros` too."""
     for file in files:
         if file.endswith(".gz"):
             check_gzip(file)
-        keys = [name for batch in warehouse.scan(("json_keys", {"files": [file]})) for name in batch.column("name").to_pylist()]
+        keys = [
+            name
+            for batch in warehouse.scan(("json_keys", {"files": [file]}))
+            for name in batch.column("name").to_pylist()
+        ]
         if not keys:
             raise ValueError(f"{file} has no line that is a JSON object: one object a line is wanted")
         check_columns(f"{file} (its first thousand lines)", keys, wanted)
     pointers = ["/" + name.replace("~", "~0").replace("/", "~1") for name in wanted]
-    asked = {"files": files, "pointers": pointers, "time": pointers[wanted.index(columns.time)], "unit": columns.time_unit, "timed": timed}
+    asked = {
+        "files": files,
+        "pointers": pointers,
+        "time": pointers[wanted.index(columns.time)],
+        "unit": columns.time_unit,
+        "timed": timed,
+    }
     for batch in warehouse.scan(("read_json_lines", asked)):
         lists = batch.column("found")
         values = {name: pc.list_element(lists, position) for position, name in enumerate(wanted)}

@@ -23,8 +23,11 @@ DIALECTS = {
 
 @dataclass(frozen=True)
 class MovieLens:
-    """One file: u.data (100k), ratings.dat (1m, 10m) or ratings.csv (20m and later). The first two have no names of columns:
-    call them user, item, rating and time in the plan; in the last they are userId, movieId, rating and timestamp."""
+    """One file: u.data (100k), ratings.dat (1m, 10m) or ratings.csv (20m and later).
+
+    The first two have no names of columns: call them user, item, rating and time in the plan. In the last they are
+    userId, movieId, rating and timestamp.
+    """
 
     path: str
 
@@ -43,6 +46,10 @@ class MovieLens:
         return f"MovieLens ratings in {self.path}"
 
     def batches(self, warehouse: Warehouse, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
-        """The period's ratings. Raises FileNotFoundError where the file is not there, ValueError where it is damaged."""
+        """The period's ratings. Raises FileNotFoundError where there is no file, ValueError where it is damaged."""
         files = found(warehouse, self.path)
-        return chosen(read_delimited(warehouse, files, DIALECTS[self.name], columns, roles(columns), period.rows is None), period, self.path)
+        return chosen(
+            read_delimited(warehouse, files, DIALECTS[self.name], columns, roles(columns), period.rows is None),
+            period,
+            self.path,
+        )

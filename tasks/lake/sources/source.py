@@ -18,9 +18,10 @@ class Source(Protocol):
     def batches(self, warehouse: Warehouse, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
         """The rows of `period` in the order they came, at least the columns that `columns` names, under those names.
 
-        By equal counts (`period.rows`) these are all rows there are: the lake puts them in order and cuts. Values come as
-        they are, text or typed; the lake reads them. A row that cannot be taken apart may be handed over as text in a
-        column `_line`, all else null. Raises FileNotFoundError, or ValueError that says what was found and what to do.
+        By equal counts (`period.rows`) these are all rows there are: the lake puts them in order and cuts. Values come
+        as they are, text or typed; the lake reads them. A row that cannot be taken apart may be handed over as text in
+        a column `_line`, all else null. Raises FileNotFoundError, or ValueError that says what was found and what to
+        do.
         """
         ...
 
