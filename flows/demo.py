@@ -80,6 +80,7 @@ def _world(home: Path) -> Path:
 
     _say(4, "the good file arrives late; collected again it is a new version, and what was built on the old one is stale")
     deliver(world, days, BAD)
+    _told(nightly(str(plan), names[BAD]))
     _told(backfill(str(plan), names[BAD], names[MENDED - 1], "stale", dry_run=True))
     _told(backfill(str(plan), names[BAD], names[MENDED - 1], "stale", move_champion=True))
 
@@ -139,6 +140,7 @@ def _plan(pipeline: str, source: dict[str, Any], start: str) -> dict[str, Any]:
         "columns": {"user": "user_id", "item": "item_id", "time": "ts", "categorical": ["category"], "numeric": ["price"]},
         "periods": {"every": "day", "start": start or "2026-01-01", "timezone": "UTC"},
         "history": HISTORY,
+        "expectations": {"rules": {"price": {"least": 0, "most": 10_000}}} if start else {},
         "pretrain": {"use": "FullRetrain", "options": {"begin": "scratch"}},
         "model": {"use": "MF", "options": {"width": 32, "biases": True}},
         "strategies": STRATEGIES,

@@ -54,6 +54,6 @@ def _text(history: History, found: list[dict[str, str]], page: str) -> str:
     out = io.StringIO()
     console = Console(file=out, width=max(WIDTH, Console().width), highlight=False)
     console.print(as_rich(grid.grid(history).newest(40)))
-    console.print(as_rich(leaderboard.leaderboard(history)))
+    console.print(as_rich(leaderboard.leaderboard(history).first(8)))
     lines = [headline(history), *(f"- {f['text']}" + (f"  To do: {f['to_do']}" if f["to_do"] else "") for f in found)]
     return out.getvalue() + "\n".join([*lines, *([f"report: file://{page}"] if page else [])])

@@ -95,6 +95,8 @@ class Questions:
 def questions(plan: Plan, vocabulary: Vocabulary) -> Questions:
     """A fixed set of pairs spread over the whole vocabulary, a stranger and an unknown item among them."""
     users, items = (_spread(ids_of(vocabulary, field).names) for field in ("user", "item"))
+    if plan.family == "ranking":  # its models look at users and items alone, whatever else the logs hold
+        return Questions(users, items[::-1], {})
     features: dict[str, list[str] | list[float]] = {
         c: _spread(ids_of(vocabulary, c).names) for c in plan.columns.categorical
     }
