@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c infra/constraints.txt
-export PREFECT_LOGGING_LEVEL ?= WARNING
+export PREFECT_LOGGING_LEVEL ?= ERROR
 export DO_NOT_TRACK ?= 1
 # Threads of torch that wait by spinning stop each other on a busy machine: 2 s of scoring became 20 s.
 export OMP_WAIT_POLICY ?= PASSIVE

@@ -7,19 +7,20 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
 PLAN = Annotated[str, typer.Argument(help="Name of a plan in infra/plans, or the path of a YAML file.")]
 JSON = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; logs go to stderr.")]
+What = Literal["missing", "failed", "missing and failed", "stale", "all"]  # failed is short for missing and failed
 REASON = Annotated[str, typer.Option(help="Why, in words; it is kept in the record.")]
 
 # Where nobody said otherwise: Prefect's own server in the background, quiet, patient on a busy machine.
 SURROUNDINGS = {
     "OMP_WAIT_POLICY": "PASSIVE",  # torch's threads that wait by spinning stop each other on a busy machine
     "PREFECT_LOGGING_EXTRA_LOGGERS": "tasks,flows",
-    "PREFECT_LOGGING_LEVEL": "WARNING",
+    "PREFECT_LOGGING_LEVEL": "ERROR",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
     "DO_NOT_TRACK": "1",
@@ -66,10 +67,10 @@ def backfill(
     plan: PLAN,
     start: Annotated[str, typer.Option(help="First period; default: the root.")] = "",
     end: Annotated[str, typer.Option(help="Last period; default: the newest that is closed.")] = "",
-    what: Annotated[str, typer.Option(help="missing, missing and failed, stale, or all.")] = "missing and failed",
+    what: Annotated[What, typer.Option(help="Which nights of the range to run.")] = "missing and failed",
     strategy: Annotated[list[str] | None, typer.Option(help="Train only these; the others must be reusable.")] = None,
     dry_run: Annotated[bool, typer.Option(help="Show what would run, and why, and stop.")] = False,
-    stop_on: Annotated[str, typer.Option(help="blocked, or warned: stop at a warning already.")] = "blocked",
+    stop_on: Annotated[Literal["blocked", "warned"], typer.Option(help="Stop at a warning already.")] = "blocked",
     move_champion: Annotated[bool, typer.Option(help="Let the live champion follow to the newest period.")] = False,
     as_json: JSON = False,
 ) -> None:
@@ -174,6 +175,12 @@ def main() -> None:
     try:
         app()
     except (ValueError, LookupError, OSError, RuntimeError) as error:
+        fail(error)
+    except Exception as error:
+        from prefect.exceptions import FailedRun  # a night that validation stopped: its message says what to do
+
+        if not isinstance(error, FailedRun):
+            raise
         fail(error)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from prefect.exceptions import FailedRun
 from rich.console import Console
 
 from flows.backfill import backfill
@@ -21,8 +22,9 @@ from tasks.lake.guessing import guess_columns
 from tasks.lake.periods import period
 from tasks.lake.sources.files import Files
 from tasks.lake.sources.simulated import Simulated
-from tasks.open import open_lake, read
+from tasks.open import open_lake, open_store, read
 from tasks.plan.settings import Settings
+from tasks.store import manifests
 from tasks.plan.plan import Columns, Plan
 
 HISTORY = 5  # days folded into the root night
@@ -88,7 +90,10 @@ def _world(home: Path) -> Path:
     for index in range(MENDED, LAST + 1):
         _told(nightly(str(plan), names[index]))
 
-    _say(6, "somebody does not like the newest champion: one action takes it back")
+    _say(6, "a challenger that was refused by the gate, and why")
+    _refused(plan)
+
+    _say(7, "somebody does not like the newest champion: one action takes it back")
     _told([rollback(str(plan), reason="complaints from the front page")])
     return plan
 
@@ -127,7 +132,7 @@ def _rows(raw: dict[str, Any], roles: Columns) -> int:
     plan = Plan.model_validate({**raw, "columns": roles.model_dump(mode="json"), "periods": {"rows": 1}})
     source = Files(raw["source"]["options"]["path"])
     with open_lake(plan) as warehouse:
-        rows = sum(batch.num_rows for batch in source.batches(warehouse, period(plan.periods, 0), roles))
+        rows: int = sum(batch.num_rows for batch in source.batches(warehouse, period(plan.periods, 0), roles))
     if rows < PERIODS * LEAST:
         raise ValueError(f"{source.path} has {rows:,} rows; {PERIODS} periods need at least {PERIODS * LEAST:,} to show anything")
     return rows
@@ -154,19 +159,30 @@ def _write(home: Path, plan: dict[str, Any]) -> Path:
 
 
 def _say(number: int, what: str) -> None:
-    console.print(f"\n[bold]{number}. {what}[/bold]")
+    console.print(f"\n[bold]{number}. {what}[/bold]", soft_wrap=True)
 
 
 def _told(lines: Sequence[str]) -> None:
     for line in lines:
-        console.print(f"   {line}", markup=False)
+        console.print(f"   {line}", markup=False, soft_wrap=True)
+
+
+def _refused(plan: Path) -> None:
+    """Show whom the gate refused last, and why."""
+    order = read(str(plan))
+    chain = manifests.chain(open_store(), order.pipeline, HISTORY - 1, LAST)
+    for index in sorted(chain, reverse=True):
+        for name, judged in chain[index].judged.items():
+            if judged.verdict == "reject":
+                _told([f"{chain[index].name}, {name}: {' '.join(judged.reasons)}"])
+                return
 
 
 def _stopped(plan: Path, name: str) -> None:
     """Run a night that validation is to stop, and show what an operator would see."""
     try:
         nightly(str(plan), name)
-    except RuntimeError as blocked:
-        console.print(f"   {blocked}", markup=False)
+    except FailedRun as blocked:
+        _told([str(blocked)])
         return
     raise RuntimeError(f"the night of {name} should have been stopped by validation, and was not")

@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 
 from prefect import flow
 from prefect.runtime import flow_run
+from prefect.states import Failed
 
 from flows.writer import writing
 from tasks.agenda import decide, owed
@@ -19,6 +20,7 @@ from tasks.plan.plan import Plan
 from tasks.pretrain import pretrain
 from tasks.report import publish, report
 from tasks.reports.verdict import sentence
+from tasks.reports.words import plain
 from tasks.retrain import retrain
 from tasks.score import score
 from tasks.store.manifest import Manifest
@@ -82,14 +84,15 @@ def collect_all(plan: Plan, index: int) -> list[Landing]:
 
 
 def told(done: Sequence[Manifest]) -> list[str]:
-    """One line a night. Raises RuntimeError where the last one was stopped, so that somebody looks."""
-    if done and done[-1].outcome == "blocked":
-        last = done[-1]
-        raise RuntimeError(
-            f"{last.name} of {last.pipeline} was stopped by validation: {last.reason[:1500]}. Mend the source and run the night "
-            f'again, or decide: nightloop night PLAN --period {last.name} --accept "why" (or --skip "why")'
-        )
-    return [sentence(manifest) for manifest in done]
+    """One line a night; a failed state where the last one was stopped, so that somebody is called."""
+    lines = [sentence(manifest) for manifest in done]
+    if not done or done[-1].outcome != "blocked":
+        return lines
+    last = done[-1]
+    return Failed(  # type: ignore[return-value]  # Prefect makes a state that is returned the flow's own
+        message=f"{last.name} of {last.pipeline} was stopped by validation: {plain(last.reason, 900)}. Mend the source and run the "
+        f'night again, or decide: nightloop night PLAN --period {last.name} --accept "why" (or --skip "why")'
+    )
 
 
 def scheduled() -> datetime:

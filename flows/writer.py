@@ -43,6 +43,6 @@ def _keep_up(lease: Lease, ended: threading.Event, seconds: int) -> None:
     while not ended.wait(seconds / 3):
         renewed = renew(objects, lease, time.time(), seconds)
         if renewed is None:
-            log.error("the lease of %s was lost to another writer; this run's manifest will be refused", lease.pipeline)
+            log.error("the lease of %s was lost to another writer; this run's manifest will be refused", lease.key)
             return
         lease = renewed

@@ -8,7 +8,8 @@ from dataclasses import replace
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.gate.decide import Decision, Evidence, decide
+from tasks.gate.decide import Decision, decide
+from tasks.gate.evidence import Evidence
 from tasks.models.checkpoint import from_bytes
 from tasks.open import open_store
 from tasks.plan.plan import Plan

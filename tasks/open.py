@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from tasks.lake.warehouse import Warehouse
 from tasks.plan.plan import Plan
@@ -60,7 +61,7 @@ def credentials(settings: Settings) -> Mapping[str, str] | None:
         return None
     from prefect_aws import AwsCredentials  # only where a block is named: the import takes a second
 
-    block = AwsCredentials.load(settings.s3_credentials_block)
+    block: Any = AwsCredentials.load(settings.s3_credentials_block)
     secret = block.aws_secret_access_key
     found = {
         "aws_access_key_id": block.aws_access_key_id,

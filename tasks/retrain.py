@@ -68,21 +68,23 @@ def _next(objects: Objects, parts: Parts, night: Night, label: str, start: Kept 
 @contextmanager
 def _shown(label: str, night: Night) -> Iterator[None]:
     """Show a progress bar in the UI for training that takes long enough to look at."""
-    began, shown, last = time.perf_counter(), None, 0.0
+    began, last = time.perf_counter(), 0.0
+    bars: list[UUID] = []
 
     def show(done: int, total: int) -> None:
-        nonlocal shown, last
+        nonlocal last
         now = time.perf_counter()
         if now - began < WORTH_SHOWING or now - last < 1.0:
             return
         last, percent = now, 100.0 * done / max(total, 1)
-        if shown is None:
+        for bar in bars:
+            update_progress_artifact(bar, percent)
+        if not bars:
             key = "".join(c if c.isalnum() else "-" for c in f"{night.plan.pipeline}-{label}".lower()).strip("-")
-            shown = create_progress_artifact(percent, key=key, description=f"{label} learns {night.name}")
-        elif isinstance(shown, UUID):
-            update_progress_artifact(shown, percent)
+            made = create_progress_artifact(percent, key=key, description=f"{label} learns {night.name}")
+            bars += [made] if isinstance(made, UUID) else []
 
     with listening(show):
         yield
-    if isinstance(shown, UUID):
-        update_progress_artifact(shown, 100.0)
+    for bar in bars:
+        update_progress_artifact(bar, 100.0)

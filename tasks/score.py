@@ -39,8 +39,8 @@ def score(night: Night) -> dict[str, Scored]:
             taken = pairs_of(objects, warehouse, night, [r for r in read if r.period < night.period])
         for label, key in keys.items():  # equal checkpoints have equal keys: what serves is scored once
             if not found[key]:
-                found[key] = _scored(objects, night, kept[label], logs, taken).model_dump()
-                work.finish(objects, night.plan.pipeline, key, "score", found[key])
+                made = _scored(objects, night, kept[label], logs, taken).model_dump()
+                found[key] = work.finish(objects, night.plan.pipeline, key, "score", made)
     return {label: Scored.model_validate(found[key]) for label, key in keys.items()}
 
 

@@ -25,7 +25,7 @@ def retrain_key(night: Night, label: str, logs: Sequence[PeriodLogs]) -> str:
     """What the checkpoint of the plan's strategy `label` depends on; `logs` are those of its lookback."""
     previous = night.previous.checkpoints.get(label) if night.previous else None
     start = None if night.previous else night.plan.pretrain.model_dump(mode="json")
-    inputs = {
+    inputs: dict[str, JsonValue] = {
         "step": "retrain",
         "strategy": night.plan.strategies[label].model_dump(mode="json"),
         "previous": previous.model_dump() if previous else None,

@@ -52,7 +52,7 @@ class ALS:
 
     def _factored(self, model: Model, logs: Logs) -> Checkpoint:
         from implicit.cpu.als import AlternatingLeastSquares  # optional: a control for bake-offs
-        from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
+        from scipy.sparse import csr_matrix
 
         user, item = logs.fields.index("user"), logs.fields.index("item")
         shape = (logs.sizes[user], logs.sizes[item])

@@ -50,7 +50,7 @@ class BPR:
 
     def _factored(self, model: Model, logs: Logs) -> Checkpoint:
         from implicit.cpu.bpr import BayesianPersonalizedRanking  # optional: a control for bake-offs
-        from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
+        from scipy.sparse import csr_matrix
 
         user, item = logs.fields.index("user"), logs.fields.index("item")
         taken = (logs.rows[:, user].numpy(), logs.rows[:, item].numpy())

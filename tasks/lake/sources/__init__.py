@@ -34,7 +34,7 @@ def _sentence(kind: type, error: object) -> str:
 
     one = dict(error)  # type: ignore[call-overload]
     where = ".".join(str(part) for part in one["loc"])
-    legal = ", ".join(f.name for f in fields(kind))  # type: ignore[arg-type]
+    legal = ", ".join(f.name for f in fields(kind))
     if one["type"] == "unexpected_keyword_argument":
         return f"no option {where!r}; {kind.__name__} has {legal}"
     return f"{where}: given {one.get('input')!r:.80}; {one['msg']}"
