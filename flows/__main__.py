@@ -36,8 +36,12 @@ app = typer.Typer(
 
 @app.command()
 def demo(
-    data: Annotated[Path | None, typer.Option(help="Your own ratings or clicks: csv, parquet or jsonl, .gz too.")] = None,
-    columns: Annotated[str, typer.Option(help="Your columns, where they have no usual names: user=uid,item=sku,time=at")] = "",
+    data: Annotated[
+        Path | None, typer.Option(help="Your own ratings or clicks: csv, parquet or jsonl, .gz too.")
+    ] = None,
+    columns: Annotated[
+        str, typer.Option(help="Your columns, where they have no usual names: user=uid,item=sku,time=at")
+    ] = "",
     as_json: JSON = False,
 ) -> None:
     """Run the whole loop on a simulated world, or on your own file: nights, a bad one, a late mend, a rollback."""
@@ -86,7 +90,9 @@ def promote(
     plan: PLAN,
     strategy: Annotated[str, typer.Option(help="Strategy whose checkpoint is to serve.")] = "",
     period: Annotated[str, typer.Option(help="Its night; default: the newest complete one.")] = "",
-    manifest: Annotated[str, typer.Option(help="Hash of the manifest you saw; refused where it is another by now.")] = "",
+    manifest: Annotated[
+        str, typer.Option(help="Hash of the manifest you saw; refused where it is another by now.")
+    ] = "",
     reason: REASON = "",
     force: Annotated[bool, typer.Option(help="Although the gate did not say promote; needs a reason.")] = False,
     as_json: JSON = False,
@@ -163,7 +169,13 @@ def say(found: Any, as_json: bool) -> None:
         return
     from rich.console import Console
 
-    text = found.get("text", "") if isinstance(found, dict) else "\n".join(found) if isinstance(found, list) else str(found)
+    text = (
+        found.get("text", "")
+        if isinstance(found, dict)
+        else "\n".join(found)
+        if isinstance(found, list)
+        else str(found)
+    )
     Console(highlight=False).print(text, markup=False, soft_wrap=True)
 
 

@@ -55,7 +55,9 @@ def backfill(
     return told(done)
 
 
-def _in_order(plan: Plan, runs: Sequence[int], only: Sequence[str], stop_on: str, when: datetime | None) -> list[Manifest]:
+def _in_order(
+    plan: Plan, runs: Sequence[int], only: Sequence[str], stop_on: str, when: datetime | None
+) -> list[Manifest]:
     """The nights one by one; the champion moves at the last one, where it moves at all."""
     done: list[Manifest] = []
     for index in runs:

@@ -23,9 +23,9 @@ from tasks.lake.periods import period
 from tasks.lake.sources.files import Files
 from tasks.lake.sources.simulated import Simulated
 from tasks.open import open_lake, open_store, read
+from tasks.plan.plan import Columns, Plan
 from tasks.plan.settings import Settings
 from tasks.store import manifests
-from tasks.plan.plan import Columns, Plan
 
 HISTORY = 5  # days folded into the root night
 LAST = HISTORY + 13  # index of the last of 14 nights after the root
@@ -80,7 +80,9 @@ def _world(home: Path) -> Path:
     for index in range(BAD + 1, MENDED):
         _told(nightly(str(plan), names[index]))
 
-    _say(4, "the good file arrives late; collected again it is a new version, and what was built on the old one is stale")
+    _say(
+        4, "the good file arrives late; collected again it is a new version, and what was built on the old one is stale"
+    )
     deliver(world, days, BAD)
     _told(nightly(str(plan), names[BAD]))
     _told(backfill(str(plan), names[BAD], names[MENDED - 1], "stale", dry_run=True))
@@ -101,7 +103,9 @@ def _world(home: Path) -> Path:
 def _own(home: Path, data: Path, columns: str) -> Path:
     """The same loop on somebody's file: twenty periods of equal counts, the first six for pre-training."""
     if not data.is_file():
-        raise FileNotFoundError(f"no file {str(data)[:200]!r}; give ratings or clicks as csv, parquet or jsonl (.gz too)")
+        raise FileNotFoundError(
+            f"no file {str(data)[:200]!r}; give ratings or clicks as csv, parquet or jsonl (.gz too)"
+        )
     roles = _roles(columns) if columns else guess_columns(str(data))
     raw = _plan("own", {"path": str(data.resolve())}, "")
     clicks = roles.label is not None
@@ -113,7 +117,10 @@ def _own(home: Path, data: Path, columns: str) -> Path:
         "strategies": {n: s for n, s in STRATEGIES.items() if not (clicks and n == "popularity")},
     }
     plan = _write(home, raw)
-    _say(1, f"{data.name}: {roles.user} takes {roles.item} at {roles.time}; {PERIODS} periods of {raw['periods']['rows']:,} rows")
+    _say(
+        1,
+        f"{data.name}: {roles.user} takes {roles.item} at {roles.time}; {PERIODS} periods of {raw['periods']['rows']:,} rows",
+    )
     _told(backfill(str(plan), end=str(PERIODS - 1), what="missing", move_champion=True))
     return plan
 
@@ -123,7 +130,9 @@ def _roles(given: str) -> Columns:
     pairs = dict(part.partition("=")[::2] for part in given.split(","))
     legal = ("user", "item", "time", "label", "time_unit")
     if set(pairs) - set(legal) or not {"user", "item", "time"} <= set(pairs):
-        raise ValueError(f"columns: given {given[:200]!r}; write user=...,item=...,time=... and, if there are clicks, label=...")
+        raise ValueError(
+            f"columns: given {given[:200]!r}; write user=...,item=...,time=... and, if there are clicks, label=..."
+        )
     return Columns.model_validate(pairs)
 
 
@@ -134,7 +143,9 @@ def _rows(raw: dict[str, Any], roles: Columns) -> int:
     with open_lake(plan) as warehouse:
         rows: int = sum(batch.num_rows for batch in source.batches(warehouse, period(plan.periods, 0), roles))
     if rows < PERIODS * LEAST:
-        raise ValueError(f"{source.path} has {rows:,} rows; {PERIODS} periods need at least {PERIODS * LEAST:,} to show anything")
+        raise ValueError(
+            f"{source.path} has {rows:,} rows; {PERIODS} periods need at least {PERIODS * LEAST:,} to show anything"
+        )
     return rows
 
 
@@ -142,7 +153,13 @@ def _plan(pipeline: str, source: dict[str, Any], start: str) -> dict[str, Any]:
     return {
         "pipeline": pipeline,
         "source": {"use": "files", "options": source},
-        "columns": {"user": "user_id", "item": "item_id", "time": "ts", "categorical": ["category"], "numeric": ["price"]},
+        "columns": {
+            "user": "user_id",
+            "item": "item_id",
+            "time": "ts",
+            "categorical": ["category"],
+            "numeric": ["price"],
+        },
         "periods": {"every": "day", "start": start or "2026-01-01", "timezone": "UTC"},
         "history": HISTORY,
         "expectations": {"rules": {"price": {"least": 0, "most": 10_000}}} if start else {},
@@ -154,7 +171,9 @@ def _plan(pipeline: str, source: dict[str, Any], start: str) -> dict[str, Any]:
 
 def _write(home: Path, plan: dict[str, Any]) -> Path:
     path = home / f"{plan['pipeline']}.yaml"
-    path.write_text("# Written by `nightloop demo`: a plan to begin your own from.\n" + yaml.safe_dump(plan, sort_keys=False))
+    path.write_text(
+        "# Written by `nightloop demo`: a plan to begin your own from.\n" + yaml.safe_dump(plan, sort_keys=False)
+    )
     return path
 
 

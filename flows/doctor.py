@@ -32,7 +32,11 @@ def doctor() -> dict[str, Any]:
     rows = [_checked(name, check) for name, check in checks.items()]
     healthy = all(row["ok"] for row in rows)
     lines = [f"{'ok ' if row['ok'] else 'BAD'}  {row['check']:<9} {row['finding']}" for row in rows]
-    return {"healthy": healthy, "checks": rows, "text": "\n".join([*lines, "", "healthy" if healthy else "not healthy: mend what is BAD"])}
+    return {
+        "healthy": healthy,
+        "checks": rows,
+        "text": "\n".join([*lines, "", "healthy" if healthy else "not healthy: mend what is BAD"]),
+    }
 
 
 def _checked(name: str, check: Callable[[], str]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 from prefect import flow
 from prefect.runtime import flow_run
@@ -19,7 +19,7 @@ def maintain(plan: str = "simulated", dry_run: bool = False) -> list[str]:
         plan: Name of a plan in infra/plans, or the path of a YAML file.
         dry_run: Say what would be removed, and stop.
     """
-    order, now = read(plan), datetime.now(timezone.utc)
+    order, now = read(plan), datetime.now(UTC)
     return [
         *compact(order, now - timedelta(days=1), dry_run),
         *sweep(order, str(flow_run.id or "by hand"), now.timestamp(), dry_run),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from prefect import flow
 from prefect.runtime import flow_run
@@ -29,7 +29,12 @@ from tasks.validate import validate
 
 @flow(name="nightly", flow_run_name="nightly {plan} {period}")
 def nightly(
-    plan: str = "simulated", period: str = "", catch_up: int = 31, accept: str = "", skip: str = "", replay_landed: bool = False
+    plan: str = "simulated",
+    period: str = "",
+    catch_up: int = 31,
+    accept: str = "",
+    skip: str = "",
+    replay_landed: bool = False,
 ) -> list[str]:
     """Run the night that the schedule names: collect, validate, score, retrain, compare, deploy.
 
@@ -98,4 +103,4 @@ def told(done: Sequence[Manifest]) -> list[str]:
 def scheduled() -> datetime:
     """The time the schedule gave this run, so that a late or repeated run names the same period; now, if by hand."""
     planned = flow_run.scheduled_start_time
-    return planned if planned is not None else datetime.now(timezone.utc)
+    return planned if planned is not None else datetime.now(UTC)

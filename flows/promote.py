@@ -11,7 +11,12 @@ from tasks.open import read
 
 @flow(name="promote", flow_run_name="promote {plan} {strategy}")
 def promote(
-    plan: str = "simulated", strategy: str = "", period: str = "", manifest: str = "", reason: str = "", force: bool = False
+    plan: str = "simulated",
+    strategy: str = "",
+    period: str = "",
+    manifest: str = "",
+    reason: str = "",
+    force: bool = False,
 ) -> str:
     """Make a checkpoint the champion.
 

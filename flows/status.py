@@ -44,7 +44,12 @@ def status(plan: str, on: str = "") -> dict[str, Any]:
 def _served(plan: Plan, history: History, on: str) -> dict[str, Any]:
     entry = served_on(history.log, on)
     if entry is None:
-        return {"pipeline": plan.pipeline, "on": on, "served": None, "text": f"{on}: nothing of {plan.pipeline} served yet"}
+        return {
+            "pipeline": plan.pipeline,
+            "on": on,
+            "served": None,
+            "text": f"{on}: nothing of {plan.pipeline} served yet",
+        }
     why = f"{entry.action} number {entry.number} by {entry.by}, {entry.when}: {entry.reason}"
     text = f"{on}: {entry.strategy} of {entry.name} served\n  {why}\n  manifest {entry.manifest}"
     return {"pipeline": plan.pipeline, "on": on, "served": entry.model_dump(mode="json"), "text": text}

@@ -30,7 +30,9 @@ def owed(plan: Plan, name: str, when: datetime, catch_up: int) -> list[int]:
     last = newest(plan, when)
     target = parse(plan.periods, name).index if name.strip() else last
     if target > last:
-        raise ValueError(f"period {name} is not over yet at {when:%Y-%m-%d %H:%M %Z}; the newest closed one is {named(plan, last)}")
+        raise ValueError(
+            f"period {name} is not over yet at {when:%Y-%m-%d %H:%M %Z}; the newest closed one is {named(plan, last)}"
+        )
     return due(open_store(), plan, target, catch_up)
 
 
@@ -51,7 +53,9 @@ def decide(plan: Plan, landing: Landing, accept: str, skip: str, when: datetime)
     if accept and skip:
         raise ValueError("accept and skip were both given; a period is either accepted or passed over")
     if accept or skip:
-        decided = Override(kind="accept" if accept else "skip", by=getpass.getuser(), reason=accept or skip, when=when.isoformat())
+        decided = Override(
+            kind="accept" if accept else "skip", by=getpass.getuser(), reason=accept or skip, when=when.isoformat()
+        )
         override(open_store(), plan.pipeline, landing.period, landing.version, decided)
 
 
@@ -68,4 +72,3 @@ def steps(plan: Plan, start: str, end: str, what: Chosen, when: datetime) -> lis
     table = backfill_table(plan.pipeline, found, {step.period: named(plan, step.period) for step in found})
     create_markdown_artifact(as_markdown(table), key=f"{plan.pipeline}-backfill-plan", description="What runs, and why")
     return found
-

@@ -36,7 +36,12 @@ def compare(night: Night, scores: Mapping[str, Scored]) -> Decision:
 
 
 def _evidence(
-    objects: Objects, plan: Plan, incumbent: str | None, period: int, served: Served | None, scores: Mapping[str, Scored]
+    objects: Objects,
+    plan: Plan,
+    incumbent: str | None,
+    period: int,
+    served: Served | None,
+    scores: Mapping[str, Scored],
 ) -> Evidence:
     """One night's scored rows, the challengers' beside those of what they must beat."""
     rows = {label: from_bytes(blobs.get(objects, s.blob)) for label, s in scores.items() if label in plan.strategies}
@@ -45,7 +50,9 @@ def _evidence(
     return Evidence(period, against, rows)
 
 
-def reference_label(plan: Plan, incumbent: str | None, served: Served | None, scores: Mapping[str, Scored]) -> str | None:
+def reference_label(
+    plan: Plan, incumbent: str | None, served: Served | None, scores: Mapping[str, Scored]
+) -> str | None:
     """Whose scores of a night challengers are held against.
 
     What really served, where it was the incumbent's; the incumbent's own scores of a night that somebody else served; while
@@ -66,5 +73,3 @@ def _held(decision: Decision, why: str) -> Decision:
         for label, j in decision.judged.items()
     }
     return replace(decision, judged=judged, verdict="hold", winner=None)
-
-

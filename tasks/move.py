@@ -25,9 +25,13 @@ def promote_by_hand(plan: Plan, strategy: str, period: str, seen: str, why: tupl
     newest = _newest(objects, plan)
     night = manifests.current(objects, plan.pipeline, parse(plan.periods, period).index) if period.strip() else newest
     if night is None:
-        raise LookupError(f"{plan.pipeline} has no night {period}; nightloop status {plan.pipeline} shows those there are")
+        raise LookupError(
+            f"{plan.pipeline} has no night {period}; nightloop status {plan.pipeline} shows those there are"
+        )
     if seen.strip() and not night.hash.startswith(seen.strip()):
-        raise RuntimeError(f"{night.name} is manifest {night.hash[:12]} by now, not {seen.strip()[:12]} as you saw it; look again")
+        raise RuntimeError(
+            f"{night.name} is manifest {night.hash[:12]} by now, not {seen.strip()[:12]} as you saw it; look again"
+        )
     reason, force = why
     act = Act(by=getpass.getuser(), when=when, reason=reason or "approved", at_period=newest.period)
     return _told(promotions.by_hand(objects, night, strategy or _proposed(night), act, force))
@@ -38,7 +42,9 @@ def take_back(plan: Plan, to: str, reason: str, when: str) -> str:
     """Return to the champion before this one, or to the one that came from period `to`."""
     objects = open_store()
     act = Act(by=getpass.getuser(), when=when, reason=reason, at_period=_newest(objects, plan).period)
-    return _told(promotions.take_back(objects, plan.pipeline, act, parse(plan.periods, to).index if to.strip() else None))
+    return _told(
+        promotions.take_back(objects, plan.pipeline, act, parse(plan.periods, to).index if to.strip() else None)
+    )
 
 
 def _newest(objects: Objects, plan: Plan) -> Manifest:
@@ -52,11 +58,15 @@ def _proposed(night: Manifest) -> str:
     """The strategy that the gate would promote. Raises ValueError where there is none or more than one."""
     names = [name for name, judged in night.judged.items() if judged.verdict == "promote"]
     if len(names) != 1:
-        raise ValueError(f"the gate proposes {', '.join(names) or 'nobody'} for {night.name}; name a strategy: {', '.join(night.checkpoints)}")
+        raise ValueError(
+            f"the gate proposes {', '.join(names) or 'nobody'} for {night.name}; name a strategy: {', '.join(night.checkpoints)}"
+        )
     return names[0]
 
 
 def _told(entry: Entry) -> str:
     text = f"{entry.strategy} of {entry.name} serves from now on ({entry.action} number {entry.number} by {entry.by}: {entry.reason})"
-    create_markdown_artifact(f"**{entry.pipeline}**: {text}\n", key=f"{entry.pipeline}-champion".replace("_", "-"), description=text[:200])
+    create_markdown_artifact(
+        f"**{entry.pipeline}**: {text}\n", key=f"{entry.pipeline}-champion".replace("_", "-"), description=text[:200]
+    )
     return text

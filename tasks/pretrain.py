@@ -35,4 +35,3 @@ def pretrain(night: Night) -> Kept:
     trained = keep(objects, Checkpoint(logs.period, weights), time.perf_counter() - began)
     work.finish(objects, night.plan.pipeline, key, "pretrain", trained.model_dump())
     return trained.kept
-

@@ -54,7 +54,11 @@ def publish(plan: Plan) -> str:
     part.replace(path)
     _show(f"{plan.pipeline}-grid", f"Nights of {plan.pipeline}", as_markdown(grid(history).newest(60)))
     curve = png_markdown(metric_curve(history)) if scored_nights(history) else ""
-    _show(f"{plan.pipeline}-leaderboard", f"Leaderboard of {plan.pipeline}", f"{as_markdown(leaderboard(history))}\n{curve}")
+    _show(
+        f"{plan.pipeline}-leaderboard",
+        f"Leaderboard of {plan.pipeline}",
+        f"{as_markdown(leaderboard(history))}\n{curve}",
+    )
     return str(path)
 
 

@@ -41,7 +41,9 @@ def retrain(night: Night, label: str, start: Kept | None, reuse_only: bool = Fal
     if done := work.done(objects, night.plan.pipeline, key, "retrain"):
         return Trained.model_validate(done)
     if reuse_only:
-        raise ValueError(f"{label} was not chosen, but its inputs of {night.name} changed; choose it too, or choose none for all")
+        raise ValueError(
+            f"{label} was not chosen, but its inputs of {night.name} changed; choose it too, or choose none for all"
+        )
     with open_lake(night.plan) as warehouse:
         logs = logs_of(objects, warehouse, night, read)
     began = time.perf_counter()
@@ -82,7 +84,7 @@ def _shown(label: str, night: Night) -> Iterator[None]:
         if not bars:
             key = "".join(c if c.isalnum() else "-" for c in f"{night.plan.pipeline}-{label}".lower()).strip("-")
             made = create_progress_artifact(percent, key=key, description=f"{label} learns {night.name}")
-            bars += [made] if isinstance(made, UUID) else []
+            bars.extend([made] if isinstance(made, UUID) else [])
 
     with listening(show):
         yield

@@ -37,4 +37,6 @@ def sweep(plan: Plan, holder: str, now: float, dry_run: bool) -> list[str]:
         keys = unneeded(objects)
         return [f"{len(keys)} objects would be removed from the store", *keys[:50]]
     swept = sweep_store(objects, holder, now)
-    return [f"nothing removed: {swept.busy}"] if swept.busy else [f"{len(swept.removed)} objects removed from the store"]
+    return (
+        [f"nothing removed: {swept.busy}"] if swept.busy else [f"{len(swept.removed)} objects removed from the store"]
+    )

@@ -123,7 +123,8 @@ def test_shape_of_a_file(path: Path) -> None:
     assert len(lines) <= 250, f"{name(path)} has {len(lines)} lines: a room that wants a wall"
     if path.name != "__init__.py" or len(lines) > 0:
         assert ast.get_docstring(tree(path)), f"{name(path)} does not say what it is"
-    assert path.stem not in {"base", "core", "common", "utils", "helpers", "misc", "manager", "engine", "handler", "processor"}
+    vague = {"base", "core", "common", "utils", "helpers", "misc", "manager", "engine", "handler", "processor"}
+    assert path.stem not in vague
 
 
 def test_median_file() -> None:
@@ -146,8 +147,11 @@ def test_shape_of_the_code(path: Path) -> None:
             broad = node.type is None or ast.unparse(node.type) in {"Exception", "BaseException"}
             silent = all(isinstance(n, ast.Pass) or ast.unparse(n) == "..." for n in node.body)
             assert not (broad and silent), f"{name(path)}:{node.lineno} swallows an exception"
-        if isinstance(node, ast.Assert):
-            raise AssertionError(f"{name(path)}:{node.lineno} validates with assert") if path.stem != "checks" else None
+        kit = name(path) in (
+            "tasks/strategies/checks.py",
+            "tasks/strategies/chains.py",
+        )  # what third parties' tests import
+        assert not isinstance(node, ast.Assert) or kit, f"{name(path)}:{node.lineno} validates with assert"
 
 
 def check_function(path: Path, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
@@ -183,7 +187,8 @@ def test_sql(path: Path) -> None:
     body = "\n".join(line.split("--")[0] for line in text.splitlines())
     assert re.match(r"-- (One row per|One row:)", header), f"{name(path)} does not say what a row is"
     for parameter in set(re.findall(r"\$([a-z_]+)", body)):
-        assert re.search(rf"\${parameter}\b.*[A-Z]{{2,}}", header), f"{name(path)}: ${parameter} has no type in the header"
+        typed = re.search(rf"\${parameter}\b.*[A-Z]{{2,}}", header)
+        assert typed, f"{name(path)}: ${parameter} has no type in the header"
     assert body.strip().rstrip(";").count(";") == 0, f"{name(path)} holds more than one statement"
     assert not re.search(r"[{}]|%s", re.sub(r"'[^']*'", "", body)), f"{name(path)} is formatted, not parametrised"
 
@@ -199,7 +204,7 @@ def test_sql_lives_in_sql() -> None:
 
 def test_nothing_happens_at_import() -> None:
     """Top level holds imports, definitions and constants: no call but those that make a value."""
-    harmless = re.compile(r"^(\"|typer|app|logging\.getLogger|re\.compile|Path|frozenset|tuple|dict|ContextVar|TypeVar|Annotated|Literal|threading\.(Lock|local)|namedtuple|field|Field)")
+    harmless = re.compile(r"^(typer|app)\b")
     for path in CODE:
         for node in tree(path).body:
             if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):

@@ -59,8 +59,10 @@ def period_checks(plan: Expectations, columns: Columns, tonight: Mapping[str, fl
     ]
     if columns.label is not None:
         found.append(_band("label rate", plan.label_rate, "label_rate", tonight, history))
-    for name, band, key in (("new user rate", plan.new_users, "new_user_rate"),
-                            ("new item rate", plan.new_items, "new_item_rate")):
+    for name, band, key in (
+        ("new user rate", plan.new_users, "new_user_rate"),
+        ("new item rate", plan.new_items, "new_item_rate"),
+    ):
         if key in tonight or any(key in night for night in history):
             found.append(_band(name, band, key, tonight, history))
     found += [_psi(plan.psi, name, tonight, history) for name in columns.categorical]

@@ -19,6 +19,8 @@ from tasks.lake.periods import Period
 from tasks.lake.warehouse import Landing, Warehouse
 from tasks.plan.plan import Columns
 
+PART = 2_000_000  # rows whose keys are compared at once
+
 
 def land(
     warehouse: Warehouse, period: Period, batches: Iterable[pa.RecordBatch], columns: Columns, rules: str = ""
@@ -100,7 +102,10 @@ def _record(warehouse: Warehouse, found: Landing, file: Path, arrived: Arrivals,
     _widen(warehouse, arrived)
     place = {"file": str(file), "period": found.period, "version": version}
     warehouse.query("insert_landed", place)
-    warehouse.query("insert_quarantine", place)
+    warehouse.query("insert_unreadable", place)
+    parts = 1 + found.rows // PART
+    for part in range(parts):
+        warehouse.query("insert_duplicates", {**place, "part": part, "parts": parts})
     record = {"period": found.period, "version": version, "digest": found.digest, "rules": rules, "rows": found.rows}
     warehouse.query("insert_collected", {**record, "columns": json.dumps(arrived.names)})
     return replace(found, version=version)

@@ -115,7 +115,7 @@ def _rows(vocabulary: Vocabulary, field: str, values: pa.Array | pa.ChunkedArray
 
 
 def _numbers(table: pa.Table, name: str) -> npt.NDArray[np.float32]:
-    return pc.fill_null(table.column(name), 0.0).to_numpy().astype(np.float32)
+    return np.asarray(pc.fill_null(table.column(name), 0.0).to_numpy(), dtype=np.float32)
 
 
 def _births(vocabulary: Vocabulary, field: str, size: int) -> Tensor:

@@ -114,6 +114,15 @@ class Expectations(Frozen):
     @property
     def severities(self) -> Sequence[Severity]:
         """How much each check matters; where all are `off` nothing was configured, and that stops a night."""
-        checks = (self.volume, self.label_rate, self.new_users, self.new_items, self.duplicates, self.outside_period,
-                  self.out_of_order, self.psi, self.ks)
+        checks = (
+            self.volume,
+            self.label_rate,
+            self.new_users,
+            self.new_items,
+            self.duplicates,
+            self.outside_period,
+            self.out_of_order,
+            self.psi,
+            self.ks,
+        )
         return (self.rows, *(check.severity for check in checks))

@@ -88,7 +88,9 @@ class Plan(Frozen):
     source: Part
     columns: Columns
     periods: Calendar | Counts
-    history: int = Field(1, ge=1, description="Periods folded into the root night, before the first one that is scored.")
+    history: int = Field(
+        1, ge=1, description="Periods folded into the root night, before the first one that is scored."
+    )
     pretrain: Part = Field(description="The strategy that makes the weights every strategy starts from.")
     model: Part
     strategies: dict[str, Part] = Field(min_length=1)

@@ -36,7 +36,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is no YAML file: {str(error)[:500]}") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{path}: a plan is a mapping of fields ({', '.join(Plan.model_fields)}), not {type(content).__name__}")
+        raise ValueError(
+            f"{path}: a plan is a mapping of fields ({', '.join(Plan.model_fields)}), not {type(content).__name__}"
+        )
     return content
 
 

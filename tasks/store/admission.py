@@ -85,7 +85,14 @@ def _validated(
     for landing in landings:
         override = overridden(objects, plan.pipeline, landing.period, landing.version)
         accepted = override.reason if override and override.kind == "accept" else None
-        result = validate(warehouse, plan, period(plan.periods, landing.period), landing.version, Nights(statistics, vocabulary), accepted)
+        result = validate(
+            warehouse,
+            plan,
+            period(plan.periods, landing.period),
+            landing.version,
+            Nights(statistics, vocabulary),
+            accepted,
+        )
         validated = Validated(
             verdict=result.verdict,
             reasons=result.reasons,
@@ -96,7 +103,9 @@ def _validated(
         if validated.verdict != "blocked":
             vocabulary = grow(vocabulary, clean_ids(warehouse, plan, landing.period, landing.version))
             statistics = [*statistics, validated.statistics]
-        logs = PeriodLogs(period=landing.period, version=landing.version, digest=digest, rows=arrived - aside, quarantined=aside)
+        logs = PeriodLogs(
+            period=landing.period, version=landing.version, digest=digest, rows=arrived - aside, quarantined=aside
+        )
         found.append(Passed(logs, validated, vocabulary))
     return found
 

@@ -24,7 +24,9 @@ def follow(objects: Objects, manifest: Manifest, when: str) -> Entry | None:
     judged = night.judged.get(champion.strategy)
     reason = judged.reasons[0] if judged and judged.reasons else "the gate's verdict"
     act = Act(by="gate", when=when, reason=reason, at_period=manifest.period)
-    return registry.promote(objects, manifest.pipeline, draft(night, champion.strategy, act), newest.number if newest else 0)
+    return registry.promote(
+        objects, manifest.pipeline, draft(night, champion.strategy, act), newest.number if newest else 0
+    )
 
 
 def served(entry: Entry) -> Served:

@@ -44,7 +44,9 @@ def _lines(path: str) -> list[str]:
 
 def measured(name: str, module: str) -> dict[str, object]:
     """One benchmark's result; a benchmark that fails is a result that is not met."""
-    code = f"import json; from tests.benchmarks.{module} import run; print('RESULT ' + json.dumps(run(), default=float))"
+    code = (
+        f"import json; from tests.benchmarks.{module} import run; print('RESULT ' + json.dumps(run(), default=float))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     results = [line[7:] for line in done.stdout.splitlines() if line.startswith("RESULT ")]
     if done.returncode or not results:
@@ -61,7 +63,10 @@ def main(only: list[str]) -> int:
     for name in only or BENCHMARKS:
         print(f"{name} ...", file=sys.stderr, flush=True)
         results.append(measured(name, BENCHMARKS[name]))
-        print(f"  {results[-1]['value']} {results[-1]['unit']} (target {results[-1]['target']}, met: {results[-1]['met']})", file=sys.stderr)
+        print(
+            f"  {results[-1]['value']} {results[-1]['unit']} (target {results[-1]['target']}, met: {results[-1]['met']})",
+            file=sys.stderr,
+        )
         OUT.write_text(json.dumps({"machine": machine(), "results": results}, indent=2) + "\n")
     print(OUT.read_text())
     return 0 if all(result["met"] for result in results) else 1

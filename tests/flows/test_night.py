@@ -146,10 +146,21 @@ def test_the_root_cannot_be_passed_over(tiny: Tiny) -> None:
     [
         ({"seed": 7}, "seed"),
         ({"model": {"use": "MF", "options": {"width": 8, "biases": True}}}, "model.options.width"),
-        ({"strategies": {"still": {"use": "NoUpdate"}, "popular": {"use": "Popularity"}, "new": {"use": "FineTune"}}}, "strategies.new"),
+        (
+            {
+                "strategies": {
+                    "still": {"use": "NoUpdate"},
+                    "popular": {"use": "Popularity"},
+                    "new": {"use": "FineTune"},
+                }
+            },
+            "strategies.new",
+        ),
     ],
 )
-def test_a_changed_plan_is_named_and_not_mixed_into_the_chain(tiny: Tiny, change: dict[str, object], named: str) -> None:
+def test_a_changed_plan_is_named_and_not_mixed_into_the_chain(
+    tiny: Tiny, change: dict[str, object], named: str
+) -> None:
     run(tiny, 1, 2)
     before = tiny.record()
     tiny.path.write_text(yaml.safe_dump(raw_plan(tiny.home, change), sort_keys=False))
@@ -160,12 +171,16 @@ def test_a_changed_plan_is_named_and_not_mixed_into_the_chain(tiny: Tiny, change
 
 def test_a_changed_gate_goes_on_and_is_written_down(tiny: Tiny) -> None:
     run(tiny, 1, 2)
-    tiny.path.write_text(yaml.safe_dump(raw_plan(tiny.home, {"gate": {"periods": 3, "resamples": 200}}), sort_keys=False))
+    tiny.path.write_text(
+        yaml.safe_dump(raw_plan(tiny.home, {"gate": {"periods": 3, "resamples": 200}}), sort_keys=False)
+    )
     (night,) = run(tiny, 3)
     assert night.plan["gate"]["periods"] == 3  # type: ignore[index,call-overload]
 
 
-def test_a_new_strategy_is_backfilled_and_the_others_are_not_trained_again(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_strategy_is_backfilled_and_the_others_are_not_trained_again(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import tasks.retrain
 
     run(tiny, 1, 2, 3)
@@ -186,7 +201,9 @@ def test_a_new_strategy_is_backfilled_and_the_others_are_not_trained_again(tiny:
     assert all(n.revision == 2 and n.checkpoints["tuned"] == before[n.period].checkpoints["tuned"] for n in after)
 
 
-def test_a_diverging_strategy_stops_the_night_by_name_and_the_champion_stays(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_diverging_strategy_stops_the_night_by_name_and_the_champion_stays(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run(tiny, 1, 2)
     before = tiny.record()
     wild = raw_plan(tiny.home)

@@ -41,8 +41,12 @@ def test_a_day_is_the_same_in_another_process() -> None:
     )
     digests = {
         subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True,
-            cwd=Path(__file__).parents[2], env={**os.environ, "PYTHONHASHSEED": seed},
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=Path(__file__).parents[2],
+            env={**os.environ, "PYTHONHASHSEED": seed},
         ).stdout
         for seed in ("1", "2")
     }

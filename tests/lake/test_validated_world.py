@@ -44,8 +44,13 @@ class Upstream:
 
 def plan(**expectations: object) -> Plan:
     return Plan(
-        pipeline="world", source=Part(use="simulated"), columns=WORLD.columns, periods=Calendar(start=WORLD.start),
-        pretrain=Part(use="FullRetrain"), model=Part(use="MF"), strategies={"a": Part(use="NoUpdate")},
+        pipeline="world",
+        source=Part(use="simulated"),
+        columns=WORLD.columns,
+        periods=Calendar(start=WORLD.start),
+        pretrain=Part(use="FullRetrain"),
+        model=Part(use="MF"),
+        strategies={"a": Part(use="NoUpdate")},
         expectations=expectations,  # type: ignore[arg-type]
     )
 

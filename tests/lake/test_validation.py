@@ -25,11 +25,17 @@ TODAY = Period(index=0, name="1970-01-02", start=DAY, end=2 * DAY)
 
 
 def plan(label: str | None = "clicked", **expectations: object) -> Plan:
-    columns = Columns(user="user_id", item="item_id", time="ts", label=label, categorical=("category",),
-                      numeric=("price",), key=())
+    columns = Columns(
+        user="user_id", item="item_id", time="ts", label=label, categorical=("category",), numeric=("price",), key=()
+    )
     return Plan(
-        pipeline="test", source=Part(use="files", options={}), columns=columns, periods=Calendar(start="1970-01-02"),
-        pretrain=Part(use="FullRetrain"), model=Part(use="MF"), strategies={"a": Part(use="NoUpdate")},
+        pipeline="test",
+        source=Part(use="files", options={}),
+        columns=columns,
+        periods=Calendar(start="1970-01-02"),
+        pretrain=Part(use="FullRetrain"),
+        model=Part(use="MF"),
+        strategies={"a": Part(use="NoUpdate")},
         expectations=expectations,  # type: ignore[arg-type]
     )
 
@@ -118,8 +124,11 @@ def test_ids_that_are_merely_strange_are_kept() -> None:
 
 
 def test_rules_of_a_column_come_from_the_plan_by_name_or_role() -> None:
-    rules = {"price": {"least": 5, "most": 15}, "category": {"allowed": ["news", "sport"], "required": True},
-             "user_id": {"forbidden": "^bot"}}
+    rules = {
+        "price": {"least": 5, "most": 15},
+        "category": {"allowed": ["news", "sport"], "required": True},
+        "user_id": {"forbidden": "^bot"},
+    }
     table = changed(rows(), "price", {0: 4.9, 1: 5.0, 2: 15.1})
     table = changed(changed(table, "category", {3: "film", 4: None}), "user", {5: "bot7", 6: "-1"})
     wanted = {k: "sport" for k in range(400) if k not in (3, 4)}
@@ -255,8 +264,9 @@ def test_the_document_says_what_great_expectations_said_and_nothing_of_when() ->
     seen, _ = look(changed(rows(), "item", {0: None}), nights=Nights(history()))
     document = json.loads(seen.document)
     assert {check["verdict"] for check in document["checks"]} == {"passed"}
-    assert document["rules"] == [{"rule": "item/null", "allowed": "no value missing", "rows": 1,
-                                  "examples": [{"arrival": 0, "value": None}]}]
+    assert document["rules"] == [
+        {"rule": "item/null", "allowed": "no value missing", "rows": 1, "examples": [{"arrival": 0, "value": None}]}
+    ]
     kinds = {result["expectation_config"]["type"] for result in document["great_expectations"]}
     assert kinds == {"expect_column_values_to_be_between"}
     for word in (b"run_id", b"run_time", b"batch_id", b"202"):

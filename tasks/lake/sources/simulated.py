@@ -59,13 +59,21 @@ class Simulated:
 
     def __post_init__(self) -> None:
         """Raise ValueError with every option that cannot be, and what it may be."""
-        wrong = [f"{name} is {getattr(self, name)!r}, must be at least 1" for name in ("users", "items", "rows", "days")
-                 if getattr(self, name) < 1]
-        wrong += [f"{name} is {getattr(self, name)!r}, must be at least 2 days" for name in ("user_life", "item_life")
-                  if not getattr(self, name) >= 2]
-        wrong += [f"{name} is {getattr(self, name)!r}, must be {low} to {high}" for name, low, high in
-                  (("drift", 0, 2), ("weekly", 0, 0.9), ("base_rate", 0.001, 0.9), ("seed", 0, 2**31))
-                  if not low <= getattr(self, name) <= high]
+        wrong = [
+            f"{name} is {getattr(self, name)!r}, must be at least 1"
+            for name in ("users", "items", "rows", "days")
+            if getattr(self, name) < 1
+        ]
+        wrong += [
+            f"{name} is {getattr(self, name)!r}, must be at least 2 days"
+            for name in ("user_life", "item_life")
+            if not getattr(self, name) >= 2
+        ]
+        wrong += [
+            f"{name} is {getattr(self, name)!r}, must be {low} to {high}"
+            for name, low, high in (("drift", 0, 2), ("weekly", 0, 0.9), ("base_rate", 0.001, 0.9), ("seed", 0, 2**31))
+            if not low <= getattr(self, name) <= high
+        ]
         if self.kind not in ("clicks", "impressions"):
             wrong.append(f"kind is {self.kind!r}, must be 'clicks' or 'impressions'")
         try:
@@ -84,19 +92,35 @@ class Simulated:
     def columns(self) -> Columns:
         """The roles of this source's columns, ready for a plan."""
         label = None if self.kind == "clicks" else "clicked"
-        return Columns(user="user_id", item="item_id", time="ts", label=label,
-                       categorical=("category", "device", "hour"), numeric=("price",), key=())
+        return Columns(
+            user="user_id",
+            item="item_id",
+            time="ts",
+            label=label,
+            categorical=("category", "device", "hour"),
+            numeric=("price",),
+            key=(),
+        )
 
     def describe(self) -> str:
         """One line for people."""
-        return (f"simulated {self.kind}: {self.users} users, {self.items} items, about {self.rows} rows a day "
-                f"from {self.start}, drift {self.drift}, seed {self.seed}")
+        return (
+            f"simulated {self.kind}: {self.users} users, {self.items} items, about {self.rows} rows a day "
+            f"from {self.start}, drift {self.drift}, seed {self.seed}"
+        )
 
     def batches(self, warehouse: object, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
         """The rows of one period, in order of time. Raises ValueError where a column of the plan is not simulated."""
         names = self.day(0).schema.names
-        asked = [columns.user, columns.item, columns.time, *([columns.label] if columns.label else []),
-                 *columns.categorical, *columns.numeric, *columns.key]
+        asked = [
+            columns.user,
+            columns.item,
+            columns.time,
+            *([columns.label] if columns.label else []),
+            *columns.categorical,
+            *columns.numeric,
+            *columns.key,
+        ]
         unknown = [name for name in asked if name not in names]
         if unknown:
             raise ValueError(f"the simulated source ({self.kind}) has no column {unknown}; it has {names}")
@@ -175,7 +199,8 @@ class Simulated:
         world = self.world
         device = np.where((who * 7 + hour.astype(np.int64) // 8) % 10 < 6, 0, 1 + who % 2)
         columns: dict[str, pa.Array] = {
-            "user_id": _names("u", who), "item_id": _names("i", item),
+            "user_id": _names("u", who),
+            "item_id": _names("i", item),
             "ts": pa.array(times, pa.timestamp("us", tz="UTC")),
             "category": pa.array(np.array(CATEGORIES, dtype=object)[world.category_of(item)], pa.string()),
             "device": pa.array(np.array(DEVICES, dtype=object)[device], pa.string()),
@@ -193,8 +218,12 @@ class Simulated:
         items, age = world.alive("item", number)
         tastes = world.tastes_of(users, np.full(len(users), float(number)))
         appeal = world.appeal_of(items, age, np.full(1, float(number))) if self.kind == "clicks" else 0.0 * age
-        return Oracle(tuple(_names("u", users).to_pylist()), tuple(_names("i", items).to_pylist()),
-                      np.column_stack([tastes, np.ones(len(users))]), np.column_stack([world.traits_of(items), appeal]))
+        return Oracle(
+            tuple(_names("u", users).to_pylist()),
+            tuple(_names("i", items).to_pylist()),
+            np.column_stack([tastes, np.ones(len(users))]),
+            np.column_stack([world.traits_of(items), appeal]),
+        )
 
     def probability(self, users: list[str], items: list[str], instants: Ints) -> Floats:
         """True chance of a click for each impression [n] of (user, item, µs since 1970), mean over positions."""
