@@ -69,18 +69,11 @@ class DeepFM(nn.Module):
         return found
 
     def logits(self, embedded: Tensor, numeric: Tensor, dense: Mapping[str, Tensor]) -> Tensor:
-        """Logits [n] from rows [n, F, width + 1] and numeric values [n, N]."""
+        """Logits [n] from rows [n, F, width + 1] and numeric values [n, N]. Differentiable once."""
         if self.numeric:
             tame = numeric.sign() * numeric.abs().log1p()
             embedded = torch.cat([embedded, tame[:, :, None] * dense["numeric"]], 1)
-        vectors = embedded * self._is_vector()  # with noughts for the weights: slices of so few columns are slow
-        first = (embedded - vectors).flatten(1).sum(1)
-        flat, total = vectors.flatten(1), vectors.sum(1)
-        second: Tensor = 0.5 * (vecdot(total, total) - vecdot(flat, flat))
-        return dense["bias"] + first + second + self._deep(flat, dense)
-
-    def _is_vector(self) -> Tensor:
-        return torch.tensor([1.0] * self.factor_columns + [0.0])
+        return dense["bias"] + _factorised(embedded) + self._deep(embedded.flatten(1), dense)
 
     def _deep(self, values: Tensor, dense: Mapping[str, Tensor]) -> Tensor:
         """The perceptron's output [n] from flat rows [n, m (width + 1)], whose weights it does not read."""
@@ -90,6 +83,20 @@ class DeepFM(nn.Module):
         for place in range(1, len(self.hidden) + 1):
             values = linear(values.relu(), dense[f"layers.{place}.weight"], dense[f"layers.{place}.bias"])
         return values[:, 0]
+
+
+def _factorised(embedded: Tensor) -> Tensor:
+    """sum w_i + 1/2 sum_d [(sum e)^2 - sum e^2] of rows [n, m, width + 1]: [n].
+
+    The slope of this is (sum e) - e_i for an embedding and 1 for a weight, and slope times rows is the first sum plus
+    twice the second. Autograd is given that product, which takes half the memory traffic of the formula as it stands.
+    """
+    rows = embedded.detach()
+    total = rows.sum(1)
+    slope = total[:, None] - rows
+    slope[:, :, -1] = 1
+    product: Tensor = vecdot(embedded.flatten(1), slope.flatten(1))
+    return product - 0.5 * (product.detach() - total[:, -1])
 
 
 def _sizes(width: int, hidden: Sequence[int]) -> list[tuple[str, int]]:

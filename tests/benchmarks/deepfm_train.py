@@ -25,7 +25,7 @@ from tasks.models.predict import predict
 from tasks.models.schedule import Schedule, fast_bfloat16
 
 FIELDS, IDS, BATCH = 39, 1_000_000, 4096
-TRAIN, HELD_OUT, ROUNDS = 60 * BATCH, 50_000, 3
+TRAIN, HELD_OUT, ROUNDS = 120 * BATCH, 50_000, 3
 REFERENCE_ROWS = 8 * BATCH  # a round of the reference: it is slow, and every batch costs the same
 SCHEDULE = Schedule(epochs=1, batch=BATCH, rate=0.05, dense_rate=0.001)
 
