@@ -7,6 +7,7 @@ from prefect import flow
 from flows.nightly import scheduled
 from tasks.move import promote_by_hand, take_back
 from tasks.open import read
+from tasks.report import publish
 
 
 @flow(name="promote", flow_run_name="promote {plan} {strategy}")
@@ -28,7 +29,10 @@ def promote(
         reason: Why, in words; kept in the promotion log.
         force: Promote although the gate's verdict is not promote; needs a reason.
     """
-    return promote_by_hand(read(plan), strategy, period, manifest, (reason, force), scheduled().isoformat())
+    order = read(plan)
+    said = promote_by_hand(order, strategy, period, manifest, (reason, force), scheduled().isoformat())
+    publish(order)
+    return said
 
 
 @flow(name="rollback", flow_run_name="rollback {plan} {to}")
@@ -40,4 +44,7 @@ def rollback(plan: str = "simulated", to: str = "", reason: str = "") -> str:
         to: Period of an earlier champion, such as 2026-01-05; empty: the champion before this one.
         reason: Why, in words; kept in the promotion log.
     """
-    return take_back(read(plan), to, reason, scheduled().isoformat())
+    order = read(plan)
+    said = take_back(order, to, reason, scheduled().isoformat())
+    publish(order)
+    return said

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
+from tasks.plan.reading import find_plan
 from tasks.plan.settings import Settings
 
 POOL = "nightloop"
@@ -20,13 +22,16 @@ PREFECT_FILE = Path(__file__).parents[1] / "infra" / "prefect.yaml"
 
 def up(port: int, plan: str) -> None:
     """Start everything and wait. Raises RuntimeError where the port is taken or the server does not answer."""
+    order = find_plan(plan, Settings().plans)  # a wrong name is said now, not by the first run at night
+    if not _free(port):
+        raise RuntimeError(f"port {port} is taken; give another one: nightloop up --port {port + 1}")
     url = f"http://127.0.0.1:{port}"
-    if _answers(url):
-        raise RuntimeError(f"something answers at {url} already; give another port: nightloop up --port {port + 1}")
-    environment = surroundings(url, plan)
-    started = [_start(["server", "start", "--host", "127.0.0.1", "--port", str(port)], environment)]
+    environment = surroundings(url, plan if order.parent == Settings().plans else str(order.resolve()))
+    Path(environment["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, _interrupt)
+    started: list[subprocess.Popen[bytes]] = []
     try:
+        started.append(_start(["server", "start", "--host", "127.0.0.1", "--port", str(port)], environment))
         _wait(url, started[0])
         deploy(environment)
         started.append(_start(["worker", "start", "--pool", POOL, "--type", "process"], environment))
@@ -40,22 +45,28 @@ def up(port: int, plan: str) -> None:
     except KeyboardInterrupt:
         sys.stderr.write("nightloop is going down\n")
     finally:
+        for number in (signal.SIGINT, signal.SIGTERM):  # an impatient second Ctrl-C would leave children behind
+            signal.signal(number, signal.SIG_IGN)
         for process in reversed(started):
             _stop(process)
 
 
 def surroundings(url: str, plan: str) -> dict[str, str]:
     """The environment of server, deployments and worker: everything stays under the home directory."""
-    home = Settings().home.resolve()
+    settings, root = Settings(), PREFECT_FILE.parents[1]
     given = {
         "PREFECT_API_URL": f"{url}/api",
-        "PREFECT_HOME": str(home / "prefect"),
+        "PREFECT_UI_API_URL": f"{url}/api",
+        "PREFECT_HOME": str(settings.home.resolve() / "prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_LOGGING_EXTRA_LOGGERS": "tasks,flows",
+        "PREFECT_LOGGING_LEVEL": "INFO",  # the verbs in a terminal are quiet; a run's page shows what it did
         "PREFECT_CLI_PROMPT": "false",
-        "NIGHTLOOP_HOME": str(home),
+        "NIGHTLOOP_HOME": str(settings.home.resolve()),
+        "NIGHTLOOP_PLANS": str(settings.plans.resolve() if settings.plans.is_dir() else root / "infra" / "plans"),
         "NIGHTLOOP_PLAN": plan,
-        "NIGHTLOOP_ROOT": str(PREFECT_FILE.parents[1]),
+        "NIGHTLOOP_ROOT": str(root),
+        "OMP_WAIT_POLICY": "PASSIVE",
         "DO_NOT_TRACK": "1",
     }
     return {**os.environ, **given}
@@ -98,6 +109,16 @@ def _wait(url: str, server: subprocess.Popen[bytes]) -> None:
             return
         time.sleep(0.5)
     raise RuntimeError(f"the Prefect server did not answer at {url} within two minutes")
+
+
+def _free(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def _answers(url: str) -> bool:
