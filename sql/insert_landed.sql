@@ -3,5 +3,5 @@
 -- $period INTEGER: index of the period
 -- $version INTEGER: version of its rows
 INSERT INTO landed BY NAME
-SELECT $period AS period, $version AS version, * EXCLUDE (_reasons, _raw, _key, _line) REPLACE (make_timestamptz(time) AS time)
+SELECT $period AS period, $version AS version, * EXCLUDE (_reasons, _raw, _key, _line, _mark) REPLACE (make_timestamptz(time) AS time)
 FROM read_parquet($file)

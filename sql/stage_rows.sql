@@ -35,6 +35,7 @@ COPY (
     SELECT
         arrival, _micros AS time, "user", item,
         * EXCLUDE (arrival, time, "user", item, _micros, _words, _values, _row, _found, _none),
+        CASE WHEN len(_found) = 0 THEN CASE WHEN _key IS NULL THEN hash("user", item, _micros) ELSE hash(_key) END END AS _mark,
         CASE WHEN len(_found) > 0 THEN _found END AS _reasons,
         CASE WHEN len(_found) > 0 THEN json_merge_patch(to_json(_row), $private)::VARCHAR END AS _raw
     FROM judged

@@ -14,7 +14,7 @@ from tasks.plan.plan import Columns
 
 ROLES = ("time", "user", "item", "label")
 RESERVED = (*ROLES, "period", "version", "arrival", "_key", "_line", "_none", "_row", "_raw", "_reasons", "_found",
-            "_words", "_values", "_micros")  # fmt: skip
+            "_words", "_values", "_micros", "_mark")  # fmt: skip
 LINE = "_line"  # a source may hand over a row it could not take apart: this column holds its text, the others are null
 PRIVATE = '{"arrival":null,"_key":null,"_none":null}'  # a JSON patch (RFC 7396): what of a row is not content
 LONGEST = 255  # bytes of a column's name

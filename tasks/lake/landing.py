@@ -9,7 +9,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,6 +20,16 @@ from tasks.lake.warehouse import Landing, Warehouse
 from tasks.plan.plan import Columns
 
 PART = 2_000_000  # rows whose keys are compared at once
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A staged delivery, counted. `suspects`: how many marks of keys more than one row has."""
+
+    landing: Landing
+    file: Path
+    arrived: Arrivals
+    suspects: int
 
 
 def land(
@@ -44,13 +54,23 @@ def put(
     warehouse: Warehouse, period: Period, file: Path, arrived: Arrivals, rules: str, again: bool = False
 ) -> Landing:
     """Put staged rows in the lake. `again`: as a new version even where the newest holds the same."""
-    (staged,) = warehouse.query("staged_digest", {"file": str(file)}).to_pylist()
-    found = Landing(period.index, 0, digest(staged["rows"], staged["total"], arrived.names), staged["rows"], True)
-    if not again and (same := _same(warehouse, found, rules)):
+    delivery = weigh(warehouse, period, file, arrived)
+    if not again and (same := _same(warehouse, delivery.landing, rules)):
         return same
     return warehouse.write(
-        lambda: (not again and _same(warehouse, found, rules)) or _record(warehouse, found, file, arrived, rules)
+        lambda: (not again and _same(warehouse, delivery.landing, rules)) or _record(warehouse, delivery, rules)
     )
+
+
+def weigh(warehouse: Warehouse, period: Period, file: Path, arrived: Arrivals) -> Delivery:
+    """Count a staged delivery, name its content, and note which keys may be there twice."""
+    (staged,) = warehouse.query("staged_digest", {"file": str(file)}).to_pylist()
+    warehouse.query("no_suspects")
+    parts = 1 + staged["rows"] // PART
+    asked = ({"file": str(file), "part": part, "parts": parts} for part in range(parts))
+    suspects = sum(warehouse.query("note_suspects", part).column(0)[0].as_py() for part in asked)
+    named = digest(staged["rows"], staged["total"], arrived.names)
+    return Delivery(Landing(period.index, 0, named, staged["rows"], True), file, arrived, suspects)
 
 
 def stage(
@@ -96,18 +116,18 @@ def _same(warehouse: Warehouse, found: Landing, rules: str) -> Landing | None:
     return None
 
 
-def _record(warehouse: Warehouse, found: Landing, file: Path, arrived: Arrivals, rules: str) -> Landing:
+def _record(warehouse: Warehouse, delivery: Delivery, rules: str) -> Landing:
     """Inside a transaction: a new version."""
+    found, columns = delivery.landing, delivery.arrived.names
     version = warehouse.latest().get(found.period, 0) + 1
-    _widen(warehouse, arrived)
-    place = {"file": str(file), "period": found.period, "version": version}
+    _widen(warehouse, delivery.arrived)
+    place = {"file": str(delivery.file), "period": found.period, "version": version}
     warehouse.query("insert_landed", place)
     warehouse.query("insert_unreadable", place)
-    parts = 1 + found.rows // PART
-    for part in range(parts):
-        warehouse.query("insert_duplicates", {**place, "part": part, "parts": parts})
+    if delivery.suspects:
+        warehouse.query("insert_duplicates", place)
     record = {"period": found.period, "version": version, "digest": found.digest, "rules": rules, "rows": found.rows}
-    warehouse.query("insert_collected", {**record, "columns": json.dumps(arrived.names)})
+    warehouse.query("insert_collected", {**record, "columns": json.dumps(columns)})
     return replace(found, version=version)
 
 
