@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
@@ -52,6 +56,17 @@ class Calendar(Frozen):
     cuts: tuple[str, ...] = Field(
         (), description="Local times that cut every day, such as 10:00, 17:00, 24:00; only with every: day, length: 1."
     )
+
+    @model_validator(mode="after")
+    def _possible(self) -> Calendar:
+        wrong = calendar_mistakes(self.start, self.timezone, self.cuts)
+        if self.cuts and (self.every, self.length) != ("day", 1):
+            wrong.append("cuts go with every: day and length: 1 alone")
+        if not wrong and self.every == "month" and datetime.fromisoformat(self.start).day > 28:
+            wrong.append(f"start {self.start!r}: not every month has that day; months begin on one from 1 to 28")
+        if wrong:
+            raise ValueError("; ".join(wrong))
+        return self
 
 
 class Counts(Frozen):
@@ -115,6 +130,22 @@ class Plan(Frozen):
     def hash(self) -> str:
         """SHA-256 of the plan's canonical JSON; a changed plan is another plan."""
         return hashlib.sha256(canonical(self.model_dump(mode="json"))).hexdigest()
+
+
+def calendar_mistakes(start: str, timezone: str, cuts: Sequence[str]) -> list[str]:
+    """What is wrong with the times of a calendar, in words; empty where nothing is."""
+    wrong = []
+    try:
+        if datetime.fromisoformat(start).tzinfo is not None:
+            wrong.append(f"start {start[:60]!r} is local time: leave its offset out and give `timezone`")
+    except ValueError:
+        wrong.append(f"start {start[:60]!r} is no local date or time, such as 2026-01-01 or 2026-01-01T04:00")
+    try:
+        ZoneInfo(timezone)
+    except (KeyError, ValueError, OSError):
+        wrong.append(f"timezone {timezone[:60]!r} is none, such as UTC or Europe/Paris")
+    bad = [cut[:20] for cut in cuts if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d|24:00", cut)]
+    return wrong + [f"cut {cut!r} is no time from 00:00 to 24:00" for cut in bad]
 
 
 def canonical(value: object) -> bytes:

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from tasks.lake.periods import HOUR, Period, closed, containing, parse, period
 from tasks.plan.plan import Calendar, Counts
@@ -113,3 +114,22 @@ def test_names_that_name_nothing(rule: Calendar | Counts, text: str) -> None:
 def test_years_that_do_not_exist() -> None:
     with pytest.raises(ValueError, match="does not exist"):
         period(Calendar(start="2026-01-01", every="month"), 9_999_999)
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        {"start": "soon"}, {"start": "2026-01-01T00:00+02:00"}, {"timezone": "Mars/Olympus"}, {"timezone": "../../etc/passwd"},
+        {"cuts": ("25:00",)}, {"cuts": ("10",)}, {"cuts": ("10:00",), "every": "week"}, {"every": "month", "start": "2026-01-31"},
+        {"timezone": "x" * 10**6},
+    ],
+)  # fmt: skip
+def test_calendars_that_cannot_be(mistake: dict[str, object]) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Calendar.model_validate({"start": "2026-01-01"} | mistake)
+    assert len(caught.value.errors()[0]["msg"]) < 300
+
+
+def test_all_mistakes_of_a_calendar_at_once() -> None:
+    with pytest.raises(ValidationError, match=r"start 'x' .*timezone 'y' .*cut 'z' "):
+        Calendar(start="x", timezone="y", cuts=("z",))
