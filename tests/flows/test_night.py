@@ -11,15 +11,19 @@ import tasks.agenda
 import tasks.move
 import tasks.open
 from tasks.store import blobs, manifests
-from tests.flows.tiny import WHEN, Tiny, make, plain, raw_plan, run
+from tests.flows.tiny import WHEN, Tiny, begin, make, plain, raw_plan, run
 
 
 @pytest.fixture
-def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tiny:
-    plain(monkeypatch)
-    found = make(tmp_path, monkeypatch)
-    found.deliver(*range(8))
-    return found
+def tiny(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Tiny:
+    """Eight days delivered, no night yet."""
+    return begin(tmp_path_factory, monkeypatch)
+
+
+@pytest.fixture
+def begun(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Tiny:
+    """The same with its nights 1 (the root) and 2 done."""
+    return begin(tmp_path_factory, monkeypatch, 1, 2)
 
 
 def test_a_chain_of_nights_is_bound_by_hashes_and_every_blob_is_sound(tiny: Tiny) -> None:
@@ -32,11 +36,11 @@ def test_a_chain_of_nights_is_bound_by_hashes_and_every_blob_is_sound(tiny: Tiny
     assert nights[2].checkpoints["still"].weights != nights[2].checkpoints["tuned"].weights
 
 
-def test_a_finished_night_run_again_changes_nothing(tiny: Tiny) -> None:
-    run(tiny, 1, 2, 3)
-    before = tiny.record()
-    again = run(tiny, 2, 3, 1)
-    assert tiny.record() == before
+def test_a_finished_night_run_again_changes_nothing(begun: Tiny) -> None:
+    run(begun, 3)
+    before = begun.record()
+    again = run(begun, 2, 3, 1)
+    assert begun.record() == before
     assert [n.revision for n in again] == [1, 1, 1]
 
 
@@ -61,16 +65,15 @@ def test_a_backfill_equals_the_nights_byte_for_byte(tmp_path: Path, monkeypatch:
     assert records[0] == records[1]
 
 
-def test_a_bad_day_stops_the_night_and_leaves_no_trace(tiny: Tiny) -> None:
-    run(tiny, 1, 2)
-    tiny.deliver(3, bad=True)
-    (stopped,) = run(tiny, 3)
+def test_a_bad_day_stops_the_night_and_leaves_no_trace(begun: Tiny) -> None:
+    begun.deliver(3, bad=True)
+    (stopped,) = run(begun, 3)
     assert stopped.outcome == "blocked" and stopped.reason
     assert stopped.vocabulary is None and not stopped.checkpoints
     with pytest.raises(LookupError, match=r"is blocked.*nightloop backfill tiny --start"):
-        run(tiny, 4)
-    tiny.deliver(3)
-    mended = run(tiny, 3, 4)
+        run(begun, 4)
+    begun.deliver(3)
+    mended = run(begun, 3, 4)
     assert [(n.outcome, n.revision, n.logs[0].version) for n in mended] == [("complete", 2, 2), ("complete", 1, 1)]
 
 
@@ -91,43 +94,40 @@ def test_a_mended_chain_is_the_chain_that_never_went_wrong(tmp_path: Path, monke
     assert kept[0] == kept[1]
 
 
-def test_late_data_marks_every_later_night_stale_and_why(tiny: Tiny) -> None:
-    run(tiny, 1, 2, 3, 4)
-    tiny.deliver(2, bad=True)
+def test_late_data_marks_every_later_night_stale_and_why(begun: Tiny) -> None:
+    run(begun, 3, 4)
+    begun.deliver(2, bad=True)
     import flows.nightly
 
-    flows.nightly.collect(tiny.plan, 2)
-    steps = tasks.agenda.steps.fn.__wrapped__ if hasattr(tasks.agenda.steps.fn, "__wrapped__") else None
-    assert steps is None
+    flows.nightly.collect(begun.plan, 2)
     from tasks.store.overview import overview
 
-    with tasks.open.open_lake(tiny.plan) as lake:
-        found = overview(tasks.open.open_store(), lake, tiny.plan, 4)
+    with tasks.open.open_lake(begun.plan) as lake:
+        found = overview(tasks.open.open_store(), lake, begun.plan, 4)
     assert [found[i].state for i in (1, 2, 3, 4)] == ["complete", "stale", "stale", "stale"]
     assert "version 2" in found[2].reasons[0]
 
 
-def test_an_operator_accepts_or_passes_over_a_bad_day_with_a_reason(tiny: Tiny) -> None:
+def test_an_operator_accepts_or_passes_over_a_bad_day_with_a_reason(begun: Tiny) -> None:
     from datetime import datetime
 
     import flows.nightly
 
     when = datetime.fromisoformat(WHEN)
-    run(tiny, 1, 2)
-    tiny.deliver(3, bad=True)
-    run(tiny, 3)
-    landed = flows.nightly.collect_all(tiny.plan, 3)
+    begun.deliver(3, bad=True)
+    run(begun, 3)
+    landed = flows.nightly.collect_all(begun.plan, 3)
     with pytest.raises(ValueError, match="both given"):
-        tasks.agenda.decide(tiny.plan, landed[-1], "a", "b", when)
-    tasks.agenda.decide(tiny.plan, landed[-1], "", "upstream outage", when)
-    (over,) = run(tiny, 3)
+        tasks.agenda.decide(begun.plan, landed[-1], "a", "b", when)
+    tasks.agenda.decide(begun.plan, landed[-1], "", "upstream outage", when)
+    (over,) = run(begun, 3)
     assert (over.outcome, over.reason, over.revision) == ("skipped", "upstream outage", 2)
-    before = tiny.chain()[2]
+    before = begun.chain()[2]
     assert over.checkpoints == before.checkpoints and over.vocabulary == before.vocabulary
-    (after,) = run(tiny, 4)
+    (after,) = run(begun, 4)
     assert after.outcome == "complete"
     with pytest.raises(ValueError, match="decided already"):
-        tasks.agenda.decide(tiny.plan, landed[-1], "it is fine after all", "", when)
+        tasks.agenda.decide(begun.plan, landed[-1], "it is fine after all", "", when)
 
 
 def test_the_root_cannot_be_passed_over(tiny: Tiny) -> None:
@@ -159,35 +159,33 @@ def test_the_root_cannot_be_passed_over(tiny: Tiny) -> None:
     ],
 )
 def test_a_changed_plan_is_named_and_not_mixed_into_the_chain(
-    tiny: Tiny, change: dict[str, object], named: str
+    begun: Tiny, change: dict[str, object], named: str
 ) -> None:
-    run(tiny, 1, 2)
-    before = tiny.record()
-    tiny.path.write_text(yaml.safe_dump(raw_plan(tiny.home, change), sort_keys=False))
+    before = begun.record()
+    begun.path.write_text(yaml.safe_dump(raw_plan(begun.home, change), sort_keys=False))
     with pytest.raises(ValueError, match=rf"plan of tiny changed since 2026-01-03: .*{named}"):
-        run(tiny, 3)
-    assert tiny.record() == before
+        run(begun, 3)
+    assert begun.record() == before
 
 
-def test_a_changed_gate_goes_on_and_is_written_down(tiny: Tiny) -> None:
-    run(tiny, 1, 2)
-    tiny.path.write_text(
-        yaml.safe_dump(raw_plan(tiny.home, {"gate": {"periods": 3, "resamples": 200}}), sort_keys=False)
+def test_a_changed_gate_goes_on_and_is_written_down(begun: Tiny) -> None:
+    begun.path.write_text(
+        yaml.safe_dump(raw_plan(begun.home, {"gate": {"periods": 3, "resamples": 200}}), sort_keys=False)
     )
-    (night,) = run(tiny, 3)
+    (night,) = run(begun, 3)
     assert night.plan["gate"]["periods"] == 3  # type: ignore[index,call-overload]
 
 
 def test_a_new_strategy_is_backfilled_and_the_others_are_not_trained_again(
-    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+    begun: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import tasks.retrain
 
-    run(tiny, 1, 2, 3)
-    before = tiny.chain()
-    more = raw_plan(tiny.home)
+    run(begun, 3)
+    before = begun.chain()
+    more = raw_plan(begun.home)
     more["strategies"]["slow"] = {"use": "FineTune", "options": {"schedule": {"epochs": 2}}}
-    tiny.path.write_text(yaml.safe_dump(more, sort_keys=False))
+    begun.path.write_text(yaml.safe_dump(more, sort_keys=False))
     trained: list[str] = []
     real = tasks.retrain._next
 
@@ -196,17 +194,16 @@ def test_a_new_strategy_is_backfilled_and_the_others_are_not_trained_again(
         return real(objects, parts, night, label, start, logs)
 
     monkeypatch.setattr(tasks.retrain, "_next", noticed)
-    after = run(tiny, 1, 2, 3)
+    after = run(begun, 1, 2, 3)
     assert set(trained) == {"slow"}
     assert all(n.revision == 2 and n.checkpoints["tuned"] == before[n.period].checkpoints["tuned"] for n in after)
 
 
 def test_a_diverging_strategy_stops_the_night_by_name_and_the_champion_stays(
-    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+    begun: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(tiny, 1, 2)
-    before = tiny.record()
-    wild = raw_plan(tiny.home)
+    before = begun.record()
+    wild = raw_plan(begun.home)
     import tasks.retrain
 
     def diverge(*_: object) -> None:
@@ -214,50 +211,51 @@ def test_a_diverging_strategy_stops_the_night_by_name_and_the_champion_stays(
 
     monkeypatch.setattr(tasks.retrain, "fold", diverge)
     with pytest.raises(ValueError, match=r"could not learn from 2026-01-04: the loss is NaN"):
-        run(tiny, 3)
-    assert {k: v for k, v in tiny.record().items() if not k.startswith("blobs/")} == {
+        run(begun, 3)
+    assert {k: v for k, v in begun.record().items() if not k.startswith("blobs/")} == {
         k: v for k, v in before.items() if not k.startswith("blobs/")
     }
     assert wild["strategies"]
 
 
-def test_a_damaged_predecessor_stops_the_run_and_names_the_mend(tiny: Tiny) -> None:
-    nights = run(tiny, 1, 2, 3)
-    place = tiny.home / "home" / "store" / manifests.key_of("tiny", 2, 1)
+def test_a_damaged_predecessor_stops_the_run_and_names_the_mend(begun: Tiny) -> None:
+    run(begun, 3)
+    before = begun.chain()
+    place = begun.home / "home" / "store" / manifests.key_of("tiny", 2, 1)
     place.write_bytes(place.read_bytes().replace(b"complete", b"completE", 1))
     with pytest.raises(LookupError, match="nightloop backfill tiny --start 2"):
-        run(tiny, 3)
-    (mended,) = run(tiny, 2)
-    assert mended.revision == 2 and mended.checkpoints == nights[1].checkpoints
+        run(begun, 3)
+    (mended,) = run(begun, 2)
+    assert mended.revision == 2 and mended.checkpoints == before[2].checkpoints
 
 
-def test_a_checkpoint_that_was_changed_is_refused_before_it_is_read(tiny: Tiny) -> None:
-    (_, night) = run(tiny, 1, 2)
-    place = tiny.home / "home" / "store" / blobs.key_of(night.checkpoints["tuned"].weights)
+def test_a_checkpoint_that_was_changed_is_refused_before_it_is_read(begun: Tiny) -> None:
+    night = begun.chain()[2]
+    place = begun.home / "home" / "store" / blobs.key_of(night.checkpoints["tuned"].weights)
     data = bytearray(place.read_bytes())
     data[-1] ^= 1
     place.write_bytes(data)
     with pytest.raises((ValueError, LookupError), match=night.checkpoints["tuned"].weights[:8]):
-        run(tiny, 3)
-    assert 3 not in tiny.chain()
+        run(begun, 3)
+    assert 3 not in begun.chain()
 
 
-def test_the_gate_promotes_and_people_roll_back_for_good(tiny: Tiny) -> None:
-    nights = run(tiny, 1, 2, 3, 4)
+def test_the_gate_promotes_and_people_roll_back_for_good(begun: Tiny) -> None:
+    nights = run(begun, 3, 4)
     assert nights[-1].champion is not None or all(n.verdict != "promote" for n in nights)
     newest = nights[-1]
     other = "tuned" if newest.champion is None or newest.champion.strategy != "tuned" else "popular"
     with pytest.raises(ValueError, match="force it and give a reason"):
-        tasks.move.promote_by_hand.fn(tiny.plan, "still", "", "", ("", False), WHEN)
+        tasks.move.promote_by_hand.fn(begun.plan, "still", "", "", ("", False), WHEN)
     with pytest.raises(RuntimeError, match="not 0000 as you saw it"):
-        tasks.move.promote_by_hand.fn(tiny.plan, other, "", "0000", ("because", True), WHEN)
-    tasks.move.promote_by_hand.fn(tiny.plan, other, "", newest.hash[:12], ("trial", True), WHEN)
-    tasks.move.promote_by_hand.fn(tiny.plan, "still", "", "", ("another trial", True), WHEN)
-    assert other in tasks.move.take_back.fn(tiny.plan, "", "it was worse", WHEN)
-    (night,) = run(tiny, 5)
+        tasks.move.promote_by_hand.fn(begun.plan, other, "", "0000", ("because", True), WHEN)
+    tasks.move.promote_by_hand.fn(begun.plan, other, "", newest.hash[:12], ("trial", True), WHEN)
+    tasks.move.promote_by_hand.fn(begun.plan, "still", "", "", ("another trial", True), WHEN)
+    assert other in tasks.move.take_back.fn(begun.plan, "", "it was worse", WHEN)
+    (night,) = run(begun, 5)
     assert night.served is not None and night.served.strategy == other
     assert night.verdict == "hold" and night.champion == night.served
     assert any("pinned" in r for j in night.judged.values() for r in j.reasons) or all(
         j.verdict != "promote" for j in night.judged.values()
     )
-    assert tiny.log()[-1].action == "rollback", "the gate left the champion where the person put it"
+    assert begun.log()[-1].action == "rollback", "the gate left the champion where the person put it"

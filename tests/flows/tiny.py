@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 import yaml
 
 import flows.nightly
+import tasks.move
 import tasks.open
 from tasks.lake.deliveries import deliver
 from tasks.lake.sources.simulated import Simulated
@@ -99,14 +102,36 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in TASKS:
         monkeypatch.setattr(flows.nightly, name, getattr(flows.nightly, name).fn)
     monkeypatch.setattr(flows.nightly, "report", lambda manifest, trained: None)
+    monkeypatch.setattr(tasks.move, "create_markdown_artifact", lambda *what, **more: None)
 
 
 def run(tiny: Tiny, *days: int, live: bool = True) -> list[Manifest]:
-    """Run these nights; with `live` the champion follows."""
-    from datetime import datetime
-
+    """Run these nights; with `live` the champion follows. The lake stays open through all of them, as in a flow."""
     when = datetime.fromisoformat(WHEN) if live else None
-    return [flows.nightly.night(tiny.plan, flows.nightly.collect_all(tiny.plan, day), when) for day in days]
+    plan = tiny.plan
+    with tasks.open.keep_lake(plan):
+        return [flows.nightly.night(plan, flows.nightly.collect_all(plan, day), when) for day in days]
 
 
-__all__ = ["HISTORY", "TASKS", "WHEN", "WORLD", "Tiny", "make", "plain", "raw_plan", "run"]
+def begin(factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, *days: int) -> Tiny:
+    """A tiny pipeline with eight days delivered and these nights done: made once a session, then copied.
+
+    Every copy lies at one place, since places are part of a plan and of the lake's catalog: one test at a time has it.
+    """
+    plain(monkeypatch)
+    place = factory.getbasetemp() / "tiny"
+    kept = factory.getbasetemp() / f"tiny-{'-'.join(map(str, days))}"
+    shutil.rmtree(place, ignore_errors=True)
+    if kept.exists():
+        shutil.copytree(kept, place)
+        monkeypatch.setenv("NIGHTLOOP_HOME", str(place / "home"))
+        return Tiny(place, place / "tiny.yaml")
+    place.mkdir()
+    tiny = make(place, monkeypatch)
+    tiny.deliver(*range(8))
+    run(tiny, *days)
+    shutil.copytree(place, kept)
+    return tiny
+
+
+__all__ = ["HISTORY", "TASKS", "WHEN", "WORLD", "Tiny", "begin", "make", "plain", "raw_plan", "run"]

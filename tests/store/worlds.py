@@ -79,12 +79,12 @@ def promoted(objects: Objects, manifest: Manifest, strategy: str = "A", by: str 
     return entry
 
 
-def check_invariants(objects: Objects, seen: dict[str, bytes] | None = None) -> None:
-    """Invariants 1 to 5 and 9 of the record, by reading everything that is there.
+def check_invariants(objects: Objects, seen: dict[str, bytes] | None = None, pipeline: str = PIPELINE) -> None:
+    """Invariants 1 to 5 and 9 of the record of one pipeline, by reading everything that is there.
 
     `seen`: bytes of records that were visible before; they are compared and brought up to date.
     """
-    records = {k: objects.read(k)[0] for k in objects.keys("pipelines/") if re.search(r"/(nights|log)/", k)}
+    records = {k: objects.read(k)[0] for k in objects.keys(f"pipelines/{pipeline}/") if re.search(r"/(nights|log)/", k)}
     for key, data in (seen or {}).items():
         assert records.get(key) == data, f"{key} changed or went after it was visible"
     if seen is not None:
@@ -97,16 +97,16 @@ def check_invariants(objects: Objects, seen: dict[str, bytes] | None = None) -> 
             assert manifests.verify(objects, manifest) == (), key
     for manifest in visible.values():
         assert manifest.previous is None or visible[manifest.previous].period == manifest.period - 1
-    _check_log(objects, visible)
+    _check_log(objects, visible, pipeline)
 
 
-def _check_log(objects: Objects, visible: dict[str, Manifest]) -> None:
-    entries = registry.log(objects, PIPELINE)  # settles the pointer
+def _check_log(objects: Objects, visible: dict[str, Manifest], pipeline: str) -> None:
+    entries = registry.log(objects, pipeline)  # settles the pointer
     assert [e.number for e in entries] == list(range(1, len(entries) + 1))
-    pointer = objects.read(registry.pointer_key(PIPELINE))
+    pointer = objects.read(registry.pointer_key(pipeline))
     assert (pointer is not None) == bool(entries)
     if pointer:
-        assert pointer[0] == objects.read(registry.entry_key(PIPELINE, len(entries)))[0]
+        assert pointer[0] == objects.read(registry.entry_key(pipeline, len(entries)))[0]
     for entry in entries:
         manifest = visible[entry.manifest]
         assert manifest.checkpoints[entry.strategy] == entry.checkpoint
