@@ -82,7 +82,7 @@ def backfill(
     from flows.backfill import backfill as run
 
     chosen = "missing and failed" if what == "failed" else what
-    say(run(plan, start, end, chosen, strategy or [], dry_run, stop_on, move_champion), as_json)
+    say(run(plan, start, end, chosen, tuple(strategy or ()), dry_run, stop_on, move_champion), as_json)
 
 
 @app.command()

@@ -9,6 +9,7 @@ from typing import Literal
 from prefect import flow
 from prefect.runtime import flow_run
 
+from flows.naming import run_name
 from flows.nightly import collect_all, night, scheduled, told
 from flows.writer import writing
 from tasks.agenda import Chosen, named, newest, steps
@@ -18,13 +19,13 @@ from tasks.report import publish
 from tasks.store.manifest import Manifest
 
 
-@flow(name="backfill", flow_run_name="backfill {plan} {start} to {end}")
+@flow(name="backfill", flow_run_name=run_name)
 def backfill(
     plan: str = "simulated",
     start: str = "",
     end: str = "",
     what: Chosen = "missing and failed",
-    strategies: list[str] | None = None,
+    strategies: tuple[str, ...] = (),
     dry_run: bool = False,
     stop_on: Literal["blocked", "warned"] = "blocked",
     move_champion: bool = False,
@@ -38,7 +39,7 @@ def backfill(
         start: First period, such as 2026-01-07; empty: the root.
         end: Last period; empty: the newest that is closed.
         what: Which nights of the range to run. A night that runs makes every later one of the range run.
-        strategies: Strategies that may be trained; the others must be reusable as they are. Empty: all.
+        strategies: Names of the strategies that may be trained, such as fine-tune; the others must be reusable. Empty: all.
         dry_run: Show the plan and stop.
         stop_on: Stop at a night that validation blocks, or already at one it only warns about.
         move_champion: Let the live champion follow, where the range ends at the newest period.
@@ -50,7 +51,7 @@ def backfill(
         if dry_run or not runs:
             return [f"{named(order, step.period)}: {step.action}, {step.why}" for step in agenda]
         live = move_champion and runs[-1] >= newest(order, now)
-        done = _in_order(order, runs, strategies or [], stop_on, now if live else None)
+        done = _in_order(order, runs, strategies, stop_on, now if live else None)
         publish(order)
     return told(done)
 

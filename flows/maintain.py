@@ -7,11 +7,12 @@ from datetime import UTC, datetime, timedelta
 from prefect import flow
 from prefect.runtime import flow_run
 
+from flows.naming import run_name
 from tasks.open import read
 from tasks.sweep import compact, sweep
 
 
-@flow(name="maintain", flow_run_name="maintain {plan}")
+@flow(name="maintain", flow_run_name=run_name)
 def maintain(plan: str = "simulated", dry_run: bool = False) -> list[str]:
     """Compact the lake and sweep the store. What a manifest, the champion or the promotion log needs is never removed.
 

@@ -9,6 +9,7 @@ from prefect import flow
 from prefect.runtime import flow_run
 from prefect.states import Failed
 
+from flows.naming import run_name
 from flows.writer import writing
 from tasks.agenda import decide, owed
 from tasks.collect import collect, replay
@@ -27,7 +28,7 @@ from tasks.store.manifest import Manifest
 from tasks.validate import validate
 
 
-@flow(name="nightly", flow_run_name="nightly {plan} {period}")
+@flow(name="nightly", flow_run_name=run_name)
 def nightly(
     plan: str = "simulated",
     period: str = "",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from prefect import flow
 
+from flows.naming import run_name
 from flows.nightly import scheduled
 from tasks.move import promote_by_hand, take_back
 from tasks.open import read
 from tasks.report import publish
 
 
-@flow(name="promote", flow_run_name="promote {plan} {strategy}")
+@flow(name="promote", flow_run_name=run_name)
 def promote(
     plan: str = "simulated",
     strategy: str = "",
@@ -35,7 +36,7 @@ def promote(
     return said
 
 
-@flow(name="rollback", flow_run_name="rollback {plan} {to}")
+@flow(name="rollback", flow_run_name=run_name)
 def rollback(plan: str = "simulated", to: str = "", reason: str = "") -> str:
     """Take the champion back; the gate leaves it there until somebody promotes by hand.
 
