@@ -59,14 +59,14 @@ class Warehouse:
     def open(settings: Settings, pipeline: str, credentials: Mapping[str, str] | None = None) -> Iterator[Warehouse]:
         """The lake of a pipeline, made where it is not there yet.
 
-        `credentials` (aws_access_key_id, aws_secret_access_key, aws_session_token) are for data on S3. Raises
+        `credentials` (aws_access_key_id, ...) are for data on S3; without them the environment's are used. Raises
         ValueError for a catalog that a newer release wrote, and OSError where the catalog cannot be reached.
         """
         with scratch(settings.home.absolute() / "lake") as room, duckdb.connect() as connection:
             warehouse = Warehouse(connection, room)
             _configure(connection, settings, room)
             if settings.lake_place.startswith("s3://") or settings.s3_endpoint:
-                _reach_s3(connection, settings, credentials or {})
+                _reach_s3(connection, settings, credentials or settings.s3_keys)
             _attach(connection, settings, pipeline)
             warehouse._lay_out()
             yield warehouse

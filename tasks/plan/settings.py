@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -22,8 +22,18 @@ class Settings(BaseSettings):
     s3_region: str = "us-east-1"
     s3_path_style: bool = Field(False, description="Bucket in the path, not in the host name.")
     s3_credentials_block: str = Field("", description="Name of a Prefect AWS credentials block; empty: usual chain.")
+    # The names that every S3 tool knows, for the lake; the store finds more, such as profiles, by itself.
+    aws_access_key_id: SecretStr = Field(SecretStr(""), validation_alias="AWS_ACCESS_KEY_ID")
+    aws_secret_access_key: SecretStr = Field(SecretStr(""), validation_alias="AWS_SECRET_ACCESS_KEY")
+    aws_session_token: SecretStr = Field(SecretStr(""), validation_alias="AWS_SESSION_TOKEN")
     memory: str = Field("1500MB", description="Memory DuckDB may use before it spills to disk.")
     lease_seconds: int = Field(900, ge=5, description="A writer that shows no sign of life this long is presumed dead.")
+
+    @property
+    def s3_keys(self) -> dict[str, str]:
+        """S3 credentials from the environment by their usual names; empty where there are none."""
+        names = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
+        return {name: secret for name in names if (secret := getattr(self, name).get_secret_value())}
 
     @property
     def store_place(self) -> str:

@@ -116,6 +116,17 @@ def test_s3(tmp_path: Path, request: pytest.FixtureRequest, server: str, as_on_d
     assert not list(tmp_path.rglob("*.parquet"))
 
 
+def test_s3_with_credentials_of_the_environment(
+    tmp_path: Path, rclone: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in rclone.credentials.items():
+        monkeypatch.setenv(name.upper(), value)
+    settings = Settings(home=tmp_path, data=f"{rclone.bucket()}/lake", s3_endpoint=rclone.endpoint, s3_path_style=True)
+    assert rclone.secret not in repr(settings)
+    with Warehouse.open(settings, "pond") as warehouse:
+        assert land(warehouse, day(0), rows(*MANY), NAMES).rows == 500
+
+
 def test_s3_with_postgres(tmp_path: Path, moto: Server, postgres: str, as_on_disk: str) -> None:
     settings = Settings(
         home=tmp_path, catalog=postgres, data=f"{moto.bucket()}/lake", s3_endpoint=moto.endpoint, s3_path_style=True
