@@ -100,7 +100,8 @@ TASKS = ("collect", "replay", "validate", "pretrain", "score", "retrain", "compa
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nights as plain function calls: the same lines of flows/nightly.py, with neither server nor artifacts."""
     for name in TASKS:
-        monkeypatch.setattr(flows.nightly, name, getattr(flows.nightly, name).fn)
+        found = getattr(flows.nightly, name)
+        monkeypatch.setattr(flows.nightly, name, getattr(found, "fn", found))
     monkeypatch.setattr(flows.nightly, "report", lambda manifest, trained: None)
     monkeypatch.setattr(tasks.move, "create_markdown_artifact", lambda *what, **more: None)
 
