@@ -27,6 +27,8 @@ from tasks.store.checkpoints import Trained
 from tasks.store.manifest import Manifest
 from tasks.store.notes import note
 
+FIT = 5  # columns of the leaderboard that the UI shows without scrolling
+
 
 @task(task_run_name="report {manifest.name}", cache_policy=NO_CACHE)
 def report(manifest: Manifest, trained: Mapping[str, Trained]) -> None:
@@ -53,12 +55,11 @@ def publish(plan: Plan) -> str:
     part.write_text(page(history), encoding="utf-8")
     part.replace(path)
     _show(f"{plan.pipeline}-grid", f"Nights of {plan.pipeline}", as_markdown(grid(history).newest(60)))
-    curve = png_markdown(metric_curve(history)) if scored_nights(history) else ""
-    _show(
-        f"{plan.pipeline}-leaderboard",
-        f"Leaderboard of {plan.pipeline}",
-        f"{as_markdown(leaderboard(history))}\n{curve}",
-    )
+    standing, details = leaderboard(history).parted(FIT)
+    shown = as_markdown(standing)
+    if scored_nights(history):
+        shown = "\n".join([shown, png_markdown(metric_curve(history)), "", as_markdown(details)])
+    _show(f"{plan.pipeline}-leaderboard", f"Leaderboard of {plan.pipeline}", shown)
     return str(path)
 
 

@@ -19,11 +19,11 @@ MARK = "◆"
 def grid(history: h.History) -> Table:
     """The grid of every known period, oldest first."""
     metric, columns = h.metric(history), h.strategies(history)
-    head = ("night", "state", "validation", "rows", "set aside", *columns, "gate", "champion after", "remarks")
+    head = ("night", "state", "validation", "gate", "champion after", *columns, "rows", "set aside", "remarks")
     rows = tuple(_row(history, index, metric, columns) for index in h.periods(history))
     arrow = "lower" if h.better(metric, 0, 1) else "higher"
     note = f"Columns of strategies: {metric}, {arrow} is better; bold is the night's best, {MARK} served that night."
-    return Table(_title(history), head, rows, note, frozenset(range(3, 5 + len(columns))))
+    return Table(_title(history), head, rows, note, frozenset(range(5, 7 + len(columns))))
 
 
 def records(history: h.History) -> list[dict[str, JsonValue]]:
@@ -50,11 +50,11 @@ def _row(history: h.History, index: int, metric: str, columns: list[str]) -> tup
     return (
         *head,
         _validation(night),
-        Cell(count(rows)),
-        Cell(count(aside) if aside else NONE, "" if aside else "quiet"),
-        *_scores(history, index, metric, columns),
         _gate(night),
         _champion(night),
+        *_scores(history, index, metric, columns),
+        Cell(count(rows)),
+        Cell(count(aside) if aside else NONE, "" if aside else "quiet"),
         Cell(_remarks(history, night)),
     )
 

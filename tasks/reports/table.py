@@ -55,6 +55,12 @@ class Table:
         rows = tuple(row[:columns] for row in self.rows)
         return Table(self.title, self.head[:columns], rows, self.note, self.right)
 
+    def parted(self, columns: int) -> tuple[Table, Table]:
+        """Two narrower tables: `columns` columns with title and note, and the rest beside the first column again."""
+        rest = tuple((row[0], *row[columns:]) for row in self.rows)
+        right = frozenset(j - columns + 1 for j in self.right if j >= columns)
+        return self.first(columns), Table("", (self.head[0], *self.head[columns:]), rest, "", right)
+
 
 def as_markdown(table: Table) -> str:
     """A GitHub table under a heading; every cell is harmless text."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pydantic import JsonValue
-
 from tasks.reports.table import Cell, Mood, Table, as_markdown
-from tasks.reports.words import NONE, listed, marked, number, plain
+from tasks.reports.words import NONE, count, listed, marked, number
 from tasks.store.manifest import Judged, Manifest
 
 MOODS: dict[str, Mood] = {"promote": "good", "hold": "", "reject": "bad", "cannot tell": "warn"}
+NOTE = (
+    "Difference: challenger minus what served on the same rows, plus is better, with the interval the gate judged by."
+)
 ORDER = ("promote", "hold", "reject", "cannot tell")
 
 
@@ -34,18 +35,15 @@ def sentence(night: Manifest) -> str:
 
 
 def verdict(night: Manifest) -> Table:
-    """One row a challenger, promotions first."""
-    numbers = sorted({key for j in night.judged.values() for key, v in j.numbers.items() if _scalar(v)})
-    shown = numbers[:6]
+    """One row a challenger, promotions first: its score beside what served, the paired difference, and why."""
     rows = sorted(night.judged.items(), key=lambda pair: (ORDER.index(pair[1].verdict), pair[0]))
-    head = ("challenger", "verdict", "why", *(n.replace("_", " ") for n in shown))
-    lines = tuple(_row(strategy, judged, shown) for strategy, judged in rows)
+    metric = next((str(j.numbers["metric"]) for _, j in rows if "metric" in j.numbers), "score")
     return Table(
         sentence(night),
-        head,
-        lines,
-        "" if rows else "No challenger was judged this night.",
-        frozenset(range(3, len(head))),
+        ("challenger", "verdict", metric, "served", "difference", "nights", "users", "why"),
+        tuple(_row(strategy, judged) for strategy, judged in rows),
+        NOTE if rows else "No challenger was judged this night.",
+        frozenset(range(2, 7)),
     )
 
 
@@ -66,26 +64,24 @@ def verdict_markdown(night: Manifest) -> str:
     return "\n".join(parts)
 
 
-def _row(strategy: str, judged: Judged, shown: list[str]) -> tuple[Cell, ...]:
+def _row(strategy: str, judged: Judged) -> tuple[Cell, ...]:
     why = judged.reasons[0] if judged.reasons else ""
     more = f" (and {len(judged.reasons) - 1} more)" if len(judged.reasons) > 1 else ""
+    found = {key: value for key, value in judged.numbers.items() if isinstance(value, int | float)}
     return (
         Cell(strategy),
         Cell(judged.verdict, MOODS[judged.verdict]),
+        Cell(number(found.get("challenger"))),
+        Cell(number(found.get("served"))),
+        Cell(difference(found)),
+        Cell(count(found.get("nights"))),
+        Cell(count(found.get("users"))),
         Cell(why + more, "", "; ".join(judged.reasons)),
-        *(Cell(figure(judged.numbers, key)) for key in shown),
     )
 
 
-def figure(numbers: Mapping[str, JsonValue], key: str) -> str:
-    """One number of a verdict as text; whole numbers stay whole."""
-    value = numbers.get(key)
-    if isinstance(value, bool | str):
-        return plain(value, 40)
-    if isinstance(value, int):
-        return f"{value:,}"
-    return number(value) if isinstance(value, float) else NONE
-
-
-def _scalar(value: JsonValue) -> bool:
-    return isinstance(value, bool | int | float | str)
+def difference(found: Mapping[str, float]) -> str:
+    """`+0.0272 [+0.0193, +0.0350]`, plus is better; a dash where it was not measured."""
+    if not {"effect", "low", "high"} <= set(found):
+        return NONE
+    return f"{found['effect']:+.4f} [{found['low']:+.4f}, {found['high']:+.4f}]".replace("-", "−")
