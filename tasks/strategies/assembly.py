@@ -54,22 +54,23 @@ def _assembled(text: str) -> Parts:
     model = build_model(plan.model.use, plan.model.options, fields, len(plan.columns.numeric))
     strategies = {label: build_strategy(part) for label, part in plan.strategies.items()}
     pretrain = build_strategy(plan.pretrain)
+    named = {"pretrain": pretrain, **{f"strategies.{label}": one for label, one in strategies.items()}}
+    misfits = [m for where, one in named.items() if (m := _misfit(where, one, plan.model.use))]
     if model.family != plan.family:
         role = "a label column" if model.family == "ctr" else "no label column"
-        raise ValueError(
+        misfits.append(
             f"model {plan.model.use} is for {model.family} logs and needs {role}; columns.label is {plan.columns.label!r}"
         )
-    misfits = [m for label, s in strategies.items() if (m := _misfit(label, s, plan.model.use))]
     if misfits:
         raise ValueError("; ".join(misfits))
     return Parts(build_source(plan.source), model, pretrain, strategies)
 
 
-def _misfit(label: str, strategy: Strategy, model: str) -> str:
+def _misfit(where: str, strategy: Strategy, model: str) -> str:
     models = getattr(strategy, "models", None)  # a strategy that needs particular models names them
     if models is None or model in models:
         return ""
-    return f"strategies.{label}: {type(strategy).__name__} works with {', '.join(models)}, not with {model}"
+    return f"{where}: {type(strategy).__name__} works with {', '.join(models)}, not with {model}"
 
 
 def _plug_in_mistakes(raw: Mapping[str, Any]) -> list[str]:

@@ -1,0 +1,170 @@
+"""Plans: what is in one, every mistake said at once with what is legal, and files that are no plan at all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tasks.plan.plan import Plan
+from tasks.plan.reading import find_plan
+from tasks.strategies.assembly import read_plan
+
+INFRA = Path(__file__).parents[2] / "infra"
+
+
+def raw() -> dict[str, Any]:
+    """A plan without a mistake."""
+    return {
+        "pipeline": "shop",
+        "source": {"use": "files", "options": {"path": "in/{period}.csv"}},
+        "columns": {"user": "u", "item": "i", "time": "t"},
+        "periods": {"every": "day", "start": "2026-01-01"},
+        "pretrain": {"use": "FullRetrain"},
+        "model": {"use": "MF", "options": {"width": 8}},
+        "strategies": {"still": {"use": "NoUpdate"}, "tuned": {"use": "FineTune"}},
+    }
+
+
+def written(folder: Path, plan: object) -> Path:
+    path = folder / "shop.yaml"
+    path.write_text(plan if isinstance(plan, str) else yaml.safe_dump(plan, sort_keys=False))
+    return path
+
+
+def refused(folder: Path, plan: object) -> str:
+    """What is said of a plan that is refused."""
+    with pytest.raises(ValueError) as told:
+        read_plan(written(folder, plan))
+    return str(told.value)
+
+
+def test_a_plan_without_a_mistake_is_read_and_its_hash_depends_on_what_it_says_alone(tmp_path: Path) -> None:
+    plan = read_plan(written(tmp_path, raw()))
+    turned = read_plan(written(tmp_path, dict(reversed(raw().items()))))
+    assert plan == turned and plan.hash == turned.hash and plan.family == "ranking"
+    assert plan.hash != read_plan(written(tmp_path, raw() | {"seed": 1})).hash
+
+
+def test_every_mistake_is_said_at_once_with_what_is_legal(tmp_path: Path) -> None:
+    wrong = raw() | {"colour": "red", "history": 0, "gate": {"alpha": 2, "metrics": "auc"}}
+    wrong["source"] = {"use": "fax"}
+    wrong["model"] = {"use": "MF", "options": {"witdh": 8}}
+    wrong["strategies"] = {"tuned": {"use": "FineTunes"}, "late": {"use": "FullRetrain", "options": {"windw": 7}}}
+    del wrong["pretrain"]
+    said = refused(tmp_path, wrong)
+    assert "mistakes:" in said.splitlines()[0]
+    expected = (
+        "colour: unknown field; allowed here: columns, expectations, gate,",
+        "history: Input should be greater than or equal to 1 (given: 0)",
+        "gate.alpha: Input should be less than 0.5 (given: 2)",
+        "gate.metrics: unknown field; allowed here: alpha, approval, calibration, metric,",
+        "pretrain: missing",
+        "source: no source 'fax'; installed are files, movielens, simulated",
+        "model MF: no option 'witdh'; its options are width",
+        "no strategy 'FineTunes'; installed are ALS, AverageWeights,",
+        "windw: no such option of FullRetrain; it has schedule, begin, window",
+    )
+    assert [e for e in expected if e not in said] == [], said
+    assert said.count("\n  - ") == len(expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"periods": {"every": "fortnight", "start": "2026-01-01"}}, "periods.every: Input should be 'hour', 'day'"),
+        ({"periods": {"every": "day", "length": 0, "start": "2026-01-01"}}, "periods.length: Input should be greater"),
+        ({"periods": {"rows": 0}}, "periods.rows: Input should be greater than or equal to 1"),
+        ({"ranking": {"negatives": 0}}, "ranking.negatives"),
+        ({"seed": -1}, "seed"),
+        ({"strategies": {}}, "strategies"),
+        ({"strategies": {"../up": {"use": "NoUpdate"}}}, "'../up' is no name"),
+        ({"strategies": {"a'; drop table logs": {"use": "NoUpdate"}}}, "is no name"),
+        ({"strategies": {"x" * 1_000: {"use": "NoUpdate"}}}, "is no name"),
+        ({"pipeline": "../../etc"}, "pipeline"),
+        ({"pipeline": "shop'; drop table logs; --"}, "pipeline"),
+        ({"pipeline": "Shop"}, "pipeline"),
+        ({"pipeline": "x" * 100_000}, "pipeline"),
+        ({"columns": {"user": "", "item": "i", "time": "t"}}, "columns.user"),
+        ({"columns": {"user": "u", "item": "i", "time": "t", "time_unit": "weeks"}}, "columns.time_unit"),
+        ({"model": {"use": "../MF"}}, "given '../MF'; installed are DeepFM, MF"),
+        ({"model": {"use": "DeepFM"}}, "model DeepFM is for ctr logs and needs a label column; columns.label is None"),
+        ({"model": "MF"}, "model"),
+        ({"source": {"use": "files", "options": {"path": ""}}}, "`path`"),
+        ({"expectations": {"rules": {"price": {"least": 2, "most": 1}}}}, "least 2.0 is above most 1.0"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_name(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    told = refused(tmp_path, raw() | change)
+    assert said in told and len(told) < 5_000, told[:3_000]
+
+
+@pytest.mark.parametrize(
+    "zone", [{"timezone": "Mars/Base"}, {"start": "someday"}, {"cuts": ["25:00"]}, {"every": "week", "cuts": ["10:00"]}]
+)
+def test_a_calendar_that_cannot_be_is_refused_when_the_plan_is_read(tmp_path: Path, zone: dict[str, Any]) -> None:
+    said = refused(tmp_path, raw() | {"periods": {"every": "day", "start": "2026-01-01", **zone}})
+    assert str(next(iter(zone.values())))[:10].strip("[]'") in said
+
+
+def test_a_strategy_that_does_not_fit_the_model_is_named_beside_every_other_misfit(tmp_path: Path) -> None:
+    plan = raw() | {"model": {"use": "DeepFM"}, "columns": {"user": "u", "item": "i", "time": "t", "label": "y"}}
+    plan["strategies"] = {"loved": {"use": "Popularity"}, "likes": {"use": "ALS"}, "still": {"use": "NoUpdate"}}
+    said = refused(tmp_path, plan)
+    assert "strategies.loved: Popularity works with MF, not with DeepFM" in said
+    assert "strategies.likes: ALS works with MF, not with DeepFM" in said
+    unlabelled = refused(tmp_path, plan | {"columns": raw()["columns"]})
+    assert "needs a label column" in unlabelled and "Popularity works with MF" in unlabelled
+
+
+def test_a_pretrain_that_does_not_fit_the_model_is_refused(tmp_path: Path) -> None:
+    plan = raw() | {"model": {"use": "DeepFM"}, "columns": {"user": "u", "item": "i", "time": "t", "label": "y"}}
+    assert "pretrain: Popularity works with MF" in refused(tmp_path, plan | {"pretrain": {"use": "Popularity"}})
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "a plan is a mapping of fields (pipeline, source,"),
+        (b"- a\n- b\n", "not list"),
+        (b"just words", "not str"),
+        (b"42", "not int"),
+        (b"a: [1, 2", "is no YAML file"),
+        (b"\x00\x01\xff\xfe\x89PNG", "is no YAML file"),
+        (b"!!python/object/apply:os.system ['echo hi']", "is no YAML file"),
+        (b"pipeline: " + b"x" * 1_000_001, "a plan has at most 1,000,000"),
+        (b"1: 2\n", "1: unknown field; allowed here: columns"),
+    ],
+)
+def test_a_file_that_is_no_plan(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "shop.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ValueError) as told:
+        read_plan(path)
+    assert said in str(told.value) and str(path) in str(told.value)
+    assert len(str(told.value)) < 5_000
+
+
+@pytest.mark.parametrize("name", ["absent", "../shop", "shop' or 1=1", "x" * 1_000_000, "", "shop.yaml"])
+def test_a_plan_that_is_not_there(tmp_path: Path, name: str) -> None:
+    (tmp_path / "other.yaml").write_text("pipeline: other")
+    with pytest.raises(FileNotFoundError, match="one of other") as told:
+        find_plan(name, tmp_path)
+    assert len(str(told.value)) < 500
+
+
+@pytest.mark.parametrize("path", sorted((INFRA / "plans").glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_plans_are_sound_and_named_as_their_file(path: Path) -> None:
+    assert read_plan(path).pipeline == path.stem
+
+
+def test_the_schema_that_is_shipped_is_the_plans_own() -> None:
+    """Write it anew with: python -m tests.plan.test_plans."""
+    assert json.loads((INFRA / "plan.schema.json").read_text()) == Plan.model_json_schema()
+
+
+if __name__ == "__main__":
+    (INFRA / "plan.schema.json").write_text(json.dumps(Plan.model_json_schema(), indent=2) + "\n")
