@@ -32,7 +32,9 @@ RECORDS: dict[int, dict[str, bytes]] = {}  # of undisturbed runs, by their last 
 
 
 @pytest.fixture
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> dict[int, dict[str, bytes]]:
+def undisturbed(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> dict[int, dict[str, bytes]]:
     """What is on record after the scenario at the root, and after the one that follows on nights 1 and 2."""
     for day, before in ((1, ()), (3, (1, 2))):
         if day not in RECORDS:

@@ -103,7 +103,7 @@ def test_late_data_marks_every_later_night_stale_and_why(begun: Tiny) -> None:
     from tasks.store.overview import overview
 
     with tasks.open.open_lake(begun.plan) as lake:
-        found = overview(tasks.open.open_store(), lake, begun.plan, 4)
+        _, found = overview(tasks.open.open_store(), lake, begun.plan, 4)
     assert [found[i].state for i in (1, 2, 3, 4)] == ["complete", "stale", "stale", "stale"]
     assert "version 2" in found[2].reasons[0]
 
