@@ -12,7 +12,7 @@ from prefect.runtime import flow_run
 from flows.naming import run_name
 from flows.nightly import collect_all, night, scheduled, told
 from flows.writer import writing
-from tasks.agenda import Chosen, named, newest, steps
+from tasks.agenda import Chosen, ends_at_newest, named, steps
 from tasks.open import read
 from tasks.plan.plan import Plan
 from tasks.report import publish
@@ -45,12 +45,12 @@ def backfill(
         move_champion: Let the live champion follow, where the range ends at the newest period.
     """
     order, now = read(plan), scheduled()
+    agenda = steps(order, start, end, what, now)
+    runs = [step.period for step in agenda if step.action == "run"]
+    if dry_run or not runs:
+        return [f"{named(order, step.period)}: {step.action}, {step.why}" for step in agenda]
     with writing(order, str(flow_run.id or "by hand")):
-        agenda = steps(order, start, end, what, now)
-        runs = [step.period for step in agenda if step.action == "run"]
-        if dry_run or not runs:
-            return [f"{named(order, step.period)}: {step.action}, {step.why}" for step in agenda]
-        live = move_champion and runs[-1] >= newest(order, now)
+        live = move_champion and ends_at_newest(order, runs[-1])
         done = _in_order(order, runs, strategies, stop_on, now if live else None)
         publish(order)
     return told(done)

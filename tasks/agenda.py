@@ -16,7 +16,7 @@ from tasks.open import open_lake, open_store
 from tasks.plan.plan import Counts, Plan
 from tasks.reports.backfill import backfill as backfill_table
 from tasks.reports.table import as_markdown
-from tasks.store.due import due, following, root
+from tasks.store.due import due, following, recorded, root
 from tasks.store.overrides import Override, override
 from tasks.store.overview import overview
 from tasks.store.states import Step, backfill_plan
@@ -43,6 +43,11 @@ def newest(plan: Plan, when: datetime) -> int:
     return closed(plan.periods, round(when.timestamp() * 1_000_000))
 
 
+def ends_at_newest(plan: Plan, last: int) -> bool:
+    """Whether no night after `last` is recorded: only then may the live champion follow a backfill."""
+    return last >= recorded(open_store(), plan)
+
+
 def named(plan: Plan, index: int) -> str:
     """The period's name; words where there is none."""
     return period(plan.periods, index).name if index >= 0 else "none"
@@ -67,7 +72,7 @@ def steps(plan: Plan, start: str, end: str, what: Chosen, when: datetime) -> lis
     last = parse(plan.periods, end).index if end.strip() else closed_until
     counted = isinstance(plan.periods, Counts)  # how far the rows reach is known when they are read
     with open_lake(plan) as warehouse:
-        known = overview(open_store(), warehouse, plan, max(last, closed_until) if counted else closed_until)
+        _, known = overview(open_store(), warehouse, plan, max(last, closed_until) if counted else closed_until)
     found = backfill_plan(known, "failed" if what == "missing and failed" else what, first, last)
     table = backfill_table(plan.pipeline, found, {step.period: named(plan, step.period) for step in found})
     create_markdown_artifact(as_markdown(table), key=f"{plan.pipeline}-backfill-plan", description="What runs, and why")

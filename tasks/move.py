@@ -12,7 +12,6 @@ from tasks.lake.periods import parse
 from tasks.open import open_store
 from tasks.plan.plan import Plan
 from tasks.store import manifests, promotions
-from tasks.store.due import root
 from tasks.store.manifest import Manifest
 from tasks.store.objects import Objects
 from tasks.store.registry import Act, Entry
@@ -48,7 +47,7 @@ def take_back(plan: Plan, to: str, reason: str, when: str) -> str:
 
 
 def _newest(objects: Objects, plan: Plan) -> Manifest:
-    found = promotions.newest_complete(objects, plan.pipeline, root(plan))
+    found = promotions.newest_complete(objects, plan)
     if found is None:
         raise LookupError(f"{plan.pipeline} has no complete night yet; run nightloop night {plan.pipeline} first")
     return found

@@ -27,7 +27,7 @@ class Settings(BaseSettings):
     aws_secret_access_key: SecretStr = Field(SecretStr(""), validation_alias="AWS_SECRET_ACCESS_KEY")
     aws_session_token: SecretStr = Field(SecretStr(""), validation_alias="AWS_SESSION_TOKEN")
     memory: str = Field("1500MB", description="Memory DuckDB may use before it spills to disk.")
-    lease_seconds: int = Field(900, ge=5, description="A writer that shows no sign of life this long is presumed dead.")
+    lease_seconds: int = Field(120, ge=5, description="A writer that shows no sign of life this long is presumed dead.")
 
     @property
     def s3_keys(self) -> dict[str, str]:

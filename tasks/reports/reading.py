@@ -14,9 +14,8 @@ from tasks.models.checkpoint import from_bytes
 from tasks.plan.plan import Plan
 from tasks.reports.history import History
 from tasks.store import blobs, registry
-from tasks.store.due import following, root
+from tasks.store.due import recorded, root
 from tasks.store.manifest import Manifest
-from tasks.store.manifests import chain, damaged
 from tasks.store.notes import noted
 from tasks.store.objects import Objects
 from tasks.store.overview import overview
@@ -27,15 +26,13 @@ DETAILED = 30  # newest nights that are read in full: validation tables and scor
 def read_history(objects: Objects, warehouse: Warehouse, plan: Plan, last: int | None = None) -> History:
     """Everything there is to tell, up to period `last` (None: the last night that was recorded)."""
     first = root(plan)
-    end = last if last is not None else max(following(objects, plan), first)
-    broken = damaged(objects, plan.pipeline, first, end)
-    nights = {} if broken else chain(objects, plan.pipeline, first, end)
-    shown = max(nights, default=first) if last is None else last
+    shown = last if last is not None else max(recorded(objects, plan), first)
+    nights, states = overview(objects, warehouse, plan, shown)
     newest = {i: nights[i] for i in sorted(nights)[-DETAILED:]}
     return History(
         pipeline=plan.pipeline,
         nights=nights,
-        states=overview(objects, warehouse, plan, shown),
+        states=states,
         names={i: period(plan.periods, i).name for i in range(first, shown + 1)},
         log=registry.log(objects, plan.pipeline),
         notes={i: found for i, night in nights.items() if (found := _numbers(noted(objects, night) or {}))},

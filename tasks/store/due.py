@@ -40,3 +40,11 @@ def following(objects: Objects, plan: Plan) -> int:
     while (night := manifests.current(objects, plan.pipeline, index)) is not None and night.outcome != "blocked":
         index += 1
     return index
+
+
+def recorded(objects: Objects, plan: Plan) -> int:
+    """Index of the last night that has a manifest, sound or not; below the root where there is none."""
+    index = root(plan)
+    while objects.read(manifests.key_of(plan.pipeline, index, 1)) is not None:
+        index += 1
+    return index - 1

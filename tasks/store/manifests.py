@@ -53,6 +53,22 @@ def chain(objects: Objects, pipeline: str, first: int, last: int) -> dict[int, M
         return {index: manifest for index, manifest in zip(indexes, found, strict=True) if manifest is not None}
 
 
+def survey(objects: Objects, pipeline: str, first: int, last: int) -> tuple[dict[int, Manifest], dict[int, str]]:
+    """Current manifests of these periods, and of those that cannot be trusted what is wrong; one reading of each."""
+
+    def looked(index: int) -> Manifest | str | None:
+        try:
+            return sound(objects, pipeline, index)
+        except ValueError as error:
+            return str(error)
+
+    indexes = range(first, last + 1)
+    with ThreadPoolExecutor(16) as pool:
+        found = dict(zip(indexes, pool.map(looked, indexes), strict=True))
+    good = {index: one for index, one in found.items() if isinstance(one, Manifest)}
+    return good, {index: one for index, one in found.items() if isinstance(one, str)}
+
+
 def damaged(objects: Objects, pipeline: str, first: int, last: int) -> dict[int, str]:
     """What is wrong with the manifests of these periods that cannot be trusted, by period."""
     wrong = {}

@@ -1,15 +1,17 @@
-"""Night: what one night reads, by reference; its key names everything that its results depend on."""
+"""Night: what one night reads, by reference, and the chain behind it."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tasks.plan.plan import Plan, canonical
+from tasks.plan.plan import Plan
 from tasks.store.manifest import Manifest, PeriodLogs, Served, Validated
 from tasks.store.manifests import by_hash
 from tasks.store.objects import Objects
+
+REMEMBERED = 4096  # manifests; every task of a night walks the chain, and a store may be far away
+_READ: dict[str, Manifest] = {}
 
 
 @dataclass(frozen=True)
@@ -28,20 +30,6 @@ class Night:
     pinned: str  # why the gate may not move the champion; empty: it may
     entry: int  # number of the newest entry of the promotion log when the night began; 0: none
 
-    @property
-    def key(self) -> str:
-        """SHA-256 of all inputs: a finished step of the same key is the same step."""
-        inputs = {
-            "plan": self.plan.hash,
-            "period": self.period,
-            "previous": self.previous.hash if self.previous else None,
-            "logs": [logs.model_dump() for logs in self.logs],
-            "vocabulary": self.vocabulary,
-            "champion": self.champion.model_dump() if self.champion else None,
-            "pinned": self.pinned,
-        }
-        return hashlib.sha256(canonical(inputs)).hexdigest()
-
 
 def walk_back(objects: Objects, newest: Manifest | None) -> Iterator[Manifest]:
     """The chain behind and including `newest`, newest first, along the hashes that bind it."""
@@ -50,7 +38,11 @@ def walk_back(objects: Objects, newest: Manifest | None) -> Iterator[Manifest]:
         yield link
         if link.previous is None:
             return
-        link = by_hash(objects, link.pipeline, link.previous, link.period - 1)
+        if link.previous not in _READ:  # a manifest never changes: read once, known for good
+            if len(_READ) >= REMEMBERED:
+                _READ.clear()
+            _READ[link.previous] = by_hash(objects, link.pipeline, link.previous, link.period - 1)
+        link = _READ[link.previous]
 
 
 def history(objects: Objects, night: Night, lookback: int) -> list[PeriodLogs]:

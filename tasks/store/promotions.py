@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from tasks.plan.plan import Plan
 from tasks.store import manifests, registry
+from tasks.store.due import recorded, root
 from tasks.store.manifest import Manifest, Served
 from tasks.store.night import walk_back
 from tasks.store.objects import Objects
@@ -53,13 +55,11 @@ def take_back(objects: Objects, pipeline: str, act: Act, period: int | None) -> 
     return _won(registry.rollback(objects, pipeline, act, entries[-1].number, of_period[-1] if of_period else None))
 
 
-def newest_complete(objects: Objects, pipeline: str, first: int) -> Manifest | None:
-    """The last complete night of the chain that begins at the root `first`."""
-    found, index = None, first
-    while (manifest := manifests.current(objects, pipeline, index)) is not None:
-        found = manifest if manifest.outcome == "complete" else found
-        index += 1
-    return found
+def newest_complete(objects: Objects, plan: Plan) -> Manifest | None:
+    """The last complete night of the pipeline's chain."""
+    chain, _ = manifests.survey(objects, plan.pipeline, root(plan), recorded(objects, plan))
+    complete = [index for index, night in chain.items() if night.outcome == "complete"]
+    return chain[max(complete)] if complete else None
 
 
 def _won(entry: Entry | None) -> Entry:
