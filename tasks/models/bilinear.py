@@ -12,6 +12,7 @@ from torch.linalg import vecdot
 from torch.nn.functional import softplus
 
 from tasks.models.grouping import group, weighted_totals
+from tasks.models.rows import take_rows
 from tasks.models.rowwise import RowOptimizer
 
 
@@ -56,7 +57,7 @@ def bilinear_step(
     users, positives, negatives = pairs
     b = len(users)
     items = torch.cat([positives, negatives])
-    left, right = table.index_select(0, users), table.index_select(0, items)
+    left, right = take_rows(table, users), take_rows(table, items)
     logits = torch.cat([_scores(left, right[:b], width), _scores(left, right[b:], width)])
     error = torch.sigmoid(logits)
     error[:b] -= 1
@@ -69,8 +70,8 @@ def bilinear_step(
     of_user = _gradient(table, _at(items.int(), entry), 2 * mine.starts, _at(error, entry), width)
     of_item = _gradient(table, _at(users.int().repeat(2), theirs.order), theirs.starts, _at(error, theirs.order), width)
     if l2:
-        of_user.addcmul_(table.index_select(0, mine.rows), 2 * l2 * mine.counts[:, None])
-        of_item.addcmul_(table.index_select(0, theirs.rows), l2 * theirs.counts[:, None])
+        of_user.addcmul_(take_rows(table, mine.rows), 2 * l2 * mine.counts[:, None])
+        of_item.addcmul_(take_rows(table, theirs.rows), l2 * theirs.counts[:, None])
     optimizer.step(table, mine.rows, of_user)
     optimizer.step(table, theirs.rows, of_item)
     logits[:b].neg_()

@@ -18,6 +18,7 @@ from tasks.models.model import Model
 from tasks.models.negatives import draw, known
 from tasks.models.order import canonical_order
 from tasks.models.progress import report
+from tasks.models.rows import take_rows
 from tasks.models.schedule import Schedule
 from tasks.models.tables import offsets
 
@@ -138,7 +139,7 @@ def _autograd_step(model: Model, run: Learned, logs: Logs, rows: Draw, schedule:
     """One step of any model under any loss; the loss."""
     positions, label, ids = _entries(model, logs, rows)
     fused = (ids + offsets(run.sizes)).flatten()
-    embedded = run.table.index_select(0, fused).view(*ids.shape, -1).requires_grad_()
+    embedded = take_rows(run.table, fused).view(*ids.shape, -1).requires_grad_()
     flat = run.flat.detach().requires_grad_()
     with torch.autocast("cpu", torch.bfloat16, enabled=schedule.precision == "bfloat16"):
         logits = model.logits(embedded, logs.numeric[positions], run.dense(flat)).float()
@@ -150,7 +151,7 @@ def _autograd_step(model: Model, run: Learned, logs: Logs, rows: Draw, schedule:
         groups = group(fused)
         summed = totals(groups, gradient.flatten(0, 1).mul_(len(rows.positions)))
         if schedule.l2:
-            summed.addcmul_(run.table.index_select(0, groups.rows), schedule.l2 * groups.counts[:, None])
+            summed.addcmul_(take_rows(run.table, groups.rows), schedule.l2 * groups.counts[:, None])
         run.rows.step(run.table, groups.rows, summed)
     return value.detach()
 

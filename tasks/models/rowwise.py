@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.linalg import vector_norm
 
+from tasks.models.rows import put_rows, take_rows
 from tasks.models.schedule import Optimizer
 
 TINY = 1e-8  # keeps a row that never had a gradient from dividing by nought
@@ -24,11 +25,12 @@ class RowAdagrad:
     squares: Tensor
 
     def step(self, table: Tensor, rows: Tensor, gradient: Tensor) -> None:
-        """Move `rows` [k] (distinct) of `table` [R, w] in place; `gradient` [k, w] is used up."""
+        """Move `rows` [k] (distinct) of `table` [R, w] in place; `gradient` is [k, w]."""
         square = vector_norm(gradient, dim=1).square_()
         total = self.squares.index_select(0, rows).add_(square, alpha=1 / table.shape[1])
         self.squares.index_copy_(0, rows, total)
-        table.index_add_(0, rows, gradient.mul_(total.sqrt_().add_(TINY).reciprocal_().mul_(-self.rate)[:, None]))
+        pace = total.sqrt_().add_(TINY).reciprocal_().mul_(-self.rate)
+        put_rows(table, rows, take_rows(table, rows).addcmul_(gradient, pace[:, None]))
 
     def state(self) -> dict[str, Tensor]:
         """What to hand on, by name."""
@@ -50,16 +52,17 @@ class RowAdam:
     decay: tuple[float, float] = (0.9, 0.999)
 
     def step(self, table: Tensor, rows: Tensor, gradient: Tensor) -> None:
-        """Move `rows` [k] (distinct) of `table` [R, w] in place; `gradient` [k, w] is used up."""
+        """Move `rows` [k] (distinct) of `table` [R, w] in place; `gradient` is [k, w]."""
         slow, fast = self.decay
         square = vector_norm(gradient, dim=1).square_() / table.shape[1]
-        first = self.first.index_select(0, rows).lerp_(gradient, 1 - slow)
+        first = take_rows(self.first, rows).lerp_(gradient, 1 - slow)
         second = self.second.index_select(0, rows).lerp_(square, 1 - fast)
         steps = self.steps.index_select(0, rows).add_(1)
-        for kept, new in ((self.first, first), (self.second, second), (self.steps, steps)):
+        put_rows(self.first, rows, first)
+        for kept, new in ((self.second, second), (self.steps, steps)):
             kept.index_copy_(0, rows, new)
         pace = self.rate / (1 - slow**steps) / (second / (1 - fast**steps)).sqrt_().add_(TINY)
-        table.index_add_(0, rows, first.mul_(-pace[:, None]))
+        put_rows(table, rows, take_rows(table, rows).addcmul_(first, -pace[:, None]))
 
     def state(self) -> dict[str, Tensor]:
         """What to hand on, by name."""

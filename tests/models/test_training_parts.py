@@ -12,6 +12,7 @@ from tasks.models.adam import Adam
 from tasks.models.grouping import group, totals, weighted_totals
 from tasks.models.negatives import draw, known
 from tasks.models.order import canonical_order
+from tasks.models.rows import put_rows, take_rows
 from tasks.models.rowwise import RowAdagrad, RowAdam
 
 
@@ -122,3 +123,17 @@ def test_canonical_order(coarse):
         assert bool((in_order.time[1:] >= in_order.time[:-1]).all())
         orders.append(torch.cat([in_order.rows.float(), in_order.numeric, in_order.label[:, None]], 1))
     assert torch.equal(orders[0], orders[1]) and torch.equal(orders[0], orders[2])
+
+
+@pytest.mark.parametrize("width", [1, 11, 64])
+def test_rows_are_moved_whole(width):
+    table = torch.randn(30, width, generator=torch.Generator().manual_seed(0))
+    rows = torch.tensor([29, 0, 7])
+    expected = table.clone()
+    expected[rows] = table[rows] + 1
+    taken = take_rows(table, rows)
+    assert torch.equal(taken, table[rows])
+    put_rows(table, rows, taken + 1)
+    assert torch.equal(table, expected)
+    put_rows(table, rows[:0], taken[:0])
+    assert torch.equal(table, expected) and take_rows(table, rows[:0]).shape == (0, width)
