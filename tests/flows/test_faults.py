@@ -1,0 +1,86 @@
+"""A store that goes wrong at its n-th call, for every n of a night and of a promotion: nothing half-done stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+import tasks.open
+from tasks.store.objects import Objects
+from tests.flows.test_kill import everything
+from tests.flows.tiny import Tiny, begin
+from tests.flows.victim import scenario
+from tests.store.faulty import HOWS, Crash, FaultyStore, How
+from tests.store.worlds import check_invariants
+
+SAMPLE = 5  # calls of each kind of fault, spread out over the night, in `make test`; `make soak` tries all
+NIGHT = 3
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, bytes], int]:
+    """The record of an undisturbed night and promotion, and how many calls they make."""
+    with pytest.MonkeyPatch.context() as patch:
+        tiny = begin(tmp_path_factory, patch, 1, 2)
+        store = faulty(patch, 0, "fail")
+        scenario(tiny, NIGHT)
+        calls = store.calls
+        return everything(tiny), calls
+
+
+@pytest.fixture
+def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[pytest.MonkeyPatch], Tiny]]:
+    """Makes the same beginning again and again."""
+    yield lambda patch: begin(tmp_path_factory, patch, 1, 2)
+
+
+def faulty(patch: pytest.MonkeyPatch, at: int, how: How) -> FaultyStore:
+    """Whatever opens the store from now on gets this one."""
+    store = FaultyStore(tasks.open.open_store(), at, how)
+
+    def opened(*_: object) -> Objects:
+        return store
+
+    patch.setattr(tasks.open, "open_objects", opened)
+    return store
+
+
+def disturbed(start: Callable[[pytest.MonkeyPatch], Tiny], at: int, how: How) -> dict[str, bytes]:
+    """The record after a fault at this call, and after running the same again without one."""
+    seen: dict[str, bytes] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        tiny = start(patch)
+        check_invariants(tasks.open.open_store(), seen, "tiny")
+        with patch.context() as broken:
+            store = faulty(broken, at, how)
+            try:
+                scenario(tiny, NIGHT)
+            except (OSError, Crash):
+                assert how != "lie", f"a lie at {store.log[at - 1]} was not seen through"
+            assert store.log[at - 1].endswith("(faulty)")
+        check_invariants(tasks.open.open_store(), seen, "tiny")
+        scenario(tiny, NIGHT)
+        check_invariants(tasks.open.open_store(), seen, "tiny")
+        return everything(tiny)
+
+
+@pytest.mark.parametrize("part", range(SAMPLE))
+@pytest.mark.parametrize("how", HOWS)
+def test_a_fault_now_and_then_changes_nothing_in_the_end(
+    how: How, part: int, sound: tuple[dict[str, bytes], int], start: Callable[[pytest.MonkeyPatch], Tiny]
+) -> None:
+    record, calls = sound
+    at = 1 + (calls * (part * len(HOWS) + HOWS.index(how))) // (SAMPLE * len(HOWS))
+    assert disturbed(start, at, how) == record
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("how", HOWS)
+def test_a_fault_at_every_call_changes_nothing_in_the_end(
+    how: How, sound: tuple[dict[str, bytes], int], start: Callable[[pytest.MonkeyPatch], Tiny]
+) -> None:
+    record, calls = sound
+    for at in range(1, calls + 1):
+        assert disturbed(start, at, how) == record, f"{how} at call {at} of {calls}"
