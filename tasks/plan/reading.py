@@ -56,7 +56,7 @@ def _meant(raw: Mapping[str, Any], where: tuple[Any, ...]) -> bool:
     periods = raw.get("periods")
     if where[:1] != ("periods",) or len(where) < 2 or not isinstance(periods, Mapping):
         return True
-    return ("rows" in periods) == (where[1] == "Counts")
+    return bool(("rows" in periods) == (where[1] == "Counts"))
 
 
 def _sentence(error: Any) -> str:
