@@ -20,12 +20,18 @@ from flows.status import status
 from tasks.lake.deliveries import deliver
 from tasks.lake.guessing import guess_columns
 from tasks.lake.periods import period
+from tasks.lake.reading import read_logs, read_pairs
 from tasks.lake.sources.files import Files
 from tasks.lake.sources.simulated import Simulated
+from tasks.lake.vocabulary import from_bytes
+from tasks.metrics.table import means
+from tasks.models.ceiling import ceiling
 from tasks.open import open_lake, open_store, read
 from tasks.plan.plan import Columns, Plan
 from tasks.plan.settings import Settings
-from tasks.store import manifests
+from tasks.store import blobs, manifests
+from tasks.store.manifest import CHAMPION
+from tasks.store.night import walk_back
 
 HISTORY = 5  # days folded into the root night
 LAST = HISTORY + 13  # index of the last of 14 nights after the root
@@ -97,7 +103,23 @@ def _world(home: Path) -> Path:
 
     _say(7, "somebody does not like the newest champion: one action takes it back")
     _told([rollback(str(plan), reason="complaints from the front page")])
+    _say(8, "how good anybody could have been, who knows the world behind the logs")
+    _told([_best_possible(read(str(plan)), world)])
     return plan
+
+
+def _best_possible(plan: Plan, world: Simulated) -> str:
+    """The oracle's score on the last night, beside that of what served."""
+    objects = open_store()
+    nights = list(walk_back(objects, manifests.current(objects, plan.pipeline, LAST)))
+    vocabulary = from_bytes(blobs.get(objects, nights[0].vocabulary or ""))
+    versions = [[(logs.period, logs.version) for logs in night.logs] for night in nights]
+    with open_lake(plan) as warehouse:
+        logs = read_logs(warehouse, plan, vocabulary, versions[0], plan.seed)
+        taken = read_pairs(warehouse, vocabulary, sorted(v for earlier in versions[1:] for v in earlier))
+    best = means(ceiling(world.oracle(LAST), vocabulary, logs, taken, plan.ranking), plan.family, plan.ranking.k)
+    served = nights[0].scores[CHAMPION].means
+    return f"{nights[0].name}: ndcg@20 of the oracle {best['ndcg@20']:.4f}, of what served {served['ndcg@20']:.4f}"
 
 
 def _own(home: Path, data: Path, columns: str) -> Path:

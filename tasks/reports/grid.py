@@ -94,6 +94,8 @@ def _gate(night: Manifest) -> Cell:
         return Cell(NONE, "quiet")
     why = "; ".join(f"{s}: {j.verdict} ({', '.join(j.reasons)})" for s, j in sorted(night.judged.items()))
     winners = [s for s, j in sorted(night.judged.items()) if j.verdict == "promote"]
+    if night.champion and night.champion != night.served:
+        winners = [night.champion.strategy]  # others may have passed; one serves
     words = f"promote {listed(winners)}" if night.verdict == "promote" and winners else night.verdict
     return Cell(words, VERDICTS[night.verdict], why)
 

@@ -27,6 +27,8 @@ def sentence(night: Manifest) -> str:
             before = (
                 f" and takes over from {night.served.strategy}" if night.served and night.served.strategy != now else ""
             )
+            if night.served and night.served.strategy == now:
+                return f"{night.name}: {now} goes on serving, with this night's weights"
             return f"{night.name}: {now} is promoted{before}"
         waits = f"{listed(winners)} may be promoted, a person has to approve it"
         return f"{night.name}: {waits}; {now or 'nobody'} serves meanwhile"
