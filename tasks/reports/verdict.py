@@ -51,9 +51,9 @@ def verdict(night: Manifest) -> Table:
 
 def verdict_markdown(night: Manifest) -> str:
     """The verdict as a Prefect artifact: the table, then every reason in full and what to do."""
-    parts = [as_markdown(verdict(night))]
+    parts = [as_markdown(verdict(night).first(7))]  # the reasons stand below, in full
     for strategy, judged in sorted(night.judged.items()):
-        if len(judged.reasons) > 1:
+        if judged.reasons:
             parts.append(
                 f"**{marked(strategy)}** ({judged.verdict})\n\n"
                 + "".join(f"- {marked(r, 600)}\n" for r in judged.reasons)

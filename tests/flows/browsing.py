@@ -148,7 +148,7 @@ def fill(page: Any, server: Server, name: str, texts: Mapping[str, str], switche
     for field, text in texts.items():
         page.locator("textarea").nth(areas.index(field)).fill(text)
     for field in switches:
-        page.locator(".p-toggle").nth(toggles.index(field)).click()
+        page.get_by_role("switch").nth(toggles.index(field)).click()
     with page.expect_response(lambda answer: answer.url.endswith("/create_flow_run")) as made:
         page.get_by_role("button", name="Submit").click()
     return str(made.value.json()["id"])
