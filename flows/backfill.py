@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
@@ -12,11 +13,13 @@ from prefect.runtime import flow_run
 from flows.naming import run_name
 from flows.nightly import collect_all, night, scheduled, told
 from flows.writer import writing
-from tasks.agenda import Chosen, ends_at_newest, named, steps
+from tasks.agenda import Chosen, ends_at_newest, named, refuse_unknown, steps
 from tasks.open import read
 from tasks.plan.plan import Plan
-from tasks.report import publish
+from tasks.report import advance, publish
 from tasks.store.manifest import Manifest
+
+REFRESH = 5.0  # seconds between two looks at the grid while a range runs
 
 
 @flow(name="backfill", flow_run_name=run_name)
@@ -45,6 +48,7 @@ def backfill(
         move_champion: Let the live champion follow, where the range ends at the newest period.
     """
     order, now = read(plan), scheduled()
+    refuse_unknown(order, strategies)
     agenda = steps(order, start, end, what, now)
     runs = [step.period for step in agenda if step.action == "run"]
     if dry_run or not runs:
@@ -61,10 +65,14 @@ def _in_order(
 ) -> list[Manifest]:
     """The nights one by one; the champion moves at the last one, where it moves at all."""
     done: list[Manifest] = []
+    bar, shown = advance(plan, None, 0, len(runs)), time.monotonic()
     for index in runs:
         last = when if index == runs[-1] else None
         done.append(night(plan, collect_all(plan, index), last, only))
+        if time.monotonic() - shown > REFRESH:
+            bar, shown = advance(plan, bar, len(done), len(runs)), time.monotonic()
         warned = any(v.verdict == "warned" for v in done[-1].validated)
         if done[-1].outcome == "blocked" or (stop_on == "warned" and warned):
             break
+    advance(plan, bar, len(done), len(runs))
     return done

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from uuid import UUID
 
 from prefect import task
-from prefect.artifacts import create_markdown_artifact
+from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import NO_CACHE
 
 from tasks.open import open_lake, open_store
@@ -61,6 +62,21 @@ def publish(plan: Plan) -> str:
         shown = "\n".join([shown, png_markdown(metric_curve(history)), "", as_markdown(details)])
     _show(f"{plan.pipeline}-leaderboard", f"Leaderboard of {plan.pipeline}", shown)
     return str(path)
+
+
+@task(task_run_name="progress of {plan.pipeline}: {done} of {total}", cache_policy=NO_CACHE)
+def advance(plan: Plan, bar: UUID | None, done: int, total: int) -> UUID | None:
+    """Move the bar of a range of nights (None: draw one), and refresh the grid beside it. Returns the bar."""
+    percent = 100.0 * done / max(total, 1)
+    with open_lake(plan) as warehouse:
+        history = read_history(open_store(), warehouse, plan)
+    _show(f"{plan.pipeline}-grid", f"Nights of {plan.pipeline}", as_markdown(grid(history).newest(60)))
+    if bar is not None:
+        update_progress_artifact(bar, percent)
+        return bar
+    key = f"{plan.pipeline}-backfill".replace("_", "-")
+    made = create_progress_artifact(percent, key=key, description=f"{total} nights of {plan.pipeline}")
+    return made if isinstance(made, UUID) else None
 
 
 def _show(key: str, description: str, markdown: str) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
 from prefect import task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import NO_CACHE
+from rich.console import Console
+from rich.progress import Progress
 
 from tasks.lake.logs import Logs
 from tasks.models.checkpoint import Checkpoint
@@ -68,6 +71,14 @@ def _next(objects: Objects, parts: Parts, night: Night, label: str, start: Kept 
 
 
 @contextmanager
+def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar in the terminal, where somebody sits at one; it goes when the training is done."""
+    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
+        line = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(line, completed=done, total=total)
+
+
+@contextmanager
 def _shown(label: str, night: Night) -> Iterator[None]:
     """Show a progress bar in the UI for training that takes long enough to look at."""
     began, last = time.perf_counter(), 0.0
@@ -75,6 +86,7 @@ def _shown(label: str, night: Night) -> Iterator[None]:
 
     def show(done: int, total: int) -> None:
         nonlocal last
+        draw(done, total)
         now = time.perf_counter()
         if now - began < WORTH_SHOWING or now - last < 1.0:
             return
@@ -86,7 +98,7 @@ def _shown(label: str, night: Night) -> Iterator[None]:
             made = create_progress_artifact(percent, key=key, description=f"{label} learns {night.name}")
             bars.extend([made] if isinstance(made, UUID) else [])
 
-    with listening(show):
+    with _bar(f"{label} learns {night.name}") as draw, listening(show):  # show draws on the bar once it is there
         yield
     for bar in bars:
         update_progress_artifact(bar, 100.0)

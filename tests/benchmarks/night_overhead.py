@@ -51,7 +51,11 @@ def _measured(home: Path) -> dict[str, object]:
         "unit": "s",
         "target": f"<= {SECONDS} s, < {TASK_RUNS} task runs, {NIGHTS} nights <= {BACKFILL} s",
         "met": overhead <= SECONDS and runs < TASK_RUNS and hundred <= BACKFILL,
-        "detail": {"task_runs": runs, f"seconds_of_{NIGHTS}_backfilled_nights": round(hundred, 1), "training": round(trained, 3)},
+        "detail": {
+            "task_runs": runs,
+            f"seconds_of_{NIGHTS}_backfilled_nights": round(hundred, 1),
+            "training": round(trained, 3),
+        },
     }
 
 
@@ -64,12 +68,16 @@ def _task_runs() -> int:
     with get_client(sync_client=True) as client:
         newest = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)[0]
         time.sleep(3)  # events of task runs arrive a little later
-        return len(client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[newest.id])), limit=200))
+        return len(
+            client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[newest.id])), limit=200)
+        )
 
 
 def _trained(home: Path) -> float:
     """Seconds the newest night spent in training, as its own note says."""
-    notes = sorted((home / "home" / "store" / "pipelines" / "tiny" / "notes").glob("*.json"), key=lambda p: p.stat().st_mtime)
+    notes = sorted(
+        (home / "home" / "store" / "pipelines" / "tiny" / "notes").glob("*.json"), key=lambda p: p.stat().st_mtime
+    )
     took = json.loads(notes[-1].read_text().splitlines()[0])
     return float(sum(took["seconds"].values()))
 
