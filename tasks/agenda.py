@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -46,6 +47,12 @@ def newest(plan: Plan, when: datetime) -> int:
 def ends_at_newest(plan: Plan, last: int) -> bool:
     """Whether no night after `last` is recorded: only then may the live champion follow a backfill."""
     return last >= recorded(open_store(), plan)
+
+
+def refuse_unknown(plan: Plan, strategies: Sequence[str]) -> None:
+    """Raise ValueError where a name is none of the plan's strategies."""
+    if unknown := [name for name in strategies if name not in plan.strategies]:
+        raise ValueError(f"{plan.pipeline} has no strategy {unknown[0][:80]!r}; it has {', '.join(plan.strategies)}")
 
 
 def named(plan: Plan, index: int) -> str:

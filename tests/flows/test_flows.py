@@ -1,0 +1,251 @@
+"""The flows as Prefect runs them: which nights a run owes, what a backfill would do, who moves the champion."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from datetime import datetime
+
+import pytest
+import yaml
+from prefect.client.orchestration import get_client
+from prefect.exceptions import FailedRun
+from prefect.runtime import flow_run
+from prefect.testing.utilities import prefect_test_harness
+from pyarrow import parquet
+
+import tasks.open
+from flows.backfill import backfill
+from flows.maintain import maintain
+from flows.nightly import nightly
+from flows.promote import promote, rollback
+from flows.status import status
+from flows.writer import writing
+from tasks.store import lease
+from tests.flows.tiny import Tiny, begin, raw_plan
+from tests.store.worlds import check_invariants
+
+LIKE_ANY_OTHER = {"severity": "warn", "width": 1e-9, "relative": 0}
+WARY = {"volume": LIKE_ANY_OTHER, "new_items": LIKE_ANY_OTHER | {"absolute": 0}}  # every night is odd in some way
+
+
+@pytest.fixture(scope="session", autouse=True)
+def server() -> Iterator[None]:
+    """One Prefect server with an empty database for all of this file."""
+    with prefect_test_harness(server_startup_timeout=180):
+        yield
+
+
+@pytest.fixture
+def tiny(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tiny]:
+    """Nights 1 (2026-01-02, the root) and 2 are done; the clock says 02:00 of 2026-01-04, so that night 2 is newest."""
+    with pytest.MonkeyPatch.context() as plainly:
+        found = begin(tmp_path_factory, plainly, 1, 2)
+    monkeypatch.setenv("NIGHTLOOP_HOME", str(found.home / "home"))
+    clock(monkeypatch, "2026-01-04T02:00:00+00:00")
+    yield found
+    check_invariants(tasks.open.open_store(), {}, "tiny")
+
+
+def clock(monkeypatch: pytest.MonkeyPatch, when: str) -> None:
+    """The time that the schedule gave the runs from now on, as Prefect tells a flow of it."""
+    monkeypatch.setitem(flow_run.FIELDS, "scheduled_start_time", lambda: datetime.fromisoformat(when))
+
+
+def periods(tiny: Tiny) -> list[int]:
+    return sorted(tiny.chain())
+
+
+def test_nightly_names_the_period_of_its_schedule_and_catches_up_in_order(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = tiny.record()
+    assert len(nightly(str(tiny.path))) == 1 and tiny.record() == before, "night 2 was done already"
+    clock(monkeypatch, "2026-01-06T02:00:00+00:00")
+    told = nightly(str(tiny.path))
+    assert [line[:10] for line in told] == ["2026-01-04", "2026-01-05"]
+    assert periods(tiny) == [1, 2, 3, 4]
+    with get_client(sync_client=True) as client:
+        keys = {a.key for a in client.read_latest_artifacts()}
+    assert {"tiny-validation", "tiny-verdict", "tiny-grid", "tiny-leaderboard"} <= keys
+    assert (tiny.home / "home" / "reports" / "tiny.html").stat().st_size > 1_000
+
+
+def test_what_nightly_refuses_changes_nothing(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = tiny.record()
+    with pytest.raises(ValueError, match=r"period 2026-01-04 is not over yet.*newest closed one is 2026-01-03"):
+        nightly(str(tiny.path), "2026-01-04")
+    with pytest.raises(ValueError, match="yesterday"):
+        nightly(str(tiny.path), "yesterday")
+    with pytest.raises(ValueError, match="lies before the root"):
+        nightly(str(tiny.path), "2026-01-01")
+    clock(monkeypatch, "2026-01-08T02:00:00+00:00")
+    with pytest.raises(ValueError, match=r"3 nights before this one are missing, more than catch_up = 2.*backfill"):
+        nightly(str(tiny.path), catch_up=2)
+    with pytest.raises(FileNotFoundError, match="no plan 'nothing'"):
+        nightly("nothing")
+    assert tiny.record() == before
+
+
+def test_a_stopped_night_fails_with_what_to_do_and_the_operator_decides(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock(monkeypatch, "2026-01-06T02:00:00+00:00")
+    tiny.deliver(3, bad=True)
+    with pytest.raises(FailedRun, match=r"2026-01-04 of tiny was stopped by validation.*--accept.*--skip"):
+        nightly(str(tiny.path))
+    assert periods(tiny) == [1, 2, 3] and tiny.chain()[3].outcome == "blocked"
+    nightly(str(tiny.path), "2026-01-04", skip="the shop was closed")
+    assert tiny.chain()[3].outcome == "skipped" and tiny.chain()[3].reason == "the shop was closed"
+    nightly(str(tiny.path))
+    assert periods(tiny) == [1, 2, 3, 4]
+
+
+def test_a_dry_backfill_shows_its_plan_and_changes_nothing(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock(monkeypatch, "2026-01-06T02:00:00+00:00")
+    before = tiny.record()
+    told = backfill(str(tiny.path), dry_run=True)
+    assert [line.split(",")[0] for line in told] == [
+        "2026-01-02: skip", "2026-01-03: skip", "2026-01-04: run", "2026-01-05: run",
+    ]  # fmt: skip
+    assert tiny.record() == before
+    with get_client(sync_client=True) as client:
+        assert "tiny-backfill-plan" in {a.key for a in client.read_latest_artifacts()}
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "said"),
+    [
+        ("2026-01-03", "2026-01-02", "2026-01-0|before|after|reversed"),
+        ("2026-01-02", "2026-01-09", "closed|over|future"),
+        ("2026-01-01", "", "root"),
+        ("../../etc", "", "period"),
+        ("'; drop table logs", "", "period"),
+    ],
+)
+def test_a_range_that_cannot_be_is_refused(tiny: Tiny, start: str, end: str, said: str) -> None:
+    before = tiny.record()
+    with pytest.raises((ValueError, LookupError), match=said) as told:
+        backfill(str(tiny.path), start, end)
+    assert tiny.record() == before and len(str(told.value)) < 1_000
+
+
+def test_backfills_of_what_is_missing_and_stale_follow_only_at_the_newest_period(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock(monkeypatch, "2026-01-06T02:00:00+00:00")
+    backfill(str(tiny.path), what="missing")
+    assert periods(tiny) == [1, 2, 3, 4] and not tiny.log(), "nobody asked for the champion to move"
+    backfill(str(tiny.path), "2026-01-04", "2026-01-04", what="all", move_champion=True)
+    assert tiny.chain()[3].revision == 1 and not tiny.log(), "it did not end at the newest night"
+    assert all(": skip" in line for line in backfill(str(tiny.path), what="stale", dry_run=True)), "nothing is stale"
+    shorter(tiny, 2)
+    nightly(str(tiny.path), "2026-01-03")
+    told = backfill(str(tiny.path), what="stale", dry_run=True)
+    assert [line.split(",")[0] for line in told][2:] == ["2026-01-04: run", "2026-01-05: run"], told
+    assert "2026-01-03, was run again since" in told[2]
+    backfill(str(tiny.path), what="stale", move_champion=True)
+    chain = tiny.chain()
+    assert [chain[i].revision for i in (1, 2, 3, 4)] == [1, 2, 2, 2]
+    champion = chain[4].champion
+    assert (champion is None and not tiny.log()) or tiny.log()[-1].strategy == champion.strategy
+
+
+def shorter(tiny: Tiny, day: int) -> None:
+    """The day is delivered again, without its last row."""
+    place = tiny.home / "in" / f"{tiny.name(day)}.parquet"
+    rows = parquet.read_table(place)
+    parquet.write_table(rows.slice(0, rows.num_rows - 1), place)
+
+
+def test_a_backfill_stops_at_a_warning_where_it_is_told_to(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    wary = raw_plan(tiny.home, {"expectations": WARY})
+    tiny.path.write_text(yaml.safe_dump(wary, sort_keys=False))
+    clock(monkeypatch, "2026-01-06T02:00:00+00:00")
+    backfill(str(tiny.path), "2026-01-04", stop_on="warned")
+    assert [v.verdict for v in tiny.chain()[3].validated] == ["warned"]
+    assert periods(tiny) == [1, 2, 3], "the second night was not begun"
+    backfill(str(tiny.path), what="missing")
+    assert periods(tiny) == [1, 2, 3, 4]
+
+
+def test_only_chosen_strategies_are_trained(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock(monkeypatch, "2026-01-05T02:00:00+00:00")
+    with pytest.raises(ValueError, match=r"still was not chosen, but its inputs of 2026-01-04 changed"):
+        backfill(str(tiny.path), strategies=["tuned"])
+    assert periods(tiny) == [1, 2]
+    with pytest.raises(ValueError, match=r"no strategy 'nobody'.*still, tuned, popular"):
+        backfill(str(tiny.path), strategies=["nobody"])
+
+
+def test_promote_and_roll_back_by_hand_and_what_served_when(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="force it and give a reason"):
+        promote(str(tiny.path), "still")
+    with pytest.raises(LookupError, match="no night 2026-01-05"):
+        promote(str(tiny.path), "still", "2026-01-05")
+    with pytest.raises(ValueError, match="no champion yet"):
+        rollback(str(tiny.path), reason="none")
+    assert "still of 2026-01-03 serves" in promote(str(tiny.path), "still", reason="first", force=True)
+    clock(monkeypatch, "2026-01-04T03:00:00+00:00")
+    promote(str(tiny.path), "tuned", reason="second", force=True)
+    clock(monkeypatch, "2026-01-04T04:00:00+00:00")
+    with pytest.raises(ValueError, match="needs a reason"):
+        rollback(str(tiny.path))
+    assert "still of 2026-01-03 serves" in rollback(str(tiny.path), reason="third")
+    assert [e.action for e in tiny.log()] == ["promote", "promote", "rollback"]
+    served = [status(str(tiny.path), on)["served"] for on in ("2026-01-04T01:00", "2026-01-04T03:30", "2026-01-05")]
+    assert served[0] is None and (served[1]["strategy"], served[2]["strategy"]) == ("tuned", "still")
+
+
+def test_the_second_of_two_writers_is_told_and_a_dead_one_is_followed(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = tiny.record()
+    with writing(tiny.plan, "somebody"):
+        for flow in (lambda: nightly(str(tiny.path)), lambda: backfill(str(tiny.path), what="all")):
+            with pytest.raises(RuntimeError, match=r"tiny is being written by somebody else; nothing was changed"):
+                flow()
+    assert tiny.record() == before
+    assert lease.take(tasks.open.open_store(), "tiny", "killed", time.time() - 3600, 60) is not None
+    clock(monkeypatch, "2026-01-05T02:00:00+00:00")
+    nightly(str(tiny.path))
+    assert periods(tiny) == [1, 2, 3]
+
+
+def test_two_nightlies_at_once_end_as_one_alone(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock(monkeypatch, "2026-01-05T02:00:00+00:00")
+    told: list[str] = []
+
+    def one() -> None:
+        try:
+            told.extend(nightly(str(tiny.path)))
+        except RuntimeError as error:
+            told.append(str(error))
+
+    both = [threading.Thread(target=one) for _ in range(2)]
+    [thread.start() for thread in both]
+    [thread.join() for thread in both]
+    assert periods(tiny) == [1, 2, 3] and len(told) == 2, told
+    assert all(line.startswith("2026-01-04") or "written by somebody else" in line for line in told), told
+
+
+def test_maintain_keeps_what_the_chain_and_the_log_need(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    objects = tasks.open.open_store()
+    needed = tiny.record()
+    from tasks.store import blobs
+
+    idle = blobs.put(objects, b"nobody names this")
+    dry = maintain(str(tiny.path), dry_run=True)
+    assert any("would be removed" in line for line in dry)
+    assert blobs.get(objects, idle)
+    maintain(str(tiny.path))
+    left = tiny.record()
+    named = {key: data for key, data in needed.items() if key in left}
+    assert all(left[key] == data for key, data in named.items())
+    assert {key for key in needed if "/nights/" in key or "/log/" in key} <= set(left)
+    clock(monkeypatch, "2026-01-05T02:00:00+00:00")
+    nightly(str(tiny.path))
+    assert periods(tiny) == [1, 2, 3]
+    assert json.dumps(status(str(tiny.path)), default=str)
