@@ -112,7 +112,6 @@ def test_promotion_and_rollback_from_their_forms_move_the_champion(
     assert third["state_type"] == "COMPLETED", third["state"]["message"]
     back = registry.champion(store, "tiny")
     assert back and (back.strategy, back.name, back.action) == ("still", "2026-01-03", "rollback")
-    assert server.start("rollback", {"plan": plan, "to": "2026-01-01"})["state_type"] == "FAILED"
 
 
 def test_every_deployment_is_there_and_the_nights_are_scheduled(server: Server) -> None:
