@@ -14,6 +14,7 @@ from tasks.models.checkpoint import Weights
 from tasks.models.grouping import group, totals
 from tasks.models.learned import Learned, learned
 from tasks.models.loss import Batch, Loss, cross_entropy
+from tasks.models.memory import kept_memory
 from tasks.models.model import Model
 from tasks.models.negatives import draw, known
 from tasks.models.order import canonical_order
@@ -82,7 +83,8 @@ def _fitted(
     _check_sizes(model, run, logs)
     if not len(logs) or not schedule.epochs:
         return Fitted(dict(weights), run.state())
-    _train(step_on(run), model, run, logs, schedule)
+    with kept_memory():
+        _train(step_on(run), model, run, logs, schedule)
     return Fitted(run.weights(), run.state())
 
 

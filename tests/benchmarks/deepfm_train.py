@@ -1,8 +1,8 @@
 """DeepFM training: rows a second against a loop with an `nn.Embedding` a field and dense Adam, and what bfloat16 costs.
 
 39 fields with 1,000,000 ids, d = 10, layers 400 x 3, batch 4096, all through `fit`. The reference is how FuxiCTR trains
-the same model: a table for each field and its weight, dense gradients, Adam over every row at each step. Both see the
-same rows, in turn. AUC is that of rows nobody trained on, with labels from a planted model.
+the same model: a table for each field and its weight, dense gradients, their norm clipped at 10 (its default), Adam over
+every row at each step. Both see the same rows, in turn. AUC is that of rows nobody trained on, with labels from a planted model.
 """
 
 from __future__ import annotations
@@ -81,6 +81,7 @@ def reference_rate(model: Reference, optimizer: torch.optim.Adam, logs: Logs) ->
         optimizer.zero_grad()
         logits = model({field: column[part] for field, column in columns.items()})
         binary_cross_entropy_with_logits(logits, logs.label[part]).backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 10.0)
         optimizer.step()
     return REFERENCE_ROWS / (time.perf_counter() - began)
 
