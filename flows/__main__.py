@@ -182,6 +182,8 @@ def say(found: Any, as_json: bool) -> None:
 def main() -> None:
     """Run a verb. A caller's mistake is one clear sentence on stderr and exit code 2; anything else is a traceback."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(message)s")
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_news)
     for name, value in SURROUNDINGS.items():
         os.environ.setdefault(name, value)
     try:
@@ -194,6 +196,11 @@ def main() -> None:
         if not isinstance(error, FailedRun):
             raise
         fail(error)
+
+
+def _news(record: logging.LogRecord) -> bool:
+    """Prefect logs with a traceback what a flow or task raised; `main` says the same in one sentence, or raises it."""
+    return not (record.name.startswith("prefect.") and record.exc_info)
 
 
 def fail(error: Exception) -> NoReturn:

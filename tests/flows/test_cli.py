@@ -1,0 +1,159 @@
+"""The console script as a user runs it: one JSON document, exit codes that can be trusted, and mistakes in one sentence."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.testing.utilities import prefect_test_harness
+from typer.testing import CliRunner
+
+import flows.__main__ as cli
+from tests.flows.tiny import Tiny, begin
+
+VERBS = ("demo", "night", "backfill", "promote", "rollback", "status", "doctor", "up", "maintain")
+HOUSE = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def server() -> Iterator[dict[str, str]]:
+    """One Prefect server, which the verbs are told of by the environment."""
+    with prefect_test_harness(server_startup_timeout=180):
+        from prefect.settings import PREFECT_API_URL
+
+        yield {"PREFECT_API_URL": str(PREFECT_API_URL.value())}
+
+
+@pytest.fixture
+def tiny(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Tiny:
+    with pytest.MonkeyPatch.context() as plainly:
+        found = begin(tmp_path_factory, plainly, 1, 2)
+    monkeypatch.setenv("NIGHTLOOP_HOME", str(found.home / "home"))
+    return found
+
+
+def said(server: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
+    """What a verb says, run as a user does: another process, its output read to the end."""
+    command = [sys.executable, "-m", "flows", *words]
+    environment = {**os.environ, **server, "COLUMNS": "200"}
+    return subprocess.run(command, cwd=HOUSE, env=environment, capture_output=True, text=True, timeout=240)
+
+
+def document(done: subprocess.CompletedProcess[str]) -> Any:
+    """The one JSON document on stdout."""
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself(verb: str) -> None:
+    told = CliRunner().invoke(cli.app, [verb, "--help"], env={"COLUMNS": "200"})
+    assert told.exit_code == 0 and "Usage" in told.output and len(told.output) > 200
+
+
+def test_the_script_lists_its_verbs_and_an_unknown_one_is_a_mistake(server: dict[str, str]) -> None:
+    told = CliRunner().invoke(cli.app, ["--help"], env={"COLUMNS": "200"})
+    assert all(verb in told.output for verb in VERBS)
+    done = said(server, "tonight")
+    assert done.returncode == 2 and "No such command 'tonight'" in done.stderr and not done.stdout
+
+
+def test_a_night_and_its_status_are_one_json_document_each(tiny: Tiny, server: dict[str, str]) -> None:
+    told = document(said(server, "night", str(tiny.path), "--period", "2026-01-04", "--json"))
+    assert len(told) == 1 and told[0].startswith("2026-01-04")
+    found = document(said(server, "status", str(tiny.path), "--json"))
+    assert found["pipeline"] == "tiny" and [n["period"] for n in found["nights"]][:3]
+
+
+def test_what_would_run_and_a_promotion_are_one_json_document_each(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here(monkeypatch, "backfill", str(tiny.path), "--end", "2026-01-05", "--dry-run", "--json")
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert not ended.value.code and json.loads(capsys.readouterr().out)[-1].startswith("2026-01-05: run")
+    here(monkeypatch, "promote", str(tiny.path), "--strategy", "still", "--force", "--reason", "a trial", "--json")
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert not ended.value.code and "still of 2026-01-03 serves" in json.loads(capsys.readouterr().out)
+
+
+def here(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
+    """The next `main()` in this process is called with these words, and has the log to itself."""
+    monkeypatch.setattr(sys, "argv", ["nightloop", *words])
+    monkeypatch.setattr(cli, "SURROUNDINGS", {})
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+
+
+def test_a_stopped_night_is_no_success(tiny: Tiny, server: dict[str, str]) -> None:
+    tiny.deliver(3, bad=True)
+    done = said(server, "night", str(tiny.path), "--period", "2026-01-04", "--json")
+    assert done.returncode == 2 and not done.stdout.strip()
+    assert "nightloop: 2026-01-04 of tiny was stopped by validation" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("night", "nothing"), "no plan 'nothing': give the path of a YAML file, or one of"),
+        (("night", "{plan}", "--period", "2999-01-01"), "is not over yet"),
+        (("night", "{plan}", "--period", "../../etc/passwd"), "period"),
+        (("night", "{plan}", "--period", "2026-01-03", "--accept", "a", "--skip", "b"), "both given"),
+        (("backfill", "{plan}", "--start", "2026-01-03", "--end", "2026-01-02"), "reversed"),
+        (("promote", "{plan}", "--strategy", "still"), "force it and give a reason"),
+        (("rollback", "{plan}", "--reason", "because"), "no champion yet"),
+        (("status", "{plan}", "--on", "teatime"), "teatime"),
+    ],
+)
+def test_a_mistake_is_one_clear_sentence_and_exit_code_2(
+    tiny: Tiny,
+    words: tuple[str, ...],
+    expected: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before = tiny.record()
+    here(monkeypatch, *(w.replace("{plan}", str(tiny.path)) for w in words))
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    told = capsys.readouterr()
+    assert ended.value.code == 2 and not told.out and "Traceback" not in told.err
+    sentence = next(line for line in told.err.splitlines() if line.startswith("nightloop: "))
+    assert expected in sentence and len(sentence) < 600
+    assert tiny.record() == before
+
+
+def test_a_plan_with_mistakes_is_refused_with_all_of_them(tmp_path: Path, server: dict[str, str]) -> None:
+    path = tmp_path / "wrong.yaml"
+    path.write_text("pipeline: ../up\nhistory: none\n")
+    done = said(server, "night", str(path), "--json")
+    assert done.returncode == 2 and not done.stdout and "Traceback" not in done.stderr
+    assert all(word in done.stderr for word in ("pipeline", "history", "source: missing", "strategies: missing"))
+
+
+def test_the_doctor_finds_a_sound_machine_sound_and_a_bad_store_bad(
+    tmp_path: Path, server: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NIGHTLOOP_HOME", str(tmp_path / "home"))
+    found = document(said(server, "doctor", "--json"))
+    assert found["healthy"] and {c["check"] for c in found["checks"]} >= {
+        "python",
+        "packages",
+        "store",
+        "plans",
+        "disk",
+    }
+    (tmp_path / "file").write_text("no store")
+    monkeypatch.setenv("NIGHTLOOP_STORE", str(tmp_path / "file"))
+    done = said(server, "doctor", "--json")
+    assert done.returncode == 1 and not json.loads(done.stdout)["healthy"]
+    bad = [c for c in json.loads(done.stdout)["checks"] if not c["ok"]]
+    assert [c["check"] for c in bad] == ["store"] and "is a file" in bad[0]["finding"]
