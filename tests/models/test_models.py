@@ -142,3 +142,14 @@ def test_first_values_are_the_same_for_everyone():
     model = DeepFM(LOGS.fields, numeric=2)
     assert same(initial(model, LOGS), initial(DeepFM(LOGS.fields, numeric=2), LOGS))
     assert not same(initial(model, LOGS), initial(model, replace(LOGS, seed=1)))
+
+
+def test_bfloat16_is_for_the_layers_alone():
+    """Under autocast the factorisation machine and the weights keep all their digits."""
+    model = DeepFM(("user", "item", "c0"), width=4, hidden=(5,))
+    dense = {n: torch.zeros_like(t) for n, t in model.dense(torch.Generator().manual_seed(0)).items()}
+    embedded = torch.randn(50, 3, 5, generator=torch.Generator().manual_seed(1))
+    with torch.autocast("cpu", torch.bfloat16):
+        half = model.logits(embedded, torch.zeros(50, 0), dense)
+    assert half.dtype == torch.float32
+    assert torch.equal(half, model.logits(embedded, torch.zeros(50, 0), dense))
