@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 import flows.__main__ as cli
 from tests.flows.tiny import Tiny, begin
 
+pytestmark = pytest.mark.xdist_group("cli")  # one process: what these tests begin from is made once
 VERBS = ("demo", "night", "backfill", "promote", "rollback", "status", "doctor", "up", "maintain")
 HOUSE = Path(__file__).parents[2]
 

@@ -15,6 +15,7 @@ from tests.flows.tiny import Tiny, begin
 from tests.flows.victim import POINTS, ROOT_POINTS, killed, scenario
 from tests.store.worlds import check_invariants
 
+pytestmark = pytest.mark.xdist_group("kill")  # one process: what these tests begin from is made once
 OFTEN = (  # the others, which lie close to one of these, in `make soak`
     "pre-trained weights stored, not yet noted",
     "rows in the lake, not yet committed",

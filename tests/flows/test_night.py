@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 
+import flows.nightly
 import tasks.agenda
 import tasks.move
 import tasks.open
 from tasks.store import blobs, manifests
 from tests.flows.tiny import WHEN, Tiny, begin, make, plain, raw_plan, run
+
+
+pytestmark = pytest.mark.xdist_group("night")  # one process: what these tests begin from is made once
 
 
 @pytest.fixture
@@ -57,8 +62,6 @@ def test_a_backfill_equals_the_nights_byte_for_byte(tmp_path: Path, monkeypatch:
             run(tiny, 1, 2, 3, 4)
         else:  # the backfill collects what comes before it runs anything, in another order
             for day in (4, 0, 3, 1, 2):
-                import flows.nightly
-
                 flows.nightly.collect(tiny.plan, day)
             run(tiny, 1, 2, 3, 4, live=False)
         records.append({k: v for k, v in tiny.record().items() if "/log/" not in k})
@@ -90,15 +93,28 @@ def test_a_mended_chain_is_the_chain_that_never_went_wrong(tmp_path: Path, monke
             run(tiny, 3)
             tiny.deliver(3)
         run(tiny, 3, 4)
-        kept.append({i: (m.checkpoints, m.scores, m.vocabulary, m.judged) for i, m in tiny.chain().items()})
+        learned = {i: [v.statistics for v in m.validated] for i, m in tiny.chain().items()}
+        kept.append((learned, {i: (m.checkpoints, m.scores, m.vocabulary, m.judged) for i, m in tiny.chain().items()}))
     assert kept[0] == kept[1]
+
+
+def test_no_byte_of_a_later_period_reaches_a_night(begun: Tiny) -> None:
+    """Invariant 6: whatever the lake holds of days to come, the night is the same."""
+    shutil.copytree(begun.home, aside := begun.home.with_name("without-a-future"), dirs_exist_ok=True)
+    run(begun, 3)
+    without = begun.record()
+    shutil.rmtree(begun.home)
+    aside.rename(begun.home)
+    begun.deliver(4, bad=True)
+    for day in (4, 5, 6):
+        flows.nightly.collect(begun.plan, day)
+    run(begun, 3)
+    assert begun.record() == without
 
 
 def test_late_data_marks_every_later_night_stale_and_why(begun: Tiny) -> None:
     run(begun, 3, 4)
     begun.deliver(2, bad=True)
-    import flows.nightly
-
     flows.nightly.collect(begun.plan, 2)
     from tasks.store.overview import overview
 
@@ -110,8 +126,6 @@ def test_late_data_marks_every_later_night_stale_and_why(begun: Tiny) -> None:
 
 def test_an_operator_accepts_or_passes_over_a_bad_day_with_a_reason(begun: Tiny) -> None:
     from datetime import datetime
-
-    import flows.nightly
 
     when = datetime.fromisoformat(WHEN)
     begun.deliver(3, bad=True)
@@ -132,8 +146,6 @@ def test_an_operator_accepts_or_passes_over_a_bad_day_with_a_reason(begun: Tiny)
 
 def test_the_root_cannot_be_passed_over(tiny: Tiny) -> None:
     from datetime import datetime
-
-    import flows.nightly
 
     landed = flows.nightly.collect_all(tiny.plan, 1)
     tasks.agenda.decide(tiny.plan, landed[-1], "", "no", datetime.fromisoformat(WHEN))
