@@ -15,7 +15,6 @@ import tasks.open
 from tasks.store import blobs, manifests
 from tests.flows.tiny import WHEN, Tiny, begin, make, plain, raw_plan, run
 
-
 pytestmark = pytest.mark.xdist_group("night")  # one process: what these tests begin from is made once
 
 
