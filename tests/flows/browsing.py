@@ -148,7 +148,12 @@ def fill(page: Any, server: Server, name: str, texts: Mapping[str, str], switche
     for field, text in texts.items():
         page.locator("textarea").nth(areas.index(field)).fill(text)
     for field in switches:
-        page.get_by_role("switch").nth(toggles.index(field)).click()
+        switch = page.get_by_role("switch").nth(toggles.index(field))
+        for _ in range(20):  # a form that is still being drawn loses a click
+            switch.click()
+            page.wait_for_timeout(500)
+            if switch.is_checked():
+                break
     with page.expect_response(lambda answer: answer.url.endswith("/create_flow_run")) as made:
         page.get_by_role("button", name="Submit").click()
     return str(made.value.json()["id"])
