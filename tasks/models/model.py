@@ -14,14 +14,6 @@ from torch import Generator, Tensor
 from tasks.models.checkpoint import Weights
 
 
-class Factorised(Protocol):
-    """What scoring and serving ask of a ranking model besides: its score is a dot product."""
-
-    def factors(self, weights: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """User factors [U, d] and item factors [I, d]; biases are folded in as further columns."""
-        ...
-
-
 class Model(Protocol):
     """What `fit`, `grow`, scoring and serving ask of a model. Models are `nn.Module`s; this is their public side."""
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tasks.lake.logs import Logs
 from tasks.models.checkpoint import Weights
-from tasks.models.model import Factorised, Model
+from tasks.models.model import Factored, Model
 from tasks.models.predict import predict
 from tasks.models.rank import from_weights, rank
 from tasks.plan.plan import Ranking
@@ -21,7 +21,7 @@ def scored_period(model: Model, weights: Weights, logs: Logs, taken: Tensor, ran
     `taken` [m, 2] are the (user, item) rows of earlier periods; a ranking never offers them again. Raises ValueError on NaN.
     """
     if model.family == "ranking":
-        return rank(from_weights(cast(Factorised, model).factors, weights), logs, taken, ranking)
+        return rank(from_weights(cast(Factored, model).factors, weights), logs, taken, ranking)
     found = {"user": logs.rows[:, 0].clone(), "item": logs.rows[:, 1].clone()}
     for column, field in ((0, "user"), (1, "item")):
         found[f"new_{field}"] = logs.born[column][logs.rows[:, column]] == logs.periods
