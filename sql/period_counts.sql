@@ -7,17 +7,22 @@ WITH aside AS (
     FROM quarantine
     WHERE period = $period AND version = $version
 ),
-arrived AS (
-    SELECT arrival, time, label, lag(time) OVER (ORDER BY arrival) AS before
+counted AS (
+    SELECT
+        count(*) AS rows,
+        count(aside.arrival) AS quarantined,
+        sum(TRY_CAST(label AS DECIMAL(38, 9))) FILTER (aside.arrival IS NULL)::DOUBLE
+            / count(TRY_CAST(label AS DECIMAL(38, 9))) FILTER (aside.arrival IS NULL) AS label_rate
+    FROM landed
+    LEFT JOIN aside ON landed.arrival = aside.arrival
+    WHERE period = $period AND version = $version
+),
+followed AS (
+    SELECT time, lag(time) OVER (ORDER BY arrival) AS before
     FROM landed
     WHERE period = $period AND version = $version
 )
 SELECT
-    count(*) AS rows,
-    count(aside.arrival) AS quarantined,
-    count(*) - count(aside.arrival) AS clean,
-    count(*) FILTER (arrived.time < arrived.before) AS out_of_order,
-    sum(TRY_CAST(label AS DECIMAL(38, 9))) FILTER (aside.arrival IS NULL)::DOUBLE
-        / count(TRY_CAST(label AS DECIMAL(38, 9))) FILTER (aside.arrival IS NULL) AS label_rate
-FROM arrived
-LEFT JOIN aside ON arrived.arrival = aside.arrival
+    rows, quarantined, rows - quarantined AS clean, label_rate,
+    (SELECT count(*) FROM followed WHERE time < before) AS out_of_order
+FROM counted

@@ -9,6 +9,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from tasks.lake.collect import collect as collect_period
 from tasks.lake.keeping import replay as replay_version
 from tasks.lake.periods import period
+from tasks.lake.validation import prepare
 from tasks.lake.warehouse import Landing
 from tasks.open import open_lake
 from tasks.plan.plan import Plan
@@ -27,6 +28,7 @@ def _worth_another_try(task: Task[..., Landing], run: TaskRun, state: State[Land
 )  # fmt: skip
 def collect(plan: Plan, index: int) -> Landing:
     """Read the period from the plan's source and land it. Collecting the same rows again changes nothing."""
+    prepare()  # every period that is collected is validated next
     source = assemble(plan).source
     with open_lake(plan) as warehouse:
         return collect_period(warehouse, source, plan, period(plan.periods, index))

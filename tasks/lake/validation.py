@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
+from threading import Thread
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
 Arrivals = NDArray[np.int64]  # positions of rows in their delivery
 
 BATCH = 500_000  # rows put to Great Expectations at a time
-SPELT = ("length", "forbidden")  # kinds of rules that look at how a value is spelt
 EXAMPLES = 3  # offending values shown for each rule
 UNUSABLE = {"duplicate": "one row a key", "outside": "a time inside the period", "null": "no value missing"}
 
@@ -43,6 +44,11 @@ class Nights:
 
     history: History = ()  # oldest first
     vocabulary: Vocabulary | None = None
+
+
+def prepare() -> None:
+    """Begin to import Great Expectations, which takes two seconds, while the database reads a delivery."""
+    Thread(target=import_module, args=("great_expectations",), daemon=True).start()
 
 
 def validate(
@@ -115,56 +121,59 @@ def _examples(
 
 
 def _break(rules: Sequence[RowRule], rows: pa.Table) -> dict[str, Arrivals]:
-    """Arrivals of the rows that break each rule, by its code. Text is judged once a value, the rest once a row."""
-    arrival = rows.column("arrival").to_numpy()
-    spelt = [rule for rule in rules if rule.kind in SPELT and pa.types.is_string(rows.schema.field(rule.column).type)]
-    broken = _break_values(spelt, rows) if spelt else {}
-    others = [rule for rule in rules if rule not in spelt]
-    frame = _frame(rows, {rule.column for rule in others})
-    results = _expect([(rule.code, _row_expectation(rule)) for rule in others], frame, "COMPLETE") if others else {}
-    broken |= {code: result["result"]["unexpected_index_list"] for code, result in results.items()}
-    found = {rule.code: np.asarray(arrival[broken[rule.code]], dtype=np.int64) for rule in rules}
-    return {code: arrivals for code, arrivals in found.items() if len(arrivals)}
+    """Arrivals of the rows that break each rule, by its code.
 
-
-def _break_values(rules: Sequence[RowRule], rows: pa.Table) -> dict[str, Any]:
-    """Positions of the rows whose text breaks a rule about how a value is spelt, by the rule's code."""
-    columns = sorted({rule.column for rule in rules})
-    coded = {name: rows.column(name).combine_chunks().dictionary_encode() for name in columns}
-    most = max(len(values.dictionary) for values in coded.values())
-    padded = {  # a missing value breaks no rule of spelling
-        name: pa.concat_arrays([v.dictionary, pa.nulls(most - len(v.dictionary), pa.string())])
-        for name, v in coded.items()
-    }
-    results = _expect([(rule.code, _row_expectation(rule)) for rule in rules], pa.table(padded).to_pandas(), "COMPLETE")
-    found = {}
-    for rule in rules:
-        values = coded[rule.column]
-        bad = np.zeros(most + 1, dtype=bool)
-        bad[results[rule.code]["result"]["unexpected_index_list"]] = True
-        found[rule.code] = np.flatnonzero(bad[np.asarray(pc.fill_null(values.indices, most))])
+    A rule is put first to the few values that decide it (of a range: the smallest and the largest) and, only if one of
+    those breaks it, to every value of the column: most nights are clean.
+    """
+    columns = {name: _comparable(rows.column(name)) for name in {rule.column for rule in rules}}
+    decided = _judge_values(rules, {rule.code: _deciding(rule, columns[rule.column]) for rule in rules})
+    suspect = [rule for rule in rules if decided[rule.code]]
+    coded = {name: columns[name].dictionary_encode("encode") for name in {rule.column for rule in suspect}}
+    broken = _judge_values(suspect, {rule.code: coded[rule.column].dictionary for rule in suspect})
+    arrival, found = rows.column("arrival").to_numpy(), {}
+    for code, values in {rule.code: coded[rule.column] for rule in suspect}.items():
+        bad = np.isin(np.arange(len(values.dictionary)), broken[code])
+        found[code] = arrival[bad[values.indices.to_numpy()]].astype(np.int64)
     return found
 
 
-def _frame(rows: pa.Table, columns: set[str]) -> pd.DataFrame:
-    """The columns as pandas sees them: times as µs, and NaN as infinity, because to pandas a NaN is a missing value."""
-    made = {}
-    for name in sorted(columns):
-        values = rows.column(name)
-        if pa.types.is_timestamp(values.type):
-            values = values.cast(pa.timestamp("us", values.type.tz)).cast(pa.int64())
-        if pa.types.is_floating(values.type):
-            values = pc.if_else(pc.is_nan(values), math.inf, values)
-        made[name] = values
-    frame: pd.DataFrame = pa.table(made).to_pandas()
-    return frame
+def _comparable(column: pa.ChunkedArray) -> pa.Array:
+    """A column as rules compare it: times as µs, and NaN as infinity, because to pandas a NaN is a missing value."""
+    values = column.combine_chunks()
+    if pa.types.is_timestamp(values.type):
+        values = values.cast(pa.timestamp("us", values.type.tz)).cast(pa.int64())
+    if pa.types.is_floating(values.type):
+        values = pc.if_else(pc.is_nan(values), math.inf, values)
+    return values
+
+
+def _deciding(rule: RowRule, values: pa.Array) -> pa.Array:
+    """The few values of a column, at least one, of which some break the rule exactly when some of the column do."""
+    if rule.kind == "null":
+        return pa.nulls(1, values.type) if values.null_count else values.slice(0, 1)
+    if rule.kind in ("range", "outside") and not pa.types.is_string(values.type):
+        ends = pc.min_max(values)
+        return pa.array([ends["min"].as_py(), ends["max"].as_py()], values.type)
+    return pc.unique(values)
+
+
+def _judge_values(rules: Sequence[RowRule], values: Mapping[str, pa.Array]) -> dict[str, list[int]]:
+    """Positions of the values that break each rule, by its code; every rule has a column of its own in one frame."""
+    if not rules:
+        return {}
+    most = max(len(each) for each in values.values())
+    repeated = {code: each.take(np.minimum(np.arange(most), len(each) - 1)) for code, each in values.items()}
+    expectations = [(rule.code, _row_expectation(rule)) for rule in rules]
+    results = _expect(expectations, pa.table(repeated).to_pandas(), "COMPLETE")
+    return {code: result["result"]["unexpected_index_list"] for code, result in results.items()}
 
 
 def _row_expectation(rule: RowRule) -> Any:
     import great_expectations as gx
 
     gxe: Any = gx.expectations  # its names are re-exported without saying so, which a strict checker refuses
-    column, meta = rule.column, {"code": rule.code}
+    column, meta = rule.code, {"code": rule.code}
     if rule.kind == "null":
         return gxe.ExpectColumnValuesToNotBeNull(column=column, meta=meta)
     if rule.kind == "length":

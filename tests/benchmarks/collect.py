@@ -25,6 +25,7 @@ began = time.perf_counter()
 from tasks.lake.collect import collect
 from tasks.lake.periods import period
 from tasks.lake.sources.files import Files
+from tasks.lake.validation import Nights, prepare, validate
 from tasks.lake.vocabulary import empty
 from tasks.lake.warehouse import Warehouse
 from tasks.plan.plan import Calendar, Columns, Part, Plan
@@ -34,16 +35,15 @@ file, home = sys.argv[1:]
 part = Part(use="any")
 columns = Columns(user="user", item="item", time="time", label="click", categorical=("device",), numeric=("price",))
 plan = Plan(pipeline="bench", source=part, columns=columns, periods=Calendar(start="2026-01-01"), pretrain=part,
-model=part,
-            strategies={"one": part})
+            model=part, strategies={"one": part})
 imported = time.perf_counter()
 with Warehouse.open(Settings(home=Path(home)), "bench") as warehouse:
+    prepare()
     landing = collect(warehouse, Files(path=file.replace("2026-01-01", "{period}")), plan, period(plan.periods, 0))
     landed = time.perf_counter()
-    VALIDATE
+    validate(warehouse, plan, period(plan.periods, 0), landing.version, Nights((), empty(columns)))
 done = time.perf_counter()
-print(json.dumps({"import": imported - began, "collect": landed - imported, "validate": done - landed, "seconds": done
-- began,
+print(json.dumps({"import": imported - began, "collect": landed - imported, "validate": done - landed, "seconds": done - began,
                   "rows": landing.rows, "gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}))
 """
 
@@ -84,13 +84,8 @@ def _measure(folder: Path, rows: int) -> dict[str, float]:
     home = folder / f"home-{rows}"
     home.mkdir()
     file = write_rows(home / "2026-01-01.csv", rows)
-    work = WORK.replace(
-        "VALIDATE",
-        "from tasks.lake.validation import Nights, validate; validate(warehouse, plan, period(plan.periods, 0), "
-        "landing.version, Nights((), empty(columns)))",
-    )
     done = subprocess.run(
-        [sys.executable, "-c", work, str(file), str(home)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", WORK, str(file), str(home)], capture_output=True, text=True, check=True
     )
     file.unlink()
     return {name: round(float(value), 3) for name, value in json.loads(done.stdout.splitlines()[-1]).items()}
