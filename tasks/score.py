@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from torch import Tensor
 
 from tasks.lake.logs import Logs
 from tasks.metrics.table import means
+from tasks.models.candidates import Candidates, deal
 from tasks.models.checkpoint import from_bytes, to_bytes
 from tasks.models.scoring import scored_period
 from tasks.open import open_lake, open_store
@@ -37,15 +37,17 @@ def score(night: Night) -> dict[str, Scored]:
         with open_lake(night.plan) as warehouse:
             logs = logs_of(objects, warehouse, night, night.logs)
             taken = pairs_of(objects, warehouse, night, [r for r in read if r.period < night.period])
+        ranked = night.plan.family == "ranking"
+        candidates = deal(logs, taken, night.plan.ranking) if ranked else None  # the same for everyone who is scored
         for label, key in keys.items():  # equal checkpoints have equal keys: what serves is scored once
             if not found[key]:
-                made = _scored(objects, night, kept[label], logs, taken).model_dump()
+                made = _scored(objects, night, kept[label], logs, candidates).model_dump()
                 found[key] = work.finish(objects, night.plan.pipeline, key, "score", made)
     return {label: Scored.model_validate(found[key]) for label, key in keys.items()}
 
 
-def _scored(objects: Objects, night: Night, kept: Kept, logs: Logs, taken: Tensor) -> Scored:
+def _scored(objects: Objects, night: Night, kept: Kept, logs: Logs, candidates: Candidates | None) -> Scored:
     plan, model = night.plan, assemble(night.plan).model
     weights = from_bytes(blobs.get(objects, kept.weights))
-    rows = scored_period(model, weights, logs, taken, plan.ranking)
+    rows = scored_period(model, weights, logs, candidates)
     return Scored(blob=blobs.put(objects, to_bytes(rows)), means=means(rows, plan.family, plan.ranking.k))

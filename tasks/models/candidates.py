@@ -1,60 +1,92 @@
-"""Candidates: which items a row's positive is ranked against. Uniform over what was seen and not taken by then."""
+"""Candidates: which items a row's positive is ranked against. Uniform over what was seen and not taken by then.
+
+They do not depend on who ranks them, so they are dealt once a period and shared by every checkpoint that is scored.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
 from torch import Generator, Tensor
 
 from tasks.lake.logs import Logs
+from tasks.models.barred import Takers, barred, seen, takers
+from tasks.plan.plan import Ranking
+
+BLOCK = 128  # rows that share a pool of items at most; more is faster, fewer makes rows less alike
+POOLS = 128  # pools of a night at least, as long as 8 rows share one
+CHUNK = 8192  # items of the catalogue that are scored at a time
 
 
 @dataclass(frozen=True)
-class Takers:
-    """Who took each item and when, item by item: entries `start[i]` to `start[i + 1]` are of item i."""
+class Hand:
+    """What a block of B rows is ranked against: of the pool's items the first `cut[b]`, without those barred."""
 
-    start: Tensor  # [items + 1] int64
-    user: Tensor  # [m] int32: half the bytes to read
-    when: Tensor  # [m] int64: the row of the logs that took it; -1: before the logs began
-    users: int  # every user is below it
-
-    def of(self, pool: Tensor, users: Tensor) -> tuple[Tensor, Tensor]:
-        """Takings of the pool's items by any of `users`: (position in the pool, entry), each [found]."""
-        begin = self.start.index_select(0, pool)
-        count = self.start.index_select(0, pool + 1) - begin
-        ends = count.cumsum(0)
-        entry = torch.repeat_interleave(begin - (ends - count), count)
-        entry += torch.arange(len(entry))
-        asked = torch.zeros(self.users, dtype=torch.bool)
-        asked[users] = True
-        hit = asked.index_select(0, self.user.index_select(0, entry)).nonzero().flatten()  # a few in a hundred
-        return torch.searchsorted(ends, hit, right=True), entry[hit]
+    rows: slice
+    pool: Tensor  # [P] int64
+    cut: Tensor  # [B] int64
+    row: Tensor  # [found] int64: in the block
+    place: Tensor  # [found] int64: in the pool; the item there does not stand against that row
 
 
-def takers(logs: Logs, taken: Tensor) -> Takers:
-    """Takings of before (`taken` [m, 2] user and item rows) and of the logs themselves."""
-    items = logs.sizes[1]
-    if len(taken) and (int(taken.min()) < 0 or int(taken[:, 1].max()) >= items):
-        raise ValueError(f"earlier interactions name rows outside the {items} items known in period {logs.period}")
-    user = torch.cat([taken[:, 0].long(), logs.rows[:, 0]])
-    item = torch.cat([taken[:, 1].long(), logs.rows[:, 1]])
-    when = torch.cat([torch.full((len(taken),), -1), torch.arange(len(logs))])
-    order = torch.argsort(item)
-    start = torch.cat([torch.zeros(1, dtype=torch.int64), torch.bincount(item, minlength=items).cumsum(0)])
-    return Takers(start, user[order].int(), when[order], int(user.max()) + 1 if len(user) else 0)
+@dataclass(frozen=True)
+class Candidates:
+    """The hands of one period's rows: against items drawn at random, and against the whole catalogue if asked for."""
+
+    logs: Logs
+    block: int  # rows of one pool
+    sampled: list[Hand]
+    catalogue: list[Hand] | None
 
 
-def seen(logs: Logs) -> Tensor:
-    """Items seen up to and including each row, [n] int64: vocabulary rows below it. Never falls.
+def deal(logs: Logs, taken: Tensor, ranking: Ranking) -> Candidates:
+    """The candidates of every row of `logs`.
 
-    Vocabulary rows are given in order of first sight, so an item was seen when it was born in an earlier period or when
-    an item of the same or a higher row has come by.
+    `taken` [m, 2] are (user, item) rows of earlier periods. Each row gets `ranking.negatives` distinct items drawn
+    uniformly from those seen so far that its user has not taken up to and including the row (all of them, where there
+    are fewer), and with `ranking.catalogue` all of those too. The draw is the logs' own. Raises ValueError for earlier
+    interactions outside the vocabulary. Source: SML's protocol.
     """
-    if not len(logs):
-        return torch.zeros(0, dtype=torch.int64)
-    before = torch.searchsorted(logs.born[1], logs.periods.to(logs.born[1].dtype))
-    return torch.maximum(before, logs.rows[:, 1].cummax(0).values + 1)
+    who, limits = takers(logs, taken), seen(logs)
+    deck = Deck(int(limits[-1]) if len(logs) else 0, logs.generator("candidates"))
+    size = min(max(len(logs) // POOLS, 8), BLOCK)
+    blocks = [slice(i, min(i + size, len(logs))) for i in range(0, len(logs), size)]
+    sampled = [_sampled(logs, who, limits, rows, ranking.negatives, deck) for rows in blocks]
+    whole = [hand for rows in blocks for hand in _catalogue(logs, who, limits, rows)] if ranking.catalogue else None
+    return Candidates(logs, size, sampled, whole)
+
+
+def _sampled(logs: Logs, who: Takers, limits: Tensor, rows: slice, negatives: int, deck: Deck) -> Hand:
+    """A hand of random items, of which each row takes its first valid ones."""
+    share = int(limits[rows][0]) / deck.items  # of the items dealt, how many the block's first row had seen
+    spare = int((negatives * 1.05 + 24) / share) // 64 * 64 + 64  # for what users have taken
+    pool = deck.deal(torch.zeros(0, dtype=torch.int64), min(deck.items, spare))
+    while True:
+        hand, short = _hand(logs, who, limits, rows, pool, negatives)
+        if not short or len(pool) == deck.items:
+            return hand
+        pool = deck.deal(pool, min(deck.items, 2 * len(pool)))  # the same random order, further on
+
+
+def _catalogue(logs: Logs, who: Takers, limits: Tensor, rows: slice) -> Iterator[Hand]:
+    """Every item that was seen and not taken, a part at a time."""
+    among = int(limits[rows][-1])
+    for first in range(0, among, CHUNK):
+        pool = torch.arange(first, min(first + CHUNK, among))
+        yield _hand(logs, who, limits, rows, pool, len(pool))[0]
+
+
+def _hand(logs: Logs, who: Takers, limits: Tensor, rows: slice, pool: Tensor, negatives: int) -> tuple[Hand, bool]:
+    """Each row's first `negatives` valid items of the pool, and whether any row found fewer."""
+    users = logs.rows[rows, 0]
+    row, place = barred(who, pool, users, limits[rows], rows.start)
+    count = torch.bincount(row, minlength=len(users))
+    nth = torch.arange(len(row)) - (count.cumsum(0) - count)[row]
+    cut = torch.full((len(users),), min(negatives, len(pool)))
+    cut.index_add_(0, row, (place - nth < negatives).long())  # a barred item makes room for one more
+    return Hand(rows, pool, cut.clamp(max=len(pool)), row, place), bool((cut > len(pool)).any())
 
 
 @dataclass
@@ -78,29 +110,6 @@ class Deck:
             taken, self.left = self.left[:wanted], self.left[wanted:]
             pool = _firsts(torch.cat([pool, taken])) if len(pool) else taken
         return pool
-
-
-def barred(who: Takers, pool: Tensor, users: Tensor, limits: Tensor, first: int) -> tuple[Tensor, Tensor]:
-    """Which items of the pool may not stand against which row: (row in the block, position in the pool), each [found].
-
-    `users` and `limits` [B] are the user and the number of items seen of rows `first`, `first + 1`, ... of the logs.
-    Pairs come in order, once each: items not yet seen, and items the user has taken up to and including that row.
-    """
-    place, entry = who.of(pool, users)
-    blocked, slot = torch.unique(users, return_inverse=True)
-    at, when = torch.searchsorted(blocked, who.user[entry].long()), who.when[entry]
-    rows_of = torch.argsort(slot, stable=True)  # rows of the block, user by user
-    count = torch.bincount(slot, minlength=len(blocked))
-    begin = count.cumsum(0) - count
-    pair = torch.repeat_interleave(count[at])
-    offset = torch.arange(len(pair)) - (count[at].cumsum(0) - count[at])[pair]
-    row = rows_of[begin[at][pair] + offset]
-    past = when[pair] <= row + first
-    future = (pool >= limits[0]).nonzero().flatten()  # limits never fall: the others were seen by all rows
-    late_row, late = (pool[future] >= limits[:, None]).nonzero(as_tuple=True)
-    key = torch.cat([row[past] * len(pool) + place[pair][past], late_row * len(pool) + future[late]])
-    key = torch.unique(key)
-    return key // len(pool), key % len(pool)
 
 
 def _firsts(values: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 from tasks.lake.logs import Logs
 from tasks.lake.sources.simulated import Oracle
 from tasks.lake.vocabulary import Vocabulary, encode
+from tasks.models.candidates import deal
 from tasks.models.rank import from_factors, rank
 from tasks.plan.plan import Ranking
 
@@ -18,7 +19,7 @@ def ceiling(oracle: Oracle, vocabulary: Vocabulary, logs: Logs, taken: Tensor, r
     """The scored period of the oracle, as `rank` gives it: no model that only sees logs can be expected to be above."""
     users = _table(vocabulary, "user", oracle.users, oracle.user_factors)
     items = _table(vocabulary, "item", oracle.items, oracle.item_factors)
-    return rank(from_factors(users, items), logs, taken, ranking)
+    return rank(from_factors(users, items), deal(logs, taken, ranking))
 
 
 def _table(

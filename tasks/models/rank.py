@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from tasks.lake.logs import Logs
-from tasks.models.candidates import Deck, Takers, barred, seen, takers
+from tasks.models.candidates import Candidates, Hand
 from tasks.models.checkpoint import Weights
-from tasks.plan.plan import Ranking
 
 Factors = Callable[[Weights], tuple[Tensor, Tensor]]  # weights -> users [U, d], items [I, d]
 Ranker = Callable[[Tensor, Tensor], Tensor]  # users [B], items [P] -> scores [B, P]; ids may be beyond what it knows
-
-BLOCK = 128  # rows that share a pool of items at most; more is faster, fewer makes rows less alike
-POOLS = 128  # pools of a night at least, as long as 8 rows share one
-CHUNK = 8192  # items of the catalogue that are scored at a time
-NO_PLACE = 2**31 - 1
 
 
 def from_factors(users: Tensor, items: Tensor) -> Ranker:
@@ -55,78 +49,40 @@ def _dots(users: Tensor, items: Tensor) -> Ranker:
     return scores
 
 
-def rank(ranker: Ranker, logs: Logs, taken: Tensor, ranking: Ranking) -> dict[str, Tensor]:
+def rank(ranker: Ranker, candidates: Candidates) -> dict[str, Tensor]:
     """How many candidates score above each row's item and how many exactly as high: a scored period.
 
-    `taken` [m, 2] are (user, item) rows of earlier periods. Columns, each [n]: `user`, `item` int64, `new_user`,
-    `new_item` bool (born in the row's own period), `pool` int32 (rows of one pool share the luck of its draw), `above`,
-    `equal` int32 against `ranking.negatives` distinct items drawn uniformly from those seen so far that the user has
-    not taken up to and including the row (all of them, where there are fewer), and with `ranking.catalogue` the same
-    against all of those, as `catalogue_above` and `catalogue_equal`. The draw is the logs' own: the same for every
-    ranker. Raises ValueError on NaN scores and on earlier interactions outside the vocabulary. Source: SML's protocol.
+    Columns, each [n]: `user`, `item` int64, `new_user`, `new_item` bool (born in the row's own period), `pool` int32
+    (rows of one pool share the luck of its draw), `above`, `equal` int32 and, where the catalogue was dealt,
+    `catalogue_above` and `catalogue_equal`. Raises ValueError on NaN scores.
     """
-    who, limits = takers(logs, taken), seen(logs)
-    deck = Deck(int(limits[-1]) if len(logs) else 0, logs.generator("candidates"))
-    size = min(max(len(logs) // POOLS, 8), BLOCK)
-    blocks = [slice(i, min(i + size, len(logs))) for i in range(0, len(logs), size)]
+    logs = candidates.logs
     found = {"user": logs.rows[:, 0].clone(), "item": logs.rows[:, 1].clone()}
     for column, field in ((0, "user"), (1, "item")):
         found[f"new_{field}"] = logs.born[column][logs.rows[:, column]] == logs.periods
-    found["pool"] = (torch.arange(len(logs)) // size).int()
-    parts = [_sampled(ranker, logs, who, limits, rows, ranking.negatives, deck) for rows in blocks]
-    found["above"], found["equal"] = _joined(parts)
-    if ranking.catalogue:
-        found["catalogue_above"], found["catalogue_equal"] = _joined(
-            [_catalogue(ranker, logs, who, limits, rows) for rows in blocks]
-        )
+    found["pool"] = (torch.arange(len(logs)) // candidates.block).int()
+    found["above"], found["equal"] = _counted(ranker, logs, candidates.sampled)
+    if candidates.catalogue is not None:
+        found["catalogue_above"], found["catalogue_equal"] = _counted(ranker, logs, candidates.catalogue)
     return found
 
 
-def _sampled(
-    ranker: Ranker, logs: Logs, who: Takers, limits: Tensor, rows: slice, negatives: int, deck: Deck
-) -> Tensor:
-    """Above and equal [2, B] of a block against random items, of which each row takes its first valid ones."""
-    share = int(limits[rows][0]) / deck.items  # of the items dealt, how many the block's first row had seen
-    size = min(
-        deck.items, int((negatives * 1.05 + 24) / share) // 64 * 64 + 64
-    )  # with spares for what users have taken
-    pool = deck.deal(torch.zeros(0, dtype=torch.int64), size)
-    counts, short = _count(ranker, logs, who, limits, rows, pool, negatives)
-    while bool(short.any()) and len(pool) < deck.items:  # the same random order, further on: uniform for every row
-        pool = deck.deal(pool, min(deck.items, 2 * len(pool)))
-        more, still = _count(ranker, logs, who, limits, rows, pool, negatives)
-        counts = torch.where(short, more, counts)
-        short = short & still
-    return counts
-
-
-def _catalogue(ranker: Ranker, logs: Logs, who: Takers, limits: Tensor, rows: slice) -> Tensor:
-    """Above and equal [2, B] of a block against every item that was seen and not taken."""
-    among = int(limits[rows][-1])
-    total = torch.zeros(2, rows.stop - rows.start, dtype=torch.int64)
-    for first in range(0, among, CHUNK):
-        pool = torch.arange(first, min(first + CHUNK, among))
-        total += _count(ranker, logs, who, limits, rows, pool, NO_PLACE)[0]
+def _counted(ranker: Ranker, logs: Logs, hands: Sequence[Hand]) -> Tensor:
+    """Above and equal [2, n] over all hands; a block may have several."""
+    total = torch.zeros(2, len(logs), dtype=torch.int32)
+    for hand in hands:
+        total[:, hand.rows] += _count(ranker, logs, hand)
     return total
 
 
-def _count(
-    ranker: Ranker, logs: Logs, who: Takers, limits: Tensor, rows: slice, pool: Tensor, negatives: int
-) -> tuple[Tensor, Tensor]:
-    """Above and equal [2, B] among each row's first `negatives` valid items of the pool; which rows found fewer [B]."""
-    users, items = logs.rows[rows, 0], logs.rows[rows, 1]
-    row, place = barred(who, pool, users, limits[rows], rows.start)
-    scores = ranker(users, torch.cat([pool, items]))  # one product, so that an equal item scores the same
+def _count(ranker: Ranker, logs: Logs, hand: Hand) -> Tensor:
+    """Above and equal [2, B] of one hand."""
+    users, items, size = logs.rows[hand.rows, 0], logs.rows[hand.rows, 1], len(hand.pool)
+    scores = ranker(users, torch.cat([hand.pool, items]))  # one product, so that an equal item scores the same
     _no_nan(scores)
-    own = scores[:, len(pool) :].diagonal()[:, None]
-    count = torch.bincount(row, minlength=len(users))
-    nth = torch.arange(len(row)) - (count.cumsum(0) - count)[row]
-    cut = torch.full((len(users),), min(negatives, len(pool)))
-    cut.index_add_(0, row, (place - nth < negatives).long())  # a barred item makes room for one more
-    short = cut > len(pool) if negatives < NO_PLACE else torch.zeros(len(users), dtype=torch.bool)
-    cut = cut.clamp(max=len(pool))
-    counts = [_within(mark, cut, row, place) for mark in (scores[:, : len(pool)] > own, scores[:, : len(pool)] == own)]
-    return torch.stack(counts), short
+    own = scores[:, size:].diagonal()[:, None]
+    marks = (scores[:, :size] > own, scores[:, :size] == own)
+    return torch.stack([_within(mark, hand.cut, hand.row, hand.place) for mark in marks])
 
 
 def _within(mark: Tensor, cut: Tensor, row: Tensor, place: Tensor) -> Tensor:
@@ -137,11 +93,6 @@ def _within(mark: Tensor, cut: Tensor, row: Tensor, place: Tensor) -> Tensor:
     total += (mark[:, whole:] & tail).sum(1)
     barred_marks = mark[row, place] & (place < cut[row])
     return total.index_add_(0, row, -barred_marks.long())
-
-
-def _joined(parts: list[Tensor]) -> tuple[Tensor, Tensor]:
-    whole = torch.cat([torch.zeros(2, 0, dtype=torch.int64), *parts], dim=1).int()
-    return whole[0].contiguous(), whole[1].contiguous()
 
 
 def _zero_row(table: Tensor) -> Tensor:

@@ -8,20 +8,23 @@ import torch
 from torch import Tensor
 
 from tasks.lake.logs import Logs
+from tasks.models.candidates import Candidates
 from tasks.models.checkpoint import Weights
 from tasks.models.model import Factored, Model
 from tasks.models.predict import predict
 from tasks.models.rank import from_weights, rank
-from tasks.plan.plan import Ranking
 
 
-def scored_period(model: Model, weights: Weights, logs: Logs, taken: Tensor, ranking: Ranking) -> dict[str, Tensor]:
+def scored_period(
+    model: Model, weights: Weights, logs: Logs, candidates: Candidates | None = None
+) -> dict[str, Tensor]:
     """The scored period of `weights` on `logs`: columns [n] as `metrics.table` reads them.
 
-    `taken` [m, 2] are the (user, item) rows of earlier periods; a ranking never offers them again. Raises ValueError on NaN.
+    A ranking is judged on the `candidates` dealt for `logs`, click probabilities on the rows alone. Raises ValueError
+    on NaN.
     """
-    if model.family == "ranking":
-        return rank(from_weights(cast(Factored, model).factors, weights), logs, taken, ranking)
+    if candidates is not None:
+        return rank(from_weights(cast(Factored, model).factors, weights), candidates)
     found = {"user": logs.rows[:, 0].clone(), "item": logs.rows[:, 1].clone()}
     for column, field in ((0, "user"), (1, "item")):
         found[f"new_{field}"] = logs.born[column][logs.rows[:, column]] == logs.periods

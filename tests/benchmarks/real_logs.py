@@ -22,6 +22,7 @@ from torch import Tensor
 
 from tasks.lake.logs import Logs
 from tasks.metrics.table import per_interaction
+from tasks.models.candidates import deal
 from tasks.models.checkpoint import Checkpoint, Weights
 from tasks.models.item_knn import ItemKNN
 from tasks.models.mf import MF
@@ -103,7 +104,7 @@ def scored(ranker: Ranker, whole: Logs, period: int) -> dict[str, Tensor]:
     """Where every row of the period stands among 999 negatives, in each metric."""
     logs = until(whole, period)
     taken = logs.rows[logs.periods < period]
-    found = rank(ranker, logs.since(period), taken, Ranking())
+    found = rank(ranker, deal(logs.since(period), taken, Ranking()))
     return {metric: per_interaction(found, metric) for metric in METRICS}
 
 

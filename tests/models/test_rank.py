@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from tasks.lake.logs import Logs
-from tasks.models import rank as module
-from tasks.models.candidates import Deck, seen, takers
+from tasks.models import candidates as module
+from tasks.models.barred import seen, takers
+from tasks.models.candidates import Deck, deal
 from tasks.models.mf import MF
 from tasks.models.rank import from_factors, from_weights, rank
 from tasks.plan.plan import Ranking
@@ -62,7 +63,7 @@ def valid(logs: Logs, taken: Tensor) -> list[set[int]]:
 def test_every_valid_item_is_used_where_there_are_too_few() -> None:
     logs, taken = world()
     scores = torch.randn(12, 60, generator=torch.Generator().manual_seed(1)).round(decimals=1)  # with ties
-    out = rank(lambda u, i: scores[u][:, i], logs, taken, Ranking(catalogue=True))
+    out = rank(lambda u, i: scores[u][:, i], deal(logs, taken, Ranking(catalogue=True)))
     for r, ((u, i), others) in enumerate(zip(logs.rows.tolist(), valid(logs, taken), strict=True)):
         row = scores[u]
         above, equal = sum(bool(row[j] > row[i]) for j in others), sum(bool(row[j] == row[i]) for j in others)
@@ -75,7 +76,7 @@ def drawn(logs: Logs, taken: Tensor, negatives: int) -> list[list[int]]:
     found: list[list[int]] = [[] for _ in range(len(logs))]
     for item in range(logs.sizes[1]):
         likes = lambda u, i, liked=item: (i == liked).float().expand(len(u), -1)  # noqa: E731
-        out = rank(likes, logs, taken, Ranking(negatives=negatives))
+        out = rank(likes, deal(logs, taken, Ranking(negatives=negatives)))
         for r in (out["above"] == 1).nonzero().flatten().tolist():
             found[r].append(item)
         assert int(out["above"].max()) <= 1  # distinct
@@ -90,20 +91,15 @@ def test_candidates_are_valid_distinct_and_as_many_as_asked(negatives: int) -> N
         assert len(mine) == min(negatives, len(allowed))
 
 
-def test_a_pool_too_small_for_a_heavy_user_is_extended(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pool_too_small_for_a_heavy_user_is_extended() -> None:
     items = 4000
     rows = [(0, 5), (1, 6)]
     logs = made(rows, 2, items, items)
     taken = torch.stack([torch.zeros(3900, dtype=torch.int64), torch.arange(3900)], 1)  # user 0 took nearly all
-    sizes: list[int] = []
-
-    def scores(users: Tensor, ids: Tensor) -> Tensor:
-        sizes.append(len(ids))
-        return torch.ones(len(users), len(ids))
-
-    out = rank(scores, logs, taken, Ranking(negatives=90))
+    dealt = deal(logs, taken, Ranking(negatives=90))
+    assert len(dealt.sampled[0].pool) > 200
+    out = rank(lambda users, ids: torch.ones(len(users), len(ids)), dealt)
     assert out["equal"].tolist() == [90, 90]
-    assert len(sizes) > 2
 
 
 def test_candidates_are_uniform() -> None:
@@ -130,7 +126,9 @@ def test_a_constant_scorer_gets_k_of_a_thousand_and_an_oracle_gets_all() -> None
 
     logs = made([(u % 50, (u * 37) % 3000) for u in range(300)], 50, 3000, 3000)
     nothing = torch.zeros(0, 2, dtype=torch.int64)
-    constant = means(rank(from_factors(torch.ones(50, 4), torch.ones(3000, 4)), logs, nothing, Ranking()), "ranking")
+    constant = means(
+        rank(from_factors(torch.ones(50, 4), torch.ones(3000, 4)), deal(logs, nothing, Ranking())), "ranking"
+    )
     assert [constant[f"recall@{k}"] for k in (5, 10, 20)] == pytest.approx([0.005, 0.01, 0.02], abs=1e-12)
     truth = {(u, i) for u, i in logs.rows.tolist()}
 
@@ -138,7 +136,7 @@ def test_a_constant_scorer_gets_k_of_a_thousand_and_an_oracle_gets_all() -> None
         return torch.tensor([[float((u, i) in truth) for i in items.tolist()] for u in users.tolist()])
 
     few = logs.select(torch.arange(20))
-    best = means(rank(oracle, few, logs.rows, Ranking()), "ranking")
+    best = means(rank(oracle, deal(few, logs.rows, Ranking())), "ranking")
     assert best["recall@5"] == best["ndcg@5"] == 1.0
 
 
@@ -147,7 +145,7 @@ def test_equal_factors_tie_exactly_wherever_they_stand() -> None:
     users = torch.randn(40, 64, generator=g)
     items = torch.randn(1, 64, generator=g).expand(5000, 64).contiguous()
     logs = made([(int(u), int(i)) for u, i in torch.randint(0, 40, (333, 2), generator=g)], 40, 5000, 5000)
-    out = rank(from_factors(users, items), logs, torch.zeros(0, 2, dtype=torch.int64), Ranking())
+    out = rank(from_factors(users, items), deal(logs, torch.zeros(0, 2, dtype=torch.int64), Ranking()))
     assert bool((out["equal"] == 999).all())
 
 
@@ -162,20 +160,20 @@ def test_the_draw_is_the_same_for_every_ranker_and_every_run() -> None:
             p.append(i)
             return s * (u[:, None] * i).float()
 
-        rank(ranker, logs, taken, Ranking(negatives=9))
+        rank(ranker, deal(logs, taken, Ranking(negatives=9)))
     assert all(torch.equal(a, b) for a, b in zip(*asked, strict=True))
-    again = [rank(from_factors(torch.ones(12, 2), torch.ones(60, 2)), logs, taken, Ranking()) for _ in range(2)]
+    again = [rank(from_factors(torch.ones(12, 2), torch.ones(60, 2)), deal(logs, taken, Ranking())) for _ in range(2)]
     assert all(torch.equal(again[0][k], again[1][k]) for k in again[0])
 
 
 def test_blocks_and_chunks_change_no_count(monkeypatch: pytest.MonkeyPatch) -> None:
     logs, taken = world(6)
     ranker = from_factors(torch.randn(12, 4), torch.randn(60, 4))
-    whole = rank(ranker, logs, taken, Ranking(catalogue=True))
+    whole = rank(ranker, deal(logs, taken, Ranking(catalogue=True)))
     monkeypatch.setattr(module, "BLOCK", 7)
     monkeypatch.setattr(module, "POOLS", 1)
     monkeypatch.setattr(module, "CHUNK", 11)
-    parts = rank(ranker, logs, taken, Ranking(catalogue=True))
+    parts = rank(ranker, deal(logs, taken, Ranking(catalogue=True)))
     assert all(torch.equal(whole[k], parts[k]) for k in whole if k != "pool")
 
 
@@ -183,7 +181,7 @@ def test_unseen_ids_score_as_zero_vectors() -> None:
     ranker = from_factors(torch.ones(2, 3), torch.full((4, 3), 2.0))
     assert ranker(torch.tensor([1, 9]), torch.tensor([0, 77])).tolist() == [[6.0, 0.0], [0.0, 0.0]]
     logs = made([(5, 50), (0, 1)], 6, 51, 50)
-    out = rank(ranker, logs, torch.zeros(0, 2, dtype=torch.int64), Ranking(negatives=10))
+    out = rank(ranker, deal(logs, torch.zeros(0, 2, dtype=torch.int64), Ranking(negatives=10)))
     assert int(out["equal"][0]) == 10
 
 
@@ -196,7 +194,7 @@ def test_unseen_users_still_get_what_is_liked_by_all() -> None:
 
 def test_new_means_born_in_this_period() -> None:
     logs, taken = world(7)
-    out = rank(from_factors(torch.ones(12, 2), torch.ones(60, 2)), logs, taken, Ranking(negatives=3))
+    out = rank(from_factors(torch.ones(12, 2), torch.ones(60, 2)), deal(logs, taken, Ranking(negatives=3)))
     assert torch.equal(out["new_item"], logs.rows[:, 1] >= 40)
     assert not bool(out["new_user"].any())
 
@@ -204,23 +202,23 @@ def test_new_means_born_in_this_period() -> None:
 def test_no_rows_one_row_and_wrong_input() -> None:
     nothing = torch.zeros(0, 2, dtype=torch.int64)
     ranker = from_factors(torch.ones(1, 2), torch.ones(1, 2))
-    assert all(len(v) == 0 for v in rank(ranker, made([], 1, 1, 1), nothing, Ranking()).values())
-    only = rank(ranker, made([(0, 0)], 1, 1, 0), nothing, Ranking(catalogue=True))
+    assert all(len(v) == 0 for v in rank(ranker, deal(made([], 1, 1, 1), nothing, Ranking())).values())
+    only = rank(ranker, deal(made([(0, 0)], 1, 1, 0), nothing, Ranking(catalogue=True)))
     assert [int(only[k]) for k in ("above", "equal", "catalogue_above")] == [0, 0, 0]
     with pytest.raises(ValueError, match="NaN"):
-        rank(lambda u, i: torch.full((len(u), len(i)), float("nan")), made([(0, 0)], 1, 1, 0), nothing, Ranking())
+        rank(lambda u, i: torch.full((len(u), len(i)), float("nan")), deal(made([(0, 0)], 1, 1, 0), nothing, Ranking()))
     with pytest.raises(ValueError, match="NaN"):
         from_factors(torch.tensor([[float("nan")]]), torch.ones(1, 1))
     with pytest.raises(ValueError, match=r"\(1, 2\)"):
         from_factors(torch.ones(1, 2), torch.ones(1, 3))
     with pytest.raises(ValueError, match="1 items known"):
-        rank(ranker, made([(0, 0)], 1, 1, 0), torch.tensor([[0, 4]]), Ranking())
+        rank(ranker, deal(made([(0, 0)], 1, 1, 0), torch.tensor([[0, 4]]), Ranking()))
 
 
 def test_infinite_scores_are_an_order_like_any_other() -> None:
     logs = made([(0, 0)], 1, 4, 4)
     scores = torch.tensor([[0.0, float("inf"), float("-inf"), 1.0]])
-    out = rank(lambda u, i: scores[u][:, i], logs, torch.zeros(0, 2, dtype=torch.int64), Ranking())
+    out = rank(lambda u, i: scores[u][:, i], deal(logs, torch.zeros(0, 2, dtype=torch.int64), Ranking()))
     assert (int(out["above"][0]), int(out["equal"][0])) == (2, 0)
 
 
