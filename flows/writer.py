@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from tasks.open import keep_lake, open_store
 from tasks.plan.plan import Plan
 from tasks.plan.settings import Settings
-from tasks.store.lease import Lease, release, renew, take
+from tasks.store.lease import Lease, held, key_of, release, renew, take
 
 log = logging.getLogger(__name__)
 
@@ -22,9 +22,11 @@ def writing(plan: Plan, holder: str) -> Iterator[None]:
     objects, seconds = open_store(), Settings().lease_seconds
     lease = take(objects, plan.pipeline, holder, time.time(), seconds)
     if lease is None:
+        other = held(objects, key_of(plan.pipeline), time.time(), holder)
+        who = f"the run {other.holder}" if other else "a sweep of the store"
         raise RuntimeError(
-            f"{plan.pipeline} is being written by somebody else; nothing was changed. Wait until it ends, or "
-            f"{seconds} s after it last showed a sign of life (`nightloop status` names it)."
+            f"{plan.pipeline} is being written by {who}; nothing was changed. Wait until it ends, or {seconds} s "
+            "after it last showed a sign of life."
         )
     ended = threading.Event()
     keeper = threading.Thread(target=_keep_up, args=(lease, ended, seconds), daemon=True)

@@ -80,7 +80,9 @@ def steps(plan: Plan, start: str, end: str, what: Chosen, when: datetime) -> lis
     counted = isinstance(plan.periods, Counts)  # how far the rows reach is known when they are read
     with open_lake(plan) as warehouse:
         _, known = overview(open_store(), warehouse, plan, max(last, closed_until) if counted else closed_until)
-    found = backfill_plan(known, "failed" if what == "missing and failed" else what, first, last)
+    found = backfill_plan(
+        known, "failed" if what == "missing and failed" else what, first, last, lambda index: named(plan, index)
+    )
     table = backfill_table(plan.pipeline, found, {step.period: named(plan, step.period) for step in found})
     create_markdown_artifact(as_markdown(table), key=f"{plan.pipeline}-backfill-plan", description="What runs, and why")
     return found

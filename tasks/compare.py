@@ -10,6 +10,7 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.gate.decide import Decision, decide
 from tasks.gate.evidence import Evidence
+from tasks.lake.periods import period as period_at
 from tasks.models.checkpoint import from_bytes
 from tasks.open import open_store
 from tasks.plan.plan import Plan
@@ -47,7 +48,7 @@ def _evidence(
     rows = {label: from_bytes(blobs.get(objects, s.blob)) for label, s in scores.items() if label in plan.strategies}
     reference = reference_label(plan, incumbent, served, scores)
     against = from_bytes(blobs.get(objects, scores[reference].blob)) if reference else None
-    return Evidence(period, against, rows)
+    return Evidence(period, against, rows, period_at(plan.periods, period).name)
 
 
 def reference_label(

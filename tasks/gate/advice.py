@@ -8,6 +8,7 @@ from math import sqrt
 from statistics import fmean, stdev
 
 from tasks.gate.bootstrap import student
+from tasks.gate.words import share
 
 NIGHTS = 5  # fewer nights in a row are no habit
 
@@ -49,7 +50,9 @@ def _advised(incumbent: str, name: str, seen: Sequence[Compared], tolerance: flo
     error = stdev(relative) / sqrt(len(run)) * student(0.05, len(run) - 1)
     mean, faster = fmean(relative), _ratio(run)
     if mean - error > 0:
-        return [(faster, f"{name} has beaten {incumbent} by {mean:.1%} over {len(run)} nights{_time(faster)}: switch?")]
+        return [
+            (faster, f"{name} has beaten {incumbent} by {share(mean)} over {len(run)} nights{_time(faster)}: switch?")
+        ]
     if mean - error > -tolerance and faster > 1.5:
         return [(faster, f"{name} has matched {incumbent} for {len(run)} nights{_time(faster)}: switch?")]
     return []

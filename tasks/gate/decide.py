@@ -70,7 +70,7 @@ def _judge(rule: Gate, case: Case, latest: Sequence[Evidence]) -> Judged:
         return _unknown("There is no night on which both it and something that served were scored.")
     wanted = 1 if case.refresh else rule.periods
     if len(pool.periods) < wanted:
-        return _unknown(f"There is evidence from {span(pool.periods)}; gate.periods asks for {wanted}.")
+        return _unknown(f"There is evidence from {span(pool.names)}; gate.periods asks for {wanted}.")
     drawn = resample(pool.user, pool.draw, rule.resamples, case.alpha, f"gate/{latest[-1].period}")
     every = torch.ones(len(pool.gain), dtype=torch.bool)
     plain = interval(pool.gain, every, drawn, case.alpha)
@@ -104,13 +104,13 @@ def _verdict(
             "It is the newer weights of the strategy that serves, and nothing says that they are worse.",
         )
     if margin.low > 0:
-        more = f" by more than the {rule.worthwhile:.1%} that gate.worthwhile asks for" if rule.worthwhile else ""
+        more = f" by more than the {share(rule.worthwhile)} that gate.worthwhile asks for" if rule.worthwhile else ""
         return "promote", (f"It is surely better than what served{more}.",)
     if plain.low == plain.high == 0:
         return "hold", ("It did exactly as well as what served, row by row.",)
     if plain.low > 0:
         return "hold", (
-            f"It is better, but maybe by less than the {rule.worthwhile:.1%} that gate.worthwhile asks for.",
+            f"It is better, but maybe by less than the {share(rule.worthwhile)} that gate.worthwhile asks for.",
         )
     return "hold", ("It may be better or worse than what served: the interval holds zero.",)
 
@@ -127,7 +127,7 @@ def _written(
         f"{'better' if plain.mean >= 0 else 'worse'}); interval {bound(plain.low)} to {bound(plain.high)}, "
         f"each end wrong with chance {case.alpha:.3g}."
     )
-    seen = f"Evidence: {plain.rows:,} rows of {plain.users:,} users over {span(pool.periods)}."
+    seen = f"Evidence: {plain.rows:,} rows of {plain.users:,} users over {span(pool.names)}."
     numbers = {**figures(plain, served), "challenger": finite(mine), **guarded.numbers}
     about: dict[str, JsonValue] = {
         "metric": case.metric,

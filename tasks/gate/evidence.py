@@ -19,6 +19,7 @@ class Evidence:
     period: int
     served: Mapping[str, Tensor] | None  # scored columns as in `metrics.table`; None: nothing served
     challengers: Mapping[str, Mapping[str, Tensor]]
+    name: str = ""  # of the period, for people
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Pool:
     label: Tensor  # clicks only; empty for rankings
     predicted: Tensor  # by the challenger
     before: Tensor  # by what served
+    names: tuple[str, ...]  # of the periods, for people
     draw: Tensor  # rankings: rows of one number were ranked against one pool of items; clicks: every row its own
 
 
@@ -55,7 +57,7 @@ def pooled(nights: Sequence[Evidence], name: str, metric: str) -> Pool | None:
     Raises ValueError where a night's two results hold different rows, NaN, or not the columns of the metric.
     """
     found = [
-        _paired(night.period, night.served, night.challengers[name], metric)
+        _paired(night, night.served, night.challengers[name], metric)
         for night in nights
         if night.served is not None and name in night.challengers and len(night.served.get("user", ()))
     ]
@@ -66,15 +68,16 @@ def pooled(nights: Sequence[Evidence], name: str, metric: str) -> Pool | None:
     columns = [torch.cat([getattr(one, part) for one in found]) for part in parts]
     user, served, gain, label, predicted, before = columns
     draw = torch.cat([one.draw + night * 2**32 for night, one in enumerate(found)])
-    return Pool(tuple(one.periods[0] for one in found), user, served, gain, slices, label, predicted, before, draw)
+    periods, names = tuple(one.periods[0] for one in found), tuple(one.names[0] for one in found)
+    return Pool(periods, user, served, gain, slices, label, predicted, before, names, draw)
 
 
-def _paired(period: int, served: Mapping[str, Tensor], other: Mapping[str, Tensor], metric: str) -> Pool:
+def _paired(night: Evidence, served: Mapping[str, Tensor], other: Mapping[str, Tensor], metric: str) -> Pool:
     before, after = per_interaction(served, metric), per_interaction(other, metric)
     for column in ("user", "item", "label") if "label" in served else ("user", "item"):
         if not torch.equal(served[column], other[column]):
             raise ValueError(
-                f"the two results of period {period} hold different rows: column {column!r} is not the same"
+                f"the two results of period {night.name or night.period} hold different rows: column {column!r} is not the same"
             )
     gain = direction(metric) * (after - before)
     slices = {s: member(served, s) for s in SLICES}
@@ -85,4 +88,5 @@ def _paired(period: int, served: Mapping[str, Tensor], other: Mapping[str, Tenso
         if "label" in served
         else (nothing, nothing, nothing)
     )
-    return Pool((period,), served["user"], before, gain, slices, label, predicted, earlier, draw)
+    names = (night.name or f"period {night.period}",)
+    return Pool((night.period,), served["user"], before, gain, slices, label, predicted, earlier, names, draw)

@@ -44,7 +44,7 @@ def slices(pool: Pool, drawn: Resamples, rule: Gate, alpha: float) -> Guarded:
             lost = share(plain.mean / served if served else None)
             failed.append(
                 f"For {PEOPLE[name]} it is worse by {lost} ({plain.rows:,} rows of {plain.users:,} users), "
-                f"surely more than the {rule.slice_loss:.1%} that gate.slice_loss allows."
+                f"surely more than the {share(rule.slice_loss)} that gate.slice_loss allows."
             )
     return Guarded(tuple(failed), (), numbers)
 

@@ -35,11 +35,11 @@ def figures(found: Interval, served: float) -> dict[str, JsonValue]:
     }
 
 
-def span(periods: Sequence[int]) -> str:
-    """`1 night (period 12)` or `3 nights (periods 10 to 12)`."""
-    if len(periods) == 1:
-        return f"1 night (period {periods[0]})"
-    return f"{len(periods)} nights (periods {periods[0]} to {periods[-1]})"
+def span(names: Sequence[str]) -> str:
+    """`1 night (2026-01-12)` or `3 nights (2026-01-10 to 2026-01-12)`."""
+    if len(names) == 1:
+        return f"1 night ({names[0]})"
+    return f"{len(names)} nights ({names[0]} to {names[-1]})"
 
 
 def bound(value: float) -> str:

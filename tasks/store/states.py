@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -112,26 +112,29 @@ def _differences(path: str, before: JsonValue | Mapping[str, JsonValue], after: 
             yield from _differences(full, before[name], after[name])
 
 
-def backfill_plan(found: Mapping[int, State], what: What, start: int, end: int) -> list[Step]:
+def backfill_plan(
+    found: Mapping[int, State], what: What, start: int, end: int, named: Callable[[int], str] = str
+) -> list[Step]:
     """What a backfill of `start` to `end` would do, and why; a pure function, shown before anything runs.
 
-    `failed` means missing and blocked. A night that runs makes every later one due, for each builds on the one before.
+    `failed` means missing and blocked; `named` gives a period's name for people. A night that runs makes every later
+    one due, for each builds on the one before.
     Raises ValueError where the range is reversed, outside of what is known, or begins after a night that must run
     first.
     """
-    _refuse_range(found, start, end)
+    _refuse_range(found, start, end, named)
     due = {"missing": ("missing",), "failed": ("missing", "blocked"), "stale": ("stale",), "all": ()}[what]
     steps: list[Step] = []
     follows, gap = -1, -1
     for index in range(start, end + 1):
         state = found[index]
         if gap >= 0:
-            steps.append(Step(index, "skip", f"night {gap} before it is {found[gap].state} and not chosen"))
+            steps.append(Step(index, "skip", f"night {named(gap)} before it is {found[gap].state} and not chosen"))
         elif what == "all" or state.state in due or (what == "stale" and state.state == "blocked" and state.newer):
             steps.append(Step(index, "run", _why(state)))
             follows = index
         elif follows >= 0:
-            steps.append(Step(index, "run", f"follows night {follows}, which runs again"))
+            steps.append(Step(index, "run", f"follows night {named(follows)}, which runs again"))
         else:
             steps.append(Step(index, "skip", _why(state)))
             gap = index if state.state in ("blocked", "missing") else -1
@@ -142,16 +145,21 @@ def _why(state: State) -> str:
     return f"{state.state}: {'; '.join(r for r in state.reasons if r)[:300]}" if any(state.reasons) else state.state
 
 
-def _refuse_range(found: Mapping[int, State], start: int, end: int) -> None:
+def _refuse_range(found: Mapping[int, State], start: int, end: int, named: Callable[[int], str]) -> None:
     if not found:
         raise ValueError("there is no period to backfill yet: none is closed")
     root, last = min(found), max(found)
     if start > end:
-        raise ValueError(f"the range {start} to {end} is reversed; did you mean {end} to {start}?")
+        raise ValueError(
+            f"the range {named(start)} to {named(end)} is reversed; did you mean {named(end)} to {named(start)}?"
+        )
     if start < root or end > last:
         raise ValueError(
-            f"the range {start} to {end} is not within {root} (the root) to {last} (the newest closed period)"
+            f"the range {named(start)} to {named(end)} is not within {named(root)} (the root) to {named(last)} "
+            "(the newest closed period)"
         )
     before = found.get(start - 1)
     if before is not None and before.state in ("missing", "blocked"):
-        raise ValueError(f"night {start - 1} is {before.state}, and night {start} builds on it; start there or earlier")
+        raise ValueError(
+            f"night {named(start - 1)} is {before.state}, and night {named(start)} builds on it; start there or earlier"
+        )

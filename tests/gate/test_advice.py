@@ -19,7 +19,7 @@ def test_a_cheap_strategy_that_keeps_up_is_advised_first() -> None:
     }
     assert advice("full-retrain", seen) == [
         "fine-tune has matched full-retrain for 9 nights at 1/17 of the time: switch?",
-        "average has beaten full-retrain by 3.9% over 6 nights: switch?",
+        "average has beaten full-retrain by 3.9 % over 6 nights: switch?",
     ]
 
 

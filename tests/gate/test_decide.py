@@ -49,7 +49,7 @@ def test_numbers_and_reasons_say_what_an_operator_needs() -> None:
     assert (n["metric"], n["nights"], n["rows"], n["alpha"], n["comparisons"]) == ("ndcg@20", 3, 2400, 0.025, 2)
     assert set(n["slices"]) == {"new_user", "old_user", "new_item", "old_item"}  # type: ignore[arg-type]
     text = " ".join(judged.reasons)
-    for word in ("surely better", "ndcg@20", "2,400 rows", "users", "3 nights (periods 100 to 102)", "0.025"):
+    for word in ("surely better", "ndcg@20", "2,400 rows", "users", "3 nights (period 100 to period 102)", "0.025"):
         assert word in text
     json.loads(canonical(judged.model_dump(mode="json")))
 
@@ -93,7 +93,7 @@ def test_without_an_incumbent_a_challenger_must_beat_the_control() -> None:
 @pytest.mark.parametrize(
     ("nights", "why"),
     [
-        (race(7, {"new": 5.0}, nights=2), "2 nights (periods 700 to 701); gate.periods asks for 3"),
+        (race(7, {"new": 5.0}, nights=2), "2 nights (period 700 to period 701); gate.periods asks for 3"),
         ([Evidence(0, None, {"new": race(7, {"new": 5.0})[0].challengers["new"]})], "no night"),
         (race(7, {"new": 5.0}, users=8), "only 8 users"),
         (race(7, {"new": 5.0}, n=0), "no night"),
