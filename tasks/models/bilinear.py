@@ -12,6 +12,7 @@ from torch.linalg import vecdot
 from torch.nn.functional import softplus
 
 from tasks.models.grouping import group, weighted_totals
+from tasks.models.pull import Springs
 from tasks.models.rows import take_rows
 from tasks.models.rowwise import RowOptimizer
 
@@ -46,7 +47,7 @@ Pairs = tuple[Tensor, Tensor, Tensor]  # users, positive items, negative items: 
 
 
 def bilinear_step(
-    table: Tensor, optimizer: RowOptimizer, pairs: Pairs, real: Tensor | None, width: int, l2: float
+    table: Tensor, optimizer: RowOptimizer, pairs: Pairs, real: Tensor | None, width: int, springs: Springs
 ) -> Tensor:
     """One step on users, positive and negative items `pairs`; returns the mean loss.
 
@@ -69,9 +70,8 @@ def bilinear_step(
     ).flatten()  # a user's positives and negatives, one after the other
     of_user = _gradient(table, _at(items.int(), entry), 2 * mine.starts, _at(error, entry), width)
     of_item = _gradient(table, _at(users.int().repeat(2), theirs.order), theirs.starts, _at(error, theirs.order), width)
-    if l2:
-        of_user.addcmul_(take_rows(table, mine.rows), 2 * l2 * mine.counts[:, None])
-        of_item.addcmul_(take_rows(table, theirs.rows), l2 * theirs.counts[:, None])
+    springs.draw_rows(of_user, table, mine.rows, 2 * mine.counts)
+    springs.draw_rows(of_item, table, theirs.rows, theirs.counts)
     optimizer.step(table, mine.rows, of_user)
     optimizer.step(table, theirs.rows, of_item)
     logits[:b].neg_()

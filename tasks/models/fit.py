@@ -19,8 +19,9 @@ from tasks.models.model import Model
 from tasks.models.negatives import draw, known
 from tasks.models.order import canonical_order
 from tasks.models.progress import report
+from tasks.models.pull import Pull, Springs, springs
 from tasks.models.rows import take_rows
-from tasks.models.schedule import Schedule
+from tasks.models.schedule import Precision, Schedule
 from tasks.models.tables import offsets
 
 CHUNK = 1 << 18  # rows whose negatives are drawn at once
@@ -52,21 +53,24 @@ def fit(
     schedule: Schedule,
     loss: Loss = cross_entropy,
     state: Weights | None = None,
+    pull: Pull | None = None,
 ) -> Fitted:
     """Train `weights` on `logs` as `schedule` says; inputs stay as they are.
 
     A ranking model sees one negative a positive, uniform over the items seen (`logs.sizes`) without those the user
     takes in these logs. `state` is the optimiser's of an earlier run (`Fitted.optimizer`), None begins anew; the
-    caller decides which. The result depends on the set of rows, not on their order, and on nothing but the arguments
-    (and the number of threads). Without rows the weights come back as they were. Raises ValueError where the
-    arguments do not fit each other, and where training diverges, naming the epoch and the rate.
+    caller decides which. `pull` draws weights back to where they were. The result depends on the set of rows, not
+    on their order, and on nothing but the arguments (and the number of threads). Without rows the weights come back
+    as they were. Raises ValueError where the arguments do not fit each other, and where training diverges, naming
+    the epoch and the rate.
     """
     _check(model, logs)
+    drawn = springs(schedule.l2, pull, weights, model.fields)
     if loss is cross_entropy and model.family == "ranking" and isinstance(model, Bilinear):
         width = model.factor_width
         with one_thread():
-            return _fitted(lambda run: _closed_step(width, run, logs, schedule), model, weights, logs, schedule, state)
-    by_autograd = lambda run: lambda rows: _autograd_step(model, run, logs, rows, schedule, loss)  # noqa: E731
+            return _fitted(lambda run: _closed_step(width, run, logs, drawn), model, weights, logs, schedule, state)
+    by_autograd = lambda run: _autograd_step(model, run, logs, schedule.precision, loss, drawn)  # noqa: E731
     return _fitted(by_autograd, model, weights, logs, schedule, state)
 
 
@@ -122,7 +126,7 @@ def _epochs(model: Model, logs: Logs, schedule: Schedule) -> Iterator[Iterator[D
         yield epoch()
 
 
-def _closed_step(width: int, run: Learned, logs: Logs, schedule: Schedule) -> Step:
+def _closed_step(width: int, run: Learned, logs: Logs, drawn: Springs) -> Step:
     """The step of a dot-product model, without autograd."""
     user, item = (logs.rows[:, logs.fields.index(field)].contiguous() for field in ("user", "item"))
     shift = run.sizes[0]
@@ -132,30 +136,33 @@ def _closed_step(width: int, run: Learned, logs: Logs, schedule: Schedule) -> St
             raise ValueError("a ranking step needs negatives")
         positives = item.index_select(0, rows.positions) + shift
         pairs = (user.index_select(0, rows.positions), positives, rows.negatives + shift)
-        return bilinear_step(run.table, run.rows, pairs, rows.real, width, schedule.l2)
+        return bilinear_step(run.table, run.rows, pairs, rows.real, width, drawn)
 
     return step
 
 
-def _autograd_step(model: Model, run: Learned, logs: Logs, rows: Draw, schedule: Schedule, loss: Loss) -> Tensor:
-    """One step of any model under any loss; the loss."""
-    positions, label, ids = _entries(model, logs, rows)
-    fused = (ids + offsets(run.sizes)).flatten()
-    embedded = take_rows(run.table, fused).view(*ids.shape, -1).requires_grad_()
-    flat = run.flat.detach().requires_grad_()
-    with torch.autocast("cpu", torch.bfloat16, enabled=schedule.precision == "bfloat16"):
-        logits = model.logits(embedded, logs.numeric[positions], run.dense(flat)).float()
-    value = loss(Batch(logits, label, positions, ids, embedded, len(rows.positions)))
-    gradient, dense = torch.autograd.grad(value, [embedded, flat], allow_unused=True)
-    if dense is not None:
-        run.adam.step(run.flat, dense)
-    if gradient is not None:
-        groups = group(fused)
-        summed = totals(groups, gradient.flatten(0, 1).mul_(len(rows.positions)))
-        if schedule.l2:
-            summed.addcmul_(take_rows(run.table, groups.rows), schedule.l2 * groups.counts[:, None])
-        run.rows.step(run.table, groups.rows, summed)
-    return value.detach()
+def _autograd_step(model: Model, run: Learned, logs: Logs, precision: Precision, loss: Loss, drawn: Springs) -> Step:
+    """The step of any model under any loss."""
+
+    def step(rows: Draw) -> Tensor:
+        positions, label, ids = _entries(model, logs, rows)
+        fused = (ids + offsets(run.sizes)).flatten()
+        embedded = take_rows(run.table, fused).view(*ids.shape, -1).requires_grad_()
+        flat = run.flat.detach().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+            logits = model.logits(embedded, logs.numeric[positions], run.dense(flat)).float()
+        value = loss(Batch(logits, label, positions, ids, embedded, len(rows.positions)))
+        gradient, dense = torch.autograd.grad(value, [embedded, flat], allow_unused=True)
+        if dense is not None:
+            run.adam.step(run.flat, drawn.draw_flat(dense, run.flat))
+        if gradient is not None:
+            groups = group(fused)
+            summed = totals(groups, gradient.flatten(0, 1).mul_(len(rows.positions)))
+            drawn.draw_rows(summed, run.table, groups.rows, groups.counts)
+            run.rows.step(run.table, groups.rows, summed)
+        return value.detach()
+
+    return step
 
 
 def _entries(model: Model, logs: Logs, rows: Draw) -> tuple[Tensor, Tensor, Tensor]:

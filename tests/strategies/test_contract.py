@@ -9,10 +9,13 @@ from tasks.strategies.als import ALS
 from tasks.strategies.average_weights import AverageWeights
 from tasks.strategies.bpr import BPR
 from tasks.strategies.checks import all_checks, simulated_periods
+from tasks.strategies.ewc import EWC
 from tasks.strategies.fine_tune import FineTune
 from tasks.strategies.full_retrain import FullRetrain
+from tasks.strategies.l2sp import L2SP
 from tasks.strategies.no_update import NoUpdate
 from tasks.strategies.popularity import Popularity
+from tasks.strategies.spmf import SPMF
 
 SHORT = Schedule(epochs=2, batch=16)
 FIELDS = ("user", "item", "device")
@@ -27,6 +30,10 @@ LEARNERS = {
     "FineTune-keep": FineTune(SHORT, optimizer="keep"),
     "FullRetrain": FullRetrain(SHORT),
     "FullRetrain-scratch-window": FullRetrain(SHORT, begin="scratch", window=2),
+    "SPMF": SPMF(size=40, schedule=SHORT),
+    "SPMF-small": SPMF(size=3, ratio=0.4, schedule=SHORT),
+    "L2SP": L2SP(schedule=SHORT),
+    "EWC": EWC(schedule=SHORT),
     "Average-ema": AverageWeights(FineTune(SHORT, optimizer="keep")),
     "Average-last": AverageWeights(FullRetrain(SHORT, window=2), method="last"),
     "Average-of-average": AverageWeights(

@@ -1,0 +1,55 @@
+"""Fisher: how much each weight mattered for the rows of a period, the diagonal of the empirical Fisher information."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from tasks.lake.logs import Logs
+from tasks.models.checkpoint import Weights
+from tasks.models.grouping import group, totals
+from tasks.models.model import Model
+from tasks.models.negatives import draw, known
+from tasks.models.rows import take_rows
+from tasks.models.tables import fuse, offsets, others, split, table_sizes
+
+BATCH = 256
+
+
+def fisher(model: Model, weights: Weights, logs: Logs) -> dict[str, Tensor]:
+    """Sum over rows of (d loss / d weight)^2 at `weights`, parallel to them; a ranking gets one negative a row.
+
+    Of tables it is exact: an id occurs once a row. Of dense weights the squares are those of a batch's summed gradient,
+    which rows of independent labels make equal in expectation. Source: Kirkpatrick et al. 2017, equation 3.
+    """
+    sizes, dense = table_sizes(model, weights), others(weights)
+    table, squares = fuse(weights, model.fields), torch.zeros(sum(sizes), model.width)
+    of_dense = {name: torch.zeros_like(tensor, dtype=torch.float32) for name, tensor in dense.items()}
+    rows, label, numeric = _entries(model, logs)
+    for part in (slice(first, first + BATCH) for first in range(0, len(rows), BATCH)):
+        fused = (rows[part] + offsets(sizes)).flatten()
+        embedded = take_rows(table, fused).view(-1, len(sizes), model.width).requires_grad_()
+        leaves = {name: tensor.detach().float().requires_grad_() for name, tensor in dense.items()}
+        logits = model.logits(embedded, numeric[part], leaves)
+        loss = binary_cross_entropy_with_logits(logits, label[part], reduction="sum")
+        found = torch.autograd.grad(loss, [embedded, *leaves.values()], allow_unused=True)
+        groups = group(fused)
+        squares.index_add_(0, groups.rows, totals(groups, found[0].flatten(0, 1).square()))
+        for name, gradient in zip(leaves, found[1:], strict=True):
+            of_dense[name] += gradient.square() if gradient is not None else 0
+    return {**split(squares, model.fields, sizes), **of_dense}
+
+
+def _entries(model: Model, logs: Logs) -> tuple[Tensor, Tensor, Tensor]:
+    """Vocabulary rows [n, F], labels [n] and numeric values [n, N]; a ranking's negatives after its positives."""
+    rows = logs.rows[:, [logs.fields.index(field) for field in model.fields]]
+    if model.family == "ctr" or not len(logs):
+        return rows, logs.label, logs.numeric
+    user, item = logs.fields.index("user"), logs.fields.index("item")
+    positives = known(logs.rows[:, user], logs.rows[:, item], logs.sizes[item])
+    drawn, _ = draw(positives, logs.rows[:, user], logs.generator("fisher"))
+    other = rows.clone()
+    other[:, model.fields.index("item")] = drawn
+    label = torch.cat([logs.label, torch.zeros(len(logs))])
+    return torch.cat([rows, other]), label, torch.cat([logs.numeric, logs.numeric])

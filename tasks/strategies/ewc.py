@@ -1,0 +1,54 @@
+"""EWC: fine-tune, drawn back most where the weights mattered most for earlier periods."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from tasks.lake.logs import Logs
+from tasks.models.checkpoint import Checkpoint, Weights, pack, unpack
+from tasks.models.fisher import fisher
+from tasks.models.fit import fit
+from tasks.models.model import Model
+from tasks.models.pull import Pull
+from tasks.models.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class EWC:
+    """argmin L(w | newest period) + strength / 2 sum_j F_j (w_j - w_before,j)^2, begun at w_before.
+
+    F is the diagonal of the Fisher information at the close of the period before, plus `decay` times that of earlier
+    ones: rows the period before did not have are free unless `decay` remembers them. Source: elastic weight
+    consolidation, Kirkpatrick et al. 2017; the running sum is that of online EWC, Schwarz et al. 2018.
+    """
+
+    strength: float = 1.0
+    decay: float = 0.9
+    schedule: Schedule = Schedule(epochs=10, batch=1024, rate=0.1)  # noqa: RUF009 (frozen)
+
+    def __post_init__(self) -> None:
+        if not self.strength >= 0:
+            raise ValueError(f"strength: given {self.strength}; a pull is 0 or more")
+        if not 0 <= self.decay < 1:
+            raise ValueError(f"decay: given {self.decay}; what earlier periods count, 0 <= decay < 1")
+
+    @property
+    def lookback(self) -> int:
+        """The newest period."""
+        return 1
+
+    def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
+        """The pre-trained weights; what mattered is told by the newest period of the root's history."""
+        newest = logs.since(logs.period)
+        return Checkpoint(logs.period, weights, pack("fisher", fisher(model, weights, newest)))
+
+    def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
+        """Train on the rows of `logs`, then see what mattered. Raises ValueError where the loss diverges."""
+        before = unpack("fisher", checkpoint.memory)
+        pull = Pull(self.strength, checkpoint.weights, before)
+        weights = fit(model, checkpoint.weights, logs, self.schedule, pull=pull).weights
+        found = fisher(model, weights, logs)
+        total = {name: torch.add(found[name], before[name], alpha=self.decay) for name in found}
+        return Checkpoint(logs.period, weights, pack("fisher", total))

@@ -1,0 +1,42 @@
+"""L2SP: fine-tune, drawn back to where the weights were at the close of the period before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tasks.lake.logs import Logs
+from tasks.models.checkpoint import Checkpoint, Weights
+from tasks.models.fit import fit
+from tasks.models.model import Model
+from tasks.models.pull import Pull
+from tasks.models.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class L2SP:
+    """argmin L(w | newest period) + strength / 2 |w - w_before|^2, begun at w_before.
+
+    The pull acts on a row once for each time it occurs, as L2 does; `schedule.l2`, a pull to nought, is best left out.
+    Source: L2-SP, Li et al. 2018; the starting point is yesterday's model.
+    """
+
+    strength: float = 0.03
+    schedule: Schedule = Schedule(epochs=10, batch=1024, rate=0.1)  # noqa: RUF009 (frozen)
+
+    def __post_init__(self) -> None:
+        if not self.strength >= 0:
+            raise ValueError(f"strength: given {self.strength}; a pull is 0 or more")
+
+    @property
+    def lookback(self) -> int:
+        """The newest period."""
+        return 1
+
+    def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
+        """The pre-trained weights."""
+        return Checkpoint(logs.period, weights)
+
+    def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
+        """Train on the rows of `logs`. Raises ValueError where the loss diverges."""
+        pull = Pull(self.strength, checkpoint.weights)
+        return Checkpoint(logs.period, fit(model, checkpoint.weights, logs, self.schedule, pull=pull).weights)
