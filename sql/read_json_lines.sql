@@ -1,10 +1,19 @@
--- One row per line of JSON-lines files: the values wanted, as text in a list; null where a line is no object.
+-- One row per line of JSON-lines files that is not blank: the values wanted, as text in a list, or the line where it is no object.
 -- $files VARCHAR[]: paths
 -- $pointers VARCHAR[]: JSON pointers (RFC 6901) to the values wanted
 -- $time VARCHAR: JSON pointer to the time
 -- $unit VARCHAR: its unit: auto, s, ms, us, ns or text
 -- $timed BOOLEAN: whether the time in µs is asked for
+WITH lines AS (
+    SELECT line, TRY_CAST(line AS JSON) AS json
+    FROM read_csv(
+        $files, columns = struct_pack(line := 'VARCHAR'), auto_detect = false, header = false, delim = '\x01', quote = '', escape = '',
+        max_line_size = 4000000, store_rejects = true, rejects_table = 'rejects', rejects_scan = 'reject_scans'
+    )
+    WHERE trim(line) <> ''
+)
 SELECT
     CASE WHEN json_type(json) = 'OBJECT' THEN json_extract_string(json, $pointers) END AS found,
-    CASE WHEN $timed THEN instant(json_extract_string(json, $time), $unit) END AS _micros
-FROM read_ndjson_objects($files, ignore_errors = true)
+    CASE WHEN $timed AND json_type(json) = 'OBJECT' THEN instant(json_extract_string(json, $time), $unit) END AS _micros,
+    CASE WHEN json_type(json) = 'OBJECT' THEN NULL ELSE left(line, 2000) END AS _line
+FROM lines

@@ -41,7 +41,7 @@ def read_delimited(
     Raises ValueError naming the file where it is empty, cut off, of another encoding or without a column that is
     wanted.
     """
-    headed = [(file, *_header(warehouse, file, dialect)) for file in files]
+    headed = [(file, *_header(file, first_lines(warehouse, file, dialect.encoding), dialect)) for file in files]
     for file, _, names in headed:
         check_columns(file, names, wanted)
     for (delimiter, names), group in groupby(headed, key=lambda found: found[1:]):
@@ -67,27 +67,41 @@ def check_columns(file: str, names: Sequence[str], wanted: Sequence[str]) -> Non
             )
 
 
-def _header(warehouse: Warehouse, file: str, dialect: Dialect) -> tuple[str, list[str]]:
-    """The delimiter and the names of a file's columns."""
+def first_lines(warehouse: Warehouse, file: str, encoding: str = "utf-8") -> list[str]:
+    """A text file's first lines, a hundred at most. Raises ValueError where it is empty, cut off or of another
+    encoding."""
     if file.endswith(".gz"):
         check_gzip(file)
-    lines = [line for batch in warehouse.scan(("first_line", {"file": file, "encoding": dialect.encoding}))
+    lines = [line for batch in warehouse.scan(("first_lines", {"file": file, "encoding": encoding}))
              for line in batch.column("line").to_pylist()]  # fmt: skip
     if not lines or lines[0] is None:
         raise ValueError(
-            f"{file} is empty, or its first line is not {dialect.encoding}: a csv file begins with the columns' names"
+            f"{file} is empty, or its first line is not {encoding}: a csv file begins with the columns' names"
         )
-    line = lines[0].removeprefix("\ufeff")
+    return [lines[0].removeprefix("\ufeff"), *(line for line in lines[1:] if line is not None)]
+
+
+def _header(file: str, lines: Sequence[str], dialect: Dialect) -> tuple[str, list[str]]:
+    """The delimiter and the names of a file's columns."""
+    line = lines[0]
     delimiter = dialect.delimiter or max(DELIMITERS, key=line.count)
     if dialect.names:
+        if all(len(fields(one, delimiter)) != len(dialect.names) for one in lines):
+            raise ValueError(
+                f"{file}: its first line has {len(fields(line, delimiter))} fields between {delimiter!r} and not the "
+                f"{len(dialect.names)} of this format ({', '.join(dialect.names[:16])}): it begins {line[:60]!r}"
+            )
         return delimiter, list(dialect.names)
     if not line.isprintable() and not line.replace(delimiter, "").replace("\t", "").isprintable():
         raise ValueError(
             f"{file} is no text: its first line is {line[:40]!r}; give the source's option `format` or `encoding`"
         )
-    return delimiter, next(csv.reader([line], delimiter=delimiter), []) if len(delimiter) == 1 else line.split(
-        delimiter
-    )
+    return delimiter, fields(line, delimiter)
+
+
+def fields(line: str, delimiter: str) -> list[str]:
+    """What stands between the delimiters of one line."""
+    return next(csv.reader([line], delimiter=delimiter), []) if len(delimiter) == 1 else line.split(delimiter)
 
 
 def check_gzip(file: str) -> None:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from tasks.lake.delimited import Dialect, check_columns, check_gzip, read_delimited
+from tasks.lake.arrivals import LINE
+from tasks.lake.delimited import Dialect, check_columns, read_delimited
 from tasks.lake.finding import chosen, found, roles
 from tasks.lake.periods import Period
+from tasks.lake.sources.json_lines import read_json_lines
 from tasks.lake.warehouse import Warehouse
 from tasks.plan.plan import Columns
 
@@ -86,7 +87,8 @@ class Files:
             )
         if kind == "parquet":
             return read_parquet(warehouse, files, columns, wanted, window)
-        return read_json_lines(warehouse, files, columns, wanted, window is not None)
+        lines = read_json_lines(warehouse, files, columns, wanted, window is not None)
+        return (batch.drop_columns(LINE) for batch in lines)
 
 
 def read_parquet(
@@ -114,32 +116,3 @@ def _parquet_columns(warehouse: Warehouse, file: str) -> list[str]:
         raise ValueError(
             f"{file} is no whole Parquet file ({error}): deliver it again, or set the option `format`"
         ) from error
-
-
-def read_json_lines(
-    warehouse: Warehouse, files: list[str], columns: Columns, wanted: list[str], timed: bool
-) -> Iterator[pa.RecordBatch]:
-    """The values `wanted` of every line as text, all null where it is no object; `timed`: its `_micros` too."""
-    for file in files:
-        if file.endswith(".gz"):
-            check_gzip(file)
-        keys = [
-            name
-            for batch in warehouse.scan(("json_keys", {"files": [file]}))
-            for name in batch.column("name").to_pylist()
-        ]
-        if not keys:
-            raise ValueError(f"{file} has no line that is a JSON object: one object a line is wanted")
-        check_columns(f"{file} (its first thousand lines)", keys, wanted)
-    pointers = ["/" + name.replace("~", "~0").replace("/", "~1") for name in wanted]
-    asked = {
-        "files": files,
-        "pointers": pointers,
-        "time": pointers[wanted.index(columns.time)],
-        "unit": columns.time_unit,
-        "timed": timed,
-    }
-    for batch in warehouse.scan(("read_json_lines", asked)):
-        lists = batch.column("found")
-        values = {name: pc.list_element(lists, position) for position, name in enumerate(wanted)}
-        yield pa.RecordBatch.from_pydict({**values, "_micros": batch.column("_micros")})

@@ -1,4 +1,8 @@
-"""MovieLens: the ratings of the GroupLens data sets as they are downloaded (Harper and Konstan 2015)."""
+"""MovieLens: the ratings of the GroupLens data sets as they are downloaded (Harper and Konstan 2015).
+
+MovieTweetings (Dooms et al. 2013) is written the same way: its ratings.dat is that of MovieLens 1m with IMDb's numbers
+as items.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +20,14 @@ from tasks.plan.plan import Columns
 NAMES = ("user", "item", "rating", "time")
 DIALECTS = {
     "u.data": Dialect("\t", "utf-8", NAMES),  # 100k
-    "ratings.dat": Dialect("::", "utf-8", NAMES),  # 1m, 10m
+    "ratings.dat": Dialect("::", "utf-8", NAMES),  # 1m, 10m, MovieTweetings
     "ratings.csv": Dialect(","),  # 20m, 25m, 32m: userId, movieId, rating, timestamp
 }
 
 
 @dataclass(frozen=True)
 class MovieLens:
-    """One file: u.data (100k), ratings.dat (1m, 10m) or ratings.csv (20m and later).
+    """One file: u.data (100k), ratings.dat (1m, 10m, MovieTweetings) or ratings.csv (20m and later).
 
     The first two have no names of columns: call them user, item, rating and time in the plan. In the last they are
     userId, movieId, rating and timestamp.

@@ -1,4 +1,4 @@
--- One row: the first line of a text file; none where it is empty.
+-- One row per line at the head of a text file, a hundred at most; none where it is empty.
 -- $file VARCHAR: its path
 -- $encoding VARCHAR: such as utf-8, latin-1, utf-16
 SELECT line
@@ -6,4 +6,4 @@ FROM read_csv(
     $file, columns = struct_pack(line := 'VARCHAR'), auto_detect = false, header = false, delim = '\x01', quote = '', escape = '',
     encoding = $encoding, max_line_size = 4000000, ignore_errors = true
 )
-LIMIT 1
+LIMIT 100
