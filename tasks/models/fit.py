@@ -69,12 +69,12 @@ def fit(
     if loss is cross_entropy and model.family == "ranking" and isinstance(model, Bilinear):
         width = model.factor_width
         with one_thread():
-            return _fitted(lambda run: _closed_step(width, run, logs, drawn), model, weights, logs, schedule, state)
+            return train(lambda run: _closed_step(width, run, logs, drawn), model, weights, logs, schedule, state)
     by_autograd = lambda run: _autograd_step(model, run, logs, schedule.precision, loss, drawn)  # noqa: E731
-    return _fitted(by_autograd, model, weights, logs, schedule, state)
+    return train(by_autograd, model, weights, logs, schedule, state)
 
 
-def _fitted(
+def train(
     step_on: Callable[[Learned], Step],
     model: Model,
     weights: Weights,
@@ -82,17 +82,17 @@ def _fitted(
     schedule: Schedule,
     state: Weights | None,
 ) -> Fitted:
-    """Copy, check, train with the step that `step_on` makes of the copies, hand back."""
+    """All epochs of `schedule` on copies of `weights`, with the step that `step_on` makes of them."""
     run = learned(model, weights, schedule, state)
     _check_sizes(model, run, logs)
     if not len(logs) or not schedule.epochs:
         return Fitted(dict(weights), run.state())
     with kept_memory():
-        _train(step_on(run), model, run, logs, schedule)
+        _run(step_on(run), model, run, logs, schedule)
     return Fitted(run.weights(), run.state())
 
 
-def _train(step: Step, model: Model, run: Learned, logs: Logs, schedule: Schedule) -> None:
+def _run(step: Step, model: Model, run: Learned, logs: Logs, schedule: Schedule) -> None:
     """All epochs, each followed by a look at what it did."""
     done, total = 0, len(logs) * schedule.epochs
     for epoch, draws in enumerate(_epochs(model, logs, schedule), 1):
@@ -145,7 +145,7 @@ def _autograd_step(model: Model, run: Learned, logs: Logs, precision: Precision,
     """The step of any model under any loss."""
 
     def step(rows: Draw) -> Tensor:
-        positions, label, ids = _entries(model, logs, rows)
+        positions, label, ids = entries(model, logs, rows)
         fused = (ids + offsets(run.sizes)).flatten()
         embedded = take_rows(run.table, fused).view(*ids.shape, -1).requires_grad_()
         flat = run.flat.detach().requires_grad_()
@@ -165,8 +165,8 @@ def _autograd_step(model: Model, run: Learned, logs: Logs, precision: Precision,
     return step
 
 
-def _entries(model: Model, logs: Logs, rows: Draw) -> tuple[Tensor, Tensor, Tensor]:
-    """Positions, labels and vocabulary rows [n, F] of a step, the negatives after the positives."""
+def entries(model: Model, logs: Logs, rows: Draw) -> tuple[Tensor, Tensor, Tensor]:
+    """Positions [n], labels [n] and vocabulary rows [n, F] of a step, the negatives after the positives."""
     ids = logs.rows.index_select(0, rows.positions)
     if model.fields != logs.fields:
         ids = ids[:, [logs.fields.index(field) for field in model.fields]]

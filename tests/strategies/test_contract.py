@@ -5,6 +5,7 @@ import pytest
 from tasks.models.deepfm import DeepFM
 from tasks.models.mf import MF
 from tasks.models.schedule import Schedule
+from tasks.models.transfer import Transfer
 from tasks.strategies.als import ALS
 from tasks.strategies.average_weights import AverageWeights
 from tasks.strategies.bpr import BPR
@@ -15,9 +16,14 @@ from tasks.strategies.full_retrain import FullRetrain
 from tasks.strategies.l2sp import L2SP
 from tasks.strategies.no_update import NoUpdate
 from tasks.strategies.popularity import Popularity
+from tasks.strategies.sml import SML
 from tasks.strategies.spmf import SPMF
 
 SHORT = Schedule(epochs=2, batch=16)
+QUICK = {
+    "transfer": Transfer(hidden=8), "rounds": 2,
+    "first": Schedule(epochs=1, batch=16, optimizer="adam", rate=0.01, l2=0.001), "second": Schedule(epochs=1, batch=16, rate=0.001),
+}  # fmt: skip
 FIELDS = ("user", "item", "device")
 MODELS = {
     "MF": MF(width=4),
@@ -34,6 +40,15 @@ LEARNERS = {
     "SPMF-small": SPMF(size=3, ratio=0.4, schedule=SHORT),
     "L2SP": L2SP(schedule=SHORT),
     "EWC": EWC(schedule=SHORT),
+    "SML": SML(**QUICK),
+    "SML-N-S-masked": SML(judge="same", freeze=1, mask_inactive=True, restart="learned", **QUICK),
+    "SML-CNN": SML(**QUICK | {"transfer": Transfer("SML-CNN", hidden=8)}),
+    "SML-FC-residual": SML(**QUICK | {"transfer": Transfer("SML-FC", residual=True)}),
+    "SML-average": SML(**QUICK | {"transfer": Transfer("average")}),
+    "SML-mlp": SML(**QUICK | {"transfer": Transfer("mlp", hidden=8)}),
+    "SML-over-FineTune": SML(FineTune(SHORT), **QUICK),
+    "SML-over-SPMF": SML(SPMF(size=40, schedule=SHORT), **QUICK),
+    "SML-over-L2SP": SML(L2SP(schedule=SHORT), **QUICK),
     "Average-ema": AverageWeights(FineTune(SHORT, optimizer="keep")),
     "Average-last": AverageWeights(FullRetrain(SHORT, window=2), method="last"),
     "Average-of-average": AverageWeights(

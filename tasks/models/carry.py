@@ -1,0 +1,89 @@
+"""Carry: the transfers of a whole model, one for every table and one for every dense weight."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Generator, Tensor
+
+from tasks.models.checkpoint import Weights, pack, unpack
+from tasks.models.model import Model
+from tasks.models.tables import PREFIX, others
+from tasks.models.transfer import Transfer
+
+CHUNK = 8192  # rows that are carried at a time
+
+
+@dataclass(frozen=True)
+class Carry:
+    """Today's weights made of yesterday's and of what was learned on them.
+
+    Tables have a transfer each, shared by their rows. A dense weight is one long row of its own, whose numbers share
+    a transfer without a hidden layer: one with a hidden layer would have as many parameters as the weight has, times
+    four times the hidden layer's (ASMG's code does that, for towers of twenty neurons). Parameters are called
+    `<field or weight>/<parameter>`.
+    """
+
+    transfer: Transfer
+    fields: tuple[str, ...]
+
+    @property
+    def tower(self) -> Transfer:
+        """The transfer of dense weights."""
+        short = self.transfer.form if self.transfer.form == "average" else "SML-FC"
+        return replace(self.transfer, form=short)
+
+    def parameters(self, model: Model, weights: Weights, generator: Generator) -> dict[str, Tensor]:
+        """First values of all transfers."""
+        found: dict[str, Tensor] = {}
+        for field in self.fields:
+            found |= pack(field, self.transfer.parameters(model.width, generator))
+        for name in sorted(others(weights)):
+            found |= pack(name, self.tower.parameters(weights[name].numel(), generator))
+        return found
+
+    def rows(self, parameters: Weights, pieces: Mapping[str, tuple[Tensor, Tensor]]) -> Tensor:
+        """Rows of several tables carried, one table's under the other's; `pieces` are (before, learned) by field."""
+        return torch.cat([
+            self.transfer(unpack(field, parameters), before, learned) for field, (before, learned) in pieces.items()
+        ])  # fmt: skip
+
+    def dense(self, parameters: Weights, before: Weights, learned: Weights) -> dict[str, Tensor]:
+        """All dense weights carried."""
+        return {
+            name: self.tower(unpack(name, parameters), before[name].reshape(1, -1), tensor.reshape(1, -1)).view(
+                tensor.shape
+            )
+            for name, tensor in learned.items()
+            if not name.startswith(PREFIX)
+        }
+
+    @torch.no_grad()
+    def whole(
+        self, parameters: Weights, before: Weights, learned: Weights, only: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """Every weight carried; with `only` (rows by field) the other rows of the tables stay as they were learned."""
+        found = self.dense(parameters, before, learned)
+        for field in self.fields:
+            name = PREFIX + field
+            made = learned[name].clone()
+            every = torch.arange(len(made)) if only is None else only[field]
+            for rows in torch.split(every, CHUNK) if len(every) else ():
+                made[rows] = self.transfer(unpack(field, parameters), before[name][rows], learned[name][rows])
+            found[name] = made
+        return found
+
+
+def active_rows(rows: Tensor, fields: tuple[str, ...], wanted: tuple[str, ...]) -> dict[str, Tensor]:
+    """The distinct vocabulary rows of each wanted field in `rows` [n, F]."""
+    return {field: torch.unique(rows[:, fields.index(field)]) for field in wanted}
+
+
+def parted(fused: Tensor, sizes: list[int], fields: tuple[str, ...]) -> Iterator[tuple[str, slice]]:
+    """Of ascending rows of a fused table, which belong to which field; fields without any are left out."""
+    ends = torch.searchsorted(fused, torch.tensor(sizes).cumsum(0)).tolist()
+    for field, first, last in zip(fields, [0, *ends], ends, strict=False):
+        if last > first:
+            yield field, slice(first, last)

@@ -1,0 +1,93 @@
+"""Transfer: the network of SML that makes a row to be served of yesterday's row and of the one learned today."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import sqrt
+from typing import Literal
+
+import torch
+from torch import Generator, Tensor
+from torch.nn.functional import linear, silu
+
+Form = Literal["SML", "SML-CNN", "SML-FC", "average", "mlp"]
+
+STEEP = 1.702  # of the paper's GELU, x sigmoid(1.702 x) = silu(1.702 x) / 1.702
+TINY = 1e-12  # a row of noughts has no length to divide by
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """f(w, w^): rows [k, d] of yesterday's weights w and of today's w^ to rows [k, d], the same for a whole table.
+
+    Form `SML`: the stack of w, w^ and their product over |w| [3, d] goes through `filters` of size 3 x 1 and then 1 x 1,
+    each a GELU, a hidden layer of `hidden` numbers, GELU, and a linear output. What is named after a hyphen is left out:
+    `SML-CNN` has no filters, `SML-FC` no hidden layer, so that every dimension is made of its own features alone. Form
+    `average` is a w + (1 - a) w^ with one a for a table, learned, or fixed at `share`; `mlp` sees w and w^ side by side.
+    `residual` adds w^ to the output, whose last layer then begins at nought: it begins as fine-tuning. No gradient flows
+    into w^ through the product. Source: SML (Zhang et al. 2020), section 3.2; numbers are those of its code.
+    """
+
+    form: Form = "SML"
+    filters: tuple[int, int] = (10, 5)
+    hidden: int = 512
+    residual: bool = False
+    share: float | None = None
+
+    def __post_init__(self) -> None:
+        if min(*self.filters, self.hidden) < 1:
+            raise ValueError(f"transfer: filters {self.filters} and hidden {self.hidden} must be 1 or more")
+        if self.share is not None and not (self.form == "average" and 0 <= self.share <= 1):
+            raise ValueError(
+                f"transfer: share: given {self.share} for {self.form}; it is w's part of an average, 0 to 1"
+            )
+
+    def parameters(self, width: int, generator: Generator) -> dict[str, Tensor]:
+        """First values for a table of `width` columns, drawn as PyTorch draws those of its layers."""
+        first, second = self.filters
+        features = {"SML": second * width, "SML-CNN": 3 * width, "mlp": 2 * width}
+        layers: dict[str, tuple[int, int]] = {}  # name: (out, in)
+        if self.form in ("SML", "SML-FC"):
+            layers |= {"conv1": (first, 3), "conv2": (second, first)}
+        if self.form in features:
+            layers |= {"hidden": (self.hidden, features[self.form]), "output": (width, self.hidden)}
+        if self.form == "SML-FC":
+            layers["output"] = (1, second)
+        found: dict[str, Tensor] = {} if layers or self.share is not None else {"balance": torch.zeros(1)}
+        for name, (out, into) in layers.items():
+            nought = self.residual and name == "output"
+            for part, shape in (("weight", (out, into)), ("bias", (out,))):
+                drawn = (2 * torch.rand(shape, generator=generator) - 1) / sqrt(into)
+                found[f"{name}.{part}"] = torch.zeros(shape) if nought else drawn
+        return found
+
+    def __call__(self, parameters: Mapping[str, Tensor], before: Tensor, learned: Tensor) -> Tensor:
+        """f of `before` and `learned`, [k, d] each: [k, d] float32, computed in the parameters' precision."""
+        if self.form == "average":
+            balance = torch.sigmoid(parameters["balance"]) if self.share is None else self.share
+            mixed: Tensor = balance * before + (1 - balance) * learned
+            return mixed
+        made = self._network(parameters, before, learned).float()
+        return made + learned if self.residual else made
+
+    def _network(self, p: Mapping[str, Tensor], before: Tensor, learned: Tensor) -> Tensor:
+        kind = p["output.weight"].dtype
+        if self.form == "mlp":
+            features = torch.cat([before, learned], 1).to(kind)
+        else:
+            length = before.norm(dim=1, keepdim=True).add(TINY)
+            product = before * learned.detach() / length
+            features = torch.stack([before, learned, product], 2).to(kind)  # [k, d, 3]
+        if self.form in ("SML", "SML-FC"):
+            features = _gelu(features, p["conv1.weight"], p["conv1.bias"])
+            features = _gelu(features, p["conv2.weight"], p["conv2.bias"])  # [k, d, filters]
+        if self.form == "SML-FC":
+            return linear(features, p["output.weight"], p["output.bias"])[:, :, 0]
+        inner = _gelu(features.flatten(1), p["hidden.weight"], p["hidden.bias"])
+        return linear(inner, p["output.weight"], p["output.bias"])
+
+
+def _gelu(values: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """GELU of a linear layer, with the scales moved into its weights: [..., in] to [..., out]."""
+    return silu(linear(values, STEEP * weight, STEEP * bias)) / STEEP

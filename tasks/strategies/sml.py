@@ -1,0 +1,125 @@
+"""SML: a transfer, itself learned from period to period, makes what is served of yesterday's weights and today's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from tasks.lake.logs import Logs
+from tasks.models.carry import Carry, active_rows
+from tasks.models.checkpoint import Checkpoint, Weights, pack, unpack
+from tasks.models.model import Model
+from tasks.models.schedule import Schedule
+from tasks.models.through import Meta, begun, learn_through, learn_transfer, recalled
+from tasks.models.transfer import Transfer
+from tasks.strategies.strategy import Strategy
+
+
+@dataclass(frozen=True)
+class SML:
+    """Sequential meta-learning (Zhang et al. 2020): W_t = f(W_t-1, W^_t), where f learns from the period after.
+
+    The task of period t is opened at its close: W^_t, begun at W_t-1, learns from D_t (step 1), and f(W_t-1, W^_t) is
+    served. It is finished at the close of t + 1, when D_t+1 has been scored: `rounds` times f learns from D_t+1 (step
+    2) and, before every round but the first, W^_t from D_t again; then W_t = f(W_t-1, W^_t). In step 1 the loss is that
+    of f's output (`learner` None) or, with a `learner`, W^_t is whatever it makes of W_t-1 and D_t (`SML-FP` is the
+    learner FineTune). Each round begins at the `output` of f, as in the authors' code, or at what was `learned`.
+
+    `judge` `next` is the paper; `same` lets f learn from D_t itself (SML-N). After `freeze` finished tasks f stays as it
+    is (SML-S; None: never). `mask_inactive` leaves rows that D_t does not have as they are; published, f moves all.
+    Layers left out of f (SML-CNN, SML-FC) and its residual form are options of `transfer`. A period must follow
+    the one before: a skipped period has a night without rows, which keeps the task and closes it as it is.
+    """
+
+    learner: Strategy | None = None
+    transfer: Transfer = Transfer()  # noqa: RUF009 (frozen)
+    rounds: int = 7
+    first: Schedule = Schedule(epochs=1, batch=1024, rate=0.01, optimizer="adam", l2=0.001)  # noqa: RUF009 (frozen)
+    second: Schedule = Schedule(epochs=1, batch=256, rate=0.001, optimizer="adam", l2=0.0001)  # noqa: RUF009 (frozen)
+    restart: Literal["output", "learned"] = "output"
+    judge: Literal["next", "same"] = "next"
+    freeze: int | None = None
+    mask_inactive: bool = False
+
+    def __post_init__(self) -> None:
+        if self.rounds < 1:
+            raise ValueError(f"rounds: given {self.rounds}; each is a step 1 and a step 2, 1 or more")
+        if self.freeze is not None and self.freeze < 0:
+            raise ValueError(f"freeze: given {self.freeze}; it counts finished tasks, 0 or more, or null for never")
+
+    @property
+    def lookback(self) -> int:
+        """The newest period and the one before, whose task it finishes; more where the learner reads more."""
+        return max(2, self.learner.lookback if self.learner else 1)
+
+    @property
+    def models(self) -> tuple[str, ...] | None:
+        """Names of the models the learner goes with; None: all."""
+        return getattr(self.learner, "models", None)
+
+    def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
+        """The pre-trained weights are served and are W_0; transfers at their first values, no task open."""
+        carry = Carry(self.transfer, model.fields)
+        meta = begun(carry.parameters(model, weights, logs.generator("sml/transfer")))
+        memory = {**pack("meta", meta.memory()), "finished": torch.tensor([0])}
+        if self.learner:
+            memory |= pack("learner", self.learner.start(model, weights, logs).memory)
+        return Checkpoint(logs.period, weights, memory)
+
+    def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
+        """Finish the open task on the newest period, open the newest period's. ValueError where a loss diverges."""
+        carry, memory = Carry(self.transfer, model.fields), checkpoint.memory
+        meta, finished = recalled(unpack("meta", memory)), int(memory["finished"])
+        base: Weights = checkpoint.weights
+        task = unpack("task", memory)
+        frozen = self.freeze is not None and finished >= self.freeze
+        if task and not frozen:
+            meta, base = self._finished(model, carry, meta, task, logs)
+            finished += 1
+        newest = logs.since(logs.period)
+        learned, kept = self._opened(
+            model, carry, meta, Checkpoint(logs.period - 1, base, unpack("learner", memory)), logs
+        )
+        served = carry.whole(meta.parameters, base, learned, self._moving(model, newest))
+        memory = {
+            **pack("meta", meta.memory()), "finished": torch.tensor([finished]), **pack("learner", kept),
+            **pack("task/before/weights", base), **pack("task/learned/weights", learned),
+        }  # fmt: skip
+        return Checkpoint(logs.period, served, memory)
+
+    def _finished(
+        self, model: Model, carry: Carry, meta: Meta, task: Weights, logs: Logs
+    ) -> tuple[Meta, dict[str, Tensor]]:
+        """Step 2, and step 1 again, for the period before the newest; the transfers, and W of that period."""
+        before, learned = unpack("before/weights", task), unpack("learned/weights", task)
+        newest, own = logs.since(logs.period), logs.select(logs.periods == logs.period - 1)
+        moving = self._moving(model, own)
+        done: dict[str, Tensor] = learned
+        for number in range(self.rounds):
+            if number and self.learner is None:
+                again = learned if self.restart == "learned" else done
+                anew = replace(own, seed=own.seed + number)  # another order and other negatives every round
+                learned = learn_through(model, carry, meta, before, again, anew, self.first)
+            judged = newest if self.judge == "next" else own
+            meta = learn_transfer(model, carry, meta, before, learned, judged, self.second, f"sml/second/{number}")
+            if self.restart == "output" or number + 1 == self.rounds:
+                done = carry.whole(meta.parameters, before, learned, moving)
+        return meta, done
+
+    def _opened(
+        self, model: Model, carry: Carry, meta: Meta, base: Checkpoint, logs: Logs
+    ) -> tuple[dict[str, Tensor], Weights]:
+        """Step 1 on the newest period: what is learned of the base's weights, and the learner's memory."""
+        if self.learner is None:
+            newest = logs.since(logs.period)
+            return learn_through(model, carry, meta, base.weights, base.weights, newest, self.first), {}
+        found = self.learner.update(model, base, logs.since(logs.period - self.learner.lookback + 1))
+        return dict(found.weights), found.memory
+
+    def _moving(self, model: Model, logs: Logs) -> Mapping[str, Tensor] | None:
+        """Rows that the transfer may move; None: all."""
+        return active_rows(logs.rows, logs.fields, model.fields) if self.mask_inactive else None
