@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import date
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -54,3 +55,20 @@ def chosen(batches: Iterable[pa.RecordBatch], period: Period, file: str) -> Iter
             f"{file}: not one of {rows:,} rows has a time that can be read; name the right column and its unit in "
             f"the plan"
         )
+
+
+def between(batches: Iterable[pa.RecordBatch], begin: str, end: str) -> Iterator[pa.RecordBatch]:
+    """Rows with a time (`_micros`) from the date `begin` up to, not including, the date `end` (UTC; empty: no bound).
+
+    Rows without a time that can be read stay, for the lake to put aside.
+    """
+    first, last = midnight(begin or "0001-01-01"), midnight(end or "9999-12-31")
+    for batch in batches:
+        micros = batch.column("_micros").cast(pa.int64())
+        inside = pc.and_(pc.greater_equal(micros, first), pc.less(micros, last))
+        yield batch.filter(pc.fill_null(inside, True))
+
+
+def midnight(day: str) -> int:
+    """The first µs (UTC, since 1970) of an ISO date. Raises ValueError where it is none."""
+    return (date.fromisoformat(day).toordinal() - date(1970, 1, 1).toordinal()) * 86_400_000_000

@@ -97,6 +97,23 @@ def test_a_movielens_file_of_another_format_is_named(pond: Warehouse, tmp_path: 
         collect(pond, MovieLens(str(tmp_path / "u.data")), plan(ROLES), period(Calendar(start="2001-01-01"), 0))
 
 
+def test_ratings_as_labels_of_some_years(pond: Warehouse, tmp_path: Path) -> None:
+    """ASMG's MovieLens: the years 2014 to 2018, a rating of four or more is liked, in periods of equal counts."""
+    lines = "1,10,5.0,1388534399\n1,11,4.0,1388534400\n2,12,3.5,1546300799\n2,13,4.5,1546300800\n3,14,good,1420070400\n"
+    path = write(tmp_path / "ratings.csv", "userId,movieId,rating,timestamp\n" + lines)
+    columns = Columns(user="userId", item="movieId", time="timestamp", label="label", numeric=("rating",))
+    options = {"path": path, "liked": 4, "begin": "2014-01-01", "end": "2019-01-01"}
+    for rule in (Counts(rows=3), Calendar(start="2010-01-01", every="month", length=240)):
+        made = plan(columns, rule)
+        found, landing = landed(pond, build(Part(use="movielens", options=options)), made, period(rule, 0))
+        assert found == [("1", "11", 1388534400, 4.0), ("2", "12", 1546300799, 3.5)]
+        assert [reason for reason, _ in aside(pond, landing)] == ["null_label", "unreadable_number"]
+        asked = "SELECT list(label ORDER BY time) FROM logs WHERE period = 0 AND version = ?"
+        assert pond.connection.execute(asked, [landing.version]).fetchall() == [([1.0, 0.0],)]
+    with pytest.raises(ValueError, match="begin is 'soon'"):
+        MovieLens(path, begin="soon")
+
+
 FIVE_CORE = (
     '{"reviewerID": "A2SUAM1J3GNN3B", "asin": "0000013714", "reviewerName": "J. McDonald", "helpful": [2, 3], '
     '"reviewText": "I bought this, \\"nice\\"", "overall": 5.0, "summary": "Heavenly", "unixReviewTime": 1252800000, '

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import date
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.lake.arrivals import LINE
+from tasks.lake.finding import midnight
 
 Ints = npt.NDArray[np.int64]
 DAY = 86_400_000_000  # µs
@@ -34,7 +34,7 @@ class Positions:
         """Raise ValueError with everything that cannot be."""
         wrong = []
         try:
-            date.fromisoformat(self.first_day)
+            midnight(self.first_day)
         except (TypeError, ValueError):
             wrong.append(f"first_day is {self.first_day!r:.60}, must be a date such as 2000-01-01")
         if not _whole(self.rows_a_day, DAY):
@@ -46,7 +46,7 @@ class Positions:
 
     def midnight(self, day: int) -> int:
         """First µs (UTC) of day `day`; 0 is the first."""
-        return (date.fromisoformat(self.first_day).toordinal() - date(1970, 1, 1).toordinal() + day) * DAY
+        return midnight(self.first_day) + day * DAY
 
     def put(
         self,
