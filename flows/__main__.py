@@ -14,6 +14,7 @@ import typer
 PLAN = Annotated[str, typer.Argument(help="Name of a plan in infra/plans, or the path of a YAML file.")]
 JSON = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; logs go to stderr.")]
 What = Literal["missing", "failed", "missing and failed", "stale", "all"]  # failed is short for missing and failed
+Candidates = Literal["", "uniform", "popular", "both"]  # empty: as the order says
 REASON = Annotated[str, typer.Option(help="Why, in words; it is kept in the record.")]
 
 # Where nobody said otherwise: Prefect's own server in the background, quiet, patient on a busy machine.
@@ -83,6 +84,33 @@ def backfill(
 
     chosen = "missing and failed" if what == "failed" else what
     say(run(plan, start, end, chosen, tuple(strategy or ()), dry_run, stop_on, move_champion), as_json)
+
+
+@app.command()
+def bakeoff(
+    plan: PLAN,
+    strategies: Annotated[str, typer.Option(help="Labels of the plan or names, a,b; default: all of the plan.")] = "",
+    models: Annotated[str, typer.Option(help="Names of models, a,b; default: the plan's.")] = "",
+    seeds: Annotated[str, typer.Option(help="Seeds, 0,1,2; default: the plan's.")] = "",
+    start: Annotated[str, typer.Option(help="First period that is scored; default: the one after the root.")] = "",
+    end: Annotated[str, typer.Option(help="Last period; default: the newest in the lake.")] = "",
+    periods: Annotated[str, typer.Option(help="Test periods, a,b..c; default: all that are scored.")] = "",
+    against: Annotated[str, typer.Option(help="Compare with these labels; default: FineTune, FullRetrain.")] = "",
+    candidates: Annotated[Candidates, typer.Option(help="How negatives are drawn.")] = "",
+    order: Annotated[str, typer.Option(help="YAML file that says all this, with parts and tuning.")] = "",
+    runner: Annotated[Literal["processes", "dask"], typer.Option(help="Who runs cells side by side.")] = "processes",
+    workers: Annotated[int, typer.Option(help="Cells side by side.")] = 2,
+    as_json: JSON = False,
+) -> None:
+    """Replay a history with many strategies, models and seeds on an equal footing. Moves no champion; run again to resume."""
+    from flows.bakeoff import bakeoff as run
+    from flows.bakeoff import names, numbers
+
+    say(
+        run(plan, names(strategies), names(models), numbers(seeds), start, end, names(periods), names(against),
+            candidates, None, (), order, runner, workers),
+        as_json,
+    )  # fmt: skip
 
 
 @app.command()

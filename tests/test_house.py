@@ -50,6 +50,7 @@ MAY_ENTER = {
     "gate": {"plan", "metrics", "models", "lake", "store"},
     "serving": {"plan", "metrics", "models", "lake", "store"},
     "reports": {"plan", "metrics", "models", "lake", "store"},
+    "bakeoff": {"plan", "metrics", "models", "lake", "store", "strategies", "reports"},
 }
 
 

@@ -1,11 +1,13 @@
-"""Candidates: which items a row's positive is ranked against. Uniform over what was seen and not taken by then.
+"""Candidates: which items a row's positive is ranked against, of those that were seen and not taken by then.
+
+Uniform, as nights deal them, or in proportion to how often items were taken, so that being liked by all is of no use.
 
 They do not depend on who ranks them, so they are dealt once a period and shared by every checkpoint that is scored.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -49,8 +51,23 @@ def deal(logs: Logs, taken: Tensor, ranking: Ranking) -> Candidates:
     are fewer), and with `ranking.catalogue` all of those too. The draw is the logs' own. Raises ValueError for earlier
     interactions outside the vocabulary. Source: SML's protocol.
     """
+    return _dealt(logs, taken, ranking, lambda items: Deck(items, logs.generator("candidates")))
+
+
+def deal_popular(logs: Logs, taken: Tensor, ranking: Ranking) -> Candidates:
+    """As `deal`, but drawn one after another in proportion to how often an item is in `taken`.
+
+    Being liked by all is then of little use: what stands against an item is liked by all as well. Items that nobody had
+    taken before come last.
+    """
+    generator = logs.generator("candidates/popular")
+    return _dealt(logs, taken, ranking, lambda items: Race(_counts(taken, items), generator))
+
+
+def _dealt(logs: Logs, taken: Tensor, ranking: Ranking, shuffled: Callable[[int], Deck | Race]) -> Candidates:
+    """Deal to blocks of rows from what `shuffled` makes of the number of items seen."""
     who, limits = takers(logs, taken), seen(logs)
-    deck = Deck(int(limits[-1]) if len(logs) else 0, logs.generator("candidates"))
+    deck = shuffled(int(limits[-1]) if len(logs) else 0)
     size = min(max(len(logs) // POOLS, 8), BLOCK)
     blocks = [slice(i, min(i + size, len(logs))) for i in range(0, len(logs), size)]
     sampled = [_sampled(logs, who, limits, rows, ranking.negatives, deck) for rows in blocks]
@@ -58,7 +75,7 @@ def deal(logs: Logs, taken: Tensor, ranking: Ranking) -> Candidates:
     return Candidates(logs, size, sampled, whole)
 
 
-def _sampled(logs: Logs, who: Takers, limits: Tensor, rows: slice, negatives: int, deck: Deck) -> Hand:
+def _sampled(logs: Logs, who: Takers, limits: Tensor, rows: slice, negatives: int, deck: Deck | Race) -> Hand:
     """A hand of random items, of which each row takes its first valid ones."""
     share = int(limits[rows][0]) / deck.items  # of the items dealt, how many the block's first row had seen
     spare = int((negatives * 1.05 + 24) / share) // 64 * 64 + 64  # for what users have taken
@@ -110,6 +127,38 @@ class Deck:
             taken, self.left = self.left[:wanted], self.left[wanted:]
             pool = _firsts(torch.cat([pool, taken])) if len(pool) else taken
         return pool
+
+
+@dataclass
+class Race:
+    """Deals items by weight: each of the block's draws takes a remaining item in proportion to `weights` [items].
+
+    The order of arrival of exponential clocks with these rates is the order of successive draws without replacement
+    (Efraimidis and Spirakis 2006). Every block of rows draws anew.
+    """
+
+    weights: Tensor  # float64
+    generator: Generator
+    order: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
+
+    @property
+    def items(self) -> int:
+        """How many there are."""
+        return len(self.weights)
+
+    def deal(self, pool: Tensor, size: int) -> Tensor:
+        """The first `size` items of a new order; of the same one further on where `pool` was dealt already."""
+        if not len(pool):
+            clocks = torch.empty(self.items, dtype=torch.float64).exponential_(generator=self.generator)
+            late = torch.where(self.weights > 0, 0.0, 1.0)  # who is never drawn comes last, in any order
+            self.order = torch.argsort(clocks / self.weights.clamp(min=1.0))
+            self.order = self.order[torch.argsort(late[self.order], stable=True)]
+        return self.order[:size]
+
+
+def _counts(taken: Tensor, items: int) -> Tensor:
+    """How often each of the first `items` items was taken."""
+    return torch.bincount(taken[:, 1].long(), minlength=items)[:items].double()
 
 
 def _firsts(values: Tensor) -> Tensor:

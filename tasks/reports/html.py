@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from tasks.reports import history as h
 from tasks.reports.curves import metric_curve, seconds_curve, volume_bars
@@ -26,15 +27,20 @@ def page(history: h.History) -> str:
     parts = [
         '<p class="kicker">nightloop · ' + markup(history.pipeline) + "</p>",
         f"<h1>{_code(headline(history), 400)}</h1>",
-        f'<ul class="findings">{"".join(_finding(f) for f in findings(history))}</ul>',
+        f'<ul class="findings">{"".join(bullet(f) for f in findings(history))}</ul>',
         *_plots(history),
-        _section("Leaderboard", as_html(leaderboard(history))),
-        _section("Nights", f'<div class="nights">{as_html(grid(history))}</div>'),
-        _section("Interventions and mends", _wrapped(mended(history))),
-        _section("Promotions and rollbacks", _wrapped(promotions(history))),
-        _section("Night by night: validation and verdict", _details(history)),
+        section("Leaderboard", as_html(leaderboard(history))),
+        section("Nights", f'<div class="nights">{as_html(grid(history))}</div>'),
+        section("Interventions and mends", _wrapped(mended(history))),
+        section("Promotions and rollbacks", _wrapped(promotions(history))),
+        section("Night by night: validation and verdict", _details(history)),
         f"<footer><p>{markup(_footer(history), 400)}</p></footer>",
     ]
+    return document(title, parts)
+
+
+def document(title: str, parts: Sequence[str]) -> str:
+    """A whole page of these parts, which are HTML already; it may fetch nothing."""
     policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -112,7 +118,8 @@ def _night(history: h.History, night: Manifest) -> str:
     return f'<details{opened}><summary>{markup(said)}</summary><div class="wrap">{judged}{checks}</div></details>'
 
 
-def _finding(finding: Finding) -> str:
+def bullet(finding: Finding) -> str:
+    """A finding as a list item, with what to do about it."""
     todo = f"<span>{_code(finding.todo, 600)}</span>" if finding.todo else ""
     return f'<li class="{finding.mood}"><b>{_code(finding.text, 400)}</b>{todo}</li>'
 
@@ -122,7 +129,8 @@ def _code(text: str, longest: int = LONGEST) -> str:
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", markup(text, longest))
 
 
-def _section(title: str, body: str) -> str:
+def section(title: str, body: str) -> str:
+    """A part of the page under a heading; `body` is HTML."""
     return f"<section><h2>{markup(title)}</h2>{body}</section>"
 
 

@@ -1,0 +1,192 @@
+"""Bake-off: a history replayed with any strategies, models and seeds on an equal footing. It moves no champion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+from prefect import flow
+from prefect.runtime import flow_run
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+
+from flows.naming import run_name
+from flows.nightly import scheduled
+from flows.writer import writing
+from tasks.agenda import named, newest
+from tasks.bake import bake, choose, collected, lay, missing, prepare, rest, rows_of, show, trials, workroom
+from tasks.bakeoff.apart import Job
+from tasks.bakeoff.board import Board, Ran, read_ran
+from tasks.bakeoff.document import Bake
+from tasks.bakeoff.entrants import Entrant, Field, field_of
+from tasks.bakeoff.jobs import Table, cell, preparations
+from tasks.bakeoff.order import Order, mistaken, read_order
+from tasks.bakeoff.outcome import CLICKS, Outcome
+from tasks.bakeoff.span import Span, span_of
+from tasks.collect import collect
+from tasks.open import keep_lake, read
+from tasks.plan.plan import Counts, Plan
+
+Runner = Literal["processes", "dask"]
+
+
+@flow(name="bakeoff", flow_run_name=run_name)
+def bakeoff(
+    plan: str = "simulated",
+    strategies: tuple[str, ...] = (),
+    models: tuple[str, ...] = (),
+    seeds: tuple[int, ...] = (),
+    start: str = "",
+    end: str = "",
+    periods: tuple[str, ...] = (),
+    against: tuple[str, ...] = (),
+    candidates: Literal["", "uniform", "popular", "both"] = "",
+    tune: dict[str, dict[str, list[Any]]] | None = None,
+    tuned_on: tuple[str, ...] = (),
+    order: str = "",
+    runner: Runner = "processes",
+    workers: int = 2,
+) -> dict[str, Any]:
+    """Replay a history with many strategies, models and seeds: same logs, same first weights, same candidates.
+
+    Finished cells are kept: run it again, and only what is missing runs. Nothing is promoted, no night is recorded.
+
+    Args:
+        plan: Name of a plan in infra/plans, or the path of a YAML file.
+        strategies: Labels of the plan, or names of installed strategies; empty: all of the plan.
+        models: Names of installed models (the plan's keeps its options); empty: the plan's.
+        seeds: Each is a race of its own, with its own first weights and candidates; empty: the plan's.
+        start: First period that is scored; empty: the first after the root. Learning always begins at the root.
+        end: Last period; empty: the newest in the lake.
+        periods: Test periods, names or a..b; empty: all that are scored, after those of tuned_on.
+        against: Labels that everybody is compared with; empty: those of FineTune and FullRetrain.
+        candidates: Rank against items drawn uniformly, by popularity, or both, in two tables; empty: uniform.
+        tune: By label, options to try: {"fine-tune": {"schedule.rate": [0.02, 0.1]}}.
+        tuned_on: Periods on which the best is chosen; all of them before the test.
+        order: Path of a YAML file with these fields, and with parts of its own; what is given here goes before it.
+        runner: Each cell is a process either way; dask spreads them over a Dask cluster (extra bakeoff-dask).
+        workers: Cells that run side by side.
+    """
+    asked = read_order(order, {
+        "strategies": list(strategies), "models": list(models), "seeds": list(seeds), "start": start, "end": end,
+        "periods": list(periods), "against": list(against), "candidates": candidates, "tune": tune,
+        "tuned_on": list(tuned_on),
+    })  # fmt: skip
+    given = read(plan)
+    with keep_lake(given):
+        field, span = resolved(given, asked, scheduled(), workers)
+        fetched(given, span.last)
+        with workroom() as place:
+            kinds = asked.kinds if given.family == "ranking" else ()
+            table = Table(given, lay(given, span.last, place), place, kinds, asked.popular_negatives)
+            pool = runners(runner, workers)
+            entrants, tried = chosen(table, field, span, pool)
+            found = raced(table, [cell(table, e, seed) for e in entrants for seed in field.seeds], pool)
+        return show(bake_of(table, field, span, entrants, tried, found))
+
+
+def resolved(plan: Plan, order: Order, now: datetime, workers: int) -> tuple[Field, Span]:
+    """Who races over which periods. Raises one ValueError that lists every mistake, before anything runs."""
+    wrong = [f"workers: given {workers}; allowed are 1 to 64"] * (not 1 <= workers <= 64)
+    field = field_of(plan, order, wrong)
+    last = collected(plan)
+    if last < plan.history and not isinstance(plan.periods, Counts):
+        last = newest(plan, now)
+    span = span_of(plan, order, max(last, plan.history) if isinstance(plan.periods, Counts) else last, wrong)
+    if not wrong and not isinstance(plan.periods, Counts) and span.last > newest(plan, now):
+        wrong.append(f"end: period {order.end} is not over yet at {now:%Y-%m-%d %H:%M %Z}")
+    if wrong or field is None:
+        raise mistaken(wrong)
+    return field, span
+
+
+def fetched(plan: Plan, last: int) -> None:
+    """Collect what the lake lacks, as a night does, and as the pipeline's only writer."""
+    absent = missing(plan, last)
+    if absent:
+        with writing(plan, str(flow_run.id or "by hand")):
+            for index in absent:
+                try:
+                    collect(plan, index)
+                except (FileNotFoundError, LookupError) as error:
+                    until = f"; or end before it: --end {named(plan, index - 1)}" if index > plan.history else ""
+                    raise LookupError(f"{named(plan, index)} cannot be collected: {error}{until}") from error
+
+
+def runners(runner: Runner, workers: int) -> TaskRunner[Any]:
+    """Who runs cells side by side. Raises ImportError where Dask is asked for and is not there."""
+    if runner == "processes":
+        return ThreadPoolTaskRunner(max_workers=workers)  # a thread waits for each process
+    try:
+        from prefect_dask import DaskTaskRunner
+    except ImportError as error:
+        raise ValueError("runner dask: install the extra first: pip install 'nightloop[bakeoff-dask]'") from error
+    made: TaskRunner[Any] = DaskTaskRunner(cluster_kwargs={"n_workers": workers, "threads_per_worker": 1})
+    return made
+
+
+def chosen(table: Table, field: Field, span: Span, pool: TaskRunner[Any]) -> tuple[list[Entrant], list[dict[str, Any]]]:
+    """The entrants with the options that did best on the periods for tuning, and everything that was tried."""
+    tried = trials(table, field, span)
+    if not tried:
+        return list(field.entrants), []
+    return choose(field, span, tried, raced(table, [job for _, job in tried], pool))
+
+
+def bake_of(
+    table: Table, field: Field, span: Span, entrants: Sequence[Entrant], records: Sequence[dict[str, Any]],
+    found: Mapping[str, Outcome],
+) -> Bake:  # fmt: skip
+    """What came of it, put together. Raises ValueError where no test period passed validation."""
+    there = {one.period for one in table.lived}
+    test = tuple(p for p in span.test if p in there)
+    if not test:
+        raise ValueError("every test period was passed over by an operator: give others")
+    kinds = tuple(table.kinds) or (CLICKS,)
+    ran: dict[str, list[Ran]] = {}
+    failed: dict[str, list[str]] = {}
+    for entrant in entrants:
+        for seed in field.seeds:
+            outcome = found[cell(table, entrant, seed).key]
+            if outcome.failed:
+                failed.setdefault(entrant.name, []).append(outcome.failed)
+            else:
+                ran.setdefault(entrant.name, []).append(read_ran(table.plan, seed, outcome, rows_of(outcome), kinds))
+    board = Board(table.plan, field.metric, test, {e.name: e for e in entrants}, ran, failed)
+    negatives = {"uniform": table.plan.ranking.negatives, "popular": table.popular_negatives}
+    return Bake(
+        board, table.lived, span, kinds, field.against, field.left_out, field.seeds, tuple(records),
+        {kind: negatives[kind] for kind in table.kinds},
+    )  # fmt: skip
+
+
+def raced(table: Table, jobs: Sequence[Job], pool: TaskRunner[Any]) -> dict[str, Outcome]:
+    """Every job's outcome by its key; only what no earlier run finished is run."""
+    done, todo = rest(jobs)
+    if todo:
+        ready = preparations(table, todo)
+        race = side_by_side.with_options(task_runner=pool, flow_run_name=f"{len(todo)} of {len(jobs)} cells")
+        done |= race(ready, todo)
+    return done
+
+
+@flow(name="bakeoff-cells", validate_parameters=False)
+def side_by_side(ready: Sequence[Job], todo: Sequence[Job]) -> dict[str, Outcome]:
+    """First what cells share, then the cells."""
+    for future in [prepare.submit(job) for job in ready]:
+        future.result()
+    running = {job.key: bake.submit(job) for job in todo}
+    return {key: future.result() for key, future in running.items()}
+
+
+def names(given: str) -> tuple[str, ...]:
+    """`a, b` as a tuple."""
+    return tuple(part.strip() for part in given.split(",") if part.strip())
+
+
+def numbers(given: str) -> tuple[int, ...]:
+    """`0,1,2` as a tuple. Raises ValueError where a part is no whole number."""
+    try:
+        return tuple(int(part) for part in names(given))
+    except ValueError:
+        raise ValueError(f"seeds: given {given[:80]!r}; give whole numbers, such as 0,1,2") from None

@@ -1,0 +1,1 @@
+"""Bake-offs: a history replayed with many strategies, models and seeds on an equal footing; nothing is promoted."""

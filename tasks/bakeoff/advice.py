@@ -1,0 +1,161 @@
+"""Advice: what a bake-off means, in words: who leads, by how much, is it sure, what it costs, what is the cheap choice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tasks.bakeoff.board import Board, Line
+from tasks.bakeoff.outcome import CLICKS
+from tasks.reports.paired import Difference
+from tasks.reports.words import listed, number, plural, seconds, size
+
+CLOSE = 0.01  # a relative loss of the leading metric that is called a match
+CHEAPER = 2.0  # times; below this, a cheaper entrant is not worth a word
+
+
+def advice(board: Board, kinds: Sequence[str]) -> list[str]:
+    """The sentences, the most important first; the first is the headline."""
+    if not board.ran:
+        return ["Nobody finished: every entrant failed, for the reasons below."]
+    kind, lines = kinds[0], board.lines(kinds[0])
+    said = [_leader(board, lines, kind), _cost(board, lines[0])]
+    said += _cheap(board, lines, kind) + _popular(board, lines, kind) + _personal(board, lines)
+    said += _no_update(board, lines, kind)
+    for other in kinds[1:]:
+        said += _other_table(board, lines, other)
+    said += [f"{name} failed: {why[0]}" for name, why in board.failed.items()]
+    return said + _caution(board)
+
+
+def _leader(board: Board, lines: Sequence[Line], kind: str) -> str:
+    first, metric = lines[0], board.metric
+    led = f"{first.name} leads with {metric} {_value(first, metric)}"
+    if len(lines) == 1:
+        return f"{first.name} is alone: {metric} {_value(first, metric)}."
+    second = lines[1]
+    gap = board.versus(first.name, second.name, kind, metric)
+    if gap is None:
+        return (
+            f"{led}; {second.name} follows with {number(second.values[metric])}. Too few users to say how sure that is."
+        )
+    if not gap.mean:
+        return f"{first.name} and {second.name} are level: {metric} {number(first.values[metric])}."
+    sure = gap.low > 0 and board.agree(first.name, second.name, kind)
+    words = "sure" if sure else "not sure"
+    return f"{led}, {between(gap)} ahead of {second.name}: that is {words}."
+
+
+def _cost(board: Board, leader: Line) -> str:
+    name = leader.name
+    others = {other: board.seconds(other) for other in board.ran if other != name and board.seconds(other) > 0.001}
+    mine = board.seconds(name)
+    cost = f"{name} takes {seconds(mine)} to learn a period, {size(board.working(name))} of memory, and keeps {size(board.state(name))}"
+    if not others or mine <= 0.001:
+        return f"{cost}."
+    fastest = min(others, key=lambda other: others[other])
+    if others[fastest] < mine:
+        return f"{cost}; {fastest} takes {seconds(others[fastest])}."
+    return f"{cost}; nobody who learns is faster."
+
+
+def _cheap(board: Board, lines: Sequence[Line], kind: str) -> list[str]:
+    """The fastest of those that match the leader, where it is much faster."""
+    leader, metric = lines[0], board.metric
+    fair = [line for line in lines[1:] if matches(board, leader, line, kind)]
+    mine = board.seconds(leader.name)
+    cheap = min(fair, key=lambda line: board.seconds(line.name), default=None)
+    if cheap is None:
+        return [f"Nobody matches {leader.name}: all others are surely worse by more than {CLOSE:.0%} of its {metric}."]
+    theirs = board.seconds(cheap.name)
+    if theirs * CHEAPER > mine:
+        return []
+    gap = board.versus(leader.name, cheap.name, kind, metric)
+    by = f" ({between(gap)} behind)" if gap else ""
+    share = f"1/{mine / theirs:.0f} of the time" if theirs > 0.001 else "next to no time"
+    return [f"The cheap choice is {cheap.name}: it matches {leader.name}{by} at {share}."]
+
+
+def matches(board: Board, leader: Line, line: Line, kind: str) -> bool:
+    """Whether an entrant is not surely worse than the leader, or worse by a share that nobody would miss."""
+    gap = board.versus(leader.name, line.name, kind, board.metric)
+    small = CLOSE * abs(leader.values[board.metric])
+    if gap is None:
+        return abs(leader.values[board.metric] - line.values[board.metric]) <= small
+    return gap.low <= 0 or gap.mean <= small
+
+
+def _popular(board: Board, lines: Sequence[Line], kind: str) -> list[str]:
+    lists = board.of_use("Popularity")
+    if not lists:
+        return []
+    best = next(line.name for line in lines if line.name in lists)
+    rivals = [line.name for line in lines if line.name not in lists]
+    beat = [name for name in rivals if _surely(board, name, best, kind)]
+    if not rivals:
+        return []
+    if not beat:
+        return [
+            f"Nobody surely beats {best}, which shows everybody the same list: on these logs personal models are not "
+            "worth their cost yet."
+        ]
+    return [f"{listed(beat, 4)} surely beat{'s' * (len(beat) == 1)} {best}, which shows everybody the same list."]
+
+
+def _surely(board: Board, a: str, b: str, kind: str) -> bool:
+    gap = board.versus(a, b, kind, board.metric)
+    return gap is not None and gap.low > 0 and board.agree(a, b, kind)
+
+
+def _personal(board: Board, lines: Sequence[Line]) -> list[str]:
+    leader, metric = lines[0], board.metric
+    if metric not in leader.personal:
+        return []
+    mine, whole = leader.personal[metric], leader.values[metric]
+    if mine <= 0.02 * whole:
+        return [f"Next to nothing of {leader.name}'s {metric} is personal: the mean user's list does as well."]
+    return [
+        f"{mine / whole:.0%} of {leader.name}'s {metric} is personal: with the mean user's list it is {number(whole - mine)}."
+    ]
+
+
+def _no_update(board: Board, lines: Sequence[Line], kind: str) -> list[str]:
+    """Learning every period should beat not learning at all."""
+    still = board.of_use("NoUpdate")
+    learners = [line.name for line in lines if line.name not in still and line.name not in board.of_use("Popularity")]
+    if not still or not learners or any(_surely(board, name, still[0], kind) for name in learners):
+        return []
+    return [f"No learner surely beats {still[0]}, which never learns: look at the logs and the schedules first."]
+
+
+def _other_table(board: Board, lines: Sequence[Line], other: str) -> list[str]:
+    if other == CLICKS:
+        return []
+    there = board.lines(other)
+    if there[0].name == lines[0].name:
+        return [
+            f"Against popular candidates {there[0].name} leads too, with {board.metric} {number(there[0].values[board.metric])}."
+        ]
+    return [
+        f"Against popular candidates {there[0].name} leads instead ({board.metric} "
+        f"{number(there[0].values[board.metric])}): part of {lines[0].name}'s lead is that it knows what is popular."
+    ]
+
+
+def _caution(board: Board) -> list[str]:
+    periods = plural(len(board.test), "period")
+    seeds = max(len(several) for several in board.ran.values())
+    if seeds == 1:
+        return [f"Measured on {periods} with one seed: run --seeds 0,1,2 to see what is luck of the first weights."]
+    return [
+        f"Measured on {periods} with {seeds} seeds; sure means that the interval leaves nought out and all seeds agree."
+    ]
+
+
+def between(gap: Difference) -> str:
+    """`0.0023 [0.0004, 0.0042]`."""
+    return f"{gap.mean:.4f} [{gap.low:.4f}, {gap.high:.4f}]".replace("-", "−")
+
+
+def _value(line: Line, metric: str) -> str:
+    spread = line.spread.get(metric)
+    return number(line.values[metric]) + (f" ± {number(spread)} over seeds" if spread is not None else "")

@@ -1,0 +1,189 @@
+"""Entrants: the strategies and models of an order, resolved against the plan; who goes with whom."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pydantic import JsonValue
+
+from tasks.bakeoff.order import Order
+from tasks.models import models as installed_models
+from tasks.plan.plan import Part, Plan
+from tasks.strategies import strategies as installed_strategies
+from tasks.strategies.assembly import assemble
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """One line of the leaderboard: a strategy with a model."""
+
+    label: str  # of the strategy
+    model: str  # label of the model
+    strategy: Part
+    part: Part  # of the model
+    several: bool = False  # whether there are several models, so that the name must say which
+
+    @property
+    def name(self) -> str:
+        """What people call it: the strategy's label, and the model where there are several."""
+        return f"{self.label} · {self.model}" if self.several else self.label
+
+    def plan(self, plan: Plan, seed: int) -> Plan:
+        """The plan of nights that would make the same checkpoints."""
+        return plan.model_copy(update={"model": self.part, "strategies": {self.label: self.strategy}, "seed": seed})
+
+
+@dataclass(frozen=True)
+class Field:
+    """All who race: entrants, seeds, whom they are compared with, and what does not go together."""
+
+    entrants: tuple[Entrant, ...]
+    seeds: tuple[int, ...]
+    against: tuple[str, ...]  # labels
+    metric: str
+    left_out: tuple[str, ...] = ()
+    variants: Mapping[str, tuple[dict[str, JsonValue], ...]] = field(default_factory=dict)  # by label, to be tried
+
+
+def field_of(plan: Plan, order: Order, wrong: list[str]) -> Field | None:
+    """Resolve an order; every mistake is added to `wrong` with what is allowed, and None comes back."""
+    before = len(wrong)
+    strategies = _parts("strategies", order.strategies or dict.fromkeys(plan.strategies), plan.strategies, wrong)
+    own = {plan.model.use: plan.model}
+    models = _parts("models", order.models or dict.fromkeys(own), own, wrong)
+    wrong += _bad_seeds(order) + _bad_labels(order, strategies) + _bad_metric(plan, order)
+    if len(wrong) > before:
+        return None
+    entrants, left_out = _pairs(plan, strategies, models, wrong)
+    variants = {label: _grid(grid) for label, grid in order.tune.items()}
+    wrong += _bad_variants(plan, entrants, variants) + ([] if entrants else list(left_out))
+    against = order.against or tuple(
+        label for use in ("FineTune", "FullRetrain") for label, part in strategies.items() if part.use == use
+    )
+    seeds, metric = order.seeds or (plan.seed,), metric_of(plan, order)
+    return None if len(wrong) > before else Field(entrants, seeds, against, metric, left_out, variants)
+
+
+def metric_of(plan: Plan, order: Order) -> str:
+    """The metric that leads: the order's, else the gate's."""
+    asked = order.metric if order.metric != "auto" else plan.gate.metric
+    if asked != "auto":
+        return asked
+    if plan.family == "ctr":
+        return "logloss"
+    return f"ndcg@{20 if 20 in plan.ranking.k else max(plan.ranking.k)}"
+
+
+def metrics_of(plan: Plan) -> tuple[str, ...]:
+    """The metrics of the leaderboard."""
+    if plan.family == "ctr":
+        return ("logloss", "auc")
+    return tuple(f"{name}@{k}" for name in ("ndcg", "recall") for k in sorted(plan.ranking.k))
+
+
+def with_options(part: Part, chosen: Mapping[str, JsonValue]) -> Part:
+    """The part with options put in; a dotted name reaches into a nested one: `schedule.rate`."""
+    options: dict[str, JsonValue] = dict(part.options)
+    for path, value in chosen.items():
+        *way, last = path.split(".")
+        inner = options
+        for step in way:
+            there = inner.get(step)
+            inner[step] = dict(there) if isinstance(there, dict) else {}
+            inner = inner[step]  # type: ignore[assignment]  # made a dict in the line above
+        inner[last] = value
+    return Part(use=part.use, options=options)
+
+
+def _parts(what: str, given: Mapping[str, Part | None], known: Mapping[str, Part], wrong: list[str]) -> dict[str, Part]:
+    """Each label's part: as given, as the plan has it, or an installed plug-in of that name with its defaults."""
+    installed = installed_strategies() if what == "strategies" else installed_models()
+    found: dict[str, Part] = {}
+    for label, part in given.items():
+        named = part or known.get(label) or (Part(use=label) if label in installed else None)
+        if not label or len(label) > 63 or not all(c.isalnum() or c in "-_.+" for c in label):
+            wrong.append(f"{what}: {label[:80]!r} is no name; use letters, digits and - _ . + (at most 63)")
+        elif named is None:
+            own = f"the plan has {', '.join(known)}; " if known else ""
+            wrong.append(f"{what}: {label[:80]!r} is not known; {own}installed are {', '.join(installed)}")
+        elif named.use not in installed:
+            wrong.append(f"{what}.{label}: no {named.use[:80]!r}; installed are {', '.join(installed)}")
+        else:
+            found[label] = named
+    return found
+
+
+def _bad_seeds(order: Order) -> list[str]:
+    wrong = [f"seeds: given {s}; a seed is 0 or more and below {2**31}" for s in order.seeds if not 0 <= s < 2**31]
+    return wrong + [f"seeds: {list(order.seeds)} names one twice"] * (len(set(order.seeds)) < len(order.seeds))
+
+
+def _bad_labels(order: Order, strategies: Mapping[str, Part]) -> list[str]:
+    wrong = [
+        f"{name}: {label[:80]!r} does not race; there are {', '.join(strategies)}"
+        for name, labels in (("against", order.against), ("tune", tuple(order.tune)))
+        for label in labels
+        if label not in strategies
+    ]
+    for label, grid in order.tune.items():
+        empty = [option for option, values in grid.items() if not values]
+        wrong += [f"tune.{label}: give options to try, such as schedule.rate: [0.02, 0.1]"] if not grid else []
+        wrong += [f"tune.{label}.{option}: no value to try" for option in empty]
+    if bool(order.tune) != bool(order.tuned_on):
+        wrong.append("tune and tuned_on go together: what to try, and on which periods to choose")
+    return wrong
+
+
+def _bad_metric(plan: Plan, order: Order) -> list[str]:
+    metric, allowed = metric_of(plan, order), [m for m in metrics_of(plan) if m != "auc"]
+    wrong = [f"metric: given {metric!r}; of this plan's logs there are {', '.join(allowed)}"]
+    kinds = ["candidates: clicks are not ranked against candidates; leave it out"]
+    return wrong * (metric not in allowed) + kinds * (plan.family == "ctr" and order.candidates != "uniform")
+
+
+def _pairs(
+    plan: Plan, strategies: Mapping[str, Part], models: Mapping[str, Part], wrong: list[str]
+) -> tuple[tuple[Entrant, ...], tuple[str, ...]]:
+    """Every strategy with every model it works with; those it does not work with are left out, and said."""
+    found: list[Entrant] = []
+    left_out: list[str] = []
+    for (label, strategy), (model, part) in itertools.product(strategies.items(), models.items()):
+        entrant = Entrant(label, model, strategy, part, len(models) > 1)
+        try:
+            assemble(entrant.plan(plan, plan.seed))
+            found.append(entrant)
+        except ValueError as error:
+            apart = "works with" in str(error) and len(models) > 1
+            (left_out if apart else wrong).append(f"{entrant.name}: {error}")
+    return tuple(found), tuple(left_out)
+
+
+def _grid(grid: Mapping[str, Sequence[JsonValue]]) -> tuple[dict[str, JsonValue], ...]:
+    """Every combination of the values."""
+    return tuple(dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values()))
+
+
+def _bad_variants(
+    plan: Plan, entrants: Sequence[Entrant], variants: Mapping[str, Sequence[Mapping[str, JsonValue]]]
+) -> list[str]:
+    wrong = []
+    for entrant in entrants:
+        for chosen in variants.get(entrant.label, ()):
+            try:
+                assemble(variant(entrant, chosen).plan(plan, plan.seed))
+            except (ValueError, TypeError) as error:
+                wrong.append(f"tune.{entrant.label} {words(chosen)}: {error}")
+    return wrong
+
+
+def variant(entrant: Entrant, chosen: Mapping[str, JsonValue]) -> Entrant:
+    """The entrant with these options in place of its own."""
+    changed = with_options(entrant.strategy, chosen)
+    return Entrant(entrant.label, entrant.model, changed, entrant.part, entrant.several)
+
+
+def words(chosen: Mapping[str, JsonValue]) -> str:
+    """`schedule.rate 0.1, window 4`."""
+    return ", ".join(f"{name} {value}" for name, value in chosen.items())

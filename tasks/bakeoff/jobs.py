@@ -1,0 +1,85 @@
+"""Jobs: the pieces of a bake-off, each named by everything its result depends on, so that what is done stays done."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from tasks.bakeoff.apart import Job
+from tasks.bakeoff.entrants import Entrant
+from tasks.bakeoff.order import Kind
+from tasks.bakeoff.past import Lived
+from tasks.plan.plan import Plan, canonical
+
+FORMAT = 1  # of what a cell keeps
+
+
+@dataclass(frozen=True)
+class Table:
+    """What all pieces share: the plan, the history, where files lie, what is ranked against what."""
+
+    plan: Plan
+    lived: tuple[Lived, ...]
+    place: Path
+    kinds: tuple[Kind, ...]  # none for clicks
+    popular_negatives: int
+
+    def until(self, last: int) -> Table:
+        """The same up to an earlier period."""
+        return Table(
+            self.plan, tuple(one for one in self.lived if one.period <= last), self.place, self.kinds,
+            self.popular_negatives,
+        )  # fmt: skip
+
+    @property
+    def after(self) -> tuple[int, ...]:
+        """Periods after the root."""
+        return tuple(one.period for one in self.lived if one.period >= self.plan.history)
+
+
+def cell(table: Table, entrant: Entrant, seed: int) -> Job:
+    """The replay of one entrant under one seed."""
+    plan = entrant.plan(table.plan, seed)
+    inputs: dict[str, JsonValue] = {
+        "strategy": entrant.strategy.model_dump(mode="json"),
+        "kinds": list(table.kinds),
+        "ranking": plan.ranking.model_dump(mode="json", exclude={"k"}) if table.kinds else None,
+        "popular_negatives": table.popular_negatives if "popular" in table.kinds else None,
+    }
+    return _job(table, "cell", f"{entrant.name}, seed {seed}", plan, inputs)
+
+
+def start(table: Table, plan: Plan) -> Job:
+    """The weights that every strategy starts from, of the plan's model and seed."""
+    root = table.until(plan.history - 1)
+    return _job(root, "start", f"pretrain {plan.model.use}, seed {plan.seed}", plan, {})
+
+
+def deal(table: Table, seed: int) -> Job:
+    """The candidates of a seed."""
+    plan = table.plan.model_copy(update={"seed": seed})
+    return _job(table, "deal", f"deal candidates, seed {seed}", plan, {"kinds": list(table.kinds)})
+
+
+def preparations(table: Table, cells: Sequence[Job]) -> list[Job]:
+    """What must be there before these cells run: the weights of each model and seed, the candidates of each seed."""
+    starts = {job.start: start(table, job.plan) for job in cells}
+    deals = {job.plan.seed: deal(table, job.plan.seed) for job in cells} if table.kinds else {}
+    return [*deals.values(), *starts.values()]
+
+
+def _job(table: Table, do: str, title: str, plan: Plan, inputs: dict[str, JsonValue]) -> Job:
+    shared: dict[str, JsonValue] = {
+        "format": FORMAT, "do": do, "columns": plan.columns.model_dump(mode="json"), "history": plan.history,
+        "pretrain": plan.pretrain.model_dump(mode="json"), "model": plan.model.model_dump(mode="json"),
+        "seed": plan.seed, "logs": [[one.period, one.digest] for one in table.lived],
+    }  # fmt: skip
+    key = hashlib.sha256(canonical({**shared, **inputs})).hexdigest()
+    return Job.model_validate({
+        "do": do, "title": title, "key": key, "plan": plan, "label": next(iter(plan.strategies)), "place": table.place,
+        "periods": table.after, "kinds": table.kinds, "popular_negatives": table.popular_negatives,
+    })  # fmt: skip

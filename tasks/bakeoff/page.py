@@ -1,0 +1,64 @@
+"""The page of a bake-off: one self-contained HTML report; nothing is fetched, and every name in it is escaped."""
+
+from __future__ import annotations
+
+from tasks.bakeoff import tables
+from tasks.bakeoff.advice import advice
+from tasks.bakeoff.document import FOOTING, MEASURES, Bake
+from tasks.bakeoff.pictures import metric_picture, time_picture
+from tasks.reports.drawing import as_svg
+from tasks.reports.findings import Finding
+from tasks.reports.html import bullet, document, section
+from tasks.reports.table import Mood, as_html
+from tasks.reports.words import markup, plural
+
+
+def page(bake: Bake) -> str:
+    """The whole report. The same bake-off gives the same bytes."""
+    board, said = bake.board, advice(bake.board, bake.kinds)
+    bullets = [bullet(Finding(_mood(one), one)) for one in said[1:]]
+    parts = [
+        f'<p class="kicker">nightloop bake-off · {markup(board.plan.pipeline)}</p>',
+        f"<h1>{markup(said[0], 400)}</h1>",
+        f"<p>{markup(_what(bake), 600)}</p>",
+        f'<ul class="findings">{"".join(bullets)}</ul>',
+    ]
+    if board.ran:
+        parts += [_table(bake, kind) for kind in bake.kinds] + _pictures(bake)
+    if bake.trials:
+        parts.append(section("What was tried", as_html(tables.tuning(bake))))
+    parts.append(section("Who raced", f'<div class="wrap">{as_html(tables.who(bake))}</div>'))
+    parts.append(f"<footer><p>{markup(FOOTING, 600)}</p><p>{markup(MEASURES, 800)}.</p></footer>")
+    return document(f"bake-off of {board.plan.pipeline}: {said[0]}", parts)
+
+
+def _table(bake: Bake, kind: str) -> str:
+    shown = tables.leaderboard(bake, kind)
+    rivals = [found for label in bake.against if (found := tables.against(bake, label, kind))]
+    details = [as_html(tables.everything(bake, kind)), *map(as_html, rivals), as_html(tables.slices(bake, kind))]
+    folded = f"<details open><summary>Every metric, every difference, old and new</summary>{''.join(details)}</details>"
+    return section(shown.title, as_html(shown, "h3").replace(f"<h3>{markup(shown.title)}</h3>", "", 1) + folded)
+
+
+def _pictures(bake: Bake) -> list[str]:
+    drawn = [*(metric_picture(bake, kind) for kind in bake.kinds), time_picture(bake)]
+    return ["<h2>Curves</h2>", *(f'<figure tabindex="0">{as_svg(one)}</figure>' for one in drawn if one)]
+
+
+def _what(bake: Bake) -> str:
+    names, board = bake.names, bake.board
+    rows = sum(one.rows for one in bake.lived if one.period in board.test)
+    tuned = f"; options were chosen on {plural(len(bake.span.tuned_on), 'period')} before" if bake.trials else ""
+    return (
+        f"{plural(len(board.entrants), 'entrant')}, {plural(len(bake.seeds), 'seed')}; pre-trained up to "
+        f"{names.get(bake.span.root, '')}, tested on {names[board.test[0]]} to {names[board.test[-1]]} "
+        f"({plural(len(board.test), 'period')}, {rows:,} rows), each scored before anyone learned from it{tuned}."
+    )
+
+
+def _mood(sentence: str) -> Mood:
+    if " failed: " in sentence or sentence.startswith("Nobody finished"):
+        return "bad"
+    if sentence.startswith(("Nobody surely", "No learner", "Next to nothing", "Measured on")):
+        return "warn"
+    return "good" if sentence.startswith("The cheap choice") else ""

@@ -1,0 +1,185 @@
+"""Tables of a bake-off: the leaderboard, every metric against each rival, old and new, what was tried, what failed."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from tasks.bakeoff.board import Line
+from tasks.bakeoff.document import Bake, rival_of, title_of
+from tasks.bakeoff.entrants import metrics_of
+from tasks.metrics.table import SLICES, direction
+from tasks.reports.paired import Difference
+from tasks.reports.table import Cell, Mood, Table, as_rich
+from tasks.reports.words import NONE, count, number, plural, seconds, size
+
+WIDTH = 160  # characters, where the terminal does not say
+
+
+def leaderboard(bake: Bake, kind: str) -> Table:
+    """One row an entrant, the best first; those that failed come last, with their reason."""
+    board, metric = bake.board, bake.board.metric
+    lines = board.lines(kind)
+    personal = any(line.personal for line in lines)
+    head = (
+        "entrant", metric, *(f"vs {label}" for label in bake.against), *(("personal",) if personal else ()),
+        "seconds a period", "peak memory", "state",
+    )  # fmt: skip
+    rows = [_row(bake, line, kind, personal, line is lines[0]) for line in lines]
+    rows += [
+        (Cell(name, "bad"), Cell(f"failed: {why}", "bad", why), *(Cell(NONE, "quiet") for _ in head[2:]))
+        for name, several in board.failed.items()
+        for why in several[:1]
+    ]
+    title = title_of(kind, bake.negatives.get(kind, 0))
+    return Table(title, head, tuple(rows), _note(bake, personal), frozenset(range(1, len(head))))
+
+
+def everything(bake: Bake, kind: str) -> Table:
+    """Every metric of every entrant."""
+    names = [*metrics_of(bake.board.plan), *_extra(bake, kind)]
+    lines = bake.board.lines(kind)
+    rows = tuple((Cell(line.name), *(_mean(line, m, lines) for m in names)) for line in lines)
+    spread = " ± is the standard deviation over seeds." if len(bake.seeds) > 1 else ""
+    return Table("Every metric", ("entrant", *names), rows, f"Means over all rows of all test periods.{spread}",
+                 frozenset(range(1, len(names) + 1)))  # fmt: skip
+
+
+def against(bake: Bake, label: str, kind: str) -> Table | None:
+    """Every metric's paired difference against one rival; None where nobody can be compared with it."""
+    names = metrics_of(bake.board.plan)
+    rows = []
+    for line in bake.board.lines(kind):
+        rival = rival_of(bake, line.name, label)
+        if rival is not None:
+            rows.append((Cell(line.name), *(gap(bake.board.versus(line.name, rival, kind, m)) for m in names)))
+    note = (
+        "Differences on the same rows, plus is better, with 95 % intervals over users, each on its own (none is widened for "
+        "the number of comparisons). Green and red: the interval leaves nought out."
+    )
+    found = Table(f"Against {label}", ("entrant", *names), tuple(rows), note, frozenset(range(1, len(names) + 1)))
+    return found if rows else None
+
+
+def slices(bake: Bake, kind: str) -> Table:
+    """The leading metric on new and old users and items."""
+    metric, lines = bake.board.metric, bake.board.lines(kind)
+    there = [s for s in SLICES if any(f"{metric}/{s}" in line.values for line in lines)]
+    rows = tuple((Cell(line.name), *(_mean(line, f"{metric}/{s}", lines) for s in there)) for line in lines)
+    words = tuple(s.replace("_", " ") + "s" for s in there)
+    note = "New: seen for the first time in the period that is scored, so that nobody can have learned of it."
+    return Table(f"{metric} of new and old users and items", ("entrant", *words), rows, note,
+                 frozenset(range(1, len(there) + 1)))  # fmt: skip
+
+
+def tuning(bake: Bake) -> Table:
+    """Everything that was tried, the choice marked."""
+    rows = tuple(
+        (
+            Cell(str(trial["entrant"])),
+            Cell(str(trial["words"])),
+            Cell(number(value) if isinstance(value := trial["value"], float) else f"failed: {trial['failed']}"),
+            Cell("chosen" if trial["chosen"] else "", "good"),
+        )
+        for trial in bake.trials
+    )
+    where = plural(len(bake.span.tuned_on), "period")
+    note = f"Chosen by {bake.board.metric} on {where} before the test, which no trial has seen."
+    return Table("", ("entrant", "options", bake.board.metric, ""), rows, note, frozenset({2}))
+
+
+def who(bake: Bake) -> Table:
+    """What each entrant is made of."""
+    rows = tuple(
+        (Cell(name), Cell(_part(e.strategy.use, e.strategy.options)), Cell(_part(e.part.use, e.part.options)))
+        for name, e in bake.board.entrants.items()
+    )
+    return Table("", ("entrant", "strategy", "model"), rows, " ".join(f"Left out: {one}." for one in bake.left_out))
+
+
+def gap(found: Difference | None) -> Cell:
+    """A paired difference with its interval."""
+    if found is None:
+        return Cell(NONE, "quiet")
+    mood: Mood = "good" if found.low > 0 else "bad" if found.high < 0 else ""
+    words = f"{found.mean:+.4f} [{found.low:+.4f}, {found.high:+.4f}]".replace("-", "−")
+    return Cell(words, mood, f"{count(found.users)} users, {count(found.rows)} rows")
+
+
+def _row(bake: Bake, line: Line, kind: str, personal: bool, first: bool) -> tuple[Cell, ...]:
+    board, metric = bake.board, bake.board.metric
+    rivals = [(label, rival_of(bake, line.name, label)) for label in bake.against]
+    gaps = [gap(board.versus(line.name, r, kind, metric) if r else None) for _, r in rivals]
+    mine = Cell(number(line.personal.get(metric)), "", "the metric minus what it is with the mean user's list")
+    short = len(board.ran[line.name]) < len(bake.seeds)
+    name = line.name + (f" ({len(board.ran[line.name])} of {len(bake.seeds)} seeds)" if short else "")
+    return (
+        Cell(name, "best" if first else ""),
+        _mean(line, metric, board.lines(kind)),
+        *gaps,
+        *((mine,) if personal else ()),
+        Cell(seconds(board.seconds(line.name))),
+        Cell(size(board.working(line.name))),
+        Cell(size(board.state(line.name))),
+    )
+
+
+def _mean(line: Line, metric: str, lines: list[Line]) -> Cell:
+    if metric not in line.values:
+        return Cell(NONE, "quiet")
+    best = all(_sign(metric) * (line.values[metric] - o.values[metric]) >= 0 for o in lines if metric in o.values)
+    spread = line.spread.get(metric)
+    return Cell(
+        number(line.values[metric]) + (f" ± {number(spread)}" if spread is not None else ""), "best" if best else ""
+    )
+
+
+def _sign(metric: str) -> int:
+    return direction(metric.split("/")[0])
+
+
+def _extra(bake: Bake, kind: str) -> list[str]:
+    """Metrics that were measured besides, such as those of the whole catalogue."""
+    known = set(metrics_of(bake.board.plan))
+    found = [key for line in bake.board.lines(kind) for key in line.values if "/" not in key and key not in known]
+    return [key for key in dict.fromkeys(found) if key not in ("calibration", "ece")]
+
+
+def _part(use: str, options: object) -> str:
+    given = options if isinstance(options, dict) else {}
+    return use + (f"({', '.join(f'{name} {value}' for name, value in given.items())})" if given else "")
+
+
+def _note(bake: Bake, personal: bool) -> str:
+    board = bake.board
+    arrow = "lower" if direction(board.metric) < 0 else "higher"
+    seeds = f", {plural(len(bake.seeds), 'seed')}" + (" (± over seeds)" if len(bake.seeds) > 1 else "")
+    mine = (
+        " personal: the metric minus what it is when every user is given the mean user vector, nought for a list that "
+        "all share."
+        if personal
+        else ""
+    )
+    return (
+        f"Means over all rows of {plural(len(board.test), 'test period')}{seeds}; {board.metric}: {arrow} is better. "
+        "vs: the difference on the same rows within the same model, plus is better, 95 % interval over users; green and "
+        f"red leave nought out.{mine} Seconds are of learning, one thread; peak memory is the most a cell's own process "
+        "held above an idle one; state is weights and memory of the last checkpoint."
+    )
+
+
+def records(bake: Bake, kind: str) -> list[dict[str, str]]:
+    """The leaderboard as rows of plain text, for a table artifact."""
+    table = leaderboard(bake, kind)
+    return [{head: cell.text for head, cell in zip(table.head, row, strict=True)} for row in table.rows]
+
+
+def in_words(bake: Bake, advised: Sequence[str], page: str) -> str:
+    """The bake-off for a terminal: the leaderboards, the advice, and where the page is."""
+    out = io.StringIO()
+    console = Console(file=out, width=max(WIDTH, Console().width), highlight=False)
+    for kind in bake.kinds if bake.board.ran else ():
+        console.print(as_rich(leaderboard(bake, kind)))
+    return out.getvalue() + "\n".join([*(f"- {one}" for one in advised), f"report: file://{page}"])

@@ -1,0 +1,54 @@
+"""Tuning: which of the tried options an entrant runs the test with, chosen on earlier periods alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic import JsonValue
+
+from tasks.bakeoff.board import pooled, read_ran
+from tasks.bakeoff.entrants import Entrant, variant, words
+from tasks.bakeoff.outcome import Outcome
+from tasks.metrics.table import direction
+from tasks.models.checkpoint import Weights
+from tasks.plan.plan import Plan
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One combination of options of one entrant, and how it did on the periods for tuning."""
+
+    entrant: Entrant  # as it stands in the order
+    options: dict[str, JsonValue]
+    key: str  # of the cell
+    value: float | None = None  # of the leading metric; None: it failed
+    failed: str = ""
+
+    @property
+    def tried(self) -> Entrant:
+        """The entrant with these options."""
+        return variant(self.entrant, self.options)
+
+
+def judged(trial: Trial, plan: Plan, metric: str, kind: str, ran: tuple[Outcome, Weights]) -> Trial:
+    """The trial with its value: the mean over the rows of all periods in `ran`."""
+    outcome, rows = ran
+    if outcome.failed:
+        return Trial(trial.entrant, trial.options, trial.key, None, outcome.failed)
+    found = read_ran(plan, plan.seed, outcome, rows, [kind]).means[kind]
+    return Trial(trial.entrant, trial.options, trial.key, pooled(list(found.values()))[metric])
+
+
+def best(trials: Sequence[Trial], metric: str) -> Trial | None:
+    """The trial with the best value, the first of equals; None where all failed."""
+    known = [trial for trial in trials if trial.value is not None]
+    return max(known, key=lambda t: direction(metric) * (t.value or 0.0), default=None)
+
+
+def record(trial: Trial, chosen: Trial | None) -> dict[str, JsonValue]:
+    """A trial for the document."""
+    return {
+        "entrant": trial.entrant.name, "options": dict(trial.options), "words": words(trial.options),
+        "value": trial.value, "failed": trial.failed, "chosen": trial is chosen,
+    }  # fmt: skip
