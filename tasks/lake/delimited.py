@@ -127,6 +127,11 @@ def _rejected(batch: pa.RecordBatch, wanted: Sequence[str], dialect: Dialect) ->
     for row in batch.to_pylist():
         if why := FATAL.get(row["error"]):
             raise ValueError(f"{row['file']}, line {row['line']}: " + why.format(encoding=dialect.encoding))
+    return rejected(batch, wanted)
+
+
+def rejected(batch: pa.RecordBatch, wanted: Sequence[str]) -> pa.RecordBatch:
+    """Rows of `rejected_lines` as rows of nulls whose `_line` says where a line is, what is wrong with it and its text."""
     size = batch.num_rows
     texts = [f"{row['file']}:{row['line']}: {row['message']}: {row['text']}"[:2000] for row in batch.to_pylist()]
     nothing = {name: pa.nulls(size, pa.string()) for name in wanted}

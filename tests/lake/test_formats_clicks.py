@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from tasks.lake.periods import period
 from tasks.lake.sources import build
 from tasks.lake.sources.avazu import Avazu
 from tasks.lake.sources.criteo import NAMES, Criteo
-from tasks.lake.sources.files import Files
 from tasks.lake.sources.libfm import LibFM
 from tasks.lake.sources.source import Source
 from tasks.lake.warehouse import Landing, Warehouse
@@ -224,20 +222,3 @@ def test_a_file_that_is_no_libfm_is_named(pond: Warehouse, tmp_path: Path) -> No
     for fields in ((), ("user", "user"), ("user", "time")):
         with pytest.raises(ValueError, match="libfm needs `fields`"):
             LibFM(path, fields=fields)
-
-
-def test_open_bandit(pond: Warehouse) -> None:
-    """40,000 real impressions of seven days, by the plan that is shipped but for its path."""
-    folder = Path(os.environ.get("NIGHTLOOP_DATA_DIR", Path(__file__).parents[2] / "../shared/data"))
-    if not (folder / "open_bandit.parquet").exists():
-        pytest.skip("open_bandit.parquet is not here: name its folder in NIGHTLOOP_DATA_DIR")
-    features = tuple(f"user_feature_{n}" for n in range(4))
-    columns = Columns(user="user_feature_2", item="item_id", time="ts", label="label", numeric=("position",),
-                      categorical=features, key=("ts", "policy", "campaign", "item_id", "position"))  # fmt: skip
-    made, source = plan(columns, Calendar(start="2019-11-24")), Files(str(folder / "open_bandit.parquet"))
-    counts, clicks = 0, 0.0
-    for day in range(7):
-        rows, landing = landed(pond, source, made, day)
-        counts, clicks = counts + len(rows), clicks + sum(float(str(row["label"])) for row in rows)
-        assert aside(pond, landing) == [] and {row["position"] for row in rows} == {1, 2, 3}
-    assert (counts, clicks) == (40_000, 207)

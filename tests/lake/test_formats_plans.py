@@ -149,6 +149,8 @@ def test_the_plan_of_open_bandit_reads_the_real_file(tmp_path: Path) -> None:
         pytest.skip("open_bandit.parquet is not here: name its folder in NIGHTLOOP_DATA_DIR")
     with lake(tmp_path) as warehouse:
         assert rows_of(warehouse, placed("open-bandit", str(folder)), 7) == 40_000
+        asked = "SELECT sum(label), min(time)::DATE::VARCHAR, count(DISTINCT item) FROM newest_logs"
+        assert warehouse.connection.execute(asked).fetchall() == [(207, "2019-11-24", 46)]
 
 
 @pytest.mark.parametrize("name", ["adressa", "amazon", "frappe"])

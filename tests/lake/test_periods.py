@@ -61,6 +61,25 @@ def test_days_cut_at_local_times() -> None:
     assert [period(late, k).name for k in range(3)] == ["2026-01-01T04:00", "2026-01-01T16:00", "2026-01-02T04:00"]
 
 
+def test_three_weeks_of_cuts_are_63_periods_whatever_the_clocks_do() -> None:
+    """SML's protocol on Adressa (Zhang et al. 2020): the nights the clocks change have an hour less and an hour more."""
+    for start, change, night in (
+        ("2017-03-13", "2017-03-26", 9),
+        ("2017-10-16", "2017-10-29", 11),
+        ("2017-01-01", "", 10),
+    ):
+        rule = Calendar(start=start, timezone="Europe/Oslo", cuts=("10:00", "17:00", "24:00"))
+        periods = [period(rule, k) for k in range(63)]
+        assert [p.name[-5:] for p in periods] == ["00:00", "10:00", "17:00"] * 21
+        assert periods[-1].end == period(Calendar(start=start, timezone="Europe/Oslo"), 20).end
+        hours = {p.name: ((p.end or 0) - (p.start or 0)) / HOUR for p in periods}
+        assert hours.get(f"{change}T00:00", 10) == night and hours[f"{change or start}T10:00"] == 7
+        for k, p in enumerate(periods):
+            assert (
+                containing(rule, p.start or 0) == containing(rule, (p.end or 0) - 1) == k == parse(rule, p.name).index
+            )
+
+
 def test_a_day_that_begins_in_the_morning() -> None:
     rule = Calendar(start="2026-01-01T04:00")
     assert period(rule, 1).name == "2026-01-02T04:00"

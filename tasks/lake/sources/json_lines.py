@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.lake.arrivals import LINE
-from tasks.lake.delimited import check_columns, check_gzip
+from tasks.lake.delimited import check_columns, check_gzip, rejected
 from tasks.lake.warehouse import Warehouse
 from tasks.plan.plan import Columns
 
@@ -27,7 +27,7 @@ def read_json_lines(
     time = pointers[wanted.index(columns.time)]
     asked = {"files": list(files), "pointers": pointers, "time": time, "unit": columns.time_unit, "timed": timed}
     for batch in warehouse.scan(("read_json_lines", asked), ("rejected_lines", {})):
-        yield _rejected(batch, wanted) if "error" in batch.schema.names else _taken_apart(batch, wanted)
+        yield rejected(batch, wanted) if "error" in batch.schema.names else _taken_apart(batch, wanted)
 
 
 def json_keys(warehouse: Warehouse, file: str) -> list[str]:
@@ -45,13 +45,3 @@ def _taken_apart(batch: pa.RecordBatch, wanted: Sequence[str]) -> pa.RecordBatch
     lists = batch.column("found")
     values = {name: pc.list_element(lists, position) for position, name in enumerate(wanted)}
     return pa.RecordBatch.from_pydict({**values, "_micros": batch.column("_micros"), LINE: batch.column(LINE)})
-
-
-def _rejected(batch: pa.RecordBatch, wanted: Sequence[str]) -> pa.RecordBatch:
-    """Lines that are no text, or longer than any event, as rows of nulls that say where they are."""
-    size = batch.num_rows
-    texts = [f"{row['file']}:{row['line']}: {row['message']}: {row['text']}"[:2000] for row in batch.to_pylist()]
-    nothing = {name: pa.nulls(size, pa.string()) for name in wanted}
-    return pa.RecordBatch.from_pydict(
-        {**nothing, "_micros": pa.nulls(size, pa.int64()), LINE: pa.array(texts, pa.string())}
-    )
