@@ -86,6 +86,15 @@ def avazu(random: np.random.Generator) -> dict[str, str]:
     return {"train.gz": "\n".join([",".join(names), *lines]) + "\n"}
 
 
+def open_bandit(random: np.random.Generator) -> dict[str, str]:
+    """Two days; the first column has no name, and times have an offset."""
+    names = ["", "timestamp", "item_id", "position", "click", "propensity_score", *(f"user_feature_{n}" for n in range(4)),
+             "user-item_affinity_0"]  # fmt: skip
+    lines = (f"{n},2019-11-{24 + n // 300} 00:{n % 300 // 60:02d}:{n % 60:02d}.004101+00:00,{random.integers(80)},"
+             f"{1 + n % 3},{random.integers(2)},0.0125,81ce,f1c2,{random.integers(9):032x},c39b,0.0" for n in range(ROWS))  # fmt: skip
+    return {"all.csv": "\n".join([",".join(names), *lines]) + "\n"}
+
+
 def one_hot(name: str, fields: int) -> Callable[[np.random.Generator], dict[str, str]]:
     def files(random: np.random.Generator) -> dict[str, str]:
         lines = [" ".join([str(random.choice([-1, 1])), *(f"{50 * k + random.integers(50)}:1" for k in range(fields))]) + "\n"
@@ -98,7 +107,7 @@ def one_hot(name: str, fields: int) -> Callable[[np.random.Generator], dict[str,
 
 SETS: dict[str, tuple[Callable[[np.random.Generator], dict[str, str]], int]] = {  # and how many rows are to be found
     "adressa": (adressa, 400), "yelp": (yelp, 600), "amazon": (amazon, 600), "movietweetings": (movietweetings, 600),
-    "movielens-25m": (movielens, 480), "criteo": (criteo, 600), "avazu": (avazu, 600),
+    "movielens-25m": (movielens, 480), "criteo": (criteo, 600), "avazu": (avazu, 600), "open-bandit": (open_bandit, 600),
     "frappe": (one_hot("frappe", 10), 600), "movielens-tags": (one_hot("ml-tag", 3), 600),
 }  # fmt: skip
 
@@ -143,12 +152,18 @@ def test_a_shipped_plan_reads_its_data_set(tmp_path: Path, name: str) -> None:
         assert rows_of(warehouse, plan, PERIODS.get(name, 2)) == rows
 
 
-def test_the_plan_of_open_bandit_reads_the_real_file(tmp_path: Path) -> None:
+def test_open_bandits_real_sample(tmp_path: Path) -> None:
+    """40,000 impressions by the shipped plan, but for the names and the campaigns of this copy of them."""
     folder = Path(os.environ.get("NIGHTLOOP_DATA_DIR", Path(__file__).parents[2] / "../shared/data"))
     if not (folder / "open_bandit.parquet").exists():
         pytest.skip("open_bandit.parquet is not here: name its folder in NIGHTLOOP_DATA_DIR")
+    plan = placed("open-bandit", str(folder))
+    there = {"time": "ts", "label": "label", "categorical": (*plan.columns.categorical, "campaign", "policy"),
+             "key": ("ts", "policy", "campaign", "item_id", "position")}  # fmt: skip
+    source = Part(use="files", options={"path": str(folder / "open_bandit.parquet")})
+    plan = plan.model_copy(update={"source": source, "columns": plan.columns.model_copy(update=there)})
     with lake(tmp_path) as warehouse:
-        assert rows_of(warehouse, placed("open-bandit", str(folder)), 7) == 40_000
+        assert rows_of(warehouse, plan, 7) == 40_000
         asked = "SELECT sum(label), min(time)::DATE::VARCHAR, count(DISTINCT item) FROM newest_logs"
         assert warehouse.connection.execute(asked).fetchall() == [(207, "2019-11-24", 46)]
 

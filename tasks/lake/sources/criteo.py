@@ -35,7 +35,7 @@ class Criteo:
     """`path`: train.txt, or day files as day_* (day_0 to day_23), plain or .gz. Columns: label, I1 .. I13, C1 .. C26.
 
     A file whose name ends in a number is that day after `first_day`; several such files are a day each, of at most
-    `rows_a_day` rows (the terabyte has days of up to 200 million). One file alone runs on from day to day, `rows_a_day`
+    `rows_a_day` rows (the terabyte has 182 million on average). One file alone runs on from day to day, `rows_a_day`
     rows each.
     """
 
