@@ -6,6 +6,7 @@ import gzip
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tasks.lake.collect import collect
@@ -14,6 +15,7 @@ from tasks.lake.sources import build
 from tasks.lake.sources.avazu import Avazu
 from tasks.lake.sources.criteo import NAMES, Criteo
 from tasks.lake.sources.libfm import LibFM
+from tasks.lake.sources.positions import Positions
 from tasks.lake.sources.source import Source
 from tasks.lake.warehouse import Landing, Warehouse
 from tasks.plan.plan import Calendar, Columns, Counts, Part, Plan
@@ -103,6 +105,14 @@ def test_criteo_of_a_terabyte(pond: Warehouse, tmp_path: Path) -> None:
     write(tmp_path / "day_2", impression(1, "2", "x"))
     with pytest.raises(ValueError, match="would both be day 2"):
         collect(pond, source, made, period(DAYS, 2))
+
+
+def test_made_up_times_keep_the_order_of_a_terabyte() -> None:
+    """Neighbours are apart by the length of a row, at the start, before midnight and in the last of four billion rows."""
+    clock = Positions("2000-01-01", 200_000_000)
+    for position in (0, 199_999_998, 199_999_999, 4_399_999_998):
+        one, next_ = clock.micros(np.array([position, position + 1]), 0)
+        assert next_ - one == 432 and (one - clock.midnight(0)) == 432 * position
 
 
 def test_a_file_that_is_not_criteos_is_named(pond: Warehouse, tmp_path: Path) -> None:

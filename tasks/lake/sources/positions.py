@@ -67,12 +67,13 @@ class Positions:
             position += batch.num_rows
             if most is not None and position > most and LINE not in batch.schema.names:
                 raise ValueError(f"{name} has more than {most:,} rows, and a file is a day: give a larger `rows_a_day`")
-            micros = self._micros(numbers, day)
+            micros = self.micros(numbers, day)
             yield _with(batch, numbers, micros, name, self.groups)
             if end is not None and len(micros) and micros[-1] >= end:
                 return
 
-    def _micros(self, numbers: Ints, day: int) -> Ints:
+    def micros(self, numbers: Ints, day: int) -> Ints:
+        """The times (µs) of the rows at the positions `numbers` [n] of a file that begins on day `day`."""
         days, rest = np.divmod(numbers, self.rows_a_day)
         return np.asarray(self.midnight(day) + days * DAY + np.floor(rest * (DAY / self.rows_a_day)).astype(np.int64))
 
