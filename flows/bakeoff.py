@@ -88,16 +88,30 @@ def bakeoff(
 def resolved(plan: Plan, order: Order, now: datetime, workers: int) -> tuple[Field, Span]:
     """Who races over which periods. Raises one ValueError that lists every mistake, before anything runs."""
     wrong = [f"workers: given {workers}; allowed are 1 to 64"] * (not 1 <= workers <= 64)
-    field = field_of(plan, order, wrong)
+    field, counted = field_of(plan, order, wrong), isinstance(plan.periods, Counts)
     last = collected(plan)
-    if last < plan.history and not isinstance(plan.periods, Counts):
-        last = newest(plan, now)
-    span = span_of(plan, order, max(last, plan.history) if isinstance(plan.periods, Counts) else last, wrong)
-    if not wrong and not isinstance(plan.periods, Counts) and span.last > newest(plan, now):
-        wrong.append(f"end: period {order.end} is not over yet at {now:%Y-%m-%d %H:%M %Z}")
+    if last < plan.history and not order.end and not wrong:
+        last = all_there_is(plan) if counted else newest(plan, now)
+    span = span_of(plan, order, last, wrong)
+    if not counted and order.end and span.last > newest(plan, now):
+        wrong.append(
+            f"end: {order.end} is not over yet at {now:%Y-%m-%d %H:%M %Z}; the newest is {named(plan, newest(plan, now))}"
+        )
     if wrong or field is None:
         raise mistaken(wrong)
     return field, span
+
+
+def all_there_is(plan: Plan) -> int:
+    """Collect every period of equal counts that the source has, where the lake has none yet. Returns the last one's index."""
+    index = 0
+    with writing(plan, str(flow_run.id or "by hand")):
+        while True:
+            try:
+                collect(plan, index)
+            except LookupError:  # this one is not complete
+                return index - 1
+            index += 1
 
 
 def fetched(plan: Plan, last: int) -> None:

@@ -41,8 +41,8 @@ def _leader(board: Board, lines: Sequence[Line], kind: str) -> str:
     if not gap.mean:
         return f"{first.name} and {second.name} are level: {metric} {number(first.values[metric])}."
     sure = gap.low > 0 and board.agree(first.name, second.name, kind)
-    words = "sure" if sure else "not sure"
-    return f"{led}, {between(gap)} ahead of {second.name}: that is {words}."
+    words = "surely" if sure else "not surely"
+    return f"{led}, {words} ahead of {second.name} ({between(gap)})."
 
 
 def _cost(board: Board, leader: Line) -> str:

@@ -49,6 +49,8 @@ class Board:
     entrants: Mapping[str, Entrant]
     ran: Mapping[str, Sequence[Ran]]  # by entrant, one a seed
     failed: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    _lines: dict[str, list[Line]] = field(default_factory=dict, repr=False, compare=False)  # found out once
+    _gaps: dict[tuple[str, ...], Difference | None] = field(default_factory=dict, repr=False, compare=False)
 
     def line(self, name: str, kind: str) -> Line:
         """The entrant's means."""
@@ -61,13 +63,21 @@ class Board:
 
     def lines(self, kind: str) -> list[Line]:
         """Every entrant's line, the best first."""
-        found = [self.line(name, kind) for name in self.ran]
-        return sorted(found, key=lambda line: (-direction(self.metric) * line.values[self.metric], line.name))
+        if kind not in self._lines:
+            found, sign = [self.line(name, kind) for name in self.ran], direction(self.metric)
+            self._lines[kind] = sorted(found, key=lambda line: (-sign * line.values[self.metric], line.name))
+        return self._lines[kind]
 
     def versus(self, a: str, b: str, kind: str, metric: str) -> Difference | None:
         """`a` minus `b`, signed so that plus is better, on the same rows of the seeds that both finished."""
         if a == b:
             return None
+        key = (a, b, kind, metric)
+        if key not in self._gaps:
+            self._gaps[key] = self._gap(a, b, kind, metric)
+        return self._gaps[key]
+
+    def _gap(self, a: str, b: str, kind: str, metric: str) -> Difference | None:
         rows = {ran.seed: ran.rows for ran in self.ran[b]}
         pairs = [
             (scored_rows(ran.rows, p, kind), scored_rows(rows[ran.seed], p, kind))

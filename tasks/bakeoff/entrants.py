@@ -14,6 +14,8 @@ from tasks.plan.plan import Part, Plan
 from tasks.strategies import strategies as installed_strategies
 from tasks.strategies.assembly import assemble
 
+RIVALS = ("FineTune", "FullRetrain")  # what everybody is compared with: the cheap way and the dear one
+
 
 @dataclass(frozen=True)
 class Entrant:
@@ -59,9 +61,8 @@ def field_of(plan: Plan, order: Order, wrong: list[str]) -> Field | None:
     entrants, left_out = _pairs(plan, strategies, models, wrong)
     variants = {label: _grid(grid) for label, grid in order.tune.items()}
     wrong += _bad_variants(plan, entrants, variants) + ([] if entrants else list(left_out))
-    against = order.against or tuple(
-        label for use in ("FineTune", "FullRetrain") for label, part in strategies.items() if part.use == use
-    )
+    rivals = [next((label for label, p in strategies.items() if p.use == use), "") for use in RIVALS]
+    against = order.against or tuple(label for label in rivals if label)
     seeds, metric = order.seeds or (plan.seed,), metric_of(plan, order)
     return None if len(wrong) > before else Field(entrants, seeds, against, metric, left_out, variants)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tasks.bakeoff import tables
 from tasks.bakeoff.advice import advice
 from tasks.bakeoff.document import FOOTING, MEASURES, Bake
@@ -24,7 +26,10 @@ def page(bake: Bake) -> str:
         f'<ul class="findings">{"".join(bullets)}</ul>',
     ]
     if board.ran:
-        parts += [_table(bake, kind) for kind in bake.kinds] + _pictures(bake)
+        parts += [*(_table(bake, kind) for kind in bake.kinds), *_pictures(bake)]
+        parts.append(
+            section("Every metric, every difference, old and new", "".join(_details(bake, kind) for kind in bake.kinds))
+        )
     if bake.trials:
         parts.append(section("What was tried", as_html(tables.tuning(bake))))
     parts.append(section("Who raced", f'<div class="wrap">{as_html(tables.who(bake))}</div>'))
@@ -34,10 +39,15 @@ def page(bake: Bake) -> str:
 
 def _table(bake: Bake, kind: str) -> str:
     shown = tables.leaderboard(bake, kind)
+    return section(shown.title, as_html(replace(shown, title="")))
+
+
+def _details(bake: Bake, kind: str) -> str:
     rivals = [found for label in bake.against if (found := tables.against(bake, label, kind))]
-    details = [as_html(tables.everything(bake, kind)), *map(as_html, rivals), as_html(tables.slices(bake, kind))]
-    folded = f"<details open><summary>Every metric, every difference, old and new</summary>{''.join(details)}</details>"
-    return section(shown.title, as_html(shown, "h3").replace(f"<h3>{markup(shown.title)}</h3>", "", 1) + folded)
+    shown = [tables.everything(bake, kind), *rivals, tables.slices(bake, kind)]
+    opened = " open" if kind == bake.kinds[0] else ""
+    title = markup(tables.leaderboard(bake, kind).title)
+    return f"<details{opened}><summary>{title}</summary>{''.join(map(as_html, shown))}</details>"
 
 
 def _pictures(bake: Bake) -> list[str]:
@@ -59,6 +69,6 @@ def _what(bake: Bake) -> str:
 def _mood(sentence: str) -> Mood:
     if " failed: " in sentence or sentence.startswith("Nobody finished"):
         return "bad"
-    if sentence.startswith(("Nobody surely", "No learner", "Next to nothing", "Measured on")):
+    if sentence.startswith(("Nobody surely", "No learner", "Next to nothing", "Measured on", "Left out")):
         return "warn"
     return "good" if sentence.startswith("The cheap choice") else ""

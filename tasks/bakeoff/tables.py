@@ -29,9 +29,9 @@ def leaderboard(bake: Bake, kind: str) -> Table:
     )  # fmt: skip
     rows = [_row(bake, line, kind, personal, line is lines[0]) for line in lines]
     rows += [
-        (Cell(name, "bad"), Cell(f"failed: {why}", "bad", why), *(Cell(NONE, "quiet") for _ in head[2:]))
-        for name, several in board.failed.items()
-        for why in several[:1]
+        (Cell(name), Cell("failed", "bad", why[0]), *(Cell(NONE, "quiet") for _ in head[2:]))
+        for name, why in board.failed.items()
+        if name not in board.ran
     ]
     title = title_of(kind, bake.negatives.get(kind, 0))
     return Table(title, head, tuple(rows), _note(bake, personal), frozenset(range(1, len(head))))
@@ -129,7 +129,8 @@ def _row(bake: Bake, line: Line, kind: str, personal: bool, first: bool) -> tupl
 def _mean(line: Line, metric: str, lines: list[Line]) -> Cell:
     if metric not in line.values:
         return Cell(NONE, "quiet")
-    best = all(_sign(metric) * (line.values[metric] - o.values[metric]) >= 0 for o in lines if metric in o.values)
+    gaps = [_sign(metric) * (line.values[metric] - o.values[metric]) for o in lines if metric in o.values]
+    best = min(gaps) >= 0 and max(gaps) > 0
     spread = line.spread.get(metric)
     return Cell(
         number(line.values[metric]) + (f" ± {number(spread)}" if spread is not None else ""), "best" if best else ""
@@ -162,11 +163,12 @@ def _note(bake: Bake, personal: bool) -> str:
         if personal
         else ""
     )
+    failed = "".join(f" {name} failed: {why[0]}." for name, why in board.failed.items())
     return (
         f"Means over all rows of {plural(len(board.test), 'test period')}{seeds}; {board.metric}: {arrow} is better. "
         "vs: the difference on the same rows within the same model, plus is better, 95 % interval over users; green and "
         f"red leave nought out.{mine} Seconds are of learning, one thread; peak memory is the most a cell's own process "
-        "held above an idle one; state is weights and memory of the last checkpoint."
+        f"held above an idle one; state is weights and memory of the last checkpoint.{failed}"
     )
 
 

@@ -1,0 +1,259 @@
+"""Bake-offs: an equal footing, the nights' own numbers, resumed without work done twice, and nothing promoted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+import tasks.open
+from tasks.bakeoff.outcome import Outcome
+from tests.bakeoff.ovens import Oven, bake, oven
+from tests.flows.tiny import Tiny, begin, make
+
+pytestmark = pytest.mark.xdist_group("bakeoff")  # one process: what these tests begin from is made once
+DIVERGES = {"use": "FineTune", "options": {"schedule": {"rate": 1e30}}}
+
+
+@pytest.fixture(autouse=True)
+def threads() -> Iterator[None]:
+    """A cell uses one thread; the tests after it as many as before."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def tiny(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Tiny:
+    """Nights 1 (the root) to 5 are done, all eight days are delivered."""
+    return begin(tmp_path_factory, monkeypatch, 1, 2, 3, 4, 5)
+
+
+@pytest.fixture
+def kitchen(monkeypatch: pytest.MonkeyPatch) -> Oven:
+    return oven(monkeypatch)
+
+
+def ordered(tiny: Tiny, **fields: Any) -> str:
+    """The path of an order."""
+    path = tiny.home / "order.yaml"
+    path.write_text(yaml.safe_dump({"bakeoff": fields}))
+    return str(path)
+
+
+def test_it_gets_the_nights_own_numbers(tiny: Tiny, kitchen: Oven) -> None:
+    found = bake(tiny.path)
+    chain = tiny.chain()
+    assert found["test"] == [tiny.name(day) for day in (2, 3, 4, 5)]
+    for label in ("still", "tuned", "popular"):
+        nights = {tiny.name(day): chain[day].scores[label].means["ndcg@20"] for day in (2, 3, 4, 5)}
+        assert found["curves"]["uniform"][label] == nights
+
+
+def test_everybody_is_ranked_against_the_same_candidates(tiny: Tiny, kitchen: Oven) -> None:
+    found = bake(tiny.path, seeds=(0, 7), candidates="both")
+    cells = found["cells"]
+    assert len(cells) == 6
+    for seed in (0, 7):
+        dealt = [cell["candidates"] for cell in cells if cell["seed"] == seed]
+        assert dealt[0] and all(one == dealt[0] for one in dealt)
+        assert set(dealt[0]) == {f"{kind}/{p}" for kind in ("uniform", "popular") for p in (2, 3, 4, 5)}
+    assert cells[0]["candidates"] != cells[1]["candidates"]
+    assert len([job for job in kitchen.jobs if job.do == "start"]) == 2, "once a seed, not once a strategy"
+    assert len([job for job in kitchen.jobs if job.do == "deal"]) == 2
+
+
+def test_only_what_is_missing_runs_again(tiny: Tiny, kitchen: Oven, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = bake(tiny.path, strategies=("still", "tuned"))
+    assert kitchen.cells() == ["still, seed 0", "tuned, seed 0"]
+    kitchen.jobs.clear()
+    assert bake(tiny.path, strategies=("still", "tuned")) == first and not kitchen.jobs
+    bake(tiny.path, seeds=(0, 1), strategies=("still", "tuned"))
+    assert kitchen.cells() == ["still, seed 1", "tuned, seed 1"]
+    kitchen.jobs.clear()
+    bake(tiny.path, periods=("2026-01-05",), against=("still",))
+    assert kitchen.cells() == ["popular, seed 0"], "other test periods and rivals ask for no work"
+
+
+def test_what_was_interrupted_goes_on(tiny: Tiny, kitchen: Oven, monkeypatch: pytest.MonkeyPatch) -> None:
+    import tasks.bake
+
+    here = tasks.bake.run_apart
+
+    def stopped(job: Any) -> None:
+        if job.label == "popular" and job.do == "cell":
+            raise KeyboardInterrupt
+        here(job)
+
+    monkeypatch.setattr(tasks.bake, "run_apart", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        bake(tiny.path)
+    monkeypatch.setattr(tasks.bake, "run_apart", here)
+    kitchen.jobs.clear()
+    bake(tiny.path)
+    assert kitchen.cells() == ["popular, seed 0"]
+
+
+def test_no_night_and_no_champion_is_touched(tiny: Tiny, kitchen: Oven) -> None:
+    objects = tasks.open.open_store()
+    record = lambda: {
+        k: objects.read(k) for k in objects.keys("") if "/nights/" in k or "/log/" in k or "champion" in k
+    }  # noqa: E731
+    before, blobs = record(), tiny.record()
+    bake(tiny.path, end="2026-01-08")
+    assert record() == before
+    after = tiny.record()
+    assert {key: after[key] for key in blobs} == blobs
+
+
+def test_periods_that_the_lake_lacks_are_collected_and_validated(
+    tmp_path: Path, kitchen: Oven, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny = make(tmp_path, monkeypatch)
+    tiny.deliver(*range(5))
+    found = bake(tiny.path, end="2026-01-05")
+    assert [one["name"] for one in found["history"]] == [tiny.name(day) for day in range(5)]
+    assert not tiny.chain(), "no night was recorded"
+    with pytest.raises(LookupError, match=r"2026-01-06 cannot be collected.*end before it: --end 2026-01-05"):
+        bake(tiny.path, end="2026-01-07")
+    tiny.deliver(5, bad=True)
+    with pytest.raises(ValueError, match=r"2026-01-06 of tiny is stopped by validation.*Nothing was replayed"):
+        bake(tiny.path, end="2026-01-06")
+
+
+def test_a_diverging_strategy_is_named_and_the_others_finish(tiny: Tiny, kitchen: Oven) -> None:
+    order = ordered(tiny, strategies={"still": None, "tuned": None, "wild": DIVERGES})
+    found = bake(tiny.path, order=order)
+    assert {line["entrant"] for line in found["leaderboard"]["uniform"]} == {"still", "tuned"}
+    (failed,) = found["failed"]
+    assert failed["entrant"] == "wild" and "diverged" in failed["reason"]
+    assert any("wild failed: " in said for said in found["advice"]) and "wild" in found["text"]
+    assert "wild" in Path(found["report"]).read_text()
+    kitchen.jobs.clear()
+    bake(tiny.path, order=order)
+    assert kitchen.cells() == ["wild, seed 0"], "what failed is tried again, and nothing else"
+
+
+def test_all_failed_is_said(tiny: Tiny, kitchen: Oven) -> None:
+    found = bake(tiny.path, order=ordered(tiny, strategies={"wild": DIVERGES}))
+    assert found["advice"][0].startswith("Nobody finished") and not found["leaderboard"]["uniform"]
+
+
+def test_a_process_that_dies_is_a_failed_cell(tiny: Tiny, kitchen: Oven, monkeypatch: pytest.MonkeyPatch) -> None:
+    import tasks.bake
+
+    here = tasks.bake.run_apart
+
+    def killed(job: Any) -> None:
+        if job.do == "cell" and job.label == "tuned":
+            raise RuntimeError("tuned, seed 0: its process was ended by signal 9 (out of memory?)")
+        here(job)
+
+    monkeypatch.setattr(tasks.bake, "run_apart", killed)
+    found = bake(tiny.path)
+    assert [one["reason"] for one in found["failed"]] == [
+        "tuned, seed 0: its process was ended by signal 9 (out of memory?)"
+    ]
+
+
+def test_a_list_that_all_share_is_not_personal(tiny: Tiny, kitchen: Oven) -> None:
+    lines = {line["entrant"]: line for line in bake(tiny.path)["leaderboard"]["uniform"]}
+    assert all(value == 0 for name, value in lines["popular"]["personalisation"].items() if "@" in name)
+    assert any(value != 0 for value in lines["tuned"]["personalisation"].values())
+
+
+def test_tuning_is_on_earlier_periods_and_everything_tried_is_recorded(tiny: Tiny, kitchen: Oven) -> None:
+    grid = {"tuned": {"schedule.rate": [0.01, 0.5, 1e39]}}
+    found = bake(tiny.path, order=ordered(tiny, tune=grid, tuned_on=["2026-01-03", "2026-01-04"]))
+    assert found["tuned_on"] == ["2026-01-03", "2026-01-04"] and found["test"] == ["2026-01-05", "2026-01-06"]
+    tried = found["tuning"]
+    assert [t["options"] for t in tried] == [{"schedule.rate": 0.01}, {"schedule.rate": 0.5}, {"schedule.rate": 1e39}]
+    assert "diverged" in tried[2]["failed"]
+    (chosen,) = [t for t in tried if t["chosen"]]
+    assert chosen["value"] == max(t["value"] for t in tried[:2])
+    (mine,) = [e["strategy"]["options"] for e in found["entrants"] if e["name"] == "tuned"]
+    assert mine["schedule"] == {"epochs": 1, "rate": chosen["options"]["schedule.rate"]}
+    trials = [job for job in kitchen.jobs if job.do == "cell" and max(job.periods) == 3]
+    assert len(trials) == 3, "trials never see a test period"
+
+
+def test_several_models_race_within_the_model(tiny: Tiny, kitchen: Oven) -> None:
+    order = ordered(
+        tiny, models={"narrow": {"use": "MF", "options": {"width": 2}}, "plan": {"use": "MF", "options": {"width": 4}}}
+    )
+    found = bake(tiny.path, order=order, strategies=("still", "tuned"))
+    names = {line["entrant"] for line in found["leaderboard"]["uniform"]}
+    assert names == {"still · narrow", "still · plan", "tuned · narrow", "tuned · plan"}
+    (line,) = [one for one in found["leaderboard"]["uniform"] if one["entrant"] == "still · plan"]
+    assert line["against"]["tuned"]["rival"] == "tuned · plan"
+
+
+def test_the_document_is_in_the_store_and_beside_the_report(tiny: Tiny, kitchen: Oven) -> None:
+    found = bake(tiny.path, seeds=(0, 1))
+    written = json.loads(Path(found["json"]).read_text())
+    assert written["leaderboard"] == found["leaderboard"] and "<svg" in Path(found["report"]).read_text()
+    objects = tasks.open.open_store()
+    kept = [json.loads(objects.read(k)[0]) for k in objects.keys("blobs/") if objects.read(k)[0][:10] == b'{"advice":']
+    assert any(one["leaderboard"] == found["leaderboard"] for one in kept)
+    line = found["leaderboard"]["uniform"][0]
+    assert set(line["sd_over_seeds"]) == set(line["means"]) and line["state"] > 0 and line["seconds_a_period"] >= 0
+    rival = next(v for one in found["leaderboard"]["uniform"] for v in one["against"].values())
+    assert rival["ndcg@20"]["low"] <= rival["ndcg@20"]["mean"] <= rival["ndcg@20"]["high"]
+    assert [one["history_rows"] for one in found["time"]["tuned"]] == sorted(
+        one["history_rows"] for one in found["time"]["tuned"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"strategies": ["nobody"]}, r"strategies: 'nobody' is not known; the plan has still, tuned, popular; installed"),
+        ({"models": ["GPT"]}, r"models: 'GPT' is not known; the plan has MF; installed are"),
+        ({"seeds": [1, 1]}, "names one twice"),
+        ({"seeds": [-1]}, "given -1; a seed is 0 or more"),
+        ({"end": "2026-01-02"}, "end: 2026-01-02 is not after the root 2026-01-02"),
+        ({"end": "yesterday"}, "end: no period 'yesterday'"),
+        ({"end": "2026-02-02"}, "end: 2026-02-02 is not over yet"),
+        ({"periods": ["2026-01-01"]}, "periods: 2026-01-01 is not within the scored periods, 2026-01-03 to 2026-01-06"),
+        ({"periods": ["2026-01-05..2026-01-04"]}, "is reversed"),
+        ({"against": ["nobody"]}, "against: 'nobody' does not race; there are still, tuned, popular"),
+        ({"metric": "auc"}, "metric: given 'auc'; of this plan's logs there are ndcg@5"),
+        ({"tune": {"tuned": {"schedule.rate": [1]}}}, "tune and tuned_on go together"),
+        ({"tune": {"tuned": {"rate": [1]}}, "tuned_on": ["2026-01-03"]}, "tune.tuned rate 1: rate: no such option"),
+        (
+            {"tune": {"tuned": {"schedule.rate": [1]}}, "tuned_on": ["2026-01-04"], "periods": ["2026-01-03"]},
+            "test periods must all come after",
+        ),
+        (
+            {"tune": {"tuned": {"schedule.rate": [1]}}, "tuned_on": ["2026-01-03..2026-01-06"]},
+            "no period is left to test on",
+        ),
+        ({"candidates": "many"}, "candidates: given 'many'; input should be 'uniform', 'popular' or 'both'"),
+        ({"strategys": []}, "strategys: unknown field; allowed here: strategies, models, seeds"),
+        ({"models": ["DeepFM"]}, "model DeepFM is for ctr logs"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_said_before_anything_runs(tiny: Tiny, kitchen: Oven, fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said) as told:
+        bake(tiny.path, order=ordered(tiny, **fields))
+    assert "mistake" in str(told.value) and "nothing was run" in str(told.value) and not kitchen.jobs
+
+
+def test_all_mistakes_are_said_at_once(tiny: Tiny, kitchen: Oven) -> None:
+    with pytest.raises(ValueError, match="3 mistakes") as told:
+        bake(tiny.path, order=ordered(tiny, strategies=["nobody"], seeds=[3, 3], end="2026-01-01"))
+    assert all(word in str(told.value) for word in ("nobody", "twice", "not after the root"))
+    with pytest.raises(FileNotFoundError, match="the order of a bake-off is a YAML file"):
+        bake(tiny.path, order="nowhere.yaml")
+    with pytest.raises(ValueError, match="workers: given 0"):
+        bake(tiny.path, workers=0)
+
+
+def test_an_outcome_says_what_it_took() -> None:
+    found = Outcome(weights_bytes=3, memory_bytes=4, peak=10, idle=12)
+    assert found.state == 7 and found.working == 0
