@@ -18,7 +18,7 @@ def advice(board: Board, kinds: Sequence[str]) -> list[str]:
     if not board.ran:
         return ["Nobody finished: every entrant failed, for the reasons below."]
     kind, lines = kinds[0], board.lines(kinds[0])
-    said = [_leader(board, lines, kind), _cost(board, lines[0])]
+    said = [_leader(board, lines, kind), *_level(board, lines, kind), _cost(board, lines[0])]
     said += _cheap(board, lines, kind) + _popular(board, lines, kind) + _personal(board, lines)
     said += _no_update(board, lines, kind)
     for other in kinds[1:]:
@@ -45,17 +45,28 @@ def _leader(board: Board, lines: Sequence[Line], kind: str) -> str:
     return f"{led}, {words} ahead of {second.name} ({between(gap)})."
 
 
+def _level(board: Board, lines: Sequence[Line], kind: str) -> list[str]:
+    """Who else may be the best, where the lead is not sure."""
+    first = lines[0].name
+    level = [line.name for line in lines[1:] if not _surely(board, first, line.name, kind)]
+    if not level:
+        return []
+    are = "is" if len(level) == 1 else "are"
+    return [f"{listed(level, 6)} {are} not surely behind {first}: more periods or seeds may turn the order."]
+
+
 def _cost(board: Board, leader: Line) -> str:
-    name = leader.name
-    others = {other: board.seconds(other) for other in board.ran if other != name and board.seconds(other) > 0.001}
+    name, idle = leader.name, board.of_use("NoUpdate")
+    others = {other: board.seconds(other) for other in board.ran if other != name and other not in idle}
     mine = board.seconds(name)
-    cost = f"{name} takes {seconds(mine)} to learn a period, {size(board.working(name))} of memory, and keeps {size(board.state(name))}"
-    if not others or mine <= 0.001:
+    took = f"{name} takes {seconds(mine)} to learn a period"
+    cost = f"{took} and {size(board.working(name))} of memory, and keeps {size(board.state(name))}"
+    if not others:
         return f"{cost}."
-    fastest = min(others, key=lambda other: others[other])
-    if others[fastest] < mine:
+    fastest, slowest = (pick(others, key=lambda other: others[other]) for pick in (min, max))
+    if mine > others[fastest]:
         return f"{cost}; {fastest} takes {seconds(others[fastest])}."
-    return f"{cost}; nobody who learns is faster."
+    return f"{cost}: nobody who learns is faster, {slowest} takes {seconds(others[slowest])}."
 
 
 def _cheap(board: Board, lines: Sequence[Line], kind: str) -> list[str]:
@@ -107,14 +118,16 @@ def _surely(board: Board, a: str, b: str, kind: str) -> bool:
 
 
 def _personal(board: Board, lines: Sequence[Line]) -> list[str]:
-    leader, metric = lines[0], board.metric
-    if metric not in leader.personal:
+    """Of the best that is not a list for all by its nature."""
+    lists, metric = board.of_use("Popularity"), board.metric
+    best = next((line for line in lines if line.name not in lists), None)
+    if best is None or metric not in best.personal:
         return []
-    mine, whole = leader.personal[metric], leader.values[metric]
+    mine, whole = best.personal[metric], best.values[metric]
     if mine <= 0.02 * whole:
-        return [f"Next to nothing of {leader.name}'s {metric} is personal: the mean user's list does as well."]
+        return [f"Next to nothing of {best.name}'s {metric} is personal: the mean user's list does as well."]
     return [
-        f"{mine / whole:.0%} of {leader.name}'s {metric} is personal: with the mean user's list it is {number(whole - mine)}."
+        f"{mine / whole:.0%} of {best.name}'s {metric} is personal: with the mean user's list it is {number(whole - mine)}."
     ]
 
 

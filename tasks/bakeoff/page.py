@@ -39,7 +39,8 @@ def page(bake: Bake) -> str:
 
 def _table(bake: Bake, kind: str) -> str:
     shown = tables.leaderboard(bake, kind)
-    return section(shown.title, as_html(replace(shown, title="")))
+    note = shown.note if kind == bake.kinds[0] else ""  # said once
+    return section(shown.title, as_html(replace(shown, title="", note=note)))
 
 
 def _details(bake: Bake, kind: str) -> str:
@@ -69,6 +70,6 @@ def _what(bake: Bake) -> str:
 def _mood(sentence: str) -> Mood:
     if " failed: " in sentence or sentence.startswith("Nobody finished"):
         return "bad"
-    if sentence.startswith(("Nobody surely", "No learner", "Next to nothing", "Measured on", "Left out")):
+    if sentence.startswith(("Nobody surely", "No learner", "Next to nothing", "Measured on")):
         return "warn"
     return "good" if sentence.startswith("The cheap choice") else ""

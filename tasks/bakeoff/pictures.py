@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from tasks.bakeoff.document import Bake, times, title_of
 from tasks.bakeoff.outcome import CLICKS
@@ -49,6 +50,8 @@ def metric_picture(bake: Bake, kind: str) -> d.Drawn:
 def time_picture(bake: Bake) -> d.Drawn | None:
     """Seconds of learning a period against the rows of history at its close; None where nobody learns."""
     found = {name: [(rows, s) for _, rows, s in times(bake, name) if s > 0] for name in bake.board.ran}
+    idle = bake.board.of_use("NoUpdate")
+    found = {name: points for name, points in found.items() if name not in idle}
     found = {name: points for name, points in found.items() if points and max(s for _, s in points) > 0.001}
     if not found:
         return None
@@ -74,8 +77,8 @@ def time_picture(bake: Bake) -> d.Drawn | None:
 
 def _rows_axis(axes: Axes, most: int) -> None:
     axes.set_xlim(0, most * 1.02)
-    places = [most * j / 5 for j in range(6)]
-    axes.set_xticks(places, [count(place) for place in places])
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.xaxis.set_major_formatter(lambda v, _: count(v))
     axes.set_xlabel("rows of history at the close of the period", color=d.INK, size=9.5)
 
 
@@ -111,12 +114,13 @@ def _leads(lines: Mapping[str, Mapping[int, float]], leader: str, period: int, s
 
 
 def _growth(found: Mapping[str, Sequence[tuple[int, float]]]) -> str:
-    """Whose time grows with history, and how much."""
+    """Whose time grows with history, and how much; those that take next to no time are not worth a word."""
+    dear = max(found, key=lambda name: _mean(found[name]))
+    found = {name: points for name, points in found.items() if _mean(points) > _mean(found[dear]) / 20}
     ends = {name: (_mean(points[:3]), _mean(points[-3:])) for name, points in found.items() if len(points) >= 6}
     grown = {name: last / first for name, (first, last) in ends.items() if first > 0}
     most = max(grown, key=lambda name: grown[name], default=None)
     if most is None or grown[most] < 1.3:
-        dear = max(found, key=lambda name: _mean(found[name]))
         return f"{dear} takes longest, {seconds(_mean(found[dear]))} a period; nobody's time grows much with history"
     return f"{most}'s time grows with history: {seconds(ends[most][0])} a period at first, {seconds(ends[most][1])} at last"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -112,7 +113,9 @@ def _row(bake: Bake, line: Line, kind: str, personal: bool, first: bool) -> tupl
     board, metric = bake.board, bake.board.metric
     rivals = [(label, rival_of(bake, line.name, label)) for label in bake.against]
     gaps = [gap(board.versus(line.name, r, kind, metric) if r else None) for _, r in rivals]
-    mine = Cell(number(line.personal.get(metric)), "", "the metric minus what it is with the mean user's list")
+    mine = Cell(
+        number(line.personal.get(metric)).replace("-", "−"), "", "the metric minus what it is with the mean user's list"
+    )
     short = len(board.ran[line.name]) < len(bake.seeds)
     name = line.name + (f" ({len(board.ran[line.name])} of {len(bake.seeds)} seeds)" if short else "")
     return (
@@ -183,5 +186,6 @@ def in_words(bake: Bake, advised: Sequence[str], page: str) -> str:
     out = io.StringIO()
     console = Console(file=out, width=max(WIDTH, Console().width), highlight=False)
     for kind in bake.kinds if bake.board.ran else ():
-        console.print(as_rich(leaderboard(bake, kind)))
+        shown = leaderboard(bake, kind)
+        console.print(as_rich(replace(shown, note=shown.note if kind == bake.kinds[-1] else "")))
     return out.getvalue() + "\n".join([*(f"- {one}" for one in advised), f"report: file://{page}"])

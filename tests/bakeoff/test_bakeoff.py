@@ -103,7 +103,7 @@ def test_no_night_and_no_champion_is_touched(tiny: Tiny, kitchen: Oven) -> None:
     objects = tasks.open.open_store()
     record = lambda: {
         k: objects.read(k) for k in objects.keys("") if "/nights/" in k or "/log/" in k or "champion" in k
-    }  # noqa: E731
+    }
     before, blobs = record(), tiny.record()
     bake(tiny.path, end="2026-01-08")
     assert record() == before

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 import torch
 from torch import Tensor
@@ -9,7 +11,7 @@ from torch import Tensor
 from tasks.lake.logs import Logs
 from tasks.models import candidates as module
 from tasks.models.barred import seen, takers
-from tasks.models.candidates import Deck, deal
+from tasks.models.candidates import Candidates, Deck, Race, deal, deal_popular
 from tasks.models.mf import MF
 from tasks.models.rank import from_factors, from_weights, rank
 from tasks.plan.plan import Ranking
@@ -242,3 +244,64 @@ def test_seen_and_takers_by_hand() -> None:
     found = zip(place.tolist(), who.user[entry].tolist(), who.when[entry].tolist(), strict=True)
     assert sorted(found) == [(0, 0, 2), (0, 1, -1), (1, 1, 3)]
     assert who.of(torch.tensor([3]), torch.tensor([0]))[0].tolist() == []
+
+
+def digest(dealt: Candidates) -> str:
+    """A name for every tensor of every hand."""
+    found = hashlib.sha256()
+    for hand in dealt.sampled:
+        for part in (hand.pool, hand.cut, hand.row, hand.place):
+            found.update(part.numpy().tobytes())
+    return found.hexdigest()[:16]
+
+
+def test_the_uniform_draw_is_what_it_always_was() -> None:
+    """Scores of nights that are recorded would not come out again were it another."""
+    logs, taken = world(3)
+    assert digest(deal(logs, taken, Ranking(negatives=7))) == "261d6aa5f40c3b2f"
+
+
+def test_popular_candidates_are_valid_distinct_and_as_many_as_asked() -> None:
+    logs, taken = world(2, n=150)
+    for negatives in (1, 7, 20):
+        out = rank(lambda u, i: torch.ones(len(u), len(i)), deal_popular(logs, taken, Ranking(negatives=negatives)))
+        for count, allowed in zip(out["equal"].tolist(), valid(logs, taken), strict=True):
+            assert count == min(negatives, len(allowed))
+    scores = torch.randn(12, 60, generator=torch.Generator().manual_seed(1))
+    one, two = (rank(lambda u, i: scores[u][:, i], dealt(logs, taken, Ranking())) for dealt in (deal, deal_popular))
+    assert torch.equal(one["above"], two["above"]), "where all are used it does not matter how they are drawn"
+
+
+def test_a_race_draws_in_proportion_to_weights() -> None:
+    """First places of 6,000 races, against the weights; who weighs nothing comes last."""
+    weights = torch.tensor([6.0, 3.0, 1.0, 0.0, 0.0], dtype=torch.float64)
+    race = Race(weights, torch.Generator().manual_seed(0))
+    nothing = torch.zeros(0, dtype=torch.int64)
+    orders = torch.stack([race.deal(nothing, 5) for _ in range(6000)])
+    assert torch.equal(orders.sort(1).values, torch.arange(5).expand(6000, 5))
+    first = torch.bincount(orders[:, 0], minlength=5) / 6000
+    assert torch.allclose(first.double(), weights / 10, atol=0.02)
+    second = torch.bincount(orders[orders[:, 0] == 0, 1], minlength=5).double()
+    assert torch.allclose(second / second.sum(), torch.tensor([0, 0.75, 0.25, 0, 0]).double(), atol=0.03)
+    assert set(orders[:, 3:].flatten().tolist()) == {3, 4}
+    order = race.deal(nothing, 2)
+    assert torch.equal(race.deal(order, 4)[:2], order), "further on in the same order"
+
+
+def test_against_popular_candidates_popularity_is_of_no_use() -> None:
+    """Against one item drawn as positives are, knowing what is popular is right half of the time."""
+    g = torch.Generator().manual_seed(0)
+    users, items, n = 5000, 400, 4000
+    liked = torch.arange(1, items + 1).double() ** -0.5
+    taken, now = (
+        torch.stack([torch.randint(users, (m,), generator=g), torch.multinomial(liked, m, True, generator=g)], 1)
+        for m in (20_000, n)
+    )
+    logs = made([(u, i) for u, i in now.tolist()], users, items, items)
+    popular = torch.bincount(taken[:, 1], minlength=items).float()
+    uniform, weighted = (
+        rank(lambda u, i: popular[i].expand(len(u), -1), dealt(logs, taken, Ranking(negatives=1)))
+        for dealt in (deal, deal_popular)
+    )
+    right = [float((1 - f["above"] - f["equal"] / 2).mean()) for f in (uniform, weighted)]
+    assert right[0] > 0.65 and abs(right[1] - 0.5) < 0.05, right
