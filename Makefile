@@ -46,5 +46,5 @@ lint: $(VENV)/.dev  ## Check style and types.
 	@$(BIN)/ruff format --check flows tasks tests
 	@$(BIN)/mypy
 
-clean:  ## Forget the demo's home and the caches; keeps .nightloop/ of a real pipeline only if you moved it.
-	rm -rf .nightloop .pytest_cache .mypy_cache .ruff_cache build
+clean:  ## Forget what tools made; pipelines in .nightloop/ stay.
+	rm -rf .pytest_cache .mypy_cache .ruff_cache build

@@ -193,6 +193,7 @@ def maintain(
 def say(found: Any, as_json: bool) -> None:
     """Print a report: one JSON document, or its text."""
     if as_json:
+        found = {"text": found} if isinstance(found, str) else found
         sys.stdout.write(json.dumps(found, indent=2, default=str, ensure_ascii=False) + "\n")
         return
     from rich.console import Console
@@ -227,14 +228,17 @@ def main() -> None:
 
 
 def _news(record: logging.LogRecord) -> bool:
-    """Prefect logs with a traceback what a flow or task raised; `main` says the same in one sentence, or raises it."""
-    return not (record.name.startswith("prefect.") and record.exc_info)
+    """Prefect logs what a flow or task raised, with and without a traceback; `main` says it in one sentence, or raises it."""
+    said = record.exc_info or str(record.msg).startswith("Finished in state")
+    return not (record.name.startswith("prefect.") and said)
 
 
 def fail(error: Exception) -> NoReturn:
     """Say what went wrong, in one paragraph."""
     logging.getLogger(__name__).debug("traceback", exc_info=error)
     sys.stderr.write(f"nightloop: {error}\n")
+    if "--json" in sys.argv:
+        sys.stdout.write(json.dumps({"error": str(error)}, ensure_ascii=False) + "\n")
     raise SystemExit(2)
 
 

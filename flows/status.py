@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
 
+from tasks.agenda import newest
 from tasks.open import open_lake, open_store, read
-from tasks.plan.plan import Plan
+from tasks.plan.plan import Counts, Plan
 from tasks.plan.settings import Settings
 from tasks.reports import grid, leaderboard
 from tasks.reports.findings import findings, headline
@@ -17,14 +19,17 @@ from tasks.reports.reading import read_history
 from tasks.reports.table import as_rich
 from tasks.store.registry import served_on
 
-WIDTH = 160  # characters, where the terminal does not say
+WIDTH = 190  # characters, where the terminal does not say
 
 
 def status(plan: str, on: str = "") -> dict[str, Any]:
     """What there is to know. With `on` (a date or time), who served then, and why."""
-    order = read(plan)
+    order, now = read(plan), datetime.now(UTC)
+    last = None if isinstance(order.periods, Counts) else max(newest(order, now), order.history - 1)
+    if on[:4].isdigit() and on.strip() > now.isoformat():
+        raise ValueError(f"on: given {on[:40]}, which is still to come; it is {now:%Y-%m-%dT%H:%M} UTC")
     with open_lake(order) as warehouse:
-        history = read_history(open_store(), warehouse, order)
+        history = read_history(open_store(), warehouse, order, last)
     if on.strip():
         return _served(order, history, on.strip())
     found = [{"text": f.text, "to_do": f.todo} for f in findings(history)]
@@ -48,10 +53,10 @@ def _served(plan: Plan, history: History, on: str) -> dict[str, Any]:
             "pipeline": plan.pipeline,
             "on": on,
             "served": None,
-            "text": f"{on}: nothing of {plan.pipeline} served yet",
+            "text": f"{on}, by the clock of the promotions: nothing of {plan.pipeline} served yet",
         }
     why = f"{entry.action} number {entry.number} by {entry.by}, {entry.when}: {entry.reason}"
-    text = f"{on}: {entry.strategy} of {entry.name} served\n  {why}\n  manifest {entry.manifest}"
+    text = f"{on}, by the clock of the promotions: {entry.strategy} of {entry.name} served\n  {why}\n  manifest {entry.manifest}"
     return {"pipeline": plan.pipeline, "on": on, "served": entry.model_dump(mode="json"), "text": text}
 
 

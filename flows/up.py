@@ -22,7 +22,7 @@ PREFECT_FILE = Path(__file__).parents[1] / "infra" / "prefect.yaml"
 
 def up(port: int, plan: str) -> None:
     """Start everything and wait. Raises RuntimeError where the port is taken or the server does not answer."""
-    order = find_plan(plan, Settings().plans)  # a wrong name is said now, not by the first run at night
+    order = find_plan(plan, Settings().plan_places)  # a wrong name is said now, not by the first run at night
     if not _free(port):
         raise RuntimeError(f"port {port} is taken; give another one: nightloop up --port {port + 1}")
     url = f"http://127.0.0.1:{port}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.runtime import task_run
 
 from tasks.lake.collect import collect as collect_period
 from tasks.lake.keeping import replay as replay_version
@@ -22,8 +23,14 @@ def _worth_another_try(task: Task[..., Landing], run: TaskRun, state: State[Land
     return isinstance(error, OSError) and not isinstance(error, FileNotFoundError)
 
 
+def _named() -> str:
+    """The verb and the period's name."""
+    given = task_run.parameters
+    return f"{task_run.task_name} {period(given['plan'].periods, given['index']).name}"
+
+
 @task(
-    task_run_name="collect {index}", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=[1, 5],
+    task_run_name=_named, cache_policy=NO_CACHE, retries=2, retry_delay_seconds=[1, 5],
     retry_condition_fn=_worth_another_try,
 )  # fmt: skip
 def collect(plan: Plan, index: int) -> Landing:
@@ -34,7 +41,7 @@ def collect(plan: Plan, index: int) -> Landing:
         return collect_period(warehouse, source, plan, period(plan.periods, index))
 
 
-@task(task_run_name="replay {index}", cache_policy=NO_CACHE)
+@task(task_run_name=_named, cache_policy=NO_CACHE)
 def replay(plan: Plan, index: int) -> list[Landing]:
     """Land the newest version of a period again as a new one, so that mended expectations can judge it anew."""
     with open_lake(plan) as warehouse:

@@ -52,7 +52,7 @@ def _place(plan: Plan) -> tuple[int, str, str]:
 
 def read(plan: str) -> Plan:
     """The plan of this name or path, every plug-in option checked."""
-    return read_plan(find_plan(plan, Settings().plans))
+    return read_plan(find_plan(plan, Settings().plan_places))
 
 
 def credentials(settings: Settings) -> Mapping[str, str] | None:

@@ -35,10 +35,12 @@ def guess_columns(path: str) -> Columns:
     found = {role: next((plain[n] for n in usual.split() if n in plain), None) for role, usual in USUAL.items()}
     missing = [role for role in ("user", "item", "time") if found[role] is None]
     if missing:
+        usual = "; ".join(f"usual names of the {role} are {', '.join(USUAL[role].split()[:6])}" for role in missing)
+        roles = ",".join(f"{role}={found[role] or '...'}" for role in ("user", "item", "time"))
         raise ValueError(
             f"{path}: no column is plainly the {' or the '.join(missing)}; its columns are "
-            f"{', '.join(map(repr, names[:40]))}. Usual names are {', '.join(USUAL[missing[0]].split()[:6])}; "
-            "give the roles by hand in a plan's `columns`"
+            f"{', '.join(map(repr, names[:40]))}. Say which is which, --columns {roles} (label=... for clicks), or in "
+            f"a plan's `columns`; {usual}"
         )
     user, item, time = (str(found[role]) for role in ("user", "item", "time"))
     return Columns(user=user, item=item, time=time, label=found["label"], key=())

@@ -59,7 +59,9 @@ def containing(rule: Calendar | Counts, instant: int) -> int:
 
 
 def closed(rule: Calendar | Counts, instant: int) -> int:
-    """Index of the newest period that ended at or before `instant` (µs UTC); -1 where none has."""
+    """Index of the newest period that ended at or before `instant` (µs UTC); -1 where none has. Never beyond the end."""
+    if isinstance(rule, Calendar) and rule.end:
+        instant = min(instant, _micros(datetime.fromisoformat(rule.end).replace(tzinfo=ZoneInfo(rule.timezone))))
     return max(containing(rule, instant) - 1, -1)
 
 

@@ -40,6 +40,19 @@ def gauc(user: Tensor, label: Tensor, prediction: Tensor) -> float:
     return float((each * n).sum() / n.sum())
 
 
+def normalised_entropy(label: Tensor, prediction: Tensor) -> float:
+    """Mean LogLoss over that of the mean label, said of every row: below 1 something was learned.
+
+    Raises ValueError on NaN or a single class. Source: He et al. 2014, section 3.
+    """
+    y, _ = checked(label, prediction)
+    rate = y.mean()
+    if not 0 < float(rate) < 1:
+        raise ValueError("normalised entropy needs both classes")
+    entropy = -(rate * rate.log() + (1 - rate) * (1 - rate).log())
+    return float(logloss(label, prediction).mean() / entropy)
+
+
 def logloss(label: Tensor, prediction: Tensor) -> Tensor:
     """Cross entropy of each row in nats: [n] float64. `prediction` [n] are probabilities."""
     y, p = checked(label, prediction)

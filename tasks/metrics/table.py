@@ -52,7 +52,7 @@ def per_interaction(scored: Mapping[str, Tensor], metric: str) -> Tensor:
 
 def direction(metric: str) -> int:
     """+1 where more is better, -1 where less is better."""
-    return -1 if metric == "logloss" else 1
+    return -1 if metric in ("logloss", "ne") else 1
 
 
 def member(scored: Mapping[str, Tensor], name: str) -> Tensor:
@@ -102,6 +102,7 @@ def _clicked(scored: Mapping[str, Tensor]) -> dict[str, float]:
         found["calibration"] = ctr.calibration(label, prediction)
     if 0 < found["positives"] < found["rows"]:
         found["auc"] = ctr.auc(label, prediction)
+        found["ne"] = ctr.normalised_entropy(label, prediction)
         found |= _by_user(scored)
     return found
 

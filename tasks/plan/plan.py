@@ -52,6 +52,7 @@ class Calendar(Frozen):
     every: Literal["hour", "day", "week", "month"] = "day"
     length: int = Field(1, ge=1)
     start: str = Field(description="Local date or time at which period 0 begins: 2026-01-01 or 2026-01-01T04:00.")
+    end: str = Field("", description="Local date or time at which a finished history ends; empty: it goes on.")
     timezone: str = "UTC"
     cuts: tuple[str, ...] = Field(
         (), description="Local times that cut every day, such as 10:00, 17:00, 24:00; only with every: day, length: 1."
@@ -60,6 +61,10 @@ class Calendar(Frozen):
     @model_validator(mode="after")
     def _possible(self) -> Calendar:
         wrong = calendar_mistakes(self.start, self.timezone, self.cuts)
+        if self.end:
+            wrong += [w for w in calendar_mistakes(self.end, self.timezone, ()) if w not in wrong]
+            if not wrong and datetime.fromisoformat(self.end) <= datetime.fromisoformat(self.start):
+                wrong.append(f"end {self.end!r} does not lie after start {self.start!r}")
         if self.cuts and (self.every, self.length) != ("day", 1):
             wrong.append("cuts go with every: day and length: 1 alone")
         if not wrong and self.every == "month" and datetime.fromisoformat(self.start).day > 28:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,17 @@ from tasks.plan.plan import Plan
 LARGEST = 1_000_000  # bytes; a plan is words, and words are short
 
 
-def find_plan(name: str, directory: Path) -> Path:
+def find_plan(name: str, directories: Sequence[Path]) -> Path:
     """The file of a plan given by name (`simulated`) or by path. Raises FileNotFoundError that lists the names."""
     given = Path(name)
     if len(name) < 500 and (given.suffix in (".yaml", ".yml") or "/" in name) and given.is_file():
         return given
-    known = sorted(p.stem for p in directory.glob("*.yaml"))
+    known = {p.stem: p for directory in reversed(directories) for p in sorted(directory.glob("*.yaml"))}
     if name in known:
-        return directory / f"{name}.yaml"
+        return known[name]
     raise FileNotFoundError(
-        f"no plan {name[:80]!r}: give the path of a YAML file, or one of {', '.join(known) or 'none'} (in {directory})"
+        f"no plan {name[:80]!r}: give the path of a YAML file, or one of {', '.join(sorted(known)) or 'none'} "
+        f"(in {' and '.join(map(str, directories))})"
     )
 
 

@@ -30,6 +30,11 @@ class Settings(BaseSettings):
     lease_seconds: int = Field(120, ge=5, description="A writer that shows no sign of life this long is presumed dead.")
 
     @property
+    def plan_places(self) -> tuple[Path, Path]:
+        """Where plans are found by name: the directory of plans, then that of the home (the demo's are there)."""
+        return self.plans, self.home / "plans"
+
+    @property
     def s3_keys(self) -> dict[str, str]:
         """S3 credentials from the environment by their usual names; empty where there are none."""
         names = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")

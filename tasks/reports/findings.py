@@ -43,6 +43,7 @@ def findings(history: h.History) -> list[Finding]:
         *_missing(history),
         *_pinned(history),
         *_control(history),
+        *_no_better_than_the_mean(history),
         *_cheaper(history),
     ]
     trouble = any(f.mood in ("bad", "warn") for f in found)
@@ -122,7 +123,8 @@ def _pinned(history: h.History) -> list[Finding]:
         Finding(
             "warn",
             text,
-            f"When the cause is gone, `nightloop promote {history.pipeline}` gives the wheel back to the gate.",
+            f'When the cause is gone, `nightloop promote {history.pipeline} --reason "why"` lets what the gate proposes '
+            "serve, and the gate decide again.",
         )
     ]
 
@@ -145,6 +147,18 @@ def _control(history: h.History) -> list[Finding]:
             "Look at the leaderboard's slices; then roll back, or promote the control.",
         )
     ]
+
+
+def _no_better_than_the_mean(history: h.History) -> list[Finding]:
+    """Click probabilities should beat the mean click rate, said to everybody; its normalised entropy is 1."""
+    nights = h.scored_nights(history)[-ENOUGH:]
+    found = [[v for i in nights if (v := h.value(history, i, s, "ne")) is not None] for s in h.strategies(history)]
+    means = [sum(values) / len(values) for values in found if values]
+    if not means or min(means) < 1:
+        return []
+    text = f"No strategy predicts better than the mean click rate (normalised entropy {min(means):.3f} at best)"
+    todo = "More rows a night, fewer epochs, a lower rate or a smaller model; see the schedule in the plan."
+    return [Finding("warn", text, todo)]
 
 
 def _cheaper(history: h.History) -> list[Finding]:

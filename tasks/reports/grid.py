@@ -96,7 +96,8 @@ def _gate(night: Manifest) -> Cell:
     winners = [s for s, j in sorted(night.judged.items()) if j.verdict == "promote"]
     if night.champion and night.champion != night.served:
         winners = [night.champion.strategy]  # others may have passed; one serves
-    words = f"promote {listed(winners)}" if night.verdict == "promote" and winners else night.verdict
+    renewed = night.served is not None and winners == [night.served.strategy]  # newer weights of who serves already
+    words = "renew" if renewed and night.verdict == "promote" else night.verdict  # the next column says whom
     return Cell(words, VERDICTS[night.verdict], why)
 
 

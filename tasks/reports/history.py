@@ -45,6 +45,9 @@ class History:
     validations: Mapping[int, Mapping[str, object]] = field(default_factory=dict)  # JSON of the validation blobs
     scored: Mapping[int, Scores] = field(default_factory=dict)  # for paired intervals, where they were read
     oracle: Mapping[int, float] = field(default_factory=dict)  # best possible value of the metric, where it is known
+    earlier: Mapping[int, Sequence[Manifest]] = field(
+        default_factory=dict
+    )  # what a mended night replaced, oldest first
 
 
 def periods(history: History) -> list[int]:

@@ -81,7 +81,10 @@ def mended(history: h.History) -> Table:
         words += ["accepted by hand"] if night and any(v.verdict == "overridden" for v in night.validated) else []
         words += [f"mended, now revision {night.revision}"] if night and night.revision > 1 else []
         if words:
-            told = [*why, *(night.reason for _ in (0,) if night and night.reason and night.reason not in why)]
+            told = [
+                f"revision {m.revision} was {m.outcome}: {m.reason or 'whole'}" for m in history.earlier.get(index, ())
+            ]
+            told += [*why, *(night.reason for _ in (0,) if night and night.reason and night.reason not in why)]
             mood: Mood = "bad" if state == "blocked" else "warn" if state in ("stale", "missing") else ""
             rows.append(
                 (

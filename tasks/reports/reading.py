@@ -13,7 +13,7 @@ from tasks.lake.warehouse import Warehouse
 from tasks.models.checkpoint import from_bytes
 from tasks.plan.plan import Plan
 from tasks.reports.history import History
-from tasks.store import blobs, registry
+from tasks.store import blobs, manifests, registry
 from tasks.store.due import recorded, root
 from tasks.store.manifest import Manifest
 from tasks.store.notes import noted
@@ -24,9 +24,9 @@ DETAILED = 30  # newest nights that are read in full: validation tables and scor
 
 
 def read_history(objects: Objects, warehouse: Warehouse, plan: Plan, last: int | None = None) -> History:
-    """Everything there is to tell, up to period `last` (None: the last night that was recorded)."""
+    """Everything there is to tell, up to period `last` or the last night that was recorded."""
     first = root(plan)
-    shown = last if last is not None else max(recorded(objects, plan), first)
+    shown = max(recorded(objects, plan), first, first if last is None else last)
     nights, states = overview(objects, warehouse, plan, shown)
     newest = {i: nights[i] for i in sorted(nights)[-DETAILED:]}
     return History(
@@ -37,12 +37,18 @@ def read_history(objects: Objects, warehouse: Warehouse, plan: Plan, last: int |
         log=registry.log(objects, plan.pipeline),
         notes={i: found for i, night in nights.items() if (found := _numbers(noted(objects, night) or {}))},
         validations={i: json.loads(blobs.get(objects, n.validated[-1].blob)) for i, n in newest.items() if n.validated},
+        earlier={i: _earlier(objects, night) for i, night in newest.items() if night.revision > 1},
         scored={i: _scores(objects, night) for i, night in newest.items() if night.scores},
     )
 
 
 def _scores(objects: Objects, night: Manifest) -> dict[str, dict[str, Tensor]]:
     return {name: from_bytes(blobs.get(objects, s.blob)) for name, s in night.scores.items()}
+
+
+def _earlier(objects: Objects, night: Manifest) -> list[Manifest]:
+    """What stood in the place of this night before it was mended, oldest first."""
+    return [manifests.revision(objects, night.pipeline, night.period, n) for n in range(1, night.revision)]
 
 
 def _numbers(found: Mapping[str, JsonValue]) -> dict[str, dict[str, float]]:

@@ -51,7 +51,7 @@ def take_back(objects: Objects, pipeline: str, act: Act, period: int | None) -> 
     of_period = [e.manifest for e in entries if e.period == period]
     if period is not None and not of_period:
         names = ", ".join(dict.fromkeys(e.name for e in entries))
-        raise ValueError(f"no champion of {pipeline} came from period {period}; champions came from {names}")
+        raise ValueError(f"no champion of {pipeline} came from that period; champions came from {names}")
     return _won(registry.rollback(objects, pipeline, act, entries[-1].number, of_period[-1] if of_period else None))
 
 

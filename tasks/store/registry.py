@@ -130,7 +130,9 @@ def _refuse_unfit(objects: Objects, pipeline: str, entry: Entry) -> None:
         said = judged.verdict if judged else manifest.verdict
         objections.append(f"the gate's verdict on {entry.strategy} in {manifest.name} is {said!r}")
     if (objections or entry.forced) and not (entry.forced and entry.reason.strip()):
-        raise ValueError(f"{'; '.join(objections) or 'forced'}: to promote it all the same, force it and give a reason")
+        raise ValueError(
+            f"{'; '.join(objections) or 'forced'}: to promote it all the same, give --force (force in the form) with a reason"
+        )
     _check_blobs(objects, entry)
 
 

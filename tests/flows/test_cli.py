@@ -83,7 +83,7 @@ def test_what_would_run_and_a_promotion_are_one_json_document_each(
     here(monkeypatch, "promote", str(tiny.path), "--strategy", "still", "--force", "--reason", "a trial", "--json")
     with pytest.raises(SystemExit) as ended:
         cli.main()
-    assert not ended.value.code and "still of 2026-01-03 serves" in json.loads(capsys.readouterr().out)
+    assert not ended.value.code and "still of 2026-01-03 serves" in json.loads(capsys.readouterr().out)["text"]
 
 
 def here(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
@@ -96,7 +96,7 @@ def here(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
 def test_a_stopped_night_is_no_success(tiny: Tiny, server: dict[str, str]) -> None:
     tiny.deliver(3, bad=True)
     done = said(server, "night", str(tiny.path), "--period", "2026-01-04", "--json")
-    assert done.returncode == 2 and not done.stdout.strip()
+    assert done.returncode == 2 and "stopped by validation" in json.loads(done.stdout)["error"]
     assert "nightloop: 2026-01-04 of tiny was stopped by validation" in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -109,7 +109,7 @@ def test_a_stopped_night_is_no_success(tiny: Tiny, server: dict[str, str]) -> No
         (("night", "{plan}", "--period", "../../etc/passwd"), "period"),
         (("night", "{plan}", "--period", "2026-01-03", "--accept", "a", "--skip", "b"), "both given"),
         (("backfill", "{plan}", "--start", "2026-01-03", "--end", "2026-01-02"), "reversed"),
-        (("promote", "{plan}", "--strategy", "still"), "force it and give a reason"),
+        (("promote", "{plan}", "--strategy", "still"), "give --force"),
         (("rollback", "{plan}", "--reason", "because"), "no champion yet"),
         (("status", "{plan}", "--on", "teatime"), "teatime"),
     ],
@@ -136,7 +136,7 @@ def test_a_plan_with_mistakes_is_refused_with_all_of_them(tmp_path: Path, server
     path = tmp_path / "wrong.yaml"
     path.write_text("pipeline: ../up\nhistory: none\n")
     done = said(server, "night", str(path), "--json")
-    assert done.returncode == 2 and not done.stdout and "Traceback" not in done.stderr
+    assert done.returncode == 2 and "8 mistakes" in json.loads(done.stdout)["error"] and "Traceback" not in done.stderr
     assert all(word in done.stderr for word in ("pipeline", "history", "source: missing", "strategies: missing"))
 
 

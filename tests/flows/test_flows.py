@@ -182,7 +182,7 @@ def test_only_chosen_strategies_are_trained(tiny: Tiny, monkeypatch: pytest.Monk
 
 
 def test_promote_and_roll_back_by_hand_and_what_served_when(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ValueError, match="force it and give a reason"):
+    with pytest.raises(ValueError, match="give --force"):
         promote(str(tiny.path), "still")
     with pytest.raises(LookupError, match="no night 2026-01-05"):
         promote(str(tiny.path), "still", "2026-01-05")

@@ -256,7 +256,7 @@ def test_the_gate_promotes_and_people_roll_back_for_good(begun: Tiny) -> None:
     assert nights[-1].champion is not None or all(n.verdict != "promote" for n in nights)
     newest = nights[-1]
     other = "tuned" if newest.champion is None or newest.champion.strategy != "tuned" else "popular"
-    with pytest.raises(ValueError, match="force it and give a reason"):
+    with pytest.raises(ValueError, match="give --force"):
         tasks.move.promote_by_hand.fn(begun.plan, "still", "", "", ("", False), WHEN)
     with pytest.raises(RuntimeError, match="not 0000 as you saw it"):
         tasks.move.promote_by_hand.fn(begun.plan, other, "", "0000", ("because", True), WHEN)

@@ -152,7 +152,7 @@ def test_a_file_that_is_no_plan(tmp_path: Path, content: bytes, said: str) -> No
 def test_a_plan_that_is_not_there(tmp_path: Path, name: str) -> None:
     (tmp_path / "other.yaml").write_text("pipeline: other")
     with pytest.raises(FileNotFoundError, match="one of other") as told:
-        find_plan(name, tmp_path)
+        find_plan(name, [tmp_path])
     assert len(str(told.value)) < 500
 
 

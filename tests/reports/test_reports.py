@@ -34,7 +34,7 @@ def test_grid_has_one_row_a_night_and_names_what_is_odd(history: History) -> Non
     assert column(table, "night") == [f"2026-01-{d:02d}" for d in range(1, 16)]
     assert column(table, "state")[-3:] == ["blocked", "stale", "missing"]
     assert column(table, "validation")[6] == "warned" and "new_user_rate" in column(table, "remarks")[6]
-    assert column(table, "gate")[4] == "promote FineTune" and column(table, "champion after")[4] == "FineTune"
+    assert column(table, "gate")[4] == "promote" and column(table, "champion after")[4] == "FineTune"
     assert column(table, "remarks")[10] == "mended, revision 2"
     assert "1 blocked, 1 stale and 1 missing" in table.title
 
