@@ -60,7 +60,7 @@ def bakeoff(
         end: Last period; empty: the newest in the lake.
         periods: Test periods, names or a..b; empty: all that are scored, after those of tuned_on.
         against: Labels that everybody is compared with; empty: those of FineTune and FullRetrain.
-        candidates: Rank against items drawn uniformly, by popularity, or both, in two tables; empty: uniform.
+        candidates: Rank against items drawn uniformly, by popularity, or both, in two tables; empty: as the order says, or uniform.
         tune: By label, options to try: {"fine-tune": {"schedule.rate": [0.02, 0.1]}}.
         tuned_on: Periods on which the best is chosen; all of them before the test.
         order: Path of a YAML file with these fields, and with parts of its own; what is given here goes before it.

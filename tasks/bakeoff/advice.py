@@ -10,6 +10,7 @@ from tasks.reports.paired import Difference
 from tasks.reports.words import listed, number, plural, seconds, size
 
 CLOSE = 0.01  # a relative loss of the leading metric that is called a match
+NEAR = 0.05  # a relative loss that some would accept for a much cheaper night
 CHEAPER = 2.0  # times; below this, a cheaper entrant is not worth a word
 
 
@@ -70,20 +71,39 @@ def _cost(board: Board, leader: Line) -> str:
 
 
 def _cheap(board: Board, lines: Sequence[Line], kind: str) -> list[str]:
-    """The fastest of those that match the leader, where it is much faster."""
-    leader, metric = lines[0], board.metric
+    """The fastest of those that match the leader, or else of those that give up little; where it is much faster."""
+    leader, mine = lines[0], board.seconds(lines[0].name)
     fair = [line for line in lines[1:] if matches(board, leader, line, kind)]
-    mine = board.seconds(leader.name)
-    cheap = min(fair, key=lambda line: board.seconds(line.name), default=None)
-    if cheap is None:
-        return [f"Nobody matches {leader.name}: all others are surely worse by more than {CLOSE:.0%} of its {metric}."]
-    theirs = board.seconds(cheap.name)
-    if theirs * CHEAPER > mine:
-        return []
-    gap = board.versus(leader.name, cheap.name, kind, metric)
-    by = f" ({between(gap)} behind)" if gap else ""
+    said = (
+        []
+        if fair or len(lines) == 1
+        else [f"Nobody matches {leader.name}: all others are surely worse by more than {CLOSE:.0%}."]
+    )
+    fast = [line for line in lines[1:] if board.seconds(line.name) * CHEAPER <= mine]
+    cheap = min((line for line in fast if line in fair), key=lambda line: board.seconds(line.name), default=None)
+    near = min(
+        (line for line in fast if _lost(board, leader, line) <= NEAR),
+        key=lambda line: board.seconds(line.name),
+        default=None,
+    )
+    chosen = cheap or near
+    if chosen is None:
+        return said
+    theirs, gap = board.seconds(chosen.name), board.versus(leader.name, chosen.name, kind, board.metric)
+    by = f" ({between(gap)})" if gap else ""
     share = f"1/{mine / theirs:.0f} of the time" if theirs > 0.001 else "next to no time"
-    return [f"The cheap choice is {cheap.name}: it matches {leader.name}{by} at {share}."]
+    lost = (
+        f"matches {leader.name}{by}"
+        if cheap
+        else f"gives up {_lost(board, leader, chosen):.1%} of {leader.name}'s {board.metric}{by}"
+    )
+    return [*said, f"The cheap choice is {chosen.name}: it {lost} at {share}."]
+
+
+def _lost(board: Board, leader: Line, line: Line) -> float:
+    """The share of the leader's metric by which an entrant is worse."""
+    best = leader.values[board.metric]
+    return abs(best - line.values[board.metric]) / abs(best) if best else 0.0
 
 
 def matches(board: Board, leader: Line, line: Line, kind: str) -> bool:

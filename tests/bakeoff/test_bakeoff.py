@@ -99,12 +99,16 @@ def test_what_was_interrupted_goes_on(tiny: Tiny, kitchen: Oven, monkeypatch: py
     assert kitchen.cells() == ["popular, seed 0"]
 
 
-def test_no_night_and_no_champion_is_touched(tiny: Tiny, kitchen: Oven) -> None:
+def record() -> dict[str, object]:
+    """Nights, log and champion, as they are stored."""
     objects = tasks.open.open_store()
-    record = lambda: {
-        k: objects.read(k) for k in objects.keys("") if "/nights/" in k or "/log/" in k or "champion" in k
-    }
+    keys = [k for k in objects.keys("") if "/nights/" in k or "/log/" in k or "champion" in k]
+    return {key: objects.read(key) for key in keys}
+
+
+def test_no_night_and_no_champion_is_touched(tiny: Tiny, kitchen: Oven) -> None:
     before, blobs = record(), tiny.record()
+    assert any("champion" in key for key in before) and len(before) > 5
     bake(tiny.path, end="2026-01-08")
     assert record() == before
     after = tiny.record()
