@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 from tasks.lake.logs import Logs
 from tasks.models.blend import Past, blend
 from tasks.models.checkpoint import Checkpoint, Weights, pack, unpack
 from tasks.models.model import Model
-from tasks.models.predict import predict
+from tasks.strategies.hindsight import judged, loss
+from tasks.strategies.memory import needed, past_weights, pooled, taught
 from tasks.strategies.strategy import Strategy
 
 
@@ -53,19 +53,20 @@ class AverageWeights:
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
         """What the learner starts with is served."""
         learned = self.learner.start(model, weights, logs)
-        return Checkpoint(logs.period, learned.weights, remember([Past(learned.weights, logs.period)], learned, 0))
+        return Checkpoint(logs.period, learned.weights, _memory([Past(learned.weights, logs.period)], learned, 0))
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
         """Choose on the newest period, let the learner learn from it, average."""
-        pool = recall(checkpoint.memory)
+        needed(checkpoint.memory, ("pool/periods", "pool/0/weights/", "choice"), "AverageWeights")
+        pool = past_weights(checkpoint.memory)
         before = int(checkpoint.memory["choice"])
         choice = self._choose(model, pool, logs.since(logs.period), before)
         mine = Checkpoint(checkpoint.period, pool[0].weights, unpack("learner", checkpoint.memory))
-        learned = self.learner.update(model, mine, logs)
+        learned = taught(self.learner, "AverageWeights' learner", model, mine, logs)
         older = [Past(checkpoint.weights, checkpoint.period)] if self.method == "ema" else pool[: max(self.counts) - 1]
         pool = [Past(learned.weights, logs.period), *older]
         served = blend(pool, self._shares()[choice], logs)
-        return Checkpoint(logs.period, served, remember(pool, learned, choice))
+        return Checkpoint(logs.period, served, _memory(pool, learned, choice))
 
     def _shares(self) -> list[tuple[float, ...]]:
         """For every choice the shares of the pool, newest first."""
@@ -78,37 +79,11 @@ class AverageWeights:
         shares = self._shares()
         if len(shares) == 1 or len(pool) == 1 or not len(newest):
             return before
-        judged = with_negatives(newest) if model.family == "ranking" else newest
-        losses = [loss(model, blend(pool, share, newest), judged) for share in shares]
+        rows = judged(model, newest)
+        losses = [loss(model, blend(pool, share, newest), rows) for share in shares]
         return losses.index(min(losses))
 
 
-def remember(pool: Sequence[Past], learned: Checkpoint, choice: int) -> dict[str, Tensor]:
-    """The memory: `pool/<j>/weights/...` newest first, their periods, the learner's own memory, the choice."""
-    memory = pack("learner", learned.memory)
-    for place, past in enumerate(pool):
-        memory |= pack(f"pool/{place}/weights", past.weights)
-    memory["pool/periods"] = torch.tensor([past.period for past in pool])
-    memory["choice"] = torch.tensor([choice])
-    return memory
-
-
-def recall(memory: Weights) -> list[Past]:
-    """The pool that `remember` wrote."""
-    periods = memory["pool/periods"].tolist()
-    return [Past(unpack(f"pool/{place}/weights", memory), period) for place, period in enumerate(periods)]
-
-
-def with_negatives(logs: Logs) -> Logs:
-    """The positives, then as many rows with items drawn uniformly from those seen so far, labelled 0."""
-    n, item = len(logs), logs.fields.index("item")
-    twice = logs.select(torch.arange(n).repeat(2))
-    rows, label = twice.rows.clone(), twice.label.clone()
-    rows[n:, item] = torch.randint(logs.sizes[item], (n,), generator=logs.generator("average/negatives"))
-    label[n:] = 0
-    return replace(twice, rows=rows, label=label)
-
-
-def loss(model: Model, weights: Weights, logs: Logs) -> float:
-    """Mean binary cross-entropy of the weights on labelled rows."""
-    return float(binary_cross_entropy_with_logits(predict(model, weights, logs), logs.label))
+def _memory(pool: Sequence[Past], learned: Checkpoint, choice: int) -> dict[str, Tensor]:
+    """The pool, the learner's own memory and the choice."""
+    return {**pack("learner", learned.memory), **pooled(pool), "choice": torch.tensor([choice])}

@@ -13,6 +13,7 @@ from tasks.models.fit import fit
 from tasks.models.model import Model
 from tasks.models.pull import Pull
 from tasks.models.schedule import Schedule
+from tasks.strategies.memory import needed
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class EWC:
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
         """Train on the rows of `logs`, then see what mattered. Raises ValueError where the loss diverges."""
+        needed(checkpoint.memory, [f"fisher/{name}" for name in checkpoint.weights], "EWC")
         before = unpack("fisher", checkpoint.memory)
         pull = Pull(self.strength, checkpoint.weights, before)
         weights = fit(model, checkpoint.weights, logs, self.schedule, pull=pull).weights

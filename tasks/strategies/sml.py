@@ -16,6 +16,7 @@ from tasks.models.model import Model
 from tasks.models.schedule import Schedule
 from tasks.models.through import Meta, begun, learn_through, learn_transfer, recalled
 from tasks.models.transfer import Transfer
+from tasks.strategies.memory import fitting, needed, taught
 from tasks.strategies.strategy import Strategy
 
 
@@ -63,8 +64,7 @@ class SML:
 
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
         """The pre-trained weights are served and are W_0; transfers at their first values, no task open."""
-        carry = Carry(self.transfer, model.fields)
-        meta = begun(carry.parameters(model, weights, logs.generator("sml/transfer")))
+        meta = begun(self._transfers(model, weights, logs))
         memory = {**pack("meta", meta.memory()), "finished": torch.tensor([0])}
         if self.learner:
             memory |= pack("learner", self.learner.start(model, weights, logs).memory)
@@ -73,6 +73,8 @@ class SML:
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
         """Finish the open task on the newest period, open the newest period's. ValueError where a loss diverges."""
         carry, memory = Carry(self.transfer, model.fields), checkpoint.memory
+        needed(memory, ("finished", "meta/adam/first", "meta/adam/second", "meta/adam/steps"), "SML")
+        fitting(memory, pack("meta", begun(self._transfers(model, checkpoint.weights, logs)).memory()), "SML")
         meta, finished = recalled(unpack("meta", memory)), int(memory["finished"])
         base: Weights = checkpoint.weights
         task = unpack("task", memory)
@@ -90,6 +92,9 @@ class SML:
             **pack("task/before/weights", base), **pack("task/learned/weights", learned),
         }  # fmt: skip
         return Checkpoint(logs.period, served, memory)
+
+    def _transfers(self, model: Model, weights: Weights, logs: Logs) -> dict[str, Tensor]:
+        return Carry(self.transfer, model.fields).parameters(model, weights, logs.generator("sml/transfer"))
 
     def _finished(
         self, model: Model, carry: Carry, meta: Meta, task: Weights, logs: Logs
@@ -117,7 +122,7 @@ class SML:
         if self.learner is None:
             newest = logs.since(logs.period)
             return learn_through(model, carry, meta, base.weights, base.weights, newest, self.first), {}
-        found = self.learner.update(model, base, logs.since(logs.period - self.learner.lookback + 1))
+        found = taught(self.learner, "SML's learner", model, base, logs)
         return dict(found.weights), found.memory
 
     def _moving(self, model: Model, logs: Logs) -> Mapping[str, Tensor] | None:

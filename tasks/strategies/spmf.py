@@ -14,6 +14,7 @@ from tasks.models.fit import fit
 from tasks.models.model import Model
 from tasks.models.predict import predict
 from tasks.models.schedule import Schedule
+from tasks.strategies.memory import needed
 from tasks.strategies.reservoir import COLUMNS, Reservoir, columns_of, empty, recalled
 
 
@@ -52,7 +53,7 @@ class SPMF:
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
         """Train on what is drawn, then let the newest period into the reservoirs. ValueError where the loss diverges."""
-        kinds = {kind: recalled(unpack(kind, checkpoint.memory)) for kind in self._kinds(model)}
+        kinds = self._recalled(model, checkpoint.memory)
         mixed = self._mixed(model, checkpoint.weights, logs, kinds)
         once = replace(self.schedule, epochs=1) if model.family == "ranking" and self.size else self.schedule
         fitted = fit(model, checkpoint.weights, mixed, once)
@@ -60,6 +61,12 @@ class SPMF:
 
     def _kinds(self, model: Model) -> tuple[str, ...]:
         return ("positives",) if model.family == "ranking" else ("positives", "negatives")
+
+    def _recalled(self, model: Model, memory: Weights) -> dict[str, Reservoir]:
+        """The reservoirs of a memory. Raises ValueError where they are not there."""
+        kinds = self._kinds(model)
+        needed(memory, [f"{kind}/{name}" for kind in kinds for name in (*COLUMNS, "seen")], "SPMF")
+        return {kind: recalled(unpack(kind, memory)) for kind in kinds}
 
     def _offered(self, kinds: dict[str, Reservoir], logs: Logs) -> dict[str, Tensor]:
         """The memory of reservoirs that the rows of `logs` came by."""

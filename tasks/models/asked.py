@@ -1,0 +1,43 @@
+"""Asked: which rows of which tables several batches need, sorted so that none is made further than it is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from tasks.models.tables import offsets
+
+
+class Asked(NamedTuple):
+    """Rows by number of their field; of a sequence of outputs, the n-th is needed of the first `counts[n]` alone."""
+
+    rows: dict[int, Tensor]  # [R] int64 of the fused table, those first whose last output is latest
+    counts: dict[int, list[int]]
+    starts: list[int]  # where each field begins in the fused table
+    spots: dict[int, Tensor]  # of each batch's entries: where its row is among the n-th outputs of all fields
+
+
+def asked(batches: Mapping[int, Tensor], sizes: Sequence[int]) -> Asked:
+    """What batches of rows [n] int64 of a fused table ask for, by number of the output that they are made with."""
+    lengths = [len(one) for one in batches.values()]
+    distinct, place = torch.unique(torch.cat(list(batches.values())), return_inverse=True)
+    numbers = torch.tensor([*batches]).repeat_interleave(torch.tensor(lengths))
+    deepest = torch.zeros(len(distinct), dtype=torch.int64).scatter_reduce_(0, place, numbers, "amax")
+    ends = torch.searchsorted(distinct, torch.tensor(sizes).cumsum(0)).tolist()
+    orders, counts = {}, {}
+    for field, (first, last) in enumerate(zip([0, *ends], ends, strict=False)):
+        if last > first:
+            depth = deepest[first:last]
+            orders[field] = torch.argsort(depth, descending=True, stable=True) + first
+            counts[field] = [int((depth >= number).sum()) for number in range(max(batches) + 1)]
+    spots = {}
+    for (number, _), part in zip(batches.items(), torch.split(place, lengths), strict=True):
+        order = torch.cat([order[: counts[field][number]] for field, order in orders.items()])
+        spot = torch.empty(len(distinct), dtype=torch.int64)
+        spot[order] = torch.arange(len(order))
+        spots[number] = spot[part]
+    rows = {field: distinct[order] for field, order in orders.items()}
+    return Asked(rows, counts, offsets(sizes).tolist(), spots)

@@ -1,0 +1,204 @@
+"""ASMG: a generator, itself learned from period to period, makes what is served of a sequence of a learner's weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from tasks.lake.logs import Logs
+from tasks.models.blend import Past
+from tasks.models.checkpoint import Checkpoint, Weights, pack, unpack
+from tasks.models.concurrent import Lesson, learn_generator
+from tasks.models.generator import Generator
+from tasks.models.model import Model
+from tasks.models.schedule import Schedule
+from tasks.models.tables import PREFIX
+from tasks.models.through import Meta, begun, recalled
+from tasks.strategies.hindsight import judged, loss
+from tasks.strategies.memory import fitting, needed, past_weights, pooled, taught
+from tasks.strategies.strategy import ALL_HISTORY, Strategy
+
+Variant = Literal["multi", "unif", "single", "zero", "full", "Linear"]
+
+
+@dataclass(frozen=True)
+class Maker:
+    """A generator for windows of `window` weights, what it has learned, and the hidden state its next window begins at."""
+
+    window: int
+    generator: Generator
+    meta: Meta
+    hidden: dict[str, Tensor]  # none where every window begins at nought
+
+    def start(self, weights: Weights) -> dict[str, Tensor]:
+        """The hidden state to begin at."""
+        return self.hidden or ({} if self.generator.form == "Linear" else self.generator.blank(weights))
+
+
+@dataclass(frozen=True)
+class ASMG:
+    """Adaptive sequential model generation (Peng et al. 2021): served(t) = M(w_t-k+1, ..., w_t), a post-processor.
+
+    w_t are the weights of `learner` (paper: FineTune), whose chain goes on from w_t and never from what is served; the
+    pre-trained weights are no part of it. M is a GRU over each number of the weights (`tasks.models.generator`). At the
+    close of t, scored already, M of w_t-k..w_t-1 learns so that its i-th output does well on D_i+1; then the learner
+    learns, then the last output is served. As long as fewer than k weights can be judged the learner's are served.
+
+    `variant`: `multi` carries the hidden state from window to window (a constant, that after the window's first step,
+    computed once it was learned from) and weighs the outputs' losses 1 : 2 : ... : k; `unif` weighs them alike,
+    `single` has the last alone; `zero` begins every window at nought; `full` has all weights since the first, so that
+    memory, time and the logs read grow with every period; `Linear` serves a learned mean of the last k. `window` k: a
+    number, or several, each with a generator of its own (costs add up), of which the one is served that would have
+    served the closed period best (ties: the first named). `residual` (ours) adds w_t to the output and begins as the
+    learner; `mask_inactive` (ours) leaves rows that no weights of the window changed as they are.
+    Generators learn by Adam at `schedule.rate`, with `l2` on their own parameters; table rules do not matter to them.
+    A period without rows teaches M nothing; one that was left out is judged with the next.
+    """
+
+    learner: Strategy
+    variant: Variant = "multi"
+    window: int | tuple[int, ...] = 3
+    hidden: int = 4
+    residual: bool = False
+    mask_inactive: bool = False
+    schedule: Schedule = Schedule(epochs=1, batch=1024, rate=0.01)  # noqa: RUF009 (frozen)
+
+    def __post_init__(self) -> None:
+        if not self.windows or min(self.windows) < 1 or len(set(self.windows)) < len(self.windows):
+            raise ValueError(
+                f"window: given {self.window}; it counts weights, 1 or more, several to choose from differ"
+            )
+        if self.variant == "full" and len(self.windows) > 1:
+            raise ValueError(f"window: given {self.window}; full has all weights, a number says when it begins")
+        if self.hidden < 1:
+            raise ValueError(f"hidden: given {self.hidden}; a GRU's state has 1 number or more")
+        if self.residual and self.variant == "Linear":
+            raise ValueError("residual: given true for Linear, whose output is a mean already; it is for the GRUs")
+
+    @property
+    def windows(self) -> tuple[int, ...]:
+        """The window's lengths to choose from."""
+        return self.window if isinstance(self.window, tuple) else (self.window,)
+
+    @property
+    def lookback(self) -> int:
+        """The periods that judge a window, or more where the learner reads more; the last judge alone needs one."""
+        judges = {"full": ALL_HISTORY, "single": 1, "Linear": 1}.get(self.variant, max(self.windows))
+        return max(judges, self.learner.lookback)
+
+    @property
+    def models(self) -> tuple[str, ...] | None:
+        """Names of the models the learner goes with; None: all."""
+        return getattr(self.learner, "models", None)
+
+    def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
+        """What the learner starts with is served; generators at their first values, no weights kept yet."""
+        learned = self.learner.start(model, weights, logs)
+        makers = self._makers(model, learned.weights, logs)
+        return Checkpoint(logs.period, learned.weights, self._memory([], learned, makers, 0))
+
+    def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
+        """Choose a window, let generators and then the learner learn, generate. ValueError where a loss diverges."""
+        pool, makers, before = self._recalled(model, checkpoint, logs)
+        choice = self._choose(model, makers, pool, logs.since(logs.period), before)
+        makers = [self._learned(model, maker, pool, logs) for maker in makers]
+        own = pool[0].weights if pool else checkpoint.weights
+        mine = Checkpoint(checkpoint.period, own, unpack("learner", checkpoint.memory))
+        learned = taught(self.learner, "ASMG's learner", model, mine, logs)
+        kept = pool if self.variant == "full" else pool[: max(self.windows) - 1]
+        pool = [Past(learned.weights, logs.period), *kept]
+        served = self._served(makers[choice], [past.weights for past in pool])
+        return Checkpoint(logs.period, served, self._memory(pool, learned, makers, choice))
+
+    def _makers(self, model: Model, weights: Weights, logs: Logs) -> list[Maker]:
+        """One for each window, with first values that are the same for all variants of a form."""
+        found, carries = [], self.variant in ("multi", "unif", "single")
+        for k in self.windows:
+            form: Literal["GRU", "Linear"] = "Linear" if self.variant == "Linear" else "GRU"
+            generator = Generator(model.fields, form, self.hidden, self.residual, k)
+            meta = begun(generator.parameters(model, weights, logs.generator("asmg/generator")))
+            found.append(Maker(k, generator, meta, generator.blank(weights) if carries else {}))
+        return found
+
+    def _memory(
+        self, pool: Sequence[Past], learned: Checkpoint, makers: Sequence[Maker], choice: int
+    ) -> dict[str, Tensor]:
+        memory = {**pack("learner", learned.memory), **pooled(pool), "choice": torch.tensor([choice])}
+        for place, maker in enumerate(makers):
+            memory |= pack(f"generators/{place}", _kept(maker))
+        return memory
+
+    def _recalled(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> tuple[list[Past], list[Maker], int]:
+        """Pool, makers and choice of a memory. Raises ValueError where they are not ASMG's with these options."""
+        memory, found = checkpoint.memory, []
+        needed(memory, ("pool/periods", "choice", "generators/"), "ASMG")
+        for place, maker in enumerate(self._makers(model, checkpoint.weights, logs)):
+            folder = f"generators/{place}"
+            fitting(memory, pack(folder, _kept(maker)), "ASMG")
+            meta = recalled(unpack(f"{folder}/meta", memory))
+            found.append(replace(maker, meta=meta, hidden=unpack(f"{folder}/hidden", memory)))
+        return past_weights(memory), found, min(int(memory["choice"]), len(found) - 1)
+
+    def _choose(self, model: Model, makers: Sequence[Maker], pool: Sequence[Past], newest: Logs, before: int) -> int:
+        """Position of the maker that would have served `newest` best; `before` where there is nothing to tell by."""
+        if len(makers) == 1 or not pool or not len(newest):
+            return before
+        rows, losses = judged(model, newest), []
+        weights = [_born(past.weights, newest, pool[0].period) for past in pool]
+        for maker in makers:
+            then = replace(maker, hidden=_born(maker.hidden, newest, pool[0].period))
+            losses.append(loss(model, self._served(then, weights), rows))
+        return losses.index(min(losses))
+
+    def _learned(self, model: Model, maker: Maker, pool: Sequence[Past], logs: Logs) -> Maker:
+        """The maker after its window was judged; as it was while the window is not full."""
+        if len(pool) < maker.window:
+            return maker
+        window = list(reversed(pool if self.variant == "full" else pool[: maker.window]))
+        ends = [*(past.period for past in window[1:]), logs.period]
+        targets = [_between(logs, past.period, end) for past, end in zip(window, ends, strict=True)]
+        sequence = [past.weights for past in window]
+        hidden = maker.start(sequence[-1])
+        lesson = Lesson(sequence, hidden, targets, self._shares(len(window)))
+        meta = learn_generator(model, maker.generator, maker.meta, lesson, self.schedule)
+        moved = maker.generator.advanced(meta.parameters, sequence[0], hidden) if maker.hidden else {}
+        return replace(maker, meta=meta, hidden=moved)
+
+    def _shares(self, count: int) -> list[float]:
+        """What the loss of each output of a window counts, oldest first; they add up to 1."""
+        if self.variant in ("single", "Linear"):
+            return [0.0] * (count - 1) + [1.0]
+        rising = [1 if self.variant == "unif" else place for place in range(1, count + 1)]
+        return [place / sum(rising) for place in rising]
+
+    def _served(self, maker: Maker, newest_first: Sequence[Weights]) -> dict[str, Tensor]:
+        """The last output for the window, or the learner's weights while the generator has learned nothing."""
+        if not maker.meta.steps or len(newest_first) < maker.window:
+            return dict(newest_first[0])
+        sequence = list(reversed(newest_first if self.variant == "full" else newest_first[: maker.window]))
+        made = maker.generator.whole(maker.meta.parameters, sequence, maker.start(sequence[-1]))
+        for name in made if self.mask_inactive else ():
+            if name.startswith(PREFIX):
+                still = torch.stack([(w[name] == sequence[-1][name]).all(1) for w in sequence]).all(0)
+                made[name][still] = sequence[-1][name][still]
+        return made
+
+
+def _kept(maker: Maker) -> dict[str, Tensor]:
+    """A maker as a checkpoint's memory holds it; hidden states grow with their tables, by noughts."""
+    return {**pack("meta", maker.meta.memory()), **pack("hidden", maker.hidden)}
+
+
+def _between(logs: Logs, after: int, until: int) -> Logs:
+    """The rows after one period, until the close of another, which is then the newest."""
+    return replace(logs.select((logs.periods > after) & (logs.periods <= until)), period=until)
+
+
+def _born(tensors: Weights, logs: Logs, period: int) -> dict[str, Tensor]:
+    """The tensors as they were at the close of a period: later ids have no row yet."""
+    sizes = {PREFIX + field: int((born <= period).sum()) for field, born in zip(logs.fields, logs.born, strict=True)}
+    return {name: tensor[: sizes[name]] if name in sizes else tensor for name, tensor in tensors.items()}

@@ -1,0 +1,75 @@
+"""Memory: what strategies find in a checkpoint's memory, and what they say where it is not theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from tasks.lake.logs import Logs
+from tasks.models.blend import Past
+from tasks.models.checkpoint import Checkpoint, Weights, pack, unpack
+from tasks.models.model import Model
+from tasks.strategies.fold import recent
+from tasks.strategies.strategy import Strategy
+
+SHOWN = 6  # names in a message
+
+
+def needed(memory: Weights, names: Sequence[str], strategy: str) -> None:
+    """Raises ValueError where a memory has not the `names`; a name that ends in / is a folder with something in it."""
+    missing = [name for name in names if not _has(memory, name)]
+    if missing:
+        raise ValueError(
+            f"{strategy} expects {', '.join(missing)} in a checkpoint's memory; given is {_listed(memory)}: "
+            "another strategy, or other options, made it. Begin anew from its weights"
+        )
+
+
+def fitting(memory: Weights, expected: Mapping[str, Tensor], strategy: str) -> None:
+    """Raises ValueError where tensors of a memory are not there, or have another shape, than those `expected`."""
+    wrong = sorted(name for name in expected if _shape(memory, name) != _shape(expected, name))
+    if wrong:
+        first = wrong[0]
+        raise ValueError(
+            f"{strategy} expects {first} to be {_shape(expected, first)}, given is {_shape(memory, first)} "
+            f"({len(wrong)} differ): the checkpoint was made with other options, or for another model. "
+            "Begin anew from its weights"
+        )
+
+
+def taught(learner: Strategy, where: str, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
+    """The learner's own update on the periods it looks back on. A ValueError says `where` the learner was."""
+    try:
+        return learner.update(model, checkpoint, recent(logs, learner.lookback))
+    except ValueError as error:
+        raise ValueError(f"{where} {type(learner).__name__}: {error}") from error
+
+
+def pooled(pool: Sequence[Past]) -> dict[str, Tensor]:
+    """Weights of the past as a memory: `pool/<j>/weights/...`, newest first, and their periods."""
+    memory: dict[str, Tensor] = {"pool/periods": torch.tensor([past.period for past in pool], dtype=torch.int64)}
+    for place, past in enumerate(pool):
+        memory |= pack(f"pool/{place}/weights", past.weights)
+    return memory
+
+
+def past_weights(memory: Weights) -> list[Past]:
+    """The pool that `pooled` wrote."""
+    periods = memory["pool/periods"].tolist()
+    return [Past(unpack(f"pool/{place}/weights", memory), period) for place, period in enumerate(periods)]
+
+
+def _has(memory: Weights, name: str) -> bool:
+    return any(one.startswith(name) for one in memory) if name.endswith("/") else name in memory
+
+
+def _shape(tensors: Weights, name: str) -> object:
+    return list(tensors[name].shape) if name in tensors else "absent"
+
+
+def _listed(memory: Weights) -> str:
+    names = sorted(memory)
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"{', '.join(names[:SHOWN])}{more}" if names else "an empty memory"
