@@ -90,7 +90,7 @@ def _cheap(board: Board, lines: Sequence[Line], kind: str) -> list[str]:
     if chosen is None:
         return said
     theirs, gap = board.seconds(chosen.name), board.versus(leader.name, chosen.name, kind, board.metric)
-    by = f" ({between(gap)})" if gap else ""
+    by = f" ({between(gap)} behind)" if gap else ""
     share = f"1/{mine / theirs:.0f} of the time" if theirs > 0.001 else "next to no time"
     lost = (
         f"matches {leader.name}{by}"

@@ -64,4 +64,4 @@ def bake(plan: object, **given: Any) -> dict[str, Any]:
     return flows.bakeoff.bakeoff.fn(str(plan), **given)
 
 
-__all__ = ["Oven", "bake", "oven"]
+__all__ = ["WHEN", "Oven", "bake", "oven"]

@@ -11,9 +11,11 @@ import pytest
 import torch
 import yaml
 
+import tasks.collect
 import tasks.open
+from tasks.agenda import decide
 from tasks.bakeoff.outcome import Outcome
-from tests.bakeoff.ovens import Oven, bake, oven
+from tests.bakeoff.ovens import WHEN, Oven, bake, oven
 from tests.flows.tiny import Tiny, begin, make
 
 pytestmark = pytest.mark.xdist_group("bakeoff")  # one process: what these tests begin from is made once
@@ -128,6 +130,22 @@ def test_periods_that_the_lake_lacks_are_collected_and_validated(
     tiny.deliver(5, bad=True)
     with pytest.raises(ValueError, match=r"2026-01-06 of tiny is stopped by validation.*Nothing was replayed"):
         bake(tiny.path, end="2026-01-06")
+
+
+def test_a_period_that_an_operator_passed_over_is_left_out(
+    tmp_path: Path, kitchen: Oven, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny = make(tmp_path, monkeypatch)
+    tiny.deliver(0, 1, 2, 4, 5)
+    tiny.deliver(3, bad=True)
+    plan = tiny.plan
+    landing = tasks.collect.collect.fn(plan, 3)
+    decide(plan, landing, "", "the shop was closed", WHEN)
+    found = bake(tiny.path, end="2026-01-06")
+    assert found["test"] == ["2026-01-03", "2026-01-05", "2026-01-06"]
+    assert "2026-01-04" not in [one["name"] for one in found["history"]]
+    with pytest.raises(ValueError, match="every test period was passed over"):
+        bake(tiny.path, end="2026-01-06", periods=("2026-01-04",))
 
 
 def test_a_diverging_strategy_is_named_and_the_others_finish(tiny: Tiny, kitchen: Oven) -> None:
