@@ -11,6 +11,7 @@ from tasks.lake.warehouse import Warehouse
 from tasks.plan.plan import Plan
 from tasks.plan.reading import find_plan
 from tasks.plan.settings import Settings
+from tasks.store.aws import usual_credentials
 from tasks.store.objects import Objects, open_objects
 from tasks.strategies.assembly import read_plan
 
@@ -30,7 +31,8 @@ def open_lake(plan: Plan) -> Iterator[Warehouse]:
         yield kept
         return
     settings = Settings()
-    with Warehouse.open(settings, plan.pipeline, credentials(settings)) as warehouse:
+    keys = credentials(settings) or (None if settings.s3_keys or not settings.lake_on_s3 else usual_credentials())
+    with Warehouse.open(settings, plan.pipeline, keys) as warehouse:
         yield warehouse
 
 

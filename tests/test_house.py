@@ -90,7 +90,7 @@ def test_a_task_never_calls_a_task() -> None:
 DOORS = {
     ("prefect", "prefect_aws"): lambda n: n.startswith("flows/") or re.fullmatch(r"tasks/[a-z_]+\.py", n),
     ("duckdb", "duckdb_extensions"): lambda n: n == "tasks/lake/warehouse.py",
-    ("boto3", "botocore"): lambda n: n == "tasks/store/objects.py",
+    ("boto3", "botocore"): lambda n: n == "tasks/store/aws.py",
     ("great_expectations",): lambda n: n == "tasks/lake/validation.py",
     ("time", "datetime.datetime.now"): lambda n: True,  # see test_the_clock
     ("pickle", "cloudpickle", "dill", "joblib", "torch.load", "torch.save"): lambda n: False,

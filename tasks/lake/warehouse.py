@@ -65,7 +65,7 @@ class Warehouse:
         with scratch(settings.home.absolute() / "lake") as room, duckdb.connect() as connection:
             warehouse = Warehouse(connection, room)
             _configure(connection, settings, room)
-            if settings.lake_place.startswith("s3://") or settings.s3_endpoint:
+            if settings.lake_on_s3:
                 _reach_s3(connection, settings, credentials or settings.s3_keys)
             _attach(connection, settings, pipeline)
             warehouse._lay_out()

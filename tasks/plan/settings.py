@@ -22,7 +22,7 @@ class Settings(BaseSettings):
     s3_region: str = "us-east-1"
     s3_path_style: bool = Field(False, description="Bucket in the path, not in the host name.")
     s3_credentials_block: str = Field("", description="Name of a Prefect AWS credentials block; empty: usual chain.")
-    # The names that every S3 tool knows, for the lake; the store finds more, such as profiles, by itself.
+    # The names that every S3 tool knows; without them the usual chain is asked: profiles, roles.
     aws_access_key_id: SecretStr = Field(SecretStr(""), validation_alias="AWS_ACCESS_KEY_ID")
     aws_secret_access_key: SecretStr = Field(SecretStr(""), validation_alias="AWS_SECRET_ACCESS_KEY")
     aws_session_token: SecretStr = Field(SecretStr(""), validation_alias="AWS_SESSION_TOKEN")
@@ -33,6 +33,11 @@ class Settings(BaseSettings):
     def plan_places(self) -> tuple[Path, Path]:
         """Where plans are found by name: the directory of plans, then that of the home (the demo's are there)."""
         return self.plans, self.home / "plans"
+
+    @property
+    def lake_on_s3(self) -> bool:
+        """Whether the lake needs S3: its data are there, or files are read from a server of one's own."""
+        return self.lake_place.startswith("s3://") or bool(self.s3_endpoint)
 
     @property
     def s3_keys(self) -> dict[str, str]:

@@ -81,10 +81,8 @@ def mended(history: h.History) -> Table:
         words += ["accepted by hand"] if night and any(v.verdict == "overridden" for v in night.validated) else []
         words += [f"mended, now revision {night.revision}"] if night and night.revision > 1 else []
         if words:
-            told = [
-                f"revision {m.revision} was {m.outcome}: {m.reason or 'whole'}" for m in history.earlier.get(index, ())
-            ]
-            told += [*why, *(night.reason for _ in (0,) if night and night.reason and night.reason not in why)]
+            rows += [_replaced(history, night) for night in history.earlier.get(index, ())]
+            told = [*why, *(night.reason for _ in (0,) if night and night.reason and night.reason not in why)]
             mood: Mood = "bad" if state == "blocked" else "warn" if state in ("stale", "missing") else ""
             rows.append(
                 (
@@ -95,6 +93,13 @@ def mended(history: h.History) -> Table:
             )
     note = "" if rows else "No night was blocked, skipped, mended or overridden."
     return Table("", ("night", "what", "why"), tuple(rows), note)
+
+
+def _replaced(history: h.History, night: Manifest) -> tuple[Cell, Cell, Cell]:
+    """A night that was mended, as it stood before."""
+    mood: Mood = "bad" if night.outcome == "blocked" else ""
+    words = f"revision {night.revision} was {night.outcome}"
+    return Cell(h.name(history, night.period)), Cell(words, mood), Cell(bare(night.reason or NONE))
 
 
 def _plots(history: h.History) -> list[str]:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from tasks.plan.settings import Settings
-from tasks.store.answers import Trouble, answered, explained, silent
+from tasks.store.answers import explained
+from tasks.store.aws import attempt, client
 from tasks.store.keys import bucket_of, checked, checked_prefix
 from tasks.store.probe import check_format, mark, probe
 from tasks.store.settling import asked, wrote
@@ -163,7 +164,7 @@ class S3:
             answer = self.client.get_object(Bucket=self.bucket, Key=self.prefix + checked(key))
             return answer["Body"].read(), answer["ETag"]
 
-        return asked(lambda: _attempt(get), self._place(key))
+        return asked(lambda: attempt(get), self._place(key))
 
     def create(self, key: str, data: bytes) -> bool:
         """As `Objects.create`, by `If-None-Match: *`."""
@@ -178,31 +179,20 @@ class S3:
     def remove(self, key: str) -> None:
         """As `Objects.remove`."""
         name = self.prefix + checked(key)
-        asked(lambda: _attempt(lambda: self.client.delete_object(Bucket=self.bucket, Key=name)), self._place(key))
+        asked(lambda: attempt(lambda: self.client.delete_object(Bucket=self.bucket, Key=name)), self._place(key))
 
     def keys(self, prefix: str) -> Iterator[str]:
         """As `Objects.keys`, sorted."""
         start = self.prefix + checked_prefix(prefix)
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=start)
-        found = asked(lambda: _attempt(lambda: [e["Key"] for page in pages for e in page.get("Contents", [])]), prefix)
+        found = asked(lambda: attempt(lambda: [e["Key"] for page in pages for e in page.get("Contents", [])]), prefix)
         yield from (name.removeprefix(self.prefix) for name in found or [])
 
     def _place(self, key: str) -> str:
         return f"s3://{self.bucket}/{self.prefix}{key}"
 
     def _wrote(self, put: Callable[[], object], key: str, data: bytes) -> bool:
-        return wrote(lambda: _attempt(put), lambda: (self.read(key) or (None,))[0] == data, self._place(key))
-
-
-def _attempt(ask: Callable[[], T]) -> tuple[T | None, Trouble | None]:
-    from botocore.exceptions import BotoCoreError, ClientError  # half a second that a local store need not wait for
-
-    try:
-        return ask(), None
-    except ClientError as error:
-        return None, answered(error.response, str(error))
-    except BotoCoreError as error:  # nobody there, cut off, timed out, no credentials
-        return None, silent(type(error).__name__, str(error))
+        return wrote(lambda: attempt(put), lambda: (self.read(key) or (None,))[0] == data, self._place(key))
 
 
 def open_objects(settings: Settings, credentials: Mapping[str, str] | None = None) -> Directory | S3:
@@ -218,7 +208,7 @@ def open_for_reading(settings: Settings, credentials: Mapping[str, str] | None =
     place = settings.store_place
     objects: Directory | S3 = Directory(Path(place))
     if found := bucket_of(place):
-        objects = S3(*found, _client(settings, tuple(sorted((credentials or {}).items()))))
+        objects = S3(*found, client(settings, tuple(sorted((credentials or {}).items()))))
     elif Path(place).exists() and not Path(place).is_dir():
         raise NotADirectoryError(f"the store {place} is a file; name a directory or s3://bucket/prefix")
     check_format(objects, place)
@@ -230,20 +220,3 @@ def _probed(objects: Directory | S3, place: str) -> None:
     probe(objects, place)
     if isinstance(objects, Directory):
         objects.tidy()
-
-
-@cache
-def _client(settings: Settings, credentials: tuple[tuple[str, str], ...]) -> S3Client:
-    import boto3
-    from botocore.config import Config
-
-    # One attempt: `settling.wrote` must see each. Many look-alikes do not know checksums in trailers; we check SHA-256.
-    ours = Config(
-        connect_timeout=5, read_timeout=30, max_pool_connections=32, retries={"total_max_attempts": 1},
-        s3={"addressing_style": "path" if settings.s3_path_style else "auto"},
-        request_checksum_calculation="when_required", response_checksum_validation="when_required",
-    )  # fmt: skip
-    names = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
-    key, secret, token = (dict(credentials).get(name) for name in names)
-    where = (settings.s3_region, None, True, None, settings.s3_endpoint or None)
-    return boto3.client("s3", *where, key, secret, token, ours)

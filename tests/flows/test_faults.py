@@ -21,14 +21,13 @@ NIGHT = 3
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, bytes], int]:
-    """The record of an undisturbed night and promotion, and how many calls they make in a process that made one."""
-    for _ in range(2):
-        with pytest.MonkeyPatch.context() as patch:
-            tiny = begin(tmp_path_factory, patch, 1, 2)
-            store = faulty(patch, 0, "fail")
-            scenario(tiny, NIGHT)
-            found = everything(tiny), store.calls
-    return found
+    """The record of an undisturbed night and promotion, and how many calls they make."""
+    with pytest.MonkeyPatch.context() as patch:
+        tiny = begin(tmp_path_factory, patch, 1, 2)
+        store = faulty(patch, 0, "fail")
+        scenario(tiny, NIGHT)
+        calls = store.calls
+        return everything(tiny), calls
 
 
 @pytest.fixture
@@ -48,8 +47,9 @@ def faulty(patch: pytest.MonkeyPatch, at: int, how: How) -> FaultyStore:
     return store
 
 
-def disturbed(start: Callable[[pytest.MonkeyPatch], Tiny], at: int, how: How) -> dict[str, bytes]:
-    """The record after a fault at this call, and after running the same again without one."""
+def disturbed(start: Callable[[pytest.MonkeyPatch], Tiny], at: int, how: How) -> dict[str, bytes] | None:
+    """The record after a fault at this call, and after running the same again without one; None: so many calls there
+    were not."""
     seen: dict[str, bytes] = {}
     with pytest.MonkeyPatch.context() as patch:
         tiny = start(patch)
@@ -60,6 +60,8 @@ def disturbed(start: Callable[[pytest.MonkeyPatch], Tiny], at: int, how: How) ->
                 scenario(tiny, NIGHT)
             except (OSError, Crash):
                 assert how != "lie", f"a lie at {store.log[at - 1]} was not seen through"
+            if store.calls < at:
+                return None
             assert store.log[at - 1].endswith("(faulty)")
         check_invariants(tasks.open.open_store(), seen, "tiny")
         scenario(tiny, NIGHT)
@@ -84,5 +86,10 @@ def test_a_fault_at_every_call_changes_nothing_in_the_end(
     how: How, sound: tuple[dict[str, bytes], int], start: Callable[[pytest.MonkeyPatch], Tiny]
 ) -> None:
     record, calls = sound
-    for at in range(1, calls + 1):
-        assert disturbed(start, at, how) == record, f"{how} at call {at} of {calls}"
+    for at in range(1, 2 * calls):
+        found = disturbed(start, at, how)
+        if found is None:  # what a first night of a process finds out, a later one need not ask
+            assert at > 0.9 * calls
+            return
+        assert found == record, f"{how} at call {at} of {calls}"
+    raise AssertionError(f"still calling after {2 * calls} calls; an undisturbed night makes {calls}")
