@@ -6,6 +6,8 @@ from pathlib import Path
 
 import boto3
 import pytest
+from prefect.testing.utilities import prefect_test_harness
+from prefect_aws import AwsCredentials
 
 import tasks.open
 from tests.flows.tiny import Tiny, begin, run
@@ -86,3 +88,30 @@ def test_a_bucket_that_is_not_there_and_a_server_that_is_not(
     monkeypatch.setenv("NIGHTLOOP_S3_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(OSError, match="nobody-made-this-one"):
         tasks.open.open_store()
+
+
+def test_a_prefect_block_gives_the_credentials(
+    tiny: Tiny, rclone: Server, rclone_store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_s3(monkeypatch, rclone, rclone_store_url)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    with prefect_test_harness(server_startup_timeout=180):
+        AwsCredentials(aws_access_key_id=rclone.access, aws_secret_access_key=rclone.secret).save("the-store")
+        monkeypatch.setenv("NIGHTLOOP_S3_CREDENTIALS_BLOCK", "the-store")
+        with pytest.raises(ValueError, match="If-None-Match ignored"):  # it was let in: what it refuses is the server
+            tasks.open.open_store()
+
+
+def test_a_profile_reaches_the_lake(
+    tmp_path_factory: pytest.TempPathFactory, rclone: Server, rclone_store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server checks signatures; no key is in the environment."""
+    profile = tmp_path_factory.mktemp("aws") / "credentials"
+    profile.write_text(f"[nights]\naws_access_key_id={rclone.access}\naws_secret_access_key={rclone.secret}\n")
+    on_s3(monkeypatch, rclone, rclone_store_url)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "NIGHTLOOP_STORE"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(profile))
+    monkeypatch.setenv("AWS_PROFILE", "nights")
+    begin(tmp_path_factory, monkeypatch, 1)
+    assert any(key.startswith("lake/tiny/") and key.endswith(".parquet") for key in names(rclone, rclone_store_url))
