@@ -18,7 +18,8 @@ def assemble(kind: type, options: object, path: str, mistakes: Mistakes, nested:
     """An instance of the dataclass `kind`, or None with the mistakes added.
 
     `path` comes before option names in messages. A field of type `Strategy` is made by `nested(value, path, mistakes)`,
-    a field that is itself a dataclass (a schedule) from a mapping in the same way, everything else by pydantic.
+    several of them (`tuple[Strategy, ...]`) from a list in the same way, a field that is itself a dataclass (a
+    schedule) from a mapping likewise, everything else by pydantic.
     """
     if not isinstance(options, Mapping):
         mistakes.append(f"{path or 'options'}: given {options!r:.80}; options are a mapping of names to values")
@@ -39,6 +40,8 @@ def assemble(kind: type, options: object, path: str, mistakes: Mistakes, nested:
 def _value(hint: Any, given: object, path: str, mistakes: Mistakes, nested: Nested) -> object:
     if hint is Strategy:
         return nested(given, path, mistakes)
+    if hint == tuple[Strategy, ...]:
+        return _several(given, path, mistakes, nested)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return given if isinstance(given, hint) else assemble(hint, given, f"{path}.", mistakes, nested)
     try:
@@ -48,6 +51,14 @@ def _value(hint: Any, given: object, path: str, mistakes: Mistakes, nested: Nest
         for one in error.errors(include_url=False):
             mistakes.append(f"{path}: given {one['input']!r:.80}; {one['msg'][:1].lower()}{one['msg'][1:]}")
         return None
+
+
+def _several(given: object, path: str, mistakes: Mistakes, nested: Nested) -> object:
+    """A strategy for each of a list; `path` gets the position in it."""
+    if not isinstance(given, list | tuple):
+        mistakes.append(f"{path}: given {given!r:.80}; it is a list of strategies")
+        return None
+    return tuple(nested(one, f"{path}[{place}]", mistakes) for place, one in enumerate(given))
 
 
 def _made(kind: type, values: Mapping[str, object], path: str, mistakes: Mistakes) -> object | None:

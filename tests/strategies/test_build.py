@@ -8,6 +8,7 @@ from tasks.strategies import build, strategies
 from tasks.strategies.average_weights import AverageWeights
 from tasks.strategies.fine_tune import FineTune
 from tasks.strategies.full_retrain import FullRetrain
+from tasks.strategies.hedge import Hedge
 
 
 def refused(use, **options):
@@ -38,6 +39,22 @@ def test_options_of_yaml_shape():
 
 def test_a_bare_name_is_a_learner():
     assert build(Part(use="AverageWeights", options={"learner": "FineTune"})) == AverageWeights(FineTune())
+
+
+def test_several_strategies_are_a_list():
+    given = ["FineTune", {"use": "FullRetrain", "options": {"window": 3}}]
+    made = build(Part(use="Hedge", options={"candidates": given}))
+    assert made == Hedge((FineTune(), FullRetrain(window=3)))
+    assert hash(made) == hash(Hedge((FineTune(), FullRetrain(window=3))))
+
+
+def test_mistakes_of_several_carry_their_place():
+    bad = {"use": "AverageWeights", "options": {"learner": {"use": "FineTune", "options": {"optimizer": "drop"}}}}
+    said = refused("Hedge", candidates=["FineTune", bad, "Nobody", 3])
+    for part in ("candidates[1].learner.optimizer", "candidates[2]: no strategy 'Nobody'", "candidates[3]: given 3"):
+        assert part in said, f"{part!r} is not in: {said}"
+    assert "candidates: given 'FineTune'; it is a list" in refused("Hedge", candidates="FineTune")
+    assert "there must be one" in refused("Hedge", candidates=[])
 
 
 def test_an_unknown_name_lists_what_is_installed():
@@ -76,6 +93,16 @@ def test_mistakes_of_a_learner_carry_its_path():
         ("AverageWeights", {"learner": "FineTune", "coefficients": [1.0]}, "0 <= a < 1"),
         ("AverageWeights", {"learner": "FineTune", "coefficients": []}, "0 <= a < 1"),
         ("AverageWeights", {"learner": "FineTune", "counts": [0]}, "1 or more"),
+        ("Hedge", {"candidates": ["FineTune"], "eta": 0}, "above 0"),
+        ("Hedge", {"candidates": ["FineTune"], "forget": 1.5}, "0 to 1"),
+        ("Hedge", {"candidates": ["FineTune"], "share": 1}, "0 <= share < 1"),
+        ("ASMG", {"learner": "FineTune", "window": 0}, "1 or more"),
+        ("ASMG", {"learner": "FineTune", "window": []}, "1 or more"),
+        ("ASMG", {"learner": "FineTune", "window": [2, 2]}, "differ"),
+        ("ASMG", {"learner": "FineTune", "window": [2, 3], "variant": "full"}, "full has all"),
+        ("ASMG", {"learner": "FineTune", "variant": "GRU"}, "'multi'"),
+        ("ASMG", {"learner": "FineTune", "hidden": 0}, "1 number or more"),
+        ("ASMG", {"learner": "FineTune", "residual": True, "variant": "Linear"}, "GRUs"),
         ("FineTune", {"schedule": {"rate": -1}}, "rate"),
         ("FineTune", {"schedule": {"epochs": -1}}, "epochs"),
         ("FineTune", {"schedule": 7}, "mapping"),

@@ -7,12 +7,14 @@ from tasks.models.mf import MF
 from tasks.models.schedule import Schedule
 from tasks.models.transfer import Transfer
 from tasks.strategies.als import ALS
+from tasks.strategies.asmg import ASMG
 from tasks.strategies.average_weights import AverageWeights
 from tasks.strategies.bpr import BPR
 from tasks.strategies.checks import all_checks, simulated_periods
 from tasks.strategies.ewc import EWC
 from tasks.strategies.fine_tune import FineTune
 from tasks.strategies.full_retrain import FullRetrain
+from tasks.strategies.hedge import Hedge
 from tasks.strategies.l2sp import L2SP
 from tasks.strategies.no_update import NoUpdate
 from tasks.strategies.popularity import Popularity
@@ -24,6 +26,7 @@ QUICK = {
     "transfer": Transfer(hidden=8), "rounds": 2,
     "first": Schedule(epochs=1, batch=16, optimizer="adam", rate=0.01, l2=0.001), "second": Schedule(epochs=1, batch=16, rate=0.001),
 }  # fmt: skip
+META = {"window": 2, "schedule": Schedule(epochs=1, batch=16, rate=0.01)}
 FIELDS = ("user", "item", "device")
 MODELS = {
     "MF": MF(width=4),
@@ -40,25 +43,43 @@ LEARNERS = {
     "SPMF-small": SPMF(size=3, ratio=0.4, schedule=SHORT),
     "L2SP": L2SP(schedule=SHORT),
     "EWC": EWC(schedule=SHORT),
+    "Average-ema": AverageWeights(FineTune(SHORT, optimizer="keep")),
+    "Average-last": AverageWeights(FullRetrain(SHORT, window=2), method="last"),
+}
+POST_PROCESSORS = {  # with one model of each family
     "SML": SML(**QUICK),
     "SML-N-S-masked": SML(judge="same", freeze=1, mask_inactive=True, restart="learned", **QUICK),
+    "ASMG": ASMG(FineTune(SHORT), **META),
+    "ASMG-Linear": ASMG(FineTune(SHORT), "Linear", **META),
+    "Hedge": Hedge((FineTune(SHORT, optimizer="keep"), FullRetrain(SHORT)), share=0.1),
+}
+VARIANTS = {  # what differs is the same for every model
     "SML-CNN": SML(**QUICK | {"transfer": Transfer("SML-CNN", hidden=8)}),
     "SML-FC-residual": SML(**QUICK | {"transfer": Transfer("SML-FC", residual=True)}),
     "SML-average": SML(**QUICK | {"transfer": Transfer("average")}),
     "SML-mlp": SML(**QUICK | {"transfer": Transfer("mlp", hidden=8)}),
     "SML-over-FineTune": SML(FineTune(SHORT), **QUICK),
     "SML-over-SPMF": SML(SPMF(size=40, schedule=SHORT), **QUICK),
-    "SML-over-L2SP": SML(L2SP(schedule=SHORT), **QUICK),
-    "Average-ema": AverageWeights(FineTune(SHORT, optimizer="keep")),
-    "Average-last": AverageWeights(FullRetrain(SHORT, window=2), method="last"),
+    "ASMG-unif-over-SPMF": ASMG(SPMF(size=40, schedule=SHORT), "unif", **META),
+    "ASMG-single-over-L2SP": ASMG(L2SP(schedule=SHORT), "single", **META),
+    "ASMG-zero-residual-over-SML": ASMG(SML(**QUICK), "zero", residual=True, mask_inactive=True, **META),
+    "ASMG-full": ASMG(FineTune(SHORT), "full", **META),
+    "ASMG-windows": ASMG(FineTune(SHORT), **META | {"window": (1, 2)}),
+    "Hedge-of-all": Hedge((ASMG(FineTune(SHORT), **META), SML(**QUICK), EWC(schedule=SHORT)), forget=0.5),
+    "Average-of-SML": AverageWeights(SML(**QUICK)),
     "Average-of-average": AverageWeights(
         AverageWeights(FineTune(SHORT), method="last", counts=(2,)), coefficients=(0.5,)
     ),
 }
 CONTROLS = {"Popularity": Popularity(), "ALS": ALS(iterations=2), "BPR": BPR(epochs=2)}
-TOGETHER = [(strategy, model) for strategy in LEARNERS for model in MODELS] + [
-    (strategy, model) for strategy in CONTROLS for model in ("MF", "MF-biases")
+TOGETHER = [
+    *[(strategy, model) for strategy in LEARNERS for model in ("MF-biases", "DeepFM")],
+    *[(strategy, "MF") for strategy in ("NoUpdate", "FineTune", "SPMF")],
+    *[(strategy, model) for strategy in POST_PROCESSORS for model in ("MF-biases", "DeepFM")],
+    *[(strategy, "MF") for strategy in VARIANTS],
+    *[(strategy, model) for strategy in CONTROLS for model in ("MF", "MF-biases")],
 ]
+ALL = {**LEARNERS, **POST_PROCESSORS, **VARIANTS, **CONTROLS}
 
 
 def periods_for(model):
@@ -72,4 +93,4 @@ def periods_for(model):
 def test_contract(check, strategy, model):
     if strategy in ("ALS", "BPR"):
         pytest.importorskip("implicit")
-    check(MODELS[model], {**LEARNERS, **CONTROLS}[strategy], periods_for(model))
+    check(MODELS[model], ALL[strategy], periods_for(model))
