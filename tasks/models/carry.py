@@ -44,10 +44,10 @@ class Carry:
             found |= pack(name, self.tower.parameters(weights[name].numel(), generator))
         return found
 
-    def rows(self, parameters: Weights, pieces: Mapping[str, tuple[Tensor, Tensor]]) -> Tensor:
+    def rows(self, parameters: Weights, pieces: Mapping[str, tuple[Tensor, Tensor]], half: bool = False) -> Tensor:
         """Rows of several tables carried, one table's under the other's; `pieces` are (before, learned) by field."""
         return torch.cat([
-            self.transfer(unpack(field, parameters), before, learned) for field, (before, learned) in pieces.items()
+            self.transfer(unpack(field, parameters), before, learned, half) for field, (before, learned) in pieces.items()
         ])  # fmt: skip
 
     def dense(self, parameters: Weights, before: Weights, learned: Weights) -> dict[str, Tensor]:

@@ -66,8 +66,7 @@ def learn_through(
 
     argmin L0(f(before, weights) | logs) + l2 / 2 |weights|^2. Raises ValueError where the loss diverges.
     """
-    kind = torch.bfloat16 if schedule.precision == "bfloat16" else torch.float32
-    fixed = {name: tensor.to(kind) for name, tensor in meta.parameters.items()}
+    fixed, half = meta.parameters, schedule.precision == "bfloat16"
     old, old_dense = fuse(before, model.fields), {name: before[name] for name in others(weights)}
     drawn = springs(schedule.l2, None, weights, model.fields)
 
@@ -77,7 +76,7 @@ def learn_through(
             distinct, place, times = torch.unique(ids + offsets(run.sizes), return_inverse=True, return_counts=True)
             table = take_rows(run.table, distinct).requires_grad_()
             flat = run.flat.detach().requires_grad_()
-            carried = _carried(carry, fixed, distinct, run.sizes, take_rows(old, distinct), table)
+            carried = carry.rows(fixed, _pieces(carry, distinct, run.sizes, take_rows(old, distinct), table), half)
             dense = carry.dense(fixed, old_dense, run.dense(flat))
             embedded = carried.index_select(0, place.flatten()).view(*ids.shape, -1)
             logits = model.logits(embedded, logs.numeric[positions], dense)
@@ -104,7 +103,6 @@ def learn_transfer(
     weights: Weights,
     logs: Logs,
     schedule: Schedule,
-    purpose: str,
 ) -> Meta:
     """Step 2: the transfers trained so that the carried weights do well on `logs`; the weights stay as they are.
 
@@ -114,20 +112,22 @@ def learn_transfer(
     """
     if not len(logs) or not meta.parameters:
         return meta
-    kind = torch.bfloat16 if schedule.precision == "bfloat16" else torch.float32
+    half = schedule.precision == "bfloat16"
     shapes = {name: tensor.shape for name, tensor in meta.parameters.items()}
     flat = torch.cat([tensor.flatten() for tensor in meta.parameters.values()])
     adam = Adam(schedule.rate, meta.first.clone(), meta.second.clone(), meta.steps)
     sizes, dense = table_sizes(model, weights), others(weights)
     old, new = fuse(before, model.fields), fuse(weights, model.fields)
     value = torch.zeros(())
-    for rows in _batches(model, logs, schedule, purpose):
+    for rows in _batches(model, logs, schedule):
         positions, label, ids = entries(model, logs, rows)
         leaf = flat.detach().requires_grad_()
-        views = torch.split(leaf.to(kind), [prod(shape) for shape in shapes.values()])
+        views = torch.split(leaf, [prod(shape) for shape in shapes.values()])
         parameters = {name: view.view(shape) for (name, shape), view in zip(shapes.items(), views, strict=True)}
         distinct, place = torch.unique(ids + offsets(sizes), return_inverse=True)
-        carried = _carried(carry, parameters, distinct, sizes, take_rows(old, distinct), take_rows(new, distinct))
+        carried = carry.rows(
+            parameters, _pieces(carry, distinct, sizes, take_rows(old, distinct), take_rows(new, distinct)), half
+        )
         towers = carry.dense(parameters, before, dense)
         embedded = carried.index_select(0, place.flatten()).view(*ids.shape, -1)
         logits = model.logits(embedded, logs.numeric[positions], towers)
@@ -141,15 +141,16 @@ def learn_transfer(
     return Meta(learned, adam.first, adam.second, adam.steps)
 
 
-def _carried(carry: Carry, parameters: Weights, distinct: Tensor, sizes: list[int], old: Tensor, new: Tensor) -> Tensor:
-    """Rows of the fused table carried, in the order of `distinct`."""
-    pieces = {field: (old[part], new[part]) for field, part in parted(distinct, sizes, carry.fields)}
-    return carry.rows(parameters, pieces)
+def _pieces(
+    carry: Carry, distinct: Tensor, sizes: list[int], old: Tensor, new: Tensor
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """Rows of the fused table, before and learned, by field, in the order of `distinct`."""
+    return {field: (old[part], new[part]) for field, part in parted(distinct, sizes, carry.fields)}
 
 
-def _batches(model: Model, logs: Logs, schedule: Schedule, purpose: str) -> Iterator[Draw]:
+def _batches(model: Model, logs: Logs, schedule: Schedule) -> Iterator[Draw]:
     """All rows in a new order each epoch, in batches, a ranking's with a negative from the items of `logs`."""
-    generator = logs.generator(purpose)
+    generator = logs.generator("second")
     user, item = (logs.rows[:, logs.fields.index(field)] for field in ("user", "item"))
     offered, place = torch.unique(item, return_inverse=True)
     positives = known(user, place, len(offered)) if model.family == "ranking" else None

@@ -62,32 +62,33 @@ class Transfer:
                 found[f"{name}.{part}"] = torch.zeros(shape) if nought else drawn
         return found
 
-    def __call__(self, parameters: Mapping[str, Tensor], before: Tensor, learned: Tensor) -> Tensor:
-        """f of `before` and `learned`, [k, d] each: [k, d] float32, computed in the parameters' precision."""
+    def __call__(self, parameters: Mapping[str, Tensor], before: Tensor, learned: Tensor, half: bool = False) -> Tensor:
+        """f of `before` and `learned`, [k, d] each: [k, d] float32. `half`: the large layers are computed in bfloat16."""
         if self.form == "average":
             balance = torch.sigmoid(parameters["balance"]) if self.share is None else self.share
             mixed: Tensor = balance * before + (1 - balance) * learned
             return mixed
-        made = self._network(parameters, before, learned).float()
+        made = self._network(parameters, before, learned, torch.bfloat16 if half else torch.float32).float()
         return made + learned if self.residual else made
 
-    def _network(self, p: Mapping[str, Tensor], before: Tensor, learned: Tensor) -> Tensor:
-        kind = p["output.weight"].dtype
+    def _network(self, p: Mapping[str, Tensor], before: Tensor, learned: Tensor, kind: torch.dtype) -> Tensor:
         if self.form == "mlp":
-            features = torch.cat([before, learned], 1).to(kind)
+            features = torch.cat([before, learned], 1)
         else:
             length = before.norm(dim=1, keepdim=True).add(TINY)
-            product = before * learned.detach() / length
-            features = torch.stack([before, learned, product], 2).to(kind)  # [k, d, 3]
-        if self.form in ("SML", "SML-FC"):
-            features = _gelu(features, p["conv1.weight"], p["conv1.bias"])
-            features = _gelu(features, p["conv2.weight"], p["conv2.bias"])  # [k, d, filters]
-        if self.form == "SML-FC":
-            return linear(features, p["output.weight"], p["output.bias"])[:, :, 0]
-        inner = _gelu(features.flatten(1), p["hidden.weight"], p["hidden.bias"])
-        return linear(inner, p["output.weight"], p["output.bias"])
+            stack = torch.stack([before, learned, before * learned.detach() / length])  # [3, k, d]
+            features = stack.transpose(0, 1).flatten(1)
+        if self.form in ("SML", "SML-FC"):  # a filter is a product with all rows and dimensions in one line
+            kept = _filtered(stack.flatten(1), p["conv1.weight"], p["conv1.bias"])
+            kept = _filtered(kept, p["conv2.weight"], p["conv2.bias"])  # [filters, k d]
+            if self.form == "SML-FC":
+                return torch.addmm(p["output.bias"][:, None], p["output.weight"], kept).view(before.shape)
+            features = kept.view(-1, *before.shape).transpose(0, 1).flatten(1)  # one filter after the other
+        hidden, bias = p["hidden.weight"].to(kind), p["hidden.bias"].to(kind)
+        inner = silu(linear(features.to(kind), STEEP * hidden, STEEP * bias))
+        return linear(inner, p["output.weight"].to(kind) / STEEP, p["output.bias"].to(kind))
 
 
-def _gelu(values: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """GELU of a linear layer, with the scales moved into its weights: [..., in] to [..., out]."""
-    return silu(linear(values, STEEP * weight, STEEP * bias)) / STEEP
+def _filtered(lines: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """GELU of filters [out, in] over [in, n]: [out, n]."""
+    return silu(torch.addmm(STEEP * bias[:, None], STEEP * weight, lines)) / STEEP

@@ -109,8 +109,8 @@ class SML:
                 again = learned if self.restart == "learned" else done
                 anew = replace(own, seed=own.seed + number)  # another order and other negatives every round
                 learned = learn_through(model, carry, meta, before, again, anew, self.first)
-            judged = newest if self.judge == "next" else own
-            meta = learn_transfer(model, carry, meta, before, learned, judged, self.second, f"sml/second/{number}")
+            judged = replace(newest if self.judge == "next" else own, seed=own.seed + number)
+            meta = learn_transfer(model, carry, meta, before, learned, judged, self.second)
             if self.restart == "output" or number + 1 == self.rounds:
                 done = carry.whole(meta.parameters, before, learned, moving)
         return meta, done
