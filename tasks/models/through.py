@@ -135,7 +135,9 @@ def learn_transfer(
         (gradient,) = torch.autograd.grad(value, leaf)
         adam.step(flat, gradient.add_(flat, alpha=schedule.l2))
     if not float(value.detach()) <= HOPELESS or not bool(torch.isfinite(flat.sum())):
-        raise ValueError(f"the transfer diverged: loss {float(value):.4g} at rate {schedule.rate:g}; lower the rate")
+        raise ValueError(
+            f"the transfer diverged: loss {float(value.detach()):.4g} at rate {schedule.rate:g}; lower the rate"
+        )
     pieces = torch.split(flat, [prod(shape) for shape in shapes.values()])
     learned = {name: piece.view(shape).clone() for (name, shape), piece in zip(shapes.items(), pieces, strict=True)}
     return Meta(learned, adam.first, adam.second, adam.steps)

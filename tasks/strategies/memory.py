@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -17,12 +17,18 @@ from tasks.strategies.strategy import Strategy
 SHOWN = 6  # names in a message
 
 
-def needed(memory: Weights, names: Sequence[str], strategy: str) -> None:
-    """Raises ValueError where a memory has not the `names`; a name that ends in / is a folder with something in it."""
+def needed(memory: Weights, names: Sequence[str], strategy: str, besides: Sequence[str] = ("learner",)) -> None:
+    """Raises ValueError where a memory has not the `names`, or has more than their folders and those `besides`.
+
+    A name that ends in / is a folder with something in it.
+    """
     missing = [name for name in names if not _has(memory, name)]
-    if missing:
+    folders = {name.split("/")[0] for name in (*names, *besides)}
+    strange = [name for name in sorted(memory) if name.split("/")[0] not in folders]
+    if missing or strange:
+        expected = ", ".join(missing) or f"nothing but {', '.join(sorted(folders))}"
         raise ValueError(
-            f"{strategy} expects {', '.join(missing)} in a checkpoint's memory; given is {_listed(memory)}: "
+            f"{strategy} expects {expected} in a checkpoint's memory; given is {_listed(strange or memory)}: "
             "another strategy, or other options, made it. Begin anew from its weights"
         )
 
@@ -69,7 +75,7 @@ def _shape(tensors: Weights, name: str) -> object:
     return list(tensors[name].shape) if name in tensors else "absent"
 
 
-def _listed(memory: Weights) -> str:
+def _listed(memory: Iterable[str]) -> str:
     names = sorted(memory)
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return f"{', '.join(names[:SHOWN])}{more}" if names else "an empty memory"

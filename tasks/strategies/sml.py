@@ -73,7 +73,7 @@ class SML:
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
         """Finish the open task on the newest period, open the newest period's. ValueError where a loss diverges."""
         carry, memory = Carry(self.transfer, model.fields), checkpoint.memory
-        needed(memory, ("finished", "meta/adam/first", "meta/adam/second", "meta/adam/steps"), "SML")
+        needed(memory, ("finished", "meta/adam/first", "meta/adam/steps"), "SML", ("learner", "task"))
         fitting(memory, pack("meta", begun(self._transfers(model, checkpoint.weights, logs)).memory()), "SML")
         meta, finished = recalled(unpack("meta", memory)), int(memory["finished"])
         base: Weights = checkpoint.weights

@@ -1,0 +1,236 @@
+"""SML: the properties M1 to M11 of the method, and what may go wrong."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import gelu
+
+from tasks.lake.logs import Logs
+from tasks.models.carry import Carry
+from tasks.models.checkpoint import pack, to_bytes, unpack
+from tasks.models.fit import fit
+from tasks.models.grow import grow, initial
+from tasks.models.loss import Batch, cross_entropy
+from tasks.models.mf import MF
+from tasks.models.predict import predict
+from tasks.models.schedule import Schedule
+from tasks.models.through import begun, learn_through, learn_transfer
+from tasks.models.transfer import TINY, Transfer
+from tasks.strategies.chains import run, same_chains
+from tasks.strategies.fine_tune import FineTune
+from tasks.strategies.hindsight import loss
+from tasks.strategies.practice import simulated_periods
+from tasks.strategies.sml import SML
+
+MODEL = MF(width=4)
+FIRST = Schedule(epochs=2, batch=16, optimizer="adam", rate=0.01, l2=0.001)
+SECOND = Schedule(epochs=1, batch=16, rate=0.001)
+
+
+def made(transfer: Transfer = Transfer(hidden=8), **more):  # noqa: B008 (frozen)
+    return SML(**{"transfer": transfer, "rounds": 2, "first": FIRST, "second": SECOND} | more)
+
+
+def by_autograd(batch: Batch) -> Tensor:
+    """The usual loss as somebody else's: `fit` takes its slope by autograd then, as SML does."""
+    return cross_entropy(batch)
+
+
+def close(one, two) -> None:
+    assert one.keys() == two.keys()
+    for name in one:
+        torch.testing.assert_close(one[name], two[name], atol=1e-5, rtol=1e-4)
+
+
+def test_m1_the_identity_is_fine_tuning() -> None:
+    periods = simulated_periods("ranking")
+    chain = run(MODEL, made(Transfer("average", share=0.0), rounds=1), periods)
+    plain = run(MODEL, FineTune(FIRST, optimizer="reset"), periods)
+    for one, two in zip(chain, plain, strict=True):
+        close(one.weights, two.weights)
+
+
+@pytest.mark.parametrize("restart", ["output", "learned"])
+def test_m1_the_identity_with_rounds_is_fine_tuning_as_often(restart: str) -> None:
+    periods, rounds = simulated_periods("ranking"), 3
+    chain = run(MODEL, made(Transfer("average", share=0.0), rounds=rounds, restart=restart), periods)
+    checkpoint = chain[0]
+    for logs, got in zip(periods[1:], chain[1:], strict=True):
+        weights = grow(MODEL, checkpoint, logs).weights
+        own = logs.select(logs.periods == logs.period - 1)
+        for number in range(1, rounds if logs.period > 1 else 1):
+            weights = fit(MODEL, weights, replace(own, seed=own.seed + number), FIRST, by_autograd).weights
+        checkpoint = replace(got, weights=fit(MODEL, weights, logs.since(logs.period), FIRST, by_autograd).weights)
+        close(got.weights, checkpoint.weights)
+
+
+def test_m2_yesterdays_weights_never_change() -> None:
+    periods = simulated_periods("ranking")
+    chain = run(MODEL, made(Transfer("average", share=1.0)), periods)
+    for checkpoint in chain[1:]:
+        for name, first in chain[0].weights.items():
+            assert torch.equal(checkpoint.weights[name][: len(first)], first)
+
+
+def test_m3_a_share_in_between_is_the_average() -> None:
+    periods = simulated_periods("ranking")
+    checkpoint = run(MODEL, made(Transfer("average", share=0.25)), periods)[-1]
+    before, learned = (unpack(f"task/{which}/weights", checkpoint.memory) for which in ("before", "learned"))
+    for name, served in checkpoint.weights.items():
+        torch.testing.assert_close(served, 0.25 * before[name] + 0.75 * learned[name])
+        assert not torch.allclose(before[name], learned[name])
+
+
+def test_m4_each_step_changes_its_own_half_alone() -> None:
+    logs = simulated_periods("ranking")[1]
+    carry, before = Carry(Transfer(hidden=8), MODEL.fields), initial(MODEL, logs)
+    weights = {name: tensor + 0.1 for name, tensor in before.items()}
+    meta = begun(carry.parameters(MODEL, weights, logs.generator("x")))
+    halves = lambda: [to_bytes(dict(part)) for part in (meta.memory(), before, weights)]  # noqa: E731
+    was = halves()
+    learned = learn_through(MODEL, carry, meta, before, weights, logs, FIRST)
+    assert halves() == was and to_bytes(learned) != was[2]
+    taught = learn_transfer(MODEL, carry, meta, before, learned, logs, SECOND)
+    assert halves() == was and to_bytes(taught.memory()) != was[0]
+
+
+def published(p, before: Tensor, learned: Tensor, product: Tensor) -> Tensor:
+    """f as the paper has it, channel by channel: rows [k, d]."""
+    act = lambda x: x * torch.sigmoid(1.702 * x)  # noqa: E731
+    stack = torch.stack([before, learned, product], 1)  # [k, 3, d]
+    one = act(torch.einsum("fc,kcd->kfd", p["conv1.weight"], stack) + p["conv1.bias"][:, None])
+    two = act(torch.einsum("gf,kfd->kgd", p["conv2.weight"], one) + p["conv2.bias"][:, None])
+    inner = act(two.flatten(1) @ p["hidden.weight"].T + p["hidden.bias"])
+    return inner @ p["output.weight"].T + p["output.bias"]
+
+
+def test_m5_no_slope_goes_through_the_product() -> None:
+    rng, transfer = torch.Generator().manual_seed(0), Transfer(hidden=6)
+    p = transfer.parameters(4, rng)
+    before, learned = torch.randn(5, 4, generator=rng), torch.randn(5, 4, generator=rng, requires_grad=True)
+    length = before.norm(dim=1, keepdim=True) + TINY
+    (ours,) = torch.autograd.grad(transfer(p, before, learned).square().sum(), learned)
+    for stopped in (True, False):
+        product = before * (learned.detach() if stopped else learned) / length
+        theirs = published(p, before, learned, product)
+        torch.testing.assert_close(transfer(p, before, learned), theirs)
+        (slope,) = torch.autograd.grad(theirs.square().sum(), learned)
+        assert torch.allclose(ours, slope, atol=1e-6) == stopped
+
+
+@pytest.mark.parametrize("form", ["SML", "SML-CNN", "SML-FC", "average", "mlp"])
+def test_m6_rows_of_nought_come_out_finite(form: str) -> None:
+    transfer = Transfer(form, hidden=6)
+    p = transfer.parameters(4, torch.Generator().manual_seed(0))
+    for before, learned in ((torch.zeros(3, 4), torch.zeros(3, 4)), (torch.zeros(3, 4), torch.ones(3, 4))):
+        leaf = learned.requires_grad_()
+        made_of = transfer(p, before, leaf)
+        (slope,) = torch.autograd.grad(made_of.sum(), leaf)
+        assert bool(torch.isfinite(made_of).all()) and bool(torch.isfinite(slope).all())
+
+
+def test_m7_as_many_parameters_as_published() -> None:
+    p = Transfer().parameters(64, torch.Generator().manual_seed(0))
+    assert sum(tensor.numel() for tensor in p.values()) == 197_279
+    assert not torch.allclose(
+        gelu(torch.ones(1)), torch.sigmoid(torch.tensor([1.702]))
+    )  # two GELUs: ours is the paper's
+
+
+def test_m8_what_is_served_knows_nothing_of_the_period_it_serves() -> None:
+    periods = simulated_periods("ranking")
+    last = periods[-1]
+    rows = last.rows.clone()
+    rows[last.periods == last.period, 1] = 0
+    spoilt = [*periods[:-1], replace(last, rows=rows)]
+    one, two = run(MODEL, made(), periods), run(MODEL, made(), spoilt)
+    same_chains(one[:-1], two[:-1], "the future leaked")
+    assert not torch.equal(one[-1].weights["table.item"], two[-1].weights["table.item"])
+
+
+def world(speed: float, count: int = 4, users: int = 40, items: int = 30) -> tuple[MF, list[dict], list[Logs]]:
+    """Users that move at a constant velocity, and clicks of every period drawn from where they are then."""
+    model, rng = MF(width=4), torch.Generator().manual_seed(5)
+    model.family = "ctr"
+    where, way = torch.randn(users, 4, generator=rng), speed * torch.randn(users, 4, generator=rng)
+    item = torch.randn(items, 4, generator=rng)
+    like = simulated_periods("ctr")[-1]
+    truth, logs = [], []
+    for t in range(count):
+        truth.append({"table.user": where + t * way, "table.item": item})
+        n = 6000
+        rows = torch.stack([torch.randint(size, (n,), generator=rng) for size in (users, items)], 1)
+        one = replace(
+            like, period=t, periods=torch.full((n,), t, dtype=torch.int32), rows=rows, numeric=torch.zeros(n, 0),
+            label=torch.zeros(n), time=torch.arange(n), sizes=(users, items),
+            born=(torch.zeros(users, dtype=torch.int32), torch.zeros(items, dtype=torch.int32)),
+        )  # fmt: skip
+        chance = torch.sigmoid(predict(model, truth[-1], one))
+        logs.append(replace(one, label=torch.bernoulli(chance, generator=rng)))
+    return model, truth, logs
+
+
+def taught_on(speed: float, ahead: int) -> tuple[float, float]:
+    """Loss of the last period, of the newest weights and of what a transfer makes of them that learned from D_1+ahead."""
+    model, truth, logs = world(speed)
+    carry = Carry(Transfer("SML-FC", residual=True), model.fields)
+    meta = begun(carry.parameters(model, truth[0], logs[0].generator("x")))
+    schedule = Schedule(epochs=12, batch=256, rate=0.02)
+    meta = learn_transfer(model, carry, meta, truth[0], truth[1], logs[1 + ahead], schedule)
+    served = carry.whole(meta.parameters, truth[1], truth[2])
+    return loss(model, truth[2], logs[3]), loss(model, served, logs[3])
+
+
+def test_m9_the_next_period_teaches_drift_and_the_same_does_not() -> None:
+    for speed, margin in ((0.4, 0.02), (0.0, None)):
+        (_, by_next), (_, by_same) = taught_on(speed, 1), taught_on(speed, 0)
+        if margin is None:
+            assert by_next == pytest.approx(by_same, abs=0.01), "without drift either will do"
+        else:
+            assert by_next < by_same - margin
+
+
+def test_m10_a_learned_transfer_foresees_a_constant_velocity() -> None:
+    newest, foreseen = taught_on(0.4, 1)
+    model, truth, logs = world(0.4)
+    extrapolated = {name: 2 * truth[2][name] - truth[1][name] for name in truth[2]}
+    best = loss(model, extrapolated, logs[3])
+    assert best < newest and foreseen < newest - 0.5 * (newest - best), "at least half of what there is to gain"
+
+
+def test_m11_rows_alone_are_rows_of_the_whole_table() -> None:
+    rng = torch.Generator().manual_seed(0)
+    carry = Carry(Transfer(hidden=8), MODEL.fields)
+    before = {name: torch.randn(30, 4, generator=rng) for name in ("table.user", "table.item")}
+    learned = {name: torch.randn(30, 4, generator=rng) for name in before}
+    parameters = carry.parameters(MODEL, learned, rng)
+    whole = carry.whole(parameters, before, learned)
+    rows = torch.tensor([4, 29, 0])
+    for field in MODEL.fields:
+        name = f"table.{field}"
+        alone = carry.rows(parameters, {field: (before[name][rows], learned[name][rows])})
+        torch.testing.assert_close(alone, whole[name][rows])
+        only = carry.whole(parameters, before, learned, {"user": rows, "item": rows})[name]
+        left = torch.ones(30, dtype=torch.bool)
+        left[rows] = False
+        assert torch.equal(only[left], learned[name][left])
+        torch.testing.assert_close(only[rows], alone)
+
+
+def test_an_empty_period_keeps_what_was_served() -> None:
+    periods = [logs.select(logs.periods != 2) for logs in simulated_periods("ranking")]
+    chain = run(MODEL, made(rounds=1), periods)
+    meta = [unpack("meta", checkpoint.memory) for checkpoint in chain]
+    assert all(torch.equal(meta[1][name], meta[2][name]) for name in meta[1]), "nothing to learn the transfer from"
+    assert all(bool(torch.isfinite(t).all()) for t in pack("", chain[-1].weights).values())
+
+
+def test_freeze_counts_finished_tasks() -> None:
+    chain = run(MODEL, made(freeze=2), simulated_periods("ranking"))
+    assert [int(checkpoint.memory["finished"]) for checkpoint in chain] == [0, 0, 1, 2, 2]
+    last = [unpack("meta", checkpoint.memory) for checkpoint in chain[-2:]]
+    assert all(torch.equal(last[0][name], last[1][name]) for name in last[0])
