@@ -1,0 +1,71 @@
+"""G3 and G6 for every kind of strategy: labels that mean nothing teach nothing, and a night run twice is the same night."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tasks.metrics.ctr import auc
+from tasks.models.grow import grow
+from tasks.models.mf import MF
+from tasks.models.predict import predict
+from tasks.models.schedule import Schedule
+from tasks.models.transfer import Transfer
+from tasks.strategies.asmg import ASMG
+from tasks.strategies.average_weights import AverageWeights
+from tasks.strategies.chains import run, same_chains
+from tasks.strategies.ewc import EWC
+from tasks.strategies.fine_tune import FineTune
+from tasks.strategies.fold import recent
+from tasks.strategies.full_retrain import FullRetrain
+from tasks.strategies.hedge import Hedge
+from tasks.strategies.practice import simulated_periods
+from tasks.strategies.sml import SML
+from tasks.strategies.spmf import SPMF
+
+SHORT = Schedule(epochs=2, batch=32)
+META = Schedule(epochs=1, batch=32, rate=0.01)
+FINE = FineTune(SHORT)
+ONES = {
+    "FineTune": FINE,
+    "FullRetrain": FullRetrain(SHORT),
+    "SPMF": SPMF(size=200, schedule=SHORT),
+    "EWC": EWC(schedule=SHORT),
+    "AverageWeights": AverageWeights(FINE),
+    "SML": SML(transfer=Transfer(hidden=8), rounds=2, first=SHORT, second=META),
+    "ASMG": ASMG(FINE, window=2, schedule=META),
+    "ASMG-Linear": ASMG(FINE, "Linear", window=(2, 3), schedule=META),
+    "Hedge": Hedge((FINE, FullRetrain(SHORT))),
+}
+
+
+@pytest.mark.parametrize("name", ONES)
+def test_g3_labels_that_mean_nothing_are_not_predicted(name: str) -> None:
+    model = MF(width=4, biases=True)
+    model.family = "ctr"
+    periods = simulated_periods("ctr", count=8, rows=400)
+    label = torch.randint(0, 2, (len(periods[-1]),), generator=torch.Generator().manual_seed(3)).float()
+    mixed = [replace(logs, label=label[: len(logs)]) for logs in periods]
+    logits, labels = [], []
+    for checkpoint, later in zip(run(model, ONES[name], mixed[:-1])[2:], mixed[3:], strict=True):
+        newest = later.since(later.period)
+        logits.append(_ranks(predict(model, checkpoint.weights, newest)))
+        labels.append(newest.label)
+    found, rows = float(auc(torch.cat(labels), torch.cat(logits))), sum(map(len, labels))
+    assert abs(found - 0.5) < 3 / (3 * rows) ** 0.5, "an AUC of n/2 and n/2 rows has a spread of 1 / sqrt(3 n)"
+
+
+def _ranks(values: torch.Tensor) -> torch.Tensor:
+    """Ranks of a period's logits in (0, 1), so that periods can be pooled."""
+    return (torch.argsort(torch.argsort(values)).double() + 0.5) / len(values)
+
+
+@pytest.mark.parametrize("name", ONES)
+def test_g6_a_period_delivered_again_makes_the_same_checkpoint(name: str) -> None:
+    model = MF(width=4)
+    periods = simulated_periods("ranking", count=6)
+    chain, strategy = run(model, ONES[name], periods), ONES[name]
+    again = strategy.update(model, grow(model, chain[-2], periods[-1]), recent(periods[-1], strategy.lookback))
+    same_chains([chain[-1]], [again], "delivered again")
