@@ -19,7 +19,7 @@ import flows.__main__ as cli
 from tests.flows.tiny import Tiny, begin
 
 pytestmark = pytest.mark.xdist_group("cli")  # one process: what these tests begin from is made once
-VERBS = ("demo", "night", "backfill", "promote", "rollback", "status", "doctor", "up", "maintain")
+VERBS = ("demo", "night", "backfill", "bakeoff", "promote", "rollback", "status", "doctor", "up", "maintain")
 HOUSE = Path(__file__).parents[2]
 
 

@@ -152,3 +152,13 @@ def test_calendars_that_cannot_be(mistake: dict[str, object]) -> None:
 def test_all_mistakes_of_a_calendar_at_once() -> None:
     with pytest.raises(ValidationError, match=r"start 'x' .*timezone 'y' .*cut 'z' "):
         Calendar(start="x", timezone="y", cuts=("z",))
+
+
+def test_a_finished_history_closes_no_period_after_its_end() -> None:
+    rule = Calendar(every="day", start="2026-01-01", end="2026-01-05", timezone="Europe/Oslo")
+    late = period(rule, 400).start
+    assert late is not None and closed(rule, late) == 3
+    assert closed(rule, period(rule, 2).start or 0) == 1, "before the end it is as without one"
+    for wrong, said in (("2026-01-01", "does not lie after start"), ("soon", "soon")):
+        with pytest.raises(ValueError, match=said):
+            Calendar(every="day", start="2026-01-01", end=wrong)

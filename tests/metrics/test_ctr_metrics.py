@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import log_loss, roc_auc_score
 
-from tasks.metrics.ctr import SMALLEST, auc, calibration, ece, gauc, logloss
+from tasks.metrics.ctr import SMALLEST, auc, calibration, ece, gauc, logloss, normalised_entropy
 
 
 def sample(seed: int, n: int = 500) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -92,3 +92,12 @@ def test_nan_and_wrong_labels_are_errors(measure: object) -> None:
 def test_what_is_no_probability_is_an_error() -> None:
     with pytest.raises(ValueError, match="probabilities"):
         logloss(torch.tensor([1.0]), torch.tensor([1.5]))
+
+
+def test_normalised_entropy_is_one_for_the_mean_and_less_for_who_knows_more() -> None:
+    label = torch.tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0])
+    assert normalised_entropy(label, torch.full((8,), 0.25)) == pytest.approx(1.0)
+    assert normalised_entropy(label, torch.where(label > 0, 0.9, 0.1)) < 0.5
+    assert normalised_entropy(label, torch.where(label > 0, 0.1, 0.9)) > 1.5
+    with pytest.raises(ValueError, match="both classes"):
+        normalised_entropy(torch.ones(4), torch.full((4,), 0.5))

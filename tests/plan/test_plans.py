@@ -65,7 +65,7 @@ def test_every_mistake_is_said_at_once_with_what_is_legal(tmp_path: Path) -> Non
         "pretrain: missing",
         "source: no source 'fax'; installed are adressa, avazu, criteo, files, libfm, movielens, reviews, simulated",
         "model MF: no option 'witdh'; its options are width",
-        "no strategy 'FineTunes'; installed are ALS, AverageWeights,",
+        "no strategy 'FineTunes'; installed are ALS, ASMG, AverageWeights,",
         "windw: no such option of FullRetrain; it has schedule, begin, window",
     )
     assert [e for e in expected if e not in said] == [], said
