@@ -42,7 +42,7 @@ def forward(own: Mapping[str, Tensor], sequence: Sequence[Tensor], state: Tensor
     for rows in sequence:
         traces.append(step(own["gates"], h[:, :, : len(rows)], rows.T.unsqueeze(1)))
         h = traces[-1].state
-        found.append(torch.baddbmm(own["bias"], own["weight"], h)[:, 0].T)
+        found.append((_times(own["weight"], h) + own["bias"])[:, 0].T)
     return found, traces
 
 
@@ -69,7 +69,7 @@ def backward(own: Mapping[str, Tensor], traces: Sequence[Trace], slopes: Sequenc
     later: Tensor | None = None
     for place in reversed(range(len(traces))):
         trace, slope = traces[place], slopes[place].T.unsqueeze(1).contiguous()
-        found["weight"] += torch.bmm(trace.state, slope.transpose(1, 2)).transpose(1, 2)
+        found["weight"] += _outer(slope, trace.state)
         found["bias"] += slope.sum(2, keepdim=True)
         total = own["weight"].transpose(1, 2) * slope
         if later is not None:
@@ -86,8 +86,7 @@ def _step_back(gates: Tensor, trace: Trace, slope: Tensor, further: bool) -> tup
     of_candidate = (slope * z).mul_(1 - trace.candidate.square())
     of_reset = _times(gates[:, 2 * size :, :size].transpose(1, 2), of_candidate)
     of_both = torch.cat([slope * (trace.candidate - state), of_reset * state], 1).mul_(trace.both).mul_(1 - trace.both)
-    factors = ((trace.seen, of_both), (trace.reset, of_candidate))  # the other order takes four times as long
-    of_gates = torch.cat([torch.bmm(x, d.transpose(1, 2)).transpose(1, 2) for x, d in factors], 1)
+    of_gates = torch.cat([_outer(of_both, trace.seen), _outer(of_candidate, trace.reset)], 1)
     if not further:
         return of_gates, None
     before = _times(gates[:, : 2 * size, :size].transpose(1, 2), of_both)
@@ -99,6 +98,13 @@ def _times(matrices: Tensor, values: Tensor) -> Tensor:
     if values.shape[2] == 1:
         return (matrices * values.transpose(1, 2)).sum(2, keepdim=True)
     return torch.bmm(matrices, values)
+
+
+def _outer(slope: Tensor, values: Tensor) -> Tensor:
+    """The gradient [n, a, b] of the matrices, given that of what they made [n, a, R]."""
+    if values.shape[2] == 1:
+        return slope * values.transpose(1, 2)
+    return torch.bmm(values, slope.transpose(1, 2)).transpose(1, 2)  # the other order takes four times as long
 
 
 def _tanh(values: Tensor) -> Tensor:
