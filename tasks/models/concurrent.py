@@ -134,9 +134,10 @@ def _shaped(flat: Tensor, like: Weights) -> dict[str, Tensor]:
 
 def _batches(model: Model, lesson: Lesson, schedule: Schedule) -> Iterator[dict[int, Draw]]:
     """For each step a draw of every target that has a share and rows left."""
-    last, count = len(lesson.targets) - 1, ceil(len(lesson.targets[-1]) / schedule.batch)
+    last, newest = len(lesson.targets) - 1, lesson.targets[-1]
+    count = ceil(len(newest) / schedule.batch)
     dealt = {
-        number: _dealt(model, logs, schedule, 0 if number == last else count)
+        number: _dealt(model, logs, schedule, 0 if number == last else count, f"asmg/{newest.period}")
         for number, (logs, share) in enumerate(zip(lesson.targets, lesson.shares, strict=True))
         if share
     }
@@ -145,9 +146,9 @@ def _batches(model: Model, lesson: Lesson, schedule: Schedule) -> Iterator[dict[
         yield {number: one for number, one in drawn.items() if one is not None}
 
 
-def _dealt(model: Model, logs: Logs, schedule: Schedule, count: int) -> Iterator[Draw | None]:
+def _dealt(model: Model, logs: Logs, schedule: Schedule, count: int, purpose: str) -> Iterator[Draw | None]:
     """One target's draws, in a new order each epoch: `count` an epoch, or, with 0, of `schedule.batch` rows each."""
-    generator, canonical = logs.generator("asmg"), canonical_order(logs)
+    generator, canonical = logs.generator(purpose), canonical_order(logs)
     user, item = (logs.rows[:, logs.fields.index(field)] for field in ("user", "item"))
     born = logs.born[logs.fields.index("item")]
     ranking = model.family == "ranking" and len(logs)

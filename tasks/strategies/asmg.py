@@ -55,7 +55,7 @@ class ASMG:
     number, or several, each with a generator of its own (costs add up), of which the one is served that would have
     served the closed period best (ties: the first named). `residual` (ours) adds w_t to the output and begins as the
     learner; `mask_inactive` (ours) leaves rows that no weights of the window changed as they are.
-    Generators learn by Adam at `schedule.rate`, with `l2` on their own parameters; table rules do not matter to them.
+    Generators learn by Adam at `schedule.rate`, in float32, with `l2` on their own parameters.
     A period without rows teaches M nothing; one that was left out is judged with the next.
     """
 

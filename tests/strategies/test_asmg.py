@@ -281,6 +281,9 @@ def test_older_targets_are_dealt_out_over_as_many_batches() -> None:
     assert [len(step[1].positions) for step in draws] == [10, 10, 1]
     assert [len(step[0].positions) for step in draws] == [20, 20, 20]
     assert sorted(torch.cat([step[0].positions for step in draws]).tolist()) == list(range(60))
+    later = replace(lesson, targets=[lesson.targets[0], replace(lesson.targets[1], period=5)])
+    again = list(_batches(MODEL, later, Schedule(epochs=1, batch=10)))
+    assert draws[0][0].positions.tolist() != again[0][0].positions.tolist(), "another night, another order"
 
 
 def test_several_windows_are_generators_of_their_own_chosen_in_hindsight(monkeypatch: pytest.MonkeyPatch) -> None:

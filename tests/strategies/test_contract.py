@@ -36,11 +36,8 @@ MODELS = {
 LEARNERS = {
     "NoUpdate": NoUpdate(),
     "FineTune": FineTune(SHORT),
-    "FineTune-keep": FineTune(SHORT, optimizer="keep"),
     "FullRetrain": FullRetrain(SHORT),
-    "FullRetrain-scratch-window": FullRetrain(SHORT, begin="scratch", window=2),
     "SPMF": SPMF(size=40, schedule=SHORT),
-    "SPMF-small": SPMF(size=3, ratio=0.4, schedule=SHORT),
     "L2SP": L2SP(schedule=SHORT),
     "EWC": EWC(schedule=SHORT),
     "Average-ema": AverageWeights(FineTune(SHORT, optimizer="keep")),
@@ -54,6 +51,9 @@ POST_PROCESSORS = {  # with one model of each family
     "Hedge": Hedge((FineTune(SHORT, optimizer="keep"), FullRetrain(SHORT)), share=0.1),
 }
 VARIANTS = {  # what differs is the same for every model
+    "FineTune-reset": FineTune(SHORT, optimizer="reset"),
+    "FullRetrain-scratch-window": FullRetrain(SHORT, begin="scratch", window=2),
+    "SPMF-small": SPMF(size=3, ratio=0.4, schedule=SHORT),
     "SML-CNN": SML(**QUICK | {"transfer": Transfer("SML-CNN", hidden=8)}),
     "SML-FC-residual": SML(**QUICK | {"transfer": Transfer("SML-FC", residual=True)}),
     "SML-average": SML(**QUICK | {"transfer": Transfer("average")}),
