@@ -20,6 +20,9 @@ BENCHMARKS = {
     "night-overhead": "night_overhead",
     "predictor": "predictor",
     "real-logs": "real_logs",
+    "sml-speed": "sml_speed",
+    "yelp-shape": "yelp_shape",
+    "bakeoff-movietweetings": "bakeoff_movietweetings",
 }
 OUT = Path("bench.json")
 

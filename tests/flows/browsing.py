@@ -154,6 +154,12 @@ def fill(page: Any, server: Server, name: str, texts: Mapping[str, str], switche
             page.wait_for_timeout(500)
             if switch.is_checked():
                 break
-    with page.expect_response(lambda answer: answer.url.endswith("/create_flow_run")) as made:
-        page.get_by_role("button", name="Submit").click()
-    return str(made.value.json()["id"])
+    said = ""
+    for _ in range(3):  # on a busy machine Prefect's SQLite may be locked: the form stays, and is sent again
+        with page.expect_response(lambda answer: answer.url.endswith("/create_flow_run")) as made:
+            page.get_by_role("button", name="Submit").click()
+        if made.value.ok:
+            return str(made.value.json()["id"])
+        said = made.value.text()
+        page.wait_for_timeout(3000)
+    raise AssertionError(f"{name} was not accepted: {said[:500]}")

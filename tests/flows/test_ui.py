@@ -116,7 +116,7 @@ def test_promotion_and_rollback_from_their_forms_move_the_champion(
 
 def test_every_deployment_is_there_and_the_nights_are_scheduled(server: Server) -> None:
     found = {d["name"]: d for d in server.ask("/deployments/filter", {})}
-    assert set(found) == {"nightly", "backfill", "promote", "rollback", "maintain"}
+    assert set(found) == {"nightly", "backfill", "bakeoff", "promote", "rollback", "maintain"}
     [planned] = found["nightly"]["schedules"]
     assert planned["active"]
     assert (planned["schedule"]["cron"], planned["schedule"]["timezone"]) == ("0 2 * * *", "UTC")
