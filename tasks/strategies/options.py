@@ -38,7 +38,9 @@ def assemble(kind: type, options: object, path: str, mistakes: Mistakes, nested:
 
 
 def _value(hint: Any, given: object, path: str, mistakes: Mistakes, nested: Nested) -> object:
-    if hint is Strategy:
+    if hint == Strategy | None and given is None:
+        return None
+    if hint in (Strategy, Strategy | None):
         return nested(given, path, mistakes)
     if hint == tuple[Strategy, ...]:
         return _several(given, path, mistakes, nested)

@@ -117,3 +117,11 @@ def test_long_and_strange_names_do_not_flood_the_message():
     said = refused("FineTune", **{"x" * 1_000_000: 1, "'; DROP TABLE logs": 2})
     assert len(said) < 1000 and "DROP TABLE" in said
     assert len(refused("n" * 1_000_000)) < 1000
+
+
+def test_a_learner_that_may_be_left_out_is_made_from_yaml_too():
+    made = build(Part(use="SML", options={"learner": {"use": "FineTune", "options": {"optimizer": "reset"}}, "rounds": 2}))
+    assert made.learner == FineTune(optimizer="reset")
+    assert build(Part(use="SML", options={"learner": None})).learner is None
+    with pytest.raises(ValueError, match=r"learner: no strategy 'FineTunes'"):
+        build(Part(use="SML", options={"learner": "FineTunes"}))
