@@ -120,7 +120,9 @@ def test_long_and_strange_names_do_not_flood_the_message():
 
 
 def test_a_learner_that_may_be_left_out_is_made_from_yaml_too():
-    made = build(Part(use="SML", options={"learner": {"use": "FineTune", "options": {"optimizer": "reset"}}, "rounds": 2}))
+    made = build(
+        Part(use="SML", options={"learner": {"use": "FineTune", "options": {"optimizer": "reset"}}, "rounds": 2})
+    )
     assert made.learner == FineTune(optimizer="reset")
     assert build(Part(use="SML", options={"learner": None})).learner is None
     with pytest.raises(ValueError, match=r"learner: no strategy 'FineTunes'"):
