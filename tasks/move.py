@@ -11,7 +11,7 @@ from prefect.cache_policies import NO_CACHE
 from tasks.lake.periods import parse
 from tasks.open import open_store
 from tasks.plan.plan import Plan
-from tasks.store import manifests, promotions, registry
+from tasks.store import manifests, promotions
 from tasks.store.manifest import Manifest
 from tasks.store.objects import Objects
 from tasks.store.registry import Act, Entry
@@ -32,14 +32,7 @@ def promote_by_hand(plan: Plan, strategy: str, period: str, seen: str, why: tupl
             f"{night.name} is manifest {night.hash[:12]} by now, not {seen.strip()[:12]} as you saw it; look again"
         )
     reason, force = why
-    entries = registry.log(objects, plan.pipeline)
-    if entries and entries[-1].by != "gate" and not reason.strip():
-        last = entries[-1]
-        raise ValueError(
-            f"{last.strategy} of {last.name} serves by the choice of {last.by} ({last.action}: {last.reason}); to put "
-            f"{strategy or _proposed(night)} of {night.name} in its place say why: --reason"
-        )
-    act = Act(by=getpass.getuser(), when=when, reason=reason or "approved", at_period=newest.period)
+    act = Act(by=getpass.getuser(), when=when, reason=reason, at_period=newest.period)
     return _told(promotions.by_hand(objects, night, strategy or _proposed(night), act, force))
 
 

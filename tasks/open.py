@@ -31,7 +31,7 @@ def open_lake(plan: Plan) -> Iterator[Warehouse]:
         yield kept
         return
     settings = Settings()
-    keys = credentials(settings) or (None if settings.s3_keys or not settings.lake_on_s3 else usual_credentials())
+    keys = credentials(settings) or (usual_credentials() if settings.lake_on_s3 else None)
     with Warehouse.open(settings, plan.pipeline, keys) as warehouse:
         yield warehouse
 

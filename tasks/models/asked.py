@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from tasks.models.tables import offsets
+from tasks.models.tables import offsets, parted
 
 
 class Asked(NamedTuple):
@@ -26,18 +26,16 @@ def asked(batches: Mapping[int, Tensor], sizes: Sequence[int]) -> Asked:
     distinct, place = torch.unique(torch.cat(list(batches.values())), return_inverse=True)
     numbers = torch.tensor([*batches]).repeat_interleave(torch.tensor(lengths))
     deepest = torch.zeros(len(distinct), dtype=torch.int64).scatter_reduce_(0, place, numbers, "amax")
-    ends = torch.searchsorted(distinct, torch.tensor(sizes).cumsum(0)).tolist()
     orders, counts = {}, {}
-    for field, (first, last) in enumerate(zip([0, *ends], ends, strict=False)):
-        if last > first:
-            depth = deepest[first:last]
-            orders[field] = torch.argsort(depth, descending=True, stable=True) + first
-            counts[field] = [int((depth >= number).sum()) for number in range(max(batches) + 1)]
+    for field, part in parted(distinct, sizes):
+        depth = deepest[part]
+        orders[field] = torch.argsort(depth, descending=True, stable=True) + part.start
+        counts[field] = [int((depth >= number).sum()) for number in range(max(batches) + 1)]
     spots = {}
-    for (number, _), part in zip(batches.items(), torch.split(place, lengths), strict=True):
+    for number, spots_of in zip(batches, torch.split(place, lengths), strict=True):
         order = torch.cat([order[: counts[field][number]] for field, order in orders.items()])
         spot = torch.empty(len(distinct), dtype=torch.int64)
         spot[order] = torch.arange(len(order))
-        spots[number] = spot[part]
+        spots[number] = spot[spots_of]
     rows = {field: distinct[order] for field, order in orders.items()}
     return Asked(rows, counts, offsets(sizes).tolist(), spots)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -79,11 +79,3 @@ class Carry:
 def active_rows(rows: Tensor, fields: tuple[str, ...], wanted: tuple[str, ...]) -> dict[str, Tensor]:
     """The distinct vocabulary rows of each wanted field in `rows` [n, F]."""
     return {field: torch.unique(rows[:, fields.index(field)]) for field in wanted}
-
-
-def parted(fused: Tensor, sizes: list[int], fields: tuple[str, ...]) -> Iterator[tuple[str, slice]]:
-    """Of ascending rows of a fused table, which belong to which field; fields without any are left out."""
-    ends = torch.searchsorted(fused, torch.tensor(sizes).cumsum(0)).tolist()
-    for field, first, last in zip(fields, [0, *ends], ends, strict=False):
-        if last > first:
-            yield field, slice(first, last)

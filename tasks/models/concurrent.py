@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil, prod
+from math import ceil
 
 import torch
 from torch import Tensor
 
 from tasks.lake.logs import Logs
-from tasks.models.adam import Adam
 from tasks.models.asked import Asked, asked
 from tasks.models.checkpoint import Weights
-from tasks.models.fit import HOPELESS, Draw, entries
+from tasks.models.fit import Draw, entries
 from tasks.models.generator import Generator, Made
 from tasks.models.loss import Batch, cross_entropy
 from tasks.models.memory import kept_memory
+from tasks.models.meta import Meta
 from tasks.models.model import Model
 from tasks.models.negatives import draw, known
 from tasks.models.order import canonical_order
@@ -24,7 +24,6 @@ from tasks.models.progress import report
 from tasks.models.rows import take_rows
 from tasks.models.schedule import Schedule
 from tasks.models.tables import PREFIX, fuse, offsets, table_sizes
-from tasks.models.through import Meta
 
 
 @dataclass(frozen=True)
@@ -48,21 +47,17 @@ def learn_generator(model: Model, generator: Generator, meta: Meta, lesson: Less
     """
     if not len(lesson.targets[-1]):
         return meta
-    flat = torch.cat([tensor.flatten() for tensor in meta.parameters.values()])
-    adam = Adam(schedule.rate, meta.first.clone(), meta.second.clone(), meta.steps)
+    flat, adam = meta.flat(), meta.adam(schedule.rate)
     value, done, total = torch.zeros(()), 0, len(lesson.targets[-1]) * schedule.epochs
     tables = [fuse(weights, model.fields) for weights in lesson.sequence]
     with kept_memory():
         for draws in _batches(model, lesson, schedule):
-            value, slopes = judged(model, generator, _shaped(flat, meta.parameters), lesson, tables, draws)
+            value, slopes = judged(model, generator, meta.shaped(flat), lesson, tables, draws)
             gradient = torch.cat([slopes[name].flatten() for name in meta.parameters])
             adam.step(flat, gradient.add_(flat, alpha=schedule.l2))
             done += len(draws[max(draws)].positions)
             report(done, total)
-    if not float(value) <= HOPELESS or not bool(torch.isfinite(flat.sum())):
-        raise ValueError(f"the generator diverged: loss {float(value):.4g} at rate {schedule.rate:g}; lower the rate")
-    learned = {name: tensor.clone() for name, tensor in _shaped(flat, meta.parameters).items()}
-    return Meta(learned, adam.first, adam.second, adam.steps)
+    return meta.learned(flat, adam, value, "the generator")
 
 
 def judged(
@@ -124,12 +119,6 @@ def _gradient(
     for name, one in made.items():
         found |= generator.slopes(parameters, name, one, slopes[name])
     return found
-
-
-def _shaped(flat: Tensor, like: Weights) -> dict[str, Tensor]:
-    """A flat vector as views, named and shaped like these tensors."""
-    pieces = torch.split(flat, [prod(tensor.shape) for tensor in like.values()])
-    return {name: piece.view(tensor.shape) for (name, tensor), piece in zip(like.items(), pieces, strict=True)}
 
 
 def _batches(model: Model, lesson: Lesson, schedule: Schedule) -> Iterator[dict[int, Draw]]:

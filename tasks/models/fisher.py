@@ -8,6 +8,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from tasks.lake.logs import Logs
 from tasks.models.checkpoint import Weights
+from tasks.models.fit import Draw, entries
 from tasks.models.grouping import group, totals
 from tasks.models.model import Model
 from tasks.models.negatives import draw, known
@@ -43,13 +44,10 @@ def fisher(model: Model, weights: Weights, logs: Logs) -> dict[str, Tensor]:
 
 def _entries(model: Model, logs: Logs) -> tuple[Tensor, Tensor, Tensor]:
     """Vocabulary rows [n, F], labels [n] and numeric values [n, N]; a ranking's negatives after its positives."""
-    rows = logs.rows[:, [logs.fields.index(field) for field in model.fields]]
-    if model.family == "ctr" or not len(logs):
-        return rows, logs.label, logs.numeric
-    user, item = logs.fields.index("user"), logs.fields.index("item")
-    positives = known(logs.rows[:, user], logs.rows[:, item], logs.sizes[item])
-    drawn, _ = draw(positives, logs.rows[:, user], logs.generator("fisher"))
-    other = rows.clone()
-    other[:, model.fields.index("item")] = drawn
-    label = torch.cat([logs.label, torch.zeros(len(logs))])
-    return torch.cat([rows, other]), label, torch.cat([logs.numeric, logs.numeric])
+    every = Draw(torch.arange(len(logs)))
+    if model.family == "ranking" and len(logs):
+        user, item = (logs.rows[:, logs.fields.index(field)] for field in ("user", "item"))
+        positives = known(user, item, logs.sizes[logs.fields.index("item")])
+        every = Draw(every.positions, *draw(positives, user, logs.generator("fisher")))
+    positions, label, rows = entries(model, logs, every)
+    return rows, label, logs.numeric[positions]

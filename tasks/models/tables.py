@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -16,6 +16,14 @@ PREFIX = "table."
 def offsets(sizes: Sequence[int]) -> Tensor:
     """Where each field's rows begin in the fused table: [F] int64."""
     return torch.tensor([0, *sizes[:-1]]).cumsum(0)
+
+
+def parted(fused: Tensor, sizes: Sequence[int]) -> Iterator[tuple[int, slice]]:
+    """Of ascending rows of a fused table, which belong to which field, by its number; fields without any are left out."""
+    ends = torch.searchsorted(fused, torch.tensor(sizes).cumsum(0)).tolist()
+    for number, (first, last) in enumerate(zip([0, *ends], ends, strict=False)):
+        if last > first:
+            yield number, slice(first, last)
 
 
 def fuse(tensors: Weights, fields: Sequence[str], folder: str = "") -> Tensor:

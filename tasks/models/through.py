@@ -3,60 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from math import prod
 
 import torch
 from torch import Tensor
 
 from tasks.lake.logs import Logs
-from tasks.models.adam import Adam
-from tasks.models.carry import Carry, parted
+from tasks.models.carry import Carry
 from tasks.models.checkpoint import Weights
-from tasks.models.fit import HOPELESS, Draw, Step, entries, train
+from tasks.models.fit import Draw, Step, entries, train
 from tasks.models.learned import Learned
 from tasks.models.loss import Batch, cross_entropy
+from tasks.models.meta import Meta
 from tasks.models.model import Model
 from tasks.models.negatives import draw, known
 from tasks.models.pull import springs
 from tasks.models.rows import take_rows
 from tasks.models.schedule import Schedule
-from tasks.models.tables import fuse, offsets, others, table_sizes
-
-
-@dataclass(frozen=True)
-class Meta:
-    """The parameters of all transfers and their Adam, as a checkpoint's memory holds them."""
-
-    parameters: dict[str, Tensor]
-    first: Tensor  # [all parameters], in order of name
-    second: Tensor
-    steps: int
-
-    def memory(self) -> dict[str, Tensor]:
-        """By name: the parameters, and `adam/...`."""
-        return {
-            **{f"parameters/{name}": tensor for name, tensor in self.parameters.items()},
-            "adam/first": self.first, "adam/second": self.second, "adam/steps": torch.tensor([self.steps]),
-        }  # fmt: skip
-
-
-def begun(parameters: dict[str, Tensor]) -> Meta:
-    """Transfers that have learnt nothing yet."""
-    count = sum(tensor.numel() for tensor in parameters.values())
-    return Meta(_ordered(parameters), torch.zeros(count), torch.zeros(count), 0)
-
-
-def recalled(memory: Weights) -> Meta:
-    """What `Meta.memory` wrote."""
-    head = "parameters/"
-    parameters = {name[len(head) :]: tensor for name, tensor in memory.items() if name.startswith(head)}
-    return Meta(_ordered(parameters), memory["adam/first"], memory["adam/second"], int(memory["adam/steps"]))
-
-
-def _ordered(parameters: Weights) -> dict[str, Tensor]:
-    """By name: the order in which they lie in Adam's moments, whatever order a file gives them back in."""
-    return {name: parameters[name] for name in sorted(parameters)}
+from tasks.models.tables import fuse, offsets, others, parted, table_sizes
 
 
 def learn_through(
@@ -106,24 +69,21 @@ def learn_transfer(
 ) -> Meta:
     """Step 2: the transfers trained so that the carried weights do well on `logs`; the weights stay as they are.
 
-    argmin L0(f(before, weights) | logs) + dense_l2 |transfers|^2 at `schedule.rate`, by Adam. Negatives of a ranking
+    argmin L0(f(before, weights) | logs) + l2 / 2 |transfers|^2 at `schedule.rate`, by Adam. Negatives of a ranking
     are uniform over the distinct items of `logs`, without the user's: what is asked is which of the period's items.
     Raises ValueError where the loss diverges.
     """
     if not len(logs) or not meta.parameters:
         return meta
     half = schedule.precision == "bfloat16"
-    shapes = {name: tensor.shape for name, tensor in meta.parameters.items()}
-    flat = torch.cat([tensor.flatten() for tensor in meta.parameters.values()])
-    adam = Adam(schedule.rate, meta.first.clone(), meta.second.clone(), meta.steps)
+    flat, adam = meta.flat(), meta.adam(schedule.rate)
     sizes, dense = table_sizes(model, weights), others(weights)
     old, new = fuse(before, model.fields), fuse(weights, model.fields)
     value = torch.zeros(())
     for rows in _batches(model, logs, schedule):
         positions, label, ids = entries(model, logs, rows)
         leaf = flat.detach().requires_grad_()
-        views = torch.split(leaf, [prod(shape) for shape in shapes.values()])
-        parameters = {name: view.view(shape) for (name, shape), view in zip(shapes.items(), views, strict=True)}
+        parameters = meta.shaped(leaf)
         distinct, place = torch.unique(ids + offsets(sizes), return_inverse=True)
         carried = carry.rows(
             parameters, _pieces(carry, distinct, sizes, take_rows(old, distinct), take_rows(new, distinct)), half
@@ -134,20 +94,14 @@ def learn_transfer(
         value = cross_entropy(Batch(logits, label, positions, ids, embedded, len(rows.positions)))
         (gradient,) = torch.autograd.grad(value, leaf)
         adam.step(flat, gradient.add_(flat, alpha=schedule.l2))
-    if not float(value.detach()) <= HOPELESS or not bool(torch.isfinite(flat.sum())):
-        raise ValueError(
-            f"the transfer diverged: loss {float(value.detach()):.4g} at rate {schedule.rate:g}; lower the rate"
-        )
-    pieces = torch.split(flat, [prod(shape) for shape in shapes.values()])
-    learned = {name: piece.view(shape).clone() for (name, shape), piece in zip(shapes.items(), pieces, strict=True)}
-    return Meta(learned, adam.first, adam.second, adam.steps)
+    return meta.learned(flat, adam, value.detach(), "the transfer")
 
 
 def _pieces(
     carry: Carry, distinct: Tensor, sizes: list[int], old: Tensor, new: Tensor
 ) -> dict[str, tuple[Tensor, Tensor]]:
     """Rows of the fused table, before and learned, by field, in the order of `distinct`."""
-    return {field: (old[part], new[part]) for field, part in parted(distinct, sizes, carry.fields)}
+    return {carry.fields[number]: (old[part], new[part]) for number, part in parted(distinct, sizes)}
 
 
 def _batches(model: Model, logs: Logs, schedule: Schedule) -> Iterator[Draw]:

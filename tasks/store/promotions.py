@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tasks.plan.plan import Plan
 from tasks.store import manifests, registry
 from tasks.store.due import recorded, root
@@ -37,10 +39,17 @@ def served(entry: Entry) -> Served:
 
 
 def by_hand(objects: Objects, manifest: Manifest, strategy: str, act: Act, force: bool) -> Entry:
-    """Promote one night's checkpoint. Raises ValueError where it may not serve, RuntimeError where somebody was faster."""
+    """Promote one night's checkpoint. Raises ValueError where it may not serve, or would undo a person's choice without a
+    reason, and RuntimeError where somebody was faster."""
     entries = registry.log(objects, manifest.pipeline)
-    expect = entries[-1].number if entries else 0
-    return _won(registry.promote(objects, manifest.pipeline, draft(manifest, strategy, act, force), expect))
+    last = entries[-1] if entries else None
+    if last and last.by != "gate" and not act.reason.strip():
+        raise ValueError(
+            f"{last.strategy} of {last.name} serves by the choice of {last.by} ({last.action}: {last.reason}); to put "
+            f"{strategy} of {manifest.name} in its place say why: --reason"
+        )
+    entry = draft(manifest, strategy, replace(act, reason=act.reason or "approved"), force)
+    return _won(registry.promote(objects, manifest.pipeline, entry, last.number if last else 0))
 
 
 def take_back(objects: Objects, pipeline: str, act: Act, period: int | None) -> Entry:

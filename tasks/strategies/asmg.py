@@ -14,10 +14,10 @@ from tasks.models.blend import Past
 from tasks.models.checkpoint import Checkpoint, Weights, pack, unpack
 from tasks.models.concurrent import Lesson, learn_generator
 from tasks.models.generator import Generator
+from tasks.models.meta import Meta, begun, recalled
 from tasks.models.model import Model
 from tasks.models.schedule import Schedule
 from tasks.models.tables import PREFIX
-from tasks.models.through import Meta, begun, recalled
 from tasks.strategies.hindsight import judged, loss
 from tasks.strategies.memory import fitting, needed, past_weights, pooled, taught
 from tasks.strategies.strategy import ALL_HISTORY, Strategy

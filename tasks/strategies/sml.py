@@ -12,9 +12,10 @@ from torch import Tensor
 from tasks.lake.logs import Logs
 from tasks.models.carry import Carry, active_rows
 from tasks.models.checkpoint import Checkpoint, Weights, pack, unpack
+from tasks.models.meta import Meta, begun, recalled
 from tasks.models.model import Model
 from tasks.models.schedule import Schedule
-from tasks.models.through import Meta, begun, learn_through, learn_transfer, recalled
+from tasks.models.through import learn_through, learn_transfer
 from tasks.models.transfer import Transfer
 from tasks.strategies.memory import fitting, needed, taught
 from tasks.strategies.strategy import Strategy

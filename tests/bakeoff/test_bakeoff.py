@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 import yaml
 
 import tasks.collect
@@ -20,14 +18,6 @@ from tests.flows.tiny import Tiny, begin, make
 
 pytestmark = pytest.mark.xdist_group("bakeoff")  # one process: what these tests begin from is made once
 DIVERGES = {"use": "FineTune", "options": {"schedule": {"rate": 1e30}}}
-
-
-@pytest.fixture(autouse=True)
-def threads() -> Iterator[None]:
-    """A cell uses one thread; the tests after it as many as before."""
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.testing.utilities import prefect_test_harness
 from typer.testing import CliRunner
 
 import flows.__main__ as cli
+from tests.flows.console import said, serving
 from tests.flows.tiny import Tiny, begin
 
 HOUSE = Path(__file__).parents[2]
@@ -23,10 +20,8 @@ HOUSE = Path(__file__).parents[2]
 @pytest.fixture(scope="module", autouse=True)
 def server() -> Iterator[dict[str, str]]:
     """One Prefect server, which the verb is told of by the environment."""
-    with prefect_test_harness(server_startup_timeout=180):
-        from prefect.settings import PREFECT_API_URL
-
-        yield {"PREFECT_API_URL": str(PREFECT_API_URL.value())}
+    with serving() as environment:
+        yield environment
 
 
 @pytest.fixture
@@ -37,16 +32,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     return found
 
 
-def said(server: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
-    """What the verb says in a process of its own."""
-    command = [sys.executable, "-m", "flows", "bakeoff", *words]
-    environment = {**os.environ, **server, "COLUMNS": "200"}
-    return subprocess.run(command, cwd=HOUSE, env=environment, capture_output=True, text=True, timeout=280)
-
-
 def test_it_is_one_json_document_and_the_next_run_has_nothing_to_do(tiny: Tiny, server: dict[str, str]) -> None:
     words = (str(tiny.path), "--strategies", "tuned,popular", "--end", "2026-01-05", "--json")
-    done = said(server, *words)
+    done = said(server, "bakeoff", *words)
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout)
     assert {line["entrant"] for line in found["leaderboard"]["uniform"]} == {"tuned", "popular"}
@@ -57,17 +45,17 @@ def test_it_is_one_json_document_and_the_next_run_has_nothing_to_do(tiny: Tiny, 
         names = [run.name for run in client.read_task_runs(limit=200)]
     assert {"tiny-bakeoff", "tiny-bakeoff-uniform"} <= keys
     assert names.count("tuned, seed 0") == names.count("popular, seed 0") == 1
-    again = json.loads(said(server, *words).stdout)
+    again = json.loads(said(server, "bakeoff", *words).stdout)
     assert again == found, "what is kept is told again, seconds and all"
 
 
 def test_a_mistake_is_one_paragraph_and_exit_code_2(tiny: Tiny, server: dict[str, str]) -> None:
-    done = said(server, str(tiny.path), "--strategies", "nobody", "--seeds", "1,1")
+    done = said(server, "bakeoff", str(tiny.path), "--strategies", "nobody", "--seeds", "1,1")
     assert done.returncode == 2 and not done.stdout and "Traceback" not in done.stderr
     assert "the bake-off has 2 mistakes; nothing was run" in done.stderr
-    done = said(server, str(tiny.path), "--seeds", "one")
+    done = said(server, "bakeoff", str(tiny.path), "--seeds", "one")
     assert done.returncode == 2 and "seeds: given 'one'" in done.stderr
-    done = said(server, str(tiny.path), "--runner", "dask")
+    done = said(server, "bakeoff", str(tiny.path), "--runner", "dask")
     assert done.returncode == 2 and "nightloop[bakeoff-dask]" in done.stderr
 
 

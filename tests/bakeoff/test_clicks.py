@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,13 +14,6 @@ from tests.bakeoff.ovens import Oven, bake, oven
 from tests.flows.tiny import WORLD, make
 
 CLICKS = {"users": 80, "items": 30, "rows": 400, "start": "2026-01-01", "kind": "impressions", "seed": 4}
-
-
-@pytest.fixture(autouse=True)
-def threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -17,25 +17,27 @@ from typing import Any
 import torch
 import yaml
 
-from tasks.models.candidates import deal
 from tasks.models.item_knn import ItemKNN
 from tasks.models.mf import MF
-from tasks.models.rank import Ranker, from_weights, rank
-from tasks.plan.plan import Part, Ranking
+from tasks.models.rank import from_weights
+from tasks.plan.plan import Part
 from tasks.reports.paired import difference
 from tasks.strategies import build
 from tasks.strategies.fold import pretrain
 from tasks.strategies.full_retrain import FullRetrain
 from tasks.strategies.practice import until
-from tests.benchmarks.real_logs import DATA, HISTORY, ROWS, TEST, chain, read
+from tests.benchmarks.real_logs import DATA, HISTORY, ROWS, TEST, chain, ranked, read
 
 ORDER = Path(__file__).parents[2] / "infra" / "bakeoffs" / "movietweetings.yaml"
 WANTED = {"recall@20": 0.4335, "ndcg@20": 0.2287}  # the authors' SML on these logs, 3 seeds, sd 0.013 and 0.009
 
 
-def run(data: Path = DATA / "movietweetings.parquet") -> dict[str, object]:
-    """The table, and whether SML reaches its authors' code and the best strategy surely beats popularity + item-kNN."""
-    found = raced(data)
+def run(data: Path = DATA / "movietweetings.parquet", seeds: str = "") -> dict[str, object]:
+    """The table, and whether SML reaches its authors' code and the best strategy surely beats popularity + item-kNN.
+
+    `seeds` such as "0,1,2" race in place of the order's.
+    """
+    found = raced(data, seeds)
     lines = {line["entrant"]: line for line in found["leaderboard"]["uniform"]}
     sml = lines["sml"]["means"]
     learned = [name for name in lines if name not in ("popularity", "als", "no-update")]
@@ -53,12 +55,23 @@ def run(data: Path = DATA / "movietweetings.parquet") -> dict[str, object]:
     }  # fmt: skip
 
 
-def raced(data: Path) -> dict[str, Any]:
+def raced(data: Path, seeds: str) -> dict[str, Any]:
     """The document of `nightloop bakeoff` on these logs."""
     with tempfile.TemporaryDirectory() as home:
         path = Path(home) / "movietweetings.yaml"
         path.write_text(yaml.safe_dump(plan(data)))
-        command = [sys.executable, "-m", "flows", "bakeoff", str(path), "--order", str(ORDER), "--json"]
+        command = [
+            sys.executable,
+            "-m",
+            "flows",
+            "bakeoff",
+            str(path),
+            "--order",
+            str(ORDER),
+            "--seeds",
+            seeds,
+            "--json",
+        ]
         done = subprocess.run(command, env={**os.environ, "NIGHTLOOP_HOME": home}, stdout=subprocess.PIPE, check=True)
         found: dict[str, Any] = json.loads(done.stdout)
         return found
@@ -93,12 +106,6 @@ def against_neighbours(name: str, data: Path, metric: str) -> dict[str, float]:
     return {"mean": gap.mean, "low": gap.low, "high": gap.high} if gap else {}
 
 
-def ranked(ranker: Ranker, whole: Any, period: int) -> dict[str, torch.Tensor]:
-    """The scored period of a ranker."""
-    logs = until(whole, period)
-    return rank(ranker, deal(logs.since(period), logs.rows[logs.periods < period], Ranking()))
-
-
 def table(kind: str, lines: list[dict[str, Any]]) -> str:
     """The leaderboard in markdown: Recall and NDCG at 20 with their spread, how much of it is personal, and costs."""
     rows = [f"Candidates: {kind}", "", "| strategy | R@20 | N@20 | personal R@20 | vs fine-tune R@20 | s a period | peak | state |",
@@ -116,4 +123,4 @@ def table(kind: str, lines: list[dict[str, Any]]) -> str:
 
 
 if __name__ == "__main__":
-    print(run(*map(Path, sys.argv[1:2]))["markdown"])
+    print(run(*map(Path, sys.argv[1:2]), *sys.argv[2:3])["markdown"])

@@ -102,10 +102,14 @@ def chain(
 
 def scored(ranker: Ranker, whole: Logs, period: int) -> dict[str, Tensor]:
     """Where every row of the period stands among 999 negatives, in each metric."""
-    logs = until(whole, period)
-    taken = logs.rows[logs.periods < period]
-    found = rank(ranker, deal(logs.since(period), taken, Ranking()))
+    found = ranked(ranker, whole, period)
     return {metric: per_interaction(found, metric) for metric in METRICS}
+
+
+def ranked(ranker: Ranker, whole: Logs, period: int) -> dict[str, Tensor]:
+    """The scored period of a ranker, against 999 negatives."""
+    logs = until(whole, period)
+    return rank(ranker, deal(logs.since(period), logs.rows[logs.periods < period], Ranking()))
 
 
 def measure(

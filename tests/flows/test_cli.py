@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from prefect.testing.utilities import prefect_test_harness
 from typer.testing import CliRunner
 
 import flows.__main__ as cli
+from tests.flows.console import document, said, serving
 from tests.flows.tiny import Tiny, begin
 
 pytestmark = pytest.mark.xdist_group("cli")  # one process: what these tests begin from is made once
@@ -26,10 +23,8 @@ HOUSE = Path(__file__).parents[2]
 @pytest.fixture(scope="module", autouse=True)
 def server() -> Iterator[dict[str, str]]:
     """One Prefect server, which the verbs are told of by the environment."""
-    with prefect_test_harness(server_startup_timeout=180):
-        from prefect.settings import PREFECT_API_URL
-
-        yield {"PREFECT_API_URL": str(PREFECT_API_URL.value())}
+    with serving() as environment:
+        yield environment
 
 
 @pytest.fixture
@@ -38,19 +33,6 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
         found = begin(tmp_path_factory, plainly, 1, 2)
     monkeypatch.setenv("NIGHTLOOP_HOME", str(found.home / "home"))
     return found
-
-
-def said(server: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
-    """What a verb says, run as a user does: another process, its output read to the end."""
-    command = [sys.executable, "-m", "flows", *words]
-    environment = {**os.environ, **server, "COLUMNS": "200"}
-    return subprocess.run(command, cwd=HOUSE, env=environment, capture_output=True, text=True, timeout=240)
-
-
-def document(done: subprocess.CompletedProcess[str]) -> Any:
-    """The one JSON document on stdout."""
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout)
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -3,59 +3,41 @@
 from __future__ import annotations
 
 import csv
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from prefect.testing.utilities import prefect_test_harness
+
+from tests.flows.console import document, said, serving
 
 pytestmark = pytest.mark.xdist_group("demo")
-HOUSE = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """A fresh home, and one Prefect server for all verbs."""
-    with prefect_test_harness(server_startup_timeout=180):
-        from prefect.settings import PREFECT_API_URL
-
-        home = tmp_path_factory.mktemp("demo") / "home"
-        yield {**os.environ, "PREFECT_API_URL": str(PREFECT_API_URL.value()), "NIGHTLOOP_HOME": str(home)}
-
-
-def run(surroundings: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "flows", *words]
-    return subprocess.run(command, cwd=HOUSE, env=surroundings, capture_output=True, text=True, timeout=900)
-
-
-def document(done: subprocess.CompletedProcess[str]) -> Any:
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout)
+    with serving() as environment:
+        yield {**environment, "NIGHTLOOP_HOME": str(tmp_path_factory.mktemp("demo") / "home")}
 
 
 @pytest.mark.timeout(900)
 def test_the_demo_shows_every_turn_and_its_pipeline_can_be_gone_on_with(surroundings: dict[str, str]) -> None:
-    done = run(surroundings, "demo", "--json")
+    done = said(surroundings, "demo", "--json", timeout=900)
     found = document(done)
-    for said in ("stops that night", "an operator passes over it", "collected again it is a new version",
+    for words in ("stops that night", "an operator passes over it", "collected again it is a new version",
                  "its predecessor, 2026-01-12, was run again",
                  "refused by the gate", "takes it back", "of the oracle"):  # fmt: skip
-        assert said in done.stderr, f"{said!r} is missing in {done.stderr}"
+        assert words in done.stderr, f"{words!r} is missing in {done.stderr}"
     assert len(found["nights"]) == 15 and {n["state"] for n in found["nights"]} == {"complete"}
     assert found["champion"]["action"] == "rollback" and len(found["leaderboard"]) == 5
     page = Path(found["report"]).read_text()
     assert "<svg" in page and "revision 1 was blocked" in page and "upstream outage" in page
-    again = document(run(surroundings, "status", "demo", "--json"))
+    again = document(said(surroundings, "status", "demo", "--json"))
     assert again["nights"] == found["nights"]
-    refused = run(surroundings, "promote", "demo")
+    refused = said(surroundings, "promote", "demo")
     assert refused.returncode == 2 and "complaints from the front page" in refused.stderr
-    freed = document(run(surroundings, "promote", "demo", "--reason", "the cause is gone", "--json"))
+    freed = document(said(surroundings, "promote", "demo", "--reason", "the cause is gone", "--json"))
     assert "serves from now on" in freed["text"]
 
 
@@ -68,11 +50,11 @@ def test_own_clicks_become_a_pipeline_beside_the_demo(surroundings: dict[str, st
         for n in range(2000):
             user, item = int(random.integers(40)), int(random.integers(30))
             rows.writerow([user, item, 1_767_225_600 + 60 * n, int(random.random() < 0.2), "red"])
-    unknown = run(surroundings, "demo", "--data", str(file))
+    unknown = said(surroundings, "demo", "--data", str(file))
     assert unknown.returncode == 2 and "--columns user=uid,item=...,time=..." in unknown.stderr
-    wrong = run(surroundings, "demo", "--data", str(file), "--columns", "usr=uid,item=SKU,time=at")
+    wrong = said(surroundings, "demo", "--data", str(file), "--columns", "usr=uid,item=SKU,time=at")
     assert "no role 'usr', user is missing" in wrong.stderr
-    done = run(
+    done = said(
         surroundings, "demo", "--data", str(file), "--columns", "user=uid,item=SKU,time=at,label=clicked", "--json"
     )
     found = document(done)
@@ -81,5 +63,5 @@ def test_own_clicks_become_a_pipeline_beside_the_demo(surroundings: dict[str, st
     assert any("better than the mean click rate" in f["text"] for f in found["findings"]), "these clicks are noise"
     foreign = Path(surroundings["NIGHTLOOP_HOME"]) / "plans" / "own.yaml"
     foreign.write_text("# mine\n" + foreign.read_text())
-    kept = run(surroundings, "demo", "--data", str(file), "--columns", "user=uid,item=SKU,time=at,label=clicked")
+    kept = said(surroundings, "demo", "--data", str(file), "--columns", "user=uid,item=SKU,time=at,label=clicked")
     assert kept.returncode == 2 and "no demo made" in kept.stderr

@@ -15,10 +15,11 @@ from tasks.models.checkpoint import pack, to_bytes, unpack
 from tasks.models.fit import fit
 from tasks.models.grow import grow, initial
 from tasks.models.loss import Batch, cross_entropy
+from tasks.models.meta import begun
 from tasks.models.mf import MF
 from tasks.models.predict import predict
 from tasks.models.schedule import Schedule
-from tasks.models.through import begun, learn_through, learn_transfer
+from tasks.models.through import learn_through, learn_transfer
 from tasks.models.transfer import TINY, Transfer
 from tasks.strategies.chains import run, same_chains
 from tasks.strategies.fine_tune import FineTune

@@ -1,0 +1,38 @@
+"""The console script as a user runs it: another process, its output read to the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from prefect.testing.utilities import prefect_test_harness
+
+HOUSE = Path(__file__).parents[2]
+
+
+@contextmanager
+def serving() -> Iterator[dict[str, str]]:
+    """One Prefect server; the environment that tells the verbs of it."""
+    with prefect_test_harness(server_startup_timeout=180):
+        from prefect.settings import PREFECT_API_URL
+
+        yield {"PREFECT_API_URL": str(PREFECT_API_URL.value())}
+
+
+def said(environment: dict[str, str], *words: str, timeout: int = 280) -> subprocess.CompletedProcess[str]:
+    """What `nightloop` says to these words, with these variables over the test's own."""
+    command = [sys.executable, "-m", "flows", *words]
+    own = {**os.environ, **environment, "COLUMNS": "200"}
+    return subprocess.run(command, cwd=HOUSE, env=own, capture_output=True, text=True, timeout=timeout)
+
+
+def document(done: subprocess.CompletedProcess[str]) -> Any:
+    """The one JSON document on stdout."""
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout)
