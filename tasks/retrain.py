@@ -23,10 +23,10 @@ from tasks.store.checkpoints import Trained, keep, recall
 from tasks.store.manifest import Kept
 from tasks.store.night import Night, history
 from tasks.store.objects import Objects
-from tasks.store.reading import logs_of
+from tasks.store.reading import histories, logs_of
 from tasks.store.steps import retrain_key
 from tasks.strategies.assembly import Parts, assemble
-from tasks.strategies.fold import fold
+from tasks.strategies.fold import begin, fold
 
 WORTH_SHOWING = 2.0  # seconds of training before a progress bar appears in the UI
 
@@ -40,7 +40,7 @@ def retrain(night: Night, label: str, start: Kept | None, reuse_only: bool = Fal
     """
     objects, parts = open_store(), assemble(night.plan)
     read = history(objects, night, parts.strategies[label].lookback)
-    key = retrain_key(night, label, read)
+    key = retrain_key(night, label, histories(objects, night) or read)
     if done := work.done(objects, night.plan.pipeline, key, "retrain"):
         return Trained.model_validate(done)
     if reuse_only:
@@ -61,7 +61,7 @@ def _next(objects: Objects, parts: Parts, night: Night, label: str, start: Kept 
     strategy = parts.strategies[label]
     try:
         if start is not None:
-            return strategy.start(parts.model, recall(objects, start, night.period).weights, logs)
+            return begin(parts.model, strategy, recall(objects, start, night.period).weights, logs)
         if night.previous is None or label not in night.previous.checkpoints:
             raise LookupError(f"the predecessor of {night.name} has no checkpoint of {label}; backfill from the root")
         checkpoint = recall(objects, night.previous.checkpoints[label], night.previous.period)

@@ -22,7 +22,7 @@ from tasks.models.checkpoint import Checkpoint, Weights, pack, to_bytes
 from tasks.models.model import Factored, Model
 from tasks.models.rank import Factors, from_weights, rank
 from tasks.models.scoring import scored_period
-from tasks.strategies.fold import fold
+from tasks.strategies.fold import begin, fold
 from tasks.strategies.strategy import Strategy
 
 log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ def _run(
 ) -> None:  # fmt: skip
     """Test, then train, period by period; what is learned about the run goes into `notes`, `rows` and `at`."""
     logs = known_at(course.whole, course.root, strategy.lookback)
-    checkpoint, notes["start_seconds"] = _timed(lambda: strategy.start(model, weights, logs))
+    checkpoint, notes["start_seconds"] = _timed(lambda: begin(model, strategy, weights, logs))
     seconds = cast(dict[int, float], notes["seconds"])
     for period in course.periods:
         at[0] = period

@@ -14,6 +14,7 @@ from tasks.models.asked import Asked, asked
 from tasks.models.checkpoint import Weights
 from tasks.models.fit import Draw, entries
 from tasks.models.generator import Generator, Made
+from tasks.models.lookup import close_before, lookup
 from tasks.models.loss import Batch, cross_entropy
 from tasks.models.memory import kept_memory
 from tasks.models.meta import Meta
@@ -23,7 +24,7 @@ from tasks.models.order import canonical_order
 from tasks.models.progress import report
 from tasks.models.rows import take_rows
 from tasks.models.schedule import Schedule
-from tasks.models.tables import PREFIX, fuse, offsets, table_sizes
+from tasks.models.tables import PREFIX, fuse, table_sizes
 
 
 @dataclass(frozen=True)
@@ -74,21 +75,24 @@ def judged(
     """
     sizes = table_sizes(model, lesson.sequence[-1])
     taken = {number: entries(model, lesson.targets[number], rows) for number, rows in draws.items()}
-    wanted = asked({number: (ids + offsets(sizes)).flatten() for number, (_, _, ids) in taken.items()}, sizes)
+    targets = {number: lesson.targets[number] for number in draws}
+    looks = {number: lookup(model, sizes, logs, close_before(logs)) for number, logs in targets.items()}
+    wanted = asked({number: looks[number].rows(at, ids) for number, (at, _, ids) in taken.items()}, sizes)
     rows = _rows(generator, parameters, lesson, tables, wanted)
     towers = generator.dense(parameters, lesson.sequence, lesson.hidden)
     slopes = {name: [torch.zeros_like(one) for one in made.outputs] for name, made in {**rows, **towers}.items()}
     value = torch.zeros(())
     for number, (positions, label, ids) in taken.items():
         outputs = {name: made.outputs[number].detach() for name, made in {**rows, **towers}.items()}
-        embedded = torch.cat([outputs[name] for name in rows])[wanted.spots[number]].view(*ids.shape, -1)
+        values = torch.cat([outputs[name] for name in rows])[wanted.spots[number]].requires_grad_()
+        embedded = looks[number].embedded(values, positions, ids)
         dense = {name: outputs[name].view(lesson.sequence[0][name].shape).requires_grad_() for name in towers}
-        logits = model.logits(embedded.requires_grad_(), lesson.targets[number].numeric[positions], dense)
+        logits = model.logits(embedded, lesson.targets[number].numeric[positions], dense)
         batch = Batch(logits, label, positions, ids, embedded, len(draws[number].positions))
         loss = lesson.shares[number] * cross_entropy(batch)
-        of_rows, *of_dense = torch.autograd.grad(loss, [embedded, *dense.values()], allow_unused=True)
-        summed = torch.zeros(sum(len(outputs[name]) for name in rows), embedded.shape[2])
-        summed.index_add_(0, wanted.spots[number], of_rows.flatten(0, 1))
+        of_rows, *of_dense = torch.autograd.grad(loss, [values, *dense.values()], allow_unused=True)
+        summed = torch.zeros(sum(len(outputs[name]) for name in rows), values.shape[1])
+        summed.index_add_(0, wanted.spots[number], of_rows)
         parts = torch.split(summed, [len(outputs[name]) for name in rows])
         for name, slope in zip([*rows, *dense], [*parts, *of_dense], strict=True):
             slopes[name][number] = slopes[name][number] if slope is None else slope.view(outputs[name].shape)

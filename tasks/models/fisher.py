@@ -10,10 +10,11 @@ from tasks.lake.logs import Logs
 from tasks.models.checkpoint import Weights
 from tasks.models.fit import Draw, entries
 from tasks.models.grouping import group, totals
+from tasks.models.lookup import lookup, own_close
 from tasks.models.model import Model
 from tasks.models.negatives import draw, known
 from tasks.models.rows import take_rows
-from tasks.models.tables import fuse, offsets, others, split, table_sizes
+from tasks.models.tables import fuse, others, split, table_sizes
 
 BATCH = 256
 
@@ -21,33 +22,35 @@ BATCH = 256
 def fisher(model: Model, weights: Weights, logs: Logs) -> dict[str, Tensor]:
     """Sum over rows of (d loss / d weight)^2 at `weights`, parallel to them; a ranking gets one negative a row.
 
-    Of tables it is exact: an id occurs once a row. Of dense weights the squares are those of a batch's summed gradient,
-    which rows of independent labels make equal in expectation. Source: Kirkpatrick et al. 2017, equation 3.
+    Of tables it is exact: an id occurs once a row. Of dense weights, and of tables whose rows a model spreads over
+    others, the squares are those of a batch's summed gradient, which rows of independent labels make equal in
+    expectation. Source: Kirkpatrick et al. 2017, equation 3.
     """
     sizes, dense = table_sizes(model, weights), others(weights)
     table, squares = fuse(weights, model.fields), torch.zeros(sum(sizes), model.width)
     of_dense = {name: torch.zeros_like(tensor, dtype=torch.float32) for name, tensor in dense.items()}
-    rows, label, numeric = _entries(model, logs)
-    for part in (slice(first, first + BATCH) for first in range(0, len(rows), BATCH)):
-        fused = (rows[part] + offsets(sizes)).flatten()
-        embedded = take_rows(table, fused).view(-1, len(sizes), model.width).requires_grad_()
+    positions, label, ids = _entries(model, logs)
+    look = lookup(model, sizes, logs, own_close(logs))
+    for part in (slice(first, first + BATCH) for first in range(0, len(ids), BATCH)):
+        fused = look.rows(positions[part], ids[part])
+        values = take_rows(table, fused).requires_grad_()
+        embedded = look.embedded(values, positions[part], ids[part])
         leaves = {name: tensor.detach().float().requires_grad_() for name, tensor in dense.items()}
-        logits = model.logits(embedded, numeric[part], leaves)
+        logits = model.logits(embedded, logs.numeric[positions[part]], leaves)
         loss = binary_cross_entropy_with_logits(logits, label[part], reduction="sum")
-        found = torch.autograd.grad(loss, [embedded, *leaves.values()], allow_unused=True)
+        found = torch.autograd.grad(loss, [values, *leaves.values()], allow_unused=True)
         groups = group(fused)
-        squares.index_add_(0, groups.rows, totals(groups, found[0].flatten(0, 1).square()))
+        squares.index_add_(0, groups.rows, totals(groups, found[0].square()))
         for name, gradient in zip(leaves, found[1:], strict=True):
             of_dense[name] += gradient.square() if gradient is not None else 0
     return {**split(squares, model.fields, sizes), **of_dense}
 
 
 def _entries(model: Model, logs: Logs) -> tuple[Tensor, Tensor, Tensor]:
-    """Vocabulary rows [n, F], labels [n] and numeric values [n, N]; a ranking's negatives after its positives."""
+    """Positions [n], labels [n] and vocabulary rows [n, F]; a ranking's negatives after its positives."""
     every = Draw(torch.arange(len(logs)))
     if model.family == "ranking" and len(logs):
         user, item = (logs.rows[:, logs.fields.index(field)] for field in ("user", "item"))
         positives = known(user, item, logs.sizes[logs.fields.index("item")])
         every = Draw(every.positions, *draw(positives, user, logs.generator("fisher")))
-    positions, label, rows = entries(model, logs, every)
-    return rows, label, logs.numeric[positions]
+    return entries(model, logs, every)

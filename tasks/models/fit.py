@@ -13,6 +13,7 @@ from tasks.models.bilinear import Bilinear, bilinear_step, one_thread
 from tasks.models.checkpoint import Weights
 from tasks.models.grouping import group, totals
 from tasks.models.learned import Learned, learned
+from tasks.models.lookup import lookup, occurrences, own_close
 from tasks.models.loss import Batch, Loss, cross_entropy
 from tasks.models.memory import kept_memory
 from tasks.models.model import Model
@@ -22,7 +23,6 @@ from tasks.models.progress import report
 from tasks.models.pull import Pull, Springs, springs
 from tasks.models.rows import take_rows
 from tasks.models.schedule import Precision, Schedule
-from tasks.models.tables import offsets
 
 CHUNK = 1 << 18  # rows whose negatives are drawn at once
 HOPELESS = 1e3  # a mean loss above this has diverged; a model that knows nothing is at 0.7 (ranking 1.4)
@@ -143,22 +143,24 @@ def _closed_step(width: int, run: Learned, logs: Logs, drawn: Springs) -> Step:
 
 def _autograd_step(model: Model, run: Learned, logs: Logs, precision: Precision, loss: Loss, drawn: Springs) -> Step:
     """The step of any model under any loss."""
+    look = lookup(model, run.sizes, logs, own_close(logs))
 
     def step(rows: Draw) -> Tensor:
         positions, label, ids = entries(model, logs, rows)
-        fused = (ids + offsets(run.sizes)).flatten()
-        embedded = take_rows(run.table, fused).view(*ids.shape, -1).requires_grad_()
+        fused = look.rows(positions, ids)
+        values = take_rows(run.table, fused).requires_grad_()
+        embedded = look.embedded(values, positions, ids)
         flat = run.flat.detach().requires_grad_()
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
             logits = model.logits(embedded, logs.numeric[positions], run.dense(flat)).float()
         value = loss(Batch(logits, label, positions, ids, embedded, len(rows.positions)))
-        gradient, dense = torch.autograd.grad(value, [embedded, flat], allow_unused=True)
+        gradient, dense = torch.autograd.grad(value, [values, flat], allow_unused=True)
         if dense is not None:
             run.adam.step(run.flat, drawn.draw_flat(dense, run.flat))
         if gradient is not None:
             groups = group(fused)
-            summed = totals(groups, gradient.flatten(0, 1).mul_(len(rows.positions)))
-            drawn.draw_rows(summed, run.table, groups.rows, groups.counts)
+            summed = totals(groups, gradient.mul_(len(rows.positions)))
+            drawn.draw_rows(summed, run.table, groups.rows, occurrences(groups.rows, ids, run.sizes))
             run.rows.step(run.table, groups.rows, summed)
         return value.detach()
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from tasks.lake.logs import Logs
 from tasks.models.checkpoint import Checkpoint
+from tasks.models.kept import FOLDER
 from tasks.models.model import Model
 from tasks.models.tables import PREFIX, table_sizes
 
@@ -22,8 +23,8 @@ def grow(model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
 
     New rows of the weights, and of weights kept in memory (a path with a part `weights`), are the model's first
     values: equal for all strategies, since they come from the logs' generator. Any other memory whose last part is
-    `table.<field>` gets zeros. Raises ValueError where a table is longer than the vocabulary, or a memory is not as
-    long as its table.
+    `table.<field>` gets zeros, and so does what is kept beside the weights. Raises ValueError where a table is longer
+    than the vocabulary, or a memory is not as long as its table.
     """
     old = dict(zip(model.fields, table_sizes(model, checkpoint.weights), strict=True))
     fresh: dict[str, Tensor] = {}
@@ -36,7 +37,7 @@ def grow(model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
             )
         if added:
             fresh[field] = _new_rows(model, logs, field, added)
-    grown = {name: _longer(name, tensor, old, fresh, zeros=False) for name, tensor in checkpoint.weights.items()}
+    grown = {name: _longer(name, tensor, old, fresh, name.startswith(f"{FOLDER}/")) for name, tensor in checkpoint.weights.items()}
     memory = {
         name: _longer(name, tensor, old, fresh, zeros="weights" not in name.split("/")[:-1])
         for name, tensor in checkpoint.memory.items()

@@ -11,6 +11,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from torch import Generator, Tensor
 
+from tasks.lake.logs import Logs
 from tasks.models.checkpoint import Weights
 
 
@@ -51,4 +52,48 @@ class Factored(Protocol):
 
     def factors(self, weights: Weights) -> tuple[Tensor, Tensor]:
         """Users [U, d'] and items [I, d'] whose dot products are the logits."""
+        ...
+
+
+class Lookup(Protocol):
+    """What entries [n] of a step, given as positions [n] in the logs and vocabulary rows [n, F], are predicted from."""
+
+    def rows(self, positions: Tensor, ids: Tensor) -> Tensor:
+        """Rows of the fused table that they are made of: [m] int64, in any order, repeated or not, their own included."""
+        ...
+
+    def embedded(self, values: Tensor, positions: Tensor, ids: Tensor) -> Tensor:
+        """What `logits` reads, [n, F', width], of the values [m, width] of these rows. Differentiable."""
+        ...
+
+
+@runtime_checkable
+class Keeping(Protocol):
+    """A ranking model that needs more of past logs than its weights tell: a graph, or what each user took last.
+
+    What it keeps lies among the weights of a checkpoint, under names that begin with `kept/`, and is never learned. No
+    strategy sees it: `fold` takes it out, hands the strategy the model as it is `at` that night, and lays what the model
+    then keeps beside the weights that come back. Tensors with a row for each id are called `kept/.../table.<field>` and
+    grow by noughts. `factors` reads what is kept from whole weights; of weights without it, such as a strategy has, it
+    makes what would have been served of them at the close before: nothing is judged by rows that were looked at.
+    """
+
+    def factors(self, weights: Weights) -> tuple[Tensor, Tensor]:
+        """As `Factored`."""
+        ...
+
+    def at(self, weights: Weights, kept: Weights, logs: Logs) -> Model:
+        """This model on the night of `logs.period`.
+
+        `weights` and `kept` are those of the close before, grown (nothing kept: there was none). Rows of `logs` that
+        were there before are in `kept` already.
+        """
+        ...
+
+    def keep(self) -> dict[str, Tensor]:
+        """Of the model at a night: what is kept at its close."""
+        ...
+
+    def lookup(self, sizes: list[int], logs: Logs, close: int) -> Lookup:
+        """Of the model at a night: how rows of `logs` are looked up with what was known at the close of a period."""
         ...

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.linalg import vecdot
 
 from tasks.lake.logs import Logs
 from tasks.models.checkpoint import Weights
-from tasks.models.model import Model
+from tasks.models.model import Keeping, Model
+from tasks.models.rank import with_zero_rows
 from tasks.models.tables import PREFIX, others, table_sizes
 
 
@@ -18,6 +20,8 @@ def predict(model: Model, weights: Weights, logs: Logs, batch: int = 16384) -> T
     Raises ValueError where the weights or the logs do not fit the model, or a logit is not a number.
     """
     table_sizes(model, weights)
+    if isinstance(model, Keeping):
+        return _dot_products(model, weights, logs)
     missing = set(model.fields) - set(logs.fields)
     if missing:
         raise ValueError(
@@ -30,6 +34,21 @@ def predict(model: Model, weights: Weights, logs: Logs, batch: int = 16384) -> T
         part = slice(first, first + batch)
         embedded = [look_up(table, logs.rows[part, c]) for table, c in zip(tables, columns, strict=True)]
         found[part] = model.logits(torch.stack(embedded, 1), logs.numeric[part], dense)
+    return _finite(found)
+
+
+def _dot_products(model: Keeping, weights: Weights, logs: Logs) -> Tensor:
+    """Logits [n] of a model that makes its factors of more than a row's own weights."""
+    ids = [logs.rows[:, logs.fields.index(field)] for field in ("user", "item")]
+    factors = model.factors(with_zero_rows(weights))
+    rows = [
+        torch.where(i < 0, len(table) - 1, i.clamp(max=len(table) - 1)) for i, table in zip(ids, factors, strict=True)
+    ]
+    found: Tensor = vecdot(*(table.index_select(0, i) for i, table in zip(rows, factors, strict=True)))
+    return _finite(found)
+
+
+def _finite(found: Tensor) -> Tensor:
     if not bool(torch.isfinite(found).all()):
         raise ValueError(f"{int((~torch.isfinite(found)).sum())} of {len(found)} predictions are not finite numbers")
     return found

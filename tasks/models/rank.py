@@ -31,8 +31,15 @@ def from_weights(factors: Factors, weights: Weights) -> Ranker:
 
     That is not a zero vector where the model has biases: a user nobody has met is still shown what is liked by all.
     """
-    tables = {name: _zero_row(table) if name.startswith("table.") else table for name, table in weights.items()}
-    return _dots(*factors(tables))
+    return _dots(*factors(with_zero_rows(weights)))
+
+
+def with_zero_rows(weights: Weights) -> dict[str, Tensor]:
+    """The weights with a row of zeros at the end of every table, for ids it does not know."""
+    return {
+        name: _zero_row(table) if name.rsplit("/", 1)[-1].startswith("table.") else table
+        for name, table in weights.items()
+    }
 
 
 def _dots(users: Tensor, items: Tensor) -> Ranker:

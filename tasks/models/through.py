@@ -12,6 +12,7 @@ from tasks.models.carry import Carry
 from tasks.models.checkpoint import Weights
 from tasks.models.fit import Draw, Step, entries, train
 from tasks.models.learned import Learned
+from tasks.models.lookup import close_before, lookup, occurrences, own_close
 from tasks.models.loss import Batch, cross_entropy
 from tasks.models.meta import Meta
 from tasks.models.model import Model
@@ -19,7 +20,7 @@ from tasks.models.negatives import draw, known
 from tasks.models.pull import springs
 from tasks.models.rows import take_rows
 from tasks.models.schedule import Schedule
-from tasks.models.tables import fuse, offsets, others, parted, table_sizes
+from tasks.models.tables import fuse, others, parted, table_sizes
 
 
 def learn_through(
@@ -32,16 +33,17 @@ def learn_through(
     fixed, half = meta.parameters, schedule.precision == "bfloat16"
     old, old_dense = fuse(before, model.fields), {name: before[name] for name in others(weights)}
     drawn = springs(schedule.l2, None, weights, model.fields)
+    look = lookup(model, table_sizes(model, weights), logs, own_close(logs))
 
     def step_on(run: Learned) -> Step:
         def step(rows: Draw) -> Tensor:
             positions, label, ids = entries(model, logs, rows)
-            distinct, place, times = torch.unique(ids + offsets(run.sizes), return_inverse=True, return_counts=True)
+            distinct, place = torch.unique(look.rows(positions, ids), return_inverse=True)
             table = take_rows(run.table, distinct).requires_grad_()
             flat = run.flat.detach().requires_grad_()
             carried = carry.rows(fixed, _pieces(carry, distinct, run.sizes, take_rows(old, distinct), table), half)
             dense = carry.dense(fixed, old_dense, run.dense(flat))
-            embedded = carried.index_select(0, place.flatten()).view(*ids.shape, -1)
+            embedded = look.embedded(carried.index_select(0, place), positions, ids)
             logits = model.logits(embedded, logs.numeric[positions], dense)
             value = cross_entropy(Batch(logits, label, positions, ids, embedded, len(rows.positions)))
             gradient, of_dense = torch.autograd.grad(value, [table, flat], allow_unused=True)
@@ -49,7 +51,7 @@ def learn_through(
                 run.adam.step(run.flat, of_dense)
             if gradient is not None:
                 summed = gradient * len(rows.positions)
-                drawn.draw_rows(summed, run.table, distinct, times)
+                drawn.draw_rows(summed, run.table, distinct, occurrences(distinct, ids, run.sizes))
                 run.rows.step(run.table, distinct, summed)
             return value.detach()
 
@@ -79,17 +81,18 @@ def learn_transfer(
     flat, adam = meta.flat(), meta.adam(schedule.rate)
     sizes, dense = table_sizes(model, weights), others(weights)
     old, new = fuse(before, model.fields), fuse(weights, model.fields)
+    look = lookup(model, sizes, logs, close_before(logs))
     value = torch.zeros(())
     for rows in _batches(model, logs, schedule):
         positions, label, ids = entries(model, logs, rows)
         leaf = flat.detach().requires_grad_()
         parameters = meta.shaped(leaf)
-        distinct, place = torch.unique(ids + offsets(sizes), return_inverse=True)
+        distinct, place = torch.unique(look.rows(positions, ids), return_inverse=True)
         carried = carry.rows(
             parameters, _pieces(carry, distinct, sizes, take_rows(old, distinct), take_rows(new, distinct)), half
         )
         towers = carry.dense(parameters, before, dense)
-        embedded = carried.index_select(0, place.flatten()).view(*ids.shape, -1)
+        embedded = look.embedded(carried.index_select(0, place), positions, ids)
         logits = model.logits(embedded, logs.numeric[positions], towers)
         value = cross_entropy(Batch(logits, label, positions, ids, embedded, len(rows.positions)))
         (gradient,) = torch.autograd.grad(value, leaf)

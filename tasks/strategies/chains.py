@@ -13,13 +13,13 @@ from tasks.models.checkpoint import Checkpoint, from_bytes, to_bytes
 from tasks.models.grow import initial
 from tasks.models.model import Model
 from tasks.models.predict import predict
-from tasks.strategies.fold import fold
+from tasks.strategies.fold import begin, fold
 from tasks.strategies.strategy import Strategy
 
 
 def run(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> list[Checkpoint]:
     """The checkpoint at the close of every period, begun at the model's first values."""
-    chain = [strategy.start(model, initial(model, periods[0]), periods[0])]
+    chain = [begin(model, strategy, initial(model, periods[0]), periods[0])]
     for logs in periods[1:]:
         chain.append(fold(model, strategy, chain[-1], logs))
     return chain

@@ -24,10 +24,11 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from tasks.lake.logs import Logs
 from tasks.models.checkpoint import Checkpoint
 from tasks.models.grow import grow, initial
+from tasks.models.kept import bare
 from tasks.models.model import Model
 from tasks.models.predict import predict
 from tasks.strategies.chains import finite, finite_chain, log_bytes, reloaded, run, same, same_chains, sized, stored
-from tasks.strategies.fold import fold, recent
+from tasks.strategies.fold import begin, fold, recent, updated
 from tasks.strategies.practice import simulated_periods
 from tasks.strategies.strategy import Strategy
 
@@ -47,13 +48,13 @@ def check_inputs_unchanged(model: Model, strategy: Strategy, periods: Sequence[L
     """`start` and `update` change neither checkpoint nor logs nor themselves."""
     weights = initial(model, periods[0])
     before = stored(Checkpoint(0, weights)), log_bytes(periods[0]), repr(strategy)
-    checkpoint = strategy.start(model, weights, periods[0])
+    checkpoint = begin(model, strategy, weights, periods[0])
     after = stored(Checkpoint(0, weights)), log_bytes(periods[0]), repr(strategy)
     same(before, after, "start changed the weights, the logs or the strategy it was given; return new tensors")
     for logs in periods[1:]:
         grown, read = grow(model, checkpoint, logs), recent(logs, strategy.lookback)
         before = stored(grown), log_bytes(read), repr(strategy)
-        checkpoint = strategy.update(model, grown, read)
+        checkpoint = updated(model, strategy, grown, read)
         after = stored(grown), log_bytes(read), repr(strategy)
         same(
             before,
@@ -93,7 +94,7 @@ def check_resume(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> N
 
 def check_fold_equals_nights(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> None:
     """A backfill in one go equals night after night, each in a fresh process that reads its lookback only."""
-    checkpoint = copy.deepcopy(strategy).start(model, initial(model, periods[0]), periods[0])
+    checkpoint = begin(model, copy.deepcopy(strategy), initial(model, periods[0]), periods[0])
     nights = [checkpoint]
     for logs in periods[1:]:
         nights.append(fold(model, copy.deepcopy(strategy), reloaded(nights[-1]), recent(logs, strategy.lookback)))
@@ -175,7 +176,7 @@ def check_names(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> No
             assert NAME.fullmatch(name), (
                 f"memory name {name!r}: use parts of letters, digits and _ . + - joined by /, none beginning with . + -"
             )
-    got = {name: tensor.shape for name, tensor in chain[-1].weights.items()}
+    got = {name: tensor.shape for name, tensor in bare(chain[-1].weights).items()}
     assert got == expected, f"weights {got} are not the model's {expected}"
 
 

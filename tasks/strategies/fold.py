@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tasks.lake.logs import Logs
 from tasks.models.checkpoint import Checkpoint, Weights
 from tasks.models.grow import grow, initial
+from tasks.models.kept import bare, closed, tonight
 from tasks.models.model import Model
 from tasks.strategies.strategy import Strategy
 
 
 def fold(model: Model, strategy: Strategy, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
     """The checkpoint at the close of `logs.period`; `logs` may hold more history than the strategy looks back on."""
-    return strategy.update(model, grow(model, checkpoint, logs), recent(logs, strategy.lookback))
+    return updated(model, strategy, grow(model, checkpoint, logs), recent(logs, strategy.lookback))
+
+
+def updated(model: Model, strategy: Strategy, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
+    """The same of a checkpoint that is grown already and of no more logs than the strategy looks back on."""
+    at_work = tonight(model, checkpoint.weights, logs)
+    return closed(at_work, strategy.update(at_work, replace(checkpoint, weights=bare(checkpoint.weights)), logs))
+
+
+def begin(model: Model, strategy: Strategy, weights: Weights, logs: Logs) -> Checkpoint:
+    """The checkpoint at the close of the root night, of pre-trained or untrained weights."""
+    at_work = tonight(model, weights, logs)
+    return closed(at_work, strategy.start(at_work, bare(weights), logs))
 
 
 def pretrain(model: Model, strategy: Strategy, logs: Logs) -> Weights:
     """The weights every strategy starts from: the model's first values, folded once over all of `logs`."""
-    untrained = strategy.start(model, initial(model, logs), logs)
-    return strategy.update(model, untrained, logs).weights
+    first = initial(model, logs)
+    at_work = tonight(model, first, logs)
+    return closed(at_work, strategy.update(at_work, strategy.start(at_work, first, logs), logs)).weights
 
 
 def recent(logs: Logs, lookback: int) -> Logs:

@@ -34,7 +34,7 @@ from tasks.strategies.als import ALS
 from tasks.strategies.average_weights import AverageWeights
 from tasks.strategies.bpr import BPR
 from tasks.strategies.fine_tune import FineTune
-from tasks.strategies.fold import fold, pretrain, recent
+from tasks.strategies.fold import begin, fold, pretrain, recent
 from tasks.strategies.full_retrain import FullRetrain
 from tasks.strategies.no_update import NoUpdate
 from tasks.strategies.popularity import Popularity
@@ -91,7 +91,7 @@ def chain(
 ) -> Iterator[tuple[Checkpoint, float]]:
     """The checkpoints at the close of the root and of every later period before `last`, with the seconds each took."""
     logs = until(whole, HISTORY - 1)
-    checkpoint = strategy.start(model, weights, logs)
+    checkpoint = begin(model, strategy, weights, logs)
     yield checkpoint, 0.0
     for period in range(HISTORY, last):
         logs = until(whole, period)
