@@ -15,7 +15,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tasks.bakeoff.order import Kind
-from tasks.lake.logs import Logs
+from tasks.lake.histories import latest
+from tasks.lake.logs import COLUMNS, Logs
 from tasks.models.candidates import Candidates, Hand, deal, deal_popular
 from tasks.models.checkpoint import Weights
 from tasks.plan.plan import Plan, Ranking
@@ -27,7 +28,7 @@ SMALL = ("pool", "cut", "row", "place")  # kept as int32: half the bytes
 
 def lay_logs(place: Path, logs: Logs) -> None:
     """Write the whole history, ordered by (period, time, user, item)."""
-    parts = {name: getattr(logs, name) for name in ("periods", "rows", "numeric", "label", "time")}
+    parts = {name: getattr(logs, name) for name in COLUMNS}
     born = {f"born/{field}": born for field, born in zip(logs.fields, logs.born, strict=True)}
     save_file({name: tensor.contiguous() for name, tensor in {**parts, **born}.items()}, place / LOGS)
 
@@ -40,7 +41,7 @@ def whole_logs(place: Path, plan: Plan) -> Logs:
     return Logs(
         period=int(found["periods"][-1]), periods=found["periods"], fields=fields, rows=found["rows"],
         numeric=found["numeric"], label=found["label"], time=found["time"], sizes=tuple(len(b) for b in born),
-        born=born, seed=plan.seed,
+        born=born, seed=plan.seed, served=found["served"], history=found["history"],
     )  # fmt: skip
 
 
@@ -51,12 +52,12 @@ def known_at(whole: Logs, period: int, lookback: int) -> Logs:
     part = _part(whole, first, last)
     sizes = [int(torch.searchsorted(born, torch.tensor(period, dtype=born.dtype), right=True)) for born in whole.born]
     born = tuple(b[:size] for b, size in zip(whole.born, sizes, strict=True))
-    return replace(part, period=period, sizes=tuple(sizes), born=born)
+    newest = latest(_part(whole, 0, last), sizes[0])
+    return replace(part, period=period, sizes=tuple(sizes), born=born, latest=newest)
 
 
 def _part(whole: Logs, first: int, last: int) -> Logs:
-    names = ("periods", "rows", "numeric", "label", "time")
-    return replace(whole, **{name: getattr(whole, name)[first:last] for name in names})
+    return replace(whole, **{name: getattr(whole, name)[first:last] for name in COLUMNS})
 
 
 def lay_weights(file: Path, weights: Weights) -> None:

@@ -8,6 +8,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+COLUMNS = ("periods", "rows", "numeric", "label", "time", "served", "history")  # of `Logs`: one entry a row
+NONE = torch.tensor(float("nan"))  # no prediction was logged for any row
+NO_ITEMS = torch.zeros(0, 0, dtype=torch.int64)  # no histories are kept
+
 
 @dataclass(frozen=True)
 class Logs:
@@ -28,6 +32,16 @@ class Logs:
     sizes: tuple[int, ...]  # [F]
     born: tuple[Tensor, ...]  # F x [sizes[j]] int32: index of the period each vocabulary row was born in
     seed: int  # of the newest period: same for every strategy, so that a race is fair
+    served: Tensor = NONE  # [n] float32: probability that was served for the row; NaN where none was logged
+    history: Tensor = NO_ITEMS  # [n, L] int64: items the user took before the row, newest last; -1 where there are fewer
+    latest: Tensor = NO_ITEMS  # [sizes[0], L] int64: items each user took last when `period` closed, in the same way
+
+    def __post_init__(self) -> None:
+        if self.served is NONE:
+            object.__setattr__(self, "served", NONE.expand(len(self)))  # one number, however many rows
+        for name, size in (("history", len(self)), ("latest", self.sizes[0])):
+            if getattr(self, name) is NO_ITEMS:
+                object.__setattr__(self, name, NO_ITEMS.new_empty(size, 0))
 
     def __len__(self) -> int:
         return int(self.rows.shape[0])
@@ -43,5 +57,4 @@ class Logs:
 
     def select(self, keep: Tensor) -> Logs:
         """The rows where `keep` [n] (bool mask or int64 positions) says so; the vocabulary stays."""
-        parts = {name: getattr(self, name)[keep] for name in ("periods", "rows", "numeric", "label", "time")}
-        return replace(self, **parts)
+        return replace(self, **{name: getattr(self, name)[keep] for name in COLUMNS})

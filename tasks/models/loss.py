@@ -8,6 +8,8 @@ from typing import NamedTuple
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from tasks.lake.logs import Logs
+
 
 class Batch(NamedTuple):
     """One step, as a loss sees it. Of a ranking the first `taken` entries are positives, the rest sampled negatives."""
@@ -21,6 +23,7 @@ class Batch(NamedTuple):
 
 
 Loss = Callable[[Batch], Tensor]  # a scalar: the mean over rows of the logs, whatever the size of the batch
+Objective = Callable[[Logs], Loss]  # what rows are trained for, once it is known which: a learner picks and mixes them
 
 
 def cross_entropy(batch: Batch) -> Tensor:
@@ -29,3 +32,8 @@ def cross_entropy(batch: Batch) -> Tensor:
     With labels that is the mean; in a ranking the mean over positives plus the mean over negatives (SML, its code).
     """
     return binary_cross_entropy_with_logits(batch.logits, batch.label, reduction="sum") / batch.taken
+
+
+def labels(logs: Logs) -> Loss:
+    """The objective of all who have no other: the labels of the rows, by cross-entropy."""
+    return cross_entropy

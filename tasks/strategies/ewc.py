@@ -10,6 +10,7 @@ from tasks.lake.logs import Logs
 from tasks.models.checkpoint import Checkpoint, Weights, pack, unpack
 from tasks.models.fisher import fisher
 from tasks.models.fit import fit
+from tasks.models.loss import Objective, labels
 from tasks.models.model import Model
 from tasks.models.pull import Pull
 from tasks.models.schedule import Schedule
@@ -47,10 +48,14 @@ class EWC:
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
         """Train on the rows of `logs`, then see what mattered. Raises ValueError where the loss diverges."""
+        return self.learn(model, checkpoint, logs, labels)
+
+    def learn(self, model: Model, checkpoint: Checkpoint, logs: Logs, objective: Objective) -> Checkpoint:
+        """The same for another objective; what mattered is told by the labels alone."""
         needed(checkpoint.memory, [f"fisher/{name}" for name in checkpoint.weights], "EWC")
         before = unpack("fisher", checkpoint.memory)
         pull = Pull(self.strength, checkpoint.weights, before)
-        weights = fit(model, checkpoint.weights, logs, self.schedule, pull=pull).weights
+        weights = fit(model, checkpoint.weights, logs, self.schedule, objective(logs), pull=pull).weights
         found = fisher(model, weights, logs)
         total = {name: torch.add(found[name], before[name], alpha=self.decay) for name in found}
         return Checkpoint(logs.period, weights, pack("fisher", total))

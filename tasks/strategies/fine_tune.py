@@ -8,6 +8,7 @@ from typing import Literal
 from tasks.lake.logs import Logs
 from tasks.models.checkpoint import Checkpoint, Weights, pack, unpack
 from tasks.models.fit import fit
+from tasks.models.loss import Objective, labels
 from tasks.models.model import Model
 from tasks.models.schedule import Schedule
 
@@ -36,7 +37,11 @@ class FineTune:
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
         """Train on the rows of `logs`. Raises ValueError where the loss diverges."""
+        return self.learn(model, checkpoint, logs, labels)
+
+    def learn(self, model: Model, checkpoint: Checkpoint, logs: Logs, objective: Objective) -> Checkpoint:
+        """The same for another objective."""
         state = unpack("optimizer", checkpoint.memory) or None
-        fitted = fit(model, checkpoint.weights, logs, self.schedule, state=state)
+        fitted = fit(model, checkpoint.weights, logs, self.schedule, objective(logs), state=state)
         memory = pack("optimizer", fitted.optimizer) if self.optimizer == "keep" else {}
         return Checkpoint(logs.period, fitted.weights, memory)

@@ -9,6 +9,7 @@ from tasks.lake.logs import Logs
 from tasks.models.checkpoint import Checkpoint, Weights
 from tasks.models.fit import fit
 from tasks.models.grow import initial
+from tasks.models.loss import Objective, labels
 from tasks.models.model import Model
 from tasks.models.schedule import Schedule
 from tasks.strategies.strategy import ALL_HISTORY
@@ -42,5 +43,9 @@ class FullRetrain:
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
         """Train on all rows of `logs`. Raises ValueError where the loss diverges."""
+        return self.learn(model, checkpoint, logs, labels)
+
+    def learn(self, model: Model, checkpoint: Checkpoint, logs: Logs, objective: Objective) -> Checkpoint:
+        """The same for another objective."""
         weights = initial(model, logs) if self.begin == "scratch" else checkpoint.weights
-        return Checkpoint(logs.period, fit(model, weights, logs, self.schedule).weights)
+        return Checkpoint(logs.period, fit(model, weights, logs, self.schedule, objective(logs)).weights)

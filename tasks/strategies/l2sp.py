@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from tasks.lake.logs import Logs
 from tasks.models.checkpoint import Checkpoint, Weights
 from tasks.models.fit import fit
+from tasks.models.loss import Objective, labels
 from tasks.models.model import Model
 from tasks.models.pull import Pull
 from tasks.models.schedule import Schedule
@@ -38,5 +39,10 @@ class L2SP:
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
         """Train on the rows of `logs`. Raises ValueError where the loss diverges."""
+        return self.learn(model, checkpoint, logs, labels)
+
+    def learn(self, model: Model, checkpoint: Checkpoint, logs: Logs, objective: Objective) -> Checkpoint:
+        """The same for another objective."""
         pull = Pull(self.strength, checkpoint.weights)
-        return Checkpoint(logs.period, fit(model, checkpoint.weights, logs, self.schedule, pull=pull).weights)
+        fitted = fit(model, checkpoint.weights, logs, self.schedule, objective(logs), pull=pull)
+        return Checkpoint(logs.period, fitted.weights)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -10,9 +11,10 @@ from torch import Tensor
 from tasks.lake.logs import Logs
 from tasks.models.blend import Past
 from tasks.models.checkpoint import Checkpoint, Weights, pack, unpack
+from tasks.models.loss import Objective
 from tasks.models.model import Model
 from tasks.strategies.fold import recent
-from tasks.strategies.strategy import Strategy
+from tasks.strategies.strategy import Strategy, Teachable
 
 SHOWN = 6  # names in a message
 
@@ -45,10 +47,18 @@ def fitting(memory: Weights, expected: Mapping[str, Tensor], strategy: str) -> N
         )
 
 
-def taught(learner: Strategy, where: str, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
-    """The learner's own update on the periods it looks back on. A ValueError says `where` the learner was."""
+def taught(
+    learner: Strategy, where: str, model: Model, checkpoint: Checkpoint, logs: Logs, objective: Objective | None = None
+) -> Checkpoint:
+    """The learner's own update on the periods it looks back on, with another loss where an `objective` is given.
+
+    A ValueError says `where` the learner was.
+    """
+    rows = recent(logs, learner.lookback)
     try:
-        return learner.update(model, checkpoint, recent(logs, learner.lookback))
+        if objective is None:
+            return learner.update(model, checkpoint, rows)
+        return cast(Teachable, learner).learn(model, checkpoint, rows, objective)
     except ValueError as error:
         raise ValueError(f"{where} {type(learner).__name__}: {error}") from error
 
@@ -65,6 +75,16 @@ def past_weights(memory: Weights) -> list[Past]:
     """The pool that `pooled` wrote."""
     periods = memory["pool/periods"].tolist()
     return [Past(unpack(f"pool/{place}/weights", memory), period) for place, period in enumerate(periods)]
+
+
+def to_memory(served: Tensor) -> Tensor:
+    """Served probabilities [n] as a memory holds them, where no NaN may be: -1 says that there was none."""
+    return torch.nan_to_num(served, nan=-1.0)
+
+
+def from_memory(served: Tensor) -> Tensor:
+    """What `to_memory` wrote, NaN where there was none."""
+    return torch.where(served < 0, torch.nan, served)
 
 
 def _has(memory: Weights, name: str) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import torch
 from torch import Generator, Tensor
 
+from tasks.lake.histories import latest, with_histories
 from tasks.lake.logs import Logs
 
 HOUR = 3_600_000_000  # microseconds
@@ -19,11 +21,12 @@ def simulated_periods(
     count: int = 5,
     rows: int = 60,
     seed: int = 0,
+    history: int = 0,
 ) -> list[Logs]:
     """`count` Logs, the t-th with all rows of periods 0 to t and the vocabulary of its close.
 
     Ids turn up and fall out of use as periods go by; likings have a structure that can be learnt. `family` ctr: labels
-    0 and 1, at least one of each a period; ranking: all ones. `fields` begin with user and item.
+    0 and 1, at least one of each a period; ranking: all ones. `fields` begin with user and item. Two rows share an instant.
     """
     generator = torch.Generator().manual_seed(seed)
     ids = torch.cat([_ids(len(fields), t, rows, generator) for t in range(count)])
@@ -35,17 +38,16 @@ def simulated_periods(
         period=count - 1, periods=periods, fields=fields, rows=torch.stack(codes, 1), numeric=values, label=label,
         time=torch.arange(len(ids)) // 2 * HOUR, sizes=tuple(len(b) for b in births), born=tuple(births), seed=seed,
     )  # fmt: skip
-    return [until(whole, t) for t in range(count)]
+    told = with_histories(whole, history)
+    return [until(told, t) for t in range(count)]
 
 
 def until(logs: Logs, period: int) -> Logs:
     """The logs as they were at the close of an earlier period: later rows and later ids are gone."""
     keep = logs.select(logs.periods <= period)
     born = tuple(b[b <= period] for b in logs.born)
-    return Logs(
-        period, keep.periods, logs.fields, keep.rows, keep.numeric, keep.label, keep.time,
-        tuple(len(b) for b in born), born, logs.seed,
-    )  # fmt: skip
+    sizes = tuple(len(b) for b in born)
+    return replace(keep, period=period, sizes=sizes, born=born, latest=latest(keep, sizes[0]))
 
 
 def _ids(fields: int, period: int, rows: int, generator: Generator) -> Tensor:

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from tasks.lake.logs import Logs
+from tasks.lake.logs import COLUMNS, Logs
 from tasks.models.checkpoint import Weights
+from tasks.strategies.memory import from_memory, to_memory
 
-COLUMNS = ("rows", "numeric", "label", "time", "periods")
 MOST = 1_000_000_000  # rows ever seen up to which numpy draws from the hypergeometric distribution
 
 
@@ -50,7 +50,7 @@ class Reservoir:
 
     def memory(self) -> dict[str, Tensor]:
         """As a checkpoint's memory holds it."""
-        return {**self.columns, "seen": torch.tensor([self.seen])}
+        return {**self.columns, "served": to_memory(self.columns["served"]), "seen": torch.tensor([self.seen])}
 
 
 def empty(logs: Logs) -> Reservoir:
@@ -60,7 +60,8 @@ def empty(logs: Logs) -> Reservoir:
 
 def recalled(memory: Weights) -> Reservoir:
     """What `Reservoir.memory` wrote."""
-    return Reservoir({name: memory[name] for name in COLUMNS}, int(memory["seen"]))
+    columns = {name: memory[name] for name in COLUMNS}
+    return Reservoir({**columns, "served": from_memory(columns["served"])}, int(memory["seen"]))
 
 
 def columns_of(logs: Logs) -> dict[str, Tensor]:

@@ -8,14 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tasks.lake.logs import Logs
+from tasks.lake.logs import COLUMNS, Logs
 from tasks.models.checkpoint import Checkpoint, Weights, pack, unpack
 from tasks.models.fit import fit
+from tasks.models.loss import Objective, labels
 from tasks.models.model import Model
 from tasks.models.predict import predict
 from tasks.models.schedule import Schedule
 from tasks.strategies.memory import needed
-from tasks.strategies.reservoir import COLUMNS, Reservoir, columns_of, empty, recalled
+from tasks.strategies.reservoir import Reservoir, columns_of, empty, recalled
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,14 @@ class SPMF:
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
         """Train on what is drawn, then let the newest period into the reservoirs. ValueError where the loss diverges."""
+        return self.learn(model, checkpoint, logs, labels)
+
+    def learn(self, model: Model, checkpoint: Checkpoint, logs: Logs, objective: Objective) -> Checkpoint:
+        """The same for another objective; a row in a reservoir keeps the prediction that it came with."""
         kinds = self._recalled(model, checkpoint.memory)
         mixed = self._mixed(model, checkpoint.weights, logs, kinds)
         once = replace(self.schedule, epochs=1) if model.family == "ranking" and self.size else self.schedule
-        fitted = fit(model, checkpoint.weights, mixed, once)
+        fitted = fit(model, checkpoint.weights, mixed, once, objective(mixed))
         return Checkpoint(logs.period, fitted.weights, self._offered(kinds, logs))
 
     def _kinds(self, model: Model) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from tasks.lake.logs import Logs
 from tasks.models.checkpoint import Checkpoint, Weights
+from tasks.models.loss import Objective
 from tasks.models.model import Model
 
 ALL_HISTORY = 2**31 - 1  # a lookback that no history reaches
@@ -25,4 +26,12 @@ class Strategy(Protocol):
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
         """Fold the newest period in. `checkpoint` is already grown to `logs.sizes`; neither input is changed."""
+        ...
+
+
+class Teachable(Protocol):
+    """What a strategy has besides where another can teach it: it trains for whatever objective it is given."""
+
+    def learn(self, model: Model, checkpoint: Checkpoint, logs: Logs, objective: Objective) -> Checkpoint:
+        """As `update`, with `objective(rows)` for the loss, where `rows` are those that it trains on."""
         ...

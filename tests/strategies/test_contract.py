@@ -15,9 +15,11 @@ from tasks.strategies.ewc import EWC
 from tasks.strategies.fine_tune import FineTune
 from tasks.strategies.full_retrain import FullRetrain
 from tasks.strategies.hedge import Hedge
+from tasks.strategies.kd import KD
 from tasks.strategies.l2sp import L2SP
 from tasks.strategies.no_update import NoUpdate
 from tasks.strategies.popularity import Popularity
+from tasks.strategies.reloop import ReLoop
 from tasks.strategies.sml import SML
 from tasks.strategies.spmf import SPMF
 
@@ -71,15 +73,24 @@ VARIANTS = {  # what differs is the same for every model
         AverageWeights(FineTune(SHORT), method="last", counts=(2,)), coefficients=(0.5,)
     ),
 }
+CLICKS = {  # of labelled logs alone
+    "KD": KD(FineTune(SHORT), temperature=2),
+    "KD-over-SPMF": KD(SPMF(size=40, schedule=SHORT)),
+    "ReLoop-over-SPMF": ReLoop(SPMF(size=40, schedule=SHORT)),
+    "ReLoop-over-all-history": ReLoop(FullRetrain(SHORT)),
+    "SML-over-ReLoop": SML(ReLoop(FullRetrain(SHORT, window=3)), **QUICK),
+    "ASMG-over-KD": ASMG(KD(FineTune(SHORT)), **META),
+}
 CONTROLS = {"Popularity": Popularity(), "ALS": ALS(iterations=2), "BPR": BPR(epochs=2)}
 TOGETHER = [
     *[(strategy, model) for strategy in LEARNERS for model in ("MF-biases", "DeepFM")],
     *[(strategy, "MF") for strategy in ("NoUpdate", "FineTune", "SPMF")],
     *[(strategy, model) for strategy in POST_PROCESSORS for model in ("MF-biases", "DeepFM")],
     *[(strategy, "MF") for strategy in VARIANTS],
+    *[(strategy, "DeepFM") for strategy in CLICKS],
     *[(strategy, model) for strategy in CONTROLS for model in ("MF", "MF-biases")],
 ]
-ALL = {**LEARNERS, **POST_PROCESSORS, **VARIANTS, **CONTROLS}
+ALL = {**LEARNERS, **POST_PROCESSORS, **VARIANTS, **CLICKS, **CONTROLS}
 
 
 def periods_for(model):

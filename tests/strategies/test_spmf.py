@@ -98,7 +98,7 @@ def test_clicks_replay_their_share_of_each_class(monkeypatch: pytest.MonkeyPatch
 
     trained: list = []
     real = module.fit
-    monkeypatch.setattr(module, "fit", lambda m, w, logs, s: trained.append(logs) or real(m, w, logs, s))
+    monkeypatch.setattr(module, "fit", lambda m, w, logs, *rest: trained.append(logs) or real(m, w, logs, *rest))
     model = MF(width=4)
     model.family = "ctr"
     periods = simulated_periods("ctr", rows=100)

@@ -1,0 +1,56 @@
+"""Labelled: what the strategies owe that learn from predictions besides labels: KD, IncCTR and ReLoop."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from tasks.lake.logs import Logs
+from tasks.models.checkpoint import Weights
+from tasks.models.model import Model
+from tasks.models.predict import predict
+from tasks.strategies.strategy import Strategy
+
+FAMILIES = ("ctr",)  # a ranking has no probabilities to learn from
+
+
+def check_teachable(learner: Strategy, strategy: str) -> None:
+    """Raises ValueError where a learner cannot be given another objective."""
+    if not hasattr(learner, "learn"):
+        raise ValueError(
+            f"learner: {strategy} gives its learner another loss, and {type(learner).__name__} takes none (it has no "
+            "method `learn`); FineTune, FullRetrain, SPMF, L2SP and EWC do. What post-processes a learner goes "
+            f"outside: AverageWeights, SML, ASMG and Hedge take {strategy} as their learner"
+        )
+
+
+def check_labels(model: Model, strategy: str) -> None:
+    """Raises ValueError for a ranking."""
+    if model.family not in FAMILIES:
+        raise ValueError(
+            f"{strategy} learns from probabilities and needs labelled logs; the model {type(model).__name__} is for "
+            "rankings. Name the label in the plan's columns.label and take a click model"
+        )
+
+
+def predicted(model: Model, weights: Weights, logs: Logs) -> Logs:
+    """The logs with the probabilities that `weights` give to their rows in place of those that were served."""
+    return replace(logs, served=predict(model, weights, logs).sigmoid())
+
+
+def completed(model: Model, weights: Weights, logs: Logs) -> Logs:
+    """The logs with the probabilities of `weights` for rows of which none was logged."""
+    absent = torch.isnan(logs.served)
+    if not bool(absent.any()):
+        return logs
+    served = logs.served.clone()
+    served[absent] = predict(model, weights, logs.select(absent)).sigmoid()
+    return replace(logs, served=served)
+
+
+def known(logs: Logs) -> tuple[Tensor, Tensor]:
+    """Predictions [n] with the label where there is none, and for which rows there is one [n] (float32, 0 or 1)."""
+    present = ~torch.isnan(logs.served)
+    return torch.where(present, logs.served, logs.label), present.float()
