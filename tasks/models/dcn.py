@@ -1,0 +1,74 @@
+"""DCN: a perceptron beside cross layers, which multiply the embeddings with themselves a degree at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import torch
+from torch import Generator, Tensor, nn
+
+from tasks.models.inputs import check, first_rows, numeric_rows, with_numeric
+from tasks.models.tower import climb, first_layers, xavier
+
+
+class DCN(nn.Module):
+    """logit = w . x_L + MLP(x_0), x_0 = [e_1 .. e_m], x_{l+1} = x_0 (w_l . x_l) + b_l + x_l, `cross` layers of it.
+
+    Every x_l is a_l x_0 + c_l with a number a_l for each row and a vector c_l for all of them, so that the layers need
+    nothing of x_0 but its products with w_0 .. w_{L-1} and w: one narrow product in place of L passes over x_0. Each
+    field's row is its embedding e_i (`width` numbers, drawn from N(0, `scale`^2)). A numeric column has one such row of
+    its own, times sign(x) log(1 + |x|). The perceptron is plain (`tower`): no normalisation, no dropout. Source: Wang et
+    al. 2017.
+    """
+
+    family: Literal["ranking", "ctr"] = "ctr"
+
+    def __init__(
+        self,
+        fields: Sequence[str],
+        numeric: int = 0,
+        width: int = 10,
+        cross: int = 3,
+        hidden: Sequence[int] = (400, 400, 400),
+        scale: float = 0.01,
+    ) -> None:
+        check("DCN", numeric, scale, {"width": (width,), "cross": (cross,), "hidden": hidden})
+        super().__init__()
+        self.fields, self.numeric, self.scale = tuple(fields), numeric, float(scale)
+        self.factor_columns, self.cross, self.hidden = width, cross, tuple(hidden)
+
+    @property
+    def width(self) -> int:
+        """Columns of every table: the embedding."""
+        return self.factor_columns
+
+    def new_rows(self, field: str, count: int, generator: Generator) -> Tensor:
+        """First values of new rows: [count, width]."""
+        return first_rows(count, self.factor_columns, self.width, self.scale, generator)
+
+    def dense(self, generator: Generator) -> dict[str, Tensor]:
+        """First values of the rows of numeric columns, of the cross layers (the last row is w) and of the others."""
+        size = (len(self.fields) + self.numeric) * self.factor_columns
+        return {
+            **numeric_rows(self, self.numeric, generator),
+            "cross.weight": torch.cat([xavier(1, size, generator) for _ in range(self.cross + 1)]),
+            "cross.bias": torch.zeros(self.cross, size),
+            **first_layers((size, *self.hidden, 1), generator),
+        }
+
+    def logits(self, embedded: Tensor, numeric: Tensor, dense: Mapping[str, Tensor]) -> Tensor:
+        """Logits [n] from rows [n, F, width] and numeric values [n, N]."""
+        values = with_numeric(embedded, numeric, dense).flatten(1)
+        return _crossed(values, dense["cross.weight"], dense["cross.bias"]) + climb(values, dense)[:, 0]
+
+
+def _crossed(values: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """w . x_L [n] of x_0 [n, D], weights [L + 1, D] and biases [L, D], in full precision."""
+    with torch.autocast("cpu", enabled=False):
+        along = values @ weight.T  # [n, L + 1]: w_l . x_0
+        of_bias = weight @ bias.T  # [L + 1, L]: w_l . b_k
+    share = torch.ones(len(values), dtype=values.dtype)
+    for layer in range(len(weight) - 1):
+        share = share + share * along[:, layer] + of_bias[layer, :layer].sum()
+    return share * along[:, -1] + of_bias[-1].sum()

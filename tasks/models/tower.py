@@ -1,0 +1,47 @@
+"""Tower: the multi-layer perceptron of the click models, ReLU between its layers and no normalisation.
+
+There is no dropout either: a night's pass or two over fresh rows does not overfit the layers, and a logit stays a
+function of weights and row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+import torch
+from torch import Generator, Tensor
+from torch.nn.functional import linear, pad
+
+
+def xavier(out: int, into: int, generator: Generator) -> Tensor:
+    """First values [out, into] of a layer. Source: Glorot and Bengio 2010, the normal distribution."""
+    return torch.randn(out, into, generator=generator).mul_((2 / (into + out)) ** 0.5)
+
+
+def first_layers(sizes: Sequence[int], generator: Generator, name: str = "layers") -> dict[str, Tensor]:
+    """Weights `<name>.<k>.weight` [out, in] and noughts for `<name>.<k>.bias` of layers between these sizes."""
+    found = {}
+    for place, (into, out) in enumerate(pairwise(sizes)):
+        found[f"{name}.{place}.weight"] = xavier(out, into, generator)
+        found[f"{name}.{place}.bias"] = torch.zeros(out)
+    return found
+
+
+def climb(values: Tensor, dense: Mapping[str, Tensor], name: str = "layers", first: Tensor | None = None) -> Tensor:
+    """The last layer's output [n, out] of `values` [n, in]. `first` stands for the weight of layer 0, if given."""
+    weight = dense[f"{name}.0.weight"] if first is None else first
+    values, place = linear(values, weight, dense[f"{name}.0.bias"]), 1
+    while f"{name}.{place}.weight" in dense:
+        values = linear(values.relu_(), dense[f"{name}.{place}.weight"], dense[f"{name}.{place}.bias"])
+        place += 1
+    return values
+
+
+def spaced(weight: Tensor, factors: int, before: int, after: int) -> Tensor:
+    """A first layer's weight [out, m factors], laid out to read `factors` columns of rows that have others around them.
+
+    Its product with whole rows is that with a copy of those columns, without the copy: [out, m (before + factors +
+    after)], noughts for what is not read.
+    """
+    return pad(weight.view(len(weight), -1, factors), (before, after)).flatten(1)

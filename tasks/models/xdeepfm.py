@@ -1,0 +1,79 @@
+"""xDeepFM: a linear part, a compressed interaction network and a perceptron."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from torch import Generator, Tensor, nn
+
+from tasks.models.factorised import weight_sum
+from tasks.models.inputs import check, first_rows, numeric_rows, with_numeric
+from tasks.models.tower import climb, first_layers, spaced, xavier
+
+
+class xDeepFM(nn.Module):
+    """logit = sum w_i + v . [sum_d X^1 .. sum_d X^K] + MLP([e_1 .. e_m]).
+
+    X^0 [m, d] holds the embeddings, X^k_h = sum_{i,j} W^{k,h}_{ij} X^{k-1}_i * X^0_j, with `cin` rows h in layers 1 .. K;
+    there is no activation between them. Each field's row holds its embedding e_i (`width` numbers, drawn from N(0,
+    `scale`^2)) and its weight w_i, the last, which begins at nought. A numeric column has one such row of its own, times
+    sign(x) log(1 + |x|). The perceptron is plain (`tower`): no normalisation, no dropout. Source: Lian et al. 2018,
+    equations 6 and 8.
+    """
+
+    family: Literal["ranking", "ctr"] = "ctr"
+
+    def __init__(
+        self,
+        fields: Sequence[str],
+        numeric: int = 0,
+        width: int = 10,
+        cin: Sequence[int] = (16, 16, 16),
+        hidden: Sequence[int] = (400, 400, 400),
+        scale: float = 0.01,
+    ) -> None:
+        check("xDeepFM", numeric, scale, {"width": (width,), "cin": cin, "hidden": hidden})
+        super().__init__()
+        self.fields, self.numeric, self.scale = tuple(fields), numeric, float(scale)
+        self.factor_columns, self.cin, self.hidden = width, tuple(cin), tuple(hidden)
+
+    @property
+    def width(self) -> int:
+        """Columns of every table: the embedding and the weight."""
+        return self.factor_columns + 1
+
+    def new_rows(self, field: str, count: int, generator: Generator) -> Tensor:
+        """First values of new rows: [count, width + 1]."""
+        return first_rows(count, self.factor_columns, self.width, self.scale, generator)
+
+    def dense(self, generator: Generator) -> dict[str, Tensor]:
+        """First values of the rows of numeric columns, of the interaction network and of the layers."""
+        columns = len(self.fields) + self.numeric
+        found = numeric_rows(self, self.numeric, generator)
+        for place, (below, rows) in enumerate(pairwise((columns, *self.cin))):
+            drawn = xavier(rows, below * columns, generator)
+            found[f"cin.{place}"] = drawn.view(rows, below, columns)
+        found["cin.output"] = xavier(1, sum(self.cin), generator)[0]
+        return found | first_layers((columns * self.factor_columns, *self.hidden, 1), generator)
+
+    def logits(self, embedded: Tensor, numeric: Tensor, dense: Mapping[str, Tensor]) -> Tensor:
+        """Logits [n] from rows [n, F, width + 1] and numeric values [n, N]."""
+        rows = with_numeric(embedded, numeric, dense)
+        first = spaced(dense["layers.0.weight"], self.factor_columns, 0, 1)
+        deep = climb(rows.flatten(1), dense, first=first)[:, 0]
+        return weight_sum(rows) + self._compressed(rows[:, :, :-1], dense) + deep
+
+    def _compressed(self, embeddings: Tensor, dense: Mapping[str, Tensor]) -> Tensor:
+        """v . [sum_d X^1 .. sum_d X^K] of embeddings [n, m, d]: [n]. Layers are computed for each row and dimension."""
+        columns, each = embeddings.shape[1], embeddings.transpose(1, 2).flatten(0, 1)  # [n d, m]
+        below, found = each, []
+        for place in range(len(self.cin)):
+            weight = dense[f"cin.{place}"]  # [rows, below, m]
+            slopes = below @ weight.transpose(0, 1).flatten(1)  # [n d, rows m]
+            below = (slopes.view(len(each), -1, columns) @ each[:, :, None])[:, :, 0]
+            found.append(below)
+        summed = torch.cat(found, 1).to(embeddings.dtype) @ dense["cin.output"]
+        return summed.view(len(embeddings), -1).sum(1)

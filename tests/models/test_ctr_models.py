@@ -1,0 +1,214 @@
+"""Every click model: its formula written out, its slope, growth, numbers, bad options, and what it can learn.
+
+A new model is one line in `SMALL`, its formula in `literal_ctr` and its wrong options in `WRONG`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from literal_ctr import literal
+from made_logs import make, same
+
+from tasks.metrics.ctr import auc
+from tasks.models import build, models
+from tasks.models.checkpoint import Checkpoint
+from tasks.models.fit import fit
+from tasks.models.grow import grow, initial
+from tasks.models.predict import predict
+from tasks.models.schedule import Schedule
+from tasks.models.tables import PREFIX, others
+
+FIELDS = ("user", "item", "c0", "c1")
+SMALL = {  # a few columns each, so that numbers can be counted through; the names of variants end in what they vary
+    "LR": {},
+    "FM": {"width": 3},
+    "DeepFM": {"width": 3, "hidden": [5, 4]},
+    "NFM": {"width": 3, "hidden": [5, 4]},
+    "IPNN": {"width": 3, "hidden": [5, 4]},
+    "WideDeep": {"width": 3, "hidden": [5, 4]},
+    "DCN": {"width": 2, "cross": 3, "hidden": [5, 4]},
+    "DCN 1": {"width": 2, "cross": 1, "hidden": [5]},
+    "DCNv2": {"width": 2, "cross": 2, "hidden": [5, 4]},
+    "xDeepFM": {"width": 3, "cin": [3, 2, 4], "hidden": [5, 4]},
+    "xDeepFM 1": {"width": 3, "cin": [9], "hidden": [5]},
+    "FmFM": {"width": 3},
+    "FmFM vector": {"width": 3, "interaction": "vector"},
+    "AFNPlus": {"width": 2, "neurons": 3, "cross": [5, 4], "hidden": [4], "scale": 0.5},
+    "FinalMLP": {"width": 2, "towers": [[5, 4], [6]], "heads": 2},
+    "FinalMLP gated": {"width": 2, "towers": [[4], [3]], "contexts": [["item", "user"], []]},
+}
+WRONG = {
+    "LR": ({"width": 3}, "no option 'width'; its options are none"),
+    "FM": ({"width": 0}, "width: given 0; whole numbers from 1"),
+    "DeepFM": ({"hidden": [3, 0]}, "hidden: given 0; whole numbers from 1"),
+    "NFM": ({"scale": 0}, "scale: given 0; numbers above 0"),
+    "IPNN": ({"width": 2.5}, "width: given 2.5; whole numbers from 1"),
+    "WideDeep": ({"hidden": ["big"]}, "hidden: given 'big'"),
+    "DCN": ({"cross": 0}, "cross: given 0; whole numbers from 1"),
+    "DCNv2": ({"cross": True}, "cross: given True; whole numbers from 1"),
+    "xDeepFM": ({"cin": [4, -1]}, "cin: given -1"),
+    "FmFM": ({"interaction": "scalar"}, "interaction: given 'scalar'; allowed are matrix, vector"),
+    "AFNPlus": ({"neurons": 0, "cross": [0]}, "neurons: given 0.*cross: given 0"),
+    "FinalMLP": ({"contexts": [["colour"], []]}, "contexts: given .*fields from user, item"),
+}
+CROSSING = [name for name in SMALL if name not in ("LR",) and " " not in name]
+LAYERLESS = ("LR", "FM")  # nothing of these is computed in bfloat16
+
+
+def named(name, fields=FIELDS, numeric=0, **more):
+    return build(name.split()[0], {**SMALL[name], **more}, fields, numeric)
+
+
+def wild(model, logs, spread=0.6):
+    """Weights of the model's shapes, none of them nought."""
+    g = torch.Generator().manual_seed(1)
+    return {name: spread * torch.randn(tensor.shape, generator=g) for name, tensor in initial(model, logs).items()}
+
+
+def written_out(name, model, weights, logs):
+    """Logits of all rows of `logs`, by the formula."""
+    dense = {key: tensor.tolist() for key, tensor in others(weights).items()}
+    found = []
+    for ids, numbers in zip(logs.rows.tolist(), logs.numeric.double(), strict=True):
+        rows = [weights[PREFIX + field][id].tolist() for field, id in zip(model.fields, ids, strict=True)]
+        tame = (numbers.sign() * numbers.abs().log1p()).tolist()
+        rows += [[x * value for value in row] for x, row in zip(tame, dense.get("numeric", []), strict=True)]
+        found.append(literal[name.split()[0]](model, rows, dense))
+    return torch.tensor(found)
+
+
+def test_every_click_model_is_tested():
+    clicks = {name for name in models() if models()[name].__module__.startswith("tasks.") and _is_click_model(name)}
+    assert {name.split()[0] for name in SMALL} == set(literal) == set(WRONG) <= clicks
+
+
+def _is_click_model(name):
+    return getattr(models()[name], "family", None) == "ctr"
+
+
+@pytest.mark.parametrize("numeric", [0, 2])
+@pytest.mark.parametrize("fields", [1, 4])
+@pytest.mark.parametrize("name", SMALL)
+def test_a_logit_is_its_formula(name, fields, numeric):
+    logs = make((7, 9, 3, 4), 12, numeric=numeric)
+    logs = replace(
+        logs, fields=FIELDS[:fields], rows=logs.rows[:, :fields], sizes=logs.sizes[:fields], born=logs.born[:fields]
+    )
+    if name == "FinalMLP gated" and fields < 2:
+        pytest.skip("its contexts are two fields")
+    model = named(name, logs.fields, numeric)
+    weights = wild(model, logs)
+    torch.testing.assert_close(
+        predict(model, weights, logs), written_out(name, model, weights, logs), rtol=1e-4, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_the_slope_is_that_of_the_formula(name):
+    logs = make((7, 9, 3), 2, numeric=1)
+    model = named(name, FIELDS[:3], numeric=1)
+    g = torch.Generator().manual_seed(2)
+    dense = {n: t.double().requires_grad_() for n, t in others(wild(model, logs)).items()}
+    embedded = torch.randn(2, 3, model.width, dtype=torch.float64, generator=g).requires_grad_()
+    values = logs.numeric.double()
+    call = lambda e, *d: model.logits(e, values, dict(zip(dense, d, strict=True)))  # noqa: E731
+    assert torch.autograd.gradcheck(call, (embedded, *dense.values()))
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_weights_grow_with_the_vocabulary_and_predictions_stay(name):
+    logs = make((7, 9, 3, 4), 30, numeric=1, labels=True)
+    model = named(name, numeric=1)
+    before = fit(model, initial(model, logs), logs, Schedule(epochs=1, batch=8))
+    sizes = tuple(size + 5 for size in logs.sizes)
+    more = replace(logs, sizes=sizes, born=tuple(torch.zeros(size, dtype=torch.int32) for size in sizes))
+    grown = grow(model, Checkpoint(0, before.weights), more)
+    assert torch.equal(predict(model, grown.weights, more), predict(model, before.weights, logs))
+    assert [len(grown.weights[PREFIX + field]) for field in FIELDS] == list(sizes)
+    assert same(others(grown.weights), others(before.weights))
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_every_weight_learns(name):
+    """One step moves every tensor: nothing is left out of the logit, and nothing begins where it has no slope."""
+    logs = make((7, 9, 3, 4), 200, numeric=2, labels=True)
+    model = named(name, numeric=2)
+    before = initial(model, logs)
+    after = fit(model, before, logs, Schedule(epochs=2, batch=50)).weights
+    still = [key for key in before if torch.equal(before[key], after[key])]
+    assert not still, f"{name}: {still} never moved"
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_numbers_of_any_size_are_tame(name):
+    logs = make((7, 9, 3, 4), 40, numeric=2, labels=True)
+    logs = replace(logs, numeric=logs.numeric * 1e12)
+    model = named(name, numeric=2)
+    fitted = fit(model, initial(model, logs), logs, Schedule(epochs=2, batch=8))
+    assert float(predict(model, fitted.weights, logs).abs().max()) < 50
+
+
+def crossed_world(rows):
+    """Two fields of 6 whose classes mod 2 say yes where they are equal, which no sum of two weights can, and two of noise."""
+    logs = make((6, 6, 5, 5), rows, numeric=1, seed=3)
+    return replace(logs, label=((logs.rows[:, 0] + logs.rows[:, 1]) % 2 == 0).float())
+
+
+@pytest.mark.parametrize("name", ["LR", *CROSSING])
+def test_a_planted_cross_is_learned_by_all_but_the_linear_model(name):
+    logs = crossed_world(1500)
+    wide = {"hidden": [32]} if "hidden" in SMALL[name] else {}
+    if name == "FinalMLP":
+        wide = {"towers": [[32], [32]]}
+    model = named(name, numeric=1, **wide)
+    train, held_out = logs.select(torch.arange(1200)), logs.select(torch.arange(1200, 1500))
+    schedule = Schedule(epochs=8, batch=50, rate=0.1, dense_rate=0.01)
+    weights = fit(model, initial(model, train), train, schedule).weights
+    found = float(auc(held_out.label, predict(model, weights, held_out).sigmoid()))
+    assert found < 0.6 if name == "LR" else found > 0.95, found
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_bfloat16_is_for_the_layers_alone(name):
+    """Half the digits cost a little where there are layers, and nothing where there are none."""
+    logs = make((7, 9, 3, 4), 100, numeric=2, labels=True)
+    model = named(name, numeric=2)
+    weights = wild(model, logs, 0.3)
+    embedded = torch.stack([weights[PREFIX + f][logs.rows[:, k]] for k, f in enumerate(FIELDS)], 1).requires_grad_()
+    whole = model.logits(embedded, logs.numeric, others(weights))
+    with torch.autocast("cpu", torch.bfloat16):
+        half = model.logits(embedded, logs.numeric, others(weights))
+    half.float().sum().backward()
+    assert bool(torch.isfinite(embedded.grad).all())
+    if name in LAYERLESS:
+        assert half.dtype == torch.float32 and torch.equal(half, whole)
+    torch.testing.assert_close(half.float(), whole, rtol=0.05, atol=0.05)
+    fitted = fit(model, initial(model, logs), logs, Schedule(epochs=1, batch=20, precision="bfloat16"))
+    assert all(tensor.dtype == torch.float32 for tensor in fitted.weights.values())
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_options_are_named_with_what_is_allowed(name):
+    options, message = WRONG[name]
+    with pytest.raises(ValueError, match=f"{name}: .*{message}"):
+        build(name, options, FIELDS, 0)
+    with pytest.raises(ValueError, match=f"{name}: numeric: given -1"):
+        build(name, {}, FIELDS, -1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"towers": [[4]]}, "two lists"),
+        ({"towers": [[4], []]}, "two lists"),
+        ({"towers": [[4], [5]], "heads": 2}, "a multiple of heads 2"),
+        ({"contexts": [["user"]]}, "two lists of fields"),
+        ({"heads": 0}, "heads: given 0"),
+    ],
+)
+def test_final_mlp_says_what_its_lists_must_be(options, message):
+    with pytest.raises(ValueError, match=message):
+        build("FinalMLP", options, FIELDS, 0)
