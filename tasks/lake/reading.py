@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,8 +13,9 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
+from tasks.lake.histories import NOBODY, with_histories
 from tasks.lake.landing import digest
-from tasks.lake.logs import Logs
+from tasks.lake.logs import NONE, Logs
 from tasks.lake.vocabulary import Vocabulary, encode
 from tasks.lake.warehouse import Warehouse
 from tasks.plan.plan import Plan
@@ -21,23 +23,32 @@ from tasks.plan.plan import Plan
 Versions = Sequence[tuple[int, int]]  # (period index, version)
 
 
-def read_logs(warehouse: Warehouse, plan: Plan, vocabulary: Vocabulary, versions: Versions, seed: int) -> Logs:
+def read_logs(
+    warehouse: Warehouse,
+    plan: Plan,
+    vocabulary: Vocabulary,
+    versions: Versions,
+    seed: int,
+    earlier: Versions = (),
+) -> Logs:
     """The clean rows of `versions` as Logs of the newest of them, in order of (period, time, user, item).
 
     The vocabulary may be a later one: of it only ids born up to the newest period are used. Missing numbers are 0,
-    missing categories have an id of their own. Raises LookupError for a version that is not in the lake, ValueError for
-    an id that the vocabulary lacks.
+    missing categories have an id of their own, what was served and not logged is NaN. Where the plan has histories they go on from the versions of periods
+    `earlier`, whose rows are not read themselves. Raises LookupError for a version that is not in the lake, ValueError
+    for an id that the vocabulary lacks and for an earlier period that is not before all of `versions`.
     """
     if not versions:
         raise ValueError("read_logs needs at least one version of a period")
     fields, newest = vocabulary.fields, max(period for period, _ in versions)
-    wanted = ["period", "time", *fields, *plan.columns.numeric, *(["label"] if plan.columns.label else [])]
+    roles = [role for role in ("label", "served") if getattr(plan.columns, role)]
+    wanted = ["period", "time", *fields, *plan.columns.numeric, *roles]
     table = _clean(warehouse, versions, wanted)
     sizes = vocabulary.sizes(newest)
     rows = [_known(vocabulary, field, size, table) for field, size in zip(fields, sizes, strict=True)]
     numeric = [_numbers(table, name) for name in plan.columns.numeric]
     size = table.num_rows
-    return Logs(
+    logs = Logs(
         period=newest,
         periods=torch.from_numpy(table.column("period").to_numpy().astype(np.int32)),
         fields=fields,
@@ -48,7 +59,25 @@ def read_logs(warehouse: Warehouse, plan: Plan, vocabulary: Vocabulary, versions
         sizes=sizes,
         born=tuple(_births(vocabulary, field, size) for field, size in zip(fields, sizes, strict=True)),
         seed=seed,
+        served=torch.from_numpy(_numbers(table, "served", math.nan)) if plan.columns.served else NONE,
     )
+    if not plan.columns.history:
+        return logs
+    return with_histories(logs, plan.columns.history, _taken_before(warehouse, plan, vocabulary, versions, earlier))
+
+
+def _taken_before(
+    warehouse: Warehouse, plan: Plan, vocabulary: Vocabulary, versions: Versions, earlier: Versions
+) -> Tensor:
+    """(user row, item row) of the newest items each user took in periods `earlier`, oldest first: [m, 2] int64."""
+    if not earlier:
+        return NOBODY
+    if max(earlier)[0] >= min(versions)[0]:
+        raise ValueError(f"histories go on from periods before {min(versions)[0]}; given is period {max(earlier)[0]}")
+    asked = {"most": plan.columns.history, "labelled": plan.columns.label is not None}
+    table = warehouse.query("newest_items", {**_asked(warehouse, earlier), **asked})
+    rows = [_rows(vocabulary, field, table.column(field)) for field in ("user", "item")]
+    return torch.from_numpy(np.stack(rows, axis=1))
 
 
 def clean_ids(warehouse: Warehouse, plan: Plan, period: int, version: int) -> pa.Table:
@@ -114,8 +143,8 @@ def _rows(vocabulary: Vocabulary, field: str, values: pa.Array | pa.ChunkedArray
     return rows
 
 
-def _numbers(table: pa.Table, name: str) -> npt.NDArray[np.float32]:
-    return np.asarray(pc.fill_null(table.column(name), 0.0).to_numpy(), dtype=np.float32)
+def _numbers(table: pa.Table, name: str, missing: float = 0.0) -> npt.NDArray[np.float32]:
+    return np.asarray(pc.fill_null(table.column(name), missing).to_numpy(), dtype=np.float32)
 
 
 def _births(vocabulary: Vocabulary, field: str, size: int) -> Tensor:

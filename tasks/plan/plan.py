@@ -41,9 +41,21 @@ class Columns(Frozen):
     label: str | None = Field(None, description="0/1 outcome; none: every row is a positive (ranking).")
     categorical: tuple[str, ...] = ()
     numeric: tuple[str, ...] = ()
+    served: str | None = Field(
+        None, description="Probability, 0 to 1, that was served for the row, where one was logged; with a label only."
+    )
+    history: int = Field(0, ge=0, le=1000, description="Items a user took before a row that models may see; 0: none.")
     key: tuple[str, ...] = Field(
         (), description="Source columns that identify a row; empty: user, item and time. Repeats are duplicates."
     )
+
+    @model_validator(mode="after")
+    def _labelled(self) -> Columns:
+        if self.served is not None and self.label is None:
+            raise ValueError(
+                f"served {self.served[:60]!r} is the probability of a label, and there is no label: name one, or leave it out"
+            )
+        return self
 
 
 class Calendar(Frozen):
@@ -101,6 +113,19 @@ class Gate(Frozen):
     approval: bool = Field(False, description="Never move the champion without a person.")
 
 
+class Serving(Frozen):
+    """What becomes of that which correctors have learned, and of rows whose labels are still to come."""
+
+    on_new_champion: Literal["replay", "keep", "drop"] = Field(
+        "replay",
+        description="replay: the newest labelled rows are scored by the new model and learned again (exact); keep: the "
+        "old memory answers until the new one has `until` rows; drop: begin with nothing.",
+    )
+    recent: int = Field(20_000, ge=0, description="Newest labelled rows that are kept for a replay.")
+    until: int = Field(1_000, ge=1, description="Labelled rows after which a kept memory retires.")
+    book: int = Field(200_000, ge=1, description="Most rows that wait for their labels; the oldest requests go first.")
+
+
 class Plan(Frozen):
     """Everything that decides what a pipeline's nights contain."""
 
@@ -114,6 +139,10 @@ class Plan(Frozen):
     pretrain: Part = Field(description="The strategy that makes the weights every strategy starts from.")
     model: Part
     strategies: dict[str, Part] = Field(min_length=1)
+    correctors: dict[str, Part] = Field(
+        default_factory=dict, description="What corrects click probabilities at serving time, one after the other."
+    )
+    serving: Serving = Field(default_factory=Serving)
     expectations: Expectations = Field(default_factory=Expectations)
     ranking: Ranking = Field(default_factory=Ranking)
     gate: Gate = Field(default_factory=Gate)
@@ -121,9 +150,12 @@ class Plan(Frozen):
 
     @model_validator(mode="after")
     def _names(self) -> Plan:
-        for name in self.strategies:
-            if not name or len(name) > 63 or not all(c.isalnum() or c in "-_.+" for c in name):
-                raise ValueError(f"strategies: {name[:80]!r} is no name; use letters, digits and - _ . + (at most 63)")
+        for field, names in (("strategies", self.strategies), ("correctors", self.correctors)):
+            for name in names:
+                if not name or len(name) > 63 or not all(c.isalnum() or c in "-_.+" for c in name):
+                    raise ValueError(f"{field}: {name[:80]!r} is no name; use letters, digits and - _ . + (at most 63)")
+        if self.correctors and not self.columns.label:
+            raise ValueError("correctors: they correct probabilities of a click; columns.label is None")
         return self
 
     @property

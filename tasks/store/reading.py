@@ -13,7 +13,7 @@ from tasks.lake.vocabulary import from_bytes as vocabulary_from_bytes
 from tasks.lake.warehouse import Warehouse
 from tasks.store import blobs
 from tasks.store.manifest import PeriodLogs
-from tasks.store.night import Night
+from tasks.store.night import Night, history
 from tasks.store.objects import Objects
 
 
@@ -23,9 +23,15 @@ def vocabulary_of(objects: Objects, night: Night) -> Vocabulary:
 
 
 def logs_of(objects: Objects, warehouse: Warehouse, night: Night, read: Sequence[PeriodLogs]) -> Logs:
-    """The clean rows of `read`, encoded."""
+    """The clean rows of `read`, encoded, with histories that go on from all periods before them in the chain."""
     versions = [(part.period, part.version) for part in read]
-    return reading.read_logs(warehouse, night.plan, vocabulary_of(objects, night), versions, night.plan.seed)
+    before = [(part.period, part.version) for part in histories(objects, night) if part.period < min(versions)[0]]
+    return reading.read_logs(warehouse, night.plan, vocabulary_of(objects, night), versions, night.plan.seed, before)
+
+
+def histories(objects: Objects, night: Night) -> list[PeriodLogs]:
+    """What histories are made of: the logs of every period of the chain; nothing where the plan has no histories."""
+    return history(objects, night, night.period + 1) if night.plan.columns.history else []
 
 
 def pairs_of(objects: Objects, warehouse: Warehouse, night: Night, read: Sequence[PeriodLogs]) -> Tensor:

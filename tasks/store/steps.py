@@ -22,7 +22,7 @@ def pretrain_key(night: Night, logs: Sequence[PeriodLogs]) -> str:
 
 
 def retrain_key(night: Night, label: str, logs: Sequence[PeriodLogs]) -> str:
-    """What the checkpoint of the plan's strategy `label` depends on; `logs` are those of its lookback."""
+    """What the checkpoint of the plan's strategy `label` depends on; `logs` are those of its lookback and histories."""
     previous = night.previous.checkpoints.get(label) if night.previous else None
     start = None if night.previous else night.plan.pretrain.model_dump(mode="json")
     inputs: dict[str, JsonValue] = {
