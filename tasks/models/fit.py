@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -81,21 +81,26 @@ def train(
     logs: Logs,
     schedule: Schedule,
     state: Weights | None,
+    draws: Iterable[Iterator[Draw]] | None = None,
 ) -> Fitted:
-    """All epochs of `schedule` on copies of `weights`, with the step that `step_on` makes of them."""
+    """All epochs of `schedule` on copies of `weights`, with the step that `step_on` makes of them.
+
+    `draws` are the epochs' steps where they are others than `fit`'s own: all rows in a new order, each with a
+    negative of its own.
+    """
     run = learned(model, weights, schedule, state)
     _check_sizes(model, run, logs)
     if not len(logs) or not schedule.epochs:
         return Fitted(dict(weights), run.state())
     with kept_memory():
-        _run(step_on(run), model, run, logs, schedule)
+        _run(step_on(run), _epochs(model, logs, schedule) if draws is None else draws, run, logs, schedule)
     return Fitted(run.weights(), run.state())
 
 
-def _run(step: Step, model: Model, run: Learned, logs: Logs, schedule: Schedule) -> None:
+def _run(step: Step, epochs: Iterable[Iterator[Draw]], run: Learned, logs: Logs, schedule: Schedule) -> None:
     """All epochs, each followed by a look at what it did."""
     done, total = 0, len(logs) * schedule.epochs
-    for epoch, draws in enumerate(_epochs(model, logs, schedule), 1):
+    for epoch, draws in enumerate(epochs, 1):
         last = torch.zeros(())
         for rows in draws:
             last = step(rows)

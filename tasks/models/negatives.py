@@ -41,18 +41,26 @@ def known(users: Tensor, items: Tensor, size: int) -> Known:
     return Known(size, keys, sieve)
 
 
-def draw(positives: Known, users: Tensor, generator: Generator) -> tuple[Tensor, Tensor | None]:
+def draw(
+    positives: Known, users: Tensor, generator: Generator, pool: Tensor | None = None
+) -> tuple[Tensor, Tensor | None]:
     """One negative a user: items [n] int64, and which are real ([n] bool, None: all).
 
-    Uniform over the catalogue without the user's known positives. A user who has taken (nearly) everything may get
-    none.
+    Uniform over the catalogue, or over the items of a `pool` [q] (all: None), without the user's known positives. A
+    user who has taken (nearly) everything may get none.
     """
-    found = torch.randint(positives.items, (len(users),), generator=generator)
+
+    def some(count: int) -> Tensor:
+        if pool is None:
+            return torch.randint(positives.items, (count,), generator=generator)
+        return pool[torch.randint(len(pool), (count,), generator=generator)]
+
+    found = some(len(users))
     again = positives.find(users, found)
     for _ in range(ROUNDS):
         if not len(again):
             return found, None
-        redrawn = torch.randint(positives.items, (len(again),), generator=generator)
+        redrawn = some(len(again))
         found[again] = redrawn
         again = again[positives.find(users[again], redrawn)]
     real = torch.ones(len(users), dtype=torch.bool)

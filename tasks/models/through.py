@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from itertools import chain
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from tasks.lake.logs import Logs
+from tasks.models.batches import Batches, epochs
 from tasks.models.carry import Carry
 from tasks.models.checkpoint import Weights
 from tasks.models.fit import Draw, Step, entries, train
@@ -16,20 +18,27 @@ from tasks.models.lookup import close_before, lookup, occurrences, own_close
 from tasks.models.loss import Batch, cross_entropy
 from tasks.models.meta import Meta
 from tasks.models.model import Model
-from tasks.models.negatives import draw, known
 from tasks.models.pull import springs
 from tasks.models.rows import take_rows
 from tasks.models.schedule import Schedule
 from tasks.models.tables import fuse, others, parted, table_sizes
 
 
-def learn_through(
-    model: Model, carry: Carry, meta: Meta, before: Weights, weights: Weights, logs: Logs, schedule: Schedule
-) -> dict[str, Tensor]:
-    """Step 1: `weights` trained so that the carried ones do well on `logs`; the transfers stay as they are.
+class Past(NamedTuple):
+    """What the transfer makes a period's weights of: those of the close before, and what was learned on them."""
 
-    argmin L0(f(before, weights) | logs) + l2 / 2 |weights|^2. Raises ValueError where the loss diverges.
+    before: Weights
+    learned: Weights
+
+
+def learn_through(
+    model: Model, carry: Carry, meta: Meta, past: Past, logs: Logs, schedule: Schedule, batches: Batches
+) -> dict[str, Tensor]:
+    """Step 1: `past.learned` trained so that the carried weights do well on `logs`; the transfers stay as they are.
+
+    argmin L0(f(before, learned) | logs) + l2 / 2 |learned|^2. Raises ValueError where the loss diverges.
     """
+    before, weights = past
     fixed, half = meta.parameters, schedule.precision == "bfloat16"
     old, old_dense = fuse(before, model.fields), {name: before[name] for name in others(weights)}
     drawn = springs(schedule.l2, None, weights, model.fields)
@@ -57,24 +66,21 @@ def learn_through(
 
         return step
 
-    return train(step_on, model, weights, logs, schedule, None).weights
+    every = torch.arange(logs.sizes[logs.fields.index("item")])
+    draws = None if batches == "shuffled" else epochs(model, logs, schedule, batches, every, "first")
+    return train(step_on, model, weights, logs, schedule, None, draws).weights
 
 
 def learn_transfer(
-    model: Model,
-    carry: Carry,
-    meta: Meta,
-    before: Weights,
-    weights: Weights,
-    logs: Logs,
-    schedule: Schedule,
+    model: Model, carry: Carry, meta: Meta, past: Past, logs: Logs, schedule: Schedule, batches: Batches
 ) -> Meta:
     """Step 2: the transfers trained so that the carried weights do well on `logs`; the weights stay as they are.
 
-    argmin L0(f(before, weights) | logs) + l2 / 2 |transfers|^2 at `schedule.rate`, by Adam. Negatives of a ranking
+    argmin L0(f(before, learned) | logs) + l2 / 2 |transfers|^2 at `schedule.rate`, by Adam. Negatives of a ranking
     are uniform over the distinct items of `logs`, without the user's: what is asked is which of the period's items.
     Raises ValueError where the loss diverges.
     """
+    before, weights = past
     if not len(logs) or not meta.parameters:
         return meta
     half = schedule.precision == "bfloat16"
@@ -83,7 +89,8 @@ def learn_transfer(
     old, new = fuse(before, model.fields), fuse(weights, model.fields)
     look = lookup(model, sizes, logs, close_before(logs))
     value = torch.zeros(())
-    for rows in _batches(model, logs, schedule):
+    offered = torch.unique(logs.rows[:, logs.fields.index("item")])
+    for rows in chain.from_iterable(epochs(model, logs, schedule, batches, offered, "second")):
         positions, label, ids = entries(model, logs, rows)
         leaf = flat.detach().requires_grad_()
         parameters = meta.shaped(leaf)
@@ -105,18 +112,3 @@ def _pieces(
 ) -> dict[str, tuple[Tensor, Tensor]]:
     """Rows of the fused table, before and learned, by field, in the order of `distinct`."""
     return {carry.fields[number]: (old[part], new[part]) for number, part in parted(distinct, sizes)}
-
-
-def _batches(model: Model, logs: Logs, schedule: Schedule) -> Iterator[Draw]:
-    """All rows in a new order each epoch, in batches, a ranking's with a negative from the items of `logs`."""
-    generator = logs.generator("second")
-    user, item = (logs.rows[:, logs.fields.index(field)] for field in ("user", "item"))
-    offered, place = torch.unique(item, return_inverse=True)
-    positives = known(user, place, len(offered)) if model.family == "ranking" else None
-    for _ in range(schedule.epochs):
-        for rows in torch.split(torch.randperm(len(logs), generator=generator), schedule.batch):
-            if positives is None:
-                yield Draw(rows)
-            else:
-                drawn, real = draw(positives, user[rows], generator)
-                yield Draw(rows, offered[drawn], real)

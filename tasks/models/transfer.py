@@ -72,6 +72,9 @@ class Transfer:
         return made + learned if self.residual else made
 
     def _network(self, p: Mapping[str, Tensor], before: Tensor, learned: Tensor, kind: torch.dtype) -> Tensor:
+        """The layers. GELU(x) is silu(STEEP x) / STEEP: every layer's division is left to the next, whose input it is,
+        so that the large tensors are multiplied by nothing but weights."""
+        scale = STEEP  # of what the next layer is given, which wants it for its own silu
         if self.form == "mlp":
             features = torch.cat([before, learned], 1)
         else:
@@ -79,16 +82,10 @@ class Transfer:
             stack = torch.stack([before, learned, before * learned.detach() / length])  # [3, k, d]
             features = stack.transpose(0, 1).flatten(1)
         if self.form in ("SML", "SML-FC"):  # a filter is a product with all rows and dimensions in one line
-            kept = _filtered(stack.flatten(1), p["conv1.weight"], p["conv1.bias"])
-            kept = _filtered(kept, p["conv2.weight"], p["conv2.bias"])  # [filters, k d]
+            kept = silu(torch.addmm(STEEP * p["conv1.bias"][:, None], STEEP * p["conv1.weight"], stack.flatten(1)))
+            kept = silu(torch.addmm(STEEP * p["conv2.bias"][:, None], p["conv2.weight"], kept))  # [filters, k d]
             if self.form == "SML-FC":
-                return torch.addmm(p["output.bias"][:, None], p["output.weight"], kept).view(before.shape)
-            features = kept.view(-1, *before.shape).transpose(0, 1).flatten(1)  # one filter after the other
-        hidden, bias = p["hidden.weight"].to(kind), p["hidden.bias"].to(kind)
-        inner = silu(linear(features.to(kind), STEEP * hidden, STEEP * bias))
+                return torch.addmm(p["output.bias"][:, None], p["output.weight"] / STEEP, kept).view(before.shape)
+            features, scale = kept.view(-1, *before.shape).transpose(0, 1).flatten(1), 1.0  # one filter after the other
+        inner = silu(linear(features.to(kind), scale * p["hidden.weight"].to(kind), STEEP * p["hidden.bias"].to(kind)))
         return linear(inner, p["output.weight"].to(kind) / STEEP, p["output.bias"].to(kind))
-
-
-def _filtered(lines: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """GELU of filters [out, in] over [in, n]: [out, n]."""
-    return silu(torch.addmm(STEEP * bias[:, None], STEEP * weight, lines)) / STEEP

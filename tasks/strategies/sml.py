@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from tasks.lake.logs import Logs
+from tasks.models.batches import Batches
 from tasks.models.carry import Carry, active_rows
 from tasks.models.checkpoint import Checkpoint, Weights, pack, unpack
 from tasks.models.meta import Meta, begun, recalled
 from tasks.models.model import Model
 from tasks.models.schedule import Schedule
-from tasks.models.through import learn_through, learn_transfer
+from tasks.models.through import Past, learn_through, learn_transfer
 from tasks.models.transfer import Transfer
 from tasks.strategies.memory import fitting, needed, taught
 from tasks.strategies.strategy import Strategy
@@ -33,6 +34,7 @@ class SML:
 
     `judge` `next` is the paper; `same` lets f learn from D_t itself (SML-N). After `freeze` finished tasks f stays as it
     is (SML-S; None: never). `mask_inactive` leaves rows that D_t does not have as they are; published, f moves all.
+    `batches` `by_user` sends half as many rows through f for each interaction learned from (see `batches.py`).
     Layers left out of f (SML-CNN, SML-FC) and its residual form are options of `transfer`. A period must follow
     the one before: a skipped period has a night without rows, which keeps the task and closes it as it is.
     """
@@ -46,6 +48,7 @@ class SML:
     judge: Literal["next", "same"] = "next"
     freeze: int | None = None
     mask_inactive: bool = False
+    batches: Batches = "shuffled"
 
     def __post_init__(self) -> None:
         if self.rounds < 1:
@@ -109,9 +112,9 @@ class SML:
             if number and self.learner is None:
                 again = learned if self.restart == "learned" else done
                 anew = replace(own, seed=own.seed + number)  # another order and other negatives every round
-                learned = learn_through(model, carry, meta, before, again, anew, self.first)
+                learned = learn_through(model, carry, meta, Past(before, again), anew, self.first, self.batches)
             judged = replace(newest if self.judge == "next" else own, seed=own.seed + number)
-            meta = learn_transfer(model, carry, meta, before, learned, judged, self.second)
+            meta = learn_transfer(model, carry, meta, Past(before, learned), judged, self.second, self.batches)
             if self.restart == "output" or number + 1 == self.rounds:
                 done = carry.whole(meta.parameters, before, learned, moving)
         return meta, done
@@ -122,7 +125,8 @@ class SML:
         """Step 1 on the newest period: what is learned of the base's weights, and the learner's memory."""
         if self.learner is None:
             newest = logs.since(logs.period)
-            return learn_through(model, carry, meta, base.weights, base.weights, newest, self.first), {}
+            past = Past(base.weights, base.weights)
+            return learn_through(model, carry, meta, past, newest, self.first, self.batches), {}
         found = taught(self.learner, "SML's learner", model, base, logs)
         return dict(found.weights), found.memory
 

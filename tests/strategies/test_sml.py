@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import gelu
 
 from tasks.lake.logs import Logs
+from tasks.models.batches import Batches, epochs
 from tasks.models.carry import Carry
 from tasks.models.checkpoint import pack, to_bytes, unpack
 from tasks.models.fit import fit
@@ -19,7 +21,7 @@ from tasks.models.meta import begun
 from tasks.models.mf import MF
 from tasks.models.predict import predict
 from tasks.models.schedule import Schedule
-from tasks.models.through import learn_through, learn_transfer
+from tasks.models.through import Past, learn_through, learn_transfer
 from tasks.models.transfer import TINY, Transfer
 from tasks.strategies.chains import run, same_chains
 from tasks.strategies.fine_tune import FineTune
@@ -86,17 +88,41 @@ def test_m3_a_share_in_between_is_the_average() -> None:
         assert not torch.allclose(before[name], learned[name])
 
 
-def test_m4_each_step_changes_its_own_half_alone() -> None:
+@pytest.mark.parametrize("batches", ["shuffled", "by_user"])
+def test_m4_each_step_changes_its_own_half_alone(batches: Batches) -> None:
     logs = simulated_periods("ranking")[1]
     carry, before = Carry(Transfer(hidden=8), MODEL.fields), initial(MODEL, logs)
     weights = {name: tensor + 0.1 for name, tensor in before.items()}
     meta = begun(carry.parameters(MODEL, weights, logs.generator("x")))
     halves = lambda: [to_bytes(dict(part)) for part in (meta.memory(), before, weights)]  # noqa: E731
     was = halves()
-    learned = learn_through(MODEL, carry, meta, before, weights, logs, FIRST)
+    learned = learn_through(MODEL, carry, meta, Past(before, weights), logs, FIRST, batches)
     assert halves() == was and to_bytes(learned) != was[2]
-    taught = learn_transfer(MODEL, carry, meta, before, learned, logs, SECOND)
+    taught = learn_transfer(MODEL, carry, meta, Past(before, learned), logs, SECOND, batches)
     assert halves() == was and to_bytes(taught.memory()) != was[0]
+
+
+def test_batches_by_user_hold_every_row_once_and_few_items_against_it() -> None:
+    logs = simulated_periods("ranking")[-1]
+    every = torch.arange(logs.sizes[1])
+    taken = set(map(tuple, logs.rows[:, :2].tolist()))
+    met = torch.zeros(len(every))
+    for steps in epochs(MODEL, logs, Schedule(epochs=200, batch=16), "by_user", every, "first"):
+        draws = list(steps)
+        order = torch.cat([one.positions for one in draws])
+        assert torch.equal(order.sort().values, torch.arange(len(logs)))
+        users = logs.rows[order, 0].tolist()
+        assert sum(a != b for a, b in pairwise(users)) == len(set(users)) - 1, "a user's rows follow each other"
+        for one in draws:
+            assert len(torch.unique(one.negatives)) <= len(one.positions) // 4 + 1
+            real = torch.ones(len(one.positions), dtype=torch.bool) if one.real is None else one.real
+            pairs = torch.stack([logs.rows[one.positions, 0], one.negatives], 1)[real]
+            assert not taken & set(map(tuple, pairs.tolist()))
+            met += torch.bincount(one.negatives[real], minlength=len(every))
+    fair = torch.tensor(
+        [sum((user, item) not in taken for user in logs.rows[:, 0].tolist()) for item in every.tolist()]
+    )
+    torch.testing.assert_close(met / met.sum(), fair / fair.sum(), atol=0.02, rtol=0.25)
 
 
 def published(p, before: Tensor, learned: Tensor, product: Tensor) -> Tensor:
@@ -181,7 +207,7 @@ def taught_on(speed: float, ahead: int) -> tuple[float, float]:
     carry = Carry(Transfer("SML-FC", residual=True), model.fields)
     meta = begun(carry.parameters(model, truth[0], logs[0].generator("x")))
     schedule = Schedule(epochs=12, batch=256, rate=0.02)
-    meta = learn_transfer(model, carry, meta, truth[0], truth[1], logs[1 + ahead], schedule)
+    meta = learn_transfer(model, carry, meta, Past(truth[0], truth[1]), logs[1 + ahead], schedule, "shuffled")
     served = carry.whole(meta.parameters, truth[1], truth[2])
     return loss(model, truth[2], logs[3]), loss(model, served, logs[3])
 
