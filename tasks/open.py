@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from tasks.correctors import build_all
 from tasks.lake.warehouse import Warehouse
 from tasks.plan.plan import Plan
 from tasks.plan.reading import find_plan
@@ -54,7 +55,9 @@ def _place(plan: Plan) -> tuple[int, str, str]:
 
 def read(plan: str) -> Plan:
     """The plan of this name or path, every plug-in option checked."""
-    return read_plan(find_plan(plan, Settings().plan_places))
+    found = read_plan(find_plan(plan, Settings().plan_places))
+    build_all(found.correctors)
+    return found
 
 
 def credentials(settings: Settings) -> Mapping[str, str] | None:

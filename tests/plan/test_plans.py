@@ -58,7 +58,7 @@ def test_every_mistake_is_said_at_once_with_what_is_legal(tmp_path: Path) -> Non
     said = refused(tmp_path, wrong)
     assert "mistakes:" in said.splitlines()[0]
     expected = (
-        "colour: unknown field; allowed here: columns, expectations, gate,",
+        "colour: unknown field; allowed here: columns, correctors, expectations, gate,",
         "history: Input should be greater than or equal to 1 (given: 0)",
         "gate.alpha: Input should be less than 0.5 (given: 2)",
         "gate.metrics: unknown field; allowed here: alpha, approval, calibration, metric,",
@@ -90,6 +90,14 @@ def test_every_mistake_is_said_at_once_with_what_is_legal(tmp_path: Path) -> Non
         ({"pipeline": "x" * 100_000}, "pipeline"),
         ({"columns": {"user": "", "item": "i", "time": "t"}}, "columns.user"),
         ({"columns": {"user": "u", "item": "i", "time": "t", "time_unit": "weeks"}}, "columns.time_unit"),
+        ({"columns": {"user": "u", "item": "i", "time": "t", "served": "p"}}, "there is no label: name one"),
+        ({"strategies": {"kd": {"use": "KD", "options": {"learner": "FineTune"}}}}, "strategies.kd: KD is for ctr logs"),
+        (
+            {"strategies": {"h": {"use": "Hedge", "options": {"candidates": ["FineTune", {"use": "ReLoop", "options": {"learner": "SPMF"}}]}}}},
+            "strategies.h.candidates: ReLoop is for ctr logs; columns.label is None",
+        ),
+        ({"strategies": {"r": {"use": "ReLoop", "options": {"learner": "FineTune", "alpha": 1}}}}, "0 <= alpha < 1"),
+        ({"strategies": {"r": {"use": "ReLoop", "options": {"learner": "NoUpdate"}}}}, "NoUpdate takes none"),
         ({"model": {"use": "../MF"}}, "given '../MF'; installed are DeepFM, MF"),
         ({"model": {"use": "DeepFM"}}, "model DeepFM is for ctr logs and needs a label column; columns.label is None"),
         ({"model": "MF"}, "model"),

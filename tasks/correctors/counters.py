@@ -1,0 +1,92 @@
+"""Counters: how often users and items were clicked against what was predicted, shrunk towards the prediction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tasks.correctors.corrector import Scored, Shape, State, forget
+from tasks.correctors.trials import TRIED, chosen, no_trials, record
+
+
+@dataclass(frozen=True)
+class Counters:
+    """logit y = logit p + f (d_item + d_user), where d = logit((clicks + m r) / (rows + m)) - logit(r).
+
+    r is the mean prediction for the rows that were counted, so a user or item of whom the model is right has d = 0
+    however often it is seen: this is the Beta posterior whose prior is the prediction, worth m = `prior` rows. A user's
+    prediction is the one with d_item, so that the two do not explain the same clicks. Ids that the model does not know
+    share one counter. Of `strengths`, that f serves which has lowered LogLoss most so far, by `caution` standard errors at
+    least; none, f = 0. A single one serves whatever it costs. Rows count half after `half_life` later ones (0: never).
+    """
+
+    prior: float = 50.0
+    strengths: tuple[float, ...] = (0.25, 0.5, 1.0)
+    caution: float = 2.0
+    half_life: int = 200_000
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where an option cannot be."""
+        if not (self.half_life >= 0 and self.prior > 0):
+            raise ValueError(
+                f"given half_life {self.half_life}, prior {self.prior}; half_life is 0 or more, prior above 0"
+            )
+        if not self.strengths or not all(0 <= f <= 1 for f in self.strengths) or self.caution < 0:
+            raise ValueError(
+                f"given strengths {list(self.strengths)!r:.80}, caution {self.caution}; allowed are one or more numbers "
+                "from 0 to 1, and a caution from 0"
+            )
+
+    def start(self, shape: Shape) -> State:
+        """Nothing counted: [users + 1, 3] and [items + 1, 3] of rows, clicks and predicted clicks; strangers are last."""
+        return {
+            "user": torch.zeros(shape.users + 1, 3),
+            "item": torch.zeros(shape.items + 1, 3),
+            "weight": torch.ones(1, dtype=torch.float64),
+            **no_trials(len(self.strengths)),
+        }
+
+    def correct(self, state: State, scored: Scored) -> tuple[Tensor, Tensor]:
+        """Corrected probabilities; the note is user and item row, the prediction, d_item and d_user."""
+        users, items = (_inside(scored.rows[:, column], state[name]) for column, name in ((0, "user"), (1, "item")))
+        by_item, by_user = self._shift(state, "item", items), self._shift(state, "user", users)
+        z = torch.logit(scored.probability, eps=1e-6)
+        note = torch.stack([x.double() for x in (users, items, scored.probability, by_item, by_user)], 1)
+        strength = self.serving(state)
+        corrected = torch.sigmoid(z + strength * (by_item + by_user))
+        return (corrected if strength else scored.probability), note
+
+    def observe(self, state: State, note: Tensor, label: Tensor) -> State:
+        """Judge the strengths by what was counted when the rows were served, then count."""
+        p, by_item, by_user = note[:, 2:].float().unbind(1)
+        z, weight = torch.logit(p, eps=1e-6), state["weight"].float()
+        if len(self.strengths) > 1:
+            some = slice(None, None, len(note) // TRIED + 1)
+            after = torch.sigmoid(z[some, None] + (by_item + by_user)[some, None] * torch.tensor(self.strengths))
+            record(state, torch.sigmoid(z[some]), after, label[some], self.half_life)
+        for name, column, prediction in (("user", 0, torch.sigmoid(z + by_item)), ("item", 1, p)):
+            what = torch.stack([torch.ones(len(note)), label, prediction], 1)
+            state[name].index_add_(0, note[:, column].long(), what * weight)
+        forget(state, ("user", "item"), len(note), self.half_life)
+        return state
+
+    def serving(self, state: State) -> float:
+        """The strength that serves now; 0 where none has been shown to help."""
+        if len(self.strengths) == 1:
+            return self.strengths[0]
+        best = chosen(state, self.caution)
+        return 0.0 if best is None else self.strengths[best]
+
+    def _shift(self, state: State, name: str, ids: Tensor) -> Tensor:
+        rows, clicks, predicted = (state[name][ids] / state["weight"].float()).unbind(1)
+        rate = (predicted / rows.clamp(min=1e-30)).clamp(1e-6, 1 - 1e-6)
+        posterior = ((clicks + self.prior * rate) / (rows + self.prior)).clamp(1e-6, 1 - 1e-6)
+        return torch.where(rows > 0, torch.logit(posterior) - torch.logit(rate), 0.0)
+
+
+def _inside(ids: Tensor, table: Tensor) -> Tensor:
+    """Row ids, those outside of the table as its last row."""
+    last = len(table) - 1
+    return torch.where((ids >= 0) & (ids < last), ids, last)

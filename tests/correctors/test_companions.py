@@ -1,0 +1,166 @@
+"""Recalibration and counters: what they explain, what they leave alone; correctors in a row; plans and snapshots."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tasks.correctors import build, build_all, correctors
+from tasks.correctors.chain import restored
+from tasks.correctors.corrector import Scored
+from tasks.correctors.counters import Counters
+from tasks.correctors.neighbours import Neighbours
+from tasks.correctors.recalibration import Recalibration
+from tasks.correctors.reloop2 import ReLoop2
+from tasks.correctors.replay import replay, slots
+from tasks.metrics.ctr import auc, calibration, logloss
+from tasks.models.checkpoint import from_bytes, to_bytes
+from tasks.models.deepfm import DeepFM
+from tasks.models.grow import initial
+from tasks.models.mf import MF
+from tasks.plan.plan import Part
+from tests.correctors import made
+from tests.models.made_logs import make
+
+
+@pytest.mark.parametrize("form", ["intercept", "platt"])
+def test_recalibration_finds_the_line_that_the_base_is_off_by(form: str) -> None:
+    world = made.stream(20_000)
+    p = world.scored.probability
+    slope = 0.5 if form == "platt" else 1.0
+    wrong = torch.sigmoid((torch.logit(p) + 0.8) / slope)
+    found = made.prequential(
+        made.chain(Recalibration(form)),  # type: ignore[arg-type]
+        made.Stream(Scored(world.scored.rows, world.scored.hidden, wrong), world.label),
+    )
+    late = slice(5000, None)
+    assert calibration(world.label[late], wrong[late]) > 1.1
+    assert calibration(world.label[late], found[late]) == pytest.approx(1, abs=0.03)
+    assert logloss(world.label[late], found[late]).mean() < logloss(world.label[late], p[late]).mean() + 0.002
+
+
+def test_counters_learn_items_that_changed_and_a_shrunk_rate_is_the_beta_posterior() -> None:
+    world, one = made.stream(12_000, shift=2.0), made.chain(Counters())
+    found = made.prequential(one, world)
+    late = slice(6000, None)
+    assert auc(world.label[late], found[late]) > auc(world.label[late], world.scored.probability[late]) + 0.02
+    corrector = Counters(prior=10, strengths=(1.0,), half_life=0)
+    state = made.chain(corrector).states["c0"]
+    scored = Scored(torch.tensor([[3, 5]]), torch.zeros(1, 32), torch.tensor([0.2]))
+    for label in (1, 1, 0, 0):
+        corrector.observe(state, corrector.correct(state, scored)[1], torch.tensor([float(label)]))
+    posterior = (2 + 10 * 0.2) / (4 + 10)
+    d_item = math.log(posterior / (1 - posterior)) - math.log(0.2 / 0.8)
+    assert float(corrector.correct(state, scored)[1][0, 3]) == pytest.approx(d_item, abs=1e-5)
+
+
+@pytest.mark.parametrize("corrector", [Counters(), Recalibration()], ids=["counters", "recalibration"])
+def test_a_base_that_is_right_is_left_alone(corrector: Counters | Recalibration) -> None:
+    world = made.stream(12_000)
+    found = made.prequential(made.chain(corrector), world)
+    assert abs(float((logloss(world.label, found) - logloss(world.label, world.scored.probability)).mean())) < 0.001
+
+
+def test_strangers_are_corrected_and_counted_together() -> None:
+    corrector = Counters(strengths=(1.0,))
+    one = made.chain(corrector)
+    rows = torch.tensor([[-1, -1], [made.USERS, made.ITEMS], [10**6, 3]])
+    scored = Scored(rows, torch.zeros(3, 32), torch.full((3,), 0.5))
+    one.observe("a", one.correct(scored)[1], torch.ones(3))
+    assert one.states["c0"]["user"][-1, 0] == 3 and one.states["c0"]["item"][-1, 0] == 2
+    assert bool(torch.isfinite(one.correct(scored)[0]).all())
+
+
+@pytest.mark.parametrize("certain", [0.0, 1.0])
+def test_a_certain_base_breaks_nothing(certain: float) -> None:
+    one = made.chain(Recalibration("platt"), Counters(), ReLoop2(), ReLoop2(Neighbours()))
+    world = made.stream(2000)
+    sure = Scored(world.scored.rows, world.scored.hidden, torch.full((2000,), certain))
+    found = made.prequential(one, made.Stream(sure, world.label))
+    assert bool(((found >= 0) & (found <= 1)).all())
+    assert all(bool(torch.isfinite(t).all()) for t in one.snapshot().values())
+
+
+def test_each_corrector_is_handed_what_the_one_before_made_of_the_prediction() -> None:
+    world = made.stream(4000, shift=2.0, turn=0.0)
+    both, first = made.chain(Recalibration(), Counters()), made.chain(Recalibration())
+    half = made.part(world.scored, slice(0, 2000))
+    for one in (both, first):
+        one.observe("a", one.correct(half)[1], world.label[:2000])
+    _, notes = both.correct(world.scored)
+    assert torch.allclose(notes[1][:, 2].float(), first.correct(world.scored)[0])
+
+
+def test_a_snapshot_goes_on_where_it_was_and_another_version_or_other_options_are_refused() -> None:
+    world = made.stream(4000, shift=2.0)
+    parts = (Recalibration(), Counters(), ReLoop2())
+    whole, halved = made.chain(*parts), made.chain(*parts)
+    first, second = (
+        made.Stream(made.part(world.scored, places), world.label[places])
+        for places in (slice(0, 2000), slice(2000, None))
+    )
+    expected = made.prequential(whole, world)[2000:]
+    made.prequential(halved, first)
+    kept = from_bytes(to_bytes(halved.snapshot()))
+    assert torch.equal(made.prequential(restored(made.chain(*parts), "a", kept), second), expected)
+    with pytest.raises(ValueError, match=r"snapshot is of b"):
+        restored(made.chain(*parts), "b", kept)
+    with pytest.raises(ValueError, match=r"c2 was made with other options"):
+        restored(made.chain(Recalibration(), Counters(), ReLoop2(Neighbours())), "a", kept)
+
+
+def test_a_replay_scores_each_slot_before_it_learns_from_it_and_a_delay_postpones_what_is_known() -> None:
+    logs = make((30, 20, 4), 2000, numeric=2, labels=True)
+    model = DeepFM(logs.fields, 2, width=4, hidden=(8,))
+    weights = initial(model, logs)
+    parts = {"rate": Recalibration(), "memory": ReLoop2()}
+    found = replay(parts, model, weights, logs, slot=200)
+    flipped = replace(logs, label=torch.cat([logs.label[:1000], 1 - logs.label[1000:]]))
+    other = replay(parts, model, weights, flipped, slot=200)
+    assert torch.equal(found.base, other.base) and torch.equal(found.corrected[:1200], other.corrected[:1200])
+    assert not torch.equal(found.corrected[1200:], other.corrected[1200:])
+    late = replay(parts, model, weights, flipped, slot=200, delay=2)
+    assert torch.equal(late.corrected[:600], late.base[:600]) and not torch.equal(late.corrected, late.base)
+    shuffled = torch.randperm(2000, generator=torch.Generator().manual_seed(1))
+    again = replay(parts, model, weights, logs.select(shuffled), slot=200)
+    assert torch.allclose(again.corrected, found.corrected[shuffled], atol=1e-6)
+    with pytest.raises(ValueError, match="ranking model"):
+        replay(parts, MF(width=4), weights, logs)
+
+
+def test_rows_of_one_moment_are_never_in_two_slots() -> None:
+    cut = slots(torch.tensor([5, 1, 1, 1, 2, 9]), 2)
+    assert [c.tolist() for c in cut] == [[1, 2, 3], [4, 0], [5]]
+
+
+def test_plans_build_correctors_and_mistakes_are_named_with_what_is_legal() -> None:
+    assert {"ReLoop2", "Recalibration", "Counters"} <= set(correctors())
+    made_part = build(Part(use="ReLoop2", options={"memory": {"kind": "neighbours", "k": 3}, "lambdas": [0.4]}))
+    assert made_part == ReLoop2(Neighbours(k=3), (0.4,))
+    wrong = {
+        "a": Part(use="ReLoop3"),
+        "b": Part(use="ReLoop2", options={"lamda": 1}),
+        "c": Part(use="ReLoop2", options={"memory": {"kind": "sketch", "bits": 99, "arrays": 0}}),
+        "d": Part(use="ReLoop2", options={"memory": {"kind": "sketch", "bit": 9}}),
+        "e": Part(use="Recalibration", options={"form": "isotonic", "prior": -1}),
+        "f": Part(use="Counters", options={"strengths": [2]}),
+        "g": Part(use="ReLoop2", options={"lambdas": []}),
+        "h": Part(use="ReLoop2", options={"memory": {"kind": "neighbours", "k": 0}}),
+    }
+    with pytest.raises(ValueError) as told:
+        build_all(wrong)
+    expected = (
+        "correctors.a: no corrector 'ReLoop3'; installed are Counters, ReLoop2, Recalibration",
+        "correctors.b: ReLoop2 has no option 'lamda'; it has memory, lambdas, gammas",
+        "bits: given 99; at most 20",
+        "arrays: given 0; 1 or more",
+        "memory.sketch.bit: given 9; no such option",
+        "'intercept' or 'platt'",
+        "correctors.f: options: given",
+        "allowed are one or more numbers from 0 to 1",
+        "correctors.h",
+    )
+    assert [e for e in expected if e not in str(told.value)] == [], str(told.value)
