@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from tasks.plan.plan import Columns
 
-ROLES = ("time", "user", "item", "label")
+ROLES = ("time", "user", "item", "label", "served")
 RESERVED = (*ROLES, "period", "version", "arrival", "_key", "_line", "_none", "_row", "_raw", "_reasons", "_found",
             "_words", "_values", "_micros", "_mark")  # fmt: skip
 LINE = "_line"  # a source may hand over a row it could not take apart: this column holds its text, the others are null
@@ -45,7 +45,7 @@ def arrivals(batches: Iterable[pa.RecordBatch], columns: Columns) -> Arrivals:
     texts = tuple(dict.fromkeys(name for name in (*columns.categorical, *columns.key) if not _role(name, columns)))
     texts = tuple(name for name in texts if name not in columns.numeric)
     check_names((*texts, *columns.numeric))
-    numbers = ("label", *columns.numeric)
+    numbers = ("label", *(["served"] if columns.served else []), *columns.numeric)
     stream = iter(batches)
     first = next(stream, None)
     if first is None:
@@ -74,7 +74,7 @@ def check_names(names: Iterable[str]) -> None:
         plain = name.casefold()
         if plain in RESERVED:
             raise ValueError(
-                f"column {name!r} has a name that the lake uses itself ({', '.join(RESERVED[:7])}): rename it at "
+                f"column {name!r} has a name that the lake uses itself ({', '.join(RESERVED[:8])}): rename it at "
                 f"the source"
             )
         if len(name.encode()) > LONGEST or not name.isprintable() or not name:
@@ -90,7 +90,7 @@ def check_names(names: Iterable[str]) -> None:
 
 
 def _role(name: str, columns: Columns) -> bool:
-    return name in (columns.user, columns.item, columns.time, columns.label)
+    return name in (columns.user, columns.item, columns.time, columns.label, columns.served)
 
 
 def _nothing(columns: Columns, texts: tuple[str, ...]) -> pa.RecordBatch:
@@ -100,6 +100,7 @@ def _nothing(columns: Columns, texts: tuple[str, ...]) -> pa.RecordBatch:
         columns.item,
         columns.time,
         *([columns.label] if columns.label else []),
+        *([columns.served] if columns.served else []),
         *texts,
         *columns.numeric,
     ]
@@ -143,6 +144,8 @@ def _named(batch: pa.RecordBatch, columns: Columns, texts: tuple[str, ...], arri
         "item": as_text(_flat(batch, columns.item)),
         "label": _number(_flat(batch, columns.label)) if columns.label else none,
     }
+    if columns.served:
+        found["served"] = _number(_flat(batch, columns.served))
     found |= {name: as_text(_flat(batch, name)) for name in texts}
     found |= {name: _number(_flat(batch, name)) for name in columns.numeric}
     found["_key"] = _key([as_text(_flat(batch, name)) for name in columns.key]) if columns.key else none

@@ -15,8 +15,8 @@ from tasks.plan.plan import Columns
 
 def roles(columns: Columns) -> list[str]:
     """The source's columns that a plan names, once each."""
-    label = [columns.label] if columns.label else []
-    named = [columns.user, columns.item, columns.time, *label, *columns.categorical, *columns.numeric, *columns.key]
+    maybe = [name for name in (columns.label, columns.served) if name]
+    named = [columns.user, columns.item, columns.time, *maybe, *columns.categorical, *columns.numeric, *columns.key]
     return list(dict.fromkeys(named))
 
 

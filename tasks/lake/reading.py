@@ -34,8 +34,8 @@ def read_logs(
     """The clean rows of `versions` as Logs of the newest of them, in order of (period, time, user, item).
 
     The vocabulary may be a later one: of it only ids born up to the newest period are used. Missing numbers are 0,
-    missing categories have an id of their own, what was served and not logged is NaN. Where the plan has histories they go on from the versions of periods
-    `earlier`, whose rows are not read themselves. Raises LookupError for a version that is not in the lake, ValueError
+    missing categories have an id of their own, what was served and not logged is NaN. Where the plan has histories they
+    go on from the versions of periods `earlier`, whose rows are not read themselves. Raises LookupError for a version that is not in the lake, ValueError
     for an id that the vocabulary lacks and for an earlier period that is not before all of `versions`.
     """
     if not versions:

@@ -54,6 +54,8 @@ def row_rules(plan: Plan, period: Period) -> list[RowRule]:
     names = {"user": columns.user, "item": columns.item, "time": columns.time}
     if columns.label is not None:
         names["label"] = columns.label
+    if columns.served is not None:
+        names["served"] = columns.served
     names |= {name: name for name in (*columns.categorical, *columns.numeric)}
     unknown = sorted(set(given) - set(names) - set(names.values()))
     if unknown:
@@ -78,16 +80,17 @@ def _time(rule: Rule, period: Period) -> list[RowRule]:
 
 def _column(plan: Plan, column: str, rule: Rule) -> list[RowRule]:
     """The rules of one column: what its role asks for, with what the plan says in place of it."""
-    id_like, label = column in ("user", "item"), column == "label"
-    number = label or column in plan.columns.numeric
+    id_like, label, served = column in ("user", "item"), column == "label", column == "served"
+    number = label or served or column in plan.columns.numeric
     required = rule.required if rule.required is not None else id_like or label
     free = rule.least is None and rule.most is None
     allowed = rule.allowed or ((0.0, 1.0) if label and free else ())
     forbidden = rule.forbidden if rule.forbidden is not None else NOBODY if id_like else ""
     found = [RowRule(column, "null")] if required else []
     if number and not (allowed and free):  # infinity is in no set of values: one check is enough
-        least = -LARGEST if rule.least is None else rule.least
-        most = LARGEST if rule.most is None else rule.most
+        lowest, highest = (0.0, 1.0) if served else (-LARGEST, LARGEST)
+        least = lowest if rule.least is None else rule.least
+        most = highest if rule.most is None else rule.most
         found.append(RowRule(column, "range", least, most))
     if not number:
         found.append(RowRule(column, "length", 0, rule.longest or 256))

@@ -51,6 +51,11 @@ def completed(model: Model, weights: Weights, logs: Logs) -> Logs:
 
 
 def known(logs: Logs) -> tuple[Tensor, Tensor]:
-    """Predictions [n] with the label where there is none, and for which rows there is one [n] (float32, 0 or 1)."""
+    """Predictions [n] with the label where there is none, and for which rows there is one [n] (float32, 0 or 1).
+
+    Raises ValueError where one is no probability.
+    """
     present = ~torch.isnan(logs.served)
+    if not bool(((logs.served >= 0) & (logs.served <= 1) | ~present).all()):
+        raise ValueError("served predictions must be probabilities, 0 to 1; the logs hold others")
     return torch.where(present, logs.served, logs.label), present.float()

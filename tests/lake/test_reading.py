@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -10,6 +11,7 @@ import torch
 
 from tasks.lake.landing import land
 from tasks.lake.reading import clean_digest, clean_ids, read_logs, read_pairs
+from tasks.lake.validation import Nights, validate
 from tasks.lake.vocabulary import Vocabulary, empty, grow
 from tasks.lake.warehouse import Warehouse
 from tests.lake.pond import NAMES, SIMPLE, START, day, lake, plan, rows
@@ -82,3 +84,25 @@ def test_without_a_label_every_row_is_a_positive(pond: Warehouse, vocabulary: Vo
     ranking = plan(NAMES.model_copy(update={"label": None, "numeric": ()}))
     logs = read_logs(pond, ranking, vocabulary, BOTH, seed=0)
     assert logs.label.tolist() == [1.0] * 6 and logs.numeric.shape == (6, 0)
+
+
+def test_what_was_served_is_read_and_what_is_no_probability_is_put_aside(tmp_path: Path) -> None:
+    columns = NAMES.model_copy(update={"served": "price", "numeric": ()})
+    values = (0.25, 1.0, None, 1.5, -0.1, 0.0, float("nan"))
+    batches = rows(*(("ann", j, j, 1, "web", value) for j, value in enumerate(values)))
+    order = plan(columns)
+    with lake(tmp_path) as warehouse:
+        land(warehouse, day(0), batches, columns)
+        found = validate(warehouse, order, day(0), 1, Nights())
+        logs = read_logs(warehouse, order, grow(empty(columns), clean_ids(warehouse, order, 0, 1)), [(0, 1)], seed=0)
+    assert "served/range: 2 rows put aside (allowed is 0.0 to 1.0)" in " ".join(found.reasons)
+    assert torch.equal(logs.served.nan_to_num(-1), torch.tensor([0.25, 1.0, -1, 0.0, -1])) and logs.numeric.shape == (
+        5,
+        0,
+    )
+    assert torch.equal(logs.select(torch.tensor([3, 0])).served, torch.tensor([0.0, 0.25]))
+
+
+def test_logs_say_nothing_of_what_was_served_where_the_plan_does_not(pond: Warehouse, vocabulary: Vocabulary) -> None:
+    served = read_logs(pond, plan(), vocabulary, BOTH, seed=0).served
+    assert served.shape == (6,) and bool(served.isnan().all())

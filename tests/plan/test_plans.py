@@ -91,10 +91,17 @@ def test_every_mistake_is_said_at_once_with_what_is_legal(tmp_path: Path) -> Non
         ({"columns": {"user": "", "item": "i", "time": "t"}}, "columns.user"),
         ({"columns": {"user": "u", "item": "i", "time": "t", "time_unit": "weeks"}}, "columns.time_unit"),
         ({"columns": {"user": "u", "item": "i", "time": "t", "served": "p"}}, "there is no label: name one"),
-        ({"strategies": {"kd": {"use": "KD", "options": {"learner": "FineTune"}}}}, "strategies.kd: KD is for ctr logs"),
         (
-            {"strategies": {"h": {"use": "Hedge", "options": {"candidates": ["FineTune", {"use": "ReLoop", "options": {"learner": "SPMF"}}]}}}},
-            "strategies.h.candidates: ReLoop is for ctr logs; columns.label is None",
+            {"strategies": {"kd": {"use": "KD", "options": {"learner": "FineTune"}}}},
+            "strategies.kd: KD is for ctr logs",
+        ),
+        (
+            {
+                "strategies": {
+                    "a": {"use": "ASMG", "options": {"learner": {"use": "ReLoop", "options": {"learner": "SPMF"}}}}
+                }
+            },
+            "strategies.a.learner: ReLoop is for ctr logs; columns.label is None",
         ),
         ({"strategies": {"r": {"use": "ReLoop", "options": {"learner": "FineTune", "alpha": 1}}}}, "0 <= alpha < 1"),
         ({"strategies": {"r": {"use": "ReLoop", "options": {"learner": "NoUpdate"}}}}, "NoUpdate takes none"),
