@@ -20,6 +20,7 @@ from tasks.models.model import Model
 from tasks.models.negatives import draw, known
 from tasks.models.order import canonical_order
 from tasks.models.progress import report
+from tasks.models.propagation import Spread, propagated_step
 from tasks.models.pull import Pull, Springs, springs
 from tasks.models.rows import take_rows
 from tasks.models.schedule import Precision, Schedule
@@ -69,7 +70,8 @@ def fit(
     if loss is cross_entropy and model.family == "ranking" and isinstance(model, Bilinear):
         width = model.factor_width
         with one_thread():
-            return train(lambda run: _closed_step(width, run, logs, drawn), model, weights, logs, schedule, state)
+            by_hand = lambda run: _closed_step(model, width, run, logs, drawn)  # noqa: E731
+            return train(by_hand, model, weights, logs, schedule, state)
     by_autograd = lambda run: _autograd_step(model, run, logs, schedule.precision, loss, drawn)  # noqa: E731
     return train(by_autograd, model, weights, logs, schedule, state)
 
@@ -131,8 +133,9 @@ def _epochs(model: Model, logs: Logs, schedule: Schedule) -> Iterator[Iterator[D
         yield epoch()
 
 
-def _closed_step(width: int, run: Learned, logs: Logs, drawn: Springs) -> Step:
-    """The step of a dot-product model, without autograd."""
+def _closed_step(model: Model, width: int, run: Learned, logs: Logs, drawn: Springs) -> Step:
+    """The step of a dot-product model, of the tables or of what a graph makes of them, without autograd."""
+    look = lookup(model, run.sizes, logs, own_close(logs))
     user, item = (logs.rows[:, logs.fields.index(field)].contiguous() for field in ("user", "item"))
     shift = run.sizes[0]
 
@@ -141,6 +144,8 @@ def _closed_step(width: int, run: Learned, logs: Logs, drawn: Springs) -> Step:
             raise ValueError("a ranking step needs negatives")
         positives = item.index_select(0, rows.positions) + shift
         pairs = (user.index_select(0, rows.positions), positives, rows.negatives + shift)
+        if isinstance(look, Spread):
+            return propagated_step(run.table, run.rows, pairs, rows.real, drawn, look.over)
         return bilinear_step(run.table, run.rows, pairs, rows.real, width, drawn)
 
     return step
@@ -165,7 +170,8 @@ def _autograd_step(model: Model, run: Learned, logs: Logs, precision: Precision,
         if gradient is not None:
             groups = group(fused)
             summed = totals(groups, gradient.mul_(len(rows.positions)))
-            drawn.draw_rows(summed, run.table, groups.rows, occurrences(groups.rows, ids, run.sizes))
+            if drawn.taut:
+                drawn.draw_rows(summed, run.table, groups.rows, occurrences(groups.rows, ids, run.sizes))
             run.rows.step(run.table, groups.rows, summed)
         return value.detach()
 

@@ -34,6 +34,11 @@ class Springs:
     table: tuple[Tensor, Tensor | None] | None = None  # anchor [R, w] and importance
     flat: tuple[Tensor, Tensor | None] | None = None  # anchor [n] and importance
 
+    @property
+    def taut(self) -> bool:
+        """Whether anything draws the rows of tables: where not, nobody need count how often each occurs."""
+        return bool(self.l2) or self.table is not None
+
     def draw_rows(self, gradient: Tensor, table: Tensor, rows: Tensor, times: Tensor) -> None:
         """Add to the `gradient` [k, w] of `rows` [k], which occur `times` [k]."""
         if self.l2:

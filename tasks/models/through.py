@@ -60,7 +60,8 @@ def learn_through(
                 run.adam.step(run.flat, of_dense)
             if gradient is not None:
                 summed = gradient * len(rows.positions)
-                drawn.draw_rows(summed, run.table, distinct, occurrences(distinct, ids, run.sizes))
+                if drawn.taut:
+                    drawn.draw_rows(summed, run.table, distinct, occurrences(distinct, ids, run.sizes))
                 run.rows.step(run.table, distinct, summed)
             return value.detach()
 
