@@ -42,6 +42,7 @@ def whole_logs(place: Path, plan: Plan) -> Logs:
         period=int(found["periods"][-1]), periods=found["periods"], fields=fields, rows=found["rows"],
         numeric=found["numeric"], label=found["label"], time=found["time"], sizes=tuple(len(b) for b in born),
         born=born, seed=plan.seed, served=found["served"], history=found["history"],
+        others=plan.columns.others,
     )  # fmt: skip
 
 
@@ -53,7 +54,7 @@ def known_at(whole: Logs, period: int, lookback: int) -> Logs:
     sizes = [int(torch.searchsorted(born, torch.tensor(period, dtype=born.dtype), right=True)) for born in whole.born]
     born = tuple(b[:size] for b, size in zip(whole.born, sizes, strict=True))
     newest = latest(_part(whole, 0, last), sizes[0])
-    return replace(part, period=period, sizes=tuple(sizes), born=born, latest=newest)
+    return replace(part, period=period, sizes=tuple(sizes), born=born, latest=newest).within(sizes)
 
 
 def _part(whole: Logs, first: int, last: int) -> Logs:

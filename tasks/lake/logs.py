@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -34,6 +35,7 @@ class Logs:
     seed: int  # of the newest period: same for every strategy, so that a race is fair
     served: Tensor = NONE  # [n] float32: probability that was served for the row; NaN where none was logged
     history: Tensor = NO_ITEMS  # [n, L] int64: items the user took before the row, newest last; -1 where there are fewer
+    others: tuple[int, ...] = ()  # [F] row that the field's rare values share, -1: none; empty: no field has one
     latest: Tensor = NO_ITEMS  # [sizes[0], L] int64: items each user took last when `period` closed, in the same way
 
     def __post_init__(self) -> None:
@@ -54,6 +56,14 @@ class Logs:
     def since(self, first: int) -> Logs:
         """The rows of period `first` and later; the vocabulary stays."""
         return self.select(self.periods >= first)
+
+    def within(self, sizes: Sequence[int]) -> Logs:
+        """The rows as tables of these sizes [F] know them: a value that was rare then has the row that such ones share."""
+        if max(self.others, default=-1) < 0:
+            return self
+        shared = torch.tensor(self.others)
+        later = (self.rows >= torch.tensor(sizes)) & (shared >= 0)
+        return replace(self, rows=torch.where(later, shared, self.rows))
 
     def select(self, keep: Tensor) -> Logs:
         """The rows where `keep` [n] (bool mask or int64 positions) says so; the vocabulary stays."""

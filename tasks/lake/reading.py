@@ -35,8 +35,8 @@ def read_logs(
 
     The vocabulary may be a later one: of it only ids born up to the newest period are used. Missing numbers are 0,
     missing categories have an id of their own, what was served and not logged is NaN. Where the plan has histories they
-    go on from the versions of periods `earlier`, whose rows are not read themselves. Raises LookupError for a version that is not in the lake, ValueError
-    for an id that the vocabulary lacks and for an earlier period that is not before all of `versions`.
+    go on from the versions of periods `earlier`, whose rows are not read themselves. Raises LookupError for a version
+    that is not in the lake, ValueError for an id that the vocabulary lacks and for an earlier period that is not before all of `versions`.
     """
     if not versions:
         raise ValueError("read_logs needs at least one version of a period")
@@ -59,6 +59,7 @@ def read_logs(
         sizes=sizes,
         born=tuple(_births(vocabulary, field, size) for field, size in zip(fields, sizes, strict=True)),
         seed=seed,
+        others=plan.columns.others,
         served=torch.from_numpy(_numbers(table, "served", math.nan)) if plan.columns.served else NONE,
     )
     if not plan.columns.history:
@@ -128,6 +129,8 @@ def _absent(versions: Versions) -> LookupError:
 def _known(vocabulary: Vocabulary, field: str, size: int, table: pa.Table) -> npt.NDArray[np.int64]:
     """Rows of one field, all below `size`."""
     rows = _rows(vocabulary, field, table.column(field))
+    if field in vocabulary.rare:
+        return np.where(rows < size, rows, 0)  # what earned its row later was rare then
     if len(rows) and rows.max() >= size:
         raise ValueError(f"{field}: an id of these logs was born after them: the vocabulary belongs to another history")
     return rows

@@ -1,18 +1,21 @@
 """Vocabulary: the row of every user, item and category, given on first sight and never taken back.
 
-A pure fold over clean logs. Each night's manifest carries its own, so that no night knows an id of a later one.
+With the plan's `columns.rare` a category gets its row once it was seen more often than that; until then it shares one,
+row 0, with all others of its field. A pure fold over clean logs. Each night's manifest carries its own, so that no
+night knows an id of a later one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tasks.lake.rare import Rare, frequent, none
 from tasks.plan.plan import Columns
 
 MISSING = ""  # the id of a category that a row does not have
@@ -20,10 +23,14 @@ MISSING = ""  # the id of a category that a row does not have
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Per field the ids in the order of their rows (text) and the period each was born in (int32, never falling)."""
+    """Per field the ids in the order of their rows (text) and the period each was born in (int32, never falling).
+
+    `rare` has the fields whose rare values share a row, and what is counted of them; the id of that row is null.
+    """
 
     ids: Mapping[str, pa.Array]
     births: Mapping[str, pa.Array]
+    rare: Mapping[str, Rare] = field(default_factory=dict)
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -39,12 +46,14 @@ def empty(columns: Columns) -> Vocabulary:
     """The vocabulary before the first row."""
     fields = ("user", "item", *columns.categorical)
     return Vocabulary(
-        {f: pa.array([], pa.large_string()) for f in fields}, {f: pa.array([], pa.int32()) for f in fields}
+        {f: pa.array([], pa.large_string()) for f in fields},
+        {f: pa.array([], pa.int32()) for f in fields},
+        {f: none(columns.rare) for f in columns.categorical if columns.rare},
     )
 
 
 def grow(vocabulary: Vocabulary, table: pa.Table) -> Vocabulary:
-    """The vocabulary with the new ids of `table` behind the old ones, in the order of first sight.
+    """The vocabulary with the new ids of `table` behind the old ones, in the order in which they earned their rows.
 
     `table` has the column `period` (int) and one column of text per field, its rows ordered by (period, time, user,
     item). Raises ValueError where its periods fall, or come before one that the vocabulary has seen already.
@@ -52,27 +61,37 @@ def grow(vocabulary: Vocabulary, table: pa.Table) -> Vocabulary:
     periods = np.asarray(table.column("period"), dtype=np.int32)
     if len(periods) and (np.diff(periods) < 0).any():
         raise ValueError("rows that a vocabulary grows by must be ordered by period")
-    ids, births = {}, {}
-    for field in vocabulary.fields:
-        old, born = vocabulary.ids[field], vocabulary.births[field]
-        new, first = _first_seen(_text(table.column(field)), old)
+    ids, births, rare = {}, {}, dict(vocabulary.rare)
+    for name in vocabulary.fields:
+        old, born = vocabulary.ids[name], vocabulary.births[name]
+        values = _text(table.column(name))
+        if name in rare:
+            rare[name], new, first = _earned(rare[name], values, old)
+        else:
+            new, first = _first_seen(values, old)
         if len(new) and len(born) and periods[first[0]] < born[-1].as_py():
             raise ValueError(f"period {periods[first[0]]} comes after {born[-1]} was seen: a vocabulary grows in order")
-        ids[field] = pa.concat_arrays([old, new])
-        births[field] = pa.concat_arrays([born, pa.array(periods[first], pa.int32())])
-    return Vocabulary(ids, births)
+        ids[name] = pa.concat_arrays([old, new])
+        births[name] = pa.concat_arrays([born, pa.array(periods[first], pa.int32())])
+    return Vocabulary(ids, births, rare)
 
 
 def encode(vocabulary: Vocabulary, field: str, values: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.int64]:
-    """The row of each value (text; null is the missing category): [n] int64, -1 where it was never seen."""
+    """The row of each value (text; null is the missing category): [n] int64, -1 where it was never seen.
+
+    A value without a row of its own has row 0 where the field's rare values share it.
+    """
     found = pc.index_in(_text(values), value_set=vocabulary.ids[field])
-    return np.asarray(pc.fill_null(found, -1).to_numpy(zero_copy_only=False), dtype=np.int64)
+    unseen = 0 if field in vocabulary.rare and len(vocabulary.ids[field]) else -1
+    return np.asarray(pc.fill_null(found, unseen).to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
 def to_bytes(vocabulary: Vocabulary) -> bytes:
     """An Arrow file with one row of lists per field; equal vocabularies give equal bytes."""
     names = pa.array(list(vocabulary.fields), pa.string())
     lists = {"field": names, "ids": _lists(vocabulary.ids), "births": _lists(vocabulary.births)}
+    if vocabulary.rare:
+        lists |= _rare_lists(vocabulary)
     sink = pa.BufferOutputStream()
     batch = pa.RecordBatch.from_pydict(lists)
     with pa.ipc.new_file(sink, batch.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
@@ -89,17 +108,35 @@ def from_bytes(data: bytes) -> Vocabulary:
         fields = table.column("field").to_pylist()
         ids = {f: table.column("ids")[i].values.cast(pa.large_string()) for i, f in enumerate(fields)}
         births = {f: table.column("births")[i].values.cast(pa.int32()) for i, f in enumerate(fields)}
+        rare = _rare_of(table, fields) if "most" in table.column_names else {}
     except (pa.ArrowException, KeyError, AttributeError, OSError) as error:
         raise ValueError(f"these {len(data):,} bytes are no vocabulary: {error}") from error
     if any(len(ids[f]) != len(births[f]) for f in fields):
         raise ValueError("this vocabulary is damaged: ids and births do not match")
-    return Vocabulary(ids, births)
+    return Vocabulary(ids, births, rare)
 
 
 def _lists(values: Mapping[str, pa.Array]) -> pa.Array:
     """One list per field."""
     ends = np.cumsum([0, *(len(v) for v in values.values())])
     return pa.LargeListArray.from_arrays(pa.array(ends, pa.int64()), pa.concat_arrays(list(values.values())))
+
+
+def _rare_lists(vocabulary: Vocabulary) -> dict[str, pa.Array]:
+    """What is counted of each field, nothing of those that have a row for every value."""
+    found = {name: vocabulary.rare.get(name, none(0)) for name in vocabulary.fields}
+    return {
+        "most": pa.array([one.most for one in found.values()], pa.int64()),
+        "values": _lists({name: one.values for name, one in found.items()}),
+        "counts": _lists({name: one.counts for name, one in found.items()}),
+    }
+
+
+def _rare_of(table: pa.Table, fields: list[str]) -> dict[str, Rare]:
+    """What `_rare_lists` wrote."""
+    columns = (table.column(name) for name in ("most", "values", "counts"))
+    found = {name: Rare(m.as_py(), v.values, c.values) for name, m, v, c in zip(fields, *columns, strict=True)}
+    return {name: one for name, one in found.items() if one.most}
 
 
 def _text(values: pa.Array | pa.ChunkedArray) -> pa.Array:
@@ -118,3 +155,16 @@ def _first_seen(values: pa.Array, old: pa.Array) -> tuple[pa.Array, npt.NDArray[
     first = np.full(len(coded.dictionary), len(codes), dtype=np.int64)
     np.minimum.at(first, codes, np.arange(len(codes)))
     return coded.dictionary, fresh[first]
+
+
+def _earned(rare: Rare, values: pa.Array, old: pa.Array) -> tuple[Rare, pa.Array, npt.NDArray[np.int64]]:
+    """What is rare after these values; the new ids, and the position where each earned its row.
+
+    The first row of a field is the one that rare values share.
+    """
+    seldom = np.flatnonzero(~frequent(values, old))
+    left, new, crossed = rare.count(values.take(pa.array(seldom)))
+    first = seldom[crossed]
+    if len(old) or not len(values):
+        return left, new, first
+    return left, pa.concat_arrays([pa.nulls(1, pa.large_string()), new]), np.concatenate([[0], first])

@@ -22,7 +22,8 @@ def grow(model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
     """The checkpoint with tables as long as `logs.sizes`; rows that were there stay as they are.
 
     New rows of the weights, and of weights kept in memory (a path with a part `weights`), are the model's first
-    values: equal for all strategies, since they come from the logs' generator. Any other memory whose last part is
+    values: equal for all strategies, since they come from the logs' generator. Where rare values share a row, the new
+    ones were in it and begin as it is (`Logs.others`). Any other memory whose last part is
     `table.<field>` gets zeros, and so does what is kept beside the weights. Raises ValueError where a table is longer
     than the vocabulary, or a memory is not as long as its table.
     """
@@ -37,16 +38,25 @@ def grow(model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
             )
         if added:
             fresh[field] = _new_rows(model, logs, field, added)
-    grown = {name: _longer(name, tensor, old, fresh, name.startswith(f"{FOLDER}/")) for name, tensor in checkpoint.weights.items()}
+    shared = {field: row for field, row in zip(logs.fields, logs.others, strict=False) if 0 <= row < old.get(field, 0)}
+    grown = {
+        name: _longer(name, tensor, old, fresh, None if name.startswith(f"{FOLDER}/") else shared)
+        for name, tensor in checkpoint.weights.items()
+    }
     memory = {
-        name: _longer(name, tensor, old, fresh, zeros="weights" not in name.split("/")[:-1])
+        name: _longer(name, tensor, old, fresh, shared if "weights" in name.split("/")[:-1] else None)
         for name, tensor in checkpoint.memory.items()
     }
     return Checkpoint(checkpoint.period, grown, memory)
 
 
-def _longer(name: str, tensor: Tensor, old: dict[str, int], fresh: dict[str, Tensor], zeros: bool) -> Tensor:
-    """The tensor with new rows, if its last part names a table that grows; else the tensor itself."""
+def _longer(
+    name: str, tensor: Tensor, old: dict[str, int], fresh: dict[str, Tensor], shared: dict[str, int] | None
+) -> Tensor:
+    """The tensor with new rows, if its last part names a table that grows; else the tensor itself.
+
+    New rows are those of `fresh`, or like the row that is `shared` by what they stand for; zeros where that is None.
+    """
     last = name.rsplit("/", 1)[-1]
     field = last.removeprefix(PREFIX)
     if not last.startswith(PREFIX) or field not in old:
@@ -58,7 +68,11 @@ def _longer(name: str, tensor: Tensor, old: dict[str, int], fresh: dict[str, Ten
     if field not in fresh:
         return tensor
     new = fresh[field].to(tensor.dtype)
-    return torch.cat([tensor, new.new_zeros(len(new), *tensor.shape[1:]) if zeros else new])
+    if shared is None:
+        new = new.new_zeros(len(new), *tensor.shape[1:])
+    elif field in shared:
+        new = tensor[shared[field]].expand(len(new), -1)
+    return torch.cat([tensor, new])
 
 
 def _new_rows(model: Model, logs: Logs, field: str, count: int) -> Tensor:

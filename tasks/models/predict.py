@@ -17,6 +17,8 @@ from tasks.models.tables import PREFIX, others, table_sizes
 def predict(model: Model, weights: Weights, logs: Logs, batch: int = 16384) -> Tensor:
     """Logits [n] float32 of the rows of `logs`. An id without a row in its table (unseen) counts as a row of zeros.
 
+    Where a field's rare values share a row, it counts as that row: as what it was when it was served.
+
     Raises ValueError where the weights or the logs do not fit the model, or a logit is not a number.
     """
     table_sizes(model, weights)
@@ -29,6 +31,8 @@ def predict(model: Model, weights: Weights, logs: Logs, batch: int = 16384) -> T
         )
     columns = [logs.fields.index(field) for field in model.fields]
     tables = [weights[PREFIX + field] for field in model.fields]
+    there = {field: len(table) for field, table in zip(model.fields, tables, strict=True)}
+    logs = logs.within([there.get(field, size) for field, size in zip(logs.fields, logs.sizes, strict=True)])
     dense, found = others(weights), torch.empty(len(logs))
     for first in range(0, len(logs), batch):
         part = slice(first, first + batch)

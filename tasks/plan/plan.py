@@ -44,10 +44,18 @@ class Columns(Frozen):
     served: str | None = Field(
         None, description="Probability, 0 to 1, that was served for the row, where one was logged; with a label only."
     )
+    rare: int = Field(
+        0, ge=0, description="A category's value seen this often or less shares one id with its field's rare ones; 0: none."
+    )
     history: int = Field(0, ge=0, le=1000, description="Items a user took before a row that models may see; 0: none.")
     key: tuple[str, ...] = Field(
         (), description="Source columns that identify a row; empty: user, item and time. Repeats are duplicates."
     )
+
+    @property
+    def others(self) -> tuple[int, ...]:
+        """For user, item and each categorical column the vocabulary row that its rare values share; -1: none."""
+        return (-1, -1, *[0 if self.rare else -1] * len(self.categorical))
 
     @model_validator(mode="after")
     def _labelled(self) -> Columns:

@@ -16,14 +16,18 @@ class Ids:
     """One field's vocabulary. Ids are compared as text, as they are in the lake: 17 and "17" are the same user."""
 
     names: Sequence[str]  # by row
-    of: Mapping[str, int]
+    of: Mapping[str | None, int]  # None: the row that rare values share
 
     def __len__(self) -> int:
         return len(self.names)
 
     def rows(self, ids: Iterable[object]) -> Tensor:
-        """The row of each id: [n] int64, -1 where it is unknown; None is the category that a row of logs lacked."""
-        return torch.tensor([self.of.get(MISSING if i is None else str(i), -1) for i in ids], dtype=torch.int64)
+        """The row of each id: [n] int64, -1 where it is unknown; None is the category that a row of logs lacked.
+
+        An unknown id of a field whose rare values share a row has that row.
+        """
+        unknown = self.of.get(None, -1)
+        return torch.tensor([self.of.get(MISSING if i is None else str(i), unknown) for i in ids], dtype=torch.int64)
 
 
 def ids_of(vocabulary: Vocabulary, field: str) -> Ids:
