@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -46,10 +46,29 @@ def one_thread() -> Iterator[None]:
 Pairs = tuple[Tensor, Tensor, Tensor]  # users, positive items, negative items: rows of the fused table, each [b] int64
 
 
+class Slopes(NamedTuple):
+    """The gradient of one step by the rows of a table that occur in it: users, then items, each ascending."""
+
+    loss: Tensor  # the mean
+    rows: tuple[Tensor, Tensor]  # [k] int64 of the fused table
+    gradient: tuple[Tensor, Tensor]  # [k, w]
+    times: tuple[Tensor, Tensor]  # [k] int64: how often each row occurs
+
+
 def bilinear_step(
     table: Tensor, optimizer: RowOptimizer, pairs: Pairs, real: Tensor | None, width: int, springs: Springs
 ) -> Tensor:
-    """One step on users, positive and negative items `pairs`; returns the mean loss.
+    """One step on users, positive and negative items `pairs`; returns the mean loss."""
+    found = slopes(table, pairs, real, width)
+    for rows, gradient, times in zip(found.rows, found.gradient, found.times, strict=True):
+        springs.draw_rows(gradient, table, rows, times)
+    for rows, gradient in zip(found.rows, found.gradient, strict=True):
+        optimizer.step(table, rows, gradient)
+    return found.loss
+
+
+def slopes(table: Tensor, pairs: Pairs, real: Tensor | None, width: int) -> Slopes:
+    """Loss and gradient of users, positive and negative items `pairs`.
 
     With s = p_u . q_i and c = sigmoid(s) - y the gradients of the cross-entropy are sum c q_i for a user and sum c
     p_u for an item, each over the entries the row occurs in. `real` [b] marks the negatives that count. The gradients
@@ -70,12 +89,9 @@ def bilinear_step(
     ).flatten()  # a user's positives and negatives, one after the other
     of_user = _gradient(table, _at(items.int(), entry), 2 * mine.starts, _at(error, entry), width)
     of_item = _gradient(table, _at(users.int().repeat(2), theirs.order), theirs.starts, _at(error, theirs.order), width)
-    springs.draw_rows(of_user, table, mine.rows, 2 * mine.counts)
-    springs.draw_rows(of_item, table, theirs.rows, theirs.counts)
-    optimizer.step(table, mine.rows, of_user)
-    optimizer.step(table, theirs.rows, of_item)
     logits[:b].neg_()
-    return softplus(logits).sum() / b
+    loss = softplus(logits).sum() / b
+    return Slopes(loss, (mine.rows, theirs.rows), (of_user, of_item), (2 * mine.counts, theirs.counts))
 
 
 def _at(values: Tensor, positions: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 import pytest
 
 from tasks.models.deepfm import DeepFM
+from tasks.models.lightgcn import LightGCN
 from tasks.models.mf import MF
 from tasks.models.schedule import Schedule
 from tasks.models.transfer import Transfer
@@ -33,6 +34,8 @@ FIELDS = ("user", "item", "device")
 MODELS = {
     "MF": MF(width=4),
     "MF-biases": MF(width=4, biases=True),
+    "LightGCN": LightGCN(width=4),
+    "LightGCN-incremental": LightGCN(width=4, graph="incremental", biases=True),
     "DeepFM": DeepFM(fields=FIELDS, numeric=2, width=4, hidden=(8,)),
 }
 LEARNERS = {
@@ -88,6 +91,8 @@ TOGETHER = [
     *[(strategy, model) for strategy in POST_PROCESSORS for model in ("MF-biases", "DeepFM")],
     *[(strategy, "MF") for strategy in VARIANTS],
     *[(strategy, "DeepFM") for strategy in CLICKS],
+    *[(strategy, "LightGCN") for strategy in ("FullRetrain-scratch-window", "SPMF", "SML", "ASMG")],
+    *[(strategy, "LightGCN-incremental") for strategy in ("FineTune", "Hedge")],
     *[(strategy, model) for strategy in CONTROLS for model in ("MF", "MF-biases")],
 ]
 ALL = {**LEARNERS, **POST_PROCESSORS, **VARIANTS, **CLICKS, **CONTROLS}

@@ -1,0 +1,111 @@
+"""LightGCN: matrix factorisation whose rows are averaged over the graph of who took what."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Literal, get_args
+
+from torch import Generator, Tensor, nn
+
+from tasks.lake.logs import Logs
+from tasks.models.checkpoint import Weights
+from tasks.models.graph import FIELDS, Form, Night, full, incremental, recalled
+from tasks.models.kept import kept
+from tasks.models.mf import MF
+from tasks.models.propagation import Propagation, Shape, Spread
+from tasks.models.tables import fuse, split
+
+
+class LightGCN(nn.Module):
+    """MF of E = (E^0 + ... + E^L) / (L + 1), E^l = D^-1/2 A D^-1/2 E^(l-1), where E^0 are the tables that are learned.
+
+    A has a one for each pair of a user and an item met so far, however often they met; `layers` is L. Biases, if any,
+    are not spread. An id without links has E = E^0 / (L + 1), as the formula says. Training on a period uses the graph
+    of its own close, as the paper does: a row's own link is in it. What is judged by a period (SML's transfers, ASMG's
+    generator, Hedge) and what is served use the graph before it.
+
+    The graph begins where the chain begins: it is the logs', the same for all strategies, and no window or fresh start
+    of a strategy cuts it. `graph` `full` carries all links. `incremental` carries E^1, ..., E^L of the night before and
+    degrees, and spreads over the new links alone (`propagation`): in the first period it is the full graph, later a
+    night costs what its own rows cost, and the checkpoint no longer grows with time. A pair that meets in two
+    periods is then two links. Layers of the past are those that were served.
+    Source: LightGCN (He et al. 2020), section 3; CIGC (Ding et al. 2022) for the incremental form.
+    """
+
+    family: Literal["ranking", "ctr"] = "ranking"
+    fields = FIELDS
+
+    def __init__(
+        self, width: int = 64, layers: int = 2, graph: Form = "full", biases: bool = False, scale: float = 0.1
+    ) -> None:
+        if not isinstance(layers, int) or isinstance(layers, bool) or layers < 1:
+            raise ValueError(f"LightGCN: layers: given {layers!r}; allowed are whole numbers from 1; none is MF")
+        if graph not in get_args(Form):
+            raise ValueError(f"LightGCN: graph: given {graph!r}; allowed are {', '.join(get_args(Form))}")
+        super().__init__()
+        self.dot, self.layers, self.graph = MF(width, biases, scale), layers, graph
+        self.night: Night | None = None
+
+    @property
+    def factor_width(self) -> int:
+        """Columns that are spread and multiplied."""
+        return self.dot.factor_width
+
+    @property
+    def width(self) -> int:
+        """Columns of both tables."""
+        return self.dot.width
+
+    def new_rows(self, field: str, count: int, generator: Generator) -> Tensor:
+        """First values of new rows of E^0: [count, width]."""
+        return self.dot.new_rows(field, count, generator)
+
+    def dense(self, generator: Generator) -> dict[str, Tensor]:
+        """Nothing: both tables are all that is learned."""
+        return {}
+
+    def logits(self, embedded: Tensor, numeric: Tensor, dense: Mapping[str, Tensor]) -> Tensor:
+        """Logits [n] from rows [n, 2, width] of E."""
+        return self.dot.logits(embedded, numeric, dense)
+
+    def factors(self, weights: Weights) -> tuple[Tensor, Tensor]:
+        """Users [U, d'] and items [I, d'] whose dot products are the logits: E, with two more columns for biases."""
+        sizes = [len(weights[f"table.{field}"]) for field in FIELDS]
+        if found := kept(weights):
+            over = recalled(found).propagation(self._shape(sizes))
+        else:
+            over = self._propagation(sizes, self._tonight().now.period - 1)
+        return self.dot.factors(split(over.whole(fuse(weights, FIELDS)), FIELDS, sizes))
+
+    def at(self, weights: Weights, kept: Weights, logs: Logs) -> LightGCN:
+        """The model on the night of `logs.period`, with the graphs of its close and of those before."""
+        before, found = recalled(kept), copy.copy(self)
+        if self.graph == "full":
+            found.night = Night(full(before, logs), None)
+        else:
+            sizes = [len(weights[f"table.{field}"]) for field in FIELDS]
+            found.night = Night(incremental(before, weights, logs, self._shape(sizes)), before)
+        return found
+
+    def keep(self) -> dict[str, Tensor]:
+        """The graph at the close of the night."""
+        return self._tonight().now.kept()
+
+    def lookup(self, sizes: list[int], logs: Logs, close: int) -> Spread:
+        """Rows spread over the graph at the close of a period."""
+        return Spread(self._propagation(sizes, close))
+
+    def _propagation(self, sizes: list[int], close: int) -> Propagation:
+        return self._tonight().propagation(close, self._shape(sizes))
+
+    def _shape(self, sizes: list[int]) -> Shape:
+        return Shape(self.layers, self.factor_width, (sizes[0], sizes[1]))
+
+    def _tonight(self) -> Night:
+        if self.night is None:
+            raise ValueError(
+                "LightGCN has no graph: these weights have none beside them (kept/edges), and the model is not at a "
+                "night. Strategies are to be run by tasks.strategies.fold, which sees to both"
+            )
+        return self.night
