@@ -34,7 +34,7 @@ class Logs:
     born: tuple[Tensor, ...]  # F x [sizes[j]] int32: index of the period each vocabulary row was born in
     seed: int  # of the newest period: same for every strategy, so that a race is fair
     served: Tensor = NONE  # [n] float32: probability that was served for the row; NaN where none was logged
-    history: Tensor = NO_ITEMS  # [n, L] int64: items the user took before the row, newest last; -1 where there are fewer
+    history: Tensor = NO_ITEMS  # [n, L] int64: items the user took before the row, newest last; -1: fewer
     others: tuple[int, ...] = ()  # [F] row that the field's rare values share, -1: none; empty: no field has one
     latest: Tensor = NO_ITEMS  # [sizes[0], L] int64: items each user took last when `period` closed, in the same way
 

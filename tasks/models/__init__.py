@@ -10,7 +10,7 @@ from typing import cast
 from tasks.models.model import Model
 
 GROUP = "nightloop.models"
-FROM_THE_PLAN = ("fields", "numeric")  # options that are the plan's columns, never given by hand
+FROM_THE_PLAN = ("fields", "numeric", "history")  # options that are the plan's columns, never given by hand
 
 
 def models() -> dict[str, type]:
@@ -23,8 +23,11 @@ def models() -> dict[str, type]:
     return found
 
 
-def build(name: str, options: Mapping[str, object], fields: Sequence[str], numeric_count: int) -> Model:
-    """The model `name` with `options`. A model that takes `fields` and `numeric` gets them from the plan's columns.
+def build(
+    name: str, options: Mapping[str, object], fields: Sequence[str], numeric_count: int, history: int = 0
+) -> Model:
+    """The model `name` with `options`. A model that takes `fields`, `numeric` or `history` gets them from the plan's
+    columns.
 
     Raises ValueError with the legal names where the model, an option or its value is not known.
     """
@@ -43,7 +46,7 @@ def build(name: str, options: Mapping[str, object], fields: Sequence[str], numer
             )
             + f"; its options are {', '.join(legal) or 'none'}"
         )
-    columns = {"fields": tuple(fields), "numeric": numeric_count}
+    columns = {"fields": tuple(fields), "numeric": numeric_count, "history": history}
     given = {option: columns[option] for option in FROM_THE_PLAN if option in takes}
     try:
         return cast(Model, known[name](**given, **options))

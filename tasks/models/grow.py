@@ -7,7 +7,7 @@ from torch import Tensor
 
 from tasks.lake.logs import Logs
 from tasks.models.checkpoint import Checkpoint
-from tasks.models.kept import FOLDER
+from tasks.models.kept import FOLDER, kept
 from tasks.models.model import Model
 from tasks.models.tables import PREFIX, table_sizes
 
@@ -28,6 +28,9 @@ def grow(model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
     than the vocabulary, or a memory is not as long as its table.
     """
     old = dict(zip(model.fields, table_sizes(model, checkpoint.weights), strict=True))
+    for name, tensor in kept(checkpoint.weights).items():  # of fields that have no table, too
+        field = name.rsplit("/", 1)[-1].removeprefix(PREFIX)
+        old |= {field: len(tensor)} if field in set(logs.fields) - old.keys() else {}
     fresh: dict[str, Tensor] = {}
     for field, rows in old.items():
         added = _size(logs, field) - rows

@@ -63,24 +63,24 @@ class Lookup(Protocol):
         ...
 
     def embedded(self, values: Tensor, positions: Tensor, ids: Tensor) -> Tensor:
-        """What `logits` reads, [n, F', width], of the values [m, width] of these rows. Differentiable."""
+        """What `logits` reads, [n, F', width], of the values [m, width] of these rows. Differentiable.
+
+        Where a model is not `Factored` the first F are the entries' own rows.
+        """
         ...
 
 
 @runtime_checkable
 class Keeping(Protocol):
-    """A ranking model that needs more of past logs than its weights tell: a graph, or what each user took last.
+    """A model that needs more of past logs than its weights tell: a graph, or what each user took last.
 
     What it keeps lies among the weights of a checkpoint, under names that begin with `kept/`, and is never learned. No
     strategy sees it: `fold` takes it out, hands the strategy the model as it is `at` that night, and lays what the model
     then keeps beside the weights that come back. Tensors with a row for each id are called `kept/.../table.<field>` and
-    grow by noughts. `factors` reads what is kept from whole weights; of weights without it, such as a strategy has, it
-    makes what would have been served of them at the close before: nothing is judged by rows that were looked at.
+    grow by noughts. A ranking model is `Factored` as well: `factors` reads what is kept from whole weights; of weights
+    without it, such as a strategy has, it makes what would have been served of them at the close before: nothing is
+    judged by rows that were looked at.
     """
-
-    def factors(self, weights: Weights) -> tuple[Tensor, Tensor]:
-        """As `Factored`."""
-        ...
 
     def at(self, weights: Weights, kept: Weights, logs: Logs) -> Model:
         """This model on the night of `logs.period`.

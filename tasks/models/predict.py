@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.linalg import vecdot
 
 from tasks.lake.logs import Logs
 from tasks.models.checkpoint import Weights
-from tasks.models.model import Keeping, Model
+from tasks.models.lookup import Own, close_before, lookup
+from tasks.models.model import Factored, Keeping, Lookup, Model
 from tasks.models.rank import with_zero_rows
-from tasks.models.tables import PREFIX, others, table_sizes
+from tasks.models.tables import PREFIX, offsets, others, table_sizes
 
 
 @torch.no_grad()
@@ -22,7 +25,7 @@ def predict(model: Model, weights: Weights, logs: Logs, batch: int = 16384) -> T
     Raises ValueError where the weights or the logs do not fit the model, or a logit is not a number.
     """
     table_sizes(model, weights)
-    if isinstance(model, Keeping):
+    if isinstance(model, Keeping) and isinstance(model, Factored):
         return _dot_products(model, weights, logs)
     missing = set(model.fields) - set(logs.fields)
     if missing:
@@ -34,14 +37,36 @@ def predict(model: Model, weights: Weights, logs: Logs, batch: int = 16384) -> T
     there = {field: len(table) for field, table in zip(model.fields, tables, strict=True)}
     logs = logs.within([there.get(field, size) for field, size in zip(logs.fields, logs.sizes, strict=True)])
     dense, found = others(weights), torch.empty(len(logs))
+    look = lookup(model, table_sizes(model, weights), logs, close_before(logs))
     for first in range(0, len(logs), batch):
         part = slice(first, first + batch)
-        embedded = [look_up(table, logs.rows[part, c]) for table, c in zip(tables, columns, strict=True)]
-        found[part] = model.logits(torch.stack(embedded, 1), logs.numeric[part], dense)
+        ids = logs.rows[part][:, columns]
+        embedded = _own(tables, ids) if isinstance(look, Own) else _looked_up(look, tables, ids, first)
+        found[part] = model.logits(embedded, logs.numeric[part], dense)
     return _finite(found)
 
 
-def _dot_products(model: Keeping, weights: Weights, logs: Logs) -> Tensor:
+def _own(tables: Sequence[Tensor], ids: Tensor) -> Tensor:
+    """Rows [n, F, width] of ids [n, F]."""
+    return torch.stack([look_up(table, ids[:, c]) for c, table in enumerate(tables)], 1)
+
+
+def _looked_up(look: Lookup, tables: Sequence[Tensor], ids: Tensor, first: int) -> Tensor:
+    """What the look-up makes of rows `first`, `first + 1`, ... of the logs, of which ids [n, F] may be unseen."""
+    sizes = [len(table) for table in tables]
+    unseen = (ids < 0) | (ids >= torch.tensor(sizes))
+    positions, known = torch.arange(first, first + len(ids)), ids.masked_fill(unseen, 0)
+    fused = look.rows(positions, known)
+    values = torch.empty(len(fused), tables[0].shape[1])
+    for start, size, table in zip(offsets(sizes).tolist(), sizes, tables, strict=True):
+        inside = (fused >= start) & (fused < start + size)
+        values[inside] = table[fused[inside] - start]
+    embedded = look.embedded(values, positions, known)
+    embedded[:, : len(tables)][unseen] = 0
+    return embedded
+
+
+def _dot_products(model: Factored, weights: Weights, logs: Logs) -> Tensor:
     """Logits [n] of a model that makes its factors of more than a row's own weights."""
     ids = [logs.rows[:, logs.fields.index(field)] for field in ("user", "item")]
     factors = model.factors(with_zero_rows(weights))

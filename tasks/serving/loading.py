@@ -54,9 +54,10 @@ def load(objects: Objects, plan: Plan, weights: str, vocabulary: str) -> Served:
 def ready(plan: Plan, weights: Weights, vocabulary: Vocabulary) -> Served:
     """The same from values in memory."""
     columns = plan.columns
-    model = build(plan.model.use, plan.model.options, ("user", "item", *columns.categorical), len(columns.numeric))
+    fields, numbers = ("user", "item", *columns.categorical), len(columns.numeric)
+    model = build(plan.model.use, plan.model.options, fields, numbers, columns.history)
     sizes = table_sizes(model, weights)
-    ids = {field: ids_of(vocabulary, field) for field in model.fields}
+    ids = {field: ids_of(vocabulary, field) for field in fields}
     wrong = [f"{f}: {n} rows, {len(ids[f])} ids" for f, n in zip(model.fields, sizes, strict=True) if n != len(ids[f])]
     if wrong:
         raise ValueError(f"checkpoint and vocabulary are of different nights: {'; '.join(wrong)}")

@@ -51,7 +51,7 @@ def assemble(plan: Plan) -> Parts:
 def _assembled(text: str) -> Parts:
     plan = Plan.model_validate_json(text)
     fields = ("user", "item", *plan.columns.categorical)
-    model = build_model(plan.model.use, plan.model.options, fields, len(plan.columns.numeric))
+    model = build_model(plan.model.use, plan.model.options, fields, len(plan.columns.numeric), plan.columns.history)
     strategies = {label: build_strategy(part) for label, part in plan.strategies.items()}
     pretrain = build_strategy(plan.pretrain)
     named = {"pretrain": pretrain, **{f"strategies.{label}": one for label, one in strategies.items()}}
@@ -91,7 +91,8 @@ def _plug_in_mistakes(raw: Mapping[str, Any]) -> list[str]:
         "source": (raw.get("source"), build_source),
         "pretrain": (raw.get("pretrain"), build_strategy),
     }
-    parts["model"] = (raw.get("model"), lambda part: build_model(part.use, part.options, ("user", "item"), 0))
+    history = columns.get("history", 0) if isinstance(columns := raw.get("columns"), Mapping) else 0
+    parts["model"] = (raw.get("model"), lambda part: build_model(part.use, part.options, ("user", "item"), 0, history))
     listed = raw.get("strategies")
     for label, part in listed.items() if isinstance(listed, Mapping) else ():
         parts[f"strategies.{label}"] = (part, build_strategy)

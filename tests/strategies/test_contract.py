@@ -2,7 +2,10 @@
 
 import pytest
 
+from tasks.models.caser import Caser
 from tasks.models.deepfm import DeepFM
+from tasks.models.embedding_mlp import EmbeddingMLP
+from tasks.models.gru4rec import GRU4Rec
 from tasks.models.lightgcn import LightGCN
 from tasks.models.mf import MF
 from tasks.models.schedule import Schedule
@@ -16,6 +19,7 @@ from tasks.strategies.ewc import EWC
 from tasks.strategies.fine_tune import FineTune
 from tasks.strategies.full_retrain import FullRetrain
 from tasks.strategies.hedge import Hedge
+from tasks.strategies.incctr import IncCTR
 from tasks.strategies.kd import KD
 from tasks.strategies.l2sp import L2SP
 from tasks.strategies.no_update import NoUpdate
@@ -37,6 +41,9 @@ MODELS = {
     "LightGCN": LightGCN(width=4),
     "LightGCN-incremental": LightGCN(width=4, graph="incremental", biases=True),
     "DeepFM": DeepFM(fields=FIELDS, numeric=2, width=4, hidden=(8,)),
+    "GRU4Rec": GRU4Rec(3, width=4),
+    "Caser": Caser(3, width=4, horizontal=2, vertical=1),
+    "EmbeddingMLP": EmbeddingMLP(FIELDS, 3, numeric=2, width=4, hidden=(8,)),
 }
 LEARNERS = {
     "NoUpdate": NoUpdate(),
@@ -79,6 +86,7 @@ VARIANTS = {  # what differs is the same for every model
 CLICKS = {  # of labelled logs alone
     "KD": KD(FineTune(SHORT), temperature=2),
     "KD-over-SPMF": KD(SPMF(size=40, schedule=SHORT)),
+    "IncCTR-of-two": IncCTR(FineTune(SHORT), teacher=FullRetrain(SHORT, window=2)),
     "ReLoop-over-SPMF": ReLoop(SPMF(size=40, schedule=SHORT)),
     "ReLoop-over-all-history": ReLoop(FullRetrain(SHORT)),
     "SML-over-ReLoop": SML(ReLoop(FullRetrain(SHORT, window=3)), **QUICK),
@@ -99,9 +107,10 @@ ALL = {**LEARNERS, **POST_PROCESSORS, **VARIANTS, **CLICKS, **CONTROLS}
 
 
 def periods_for(model):
-    if model == "DeepFM":
-        return simulated_periods("ctr", FIELDS, numeric=2)
-    return simulated_periods("ranking")
+    history = getattr(MODELS[model], "history", 0)
+    if MODELS[model].family == "ctr":
+        return simulated_periods("ctr", FIELDS, numeric=2, history=history)
+    return simulated_periods("ranking", history=history)
 
 
 @pytest.mark.parametrize("check", all_checks(), ids=lambda check: check.__name__.removeprefix("check_"))

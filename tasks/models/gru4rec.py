@@ -1,0 +1,94 @@
+"""GRU4Rec: a recurrent network reads the items a user took last; its output is matched with the items' rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import copy
+from typing import Literal
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.linalg import vecdot
+from torch.nn.functional import linear
+
+from tasks.lake.logs import Logs
+from tasks.models.checkpoint import Weights
+from tasks.models.inputs import check
+from tasks.models.sequence import Last, Told, encoded, last, needed, served, told
+from tasks.models.tower import xavier
+
+
+class GRU4Rec(nn.Module):
+    """logit = (W_o h_L) . e_i + b_i, trained on positives against sampled negatives. There is no row for a user.
+
+        r, z = sigmoid(W x_t + U h_t-1)    c = tanh(W_c x_t + U_c (r h_t-1))    h_t = (1 - z) h_t-1 + z c
+
+    over the rows x of the last `history` items, h_0 = 0. The gates have no biases: a place without an item then leaves
+    a state of nought as it is, and a user without any is offered what b_i says. One row of an item, e_i and b_i, serves
+    as input and as output, so that a new item costs and learns half as much. Source: Hidasi et al. 2016, with the tied
+    rows of Hidasi and Karatzoglou 2018; last items in place of a session, as where SML is compared with it.
+    """
+
+    family: Literal["ranking", "ctr"] = "ranking"
+    fields = ("item",)
+
+    def __init__(self, history: int, width: int = 64, scale: float = 0.1) -> None:
+        needed("GRU4Rec", history)
+        check("GRU4Rec", 0, scale, {"width": (width,)})
+        super().__init__()
+        self.history, self.factor_columns, self.scale = history, width, float(scale)
+        self.night: Last | None = None
+
+    @property
+    def width(self) -> int:
+        """Columns of the items' table: e_i, b_i."""
+        return self.factor_columns + 1
+
+    def new_rows(self, field: str, count: int, generator: Generator) -> Tensor:
+        """First values of new rows: [count, width], N(0, `scale`^2) and a bias of nought."""
+        rows = torch.randn(count, self.width, generator=generator).mul_(self.scale)
+        rows[:, -1] = 0
+        return rows
+
+    def dense(self, generator: Generator) -> dict[str, Tensor]:
+        """First values of the network: reset and update gates, then the candidate, and the output."""
+        d = self.factor_columns
+        shapes = {"input": (3 * d, d), "gates": (2 * d, d), "candidate": (d, d), "output": (d, d)}
+        return {name: xavier(out, into, generator) for name, (out, into) in shapes.items()}
+
+    def logits(self, embedded: Tensor, numeric: Tensor, dense: Mapping[str, Tensor]) -> Tensor:
+        """Logits [n] from rows of an item and of the history before it [n, 1 + L, width]."""
+        d = self.factor_columns
+        item, past = embedded[:, 0], embedded[:, 1:]
+        scores: Tensor = vecdot(self.encode(past, dense), item[:, :d])
+        return scores + item[:, d]
+
+    def encode(self, past: Tensor, dense: Mapping[str, Tensor]) -> Tensor:
+        """W_o h_L [n, d] of histories' rows [n, L, width], newest last, noughts before the first."""
+        d = self.factor_columns
+        state = past.new_zeros(len(past), d)
+        for given in linear(past[..., :d], dense["input"]).unbind(1):
+            reset, update = torch.sigmoid(given[:, : 2 * d] + linear(state, dense["gates"])).chunk(2, 1)
+            candidate = torch.tanh(given[:, 2 * d :] + linear(reset * state, dense["candidate"]))
+            state = torch.lerp(state, candidate, update)
+        return linear(state, dense["output"])
+
+    def factors(self, weights: Weights) -> tuple[Tensor, Tensor]:
+        """Users [U, d + 1], encoded by what they took last, and items [I, d + 1]."""
+        items = weights["table.item"]
+        users = encoded(lambda past: self.encode(past, weights), items, served(weights, self.night))
+        return torch.cat([users, users.new_ones(len(users), 1)], 1), items
+
+    def at(self, weights: Weights, kept: Weights, logs: Logs) -> GRU4Rec:
+        """As `Keeping`: what is kept is what each user took last."""
+        found = copy(self)
+        found.night = last(kept, logs)
+        return found
+
+    def keep(self) -> dict[str, Tensor]:
+        """As `Keeping`."""
+        return self.night.keep() if self.night else {}
+
+    def lookup(self, sizes: list[int], logs: Logs, close: int) -> Told:
+        """As `Keeping`; a row's history ends before it, whichever the close."""
+        return told(self.fields, self.history, sizes, logs)
