@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
+from flows.serve import serve
+
 PLAN = Annotated[str, typer.Argument(help="Name of a plan in infra/plans, or the path of a YAML file.")]
 JSON = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; logs go to stderr.")]
 What = Literal["missing", "failed", "missing and failed", "stale", "all"]  # failed is short for missing and failed
@@ -33,6 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Keep a recommender fresh: every night collect, validate, retrain, compare, deploy.",
 )
+app.command()(serve)
 
 
 @app.command()

@@ -29,18 +29,25 @@ class Clicks:
     @torch.inference_mode()
     def score(self, users: Sequence[object], items: Sequence[object], features: Mapping[str, object]) -> list[float]:
         """Probabilities of a click. A feature is one value for all rows, or a list of one value a row."""
-        return self._probabilities(self.ids["user"].rows(users), self.ids["item"].rows(items), features).tolist()
+        return self._probabilities(self.encoded(users, items, features)).tolist()
 
     @torch.inference_mode()
     def recommend(
         self, user: object, k: int, exclude: Collection[object], features: Mapping[str, object]
     ) -> list[tuple[str, float]]:
         """The `k` items most likely to be clicked in this context; every item is scored, so it costs what it costs."""
-        items = torch.arange(len(self.ids["item"]))
-        who = self.ids["user"].rows([user]).expand(len(items))
-        return best(self._probabilities(who, items, features), k, exclude, self.ids["item"])
+        return best(self._probabilities(self.catalogue(user, features)), k, exclude, self.ids["item"])
 
-    def _probabilities(self, users: Tensor, items: Tensor, features: Mapping[str, object]) -> Tensor:
+    def encoded(self, users: Sequence[object], items: Sequence[object], features: Mapping[str, object]) -> Logs:
+        """The rows of pairs in a context, as the model reads them. Raises ValueError where features do not fit."""
+        return self._encoded(self.ids["user"].rows(users), self.ids["item"].rows(items), features)
+
+    def catalogue(self, user: object, features: Mapping[str, object]) -> Logs:
+        """A row for every item of the vocabulary, in its order."""
+        items = torch.arange(len(self.ids["item"]))
+        return self._encoded(self.ids["user"].rows([user]).expand(len(items)), items, features)
+
+    def _encoded(self, users: Tensor, items: Tensor, features: Mapping[str, object]) -> Logs:
         wanted = {*self.categorical, *self.numeric}
         if set(features) != wanted:
             raise ValueError(f"features: given {sorted(features)}; this champion needs exactly {sorted(wanted)}")
@@ -48,9 +55,10 @@ class Clicks:
         rows = [users, items, *(self.ids[c].rows(_column(features[c], n, c)) for c in self.categorical)]
         numbers = [_numbers(_column(features[c], n, c), c) for c in self.numeric]
         numeric = torch.stack(numbers, 1) if numbers else torch.zeros(n, 0)
-        return torch.sigmoid(
-            predict(self.model, self.weights, as_logs(("user", "item", *self.categorical), rows, numeric))
-        )
+        return as_logs(("user", "item", *self.categorical), rows, numeric)
+
+    def _probabilities(self, logs: Logs) -> Tensor:
+        return torch.sigmoid(predict(self.model, self.weights, logs))
 
 
 def as_logs(fields: tuple[str, ...], rows: Sequence[Tensor], numeric: Tensor) -> Logs:

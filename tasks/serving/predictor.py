@@ -3,6 +3,11 @@
     predictor = Predictor.open(open_objects(Settings()), "simulated")
     predictor.recommend("u17", k=10, exclude=seen)
 
+A click model's probabilities are corrected by the plan's correctors, which learn from the labels that come back:
+
+    predictor.score(["u17"] * 2, ["i3", "i9"], features, request="r1")
+    predictor.observe([("r1", [0, 1])])
+
 Needs neither Prefect nor the lake. All methods may be called from any number of threads.
 """
 
@@ -11,9 +16,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tasks.plan.plan import Plan
+from tasks.serving import snapshot
+from tasks.serving.book import Asked, Page, listed
+from tasks.serving.clicks import Clicks
+from tasks.serving.factors import best
+from tasks.serving.learning import Known, Learning, Observed, answered, known
 from tasks.serving.loading import Served, load
 from tasks.store import manifests, registry
 from tasks.store.objects import Objects
@@ -24,11 +34,21 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Version:
-    """A champion that is loaded: the log entry that made it one, the pointer's tag when it was read, and the model."""
+    """A champion that is loaded: the log entry that made it one, the pointer's tag when it was read, and the model.
+
+    A click model is `known` as well: its correctors and what they have learned go with it.
+    """
 
     entry: Entry
     tag: str
     model: Served
+    plan: Plan
+    known: Known | None
+
+    @property
+    def name(self) -> str:
+        """Period, strategy and weights: two champions of one name predict the same."""
+        return f"{self.entry.name}/{self.entry.strategy}/{self.entry.checkpoint.weights[:12]}"
 
 
 class Predictor:
@@ -38,6 +58,7 @@ class Predictor:
         self._objects, self._pipeline, self._now = objects, pipeline, version
         self._loading = threading.Lock()
         self._problem = ""
+        self._learning = Learning(version.known, version.plan.serving) if version.known else None
 
     @classmethod
     def open(cls, objects: Objects, pipeline: str) -> Predictor:
@@ -58,18 +79,43 @@ class Predictor:
         """Why the newest champion could not be loaded, and an older one still serves; empty where all is well."""
         return self._problem
 
+    @property
+    def now(self) -> Version:
+        """What serves, whole: hold on to it where several questions must be about the same champion."""
+        return self._now
+
+    @property
+    def learning(self) -> Learning | None:
+        """The book and the correctors of a click model; None for a ranking model, which has nothing to correct."""
+        return self._learning
+
     def score(
-        self, users: Sequence[object], items: Sequence[object], features: Mapping[str, object] | None = None
+        self,
+        users: Sequence[object],
+        items: Sequence[object],
+        features: Mapping[str, object] | None = None,
+        request: str | None = None,
     ) -> list[float]:
         """One score for each pair (users[j], items[j]); unknown ids get a defined score, never an error.
 
         Ranking models: the dot product (an unknown user counts as the mean user, an unknown item scores 0). Click
-        models: the probability of a click; `features` holds every categorical and numeric column of the plan, one value
-        for all rows or a list of one a row. Raises ValueError where lengths or features do not fit.
+        models: the probability of a click as corrected; `features` holds every categorical and numeric column of the
+        plan, one value for all rows or a list of one a row. With a `request` id it is remembered until `observe` is
+        told its labels. Raises ValueError where lengths, features or the id do not fit.
         """
-        if len(users) != len(items):
-            raise ValueError(f"{len(users)} users and {len(items)} items were given; give pairs")
-        return self._now.model.score(users, items, features or {})
+        return list(self.answer(Asked(users, items, features or {}), request).prediction)
+
+    def answer(self, asked: Asked, request: str | None = None, when: str = "") -> Page:
+        """As `score`, with what the model said before correction and the champion's name; `when` is kept with it."""
+        now = self._now
+        if now.known is None or self._learning is None:
+            scores = now.model.score(asked.users, asked.items, asked.features)
+            return Page(now.name, asked, when, scores, scores, [None] * len(asked))
+        logs = now.known.clicks.encoded(asked.users, asked.items, asked.features)
+        page = answered(now.known, asked, when, self._learning.corrected(now.known, logs))
+        if request is not None:
+            self._learning.remember(request, page)
+        return page
 
     def recommend(
         self, user: object, k: int = 10, exclude: Collection[object] = (), features: Mapping[str, object] | None = None
@@ -79,7 +125,51 @@ class Predictor:
         An unknown user gets the items of the mean user (see `factors.py`). Fewer than `k` where there are no more.
         Raises ValueError where k is below 1 or features do not fit.
         """
-        return self._now.model.recommend(user, k, exclude, features or {})
+        page = self.best(user, k, exclude, features or {})
+        return list(zip(map(str, page.asked.items), page.prediction, strict=True))
+
+    def best(
+        self, user: object, k: int, exclude: Collection[object], features: Mapping[str, object],
+        request: str | None = None, when: str = "",
+    ) -> Page:  # fmt: skip
+        """As `recommend`, as the page that `answer` gives for the items that were chosen."""
+        now = self._now
+        if now.known is None or self._learning is None:
+            found = now.model.recommend(user, k, exclude, features)
+            items, scores = [item for item, _ in found], [score for _, score in found]
+            return Page(
+                now.name, Asked([user] * len(items), items, features), when, scores, scores, [None] * len(items)
+            )
+        clicks = now.known.clicks
+        base, probability, notes = self._learning.corrected(now.known, clicks.catalogue(user, features))
+        items = [item for item, _ in best(probability, k, exclude, clicks.ids["item"])]
+        rows = clicks.ids["item"].rows(items)
+        each = {
+            n: [v[row] for row in rows] if isinstance(v, Sequence) and listed(v) else v for n, v in features.items()
+        }
+        asked = Asked([user] * len(items), items, each)
+        page = answered(now.known, asked, when, (base[rows], probability[rows], tuple(note[rows] for note in notes)))
+        if request is not None:
+            self._learning.remember(request, page)
+        return page
+
+    def observe(self, labels: Sequence[tuple[str, Sequence[float | None]]]) -> Observed:
+        """Learn from the labels of served requests: (request id, one label a row: 0, 1, or None where not known).
+
+        They may come hours later, in any order, some rows of a request now and others then; each is learned once. What
+        cannot be learned is counted (see `Observed`). Raises ValueError, and learns nothing, where a label is none.
+        """
+        if self._learning is None:
+            raise ValueError("this champion is a ranking model: there is no probability that a label could correct")
+        return self._learning.observe(labels)
+
+    def save(self, server: str) -> bool:
+        """Write what was learned to the store; False where another server of this name did so at the same time."""
+        return self._learning is not None and snapshot.save(self._objects, self._pipeline, server, self._learning)
+
+    def restore(self, server: str) -> bool:
+        """Go on where `save` was, before the first request; False where there is nothing that can be used."""
+        return self._learning is not None and snapshot.load(self._objects, self._pipeline, server, self._learning)
 
     def refresh(self) -> bool:
         """Look for a new champion, load it and serve it; True where it changed. Costs one small read where it did not.
@@ -108,7 +198,10 @@ class Predictor:
             tag = _tag(self._objects, self._pipeline)
             if tag == self._now.tag:
                 return False
-            before, self._now = self._now, _load_champion(self._objects, self._pipeline, tag)
+            before, fresh = self._now, _load_champion(self._objects, self._pipeline, tag)
+            if fresh.known is not None and self._learning is not None:
+                self._learning.renewed(fresh.known, fresh.plan.serving)
+            self._now = fresh
         log.info("%s: %s of %s serves now", self._pipeline, self.version.strategy, self.version.name)
         return self._now.entry != before.entry
 
@@ -130,5 +223,7 @@ def _load_champion(objects: Objects, pipeline: str, tag: str) -> Version:
             f"entry {entry.number} of {pipeline}'s promotion log names a checkpoint of {entry.strategy} that its "
             f"manifest {entry.manifest[:12]} does not: one of them was changed. Roll back to a sound champion."
         )
-    model = load(objects, Plan.model_validate(manifest.plan), entry.checkpoint.weights, entry.vocabulary)
-    return Version(entry, tag, model)
+    plan = Plan.model_validate(manifest.plan)
+    model = load(objects, plan, entry.checkpoint.weights, entry.vocabulary)
+    version = Version(entry, tag, model, plan, None)
+    return replace(version, known=known(version.name, model, plan)) if isinstance(model, Clicks) else version

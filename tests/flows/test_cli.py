@@ -16,7 +16,7 @@ from tests.flows.console import document, said, serving
 from tests.flows.tiny import Tiny, begin
 
 pytestmark = pytest.mark.xdist_group("cli")  # one process: what these tests begin from is made once
-VERBS = ("demo", "night", "backfill", "bakeoff", "promote", "rollback", "status", "doctor", "up", "maintain")
+VERBS = ("demo", "night", "backfill", "bakeoff", "promote", "rollback", "status", "doctor", "up", "maintain", "serve")
 HOUSE = Path(__file__).parents[2]
 
 

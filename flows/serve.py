@@ -1,0 +1,49 @@
+"""Serve: the champion of a pipeline over HTTP, until Ctrl-C; corrected as labels come back, and never a night behind."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+import typer
+
+
+def serve(
+    plan: Annotated[str, typer.Argument(help="Name of a plan in infra/plans, or the path of a YAML file.")],
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 is every one of this machine.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8080,
+    server: Annotated[
+        str, typer.Option(help="Name under which what was learned is kept; one server a name.")
+    ] = "server",
+    refresh: Annotated[float, typer.Option(help="Seconds between looks for a new champion.", min=0.1)] = 5.0,
+    threads: Annotated[int, typer.Option(help="Threads of one prediction.", min=1)] = 1,
+) -> None:
+    """Serve the champion over HTTP: /score, /recommend, /observe, /health, /metrics; Ctrl-C stops it."""
+    import torch
+
+    from tasks.open import open_store, read
+    from tasks.plan.plan import Calendar
+    from tasks.plan.settings import Settings
+    from tasks.serving.predictor import Predictor
+    from tasks.serving.records import Records
+
+    try:
+        import uvicorn
+
+        from tasks.serving.service import Desk, service
+    except ImportError as error:
+        raise RuntimeError(f"serving needs {error.name}: pip install 'nightloop[serve]'") from error
+    torch.set_num_threads(threads)  # requests run side by side; each on all cores would have them wait for each other
+    order = read(plan)
+    predictor = Predictor.open(open_store(), order.pipeline)
+    zone = ZoneInfo(order.periods.timezone if isinstance(order.periods, Calendar) else "UTC")
+    records = Records(Settings().home / "served" / order.pipeline, predictor.now.plan)
+    desk = Desk(predictor, order.pipeline, lambda: datetime.now(zone), records, server, refresh)
+    sys.stderr.write(
+        f"{predictor.now.name} of {order.pipeline} serves at http://{host}:{port} (what it answers: /docs)\n"
+    )
+    uvicorn.run(service(desk), host=host, port=port, log_level="warning", access_log=False)

@@ -1,0 +1,101 @@
+"""Book: what was asked and answered, kept until the labels come; bounded, the oldest requests go first."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tasks.correctors.chain import Notes
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Pairs (users[j], items[j]) as the caller named them; a feature is one value for all, or a list of one a row."""
+
+    users: Sequence[object]
+    items: Sequence[object]
+    features: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where users and items are no pairs."""
+        if len(self.users) != len(self.items):
+            raise ValueError(f"{len(self.users)} users and {len(self.items)} items were given; give pairs")
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def row(self, place: int) -> tuple[object, object, dict[str, object]]:
+        """User, item and features of one row."""
+        features = {name: value[place] if listed(value) else value for name, value in self.features.items()}  # type: ignore[index]
+        return self.users[place], self.items[place], features
+
+
+def listed(value: object) -> bool:
+    """Whether a feature is given row by row."""
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def gathered(rows: Sequence[tuple[object, object, Mapping[str, object]]]) -> Asked:
+    """One request of many rows, all with the same features."""
+    users, items, features = [list(part) for part in zip(*rows, strict=True)] if rows else ([], [], [])
+    names = list(features[0]) if features else []
+    return Asked(users, items, {name: [one[name] for one in features] for name in names})
+
+
+@dataclass(frozen=True)
+class Page:
+    """One request. `label` is filled in as labels come; `notes` are None where they must be made again."""
+
+    version: str  # of the model that answered
+    asked: Asked
+    when: str  # as the caller told the time; the book does not read it
+    base: Sequence[float]
+    prediction: Sequence[float]
+    label: list[float | None]
+    notes: Notes | None = None
+
+    def words(self, request: str) -> str:
+        """The page without its notes as one line of JSON."""
+        asked = [list(self.asked.users), list(self.asked.items), dict(self.asked.features)]
+        return json.dumps(
+            [request, self.version, asked, self.when, self.base, self.prediction, self.label], default=str
+        )
+
+
+class Book:
+    """Pages by request id. No thread-safety: the caller's lock."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.rows, self.forgotten = limit, 0, 0
+        self._pages: dict[str, Page] = {}
+
+    def __len__(self) -> int:
+        return len(self._pages)
+
+    def add(self, request: str, page: Page) -> None:
+        """Raises ValueError where the id is taken: labels for it could mean either."""
+        if request in self._pages:
+            raise ValueError(f"request {request[:80]!r} was served already; give every request an id of its own")
+        self._pages[request] = page
+        self.rows += len(page.asked)
+        while self.rows > self.limit and len(self._pages) > 1:
+            self.rows -= len(self._pages.pop(next(iter(self._pages))).asked)
+            self.forgotten += 1
+
+    def page(self, request: str) -> Page | None:
+        """None where it was never served, or so long ago that it is forgotten."""
+        return self._pages.get(request)
+
+    def pages(self) -> list[tuple[str, Page]]:
+        """Every page with its request id, oldest first."""
+        return list(self._pages.items())
+
+    def read(self, lines: Sequence[str]) -> None:
+        """Add pages that `Page.words` wrote; their notes are to be made again."""
+        for line in lines:
+            found: list[Any] = json.loads(line)
+            request, version, asked, when, base, prediction, label = found
+            if request not in self._pages:
+                self.add(request, Page(version, Asked(*asked), when, base, prediction, label))

@@ -1,0 +1,168 @@
+"""Service: the predictor over HTTP, with labels coming back, and a new champion taken over between two requests."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import JsonValue
+
+from tasks.serving.book import Asked, Page
+from tasks.serving.gauges import Gauges
+from tasks.serving.limits import Limit
+from tasks.serving.predictor import Predictor
+from tasks.serving.questions import Observe, Recommend, Score
+from tasks.serving.records import Records
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Desk:
+    """What the service works with. `clock` tells the time of a request, with its zone."""
+
+    predictor: Predictor
+    pipeline: str
+    clock: Callable[[], datetime]
+    records: Records | None = None
+    server: str = "server"  # the name under which what was learned is kept
+    every: float = 5.0  # seconds between looks for a new champion
+    save_every: float = 60.0
+    gauges: Gauges = field(default_factory=Gauges)
+
+    def served(self, request: str, page: Page) -> dict[str, JsonValue]:
+        """The answer's common part, after it was recorded."""
+        if self.records is not None:
+            self.records.served(request, page)
+        return {"request": request, "version": page.version}
+
+    def asked_of(self, pipeline: str | None) -> None:
+        """Raise LookupError where somebody else was meant."""
+        if pipeline is not None and pipeline != self.pipeline:
+            raise LookupError(f"this server answers for {self.pipeline}, not for {pipeline[:63]!r}")
+
+    def tend(self, stop: threading.Event) -> None:
+        """Look for a new champion every few seconds, save now and then; until told to stop."""
+        waited = 0.0
+        while not stop.wait(self.every):
+            try:
+                self.predictor.refresh()
+                if self.records is not None:
+                    self.records.flush()
+                waited += self.every
+                if waited >= self.save_every:
+                    waited = 0.0
+                    self.predictor.save(self.server)
+            except Exception:  # a full disk or a store that is away must not end the care for good
+                log.exception("%s: the round of care failed; the next is in %g s", self.pipeline, self.every)
+
+
+def service(desk: Desk, body: int = 4_000_000) -> FastAPI:
+    """The app. `body` is the most bytes that a request may have."""
+    app = FastAPI(title=f"nightloop {desk.pipeline}", lifespan=_lifespan(desk))
+    app.add_middleware(Limit, most=body)
+    app.middleware("http")(desk.gauges.measured)
+
+    @app.post("/score")
+    def score(question: Score) -> dict[str, JsonValue]:
+        """Probabilities of a click (scores of a ranking model) for one user's candidates, in their order."""
+        desk.asked_of(question.pipeline)
+        request, when = question.request or uuid.uuid4().hex, desk.clock().isoformat()
+        asked = Asked([question.user] * len(question.items), question.items, question.features)
+        page = desk.predictor.answer(asked, request, when)
+        return {**desk.served(request, page), "scores": list(page.prediction)}
+
+    @app.post("/recommend")
+    def recommend(question: Recommend) -> dict[str, JsonValue]:
+        """The best items for one user, best first."""
+        desk.asked_of(question.pipeline)
+        request, when = question.request or uuid.uuid4().hex, desk.clock().isoformat()
+        features: dict[str, object] = dict(question.features)
+        page = desk.predictor.best(question.user, question.k, question.exclude, features, request, when)
+        return {
+            **desk.served(request, page),
+            "items": [str(i) for i in page.asked.items],
+            "scores": list(page.prediction),
+        }
+
+    @app.post("/observe")
+    def observe(question: Observe) -> JSONResponse:
+        """Labels of what was served; each row is learned once. 409 where there was nothing that could be learned."""
+        desk.asked_of(question.pipeline)
+        found = desk.predictor.observe([(one.request, one.labels) for one in question.observations])
+        if desk.records is not None:
+            desk.records.labelled(found.rows)
+        desk.gauges.labels(found.counts)
+        refused = bool(found.examples) and not found.rows
+        said = {"error": f"nothing was learned: {'; '.join(_reasons(found.examples))}"} if refused else {}
+        return JSONResponse({**said, **found.counts, "examples": found.examples}, 409 if refused else 200)
+
+    @app.get("/health")
+    def health() -> dict[str, JsonValue]:
+        """`ok`; or `degraded` where the newest champion does not load, and an older one goes on serving."""
+        entry, problem = desk.predictor.version, desk.predictor.problem
+        return {
+            "status": "degraded" if problem else "ok", "problem": problem, "pipeline": desk.pipeline,
+            "version": desk.predictor.now.name, "champion": entry.number, "manifest": entry.manifest,
+        }  # fmt: skip
+
+    @app.get("/metrics")
+    def metrics() -> Response:
+        """Counts and times for Prometheus."""
+        return Response(desk.gauges.text(desk.predictor), media_type=desk.gauges.media)
+
+    for kind, status in ((ValueError, 422), (LookupError, 404)):
+        app.add_exception_handler(kind, _mistake(status))
+    app.add_exception_handler(RequestValidationError, _malformed)
+    return app
+
+
+def _lifespan(desk: Desk) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lives(app: FastAPI) -> AsyncIterator[None]:
+        stop = threading.Event()
+        carer = threading.Thread(target=desk.tend, args=(stop,), daemon=True)
+        desk.predictor.restore(desk.server)
+        carer.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            carer.join(30)
+            desk.predictor.save(desk.server)
+            if desk.records is not None:
+                desk.records.close()
+
+    return lives
+
+
+def _mistake(status: int) -> Callable[[Request, Exception], JSONResponse]:
+    def say(request: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({"error": str(error)[:2000]}, status)
+
+    return say
+
+
+def _malformed(request: Request, error: Exception) -> JSONResponse:
+    """Every mistake of form in one sentence; the input itself is not sent back: it may hold what is no JSON."""
+    found = error.errors() if isinstance(error, RequestValidationError) else []
+    said = [f"{'.'.join(map(str, one['loc'][1:])) or 'body'}: {one['msg']}" for one in found]
+    return JSONResponse({"error": "; ".join(dict.fromkeys(said))[:2000]}, 422)
+
+
+def _reasons(examples: dict[str, str]) -> list[str]:
+    why = {
+        "unknown": "was never served here, or so long ago that it is forgotten",
+        "repeated": "has these labels already",
+        "contradicted": "has other labels already; the first stand",
+        "outdated": "was served by another model, which the plan says to drop",
+    }
+    return [f"request {request[:80]!r} {why[outcome]}" for outcome, request in examples.items()]

@@ -1,0 +1,83 @@
+"""Snapshot: what a server has learned and still waits for, as bytes, so that a restart goes on where it was."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from tasks.correctors.chain import restored
+from tasks.models.checkpoint import from_bytes, pack, to_bytes, unpack
+from tasks.serving.learning import Learning
+from tasks.store.keys import checked_pipeline
+from tasks.store.objects import Objects
+from tasks.store.seal import seal, unseal
+
+log = logging.getLogger(__name__)
+
+
+def save(objects: Objects, pipeline: str, server: str, learning: Learning) -> bool:
+    """Write the snapshot over the one before; False where another server of this name did so at the same time."""
+    data, key = seal(to_bytes(_tensors(learning))), key_of(pipeline, server)
+    found = objects.read(key)
+    return objects.swap(key, data, found[1]) if found else objects.create(key, data)
+
+
+def load(objects: Objects, pipeline: str, server: str, learning: Learning) -> bool:
+    """Let `learning` go on where the snapshot was; False where there is none.
+
+    A snapshot about another model than the one that serves now is treated as a new champion is. One that was damaged is
+    passed over with a warning: it holds nothing that the next labels do not teach again.
+    """
+    found = objects.read(key_of(pipeline, server))
+    if found is None:
+        return False
+    try:
+        _restore(learning, from_bytes(unseal(key_of(pipeline, server), found[0])))
+    except (ValueError, KeyError, TypeError) as error:
+        log.warning("%s: the snapshot of %s is not used: %s", pipeline, server, error)
+        return False
+    return True
+
+
+def key_of(pipeline: str, server: str) -> str:
+    """Where the snapshot of a server is kept: beside the chain, never part of it."""
+    return f"pipelines/{checked_pipeline(pipeline)}/serving/{checked_pipeline(server)}.memory"
+
+
+def _tensors(learning: Learning) -> dict[str, Tensor]:
+    with learning.lock:  # what is changed in place is copied; rows and pages are only ever added
+        now, seen = learning.now, learning.now.seen
+        chain, recent, labelled = now.chain.snapshot(), list(learning.recent), learning.labelled
+        pages = learning.book.pages()
+    head = json.dumps({"version": now.version, "seen": seen, "labelled": labelled})
+    return {
+        **pack("chain", chain),
+        "head": _words([head]),
+        "recent": _words([json.dumps(row, default=str) for row in recent]),
+        "pages": _words([page.words(request) for request, page in pages]),
+    }
+
+
+def _restore(learning: Learning, tensors: dict[str, Tensor]) -> None:
+    (head,) = map(json.loads, _lines(tensors["head"]))
+    recent = [((row[0], row[1], row[2]), float(label)) for row, label in map(json.loads, _lines(tensors["recent"]))]
+    now = learning.now
+    if head["version"] == now.version:
+        now.chain, now.seen = restored(now.chain, now.version, unpack("chain", tensors)), head["seen"]
+    elif learning.rules.on_new_champion == "replay":
+        learning.replay(now, recent)
+    learning.recent.extend(recent)
+    learning.labelled = head["labelled"]
+    learning.book.read(_lines(tensors["pages"]))
+
+
+def _words(lines: Sequence[str]) -> Tensor:
+    return torch.frombuffer(bytearray("\n".join(lines).encode() or b"\n"), dtype=torch.uint8)
+
+
+def _lines(words: Tensor) -> list[str]:
+    return [line for line in bytes(words.tolist()).decode().split("\n") if line]
