@@ -58,6 +58,19 @@ def moving(seed: int, stream: int, days: Floats, *keys: Ints) -> Floats:
 
 
 @dataclass(frozen=True)
+class Oracle:
+    """What the world itself would answer on one day: factors whose dot product ranks items, best possible.
+
+    `users` and `items` are the ids of everybody alive; score(u, i) = user_factors[u] @ item_factors[i].
+    """
+
+    users: tuple[str, ...]
+    items: tuple[str, ...]
+    user_factors: Floats  # [users, k]
+    item_factors: Floats  # [items, k]
+
+
+@dataclass(frozen=True)
 class World:
     """`users` and `items` alive at any time; each has a place that somebody new takes when its life ends.
 

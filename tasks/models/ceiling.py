@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from tasks.lake.logs import Logs
-from tasks.lake.sources.simulated import Oracle
 from tasks.lake.vocabulary import Vocabulary, encode
+from tasks.lake.world import Oracle
 from tasks.models.candidates import deal
 from tasks.models.rank import from_factors, rank
 from tasks.plan.plan import Ranking

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from tasks.lake.periods import Period
-from tasks.lake.world import CATEGORIES, Floats, Ints, World
+from tasks.lake.world import CATEGORIES, Floats, Ints, Oracle, World
 from tasks.plan.plan import Columns
 
 DAY = 86_400_000_000  # microseconds
@@ -25,19 +25,6 @@ HOURS = np.array([3, 2, 1, 1, 1, 2, 4, 7, 8, 7, 6, 7, 8, 7, 6, 6, 7, 8, 10, 12, 
 SLATE = 40  # items somebody sees before one is clicked
 PAGE = 10  # positions of an impression
 BIAS = 0.7  # position bias: the chance to look at position r is (1 + r) ** -BIAS
-
-
-@dataclass(frozen=True)
-class Oracle:
-    """What the world itself would answer on one day: factors whose dot product ranks items, best possible.
-
-    `users` and `items` are the ids of everybody alive; score(u, i) = user_factors[u] @ item_factors[i].
-    """
-
-    users: tuple[str, ...]
-    items: tuple[str, ...]
-    user_factors: Floats  # [users, tastes + 1]
-    item_factors: Floats  # [items, tastes + 1]
 
 
 @dataclass(frozen=True)
