@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from tasks.lake.logs import Logs
 from tasks.models.checkpoint import Weights
+from tasks.models.kept import kept
 from tasks.models.model import Model
 from tasks.models.predict import predict
+from tasks.models.sequence import LATEST
 from tasks.serving.factors import best
 from tasks.serving.ids import Ids
+
+HISTORY = "history"  # the one feature that may be left out
 
 
 @dataclass(frozen=True)
 class Clicks:
-    """A click model with its vocabulary. An unknown id of any field counts as a row of zeros, as in evaluation."""
+    """A click model with its vocabulary. An unknown id of any field counts as a row of zeros, as in evaluation.
+
+    A model of histories takes one more feature, `history`: the items that the user took last, oldest first, as text
+    with | between them. Without it a user has what the champion's night knew; nights judge with all until the row.
+    """
 
     model: Model
     weights: Weights
@@ -48,14 +56,20 @@ class Clicks:
         return self._encoded(self.ids["user"].rows([user]).expand(len(items)), items, features)
 
     def _encoded(self, users: Tensor, items: Tensor, features: Mapping[str, object]) -> Logs:
-        wanted = {*self.categorical, *self.numeric}
-        if set(features) != wanted:
+        wanted, latest = {*self.categorical, *self.numeric}, kept(self.weights).get(LATEST)
+        if set(features) - ({HISTORY} if latest is not None else set()) != wanted:
             raise ValueError(f"features: given {sorted(features)}; this champion needs exactly {sorted(wanted)}")
         n = len(users)
         rows = [users, items, *(self.ids[c].rows(_column(features[c], n, c)) for c in self.categorical)]
         numbers = [_numbers(_column(features[c], n, c), c) for c in self.numeric]
         numeric = torch.stack(numbers, 1) if numbers else torch.zeros(n, 0)
-        return as_logs(("user", "item", *self.categorical), rows, numeric)
+        logs = as_logs(("user", "item", *self.categorical), rows, numeric)
+        if latest is None:
+            return logs
+        history = latest.index_select(0, users.clamp(min=0)) * (users >= 0)[:, None] - 1
+        if HISTORY in features:
+            history = _histories(_column(features[HISTORY], n, HISTORY), self.ids["item"], latest.shape[1])
+        return replace(logs, history=history)
 
     def _probabilities(self, logs: Logs) -> Tensor:
         return torch.sigmoid(predict(self.model, self.weights, logs))
@@ -74,6 +88,18 @@ def _column(given: object, n: int, name: str) -> Sequence[object]:
     if len(given) != n:
         raise ValueError(f"features: {name} has {len(given)} values for {n} rows; give one a row, or a single one")
     return given
+
+
+def _histories(given: Sequence[object], items: Ids, length: int) -> Tensor:
+    """The last `length` items of each text, newest last, -1 where there are fewer or one is unknown: [n, length]."""
+    lines: dict[object, Tensor] = {}
+    for text in given:
+        if not isinstance(text, str):
+            raise ValueError(f"features: {HISTORY} must be item ids with | between them, as text; given {text!r:.80}")
+        if text not in lines:
+            rows = items.rows(text.split("|")[-length:] if text else [])
+            lines[text] = torch.cat([rows.new_full((length - len(rows),), -1), rows])
+    return torch.stack([lines[text] for text in given])
 
 
 def _numbers(given: Sequence[object], name: str) -> Tensor:
