@@ -8,16 +8,25 @@ import sys
 import threading
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import torch
 
+from tasks.lake.vocabulary import Vocabulary
 from tasks.models import build
+from tasks.models.checkpoint import from_bytes, to_bytes
+from tasks.models.lightgcn import LightGCN
 from tasks.models.predict import predict
-from tasks.plan.plan import Plan
+from tasks.models.schedule import Schedule
+from tasks.plan.plan import Part, Plan
 from tasks.serving.clicks import as_logs
 from tasks.serving.ids import Ids
+from tasks.serving.loading import ready
 from tasks.serving.predictor import Predictor
 from tasks.store.objects import Directory
+from tasks.strategies.chains import run
+from tasks.strategies.fine_tune import FineTune
+from tasks.strategies.practice import simulated_periods
 from tests.serving import made_store as made
 
 HOUSE = Path(__file__).parents[2]
@@ -43,6 +52,21 @@ def test_scores_are_the_models_own_logits(place: Path, biases: bool) -> None:
     expected = predict(model, made.weights(plan), as_logs(("user", "item"), rows, torch.zeros(4, 0)))
     found = predictor.score([f"u{u}" for u in users], [f"i{i}" for i in items])
     assert found == pytest.approx(expected.tolist(), abs=1e-6)
+
+
+def test_a_graph_kept_beside_the_weights_serves(tmp_path: Path) -> None:
+    periods = simulated_periods("ranking")
+    model = LightGCN(width=4)
+    made_of = run(model, FineTune(Schedule(epochs=2)), periods)[-1]
+    plan = made.ranking_plan().model_copy(update={"model": Part(use="LightGCN", options={"width": 4})})
+    names = [
+        [f"{field[0]}{n}" for n in range(size)] for field, size in zip(("user", "item"), periods[-1].sizes, strict=True)
+    ]
+    words = Vocabulary({f: pa.array(n, pa.large_string()) for f, n in zip(("user", "item"), names, strict=True)}, {})
+    served = ready(plan, from_bytes(to_bytes(made_of.weights)), words)
+    pairs = periods[-1].select(torch.arange(20))
+    asked = [[names[j][row] for row in pairs.rows[:, j]] for j in (0, 1)]
+    assert served.score(*asked, {}) == pytest.approx(predict(model, made_of.weights, pairs).tolist(), abs=1e-6)
 
 
 def test_recommends_the_best_items_best_first(place: Path) -> None:
