@@ -9,7 +9,6 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn.functional import linear
 
-from tasks.models.factorised import weight_sum
 from tasks.models.inputs import check, first_rows, numeric_rows, with_numeric
 
 
@@ -59,22 +58,24 @@ class FmFM(nn.Module):
         """Logits [n] from rows [n, F, width + 1] and numeric values [n, N]. Differentiable once."""
         rows = with_numeric(embedded, numeric, dense)
         between = dense["pairs"] if self.interaction == "matrix" else torch.diag_embed(dense["pairs"])
-        return dense["bias"] + weight_sum(rows) + _products(rows, between)
+        return dense["bias"] + _joined(rows, between)
 
 
-def _products(rows: Tensor, between: Tensor) -> Tensor:
-    """sum_{i<j} e_i' M_ij e_j of rows [n, m, d + 1], whose weights count for nothing, and M [pairs, d, d]: [n].
+def _joined(rows: Tensor, between: Tensor) -> Tensor:
+    """sum w_i + sum_{i<j} e_i' M_ij e_j of rows [n, m, d + 1] and M [pairs, d, d]: [n].
 
-    With all M_ij and their transposes in one symmetric matrix S the sum is 1/2 E' S E. Its slope is S E, and the slope
-    times E twice the sum. Autograd is given that for E and E' S E for S: two large products instead of three.
+    With all M_ij and their transposes in one symmetric matrix S the sum of products is 1/2 E' S E; its slope is S E, that
+    of a weight is 1. Autograd is given the slope times E for E, and E' S E for S: two large products instead of three.
     """
     columns, wide, d = rows.shape[1], rows.shape[2], between.shape[1]
     left, right = torch.triu_indices(columns, columns, 1)
     upper = between.new_zeros(columns, columns, wide, wide)
     upper[left, right, :d, :d] = between
     whole = upper.transpose(1, 2).flatten(2).flatten(0, 1)  # [m wide, m wide]
+    of_weights = torch.zeros(columns, wide, dtype=rows.dtype)
+    of_weights[:, -1] = 1
     flat = rows.flatten(1)
     fixed = flat.detach()
-    slope = linear(fixed, whole + whole.T).to(flat.dtype)
-    of_rows = (flat * slope.detach()).sum(1)
-    return 0.5 * (fixed * slope).sum(1) + of_rows - of_rows.detach()
+    slope = linear(fixed, whole + whole.T, of_weights.flatten()).to(flat.dtype)
+    of_rows = (flat * slope.detach()).sum(1)  # twice the products, and the weights
+    return 0.5 * ((fixed * slope).sum(1) + rows.detach()[:, :, -1].sum(1)) + of_rows - of_rows.detach()

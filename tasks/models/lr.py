@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Generator, Tensor, nn
 
+from tasks.models.factorised import weight_sum
 from tasks.models.inputs import check, numeric_rows, with_numeric
 
 
@@ -36,4 +37,4 @@ class LR(nn.Module):
 
     def logits(self, embedded: Tensor, numeric: Tensor, dense: Mapping[str, Tensor]) -> Tensor:
         """Logits [n] from rows [n, F, 1] and numeric values [n, N]."""
-        return dense["bias"] + with_numeric(embedded, numeric, dense).flatten(1).sum(1)
+        return dense["bias"] + weight_sum(with_numeric(embedded, numeric, dense))

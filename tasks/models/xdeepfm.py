@@ -54,8 +54,7 @@ class xDeepFM(nn.Module):
         columns = len(self.fields) + self.numeric
         found = numeric_rows(self, self.numeric, generator)
         for place, (below, rows) in enumerate(pairwise((columns, *self.cin))):
-            drawn = xavier(rows, below * columns, generator)
-            found[f"cin.{place}"] = drawn.view(rows, below, columns)
+            found[f"cin.{place}"] = xavier(rows, below * columns, generator).T.reshape(below, columns, rows)
         found["cin.output"] = xavier(1, sum(self.cin), generator)[0]
         return found | first_layers((columns * self.factor_columns, *self.hidden, 1), generator)
 
@@ -67,13 +66,21 @@ class xDeepFM(nn.Module):
         return weight_sum(rows) + self._compressed(rows[:, :, :-1], dense) + deep
 
     def _compressed(self, embeddings: Tensor, dense: Mapping[str, Tensor]) -> Tensor:
-        """v . [sum_d X^1 .. sum_d X^K] of embeddings [n, m, d]: [n]. Layers are computed for each row and dimension."""
-        columns, each = embeddings.shape[1], embeddings.transpose(1, 2).flatten(0, 1)  # [n d, m]
+        """v . [sum_d X^1 .. sum_d X^K] of embeddings [n, m, d]: [n]. Differentiable once.
+
+        Layers are computed for each row and dimension, n d of them. X^k_h = sum_j s_jh X^0_j with s = W' X^{k-1} needs
+        no tensor of products. The first layer, of X^0 twice, is x' S x with a symmetric S and slope 2 S x: X^0 on the left
+        is held fixed, that on the right counts twice, and one of three large products falls away.
+        """
+        each = embeddings.transpose(1, 2).flatten(0, 1)  # [n d, m]
         below, found = each, []
         for place in range(len(self.cin)):
-            weight = dense[f"cin.{place}"]  # [rows, below, m]
-            slopes = below @ weight.transpose(0, 1).flatten(1)  # [n d, rows m]
-            below = (slopes.view(len(each), -1, columns) @ each[:, :, None])[:, :, 0]
+            weight, left, right = dense[f"cin.{place}"], below, each  # [below, m, rows]
+            if place == 0:
+                weight, left = 0.5 * (weight + weight.transpose(0, 1)), each.detach()
+                right = 2 * each - left
+            slopes = left @ weight.flatten(1)  # [n d, m rows]
+            below = (right[:, None] @ slopes.view(len(each), right.shape[1], -1))[:, 0]
             found.append(below)
         summed = torch.cat(found, 1).to(embeddings.dtype) @ dense["cin.output"]
         return summed.view(len(embeddings), -1).sum(1)

@@ -86,12 +86,12 @@ def xdeepfm(model, rows, dense):
     d, below, sums = len(vectors[0]), vectors, []
     for place in range(len(model.cin)):
         above = []
-        for weight in dense[f"cin.{place}"]:
+        for h in range(model.cin[place]):
             row = [0.0] * d
             for i, x in enumerate(below):
                 for j, y in enumerate(vectors):
                     for k in range(d):
-                        row[k] += weight[i][j] * x[k] * y[k]
+                        row[k] += dense[f"cin.{place}"][i][j][h] * x[k] * y[k]
             above.append(row)
         sums += [sum(row) for row in above]
         below = above
