@@ -12,18 +12,23 @@ from tasks.lake.logs import Logs
 from tasks.models.checkpoint import Weights
 from tasks.models.graph import FIELDS, Form, Night, full, incremental, recalled
 from tasks.models.kept import kept
+from tasks.models.lookup import own_close
 from tasks.models.mf import MF
 from tasks.models.propagation import Propagation, Shape, Spread
 from tasks.models.tables import fuse, split
+
+Links = Literal["own", "before"]
 
 
 class LightGCN(nn.Module):
     """MF of E = (E^0 + ... + E^L) / (L + 1), E^l = D^-1/2 A D^-1/2 E^(l-1), where E^0 are the tables that are learned.
 
     A has a one for each pair of a user and an item met so far, however often they met; `layers` is L. Biases, if any,
-    are not spread. An id without links has E = E^0 / (L + 1), as the formula says. Training on a period uses the graph
-    of its own close, as the paper does: a row's own link is in it. What is judged by a period (SML's transfers, ASMG's
-    generator, Hedge) and what is served use the graph before it.
+    are not spread. An id without links has E = E^0 / (L + 1), as the formula says. What is judged by a period (SML's
+    transfers, ASMG's generator, Hedge) sees the graph of the close before it, and what is served that of its night.
+    Training with `links` `own` sees the graph of the newest period it learns from, as the paper has it, so that each
+    positive is linked already and no negative is; with `before` that of the close before, as when it will be served
+    (at a root, where there were no links before, its own).
 
     The graph begins where the chain begins: it is the logs', the same for all strategies, and no window or fresh start
     of a strategy cuts it. `graph` `full` carries all links. `incremental` carries E^1, ..., E^L of the night before and
@@ -37,14 +42,22 @@ class LightGCN(nn.Module):
     fields = FIELDS
 
     def __init__(
-        self, width: int = 64, layers: int = 2, graph: Form = "full", biases: bool = False, scale: float = 0.1
+        self,
+        width: int = 64,
+        layers: int = 2,
+        graph: Form = "full",
+        links: Links = "before",
+        biases: bool = False,
+        scale: float = 0.1,
     ) -> None:
         if not isinstance(layers, int) or isinstance(layers, bool) or layers < 1:
             raise ValueError(f"LightGCN: layers: given {layers!r}; allowed are whole numbers from 1; none is MF")
         if graph not in get_args(Form):
             raise ValueError(f"LightGCN: graph: given {graph!r}; allowed are {', '.join(get_args(Form))}")
+        if links not in get_args(Links):
+            raise ValueError(f"LightGCN: links: given {links!r}; allowed are {', '.join(get_args(Links))}")
         super().__init__()
-        self.dot, self.layers, self.graph = MF(width, biases, scale), layers, graph
+        self.dot, self.layers, self.graph, self.links = MF(width, biases, scale), layers, graph, links
         self.night: Night | None = None
 
     @property
@@ -93,8 +106,12 @@ class LightGCN(nn.Module):
         return self._tonight().now.kept()
 
     def lookup(self, sizes: list[int], logs: Logs, close: int) -> Spread:
-        """Rows spread over the graph at the close of a period."""
-        return Spread(self._propagation(sizes, close))
+        """Rows spread over the graph at the close of a period; of those trained on, of what `links` says."""
+        over = self._propagation(sizes, close)
+        if self.links == "before" and close == own_close(logs):
+            earlier = self._propagation(sizes, close - 1)
+            over = earlier if len(earlier.linked) or earlier.past else over
+        return Spread(over)
 
     def _propagation(self, sizes: list[int], close: int) -> Propagation:
         return self._tonight().propagation(close, self._shape(sizes))

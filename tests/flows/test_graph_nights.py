@@ -16,23 +16,19 @@ from tasks.store.objects import open_objects
 from tests.flows.tiny import make, plain, raw_plan, run
 
 
-@pytest.mark.parametrize("graph", ["full", "incremental"])
-def test_nights_with_a_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, graph: str) -> None:
+def test_nights_with_a_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plain(monkeypatch)
     strategies = raw_plan(tmp_path)["strategies"]
-    meta = {"rounds": 1, "first": {"epochs": 1}, "second": {"epochs": 1}, "transfer": {"form": "average"}}
     tiny = make(tmp_path, monkeypatch, {
-        "model": {"use": "LightGCN", "options": {"width": 4, "graph": graph, "biases": True}},
-        "strategies": {
-            "still": strategies["still"], "tuned": strategies["tuned"], "sml": {"use": "SML", "options": meta}
-        },
+        "model": {"use": "LightGCN", "options": {"width": 4, "graph": "incremental", "biases": True}},
+        "strategies": {"still": strategies["still"], "tuned": strategies["tuned"]},
     })  # fmt: skip
     tiny.deliver(*range(4))
     nights = run(tiny, 1, 2, 3)
     assert [night.outcome for night in nights] == ["complete"] * 3
     objects = tasks.open.open_store()
     assert all(manifests.verify(objects, night) == () for night in nights)
-    assert set(nights[2].scores) >= {"still", "tuned", "sml"}
+    assert set(nights[2].scores) >= {"still", "tuned"}
 
     kept = [
         {label: from_bytes(blobs.get(objects, night.checkpoints[label].weights)) for label in ("still", "tuned")}
@@ -41,5 +37,5 @@ def test_nights_with_a_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gr
     assert all(torch.equal(made["still"]["kept/edges"], made["tuned"]["kept/edges"]) for made in kept)
     newest = [made["tuned"]["kept/edges"][:, 2] for made in kept]
     assert [int(edges.max()) for edges in newest] == [1, 2, 3]
-    assert [len(edges.unique()) for edges in newest] == ([2, 3, 4] if graph == "full" else [2, 1, 1])
+    assert [len(edges.unique()) for edges in newest] == [2, 1, 1]
     assert Predictor.open(open_objects(Settings()), "tiny").recommend("nobody", 3)

@@ -105,7 +105,7 @@ def test_an_empty_graph_is_factorisation_of_smaller_rows() -> None:
 @pytest.mark.parametrize("biases", [False, True])
 def test_one_step_by_hand_is_one_by_autograd_and_through_dense_matrices(form: str, biases: bool) -> None:
     """All rows of a period in one step, against plain autograd of E(E^0) written out."""
-    model = LightGCN(width=4, layers=2, graph=form, biases=biases, scale=0.5)
+    model = LightGCN(width=4, layers=2, graph=form, links="own", biases=biases, scale=0.5)
     before = begin(model, NoUpdate(), initial(model, FIRST), FIRST)
     logs = PERIODS[1].since(1)
     grown = grow(model, before, logs)
@@ -182,13 +182,15 @@ def test_an_incremental_graph_keeps_the_newest_links_and_a_past_of_fixed_size() 
 def test_what_is_judged_sees_no_link_of_its_own_night() -> None:
     for form in ("full", "incremental"):
         model = LightGCN(width=4, layers=2, graph=form)
+        paper = LightGCN(width=4, layers=2, graph=form, links="own")
         chain = run(model, FineTune(SHORT), PERIODS[:2])
         logs = PERIODS[2]
         grown = grow(model, chain[1], logs)
-        night = tonight(model, grown.weights, logs)
+        night, own = tonight(model, grown.weights, logs), tonight(paper, grown.weights, logs)
         assert torch.equal(night.factors(bare(grown.weights))[0], model.factors(grown.weights)[0]), form
         sizes = [*logs.sizes]
-        judged, trained = (lookup(night, sizes, logs, period).over for period in (1, 2))
+        judged, trained = (lookup(at, sizes, logs, period).over for at, period in ((night, 1), (own, 2)))
+        assert lookup(night, sizes, logs, 2).over is judged, "trained as it will be served"
         new = logs.rows[logs.periods == 2, 0].unique()
         assert (judged.degree <= trained.degree).all() and judged.degree[new].sum() < trained.degree[new].sum()
         other = replace(logs, rows=logs.rows.clone())
@@ -237,7 +239,12 @@ def test_training_learns_and_a_fresh_start_keeps_the_graph() -> None:
 
 @pytest.mark.parametrize(
     ("options", "said"),
-    [({"layers": 0}, "whole numbers from 1"), ({"graph": "half"}, "full, incremental"), ({"width": 0}, "width")],
+    [
+        ({"layers": 0}, "whole numbers from 1"),
+        ({"graph": "half"}, "full, incremental"),
+        ({"links": "none"}, "own, before"),
+        ({"width": 0}, "width"),
+    ],
 )
 def test_impossible_options(options: dict, said: str) -> None:
     with pytest.raises(ValueError, match=said):
