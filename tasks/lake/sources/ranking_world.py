@@ -45,7 +45,7 @@ class Pace(NamedTuple):
 
 PACES = {
     "adressa": Pace(0.20, 0.30, 0.45, 15.0, 8.0, 2.5, 0.10, False),
-    "yelp": Pace(0.02, 0.05, 0.20, 1e9, 1e9, np.inf, 0.60, True),
+    "yelp": Pace(0.05, 0.10, 0.35, 1e9, 1e9, np.inf, 0.60, True),
 }
 # users, items, takes a day, days: in the paper (its section 5.1), and a size that a processor replays in a minute
 SIZES = {
