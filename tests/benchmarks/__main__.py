@@ -10,7 +10,10 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-# The figure's name and the module that measures it with `run() -> dict`.
+CLICK_MODELS = (
+    "LR", "FM", "DeepFM", "NFM", "IPNN", "WideDeep", "DCN", "DCNv2", "xDeepFM", "FmFM", "AFNPlus", "FinalMLP",
+)  # fmt: skip
+# The figure's name and the module that measures it with `run() -> dict`, or, after a colon, with `run(that word)`.
 BENCHMARKS = {
     "mf-train": "mf_train",
     "mf-vs-implicit": "mf_vs_implicit",
@@ -23,6 +26,7 @@ BENCHMARKS = {
     "sml-speed": "sml_speed",
     "yelp-shape": "yelp_shape",
     "bakeoff-movietweetings": "bakeoff_movietweetings",
+    **{f"ctr-{model.lower()}": f"ctr_models:{model}" for model in CLICK_MODELS},
 }
 OUT = Path("bench.json")
 
@@ -47,8 +51,10 @@ def _lines(path: str) -> list[str]:
 
 def measured(name: str, module: str) -> dict[str, object]:
     """One benchmark's result; a benchmark that fails is a result that is not met."""
+    module, _, word = module.partition(":")
+    call = f"run({word!r})" if word else "run()"
     code = (
-        f"import json; from tests.benchmarks.{module} import run; print('RESULT ' + json.dumps(run(), default=float))"
+        f"import json; from tests.benchmarks.{module} import run; print('RESULT ' + json.dumps({call}, default=float))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     results = [line[7:] for line in done.stdout.splitlines() if line.startswith("RESULT ")]
