@@ -31,10 +31,10 @@ class LightGCN(nn.Module):
     (at a root, where there were no links before, its own).
 
     The graph begins where the chain begins: it is the logs', the same for all strategies, and no window or fresh start
-    of a strategy cuts it. `graph` `full` carries all links. `incremental` carries E^1, ..., E^L of the night before and
-    degrees, and spreads over the new links alone (`propagation`): in the first period it is the full graph, later a
-    night costs what its own rows cost, and the checkpoint no longer grows with time. A pair that meets in two
-    periods is then two links. Layers of the past are those that were served.
+    of a strategy cuts it. `graph` `full` carries all links. `incremental` carries, of the night before, degrees and
+    E^1, ..., E^L as they were served, and spreads over the links of the period alone (`propagation`): the first period
+    is as with the full graph; later, a step moves and costs what the period has, and the checkpoint does not grow with
+    time. A pair that meets again in a later period is then a second link.
     Source: LightGCN (He et al. 2020), section 3; CIGC (Ding et al. 2022) for the incremental form.
     """
 

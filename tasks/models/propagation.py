@@ -81,10 +81,10 @@ class Propagation:
 def propagation(edges: Tensor, past: Sequence[Tensor], shape: Shape) -> Propagation:
     """Of distinct links [m, 2 or more] int32 (user, item) and, of a past, degree [R, 1] and layers H^l [R, width] each.
 
-    A past user with D links, who has T now, was worth H^l / sqrt(D ...) and is worth H^l sqrt(D / T) now: P^l, that
-    is, is H^l as if the neighbours of then had changed neither their rows nor their degrees since. That is the one
-    thing in which the incremental form (CIGC, Ding et al. 2022, equation 7, with all of its weights at one) differs
-    from the full one.
+    With D links in the past and T in all, a row's sum over the past links is H^l sqrt(D / T) = P^l: each term is divided
+    by the root of the row's own degree, and that has grown. Of neighbours it is assumed that neither their rows nor
+    their degrees have changed since; that is all in which this differs from the full graph. Source: the incremental
+    graph convolution of CIGC (Ding et al. 2022), with its weights of old and new at one and no distillation.
     """
     users, count = shape.sizes[0], sum(shape.sizes)
     ends = torch.cat([edges[:, 0].long(), edges[:, 1].long() + users])
