@@ -46,4 +46,6 @@ def serve(
     sys.stderr.write(
         f"{predictor.now.name} of {order.pipeline} serves at http://{host}:{port} (what it answers: /docs)\n"
     )
-    uvicorn.run(service(desk), host=host, port=port, log_level="warning", access_log=False)
+    uvicorn.run(
+        service(desk), host=host, port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=10
+    )

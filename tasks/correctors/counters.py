@@ -65,7 +65,7 @@ class Counters:
         if len(self.strengths) > 1:
             some = slice(None, None, len(note) // TRIED + 1)
             after = torch.sigmoid(z[some, None] + (by_item + by_user)[some, None] * torch.tensor(self.strengths))
-            record(state, torch.sigmoid(z[some]), after, label[some], self.half_life)
+            record(state, torch.sigmoid(z[some]), after, label[some], self.half_life, self.caution)
         for name, column, prediction in (("user", 0, torch.sigmoid(z + by_item)), ("item", 1, p)):
             what = torch.stack([torch.ones(len(note)), label, prediction], 1)
             state[name].index_add_(0, note[:, column].long(), what * weight)
@@ -76,7 +76,7 @@ class Counters:
         """The strength that serves now; 0 where none has been shown to help."""
         if len(self.strengths) == 1:
             return self.strengths[0]
-        best = chosen(state, self.caution)
+        best = chosen(state)
         return 0.0 if best is None else self.strengths[best]
 
     def _shift(self, state: State, name: str, ids: Tensor) -> Tensor:

@@ -71,7 +71,7 @@ class ReLoop2:
             some = slice(None, None, len(note) // TRIED + 1)
             strength, transfer = torch.tensor(self.pairs).T
             error = self.error(p[some, None], note[some, None, 1:4], strength, transfer)
-            record(state, p[some], p[some, None] + error, label[some], self.half_life)
+            record(state, p[some], p[some, None] + error, label[some], self.half_life, self.caution)
         self.memory.write(state, key, label, p)
         return state
 
@@ -85,5 +85,5 @@ class ReLoop2:
         """The lambda and gamma that serve now; lambda is 0 where no pair has been shown to help."""
         if len(self.pairs) == 1:
             return self.pairs[0]
-        best = chosen(state, self.caution)
+        best = chosen(state)
         return (0.0, 1.0) if best is None else self.pairs[best]

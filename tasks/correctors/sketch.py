@@ -19,7 +19,7 @@ class Sketch:
 
     Two rows share a bit with probability 1 - angle/pi, a bucket with that to the power of `bits`; what is read for a
     row is the average of all rows weighted so. Each array takes its bits from a pool of `planes` hyperplanes: the
-    expectations are those of independent ones, at an eighth of the arithmetic (with planes = arrays x bits, they are
+    expectations are those of independent ones, at a sixth of the arithmetic (with planes = arrays x bits, they are
     independent). h is centred by the mean of the first `warm` labelled rows: the outputs of ReLUs all point the same
     way, and would crowd into a few buckets. Rows count half after `half_life` later ones (0: never).
 
@@ -28,9 +28,9 @@ class Sketch:
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")  # a misspelt option is a mistake
     kind: Literal["sketch"] = "sketch"
-    arrays: int = 32
-    bits: int = 10
-    planes: int = 64
+    arrays: int = 24
+    bits: int = 12
+    planes: int = 48
     warm: int = 500
     half_life: int = 200_000
     seed: int = 0
@@ -77,17 +77,19 @@ class Sketch:
 
     def write(self, state: State, key: Tensor, label: Tensor, prediction: Tensor) -> None:
         """Add rows. The first `warm` wait until their centre is known."""
-        rows = torch.cat([key, label[:, None], prediction[:, None]], 1)
         have = int(state["waits"])
         if have < self.warm:
-            taken, rows = rows[: self.warm - have], rows[self.warm - have :]
-            state["waiting"][have : have + len(taken)] = taken
-            state["waits"] += len(taken)
-            if have + len(taken) < self.warm:
+            rows = torch.cat([key, label[:, None], prediction[:, None]], 1)[: self.warm - have]
+            state["waiting"][have : have + len(rows)] = rows
+            state["waits"] += len(rows)
+            key, label, prediction = key[len(rows) :], label[len(rows) :], prediction[len(rows) :]
+            if have + len(rows) < self.warm:
                 return
-            state["centre"] = state["waiting"][:, :-2].mean(0)
-            self._add(state, state["waiting"])
-        self._add(state, rows)
+            waited = state["waiting"]
+            state["centre"] = waited[:, :-2].mean(0)
+            self._add(state, waited[:, :-2], waited[:, -2], waited[:, -1])
+        if len(key):
+            self._add(state, key, label, prediction)
 
     def buckets(self, state: State, key: Tensor) -> Tensor:
         """Each key's row of `sums` in every array: [n, arrays] int64."""
@@ -100,10 +102,10 @@ class Sketch:
         shares = rows / rows.sum(1, keepdim=True).clamp(min=1e-30)
         return float(-(torch.xlogy(shares, shares)).sum(1).mean() / (self.bits * torch.log(torch.tensor(2.0))))
 
-    def _add(self, state: State, rows: Tensor) -> None:
-        if not len(rows):
-            return
-        what = torch.cat([torch.ones(len(rows), 1), rows[:, -2:]], 1) * state["weight"].float()
-        where = self.buckets(state, rows[:, :-2])
-        state["sums"].index_add_(0, where.flatten(), what.repeat_interleave(self.arrays, 0))
-        forget(state, ("sums",), len(rows), self.half_life)
+    def _add(self, state: State, key: Tensor, label: Tensor, prediction: Tensor) -> None:
+        where = self.buckets(state, key).flatten() * 3
+        sums = state["sums"].view(-1)  # three additions of numbers take half the time of one of triples
+        for column, what in enumerate((torch.ones_like(label), label, prediction)):
+            each = (what * state["weight"].float()).repeat_interleave(self.arrays)
+            sums.index_add_(0, where + column, each)
+        forget(state, ("sums",), len(label), self.half_life)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from tasks.lake.logs import Logs
+from tasks.lake.vocabulary import BETWEEN
 from tasks.models.checkpoint import Weights
 from tasks.models.kept import kept
 from tasks.models.model import Model
@@ -24,8 +26,9 @@ HISTORY = "history"  # the one feature that may be left out
 class Clicks:
     """A click model with its vocabulary. An unknown id of any field counts as a row of zeros, as in evaluation.
 
-    A model of histories takes one more feature, `history`: the items that the user took last, oldest first, as text
-    with | between them. Without it a user has what the champion's night knew; nights judge with all until the row.
+    Of a column whose rows have several values the feature is text with | between them. A model of histories takes one
+    more, `history`: the items that the user took last, oldest first, as such a text. Without it a user has what the
+    champion's night knew; nights judge with all until the row.
     """
 
     model: Model
@@ -33,6 +36,7 @@ class Clicks:
     ids: Mapping[str, Ids]  # by field: user, item and every categorical column
     categorical: tuple[str, ...]
     numeric: tuple[str, ...]
+    several: Mapping[str, int] = field(default_factory=dict)  # by categorical column how many values a row may have
 
     @torch.inference_mode()
     def score(self, users: Sequence[object], items: Sequence[object], features: Mapping[str, object]) -> list[float]:
@@ -60,15 +64,24 @@ class Clicks:
         if set(features) - ({HISTORY} if latest is not None else set()) != wanted:
             raise ValueError(f"features: given {sorted(features)}; this champion needs exactly {sorted(wanted)}")
         n = len(users)
-        rows = [users, items, *(self.ids[c].rows(_column(features[c], n, c)) for c in self.categorical)]
-        numbers = [_numbers(_column(features[c], n, c), c) for c in self.numeric]
+        given = {c: _column(features[c], n, c) for c in self.categorical}
+        told = {c: _first(_lists(given[c], self.ids[c], c), most).expand(n, -1) for c, most in self.several.items()}
+        single = {c: self.ids[c].rows(given[c]).expand(n) for c in self.categorical if c not in told}
+        rows = [users, items, *(told[c][:, 0] if c in told else single[c] for c in self.categorical)]
+        numbers = [_numbers(_column(features[c], n, c), c).expand(n) for c in self.numeric]
         numeric = torch.stack(numbers, 1) if numbers else torch.zeros(n, 0)
-        logs = as_logs(("user", "item", *self.categorical), rows, numeric)
+        fields = ("user", "item", *self.categorical)
+        logs = as_logs(fields, rows, numeric)
+        if told:
+            several = tuple(number for number, c in enumerate(fields) for _ in range(self.several.get(c, 0)))
+            values = torch.cat([told[c] for c in fields if c in told], 1)
+            logs = replace(logs, values=values, several=several)
         if latest is None:
             return logs
         history = latest.index_select(0, users.clamp(min=0)) * (users >= 0)[:, None] - 1
         if HISTORY in features:
-            history = _histories(_column(features[HISTORY], n, HISTORY), self.ids["item"], latest.shape[1])
+            lists = _lists(_column(features[HISTORY], n, HISTORY), self.ids["item"], HISTORY)
+            history = _last(lists, latest.shape[1]).expand(n, -1)
         return replace(logs, history=history)
 
     def _probabilities(self, logs: Logs) -> Tensor:
@@ -83,23 +96,29 @@ def as_logs(fields: tuple[str, ...], rows: Sequence[Tensor], numeric: Tensor) ->
 
 
 def _column(given: object, n: int, name: str) -> Sequence[object]:
+    """One value a row, or a single one for all of them, which is looked up once."""
     if isinstance(given, str) or not isinstance(given, Sequence):
-        return [given] * n
+        return [given]
     if len(given) != n:
         raise ValueError(f"features: {name} has {len(given)} values for {n} rows; give one a row, or a single one")
     return given
 
 
-def _histories(given: Sequence[object], items: Ids, length: int) -> Tensor:
-    """The last `length` items of each text, newest last, -1 where there are fewer or one is unknown: [n, length]."""
-    lines: dict[object, Tensor] = {}
-    for text in given:
-        if not isinstance(text, str):
-            raise ValueError(f"features: {HISTORY} must be item ids with | between them, as text; given {text!r:.80}")
-        if text not in lines:
-            rows = items.rows(text.split("|")[-length:] if text else [])
-            lines[text] = torch.cat([rows.new_full((length - len(rows),), -1), rows])
-    return torch.stack([lines[text] for text in given])
+def _lists(given: Sequence[object], ids: Ids, name: str) -> list[Tensor]:
+    """The rows of the values in each text, which has | between them; -1 where one is unknown."""
+    if wrong := [one for one in given if not isinstance(one, str | None)]:
+        raise ValueError(f"features: {name} must be text with | between its values; given {wrong[0]!r:.80}")
+    return [ids.rows(str(text or "").split(BETWEEN)) for text in given]
+
+
+def _first(lists: Sequence[Tensor], most: int) -> Tensor:
+    """The first `most` of each, -1 where there are fewer: [n, most]."""
+    return torch.stack([pad(one[:most], (0, most - len(one[:most])), value=-1) for one in lists])
+
+
+def _last(lists: Sequence[Tensor], most: int) -> Tensor:
+    """The last `most` of each, the last at the end, -1 where there are fewer: [n, most]."""
+    return torch.stack([pad(one[-most:], (most - len(one[-most:]), 0), value=-1) for one in lists])
 
 
 def _numbers(given: Sequence[object], name: str) -> Tensor:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from time import perf_counter
 
-from fastapi import Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tasks.correctors.reloop2 import ReLoop2
 from tasks.serving.predictor import Predictor
@@ -43,16 +43,9 @@ class Gauges:
     def _gauge(self, name: str, words: str, *labels: str) -> Gauge:
         return Gauge(f"nightloop_{name}", words, labels, registry=self._registry)
 
-    async def measured(self, request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
-        """Middleware: time a request by its route; an address that is none counts as `other`."""
-        begin, status = perf_counter(), 500
-        try:
-            response = await call(request)
-            status = response.status_code
-            return response
-        finally:
-            path = getattr(request.scope.get("route"), "path", "other")
-            self._seconds.labels(path, str(status)).observe(perf_counter() - begin)
+    def took(self, path: str, status: int, seconds: float) -> None:
+        """Count a request."""
+        self._seconds.labels(path, str(status)).observe(seconds)
 
     def labels(self, counts: Mapping[str, int]) -> None:
         """Count labelled rows."""
@@ -73,3 +66,26 @@ class Gauges:
                         self._occupancy.labels(label).set(one.memory.occupancy(chain.states[label]))
                         self._strength.labels(label).set(one.serving(chain.states[label])[0])
         return generate_latest(self._registry)
+
+
+class Timed:
+    """ASGI middleware: counts requests by their route; an address that is none counts as `other`."""
+
+    def __init__(self, app: ASGIApp, gauges: Gauges) -> None:
+        self.app, self.gauges = app, gauges
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and look at what is sent back."""
+        begin, status = perf_counter(), 500
+
+        async def sent(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        try:
+            await self.app(scope, receive, sent)
+        finally:
+            if scope["type"] == "http":
+                path = getattr(scope.get("route"), "path", "other")
+                self.gauges.took(path, status, perf_counter() - begin)

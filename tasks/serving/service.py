@@ -16,7 +16,7 @@ from fastapi.responses import JSONResponse
 from pydantic import JsonValue
 
 from tasks.serving.book import Asked, Page
-from tasks.serving.gauges import Gauges
+from tasks.serving.gauges import Gauges, Timed
 from tasks.serving.limits import Limit
 from tasks.serving.predictor import Predictor
 from tasks.serving.questions import Observe, Recommend, Score
@@ -69,29 +69,26 @@ def service(desk: Desk, body: int = 4_000_000) -> FastAPI:
     """The app. `body` is the most bytes that a request may have."""
     app = FastAPI(title=f"nightloop {desk.pipeline}", lifespan=_lifespan(desk))
     app.add_middleware(Limit, most=body)
-    app.middleware("http")(desk.gauges.measured)
+    app.add_middleware(Timed, gauges=desk.gauges)
 
     @app.post("/score")
-    def score(question: Score) -> dict[str, JsonValue]:
+    def score(question: Score) -> JSONResponse:
         """Probabilities of a click (scores of a ranking model) for one user's candidates, in their order."""
         desk.asked_of(question.pipeline)
         request, when = question.request or uuid.uuid4().hex, desk.clock().isoformat()
         asked = Asked([question.user] * len(question.items), question.items, question.features)
         page = desk.predictor.answer(asked, request, when)
-        return {**desk.served(request, page), "scores": list(page.prediction)}
+        return JSONResponse({**desk.served(request, page), "scores": page.prediction})
 
     @app.post("/recommend")
-    def recommend(question: Recommend) -> dict[str, JsonValue]:
+    def recommend(question: Recommend) -> JSONResponse:
         """The best items for one user, best first."""
         desk.asked_of(question.pipeline)
         request, when = question.request or uuid.uuid4().hex, desk.clock().isoformat()
         features: dict[str, object] = dict(question.features)
         page = desk.predictor.best(question.user, question.k, question.exclude, features, request, when)
-        return {
-            **desk.served(request, page),
-            "items": [str(i) for i in page.asked.items],
-            "scores": list(page.prediction),
-        }
+        items = [str(item) for item in page.asked.items]
+        return JSONResponse({**desk.served(request, page), "items": items, "scores": page.prediction})
 
     @app.post("/observe")
     def observe(question: Observe) -> JSONResponse:

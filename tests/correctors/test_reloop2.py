@@ -18,7 +18,7 @@ from tasks.correctors.sketch import Sketch
 from tasks.metrics.ctr import auc, logloss
 from tests.correctors import made
 
-BOTH = pytest.mark.parametrize("memory", [Sketch(warm=50), Neighbours(capacity=500)], ids=["sketch", "neighbours"])
+BOTH = pytest.mark.parametrize("memory", [Sketch(warm=50, bits=6), Neighbours(capacity=500)], ids=["sketch", "neighbours"])
 Memory = Sketch | Neighbours
 
 
@@ -103,10 +103,10 @@ def test_l5_a_pool_of_planes_reads_what_independent_planes_read_on_average() -> 
     hidden, queries = cosine_world(4000)
     label = (hidden @ queries[0] > 0).float()
     means = []
-    for planes in (64, 320):
+    for planes in (48, 192):
         reads = []
         for seed in range(12):
-            sketch = Sketch(planes=planes, half_life=0, seed=seed)
+            sketch = Sketch(bits=8, planes=planes, half_life=0, seed=seed)
             state = filled(sketch, hidden, label, label)
             reads.append(sketch.read(state, sketch.key(state, queries))[:, 0])
         means.append(torch.stack(reads).mean(0))
