@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tasks.lake.vocabulary import BETWEEN, MISSING
 from tasks.plan.plan import Columns
 
 ROLES = ("time", "user", "item", "label", "served")
@@ -135,7 +136,7 @@ def _types(schema: pa.Schema) -> str:
 
 def _named(batch: pa.RecordBatch, columns: Columns, texts: tuple[str, ...], arrived: int) -> pa.RecordBatch:
     """The plan's columns of one batch under the lake's names; ids and categories as text."""
-    size = batch.num_rows
+    batch, size = _joined(batch, columns), batch.num_rows
     none = pa.nulls(size, pa.string())
     found: dict[str, pa.Array] = {
         "arrival": pa.array(np.arange(arrived, arrived + size, dtype=np.int64)),
@@ -151,6 +152,19 @@ def _named(batch: pa.RecordBatch, columns: Columns, texts: tuple[str, ...], arri
     found["_key"] = _key([as_text(_flat(batch, name)) for name in columns.key]) if columns.key else none
     found["_line"] = batch.column(LINE) if LINE in batch.schema.names else none
     return pa.RecordBatch.from_pydict({**found, "_none": none})
+
+
+def _joined(batch: pa.RecordBatch, columns: Columns) -> pa.RecordBatch:
+    """The batch with one text for each list, | between its values, where the plan's rows have several."""
+    for name in columns.several:
+        place = batch.schema.get_field_index(name)
+        if place < 0 or not hasattr(batch.schema.field(place).type, "value_type"):
+            continue
+        kind = batch.schema.field(place).type
+        lists = batch.column(place).cast(pa.list_(kind.value_type))
+        texts = pa.ListArray.from_arrays(lists.offsets, pc.fill_null(as_text(lists.values), MISSING))
+        batch = batch.set_column(place, name, pc.binary_join(texts, BETWEEN))
+    return batch
 
 
 def _flat(batch: pa.RecordBatch, name: str) -> pa.Array:

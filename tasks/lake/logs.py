@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-COLUMNS = ("periods", "rows", "numeric", "label", "time", "served", "history")  # of `Logs`: one entry a row
+COLUMNS = ("periods", "rows", "numeric", "label", "time", "served", "history", "values")  # of `Logs`: one entry a row
 NONE = torch.tensor(float("nan"))  # no prediction was logged for any row
 NO_ITEMS = torch.zeros(0, 0, dtype=torch.int64)  # no histories are kept
 
@@ -35,13 +35,15 @@ class Logs:
     seed: int  # of the newest period: same for every strategy, so that a race is fair
     served: Tensor = NONE  # [n] float32: probability that was served for the row; NaN where none was logged
     history: Tensor = NO_ITEMS  # [n, L] int64: items the user took before the row, newest last; -1: fewer
+    values: Tensor = NO_ITEMS  # [n, V] int64: all values of fields that have several, -1 where there are fewer
+    several: tuple[int, ...] = ()  # [V] number of the field of each column of `values`; in `rows` is its first value
     others: tuple[int, ...] = ()  # [F] row that the field's rare values share, -1: none; empty: no field has one
     latest: Tensor = NO_ITEMS  # [sizes[0], L] int64: items each user took last when `period` closed, in the same way
 
     def __post_init__(self) -> None:
         if self.served is NONE:
             object.__setattr__(self, "served", NONE.expand(len(self)))  # one number, however many rows
-        for name, size in (("history", len(self)), ("latest", self.sizes[0])):
+        for name, size in (("history", len(self)), ("values", len(self)), ("latest", self.sizes[0])):
             if getattr(self, name) is NO_ITEMS:
                 object.__setattr__(self, name, NO_ITEMS.new_empty(size, 0))
 
@@ -55,15 +57,18 @@ class Logs:
 
     def since(self, first: int) -> Logs:
         """The rows of period `first` and later; the vocabulary stays."""
-        return self.select(self.periods >= first)
+        keep = self.periods >= first
+        return self if bool(keep.all()) else self.select(keep)
 
     def within(self, sizes: Sequence[int]) -> Logs:
         """The rows as tables of these sizes [F] know them: a value that was rare then has the row that such ones share."""
         if max(self.others, default=-1) < 0:
             return self
         shared = torch.tensor(self.others)
-        later = (self.rows >= torch.tensor(sizes)) & (shared >= 0)
-        return replace(self, rows=torch.where(later, shared, self.rows))
+        known, of_values = torch.tensor(sizes), list(self.several)
+        rows = torch.where((self.rows >= known) & (shared >= 0), shared, self.rows)
+        shared, known = shared[of_values], known[of_values]
+        return replace(self, rows=rows, values=torch.where((self.values >= known) & (shared >= 0), shared, self.values))
 
     def select(self, keep: Tensor) -> Logs:
         """The rows where `keep` [n] (bool mask or int64 positions) says so; the vocabulary stays."""

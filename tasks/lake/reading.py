@@ -15,8 +15,8 @@ from torch import Tensor
 
 from tasks.lake.histories import NOBODY, with_histories
 from tasks.lake.landing import digest
-from tasks.lake.logs import NONE, Logs
-from tasks.lake.vocabulary import Vocabulary, encode
+from tasks.lake.logs import NO_ITEMS, NONE, Logs
+from tasks.lake.vocabulary import Vocabulary, encode, separate
 from tasks.lake.warehouse import Warehouse
 from tasks.plan.plan import Plan
 
@@ -34,18 +34,23 @@ def read_logs(
     """The clean rows of `versions` as Logs of the newest of them, in order of (period, time, user, item).
 
     The vocabulary may be a later one: of it only ids born up to the newest period are used. Missing numbers are 0,
-    missing categories have an id of their own, what was served and not logged is NaN. Where the plan has histories they
-    go on from the versions of periods `earlier`, whose rows are not read themselves. Raises LookupError for a version
-    that is not in the lake, ValueError for an id that the vocabulary lacks and for an earlier period that is not before all of `versions`.
+    missing categories have an id of their own, values beyond the most that a row may have are left out, what was served
+    and not logged is NaN. Where the plan has histories they go on from the versions of periods `earlier`, whose rows
+    are not read themselves. Raises LookupError for a version that is not in the lake, ValueError for an id that the
+    vocabulary lacks and for an earlier period that is not before all of `versions`.
     """
     if not versions:
         raise ValueError("read_logs needs at least one version of a period")
     fields, newest = vocabulary.fields, max(period for period, _ in versions)
     roles = [role for role in ("label", "served") if getattr(plan.columns, role)]
     wanted = ["period", "time", *fields, *plan.columns.numeric, *roles]
-    table = _clean(warehouse, versions, wanted)
+    table = separate(_clean(warehouse, versions, wanted), plan.columns)
     sizes = vocabulary.sizes(newest)
-    rows = [_known(vocabulary, field, size, table) for field, size in zip(fields, sizes, strict=True)]
+    rows, values = [], []
+    for field, size in zip(fields, sizes, strict=True):
+        if most := plan.columns.several.get(field, 0):
+            values.append(_several(vocabulary, field, size, table.column(field), most))
+        rows.append(values[-1][:, 0] if most else _known(vocabulary, field, size, table.column(field)))
     numeric = [_numbers(table, name) for name in plan.columns.numeric]
     size = table.num_rows
     logs = Logs(
@@ -60,6 +65,8 @@ def read_logs(
         born=tuple(_births(vocabulary, field, size) for field, size in zip(fields, sizes, strict=True)),
         seed=seed,
         others=plan.columns.others,
+        values=torch.from_numpy(np.concatenate(values, axis=1)) if values else NO_ITEMS,
+        several=plan.columns.several_fields,
         served=torch.from_numpy(_numbers(table, "served", math.nan)) if plan.columns.served else NONE,
     )
     if not plan.columns.history:
@@ -83,7 +90,8 @@ def _taken_before(
 
 def clean_ids(warehouse: Warehouse, plan: Plan, period: int, version: int) -> pa.Table:
     """The ids of a version's clean rows, in order, as `vocabulary.grow` wants them: period and one column per field."""
-    return _clean(warehouse, [(period, version)], ["period", "user", "item", *plan.columns.categorical])
+    table = _clean(warehouse, [(period, version)], ["period", "user", "item", *plan.columns.categorical])
+    return separate(table, plan.columns)
 
 
 def read_pairs(warehouse: Warehouse, vocabulary: Vocabulary, versions: Versions) -> Tensor:
@@ -126,9 +134,21 @@ def _absent(versions: Versions) -> LookupError:
     return LookupError(f"the lake has no {named}: it was never collected, or has expired; collect the period again")
 
 
-def _known(vocabulary: Vocabulary, field: str, size: int, table: pa.Table) -> npt.NDArray[np.int64]:
+def _several(vocabulary: Vocabulary, field: str, size: int, lists: pa.ChunkedArray, most: int) -> npt.NDArray[np.int64]:
+    """Rows of the first `most` values of each list, -1 where there are fewer: [n, most]."""
+    whole = lists.combine_chunks()
+    parent = np.asarray(pc.list_parent_indices(whole), dtype=np.int64)
+    first = np.searchsorted(parent, np.arange(len(whole)))
+    place = np.arange(len(parent)) - first[parent]
+    found = np.full((len(whole), most), -1, dtype=np.int64)
+    coded = _known(vocabulary, field, size, pc.list_flatten(whole))
+    found[parent[place < most], place[place < most]] = coded[place < most]
+    return found
+
+
+def _known(vocabulary: Vocabulary, field: str, size: int, values: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.int64]:
     """Rows of one field, all below `size`."""
-    rows = _rows(vocabulary, field, table.column(field))
+    rows = _rows(vocabulary, field, values)
     if field in vocabulary.rare:
         return np.where(rows < size, rows, 0)  # what earned its row later was rare then
     if len(rows) and rows.max() >= size:

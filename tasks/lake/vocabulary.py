@@ -19,6 +19,7 @@ from tasks.lake.rare import Rare, frequent, none
 from tasks.plan.plan import Columns
 
 MISSING = ""  # the id of a category that a row does not have
+BETWEEN = "|"  # stands between the values of a row that has several
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def empty(columns: Columns) -> Vocabulary:
 def grow(vocabulary: Vocabulary, table: pa.Table) -> Vocabulary:
     """The vocabulary with the new ids of `table` behind the old ones, in the order in which they earned their rows.
 
-    `table` has the column `period` (int) and one column of text per field, its rows ordered by (period, time, user,
+    `table` has the column `period` (int) and one column of text, or of lists of texts, per field, its rows ordered by (period, time, user,
     item). Raises ValueError where its periods fall, or come before one that the vocabulary has seen already.
     """
     periods = np.asarray(table.column("period"), dtype=np.int32)
@@ -64,11 +65,12 @@ def grow(vocabulary: Vocabulary, table: pa.Table) -> Vocabulary:
     ids, births, rare = {}, {}, dict(vocabulary.rare)
     for name in vocabulary.fields:
         old, born = vocabulary.ids[name], vocabulary.births[name]
-        values = _text(table.column(name))
+        values, row = _flat(table.column(name))
         if name in rare:
             rare[name], new, first = _earned(rare[name], values, old)
         else:
             new, first = _first_seen(values, old)
+        first = row[first]
         if len(new) and len(born) and periods[first[0]] < born[-1].as_py():
             raise ValueError(f"period {periods[first[0]]} comes after {born[-1]} was seen: a vocabulary grows in order")
         ids[name] = pa.concat_arrays([old, new])
@@ -137,6 +139,22 @@ def _rare_of(table: pa.Table, fields: list[str]) -> dict[str, Rare]:
     columns = (table.column(name) for name in ("most", "values", "counts"))
     found = {name: Rare(m.as_py(), v.values, c.values) for name, m, v, c in zip(fields, *columns, strict=True)}
     return {name: one for name, one in found.items() if one.most}
+
+
+def separate(table: pa.Table, columns: Columns) -> pa.Table:
+    """The table with lists of texts where the plan's rows have several values, which stand in one text with | between."""
+    for name in columns.several:
+        place = table.schema.get_field_index(name)
+        table = table.set_column(place, name, pc.split_pattern(pc.fill_null(table.column(name), MISSING), BETWEEN))
+    return table
+
+
+def _flat(values: pa.Array | pa.ChunkedArray) -> tuple[pa.Array, npt.NDArray[np.int64]]:
+    """All values of a column, of lists one after the other, and the row each is in."""
+    if not pa.types.is_list(values.type) and not pa.types.is_large_list(values.type):
+        return _text(values), np.arange(len(values))
+    whole = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+    return _text(pc.list_flatten(whole)), np.asarray(pc.list_parent_indices(whole), dtype=np.int64)
 
 
 def _text(values: pa.Array | pa.ChunkedArray) -> pa.Array:

@@ -33,6 +33,6 @@ def _mixed(logs: Logs) -> Tensor:
     """One number a row [n] int64 that stands for all its columns: rows of equal numbers are equal rows."""
     mixed = torch.zeros(len(logs), dtype=torch.int64)
     floats = torch.cat([logs.label[:, None], logs.numeric], 1).contiguous().view(torch.int32)
-    for column in (*logs.rows.unbind(1), *floats.unbind(1)):
+    for column in (*logs.rows.unbind(1), *logs.values.unbind(1), *floats.unbind(1)):
         mixed = (mixed ^ (mixed >> 29)) * SPREAD + column
     return mixed

@@ -37,11 +37,12 @@ def predict(model: Model, weights: Weights, logs: Logs, batch: int = 16384) -> T
     there = {field: len(table) for field, table in zip(model.fields, tables, strict=True)}
     logs = logs.within([there.get(field, size) for field, size in zip(logs.fields, logs.sizes, strict=True)])
     dense, found = others(weights), torch.empty(len(logs))
+    several = torch.tensor([c in logs.several for c in columns])
     look = lookup(model, table_sizes(model, weights), logs, close_before(logs))
     for first in range(0, len(logs), batch):
         part = slice(first, first + batch)
         ids = logs.rows[part][:, columns]
-        embedded = _own(tables, ids) if isinstance(look, Own) else _looked_up(look, tables, ids, first)
+        embedded = _own(tables, ids) if isinstance(look, Own) else _looked_up(look, tables, ids, several, first)
         found[part] = model.logits(embedded, logs.numeric[part], dense)
     return _finite(found)
 
@@ -51,7 +52,7 @@ def _own(tables: Sequence[Tensor], ids: Tensor) -> Tensor:
     return torch.stack([look_up(table, ids[:, c]) for c, table in enumerate(tables)], 1)
 
 
-def _looked_up(look: Lookup, tables: Sequence[Tensor], ids: Tensor, first: int) -> Tensor:
+def _looked_up(look: Lookup, tables: Sequence[Tensor], ids: Tensor, several: Tensor, first: int) -> Tensor:
     """What the look-up makes of rows `first`, `first + 1`, ... of the logs, of which ids [n, F] may be unseen."""
     sizes = [len(table) for table in tables]
     unseen = (ids < 0) | (ids >= torch.tensor(sizes))
@@ -62,7 +63,7 @@ def _looked_up(look: Lookup, tables: Sequence[Tensor], ids: Tensor, first: int) 
         inside = (fused >= start) & (fused < start + size)
         values[inside] = table[fused[inside] - start]
     embedded = look.embedded(values, positions, known)
-    embedded[:, : len(tables)][unseen] = 0
+    embedded[:, : len(tables)][unseen & ~several] = 0  # a mean has left out what is unseen
     return embedded
 
 

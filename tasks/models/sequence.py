@@ -12,7 +12,8 @@ from torch.nn.functional import pad
 from tasks.lake.logs import Logs
 from tasks.models.checkpoint import Weights
 from tasks.models.kept import FOLDER
-from tasks.models.lookup import own_rows
+from tasks.models.lookup import own
+from tasks.models.model import Lookup
 from tasks.models.tables import offsets
 
 LATEST = "latest/table.user"  # kept, [U, L] int64: an item's row + 1, newest last; 0 where there are fewer
@@ -58,6 +59,7 @@ class Told:
     An item that the table has no row for counts as none.
     """
 
+    own: Lookup  # of the entries' own rows
     sizes: Sequence[int]
     item: int  # number of the model's field item
     history: Tensor  # [N, L] of the logs
@@ -65,15 +67,20 @@ class Told:
     def rows(self, positions: Tensor, ids: Tensor) -> Tensor:
         """The entries' own rows, then their histories'."""
         past, there = self.past(positions)
-        return torch.cat([own_rows(ids, list(self.sizes)), past[there] + offsets(self.sizes)[self.item]])
+        return torch.cat([self.own.rows(positions, ids), past[there] + offsets(self.sizes)[self.item]])
 
     def embedded(self, values: Tensor, positions: Tensor, ids: Tensor) -> Tensor:
         """[n, F + L, width]."""
-        _, there = self.past(positions)
-        own, told = values[: ids.numel()], values[ids.numel() :]
+        own, told, there = self.parted(values, positions, ids)
         spots = there.flatten().nonzero().flatten()
         spread = values.new_zeros(there.numel(), values.shape[1]).index_copy(0, spots, told)
-        return torch.cat([own.view(*ids.shape, -1), spread.view(*there.shape, -1)], 1)
+        return torch.cat([own, spread.view(*there.shape, -1)], 1)
+
+    def parted(self, values: Tensor, positions: Tensor, ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The entries' own rows [n, F, width], those of their items [m, width], and where there is an item [n, L]."""
+        _, there = self.past(positions)
+        first = len(values) - int(there.sum())
+        return self.own.embedded(values[:first], positions, ids), values[first:], there
 
     def past(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Histories [n, L] of rows of the logs, and where there is an item."""
@@ -93,21 +100,20 @@ class Mean:
 
     def embedded(self, values: Tensor, positions: Tensor, ids: Tensor) -> Tensor:
         """[n, F + 1, width]."""
-        _, there = self.told.past(positions)
-        own, told = values[: ids.numel()], values[ids.numel() :]
+        own, told, there = self.told.parted(values, positions, ids)
         total = values.new_zeros(len(ids), values.shape[1]).index_add(0, there.nonzero()[:, 0], told)
         mean = total / there.sum(1, keepdim=True).clamp(min=1)
-        return torch.cat([own.view(*ids.shape, -1), mean[:, None]], 1)
+        return torch.cat([own, mean[:, None]], 1)
 
 
-def told(fields: Sequence[str], length: int, sizes: Sequence[int], logs: Logs) -> Told:
+def told(fields: Sequence[str], length: int, sizes: list[int], logs: Logs) -> Told:
     """The look-up of a model that reads `length` items. Raises ValueError where the logs have another number."""
     if logs.history.shape[1] != length:
         raise ValueError(
             f"the model reads the last {length} items of a user, the logs have {logs.history.shape[1]}: columns.history "
             "of the plan says how many"
         )
-    return Told(sizes, tuple(fields).index("item"), logs.history)
+    return Told(own(fields, sizes, logs), sizes, tuple(fields).index("item"), logs.history)
 
 
 def needed(model: str, history: object) -> None:

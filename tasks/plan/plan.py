@@ -45,17 +45,39 @@ class Columns(Frozen):
         None, description="Probability, 0 to 1, that was served for the row, where one was logged; with a label only."
     )
     rare: int = Field(
-        0, ge=0, description="A category's value seen this often or less shares one id with its field's rare ones; 0: none."
+        0,
+        ge=0,
+        description="A category's value seen this often or less shares one id with its field's rare ones; 0: none.",
     )
+    several: dict[str, int] = Field(
+        default_factory=dict, description="Categorical columns whose rows hold lists, or text with | between the values: "
+        "how many values of a row count at most; models see their mean.",
+    )  # fmt: skip
     history: int = Field(0, ge=0, le=1000, description="Items a user took before a row that models may see; 0: none.")
     key: tuple[str, ...] = Field(
         (), description="Source columns that identify a row; empty: user, item and time. Repeats are duplicates."
     )
 
     @property
+    def several_fields(self) -> tuple[int, ...]:
+        """Of fields with several values the number of the field (user is 0, item 1), as often as it may have values."""
+        fields = ("user", "item", *self.categorical)
+        return tuple(n for n, field in enumerate(fields) for _ in range(self.several.get(field, 0)))
+
+    @property
     def others(self) -> tuple[int, ...]:
         """For user, item and each categorical column the vocabulary row that its rare values share; -1: none."""
         return (-1, -1, *[0 if self.rare else -1] * len(self.categorical))
+
+    @model_validator(mode="after")
+    def _several(self) -> Columns:
+        for name, most in self.several.items():
+            if name not in self.categorical or not 2 <= most <= 100:
+                raise ValueError(
+                    f"several: given {name[:60]!r}: {most}; it is for categorical columns ({', '.join(self.categorical)}) and "
+                    "counts values, 2 to 100"
+                )
+        return self
 
     @model_validator(mode="after")
     def _labelled(self) -> Columns:

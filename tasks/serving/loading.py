@@ -64,4 +64,4 @@ def ready(plan: Plan, weights: Weights, vocabulary: Vocabulary) -> Served:
     if model.family == "ranking":
         users, items = cast(Ranking, model).factors(weights)
         return from_factors(users, items, ids["user"], ids["item"])
-    return Clicks(model, weights, ids, columns.categorical, columns.numeric)
+    return Clicks(model, weights, ids, columns.categorical, columns.numeric, columns.several)

@@ -58,7 +58,7 @@ def test_one_history_for_a_whole_catalogue(clicks: Clicks) -> None:
 
 
 def test_what_is_no_history_is_refused(clicks: Clicks) -> None:
-    with pytest.raises(ValueError, match="history must be item ids with"):
+    with pytest.raises(ValueError, match="history must be text with"):
         score(clicks, "u2", history=[7])
     with pytest.raises(ValueError, match="history has 2 values for 1 rows"):
         score(clicks, "u2", history=["i1", "i2"])
