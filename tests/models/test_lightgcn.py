@@ -20,12 +20,16 @@ from tasks.models.predict import predict
 from tasks.models.propagation import Shape
 from tasks.models.schedule import Schedule
 from tasks.models.tables import fuse
+from tasks.models.transfer import Transfer
+from tasks.strategies.asmg import ASMG
 from tasks.strategies.chains import run
 from tasks.strategies.fine_tune import FineTune
 from tasks.strategies.fold import begin, fold, pretrain
 from tasks.strategies.full_retrain import FullRetrain
+from tasks.strategies.hedge import Hedge
 from tasks.strategies.no_update import NoUpdate
 from tasks.strategies.practice import simulated_periods
+from tasks.strategies.sml import SML
 
 SHORT = Schedule(epochs=2, batch=16)
 FULL = LightGCN(width=4, layers=3)
@@ -235,6 +239,19 @@ def test_training_learns_and_a_fresh_start_keeps_the_graph() -> None:
     scratch = FullRetrain(SHORT, begin="scratch", window=1)
     last = fold(FULL, scratch, begin(FULL, scratch, initial(FULL, periods[0]), periods[0]), periods[1])
     assert torch.equal(last.weights["kept/edges"], full(recalled({}), periods[1]).edges)
+
+
+def test_the_graph_is_the_same_whatever_a_strategy_makes_of_the_tables() -> None:
+    quick = Schedule(epochs=1, batch=64)
+    transfer = SML(transfer=Transfer("average"), rounds=1, first=quick, second=quick)
+    ones = (FineTune(quick), transfer, ASMG(FineTune(quick), window=1, schedule=quick), Hedge((FineTune(quick),)))
+    ends = [run(FULL, strategy, PERIODS[:4])[-1] for strategy in ones]
+    assert all(torch.equal(end.weights["kept/edges"], ends[0].weights["kept/edges"]) for end in ends)
+    assert not [name for end in ends for name in end.memory if "kept" in name.split("/")], (
+        "kept once, with what is served"
+    )
+    moved = ends[1].weights["table.user"] - ends[1].memory["task/learned/weights/table.user"]
+    assert bool(moved.any()), "the transfer made the tables"
 
 
 @pytest.mark.parametrize(
