@@ -12,7 +12,7 @@ from tasks.correctors.chain import begin
 from tasks.correctors.corrector import Corrector, Scored, Shape
 from tasks.lake.logs import Logs
 from tasks.models.checkpoint import Weights
-from tasks.models.hidden import hidden_width, reveal
+from tasks.models.hidden import reveal
 from tasks.models.model import Model
 
 
@@ -38,9 +38,12 @@ def replay(
             f"given a {model.family} model, slots of {slot} rows and a delay of {delay}; a click model, 1 or more and 0 "
             "or more are needed"
         )
-    users, items = (len(weights[f"table.{field}"]) for field in ("user", "item"))
-    chain = begin("replay", correctors, Shape(hidden_width(model, weights, logs.numeric.shape[1]), users, items))
     base, corrected = torch.empty(len(logs)), torch.empty(len(logs))
+    if not len(logs):
+        return Replayed(base, corrected)
+    width = reveal(model, weights, logs.select(torch.zeros(1, dtype=torch.int64)))[1].shape[1]
+    users, items = (len(weights[f"table.{field}"]) for field in ("user", "item"))
+    chain = begin("replay", correctors, Shape(width, users, items))
     waiting = []
     for places in slots(logs.time, slot):
         part = logs.select(places)

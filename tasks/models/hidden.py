@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -11,8 +12,7 @@ from torch import Tensor
 from tasks.lake.logs import Logs
 from tasks.models.checkpoint import Weights
 from tasks.models.model import Model
-from tasks.models.predict import look_up
-from tasks.models.tables import PREFIX, others
+from tasks.models.predict import predict
 
 
 @runtime_checkable
@@ -25,36 +25,26 @@ class Revealing(Protocol):
 
 
 @torch.no_grad()
-def reveal(model: Model, weights: Weights, logs: Logs, batch: int = 16384) -> tuple[Tensor, Tensor]:
-    """Logits [n] and hidden [n, d] of the rows of `logs`; an id without a row in its table counts as zeros.
+def reveal(model: Model, weights: Weights, logs: Logs) -> tuple[Tensor, Tensor]:
+    """The logits [n] that `predict` gives for the rows of `logs`, and hidden [n, d].
 
     A model that is not `Revealing` is looked at by what goes into it: the row's embeddings and numeric values, side by
-    side. Raises ValueError where a logit is not a number.
+    side. Raises ValueError as `predict` does, and where there is no row.
     """
-    columns = [logs.fields.index(field) for field in model.fields]
-    tables = [weights[PREFIX + field] for field in model.fields]
-    dense, logits, hidden = others(weights), [], []
-    for first in range(0, max(len(logs), 1), batch):
-        ids, numeric = logs.rows[first : first + batch], logs.numeric[first : first + batch]
-        embedded = torch.stack([look_up(t, ids[:, c]) for t, c in zip(tables, columns, strict=True)], 1)
+    if not len(logs):
+        raise ValueError("no row was given: there is nothing to look at")
+    views: list[Tensor] = []
+
+    def watched(embedded: Tensor, numeric: Tensor, dense: Mapping[str, Tensor]) -> Tensor:
         if isinstance(model, Revealing):
-            given, view = model.revealed(embedded, numeric, dense)
+            logits, view = model.revealed(embedded, numeric, dense)
         else:
-            given = model.logits(embedded, numeric, dense)
+            logits = model.logits(embedded, numeric, dense)
             view = torch.cat([embedded.flatten(1), numeric.sign() * numeric.abs().log1p()], 1)
-        logits.append(given)
-        hidden.append(view.float())
-    found = torch.cat(logits).float()
-    if not bool(torch.isfinite(found).all()):
-        raise ValueError(f"{int((~torch.isfinite(found)).sum())} of {len(found)} predictions are not finite numbers")
-    return found, torch.cat(hidden)
+        views.append(view.float())
+        return logits
 
-
-def hidden_width(model: Model, weights: Weights, numeric: int) -> int:
-    """Columns of `hidden`, seen on a row of strangers."""
-    none, one = torch.zeros(1, dtype=torch.int64), torch.ones(1)
-    strangers = torch.full((1, len(model.fields)), -1)
-    logs = Logs(
-        0, none.int(), model.fields, strangers, torch.zeros(1, numeric), one, none, (0,) * len(model.fields), (), 0
-    )
-    return reveal(model, weights, logs)[1].shape[1]
+    twin = copy(model)  # predicts as the model does, however that looks its rows up, and lets us see
+    object.__setattr__(twin, "logits", watched)
+    logits = predict(twin, weights, logs)
+    return logits, torch.cat(views)

@@ -15,7 +15,7 @@ from tasks.correctors import build_all
 from tasks.correctors.chain import Chain, Notes, begin
 from tasks.correctors.corrector import Scored, Shape
 from tasks.lake.logs import Logs
-from tasks.models.hidden import hidden_width, reveal
+from tasks.models.hidden import reveal
 from tasks.plan.plan import Plan, Serving
 from tasks.serving.book import Asked, Book, Page, gathered
 from tasks.serving.clicks import Clicks
@@ -58,7 +58,8 @@ class Observed:
 
 def known(version: str, clicks: Clicks, plan: Plan) -> Known:
     """A model whose correctors have seen nothing yet."""
-    width = hidden_width(clicks.model, clicks.weights, len(clicks.numeric))
+    nothing = {**dict.fromkeys(clicks.categorical), **dict.fromkeys(clicks.numeric, 0.0)}
+    width = reveal(clicks.model, clicks.weights, clicks.encoded([None], [None], nothing))[1].shape[1]
     shape = Shape(width, len(clicks.ids["user"]), len(clicks.ids["item"]))
     return Known(version, clicks, begin(version, build_all(plan.correctors), shape), width=width)
 
@@ -163,21 +164,28 @@ class Learning:
 
     @torch.inference_mode()
     def replay(self, model: Known, rows: Sequence[tuple[Row, float]]) -> None:
-        """Score rows by the model that serves now, and learn from them, in the order in which their labels came."""
-        for first in range(0, len(rows), AT_ONCE):
-            part = rows[first : first + AT_ONCE]
-            try:
-                asked = gathered([row for row, _ in part])
-                logs = model.clicks.encoded(asked.users, asked.items, asked.features)
-            except (ValueError, KeyError) as error:  # the new plan has other columns: these rows cannot be its own
-                log.warning(
-                    "%d labelled rows do not fit %s and are not learned again: %s", len(rows), model.version, error
-                )
-                return
-            logits, hidden = reveal(model.clicks.model, model.clicks.weights, logs)
-            notes = model.chain.correct(Scored(logs.rows, hidden, torch.sigmoid(logits)))[1]
-            model.chain.observe(model.version, notes, torch.tensor([y for _, y in part]))
-            model.seen += len(part)
+        """Score rows by `model`, and let its correctors learn from them, in the order in which their labels came.
+
+        Rows that were asked with other features (a history, or none) are scored apart, those asked most first.
+        """
+        kinds: dict[tuple[str, ...], list[tuple[Row, float]]] = {}
+        for row in rows:
+            kinds.setdefault(tuple(sorted(row[0][2])), []).append(row)
+        for kind in sorted(kinds.values(), key=len, reverse=True):
+            for first in range(0, len(kind), AT_ONCE):
+                self._learn_again(model, kind[first : first + AT_ONCE])
+
+    def _learn_again(self, model: Known, rows: Sequence[tuple[Row, float]]) -> None:
+        asked = gathered([row for row, _ in rows])
+        try:
+            logs = model.clicks.encoded(asked.users, asked.items, asked.features)
+        except ValueError as error:  # the new plan has other columns: these rows cannot be its own
+            log.warning("%d labelled rows do not fit %s and are not learned again: %s", len(rows), model.version, error)
+            return
+        logits, hidden = reveal(model.clicks.model, model.clicks.weights, logs)
+        notes = model.chain.correct(Scored(logs.rows, hidden, torch.sigmoid(logits)))[1]
+        model.chain.observe(model.version, notes, torch.tensor([label for _, label in rows]))
+        model.seen += len(rows)
 
 
 def answered(model: Known, asked: Asked, when: str, parts: tuple[Tensor, Tensor, Notes]) -> Page:

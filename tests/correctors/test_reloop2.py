@@ -18,7 +18,9 @@ from tasks.correctors.sketch import Sketch
 from tasks.metrics.ctr import auc, logloss
 from tests.correctors import made
 
-BOTH = pytest.mark.parametrize("memory", [Sketch(warm=50, bits=6), Neighbours(capacity=500)], ids=["sketch", "neighbours"])
+BOTH = pytest.mark.parametrize(
+    "memory", [Sketch(warm=50, bits=6), Neighbours(capacity=500)], ids=["sketch", "neighbours"]
+)
 Memory = Sketch | Neighbours
 
 
@@ -201,7 +203,7 @@ def test_l10_nothing_is_gained_or_lost_where_nothing_moved_and_much_is_gained_wh
 def test_l11_buckets_do_not_depend_on_the_scale_of_h_nor_after_centring_on_a_shift() -> None:
     hidden, _ = cosine_world(2000)
     zeros = torch.zeros(2000)
-    plain, sketch = hidden.clone(), Sketch(half_life=0)
+    plain, sketch = hidden.clone(), Sketch(bits=8, half_life=0)
     found = {}
     for name, view in {"plain": plain, "scaled": plain * 7, "shifted": plain + 5, "uncentred": plain + 5}.items():
         state = filled(sketch, view, zeros, zeros)
