@@ -40,16 +40,6 @@ def predicted(model: Model, weights: Weights, logs: Logs) -> Logs:
     return replace(logs, served=predict(model, weights, logs).sigmoid())
 
 
-def completed(model: Model, weights: Weights, logs: Logs) -> Logs:
-    """The logs with the probabilities of `weights` for rows of which none was logged."""
-    absent = torch.isnan(logs.served)
-    if not bool(absent.any()):
-        return logs
-    served = logs.served.clone()
-    served[absent] = predict(model, weights, logs.select(absent)).sigmoid()
-    return replace(logs, served=served)
-
-
 def known(logs: Logs) -> tuple[Tensor, Tensor]:
     """Predictions [n] with the label where there is none, and for which rows there is one [n] (float32, 0 or 1).
 

@@ -13,7 +13,8 @@ from tasks.lake.logs import Logs
 from tasks.models.checkpoint import Checkpoint, Weights, pack, unpack
 from tasks.models.loss import Batch, Loss
 from tasks.models.model import Model
-from tasks.strategies.labelled import FAMILIES, check_labels, check_teachable, completed, known
+from tasks.models.predict import predict
+from tasks.strategies.labelled import FAMILIES, check_labels, check_teachable, known
 from tasks.strategies.memory import from_memory, needed, taught, to_memory
 from tasks.strategies.strategy import Strategy
 
@@ -104,12 +105,13 @@ class ReLoop:
                     "it was delivered anew. Run the nights since then again"
                 )
             served[mine] = served[mine].where(~served[mine].isnan(), old) if bool(mine.any()) else served[mine]
-        newest = completed(model, checkpoint.weights, replace(logs, served=served).since(logs.period))
-        served[logs.periods >= logs.period] = newest.served
+        absent = served.isnan() & (logs.periods == logs.period)
+        if bool(absent.any()):
+            served[absent] = predict(model, checkpoint.weights, logs.select(absent)).sigmoid()
         return replace(logs, served=served)
 
     def _memory(self, learned: Checkpoint, logs: Logs) -> dict[str, Tensor]:
         """The learner's, and the predictions of the rows that it will look back on the next time."""
-        again = logs.since(logs.period - self.lookback + 2)
-        kept = {"periods": again.periods, "values": to_memory(again.served)}
+        again = logs.periods >= logs.period - self.lookback + 2
+        kept = {"periods": logs.periods[again], "values": to_memory(logs.served[again])}
         return {**pack("learner", learned.memory), **pack("served", kept)}

@@ -186,9 +186,9 @@ def test_what_was_served_is_taken_from_the_logs() -> None:
 
 
 def test_nothing_is_predicted_where_everything_was_logged(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tasks.strategies import labelled
+    from tasks.strategies import reloop
 
-    monkeypatch.setattr(labelled, "predict", lambda *_: pytest.fail("what was served is at hand"))
+    monkeypatch.setattr(reloop, "predict", lambda *_: pytest.fail("what was served is at hand"))
     run(MODEL, ReLoop(FineTune(SHORT)), [replace(logs, served=torch.full((len(logs),), 0.3)) for logs in PERIODS])
 
 
