@@ -18,6 +18,7 @@ BENCHMARKS = {
     "mf-train": "mf_train",
     "mf-vs-implicit": "mf_vs_implicit",
     "deepfm-train": "deepfm_train",
+    "reloop-overhead": "reloop_overhead",
     "collect": "collect",
     "score": "score",
     "night-overhead": "night_overhead",
