@@ -19,7 +19,7 @@ class Sketch:
 
     Two rows share a bit with probability 1 - angle/pi, a bucket with that to the power of `bits`; what is read for a
     row is the average of all rows weighted so. Each array takes its bits from a pool of `planes` hyperplanes: the
-    expectations are those of independent ones, at a sixth of the arithmetic (with planes = arrays x bits, they are
+    expectations are those of independent ones, at a seventh of the arithmetic (with planes = arrays x bits, they are
     independent). h is centred by the mean of the first `warm` labelled rows: the outputs of ReLUs all point the same
     way, and would crowd into a few buckets. Rows count half after `half_life` later ones (0: never).
 
@@ -29,8 +29,8 @@ class Sketch:
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")  # a misspelt option is a mistake
     kind: Literal["sketch"] = "sketch"
     arrays: int = 24
-    bits: int = 12
-    planes: int = 48
+    bits: int = 10
+    planes: int = 32
     warm: int = 500
     half_life: int = 200_000
     seed: int = 0

@@ -23,10 +23,17 @@ BENCHMARKS = {
     "score": "score",
     "night-overhead": "night_overhead",
     "predictor": "predictor",
+    "reloop2-memory": "reloop2_memory",
+    "serve-load": "serve_load",
     "real-logs": "real_logs",
+    "lightgcn": "lightgcn",
     "sml-speed": "sml_speed",
     "yelp-shape": "yelp_shape",
+    "yelp-memory": "yelp_memory",
+    "asmg-step": "asmg_step",
     "bakeoff-movietweetings": "bakeoff_movietweetings",
+    "worlds-ranking": "worlds_ranking",
+    "worlds-clicks": "worlds_clicks",
     **{f"ctr-{model.lower()}": f"ctr_models:{model}" for model in CLICK_MODELS},
 }
 OUT = Path("bench.json")
