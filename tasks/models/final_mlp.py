@@ -19,11 +19,10 @@ class FinalMLP(nn.Module):
     """logit = b + w_1 . o_1 + w_2 . o_2 + sum_k o_1k' W_k o_2k, o_1 and o_2 cut into `heads` parts o_1k, o_2k.
 
     o_t = ReLU(MLP_t(g_t * [e_1 .. e_m])) by `towers`, with gates g_t = 2 sigmoid(c_t + C_t [e_i of contexts[t]]), a
-    number for each of an embedding's. Without a context, as in the published Criteo and Avazu, g_t is the same for all
-    rows. The published gate has a hidden layer and embeddings of its own; this one is linear in the shared ones. Each
-    field's row is its embedding e_i (`width` numbers, drawn from N(0, 0.01^2)). A numeric column has one such row of its
-    own, times sign(x) log(1 + |x|). The perceptrons are plain (`tower`): no normalisation, no dropout. Source: Mao et
-    al. 2023.
+    number for each of an embedding's. Without a context g_t is the same for all rows, and costs them nothing. The published
+    gate has a hidden layer and embeddings of its own; this one is linear in the shared ones. Each field's row is its
+    embedding e_i (`width` numbers, drawn from N(0, `scale`^2)). A numeric column has one such row of its own, times
+    sign(x) log(1 + |x|). The perceptrons are plain (`tower`): no normalisation, no dropout. Source: Mao et al. 2023.
     """
 
     family: Literal["ranking", "ctr"] = "ctr"
