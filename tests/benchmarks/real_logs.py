@@ -25,6 +25,7 @@ from tasks.metrics.table import per_interaction
 from tasks.models.candidates import deal
 from tasks.models.checkpoint import Checkpoint, Weights
 from tasks.models.item_knn import ItemKNN
+from tasks.models.lightgcn import LightGCN
 from tasks.models.mf import MF
 from tasks.models.model import Model
 from tasks.models.rank import Ranker, from_weights, rank
@@ -113,7 +114,7 @@ def ranked(ranker: Ranker, whole: Logs, period: int) -> dict[str, Tensor]:
 
 
 def measure(
-    name: str, model: MF, strategy: Strategy, weights: Weights, whole: Logs, periods: Sequence[int] = TEST
+    name: str, model: MF | LightGCN, strategy: Strategy, weights: Weights, whole: Logs, periods: Sequence[int] = TEST
 ) -> Row:
     """Run the chain, ranking the checkpoint of t-1 on t for every t of `periods`."""
     results, seconds = [], []
