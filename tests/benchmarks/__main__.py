@@ -27,6 +27,7 @@ BENCHMARKS = {
     "serve-load": "serve_load",
     "real-logs": "real_logs",
     "lightgcn": "lightgcn",
+    "lightgcn": "lightgcn",
     "sml-speed": "sml_speed",
     "yelp-shape": "yelp_shape",
     "yelp-memory": "yelp_memory",
