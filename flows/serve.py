@@ -9,6 +9,8 @@ from zoneinfo import ZoneInfo
 
 import typer
 
+WAITING = 500  # requests that may wait for their answer
+
 
 def serve(
     plan: Annotated[str, typer.Argument(help="Name of a plan in infra/plans, or the path of a YAML file.")],
@@ -46,6 +48,10 @@ def serve(
     sys.stderr.write(
         f"{predictor.now.name} of {order.pipeline} serves at http://{host}:{port} (what it answers: /docs)\n"
     )
+    app = service(desk)
+    # Whoever asks when so many wait is told 503 at once: a queue that only grows would answer nobody in time. An idle
+    # connection outlives the minute that load balancers keep theirs, so that none is closed under a request.
     uvicorn.run(
-        service(desk), host=host, port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=10
-    )
+        app, host=host, port=port, log_level="warning", access_log=False, limit_concurrency=WAITING,
+        timeout_keep_alive=75, timeout_graceful_shutdown=10,
+    )  # fmt: skip

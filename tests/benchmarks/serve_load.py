@@ -112,8 +112,9 @@ def run() -> dict[str, object]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
         free.close()
+        environment = {**os.environ, "NIGHTLOOP_HOME": str(home)}
         words = [sys.executable, "-m", "flows", "serve", str(home / "bench.yaml"), "--port", str(port)]
-        server = subprocess.Popen(words, cwd=HOUSE, env={**os.environ, "NIGHTLOOP_HOME": str(home)})
+        server = subprocess.Popen(words, cwd=HOUSE, env=environment, stderr=subprocess.DEVNULL)
         try:
             wait_until_up(port, server)
             seen = asyncio.run(load(port, lambda: night(objects, order, 1)))
