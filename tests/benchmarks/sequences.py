@@ -1,0 +1,80 @@
+"""Sequences: GRU4Rec and Caser under fine-tuning on MovieTweetings, by nightly histories and by those up to each row.
+
+`python -m tests.benchmarks.sequences` prints the table. The protocol and the rows are those of `real_logs`, whose
+fine-tuned MF and popularity they stand beside. A night serves a user by what was taken last at its close; the second
+line of a model is ranked by the histories that a service could pass it, until the very row. Settings are the best of
+six of GRU4Rec and two of Caser on periods 13 and 14.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from tasks.lake.histories import with_histories
+from tasks.lake.logs import Logs
+from tasks.metrics.table import per_interaction
+from tasks.models.candidates import deal
+from tasks.models.caser import Caser
+from tasks.models.checkpoint import Weights
+from tasks.models.gru4rec import GRU4Rec
+from tasks.models.predict import look_up
+from tasks.models.rank import from_weights, rank
+from tasks.models.schedule import Schedule
+from tasks.plan.plan import Ranking
+from tasks.strategies.fine_tune import FineTune
+from tasks.strategies.fold import pretrain
+from tasks.strategies.full_retrain import FullRetrain
+from tasks.strategies.practice import until
+from tests.benchmarks.real_logs import HISTORY, METRICS, TEST, Row, chain, read, row, table
+
+LENGTH = 5
+NIGHTLY = Schedule(epochs=5, batch=1024, rate=0.05, dense_rate=0.001, l2=0.03)
+MODELS = {"GRU4Rec": GRU4Rec(LENGTH, width=32), "Caser": Caser(LENGTH, width=16)}
+
+
+def measured(name: str, whole: Logs) -> Iterator[Row]:
+    """A model's two lines."""
+    model = MODELS[name]
+    root = FullRetrain(replace(NIGHTLY, epochs=3), begin="scratch")
+    weights = pretrain(model, root, until(whole, HISTORY - 1))
+    nightly, fresh, seconds = [], [], []
+    for checkpoint, took in chain(model, FineTune(NIGHTLY), weights, whole, TEST[-1]):
+        if checkpoint.period + 1 in TEST:
+            logs = until(whole, checkpoint.period + 1)
+            newest = logs.since(logs.period)
+            dealt = deal(newest, logs.rows[logs.periods < logs.period], Ranking())
+            nightly.append(_metrics(rank(from_weights(model.factors, checkpoint.weights), dealt)))
+            of_rows = from_weights(model.factors, _a_user_a_row(checkpoint.weights, newest))
+            fresh.append(_metrics(rank(of_rows, replace(dealt, logs=_rows_as_users(newest)))))
+            seconds.append(took)
+    yield row(f"FineTune, {name}", nightly, seconds)
+    yield row(f"FineTune, {name}, histories up to the row", fresh, seconds)
+
+
+def _a_user_a_row(weights: Weights, logs: Logs) -> dict[str, Tensor]:
+    """Weights in which user n is the user of row n of the logs, with the history before it."""
+    found = {**weights, "kept/latest/table.user": logs.history + 1}
+    if "table.user" in weights:
+        found["table.user"] = look_up(weights["table.user"], logs.rows[:, 0])
+    return found
+
+
+def _rows_as_users(logs: Logs) -> Logs:
+    n = len(logs)
+    rows = torch.stack([torch.arange(n), logs.rows[:, 1]], 1)
+    return replace(logs, rows=rows, born=(torch.zeros(n, dtype=torch.int32), logs.born[1]))
+
+
+def _metrics(ranked: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {metric: per_interaction(ranked, metric) for metric in METRICS}
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    everything = with_histories(read(), LENGTH)
+    print(table([line for name in sys.argv[1:] or MODELS for line in measured(name, everything)]))
