@@ -20,7 +20,6 @@ from tasks.strategies.fine_tune import FineTune
 from tasks.strategies.full_retrain import FullRetrain
 from tasks.strategies.hedge import Hedge
 from tasks.strategies.incctr import IncCTR
-from tasks.strategies.incctr import IncCTR
 from tasks.strategies.kd import KD
 from tasks.strategies.l2sp import L2SP
 from tasks.strategies.no_update import NoUpdate
@@ -87,7 +86,6 @@ VARIANTS = {  # what differs is the same for every model
 CLICKS = {  # of labelled logs alone
     "KD": KD(FineTune(SHORT), temperature=2),
     "KD-over-SPMF": KD(SPMF(size=40, schedule=SHORT)),
-    "IncCTR-of-two": IncCTR(FineTune(SHORT), teacher=FullRetrain(SHORT, window=2)),
     "IncCTR-of-two": IncCTR(FineTune(SHORT), teacher=FullRetrain(SHORT, window=2)),
     "ReLoop-over-SPMF": ReLoop(SPMF(size=40, schedule=SHORT)),
     "ReLoop-over-all-history": ReLoop(FullRetrain(SHORT)),
