@@ -27,7 +27,6 @@ BENCHMARKS = {
     "serve-load": "serve_load",
     "real-logs": "real_logs",
     "lightgcn": "lightgcn",
-    "lightgcn": "lightgcn",
     "sml-speed": "sml_speed",
     "yelp-shape": "yelp_shape",
     "yelp-memory": "yelp_memory",
@@ -35,6 +34,7 @@ BENCHMARKS = {
     "bakeoff-movietweetings": "bakeoff_movietweetings",
     "worlds-ranking": "worlds_ranking",
     "worlds-clicks": "worlds_clicks",
+    "scaling": "scaling",
     **{f"ctr-{model.lower()}": f"ctr_models:{model}" for model in CLICK_MODELS},
 }
 OUT = Path("bench.json")

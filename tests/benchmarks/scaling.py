@@ -1,0 +1,118 @@
+"""Benchmark `scaling`: CPU seconds of a period of every strategy against 1, 3 and 10 times the rows, 1 and 10 times the users.
+
+Everything is learned with one epoch, since more of them multiply what is measured. Rows are those of the period and of
+each of the ten before it; users and items follow Zipf's law. Worse than linear is more than LINEAR times the growth: looking
+up whether a user took an item is a search in all that was taken, n log n in all, and large tables leave the cache.
+"""
+
+from __future__ import annotations
+
+import time
+
+import torch
+from torch import Tensor
+
+from tasks.lake.logs import Logs
+from tasks.models import build
+from tasks.models.grow import initial
+from tasks.models.mf import MF
+from tasks.models.model import Model
+from tasks.models.schedule import Schedule
+from tasks.strategies.als import ALS
+from tasks.strategies.asmg import ASMG
+from tasks.strategies.average_weights import AverageWeights
+from tasks.strategies.bpr import BPR
+from tasks.strategies.ewc import EWC
+from tasks.strategies.fine_tune import FineTune
+from tasks.strategies.fold import fold
+from tasks.strategies.full_retrain import FullRetrain
+from tasks.strategies.hedge import Hedge
+from tasks.strategies.incctr import IncCTR
+from tasks.strategies.kd import KD
+from tasks.strategies.l2sp import L2SP
+from tasks.strategies.popularity import Popularity
+from tasks.strategies.practice import until
+from tasks.strategies.reloop import ReLoop
+from tasks.strategies.sml import SML
+from tasks.strategies.spmf import SPMF
+from tasks.strategies.strategy import Strategy
+from tests.benchmarks.worlds import picture
+
+ROWS, USERS, ITEMS, HISTORY = 2_000, 2_000, 1_000, 10
+TIMES = ((1, 1), (3, 1), (10, 1), (1, 10))  # of the rows, of the users
+LINEAR = 1.5
+ONCE = Schedule(epochs=1, batch=256)
+FINE = FineTune(ONCE)
+RANKING: dict[str, Strategy] = {
+    "popularity": Popularity(), "ALS": ALS(), "BPR": BPR(), "fine-tune": FINE, "full retrain": FullRetrain(ONCE),
+    "SPMF": SPMF(2_000, schedule=ONCE), "L2SP": L2SP(schedule=ONCE), "EWC": EWC(schedule=ONCE),
+    "averaged": AverageWeights(FINE), "SML": SML(rounds=2), "SML-S": SML(freeze=0), "ASMG": ASMG(FINE),
+    "Hedge": Hedge((FINE, L2SP(schedule=ONCE))),
+}  # fmt: skip
+CLICKS: dict[str, Strategy] = {"KD": KD(FINE), "ReLoop": ReLoop(FINE), "IncCTR": IncCTR(FINE)}
+
+
+def run() -> dict[str, object]:
+    """Seconds of every strategy in every size, and by how much each grew."""
+    torch.set_num_threads(1)
+    seconds: dict[str, list[float]] = {}
+    for strategies, family in ((RANKING, "ranking"), (CLICKS, "ctr")):
+        for rows, users in TIMES:
+            logs = made(ROWS * rows, USERS * users, family)
+            model: Model = MF(width=16) if family == "ranking" else build("FM", {"width": 8}, logs.fields, 0)
+            for name, strategy in strategies.items():
+                seconds.setdefault(name, []).append(took(model, strategy, logs))
+    worse = [name for name, (one, three, ten, users) in seconds.items()
+             if three > 3 * LINEAR * one or ten > 10 * LINEAR * one or users > 10 * LINEAR * one]  # fmt: skip
+    drawn = picture(
+        "scaling", "Nobody's time grows faster than the logs" if not worse else f"{', '.join(worse)} grow too fast",
+        "CPU seconds of learning one period, logarithmic scale", seconds,
+        [f"{rows} x rows" if users == 1 else f"{users} x users" for rows, users in TIMES], log=True,
+    )  # fmt: skip
+    growth = {name: [round(s / found[0], 2) for s in found] for name, found in seconds.items()}
+    slowest = max(growth, key=lambda name: growth[name][2])
+    return {
+        "value": growth[slowest][2], "unit": f"times the seconds at 10 times the rows ({slowest})",
+        "target": f"none above {LINEAR:g} times linear", "met": not worse,
+        "detail": {"worse": worse, "growth": growth, "picture": drawn,
+                   "seconds": {name: [round(s, 4) for s in found] for name, found in seconds.items()}},
+    }  # fmt: skip
+
+
+def took(model: Model, strategy: Strategy, whole: Logs) -> float:
+    """CPU seconds of the last update, after two others that open what it finishes; the better of two runs."""
+    first, *others = range(whole.period - 2, whole.period + 1)
+    found = []
+    for _ in range(2):
+        begun = until(whole, first)
+        checkpoint = strategy.start(model, initial(model, begun), begun)
+        for period in others:
+            logs = until(whole, period)
+            began = time.process_time()
+            checkpoint = fold(model, strategy, checkpoint, logs)
+            last = time.process_time() - began
+        found.append(last)
+    return max(min(found), 1e-4)
+
+
+def made(rows: int, users: int, family: str) -> Logs:
+    """HISTORY + 1 periods of `rows` rows each: Zipf-Mandelbrot ids, labels of a coin for clicks."""
+    generator = torch.Generator().manual_seed(rows + users)
+    many = rows * (HISTORY + 1)
+    ids = [_zipf(many, size, generator) for size in (users, ITEMS)]
+    periods = torch.arange(HISTORY + 1, dtype=torch.int32).repeat_interleave(rows)
+    label = torch.ones(many) if family == "ranking" else torch.bernoulli(torch.full((many,), 0.3), generator=generator)
+    return Logs(
+        period=HISTORY, periods=periods, fields=("user", "item"), rows=torch.stack(ids, 1), numeric=torch.zeros(many, 0),
+        label=label, time=torch.arange(many), sizes=(users, ITEMS), seed=0,
+        born=(torch.zeros(users, dtype=torch.int32), torch.zeros(ITEMS, dtype=torch.int32)),
+    )  # fmt: skip
+
+
+def _zipf(many: int, size: int, generator: torch.Generator) -> Tensor:
+    weights = (torch.arange(size) + 20.0) ** -0.8
+    return torch.multinomial(weights, many, True, generator=generator)
+
+
+if __name__ == "__main__":
+    print(run())
