@@ -5,8 +5,10 @@ import pytest
 from tasks.models.caser import Caser
 from tasks.models.deepfm import DeepFM
 from tasks.models.embedding_mlp import EmbeddingMLP
+from tasks.models.fm import FM
 from tasks.models.gru4rec import GRU4Rec
 from tasks.models.lightgcn import LightGCN
+from tasks.models.lr import LR
 from tasks.models.mf import MF
 from tasks.models.schedule import Schedule
 from tasks.models.transfer import Transfer
@@ -41,6 +43,8 @@ MODELS = {
     "LightGCN": LightGCN(width=4),
     "LightGCN-incremental": LightGCN(width=4, graph="incremental", biases=True),
     "DeepFM": DeepFM(fields=FIELDS, numeric=2, width=4, hidden=(8,)),
+    "LR": LR(FIELDS, numeric=2),
+    "FM": FM(FIELDS, numeric=2, width=4),
     "GRU4Rec": GRU4Rec(3, width=4),
     "Caser": Caser(3, width=4, horizontal=2, vertical=1),
     "EmbeddingMLP": EmbeddingMLP(FIELDS, 3, numeric=2, width=4, hidden=(8,)),
@@ -99,6 +103,8 @@ TOGETHER = [
     *[(strategy, model) for strategy in POST_PROCESSORS for model in ("MF-biases", "DeepFM")],
     *[(strategy, "MF") for strategy in VARIANTS],
     *[(strategy, "DeepFM") for strategy in CLICKS],
+    ("KD-over-SPMF", "LR"),
+    ("ReLoop-over-all-history", "FM"),
     *[(strategy, "LightGCN") for strategy in ("FullRetrain-scratch-window", "SPMF", "SML", "ASMG")],
     *[(strategy, "LightGCN-incremental") for strategy in ("FineTune", "Hedge")],
     *[(strategy, model) for strategy in CONTROLS for model in ("MF", "MF-biases")],
