@@ -107,6 +107,9 @@ TOGETHER = [
     ("ReLoop-over-all-history", "FM"),
     *[(strategy, "LightGCN") for strategy in ("FullRetrain-scratch-window", "SPMF", "SML", "ASMG")],
     *[(strategy, "LightGCN-incremental") for strategy in ("FineTune", "Hedge")],
+    *[(strategy, "GRU4Rec") for strategy in ("FineTune", "SPMF", "SML")],
+    *[(strategy, "Caser") for strategy in ("FullRetrain", "ASMG-Linear")],
+    *[(strategy, "EmbeddingMLP") for strategy in ("FineTune", "ASMG")],
     *[(strategy, model) for strategy in CONTROLS for model in ("MF", "MF-biases")],
 ]
 ALL = {**LEARNERS, **POST_PROCESSORS, **VARIANTS, **CLICKS, **CONTROLS}
