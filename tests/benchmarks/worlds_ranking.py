@@ -47,6 +47,7 @@ TUNED = {  # schedules of fine-tune, of full retrain and of SPMF: epochs and rat
     "yelp": ((10, 0.1), (5, 0.1), (20, 0.02)),
 }
 FORMS: dict[str, Form] = {"adressa": "SML", "yelp": "SML-FC"}  # of the transfer over the better of the two controls
+PARTS = ("old", "new", "unseen")  # rows by their user and item: neither born after the root, some, some in that period
 Judged = dict[str, Tensor]  # per test row: METRIC, DEEP and the slices
 
 
@@ -141,7 +142,7 @@ def summary(rows: Mapping[int, Judged], seconds: Sequence[float]) -> dict[str, A
     """Plain numbers of one strategy; `sums` are of METRIC over the slices' rows, divided by all rows of the test."""
     test = {k: torch.cat([rows[p][k] for p in sorted(rows)[-TESTED:]]) for k in (METRIC, DEEP, "later", "now")}
     recall, later, now = test[METRIC], test["later"], test["now"]
-    parts = {"old": ~later, "new": later & ~now, "unseen": now}
+    parts = dict(zip(PARTS, (~later, later & ~now, now), strict=True))
     return {
         METRIC: float(recall.mean()), DEEP: float(test[DEEP].mean()), "seconds": list(seconds),
         "curve": [float(rows[p][METRIC].mean()) for p in sorted(rows)],
@@ -167,11 +168,15 @@ def findings(like: str, runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any
         found += [say(f"{name} above {rival}", gap(name, rival)) for rival in (better, worse)]
     for form in ("", " over better"):
         found += [say(f"SML{form} above SML-{x}{form}", gap(f"SML{form}", f"SML-{x}{form}")) for x in "NS"]
-        parts = [{s: run[f"SML{form}"]["sums"][s] - run["full retrain"]["sums"][s] for s in ("old", "new", "unseen")}
-                 for run in runs]  # fmt: skip
-        claim = f"gain of SML{form} over full retrain: the part on rows with a user or item born after the root"
-        found += [say(claim, [p["new"] + p["unseen"] for p in parts]),
-                  say(f"{claim}, less the part on others", [p["new"] + p["unseen"] - p["old"] for p in parts])]  # fmt: skip
+        gains = [{k: run[f"SML{form}"]["sums"][k] - run["full retrain"]["sums"][k] for k in PARTS} for run in runs]
+        claim = f"SML{form} gains over full retrain on rows of users or items born after the root"
+        found += [
+            say(claim, [g["new"] + g["unseen"] for g in gains]),
+            say(
+                f"{claim}, more than it gains or loses on others",
+                [g["new"] + g["unseen"] - abs(g["old"]) for g in gains],
+            ),
+        ]
 
     def grown(run: Mapping[str, Any], name: str) -> float:
         seconds = run[name]["seconds"]
@@ -204,11 +209,11 @@ def run(worlds: Sequence[str] = WORLDS) -> dict[str, object]:
             "table": {name: {
                 **{m: round(float(np.mean([r[name][m] for r in runs])), 4) for m in (METRIC, DEEP)},
                 **{f"{METRIC}, {part}": round(float(np.mean([r[name]["means"][part] for r in runs])), 4)
-                   for part in ("old", "new", "unseen")},
+                   for part in PARTS},
                 "seconds": round(float(np.mean([np.mean(r[name]["seconds"] or 0) for r in runs])), 3),
             } for name in names},
             "share of rows": {k: round(float(np.mean([r["oracle"]["shares"][k] for r in runs])), 3)
-                              for k in ("old", "new", "unseen")},
+                              for k in PARTS},
         }  # fmt: skip
     return result("about strategies in ranking worlds", found, detail)
 
