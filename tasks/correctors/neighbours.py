@@ -18,8 +18,8 @@ class Neighbours:
     """The newest `capacity` rows; the `k` of largest cosine s count softmax(s / `temperature`).
 
     The search is exact, one matrix product: no index has to be trained, and it forgets the oldest row at no cost. Its
-    time is proportional to `capacity` (100 keys of width 400 against 20,000: 40 ms on a core; a graph index answers in a
-    third of that and takes 300 us for each row it learns). Where that is too slow, use the sketch.
+    time is proportional to `capacity` (100 keys of width 400 against 20,000: 40 ms on a core). Where that is too slow,
+    use the sketch.
 
     Source: Zhu et al. 2023 (ReLoop2), section 4, the explicit memory.
     """

@@ -95,7 +95,7 @@ def judged(
         summed.index_add_(0, wanted.spots[number], of_rows)
         parts = torch.split(summed, [len(outputs[name]) for name in rows])
         for name, slope in zip([*rows, *dense], [*parts, *of_dense], strict=True):
-            slopes[name][number] = slopes[name][number] if slope is None else slope.view(outputs[name].shape)
+            slopes[name][number] = slopes[name][number] if slope is None else slope.reshape(outputs[name].shape)
         value = value + loss.detach()
     return value, _gradient(generator, parameters, {**rows, **towers}, slopes)
 

@@ -169,7 +169,7 @@ def _autograd_step(model: Model, run: Learned, logs: Logs, precision: Precision,
             run.adam.step(run.flat, drawn.draw_flat(dense, run.flat))
         if gradient is not None:
             groups = group(fused)
-            summed = totals(groups, gradient.mul_(len(rows.positions)))
+            summed = totals(groups, gradient.contiguous()).mul_(len(rows.positions))
             if drawn.taut:
                 drawn.draw_rows(summed, run.table, groups.rows, occurrences(groups.rows, ids, run.sizes))
             run.rows.step(run.table, groups.rows, summed)

@@ -1,0 +1,39 @@
+"""Benchmark `yelp-memory`: peak memory of one period of every strategy at Yelp's shape, 59,082 users x 122,816 items."""
+
+from __future__ import annotations
+
+from tasks.models.schedule import Schedule
+from tasks.strategies.asmg import ASMG
+from tasks.strategies.average_weights import AverageWeights
+from tasks.strategies.ewc import EWC
+from tasks.strategies.fine_tune import FineTune
+from tasks.strategies.full_retrain import FullRetrain
+from tasks.strategies.hedge import Hedge
+from tasks.strategies.l2sp import L2SP
+from tasks.strategies.sml import SML
+from tasks.strategies.spmf import SPMF
+from tasks.strategies.strategy import Strategy
+from tests.benchmarks.yelp_shape import PEAK, apart
+
+ONCE = Schedule(epochs=1, batch=1024)  # memory does not depend on how often the rows come by
+FINE = FineTune(ONCE)
+STRATEGIES: dict[str, Strategy] = {
+    "FineTune": FINE,
+    "full retrain": FullRetrain(ONCE),
+    "SPMF": SPMF(size=7000, schedule=ONCE),
+    "L2SP": L2SP(schedule=ONCE),
+    "EWC": EWC(schedule=ONCE),
+    "AverageWeights": AverageWeights(FINE),
+    "SML": SML(rounds=2),
+    "ASMG": ASMG(FINE),
+    "Hedge": Hedge((FINE, SPMF(size=7000, schedule=ONCE))),
+}
+
+
+def run() -> dict[str, object]:
+    """Each strategy in a process of its own: peak memory after two updates, logs and libraries included."""
+    found = {name: apart("yelp_memory", name)["gib"] for name in STRATEGIES}
+    return {
+        "value": max(found.values()), "unit": "GiB", "target": f"{PEAK:g} GiB", "met": max(found.values()) < PEAK,
+        "detail": found,
+    }  # fmt: skip
