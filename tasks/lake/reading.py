@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
+from itertools import groupby
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
+from tasks.lake.encoding import encoded, rows_of
 from tasks.lake.histories import NOBODY, with_histories
 from tasks.lake.landing import digest
 from tasks.lake.logs import NO_ITEMS, NONE, Logs
-from tasks.lake.vocabulary import Vocabulary, encode, separate
+from tasks.lake.mapped import columns
+from tasks.lake.vocabulary import Vocabulary, separate
 from tasks.lake.warehouse import Warehouse
 from tasks.plan.plan import Plan
 
 Versions = Sequence[tuple[int, int]]  # (period index, version)
+AT_ONCE = 1_000_000  # rows of small periods that the lake sorts together
 
 
 def read_logs(
@@ -37,41 +38,79 @@ def read_logs(
     missing categories have an id of their own, values beyond the most that a row may have are left out, what was served
     and not logged is NaN. Where the plan has histories they go on from the versions of periods `earlier`, whose rows
     are not read themselves. Raises LookupError for a version that is not in the lake, ValueError for an id that the
-    vocabulary lacks and for an earlier period that is not before all of `versions`.
+    vocabulary lacks and for an earlier period that is not before all of `versions`, RuntimeError where the lake changed
+    in the meantime.
+
+    Rows come in batches. Logs larger than the setting `logs_memory` lie in files that go with them (`lake.mapped`).
     """
     if not versions:
         raise ValueError("read_logs needs at least one version of a period")
     fields, newest = vocabulary.fields, max(period for period, _ in versions)
-    roles = [role for role in ("label", "served") if getattr(plan.columns, role)]
-    wanted = ["period", "time", *fields, *plan.columns.numeric, *roles]
-    table = separate(_clean(warehouse, versions, wanted), plan.columns)
     sizes = vocabulary.sizes(newest)
-    rows, values = [], []
-    for field, size in zip(fields, sizes, strict=True):
-        if most := plan.columns.several.get(field, 0):
-            values.append(_several(vocabulary, field, size, table.column(field), most))
-        rows.append(values[-1][:, 0] if most else _known(vocabulary, field, size, table.column(field)))
-    numeric = [_numbers(table, name) for name in plan.columns.numeric]
-    size = table.num_rows
+    read = _columns(warehouse, plan, vocabulary, versions, sizes)
     logs = Logs(
         period=newest,
-        periods=torch.from_numpy(table.column("period").to_numpy().astype(np.int32)),
         fields=fields,
-        rows=torch.from_numpy(np.stack(rows, axis=1)),
-        numeric=torch.from_numpy(np.stack(numeric, axis=1)) if numeric else torch.zeros(size, 0),
-        label=torch.from_numpy(_numbers(table, "label")) if plan.columns.label else torch.ones(size),
-        time=torch.from_numpy(table.column("time").cast(pa.int64()).to_numpy().astype(np.int64)),
         sizes=sizes,
         born=tuple(_births(vocabulary, field, size) for field, size in zip(fields, sizes, strict=True)),
         seed=seed,
         others=plan.columns.others,
-        values=torch.from_numpy(np.concatenate(values, axis=1)) if values else NO_ITEMS,
         several=plan.columns.several_fields,
-        served=torch.from_numpy(_numbers(table, "served", math.nan)) if plan.columns.served else NONE,
+        periods=read["periods"],
+        rows=read["rows"],
+        numeric=read["numeric"],
+        label=read["label"] if plan.columns.label else torch.ones(len(read["rows"])),
+        time=read["time"],
+        values=read["values"] if plan.columns.several else NO_ITEMS,
+        served=read["served"] if plan.columns.served else NONE,
     )
     if not plan.columns.history:
         return logs
     return with_histories(logs, plan.columns.history, _taken_before(warehouse, plan, vocabulary, versions, earlier))
+
+
+def _columns(
+    warehouse: Warehouse, plan: Plan, vocabulary: Vocabulary, versions: Versions, sizes: Sequence[int]
+) -> dict[str, Tensor]:
+    """The columns of logs that come out of the lake, filled batch by batch; beside them one batch is in memory."""
+    kinds = {
+        "periods": ((), torch.int32), "rows": ((len(vocabulary.fields),), torch.int64), "time": ((), torch.int64),
+        "numeric": ((len(plan.columns.numeric),), torch.float32),
+        "values": ((len(plan.columns.several_fields),), torch.int64),
+        **{role: ((), torch.float32) for role in ("label", "served") if getattr(plan.columns, role)},
+    }  # fmt: skip
+    wanted = [*({"label", "served"} & kinds.keys()), "period", "time", *vocabulary.fields, *plan.columns.numeric]
+    parts = _parts(warehouse, versions)
+    count = sum(rows for _, rows in parts)
+    found, filled = columns(count, kinds, warehouse.most, warehouse.scratch), 0
+    for part, _ in parts:
+        for batch in warehouse.stream("clean_rows", {**_numbered(part), "columns": wanted}):
+            rows = slice(filled, filled + batch.num_rows)
+            filled = rows.stop
+            if filled > count:
+                break
+            for name, values in encoded(plan, vocabulary, sizes, pa.Table.from_batches([batch])).items():
+                found[name].numpy()[rows] = values
+    if filled != count:
+        raise RuntimeError(f"the lake changed while it was read: of {count:,} rows {filled:,} came; read again")
+    return found
+
+
+def _parts(warehouse: Warehouse, versions: Versions) -> list[tuple[list[tuple[int, int]], int]]:
+    """The versions in parts of whole periods, oldest first, and how many clean rows each has.
+
+    A part is what the lake is asked for, and sorts, at once: small periods together, a large one alone.
+    """
+    counts = warehouse.query("clean_counts", _asked(warehouse, versions)).to_pylist()
+    rows = {one["period"]: one["rows"] for one in counts}
+    parts: list[tuple[list[tuple[int, int]], int]] = []
+    for period, own in groupby(sorted(versions), lambda version: version[0]):
+        more = rows.get(period, 0)
+        if parts and parts[-1][1] + more <= AT_ONCE:
+            parts[-1] = ([*parts[-1][0], *own], parts[-1][1] + more)
+        else:
+            parts.append((list(own), more))
+    return parts
 
 
 def _taken_before(
@@ -84,7 +123,7 @@ def _taken_before(
         raise ValueError(f"histories go on from periods before {min(versions)[0]}; given is period {max(earlier)[0]}")
     asked = {"most": plan.columns.history, "labelled": plan.columns.label is not None}
     table = warehouse.query("newest_items", {**_asked(warehouse, earlier), **asked})
-    rows = [_rows(vocabulary, field, table.column(field)) for field in ("user", "item")]
+    rows = [rows_of(vocabulary, field, table.column(field)) for field in ("user", "item")]
     return torch.from_numpy(np.stack(rows, axis=1))
 
 
@@ -98,7 +137,7 @@ def read_pairs(warehouse: Warehouse, vocabulary: Vocabulary, versions: Versions)
     """Every (user row, item row) that met in clean rows of `versions`, once each, in order: [m, 2] int64."""
     items = len(vocabulary.ids["item"])
     marks = [
-        _rows(vocabulary, "user", batch.column("user")) * items + _rows(vocabulary, "item", batch.column("item"))
+        rows_of(vocabulary, "user", batch.column("user")) * items + rows_of(vocabulary, "item", batch.column("item"))
         for batch in warehouse.stream("clean_pairs", _asked(warehouse, versions))
     ] if versions else []  # fmt: skip
     pairs = np.sort(np.concatenate([np.empty(0, dtype=np.int64), *marks]))
@@ -122,52 +161,20 @@ def _clean(warehouse: Warehouse, versions: Versions, columns: Sequence[str]) -> 
 
 def _asked(warehouse: Warehouse, versions: Versions) -> dict[str, list[int]]:
     """The versions as parameters. Raises LookupError where one is not in the lake."""
-    asked = {"periods": [period for period, _ in versions], "versions": [version for _, version in versions]}
+    asked = _numbered(versions)
     there = {(row["period"], row["version"]) for row in warehouse.query("versions_there", asked).to_pylist()}
     if missing := sorted(set(versions) - there):
         raise _absent(missing)
     return asked
 
 
+def _numbered(versions: Versions) -> dict[str, list[int]]:
+    return {"periods": [period for period, _ in versions], "versions": [version for _, version in versions]}
+
+
 def _absent(versions: Versions) -> LookupError:
     named = ", ".join(f"version {version} of period {period}" for period, version in versions[:10])
     return LookupError(f"the lake has no {named}: it was never collected, or has expired; collect the period again")
-
-
-def _several(vocabulary: Vocabulary, field: str, size: int, lists: pa.ChunkedArray, most: int) -> npt.NDArray[np.int64]:
-    """Rows of the first `most` values of each list, -1 where there are fewer: [n, most]."""
-    whole = lists.combine_chunks()
-    parent = np.asarray(pc.list_parent_indices(whole), dtype=np.int64)
-    first = np.searchsorted(parent, np.arange(len(whole)))
-    place = np.arange(len(parent)) - first[parent]
-    found = np.full((len(whole), most), -1, dtype=np.int64)
-    coded = _known(vocabulary, field, size, pc.list_flatten(whole))
-    found[parent[place < most], place[place < most]] = coded[place < most]
-    return found
-
-
-def _known(vocabulary: Vocabulary, field: str, size: int, values: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.int64]:
-    """Rows of one field, all below `size`."""
-    rows = _rows(vocabulary, field, values)
-    if field in vocabulary.rare:
-        return np.where(rows < size, rows, 0)  # what earned its row later was rare then
-    if len(rows) and rows.max() >= size:
-        raise ValueError(f"{field}: an id of these logs was born after them: the vocabulary belongs to another history")
-    return rows
-
-
-def _rows(vocabulary: Vocabulary, field: str, values: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.int64]:
-    rows = encode(vocabulary, field, values)
-    if (unknown := np.flatnonzero(rows < 0)).size:
-        shown = str(values[int(unknown[0])])[:60]
-        raise ValueError(
-            f"{field}: {unknown.size:,} rows have ids that the vocabulary lacks, such as {shown!r}: grow it first"
-        )
-    return rows
-
-
-def _numbers(table: pa.Table, name: str, missing: float = 0.0) -> npt.NDArray[np.float32]:
-    return np.asarray(pc.fill_null(table.column(name), missing).to_numpy(), dtype=np.float32)
 
 
 def _births(vocabulary: Vocabulary, field: str, size: int) -> Tensor:

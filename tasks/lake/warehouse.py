@@ -53,6 +53,7 @@ class Warehouse:
 
     connection: duckdb.DuckDBPyConnection = field(repr=False)
     scratch: Path  # a directory that goes when the lake is closed
+    most: int  # bytes that logs may take up in memory; larger ones are read into files
 
     @staticmethod
     @contextmanager
@@ -63,7 +64,7 @@ class Warehouse:
         ValueError for a catalog that a newer release wrote, and OSError where the catalog cannot be reached.
         """
         with scratch(settings.home.absolute() / "lake") as room, duckdb.connect() as connection:
-            warehouse = Warehouse(connection, room)
+            warehouse = Warehouse(connection, room, int(settings.logs_memory))
             _configure(connection, settings, room)
             if settings.lake_on_s3:
                 _reach_s3(connection, settings, credentials or settings.s3_keys)

@@ -1,0 +1,11 @@
+-- One row per period that has clean rows in the versions asked for: how many.
+-- $periods INTEGER[]: indexes of the periods
+-- $versions INTEGER[]: the version of each
+WITH asked AS (
+    SELECT unnest($periods) AS period, unnest($versions) AS version
+)
+SELECT period, count(*) AS rows
+FROM landed
+SEMI JOIN asked USING (period, version)
+ANTI JOIN quarantine USING (period, version, arrival)
+GROUP BY period

@@ -1,0 +1,41 @@
+"""Mapped: columns too large for memory lie in files without a name, which go with the last tensor that reads them."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import tempfile
+from collections.abc import Mapping
+from math import prod
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+Kinds = Mapping[str, tuple[tuple[int, ...], torch.dtype]]  # of each column the shape of one row, and the type
+
+
+def columns(rows: int, kinds: Kinds, most: int, folder: Path) -> dict[str, Tensor]:
+    """Columns of `rows` rows to write into: in memory, or in files in `folder` where all together have over `most` bytes.
+
+    The system keeps of a file in memory what fits and takes it back when others need the room. `folder` must be on a
+    disk: a file system in memory gains nothing. Raises OSError where it has no room for them.
+    """
+    shapes = {name: ((rows, *shape), kind) for name, (shape, kind) in kinds.items()}
+    large = sum(prod(shape) * kind.itemsize for shape, kind in shapes.values()) > most
+    make = _on_disk if large else _in_memory
+    return {name: make(shape, kind, folder) for name, (shape, kind) in shapes.items()}
+
+
+def _in_memory(shape: tuple[int, ...], kind: torch.dtype, folder: Path) -> Tensor:
+    return torch.empty(shape, dtype=kind)
+
+
+def _on_disk(shape: tuple[int, ...], kind: torch.dtype, folder: Path) -> Tensor:
+    size = prod(shape) * kind.itemsize
+    if not size:
+        return torch.empty(shape, dtype=kind)
+    with tempfile.TemporaryFile(dir=folder) as file:  # its name is gone at once, whatever happens to this process
+        os.posix_fallocate(file.fileno(), 0, size)  # a full disk is an error here, not a crash when it is written to
+        mapped = mmap.mmap(file.fileno(), size)
+    return torch.frombuffer(mapped, dtype=kind).view(shape)
