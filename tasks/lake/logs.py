@@ -56,9 +56,12 @@ class Logs:
         return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
 
     def since(self, first: int) -> Logs:
-        """The rows of period `first` and later; the vocabulary stays."""
+        """The rows of period `first` and later, without a copy where they are the last ones; the vocabulary stays."""
         keep = self.periods >= first
-        return self if bool(keep.all()) else self.select(keep)
+        dropped = len(keep) - int(keep.sum())
+        if not dropped:
+            return self
+        return self.select(slice(dropped, None) if bool(keep[dropped:].all()) else keep)
 
     def within(self, sizes: Sequence[int]) -> Logs:
         """The rows as tables of these sizes [F] know them: a value that was rare then has the row that such ones share."""
@@ -70,6 +73,6 @@ class Logs:
         shared, known = shared[of_values], known[of_values]
         return replace(self, rows=rows, values=torch.where((self.values >= known) & (shared >= 0), shared, self.values))
 
-    def select(self, keep: Tensor) -> Logs:
-        """The rows where `keep` [n] (bool mask or int64 positions) says so; the vocabulary stays."""
+    def select(self, keep: Tensor | slice) -> Logs:
+        """The rows where `keep` [n] (bool mask or int64 positions) or a slice says so; the vocabulary stays."""
         return replace(self, **{name: getattr(self, name)[keep] for name in COLUMNS})

@@ -25,7 +25,7 @@ from tasks.models.pull import Pull, Springs, springs
 from tasks.models.rows import take_rows
 from tasks.models.schedule import Precision, Schedule
 
-CHUNK = 1 << 18  # rows whose negatives are drawn at once
+CHUNK = 1 << 18  # rows that are looked at, or whose negatives are drawn, at once
 HOPELESS = 1e3  # a mean loss above this has diverged; a model that knows nothing is at 0.7 (ranking 1.4)
 
 
@@ -115,13 +115,15 @@ def _epochs(model: Model, logs: Logs, schedule: Schedule) -> Iterator[Iterator[D
     """For each epoch its steps: all rows once, in a new order."""
     shuffle, negatives = logs.generator("fit/shuffle"), logs.generator("fit/negatives")
     canonical = canonical_order(logs)
-    user, item = (logs.rows[:, logs.fields.index(field)].contiguous() for field in ("user", "item"))
-    positives = known(user, item, logs.sizes[logs.fields.index("item")]) if model.family == "ranking" else None
+    user, item = (logs.rows[:, logs.fields.index(field)] for field in ("user", "item"))
+    ranking = model.family == "ranking"
+    user = user.contiguous() if ranking else user  # a click model never asks for it, and there may be millions
+    positives = known(user, item, logs.sizes[logs.fields.index("item")]) if ranking else None
 
     def epoch() -> Iterator[Draw]:
         order = torch.randperm(len(logs), generator=shuffle)
-        order = order if canonical is None else canonical.index_select(0, order)
         for chunk in torch.split(order, max(1, CHUNK // schedule.batch) * schedule.batch):
+            chunk = chunk if canonical is None else canonical.index_select(0, chunk)
             if positives is None:
                 yield from map(Draw, torch.split(chunk, schedule.batch))
                 continue
@@ -199,7 +201,7 @@ def _check(model: Model, logs: Logs) -> None:
         raise ValueError(f"the model has tables for {', '.join(missing)}; the logs have {', '.join(logs.fields)}")
     if len(logs) and not bool(((logs.label >= 0) & (logs.label <= 1)).all()):
         raise ValueError("labels must be numbers from 0 to 1; the logs hold others")
-    if not bool(torch.isfinite(logs.numeric).all()):
+    if not all(bool(torch.isfinite(part).all()) for part in torch.split(logs.numeric, CHUNK)):
         raise ValueError("numeric columns hold NaN or infinity; quarantine those rows or fill them")
 
 

@@ -9,15 +9,33 @@ from torch import Tensor
 from tasks.lake.logs import Logs
 
 SPREAD = 0x1E3779B97F4A7C15  # 2**64 / golden ratio, made to fit a signed integer
+CHUNK = 1 << 18  # rows looked at in full at once
 
 
 def canonical_order(logs: Logs) -> Tensor | None:
-    """Positions [n] int64 that bring the rows into order of (period, time, user, item, the rest); None: they are."""
-    keys = [logs.periods, logs.time, logs.rows[:, 0], logs.rows[:, 1]]
+    """Positions [n] int64 that bring the rows into order of (period, time, user, item, the rest); None: they are.
+
+    Rows that (period, time) puts in their places stay there: only those that share an instant are sorted.
+    """
+    tied = _tied(logs.periods, logs.time)
+    keys = [logs.periods[tied], logs.time[tied], logs.rows[tied, 0], logs.rows[tied, 1]]
     if _rising(keys):
         return None
-    keys.append(_mixed(logs))
-    return torch.from_numpy(np.lexsort([key.numpy() for key in reversed(keys)]))
+    keys.append(torch.cat([_mixed(logs, part) for part in torch.split(tied, CHUNK)]))
+    order = torch.arange(len(logs))
+    order[tied] = tied[torch.from_numpy(np.lexsort([key.numpy() for key in reversed(keys)]))]
+    return order
+
+
+def _tied(periods: Tensor, time: Tensor) -> Tensor:
+    """Positions [k] of rows in the same (period, time) as a neighbour; of all rows where it falls somewhere."""
+    one = periods[1:] == periods[:-1]
+    if not bool(((periods[1:] > periods[:-1]) | (one & (time[1:] >= time[:-1]))).all()):
+        return torch.arange(len(periods))
+    same, tied = one & (time[1:] == time[:-1]), torch.zeros(len(periods), dtype=torch.bool)
+    tied[1:] |= same
+    tied[:-1] |= same
+    return tied.nonzero().flatten()
 
 
 def _rising(keys: list[Tensor]) -> bool:
@@ -29,10 +47,10 @@ def _rising(keys: list[Tensor]) -> bool:
     return bool(greater.all())
 
 
-def _mixed(logs: Logs) -> Tensor:
-    """One number a row [n] int64 that stands for all its columns: rows of equal numbers are equal rows."""
-    mixed = torch.zeros(len(logs), dtype=torch.int64)
-    floats = torch.cat([logs.label[:, None], logs.numeric], 1).contiguous().view(torch.int32)
-    for column in (*logs.rows.unbind(1), *logs.values.unbind(1), *floats.unbind(1)):
+def _mixed(logs: Logs, part: Tensor) -> Tensor:
+    """One number [k] int64 for each of the rows `part` that stands for all its columns: equal where the rows are."""
+    mixed = torch.zeros(len(part), dtype=torch.int64)
+    floats = torch.cat([logs.label[part, None], logs.numeric[part]], 1).contiguous().view(torch.int32)
+    for column in (*logs.rows[part].unbind(1), *logs.values[part].unbind(1), *floats.unbind(1)):
         mixed = (mixed ^ (mixed >> 29)) * SPREAD + column
     return mixed
