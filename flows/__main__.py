@@ -46,12 +46,13 @@ def demo(
     columns: Annotated[
         str, typer.Option(help="Your columns, where they have no usual names: user=uid,item=sku,time=at")
     ] = "",
+    clicks: Annotated[bool, typer.Option("--clicks", help="Serve simulated clicks, and learn from them.")] = False,
     as_json: JSON = False,
 ) -> None:
     """Run the whole loop on a simulated world, or on your own file: nights, a bad one, a late mend, a rollback."""
     from flows.demo import demo as run
 
-    say(run(data, columns), as_json)
+    say(run(data, columns, clicks), as_json)
 
 
 @app.command()

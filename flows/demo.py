@@ -11,6 +11,7 @@ from prefect.exceptions import FailedRun
 from rich.console import Console
 
 from flows.backfill import backfill
+from flows.demo_clicks import clicks_world
 from flows.demo_plans import BAD, HISTORY, LAST, MENDED, PERIODS, PRETRAINED, own_plan, world_plan, write
 from flows.nightly import nightly
 from flows.promote import rollback
@@ -32,10 +33,10 @@ from tasks.store.night import walk_back
 console = Console(stderr=True, highlight=False)
 
 
-def demo(data: Path | None, columns: str) -> dict[str, Any]:
-    """Run the pipeline `demo`, or `own` on somebody's file. Returns the grid, the leaderboard and the report's path."""
+def demo(data: Path | None, columns: str, clicks: bool) -> dict[str, Any]:
+    """Run the pipeline `demo`, `clicks`, or `own` on somebody's file. Returns grid, leaderboard and the report's path."""
     began = time.perf_counter()
-    plan = _own(data, columns) if data else _world()
+    plan = _own(data, columns) if data else clicks_world(_say, _told) if clicks else _world()
     found = status(plan.stem)
     return {**found, "seconds": round(time.perf_counter() - began, 1), "text": f"{found['text']}\n{_next(plan)}"}
 

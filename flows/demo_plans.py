@@ -116,7 +116,7 @@ def _clear(home: Path, pipeline: str, plan: Path) -> None:
         raise ValueError(
             f"{home} holds a pipeline {pipeline!r} that no demo made: set NIGHTLOOP_HOME to another directory"
         )
-    for place in (record, lake / pipeline, home / "deliveries" / pipeline):
+    for place in (record, lake / pipeline, home / "deliveries" / pipeline, home / "served" / pipeline):
         shutil.rmtree(place, ignore_errors=True)
     for file in (*lake.glob(f"{pipeline}.sqlite*"), home / "reports" / f"{pipeline}.html", plan):
         file.unlink(missing_ok=True)

@@ -34,7 +34,7 @@ class Asked:
 
 def listed(value: object) -> bool:
     """Whether a feature is given row by row."""
-    return isinstance(value, Sequence) and not isinstance(value, str)
+    return isinstance(value, list) or (isinstance(value, Sequence) and not isinstance(value, str))
 
 
 def gathered(rows: Sequence[tuple[object, object, Mapping[str, object]]]) -> Asked:
