@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from tasks.lake.logs import Logs
 from tasks.models.batches import Batches, epochs
+from tasks.models.bilinear import one_thread
 from tasks.models.carry import Carry
 from tasks.models.checkpoint import Weights
 from tasks.models.fit import Draw, Step, entries, train
@@ -69,7 +71,8 @@ def learn_through(
 
     every = torch.arange(logs.sizes[logs.fields.index("item")])
     draws = None if batches == "shuffled" else epochs(model, logs, schedule, batches, every, "first")
-    return train(step_on, model, weights, logs, schedule, None, draws).weights
+    with _threads(model):
+        return train(step_on, model, weights, logs, schedule, None, draws).weights
 
 
 def learn_transfer(
@@ -91,21 +94,28 @@ def learn_transfer(
     look = lookup(model, sizes, logs, close_before(logs))
     value = torch.zeros(())
     offered = torch.unique(logs.rows[:, logs.fields.index("item")])
-    for rows in chain.from_iterable(epochs(model, logs, schedule, batches, offered, "second")):
-        positions, label, ids = entries(model, logs, rows)
-        leaf = flat.detach().requires_grad_()
-        parameters = meta.shaped(leaf)
-        distinct, place = torch.unique(look.rows(positions, ids), return_inverse=True)
-        carried = carry.rows(
-            parameters, _pieces(carry, distinct, sizes, take_rows(old, distinct), take_rows(new, distinct)), half
-        )
-        towers = carry.dense(parameters, before, dense)
-        embedded = look.embedded(carried.index_select(0, place), positions, ids)
-        logits = model.logits(embedded, logs.numeric[positions], towers)
-        value = cross_entropy(Batch(logits, label, positions, ids, embedded, len(rows.positions)))
-        (gradient,) = torch.autograd.grad(value, leaf)
-        adam.step(flat, gradient.add_(flat, alpha=schedule.l2))
+    with _threads(model):
+        for rows in chain.from_iterable(epochs(model, logs, schedule, batches, offered, "second")):
+            positions, label, ids = entries(model, logs, rows)
+            leaf = flat.detach().requires_grad_()
+            parameters = meta.shaped(leaf)
+            distinct, place = torch.unique(look.rows(positions, ids), return_inverse=True)
+            carried = carry.rows(
+                parameters, _pieces(carry, distinct, sizes, take_rows(old, distinct), take_rows(new, distinct)), half
+            )
+            towers = carry.dense(parameters, before, dense)
+            embedded = look.embedded(carried.index_select(0, place), positions, ids)
+            logits = model.logits(embedded, logs.numeric[positions], towers)
+            value = cross_entropy(Batch(logits, label, positions, ids, embedded, len(rows.positions)))
+            (gradient,) = torch.autograd.grad(value, leaf)
+            adam.step(flat, gradient.add_(flat, alpha=schedule.l2))
     return meta.learned(flat, adam, value.detach(), "the transfer")
+
+
+def _threads(model: Model) -> AbstractContextManager[None]:
+    """One thread where there are no towers: a step is a hundred operations of a third of a millisecond, and a second
+    thread makes it slower (8.0 s became 10.4 s a period of MovieTweetings on two cores)."""
+    return one_thread() if model.family == "ranking" else nullcontext()
 
 
 def _pieces(
