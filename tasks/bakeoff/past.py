@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import reduce
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
@@ -72,7 +73,7 @@ def past(objects: Objects, warehouse: Warehouse, plan: Plan, last: int) -> Past:
         accepted = decided.reason if decided is not None else None
         learned = _passed(objects, warehouse, plan, (index, version), found, Nights(statistics, vocabulary), accepted)
         statistics = [*statistics, learned]
-        vocabulary = grow(vocabulary, clean_ids(warehouse, plan, index, version))
+        vocabulary = reduce(grow, clean_ids(warehouse, plan, index, version), vocabulary)
         digest, arrived, aside = clean_digest(warehouse, index, version)
         found.append(Lived(period=index, name=name, version=version, digest=digest, rows=arrived - aside))
     return Past(tuple(found), vocabulary)

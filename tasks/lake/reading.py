@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -127,10 +127,11 @@ def _taken_before(
     return torch.from_numpy(np.stack(rows, axis=1))
 
 
-def clean_ids(warehouse: Warehouse, plan: Plan, period: int, version: int) -> pa.Table:
-    """The ids of a version's clean rows, in order, as `vocabulary.grow` wants them: period and one column per field."""
-    table = _clean(warehouse, [(period, version)], ["period", "user", "item", *plan.columns.categorical])
-    return separate(table, plan.columns)
+def clean_ids(warehouse: Warehouse, plan: Plan, period: int, version: int) -> Iterator[pa.Table]:
+    """The ids of a version's clean rows, in order and in batches, to grow a vocabulary by one after the other."""
+    asked = {**_asked(warehouse, [(period, version)]), "columns": ["period", "user", "item", *plan.columns.categorical]}
+    for batch in warehouse.stream("clean_rows", asked):
+        yield separate(pa.Table.from_batches([batch]), plan.columns)
 
 
 def read_pairs(warehouse: Warehouse, vocabulary: Vocabulary, versions: Versions) -> Tensor:
@@ -153,10 +154,6 @@ def clean_digest(warehouse: Warehouse, period: int, version: int) -> tuple[str, 
     columns = json.loads(found[0]["columns"])
     (clean,) = warehouse.query("clean_digest", {**place, "columns": columns}).to_pylist()
     return digest(clean["rows"], clean["total"], columns), found[0]["rows"], found[0]["rows"] - clean["rows"]
-
-
-def _clean(warehouse: Warehouse, versions: Versions, columns: Sequence[str]) -> pa.Table:
-    return warehouse.query("clean_rows", {**_asked(warehouse, versions), "columns": list(columns)})
 
 
 def _asked(warehouse: Warehouse, versions: Versions) -> dict[str, list[int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 
 from tasks.lake.periods import period
 from tasks.lake.reading import clean_digest, clean_ids
@@ -101,7 +102,7 @@ def _validated(
         )
         digest, arrived, aside = clean_digest(warehouse, landing.period, landing.version)
         if validated.verdict != "blocked":
-            vocabulary = grow(vocabulary, clean_ids(warehouse, plan, landing.period, landing.version))
+            vocabulary = reduce(grow, clean_ids(warehouse, plan, landing.period, landing.version), vocabulary)
             statistics = [*statistics, validated.statistics]
         logs = PeriodLogs(
             period=landing.period, version=landing.version, digest=digest, rows=arrived - aside, quarantined=aside

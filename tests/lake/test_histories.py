@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import reduce
 
 import pyarrow as pa
 import pytest
@@ -30,7 +31,7 @@ def told(warehouse: Warehouse, versions: list[tuple[int, int]], earlier: list[tu
     columns = NAMES.model_copy(update={"history": most})
     vocabulary = empty(columns)
     for period, version in sorted([*earlier, *versions]):
-        vocabulary = grow(vocabulary, clean_ids(warehouse, plan(columns), period, version))
+        vocabulary = reduce(grow, clean_ids(warehouse, plan(columns), period, version), vocabulary)
     return read_logs(warehouse, plan(columns), vocabulary, versions, 0, earlier)
 
 
@@ -74,8 +75,8 @@ def test_late_data_and_rows_put_aside_count_by_version(pond: Warehouse) -> None:
 
 def test_without_a_label_all_rows_were_taken(pond: Warehouse) -> None:
     columns = TOLD.model_copy(update={"label": None})
-    vocabulary = grow(empty(columns), clean_ids(pond, plan(columns), 0, 1))
-    vocabulary = grow(vocabulary, clean_ids(pond, plan(columns), 1, 1))
+    vocabulary = reduce(grow, clean_ids(pond, plan(columns), 0, 1), empty(columns))
+    vocabulary = reduce(grow, clean_ids(pond, plan(columns), 1, 1), vocabulary)
     logs = read_logs(pond, plan(columns), vocabulary, [(1, 1)], 0, [(0, 1)])
     assert words(logs, logs.history.tolist()) == [[3, 10, 2], [1], [1, 3]]
     assert words(logs, logs.latest.tolist()) == [[10, 2, 1], [1, 3, 2]]

@@ -153,7 +153,8 @@ def test_an_id_is_the_same_in_any_type(pond: Warehouse, fresh: Period, kind: pa.
     batch = pa.RecordBatch.from_pydict({"u": values.cast(kind), "i": values.cast(kind), "t": pa.array([START, START])})
     columns = Columns(user="u", item="i", time="t")
     land(pond, fresh, [batch], columns)
-    assert clean_ids(pond, plan(columns), fresh.index, 1).column("user").to_pylist() == ["7", "12"]
+    (ids,) = clean_ids(pond, plan(columns), fresh.index, 1)
+    assert ids.column("user").to_pylist() == ["7", "12"]
 
 
 def test_hostile_names_are_only_names(tmp_path: Path) -> None:
@@ -238,7 +239,7 @@ def test_equal_counts_are_cut_in_order_of_time_user_and_item(tmp_path: Path) -> 
 
     def cut(warehouse: Warehouse, index: int) -> list[tuple[str, str]]:
         land(warehouse, period(rule, index), history, columns)
-        table = clean_ids(warehouse, plan(columns, rule), index, 1)
+        table = pa.concat_tables(clean_ids(warehouse, plan(columns, rule), index, 1))
         return list(zip(table.column("user").to_pylist(), table.column("item").to_pylist(), strict=True))
 
     with lake(tmp_path) as warehouse:

@@ -6,6 +6,7 @@ import gc
 import os
 from collections.abc import Callable
 from dataclasses import fields
+from functools import reduce
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,7 +18,7 @@ from tasks.lake.landing import land
 from tasks.lake.logs import Logs
 from tasks.lake.mapped import columns
 from tasks.lake.reading import clean_ids, read_logs
-from tasks.lake.vocabulary import Vocabulary, empty, grow
+from tasks.lake.vocabulary import Vocabulary, empty, grow, to_bytes
 from tasks.lake.warehouse import Warehouse
 from tasks.models.deepfm import DeepFM
 from tasks.models.grow import initial
@@ -63,7 +64,7 @@ def vocabulary(home: Path) -> Vocabulary:
     grown = empty(COLUMNS)
     with lake(home) as warehouse:
         for index in range(3):
-            grown = grow(grown, clean_ids(warehouse, plan(COLUMNS), index, 1))
+            grown = reduce(grow, clean_ids(warehouse, plan(COLUMNS), index, 1), grown)
     return grown
 
 
@@ -113,6 +114,21 @@ def test_batches_and_parts_are_no_part_of_the_result(
     monkeypatch.setattr(reading, "AT_ONCE", 100)  # each period is asked for alone
     monkeypatch.setattr("tasks.lake.warehouse.BATCH", 16)
     assert not differing(whole, read("1GB")) and not differing(whole, read("1KB"))
+
+
+def test_a_vocabulary_grown_in_batches_is_the_same(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rare = COLUMNS.model_copy(update={"rare": 4})
+
+    def grown() -> bytes:
+        words = empty(rare)
+        with lake(home) as warehouse:
+            for index in range(3):
+                words = reduce(grow, clean_ids(warehouse, plan(rare), index, 1), words)
+        return to_bytes(words)
+
+    whole = grown()
+    monkeypatch.setattr("tasks.lake.warehouse.BATCH", 16)
+    assert grown() == whole
 
 
 def test_training_on_logs_in_files_is_the_same_to_the_bit(read: Callable[[str], Logs]) -> None:

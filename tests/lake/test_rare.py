@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -94,7 +95,7 @@ def test_what_earned_its_id_later_is_read_as_it_was(tmp_path: Path) -> None:
         for number, used in enumerate(devices):
             shown = rows(*((f"u{j}", j, 86_400 * number + j, 1, one, 1.0) for j, one in enumerate(used)))
             land(warehouse, day(number), shown, SELDOM)
-            known.append(grow(known[-1], clean_ids(warehouse, order, number, 1)))
+            known.append(reduce(grow, clean_ids(warehouse, order, number, 1), known[-1]))
         versions = [(number, 1) for number in range(3)]
         then = [read_logs(warehouse, order, known[t + 1], versions[: t + 1], 0) for t in range(3)]
         late = [read_logs(warehouse, order, known[3], versions[: t + 1], 0) for t in range(3)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import reduce
 from pathlib import Path
 
 import pyarrow as pa
@@ -31,7 +32,7 @@ def pond(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
 def vocabulary(pond: Warehouse) -> Vocabulary:
     grown = empty(NAMES)
     for period, version in BOTH:
-        grown = grow(grown, clean_ids(pond, plan(), period, version))
+        grown = reduce(grow, clean_ids(pond, plan(), period, version), grown)
     return grown
 
 
@@ -48,14 +49,14 @@ def test_rows_are_in_order_of_period_time_user_and_item(pond: Warehouse, vocabul
 
 
 def test_a_later_vocabulary_reads_the_same(pond: Warehouse, vocabulary: Vocabulary) -> None:
-    then = grow(empty(NAMES), clean_ids(pond, plan(), 0, 1))
+    then = reduce(grow, clean_ids(pond, plan(), 0, 1), empty(NAMES))
     early, late = (read_logs(pond, plan(), v, BOTH[:1], seed=0) for v in (then, vocabulary))
     assert early.sizes == late.sizes == (2, 3, 3)
     assert all(torch.equal(a, b) for a, b in zip((early.rows, *early.born), (late.rows, *late.born), strict=True))
 
 
 def test_ids_that_the_vocabulary_lacks(pond: Warehouse) -> None:
-    then = grow(empty(NAMES), clean_ids(pond, plan(), 0, 1))
+    then = reduce(grow, clean_ids(pond, plan(), 0, 1), empty(NAMES))
     with pytest.raises(ValueError, match="user: 1 rows have ids that the vocabulary lacks, such as 'cat'"):
         read_logs(pond, plan(), then, BOTH, seed=0)
 
@@ -94,7 +95,9 @@ def test_what_was_served_is_read_and_what_is_no_probability_is_put_aside(tmp_pat
     with lake(tmp_path) as warehouse:
         land(warehouse, day(0), batches, columns)
         found = validate(warehouse, order, day(0), 1, Nights())
-        logs = read_logs(warehouse, order, grow(empty(columns), clean_ids(warehouse, order, 0, 1)), [(0, 1)], seed=0)
+        logs = read_logs(
+            warehouse, order, reduce(grow, clean_ids(warehouse, order, 0, 1), empty(columns)), [(0, 1)], seed=0
+        )
     assert "served/range: 2 rows put aside (allowed is 0.0 to 1.0)" in " ".join(found.reasons)
     assert torch.equal(logs.served.nan_to_num(-1), torch.tensor([0.25, 1.0, -1, 0.0, -1])) and logs.numeric.shape == (
         5,

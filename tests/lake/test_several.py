@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 
 import pyarrow as pa
@@ -44,7 +45,7 @@ def test_lists_and_text_are_read_alike(tmp_path: Path) -> None:
             land(warehouse, day(index), delivered(genres), COLUMNS)  # type: ignore[arg-type]
         found = []
         for index in range(2):
-            vocabulary = grow(empty(COLUMNS), clean_ids(warehouse, plan(COLUMNS), index, 1))
+            vocabulary = reduce(grow, clean_ids(warehouse, plan(COLUMNS), index, 1), empty(COLUMNS))
             assert vocabulary.ids["genres"].to_pylist() == ["b", "a", "", "c"], "in order of first sight"
             found.append(read_logs(warehouse, plan(COLUMNS), vocabulary, [(index, 1)], 0))
     for logs in found:
