@@ -35,6 +35,7 @@ BENCHMARKS = {
     "worlds-ranking": "worlds_ranking",
     "worlds-clicks": "worlds_clicks",
     "scaling": "scaling",
+    "criteo-shape": "criteo_shape",
     **{f"ctr-{model.lower()}": f"ctr_models:{model}" for model in CLICK_MODELS},
 }
 OUT = Path("bench.json")
