@@ -23,7 +23,7 @@ from tasks.serving.book import Asked, Page
 from tasks.serving.predictor import Predictor
 from tasks.serving.records import Records
 
-HISTORY, LAST = 4, 9  # days that were served by somebody else; index of the last day
+HISTORY, LAST = 4, 7  # days that were served by somebody else; index of the last day
 REQUEST = 100  # impressions a request
 WORLD = ClickWorld(like="avazu", drift=0.5)
 SERVED = "prediction"  # the column of what was served
@@ -54,7 +54,7 @@ def clicks_plan(folder: Path) -> dict[str, Any]:
 
 
 def clicks_world(say: Say, tell: Tell) -> Path:
-    """Six days of a drifting click world, served, corrected, recorded and learned from. Returns the plan's path."""
+    """Four days of a drifting click world, served, corrected, recorded and learned from. Returns the plan's path."""
     folder = Settings().home.resolve() / "served" / "clicks"
     plan = write(clicks_plan(folder))
     say(1, f"{HISTORY} days of clicks that others served are pre-trained on: {WORLD.describe()}")

@@ -186,7 +186,8 @@ def _costliest(means: Mapping[str, float]) -> str:
 
 def _volumes(rows: Sequence[int], verdicts: Sequence[str]) -> str:
     odd = [f"{verdicts.count(v)} {v}" for v in ("blocked", "warned", "overridden") if verdicts.count(v)]
-    span = f"{count(min(rows))} to {count(max(rows))} rows a night"
+    least, most = count(min(rows)), count(max(rows))
+    span = f"{least if least == most else f'{least} to {most}'} rows a night"
     return (
         f"{span}; {listed(odd)} of {plural(len(rows), 'night')}"
         if odd

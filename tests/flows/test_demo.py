@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 
@@ -65,3 +68,21 @@ def test_own_clicks_become_a_pipeline_beside_the_demo(surroundings: dict[str, st
     foreign.write_text("# mine\n" + foreign.read_text())
     kept = said(surroundings, "demo", "--data", str(file), "--columns", "user=uid,item=SKU,time=at,label=clicked")
     assert kept.returncode == 2 and "no demo made" in kept.stderr
+
+
+@pytest.mark.timeout(900)
+def test_what_was_served_is_what_the_next_nights_learn_from(surroundings: dict[str, str]) -> None:
+    done = said(surroundings, "demo", "--clicks", "--json", timeout=900)
+    found = document(done)
+    assert [night["state"] for night in found["nights"]] == ["complete"] * 5
+    days = re.findall(r"LogLoss ([\d.]+) as predicted, ([\d.]+) as served, corrected; ([\d.]+) who knows", done.stderr)
+    assert len(days) == 4 and all(float(truth) < float(base) for base, _, truth in days)
+    assert sum(float(served) < float(base) for base, served, _ in days) >= 2, "correctors gain where the world moves"
+    home = Path(surroundings["NIGHTLOOP_HOME"])
+    with duckdb.connect() as asked:
+        asked.execute(f"ATTACH 'ducklake:sqlite:{home / 'lake' / 'clicks.sqlite'}' AS lake (READ_ONLY)")
+        rows = asked.execute("SELECT period, count(*), count(served) FROM lake.newest_logs GROUP BY ALL ORDER BY 1")
+        kept = rows.fetchall()
+    assert [count == served for _, count, served in kept] == [False] * 4 + [True] * 4
+    lines = (home / "served" / "clicks" / "labelled" / "2026-01-07.jsonl").read_text().splitlines()
+    assert len(lines) == 10_000 and json.loads(lines[0])["version"].startswith("2026-01-06/fine-tune/")
