@@ -63,7 +63,8 @@ def test_every_mistake_is_said_at_once_with_what_is_legal(tmp_path: Path) -> Non
         "gate.alpha: Input should be less than 0.5 (given: 2)",
         "gate.metrics: unknown field; allowed here: alpha, approval, calibration, metric,",
         "pretrain: missing",
-        "source: no source 'fax'; installed are adressa, avazu, click-world, criteo, files, libfm, movielens, ranking-world, reviews, simulated",
+        "source: no source 'fax'; installed are adressa, avazu, click-world, criteo, files, libfm, movielens, "
+        "ranking-world, reviews, simulated",
         "model MF: no option 'witdh'; its options are width",
         "no strategy 'FineTunes'; installed are ALS, ASMG, AverageWeights,",
         "windw: no such option of FullRetrain; it has schedule, begin, window",
