@@ -70,6 +70,7 @@ def test_own_clicks_become_a_pipeline_beside_the_demo(surroundings: dict[str, st
     assert kept.returncode == 2 and "no demo made" in kept.stderr
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(900)
 def test_what_was_served_is_what_the_next_nights_learn_from(surroundings: dict[str, str]) -> None:
     done = said(surroundings, "demo", "--clicks", "--json", timeout=900)
