@@ -101,11 +101,15 @@ TOGETHER = [
     *[(strategy, model) for strategy in LEARNERS for model in ("MF-biases", "DeepFM")],
     *[(strategy, "MF") for strategy in ("NoUpdate", "FineTune", "SPMF")],
     *[(strategy, model) for strategy in POST_PROCESSORS for model in ("MF-biases", "DeepFM")],
-    *[(strategy, "MF") for strategy in VARIANTS],
+    *[pytest.param(strategy, "MF", marks=pytest.mark.soak) for strategy in VARIANTS],  # CI has 25 minutes
     *[(strategy, "DeepFM") for strategy in CLICKS],
     ("KD-over-SPMF", "LR"),
     ("ReLoop-over-all-history", "FM"),
-    *[(strategy, "LightGCN") for strategy in ("FullRetrain-scratch-window", "SPMF", "SML", "ASMG")],
+    *[
+        pytest.param(strategy, "LightGCN", marks=pytest.mark.soak)
+        for strategy in ("FullRetrain-scratch-window", "SPMF", "ASMG")
+    ],
+    ("SML", "LightGCN"),
     *[(strategy, "LightGCN-incremental") for strategy in ("FineTune", "Hedge")],
     *[(strategy, "GRU4Rec") for strategy in ("FineTune", "SPMF", "SML")],
     *[(strategy, "Caser") for strategy in ("FullRetrain", "ASMG-Linear")],
