@@ -77,8 +77,9 @@ def _served(predictor: Predictor, folder: Path, number: int) -> str:
     world, pages = WORLD.day(number), list[Page]()
     records = Records(folder, predictor.now.plan)
     arrived, done = np.argsort(world.known, kind="stable"), 0
+    back = world.known[arrived]
     for place, rows in enumerate(_requests(world)):
-        due = int(np.searchsorted(world.known[arrived], world.times[rows.start]))
+        due = int(np.searchsorted(back, world.times[rows.start]))
         records.labelled(predictor.observe(_labels(world, number, arrived[done:due])).rows)
         done = max(done, due)
         page = predictor.answer(_asked(world, rows), f"{number}-{place}", _when(int(world.times[rows.start])))

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
 import tempfile
-from pathlib import Path
 from typing import Any
 
 from tasks.lake.sources.click_world import SHAPES
+from tests.benchmarks.bakeoffs import raced
 
-ORDERS = Path(__file__).parents[2] / "infra" / "bakeoffs"
 ROWS = SHAPES["criteo", "small"].rows  # a day
 
 
 def run(seeds: str = "") -> dict[str, object]:
     """Both tables. `seeds` such as "0,1" race in place of the orders'."""
-    found = {name: raced(name, seeds) for name in ("click-models", "click-strategies")}
+    with tempfile.TemporaryDirectory() as home:
+        found = {order: raced(home, "click-world", order, seeds) for order in ("click-models", "click-strategies")}
     best = found["click-models"]["leaderboard"]["clicks"][0]
     failed = [one for document in found.values() for one in document["failed"]]
     return {
@@ -26,18 +23,6 @@ def run(seeds: str = "") -> dict[str, object]:
         "detail": {"failed": failed, "advice": [line for document in found.values() for line in document["advice"]]},
         "markdown": "\n\n".join(table(document["leaderboard"]["clicks"]) for document in found.values()),
     }  # fmt: skip
-
-
-def raced(order: str, seeds: str) -> dict[str, Any]:
-    """The document of `nightloop bakeoff click-world` under an order."""
-    command = [sys.executable, "-m", "flows", "bakeoff", "click-world", "--order", str(ORDERS / f"{order}.yaml")]
-    with tempfile.TemporaryDirectory() as home:
-        environment = {**os.environ, "NIGHTLOOP_HOME": home}
-        done = subprocess.run(
-            [*command, "--seeds", seeds, "--json"], env=environment, stdout=subprocess.PIPE, check=True
-        )
-        found: dict[str, Any] = json.loads(done.stdout)
-        return found
 
 
 def table(lines: list[dict[str, Any]]) -> str:

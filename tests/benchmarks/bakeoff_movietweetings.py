@@ -6,9 +6,6 @@ is ranked here on the same rows and candidates of seed 0, and compared with the 
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -26,9 +23,10 @@ from tasks.strategies import build
 from tasks.strategies.fold import pretrain
 from tasks.strategies.full_retrain import FullRetrain
 from tasks.strategies.practice import until
+from tests.benchmarks.bakeoffs import ORDERS, raced
 from tests.benchmarks.real_logs import DATA, HISTORY, ROWS, TEST, chain, ranked, read
 
-ORDER = Path(__file__).parents[2] / "infra" / "bakeoffs" / "movietweetings.yaml"
+ORDER = ORDERS / "movietweetings.yaml"
 WANTED = {"recall@20": 0.4335, "ndcg@20": 0.2287}  # the authors' SML on these logs, 3 seeds, sd 0.013 and 0.009
 
 
@@ -37,7 +35,10 @@ def run(data: Path = DATA / "movietweetings.parquet", seeds: str = "") -> dict[s
 
     `seeds` such as "0,1,2" race in place of the order's.
     """
-    found = raced(data, seeds)
+    with tempfile.TemporaryDirectory() as home:
+        path = Path(home) / "movietweetings.yaml"
+        path.write_text(yaml.safe_dump(plan(data)))
+        found = raced(home, str(path), ORDER.stem, seeds)
     lines = {line["entrant"]: line for line in found["leaderboard"]["uniform"]}
     sml = lines["sml"]["means"]
     learned = [name for name in lines if name not in ("popularity", "als", "no-update")]
@@ -53,28 +54,6 @@ def run(data: Path = DATA / "movietweetings.parquet", seeds: str = "") -> dict[s
                    "failed": found["failed"], "advice": found["advice"]},
         "markdown": "\n\n".join(table(kind, found["leaderboard"][kind]) for kind in found["leaderboard"]),
     }  # fmt: skip
-
-
-def raced(data: Path, seeds: str) -> dict[str, Any]:
-    """The document of `nightloop bakeoff` on these logs."""
-    with tempfile.TemporaryDirectory() as home:
-        path = Path(home) / "movietweetings.yaml"
-        path.write_text(yaml.safe_dump(plan(data)))
-        command = [
-            sys.executable,
-            "-m",
-            "flows",
-            "bakeoff",
-            str(path),
-            "--order",
-            str(ORDER),
-            "--seeds",
-            seeds,
-            "--json",
-        ]
-        done = subprocess.run(command, env={**os.environ, "NIGHTLOOP_HOME": home}, stdout=subprocess.PIPE, check=True)
-        found: dict[str, Any] = json.loads(done.stdout)
-        return found
 
 
 def plan(data: Path) -> dict[str, Any]:

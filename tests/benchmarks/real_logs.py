@@ -12,7 +12,7 @@ import itertools
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,17 +88,22 @@ def read(path: Path = DATA / "movietweetings.parquet", seed: int = 0) -> Logs:
 
 
 def chain(
-    model: Model, strategy: Strategy, weights: Weights, whole: Logs, last: int
+    model: Model,
+    strategy: Strategy,
+    weights: Weights,
+    whole: Logs,
+    last: int,
+    root: int = HISTORY - 1,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Iterator[tuple[Checkpoint, float]]:
     """The checkpoints at the close of the root and of every later period before `last`, with the seconds each took."""
-    logs = until(whole, HISTORY - 1)
-    checkpoint = begin(model, strategy, weights, logs)
+    checkpoint = begin(model, strategy, weights, until(whole, root))
     yield checkpoint, 0.0
-    for period in range(HISTORY, last):
+    for period in range(root + 1, last):
         logs = until(whole, period)
-        began = time.perf_counter()
+        began = clock()
         checkpoint = fold(model, strategy, checkpoint, logs)
-        yield checkpoint, time.perf_counter() - began
+        yield checkpoint, clock() - began
 
 
 def scored(ranker: Ranker, whole: Logs, period: int) -> dict[str, Tensor]:

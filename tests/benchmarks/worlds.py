@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -16,14 +15,8 @@ import numpy as np
 import torch
 from scipy.stats import t as student
 
-from tasks.lake.logs import Logs
-from tasks.models.checkpoint import Checkpoint, Weights
-from tasks.models.model import Model
 from tasks.reports import drawing as d
 from tasks.reports.curves import looks
-from tasks.strategies.fold import fold
-from tasks.strategies.practice import until
-from tasks.strategies.strategy import Strategy
 
 SEEDS = tuple(range(int(os.environ.get("NIGHTLOOP_BENCH_SEEDS", "5"))))  # fewer for a first look
 PICTURES = Path("bench")  # beside bench.json
@@ -37,19 +30,6 @@ def over_seeds(replay: Callable[..., dict[str, Any]], *given: object) -> list[di
 
 def _one_thread() -> None:
     torch.set_num_threads(1)
-
-
-def chain(
-    model: Model, strategy: Strategy, weights: Weights, whole: Logs, root: int
-) -> Iterator[tuple[Checkpoint, float]]:
-    """The checkpoint that serves each period after `root`, in order, with the CPU seconds that learning it took."""
-    checkpoint = strategy.start(model, weights, until(whole, root))
-    yield checkpoint, 0.0
-    for period in range(root + 1, whole.period):
-        logs = until(whole, period)
-        began = time.process_time()
-        checkpoint = fold(model, strategy, checkpoint, logs)
-        yield checkpoint, time.process_time() - began
 
 
 def finding(

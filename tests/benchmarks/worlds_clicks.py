@@ -8,6 +8,7 @@ means over the test days, plus is better; AUC is that of each day, so that no sh
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,7 +36,8 @@ from tasks.strategies.no_update import NoUpdate
 from tasks.strategies.practice import coded, until
 from tasks.strategies.reloop import ReLoop
 from tasks.strategies.strategy import Strategy
-from tests.benchmarks.worlds import chain, finding, over_seeds, picture, result
+from tests.benchmarks.real_logs import chain
+from tests.benchmarks.worlds import finding, over_seeds, picture, result
 
 ROOT, TESTED = 7, 4  # the last day of the history folded in at once; days at the end that count
 WORLDS = (("criteo", 0.2), ("criteo", 0.0), ("avazu", 0.2))  # and their drift
@@ -117,7 +119,7 @@ def predicted(
 ) -> tuple[dict[int, Tensor], dict[int, Weights]]:
     """Probabilities of each day's rows before it was learned from, and the weights that gave them."""
     served, kept = {}, {}
-    for checkpoint, _ in chain(model, strategy, weights, whole, ROOT):
+    for checkpoint, _ in chain(model, strategy, weights, whole, whole.period, ROOT, time.process_time):
         day = checkpoint.period + 1
         served[day] = predict(model, checkpoint.weights, until(whole, day).since(day)).sigmoid()
         kept[day] = checkpoint.weights

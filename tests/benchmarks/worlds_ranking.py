@@ -9,6 +9,7 @@ SML's figure 5; unseen what a period brings itself, of which nobody can have lea
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -37,7 +38,8 @@ from tasks.strategies.practice import coded, until
 from tasks.strategies.sml import SML
 from tasks.strategies.spmf import SPMF
 from tasks.strategies.strategy import Strategy
-from tests.benchmarks.worlds import chain, finding, over_seeds, picture, result
+from tests.benchmarks.real_logs import chain
+from tests.benchmarks.worlds import finding, over_seeds, picture, result
 
 ROOT, TESTED = 5, 6  # the last period of the history folded in at once; periods at the end that count
 METRIC, DEEP = "recall@20", "ndcg@20"
@@ -122,7 +124,7 @@ def replay(like: str, seed: int, only: Sequence[str] = ()) -> dict[str, Any]:
         if only and name not in only:
             continue
         rows, seconds = {}, []
-        for checkpoint, took in chain(model, strategy, weights, whole, ROOT):
+        for checkpoint, took in chain(model, strategy, weights, whole, whole.period, ROOT, time.process_time):
             period = checkpoint.period + 1
             rows[period] = judged(from_weights(model.factors, checkpoint.weights), hands[period])
             seconds.append(took)

@@ -1,0 +1,21 @@
+"""Bake-offs of benchmarks: `nightloop bakeoff` as a user runs it, in a home of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ORDERS = Path(__file__).parents[2] / "infra" / "bakeoffs"
+
+
+def raced(home: str, plan: str, order: str, seeds: str) -> dict[str, Any]:
+    """The document of a plan's bake-off under an order of `infra/bakeoffs`; `seeds` empty: the order's."""
+    command = [sys.executable, "-m", "flows", "bakeoff", plan, "--order", str(ORDERS / f"{order}.yaml")]
+    environment = {**os.environ, "NIGHTLOOP_HOME": home}
+    done = subprocess.run([*command, "--seeds", seeds, "--json"], env=environment, stdout=subprocess.PIPE, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
