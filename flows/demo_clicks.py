@@ -108,8 +108,7 @@ def _found(folder: Path, number: int) -> None:
     world, lines = WORLD.day(number), []
     for place, rows in enumerate(_requests(world)):
         asked, when = _asked(world, rows), _when(int(world.times[rows.start]))
-        for row in range(len(asked)):
-            user, item, features = asked.row(row)
+        for row, (user, item, features) in enumerate(asked.rows(range(len(asked)))):
             line = {
                 WORLD.columns.user: user,
                 WORLD.columns.item: item,

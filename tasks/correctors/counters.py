@@ -51,9 +51,9 @@ class Counters:
     def correct(self, state: State, scored: Scored) -> tuple[Tensor, Tensor]:
         """Corrected probabilities; the note is user and item row, the prediction, d_item and d_user."""
         users, items = (_inside(scored.rows[:, column], state[name]) for column, name in ((0, "user"), (1, "item")))
-        by_item, by_user = self._shift(state, "item", items), self._shift(state, "user", users)
+        by_user, by_item = self._shift(state, torch.cat([state["user"][users], state["item"][items]])).chunk(2)
         z = torch.logit(scored.probability, eps=1e-6)
-        note = torch.stack([x.double() for x in (users, items, scored.probability, by_item, by_user)], 1)
+        note = torch.stack([users, items, *(x.double() for x in (scored.probability, by_item, by_user))], 1)
         strength = self.serving(state)
         corrected = torch.sigmoid(z + strength * (by_item + by_user))
         return (corrected if strength else scored.probability), note
@@ -79,11 +79,12 @@ class Counters:
         best = chosen(state)
         return 0.0 if best is None else self.strengths[best]
 
-    def _shift(self, state: State, name: str, ids: Tensor) -> Tensor:
-        rows, clicks, predicted = (state[name][ids] / state["weight"].float()).unbind(1)
+    def _shift(self, state: State, counted: Tensor) -> Tensor:
+        """d [n] of counts [n, 3]."""
+        rows, clicks, predicted = (counted / state["weight"].float()).unbind(1)
         rate = (predicted / rows.clamp(min=1e-30)).clamp(1e-6, 1 - 1e-6)
-        posterior = ((clicks + self.prior * rate) / (rows + self.prior)).clamp(1e-6, 1 - 1e-6)
-        return torch.where(rows > 0, torch.logit(posterior) - torch.logit(rate), 0.0)
+        posterior = (clicks + self.prior * rate) / (rows + self.prior)
+        return torch.where(rows > 0, torch.logit(posterior, eps=1e-6) - torch.logit(rate), 0.0)
 
 
 def _inside(ids: Tensor, table: Tensor) -> Tensor:

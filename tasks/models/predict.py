@@ -24,7 +24,7 @@ def predict(model: Model, weights: Weights, logs: Logs, batch: int = 16384) -> T
 
     Raises ValueError where the weights or the logs do not fit the model, or a logit is not a number.
     """
-    table_sizes(model, weights)
+    sizes = table_sizes(model, weights)
     if isinstance(model, Keeping) and isinstance(model, Factored):
         return _dot_products(model, weights, logs)
     missing = set(model.fields) - set(logs.fields)
@@ -34,25 +34,33 @@ def predict(model: Model, weights: Weights, logs: Logs, batch: int = 16384) -> T
         )
     columns = [logs.fields.index(field) for field in model.fields]
     tables = [weights[PREFIX + field] for field in model.fields]
-    there = {field: len(table) for field, table in zip(model.fields, tables, strict=True)}
+    there = dict(zip(model.fields, sizes, strict=True))
     logs = logs.within([there.get(field, size) for field, size in zip(logs.fields, logs.sizes, strict=True)])
     dense, found = others(weights), torch.empty(len(logs))
-    several = torch.tensor([c in logs.several for c in columns])
-    look = lookup(model, table_sizes(model, weights), logs, close_before(logs))
+    look = lookup(model, sizes, logs, close_before(logs))
     for first in range(0, len(logs), batch):
         part = slice(first, first + batch)
         ids = logs.rows[part][:, columns]
+        several = [c in logs.several for c in columns]
         embedded = _own(tables, ids) if isinstance(look, Own) else _looked_up(look, tables, ids, several, first)
         found[part] = model.logits(embedded, logs.numeric[part], dense)
     return _finite(found)
 
 
 def _own(tables: Sequence[Tensor], ids: Tensor) -> Tensor:
-    """Rows [n, F, width] of ids [n, F]."""
-    return torch.stack([look_up(table, ids[:, c]) for c, table in enumerate(tables)], 1)
+    """Rows [n, F, width] of ids [n, F], noughts for those outside of their table."""
+    unseen = (ids < 0) | (ids >= torch.tensor([len(table) for table in tables]))
+    known = ids.masked_fill(unseen, 0).unbind(1)
+    found = [
+        t.index_select(0, i) if len(t) else t.new_zeros(len(i), t.shape[1]) for t, i in zip(tables, known, strict=True)
+    ]
+    embedded = torch.stack(found, 1)
+    if bool(unseen.any()):
+        embedded[unseen] = 0
+    return embedded
 
 
-def _looked_up(look: Lookup, tables: Sequence[Tensor], ids: Tensor, several: Tensor, first: int) -> Tensor:
+def _looked_up(look: Lookup, tables: Sequence[Tensor], ids: Tensor, several: Sequence[bool], first: int) -> Tensor:
     """What the look-up makes of rows `first`, `first + 1`, ... of the logs, of which ids [n, F] may be unseen."""
     sizes = [len(table) for table in tables]
     unseen = (ids < 0) | (ids >= torch.tensor(sizes))
@@ -63,7 +71,7 @@ def _looked_up(look: Lookup, tables: Sequence[Tensor], ids: Tensor, several: Ten
         inside = (fused >= start) & (fused < start + size)
         values[inside] = table[fused[inside] - start]
     embedded = look.embedded(values, positions, known)
-    embedded[:, : len(tables)][unseen & ~several] = 0  # a mean has left out what is unseen
+    embedded[:, : len(tables)][unseen & ~torch.tensor(several)] = 0  # a mean has left out what is unseen
     return embedded
 
 
@@ -81,14 +89,4 @@ def _dot_products(model: Factored, weights: Weights, logs: Logs) -> Tensor:
 def _finite(found: Tensor) -> Tensor:
     if not bool(torch.isfinite(found).all()):
         raise ValueError(f"{int((~torch.isfinite(found)).sum())} of {len(found)} predictions are not finite numbers")
-    return found
-
-
-def look_up(table: Tensor, ids: Tensor) -> Tensor:
-    """Rows of the table [n, w]; zeros for ids outside of it."""
-    inside = (ids >= 0) & (ids < len(table))
-    if bool(inside.all()):
-        return table[ids]
-    found = table.new_zeros(len(ids), table.shape[1])
-    found[inside] = table[ids[inside]]
     return found

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 from tasks.correctors.chain import Notes
+
+Row = tuple[object, object, dict[str, object]]  # user, item and features
 
 
 @dataclass(frozen=True)
@@ -26,22 +28,44 @@ class Asked:
     def __len__(self) -> int:
         return len(self.items)
 
-    def row(self, place: int) -> tuple[object, object, dict[str, object]]:
-        """User, item and features of one row."""
-        features = {name: value[place] if listed(value) else value for name, value in self.features.items()}  # type: ignore[index]
-        return self.users[place], self.items[place], features
+    def rows(self, places: Iterable[int]) -> Iterator[Row]:
+        """User, item and features of some rows, each with a dictionary of its own."""
+        each = {name: value for name, value in self.features.items() if listed(value)}
+        for place in places:
+            yield self.users[place], self.items[place], {**self.features, **{n: v[place] for n, v in each.items()}}
 
 
-def listed(value: object) -> bool:
+def listed(value: object) -> TypeGuard[Sequence[object]]:
     """Whether a feature is given row by row."""
-    return isinstance(value, list) or (isinstance(value, Sequence) and not isinstance(value, str))
+    return isinstance(value, Sequence) and not isinstance(value, str)
 
 
-def gathered(rows: Sequence[tuple[object, object, Mapping[str, object]]]) -> Asked:
+def together(asked: Sequence[Asked]) -> Asked:
+    """Several requests with features of the same names as one. Raises ValueError where a list is not one value a row."""
+    features: dict[str, list[object]] = {name: [] for name in asked[0].features}
+    for one in asked:
+        for name, column in features.items():
+            value, n = one.features[name], len(one)
+            if listed(value) and len(value) != n:
+                raise ValueError(f"features: {name} has {len(value)} values for {n} rows")
+            column.extend(value if listed(value) else [value] * n)
+    return Asked([u for one in asked for u in one.users], [i for one in asked for i in one.items], features)
+
+
+def gathered(rows: Sequence[Row]) -> Asked:
     """One request of many rows, all with the same features."""
     users, items, features = [list(part) for part in zip(*rows, strict=True)] if rows else ([], [], [])
     names = list(features[0]) if features else []
     return Asked(users, items, {name: [one[name] for one in features] for name in names})
+
+
+@dataclass(frozen=True)
+class Question:
+    """Pairs to be scored; with a `request` id they are kept for their labels, and `when` with them."""
+
+    asked: Asked
+    request: str | None = None
+    when: str = ""
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from time import perf_counter, sleep
 
 import torch
 from torch import Tensor
@@ -17,13 +18,13 @@ from tasks.correctors.corrector import Scored, Shape
 from tasks.lake.logs import Logs
 from tasks.models.hidden import reveal
 from tasks.plan.plan import Plan, Serving
-from tasks.serving.book import Asked, Book, Page, gathered
+from tasks.serving.book import Book, Page, Row, gathered
 from tasks.serving.clicks import Clicks
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 500  # rows that are learned from under one lock: a request waits for no more than these
-Row = tuple[object, object, dict[str, object]]
+AT_ONCE = 200  # rows that are learned from under one lock: a request waits for no more than these
+ROUNDS = 20  # of a replay, each of what was labelled during the one before
 
 
 @dataclass
@@ -40,7 +41,7 @@ class Known:
 
 @dataclass(frozen=True)
 class Observed:
-    """What became of labels; `rows` are those that were new, as (request, place in it, page).
+    """What became of labels; `rows` are those that were new, as (request, page, places in it).
 
     Not learned: `repeated` (known already), `contradicted` (known otherwise: the first stands), `unknown` (never served,
     or forgotten) and `outdated` (served by another model, whose errors say nothing about this one).
@@ -48,7 +49,7 @@ class Observed:
 
     counts: Counter[str]
     examples: dict[str, str] = field(default_factory=dict)  # of what was not learned: a request each
-    rows: list[tuple[str, int, Page]] = field(default_factory=list)
+    rows: list[tuple[str, Page, list[int]]] = field(default_factory=list)
 
     def say(self, outcome: str, request: str, rows: int = 1) -> None:
         """Count rows that were not learned."""
@@ -89,8 +90,10 @@ class Learning:
         with self.lock:
             self.book.add(request, page)
 
-    def observe(self, labels: Sequence[tuple[str, Sequence[float | None]]]) -> Observed:
-        """Learn from labels by request id, one a row: 0, 1, or None where it is not known (yet).
+    def observing(self, labels: Sequence[tuple[str, Sequence[float | None]]]) -> Iterator[Observed]:
+        """Learn from labels by request id, one a row: 0, 1, or None where it is not known (yet); a few with each step.
+
+        What is given is what has become of them so far, one object that grows.
 
         Each row is learned once, in whatever order labels come; a later label of the same row changes nothing. Raises
         ValueError, and learns nothing at all, where a label is no label or there is not one for each row.
@@ -112,26 +115,33 @@ class Learning:
                 with self.lock:
                     self._learn(waiting, found)
                 waiting, rows = [], 0
-        return found
+                yield found
 
     def renewed(self, fresh: Known, rules: Serving) -> None:
         """Let `fresh` learn from now on; what becomes of what is known is the plan's `on_new_champion`.
 
-        A replay runs beside the requests; only what was labelled meanwhile is replayed while they wait.
+        A replay runs beside the requests, and again for what was labelled meanwhile, until that is little; only the rest
+        is replayed while they wait.
         """
-        done = self.labelled - len(self.recent)
-        if rules.on_new_champion == "replay":
+        done, rounds = self.labelled - len(self.recent), ROUNDS if rules.on_new_champion == "replay" else 0
+        for number in range(rounds):
             with self.lock:
-                rows, done = list(self.recent), self.labelled
-            self.replay(fresh, rows)
+                rows, done = self._since(done), self.labelled
+            self.replay(fresh, rows, gently=number == 0)
+            if len(rows) <= AT_ONCE:
+                break
         with self.lock:
             before = self.now
-            if rules.on_new_champion == "replay" and self.labelled > done:
-                self.replay(fresh, list(self.recent)[max(done - self.labelled, -len(self.recent)) :])
+            if rounds:
+                self.replay(fresh, self._since(done))
             elif rules.on_new_champion == "keep" and _alike(before, fresh):
                 fresh.old = before.old if before.old and before.seen < self.rules.until else before.chain
             self.now, self.rules, self.book.limit = fresh, rules, rules.book
             self.recent = deque(self.recent, maxlen=rules.recent)
+
+    def _since(self, labelled: int) -> list[tuple[Row, float]]:
+        """Of the newest rows those that were labelled after the first `labelled` ones."""
+        return list(self.recent)[len(self.recent) - min(self.labelled - labelled, len(self.recent)) :]
 
     @torch.inference_mode()
     def _learn(self, labels: Sequence[tuple[str, Sequence[float | None]]], found: Observed) -> None:
@@ -141,15 +151,16 @@ class Learning:
             fresh = _fresh(request, page, given, found)
             if page is None or not fresh:
                 continue
-            rows = [(page.asked.row(place), float(given[place] or 0)) for place in fresh]
+            rows = [(row, float(given[place] or 0)) for place, row in zip(fresh, page.asked.rows(fresh), strict=True)]
             for place, (_, label) in zip(fresh, rows, strict=True):
                 page.label[place] = label
             self.recent.extend(rows)
             self.labelled += len(rows)
             found.counts["learned"] += len(rows)
-            found.rows.extend((request, place, page) for place in fresh)
+            found.rows.append((request, page, fresh))
             if page.version == now.version and page.notes is not None:
-                noted.append((tuple(note[fresh] for note in page.notes), [label for _, label in rows]))
+                notes = page.notes if len(fresh) == len(given) else tuple(note[fresh] for note in page.notes)
+                noted.append((notes, [label for _, label in rows]))
             elif page.version == now.version or self.rules.on_new_champion == "replay":
                 again.extend(rows)
             else:
@@ -163,17 +174,21 @@ class Learning:
         self.replay(now, again)
 
     @torch.inference_mode()
-    def replay(self, model: Known, rows: Sequence[tuple[Row, float]]) -> None:
+    def replay(self, model: Known, rows: Sequence[tuple[Row, float]], gently: bool = False) -> None:
         """Score rows by `model`, and let its correctors learn from them, in the order in which their labels came.
 
-        Rows that were asked with other features (a history, or none) are scored apart, those asked most first.
+        Rows that were asked with other features (a history, or none) are scored apart, those asked most first. `gently`
+        leaves most of the time to the requests beside it.
         """
         kinds: dict[tuple[str, ...], list[tuple[Row, float]]] = {}
         for row in rows:
             kinds.setdefault(tuple(sorted(row[0][2])), []).append(row)
         for kind in sorted(kinds.values(), key=len, reverse=True):
             for first in range(0, len(kind), AT_ONCE):
+                began = perf_counter()
                 self._learn_again(model, kind[first : first + AT_ONCE])
+                if gently:
+                    sleep(2 * (perf_counter() - began))
 
     def _learn_again(self, model: Known, rows: Sequence[tuple[Row, float]]) -> None:
         asked = gathered([row for row, _ in rows])
@@ -186,12 +201,6 @@ class Learning:
         notes = model.chain.correct(Scored(logs.rows, hidden, torch.sigmoid(logits)))[1]
         model.chain.observe(model.version, notes, torch.tensor([label for _, label in rows]))
         model.seen += len(rows)
-
-
-def answered(model: Known, asked: Asked, when: str, parts: tuple[Tensor, Tensor, Notes]) -> Page:
-    """A page of what `corrected` found."""
-    base, prediction, notes = parts
-    return Page(model.version, asked, when, base.tolist(), prediction.tolist(), [None] * len(asked), notes)
 
 
 def _fresh(request: str, page: Page | None, given: Sequence[float | None], found: Observed) -> list[int]:

@@ -15,15 +15,17 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tasks.plan.plan import Plan
 from tasks.serving import snapshot
-from tasks.serving.book import Asked, Page, listed
+from tasks.serving.answering import answered, answers
+from tasks.serving.book import Asked, Page, Question, listed
 from tasks.serving.clicks import Clicks
 from tasks.serving.factors import best
-from tasks.serving.learning import Known, Learning, Observed, answered, known
+from tasks.serving.learning import Known, Learning, Observed, known
 from tasks.serving.loading import Served, load
 from tasks.store import manifests, registry
 from tasks.store.objects import Objects
@@ -107,15 +109,17 @@ class Predictor:
 
     def answer(self, asked: Asked, request: str | None = None, when: str = "") -> Page:
         """As `score`, with what the model said before correction and the champion's name; `when` is kept with it."""
-        now = self._now
-        if now.known is None or self._learning is None:
-            scores = now.model.score(asked.users, asked.items, asked.features)
-            return Page(now.name, asked, when, scores, scores, [None] * len(asked))
-        logs = now.known.clicks.encoded(asked.users, asked.items, asked.features)
-        page = answered(now.known, asked, when, self._learning.corrected(now.known, logs))
-        if request is not None:
-            self._learning.remember(request, page)
+        (page,) = self.answers([Question(asked, request, when)])
+        if isinstance(page, ValueError):
+            raise page
         return page
+
+    def answers(self, questions: Sequence[Question]) -> list[Page | ValueError]:
+        """As `answer`, of several requests in one pass of the model; what is wrong with one is its answer."""
+        now = self._now
+        if now.known is not None and self._learning is not None:
+            return answers(self._learning, now.known, questions)
+        return [_scored(now, question) for question in questions]
 
     def recommend(
         self, user: object, k: int = 10, exclude: Collection[object] = (), features: Mapping[str, object] | None = None
@@ -144,9 +148,7 @@ class Predictor:
         base, probability, notes = self._learning.corrected(now.known, clicks.catalogue(user, features))
         items = [item for item, _ in best(probability, k, exclude, clicks.ids["item"])]
         rows = clicks.ids["item"].rows(items)
-        each = {
-            n: [v[row] for row in rows] if isinstance(v, Sequence) and listed(v) else v for n, v in features.items()
-        }
+        each = {n: [v[row] for row in rows] if listed(v) else v for n, v in features.items()}
         asked = Asked([user] * len(items), items, each)
         page = answered(now.known, asked, when, (base[rows], probability[rows], tuple(note[rows] for note in notes)))
         if request is not None:
@@ -159,9 +161,13 @@ class Predictor:
         They may come hours later, in any order, some rows of a request now and others then; each is learned once. What
         cannot be learned is counted (see `Observed`). Raises ValueError, and learns nothing, where a label is none.
         """
+        return deque(self.observing(labels), maxlen=1).pop() if labels else Observed(Counter())
+
+    def observing(self, labels: Sequence[tuple[str, Sequence[float | None]]]) -> Iterator[Observed]:
+        """As `observe`, a few rows with each step, for whoever has requests to answer in between."""
         if self._learning is None:
             raise ValueError("this champion is a ranking model: there is no probability that a label could correct")
-        return self._learning.observe(labels)
+        return self._learning.observing(labels)
 
     def save(self, server: str) -> bool:
         """Write what was learned to the store; False where another server of this name did so at the same time."""
@@ -204,6 +210,15 @@ class Predictor:
             self._now = fresh
         log.info("%s: %s of %s serves now", self._pipeline, self.version.strategy, self.version.name)
         return self._now.entry != before.entry
+
+
+def _scored(now: Version, question: Question) -> Page | ValueError:
+    asked = question.asked
+    try:
+        scores = now.model.score(asked.users, asked.items, asked.features)
+    except ValueError as error:
+        return error
+    return Page(now.name, asked, question.when, scores, scores, [None] * len(asked))
 
 
 def _tag(objects: Objects, pipeline: str) -> str:

@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from io import TextIOWrapper
+from io import BufferedWriter
 from pathlib import Path
 
-from pydantic import JsonValue
+import orjson
 
 from tasks.plan.plan import Plan
 from tasks.serving.book import Page
@@ -44,19 +44,21 @@ class Records:
                 f"records of what is served have fields of their own called {', '.join(both)}: rename them"
             )
         self._lock = threading.Lock()
-        self._open: dict[Path, TextIOWrapper] = {}
+        self._open: dict[Path, BufferedWriter] = {}
 
     def served(self, request: str, page: Page) -> None:
         """Write every row of an answer."""
-        self._write("served", page.when, (self._line(request, place, page) for place in range(len(page.asked))))
+        self._write("served", page.when, self._lines(request, page, range(len(page.asked))))
 
-    def labelled(self, rows: Iterable[tuple[str, int, Page]]) -> None:
+    def labelled(self, rows: Iterable[tuple[str, Page, Sequence[int]]]) -> None:
         """Write rows whose labels have come."""
-        for request, place, page in rows:
-            line = self._line(request, place, page)
-            if self._columns.label:
-                line[self._columns.label] = int(page.label[place] or 0)
-            self._write("labelled", page.when, [line])
+        for request, page, places in rows:
+            lines = self._lines(request, page, places)
+            if label := self._columns.label:
+                lines = [
+                    {**line, label: int(page.label[place] or 0)} for line, place in zip(lines, places, strict=True)
+                ]
+            self._write("labelled", page.when, lines)
 
     def flush(self) -> None:
         """Hand all lines to the system."""
@@ -70,27 +72,36 @@ class Records:
             while self._open:
                 self._open.popitem()[1].close()
 
-    def _line(self, request: str, place: int, page: Page) -> dict[str, JsonValue | object]:
-        user, item, features = page.asked.row(place)
-        columns = self._columns
-        return {
-            columns.time: _time(page.when, columns.time_unit), columns.user: user, columns.item: item, **features,
-            "request": request, "place": place, self._prediction: page.prediction[place], "base": page.base[place],
-            "version": page.version,
-        }  # fmt: skip
+    def _lines(self, request: str, page: Page, places: Sequence[int]) -> list[dict[str, object]]:
+        columns, time = self._columns, _time(page.when, self._columns.time_unit)
+        return [
+            {
+                columns.time: time, columns.user: user, columns.item: item, **features,
+                "request": request, "place": place, self._prediction: page.prediction[place], "base": page.base[place],
+                "version": page.version,
+            }
+            for place, (user, item, features) in zip(places, page.asked.rows(places), strict=True)
+        ]  # fmt: skip
 
     def _write(self, kind: str, when: str, lines: Iterable[dict[str, object]]) -> None:
-        text = "".join(json.dumps(line, default=str, ensure_ascii=False) + "\n" for line in lines)
+        text = b"".join(map(_encoded, lines))
         with self._lock:
             self._file(self._folder / kind / f"{when[:10]}.jsonl").write(text)
 
-    def _file(self, path: Path) -> TextIOWrapper:
+    def _file(self, path: Path) -> BufferedWriter:
         if path not in self._open:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._open[path] = path.open("a", encoding="utf-8")
+            self._open[path] = path.open("ab")
             while len(self._open) > OPEN:
                 self._open.pop(min(self._open)).close()
         return self._open[path]
+
+
+def _encoded(line: Mapping[str, object]) -> bytes:
+    try:
+        return orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE)
+    except TypeError:  # an id of more than 64 bits
+        return json.dumps(line, default=str, ensure_ascii=False).encode() + b"\n"
 
 
 def _time(when: str, unit: str) -> str | int:

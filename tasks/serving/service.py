@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,8 +15,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import JsonValue
 
-from tasks.serving.book import Asked, Page
+from tasks.serving.batches import Batches
+from tasks.serving.book import Asked, Page, Question
 from tasks.serving.gauges import Gauges, Timed
+from tasks.serving.learning import Observed
 from tasks.serving.limits import Limit
 from tasks.serving.predictor import Predictor
 from tasks.serving.questions import Observe, Recommend, Score
@@ -38,11 +40,23 @@ class Desk:
     save_every: float = 60.0
     gauges: Gauges = field(default_factory=Gauges)
 
-    def served(self, request: str, page: Page) -> dict[str, JsonValue]:
-        """The answer's common part, after it was recorded."""
+    def answers(self, questions: Sequence[Question]) -> Sequence[Page | ValueError]:
+        """Each question's page, after it was recorded."""
+        pages = self.predictor.answers(questions)
         if self.records is not None:
-            self.records.served(request, page)
-        return {"request": request, "version": page.version}
+            for question, page in zip(questions, pages, strict=True):
+                if isinstance(page, Page) and question.request:
+                    self.records.served(question.request, page)
+        return pages
+
+    def observing(self, labels: Sequence[tuple[str, Sequence[float | None]]]) -> Iterator[Observed]:
+        """Learn from labels and record them, a few rows with each step."""
+        done = 0
+        for found in self.predictor.observing(labels):
+            if self.records is not None:
+                self.records.labelled(found.rows[done:])
+            done = len(found.rows)
+            yield found
 
     def asked_of(self, pipeline: str | None) -> None:
         """Raise LookupError where somebody else was meant."""
@@ -67,18 +81,19 @@ class Desk:
 
 def service(desk: Desk, body: int = 4_000_000) -> FastAPI:
     """The app. `body` is the most bytes that a request may have."""
-    app = FastAPI(title=f"nightloop {desk.pipeline}", lifespan=_lifespan(desk))
+    batches = Batches(desk.answers)
+    app = FastAPI(title=f"nightloop {desk.pipeline}", lifespan=_lifespan(desk, batches))
     app.add_middleware(Limit, most=body)
     app.add_middleware(Timed, gauges=desk.gauges)
 
     @app.post("/score")
-    def score(question: Score) -> JSONResponse:
+    async def score(question: Score) -> JSONResponse:
         """Probabilities of a click (scores of a ranking model) for one user's candidates, in their order."""
         desk.asked_of(question.pipeline)
         request, when = question.request or uuid.uuid4().hex, desk.clock().isoformat()
         asked = Asked([question.user] * len(question.items), question.items, question.features)
-        page = desk.predictor.answer(asked, request, when)
-        return JSONResponse({**desk.served(request, page), "scores": page.prediction})
+        page = await batches.answer(Question(asked, request, when))
+        return JSONResponse({"request": request, "version": page.version, "scores": page.prediction})
 
     @app.post("/recommend")
     def recommend(question: Recommend) -> JSONResponse:
@@ -87,16 +102,17 @@ def service(desk: Desk, body: int = 4_000_000) -> FastAPI:
         request, when = question.request or uuid.uuid4().hex, desk.clock().isoformat()
         features: dict[str, object] = dict(question.features)
         page = desk.predictor.best(question.user, question.k, question.exclude, features, request, when)
+        if desk.records is not None:
+            desk.records.served(request, page)
         items = [str(item) for item in page.asked.items]
-        return JSONResponse({**desk.served(request, page), "items": items, "scores": page.prediction})
+        return JSONResponse({"request": request, "version": page.version, "items": items, "scores": page.prediction})
 
     @app.post("/observe")
-    def observe(question: Observe) -> JSONResponse:
+    async def observe(question: Observe) -> JSONResponse:
         """Labels of what was served; each row is learned once. 409 where there was nothing that could be learned."""
         desk.asked_of(question.pipeline)
-        found = desk.predictor.observe([(one.request, one.labels) for one in question.observations])
-        if desk.records is not None:
-            desk.records.labelled(found.rows)
+        labels = [(one.request, one.labels) for one in question.observations]
+        found = await batches.last(desk.observing(labels))
         desk.gauges.labels(found.counts)
         refused = bool(found.examples) and not found.rows
         said = {"error": f"nothing was learned: {'; '.join(_reasons(found.examples))}"} if refused else {}
@@ -122,17 +138,19 @@ def service(desk: Desk, body: int = 4_000_000) -> FastAPI:
     return app
 
 
-def _lifespan(desk: Desk) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _lifespan(desk: Desk, batches: Batches) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lives(app: FastAPI) -> AsyncIterator[None]:
         stop = threading.Event()
         carer = threading.Thread(target=desk.tend, args=(stop,), daemon=True)
         desk.predictor.restore(desk.server)
         carer.start()
+        batches.start()
         try:
             yield
         finally:
             stop.set()
+            batches.stop()
             carer.join(30)
             desk.predictor.save(desk.server)
             if desk.records is not None:

@@ -22,7 +22,6 @@ from tasks.models.candidates import deal
 from tasks.models.caser import Caser
 from tasks.models.checkpoint import Weights
 from tasks.models.gru4rec import GRU4Rec
-from tasks.models.predict import look_up
 from tasks.models.rank import from_weights, rank
 from tasks.models.schedule import Schedule
 from tasks.plan.plan import Ranking
@@ -60,7 +59,7 @@ def _a_user_a_row(weights: Weights, logs: Logs) -> dict[str, Tensor]:
     """Weights in which user n is the user of row n of the logs, with the history before it."""
     found = {**weights, "kept/latest/table.user": logs.history + 1}
     if "table.user" in weights:
-        found["table.user"] = look_up(weights["table.user"], logs.rows[:, 0])
+        found["table.user"] = weights["table.user"][logs.rows[:, 0]]
     return found
 
 
