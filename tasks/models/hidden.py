@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import copy
-from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -13,35 +12,26 @@ from tasks.lake.logs import Logs
 from tasks.models.checkpoint import Weights
 from tasks.models.model import Model
 from tasks.models.predict import predict
-
-
-@runtime_checkable
-class Revealing(Protocol):
-    """What a click model may have besides: what its last hidden layer gives, in the pass that makes the logits."""
-
-    def revealed(self, embedded: Tensor, numeric: Tensor, dense: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """The logits [n] of `Model.logits`, and the last hidden layer's output [n, d]."""
-        ...
+from tasks.models.tower import last_hidden
 
 
 @torch.no_grad()
 def reveal(model: Model, weights: Weights, logs: Logs) -> tuple[Tensor, Tensor]:
     """The logits [n] that `predict` gives for the rows of `logs`, and hidden [n, d].
 
-    A model that is not `Revealing` is looked at by what goes into it: the row's embeddings and numeric values, side by
-    side. Raises ValueError as `predict` does, and where there is no row.
+    Hidden is what the last layer of the model's tower reads (of several towers, side by side), as ReLoop2 has it. A model
+    without a tower is looked at by what goes into it: the row's embeddings and numeric values. Raises ValueError as
+    `predict` does, and where there is no row.
     """
     if not len(logs):
         raise ValueError("no row was given: there is nothing to look at")
     views: list[Tensor] = []
 
     def watched(embedded: Tensor, numeric: Tensor, dense: Mapping[str, Tensor]) -> Tensor:
-        if isinstance(model, Revealing):
-            logits, view = model.revealed(embedded, numeric, dense)
-        else:
+        with last_hidden() as seen:
             logits = model.logits(embedded, numeric, dense)
-            view = torch.cat([embedded.flatten(1), numeric.sign() * numeric.abs().log1p()], 1)
-        views.append(view.float())
+        parts = seen if seen else [embedded.flatten(1), numeric.sign() * numeric.abs().log1p()]
+        views.append(torch.cat(parts, 1).float())
         return logits
 
     twin = copy(model)  # predicts as the model does, however that looks its rows up, and lets us see

@@ -6,12 +6,16 @@ function of weights and row.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from itertools import pairwise
 
 import torch
 from torch import Generator, Tensor
 from torch.nn.functional import linear, pad
+
+_seen: ContextVar[list[Tensor] | None] = ContextVar("seen", default=None)
 
 
 def xavier(out: int, into: int, generator: Generator) -> Tensor:
@@ -31,11 +35,28 @@ def first_layers(sizes: Sequence[int], generator: Generator, name: str = "layers
 def climb(values: Tensor, dense: Mapping[str, Tensor], name: str = "layers", first: Tensor | None = None) -> Tensor:
     """The last layer's output [n, out] of `values` [n, in]. `first` stands for the weight of layer 0, if given."""
     weight = dense[f"{name}.0.weight"] if first is None else first
-    values, place = linear(values, weight, dense[f"{name}.0.bias"]), 1
+    below, values, place = values, linear(values, weight, dense[f"{name}.0.bias"]), 1
     while f"{name}.{place}.weight" in dense:
-        values = linear(values.relu_(), dense[f"{name}.{place}.weight"], dense[f"{name}.{place}.bias"])
+        below = values.relu_()
+        values = linear(below, dense[f"{name}.{place}.weight"], dense[f"{name}.{place}.bias"])
         place += 1
+    if values.shape[1] == 1 and place > 1 and (seen := _seen.get()) is not None:
+        seen.append(below)
     return values
+
+
+@contextmanager
+def last_hidden() -> Iterator[list[Tensor]]:
+    """What the last layers of towers that end in one number read, [n, hidden] each, of those that are climbed meanwhile.
+
+    Other threads are not listened to.
+    """
+    seen: list[Tensor] = []
+    token = _seen.set(seen)
+    try:
+        yield seen
+    finally:
+        _seen.reset(token)
 
 
 def spaced(weight: Tensor, factors: int, before: int, after: int) -> Tensor:

@@ -17,6 +17,7 @@ from tasks.models import build, models
 from tasks.models.checkpoint import Checkpoint
 from tasks.models.fit import fit
 from tasks.models.grow import grow, initial
+from tasks.models.hidden import reveal
 from tasks.models.predict import predict
 from tasks.models.schedule import Schedule
 from tasks.models.tables import PREFIX, others
@@ -116,6 +117,30 @@ def test_the_slope_is_that_of_the_formula(name):
     values = logs.numeric.double()
     call = lambda e, *d: model.logits(e, values, dict(zip(dense, d, strict=True)))  # noqa: E731
     assert torch.autograd.gradcheck(call, (embedded, *dense.values()))
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_hidden_is_what_the_last_layer_reads(name):
+    logs = make((7, 9, 3, 4), 12, numeric=2)
+    model = named(name, numeric=2)
+    weights = wild(model, logs)
+    logits, hidden = reveal(model, weights, logs)
+    torch.testing.assert_close(logits, predict(model, weights, logs))
+    last = [key for key, tensor in weights.items() if key.endswith(".weight") and tensor.shape[0] == 1]
+    if not last:  # no tower: what goes into the model
+        assert name.split()[0] in ("LR", "FM", "FmFM", "FinalMLP")
+        assert hidden.shape[1] == 4 * model.width + 2
+        return
+    first = 0
+    for key in sorted(
+        last, reverse=True
+    ):  # the tower called layers before that called cross; adding to a last layer's weight changes the logit by what it reads
+        more = torch.randn(weights[key].shape)
+        read = hidden[:, first : first + more.shape[1]]
+        moved = predict(model, {**weights, key: weights[key] + more}, logs)
+        torch.testing.assert_close(moved - logits, read @ more[0], rtol=1e-3, atol=1e-3)
+        first += more.shape[1]
+    assert hidden.shape[1] == first
 
 
 @pytest.mark.parametrize("name", SMALL)
