@@ -20,7 +20,7 @@ from tasks.bakeoff.outcome import CLICKS, Outcome, folder
 from tasks.lake.logs import Logs
 from tasks.models.checkpoint import Checkpoint, Weights, pack, to_bytes
 from tasks.models.model import Factored, Model
-from tasks.models.rank import Factors, from_weights, rank
+from tasks.models.rank import Factors, from_weights, mean_user, rank
 from tasks.models.scoring import scored_period
 from tasks.strategies.fold import begin, fold
 from tasks.strategies.strategy import Strategy
@@ -100,7 +100,7 @@ def of_the_mean_user(factors: Factors) -> Factors:
 
     def impersonal(weights: Weights) -> tuple[Tensor, Tensor]:
         users, items = factors(weights)  # the last row of each stands for ids without one
-        return users[:-1].mean(0, keepdim=True), items
+        return mean_user(users[:-1]).expand(2, -1), items
 
     return impersonal
 

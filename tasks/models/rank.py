@@ -16,22 +16,27 @@ Ranker = Callable[[Tensor, Tensor], Tensor]  # users [B], items [P] -> scores [B
 
 
 def from_factors(users: Tensor, items: Tensor) -> Ranker:
-    """The ranker of dot products: `users` [U, d], `items` [I, d]; ids beyond the tables score as zero vectors.
+    """The ranker of dot products: `users` [U, d], `items` [I, d]; users beyond the table are the mean user, items score 0.
 
     Products are added up in float64 and rounded once, so that equal items tie exactly wherever they stand in a block
     and the same ranks come out on every machine. Raises ValueError on NaN or unequal widths.
     """
     if users.dim() != 2 or items.dim() != 2 or users.shape[1] != items.shape[1]:
         raise ValueError(f"factors must be [U, d] and [I, d]: {tuple(users.shape)} and {tuple(items.shape)} were given")
-    return _dots(_zero_row(users), _zero_row(items))
+    return _dots(torch.cat([users, mean_user(users)]), _zero_row(items))
 
 
 def from_weights(factors: Factors, weights: Weights) -> Ranker:
-    """The ranker of a model's `factors` and weights; ids beyond a table count as a table row of zeros.
-
-    That is not a zero vector where the model has biases: a user nobody has met is still shown what is liked by all.
+    """The ranker of a model's `factors` and weights, which ranks as the predictor does: a user beyond the table is the
+    mean user, so that whoever nobody has met is shown what is liked by all; an item is a table row of zeros.
     """
-    return _dots(*factors(with_zero_rows(weights)))
+    users, items = factors(with_zero_rows(weights))
+    return _dots(torch.cat([users[:-1], mean_user(users[:-1])]), items)
+
+
+def mean_user(users: Tensor) -> Tensor:
+    """What stands for a user nobody has met: the mean [1, d] of users [U, d]; zeros where there are none."""
+    return users.mean(0, keepdim=True) if len(users) else users.new_zeros(1, users.shape[1])
 
 
 def with_zero_rows(weights: Weights) -> dict[str, Tensor]:

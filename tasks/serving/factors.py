@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from tasks.models.rank import mean_user
 from tasks.serving.ids import Ids
 
 
@@ -58,8 +59,7 @@ def from_factors(users: Tensor, items: Tensor, user_ids: Ids, item_ids: Ids) -> 
             )
         if not bool(torch.isfinite(table).all()):
             raise ValueError(f"the {name} rows of the checkpoint hold NaN or infinity; it cannot serve")
-    mean = users.mean(0, keepdim=True) if len(users) else users.new_zeros(1, users.shape[1])
-    return Factors(user_ids, item_ids, torch.cat([users, mean]).float(), items.T.float().contiguous())
+    return Factors(user_ids, item_ids, torch.cat([users, mean_user(users)]).float(), items.T.float().contiguous())
 
 
 def best(scores: Tensor, k: int, exclude: Collection[object], ids: Ids) -> list[tuple[str, float]]:

@@ -179,9 +179,10 @@ def test_blocks_and_chunks_change_no_count(monkeypatch: pytest.MonkeyPatch) -> N
     assert all(torch.equal(whole[k], parts[k]) for k in whole if k != "pool")
 
 
-def test_unseen_ids_score_as_zero_vectors() -> None:
-    ranker = from_factors(torch.ones(2, 3), torch.full((4, 3), 2.0))
-    assert ranker(torch.tensor([1, 9]), torch.tensor([0, 77])).tolist() == [[6.0, 0.0], [0.0, 0.0]]
+def test_an_unseen_user_is_the_mean_user_and_an_unseen_item_scores_nothing() -> None:
+    ranker = from_factors(torch.tensor([[1.0, 1.0], [3.0, 0.0]]), torch.full((4, 2), 2.0))
+    assert ranker(torch.tensor([1, 9]), torch.tensor([0, 77])).tolist() == [[6.0, 0.0], [5.0, 0.0]]
+    assert from_factors(torch.ones(0, 2), torch.ones(1, 2))(torch.tensor([0]), torch.tensor([0])).tolist() == [[0.0]]
     logs = made([(5, 50), (0, 1)], 6, 51, 50)
     out = rank(ranker, deal(logs, torch.zeros(0, 2, dtype=torch.int64), Ranking(negatives=10)))
     assert int(out["equal"][0]) == 10
@@ -191,7 +192,7 @@ def test_unseen_users_still_get_what_is_liked_by_all() -> None:
     model = MF(width=2, biases=True)
     weights = {"table.user": torch.tensor([[1.0, 0.0, 0.5]]), "table.item": torch.tensor([[2.0, 0.0, 3.0]])}
     scores = from_weights(model.factors, weights)(torch.tensor([0, 8]), torch.tensor([0, 9]))
-    assert scores.tolist() == [[5.5, 0.5], [3.0, 0.0]]
+    assert scores.tolist() == [[5.5, 0.5], [5.5, 0.5]]
 
 
 def test_new_means_born_in_this_period() -> None:

@@ -156,13 +156,16 @@ def test_nobodys_vector_depends_on_who_else_there_is(name):
 
 
 @pytest.mark.parametrize("name", ["GRU4Rec", "Caser"])
-def test_strangers_and_new_items_rank_as_one_who_took_nothing(name):
+def test_strangers_rank_as_the_mean_user_and_new_items_as_one_nobody_took(name):
     weights = {**weights_of(name), "kept/latest/table.user": LOGS.latest + 1}
-    scores = from_weights(MODELS[name].factors, weights)(torch.tensor([7, 99]), torch.tensor([0, 8, 9, 50]))
+    ranker = from_weights(MODELS[name].factors, weights)
+    scores = ranker(torch.tensor([7, 99]), torch.tensor([0, 8, 9, 50]))
     assert torch.equal(scores[0], scores[1]) and torch.equal(scores[0, 2], scores[0, 3])
+    known = ranker(torch.arange(7), torch.tensor([0, 8, 9, 50]))
+    torch.testing.assert_close(scores[0], known.mean(0), rtol=1e-4, atol=1e-5)
     literal = {"GRU4Rec": literal_gru4rec, "Caser": literal_caser}[name]
-    bare = {n: torch.cat([t, torch.zeros(1, t.shape[1])]) if n.startswith("table.") else t for n, t in weights.items()}
-    assert float(scores[0, 1]) == pytest.approx(literal(bare, 7, 8, [-1] * L), rel=1e-4, abs=1e-5)
+    beginner = MODELS[name].factors({**weights, "kept/latest/table.user": torch.zeros_like(LOGS.latest)})
+    assert float(beginner[0][3] @ beginner[1][8]) == pytest.approx(literal(weights, 3, 8, [-1] * L), rel=1e-4, abs=1e-5)
 
 
 def test_items_unknown_to_the_table_count_as_none():
