@@ -20,7 +20,7 @@ from tasks.bakeoff.outcome import CLICKS, Outcome, folder
 from tasks.lake.logs import Logs
 from tasks.models.checkpoint import Checkpoint, Weights, pack, to_bytes
 from tasks.models.model import Factored, Model
-from tasks.models.rank import Factors, from_weights, mean_user, rank
+from tasks.models.rank import impersonal, rank
 from tasks.models.scoring import scored_period
 from tasks.strategies.fold import begin, fold
 from tasks.strategies.strategy import Strategy
@@ -85,7 +85,7 @@ def _scored(model: Model, weights: Weights, course: Course, period: int, hashes:
     if not course.kinds:
         return pack(folder(period, CLICKS), scored_period(model, weights, logs))
     found: Found = {}
-    mean = from_weights(of_the_mean_user(cast(Factored, model).factors), weights)
+    mean = impersonal(cast(Factored, model).factors, weights)
     for kind in course.kinds:
         file = file_of(course.place, period, course.whole.seed, kind)
         candidates, hashes[f"{kind}/{period}"] = dealt_candidates(file, logs)
@@ -93,16 +93,6 @@ def _scored(model: Model, weights: Weights, course: Course, period: int, hashes:
         mine |= {"mean_above": same["above"], "mean_equal": same["equal"]}
         found |= pack(folder(period, kind), mine)
     return found
-
-
-def of_the_mean_user(factors: Factors) -> Factors:
-    """Factors in which every user is the mean of all known ones: what is left of a model when it is not personal."""
-
-    def impersonal(weights: Weights) -> tuple[Tensor, Tensor]:
-        users, items = factors(weights)  # the last row of each stands for ids without one
-        return mean_user(users[:-1]).expand(2, -1), items
-
-    return impersonal
 
 
 def _begin_to_measure() -> int:

@@ -38,41 +38,38 @@ def predict(model: Model, weights: Weights, logs: Logs, batch: int = 16384) -> T
     logs = logs.within([there.get(field, size) for field, size in zip(logs.fields, logs.sizes, strict=True)])
     dense, found = others(weights), torch.empty(len(logs))
     look = lookup(model, sizes, logs, close_before(logs))
+    pooled = torch.tensor([column in logs.several for column in columns])  # their means leave out what is unseen
     for first in range(0, len(logs), batch):
         part = slice(first, first + batch)
         ids = logs.rows[part][:, columns]
-        several = [c in logs.several for c in columns]
-        embedded = _own(tables, ids) if isinstance(look, Own) else _looked_up(look, tables, ids, several, first)
+        unseen = (ids < 0) | (ids >= torch.tensor(sizes))
+        known = ids.masked_fill(unseen, 0)
+        embedded = _own(tables, known) if isinstance(look, Own) else _looked_up(look, tables, known, first)
+        if bool(unseen.any()):
+            embedded[:, : len(tables)][unseen & ~pooled] = 0
         found[part] = model.logits(embedded, logs.numeric[part], dense)
     return _finite(found)
 
 
 def _own(tables: Sequence[Tensor], ids: Tensor) -> Tensor:
-    """Rows [n, F, width] of ids [n, F], noughts for those outside of their table."""
-    unseen = (ids < 0) | (ids >= torch.tensor([len(table) for table in tables]))
-    known = ids.masked_fill(unseen, 0).unbind(1)
+    """Rows [n, F, width] of ids [n, F]; noughts of a table without rows."""
     found = [
-        t.index_select(0, i) if len(t) else t.new_zeros(len(i), t.shape[1]) for t, i in zip(tables, known, strict=True)
+        t.index_select(0, i) if len(t) else t.new_zeros(len(i), t.shape[1])
+        for t, i in zip(tables, ids.unbind(1), strict=True)
     ]
-    embedded = torch.stack(found, 1)
-    if bool(unseen.any()):
-        embedded[unseen] = 0
-    return embedded
+    return torch.stack(found, 1)
 
 
-def _looked_up(look: Lookup, tables: Sequence[Tensor], ids: Tensor, several: Sequence[bool], first: int) -> Tensor:
-    """What the look-up makes of rows `first`, `first + 1`, ... of the logs, of which ids [n, F] may be unseen."""
+def _looked_up(look: Lookup, tables: Sequence[Tensor], ids: Tensor, first: int) -> Tensor:
+    """What the look-up makes of rows `first`, `first + 1`, ... of the logs, whose ids are `ids` [n, F]."""
     sizes = [len(table) for table in tables]
-    unseen = (ids < 0) | (ids >= torch.tensor(sizes))
-    positions, known = torch.arange(first, first + len(ids)), ids.masked_fill(unseen, 0)
-    fused = look.rows(positions, known)
+    positions = torch.arange(first, first + len(ids))
+    fused = look.rows(positions, ids)
     values = torch.empty(len(fused), tables[0].shape[1])
     for start, size, table in zip(offsets(sizes).tolist(), sizes, tables, strict=True):
         inside = (fused >= start) & (fused < start + size)
         values[inside] = table[fused[inside] - start]
-    embedded = look.embedded(values, positions, known)
-    embedded[:, : len(tables)][unseen & ~torch.tensor(several)] = 0  # a mean has left out what is unseen
-    return embedded
+    return look.embedded(values, positions, ids)
 
 
 def _dot_products(model: Factored, weights: Weights, logs: Logs) -> Tensor:

@@ -34,6 +34,12 @@ def from_weights(factors: Factors, weights: Weights) -> Ranker:
     return _dots(torch.cat([users[:-1], mean_user(users[:-1])]), items)
 
 
+def impersonal(factors: Factors, weights: Weights) -> Ranker:
+    """The ranker that takes every user for the mean user: what is left of a model when it is not personal."""
+    users, items = factors(with_zero_rows(weights))
+    return _dots(mean_user(users[:-1]), items)
+
+
 def mean_user(users: Tensor) -> Tensor:
     """What stands for a user nobody has met: the mean [1, d] of users [U, d]; zeros where there are none."""
     return users.mean(0, keepdim=True) if len(users) else users.new_zeros(1, users.shape[1])

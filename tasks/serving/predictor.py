@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -141,9 +141,7 @@ class Predictor:
         if now.known is None or self._learning is None:
             found = now.model.recommend(user, k, exclude, features)
             items, scores = [item for item, _ in found], [score for _, score in found]
-            return Page(
-                now.name, Asked([user] * len(items), items, features), when, scores, scores, [None] * len(items)
-            )
+            return _uncorrected(now, Asked([user] * len(items), items, features), when, scores)
         clicks = now.known.clicks
         base, probability, notes = self._learning.corrected(now.known, clicks.catalogue(user, features))
         items = [item for item, _ in best(probability, k, exclude, clicks.ids["item"])]
@@ -161,7 +159,7 @@ class Predictor:
         They may come hours later, in any order, some rows of a request now and others then; each is learned once. What
         cannot be learned is counted (see `Observed`). Raises ValueError, and learns nothing, where a label is none.
         """
-        return deque(self.observing(labels), maxlen=1).pop() if labels else Observed(Counter())
+        return [Observed(Counter()), *self.observing(labels)][-1]
 
     def observing(self, labels: Sequence[tuple[str, Sequence[float | None]]]) -> Iterator[Observed]:
         """As `observe`, a few rows with each step, for whoever has requests to answer in between."""
@@ -218,7 +216,11 @@ def _scored(now: Version, question: Question) -> Page | ValueError:
         scores = now.model.score(asked.users, asked.items, asked.features)
     except ValueError as error:
         return error
-    return Page(now.name, asked, question.when, scores, scores, [None] * len(asked))
+    return _uncorrected(now, asked, question.when, scores)
+
+
+def _uncorrected(now: Version, asked: Asked, when: str, scores: list[float]) -> Page:
+    return Page(now.name, asked, when, scores, scores, [None] * len(asked))
 
 
 def _tag(objects: Objects, pipeline: str) -> str:

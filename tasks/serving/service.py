@@ -43,11 +43,15 @@ class Desk:
     def answers(self, questions: Sequence[Question]) -> Sequence[Page | ValueError]:
         """Each question's page, after it was recorded."""
         pages = self.predictor.answers(questions)
-        if self.records is not None:
-            for question, page in zip(questions, pages, strict=True):
-                if isinstance(page, Page) and question.request:
-                    self.records.served(question.request, page)
+        for question, page in zip(questions, pages, strict=True):
+            if isinstance(page, Page) and question.request:
+                self.record(question.request, page)
         return pages
+
+    def record(self, request: str, page: Page) -> None:
+        """Note what was served, for the collect of the next night; where records are kept."""
+        if self.records is not None:
+            self.records.served(request, page)
 
     def observing(self, labels: Sequence[tuple[str, Sequence[float | None]]]) -> Iterator[Observed]:
         """Learn from labels and record them, a few rows with each step."""
@@ -97,13 +101,12 @@ def service(desk: Desk, body: int = 4_000_000) -> FastAPI:
 
     @app.post("/recommend")
     def recommend(question: Recommend) -> JSONResponse:
-        """The best items for one user, best first."""
+        """The best items for one user, best first. On a thread of the app's: the whole catalogue would hold up a batch."""
         desk.asked_of(question.pipeline)
         request, when = question.request or uuid.uuid4().hex, desk.clock().isoformat()
         features: dict[str, object] = dict(question.features)
         page = desk.predictor.best(question.user, question.k, question.exclude, features, request, when)
-        if desk.records is not None:
-            desk.records.served(request, page)
+        desk.record(request, page)
         items = [str(item) for item in page.asked.items]
         return JSONResponse({"request": request, "version": page.version, "items": items, "scores": page.prediction})
 

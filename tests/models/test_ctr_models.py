@@ -132,9 +132,8 @@ def test_hidden_is_what_the_last_layer_reads(name):
         assert hidden.shape[1] == 4 * model.width + 2
         return
     first = 0
-    for key in sorted(
-        last, reverse=True
-    ):  # the tower called layers before that called cross; adding to a last layer's weight changes the logit by what it reads
+    for key in sorted(last, reverse=True):  # the tower called layers comes before the one called cross
+        # What is added to a last layer's weight changes the logit by its product with what that layer reads.
         more = torch.randn(weights[key].shape)
         read = hidden[:, first : first + more.shape[1]]
         moved = predict(model, {**weights, key: weights[key] + more}, logs)

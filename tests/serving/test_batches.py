@@ -23,7 +23,7 @@ def page(one: Question) -> Page:
     return Page("v", one.asked, "", scores, scores, [None] * len(one.asked))
 
 
-def test_all_who_wait_are_answered_in_one_pass(tmp_path: Path) -> None:
+def test_all_who_wait_are_answered_in_one_pass() -> None:
     sizes, go = [], threading.Event()
 
     def answers(some: Sequence[Question]) -> Sequence[Page]:
