@@ -27,7 +27,7 @@ demo: $(VENV)/.run  ## Run the whole loop on a simulated world; DATA=file for yo
 	@$(BIN)/nightloop demo $(if $(DATA),--data "$(DATA)")
 
 test: $(VENV)/.dev  ## Run every test that CI runs.
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder
 
 up: $(VENV)/.run  ## Start a Prefect server with its UI and all deployments.
 	@$(BIN)/nightloop up

@@ -44,8 +44,9 @@ def test_the_demo_shows_every_turn_and_its_pipeline_can_be_gone_on_with(surround
     assert "serves from now on" in freed["text"]
 
 
-@pytest.mark.timeout(600)
-def test_own_clicks_become_a_pipeline_beside_the_demo(surroundings: dict[str, str], tmp_path: Path) -> None:
+@pytest.fixture
+def clicks(tmp_path: Path) -> str:
+    """A csv file of somebody's clicks, with names that only they know."""
     random, file = np.random.default_rng(0), tmp_path / "my clicks.csv"
     with file.open("w", newline="") as stream:
         rows = csv.writer(stream)
@@ -53,12 +54,21 @@ def test_own_clicks_become_a_pipeline_beside_the_demo(surroundings: dict[str, st
         for n in range(2000):
             user, item = int(random.integers(40)), int(random.integers(30))
             rows.writerow([user, item, 1_767_225_600 + 60 * n, int(random.random() < 0.2), "red"])
-    unknown = said(surroundings, "demo", "--data", str(file))
+    return str(file)
+
+
+def test_columns_that_cannot_be_guessed_are_asked_for(surroundings: dict[str, str], clicks: str) -> None:
+    unknown = said(surroundings, "demo", "--data", clicks)
     assert unknown.returncode == 2 and "--columns user=uid,item=...,time=..." in unknown.stderr
-    wrong = said(surroundings, "demo", "--data", str(file), "--columns", "usr=uid,item=SKU,time=at")
+    wrong = said(surroundings, "demo", "--data", clicks, "--columns", "usr=uid,item=SKU,time=at")
     assert "no role 'usr', user is missing" in wrong.stderr
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+def test_own_clicks_become_a_pipeline_beside_the_demo(surroundings: dict[str, str], clicks: str) -> None:
     done = said(
-        surroundings, "demo", "--data", str(file), "--columns", "user=uid,item=SKU,time=at,label=clicked", "--json"
+        surroundings, "demo", "--data", clicks, "--columns", "user=uid,item=SKU,time=at,label=clicked", "--json"
     )
     found = document(done)
     assert "clicked is the click" in done.stderr and "not used: colour" in done.stderr
@@ -66,7 +76,7 @@ def test_own_clicks_become_a_pipeline_beside_the_demo(surroundings: dict[str, st
     assert any("better than the mean click rate" in f["text"] for f in found["findings"]), "these clicks are noise"
     foreign = Path(surroundings["NIGHTLOOP_HOME"]) / "plans" / "own.yaml"
     foreign.write_text("# mine\n" + foreign.read_text())
-    kept = said(surroundings, "demo", "--data", str(file), "--columns", "user=uid,item=SKU,time=at,label=clicked")
+    kept = said(surroundings, "demo", "--data", clicks, "--columns", "user=uid,item=SKU,time=at,label=clicked")
     assert kept.returncode == 2 and "no demo made" in kept.stderr
 
 

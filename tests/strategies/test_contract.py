@@ -102,7 +102,8 @@ TOGETHER = [
     *[(strategy, "MF") for strategy in ("NoUpdate", "FineTune", "SPMF")],
     *[(strategy, model) for strategy in POST_PROCESSORS for model in ("MF-biases", "DeepFM")],
     *[pytest.param(strategy, "MF", marks=pytest.mark.soak) for strategy in VARIANTS],  # CI has 25 minutes
-    *[(strategy, "DeepFM") for strategy in CLICKS],
+    *[(strategy, "DeepFM") for strategy in CLICKS if strategy != "SML-over-ReLoop"],
+    pytest.param("SML-over-ReLoop", "DeepFM", marks=pytest.mark.soak),
     ("KD-over-SPMF", "LR"),
     ("ReLoop-over-all-history", "FM"),
     *[
@@ -112,7 +113,7 @@ TOGETHER = [
     ("SML", "LightGCN"),
     *[(strategy, "LightGCN-incremental") for strategy in ("FineTune", "Hedge")],
     *[(strategy, "GRU4Rec") for strategy in ("FineTune", "SPMF", "SML")],
-    *[(strategy, "Caser") for strategy in ("FullRetrain", "ASMG-Linear")],
+    *[(strategy, "Caser") for strategy in ("FineTune", "ASMG-Linear")],
     *[(strategy, "EmbeddingMLP") for strategy in ("FineTune", "ASMG")],
     *[(strategy, model) for strategy in CONTROLS for model in ("MF", "MF-biases")],
 ]
