@@ -1,0 +1,81 @@
+"""The authors' side of `sml_speed` and `yelp_shape`: zyang1580/SML's own training loop, in a process of its own, on the CPU.
+
+Run as `python sml_peer.py CHECKOUT PERIODS.npz ROUNDS`. Prints as one line of JSON the seconds of one period of SML with so
+many rounds, and of SML-S. What is patched: devices, the evaluation inside training (it returns noughts), and what newer
+versions of its libraries dropped. Imports nothing of nightloop.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+
+WIDTH, CANDIDATES = 64, 999
+ARGUMENTS: dict[str, Any] = {  # the defaults of its main_yelp.py
+    "data_name": "yelp", "MF_lr": 0.01, "MF_epochs": 1, "l2": 1e-6, "MF_batch_size": 1024, "MF_sample": "all",
+    "Load_W_hat": False, "clip_grad": False, "need_adaptive": False, "TR_lr": 0.001, "TR_l2": 1e-4, "TR_epochs": 1,
+    "TR_batch_size": 256, "TR_sample_type": "alone", "TR_with_MF_bias": False, "transfer_type": "conv_com",
+    "numworkers": 0, "topK": 20, "norm": False, "need_writer": False, "test_in_TR_Train": False,
+}  # fmt: skip
+
+
+class Periods:
+    """What its `transfer_data` gives at each stage: the period with candidates, the next one, rows to be tested on."""
+
+    def __init__(self, now: np.ndarray[Any, Any], then: np.ndarray[Any, Any], items: int) -> None:
+        drawn = np.random.default_rng(0).integers(items, size=(len(now), CANDIDATES))
+        self.now, self.then = np.concatenate([now, drawn], 1), then
+        self.frozen = False
+
+    def next_train(self, stage: int) -> tuple[object, ...]:
+        """Where nothing teaches the transfer, the stage is one of SML-S."""
+        return (self.now, None, self.now[:1], None) if self.frozen else (self.now, self.then, None, None)
+
+
+def patched(checkout: Path, users: int, items: int) -> ModuleType:
+    """Its module `model.transfer`, able to run here, with a pre-trained model of these sizes."""
+    sys.path.insert(0, str(checkout))
+    for kind in (torch.Tensor, torch.nn.Module):
+        kind.cuda = lambda self, *_, **__: self  # type: ignore[method-assign,assignment]
+    np.long = np.int64  # type: ignore[attr-defined]
+    boards = ModuleType("torch.utils.tensorboard")
+    boards.SummaryWriter = None  # type: ignore[attr-defined]
+    sys.modules["torch.utils.tensorboard"] = boards
+    import model.transfer as authors  # type: ignore[import-not-found]
+
+    authors.test_model = lambda *_, **__: (0.0, torch.zeros(()))
+    pretrained = authors.MF.MFbasemode(num_user=users, num_item=items, laten_factor=WIDTH)
+    vars(torch)["load"] = lambda *_, **__: pretrained
+    return authors  # type: ignore[no-any-return]
+
+
+def main(checkout: Path, rows: str, rounds: int) -> dict[str, float]:
+    """Seconds of a period of SML and of SML-S."""
+    torch.manual_seed(0)
+    with np.load(rows) as data:
+        users, items = (int(size) for size in data["sizes"])
+        periods = Periods(data["now"], data["then"], items)
+    authors = patched(checkout, users, items)
+    args = SimpleNamespace(**ARGUMENTS, multi_num=rounds, pre_model="")
+    learner, took = authors.meta_train(args, periods, users, items, WIDTH), {}
+    for name in ("SML", "SML-S"):
+        periods.frozen = name == "SML-S"
+        began = time.perf_counter()
+        learner.train_one_stage3(args, 0)
+        took[name] = round(time.perf_counter() - began, 2)
+    return took
+
+
+if __name__ == "__main__":
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        found = main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
+    print(json.dumps(found))
