@@ -23,7 +23,7 @@ from tasks.strategies.fine_tune import FineTune
 from tasks.strategies.fold import recent
 from tasks.strategies.full_retrain import FullRetrain
 from tasks.strategies.strategy import Strategy
-from tests.benchmarks.sml_speed import LIGHT, authors, quick
+from tests.benchmarks.sml_speed import LIGHT, authors, quick, sentence
 
 USERS, ITEMS, ROWS, HISTORY = 59_082, 122_816, 75_000, 2_500_000
 ROUNDS = 10
@@ -50,8 +50,7 @@ def run() -> dict[str, object]:
         "value": found["SML"]["seconds"], "unit": "s", "detail": found, "authors": theirs, "fast": fast,
         "met": all(fast.values()) and all(one["gib"] < PEAK for one in found.values()),
         "ratio": {name: round(seconds / found[name]["seconds"], 1) for name, seconds in theirs.items()},
-        "target": "; ".join(f"{name} {wanted:g} s" for name, (_, wanted) in STRATEGIES.items())
-        + f", or {THEIRS} s over that of the authors' code; {PEAK:g} GiB",
+        "target": f"{sentence({name: wanted for name, (_, wanted) in STRATEGIES.items()}, THEIRS)}; {PEAK:g} GiB",
     }  # fmt: skip
 
 
