@@ -66,8 +66,8 @@ def run() -> dict[str, object]:
              if three > 3 * LINEAR * one or ten > 10 * LINEAR * one or users > 10 * LINEAR * one]  # fmt: skip
     drawn = picture(
         "scaling", "Nobody's time grows faster than the logs" if not worse else f"{', '.join(worse)} grow too fast",
-        "CPU seconds of learning one period, logarithmic scale", seconds,
-        [f"{rows} x rows" if users == 1 else f"{users} x users" for rows, users in TIMES], log=True,
+        "of learning one period, beside its smallest size; logarithmic scale", seconds,
+        [f"{rows} x rows" if users == 1 else f"{users} x users" for rows, users in TIMES], ("size of the logs", "CPU seconds"), log=True,
     )  # fmt: skip
     growth = {name: [round(s / found[0], 2) for s in found] for name, found in seconds.items()}
     slowest = max(growth, key=lambda name: growth[name][2])

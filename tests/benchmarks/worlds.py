@@ -58,17 +58,24 @@ def table(findings: Sequence[Mapping[str, Any]]) -> str:
 
 
 def picture(
-    name: str, title: str, subtitle: str, lines: Mapping[str, Sequence[float]], xs: Sequence[str], log: bool = False
+    name: str,
+    title: str,
+    subtitle: str,
+    lines: Mapping[str, Sequence[float]],
+    xs: Sequence[str],
+    labels: tuple[str, str],
+    log: bool = False,
 ) -> str:
-    """Draw a line for each name over `xs` into `bench/<name>.png`. Returns the path."""
+    """Draw a line for each name over `xs` into `bench/<name>.png`, with labels of both axes. Returns the path."""
     figure = d.canvas(title, subtitle)
-    axes = figure.add_axes((d.LEFT, 0.13, d.WIDTH, 0.69))
+    axes = figure.add_axes((d.LEFT, 0.16, d.WIDTH, 0.66))
     axes.set_yscale("log" if log else "linear")
     ends = []
     for label, (colour, dashes) in looks(list(lines), None).items():
         axes.plot(range(len(xs)), lines[label], color=colour, linestyle=dashes, linewidth=1.8, marker="o", markersize=3)
         ends.append(d.End(lines[label][-1], label, colour, dashes))
-    d.dress(axes, xs, "")
+    d.dress(axes, xs, labels[1])
+    axes.set_xlabel(labels[0], color=d.INK, size=9.5)
     d.label_ends(axes, ends)
     PICTURES.mkdir(exist_ok=True)
     path = PICTURES / f"{name}.png"

@@ -207,7 +207,7 @@ def run(worlds: Sequence[tuple[str, float]] = WORLDS) -> dict[str, object]:
         days = [str(ROOT + 1 + k) for k in range(len(curves["oracle"]))]
         drawn = picture(f"worlds-clicks-{like}-{'drift' if drift else 'still'}",
                         f"Clicks like {like}'s, {'drifting' if drift else 'still'}: AUC, mean of {len(runs)} seeds",
-                        "of each day's rows before anyone learned from them", curves, days)  # fmt: skip
+                        "of each day's rows before anyone learned from them", curves, days, ("day", "AUC"))  # fmt: skip
         detail[title] = {"picture": drawn, "table": {
             name: {m: round(float(values[m][-TESTED:].mean()), 4) for m in values} for name, values in mean.items()
         }}  # fmt: skip

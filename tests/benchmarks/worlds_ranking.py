@@ -202,9 +202,14 @@ def run(worlds: Sequence[str] = WORLDS) -> dict[str, object]:
         names = list(runs[0])
         curves = {name: np.mean([run[name]["curve"] for run in runs], axis=0).tolist() for name in names}
         periods = [str(ROOT + 1 + k) for k in range(len(curves["oracle"]))]
-        title = f"A world like {like}: Recall@20 of every strategy, mean of {len(runs)} seeds"
+        title = f"A world like {like.capitalize()}: Recall@20 of every strategy, mean of {len(runs)} seeds"
         drawn = picture(
-            f"worlds-{like}", title, "on each period's rows before anyone learned from them", curves, periods
+            f"worlds-{like}",
+            title,
+            "on each period's rows before anyone learned from them",
+            curves,
+            periods,
+            ("period", "Recall@20"),
         )
         detail[like] = {
             "picture": drawn,
