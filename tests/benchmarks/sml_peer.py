@@ -1,7 +1,8 @@
 """The authors' side of `sml_speed` and `yelp_shape`: zyang1580/SML's own training loop, in a process of its own, on the CPU.
 
 Run as `python sml_peer.py CHECKOUT PERIODS.npz ROUNDS`. Prints as one line of JSON the seconds of one period of SML with so
-many rounds, and of SML-S. What is patched: devices, the evaluation inside training (it returns noughts), and what newer
+many rounds, of SML-S, and of one step of full retrain: its class and the rule of its `base_train`, without its loading of
+rows. What is patched: devices, the evaluation inside training (it returns noughts), and what newer
 versions of its libraries dropped. Imports nothing of nightloop.
 """
 
@@ -20,6 +21,7 @@ import numpy as np
 import torch
 
 WIDTH, CANDIDATES = 64, 999
+BATCH, STEPS = 256, 60  # of full retrain; steps that are timed
 ARGUMENTS: dict[str, Any] = {  # the defaults of its main_yelp.py
     "data_name": "yelp", "MF_lr": 0.01, "MF_epochs": 1, "l2": 1e-6, "MF_batch_size": 1024, "MF_sample": "all",
     "Load_W_hat": False, "clip_grad": False, "need_adaptive": False, "TR_lr": 0.001, "TR_l2": 1e-4, "TR_epochs": 1,
@@ -59,7 +61,7 @@ def patched(checkout: Path, users: int, items: int) -> ModuleType:
 
 
 def main(checkout: Path, rows: str, rounds: int) -> dict[str, float]:
-    """Seconds of a period of SML and of SML-S."""
+    """Seconds of a period of SML and of SML-S, and of a step of full retrain."""
     torch.manual_seed(0)
     with np.load(rows) as data:
         users, items = (int(size) for size in data["sizes"])
@@ -72,7 +74,23 @@ def main(checkout: Path, rows: str, rounds: int) -> dict[str, float]:
         began = time.perf_counter()
         learner.train_one_stage3(args, 0)
         took[name] = round(time.perf_counter() - began, 2)
-    return took
+    return {**took, "step of full retrain": round(retrain_step(learner.MFbase, users, items), 4)}
+
+
+def retrain_step(model: torch.nn.Module, users: int, items: int) -> float:
+    """Seconds of a step: cross-entropy of a batch and as many negatives, L2 on what occurs, dense Adam."""
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    draw = torch.Generator().manual_seed(0)
+    began = time.perf_counter()
+    for _ in range(STEPS):
+        user, item, other = (torch.randint(size, (BATCH,), generator=draw) for size in (users, items, items))
+        optimizer.zero_grad()
+        u, i, score = model(user, item)
+        _, j, against = model(user, other)
+        entropy = torch.log(torch.sigmoid(score) + 1e-15).sum() + torch.log(1 - torch.sigmoid(against) + 1e-15).sum()
+        (0.5e-7 * ((u**2).sum() + (i**2).sum() + (j**2).sum()) - entropy).backward()
+        optimizer.step()
+    return (time.perf_counter() - began) / STEPS
 
 
 if __name__ == "__main__":
