@@ -22,7 +22,7 @@ from tasks.models.candidates import deal
 from tasks.models.caser import Caser
 from tasks.models.checkpoint import Weights
 from tasks.models.gru4rec import GRU4Rec
-from tasks.models.rank import from_weights, rank
+from tasks.models.rank import from_weights, mean_user, rank
 from tasks.models.schedule import Schedule
 from tasks.plan.plan import Ranking
 from tasks.strategies.fine_tune import FineTune
@@ -56,10 +56,11 @@ def measured(name: str, whole: Logs) -> Iterator[Row]:
 
 
 def _a_user_a_row(weights: Weights, logs: Logs) -> dict[str, Tensor]:
-    """Weights in which user n is the user of row n of the logs, with the history before it."""
+    """Weights in which user n is the user of row n of the logs, unseen ones the mean user, with the history before it."""
     found = {**weights, "kept/latest/table.user": logs.history + 1}
     if "table.user" in weights:
-        found["table.user"] = weights["table.user"][logs.rows[:, 0]]
+        known = weights["table.user"]
+        found["table.user"] = torch.cat([known, mean_user(known)])[logs.rows[:, 0].clamp(max=len(known))]
     return found
 
 
