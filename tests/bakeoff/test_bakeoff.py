@@ -122,6 +122,7 @@ def test_periods_that_the_lake_lacks_are_collected_and_validated(
         bake(tiny.path, end="2026-01-06")
 
 
+@pytest.mark.soak
 def test_a_period_that_an_operator_passed_over_is_left_out(
     tmp_path: Path, kitchen: Oven, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,6 +174,7 @@ def test_a_process_that_dies_is_a_failed_cell(tiny: Tiny, kitchen: Oven, monkeyp
     ]
 
 
+@pytest.mark.soak
 def test_a_list_that_all_share_is_not_personal(tiny: Tiny, kitchen: Oven) -> None:
     lines = {line["entrant"]: line for line in bake(tiny.path)["leaderboard"]["uniform"]}
     assert all(value == 0 for name, value in lines["popular"]["personalisation"].items() if "@" in name)
@@ -194,6 +196,7 @@ def test_tuning_is_on_earlier_periods_and_everything_tried_is_recorded(tiny: Tin
     assert len(trials) == 3, "trials never see a test period"
 
 
+@pytest.mark.soak
 def test_several_models_race_within_the_model(tiny: Tiny, kitchen: Oven) -> None:
     order = ordered(
         tiny, models={"narrow": {"use": "MF", "options": {"width": 2}}, "plan": {"use": "MF", "options": {"width": 4}}}

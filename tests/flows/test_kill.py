@@ -19,13 +19,9 @@ pytestmark = pytest.mark.xdist_group("kill")  # one process: what these tests be
 OFTEN = (  # the others, which lie close to one of these, in `make soak`
     "pre-trained weights stored, not yet noted",
     "rows in the lake, not yet committed",
-    "after the period is landed",
-    "after validation",
     "scores stored, not yet noted",
     "second checkpoint stored, not yet noted",
-    "after the comparison",
     "manifest written, not yet visible",
-    "manifest visible",
     "between the gate's entry and the pointer",
     "between a person's entry and the pointer",
 )

@@ -139,9 +139,10 @@ def rows_of(warehouse: Warehouse, plan: Plan, count: int) -> int:
 
 
 PERIODS = {"adressa": 6, "amazon": 4, "criteo": 3}
+OFTEN = ("adressa", "yelp", "movietweetings", "criteo", "avazu", "frappe")  # a source each; the others in `make soak`
 
 
-@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in OFTEN else pytest.mark.soak) for n in SETS])
 def test_a_shipped_plan_reads_its_data_set(tmp_path: Path, name: str) -> None:
     make, rows = SETS[name]
     for file, text in make(np.random.default_rng(7)).items():

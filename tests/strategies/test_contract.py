@@ -100,20 +100,26 @@ CONTROLS = {"Popularity": Popularity(), "ALS": ALS(iterations=2), "BPR": BPR(epo
 TOGETHER = [
     *[(strategy, model) for strategy in LEARNERS for model in ("MF-biases", "DeepFM")],
     *[(strategy, "MF") for strategy in ("NoUpdate", "FineTune", "SPMF")],
-    *[(strategy, model) for strategy in POST_PROCESSORS for model in ("MF-biases", "DeepFM")],
+    *[(strategy, "MF-biases") for strategy in POST_PROCESSORS],
+    *[(strategy, "DeepFM") for strategy in ("SML", "ASMG", "Hedge")],
     *[pytest.param(strategy, "MF", marks=pytest.mark.soak) for strategy in VARIANTS],  # CI has 25 minutes
+    *[pytest.param(s, "DeepFM", marks=pytest.mark.soak) for s in ("SML-N-S-masked", "ASMG-Linear")],
     *[(strategy, "DeepFM") for strategy in CLICKS if strategy != "SML-over-ReLoop"],
     pytest.param("SML-over-ReLoop", "DeepFM", marks=pytest.mark.soak),
     ("KD-over-SPMF", "LR"),
-    ("ReLoop-over-all-history", "FM"),
+    pytest.param("ReLoop-over-all-history", "FM", marks=pytest.mark.soak),
     *[
         pytest.param(strategy, "LightGCN", marks=pytest.mark.soak)
         for strategy in ("FullRetrain-scratch-window", "SPMF", "ASMG")
     ],
     ("SML", "LightGCN"),
-    *[(strategy, "LightGCN-incremental") for strategy in ("FineTune", "Hedge")],
-    *[(strategy, "GRU4Rec") for strategy in ("FineTune", "SPMF", "SML")],
-    *[(strategy, "Caser") for strategy in ("FineTune", "ASMG-Linear")],
+    ("FineTune", "LightGCN-incremental"),
+    *[(strategy, "GRU4Rec") for strategy in ("FineTune", "SML")],
+    ("FineTune", "Caser"),
+    *[
+        pytest.param(strategy, model, marks=pytest.mark.soak)
+        for strategy, model in (("Hedge", "LightGCN-incremental"), ("SPMF", "GRU4Rec"), ("ASMG-Linear", "Caser"))
+    ],
     *[(strategy, "EmbeddingMLP") for strategy in ("FineTune", "ASMG")],
     *[(strategy, model) for strategy in CONTROLS for model in ("MF", "MF-biases")],
 ]
