@@ -38,11 +38,12 @@ def predict(model: Model, weights: Weights, logs: Logs, batch: int = 16384) -> T
     logs = logs.within([there.get(field, size) for field, size in zip(logs.fields, logs.sizes, strict=True)])
     dense, found = others(weights), torch.empty(len(logs))
     look = lookup(model, sizes, logs, close_before(logs))
+    limits = torch.tensor(sizes)
     pooled = torch.tensor([column in logs.several for column in columns])  # their means leave out what is unseen
     for first in range(0, len(logs), batch):
         part = slice(first, first + batch)
         ids = logs.rows[part][:, columns]
-        unseen = (ids < 0) | (ids >= torch.tensor(sizes))
+        unseen = (ids < 0) | (ids >= limits)
         known = ids.masked_fill(unseen, 0)
         embedded = _own(tables, known) if isinstance(look, Own) else _looked_up(look, tables, known, first)
         if bool(unseen.any()):

@@ -18,7 +18,7 @@ from tasks.correctors.corrector import Scored, Shape
 from tasks.lake.logs import Logs
 from tasks.models.hidden import reveal
 from tasks.plan.plan import Plan, Serving
-from tasks.serving.book import Asked, Book, Page, Row, together
+from tasks.serving.book import Book, Page, Row, gathered
 from tasks.serving.clicks import Clicks
 
 log = logging.getLogger(__name__)
@@ -191,7 +191,7 @@ class Learning:
                     sleep(2 * (perf_counter() - began))
 
     def _learn_again(self, model: Known, rows: Sequence[tuple[Row, float]]) -> None:
-        asked = together([Asked([user], [item], features) for (user, item, features), _ in rows])
+        asked = gathered([row for row, _ in rows])
         try:
             logs = model.clicks.encoded(asked.users, asked.items, asked.features)
         except ValueError as error:  # the new plan has other columns: these rows cannot be its own

@@ -100,8 +100,8 @@ def service(desk: Desk, body: int = 4_000_000) -> FastAPI:
         return JSONResponse({"request": request, "version": page.version, "scores": page.prediction})
 
     @app.post("/recommend")
-    def recommend(question: Recommend) -> JSONResponse:
-        """The best items for one user, best first. On a thread of the app's: the whole catalogue would hold up a batch."""
+    def recommend(question: Recommend) -> JSONResponse:  # on a thread of the app's: all items would hold up a batch
+        """The best items for one user, best first."""
         desk.asked_of(question.pipeline)
         request, when = question.request or uuid.uuid4().hex, desk.clock().isoformat()
         features: dict[str, object] = dict(question.features)
