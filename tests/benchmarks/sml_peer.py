@@ -87,7 +87,7 @@ def retrain_step(model: torch.nn.Module, users: int, items: int) -> float:
         optimizer.zero_grad()
         u, i, score = model(user, item)
         _, j, against = model(user, other)
-        entropy = torch.log(torch.sigmoid(score) + 1e-15).sum() + torch.log(1 - torch.sigmoid(against) + 1e-15).sum()
+        entropy = torch.log(torch.sigmoid(score) + 1e-15).mean() + torch.log(1 - torch.sigmoid(against) + 1e-15).mean()
         (0.5e-7 * ((u**2).sum() + (i**2).sum() + (j**2).sum()) - entropy).backward()
         optimizer.step()
     return (time.perf_counter() - began) / STEPS

@@ -11,7 +11,7 @@ from gate_nights import race
 from tasks.gate.decide import decide
 from tasks.plan.plan import Gate
 
-NIGHTS = 200
+NIGHTS = 400
 
 
 @pytest.fixture(autouse=True)
