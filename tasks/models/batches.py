@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from tasks.lake.logs import Logs
-from tasks.models.fit import Draw
 from tasks.models.model import Model
 from tasks.models.negatives import draw, known
 from tasks.models.order import canonical_order
 from tasks.models.schedule import Schedule
+from tasks.models.step import Draw
 
 Batches = Literal["shuffled", "by_user"]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -26,21 +24,6 @@ class Bilinear(Protocol):
     def factor_width(self) -> int:
         """Columns that are multiplied."""
         ...
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """One thread for torch's operations in this context.
-
-    A closed-form step is thirty operations of some ten microseconds: a second thread gains a quarter on an idle
-    machine, and loses a factor of thirty where any other process wants a core, since every operation waits for both.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 Pairs = tuple[Tensor, Tensor, Tensor]  # users, positive items, negative items: rows of the fused table, each [b] int64

@@ -12,7 +12,6 @@ from torch import Tensor
 from tasks.lake.logs import Logs
 from tasks.models.asked import Asked, asked
 from tasks.models.checkpoint import Weights
-from tasks.models.fit import Draw, entries
 from tasks.models.generator import Generator, Made
 from tasks.models.lookup import close_before, lookup
 from tasks.models.loss import Batch, cross_entropy
@@ -24,6 +23,7 @@ from tasks.models.order import canonical_order
 from tasks.models.progress import report
 from tasks.models.rows import take_rows
 from tasks.models.schedule import Schedule
+from tasks.models.step import Draw, entries
 from tasks.models.tables import PREFIX, fuse, table_sizes
 
 

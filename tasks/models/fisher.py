@@ -8,12 +8,12 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from tasks.lake.logs import Logs
 from tasks.models.checkpoint import Weights
-from tasks.models.fit import Draw, entries
 from tasks.models.grouping import group, totals
 from tasks.models.lookup import lookup, own_close
 from tasks.models.model import Model
 from tasks.models.negatives import draw, known
 from tasks.models.rows import take_rows
+from tasks.models.step import Draw, entries
 from tasks.models.tables import fuse, others, split, table_sizes
 
 BATCH = 256

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from tasks.lake.logs import Logs
-from tasks.models.bilinear import Bilinear, bilinear_step, one_thread
+from tasks.models.bilinear import Bilinear, bilinear_step
 from tasks.models.checkpoint import Weights
-from tasks.models.grouping import group, totals
+from tasks.models.crew import crew, one_thread
 from tasks.models.learned import Learned, learned
-from tasks.models.lookup import lookup, occurrences, own_close
-from tasks.models.loss import Batch, Loss, cross_entropy
+from tasks.models.lookup import lookup, own_close
+from tasks.models.loss import Loss, cross_entropy
 from tasks.models.memory import kept_memory
 from tasks.models.model import Model
 from tasks.models.negatives import draw, known
@@ -22,8 +22,8 @@ from tasks.models.order import canonical_order
 from tasks.models.progress import report
 from tasks.models.propagation import Spread, propagated_step
 from tasks.models.pull import Pull, Springs, springs
-from tasks.models.rows import take_rows
-from tasks.models.schedule import Precision, Schedule
+from tasks.models.schedule import Schedule
+from tasks.models.step import Draw, Step, autograd_step
 
 CHUNK = 1 << 18  # rows that are looked at, or whose negatives are drawn, at once
 HOPELESS = 1e3  # a mean loss above this has diverged; a model that knows nothing is at 0.7 (ranking 1.4)
@@ -34,17 +34,6 @@ class Fitted(NamedTuple):
 
     weights: dict[str, Tensor]
     optimizer: dict[str, Tensor]
-
-
-class Draw(NamedTuple):
-    """Rows of one step: positions [b] in the logs, and in a ranking a negative item for each, and which are real."""
-
-    positions: Tensor
-    negatives: Tensor | None = None
-    real: Tensor | None = None
-
-
-Step = Callable[[Draw], Tensor]  # changes what is learned, returns its loss
 
 
 def fit(
@@ -72,8 +61,9 @@ def fit(
         with one_thread():
             by_hand = lambda run: _closed_step(model, width, run, logs, drawn)  # noqa: E731
             return train(by_hand, model, weights, logs, schedule, state)
-    by_autograd = lambda run: _autograd_step(model, run, logs, schedule.precision, loss, drawn)  # noqa: E731
-    return train(by_autograd, model, weights, logs, schedule, state)
+    with crew(torch.get_num_threads() if model.family == "ctr" else 1) as threads:
+        by_autograd = lambda run: autograd_step(model, run, logs, schedule.precision, loss, drawn, threads)  # noqa: E731
+        return train(by_autograd, model, weights, logs, schedule, state)
 
 
 def train(
@@ -151,48 +141,6 @@ def _closed_step(model: Model, width: int, run: Learned, logs: Logs, drawn: Spri
         return bilinear_step(run.table, run.rows, pairs, rows.real, width, drawn)
 
     return step
-
-
-def _autograd_step(model: Model, run: Learned, logs: Logs, precision: Precision, loss: Loss, drawn: Springs) -> Step:
-    """The step of any model under any loss."""
-    look = lookup(model, run.sizes, logs, own_close(logs))
-
-    def step(rows: Draw) -> Tensor:
-        positions, label, ids = entries(model, logs, rows)
-        fused = look.rows(positions, ids)
-        values = take_rows(run.table, fused).requires_grad_()
-        embedded = look.embedded(values, positions, ids)
-        flat = run.flat.detach().requires_grad_()
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
-            logits = model.logits(embedded, logs.numeric[positions], run.dense(flat)).float()
-        value = loss(Batch(logits, label, positions, ids, embedded, len(rows.positions)))
-        gradient, dense = torch.autograd.grad(value, [values, flat], allow_unused=True)
-        if dense is not None:
-            run.adam.step(run.flat, drawn.draw_flat(dense, run.flat))
-        if gradient is not None:
-            groups = group(fused)
-            summed = totals(groups, gradient.contiguous()).mul_(len(rows.positions))
-            if drawn.taut:
-                drawn.draw_rows(summed, run.table, groups.rows, occurrences(groups.rows, ids, run.sizes))
-            run.rows.step(run.table, groups.rows, summed)
-        return value.detach()
-
-    return step
-
-
-def entries(model: Model, logs: Logs, rows: Draw) -> tuple[Tensor, Tensor, Tensor]:
-    """Positions [n], labels [n] and vocabulary rows [n, F] of a step, the negatives after the positives."""
-    ids = logs.rows.index_select(0, rows.positions)
-    if model.fields != logs.fields:
-        ids = ids[:, [logs.fields.index(field) for field in model.fields]]
-    label = logs.label[rows.positions]
-    if rows.negatives is None:
-        return rows.positions, label, ids
-    other = ids.clone()
-    other[:, model.fields.index("item")] = rows.negatives
-    keep = slice(None) if rows.real is None else rows.real
-    positions = torch.cat([rows.positions, rows.positions[keep]])
-    return positions, torch.cat([label, torch.zeros_like(label)[keep]]), torch.cat([ids, other[keep]])
 
 
 def _check(model: Model, logs: Logs) -> None:

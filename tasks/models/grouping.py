@@ -29,6 +29,16 @@ def group(ids: Tensor) -> Groups:
     return Groups(rows, keys.int(), (counts.cumsum(0) - counts).int(), counts)
 
 
+def runs(groups: Groups, parts: int) -> list[Groups]:
+    """The groups in so many runs, one after the other, nearly as many groups in each; positions stay those of all."""
+    found, first, begin = [], 0, 0
+    for rows, counts in zip(groups.rows.tensor_split(parts), groups.counts.tensor_split(parts), strict=True):
+        last, end = first + len(rows), begin + int(counts.sum())
+        found.append(Groups(rows, groups.order[begin:end], groups.starts[first:last] - begin, counts))
+        first, begin = last, end
+    return found
+
+
 def totals(groups: Groups, values: Tensor) -> Tensor:
     """Sum of `values` [n, w] over each group: [k, w]."""
     return embedding_bag(groups.order, values, groups.starts, mode="sum")

@@ -11,18 +11,20 @@ from torch import Tensor
 
 from tasks.lake.logs import Logs
 from tasks.models.batches import Batches, epochs
-from tasks.models.bilinear import one_thread
 from tasks.models.carry import Carry
 from tasks.models.checkpoint import Weights
-from tasks.models.fit import Draw, Step, entries, train
+from tasks.models.crew import one_thread
+from tasks.models.fit import train
 from tasks.models.learned import Learned
 from tasks.models.lookup import close_before, lookup, occurrences, own_close
 from tasks.models.loss import Batch, cross_entropy
+from tasks.models.memory import kept_memory
 from tasks.models.meta import Meta
 from tasks.models.model import Model
 from tasks.models.pull import springs
 from tasks.models.rows import take_rows
 from tasks.models.schedule import Schedule
+from tasks.models.step import Draw, Step, entries
 from tasks.models.tables import fuse, others, parted, table_sizes
 
 
@@ -94,7 +96,7 @@ def learn_transfer(
     look = lookup(model, sizes, logs, close_before(logs))
     value = torch.zeros(())
     offered = torch.unique(logs.rows[:, logs.fields.index("item")])
-    with _threads(model):
+    with kept_memory(), _threads(model):
         for rows in chain.from_iterable(epochs(model, logs, schedule, batches, offered, "second")):
             positions, label, ids = entries(model, logs, rows)
             leaf = flat.detach().requires_grad_()

@@ -80,6 +80,7 @@ class Transfer:
         else:
             length = before.norm(dim=1, keepdim=True).add(TINY)
             stack = torch.stack([before, learned, before * learned.detach() / length])  # [3, k, d]
+        if self.form == "SML-CNN":
             features = stack.transpose(0, 1).flatten(1)
         if self.form in ("SML", "SML-FC"):  # a filter is a product with all rows and dimensions in one line
             kept = silu(torch.addmm(STEEP * p["conv1.bias"][:, None], STEEP * p["conv1.weight"], stack.flatten(1)))

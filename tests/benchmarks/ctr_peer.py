@@ -1,8 +1,9 @@
 """FuxiCTR's side of `ctr_models`: its own classes, on the rows of a file, in a process and an environment of its own.
 
 Run as `python ctr_peer.py CHECKOUT MODEL ROWS.npz`. Reads one order a line and answers each with one line of JSON:
-`train FIRST LAST` runs its `train_step` over those batches and says how many seconds it took, by the clock and of
-processors; `predict` writes the probabilities of the held-out rows to ROWS.npz.predicted.npy. Imports nothing of nightloop.
+`train FIRST LAST` runs its `train_step` over those batches as its own loader brings them, and says how many seconds that
+took, by the clock (`waiting`: of these for the loader) and of processors (the loader's is not counted); `predict` writes the
+probabilities of the held-out rows to ROWS.npz.predicted.npy. Imports nothing of nightloop.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from fuxictr.features import FeatureMap
+from fuxictr.pytorch.dataloaders.npz_dataloader import NpzDataLoader
 
 BATCH, LAYERS = 4096, [400, 400, 400]
 LAYERED = {"hidden_units": LAYERS}
@@ -42,10 +45,8 @@ TRAINING = {
 L2 = 1e-5  # of its DeepFM, DCN and AFN+ on Criteo
 
 
-def built(checkout: Path, name: str, sizes: list[int]) -> torch.nn.Module:
-    """The model, on a feature map of categorical columns c0, c1, ..."""
-    from fuxictr.features import FeatureMap
-
+def built(checkout: Path, name: str, sizes: list[int]) -> tuple[torch.nn.Module, FeatureMap]:
+    """The model, and its feature map of categorical columns c0, c1, ..."""
     wanted, folder, options = MODELS[name]
     sys.path.insert(0, str(checkout / "model_zoo" / folder))
     features = FeatureMap("bench", "")
@@ -56,7 +57,25 @@ def built(checkout: Path, name: str, sizes: list[int]) -> torch.nn.Module:
     made = getattr(importlib.import_module(wanted), wanted)
     model = made(features, model_root=tempfile.gettempdir(), **TRAINING, **options, **penalty)
     model._max_gradient_norm = 10.0  # the default of its `fit`
-    return model
+    return model, features
+
+
+def train(model: torch.nn.Module, features: FeatureMap, columns: dict[str, np.ndarray]) -> dict[str, float]:
+    """One pass over the rows, as `fit` makes it with the library's loader; seconds, from when its first batch is there."""
+    with tempfile.NamedTemporaryFile(suffix=".npz") as file:
+        np.savez(file, **columns)
+        loader = NpzDataLoader(features, file.name, batch_size=BATCH)
+        batches = iter(loader)
+        batch = next(batches)
+        model.train()
+        began, worked, waited = time.perf_counter(), time.process_time(), 0.0
+        while batch is not None:
+            model.train_step(batch)
+            asked = time.perf_counter()
+            batch = next(batches, None)
+            waited += time.perf_counter() - asked
+        wall = time.perf_counter() - began
+    return {"wall": wall, "waiting": waited, "processor": time.process_time() - worked}
 
 
 def main(checkout: Path, name: str, rows: str) -> None:
@@ -64,19 +83,15 @@ def main(checkout: Path, name: str, rows: str) -> None:
     torch.manual_seed(0)
     with np.load(rows) as data:
         ids, label, sizes, trained = data["ids"], data["label"], data["sizes"].tolist(), int(data["trained"])
-    model = built(checkout, name, sizes)
+    model, features = built(checkout, name, sizes)
     columns = {f"c{place}": torch.from_numpy(np.ascontiguousarray(ids[:, place])) for place in range(len(sizes))}
     columns["label"] = torch.from_numpy(label)
     print("{}", flush=True)
     for order in sys.stdin:
         said: dict[str, float] = {}
         if order.startswith("train"):
-            model.train()
-            first, last = (int(word) for word in order.split()[1:])
-            began, worked = time.perf_counter(), time.process_time()
-            for start in range(first * BATCH, last * BATCH, BATCH):
-                model.train_step({key: column[start : start + BATCH] for key, column in columns.items()})
-            said = {"wall": time.perf_counter() - began, "processor": time.process_time() - worked}
+            rows = slice(*(int(word) * BATCH for word in order.split()[1:]))
+            said = train(model, features, {key: column[rows].numpy() for key, column in columns.items()})
         else:
             model.eval()
             with torch.no_grad():

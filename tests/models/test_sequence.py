@@ -14,7 +14,7 @@ from tasks.lake.logs import Logs
 from tasks.models import build
 from tasks.models.caser import Caser
 from tasks.models.embedding_mlp import EmbeddingMLP
-from tasks.models.fit import Draw, entries, fit
+from tasks.models.fit import fit
 from tasks.models.grow import initial
 from tasks.models.gru4rec import GRU4Rec
 from tasks.models.kept import tonight
@@ -23,6 +23,7 @@ from tasks.models.predict import predict
 from tasks.models.rank import from_weights
 from tasks.models.schedule import Schedule
 from tasks.models.sequence import BLOCK
+from tasks.models.step import Draw, entries
 
 L = 4
 LOGS = with_histories(make((7, 9, 3), 40, numeric=2, labels=True), L)

@@ -13,12 +13,12 @@ from tasks.models import gru
 from tasks.models.checkpoint import Checkpoint, unpack
 from tasks.models.concurrent import Lesson, _batches, judged
 from tasks.models.deepfm import DeepFM
-from tasks.models.fit import entries
 from tasks.models.generator import Generator
 from tasks.models.grow import grow, initial
 from tasks.models.loss import Batch, cross_entropy
 from tasks.models.mf import MF
 from tasks.models.schedule import Schedule
+from tasks.models.step import entries
 from tasks.models.tables import fuse
 from tasks.strategies import asmg as module
 from tasks.strategies.asmg import ASMG

@@ -1,0 +1,111 @@
+"""Step: what one training step of any model under any loss reads, and how it moves what is learned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import reduce
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from tasks.lake.logs import Logs
+from tasks.models.crew import Crew
+from tasks.models.grouping import Groups, group, runs, totals
+from tasks.models.learned import Learned
+from tasks.models.lookup import lookup, occurrences, own_close
+from tasks.models.loss import Batch, Loss
+from tasks.models.model import Model
+from tasks.models.pull import Springs
+from tasks.models.rows import take_rows
+from tasks.models.schedule import Precision
+
+PART = 512  # rows that are worth a thread of their own
+
+
+class Draw(NamedTuple):
+    """Rows of one step: positions [b] in the logs, and in a ranking a negative item for each, and which are real."""
+
+    positions: Tensor
+    negatives: Tensor | None = None
+    real: Tensor | None = None
+
+
+Step = Callable[[Draw], Tensor]  # changes what is learned, returns its loss
+
+
+class Slope(NamedTuple):
+    """The loss of a part of a step, as it counts in the whole, and its gradient."""
+
+    loss: Tensor
+    fused: Tensor  # [m] int64 rows of the fused table that the part looked up, repeated or not
+    values: Tensor | None  # [m, w] gradient of each; None: the loss depends on none
+    flat: Tensor | None  # of all dense weights
+    ids: Tensor  # [n, F] vocabulary rows of its entries
+
+
+def autograd_step(
+    model: Model, run: Learned, logs: Logs, precision: Precision, loss: Loss, drawn: Springs, crew: Crew
+) -> Step:
+    """The step of any model under any loss, its rows dealt to the threads of the crew; a ranking's crew is one thread."""
+    look = lookup(model, run.sizes, logs, own_close(logs))
+
+    def slope(rows: Draw, share: float) -> Slope:
+        positions, label, ids = entries(model, logs, rows)
+        fused = look.rows(positions, ids)
+        values = take_rows(run.table, fused).requires_grad_()
+        embedded = look.embedded(values, positions, ids)
+        flat = run.flat.detach().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+            logits = model.logits(embedded, logs.numeric[positions], run.dense(flat)).float()
+        value = share * loss(Batch(logits, label, positions, ids, embedded, len(rows.positions)))
+        of_values, of_flat = torch.autograd.grad(value, [values, flat], allow_unused=True)
+        return Slope(value.detach(), fused, of_values, of_flat, ids)
+
+    def step(rows: Draw) -> Tensor:
+        count = len(rows.positions)
+        parts = max(1, min(crew.threads, count // PART))
+        found = crew.map(lambda part: slope(part, len(part.positions) / count), _dealt(rows, parts))
+        of_flat = [one.flat for one in found if one.flat is not None]
+        if of_flat:
+            run.adam.step(run.flat, drawn.draw_flat(reduce(torch.add, of_flat), run.flat))
+        of_values = [one.values for one in found if one.values is not None]
+        if of_values:
+            groups, gradient = group(_joined([one.fused for one in found])), _joined(of_values)
+            ids = _joined([one.ids for one in found])
+            times = occurrences(groups.rows, ids, run.sizes) if drawn.taut else groups.counts
+
+            def move(part: Groups, times: Tensor) -> None:
+                summed = totals(part, gradient).mul_(count)
+                drawn.draw_rows(summed, run.table, part.rows, times)
+                run.rows.step(run.table, part.rows, summed)
+
+            crew.map(lambda part: move(*part), zip(runs(groups, parts), torch.tensor_split(times, parts), strict=True))
+        return reduce(torch.add, [one.loss for one in found])
+
+    return step
+
+
+def entries(model: Model, logs: Logs, rows: Draw) -> tuple[Tensor, Tensor, Tensor]:
+    """Positions [n], labels [n] and vocabulary rows [n, F] of a step, the negatives after the positives."""
+    ids = logs.rows.index_select(0, rows.positions)
+    if model.fields != logs.fields:
+        ids = ids[:, [logs.fields.index(field) for field in model.fields]]
+    label = logs.label[rows.positions]
+    if rows.negatives is None:
+        return rows.positions, label, ids
+    other = ids.clone()
+    other[:, model.fields.index("item")] = rows.negatives
+    keep = slice(None) if rows.real is None else rows.real
+    positions = torch.cat([rows.positions, rows.positions[keep]])
+    return positions, torch.cat([label, torch.zeros_like(label)[keep]]), torch.cat([ids, other[keep]])
+
+
+def _dealt(rows: Draw, parts: int) -> list[Draw]:
+    """A click model's rows in parts, which have no negatives; one part is the rows as they are."""
+    return [rows] if parts == 1 else [Draw(positions) for positions in torch.tensor_split(rows.positions, parts)]
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    """One under the other; a single one without a copy."""
+    return parts[0].contiguous() if len(parts) == 1 else torch.cat(list(parts))

@@ -1,0 +1,93 @@
+"""Crew: a step on two threads is the step on one, the same bytes every time, and its errors come out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import torch
+from made_logs import make, same
+
+from tasks.models.crew import crew
+from tasks.models.deepfm import DeepFM
+from tasks.models.fit import fit
+from tasks.models.grouping import group, runs, totals
+from tasks.models.grow import initial
+from tasks.models.loss import Batch, cross_entropy
+from tasks.models.pull import Pull
+from tasks.models.schedule import Schedule
+
+MODEL = DeepFM(("user", "item", "c0"), numeric=2, width=4, hidden=(8, 8))
+LOGS = make((300, 400, 3), 3001, 2, labels=True)
+SCHEDULE = Schedule(epochs=2, batch=2000, rate=0.05)  # 2,000 rows are two parts, 1,001 one
+
+
+@pytest.fixture(params=[1, 2])
+def threads(request) -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("optimizer", ["adagrad", "adam"])
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("pulled", [False, True])
+def test_two_threads_learn_what_one_learns(optimizer, several, pulled):
+    logs = LOGS
+    if several:
+        values = torch.randint(-1, 3, (len(LOGS), 3), generator=torch.Generator().manual_seed(0))
+        logs = replace(LOGS, several=("c0",) * 3, values=values)
+    weights = initial(MODEL, logs)
+    pull = Pull(0.1, {name: tensor + 0.1 for name, tensor in weights.items()}) if pulled else None
+    schedule = replace(SCHEDULE, optimizer=optimizer, l2=0.01 if pulled else 0.0)
+    found = {}
+    for count in (1, 2):
+        torch.set_num_threads(count)
+        found[count] = fit(MODEL, weights, logs, schedule, pull=pull)
+        again = fit(MODEL, weights, logs, schedule, pull=pull)
+        assert torch.get_num_threads() == count
+        assert same(found[count].weights, again.weights) and same(found[count].optimizer, again.optimizer)
+    torch.set_num_threads(1)
+    for name, tensor in {**found[1].weights, **found[1].optimizer}.items():
+        other = {**found[2].weights, **found[2].optimizer}[name]
+        torch.testing.assert_close(other, tensor, rtol=1e-4, atol=1e-5)
+
+
+def test_each_part_counts_as_its_rows_do(threads):
+    """2,001 rows in two parts, 1,001 and 1,000; a loss of each row's own number says what each counted."""
+    seen = []
+
+    def loss(batch: Batch) -> torch.Tensor:
+        seen.append((torch.get_num_threads(), len(batch.positions), batch.taken))
+        return cross_entropy(batch)
+
+    fit(MODEL, initial(MODEL, LOGS), LOGS.select(torch.arange(2001)), Schedule(epochs=1, batch=2001, rate=0.05), loss=loss)
+    assert sorted(rows for _, rows, _ in seen) == ([2001] if threads == 1 else [1000, 1001])
+    assert all(rows == taken for _, rows, taken in seen)
+    assert threads == 1 or all(count == 1 for count, _, _ in seen)
+
+
+def test_what_a_part_raises_is_raised_and_torch_is_as_it_was(threads):
+    def loss(batch: Batch) -> torch.Tensor:
+        raise RuntimeError("no such teacher")
+
+    with pytest.raises(RuntimeError, match="no such teacher"):
+        fit(MODEL, initial(MODEL, LOGS), LOGS, SCHEDULE, loss=loss)
+    assert torch.get_num_threads() == threads
+
+
+def test_a_crew_answers_in_the_order_it_was_asked():
+    with crew(3) as threads:
+        assert threads.map(lambda n: n * n, range(50)) == [n * n for n in range(50)]
+
+
+@pytest.mark.parametrize("parts", [1, 2, 5])
+def test_runs_are_the_groups(parts):
+    ids = torch.randint(7, (40,), generator=torch.Generator().manual_seed(1))
+    values, whole = torch.rand(40, 3), group(ids)
+    dealt = runs(whole, parts)
+    assert len(dealt) == parts
+    torch.testing.assert_close(torch.cat([totals(one, values) for one in dealt]), totals(whole, values), rtol=0, atol=0)
+    assert torch.equal(torch.cat([one.rows for one in dealt]), whole.rows)
