@@ -90,8 +90,8 @@ def main(checkout: Path, name: str, rows: str) -> None:
     for order in sys.stdin:
         said: dict[str, float] = {}
         if order.startswith("train"):
-            rows = slice(*(int(word) * BATCH for word in order.split()[1:]))
-            said = train(model, features, {key: column[rows].numpy() for key, column in columns.items()})
+            turn = slice(*(int(word) * BATCH for word in order.split()[1:]))
+            said = train(model, features, {key: column[turn].numpy() for key, column in columns.items()})
         else:
             model.eval()
             with torch.no_grad():
