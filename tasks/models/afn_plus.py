@@ -9,7 +9,7 @@ from typing import Literal
 from torch import Generator, Tensor, nn
 
 from tasks.models.inputs import check, first_rows, numeric_rows, with_numeric
-from tasks.models.tower import climb, first_layers, spaced
+from tasks.models.tower import climb, first_layers
 
 LEAST = 1e-5  # of an embedding's number, since nought has no logarithm
 MEAN, SPREAD = -0.635181, 1.110721  # of log |x|, x from N(0, 1): -(Euler's constant + log 2) / 2 and pi / sqrt(8)
@@ -67,10 +67,10 @@ class AFNPlus(nn.Module):
     def logits(self, embedded: Tensor, numeric: Tensor, dense: Mapping[str, Tensor]) -> Tensor:
         """Logits [n] from rows [n, F, 2 width] and numeric values [n, N]."""
         rows, width = with_numeric(embedded, numeric, dense), self.factor_columns
-        first = spaced(dense["layers.0.weight"], width, width, 0)
-        deep = climb(rows.flatten(1), dense, first=first)[:, 0]
+        deep = climb(rows[:, :, width:].flatten(1), dense)[:, 0]
         powers = climb(self._logarithms(rows[:, :, :width]), dense, "powers").to(rows.dtype)
-        return climb(powers.expm1().view(len(rows), -1), dense, "cross")[:, 0] + deep
+        less = {"cross.0.bias": dense["cross.0.bias"] - dense["cross.0.weight"].sum(1)}  # of the one taken off every power
+        return climb(powers.exp().view(len(rows), -1), {**dense, **less}, "cross")[:, 0] + deep
 
     def _logarithms(self, embeddings: Tensor) -> Tensor:
         """Standard logarithms [n d, m] of embeddings [n, m, d]."""

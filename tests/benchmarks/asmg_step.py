@@ -1,8 +1,11 @@
-"""Benchmark `asmg-step`: what ASMG's meta step takes beside the fine-tuning that it follows, k = 3, on its paper's base model.
+"""Benchmark `asmg-step`: what ASMG's meta step takes beside the fine-tuning that it follows, k = 3.
 
-One period of MovieLens's shape in ASMG's protocol (43,181 users, 51,142 items, 20 genres, 220,000 ratings), random ids with
-heavy tails: Embedding & MLP with 30 items of history, one epoch each of fine-tuning, in batches of 1,024, and of the generator, in
-batches of 8,192: 27 steps a period (as published, 1,024, it has 215, and nearly every item of the catalogue in each).
+The figure is that of the real-log protocol (MovieTweetings, MF with biases, d = 64), both as they stand in its bake-off: fine-tuning
+by its tuned schedule of 40 epochs, the generator by one, over three periods. `one epoch each` is its paper's base model in one
+period of MovieLens's shape in ASMG's protocol (43,181 users, 51,142 items, 20 genres, 220,000 ratings), random ids: Embedding &
+MLP with 30 items of history, one epoch each of fine-tuning, in batches of 1,024, and of the generator, in batches of 8,192: 27 steps
+a period (as published, 1,024, it has 215, and nearly every item of the catalogue in each). There three periods are judged for
+one that is trained on, so that 3 is the least that could be.
 """
 
 from __future__ import annotations
@@ -17,12 +20,16 @@ import torch
 from tasks.lake.logs import COLUMNS, Logs
 from tasks.models.checkpoint import Checkpoint
 from tasks.models.embedding_mlp import EmbeddingMLP
+from tasks.models.mf import MF
 from tasks.models.schedule import Schedule
 from tasks.strategies.asmg import ASMG
 from tasks.strategies.fine_tune import FineTune
 from tasks.strategies.fold import begin, fold, pretrain, recent
 from tasks.strategies.full_retrain import FullRetrain
 from tasks.strategies.strategy import Strategy
+from tests.benchmarks import real_logs
+from tests.benchmarks.real_logs import FINE_TUNE, PRETRAIN, TEST, read, until
+from tests.benchmarks.real_logs import HISTORY as START
 
 USERS, ITEMS, GENRES, ROWS, HISTORY = 43_181, 51_142, 20, 220_000, 30
 PERIODS, WINDOW, META, WANTED = 7, 3, 8192, 2.0
@@ -30,18 +37,30 @@ FINE = FineTune(Schedule(epochs=1, batch=1024, rate=0.05))
 
 
 def run() -> dict[str, object]:
-    """Meta step over fine-tune: the median of the periods whose window is full."""
+    """Meta step over fine-tune, on the real logs and of one epoch each."""
     torch.set_num_threads(1)
     model = EmbeddingMLP(("user", "item", "genre"), history=HISTORY)
-    alone, whole = (
-        chain(model, strategy)
-        for strategy in (FINE, ASMG(FINE, window=WINDOW, schedule=Schedule(epochs=1, batch=META)))
-    )
-    ratio = (whole - alone) / alone
-    return {
-        "value": round(ratio, 2), "unit": "times fine-tune", "target": f"at most {WANTED:g} at k = {WINDOW}",
-        "met": ratio <= WANTED, "detail": {"fine-tune": round(alone, 2), "ASMG over it": round(whole, 2)},
+    found = {
+        "real logs": [on_real_logs(FINE_TUNE), on_real_logs(ASMG(FINE_TUNE, window=WINDOW))],
+        "one epoch each": [
+            chain(model, FINE), chain(model, ASMG(FINE, window=WINDOW, schedule=Schedule(epochs=1, batch=META)))
+        ],
     }  # fmt: skip
+    ratios = {name: round((whole - alone) / alone, 2) for name, (alone, whole) in found.items()}
+    return {
+        "value": ratios["real logs"], "unit": "times fine-tune", "target": f"at most {WANTED:g} at k = {WINDOW}",
+        "met": ratios["real logs"] <= WANTED,
+        "detail": {"ratio": ratios, "seconds of fine-tune, of ASMG over it": found},
+    }  # fmt: skip
+
+
+def on_real_logs(strategy: Strategy) -> float:
+    """Median seconds of the test periods."""
+    whole, model = read(), MF(width=64, biases=True)
+    weights = pretrain(model, FullRetrain(PRETRAIN, begin="scratch"), until(whole, START - 1))
+    return statistics.median(
+        seconds for done, seconds in real_logs.chain(model, strategy, weights, whole, TEST[-1]) if done.period + 1 in TEST
+    )
 
 
 def chain(model: EmbeddingMLP, strategy: Strategy) -> float:

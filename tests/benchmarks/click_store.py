@@ -30,8 +30,8 @@ def plan(correctors: tuple[str, ...] = ("Recalibration", "Counters", "ReLoop2"))
     })  # fmt: skip
 
 
-def night(objects: Directory, order: Plan, period: int) -> None:
-    """A night whose candidate is promoted; each has weights of its own."""
+def night(objects: Directory, order: Plan, period: int) -> Manifest:
+    """A night with weights of its own, whose candidate waits to be promoted."""
     generator = torch.Generator().manual_seed(period)
     model = build(order.model.use, order.model.options, tuple(SIZES), 0)
     weights = {f"table.{f}": model.new_rows(f, n, generator) * 20 for f, n in SIZES.items()} | model.dense(generator)
@@ -47,12 +47,17 @@ def night(objects: Directory, order: Plan, period: int) -> None:
     )  # fmt: skip
     if not manifests.publish(objects, manifest):
         raise RuntimeError("the bench's night could not be written")
-    act = Act("gate", "2026-01-01T00:00:00+00:00", "bench", period)
-    registry.promote(objects, "bench", draft(manifest, "FineTune", act, evidence={}), period)
+    return manifest
+
+
+def promoted(objects: Directory, manifest: Manifest) -> None:
+    """Make the night's candidate the champion."""
+    act = Act("gate", "2026-01-01T00:00:00+00:00", "bench", manifest.period)
+    registry.promote(objects, "bench", draft(manifest, "FineTune", act, evidence={}), manifest.period)
 
 
 def store(path: Path, order: Plan) -> Directory:
     """A store with one champion."""
     objects = Directory(path)
-    night(objects, order, 0)
+    promoted(objects, night(objects, order, 0))
     return objects

@@ -42,7 +42,7 @@ from tasks.models.predict import predict
 from tasks.models.schedule import Schedule
 from tests.benchmarks.deepfm_train import BATCH, world
 
-TURNS, BATCHES, HELD_OUT = 3, 12, 50_000
+TURNS, BATCHES, HELD_OUT = 3, 24, 50_000
 SCHEDULE = Schedule(epochs=1, batch=BATCH, rate=0.005, optimizer="adam", dense_rate=0.001)
 TARGETS = {"DeepFM": 5.0, "DCN": 5.0}  # others 3
 LAYERS = (400, 400, 400, 1)
