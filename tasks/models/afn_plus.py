@@ -11,20 +11,22 @@ from torch import Generator, Tensor, nn
 from tasks.models.inputs import check, first_rows, numeric_rows, with_numeric
 from tasks.models.tower import climb, first_layers
 
-LEAST = 1e-5  # of an embedding's number, since nought has no logarithm
+# Of a first value's spread: what is smaller counts as this. Nought has no logarithm, and the slope of log |e| is 1 / e, so
+# that with a lower floor (1e-5 of N(0, 0.01), say) a row's smallest number alone says where the whole row goes.
+LEAST = 0.5
 MEAN, SPREAD = -0.635181, 1.110721  # of log |x|, x from N(0, 1): -(Euler's constant + log 2) / 2 and pi / sqrt(8)
 
 
 class AFNPlus(nn.Module):
-    """logit = MLP([exp(z_1) - 1 .. exp(z_k) - 1]) + MLP([e'_1 .. e'_m]), z = W s(log max(|e|, 1e-5)) + c, `neurons` z of
-    `width` numbers each: products of embeddings to learned powers.
+    """logit = MLP([exp(z_1) - 1 .. exp(z_k) - 1]) + MLP([e'_1 .. e'_m]), z = W s(log max(|e|, scale / 2)) + c, `neurons` z
+    of `width` numbers each: products of embeddings to learned powers.
 
     The published model normalises log and exp over the batch. A logit would then depend on the rows beside it, and on
-    moments of an older period; here s is the fixed shift and scale that make log |e| of a first value standard, and c and
-    the layers learn the rest. Its last layer, which adds up both perceptrons, is part of theirs. Each field's row holds
-    e_i and, after it, e'_i (`width` numbers each, drawn from N(0, `scale`^2)). A numeric column has one such row of its
-    own, times sign(x) log(1 + |x|). The perceptrons are plain (`tower`): `cross` over the logarithms, `hidden` over the
-    embeddings. Source: Cheng et al. 2020.
+    moments of an older period; here s is the fixed shift and scale that make log |e| of a first value standard (but for
+    the floor), and c and the layers learn the rest. Its last layer, which adds up both perceptrons, is part of theirs.
+    Each field's row holds e_i and, after it, e'_i (`width` numbers each, drawn from N(0, `scale`^2)). A numeric column
+    has one such row of its own, times sign(x) log(1 + |x|). The perceptrons are plain (`tower`): `cross` over the
+    logarithms, `hidden` over the embeddings. Source: Cheng et al. 2020.
     """
 
     family: Literal["ranking", "ctr"] = "ctr"
@@ -37,7 +39,7 @@ class AFNPlus(nn.Module):
         neurons: int = 200,
         cross: Sequence[int] = (400, 400, 400),
         hidden: Sequence[int] = (400, 400, 400),
-        scale: float = 0.01,
+        scale: float = 0.1,
     ) -> None:
         check("AFNPlus", numeric, scale, {"width": (width,), "neurons": (neurons,), "cross": cross, "hidden": hidden})
         super().__init__()
@@ -69,10 +71,12 @@ class AFNPlus(nn.Module):
         rows, width = with_numeric(embedded, numeric, dense), self.factor_columns
         deep = climb(rows[:, :, width:].flatten(1), dense)[:, 0]
         powers = climb(self._logarithms(rows[:, :, :width]), dense, "powers").to(rows.dtype)
-        less = {"cross.0.bias": dense["cross.0.bias"] - dense["cross.0.weight"].sum(1)}  # of the one taken off every power
+        less = {
+            "cross.0.bias": dense["cross.0.bias"] - dense["cross.0.weight"].sum(1)
+        }  # of the one taken off every power
         return climb(powers.exp().view(len(rows), -1), {**dense, **less}, "cross")[:, 0] + deep
 
     def _logarithms(self, embeddings: Tensor) -> Tensor:
         """Standard logarithms [n d, m] of embeddings [n, m, d]."""
-        logs = embeddings.transpose(1, 2).flatten(0, 1).abs().clamp_(min=LEAST).log()
+        logs = embeddings.transpose(1, 2).flatten(0, 1).abs().clamp_(min=LEAST * self.scale).log()
         return (logs - (log(self.scale) + MEAN)) / SPREAD
