@@ -13,9 +13,7 @@ from tasks.models.model import Model
 from tasks.models.tables import PREFIX, others
 from tasks.models.transfer import Transfer
 
-CHUNK = (
-    1024  # rows that are carried at a time, or up to twice as many: what is made of them stays in the processor's cache
-)
+CHUNK = 1024  # rows that are carried at a time, up to twice as many: they stay in the processor's cache
 
 
 @dataclass(frozen=True)
