@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import torch
 from torch import Generator, Tensor, nn
@@ -51,43 +51,8 @@ class IPNN(nn.Module):
         return {**numeric_rows(self, self.numeric, generator), **first_layers(sizes, generator)}
 
     def logits(self, embedded: Tensor, numeric: Tensor, dense: Mapping[str, Tensor]) -> Tensor:
-        """Logits [n] from rows [n, F, width] and numeric values [n, N]. Differentiable once."""
+        """Logits [n] from rows [n, F, width] and numeric values [n, N]."""
         rows = with_numeric(embedded, numeric, dense)
-        return climb(_WithProducts.apply(rows), dense)[:, 0]  # type: ignore[no-untyped-call]
-
-
-class _WithProducts(torch.autograd.Function):
-    """Rows e [n, m, d] as [n, m d], and after them e_i . e_j of all pairs i < j, [n, m d + m (m - 1) / 2].
-
-    All products are made by one batched product, of which the upper triangle is copied row by row. The slope of e is S e,
-    S the symmetric matrix of the products' slopes: written out, as autograd would add up numbers one by one.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor) -> Tensor:
-        ctx.save_for_backward(rows)
-        n, m, d = rows.shape
-        products = torch.bmm(rows, rows.transpose(1, 2))
-        found = rows.new_empty(n, m * d + m * (m - 1) // 2)
-        found[:, : m * d] = rows.flatten(1)
-        for i, part in enumerate(_upper(found, m, d)):
-            part.copy_(products[:, i, i + 1 :])
-        return found
-
-    @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> Tensor:
-        (rows,) = ctx.saved_tensors
-        n, m, d = rows.shape
-        of_products = rows.new_empty(n, m, m)
-        of_products.diagonal(dim1=1, dim2=2).zero_()
-        for i, part in enumerate(_upper(slope, m, d)):
-            of_products[:, i, i + 1 :] = of_products[:, i + 1 :, i] = part
-        return torch.baddbmm(slope[:, : m * d].view(n, m, d), of_products, rows)
-
-
-def _upper(found: Tensor, m: int, d: int) -> Iterator[Tensor]:
-    """Where the products of each row but the last lie."""
-    end = m * d
-    for i in range(m - 1):
-        start, end = end, end + m - 1 - i
-        yield found[:, start:end]
+        products = torch.bmm(rows, rows.transpose(1, 2)).unbind(1)
+        upper = [row[:, i + 1 :] for i, row in enumerate(products[:-1])]  # one index of all pairs is slower, both ways
+        return climb(torch.cat([rows.flatten(1), *upper], 1), dense)[:, 0]
