@@ -119,7 +119,8 @@ LONG = {  # in `make soak`: CI has 25 minutes
     *[(strategy, "Caser") for strategy in ("FullRetrain", "ASMG-Linear")],
     ("ReLoop-over-all-history", "FM"),
     ("Hedge", "LightGCN-incremental"),
-    ("SPMF", "GRU4Rec"),
+    *[(strategy, "GRU4Rec") for strategy in ("SPMF", "SML")],
+    *[(strategy, "DeepFM") for strategy in ("Hedge", "ASMG-over-KD")],
 }
 PAIRS = [pytest.param(*pair, marks=pytest.mark.soak if pair in LONG else ()) for pair in TOGETHER]
 ALL = {**LEARNERS, **POST_PROCESSORS, **VARIANTS, **CLICKS, **CONTROLS}
