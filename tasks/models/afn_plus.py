@@ -71,10 +71,9 @@ class AFNPlus(nn.Module):
         rows, width = with_numeric(embedded, numeric, dense), self.factor_columns
         deep = climb(rows[:, :, width:].flatten(1), dense)[:, 0]
         powers = climb(self._logarithms(rows[:, :, :width]), dense, "powers").to(rows.dtype)
-        less = {
-            "cross.0.bias": dense["cross.0.bias"] - dense["cross.0.weight"].sum(1)
-        }  # of the one taken off every power
-        return climb(powers.exp().view(len(rows), -1), {**dense, **less}, "cross")[:, 0] + deep
+        bias = dense["cross.0.bias"] - dense["cross.0.weight"].sum(1)  # the one is taken off every power here
+        crosses = climb(powers.exp().view(len(rows), -1), {**dense, "cross.0.bias": bias}, "cross")
+        return crosses[:, 0] + deep
 
     def _logarithms(self, embeddings: Tensor) -> Tensor:
         """Standard logarithms [n d, m] of embeddings [n, m, d]."""

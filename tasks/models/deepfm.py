@@ -57,5 +57,5 @@ class DeepFM(nn.Module):
     def logits(self, embedded: Tensor, numeric: Tensor, dense: Mapping[str, Tensor]) -> Tensor:
         """Logits [n] from rows [n, F, width + 1] and numeric values [n, N]. Differentiable once."""
         rows = with_numeric(embedded, numeric, dense)
-        first = spaced(dense["layers.0.weight"], self.factor_columns, 0, 1)
+        first = spaced(dense["layers.0.weight"], self.factor_columns)
         return dense["bias"] + factorised(rows) + climb(rows.flatten(1), dense, first=first)[:, 0]

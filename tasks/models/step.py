@@ -72,8 +72,9 @@ def autograd_step(
         of_values = [one.values for one in found if one.values is not None]
         if of_values:
             groups, gradient = group(_joined([one.fused for one in found])), _joined(of_values)
-            ids = _joined([one.ids for one in found])
-            times = occurrences(groups.rows, ids, run.sizes) if drawn.taut else groups.counts
+            times = groups.counts  # nobody reads them unless weights are drawn somewhere
+            if drawn.taut:
+                times = occurrences(groups.rows, _joined([one.ids for one in found]), run.sizes)
 
             def move(part: Groups, times: Tensor) -> None:
                 summed = totals(part, gradient).mul_(count)

@@ -59,10 +59,10 @@ def last_hidden() -> Iterator[list[Tensor]]:
         _seen.reset(token)
 
 
-def spaced(weight: Tensor, factors: int, before: int, after: int) -> Tensor:
-    """A first layer's weight [out, m factors], laid out to read `factors` columns of rows that have others around them.
+def spaced(weight: Tensor, factors: int) -> Tensor:
+    """A first layer's weight [out, m factors], laid out to read the first `factors` columns of rows that have one more.
 
-    Its product with whole rows is that with a copy of those columns, without the copy: [out, m (before + factors +
-    after)], noughts for what is not read.
+    Its product with whole rows is that with a copy of those columns, without the copy: [out, m (factors + 1)], noughts
+    for the last column of each.
     """
-    return pad(weight.view(len(weight), -1, factors), (before, after)).flatten(1)
+    return pad(weight.view(len(weight), -1, factors), (0, 1)).flatten(1)

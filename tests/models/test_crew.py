@@ -56,7 +56,7 @@ def test_two_threads_learn_what_one_learns(optimizer, several, pulled):
 
 
 def test_each_part_counts_as_its_rows_do(threads):
-    """2,001 rows in two parts, 1,001 and 1,000; a loss of each row's own number says what each counted."""
+    """2,001 rows in two parts, 1,001 and 1,000: a loss sees each as a step of its own."""
     seen = []
 
     def loss(batch: Batch) -> torch.Tensor:
