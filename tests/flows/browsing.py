@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -44,11 +45,20 @@ class Server:
     said: Path  # its output
 
     def ask(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """An answer of the API: a POST where there is a body, else a GET."""
+        """An answer of the API: a POST where there is a body, else a GET.
+
+        A 503 says that two transactions met in SQLite and this one did nothing: asked again, as Prefect's client asks.
+        """
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.url}/api{path}", data, {"content-type": "application/json"})
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.load(answer)
+        for pause in (1, 2, 4, 8):
+            try:
+                return _answered(request)
+            except urllib.error.HTTPError as error:
+                if error.code != 503:
+                    raise
+            time.sleep(pause)
+        return _answered(request)
 
     def deployment(self, name: str) -> dict[str, Any]:
         """A deployment, by the name that it shares with its flow."""
@@ -67,6 +77,11 @@ class Server:
         """Start a deployment's run as the form does, and wait until it has ended."""
         made = self.ask(f"/deployments/{self.deployment(name)['id']}/create_flow_run", {"parameters": dict(parameters)})
         return self.ended(made["id"])
+
+
+def _answered(request: urllib.request.Request) -> Any:
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)
 
 
 def command(home: Path, port: int) -> tuple[list[str], dict[str, str]]:
