@@ -59,7 +59,9 @@ def on_real_logs(strategy: Strategy) -> float:
     whole, model = read(), MF(width=64, biases=True)
     weights = pretrain(model, FullRetrain(PRETRAIN, begin="scratch"), until(whole, START - 1))
     return statistics.median(
-        seconds for done, seconds in real_logs.chain(model, strategy, weights, whole, TEST[-1]) if done.period + 1 in TEST
+        seconds
+        for done, seconds in real_logs.chain(model, strategy, weights, whole, TEST[-1])
+        if done.period + 1 in TEST
     )
 
 

@@ -121,7 +121,9 @@ def bound(name: str) -> float | None:
     return BATCH / seconds if seconds else None
 
 
-Turns = dict[str, list[dict[str, float]]]  # by side: seconds of every turn, by the clock (wall) and of processors; of waiting
+Turns = dict[
+    str, list[dict[str, float]]
+]  # by side: seconds of every turn, by the clock (wall) and of processors; of waiting
 
 
 def turns(name: str, logs: Logs, other: Peer | None) -> tuple[Turns, Weights]:

@@ -114,7 +114,9 @@ def fmfm(model, rows, dense):
 def afn_plus(model, rows, dense):
     d = model.width // 2
     mean = math.log(model.scale) - (0.5772156649 + math.log(2)) / 2
-    logs = [[(math.log(max(abs(x), model.scale / 2)) - mean) / (math.pi / math.sqrt(8)) for x in row[:d]] for row in rows]
+    logs = [
+        [(math.log(max(abs(x), model.scale / 2)) - mean) / (math.pi / math.sqrt(8)) for x in row[:d]] for row in rows
+    ]
     crosses = []
     for k in range(d):
         crosses += [math.exp(z) - 1 for z in layers([row[k] for row in logs], dense, "powers")]

@@ -63,7 +63,13 @@ def test_each_part_counts_as_its_rows_do(threads):
         seen.append((torch.get_num_threads(), len(batch.positions), batch.taken))
         return cross_entropy(batch)
 
-    fit(MODEL, initial(MODEL, LOGS), LOGS.select(torch.arange(2001)), Schedule(epochs=1, batch=2001, rate=0.05), loss=loss)
+    fit(
+        MODEL,
+        initial(MODEL, LOGS),
+        LOGS.select(torch.arange(2001)),
+        Schedule(epochs=1, batch=2001, rate=0.05),
+        loss=loss,
+    )
     assert sorted(rows for _, rows, _ in seen) == ([2001] if threads == 1 else [1000, 1001])
     assert all(rows == taken for _, rows, taken in seen)
     assert threads == 1 or all(count == 1 for count, _, _ in seen)
