@@ -42,14 +42,14 @@ def run(data: Path = DATA / "movietweetings.parquet", seeds: str = "") -> dict[s
     lines = {line["entrant"]: line for line in found["leaderboard"]["uniform"]}
     sml = lines["sml"]["means"]
     learned = [name for name in lines if name not in ("popularity", "als", "no-update")]
-    best = max(learned, key=lambda name: lines[name]["means"]["recall@20"])
+    best = max(learned, key=lambda name: lines[name]["means"]["ndcg@20"])
     gaps = {metric: against_neighbours(best, data, metric) for metric in WANTED}
     personal = lines[best]["personalisation"]["recall@20"]
     met = all(sml[metric] >= least for metric, least in WANTED.items())
     return {
-        "value": lines[best]["means"]["recall@20"], "unit": f"Recall@20 of {best}",
-        "target": "SML 0.4335 / 0.2287; the best above popularity + item-kNN, interval without zero, and personal",
-        "met": met and gaps["recall@20"]["low"] > 0 and personal > 0,
+        "value": lines[best]["means"]["ndcg@20"], "unit": f"NDCG@20 of {best}",
+        "target": "SML 0.4335 / 0.2287; the best above popularity + item-kNN in both, intervals without zero, and personal",
+        "met": met and all(gap["low"] > 0 for gap in gaps.values()) and personal > 0,
         "detail": {"sml": {m: sml[m] for m in WANTED}, "against popularity + item-kNN": gaps, "personal": personal,
                    "failed": found["failed"], "advice": found["advice"]},
         "markdown": "\n\n".join(table(kind, found["leaderboard"][kind]) for kind in found["leaderboard"]),

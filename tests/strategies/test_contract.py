@@ -12,6 +12,7 @@ from tasks.models.lr import LR
 from tasks.models.mf import MF
 from tasks.models.schedule import Schedule
 from tasks.models.transfer import Transfer
+from tasks.strategies.add_popularity import AddPopularity
 from tasks.strategies.als import ALS
 from tasks.strategies.asmg import ASMG
 from tasks.strategies.average_weights import AverageWeights
@@ -96,12 +97,14 @@ CLICKS = {  # of labelled logs alone
     "SML-over-ReLoop": SML(ReLoop(FullRetrain(SHORT, window=3)), **QUICK),
     "ASMG-over-KD": ASMG(KD(FineTune(SHORT)), **META),
 }
+POPULAR = {"AddPopularity": AddPopularity(FineTune(SHORT, optimizer="keep"))}  # of an MF with biases alone
 CONTROLS = {"Popularity": Popularity(), "ALS": ALS(iterations=2), "BPR": BPR(epochs=2)}
 TOGETHER = [
     *[(strategy, model) for strategy in LEARNERS for model in ("MF-biases", "DeepFM")],
     *[(strategy, "MF") for strategy in ("NoUpdate", "FineTune", "SPMF")],
     *[(strategy, model) for strategy in POST_PROCESSORS for model in ("MF-biases", "DeepFM")],
     *[(strategy, "MF") for strategy in VARIANTS],
+    *[(strategy, "MF-biases") for strategy in POPULAR],
     *[(strategy, "DeepFM") for strategy in CLICKS],
     ("KD-over-SPMF", "LR"),
     ("ReLoop-over-all-history", "FM"),
@@ -123,7 +126,7 @@ LONG = {  # in `make soak`: CI has 25 minutes
     *[(strategy, "DeepFM") for strategy in ("Hedge", "ASMG-over-KD")],
 }
 PAIRS = [pytest.param(*pair, marks=pytest.mark.soak if pair in LONG else ()) for pair in TOGETHER]
-ALL = {**LEARNERS, **POST_PROCESSORS, **VARIANTS, **CLICKS, **CONTROLS}
+ALL = {**LEARNERS, **POST_PROCESSORS, **VARIANTS, **CLICKS, **POPULAR, **CONTROLS}
 
 
 def periods_for(model):

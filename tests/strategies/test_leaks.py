@@ -13,6 +13,7 @@ from tasks.models.mf import MF
 from tasks.models.predict import predict
 from tasks.models.schedule import Schedule
 from tasks.models.transfer import Transfer
+from tasks.strategies.add_popularity import AddPopularity
 from tasks.strategies.asmg import ASMG
 from tasks.strategies.average_weights import AverageWeights
 from tasks.strategies.chains import run, same_chains
@@ -34,6 +35,7 @@ ONES = {
     "SPMF": SPMF(size=200, schedule=SHORT),
     "EWC": EWC(schedule=SHORT),
     "AverageWeights": AverageWeights(FINE),
+    "AddPopularity": AddPopularity(FINE),
     "SML": SML(transfer=Transfer(hidden=8), rounds=2, first=SHORT, second=META),
     "ASMG": ASMG(FINE, window=2, schedule=META),
     "ASMG-Linear": ASMG(FINE, "Linear", window=(2, 3), schedule=META),
@@ -64,7 +66,7 @@ def _ranks(values: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize("name", ONES)
 def test_g6_a_period_delivered_again_makes_the_same_checkpoint(name: str) -> None:
-    model = MF(width=4)
+    model = MF(width=4, biases=True)
     periods = simulated_periods("ranking", count=6)
     chain, strategy = run(model, ONES[name], periods), ONES[name]
     again = strategy.update(model, grow(model, chain[-2], periods[-1]), recent(periods[-1], strategy.lookback))

@@ -12,6 +12,7 @@ from tasks.models.mf import MF
 from tasks.models.predict import predict
 from tasks.models.schedule import Schedule
 from tasks.models.transfer import Transfer
+from tasks.strategies.add_popularity import AddPopularity
 from tasks.strategies.asmg import ASMG
 from tasks.strategies.average_weights import AverageWeights
 from tasks.strategies.chains import run
@@ -23,7 +24,7 @@ from tasks.strategies.practice import simulated_periods
 from tasks.strategies.sml import SML
 from tasks.strategies.spmf import SPMF
 
-MODEL = MF(width=3)
+MODEL = MF(width=2, biases=True)
 SHORT = Schedule(epochs=1, batch=16)
 FINE = FineTune(SHORT, optimizer="keep")
 WILD = FineTune(Schedule(epochs=3, batch=16, rate=1e6))
@@ -32,6 +33,7 @@ ONES = {
     "SPMF": SPMF(size=20, schedule=SHORT),
     "EWC": EWC(schedule=SHORT),
     "AverageWeights": AverageWeights(FINE),
+    "AddPopularity": AddPopularity(FINE),
     "ASMG": ASMG(FINE, window=2, schedule=SHORT),
     "Hedge": Hedge((FINE, EWC(schedule=SHORT))),
 }
@@ -74,6 +76,7 @@ def test_a_checkpoint_made_with_other_options_is_refused(made, taken) -> None:
 @pytest.mark.parametrize(("strategy", "said"), [
     (SML(WILD, transfer=Transfer(hidden=4), rounds=1, first=SHORT, second=SHORT), "SML's learner FineTune: "),
     (AverageWeights(WILD), "AverageWeights' learner FineTune: "),
+    (AddPopularity(WILD), "AddPopularity's learner FineTune: "),
     (ASMG(WILD), "ASMG's learner FineTune: "),
     (Hedge((FINE, WILD)), r"Hedge's candidates\[1\] FineTune: "),
     (Hedge((FINE, ASMG(WILD))), r"Hedge's candidates\[1\] ASMG: ASMG's learner FineTune: "),

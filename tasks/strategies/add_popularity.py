@@ -1,0 +1,104 @@
+"""AddPopularity: serve a learner's weights with popularity of late added to the items' biases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import ceil, isfinite
+
+import torch
+from torch import Tensor
+
+from tasks.lake.logs import Logs
+from tasks.models.checkpoint import Checkpoint, Weights, pack, unpack
+from tasks.models.model import Model
+from tasks.strategies.decay import decayed
+from tasks.strategies.hindsight import judged, loss
+from tasks.strategies.memory import needed, taught
+from tasks.strategies.strategy import Strategy
+
+TABLE = "table.item"
+
+
+@dataclass(frozen=True)
+class AddPopularity:
+    """Post-processor of any learner of an MF with biases; the learner's chain goes on from its own weights.
+
+    Served is b_j + g log(1 + count_j) in place of item j's bias b_j, where each taking counts half as much `half_life`
+    periods on. A night of gradient steps says who takes what; how often an item was taken of late is known exactly,
+    and need not be learned. Of several `shares` g the choice is made anew at the close of every period, before anyone
+    learns from it: whichever would have served that period with the smallest loss (ties: the one named first).
+    Source: popularity adjustment of PDA (Zhang et al., SIGIR 2021), f(u, i) m_i^g, here on logits, as a sum.
+    """
+
+    learner: Strategy
+    half_life: float = 1.0
+    shares: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.half_life < 1e6:
+            raise ValueError(f"half_life: given {self.half_life}; it is in periods, above 0 and below 1,000,000")
+        if not self.shares or not all(isfinite(share) and share >= 0 for share in self.shares):
+            raise ValueError(f"shares: given {self.shares}; each is what log popularity counts, 0 or more")
+        if "MF" not in (getattr(self.learner, "models", None) or ("MF",)):
+            raise ValueError(
+                f"learner: {type(self.learner).__name__} does not go with MF, the one model with item biases"
+            )
+
+    @property
+    def lookback(self) -> int:
+        """The learner's, or ten half-lives before the newest period: what is older counts less than a thousandth."""
+        return max(self.learner.lookback, ceil(10 * self.half_life) + 1)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The one model whose items have a bias of their own."""
+        return ("MF",)
+
+    def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
+        """What the learner starts with, with the share named first. Raises ValueError where the model has no biases."""
+        if not getattr(model, "biases", False):
+            raise ValueError(
+                "AddPopularity adds to items' biases, and this model has none; give MF the option biases: true"
+            )
+        return self._served(self.learner.start(model, weights, logs), logs, 0)
+
+    def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
+        """Choose on the newest period, let the learner learn from it, add."""
+        needed(checkpoint.memory, ("own/weights/", "choice"), "AddPopularity")
+        own, choice = unpack("own/weights", checkpoint.memory), int(checkpoint.memory["choice"])
+        choice = self._choose(model, own, logs, choice)
+        mine = Checkpoint(checkpoint.period, own, unpack("learner", checkpoint.memory))
+        return self._served(taught(self.learner, "AddPopularity's learner", model, mine, logs), logs, choice)
+
+    def _choose(self, model: Model, own: Weights, logs: Logs, before: int) -> int:
+        """Position of the share that would have served the newest period best; `before` where it has no rows."""
+        newest = logs.since(logs.period)
+        if len(self.shares) == 1 or not len(newest):
+            return before
+        then = replace(logs.select(logs.periods < logs.period), period=logs.period - 1)
+        rows, liked = judged(model, newest), self._popularity(then)
+        losses = [loss(model, _added(own, share * liked), rows) for share in self.shares]
+        return losses.index(min(losses))
+
+    def _popularity(self, logs: Logs) -> Tensor:
+        """log(1 + decayed count) of every item, [items], at the close of `logs`."""
+        place = logs.fields.index("item")
+        return torch.bincount(
+            logs.rows[:, place], decayed(logs, self.half_life), minlength=logs.sizes[place]
+        ).log1p().float()  # fmt: skip
+
+    def _served(self, learned: Checkpoint, logs: Logs, choice: int) -> Checkpoint:
+        memory = {
+            **pack("learner", learned.memory),
+            **pack("own/weights", learned.weights),
+            "choice": torch.tensor([choice]),
+        }
+        return Checkpoint(logs.period, _added(learned.weights, self.shares[choice] * self._popularity(logs)), memory)
+
+
+def _added(weights: Weights, bias: Tensor) -> Mapping[str, Tensor]:
+    """The weights with `bias` [items] added to the items' biases, the last column of their table."""
+    table = weights[TABLE].clone()
+    table[:, -1] += bias
+    return {**weights, TABLE: table}
