@@ -63,5 +63,5 @@ class DCNv2(nn.Module):
         crossed = values
         for layer in range(self.cross):
             weight, bias = dense[f"cross.{layer}.weight"], dense[f"cross.{layer}.bias"]
-            crossed = torch.addcmul(crossed, values, linear(crossed, weight, bias).to(values.dtype))
+            crossed = crossed + values * linear(crossed, weight, bias).to(values.dtype)
         return torch.mv(crossed, dense["cross.output"]) + climb(values, dense)[:, 0]

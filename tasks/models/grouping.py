@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
+RADIX = 1 << 15  # ids from which torch sorts 32-bit numbers digit by digit (at::internal::GRAIN_SIZE)
+
 
 class Groups(NamedTuple):
     """Which positions hold the same id."""
@@ -20,13 +22,10 @@ class Groups(NamedTuple):
 
 
 def group(ids: Tensor) -> Groups:
-    """Groups of `ids` [n] int64, each in [0, 2**31), n below 2**31.
-
-    Ids and positions are packed into one integer each: numpy sorts those ten times as fast as torch finds an order.
-    """
-    keys = torch.from_numpy(np.sort(((ids << 32) | torch.arange(len(ids))).numpy()))
-    rows, counts = torch.unique_consecutive(keys >> 32, return_counts=True)
-    return Groups(rows, keys.int(), (counts.cumsum(0) - counts).int(), counts)
+    """Groups of `ids` [n] int64, each in [0, 2**31), n below 2**31."""
+    rows, order = _sorted(ids)
+    rows, counts = torch.unique_consecutive(rows, return_counts=True)
+    return Groups(rows.long(), order, (counts.cumsum(0) - counts).int(), counts)
 
 
 def runs(groups: Groups, parts: int) -> list[Groups]:
@@ -47,3 +46,16 @@ def totals(groups: Groups, values: Tensor) -> Tensor:
 def weighted_totals(table: Tensor, picks: Tensor, starts: Tensor, weights: Tensor) -> Tensor:
     """Sums of `weights[j] * table[picks[j]]` over runs of j that begin at `starts`: [k, w]. Picks and starts int32."""
     return embedding_bag(picks, table, starts, mode="sum", per_sample_weights=weights)
+
+
+def _sorted(ids: Tensor) -> tuple[Tensor, Tensor]:
+    """The ids ascending, and their positions [n] int32, those of equal ids ascending.
+
+    Many are sorted by radix. Of few, id and position are packed into one integer each: numpy sorts those some times as
+    fast as torch finds an order. (Not of many: its AVX-512 sort takes 7 ms for 160,000 on AMD's Zen 4, the radix 1.4.)
+    """
+    if len(ids) >= RADIX:
+        rows, order = torch.sort(ids.int(), stable=True)
+        return rows, order.int()
+    keys = torch.from_numpy(np.sort(((ids << 32) | torch.arange(len(ids))).numpy()))
+    return keys >> 32, keys.int()

@@ -59,7 +59,7 @@ def learned(model: Model, weights: Weights, schedule: Schedule, state: Weights |
     pieces = {part: (sum(sizes), *shape) for part, shape in parts(schedule.optimizer, model.width).items()}
     _check(model, weights, schedule, state)
     if state:
-        kept = {part: fuse(state, model.fields, f"{part}/") for part in pieces}
+        kept = {part: fuse(state, model.fields, f"{part}/").float() for part in pieces}
         first, second = (_flat({name: state[f"{part}/{name}"] for name in dense}) for part in ("first", "second"))
     else:
         kept = {part: torch.zeros(shape) for part, shape in pieces.items()}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 from torch.linalg import vector_norm
 
@@ -78,10 +77,7 @@ def parts(optimizer: Optimizer, width: int) -> dict[str, tuple[int, ...]]:
 
 
 def row_optimizer(optimizer: Optimizer, rate: float, state: dict[str, Tensor]) -> RowOptimizer:
-    """The rule by name, over tensors of its own: `step` changes them in place."""
-    own = {name: tensor.to(torch.float32, copy=True) for name, tensor in state.items()}
-    return (
-        RowAdagrad(rate, own["squares"])
-        if optimizer == "adagrad"
-        else RowAdam(rate, own["first"], own["second"], own["steps"])
-    )
+    """The rule by name, over these very tensors: `step` changes them in place."""
+    if optimizer == "adagrad":
+        return RowAdagrad(rate, state["squares"])
+    return RowAdam(rate, state["first"], state["second"], state["steps"])

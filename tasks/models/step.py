@@ -62,19 +62,29 @@ def autograd_step(
         of_values, of_flat = torch.autograd.grad(value, [values, flat], allow_unused=True)
         return Slope(value.detach(), fused, of_values, of_flat, ids)
 
+    def move_dense(found: Sequence[Slope]) -> None:
+        slopes = [one.flat for one in found if one.flat is not None]
+        if slopes:
+            run.adam.step(run.flat, drawn.draw_flat(reduce(torch.add, slopes), run.flat))
+
+    def grouped(found: Sequence[Slope]) -> tuple[Groups, Tensor, Tensor] | None:
+        """Equal rows of the table together, the gradients of all entries, and how often each row occurs."""
+        values = [one.values for one in found if one.values is not None]
+        if not values:
+            return None
+        groups = group(_joined([one.fused for one in found]))
+        times = groups.counts  # nobody reads them unless weights are drawn somewhere
+        if drawn.taut:
+            times = occurrences(groups.rows, _joined([one.ids for one in found]), run.sizes)
+        return groups, _joined(values), times
+
     def step(rows: Draw) -> Tensor:
         count = len(rows.positions)
         parts = max(1, min(crew.threads, count // PART))
         found = crew.map(lambda part: slope(part, len(part.positions) / count), _dealt(rows, parts))
-        of_flat = [one.flat for one in found if one.flat is not None]
-        if of_flat:
-            run.adam.step(run.flat, drawn.draw_flat(reduce(torch.add, of_flat), run.flat))
-        of_values = [one.values for one in found if one.values is not None]
-        if of_values:
-            groups, gradient = group(_joined([one.fused for one in found])), _joined(of_values)
-            times = groups.counts  # nobody reads them unless weights are drawn somewhere
-            if drawn.taut:
-                times = occurrences(groups.rows, _joined([one.ids for one in found]), run.sizes)
+        together = crew.map(lambda work: work(found), (move_dense, grouped))[1]  # neither waits for the other
+        if together is not None:
+            groups, gradient, times = together
 
             def move(part: Groups, times: Tensor) -> None:
                 summed = totals(part, gradient).mul_(count)

@@ -3,8 +3,9 @@
 39 fields with 1,000,000 ids, d = 10, layers 400 x 3, batch 4096: the world of `deepfm_train`. Both sides see the same
 rows, turn by turn; ours through `fit` with its state carried on, FuxiCTR as its own `fit` trains, its loader with one worker
 beside it (`without its loader`: what it would be if it never waited for it). Ours learns by row-wise Adam at 0.005, the best of six
-rules and rates on rows before the held-out ones; FuxiCTR as its leaderboard does. `bound` says how many rows a second a
-processor would train if nothing but the matrix products of the layers cost anything, forward and backward.
+rules and rates on rows before the held-out ones; FuxiCTR as its leaderboard does. Our layers multiply in bfloat16 where the
+processor has instructions for it (`precision` says so), and the AUC is held to FuxiCTR's all the same. `bound` says how many
+rows a second a processor would train if nothing but the matrix products of the layers cost anything, forward and backward.
 
 FuxiCTR is not among our requirements: its wheel has no click models and wants ray. It runs in an environment of its own:
 
@@ -39,11 +40,12 @@ from tasks.models.checkpoint import Weights
 from tasks.models.fit import fit
 from tasks.models.grow import initial
 from tasks.models.predict import predict
-from tasks.models.schedule import Schedule
+from tasks.models.schedule import Schedule, fast_bfloat16
 from tests.benchmarks.deepfm_train import BATCH, world
 
 TURNS, BATCHES, HELD_OUT = 3, 24, 50_000
-SCHEDULE = Schedule(epochs=1, batch=BATCH, rate=0.005, optimizer="adam", dense_rate=0.001)
+PRECISION = "bfloat16" if fast_bfloat16() else "float32"  # of our layers: what the processor is made for
+SCHEDULE = Schedule(epochs=1, batch=BATCH, rate=0.005, optimizer="adam", dense_rate=0.001, precision=PRECISION)
 TARGETS = {"DeepFM": 5.0, "DCN": 5.0}  # others 3
 LAYERS = (400, 400, 400, 1)
 PAIRS = 39 * 38 // 2
@@ -111,7 +113,8 @@ def bound(name: str) -> float | None:
     """Rows a second of a processor if a step were its matrix products alone: forward, and both slopes of each."""
     seconds = 0.0
     for times, into, out in PRODUCTS[name]:
-        values, weight = torch.rand(BATCH * times, into), torch.rand(into, out)
+        kind = getattr(torch, PRECISION)
+        values, weight = torch.rand(BATCH * times, into).to(kind), torch.rand(into, out).to(kind)
         slope, spent = values @ weight, []
         for _ in range(3):
             began = time.process_time()
@@ -173,7 +176,8 @@ def run(name: str) -> dict[str, object]:
         "met": ratio is not None and apart is not None and ratio >= target and apart >= -0.001,
         "detail": {
             "rows a second": rows, "rows a second of a processor": worked, "bound": bound(name), "auc": found,
-            "threads": torch.get_num_threads(), "note": "" if other else "no FuxiCTR here: see this module's docstring",
+            "threads": torch.get_num_threads(), "precision": PRECISION,
+            "note": "" if other else "no FuxiCTR here: see this module's docstring",
         },
     }  # fmt: skip
 

@@ -9,11 +9,20 @@ import torch
 from made_logs import make
 
 from tasks.models.adam import Adam
-from tasks.models.grouping import group, totals, weighted_totals
+from tasks.models.grouping import RADIX, group, totals, weighted_totals
 from tasks.models.negatives import draw, known
 from tasks.models.order import canonical_order
 from tasks.models.rows import put_rows, take_rows
 from tasks.models.rowwise import RowAdagrad, RowAdam
+
+
+@pytest.mark.parametrize("count", [RADIX - 1, RADIX])
+def test_many_ids_are_grouped_as_few_are(count):
+    ids = torch.randint(2**31 - 50, 2**31 - 1, (count,), generator=torch.Generator().manual_seed(0))
+    groups = group(ids)
+    assert groups.rows.tolist() == ids.unique().tolist()
+    for row, begin, size in zip(groups.rows, groups.starts, groups.counts, strict=True):
+        assert groups.order[begin : begin + size].tolist() == (ids == row).nonzero().flatten().tolist()
 
 
 def test_groups_by_hand():
