@@ -9,6 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from tasks.models.checkpoint import Weights, pack, unpack
+from tasks.models.crew import Crew, crew
 from tasks.models.model import Model
 from tasks.models.tables import PREFIX, others
 from tasks.models.transfer import Transfer
@@ -68,14 +69,25 @@ class Carry:
     ) -> dict[str, Tensor]:
         """Every weight carried; with `only` (rows by field) the other rows of the tables stay as they were learned."""
         found = self.dense(parameters, before, learned)
-        for field in self.fields:
-            name = PREFIX + field
-            made = learned[name].clone()
-            every = torch.arange(len(made)) if only is None else only[field]
-            for rows in _chunks(every) if len(every) else ():
-                made[rows] = self.transfer(unpack(field, parameters), before[name][rows], learned[name][rows])
-            found[name] = made
+        with crew(torch.get_num_threads()) as threads:
+            for field in self.fields:
+                found[PREFIX + field] = self._table(field, parameters, before, learned, only, threads)
         return found
+
+    def _table(
+        self, field: str, parameters: Weights, before: Weights, learned: Weights, only: Weights | None, threads: Crew
+    ) -> Tensor:
+        """One table carried, its rows dealt to the threads."""
+        transfer, name = unpack(field, parameters), PREFIX + field
+        made = learned[name].clone()
+        every = torch.arange(len(made)) if only is None else only[field]
+
+        @torch.no_grad()  # is each thread's own
+        def carried(rows: Tensor) -> None:
+            made[rows] = self.transfer(transfer, before[name][rows], learned[name][rows])
+
+        threads.map(carried, _chunks(every) if len(every) else ())
+        return made
 
 
 def _chunks(rows: Tensor) -> Sequence[Tensor]:

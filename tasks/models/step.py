@@ -47,7 +47,7 @@ class Slope(NamedTuple):
 def autograd_step(
     model: Model, run: Learned, logs: Logs, precision: Precision, loss: Loss, drawn: Springs, crew: Crew
 ) -> Step:
-    """The step of any model under any loss, its rows dealt to the threads of the crew; a ranking's crew is one thread."""
+    """The step of any model under any loss."""
     look = lookup(model, run.sizes, logs, own_close(logs))
 
     def slope(rows: Draw, share: float) -> Slope:
@@ -61,6 +61,12 @@ def autograd_step(
         value = share * loss(Batch(logits, label, positions, ids, embedded, len(rows.positions)))
         of_values, of_flat = torch.autograd.grad(value, [values, flat], allow_unused=True)
         return Slope(value.detach(), fused, of_values, of_flat, ids)
+
+    return dealt_step(slope, run, drawn, crew)
+
+
+def dealt_step(slope: Callable[[Draw, float], Slope], run: Learned, drawn: Springs, crew: Crew) -> Step:
+    """A step whose rows are dealt to the threads of the crew. `slope` is asked for that of a part and of its share."""
 
     def move_dense(found: Sequence[Slope]) -> None:
         slopes = [one.flat for one in found if one.flat is not None]
@@ -80,8 +86,7 @@ def autograd_step(
 
     def step(rows: Draw) -> Tensor:
         count = len(rows.positions)
-        parts = max(1, min(crew.threads, count // PART))
-        found = crew.map(lambda part: slope(part, len(part.positions) / count), _dealt(rows, parts))
+        found = crew.map(lambda part: slope(part, len(part.positions) / count), dealt(rows, crew))
         together = crew.map(lambda work: work(found), (move_dense, grouped))[1]  # neither waits for the other
         if together is not None:
             groups, gradient, times = together
@@ -91,6 +96,7 @@ def autograd_step(
                 drawn.draw_rows(summed, run.table, part.rows, times)
                 run.rows.step(run.table, part.rows, summed)
 
+            parts = len(found)
             crew.map(lambda part: move(*part), zip(runs(groups, parts), torch.tensor_split(times, parts), strict=True))
         return reduce(torch.add, [one.loss for one in found])
 
@@ -112,9 +118,11 @@ def entries(model: Model, logs: Logs, rows: Draw) -> tuple[Tensor, Tensor, Tenso
     return positions, torch.cat([label, torch.zeros_like(label)[keep]]), torch.cat([ids, other[keep]])
 
 
-def _dealt(rows: Draw, parts: int) -> list[Draw]:
-    """A click model's rows in parts, which have no negatives; one part is the rows as they are."""
-    return [rows] if parts == 1 else [Draw(positions) for positions in torch.tensor_split(rows.positions, parts)]
+def dealt(rows: Draw, crew: Crew) -> list[Draw]:
+    """The rows in as many parts as there are threads; fewer where a part would not be worth a thread."""
+    parts = max(1, min(crew.threads, len(rows.positions) // PART))
+    pieces = [[None] * parts if tensor is None else torch.tensor_split(tensor, parts) for tensor in rows]
+    return [Draw(*part) for part in zip(*pieces, strict=True)] if parts > 1 else [rows]
 
 
 def _joined(parts: Sequence[Tensor]) -> Tensor:

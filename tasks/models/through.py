@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
+from functools import reduce
 from itertools import chain
 from typing import NamedTuple
 
@@ -13,10 +14,10 @@ from tasks.lake.logs import Logs
 from tasks.models.batches import Batches, epochs
 from tasks.models.carry import Carry
 from tasks.models.checkpoint import Weights
-from tasks.models.crew import one_thread
+from tasks.models.crew import Crew, crew
 from tasks.models.fit import train
 from tasks.models.learned import Learned
-from tasks.models.lookup import close_before, lookup, occurrences, own_close
+from tasks.models.lookup import close_before, lookup, own_close
 from tasks.models.loss import Batch, cross_entropy
 from tasks.models.memory import kept_memory
 from tasks.models.meta import Meta
@@ -24,7 +25,7 @@ from tasks.models.model import Model
 from tasks.models.pull import springs
 from tasks.models.rows import take_rows
 from tasks.models.schedule import Schedule
-from tasks.models.step import Draw, Step, entries
+from tasks.models.step import Draw, Slope, Step, dealt, dealt_step, entries
 from tasks.models.tables import fuse, others, parted, table_sizes
 
 
@@ -49,7 +50,7 @@ def learn_through(
     look = lookup(model, table_sizes(model, weights), logs, own_close(logs))
 
     def step_on(run: Learned) -> Step:
-        def step(rows: Draw) -> Tensor:
+        def slope(rows: Draw, share: float) -> Slope:
             positions, label, ids = entries(model, logs, rows)
             distinct, place = torch.unique(look.rows(positions, ids), return_inverse=True)
             table = take_rows(run.table, distinct).requires_grad_()
@@ -58,22 +59,15 @@ def learn_through(
             dense = carry.dense(fixed, old_dense, run.dense(flat))
             embedded = look.embedded(carried.index_select(0, place), positions, ids)
             logits = model.logits(embedded, logs.numeric[positions], dense)
-            value = cross_entropy(Batch(logits, label, positions, ids, embedded, len(rows.positions)))
+            value = share * cross_entropy(Batch(logits, label, positions, ids, embedded, len(rows.positions)))
             gradient, of_dense = torch.autograd.grad(value, [table, flat], allow_unused=True)
-            if of_dense is not None:
-                run.adam.step(run.flat, of_dense)
-            if gradient is not None:
-                summed = gradient * len(rows.positions)
-                if drawn.taut:
-                    drawn.draw_rows(summed, run.table, distinct, occurrences(distinct, ids, run.sizes))
-                run.rows.step(run.table, distinct, summed)
-            return value.detach()
+            return Slope(value.detach(), distinct, gradient, of_dense, ids)
 
-        return step
+        return dealt_step(slope, run, drawn, threads)
 
     every = torch.arange(logs.sizes[logs.fields.index("item")])
     draws = None if batches == "shuffled" else epochs(model, logs, schedule, batches, every, "first")
-    with _threads(model):
+    with _crew(model) as threads:
         return train(step_on, model, weights, logs, schedule, None, draws).weights
 
 
@@ -96,28 +90,33 @@ def learn_transfer(
     look = lookup(model, sizes, logs, close_before(logs))
     value = torch.zeros(())
     offered = torch.unique(logs.rows[:, logs.fields.index("item")])
-    with kept_memory(), _threads(model):
+
+    def slope(rows: Draw, share: float) -> tuple[Tensor, Tensor]:
+        """The loss of a part, as it counts in the whole, and its gradient."""
+        positions, label, ids = entries(model, logs, rows)
+        leaf = flat.detach().requires_grad_()
+        parameters = meta.shaped(leaf)
+        distinct, place = torch.unique(look.rows(positions, ids), return_inverse=True)
+        pieces = _pieces(carry, distinct, sizes, take_rows(old, distinct), take_rows(new, distinct))
+        carried = carry.rows(parameters, pieces, half)
+        towers = carry.dense(parameters, before, dense)
+        embedded = look.embedded(carried.index_select(0, place), positions, ids)
+        logits = model.logits(embedded, logs.numeric[positions], towers)
+        value = share * cross_entropy(Batch(logits, label, positions, ids, embedded, len(rows.positions)))
+        return value.detach(), torch.autograd.grad(value, leaf)[0]
+
+    with kept_memory(), _crew(model) as threads:
         for rows in chain.from_iterable(epochs(model, logs, schedule, batches, offered, "second")):
-            positions, label, ids = entries(model, logs, rows)
-            leaf = flat.detach().requires_grad_()
-            parameters = meta.shaped(leaf)
-            distinct, place = torch.unique(look.rows(positions, ids), return_inverse=True)
-            carried = carry.rows(
-                parameters, _pieces(carry, distinct, sizes, take_rows(old, distinct), take_rows(new, distinct)), half
-            )
-            towers = carry.dense(parameters, before, dense)
-            embedded = look.embedded(carried.index_select(0, place), positions, ids)
-            logits = model.logits(embedded, logs.numeric[positions], towers)
-            value = cross_entropy(Batch(logits, label, positions, ids, embedded, len(rows.positions)))
-            (gradient,) = torch.autograd.grad(value, leaf)
-            adam.step(flat, gradient.add_(flat, alpha=schedule.l2))
-    return meta.learned(flat, adam, value.detach(), "the transfer")
+            count = len(rows.positions)
+            found = threads.map(lambda part: slope(part, len(part.positions) / count), dealt(rows, threads))  # noqa: B023
+            value, gradient = (reduce(torch.add, each) for each in zip(*found, strict=True))
+            adam.step(flat, gradient.add(flat, alpha=schedule.l2))
+    return meta.learned(flat, adam, value, "the transfer")
 
 
-def _threads(model: Model) -> AbstractContextManager[None]:
-    """One thread where there are no towers: a step is a hundred operations of a third of a millisecond, and a second
-    thread makes it slower (8.0 s became 10.4 s a period of MovieTweetings on two cores)."""
-    return one_thread() if model.family == "ranking" else nullcontext()
+def _crew(model: Model) -> AbstractContextManager[Crew]:
+    """All threads, each with a part of the rows; towers are carried once a part, so there it is one part for all."""
+    return crew(torch.get_num_threads() if model.family == "ranking" else 1)
 
 
 def _pieces(

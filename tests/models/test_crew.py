@@ -9,14 +9,19 @@ import pytest
 import torch
 from made_logs import make, same
 
+from tasks.models.carry import Carry
 from tasks.models.crew import crew
 from tasks.models.deepfm import DeepFM
 from tasks.models.fit import fit
 from tasks.models.grouping import group, runs, totals
 from tasks.models.grow import initial
 from tasks.models.loss import Batch, cross_entropy
+from tasks.models.meta import begun
+from tasks.models.mf import MF
 from tasks.models.pull import Pull
 from tasks.models.schedule import Schedule
+from tasks.models.through import Past, learn_through, learn_transfer
+from tasks.models.transfer import Transfer
 
 MODEL = DeepFM(("user", "item", "c0"), numeric=2, width=4, hidden=(8, 8))
 LOGS = make((300, 400, 3), 3001, 2, labels=True)
@@ -53,6 +58,31 @@ def test_two_threads_learn_what_one_learns(optimizer, several, pulled):
     for name, tensor in {**found[1].weights, **found[1].optimizer}.items():
         other = {**found[2].weights, **found[2].optimizer}[name]
         torch.testing.assert_close(other, tensor, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("batches", ["shuffled", "by_user"])
+@pytest.mark.parametrize("biases", [False, True])
+def test_two_threads_learn_through_a_transfer_what_one_learns(batches, biases):
+    model, logs = MF(width=4, biases=biases), make((300, 400), 3001)
+    carry, before = Carry(Transfer(hidden=8), model.fields), initial(model, logs)
+    after = {name: tensor + 0.1 for name, tensor in before.items()}
+    meta = begun(carry.parameters(model, before, logs.generator("transfer")))
+    schedule, found = replace(SCHEDULE, l2=0.01), {}
+    for count in (1, 2):
+        torch.set_num_threads(count)
+        learned = learn_through(model, carry, meta, Past(before, after), logs, schedule, batches)
+        again = learn_through(model, carry, meta, Past(before, after), logs, schedule, batches)
+        taught = learn_transfer(model, carry, meta, Past(before, learned), logs, replace(schedule, rate=0.01), batches)
+        assert same(learned, again)
+        served = carry.whole(taught.parameters, before, learned)
+        found[count] = {
+            **taught.parameters,
+            **served,
+            **{f"learned/{name}": tensor for name, tensor in learned.items()},
+        }
+    torch.set_num_threads(1)
+    for name, tensor in found[1].items():
+        torch.testing.assert_close(found[2][name], tensor, rtol=1e-3, atol=1e-4)
 
 
 def test_each_part_counts_as_its_rows_do(threads):
