@@ -86,7 +86,7 @@ def dealt_step(slope: Callable[[Draw, float], Slope], run: Learned, drawn: Sprin
 
     def step(rows: Draw) -> Tensor:
         count = len(rows.positions)
-        found = crew.map(lambda part: slope(part, len(part.positions) / count), dealt(rows, crew))
+        found = crew.map(lambda part: slope(*part), dealt(rows, crew))
         together = crew.map(lambda work: work(found), (move_dense, grouped))[1]  # neither waits for the other
         if together is not None:
             groups, gradient, times = together
@@ -118,11 +118,14 @@ def entries(model: Model, logs: Logs, rows: Draw) -> tuple[Tensor, Tensor, Tenso
     return positions, torch.cat([label, torch.zeros_like(label)[keep]]), torch.cat([ids, other[keep]])
 
 
-def dealt(rows: Draw, crew: Crew) -> list[Draw]:
-    """The rows in as many parts as there are threads; fewer where a part would not be worth a thread."""
-    parts = max(1, min(crew.threads, len(rows.positions) // PART))
+def dealt(rows: Draw, crew: Crew) -> list[tuple[Draw, float]]:
+    """The rows in as many parts as there are threads, or fewer that are worth one, each with its share of them all."""
+    count = len(rows.positions)
+    parts = max(1, min(crew.threads, count // PART))
+    if parts == 1:
+        return [(rows, 1.0)]
     pieces = [[None] * parts if tensor is None else torch.tensor_split(tensor, parts) for tensor in rows]
-    return [Draw(*part) for part in zip(*pieces, strict=True)] if parts > 1 else [rows]
+    return [(part, len(part.positions) / count) for part in (Draw(*piece) for piece in zip(*pieces, strict=True))]
 
 
 def _joined(parts: Sequence[Tensor]) -> Tensor:

@@ -107,8 +107,7 @@ def learn_transfer(
 
     with kept_memory(), _crew(model) as threads:
         for rows in chain.from_iterable(epochs(model, logs, schedule, batches, offered, "second")):
-            count = len(rows.positions)
-            found = threads.map(lambda part: slope(part, len(part.positions) / count), dealt(rows, threads))  # noqa: B023
+            found = threads.map(lambda part: slope(*part), dealt(rows, threads))
             value, gradient = (reduce(torch.add, each) for each in zip(*found, strict=True))
             adam.step(flat, gradient.add(flat, alpha=schedule.l2))
     return meta.learned(flat, adam, value, "the transfer")

@@ -31,6 +31,7 @@ from tasks.models.model import Model
 from tasks.models.rank import Ranker, from_weights, rank
 from tasks.models.schedule import Schedule
 from tasks.plan.plan import Ranking
+from tasks.strategies.add_popularity import AddPopularity
 from tasks.strategies.als import ALS
 from tasks.strategies.average_weights import AverageWeights
 from tasks.strategies.bpr import BPR
@@ -60,6 +61,7 @@ STRATEGIES: dict[str, Strategy] = {
     "FullRetrain, all history": FullRetrain(Schedule(epochs=20, batch=1024, rate=0.05, l2=0.02)),
     "FullRetrain, 4 periods": FullRetrain(Schedule(epochs=40, batch=1024, rate=0.05, l2=0.03), window=4),
     "AverageWeights(FineTune)": AverageWeights(FINE_TUNE),
+    "AddPopularity(FineTune)": AddPopularity(FINE_TUNE, half_life=0.5),
 }
 DATA = Path(os.environ.get("NIGHTLOOP_DATA_DIR", Path(__file__).parents[3] / "shared" / "data"))
 
