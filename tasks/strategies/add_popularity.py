@@ -61,25 +61,24 @@ class AddPopularity:
             raise ValueError(
                 "AddPopularity adds to items' biases, and this model has none; give MF the option biases: true"
             )
-        return self._served(self.learner.start(model, weights, logs), logs, 0)
+        return self._served(self.learner.start(model, weights, logs), logs, self.shares[0])
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
         """Choose on the newest period, let the learner learn from it, add."""
-        needed(checkpoint.memory, ("own/weights/", "choice"), "AddPopularity")
-        own, choice = unpack("own/weights", checkpoint.memory), int(checkpoint.memory["choice"])
-        choice = self._choose(model, own, logs, choice)
+        needed(checkpoint.memory, ("own/weights/", "share"), "AddPopularity")
+        own, before = unpack("own/weights", checkpoint.memory), float(checkpoint.memory["share"])
+        share = self._choose(model, own, logs, before)
         mine = Checkpoint(checkpoint.period, own, unpack("learner", checkpoint.memory))
-        return self._served(taught(self.learner, "AddPopularity's learner", model, mine, logs), logs, choice)
+        return self._served(taught(self.learner, "AddPopularity's learner", model, mine, logs), logs, share)
 
-    def _choose(self, model: Model, own: Weights, logs: Logs, before: int) -> int:
-        """Position of the share that would have served the newest period best; `before` where it has no rows."""
+    def _choose(self, model: Model, own: Weights, logs: Logs, before: float) -> float:
+        """The share that would have served the newest period best; `before` where it has no rows."""
         newest = logs.since(logs.period)
-        if len(self.shares) == 1 or not len(newest):
+        if not len(newest):
             return before
         then = replace(logs.select(logs.periods < logs.period), period=logs.period - 1)
         rows, liked = judged(model, newest), self._popularity(then)
-        losses = [loss(model, _added(own, share * liked), rows) for share in self.shares]
-        return losses.index(min(losses))
+        return min(self.shares, key=lambda share: loss(model, _added(own, share * liked), rows))
 
     def _popularity(self, logs: Logs) -> Tensor:
         """log(1 + decayed count) of every item, [items], at the close of `logs`."""
@@ -88,13 +87,10 @@ class AddPopularity:
             logs.rows[:, place], decayed(logs, self.half_life), minlength=logs.sizes[place]
         ).log1p().float()  # fmt: skip
 
-    def _served(self, learned: Checkpoint, logs: Logs, choice: int) -> Checkpoint:
-        memory = {
-            **pack("learner", learned.memory),
-            **pack("own/weights", learned.weights),
-            "choice": torch.tensor([choice]),
-        }
-        return Checkpoint(logs.period, _added(learned.weights, self.shares[choice] * self._popularity(logs)), memory)
+    def _served(self, learned: Checkpoint, logs: Logs, share: float) -> Checkpoint:
+        own = {**pack("learner", learned.memory), **pack("own/weights", learned.weights)}
+        memory = {**own, "share": torch.tensor([share], dtype=torch.float64)}
+        return Checkpoint(logs.period, _added(learned.weights, share * self._popularity(logs)), memory)
 
 
 def _added(weights: Weights, bias: Tensor) -> Mapping[str, Tensor]:

@@ -12,6 +12,7 @@ from tasks.models.schedule import Schedule
 from tasks.strategies.add_popularity import AddPopularity
 from tasks.strategies.chains import run
 from tasks.strategies.fine_tune import FineTune
+from tasks.strategies.fold import fold
 from tasks.strategies.no_update import NoUpdate
 from tasks.strategies.practice import simulated_periods
 
@@ -74,8 +75,17 @@ def test_the_share_that_would_have_served_best_is_chosen():
     strategy = AddPopularity(NoUpdate(), half_life=0.5, shares=(0.0, 0.5))
     same = run(MODEL, strategy, taken(lambda n, t: n % 2))
     turns = run(MODEL, strategy, taken(lambda n, t: n % half + half * (t % 2)))
-    assert [int(one.memory["choice"]) for one in same] == [0, 1, 1, 1]
-    assert [int(one.memory["choice"]) for one in turns] == [0, 0, 0, 0]
+    assert [float(one.memory["share"]) for one in same] == [0, 0.5, 0.5, 0.5]
+    assert [float(one.memory["share"]) for one in turns] == [0, 0, 0, 0]
+
+
+def test_a_period_without_rows_keeps_the_share_and_other_shares_may_follow():
+    periods = simulated_periods("ranking", count=4)
+    empty = [logs.select(logs.periods != 3) for logs in periods]
+    made = run(MODEL, AddPopularity(NoUpdate(), shares=(0.25,)), empty[:3])[-1]
+    kept = fold(MODEL, AddPopularity(NoUpdate(), shares=(0.0, 1.0)), made, empty[3])
+    assert float(kept.memory["share"]) == 0.25
+    assert float(fold(MODEL, AddPopularity(NoUpdate(), shares=(1.0,)), made, periods[3]).memory["share"]) == 1.0
 
 
 def test_strangers_get_what_is_popular():
