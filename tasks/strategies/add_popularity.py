@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import ceil, isfinite
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -34,6 +35,7 @@ class AddPopularity:
     learner: Strategy
     half_life: float = 1.0
     shares: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+    needs: ClassVar[tuple[str, ...]] = ("biases",)  # options of the model
 
     def __post_init__(self) -> None:
         if not 0 < self.half_life < 1e6:

@@ -56,7 +56,7 @@ def _assembled(text: str) -> Parts:
     pretrain = build_strategy(plan.pretrain)
     named = {"pretrain": pretrain, **{f"strategies.{label}": one for label, one in strategies.items()}}
     misfits = [m for where, one in named.items() if (m := _misfit(where, one, plan.model.use))]
-    misfits += [m for where, one in named.items() for m in _unlabelled(where, one, plan)]
+    misfits += [m for where, one in named.items() for m in _unsuited(where, one, plan, model)]
     if model.family != plan.family:
         role = "a label column" if model.family == "ctr" else "no label column"
         misfits.append(
@@ -74,15 +74,19 @@ def _misfit(where: str, strategy: Strategy, model: str) -> str:
     return f"{where}: {type(strategy).__name__} works with {', '.join(models)}, not with {model}"
 
 
-def _unlabelled(where: str, strategy: object, plan: Plan) -> list[str]:
-    """What is wrong where a strategy, or one within it, names the families it is for and the plan's is none of them."""
+def _unsuited(where: str, strategy: object, plan: Plan, model: Model) -> list[str]:
+    """What is wrong where a strategy, or one within it, names the families it is for and the plan's is none of them, or
+    the options that it needs of the model and one of them is off."""
     families, fields = getattr(strategy, "families", (plan.family,)), vars(strategy).items()
     wrong = [] if plan.family in families else [
         f"{where}: {type(strategy).__name__} is for {' and '.join(families)} logs; columns.label is {plan.columns.label!r}"
     ]  # fmt: skip
+    for option in getattr(strategy, "needs", ()):
+        if not getattr(model, option, False):
+            wrong.append(f"{where}: {type(strategy).__name__} needs the model's option {option}: true")
     inner = [(name, one) for name, value in fields for one in (value if isinstance(value, tuple) else (value,))]
     return wrong + [
-        m for name, one in inner if hasattr(one, "update") for m in _unlabelled(f"{where}.{name}", one, plan)
+        m for name, one in inner if hasattr(one, "update") for m in _unsuited(f"{where}.{name}", one, plan, model)
     ]
 
 

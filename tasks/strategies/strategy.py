@@ -13,7 +13,11 @@ ALL_HISTORY = 2**31 - 1  # a lookback that no history reaches
 
 
 class Strategy(Protocol):
-    """A frozen dataclass whose fields are its hyper-parameters."""
+    """A frozen dataclass whose fields are its hyper-parameters.
+
+    It may name the `models` that it goes with, the `families` of logs, and the options that it `needs` switched on in the
+    model: a plan that does not fit is refused when it is read.
+    """
 
     @property
     def lookback(self) -> int:

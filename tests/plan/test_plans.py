@@ -66,7 +66,7 @@ def test_every_mistake_is_said_at_once_with_what_is_legal(tmp_path: Path) -> Non
         "source: no source 'fax'; installed are adressa, avazu, click-world, criteo, files, libfm, movielens, "
         "ranking-world, reviews, simulated",
         "model MF: no option 'witdh'; its options are width",
-        "no strategy 'FineTunes'; installed are ALS, ASMG, AverageWeights,",
+        "no strategy 'FineTunes'; installed are ALS, ASMG, AddPopularity, AverageWeights,",
         "windw: no such option of FullRetrain; it has schedule, begin, window",
     )
     assert [e for e in expected if e not in said] == [], said
@@ -103,6 +103,17 @@ def test_every_mistake_is_said_at_once_with_what_is_legal(tmp_path: Path) -> Non
                 }
             },
             "strategies.a.learner: ReLoop is for ctr logs; columns.label is None",
+        ),
+        (
+            {
+                "strategies": {
+                    "h": {
+                        "use": "SML",
+                        "options": {"learner": {"use": "AddPopularity", "options": {"learner": "SPMF"}}},
+                    }
+                }
+            },
+            "strategies.h.learner: AddPopularity needs the model's option biases: true",
         ),
         ({"strategies": {"r": {"use": "ReLoop", "options": {"learner": "FineTune", "alpha": 1}}}}, "0 <= alpha < 1"),
         ({"strategies": {"r": {"use": "ReLoop", "options": {"learner": "NoUpdate"}}}}, "NoUpdate takes none"),
