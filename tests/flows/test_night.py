@@ -97,7 +97,7 @@ def test_a_mended_chain_is_the_chain_that_never_went_wrong(tmp_path: Path, monke
     assert kept[0] == kept[1]
 
 
-def test_no_byte_of_a_later_period_reaches_a_night(begun: Tiny) -> None:
+def test_g2_no_byte_of_a_later_period_reaches_a_night(begun: Tiny) -> None:
     """Invariant 6: whatever the lake holds of days to come, the night is the same."""
     shutil.copytree(begun.home, aside := begun.home.with_name("without-a-future"), dirs_exist_ok=True)
     run(begun, 3)

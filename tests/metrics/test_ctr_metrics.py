@@ -21,7 +21,7 @@ def sample(seed: int, n: int = 500) -> tuple[torch.Tensor, torch.Tensor, torch.T
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_auc_and_logloss_equal_sklearn_with_ties(seed: int) -> None:
+def test_e3_auc_and_logloss_equal_sklearn_with_ties(seed: int) -> None:
     _, label, prediction = sample(seed)
     assert auc(label, prediction) == pytest.approx(roc_auc_score(label, prediction), abs=1e-12)
     assert float(logloss(label, prediction).mean()) == pytest.approx(log_loss(label, prediction.double()), abs=1e-12)

@@ -21,7 +21,7 @@ CASES = [  # above, equal, K, recall, ndcg
 
 
 @pytest.mark.parametrize(("above", "equal", "k", "hit", "gain"), CASES)
-def test_cases_by_hand(above: int, equal: int, k: int, hit: float, gain: float) -> None:
+def test_e1_cases_by_hand(above: int, equal: int, k: int, hit: float, gain: float) -> None:
     a, e = torch.tensor([above], dtype=torch.int32), torch.tensor([equal], dtype=torch.int32)
     assert float(recall(a, e, k)) == pytest.approx(hit, abs=1e-15)
     assert float(ndcg(a, e, k)) == pytest.approx(gain, abs=1e-15)
@@ -42,9 +42,17 @@ def test_expectation_equals_the_mean_over_all_orders_of_equal_scores(k: int) -> 
 
 
 @pytest.mark.parametrize("k", [5, 10, 20])
-def test_a_constant_scorer_gets_k_of_a_thousand(k: int) -> None:
+def test_e1_a_constant_scorer_gets_k_of_a_thousand(k: int) -> None:
     a, e = torch.zeros(3), torch.full((3,), 999)
     assert recall(a, e, k).tolist() == [k / 1000] * 3
+
+
+@pytest.mark.parametrize("k", [1, 5, 20])
+def test_e2_an_oracle_gets_everything(k: int) -> None:
+    scores = torch.rand(7, 1000, generator=torch.Generator().manual_seed(0))
+    scores[:, 0] += 1  # it knows the positive, the first candidate
+    above, equal = ((scores[:, 1:] > scores[:, :1]).sum(1), (scores[:, 1:] == scores[:, :1]).sum(1))
+    assert recall(above, equal, k).tolist() == ndcg(above, equal, k).tolist() == [1.0] * 7
 
 
 def test_wrong_input_is_refused() -> None:

@@ -1,4 +1,6 @@
-"""G3 and G6 for every kind of strategy: labels that mean nothing teach nothing, and a night run twice is the same night."""
+"""G1, G3, G4 and G6 for every kind of strategy: stopped and resumed it goes the same way, labels that mean nothing teach
+nothing, rows of one instant may come in any order, and a night run twice is the same night.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +19,7 @@ from tasks.strategies.add_popularity import AddPopularity
 from tasks.strategies.asmg import ASMG
 from tasks.strategies.average_weights import AverageWeights
 from tasks.strategies.chains import run, same_chains
+from tasks.strategies.checks import check_resume, check_row_order
 from tasks.strategies.ewc import EWC
 from tasks.strategies.fine_tune import FineTune
 from tasks.strategies.fold import recent
@@ -41,6 +44,16 @@ ONES = {
     "ASMG-Linear": ASMG(FINE, "Linear", window=(2, 3), schedule=META),
     "Hedge": Hedge((FINE, FullRetrain(SHORT))),
 }
+
+
+@pytest.mark.parametrize("name", ONES)
+def test_g1_resumed_after_any_period_the_chain_is_the_same(name: str) -> None:
+    check_resume(MF(width=4, biases=True), ONES[name], simulated_periods("ranking"))
+
+
+@pytest.mark.parametrize("name", ONES)
+def test_g4_rows_of_one_instant_may_come_in_any_order(name: str) -> None:
+    check_row_order(MF(width=4, biases=True), ONES[name], simulated_periods("ranking"))
 
 
 @pytest.mark.parametrize("name", ONES)
