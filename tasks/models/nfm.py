@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import inf
 from typing import Literal
 
 from torch import Generator, Tensor, nn
@@ -13,11 +14,13 @@ from tasks.models.tower import climb, first_layers
 
 
 class NFM(nn.Module):
-    """logit = sum w_i + MLP(1/2 [(sum e)^2 - sum e^2]), the vector of products of all pairs, before it is summed.
+    """logit = sum w_i + MLP(`gain` / 2 [(sum e)^2 - sum e^2]), the vector of products of all pairs, before it is summed.
 
     Each field's row holds its embedding e_i (`width` numbers, drawn from N(0, `scale`^2)) and its weight w_i, the last,
-    which begins at nought. A numeric column has one such row of its own, times sign(x) log(1 + |x|). The perceptron is
-    plain (`tower`): no normalisation, no dropout. Source: He and Chua 2017.
+    which begins at nought. A numeric column has one such row of its own, times sign(x) log(1 + |x|). Products of small
+    numbers are smaller still, and a perceptron that sees next to nothing learns next to nothing: `gain` does for all rows
+    what the authors' batch normalisation does for a batch, so that a logit stays a function of weights and row. The
+    perceptron is plain (`tower`): no normalisation, no dropout. Source: He and Chua 2017.
     """
 
     family: Literal["ranking", "ctr"] = "ctr"
@@ -29,11 +32,14 @@ class NFM(nn.Module):
         width: int = 10,
         hidden: Sequence[int] = (400, 400, 400),
         scale: float = 0.01,
+        gain: float = 20.0,
     ) -> None:
         check("NFM", numeric, scale, {"width": (width,), "hidden": hidden})
+        if not (isinstance(gain, int | float) and 0 < gain < inf):
+            raise ValueError(f"NFM: gain: given {gain!r}; numbers above 0")
         super().__init__()
         self.fields, self.numeric, self.scale = tuple(fields), numeric, float(scale)
-        self.factor_columns, self.hidden = width, tuple(hidden)
+        self.factor_columns, self.hidden, self.gain = width, tuple(hidden), float(gain)
 
     @property
     def width(self) -> int:
@@ -52,4 +58,4 @@ class NFM(nn.Module):
     def logits(self, embedded: Tensor, numeric: Tensor, dense: Mapping[str, Tensor]) -> Tensor:
         """Logits [n] from rows [n, F, width + 1] and numeric values [n, N]. Differentiable once."""
         found = pooled(with_numeric(embedded, numeric, dense))
-        return found[:, -1] + climb(found[:, :-1], dense)[:, 0]
+        return found[:, -1] + climb(self.gain * found[:, :-1], dense)[:, 0]

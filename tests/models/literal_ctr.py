@@ -51,7 +51,7 @@ def deepfm(model, rows, dense):
 
 def nfm(model, rows, dense):
     vectors, first = parted(rows)
-    pooled = [sum(a[k] * b[k] for a, b in combinations(vectors, 2)) for k in range(len(vectors[0]))]
+    pooled = [model.gain * sum(a[k] * b[k] for a, b in combinations(vectors, 2)) for k in range(len(vectors[0]))]
     return first + layers(pooled, dense)[0]
 
 

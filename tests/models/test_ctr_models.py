@@ -214,6 +214,12 @@ def test_bfloat16_is_for_the_layers_alone(name):
     assert all(tensor.dtype == torch.float32 for tensor in fitted.weights.values())
 
 
+@pytest.mark.parametrize("gain", [0, -1.0, float("inf")])
+def test_nfms_gain_is_a_number_above_nought(gain):
+    with pytest.raises(ValueError, match=r"NFM: gain: given .*; numbers above 0"):
+        build("NFM", {"gain": gain}, FIELDS, 0)
+
+
 @pytest.mark.parametrize("name", WRONG)
 def test_wrong_options_are_named_with_what_is_allowed(name):
     options, message = WRONG[name]
