@@ -65,7 +65,9 @@ def autograd_step(
     return dealt_step(slope, run, drawn, crew)
 
 
-def dealt_step(slope: Callable[[Draw, float], Slope], run: Learned, drawn: Springs, crew: Crew) -> Step:
+def dealt_step(
+    slope: Callable[[Draw, float], Slope], run: Learned, drawn: Springs, crew: Crew, least: int = PART
+) -> Step:
     """A step whose rows are dealt to the threads of the crew. `slope` is asked for that of a part and of its share."""
 
     def move_dense(found: Sequence[Slope]) -> None:
@@ -86,7 +88,7 @@ def dealt_step(slope: Callable[[Draw, float], Slope], run: Learned, drawn: Sprin
 
     def step(rows: Draw) -> Tensor:
         count = len(rows.positions)
-        found = crew.map(lambda part: slope(*part), dealt(rows, crew))
+        found = crew.map(lambda part: slope(*part), dealt(rows, crew, least))
         together = crew.map(lambda work: work(found), (move_dense, grouped))[1]  # neither waits for the other
         if together is not None:
             groups, gradient, times = together
@@ -118,10 +120,10 @@ def entries(model: Model, logs: Logs, rows: Draw) -> tuple[Tensor, Tensor, Tenso
     return positions, torch.cat([label, torch.zeros_like(label)[keep]]), torch.cat([ids, other[keep]])
 
 
-def dealt(rows: Draw, crew: Crew) -> list[tuple[Draw, float]]:
-    """The rows in as many parts as there are threads, or fewer that are worth one, each with its share of them all."""
+def dealt(rows: Draw, crew: Crew, least: int = PART) -> list[tuple[Draw, float]]:
+    """The rows in as many parts as there are threads, or fewer of `least` rows, each with its share of them all."""
     count = len(rows.positions)
-    parts = max(1, min(crew.threads, count // PART))
+    parts = max(1, min(crew.threads, count // least))
     if parts == 1:
         return [(rows, 1.0)]
     pieces = [[None] * parts if tensor is None else torch.tensor_split(tensor, parts) for tensor in rows]

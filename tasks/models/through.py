@@ -28,6 +28,9 @@ from tasks.models.schedule import Schedule
 from tasks.models.step import Draw, Slope, Step, dealt, dealt_step, entries
 from tasks.models.tables import fuse, others, parted, table_sizes
 
+# Rows that are worth a thread: a part is a hundred operations, and of fewer rows each is too short to be shared.
+PART = 2048
+
 
 class Past(NamedTuple):
     """What the transfer makes a period's weights of: those of the close before, and what was learned on them."""
@@ -63,7 +66,7 @@ def learn_through(
             gradient, of_dense = torch.autograd.grad(value, [table, flat], allow_unused=True)
             return Slope(value.detach(), distinct, gradient, of_dense, ids)
 
-        return dealt_step(slope, run, drawn, threads)
+        return dealt_step(slope, run, drawn, threads, PART)
 
     every = torch.arange(logs.sizes[logs.fields.index("item")])
     draws = None if batches == "shuffled" else epochs(model, logs, schedule, batches, every, "first")
@@ -107,7 +110,7 @@ def learn_transfer(
 
     with kept_memory(), _crew(model) as threads:
         for rows in chain.from_iterable(epochs(model, logs, schedule, batches, offered, "second")):
-            found = threads.map(lambda part: slope(*part), dealt(rows, threads))
+            found = threads.map(lambda part: slope(*part), dealt(rows, threads, PART))
             value, gradient = (reduce(torch.add, each) for each in zip(*found, strict=True))
             adam.step(flat, gradient.add(flat, alpha=schedule.l2))
     return meta.learned(flat, adam, value, "the transfer")

@@ -63,11 +63,11 @@ def test_two_threads_learn_what_one_learns(optimizer, several, pulled):
 @pytest.mark.parametrize("batches", ["shuffled", "by_user"])
 @pytest.mark.parametrize("biases", [False, True])
 def test_two_threads_learn_through_a_transfer_what_one_learns(batches, biases):
-    model, logs = MF(width=4, biases=biases), make((300, 400), 3001)
+    model, logs = MF(width=4, biases=biases), make((300, 400), 5001)  # 5,000 rows are two parts, one is one
     carry, before = Carry(Transfer(hidden=8), model.fields), initial(model, logs)
     after = {name: tensor + 0.1 for name, tensor in before.items()}
     meta = begun(carry.parameters(model, before, logs.generator("transfer")))
-    schedule, found = replace(SCHEDULE, l2=0.01), {}
+    schedule, found = replace(SCHEDULE, batch=5000, l2=0.01), {}
     for count in (1, 2):
         torch.set_num_threads(count)
         learned = learn_through(model, carry, meta, Past(before, after), logs, schedule, batches)
