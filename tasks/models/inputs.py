@@ -11,16 +11,28 @@ from torch import Generator, Tensor
 from tasks.models.model import Model
 
 
-def check(model: str, numeric: object, scale: object, sizes: Mapping[str, Sequence[object]]) -> None:
-    """Refuse options that cannot be: all of `sizes` are whole numbers from 1. Raises ValueError that names them all."""
+def check(
+    model: str,
+    numeric: object,
+    scale: object,
+    sizes: Mapping[str, Sequence[object]],
+    factors: Mapping[str, object] | None = None,
+) -> None:
+    """Refuse options that cannot be: all of `sizes` are whole numbers from 1, `scale` and all `factors` numbers above 0.
+
+    Raises ValueError that names them all.
+    """
     wrong = [
         f"{name}: given {value!r}; whole numbers from 1"
         for name, values in sizes.items()
         for value in values
         if not _whole(value, 1)
     ]
-    if not (isinstance(scale, int | float) and 0 < scale < inf):
-        wrong.append(f"scale: given {scale!r}; numbers above 0")
+    wrong += [
+        f"{name}: given {value!r}; numbers above 0"
+        for name, value in {"scale": scale, **(factors or {})}.items()
+        if not (isinstance(value, int | float) and 0 < value < inf)
+    ]
     if not _whole(numeric, 0):
         wrong.append(f"numeric: given {numeric!r}; how many numeric columns there are")
     if wrong:

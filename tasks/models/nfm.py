@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import inf
 from typing import Literal
 
 from torch import Generator, Tensor, nn
@@ -34,9 +33,7 @@ class NFM(nn.Module):
         scale: float = 0.01,
         gain: float = 20.0,
     ) -> None:
-        check("NFM", numeric, scale, {"width": (width,), "hidden": hidden})
-        if not (isinstance(gain, int | float) and 0 < gain < inf):
-            raise ValueError(f"NFM: gain: given {gain!r}; numbers above 0")
+        check("NFM", numeric, scale, {"width": (width,), "hidden": hidden}, {"gain": gain})
         super().__init__()
         self.fields, self.numeric, self.scale = tuple(fields), numeric, float(scale)
         self.factor_columns, self.hidden, self.gain = width, tuple(hidden), float(gain)

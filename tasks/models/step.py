@@ -68,7 +68,10 @@ def autograd_step(
 def dealt_step(
     slope: Callable[[Draw, float], Slope], run: Learned, drawn: Springs, crew: Crew, least: int = PART
 ) -> Step:
-    """A step whose rows are dealt to the threads of the crew. `slope` is asked for that of a part and of its share."""
+    """A step whose rows are dealt to the threads of the crew, `least` or more to each.
+
+    `slope` is asked for that of a part's rows, as it counts in the whole, of which they are a share.
+    """
 
     def move_dense(found: Sequence[Slope]) -> None:
         slopes = [one.flat for one in found if one.flat is not None]

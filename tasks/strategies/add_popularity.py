@@ -13,7 +13,7 @@ from torch import Tensor
 from tasks.lake.logs import Logs
 from tasks.models.checkpoint import Checkpoint, Weights, pack, unpack
 from tasks.models.model import Model
-from tasks.strategies.decay import decayed
+from tasks.strategies.decay import popularity
 from tasks.strategies.hindsight import judged, loss
 from tasks.strategies.memory import needed, taught
 from tasks.strategies.strategy import Strategy
@@ -79,20 +79,14 @@ class AddPopularity:
         if not len(newest):
             return before
         then = replace(logs.select(logs.periods < logs.period), period=logs.period - 1)
-        rows, liked = judged(model, newest), self._popularity(then)
+        rows, liked = judged(model, newest), popularity(then, self.half_life)
         return min(self.shares, key=lambda share: loss(model, _added(own, share * liked), rows))
-
-    def _popularity(self, logs: Logs) -> Tensor:
-        """log(1 + decayed count) of every item, [items], at the close of `logs`."""
-        place = logs.fields.index("item")
-        return torch.bincount(
-            logs.rows[:, place], decayed(logs, self.half_life), minlength=logs.sizes[place]
-        ).log1p().float()  # fmt: skip
 
     def _served(self, learned: Checkpoint, logs: Logs, share: float) -> Checkpoint:
         own = {**pack("learner", learned.memory), **pack("own/weights", learned.weights)}
+        liked = popularity(logs, self.half_life)
         memory = {**own, "share": torch.tensor([share], dtype=torch.float64)}
-        return Checkpoint(logs.period, _added(learned.weights, share * self._popularity(logs)), memory)
+        return Checkpoint(logs.period, _added(learned.weights, share * liked), memory)
 
 
 def _added(weights: Weights, bias: Tensor) -> Mapping[str, Tensor]:

@@ -8,6 +8,13 @@ from torch import Tensor
 from tasks.lake.logs import Logs
 
 
+def popularity(logs: Logs, half_life: float) -> Tensor:
+    """log(1 + decayed count) of every item at the close of `logs`, [items] float32: nought of what nobody took."""
+    place = logs.fields.index("item")
+    count = torch.bincount(logs.rows[:, place], decayed(logs, half_life), minlength=logs.sizes[place])
+    return torch.log1p(count).float()
+
+
 def decayed(logs: Logs, half_life: float) -> Tensor:
     """Weight of each row, [n] float64 in (0, 1]: 2^(-age / half_life), the age in periods, the newest row's 0.
 

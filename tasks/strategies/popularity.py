@@ -12,7 +12,7 @@ from tasks.lake.logs import Logs
 from tasks.models.checkpoint import Checkpoint, Weights
 from tasks.models.model import Model
 from tasks.models.parts import from_parts
-from tasks.strategies.decay import decayed
+from tasks.strategies.decay import popularity
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,5 @@ class Popularity:
 
     def _listed(self, model: Model, logs: Logs) -> Checkpoint:
         user, item = (logs.sizes[logs.fields.index(name)] for name in ("user", "item"))
-        taken = logs.rows[:, logs.fields.index("item")]
-        count = torch.bincount(taken, decayed(logs, self.half_life), minlength=item)
-        bias = torch.log1p(count).float()
+        bias = popularity(logs, self.half_life)
         return Checkpoint(logs.period, from_parts(model, torch.zeros(user, 0), torch.zeros(item, 0), bias))

@@ -48,9 +48,8 @@ from tests.benchmarks.deepfm_train import BATCH, world
 TURNS, BATCHES, HELD_OUT = 3, 24, 50_000
 PRECISION = "bfloat16" if fast_bfloat16() else "float32"  # of our layers: what the processor is made for
 SCHEDULE = Schedule(epochs=1, batch=BATCH, rate=0.01, dense_rate=0.001, precision=PRECISION)
-OWN = {
-    "AFNPlus": replace(SCHEDULE, optimizer="adam", rate=0.005)
-}  # what is small has no slope there until rows have grown
+# What is small has no slope in AFN+ until rows have grown.
+OWN = {"AFNPlus": replace(SCHEDULE, optimizer="adam", rate=0.005)}
 TARGETS = {"DeepFM": 5.0, "DCN": 5.0}  # others 3
 LAYERS = (400, 400, 400, 1)
 PAIRS = 39 * 38 // 2
@@ -129,9 +128,8 @@ def bound(name: str) -> float | None:
     return BATCH / seconds if seconds else None
 
 
-Turns = dict[
-    str, list[dict[str, float]]
-]  # by side: seconds of every turn, by the clock (wall) and of processors; of waiting
+# By side: seconds of every turn, by the clock (wall) and of processors; of waiting.
+Turns = dict[str, list[dict[str, float]]]
 
 
 def turns(name: str, logs: Logs, other: Peer | None) -> tuple[Turns, Weights]:
