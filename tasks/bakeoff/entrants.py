@@ -12,7 +12,7 @@ from tasks.bakeoff.order import Order
 from tasks.models import models as installed_models
 from tasks.plan.plan import Part, Plan
 from tasks.strategies import strategies as installed_strategies
-from tasks.strategies.assembly import assemble
+from tasks.strategies.assembly import apart, assemble
 
 RIVALS = ("FineTune", "FullRetrain")  # what everybody is compared with: the cheap way and the dear one
 
@@ -153,11 +153,14 @@ def _pairs(
     for (label, strategy), (model, part) in itertools.product(strategies.items(), models.items()):
         entrant = Entrant(label, model, strategy, part, len(models) > 1)
         try:
+            strangers = apart(entrant.plan(plan, plan.seed)) if len(models) > 1 else []
+            if strangers:
+                left_out.append(f"{entrant.name}: {'; '.join(strangers)}")
+                continue
             assemble(entrant.plan(plan, plan.seed))
             found.append(entrant)
         except ValueError as error:
-            apart = "works with" in str(error) and len(models) > 1
-            (left_out if apart else wrong).append(f"{entrant.name}: {error}")
+            wrong.append(f"{entrant.name}: {error}")
     return tuple(found), tuple(left_out)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -43,51 +43,76 @@ def read_plan(path: Path) -> Plan:
 
 
 def assemble(plan: Plan) -> Parts:
-    """Build what the plan names. Raises ValueError where model and logs, or strategy and model, do not go together."""
+    """Build what the plan names. Raises ValueError where model, logs and strategies do not go together."""
     return _assembled(plan.model_dump_json())
 
 
 @lru_cache(maxsize=8)  # every task of a night asks; finding entry points takes longer than what most of them do
 def _assembled(text: str) -> Parts:
     plan = Plan.model_validate_json(text)
+    parts = _built(plan)
+    wrong = [*_apart(plan, parts), *_wrong_logs(plan, parts)]
+    if wrong:
+        raise ValueError("; ".join(wrong))
+    return parts
+
+
+def apart(plan: Plan) -> list[str]:
+    """Which strategies do not go with the model, and why. Raises ValueError where a part cannot be built."""
+    return _apart(plan, _built(plan))
+
+
+def _built(plan: Plan) -> Parts:
     fields = ("user", "item", *plan.columns.categorical)
     model = build_model(plan.model.use, plan.model.options, fields, len(plan.columns.numeric), plan.columns.history)
     strategies = {label: build_strategy(part) for label, part in plan.strategies.items()}
-    pretrain = build_strategy(plan.pretrain)
-    named = {"pretrain": pretrain, **{f"strategies.{label}": one for label, one in strategies.items()}}
-    misfits = [m for where, one in named.items() if (m := _misfit(where, one, plan.model.use))]
-    misfits += [m for where, one in named.items() for m in _unsuited(where, one, plan, model)]
-    if model.family != plan.family:
-        role = "a label column" if model.family == "ctr" else "no label column"
-        misfits.append(
-            f"model {plan.model.use} is for {model.family} logs and needs {role}; columns.label is {plan.columns.label!r}"
-        )
-    if misfits:
-        raise ValueError("; ".join(misfits))
-    return Parts(build_source(plan.source), model, pretrain, strategies)
+    return Parts(build_source(plan.source), model, build_strategy(plan.pretrain), strategies)
 
 
-def _misfit(where: str, strategy: Strategy, model: str) -> str:
-    models = getattr(strategy, "models", None)  # a strategy that needs particular models names them
-    if models is None or model in models:
-        return ""
-    return f"{where}: {type(strategy).__name__} works with {', '.join(models)}, not with {model}"
+def _named(parts: Parts) -> dict[str, Strategy]:
+    """Every strategy by the place in the plan that names it."""
+    return {"pretrain": parts.pretrain, **{f"strategies.{label}": one for label, one in parts.strategies.items()}}
 
 
-def _unsuited(where: str, strategy: object, plan: Plan, model: Model) -> list[str]:
-    """What is wrong where a strategy, or one within it, names the families it is for and the plan's is none of them, or
-    the options that it needs of the model and one of them is off."""
-    families, fields = getattr(strategy, "families", (plan.family,)), vars(strategy).items()
-    wrong = [] if plan.family in families else [
-        f"{where}: {type(strategy).__name__} is for {' and '.join(families)} logs; columns.label is {plan.columns.label!r}"
-    ]  # fmt: skip
-    for option in getattr(strategy, "needs", ()):
-        if not getattr(model, option, False):
-            wrong.append(f"{where}: {type(strategy).__name__} needs the model's option {option}: true")
-    inner = [(name, one) for name, value in fields for one in (value if isinstance(value, tuple) else (value,))]
-    return wrong + [
-        m for name, one in inner if hasattr(one, "update") for m in _unsuited(f"{where}.{name}", one, plan, model)
-    ]
+def _with_inner(where: str, strategy: object) -> Iterator[tuple[str, object]]:
+    """The strategy and all within it, each with the place in the plan that names it."""
+    yield where, strategy
+    for name, value in vars(strategy).items():
+        for one in value if isinstance(value, tuple) else (value,):
+            if hasattr(one, "update"):
+                yield from _with_inner(f"{where}.{name}", one)
+
+
+def _apart(plan: Plan, parts: Parts) -> list[str]:
+    """Strategies that work with other models alone; that, or one within which, need an option that is off."""
+    found = []
+    for where, strategy in _named(parts).items():
+        models = getattr(strategy, "models", None)  # those of a wrapper are those of what it wraps
+        if models is not None and plan.model.use not in models:
+            found.append(
+                f"{where}: {type(strategy).__name__} works with {', '.join(models)}, not with {plan.model.use}"
+            )
+            continue
+        for place, one in _with_inner(where, strategy):
+            off = [option for option in getattr(one, "needs", ()) if not getattr(parts.model, option, False)]
+            found += [f"{place}: {type(one).__name__} needs the model's option {option}: true" for option in off]
+    return found
+
+
+def _wrong_logs(plan: Plan, parts: Parts) -> list[str]:
+    """Model and strategies, those within others too, that are for another family of logs than the plan's."""
+    found, label = [], plan.columns.label
+    for where, strategy in _named(parts).items():
+        for place, one in _with_inner(where, strategy):
+            families = getattr(one, "families", (plan.family,))
+            if plan.family not in families:
+                found.append(
+                    f"{place}: {type(one).__name__} is for {' and '.join(families)} logs; columns.label is {label!r}"
+                )
+    if (family := parts.model.family) != plan.family:
+        role = "a label column" if family == "ctr" else "no label column"
+        found.append(f"model {plan.model.use} is for {family} logs and needs {role}; columns.label is {label!r}")
+    return found
 
 
 def _plug_in_mistakes(raw: Mapping[str, Any]) -> list[str]:
