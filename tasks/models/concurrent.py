@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from math import ceil
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from tasks.lake.logs import Logs
 from tasks.models.asked import Asked, asked
 from tasks.models.checkpoint import Weights
+from tasks.models.crew import Crew, crew
 from tasks.models.generator import Generator, Made
 from tasks.models.lookup import close_before, lookup
 from tasks.models.loss import Batch, cross_entropy
@@ -51,9 +53,9 @@ def learn_generator(model: Model, generator: Generator, meta: Meta, lesson: Less
     flat, adam = meta.flat(), meta.adam(schedule.rate)
     value, done, total = torch.zeros(()), 0, len(lesson.targets[-1]) * schedule.epochs
     tables = [fuse(weights, model.fields) for weights in lesson.sequence]
-    with kept_memory():
+    with kept_memory(), crew(torch.get_num_threads()) as threads:
         for draws in _batches(model, lesson, schedule):
-            value, slopes = judged(model, generator, meta.shaped(flat), lesson, tables, draws)
+            value, slopes = judged(model, generator, meta.shaped(flat), lesson, tables, draws, threads)
             gradient = torch.cat([slopes[name].flatten() for name in meta.parameters])
             adam.step(flat, gradient.add_(flat, alpha=schedule.l2))
             done += len(draws[max(draws)].positions)
@@ -68,6 +70,7 @@ def judged(
     lesson: Lesson,
     tables: Sequence[Tensor],
     draws: Mapping[int, Draw],
+    threads: Crew,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The weighted sum of the targets' losses on a batch each, and its gradient by name of the parameters.
 
@@ -78,11 +81,13 @@ def judged(
     targets = {number: lesson.targets[number] for number in draws}
     looks = {number: lookup(model, sizes, logs, close_before(logs)) for number, logs in targets.items()}
     wanted = asked({number: looks[number].rows(at, ids) for number, (at, _, ids) in taken.items()}, sizes)
-    rows = _rows(generator, parameters, lesson, tables, wanted)
+    rows = _rows(generator, parameters, lesson, tables, wanted, threads)
     towers = generator.dense(parameters, lesson.sequence, lesson.hidden)
     slopes = {name: [torch.zeros_like(one) for one in made.outputs] for name, made in {**rows, **towers}.items()}
-    value = torch.zeros(())
-    for number, (positions, label, ids) in taken.items():
+
+    def judge(number: int) -> Tensor:
+        """The loss of one target; its slopes are put in their place."""
+        positions, label, ids = taken[number]
         outputs = {name: made.outputs[number].detach() for name, made in {**rows, **towers}.items()}
         values = torch.cat([outputs[name] for name in rows])[wanted.spots[number]].requires_grad_()
         embedded = looks[number].embedded(values, positions, ids)
@@ -96,12 +101,19 @@ def judged(
         parts = torch.split(summed, [len(outputs[name]) for name in rows])
         for name, slope in zip([*rows, *dense], [*parts, *of_dense], strict=True):
             slopes[name][number] = slopes[name][number] if slope is None else slope.reshape(outputs[name].shape)
-        value = value + loss.detach()
-    return value, _gradient(generator, parameters, {**rows, **towers}, slopes)
+        return loss.detach()
+
+    value = reduce(torch.add, threads.map(judge, taken), torch.zeros(()))
+    return value, _gradient(generator, parameters, {**rows, **towers}, slopes, threads)
 
 
 def _rows(
-    generator: Generator, parameters: Weights, lesson: Lesson, tables: Sequence[Tensor], wanted: Asked
+    generator: Generator,
+    parameters: Weights,
+    lesson: Lesson,
+    tables: Sequence[Tensor],
+    wanted: Asked,
+    threads: Crew,
 ) -> dict[str, Made]:
     """What is made of the rows of each table that are asked for, by field."""
     found = {}
@@ -111,17 +123,21 @@ def _rows(
         sequence = [take_rows(table, rows[:count]) for table, count in zip(tables, needed, strict=True)]
         hidden = lesson.hidden.get(PREFIX + field)
         state = None if hidden is None else hidden.index_select(0, rows - wanted.starts[number])
-        found[field] = generator.rows(parameters, field, sequence, state)
+        found[field] = generator.rows(parameters, field, sequence, state, threads)
     return found
 
 
 def _gradient(
-    generator: Generator, parameters: Weights, made: Mapping[str, Made], slopes: Mapping[str, Sequence[Tensor]]
+    generator: Generator,
+    parameters: Weights,
+    made: Mapping[str, Made],
+    slopes: Mapping[str, Sequence[Tensor]],
+    threads: Crew,
 ) -> dict[str, Tensor]:
     """The gradient of all parameters, those of tables without a row in the batch included."""
     found = {name: torch.zeros_like(tensor) for name, tensor in parameters.items()}
     for name, one in made.items():
-        found |= generator.slopes(parameters, name, one, slopes[name])
+        found |= generator.slopes(parameters, name, one, slopes[name], threads)
     return found
 
 

@@ -11,19 +11,20 @@ from torch import Tensor
 
 from tasks.models import gru
 from tasks.models.checkpoint import Weights, pack, unpack
+from tasks.models.crew import Crew, crew
 from tasks.models.model import Model
 from tasks.models.tables import PREFIX, others
 
 Form = Literal["GRU", "Linear"]
 
-CHUNK = 512  # rows that are generated at a time: they stay in the processor's cache
+ALONE = Crew(1)
 
 
 class Made(NamedTuple):
     """Outputs [R, n] for each of a sequence of rows, and what their slope needs."""
 
     outputs: list[Tensor]
-    traces: list[gru.Trace]
+    traces: list[list[gru.Trace]]
     sequence: Sequence[Tensor]
 
 
@@ -66,7 +67,14 @@ class Generator:
             for name, tensor in weights.items()
         }
 
-    def rows(self, parameters: Weights, name: str, sequence: Sequence[Tensor], state: Tensor | None) -> Made:
+    def rows(
+        self,
+        parameters: Weights,
+        name: str,
+        sequence: Sequence[Tensor],
+        state: Tensor | None,
+        threads: Crew = ALONE,
+    ) -> Made:
         """The outputs for rows [R, n] of one table, begun at `state` [R, n, hidden] (Linear: None).
 
         Later members of the sequence may be shorter: of the rows they leave out there is no later output.
@@ -76,16 +84,18 @@ class Generator:
             shares, last = torch.softmax(own["logits"], 1), len(sequence[-1])
             mean = sum((shares[:, place] * rows[:last] for place, rows in enumerate(sequence)), torch.zeros(()))
             return Made([*sequence[:-1], mean], [], sequence)
-        outputs, traces = gru.forward(own, sequence, state)
+        outputs, traces = gru.forward(own, sequence, state, threads)
         if self.residual:
             outputs = [output + rows for output, rows in zip(outputs, sequence, strict=True)]
         return Made(outputs, traces, sequence)
 
-    def slopes(self, parameters: Weights, name: str, made: Made, slopes: Sequence[Tensor]) -> dict[str, Tensor]:
+    def slopes(
+        self, parameters: Weights, name: str, made: Made, slopes: Sequence[Tensor], threads: Crew
+    ) -> dict[str, Tensor]:
         """The gradient of one table's parameters, by their full names, given that of each output."""
         own = unpack(name, parameters)
         if made.traces:
-            return pack(name, gru.backward(own, made.traces, slopes))
+            return pack(name, gru.backward(own, made.traces, slopes, threads))
         shares, last = torch.softmax(own["logits"], 1), len(slopes[-1])
         of_shares = torch.stack([(slopes[-1] * rows[:last]).sum(0) for rows in made.sequence], 1)
         return {f"{name}/logits": shares * (of_shares - (shares * of_shares).sum(1, keepdim=True))}
@@ -104,22 +114,32 @@ class Generator:
         made = self.dense(parameters, sequence, hidden)
         found = {name: one.outputs[-1].reshape(last[name].shape) for name, one in made.items()}
         found |= {PREFIX + field: last[PREFIX + field].clone() for field in self.fields}
-        for name, rows in self._chunks(last):
+
+        def make(name: str, rows: slice) -> None:
             state = hidden[name][rows] if hidden else None
             part = self.rows(parameters, name.removeprefix(PREFIX), [w[name][rows] for w in sequence], state)
             found[name][rows] = part.outputs[-1]
+
+        with crew(torch.get_num_threads()) as threads:
+            threads.map(lambda chunk: make(*chunk), self._chunks(last))
         return found
 
     def advanced(self, parameters: Weights, weights: Weights, hidden: Weights) -> dict[str, Tensor]:
         """The hidden states one weight further."""
         found = {name: tensor.clone() for name, tensor in hidden.items()}
         for name, tensor in others(weights).items():
-            state, values = hidden[name][:, :, None], tensor.reshape(-1, 1, 1)
-            found[name] = gru.step(parameters[f"{name}/gates"], state, values).state[:, :, 0]
-        for name, rows in self._chunks(weights):
-            state, values = hidden[name][rows].permute(1, 2, 0).contiguous(), weights[name][rows].T.unsqueeze(1)
-            moved = gru.step(parameters[f"{name.removeprefix(PREFIX)}/gates"], state, values).state
+            seen = gru.room(hidden[name][:, :, None])
+            seen[:, -1] = tensor.reshape(-1, 1)
+            found[name] = gru.step(parameters[f"{name}/gates"], seen).state[:, :, 0]
+
+        def move(name: str, rows: slice) -> None:
+            seen = gru.room(hidden[name][rows].permute(1, 2, 0))
+            seen[:, -1] = weights[name][rows].T
+            moved = gru.step(parameters[f"{name.removeprefix(PREFIX)}/gates"], seen).state
             found[name][rows] = moved.permute(2, 0, 1)
+
+        with crew(torch.get_num_threads()) as threads:
+            threads.map(lambda chunk: move(*chunk), self._chunks(weights))
         return found
 
     def _first(self, columns: int, rng: torch.Generator) -> dict[str, Tensor]:
@@ -132,5 +152,5 @@ class Generator:
 
     def _chunks(self, weights: Weights) -> Iterator[tuple[str, slice]]:
         for field in self.fields:
-            for first in range(0, len(weights[PREFIX + field]), CHUNK):
-                yield PREFIX + field, slice(first, first + CHUNK)
+            for first in range(0, len(weights[PREFIX + field]), gru.PIECE):
+                yield PREFIX + field, slice(first, first + gru.PIECE)

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from math import sqrt
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from tasks.models.crew import Crew
+
+PIECE = 512  # rows at a time: what a step makes of them stays in the processor's cache
+
+# Slopes of functions from what they gave, in one pass.
+sigmoid_backward, tanh_backward = torch.ops.aten.sigmoid_backward.grad_input, torch.ops.aten.tanh_backward
 
 
 class Trace(NamedTuple):
@@ -31,66 +39,100 @@ def first_values(columns: int, hidden: int, rng: torch.Generator) -> dict[str, T
     return {"gates": gates, "weight": _glorot(columns, 1, hidden, rng), "bias": _glorot(columns, 1, 1, rng)}
 
 
-def forward(own: Mapping[str, Tensor], sequence: Sequence[Tensor], state: Tensor) -> tuple[list[Tensor], list[Trace]]:
-    """Outputs [R, n] for each of a sequence of rows [R, n], begun at `state` [R, n, h], and the traces of the steps.
+def forward(
+    own: Mapping[str, Tensor], sequence: Sequence[Tensor], state: Tensor, threads: Crew
+) -> tuple[list[Tensor], list[list[Trace]]]:
+    """Outputs [R, n] for each of a sequence of rows [R, n], begun at `state` [R, n, h], and the traces of the steps of
+    each piece of `PIECE` rows; the pieces are dealt to the threads.
 
     Later members of the sequence may be shorter: of the rows they leave out there is no later output.
     """
-    found: list[Tensor] = []
-    traces: list[Trace] = []
-    h = state.permute(1, 2, 0).contiguous()
-    for rows in sequence:
-        traces.append(step(own["gates"], h[:, :, : len(rows)], rows.T.unsqueeze(1)))
-        h = traces[-1].state
-        found.append((_times(own["weight"], h) + own["bias"])[:, 0].T)
-    return found, traces
+    found = [torch.empty_like(rows) for rows in sequence]
+
+    def walk(piece: slice) -> list[Trace]:
+        traces, seen = [], room(state[piece].permute(1, 2, 0))
+        for rows, output in zip((rows[piece] for rows in sequence), (output[piece] for output in found), strict=True):
+            if not len(rows):
+                break
+            seen = seen[:, :, : len(rows)]
+            seen[:, -1] = rows.T
+            after = torch.empty_like(seen)  # what the next step sees: its state is written where it is read
+            traces.append(step(own["gates"], seen, after[:, :-1]))
+            output.copy_((_times(own["weight"], traces[-1].state) + own["bias"])[:, 0].T)
+            seen = after
+        return traces
+
+    return found, threads.map(walk, _pieces(len(state)))
 
 
-def step(gates: Tensor, state: Tensor, values: Tensor) -> Trace:
-    """One step: state [n, h, R], values [n, 1, R].
+def room(state: Tensor) -> Tensor:
+    """A state [n, h, R] with room for a value below it: [n, h + 1, R]."""
+    found = state.new_empty(state.shape[0], state.shape[1] + 1, state.shape[2])
+    found[:, :-1] = state
+    return found
+
+
+def step(gates: Tensor, seen: Tensor, into: Tensor | None = None) -> Trace:
+    """One step from state and value, `seen` [n, h + 1, R]; the new state is written `into` [n, h, R], if given.
 
     z, r = sigmoid(W [h, w]); g = tanh(W_g [r h, w]); h' = (1 - z) h + z g.
     """
-    size = state.shape[1]
-    seen = torch.cat([state, values], 1)
-    both = _times(gates[:, : 2 * size], seen).sigmoid_()
+    size = seen.shape[1] - 1
+    state, both = seen[:, :size], _times(gates[:, : 2 * size], seen).sigmoid_()
     z, r = both.chunk(2, 1)
-    reset = torch.cat([r * state, values], 1)
+    reset = torch.empty_like(seen)
+    torch.mul(r, state, out=reset[:, :size])
+    reset[:, size] = seen[:, size]
     candidate = _tanh(_times(gates[:, 2 * size :], reset))
-    return Trace(seen, both, reset, candidate, torch.lerp(state, candidate, z))
+    return Trace(seen, both, reset, candidate, torch.lerp(state, candidate, z, out=into))
 
 
-def backward(own: Mapping[str, Tensor], traces: Sequence[Trace], slopes: Sequence[Tensor]) -> dict[str, Tensor]:
+def backward(
+    own: Mapping[str, Tensor], traces: Sequence[Sequence[Trace]], slopes: Sequence[Tensor], threads: Crew
+) -> dict[str, Tensor]:
     """The gradient of the parameters, given that of each output [R, n]; the sequence and its first state are constant.
 
     Written out, it takes less than half of autograd's time, most of which goes into one order of two factors.
     """
-    found = {name: torch.zeros_like(tensor) for name, tensor in own.items()}
-    later: Tensor | None = None
-    for place in reversed(range(len(traces))):
-        trace, slope = traces[place], slopes[place].T.unsqueeze(1).contiguous()
-        found["weight"] += _outer(slope, trace.state)
-        found["bias"] += slope.sum(2, keepdim=True)
-        total = own["weight"].transpose(1, 2) * slope
-        if later is not None:
-            total[:, :, : later.shape[2]] += later
-        of_gates, later = _step_back(own["gates"], trace, total, bool(place))
-        found["gates"] += of_gates
-    return found
+
+    def walk_back(steps: Sequence[Trace], piece: slice) -> dict[str, Tensor]:
+        found = {name: torch.zeros_like(tensor) for name, tensor in own.items()}
+        later: Tensor | None = None
+        for place in reversed(range(len(steps))):
+            trace, slope = steps[place], slopes[place][piece].T.unsqueeze(1).contiguous()
+            found["weight"] += _outer(slope, trace.state)
+            found["bias"] += slope.sum(2, keepdim=True)
+            total = own["weight"].transpose(1, 2) * slope
+            if later is not None:
+                total[:, :, : later.shape[2]] += later
+            of_gates, later = _step_back(own["gates"], trace, total, bool(place))
+            found["gates"] += of_gates
+        return found
+
+    parts = threads.map(lambda part: walk_back(*part), zip(traces, _pieces(len(slopes[0])), strict=True))
+    return {name: reduce(torch.add, [part[name] for part in parts]) for name in own}
+
+
+def _pieces(rows: int) -> list[slice]:
+    return [slice(first, first + PIECE) for first in range(0, max(rows, 1), PIECE)]
 
 
 def _step_back(gates: Tensor, trace: Trace, slope: Tensor, further: bool) -> tuple[Tensor, Tensor | None]:
     """The gradient of the gates, and of the state before if it has to go `further` back."""
     size = trace.candidate.shape[1]
     state, (z, r) = trace.seen[:, :size], trace.both.chunk(2, 1)
-    of_candidate = (slope * z).mul_(1 - trace.candidate.square())
+    moved = slope * z
+    of_candidate = tanh_backward(moved, trace.candidate)
     of_reset = _times(gates[:, 2 * size :, :size].transpose(1, 2), of_candidate)
-    of_both = torch.cat([slope * (trace.candidate - state), of_reset * state], 1).mul_(trace.both).mul_(1 - trace.both)
+    of_both = torch.empty_like(trace.both)
+    torch.mul(trace.candidate - state, slope, out=of_both[:, :size])
+    torch.mul(of_reset, state, out=of_both[:, size:])
+    sigmoid_backward(of_both, trace.both, grad_input=of_both)
     of_gates = torch.cat([_outer(of_both, trace.seen), _outer(of_candidate, trace.reset)], 1)
     if not further:
         return of_gates, None
     before = _times(gates[:, : 2 * size, :size].transpose(1, 2), of_both)
-    return of_gates, before.add_(slope).addcmul_(slope, z, value=-1).addcmul_(of_reset, r)
+    return of_gates, before.add_(slope).sub_(moved).addcmul_(of_reset, r)
 
 
 def _times(matrices: Tensor, values: Tensor) -> Tensor:

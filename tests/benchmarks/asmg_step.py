@@ -1,11 +1,13 @@
 """Benchmark `asmg-step`: what ASMG's meta step takes beside the fine-tuning that it follows, k = 3.
 
-The figure is that of the real-log protocol (MovieTweetings, MF with biases, d = 64), both as they stand in its bake-off: fine-tuning
-by its tuned schedule of 40 epochs, the generator by one, over three periods. `one epoch each` is its paper's base model in one
-period of MovieLens's shape in ASMG's protocol (43,181 users, 51,142 items, 20 genres, 220,000 ratings), random ids: Embedding &
-MLP with 30 items of history, one epoch each of fine-tuning, in batches of 1,024, and of the generator, in batches of 8,192: 27 steps
-a period (as published, 1,024, it has 215, and nearly every item of the catalogue in each). There three periods are judged for
-one that is trained on, so that 3 is the least that could be.
+The figure is that of the real-log protocol (MovieTweetings, MF with biases, d = 64), both as they stand in its bake-off:
+fine-tuning by its tuned schedule of 40 epochs, the generator by one, over three periods, on all cores, as a night trains:
+fine-tuning MF is the work of one core, the generator's of all. `one core` is the same on one, as a cell of a bake-off has
+it. `one epoch each` is its paper's base model in one period of MovieLens's shape in ASMG's protocol (43,181 users, 51,142
+items, 20 genres, 220,000 ratings), random ids: Embedding & MLP with 30 items of history, one epoch each of fine-tuning, in
+batches of 1,024, and of the generator, in batches of 8,192: 27 steps a period (as published, 1,024, it has 215, and nearly
+every item of the catalogue in each), on one core. There three periods are judged for one that is trained on, so that 3 is
+the least that could be.
 """
 
 from __future__ import annotations
@@ -38,10 +40,11 @@ FINE = FineTune(Schedule(epochs=1, batch=1024, rate=0.05))
 
 def run() -> dict[str, object]:
     """Meta step over fine-tune, on the real logs and of one epoch each."""
-    torch.set_num_threads(1)
+    cores, logs = torch.get_num_threads(), read()
     model = EmbeddingMLP(("user", "item", "genre"), history=HISTORY)
     found = {
-        "real logs": [on_real_logs(FINE_TUNE), on_real_logs(ASMG(FINE_TUNE, window=WINDOW))],
+        "real logs": [on_real_logs(one, logs, cores) for one in (FINE_TUNE, ASMG(FINE_TUNE, window=WINDOW))],
+        "one core": [on_real_logs(one, logs, 1) for one in (FINE_TUNE, ASMG(FINE_TUNE, window=WINDOW))],
         "one epoch each": [
             chain(model, FINE), chain(model, ASMG(FINE, window=WINDOW, schedule=Schedule(epochs=1, batch=META)))
         ],
@@ -50,13 +53,14 @@ def run() -> dict[str, object]:
     return {
         "value": ratios["real logs"], "unit": "times fine-tune", "target": f"at most {WANTED:g} at k = {WINDOW}",
         "met": ratios["real logs"] <= WANTED,
-        "detail": {"ratio": ratios, "seconds of fine-tune, of ASMG over it": found},
+        "detail": {"cores": cores, "ratio": ratios, "seconds of fine-tune, of ASMG over it": found},
     }  # fmt: skip
 
 
-def on_real_logs(strategy: Strategy) -> float:
+def on_real_logs(strategy: Strategy, whole: Logs, cores: int) -> float:
     """Median seconds of the test periods."""
-    whole, model = read(), MF(width=64, biases=True)
+    torch.set_num_threads(cores)
+    model = MF(width=64, biases=True)
     weights = pretrain(model, FullRetrain(PRETRAIN, begin="scratch"), until(whole, START - 1))
     return statistics.median(
         seconds

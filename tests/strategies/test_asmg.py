@@ -12,6 +12,7 @@ from torch import Tensor
 from tasks.models import gru
 from tasks.models.checkpoint import Checkpoint, unpack
 from tasks.models.concurrent import Lesson, _batches, judged
+from tasks.models.crew import Crew
 from tasks.models.deepfm import DeepFM
 from tasks.models.generator import Generator
 from tasks.models.grow import grow, initial
@@ -151,7 +152,7 @@ def test_a6_touched_rows_give_the_loss_and_slope_of_whole_tables(family: str, fo
     parameters = {n: (t + 0.1 * torch.arange(t.numel()).view(t.shape).sin()) for n, t in parameters.items()}
     draws = next(_batches(model, lesson, Schedule(batch=8)))
     tables = [fuse(weights, model.fields) for weights in lesson.sequence]
-    value, slopes = judged(model, generator, parameters, lesson, tables, draws)
+    value, slopes = judged(model, generator, parameters, lesson, tables, draws, Crew(1))
     leaves = {name: tensor.clone().requires_grad_() for name, tensor in parameters.items()}
     expected = slow_loss(model, generator, leaves, lesson, draws)
     assert float(value) == pytest.approx(float(expected.detach()), abs=1e-6)
@@ -165,7 +166,7 @@ def test_a7_the_cell_by_hand_and_not_pytorchs() -> None:
     rng = torch.Generator().manual_seed(3)
     own = {n: 3 * t for n, t in gru.first_values(2, 4, rng).items()}
     state, rows = torch.rand(5, 2, 4, generator=rng) - 0.5, torch.randn(5, 2, generator=rng)
-    (output,), (trace,) = gru.forward(own, [rows], state)
+    (output,), ((trace,),) = gru.forward(own, [rows], state, Crew(1))
     sigmoid = lambda x: 1 / (1 + exp(-x))  # noqa: E731
     for r in range(5):
         for n in range(2):
