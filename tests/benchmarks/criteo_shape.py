@@ -31,7 +31,7 @@ import torch
 from tasks.lake.collect import collect
 from tasks.lake.periods import period
 from tasks.lake.reading import clean_ids, read_logs
-from tasks.lake.sources import click_world
+from tasks.lake.sources.click_world import ITEM, ClickWorld
 from tasks.lake.vocabulary import empty, from_bytes, grow, to_bytes
 from tasks.lake.warehouse import Warehouse
 from tasks.models.checkpoint import Checkpoint
@@ -71,7 +71,7 @@ def run() -> dict[str, object]:
 def projected(first: dict[str, float], last: dict[str, float]) -> dict[str, float]:
     """Memory of each step by the line through two parts, hours at the larger one's pace."""
     sizes = world().sizes
-    ends = {"rows": WHOLE, "ids": int(sizes.sum() + sizes[click_world.ITEM])}  # an item is replaced once in a week
+    ends = {"rows": WHOLE, "ids": int(sizes.sum() + sizes[ITEM])}  # an item is replaced once in a week
     found = {}
     for step, over, more in (("training", "rows", 0), ("reading", "ids", 1500 - DUCKDB)):
         memory = f"GiB {step}"
@@ -92,8 +92,6 @@ def apart(act: str, *words: object) -> dict[str, float]:
 
 def landed(rows: int, home: str) -> dict[str, float]:
     """Collect the world's days and keep their vocabulary. Its own making is not counted."""
-    shape = click_world.SHAPES["criteo", "full"]
-    click_world.SHAPES["criteo", "full"] = shape._replace(rows=rows // DAYS)
     torch.set_num_threads(1)
     order, words = plan(), empty(world().columns)
     began, drawn = time.perf_counter(), 0.0
@@ -101,7 +99,7 @@ def landed(rows: int, home: str) -> dict[str, float]:
         for day, _ in VERSIONS:
             now = period(order.periods, day)
             draws = time.perf_counter()
-            made = Made(list(world().batches(warehouse, now, order.columns)))
+            made = Made(list(world(rows // DAYS).batches(warehouse, now, order.columns)))
             drawn += time.perf_counter() - draws
             collect(warehouse, made, order, now)
             words = reduce(grow, clean_ids(warehouse, order, day, 1), words)
@@ -151,9 +149,9 @@ def lake(home: str) -> AbstractContextManager[Warehouse]:
     return Warehouse.open(Settings(home=Path(home), logs_memory=0, memory=f"{DUCKDB}MB"), "criteo")
 
 
-def world() -> click_world.ClickWorld:
-    """The click world of Criteo's shape."""
-    return click_world.ClickWorld("criteo", "full")
+def world(rows: int = 0) -> ClickWorld:
+    """The click world of Criteo's shape, with `rows` a day."""
+    return ClickWorld("criteo", "full", rows=rows)
 
 
 def plan() -> Plan:

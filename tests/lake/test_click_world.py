@@ -29,6 +29,8 @@ def test_the_published_shapes_are_an_option() -> None:
     assert isinstance(criteo, ClickWorld)
     assert (criteo.shape.fields, criteo.shape.numeric, criteo.shape.rows * criteo.shape.days) == (26, 13, 45_840_620)
     assert (avazu.shape.fields, avazu.shape.numeric, avazu.shape.rows * avazu.shape.days) == (22, 0, 40_428_970)
+    busy = ClickWorld("criteo", rows=123)
+    assert busy.shape == CRITEO.shape._replace(rows=123) and len(busy.day(1).label) == 123
     columns = criteo.columns
     assert len((columns.user, columns.item, *columns.categorical)) == 26 and len(columns.numeric) == 13
 
@@ -103,8 +105,8 @@ def test_without_crosses_single_values_say_all() -> None:
 
 
 def test_impossible_options_and_columns_are_named_at_once() -> None:
-    with pytest.raises(ValueError, match=r"like is 'mars'.*size is 'huge'.*drift is 9.*start is 'soon'"):
-        ClickWorld("mars", "huge", drift=9, start="soon")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"like is 'mars'.*size is 'huge'.*drift is 9.*rows is -1.*start is 'soon'"):
+        ClickWorld("mars", "huge", drift=9, start="soon", rows=-1)  # type: ignore[arg-type]
     columns = AVAZU.columns.model_copy(update={"numeric": ("I1",)})
     with pytest.raises(ValueError, match=r"\(avazu\) has no column \['I1'\]"):
         AVAZU.batches(None, Period(index=0, name="x", start=0, end=DAY), columns)

@@ -45,6 +45,7 @@ SHAPES = {  # published: 45,840,617 rows of 7 days (Criteo), 40,428,967 of 10 da
     ("criteo", "small"): Shape(26, 13, 3_000, 10_000, 14),
     ("avazu", "small"): Shape(22, 0, 3_000, 10_000, 14),
 }
+MOST = 100_000_000  # impressions a day, which is more than the published sets have in all
 RATES = {"criteo": 0.25, "avazu": 0.17}
 
 
@@ -63,6 +64,8 @@ class Day(NamedTuple):
 class ClickWorld:
     """Impressions `like` Criteo's or Avazu's, at the `size` published or small, from day `start` (UTC).
 
+    `rows` impressions a day, 0: as many as the size has; its fields, vocabulary and days stay.
+
     `drift` is 1 / days over which effects stay alike; 0: nothing moves and no item is new. `crosses` 0 leaves the pairs
     and triples out. Labels come back after `delay` hours on average (exponential), in column `known`.
     """
@@ -74,6 +77,7 @@ class ClickWorld:
     delay: float = 1.0
     start: str = "2026-01-01"
     seed: int = 0
+    rows: int = 0
 
     def __post_init__(self) -> None:
         """Raise ValueError with every option that cannot be, and what it may be."""
@@ -85,7 +89,7 @@ class ClickWorld:
         wrong += [
             f"{name} is {given!r}, must be 0 to {high}"
             for name, given, high in (("drift", self.drift, 2), ("crosses", self.crosses, 5), ("delay", self.delay, 1000),
-                                      ("seed", self.seed, 2**31))
+                                      ("seed", self.seed, 2**31), ("rows", self.rows, MOST))
             if not 0 <= given <= high
         ]  # fmt: skip
         try:
@@ -98,7 +102,8 @@ class ClickWorld:
     @property
     def shape(self) -> Shape:
         """Fields, numeric columns, vocabulary, rows and days."""
-        return SHAPES[self.like, self.size]
+        shape = SHAPES[self.like, self.size]
+        return shape._replace(rows=self.rows or shape.rows)
 
     @property
     def columns(self) -> Columns:
