@@ -2,14 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    model_validator,
+)
 
 MOST_ITEMS, MOST_LABELS = 10_000, 10_000  # rows of one call; more would keep every other request waiting
+MOST_FEATURES = 1_000
+MOST_REPEATED = (
+    16_000_000  # characters that all rows of a call have in common, times the rows: each row's record has them
+)
 
-Id = StrictStr | StrictInt
-Value = StrictStr | StrictInt | StrictFloat | StrictBool | None
+
+def _few(given: object) -> object:
+    """Refuse a mapping that nobody needs before each of its values has a mistake of its own."""
+    if isinstance(given, dict) and len(given) > MOST_FEATURES:
+        raise ValueError(f"{len(given):,} features were given; a call has at most {MOST_FEATURES:,}")
+    return given
+
+
+# A list says what is wrong with its first wrong element: a million sentences would take minutes and gigabytes.
+Id = Annotated[StrictStr, Field(max_length=1_000)] | StrictInt
+Ids = Annotated[list[Id], Field(fail_fast=True)]
+Value = Annotated[StrictStr, Field(max_length=100_000)] | StrictInt | StrictFloat | StrictBool | None
+Features = Annotated[
+    dict[str, Value | Annotated[list[Value], Field(fail_fast=True, max_length=MOST_ITEMS)]], BeforeValidator(_few)
+]
+Context = Annotated[dict[str, Value], BeforeValidator(_few)]
 Request = Annotated[str, Field(min_length=1, max_length=200)]
 REQUEST = Field(None, description="An id of your own for this request; without one it gets a random one.")
 PIPELINE = Field(None, description="Where given, an answer of any other pipeline is refused.")
@@ -20,15 +48,31 @@ FEATURES: Any = Field(
 )
 
 
+def _bounded(rows: int, user: object, features: dict[str, Any]) -> None:
+    """Raise ValueError where a small body would become gigabytes of records."""
+    common = sum(len(value) for value in (user, *features.values()) if isinstance(value, str))
+    if common * rows > MOST_REPEATED:
+        raise ValueError(
+            f"{rows:,} items, each with the user and features of {common:,} characters, are more than "
+            f"{MOST_REPEATED:,} together; send fewer items a call"
+        )
+
+
 class Score(BaseModel):
     """Candidates of one user."""
 
     model_config = ConfigDict(extra="forbid")
     user: Id
-    items: list[Id] = Field(min_length=1, max_length=MOST_ITEMS)
-    features: dict[str, Value | list[Value]] = FEATURES
+    items: Ids = Field(min_length=1, max_length=MOST_ITEMS)
+    features: Features = FEATURES
     request: Request | None = REQUEST
     pipeline: str | None = PIPELINE
+
+    @model_validator(mode="after")
+    def bounded(self) -> Self:
+        """Raise ValueError where its record would be too large."""
+        _bounded(len(self.items), self.user, self.features)
+        return self
 
 
 class Recommend(BaseModel):
@@ -37,10 +81,16 @@ class Recommend(BaseModel):
     model_config = ConfigDict(extra="forbid")
     user: Id
     k: int = Field(10, ge=1, le=1000)
-    exclude: list[Id] = Field(default_factory=list, max_length=MOST_ITEMS)
-    features: dict[str, Value] = FEATURES
+    exclude: Ids = Field(default_factory=list, max_length=MOST_ITEMS)
+    features: Context = FEATURES
     request: Request | None = REQUEST
     pipeline: str | None = PIPELINE
+
+    @model_validator(mode="after")
+    def bounded(self) -> Self:
+        """Raise ValueError where its record would be too large."""
+        _bounded(self.k, self.user, self.features)
+        return self
 
 
 class Labels(BaseModel):
@@ -48,7 +98,7 @@ class Labels(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     request: Request
-    labels: list[StrictInt | StrictFloat | StrictBool | None] = Field(
+    labels: Annotated[list[StrictInt | StrictFloat | StrictBool | None], Field(fail_fast=True)] = Field(
         max_length=MOST_ITEMS,
         description="One for each item, in the order of the answer: 0, 1, or null: not known (yet).",
     )
@@ -58,5 +108,5 @@ class Observe(BaseModel):
     """Labels of requests that were served, in any order."""
 
     model_config = ConfigDict(extra="forbid")
-    observations: list[Labels] = Field(min_length=1, max_length=MOST_LABELS)
+    observations: Annotated[list[Labels], Field(fail_fast=True)] = Field(min_length=1, max_length=MOST_LABELS)
     pipeline: str | None = PIPELINE

@@ -171,9 +171,26 @@ def _mistake(status: int) -> Callable[[Request, Exception], JSONResponse]:
 
 def _malformed(request: Request, error: Exception) -> JSONResponse:
     """Every mistake of form in one sentence; the input itself is not sent back: it may hold what is no JSON."""
-    found = error.errors() if isinstance(error, RequestValidationError) else []
-    said = [f"{'.'.join(map(str, one['loc'][1:])) or 'body'}: {one['msg']}" for one in found]
-    return JSONResponse({"error": "; ".join(dict.fromkeys(said))[:2000]}, 422)
+    said: dict[str, dict[str, None]] = {}
+    if isinstance(error, RequestValidationError):
+        for one in error.errors():
+            where = _place(one["loc"][1:], error.body, one["type"] == "missing")
+            said.setdefault(where, {})[one["msg"].removeprefix("Value error, ")] = None
+    listed = "; ".join(f"{where or 'body'}: {', or '.join(words)}" for where, words in said.items())
+    return JSONResponse({"error": listed[:2000]}, 422)
+
+
+def _place(way: Sequence[str | int], body: object, missing: bool) -> str:
+    """The way to a mistake as the caller knows it, without the kinds of value that were tried there."""
+    found, inside = [], body
+    for step in way:
+        keys = inside if isinstance(inside, dict) else range(len(inside)) if isinstance(inside, list) else ()
+        if step in keys:
+            inside = inside[step]  # type: ignore[index]
+        elif not missing:
+            continue
+        found.append(str(step)[:80])
+    return ".".join(found)
 
 
 def _reasons(examples: dict[str, str]) -> list[str]:
