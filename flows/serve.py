@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import gc
+import socket
 import sys
+from contextlib import suppress
 from datetime import datetime
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
 import typer
-
-WAITING = 500  # requests that may wait for their answer
 
 
 def serve(
@@ -33,6 +33,7 @@ def serve(
     from tasks.plan.settings import Settings
     from tasks.serving.predictor import Predictor
     from tasks.serving.records import Records
+    from tasks.serving.snapshot import key_of
 
     try:
         import uvicorn
@@ -42,20 +43,33 @@ def serve(
         raise RuntimeError(f"serving needs {error.name}: pip install 'nightloop[serve]'") from error
     torch.set_num_threads(threads)  # requests run side by side; each on all cores would have them wait for each other
     order = read(plan)
+    key_of(order.pipeline, server)  # raises where it is no name
+    listening = _listening(host, port)  # before what the server of that port learned is read, and written again
     predictor = Predictor.open(open_store(), order.pipeline)
     zone = ZoneInfo(order.periods.timezone if isinstance(order.periods, Calendar) else "UTC")
     records = Records(Settings().home / "served" / order.pipeline, predictor.now.plan)
     desk = Desk(predictor, order.pipeline, lambda: datetime.now(zone), records, server, refresh)
     sys.stderr.write(
-        f"{predictor.now.name} of {order.pipeline} serves at http://{host}:{port} (what it answers: /docs)\n"
+        f"{predictor.now.name} of {order.pipeline} serves at http://{host}:{listening.getsockname()[1]} (what it answers: /docs)\n"
     )
     app = service(desk)
     gc.collect()
     gc.freeze()  # what is there now stays: to look through all of it now and then would hold requests up for 0.2 s
     gc.set_threshold(10_000, 50, 50)  # and what comes is freed without it: pages and rows hold no cycles
-    # Whoever asks when so many wait is told 503 at once: a queue that only grows would answer nobody in time. An idle
-    # connection outlives the minute that load balancers keep theirs, so that none is closed under a request.
-    uvicorn.run(
-        app, host=host, port=port, log_level="warning", access_log=False, limit_concurrency=WAITING,
-        timeout_keep_alive=75, timeout_graceful_shutdown=10,
-    )  # fmt: skip
+    # An idle connection outlives the minute that load balancers keep theirs, so that none is closed under a request.
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, timeout_keep_alive=75, timeout_graceful_shutdown=10
+    )
+    with suppress(KeyboardInterrupt):  # it has stopped in good order, and says once more what stopped it
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2048
+        )
+    except OSError as error:
+        raise ValueError(
+            f"cannot listen at {host}, port {port}: {error.strerror}; choose another with --port"
+        ) from error

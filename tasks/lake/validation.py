@@ -163,10 +163,23 @@ def _judge_values(rules: Sequence[RowRule], values: Mapping[str, pa.Array]) -> d
     if not rules:
         return {}
     most = max(len(each) for each in values.values())
-    repeated = {code: each.take(np.minimum(np.arange(most), len(each) - 1)) for code, each in values.items()}
+    filled = {rule.code: _filled(rule, values[rule.code], most) for rule in rules}
     expectations = [(rule.code, _row_expectation(rule)) for rule in rules]
-    results = _expect(expectations, pa.table(repeated).to_pandas(), "COMPLETE")
+    results = _expect(expectations, pa.table(filled).to_pandas(), "COMPLETE")
     return {code: result["result"]["unexpected_index_list"] for code, result in results.items()}
+
+
+def _filled(rule: RowRule, values: pa.Array, length: int) -> pa.Array:
+    """The values with more after them, as many as the longest column has, of which none breaks the rule that did not.
+
+    Texts are followed by nulls, which only the null rule looks at, and that one never at the text: one long value, again
+    and again, would be more than a column can hold.
+    """
+    if rule.kind == "null":
+        values = pc.if_else(pc.is_valid(values), True, None)
+    elif pa.types.is_string(values.type):
+        return pa.concat_arrays([values, pa.nulls(length - len(values), values.type)])
+    return values.take(np.minimum(np.arange(length), len(values) - 1))
 
 
 def _row_expectation(rule: RowRule) -> Any:

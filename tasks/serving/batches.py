@@ -88,8 +88,12 @@ class Batches:
         found: Sequence[Answer]
         try:
             found = self._answers([one.what for one in batch])  # type: ignore[misc]
-        except Exception as error:  # a mistake of ours is the answer of each, and the thread goes on
-            found = [error] * len(batch)
+        except Exception as error:  # a mistake of ours, and the thread goes on
+            if len(batch) > 1:  # whoever it is about, the others are answered
+                for one in batch:
+                    self._answer([one])
+                return
+            found = [error]
         batch[0].loop.call_soon_threadsafe(_hand_out, batch, found)
 
 

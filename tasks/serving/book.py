@@ -9,6 +9,7 @@ from typing import Any, TypeGuard
 
 from tasks.correctors.chain import Notes
 
+TEXT = 1_000  # characters a row that a full book may hold, on average
 Row = tuple[object, object, dict[str, object]]  # user, item and features
 
 
@@ -27,6 +28,12 @@ class Asked:
 
     def __len__(self) -> int:
         return len(self.items)
+
+    @property
+    def characters(self) -> int:
+        """How much text it holds, about: of the users the first, who is the user of a request."""
+        values = [self.users[:1], self.items, *(v if listed(v) else (v,) for v in self.features.values())]
+        return sum(len(one) for column in values for one in column if isinstance(one, str))
 
     def rows(self, places: Iterable[int]) -> Iterator[Row]:
         """User, item and features of some rows, each with a dictionary of its own."""
@@ -89,10 +96,10 @@ class Page:
 
 
 class Book:
-    """Pages by request id. No thread-safety: the caller's lock."""
+    """Pages by request id, of at most `limit` rows and `TEXT` characters a row. No thread-safety: the caller's lock."""
 
     def __init__(self, limit: int) -> None:
-        self.limit, self.rows, self.forgotten = limit, 0, 0
+        self.limit, self.rows, self.characters, self.forgotten = limit, 0, 0, 0
         self._pages: dict[str, Page] = {}
 
     def __len__(self) -> int:
@@ -104,8 +111,11 @@ class Book:
             raise ValueError(f"request {request[:80]!r} was served already; give every request an id of its own")
         self._pages[request] = page
         self.rows += len(page.asked)
-        while self.rows > self.limit and len(self._pages) > 1:
-            self.rows -= len(self._pages.pop(next(iter(self._pages))).asked)
+        self.characters += page.asked.characters
+        while (self.rows > self.limit or self.characters > TEXT * self.limit) and len(self._pages) > 1:
+            oldest = self._pages.pop(next(iter(self._pages))).asked
+            self.rows -= len(oldest)
+            self.characters -= oldest.characters
             self.forgotten += 1
 
     def page(self, request: str) -> Page | None:

@@ -124,8 +124,10 @@ def _last(lists: Sequence[Tensor], most: int) -> Tensor:
 def _numbers(given: Sequence[object], name: str) -> Tensor:
     try:
         numbers = torch.tensor([float(value) for value in given], dtype=torch.float32)  # type: ignore[arg-type]
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"features: {name} must be numbers: {str(error)[:200]}") from error
+    except (TypeError, ValueError, OverflowError) as error:  # the last: a whole number of 400 digits
+        raise ValueError(
+            f"features: {name} must be numbers, one for all items or one each; {str(error)[:200]}"
+        ) from error
     if not bool(torch.isfinite(numbers).all()):
         raise ValueError(f"features: {name} holds NaN or infinity; give finite numbers")
     return numbers

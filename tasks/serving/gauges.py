@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tasks.correctors.reloop2 import ReLoop2
 from tasks.serving.predictor import Predictor
 
+PATHS = ("/score", "/recommend", "/observe", "/health", "/metrics")
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 
 
@@ -31,7 +32,14 @@ class Gauges:
         self._labels = Counter(
             "nightloop_labels", "Labelled rows by what became of them", ("outcome",), registry=self._registry
         )
-        self._degraded = self._gauge("degraded", "1 where the newest champion does not load")
+        self._unrecorded = Counter(
+            "nightloop_unrecorded",
+            "Answers and deliveries of labels that could not be recorded",
+            registry=self._registry,
+        )
+        self._degraded = self._gauge(
+            "degraded", "1 where the newest champion does not load, or nothing can be recorded"
+        )
         self._champion = self._gauge("champion", "Entry of the promotion log that serves")
         self._waiting = self._gauge("book_rows", "Served rows that are kept for their labels")
         self._forgotten = self._gauge("book_forgotten", "Requests that left the book")
@@ -52,9 +60,13 @@ class Gauges:
         for outcome, rows in counts.items():
             self._labels.labels(outcome).inc(rows)
 
-    def text(self, predictor: Predictor) -> bytes:
+    def unrecorded(self) -> None:
+        """Count an answer, or labels, of which there is no record."""
+        self._unrecorded.inc()
+
+    def text(self, predictor: Predictor, degraded: bool) -> bytes:
         """All of it in Prometheus' text format, with the state of this moment."""
-        self._degraded.set(bool(predictor.problem))
+        self._degraded.set(degraded)
         self._champion.set(predictor.version.number)
         if learning := predictor.learning:
             self._waiting.set(learning.book.rows)
@@ -69,14 +81,14 @@ class Gauges:
 
 
 class Timed:
-    """ASGI middleware: counts requests by their route; an address that is none counts as `other`."""
+    """ASGI middleware: counts requests by path, any but `PATHS` as `other`; who went away unanswered counts as 499."""
 
     def __init__(self, app: ASGIApp, gauges: Gauges) -> None:
         self.app, self.gauges = app, gauges
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, and look at what is sent back."""
-        begin, status = perf_counter(), 500
+        begin, status = perf_counter(), 499
 
         async def sent(message: Message) -> None:
             nonlocal status
@@ -85,7 +97,10 @@ class Timed:
 
         try:
             await self.app(scope, receive, sent)
+        except Exception:
+            status = 500
+            raise
         finally:
             if scope["type"] == "http":
-                path = getattr(scope.get("route"), "path", "other")
+                path = scope["path"] if scope["path"] in PATHS else "other"
                 self.gauges.took(path, status, perf_counter() - begin)

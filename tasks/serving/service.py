@@ -14,10 +14,11 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import JsonValue
+from starlette.exceptions import HTTPException
 
 from tasks.serving.batches import Batches
 from tasks.serving.book import Asked, Page, Question
-from tasks.serving.gauges import Gauges, Timed
+from tasks.serving.gauges import PATHS, Gauges, Timed
 from tasks.serving.learning import Observed
 from tasks.serving.limits import Limit
 from tasks.serving.predictor import Predictor
@@ -39,6 +40,12 @@ class Desk:
     every: float = 5.0  # seconds between looks for a new champion
     save_every: float = 60.0
     gauges: Gauges = field(default_factory=Gauges)
+    trouble: str = ""  # why what is served cannot be recorded; it is served all the same
+
+    @property
+    def problem(self) -> str:
+        """What an operator has to mend; empty where all is well."""
+        return "; ".join(filter(None, (self.predictor.problem, self.trouble)))
 
     def answers(self, questions: Sequence[Question]) -> Sequence[Page | ValueError]:
         """Each question's page, after it was recorded."""
@@ -51,16 +58,28 @@ class Desk:
     def record(self, request: str, page: Page) -> None:
         """Note what was served, for the collect of the next night; where records are kept."""
         if self.records is not None:
-            self.records.served(request, page)
+            self._kept(self.records.served, request, page)
 
     def observing(self, labels: Sequence[tuple[str, Sequence[float | None]]]) -> Iterator[Observed]:
         """Learn from labels and record them, a few rows with each step."""
         done = 0
         for found in self.predictor.observing(labels):
             if self.records is not None:
-                self.records.labelled(found.rows[done:])
+                self._kept(self.records.labelled, found.rows[done:])
             done = len(found.rows)
             yield found
+
+    def _kept(self, write: Callable[..., None], *what: object) -> None:
+        """Write records; where that is not possible, say so to operators and serve on."""
+        try:
+            write(*what)
+        except OSError as error:
+            self.gauges.unrecorded()
+            if not self.trouble:
+                log.error("%s: what is served cannot be recorded: %s", self.pipeline, error)
+            self.trouble = f"what is served cannot be recorded: {error}; make room, or mend the disk"
+        else:
+            self.trouble = ""
 
     def asked_of(self, pipeline: str | None) -> None:
         """Raise LookupError where somebody else was meant."""
@@ -74,7 +93,7 @@ class Desk:
             try:
                 self.predictor.refresh()
                 if self.records is not None:
-                    self.records.flush()
+                    self._kept(self.records.flush)
                 waited += self.every
                 if waited >= self.save_every:
                     waited = 0.0
@@ -86,7 +105,7 @@ class Desk:
 def service(desk: Desk, body: int = 4_000_000) -> FastAPI:
     """The app. `body` is the most bytes that a request may have."""
     batches = Batches(desk.answers)
-    app = FastAPI(title=f"nightloop {desk.pipeline}", lifespan=_lifespan(desk, batches))
+    app = FastAPI(title=f"nightloop {desk.pipeline}", lifespan=_lifespan(desk, batches), redirect_slashes=False)
     app.add_middleware(Limit, most=body)
     app.add_middleware(Timed, gauges=desk.gauges)
 
@@ -123,8 +142,9 @@ def service(desk: Desk, body: int = 4_000_000) -> FastAPI:
 
     @app.get("/health")
     def health() -> dict[str, JsonValue]:
-        """`ok`; or `degraded` where the newest champion does not load, and an older one goes on serving."""
-        entry, problem = desk.predictor.version, desk.predictor.problem
+        """`ok`; or `degraded` where the newest champion does not load and an older one goes on serving, or where what
+        is served cannot be recorded."""
+        entry, problem = desk.predictor.version, desk.problem
         return {
             "status": "degraded" if problem else "ok", "problem": problem, "pipeline": desk.pipeline,
             "version": desk.predictor.now.name, "champion": entry.number, "manifest": entry.manifest,
@@ -133,10 +153,11 @@ def service(desk: Desk, body: int = 4_000_000) -> FastAPI:
     @app.get("/metrics")
     def metrics() -> Response:
         """Counts and times for Prometheus."""
-        return Response(desk.gauges.text(desk.predictor), media_type=desk.gauges.media)
+        return Response(desk.gauges.text(desk.predictor, bool(desk.problem)), media_type=desk.gauges.media)
 
     for kind, status in ((ValueError, 422), (LookupError, 404)):
         app.add_exception_handler(kind, _mistake(status))
+    app.add_exception_handler(HTTPException, _no_such_thing)
     app.add_exception_handler(RequestValidationError, _malformed)
     return app
 
@@ -157,7 +178,7 @@ def _lifespan(desk: Desk, batches: Batches) -> Callable[[FastAPI], AbstractAsync
             carer.join(30)
             desk.predictor.save(desk.server)
             if desk.records is not None:
-                desk.records.close()
+                desk._kept(desk.records.close)
 
     return lives
 
@@ -169,10 +190,23 @@ def _mistake(status: int) -> Callable[[Request, Exception], JSONResponse]:
     return say
 
 
+def _no_such_thing(request: Request, error: Exception) -> JSONResponse:
+    """An address, a method or a text that the service does not know, in the form of all other mistakes."""
+    if not isinstance(error, HTTPException):
+        raise error
+    words = {
+        404: f"there is no {request.url.path[:80]}; there are {', '.join(PATHS)} and /docs",
+        400: "the body cannot be read: send a JSON object in UTF-8",
+    }
+    return JSONResponse({"error": words.get(error.status_code, error.detail)}, error.status_code, error.headers)
+
+
 def _malformed(request: Request, error: Exception) -> JSONResponse:
     """Every mistake of form in one sentence; the input itself is not sent back: it may hold what is no JSON."""
     said: dict[str, dict[str, None]] = {}
-    if isinstance(error, RequestValidationError):
+    if isinstance(error, RequestValidationError) and not isinstance(error.body, dict):
+        said = {"body": {"send a JSON object, with content-type: application/json": None}}
+    elif isinstance(error, RequestValidationError):
         for one in error.errors():
             where = _place(one["loc"][1:], error.body, one["type"] == "missing")
             said.setdefault(where, {})[one["msg"].removeprefix("Value error, ")] = None

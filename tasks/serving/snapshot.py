@@ -80,4 +80,4 @@ def _words(lines: Sequence[str]) -> Tensor:
 
 
 def _lines(words: Tensor) -> list[str]:
-    return [line for line in bytes(words.tolist()).decode().split("\n") if line]
+    return [line for line in words.numpy().tobytes().decode().split("\n") if line]

@@ -117,6 +117,13 @@ def test_a_row_that_breaks_a_rule_is_put_aside_with_its_reason(column: str, valu
     assert all(len(reason) <= 500 for reason in seen.reasons)
 
 
+def test_a_very_long_value_in_the_last_row_is_put_aside_like_any_other() -> None:
+    """It was repeated for as many rows as the column with the most values has: more text than a column can hold."""
+    seen, lake = look(changed(rows(), "category", {399: "x" * 6_000_000}))
+    assert lake.connection.execute("SELECT arrival, reason FROM quarantine").fetchall() == [(399, "category/length")]
+    assert seen.verdict == "passed" and seen.statistics["clean"] == 399
+
+
 def test_ids_that_are_merely_strange_are_kept() -> None:
     strange = {0: "O'Brien; DROP TABLE landed", 1: "../../etc", 2: "東京", 3: "a-1", 4: "x" * 256, 5: '"', 6: "0"}
     _, lake = look(changed(rows(), "user", strange))

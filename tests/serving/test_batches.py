@@ -45,7 +45,30 @@ def test_all_who_wait_are_answered_in_one_pass() -> None:
     assert sum(sizes) == 5 and max(sizes) >= 4
 
 
-def test_what_goes_wrong_is_everybodys_answer_and_the_next_one_is_answered() -> None:
+def test_what_goes_wrong_with_one_is_not_the_answer_of_those_who_wait_with_it() -> None:
+    go = threading.Event()
+
+    def answers(some: Sequence[Question]) -> Sequence[Page]:
+        go.wait(10)
+        if any(len(one.asked) == 3 for one in some):
+            raise RuntimeError("a mistake of ours")
+        return [page(one) for one in some]
+
+    async def ask() -> list[object]:
+        batches = Batches(answers)
+        batches.start()
+        waiting = [asyncio.create_task(batches.answer(question(n))) for n in range(1, 6)]
+        await asyncio.sleep(0.2)
+        go.set()
+        found: list[object] = list(await asyncio.gather(*waiting, return_exceptions=True))
+        batches.stop()
+        return found
+
+    found = asyncio.run(ask())
+    assert isinstance(found.pop(2), RuntimeError) and all(isinstance(one, Page) for one in found)
+
+
+def test_what_goes_wrong_is_its_owners_answer_and_the_next_one_is_answered() -> None:
     def answers(some: Sequence[Question]) -> Sequence[Page]:
         if len(some[0].asked) == 1:
             raise RuntimeError("a mistake of ours")

@@ -116,6 +116,15 @@ def test_one_request_larger_than_the_book_is_kept_alone() -> None:
         assert book.page(f"r{n}") and len(book) == 1
 
 
+def test_a_book_of_long_texts_holds_fewer_requests() -> None:
+    book, long = Book(30), "x" * 9_000
+    for n in range(10):
+        book.add(f"r{n}", Page("v", Asked(["u"], ["i"], {"text": long, "each": [long]}), "", [0.1], [0.1], [None]))
+    assert len(book) == 1 and book.forgotten == 9 and book.page("r9") and book.characters == 18_002
+    book.add("short", Page("v", Asked(["u"], ["i"]), "", [0.1], [0.1], [None]))
+    assert len(book) == 2 and book.rows == 2
+
+
 def test_a_ranking_champion_has_nothing_to_correct(tmp_path: Path) -> None:
     predictor = opened(tmp_path, made.ranking_plan())
     assert predictor.learning is None and predictor.save("server") is False and predictor.restore("server") is False

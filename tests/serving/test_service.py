@@ -143,7 +143,17 @@ BAD: list[tuple[str, object, int, str]] = [
     ("/score", {**GOOD, "pipeline": "films"}, 404, "answers for books, not for 'films'"),
     ("/score", {**GOOD, "request": "served"}, 422, "'served' was served already"),
     ("/score", {**GOOD, "items": ["i"] * 60_000}, 413, "larger than 200,000 bytes"),
-    ("/score", "words", 422, "valid dictionary"),
+    ("/score", {**GOOD, "features": {"device": "d1", "age": 10**400}}, 422, "age must be numbers"),
+    ("/score", {**GOOD, "features": {"device": "d1", "age": None}}, 422, "age must be numbers"),
+    ("/recommend", {"user": "u1", "features": {"device": "d1", "age": 10**400}}, 422, "age must be numbers"),
+    ("/score", {**GOOD, "user": "\ud800"}, 422, "user: Input should be a valid string"),
+    ("/score", {**GOOD, "items": ["i1", "\ud800"]}, 422, "items.1: Input should be a valid string"),
+    ("/score", {**GOOD, "features": {**CONTEXT, "device": "\ud800"}}, 422, "features.device: Input should be"),
+    ("/score", {**GOOD, "request": "\ud800"}, 422, "request: Input should be a valid string"),
+    ("/observe", {"observations": [{"request": "\ud800", "labels": [1]}]}, 422, "request: Input should be a valid string"),
+    ("/score", "words", 422, "send a JSON object"),
+    ("/score/", GOOD, 404, "there is no /score/; there are /score, /recommend"),
+    ("/health", {}, 405, "Method Not Allowed"),
     ("/recommend", {"user": "u1", "k": 0, "features": CONTEXT}, 422, "k: "),
     ("/observe", {"observations": []}, 422, "observations"),
     ("/observe", {"observations": [{"request": "served", "labels": [1, 2, 0]}]}, 422, "allowed are 0, 1 and null"),
@@ -232,6 +242,30 @@ def test_health_and_metrics_tell_what_serves(client: Any, place: Place) -> None:
     assert [line for line in expected if line not in text] == [], text
 
 
+def test_what_cannot_be_recorded_is_served_all_the_same_and_operators_are_told(place: Place, client: Any) -> None:
+    full = place.path / "records" / "served" / "2026-01-02.jsonl"
+    full.parent.mkdir(parents=True)
+    full.symlink_to("/dev/full")
+    for number in range(60):  # more than a buffer holds
+        assert client.post("/score", json={**GOOD, "request": f"r{number}"}).status_code == 200
+    told = wait_for(client, lambda found: found["status"] == "degraded")
+    assert "cannot be recorded" in told["problem"] and "No space left" in told["problem"]
+    metrics = client.get("/metrics").text
+    assert "nightloop_degraded 1.0" in metrics and "nightloop_unrecorded_total 0.0" not in metrics
+    full.unlink()
+    place.now = datetime(2026, 1, 3, 0, 0, 1, tzinfo=UTC)
+    client.post("/score", json=GOOD)
+    assert len(place.desk.records._open) == 2 if place.desk.records else False
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff{}", json.dumps(GOOD).encode()])
+def test_what_is_no_json_object_is_told_what_to_send(client: Any, body: bytes) -> None:
+    told = client.post(
+        "/score", content=body, headers={"content-type": "text/plain" if len(body) > 9 else "application/json"}
+    )
+    assert told.status_code in (400, 422) and "send a JSON object" in told.json()["error"], told.text
+
+
 def wait_for(client: Any, what: Any) -> dict[str, Any]:
     for _ in range(200):
         found: dict[str, Any] = client.get("/health").json()
@@ -302,6 +336,22 @@ def test_the_verb_serves_and_ctrl_c_stops_it_with_what_was_learned_kept(tmp_path
     day = datetime.now(UTC).date().isoformat()
     lines = (tmp_path / "home" / "served" / "books" / "served" / f"{day}.jsonl").read_text().splitlines()
     assert len(lines) == 3 and json.loads(lines[0])["request"] == "r"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"), [(["--server", "A B"], "'A B' is no name"), ([], "choose another with --port")]
+)
+def test_a_server_that_cannot_begin_says_so_and_touches_nothing(tmp_path: Path, words: list[str], said: str) -> None:
+    order = plan(FULL)
+    made.store(tmp_path / "home" / "store", order)
+    path = tmp_path / "books.yaml"
+    path.write_text(order.model_dump_json())
+    environment = {"NIGHTLOOP_HOME": str(tmp_path / "home"), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"}
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        command = [sys.executable, "-m", "flows", "serve", str(path), "--port", str(taken.getsockname()[1]), *words]
+        done = subprocess.run(command, cwd=HOUSE, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2 and said in done.stderr and "serves at" not in done.stderr, done.stderr
+    assert not list((tmp_path / "home" / "store").rglob("*.memory")) and not (tmp_path / "home" / "served").exists()
 
 
 def asked_until_up(url: str, body: dict[str, Any], server: subprocess.Popen[str]) -> dict[str, Any]:
