@@ -62,7 +62,7 @@ class Clicks:
     def _encoded(self, users: Tensor, items: Tensor, features: Mapping[str, object]) -> Logs:
         wanted, latest = {*self.categorical, *self.numeric}, kept(self.weights).get(LATEST)
         if set(features) - ({HISTORY} if latest is not None else set()) != wanted:
-            raise ValueError(f"features: given {sorted(features)}; this champion needs exactly {sorted(wanted)}")
+            raise ValueError(f"features: this champion needs exactly {sorted(wanted)}; given {sorted(features)!s:.500}")
         n = len(users)
         given = {c: _column(features[c], n, c) for c in self.categorical}
         told = {c: _first(_lists(given[c], self.ids[c], c), most).expand(n, -1) for c, most in self.several.items()}

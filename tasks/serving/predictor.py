@@ -184,7 +184,7 @@ class Predictor:
         try:
             changed = self.reload()
         except Exception as error:  # whatever is wrong with the new champion, the old one must go on serving
-            self._problem = f"{type(error).__name__}: {error}"
+            self._problem = f"{type(error).__name__}: {error}. Mend what it names, or: nightloop rollback {self._pipeline} --reason '...'"
             log.error(
                 "%s: the new champion does not load; %s of %s goes on serving. %s",
                 self._pipeline,
