@@ -11,7 +11,7 @@ from pydantic import JsonValue
 
 from tasks.gate.bootstrap import FEWEST, Interval, Resamples, interval, resample
 from tasks.gate.evidence import Evidence, Pool, metric_of, pooled
-from tasks.gate.guards import Guarded, calibration, slices, together
+from tasks.gate.guards import Guarded, calibration, informative, slices, together
 from tasks.gate.words import bound, figures, finite, share, span
 from tasks.plan.plan import Gate
 from tasks.store.manifest import Judged
@@ -86,6 +86,7 @@ def _guarded(pool: Pool, drawn: Resamples, rule: Gate, case: Case) -> Guarded:
     by_slice = slices(pool, drawn, rule, case.alpha)
     found = [replace(by_slice, numbers={"slices": by_slice.numbers})]
     if len(pool.label):
+        found.append(informative(pool, drawn, case.alpha, case.refresh))
         found.append(calibration(pool, drawn, rule, case.alpha, case.refresh))
     return together(found)
 

@@ -29,10 +29,11 @@ def headline(history: h.History) -> str:
     """Who serves, since when, and why; the promotion log first, the chain where there is no log (a bake-off)."""
     if history.log:
         return _by_entry(history, history.log[-1])
-    champion = history.nights[max(history.nights)].champion if history.nights else None
+    champion = _chosen(history)
     if champion is None:
         return "Nobody serves yet: no night has promoted a strategy"
-    return f"{champion.strategy} of {h.name(history, champion.period)} is the champion{_beats(history, champion)}"
+    name = f"{champion.strategy} of {h.name(history, champion.period)}"
+    return f"Nobody serves yet; by its replayed nights {name} would{_beats(history, champion)}"
 
 
 def findings(history: h.History) -> list[Finding]:
@@ -42,6 +43,7 @@ def findings(history: h.History) -> list[Finding]:
         *_stale(history),
         *_missing(history),
         *_pinned(history),
+        *_not_moved(history),
         *_control(history),
         *_no_better_than_the_mean(history),
         *_cheaper(history),
@@ -129,6 +131,25 @@ def _pinned(history: h.History) -> list[Finding]:
     ]
 
 
+def _not_moved(history: h.History) -> list[Finding]:
+    """A backfill decides as nights do, and moves nothing: what it chose serves once somebody, or a night, promotes it."""
+    champion, last = _chosen(history), history.log[-1] if history.log else None
+    if champion is None or (last and (last.by != "gate" or last.period >= champion.period)):
+        return []
+    serves = f"{last.strategy} of {h.name(history, last.period)} serves" if last else "nobody serves"
+    text = f"Replayed nights chose {champion.strategy} of {h.name(history, champion.period)}; {serves}"
+    todo = (
+        f'The next night promotes it; now: `nightloop promote {history.pipeline} --reason "why"`, or give a backfill '
+        "`--move-champion`."
+    )
+    return [Finding("warn", text, todo)]
+
+
+def _chosen(history: h.History) -> Served | None:
+    """The champion of the newest night."""
+    return history.nights[max(history.nights)].champion if history.nights else None
+
+
 def _control(history: h.History) -> list[Finding]:
     """Models that learn every night should beat the one that never does; where they do not, something is wrong."""
     metric, control, nights = h.metric(history), h.control(history), h.scored_nights(history)[-ENOUGH:]
@@ -150,19 +171,21 @@ def _control(history: h.History) -> list[Finding]:
 
 
 def _no_better_than_the_mean(history: h.History) -> list[Finding]:
-    """Click probabilities should beat the mean click rate, said to everybody; its normalised entropy is 1."""
+    """Click probabilities should beat the mean click rate, whose normalised entropy is 1; the control ages, and may not."""
     nights = h.scored_nights(history)[-ENOUGH:]
     found = [[v for i in nights if (v := h.value(history, i, s, "ne")) is not None] for s in h.strategies(history)]
-    means = [sum(values) / len(values) for values in found if values]
-    if not means or min(means) < 1:
+    means = {s: sum(values) / len(values) for s, values in zip(h.strategies(history), found, strict=True) if values}
+    bad = {s: mean for s, mean in means.items() if mean >= 1 and s != h.control(history)}
+    if not bad:
         return []
-    text = f"No strategy predicts better than the mean click rate (normalised entropy {min(means):.3f} at best)"
+    which = listed([f"{s} {mean:.3f}" for s, mean in bad.items()])
+    text = f"No better than the mean click rate, said to everybody (normalised entropy 1 or more): {which}"
     todo = "More rows a night, fewer epochs, a lower rate or a smaller model; see the schedule in the plan."
     return [Finding("warn", text, todo)]
 
 
 def _cheaper(history: h.History) -> list[Finding]:
-    champion = history.nights[max(history.nights)].champion if history.nights else None
+    champion = _chosen(history)
     metric, nights = h.metric(history), h.scored_nights(history)
     if champion is None or h.better(metric, 0, 1):
         return []

@@ -123,7 +123,8 @@ def _last(lists: Sequence[Tensor], most: int) -> Tensor:
 
 def _numbers(given: Sequence[object], name: str) -> Tensor:
     try:
-        numbers = torch.tensor([float(value) for value in given], dtype=torch.float32)  # type: ignore[arg-type]
+        told = [0.0 if value is None else float(value) for value in given]  # type: ignore[arg-type]
+        numbers = torch.tensor(told, dtype=torch.float32)  # a number that is missing is 0, as it is in the logs
     except (TypeError, ValueError, OverflowError) as error:  # the last: a whole number of 400 digits
         raise ValueError(
             f"features: {name} must be numbers, one for all items or one each; {str(error)[:200]}"

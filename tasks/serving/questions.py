@@ -44,7 +44,8 @@ PIPELINE = Field(None, description="Where given, an answer of any other pipeline
 FEATURES: Any = Field(
     default_factory=dict,
     description="Every categorical and numeric column of the plan: one value for all items, or a list of one an item. A "
-    "categorical value that is null or was never seen is a category of its own, a defined score.",
+    "categorical value that is null or was never seen is a category of its own, a defined score; a number that is null is "
+    "0, as in training. /recommend takes one value for all items alone.",
 )
 
 

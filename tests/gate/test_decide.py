@@ -176,6 +176,23 @@ def test_a_refresh_outside_the_band_may_serve_where_what_serves_is_further_off()
     assert decide(RULE, "ctr", "rival", nights).judged["old"].verdict == "reject"
 
 
+def test_what_is_better_than_what_serves_and_no_better_than_the_mean_rate_does_not_serve() -> None:
+    g, nights = torch.Generator().manual_seed(9), []
+    for period in range(3):
+        seen, noise = rows(1500, 200, g), torch.randn(1500, generator=g)
+        label = (torch.rand(1500, generator=g) < 0.3).float()
+        loud, quiet = (clicked(seen, label, scale * noise - 0.85) for scale in (3.0, 1.0))
+        nights.append(Evidence(period, loud, {"quiet": quiet}))
+    judged = decide(RULE, "ctr", "old", nights).judged
+    assert judged["quiet"].verdict == "reject" and "no better than the mean click rate" in " ".join(
+        judged["quiet"].reasons
+    )
+    assert judged["quiet"].numbers["ne_served"] > judged["quiet"].numbers["ne"] > 1.05  # type: ignore[operator]
+    assert decide(RULE, "ctr", "quiet", nights).judged["quiet"].verdict == "promote", (
+        "a refresh may be as bad as before"
+    )
+
+
 def test_no_click_observed_is_held() -> None:
     nights = ctr(4, 0.0, 1.0)
     for night in nights:

@@ -104,7 +104,8 @@ def test_headline_says_who_since_when_and_why(history: History) -> None:
         "FineTune of 2026-01-05 serves since 2026-01-10 09:30, rolled back to by grace: complaints about stale lists"
     )
     without = headline(dataclasses.replace(history, log=()))
-    assert without.startswith("AverageWeights of 2026-01-09 is the champion: +") and "against NoUpdate" in without
+    assert without.startswith("Nobody serves yet; by its replayed nights AverageWeights of 2026-01-09 would: +")
+    assert "against NoUpdate" in without
     assert headline(History("books", {})) == "Nobody serves yet: no night has promoted a strategy"
 
 
@@ -122,7 +123,13 @@ def test_findings_of_a_sound_chain_say_so_and_advise_the_cheaper_strategy() -> N
         i: n.model_copy(update={"champion": made_up.Served(strategy="FullRetrain", period=8, checkpoint=served)})
         for i, n in nights.items()
     }
-    found = findings(History("books", moved, notes=made_up.notes(moved)))
+    replayed = findings(History("books", moved, notes=made_up.notes(moved)))
+    assert "Replayed nights chose FullRetrain" in replayed[0].text and "nobody serves" in replayed[0].text
+    entry = made_up.log(nights)[0].model_copy(update={"strategy": "FullRetrain", "period": 8, "by": "gate"})
+    behind = entry.model_copy(update={"strategy": "NoUpdate", "period": 5})
+    late = findings(History("books", moved, log=(behind,), notes=made_up.notes(moved)))
+    assert f"NoUpdate of {late[0].text[-17:-7]} serves" in late[0].text and "--move-champion" in late[0].todo
+    found = findings(History("books", moved, log=(entry,), notes=made_up.notes(moved)))
     assert found[0].mood == "good" and any("AverageWeights has matched FullRetrain" in f.text for f in found)
 
 
