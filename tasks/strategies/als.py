@@ -13,6 +13,7 @@ from tasks.models.checkpoint import Checkpoint, Weights
 from tasks.models.model import Model
 from tasks.models.parts import from_parts, inner_width
 from tasks.strategies.decay import decayed
+from tasks.strategies.options import required
 from tasks.strategies.strategy import ALL_HISTORY
 
 
@@ -21,7 +22,7 @@ class ALS:
     """Factors from scratch every period, on all history, each row counting half as much `half_life` periods on.
 
     As many factors as MF has columns; ids without rows are zero vectors. One thread, so that the same logs give the
-    same bytes. Raises ImportError where `implicit` is not installed. Source: Hu, Koren and Volinsky 2008.
+    same bytes. Raises ValueError where `implicit` is not installed. Source: Hu, Koren and Volinsky 2008.
     """
 
     regularization: float = 12.0
@@ -36,6 +37,7 @@ class ALS:
                 raise ValueError(f"{name}: given {getattr(self, name)}; it must be above 0")
         if self.iterations < 1:
             raise ValueError(f"iterations: given {self.iterations}; it must be 1 or more")
+        required("ALS", "implicit", "controls")
 
     @property
     def lookback(self) -> int:

@@ -11,6 +11,7 @@ from tasks.lake.logs import Logs
 from tasks.models.checkpoint import Checkpoint, Weights
 from tasks.models.model import Model
 from tasks.models.parts import from_parts, inner_width
+from tasks.strategies.options import required
 from tasks.strategies.strategy import ALL_HISTORY
 
 
@@ -18,7 +19,7 @@ from tasks.strategies.strategy import ALL_HISTORY
 class BPR:
     """Factors and item biases from scratch every period, on all history.
 
-    As many factors as MF has columns. One thread, so that the same logs give the same bytes. Raises ImportError where
+    As many factors as MF has columns. One thread, so that the same logs give the same bytes. Raises ValueError where
     `implicit` is not installed. Source: Rendle et al. 2009.
     """
 
@@ -34,6 +35,7 @@ class BPR:
             )
         if self.epochs < 1:
             raise ValueError(f"epochs: given {self.epochs}; it must be 1 or more")
+        required("BPR", "implicit", "controls")
 
     @property
     def lookback(self) -> int:

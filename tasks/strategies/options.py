@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
+from importlib.util import find_spec
 from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
@@ -75,3 +76,9 @@ def _made(kind: type, values: Mapping[str, object], path: str, mistakes: Mistake
 def listed(names: Iterable[str]) -> str:
     """The names in words: `a, b, c`, or `none`."""
     return ", ".join(names) or "none"
+
+
+def required(who: str, package: str, extra: str) -> None:
+    """Raise ValueError where an optional package is not installed, with the words that install it."""
+    if find_spec(package) is None:
+        raise ValueError(f"{who} needs {package}: pip install 'nightloop[{extra}]'")

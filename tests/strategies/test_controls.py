@@ -92,3 +92,10 @@ def test_impossible_half_lives(wrong):
     for strategy in (Popularity, ALS):
         with pytest.raises(ValueError, match="half_life"):
             strategy(**wrong)
+
+
+@pytest.mark.parametrize("kind", [ALS, BPR])
+def test_a_control_whose_package_is_missing_says_what_to_install(kind: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.strategies.options.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"needs implicit: pip install 'nightloop\[controls\]'"):
+        kind()
