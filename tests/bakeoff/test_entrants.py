@@ -7,6 +7,7 @@ import pytest
 from tasks.bakeoff.entrants import field_of
 from tasks.bakeoff.order import Order
 from tasks.plan.plan import Plan
+from tests.plan.test_plans import raw
 
 LOVED = {"use": "AddPopularity", "options": {"learner": {"use": "FineTune"}}}
 KD = {"use": "KD", "options": {"learner": {"use": "FineTune"}}}
@@ -14,17 +15,7 @@ BIASED = {"use": "MF", "options": {"width": 4, "biases": True}}
 
 
 def plan() -> Plan:
-    return Plan.model_validate(
-        {
-            "pipeline": "shop",
-            "source": {"use": "files", "options": {"path": "in/{period}.csv"}},
-            "columns": {"user": "u", "item": "i", "time": "t"},
-            "periods": {"every": "day", "start": "2026-01-01"},
-            "pretrain": {"use": "FullRetrain"},
-            "model": {"use": "MF", "options": {"width": 8}},
-            "strategies": {"tuned": {"use": "FineTune"}},
-        }
-    )
+    return Plan.model_validate(raw())
 
 
 def order(**given: object) -> Order:
