@@ -15,7 +15,7 @@ class Standing:
 
     strategy: str
     nights: int
-    wins: int  # nights on which it was better than every other strategy
+    wins: int  # nights on which none was better; equals share them
     means: dict[str, float]  # by metric, slices as `metric/slice`
     seconds: float | None
     bytes: float | None
@@ -68,11 +68,13 @@ def _won(history: h.History, index: int, strategy: str, metric: str) -> bool:
     scores = {s: v for s in history.nights[index].scores if (v := h.value(history, index, s, metric)) is not None}
     mine = scores.get(strategy)
     others = [v for s, v in scores.items() if s not in (strategy, CHAMPION)]
-    return mine is not None and bool(others) and all(h.better(metric, mine, v) for v in others)
+    return mine is not None and bool(others) and not any(h.better(metric, v, mine) for v in others)
 
 
 def _noted(history: h.History, what: str, strategy: str) -> float | None:
-    found = [v for note in history.notes.values() if (v := note.get(what, {}).get(strategy)) is not None]
+    """The mean over all nights but the root, on which nobody learned."""
+    nights = [note for index, note in history.notes.items() if index != min(history.nights, default=-1)]
+    found = [v for note in nights if (v := note.get(what, {}).get(strategy)) is not None]
     return sum(found) / len(found) if found else None
 
 

@@ -197,3 +197,20 @@ def test_served_value_is_of_what_really_served(history: History) -> None:
 def test_markdown_of_many_nights_can_be_cut(history: History) -> None:
     text = as_markdown(grid.grid(history).newest(5))
     assert len(re.findall(r"^\| 2026", text, re.M)) == 5 and "10 older rows" in text
+
+
+def test_equals_share_the_nights_they_won_and_the_root_costs_nothing() -> None:
+    nights = made_up.chain(8)
+    for i, night in nights.items():
+        if night.scores:
+            level = {
+                **night.scores,
+                "AverageWeights": night.scores["FineTune"],
+                "FullRetrain": night.scores["NoUpdate"],
+            }
+            nights[i] = night.model_copy(update={"scores": level})
+    notes = {i: {"seconds": {"FineTune": 0.0 if i == min(nights) else 2.0}} for i in nights}
+    found = {s.strategy: s for s in standings(History("books", nights, notes=notes))}
+    scored = found["FineTune"].nights
+    assert found["FineTune"].wins == found["AverageWeights"].wins > 0 and found["FineTune"].seconds == 2.0
+    assert found["FineTune"].wins + found["NoUpdate"].wins == scored
