@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
 from typing import TypeVar
@@ -22,6 +22,7 @@ import duckdb
 import pyarrow as pa
 from duckdb_extensions import import_extension
 
+from tasks.lake.again import IN_THE_WAY, begun
 from tasks.lake.scratch import scratch
 from tasks.plan.settings import Settings
 
@@ -30,9 +31,6 @@ BATCH = 122_880  # rows a batch: one DuckDB row group
 ATTEMPTS = 60  # of a write that other writers got in the way of
 TABLES = ("create_landed", "partition_landed", "create_quarantine", "create_collected", "create_logs",
           "create_newest_logs")  # fmt: skip
-IN_THE_WAY = re.compile(
-    "conflict|is locked|concurrent|could not serialize|deadlock|already exists|unique constraint", re.I
-)
 Answer = TypeVar("Answer")
 
 
@@ -75,7 +73,8 @@ class Warehouse:
     def query(self, name: str, params: Mapping[str, object] | None = None) -> pa.Table:
         """The answer to the statement in `sql/<name>.sql`, as one table."""
         with _plainly():
-            return self.connection.execute(statement(name), dict(params or {})).to_arrow_table()
+            asked = partial(self.connection.execute, statement(name), dict(params or {}))
+            return begun(asked, duckdb.Error).to_arrow_table()
 
     def stream(self, name: str, params: Mapping[str, object] | None = None) -> Iterator[pa.RecordBatch]:
         """The answer to the statement in `sql/<name>.sql`, in batches, without holding all of it in memory."""
@@ -86,7 +85,8 @@ class Warehouse:
         with self.connection.cursor() as cursor, _plainly():
             _speak(cursor)
             for name, params in steps:
-                yield from cursor.execute(statement(name), dict(params)).to_arrow_reader(BATCH)
+                asked = partial(cursor.execute, statement(name), dict(params))
+                yield from begun(asked, duckdb.Error).to_arrow_reader(BATCH)
 
     def define(self, name: str, words: Mapping[str, str]) -> None:
         """Run `sql/<name>.sql`, a statement about names: its quoted words '$word' and "$word" are filled in."""

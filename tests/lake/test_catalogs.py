@@ -246,3 +246,34 @@ def _change(home: Path, statement: str) -> None:
     with sqlite3.connect(home / "lake" / "pond.sqlite") as catalog:
         catalog.execute(statement)
     catalog.close()
+
+
+class Unseen:
+    """A connection to a catalog that cannot be seen the first `times` times."""
+
+    def __init__(self, times: int, last: str = "") -> None:
+        self.times, self.asked, self.last = times, 0, last
+
+    def execute(self, *_: object) -> Unseen:
+        self.asked += 1
+        if self.asked <= self.times:
+            words = (
+                'Failed to query most recent snapshot for DuckLake: Failed to execute query "PRAGMA journal_mode=WAL": '
+            )
+            raise duckdb.Error(words + "disk I/O error")
+        if self.last:
+            raise duckdb.Error(self.last)
+        return self
+
+    def to_arrow_table(self) -> str:
+        return "seen"
+
+
+def test_a_catalog_that_cannot_be_seen_for_a_moment_is_looked_at_again(tmp_path: Path) -> None:
+    def asked(times: int, last: str = "") -> str:
+        return Warehouse(Unseen(times, last), tmp_path, 0).query("newest_versions")  # type: ignore[arg-type, return-value]
+
+    assert asked(2) == "seen"
+    for times, last in ((99, ""), (1, "Current transaction is aborted")):  # what a writer begins anew for
+        with pytest.raises(duckdb.Error, match=last or "disk I/O error"):
+            asked(times, last)
