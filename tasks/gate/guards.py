@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from tasks.gate.bootstrap import Resamples, interval
 from tasks.gate.evidence import Pool
 from tasks.gate.words import figures, finite, share
-from tasks.metrics.ctr import logloss
+from tasks.metrics.ctr import logloss, normalised_entropy
 from tasks.plan.plan import Gate
 
 PEOPLE = {"new_user": "new users", "old_user": "known users", "new_item": "new items", "old_item": "known items"}
@@ -79,17 +79,15 @@ def informative(pool: Pool, drawn: Resamples, alpha: float, refresh: bool) -> Gu
 
     The normalised entropy is the one over the other (He et al. 2014); where every label is the same there is none.
     """
-    rate = float(pool.label.mean())
-    if rate in (0.0, 1.0):
+    if not 0 < float(pool.label.mean()) < 1:
         return Guarded((), (), {"ne": None, "ne_served": None})
-    most = -rate * log(rate) - (1 - rate) * log(1 - rate)
-    losses, before = logloss(pool.label, pool.predicted), logloss(pool.label, pool.before)
-    mine, was = float(losses.mean()) / most, float(before.mean()) / most
+    mine, was = (normalised_entropy(pool.label, each) for each in (pool.predicted, pool.before))
     numbers: dict[str, JsonValue] = {"ne": finite(mine), "ne_served": finite(was)}
     if mine < 1 or (refresh and mine <= was):
         return Guarded((), (), numbers)
     said = f"It predicts no better than the mean click rate (normalised entropy {mine:.3f}, {was:.3f} for what served)"
-    sure = interval(losses - most, pool.label >= 0, drawn, alpha)
+    losses = logloss(pool.label, pool.predicted)
+    sure = interval(losses - losses.mean() / mine, pool.label >= 0, drawn, alpha)
     if sure is not None and sure.low > 0:
         return Guarded((f"{said}.",), (), numbers)
     return Guarded((), (f"{said}, and the evidence is too thin to be sure.",), numbers)

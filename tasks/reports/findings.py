@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from tasks.reports import history as h
 from tasks.reports.grid import gain
+from tasks.reports.standings import mean_note
 from tasks.reports.table import Mood
 from tasks.reports.words import bare, listed, plural
 from tasks.store.manifest import Served
@@ -189,7 +190,7 @@ def _cheaper(history: h.History) -> list[Finding]:
     metric, nights = h.metric(history), h.scored_nights(history)
     if champion is None or h.better(metric, 0, 1):
         return []
-    cost = {s: _cost(history, s) for s in h.strategies(history)}
+    cost = {s: mean_note(history, "seconds", s) for s in h.strategies(history)}
     mine = cost.get(champion.strategy)
     found = []
     for strategy, theirs in cost.items():
@@ -211,11 +212,6 @@ def _matched(history: h.History, strategy: str, champion: str, metric: str, nigh
             break
         run += 1
     return run
-
-
-def _cost(history: h.History, strategy: str) -> float | None:
-    known = [v for note in history.notes.values() if (v := note.get("seconds", {}).get(strategy)) is not None]
-    return sum(known) / len(known) if known else None
 
 
 def _in_state(history: h.History, wanted: str) -> list[int]:

@@ -42,8 +42,8 @@ def _standing(history: h.History, strategy: str, metric: str) -> Standing:
         len(mine),
         sum(_won(history, i, strategy, metric) for i in mine),
         _means(history, strategy, mine),
-        _noted(history, "seconds", strategy),
-        _noted(history, "bytes", strategy),
+        mean_note(history, "seconds", strategy),
+        mean_note(history, "bytes", strategy),
         None if strategy == control else _versus(history, strategy, others, metric),
         _versus(history, strategy, rival, metric),
     )
@@ -71,8 +71,8 @@ def _won(history: h.History, index: int, strategy: str, metric: str) -> bool:
     return mine is not None and bool(others) and not any(h.better(metric, v, mine) for v in others)
 
 
-def _noted(history: h.History, what: str, strategy: str) -> float | None:
-    """The mean over all nights but the root, on which nobody learned."""
+def mean_note(history: h.History, what: str, strategy: str) -> float | None:
+    """What a strategy's nights took on average (seconds, bytes), the root left out: on it nobody learned."""
     nights = [note for index, note in history.notes.items() if index != min(history.nights, default=-1)]
     found = [v for note in nights if (v := note.get(what, {}).get(strategy)) is not None]
     return sum(found) / len(found) if found else None

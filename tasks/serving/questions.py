@@ -19,7 +19,7 @@ from pydantic import (
 MOST_ITEMS, MOST_LABELS = 10_000, 10_000  # rows of one call; more would keep every other request waiting
 MOST_FEATURES = 1_000
 MOST_REPEATED = (
-    16_000_000  # characters that all rows of a call have in common, times the rows: each row's record has them
+    16_000_000  # characters that all rows of a call have in common, times the rows: each one's record has them
 )
 
 
