@@ -127,12 +127,17 @@ def promote(
     ] = "",
     reason: REASON = "",
     force: Annotated[bool, typer.Option(help="Although the gate did not say promote; needs a reason.")] = False,
+    pin: Annotated[bool, typer.Option("--pin", help="The gate may not move it; alone: pin what serves now.")] = False,
+    unpin: Annotated[bool, typer.Option("--unpin", help="The gate may move it; alone: unpin what serves now.")] = False,
     as_json: JSON = False,
 ) -> None:
-    """Make a checkpoint the champion by hand."""
+    """Make a checkpoint the champion by hand, or pin or unpin the one that serves.
+
+    A strategy goes on serving with its newer checkpoints. A period, or a manifest alone, is pinned.
+    """
     from flows.promote import promote as run
 
-    say(run(plan, strategy, period, manifest, reason, force), as_json)
+    say(run(plan, strategy, period, manifest, reason, force, pin, unpin), as_json)
 
 
 @app.command()
@@ -140,12 +145,15 @@ def rollback(
     plan: PLAN,
     to: Annotated[str, typer.Option(help="Period of an earlier champion; default: the one before this.")] = "",
     reason: REASON = "",
+    from_entry: Annotated[
+        int | None, typer.Option("--from", help="Newest entry of the log as you saw it; goes further back.", min=1)
+    ] = None,
     as_json: JSON = False,
 ) -> None:
-    """Take the champion back in one action. The gate leaves it there until somebody promotes by hand."""
+    """Take the champion back in one action and pin it: the gate leaves it there. Repeated, it changes nothing."""
     from flows.promote import rollback as run
 
-    say(run(plan, to, reason), as_json)
+    say(run(plan, to, reason, from_entry), as_json)
 
 
 @app.command()

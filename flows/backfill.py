@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Literal
 
 from prefect import flow
 from prefect.runtime import flow_run
 
 from flows.naming import run_name
-from flows.nightly import collect_all, night, scheduled, told
+from flows.nightly import Clock, collect_all, night, now, scheduled, told
 from flows.writer import writing
 from tasks.agenda import Chosen, ends_at_newest, named, refuse_unknown, steps
 from tasks.open import read
@@ -47,9 +46,9 @@ def backfill(
         stop_on: Stop at a night that validation blocks, or already at one it only warns about.
         move_champion: Let the live champion follow, where the range ends at the newest period.
     """
-    order, now = read(plan), scheduled()
+    order, when = read(plan), scheduled()
     refuse_unknown(order, strategies)
-    agenda = steps(order, start, end, what, now)
+    agenda = steps(order, start, end, what, when)
     runs = [step.period for step in agenda if step.action == "run"]
     if dry_run or not runs:
         return [f"{named(order, step.period)}: {step.action}, {step.why}" for step in agenda]
@@ -61,13 +60,13 @@ def backfill(
 
 
 def _in_order(
-    plan: Plan, runs: Sequence[int], only: Sequence[str], stop_on: str, when: datetime | None
+    plan: Plan, runs: Sequence[int], only: Sequence[str], stop_on: str, clock: Clock | None
 ) -> list[Manifest]:
     """The nights one by one; the champion moves at the last one, where it moves at all."""
     done: list[Manifest] = []
     bar, shown = advance(plan, None, 0, len(runs)), time.monotonic()
     for index in runs:
-        last = when if index == runs[-1] else None
+        last = clock if index == runs[-1] else None
         done.append(night(plan, collect_all(plan, index), last, only))
         if time.monotonic() - shown > REFRESH:
             bar, shown = advance(plan, bar, len(done), len(runs)), time.monotonic()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from prefect import flow
@@ -26,6 +26,8 @@ from tasks.retrain import retrain
 from tasks.score import score
 from tasks.store.manifest import Manifest
 from tasks.validate import validate
+
+Clock = Callable[[], datetime]
 
 
 @flow(name="nightly", flow_run_name=run_name)
@@ -57,15 +59,15 @@ def nightly(
             landed = replay(order, index) if replay_landed and index == nights[-1] else collect_all(order, index)
             if index == nights[-1]:
                 decide(order, landed[-1], accept, skip, when)
-            done.append(night(order, landed, when))
+            done.append(night(order, landed, now))
             if done[-1].outcome == "blocked":
                 break
         publish(order)
     return told(done)
 
 
-def night(plan: Plan, landed: Sequence[Landing], when: datetime | None, only: Sequence[str] = ()) -> Manifest:
-    """One night, of logs that were collected. `when`: its promotion is logged under this time; None: the champion stays.
+def night(plan: Plan, landed: Sequence[Landing], clock: Clock | None, only: Sequence[str] = ()) -> Manifest:
+    """One night, of logs that were collected. `clock`: tells when the champion moves; None: the champion stays.
 
     Running a finished night again changes nothing; one that crashed goes on where it stopped.
     """
@@ -77,8 +79,8 @@ def night(plan: Plan, landed: Sequence[Landing], when: datetime | None, only: Se
         scores = score(found)
         trained = {label: retrain(found, label, start, bool(only) and label not in only) for label in plan.strategies}
         manifest = deploy(found, scores, {n: t.kept for n, t in trained.items()}, compare(found, scores))
-    if when is not None:
-        move_champion(manifest, when.isoformat())
+    if clock is not None:
+        move_champion(manifest, clock().isoformat())
     report(manifest, trained)
     return manifest
 
@@ -101,7 +103,12 @@ def told(done: Sequence[Manifest]) -> list[str]:
     )
 
 
+def now() -> datetime:
+    """The time in UTC: promotions are logged under the time at which they happen."""
+    return datetime.now(UTC)
+
+
 def scheduled() -> datetime:
     """The time the schedule gave this run, so that a late or repeated run names the same period; now, if by hand."""
     planned = flow_run.scheduled_start_time
-    return planned if planned is not None else datetime.now(UTC)
+    return planned if planned is not None else now()

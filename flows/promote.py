@@ -1,14 +1,19 @@
-"""Promote: move the champion by hand, forward or back."""
+"""Promote: act on the champion by hand: promote, roll back, pin."""
 
 from __future__ import annotations
+
+import logging
 
 from prefect import flow
 
 from flows.naming import run_name
 from flows.nightly import scheduled
-from tasks.move import promote_by_hand, take_back
+from tasks.move import hold, promote_by_hand, take_back
 from tasks.open import read
+from tasks.plan.plan import Plan
 from tasks.report import publish
+
+log = logging.getLogger(__name__)
 
 
 @flow(name="promote", flow_run_name=run_name)
@@ -19,33 +24,54 @@ def promote(
     manifest: str = "",
     reason: str = "",
     force: bool = False,
+    pin: bool = False,
+    unpin: bool = False,
 ) -> str:
-    """Make a checkpoint the champion.
+    """Make a checkpoint the champion, or pin or unpin the one that serves.
+
+    A strategy that is promoted goes on serving with its newer checkpoints. A period, or a manifest alone, names one
+    checkpoint: it is pinned, and the gate does not move it.
 
     Args:
         plan: Name of a plan in infra/plans, or the path of a YAML file.
         strategy: The strategy whose checkpoint is to serve; empty: the one that the gate would promote.
         period: The night whose checkpoint is to serve, such as 2026-01-07; empty: the newest complete one.
         manifest: Hash of that night's manifest as you saw it; refused where it is another by now. Empty: not checked.
-        reason: Why, in words; kept in the promotion log.
+        reason: Why, in words; kept in the promotion log. Force, pin and unpin need one.
         force: Promote although the gate's verdict is not promote; needs a reason.
+        pin: The gate may not move what is promoted. With no strategy, period or manifest: pin what serves now.
+        unpin: The gate may move what is promoted. With no strategy, period or manifest: unpin what serves now.
     """
-    order = read(plan)
-    said = promote_by_hand(order, strategy, period, manifest, (reason, force), scheduled().isoformat())
-    publish(order)
-    return said
+    if pin and unpin:
+        raise ValueError("pin and unpin were both given; give one of them")
+    order, when = read(plan), scheduled().isoformat()
+    if (pin or unpin) and not any(text.strip() for text in (strategy, period, manifest)):
+        said = hold(order, reason, when, pin)
+    else:
+        said = promote_by_hand(order, strategy, period, manifest, (reason, force), when, pin if pin or unpin else None)
+    return _reported(order, said)
 
 
 @flow(name="rollback", flow_run_name=run_name)
-def rollback(plan: str = "simulated", to: str = "", reason: str = "") -> str:
-    """Take the champion back; the gate leaves it there until somebody promotes by hand.
+def rollback(plan: str = "simulated", to: str = "", reason: str = "", from_entry: int | None = None) -> str:
+    """Take the champion back and pin it: the gate leaves it there until somebody promotes or unpins it by hand.
+
+    The same rollback again, by the same person for the same reason, changes nothing.
 
     Args:
         plan: Name of a plan in infra/plans, or the path of a YAML file.
         to: Period of an earlier champion, such as 2026-01-05; empty: the champion before this one.
         reason: Why, in words; kept in the promotion log.
+        from_entry: Number of the log's newest entry as you saw it: roll back from there, once more if that is a rollback.
     """
     order = read(plan)
-    said = take_back(order, to, reason, scheduled().isoformat())
-    publish(order)
+    return _reported(order, take_back(order, to, reason, scheduled().isoformat(), from_entry))
+
+
+def _reported(plan: Plan, said: str) -> str:
+    """The outcome of an act that is done. A report that cannot be drawn is a warning."""
+    try:
+        publish(plan)
+    except Exception as error:
+        log.warning("the act is done; the report of %s was not drawn: %s", plan.pipeline, error)
     return said

@@ -17,6 +17,7 @@ from tasks.reports.findings import findings, headline
 from tasks.reports.history import History
 from tasks.reports.reading import read_history
 from tasks.reports.table import as_rich
+from tasks.store.entries import pin_of
 from tasks.store.registry import served_on
 
 WIDTH = 190  # characters, where the terminal does not say
@@ -33,6 +34,7 @@ def status(plan: str, on: str = "") -> dict[str, Any]:
     if on.strip():
         return _served(order, history, on.strip())
     found = [{"text": f.text, "to_do": f.todo} for f in findings(history)]
+    pin = pin_of(history.log)
     page = Settings().home / "reports" / f"{order.pipeline}.html"
     return {
         "pipeline": order.pipeline,
@@ -41,6 +43,7 @@ def status(plan: str, on: str = "") -> dict[str, Any]:
         "nights": grid.records(history),
         "leaderboard": leaderboard.records(history),
         "champion": history.log[-1].model_dump(mode="json") if history.log else None,
+        "pinned": pin.model_dump(mode="json") if pin else None,
         "report": str(page.resolve()) if page.exists() else None,
         "text": _text(history, found, str(page.resolve()) if page.exists() else ""),
     }

@@ -67,8 +67,8 @@ def reference_label(
 
 
 def _held(decision: Decision, why: str) -> Decision:
-    """The same evidence, but no promotion: a person holds the wheel."""
-    reason = f"The champion is pinned ({why}); promote by hand to give the wheel back to the gate."
+    """The same evidence, but no promotion: a person pinned the champion."""
+    reason = f"The champion is pinned ({why}). The gate may move it again after nightloop promote --unpin."
     judged = {
         label: Judged(verdict="hold", reasons=(reason, *j.reasons), numbers=j.numbers) if j.verdict == "promote" else j
         for label, j in decision.judged.items()

@@ -1,8 +1,11 @@
-"""Move: the champion, by hand, forward or back; compare-and-swap from what the operator saw."""
+"""Move: act on the champion by hand: promote, roll back, pin; compare-and-swap from what the operator saw."""
 
 from __future__ import annotations
 
 import getpass
+import logging
+import os
+import sys
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
@@ -12,45 +15,78 @@ from tasks.lake.periods import parse
 from tasks.open import open_store
 from tasks.plan.plan import Plan
 from tasks.store import manifests, promotions
+from tasks.store.entries import GATE, pins
 from tasks.store.manifest import Manifest
 from tasks.store.objects import Objects
-from tasks.store.registry import Act, Entry
+from tasks.store.promotions import Outcome
+from tasks.store.registry import Act
+
+log = logging.getLogger(__name__)
 
 
 @task(task_run_name="promote {strategy}", cache_policy=NO_CACHE)
-def promote_by_hand(plan: Plan, strategy: str, period: str, seen: str, why: tuple[str, bool], when: str) -> str:
-    """Promote one night's checkpoint; `why` is the reason, and whether the gate's verdict is to be passed over."""
+def promote_by_hand(
+    plan: Plan, strategy: str, period: str, seen: str, why: tuple[str, bool], when: str, pin: bool | None = None
+) -> str:
+    """Promote one night's checkpoint; `why` is the reason, and whether the gate's verdict is to be passed over.
+
+    `pin`: whether the gate may not move it; None: not where only a strategy is named, whose newer checkpoints then go on
+    serving, and pinned where a period, or a manifest alone, names one checkpoint.
+    """
     objects = open_store()
-    newest = _newest(objects, plan)
-    night = manifests.current(objects, plan.pipeline, parse(plan.periods, period).index) if period.strip() else newest
-    if night is None:
-        raise LookupError(
-            f"{plan.pipeline} has no night {period}; nightloop status {plan.pipeline} shows those there are"
-        )
+    newest, at = promotions.newest_nights(objects, plan)
+    night = _night(objects, plan, period, seen if not strategy.strip() else "", newest)
     if seen.strip() and not night.hash.startswith(seen.strip()):
         raise RuntimeError(
             f"{night.name} is manifest {night.hash[:12]} by now, not {seen.strip()[:12]} as you saw it; look again"
         )
     reason, force = why
-    act = Act(by=getpass.getuser(), when=when, reason=reason, at_period=newest.period)
-    return _told(promotions.by_hand(objects, night, strategy or _proposed(night), act, force))
+    act = Act(by=_actor(), when=when, reason=reason, at_period=at)
+    exact = bool(period.strip()) or (bool(seen.strip()) and not strategy.strip())
+    pinned = exact if pin is None else pin
+    named = strategy.strip() or _proposed(night)
+    return _told(promotions.promote_by_hand(objects, night, named, act, force, pinned))
 
 
 @task(task_run_name="roll back {to}", cache_policy=NO_CACHE)
-def take_back(plan: Plan, to: str, reason: str, when: str) -> str:
-    """Return to the champion before this one, or to the one that came from period `to`."""
+def take_back(plan: Plan, to: str, reason: str, when: str, after: int | None = None) -> str:
+    """Return to the champion before this one, or to the one that came from period `to`; from entry `after` on."""
     objects = open_store()
-    act = Act(by=getpass.getuser(), when=when, reason=reason, at_period=_newest(objects, plan).period)
-    return _told(
-        promotions.take_back(objects, plan.pipeline, act, parse(plan.periods, to).index if to.strip() else None)
-    )
+    act = Act(by=_actor(), when=when, reason=reason, at_period=promotions.newest_nights(objects, plan)[1])
+    period = parse(plan.periods, to).index if to.strip() else None
+    return _told(promotions.take_back(objects, plan.pipeline, act, period, after))
 
 
-def _newest(objects: Objects, plan: Plan) -> Manifest:
-    found = promotions.newest_complete(objects, plan)
-    if found is None:
-        raise LookupError(f"{plan.pipeline} has no complete night yet; run nightloop night {plan.pipeline} first")
-    return found
+@task(task_run_name="pin the champion: {pin}", cache_policy=NO_CACHE)
+def hold(plan: Plan, reason: str, when: str, pin: bool) -> str:
+    """Pin what serves, so that the gate may not move it, or unpin it."""
+    objects = open_store()
+    act = Act(by=_actor(), when=when, reason=reason, at_period=promotions.newest_nights(objects, plan)[1])
+    return _told(promotions.hold(objects, plan.pipeline, act, pin))
+
+
+def _actor() -> str:
+    """Who acts: the name of the user of this machine, which is never taken for the gate's."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a container whose user has no name
+        name = f"user {os.getuid()}"
+    return f"{name} (a person)" if name == GATE else name
+
+
+def _night(objects: Objects, plan: Plan, period: str, manifest: str, newest: Manifest) -> Manifest:
+    """The night that a period, or a manifest's hash, names; the newest complete one where neither is given."""
+    if period.strip():
+        found = manifests.current(objects, plan.pipeline, parse(plan.periods, period).index)
+        if found is None:
+            raise LookupError(
+                f"{plan.pipeline} has no night {period}; nightloop status {plan.pipeline} shows those there are"
+            )
+        return found
+    if not manifest.strip():
+        return newest
+    chain = manifests.chain(objects, plan.pipeline, plan.history - 1, newest.period).values()
+    return next((night for night in chain if night.hash.startswith(manifest.strip())), newest)
 
 
 def _proposed(night: Manifest) -> str:
@@ -63,9 +99,26 @@ def _proposed(night: Manifest) -> str:
     return names[0]
 
 
-def _told(entry: Entry) -> str:
-    text = f"{entry.strategy} of {entry.name} serves from now on ({entry.action} number {entry.number} by {entry.by}: {entry.reason})"
-    create_markdown_artifact(
-        f"**{entry.pipeline}**: {text}\n", key=f"{entry.pipeline}-champion".replace("_", "-"), description=text[:200]
+def _told(outcome: Outcome) -> str:
+    """The outcome in words, on stderr at once: what fails after this does not undo it, and must not hide it."""
+    entry = outcome.entry
+    what = f"{entry.strategy} of {entry.name} serves"
+    pinned = (
+        "pinned: the gate does not move it" if pins(entry) else "not pinned: the gate decides from the next night on"
     )
+    by = f"{entry.action} by {entry.by}: {entry.reason}"
+    text = f"{what} from now on (entry {entry.number}, {by}; {pinned})"
+    if outcome.repeated:
+        text = f"already done as entry {entry.number}: {what} ({by}; {pinned}); nothing was changed"
+    log.info("%s: %s", entry.pipeline, text)
+    sys.stderr.write(f"{entry.pipeline}: entry {entry.number} of the promotion log stands\n")
+    sys.stderr.flush()
+    try:
+        create_markdown_artifact(
+            f"**{entry.pipeline}**: {text}\n",
+            key=f"{entry.pipeline}-champion".replace("_", "-"),
+            description=text[:200],
+        )
+    except Exception as error:  # the act is done, whatever became of the page that shows it
+        log.warning("the act is done; the artifact %s-champion was not drawn: %s", entry.pipeline, error)
     return text

@@ -9,8 +9,8 @@ from tasks.reports.grid import gain
 from tasks.reports.standings import mean_note
 from tasks.reports.table import Mood
 from tasks.reports.words import bare, listed, plural
+from tasks.store.entries import Entry, pin_of, summary
 from tasks.store.manifest import Served
-from tasks.store.registry import Entry
 
 ENOUGH = 5  # nights that advice rests on
 CHEAPER = 3.0  # times; below this, a cheaper strategy is not worth a word
@@ -54,7 +54,7 @@ def findings(history: h.History) -> list[Finding]:
 
 
 def _by_entry(history: h.History, entry: Entry) -> str:
-    how = {"rollback": "rolled back to by", "promote": "promoted by"}[entry.action]
+    how = {"rollback": "rolled back to by", "promote": "promoted by"}.get(entry.action, "pinned or unpinned by")
     forced = ", forced" if entry.forced else ""
     day = entry.when[:16].replace("T", " ")
     who = "the gate" if entry.by == "gate" else entry.by
@@ -117,19 +117,16 @@ def _missing(history: h.History) -> list[Finding]:
 
 
 def _pinned(history: h.History) -> list[Finding]:
-    by_hand = [e for e in history.log if e.by != "gate"]
-    if not by_hand or by_hand[-1].action != "rollback":
+    pin = pin_of(history.log)
+    if pin is None:
         return []
-    last = by_hand[-1]
-    text = f"The champion is pinned since the rollback by {last.by}: {last.reason}"
-    return [
-        Finding(
-            "warn",
-            text,
-            f'When the cause is gone, `nightloop promote {history.pipeline} --reason "why"` lets what the gate proposes '
-            "serve, and the gate decide again.",
-        )
-    ]
+    text = f"The champion is pinned: the gate does not move it ({summary(pin)})"
+    command = f"nightloop promote {history.pipeline}"
+    todo = (
+        f'When the cause is gone, `{command} --unpin --reason "why"` lets the gate decide again; '
+        f"`{command} --strategy NAME` promotes another."
+    )
+    return [Finding("warn", text, todo)]
 
 
 def _not_moved(history: h.History) -> list[Finding]:

@@ -43,12 +43,13 @@ def admit(objects: Objects, warehouse: Warehouse, plan: Plan, landings: Sequence
     previous = manifests.predecessor(objects, plan.pipeline, at.index, root(plan))
     refuse_changed_plan(plan, previous, at.name)
     entries = registry.log(objects, plan.pipeline)
-    champion, pinned = as_of(previous, entries)
+    incumbent = as_of(previous, entries)
     passed = _validated(objects, warehouse, plan, landings, previous)
     night = Night(
         plan=plan, period=at.index, name=at.name, revision=1, previous=previous,
         logs=tuple(p.logs for p in passed), validated=tuple(p.validated for p in passed),
-        vocabulary="", champion=champion, pinned=pinned, entry=entries[-1].number if entries else 0,
+        vocabulary="", champion=incumbent.champion, pinned=incumbent.pinned, entry=entries[-1].number if entries else 0,
+        last_act=incumbent.last_act,
     )  # fmt: skip
     there = manifests.current(objects, plan.pipeline, at.index)
     over = _skip(objects, landings, plan)

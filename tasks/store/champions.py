@@ -3,25 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
+from tasks.store.entries import Entry, by_hand, pin_of, summary
 from tasks.store.manifest import Manifest, Served
-from tasks.store.registry import Entry
 
 
-def as_of(previous: Manifest | None, entries: Sequence[Entry]) -> tuple[Served | None, str]:
-    """The champion that serves the period after `previous`, and why the gate may not move it (empty: it may).
+class Incumbent(NamedTuple):
+    """Who serves a night's period, whether the gate may move it, and the newest act by hand that says so."""
 
-    The gate's own promotions are in the chain. What people did by hand after that night is in the promotion log; a
-    rollback pins the champion until somebody promotes by hand, so that the next night does not undo it.
+    champion: Served | None
+    pinned: str  # why the gate may not move the champion; empty: it may
+    last_act: int  # number of the newest entry by hand that was taken into account; 0: none
+
+
+def as_of(previous: Manifest | None, entries: Sequence[Entry]) -> Incumbent:
+    """The champion that serves the period after `previous`.
+
+    The gate's own promotions are in the chain. An act by hand counts from the first night that did not know it: a
+    manifest names the newest one that its night knew, so an act counts whatever the nights around it came to (skipped,
+    blocked, mended), and also if it was written while a night ran. Acts of a later time do not count, so that a backfill
+    repeats what the nights did.
     """
     if previous is None:
-        return None, ""
-    by_hand = [e for e in entries if e.by != "gate" and e.at_period <= previous.period]
-    champion = previous.champion
-    for entry in by_hand:
-        if entry.at_period == previous.period:
-            champion = Served(strategy=entry.strategy, period=entry.period, checkpoint=entry.checkpoint)
-    last = by_hand[-1] if by_hand else None
-    if last is None or last.action != "rollback":
-        return champion, ""
-    return champion, f"rolled back by {last.by} after period {last.at_period}: {last.reason}"
+        return Incumbent(None, "", 0)
+    acts = [entry for entry in by_hand(entries) if entry.at_period <= previous.period]
+    champion, known = previous.champion, last_known(previous, entries)
+    for entry in acts:
+        if entry.number > known and entry.action != "unpin":
+            champion = served(entry)
+    pin = pin_of(acts)
+    return Incumbent(champion, summary(pin) if pin else "", acts[-1].number if acts else 0)
+
+
+def last_known(manifest: Manifest, entries: Sequence[Entry]) -> int:
+    """Number of the newest act by hand that the manifest's night took into account; 0: none."""
+    if manifest.last_act is not None:
+        return manifest.last_act
+    return max((e.number for e in by_hand(entries) if e.at_period < manifest.period), default=0)
+
+
+def served(entry: Entry) -> Served:
+    """What an entry of the log made the champion."""
+    return Served(strategy=entry.strategy, period=entry.period, checkpoint=entry.checkpoint)

@@ -11,14 +11,16 @@ from pydantic import Field, JsonValue
 
 from tasks.store.manifest import Frozen, Kept, Manifest
 
+GATE = "gate"  # the actor of entries that no person made
+
 
 class Entry(Frozen):
-    """One move of the champion: who, when, why, from, to, on what evidence."""
+    """One act on the champion: who, when, why, from, to, on what evidence."""
 
     format: Literal[1] = 1
     number: int = Field(ge=0)  # 1, 2, ... in the log; 0: a draft
     pipeline: str
-    action: Literal["promote", "rollback"]
+    action: Literal["promote", "rollback", "pin", "unpin"]
     forced: bool
     by: str  # "gate", or a person
     when: str  # ISO 8601, as passed in
@@ -30,13 +32,14 @@ class Entry(Frozen):
     checkpoint: Kept
     vocabulary: str  # blob
     previous: str | None  # hash of the manifest that served before
-    at_period: int  # newest complete period at that time
+    at_period: int  # newest period at that time that was not blocked
     evidence: dict[str, JsonValue]
+    pinned: bool | None = None  # whether the gate may not move it; None: an older release wrote this, a rollback pins
 
 
 @dataclass(frozen=True)
 class Act:
-    """Who moves the champion, when (ISO 8601 text), why, and which period was the newest complete one then."""
+    """Who acts on the champion, when (ISO 8601 text), why, and the newest period then that was not blocked."""
 
     by: str
     when: str
@@ -74,6 +77,27 @@ def draft(
         at_period=act.at_period,
         evidence=dict(evidence if evidence is not None else judged.model_dump(mode="json") if judged else {}),
     )
+
+
+def by_hand(entries: Sequence[Entry]) -> list[Entry]:
+    """The entries that people made."""
+    return [entry for entry in entries if entry.by != GATE]
+
+
+def pins(entry: Entry) -> bool:
+    """Whether the gate may not move the champion after this act by hand."""
+    return entry.action == "rollback" if entry.pinned is None else entry.pinned
+
+
+def pin_of(entries: Sequence[Entry]) -> Entry | None:
+    """The act by hand that keeps the gate from moving the champion, or None: the newest act decides."""
+    acts = by_hand(entries)
+    return acts[-1] if acts and pins(acts[-1]) else None
+
+
+def summary(entry: Entry) -> str:
+    """The entry in a few words, for a message: entry 7, rollback by ann: the reason."""
+    return f"entry {entry.number} of the promotion log, {entry.action} by {entry.by}: {entry.reason[:300]}"
 
 
 def returned(entries: Sequence[Entry], to: str | None = None) -> Entry:

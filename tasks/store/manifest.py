@@ -89,11 +89,13 @@ class Manifest(Frozen):
     judged: dict[str, Judged]
     verdict: Literal["promote", "hold", "reject", "cannot tell"]  # the night's
     champion: Served | None  # who serves the next one
+    last_act: int | None = None  # newest entry by hand that the night knew, 0: none; None: an older release wrote this
 
     @property
     def data(self) -> bytes:
-        """The bytes that are stored."""
-        return canonical(self.model_dump(mode="json"))
+        """The bytes that are stored; a manifest of an older release keeps the bytes that it had."""
+        unknown = {"last_act"} if self.last_act is None else None
+        return canonical(self.model_dump(mode="json", exclude=unknown))
 
     @property
     def hash(self) -> str:

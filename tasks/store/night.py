@@ -29,6 +29,7 @@ class Night:
     champion: Served | None  # as of this night, before it
     pinned: str  # why the gate may not move the champion; empty: it may
     entry: int  # number of the newest entry of the promotion log when the night began; 0: none
+    last_act: int = 0  # number of the newest of them that a person made; 0: none
 
 
 def walk_back(objects: Objects, newest: Manifest | None) -> Iterator[Manifest]:

@@ -54,6 +54,7 @@ def _manifest(night: Night, made: Mapping[str, object]) -> Manifest:
         "vocabulary": night.vocabulary or None,
         "served": night.champion,
         "champion": night.champion,
+        "last_act": night.last_act,
         "scores": {},
         "checkpoints": {},
         "judged": {},
@@ -77,13 +78,15 @@ def record(objects: Objects, night: Night, manifest: Manifest) -> None:
 
 
 def same_night(manifest: Manifest, night: Night) -> bool:
-    """Whether a written night read exactly what this one reads, so that running it again would change nothing."""
+    """Whether a written night read exactly what this one reads, so that running it again would change nothing.
+
+    Who served is not compared: an act by hand that was written while the night ran counts from the next one.
+    """
     return (
         manifest.plan == night.plan.model_dump(mode="json")
         and manifest.previous == (night.previous.hash if night.previous else None)
         and manifest.logs == night.logs
         and manifest.validated == night.validated
-        and manifest.served == night.champion
     )
 
 

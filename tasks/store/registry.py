@@ -8,6 +8,7 @@ damaged, brings it up to date. So a crash between the two leaves a promotion tha
 from __future__ import annotations
 
 import logging
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 from pydantic import ValidationError
@@ -19,8 +20,9 @@ from tasks.store.keys import checked_pipeline
 from tasks.store.manifest import Manifest
 from tasks.store.objects import Objects
 from tasks.store.seal import seal, unseal
+from tasks.store.settling import PAUSES
 
-__all__ = ["Act", "Entry", "champion", "draft", "log", "promote", "rollback", "served_on"]
+__all__ = ["Act", "Entry", "champion", "draft", "hold", "log", "promote", "rollback", "served_on"]
 
 logger = logging.getLogger(__name__)
 
@@ -78,14 +80,33 @@ def rollback(objects: Objects, pipeline: str, act: Act, expect: int, to: str | N
     entries = log(objects, pipeline)
     again = entries[expect:]  # our own entry, where an earlier attempt had its effect unseen
     target = returned(entries[:expect], to)
-    instant(act.when)
-    changes = {"action": "rollback", "by": act.by, "when": act.when, "reason": act.reason}
-    entry = target.model_copy(update={**changes, "at_period": act.at_period, "evidence": {"returns_to": target.number}})
+    entry = _acted(target, "rollback", act).model_copy(update={"evidence": {"returns_to": target.number}})
     if again and not repeats(entry, again[0]):
         return None
     _visible(objects, pipeline, entry)
     _check_blobs(objects, entry)
     return _append(objects, pipeline, entry, expect)
+
+
+def hold(objects: Objects, pipeline: str, act: Act, expect: int, pinned: bool) -> Entry | None:
+    """Pin the champion, so that the gate may not move it, or unpin it; `expect` and None as in `promote`.
+
+    Raises ValueError without a reason, and where there is no champion.
+    """
+    if not act.reason.strip():
+        raise ValueError("to pin or unpin a champion give a reason: it is what the next person will read")
+    last = _entry(objects, pipeline, expect) if expect else None
+    if last is None:
+        raise ValueError(f"{pipeline} has no champion yet: there is nothing to pin")
+    entry = _acted(last, "pin" if pinned else "unpin", act)
+    return _append(objects, pipeline, entry.model_copy(update={"evidence": {}}), expect)
+
+
+def _acted(target: Entry, action: str, act: Act) -> Entry:
+    """An entry that keeps or brings back what `target` made the champion."""
+    instant(act.when)
+    changes = {"action": action, "by": act.by, "when": act.when, "reason": act.reason, "at_period": act.at_period}
+    return target.model_copy(update={**changes, "pinned": action != "unpin"})
 
 
 def pointer_key(pipeline: str) -> str:
@@ -103,15 +124,44 @@ def _append(objects: Objects, pipeline: str, entry: Entry, expect: int) -> Entry
     if expect and last is None:
         raise ValueError(f"entry {expect} of {pipeline}'s promotion log does not exist; look at the champion again")
     if repeats(entry, last):
-        champion(objects, pipeline)
+        _settle_pointer(objects, pipeline)
         return last
     numbered = entry.model_copy(update={"number": expect + 1, "previous": last.manifest if last else None})
-    objects.create(
-        entry_key(pipeline, expect + 1), _bytes(numbered)
-    )  # from here on it has happened, or somebody else's
-    stands = _entry(objects, pipeline, expect + 1)
-    champion(objects, pipeline)
+    mine = objects.create(entry_key(pipeline, expect + 1), _bytes(numbered))  # from here on it has happened
+    stands = _standing(objects, pipeline, expect + 1, numbered if mine else None)
+    _settle_pointer(objects, pipeline)
     return stands if repeats(numbered, stands) else None
+
+
+def _standing(objects: Objects, pipeline: str, number: int, mine: Entry | None) -> Entry:
+    """The entry that has this number. `mine`: the store said that it is ours.
+
+    Raises TimeoutError where the store refused ours and shows no other, RuntimeError where it overwrote ours.
+    """
+    for pause in PAUSES:
+        time.sleep(pause)
+        stands = _entry(objects, pipeline, number)
+        if stands is None and mine is not None:
+            return mine  # the read lags behind the write; what was created stands
+        if stands is not None and mine is not None and stands != mine:
+            raise RuntimeError(
+                f"the store replaced {entry_key(pipeline, number)}, which it had created for this run: it does not keep "
+                "its conditional writes. Use another store; until then nothing that it says of the champion is sure"
+            )
+        if stands is not None:
+            return stands
+    raise TimeoutError(
+        f"{entry_key(pipeline, number)} exists and cannot be read, so it is not known whose it is. Look at "
+        f"nightloop status {pipeline}; to do the same act again is safe"
+    )
+
+
+def _settle_pointer(objects: Objects, pipeline: str) -> None:
+    """Bring the pointer up to the log. An entry that was written stands, even if this fails: the next reader does it."""
+    try:
+        champion(objects, pipeline)
+    except (OSError, ValueError) as error:
+        logger.warning("the promotion of %s is written, its pointer is not up to date yet: %s", pipeline, error)
 
 
 def _refuse_unfit(objects: Objects, pipeline: str, entry: Entry) -> None:
@@ -164,7 +214,8 @@ def _pointer(objects: Objects, pipeline: str) -> Entry | None:
 def _point(objects: Objects, newest: Entry) -> None:
     """Bring the pointer up to this entry, unless somebody brought it further."""
     key = pointer_key(newest.pipeline)
-    while True:
+    for pause in PAUSES:
+        time.sleep(pause)
         found = objects.read(key)
         there = _pointer(objects, newest.pipeline)
         if there is not None and (there == newest or there.number > newest.number):
@@ -178,6 +229,7 @@ def _point(objects: Objects, newest: Entry) -> None:
             return
         if done:
             return
+    logger.warning("%s could not be brought up to entry %d; the next reader does it", key, newest.number)
 
 
 def _entry(objects: Objects, pipeline: str, number: int) -> Entry | None:

@@ -108,10 +108,10 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(tiny: Tiny, *days: int, live: bool = True) -> list[Manifest]:
     """Run these nights; with `live` the champion follows. The lake stays open through all of them, as in a flow."""
-    when = datetime.fromisoformat(WHEN) if live else None
+    clock = (lambda: datetime.fromisoformat(WHEN)) if live else None
     plan = tiny.plan
     with tasks.open.keep_lake(plan):
-        return [flows.nightly.night(plan, flows.nightly.collect_all(plan, day), when) for day in days]
+        return [flows.nightly.night(plan, flows.nightly.collect_all(plan, day), clock) for day in days]
 
 
 def begin(factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, *days: int) -> Tiny:
