@@ -194,12 +194,16 @@ def up(
 def maintain(
     plan: PLAN,
     dry_run: Annotated[bool, typer.Option(help="Say what would be removed, and stop.")] = False,
+    grace_days: Annotated[int, typer.Option(help="Days in the trash before deletion.", min=0)] = 7,
+    restore: Annotated[str, typer.Option(help="Bring back from the trash: all, or the number of a removal.")] = "",
+    adopt: Annotated[bool, typer.Option("--adopt", help="List the pipelines of a store of an older release.")] = False,
+    confirm: Annotated[str, typer.Option(help="With --adopt: all pipelines of the store, a,b.")] = "",
     as_json: JSON = False,
 ) -> None:
-    """Compact the lake, and remove what neither the chain nor the promotion log needs."""
+    """Compact the lake, and move what neither the chain nor the promotion log needs into the trash."""
     from flows.maintain import maintain as run
 
-    say(run(plan, dry_run), as_json)
+    say(run(plan, dry_run, grace_days, restore, adopt, confirm), as_json)
 
 
 def say(found: Any, as_json: bool) -> None:

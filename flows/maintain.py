@@ -2,26 +2,47 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from prefect import flow
 from prefect.runtime import flow_run
 
 from flows.naming import run_name
-from tasks.open import read
-from tasks.sweep import compact, sweep
+from flows.writer import store_clock
+from tasks.open import open_store, read
+from tasks.store.trash import Act
+from tasks.sweep import adopt, bring_back, compact, sweep
 
 
 @flow(name="maintain", flow_run_name=run_name)
-def maintain(plan: str = "simulated", dry_run: bool = False) -> list[str]:
+def maintain(
+    plan: str = "simulated",
+    dry_run: bool = False,
+    grace_days: int = 7,
+    restore: str = "",
+    adopt_pipelines: bool = False,
+    confirm: str = "",
+) -> list[str]:
     """Compact the lake and sweep the store. What a manifest, the champion or the promotion log needs is never removed.
+
+    What nothing needs lies in the trash for `grace_days`. Then it is looked at again, and deleted if nothing needs it.
 
     Args:
         plan: Name of a plan in infra/plans, or the path of a YAML file.
-        dry_run: Say what would be removed, and stop.
+        dry_run: Say what would be removed, and what lies in the trash, and stop.
+        grace_days: Days in the trash before something is deleted for good.
+        restore: Bring back what lies in the trash: all, or the number of a removal. Nothing else is done.
+        adopt_pipelines: List the pipelines that the store shows, for a store of an older release. Nothing else is done.
+        confirm: With adopt_pipelines: the names of all pipelines of the store, a,b. They are written to its record.
     """
-    order, now = read(plan), datetime.now(UTC)
-    return [
-        *compact(order, now - timedelta(days=1), dry_run),
-        *sweep(order, str(flow_run.id or "by hand"), now.timestamp(), dry_run),
-    ]
+    order = read(plan)
+    if grace_days < 0:
+        raise ValueError(f"grace_days: given {grace_days}; it is a number of days, 0 or more")
+    if confirm.strip() and not adopt_pipelines:
+        raise ValueError("confirm goes with adopt_pipelines (--adopt); nothing was changed")
+    if adopt_pipelines:
+        return adopt(confirm)
+    act, grace = Act(str(flow_run.id or "by hand"), store_clock(open_store())), timedelta(days=grace_days)
+    if restore.strip():
+        return bring_back(restore, act)
+    return [*compact(order, act, grace, dry_run), *sweep(order, act, grace, dry_run)]

@@ -1,9 +1,7 @@
-"""Writer: one writer a pipeline, by a lease in the store that a sign of life keeps up."""
+"""Writer: one writer a pipeline, by a lease in the store that is renewed while the run lives."""
 
 from __future__ import annotations
 
-import logging
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,40 +9,48 @@ from contextlib import contextmanager
 from tasks.open import keep_lake, open_store
 from tasks.plan.plan import Plan
 from tasks.plan.settings import Settings
-from tasks.store.lease import Lease, held, key_of, release, renew, take
+from tasks.store.clock import store_time
+from tasks.store.lease import SWEEP, kept_up, key_of, release, take, words
+from tasks.store.objects import Objects
 
-log = logging.getLogger(__name__)
+LARGEST_SKEW = 30.0  # seconds between this machine's clock and the store's
 
 
 @contextmanager
 def writing(plan: Plan, holder: str) -> Iterator[None]:
     """Hold the pipeline's lease, and its lake open. Raises RuntimeError naming the other writer where one is alive."""
     objects, seconds = open_store(), Settings().lease_seconds
-    lease = take(objects, plan.pipeline, holder, time.time(), seconds)
+    now = store_clock(objects)
+    lease = take(objects, plan.pipeline, holder, now, seconds)
     if lease is None:
-        other = held(objects, key_of(plan.pipeline), time.time(), holder)
-        who = f"the run {other.holder}" if other else "a sweep of the store"
+        other = words(objects, key_of(plan.pipeline), now, holder) or words(objects, SWEEP, now, holder)
         raise RuntimeError(
-            f"{plan.pipeline} is being written by {who}; nothing was changed. Wait until it ends, or {seconds} s "
-            "after it last showed a sign of life."
+            f"{plan.pipeline} is being written: {other or 'another run was faster'}. Nothing was changed. Wait until it "
+            "ends; if that run is dead, until its lease has ended"
         )
-    ended = threading.Event()
-    keeper = threading.Thread(target=_keep_up, args=(lease, ended, seconds), daemon=True)
-    keeper.start()
     try:
-        with keep_lake(plan):
+        with kept_up(objects, lease, now, seconds), keep_lake(plan):
             yield
     finally:
-        ended.set()
-        keeper.join()
         release(objects, lease)
 
 
-def _keep_up(lease: Lease, ended: threading.Event, seconds: int) -> None:
-    objects = open_store()
-    while not ended.wait(seconds / 3):
-        renewed = renew(objects, lease, time.time(), seconds)
-        if renewed is None:
-            log.error("the lease of %s was lost to another writer; this run's manifest will be refused", lease.key)
-            return
-        lease = renewed
+def store_clock(objects: Objects) -> float:
+    """The time by the store's clock, which all writers of the store share, in seconds since 1970.
+
+    Raises RuntimeError where this machine's clock differs from it by more than `LARGEST_SKEW`.
+    """
+    before = time.time()
+    found = store_time(objects)
+    after = time.time()
+    skew = max(before - found, found - after)
+    if skew > LARGEST_SKEW:
+        raise RuntimeError(
+            f"the clock of this machine says {_words(after)}, the store's says {_words(found)}: they differ by {skew:.0f} s, "
+            f"more than {LARGEST_SKEW:.0f} s. Correct the clock that is wrong (NTP); nothing was changed"
+        )
+    return found
+
+
+def _words(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))

@@ -1,2 +1,3 @@
--- One row per file that was removed because no snapshot needs it.
-CALL ducklake_cleanup_old_files('lake', cleanup_all => true)
+-- One row per file that was removed because no snapshot has needed it since some time.
+-- $before TIMESTAMPTZ: only files that no snapshot has needed since before this
+CALL ducklake_cleanup_old_files('lake', older_than => $before)

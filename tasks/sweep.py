@@ -2,41 +2,92 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import getpass
+from datetime import UTC, datetime, timedelta
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.lake.keeping import compact as compact_lake
-from tasks.lake.keeping import expire
+from tasks.lake.keeping import expire, idle_versions
 from tasks.open import open_lake, open_store
 from tasks.plan.plan import Plan
+from tasks.plan.settings import Settings
+from tasks.store import pipelines, trash
 from tasks.store.needed import versions_read
+from tasks.store.sweep import expired, restore, unneeded
 from tasks.store.sweep import sweep as sweep_store
-from tasks.store.sweep import unneeded
+from tasks.store.trash import Act
+
+SHOWN = 50  # keys of a long list that are printed
 
 
 @task(task_run_name="compact {plan.pipeline}", cache_policy=NO_CACHE)
-def compact(plan: Plan, before: datetime, dry_run: bool) -> list[str]:
-    """Give up versions that no manifest read, and merge small files; files newer than `before` may be under way."""
-    keep = versions_read(open_store(), plan.pipeline)
+def compact(plan: Plan, act: Act, grace: timedelta, dry_run: bool) -> list[str]:
+    """Give up versions that no night read once their grace period is over, and merge small files."""
+    objects = open_store()
+    keep = versions_read(objects, plan.pipeline)
     with open_lake(plan) as warehouse:
+        idle = idle_versions(warehouse, keep)
+        waiting, over = expired(objects, plan.pipeline, idle, act, grace.total_seconds())
         if dry_run:
-            idle = sorted(set(warehouse.latest().items()) - {(p, v) for p, versions in keep.items() for v in versions})
-            return [f"the lake would be compacted; {len(idle)} newest versions wait for their night and stay"]
-        gone = expire(warehouse, keep)
-        compact_lake(warehouse, before)
-    return [f"the lake was compacted; {len(gone)} versions that no night read were given up"]
+            return [
+                f"the lake would be compacted; {len(idle)} versions were read by no night: {len(over)} would be given up "
+                f"now, the others {grace.days} days after they were first seen"
+            ]
+        gone = expire(warehouse, keep, over)
+        compact_lake(warehouse, datetime.fromtimestamp(act.when, UTC) - grace)
+    trash.settle_versions(objects, plan.pipeline, waiting, gone, act)
+    return [f"the lake was compacted; {len(gone)} versions that no night read were given up, {len(waiting)} wait"]
 
 
 @task(task_run_name="sweep {plan.pipeline}", cache_policy=NO_CACHE)
-def sweep(plan: Plan, holder: str, now: float, dry_run: bool) -> list[str]:
-    """Remove blobs and half-done work that no manifest and no log entry names."""
+def sweep(plan: Plan, act: Act, grace: timedelta, dry_run: bool) -> list[str]:
+    """Move blobs that no record names into the trash, and delete what lay there for the grace period."""
     objects = open_store()
     if dry_run:
         keys = unneeded(objects)
-        return [f"{len(keys)} objects would be removed from the store", *keys[:50]]
-    swept = sweep_store(objects, holder, now)
-    return (
-        [f"nothing removed: {swept.busy}"] if swept.busy else [f"{len(swept.removed)} objects removed from the store"]
-    )
+        there = [
+            f"in the trash since {one.date}: {len(one.keys)} objects (removal {one.number})"
+            for one in trash.still_open(objects) if one.keys
+        ]  # fmt: skip
+        return [f"{len(keys)} objects of the store would be moved to the trash", *keys[:SHOWN], *there]
+    swept = sweep_store(objects, act.by, act.when, Settings().lease_seconds, grace=grace.total_seconds())
+    if swept.busy:
+        return [f"nothing removed: {swept.busy}"]
+    lines = [f"{len(swept.removed)} objects of the store were moved to the trash, {len(swept.deleted)} deleted from it"]
+    if swept.removed:
+        lines.append(
+            f"they are deleted after {grace.days} days; nightloop maintain PLAN --restore all brings them back"
+        )
+    return [*lines, *(f"brought back, because something needs it: {key}" for key in swept.restored[:SHOWN])]
+
+
+@task(task_run_name="restore {number}", cache_policy=NO_CACHE)
+def bring_back(number: str, act: Act) -> list[str]:
+    """Bring back what lies in the trash: all of it, or what one removal put there."""
+    text = number.strip().lower()
+    if text != "all" and not text.isdecimal():
+        raise ValueError(f"restore: given {number[:40]!r}; give all, or the number of a removal, such as 3")
+    back = restore(open_store(), None if text == "all" else int(text), act)
+    return [f"{len(back)} objects were brought back from the trash", *back[:SHOWN]]
+
+
+@task(task_run_name="adopt pipelines", cache_policy=NO_CACHE)
+def adopt(confirm: str) -> list[str]:
+    """List the pipelines that the store shows; with their names in `confirm`, write that these are all."""
+    objects = open_store()
+    if confirm.strip():
+        known = pipelines.adopt(objects, confirm.split(","))
+        return [f"the record of pipelines is complete: {', '.join(known) or 'none'} (by {getpass.getuser()})"]
+    seen, record = pipelines.listed(objects.keys("pipelines/")), pipelines.load(objects)
+    lines = [f"{name}: nights from {', '.join(map(str, roots)) or 'none'} on" for name, roots in sorted(seen.items())]
+    lines += [
+        f"{name}: in the record, and not to be seen" for name in (record.roots if record else ()) if name not in seen
+    ]
+    names = ",".join(sorted(seen))
+    return [
+        *(lines or ["the store shows no pipeline"]),
+        "If these are all the pipelines of the store, and nothing is missing that you know of, say so:",
+        f"  nightloop maintain PLAN --adopt --confirm {names or 'NAMES'}",
+    ]

@@ -121,7 +121,7 @@ def test_the_clock(path: Path) -> None:
 @pytest.mark.parametrize("path", CODE, ids=name)
 def test_shape_of_a_file(path: Path) -> None:
     lines = path.read_text().splitlines()
-    assert len(lines) <= 250, f"{name(path)} has {len(lines)} lines: a room that wants a wall"
+    assert len(lines) <= 300, f"{name(path)} has {len(lines)} lines: a room that wants a wall"
     if path.name != "__init__.py" or len(lines) > 0:
         assert ast.get_docstring(tree(path)), f"{name(path)} does not say what it is"
     vague = {"base", "core", "common", "utils", "helpers", "misc", "manager", "engine", "handler", "processor"}

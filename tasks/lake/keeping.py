@@ -40,31 +40,37 @@ def replay(warehouse: Warehouse, plan: Plan, period: Period, version: int) -> La
         return put(warehouse, period, file, arrived, rules(plan), again=True)
 
 
-def expire(warehouse: Warehouse, keep: Mapping[int, Collection[int]]) -> list[tuple[int, int]]:
-    """Give up versions that are neither in `keep` nor the newest of their period; returns (period, version)."""
+def idle_versions(warehouse: Warehouse, keep: Mapping[int, Collection[int]]) -> list[tuple[int, int]]:
+    """Versions, as (period, version), that are neither in `keep` nor the newest of their period."""
     kept = [(period, version) for period in sorted(keep) for version in sorted(keep[period])]
+    rows = warehouse.query("expired_versions", _lists(kept)).to_pylist()
+    return [(row["period"], row["version"]) for row in rows]
+
+
+def expire(
+    warehouse: Warehouse, keep: Mapping[int, Collection[int]], chosen: Collection[tuple[int, int]]
+) -> list[tuple[int, int]]:
+    """Give up those of the `chosen` versions that are neither in `keep` nor the newest of their period; returns them."""
 
     def give_up() -> list[tuple[int, int]]:
-        rows = warehouse.query("expired_versions", _lists(kept)).to_pylist()
-        gone = [(row["period"], row["version"]) for row in rows]
+        gone = [version for version in idle_versions(warehouse, keep) if version in {*chosen}]
         for table in ("landed", "quarantine", "collected") if gone else ():
             warehouse.query(f"expire_{table}", _lists(gone))
         return gone
 
-    return warehouse.write(give_up) if warehouse.query("expired_versions", _lists(kept)).num_rows else []
+    return warehouse.write(give_up) if chosen else []
 
 
 def compact(warehouse: Warehouse, before: datetime) -> None:
-    """Merge small files and remove those that nobody needs: of expired versions, and of writers that died before
-    `before`.
+    """Merge small files, and remove those that no snapshot has needed since `before`, nor any writer that still works.
 
-    Old snapshots of the catalog cannot be gone back to afterwards; versions can.
+    Snapshots of the catalog that are older than `before` cannot be gone back to afterwards; versions can.
     """
     warehouse.query("merge_files")
-    numbers = warehouse.query("old_snapshots").column(0)[0].as_py()
+    numbers = warehouse.query("old_snapshots", {"before": before}).column(0)[0].as_py()
     if numbers:
         warehouse.query("expire_snapshots", {"numbers": numbers})
-    warehouse.query("remove_old_files")
+    warehouse.query("remove_old_files", {"before": before})
     warehouse.query("remove_orphans", {"before": before})
 
 

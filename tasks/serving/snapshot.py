@@ -15,6 +15,7 @@ from tasks.serving.learning import Learning
 from tasks.store.keys import checked_pipeline
 from tasks.store.objects import Objects
 from tasks.store.seal import seal, unseal
+from tasks.store.trusted import trusted
 
 log = logging.getLogger(__name__)
 
@@ -32,11 +33,12 @@ def load(objects: Objects, pipeline: str, server: str, learning: Learning) -> bo
     A snapshot about another model than the one that serves now is treated as a new champion is. One that was damaged is
     passed over with a warning: it holds nothing that the next labels do not teach again.
     """
-    found = objects.read(key_of(pipeline, server))
-    if found is None:
-        return False
+    key = key_of(pipeline, server)
     try:
-        _restore(learning, from_bytes(unseal(key_of(pipeline, server), found[0])))
+        found = trusted(objects, key, lambda sealed: unseal(key, sealed))
+        if found is None:
+            return False
+        _restore(learning, from_bytes(found))
     except (ValueError, KeyError, TypeError) as error:
         log.warning("%s: the snapshot of %s is not used: %s", pipeline, server, error)
         return False

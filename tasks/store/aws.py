@@ -57,5 +57,5 @@ def attempt(ask: Callable[[], T]) -> tuple[T | None, Trouble | None]:
         return ask(), None
     except ClientError as error:
         return None, answered(error.response, str(error))
-    except BotoCoreError as error:  # nobody there, cut off, timed out, no credentials
+    except (BotoCoreError, TimeoutError) as error:  # nobody there, cut off, timed out, no credentials
         return None, silent(type(error).__name__, str(error))

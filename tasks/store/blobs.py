@@ -5,8 +5,12 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
+import time
 
+from tasks.store import trash
 from tasks.store.objects import Objects
+from tasks.store.settling import PAUSES
+from tasks.store.trusted import trusted
 
 log = logging.getLogger(__name__)
 
@@ -21,25 +25,46 @@ def key_of(sha: str) -> str:
 def put(objects: Objects, data: bytes) -> str:
     """Store the bytes and return their name; what is there already is not written again.
 
-    What stands under the name is read back: a damaged file is mended, for only these bytes may stand there.
+    What stands under the name is read back: a damaged file is mended, for only these bytes may stand there. Raises
+    TimeoutError where the store says that it has the name and does not show it.
     """
     sha = hashlib.sha256(data).hexdigest()
-    while not objects.create(key_of(sha), data):
-        found = objects.read(key_of(sha))
+    key = key_of(sha)
+    for pause in PAUSES:
+        time.sleep(pause)
+        if objects.create(key, data):
+            return sha
+        found = objects.read(key)
         if found is not None and found[0] == data:
             return sha
-        if found is not None:  # None: swept a moment ago, create it again
-            log.warning("%s was damaged (%d bytes, not %d); written again", key_of(sha), len(found[0]), len(data))
-            objects.swap(key_of(sha), data, found[1])
-    return sha
+        if found is not None:  # None: swept a moment ago, or a read that lags; create it again
+            log.warning("%s was damaged (%d bytes, not %d); written again", key, len(found[0]), len(data))
+            objects.swap(key, data, found[1])
+    raise TimeoutError(
+        f"the store says that {key} exists and does not show it; a store must read its own writes. Run again later"
+    )
 
 
 def get(objects: Objects, sha: str) -> bytes:
-    """The bytes of this name. Raises FileNotFoundError where it is absent, ValueError where it was changed."""
-    found = objects.read(key_of(sha))
+    """The bytes of this name; those that a sweep moved to the trash are brought back.
+
+    Raises FileNotFoundError where it is absent, which says when and why it was removed, and ValueError where it was
+    changed.
+    """
+    key = key_of(sha)
+    found = trusted(objects, key, lambda data: _checked(sha, data))
     if found is None:
-        raise FileNotFoundError(f"{key_of(sha)} is not in the store; `nightloop doctor` says which nights need it")
-    if hashlib.sha256(found[0]).hexdigest() != sha:
-        size = len(found[0])
-        raise ValueError(f"{key_of(sha)} ({size} bytes) was changed or cut off: its SHA-256 is another; not parsed")
-    return found[0]
+        found = trash.bring_back(objects, key, lambda data: _checked(sha, data))
+    if found is None:
+        raise FileNotFoundError(
+            f"{key} is not in the store{trash.removed(objects, key)}; what needs it must be run again"
+        )
+    return found
+
+
+def _checked(sha: str, data: bytes) -> bytes:
+    if hashlib.sha256(data).hexdigest() != sha:
+        raise ValueError(
+            f"{key_of(sha)} ({len(data)} bytes) was changed or cut off: its SHA-256 is another; not parsed"
+        )
+    return data

@@ -6,15 +6,26 @@ created once, whoever holds what.
 
 from __future__ import annotations
 
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 from pydantic import ValidationError
 
 from tasks.plan.plan import canonical
+from tasks.store import pipelines
 from tasks.store.keys import checked_pipeline
 from tasks.store.manifest import Frozen
 from tasks.store.objects import Objects
 from tasks.store.seal import seal, unseal
+from tasks.store.trusted import trusted
+
+log = logging.getLogger(__name__)
 
 SWEEP = "sweep/lease.json"
+Alive = Callable[[], None]  # raises RuntimeError where the lease was lost
 
 
 class Lease(Frozen):
@@ -27,6 +38,7 @@ class Lease(Frozen):
 
 def take(objects: Objects, pipeline: str, holder: str, now: float, seconds: float) -> Lease | None:
     """The pipeline's lease, or None while another holder's has not expired or a sweep is under way."""
+    pipelines.register(objects, pipeline)  # a sweep asks the known pipelines whether a night is under way
     lease = take_key(objects, key_of(pipeline), holder, now, seconds)
     if lease is not None and held(objects, SWEEP, now, holder) is not None:
         release(objects, lease)
@@ -67,9 +79,52 @@ def release(objects: Objects, lease: Lease) -> bool:
 
 def held(objects: Objects, key: str, now: float, holder: str = "") -> Lease | None:
     """The lease of this key that somebody other than `holder` has, or None where it is free or expired."""
-    found = objects.read(key)
-    there = _parsed(key, found[0]) if found else None
+    there = trusted(objects, key, lambda sealed: _parsed(key, sealed))
     return there if there and there.expires > now and there.holder != holder else None
+
+
+def words(objects: Objects, key: str, now: float, holder: str = "") -> str:
+    """Who holds this lease, and when it ends unless its holder renews it; empty where nobody but `holder` does."""
+    other = held(objects, key, now, holder)
+    if other is None:
+        return ""
+    who = "a sweep of the store" if key == SWEEP else key.split("/")[1]
+    return f"{who} is held by the run {other.holder}; its lease ends in {other.expires - now:.0f} s unless that run renews it"
+
+
+@contextmanager
+def kept_up(objects: Objects, lease: Lease, now: float, seconds: float) -> Iterator[Alive]:
+    """Renew a lease until the block ends. `now`: the time at its start, by the clock that it was taken with.
+
+    The value raises RuntimeError where the lease was lost: call it before what must not be done without it.
+    """
+    began, ended, lost = time.monotonic(), threading.Event(), threading.Event()
+
+    def renew_on() -> None:
+        mine = lease
+        while not ended.wait(seconds / 3):
+            try:
+                renewed = renew(objects, mine, now + time.monotonic() - began, seconds)
+            except (OSError, ValueError) as error:  # the next attempt may find the store again
+                log.warning("the lease of %s was not renewed: %s", lease.key, error)
+                continue
+            if renewed is None:
+                log.error("the lease of %s was lost to another run; what this run writes now is refused", lease.key)
+                lost.set()
+                return
+            mine = renewed
+
+    def alive() -> None:
+        if lost.is_set():
+            raise RuntimeError(f"the lease of {lease.key} was lost to another run; this run stops. Run it again")
+
+    thread = threading.Thread(target=renew_on, daemon=True, name=f"lease {lease.key}")
+    thread.start()
+    try:
+        yield alive
+    finally:
+        ended.set()
+        thread.join()
 
 
 def key_of(pipeline: str) -> str:

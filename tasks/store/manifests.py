@@ -8,11 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 from pydantic import ValidationError
 
-from tasks.store import blobs
+from tasks.store import blobs, pipelines
 from tasks.store.keys import checked_pipeline
 from tasks.store.manifest import Manifest
 from tasks.store.objects import Objects
 from tasks.store.seal import seal, unseal
+from tasks.store.trusted import trusted_bytes
 
 log = logging.getLogger(__name__)
 
@@ -26,9 +27,9 @@ def key_of(pipeline: str, index: int, revision: int) -> str:
 
 def current(objects: Objects, pipeline: str, index: int) -> Manifest | None:
     """The night's newest revision, or None. A damaged one is logged and counts as missing, so that it can be mended."""
-    found = list(_revisions(objects, pipeline, index))
+    key_of(pipeline, index, 1)  # an impossible place is the caller's mistake, no damage
     try:
-        return _parsed(pipeline, index, len(found), found[-1]) if found else None
+        return sound(objects, pipeline, index)
     except ValueError as error:
         log.warning("%s; the night counts as missing until it is run again", error)
         return None
@@ -37,7 +38,7 @@ def current(objects: Objects, pipeline: str, index: int) -> Manifest | None:
 def sound(objects: Objects, pipeline: str, index: int) -> Manifest | None:
     """As `current`, but raises ValueError where the newest revision was changed, cut off or belongs elsewhere."""
     found = list(_revisions(objects, pipeline, index))
-    return _parsed(pipeline, index, len(found), found[-1]) if found else None
+    return parsed(objects, (pipeline, index, len(found)), found[-1]) if found else None
 
 
 def next_revision(objects: Objects, pipeline: str, index: int) -> int:
@@ -84,7 +85,11 @@ def by_hash(objects: Objects, pipeline: str, hash: str, index: int) -> Manifest:
     """The revision that has this hash. Raises LookupError where there is none, ValueError where damaged."""
     for revision, sealed in enumerate(_revisions(objects, pipeline, index), start=1):
         if sealed.endswith(b'"%s"}\n' % hash.encode()):
-            return _parsed(pipeline, index, revision, sealed)
+            return parsed(objects, (pipeline, index, revision), sealed)
+    for revision in range(1, next_revision(objects, pipeline, index)):  # was one of the reads bad?
+        found = _readable(objects, (pipeline, index, revision))
+        if found is not None and found.hash == hash:
+            return found
     raise LookupError(
         f"no revision of night {index} of {pipeline} has the hash {hash[:80]}; was it changed or removed?"
     )
@@ -95,7 +100,7 @@ def revision(objects: Objects, pipeline: str, index: int, number: int) -> Manife
     found = objects.read(key_of(pipeline, index, number))
     if found is None:
         raise LookupError(f"night {index} of {pipeline} has no revision {number}")
-    return _parsed(pipeline, index, number, found[0])
+    return parsed(objects, (pipeline, index, number), found[0])
 
 
 def publish(objects: Objects, manifest: Manifest) -> bool:
@@ -108,11 +113,24 @@ def publish(objects: Objects, manifest: Manifest) -> bool:
     if revision > 1 and objects.read(key_of(pipeline, index, revision - 1)) is None:
         raise ValueError(f"revision {revision} of night {index} of {pipeline} must wait for revision {revision - 1}")
     _refuse_broken_promises(objects, manifest)
+    _register(objects, manifest)
     key, data = key_of(pipeline, index, revision), seal(manifest.data)
     if objects.create(key, data):
         return True
     found = objects.read(key)  # an earlier attempt of ours may have had its effect unseen
     return found is not None and found[0] == data
+
+
+def _register(objects: Objects, manifest: Manifest) -> None:
+    """Name the night's chain in the record of pipelines, so that it is found without a listing."""
+    known = pipelines.roots(objects, manifest.pipeline) or ()
+    if manifest.previous is None and manifest.period not in known:
+        pipelines.register(objects, manifest.pipeline, manifest.period)
+    elif not any(root <= manifest.period for root in known):  # an older release began the chain
+        first = manifest.period
+        while first > 0 and any(_revisions(objects, manifest.pipeline, first - 1)):
+            first -= 1
+        pipelines.register(objects, manifest.pipeline, first)
 
 
 def _refuse_broken_promises(objects: Objects, manifest: Manifest) -> None:
@@ -183,6 +201,11 @@ def _damage(objects: Objects, names: Sequence[str]) -> list[str]:
     return problems
 
 
+def revisions(objects: Objects, pipeline: str, index: int) -> list[bytes]:
+    """Every revision of a night as it is stored, read until there is none."""
+    return list(_revisions(objects, pipeline, index))
+
+
 def _revisions(objects: Objects, pipeline: str, index: int) -> Iterator[bytes]:
     """Sealed bytes of revision 1, 2, ...: read until there is none, for a listing may lag behind."""
     revision = 1
@@ -191,13 +214,26 @@ def _revisions(objects: Objects, pipeline: str, index: int) -> Iterator[bytes]:
         revision += 1
 
 
+def _readable(objects: Objects, place: tuple[str, int, int]) -> Manifest | None:
+    found = objects.read(key_of(*place))
+    try:
+        return parsed(objects, place, found[0]) if found else None
+    except ValueError:
+        return None
+
+
 def _first_missing(objects: Objects, pipeline: str, index: int, root: int) -> int:
     while index > root and not any(_revisions(objects, pipeline, index - 1)):
         index -= 1
     return index
 
 
-def _parsed(pipeline: str, index: int, revision: int, sealed: bytes) -> Manifest:
+def parsed(objects: Objects, place: tuple[str, int, int], sealed: bytes) -> Manifest:
+    """The manifest at this pipeline, night and revision, read again before it is called damaged (ValueError)."""
+    return trusted_bytes(objects, key_of(*place), sealed, lambda data: _checked(*place, data))
+
+
+def _checked(pipeline: str, index: int, revision: int, sealed: bytes) -> Manifest:
     key = key_of(pipeline, index, revision)
     data = unseal(key, sealed)
     try:

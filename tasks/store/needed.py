@@ -1,21 +1,155 @@
-"""Needed: which versions of which periods any manifest ever read; the lake keeps those for good."""
+"""Needed: what nights, promotion logs and unfinished work need, found by reading; refused where not all of it is seen.
+
+A listing says what could be removed. It never says that something is not needed: pipelines are known from their record,
+their nights from the first one on by reading, and where the listing and the record differ nothing is removed.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from typing import NamedTuple
 
-from tasks.store import manifests
+from tasks.store import manifests, pipelines, registry
+from tasks.store.manifest import Manifest
 from tasks.store.objects import Objects
 
-NIGHT = re.compile(r"pipelines/[^/]+/nights/(\d{6})/(\d{4})\.json")
+HASH = re.compile(rb"[0-9a-f]{64}")
+AT_ONCE = 16  # nights that are read side by side
+ADOPT = "Look with `nightloop maintain PLAN --adopt`, which lists what the store shows"
+
+
+class Recorded(NamedTuple):
+    """The nights of one pipeline: every revision by its key, as stored, and the current ones in order."""
+
+    sealed: Mapping[str, bytes]
+    current: Mapping[int, Manifest]
+
+
+def promised(objects: Objects, keys: Collection[str]) -> set[str]:
+    """Names of all blobs that a record of any pipeline needs; `keys`: a listing of the whole store.
+
+    Raises ValueError where the store has no complete record of its pipelines, where nights, log entries or pipelines are
+    missing that another record names, where the listing leaves out what is there, and where a record is damaged.
+    """
+    found: set[str] = set()
+    for pipeline in _known(objects, keys):
+        recorded = nights_of(objects, pipeline, keys)
+        for sealed in recorded.sealed.values():  # every hash, damaged records' too: more than is needed, never less
+            found |= {sha.decode() for sha in HASH.findall(sealed)}
+        for entry in _log(objects, pipeline, recorded, keys):
+            found |= {entry.checkpoint.weights, entry.checkpoint.memory, entry.vocabulary}
+    return found
 
 
 def versions_read(objects: Objects, pipeline: str) -> dict[int, set[int]]:
-    """Versions by period index. Raises ValueError where a manifest is damaged: what it read cannot be known."""
+    """Versions of the lake by period index that any night of a pipeline ever read. Raises as `promised`."""
+    keys = list(objects.keys("pipelines/"))
+    _known(objects, keys)
     found: dict[int, set[int]] = {}
-    for key in objects.keys(f"pipelines/{pipeline}/nights/"):
-        if night := NIGHT.fullmatch(key):
-            manifest = manifests.revision(objects, pipeline, int(night[1]), int(night[2]))
-            for logs in manifest.logs:
-                found.setdefault(logs.period, set()).add(logs.version)
+    for key, sealed in nights_of(objects, pipeline, keys).sealed.items():
+        night, revision = (int(part.removesuffix(".json")) for part in key.split("/")[-2:])
+        for logs in manifests.parsed(objects, (pipeline, night, revision), sealed).logs:
+            found.setdefault(logs.period, set()).add(logs.version)
     return found
+
+
+def named(objects: Objects, keys: Iterable[str]) -> dict[str, set[str]]:
+    """Every hash that each of these records mentions; a record that is gone mentions none."""
+    found = {key: objects.read(key) for key in keys}
+    return {key: {sha.decode() for sha in HASH.findall(data[0])} if data else set() for key, data in found.items()}
+
+
+def nights_of(objects: Objects, pipeline: str, keys: Collection[str]) -> Recorded:
+    """All nights of a pipeline, from the first of each of its chains on. Raises ValueError as `promised` does."""
+    roots = pipelines.roots(objects, pipeline) or ()
+    sealed: dict[str, bytes] = {}
+    for root in roots:
+        sealed |= _from(objects, pipeline, root)
+        if manifests.key_of(pipeline, root, 1) not in sealed:
+            raise ValueError(
+                f"{pipeline} is known to begin at night {root}, which cannot be seen: is its folder mounted and readable? "
+                f"Nothing was removed. If the pipeline was given up: {ADOPT}"
+            )
+    _refuse_difference(pipeline, "nights", sealed, keys)
+    indexes = sorted({int(key.split("/")[-2]) for key in sealed})
+    current: dict[int, Manifest] = {}
+    for index in indexes:
+        try:
+            found = manifests.sound(objects, pipeline, index)
+        except ValueError as error:
+            raise ValueError(f"nothing was removed: {error}. Run these nights again first") from error
+        if found is not None:
+            current[index] = found
+    _refuse_broken_chain(pipeline, sealed, current)
+    return Recorded(sealed, current)
+
+
+def _known(objects: Objects, keys: Collection[str]) -> list[str]:
+    record = pipelines.load(objects)
+    if record is None or not record.complete:
+        raise ValueError(
+            "nothing was removed: the store has no complete record of its pipelines (an older release wrote it). "
+            f"{ADOPT}, and asks a person whether these are all"
+        )
+    if unknown := sorted(set(pipelines.listed(keys)) - set(record.roots)):
+        raise ValueError(
+            f"nothing was removed: the store shows {', '.join(unknown)}, which its record of pipelines does not name. {ADOPT}"
+        )
+    return list(record.roots)
+
+
+def _from(objects: Objects, pipeline: str, root: int) -> dict[str, bytes]:
+    """Every revision of the unbroken row of nights from `root` on, read until there is none."""
+    found: dict[str, bytes] = {}
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for start in count(root, AT_ONCE):
+            nights = list(pool.map(lambda i: manifests.revisions(objects, pipeline, i), range(start, start + AT_ONCE)))
+            for index, revisions in zip(range(start, start + AT_ONCE), nights, strict=True):
+                if not revisions:
+                    return found
+                found |= {manifests.key_of(pipeline, index, n): data for n, data in enumerate(revisions, start=1)}
+    return found
+
+
+def _log(objects: Objects, pipeline: str, recorded: Recorded, keys: Collection[str]) -> list[registry.Entry]:
+    entries = registry.log(objects, pipeline)
+    _refuse_difference(pipeline, "log", [registry.entry_key(pipeline, entry.number) for entry in entries], keys)
+    there = b"".join(recorded.sealed.values())
+    for entry in entries:
+        if entry.manifest.encode() not in there:
+            raise ValueError(
+                f"nothing was removed: entry {entry.number} of {pipeline}'s promotion log names a manifest of {entry.name} "
+                "that cannot be seen. Restore the nights from your backup"
+            )
+    return entries
+
+
+def _refuse_difference(pipeline: str, kind: str, read: Collection[str], keys: Collection[str]) -> None:
+    """Refuse where a listing and what was read are not the same records."""
+    seen = {key for key in keys if key.startswith(f"pipelines/{pipeline}/{kind}/")}
+    if hidden := sorted({*read} - seen):
+        raise ValueError(
+            f"nothing was removed: the listing of the store leaves out {len(hidden)} records that are there, the first "
+            f"{hidden[0]}. A listing that is not whole proves nothing; run again later, and look at links and permissions"
+        )
+    if loose := sorted(seen - {*read}):
+        raise ValueError(
+            f"nothing was removed: {loose[0]} and {len(loose) - 1} more are listed, and the record of pipelines does not "
+            f"lead to them: nights between are missing. {ADOPT}"
+        )
+
+
+def _refuse_broken_chain(pipeline: str, sealed: Mapping[str, bytes], current: Mapping[int, Manifest]) -> None:
+    for index, manifest in current.items():
+        if manifest.previous is None:
+            continue
+        place = f"pipelines/{pipeline}/nights/{index - 1:06d}/"
+        before = [data for key, data in sealed.items() if key.startswith(place)]
+        if not any(data.endswith(b'"%s"}\n' % manifest.previous.encode()) for data in before):
+            raise ValueError(
+                f"nothing was removed: night {index} of {pipeline} builds on manifest {manifest.previous[:12]}, which cannot "
+                "be seen. Restore the nights from your backup"
+            )

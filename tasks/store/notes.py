@@ -11,6 +11,7 @@ from tasks.plan.plan import canonical
 from tasks.store.manifest import Manifest
 from tasks.store.objects import Objects
 from tasks.store.seal import seal, unseal
+from tasks.store.trusted import trusted
 
 log = logging.getLogger(__name__)
 
@@ -22,9 +23,10 @@ def note(objects: Objects, manifest: Manifest, value: dict[str, JsonValue]) -> b
 
 def noted(objects: Objects, manifest: Manifest) -> dict[str, JsonValue] | None:
     """What the night took, or None where nobody wrote it down or it cannot be read any more."""
-    found = objects.read(_key(manifest))
+    key = _key(manifest)
     try:
-        return dict(json.loads(unseal(_key(manifest), found[0]))) if found else None
+        found = trusted(objects, key, lambda sealed: unseal(key, sealed))
+        return dict(json.loads(found)) if found else None
     except ValueError as error:
         log.warning("%s; the night's seconds and bytes are not known", error)
         return None

@@ -17,11 +17,13 @@ from tasks.plan.settings import Settings
 from tasks.store.answers import explained
 from tasks.store.aws import attempt, client
 from tasks.store.keys import bucket_of, checked, checked_prefix
+from tasks.store.listing import files_below
 from tasks.store.probe import check_format, mark, probe
-from tasks.store.settling import asked, wrote
+from tasks.store.settling import DEADLINE, allowed, asked, within, wrote
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ListObjectsV2OutputTypeDef
 
 T = TypeVar("T")
 
@@ -46,7 +48,7 @@ class Objects(Protocol):
         """Forget a key; no error where it is not there."""
 
     def keys(self, prefix: str) -> Iterator[str]:
-        """Keys that begin so, for sweeping only: a listing is never asked what is true."""
+        """Keys that begin so, for sweeping only: that a key is not listed proves nothing. A listing error raises."""
 
 
 @dataclass(frozen=True)
@@ -98,9 +100,15 @@ class Directory:
 
     def keys(self, prefix: str) -> Iterator[str]:
         """As `Objects.keys`, sorted; half-written files are not seen."""
-        top = self.path / checked_prefix(prefix).rpartition("/")[0]
-        found = (p.relative_to(self.path).as_posix() for p in top.rglob("*") if p.is_file())
-        yield from sorted(key for key in found if key.startswith(prefix) and not key.startswith("."))
+        folder = checked_prefix(prefix).rpartition("/")[0]
+        start = f"{folder}/" if folder else ""
+        found = (start + name for name in files_below(self.path / folder))
+        yield from sorted(key for key in found if key.startswith(prefix))
+
+    def now(self) -> float:
+        """The time that the file system gives to a file written now, in seconds since 1970."""
+        with explained(self.path), self._written(b"") as written:
+            return written.stat().st_mtime
 
     def tidy(self) -> None:
         """Remove what writers that died left half-written; those at work hold a lock on theirs."""
@@ -161,8 +169,9 @@ class S3:
         """As `Objects.read`; the tag is the ETag."""
 
         def get() -> tuple[bytes, str]:
-            answer = self.client.get_object(Bucket=self.bucket, Key=self.prefix + checked(key))
-            return answer["Body"].read(), answer["ETag"]
+            ask = partial(self.client.get_object, Bucket=self.bucket, Key=self.prefix + checked(key))
+            answer = within(DEADLINE, ask)
+            return within(allowed(answer.get("ContentLength", 0)), answer["Body"].read), answer["ETag"]
 
         return asked(lambda: attempt(get), self._place(key))
 
@@ -179,20 +188,39 @@ class S3:
     def remove(self, key: str) -> None:
         """As `Objects.remove`."""
         name = self.prefix + checked(key)
-        asked(lambda: attempt(lambda: self.client.delete_object(Bucket=self.bucket, Key=name)), self._place(key))
+        remove = partial(self.client.delete_object, Bucket=self.bucket, Key=name)
+        asked(lambda: attempt(partial(within, DEADLINE, remove)), self._place(key))
 
     def keys(self, prefix: str) -> Iterator[str]:
         """As `Objects.keys`, sorted."""
-        start = self.prefix + checked_prefix(prefix)
-        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=start)
-        found = asked(lambda: attempt(lambda: [e["Key"] for page in pages for e in page.get("Contents", [])]), prefix)
-        yield from (name.removeprefix(self.prefix) for name in found or [])
+        start, more = self.prefix + checked_prefix(prefix), ""
+        while True:
+            page = self._page(start, more)
+            yield from (entry["Key"].removeprefix(self.prefix) for entry in page.get("Contents", []))
+            if not page["IsTruncated"]:
+                return
+            more = page["NextContinuationToken"]
+
+    def date(self) -> str:
+        """The header Date of an answer of the server, to the second."""
+        ask = partial(self.client.list_objects_v2, Bucket=self.bucket, Prefix=self.prefix, MaxKeys=1)
+        page = asked(lambda: attempt(partial(within, DEADLINE, ask)), f"s3://{self.bucket}")
+        return str(page["ResponseMetadata"]["HTTPHeaders"]["date"]) if page else ""
+
+    def _page(self, start: str, more: str) -> ListObjectsV2OutputTypeDef:
+        ask = partial(self.client.list_objects_v2, Bucket=self.bucket, Prefix=start)
+        ask = partial(ask, ContinuationToken=more) if more else ask
+        page = asked(lambda: attempt(partial(within, DEADLINE, ask)), self._place(start))
+        if page is None:
+            raise FileNotFoundError(f"{self._place(start)} cannot be listed: the server says that it is not there")
+        return page
 
     def _place(self, key: str) -> str:
         return f"s3://{self.bucket}/{self.prefix}{key}"
 
     def _wrote(self, put: Callable[[], object], key: str, data: bytes) -> bool:
-        return wrote(lambda: attempt(put), lambda: (self.read(key) or (None,))[0] == data, self._place(key))
+        holds = lambda: (self.read(key) or (None,))[0] == data  # noqa: E731
+        return wrote(lambda: attempt(partial(within, allowed(len(data)), put)), holds, self._place(key))
 
 
 def open_objects(settings: Settings, credentials: Mapping[str, str] | None = None) -> Directory | S3:
@@ -213,6 +241,13 @@ def open_for_reading(settings: Settings, credentials: Mapping[str, str] | None =
         raise NotADirectoryError(f"the store {place} is a file; name a directory or s3://bucket/prefix")
     check_format(objects, place)
     return objects
+
+
+def read_again(objects: Objects, key: str) -> tuple[bytes, str] | None:
+    """As `Objects.read`, over another connection: for bytes that cannot be what was written."""
+    if isinstance(objects, S3):
+        objects.client.close()  # its idle connections; the next request opens a new one
+    return objects.read(key)
 
 
 @cache

@@ -11,6 +11,7 @@ from tasks.store.keys import checked_pipeline
 from tasks.store.manifest import Frozen
 from tasks.store.objects import Objects
 from tasks.store.seal import seal, unseal
+from tasks.store.trusted import trusted
 
 
 class Override(Frozen):
@@ -44,9 +45,8 @@ def override(objects: Objects, pipeline: str, index: int, version: int, decided:
 def overridden(objects: Objects, pipeline: str, index: int, version: int) -> Override | None:
     """The decision about this version, or None. Raises ValueError where its record was changed."""
     key = _key(pipeline, index, version)
-    found = objects.read(key)
     try:
-        return Override.model_validate_json(unseal(key, found[0])) if found else None
+        return trusted(objects, key, lambda sealed: Override.model_validate_json(unseal(key, sealed)))
     except ValidationError as error:
         raise ValueError(f"{key} is no override that this nightloop reads: {error}") from error
 

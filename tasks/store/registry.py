@@ -21,6 +21,7 @@ from tasks.store.manifest import Manifest
 from tasks.store.objects import Objects
 from tasks.store.seal import seal, unseal
 from tasks.store.settling import PAUSES
+from tasks.store.trusted import trusted
 
 __all__ = ["Act", "Entry", "champion", "draft", "hold", "log", "promote", "rollback", "served_on"]
 
@@ -203,9 +204,8 @@ def _check_blobs(objects: Objects, entry: Entry) -> None:
 
 def _pointer(objects: Objects, pipeline: str) -> Entry | None:
     """The pointer's entry; None where there is none, or where it is damaged and the log must be read from its start."""
-    found = objects.read(pointer_key(pipeline))
     try:
-        return _parsed(pipeline, pointer_key(pipeline), found[0]) if found else None
+        return trusted(objects, pointer_key(pipeline), lambda sealed: _parsed(pipeline, pointer_key(pipeline), sealed))
     except ValueError as error:
         logger.warning("%s; it is made again from the promotion log", error)
         return None
@@ -233,8 +233,8 @@ def _point(objects: Objects, newest: Entry) -> None:
 
 
 def _entry(objects: Objects, pipeline: str, number: int) -> Entry | None:
-    found = objects.read(entry_key(pipeline, number))
-    return _parsed(pipeline, entry_key(pipeline, number), found[0], number) if found else None
+    key = entry_key(pipeline, number)
+    return trusted(objects, key, lambda sealed: _parsed(pipeline, key, sealed, number))
 
 
 def _parsed(pipeline: str, key: str, sealed: bytes, number: int | None = None) -> Entry:

@@ -10,13 +10,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from tasks.lake.keeping import compact, expire
+from tasks.lake.keeping import compact, expire, idle_versions
 from tasks.lake.landing import land
 from tasks.lake.reading import clean_digest
 from tasks.lake.warehouse import Warehouse
@@ -83,8 +83,8 @@ def through(warehouse: Warehouse) -> None:
     land(warehouse, day(1), rows(*SIMPLE), NAMES)
     assert warehouse.latest() == {0: 2, 1: 1} and first.rows == 500
     kept = clean_digest(warehouse, 0, 2), clean_digest(warehouse, 1, 1)
-    assert expire(warehouse, {}) == [(0, 1)]
-    compact(warehouse, datetime(2020, 1, 1, tzinfo=UTC))
+    assert expire(warehouse, {}, idle_versions(warehouse, {})) == [(0, 1)]
+    compact(warehouse, datetime.now(UTC) + timedelta(minutes=1))
     assert (clean_digest(warehouse, 0, 2), clean_digest(warehouse, 1, 1)) == kept
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
-from tasks.lake.keeping import compact, expire, replay
+from tasks.lake.keeping import compact, expire, idle_versions, replay
 from tasks.lake.landing import land
 from tasks.lake.periods import Period, period
 from tasks.lake.reading import clean_digest, clean_ids
@@ -292,9 +292,13 @@ def test_expiry_keeps_what_is_named_and_the_newest(tmp_path: Path) -> None:
         land(warehouse, day(1), rows(*SIMPLE), NAMES)
         kept, newest = clean_digest(warehouse, 0, 2), clean_digest(warehouse, 0, 4)
         files = len(list((tmp_path / "lake").rglob("*.parquet")))
-        assert expire(warehouse, {0: {2}}) == [(0, 1), (0, 3)]
+        assert idle_versions(warehouse, {0: {2}}) == [(0, 1), (0, 3)]
+        assert expire(warehouse, {0: {2, 3}}, [(0, 1), (0, 2), (0, 3), (0, 4)]) == [(0, 1)]  # kept and newest stay
+        assert expire(warehouse, {0: {2}}, []) == [] and expire(warehouse, {0: {2}}, [(0, 3)]) == [(0, 3)]
         compact(warehouse, datetime(2026, 1, 1, tzinfo=UTC))
-        assert expire(warehouse, {0: {2}}) == []
+        assert len(list((tmp_path / "lake").rglob("*.parquet"))) >= files  # nothing goes before its time
+        compact(warehouse, datetime.now(UTC) + timedelta(minutes=1))
+        assert idle_versions(warehouse, {0: {2}}) == []
         assert (clean_digest(warehouse, 0, 2), clean_digest(warehouse, 0, 4)) == (kept, newest)
         assert clean_digest(warehouse, 1, 1)[1] == 4
         with pytest.raises(LookupError, match="version 1 of period 0: it was never collected, or has expired"):

@@ -6,12 +6,20 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from tasks.store import pipelines
 from tasks.store.keys import checked, checked_prefix
 
 
 @dataclass(frozen=True)
 class Memory:
     held: dict[str, bytes] = field(default_factory=dict)
+
+    @classmethod
+    def fresh(cls) -> Memory:
+        """A new store, as `open_objects` makes one: it has a complete record of its pipelines."""
+        store = cls()
+        pipelines.begin(store)
+        return store
 
     def read(self, key: str) -> tuple[bytes, str] | None:
         data = self.held.get(checked(key))

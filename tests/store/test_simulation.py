@@ -24,7 +24,7 @@ class World:
     """The truth (`store`), who is at work, and what each was told."""
 
     random: random.Random
-    store: Memory = field(default_factory=Memory)
+    store: Memory = field(default_factory=Memory.fresh)
     seen: dict[str, bytes] = field(default_factory=dict)
     clock: float = 0.0
     actors: int = 0

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import time
 
 import pytest
 
-from tasks.store import blobs, lease, manifests, registry, work
-from tasks.store.sweep import sweep, unneeded
+from tasks.store import blobs, lease, manifests, pipelines, registry, trash, work
+from tasks.store.sweep import restore, sweep, unneeded
 from tests.store.faulty import HOWS, Crash, FaultyStore, How
 from tests.store.memory import Memory
-from tests.store.worlds import PIPELINE, act, check_invariants, kept, promoted, published
+from tests.store.worlds import PIPELINE, check_invariants, kept, night, promoted, published
 
 KEY = "a" * 64
 
 
 def world() -> Memory:
-    store = Memory()
+    store = Memory.fresh()
     first = published(store, 0, None)
     promoted(store, first)
     second = published(store, 1, first)
@@ -47,7 +48,9 @@ def test_orphans_go_and_unfinished_work_stays_until_dropped() -> None:
     assert work.done(store, PIPELINE, "b" * 64, "retrain") == done.model_dump()  # of a finished night: costs nothing
     for key in (work.key_of(PIPELINE, "b" * 64, "retrain"), lease.SWEEP):
         del store.held[key]
-    assert store.held == before
+    aside = {key for key in store.held if key.startswith(("trash/", "removals/"))}
+    assert {key.removeprefix("trash/00000001/") for key in aside if key.startswith("trash/")} == {*dropped}
+    assert {key: data for key, data in store.held.items() if key not in aside} == before
     check_invariants(store)
 
 
@@ -57,12 +60,12 @@ def test_a_night_and_a_sweep_exclude_each_other() -> None:
     mine = lease.take(store, PIPELINE, "night", 0.0, 60)
     assert mine
     swept = sweep(store, "ann", 1.0)
-    assert swept.removed == () and "is held by night" in swept.busy
+    assert swept.removed == () and "held by the run night; its lease ends in 59 s" in swept.busy
     assert blobs.get(store, orphan)
     lease.release(store, mine)
     broom = lease.take_key(store, lease.SWEEP, "ben", 2.0, 60)
     assert broom and lease.take(store, PIPELINE, "night", 3.0, 60) is None
-    assert sweep(store, "ann", 3.0).busy == "another sweep is under way"
+    assert "held by the run ben; its lease ends in 59 s" in sweep(store, "ann", 3.0).busy
     lease.release(store, broom)
     assert lease.take(store, PIPELINE, "night", 4.0, 60)  # the refused one left nothing behind
     assert sweep(store, "ann", 100.0).removed == (blobs.key_of(orphan),)  # and the dead do not count
@@ -74,7 +77,7 @@ def test_a_damaged_record_stops_the_sweep_until_it_is_mended() -> None:
     orphan = blobs.put(store, b"orphan")
     key = manifests.key_of(PIPELINE, 1, 2)
     store.held[key] = store.held[key][:100]
-    with pytest.raises(ValueError, match=r"nothing was swept: .*000001/0002.*Run these nights again"):
+    with pytest.raises(ValueError, match=r"nothing was removed: .*000001/0002.*Run these nights again"):
         sweep(store, "ann", 0.0)
     assert blobs.get(store, orphan)
     published(store, 1, first, salt="again")
@@ -104,15 +107,188 @@ def test_a_fault_at_every_call_of_a_sweep(how: How) -> None:
         at += 1
 
 
-def test_a_lagging_listing_costs_no_file() -> None:
-    """A listing that has not yet seen the newest night and the newest promotion: what they name stays."""
+class Partial(Memory):
+    """A store whose listing leaves out the keys that hold one of these texts; reading finds them."""
+
+    hidden: tuple[str, ...] = ()
+
+    def keys(self, prefix: str):  # type: ignore[no-untyped-def]
+        return (k for k in super().keys(prefix) if not any(text in k for text in self.hidden))
+
+
+def partial(store: Memory, *hidden: str) -> Partial:
+    found = Partial(store.held)
+    object.__setattr__(found, "hidden", hidden)
+    return found
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        ("pipelines/",),
+        (f"pipelines/{PIPELINE}/",),
+        ("/nights/",),
+        ("/nights/000001/",),
+        ("/nights/000000/0001",),
+        ("/log/",),
+        ("/log/00000002",),
+        ("/nights/000001/0002", "/log/00000001"),
+    ],
+)
+def test_a_listing_that_is_not_whole_costs_no_file(hidden: tuple[str, ...]) -> None:
     store = world()
-    newest = published(store, 2, manifests.current(store, PIPELINE, 1))
-    registry.promote(store, PIPELINE, registry.draft(newest, "B", act()), 2)
+    orphan = blobs.put(store, b"nobody's")
+    before = {key: data for key, data in store.held.items() if not key.startswith("sweep/")}
+    with pytest.raises(ValueError, match=r"nothing was removed: the listing of the store leaves out \d+ records"):
+        sweep(partial(store, *hidden), "ann", 0.0)
+    assert {key: data for key, data in store.held.items() if not key.startswith("sweep/")} == before
+    assert sweep(store, "ann", 1.0).removed == (blobs.key_of(orphan),)
 
-    class Lagging(Memory):
-        def keys(self, prefix: str):  # type: ignore[no-untyped-def]
-            return (k for k in super().keys(prefix) if "nights/000002" not in k and "00000003" not in k)
 
-    assert sweep(Lagging(store.held), "ann", 0.0).removed == ()
+def test_records_that_are_gone_stop_the_sweep() -> None:
+    """A disk that is not mounted, or an older copy of it: neither listing nor reading shows what is known to exist."""
+    for gone, said in (
+        ("/nights/", "is known to begin at night 0, which cannot be seen"),
+        ("/nights/000001/", "names a manifest of 2026-01-02 that cannot be seen"),
+        ("/log/00000002", "the promotion log lacks"),
+    ):
+        store = world()
+        for key in [key for key in store.held if gone in key]:
+            del store.held[key]
+        with pytest.raises(ValueError, match=said):
+            sweep(store, "ann", 0.0)
+        assert not [key for key in store.held if key.startswith("trash/")], gone
+
+
+def test_a_store_without_a_complete_record_is_not_swept_until_a_person_confirms() -> None:
+    store = world()
+    blobs.put(store, b"nobody's")
+    del store.held[pipelines.KEY]  # as an older release left it
+    with pytest.raises(ValueError, match=r"no complete record of its pipelines .*--adopt"):
+        sweep(store, "ann", 0.0)
+    first = manifests.current(store, PIPELINE, 1)
+    published(store, 2, first)  # a night of this release does not make the record complete
+    with pytest.raises(ValueError, match="no complete record"):
+        sweep(store, "ann", 0.0)
+    with pytest.raises(ValueError, match=r"shows no pipeline other; it shows shop.*not mounted"):
+        pipelines.adopt(store, ["shop", "other"])
+    with pytest.raises(ValueError, match="the store also shows shop"):
+        pipelines.adopt(store, [])
+    assert pipelines.adopt(store, ["shop "]) == {PIPELINE: (0,)}
+    assert len(sweep(store, "ann", 0.0).removed) == 1
     check_invariants(store)
+
+
+def test_a_pipeline_that_the_record_does_not_name_stops_the_sweep() -> None:
+    store = world()
+    for key in [key for key in store.held if key.startswith(f"pipelines/{PIPELINE}/nights/")]:
+        store.held[key.replace(PIPELINE, "copied")] = store.held[key]
+    with pytest.raises(ValueError, match="shows copied, which its record of pipelines does not name"):
+        sweep(store, "ann", 0.0)
+
+
+def test_a_chain_with_a_new_root_is_known_whole() -> None:
+    """A shorter history moves the root down; while the new chain is made there is a gap, and both parts are known."""
+    store = Memory.fresh()
+    old = published(store, 5, None)
+    published(store, 6, old)
+    new = published(store, 2, None)
+    published(store, 3, new)
+    assert pipelines.roots(store, PIPELINE) == (2, 5)
+    assert unneeded(store) == ()
+    for hidden in ("/nights/000005", "/nights/000002"):
+        with pytest.raises(ValueError, match="leaves out"):
+            sweep(partial(store, hidden), "ann", 0.0)
+
+
+def test_the_trash_keeps_for_the_grace_period_and_gives_back() -> None:
+    store, day = world(), 86_400.0
+    sha = blobs.put(store, b"nobody's")
+    key = blobs.key_of(sha)
+    assert sweep(store, "ann", 0.0).removed == (key,) and key not in store.held
+    assert sweep(store, "ann", 6 * day).deleted == () and "trash/00000001/" + key in store.held
+    assert blobs.get(store, sha) == b"nobody's" and key in store.held, "whoever needs it brings it back"
+    assert sweep(store, "ann", 6.5 * day).removed == (key,)  # nobody named it: into the trash anew
+    assert sweep(store, "ann", 8 * day).deleted == (key,)  # the first removal's copy; the second keeps its own time
+    assert blobs.get(store, sha) == b"nobody's"
+    assert sweep(store, "ann", 8.1 * day).removed == (key,)
+    assert sweep(store, "ann", 20 * day).deleted == (key, key)
+    assert not [k for k in store.held if k.startswith("trash/")] and not list(trash.still_open(store))
+    with pytest.raises(FileNotFoundError, match=r"it was removed on 1970-01-09 by ann because no manifest.*removal 3"):
+        blobs.get(store, sha)
+
+
+def test_what_is_needed_by_then_is_brought_back_and_never_deleted() -> None:
+    store, day = world(), 86_400.0
+    newest = manifests.current(store, PIPELINE, 1)
+    waiting = night(store, 2, newest, salt="frozen")  # its blobs are stored, its manifest is still to come
+    assert len(sweep(store, "ann", 0.0).removed) == 8
+    assert manifests.publish(store, waiting), "the writer found its blobs in the trash"
+    check_invariants(store)
+    for key in next(iter(trash.removals(store))).keys:
+        store.held.pop(key, None)  # and were they lost again: the trash still has them
+    swept = sweep(store, "ann", 1 * day)
+    assert len(swept.restored) >= 7
+    check_invariants(store)
+    assert sweep(store, "ann", 30 * day).busy == ""
+    check_invariants(store)
+
+
+def test_restore_brings_everything_back() -> None:
+    store = world()
+    shas = [blobs.put(store, b"one"), blobs.put(store, b"two")]
+    sweep(store, "ann", 0.0)
+    with pytest.raises(LookupError, match=r"no removal 9 lies in the trash; there are: 1"):
+        restore(store, 9, trash.Act("ben", 1.0))
+    assert sorted(restore(store, None, trash.Act("ben", 1.0))) == sorted(map(blobs.key_of, shas))
+    assert all(blobs.key_of(sha) in store.held for sha in shas)
+    assert not [k for k in store.held if k.startswith("trash/")]
+    with pytest.raises(LookupError, match="there are: none"):
+        restore(store, None, trash.Act("ben", 1.0))
+
+
+@pytest.mark.parametrize("how", HOWS)
+def test_a_fault_at_every_call_of_a_restore(how: How) -> None:
+    at = 1
+    while True:
+        store = world()
+        shas = [blobs.put(store, b"one"), blobs.put(store, b"two")]
+        sweep(store, "ann", 0.0)
+        faulty = FaultyStore(store, at, how)
+        with contextlib.suppress(OSError, Crash):
+            restore(faulty, None, trash.Act("ben", 1.0))
+        assert [blobs.get(store, sha) for sha in shas] == [b"one", b"two"]
+        if faulty.calls < at:
+            return
+        at += 1
+
+
+def test_a_sweep_that_lost_its_lease_stops() -> None:
+    store = world()
+    orphans = [blobs.put(store, b"orphan %d" % n) for n in range(3)]
+
+    class Slow(Memory):
+        def remove(self, key: str) -> None:  # while it removes the first, another run takes the lease over
+            super().remove(key)
+            lease.take_key(store, lease.SWEEP, "ben", 1e6, 3600)
+            time.sleep(0.3)
+
+    with pytest.raises(RuntimeError, match=r"the lease of sweep/lease.json was lost"):
+        sweep(Slow(store.held), "ann", 0.0, seconds=0.3)
+    assert sum(blobs.key_of(sha) in store.held for sha in orphans) == 2
+
+
+def test_a_sweep_renews_its_lease() -> None:
+    store = world()
+    blobs.put(store, b"orphan")
+    seen: list[float] = []
+
+    class Slow(Memory):
+        def remove(self, key: str) -> None:
+            time.sleep(0.5)
+            found = lease.held(store, lease.SWEEP, 0.0)
+            seen.append(found.expires if found else 0.0)
+            super().remove(key)
+
+    sweep(Slow(store.held), "ann", 100.0, seconds=0.6)
+    assert seen[0] > 100.75, "renewed while it removed, by the clock it was taken with"

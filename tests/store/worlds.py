@@ -84,6 +84,7 @@ def check_invariants(objects: Objects, seen: dict[str, bytes] | None = None, pip
 
     `seen`: bytes of records that were visible before; they are compared and brought up to date.
     """
+    there = {key.removeprefix("blobs/") for key in objects.keys("blobs/")}
     records = {k: objects.read(k)[0] for k in objects.keys(f"pipelines/{pipeline}/") if re.search(r"/(nights|log)/", k)}
     for key, data in (seen or {}).items():
         assert records.get(key) == data, f"{key} changed or went after it was visible"
@@ -94,6 +95,7 @@ def check_invariants(objects: Objects, seen: dict[str, bytes] | None = None, pip
         if "/nights/" in key:
             manifest = Manifest.model_validate_json(unseal(key, records[key]))
             visible[manifest.hash] = manifest
+            assert {*manifests.blobs_of(manifest)} <= there, f"a blob of {key} is not in its place"
             assert manifests.verify(objects, manifest) == (), key
     for manifest in visible.values():
         assert manifest.previous is None or visible[manifest.previous].period == manifest.period - 1

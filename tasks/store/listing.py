@@ -1,0 +1,38 @@
+"""Listing: every file below a directory, symbolic links followed; what cannot be seen is an error, never an absence."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def files_below(top: Path) -> list[str]:
+    """Paths below `top` with / between their parts, in no order; names that begin with a dot are left out.
+
+    Nothing where `top` itself is not there. Raises OSError where a folder cannot be read, is gone since its parent was
+    read, or where a symbolic link leads nowhere (a disk that is not mounted) or back into a folder above it.
+    """
+    if not top.exists() and not top.is_symlink():
+        return []
+    return list(_files(top, "", ()))
+
+
+def _files(folder: Path, name: str, above: tuple[tuple[int, int], ...]) -> Iterator[str]:
+    seen = folder.stat()
+    here = (seen.st_dev, seen.st_ino)
+    if here in above:
+        raise OSError(f"{folder} is a symbolic link to a folder above it; remove the link")
+    with os.scandir(folder) as found:  # read to its end before its folders are, so that few are open at once
+        entries = [entry for entry in found if not entry.name.startswith(".")]
+    for entry in entries:
+        path = f"{name}{entry.name}"
+        if entry.is_dir():
+            yield from _files(Path(entry.path), f"{path}/", (*above, here))
+        elif entry.is_file():
+            yield path
+        elif entry.is_symlink():
+            raise FileNotFoundError(
+                f"{entry.path} is a symbolic link that leads nowhere, so what is behind it cannot be seen; mount the disk, "
+                "or correct the link"
+            )

@@ -1,0 +1,110 @@
+"""Pipelines: which there are, in a record of their own, so that none is forgotten because a listing left it out."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal
+
+from tasks.plan.plan import canonical
+from tasks.store.keys import checked_pipeline
+from tasks.store.manifest import Frozen
+from tasks.store.objects import Objects
+from tasks.store.seal import seal, unseal
+from tasks.store.settling import PAUSES
+from tasks.store.trusted import trusted
+
+KEY = "pipelines.json"
+RECORDED = re.compile(r"pipelines/([^/]+)/(?:nights/(\d{6})/\d{4}\.json|log/.+)")
+
+
+class Pipelines(Frozen):
+    """Every pipeline of the store, with the first night of each of its chains; none before its first night."""
+
+    format: Literal[1] = 1
+    complete: bool  # False: an older release wrote to this store, and nobody has said yet that these are all
+    roots: dict[str, tuple[int, ...]]
+
+
+def load(objects: Objects) -> Pipelines | None:
+    """The record, or None where there is none yet. Raises ValueError where it is damaged."""
+    return trusted(objects, KEY, lambda sealed: Pipelines.model_validate_json(unseal(KEY, sealed)))
+
+
+def begin(objects: Objects) -> None:
+    """Give a store its record; it is complete only where the store is new and holds nothing."""
+    if load(objects) is None:
+        empty = not any(not key.startswith("probe/") for key in objects.keys(""))
+        objects.create(KEY, _bytes(Pipelines(complete=empty, roots={})))
+
+
+def register(objects: Objects, pipeline: str, root: int | None = None) -> None:
+    """Name a pipeline in the record before anything is written for it, with the first night of a chain of it."""
+
+    def named(record: Pipelines) -> Pipelines:
+        roots = {*record.roots.get(pipeline, ()), *(() if root is None else (root,))}
+        return record.model_copy(update={"roots": {**record.roots, checked_pipeline(pipeline): tuple(sorted(roots))}})
+
+    _change(objects, named)
+
+
+def roots(objects: Objects, pipeline: str) -> tuple[int, ...] | None:
+    """First nights of a pipeline's chains; None where the record does not name it."""
+    record = load(objects)
+    return record.roots.get(pipeline) if record else None
+
+
+def listed(keys: Iterable[str]) -> dict[str, tuple[int, ...]]:
+    """Pipelines that have nights or a promotion log in a listing, with the first night of each unbroken row of nights."""
+    nights: dict[str, set[int]] = {}
+    for key in keys:
+        if found := RECORDED.fullmatch(key):
+            nights.setdefault(found[1], set()).update(() if found[2] is None else (int(found[2]),))
+    return {name: tuple(sorted(i for i in indexes if i - 1 not in indexes)) for name, indexes in nights.items()}
+
+
+def adopt(objects: Objects, confirmed: Iterable[str]) -> Mapping[str, tuple[int, ...]]:
+    """Make the record complete, with the pipelines that a person says are all there are.
+
+    Raises ValueError where these are not the ones that the store shows; nothing is written then.
+    """
+    seen, said = listed(objects.keys("pipelines/")), {name.strip() for name in confirmed if name.strip()}
+    known = load(objects)
+    if unseen := sorted(said - {*seen, *(known.roots if known else ())}):
+        raise ValueError(
+            f"the store shows no pipeline {', '.join(unseen)}; it shows {', '.join(sorted(seen)) or 'none'}. Is a folder "
+            "not mounted or not readable? Nothing was written"
+        )
+    if left := sorted(set(seen) - said):
+        raise ValueError(f"the store also shows {', '.join(left)}; name every pipeline that is to be kept")
+
+    def whole(record: Pipelines) -> Pipelines:
+        return Pipelines(
+            complete=True, roots={name: _joined(record.roots.get(name), seen.get(name)) for name in sorted(said)}
+        )
+
+    return _change(objects, whole).roots
+
+
+def _joined(known: tuple[int, ...] | None, seen: tuple[int, ...] | None) -> tuple[int, ...]:
+    return tuple(sorted({*(known or ()), *(seen or ())}))
+
+
+def _change(objects: Objects, change: Callable[[Pipelines], Pipelines]) -> Pipelines:
+    for pause in PAUSES:
+        time.sleep(pause)
+        found = objects.read(KEY)
+        record = load(objects) if found else Pipelines(complete=False, roots={})
+        if record is None:
+            continue
+        changed = change(record)
+        if found and changed == record:
+            return record
+        if objects.swap(KEY, _bytes(changed), found[1]) if found else objects.create(KEY, _bytes(changed)):
+            return changed
+    raise TimeoutError(f"other writers changed {KEY} again and again; nothing was written. Run again")
+
+
+def _bytes(record: Pipelines) -> bytes:
+    return seal(canonical(record.model_dump(mode="json")))
