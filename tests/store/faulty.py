@@ -33,6 +33,7 @@ class FaultyStore:
     calls: int = 0
     log: list[str] = field(default_factory=list)
     dead: bool = False
+    hidden: str = ""  # keys with this text are left out of every listing, and are there
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def read(self, key: str) -> tuple[bytes, str] | None:
@@ -48,7 +49,8 @@ class FaultyStore:
         self._call(f"remove {key}", lambda: self.inner.remove(key))
 
     def keys(self, prefix: str) -> Iterator[str]:
-        yield from self._call(f"keys {prefix}", lambda: list(self.inner.keys(prefix)))
+        found = self._call(f"keys {prefix}", lambda: list(self.inner.keys(prefix)))
+        yield from (key for key in found if not self.hidden or self.hidden not in key)
 
     def _write(self, what: str, act: Callable[[], bool]) -> bool:
         done = self._call(what, act)

@@ -85,7 +85,7 @@ def a_person(world: World, store: FaultyStore, me: str) -> Steps:
     if not nights:
         return
     try:
-        if newest is not None and world.random.random() < 0.4:
+        if newest is not None and world.random.random() < 0.6:
             moved = registry.rollback(store, PIPELINE, act(me, "clicks fell"), expect)
             note(world, moved, moved)
         else:
@@ -105,11 +105,29 @@ def note(world: World, wanted: Entry | None, moved: Entry | None) -> None:
 
 
 def a_sweep(world: World, store: FaultyStore, me: str) -> Steps:
+    """Sees, now and then, a listing that is not whole; what lies in the trash for 30 s is deleted."""
     yield
-    swept = sweep(store, me, world.clock, 50, world.random.choice(("kept", "kept", "dropped")))
-    world.told.append(f"swept {bool(swept.removed)}")
+    store.hidden = world.random.choice(("", "", *HIDDEN))
+    try:
+        swept = sweep(store, me, world.clock, 50, world.random.choice(("kept", "kept", "dropped")), 30)
+    except ValueError as error:
+        assert "nothing was removed" in str(error) or "cannot be seen" in str(error), error
+        world.told.append("refused")
+        return
+    world.told += [f"swept {bool(swept.removed)}", *["deleted"] * bool(swept.deleted)]
 
 
+HIDDEN = (
+    "pipelines/",
+    "/nights/",
+    "/nights/000001",
+    "/0001.json",
+    "/log/",
+    "/log/00000001",
+    "/work/",
+    "blobs/0",
+    "removals/",
+)
 ACTORS: list[Callable[[World, FaultyStore, str], Steps]] = [a_night, a_night, a_night, a_person, a_sweep]
 
 
@@ -149,7 +167,7 @@ def test_the_record_stays_right(seed: int) -> None:
 
 def test_the_simulation_reaches_what_it_is_about() -> None:
     told = [line for seed in range(25) for line in simulate(seed, 80).told]
-    for event in ("promote", "rollback", "swept True", "crash", "TimeoutError", "OSError"):
+    for event in ("promote", "rollback", "swept True", "refused", "deleted", "crash", "TimeoutError", "OSError"):
         assert told.count(event) >= 5, (event, told.count(event))
 
 
