@@ -13,7 +13,9 @@ def files_below(top: Path) -> list[str]:
     Nothing where `top` itself is not there. Raises OSError where a folder cannot be read, is gone since its parent was
     read, or where a symbolic link leads nowhere (a disk that is not mounted) or back into a folder above it.
     """
-    if not top.exists() and not top.is_symlink():
+    if top.is_symlink() and not top.exists():
+        raise FileNotFoundError(_nowhere(top))
+    if not top.exists():
         return []
     return list(_files(top, "", ()))
 
@@ -32,7 +34,8 @@ def _files(folder: Path, name: str, above: tuple[tuple[int, int], ...]) -> Itera
         elif entry.is_file():
             yield path
         elif entry.is_symlink():
-            raise FileNotFoundError(
-                f"{entry.path} is a symbolic link that leads nowhere, so what is behind it cannot be seen; mount the disk, "
-                "or correct the link"
-            )
+            raise FileNotFoundError(_nowhere(entry.path))
+
+
+def _nowhere(link: Path | str) -> str:
+    return f"{link} is a symbolic link that leads nowhere: what is behind it cannot be seen; mount the disk, or correct the link"

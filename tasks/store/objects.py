@@ -19,7 +19,7 @@ from tasks.store.aws import attempt, client
 from tasks.store.keys import bucket_of, checked, checked_prefix
 from tasks.store.listing import files_below
 from tasks.store.probe import check_format, mark, probe
-from tasks.store.settling import DEADLINE, allowed, asked, within, wrote
+from tasks.store.settling import allowed, asked, within, wrote
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -170,7 +170,7 @@ class S3:
 
         def get() -> tuple[bytes, str]:
             ask = partial(self.client.get_object, Bucket=self.bucket, Key=self.prefix + checked(key))
-            answer = within(DEADLINE, ask)
+            answer = within(allowed(0), ask)
             return within(allowed(answer.get("ContentLength", 0)), answer["Body"].read), answer["ETag"]
 
         return asked(lambda: attempt(get), self._place(key))
@@ -189,7 +189,7 @@ class S3:
         """As `Objects.remove`."""
         name = self.prefix + checked(key)
         remove = partial(self.client.delete_object, Bucket=self.bucket, Key=name)
-        asked(lambda: attempt(partial(within, DEADLINE, remove)), self._place(key))
+        asked(lambda: attempt(partial(within, allowed(0), remove)), self._place(key))
 
     def keys(self, prefix: str) -> Iterator[str]:
         """As `Objects.keys`, sorted."""
@@ -204,13 +204,13 @@ class S3:
     def date(self) -> str:
         """The header Date of an answer of the server, to the second."""
         ask = partial(self.client.list_objects_v2, Bucket=self.bucket, Prefix=self.prefix, MaxKeys=1)
-        page = asked(lambda: attempt(partial(within, DEADLINE, ask)), f"s3://{self.bucket}")
+        page = asked(lambda: attempt(partial(within, allowed(0), ask)), f"s3://{self.bucket}")
         return str(page["ResponseMetadata"]["HTTPHeaders"]["date"]) if page else ""
 
     def _page(self, start: str, more: str) -> ListObjectsV2OutputTypeDef:
         ask = partial(self.client.list_objects_v2, Bucket=self.bucket, Prefix=start)
         ask = partial(ask, ContinuationToken=more) if more else ask
-        page = asked(lambda: attempt(partial(within, DEADLINE, ask)), self._place(start))
+        page = asked(lambda: attempt(partial(within, allowed(0), ask)), self._place(start))
         if page is None:
             raise FileNotFoundError(f"{self._place(start)} cannot be listed: the server says that it is not there")
         return page

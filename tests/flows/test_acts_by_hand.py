@@ -1,0 +1,228 @@
+"""A person's acts through the tasks and flows that forms and verbs call: what is said, what is refused, what holds."""
+
+from __future__ import annotations
+
+import getpass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+import flows.promote
+import flows.writer
+import tasks.agenda
+import tasks.move
+import tasks.open
+import tasks.sweep
+from flows.nightly import collect_all
+from flows.writer import store_clock, writing
+from tasks.store import blobs, lease, manifests, pipelines, trash
+from tasks.store.objects import Directory
+from tests.flows.tiny import WHEN, Tiny, begin, run
+
+DAY = 86_400.0
+NOW = 1_800_000_000.0
+
+
+@pytest.fixture
+def begun(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Tiny:
+    return begin(tmp_path_factory, monkeypatch, 1, 2)
+
+
+def skipped(tiny: Tiny, day: int) -> None:
+    """A night that an operator passes over."""
+    with tasks.open.keep_lake(tiny.plan):
+        landed = collect_all(tiny.plan, day)
+    tasks.agenda.decide(tiny.plan, landed[-1], "", "the vendor's file is broken", datetime.fromisoformat(WHEN))
+    assert [night.outcome for night in run(tiny, day)] == ["skipped"]
+
+
+def promote(tiny: Tiny, strategy: str, reason: str = "trial", period: str = "", seen: str = "") -> str:
+    return tasks.move.promote_by_hand.fn(tiny.plan, strategy, period, seen, (reason, True), WHEN)
+
+
+def test_a_rollback_after_a_skipped_night_is_not_undone(begun: Tiny) -> None:
+    """The reproduction of an on-call week: served, skipped, rolled back in the morning, the next night."""
+    promote(begun, "popular")
+    run(begun, 3)
+    promote(begun, "tuned")
+    skipped(begun, 4)
+    said = tasks.move.take_back.fn(begun.plan, "", "complaints", WHEN)
+    assert said.startswith("popular of 2026-01-03 serves from now on") and "pinned: the gate does not move it" in said
+    nights = run(begun, 5, 6)
+    assert begun.log()[-1].action == "rollback"
+    for night in nights:
+        assert night.champion == night.served and night.served is not None
+        assert (night.served.strategy, night.served.period) == ("popular", 2)
+
+
+def test_a_strategy_promoted_after_a_skipped_night_is_renewed_every_night(begun: Tiny) -> None:
+    run(begun, 3)
+    skipped(begun, 4)
+    said = promote(begun, "tuned")
+    assert "not pinned" in said
+    for night in run(begun, 5, 6):
+        assert night.served is not None and night.served.strategy == "tuned"
+        entry = begun.log()[-1]
+        if night.judged["tuned"].verdict == "promote":
+            assert (entry.by, entry.strategy, entry.period) == ("gate", "tuned", night.period)
+
+
+def test_what_names_one_checkpoint_is_pinned(begun: Tiny, capsys: pytest.CaptureFixture[str]) -> None:
+    second = begun.chain()[2]
+    run(begun, 3)
+    assert "not pinned" in promote(begun, "tuned")
+    assert "pinned: the gate" in promote(begun, "tuned", "again", period="2026-01-03")
+    newest = begun.chain()[3]
+    assert "not pinned" in promote(begun, "tuned", "seen", seen=newest.hash[:12]), "a look at the newest night"
+    with pytest.raises(RuntimeError, match=r"2026-01-04 is manifest .* by now, not .* as you saw it"):
+        promote(begun, "tuned", "seen", seen=second.hash[:12])
+    proposed = [name for name, judged in second.judged.items() if judged.verdict == "promote"]
+    if len(proposed) == 1:
+        assert "of 2026-01-03 serves" in (said := promote(begun, "", "that one", seen=second.hash[:12]))
+        assert "pinned: the gate" in said
+    assert "entry 1 of the promotion log stands" in capsys.readouterr().err
+
+
+def test_an_act_that_is_done_says_so_though_the_report_fails(begun: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("promote_by_hand", "take_back", "hold"):
+        monkeypatch.setattr(flows.promote, name, getattr(flows.promote, name).fn)
+
+    def away(plan: object) -> str:
+        raise FileExistsError(17, "File exists", "lake")
+
+    monkeypatch.setattr(flows.promote, "publish", away)
+    monkeypatch.setattr(flows.promote, "scheduled", lambda: datetime.now(UTC))
+    plan = str(begun.path)
+    flows.promote.promote.fn(plan, "tuned", reason="trial", force=True)
+    flows.promote.promote.fn(plan, "popular", reason="trial", force=True)
+    first = flows.promote.rollback.fn(plan, reason="incident 7")
+    assert first.startswith("tuned of 2026-01-03 serves from now on (entry 3")
+    again = flows.promote.rollback.fn(plan, reason="incident 7")
+    assert again.startswith("already done as entry 3: tuned of 2026-01-03 serves") and len(begun.log()) == 3
+    with pytest.raises(ValueError, match="no earlier champion"):
+        flows.promote.rollback.fn(plan, reason="incident 7", from_entry=3)
+    assert "unpin by" in flows.promote.promote.fn(plan, reason="it is over", unpin=True)
+    assert "pin by" in flows.promote.promote.fn(plan, reason="the sale", pin=True)
+    with pytest.raises(ValueError, match="pin and unpin were both given"):
+        flows.promote.promote.fn(plan, reason="x", pin=True, unpin=True)
+    with pytest.raises(ValueError, match="force was given without a reason"):
+        flows.promote.promote.fn(plan, "popular", force=True)
+
+
+def test_an_artifact_that_cannot_be_drawn_does_not_hide_the_outcome(
+    begun: Tiny, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def gone(*what: object, **more: object) -> None:
+        raise ConnectionError("the Prefect server is gone")
+
+    monkeypatch.setattr(tasks.move, "create_markdown_artifact", gone)
+    assert "serves from now on" in promote(begun, "tuned")
+    assert "entry 1 of the promotion log stands" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["gate", None])
+def test_who_acted_is_never_taken_for_the_gate(begun: Tiny, name: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def user() -> str:
+        if name is None:
+            raise KeyError("getpwuid(): uid not found: 65534")
+        return name
+
+    monkeypatch.setattr(getpass, "getuser", user)
+    promote(begun, "tuned")
+    assert begun.log()[-1].by != "gate" and begun.log()[-1].by.strip()
+
+
+def test_a_cut_read_of_a_finished_night_does_not_run_it_again(begun: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, real, cut = begun.record(), Directory.read, []
+
+    def short(store: Directory, key: str) -> tuple[bytes, str] | None:
+        found = real(store, key)
+        if found and key == manifests.key_of("tiny", 2, 1) and len(cut) < 2:
+            cut.append(key)
+            return found[0][: len(found[0]) // 2], found[1]
+        return found
+
+    monkeypatch.setattr(Directory, "read", short)
+    (night,) = run(begun, 2)
+    assert cut and night.revision == 1 and begun.record() == before
+
+
+def test_two_clocks_that_differ_are_named(begun: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    objects, real = tasks.open.open_store(), flows.writer.time.time
+    assert abs(store_clock(objects) - real()) < 5
+    for skew in (3600.0, -3600.0, 45.0):
+        monkeypatch.setattr(flows.writer.time, "time", lambda skew=skew: real() + skew)
+        with pytest.raises(
+            RuntimeError, match=r"clock of this machine says \d{4}-.* UTC, the store's says \d{4}-.* UTC"
+        ):
+            store_clock(objects)
+        with pytest.raises(RuntimeError, match="Nothing was changed|nothing was changed"), writing(begun.plan, "me"):
+            pass
+    assert objects.read(lease.key_of("tiny")) is None or not lease.held(objects, lease.key_of("tiny"), real())
+
+
+def test_a_dead_sweep_is_told_with_its_true_end(begun: Tiny) -> None:
+    objects = tasks.open.open_store()
+    now = store_clock(objects)
+    assert lease.take_key(objects, lease.SWEEP, "the dead sweep", now, 90)
+    with pytest.raises(
+        RuntimeError, match=r"a sweep of the store is held by the run the dead sweep; its lease ends in (8|9)\d s"
+    ):
+        with writing(begun.plan, "me"):
+            pass
+    assert lease.take_key(objects, lease.SWEEP, "the dead sweep", now - 100, 90)
+    with writing(begun.plan, "me"):
+        assert lease.held(objects, lease.key_of("tiny"), now)
+
+
+def test_maintain_of_a_store_whose_pipelines_are_elsewhere(begun: Tiny, tmp_path: Path) -> None:
+    """Links are followed, an unmounted disk refuses, an older store asks first; nothing that is needed ever goes."""
+    store, plan = begun.home / "home" / "store", begun.plan
+    needed, act, week = begun.record(), trash.Act("me", NOW), timedelta(days=7)
+    orphan = blobs.put(tasks.open.open_store(), b"nobody names this")
+    (store / "pipelines").rename(tmp_path / "disk")
+    (store / "pipelines").mkdir()
+    for refused in (tasks.sweep.sweep.fn, tasks.sweep.compact.fn):
+        with pytest.raises(ValueError, match="cannot be seen"):
+            refused(plan, act, week, False)
+    for left in (store / "pipelines").rglob("*.json"):
+        left.unlink()
+    for folder in sorted((store / "pipelines").rglob("*"), reverse=True):
+        folder.rmdir()
+    (store / "pipelines").rmdir()
+    (store / "pipelines").symlink_to(tmp_path / "disk")
+    assert "1 objects of the store were moved to the trash" in tasks.sweep.sweep.fn(plan, act, week, False)[0]
+    assert begun.record().keys() == needed.keys()
+    assert f"blobs/{orphan}" in tasks.sweep.bring_back.fn("all", act)
+    (store / pipelines.KEY).unlink()
+    for refused in (tasks.sweep.sweep.fn, tasks.sweep.compact.fn):
+        with pytest.raises(ValueError, match=r"no complete record.*--adopt"):
+            refused(plan, act, week, True)
+    said = tasks.sweep.adopt.fn("")
+    assert said[0] == "tiny: nights from 1 on" and said[-1].endswith("--adopt --confirm tiny")
+    with pytest.raises(ValueError, match="shows no pipeline shop"):
+        tasks.sweep.adopt.fn("tiny, shop")
+    assert "complete: tiny" in tasks.sweep.adopt.fn("tiny")[0]
+    assert "0 deleted" in tasks.sweep.sweep.fn(plan, act, week, False)[0]
+    with pytest.raises(ValueError, match="give all, or the number of a removal"):
+        tasks.sweep.bring_back.fn("tomorrow", act)
+
+
+def test_versions_that_no_night_read_wait_for_the_grace_period(begun: Tiny) -> None:
+    plan, week = begun.plan, timedelta(days=7)
+    begun.deliver(3, bad=True)
+    with tasks.open.keep_lake(plan):
+        collect_all(plan, 3)  # version 1, that no night reads
+    begun.deliver(3)
+    run(begun, 3)  # version 2
+    waiting = tasks.sweep.compact.fn(plan, trash.Act("me", NOW), week, False)
+    assert "0 versions that no night read were given up, 1 wait" in waiting[0]
+    assert "0 would be given up now" in tasks.sweep.compact.fn(plan, trash.Act("me", NOW + 6 * DAY), week, True)[0]
+    assert "1 wait" in tasks.sweep.compact.fn(plan, trash.Act("me", NOW + 6 * DAY), week, False)[0]
+    assert (
+        "1 versions that no night read were given up, 0 wait"
+        in (tasks.sweep.compact.fn(plan, trash.Act("me", NOW + 8 * DAY), week, False)[0])
+    )
+    assert not trash.still_open(tasks.open.open_store())
+    assert run(begun, 3)[0].revision == 1
