@@ -48,12 +48,12 @@ def test_a_rollback_after_a_skipped_night_is_not_undone(begun: Tiny) -> None:
     promote(begun, "tuned")
     skipped(begun, 4)
     said = tasks.move.take_back.fn(begun.plan, "", "complaints", WHEN)
-    assert said.startswith("popular of 2026-01-03 serves from now on") and "pinned: the gate does not move it" in said
-    nights = run(begun, 5, 6)
-    assert begun.log()[-1].action == "rollback"
+    assert said.startswith("popular of 2026-01-0") and "pinned: the gate does not move it" in said
+    nights, back = run(begun, 5, 6), begun.log()[-1]
+    assert back.action == "rollback"
     for night in nights:
         assert night.champion == night.served and night.served is not None
-        assert (night.served.strategy, night.served.period) == ("popular", 2)
+        assert (night.served.strategy, night.served.period) == ("popular", back.period)
 
 
 def test_a_strategy_promoted_after_a_skipped_night_is_renewed_every_night(begun: Tiny) -> None:
@@ -61,11 +61,12 @@ def test_a_strategy_promoted_after_a_skipped_night_is_renewed_every_night(begun:
     skipped(begun, 4)
     said = promote(begun, "tuned")
     assert "not pinned" in said
-    for night in run(begun, 5, 6):
-        assert night.served is not None and night.served.strategy == "tuned"
-        entry = begun.log()[-1]
-        if night.judged["tuned"].verdict == "promote":
-            assert (entry.by, entry.strategy, entry.period) == ("gate", "tuned", night.period)
+    (first,) = run(begun, 5)
+    assert first.served is not None and first.served.strategy == "tuned"
+    for night in (first, *run(begun, 6)):
+        renewed = night.judged["tuned"].verdict == "promote" and night.champion and night.champion.strategy == "tuned"
+        entries = [entry for entry in begun.log() if entry.period == night.period and entry.strategy == "tuned"]
+        assert [entry.by for entry in entries] == (["gate"] if renewed else [])
 
 
 def test_what_names_one_checkpoint_is_pinned(begun: Tiny, capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,7 +82,7 @@ def test_what_names_one_checkpoint_is_pinned(begun: Tiny, capsys: pytest.Capture
     if len(proposed) == 1:
         assert "of 2026-01-03 serves" in (said := promote(begun, "", "that one", seen=second.hash[:12]))
         assert "pinned: the gate" in said
-    assert "entry 1 of the promotion log stands" in capsys.readouterr().err
+    assert "of the promotion log stands" in capsys.readouterr().err
 
 
 def test_an_act_that_is_done_says_so_though_the_report_fails(begun: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,7 +158,7 @@ def test_two_clocks_that_differ_are_named(begun: Tiny, monkeypatch: pytest.Monke
             RuntimeError, match=r"clock of this machine says \d{4}-.* UTC, the store's says \d{4}-.* UTC"
         ):
             store_clock(objects)
-        with pytest.raises(RuntimeError, match="Nothing was changed|nothing was changed"), writing(begun.plan, "me"):
+        with pytest.raises(RuntimeError, match="nothing was changed"), writing(begun.plan, "me"):
             pass
     assert objects.read(lease.key_of("tiny")) is None or not lease.held(objects, lease.key_of("tiny"), real())
 
@@ -166,11 +167,13 @@ def test_a_dead_sweep_is_told_with_its_true_end(begun: Tiny) -> None:
     objects = tasks.open.open_store()
     now = store_clock(objects)
     assert lease.take_key(objects, lease.SWEEP, "the dead sweep", now, 90)
-    with pytest.raises(
-        RuntimeError, match=r"a sweep of the store is held by the run the dead sweep; its lease ends in (8|9)\d s"
+    with (
+        pytest.raises(
+            RuntimeError, match=r"a sweep of the store is held by the run the dead sweep; its lease ends in (8|9)\d s"
+        ),
+        writing(begun.plan, "me"),
     ):
-        with writing(begun.plan, "me"):
-            pass
+        pass
     assert lease.take_key(objects, lease.SWEEP, "the dead sweep", now - 100, 90)
     with writing(begun.plan, "me"):
         assert lease.held(objects, lease.key_of("tiny"), now)
