@@ -105,7 +105,7 @@ class Directory:
         found = (start + name for name in files_below(self.path / folder))
         yield from sorted(key for key in found if key.startswith(prefix))
 
-    def now(self) -> float:
+    def file_time(self) -> float:
         """The time that the file system gives to a file written now, in seconds since 1970."""
         with explained(self.path), self._written(b"") as written:
             return written.stat().st_mtime
@@ -201,7 +201,7 @@ class S3:
                 return
             more = page["NextContinuationToken"]
 
-    def date(self) -> str:
+    def answer_date(self) -> str:
         """The header Date of an answer of the server, to the second."""
         ask = partial(self.client.list_objects_v2, Bucket=self.bucket, Prefix=self.prefix, MaxKeys=1)
         page = asked(lambda: attempt(partial(within, allowed(0), ask)), f"s3://{self.bucket}")
