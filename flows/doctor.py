@@ -8,14 +8,17 @@ from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
+from flows.writer import store_clock
 from tasks.lake.sources import sources
 from tasks.models import models
 from tasks.open import open_store
 from tasks.plan.settings import Settings
+from tasks.store import pipelines
 from tasks.strategies import strategies
 from tasks.strategies.assembly import read_plan
 
 PACKAGES = ("prefect", "torch", "duckdb", "great-expectations", "boto3", "pandas", "pyarrow")
+INCOMPLETE = "and it has no complete record of its pipelines: nightloop maintain PLAN --adopt, before anything is swept"
 LEAST_DISK = 2 * 1024**3  # bytes
 
 
@@ -52,8 +55,11 @@ def _plug_ins() -> str:
 
 
 def _store() -> str:
-    open_store()
-    return f"{Settings().store_place} keeps conditional writes"
+    objects = open_store()
+    store_clock(objects)
+    record = pipelines.load(objects)
+    known = f"it knows {', '.join(record.roots) or 'no pipeline'}" if record and record.complete else INCOMPLETE
+    return f"{Settings().store_place} keeps conditional writes, its clock and this machine's agree, {known}"
 
 
 def _disk() -> str:

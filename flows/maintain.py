@@ -41,7 +41,7 @@ def maintain(
     if confirm.strip() and not adopt_pipelines:
         raise ValueError("confirm goes with adopt_pipelines (--adopt); nothing was changed")
     if adopt_pipelines:
-        return adopt(confirm)
+        return adopt(order, confirm)
     act, grace = Act(str(flow_run.id or "by hand"), store_clock(open_store())), timedelta(days=grace_days)
     if restore.strip():
         return bring_back(restore, act)

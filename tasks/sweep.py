@@ -58,7 +58,7 @@ def sweep(plan: Plan, act: Act, grace: timedelta, dry_run: bool) -> list[str]:
     lines = [f"{len(swept.removed)} objects of the store were moved to the trash, {len(swept.deleted)} deleted from it"]
     if swept.removed:
         lines.append(
-            f"they are deleted after {grace.days} days; nightloop maintain PLAN --restore all brings them back"
+            f"they are deleted after {grace.days} days; nightloop maintain {plan.pipeline} --restore all brings them back"
         )
     return [*lines, *(f"brought back, because something needs it: {key}" for key in swept.restored[:SHOWN])]
 
@@ -74,7 +74,7 @@ def bring_back(number: str, act: Act) -> list[str]:
 
 
 @task(task_run_name="adopt pipelines", cache_policy=NO_CACHE)
-def adopt(confirm: str) -> list[str]:
+def adopt(plan: Plan, confirm: str) -> list[str]:
     """List the pipelines that the store shows; with their names in `confirm`, write that these are all."""
     objects = open_store()
     if confirm.strip():
@@ -89,5 +89,5 @@ def adopt(confirm: str) -> list[str]:
     return [
         *(lines or ["the store shows no pipeline"]),
         "If these are all the pipelines of the store, and nothing is missing that you know of, say so:",
-        f"  nightloop maintain PLAN --adopt --confirm {names or 'NAMES'}",
+        f"  nightloop maintain {plan.pipeline} --adopt --confirm {names or 'NAMES'}",
     ]

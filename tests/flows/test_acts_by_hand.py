@@ -202,11 +202,11 @@ def test_maintain_of_a_store_whose_pipelines_are_elsewhere(begun: Tiny, tmp_path
     for refused in (tasks.sweep.sweep.fn, tasks.sweep.compact.fn):
         with pytest.raises(ValueError, match=r"no complete record.*--adopt"):
             refused(plan, act, week, True)
-    said = tasks.sweep.adopt.fn("")
+    said = tasks.sweep.adopt.fn(plan, "")
     assert said[0] == "tiny: nights from 1 on" and said[-1].endswith("--adopt --confirm tiny")
     with pytest.raises(ValueError, match="shows no pipeline shop"):
-        tasks.sweep.adopt.fn("tiny, shop")
-    assert "complete: tiny" in tasks.sweep.adopt.fn("tiny")[0]
+        tasks.sweep.adopt.fn(plan, "tiny, shop")
+    assert "complete: tiny" in tasks.sweep.adopt.fn(plan, "tiny")[0]
     assert "0 deleted" in tasks.sweep.sweep.fn(plan, act, week, False)[0]
     with pytest.raises(ValueError, match="give all, or the number of a removal"):
         tasks.sweep.bring_back.fn("tomorrow", act)
