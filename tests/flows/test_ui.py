@@ -169,6 +169,7 @@ def test_the_login_is_in_no_table_no_log_and_no_command_line(server: Server, bac
 def test_every_deployment_is_there_and_the_nights_are_scheduled(server: Server) -> None:
     found = {d["name"]: d for d in server.ask("/deployments/filter", {})}
     assert set(found) == {"nightly", "backfill", "bakeoff", "promote", "rollback", "maintain"}
+    assert {d["job_variables"]["env"]["DO_NOT_TRACK"] for d in found.values()} == {"1"}
     [planned] = found["nightly"]["schedules"]
     assert planned["active"]
     assert (planned["schedule"]["cron"], planned["schedule"]["timezone"]) == ("0 2 * * *", "UTC")

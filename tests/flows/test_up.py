@@ -25,6 +25,7 @@ def refuses_strangers(api: str) -> None:
     """Nobody reads or creates anything without the login; no other website's script is let near."""
     assert send(f"{api}/admin/version", "GET", EVIL).status == 401
     assert send(f"{api}/csrf-token?client=evil", "GET", EVIL).status == 401
+    assert send(f"{api}/admin/version", "GET", {"host": "evil.example"}).status == 401, "a name of its own is no way in"
     for sent in (EVIL, EVIL | JSON, JSON, JSON | {"prefect-csrf-token": "a", "prefect-csrf-client": "b"}):
         for path, body in ((READ, b"{}"), (CREATE, b'{"name": "evil"}')):
             assert send(api + path, "POST", sent, body).status in (401, 403)
