@@ -9,6 +9,8 @@ import secrets
 import shlex
 import stat
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -56,11 +58,6 @@ def room() -> Path:
 def login_path() -> Path:
     """Where the login is kept."""
     return room() / "login"
-
-
-def address_path() -> Path:
-    """Where a running `nightloop up` says its address."""
-    return room() / "address"
 
 
 def private_room() -> Path:
@@ -123,8 +120,8 @@ def closed(given: str) -> dict[str, str]:
 def log_in(context: typer.Context) -> None:
     """Before a verb that asks Prefect: close its temporary server, or take the login of this home's `nightloop up`.
 
-    A login that the operator gave is used as it is. The kept one is sent to the address that `nightloop up` wrote down
-    while it runs, and to no other.
+    A login that the operator gave is used as it is. The kept one is sent to a `nightloop up` of this home that runs now,
+    and to no other server.
     """
     if context.invoked_subcommand in WITHOUT_PREFECT or "--help" in sys.argv:
         return
@@ -138,7 +135,7 @@ def log_in(context: typer.Context) -> None:
     asked = get_current_settings().api
     if not asked.url:
         os.environ.update(closed(new_login()))
-    elif not asked.auth_string and not asked.key and asked.url.rstrip("/") == running_address():
+    elif not asked.auth_string and not asked.key and runs_at(asked.url.rstrip("/").removesuffix("/api")):
         os.environ[CLIENT_LOGIN] = read_login(login_path())
     else:
         return
@@ -157,9 +154,33 @@ def refused(error: Exception) -> PermissionError | None:
     )
 
 
-def running_address() -> str:
-    """The address of the API of this home's `nightloop up`; empty where none runs."""
-    try:
-        return address_path().read_text().strip()
-    except FileNotFoundError:
-        return ""
+@contextmanager
+def announced(url: str) -> Iterator[None]:
+    """Meanwhile a `nightloop up` runs at this address: a file says so, and a lock on it, which ends with the process."""
+    import fcntl  # not on every system, and no verb but `up` needs it there
+
+    path = room() / f"address-{url.rsplit(':', 1)[1]}"
+    with path.open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        stream.write(url)
+        stream.flush()
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def runs_at(url: str) -> bool:
+    """Whether a `nightloop up` of this home runs at this address now. Another server there may be anybody's."""
+    return any(_held(path) for path in room().glob("address-*") if path.read_text() == url)
+
+
+def _held(path: Path) -> bool:
+    import fcntl
+
+    with path.open() as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False

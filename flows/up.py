@@ -12,9 +12,10 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
-from flows.login import CLIENT_LOGIN, SERVER_LOGIN, address_path, closed, login_of_up, login_path, private_room
+from flows.login import CLIENT_LOGIN, SERVER_LOGIN, announced, closed, login_of_up, login_path, private_room
 from tasks.plan.reading import find_plan
 from tasks.plan.settings import Settings
 
@@ -32,11 +33,12 @@ def up(port: int, plan: str) -> None:
     environment = surroundings(url, plan if order.parent == Settings().plans else str(order.resolve()))
     signal.signal(signal.SIGTERM, _interrupt)
     started: list[subprocess.Popen[bytes]] = []
+    announcement = ExitStack()
     try:
         started.append(_start(["server", "start", "--host", "127.0.0.1", "--port", str(port)], environment))
         _wait(url, started[0])
         if not os.environ.get(SERVER_LOGIN):  # the verbs know the login that is kept, and no other
-            address_path().write_text(f"{url}/api\n")
+            announcement.enter_context(announced(url))
         deploy(environment)
         started.append(_start(["worker", "start", "--pool", POOL, "--type", "process"], environment))
         sys.stderr.write(greeting(url))
@@ -48,7 +50,7 @@ def up(port: int, plan: str) -> None:
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):  # an impatient second Ctrl-C would leave children behind
             signal.signal(number, signal.SIG_IGN)
-        address_path().unlink(missing_ok=True)  # from now on the login is sent to nobody
+        announcement.close()  # from now on the login is sent to nobody
         for process in reversed(started):
             _stop(process)
 

@@ -196,7 +196,7 @@ def stop() -> str:
             wrong = f"stopping left the processes {left} behind: " if left else ""
             for one in left:
                 os.kill(one, signal.SIGKILL)
-            if (server.home / "prefect" / "address").exists():
+            if list((server.home / "prefect").glob("address-*")):
                 wrong += "the address is still there: "
         wrong = wrong and wrong + server.said[-3000:]
     shutil.rmtree(place, ignore_errors=True)

@@ -8,6 +8,7 @@ import pty
 import stat
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,8 @@ from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary
 from flows import login
 from tests.flows.console import HOUSE, said
 
-ADDRESS = "http://127.0.0.1:4200/api"
+RUNNING = "http://127.0.0.1:4200"
+ADDRESS = f"{RUNNING}/api"
 
 
 @pytest.fixture(autouse=True)
@@ -97,29 +99,37 @@ def on_a_terminal(*words: str) -> str:
 @pytest.mark.parametrize(
     ("asked", "running", "sent"),
     [
-        (ADDRESS, ADDRESS, True),
-        (f"{ADDRESS}/", ADDRESS, True),
+        (ADDRESS, RUNNING, True),
+        (f"{ADDRESS}/", RUNNING, True),
         (ADDRESS, "", False),
-        ("http://127.0.0.1:4201/api", ADDRESS, False),
-        ("http://localhost:4200/api", ADDRESS, False),
-        ("https://127.0.0.1:4200/api", ADDRESS, False),
-        ("http://127.0.0.1:4200@evil.example/api", ADDRESS, False),
-        ("https://api.prefect.cloud/api/accounts/a/workspaces/b", ADDRESS, False),
+        ("http://127.0.0.1:4201/api", RUNNING, False),
+        ("http://localhost:4200/api", RUNNING, False),
+        ("https://127.0.0.1:4200/api", RUNNING, False),
+        ("http://127.0.0.1:4200@evil.example/api", RUNNING, False),
+        ("https://api.prefect.cloud/api/accounts/a/workspaces/b", RUNNING, False),
     ],
 )
 def test_it_is_sent_to_the_running_up_of_this_home_and_to_nobody_else(
     asked: str, running: str, sent: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = login.login_of_up()
-    if running:
-        login.address_path().write_text(running + "\n")
-    assert sent_to(asked, "", monkeypatch) == (made if sent else None)
+    with login.announced(running) if running else nullcontext():
+        assert sent_to(asked, "", monkeypatch) == (made if sent else None)
+    assert sent_to(asked, "", monkeypatch) is None, "it has stopped"
+
+
+def test_the_address_of_one_that_was_killed_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    login.login_of_up()
+    with login.announced(RUNNING):
+        [path] = login.room().glob("address-*")
+    path.write_text(RUNNING)
+    assert sent_to(ADDRESS, "", monkeypatch) is None, "whoever listens there now may be anybody"
 
 
 def test_a_login_of_ones_own_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     login.login_of_up()
-    login.address_path().write_text(ADDRESS)
-    assert sent_to(ADDRESS, "me:mine", monkeypatch) is None
+    with login.announced(RUNNING):
+        assert sent_to(ADDRESS, "me:mine", monkeypatch) is None
 
 
 def test_a_temporary_server_gets_a_new_login_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
