@@ -87,7 +87,7 @@ def read_login(path: Path) -> str:
     """The login in the file. Raises an error that says what to do where it is missing, damaged or not private."""
     anew = f"Delete it; `nightloop up` then makes a new one, or set {SERVER_LOGIN} yourself"
     try:
-        opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        opened = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no login at {path} yet: `nightloop up` makes it") from None
     with os.fdopen(opened) as stream:
@@ -148,9 +148,10 @@ def refused(error: Exception) -> PermissionError | None:
 
     if not isinstance(error, PrefectHTTPStatusError) or error.response.status_code != 401:
         return None
+    where = error.request.url.netloc.decode()  # without what may stand before an @
     return PermissionError(
-        f"the Prefect server at {os.environ.get('PREFECT_API_URL') or 'the address in your Prefect settings'} asks for another "
-        f"login. If it is a `nightloop up`: set NIGHTLOOP_HOME to its home, or export {CLIENT_LOGIN} as it said when it started"
+        f"the Prefect server at {where} asks for another login. If it is a `nightloop up`: set NIGHTLOOP_HOME to its home, "
+        f"or export {CLIENT_LOGIN} as it said when it started"
     )
 
 

@@ -16,7 +16,20 @@ from tests.flows.tiny import Tiny, begin
 from tests.prefect_server import Server
 
 pytestmark = pytest.mark.xdist_group("cli")  # one process: what these tests begin from is made once
-VERBS = ("demo", "night", "backfill", "bakeoff", "promote", "rollback", "status", "doctor", "up", "maintain", "serve")
+VERBS = (
+    "demo",
+    "night",
+    "backfill",
+    "bakeoff",
+    "promote",
+    "rollback",
+    "status",
+    "doctor",
+    "up",
+    "maintain",
+    "serve",
+    "login",
+)
 HOUSE = Path(__file__).parents[2]
 
 
