@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
+from flows.login import log_in, login, refused
 from flows.serve import serve
 
 PLAN = Annotated[str, typer.Argument(help="Name of a plan in infra/plans, or the path of a YAML file.")]
@@ -35,17 +36,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Keep a recommender fresh: every night collect, validate, retrain, compare, deploy.",
 )
+app.callback()(log_in)
 app.command()(serve)
+app.command()(login)
 
 
 @app.command()
 def demo(
-    data: Annotated[
-        Path | None, typer.Option(help="Your own ratings or clicks: csv, parquet or jsonl, .gz too.")
-    ] = None,
-    columns: Annotated[
-        str, typer.Option(help="Your columns, where they have no usual names: user=uid,item=sku,time=at")
-    ] = "",
+    data: Annotated[Path | None, typer.Option(help="Your ratings or clicks: csv, parquet or jsonl, .gz too.")] = None,
+    columns: Annotated[str, typer.Option(help="Your columns, where not usual: user=uid,item=sku,time=at")] = "",
     clicks: Annotated[bool, typer.Option("--clicks", help="Serve simulated clicks, and learn from them.")] = False,
     as_json: JSON = False,
 ) -> None:
@@ -229,8 +228,7 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(message)s")
     for handler in logging.getLogger().handlers:
         handler.addFilter(_news)
-    for name, value in SURROUNDINGS.items():
-        os.environ.setdefault(name, value)
+    os.environ.update(SURROUNDINGS | os.environ)
     try:
         app()
     except (ValueError, LookupError, OSError, RuntimeError) as error:
@@ -238,9 +236,10 @@ def main() -> None:
     except Exception as error:
         from prefect.exceptions import FailedRun  # a night that validation stopped: its message says what to do
 
-        if not isinstance(error, FailedRun):
+        told = refused(error)
+        if told is None and not isinstance(error, FailedRun):
             raise
-        fail(error)
+        fail(told or error)
 
 
 def _news(record: logging.LogRecord) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -11,8 +12,10 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
+from flows.login import CLIENT_LOGIN, SERVER_LOGIN, announced, closed, login_of_up, login_path, private_room
 from tasks.plan.reading import find_plan
 from tasks.plan.settings import Settings
 
@@ -26,19 +29,19 @@ def up(port: int, plan: str) -> None:
     if not _free(port):
         raise RuntimeError(f"port {port} is taken; give another one: nightloop up --port {port + 1}")
     url = f"http://127.0.0.1:{port}"
+    private_room()
     environment = surroundings(url, plan if order.parent == Settings().plans else str(order.resolve()))
-    Path(environment["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, _interrupt)
     started: list[subprocess.Popen[bytes]] = []
+    announcement = ExitStack()
     try:
         started.append(_start(["server", "start", "--host", "127.0.0.1", "--port", str(port)], environment))
         _wait(url, started[0])
+        if not os.environ.get(SERVER_LOGIN):  # the verbs know the login that is kept, and no other
+            announcement.enter_context(announced(url))
         deploy(environment)
         started.append(_start(["worker", "start", "--pool", POOL, "--type", "process"], environment))
-        sys.stderr.write(
-            f"\nnightloop is up: {url}\n  trigger a backfill: {url}/deployments\n"
-            f"  from another terminal: export PREFECT_API_URL={url}/api\n  stop: Ctrl-C\n\n"
-        )
+        sys.stderr.write(greeting(url))
         while all(process.poll() is None for process in started):
             time.sleep(0.5)
         raise RuntimeError("the server or the worker stopped by itself; its last lines above say why")
@@ -47,8 +50,23 @@ def up(port: int, plan: str) -> None:
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):  # an impatient second Ctrl-C would leave children behind
             signal.signal(number, signal.SIG_IGN)
+        announcement.close()  # from now on the login is sent to nobody
         for process in reversed(started):
             _stop(process)
+
+
+def greeting(url: str) -> str:
+    """What to do next; where the login is, and never the login itself."""
+    if os.environ.get(SERVER_LOGIN):
+        where, value = f"with the text of {SERVER_LOGIN}", "the same text"
+    else:
+        where = f"with the text that `nightloop login --show` shows; it is kept in {login_path()}"
+        value = f'"$(cat {shlex.quote(str(login_path()))})"'
+    return (
+        f"\nnightloop is up: {url}\n  log in there {where}\n"
+        f"  trigger a backfill: {url}/deployments\n  from another terminal: export PREFECT_API_URL={url}/api\n"
+        f"  other programs than nightloop also need: export {CLIENT_LOGIN}={value}\n  stop: Ctrl-C\n\n"
+    )
 
 
 def surroundings(url: str, plan: str) -> dict[str, str]:
@@ -56,7 +74,8 @@ def surroundings(url: str, plan: str) -> dict[str, str]:
     settings, root = Settings(), PREFECT_FILE.parents[1]
     given = {
         "PREFECT_API_URL": f"{url}/api",
-        "PREFECT_UI_API_URL": f"{url}/api",
+        "PREFECT_UI_API_URL": "/api",  # of the UI's own origin, by whatever name the browser reaches it
+        **closed(login_of_up()),
         "PREFECT_HOME": str(settings.home.resolve() / "prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_LOGGING_EXTRA_LOGGERS": "tasks,flows",

@@ -1,10 +1,31 @@
-"""Fixtures that several rooms' tests share."""
+"""Fixtures that several rooms' tests share, and the Prefect server of the session."""
 
 import os
 
 # Before torch is imported: threads that wait by spinning stop each other where tests run side by side.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import pytest
+
+from tests import prefect_server
+from tests.prefect_server import nightloop_up
 from tests.s3_servers import moto, moto_store_url, rclone, rclone_store_url
 
-__all__ = ["moto", "moto_store_url", "rclone", "rclone_store_url"]
+__all__ = ["moto", "moto_store_url", "nightloop_up", "rclone", "rclone_store_url"]
+PORT = pytest.StashKey()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Before there are workers: the address and the login of the Prefect server, for all of them."""
+    if not hasattr(config, "workerinput"):
+        config.stash[PORT] = prefect_server.reserve()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """After all workers: stop the server. That it leaves nothing behind is a test too."""
+    if hasattr(session.config, "workerinput"):
+        return
+    if wrong := prefect_server.stop():
+        print(f"\nFAILED nightloop up, when it was stopped: {wrong}")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterName
 from typer.testing import CliRunner
 
 import flows.__main__ as cli
-from tests.flows.console import said, serving
+from tests.flows.console import said
 from tests.flows.tiny import Tiny, begin
+from tests.prefect_server import Server
 
 HOUSE = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def server() -> Iterator[dict[str, str]]:
-    """One Prefect server, which the verb is told of by the environment."""
-    with serving() as environment:
-        yield environment
+def server(nightloop_up: Server) -> dict[str, str]:
+    """The session's Prefect server, which the verbs are told of by the environment."""
+    return nightloop_up.environment
 
 
 @pytest.fixture
@@ -42,7 +42,8 @@ def test_it_is_one_json_document_and_the_next_run_has_nothing_to_do(tiny: Tiny, 
     assert cell["peak"] > cell["idle"] > 10_000_000, "measured in a process of its own"
     with get_client(sync_client=True) as client:
         keys = {a.key for a in client.read_latest_artifacts()}
-        names = [run.name for run in client.read_task_runs(limit=200)]
+        cells = TaskRunFilter(name=TaskRunFilterName(any_=["tuned, seed 0", "popular, seed 0"]))
+        names = [run.name for run in client.read_task_runs(task_run_filter=cells)]
     assert {"tiny-bakeoff", "tiny-bakeoff-uniform"} <= keys
     assert names.count("tuned, seed 0") == names.count("popular, seed 0") == 1
     again = json.loads(said(server, "bakeoff", *words).stdout)

@@ -6,23 +6,10 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from prefect.testing.utilities import prefect_test_harness
-
 HOUSE = Path(__file__).parents[2]
-
-
-@contextmanager
-def serving() -> Iterator[dict[str, str]]:
-    """One Prefect server; the environment that tells the verbs of it."""
-    with prefect_test_harness(server_startup_timeout=180):
-        from prefect.settings import PREFECT_API_URL
-
-        yield {"PREFECT_API_URL": str(PREFECT_API_URL.value())}
 
 
 def said(environment: dict[str, str], *words: str, timeout: int = 280) -> subprocess.CompletedProcess[str]:

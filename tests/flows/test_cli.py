@@ -5,26 +5,38 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 import flows.__main__ as cli
-from tests.flows.console import document, said, serving
+from tests.flows.console import document, said
 from tests.flows.tiny import Tiny, begin
+from tests.prefect_server import Server
 
 pytestmark = pytest.mark.xdist_group("cli")  # one process: what these tests begin from is made once
-VERBS = ("demo", "night", "backfill", "bakeoff", "promote", "rollback", "status", "doctor", "up", "maintain", "serve")
+VERBS = (
+    "demo",
+    "night",
+    "backfill",
+    "bakeoff",
+    "promote",
+    "rollback",
+    "status",
+    "doctor",
+    "up",
+    "maintain",
+    "serve",
+    "login",
+)
 HOUSE = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def server() -> Iterator[dict[str, str]]:
-    """One Prefect server, which the verbs are told of by the environment."""
-    with serving() as environment:
-        yield environment
+def server(nightloop_up: Server) -> dict[str, str]:
+    """The session's Prefect server, which the verbs are told of by the environment."""
+    return nightloop_up.environment
 
 
 @pytest.fixture

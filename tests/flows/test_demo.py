@@ -5,23 +5,22 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
 import numpy as np
 import pytest
 
-from tests.flows.console import document, said, serving
+from tests.flows.console import document, said
+from tests.prefect_server import Server
 
 pytestmark = pytest.mark.xdist_group("demo")
 
 
 @pytest.fixture(scope="module")
-def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """A fresh home, and one Prefect server for all verbs."""
-    with serving() as environment:
-        yield {**environment, "NIGHTLOOP_HOME": str(tmp_path_factory.mktemp("demo") / "home")}
+def surroundings(tmp_path_factory: pytest.TempPathFactory, nightloop_up: Server) -> dict[str, str]:
+    """A fresh home, and the session's Prefect server for all verbs."""
+    return {**nightloop_up.environment, "NIGHTLOOP_HOME": str(tmp_path_factory.mktemp("demo") / "home")}
 
 
 @pytest.mark.timeout(900)

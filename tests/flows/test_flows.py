@@ -13,7 +13,6 @@ import yaml
 from prefect.client.orchestration import get_client
 from prefect.exceptions import FailedRun
 from prefect.runtime import flow_run
-from prefect.testing.utilities import prefect_test_harness
 from pyarrow import parquet
 
 import tasks.open
@@ -27,16 +26,12 @@ from tasks.store import blobs, lease
 from tests.flows.tiny import Tiny, begin, raw_plan
 from tests.store.worlds import check_invariants
 
-pytestmark = pytest.mark.xdist_group("flows")  # one process: what these tests begin from is made once
+pytestmark = [
+    pytest.mark.xdist_group("flows"),  # one process: what these tests begin from is made once
+    pytest.mark.usefixtures("nightloop_up"),
+]
 LIKE_ANY_OTHER = {"severity": "warn", "width": 1e-9, "relative": 0}
 WARY = {"volume": LIKE_ANY_OTHER, "new_items": LIKE_ANY_OTHER | {"absolute": 0}}  # every night is odd in some way
-
-
-@pytest.fixture(scope="module", autouse=True)
-def server() -> Iterator[None]:
-    """One Prefect server with an empty database for all of this file."""
-    with prefect_test_harness(server_startup_timeout=180):
-        yield
 
 
 @pytest.fixture

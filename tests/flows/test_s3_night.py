@@ -6,7 +6,6 @@ from pathlib import Path
 
 import boto3
 import pytest
-from prefect.testing.utilities import prefect_test_harness
 from prefect_aws import AwsCredentials
 
 import tasks.open
@@ -90,16 +89,16 @@ def test_a_bucket_that_is_not_there_and_a_server_that_is_not(
         tasks.open.open_store()
 
 
+@pytest.mark.usefixtures("nightloop_up")
 def test_a_prefect_block_gives_the_credentials(
     tiny: Tiny, rclone: Server, rclone_store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     on_s3(monkeypatch, rclone, rclone_store_url)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
-    with prefect_test_harness(server_startup_timeout=180):
-        AwsCredentials(aws_access_key_id=rclone.access, aws_secret_access_key=rclone.secret).save("the-store")
-        monkeypatch.setenv("NIGHTLOOP_S3_CREDENTIALS_BLOCK", "the-store")
-        with pytest.raises(ValueError, match="If-None-Match ignored"):  # it was let in: what it refuses is the server
-            tasks.open.open_store()
+    AwsCredentials(aws_access_key_id=rclone.access, aws_secret_access_key=rclone.secret).save("the-store")
+    monkeypatch.setenv("NIGHTLOOP_S3_CREDENTIALS_BLOCK", "the-store")
+    with pytest.raises(ValueError, match="If-None-Match ignored"):  # it was let in: what it refuses is the server
+        tasks.open.open_store()
 
 
 def test_a_profile_reaches_the_lake(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
+import http.server
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -13,8 +16,9 @@ import yaml
 import tasks.open
 from tasks.lake.deliveries import deliver
 from tasks.store import manifests, registry
-from tests.flows.browsing import ROOT, Server, browser, chromium, command, fill, running
+from tests.flows.browsing import browser, chromium, fill, log_in
 from tests.flows.tiny import HISTORY, WORLD, raw_plan
+from tests.prefect_server import Server, basic, children
 
 CHROMIUM = chromium()
 LAST = "2026-01-04"
@@ -28,36 +32,33 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(nightloop_up: Server) -> Server:
     pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
-    home = tmp_path_factory.mktemp("ui")
-    (home / "tiny.yaml").write_text(yaml.safe_dump(raw_plan(home), sort_keys=False))
+    (nightloop_up.place / "tiny.yaml").write_text(yaml.safe_dump(raw_plan(nightloop_up.place), sort_keys=False))
     for day in range(4):
-        deliver(WORLD, home / "in", day)
-    with running(home) as found:
-        yield found
+        deliver(WORLD, nightloop_up.place / "in", day)
+    return nightloop_up
 
 
 @pytest.fixture(scope="module")
-def backfilled(server: Server) -> dict[str, Any]:
-    """A backfill that somebody started by filling its form."""
+def page(server: Server) -> Iterator[Any]:
+    """The one browser of the session, in which the operator has logged in."""
     assert CHROMIUM
-    with browser(CHROMIUM, server.home / "backfill") as page:
-        run = fill(page, server, "backfill", {"plan": str(server.home / "tiny.yaml"), "end": LAST})
-    return server.ended(run)
+    with browser(CHROMIUM, server.place / "profile") as opened:
+        log_in(opened, server)
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def backfilled(server: Server, page: Any) -> dict[str, Any]:
+    """A backfill that somebody started by filling its form."""
+    return server.ended(fill(page, server, "backfill", {"plan": str(server.place / "tiny.yaml"), "end": LAST}))
 
 
 @pytest.fixture
 def store(server: Server, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setenv("NIGHTLOOP_HOME", str(server.home / "home"))
+    monkeypatch.setenv("NIGHTLOOP_HOME", str(server.home))
     return tasks.open.open_store()
-
-
-def test_a_taken_port_is_refused_in_one_sentence(server: Server) -> None:
-    words, environment = command(server.home / "another", server.port)
-    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 2
-    assert f"port {server.port} is taken" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_a_form_filled_in_the_browser_runs_the_nights(server: Server, backfilled: dict[str, Any], store: Any) -> None:
@@ -69,41 +70,37 @@ def test_a_form_filled_in_the_browser_runs_the_nights(server: Server, backfilled
     assert registry.champion(store, "tiny") is None, "a backfill leaves the champion where it is, unless told otherwise"
 
 
-def test_the_form_explains_its_fields_and_the_artifacts_show(server: Server, backfilled: dict[str, Any]) -> None:
-    latest = server.ask("/artifacts/latest/filter", {})
-    shown = {a["key"]: a["latest_id"] for a in latest if a["flow_run_id"] == backfilled["id"]}
+def test_the_form_explains_its_fields_and_the_artifacts_show(
+    server: Server, page: Any, backfilled: dict[str, Any]
+) -> None:
+    asked = {"artifacts": {"flow_run_id": {"any_": [backfilled["id"]]}}, "sort": "CREATED_DESC"}
+    shown = {a["key"]: a["id"] for a in reversed(server.ask("/artifacts/filter", asked))}
     assert set(shown) >= {f"tiny-{kind}" for kind in ("grid", "leaderboard", "validation", "verdict", "backfill-plan")}
-    assert CHROMIUM
-    with browser(CHROMIUM, server.home / "artifacts") as page:
-        page.goto(f"{server.url}/deployments/deployment/{server.deployment('backfill')['id']}/run")
-        page.get_by_text("Name of a plan in infra/plans").wait_for()
-        page.get_by_text("missing and failed").first.wait_for()
-        for key, words in (
-            ("tiny-grid", "3 nights, all complete"),
-            ("tiny-backfill-plan", "3 nights to run"),
-            ("tiny-validation", "quarantine share"),
-            ("tiny-verdict", "Manifest"),
-            ("tiny-leaderboard", "vs champion"),
-        ):
-            page.goto(f"{server.url}/artifacts/artifact/{shown[key]}")
-            page.get_by_text(words).first.wait_for()
-        page.wait_for_function(
-            "[...document.images].some(i => i.src.startsWith('data:image/png') && i.naturalWidth > 300)"
-        )
+    page.goto(f"{server.url}/deployments/deployment/{server.deployment('backfill')['id']}/run")
+    page.get_by_text("Name of a plan in infra/plans").wait_for()
+    page.get_by_text("missing and failed").first.wait_for()
+    for key, words in (
+        ("tiny-grid", "3 nights, all complete"),
+        ("tiny-backfill-plan", "3 nights to run"),
+        ("tiny-validation", "quarantine share"),
+        ("tiny-verdict", "Manifest"),
+        ("tiny-leaderboard", "vs champion"),
+    ):
+        page.goto(f"{server.url}/artifacts/artifact/{shown[key]}")
+        page.get_by_text(words).first.wait_for()
+    page.wait_for_function("[...document.images].some(i => i.src.startsWith('data:image/png') && i.naturalWidth > 300)")
 
 
 def test_promotion_and_rollback_from_their_forms_move_the_champion(
-    server: Server, backfilled: dict[str, Any], store: Any
+    server: Server, page: Any, backfilled: dict[str, Any], store: Any
 ) -> None:
-    plan = str(server.home / "tiny.yaml")
+    plan = str(server.place / "tiny.yaml")
     first = server.start(
         "promote", {"plan": plan, "strategy": "still", "period": "2026-01-03", "reason": "trial", "force": True}
     )
     assert first["state_type"] == "COMPLETED", first["state"]["message"]
-    assert CHROMIUM
-    with browser(CHROMIUM, server.home / "promote") as page:
-        texts = {"plan": plan, "strategy": "popular", "period": LAST, "reason": "from the form"}
-        second = server.ended(fill(page, server, "promote", texts, ("force",)))
+    texts = {"plan": plan, "strategy": "popular", "period": LAST, "reason": "from the form"}
+    second = server.ended(fill(page, server, "promote", texts, ("force",)))
     assert second["state_type"] == "COMPLETED", (second["state"]["message"], second["parameters"])
     assert second["name"] == f"promote tiny popular {LAST}"
     now = registry.champion(store, "tiny")
@@ -114,9 +111,65 @@ def test_promotion_and_rollback_from_their_forms_move_the_champion(
     assert back and (back.strategy, back.name, back.action) == ("still", "2026-01-03", "rollback")
 
 
+ATTACK = (Path(__file__).parent / "other_origin.js").read_text()
+
+
+@contextmanager
+def website() -> Iterator[str]:
+    """A website on another port: another origin, and yet the same site, which browsers trust more than a far one."""
+    answers = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Blank)
+    Thread(target=answers.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{answers.server_port}"
+    answers.shutdown()
+
+
+class Blank(http.server.BaseHTTPRequestHandler):
+    """An empty page at every address."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("content-type", "text/html")
+        self.end_headers()
+        self.wfile.write(b"<!doctype html><title>a website</title>")
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
+def test_a_website_can_neither_read_nor_start_anything_although_the_operator_is_logged_in(
+    server: Server, page: Any, name: str
+) -> None:
+    deployment = server.deployment("maintain")["id"]
+    tab = page.context.new_page()
+    try:
+        with website() as address:
+            tab.goto(address)
+            seen = tab.evaluate(ATTACK, {"api": f"http://{name}:{server.port}/api", "deployment": deployment})
+    finally:
+        tab.close()
+    assert len(seen) == 37
+    read = {what: how for what, how in seen.items() if how not in ("nothing", "opaque", "refused")}
+    assert not read, "what was read, or opened"
+    made = server.ask("/flow_runs/filter", {"deployments": {"id": {"any_": [deployment]}}})
+    assert not [run["name"] for run in made if run["job_variables"] or run["parameters"].get("plan") == "evil"]
+
+
+def test_the_login_is_in_no_table_no_log_and_no_command_line(server: Server, backfilled: dict[str, Any]) -> None:
+    password = server.login.removeprefix("nightloop:")
+    told = [password.encode(), basic(server.login).removeprefix("Basic ").encode()]
+    kept = [path for path in server.home.rglob("*") if path.is_file()] + [server.place / "up.log"]
+    assert any(path.name == "prefect.db" for path in kept)
+    found = {path.name for path in kept if any(text in path.read_bytes() for text in told)}
+    assert found == {"login"}
+    for process in children(server.pid):
+        assert not any(text in Path(f"/proc/{process}/cmdline").read_bytes() for text in told)
+
+
 def test_every_deployment_is_there_and_the_nights_are_scheduled(server: Server) -> None:
     found = {d["name"]: d for d in server.ask("/deployments/filter", {})}
     assert set(found) == {"nightly", "backfill", "bakeoff", "promote", "rollback", "maintain"}
+    assert {d["job_variables"]["env"]["DO_NOT_TRACK"] for d in found.values()} == {"1"}
     [planned] = found["nightly"]["schedules"]
     assert planned["active"]
     assert (planned["schedule"]["cron"], planned["schedule"]["timezone"]) == ("0 2 * * *", "UTC")
