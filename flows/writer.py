@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tasks.open import keep_lake, open_store
+from tasks.plan.outward import guarded
 from tasks.plan.plan import Plan
 from tasks.plan.settings import Settings
 from tasks.store.lease import Lease, held, key_of, release, renew, take
@@ -32,7 +33,7 @@ def writing(plan: Plan, holder: str) -> Iterator[None]:
     keeper = threading.Thread(target=_keep_up, args=(lease, ended, seconds), daemon=True)
     keeper.start()
     try:
-        with keep_lake(plan):
+        with guarded(), keep_lake(plan):
             yield
     finally:
         ended.set()

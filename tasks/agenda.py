@@ -14,6 +14,7 @@ from prefect.cache_policies import NO_CACHE
 from tasks.lake.periods import closed, parse, period
 from tasks.lake.warehouse import Landing
 from tasks.open import open_lake, open_store
+from tasks.plan.outward import guarded
 from tasks.plan.plan import Counts, Plan
 from tasks.reports.backfill import backfill as backfill_table
 from tasks.reports.table import as_markdown
@@ -25,7 +26,8 @@ from tasks.store.states import Step, backfill_plan
 Chosen = Literal["missing", "missing and failed", "stale", "all"]  # nights of a backfill, as its form says it
 
 
-@task(task_run_name="agenda {name}", cache_policy=NO_CACHE)
+@task(task_run_name="agenda", cache_policy=NO_CACHE)
+@guarded()
 def owed(plan: Plan, name: str, when: datetime, catch_up: int) -> list[int]:
     """Indexes of the nights to run, in order: the one that is named, or the newest closed at `when`, after those missed."""
     last = newest(plan, when)
@@ -72,6 +74,7 @@ def decide(plan: Plan, landing: Landing, accept: str, skip: str, when: datetime)
 
 
 @task(task_run_name="plan of the backfill", cache_policy=NO_CACHE)
+@guarded()
 def steps(plan: Plan, start: str, end: str, what: Chosen, when: datetime) -> list[Step]:
     """What a backfill would run, and why: shown as an artifact before anything runs."""
     closed_until = newest(plan, when)

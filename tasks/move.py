@@ -10,14 +10,17 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.lake.periods import parse
 from tasks.open import open_store
+from tasks.plan.outward import guarded
 from tasks.plan.plan import Plan
+from tasks.reports.words import marked
 from tasks.store import manifests, promotions
 from tasks.store.manifest import Manifest
 from tasks.store.objects import Objects
 from tasks.store.registry import Act, Entry
 
 
-@task(task_run_name="promote {strategy}", cache_policy=NO_CACHE)
+@task(task_run_name="promote", cache_policy=NO_CACHE)
+@guarded()
 def promote_by_hand(plan: Plan, strategy: str, period: str, seen: str, why: tuple[str, bool], when: str) -> str:
     """Promote one night's checkpoint; `why` is the reason, and whether the gate's verdict is to be passed over."""
     objects = open_store()
@@ -36,7 +39,8 @@ def promote_by_hand(plan: Plan, strategy: str, period: str, seen: str, why: tupl
     return _told(promotions.by_hand(objects, night, strategy or _proposed(night), act, force))
 
 
-@task(task_run_name="roll back {to}", cache_policy=NO_CACHE)
+@task(task_run_name="roll back", cache_policy=NO_CACHE)
+@guarded()
 def take_back(plan: Plan, to: str, reason: str, when: str) -> str:
     """Return to the champion before this one, or to the one that came from period `to`."""
     objects = open_store()
@@ -66,6 +70,8 @@ def _proposed(night: Manifest) -> str:
 def _told(entry: Entry) -> str:
     text = f"{entry.strategy} of {entry.name} serves from now on ({entry.action} number {entry.number} by {entry.by}: {entry.reason})"
     create_markdown_artifact(
-        f"**{entry.pipeline}**: {text}\n", key=f"{entry.pipeline}-champion".replace("_", "-"), description=text[:200]
+        f"**{marked(entry.pipeline)}**: {marked(text, 2000)}\n",
+        key=f"{entry.pipeline}-champion".replace("_", "-"),
+        description=marked(text),
     )
     return text

@@ -10,6 +10,7 @@ from prefect.cache_policies import NO_CACHE
 from tasks.lake.keeping import compact as compact_lake
 from tasks.lake.keeping import expire
 from tasks.open import open_lake, open_store
+from tasks.plan.outward import guarded
 from tasks.plan.plan import Plan
 from tasks.store.needed import versions_read
 from tasks.store.sweep import sweep as sweep_store
@@ -17,6 +18,7 @@ from tasks.store.sweep import unneeded
 
 
 @task(task_run_name="compact {plan.pipeline}", cache_policy=NO_CACHE)
+@guarded()
 def compact(plan: Plan, before: datetime, dry_run: bool) -> list[str]:
     """Give up versions that no manifest read, and merge small files; files newer than `before` may be under way."""
     keep = versions_read(open_store(), plan.pipeline)
@@ -30,6 +32,7 @@ def compact(plan: Plan, before: datetime, dry_run: bool) -> list[str]:
 
 
 @task(task_run_name="sweep {plan.pipeline}", cache_policy=NO_CACHE)
+@guarded()
 def sweep(plan: Plan, holder: str, now: float, dry_run: bool) -> list[str]:
     """Remove blobs and half-done work that no manifest and no log entry names."""
     objects = open_store()

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
 
 from tasks.plan.plan import Part
-from tasks.plan.reading import read_yaml
+from tasks.plan.yaml_reader import read_mapping
 
 Kind = Literal["uniform", "popular"]
 
@@ -81,7 +81,7 @@ def read_order(path: str, options: Mapping[str, Any]) -> Order:
 def _raw(path: str) -> dict[str, Any]:
     if not Path(path).is_file():
         raise FileNotFoundError(f"no file {path[:200]!r}: the order of a bake-off is a YAML file; or leave it out")
-    raw = read_yaml(Path(path))
+    raw = read_mapping(Path(path), "an order", ", ".join(Order.model_fields))
     inner = raw.get("bakeoff", raw)
     if not isinstance(inner, dict):
         raise ValueError(f"{path}: bakeoff is {inner!r:.80}; it is a mapping of {', '.join(Order.model_fields)}")
