@@ -39,6 +39,7 @@ def status(plan: str, on: str = "") -> dict[str, Any]:
         "headline": headline(history),
         "findings": found,
         "nights": grid.records(history),
+        "missing_later": history.later,
         "leaderboard": leaderboard.records(history),
         "champion": history.log[-1].model_dump(mode="json") if history.log else None,
         "report": str(page.resolve()) if page.exists() else None,

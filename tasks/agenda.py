@@ -23,6 +23,7 @@ from tasks.store.overrides import Override, override
 from tasks.store.overview import overview
 from tasks.store.states import Step, backfill_plan
 
+SHOWN = 500  # nights of a backfill's plan that its artifact lists
 Chosen = Literal["missing", "missing and failed", "stale", "all"]  # nights of a backfill, as its form says it
 
 
@@ -82,10 +83,12 @@ def steps(plan: Plan, start: str, end: str, what: Chosen, when: datetime) -> lis
     last = parse(plan.periods, end).index if end.strip() else closed_until
     counted = isinstance(plan.periods, Counts)  # how far the rows reach is known when they are read
     with open_lake(plan) as warehouse:
-        _, known = overview(open_store(), warehouse, plan, max(last, closed_until) if counted else closed_until)
-    found = backfill_plan(
-        known, "failed" if what == "missing and failed" else what, first, last, lambda index: named(plan, index)
+        reach = max(last, closed_until) if counted else closed_until
+        _, known = overview(open_store(), warehouse, plan, reach)
+    chosen, later = "failed" if what == "missing and failed" else what, reach - max(known, default=reach)
+    found = backfill_plan(known, chosen, first, last, lambda index: named(plan, index), later)
+    table = backfill_table(plan.pipeline, found, {step.period: named(plan, step.period) for step in found}).oldest(
+        SHOWN
     )
-    table = backfill_table(plan.pipeline, found, {step.period: named(plan, step.period) for step in found})
     create_markdown_artifact(as_markdown(table), key=f"{plan.pipeline}-backfill-plan", description="What runs, and why")
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from pydantic import ByteSize, Field, SecretStr, ValidationInfo, field_validator
@@ -106,6 +107,6 @@ def credentials_of_process() -> tuple[str, ...]:
             found |= {value, value.partition(":")[2]}  # user:password
         elif name == "NIGHTLOOP_CATALOG":
             found.add(dsn.password_of(value))
-        elif "://" in value and "@" in value:  # a database, a proxy
-            found.add(value.partition("://")[2].rpartition("@")[0].partition(":")[2])
+        elif url := re.match(r"[A-Za-z][\w+.-]*://[^/?#\s:]*:([^/?#\s]*)@", value):  # of a database, a proxy
+            found.add(url[1])
     return tuple(sorted(found - {""}))

@@ -12,7 +12,7 @@ from tasks.plan.redact import holds_credentials, redact
 
 LARGEST = 1_000_000  # bytes; a plan is words, and words are short
 DEEPEST = 50  # mappings and lists within one another
-MOST = 100_000  # values, with every alias written out: a few hundred bytes of aliases can stand for billions
+MOST = 20_000  # values, with every alias written out: a few hundred bytes of aliases can stand for billions
 MERGE = "tag:yaml.org,2002:merge"
 CREDENTIALS = (
     "holds a password, a key or a token. What is in a file like this is kept in every night's record: leave it out. "
