@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
 
+from tasks.plan.outward import guarded
 from tasks.plan.plan import Part
 from tasks.plan.yaml_reader import read_mapping
 
@@ -63,6 +64,7 @@ class Order(BaseModel):
         return ("uniform", "popular") if self.candidates == "both" else (self.candidates,)
 
 
+@guarded()
 def read_order(path: str, options: Mapping[str, Any]) -> Order:
     """The order in a YAML file (no path: an empty one), with `options` that were given put over it.
 
