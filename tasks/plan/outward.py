@@ -12,11 +12,14 @@ import sys
 import threading
 import traceback
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import TracebackType
 
 from tasks.plan.redact import redact, redact_error
+
+Hook = Callable[[type[BaseException], BaseException, TracebackType | None], object]
 
 
 def outward(text: str) -> str:
@@ -65,8 +68,8 @@ def guard_process() -> None:
 
     guarded_record.guarded = True  # type: ignore[attr-defined]
     logging.setLogRecordFactory(guarded_record)
-    sys.excepthook = _uncaught
-    threading.excepthook = _ended
+    sys.excepthook = partial(_uncaught, sys.excepthook)
+    threading.excepthook = partial(_ended, threading.excepthook)
 
 
 def _escaped(c: str) -> str:
@@ -95,10 +98,20 @@ def _safe(record: logging.LogRecord) -> logging.LogRecord:
     return record
 
 
-def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    sys.stderr.write(outward("".join(traceback.format_exception(kind, error, trace))))
+def _uncaught(before: Hook, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """What nobody caught, masked: to the hook that somebody else set, or as a traceback."""
+    safe = redact_error(error)
+    if before is not sys.__excepthook__:
+        before(type(safe), safe, trace)
+    else:
+        sys.stderr.write(outward("".join(traceback.format_exception(type(safe), safe, trace))))
 
 
-def _ended(what: threading.ExceptHookArgs) -> None:
+def _ended(before: Callable[[threading.ExceptHookArgs], object], what: threading.ExceptHookArgs) -> None:
+    """The same for a thread."""
     if what.exc_value is not None and what.exc_type is not SystemExit:
-        _uncaught(what.exc_type, what.exc_value, what.exc_traceback)
+        redact_error(what.exc_value)
+        if before is not threading.__excepthook__:
+            before(what)
+        else:
+            _uncaught(sys.__excepthook__, what.exc_type, what.exc_value, what.exc_traceback)

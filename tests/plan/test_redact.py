@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from urllib.parse import quote
@@ -197,7 +198,11 @@ def test_an_error_whose_text_cannot_be_changed_is_replaced() -> None:
 @pytest.fixture
 def records(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     """What a handler writes that knows nothing of masking, in a process that is guarded."""
-    before, hook, log = logging.getLogRecordFactory(), sys.excepthook, logging.getLogger("some.library")
+    before, log = logging.getLogRecordFactory(), logging.getLogger("some.library")
+    hooks = sys.excepthook, threading.excepthook
+    logging.setLogRecordFactory(logging.LogRecord)  # others may have guarded this process
+    monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
+    monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)
     out = io.StringIO()
     handler = logging.StreamHandler(out)
     log.addHandler(handler)
@@ -205,7 +210,7 @@ def records(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     yield out
     log.removeHandler(handler)
     logging.setLogRecordFactory(before)
-    monkeypatch.setattr(sys, "excepthook", hook)
+    sys.excepthook, threading.excepthook = hooks
 
 
 def test_log_records_are_masked_before_any_handler_sees_them(records: io.StringIO) -> None:
@@ -228,6 +233,17 @@ def test_a_traceback_that_nobody_caught_is_masked(records: io.StringIO, capsys: 
         sys.excepthook(RuntimeError, error, error.__traceback__)
     said = capsys.readouterr().err
     assert SECRET not in said and "\x1b" not in said and "test_redact.py" in said
+
+
+def test_a_thread_that_fails_says_so_masked(records: io.StringIO, capsys: pytest.CaptureFixture[str]) -> None:
+    def fails() -> None:
+        raise RuntimeError(f"password={SECRET}")
+
+    thread = threading.Thread(target=fails)
+    thread.start()
+    thread.join()
+    said = capsys.readouterr().err
+    assert SECRET not in said and "RuntimeError: password=***" in said
 
 
 NASTY = ("\x1b[31m", "\x1b]0;x\x07", "\x9b2J", "\x9d8;;u\x9c", "\x85", "\x7f", "\r", "\b", "\x00", "\u202e", "\u2066", "\u2028",
