@@ -40,7 +40,6 @@ class History:
     nights: Mapping[int, Manifest]  # current manifest by period index
     states: Mapping[int, StateLike] = field(default_factory=dict)
     names: Mapping[int, str] = field(default_factory=dict)  # of periods that have no manifest yet
-    later: int = 0  # periods after all of these that are missing, too many to be listed
     log: Sequence[Entry] = ()  # the promotion log, oldest first
     notes: Mapping[int, Notes] = field(default_factory=dict)
     validations: Mapping[int, Mapping[str, object]] = field(default_factory=dict)  # JSON of the validation blobs
@@ -49,6 +48,7 @@ class History:
     earlier: Mapping[int, Sequence[Manifest]] = field(
         default_factory=dict
     )  # what a mended night replaced, oldest first
+    later: int = 0  # periods after all of these that are missing, too many to be listed
 
 
 def periods(history: History) -> list[int]:
