@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
@@ -13,6 +12,8 @@ import typer
 
 from flows.login import log_in, login, refused
 from flows.serve import serve
+from tasks.plan.outward import guard_process, json_of, outward
+from tasks.plan.redact import redact_error
 
 PLAN = Annotated[str, typer.Argument(help="Name of a plan in infra/plans, or the path of a YAML file.")]
 JSON = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; logs go to stderr.")]
@@ -208,19 +209,10 @@ def maintain(
 def say(found: Any, as_json: bool) -> None:
     """Print a report: one JSON document, or its text."""
     if as_json:
-        found = {"text": found} if isinstance(found, str) else found
-        sys.stdout.write(json.dumps(found, indent=2, default=str, ensure_ascii=False) + "\n")
+        sys.stdout.write(json_of({"text": found} if isinstance(found, str) else found, indent=2) + "\n")
         return
-    from rich.console import Console
-
-    text = (
-        found.get("text", "")
-        if isinstance(found, dict)
-        else "\n".join(found)
-        if isinstance(found, list)
-        else str(found)
-    )
-    Console(highlight=False).print(text, markup=False, soft_wrap=True)
+    text = found.get("text", "") if isinstance(found, dict) else found
+    sys.stdout.write(outward("\n".join(text) if isinstance(text, list) else str(text)) + "\n")
 
 
 def main() -> None:
@@ -228,6 +220,7 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(message)s")
     for handler in logging.getLogger().handlers:
         handler.addFilter(_news)
+    guard_process()
     os.environ.update(SURROUNDINGS | os.environ)
     try:
         app()
@@ -248,12 +241,13 @@ def _news(record: logging.LogRecord) -> bool:
     return not (record.name.startswith("prefect.") and said)
 
 
-def fail(error: Exception) -> NoReturn:
+def fail(error: BaseException) -> NoReturn:
     """Say what went wrong, in one paragraph."""
+    error = redact_error(error)
     logging.getLogger(__name__).debug("traceback", exc_info=error)
-    sys.stderr.write(f"nightloop: {error}\n")
+    sys.stderr.write(f"nightloop: {outward(str(error))}\n")
     if "--json" in sys.argv:
-        sys.stdout.write(json.dumps({"error": str(error)}, ensure_ascii=False) + "\n")
+        sys.stdout.write(json_of({"error": str(error)}) + "\n")
     raise SystemExit(2)
 
 

@@ -24,6 +24,7 @@ from tasks.lake.vocabulary import from_bytes
 from tasks.metrics.table import means
 from tasks.models.ceiling import ceiling
 from tasks.open import open_lake, open_store, read
+from tasks.plan.outward import outward
 from tasks.plan.plan import Plan
 from tasks.plan.settings import Settings
 from tasks.store import blobs, manifests
@@ -121,12 +122,12 @@ def _own(data: Path, columns: str) -> Path:
 
 
 def _say(number: int, what: str) -> None:
-    console.print(f"\n[bold]{number}. {what}[/bold]", soft_wrap=True)
+    console.print(f"\n{number}. {outward(what)}", style="bold", markup=False, emoji=False, soft_wrap=True)
 
 
 def _told(lines: Sequence[str]) -> None:
     for line in lines:
-        console.print(f"   {line}", markup=False, soft_wrap=True)
+        console.print(f"   {outward(line)}", markup=False, emoji=False, soft_wrap=True)
 
 
 def _refused(plan: Path) -> None:

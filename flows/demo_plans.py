@@ -106,7 +106,7 @@ def write(plan: dict[str, Any]) -> Path:
 
 def _clear(home: Path, pipeline: str, plan: Path) -> None:
     settings = Settings()
-    if settings.store or settings.data or settings.catalog:
+    if settings.store or settings.data or settings.postgres:
         raise ValueError(
             "the demo keeps to its home: unset NIGHTLOOP_STORE, NIGHTLOOP_DATA and NIGHTLOOP_CATALOG first"
         )

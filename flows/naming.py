@@ -6,6 +6,10 @@ from pathlib import Path
 
 from prefect.runtime import flow_run
 
+from tasks.reports.words import plain
+
+LONGEST = 200  # characters
+
 
 def run_name() -> str:
     """The flow, the plan's name without directories, and the parameters that say which part of it."""
@@ -17,4 +21,4 @@ def run_name() -> str:
     if "start" in given:  # a range, open at either end
         words.append(f"{given['start'] or 'root'} to {given['end'] or 'newest'}")
     words.append("(dry run)" if given.get("dry_run") == "True" else "")
-    return " ".join(word for word in (flow_run.get_flow_name() or "", plan, *words) if word)
+    return plain(" ".join(word for word in (flow_run.get_flow_name() or "", plan, *words) if word), LONGEST)

@@ -41,6 +41,7 @@ def status(plan: str, on: str = "") -> dict[str, Any]:
         "headline": headline(history),
         "findings": found,
         "nights": grid.records(history),
+        "missing_later": history.later,
         "leaderboard": leaderboard.records(history),
         "champion": history.log[-1].model_dump(mode="json") if history.log else None,
         "pinned": pin.model_dump(mode="json") if pin else None,
@@ -65,7 +66,7 @@ def _served(plan: Plan, history: History, on: str) -> dict[str, Any]:
 
 def _text(history: History, found: list[dict[str, str]], page: str) -> str:
     out = io.StringIO()
-    console = Console(file=out, width=max(WIDTH, Console().width), highlight=False)
+    console = Console(file=out, width=max(WIDTH, Console().width), highlight=False, force_terminal=False, no_color=True)
     console.print(as_rich(grid.grid(history).newest(40)))
     console.print(as_rich(leaderboard.leaderboard(history).first(8)))
     lines = [headline(history), *(f"- {f['text']}" + (f"  To do: {f['to_do']}" if f["to_do"] else "") for f in found)]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tasks.open import keep_lake, open_store
+from tasks.plan.outward import guarded
 from tasks.plan.plan import Plan
 from tasks.plan.settings import Settings
 from tasks.store.clock import store_time
@@ -29,7 +30,7 @@ def writing(plan: Plan, holder: str) -> Iterator[None]:
             "ends; if that run is dead, until its lease has ended"
         )
     try:
-        with kept_up(objects, lease, now, seconds), keep_lake(plan):
+        with guarded(), kept_up(objects, lease, now, seconds), keep_lake(plan):
             yield
     finally:
         release(objects, lease)

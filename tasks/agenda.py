@@ -14,6 +14,7 @@ from prefect.cache_policies import NO_CACHE
 from tasks.lake.periods import closed, parse, period
 from tasks.lake.warehouse import Landing
 from tasks.open import open_lake, open_store
+from tasks.plan.outward import guarded
 from tasks.plan.plan import Counts, Plan
 from tasks.reports.backfill import backfill as backfill_table
 from tasks.reports.table import as_markdown
@@ -22,10 +23,12 @@ from tasks.store.overrides import Override, override
 from tasks.store.overview import overview
 from tasks.store.states import Step, backfill_plan
 
+SHOWN = 500  # nights of a backfill's plan that its artifact lists
 Chosen = Literal["missing", "missing and failed", "stale", "all"]  # nights of a backfill, as its form says it
 
 
-@task(task_run_name="agenda {name}", cache_policy=NO_CACHE)
+@task(task_run_name="agenda", cache_policy=NO_CACHE)
+@guarded()
 def owed(plan: Plan, name: str, when: datetime, catch_up: int) -> list[int]:
     """Indexes of the nights to run, in order: the one that is named, or the newest closed at `when`, after those missed."""
     last = newest(plan, when)
@@ -72,6 +75,7 @@ def decide(plan: Plan, landing: Landing, accept: str, skip: str, when: datetime)
 
 
 @task(task_run_name="plan of the backfill", cache_policy=NO_CACHE)
+@guarded()
 def steps(plan: Plan, start: str, end: str, what: Chosen, when: datetime) -> list[Step]:
     """What a backfill would run, and why: shown as an artifact before anything runs."""
     closed_until = newest(plan, when)
@@ -79,10 +83,12 @@ def steps(plan: Plan, start: str, end: str, what: Chosen, when: datetime) -> lis
     last = parse(plan.periods, end).index if end.strip() else closed_until
     counted = isinstance(plan.periods, Counts)  # how far the rows reach is known when they are read
     with open_lake(plan) as warehouse:
-        _, known = overview(open_store(), warehouse, plan, max(last, closed_until) if counted else closed_until)
-    found = backfill_plan(
-        known, "failed" if what == "missing and failed" else what, first, last, lambda index: named(plan, index)
+        reach = max(last, closed_until) if counted else closed_until
+        _, known = overview(open_store(), warehouse, plan, reach)
+    chosen, later = "failed" if what == "missing and failed" else what, reach - max(known, default=reach)
+    found = backfill_plan(known, chosen, first, last, lambda index: named(plan, index), later)
+    table = backfill_table(plan.pipeline, found, {step.period: named(plan, step.period) for step in found}).oldest(
+        SHOWN
     )
-    table = backfill_table(plan.pipeline, found, {step.period: named(plan, step.period) for step in found})
     create_markdown_artifact(as_markdown(table), key=f"{plan.pipeline}-backfill-plan", description="What runs, and why")
     return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +28,7 @@ from tasks.bakeoff.tuning import judged as judge
 from tasks.lake.scratch import scratch
 from tasks.models.checkpoint import Weights, from_bytes
 from tasks.open import open_lake, open_store
+from tasks.plan.outward import guarded, json_of
 from tasks.plan.plan import Plan, canonical
 from tasks.plan.settings import Settings
 from tasks.reports.table import as_markdown
@@ -39,6 +39,7 @@ STEP = "bake"
 
 
 @task(task_run_name="what is missing in the lake", cache_policy=NO_CACHE)
+@guarded()
 def missing(plan: Plan, last: int) -> list[int]:
     """Periods up to `last` that must be collected first."""
     with open_lake(plan) as warehouse:
@@ -46,6 +47,7 @@ def missing(plan: Plan, last: int) -> list[int]:
 
 
 @task(task_run_name="lay out the history", cache_policy=NO_CACHE)
+@guarded()
 def lay(plan: Plan, last: int, place: Path) -> tuple[Lived, ...]:
     """Validate the history and write it where every cell can read it. Raises ValueError where validation stops it."""
     with open_lake(plan) as warehouse:
@@ -55,6 +57,7 @@ def lay(plan: Plan, last: int, place: Path) -> tuple[Lived, ...]:
 
 
 @task(task_run_name="{job.title}", cache_policy=NO_CACHE)
+@guarded()
 def prepare(job: Job) -> None:
     """Make what several cells share: the candidates of a seed, or the weights of a model and a seed."""
     objects, pipeline = open_store(), job.plan.pipeline
@@ -74,6 +77,7 @@ def finished(job: Job) -> Outcome | None:
 
 
 @task(task_run_name="{job.title}", cache_policy=NO_CACHE)
+@guarded()
 def bake(job: Job) -> Outcome:
     """Run one cell in a process of its own. A cell that failed says why, and is tried again by the next run."""
     try:
@@ -146,6 +150,7 @@ def rows_of(outcome: Outcome) -> Weights:
 
 
 @task(task_run_name="report of the bake-off", cache_policy=NO_CACHE)
+@guarded()
 def show(bake: Bake) -> dict[str, JsonValue]:
     """Keep the document in the store, write it and the page beside the reports, and show both in the UI."""
     pipeline, objects, said = bake.board.plan.pipeline, open_store(), document(bake)
@@ -155,7 +160,7 @@ def show(bake: Bake) -> dict[str, JsonValue]:
     place = (Settings().home / "reports").absolute()
     html, words = place / f"{pipeline}-bakeoff.html", place / f"{pipeline}-bakeoff.json"
     _written(html, page(bake))
-    _written(words, json.dumps(said, indent=1, ensure_ascii=False))
+    _written(words, json_of(said, indent=1))
     slug = pipeline.replace("_", "-")
     shown = [leaderboard(bake, kind) for kind in bake.kinds] if bake.board.ran else []
     advised = [str(one) for one in cast("list[str]", said["advice"])]

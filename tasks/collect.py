@@ -13,6 +13,7 @@ from tasks.lake.periods import period
 from tasks.lake.validation import prepare
 from tasks.lake.warehouse import Landing
 from tasks.open import open_lake
+from tasks.plan.outward import guarded
 from tasks.plan.plan import Plan
 from tasks.strategies.assembly import assemble
 
@@ -33,6 +34,7 @@ def _named() -> str:
     task_run_name=_named, cache_policy=NO_CACHE, retries=2, retry_delay_seconds=[1, 5],
     retry_condition_fn=_worth_another_try,
 )  # fmt: skip
+@guarded()
 def collect(plan: Plan, index: int) -> Landing:
     """Read the period from the plan's source and land it. Collecting the same rows again changes nothing."""
     prepare()  # every period that is collected is validated next
@@ -42,6 +44,7 @@ def collect(plan: Plan, index: int) -> Landing:
 
 
 @task(task_run_name=_named, cache_policy=NO_CACHE)
+@guarded()
 def replay(plan: Plan, index: int) -> list[Landing]:
     """Land the newest version of a period again as a new one, so that mended expectations can judge it anew."""
     with open_lake(plan) as warehouse:

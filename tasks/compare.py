@@ -13,6 +13,7 @@ from tasks.gate.evidence import Evidence
 from tasks.lake.periods import period as period_at
 from tasks.models.checkpoint import from_bytes
 from tasks.open import open_store
+from tasks.plan.outward import guarded
 from tasks.plan.plan import Plan
 from tasks.store import blobs
 from tasks.store.manifest import CHAMPION, Judged, Scored, Served
@@ -21,6 +22,7 @@ from tasks.store.objects import Objects
 
 
 @task(task_run_name="compare {night.name}", cache_policy=NO_CACHE)
+@guarded()
 def compare(night: Night, scores: Mapping[str, Scored]) -> Decision:
     """The gate's decision on the last nights of evidence, this one included."""
     objects, plan = open_store(), night.plan

@@ -13,7 +13,9 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.lake.periods import parse
 from tasks.open import open_store
+from tasks.plan.outward import guarded
 from tasks.plan.plan import Plan
+from tasks.reports.words import marked
 from tasks.store import manifests, promotions
 from tasks.store.entries import GATE, pins
 from tasks.store.manifest import Manifest
@@ -24,7 +26,8 @@ from tasks.store.registry import Act
 log = logging.getLogger(__name__)
 
 
-@task(task_run_name="promote {strategy}", cache_policy=NO_CACHE)
+@task(task_run_name="promote", cache_policy=NO_CACHE)
+@guarded()
 def promote_by_hand(
     plan: Plan, strategy: str, period: str, seen: str, why: tuple[str, bool], when: str, pin: bool | None = None
 ) -> str:
@@ -48,7 +51,8 @@ def promote_by_hand(
     return _told(promotions.promote_by_hand(objects, night, named, act, force, pinned))
 
 
-@task(task_run_name="roll back {to}", cache_policy=NO_CACHE)
+@task(task_run_name="roll back", cache_policy=NO_CACHE)
+@guarded()
 def take_back(plan: Plan, to: str, reason: str, when: str, after: int | None = None) -> str:
     """Return to the champion before this one, or to the one that came from period `to`; from entry `after` on."""
     objects = open_store()
@@ -57,7 +61,8 @@ def take_back(plan: Plan, to: str, reason: str, when: str, after: int | None = N
     return _told(promotions.take_back(objects, plan.pipeline, act, period, after))
 
 
-@task(task_run_name="pin the champion: {pin}", cache_policy=NO_CACHE)
+@task(task_run_name="pin or unpin", cache_policy=NO_CACHE)
+@guarded()
 def hold(plan: Plan, reason: str, when: str, pin: bool) -> str:
     """Pin what serves, so that the gate may not move it, or unpin it."""
     objects = open_store()
@@ -115,9 +120,9 @@ def _told(outcome: Outcome) -> str:
     sys.stderr.flush()
     try:
         create_markdown_artifact(
-            f"**{entry.pipeline}**: {text}\n",
+            f"**{marked(entry.pipeline)}**: {marked(text, 2000)}\n",
             key=f"{entry.pipeline}-champion".replace("_", "-"),
-            description=text[:200],
+            description=marked(text),
         )
     except Exception as error:  # the act is done, whatever became of the page that shows it
         log.warning("the act is done; the artifact %s-champion was not drawn: %s", entry.pipeline, error)

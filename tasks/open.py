@@ -9,6 +9,7 @@ from typing import Any
 
 from tasks.correctors import build_all
 from tasks.lake.warehouse import Warehouse
+from tasks.plan.outward import guarded
 from tasks.plan.plan import Plan
 from tasks.plan.reading import find_plan
 from tasks.plan.settings import Settings
@@ -19,6 +20,7 @@ from tasks.strategies.assembly import read_plan
 _KEPT: dict[tuple[int, str, str], Warehouse] = {}  # by thread: a connection is not for two
 
 
+@guarded()
 def open_store(settings: Settings | None = None) -> Objects:
     """The store, with credentials from the Prefect block that the settings name, or from the usual chain."""
     settings = settings or Settings()
@@ -28,13 +30,14 @@ def open_store(settings: Settings | None = None) -> Objects:
 @contextmanager
 def open_lake(plan: Plan) -> Iterator[Warehouse]:
     """The pipeline's lake: the one this thread keeps open already, or one of its own."""
-    if kept := _KEPT.get(_place(plan)):
-        yield kept
-        return
-    settings = Settings()
-    keys = credentials(settings) or (usual_credentials() if settings.lake_on_s3 else None)
-    with Warehouse.open(settings, plan.pipeline, keys) as warehouse:
-        yield warehouse
+    with guarded():
+        if kept := _KEPT.get(_place(plan)):
+            yield kept
+            return
+        settings = Settings()
+        keys = credentials(settings) or (usual_credentials() if settings.lake_on_s3 else None)
+        with Warehouse.open(settings, plan.pipeline, keys) as warehouse:
+            yield warehouse
 
 
 @contextmanager
@@ -50,9 +53,11 @@ def keep_lake(plan: Plan) -> Iterator[None]:
 
 def _place(plan: Plan) -> tuple[int, str, str]:
     settings = Settings()
-    return threading.get_ident(), f"{settings.home.absolute()} {settings.catalog} {settings.lake_place}", plan.pipeline
+    catalog = settings.catalog.get_secret_value()
+    return threading.get_ident(), f"{settings.home.absolute()} {catalog} {settings.lake_place}", plan.pipeline
 
 
+@guarded()
 def read(plan: str) -> Plan:
     """The plan of this name or path, every plug-in option checked."""
     found = read_plan(find_plan(plan, Settings().plan_places))

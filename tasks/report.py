@@ -11,6 +11,7 @@ from prefect.artifacts import create_markdown_artifact, create_progress_artifact
 from prefect.cache_policies import NO_CACHE
 
 from tasks.open import open_lake, open_store
+from tasks.plan.outward import guarded
 from tasks.plan.plan import Plan
 from tasks.plan.settings import Settings
 from tasks.reports.curves import metric_curve
@@ -32,6 +33,7 @@ FIT = 5  # columns of the leaderboard that the UI shows without scrolling
 
 
 @task(task_run_name="report {manifest.name}", cache_policy=NO_CACHE)
+@guarded()
 def report(manifest: Manifest, trained: Mapping[str, Trained]) -> None:
     """Keep what the night took, and show its validation and its verdict in the UI."""
     objects, pipeline = open_store(), manifest.pipeline
@@ -46,6 +48,7 @@ def report(manifest: Manifest, trained: Mapping[str, Trained]) -> None:
 
 
 @task(task_run_name="publish {plan.pipeline}", cache_policy=NO_CACHE)
+@guarded()
 def publish(plan: Plan) -> str:
     """Draw the grid, the leaderboard and the HTML report anew. Returns the report's path."""
     with open_lake(plan) as warehouse:
@@ -65,6 +68,7 @@ def publish(plan: Plan) -> str:
 
 
 @task(task_run_name="progress of {plan.pipeline}: {done} of {total}", cache_policy=NO_CACHE)
+@guarded()
 def advance(plan: Plan, bar: UUID | None, done: int, total: int) -> UUID | None:
     """Move the bar of a range of nights (None: draw one), and refresh the grid beside it. Returns the bar."""
     percent = 100.0 * done / max(total, 1)

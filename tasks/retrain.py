@@ -18,6 +18,7 @@ from tasks.lake.logs import Logs
 from tasks.models.checkpoint import Checkpoint
 from tasks.models.progress import listening
 from tasks.open import open_lake, open_store
+from tasks.plan.outward import guarded
 from tasks.store import work
 from tasks.store.checkpoints import Trained, keep, recall
 from tasks.store.manifest import Kept
@@ -32,6 +33,7 @@ WORTH_SHOWING = 2.0  # seconds of training before a progress bar appears in the 
 
 
 @task(task_run_name="retrain {label} {night.name}", cache_policy=NO_CACHE)
+@guarded()
 def retrain(night: Night, label: str, start: Kept | None, reuse_only: bool = False) -> Trained:
     """One strategy's next checkpoint; the one already made where nothing it depends on has changed.
 

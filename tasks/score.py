@@ -11,6 +11,7 @@ from tasks.models.candidates import Candidates, deal
 from tasks.models.checkpoint import from_bytes, to_bytes
 from tasks.models.scoring import scored_period
 from tasks.open import open_lake, open_store
+from tasks.plan.outward import guarded
 from tasks.store import blobs, work
 from tasks.store.manifest import CHAMPION, Kept, Scored
 from tasks.store.night import Night, history
@@ -22,6 +23,7 @@ from tasks.strategies.strategy import ALL_HISTORY
 
 
 @task(task_run_name="score {night.name}", cache_policy=NO_CACHE)
+@guarded()
 def score(night: Night) -> dict[str, Scored]:
     """Every strategy's checkpoint of the night before, and what really served, on this night's rows. Empty at the root."""
     if night.previous is None:

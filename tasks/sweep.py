@@ -11,6 +11,7 @@ from prefect.cache_policies import NO_CACHE
 from tasks.lake.keeping import compact as compact_lake
 from tasks.lake.keeping import expire, idle_versions
 from tasks.open import open_lake, open_store
+from tasks.plan.outward import guarded
 from tasks.plan.plan import Plan
 from tasks.plan.settings import Settings
 from tasks.store import pipelines, trash
@@ -23,6 +24,7 @@ SHOWN = 50  # keys of a long list that are printed
 
 
 @task(task_run_name="compact {plan.pipeline}", cache_policy=NO_CACHE)
+@guarded()
 def compact(plan: Plan, act: Act, grace: timedelta, dry_run: bool) -> list[str]:
     """Give up versions that no night read once their grace period is over, and merge small files."""
     objects = open_store()
@@ -42,6 +44,7 @@ def compact(plan: Plan, act: Act, grace: timedelta, dry_run: bool) -> list[str]:
 
 
 @task(task_run_name="sweep {plan.pipeline}", cache_policy=NO_CACHE)
+@guarded()
 def sweep(plan: Plan, act: Act, grace: timedelta, dry_run: bool) -> list[str]:
     """Move blobs that no record names into the trash, and delete what lay there for the grace period."""
     objects = open_store()
@@ -63,7 +66,8 @@ def sweep(plan: Plan, act: Act, grace: timedelta, dry_run: bool) -> list[str]:
     return [*lines, *(f"brought back, because something needs it: {key}" for key in swept.restored[:SHOWN])]
 
 
-@task(task_run_name="restore {number}", cache_policy=NO_CACHE)
+@task(task_run_name="restore from the trash", cache_policy=NO_CACHE)
+@guarded()
 def bring_back(number: str, act: Act) -> list[str]:
     """Bring back what lies in the trash: all of it, or what one removal put there."""
     text = number.strip().lower()
@@ -74,6 +78,7 @@ def bring_back(number: str, act: Act) -> list[str]:
 
 
 @task(task_run_name="adopt pipelines", cache_policy=NO_CACHE)
+@guarded()
 def adopt(plan: Plan, confirm: str) -> list[str]:
     """List the pipelines that the store shows; with their names in `confirm`, write that these are all."""
     objects = open_store()

@@ -9,6 +9,7 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.lake.warehouse import Landing
 from tasks.open import open_lake, open_store
+from tasks.plan.outward import guarded
 from tasks.plan.plan import Plan
 from tasks.store.admission import admit
 from tasks.store.manifest import Manifest
@@ -16,6 +17,7 @@ from tasks.store.night import Night
 
 
 @task(task_run_name="validate {landed[0].period}", cache_policy=NO_CACHE)
+@guarded()
 def validate(plan: Plan, landed: Sequence[Landing]) -> Night | Manifest:
     """The night to run, or the manifest of a night that is finished, stopped or passed over."""
     with open_lake(plan) as warehouse:

@@ -18,6 +18,7 @@ from tasks.bakeoff.footing import known_at, lay_candidates, lay_weights, whole_l
 from tasks.bakeoff.order import Kind
 from tasks.bakeoff.outcome import Outcome
 from tasks.plan.plan import Plan, Ranking, canonical
+from tasks.plan.redact import redact
 from tasks.strategies.assembly import assemble
 from tasks.strategies.fold import pretrain
 from tasks.strategies.strategy import ALL_HISTORY
@@ -74,7 +75,7 @@ def run_apart(job: Job) -> None:
         raise RuntimeError(f"{job.title}: its process was ended by signal {-done.returncode}{memory}")
     if done.returncode:
         last = [line for line in done.stderr.splitlines() if line.strip()][-1:]
-        raise RuntimeError(f"{job.title}: {''.join(last)[:600] or f'exit code {done.returncode}'}")
+        raise RuntimeError(f"{job.title}: {redact(''.join(last))[:600] or f'exit code {done.returncode}'}")
 
 
 def outcome_of(job: Job) -> Outcome:

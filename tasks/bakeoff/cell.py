@@ -22,6 +22,7 @@ from tasks.models.checkpoint import Checkpoint, Weights, pack, to_bytes
 from tasks.models.model import Factored, Model
 from tasks.models.rank import impersonal, rank
 from tasks.models.scoring import scored_period
+from tasks.plan.redact import redact
 from tasks.strategies.fold import begin, fold
 from tasks.strategies.strategy import Strategy
 
@@ -50,7 +51,7 @@ def replay(model: Model, strategy: Strategy, weights: Weights, course: Course) -
     except Exception as error:  # a plug-in may raise anything; the others go on
         log.warning("a cell failed at period %d", at[0], exc_info=error)
         kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
-        notes |= {"failed": f"{kind}{error}"[:600], "failed_at": at[0]}
+        notes |= {"failed": redact(f"{kind}{error}")[:600], "failed_at": at[0]}
     return Outcome.model_validate({**notes, "peak": _peak()}), rows
 
 

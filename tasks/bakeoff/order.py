@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
 
+from tasks.plan.outward import guarded
 from tasks.plan.plan import Part
-from tasks.plan.reading import read_yaml
+from tasks.plan.yaml_reader import read_mapping
 
 Kind = Literal["uniform", "popular"]
 
@@ -63,6 +64,7 @@ class Order(BaseModel):
         return ("uniform", "popular") if self.candidates == "both" else (self.candidates,)
 
 
+@guarded()
 def read_order(path: str, options: Mapping[str, Any]) -> Order:
     """The order in a YAML file (no path: an empty one), with `options` that were given put over it.
 
@@ -81,7 +83,7 @@ def read_order(path: str, options: Mapping[str, Any]) -> Order:
 def _raw(path: str) -> dict[str, Any]:
     if not Path(path).is_file():
         raise FileNotFoundError(f"no file {path[:200]!r}: the order of a bake-off is a YAML file; or leave it out")
-    raw = read_yaml(Path(path))
+    raw = read_mapping(Path(path), "an order", ", ".join(Order.model_fields))
     inner = raw.get("bakeoff", raw)
     if not isinstance(inner, dict):
         raise ValueError(f"{path}: bakeoff is {inner!r:.80}; it is a mapping of {', '.join(Order.model_fields)}")

@@ -14,7 +14,7 @@ from tasks.bakeoff.entrants import metrics_of
 from tasks.metrics.table import SLICES, direction
 from tasks.reports.paired import Difference
 from tasks.reports.table import Cell, Mood, Table, as_rich
-from tasks.reports.words import NONE, count, number, plural, seconds, size
+from tasks.reports.words import NONE, count, number, plain, plural, seconds, size
 
 WIDTH = 160  # characters, where the terminal does not say
 
@@ -178,13 +178,13 @@ def _note(bake: Bake, personal: bool) -> str:
 def records(bake: Bake, kind: str) -> list[dict[str, str]]:
     """The leaderboard as rows of plain text, for a table artifact."""
     table = leaderboard(bake, kind)
-    return [{head: cell.text for head, cell in zip(table.head, row, strict=True)} for row in table.rows]
+    return [{plain(head): plain(cell.text) for head, cell in zip(table.head, row, strict=True)} for row in table.rows]
 
 
 def in_words(bake: Bake, advised: Sequence[str], page: str) -> str:
     """The bake-off for a terminal: the leaderboards, the advice, and where the page is."""
     out = io.StringIO()
-    console = Console(file=out, width=max(WIDTH, Console().width), highlight=False)
+    console = Console(file=out, width=max(WIDTH, Console().width), highlight=False, force_terminal=False, no_color=True)
     for kind in bake.kinds if bake.board.ran else ():
         shown = leaderboard(bake, kind)
         console.print(as_rich(replace(shown, note=shown.note if kind == bake.kinds[-1] else "")))

@@ -1,8 +1,6 @@
 """Warehouse: the one door to DuckDB. The logs of one pipeline in a DuckLake catalog, asked through the files in `sql/`.
 
-By default the catalog is a SQLite file and the rows are Parquet files under the settings' home; a catalog in PostgreSQL
-and rows on S3 take other settings and the same SQL.
-"""
+By default a SQLite file and Parquet files under home; PostgreSQL and S3 take other settings and the same SQL."""
 
 from __future__ import annotations
 
@@ -24,11 +22,13 @@ from duckdb_extensions import import_extension
 
 from tasks.lake.again import IN_THE_WAY, begun
 from tasks.lake.scratch import scratch
+from tasks.plan.outward import guarded
+from tasks.plan.redact import redact_error
 from tasks.plan.settings import Settings
 
 FORMAT = 1  # layout of the tables; a newer one is refused
 BATCH = 122_880  # rows a batch: one DuckDB row group
-ATTEMPTS = 60  # of a write that other writers got in the way of
+ATTEMPTS = 60  # of a write that others got in the way of
 TABLES = ("create_landed", "partition_landed", "create_quarantine", "create_collected", "create_logs",
           "create_newest_logs")  # fmt: skip
 Answer = TypeVar("Answer")
@@ -61,7 +61,7 @@ class Warehouse:
         `credentials` (aws_access_key_id, ...) are for data on S3; without them the environment's are used. Raises
         ValueError for a catalog that a newer release wrote, and OSError where the catalog cannot be reached.
         """
-        with scratch(settings.home.absolute() / "lake") as room, duckdb.connect() as connection:
+        with guarded(), scratch(settings.home.absolute() / "lake") as room, duckdb.connect() as connection:
             warehouse = Warehouse(connection, room, int(settings.logs_memory))
             _configure(connection, settings, room)
             if settings.lake_on_s3:
@@ -107,7 +107,6 @@ class Warehouse:
 
     def quarantine(self, period: int, version: int, rows: pa.Table) -> None:
         """Put rows of a version aside: columns arrival (int64) and reason (text). Repeating changes nothing."""
-
         if rows.num_rows:
             with self.lend(rows):
                 self.write(lambda: self.query("put_aside", {"period": period, "version": version}))
@@ -155,6 +154,7 @@ def _plainly() -> Iterator[None]:
     try:
         yield
     except duckdb.Error as error:
+        redact_error(error)
         if IN_THE_WAY.search(str(error)):
             raise
         if isinstance(error, duckdb.IOException | duckdb.HTTPException | duckdb.PermissionException):
@@ -174,16 +174,14 @@ def _patiently(attempt: Callable[[], Answer]) -> Answer:
         except duckdb.Error as error:
             last = str(error)
         time.sleep(random.uniform(0.5, 1.0) * min(2.0, 0.02 * 1.5**number))
-    raise TimeoutError(
-        f"other writers were in the way {ATTEMPTS} times; try again when they are done. The last time: {last}"
-    )
+    raise TimeoutError(f"other writers were in the way {ATTEMPTS} times; try again when they are done. At last: {last}")
 
 
 def _configure(connection: duckdb.DuckDBPyConnection, settings: Settings, room: Path) -> None:
-    for name, value in (("memory_limit", settings.memory), ("temp_directory", str(room))):
-        connection.execute(statement(f"set_{name}"), {"value": value})
+    connection.execute(statement("set_memory_limit"), {"value": settings.memory})
+    connection.execute(statement("set_temp_directory"), {"value": str(room)})
     connection.execute(statement("set_no_downloads"))
-    for name in ("ducklake", "postgres_scanner" if settings.catalog else "sqlite_scanner"):
+    for name in ("ducklake", "postgres_scanner" if settings.postgres else "sqlite_scanner"):
         _load(connection, name)
 
 
@@ -214,11 +212,13 @@ def _reach_s3(connection: duckdb.DuckDBPyConnection, settings: Settings, credent
 def _attach(connection: duckdb.DuckDBPyConnection, settings: Settings, pipeline: str) -> None:
     """Open the catalog. Raises ValueError for one of a newer DuckLake, OSError where it cannot be reached."""
     place = settings.lake_place if "://" in settings.lake_place else str(Path(settings.lake_place).absolute())
-    file = settings.home.absolute() / "lake" / f"{pipeline}.sqlite"
-    catalog = f"ducklake:{settings.catalog}" if settings.catalog else f"ducklake:sqlite:{file}"
-    words = {"catalog": catalog, "data": f"{place}/{pipeline}/", "pipeline": pipeline}
-    attach = filled(statement("attach_postgres" if settings.catalog else "attach_sqlite"), words)
-    where = settings.catalog or str(file)
+    where, kind = f"{settings.home.absolute()}/lake/{pipeline}.sqlite", "sqlite"
+    if catalog := settings.postgres:
+        where, kind = f"postgres:{catalog.server}", "postgres"
+        if catalog.password:  # apart from the connection string, which DuckDB repeats in its errors
+            connection.execute(filled(statement("postgres_secret"), {"password": catalog.password}))
+    words = {"catalog": f"ducklake:{'' if catalog else 'sqlite:'}{where}", "data": f"{place}/{pipeline}/"}
+    attach = filled(statement(f"attach_{kind}"), {**words, "pipeline": pipeline})
     try:
         _patiently(lambda: connection.execute(attach))
     except (ValueError, OSError) as error:

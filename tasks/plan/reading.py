@@ -6,12 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from tasks.plan.plan import Plan
-
-LARGEST = 1_000_000  # bytes; a plan is words, and words are short
+from tasks.plan.yaml_reader import read_mapping
 
 
 def find_plan(name: str, directories: Sequence[Path]) -> Path:
@@ -29,18 +27,8 @@ def find_plan(name: str, directories: Sequence[Path]) -> Path:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping a plan file holds. Raises ValueError where it is no YAML, no mapping or absurdly large."""
-    if path.stat().st_size > LARGEST:
-        raise ValueError(f"{path}: {path.stat().st_size:,} bytes; a plan has at most {LARGEST:,}")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no YAML file: {str(error)[:500]}") from error
-    if not isinstance(content, dict):
-        raise ValueError(
-            f"{path}: a plan is a mapping of fields ({', '.join(Plan.model_fields)}), not {type(content).__name__}"
-        )
-    return content
+    """The mapping that a plan's file holds. Raises ValueError, which names the file (see `read_mapping`)."""
+    return read_mapping(path, "a plan", ", ".join(Plan.model_fields))
 
 
 def mistakes(raw: Mapping[str, Any]) -> list[str]:

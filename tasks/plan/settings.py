@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 
-from pydantic import ByteSize, Field, SecretStr
+from pydantic import ByteSize, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tasks.plan import dsn
+
+# How the name of an environment variable ends whose value is a credential.
+CREDENTIALS = (
+    "PASSWORD", "PASSWD", "PASSPHRASE", "SECRET", "TOKEN", "ACCESS_KEY", "ACCESS_KEY_ID", "API_KEY", "SECRET_KEY",
+    "ACCOUNT_KEY", "PRIVATE_KEY", "AUTH_STRING",
+)  # fmt: skip
 
 
 class Settings(BaseSettings):
     """Places and limits, each from an environment variable `NIGHTLOOP_<NAME>`."""
 
-    model_config = SettingsConfigDict(env_prefix="NIGHTLOOP_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="NIGHTLOOP_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
     home: Path = Field(Path(".nightloop"), description="Directory of the embedded defaults.")
     store: str = Field("", description="Where checkpoints and manifests go: a directory or s3://bucket/prefix.")
     data: str = Field("", description="Where the lake's Parquet files go: a directory or s3://bucket/prefix.")
-    catalog: str = Field("", description="Empty: SQLite under home; else postgres:dbname=... host=... .")
+    catalog: SecretStr = Field(
+        SecretStr(""),
+        description="Empty: SQLite under home; else postgres:dbname=... host=...; its password in .pgpass.",
+    )
     plans: Path = Field(Path("infra/plans"), description="Directory in which plans are found by name.")
     s3_endpoint: str = Field("", description="URL of an S3-compatible server; empty: AWS.")
     s3_region: str = "us-east-1"
@@ -30,6 +43,29 @@ class Settings(BaseSettings):
     logs_memory: ByteSize = Field(ByteSize(2 * 10**9), description="Logs larger than this lie in files under home.")
     lease_seconds: int = Field(120, ge=5, description="A writer that shows no sign of life this long is presumed dead.")
 
+    @field_validator("catalog")
+    @classmethod
+    def _readable(cls, given: SecretStr) -> SecretStr:
+        text = given.get_secret_value()
+        if text and not text.startswith("postgres:"):
+            raise ValueError(f"NIGHTLOOP_CATALOG names PostgreSQL as {dsn.FORMS}; leave it empty for SQLite under home")
+        try:
+            dsn.read_catalog(text.removeprefix("postgres:"))
+        except ValueError as error:
+            raise ValueError(f"NIGHTLOOP_CATALOG, behind postgres: {error}") from None
+        return given
+
+    @field_validator("store", "data", "s3_endpoint")
+    @classmethod
+    def _without_credentials(cls, given: str, info: ValidationInfo) -> str:
+        endpoint = info.field_name == "s3_endpoint"
+        if "@" in (given if endpoint else given.partition("://")[2].partition("/")[0]):
+            raise ValueError(
+                "a URL with a user name or password in it; leave them out, and set AWS_ACCESS_KEY_ID and "
+                "AWS_SECRET_ACCESS_KEY, or use a profile or a role"
+            )
+        return given
+
     @property
     def plan_places(self) -> tuple[Path, Path]:
         """Where plans are found by name: the directory of plans, then that of the home (the demo's are there)."""
@@ -39,6 +75,12 @@ class Settings(BaseSettings):
     def lake_on_s3(self) -> bool:
         """Whether the lake needs S3: its data are there, or files are read from a server of one's own."""
         return self.lake_place.startswith("s3://") or bool(self.s3_endpoint)
+
+    @property
+    def postgres(self) -> dsn.Catalog | None:
+        """The catalog in PostgreSQL, its password apart; None: the catalog is SQLite."""
+        text = self.catalog.get_secret_value()
+        return dsn.read_catalog(text.removeprefix("postgres:")) if text else None
 
     @property
     def s3_keys(self) -> dict[str, str]:
@@ -55,3 +97,16 @@ class Settings(BaseSettings):
     def lake_place(self) -> str:
         """The lake's data place: as given, or `lake` under home."""
         return self.data or str(self.home / "lake")
+
+
+def credentials_of_process() -> tuple[str, ...]:
+    """Every credential in the environment: values of variables that are named so, and passwords within other values."""
+    found = set()
+    for name, value in os.environ.items():
+        if name.upper().endswith(CREDENTIALS):
+            found |= {value, value.partition(":")[2]}  # user:password
+        elif name == "NIGHTLOOP_CATALOG":
+            found.add(dsn.password_of(value))
+        elif url := re.match(r"[A-Za-z][\w+.-]*://[^/?#\s:]*:([^/?#\s]*)@", value):  # of a database, a proxy
+            found.add(url[1])
+    return tuple(sorted(found - {""}))

@@ -106,7 +106,8 @@ def _missing(history: h.History) -> list[Finding]:
     missing = _in_state(history, "missing")
     if not missing:
         return []
-    text = f"{plural(len(missing), 'night')} missing: {listed([h.name(history, i) for i in missing])}"
+    names = [h.name(history, i) for i in missing[:4]] + [""] * (len(missing) - 4 + history.later)  # the first are said
+    text = f"{plural(len(names), 'night')} missing: {listed(names)}"
     return [
         Finding(
             "warn",

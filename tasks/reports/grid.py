@@ -23,6 +23,7 @@ def grid(history: h.History) -> Table:
     rows = tuple(_row(history, index, metric, columns) for index in h.periods(history))
     arrow = "lower" if h.better(metric, 0, 1) else "higher"
     note = f"Columns of strategies: {metric}, {arrow} is better; bold is the night's best, {MARK} served that night."
+    note += f" {history.later:,} later periods are missing and not listed." if history.later else ""
     return Table(_title(history), head, rows, note, frozenset(range(5, 7 + len(columns))))
 
 
@@ -34,8 +35,9 @@ def records(history: h.History) -> list[dict[str, JsonValue]]:
 
 def _title(history: h.History) -> str:
     states = [h.state(history, index)[0] for index in h.periods(history)]
-    counts = [f"{states.count(s)} {s}" for s in STATES if states.count(s)]
-    whole = plural(len(states), "night")
+    more = {"missing": history.later}
+    counts = [f"{n:,} {s}" for s in STATES if (n := states.count(s) + more.get(s, 0))]
+    whole = plural(len(states) + history.later, "night")
     return f"{whole}: {listed(counts, 9)}" if set(states) - {"complete"} else f"{whole}, all complete"
 
 

@@ -48,6 +48,7 @@ class History:
     earlier: Mapping[int, Sequence[Manifest]] = field(
         default_factory=dict
     )  # what a mended night replaced, oldest first
+    later: int = 0  # periods after all of these that are missing, too many to be listed
 
 
 def periods(history: History) -> list[int]:

@@ -26,14 +26,15 @@ DETAILED = 30  # newest nights that are read in full: validation tables and scor
 def read_history(objects: Objects, warehouse: Warehouse, plan: Plan, last: int | None = None) -> History:
     """Everything there is to tell, up to period `last` or the last night that was recorded."""
     first = root(plan)
-    shown = max(recorded(objects, plan), first, first if last is None else last)
-    nights, states = overview(objects, warehouse, plan, shown)
+    reach = max(recorded(objects, plan), first, first if last is None else last)
+    nights, states = overview(objects, warehouse, plan, reach)
     newest = {i: nights[i] for i in sorted(nights)[-DETAILED:]}
     return History(
         pipeline=plan.pipeline,
         nights=nights,
         states=states,
-        names={i: period(plan.periods, i).name for i in range(first, shown + 1)},
+        names={i: period(plan.periods, i).name for i in states if i not in nights},
+        later=reach - max(states),
         log=registry.log(objects, plan.pipeline),
         notes={i: found for i, night in nights.items() if (found := _numbers(noted(objects, night) or {}))},
         validations={i: json.loads(blobs.get(objects, n.validated[-1].blob)) for i, n in newest.items() if n.validated},

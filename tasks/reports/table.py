@@ -50,6 +50,12 @@ class Table:
         note = f"{self.note} {hidden:,} older rows are not shown.".strip()
         return Table(self.title, self.head, self.rows[-most:], note, self.right)
 
+    def oldest(self, most: int) -> Table:
+        """The first `most` rows, with a note on how many are not shown."""
+        hidden = len(self.rows) - most
+        note = f"{self.note} {hidden:,} later rows are not shown.".strip()
+        return self if hidden <= 0 else Table(self.title, self.head, self.rows[:most], note, self.right)
+
     def first(self, columns: int) -> Table:
         """The first `columns` columns: what a terminal has room for."""
         rows = tuple(row[:columns] for row in self.rows)

@@ -7,18 +7,20 @@ import unicodedata
 from collections.abc import Sequence
 from html import escape as _escape
 
+from tasks.plan.redact import without_forms
+
 LONGEST = 160  # characters of a name or a reason; the full text is in the manifest
 NONE = "–"
 
 
 def plain(text: object, longest: int = LONGEST) -> str:
-    """One line of `text` without control, format or private characters, at most `longest` characters long.
+    """One line of `text` without control, format or private characters and credentials, at most `longest` long.
 
-    A name from the logs may hold terminal escapes, line breaks, right-to-left marks or a megabyte.
+    A name from the logs may hold terminal escapes, line breaks, right-to-left marks or a megabyte; a reason a password.
     """
     head = str(text)[: 4 * longest + 64]
     kept = "".join(" " if c.isspace() else c for c in head if c.isspace() or unicodedata.category(c)[0] != "C")
-    line = " ".join(kept.split())
+    line = without_forms(" ".join(kept.split()))
     return line if len(line) <= longest and len(str(text)) <= 4 * longest + 64 else line[: longest - 1].rstrip() + "…"
 
 

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from typing import Any, TextIO
 
 from tasks.plan.plan import Plan
+from tasks.plan.redact import redact
 from tasks.plan.settings import Settings
 from tasks.serving.loading import load
 from tasks.store.objects import open_for_reading
@@ -86,7 +87,7 @@ def _be_a_child(request: Mapping[str, Any], pipe: int) -> None:
 
 
 def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:2000]
+    return redact(f"{type(error).__name__}: {error}")[:2000]
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tasks.plan.plan import Plan
+from tasks.plan.redact import redact
 from tasks.serving import snapshot
 from tasks.serving.answering import answered, answers
 from tasks.serving.book import Asked, Page, Question, listed
@@ -184,7 +185,8 @@ class Predictor:
         try:
             changed = self.reload()
         except Exception as error:  # whatever is wrong with the new champion, the old one must go on serving
-            self._problem = f"{type(error).__name__}: {error}. Mend what it names, or: nightloop rollback {self._pipeline} --reason '...'"
+            said = redact(f"{type(error).__name__}: {error}")
+            self._problem = f"{said}. Mend what it names, or: nightloop rollback {self._pipeline} --reason '...'"
             log.error(
                 "%s: the new champion does not load; %s of %s goes on serving. %s",
                 self._pipeline,

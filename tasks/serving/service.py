@@ -16,6 +16,7 @@ from fastapi.responses import JSONResponse
 from pydantic import JsonValue
 from starlette.exceptions import HTTPException
 
+from tasks.plan.redact import redact
 from tasks.serving.batches import Batches
 from tasks.serving.book import Asked, Page, Question
 from tasks.serving.gauges import PATHS, Gauges, Timed
@@ -185,7 +186,7 @@ def _lifespan(desk: Desk, batches: Batches) -> Callable[[FastAPI], AbstractAsync
 
 def _mistake(status: int) -> Callable[[Request, Exception], JSONResponse]:
     def say(request: Request, error: Exception) -> JSONResponse:
-        return JSONResponse({"error": str(error)[:2000]}, status)
+        return JSONResponse({"error": redact(str(error))[:2000]}, status)
 
     return say
 

@@ -12,6 +12,7 @@ from tasks.lake.vocabulary import from_bytes as vocabulary_from
 from tasks.models.checkpoint import Weights
 from tasks.models.checkpoint import from_bytes as weights_from
 from tasks.plan.plan import Plan
+from tasks.plan.redact import redact
 from tasks.plan.settings import Settings
 from tasks.serving.fresh import nursery
 from tasks.serving.ids import ids_of
@@ -56,10 +57,10 @@ def smoke(
         if expected is None:
             expected = predictions(plan, weights_from(blobs.get(objects, kept.weights)), words)
     except (ValueError, LookupError, FileNotFoundError) as error:
-        return Smoked(False, f"the candidate is not whole: {type(error).__name__}: {error}"[:500])
+        return Smoked(False, redact(f"the candidate is not whole: {type(error).__name__}: {error}")[:500])
     request = {
         "directory": str(Path.cwd()),
-        "settings": settings.model_dump(mode="json"),
+        "settings": settings.model_dump(mode="json", exclude={"catalog"}),
         "credentials": credentials,
         "plan": plan.model_dump(mode="json"),
         "weights": kept.weights,

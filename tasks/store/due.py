@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from tasks.plan.plan import Plan
 from tasks.store import manifests
 from tasks.store.objects import Objects
+
+BLOCK = 64  # nights that are read at once
 
 
 def root(plan: Plan) -> int:
@@ -23,15 +27,21 @@ def due(objects: Objects, plan: Plan, target: int, catch_up: int) -> list[int]:
         raise ValueError(
             f"period {target} lies before the root night {first} (history: {plan.history}); there is nothing to run until it is closed"
         )
-    chain = manifests.chain(objects, plan.pipeline, first, target)
-    owed = [i for i in range(first, target + 1) if i not in chain or chain[i].outcome == "blocked"]
-    start = min([*owed, target])
+    start = next(_owed(objects, plan, target), target)
     if target - start > catch_up:
         raise ValueError(
             f"{target - start} nights before this one are missing, more than catch_up = {catch_up}; "
             f"run `nightloop backfill {plan.pipeline}` first, or raise --catch-up"
         )
     return list(range(start, target + 1))
+
+
+def _owed(objects: Objects, plan: Plan, target: int) -> Iterator[int]:
+    """Nights that are missing or blocked, in order; who needs the first alone has no more read than up to it."""
+    for begin in range(root(plan), target + 1, BLOCK):
+        block = range(begin, min(begin + BLOCK, target + 1))
+        chain = manifests.chain(objects, plan.pipeline, block[0], block[-1])
+        yield from (index for index in block if index not in chain or chain[index].outcome == "blocked")
 
 
 def following(objects: Objects, plan: Plan) -> int:

@@ -10,10 +10,19 @@ from tasks.store.manifest import Manifest
 from tasks.store.objects import Objects
 from tasks.store.states import State, states
 
+AHEAD = 400  # periods without a night after which no later one is looked for: a night needs the one before it
+
 
 def overview(
     objects: Objects, warehouse: Warehouse, plan: Plan, last: int
 ) -> tuple[dict[int, Manifest], dict[int, State]]:
-    """The current manifests, and the state of every period, from the root to `last`."""
-    chain, broken = manifests.survey(objects, plan.pipeline, root(plan), last)
-    return chain, states(chain, warehouse.latest(), plan, last, broken)
+    """The current manifests, and the state of every period, from the root to `last`; far beyond the last night, periods
+    are not looked at one by one: those after the states are missing."""
+    chain: dict[int, Manifest] = {}
+    broken: dict[int, str] = {}
+    shown = root(plan) - 1
+    while shown < last and shown < max([*chain, *broken], default=root(plan) - 1) + AHEAD:
+        begin, shown = shown + 1, min(shown + AHEAD, last)
+        more, wrong = manifests.survey(objects, plan.pipeline, begin, shown)
+        chain, broken = chain | more, broken | wrong
+    return chain, states(chain, warehouse.latest(), plan, shown, broken)

@@ -12,7 +12,9 @@ from tasks.plan.plan import Plan
 from tasks.store.manifest import Manifest
 
 What = Literal["missing", "failed", "stale", "all"]
+MOST = 10_000  # nights that one backfill may run; hours of more than a year
 DECIDES = ("columns", "history", "model", "periods", "pretrain", "seed", "strategies")  # what checkpoints come from
+UNRECORDED = "no night was recorded"
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def states(
     for index in range(root, last + 1):
         manifest = chain.get(index)
         if manifest is None:
-            why = (damaged or {}).get(index, "no night was recorded")
+            why = (damaged or {}).get(index, UNRECORDED)
             found[index] = State(index, "missing", (why,), newer=index in latest)
             continue
         newer = _newer(manifest, latest)
@@ -113,21 +115,24 @@ def _differences(path: str, before: JsonValue | Mapping[str, JsonValue], after: 
 
 
 def backfill_plan(
-    found: Mapping[int, State], what: What, start: int, end: int, named: Callable[[int], str] = str
+    found: Mapping[int, State], what: What, start: int, end: int, named: Callable[[int], str] = str, later: int = 0
 ) -> list[Step]:
     """What a backfill of `start` to `end` would do, and why; a pure function, shown before anything runs.
 
-    `failed` means missing and blocked; `named` gives a period's name for people. A night that runs makes every later
-    one due, for each builds on the one before.
-    Raises ValueError where the range is reversed, outside of what is known, or begins after a night that must run
-    first.
+    `failed` means missing and blocked; `named` gives a period's name for people; `later` periods after those of `found`
+    are missing. A night that runs makes every later one due, for each builds on the one before.
+    Raises ValueError where the range is reversed, outside of what is known, begins after a night that must run first, or
+    would run more than `MOST` nights.
     """
-    _refuse_range(found, start, end, named)
+    _refuse_range(found, start, end, named, later)
     due = {"missing": ("missing",), "failed": ("missing", "blocked"), "stale": ("stale",), "all": ()}[what]
     steps: list[Step] = []
-    follows, gap = -1, -1
+    follows, gap, runs = -1, -1, 0
     for index in range(start, end + 1):
-        state = found[index]
+        state = _state(found, index)
+        if gap >= 0 and index not in found:
+            steps.append(Step(index, "skip", f"this night and the {end - index:,} after it are missing and not chosen"))
+            break
         if gap >= 0:
             steps.append(Step(index, "skip", f"night {named(gap)} before it is {found[gap].state} and not chosen"))
         elif what == "all" or state.state in due or (what == "stale" and state.state == "blocked" and state.newer):
@@ -138,17 +143,27 @@ def backfill_plan(
         else:
             steps.append(Step(index, "skip", _why(state)))
             gap = index if state.state in ("blocked", "missing") else -1
+        runs += steps[-1].action == "run"
+        if runs > MOST:
+            raise ValueError(
+                f"{named(start)} to {named(end)} are {end - start + 1:,} nights; one backfill runs at most {MOST:,}: let it end at "
+                f"{named(index - 1)} or earlier, or let the plan's periods start later"
+            )
     return steps
+
+
+def _state(found: Mapping[int, State], index: int) -> State:
+    return found.get(index) or State(index, "missing", (UNRECORDED,))
 
 
 def _why(state: State) -> str:
     return f"{state.state}: {'; '.join(r for r in state.reasons if r)[:300]}" if any(state.reasons) else state.state
 
 
-def _refuse_range(found: Mapping[int, State], start: int, end: int, named: Callable[[int], str]) -> None:
+def _refuse_range(found: Mapping[int, State], start: int, end: int, named: Callable[[int], str], later: int) -> None:
     if not found:
         raise ValueError("there is no period to backfill yet: none is closed")
-    root, last = min(found), max(found)
+    root, last = min(found), max(found) + later
     if start > end:
         raise ValueError(
             f"the range {named(start)} to {named(end)} is reversed; did you mean {named(end)} to {named(start)}?"
@@ -158,8 +173,8 @@ def _refuse_range(found: Mapping[int, State], start: int, end: int, named: Calla
             f"the range {named(start)} to {named(end)} is not within {named(root)} (the root) to {named(last)} "
             "(the newest closed period)"
         )
-    before = found.get(start - 1)
-    if before is not None and before.state in ("missing", "blocked"):
+    before = _state(found, start - 1)
+    if start > root and before.state in ("missing", "blocked"):
         raise ValueError(
             f"night {named(start - 1)} is {before.state}, and night {named(start)} builds on it; start there or earlier"
         )

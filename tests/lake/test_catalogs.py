@@ -9,9 +9,11 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import quote
 
 import duckdb
 import pytest
@@ -103,6 +105,67 @@ def test_postgres(tmp_path: Path, postgres: str, as_on_disk: str) -> None:
         assert clean_digest(warehouse, 0, 2)[0] == as_on_disk
     with Warehouse.open(Settings(home=tmp_path, catalog=postgres), "other-pipeline") as warehouse:
         assert warehouse.latest() == {}
+
+
+@pytest.fixture(scope="session")
+def keeper(postgres: str) -> tuple[str, str]:
+    """The server's connection string as a user who needs a password, and the password."""
+    password = "it's p\\w:d @/9"
+    with duckdb.connect() as own:
+        own.load_extension("postgres_scanner")
+        own.execute(f"ATTACH '{postgres.removeprefix('postgres:')}' AS pg (TYPE postgres)")
+
+        def ask(statement: str) -> list[tuple[str]]:
+            return own.execute("SELECT * FROM postgres_query('pg', $1)", [statement]).fetchall()
+
+        file = Path(ask("SELECT current_setting('hba_file') AS file")[0][0])
+        file.write_text("host all keeper 127.0.0.1/32 scram-sha-256\n" + file.read_text())
+        literal = password.replace("\\", "\\\\").replace("'", "''")
+        own.execute("CALL postgres_execute('pg', $1)", [f"CREATE ROLE keeper SUPERUSER LOGIN PASSWORD E'{literal}'"])
+        assert ask("SELECT pg_reload_conf()::text AS done")
+    return postgres.replace("user=postgres", "user=keeper"), password
+
+
+@pytest.mark.parametrize(
+    "way", ["keywords", "url", "PGPASSWORD", "PGPASSFILE", "url with PGPASSWORD", "passfile", ".pgpass"]
+)
+def test_every_way_to_give_a_password(
+    tmp_path: Path, keeper: tuple[str, str], way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog, password = keeper
+    escaped, port = password.replace("\\", "\\\\"), catalog.rpartition("=")[2]
+    passfile = tmp_path / ".pgpass"
+    passfile.write_text(f"127.0.0.1:{port}:*:keeper:{escaped.replace(':', chr(92) + ':')}\n")
+    passfile.chmod(0o600)
+    url = f"postgres:postgresql://keeper%s@127.0.0.1:{port}/postgres"
+    catalog = {
+        "keywords": catalog + " password='" + escaped.replace("'", "\\'") + "'",
+        "url": url % f":{quote(password, safe='')}",
+        "url with PGPASSWORD": url % "",
+        "passfile": f"{catalog} passfile='{passfile}'",
+    }.get(way, catalog)
+    given = {"PGPASSFILE": str(passfile)} if way == "PGPASSFILE" else {"PGPASSWORD": password} if "PGP" in way else {}
+    if way == ".pgpass":
+        extensions = Path.home() / ".duckdb"
+        (tmp_path / ".duckdb").symlink_to(extensions)
+        given = {"HOME": str(tmp_path)}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    with Warehouse.open(Settings(home=tmp_path, catalog=catalog), "pond") as warehouse:
+        assert warehouse.latest() == {}
+        shown = str(warehouse.connection.execute("FROM duckdb_databases()").fetchall())
+        shown += str(warehouse.connection.execute("FROM duckdb_secrets()").fetchall())
+        shown += str(warehouse.connection.execute("FROM __ducklake_metadata_lake.pond.ducklake_metadata").fetchall())
+    assert password not in shown and quote(password, safe="") not in shown and "p\\w" not in shown
+
+
+@pytest.mark.parametrize("wrong", ["password=nonsense-12", "password='non sense-12'", ""])
+def test_a_wrong_password_is_not_in_the_error(tmp_path: Path, keeper: tuple[str, str], wrong: str) -> None:
+    catalog = f"{keeper[0]} {wrong}"
+    with pytest.raises(OSError, match="password") as told, lake(tmp_path, catalog=catalog):
+        pass
+    said = "".join(traceback.format_exception(told.value))
+    assert "sense" not in said and "the catalog postgres:dbname=postgres user=keeper host=127.0.0.1" in said
 
 
 @pytest.mark.parametrize("server", ["moto", "rclone"])

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tasks.plan.plan import Plan
-from tasks.plan.reading import find_plan
+from tasks.plan.reading import find_plan, read_yaml
 from tasks.strategies.assembly import read_plan
 
 INFRA = Path(__file__).parents[2] / "infra"
@@ -163,6 +163,23 @@ def test_a_pretrain_that_does_not_fit_the_model_is_refused(tmp_path: Path) -> No
         (b"\x00\x01\xff\xfe\x89PNG", "is no YAML file"),
         (b"!!python/object/apply:os.system ['echo hi']", "is no YAML file"),
         (b"pipeline: " + b"x" * 1_000_001, "a plan has at most 1,000,000"),
+        (
+            b"a: &a [x,x]\nb: &b [" + b",".join([b"*a"] * 300) + b"]\nc: &c [" + b",".join([b"*b"] * 300) + b"]",
+            "line 3 stands for 270,301",
+        ),
+        (b"a: &a [*a]", "it would never end"),
+        (b"pipeline: a\nseed: 1\npipeline: b\n", "'pipeline' stands twice in a mapping, in line 1 and in line 3"),
+        (b"model: {use: MF, options: {1: 2, 0x1: 3}}", "1 stands twice"),
+        (b"a: " + b"[" * 3000 + b"]" * 3000, "line 1 lies more than 50 lists and mappings deep"),
+        (b"seed: " + b"1" * 5000, "4300 digits"),
+        (b"seed: 2026-02-30", "day is out of range"),
+        (b"? [1, 2]\n: 3", "unhashable key"),
+        (b"a: [" + b"1," * 50_000 + b"]", "more than 20,000 values"),
+        (b"source: {use: files, options: {path: 'https://me:hunter2@host/x'}}", "source.options.path holds a password"),
+        (b"source: {use: shop, options: {dsn: 'dbname=x password=hunter2'}}", "source.options.dsn holds a password"),
+        (b"source: {use: shop, options: {password: hunter2}}", "source.options.password holds a password"),
+        (b"source: {use: shop, options: {urls: [a, 's3://k:hunter2@b']}}", "source.options.urls[1] holds a password"),
+        (b"a: 'https://b.s3.amazonaws.com/x?X-Amz-Signature=hunter2'", "a holds a password, a key or a token"),
         (b"1: 2\n", "1: unknown field; allowed here: columns"),
     ],
 )
@@ -171,8 +188,14 @@ def test_a_file_that_is_no_plan(tmp_path: Path, content: bytes, said: str) -> No
     path.write_bytes(content)
     with pytest.raises(ValueError) as told:
         read_plan(path)
-    assert said in str(told.value) and str(path) in str(told.value)
+    assert said in str(told.value) and str(path) in str(told.value) and "hunter2" not in str(told.value)
     assert len(str(told.value)) < 5_000
+
+
+def test_anchors_that_stand_for_little_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "shop.yaml"
+    path.write_text("one: &one {a: 1, b: 2}\ntwo: *one\nthree: {<<: *one, b: 3}\n")
+    assert read_yaml(path) == {"one": {"a": 1, "b": 2}, "two": {"a": 1, "b": 2}, "three": {"a": 1, "b": 3}}
 
 
 @pytest.mark.parametrize("name", ["absent", "../shop", "shop' or 1=1", "x" * 1_000_000, "", "shop.yaml"])

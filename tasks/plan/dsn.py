@@ -1,0 +1,86 @@
+"""Connection strings of PostgreSQL: taken apart as libpq does, so that the password can travel on its own."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+from urllib.parse import unquote
+
+SCHEMES = ("postgresql://", "postgres://")
+FORMS = "postgres:dbname=... host=... user=... or postgres:postgresql://user@host:5432/dbname"
+# libpq: a keyword, an equals sign, and a value that is quoted, or ends at the next space.
+PAIR = re.compile(r"\s*([^\s=']+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?:[^\s\\']|\\.)(?:[^\s\\]|\\.)*)?)(?:\s+|$)", re.S)
+
+
+class Catalog(NamedTuple):
+    """A connection string without the password, as keywords and values; and the password, empty where there is none."""
+
+    server: str
+    password: str
+
+
+def read_catalog(text: str) -> Catalog:
+    """A connection string taken apart. Raises ValueError where libpq could not read it, without a part of the text."""
+    found = keywords(text)
+    password = found.pop("password", "")
+    return Catalog(" ".join(f"{key}={_quoted(value)}" for key, value in found.items()), password)
+
+
+def keywords(text: str) -> dict[str, str]:
+    """The keywords of a connection string with their values. Raises ValueError where libpq could not read it."""
+    if text.startswith(SCHEMES):
+        return _of_uri(text.partition("://")[2])
+    found, at = {}, 0
+    text = text.strip()
+    while at < len(text):
+        pair = PAIR.match(text, at)
+        if pair is None:
+            raise ValueError(
+                "it is no connection string: each part is keyword=value; put a value with spaces or quotes into single "
+                "quotes, with a backslash before a quote or a backslash in it"
+            )
+        key, quoted, bare = pair.groups()
+        found[key] = re.sub(r"\\(.)", r"\1", quoted if quoted is not None else bare or "", flags=re.S)
+        at = pair.end()
+    return found
+
+
+def _of_uri(rest: str) -> dict[str, str]:
+    place, _, query = rest.partition("?")
+    server, _, dbname = place.partition("/")
+    who, _, hosts = server.rpartition("@")
+    user, _, password = who.partition(":")
+    named = [_host(host) for host in hosts.split(",")]
+    found = {
+        "host": ",".join(host for host, _ in named), "port": ",".join(port for _, port in named), "dbname": dbname,
+        "user": user, "password": password,
+    }  # fmt: skip
+    try:
+        found |= {key: value for key, _, value in (part.partition("=") for part in query.split("&") if part)}
+        return {unquote(k, errors="strict"): unquote(v, errors="strict") for k, v in found.items() if v.strip(",")}
+    except UnicodeDecodeError:
+        raise ValueError("it is no URL: a percent sign in it begins no character of UTF-8") from None
+
+
+def _host(text: str) -> tuple[str, str]:
+    """Host and port; an IPv6 address stands in brackets."""
+    if text.startswith("["):
+        host, _, rest = text[1:].partition("]")
+        return host, rest.removeprefix(":")
+    host, _, port = text.partition(":")
+    return host, port
+
+
+def _quoted(value: str) -> str:
+    """A value as it stands behind its keyword."""
+    if re.fullmatch(r"[^\s'\\]+", value):
+        return value
+    return "'" + value.replace("\\", r"\\").replace("'", r"\'") + "'"
+
+
+def password_of(catalog: str) -> str:
+    """The password in a catalog's setting, as far as it can be read; empty: there is none."""
+    try:
+        return read_catalog(catalog.removeprefix("postgres:")).password
+    except ValueError:
+        return ""

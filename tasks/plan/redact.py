@@ -1,0 +1,130 @@
+"""Redact: the one function that masks credentials in text, for every message, log record, state, artifact and report.
+
+Two ways, so that nothing depends on one of them: the values of this process's own credentials are masked wherever they
+stand, and so is whatever has the form of a credential, whoever it belongs to. To mask too much is the safe mistake.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from urllib.parse import quote, unquote
+
+from tasks.plan.settings import credentials_of_process
+
+MASK = "***"
+SHORTEST, WORD = 6, 12  # characters of a value that is masked wherever it stands, and of one that has letters alone:
+# to mask `test` or `nightloop` everywhere would garble what is said, and known forms are masked whatever their length.
+# A quick look: a text without any of these words holds no credential of a known form.
+HINT = re.compile(r"pass|pwd|secret|token|key|auth|sign|credential|bearer|basic|://|AKIA|ASIA|gh[pousr]_|pn[ub]_", re.I)
+NAMES = (
+    r"(?:password|passwd|pwd|passphrase|secret|token|(?:access|api|account|private)[_-]?key(?:[_-]?id)?|"
+    r"auth[_-]?string|signature|credential)"
+)
+FORMS = (
+    # password=..., password = 'quoted \' and spaces', ?token=...; a value without quotes goes on to the next space
+    re.compile(NAMES + r"""["']?\s*=\s*(\\*(?:'+|"+)(?:\\.|''|[^'"\\])*(?:['"]|$)|(?:\\.|[^\s\\])+)""", re.I | re.S),
+    # "password": "..." of JSON, YAML or Python
+    re.compile(NAMES + r"""\\*["']\s*:\s*(\\*"(?:\\.|[^"\\])*|\\*'(?:\\.|''|[^'\\])*|[^\s,}\]]+)""", re.I | re.S),
+    re.compile(r"""\b(?:password|passwd|passphrase|secret[_-]access[_-]key|api[_-]key)\s*:\s*([^\s"']\S*)""", re.I),
+    # scheme://user:password@host, and https://token@host
+    re.compile(r"""(?<=://)([^\s/?#"'<>@]{0,512}:[^\s/?#"'<>]{0,512})@"""),
+    re.compile(r"""(?<=://)([^\s/?#:"'<>@]{0,512}:(?!\d+(?:[/?#]|\b\s))[^\s"'<>]{1,512})@"""),
+    re.compile(r"""(?:(?<=http://)|(?<=https://))([^\s/?#"'<>]{1,512})@""", re.I),
+    # headers
+    re.compile(r"""\bauthorization["']?\s*[:=]\s*["']?(\S+(?:[ \t]+\S+)?)""", re.I),
+    re.compile(r"\bbearer\s+([A-Za-z0-9._~+/=-]{12,})", re.I),
+    re.compile(r"\bbasic\s+(?=\S*[\d=])([A-Za-z0-9+/=]{8,})", re.I),
+    # statements that make a secret
+    re.compile(r"\b(?:secret|session_token|key_id|password|token)\s+('(?:[^']|'')*(?:'|$))", re.I),
+    # keys that are known by their form
+    re.compile(r"\b((?:AKIA|ASIA)[A-Z0-9]{16}|gh[pousr]_[A-Za-z0-9]{20,}|pn[ub]_[A-Za-z0-9]{16,})\b"),
+    re.compile(r"(-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$))", re.S),
+)
+
+
+def redact(text: str) -> str:
+    """The text with every credential in it masked."""
+    known = _known(credentials_of_process())
+    return without_forms(known.sub(MASK, text) if known else text)
+
+
+def without_forms(text: str) -> str:
+    """The text with everything masked that has the form of a credential."""
+    if HINT.search(text):
+        for form in FORMS:
+            text = form.sub(_masked, text)
+    return text
+
+
+def holds_credentials(text: str) -> bool:
+    """Whether a part of the text has the form of a credential."""
+    return without_forms(text) != text
+
+
+def redact_error(error: BaseException) -> BaseException:
+    """The error, masked together with all that caused it; another one where its own text cannot be changed."""
+    for one in _chain(error):
+        _mask(one)
+    for one in _chain(error):  # what computes its text anew, as pydantic's errors do, is cut off
+        if (cause := one.__cause__ or one.__context__) is not None and _tells(cause):
+            one.__cause__ = one.__context__ = None
+    if not _tells(error):
+        return error
+    kind = next((k for k in (ValueError, LookupError, OSError) if isinstance(error, k)), RuntimeError)
+    return kind(redact(f"{type(error).__name__}: {error}"))
+
+
+def _masked(found: re.Match[str]) -> str:
+    """What was found, its first group masked."""
+    text, start = found.group(), found.start()
+    return text[: found.start(1) - start] + MASK + text[found.end(1) - start :]
+
+
+@lru_cache(maxsize=8)
+def _known(values: tuple[str, ...]) -> re.Pattern[str] | None:
+    """A pattern of these values, and of the ways in which they are spelt."""
+    unusual = [value for value in values if len(value) >= (WORD if value.isalpha() else SHORTEST)]
+    spelt = {way for value in unusual for way in _ways(value) if len(way) >= SHORTEST}
+    return re.compile("|".join(map(re.escape, sorted(spelt, key=len, reverse=True)))) if spelt else None
+
+
+def _ways(value: str) -> Iterator[str]:
+    yield value
+    yield from (quote(value, safe=""), quote(value), unquote(value))
+    yield from (value.replace("'", "''"), value.replace("\\", "\\\\").replace("'", "\\'"))
+    yield from (repr(value)[1:-1], value.replace("\\", "\\\\").replace('"', '\\"'))
+    yield base64.b64encode(value.encode(errors="replace")).decode().rstrip("=")
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error and all that caused it, each once."""
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        one = waiting.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        waiting += [one.__cause__, one.__context__]
+        if isinstance(one, BaseExceptionGroup):
+            waiting += one.exceptions
+
+
+def _mask(error: BaseException) -> None:
+    """Mask the words that an error holds; nothing is touched where they are harmless."""
+    if any(isinstance(word, str) and redact(word) != word for word in error.args):
+        error.args = tuple(redact(word) if isinstance(word, str) else word for word in error.args)
+    for name in ("strerror", "filename", "filename2") if isinstance(error, OSError) else ():
+        if isinstance(word := getattr(error, name), str) and redact(word) != word:
+            setattr(error, name, redact(word))
+    if notes := getattr(error, "__notes__", None):
+        error.__notes__ = [redact(str(note)) for note in notes]
+
+
+def _tells(error: BaseException) -> bool:
+    said = str(error)
+    return redact(said) != said

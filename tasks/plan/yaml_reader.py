@@ -1,0 +1,126 @@
+"""YAML: the one reader of files that people write. What could be misread, or never ends, is refused with its line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tasks.plan.redact import holds_credentials, redact
+
+LARGEST = 1_000_000  # bytes; a plan is words, and words are short
+DEEPEST = 50  # mappings and lists within one another
+MOST = 20_000  # values, with every alias written out: a few hundred bytes of aliases can stand for billions
+MERGE = "tag:yaml.org,2002:merge"
+CREDENTIALS = (
+    "holds a password, a key or a token. What is in a file like this is kept in every night's record: leave it out. "
+    "PostgreSQL reads PGPASSWORD or ~/.pgpass; S3 reads AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, a role, "
+    "or a Prefect block (NIGHTLOOP_S3_CREDENTIALS_BLOCK)"
+)
+
+
+def read_mapping(path: Path, what: str, fields: str) -> dict[str, Any]:
+    """The mapping that a YAML file holds; `what` it is and the `fields` it may have, for the messages.
+
+    Raises one ValueError, which names the file, where it is no YAML or no mapping, absurdly large or deep, also by its
+    aliases, names a key twice, or holds a credential.
+    """
+    if path.stat().st_size > LARGEST:
+        raise ValueError(f"{path}: {path.stat().st_size:,} bytes; {what} has at most {LARGEST:,}")
+    try:
+        content = _parsed(path.read_text(encoding="utf-8"))
+    except Exception as error:  # PyYAML's constructors raise whatever int(), date() and a missing match raise
+        raise ValueError(redact(f"{path} is no YAML file that can be read: {str(error)[:500]}")) from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: {what} is a mapping of fields ({fields}), not {type(content).__name__}")
+    if found := [place for place, text in _texts("", content) if holds_credentials(text)]:
+        raise ValueError(f"{path}: {found[0]} {CREDENTIALS}")
+    return content
+
+
+def _parsed(text: str) -> object:
+    kind = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    _refuse_depth(yaml.parse(text, Loader=kind))
+    loader = kind(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _refuse_size(node, {})
+        _refuse_repeats(loader, node)
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _refuse_depth(events: Iterator[yaml.Event]) -> None:
+    """Raise ValueError where lists and mappings lie too deep in one another, or there is too much of all."""
+    depth = 0
+    for number, event in enumerate(events):
+        if number > 2 * MOST:
+            raise ValueError(f"it holds more than {MOST:,} values up to {_line(event)}; fewer are read")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise ValueError(f"{_line(event)} lies more than {DEEPEST} lists and mappings deep")
+
+
+def _refuse_size(node: yaml.Node, known: dict[int, tuple[int, int] | None]) -> tuple[int, int]:
+    """Values and depth of what a node stands for, its aliases written out. Raises ValueError where that is too much.
+
+    `known`: what was measured before, by node; None while it is being measured, so that a node within itself is noticed.
+    """
+    if id(node) in known:
+        found = known[id(node)]
+        if found is None:
+            raise ValueError(f"{_line(node)} holds an alias (*name) of what it stands in; it would never end")
+        return found
+    known[id(node)] = None
+    within = [one for pair in node.value for one in pair] if isinstance(node, yaml.MappingNode) else node.value
+    parts = [_refuse_size(one, known) for one in within] if isinstance(node, yaml.CollectionNode) else []
+    values, depth = 1 + sum(size for size, _ in parts), 1 + max((deep for _, deep in parts), default=0)
+    if values > MOST or depth > DEEPEST + 1:
+        raise ValueError(
+            f"{_line(node)} stands for {values:,} values, {depth} deep, with its aliases (*name) written out; at most {MOST:,} "
+            f"are read, {DEEPEST} deep"
+        )
+    known[id(node)] = values, depth
+    return values, depth
+
+
+def _refuse_repeats(loader: Any, top: yaml.Node) -> None:
+    """Raise ValueError where a mapping names a key twice: YAML would let the last one win without a word."""
+    waiting, seen = [top], set()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen or isinstance(node, yaml.ScalarNode):
+            continue
+        seen.add(id(node))
+        waiting += node.value if isinstance(node, yaml.SequenceNode) else [one for pair in node.value for one in pair]
+        lines: dict[str, str] = {}
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            name = "<<" if key.tag == MERGE else repr(loader.construct_object(key, deep=True))
+            if name in lines:
+                raise ValueError(
+                    f"{name[:80]} stands twice in a mapping, in {lines[name]} and in {_line(key)}; keep one"
+                )
+            lines[name] = _line(key)
+
+
+def _line(part: yaml.Event | yaml.Node) -> str:
+    return f"line {part.start_mark.line + 1}" if part.start_mark else "a line"
+
+
+def _texts(place: str, value: object) -> Iterator[tuple[str, str]]:
+    """Every text in it, keys too, with its place; `password: x` is read as `password=x`."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            name = f"{place}.{key}" if place else str(key)
+            yield place or "a field", str(key)
+            yield from [(name, f"{key}={inner}")] if isinstance(inner, str) else _texts(name, inner)
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from _texts(f"{place}[{number}]", inner)
+    elif isinstance(value, str):
+        yield place, value

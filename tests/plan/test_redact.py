@@ -1,0 +1,264 @@
+"""Credentials in text: masked in every form, in errors with all that caused them, in log records; plain words are left."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from urllib.parse import quote
+
+import duckdb
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from tasks.plan.dsn import keywords, read_catalog
+from tasks.plan.outward import guard_process, guarded, json_of, outward, visible
+from tasks.plan.redact import holds_credentials, redact, redact_error
+from tasks.plan.settings import Settings
+from tasks.reports.words import marked, plain
+
+SECRET = "hunter" + "2"  # a traceback shows lines of source: they must not hold it
+SECRETS = (SECRET, "s3cr'et", 'qu"ote', "back\\slash", "sp ace 9", "pa@ss/wo:rd", "a&b=c;d,e)f", "päß-wörd", "x' OR '1")
+
+
+def in_dsn(secret: str) -> str:
+    return "'" + secret.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+FORMS = {
+    "libpq": lambda s: f"dbname=x user=u password={in_dsn(s)} host=h",
+    "libpq with spaces": lambda s: f"user=u PASSWORD = {in_dsn(s)}",
+    "libpq in SQL": lambda s: "ATTACH 'postgres:password=" + in_dsn(s).replace("'", "''") + " host=h' AS lake",
+    "libpq in repr": lambda s: repr(f"host=h password={in_dsn(s)}"),
+    "URL": lambda s: f"postgresql+asyncpg://user:{quote(s, safe='')}@host:5432/db",
+    "URL query": lambda s: f"postgresql://user@host/db?sslmode=require&password={quote(s, safe='')}",
+    "secret": lambda s: "CREATE SECRET x (TYPE s3, KEY_ID 'a', SECRET '" + s.replace("'", "''") + "', REGION 'r')",
+    "postgres secret": lambda s: "(TYPE postgres, PASSWORD '" + s.replace("'", "''") + "')",
+    "JSON": lambda s: json_of({"user": "u"})[:-1] + f', "aws_secret_access_key": {json_text(s)}}}',
+}
+
+
+def json_text(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize("form", FORMS)
+def test_a_credential_is_masked_by_its_form(form: str, secret: str) -> None:
+    text = f"the catalog {FORMS[form](secret)} cannot be opened"
+    said = redact(text)
+    spelt = {secret, quote(secret, safe=""), secret.replace("'", "''"), secret.replace("\\", "\\\\"), json_text(secret)}
+    assert "***" in said and not [way for way in spelt if way in said], said
+    for word in (w for w in secret.replace("'", " ").split() if len(w) > 3):
+        assert word not in said, said
+    assert holds_credentials(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://user:hunter2@host/x", "http://ghp-hunter2@host/x", "s3://key:hunter2@bucket/x", "redis://:hunter2@h",
+        "postgres://user:hunt/er2:hunter2@host/db", "AWS_SECRET_ACCESS_KEY=hunter2", "export PGPASSWORD=hunter2",
+        "https://b.s3.amazonaws.com/x?X-Amz-Credential=AK%2F1&X-Amz-Signature=hunter2", "password: hunter2",
+        "Authorization: Basic hunter2==", "authorization=Bearer hunter2hunter2", "Bearer hunter2hunter2",
+        "{'api_key': 'hunter2'}", '{\\"password\\": \\"hunter2\\"}', "PREFECT_API_AUTH_STRING=admin:hunter2",
+        "https://h/?access_token=hunter2", "-----BEGIN RSA PRIVATE KEY-----\nhunter2\n-----END RSA PRIVATE KEY-----",
+        "password=hunter2", "password='hunter2", 'password="hunter2', "password=hunter2\nhost=x",
+    ],
+)  # fmt: skip
+def test_other_forms_of_credentials(text: str) -> None:
+    assert "hunter2" not in redact(f"before {text} after") and redact(f"before {text}").startswith("before ")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-01-07: champion FineTune by ndcg@20 +0.0213 (p = 0.01)", "http://127.0.0.1:8080/users/@me", "s3://bucket/a@b/c",
+        "file:///tmp/reports/shop.html", "FATAL: password authentication failed for user keeper", "num_tokens=5",
+        "abfss://container@account.dfs.core.windows.net/x", "a secret is kept", "the key 'blobs/ab' is absent",
+        "fe_sendauth: no password supplied", "basic authentication", "dbname=x host=h port=5432 user=u passfile=/x",
+        "give --reason; nightloop backfill shop --start 3", "token", "s3://bucket:8080/x", "expected tokens: 3",
+    ],
+)  # fmt: skip
+def test_plain_words_are_left_alone(text: str) -> None:
+    assert redact(text) == text and not holds_credentials(text)
+
+
+def test_credentials_of_the_environment_are_masked_wherever_they_stand(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_SECRET_ACCESS_KEY", "PGPASSWORD", "MY_API_TOKEN"):
+        monkeypatch.setenv(name, f"{name.lower()}-9/x'y")
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", "admin:login-987")
+    monkeypatch.setenv("NIGHTLOOP_CATALOG", "postgres:dbname=x password='cata log-1'")
+    monkeypatch.setenv("PREFECT_API_DATABASE_CONNECTION_URL", "postgresql+asyncpg://u:data-base-2@h/d")
+    monkeypatch.setenv("POSTGRES_PASSWORD", "postgres")  # an ordinary word says nothing, and is everywhere
+    for secret in ("aws_secret_access_key-9/x'y", "my_api_token-9%2Fx%27y", "login-987", "cata log-1", "data-base-2"):
+        assert redact(f"it said {secret}; postgres") == "it said ***; postgres"
+
+
+@pytest.mark.parametrize(
+    ("text", "server", "password"),
+    [
+        ("dbname=x password=hunter2 host=h", "dbname=x host=h", "hunter2"),
+        ("password = 'it''s' host=h", None, None),  # libpq ends the value at the second quote, too
+        (r"password='it\'s \\ two' dbname='a b'", "dbname='a b'", r"it's \ two"),
+        (r"password=a\ b dbname=x", "dbname=x", "a b"),
+        ("password=my secret host=h", None, None),
+        ("password='open", None, None),
+        ("host", None, None),
+        ("", "", ""),
+        ("service=shop", "service=shop", ""),
+        ("postgresql://u:p%40ss@h:5/x?sslmode=require", "host=h port=5 dbname=x user=u sslmode=require", "p@ss"),
+        ("postgres://u@[::1]:5,h2/x?password=a%20b", "host=::1,h2 port=5, dbname=x user=u", "a b"),
+        ("postgres://u:p@ss@h/x", "host=h dbname=x user=u", "p@ss"),
+        ("postgres://u:%ff@h/x", None, None),
+    ],
+)
+def test_a_connection_string_is_taken_apart_as_libpq_does(text: str, server: str | None, password: str | None) -> None:
+    if server is None:
+        with pytest.raises(ValueError, match=r"it is no (connection string|URL)") as told:
+            keywords(text)
+        assert not [word for word in ("secret", "open", "it''s", "%ff") if word in str(told.value)]
+    else:
+        assert read_catalog(text) == (server, password)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("NIGHTLOOP_S3_ENDPOINT", "http://user:hunter2@host:9000", "leave them out"),
+        ("NIGHTLOOP_S3_ENDPOINT", "user:hunter2@host:9000", "leave them out"),
+        ("NIGHTLOOP_STORE", "s3://key:hunter2@bucket/prefix", "leave them out"),
+        ("NIGHTLOOP_DATA", "s3://key:hunter2@bucket/prefix", "leave them out"),
+        ("NIGHTLOOP_CATALOG", "postgres:dbname=x password=a hunter2", "no connection string"),
+        ("NIGHTLOOP_CATALOG", "mysql://u:hunter2@h/x", "names PostgreSQL as postgres:dbname="),
+    ],
+)
+def test_settings_refuse_credentials_where_none_belong(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=said) as told:
+        Settings()
+    assert "hunter2" not in "".join(traceback.format_exception(told.value))
+
+
+def test_settings_hold_secrets_that_do_not_print(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NIGHTLOOP_CATALOG", "postgres:dbname=x password=hunter2")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "hunter2")
+    settings = Settings()
+    assert "hunter2" not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
+    assert settings.postgres == ("dbname=x", "hunter2")
+
+
+class Strict(BaseModel):
+    n: int
+
+
+def failing(kind: str) -> None:
+    try:
+        if kind == "pydantic":
+            Strict.model_validate({"n": f"password={SECRET}"})
+        elif kind == "duckdb":
+            raise duckdb.IOException(f"Unable to connect to Postgres at password={SECRET}")
+        elif kind == "file":
+            raise FileNotFoundError(2, "No such file", f"s3://k:{SECRET}@b/x")
+        elif kind == "group":
+            raise ExceptionGroup("several", [KeyError(f"password={SECRET}"), OSError(f"password={SECRET}")])
+        else:
+            error = RuntimeError("first")
+            error.add_note(f"password={SECRET}")
+            raise error
+    except Exception as error:
+        if kind == "file":
+            raise  # itself, with its file name
+        raise ValueError(f"cannot be opened: {error}") from error
+
+
+@pytest.mark.parametrize("kind", ["pydantic", "duckdb", "file", "group", "note"])
+def test_an_error_is_masked_with_all_that_caused_it(kind: str) -> None:
+    with pytest.raises((ValueError, FileNotFoundError)) as told, guarded():
+        failing(kind)
+    printed = "".join(traceback.format_exception(told.value))
+    assert SECRET not in printed + repr(told.value) and ("***" in printed)
+
+
+def test_an_error_whose_text_cannot_be_changed_is_replaced() -> None:
+    with pytest.raises(ValidationError) as told:
+        Strict.model_validate({"n": "password=hunter2"})
+    safe = redact_error(told.value)
+    assert isinstance(safe, ValueError) and "hunter2" not in str(safe) and "valid integer" in str(safe)
+    harmless = LookupError("no night 3")
+    assert (redact_error(harmless) is harmless and str(harmless) == "'no night 3'") or harmless.args == ("no night 3",)
+
+
+@pytest.fixture
+def records(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+    """What a handler writes that knows nothing of masking, in a process that is guarded."""
+    before, log = logging.getLogRecordFactory(), logging.getLogger("some.library")
+    hooks = sys.excepthook, threading.excepthook
+    logging.setLogRecordFactory(logging.LogRecord)  # others may have guarded this process
+    monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
+    monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)
+    out = io.StringIO()
+    handler = logging.StreamHandler(out)
+    log.addHandler(handler)
+    guard_process()
+    yield out
+    log.removeHandler(handler)
+    logging.setLogRecordFactory(before)
+    sys.excepthook, threading.excepthook = hooks
+
+
+def test_log_records_are_masked_before_any_handler_sees_them(records: io.StringIO) -> None:
+    log = logging.getLogger("some.library")
+    log.error("cannot open %s: %d", "postgres://u:hunter2@h/x", 7)
+    log.error("file \x1b]0;title\x07 %s", "a\rb\x9bc\u202ed")
+    try:
+        failing("duckdb")
+    except ValueError:
+        log.exception("it failed")
+    said = records.getvalue()
+    assert "hunter2" not in said and "***@h/x: 7" in said and "Traceback" in said
+    assert all(c.isprintable() or c in "\n" for c in said) and "a\\x0db\\x9bc\\u202ed" in said
+
+
+def test_a_traceback_that_nobody_caught_is_masked(records: io.StringIO, capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        raise RuntimeError(f"password={SECRET} \x1b[2J")
+    except RuntimeError as error:
+        sys.excepthook(RuntimeError, error, error.__traceback__)
+    said = capsys.readouterr().err
+    assert SECRET not in said and "\x1b" not in said and "test_redact.py" in said
+
+
+def test_a_thread_that_fails_says_so_masked(records: io.StringIO, capsys: pytest.CaptureFixture[str]) -> None:
+    def fails() -> None:
+        raise RuntimeError(f"password={SECRET}")
+
+    thread = threading.Thread(target=fails)
+    thread.start()
+    thread.join()
+    said = capsys.readouterr().err
+    assert SECRET not in said and "RuntimeError: password=***" in said
+
+
+NASTY = ("\x1b[31m", "\x1b]0;x\x07", "\x9b2J", "\x9d8;;u\x9c", "\x85", "\x7f", "\r", "\b", "\x00", "\u202e", "\u2066", "\u2028",
+         "\u200b", "\ufeff", "\U000e0041", "\ud800")  # fmt: skip
+
+
+@pytest.mark.parametrize("nasty", NASTY, ids=ascii)
+def test_nothing_that_leaves_moves_a_cursor(nasty: str) -> None:
+    text = f"because {nasty} of é – 日本 😀"
+    for said in (visible(text), outward(text), json_of({"reason": text, nasty: [text]}), plain(text), marked(text)):
+        assert all(c.isprintable() for c in said), ascii(said)
+        said.encode()
+    assert f"{ord(nasty[0]):02x}" in visible(text) and visible(text).endswith(" of é – 日本 😀")
+    assert json.loads(json_of({"reason": text}))["reason"] == text
+
+
+def test_lines_and_tabs_stay() -> None:
+    assert visible("a\n\tb\u00a0c") == "a\n\tb\u00a0c" and json_of(["a\n"], 1) == '[\n "a\\n"\n]'
