@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
+import resource
 import socket
 import sys
 from contextlib import suppress
 from datetime import datetime
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 import typer
@@ -24,8 +26,17 @@ def serve(
     ] = "server",
     refresh: Annotated[float, typer.Option(help="Seconds between looks for a new champion.", min=0.1)] = 5.0,
     threads: Annotated[int, typer.Option(help="Threads of one prediction.", min=1)] = 1,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A name under which clients call it, or *.example.com; IP addresses and localhost always may."
+        ),
+    ] = None,
 ) -> None:
-    """Serve the champion over HTTP: /score, /recommend, /observe, /health, /metrics; Ctrl-C stops it."""
+    """Serve the champion over HTTP: /score, /recommend, /observe, /health, /metrics; Ctrl-C stops it.
+
+    With NIGHTLOOP_SERVE_TOKEN set, all but /health want the header authorization: Bearer TOKEN.
+    """
     import torch
 
     from tasks.open import open_store, read
@@ -38,30 +49,46 @@ def serve(
     try:
         import uvicorn
 
+        from tasks.serving.access import checked_host, checked_token, is_loopback
+        from tasks.serving.connections import BoundedProtocol, ConnectionLimits
         from tasks.serving.service import Desk, service
     except ImportError as error:
         raise RuntimeError(f"serving needs {error.name}: pip install 'nightloop[serve]'") from error
     torch.set_num_threads(threads)  # requests run side by side; each on all cores would have them wait for each other
-    order = read(plan)
+    settings, order = Settings(), read(plan)
+    token, hosts = checked_token(settings.serve_token.get_secret_value()), [*map(checked_host, allow_host or ())]
     key_of(order.pipeline, server)  # raises where it is no name
     listening = _listening(host, port)  # before what the server of that port learned is read, and written again
     predictor = Predictor.open(open_store(), order.pipeline)
     zone = ZoneInfo(order.periods.timezone if isinstance(order.periods, Calendar) else "UTC")
-    records = Records(Settings().home / "served" / order.pipeline, predictor.now.plan)
+    records = Records(settings.home / "served" / order.pipeline, predictor.now.plan, int(settings.records))
     desk = Desk(predictor, order.pipeline, lambda: datetime.now(zone), records, server, refresh)
     sys.stderr.write(
-        f"{predictor.now.name} of {order.pipeline} serves at http://{host}:{listening.getsockname()[1]} (what it answers: /docs)\n"
+        f"{predictor.now.name} of {order.pipeline} serves at http://{host}:{listening.getsockname()[1]} (what it answers: /openapi.json)\n"
     )
-    app = service(desk)
+    if not token and not is_loopback(host):
+        sys.stderr.write(
+            f"nightloop: warning: whoever reaches {host} may ask, and teach with false labels: set NIGHTLOOP_SERVE_TOKEN, "
+            "or listen at 127.0.0.1 behind a proxy that asks who it is\n"
+        )
+    app = service(desk, hosts=hosts, token=token)
     gc.collect()
     gc.freeze()  # what is there now stays: to look through all of it now and then would hold requests up for 0.2 s
     gc.set_threshold(10_000, 50, 50)  # and what comes is freed without it: pages and rows hold no cycles
     # An idle connection outlives the minute that load balancers keep theirs, so that none is closed under a request.
+    protocol: Any = partial(BoundedProtocol, ConnectionLimits(_most_connections()))
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, timeout_keep_alive=75, timeout_graceful_shutdown=10
-    )
+        app, log_level="warning", access_log=False, timeout_keep_alive=75, timeout_graceful_shutdown=10,
+        http=protocol, ws="none", proxy_headers=False,
+    )  # fmt: skip
     with suppress(KeyboardInterrupt):  # it has stopped in good order, and says once more what stopped it
         uvicorn.Server(config).run(sockets=[listening])
+
+
+def _most_connections() -> int:
+    """As many as are wanted, and fewer where the system lets a process open few files: records need some too."""
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return 2_000 if files == resource.RLIM_INFINITY else max(min(2_000, files - 200), 10)
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -1,5 +1,5 @@
 -- One row: how many rows of a delivery were typed and written to a file, each with the reasons why it cannot be used.
--- $file VARCHAR: the Parquet file to write
+-- $part VARCHAR: the Parquet file to write
 -- $unit VARCHAR: unit of times that are numbers: auto, s, ms, us, ns; or text
 -- $numbers VARCHAR[]: names of the columns that hold numbers
 -- $words VARCHAR[]: those of them that came as text
@@ -39,4 +39,4 @@ COPY (
         CASE WHEN len(_found) > 0 THEN _found END AS _reasons,
         CASE WHEN len(_found) > 0 THEN json_merge_patch(to_json(_row), $private)::VARCHAR END AS _raw
     FROM judged
-) TO $file (FORMAT parquet)
+) TO $part (FORMAT parquet)

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import csv
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 
 import pyarrow as pa
 
 from tasks.lake.arrivals import LINE
+from tasks.lake.unpacking import check_text
 from tasks.lake.warehouse import Warehouse
 from tasks.plan.plan import Columns
 
 DELIMITERS = (",", "\t", ";", "|", "::")
-CHUNK = 1 << 20
 FATAL = {
     "INVALID ENCODING": "it is not {encoding}: set the source's option `encoding` (latin-1, utf-16, ...)",
     "UNQUOTED VALUE": "a quote is opened and never closed, which swallows the lines after it: mend the file",
@@ -68,10 +66,9 @@ def check_columns(file: str, names: Sequence[str], wanted: Sequence[str]) -> Non
 
 
 def first_lines(warehouse: Warehouse, file: str, encoding: str = "utf-8") -> list[str]:
-    """A text file's first lines, a hundred at most. Raises ValueError where it is empty, cut off or of another
-    encoding."""
-    if file.endswith(".gz"):
-        check_gzip(file)
+    """A text file's first lines, a hundred at most. Raises ValueError where it is empty, cut off, of another encoding or
+    no lines."""
+    check_text(file)
     lines = [line for batch in warehouse.scan(("first_lines", {"file": file, "encoding": encoding}))
              for line in batch.column("line").to_pylist()]  # fmt: skip
     if not lines or lines[0] is None:
@@ -102,24 +99,6 @@ def _header(file: str, lines: Sequence[str], dialect: Dialect) -> tuple[str, lis
 def fields(line: str, delimiter: str) -> list[str]:
     """What stands between the delimiters of one line."""
     return next(csv.reader([line], delimiter=delimiter), []) if len(delimiter) == 1 else line.split(delimiter)
-
-
-def check_gzip(file: str) -> None:
-    """Raise ValueError where a file on disk is cut off or damaged: readers take what is left for all of it."""
-    if "://" in file:
-        return
-    with Path(file).open("rb") as stream:
-        unpack, data = zlib.decompressobj(wbits=31), b""
-        try:
-            while data := data or stream.read(CHUNK):
-                unpack.decompress(data)
-                data = unpack.unused_data.lstrip(b"\0")
-                if unpack.eof and (data or stream.peek(1)):
-                    unpack = zlib.decompressobj(wbits=31)
-        except zlib.error as error:
-            raise ValueError(f"{file} is no whole gzip file ({error}): deliver it again") from error
-    if not unpack.eof:
-        raise ValueError(f"{file} is cut off: the gzip stream has no end; deliver it again")
 
 
 def _rejected(batch: pa.RecordBatch, wanted: Sequence[str], dialect: Dialect) -> pa.RecordBatch:

@@ -8,6 +8,7 @@ from datetime import date
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tasks.lake.names import check_file, unreadable_name
 from tasks.lake.periods import Period
 from tasks.lake.warehouse import Warehouse
 from tasks.plan.plan import Columns
@@ -20,15 +21,21 @@ def roles(columns: Columns) -> list[str]:
     return list(dict.fromkeys(named))
 
 
-def found(warehouse: Warehouse, pattern: str) -> list[str]:
-    """The files a path names. Raises FileNotFoundError where there are none."""
-    files = [
-        name
-        for batch in warehouse.scan(("found_files", {"pattern": pattern}))
-        for name in batch.column("file").to_pylist()
-    ]
+def found(warehouse: Warehouse, pattern: str, period: str = "") -> list[str]:
+    """The files a path names, whose {period} is the name of one. Raises FileNotFoundError where there are none, and
+    ValueError where one may not be read."""
+    path = pattern.replace("{period}", period) if period else pattern
+    try:
+        batches = list(warehouse.scan(("found_files", {"pattern": path})))
+    except ValueError as error:
+        if name := unreadable_name(path):
+            raise ValueError(f"{name}: the file's name is no UTF-8: rename it") from error
+        raise
+    files: list[str] = [name for batch in batches for name in batch.column("file").to_pylist()]
     if not files:
-        raise FileNotFoundError(f"no file {pattern[:200]!r}: deliver it, or change the source's `path` in the plan")
+        raise FileNotFoundError(f"no file {path[:200]!r}: deliver it, or change the source's `path` in the plan")
+    for file in files:
+        check_file(file, pattern)
     return files
 
 

@@ -21,6 +21,7 @@ import pyarrow as pa
 from duckdb_extensions import import_extension
 
 from tasks.lake.again import IN_THE_WAY, begun
+from tasks.lake.names import exact
 from tasks.lake.scratch import scratch
 from tasks.plan.outward import guarded
 from tasks.plan.redact import redact_error
@@ -73,7 +74,7 @@ class Warehouse:
     def query(self, name: str, params: Mapping[str, object] | None = None) -> pa.Table:
         """The answer to the statement in `sql/<name>.sql`, as one table."""
         with _plainly():
-            asked = partial(self.connection.execute, statement(name), dict(params or {}))
+            asked = partial(self.connection.execute, statement(name), exact(params))
             return begun(asked, duckdb.Error).to_arrow_table()
 
     def stream(self, name: str, params: Mapping[str, object] | None = None) -> Iterator[pa.RecordBatch]:
@@ -85,7 +86,7 @@ class Warehouse:
         with self.connection.cursor() as cursor, _plainly():
             _speak(cursor)
             for name, params in steps:
-                asked = partial(cursor.execute, statement(name), dict(params))
+                asked = partial(cursor.execute, statement(name), exact(params))
                 yield from begun(asked, duckdb.Error).to_arrow_reader(BATCH)
 
     def define(self, name: str, words: Mapping[str, str]) -> None:
@@ -136,8 +137,7 @@ class Warehouse:
         """Make the tables of a new catalog; refuse those of a newer release."""
         if not self.query("layout_there").num_rows:
             _patiently(self._make)
-        found = self.query("layout_format").column(0)[0].as_py()
-        if found > FORMAT:
+        if (found := self.query("layout_format").column(0)[0].as_py()) > FORMAT:
             raise ValueError(f"the lake's tables have layout {found}, this release knows {FORMAT}: install a newer one")
 
     def _make(self) -> None:
@@ -192,8 +192,9 @@ def _load(connection: duckdb.DuckDBPyConnection, extension: str) -> None:
     except duckdb.Error:
         try:
             import_extension(extension, con=connection)
-        except ModuleNotFoundError:
-            connection.install_extension(extension)
+        except ModuleNotFoundError as error:
+            wheel = f"duckdb-extension-{extension.replace('_', '-')}=={duckdb.__version__}"
+            raise RuntimeError(f"{extension} is missing, and is not downloaded: pip install {wheel}") from error
         connection.load_extension(extension)
 
 
@@ -244,7 +245,6 @@ def filled(text: str, words: Mapping[str, str]) -> str:
     """A statement that takes no parameters, with its quoted words '$name' and "$name" filled in, quotes doubled."""
 
     def word(match: re.Match[str]) -> str:
-        quote, name = match.groups()
-        return quote + words[name].replace(quote, 2 * quote) + quote
+        return match[1] + words[match[2]].replace(match[1], 2 * match[1]) + match[1]
 
     return re.sub(r"""(['"])\$([a-z_]+)\1""", word, text)

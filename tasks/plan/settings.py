@@ -41,6 +41,8 @@ class Settings(BaseSettings):
     aws_session_token: SecretStr = Field(SecretStr(""), validation_alias="AWS_SESSION_TOKEN")
     memory: str = Field("1500MB", description="Memory DuckDB may use before it spills to disk.")
     logs_memory: ByteSize = Field(ByteSize(2 * 10**9), description="Logs larger than this lie in files under home.")
+    records: ByteSize = Field(ByteSize(50 * 10**9), description="Of what is served, no more than this is recorded.")
+    serve_token: SecretStr = Field(SecretStr(""), description="What a request to `nightloop serve` must carry, if set.")
     lease_seconds: int = Field(120, ge=5, description="A writer that shows no sign of life this long is presumed dead.")
 
     @field_validator("catalog")

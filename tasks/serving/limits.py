@@ -7,18 +7,23 @@ import json
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+SMALL = 65_536  # bytes of a body that count for nothing
+
 
 class Limit:
     """ASGI middleware: 413 where a body says it is larger than `most` bytes, or turns out to be; 408 where it takes
-    more than `patience` seconds to come; 503 where `waiting` requests with a body are being worked on already.
+    more than `patience` seconds to come; 503 where `waiting` requests with a body are being answered already, or where
+    bodies hold `memory` bytes, not counting the first `SMALL` bytes of each.
 
-    Requests are counted, not connections: a pool of clients keeps many that ask nothing. Those without a body, such as
-    /health, are always let in.
+    A request counts from when its body has come: who sends slowly takes nobody's place. Requests without a body, such
+    as /health, are always let in.
     """
 
-    def __init__(self, app: ASGIApp, most: int, waiting: int = 500, patience: float = 30.0) -> None:
-        self.app, self.most, self.waiting, self.patience = app, most, waiting, patience
-        self._now = 0
+    def __init__(
+        self, app: ASGIApp, most: int, waiting: int = 500, patience: float = 20.0, memory: int = 256_000_000
+    ) -> None:
+        self.app, self.most, self.waiting, self.patience, self.memory = app, most, waiting, patience, memory
+        self._now = self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, counting; the app behind never sees more than `most` bytes."""
@@ -28,31 +33,42 @@ class Limit:
         said = dict(scope["headers"]).get(b"content-length", b"")
         if said.isdigit() and int(said) > self.most:
             await self._too_large(send)
-        elif self._now >= self.waiting:
-            await _refuse(send, 503, f"{self.waiting} requests are waiting already; ask again in a second")
-        else:
-            self._now += 1
-            try:
-                await self._passed_on(scope, receive, send)
-            finally:
-                self._now -= 1
+            return
+        body = bytearray()
+        try:
+            if await self._read(body, receive, send):
+                await self._answer(bytes(body), scope, receive, send)
+        finally:
+            self._held -= max(len(body) - SMALL, 0)
 
-    async def _passed_on(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Read the body and hand it to the app."""
-        body, more = bytearray(), True
+    async def _read(self, body: bytearray, receive: Receive, send: Send) -> bool:
+        """Read the body; False where it was refused, or the client went away."""
+        more = True
         try:
             async with asyncio.timeout(self.patience):
                 while more:
                     message = await receive()
                     if message["type"] == "http.disconnect":
-                        return
+                        return False
+                    before = max(len(body) - SMALL, 0)
                     body += message.get("body", b"")
+                    self._held += max(len(body) - SMALL, 0) - before
                     more = message.get("more_body", False)
                     if len(body) > self.most:
                         await self._too_large(send)
-                        return
+                        return False
+                    if self._held > self.memory and len(body) > SMALL:
+                        await _refuse(send, 503, f"bodies hold {self.memory:,} bytes already; ask again in a second")
+                        return False
         except TimeoutError:
             await _refuse(send, 408, f"the body did not come within {self.patience:g} seconds")
+            return False
+        return True
+
+    async def _answer(self, body: bytes, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand the body to the app, unless too many are being answered."""
+        if self._now >= self.waiting:
+            await _refuse(send, 503, f"{self.waiting} requests are waiting already; ask again in a second")
             return
         read = False
 
@@ -61,9 +77,13 @@ class Limit:
             if read:
                 return await receive()
             read = True
-            return {"type": "http.request", "body": bytes(body), "more_body": False}
+            return {"type": "http.request", "body": body, "more_body": False}
 
-        await self.app(scope, replayed, send)
+        self._now += 1
+        try:
+            await self.app(scope, replayed, send)
+        finally:
+            self._now -= 1
 
     async def _too_large(self, send: Send) -> None:
         await _refuse(send, 413, f"the body is larger than {self.most:,} bytes; send fewer rows a call")

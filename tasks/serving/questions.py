@@ -18,9 +18,7 @@ from pydantic import (
 
 MOST_ITEMS, MOST_LABELS = 10_000, 10_000  # rows of one call; more would keep every other request waiting
 MOST_FEATURES = 1_000
-MOST_REPEATED = (
-    16_000_000  # characters that all rows of a call have in common, times the rows: each one's record has them
-)
+MOST_REPEATED = 4_000_000  # characters that all rows have in common, times the rows: each is recorded with them
 
 
 def _few(given: object) -> object:
@@ -49,12 +47,13 @@ FEATURES: Any = Field(
 )
 
 
-def _bounded(rows: int, user: object, features: dict[str, Any]) -> None:
-    """Raise ValueError where a small body would become gigabytes of records."""
-    common = sum(len(value) for value in (user, *features.values()) if isinstance(value, str))
+def _bounded(rows: int, call: Score | Recommend) -> None:
+    """Raise ValueError where a small body would become large records."""
+    values = (call.user, call.request, *call.features.values())
+    common = sum(len(value) for value in values if isinstance(value, str))
     if common * rows > MOST_REPEATED:
         raise ValueError(
-            f"{rows:,} items, each with the user and features of {common:,} characters, are more than "
+            f"{rows:,} items, each with the user, the request's id and features of {common:,} characters, are more than "
             f"{MOST_REPEATED:,} together; send fewer items a call"
         )
 
@@ -72,7 +71,7 @@ class Score(BaseModel):
     @model_validator(mode="after")
     def bounded(self) -> Self:
         """Raise ValueError where its record would be too large."""
-        _bounded(len(self.items), self.user, self.features)
+        _bounded(len(self.items), self)
         return self
 
 
@@ -90,7 +89,7 @@ class Recommend(BaseModel):
     @model_validator(mode="after")
     def bounded(self) -> Self:
         """Raise ValueError where its record would be too large."""
-        _bounded(self.k, self.user, self.features)
+        _bounded(self.k, self)
         return self
 
 

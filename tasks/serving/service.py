@@ -17,7 +17,9 @@ from pydantic import JsonValue
 from starlette.exceptions import HTTPException
 
 from tasks.plan.redact import redact
+from tasks.serving.access import Access
 from tasks.serving.batches import Batches
+from tasks.serving.bodies import StrictRoute
 from tasks.serving.book import Asked, Page, Question
 from tasks.serving.gauges import PATHS, Gauges, Timed
 from tasks.serving.learning import Observed
@@ -103,11 +105,19 @@ class Desk:
                 log.exception("%s: the round of care failed; the next is in %g s", self.pipeline, self.every)
 
 
-def service(desk: Desk, body: int = 4_000_000) -> FastAPI:
-    """The app. `body` is the most bytes that a request may have."""
+def service(desk: Desk, body: int = 4_000_000, hosts: Sequence[str] | None = None, token: str = "") -> FastAPI:
+    """The app. `body` is the most bytes that a request may have; `Access` says what `hosts` and `token` are.
+
+    It has no /docs: those pages load scripts from elsewhere. /openapi.json describes what it answers.
+    """
     batches = Batches(desk.answers)
-    app = FastAPI(title=f"nightloop {desk.pipeline}", lifespan=_lifespan(desk, batches), redirect_slashes=False)
+    app = FastAPI(
+        title=f"nightloop {desk.pipeline}", lifespan=_lifespan(desk, batches), redirect_slashes=False,
+        docs_url=None, redoc_url=None, strict_content_type=True,
+    )  # fmt: skip
+    app.router.route_class = StrictRoute
     app.add_middleware(Limit, most=body)
+    app.add_middleware(Access, hosts=hosts, token=token)
     app.add_middleware(Timed, gauges=desk.gauges)
 
     @app.post("/score")
@@ -192,14 +202,13 @@ def _mistake(status: int) -> Callable[[Request, Exception], JSONResponse]:
 
 
 def _no_such_thing(request: Request, error: Exception) -> JSONResponse:
-    """An address, a method or a text that the service does not know, in the form of all other mistakes."""
+    """An address or a method that the service does not know, or a body it does not take, said as all other mistakes."""
     if not isinstance(error, HTTPException):
         raise error
-    words = {
-        404: f"there is no {request.url.path[:80]}; there are {', '.join(PATHS)} and /docs",
-        400: "the body cannot be read: send a JSON object in UTF-8",
-    }
-    return JSONResponse({"error": words.get(error.status_code, error.detail)}, error.status_code, error.headers)
+    words = error.detail
+    if error.status_code == 404:
+        words = f"there is no {request.url.path[:80]}; there are {', '.join(PATHS)} and /openapi.json"
+    return JSONResponse({"error": words}, error.status_code, error.headers)
 
 
 def _malformed(request: Request, error: Exception) -> JSONResponse:

@@ -62,6 +62,32 @@ def test_a_body_that_does_not_come_is_not_waited_for() -> None:
     asyncio.run(ask())
 
 
+def test_slow_bodies_take_nobodys_place() -> None:
+    async def ask() -> None:
+        limit = Limit(app(asyncio.Event()), 100, waiting=2, patience=1)  # type: ignore[arg-type]
+        slow = [asyncio.create_task(asked(limit, [part(b"q", True), 0.1, part(b"q")])) for _ in range(50)]
+        await asyncio.sleep(0.01)
+        assert (await asked(limit, [part(b"quick")]))[0] == 200
+        assert {status for status, _ in await asyncio.gather(*slow)} == {200}  # they are answered one after another
+
+    asyncio.run(ask())
+
+
+def test_bodies_hold_no_more_than_a_given_memory_and_small_ones_are_let_in() -> None:
+    async def ask() -> None:
+        limit = Limit(app(asyncio.Event()), 10**6, patience=0.1, memory=500_000)  # type: ignore[arg-type]
+        large = part(b"x" * 200_000, True)
+        held = [asyncio.create_task(asked(limit, [large, 5.0])) for _ in range(3)]
+        await asyncio.sleep(0.01)
+        status, told = await asked(limit, [large, part(b"")])
+        assert status == 503 and "bodies hold 500,000 bytes already; ask again" in told["error"]
+        assert (await asked(limit, [part(b"quick" * 10_000)]))[0] == 200
+        assert {status for status, _ in await asyncio.gather(*held)} == {408}
+        assert (await asked(limit, [large, part(b"")]))[0] == 200  # and give it back
+
+    asyncio.run(ask())
+
+
 def test_more_requests_than_may_wait_are_told_so_and_operators_are_let_in() -> None:
     async def ask() -> None:
         gate = asyncio.Event()

@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -103,16 +104,81 @@ def test_a_ranking_champion_is_served_too(tmp_path: Path) -> None:
 def test_records_hold_what_was_served_by_day_and_what_came_of_it(place: Place, client: Any) -> None:
     client.post("/score", json={**GOOD, "request": "late"})
     served = place.lines("served/2026-01-02.jsonl")
-    assert len(served) == 3 and served[1] == {
-        "t": "2026-01-02T23:59:59+00:00", "u": "u1", "i": "i4", "device": "d1", "age": 0.5, "request": "late", "place": 1,
-        "prediction": served[1]["base"], "base": served[1]["base"], "version": place.desk.predictor.now.name,
+    common = {
+        "t": "2026-01-02T23:59:59+00:00", "u": "u1", "device": "d1", "age": 0.5, "request": "late",
+        "version": place.desk.predictor.now.name,
     }  # fmt: skip
+    scores = served[0]["prediction"]
+    assert served == [{**common, "i": GOOD["items"], "prediction": scores, "base": scores}] and len(scores) == 3
     place.now = datetime(2026, 1, 3, 0, 0, 1, tzinfo=UTC)
     client.post("/score", json=GOOD)
     client.post("/observe", json={"observations": [{"request": "late", "labels": [0, 1, None]}]})
-    assert len(place.lines("served/2026-01-03.jsonl")) == 3 and not place.lines("labelled/2026-01-03.jsonl")
+    assert len(place.lines("served/2026-01-03.jsonl")) == 1 and not place.lines("labelled/2026-01-03.jsonl")
     labelled = place.lines("labelled/2026-01-02.jsonl")
-    assert labelled == [{**served[0], "y": 0}, {**served[1], "y": 1}]
+    assert labelled == [
+        {**common, "i": item, "place": n, "y": n, "prediction": scores[n], "base": scores[n]}
+        for n, item in enumerate(("i3", "i4"))
+    ]
+
+
+def test_values_of_each_row_are_recorded_with_their_row(place: Place, client: Any) -> None:
+    client.post("/score", json={**GOOD, "features": {"device": ["d0", None, "d2"], "age": 1}, "request": "r"})
+    client.post("/observe", json={"observations": [{"request": "r", "labels": [0, 1, 0]}]})
+    (served,), labelled = place.lines("served/2026-01-02.jsonl"), place.lines("labelled/2026-01-02.jsonl")
+    assert served["device"] == ["d0", None, "d2"] == [row["device"] for row in labelled]
+    assert served["age"] == 1 and [row["age"] for row in labelled] == [1, 1, 1]
+
+
+def test_a_small_request_does_not_become_a_large_record(place: Place) -> None:
+    """52 kB became 17 MB: every row was written with all that the rows have in common."""
+    body = {"user": "u1", "items": ["i3"] * 9_000, "features": {**CONTEXT, "device": "d" * 400}, "request": "r"}
+    with fastapi.TestClient(service(place.desk)) as client:
+        assert client.post("/score", json=body).status_code == 200
+        place.lines("served/2026-01-02.jsonl")
+        written = (place.path / "records" / "served" / "2026-01-02.jsonl").stat().st_size
+        assert written < 12 * len(json.dumps(body))
+        told = client.post("/score", json={**body, "features": {**CONTEXT, "device": "d" * 500}})
+        assert told.status_code == 422 and "send fewer items a call" in told.json()["error"]
+        told = client.post("/score", json={**body, "request": "r" * 200})  # the id is on every row as well
+        assert told.status_code == 422 and "the request's id" in told.json()["error"]
+
+
+def test_records_that_have_grown_too_large_grow_no_more_until_there_is_room(place: Place) -> None:
+    place.desk.records = Records(place.path / "records", place.order, most=2_000)
+    with fastapi.TestClient(service(place.desk)) as client:
+        for number in range(20):
+            assert client.post("/score", json={**GOOD, "request": f"r{number}"}).status_code == 200
+        for _ in range(3):  # also after the records were looked at again
+            told = client.get("/health").json()
+            assert told["status"] == "degraded" and "of at most 2,000 (NIGHTLOOP_RECORDS)" in told["problem"]
+            time.sleep(0.06)
+        path = place.path / "records" / "served" / "2026-01-02.jsonl"
+        assert path.stat().st_size < 3_000
+        path.write_bytes(b"")
+        wait_for(client, lambda found: found["status"] == "ok")
+        client.post("/score", json={**GOOD, "request": "again"})
+        wait_for(client, lambda found: path.stat().st_size > 0)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'{"user": "u1", "user": "u2", "items": ["i3"], "features": {"device": "d1", "age": 1}}', "the key 'user' is given twice"),
+        (b'{"user": "u1", "items": ["i3"], "features": {"age": 1, "device": "d1", "age": 2}}', "the key 'age' is given twice"),
+        (b'{"user": "u1", "items": ["i3"], "features": {"device": "d1", "age": ' + b"1" * 5000 + b"}}", "too many digits"),
+        (b"[" * 90_000, "nested too deeply"),
+    ],
+)  # fmt: skip
+def test_json_that_could_mean_two_things_or_nothing_is_refused(client: Any, content: bytes, said: str) -> None:
+    told = client.post("/score", content=content, headers={"content-type": "application/json"})
+    assert told.status_code == 422 and said in told.json()["error"], told.text
+
+
+def test_pages_that_load_scripts_from_elsewhere_are_not_served(client: Any) -> None:
+    assert {client.get(path).status_code for path in ("/docs", "/redoc", "/docs/oauth2-redirect")} == {404}
+    described = client.get("/openapi.json").json()
+    assert set(described["paths"]) == {"/score", "/recommend", "/observe", "/health", "/metrics"}
+    assert "http" not in json.dumps(described["paths"])
 
 
 def test_the_next_night_collects_what_was_served_and_labelled(place: Place, client: Any, tmp_path: Path) -> None:
@@ -333,6 +399,11 @@ def test_the_verb_serves_and_ctrl_c_stops_it_with_what_was_learned_kept(tmp_path
     try:
         told = asked_until_up(f"http://127.0.0.1:{port}/score", {**GOOD, "request": "r"}, server)
         assert len(told["scores"]) == 3
+        assert b" 200 OK" in answer(port, b"host: 127.0.0.1:1")
+        assert b"\"host 'evil.example' is not allowed; allowed are localhost and IP" in answer(
+            port, b"host: evil.example"
+        )
+        assert b" 431 " in answer(port, b"host: localhost", *[b"x" * 10_000] * 20)  # one header that does not end
     finally:
         server.send_signal(2)
         _, said = server.communicate(timeout=60)
@@ -340,8 +411,8 @@ def test_the_verb_serves_and_ctrl_c_stops_it_with_what_was_learned_kept(tmp_path
     again = Predictor.open(Directory(tmp_path / "home" / "store"), "books")
     assert again.restore("server") and again.observe([("r", [1, 0, 0])]).counts == {"learned": 3}
     day = datetime.now(UTC).date().isoformat()
-    lines = (tmp_path / "home" / "served" / "books" / "served" / f"{day}.jsonl").read_text().splitlines()
-    assert len(lines) == 3 and json.loads(lines[0])["request"] == "r"
+    (line,) = (tmp_path / "home" / "served" / "books" / "served" / f"{day}.jsonl").read_text().splitlines()
+    assert json.loads(line)["request"] == "r" and json.loads(line)["i"] == GOOD["items"]
 
 
 @pytest.mark.parametrize(
@@ -358,6 +429,20 @@ def test_a_server_that_cannot_begin_says_so_and_touches_nothing(tmp_path: Path, 
         done = subprocess.run(command, cwd=HOUSE, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2 and said in done.stderr and "serves at" not in done.stderr, done.stderr
     assert not list((tmp_path / "home" / "store").rglob("*.memory")) and not (tmp_path / "home" / "served").exists()
+
+
+def answer(port: int, header: bytes, *more: bytes) -> bytes:
+    """What comes back to a GET of /health with this header, and after it these bytes in place of the end."""
+    with socket.create_connection(("127.0.0.1", port), 10) as line:
+        with suppress(ConnectionError):
+            line.sendall(b"GET /health HTTP/1.1\r\nconnection: close\r\n" + header + b"\r\n")
+            for part in more or (b"\r\n",):
+                line.sendall(part)
+        found = b""
+        with suppress(ConnectionError):
+            while part := line.recv(65_536):
+                found += part
+        return found
 
 
 def asked_until_up(url: str, body: dict[str, Any], server: subprocess.Popen[str]) -> dict[str, Any]:

@@ -56,7 +56,7 @@ class Files:
 
     def batches(self, warehouse: Warehouse, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
         """The period's rows. Raises FileNotFoundError where there is no file, ValueError where one is not right."""
-        files = [file for path in self.paths for file in found(warehouse, path.replace("{period}", period.name))]
+        files = [file for path in self.paths for file in found(warehouse, path, period.name)]
         named = any("{period}" in path for path in self.paths)
         window = None if named or period.start is None or period.end is None else (period.start, period.end)
         wanted = roles(columns)

@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.lake.arrivals import LINE
-from tasks.lake.delimited import check_columns, check_gzip, rejected
+from tasks.lake.delimited import check_columns, rejected
+from tasks.lake.unpacking import check_text
 from tasks.lake.warehouse import Warehouse
 from tasks.plan.plan import Columns
 
@@ -32,8 +33,7 @@ def read_json_lines(
 
 def json_keys(warehouse: Warehouse, file: str) -> list[str]:
     """The keys of a file's first thousand objects. Raises ValueError where it is cut off or has no object."""
-    if file.endswith(".gz"):
-        check_gzip(file)
+    check_text(file)
     keys = [name for batch in warehouse.scan(("json_keys", {"files": [file]}))
             for name in batch.column("name").to_pylist()]  # fmt: skip
     if not keys:
