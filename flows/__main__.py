@@ -194,7 +194,7 @@ def up(
 def maintain(
     plan: PLAN,
     dry_run: Annotated[bool, typer.Option(help="Say what would be removed, and stop.")] = False,
-    grace_days: Annotated[int, typer.Option(help="Days in the trash before deletion.", min=0)] = 7,
+    grace_days: Annotated[int, typer.Option(help="Days in the trash before deletion.", min=0, max=3650)] = 7,
     restore: Annotated[str, typer.Option(help="Bring back from the trash: all, or the number of a removal.")] = "",
     adopt: Annotated[bool, typer.Option("--adopt", help="List the pipelines of a store of an older release.")] = False,
     confirm: Annotated[str, typer.Option(help="With --adopt: all pipelines of the store, a,b.")] = "",

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 
 from prefect import flow
 from prefect.runtime import flow_run
 
 from flows.naming import run_name
-from flows.writer import store_clock
+from flows.writer import store_clock, writing_if_free
 from tasks.open import open_store, read
 from tasks.store.trash import Act
 from tasks.sweep import adopt, bring_back, compact, sweep
+
+log = logging.getLogger(__name__)
+LONGEST = 3650  # days
 
 
 @flow(name="maintain", flow_run_name=run_name)
@@ -36,13 +40,22 @@ def maintain(
         confirm: With adopt_pipelines: the names of all pipelines of the store, a,b. They are written to its record.
     """
     order = read(plan)
-    if grace_days < 0:
-        raise ValueError(f"grace_days: given {grace_days}; it is a number of days, 0 or more")
+    if not 0 <= grace_days <= LONGEST:
+        raise ValueError(f"grace_days: given {grace_days}; it is a number of days from 0 to {LONGEST:,}")
     if confirm.strip() and not adopt_pipelines:
         raise ValueError("confirm goes with adopt_pipelines (--adopt); nothing was changed")
     if adopt_pipelines:
         return adopt(order, confirm)
-    act, grace = Act(str(flow_run.id or "by hand"), store_clock(open_store())), timedelta(days=grace_days)
+    holder, grace = str(flow_run.id or "by hand"), timedelta(days=grace_days)
     if restore.strip():
-        return bring_back(restore, act)
-    return [*compact(order, act, grace, dry_run), *sweep(order, act, grace, dry_run)]
+        return bring_back(restore, Act(holder, store_clock(open_store())))
+    lines = sweep(order, Act(holder, store_clock(open_store())), grace, dry_run)
+    with writing_if_free(order, holder) as busy:
+        if busy:
+            return [*lines, f"the lake was left alone: {busy}"]
+        try:
+            return [*lines, *compact(order, Act(holder, store_clock(open_store())), grace, dry_run)]
+        except Exception:
+            for line in lines:  # what the sweep did is done
+                log.warning("%s", line)
+            raise

@@ -20,18 +20,28 @@ LARGEST_SKEW = 30.0  # seconds between this machine's clock and the store's
 @contextmanager
 def writing(plan: Plan, holder: str) -> Iterator[None]:
     """Hold the pipeline's lease, and its lake open. Raises RuntimeError naming the other writer where one is alive."""
+    with writing_if_free(plan, holder) as busy:
+        if busy:
+            raise RuntimeError(
+                f"{plan.pipeline} is being written: {busy}. Nothing was changed. Wait until it ends; if that run is dead, "
+                "until its lease has ended"
+            )
+        yield
+
+
+@contextmanager
+def writing_if_free(plan: Plan, holder: str) -> Iterator[str]:
+    """As `writing`; where another writer is alive the value says who, and nothing is held."""
     objects, seconds = open_store(), Settings().lease_seconds
     now = store_clock(objects)
     lease = take(objects, plan.pipeline, holder, now, seconds)
     if lease is None:
         other = words(objects, key_of(plan.pipeline), now, holder) or words(objects, SWEEP, now, holder)
-        raise RuntimeError(
-            f"{plan.pipeline} is being written: {other or 'another run was faster'}. Nothing was changed. Wait until it "
-            "ends; if that run is dead, until its lease has ended"
-        )
+        yield other or "another run was faster"
+        return
     try:
         with guarded(), kept_up(objects, lease, now, seconds), keep_lake(plan):
-            yield
+            yield ""
     finally:
         release(objects, lease)
 

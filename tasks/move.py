@@ -24,6 +24,7 @@ from tasks.store.promotions import Outcome
 from tasks.store.registry import Act
 
 log = logging.getLogger(__name__)
+LEAST_HASH = 8  # hex digits that name a manifest
 
 
 @task(task_run_name="promote", cache_policy=NO_CACHE)
@@ -91,7 +92,12 @@ def _night(objects: Objects, plan: Plan, period: str, manifest: str, newest: Man
     if not manifest.strip():
         return newest
     chain = manifests.chain(objects, plan.pipeline, plan.history - 1, newest.period).values()
-    return next((night for night in chain if night.hash.startswith(manifest.strip())), newest)
+    named = [night for night in chain if night.hash.startswith(manifest.strip())]
+    if len(manifest.strip()) < LEAST_HASH or len(named) > 1:
+        raise ValueError(
+            f"manifest: given {manifest.strip()[:80]!r}; give at least {LEAST_HASH} digits that one night's begins with"
+        )
+    return named[0] if named else newest
 
 
 def _proposed(night: Manifest) -> str:

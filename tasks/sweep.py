@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from tasks.lake.keeping import absent_versions, expire, idle_versions
 from tasks.lake.keeping import compact as compact_lake
-from tasks.lake.keeping import expire, idle_versions
 from tasks.open import open_lake, open_store
 from tasks.plan.outward import guarded
 from tasks.plan.plan import Plan
@@ -20,6 +20,7 @@ from tasks.store.sweep import expired, restore, unneeded
 from tasks.store.sweep import sweep as sweep_store
 from tasks.store.trash import Act
 
+UNDER_WAY = timedelta(days=1)  # younger files of the lake may belong to a writer that still works
 SHOWN = 50  # keys of a long list that are printed
 
 
@@ -29,7 +30,17 @@ def compact(plan: Plan, act: Act, grace: timedelta, dry_run: bool) -> list[str]:
     """Give up versions that no night read once their grace period is over, and merge small files."""
     objects = open_store()
     keep = versions_read(objects, plan.pipeline)
+    if not keep:
+        return [
+            f"the lake was left alone: this store has no night of {plan.pipeline}, so it cannot tell what nights read"
+        ]
     with open_lake(plan) as warehouse:
+        if absent := absent_versions(warehouse, keep):
+            period, version = absent[0]
+            raise ValueError(
+                f"the lake was left alone: its catalog does not know {len(absent)} versions that nights read, the first is "
+                f"version {version} of period {period}. Is it another catalog, or a new one? Restore the catalog first"
+            )
         idle = idle_versions(warehouse, keep)
         waiting, over = expired(objects, plan.pipeline, idle, act, grace.total_seconds())
         if dry_run:
@@ -38,7 +49,8 @@ def compact(plan: Plan, act: Act, grace: timedelta, dry_run: bool) -> list[str]:
                 f"now, the others {grace.days} days after they were first seen"
             ]
         gone = expire(warehouse, keep, over)
-        compact_lake(warehouse, datetime.fromtimestamp(act.when, UTC) - grace)
+        before = datetime.fromtimestamp(act.when, UTC) - max(grace, UNDER_WAY)
+        compact_lake(warehouse, before, not Settings().lake_is_shared)
     trash.settle_versions(objects, plan.pipeline, waiting, gone, act)
     return [f"the lake was compacted; {len(gone)} versions that no night read were given up, {len(waiting)} wait"]
 
@@ -85,14 +97,13 @@ def adopt(plan: Plan, confirm: str) -> list[str]:
     if confirm.strip():
         known = pipelines.adopt(objects, confirm.split(","))
         return [f"the record of pipelines is complete: {', '.join(known) or 'none'} (by {getpass.getuser()})"]
-    seen, record = pipelines.listed(objects.keys("pipelines/")), pipelines.load(objects)
+    seen, record = pipelines.listed(objects.keys("pipelines/")), pipelines.readable(objects)
     lines = [f"{name}: nights from {', '.join(map(str, roots)) or 'none'} on" for name, roots in sorted(seen.items())]
-    lines += [
-        f"{name}: in the record, and not to be seen" for name in (record.roots if record else ()) if name not in seen
-    ]
-    names = ",".join(sorted(seen))
+    lines += [f"{name}: in the record, and not to be seen" for name in record.roots if name not in seen]
+    names = ",".join(sorted({*seen, *record.roots}))
     return [
         *(lines or ["the store shows no pipeline"]),
-        "If these are all the pipelines of the store, and nothing is missing that you know of, say so:",
-        f"  nightloop maintain {plan.pipeline} --adopt --confirm {names or 'NAMES'}",
+        "If these are all the pipelines of the store, and nothing is missing that you know of, say so. A pipeline that was",
+        "given up for good gets a minus before its name: -shop. What it needed may then be removed.",
+        f"  nightloop maintain {plan.pipeline} --adopt --confirm {names}",
     ]

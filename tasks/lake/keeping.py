@@ -61,17 +61,26 @@ def expire(
     return warehouse.write(give_up) if chosen else []
 
 
-def compact(warehouse: Warehouse, before: datetime) -> None:
+def absent_versions(warehouse: Warehouse, keep: Mapping[int, Collection[int]]) -> list[tuple[int, int]]:
+    """Versions, as (period, version), that are in `keep` and not in the catalog: it is not the one that nights read."""
+    asked = [(period, version) for period in sorted(keep) for version in sorted(keep[period])]
+    there = {(row["period"], row["version"]) for row in warehouse.query("versions_there", _lists(asked)).to_pylist()}
+    return [version for version in asked if version not in there]
+
+
+def compact(warehouse: Warehouse, before: datetime, orphans: bool = True) -> None:
     """Merge small files, and remove those that no snapshot has needed since `before`, nor any writer that still works.
 
-    Snapshots of the catalog that are older than `before` cannot be gone back to afterwards; versions can.
+    Snapshots of the catalog that are older than `before` cannot be gone back to afterwards; versions can. `orphans`: also
+    remove files that the catalog does not know, which is no proof where another catalog may know them.
     """
     warehouse.query("merge_files")
     numbers = warehouse.query("old_snapshots", {"before": before}).column(0)[0].as_py()
     if numbers:
         warehouse.query("expire_snapshots", {"numbers": numbers})
     warehouse.query("remove_old_files", {"before": before})
-    warehouse.query("remove_orphans", {"before": before})
+    if orphans:
+        warehouse.query("remove_orphans", {"before": before})
 
 
 def _lists(versions: Collection[tuple[int, int]]) -> dict[str, list[int]]:

@@ -52,7 +52,13 @@ def get(objects: Objects, sha: str) -> bytes:
     changed.
     """
     key = key_of(sha)
-    found = trusted(objects, key, lambda data: _checked(sha, data))
+    try:
+        found = trusted(objects, key, lambda data: _checked(sha, data))
+    except ValueError:
+        found = trash.bring_back(objects, key, lambda data: _checked(sha, data))
+        if found is None:
+            raise
+        put(objects, found)
     if found is None:
         found = trash.bring_back(objects, key, lambda data: _checked(sha, data))
     if found is None:

@@ -40,7 +40,11 @@ def last_known(manifest: Manifest, entries: Sequence[Entry]) -> int:
     """Number of the newest act by hand that the manifest's night took into account; 0: none."""
     if manifest.last_act is not None:
         return manifest.last_act
-    return max((e.number for e in by_hand(entries) if e.at_period < manifest.period), default=0)
+    earlier = [
+        e for e in by_hand(entries) if e.at_period < manifest.period
+    ]  # an older release skipped acts after skips
+    known = (e.number for e in earlier if manifest.outcome == "complete" or manifest.champion == served(e))
+    return max(known, default=0)
 
 
 def served(entry: Entry) -> Served:

@@ -20,11 +20,12 @@ from tasks.store.keys import checked_pipeline
 from tasks.store.manifest import Frozen
 from tasks.store.objects import Objects
 from tasks.store.seal import seal, unseal
-from tasks.store.trusted import trusted
+from tasks.store.trusted import trusted, trusted_bytes
 
 log = logging.getLogger(__name__)
 
 SWEEP = "sweep/lease.json"
+LONGEST = 86_400.0  # seconds; no setting makes a lease last longer than a day
 Alive = Callable[[], None]  # raises RuntimeError where the lease was lost
 
 
@@ -54,7 +55,7 @@ def take_key(objects: Objects, key: str, holder: str, now: float, seconds: float
     found = objects.read(key)
     if found is None:
         return wanted if objects.create(key, _bytes(wanted)) else None
-    there = _parsed(key, found[0])
+    there = trusted_bytes(objects, key, found[0], lambda sealed: _parsed(key, sealed))
     if there.holder != holder and there.expires > now:
         return None
     return wanted if objects.swap(key, _bytes(wanted), found[1]) else None
@@ -62,19 +63,34 @@ def take_key(objects: Objects, key: str, holder: str, now: float, seconds: float
 
 def renew(objects: Objects, lease: Lease, now: float, seconds: float) -> Lease | None:
     """The lease with a later expiry, or None where it was lost: stop writing."""
-    found = objects.read(lease.key)
-    if found is None or _parsed(lease.key, found[0]).holder != lease.holder:
+    found = _mine(objects, lease)
+    if found is None:
         return None
     later = lease.model_copy(update={"expires": now + seconds})
-    return later if objects.swap(lease.key, _bytes(later), found[1]) else None
+    return later if objects.swap(lease.key, _bytes(later), found) else None
 
 
 def release(objects: Objects, lease: Lease) -> bool:
-    """Let go, so that the next need not wait for the expiry; False where the lease was lost before."""
-    found = objects.read(lease.key)
-    if found is None or _parsed(lease.key, found[0]).holder != lease.holder:
+    """Let go, so that the next need not wait for the expiry; False where the lease was lost before, or the store fails.
+
+    What the lease was for is done by then: a failure here is a warning, and the next run waits until the lease has ended.
+    """
+    try:
+        found = _mine(objects, lease)
+        free = lease.model_copy(update={"holder": "", "expires": 0.0})
+        return found is not None and objects.swap(lease.key, _bytes(free), found)
+    except (OSError, ValueError) as error:
+        log.warning("the lease of %s was not given back, it ends by itself: %s", lease.key, error)
         return False
-    return objects.swap(lease.key, _bytes(lease.model_copy(update={"holder": "", "expires": 0.0})), found[1])
+
+
+def _mine(objects: Objects, lease: Lease) -> str | None:
+    """The tag of the lease's present state; None where another run has it."""
+    found = objects.read(lease.key)
+    if found is None:
+        return None
+    there = trusted_bytes(objects, lease.key, found[0], lambda sealed: _parsed(lease.key, sealed))
+    return found[1] if there.holder == lease.holder else None
 
 
 def held(objects: Objects, key: str, now: float, holder: str = "") -> Lease | None:
@@ -89,7 +105,11 @@ def words(objects: Objects, key: str, now: float, holder: str = "") -> str:
     if other is None:
         return ""
     who = "a sweep of the store" if key == SWEEP else key.split("/")[1]
-    return f"{who} is held by the run {other.holder}; its lease ends in {other.expires - now:.0f} s unless that run renews it"
+    left = other.expires - now
+    wrong = (
+        f". No lease is that long, a clock was wrong: if no run is under way, remove {key}" if left > LONGEST else ""
+    )
+    return f"{who} is held by the run {other.holder}; its lease ends in {left:.0f} s unless that run renews it{wrong}"
 
 
 @contextmanager

@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+LOST = "lost+found"  # of a file system, not of a store
+
 
 def files_below(top: Path) -> list[str]:
     """Paths below `top` with / between their parts, in no order; names that begin with a dot are left out.
@@ -26,7 +28,7 @@ def _files(folder: Path, name: str, above: tuple[tuple[int, int], ...]) -> Itera
     if here in above:
         raise OSError(f"{folder} is a symbolic link to a folder above it; remove the link")
     with os.scandir(folder) as found:  # read to its end before its folders are, so that few are open at once
-        entries = [entry for entry in found if not entry.name.startswith(".")]
+        entries = [entry for entry in found if not entry.name.startswith(".") and entry.name != LOST]
     for entry in entries:
         path = f"{name}{entry.name}"
         if entry.is_dir():

@@ -15,8 +15,10 @@ from typing import NamedTuple
 from tasks.store import manifests, pipelines, registry
 from tasks.store.manifest import Manifest
 from tasks.store.objects import Objects
+from tasks.store.seal import unseal
 
 HASH = re.compile(rb"[0-9a-f]{64}")
+NAMED = re.compile(r"(\d{6}/\d{4}|\d{8})\.json")  # a night's revision, an entry of the log
 AT_ONCE = 16  # nights that are read side by side
 ADOPT = "Look with `nightloop maintain PLAN --adopt`, which lists what the store shows"
 
@@ -26,6 +28,7 @@ class Recorded(NamedTuple):
 
     sealed: Mapping[str, bytes]
     current: Mapping[int, Manifest]
+    damaged: frozenset[int]  # nights that have a revision which cannot be read, and a newer one
 
 
 def promised(objects: Objects, keys: Collection[str]) -> set[str]:
@@ -49,8 +52,13 @@ def versions_read(objects: Objects, pipeline: str) -> dict[int, set[int]]:
     keys = list(objects.keys("pipelines/"))
     _known(objects, keys)
     found: dict[int, set[int]] = {}
-    for key, sealed in nights_of(objects, pipeline, keys).sealed.items():
+    recorded = nights_of(objects, pipeline, keys)
+    for key, sealed in recorded.sealed.items():
         night, revision = (int(part.removesuffix(".json")) for part in key.split("/")[-2:])
+        if _unreadable(key, sealed):  # what it read is not known: every version up to the one that replaced it
+            for logs in recorded.current[night].logs:
+                found.setdefault(logs.period, set()).update(range(1, logs.version + 1))
+            continue
         for logs in manifests.parsed(objects, (pipeline, night, revision), sealed).logs:
             found.setdefault(logs.period, set()).add(logs.version)
     return found
@@ -74,7 +82,7 @@ def nights_of(objects: Objects, pipeline: str, keys: Collection[str]) -> Recorde
                 f"Nothing was removed. If the pipeline was given up: {ADOPT}"
             )
     _refuse_difference(pipeline, "nights", sealed, keys)
-    indexes = sorted({int(key.split("/")[-2]) for key in sealed})
+    indexes = sorted({*map(_night_of, sealed)})
     current: dict[int, Manifest] = {}
     for index in indexes:
         try:
@@ -83,8 +91,23 @@ def nights_of(objects: Objects, pipeline: str, keys: Collection[str]) -> Recorde
             raise ValueError(f"nothing was removed: {error}. Run these nights again first") from error
         if found is not None:
             current[index] = found
-    _refuse_broken_chain(pipeline, sealed, current)
-    return Recorded(sealed, current)
+    recorded = Recorded(
+        sealed, current, frozenset(_night_of(key) for key, data in sealed.items() if _unreadable(key, data))
+    )
+    _refuse_broken_chain(pipeline, recorded)
+    return recorded
+
+
+def _night_of(key: str) -> int:
+    return int(key.split("/")[-2])
+
+
+def _unreadable(key: str, sealed: bytes) -> bool:
+    try:
+        unseal(key, sealed)
+    except ValueError:
+        return True
+    return False
 
 
 def _known(objects: Objects, keys: Collection[str]) -> list[str]:
@@ -96,7 +119,8 @@ def _known(objects: Objects, keys: Collection[str]) -> list[str]:
         )
     if unknown := sorted(set(pipelines.listed(keys)) - set(record.roots)):
         raise ValueError(
-            f"nothing was removed: the store shows {', '.join(unknown)}, which its record of pipelines does not name. {ADOPT}"
+            f"nothing was removed: the store shows {', '.join(unknown)}, which its record of pipelines does not name. If it is a "
+            f"copy, move its folder away; else: {ADOPT}"
         )
     return list(record.roots)
 
@@ -119,7 +143,7 @@ def _log(objects: Objects, pipeline: str, recorded: Recorded, keys: Collection[s
     _refuse_difference(pipeline, "log", [registry.entry_key(pipeline, entry.number) for entry in entries], keys)
     there = b"".join(recorded.sealed.values())
     for entry in entries:
-        if entry.manifest.encode() not in there:
+        if entry.manifest.encode() not in there and entry.period not in recorded.damaged:
             raise ValueError(
                 f"nothing was removed: entry {entry.number} of {pipeline}'s promotion log names a manifest of {entry.name} "
                 "that cannot be seen. Restore the nights from your backup"
@@ -129,7 +153,8 @@ def _log(objects: Objects, pipeline: str, recorded: Recorded, keys: Collection[s
 
 def _refuse_difference(pipeline: str, kind: str, read: Collection[str], keys: Collection[str]) -> None:
     """Refuse where a listing and what was read are not the same records."""
-    seen = {key for key in keys if key.startswith(f"pipelines/{pipeline}/{kind}/")}
+    place = f"pipelines/{pipeline}/{kind}/"  # what has no name of a record there is not ours, and is left alone
+    seen = {key for key in keys if key.startswith(place) and NAMED.fullmatch(key.removeprefix(place))}
     if hidden := sorted({*read} - seen):
         raise ValueError(
             f"nothing was removed: the listing of the store leaves out {len(hidden)} records that are there, the first "
@@ -142,12 +167,11 @@ def _refuse_difference(pipeline: str, kind: str, read: Collection[str], keys: Co
         )
 
 
-def _refuse_broken_chain(pipeline: str, sealed: Mapping[str, bytes], current: Mapping[int, Manifest]) -> None:
-    for index, manifest in current.items():
-        if manifest.previous is None:
+def _refuse_broken_chain(pipeline: str, recorded: Recorded) -> None:
+    for index, manifest in recorded.current.items():
+        if manifest.previous is None or index - 1 in recorded.damaged:
             continue
-        place = f"pipelines/{pipeline}/nights/{index - 1:06d}/"
-        before = [data for key, data in sealed.items() if key.startswith(place)]
+        before = [data for key, data in recorded.sealed.items() if _night_of(key) == index - 1]
         if not any(data.endswith(b'"%s"}\n' % manifest.previous.encode()) for data in before):
             raise ValueError(
                 f"nothing was removed: night {index} of {pipeline} builds on manifest {manifest.previous[:12]}, which cannot "

@@ -67,7 +67,7 @@ def record(objects: Objects, night: Night, manifest: Manifest) -> None:
     newest = registry.log(objects, manifest.pipeline)
     if (newest[-1].number if newest else 0) != night.entry:
         raise RuntimeError(
-            f"{manifest.pipeline}: the champion was moved by hand while {manifest.name} ran ({newest[-1].reason!r}); "
+            f"{manifest.pipeline}: somebody acted on the champion while {manifest.name} ran ({newest[-1].reason!r}); "
             "nothing was written. Run the night again: what is done is kept, only the comparison is new."
         )
     if not manifests.publish(objects, manifest):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -16,7 +17,8 @@ from tasks.store.settling import PAUSES
 from tasks.store.trusted import trusted
 
 KEY = "pipelines.json"
-RECORDED = re.compile(r"pipelines/([^/]+)/(?:nights/(\d{6})/\d{4}\.json|log/.+)")
+log = logging.getLogger(__name__)
+RECORDED = re.compile(r"pipelines/([^/]+)/(?:nights/(\d{6})/\d{4}\.json|log/\d{8}\.json)")
 
 
 class Pipelines(Frozen):
@@ -29,7 +31,21 @@ class Pipelines(Frozen):
 
 def load(objects: Objects) -> Pipelines | None:
     """The record, or None where there is none yet. Raises ValueError where it is damaged."""
-    return trusted(objects, KEY, lambda sealed: Pipelines.model_validate_json(unseal(KEY, sealed)))
+    try:
+        return trusted(objects, KEY, lambda sealed: Pipelines.model_validate_json(unseal(KEY, sealed)))
+    except ValueError as error:
+        raise ValueError(
+            f"{error}. Nothing of the pipelines is lost: `nightloop maintain PLAN --adopt` makes it anew"
+        ) from error
+
+
+def readable(objects: Objects) -> Pipelines:
+    """The record; an empty one that says it is not complete, where there is none or it is damaged: nights go on."""
+    try:
+        return load(objects) or Pipelines(complete=False, roots={})
+    except ValueError as error:
+        log.warning("%s", error)
+        return Pipelines(complete=False, roots={})
 
 
 def begin(objects: Objects) -> None:
@@ -51,8 +67,7 @@ def register(objects: Objects, pipeline: str, root: int | None = None) -> None:
 
 def roots(objects: Objects, pipeline: str) -> tuple[int, ...] | None:
     """First nights of a pipeline's chains; None where the record does not name it."""
-    record = load(objects)
-    return record.roots.get(pipeline) if record else None
+    return readable(objects).roots.get(pipeline)
 
 
 def listed(keys: Iterable[str]) -> dict[str, tuple[int, ...]]:
@@ -67,17 +82,25 @@ def listed(keys: Iterable[str]) -> dict[str, tuple[int, ...]]:
 def adopt(objects: Objects, confirmed: Iterable[str]) -> Mapping[str, tuple[int, ...]]:
     """Make the record complete, with the pipelines that a person says are all there are.
 
-    Raises ValueError where these are not the ones that the store shows; nothing is written then.
+    A name with a minus before it (-shop) is a pipeline that was given up: the record forgets it, and a sweep may remove
+    what it needed. Raises ValueError where these are not the ones that the store shows and that the record names; nothing
+    is written then.
     """
-    seen, said = listed(objects.keys("pipelines/")), {name.strip() for name in confirmed if name.strip()}
-    known = load(objects)
-    if unseen := sorted(said - {*seen, *(known.roots if known else ())}):
+    seen, names = listed(objects.keys("pipelines/")), {name.strip() for name in confirmed if name.strip()}
+    said, given_up = {n for n in names if n[0] != "-"}, {n[1:] for n in names if n[0] == "-"}
+    known = readable(objects).roots
+    if there := sorted(given_up & {*seen}):
+        raise ValueError(f"{', '.join(there)} cannot be given up while the store shows it: move its folder away first")
+    if unseen := sorted(said - {*seen, *known}):
         raise ValueError(
             f"the store shows no pipeline {', '.join(unseen)}; it shows {', '.join(sorted(seen)) or 'none'}. Is a folder "
             "not mounted or not readable? Nothing was written"
         )
-    if left := sorted(set(seen) - said):
-        raise ValueError(f"the store also shows {', '.join(left)}; name every pipeline that is to be kept")
+    if left := sorted({*seen, *known} - said - given_up):
+        raise ValueError(
+            f"the store also shows or knows {', '.join(left)}; name every pipeline, and one that was given up with a minus "
+            f"before it: -{left[0]}"
+        )
 
     def whole(record: Pipelines) -> Pipelines:
         return Pipelines(
@@ -95,9 +118,7 @@ def _change(objects: Objects, change: Callable[[Pipelines], Pipelines]) -> Pipel
     for pause in PAUSES:
         time.sleep(pause)
         found = objects.read(KEY)
-        record = load(objects) if found else Pipelines(complete=False, roots={})
-        if record is None:
-            continue
+        record = readable(objects)
         changed = change(record)
         if found and changed == record:
             return record

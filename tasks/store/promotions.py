@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from datetime import timedelta
 from typing import NamedTuple
 
 from tasks.plan.plan import Plan
 from tasks.store import manifests, registry
 from tasks.store.champions import last_known, served
 from tasks.store.due import recorded, root
-from tasks.store.entries import GATE, by_hand, instant, pin_of, summary
+from tasks.store.entries import GATE, by_hand, instant, pin_of, pins, summary
 from tasks.store.manifest import Manifest
 from tasks.store.night import walk_back
 from tasks.store.objects import Objects
 from tasks.store.registry import Act, Entry, draft
 
 log = logging.getLogger(__name__)
+NO_TIME = timedelta(0)
 
 
 class Outcome(NamedTuple):
@@ -43,6 +45,9 @@ def follow(objects: Objects, manifest: Manifest, when: str) -> Entry | None:
     night = next((m for m in walk_back(objects, manifest) if m.period == champion.period), None)
     if night is None or night.checkpoints.get(champion.strategy) != champion.checkpoint:
         return None  # a person chose a checkpoint that was mended since; the pointer says so itself
+    if manifests.current(objects, manifest.pipeline, night.period) != night:
+        log.warning("%s moves no champion: it builds on %s, which was run again since", manifest.name, night.name)
+        return None
     judged = night.judged.get(champion.strategy)
     reason = judged.reasons[0] if judged and judged.reasons else "the gate's verdict"
     act = Act(by=GATE, when=when, reason=reason, at_period=manifest.period)
@@ -131,12 +136,16 @@ def newest_nights(objects: Objects, plan: Plan) -> tuple[Manifest, int]:
 
 
 def _same_act(entry: Entry, last: Entry) -> bool:
-    return (entry.action, entry.by, entry.reason, entry.pinned) == (last.action, last.by, last.reason, last.pinned)
+    return (entry.action, entry.by, entry.reason, pins(entry)) == (last.action, last.by, last.reason, pins(last))
 
 
 def _refuse_later(last: Entry | None, act: Act) -> None:
-    """Refuse to act on an entry that somebody else made after this act was asked for: the person has not seen it."""
-    if last and last.by != act.by and instant(last.when) > instant(act.when):
+    """Refuse to act on an entry that somebody else made after this act was asked for: the person has not seen it.
+
+    An entry that is dated more than a day later was written by a machine whose clock was wrong, and refuses nobody.
+    """
+    later = instant(last.when) - instant(act.when) if last else NO_TIME
+    if last and last.by != act.by and NO_TIME < later < timedelta(days=1):
         raise RuntimeError(
             f"{summary(last)}. It was written at {last.when}, after this act was asked for at {act.when}; nothing was "
             f"changed. Look again; if you mean that entry, run the act again (a rollback: --from {last.number})"

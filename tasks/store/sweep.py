@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tasks.store import lease, pipelines, trash
+from tasks.store import blobs, lease, pipelines, trash
 from tasks.store.needed import named, promised
 from tasks.store.objects import Objects
 from tasks.store.trash import Act, Closed, Removal
 
+log = logging.getLogger(__name__)
+BLOB = re.compile(r"blobs/[0-9a-f]{64}")  # any other file there is not ours
 GRACE = 7 * 86_400.0  # seconds in the trash
 Work = Literal["kept", "dropped"]
 
@@ -72,8 +75,21 @@ def sweep(
 def restore(objects: Objects, number: int | None, act: Act) -> list[str]:
     """Bring back all that lies in the trash, or what removal `number` put there. Returns its keys.
 
-    Raises LookupError where there is no such removal in the trash.
+    Raises LookupError where there is no such removal in the trash, RuntimeError while a sweep is under way.
     """
+    mine = lease.take_key(objects, lease.SWEEP, act.by, act.when, 120)
+    if mine is None:
+        raise RuntimeError(
+            f"nothing was brought back: {lease.words(objects, lease.SWEEP, act.when, act.by) or 'another run was faster'}"
+        )
+    try:
+        with lease.kept_up(objects, mine, act.when, 120):
+            return _restored(objects, number, act)
+    finally:
+        lease.release(objects, mine)
+
+
+def _restored(objects: Objects, number: int | None, act: Act) -> list[str]:
     found = [one for one in trash.still_open(objects) if number in (None, one.number)]
     if not found:
         there = ", ".join(str(one.number) for one in trash.still_open(objects)) or "none"
@@ -92,12 +108,12 @@ def _need(objects: Objects, work: Work) -> _Need:
     keys = list(objects.keys(""))
     needed = promised(objects, keys)
     steps = named(objects, (key for key in keys if re.fullmatch(r"pipelines/[^/]+/work/.+", key)))
-    blobs = {key.removeprefix("blobs/") for key in keys if key.startswith("blobs/")}
-    dropped = {key for key, hashes in steps.items() if (hashes & blobs) - needed} if work == "dropped" else set()
+    stored = {key.removeprefix("blobs/") for key in keys if BLOB.fullmatch(key)}
+    dropped = {key for key, hashes in steps.items() if (hashes & stored) - needed} if work == "dropped" else set()
     for step, hashes in steps.items():
         needed |= hashes if step not in dropped else set()
     probes = [key for key in keys if key.startswith("probe/")]
-    return _Need(needed, (*sorted(dropped), *probes, *(f"blobs/{sha}" for sha in sorted(blobs - needed))))
+    return _Need(needed, (*sorted(dropped), *probes, *(f"blobs/{sha}" for sha in sorted(stored - needed))))
 
 
 def _busy(objects: Objects, holder: str, now: float) -> str:
@@ -129,7 +145,7 @@ def _close(objects: Objects, need: _Need, act: Act, grace: float, alive: lease.A
         wanted = [key for key in removal.keys if key.removeprefix("blobs/") in need.blobs]
         back = [key for key in wanted if objects.read(key) is None and trash.move_out(objects, removal, key)]
         restored += back
-        if removal.versions or act.when - removal.when < grace:
+        if removal.versions or act.when - removal.when < grace or not all(_sound(objects, key) for key in wanted):
             continue
         over = [key for key in removal.keys if key not in wanted]
         closed = Closed(number=removal.number, when=act.when, by=act.by, deleted=tuple(over), restored=tuple(back))
@@ -139,6 +155,15 @@ def _close(objects: Objects, need: _Need, act: Act, grace: float, alive: lease.A
         trash.close(objects, closed)
         deleted += over
     return deleted, restored
+
+
+def _sound(objects: Objects, key: str) -> bool:
+    """Whether a needed blob stands in its place with its hash; a damaged one is mended from the trash first."""
+    try:
+        return bool(blobs.get(objects, key.removeprefix("blobs/")))
+    except (FileNotFoundError, ValueError) as error:
+        log.warning("%s; the trash is kept", error)
+        return False
 
 
 def expired(

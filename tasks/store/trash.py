@@ -7,6 +7,7 @@ a listing.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -19,7 +20,9 @@ from tasks.store.seal import seal, unseal
 from tasks.store.settling import PAUSES
 from tasks.store.trusted import trusted
 
+log = logging.getLogger(__name__)
 WHY = "no manifest, log entry or unfinished work named it"
+GAP = 4  # numbers in a row that are absent where the removals end
 UNREAD = "no night read it and a newer version of its period is there"
 
 
@@ -61,11 +64,26 @@ class Act(NamedTuple):
 
 
 def removals(objects: Objects) -> Iterator[Removal]:
-    """All removals, oldest first. Raises ValueError where the record of one is damaged."""
-    number = 1
-    while (found := _read(objects, number)) is not None:
-        yield found
+    """All removals, oldest first. The trash of one whose record is damaged stays, and a warning names it."""
+    for number in _numbers(objects):
+        try:
+            found = _read(objects, number)
+        except ValueError as error:
+            log.warning("%s; what it put under trash/%08d/ stays there", error, number)
+            continue
+        if found is not None:
+            yield found
+
+
+def _numbers(objects: Objects) -> Iterator[int]:
+    """Numbers that were given to removals, also to one whose record is gone: the next ones are looked for as well."""
+    absent, number = 0, 0
+    while absent < GAP:
         number += 1
+        there = any(objects.read(key) is not None for key in (_key(number), _closed_key(number)))
+        absent = 0 if there else absent + 1
+        if there:
+            yield number
 
 
 def still_open(objects: Objects) -> list[Removal]:
@@ -75,7 +93,7 @@ def still_open(objects: Objects) -> list[Removal]:
 
 def record(objects: Objects, removal: Removal) -> Removal:
     """Write the record under the next free number, and return it with its number."""
-    number = 1 + max((found.number for found in removals(objects)), default=0)
+    number = 1 + max(_numbers(objects), default=0)
     for pause in PAUSES:
         time.sleep(pause)
         numbered = removal.model_copy(update={"number": number})

@@ -212,6 +212,29 @@ def test_maintain_of_a_store_whose_pipelines_are_elsewhere(begun: Tiny, tmp_path
         tasks.sweep.bring_back.fn("tomorrow", act)
 
 
+def test_a_catalog_or_a_store_that_does_not_know_the_nights_gives_up_nothing(
+    begun: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, act, none = begun.plan, trash.Act("me", NOW), timedelta(0)
+    files = sorted((begun.home / "home" / "lake").rglob("*.parquet"))
+    catalog = begun.home / "home" / "lake" / "tiny.sqlite"
+    catalog.rename(tmp_path / "catalog")
+    with pytest.raises(
+        ValueError, match=r"the lake was left alone: its catalog does not know \d versions.*Restore the catalog"
+    ):
+        tasks.sweep.compact.fn(plan, act, none, False)
+    assert sorted((begun.home / "home" / "lake").rglob("*.parquet")) == files and files
+    for left in (begun.home / "home" / "lake").glob("tiny.sqlite*"):
+        left.unlink()
+    (tmp_path / "catalog").rename(catalog)
+    monkeypatch.setenv("NIGHTLOOP_STORE", str(tmp_path / "another"))
+    for _ in range(2):
+        assert "this store has no night of tiny" in tasks.sweep.compact.fn(plan, act, none, False)[0]
+    monkeypatch.delenv("NIGHTLOOP_STORE")
+    assert "the lake was compacted; 0 versions" in tasks.sweep.compact.fn(plan, act, none, False)[0]
+    assert run(begun, 2)[0].revision == 1
+
+
 def test_versions_that_no_night_read_wait_for_the_grace_period(begun: Tiny) -> None:
     plan, week = begun.plan, timedelta(days=7)
     begun.deliver(3, bad=True)

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from tasks.store import blobs, lease, manifests, pipelines, registry, trash, work
+from tasks.store.needed import versions_read
 from tasks.store.sweep import restore, sweep, unneeded
 from tests.store.faulty import HOWS, Crash, FaultyStore, How
 from tests.store.memory import Memory
@@ -172,8 +173,10 @@ def test_a_store_without_a_complete_record_is_not_swept_until_a_person_confirms(
         sweep(store, "ann", 0.0)
     with pytest.raises(ValueError, match=r"shows no pipeline other; it shows shop.*not mounted"):
         pipelines.adopt(store, ["shop", "other"])
-    with pytest.raises(ValueError, match="the store also shows shop"):
+    with pytest.raises(ValueError, match=r"the store also shows or knows shop; .* -shop"):
         pipelines.adopt(store, [])
+    with pytest.raises(ValueError, match="shop cannot be given up while the store shows it"):
+        pipelines.adopt(store, ["-shop"])
     assert pipelines.adopt(store, ["shop "]) == {PIPELINE: (0,)}
     assert len(sweep(store, "ann", 0.0).removed) == 1
     check_invariants(store)
@@ -255,12 +258,121 @@ def test_a_fault_at_every_call_of_a_restore(how: How) -> None:
         shas = [blobs.put(store, b"one"), blobs.put(store, b"two")]
         sweep(store, "ann", 0.0)
         faulty = FaultyStore(store, at, how)
-        with contextlib.suppress(OSError, Crash):
+        with contextlib.suppress(OSError, Crash, RuntimeError):
             restore(faulty, None, trash.Act("ben", 1.0))
         assert [blobs.get(store, sha) for sha in shas] == [b"one", b"two"]
         if faulty.calls < at:
             return
         at += 1
+
+
+def test_a_damaged_record_of_pipelines_stops_sweeps_and_no_night() -> None:
+    store = world()
+    store.held[pipelines.KEY] = store.held[pipelines.KEY][:50]
+    with pytest.raises(ValueError, match=r"pipelines.json .* was changed or cut off.*--adopt. makes it anew"):
+        sweep(store, "ann", 0.0)
+    newest = manifests.current(store, PIPELINE, 1)
+    mine = lease.take(store, PIPELINE, "night", 10_000.0, 60)
+    assert mine and published(store, 2, newest)
+    lease.release(store, mine)
+    with pytest.raises(ValueError, match="no complete record"):
+        sweep(store, "ann", 20_000.0)
+    assert pipelines.adopt(store, [PIPELINE]) == {PIPELINE: (0,)} and sweep(store, "ann", 30_000.0).busy == ""
+
+
+def test_a_pipeline_that_is_not_to_be_seen_is_given_up_only_in_words() -> None:
+    store = world()
+    pipelines.register(store, "other", 3)
+    with pytest.raises(ValueError, match="other is known to begin at night 3"):
+        sweep(store, "ann", 0.0)
+    with pytest.raises(ValueError, match="shows or knows other"):
+        pipelines.adopt(store, [PIPELINE])
+    pipelines.adopt(store, [PIPELINE, "other"])  # it comes back: nothing is forgotten
+    with pytest.raises(ValueError, match="other is known to begin at night 3"):
+        sweep(store, "ann", 1000.0)
+    assert list(pipelines.adopt(store, [PIPELINE, "-other"])) == [PIPELINE]
+    assert sweep(store, "ann", 2000.0).busy == ""
+
+
+def test_a_damaged_night_that_was_run_again_stops_no_sweep_though_it_was_promoted() -> None:
+    store = Memory.fresh()
+    first = published(store, 0, None)
+    promoted(store, first)
+    second = published(store, 1, first)
+    promoted(store, second)
+    published(store, 2, second)
+    key = manifests.key_of(PIPELINE, 1, 1)
+    store.held[key] = store.held[key][:200]
+    with pytest.raises(ValueError, match="Run these nights again first"):
+        sweep(store, "ann", 0.0)
+    published(store, 1, first, salt="again")
+    assert sweep(store, "ann", 1000.0).busy == ""
+    assert versions_read(store, PIPELINE) == {0: {1}, 1: {1}, 2: {1}}
+
+
+def test_files_of_other_programs_are_left_alone() -> None:
+    store = world()
+    others = ["blobs/README", f"pipelines/{PIPELINE}/nights/000001/0001.json.bak", f"pipelines/{PIPELINE}/log/old.json"]
+    store.held.update(dict.fromkeys(others, b"x"))
+    assert sweep(store, "ann", 0.0).removed == () and all(key in store.held for key in others)
+
+
+def test_removals_whose_records_are_gone_or_damaged_hide_no_other() -> None:
+    store, day = world(), 86_400.0
+    shas = []
+    for number in range(3):
+        shas.append(blobs.put(store, b"orphan %d" % number))
+        sweep(store, "ann", number * day)
+    del store.held["removals/00000001.json"]
+    store.held["removals/00000002.json"] = b"{}"
+    assert [one.number for one in trash.removals(store)] == [3]
+    assert blobs.get(store, shas[2]) == b"orphan 2"
+    blobs.put(store, b"one more")
+    sweep(store, "ann", 4 * day)
+    assert "removals/00000004.json" in store.held, "no number is given twice"
+
+
+def test_restore_waits_for_a_sweep() -> None:
+    store = world()
+    blobs.put(store, b"orphan")
+    sweep(store, "ann", 0.0)
+    lease.take_key(store, lease.SWEEP, "a sweep", 10.0, 60)
+    with pytest.raises(RuntimeError, match="nothing was brought back: a sweep of the store is held by the run a sweep"):
+        restore(store, None, trash.Act("ben", 11.0))
+
+
+def test_the_trash_mends_a_needed_blob_that_rotted_in_its_place() -> None:
+    store, day = world(), 86_400.0
+    newest = manifests.current(store, PIPELINE, 1)
+    waiting = night(store, 2, newest, salt="frozen")
+    sweep(store, "ann", 0.0)
+    assert manifests.publish(store, waiting)
+    key = blobs.key_of(waiting.checkpoints["A"].weights)
+    store.held[key] = b"rotten"
+    sweep(store, "ann", 30 * day)
+    check_invariants(store)
+    assert store.held[key] != b"rotten"
+
+
+def test_one_bad_read_of_a_lease_ends_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Memory.fresh()
+    mine = lease.take(store, PIPELINE, "run 1", 0.0, 60)
+    assert mine
+    real, cut = Memory.read, []
+
+    def short(self: Memory, key: str) -> tuple[bytes, str] | None:
+        found = real(self, key)
+        if found and key == mine.key and not cut:
+            cut.append(key)
+            return found[0][:20], found[1]
+        return found
+
+    monkeypatch.setattr(Memory, "read", short)
+    assert lease.renew(store, mine, 1.0, 60)
+    cut.clear()
+    assert lease.take(store, PIPELINE, "run 2", 2.0, 60) is None
+    cut.clear()
+    assert lease.release(store, mine) and lease.take(store, PIPELINE, "run 2", 3.0, 60)
 
 
 def test_a_sweep_that_lost_its_lease_stops() -> None:
