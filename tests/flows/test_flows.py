@@ -201,7 +201,9 @@ def test_the_second_of_two_writers_is_told_and_a_dead_one_is_followed(
     before = tiny.record()
     with writing(tiny.plan, "somebody"):
         for flow in (lambda: nightly(str(tiny.path)), lambda: backfill(str(tiny.path), what="all")):
-            with pytest.raises(RuntimeError, match=r"tiny is being written by the run .*; nothing was changed"):
+            with pytest.raises(
+                RuntimeError, match=r"tiny is being written: tiny is held by the run .* Nothing was changed"
+            ):
                 flow()
     assert tiny.record() == before
     assert lease.take(tasks.open.open_store(), "tiny", "killed", time.time() - 3600, 60) is not None
@@ -224,7 +226,9 @@ def test_two_nightlies_at_once_end_as_one_alone(tiny: Tiny, monkeypatch: pytest.
     [thread.start() for thread in both]
     [thread.join() for thread in both]
     assert periods(tiny) == [1, 2, 3] and len(told) == 2, told
-    assert all(line.startswith("2026-01-04") or "is being written by the run" in line for line in told), told
+    assert all(line.startswith("2026-01-04") or "is being written: tiny is held by the run" in line for line in told), (
+        told
+    )
 
 
 def test_maintain_keeps_what_the_chain_and_the_log_need(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,11 +236,12 @@ def test_maintain_keeps_what_the_chain_and_the_log_need(tiny: Tiny, monkeypatch:
     needed = tiny.record()
     idle = blobs.put(objects, b"nobody names this")
     dry = maintain(str(tiny.path), dry_run=True)
-    assert any("would be removed" in line for line in dry)
-    assert blobs.get(objects, idle)
+    assert any("1 objects of the store would be moved to the trash" in line for line in dry)
+    assert objects.read(blobs.key_of(idle))
     maintain(str(tiny.path))
-    with pytest.raises(FileNotFoundError):
-        blobs.get(objects, idle)
+    assert objects.read(blobs.key_of(idle)) is None
+    assert f"blobs/{idle}" in maintain(str(tiny.path), restore="all")
+    assert blobs.get(objects, idle)
     assert tiny.record() == needed
     clock(monkeypatch, "2026-01-05T02:00:00+00:00")
     nightly(str(tiny.path))
