@@ -123,7 +123,13 @@ def log_in(context: typer.Context) -> None:
     A login that the operator gave is used as it is. The kept one is sent to a `nightloop up` of this home that runs now,
     and to no other server.
     """
-    if context.invoked_subcommand in WITHOUT_PREFECT or "--help" in sys.argv:
+    if context.invoked_subcommand in WITHOUT_PREFECT:
+        return
+    if (
+        "--help" in sys.argv
+    ):  # to be quick Prefect is not asked; the word may also be an option's value, and the verb runs
+        if not os.environ.get("PREFECT_API_URL"):
+            os.environ.update(closed(new_login()))
         return
     from tasks.plan.settings import Settings
 

@@ -20,6 +20,7 @@ from tasks.plan.reading import find_plan
 from tasks.plan.settings import Settings
 
 POOL = "nightloop"
+LISTENS = "0A"  # the state of a listening socket in /proc/net/tcp
 PREFECT_FILE = Path(__file__).parents[1] / "infra" / "prefect.yaml"
 
 
@@ -126,9 +127,21 @@ def _wait(url: str, server: subprocess.Popen[bytes]) -> None:
         if server.poll() is not None:
             raise RuntimeError("the Prefect server stopped by itself; its last lines above say why")
         if _answers(url):
+            if not _ours(int(url.rsplit(":", 1)[1])):
+                raise RuntimeError(f"another user's program answers at {url}; give another port with --port")
             return
         time.sleep(0.5)
     raise RuntimeError(f"the Prefect server did not answer at {url} within two minutes")
+
+
+def _ours(port: int) -> bool:
+    """Whether who listens on a port runs as this user: nobody else may be sent the login. True where it cannot be told."""
+    table = Path("/proc/net/tcp")
+    if not table.exists():
+        return True
+    rows = [line.split() for line in table.read_text().splitlines()[1:]]
+    users = {int(row[7]) for row in rows if row[3] == LISTENS and int(row[1].rpartition(":")[2], 16) == port}
+    return users == {os.geteuid()}
 
 
 def _free(port: int) -> bool:

@@ -51,6 +51,8 @@ def _of_uri(rest: str) -> dict[str, str]:
     who, _, hosts = server.rpartition("@")
     user, _, password = who.partition(":")
     named = [_host(host) for host in hosts.split(",")]
+    if "@" in dbname + query or not all(re.fullmatch(r"\d*", port) for _, port in named):
+        raise ValueError("it is no URL that libpq reads: in a password write / ? # and @ as %2F %3F %23 and %40")
     found = {
         "host": ",".join(host for host, _ in named), "port": ",".join(port for _, port in named), "dbname": dbname,
         "user": user, "password": password,

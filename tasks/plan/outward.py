@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from functools import partial
 from types import TracebackType
 
-from tasks.plan.redact import redact, redact_error
+from tasks.plan.redact import MASK, holds_credentials, redact, redact_error
 
 Hook = Callable[[type[BaseException], BaseException, TracebackType | None], object]
 
@@ -81,14 +81,20 @@ def _redacted(value: object) -> object:
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, dict):
-        return {redact(k) if isinstance(k, str) else k: _redacted(v) for k, v in value.items()}
+        return {redact(k) if isinstance(k, str) else k: _named(k, v) for k, v in value.items()}
     return [_redacted(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def _named(key: object, value: object) -> object:
+    """A value under its key, which may say that it is a credential."""
+    return MASK if isinstance(value, str) and value and holds_credentials(f"{key}={value}") else _redacted(value)
 
 
 def _safe(record: logging.LogRecord) -> logging.LogRecord:
     try:
         said = record.getMessage()
-    except (TypeError, ValueError, KeyError):  # the words do not go with their values; logging says so itself
+    except Exception:  # the words do not go with their values: nothing of these is shown, and no caller is stopped
+        record.msg, record.args = f"{outward(str(record.msg))} (its values cannot be shown)", ()
         return record
     if (safe := outward(said)) != said:
         record.msg, record.args = safe, ()

@@ -18,19 +18,32 @@ MASK = "***"
 SHORTEST, WORD = 6, 12  # characters of a value that is masked wherever it stands, and of one that has letters alone:
 # to mask `test` or `nightloop` everywhere would garble what is said, and known forms are masked whatever their length.
 # A quick look: a text without any of these words holds no credential of a known form.
-HINT = re.compile(r"pass|pwd|secret|token|key|auth|sign|credential|bearer|basic|://|AKIA|ASIA|gh[pousr]_|pn[ub]_", re.I)
+HINT = re.compile(
+    r"pass|pwd|secret|token|key|auth|sign|credential|bearer|basic|cookie|sig=|--|://|AKIA|ASIA|gh[pousr]_|pn[ub]_", re.I
+)
 NAMES = (
-    r"(?:password|passwd|pwd|passphrase|secret|token|(?:access|api|account|private)[_-]?key(?:[_-]?id)?|"
+    r"(?:password|passwd|passphrase|pass|pwd|secret(?:[_-]?(?:access[_-]?)?key)?|token|"
+    r"(?:access|api|account|private|storage)[_-]?key(?:[_-]?id)?|"
     r"auth[_-]?string|signature|credential)"
 )
 FORMS = (
     # password=..., password = 'quoted \' and spaces', ?token=...; a value without quotes goes on to the next space
-    re.compile(NAMES + r"""["']?\s*=\s*(\\*(?:'+|"+)(?:\\.|''|[^'"\\])*(?:['"]|$)|(?:\\.|[^\s\\])+)""", re.I | re.S),
+    # (not what begins with * { | or (: a pattern that finds files or forbids words)
+    re.compile(
+        NAMES + r"""["']?\s*=\s*(?![*{|(])(\\*(?:'+|"+)(?:\\.|''|[^'"\\])*(?:['"]|\\?$)|(?:\\.|[^\s\\])+)""",
+        re.I | re.S,
+    ),
     # "password": "..." of JSON, YAML or Python
     re.compile(NAMES + r"""\\*["']\s*:\s*(\\*"(?:\\.|[^"\\])*|\\*'(?:\\.|''|[^'\\])*|[^\s,}\]]+)""", re.I | re.S),
-    re.compile(r"""\b(?:password|passwd|passphrase|secret[_-]access[_-]key|api[_-]key)\s*:\s*([^\s"']\S*)""", re.I),
+    re.compile(
+        r"""\b(?:password|passwd|passphrase|pwd|secret[_-](?:access[_-])?key|api[_-]key)\s*:\s*["']?([^\s"'][^\s"']*)""",
+        re.I,
+    ),
+    re.compile(r"""(?:\bx-[a-z-]{1,40}token|\bcookie)["']?\s*[:=]\s*["']?([^\s"']+)""", re.I),
+    re.compile(r"""--(?:password|token|secret|api-key)(?:[=\s]+|["'],\s*["'])([^\s"']+)""", re.I),
+    re.compile(r"""[?&]sig=([^&\s"']+)""", re.I),
     # scheme://user:password@host, and https://token@host
-    re.compile(r"""(?<=://)([^\s/?#"'<>@]{0,512}:[^\s/?#"'<>]{0,512})@"""),
+    re.compile(r"""(?<=://)([^\s/?#"'<>@:]{0,512}:[^\s/?#"'<>]{0,4096})@"""),
     re.compile(r"""(?<=://)([^\s/?#:"'<>@]{0,512}:(?!\d+(?:[/?#]|\b\s))[^\s"'<>]{1,512})@"""),
     re.compile(r"""(?:(?<=http://)|(?<=https://))([^\s/?#"'<>]{1,512})@""", re.I),
     # headers

@@ -114,6 +114,6 @@ def credentials_of_process() -> tuple[str, ...]:
             found |= {value, value.partition(":")[2]}  # user:password
         elif name == "NIGHTLOOP_CATALOG":
             found.add(dsn.password_of(value))
-        elif url := re.match(r"[A-Za-z][\w+.-]*://[^/?#\s:]*:([^/?#\s]*)@", value):  # of a database, a proxy
+        elif url := re.match(r"[A-Za-z][\w+.-]*://[^/?#\s:]*:(\S*)@", value):  # of a database, a proxy
             found.add(url[1])
     return tuple(sorted(found - {""}))

@@ -20,6 +20,11 @@ CREDENTIALS = (
     "or a Prefect block (NIGHTLOOP_S3_CREDENTIALS_BLOCK)"
 )
 
+LONGEST_NUMBER = 1000  # characters
+NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+FORBIDDEN = "forbidden"  # a rule that keeps credentials out of the logs names how they look
+NO_WORD = "xxxxxxxx"
+
 
 def read_mapping(path: Path, what: str, fields: str) -> dict[str, Any]:
     """The mapping that a YAML file holds; `what` it is and the `fields` it may have, for the messages.
@@ -77,6 +82,10 @@ def _refuse_size(node: yaml.Node, known: dict[int, tuple[int, int] | None]) -> t
             raise ValueError(f"{_line(node)} holds an alias (*name) of what it stands in; it would never end")
         return found
     known[id(node)] = None
+    if isinstance(node, yaml.ScalarNode) and len(node.value) > LONGEST_NUMBER and node.tag in NUMBERS:
+        raise ValueError(
+            f"{_line(node)} is a number of {len(node.value):,} characters; at most {LONGEST_NUMBER} are read"
+        )
     within = [one for pair in node.value for one in pair] if isinstance(node, yaml.MappingNode) else node.value
     parts = [_refuse_size(one, known) for one in within] if isinstance(node, yaml.CollectionNode) else []
     values, depth = 1 + sum(size for size, _ in parts), 1 + max((deep for _, deep in parts), default=0)
@@ -112,15 +121,16 @@ def _line(part: yaml.Event | yaml.Node) -> str:
     return f"line {part.start_mark.line + 1}" if part.start_mark else "a line"
 
 
-def _texts(place: str, value: object) -> Iterator[tuple[str, str]]:
-    """Every text in it, keys too, with its place; `password: x` is read as `password=x`."""
+def _texts(place: str, value: object, under: str = "") -> Iterator[tuple[str, str]]:
+    """Every text and number in it, keys too, with its place; all that stands under `password` is read as `password=x`."""
     if isinstance(value, dict):
         for key, inner in value.items():
             name = f"{place}.{key}" if place else str(key)
             yield place or "a field", str(key)
-            yield from [(name, f"{key}={inner}")] if isinstance(inner, str) else _texts(name, inner)
-    elif isinstance(value, list):
+            secret = under if holds_credentials(f"{under}={NO_WORD}") else str(key)
+            yield from _texts(name, inner, secret)
+    elif isinstance(value, list | tuple | set):
         for number, inner in enumerate(value):
-            yield from _texts(f"{place}[{number}]", inner)
-    elif isinstance(value, str):
-        yield place, value
+            yield from _texts(f"{place}[{number}]", inner, under)
+    elif value is not None and not isinstance(value, bool) and under != FORBIDDEN:
+        yield place, f"{under}={value}" if under else str(value)

@@ -32,8 +32,10 @@ def markup(text: object, longest: int = LONGEST) -> str:
 def marked(text: object, longest: int = LONGEST) -> str:
     """`plain` text for markdown: nothing in it becomes a link, a picture, a table cell, emphasis or HTML."""
     line = plain(text, longest).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    line = line.replace("://", ":&#47;&#47;")  # a bare address would become a link
-    return "".join("\\" + c if c in "\\`*_{}[]|~$!#" else c for c in line)
+    line = "".join("\\" + c if c in "\\`*_{}[]|~$!#" else c for c in line)
+    for bare, shown in (("://", "&#58;//"), ("www.", "www&#46;"), ("@", "&#64;")):  # addresses that would become links
+        line = line.replace(bare, shown)
+    return line
 
 
 def number(value: float | None, digits: int = 4) -> str:

@@ -24,6 +24,7 @@ class ConnectionLimits:
     connections: int = 2_000
     head_bytes: int = 65_536  # of a request line with its headers; of trailers
     headers: int = 100  # of a request, trailers among them
+    pipelined: int = 64  # requests of a connection that wait for the answer to the one before
     head_seconds: float = 10.0  # from the first byte to the end of the head; for a new connection, from its beginning
     body_seconds: float = 30.0
     read_seconds: float = 30.0  # for a client to read answers that fill the buffers
@@ -88,6 +89,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what cannot be parsed, which is said of a head that is too large as well."""
+        if self.transport.is_closing():
+            return
         if self._headers > self._limits.headers or self._head_bytes > self._limits.head_bytes:
             self._too_large()
         else:
@@ -112,10 +115,21 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Wait for the body."""
+        """Wait for the body. Raises ValueError, which stops the parser, where the request may not go on.
+
+        The parser takes the body of a request that asks for an upgrade for the next request, and uvicorn reads on after
+        each answer however many requests wait.
+        """
+        sized = any(name in (b"content-length", b"transfer-encoding") for name, _ in self.headers)
+        if sized and self.parser.should_upgrade():
+            self._refuse(400, "there are no upgrades here: send the request without the header Upgrade")
+            raise ValueError("an upgrade with a body")
         self._in_body = self._advanced = True
         self._sending.stop()
         super().on_headers_complete()
+        if len(self.pipeline) > self._limits.pipelined:
+            self.transport.close()
+            raise ValueError("too many requests wait on one connection")
 
     def on_body(self, body: bytes) -> None:
         """Take bytes of a body; `Limit` sees to it that they are not too many."""

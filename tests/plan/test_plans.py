@@ -171,7 +171,7 @@ def test_a_pretrain_that_does_not_fit_the_model_is_refused(tmp_path: Path) -> No
         (b"pipeline: a\nseed: 1\npipeline: b\n", "'pipeline' stands twice in a mapping, in line 1 and in line 3"),
         (b"model: {use: MF, options: {1: 2, 0x1: 3}}", "1 stands twice"),
         (b"a: " + b"[" * 3000 + b"]" * 3000, "line 1 lies more than 50 lists and mappings deep"),
-        (b"seed: " + b"1" * 5000, "4300 digits"),
+        (b"seed: " + b"1" * 5000, "line 1 is a number of 5,000 characters"),
         (b"seed: 2026-02-30", "day is out of range"),
         (b"? [1, 2]\n: 3", "unhashable key"),
         (b"a: [" + b"1," * 50_000 + b"]", "more than 20,000 values"),
@@ -181,6 +181,11 @@ def test_a_pretrain_that_does_not_fit_the_model_is_refused(tmp_path: Path) -> No
         (b"source: {use: shop, options: {urls: [a, 's3://k:hunter2@b']}}", "source.options.urls[1] holds a password"),
         (b"a: 'https://b.s3.amazonaws.com/x?X-Amz-Signature=hunter2'", "a holds a password, a key or a token"),
         (b"1: 2\n", "1: unknown field; allowed here: columns"),
+        (b"seed: 0x" + b"f" * 6000, "line 1 is a number of 6,002 characters"),
+        (b"source: {options: {password: 1234567890}}", "source.options.password holds a password"),
+        (b"source: {options: {password: [hunter2]}}", "source.options.password[0] holds a password"),
+        (b"source: {options: {password: {value: hunter2}}}", "source.options.password.value holds a password"),
+        (b"source: {options: {secret_key: hunter2}}", "source.options.secret_key holds a password"),
     ],
 )
 def test_a_file_that_is_no_plan(tmp_path: Path, content: bytes, said: str) -> None:

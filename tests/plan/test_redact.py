@@ -7,6 +7,7 @@ import json
 import logging
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Iterator
 from urllib.parse import quote
@@ -262,3 +263,71 @@ def test_nothing_that_leaves_moves_a_cursor(nasty: str) -> None:
 
 def test_lines_and_tabs_stay() -> None:
     assert visible("a\n\tb\u00a0c") == "a\n\tb\u00a0c" and json_of(["a\n"], 1) == '[\n "a\\n"\n]'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "secret_key=HUNTER2",
+        "AWS_SECRET_KEY=HUNTER2",
+        'password: "HUNTER2"',
+        "pwd: HUNTER2",
+        "X-Amz-Security-Token: HUNTER2",
+        "X-Vault-Token: HUNTER2",
+        "Cookie: session=HUNTER2",
+        "psql --password HUNTER2 shop",
+        "['psql', '--password', 'HUNTER2']",
+        "https://blob.example/x?sv=1&sig=HUNTER2",
+        "DB_PASS=HUNTER2",
+        "postgres://user:" + "a%2F" * 300 + "HUNTER2@host/db",
+    ],
+)
+def test_more_forms_of_credentials(text: str) -> None:
+    assert "HUNTER2" not in redact(text)
+
+
+def test_a_document_masks_what_its_keys_call_a_credential() -> None:
+    told = json_of({"password": SECRET, "options": {"api_key": SECRET}, "columns": {"user": "uid"}})
+    assert SECRET not in told and '"uid"' in told
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["keeper:hunter2/9Zq@127.0.0.1:1/lake", "keeper:hunter2?9Zq@h/lake", "keeper:a@h/lake?x=y@z", "keeper@h:port/lake"],
+)
+def test_a_url_with_a_password_that_libpq_reads_otherwise_is_refused_and_not_told(uri: str) -> None:
+    with pytest.raises(ValueError, match=r"write / \? # and @ as %2F") as told:
+        keywords(f"postgresql://{uri}")
+    assert "hunter2" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "hostile", [r"password=\'a " * 4000 + "\\", "://" + ":" * 60_000, "://x:" * 20_000, "--token" * 10_000]
+)
+def test_hostile_text_costs_no_minutes(hostile: str) -> None:
+    began = time.perf_counter()
+    redact(hostile)
+    assert time.perf_counter() - began < 20  # minutes, before
+
+
+@pytest.mark.parametrize("text", ["path: logs/token=*/x.csv", "logs/token={period}/x.csv", "(?i)password=|token="])
+def test_patterns_are_no_credentials(text: str) -> None:
+    assert not holds_credentials(text.removesuffix("|token="))
+
+
+def test_a_record_whose_values_cannot_be_shown_stops_no_caller(caplog: pytest.LogCaptureFixture) -> None:
+    guard_process()
+
+    class Broken:
+        def __str__(self) -> str:
+            raise AttributeError("none")
+
+    logging.getLogger("nightloop.test").error("it says %s", Broken())
+    assert "its values cannot be shown" in caplog.text
+
+
+def test_addresses_in_markdown_are_words() -> None:
+    told = marked("see https://host/x, www.evil.example and a@b.c")
+    assert (
+        "://" not in told.replace("&#58;//", "") and "www." not in told and "@" not in told and "&#58;//host/x" in told
+    )
