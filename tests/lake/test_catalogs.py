@@ -151,11 +151,11 @@ def test_every_way_to_give_a_password(
         given = {"HOME": str(tmp_path)}
     for name, value in given.items():
         monkeypatch.setenv(name, value)
-    with Warehouse.open(Settings(home=tmp_path, catalog=catalog), "pond") as warehouse:
+    with Warehouse.open(Settings(home=tmp_path, catalog=catalog), "passwords") as warehouse:
         assert warehouse.latest() == {}
         shown = str(warehouse.connection.execute("FROM duckdb_databases()").fetchall())
         shown += str(warehouse.connection.execute("FROM duckdb_secrets()").fetchall())
-        shown += str(warehouse.connection.execute("FROM __ducklake_metadata_lake.pond.ducklake_metadata").fetchall())
+        shown += str(warehouse.connection.execute("FROM __ducklake_metadata_lake.passwords.ducklake_metadata").fetchall())
     assert password not in shown and quote(password, safe="") not in shown and "p\\w" not in shown
 
 
