@@ -13,6 +13,7 @@ import flows.demo
 import flows.naming
 import tasks.move
 from tasks.store.entries import Entry
+from tasks.store.promotions import Outcome
 
 NASTY = (
     "\x1b[31mred", "\x1b]0;title\x07", "\x1b]8;;http://evil\x1b\\link", "\x9b2J", "\x9d0;t\x9c", "\x85", "\x7f", "\rover", "\b\b",
@@ -38,7 +39,7 @@ def entry(reason: str) -> Entry:
 def test_a_reason_does_nothing_in_the_champions_artifact(monkeypatch: pytest.MonkeyPatch, nasty: str) -> None:
     made: dict[str, str] = {}
     monkeypatch.setattr(tasks.move, "create_markdown_artifact", lambda text, **more: made.update(text=text, **more))
-    tasks.move._told(entry(f"because {nasty} of {nasty}"))
+    tasks.move._told(Outcome(entry(f"because {nasty} of {nasty}"), False))
     assert made["key"] == "shop-1-champion" and "because" in made["text"] and "because" in made["description"]
     for shown in (made["text"], made["description"]):
         assert harmless(shown) and "<script" not in shown and "://" not in shown

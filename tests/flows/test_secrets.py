@@ -10,14 +10,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 import yaml
-from prefect.settings import get_current_settings
 
-from tests.flows.console import HOUSE, serving
+from tests.flows.console import HOUSE
 from tests.flows.tiny import raw_plan
+from tests.prefect_server import Server as Prefect
 from tests.s3_servers import Server, free_port
 
 pytestmark = pytest.mark.xdist_group("secrets")  # one process: the verbs are run once
@@ -27,7 +28,7 @@ WORDS = {"dsn": "dsn pl4nted's", "url": "url-pl4nted/2", "key": "KEY-pl4nted-3",
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory, moto: Server) -> Iterator[dict[str, str]]:
+def written(tmp_path_factory: pytest.TempPathFactory, moto: Server, nightloop_up: Prefect) -> Iterator[dict[str, str]]:
     """What the verbs wrote, by place: what they said, their homes and stores, and Prefect's database."""
     place = tmp_path_factory.mktemp("secrets")
     plan = place / "tiny.yaml"
@@ -41,23 +42,20 @@ def written(tmp_path_factory: pytest.TempPathFactory, moto: Server) -> Iterator[
         "NIGHTLOOP_S3_PATH_STYLE": "true",
         "NIGHTLOOP_STORE": "s3://not-there/x",
     }
-    with serving() as server:
-        common = {
-            **server, "NIGHTLOOP_HOME": str(place / "home"), "AWS_ACCESS_KEY_ID": WORDS["key"],
-            "AWS_SECRET_ACCESS_KEY": WORDS["secret"], "AWS_SESSION_TOKEN": WORDS["token"], "PGPASSWORD": WORDS["pg"],
-            "PREFECT_API_AUTH_STRING": f"admin:{WORDS['login']}", "PREFECT_LOGGING_LEVEL": "DEBUG",
-            "PREFECT_LOGGING_EXTRA_LOGGERS": "tasks,flows,botocore,duckdb", "PREFECT_LOGGING_TO_API_BATCH_INTERVAL": "0.1",
-        }  # fmt: skip
-        runs = {
-            "night, server down": ({**common, **dsn}, ["night", str(plan), "--period", "2026-01-03", "--json"]),
-            "status, server down": ({**common, **url}, ["status", str(plan), "--json"]),
-            "doctor, no bucket": ({**common, **s3, **dsn}, ["doctor", "--json"]),
-        }
-        found = dict(side_by_side(runs))
-        time.sleep(1.0)  # the last logs and events are on their way
-        found["Prefect's database"] = database(
-            str(get_current_settings().server.database.connection_url.get_secret_value())
-        )
+    common = {
+        **nightloop_up.environment, "NIGHTLOOP_HOME": str(place / "home"), "AWS_ACCESS_KEY_ID": WORDS["key"],
+        "AWS_SECRET_ACCESS_KEY": WORDS["secret"], "AWS_SESSION_TOKEN": WORDS["token"], "PGPASSWORD": WORDS["pg"],
+        "PREFECT_SERVER_API_AUTH_STRING": f"admin:{WORDS['login']}", "PREFECT_LOGGING_LEVEL": "DEBUG",
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "tasks,flows,botocore,duckdb", "PREFECT_LOGGING_TO_API_BATCH_INTERVAL": "0.1",
+    }  # fmt: skip
+    runs = {
+        "night, server down": ({**common, **dsn}, ["night", str(plan), "--period", "2026-01-03", "--json"]),
+        "status, server down": ({**common, **url}, ["status", str(plan), "--json"]),
+        "doctor, no bucket": ({**common, **s3, **dsn}, ["doctor", "--json"]),
+    }
+    found = dict(side_by_side(runs))
+    time.sleep(1.0)  # the last logs and events are on their way
+    found["Prefect's database"] = database(nightloop_up.home / "prefect" / "prefect.db")
     for path in place.rglob("*"):
         if path.is_file():
             found[str(path)] = path.read_bytes().decode("utf-8", "replace")
@@ -78,9 +76,8 @@ def side_by_side(runs: dict[str, tuple[dict[str, str], list[str]]]) -> Iterator[
         yield name, f"{out}\n{err}\nexit code {process.returncode}"
 
 
-def database(url: str) -> str:
+def database(path: Path) -> str:
     """Every value of every table."""
-    path = url.rpartition("sqlite+aiosqlite:///")[2].partition("?")[0]
     with sqlite3.connect(path) as opened:
         tables = [name for (name,) in opened.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         rows = {name: opened.execute(f'SELECT * FROM "{name}"').fetchall() for name in tables}  # noqa: S608

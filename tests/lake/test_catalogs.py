@@ -155,7 +155,9 @@ def test_every_way_to_give_a_password(
         assert warehouse.latest() == {}
         shown = str(warehouse.connection.execute("FROM duckdb_databases()").fetchall())
         shown += str(warehouse.connection.execute("FROM duckdb_secrets()").fetchall())
-        shown += str(warehouse.connection.execute("FROM __ducklake_metadata_lake.passwords.ducklake_metadata").fetchall())
+        shown += str(
+            warehouse.connection.execute("FROM __ducklake_metadata_lake.passwords.ducklake_metadata").fetchall()
+        )
     assert password not in shown and quote(password, safe="") not in shown and "p\\w" not in shown
 
 
