@@ -340,7 +340,10 @@ class Chaos:
         """All nights from some point on, in order; the champion does not move."""
         newest = self.newest()
         for index in range(self.random.randint(0, max(newest, 0)), newest + 1):
-            knows = self.loop.begun(index)
+            try:
+                knows = self.loop.begun(index)
+            except LookupError:  # the night before is blocked: a backfill stops there
+                return
             made = self.loop.made(index, knows, "complete", self.random.choice(("", "A", "B")))
             self.loop.written(made, knows)
 
