@@ -54,12 +54,12 @@ def versions_read(objects: Objects, pipeline: str) -> dict[int, set[int]]:
     found: dict[int, set[int]] = {}
     recorded = nights_of(objects, pipeline, keys)
     for key, sealed in recorded.sealed.items():
-        night, revision = (int(part.removesuffix(".json")) for part in key.split("/")[-2:])
+        night = _night_of(key)
         if _unreadable(key, sealed):  # what it read is not known: every version up to the one that replaced it
             for logs in recorded.current[night].logs:
                 found.setdefault(logs.period, set()).update(range(1, logs.version + 1))
             continue
-        for logs in manifests.parsed(objects, (pipeline, night, revision), sealed).logs:
+        for logs in manifests.parsed(objects, (pipeline, night, _revision_of(key)), sealed).logs:
             found.setdefault(logs.period, set()).add(logs.version)
     return found
 
@@ -82,15 +82,13 @@ def nights_of(objects: Objects, pipeline: str, keys: Collection[str]) -> Recorde
                 f"Nothing was removed. If the pipeline was given up: {ADOPT}"
             )
     _refuse_difference(pipeline, "nights", sealed, keys)
-    indexes = sorted({*map(_night_of, sealed)})
+    newest = {_night_of(key): key for key in sorted(sealed)}
     current: dict[int, Manifest] = {}
-    for index in indexes:
+    for index, key in newest.items():
         try:
-            found = manifests.sound(objects, pipeline, index)
+            current[index] = manifests.parsed(objects, (pipeline, index, _revision_of(key)), sealed[key])
         except ValueError as error:
             raise ValueError(f"nothing was removed: {error}. Run these nights again first") from error
-        if found is not None:
-            current[index] = found
     recorded = Recorded(
         sealed, current, frozenset(_night_of(key) for key, data in sealed.items() if _unreadable(key, data))
     )
@@ -100,6 +98,10 @@ def nights_of(objects: Objects, pipeline: str, keys: Collection[str]) -> Recorde
 
 def _night_of(key: str) -> int:
     return int(key.split("/")[-2])
+
+
+def _revision_of(key: str) -> int:
+    return int(key.split("/")[-1].removesuffix(".json"))
 
 
 def _unreadable(key: str, sealed: bytes) -> bool:
