@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import reduce
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict
 
 from tasks.lake.collect import rules
 from tasks.lake.logs import Logs
 from tasks.lake.periods import period
-from tasks.lake.reading import clean_digest, clean_ids, read_logs
-from tasks.lake.validation import Nights, validate
+from tasks.lake.reading import clean_ids, read_logs
+from tasks.lake.validation import Nights
 from tasks.lake.vocabulary import Vocabulary, empty, grow
 from tasks.lake.warehouse import Warehouse
-from tasks.plan.plan import Plan, canonical
-from tasks.store import work
+from tasks.plan.plan import Plan
 from tasks.store.objects import Objects
 from tasks.store.overrides import overridden
+from tasks.store.validations import Outcome, validation
 
 
 class Lived(BaseModel):
@@ -71,39 +70,25 @@ def past(objects: Objects, warehouse: Warehouse, plan: Plan, last: int) -> Past:
         if decided is not None and decided.kind == "skip":
             continue
         accepted = decided.reason if decided is not None else None
-        learned = _passed(objects, warehouse, plan, (index, version), found, Nights(statistics, vocabulary), accepted)
-        statistics = [*statistics, learned]
+        passed = _passed(objects, warehouse, plan, (index, version), found, Nights(statistics, vocabulary), accepted)
+        statistics = [*statistics, passed.validated.statistics]
         vocabulary = reduce(grow, clean_ids(warehouse, plan, index, version), vocabulary)
-        digest, arrived, aside = clean_digest(warehouse, index, version)
-        found.append(Lived(period=index, name=name, version=version, digest=digest, rows=arrived - aside))
+        found.append(Lived(period=index, name=name, version=version, digest=passed.digest, rows=passed.rows))
     return Past(tuple(found), vocabulary)
 
 
 def _passed(
     objects: Objects, warehouse: Warehouse, plan: Plan, at: tuple[int, int], before: list[Lived], nights: Nights,
     accepted: str | None,
-) -> dict[str, float]:  # fmt: skip
-    """The statistics of a period that passed; found out once and kept. Raises ValueError where validation stops it."""
-    known = work.done(objects, plan.pipeline, _key(warehouse, plan, at, before, accepted), "validated")
-    if known is not None:
-        return {name: float(str(value)) for name, value in known.items()}
-    where = period(plan.periods, at[0])
-    result = validate(warehouse, plan, where, at[1], nights, accepted)
-    if result.verdict == "blocked":
+) -> Outcome:  # fmt: skip
+    """What validation says of a period that it let pass. Raises ValueError where validation stops it."""
+    earlier = [(one.period, one.digest) for one in before]
+    result = validation(objects, warehouse, plan, at, nights, earlier, accepted)
+    if result.validated.verdict == "blocked":
+        name = period(plan.periods, at[0]).name
         raise ValueError(
-            f"{where.name} of {plan.pipeline} is stopped by validation: {'; '.join(result.reasons)[:600]}. Nothing was "
+            f"{name} of {plan.pipeline} is stopped by validation: {'; '.join(result.validated.reasons)[:600]}. Nothing was "
             "replayed. Mend the source and collect it again, accept it or pass over it (nightloop night PLAN --period "
-            f'{where.name} --accept "why", or --skip "why"), or end before it (--end)'
+            f'{name} --accept "why", or --skip "why"), or end before it (--end)'
         )
-    kept: dict[str, JsonValue] = {name: repr(float(value)) for name, value in result.statistics.items()}
-    work.finish(objects, plan.pipeline, _key(warehouse, plan, at, before, accepted), "validated", kept)
-    return dict(result.statistics)
-
-
-def _key(warehouse: Warehouse, plan: Plan, at: tuple[int, int], before: list[Lived], accepted: str | None) -> str:
-    """What validation's word on a period depends on; the rows it put aside are part of it."""
-    inputs = {
-        "rules": rules(plan), "at": [*at, *clean_digest(warehouse, *at)], "accepted": accepted,
-        "before": [[one.period, one.digest] for one in before],
-    }  # fmt: skip
-    return hashlib.sha256(canonical(inputs)).hexdigest()
+    return result

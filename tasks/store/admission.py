@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from functools import reduce
 
 from tasks.lake.periods import period
-from tasks.lake.reading import clean_digest, clean_ids
-from tasks.lake.validation import Nights, validate
+from tasks.lake.reading import clean_ids
+from tasks.lake.validation import Nights
 from tasks.lake.vocabulary import Vocabulary, empty, from_bytes, grow, to_bytes
 from tasks.lake.warehouse import Landing, Warehouse
 from tasks.plan.plan import Plan
@@ -21,6 +21,7 @@ from tasks.store.nights import blocked, history_statistics, same_night, skipped
 from tasks.store.objects import Objects
 from tasks.store.overrides import Override, overridden
 from tasks.store.states import changed, matters
+from tasks.store.validations import validation
 
 
 @dataclass(frozen=True)
@@ -82,33 +83,24 @@ def _validated(
     vocabulary = empty(plan.columns)
     if previous is not None and previous.vocabulary:
         vocabulary = from_bytes(blobs.get(objects, previous.vocabulary))
-    statistics = history_statistics(list(walk_back(objects, previous))[::-1])
+    chain = list(walk_back(objects, previous))[::-1]
+    statistics = history_statistics(chain)
+    earlier = [(one.period, one.digest) for link in chain if link.outcome == "complete" for one in link.logs]
     found: list[Passed] = []
     for landing in landings:
         override = overridden(objects, plan.pipeline, landing.period, landing.version)
         accepted = override.reason if override and override.kind == "accept" else None
-        result = validate(
-            warehouse,
-            plan,
-            period(plan.periods, landing.period),
-            landing.version,
-            Nights(statistics, vocabulary),
-            accepted,
-        )
-        validated = Validated(
-            verdict=result.verdict,
-            reasons=result.reasons,
-            statistics=result.statistics,
-            blob=blobs.put(objects, result.document),
-        )
-        digest, arrived, aside = clean_digest(warehouse, landing.period, landing.version)
-        if validated.verdict != "blocked":
+        at = (landing.period, landing.version)
+        outcome = validation(objects, warehouse, plan, at, Nights(statistics, vocabulary), earlier, accepted)
+        if outcome.validated.verdict != "blocked":
             vocabulary = reduce(grow, clean_ids(warehouse, plan, landing.period, landing.version), vocabulary)
-            statistics = [*statistics, validated.statistics]
+            statistics = [*statistics, outcome.validated.statistics]
+            earlier = [*earlier, (landing.period, outcome.digest)]
         logs = PeriodLogs(
-            period=landing.period, version=landing.version, digest=digest, rows=arrived - aside, quarantined=aside
-        )
-        found.append(Passed(logs, validated, vocabulary))
+            period=landing.period, version=landing.version, digest=outcome.digest, rows=outcome.rows,
+            quarantined=outcome.quarantined,
+        )  # fmt: skip
+        found.append(Passed(logs, outcome.validated, vocabulary))
     return found
 
 
