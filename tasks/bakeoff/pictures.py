@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-
-from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from typing import TYPE_CHECKING
 
 from tasks.bakeoff.document import Bake, times, title_of
 from tasks.bakeoff.outcome import CLICKS
@@ -14,6 +12,9 @@ from tasks.metrics.table import direction
 from tasks.reports import drawing as d
 from tasks.reports.curves import Look, looks
 from tasks.reports.words import count, seconds
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 MOST_DOTS = 45  # periods; with more the dots of a line run together
 
@@ -77,6 +78,8 @@ def time_picture(bake: Bake) -> d.Drawn | None:
 
 def _rows_axis(axes: Axes, most: int) -> None:
     axes.set_xlim(0, most * 1.02)
+    from matplotlib.ticker import MaxNLocator
+
     axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.xaxis.set_major_formatter(lambda v, _: count(v))
     axes.set_xlabel("rows of history at the close of the period", color=d.INK, size=9.5)

@@ -31,6 +31,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return read_mapping(path, "a plan", ", ".join(Plan.model_fields))
 
 
+def refuse(path: Path, found: Sequence[str]) -> None:
+    """Raise one ValueError that lists every mistake in the plan of this file; nothing where there is none."""
+    if found:
+        listed = "\n".join(f"  - {mistake}" for mistake in found)
+        raise ValueError(f"{path} has {len(found)} mistake{'s' * (len(found) > 1)}:\n{listed}")
+
+
 def mistakes(raw: Mapping[str, Any]) -> list[str]:
     """Every mistake of form in a plan, one sentence each; empty where `Plan` accepts it."""
     try:

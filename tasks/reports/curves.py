@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-
-from matplotlib.axes import Axes
+from typing import TYPE_CHECKING
 
 from tasks.reports import drawing as d
 from tasks.reports import history as h
 from tasks.reports.standings import standings
 from tasks.reports.words import count, listed, number, plural, seconds
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Look = tuple[str, d.Dash]  # colour and dashes
 STATES = ("blocked", "skipped", "missing")

@@ -8,13 +8,13 @@ import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
-
-import matplotlib
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, NamedTuple
 
 from tasks.reports.words import markup, plain
+
+if TYPE_CHECKING:  # matplotlib is imported where something is drawn: it takes a second, and many commands draw nothing
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # Okabe and Ito's palette, which colour-blind people can tell apart, without yellow (pale) and black (the ink).
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
@@ -46,6 +46,8 @@ class End(NamedTuple):
 
 def canvas(title: str, subtitle: str) -> Figure:
     """An empty figure whose title says the finding and whose subtitle says what is drawn."""
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(9.0, HEIGHT), facecolor=PAPER)
     figure.text(0.02, 0.945, plain(title, 110), size=12.5, weight="bold", color=INK, parse_math=False)
     figure.text(0.02, 0.885, plain(subtitle, 130), size=9.5, color=GREY, parse_math=False)
@@ -107,6 +109,8 @@ def _apart(heights: list[float], gap: float) -> list[float]:
 
 def as_svg(drawn: Drawn) -> str:
     """Inline SVG that follows the page: it scales, takes the page's fonts and, in the dark, the page's colours."""
+    import matplotlib
+
     with _saving, matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": drawn.name}):
         file = io.StringIO()
         drawn.figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})

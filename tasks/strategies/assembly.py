@@ -15,7 +15,7 @@ from tasks.lake.sources.source import Source
 from tasks.models import build as build_model
 from tasks.models.model import Model
 from tasks.plan.plan import Part, Plan
-from tasks.plan.reading import mistakes, read_yaml
+from tasks.plan.reading import mistakes, read_yaml, refuse
 from tasks.strategies import build as build_strategy
 from tasks.strategies.strategy import Strategy
 
@@ -33,10 +33,7 @@ class Parts:
 def read_plan(path: Path) -> Plan:
     """The plan in a file. Raises one ValueError that lists every mistake, those of plug-in options included."""
     raw = read_yaml(path)
-    found = mistakes(raw) + _plug_in_mistakes(raw)
-    if found:
-        listed = "\n".join(f"  - {mistake}" for mistake in found)
-        raise ValueError(f"{path} has {len(found)} mistake{'s' * (len(found) > 1)}:\n{listed}")
+    refuse(path, mistakes(raw) + _plug_in_mistakes(raw))
     plan = Plan.model_validate(raw)
     assemble(plan)
     return plan
