@@ -13,15 +13,18 @@ export OMP_WAIT_POLICY ?= PASSIVE
 help:  ## Say what there is.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
-$(VENV)/.run: pyproject.toml infra/constraints.txt
+$(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "nightloop needs Python 3.11 or newer; this is %s. Say which: make PYTHON=python3.11" % sys.version.split()[0])'
-	@test -x $(BIN)/python || { echo "setting up $(VENV) (once, a few minutes)"; $(PYTHON) -m venv $(VENV); }
+	@echo "setting up $(VENV) (once, a few minutes)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: pyproject.toml infra/constraints.txt | $(VENV)/bin/python
 	@$(INSTALL) -e .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.run
+$(VENV)/.dev: pyproject.toml infra/constraints.txt | $(VENV)/bin/python
 	@$(INSTALL) -e '.[dev]'
-	@touch $@
+	@touch $(VENV)/.run $@
 
 demo: $(VENV)/.run  ## Run the whole loop on a simulated world; DATA=file for your own ratings or clicks.
 	@$(BIN)/nightloop demo $(if $(DATA),--data "$(DATA)")

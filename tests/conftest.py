@@ -5,7 +5,11 @@ import os
 # Before torch is imported: threads that wait by spinning stop each other where tests run side by side.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import random
+
+import numpy as np
 import pytest
+import torch
 
 from tests import prefect_server
 from tests.prefect_server import nightloop_up
@@ -13,6 +17,14 @@ from tests.s3_servers import moto, moto_store_url, rclone, rclone_store_url
 
 __all__ = ["moto", "moto_store_url", "nightloop_up", "rclone", "rclone_store_url"]
 PORT = pytest.StashKey()
+
+
+@pytest.fixture(autouse=True)
+def same_draws() -> None:
+    """What a test draws without a seed of its own is the same in every run, so that a failure comes again."""
+    torch.default_generator.manual_seed(0)  # torch.manual_seed takes milliseconds, for devices that no test has
+    np.random.seed(0)
+    random.seed(0)
 
 
 def pytest_configure(config: pytest.Config) -> None:

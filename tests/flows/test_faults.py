@@ -15,7 +15,7 @@ from tests.store.faulty import HOWS, Crash, FaultyStore, How
 from tests.store.worlds import check_invariants
 
 pytestmark = pytest.mark.xdist_group("faults")  # one process: what these tests begin from is made once
-SAMPLE = 2  # calls of each kind of fault, spread out over the night, in `make test`; `make soak` tries all
+SAMPLE = 1  # calls of each kind of fault, spread out over the night, in `make test`; `make soak` tries all
 NIGHT = 3
 
 

@@ -93,7 +93,7 @@ def test_models_see_the_mean(name: str) -> None:
 def test_all_values_of_a_row_are_learned(name: str) -> None:
     model, logs = MODELS[name], PERIODS[-1]
     row = logs.select(torch.tensor([int((logs.values >= 0).all(1).nonzero()[0])]))
-    weights = {n: torch.randn_like(t) for n, t in initial(model, logs).items()}
+    weights = {n: torch.rand_like(t) for n, t in initial(model, logs).items()}
     fitted = fit(model, weights, row, Schedule(epochs=1)).weights
     moved = (fitted["table.c"] != weights["table.c"]).any(1).nonzero().flatten().tolist()
     assert moved == sorted(set(row.values[0].tolist()))
