@@ -10,15 +10,37 @@ from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
-from flows.login import log_in, login, refused
+from flows.login import choose_prefect, log_in_for_credentials, login, refused
 from flows.serve import serve
 from tasks.plan.outward import guard_process, json_of, outward
 from tasks.plan.redact import redact_error
 
-PLAN = Annotated[str, typer.Argument(help="Name of a plan in infra/plans, or the path of a YAML file.")]
+
+def check_form(plan: str) -> str:
+    """Refuse a plan that is not there or not well-formed, before anything heavy is imported. Called by the argument."""
+    from tasks.plan.reading import find_plan, mistakes, read_yaml, refuse
+    from tasks.plan.settings import Settings
+
+    path = find_plan(plan, Settings().plan_places)
+    refuse(path, mistakes(read_yaml(path)))
+    return plan
+
+
+PLAN = Annotated[
+    str,
+    typer.Argument(help="Name of a plan in infra/plans, or the path of a YAML file.", callback=check_form),
+]
 JSON = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; logs go to stderr.")]
 What = Literal["missing", "failed", "missing and failed", "stale", "all"]  # failed is short for missing and failed
 Candidates = Literal["", "uniform", "popular", "both"]  # empty: as the order says
+PREFECT = Annotated[
+    bool | None,
+    typer.Option(
+        "--prefect/--no-prefect",
+        help="Whether Prefect runs it and shows it in its UI; default: only if PREFECT_API_URL is set. The record is the same.",
+        callback=choose_prefect,
+    ),
+]
 REASON = Annotated[str, typer.Option(help="Why, in words; it is kept in the record.")]
 
 # Where nobody said otherwise: Prefect's own server in the background, quiet, patient on a busy machine.
@@ -37,7 +59,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Keep a recommender fresh: every night collect, validate, retrain, compare, deploy.",
 )
-app.callback()(log_in)
+app.callback()(log_in_for_credentials)
 app.command()(serve)
 app.command()(login)
 
@@ -48,6 +70,7 @@ def demo(
     columns: Annotated[str, typer.Option(help="Your columns, where not usual: user=uid,item=sku,time=at")] = "",
     clicks: Annotated[bool, typer.Option("--clicks", help="Serve simulated clicks, and learn from them.")] = False,
     as_json: JSON = False,
+    prefect: PREFECT = None,
 ) -> None:
     """Run the whole loop on a simulated world, or on your own file: nights, a bad one, a late mend, a rollback."""
     from flows.demo import demo as run
@@ -64,6 +87,7 @@ def night(
     skip: Annotated[str, typer.Option(help="Pass over a period that validation blocked, for this reason.")] = "",
     replay: Annotated[bool, typer.Option(help="Validate what was landed again, after a fix of the plan.")] = False,
     as_json: JSON = False,
+    prefect: PREFECT = None,
 ) -> None:
     """Run one night, and the nights missed before it. A finished night changes nothing when run again."""
     from flows.nightly import nightly
@@ -82,6 +106,7 @@ def backfill(
     stop_on: Annotated[Literal["blocked", "warned"], typer.Option(help="Stop at a warning already.")] = "blocked",
     move_champion: Annotated[bool, typer.Option(help="Let the live champion follow to the newest period.")] = False,
     as_json: JSON = False,
+    prefect: PREFECT = None,
 ) -> None:
     """Run a range of nights in order, after showing which and why. Run it again to resume."""
     from flows.backfill import backfill as run
@@ -105,6 +130,7 @@ def bakeoff(
     runner: Annotated[Literal["processes", "dask"], typer.Option(help="Who runs cells side by side.")] = "processes",
     workers: Annotated[int, typer.Option(help="Cells side by side.")] = 2,
     as_json: JSON = False,
+    prefect: PREFECT = None,
 ) -> None:
     """Replay a history with many strategies, models and seeds on an equal footing. Moves no champion; run again to resume."""
     from flows.bakeoff import bakeoff as run
@@ -130,6 +156,7 @@ def promote(
     pin: Annotated[bool, typer.Option("--pin", help="The gate may not move it; alone: pin what serves now.")] = False,
     unpin: Annotated[bool, typer.Option("--unpin", help="The gate may move it; alone: unpin what serves now.")] = False,
     as_json: JSON = False,
+    prefect: PREFECT = None,
 ) -> None:
     """Make a checkpoint the champion by hand, or pin or unpin the one that serves.
 
@@ -149,6 +176,7 @@ def rollback(
         int | None, typer.Option("--from", help="Newest entry of the log as you saw it; goes further back.", min=1)
     ] = None,
     as_json: JSON = False,
+    prefect: PREFECT = None,
 ) -> None:
     """Take the champion back in one action and pin it: the gate leaves it there. Repeated, it changes nothing."""
     from flows.promote import rollback as run
@@ -199,6 +227,7 @@ def maintain(
     adopt: Annotated[bool, typer.Option("--adopt", help="List the pipelines of a store of an older release.")] = False,
     confirm: Annotated[str, typer.Option(help="With --adopt: all pipelines of the store, a,b.")] = "",
     as_json: JSON = False,
+    prefect: PREFECT = None,
 ) -> None:
     """Compact the lake, and move what neither the chain nor the promotion log needs into the trash."""
     from flows.maintain import maintain as run
@@ -227,12 +256,10 @@ def main() -> None:
     except (ValueError, LookupError, OSError, RuntimeError) as error:
         fail(error)
     except Exception as error:
-        from prefect.exceptions import FailedRun  # a night that validation stopped: its message says what to do
-
         told = refused(error)
-        if told is None and not isinstance(error, FailedRun):
+        if told is None:
             raise
-        fail(told or error)
+        fail(told)
 
 
 def _news(record: logging.LogRecord) -> bool:

@@ -6,22 +6,21 @@ import time
 from collections.abc import Sequence
 from typing import Literal
 
-from prefect import flow
-from prefect.runtime import flow_run
-
 from flows.naming import run_name
 from flows.nightly import Clock, collect_all, night, now, scheduled, told
 from flows.writer import writing
 from tasks.agenda import Chosen, ends_at_newest, named, refuse_unknown, steps
 from tasks.open import read
+from tasks.orchestration import flow
 from tasks.plan.plan import Plan
 from tasks.report import advance, publish
+from tasks.showing import Bar
 from tasks.store.manifest import Manifest
 
 REFRESH = 5.0  # seconds between two looks at the grid while a range runs
 
 
-@flow(name="backfill", flow_run_name=run_name)
+@flow("backfill", run_name)
 def backfill(
     plan: str = "simulated",
     start: str = "",
@@ -52,7 +51,7 @@ def backfill(
     runs = [step.period for step in agenda if step.action == "run"]
     if dry_run or not runs:
         return [f"{named(order, step.period)}: {step.action}, {step.why}" for step in agenda]
-    with writing(order, str(flow_run.id or "by hand")):
+    with writing(order):
         live = move_champion and ends_at_newest(order, runs[-1])
         done = _in_order(order, runs, strategies, stop_on, now if live else None)
         publish(order)
@@ -64,14 +63,18 @@ def _in_order(
 ) -> list[Manifest]:
     """The nights one by one; the champion moves at the last one, where it moves at all."""
     done: list[Manifest] = []
-    bar, shown = advance(plan, None, 0, len(runs)), time.monotonic()
+    bar = Bar(f"{plan.pipeline}-backfill", f"{len(runs)} nights of {plan.pipeline}")
+    advance(plan, bar, 0, len(runs))
+    shown = time.monotonic()
     for index in runs:
         last = clock if index == runs[-1] else None
         done.append(night(plan, collect_all(plan, index), last, only))
         if time.monotonic() - shown > REFRESH:
-            bar, shown = advance(plan, bar, len(done), len(runs)), time.monotonic()
+            advance(plan, bar, len(done), len(runs))
+            shown = time.monotonic()
         warned = any(v.verdict == "warned" for v in done[-1].validated)
         if done[-1].outcome == "blocked" or (stop_on == "warned" and warned):
             break
     advance(plan, bar, len(done), len(runs))
+    bar.end()
     return done

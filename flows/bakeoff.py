@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
+from importlib.util import find_spec
 from typing import Any, Literal
-
-from prefect import flow
-from prefect.runtime import flow_run
-from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.naming import run_name
 from flows.nightly import scheduled
 from flows.writer import writing
 from tasks.agenda import named, newest
 from tasks.bake import bake, choose, collected, lay, missing, prepare, rest, rows_of, show, trials, workroom
-from tasks.bakeoff.apart import Job
+from tasks.bakeoff.apart import Job, run_apart
 from tasks.bakeoff.board import Board, Ran, read_ran
 from tasks.bakeoff.document import Bake
 from tasks.bakeoff.entrants import Entrant, Field, field_of
@@ -25,12 +24,13 @@ from tasks.bakeoff.outcome import CLICKS, Outcome
 from tasks.bakeoff.span import Span, span_of
 from tasks.collect import collect
 from tasks.open import keep_lake, read
+from tasks.orchestration import flow, side_by_side
 from tasks.plan.plan import Counts, Plan
 
 Runner = Literal["processes", "dask"]
 
 
-@flow(name="bakeoff", flow_run_name=run_name)
+@flow("bakeoff", run_name)
 def bakeoff(
     plan: str = "simulated",
     strategies: tuple[str, ...] = (),
@@ -74,20 +74,21 @@ def bakeoff(
     })  # fmt: skip
     given = read(plan)
     with keep_lake(given):
-        field, span = resolved(given, asked, scheduled(), workers)
+        field, span = resolved(given, asked, scheduled(), runner, workers)
         fetched(given, span.last)
-        with workroom() as place:
+        with workroom() as place, computers(runner, workers) as pool:
             kinds = asked.kinds if given.family == "ranking" else ()
             table = Table(given, lay(given, span.last, place), place, kinds, asked.popular_negatives)
-            pool = runners(runner, workers)
             entrants, tried = chosen(table, field, span, pool)
             found = raced(table, [cell(table, e, seed) for e in entrants for seed in field.seeds], pool)
         return show(bake_of(table, field, span, entrants, tried, found))
 
 
-def resolved(plan: Plan, order: Order, now: datetime, workers: int) -> tuple[Field, Span]:
+def resolved(plan: Plan, order: Order, now: datetime, runner: Runner, workers: int) -> tuple[Field, Span]:
     """Who races over which periods. Raises one ValueError that lists every mistake, before anything runs."""
     wrong = [f"workers: given {workers}; allowed are 1 to 64"] * (not 1 <= workers <= 64)
+    if runner == "dask" and find_spec("distributed") is None:
+        wrong.append("runner dask: install the extra first: pip install 'nightloop[bakeoff-dask]'")
     field, counted = field_of(plan, order, wrong), isinstance(plan.periods, Counts)
     last = collected(plan)
     if last < plan.history and not order.end and not wrong:
@@ -105,7 +106,7 @@ def resolved(plan: Plan, order: Order, now: datetime, workers: int) -> tuple[Fie
 def all_there_is(plan: Plan) -> int:
     """Collect every period of equal counts that the source has, where the lake has none yet. Returns the last one's index."""
     index = 0
-    with writing(plan, str(flow_run.id or "by hand")):
+    with writing(plan):
         while True:
             try:
                 collect(plan, index)
@@ -118,7 +119,7 @@ def fetched(plan: Plan, last: int) -> None:
     """Collect what the lake lacks, as a night does, and as the pipeline's only writer."""
     absent = missing(plan, last)
     if absent:
-        with writing(plan, str(flow_run.id or "by hand")):
+        with writing(plan):
             for index in absent:
                 try:
                     collect(plan, index)
@@ -127,19 +128,27 @@ def fetched(plan: Plan, last: int) -> None:
                     raise LookupError(f"{named(plan, index)} cannot be collected: {error}{until}") from error
 
 
-def runners(runner: Runner, workers: int) -> TaskRunner[Any]:
-    """Who runs cells side by side. Raises ImportError where Dask is asked for and is not there."""
+@dataclass(frozen=True)
+class Pool:
+    """Where pieces of a bake-off are computed, and how many side by side."""
+
+    compute: Callable[[Job], None]
+    workers: int
+
+
+@contextmanager
+def computers(runner: Runner, workers: int) -> Iterator[Pool]:
+    """Processes of this machine, or a Dask cluster's."""
     if runner == "processes":
-        return ThreadPoolTaskRunner(max_workers=workers)  # a thread waits for each process
-    try:
-        from prefect_dask import DaskTaskRunner
-    except ImportError as error:
-        raise ValueError("runner dask: install the extra first: pip install 'nightloop[bakeoff-dask]'") from error
-    made: TaskRunner[Any] = DaskTaskRunner(cluster_kwargs={"n_workers": workers, "threads_per_worker": 1})
-    return made
+        yield Pool(run_apart, workers)
+        return
+    from distributed import Client, LocalCluster
+
+    with LocalCluster(n_workers=workers, threads_per_worker=1) as cluster, Client(cluster) as client:
+        yield Pool(lambda job: client.submit(run_apart, job, pure=False).result(), workers)
 
 
-def chosen(table: Table, field: Field, span: Span, pool: TaskRunner[Any]) -> tuple[list[Entrant], list[dict[str, Any]]]:
+def chosen(table: Table, field: Field, span: Span, pool: Pool) -> tuple[list[Entrant], list[dict[str, Any]]]:
     """The entrants with the options that did best on the periods for tuning, and everything that was tried."""
     tried = trials(table, field, span)
     if not tried:
@@ -174,23 +183,14 @@ def bake_of(
     )  # fmt: skip
 
 
-def raced(table: Table, jobs: Sequence[Job], pool: TaskRunner[Any]) -> dict[str, Outcome]:
-    """Every job's outcome by its key; only what no earlier run finished is run."""
+def raced(table: Table, jobs: Sequence[Job], pool: Pool) -> dict[str, Outcome]:
+    """Every job's outcome by its key; only what no earlier run finished is run, first what cells share."""
     done, todo = rest(jobs)
-    if todo:
-        ready = preparations(table, todo)
-        race = side_by_side.with_options(task_runner=pool, flow_run_name=f"{len(todo)} of {len(jobs)} cells")
-        done |= race(ready, todo)
-    return done
-
-
-@flow(name="bakeoff-cells", validate_parameters=False)
-def side_by_side(ready: Sequence[Job], todo: Sequence[Job]) -> dict[str, Outcome]:
-    """First what cells share, then the cells."""
-    for future in [prepare.submit(job) for job in ready]:
-        future.result()
-    running = {job.key: bake.submit(job) for job in todo}
-    return {key: future.result() for key, future in running.items()}
+    if not todo:
+        return done
+    side_by_side(lambda job: prepare(job, pool.compute), preparations(table, todo), pool.workers)
+    made = side_by_side(lambda job: bake(job, pool.compute), todo, pool.workers)
+    return done | {job.key: outcome for job, outcome in zip(todo, made, strict=True)}
 
 
 def names(given: str) -> tuple[str, ...]:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from prefect.exceptions import FailedRun
 from rich.console import Console
 
 from flows.backfill import backfill
@@ -18,6 +17,7 @@ from flows.promote import rollback
 from flows.status import status
 from tasks.lake.deliveries import deliver
 from tasks.lake.guessing import column_names
+from tasks.lake.periods import parse
 from tasks.lake.reading import read_logs, read_pairs
 from tasks.lake.sources.simulated import Simulated
 from tasks.lake.vocabulary import from_bytes
@@ -145,7 +145,11 @@ def _stopped(plan: Path, name: str) -> None:
     """Run a night that validation is to stop, and show what an operator would see."""
     try:
         nightly(str(plan), name)
-    except FailedRun as blocked:
-        _told([str(blocked)])
+    except RuntimeError as stopped:
+        order = read(str(plan))
+        found = manifests.current(open_store(), order.pipeline, parse(order.periods, name).index)
+        if found is None or found.outcome != "blocked":
+            raise
+        _told([str(stopped)])
         return
     raise RuntimeError(f"the night of {name} should have been stopped by validation, and was not")

@@ -117,24 +117,29 @@ def closed(given: str) -> dict[str, str]:
     }
 
 
-def log_in(context: typer.Context) -> None:
-    """Before a verb that asks Prefect: close its temporary server, or take the login of this home's `nightloop up`.
+def choose_prefect(chosen: bool | None) -> bool | None:
+    """Before a flow: settle whether Prefect runs it, and log in there if so. Called by the option of that name."""
+    from tasks.plan.settings import Settings
+
+    if chosen is not None:
+        os.environ["NIGHTLOOP_PREFECT"] = str(chosen)
+    if Settings().uses_prefect:
+        log_in()
+    return chosen
+
+
+def log_in_for_credentials(context: typer.Context) -> None:
+    """Before a verb that finds its S3 credentials in a block of Prefect's."""
+    if os.environ.get("NIGHTLOOP_S3_CREDENTIALS_BLOCK") and context.invoked_subcommand not in WITHOUT_PREFECT:
+        log_in()
+
+
+def log_in() -> None:
+    """Close Prefect's temporary server where no other is named; else take the login of this home's `nightloop up`.
 
     A login that the operator gave is used as it is. The kept one is sent to a `nightloop up` of this home that runs now,
     and to no other server.
     """
-    if context.invoked_subcommand in WITHOUT_PREFECT:
-        return
-    if (
-        "--help" in sys.argv
-    ):  # to be quick Prefect is not asked; the word may also be an option's value, and the verb runs
-        if not os.environ.get("PREFECT_API_URL"):
-            os.environ.update(closed(new_login()))
-        return
-    from tasks.plan.settings import Settings
-
-    if context.invoked_subcommand in ("doctor", "serve") and not Settings().s3_credentials_block:
-        return  # they ask Prefect for these credentials alone
     from prefect.context import refresh_global_settings_context
     from prefect.settings import get_current_settings
 
@@ -150,6 +155,8 @@ def log_in(context: typer.Context) -> None:
 
 def refused(error: Exception) -> PermissionError | None:
     """What to say where a Prefect server did not accept the login; None where the error is another one."""
+    if "prefect" not in sys.modules:
+        return None
     from prefect.exceptions import PrefectHTTPStatusError
 
     if not isinstance(error, PrefectHTTPStatusError) or error.response.status_code != 401:

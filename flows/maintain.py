@@ -5,12 +5,10 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 
-from prefect import flow
-from prefect.runtime import flow_run
-
 from flows.naming import run_name
 from flows.writer import store_clock, writing_if_free
 from tasks.open import open_store, read
+from tasks.orchestration import flow, run
 from tasks.store.trash import Act
 from tasks.sweep import adopt, bring_back, compact, sweep
 
@@ -18,7 +16,7 @@ log = logging.getLogger(__name__)
 LONGEST = 3650  # days
 
 
-@flow(name="maintain", flow_run_name=run_name)
+@flow("maintain", run_name)
 def maintain(
     plan: str = "simulated",
     dry_run: bool = False,
@@ -46,11 +44,11 @@ def maintain(
         raise ValueError("confirm goes with adopt_pipelines (--adopt); nothing was changed")
     if adopt_pipelines:
         return adopt(order, confirm)
-    holder, grace = str(flow_run.id or "by hand"), timedelta(days=grace_days)
+    holder, grace = run().id, timedelta(days=grace_days)
     if restore.strip():
         return bring_back(restore, Act(holder, store_clock(open_store())))
     lines = sweep(order, Act(holder, store_clock(open_store())), grace, dry_run)
-    with writing_if_free(order, holder) as busy:
+    with writing_if_free(order) as busy:
         if busy:
             return [*lines, f"the lake was left alone: {busy}"]
         try:

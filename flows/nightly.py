@@ -5,10 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from prefect import flow
-from prefect.runtime import flow_run
-from prefect.states import Failed
-
 from flows.naming import run_name
 from flows.writer import writing
 from tasks.agenda import decide, owed
@@ -17,6 +13,7 @@ from tasks.compare import compare
 from tasks.deploy import deploy, move_champion
 from tasks.lake.warehouse import Landing
 from tasks.open import read
+from tasks.orchestration import failed, flow, run
 from tasks.plan.plan import Plan
 from tasks.pretrain import pretrain
 from tasks.report import publish, report
@@ -30,7 +27,7 @@ from tasks.validate import validate
 Clock = Callable[[], datetime]
 
 
-@flow(name="nightly", flow_run_name=run_name)
+@flow("nightly", run_name)
 def nightly(
     plan: str = "simulated",
     period: str = "",
@@ -53,7 +50,7 @@ def nightly(
     """
     order, when = read(plan), scheduled()
     done: list[Manifest] = []
-    with writing(order, str(flow_run.id or "by hand")):
+    with writing(order):
         nights = owed(order, period, when, catch_up)
         for index in nights:
             landed = replay(order, index) if replay_landed and index == nights[-1] else collect_all(order, index)
@@ -97,10 +94,11 @@ def told(done: Sequence[Manifest]) -> list[str]:
     if not done or done[-1].outcome != "blocked":
         return lines
     last = done[-1]
-    return Failed(  # type: ignore[return-value]  # Prefect makes a state that is returned the flow's own
-        message=f"{last.name} of {last.pipeline} was stopped by validation: {plain(last.reason, 900)}. Mend the source and run the "
+    stopped: list[str] = failed(
+        f"{last.name} of {last.pipeline} was stopped by validation: {plain(last.reason, 900)}. Mend the source and run the "
         f'night again, or decide: nightloop night PLAN --period {last.name} --accept "why" (or --skip "why")'
     )
+    return stopped
 
 
 def now() -> datetime:
@@ -110,5 +108,4 @@ def now() -> datetime:
 
 def scheduled() -> datetime:
     """The time the schedule gave this run, so that a late or repeated run names the same period; now, if by hand."""
-    planned = flow_run.scheduled_start_time
-    return planned if planned is not None else now()
+    return run().scheduled or now()

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import logging
 
-from prefect import flow
-
 from flows.naming import run_name
 from flows.nightly import scheduled
 from tasks.move import hold, promote_by_hand, take_back
 from tasks.open import read
+from tasks.orchestration import flow
 from tasks.plan.plan import Plan
 from tasks.report import publish
 
 log = logging.getLogger(__name__)
 
 
-@flow(name="promote", flow_run_name=run_name)
+@flow("promote", run_name)
 def promote(
     plan: str = "simulated",
     strategy: str = "",
@@ -52,7 +51,7 @@ def promote(
     return _reported(order, said)
 
 
-@flow(name="rollback", flow_run_name=run_name)
+@flow("rollback", run_name)
 def rollback(plan: str = "simulated", to: str = "", reason: str = "", from_entry: int | None = None) -> str:
     """Take the champion back and pin it: the gate leaves it there until somebody promotes or unpins it by hand.
 

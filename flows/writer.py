@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tasks.open import keep_lake, open_store
+from tasks.orchestration import run
 from tasks.plan.outward import guarded
 from tasks.plan.plan import Plan
 from tasks.plan.settings import Settings
@@ -18,9 +19,9 @@ LARGEST_SKEW = 30.0  # seconds between this machine's clock and the store's
 
 
 @contextmanager
-def writing(plan: Plan, holder: str) -> Iterator[None]:
+def writing(plan: Plan) -> Iterator[None]:
     """Hold the pipeline's lease, and its lake open. Raises RuntimeError naming the other writer where one is alive."""
-    with writing_if_free(plan, holder) as busy:
+    with writing_if_free(plan) as busy:
         if busy:
             raise RuntimeError(
                 f"{plan.pipeline} is being written: {busy}. Nothing was changed. Wait until it ends; if that run is dead, "
@@ -30,9 +31,9 @@ def writing(plan: Plan, holder: str) -> Iterator[None]:
 
 
 @contextmanager
-def writing_if_free(plan: Plan, holder: str) -> Iterator[str]:
+def writing_if_free(plan: Plan) -> Iterator[str]:
     """As `writing`; where another writer is alive the value says who, and nothing is held."""
-    objects, seconds = open_store(), Settings().lease_seconds
+    objects, holder, seconds = open_store(), run().id, Settings().lease_seconds
     now = store_clock(objects)
     lease = take(objects, plan.pipeline, holder, now, seconds)
     if lease is None:

@@ -7,17 +7,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
-from prefect import task
-from prefect.artifacts import create_markdown_artifact
-from prefect.cache_policies import NO_CACHE
-
 from tasks.lake.periods import closed, parse, period
 from tasks.lake.warehouse import Landing
 from tasks.open import open_lake, open_store
-from tasks.plan.outward import guarded
+from tasks.orchestration import task
 from tasks.plan.plan import Counts, Plan
 from tasks.reports.backfill import backfill as backfill_table
 from tasks.reports.table import as_markdown
+from tasks.showing import show_markdown
 from tasks.store.due import due, following, recorded, root
 from tasks.store.overrides import Override, override
 from tasks.store.overview import overview
@@ -27,8 +24,7 @@ SHOWN = 500  # nights of a backfill's plan that its artifact lists
 Chosen = Literal["missing", "missing and failed", "stale", "all"]  # nights of a backfill, as its form says it
 
 
-@task(task_run_name="agenda", cache_policy=NO_CACHE)
-@guarded()
+@task("agenda")
 def owed(plan: Plan, name: str, when: datetime, catch_up: int) -> list[int]:
     """Indexes of the nights to run, in order: the one that is named, or the newest closed at `when`, after those missed."""
     last = newest(plan, when)
@@ -74,8 +70,7 @@ def decide(plan: Plan, landing: Landing, accept: str, skip: str, when: datetime)
         override(open_store(), plan.pipeline, landing.period, landing.version, decided)
 
 
-@task(task_run_name="plan of the backfill", cache_policy=NO_CACHE)
-@guarded()
+@task("plan of the backfill")
 def steps(plan: Plan, start: str, end: str, what: Chosen, when: datetime) -> list[Step]:
     """What a backfill would run, and why: shown as an artifact before anything runs."""
     closed_until = newest(plan, when)
@@ -90,5 +85,5 @@ def steps(plan: Plan, start: str, end: str, what: Chosen, when: datetime) -> lis
     table = backfill_table(plan.pipeline, found, {step.period: named(plan, step.period) for step in found}).oldest(
         SHOWN
     )
-    create_markdown_artifact(as_markdown(table), key=f"{plan.pipeline}-backfill-plan", description="What runs, and why")
+    show_markdown(f"{plan.pipeline}-backfill-plan", "What runs, and why", as_markdown(table))
     return found

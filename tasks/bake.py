@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
-from prefect import task
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
-from prefect.cache_policies import NO_CACHE
 from pydantic import JsonValue
 
-from tasks.bakeoff.apart import ROWS, Job, outcome_of, run_apart
+from tasks.bakeoff.apart import ROWS, Job, outcome_of
 from tasks.bakeoff.document import Bake, document
 from tasks.bakeoff.entrants import Entrant, Field, variant
 from tasks.bakeoff.footing import lay_logs
@@ -28,26 +25,27 @@ from tasks.bakeoff.tuning import judged as judge
 from tasks.lake.scratch import scratch
 from tasks.models.checkpoint import Weights, from_bytes
 from tasks.open import open_lake, open_store
-from tasks.plan.outward import guarded, json_of
+from tasks.orchestration import task
+from tasks.plan.outward import json_of
 from tasks.plan.plan import Plan, canonical
 from tasks.plan.settings import Settings
 from tasks.reports.table import as_markdown
 from tasks.reports.words import marked
+from tasks.showing import show_markdown, show_table
 from tasks.store import blobs, work
 
 STEP = "bake"
+Compute = Callable[[Job], None]  # computes a piece in a process of its own, and waits
 
 
-@task(task_run_name="what is missing in the lake", cache_policy=NO_CACHE)
-@guarded()
+@task("what is missing in the lake")
 def missing(plan: Plan, last: int) -> list[int]:
     """Periods up to `last` that must be collected first."""
     with open_lake(plan) as warehouse:
         return uncollected(warehouse, plan, last)
 
 
-@task(task_run_name="lay out the history", cache_policy=NO_CACHE)
-@guarded()
+@task("lay out the history")
 def lay(plan: Plan, last: int, place: Path) -> tuple[Lived, ...]:
     """Validate the history and write it where every cell can read it. Raises ValueError where validation stops it."""
     with open_lake(plan) as warehouse:
@@ -56,15 +54,14 @@ def lay(plan: Plan, last: int, place: Path) -> tuple[Lived, ...]:
     return found.periods
 
 
-@task(task_run_name="{job.title}", cache_policy=NO_CACHE)
-@guarded()
-def prepare(job: Job) -> None:
+@task("{job.title}")
+def prepare(job: Job, compute: Compute) -> None:
     """Make what several cells share: the candidates of a seed, or the weights of a model and a seed."""
     objects, pipeline = open_store(), job.plan.pipeline
     if job.do == "start" and (done := work.done(objects, pipeline, job.key, STEP)):
         job.start.write_bytes(blobs.get(objects, str(done["weights"])))
         return
-    run_apart(job)
+    compute(job)
     if job.do == "start":
         sha = blobs.put(objects, job.start.read_bytes())
         work.finish(objects, pipeline, job.key, STEP, {"weights": sha})
@@ -76,12 +73,11 @@ def finished(job: Job) -> Outcome | None:
     return Outcome.model_validate(done) if done else None
 
 
-@task(task_run_name="{job.title}", cache_policy=NO_CACHE)
-@guarded()
-def bake(job: Job) -> Outcome:
+@task("{job.title}")
+def bake(job: Job, compute: Compute) -> Outcome:
     """Run one cell in a process of its own. A cell that failed says why, and is tried again by the next run."""
     try:
-        run_apart(job)
+        compute(job)
     except RuntimeError as error:  # its process died, and could not say why itself
         return Outcome(failed=str(error))
     outcome, objects = outcome_of(job), open_store()
@@ -149,8 +145,7 @@ def rows_of(outcome: Outcome) -> Weights:
     return from_bytes(blobs.get(open_store(), outcome.rows)) if outcome.rows else {}
 
 
-@task(task_run_name="report of the bake-off", cache_policy=NO_CACHE)
-@guarded()
+@task("report of the bake-off")
 def show(bake: Bake) -> dict[str, JsonValue]:
     """Keep the document in the store, write it and the page beside the reports, and show both in the UI."""
     pipeline, objects, said = bake.board.plan.pipeline, open_store(), document(bake)
@@ -161,15 +156,12 @@ def show(bake: Bake) -> dict[str, JsonValue]:
     html, words = place / f"{pipeline}-bakeoff.html", place / f"{pipeline}-bakeoff.json"
     _written(html, page(bake))
     _written(words, json_of(said, indent=1))
-    slug = pipeline.replace("_", "-")
     shown = [leaderboard(bake, kind) for kind in bake.kinds] if bake.board.ran else []
     advised = [str(one) for one in cast("list[str]", said["advice"])]
     for kind in bake.kinds if bake.board.ran else ():
-        create_table_artifact(
-            records(bake, kind), key=f"{slug}-bakeoff-{kind}", description=f"Bake-off of {pipeline}: {advised[0]}"
-        )
+        show_table(f"{pipeline}-bakeoff-{kind}", f"Bake-off of {pipeline}: {advised[0]}", records(bake, kind))
     text = "\n".join([*(f"- {marked(one, 600)}" for one in advised), "", *map(as_markdown, shown)])
-    create_markdown_artifact(text, key=f"{slug}-bakeoff", description=f"Bake-off of {pipeline}")
+    show_markdown(f"{pipeline}-bakeoff", f"Bake-off of {pipeline}", text)
     return {**said, "report": str(html), "json": str(words), "text": in_words(bake, advised, str(html))}
 
 

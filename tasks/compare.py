@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
 from tasks.gate.decide import Decision, decide
 from tasks.gate.evidence import Evidence
 from tasks.lake.periods import period as period_at
 from tasks.models.checkpoint import from_bytes
 from tasks.open import open_store
-from tasks.plan.outward import guarded
+from tasks.orchestration import task
 from tasks.plan.plan import Plan
 from tasks.store import blobs
 from tasks.store.manifest import CHAMPION, Judged, Scored, Served
@@ -21,8 +18,7 @@ from tasks.store.night import Night, walk_back
 from tasks.store.objects import Objects
 
 
-@task(task_run_name="compare {night.name}", cache_policy=NO_CACHE)
-@guarded()
+@task("compare {night.name}")
 def compare(night: Night, scores: Mapping[str, Scored]) -> Decision:
     """The gate's decision on the last nights of evidence, this one included."""
     objects, plan = open_store(), night.plan

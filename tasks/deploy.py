@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
 from tasks.gate.decide import Decision
 from tasks.open import credentials, open_store
-from tasks.plan.outward import guarded
+from tasks.orchestration import task
 from tasks.plan.settings import Settings
 from tasks.serving.smoke import smoke
 from tasks.store.manifest import Judged, Kept, Manifest, Scored
@@ -19,8 +16,7 @@ from tasks.store.nights import complete, record
 from tasks.store.promotions import follow
 
 
-@task(task_run_name="deploy {night.name}", cache_policy=NO_CACHE)
-@guarded()
+@task("deploy {night.name}")
 def deploy(night: Night, scores: Mapping[str, Scored], kept: Mapping[str, Kept], decision: Decision) -> Manifest:
     """The night's manifest, written: from here on the night exists."""
     objects = open_store()
@@ -30,8 +26,7 @@ def deploy(night: Night, scores: Mapping[str, Scored], kept: Mapping[str, Kept],
     return manifest
 
 
-@task(task_run_name="move the champion {manifest.name}", cache_policy=NO_CACHE)
-@guarded()
+@task("move the champion {manifest.name}")
 def move_champion(manifest: Manifest, when: str) -> str:
     """Let the live champion follow the night; again, or after a crash, it makes sure that it did. Returns who serves."""
     moved = follow(open_store(), manifest, when)

@@ -7,15 +7,12 @@ import logging
 import os
 import sys
 
-from prefect import task
-from prefect.artifacts import create_markdown_artifact
-from prefect.cache_policies import NO_CACHE
-
 from tasks.lake.periods import parse
 from tasks.open import open_store
-from tasks.plan.outward import guarded
+from tasks.orchestration import task
 from tasks.plan.plan import Plan
 from tasks.reports.words import marked
+from tasks.showing import show_markdown
 from tasks.store import manifests, promotions
 from tasks.store.entries import GATE, pins
 from tasks.store.manifest import Manifest
@@ -27,8 +24,7 @@ log = logging.getLogger(__name__)
 LEAST_HASH = 8  # hex digits that name a manifest
 
 
-@task(task_run_name="promote", cache_policy=NO_CACHE)
-@guarded()
+@task("promote")
 def promote_by_hand(
     plan: Plan, strategy: str, period: str, seen: str, why: tuple[str, bool], when: str, pin: bool | None = None
 ) -> str:
@@ -52,8 +48,7 @@ def promote_by_hand(
     return _told(promotions.promote_by_hand(objects, night, named, act, force, pinned))
 
 
-@task(task_run_name="roll back", cache_policy=NO_CACHE)
-@guarded()
+@task("roll back")
 def take_back(plan: Plan, to: str, reason: str, when: str, after: int | None = None) -> str:
     """Return to the champion before this one, or to the one that came from period `to`; from entry `after` on."""
     objects = open_store()
@@ -62,8 +57,7 @@ def take_back(plan: Plan, to: str, reason: str, when: str, after: int | None = N
     return _told(promotions.take_back(objects, plan.pipeline, act, period, after))
 
 
-@task(task_run_name="pin or unpin", cache_policy=NO_CACHE)
-@guarded()
+@task("pin or unpin")
 def hold(plan: Plan, reason: str, when: str, pin: bool) -> str:
     """Pin what serves, so that the gate may not move it, or unpin it."""
     objects = open_store()
@@ -125,10 +119,8 @@ def _told(outcome: Outcome) -> str:
     sys.stderr.write(f"{entry.pipeline}: entry {entry.number} of the promotion log stands\n")
     sys.stderr.flush()
     try:
-        create_markdown_artifact(
-            f"**{marked(entry.pipeline)}**: {marked(text, 2000)}\n",
-            key=f"{entry.pipeline}-champion".replace("_", "-"),
-            description=marked(text),
+        show_markdown(
+            f"{entry.pipeline}-champion", marked(text), f"**{marked(entry.pipeline)}**: {marked(text, 2000)}\n"
         )
     except Exception as error:  # the act is done, whatever became of the page that shows it
         log.warning("the act is done; the artifact %s-champion was not drawn: %s", entry.pipeline, error)

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import time
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
 from tasks.models.checkpoint import Checkpoint
 from tasks.open import open_lake, open_store
-from tasks.plan.outward import guarded
+from tasks.orchestration import task
 from tasks.store import work
 from tasks.store.checkpoints import Trained, keep
 from tasks.store.manifest import Kept
@@ -21,8 +18,7 @@ from tasks.strategies.fold import pretrain as pretrained
 from tasks.strategies.strategy import ALL_HISTORY
 
 
-@task(task_run_name="pretrain {night.name}", cache_policy=NO_CACHE)
-@guarded()
+@task("pretrain {night.name}")
 def pretrain(night: Night) -> Kept:
     """Train fresh weights on the root's whole history, as the plan's `pretrain` says."""
     objects, parts = open_store(), assemble(night.plan)

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from uuid import UUID
-
-from prefect import task
-from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
-from prefect.cache_policies import NO_CACHE
 
 from tasks.open import open_lake, open_store
-from tasks.plan.outward import guarded
+from tasks.orchestration import run, task
 from tasks.plan.plan import Plan
 from tasks.plan.settings import Settings
 from tasks.reports.curves import metric_curve
@@ -24,6 +19,7 @@ from tasks.reports.reading import read_history
 from tasks.reports.table import as_markdown
 from tasks.reports.validation import validation_markdown
 from tasks.reports.verdict import verdict_markdown
+from tasks.showing import Bar, show_markdown
 from tasks.store import blobs
 from tasks.store.checkpoints import Trained
 from tasks.store.manifest import Manifest
@@ -32,8 +28,7 @@ from tasks.store.notes import note
 FIT = 5  # columns of the leaderboard that the UI shows without scrolling
 
 
-@task(task_run_name="report {manifest.name}", cache_policy=NO_CACHE)
-@guarded()
+@task("report {manifest.name}")
 def report(manifest: Manifest, trained: Mapping[str, Trained]) -> None:
     """Keep what the night took, and show its validation and its verdict in the UI."""
     objects, pipeline = open_store(), manifest.pipeline
@@ -43,12 +38,11 @@ def report(manifest: Manifest, trained: Mapping[str, Trained]) -> None:
             "bytes": {name: one.bytes for name, one in trained.items()},
         })  # fmt: skip
     details = [json.loads(blobs.get(objects, one.blob)) for one in manifest.validated]
-    _show(f"{pipeline}-validation", f"Validation of {manifest.name}", validation_markdown(manifest, details))
-    _show(f"{pipeline}-verdict", f"The gate on {manifest.name}", verdict_markdown(manifest))
+    show_markdown(f"{pipeline}-validation", f"Validation of {manifest.name}", validation_markdown(manifest, details))
+    show_markdown(f"{pipeline}-verdict", f"The gate on {manifest.name}", verdict_markdown(manifest))
 
 
-@task(task_run_name="publish {plan.pipeline}", cache_policy=NO_CACHE)
-@guarded()
+@task("publish {plan.pipeline}")
 def publish(plan: Plan) -> str:
     """Draw the grid, the leaderboard and the HTML report anew. Returns the report's path."""
     with open_lake(plan) as warehouse:
@@ -58,30 +52,20 @@ def publish(plan: Plan) -> str:
     part = path.with_suffix(".part")
     part.write_text(page(history), encoding="utf-8")
     part.replace(path)
-    _show(f"{plan.pipeline}-grid", f"Nights of {plan.pipeline}", as_markdown(grid(history).newest(60)))
-    standing, details = leaderboard(history).parted(FIT)
-    shown = as_markdown(standing)
-    if scored_nights(history):
-        shown = "\n".join([shown, png_markdown(metric_curve(history)), "", as_markdown(details)])
-    _show(f"{plan.pipeline}-leaderboard", f"Leaderboard of {plan.pipeline}", shown)
+    show_markdown(f"{plan.pipeline}-grid", f"Nights of {plan.pipeline}", as_markdown(grid(history).newest(60)))
+    if run().prefect:  # the plot takes a second
+        standing, details = leaderboard(history).parted(FIT)
+        shown = as_markdown(standing)
+        if scored_nights(history):
+            shown = "\n".join([shown, png_markdown(metric_curve(history)), "", as_markdown(details)])
+        show_markdown(f"{plan.pipeline}-leaderboard", f"Leaderboard of {plan.pipeline}", shown)
     return str(path)
 
 
-@task(task_run_name="progress of {plan.pipeline}: {done} of {total}", cache_policy=NO_CACHE)
-@guarded()
-def advance(plan: Plan, bar: UUID | None, done: int, total: int) -> UUID | None:
-    """Move the bar of a range of nights (None: draw one), and refresh the grid beside it. Returns the bar."""
-    percent = 100.0 * done / max(total, 1)
+@task("progress of {plan.pipeline}: {done} of {total}")
+def advance(plan: Plan, bar: Bar, done: int, total: int) -> None:
+    """Move the bar of a range of nights, and refresh the grid beside it."""
     with open_lake(plan) as warehouse:
         history = read_history(open_store(), warehouse, plan)
-    _show(f"{plan.pipeline}-grid", f"Nights of {plan.pipeline}", as_markdown(grid(history).newest(60)))
-    if bar is not None:
-        update_progress_artifact(bar, percent)
-        return bar
-    key = f"{plan.pipeline}-backfill".replace("_", "-")
-    made = create_progress_artifact(percent, key=key, description=f"{total} nights of {plan.pipeline}")
-    return made if isinstance(made, UUID) else None
-
-
-def _show(key: str, description: str, markdown: str) -> None:
-    create_markdown_artifact(markdown, key=key.replace("_", "-"), description=description)
+    show_markdown(f"{plan.pipeline}-grid", f"Nights of {plan.pipeline}", as_markdown(grid(history).newest(60)))
+    bar.at(done, total)

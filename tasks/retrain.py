@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from uuid import UUID
-
-from prefect import task
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
-from prefect.cache_policies import NO_CACHE
-from rich.console import Console
-from rich.progress import Progress
 
 from tasks.lake.logs import Logs
 from tasks.models.checkpoint import Checkpoint
 from tasks.models.progress import listening
 from tasks.open import open_lake, open_store
-from tasks.plan.outward import guarded
+from tasks.orchestration import task
+from tasks.showing import Bar
 from tasks.store import work
 from tasks.store.checkpoints import Trained, keep, recall
 from tasks.store.manifest import Kept
@@ -29,11 +22,10 @@ from tasks.store.steps import retrain_key
 from tasks.strategies.assembly import Parts, assemble
 from tasks.strategies.fold import begin, fold
 
-WORTH_SHOWING = 2.0  # seconds of training before a progress bar appears in the UI
+WORTH_SHOWING = 2.0  # seconds of training before a bar appears in the UI
 
 
-@task(task_run_name="retrain {label} {night.name}", cache_policy=NO_CACHE)
-@guarded()
+@task("retrain {label} {night.name}")
 def retrain(night: Night, label: str, start: Kept | None, reuse_only: bool = False) -> Trained:
     """One strategy's next checkpoint; the one already made where nothing it depends on has changed.
 
@@ -73,34 +65,11 @@ def _next(objects: Objects, parts: Parts, night: Night, label: str, start: Kept 
 
 
 @contextmanager
-def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar in the terminal, where somebody sits at one; it goes when the training is done."""
-    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
-        line = progress.add_task(what, total=None)
-        yield lambda done, total: progress.update(line, completed=done, total=total)
-
-
-@contextmanager
 def _shown(label: str, night: Night) -> Iterator[None]:
-    """Show a progress bar in the UI for training that takes long enough to look at."""
-    began, last = time.perf_counter(), 0.0
-    bars: list[UUID] = []
-
-    def show(done: int, total: int) -> None:
-        nonlocal last
-        draw(done, total)
-        now = time.perf_counter()
-        if now - began < WORTH_SHOWING or now - last < 1.0:
-            return
-        last, percent = now, 100.0 * done / max(total, 1)
-        for bar in bars:
-            update_progress_artifact(bar, percent)
-        if not bars:
-            key = "".join(c if c.isalnum() else "-" for c in f"{night.plan.pipeline}-{label}".lower()).strip("-")
-            made = create_progress_artifact(percent, key=key, description=f"{label} learns {night.name}")
-            bars.extend([made] if isinstance(made, UUID) else [])
-
-    with _bar(f"{label} learns {night.name}") as draw, listening(show):  # show draws on the bar once it is there
-        yield
-    for bar in bars:
-        update_progress_artifact(bar, 100.0)
+    """A bar while it trains; in the UI where that takes long enough to look at."""
+    bar = Bar(f"{night.plan.pipeline}-{label}", f"{label} learns {night.name}", WORTH_SHOWING)
+    try:
+        with listening(bar.at):
+            yield
+    finally:
+        bar.end()

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
 from tasks.lake.logs import Logs
 from tasks.metrics.table import means
 from tasks.models.candidates import Candidates, deal
 from tasks.models.checkpoint import from_bytes, to_bytes
 from tasks.models.scoring import scored_period
 from tasks.open import open_lake, open_store
-from tasks.plan.outward import guarded
+from tasks.orchestration import task
 from tasks.store import blobs, work
 from tasks.store.manifest import CHAMPION, Kept, Scored
 from tasks.store.night import Night, history
@@ -22,8 +19,7 @@ from tasks.strategies.assembly import assemble
 from tasks.strategies.strategy import ALL_HISTORY
 
 
-@task(task_run_name="score {night.name}", cache_policy=NO_CACHE)
-@guarded()
+@task("score {night.name}")
 def score(night: Night) -> dict[str, Scored]:
     """Every strategy's checkpoint of the night before, and what really served, on this night's rows. Empty at the root."""
     if night.previous is None:
@@ -38,9 +34,10 @@ def score(night: Night) -> dict[str, Scored]:
     if not all(found.values()):
         with open_lake(night.plan) as warehouse:
             logs = logs_of(objects, warehouse, night, night.logs)
-            taken = pairs_of(objects, warehouse, night, [r for r in read if r.period < night.period])
-        ranked = night.plan.family == "ranking"
-        candidates = deal(logs, taken, night.plan.ranking) if ranked else None  # the same for everyone who is scored
+            candidates = None  # clicks are scored as they are
+            if night.plan.family == "ranking":
+                taken = pairs_of(objects, warehouse, night, [r for r in read if r.period < night.period])
+                candidates = deal(logs, taken, night.plan.ranking)  # the same for everyone who is scored
         for label, key in keys.items():  # equal checkpoints have equal keys: what serves is scored once
             if not found[key]:
                 made = _scored(objects, night, kept[label], logs, candidates).model_dump()

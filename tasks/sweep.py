@@ -5,13 +5,10 @@ from __future__ import annotations
 import getpass
 from datetime import UTC, datetime, timedelta
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
 from tasks.lake.keeping import absent_versions, expire, idle_versions
 from tasks.lake.keeping import compact as compact_lake
 from tasks.open import open_lake, open_store
-from tasks.plan.outward import guarded
+from tasks.orchestration import task
 from tasks.plan.plan import Plan
 from tasks.plan.settings import Settings
 from tasks.store import pipelines, trash
@@ -24,8 +21,7 @@ UNDER_WAY = timedelta(days=1)  # younger files of the lake may belong to a write
 SHOWN = 50  # keys of a long list that are printed
 
 
-@task(task_run_name="compact {plan.pipeline}", cache_policy=NO_CACHE)
-@guarded()
+@task("compact {plan.pipeline}")
 def compact(plan: Plan, act: Act, grace: timedelta, dry_run: bool) -> list[str]:
     """Give up versions that no night read once their grace period is over, and merge small files."""
     objects = open_store()
@@ -55,8 +51,7 @@ def compact(plan: Plan, act: Act, grace: timedelta, dry_run: bool) -> list[str]:
     return [f"the lake was compacted; {len(gone)} versions that no night read were given up, {len(waiting)} wait"]
 
 
-@task(task_run_name="sweep {plan.pipeline}", cache_policy=NO_CACHE)
-@guarded()
+@task("sweep {plan.pipeline}")
 def sweep(plan: Plan, act: Act, grace: timedelta, dry_run: bool) -> list[str]:
     """Move blobs that no record names into the trash, and delete what lay there for the grace period."""
     objects = open_store()
@@ -78,8 +73,7 @@ def sweep(plan: Plan, act: Act, grace: timedelta, dry_run: bool) -> list[str]:
     return [*lines, *(f"brought back, because something needs it: {key}" for key in swept.restored[:SHOWN])]
 
 
-@task(task_run_name="restore from the trash", cache_policy=NO_CACHE)
-@guarded()
+@task("restore from the trash")
 def bring_back(number: str, act: Act) -> list[str]:
     """Bring back what lies in the trash: all of it, or what one removal put there."""
     text = number.strip().lower()
@@ -89,8 +83,7 @@ def bring_back(number: str, act: Act) -> list[str]:
     return [f"{len(back)} objects were brought back from the trash", *back[:SHOWN]]
 
 
-@task(task_run_name="adopt pipelines", cache_policy=NO_CACHE)
-@guarded()
+@task("adopt pipelines")
 def adopt(plan: Plan, confirm: str) -> list[str]:
     """List the pipelines that the store shows; with their names in `confirm`, write that these are all."""
     objects = open_store()

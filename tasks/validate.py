@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
 from tasks.lake.warehouse import Landing
 from tasks.open import open_lake, open_store
-from tasks.plan.outward import guarded
+from tasks.orchestration import task
 from tasks.plan.plan import Plan
 from tasks.store.admission import admit
 from tasks.store.manifest import Manifest
 from tasks.store.night import Night
 
 
-@task(task_run_name="validate {landed[0].period}", cache_policy=NO_CACHE)
-@guarded()
+@task("validate {landed[0].period}")
 def validate(plan: Plan, landed: Sequence[Landing]) -> Night | Manifest:
     """The night to run, or the manifest of a night that is finished, stopped or passed over."""
     with open_lake(plan) as warehouse:

@@ -1,7 +1,8 @@
 """One Prefect server per test session: a `nightloop up` that the first test in need of it starts and all workers share.
 
-Its address and login are fixed before any worker imports Prefect, and stand in the environment: flows and verbs find it
-as a user's would. Only the process that collects the results stops it, when every worker is done.
+Its address and login are fixed before any worker imports Prefect, and stand in the environment, with NIGHTLOOP_PREFECT=0:
+flows run without Prefect, as a user's do. A test that wants Prefect sets that to 1. Only the process that collects the
+results stops the server, when every worker is done.
 """
 
 from __future__ import annotations
@@ -68,7 +69,11 @@ class Server:
     @property
     def environment(self) -> dict[str, str]:
         """What tells a verb of it."""
-        return {"PREFECT_API_URL": f"{self.url}/api", "PREFECT_API_AUTH_STRING": self.login}
+        return {
+            "PREFECT_API_URL": f"{self.url}/api",
+            "PREFECT_API_AUTH_STRING": self.login,
+            "NIGHTLOOP_PREFECT": "1",
+        }
 
     def ask(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """An answer of the API to somebody who is logged in: a POST where there is a body, else a GET.
@@ -139,7 +144,7 @@ def reserve() -> socket.socket:
         patch.setenv("NIGHTLOOP_HOME", str(server.home))
         patch.delenv("PREFECT_SERVER_API_AUTH_STRING", raising=False)
         login_of_up()
-    os.environ.update({PLACE: str(place), **server.environment})
+    os.environ.update({PLACE: str(place), **server.environment, "NIGHTLOOP_PREFECT": "0"})
     return held
 
 

@@ -23,6 +23,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="NIGHTLOOP_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
+    prefect: bool | None = Field(
+        None, description="Whether Prefect runs the flows that a verb starts; not set: where PREFECT_API_URL is."
+    )
     home: Path = Field(Path(".nightloop"), description="Directory of the embedded defaults.")
     store: str = Field("", description="Where checkpoints and manifests go: a directory or s3://bucket/prefix.")
     data: str = Field("", description="Where the lake's Parquet files go: a directory or s3://bucket/prefix.")
@@ -67,6 +70,11 @@ class Settings(BaseSettings):
                 "AWS_SECRET_ACCESS_KEY, or use a profile or a role"
             )
         return given
+
+    @property
+    def uses_prefect(self) -> bool:
+        """Whether a flow that a verb or a program starts is run by Prefect; a deployment's always is."""
+        return bool(os.environ.get("PREFECT_API_URL")) if self.prefect is None else self.prefect
 
     @property
     def plan_places(self) -> tuple[Path, Path]:

@@ -13,7 +13,7 @@ import tasks.collect
 import tasks.open
 from tasks.agenda import decide
 from tasks.bakeoff.outcome import Outcome
-from tests.bakeoff.ovens import WHEN, Oven, bake, oven
+from tests.bakeoff.ovens import WHEN, Oven, bake, computed_by, oven
 from tests.flows.tiny import Tiny, begin, make
 
 pytestmark = pytest.mark.xdist_group("bakeoff")  # one process: what these tests begin from is made once
@@ -73,19 +73,15 @@ def test_only_what_is_missing_runs_again(tiny: Tiny, kitchen: Oven, monkeypatch:
 
 
 def test_what_was_interrupted_goes_on(tiny: Tiny, kitchen: Oven, monkeypatch: pytest.MonkeyPatch) -> None:
-    import tasks.bake
-
-    here = tasks.bake.run_apart
-
     def stopped(job: Any) -> None:
         if job.label == "popular" and job.do == "cell":
             raise KeyboardInterrupt
-        here(job)
+        kitchen.work(job)
 
-    monkeypatch.setattr(tasks.bake, "run_apart", stopped)
-    with pytest.raises(KeyboardInterrupt):
-        bake(tiny.path)
-    monkeypatch.setattr(tasks.bake, "run_apart", here)
+    with monkeypatch.context() as patch:
+        computed_by(patch, stopped)
+        with pytest.raises(KeyboardInterrupt):
+            bake(tiny.path)
     kitchen.jobs.clear()
     bake(tiny.path)
     assert kitchen.cells() == ["popular, seed 0"]
@@ -158,16 +154,12 @@ def test_all_failed_is_said(tiny: Tiny, kitchen: Oven) -> None:
 
 
 def test_a_process_that_dies_is_a_failed_cell(tiny: Tiny, kitchen: Oven, monkeypatch: pytest.MonkeyPatch) -> None:
-    import tasks.bake
-
-    here = tasks.bake.run_apart
-
     def killed(job: Any) -> None:
         if job.do == "cell" and job.label == "tuned":
             raise RuntimeError("tuned, seed 0: its process was ended by signal 9 (out of memory?)")
-        here(job)
+        kitchen.work(job)
 
-    monkeypatch.setattr(tasks.bake, "run_apart", killed)
+    computed_by(monkeypatch, killed)
     found = bake(tiny.path)
     assert [one["reason"] for one in found["failed"]] == [
         "tuned, seed 0: its process was ended by signal 9 (out of memory?)"

@@ -11,17 +11,11 @@ from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterName
 from typer.testing import CliRunner
 
 import flows.__main__ as cli
-from tests.flows.console import said
+from tests.flows.console import here, said
 from tests.flows.tiny import Tiny, begin
 from tests.prefect_server import Server
 
 HOUSE = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def server(nightloop_up: Server) -> dict[str, str]:
-    """The session's Prefect server, which the verbs are told of by the environment."""
-    return nightloop_up.environment
 
 
 @pytest.fixture
@@ -32,9 +26,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     return found
 
 
-def test_it_is_one_json_document_and_the_next_run_has_nothing_to_do(tiny: Tiny, server: dict[str, str]) -> None:
+def test_it_is_one_json_document_and_the_next_run_has_nothing_to_do(tiny: Tiny, nightloop_up: Server) -> None:
     words = (str(tiny.path), "--strategies", "tuned,popular", "--end", "2026-01-05", "--json")
-    done = said(server, "bakeoff", *words)
+    done = said(nightloop_up.environment, "bakeoff", *words)
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout)
     assert {line["entrant"] for line in found["leaderboard"]["uniform"]} == {"tuned", "popular"}
@@ -46,18 +40,30 @@ def test_it_is_one_json_document_and_the_next_run_has_nothing_to_do(tiny: Tiny, 
         names = [run.name for run in client.read_task_runs(task_run_filter=cells)]
     assert {"tiny-bakeoff", "tiny-bakeoff-uniform"} <= keys
     assert names.count("tuned, seed 0") == names.count("popular, seed 0") == 1
-    again = json.loads(said(server, "bakeoff", *words).stdout)
-    assert again == found, "what is kept is told again, seconds and all"
+    again = json.loads(said({}, "bakeoff", *words).stdout)
+    assert again == found, "what is kept is told again, seconds and all, and without Prefect"
 
 
-def test_a_mistake_is_one_paragraph_and_exit_code_2(tiny: Tiny, server: dict[str, str]) -> None:
-    done = said(server, "bakeoff", str(tiny.path), "--strategies", "nobody", "--seeds", "1,1")
-    assert done.returncode == 2 and not done.stdout and "Traceback" not in done.stderr
-    assert "the bake-off has 2 mistakes; nothing was run" in done.stderr
-    done = said(server, "bakeoff", str(tiny.path), "--seeds", "one")
-    assert done.returncode == 2 and "seeds: given 'one'" in done.stderr
-    done = said(server, "bakeoff", str(tiny.path), "--runner", "dask")
-    assert done.returncode == 2 and "nightloop[bakeoff-dask]" in done.stderr
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("--strategies", "nobody", "--seeds", "1,1"), "the bake-off has 2 mistakes; nothing was run"),
+        (("--seeds", "one"), "seeds: given 'one'"),
+        (("--runner", "dask"), "nightloop[bakeoff-dask]"),
+    ],
+)
+def test_a_mistake_is_one_paragraph_and_exit_code_2(
+    tiny: Tiny,
+    words: tuple[str, ...],
+    expected: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    here(monkeypatch, "bakeoff", str(tiny.path), *words)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    told = capsys.readouterr()
+    assert ended.value.code == 2 and not told.out and "Traceback" not in told.err and expected in told.err
 
 
 def test_the_verb_explains_itself() -> None:

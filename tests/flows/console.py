@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+import pytest
+
+import flows.__main__ as cli
 
 HOUSE = Path(__file__).parents[2]
 
@@ -23,3 +28,10 @@ def document(done: subprocess.CompletedProcess[str]) -> Any:
     """The one JSON document on stdout."""
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout)
+
+
+def here(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
+    """The next `main()` in this process is called with these words, and has the log to itself."""
+    monkeypatch.setattr(sys, "argv", ["nightloop", *words])
+    monkeypatch.setattr(cli, "SURROUNDINGS", {})
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])

@@ -86,29 +86,26 @@ def test_what_names_one_checkpoint_is_pinned(begun: Tiny, capsys: pytest.Capture
 
 
 def test_an_act_that_is_done_says_so_though_the_report_fails(begun: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("promote_by_hand", "take_back", "hold"):
-        monkeypatch.setattr(flows.promote, name, getattr(flows.promote, name).fn)
-
     def away(plan: object) -> str:
         raise FileExistsError(17, "File exists", "lake")
 
     monkeypatch.setattr(flows.promote, "publish", away)
     monkeypatch.setattr(flows.promote, "scheduled", lambda: datetime.now(UTC))
     plan = str(begun.path)
-    flows.promote.promote.fn(plan, "tuned", reason="trial", force=True)
-    flows.promote.promote.fn(plan, "popular", reason="trial", force=True)
-    first = flows.promote.rollback.fn(plan, reason="incident 7")
+    flows.promote.promote(plan, "tuned", reason="trial", force=True)
+    flows.promote.promote(plan, "popular", reason="trial", force=True)
+    first = flows.promote.rollback(plan, reason="incident 7")
     assert first.startswith("tuned of 2026-01-03 serves from now on (entry 3")
-    again = flows.promote.rollback.fn(plan, reason="incident 7")
+    again = flows.promote.rollback(plan, reason="incident 7")
     assert again.startswith("already done as entry 3: tuned of 2026-01-03 serves") and len(begun.log()) == 3
     with pytest.raises(ValueError, match="no earlier champion"):
-        flows.promote.rollback.fn(plan, reason="incident 7", from_entry=3)
-    assert "unpin by" in flows.promote.promote.fn(plan, reason="it is over", unpin=True)
-    assert "pin by" in flows.promote.promote.fn(plan, reason="the sale", pin=True)
+        flows.promote.rollback(plan, reason="incident 7", from_entry=3)
+    assert "unpin by" in flows.promote.promote(plan, reason="it is over", unpin=True)
+    assert "pin by" in flows.promote.promote(plan, reason="the sale", pin=True)
     with pytest.raises(ValueError, match="pin and unpin were both given"):
-        flows.promote.promote.fn(plan, reason="x", pin=True, unpin=True)
+        flows.promote.promote(plan, reason="x", pin=True, unpin=True)
     with pytest.raises(ValueError, match="force was given without a reason"):
-        flows.promote.promote.fn(plan, "popular", force=True)
+        flows.promote.promote(plan, "popular", force=True)
 
 
 def test_an_artifact_that_cannot_be_drawn_does_not_hide_the_outcome(
@@ -117,7 +114,7 @@ def test_an_artifact_that_cannot_be_drawn_does_not_hide_the_outcome(
     def gone(*what: object, **more: object) -> None:
         raise ConnectionError("the Prefect server is gone")
 
-    monkeypatch.setattr(tasks.move, "create_markdown_artifact", gone)
+    monkeypatch.setattr(tasks.move, "show_markdown", gone)
     assert "serves from now on" in promote(begun, "tuned")
     assert "entry 1 of the promotion log stands" in capsys.readouterr().err
 
@@ -158,7 +155,7 @@ def test_two_clocks_that_differ_are_named(begun: Tiny, monkeypatch: pytest.Monke
             RuntimeError, match=r"clock of this machine says \d{4}-.* UTC, the store's says \d{4}-.* UTC"
         ):
             store_clock(objects)
-        with pytest.raises(RuntimeError, match="nothing was changed"), writing(begun.plan, "me"):
+        with pytest.raises(RuntimeError, match="nothing was changed"), writing(begun.plan):
             pass
     assert objects.read(lease.key_of("tiny")) is None or not lease.held(objects, lease.key_of("tiny"), real())
 
@@ -171,11 +168,11 @@ def test_a_dead_sweep_is_told_with_its_true_end(begun: Tiny) -> None:
         pytest.raises(
             RuntimeError, match=r"a sweep of the store is held by the run the dead sweep; its lease ends in (8|9)\d s"
         ),
-        writing(begun.plan, "me"),
+        writing(begun.plan),
     ):
         pass
     assert lease.take_key(objects, lease.SWEEP, "the dead sweep", now - 100, 90)
-    with writing(begun.plan, "me"):
+    with writing(begun.plan):
         assert lease.held(objects, lease.key_of("tiny"), now)
 
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import logging
-import sys
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 import flows.__main__ as cli
-from tests.flows.console import document, said
+from tests.flows.console import document, here, said
 from tests.flows.tiny import Tiny, begin
-from tests.prefect_server import Server
 
 pytestmark = pytest.mark.xdist_group("cli")  # one process: what these tests begin from is made once
 VERBS = (
@@ -33,12 +30,6 @@ VERBS = (
 HOUSE = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def server(nightloop_up: Server) -> dict[str, str]:
-    """The session's Prefect server, which the verbs are told of by the environment."""
-    return nightloop_up.environment
-
-
 @pytest.fixture
 def tiny(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Tiny:
     with pytest.MonkeyPatch.context() as plainly:
@@ -53,17 +44,22 @@ def test_every_verb_explains_itself(verb: str) -> None:
     assert told.exit_code == 0 and "Usage" in told.output and len(told.output) > 200
 
 
-def test_the_script_lists_its_verbs_and_an_unknown_one_is_a_mistake(server: dict[str, str]) -> None:
+def test_the_script_lists_its_verbs_and_an_unknown_one_is_a_mistake() -> None:
     told = CliRunner().invoke(cli.app, ["--help"], env={"COLUMNS": "200"})
     assert all(verb in told.output for verb in VERBS)
-    done = said(server, "tonight")
+    done = said({}, "tonight")
     assert done.returncode == 2 and "No such command 'tonight'" in done.stderr and not done.stdout
 
 
-def test_a_night_and_its_status_are_one_json_document_each(tiny: Tiny, server: dict[str, str]) -> None:
-    told = document(said(server, "night", str(tiny.path), "--period", "2026-01-04", "--json"))
+def test_a_night_and_its_status_are_one_json_document_each(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = document(said({}, "night", str(tiny.path), "--period", "2026-01-04", "--json"))
     assert len(told) == 1 and told[0].startswith("2026-01-04")
-    found = document(said(server, "status", str(tiny.path), "--json"))
+    here(monkeypatch, "status", str(tiny.path), "--json")
+    with pytest.raises(SystemExit):
+        cli.main()
+    found = json.loads(capsys.readouterr().out)
     assert found["pipeline"] == "tiny" and [n["period"] for n in found["nights"]][:3]
 
 
@@ -80,19 +76,16 @@ def test_what_would_run_and_a_promotion_are_one_json_document_each(
     assert not ended.value.code and "still of 2026-01-03 serves" in json.loads(capsys.readouterr().out)["text"]
 
 
-def here(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
-    """The next `main()` in this process is called with these words, and has the log to itself."""
-    monkeypatch.setattr(sys, "argv", ["nightloop", *words])
-    monkeypatch.setattr(cli, "SURROUNDINGS", {})
-    monkeypatch.setattr(logging.getLogger(), "handlers", [])
-
-
-def test_a_stopped_night_is_no_success(tiny: Tiny, server: dict[str, str]) -> None:
+def test_a_stopped_night_is_no_success(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     tiny.deliver(3, bad=True)
-    done = said(server, "night", str(tiny.path), "--period", "2026-01-04", "--json")
-    assert done.returncode == 2 and "stopped by validation" in json.loads(done.stdout)["error"]
-    assert "nightloop: 2026-01-04 of tiny was stopped by validation" in done.stderr
-    assert "Traceback" not in done.stderr
+    here(monkeypatch, "night", str(tiny.path), "--period", "2026-01-04", "--json")
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    done = capsys.readouterr()
+    assert ended.value.code == 2 and "stopped by validation" in json.loads(done.out)["error"]
+    assert "nightloop: 2026-01-04 of tiny was stopped by validation" in done.err and "Traceback" not in done.err
 
 
 @pytest.mark.parametrize(
@@ -126,19 +119,22 @@ def test_a_mistake_is_one_clear_sentence_and_exit_code_2(
     assert tiny.record() == before
 
 
-def test_a_plan_with_mistakes_is_refused_with_all_of_them(tmp_path: Path, server: dict[str, str]) -> None:
+def test_a_plan_with_mistakes_is_refused_with_all_of_them(tmp_path: Path) -> None:
     path = tmp_path / "wrong.yaml"
     path.write_text("pipeline: ../up\nhistory: none\n")
-    done = said(server, "night", str(path), "--json")
+    done = said({}, "night", str(path), "--json")
     assert done.returncode == 2 and "8 mistakes" in json.loads(done.stdout)["error"] and "Traceback" not in done.stderr
     assert all(word in done.stderr for word in ("pipeline", "history", "source: missing", "strategies: missing"))
 
 
 def test_the_doctor_finds_a_sound_machine_sound_and_a_bad_store_bad(
-    tmp_path: Path, server: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("NIGHTLOOP_HOME", str(tmp_path / "home"))
-    found = document(said(server, "doctor", "--json"))
+    here(monkeypatch, "doctor", "--json")
+    with pytest.raises(SystemExit):
+        cli.main()
+    found = json.loads(capsys.readouterr().out)
     assert found["healthy"] and {c["check"] for c in found["checks"]} >= {
         "python",
         "packages",
@@ -148,7 +144,9 @@ def test_the_doctor_finds_a_sound_machine_sound_and_a_bad_store_bad(
     }
     (tmp_path / "file").write_text("no store")
     monkeypatch.setenv("NIGHTLOOP_STORE", str(tmp_path / "file"))
-    done = said(server, "doctor", "--json")
-    assert done.returncode == 1 and not json.loads(done.stdout)["healthy"]
-    bad = [c for c in json.loads(done.stdout)["checks"] if not c["ok"]]
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    done = json.loads(capsys.readouterr().out)
+    assert ended.value.code == 1 and not done["healthy"]
+    bad = [c for c in done["checks"] if not c["ok"]]
     assert [c["check"] for c in bad] == ["store"] and "is a file" in bad[0]["finding"]

@@ -12,15 +12,14 @@ import numpy as np
 import pytest
 
 from tests.flows.console import document, said
-from tests.prefect_server import Server
 
 pytestmark = pytest.mark.xdist_group("demo")
 
 
 @pytest.fixture(scope="module")
-def surroundings(tmp_path_factory: pytest.TempPathFactory, nightloop_up: Server) -> dict[str, str]:
-    """A fresh home, and the session's Prefect server for all verbs."""
-    return {**nightloop_up.environment, "NIGHTLOOP_HOME": str(tmp_path_factory.mktemp("demo") / "home")}
+def surroundings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A fresh home."""
+    return {"NIGHTLOOP_HOME": str(tmp_path_factory.mktemp("demo") / "home")}
 
 
 @pytest.mark.timeout(900)

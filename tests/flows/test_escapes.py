@@ -10,8 +10,8 @@ import pytest
 
 import flows.__main__ as cli
 import flows.demo
-import flows.naming
 import tasks.move
+from flows.naming import run_name
 from tasks.store.entries import Entry
 from tasks.store.promotions import Outcome
 
@@ -38,9 +38,13 @@ def entry(reason: str) -> Entry:
 @pytest.mark.parametrize("nasty", NASTY, ids=ascii)
 def test_a_reason_does_nothing_in_the_champions_artifact(monkeypatch: pytest.MonkeyPatch, nasty: str) -> None:
     made: dict[str, str] = {}
-    monkeypatch.setattr(tasks.move, "create_markdown_artifact", lambda text, **more: made.update(text=text, **more))
+    monkeypatch.setattr(
+        tasks.move,
+        "show_markdown",
+        lambda key, description, text: made.update(key=key, description=description, text=text),
+    )
     tasks.move._told(Outcome(entry(f"because {nasty} of {nasty}"), False))
-    assert made["key"] == "shop-1-champion" and "because" in made["text"] and "because" in made["description"]
+    assert made["key"] == "shop_1-champion" and "because" in made["text"] and "because" in made["description"]
     for shown in (made["text"], made["description"]):
         assert harmless(shown) and "<script" not in shown and "://" not in shown
         for mark in "[]|!":
@@ -88,23 +92,9 @@ def test_the_demo_says_names_of_files_and_columns_as_they_are(monkeypatch: pytes
     assert harmless(out.getvalue()) and (not nasty.isprintable() or out.getvalue().count(nasty) == 2)
 
 
-class Run:
-    """A flow run with these parameters."""
-
-    def __init__(self, **parameters: object) -> None:
-        self.parameters = parameters
-
-    def get_parameters(self) -> dict[str, object]:
-        return self.parameters
-
-    def get_flow_name(self) -> str:
-        return "promote"
-
-
 @pytest.mark.parametrize("nasty", [*NASTY, "two\nlines", "x" * 5000], ids=lambda text: ascii(text)[:40])
-def test_a_runs_name_is_one_short_plain_line(monkeypatch: pytest.MonkeyPatch, nasty: str) -> None:
-    monkeypatch.setattr(flows.naming, "flow_run", Run(plan=f"a/{nasty}.yaml", strategy=nasty, period=nasty, to=nasty))
-    name = flows.naming.run_name()
+def test_a_runs_name_is_one_short_plain_line(nasty: str) -> None:
+    name = run_name("promote", {"plan": f"a/{nasty}.yaml", "strategy": nasty, "period": nasty, "to": nasty})
     assert harmless(name) and "\n" not in name and "\t" not in name and len(name) <= 200 and name.startswith("promote")
-    monkeypatch.setattr(flows.naming, "flow_run", Run(plan="shop", reason=nasty, start="password=hunter2", end=""))
-    assert "hunter2" not in flows.naming.run_name()
+    given = {"plan": "shop", "reason": nasty, "start": "password=hunter2", "end": ""}
+    assert "hunter2" not in run_name("backfill", given)

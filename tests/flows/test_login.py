@@ -12,7 +12,6 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-import typer
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from flows import login
@@ -140,13 +139,10 @@ def test_a_temporary_server_gets_a_new_login_every_time(monkeypatch: pytest.Monk
 
 def sent_to(url: str, own: str, monkeypatch: pytest.MonkeyPatch) -> str | None:
     """The login that a verb puts into its environment where Prefect's settings hold this address and login."""
-    monkeypatch.setattr(sys, "argv", ["nightloop", "night", "tiny"])
     monkeypatch.setattr("prefect.context.refresh_global_settings_context", lambda: None)
     for name, value in login.closed("").items():
         monkeypatch.setenv(name, value)  # so that it is put back after the test
     monkeypatch.delenv(login.CLIENT_LOGIN)
-    given = typer.Context(typer.main.get_command(typer.Typer(callback=print)))
-    given.invoked_subcommand = "night"
     with temporary_settings({PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: own}):
-        login.log_in(given)
+        login.log_in()
     return os.environ.get(login.CLIENT_LOGIN)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import os
 import sqlite3
@@ -106,11 +105,3 @@ def test_what_failed_says_what_was_wrong(written: dict[str, str]) -> None:
         "Prefect's database": ("Flow run encountered an exception: OSError: the catalog", "Traceback"),
     }.items():
         assert not [word for word in words if word not in written[name]], written[name][-3000:]
-
-
-def test_every_task_is_guarded() -> None:
-    for path in sorted((HOUSE / "tasks").glob("*.py")):
-        for node in ast.parse(path.read_text()).body:
-            words = [ast.unparse(one) for one in node.decorator_list] if isinstance(node, ast.FunctionDef) else []
-            if any(word.startswith("task(") for word in words):
-                assert words[-1] == "guarded()", f"{path.name}: {node.name} lacks @guarded() under @task"  # type: ignore[attr-defined]

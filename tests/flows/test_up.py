@@ -77,6 +77,7 @@ def test_a_verb_takes_the_login_of_its_own_homes_up_and_says_what_to_do_without(
         "PREFECT_API_URL": f"{nightloop_up.url}/api",
         "PREFECT_API_AUTH_STRING": "",
         "PREFECT_CLIENT_MAX_RETRIES": "0",
+        "NIGHTLOOP_PREFECT": "1",
     }
     words = ("maintain", str(tmp_path / "tiny.yaml"), "--dry-run", "--json")
     done = said({**asked, "NIGHTLOOP_HOME": str(nightloop_up.home)}, *words)
@@ -92,7 +93,7 @@ import sys
 import flows.__main__ as cli
 
 @cli.app.command()
-def probe() -> None:
+def probe(prefect: cli.PREFECT = None) -> None:
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:
@@ -101,11 +102,12 @@ def probe() -> None:
         sys.stdout.flush()
         sys.stdin.read()  # the test is asking the server meanwhile
 
-sys.argv = ["nightloop", "probe"]
+sys.argv = ["nightloop", "probe", "--prefect"]
 cli.main()
 """
 
 
+@pytest.mark.soak
 def test_the_temporary_server_of_a_verb_refuses_strangers_and_serves_the_verb(tmp_path: Path) -> None:
     _, environment = command(tmp_path / "home", 0)
     own = {**environment, "PREFECT_HOME": str(tmp_path / "prefect"), "PREFECT_API_AUTH_STRING": "left:over"}

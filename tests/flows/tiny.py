@@ -13,7 +13,6 @@ import pytest
 import yaml
 
 import flows.nightly
-import tasks.move
 import tasks.open
 from tasks.lake.deliveries import deliver
 from tasks.lake.sources.simulated import Simulated
@@ -94,16 +93,9 @@ def make(home: Path, monkeypatch: pytest.MonkeyPatch, changes: Mapping[str, Any]
     return Tiny(home, path)
 
 
-TASKS = ("collect", "replay", "validate", "pretrain", "score", "retrain", "compare", "deploy", "move_champion")
-
-
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nights as plain function calls: the same lines of flows/nightly.py, with neither server nor artifacts."""
-    for name in TASKS:
-        found = getattr(flows.nightly, name)
-        monkeypatch.setattr(flows.nightly, name, getattr(found, "fn", found))
+    """Nights whose reports are not drawn."""
     monkeypatch.setattr(flows.nightly, "report", lambda manifest, trained: None)
-    monkeypatch.setattr(tasks.move, "create_markdown_artifact", lambda *what, **more: None)
 
 
 def run(tiny: Tiny, *days: int, live: bool = True) -> list[Manifest]:
@@ -135,4 +127,4 @@ def begin(factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, *day
     return tiny
 
 
-__all__ = ["HISTORY", "TASKS", "WHEN", "WORLD", "Tiny", "begin", "make", "plain", "raw_plan", "run"]
+__all__ = ["HISTORY", "WHEN", "WORLD", "Tiny", "begin", "make", "plain", "raw_plan", "run"]

@@ -1,0 +1,13 @@
+"""Deployments: every flow as Prefect knows it, for the entry points of infra/prefect.yaml."""
+
+from flows import backfill as _backfill
+from flows import bakeoff as _bakeoff
+from flows import maintain as _maintain
+from flows import nightly as _nightly
+from flows import promote as _promote
+
+nightly = _nightly.nightly.by_prefect
+backfill = _backfill.backfill.by_prefect
+bakeoff = _bakeoff.bakeoff.by_prefect
+promote, rollback = _promote.promote.by_prefect, _promote.rollback.by_prefect
+maintain = _maintain.maintain.by_prefect

@@ -1,0 +1,288 @@
+"""Orchestration: flows and tasks, run by Prefect or by this process alone; who starts a flow decides that once.
+
+A flow runs under Prefect where a deployment starts it, or where the settings say so (`Settings.uses_prefect`). Its tasks
+follow it. Both ways the same functions run and the same records are written. Prefect shows what happened and is never the
+record: where its API is lost, a run goes on and says so in a warning.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+import os
+import secrets
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextvars import ContextVar, copy_context
+from dataclasses import dataclass, field
+from datetime import datetime
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+
+from pydantic import ConfigDict, ValidationError, validate_call
+
+from tasks.plan.outward import guarded
+from tasks.plan.settings import Settings
+from tasks.terminal import line, terminal
+
+if TYPE_CHECKING:
+    import prefect
+
+log = logging.getLogger(__name__)
+P = ParamSpec("P")
+R = TypeVar("R")
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Run:
+    """The run of a flow that this code belongs to."""
+
+    id: str  # no other run has it
+    scheduled: datetime | None = None  # when the schedule wanted it; None: somebody started it by hand
+    prefect: bool = False  # whether Prefect runs it
+
+
+@dataclass
+class _Call:
+    """What became of a call that Prefect makes for us, whatever becomes of Prefect."""
+
+    began: bool = False
+    results: list[Any] = field(default_factory=list)
+    error: Exception | None = None
+
+
+_RUN: ContextVar[Run | None] = ContextVar("run", default=None)
+_CALL: ContextVar[_Call | None] = ContextVar("call", default=None)
+
+
+def run() -> Run:
+    """The run that this code belongs to; outside any flow one that has no schedule."""
+    if (current := _RUN.get()) is not None:
+        return current
+    if "prefect.runtime" in sys.modules:
+        from prefect.runtime import flow_run
+
+        if flow_run.id:
+            return Run(str(flow_run.id), flow_run.scheduled_start_time, prefect=True)
+    return Run(_new_id())
+
+
+def _new_id() -> str:
+    """Which process of which machine, and a number that no other run has."""
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+class Flow(Generic[P, R]):
+    """A function that Prefect runs as a flow, or that runs here; it is called as the function itself."""
+
+    def __init__(self, fn: Callable[P, R], name: str, run_name: Callable[[str, Mapping[str, object]], str]) -> None:
+        functools.update_wrapper(self, fn)
+        self.fn, self.name, self.run_name = fn, name, run_name
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the flow. Raises RuntimeError with its message where the flow returned `failed`."""
+        if Settings().uses_prefect:
+            from prefect.exceptions import FailedRun, ParameterTypeError
+
+            try:
+                with terminal():
+                    found: R = _finished(_sturdy(self.by_prefect, self._here, args, kwargs))
+                    return found
+            except (FailedRun, ParameterTypeError) as error:
+                raise (ValueError if isinstance(error, ParameterTypeError) else RuntimeError)(str(error)) from None
+        return self._here(*args, **kwargs)
+
+    def _here(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run it in this process, without any server."""
+        before = _RUN.set(Run(_new_id()))
+        try:
+            with terminal():
+                found: R = self._checked(*args, **kwargs)
+                return found
+        except ValidationError as error:
+            if error.title != self.fn.__qualname__:  # of something that the flow read
+                raise
+            names = list(inspect.signature(self.fn).parameters)
+            where = ((one["loc"], one["msg"]) for one in error.errors())
+            wrong = "; ".join(f"{names[at[0]] if isinstance(at[0], int) else at[0]}: {what}" for at, what in where)
+            raise ValueError(f"{self.name}: {wrong}") from None
+        finally:
+            _RUN.reset(before)
+
+    @functools.cached_property
+    def _checked(self) -> Callable[..., Any]:
+        """The function, which checks and converts its parameters as Prefect does."""
+        config = ConfigDict(arbitrary_types_allowed=True, hide_input_in_errors=True)
+        checked: Callable[..., Any] = validate_call(config=config)(self.fn)
+        return checked
+
+    @functools.cached_property
+    def by_prefect(self) -> prefect.Flow[..., Any]:
+        """The flow as Prefect knows it; deployments name it."""
+        from prefect import flow
+        from prefect.runtime import flow_run
+
+        return flow(
+            name=self.name,
+            version=version("nightloop"),
+            flow_run_name=lambda: self.run_name(self.name, flow_run.get_parameters()),
+        )(_recorded(self.fn))
+
+
+class Task(Generic[P, R]):
+    """A function that Prefect runs as a task where Prefect runs its flow; elsewhere it is the function itself."""
+
+    def __init__(
+        self,
+        fn: Callable[P, R],
+        title: str | Callable[[Mapping[str, Any]], str],
+        pauses: Sequence[float],
+        worth: Callable[[object], bool],
+    ) -> None:
+        functools.update_wrapper(self, fn)
+        self.fn: Callable[P, R] = guarded()(fn)
+        self.title, self.pauses, self.worth = title, tuple(pauses), worth
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the task; again after each pause, where it failed and another try is worth it."""
+        if run().prefect:
+            found: R = _sturdy(self.by_prefect, self._here, args, kwargs)
+            return found
+        return self._here(*args, **kwargs)
+
+    def _here(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        given = inspect.signature(self.fn).bind(*args, **kwargs)
+        given.apply_defaults()
+        with line(self.named(given.arguments)):
+            for pause in self.pauses:
+                try:
+                    return self.fn(*args, **kwargs)
+                except Exception as error:
+                    if not self.worth(error):
+                        raise
+                    log.warning("%s: tried again in %g s: %s", self.named(given.arguments), pause, error)
+                time.sleep(pause)
+            return self.fn(*args, **kwargs)
+
+    def named(self, given: Mapping[str, Any]) -> str:
+        """What a run with these arguments is called."""
+        return self.title.format(**given) if isinstance(self.title, str) else self.title(given)
+
+    @functools.cached_property
+    def by_prefect(self) -> prefect.Task[..., Any]:
+        """The task as Prefect knows it. Its results are kept by the store alone."""
+        from prefect import task
+        from prefect.cache_policies import NO_CACHE
+        from prefect.runtime import task_run
+
+        return task(
+            task_run_name=lambda: self.named(task_run.parameters),
+            cache_policy=NO_CACHE,
+            retries=len(self.pauses),
+            retry_delay_seconds=list(self.pauses) or 0,
+            retry_condition_fn=lambda task, run, state: self.worth(state.result(raise_on_failure=False)),
+        )(_recorded(self.fn))
+
+
+def flow(name: str, run_name: Callable[[str, Mapping[str, object]], str]) -> Callable[[Callable[P, R]], Flow[P, R]]:
+    """Make a function a flow. `run_name`: what a run is called, from the flow's name and its parameters."""
+    return lambda fn: Flow(fn, name, run_name)
+
+
+def task(
+    title: str | Callable[[Mapping[str, Any]], str],
+    pauses: Sequence[float] = (),
+    worth: Callable[[object], bool] = lambda error: True,
+) -> Callable[[Callable[P, R]], Task[P, R]]:
+    """Make a function a task.
+
+    `title`: what a run is called; a template over its arguments, or a function of them. `pauses`: seconds before each
+    further try. `worth`: whether another try may help after this error. No error of a task carries a credential.
+    """
+    return lambda fn: Task(fn, title, pauses, worth)
+
+
+def failed(message: str) -> Any:
+    """What a flow returns that ends as failed although nothing broke. Without Prefect it raises RuntimeError at once."""
+    if not run().prefect:
+        raise RuntimeError(message)
+    from prefect.states import Failed
+
+    return Failed(message=message)
+
+
+def side_by_side(work: Callable[[Item], R], items: Sequence[Item], workers: int) -> list[R]:
+    """Call a task on each of these, at most `workers` at a time, in threads. The first error ends those not yet begun."""
+    pool = ThreadPoolExecutor(max_workers=workers)
+    try:
+        running = [pool.submit(copy_context().run, work, item) for item in items]
+        for ended in wait(running, return_when=FIRST_EXCEPTION).done:
+            ended.result()
+        return [one.result() for one in running]
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _recorded(fn: Callable[P, R]) -> Callable[P, R]:
+    """The function, which leaves its outcome where the caller finds it even if Prefect loses it."""
+
+    @functools.wraps(fn)
+    def recorded(*args: P.args, **kwargs: P.kwargs) -> R:
+        call = _CALL.get() or _Call()
+        call.began, call.error = True, None
+        try:
+            call.results.append(fn(*args, **kwargs))
+        except Exception as error:
+            call.error = error
+            raise
+        return call.results[-1]  # type: ignore[no-any-return]
+
+    # Prefect reads the types of a form's fields from the function that it is given, in that function's own module.
+    recorded.__signature__ = inspect.signature(fn, eval_str=True)  # type: ignore[attr-defined]
+    recorded.__annotations__ = inspect.get_annotations(fn, eval_str=True)
+    return recorded
+
+
+def _sturdy(by_prefect: Callable[..., Any], here: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """Have Prefect call it. Where Prefect's API is lost: what came of the call; the call itself, where it had not begun."""
+    before = _CALL.set(call := _Call())
+    try:
+        return by_prefect(*args, **kwargs)
+    except Exception as error:
+        if error is call.error or not _lost(error):
+            raise
+        log.warning("Prefect's API is lost (%s): this run goes on without it; the store keeps its record", error)
+        if call.error is not None:
+            raise call.error from None
+        if call.results:
+            return call.results[-1]
+        if call.began:
+            raise
+        return here(*args, **kwargs)
+    finally:
+        _CALL.reset(before)
+
+
+def _lost(error: BaseException | None) -> bool:
+    """Whether this error says that Prefect's API cannot be reached, or can do nothing at present."""
+    import httpx
+    from prefect.exceptions import PrefectHTTPStatusError
+
+    if isinstance(error, PrefectHTTPStatusError):
+        return error.response.status_code >= 500 or error.response.status_code == 429
+    if isinstance(error, httpx.TransportError) or "Failed to reach API at" in str(error):
+        return True
+    return error is not None and _lost(error.__cause__)
+
+
+def _finished(found: Any) -> Any:
+    """What a flow returned. Raises RuntimeError with its message where that is a failed state."""
+    message = getattr(found, "message", None)
+    if message is not None and getattr(found, "is_failed", bool)():
+        raise RuntimeError(message)
+    return found
