@@ -86,13 +86,16 @@ def night(
     accept: Annotated[str, typer.Option(help="Accept a period that validation blocked, for this reason.")] = "",
     skip: Annotated[str, typer.Option(help="Pass over a period that validation blocked, for this reason.")] = "",
     replay: Annotated[bool, typer.Option(help="Validate what was landed again, after a fix of the plan.")] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Run a finished night again if a strategy failed in it.")
+    ] = False,
     as_json: JSON = False,
     prefect: PREFECT = None,
 ) -> None:
     """Run one night, and the nights missed before it. A finished night changes nothing when run again."""
     from flows.nightly import nightly
 
-    say(nightly(plan, period, catch_up, accept, skip, replay), as_json)
+    say(nightly(plan, period, catch_up, accept, skip, replay, retry_failed), as_json)
 
 
 @app.command()

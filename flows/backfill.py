@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Literal
 
 from flows.naming import run_name
-from flows.nightly import Clock, collect_all, night, now, scheduled, told
+from flows.nightly import Clock, collect_all, listed, night, now, scheduled, told
 from flows.writer import writing
-from tasks.agenda import Chosen, ends_at_newest, named, refuse_unknown, steps
+from tasks.agenda import Chosen, ends_at_newest, named, refuse_unknown, shown_until, steps
 from tasks.open import read
 from tasks.orchestration import flow
 from tasks.plan.plan import Plan
@@ -53,28 +54,29 @@ def backfill(
         return [f"{named(order, step.period)}: {step.action}, {step.why}" for step in agenda]
     with writing(order):
         live = move_champion and ends_at_newest(order, runs[-1])
-        done = _in_order(order, runs, strategies, stop_on, now if live else None)
-        publish(order)
-    return told(done)
+        done = _in_order(order, runs, strategies, stop_on, when, now if live else None)
+        publish(order, shown_until(order, when))
+    return told(done, plan, live)
 
 
 def _in_order(
-    plan: Plan, runs: Sequence[int], only: Sequence[str], stop_on: str, clock: Clock | None
+    plan: Plan, runs: Sequence[int], only: Sequence[str], stop_on: str, when: datetime, clock: Clock | None
 ) -> list[Manifest]:
     """The nights one by one; the champion moves at the last one, where it moves at all."""
     done: list[Manifest] = []
-    bar = Bar(f"{plan.pipeline}-backfill", f"{len(runs)} nights of {plan.pipeline}")
-    advance(plan, bar, 0, len(runs))
+    bar, until = Bar(f"{plan.pipeline}-backfill", f"{len(runs)} nights of {plan.pipeline}"), shown_until(plan, when)
+    advance(plan, bar, 0, len(runs), until)
     shown = time.monotonic()
-    for index in runs:
-        last = clock if index == runs[-1] else None
-        done.append(night(plan, collect_all(plan, index), last, only))
-        if time.monotonic() - shown > REFRESH:
-            advance(plan, bar, len(done), len(runs))
-            shown = time.monotonic()
-        warned = any(v.verdict == "warned" for v in done[-1].validated)
-        if done[-1].outcome == "blocked" or (stop_on == "warned" and warned):
-            break
-    advance(plan, bar, len(done), len(runs))
+    with listed(done, runs):
+        for index in runs:
+            last = clock if index == runs[-1] else None
+            done.append(night(plan, collect_all(plan, index), last, only))
+            if time.monotonic() - shown > REFRESH:
+                advance(plan, bar, len(done), len(runs), until)
+                shown = time.monotonic()
+            warned = any(v.verdict == "warned" for v in done[-1].validated)
+            if done[-1].outcome == "blocked" or (stop_on == "warned" and warned):
+                break
+    advance(plan, bar, len(done), len(runs), until)
     bar.end()
     return done

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from flows.naming import run_name
 from flows.writer import writing
-from tasks.agenda import decide, owed
+from tasks.agenda import decide, owed, shown_until
 from tasks.collect import collect, replay
 from tasks.compare import compare
 from tasks.deploy import deploy, move_champion
 from tasks.lake.warehouse import Landing
 from tasks.open import read
 from tasks.orchestration import failed, flow, run
+from tasks.plan.outward import outward
 from tasks.plan.plan import Plan
 from tasks.pretrain import pretrain
 from tasks.report import publish, report
 from tasks.reports.verdict import sentence
-from tasks.reports.words import plain
+from tasks.reports.words import plain, plural
 from tasks.retrain import retrain
 from tasks.score import score
 from tasks.store.manifest import Manifest
@@ -35,6 +39,7 @@ def nightly(
     accept: str = "",
     skip: str = "",
     replay_landed: bool = False,
+    retry_failed: bool = False,
 ) -> list[str]:
     """Run the night that the schedule names: collect, validate, score, retrain, compare, deploy.
 
@@ -47,35 +52,47 @@ def nightly(
         accept: Let the period pass although validation stops it, for this reason.
         skip: Pass over the period, for this reason; models stay as they are.
         replay_landed: Validate the rows that were landed again, after the plan's expectations were mended.
+        retry_failed: Run the night again although it is finished, where a strategy failed in it: a new revision.
     """
     order, when = read(plan), scheduled()
     done: list[Manifest] = []
     with writing(order):
         nights = owed(order, period, when, catch_up)
-        for index in nights:
-            landed = replay(order, index) if replay_landed and index == nights[-1] else collect_all(order, index)
-            if index == nights[-1]:
-                decide(order, landed[-1], accept, skip, when)
-            done.append(night(order, landed, now))
-            if done[-1].outcome == "blocked":
-                break
-        publish(order)
-    return told(done)
+        with listed(done, nights):
+            for index in nights:
+                last = index == nights[-1]
+                landed = replay(order, index) if replay_landed and last else collect_all(order, index)
+                if last:
+                    decide(order, landed[-1], accept, skip, when)
+                done.append(night(order, landed, now, (), retry_failed and last))
+                if done[-1].outcome == "blocked":
+                    break
+        publish(order, shown_until(order, when))
+    return told(done, plan)
 
 
-def night(plan: Plan, landed: Sequence[Landing], clock: Clock | None, only: Sequence[str] = ()) -> Manifest:
+def night(
+    plan: Plan, landed: Sequence[Landing], clock: Clock | None, only: Sequence[str] = (), retry_failed: bool = False
+) -> Manifest:
     """One night, of logs that were collected. `clock`: tells when the champion moves; None: the champion stays.
 
-    Running a finished night again changes nothing; one that crashed goes on where it stopped.
+    Running a finished night again changes nothing; one that crashed goes on where it stopped. A strategy that fails keeps
+    its last checkpoint. Raises ValueError where all strategies failed; nothing is recorded then.
     """
-    found = validate(plan, landed)
+    found = validate(plan, landed, retry_failed)
     if isinstance(found, Manifest):
         manifest, trained = found, {}
     else:
         start = pretrain(found) if found.previous is None else None
         scores = score(found)
         trained = {label: retrain(found, label, start, bool(only) and label not in only) for label in plan.strategies}
-        manifest = deploy(found, scores, {n: t.kept for n, t in trained.items()}, compare(found, scores))
+        failed = {label: one.failed for label, one in trained.items() if one.failed}
+        if len(failed) == len(trained):
+            reasons = "; ".join(f"{label}: {why.reason}" for label, why in failed.items())
+            raise ValueError(
+                f"no strategy could learn from {found.name}, so nothing was recorded: {plain(reasons, 900)}"
+            )
+        manifest = deploy(found, scores, trained, compare(found, scores, failed))
     if clock is not None:
         move_champion(manifest, clock().isoformat())
     report(manifest, trained)
@@ -88,15 +105,32 @@ def collect_all(plan: Plan, index: int) -> list[Landing]:
     return [collect(plan, period) for period in range(first, index + 1)]
 
 
-def told(done: Sequence[Manifest]) -> list[str]:
-    """One line a night; a failed state where the last one was stopped, so that somebody is called."""
-    lines = [sentence(manifest) for manifest in done]
+@contextmanager
+def listed(done: Sequence[Manifest], planned: Sequence[int]) -> Iterator[None]:
+    """Where a run of nights ends early: say which of them are done, and that it can be resumed."""
+    try:
+        yield
+    except BaseException as error:
+        what = "interrupted" if isinstance(error, KeyboardInterrupt) else "stopped"
+        for manifest in done:
+            sys.stderr.write(f"{outward(sentence(manifest))}\n")
+        sys.stderr.write(f"{what} after {len(done)} of {plural(len(planned), 'night')}; run it again to resume\n")
+        raise
+
+
+def told(done: Sequence[Manifest], plan: str, live: bool = True) -> list[str]:
+    """One line a night; a failed state where the last one was stopped, so that somebody is called.
+
+    `plan`: as it was given. Without `live` the nights were replayed, and moved no champion.
+    """
+    lines = [sentence(manifest, live) for manifest in done]
     if not done or done[-1].outcome != "blocked":
         return lines
     last = done[-1]
     stopped: list[str] = failed(
         f"{last.name} of {last.pipeline} was stopped by validation: {plain(last.reason, 900)}. Mend the source and run the "
-        f'night again, or decide: nightloop night PLAN --period {last.name} --accept "why" (or --skip "why")'
+        f'night again, or decide: nightloop night {shlex.quote(plan)} --period {last.name} --accept "why" '
+        '(or --skip "why")'
     )
     return stopped
 

@@ -6,6 +6,7 @@ import logging
 
 from flows.naming import run_name
 from flows.nightly import scheduled
+from tasks.agenda import shown_until
 from tasks.move import hold, promote_by_hand, take_back
 from tasks.open import read
 from tasks.orchestration import flow
@@ -70,7 +71,7 @@ def rollback(plan: str = "simulated", to: str = "", reason: str = "", from_entry
 def _reported(plan: Plan, said: str) -> str:
     """The outcome of an act that is done. A report that cannot be drawn is a warning."""
     try:
-        publish(plan)
+        publish(plan, shown_until(plan, scheduled()))
     except Exception as error:
         log.warning("the act is done; the report of %s was not drawn: %s", plan.pipeline, error)
     return said

@@ -8,9 +8,9 @@ from typing import Any
 
 from rich.console import Console
 
-from tasks.agenda import newest
+from tasks.agenda import shown_until
 from tasks.open import open_lake, open_store, read
-from tasks.plan.plan import Counts, Plan
+from tasks.plan.plan import Plan
 from tasks.plan.settings import Settings
 from tasks.reports import grid, leaderboard
 from tasks.reports.findings import findings, headline
@@ -26,7 +26,7 @@ WIDTH = 190  # characters, where the terminal does not say
 def status(plan: str, on: str = "") -> dict[str, Any]:
     """What there is to know. With `on` (a date or time), who served then, and why."""
     order, now = read(plan), datetime.now(UTC)
-    last = None if isinstance(order.periods, Counts) else max(newest(order, now), order.history - 1)
+    last = shown_until(order, now)
     if on[:4].isdigit() and on.strip() > now.isoformat():
         raise ValueError(f"on: given {on[:40]}, which is still to come; it is {now:%Y-%m-%dT%H:%M} UTC")
     with open_lake(order) as warehouse:

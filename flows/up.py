@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from flows.login import CLIENT_LOGIN, SERVER_LOGIN, announced, closed, login_of_up, login_path, private_room
@@ -20,12 +21,18 @@ from tasks.plan.reading import find_plan
 from tasks.plan.settings import Settings
 
 POOL = "nightloop"
+SIGNS_OF_LIFE = 30  # seconds between two signs of life of a run: the least that Prefect takes
+LIVED = 600.0  # seconds after which a process that ends has lived long
+LONGEST_PAUSE = 60.0  # seconds
 LISTENS = "0A"  # the state of a listening socket in /proc/net/tcp
 PREFECT_FILE = Path(__file__).parents[1] / "infra" / "prefect.yaml"
 
 
 def up(port: int, plan: str) -> None:
-    """Start everything and wait. Raises RuntimeError where the port is taken or the server does not answer."""
+    """Start everything, and again what ends by itself, until Ctrl-C.
+
+    Raises RuntimeError where the port is taken or the server does not answer.
+    """
     order = find_plan(plan, Settings().plan_places)  # a wrong name is said now, not by the first run at night
     if not _free(port):
         raise RuntimeError(f"port {port} is taken; give another one: nightloop up --port {port + 1}")
@@ -33,27 +40,65 @@ def up(port: int, plan: str) -> None:
     private_room()
     environment = surroundings(url, plan if order.parent == Settings().plans else str(order.resolve()))
     signal.signal(signal.SIGTERM, _interrupt)
-    started: list[subprocess.Popen[bytes]] = []
+    kept: list[Kept] = []
     announcement = ExitStack()
     try:
-        started.append(_start(["server", "start", "--host", "127.0.0.1", "--port", str(port)], environment))
-        _wait(url, started[0])
+        kept.append(
+            Kept("server", ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)], environment)
+        )
+        _wait(url, kept[0].process)
         if not os.environ.get(SERVER_LOGIN):  # the verbs know the login that is kept, and no other
             announcement.enter_context(announced(url))
         deploy(environment)
-        started.append(_start(["worker", "start", "--pool", POOL, "--type", "process"], environment))
+        kept.append(Kept("worker", ["prefect", "worker", "start", "--pool", POOL, "--type", "process"], environment))
+        kept.append(Kept("", ["flows.register"], environment))
         sys.stderr.write(greeting(url))
-        while all(process.poll() is None for process in started):
+        while True:
+            for one in kept:
+                one.look_after(time.monotonic())
             time.sleep(0.5)
-        raise RuntimeError("the server or the worker stopped by itself; its last lines above say why")
     except KeyboardInterrupt:
         sys.stderr.write("nightloop is going down\n")
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):  # an impatient second Ctrl-C would leave children behind
             signal.signal(number, signal.SIG_IGN)
         announcement.close()  # from now on the login is sent to nobody
-        for process in reversed(started):
-            _stop(process)
+        for one in reversed(kept):
+            _stop(one.process)
+
+
+@dataclass
+class Kept:
+    """A process that is started again when it ends by itself; one without a name ends when its work is done."""
+
+    name: str
+    words: list[str]
+    environment: Mapping[str, str]
+    process: subprocess.Popen[bytes] = field(init=False)
+    pause: float = 1.0  # seconds until it is started again; doubled each time that it did not live long
+    due: float | None = None  # when it is started again, by the monotonic clock
+    began: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Start it."""
+        self.process, self.began = _start(self.words, self.environment), time.monotonic()
+
+    def look_after(self, now: float) -> None:
+        """Start it again if it ended, a while after: the others, and runs under way, go on meanwhile."""
+        if not self.name or self.process.poll() is None:
+            return
+        if self.due is None:
+            self.pause = 1.0 if now - self.began > LIVED else min(2 * self.pause, LONGEST_PAUSE)
+            self.due = now + self.pause
+            how = (
+                f"signal {-self.process.returncode}"
+                if self.process.returncode < 0
+                else f"code {self.process.returncode}"
+            )
+            sys.stderr.write(f"nightloop: the {self.name} ended ({how}); it is started again in {self.pause:.0f} s\n")
+        elif now >= self.due:
+            self.due = None
+            self.process, self.began = _start(self.words, self.environment), now
 
 
 def greeting(url: str) -> str:
@@ -82,7 +127,9 @@ def surroundings(url: str, plan: str) -> dict[str, str]:
         "PREFECT_LOGGING_EXTRA_LOGGERS": "tasks,flows",
         "PREFECT_LOGGING_LEVEL": "INFO",  # the verbs in a terminal are quiet; a run's page shows what it did
         "PREFECT_CLI_PROMPT": "false",
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(SIGNS_OF_LIFE),
         "PREFECT_WORKER_QUERY_SECONDS": "2",  # a click on Run is answered at once, not after ten seconds
+        "NIGHTLOOP_PREFECT": "1",
         "NIGHTLOOP_HOME": str(settings.home.resolve()),
         "NIGHTLOOP_PLANS": str(settings.plans.resolve() if settings.plans.is_dir() else root / "infra" / "plans"),
         "NIGHTLOOP_PLAN": plan,
@@ -108,7 +155,7 @@ def deploy(environment: Mapping[str, str]) -> None:
 
 
 def _start(words: list[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "prefect", *words]
+    command = [sys.executable, "-m", *words]
     return subprocess.Popen(command, env=dict(environment), cwd=PREFECT_FILE.parents[1], start_new_session=True)
 
 
@@ -117,7 +164,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         return
     os.killpg(process.pid, signal.SIGINT)
     try:
-        process.wait(15)
+        process.wait(5)  # Prefect's server waits for its open connections, for ever
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
 

@@ -43,6 +43,11 @@ def newest(plan: Plan, when: datetime) -> int:
     return closed(plan.periods, round(when.timestamp() * 1_000_000))
 
 
+def shown_until(plan: Plan, when: datetime) -> int | None:
+    """Index of the last night that a report shows: missing ones too, up to the newest that is closed. None: as recorded."""
+    return None if isinstance(plan.periods, Counts) else max(newest(plan, when), root(plan))
+
+
 def ends_at_newest(plan: Plan, last: int) -> bool:
     """Whether no night after `last` is recorded: only then may the live champion follow a backfill."""
     return last >= recorded(open_store(), plan)

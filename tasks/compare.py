@@ -13,25 +13,40 @@ from tasks.open import open_store
 from tasks.orchestration import task
 from tasks.plan.plan import Plan
 from tasks.store import blobs
-from tasks.store.manifest import CHAMPION, Judged, Scored, Served
+from tasks.store.manifest import CHAMPION, Failed, Judged, Scored, Served
 from tasks.store.night import Night, walk_back
 from tasks.store.objects import Objects
 
 
 @task("compare {night.name}")
-def compare(night: Night, scores: Mapping[str, Scored]) -> Decision:
-    """The gate's decision on the last nights of evidence, this one included."""
+def compare(night: Night, scores: Mapping[str, Scored], failed: Mapping[str, Failed]) -> Decision:
+    """The gate's decision on the last nights of evidence, this one included.
+
+    A night in which a strategy failed is no evidence for it, and does not promote it.
+    """
     objects, plan = open_store(), night.plan
     incumbent = night.champion.strategy if night.champion else None
-    nights = [(night.period, night.champion, scores)] if scores else []
+    nights = [(night.period, night.champion, _without(scores, failed))] if scores else []
     for link in walk_back(objects, night.previous):
         if len(nights) >= plan.gate.periods:
             break
         if link.scores:
-            nights.append((link.period, link.served, link.scores))
+            nights.append((link.period, link.served, _without(link.scores, link.failed)))
     evidence = [_evidence(objects, plan, incumbent, *one) for one in reversed(nights)]
     decision = decide(plan.gate, plan.family, incumbent, evidence)
+    decision = replace(decision, judged={**decision.judged, **{name: _failed(why) for name, why in failed.items()}})
     return _held(decision, night.pinned) if night.pinned else decision
+
+
+def _without(scores: Mapping[str, Scored], failed: Mapping[str, Failed]) -> dict[str, Scored]:
+    return {label: scored for label, scored in scores.items() if label not in failed}
+
+
+def _failed(why: Failed) -> Judged:
+    """What is said of a strategy that failed in this night."""
+    what = "It broke" if why.kind == "error" else "It could not learn"
+    reason = f"{what} in this night and keeps its last checkpoint: {why.reason}"
+    return Judged(verdict="cannot tell", reasons=(reason,), numbers={})
 
 
 def _evidence(

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
-from tasks.gate.decide import Decision
+from tasks.gate.decide import Decision, without
 from tasks.open import credentials, open_store
 from tasks.orchestration import task
 from tasks.plan.settings import Settings
 from tasks.serving.smoke import smoke
-from tasks.store.manifest import Judged, Kept, Manifest, Scored
+from tasks.store.checkpoints import Trained
+from tasks.store.manifest import Kept, Manifest, Scored
 from tasks.store.night import Night
 from tasks.store.nights import complete, record
 from tasks.store.promotions import follow
 
 
 @task("deploy {night.name}")
-def deploy(night: Night, scores: Mapping[str, Scored], kept: Mapping[str, Kept], decision: Decision) -> Manifest:
+def deploy(night: Night, scores: Mapping[str, Scored], trained: Mapping[str, Trained], decision: Decision) -> Manifest:
     """The night's manifest, written: from here on the night exists."""
     objects = open_store()
+    kept = {label: one.kept for label, one in trained.items()}
+    failed = {label: one.failed for label, one in trained.items() if one.failed}
     tried = _smoke_tested(night, kept, decision)
-    manifest = complete(night, scores, kept, tried.judged, tried.verdict, tried.winner)
+    manifest = complete(night, scores, kept, tried.judged, tried.verdict, tried.winner, failed)
     record(objects, night, manifest)
     return manifest
 
@@ -34,14 +36,16 @@ def move_champion(manifest: Manifest, when: str) -> str:
 
 
 def _smoke_tested(night: Night, kept: Mapping[str, Kept], decision: Decision) -> Decision:
-    """The decision, or a rejection where the winner does not load and predict the same in a fresh process."""
-    if decision.winner is None:
-        return decision
+    """The decision; a winner that does not load and predict the same in a fresh process is rejected for the next best."""
     settings = Settings()
-    tried = smoke(settings, night.plan, kept[decision.winner], night.vocabulary, credentials=credentials(settings))
-    if tried.ok:
-        return decision
-    failed = decision.judged[decision.winner]
-    reasons = (f"The smoke test failed: {tried.reason}", *failed.reasons)
-    judged = {**decision.judged, decision.winner: Judged(verdict="reject", reasons=reasons, numbers=failed.numbers)}
-    return replace(decision, judged=judged, verdict="reject", winner=None)
+    while (winner := decision.winner) is not None:
+        tried = smoke(settings, night.plan, kept[winner], night.vocabulary, credentials=credentials(settings))
+        if tried.ok:
+            break
+        decision = without(
+            decision,
+            winner,
+            f"The smoke test failed: {tried.reason}",
+            night.champion.strategy if night.champion else None,
+        )
+    return decision

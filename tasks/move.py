@@ -6,15 +6,18 @@ import getpass
 import logging
 import os
 import sys
+from functools import partial
 
 from tasks.lake.periods import parse
-from tasks.open import open_store
+from tasks.open import credentials, open_store
 from tasks.orchestration import task
 from tasks.plan.plan import Plan
+from tasks.plan.settings import Settings
 from tasks.reports.words import marked
+from tasks.serving.smoke import smoke
 from tasks.showing import show_markdown
 from tasks.store import manifests, promotions
-from tasks.store.entries import GATE, pins
+from tasks.store.entries import GATE, Entry, pins
 from tasks.store.manifest import Manifest
 from tasks.store.objects import Objects
 from tasks.store.promotions import Outcome
@@ -45,7 +48,7 @@ def promote_by_hand(
     exact = bool(period.strip()) or (bool(seen.strip()) and not strategy.strip())
     pinned = exact if pin is None else pin
     named = strategy.strip() or _proposed(night)
-    return _told(promotions.promote_by_hand(objects, night, named, act, force, pinned))
+    return _told(promotions.promote_by_hand(objects, night, named, act, force, pinned, partial(_try_it, objects)))
 
 
 @task("roll back")
@@ -54,7 +57,7 @@ def take_back(plan: Plan, to: str, reason: str, when: str, after: int | None = N
     objects = open_store()
     act = Act(by=_actor(), when=when, reason=reason, at_period=promotions.newest_nights(objects, plan)[1])
     period = parse(plan.periods, to).index if to.strip() else None
-    return _told(promotions.take_back(objects, plan.pipeline, act, period, after))
+    return _told(promotions.take_back(objects, plan.pipeline, act, period, after, partial(_try_it, objects)))
 
 
 @task("pin or unpin")
@@ -63,6 +66,33 @@ def hold(plan: Plan, reason: str, when: str, pin: bool) -> str:
     objects = open_store()
     act = Act(by=_actor(), when=when, reason=reason, at_period=promotions.newest_nights(objects, plan)[1])
     return _told(promotions.hold(objects, plan.pipeline, act, pin))
+
+
+def _try_it(objects: Objects, entry: Entry) -> None:
+    """Raise ValueError where the entry's checkpoint does not load and predict the same in a fresh process.
+
+    Where it cannot be tried at all, a promotion is refused (RuntimeError). A rollback goes on with a warning: its checkpoint
+    has served before, and nobody must be kept from it by a machine in trouble.
+    """
+    night, settings = manifests.by_hash(objects, entry.pipeline, entry.manifest, entry.period), Settings()
+    try:
+        tried = smoke(
+            settings,
+            Plan.model_validate(night.plan),
+            entry.checkpoint,
+            entry.vocabulary,
+            credentials=credentials(settings),
+        )
+    except RuntimeError as trouble:
+        if entry.action != "rollback":
+            raise
+        log.warning("%s of %s is rolled back to without a smoke test: %s", entry.strategy, entry.name, trouble)
+        return
+    if not tried.ok:
+        raise ValueError(
+            f"{entry.strategy} of {entry.name} cannot serve, its smoke test failed: {tried.reason}. Nothing was changed; give "
+            "another period"
+        )
 
 
 def _actor() -> str:

@@ -43,10 +43,10 @@ def report(manifest: Manifest, trained: Mapping[str, Trained]) -> None:
 
 
 @task("publish {plan.pipeline}")
-def publish(plan: Plan) -> str:
-    """Draw the grid, the leaderboard and the HTML report anew. Returns the report's path."""
+def publish(plan: Plan, last: int | None = None) -> str:
+    """Draw the grid, up to night `last`, the leaderboard and the HTML report anew. Returns the report's path."""
     with open_lake(plan) as warehouse:
-        history = read_history(open_store(), warehouse, plan)
+        history = read_history(open_store(), warehouse, plan, last)
     path = Settings().home / "reports" / f"{plan.pipeline}.html"
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
@@ -63,9 +63,10 @@ def publish(plan: Plan) -> str:
 
 
 @task("progress of {plan.pipeline}: {done} of {total}")
-def advance(plan: Plan, bar: Bar, done: int, total: int) -> None:
-    """Move the bar of a range of nights, and refresh the grid beside it."""
-    with open_lake(plan) as warehouse:
-        history = read_history(open_store(), warehouse, plan)
-    show_markdown(f"{plan.pipeline}-grid", f"Nights of {plan.pipeline}", as_markdown(grid(history).newest(60)))
+def advance(plan: Plan, bar: Bar, done: int, total: int, last: int | None = None) -> None:
+    """Move the bar of a range of nights, and refresh the grid beside it where Prefect shows it."""
+    if run().prefect:
+        with open_lake(plan) as warehouse:
+            history = read_history(open_store(), warehouse, plan, last)
+        show_markdown(f"{plan.pipeline}-grid", f"Nights of {plan.pipeline}", as_markdown(grid(history).newest(60)))
     bar.at(done, total)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import logging
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
+
+import torch
 
 from tasks.lake.logs import Logs
 from tasks.models.checkpoint import Checkpoint
 from tasks.models.progress import listening
 from tasks.open import open_lake, open_store
 from tasks.orchestration import task
+from tasks.plan.redact import redact
 from tasks.showing import Bar
 from tasks.store import work
 from tasks.store.checkpoints import Trained, keep, recall
-from tasks.store.manifest import Kept
+from tasks.store.manifest import Failed, Kept
 from tasks.store.night import Night, history
 from tasks.store.objects import Objects
 from tasks.store.reading import histories, logs_of
@@ -22,6 +28,9 @@ from tasks.store.steps import retrain_key
 from tasks.strategies.assembly import Parts, assemble
 from tasks.strategies.fold import begin, fold
 
+log = logging.getLogger(__name__)
+MACHINE = re.compile("can't allocate memory|not enough memory|out of memory|killed by signal|exited unexpectedly", re.I)
+LONGEST = 500  # characters of a reason
 WORTH_SHOWING = 2.0  # seconds of training before a bar appears in the UI
 
 
@@ -43,25 +52,70 @@ def retrain(night: Night, label: str, start: Kept | None, reuse_only: bool = Fal
         )
     with open_lake(night.plan) as warehouse:
         logs = logs_of(objects, warehouse, night, read)
+    learn = _learning(objects, parts, night, label, start, logs)
     began = time.perf_counter()
     with _shown(label, night):
-        checkpoint = _next(objects, parts, night, label, start, logs)
-    trained = keep(objects, checkpoint, time.perf_counter() - began)
-    work.finish(objects, night.plan.pipeline, key, "retrain", trained.model_dump())
-    return trained
+        made = _attempted(night, label, learn)
+    seconds = time.perf_counter() - began
+    if isinstance(made, Checkpoint):
+        trained = keep(objects, made, seconds)
+        work.finish(objects, night.plan.pipeline, key, "retrain", trained.model_dump(exclude={"failed"}))
+        return trained
+    if night.previous is None:
+        raise ValueError(f"{label} could not learn from {night.name}: {made.reason}")
+    return Trained(kept=night.previous.checkpoints[label], seconds=round(seconds, 3), bytes=0, failed=made)
 
 
-def _next(objects: Objects, parts: Parts, night: Night, label: str, start: Kept | None, logs: Logs) -> Checkpoint:
+def _learning(
+    objects: Objects, parts: Parts, night: Night, label: str, start: Kept | None, logs: Logs
+) -> Callable[[], Checkpoint]:
+    """What the strategy has to compute: nothing but its own code runs in it."""
     strategy = parts.strategies[label]
+    if start is not None:
+        weights = recall(objects, start, night.period).weights
+        return lambda: begin(parts.model, strategy, weights, logs)
+    if night.previous is None or label not in night.previous.checkpoints:
+        raise LookupError(f"the predecessor of {night.name} has no checkpoint of {label}; backfill from the root")
+    checkpoint = recall(objects, night.previous.checkpoints[label], night.previous.period)
+    return lambda: fold(parts.model, strategy, checkpoint, logs)
+
+
+def _attempted(night: Night, label: str, learn: Callable[[], Checkpoint]) -> Checkpoint | Failed:
+    """The next checkpoint, or why there is none: what went wrong twice in the strategy's own code.
+
+    What is wrong with the machine (memory, disk, network, a worker process that died) is raised: the night stops, and
+    goes on when it is run again.
+    """
     try:
-        if start is not None:
-            return begin(parts.model, strategy, recall(objects, start, night.period).weights, logs)
-        if night.previous is None or label not in night.previous.checkpoints:
-            raise LookupError(f"the predecessor of {night.name} has no checkpoint of {label}; backfill from the root")
-        checkpoint = recall(objects, night.previous.checkpoints[label], night.previous.period)
-        return fold(parts.model, strategy, checkpoint, logs)
-    except ValueError as error:
-        raise ValueError(f"{label} could not learn from {night.name}: {error}") from error
+        return learn()
+    except Exception as error:
+        if _of_the_machine(error):
+            raise
+        log.warning("%s could not learn from %s and is tried once more: %s", label, night.name, _said(error))
+    try:
+        return learn()
+    except (ValueError, ArithmeticError) as error:
+        if _of_the_machine(error):
+            raise
+        log.error("%s could not learn from %s: %s", label, night.name, _said(error))
+        return Failed(kind="failed", reason=_said(error))
+    except Exception as error:
+        if _of_the_machine(error):
+            raise
+        log.exception("%s broke in %s, which is a fault of the strategy or of nightloop", label, night.name)
+        return Failed(kind="error", reason=f"{type(error).__name__}: {_said(error)}")
+
+
+def _of_the_machine(error: Exception) -> bool:
+    """Whether the error comes from the machine and not from the strategy; torch says some of it in RuntimeErrors."""
+    if isinstance(error, MemoryError | OSError | BrokenExecutor | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and bool(MACHINE.search(str(error)))
+
+
+def _said(error: Exception) -> str:
+    """What the error says, as it may be kept."""
+    return redact(str(error)).strip()[:LONGEST] or type(error).__name__
 
 
 @contextmanager

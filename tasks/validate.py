@@ -14,7 +14,7 @@ from tasks.store.night import Night
 
 
 @task("validate {landed[0].period}")
-def validate(plan: Plan, landed: Sequence[Landing]) -> Night | Manifest:
+def validate(plan: Plan, landed: Sequence[Landing], retry_failed: bool = False) -> Night | Manifest:
     """The night to run, or the manifest of a night that is finished, stopped or passed over."""
     with open_lake(plan) as warehouse:
-        return admit(open_store(), warehouse, plan, landed)
+        return admit(open_store(), warehouse, plan, landed, retry_failed)

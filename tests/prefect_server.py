@@ -104,19 +104,19 @@ class Server:
         """A deployment, by the name that it shares with its flow."""
         return dict(self.ask(f"/deployments/name/{name}/{name}"))
 
-    def ended(self, run: str) -> dict[str, Any]:
+    def ended(self, run: str, patience: int = PATIENCE) -> dict[str, Any]:
         """The run, once it has ended."""
-        for _ in range(PATIENCE * 2):
+        for _ in range(patience * 2):
             found = self.ask(f"/flow_runs/{run}")
             if found["state_type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"):
                 return dict(found)
             time.sleep(0.5)
         raise AssertionError(f"{found['name']} is still {found['state_name']}; {self.said[-3000:]}")
 
-    def start(self, name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    def start(self, name: str, parameters: Mapping[str, Any], patience: int = PATIENCE) -> dict[str, Any]:
         """Start a deployment's run as the form does, and wait until it has ended."""
         made = self.ask(f"/deployments/{self.deployment(name)['id']}/create_flow_run", {"parameters": dict(parameters)})
-        return self.ended(made["id"])
+        return self.ended(made["id"], patience)
 
 
 def send(url: str, method: str, headers: Mapping[str, str], data: bytes | None = None) -> Any:

@@ -150,6 +150,16 @@ def _winner(judged: Mapping[str, Judged], incumbent: str | None) -> str | None:
     return max(gains, key=lambda name: (gains[name], name == incumbent), default=None)
 
 
+def without(decision: Decision, name: str, why: str, incumbent: str | None) -> Decision:
+    """The decision where `name` is rejected after all: the next best that may be promoted wins, if there is one."""
+    refused = Judged(
+        verdict="reject", reasons=(why, *decision.judged[name].reasons), numbers=decision.judged[name].numbers
+    )
+    judged = {**decision.judged, name: refused}
+    winner = _winner(judged, incumbent)
+    return Decision(judged, "promote" if winner else _overall(judged), winner)
+
+
 def _overall(judged: Mapping[str, Judged]) -> Verdict:
     """The most hopeful of the verdicts, `promote` left out: it takes a winner."""
     found = {j.verdict for j in judged.values()}

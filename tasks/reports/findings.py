@@ -41,6 +41,7 @@ def findings(history: h.History) -> list[Finding]:
     """Everything that needs a hand, the worst first; then advice. All well: one line that says so."""
     found = [
         *_broken(history),
+        *_failed(history),
         *_stale(history),
         *_missing(history),
         *_pinned(history),
@@ -87,6 +88,27 @@ def _broken(history: h.History) -> list[Finding]:
         found.append(
             Finding("bad", f"{name} is blocked: {listed([bare(w) for w in why], 2) or 'no reason was recorded'}", todo)
         )
+    return found
+
+
+def _failed(history: h.History) -> list[Finding]:
+    """Strategies that could not learn in the newest night, what serves first."""
+    nights = [night for _, night in sorted(history.nights.items()) if night.outcome == "complete"]
+    if not nights or not nights[-1].failed:
+        return []
+    newest, found = nights[-1], []
+    serves = newest.champion.strategy if newest.champion else None
+    for name, why in sorted(newest.failed.items(), key=lambda item: item[0] != serves):
+        times = next((n for n, night in enumerate(reversed(nights)) if name not in night.failed), len(nights))
+        again = f", {plural(times, 'night')} in a row" if times > 1 else ""
+        what = "broke" if why.kind == "error" else "could not learn"
+        keeps = "its last weights go on serving" if name == serves else "it keeps its last checkpoint"
+        todo = (
+            f"Look at its options and at the rows of {newest.name}; then `nightloop night {history.pipeline} --period "
+            f"{newest.name} --retry-failed`. It joins again by itself the next night."
+        )
+        mood: Mood = "bad" if name == serves or why.kind == "error" else "warn"
+        found.append(Finding(mood, f"{name} {what} in {newest.name}{again}; {keeps}: {bare(why.reason)}", todo))
     return found
 
 

@@ -75,6 +75,7 @@ def _remarks(history: h.History, night: Manifest) -> str:
     told += [bare(reason) for reason in why] if state != "complete" else []
     odd = [v for v in night.validated if v.verdict in ("warned", "overridden")]
     told += [bare(v.reasons[0]) for v in odd if v.reasons]
+    told += [f"{name} {'broke' if why.kind == 'error' else 'failed'}" for name, why in sorted(night.failed.items())]
     return "; ".join(dict.fromkeys(told))
 
 

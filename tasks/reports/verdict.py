@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tasks.reports.table import Cell, Mood, Table, as_markdown
-from tasks.reports.words import NONE, count, listed, marked, number
+from tasks.reports.words import NONE, bare, count, listed, marked, number, plain, plural
 from tasks.store.manifest import Judged, Manifest
 
 MOODS: dict[str, Mood] = {"promote": "good", "hold": "", "reject": "bad", "cannot tell": "warn"}
@@ -15,25 +15,55 @@ NOTE = (
 ORDER = ("promote", "hold", "reject", "cannot tell")
 
 
-def sentence(night: Manifest) -> str:
-    """One sentence: what the night decided, and who serves next."""
-    now = night.champion.strategy if night.champion else None
+def sentence(night: Manifest, live: bool = True) -> str:
+    """What the night decided and who serves next; first of all, where it failed, what serves could not be retrained.
+
+    Without `live` the night was replayed and moved nothing: it says who would serve.
+    """
+    serves = night.champion.strategy if night.champion else None
+    decided = f"{night.name}{_decided(night, serves, live)}{_warned(night)}"
+    if not night.failed:
+        return decided
+    others = [f"{name} ({_why(night, name)})" for name in sorted(night.failed) if name != serves]
+    also = f"; failed and kept at their last checkpoints: {listed(others, 5)}" if others else ""
+    if serves in night.failed and night.champion == night.served:
+        goes = "go on serving" if live else "would go on serving"
+        return f"{night.name}: {serves} could not be retrained ({_why(night, serves)}); its last weights {goes}{also}"
+    return decided + also
+
+
+def _why(night: Manifest, name: str) -> str:
+    failed = night.failed[name]
+    return ("error: " if failed.kind == "error" else "") + plain(failed.reason, 160)
+
+
+def _warned(night: Manifest) -> str:
+    """The first warning of validation, where it let the period pass."""
+    reasons = [r for v in night.validated if v.verdict == "warned" for r in v.reasons if r.startswith("warning: ")]
+    more = f" and {plural(len(reasons) - 1, 'other warning')}" if len(reasons) > 1 else ""
+    return (
+        f"; validation warns: {plain(bare(reasons[0]), 160)}{more}" if reasons and night.outcome == "complete" else ""
+    )
+
+
+def _decided(night: Manifest, now: str | None, live: bool) -> str:
+    goes = "goes on serving" if live else "would go on serving"
     if night.outcome != "complete":
-        keeps = f"{now} goes on serving" if now else "nobody serves yet"
-        return f"{night.name} was {night.outcome}: nothing was learned or compared; {keeps}"
+        return (
+            f" was {night.outcome}: nothing was learned or compared; {f'{now} {goes}' if now else 'nobody serves yet'}"
+        )
     if night.verdict == "promote":
         winners = sorted(s for s, j in night.judged.items() if j.verdict == "promote")
         if night.champion != night.served:
-            before = (
-                f" and takes over from {night.served.strategy}" if night.served and night.served.strategy != now else ""
-            )
-            if night.served and night.served.strategy == now:
-                return f"{night.name}: {now} goes on serving, with this night's weights"
-            return f"{night.name}: {now} is promoted{before}"
+            before = night.served.strategy if night.served else now
+            if night.served and before == now:
+                return f": {now} {goes}, with this night's weights"
+            instead = f" and {'takes' if live else 'would take'} over from {before}" if before != now else ""
+            return f": {now} {'is' if live else 'would be'} promoted{instead}"
         waits = f"{listed(winners)} may be promoted, a person has to approve it"
-        return f"{night.name}: {waits}; {now or 'nobody'} serves meanwhile"
+        return f": {waits}; {now or 'nobody'} serves meanwhile"
     said = {"hold": "no challenger is better enough", "reject": "the best challenger was refused"}
-    return f"{night.name}: {said.get(night.verdict, 'there is not enough evidence')}; {now or 'nobody'} goes on serving"
+    return f": {said.get(night.verdict, 'there is not enough evidence')}; {now or 'nobody'} {goes}"
 
 
 def verdict(night: Manifest) -> Table:

@@ -33,12 +33,15 @@ class Passed:
     vocabulary: Vocabulary
 
 
-def admit(objects: Objects, warehouse: Warehouse, plan: Plan, landings: Sequence[Landing]) -> Night | Manifest:
+def admit(
+    objects: Objects, warehouse: Warehouse, plan: Plan, landings: Sequence[Landing], retry_failed: bool = False
+) -> Night | Manifest:
     """The night to run on these landings, or its manifest where there is nothing to run.
 
     A manifest comes back when the very same night is finished already, and when validation stops it or an operator passed
-    over it (both written here). Raises LookupError where the predecessor is missing, blocked or corrupt, and ValueError where
-    the plan changed in a way that the chain behind it does not have.
+    over it (both written here). With `retry_failed` a finished night in which a strategy failed is run again. Raises
+    LookupError where the predecessor is missing, blocked or corrupt, and ValueError where the plan changed in a way that the
+    chain behind it does not have.
     """
     at = period(plan.periods, landings[-1].period)
     previous = manifests.predecessor(objects, plan.pipeline, at.index, root(plan))
@@ -54,7 +57,8 @@ def admit(objects: Objects, warehouse: Warehouse, plan: Plan, landings: Sequence
     )  # fmt: skip
     there = manifests.current(objects, plan.pipeline, at.index)
     over = _skip(objects, landings, plan)
-    if there and same_night(there, night) and (there.outcome == "skipped") == (over is not None):
+    again = retry_failed and there is not None and bool(there.failed)
+    if there and not again and same_night(there, night) and (there.outcome == "skipped") == (over is not None):
         return there
     night = replace(night, revision=manifests.next_revision(objects, plan.pipeline, at.index))
     if over is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tasks.models.checkpoint import Checkpoint, from_bytes, to_bytes
 from tasks.store import blobs
-from tasks.store.manifest import Frozen, Kept
+from tasks.store.manifest import Failed, Frozen, Kept
 from tasks.store.objects import Objects
 
 
@@ -14,6 +14,7 @@ class Trained(Frozen):
     kept: Kept
     seconds: float
     bytes: int  # of weights and memory together
+    failed: Failed | None = None  # why it is an earlier night's checkpoint
 
 
 def keep(objects: Objects, checkpoint: Checkpoint, seconds: float) -> Trained:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pydantic import JsonValue
+
 from tasks.plan.plan import Plan
-from tasks.store import manifests
+from tasks.store import manifests, pipelines
 from tasks.store.objects import Objects
 
 BLOCK = 64  # nights that are read at once
@@ -58,3 +60,13 @@ def recorded(objects: Objects, plan: Plan) -> int:
     while objects.read(manifests.key_of(plan.pipeline, index, 1)) is not None:
         index += 1
     return index - 1
+
+
+def newest_plan(objects: Objects, pipeline: str) -> dict[str, JsonValue] | None:
+    """The plan of the pipeline's newest sound night, as its manifest holds it; None where it has no night."""
+    found = None
+    for root in pipelines.roots(objects, pipeline) or ():
+        index = root
+        while (night := manifests.sound(objects, pipeline, index)) is not None:
+            found, index = night.plan, index + 1
+    return found

@@ -68,6 +68,13 @@ class Judged(Frozen):
     numbers: dict[str, JsonValue]
 
 
+class Failed(Frozen):
+    """Why a strategy did not learn in a night. It keeps its last checkpoint and joins again the next night."""
+
+    kind: Literal["failed", "error"]  # it could not learn from these rows, or it broke in a way that nobody expects
+    reason: str
+
+
 class Manifest(Frozen):
     """All that a night made. Nothing in it depends on the clock or the machine: run again, it is the same bytes."""
 
@@ -89,13 +96,14 @@ class Manifest(Frozen):
     judged: dict[str, Judged]
     verdict: Literal["promote", "hold", "reject", "cannot tell"]  # the night's
     champion: Served | None  # who serves the next one
+    failed: dict[str, Failed] = {}  # by strategy; its entry in `checkpoints` is an earlier night's
     last_act: int | None = None  # newest entry by hand that the night knew, 0: none; None: an older release wrote this
 
     @property
     def data(self) -> bytes:
         """The bytes that are stored; a manifest of an older release keeps the bytes that it had."""
-        unknown = {"last_act"} if self.last_act is None else None
-        return canonical(self.model_dump(mode="json", exclude=unknown))
+        absent = {name for name, empty in (("last_act", None), ("failed", {})) if getattr(self, name) == empty}
+        return canonical(self.model_dump(mode="json", exclude=absent))
 
     @property
     def hash(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tasks.store import manifests, registry
-from tasks.store.manifest import Judged, Kept, Manifest, Scored, Served
+from tasks.store.manifest import Failed, Judged, Kept, Manifest, Scored, Served
 from tasks.store.night import Night
 from tasks.store.objects import Objects
 
@@ -17,12 +17,19 @@ def complete(
     judged: Mapping[str, Judged],
     verdict: str,
     winner: str | None,
+    failed: Mapping[str, Failed],
 ) -> Manifest:
-    """The manifest of a night that ran to its end. With the plan's `gate.approval` a winner waits for a person."""
+    """The manifest of a night that ran to its end; `kept` has the last checkpoint of what failed.
+
+    With the plan's `gate.approval` a winner waits for a person.
+    """
     champion = night.champion
     if winner is not None and not night.plan.gate.approval:
         champion = Served(strategy=winner, period=night.period, checkpoint=kept[winner])
-    made = {"scores": scores, "checkpoints": kept, "judged": judged, "verdict": verdict, "champion": champion}
+    made: dict[str, object] = {
+        "scores": scores, "checkpoints": kept, "judged": judged, "verdict": verdict, "champion": champion,
+        "failed": failed,
+    }  # fmt: skip
     overridden = [v.reasons[0] for v in night.validated if v.verdict == "overridden" and v.reasons]
     return _manifest(night, {**made, "outcome": "complete", "reason": "; ".join(overridden)})
 

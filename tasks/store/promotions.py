@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from tasks.store.registry import Act, Entry, draft
 
 log = logging.getLogger(__name__)
 NO_TIME = timedelta(0)
+Check = Callable[[Entry], None]  # raises where an entry cannot serve
 
 
 class Outcome(NamedTuple):
@@ -58,14 +60,21 @@ def follow(objects: Objects, manifest: Manifest, when: str) -> Entry | None:
     return registry.promote(objects, manifest.pipeline, entry, newest.number if newest else 0)
 
 
-def promote_by_hand(objects: Objects, manifest: Manifest, strategy: str, act: Act, force: bool, pin: bool) -> Outcome:
+def promote_by_hand(
+    objects: Objects, manifest: Manifest, strategy: str, act: Act, force: bool, pin: bool, check: Check | None = None
+) -> Outcome:
     """Promote one night's checkpoint; with `pin` the gate may not move it. The same act again changes nothing.
 
-    Raises ValueError where it may not serve, is forced without a reason, or would undo a person's choice without one, and
-    RuntimeError where somebody was faster.
+    `check` raises where the checkpoint cannot serve. Raises ValueError where it may not serve, is forced without a reason,
+    or would undo a person's choice without one, and RuntimeError where somebody was faster.
     """
     if force and not act.reason.strip():
         raise ValueError("force was given without a reason: say why with --reason (reason in the form)")
+    if strategy in manifest.failed:
+        raise ValueError(
+            f"{strategy} failed in {manifest.name} ({manifest.failed[strategy].reason[:200]}), which has its checkpoint of an "
+            "earlier night: give the period of a night in which it learned"
+        )
     entries = registry.log(objects, manifest.pipeline)
     last = entries[-1] if entries else None
     entry = draft(manifest, strategy, replace(act, reason=act.reason or "approved"), force)
@@ -78,12 +87,13 @@ def promote_by_hand(objects: Objects, manifest: Manifest, strategy: str, act: Ac
             f"{last.strategy} of {last.name} serves by the choice of {last.by} ({last.action}: {last.reason}); to put "
             f"{strategy} of {manifest.name} in its place say why: --reason"
         )
-    return _won(
-        objects, registry.promote(objects, manifest.pipeline, entry, last.number if last else 0), manifest.pipeline
-    )
+    moved = registry.promote(objects, manifest.pipeline, entry, last.number if last else 0, check)
+    return _won(objects, moved, manifest.pipeline)
 
 
-def take_back(objects: Objects, pipeline: str, act: Act, period: int | None, after: int | None = None) -> Outcome:
+def take_back(
+    objects: Objects, pipeline: str, act: Act, period: int | None, after: int | None = None, check: Check | None = None
+) -> Outcome:
     """Roll back to the champion before this one, or to the newest one of `period`, and pin it.
 
     The same rollback again (same person, same reason) changes nothing, unless `after` says that it starts from entry
@@ -105,7 +115,7 @@ def take_back(objects: Objects, pipeline: str, act: Act, period: int | None, aft
     if period is not None and not of_period:
         names = ", ".join(dict.fromkeys(e.name for e in entries))
         raise ValueError(f"no champion of {pipeline} came from that period; champions came from {names}")
-    moved = registry.rollback(objects, pipeline, act, last.number, of_period[-1] if of_period else None)
+    moved = registry.rollback(objects, pipeline, act, last.number, of_period[-1] if of_period else None, check)
     return _won(objects, moved, pipeline)
 
 

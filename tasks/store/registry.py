@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from pydantic import ValidationError
@@ -60,19 +61,27 @@ def log(objects: Objects, pipeline: str) -> list[Entry]:
     return [entry for entry in found if entry is not None]
 
 
-def promote(objects: Objects, pipeline: str, entry: Entry, expect: int) -> Entry | None:
+def promote(
+    objects: Objects, pipeline: str, entry: Entry, expect: int, check: Callable[[Entry], None] | None = None
+) -> Entry | None:
     """Make `entry` (see `draft`) the champion, provided that entry number `expect` (0: none) still is the newest.
 
-    None: somebody else moved the champion first. The same act again returns the entry it made the first time. Raises
-    ValueError where the entry may not serve: its manifest is not current or absent, its verdict is not promote and no
-    forced reason is given, or its blobs are damaged.
+    None: somebody else moved the champion first. The same act again returns the entry it made the first time. `check`
+    raises where the entry cannot serve for another reason. Raises ValueError where it may not serve: its manifest is not
+    current or absent, its verdict is not promote and no forced reason is given, or its blobs are damaged.
     """
     _refuse_unfit(objects, pipeline, entry)
+    if check is not None:
+        check(entry)
     return _append(objects, pipeline, entry, expect)
 
 
-def rollback(objects: Objects, pipeline: str, act: Act, expect: int, to: str | None = None) -> Entry | None:
-    """Return to the champion before this one, or to the one of manifest hash `to`; `expect` and None as in `promote`.
+def rollback(
+    objects: Objects, pipeline: str, act: Act, expect: int, to: str | None = None,
+    check: Callable[[Entry], None] | None = None,
+) -> Entry | None:  # fmt: skip
+    """Return to the champion before this one, or to the one of manifest hash `to`; `expect`, `check` and None as in
+    `promote`.
 
     Raises ValueError without a reason, and where there is nothing to return to.
     """
@@ -86,6 +95,8 @@ def rollback(objects: Objects, pipeline: str, act: Act, expect: int, to: str | N
         return None
     _visible(objects, pipeline, entry)
     _check_blobs(objects, entry)
+    if check is not None:
+        check(entry)
     return _append(objects, pipeline, entry, expect)
 
 

@@ -86,7 +86,7 @@ def test_what_names_one_checkpoint_is_pinned(begun: Tiny, capsys: pytest.Capture
 
 
 def test_an_act_that_is_done_says_so_though_the_report_fails(begun: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    def away(plan: object) -> str:
+    def away(*plan: object) -> str:
         raise FileExistsError(17, "File exists", "lake")
 
     monkeypatch.setattr(flows.promote, "publish", away)

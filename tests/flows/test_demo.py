@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
 import pytest
 
+import flows.demo
+import flows.demo_plans
+from tasks.lake.sources.simulated import Simulated
 from tests.flows.console import document, said
 
 pytestmark = pytest.mark.xdist_group("demo")
@@ -22,24 +28,51 @@ def surroundings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {"NIGHTLOOP_HOME": str(tmp_path_factory.mktemp("demo") / "home")}
 
 
+WORDS = ("stops that night", "an operator passes over it", "collected again it is a new version",
+         "its predecessor, 2026-01-12, was run again", "refused by the gate", "takes it back", "of the oracle")  # fmt: skip
+
+
+@pytest.mark.soak
 @pytest.mark.timeout(900)
 def test_the_demo_shows_every_turn_and_its_pipeline_can_be_gone_on_with(surroundings: dict[str, str]) -> None:
     done = said(surroundings, "demo", "--json", timeout=900)
     found = document(done)
-    for words in ("stops that night", "an operator passes over it", "collected again it is a new version",
-                 "its predecessor, 2026-01-12, was run again",
-                 "refused by the gate", "takes it back", "of the oracle"):  # fmt: skip
+    for words in WORDS:
         assert words in done.stderr, f"{words!r} is missing in {done.stderr}"
-    assert len(found["nights"]) == 15 and {n["state"] for n in found["nights"]} == {"complete"}
-    assert found["champion"]["action"] == "rollback" and len(found["leaderboard"]) == 5
-    page = Path(found["report"]).read_text()
-    assert "<svg" in page and "revision 1 was blocked" in page and "upstream outage" in page
+    assert len(found["nights"]) == 15
+    complete(found)
     again = document(said(surroundings, "status", "demo", "--json"))
     assert again["nights"] == found["nights"]
     refused = said(surroundings, "promote", "demo")
     assert refused.returncode == 2 and "complaints from the front page" in refused.stderr
     freed = document(said(surroundings, "promote", "demo", "--reason", "the cause is gone", "--json"))
     assert "serves from now on" in freed["text"]
+
+
+@pytest.mark.timeout(900)
+def test_the_demo_in_a_small_world_of_fewer_nights_shows_every_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NIGHTLOOP_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(flows.demo, "Simulated", partial(Simulated, users=300, items=250, rows=1500))
+    for module in (flows.demo, flows.demo_plans):
+        monkeypatch.setattr(module, "LAST", 14)
+    out = io.StringIO()
+    monkeypatch.setattr(flows.demo.console, "file", out)
+    found = flows.demo.demo(None, "", False)
+    told = " ".join(out.getvalue().split())
+    for words in WORDS:
+        assert words in told, f"{words!r} is missing in {told}"
+    assert len(found["nights"]) == 11
+    complete(found)
+
+
+def complete(found: dict[str, Any]) -> None:
+    """Every night is, a person took the champion back, and the page shows what happened."""
+    assert {night["state"] for night in found["nights"]} == {"complete"}
+    assert found["champion"]["action"] == "rollback" and len(found["leaderboard"]) == 5
+    page = Path(found["report"]).read_text()
+    assert "<svg" in page and "revision 1 was blocked" in page and "upstream outage" in page
 
 
 @pytest.fixture

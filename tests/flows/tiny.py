@@ -13,10 +13,12 @@ import pytest
 import yaml
 
 import flows.nightly
+import tasks.move
 import tasks.open
 from tasks.lake.deliveries import deliver
 from tasks.lake.sources.simulated import Simulated
 from tasks.plan.plan import Plan
+from tasks.serving.smoke import Smoked
 from tasks.store import registry
 from tasks.store.manifest import Manifest
 from tasks.store.manifests import chain
@@ -94,8 +96,9 @@ def make(home: Path, monkeypatch: pytest.MonkeyPatch, changes: Mapping[str, Any]
 
 
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nights whose reports are not drawn."""
+    """Nights whose reports are not drawn, and acts by hand without a smoke test."""
     monkeypatch.setattr(flows.nightly, "report", lambda manifest, trained: None)
+    monkeypatch.setattr(tasks.move, "smoke", lambda *given, **more: Smoked(True, ""))
 
 
 def run(tiny: Tiny, *days: int, live: bool = True) -> list[Manifest]:

@@ -153,7 +153,7 @@ def test_records_that_have_grown_too_large_grow_no_more_until_there_is_room(plac
             assert told["status"] == "degraded" and "of at most 2,000 (NIGHTLOOP_RECORDS)" in told["problem"]
             time.sleep(0.06)
         path = place.path / "records" / "served" / "2026-01-02.jsonl"
-        assert path.stat().st_size < 3_000
+        assert path.stat().st_size < 5_000, "twenty would be more; one batch may have been under way"
         path.write_bytes(b"")
         wait_for(client, lambda found: found["status"] == "ok")
         client.post("/score", json={**GOOD, "request": "again"})

@@ -1,0 +1,94 @@
+"""Register: what `nightloop up` tells its server once it runs: which runs are dead, and what earlier work came to."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from datetime import timedelta
+from typing import Any
+
+from flows.naming import run_name
+from flows.nightly import scheduled
+from tasks.agenda import shown_until
+from tasks.open import open_store
+from tasks.orchestration import flow
+from tasks.plan.plan import Plan
+from tasks.report import publish
+from tasks.store import pipelines
+from tasks.store.due import newest_plan
+
+log = logging.getLogger(__name__)
+DEAD = 140  # seconds without a sign of life after which a run is taken for dead; then its lease has ended as well
+NAME = "Crash zombie flows"  # as Prefect's documentation calls it
+
+
+def mark_dead_runs() -> None:
+    """Have the server mark a run as crashed that gives no sign of life, so that no night waits behind it.
+
+    References: docs.prefect.io/v3/advanced/detect-zombie-flows.
+    """
+    from prefect.automations import Automation
+    from prefect.client.schemas.objects import StateType
+    from prefect.events.actions import ChangeFlowRunState
+    from prefect.events.schemas.automations import EventTrigger, Posture
+    from prefect.events.schemas.events import ResourceSpecification
+
+    alive = "prefect.flow-run.heartbeat"
+    ends = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")}
+    made = Automation(
+        name=NAME,
+        description="A run whose process died cannot say so: without a sign of life it is marked as crashed.",
+        trigger=EventTrigger(
+            after={alive},
+            expect={alive, *ends},
+            match=ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]}),
+            match_related=ResourceSpecification(
+                {"prefect.resource.role": "deployment"}
+            ),  # which give signs of life often
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=timedelta(seconds=DEAD),
+        ),
+        actions=[
+            ChangeFlowRunState(
+                state=StateType.CRASHED,
+                message=f"no sign of life for {DEAD} s: its process, or its machine, is gone. Run it again to resume",
+            )
+        ],
+    )
+    try:
+        known: Any = Automation.read(name=NAME)
+    except ValueError:  # there is none yet
+        made.create()
+        return
+    made.id = known.id
+    made.update()
+
+
+@flow("publish", run_name)
+def publish_all() -> list[str]:
+    """Draw the report and the artifacts of every pipeline in the store anew, so that earlier work is seen."""
+    objects, done = open_store(), []
+    for name in pipelines.readable(objects).roots:
+        try:
+            if (plan := newest_plan(objects, name)) is not None:
+                read = Plan.model_validate(plan)
+                done.append(publish(read, shown_until(read, scheduled())))
+        except Exception as error:  # one pipeline that cannot be read must not hide the others
+            log.warning("the report of %s was not drawn: %s", name, error)
+    return done
+
+
+def main() -> None:
+    """Tell the server of both; what fails is a warning, for nights do not depend on it."""
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(message)s")
+    for step in (mark_dead_runs, publish_all):
+        try:
+            step()
+        except Exception as error:
+            log.warning("%s: %s", getattr(step, "__name__", "publish"), error)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,259 @@
+"""A strategy that fails stops no night: it keeps its last checkpoint, the night says so, and the others go on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+import flows.nightly
+import tasks.deploy
+import tasks.move
+import tasks.open
+import tasks.retrain
+from flows.status import status
+from tasks.gate.decide import Decision, without
+from tasks.reports.verdict import sentence, verdict_markdown
+from tasks.serving.smoke import Smoked
+from tasks.store.manifest import Judged, Manifest, Served
+from tasks.strategies.fine_tune import FineTune
+from tests.flows.tiny import WHEN, Tiny, begin, run
+from tests.store.worlds import check_invariants
+
+pytestmark = pytest.mark.xdist_group("flows")
+REAL = tasks.retrain.fold
+NAN = ValueError("training diverged in epoch 1 of 1: loss nan")
+
+
+@pytest.fixture
+def begun(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Tiny:
+    return begin(tmp_path_factory, monkeypatch, 1, 2)
+
+
+def broken(monkeypatch: pytest.MonkeyPatch, error: BaseException, times: int = 99, whole: bool = False) -> list[str]:
+    """From here on `tuned` (with `whole`: every strategy) raises this, so many times. Returns who was trained."""
+    tried: list[str] = []
+
+    def fold(model: object, strategy: object, *rest: Any) -> Any:
+        tried.append(type(strategy).__name__)
+        if (whole or isinstance(strategy, FineTune)) and tried.count(type(strategy).__name__) <= times:
+            raise error
+        return REAL(model, strategy, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(tasks.retrain, "fold", fold)
+    return tried
+
+
+def test_what_diverges_twice_is_recorded_and_joins_again_the_next_night(
+    begun: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = begun.chain()[2]
+    with monkeypatch.context() as patch:
+        tried = broken(patch, NAN)
+        (night,) = run(begun, 3)
+        assert tried.count("FineTune") == 2, "tried once more"
+    assert night.outcome == "complete" and night.failed["tuned"].kind == "failed"
+    assert night.failed["tuned"].reason == str(NAN) and list(night.failed) == ["tuned"]
+    assert night.checkpoints["tuned"] == before.checkpoints["tuned"]
+    assert night.checkpoints["popular"] != before.checkpoints["popular"]
+    judged = night.judged["tuned"]
+    assert judged.verdict == "cannot tell" and "keeps its last checkpoint: training diverged" in judged.reasons[0]
+    assert "failed and kept at their last checkpoints: tuned (training diverged" in sentence(night)
+    assert "training diverged" in verdict_markdown(night)
+    (after,) = run(begun, 4)
+    assert not after.failed and after.checkpoints["tuned"] != night.checkpoints["tuned"]
+    assert b"failed" not in after.data, "a night without failures has the bytes that it always had"
+    check_invariants(tasks.open.open_store(), {}, "tiny")
+
+
+def test_what_went_wrong_once_is_no_failure(begun: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = broken(monkeypatch, NAN, times=1)
+    (night,) = run(begun, 3)
+    assert not night.failed and tried.count("FineTune") == 2
+
+
+def test_an_error_nobody_expects_is_told_with_its_traceback_and_retried_by_hand(
+    begun: Tiny, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with monkeypatch.context() as patch:
+        broken(patch, KeyError("table.item, password=hunter2"))
+        (night,) = run(begun, 3)
+    assert night.failed["tuned"].kind == "error" and night.failed["tuned"].reason.startswith("KeyError")
+    assert "hunter2" not in caplog.text + night.data.decode() and "Traceback" in caplog.text
+    assert run(begun, 3) == [night], "a finished night is not run again by itself"
+    tried = broken(monkeypatch, NAN, times=0)
+    plan, landed = begun.plan, flows.nightly.collect_all(begun.plan, 3)
+    mended = flows.nightly.night(plan, landed, None, (), True)
+    assert mended.revision == 2 and not mended.failed and tried == ["FineTune"], "the others are reused"
+    assert mended.checkpoints["popular"] == night.checkpoints["popular"]
+    assert flows.nightly.night(plan, landed, None, (), True) == mended, "nothing failed in it any more"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("no memory"),
+        OSError(28, "No space left on device"),
+        BrokenProcessPool("a worker died"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."),
+        KeyboardInterrupt(),
+    ],
+    ids=lambda error: f"{type(error).__name__} {error}"[:30],
+)
+def test_what_is_wrong_with_the_machine_stops_the_night_which_resumes(
+    begun: Tiny, error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        tried = broken(patch, error)
+        with pytest.raises(type(error)):
+            run(begun, 3)
+        assert tried.count("FineTune") == 1, "not tried again"
+    assert 3 not in begun.chain()
+    (night,) = run(begun, 3)
+    assert not night.failed
+
+
+def test_where_all_fail_the_night_fails_and_nothing_is_recorded(begun: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {key: value for key, value in begun.record().items() if not key.startswith("blobs/")}
+    broken(monkeypatch, NAN, whole=True)
+    with pytest.raises(ValueError, match=r"no strategy could learn from 2026-01-04, so nothing was recorded: still: "):
+        run(begun, 3)
+    assert {key: value for key, value in begun.record().items() if not key.startswith("blobs/")} == before
+
+
+def test_a_root_that_fails_is_no_night(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny = begin(tmp_path_factory, monkeypatch)
+
+    def start(model: object, strategy: object, *rest: object) -> None:
+        raise NAN
+
+    monkeypatch.setattr(tasks.retrain, "begin", start)
+    with pytest.raises(ValueError, match=r"could not learn from 2026-01-02: training diverged"):
+        run(tiny, 1)
+    assert not tiny.chain()
+
+
+def test_the_champions_last_weights_go_on_serving_and_that_is_said_first(
+    begun: Tiny, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tasks.move.promote_by_hand.fn(begun.plan, "tuned", "", "", ("it is the one", True), WHEN)
+    run(begun, 3)
+    with monkeypatch.context() as patch:
+        broken(patch, NAN)
+        with caplog.at_level(logging.ERROR):
+            nights = run(begun, 4, 5)
+    assert "tuned could not learn from 2026-01-05" in caplog.text
+    assert all(night.champion == night.served for night in nights if "tuned" in (night.champion or _none()).strategy)
+    if nights[-1].champion == nights[0].served:
+        assert sentence(nights[-1]).startswith("2026-01-06: tuned could not be retrained (training diverged")
+        assert "its last weights go on serving" in sentence(nights[-1])
+    found = status(str(begun.path))
+    first = next(one for one in found["findings"] if "tuned could not learn" in one["text"])
+    assert "2 nights in a row" in first["text"] and "--retry-failed" in first["to_do"]
+    with pytest.raises(
+        ValueError, match=r"tuned failed in 2026-01-06 .*give the period of a night in which it learned"
+    ):
+        tasks.move.promote_by_hand.fn(begun.plan, "tuned", "2026-01-06", "", ("again", True), WHEN)
+
+
+def _none() -> Served:
+    return Served.model_construct(strategy="", period=0)
+
+
+def test_a_night_of_failure_is_no_evidence(begun: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[set[str]] = []
+    real = tasks.compare.decide  # type: ignore[attr-defined]
+
+    def decide(rule: object, family: str, incumbent: object, nights: Any) -> Any:
+        seen.append(set(nights[-1].challengers))
+        seen.append(set(nights[0].challengers))
+        return real(rule, family, incumbent, nights)
+
+    monkeypatch.setattr("tasks.compare.decide", decide)
+    with monkeypatch.context() as patch:
+        broken(patch, NAN)
+        run(begun, 3)
+    assert "tuned" not in seen[0]
+    seen.clear()
+    run(begun, 4)
+    assert "tuned" in seen[0] and "tuned" not in seen[1], "neither then nor later"
+
+
+def refusing(*names: str) -> Callable[..., Smoked]:
+    """A smoke test that these weights fail."""
+
+    def smoke(settings: object, plan: object, kept: Any, *rest: object, **more: object) -> Smoked:
+        return Smoked(kept.weights not in names, "a table is missing")
+
+    return smoke
+
+
+def test_where_the_winner_fails_its_smoke_test_the_next_best_is_tried() -> None:
+    def judged(effect: float) -> Judged:
+        return Judged(verdict="promote", reasons=("It is surely better.",), numbers={"effect": effect})
+
+    first = Decision({"a": judged(0.3), "b": judged(0.2), "c": judged(0.1)}, "promote", "a")
+    second = without(first, "a", "The smoke test failed: a table is missing", None)
+    assert (second.winner, second.verdict, second.judged["a"].verdict) == ("b", "promote", "reject")
+    assert second.judged["a"].reasons[0].startswith("The smoke test failed")
+    last = without(without(second, "b", "broken", None), "c", "broken", None)
+    assert (last.winner, last.verdict) == (None, "reject")
+
+
+def test_deploy_serves_who_passes(begun: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = tasks.deploy._smoke_tested
+    made: list[Decision] = []
+
+    def tested(night: Any, kept: Any, decision: Decision) -> Decision:
+        everybody = {
+            name: Judged(verdict="promote", reasons=("better",), numbers={"effect": effect})
+            for name, effect in (("tuned", 0.2), ("popular", 0.1))
+        }
+        monkeypatch.setattr(tasks.deploy, "smoke", refusing(kept["tuned"].weights))
+        made.append(real(night, kept, replace(decision, judged=everybody, verdict="promote", winner="tuned")))
+        return made[-1]
+
+    monkeypatch.setattr(tasks.deploy, "_smoke_tested", tested)
+    (night,) = run(begun, 3)
+    assert night.champion is not None and night.champion.strategy == "popular"
+    assert night.judged["tuned"].verdict == "reject"
+
+
+def test_acts_by_hand_are_smoke_tested(
+    begun: Tiny, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def act(strategy: str) -> str:
+        return tasks.move.promote_by_hand.fn(begun.plan, strategy, "", "", ("trial", True), WHEN)
+
+    def back() -> str:
+        return tasks.move.take_back.fn(begun.plan, "", "complaints", WHEN)
+
+    newest: Manifest = begun.chain()[2]
+    with monkeypatch.context() as patch:
+        patch.setattr(tasks.move, "smoke", refusing(newest.checkpoints["tuned"].weights))
+        with pytest.raises(
+            ValueError, match=r"tuned of 2026-01-03 cannot serve, its smoke test failed: a table is missing"
+        ):
+            act("tuned")
+        assert not begun.log()
+        assert "popular of 2026-01-03 serves" in act("popular")
+    act("tuned")
+    with monkeypatch.context() as patch:
+        patch.setattr(tasks.move, "smoke", refusing(newest.checkpoints["popular"].weights))
+        with pytest.raises(ValueError, match=r"popular of 2026-01-03 cannot serve"):
+            back()
+
+        def trouble(*given: object, **more: object) -> Smoked:
+            raise RuntimeError("the candidate could not be tried in a fresh process: no answer within 60 s")
+
+        patch.setattr(tasks.move, "smoke", trouble)
+        with pytest.raises(RuntimeError, match="could not be tried"):
+            act("still")
+        assert "popular of 2026-01-03 serves" in back() and "without a smoke test" in caplog.text
