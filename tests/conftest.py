@@ -33,6 +33,23 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[PORT] = prefect_server.reserve()
 
 
+# Files that take longest, most of it in waiting: they begin first, and the others run beside them.
+FIRST = (
+    "flows/test_ui.py",
+    "flows/test_night.py",
+    "bakeoff/test_bakeoff.py",
+    "flows/test_demo.py",
+    "flows/test_login.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first; otherwise the order stays."""
+    items.sort(
+        key=lambda item: next((n for n, file in enumerate(FIRST) if item.nodeid.split("::")[0].endswith(file)), 99)
+    )
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """After all workers: stop the server. That it leaves nothing behind is a test too."""

@@ -103,6 +103,7 @@ def test_no_night_and_no_champion_is_touched(tiny: Tiny, kitchen: Oven) -> None:
     assert {key: after[key] for key in blobs} == blobs
 
 
+@pytest.mark.soak
 def test_periods_that_the_lake_lacks_are_collected_and_validated(
     tmp_path: Path, kitchen: Oven, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,6 +26,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     return found
 
 
+@pytest.mark.soak
 def test_it_is_one_json_document_and_the_next_run_has_nothing_to_do(tiny: Tiny, nightloop_up: Server) -> None:
     words = (str(tiny.path), "--strategies", "popular", "--end", "2026-01-04", "--json")
     done = said(nightloop_up.environment, "bakeoff", *words)

@@ -80,6 +80,7 @@ def test_a_difference_of_aucs_is_none_where_it_cannot_be_told() -> None:
         auc_difference([(a, {**b, "user": b["user"].flip(0)})])
 
 
+@pytest.mark.soak
 def test_periods_of_equal_counts_are_collected_as_far_as_the_source_reaches(
     tmp_path: Path, kitchen: Oven, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,6 +56,7 @@ def test_a_rollback_after_a_skipped_night_is_not_undone(begun: Tiny) -> None:
         assert (night.served.strategy, night.served.period) == ("popular", back.period)
 
 
+@pytest.mark.soak
 def test_a_strategy_promoted_after_a_skipped_night_is_renewed_every_night(begun: Tiny) -> None:
     run(begun, 3)
     skipped(begun, 4)

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 import flows.__main__ as cli
-from tests.flows.console import document, here, said
+from tests.flows.console import here, said
 from tests.flows.tiny import Tiny, begin
 
 pytestmark = pytest.mark.xdist_group("cli")  # one process: what these tests begin from is made once
@@ -54,7 +54,10 @@ def test_the_script_lists_its_verbs_and_an_unknown_one_is_a_mistake() -> None:
 def test_a_night_and_its_status_are_one_json_document_each(
     tiny: Tiny, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told = document(said({}, "night", str(tiny.path), "--period", "2026-01-04", "--json"))
+    here(monkeypatch, "night", str(tiny.path), "--period", "2026-01-04", "--json")
+    with pytest.raises(SystemExit):
+        cli.main()
+    told = json.loads(capsys.readouterr().out)
     assert len(told) == 1 and told[0].startswith("2026-01-04")
     here(monkeypatch, "status", str(tiny.path), "--json")
     with pytest.raises(SystemExit):

@@ -187,6 +187,7 @@ def test_every_deployment_is_there_and_the_nights_are_scheduled(server: Server) 
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.soak
 def test_a_run_that_was_killed_with_its_worker_is_marked_as_crashed_and_the_next_one_goes_on(
     server: Server, backfilled: dict[str, Any], store: Any
 ) -> None:

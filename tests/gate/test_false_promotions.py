@@ -11,7 +11,7 @@ from gate_nights import race
 from tasks.gate.decide import decide
 from tasks.plan.plan import Gate
 
-NIGHTS = 250
+NIGHTS = 160
 
 
 @pytest.fixture(autouse=True)

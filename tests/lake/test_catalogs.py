@@ -210,7 +210,7 @@ def test_s3_with_wrong_credentials(tmp_path: Path, rclone: Server) -> None:
         assert warehouse.latest() == {}
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgres", marks=pytest.mark.soak)])
 def test_writers_at_once(tmp_path: Path, request: pytest.FixtureRequest, kind: str) -> None:
     """Three processes, one lake, made by whoever comes first: every version once, nothing lost, nothing twice."""
     catalog = request.getfixturevalue("postgres") if kind == "postgres" else ""

@@ -169,7 +169,7 @@ def test_open_bandits_real_sample(tmp_path: Path) -> None:
         assert warehouse.connection.execute(asked).fetchall() == [(207, "2019-11-24", 46)]
 
 
-@pytest.mark.parametrize("name", ["adressa", "amazon", "frappe"])
+@pytest.mark.parametrize("name", [pytest.param("adressa", marks=pytest.mark.soak), "amazon", "frappe"])
 def test_files_on_s3(tmp_path: Path, moto: Server, name: str) -> None:
     """Day files by a pattern, csv.gz, and several files in order, from a bucket."""
     bucket = moto.bucket()

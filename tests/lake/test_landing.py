@@ -307,6 +307,7 @@ def test_expiry_keeps_what_is_named_and_the_newest(tmp_path: Path) -> None:
         assert land(warehouse, day(0), rows(*SIMPLE), NAMES).version == 5
 
 
+@pytest.mark.soak
 def test_a_period_larger_than_memory_lands(tmp_path: Path) -> None:
     columns = Columns(user="u", item="i", time="t", categorical=("text",))
     texts = pa.array([f"{k:0400d}" for k in range(20_000)])
