@@ -16,6 +16,7 @@ from tasks.store.objects import open_objects
 from tests.flows.tiny import make, plain, raw_plan, run
 
 
+@pytest.mark.soak
 def test_nights_with_a_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plain(monkeypatch)
     strategies = raw_plan(tmp_path)["strategies"]

@@ -94,7 +94,7 @@ def test_a_server_that_is_not_there_stops_no_night(
     assert sorted(tiny.chain()) == [1, 2, 3] and "Prefect's API is lost" in caplog.text
 
 
-@pytest.mark.parametrize("step", ["score", "publish"])
+@pytest.mark.parametrize("step", [pytest.param("score", marks=pytest.mark.soak), "publish"])
 def test_a_server_that_goes_in_the_middle_of_a_night_stops_nothing(
     step: str, tiny: Tiny, nightloop_up: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -101,6 +101,7 @@ def test_a_prefect_block_gives_the_credentials(
         tasks.open.open_store()
 
 
+@pytest.mark.soak
 def test_a_profile_reaches_the_lake(
     tmp_path_factory: pytest.TempPathFactory, rclone: Server, rclone_store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

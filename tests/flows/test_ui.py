@@ -94,6 +94,7 @@ def test_the_form_explains_its_fields_and_the_artifacts_show(
     page.wait_for_function("[...document.images].some(i => i.src.startsWith('data:image/png') && i.naturalWidth > 300)")
 
 
+@pytest.mark.soak
 def test_promotion_and_rollback_from_their_forms_move_the_champion(
     server: Server, page: Any, backfilled: dict[str, Any], store: Any
 ) -> None:

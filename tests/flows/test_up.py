@@ -69,6 +69,7 @@ def test_a_taken_port_is_refused_in_one_sentence(nightloop_up: Server, tmp_path:
     assert f"port {nightloop_up.port} is taken" in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.soak
 def test_a_verb_takes_the_login_of_its_own_homes_up_and_says_what_to_do_without(
     nightloop_up: Server, tmp_path: Path
 ) -> None:

@@ -102,6 +102,7 @@ def test_mended_rules_make_a_new_version_and_rows_come_back(tmp_path: Path) -> N
         assert clean_digest(lake, 0, 1)[2] == strict.statistics["rows"]
 
 
+@pytest.mark.soak
 def test_two_lakes_give_the_same_bytes(tmp_path: Path) -> None:
     found = []
     for name in ("a", "b"):
