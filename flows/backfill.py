@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 from flows.naming import run_name
-from flows.nightly import Clock, collect_all, listed, night, now, scheduled, told
+from flows.nightly import Clock, collect_all, night, now, reporting_early_end, scheduled, told
 from flows.writer import writing
 from tasks.agenda import Chosen, ends_at_newest, named, refuse_unknown, shown_until, steps
 from tasks.open import read
@@ -67,7 +67,7 @@ def _in_order(
     bar, until = Bar(f"{plan.pipeline}-backfill", f"{len(runs)} nights of {plan.pipeline}"), shown_until(plan, when)
     advance(plan, bar, 0, len(runs), until)
     shown = time.monotonic()
-    with listed(done, runs):
+    with reporting_early_end(done, runs, clock is not None):
         for index in runs:
             last = clock if index == runs[-1] else None
             done.append(night(plan, collect_all(plan, index), last, only))

@@ -25,6 +25,7 @@ from tasks.reports.verdict import sentence
 from tasks.reports.words import plain, plural
 from tasks.retrain import retrain
 from tasks.score import score
+from tasks.store.checkpoints import failed_in
 from tasks.store.manifest import Manifest
 from tasks.validate import validate
 
@@ -58,7 +59,7 @@ def nightly(
     done: list[Manifest] = []
     with writing(order):
         nights = owed(order, period, when, catch_up)
-        with listed(done, nights):
+        with reporting_early_end(done, nights):
             for index in nights:
                 last = index == nights[-1]
                 landed = replay(order, index) if replay_landed and last else collect_all(order, index)
@@ -86,13 +87,13 @@ def night(
         start = pretrain(found) if found.previous is None else None
         scores = score(found)
         trained = {label: retrain(found, label, start, bool(only) and label not in only) for label in plan.strategies}
-        failed = {label: one.failed for label, one in trained.items() if one.failed}
-        if len(failed) == len(trained):
-            reasons = "; ".join(f"{label}: {why.reason}" for label, why in failed.items())
+        failures = failed_in(trained)
+        if len(failures) == len(trained):
+            reasons = "; ".join(f"{label}: {why.reason}" for label, why in failures.items())
             raise ValueError(
                 f"no strategy could learn from {found.name}, so nothing was recorded: {plain(reasons, 900)}"
             )
-        manifest = deploy(found, scores, trained, compare(found, scores, failed))
+        manifest = deploy(found, scores, trained, compare(found, scores, failures))
     if clock is not None:
         move_champion(manifest, clock().isoformat())
     report(manifest, trained)
@@ -106,14 +107,14 @@ def collect_all(plan: Plan, index: int) -> list[Landing]:
 
 
 @contextmanager
-def listed(done: Sequence[Manifest], planned: Sequence[int]) -> Iterator[None]:
-    """Where a run of nights ends early: say which of them are done, and that it can be resumed."""
+def reporting_early_end(done: Sequence[Manifest], planned: Sequence[int], live: bool = True) -> Iterator[None]:
+    """If a run of nights ends early: say which of them are done, and that it can be resumed. `live`: as in `told`."""
     try:
         yield
     except BaseException as error:
         what = "interrupted" if isinstance(error, KeyboardInterrupt) else "stopped"
         for manifest in done:
-            sys.stderr.write(f"{outward(sentence(manifest))}\n")
+            sys.stderr.write(f"{outward(sentence(manifest, live))}\n")
         sys.stderr.write(f"{what} after {len(done)} of {plural(len(planned), 'night')}; run it again to resume\n")
         raise
 

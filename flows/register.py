@@ -42,9 +42,8 @@ def mark_dead_runs() -> None:
             after={alive},
             expect={alive, *ends},
             match=ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]}),
-            match_related=ResourceSpecification(
-                {"prefect.resource.role": "deployment"}
-            ),  # which give signs of life often
+            # Only runs of deployments: `nightloop up` gives their signs of life their rhythm.
+            match_related=ResourceSpecification({"prefect.resource.role": "deployment"}),
             for_each={"prefect.resource.id"},
             posture=Posture.Proactive,
             threshold=1,

@@ -9,7 +9,7 @@ from tasks.open import credentials, open_store
 from tasks.orchestration import task
 from tasks.plan.settings import Settings
 from tasks.serving.smoke import smoke
-from tasks.store.checkpoints import Trained
+from tasks.store.checkpoints import Trained, failed_in
 from tasks.store.manifest import Kept, Manifest, Scored
 from tasks.store.night import Night
 from tasks.store.nights import complete, record
@@ -21,9 +21,8 @@ def deploy(night: Night, scores: Mapping[str, Scored], trained: Mapping[str, Tra
     """The night's manifest, written: from here on the night exists."""
     objects = open_store()
     kept = {label: one.kept for label, one in trained.items()}
-    failed = {label: one.failed for label, one in trained.items() if one.failed}
     tried = _smoke_tested(night, kept, decision)
-    manifest = complete(night, scores, kept, tried.judged, tried.verdict, tried.winner, failed)
+    manifest = complete(night, scores, kept, tried.judged, tried.verdict, tried.winner, failed_in(trained))
     record(objects, night, manifest)
     return manifest
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from tasks.models.checkpoint import Checkpoint, from_bytes, to_bytes
 from tasks.store import blobs
 from tasks.store.manifest import Failed, Frozen, Kept
@@ -28,3 +30,8 @@ def recall(objects: Objects, kept: Kept, period: int) -> Checkpoint:
     """The checkpoint again, its bytes checked before they are parsed. Raises as `blobs.get` does."""
     weights = from_bytes(blobs.get(objects, kept.weights))
     return Checkpoint(period, weights, from_bytes(blobs.get(objects, kept.memory)))
+
+
+def failed_in(trained: Mapping[str, Trained]) -> dict[str, Failed]:
+    """The strategies that did not learn in this night, and why."""
+    return {label: one.failed for label, one in trained.items() if one.failed}

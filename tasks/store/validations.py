@@ -43,10 +43,10 @@ def validation(
     accepted: str | None,
 ) -> Outcome:  # fmt: skip
     """The verdict on a version of a period: the one that is kept, or a new one."""
-    inputs = {
+    inputs: dict[str, object] = {
         "rules": rules(plan), "version": list(version), "accepted": accepted,
         "earlier": [list(one) for one in earlier],
-        "statistics": [{name: repr(float(value)) for name, value in one.items()} for one in nights.history],
+        "statistics": [_exact(one) for one in nights.history],
     }  # fmt: skip
     rows = clean_digest(warehouse, *version)
     if known := work.done(objects, plan.pipeline, _key(inputs, rows), STEP):
@@ -55,7 +55,7 @@ def validation(
     blob = blobs.put(objects, result.document)
     kept: dict[str, JsonValue] = {
         "verdict": result.verdict, "reasons": list(result.reasons), "blob": blob,
-        "statistics": {name: repr(float(value)) for name, value in result.statistics.items()},
+        "statistics": _exact(result.statistics),
     }  # fmt: skip
     rows = clean_digest(warehouse, *version)
     work.finish(objects, plan.pipeline, _key(inputs, rows), STEP, kept)
@@ -66,6 +66,11 @@ def validation(
 def _outcome(validated: Validated, rows: Rows) -> Outcome:
     digest, arrived, aside = rows
     return Outcome(validated, digest, arrived - aside, aside)
+
+
+def _exact(statistics: Mapping[str, float]) -> dict[str, JsonValue]:
+    """Numbers as text: every digit stays, and so do NaN and infinity, which JSON does not have."""
+    return {name: repr(float(value)) for name, value in statistics.items()}
 
 
 def _numbers(kept: JsonValue) -> dict[str, float]:

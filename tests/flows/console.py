@@ -35,3 +35,13 @@ def here(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
     monkeypatch.setattr(sys, "argv", ["nightloop", *words])
     monkeypatch.setattr(cli, "SURROUNDINGS", {})
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
+
+
+def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """What `nightloop` says on stderr to a mistake: exit code 2, nothing on stdout, no traceback."""
+    here(monkeypatch, *words)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    told = capsys.readouterr()
+    assert ended.value.code == 2 and not told.out and "Traceback" not in told.err
+    return told.err
