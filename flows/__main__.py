@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
+from flows.interrupt import Verbs
 from flows.login import choose_prefect, log_in_for_credentials, login, refused
 from flows.serve import serve
 from tasks.plan.outward import guard_process, json_of, outward
@@ -54,6 +55,7 @@ SURROUNDINGS = {
 }
 
 app = typer.Typer(
+    cls=Verbs,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

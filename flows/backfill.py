@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
+from flows.limit import limited
 from flows.naming import run_name
 from flows.nightly import Clock, collect_all, night, now, reporting_early_end, scheduled, told
 from flows.writer import writing
@@ -70,7 +71,8 @@ def _in_order(
     with reporting_early_end(done, runs, clock is not None):
         for index in runs:
             last = clock if index == runs[-1] else None
-            done.append(night(plan, collect_all(plan, index), last, only))
+            with limited(plan, named(plan, index)):
+                done.append(night(plan, collect_all(plan, index), last, only))
             if time.monotonic() - shown > REFRESH:
                 advance(plan, bar, len(done), len(runs), until)
                 shown = time.monotonic()

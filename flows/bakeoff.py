@@ -14,7 +14,7 @@ from flows.nightly import scheduled
 from flows.writer import writing
 from tasks.agenda import named, newest
 from tasks.bake import bake, choose, collected, lay, missing, prepare, rest, rows_of, show, trials, workroom
-from tasks.bakeoff.apart import Job, run_apart
+from tasks.bakeoff.apart import Job, end_running, run_apart
 from tasks.bakeoff.board import Board, Ran, read_ran
 from tasks.bakeoff.document import Bake
 from tasks.bakeoff.entrants import Entrant, Field, field_of
@@ -26,6 +26,7 @@ from tasks.collect import collect
 from tasks.open import keep_lake, read
 from tasks.orchestration import flow, side_by_side
 from tasks.plan.plan import Counts, Plan
+from tasks.reports.words import plural
 
 Runner = Literal["processes", "dask"]
 
@@ -140,7 +141,10 @@ class Pool:
 def computers(runner: Runner, workers: int) -> Iterator[Pool]:
     """Processes of this machine, or a Dask cluster's."""
     if runner == "processes":
-        yield Pool(run_apart, workers)
+        try:
+            yield Pool(run_apart, workers)
+        finally:
+            end_running()  # after Ctrl-C some still run
         return
     from distributed import Client, LocalCluster
 
@@ -188,8 +192,14 @@ def raced(table: Table, jobs: Sequence[Job], pool: Pool) -> dict[str, Outcome]:
     done, todo = rest(jobs)
     if not todo:
         return done
-    side_by_side(lambda job: prepare(job, pool.compute), preparations(table, todo), pool.workers)
-    made = side_by_side(lambda job: bake(job, pool.compute), todo, pool.workers)
+    try:
+        side_by_side(lambda job: prepare(job, pool.compute), preparations(table, todo), pool.workers)
+        made = side_by_side(lambda job: bake(job, pool.compute), todo, pool.workers)
+    except KeyboardInterrupt:
+        kept = len(rest(jobs)[0])
+        raise KeyboardInterrupt(
+            f"interrupted after {kept} of {plural(len(jobs), 'cell')}; run it again to resume"
+        ) from None
     return done | {job.key: outcome for job, outcome in zip(todo, made, strict=True)}
 
 

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
+from flows.limit import limited
 from flows.naming import run_name
 from flows.writer import writing
-from tasks.agenda import decide, owed, shown_until
+from tasks.agenda import decide, named, owed, shown_until
 from tasks.collect import collect, replay
 from tasks.compare import compare
 from tasks.deploy import deploy, move_champion
@@ -62,10 +63,11 @@ def nightly(
         with reporting_early_end(done, nights):
             for index in nights:
                 last = index == nights[-1]
-                landed = replay(order, index) if replay_landed and last else collect_all(order, index)
-                if last:
-                    decide(order, landed[-1], accept, skip, when)
-                done.append(night(order, landed, now, (), retry_failed and last))
+                with limited(order, named(order, index)):
+                    landed = replay(order, index) if replay_landed and last else collect_all(order, index)
+                    if last:
+                        decide(order, landed[-1], accept, skip, when)
+                    done.append(night(order, landed, now, (), retry_failed and last))
                 if done[-1].outcome == "blocked":
                     break
         publish(order, shown_until(order, when))
@@ -112,10 +114,12 @@ def reporting_early_end(done: Sequence[Manifest], planned: Sequence[int], live: 
     try:
         yield
     except BaseException as error:
-        what = "interrupted" if isinstance(error, KeyboardInterrupt) else "stopped"
         for manifest in done:
             sys.stderr.write(f"{outward(sentence(manifest, live))}\n")
-        sys.stderr.write(f"{what} after {len(done)} of {plural(len(planned), 'night')}; run it again to resume\n")
+        resume = f"after {len(done)} of {plural(len(planned), 'night')}; run it again to resume"
+        if isinstance(error, KeyboardInterrupt):
+            raise KeyboardInterrupt(f"interrupted {resume}") from None
+        sys.stderr.write(f"stopped {resume}\n")
         raise
 
 

@@ -217,15 +217,21 @@ def failed(message: str) -> Any:
 
 
 def side_by_side(work: Callable[[Item], R], items: Sequence[Item], workers: int) -> list[R]:
-    """Call a task on each of these, at most `workers` at a time, in threads. The first error ends those not yet begun."""
-    pool = ThreadPoolExecutor(max_workers=workers)
+    """Call a task on each of these, at most `workers` at a time, in threads. The first error ends those not yet begun.
+
+    Ctrl-C waits for none of them: who gave `work` ends what it started.
+    """
+    pool, interrupted = ThreadPoolExecutor(max_workers=workers), False
     try:
         running = [pool.submit(copy_context().run, work, item) for item in items]
         for ended in wait(running, return_when=FIRST_EXCEPTION).done:
             ended.result()
         return [one.result() for one in running]
+    except BaseException as error:
+        interrupted = not isinstance(error, Exception)
+        raise
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        pool.shutdown(wait=not interrupted, cancel_futures=True)
 
 
 def _recorded(fn: Callable[P, R]) -> Callable[P, R]:

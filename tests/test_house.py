@@ -141,7 +141,12 @@ def test_median_file() -> None:
 
 
 PARENTS = {"Module", "BaseModel", "BaseSettings", "Protocol", "NamedTuple", "TypedDict", "Frozen", "Generic"}
-PARENTS |= {"HttpToolsProtocol", "Request", "APIRoute"}  # what uvicorn and FastAPI leave to be added to them
+PARENTS |= {
+    "HttpToolsProtocol",
+    "Request",
+    "APIRoute",
+    "TyperGroup",
+}  # what uvicorn, FastAPI and Typer leave to be added to them
 
 
 @pytest.mark.parametrize("path", CODE, ids=name)

@@ -24,6 +24,7 @@ from tasks.strategies.fold import pretrain
 from tasks.strategies.strategy import ALL_HISTORY
 
 OUTCOME, ROWS = "outcome.json", "rows.safetensors"
+RUNNING: set[subprocess.Popen[str]] = set()  # processes that this one started and waits for
 
 
 class Job(BaseModel):
@@ -69,13 +70,25 @@ def run_apart(job: Job) -> None:
     written = job.room / "job.json"
     written.write_text(job.model_dump_json(), encoding="utf-8")
     command = [sys.executable, "-m", "tasks.bakeoff.apart", str(written)]
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace")
-    if done.returncode < 0:
-        memory = " (out of memory?)" if done.returncode == -9 else ""
-        raise RuntimeError(f"{job.title}: its process was ended by signal {-done.returncode}{memory}")
-    if done.returncode:
-        last = [line for line in done.stderr.splitlines() if line.strip()][-1:]
-        raise RuntimeError(f"{job.title}: {redact(''.join(last))[:600] or f'exit code {done.returncode}'}")
+    quiet, kept = subprocess.DEVNULL, subprocess.PIPE
+    with subprocess.Popen(command, stdout=quiet, stderr=kept, text=True, errors="replace") as process:
+        RUNNING.add(process)
+        try:
+            _, said = process.communicate()
+        finally:
+            RUNNING.discard(process)
+    if process.returncode < 0:
+        memory = " (out of memory?)" if process.returncode == -9 else ""
+        raise RuntimeError(f"{job.title}: its process was ended by signal {-process.returncode}{memory}")
+    if process.returncode:
+        last = [line for line in said.splitlines() if line.strip()][-1:]
+        raise RuntimeError(f"{job.title}: {redact(''.join(last))[:600] or f'exit code {process.returncode}'}")
+
+
+def end_running() -> None:
+    """End the processes that still work on a job: nobody waits for them any more."""
+    for process in list(RUNNING):
+        process.kill()
 
 
 def outcome_of(job: Job) -> Outcome:

@@ -1,10 +1,13 @@
-"""Again: which of DuckDB's errors are tried once more, because the next moment answers otherwise."""
+"""Asking: how DuckDB is asked: again where the next moment answers otherwise, and so that Ctrl-C ends it."""
 
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextvars import copy_context
 from typing import TypeVar
 
 # A statement that could not see the catalog has done nothing yet: SQLite says "disk I/O error" to who opens it while the
@@ -21,11 +24,29 @@ Answer = TypeVar("Answer")
 
 def begun(ask: Callable[[], Answer], kind: type[Exception]) -> Answer:
     """The answer of a statement, asked again where an error of this kind says that it could not see the catalog."""
-    for wait in (0.02, 0.1, 0.5):
+    for pause in (0.02, 0.1, 0.5):
         try:
             return ask()
         except kind as error:
             if not UNSEEN.search(str(error)):
                 raise
-        time.sleep(wait)
+        time.sleep(pause)
     return ask()
+
+
+def heard(ask: Callable[[], Answer], interrupt: Callable[[], None]) -> Answer:
+    """The answer of a statement. Ctrl-C, a cancel and the limit of a night end it: `interrupt` does, from another thread.
+
+    DuckDB makes Arrow tables without a look at signals: it works in a thread of its own while this one waits for it.
+    """
+    if threading.current_thread() is not threading.main_thread():  # where signals do not arrive
+        return ask()
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(copy_context().run, ask)
+        try:
+            return asked.result()
+        except BaseException:
+            while not asked.done():  # a statement that has not begun yet hears nothing
+                interrupt()
+                wait([asked], 0.1)
+            raise

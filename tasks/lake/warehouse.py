@@ -20,7 +20,7 @@ import duckdb
 import pyarrow as pa
 from duckdb_extensions import import_extension
 
-from tasks.lake.again import IN_THE_WAY, begun
+from tasks.lake.again import IN_THE_WAY, begun, heard
 from tasks.lake.names import exact
 from tasks.lake.scratch import scratch
 from tasks.plan.outward import guarded
@@ -73,9 +73,10 @@ class Warehouse:
 
     def query(self, name: str, params: Mapping[str, object] | None = None) -> pa.Table:
         """The answer to the statement in `sql/<name>.sql`, as one table."""
+        connection, text, given = self.connection, statement(name), exact(params)
         with _plainly():
-            asked = partial(self.connection.execute, statement(name), exact(params))
-            return begun(asked, duckdb.Error).to_arrow_table()
+            asked = partial(heard, lambda: connection.execute(text, given).to_arrow_table(), connection.interrupt)
+            return begun(asked, duckdb.Error)
 
     def stream(self, name: str, params: Mapping[str, object] | None = None) -> Iterator[pa.RecordBatch]:
         """The answer to the statement in `sql/<name>.sql`, in batches, without holding all of it in memory."""
@@ -87,7 +88,9 @@ class Warehouse:
             _speak(cursor)
             for name, params in steps:
                 asked = partial(cursor.execute, statement(name), exact(params))
-                yield from begun(asked, duckdb.Error).to_arrow_reader(BATCH)
+                answer = begun(partial(heard, asked, cursor.interrupt), duckdb.Error).to_arrow_reader(BATCH)
+                while (batch := heard(partial(next, answer, None), cursor.interrupt)) is not None:
+                    yield batch
 
     def define(self, name: str, words: Mapping[str, str]) -> None:
         """Run `sql/<name>.sql`, a statement about names: its quoted words '$word' and "$word" are filled in."""
@@ -230,8 +233,11 @@ def _attach(connection: duckdb.DuckDBPyConnection, settings: Settings, pipeline:
 
 
 def _speak(connection: duckdb.DuckDBPyConnection) -> None:
-    """What every connection needs to understand the statements: the lake's names, UTC, and how to read times."""
-    for name in ("use_lake", "use_utc", "define_scaled", "define_instant"):
+    """What every connection needs to understand the statements: UTC, how to read times, and the lake's names.
+
+    These come last: where a name may be the lake's, each statement asks its catalog first.
+    """
+    for name in ("use_utc", "define_scaled", "define_instant", "use_lake"):
         connection.execute(statement(name))
 
 

@@ -177,6 +177,10 @@ class Plan(Frozen):
     ranking: Ranking = Field(default_factory=Ranking)
     gate: Gate = Field(default_factory=Gate)
     seed: int = Field(0, ge=0, lt=2**31)
+    night_limit: float = Field(
+        6.0, gt=0, le=720, exclude=True,  # it changes no result: no manifest keeps it, and a change makes no night run again
+        description="Hours that one night may take; then it is stopped, so that its pipeline is free again.",
+    )  # fmt: skip
 
     @model_validator(mode="after")
     def _names(self) -> Plan:

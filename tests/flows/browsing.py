@@ -72,9 +72,9 @@ def fill(page: Any, server: Server, name: str, texts: Mapping[str, str], switche
             if switch.is_checked():
                 break
     said = ""
-    for _ in range(3):  # on a busy machine Prefect's SQLite may be locked: the form stays, and is sent again
+    for _ in range(6):  # on a busy machine Prefect's SQLite may be locked: the form stays, and is sent again
         with page.expect_response(lambda answer: answer.url.endswith("/create_flow_run")) as made:
-            page.get_by_role("button", name="Submit").click()
+            page.get_by_role("button", name="Submit").dispatch_event("click")  # an error's message may cover it
         if made.value.ok:
             return str(made.value.json()["id"])
         said = made.value.text()

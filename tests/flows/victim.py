@@ -89,8 +89,8 @@ def scenario(tiny: Tiny, day: int) -> None:
         tasks.move.promote_by_hand.fn(tiny.plan, "still", night.name, "", ("a person's trial", True), WHEN)
 
 
-def arm(point: Point) -> None:
-    """From now on this process dies at the point."""
+def arm(point: Point, number: signal.Signals = signal.SIGKILL) -> None:
+    """From now on this process gets a signal at the point; by default it dies."""
     real, seen = getattr(point.owner, point.name), 0
 
     def deadly(*args: Any, **kwargs: Any) -> Any:
@@ -98,10 +98,10 @@ def arm(point: Point) -> None:
         seen += bool(point.of_interest(*args, **kwargs))
         now = seen == point.nth and point.of_interest(*args, **kwargs)
         if now and not point.after:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), number)
         found = real(*args, **kwargs)
         if now:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), number)
         return found
 
     setattr(point.owner, point.name, deadly)
@@ -118,13 +118,18 @@ def victim(home: Path, environment: dict[str, str], day: int) -> None:
 
 def killed(tiny: Tiny, point: str, day: int) -> int | None:
     """Run the scenario in a process of its own until it dies. Returns its exit code: -9 where it was killed."""
+    environment = {"NIGHTLOOP_HOME": str(tiny.home / "home"), POINT: point}
+    return forked(victim, tiny.home, environment, day)
+
+
+def forked(work: Call, *given: Any) -> int | None:
+    """Call this in a process that has imported everything already. Returns its exit code."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.flows.victim"])
-    environment = {"NIGHTLOOP_HOME": str(tiny.home / "home"), POINT: point}
-    process = context.Process(target=victim, args=(tiny.home, environment, day))
+    process = context.Process(target=work, args=given)
     process.start()
     process.join(120)
     return process.exitcode
 
 
-__all__ = ["POINTS", "ROOT_POINTS", "great_expectations", "killed", "scenario"]
+__all__ = ["POINTS", "ROOT_POINTS", "forked", "great_expectations", "killed", "scenario"]

@@ -330,6 +330,8 @@ class Unseen:
             raise duckdb.Error(self.last)
         return self
 
+    def interrupt(self) -> None: ...
+
     def to_arrow_table(self) -> str:
         return "seen"
 

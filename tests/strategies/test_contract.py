@@ -136,13 +136,13 @@ def periods_for(model):
 
 
 def sample() -> list[object]:
-    """Every check of every strategy on its first model; of the other models every third one, the rest in `make soak`."""
+    """Every check of every strategy on its first model; of the other models every fifth one, the rest in `make soak`."""
     checks, found, firsts = all_checks(), [], set()
     for number, (strategy, model) in enumerate(TOGETHER):
         first = strategy not in firsts and (strategy, model) not in LONG
         firsts |= {strategy} if first else set()
         for place, check in enumerate(checks):
-            now = first or ((number + place) % 3 == 0 and (strategy, model) not in LONG)
+            now = first or ((number + place) % 5 == 0 and (strategy, model) not in LONG)
             marks = () if now else pytest.mark.soak
             name = f"{strategy}-{model}-{check.__name__.removeprefix('check_')}"
             found.append(pytest.param(check, strategy, model, marks=marks, id=name))

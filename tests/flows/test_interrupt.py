@@ -1,0 +1,186 @@
+"""Ctrl-C in the middle of anything, and a night that hangs: one sentence, no traceback, and the same bytes afterwards."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import duckdb
+import pytest
+import yaml
+
+import flows.limit
+import flows.maintain
+import flows.nightly
+import flows.promote
+import tasks.lake.warehouse
+import tasks.open
+import tasks.retrain
+from flows.__main__ import main
+from flows.interrupt import EXIT_CODE
+from tasks.store import work
+from tasks.strategies.assembly import read_plan
+from tests.flows.tiny import Tiny, begin, plain, raw_plan
+from tests.flows.victim import POINTS, Point, arm, forked, step
+
+pytestmark = pytest.mark.xdist_group("flows")
+POINTS_OF_A_NIGHT = {
+    "collect": POINTS["rows in the lake, not yet committed"],
+    "validate": Point(flows.nightly, "validate", True),
+    "score": POINTS["scores stored, not yet noted"],
+    "retrain": POINTS["second checkpoint stored, not yet noted"],
+    "compare": POINTS["after the comparison"],
+    "deploy": POINTS["manifest visible"],
+    "publish": Point(flows.nightly, "publish", False),
+}
+OFTEN = ("collect",)
+OTHERS = {
+    "second night": Point(work, "finish", False, 5, step("retrain")),
+    "third piece": Point(work, "finish", True, 3),
+    "swept": Point(flows.maintain, "sweep", True),
+    "plan of an act read": Point(flows.promote, "read", True),
+}
+SLOW = "SELECT a.range FROM range(1000000000) AS a, range(1000) AS b WHERE (a.range * 7 + b.range) % 1000003 = 5"
+
+
+def process(home: Path, point: str, words: tuple[str, ...]) -> None:
+    """What the forked process runs: the console script, which somebody interrupts at the point."""
+    os.environ["NIGHTLOOP_HOME"] = str(home / "home")
+    sys.stdout = sys.stderr = open(home / "said.txt", "w", buffering=1)  # noqa: SIM115
+    plain(pytest.MonkeyPatch())
+    if point:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        arm((POINTS_OF_A_NIGHT | OTHERS)[point], signal.SIGINT)
+    sys.argv = ["nightloop", *words]
+    main()
+
+
+def said(tiny: Tiny, code: int | None, *words: str, point: str = "") -> str:
+    """What the console script says to these words, ending with this exit code."""
+    assert forked(process, tiny.home, point, words) == code, (tiny.home / "said.txt").read_text()[-3000:]
+    text = (tiny.home / "said.txt").read_text()
+    assert "Traceback" not in text and "Aborted" not in text
+    return text
+
+
+@pytest.fixture
+def begun(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Tiny:
+    """Nights 1 and 2 are done."""
+    return begin(tmp_path_factory, monkeypatch, 1, 2)
+
+
+@pytest.fixture(scope="module")
+def undisturbed() -> dict[str, dict[str, bytes]]:
+    """What is on record after nights 3 and 4, once it is known."""
+    return {}
+
+
+@pytest.mark.parametrize(
+    "task", [pytest.param(t, marks=() if t in OFTEN else pytest.mark.soak) for t in POINTS_OF_A_NIGHT]
+)
+def test_ctrl_c_in_any_task_is_one_sentence_and_the_night_resumes(
+    task: str, begun: Tiny, undisturbed: dict[str, dict[str, bytes]], tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    night = ("night", str(begun.path), "--period", begun.name(3))
+    if not undisturbed:
+        said(begun, 0, *night)
+        undisturbed["3"] = record(begun)
+        begin(tmp_path_factory, monkeypatch, 1, 2)
+    text = said(begun, EXIT_CODE, *night, point=task)
+    if task == "publish":  # the night itself is done
+        assert text.rstrip().endswith("interrupted; what was finished is kept, run it again to resume")
+    else:
+        assert text.rstrip().endswith("nightloop: interrupted after 0 of 1 night; run it again to resume")
+    said(begun, 0, *night)
+    assert record(begun) == undisturbed["3"]
+
+
+def record(tiny: Tiny) -> dict[str, bytes]:
+    """All nights and blobs; the log tells the time."""
+    return {key: value for key, value in tiny.record().items() if "/log/" not in key}
+
+
+def test_an_interrupted_backfill_lists_the_nights_that_are_done(begun: Tiny) -> None:
+    text = said(begun, EXIT_CODE, "backfill", str(begun.path), "--end", begun.name(4), point="second night")
+    assert "2026-01-04" in text and "2026-01-05" not in text
+    assert text.rstrip().endswith("nightloop: interrupted after 1 of 2 nights; run it again to resume")
+
+
+@pytest.mark.soak
+def test_an_interrupted_bake_off_says_how_many_cells_are_done_and_leaves_no_process(begun: Tiny) -> None:
+    words = ("bakeoff", str(begun.path), "--seeds", "0,1", "--workers", "1")
+    # Not in the terminal's process group: only this process is told.
+    text = said(begun, EXIT_CODE, *words, point="third piece")
+    assert "cells; run it again to resume" in text
+    assert not [one for one in processes() if "tasks.bakeoff.apart" in one and str(begun.home) in one]
+
+
+def processes() -> list[str]:
+    """The command lines of all processes of this machine."""
+    found = []
+    for one in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            found.append(one.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(
+    ("words", "point"),
+    [
+        (("maintain", "{plan}"), "swept"),
+        (("promote", "{plan}", "--strategy", "still", "--force", "--reason", "trial"), "plan of an act read"),
+    ],
+)  # fmt: skip
+def test_acts_that_are_interrupted_can_be_run_again(words: tuple[str, ...], point: str, begun: Tiny) -> None:
+    given = [word.replace("{plan}", str(begun.path)) for word in words]
+    assert "run it again to resume" in said(begun, EXIT_CODE, *given, point=point)
+    said(begun, 0, *given)
+
+
+def hanging(home: Path, how: str, plan: Path, day: str) -> None:
+    """What the forked process runs: a night whose training never ends, under a plan that allows it two seconds."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("NIGHTLOOP_LEASE_SECONDS", "5")
+    patch.setattr(flows.limit, "PATIENCE", 1.0)
+    patch.setattr(tasks.retrain, "fold", lambda *given: HANGS[how](plan, patch))
+    process(home, "", ("night", str(plan), "--period", day))
+
+
+def wait_in_the_lake(plan: Path, patch: pytest.MonkeyPatch) -> object:
+    """A statement that takes days."""
+    patch.setattr(tasks.lake.warehouse, "statement", lambda name: SLOW)
+    with tasks.open.open_lake(read_plan(plan)) as lake:
+        return lake.latest()
+
+
+HANGS = {
+    "in Python": lambda *given: time.sleep(1000),
+    "in the lake": wait_in_the_lake,
+    "in a library that hears no signal": lambda *given: duckdb.connect().execute(SLOW).to_arrow_table(),
+}
+
+OTHER_HANGS = ("in Python", "in a library that hears no signal")
+
+
+@pytest.mark.parametrize("how", ["in the lake", *(pytest.param(how, marks=pytest.mark.soak) for how in OTHER_HANGS)])
+def test_a_night_that_hangs_is_stopped_and_its_pipeline_is_free(how: str, begun: Tiny) -> None:
+    plan = begun.home / "limited.yaml"
+    plan.write_text(yaml.safe_dump(raw_plan(begun.home, {"night_limit": 2 / 3600})))
+    heard = how != "in a library that hears no signal"
+    code = forked(hanging, begun.home, how, plan, begun.name(3))
+    text = (begun.home / "said.txt").read_text()
+    assert code == (2 if heard else flows.limit.EXIT_CODE), text[-3000:]
+    assert "2026-01-04 of tiny took longer than the plan's night_limit of 0.00055" in text and "Traceback" not in text
+    assert ("its process ends now" in text) is not heard and 3 not in begun.chain()
+    if not heard:
+        time.sleep(5.5)  # until the lease of the dead process has ended
+    said(begun, 0, "night", str(begun.path), "--period", begun.name(3))
+    (night,) = [one for index, one in begun.chain().items() if index == 3]
+    assert night.outcome == "complete" and not night.failed and "night_limit" not in night.plan
