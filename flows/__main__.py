@@ -11,38 +11,11 @@ from typing import Annotated, Any, Literal, NoReturn
 import typer
 
 from flows.interrupt import Verbs
-from flows.login import choose_prefect, log_in_for_credentials, login, refused
+from flows.login import log_in, log_in_for_credentials, login, refused
+from flows.options import JSON, PLAN, PREFECT, REASON, Candidates, What
 from flows.serve import serve
 from tasks.plan.outward import guard_process, json_of, outward
 from tasks.plan.redact import redact_error
-
-
-def check_form(plan: str) -> str:
-    """Refuse a plan that is not there or not well-formed, before anything heavy is imported. Called by the argument."""
-    from tasks.plan.reading import find_plan, mistakes, read_yaml, refuse
-    from tasks.plan.settings import Settings
-
-    path = find_plan(plan, Settings().plan_places)
-    refuse(path, mistakes(read_yaml(path)))
-    return plan
-
-
-PLAN = Annotated[
-    str,
-    typer.Argument(help="Name of a plan in infra/plans, or the path of a YAML file.", callback=check_form),
-]
-JSON = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; logs go to stderr.")]
-What = Literal["missing", "failed", "missing and failed", "stale", "all"]  # failed is short for missing and failed
-Candidates = Literal["", "uniform", "popular", "both"]  # empty: as the order says
-PREFECT = Annotated[
-    bool | None,
-    typer.Option(
-        "--prefect/--no-prefect",
-        help="Whether Prefect runs it and shows it in its UI; default: only if PREFECT_API_URL is set. The record is the same.",
-        callback=choose_prefect,
-    ),
-]
-REASON = Annotated[str, typer.Option(help="Why, in words; it is kept in the record.")]
 
 # Where nobody said otherwise: Prefect's own server in the background, quiet, patient on a busy machine.
 SURROUNDINGS = {
@@ -157,7 +130,7 @@ def promote(
         str, typer.Option(help="Hash of the manifest you saw; refused where it is another by now.")
     ] = "",
     reason: REASON = "",
-    force: Annotated[bool, typer.Option(help="Although the gate did not say promote; needs a reason.")] = False,
+    force: Annotated[bool, typer.Option(help="Although the gate did not say promote.")] = False,
     pin: Annotated[bool, typer.Option("--pin", help="The gate may not move it; alone: pin what serves now.")] = False,
     unpin: Annotated[bool, typer.Option("--unpin", help="The gate may move it; alone: unpin what serves now.")] = False,
     as_json: JSON = False,
@@ -202,11 +175,14 @@ def status(
 
 
 @app.command()
-def doctor(as_json: JSON = False) -> None:
-    """Check this machine: versions, plug-ins, the store's promises, the lake, disk and plans."""
+def doctor(
+    deep: Annotated[bool, typer.Option("--deep", help="Read every blob of every night too.")] = False,
+    as_json: JSON = False,
+) -> None:
+    """Check this machine: versions, plug-ins, store, lake, disk, plans, and the Prefect server if there is one."""
     from flows.doctor import doctor as check
 
-    found = check()
+    found = check(deep)
     say(found, as_json)
     if not found["healthy"]:
         raise typer.Exit(1)
@@ -215,12 +191,26 @@ def doctor(as_json: JSON = False) -> None:
 @app.command()
 def up(
     port: Annotated[int, typer.Option(help="Port of the server and its UI.")] = 4200,
-    plan: Annotated[str, typer.Option(help="Plan of the deployments; its schedule starts at once.")] = "simulated",
+    plan: Annotated[
+        list[str] | None,
+        typer.Option(help="Plan to deploy, whose schedule starts at once; give it several times. Default: simulated."),
+    ] = None,
 ) -> None:
-    """Start a Prefect server with its UI, all deployments and a worker; Ctrl-C stops them."""
+    """Start a Prefect server with its UI, the deployments of plans and a worker; Ctrl-C stops them."""
     from flows.up import up as start
 
-    start(port, plan)
+    start(port, plan or ["simulated"])
+
+
+@app.command()
+def deploy(
+    plans: Annotated[list[str], typer.Argument(help="Names of plans, or paths of YAML files.")], as_json: JSON = False
+) -> None:
+    """Register these plans' deployments with the server of PREFECT_API_URL; others stay."""
+    from flows.deploy import deploy as run
+
+    log_in()
+    say(run(plans), as_json)
 
 
 @app.command()

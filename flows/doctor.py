@@ -5,33 +5,45 @@ from __future__ import annotations
 import platform
 import shutil
 from collections.abc import Callable
-from importlib.metadata import version
+from importlib import import_module
+from importlib.metadata import packages_distributions, version
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from flows.server import server
 from flows.writer import store_clock
+from tasks.correctors import build_all, correctors
 from tasks.lake.sources import sources
 from tasks.models import models
-from tasks.open import open_store
+from tasks.open import open_store, try_lake
 from tasks.plan.settings import Settings
-from tasks.store import pipelines
+from tasks.reports.words import plural
+from tasks.store import manifests, pipelines, registry
 from tasks.strategies import strategies
 from tasks.strategies.assembly import read_plan
 
 PACKAGES = ("prefect", "torch", "duckdb", "great-expectations", "boto3", "pandas", "pyarrow")
+OURS = ("flows", "infra", "sql", "tasks")
 INCOMPLETE = "and it has no complete record of its pipelines: nightloop maintain PLAN --adopt, before anything is swept"
 LEAST_DISK = 2 * 1024**3  # bytes
 
 
-def doctor() -> dict[str, Any]:
-    """Every check with its finding; `healthy` is True only where all passed."""
+def doctor(deep: bool = False) -> dict[str, Any]:
+    """Every check with its finding; `healthy` is True only where all passed. `deep`: read every blob of every night too."""
     checks: dict[str, Callable[[], str]] = {
         "python": lambda: platform.python_version(),
         "packages": lambda: ", ".join(f"{name} {version(name)}" for name in PACKAGES),
+        "install": _install,
         "plug-ins": _plug_ins,
         "store": _store,
+        "lake": _lake,
         "disk": _disk,
         "plans": _plans,
+        "prefect": server,
     }
+    if deep:
+        checks["blobs"] = _blobs
     rows = [_checked(name, check) for name, check in checks.items()]
     healthy = all(row["ok"] for row in rows)
     lines = [f"{'ok ' if row['ok'] else 'BAD'}  {row['check']:<9} {row['finding']}" for row in rows]
@@ -49,8 +61,25 @@ def _checked(name: str, check: Callable[[], str]) -> dict[str, Any]:
         return {"check": name, "ok": False, "finding": f"{type(error).__name__}: {error}"}
 
 
+def _install() -> str:
+    """Raises RuntimeError where one of our packages comes from elsewhere: their names are common ones."""
+    places = {name: Path(str(import_module(name).__file__)).parents[1] for name in OURS}
+    if len(set(places.values())) > 1:
+        found = ", ".join(f"{name} in {place}" for name, place in places.items())
+        raise RuntimeError(
+            f"another package has the name of one of nightloop's: {found}. Remove it, or leave its directory"
+        )
+    by_name = packages_distributions()
+    others = sorted({one for name in OURS for one in by_name.get(name, ()) if one != "nightloop"})
+    if others:
+        raise RuntimeError(
+            f"other installed packages have names of nightloop's ({', '.join(OURS)}): {', '.join(others)}"
+        )
+    return f"nightloop {version('nightloop')} in {places['flows']}"
+
+
 def _plug_ins() -> str:
-    kinds = {"sources": sources(), "models": models(), "strategies": strategies()}
+    kinds = {"sources": sources(), "models": models(), "strategies": strategies(), "correctors": correctors()}
     return "; ".join(f"{kind}: {', '.join(sorted(found))}" for kind, found in kinds.items())
 
 
@@ -60,6 +89,46 @@ def _store() -> str:
     record = pipelines.load(objects)
     known = f"it knows {', '.join(record.roots) or 'no pipeline'}" if record and record.complete else INCOMPLETE
     return f"{Settings().store_place} keeps conditional writes, its clock and this machine's agree, {known}"
+
+
+def _lake() -> str:
+    """Attach the lake of every pipeline, and take a turn to write without writing anything."""
+    names = sorted(pipelines.readable(open_store()).roots)
+    where = f"catalogs in {'PostgreSQL' if Settings().postgres else 'SQLite'}, data in {Settings().lake_place}"
+    for name in names:
+        try_lake(name)
+    if names:
+        return f"{where}; those of {', '.join(names)} can be attached and written"
+    if Settings().postgres:
+        return f"{where}; not tried, since there is no pipeline yet: the first night makes its catalog"
+    with TemporaryDirectory() as home:
+        try_lake("doctor", Path(home))
+    return f"{where}; there is no pipeline yet, and one that was made to try it can be attached and written"
+
+
+def _blobs() -> str:
+    """Read every blob that a night or the promotion log names, and compare it with its hash."""
+    objects = open_store()
+    nights, needed = 0, set()
+    wrong = []
+    for name in pipelines.readable(objects).roots:
+        indexes = {int(key.split("/")[3]) for key in objects.keys(f"pipelines/{name}/nights/")}
+        for index in sorted(indexes):
+            try:
+                manifest = manifests.current(objects, name, index)
+            except (LookupError, ValueError) as error:
+                wrong.append(str(error))
+                continue
+            if manifest is not None:
+                nights += 1
+                needed |= set(manifests.blobs_of(manifest))
+        for entry in registry.log(objects, name):
+            needed |= {entry.vocabulary, entry.checkpoint.weights, entry.checkpoint.memory}
+    wrong += manifests.damage(objects, sorted(needed))
+    if wrong:
+        more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
+        raise ValueError(f"{plural(len(wrong), 'object')} damaged or missing: {'; '.join(wrong[:5])}{more}")
+    return f"{plural(nights, 'night')} and their {plural(len(needed), 'blob')} are whole"
 
 
 def _disk() -> str:
@@ -72,7 +141,17 @@ def _disk() -> str:
 
 
 def _plans() -> str:
-    found = sorted(Settings().plans.glob("*.yaml"))
-    for path in found:
-        read_plan(path)
-    return f"{', '.join(path.stem for path in found) or 'none'} in {Settings().plans}"
+    """Read every plan that is found by name, plug-in options included."""
+    found, wrong = [], []
+    for place in dict.fromkeys(place.resolve() for place in Settings().plan_places):
+        names = sorted(place.glob("*.yaml"))
+        for path in names:
+            try:
+                build_all(read_plan(path).correctors)
+            except (ValueError, LookupError, OSError) as error:
+                wrong.append(str(error))
+        if names:
+            found.append(f"{', '.join(path.stem for path in names)} in {place}")
+    if wrong:
+        raise ValueError("; ".join(wrong))
+    return "; ".join(found)

@@ -189,6 +189,11 @@ def runs_at(url: str) -> bool:
     return any(_held(path) for path in room().glob("address-*") if path.read_text() == url)
 
 
+def address() -> str:
+    """The address of a `nightloop up` of this home that runs now; empty where there is none."""
+    return next((path.read_text() for path in sorted(room().glob("address-*")) if _held(path)), "")
+
+
 def _held(path: Path) -> bool:
     import fcntl
 

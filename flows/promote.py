@@ -12,6 +12,7 @@ from tasks.open import read
 from tasks.orchestration import flow
 from tasks.plan.plan import Plan
 from tasks.report import publish
+from tasks.store.entries import refuse_without_reason
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +38,12 @@ def promote(
         strategy: The strategy whose checkpoint is to serve; empty: the one that the gate would promote.
         period: The night whose checkpoint is to serve, such as 2026-01-07; empty: the newest complete one.
         manifest: Hash of that night's manifest as you saw it; refused where it is another by now. Empty: not checked.
-        reason: Why, in words; kept in the promotion log. Force, pin and unpin need one.
-        force: Promote although the gate's verdict is not promote; needs a reason.
+        reason: Why, in words; kept in the promotion log. Every act by hand needs one.
+        force: Promote although the gate's verdict is not promote.
         pin: The gate may not move what is promoted. With no strategy, period or manifest: pin what serves now.
         unpin: The gate may move what is promoted. With no strategy, period or manifest: unpin what serves now.
     """
+    refuse_without_reason("a promotion", reason)
     if pin and unpin:
         raise ValueError("pin and unpin were both given; give one of them")
     order, when = read(plan), scheduled().isoformat()
@@ -61,9 +63,10 @@ def rollback(plan: str = "simulated", to: str = "", reason: str = "", from_entry
     Args:
         plan: Name of a plan in infra/plans, or the path of a YAML file.
         to: Period of an earlier champion, such as 2026-01-05; empty: the champion before this one.
-        reason: Why, in words; kept in the promotion log.
+        reason: Why, in words; kept in the promotion log. Needed.
         from_entry: Number of the log's newest entry as you saw it: roll back from there, once more if that is a rollback.
     """
+    refuse_without_reason("a rollback", reason)
     order = read(plan)
     return _reported(order, take_back(order, to, reason, scheduled().isoformat(), from_entry))
 

@@ -1,4 +1,4 @@
-"""Register: what `nightloop up` tells its server once it runs: which runs are dead, and what earlier work came to."""
+"""Register: what a Prefect server is told once: to mark dead runs, and what earlier work came to."""
 
 from __future__ import annotations
 
@@ -80,13 +80,12 @@ def publish_all() -> list[str]:
 
 
 def main() -> None:
-    """Tell the server of both; what fails is a warning, for nights do not depend on it."""
+    """Draw them; what fails is a warning, for nights do not depend on it."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(message)s")
-    for step in (mark_dead_runs, publish_all):
-        try:
-            step()
-        except Exception as error:
-            log.warning("%s: %s", getattr(step, "__name__", "publish"), error)
+    try:
+        publish_all()
+    except Exception as error:
+        log.warning("reports were not drawn: %s", error)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Up: a Prefect server with its UI, every deployment of infra/prefect.yaml, and a worker, until Ctrl-C."""
+"""Up: a Prefect server with its UI, the deployments of one or more pipelines, and a worker, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from flows.login import CLIENT_LOGIN, SERVER_LOGIN, announced, closed, login_of_up, login_path, private_room
-from tasks.plan.reading import find_plan
+from flows.options import check_form
 from tasks.plan.settings import Settings
 
 POOL = "nightloop"
@@ -25,20 +25,20 @@ SIGNS_OF_LIFE = 30  # seconds between two signs of life of a run: the least that
 LIVED = 600.0  # seconds after which a process that ends has lived long
 LONGEST_PAUSE = 60.0  # seconds
 LISTENS = "0A"  # the state of a listening socket in /proc/net/tcp
-PREFECT_FILE = Path(__file__).parents[1] / "infra" / "prefect.yaml"
 
 
-def up(port: int, plan: str) -> None:
+def up(port: int, plans: Sequence[str]) -> None:
     """Start everything, and again what ends by itself, until Ctrl-C.
 
     Raises RuntimeError where the port is taken or the server does not answer.
     """
-    order = find_plan(plan, Settings().plan_places)  # a wrong name is said now, not by the first run at night
+    for plan in plans:  # a mistake is said now, before anything starts
+        check_form(plan)
     if not _free(port):
         raise RuntimeError(f"port {port} is taken; give another one: nightloop up --port {port + 1}")
     url = f"http://127.0.0.1:{port}"
     private_room()
-    environment = surroundings(url, plan if order.parent == Settings().plans else str(order.resolve()))
+    environment = surroundings(url)
     signal.signal(signal.SIGTERM, _interrupt)
     kept: list[Kept] = []
     announcement = ExitStack()
@@ -49,7 +49,7 @@ def up(port: int, plan: str) -> None:
         _wait(url, kept[0].process)
         if not os.environ.get(SERVER_LOGIN):  # the verbs know the login that is kept, and no other
             announcement.enter_context(announced(url))
-        deploy(environment)
+        deploy(environment, plans)
         kept.append(Kept("worker", ["prefect", "worker", "start", "--pool", POOL, "--type", "process"], environment))
         kept.append(Kept("", ["flows.register"], environment))
         sys.stderr.write(greeting(url))
@@ -115,9 +115,9 @@ def greeting(url: str) -> str:
     )
 
 
-def surroundings(url: str, plan: str) -> dict[str, str]:
+def surroundings(url: str) -> dict[str, str]:
     """The environment of server, deployments and worker: everything stays under the home directory."""
-    settings, root = Settings(), PREFECT_FILE.parents[1]
+    settings = Settings()
     given = {
         "PREFECT_API_URL": f"{url}/api",
         "PREFECT_UI_API_URL": "/api",  # of the UI's own origin, by whatever name the browser reaches it
@@ -131,32 +131,26 @@ def surroundings(url: str, plan: str) -> dict[str, str]:
         "PREFECT_WORKER_QUERY_SECONDS": "2",  # a click on Run is answered at once, not after ten seconds
         "NIGHTLOOP_PREFECT": "1",
         "NIGHTLOOP_HOME": str(settings.home.resolve()),
-        "NIGHTLOOP_PLANS": str(settings.plans.resolve() if settings.plans.is_dir() else root / "infra" / "plans"),
-        "NIGHTLOOP_PLAN": plan,
-        "NIGHTLOOP_ROOT": str(root),
+        "NIGHTLOOP_PLANS": str(settings.plans.resolve()),
+        "PYTHONSAFEPATH": "1",  # a directory `flows` where `up` is started is not ours
         "OMP_WAIT_POLICY": "PASSIVE",
         "DO_NOT_TRACK": "1",
     }
     return {**os.environ, **given}
 
 
-def deploy(environment: Mapping[str, str]) -> None:
-    """Register the work pool and every deployment; again changes nothing."""
-    for words in (
-        ["work-pool", "create", POOL, "--type", "process", "--overwrite"],
-        ["--no-prompt", "deploy", "--all", "--prefect-file", str(PREFECT_FILE)],
-    ):
-        done = subprocess.run(
-            [sys.executable, "-m", "prefect", *words],
-            env=dict(environment), cwd=PREFECT_FILE.parents[1], capture_output=True, text=True,
-        )  # fmt: skip
-        if done.returncode:
-            raise RuntimeError(f"prefect {' '.join(words[:2])} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+def deploy(environment: Mapping[str, str], plans: Sequence[str]) -> None:
+    """Register the deployments of these plans; again changes nothing."""
+    command = [sys.executable, "-m", "flows.deploy", *plans]
+    done = subprocess.run(command, env=dict(environment), capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"nothing could be deployed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    sys.stderr.write(done.stderr)
 
 
 def _start(words: list[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", *words]
-    return subprocess.Popen(command, env=dict(environment), cwd=PREFECT_FILE.parents[1], start_new_session=True)
+    return subprocess.Popen(command, env=dict(environment), start_new_session=True)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -11,6 +11,7 @@ from tasks.lake.periods import period as period_at
 from tasks.models.checkpoint import from_bytes
 from tasks.open import open_store
 from tasks.orchestration import task
+from tasks.plan.metric import leading_metric
 from tasks.plan.plan import Plan
 from tasks.store import blobs
 from tasks.store.manifest import CHAMPION, Failed, Judged, Scored, Served
@@ -33,7 +34,8 @@ def compare(night: Night, scores: Mapping[str, Scored], failed: Mapping[str, Fai
         if link.scores:
             nights.append((link.period, link.served, _without(link.scores, link.failed)))
     evidence = [_evidence(objects, plan, incumbent, *one) for one in reversed(nights)]
-    decision = decide(plan.gate, plan.family, incumbent, evidence)
+    leading = leading_metric(plan.gate.metric, plan.family == "ctr", plan.ranking.k)
+    decision = decide(plan.gate.model_copy(update={"metric": leading}), plan.family, incumbent, evidence)
     decision = replace(decision, judged={**decision.judged, **{name: _failed(why) for name, why in failed.items()}})
     return _held(decision, night.pinned) if night.pinned else decision
 

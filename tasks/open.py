@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from tasks.correctors import build_all
@@ -49,6 +50,16 @@ def keep_lake(plan: Plan) -> Iterator[None]:
             yield
         finally:
             _KEPT.pop(_place(plan), None)
+
+
+def try_lake(pipeline: str, home: Path | None = None) -> None:
+    """Attach the lake of a pipeline and take a turn to write, without writing anything. `home`: of one to try it with."""
+    settings = Settings()
+    if home is not None:
+        settings = settings.model_copy(update={"home": home, "data": ""})
+    keys = credentials(settings) or (usual_credentials() if settings.lake_on_s3 else None)
+    with guarded(), Warehouse.open(settings, pipeline, keys) as warehouse:
+        warehouse.write(lambda: None)
 
 
 def _place(plan: Plan) -> tuple[int, str, str]:

@@ -75,8 +75,8 @@ class Server:
             "NIGHTLOOP_PREFECT": "1",
         }
 
-    def ask(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """An answer of the API to somebody who is logged in: a POST where there is a body, else a GET.
+    def ask(self, path: str, body: Any = None, method: str = "") -> Any:
+        """An answer of the API to somebody who is logged in: by default a POST where there is a body, else a GET.
 
         A 503 says that two transactions met in SQLite and this one did nothing: asked again, as Prefect's client asks.
         """
@@ -88,21 +88,21 @@ class Server:
             }
         data = None if body is None else json.dumps(body).encode()
         for pause in (1, 2, 4, 8, 0):
-            status, text = self.send("GET" if body is None else "POST", path, headers, data)
+            status, text = self.send(method or ("GET" if body is None else "POST"), path, headers, data)
             if status != 503:
                 break
             time.sleep(pause)
-        assert status in (200, 201), (path, status, text[:500])
-        return json.loads(text)
+        assert status in (200, 201, 204), (path, status, text[:500])
+        return json.loads(text or "null")
 
     def send(self, method: str, path: str, headers: Mapping[str, str], data: bytes | None = None) -> tuple[int, str]:
         """Status and text of the API's answer to a request as it is, without a login of its own."""
         answer = send(f"{self.url}/api{path}", method, headers, data)
         return answer.status, answer.read().decode()
 
-    def deployment(self, name: str) -> dict[str, Any]:
-        """A deployment, by the name that it shares with its flow."""
-        return dict(self.ask(f"/deployments/name/{name}/{name}"))
+    def deployment(self, flow: str, pipeline: str = "simulated") -> dict[str, Any]:
+        """The deployment of a flow for a pipeline."""
+        return dict(self.ask(f"/deployments/name/{flow}/{pipeline}-{flow}"))
 
     def ended(self, run: str, patience: int = PATIENCE) -> dict[str, Any]:
         """The run, once it has ended."""

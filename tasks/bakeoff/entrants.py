@@ -10,6 +10,7 @@ from pydantic import JsonValue
 
 from tasks.bakeoff.order import Order
 from tasks.models import models as installed_models
+from tasks.plan.metric import leading_metric
 from tasks.plan.plan import Part, Plan
 from tasks.strategies import strategies as installed_strategies
 from tasks.strategies.assembly import apart, assemble
@@ -70,11 +71,7 @@ def field_of(plan: Plan, order: Order, wrong: list[str]) -> Field | None:
 def metric_of(plan: Plan, order: Order) -> str:
     """The metric that leads: the order's, else the gate's."""
     asked = order.metric if order.metric != "auto" else plan.gate.metric
-    if asked != "auto":
-        return asked
-    if plan.family == "ctr":
-        return "logloss"
-    return f"ndcg@{20 if 20 in plan.ranking.k else max(plan.ranking.k)}"
+    return leading_metric(asked, plan.family == "ctr", plan.ranking.k)
 
 
 def metrics_of(plan: Plan) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from tasks.metrics.table import SLICES, direction, member, per_interaction
+from tasks.plan.metric import leading_metric
 from tasks.plan.plan import Gate
 
 
@@ -41,7 +42,7 @@ class Pool:
 def metric_of(rule: Gate, family: str) -> str:
     """The metric the rule decides by. Raises ValueError where it does not fit the family of the task."""
     if rule.metric == "auto":
-        return "ndcg@20" if family == "ranking" else "logloss"
+        return leading_metric("auto", family == "ctr", ())
     name, _, k = rule.metric.partition("@")
     if family == "ctr" and rule.metric == "logloss":
         return rule.metric

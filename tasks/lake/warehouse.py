@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 import duckdb
@@ -27,12 +27,16 @@ from tasks.plan.outward import guarded
 from tasks.plan.redact import redact_error
 from tasks.plan.settings import Settings
 
+if TYPE_CHECKING:
+    from tasks.lake.logs import Logs  # which takes torch, and not every verb does
+
 FORMAT = 1  # layout of the tables; a newer one is refused
 BATCH = 122_880  # rows a batch: one DuckDB row group
 ATTEMPTS = 60  # of a write that others got in the way of
 TABLES = ("create_landed", "partition_landed", "create_quarantine", "create_collected", "create_logs",
           "create_newest_logs")  # fmt: skip
 Answer = TypeVar("Answer")
+_SIGNED: set[str] = set()  # extensions whose signature this process has checked
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,9 @@ class Warehouse:
     connection: duckdb.DuckDBPyConnection = field(repr=False)
     scratch: Path  # a directory that goes when the lake is closed
     most: int  # bytes that logs may take up in memory; larger ones are read into files
+    last_read: dict[object, Logs] = field(
+        default_factory=dict, repr=False
+    )  # at most one: strategies read the same logs
 
     @staticmethod
     @contextmanager
@@ -62,7 +69,7 @@ class Warehouse:
         `credentials` (aws_access_key_id, ...) are for data on S3; without them the environment's are used. Raises
         ValueError for a catalog that a newer release wrote, and OSError where the catalog cannot be reached.
         """
-        with guarded(), scratch(settings.home.absolute() / "lake") as room, duckdb.connect() as connection:
+        with guarded(), scratch(settings.home.absolute() / "lake") as room, _connected() as connection:
             warehouse = Warehouse(connection, room, int(settings.logs_memory))
             _configure(connection, settings, room)
             if settings.lake_on_s3:
@@ -183,13 +190,28 @@ def _patiently(attempt: Callable[[], Answer]) -> Answer:
 def _configure(connection: duckdb.DuckDBPyConnection, settings: Settings, room: Path) -> None:
     connection.execute(statement("set_memory_limit"), {"value": settings.memory})
     connection.execute(statement("set_temp_directory"), {"value": str(room)})
+    if settings.threads:
+        connection.execute(statement("set_threads"), {"value": settings.threads})
     connection.execute(statement("set_no_downloads"))
     for name in ("ducklake", "postgres_scanner" if settings.postgres else "sqlite_scanner"):
         _load(connection, name)
 
 
+def _connected() -> duckdb.DuckDBPyConnection:
+    """A database in memory. Its extensions' signatures are checked once a process: that takes a quarter of a second."""
+    return duckdb.connect(config={"allow_unsigned_extensions": str(bool(_SIGNED)).lower()})
+
+
 def _load(connection: duckdb.DuckDBPyConnection, extension: str) -> None:
     """Load an extension: as installed before, else from its wheel, which is signed and needs no network."""
+    if _SIGNED and extension not in _SIGNED:  # this connection would take any: one that asks looks first
+        with duckdb.connect() as strict:
+            _loaded(strict, extension)
+    _loaded(connection, extension)
+    _SIGNED.add(extension)
+
+
+def _loaded(connection: duckdb.DuckDBPyConnection, extension: str) -> None:
     try:
         connection.load_extension(extension)
     except duckdb.Error:

@@ -68,8 +68,8 @@ class Carry:
         self, parameters: Weights, before: Weights, learned: Weights, only: Mapping[str, Tensor] | None = None
     ) -> dict[str, Tensor]:
         """Every weight carried; with `only` (rows by field) the other rows of the tables stay as they were learned."""
-        found = self.dense(parameters, before, learned)
-        with crew(torch.get_num_threads()) as threads:
+        with crew() as threads:
+            found = self.dense(parameters, before, learned)
             for field in self.fields:
                 found[PREFIX + field] = self._table(field, parameters, before, learned, only, threads)
         return found

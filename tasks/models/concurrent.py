@@ -53,7 +53,7 @@ def learn_generator(model: Model, generator: Generator, meta: Meta, lesson: Less
     flat, adam = meta.flat(), meta.adam(schedule.rate)
     value, done, total = torch.zeros(()), 0, len(lesson.targets[-1]) * schedule.epochs
     tables = [fuse(weights, model.fields) for weights in lesson.sequence]
-    with kept_memory(), crew(torch.get_num_threads()) as threads:
+    with kept_memory(), crew() as threads:
         for draws in _batches(model, lesson, schedule):
             value, slopes = judged(model, generator, meta.shaped(flat), lesson, tables, draws, threads)
             gradient = torch.cat([slopes[name].flatten() for name in meta.parameters])

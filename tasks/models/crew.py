@@ -16,7 +16,7 @@ R = TypeVar("R")
 class Crew(NamedTuple):
     """Threads that share a step; without a pool it is the caller alone."""
 
-    threads: int
+    parts: int = 1  # most parts of a step, whatever the number of threads: the last digits of a sum depend on them
     pool: ThreadPoolExecutor | None = None
 
     def map(self, work: Callable[[T], R], parts: Iterable[T]) -> list[R]:
@@ -25,18 +25,24 @@ class Crew(NamedTuple):
 
 
 @contextmanager
-def crew(threads: int) -> Iterator[Crew]:
-    """So many threads, and one thread for each operation of torch meanwhile; 1: the caller alone, as torch is set.
+def crew(parts: int = 1) -> Iterator[Crew]:
+    """As many threads as torch is given, and one thread for each operation of torch meanwhile.
+
+    `parts`: most parts of a training step. They are computed side by side where there are threads, and one after another
+    where there are not: the bytes are the same.
 
     Two halves of a batch on two threads take four fifths of the time of a batch each of whose operations is split over
     both: they wait for each other at the end of a step alone, and what torch does not split (look-ups, the row-wise
     rules) is split as well.
     """
-    if threads == 1:
-        yield Crew(1)
-        return
-    with one_thread(), ThreadPoolExecutor(threads) as pool:
-        yield Crew(threads, pool)
+    threads = torch.get_num_threads()
+    with one_thread():
+        if threads == 1:
+            yield Crew(parts)
+            return
+        # Each thread is told as well: a new one's matrix products would take as many threads as there are cores.
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield Crew(parts, pool)
 
 
 @contextmanager

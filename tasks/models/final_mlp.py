@@ -10,7 +10,7 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import linear
 
 from tasks.models.inputs import check, first_rows, numeric_rows, with_numeric
-from tasks.models.tower import climb, first_layers, xavier
+from tasks.models.tower import climb, first_layers, show_hidden, xavier
 
 NAMES = ("left", "right")  # of the perceptrons' weights
 
@@ -95,6 +95,7 @@ class FinalMLP(nn.Module):
         else:
             weight = weight * bias.sigmoid() * 2
         found = climb(flat, dense, name, weight).relu_()
+        show_hidden(found)
         return found, linear(found, dense[f"{name}.output"][None])[:, 0]
 
     def _by_head(self, values: Tensor) -> Tensor:

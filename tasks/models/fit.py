@@ -50,7 +50,7 @@ def fit(
     A ranking model sees one negative a positive, uniform over the items seen (`logs.sizes`) without those the user
     takes in these logs. `state` is the optimiser's of an earlier run (`Fitted.optimizer`), None begins anew; the
     caller decides which. `pull` draws weights back to where they were. The result depends on the set of rows, not
-    on their order, and on nothing but the arguments (and the number of threads). Without rows the weights come back
+    on their order, and on nothing but the arguments: not on the number of threads. Without rows the weights come back
     as they were. Raises ValueError where the arguments do not fit each other, and where training diverges, naming
     the epoch and the rate.
     """
@@ -61,8 +61,8 @@ def fit(
         with one_thread():
             by_hand = lambda run: _closed_step(model, width, run, logs, drawn)  # noqa: E731
             return train(by_hand, model, weights, logs, schedule, state)
-    with crew(torch.get_num_threads() if model.family == "ctr" else 1) as threads:
-        by_autograd = lambda run: autograd_step(model, run, logs, schedule.precision, loss, drawn, threads)  # noqa: E731
+    with crew(schedule.parts) as parts:
+        by_autograd = lambda run: autograd_step(model, run, logs, schedule.precision, loss, drawn, parts)  # noqa: E731
         return train(by_autograd, model, weights, logs, schedule, state)
 
 

@@ -111,26 +111,22 @@ class Generator:
     def whole(self, parameters: Weights, sequence: Sequence[Weights], hidden: Weights) -> dict[str, Tensor]:
         """The last output for every weight: what is served."""
         last = sequence[-1]
-        made = self.dense(parameters, sequence, hidden)
-        found = {name: one.outputs[-1].reshape(last[name].shape) for name, one in made.items()}
-        found |= {PREFIX + field: last[PREFIX + field].clone() for field in self.fields}
+        found = {PREFIX + field: last[PREFIX + field].clone() for field in self.fields}
 
         def make(name: str, rows: slice) -> None:
             state = hidden[name][rows] if hidden else None
             part = self.rows(parameters, name.removeprefix(PREFIX), [w[name][rows] for w in sequence], state)
             found[name][rows] = part.outputs[-1]
 
-        with crew(torch.get_num_threads()) as threads:
+        with crew() as threads:
+            made = self.dense(parameters, sequence, hidden)
+            found |= {name: one.outputs[-1].reshape(last[name].shape) for name, one in made.items()}
             threads.map(lambda chunk: make(*chunk), self._chunks(last))
         return found
 
     def advanced(self, parameters: Weights, weights: Weights, hidden: Weights) -> dict[str, Tensor]:
         """The hidden states one weight further."""
         found = {name: tensor.clone() for name, tensor in hidden.items()}
-        for name, tensor in others(weights).items():
-            seen = gru.room(hidden[name][:, :, None])
-            seen[:, -1] = tensor.reshape(-1, 1)
-            found[name] = gru.step(parameters[f"{name}/gates"], seen).state[:, :, 0]
 
         def move(name: str, rows: slice) -> None:
             seen = gru.room(hidden[name][rows].permute(1, 2, 0))
@@ -138,7 +134,11 @@ class Generator:
             moved = gru.step(parameters[f"{name.removeprefix(PREFIX)}/gates"], seen).state
             found[name][rows] = moved.permute(2, 0, 1)
 
-        with crew(torch.get_num_threads()) as threads:
+        with crew() as threads:
+            for name, tensor in others(weights).items():
+                seen = gru.room(hidden[name][:, :, None])
+                seen[:, -1] = tensor.reshape(-1, 1)
+                found[name] = gru.step(parameters[f"{name}/gates"], seen).state[:, :, 0]
             threads.map(lambda chunk: move(*chunk), self._chunks(weights))
         return found
 

@@ -22,7 +22,9 @@ class Schedule:
     once for each time it occurs, so that rows without data never shrink. `precision` is that of the dense layers'
     matrix products; a model without dense layers is not touched by it. It is a choice of the plan because it changes
     results in the third digit; on a processor without bfloat16 instructions it is slower, not faster
-    (`fast_bfloat16`).
+    (`fast_bfloat16`). A batch is dealt into at most `parts` parts of 512 rows or more, each for a thread of its own; MF and
+    LightGCN, whose steps take no longer than dealing does, have one. The sums' last digits depend on them, so they are a
+    choice of the plan: the same bytes on any number of cores.
     """
 
     epochs: int = 5
@@ -32,6 +34,7 @@ class Schedule:
     l2: float = 0.0
     dense_rate: float = 0.001
     precision: Precision = "float32"
+    parts: int = 2
 
     def __post_init__(self) -> None:
         checks = {
@@ -41,6 +44,7 @@ class Schedule:
             "optimizer": (self.optimizer in get_args(Optimizer), ", ".join(get_args(Optimizer))),
             "l2": (_number(self.l2) and self.l2 >= 0, "numbers from 0"),
             "dense_rate": (_number(self.dense_rate) and self.dense_rate > 0, "numbers above 0"),
+            "parts": (_whole(self.parts) and 1 <= self.parts <= 64, "whole numbers from 1 to 64"),
             "precision": (self.precision in get_args(Precision), ", ".join(get_args(Precision))),
         }
         wrong = [

@@ -20,7 +20,7 @@ from tasks.models.pull import Springs
 from tasks.models.rows import take_rows
 from tasks.models.schedule import Precision
 
-PART = 512  # rows that are worth a thread of their own
+PART = 512  # rows that are worth a part of their own
 
 
 class Draw(NamedTuple):
@@ -68,7 +68,7 @@ def autograd_step(
 def dealt_step(
     slope: Callable[[Draw, float], Slope], run: Learned, drawn: Springs, crew: Crew, least: int = PART
 ) -> Step:
-    """A step whose rows are dealt to the threads of the crew, `least` or more to each.
+    """A step whose rows are dealt to the crew in parts of `least` or more.
 
     `slope` is asked for that of a part's rows, as it counts in the whole, of which they are a share.
     """
@@ -124,9 +124,9 @@ def entries(model: Model, logs: Logs, rows: Draw) -> tuple[Tensor, Tensor, Tenso
 
 
 def dealt(rows: Draw, crew: Crew, least: int = PART) -> list[tuple[Draw, float]]:
-    """The rows in as many parts as there are threads, or fewer of `least` rows, each with its share of them all."""
+    """The rows in as many parts as the crew takes, or fewer of `least` rows, each with its share of them all."""
     count = len(rows.positions)
-    parts = max(1, min(crew.threads, count // least))
+    parts = max(1, min(crew.parts, count // least))
     if parts == 1:
         return [(rows, 1.0)]
     pieces = [[None] * parts if tensor is None else torch.tensor_split(tensor, parts) for tensor in rows]

@@ -70,7 +70,7 @@ def learn_through(
 
     every = torch.arange(logs.sizes[logs.fields.index("item")])
     draws = None if batches == "shuffled" else epochs(model, logs, schedule, batches, every, "first")
-    with _crew(model) as threads:
+    with _crew(model, schedule) as threads:
         return train(step_on, model, weights, logs, schedule, None, draws).weights
 
 
@@ -108,7 +108,7 @@ def learn_transfer(
         value = share * cross_entropy(Batch(logits, label, positions, ids, embedded, len(rows.positions)))
         return value.detach(), torch.autograd.grad(value, leaf)[0]
 
-    with kept_memory(), _crew(model) as threads:
+    with kept_memory(), _crew(model, schedule) as threads:
         for rows in chain.from_iterable(epochs(model, logs, schedule, batches, offered, "second")):
             found = threads.map(lambda part: slope(*part), dealt(rows, threads, PART))
             value, gradient = (reduce(torch.add, each) for each in zip(*found, strict=True))
@@ -116,9 +116,9 @@ def learn_transfer(
     return meta.learned(flat, adam, value, "the transfer")
 
 
-def _crew(model: Model) -> AbstractContextManager[Crew]:
-    """All threads, each with a part of the rows; towers are carried once a part, so there it is one part for all."""
-    return crew(torch.get_num_threads() if model.family == "ranking" else 1)
+def _crew(model: Model, schedule: Schedule) -> AbstractContextManager[Crew]:
+    """Parts of the rows side by side; towers are carried once a part, so there it is one part for all."""
+    return crew(schedule.parts if model.family == "ranking" else 1)
 
 
 def _pieces(

@@ -40,14 +40,20 @@ def climb(values: Tensor, dense: Mapping[str, Tensor], name: str = "layers", fir
         below = values.relu_()
         values = linear(below, dense[f"{name}.{place}.weight"], dense[f"{name}.{place}.bias"])
         place += 1
-    if values.shape[1] == 1 and place > 1 and (seen := _seen.get()) is not None:
-        seen.append(below)
+    if values.shape[1] == 1 and place > 1:
+        show_hidden(below)
     return values
+
+
+def show_hidden(values: Tensor) -> None:
+    """Show what the last layer of a tower reads [n, hidden] to whoever looks (`last_hidden`)."""
+    if (seen := _seen.get()) is not None:
+        seen.append(values)
 
 
 @contextmanager
 def last_hidden() -> Iterator[list[Tensor]]:
-    """What the last layers of towers that end in one number read, [n, hidden] each, of those that are climbed meanwhile.
+    """What the last layers of towers read, [n, hidden] each, of the towers that are climbed meanwhile.
 
     Other threads are not listened to.
     """

@@ -133,7 +133,9 @@ class Ranking(Frozen):
 class Gate(Frozen):
     """What a challenger must show before it may serve."""
 
-    metric: str = Field("auto", description="recall@K, ndcg@K or logloss; auto: ndcg@20 or logloss.")
+    metric: str = Field(
+        "auto", description="recall@K, ndcg@K or logloss; auto: logloss, or ndcg at 20 or the largest k."
+    )
     alpha: float = Field(0.05, gt=0, lt=0.5, description="Largest rate of false promotions a night may have.")
     periods: int = Field(3, ge=1, description="Nights of evidence that a promotion needs.")
     worthwhile: float = Field(0.0, ge=0, description="Smallest relative gain worth a change of strategy; 0.01 is 1 %.")
@@ -177,6 +179,11 @@ class Plan(Frozen):
     ranking: Ranking = Field(default_factory=Ranking)
     gate: Gate = Field(default_factory=Gate)
     seed: int = Field(0, ge=0, lt=2**31)
+    cron: str = Field(
+        "", pattern=r"^(\S+( \S+){4})?$", exclude=True,
+        description="When the nightly run starts: minute, hour, day, month and weekday in the time zone of the periods. Empty: "
+        "two hours after a period closes, a quarter of an hour for periods of hours.",
+    )  # fmt: skip
     night_limit: float = Field(
         6.0, gt=0, le=720, exclude=True,  # it changes no result: no manifest keeps it, and a change makes no night run again
         description="Hours that one night may take; then it is stopped, so that its pipeline is free again.",

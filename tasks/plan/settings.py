@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from importlib.resources import files
 from pathlib import Path
 
 from pydantic import ByteSize, Field, SecretStr, ValidationInfo, field_validator
@@ -11,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tasks.plan import dsn
 
+PACKAGE = Path(str(files("infra")))  # what is shipped: plans, the description of the deployments
 # How the name of an environment variable ends whose value is a credential.
 CREDENTIALS = (
     "PASSWORD", "PASSWD", "PASSPHRASE", "SECRET", "TOKEN", "ACCESS_KEY", "ACCESS_KEY_ID", "API_KEY", "SECRET_KEY",
@@ -43,6 +45,9 @@ class Settings(BaseSettings):
     aws_secret_access_key: SecretStr = Field(SecretStr(""), validation_alias="AWS_SECRET_ACCESS_KEY")
     aws_session_token: SecretStr = Field(SecretStr(""), validation_alias="AWS_SESSION_TOKEN")
     memory: str = Field("1500MB", description="Memory DuckDB may use before it spills to disk.")
+    threads: int = Field(
+        0, ge=0, description="Threads that the lake's statements may use; 0: as many as there are cores."
+    )
     logs_memory: ByteSize = Field(ByteSize(2 * 10**9), description="Logs larger than this lie in files under home.")
     records: ByteSize = Field(ByteSize(50 * 10**9), description="Of what is served, no more than this is recorded.")
     serve_token: SecretStr = Field(SecretStr(""), description="What a request to `nightloop serve` must carry, if set.")
@@ -77,9 +82,9 @@ class Settings(BaseSettings):
         return bool(os.environ.get("PREFECT_API_URL")) if self.prefect is None else self.prefect
 
     @property
-    def plan_places(self) -> tuple[Path, Path]:
-        """Where plans are found by name: the directory of plans, then that of the home (the demo's are there)."""
-        return self.plans, self.home / "plans"
+    def plan_places(self) -> tuple[Path, ...]:
+        """Where plans are found by name: the directory of plans, that of the home (the demo's are there), the package's."""
+        return self.plans, self.home / "plans", PACKAGE / "plans"
 
     @property
     def lake_is_shared(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Protocol
 from torch import Tensor
 
 from tasks.metrics.table import direction
+from tasks.plan.metric import leading_metric
 from tasks.store.manifest import CHAMPION, Manifest, Served
 from tasks.store.registry import Entry
 
@@ -100,17 +101,14 @@ def control(history: History) -> str | None:
 def metric(history: History) -> str:
     """The metric the gate decides by, for example `ndcg@20`."""
     if not history.nights:
-        return "ndcg@20"
+        return leading_metric("auto", False, ())
     plan = history.nights[max(history.nights)].plan
     gate, ranking, columns = (plan.get(part) for part in ("gate", "ranking", "columns"))
     asked = gate.get("metric", "auto") if isinstance(gate, dict) else "auto"
-    if isinstance(asked, str) and asked != "auto":
-        return asked
-    if isinstance(columns, dict) and columns.get("label"):
-        return "logloss"
+    labelled = isinstance(columns, dict) and bool(columns.get("label"))
     ks = ranking.get("k") if isinstance(ranking, dict) else None
     known = [k for k in ks if isinstance(k, int)] if isinstance(ks, list | tuple) else []
-    return "ndcg@20" if 20 in known or not known else f"ndcg@{max(known)}"
+    return leading_metric(str(asked), labelled, known)
 
 
 def metrics(history: History) -> list[str]:

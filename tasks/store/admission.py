@@ -43,6 +43,7 @@ def admit(
     LookupError where the predecessor is missing, blocked or corrupt, and ValueError where the plan changed in a way that the
     chain behind it does not have.
     """
+    warehouse.last_read.clear()
     at = period(plan.periods, landings[-1].period)
     previous = manifests.predecessor(objects, plan.pipeline, at.index, root(plan))
     refuse_changed_plan(plan, previous, at.name)

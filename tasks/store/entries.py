@@ -47,6 +47,15 @@ class Act:
     at_period: int
 
 
+def refuse_without_reason(act: str, reason: str) -> None:
+    """Raise ValueError where an act by hand gives no reason."""
+    if not reason.strip():
+        raise ValueError(
+            f"{act} needs a reason, for the next person who reads the log: give --reason. In Prefect: Custom run, field "
+            "`reason`. Nothing was changed"
+        )
+
+
 def draft(
     manifest: Manifest, strategy: str, act: Act, forced: bool = False, evidence: Mapping[str, JsonValue] | None = None
 ) -> Entry:

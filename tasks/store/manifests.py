@@ -142,7 +142,7 @@ def _refuse_broken_promises(objects: Objects, manifest: Manifest) -> None:
             promised = blobs_of(by_hash(objects, pipeline, manifest.previous, index - 1))
         except LookupError as error:
             raise ValueError(f"night {index} of {pipeline} names a predecessor that is not there: {error}") from error
-    if problems := _damage(objects, sorted({*blobs_of(manifest)} - {*promised})):
+    if problems := damage(objects, sorted({*blobs_of(manifest)} - {*promised})):
         raise ValueError(f"night {index} of {pipeline} cannot be recorded, run it again: {'; '.join(problems)}")
 
 
@@ -188,10 +188,11 @@ def blobs_of(manifest: Manifest) -> tuple[str, ...]:
 
 def verify(objects: Objects, manifest: Manifest) -> tuple[str, ...]:
     """Everything that is wrong with the blobs of a manifest; empty: all are there with the right hash."""
-    return tuple(f"{manifest.name}: {problem}" for problem in _damage(objects, blobs_of(manifest)))
+    return tuple(f"{manifest.name}: {problem}" for problem in damage(objects, blobs_of(manifest)))
 
 
-def _damage(objects: Objects, names: Sequence[str]) -> list[str]:
+def damage(objects: Objects, names: Sequence[str]) -> list[str]:
+    """Which of these blobs are missing or have another hash, in words."""
     problems = []
     for sha in names:
         try:

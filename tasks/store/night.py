@@ -39,11 +39,13 @@ def walk_back(objects: Objects, newest: Manifest | None) -> Iterator[Manifest]:
         yield link
         if link.previous is None:
             return
-        if link.previous not in _READ:  # a manifest never changes: read once, known for good
+        before = _READ.get(link.previous)  # a manifest never changes: read once, known for good
+        if before is None:
+            before = by_hash(objects, link.pipeline, link.previous, link.period - 1)
             if len(_READ) >= REMEMBERED:
-                _READ.clear()
-            _READ[link.previous] = by_hash(objects, link.pipeline, link.previous, link.period - 1)
-        link = _READ[link.previous]
+                _READ.clear()  # by any thread, at any moment: nobody relies on what is there
+            _READ[link.previous] = before
+        link = before
 
 
 def history(objects: Objects, night: Night, lookback: int) -> list[PeriodLogs]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -65,11 +64,9 @@ def promote_by_hand(
 ) -> Outcome:
     """Promote one night's checkpoint; with `pin` the gate may not move it. The same act again changes nothing.
 
-    `check` raises where the checkpoint cannot serve. Raises ValueError where it may not serve, is forced without a reason,
-    or would undo a person's choice without one, and RuntimeError where somebody was faster.
+    `check` raises where the checkpoint cannot serve. Raises ValueError where it may not serve, or without a reason, and
+    RuntimeError where somebody was faster.
     """
-    if force and not act.reason.strip():
-        raise ValueError("force was given without a reason: say why with --reason (reason in the form)")
     if strategy in manifest.failed:
         raise ValueError(
             f"{strategy} failed in {manifest.name} ({manifest.failed[strategy].reason[:200]}), which has its checkpoint of an "
@@ -77,16 +74,11 @@ def promote_by_hand(
         )
     entries = registry.log(objects, manifest.pipeline)
     last = entries[-1] if entries else None
-    entry = draft(manifest, strategy, replace(act, reason=act.reason or "approved"), force)
+    entry = draft(manifest, strategy, act, force)
     entry = entry.model_copy(update={"pinned": pin})
     if last and _same_act(entry, last) and (last.manifest, last.strategy) == (entry.manifest, entry.strategy):
         return Outcome(last, True)
     _refuse_later(last, act)
-    if last and last.by != GATE and not act.reason.strip():
-        raise ValueError(
-            f"{last.strategy} of {last.name} serves by the choice of {last.by} ({last.action}: {last.reason}); to put "
-            f"{strategy} of {manifest.name} in its place say why: --reason"
-        )
     moved = registry.promote(objects, manifest.pipeline, entry, last.number if last else 0, check)
     return _won(objects, moved, manifest.pipeline)
 

@@ -23,10 +23,20 @@ def vocabulary_of(objects: Objects, night: Night) -> Vocabulary:
 
 
 def logs_of(objects: Objects, warehouse: Warehouse, night: Night, read: Sequence[PeriodLogs]) -> Logs:
-    """The clean rows of `read`, encoded, with histories that go on from all periods before them in the chain."""
+    """The clean rows of `read`, encoded, with histories that go on from all periods before them in the chain.
+
+    What was read last is kept until other logs are read, or the next night begins: most strategies read the same rows.
+    """
     versions = [(part.period, part.version) for part in read]
     before = [(part.period, part.version) for part in histories(objects, night) if part.period < min(versions)[0]]
-    return reading.read_logs(warehouse, night.plan, vocabulary_of(objects, night), versions, night.plan.seed, before)
+    key = (night.plan.hash, night.vocabulary, tuple(versions), tuple(before))
+    if (kept := warehouse.last_read.get(key)) is not None:
+        return kept
+    warehouse.last_read.clear()  # first, so that no two are in memory
+    vocabulary = vocabulary_of(objects, night)
+    found = reading.read_logs(warehouse, night.plan, vocabulary, versions, night.plan.seed, before)
+    warehouse.last_read[key] = found
+    return found
 
 
 def histories(objects: Objects, night: Night) -> list[PeriodLogs]:

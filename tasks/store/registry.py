@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from tasks.plan.plan import canonical
 from tasks.store import blobs, manifests
-from tasks.store.entries import Act, Entry, draft, instant, repeats, returned, served_on
+from tasks.store.entries import Act, Entry, draft, instant, refuse_without_reason, repeats, returned, served_on
 from tasks.store.keys import checked_pipeline
 from tasks.store.manifest import Manifest
 from tasks.store.objects import Objects
@@ -68,8 +68,9 @@ def promote(
 
     None: somebody else moved the champion first. The same act again returns the entry it made the first time. `check`
     raises where the entry cannot serve for another reason. Raises ValueError where it may not serve: its manifest is not
-    current or absent, its verdict is not promote and no forced reason is given, or its blobs are damaged.
+    current or absent, its verdict is not promote and it is not forced, its blobs are damaged, or it has no reason.
     """
+    refuse_without_reason("a promotion", entry.reason)
     _refuse_unfit(objects, pipeline, entry)
     if check is not None:
         check(entry)
@@ -85,8 +86,7 @@ def rollback(
 
     Raises ValueError without a reason, and where there is nothing to return to.
     """
-    if not act.reason.strip():
-        raise ValueError("a rollback needs a reason: it is what the next person will read")
+    refuse_without_reason("a rollback", act.reason)
     entries = log(objects, pipeline)
     again = entries[expect:]  # our own entry, where an earlier attempt had its effect unseen
     target = returned(entries[:expect], to)
@@ -105,8 +105,7 @@ def hold(objects: Objects, pipeline: str, act: Act, expect: int, pinned: bool) -
 
     Raises ValueError without a reason, and where there is no champion.
     """
-    if not act.reason.strip():
-        raise ValueError("to pin or unpin a champion give a reason: it is what the next person will read")
+    refuse_without_reason("a pin or its removal", act.reason)
     last = _entry(objects, pipeline, expect) if expect else None
     if last is None:
         raise ValueError(f"{pipeline} has no champion yet: there is nothing to pin")
@@ -191,10 +190,8 @@ def _refuse_unfit(objects: Objects, pipeline: str, entry: Entry) -> None:
     if manifest.verdict != "promote" or (judged is not None and judged.verdict != "promote"):
         said = judged.verdict if judged else manifest.verdict
         objections.append(f"the gate's verdict on {entry.strategy} in {manifest.name} is {said!r}")
-    if (objections or entry.forced) and not (entry.forced and entry.reason.strip()):
-        raise ValueError(
-            f"{'; '.join(objections) or 'forced'}: to promote it all the same, give --force (force in the form) with a reason"
-        )
+    if objections and not entry.forced:
+        raise ValueError(f"{'; '.join(objections)}: to promote it all the same, give --force (force in the form)")
     _check_blobs(objects, entry)
 
 

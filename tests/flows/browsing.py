@@ -54,7 +54,7 @@ def log_in(page: Any, server: Server) -> None:
 
 
 def fill(page: Any, server: Server, name: str, texts: Mapping[str, str], switches: tuple[str, ...] = ()) -> str:
-    """Fill a deployment's run form and submit it. Returns the id of the run that it made."""
+    """Fill the run form of a deployment of `simulated` and submit it; `switches` are turned. Returns the id of the run."""
     deployment = server.deployment(name)
     fields = deployment["parameter_openapi_schema"]["properties"]
     order = sorted(fields, key=lambda field: fields[field]["position"])
@@ -65,11 +65,14 @@ def fill(page: Any, server: Server, name: str, texts: Mapping[str, str], switche
     for field, text in texts.items():
         page.locator("textarea").nth(areas.index(field)).fill(text)
     for field in switches:
-        switch = page.get_by_role("switch").nth(toggles.index(field))
+        switch, before = (
+            page.get_by_role("switch").nth(toggles.index(field)),
+            deployment["parameters"].get(field, False),
+        )
         for _ in range(20):  # a form that is still being drawn loses a click
             switch.click()
             page.wait_for_timeout(500)
-            if switch.is_checked():
+            if switch.is_checked() != before:
                 break
     said = ""
     for _ in range(6):  # on a busy machine Prefect's SQLite may be locked: the form stays, and is sent again

@@ -105,7 +105,7 @@ def test_an_act_that_is_done_says_so_though_the_report_fails(begun: Tiny, monkey
     assert "pin by" in flows.promote.promote(plan, reason="the sale", pin=True)
     with pytest.raises(ValueError, match="pin and unpin were both given"):
         flows.promote.promote(plan, reason="x", pin=True, unpin=True)
-    with pytest.raises(ValueError, match="force was given without a reason"):
+    with pytest.raises(ValueError, match="a promotion needs a reason"):
         flows.promote.promote(plan, "popular", force=True)
 
 

@@ -99,7 +99,8 @@ def test_a_stopped_night_is_no_success(
         (("night", "{plan}", "--period", "../../etc/passwd"), "period"),
         (("night", "{plan}", "--period", "2026-01-03", "--accept", "a", "--skip", "b"), "both given"),
         (("backfill", "{plan}", "--start", "2026-01-03", "--end", "2026-01-02"), "reversed"),
-        (("promote", "{plan}", "--strategy", "still"), "give --force"),
+        (("promote", "{plan}", "--strategy", "still"), "needs a reason"),
+        (("promote", "{plan}", "--strategy", "still", "--reason", "trial"), "give --force"),
         (("rollback", "{plan}", "--reason", "because"), "no champion yet"),
         (("status", "{plan}", "--on", "teatime"), "teatime"),
     ],
@@ -130,6 +131,7 @@ def test_the_doctor_finds_a_sound_machine_sound_and_a_bad_store_bad(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("NIGHTLOOP_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PREFECT_API_URL", "")
     here(monkeypatch, "doctor", "--json")
     with pytest.raises(SystemExit):
         cli.main()
@@ -148,4 +150,4 @@ def test_the_doctor_finds_a_sound_machine_sound_and_a_bad_store_bad(
     done = json.loads(capsys.readouterr().out)
     assert ended.value.code == 1 and not done["healthy"]
     bad = [c for c in done["checks"] if not c["ok"]]
-    assert [c["check"] for c in bad] == ["store"] and "is a file" in bad[0]["finding"]
+    assert [c["check"] for c in bad] == ["store", "lake"] and "is a file" in bad[0]["finding"]

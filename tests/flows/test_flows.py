@@ -173,9 +173,9 @@ def test_only_chosen_strategies_are_trained(tiny: Tiny, monkeypatch: pytest.Monk
 
 def test_promote_and_roll_back_by_hand_and_what_served_when(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="give --force"):
-        promote(str(tiny.path), "still")
+        promote(str(tiny.path), "still", reason="trial")
     with pytest.raises(LookupError, match="no night 2026-01-05"):
-        promote(str(tiny.path), "still", "2026-01-05")
+        promote(str(tiny.path), "still", "2026-01-05", reason="trial")
     with pytest.raises(ValueError, match="no champion yet"):
         rollback(str(tiny.path), reason="none")
     assert "still of 2026-01-03 serves" in promote(str(tiny.path), "still", reason="first", force=True)

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -222,14 +221,3 @@ def test_side_by_side_keeps_the_order_and_begins_nothing_after_an_error() -> Non
     with pytest.raises(ValueError, match="the second"):
         side_by_side(work, [2, *range(3, 200)], 1)
     assert len(begun) < 100
-
-
-def test_deployments_name_every_flow(tmp_path: Path) -> None:
-    import yaml
-
-    from flows import deployments
-
-    listed = yaml.safe_load((Path(deployments.__file__).parents[1] / "infra" / "prefect.yaml").read_text())
-    for one in listed["deployments"]:
-        path, _, name = one["entrypoint"].partition(":")
-        assert path == "flows/deployments.py" and getattr(deployments, name).name == one["name"]

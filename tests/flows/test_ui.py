@@ -55,7 +55,8 @@ def page(server: Server) -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def backfilled(server: Server, page: Any) -> dict[str, Any]:
     """A backfill that somebody started by filling its form."""
-    return server.ended(fill(page, server, "backfill", {"plan": str(server.place / "tiny.yaml"), "end": LAST}))
+    texts = {"plan": str(server.place / "tiny.yaml"), "end": LAST}
+    return server.ended(fill(page, server, "backfill", texts, ("dry_run",)))
 
 
 @pytest.fixture
@@ -172,14 +173,16 @@ def test_the_login_is_in_no_table_no_log_and_no_command_line(server: Server, bac
 
 def test_every_deployment_is_there_and_the_nights_are_scheduled(server: Server) -> None:
     found = {d["name"]: d for d in server.ask("/deployments/filter", {})}
-    assert set(found) == {"nightly", "backfill", "bakeoff", "promote", "rollback", "maintain"}
+    flows = ("nightly", "backfill", "bakeoff", "promote", "rollback", "maintain")
+    assert set(found) >= {f"simulated-{flow}" for flow in flows}
     assert {d["job_variables"]["env"]["DO_NOT_TRACK"] for d in found.values()} == {"1"}
-    [planned] = found["nightly"]["schedules"]
+    assert {tuple(d["tags"]) for name, d in found.items() if name.startswith("simulated-")} == {("simulated",)}
+    [planned] = found["simulated-nightly"]["schedules"]
     assert planned["active"]
     assert (planned["schedule"]["cron"], planned["schedule"]["timezone"]) == ("0 2 * * *", "UTC")
     due: list[dict[str, Any]] = []
     for _ in range(90):  # Prefect's scheduler looks once a minute
-        due = server.ask("/flow_runs/filter", {"deployments": {"name": {"any_": ["nightly"]}}})
+        due = server.ask("/flow_runs/filter", {"deployments": {"name": {"any_": ["simulated-nightly"]}}})
         if due:
             break
         time.sleep(1)

@@ -139,6 +139,6 @@ def test_no_setting_of_the_environment_opens_a_server(
     from flows.up import surroundings
 
     monkeypatch.setenv("NIGHTLOOP_HOME", str(tmp_path))
-    closed = surroundings("http://127.0.0.1:1", "simulated")
+    closed = surroundings("http://127.0.0.1:1")
     monkeypatch.setenv(variable, "*")
-    assert surroundings("http://127.0.0.1:1", "simulated")[variable] == closed[variable] != os.environ[variable]
+    assert surroundings("http://127.0.0.1:1")[variable] == closed[variable] != os.environ[variable]

@@ -127,8 +127,15 @@ def test_hidden_is_what_the_last_layer_reads(name):
     logits, hidden = reveal(model, weights, logs)
     torch.testing.assert_close(logits, predict(model, weights, logs))
     last = [key for key, tensor in weights.items() if key.endswith(".weight") and tensor.shape[0] == 1]
+    if name.startswith("FinalMLP"):  # what its perceptrons end in goes into a sum and into products of both
+        left, right = (weights[f"{side}.output"] for side in ("left", "right"))
+        more = torch.randn(left.shape)
+        moved = predict(model, {**weights, "left.output": left + more}, logs)
+        torch.testing.assert_close(moved - logits, hidden[:, : len(left)] @ more, rtol=1e-3, atol=1e-3)
+        assert hidden.shape[1] == len(left) + len(right)
+        return
     if not last:  # no tower: what goes into the model
-        assert name.split()[0] in ("LR", "FM", "FmFM", "FinalMLP")
+        assert name.split()[0] in ("LR", "FM", "FmFM")
         assert hidden.shape[1] == 4 * model.width + 2
         return
     first = 0

@@ -58,7 +58,7 @@ def test_every_mistake_is_said_at_once_with_what_is_legal(tmp_path: Path) -> Non
     said = refused(tmp_path, wrong)
     assert "mistakes:" in said.splitlines()[0]
     expected = (
-        "colour: unknown field; allowed here: columns, correctors, expectations, gate,",
+        "colour: unknown field; allowed here: columns, correctors, cron, expectations, gate,",
         "history: Input should be greater than or equal to 1 (given: 0)",
         "gate.alpha: Input should be less than 0.5 (given: 2)",
         "gate.metrics: unknown field; allowed here: alpha, approval, calibration, metric,",

@@ -174,7 +174,7 @@ def test_force_needs_a_reason(reason: str) -> None:
     newest = manifests.current(loop.store, PIPELINE, 1)
     assert newest is not None
     before = loop.log()
-    with pytest.raises(ValueError, match="force was given without a reason"):
+    with pytest.raises(ValueError, match="a promotion needs a reason"):
         promotions.promote_by_hand(loop.store, newest, "A", a_person(reason, 1), True, False)
     assert loop.log() == before
 
@@ -197,7 +197,7 @@ def test_pin_and_unpin() -> None:
     loop = begun()
     with pytest.raises(ValueError, match="is not pinned"):
         promotions.hold(loop.store, PIPELINE, a_person("why not", 1), False)
-    with pytest.raises(ValueError, match="give a reason"):
+    with pytest.raises(ValueError, match="needs a reason"):
         promotions.hold(loop.store, PIPELINE, a_person(" ", 1), True)
     pinned = promotions.hold(loop.store, PIPELINE, a_person("the sale", 1), True).entry
     assert served(pinned) == served(loop.log()[1]) and pin_of(loop.log()) == pinned

@@ -54,7 +54,7 @@ def test_refused_without_the_gate_unless_forced_with_a_reason() -> None:
     held = published(store, 0, None, verdict="hold")
     with pytest.raises(ValueError, match=r"verdict on A .* is 'hold'"):
         registry.promote(store, PIPELINE, draft(held, "A", act("ann")), 0)
-    with pytest.raises(ValueError, match="with a reason"):
+    with pytest.raises(ValueError, match="a promotion needs a reason"):
         registry.promote(store, PIPELINE, draft(held, "A", act("ann", reason=" "), forced=True), 0)
     assert registry.log(store, PIPELINE) == []
     entry = registry.promote(store, PIPELINE, draft(held, "A", act("ann", reason="the sale"), forced=True), 0)

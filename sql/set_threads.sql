@@ -1,0 +1,3 @@
+-- One row: nothing; statements use at most so many threads.
+-- $value INTEGER
+SET threads = $value

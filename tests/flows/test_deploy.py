@@ -1,0 +1,133 @@
+"""Deployments: one a pipeline and flow, started when the plan's periods have closed, and never taken away."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prefect.server.schemas.schedules import CronSchedule
+
+from flows import deployments
+from flows.deploy import deploy, described
+from flows.up import up
+from tasks.agenda import newest
+from tasks.lake.periods import period
+from tasks.open import open_store
+from tasks.plan.cron import AFTER, crons, timezone
+from tasks.plan.plan import Plan
+from tests.flows.tiny import raw_plan
+from tests.prefect_server import Server
+
+pytestmark = pytest.mark.xdist_group("flows")
+NEW_YORK = {"every": "day", "start": "2026-03-01", "timezone": "America/New_York"}  # with the change to summer time
+CALENDARS = {
+    "UTC days": ({"every": "day", "start": "2026-01-01"}, ("0 2 * * *",)),
+    "days of New York": (NEW_YORK, ("0 2 * * *",)),
+    "days that begin at four": ({**NEW_YORK, "start": "2026-03-01T04:30"}, ("30 6 * * *",)),
+    "hours": ({"every": "hour", "start": "2026-01-01T00:10"}, ("25 * * * *",)),
+    "weeks from Saturday night": ({"every": "week", "start": "2026-01-03T23:00"}, ("0 1 * * 0",)),
+    "months": ({"every": "month", "start": "2026-01-28T23:00"}, ("59 23 28 * *",)),
+    "cut days": ({**NEW_YORK, "cuts": ["10:00", "17:30", "24:00"]}, ("0 12 * * *", "30 19 * * *", "0 2 * * *")),
+}
+
+
+def planned(tmp_path: Path, **changes: Any) -> Plan:
+    return Plan.model_validate(raw_plan(tmp_path, changes))
+
+
+@pytest.mark.parametrize("name", CALENDARS)
+def test_a_night_starts_soon_after_its_period_has_closed_and_never_before(name: str, tmp_path: Path) -> None:
+    periods, wanted = CALENDARS[name]
+    plan = planned(tmp_path, periods=periods)
+    assert crons(plan) == wanted
+    since = datetime.fromisoformat("2026-03-05T00:00:00+00:00")
+    for cron in wanted:
+        schedule = CronSchedule(cron=cron, timezone=timezone(plan))
+        for start in asyncio.run(schedule.get_dates(30, since)):
+            closed = period(plan.periods, newest(plan, start)).end
+            assert closed is not None
+            late = start - datetime.fromtimestamp(closed / 1e6, UTC)
+            assert timedelta(0) <= late <= AFTER + timedelta(hours=1), (start, late)
+
+
+def test_a_plan_may_say_when_its_nights_start_and_no_manifest_keeps_it(tmp_path: Path) -> None:
+    plan, own = planned(tmp_path), planned(tmp_path, cron="15 4 * * 1-5")
+    assert crons(own) == ("15 4 * * 1-5",) and own.hash == plan.hash
+    assert crons(planned(tmp_path, periods={"rows": 100})) == ("0 2 * * *",)
+    with pytest.raises(ValueError, match="cron"):
+        planned(tmp_path, cron="at two")
+
+
+def test_every_flow_is_deployed_for_the_pipeline(tmp_path: Path) -> None:
+    found = described("shop", planned(tmp_path, pipeline="shop", periods=CALENDARS["cut days"][0]))
+    for one in found:
+        made = getattr(deployments, one["entrypoint"].removeprefix("flows.deployments."))
+        assert one["name"] == f"shop-{made.name}" and one["tags"] == ["shop"] and one["parameters"]["plan"] == "shop"
+        assert Path(one["work_pool"]["job_variables"]["working_dir"]).is_absolute()
+        assert "{{" not in str(one)
+    nightly, maintain = (next(o for o in found if o["name"] == f"shop-{name}") for name in ("nightly", "maintain"))
+    assert [s["cron"] for s in nightly["schedules"]] == list(CALENDARS["cut days"][1])
+    assert len({s["slug"] for s in nightly["schedules"]}) == 3
+    assert {s["timezone"] for s in nightly["schedules"] + maintain["schedules"]} == {"America/New_York"}
+
+
+def test_mistakes_are_said_before_anything_is_deployed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two, wrong = (tmp_path / f"{name}.yaml" for name in ("one", "two", "wrong"))
+    for path in (one, two):
+        path.write_text(yaml.safe_dump(raw_plan(tmp_path)))
+    wrong.write_text(yaml.safe_dump(raw_plan(tmp_path, {"seed": -1})))
+    monkeypatch.setenv("PREFECT_API_URL", "")
+    with pytest.raises(RuntimeError, match=r"PREFECT_API_URL is not set.*nightloop up --plan"):
+        deploy([str(one)])
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    with pytest.raises(ValueError, match="are plans of one pipeline, tiny; give one of them"):
+        deploy([str(one), str(two)])
+    with pytest.raises(ValueError, match="seed"):
+        up(1, [str(one), str(wrong)])
+
+
+def test_a_second_pipeline_takes_no_schedule_away_and_what_a_person_paused_stays_paused(
+    nightloop_up: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def schedules(name: str) -> dict[str, tuple[str, str, bool]]:
+        there = nightloop_up.deployment("nightly", name)["schedules"]
+        return {one["slug"]: (one["schedule"]["cron"], one["schedule"]["timezone"], one["active"]) for one in there}
+
+    simulated, path = schedules("simulated"), tmp_path / "york.yaml"
+    path.write_text(yaml.safe_dump(raw_plan(tmp_path, {"pipeline": "york", "periods": NEW_YORK})))
+    monkeypatch.setenv("NIGHTLOOP_HOME", str(nightloop_up.home))
+    assert "york-nightly at 0 2 * * * America/New_York" in deploy([str(path)])[0]
+    assert schedules("york") == {"nightly": ("0 2 * * *", "America/New_York", True)}
+    assert schedules("simulated") == simulated == {"nightly": ("0 2 * * *", "UTC", True)}
+
+    there = nightloop_up.deployment("nightly", "york")
+    one = f"/deployments/{there['id']}/schedules/{there['schedules'][0]['id']}"
+    nightloop_up.ask(one, {"active": False}, "PATCH")
+    nightloop_up.ask(
+        f"/deployments/{there['id']}/schedules",
+        [{"active": True, "schedule": {"cron": "0 9 * * 1", "timezone": "UTC"}, "slug": "mine"}],
+    )
+    path.write_text(yaml.safe_dump(raw_plan(tmp_path, {"pipeline": "york", "periods": NEW_YORK, "cron": "5 3 * * *"})))
+    assert "paused in Prefect and left so" in deploy([str(path)])[0]
+    assert schedules("york") == {
+        "nightly": ("5 3 * * *", "America/New_York", False),
+        "mine": ("0 9 * * 1", "UTC", True),
+    }
+
+
+@pytest.mark.parametrize("flow", ["promote", pytest.param("rollback", marks=pytest.mark.soak)])
+def test_a_quick_run_promotes_nothing_and_says_what_to_fill_in(flow: str, nightloop_up: Server) -> None:
+    ended = nightloop_up.start(flow, {})
+    assert ended["state_type"] == "FAILED" and "Custom run, field `reason`" in ended["state"]["message"]
+
+
+@pytest.mark.soak
+def test_a_quick_run_of_a_backfill_is_a_dry_run(nightloop_up: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = nightloop_up.start("backfill", {})
+    assert ended["state_type"] == "COMPLETED" and "dry run" in ended["name"]
+    monkeypatch.setenv("NIGHTLOOP_HOME", str(nightloop_up.home))
+    assert not [key for key in open_store().keys("pipelines/simulated/") if "/nights/" in key]

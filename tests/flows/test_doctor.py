@@ -1,0 +1,123 @@
+"""The doctor: what it looks at, and that each thing that is broken is found and named."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+
+import flows.doctor
+from flows.doctor import doctor
+from flows.server import _dead, _schedules, _worker, server
+from tasks.store import blobs
+from tests.flows.tiny import Tiny, begin
+from tests.prefect_server import Server
+
+pytestmark = pytest.mark.xdist_group("flows")
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture
+def begun(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Tiny:
+    """Nights 1 and 2 are done; no server is used."""
+    monkeypatch.setenv("PREFECT_API_URL", "")
+    return begin(tmp_path_factory, monkeypatch, 1, 2)
+
+
+def found(deep: bool = False) -> dict[str, tuple[bool, str]]:
+    """What each check found."""
+    return {row["check"]: (row["ok"], row["finding"]) for row in doctor(deep)["checks"]}
+
+
+def test_a_sound_machine(begun: Tiny) -> None:
+    rows = found(deep=True)
+    assert all(ok for ok, _ in rows.values()), rows
+    assert "those of tiny can be attached and written" in rows["lake"][1]
+    assert "correctors:" in rows["plug-ins"][1] and "ReLoop2" in rows["plug-ins"][1]
+    assert "2 nights and their" in rows["blobs"][1] and "not used" in rows["prefect"][1]
+    assert "simulated" in rows["plans"][1]
+
+
+def test_a_machine_without_a_pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NIGHTLOOP_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PREFECT_API_URL", "")
+    rows = found(deep=True)
+    assert all(ok for ok, _ in rows.values()), rows
+    assert "no pipeline yet" in rows["lake"][1] and not list((tmp_path / "home").glob("lake/*"))
+
+
+def test_a_damaged_blob_is_found_where_somebody_looks_for_it(begun: Tiny) -> None:
+    sha = begun.chain()[2].checkpoints["tuned"].weights
+    (begun.home / "home" / "store" / blobs.key_of(sha)).write_bytes(b"something else")
+    assert all(ok for ok, _ in found().values())
+    ok, finding = found(deep=True)["blobs"]
+    assert not ok and sha[:12] in finding
+
+
+def test_a_lake_that_cannot_be_read_is_found(begun: Tiny) -> None:
+    (begun.home / "home" / "lake" / "tiny.sqlite").write_bytes(b"no catalog")
+    ok, finding = found()["lake"]
+    assert not ok and "tiny.sqlite" in finding
+
+
+def test_a_plan_that_is_wrong_is_found_wherever_it_lies(begun: Tiny) -> None:
+    place = begun.home / "home" / "plans" / "shop.yaml"
+    place.parent.mkdir(exist_ok=True)
+    place.write_text(yaml.safe_dump({**yaml.safe_load(begun.path.read_text()), "seed": -1}))
+    ok, finding = found()["plans"]
+    assert not ok and "shop.yaml" in finding and "seed" in finding
+
+
+def test_another_package_of_the_same_name_is_found(begun: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = SimpleNamespace(__file__="/somewhere/tasks/__init__.py")
+    real = flows.doctor.import_module
+    monkeypatch.setattr(flows.doctor, "import_module", lambda name: elsewhere if name == "tasks" else real(name))
+    ok, finding = found()["install"]
+    assert not ok and "tasks in /somewhere" in finding
+    monkeypatch.setattr(flows.doctor, "import_module", real)
+    monkeypatch.setattr(flows.doctor, "packages_distributions", lambda: {"tasks": ["nightloop", "celery-tasks"]})
+    ok, finding = found()["install"]
+    assert not ok and "celery-tasks" in finding
+
+
+def test_a_server_is_asked_for_its_worker_its_schedules_and_its_runs(
+    nightloop_up: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NIGHTLOOP_HOME", str(nightloop_up.home))
+    assert "simulated-nightly" in server() and f"{nightloop_up.url}/api answers, with a worker" in server()
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    with pytest.raises(RuntimeError, match=r"http://127\.0\.0\.1:9/api does not answer"):
+        server()
+
+
+class Client:
+    """A server on which things went wrong."""
+
+    def __init__(self, **known: Any) -> None:
+        self.known = known
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *given, **more: self.known[name]
+
+
+def test_what_is_dead_on_a_server_is_named(begun: Tiny) -> None:
+    asleep = Client(read_workers_for_work_pool=[SimpleNamespace(last_heartbeat_time=NOW - timedelta(minutes=5))])
+    assert "no worker of the pool nightloop is alive (the last was seen" in " ".join(_worker(asleep))
+    began = SimpleNamespace(id="1", name="nightly tiny", state_name="Running", start_time=NOW - timedelta(hours=1))
+    wrong = list(_dead(Client(read_automations=[], read_flow_runs=[began])))
+    assert "'Crash zombie flows' is missing" in wrong[0] and "'nightly tiny' is Running since" in wrong[1]
+    late = SimpleNamespace(expected_start_time=NOW - timedelta(hours=1))
+    nightly = SimpleNamespace(
+        id="00000000-0000-0000-0000-000000000001", name="tiny-nightly", schedules=[SimpleNamespace(active=True)]
+    )
+    assert "was due at" in _schedules(Client(read_deployments=[nightly], read_flow_runs=[late]))[1][0]
+    assert "has planned no run" in _schedules(Client(read_deployments=[nightly], read_flow_runs=[]))[1][0]
+    nightly.schedules[0].active = False
+    assert _schedules(Client(read_deployments=[nightly], read_flow_runs=[])) == (
+        "tiny-nightly has no active schedule",
+        [],
+    )

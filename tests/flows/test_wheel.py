@@ -1,0 +1,62 @@
+"""The package as it is installed from a wheel: it works away from the checkout, with the plans that it ships."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tasks.lake.deliveries import deliver
+from tests.flows.console import HOUSE
+from tests.flows.tiny import WORLD, raw_plan
+
+pytestmark = pytest.mark.xdist_group("wheel")
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel's files in a directory of their own; what it depends on is there already."""
+    place = tmp_path_factory.mktemp("wheel")
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "wheel", str(HOUSE), "--no-deps", "-w", str(place)], check=True, capture_output=True)
+    (wheel,) = place.glob("nightloop-*.whl")
+    subprocess.run(
+        [*pip, "install", str(wheel), "--no-deps", "--target", str(place / "site")], check=True, capture_output=True
+    )
+    return place / "site"
+
+
+def said(installed: Path, where: Path, *words: str, timeout: int = 280) -> subprocess.CompletedProcess[str]:
+    """What the installed console script says in a directory of its user's."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "NIGHTLOOP_", "TESTS_"))}
+    own = {**clean, "PYTHONPATH": str(installed), "PYTHONSAFEPATH": "1", "COLUMNS": "200"}
+    command = [sys.executable, "-c", "from flows.__main__ import main; main()", *words]
+    return subprocess.run(command, cwd=where, env=own, capture_output=True, text=True, timeout=timeout)
+
+
+def test_doctor_and_a_night_away_from_the_checkout(installed: Path, tmp_path: Path) -> None:
+    done = said(installed, tmp_path, "doctor", "--json")
+    found = {row["check"]: row for row in json.loads(done.stdout)["checks"]}
+    assert done.returncode == 0, done.stdout
+    assert str(installed) in found["install"]["finding"]
+    assert "simulated" in found["plans"]["finding"] and str(installed / "infra" / "plans") in found["plans"]["finding"]
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(raw_plan(tmp_path, {"history": 1}), sort_keys=False))
+    deliver(WORLD, tmp_path / "in", 0)
+    done = said(installed, tmp_path, "night", "tiny.yaml", "--period", "2026-01-01")
+    assert done.returncode == 0 and done.stdout.startswith("2026-01-01"), done.stderr[-3000:]
+    assert (tmp_path / ".nightloop" / "store").is_dir()
+    unknown = said(installed, tmp_path, "status", "nobody")
+    assert unknown.returncode == 2 and "no plan 'nobody'" in unknown.stderr and "simulated" in unknown.stderr
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+def test_the_demo_away_from_the_checkout(installed: Path, tmp_path: Path) -> None:
+    done = said(installed, tmp_path, "demo", timeout=900)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (tmp_path / ".nightloop" / "reports" / "demo.html").exists()

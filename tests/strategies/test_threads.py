@@ -1,0 +1,145 @@
+"""The same bytes on any number of threads: what a strategy learns, and what its model predicts and ranks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from tasks.lake.logs import Logs
+from tasks.models.afn_plus import AFNPlus
+from tasks.models.caser import Caser
+from tasks.models.dcn import DCN
+from tasks.models.dcn_v2 import DCNv2
+from tasks.models.deepfm import DeepFM
+from tasks.models.embedding_mlp import EmbeddingMLP
+from tasks.models.final_mlp import FinalMLP
+from tasks.models.fm import FM
+from tasks.models.fmfm import FmFM
+from tasks.models.gru4rec import GRU4Rec
+from tasks.models.ipnn import IPNN
+from tasks.models.lightgcn import LightGCN
+from tasks.models.lr import LR
+from tasks.models.mf import MF
+from tasks.models.nfm import NFM
+from tasks.models.predict import predict
+from tasks.models.schedule import Schedule
+from tasks.models.wide_deep import WideDeep
+from tasks.models.xdeepfm import xDeepFM
+from tasks.strategies.add_popularity import AddPopularity
+from tasks.strategies.asmg import ASMG
+from tasks.strategies.average_weights import AverageWeights
+from tasks.strategies.ewc import EWC
+from tasks.strategies.fine_tune import FineTune
+from tasks.strategies.fold import begin, fold, pretrain
+from tasks.strategies.full_retrain import FullRetrain
+from tasks.strategies.hedge import Hedge
+from tasks.strategies.incctr import IncCTR
+from tasks.strategies.kd import KD
+from tasks.strategies.l2sp import L2SP
+from tasks.strategies.practice import simulated_periods
+from tasks.strategies.reloop import ReLoop
+from tasks.strategies.sml import SML
+from tasks.strategies.spmf import SPMF
+
+ROWS, BATCH = 3000, 2100  # a batch is dealt into parts, and the last one of a period is not
+ONE = Schedule(epochs=1, batch=BATCH)
+HALF = replace(ONE, precision="bfloat16")
+FIELDS = ("user", "item", "device")
+LARGE: dict[str, Any] = {"fields": FIELDS, "numeric": 2, "width": 16, "hidden": (128, 64)}
+MODELS: dict[str, Any] = {
+    "MF": MF(width=64, biases=True),
+    "LightGCN": LightGCN(width=32),
+    "GRU4Rec": GRU4Rec(5, width=64),
+    "Caser": Caser(5, width=32, horizontal=4, vertical=2),
+    "LR": LR(FIELDS, numeric=2),
+    "FM": FM(FIELDS, numeric=2, width=16),
+    "FmFM": FmFM(FIELDS, numeric=2, width=16),
+    "DeepFM": DeepFM(**LARGE),
+    "NFM": NFM(**LARGE),
+    "IPNN": IPNN(**LARGE),
+    "WideDeep": WideDeep(**LARGE),
+    "DCN": DCN(**LARGE),
+    "DCNv2": DCNv2(**LARGE),
+    "xDeepFM": xDeepFM(**LARGE),
+    "AFNPlus": AFNPlus(**LARGE),
+    "FinalMLP": FinalMLP(FIELDS, numeric=2, width=16),
+    "EmbeddingMLP": EmbeddingMLP(FIELDS, 3, numeric=2, width=16, hidden=(64,)),
+}
+STRATEGIES: dict[str, Any] = {
+    "FineTune": FineTune(ONE),
+    "FullRetrain": FullRetrain(ONE),
+    "SPMF": SPMF(size=2000, schedule=ONE),
+    "L2SP": L2SP(schedule=ONE),
+    "EWC": EWC(schedule=ONE),
+    "Average": AverageWeights(FineTune(ONE, optimizer="keep")),
+    "SML": SML(first=replace(ONE, rate=0.005), second=replace(ONE, rate=0.005), rounds=1),
+    "ASMG": ASMG(FineTune(ONE), window=2, schedule=ONE),
+    "Hedge": Hedge((FineTune(ONE, optimizer="keep"), FullRetrain(ONE))),
+}
+CLICKS: dict[str, Any] = {
+    "KD": KD(FineTune(ONE)),
+    "IncCTR": IncCTR(FineTune(ONE), teacher=FullRetrain(ONE, window=2)),
+    "ReLoop": ReLoop(FineTune(ONE)),
+    "FineTune-bfloat16": FineTune(HALF),
+}
+POPULAR: dict[str, Any] = {"AddPopularity": AddPopularity(FineTune(ONE, optimizer="keep"))}
+ALL = STRATEGIES | CLICKS | POPULAR
+PAIRS = [
+    *[("FineTune", model) for model in MODELS],
+    *[(strategy, "MF") for strategy in {**STRATEGIES, **POPULAR} if strategy != "FineTune"],
+    *[(strategy, "DeepFM") for strategy in {**STRATEGIES, **CLICKS} if strategy != "FineTune"],
+    *[("SML", model) for model in ("GRU4Rec", "EmbeddingMLP", "LightGCN")],
+    *[("ASMG", model) for model in ("GRU4Rec", "EmbeddingMLP")],
+]
+OFTEN = {
+    ("FineTune", "DeepFM"),
+    ("FineTune", "GRU4Rec"),
+    ("SML", "MF"),
+    ("ASMG", "DeepFM"),
+}  # the others in `make soak`
+
+
+@contextmanager
+def threads(number: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def periods(model: Any) -> list[Logs]:
+    history = getattr(model, "history", 0)
+    if model.family == "ctr":
+        return simulated_periods("ctr", FIELDS, numeric=2, rows=ROWS, count=3, history=history)
+    return simulated_periods("ranking", rows=ROWS, count=3, history=history)
+
+
+def learned(strategy: Any, model: Any, logs: list[Logs]) -> dict[str, str]:
+    """Hashes of all weights after two nights, and of what the model predicts for the newest rows."""
+    checkpoint = begin(model, strategy, pretrain(model, FullRetrain(ONE), logs[0]), logs[0])
+    for night in logs[1:]:
+        checkpoint = fold(model, strategy, checkpoint, night)
+    found = {**checkpoint.weights, "predicted": predict(model, checkpoint.weights, logs[-1].since(logs[-1].period))}
+    return {
+        name: hashlib.sha256(value.contiguous().numpy().tobytes()).hexdigest()[:12] for name, value in found.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("strategy", "model"), [pytest.param(*pair, marks=() if pair in OFTEN else pytest.mark.soak) for pair in PAIRS]
+)
+def test_a_checkpoint_has_the_same_bytes_on_one_two_and_four_threads(strategy: str, model: str) -> None:
+    logs = periods(MODELS[model])
+    made = []
+    for number in (1, 2, 4):
+        with threads(number):
+            made.append(learned(ALL[strategy], MODELS[model], logs))
+    assert made[0] == made[1] == made[2]
