@@ -33,7 +33,7 @@ demo: $(VENV)/.run  ## Run the whole loop on a simulated world; DATA=file for yo
 
 # Four workers for CI's two cores: tests of flows wait for servers and processes. The longest files begin first.
 test: $(VENV)/.dev  ## Run every test that CI runs.
-	@$(BIN)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder
 
 up: $(VENV)/.run  ## Start a Prefect server with its UI and all deployments.
 	@$(BIN)/nightloop up

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +31,7 @@ from tasks.store.checkpoints import failed_in
 from tasks.store.manifest import Manifest
 from tasks.validate import validate
 
+log = logging.getLogger(__name__)
 Clock = Callable[[], datetime]
 
 
@@ -115,12 +117,20 @@ def reporting_early_end(done: Sequence[Manifest], planned: Sequence[int], live: 
         yield
     except BaseException as error:
         for manifest in done:
-            sys.stderr.write(f"{outward(sentence(manifest, live))}\n")
+            _say(sentence(manifest, live))
         resume = f"after {len(done)} of {plural(len(planned), 'night')}; run it again to resume"
         if isinstance(error, KeyboardInterrupt):
             raise KeyboardInterrupt(f"interrupted {resume}") from None
-        sys.stderr.write(f"stopped {resume}\n")
+        _say(f"stopped {resume}")
         raise
+
+
+def _say(line: str) -> None:
+    """A line on stderr, or among the logs of the run where Prefect runs it."""
+    if run().prefect:
+        log.warning("%s", line)
+    else:
+        sys.stderr.write(f"{outward(line)}\n")
 
 
 def told(done: Sequence[Manifest], plan: str, live: bool = True) -> list[str]:

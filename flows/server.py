@@ -17,6 +17,7 @@ from tasks.store.lease import held, key_of
 
 POOL = "nightloop"
 AWAKE = timedelta(seconds=90)  # a worker says every 30 s that it lives
+PLANNED = timedelta(minutes=5)  # the server looks once a minute for runs to plan
 HELD = ("nightly", "backfill")  # flows whose runs hold the lease of their pipeline
 
 
@@ -100,6 +101,8 @@ def _schedules(client: Any) -> tuple[str, list[str]]:
         active = [schedule for schedule in one.schedules if schedule.active]
         if not active:
             said.append(f"{one.name} has no active schedule")
+        elif not due and one.updated and datetime.now(UTC) - one.updated < PLANNED:
+            said.append(f"{one.name} was deployed a moment ago")
         elif not due:
             wrong.append(f"{one.name} is scheduled, but the server has planned no run of it: is its scheduler alive?")
         elif datetime.now(UTC) - due[0] > timedelta(minutes=15):

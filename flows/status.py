@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from tasks.agenda import shown_until
-from tasks.open import open_lake, open_store, read
+from tasks.open import open_lake, open_store, read_form
 from tasks.plan.plan import Plan
 from tasks.plan.settings import Settings
 from tasks.reports import grid, leaderboard
@@ -25,7 +25,7 @@ WIDTH = 190  # characters, where the terminal does not say
 
 def status(plan: str, on: str = "") -> dict[str, Any]:
     """What there is to know. With `on` (a date or time), who served then, and why."""
-    order, now = read(plan), datetime.now(UTC)
+    order, now = read_form(plan), datetime.now(UTC)
     last = shown_until(order, now)
     if on[:4].isdigit() and on.strip() > now.isoformat():
         raise ValueError(f"on: given {on[:40]}, which is still to come; it is {now:%Y-%m-%dT%H:%M} UTC")

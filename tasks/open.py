@@ -8,15 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tasks.correctors import build_all
 from tasks.lake.warehouse import Warehouse
 from tasks.plan.outward import guarded
 from tasks.plan.plan import Plan
-from tasks.plan.reading import find_plan
+from tasks.plan.reading import find_plan, mistakes, read_yaml, refuse
 from tasks.plan.settings import Settings
 from tasks.store.aws import usual_credentials
 from tasks.store.objects import Objects, open_objects
-from tasks.strategies.assembly import read_plan
 
 _KEPT: dict[tuple[int, str, str], Warehouse] = {}  # by thread: a connection is not for two
 
@@ -69,8 +67,20 @@ def _place(plan: Plan) -> tuple[int, str, str]:
 
 
 @guarded()
+def read_form(plan: str) -> Plan:
+    """The plan of this name or path, as it is written: its plug-ins and their options are not looked at."""
+    path = find_plan(plan, Settings().plan_places)
+    raw = read_yaml(path)
+    refuse(path, mistakes(raw))
+    return Plan.model_validate(raw)
+
+
+@guarded()
 def read(plan: str) -> Plan:
     """The plan of this name or path, every plug-in option checked."""
+    from tasks.correctors import build_all  # these bring torch, and who only looks at what is recorded needs none
+    from tasks.strategies.assembly import read_plan
+
     found = read_plan(find_plan(plan, Settings().plan_places))
     build_all(found.correctors)
     return found

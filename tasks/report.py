@@ -15,7 +15,7 @@ from tasks.reports.grid import grid
 from tasks.reports.history import scored_nights
 from tasks.reports.html import page
 from tasks.reports.leaderboard import leaderboard
-from tasks.reports.reading import read_history
+from tasks.reports.reading import history_of, read_history, read_known
 from tasks.reports.table import as_markdown
 from tasks.reports.validation import validation_markdown
 from tasks.reports.verdict import verdict_markdown
@@ -44,13 +44,20 @@ def report(manifest: Manifest, trained: Mapping[str, Trained]) -> None:
 
 @task("publish {plan.pipeline}")
 def publish(plan: Plan, last: int | None = None) -> str:
-    """Draw the grid, up to night `last`, the leaderboard and the HTML report anew. Returns the report's path."""
+    """Draw the grid, up to night `last`, the leaderboard and the HTML report. Returns the report's path.
+
+    A report that tells of the same nights already stays as it is.
+    """
+    objects, path = open_store(), Settings().home / "reports" / f"{plan.pipeline}.html"
     with open_lake(plan) as warehouse:
-        history = read_history(open_store(), warehouse, plan, last)
-    path = Settings().home / "reports" / f"{plan.pipeline}.html"
+        known = read_known(objects, warehouse, plan, last)
+    stamp = f"<!-- {known.stamp} -->\n"
+    if not run().prefect and path.exists() and path.read_text(encoding="utf-8").endswith(stamp):
+        return str(path)
+    history = history_of(objects, plan, known)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
-    part.write_text(page(history), encoding="utf-8")
+    part.write_text(page(history) + stamp, encoding="utf-8")
     part.replace(path)
     show_markdown(f"{plan.pipeline}-grid", f"Nights of {plan.pipeline}", as_markdown(grid(history).newest(60)))
     if run().prefect:  # the plot takes a second

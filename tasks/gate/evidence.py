@@ -74,14 +74,14 @@ def pooled(nights: Sequence[Evidence], name: str, metric: str) -> Pool | None:
 
 
 def _paired(night: Evidence, served: Mapping[str, Tensor], other: Mapping[str, Tensor], metric: str) -> Pool:
-    before, after = per_interaction(served, metric), per_interaction(other, metric)
+    before, after = (torch.from_numpy(per_interaction(scored, metric)) for scored in (served, other))
     for column in ("user", "item", "label") if "label" in served else ("user", "item"):
         if not torch.equal(served[column], other[column]):
             raise ValueError(
                 f"the two results of period {night.name or night.period} hold different rows: column {column!r} is not the same"
             )
     gain = direction(metric) * (after - before)
-    slices = {s: member(served, s) for s in SLICES}
+    slices = {s: torch.from_numpy(member(served, s)) for s in SLICES}
     draw = served["pool"].long() if "pool" in served else torch.arange(len(gain))
     nothing = torch.zeros(0, dtype=torch.float64)
     label, predicted, earlier = (

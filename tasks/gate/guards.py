@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log
 
+import torch
 from pydantic import JsonValue
 
 from tasks.gate.bootstrap import Resamples, interval
@@ -86,7 +87,7 @@ def informative(pool: Pool, drawn: Resamples, alpha: float, refresh: bool) -> Gu
     if mine < 1 or (refresh and mine <= was):
         return Guarded((), (), numbers)
     said = f"It predicts no better than the mean click rate (normalised entropy {mine:.3f}, {was:.3f} for what served)"
-    losses = logloss(pool.label, pool.predicted)
+    losses = torch.from_numpy(logloss(pool.label, pool.predicted))
     sure = interval(losses - losses.mean() / mine, pool.label >= 0, drawn, alpha)
     if sure is not None and sure.low > 0:
         return Guarded((f"{said}.",), (), numbers)

@@ -1,12 +1,19 @@
-"""Recall@K and NDCG@K of one positive among candidates, in expectation over the order of equal scores."""
+"""Recall@K and NDCG@K of one positive among candidates, in expectation over the order of equal scores.
+
+All metrics take numpy arrays, or tensors of this machine's memory, which numpy reads as they are.
+"""
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+Numbers = np.ndarray[Any, np.dtype[Any]]
 
 
-def recall(above: Tensor, equal: Tensor, k: int) -> Tensor:
+def recall(above: ArrayLike, equal: ArrayLike, k: int) -> Numbers:
     """Chance that the positive is among the first `k`: [n] float64.
 
     `above` and `equal` [n] count the other candidates that score higher than the positive and exactly as it does; the
@@ -14,23 +21,26 @@ def recall(above: Tensor, equal: Tensor, k: int) -> Tensor:
     where k is below 1 or a count is negative. Source: SML's protocol, made safe for ties.
     """
     g, e = _counts(above, equal, k)
-    return ((k - g) / (e + 1)).clamp(0, 1)
+    chance: Numbers = np.clip((k - g) / (e + 1), 0, 1)
+    return chance
 
 
-def ndcg(above: Tensor, equal: Tensor, k: int) -> Tensor:
+def ndcg(above: ArrayLike, equal: ArrayLike, k: int) -> Numbers:
     """Expected 1 / log2(rank + 1) where the rank is at most `k`, else 0: [n] float64; arguments as in `recall`."""
     g, e = _counts(above, equal, k)
-    discounts = 1 / torch.log2(torch.arange(k, dtype=torch.float64) + 2)
-    upto = torch.cat([torch.zeros(1, dtype=torch.float64), discounts.cumsum(0)])  # [k + 1], sum of the first m
-    return (upto[(g + e + 1).clamp(max=k).long()] - upto[g.clamp(max=k).long()]) / (e + 1)
+    discounts = 1 / np.log2(np.arange(k, dtype=np.float64) + 2)
+    upto = np.concatenate([np.zeros(1), discounts.cumsum()])  # [k + 1], sum of the first m
+    first, behind = (np.minimum(one, k).astype(np.int64) for one in (g, g + e + 1))
+    expected: Numbers = (upto[behind] - upto[first]) / (e + 1)
+    return expected
 
 
-def _counts(above: Tensor, equal: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def _counts(above: ArrayLike, equal: ArrayLike, k: int) -> tuple[Numbers, Numbers]:
     if k < 1:
         raise ValueError(f"K is {k}; it must be at least 1")
-    if above.shape != equal.shape:
-        raise ValueError(f"above has shape {tuple(above.shape)} and equal {tuple(equal.shape)}; they must be the same")
-    g, e = above.double(), equal.double()
-    if bool(((g < 0) | (e < 0) | torch.isnan(g) | torch.isnan(e)).any()):
+    g, e = np.asarray(above, dtype=np.float64), np.asarray(equal, dtype=np.float64)
+    if g.shape != e.shape:
+        raise ValueError(f"above has shape {g.shape} and equal {e.shape}; they must be the same")
+    if bool(((g < 0) | (e < 0) | np.isnan(g) | np.isnan(e)).any()):
         raise ValueError("a count of candidates is negative or NaN: the scores that were ranked are not usable")
     return g, e

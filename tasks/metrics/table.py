@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import ArrayLike
 
 from tasks.metrics import ctr, ranking
+from tasks.metrics.ranking import Numbers
 
 SLICES = ("new_user", "old_user", "new_item", "old_item")
 NEEDED = {
@@ -16,25 +17,26 @@ NEEDED = {
 }
 
 
-def means(scored: Mapping[str, Tensor], family: str, ks: Sequence[int] = (5, 10, 20)) -> dict[str, float]:
+def means(scored: Mapping[str, ArrayLike], family: str, ks: Sequence[int] = (5, 10, 20)) -> dict[str, float]:
     """Every metric by name: `recall@20`, `ndcg@20/new_user`, `auc`, `logloss/old_item`, `rows`, `rows/new_item`, ...
 
-    `scored` holds one tensor [n] a column (see `NEEDED`); with `catalogue_above` and `catalogue_equal` the ranking
+    `scored` holds one array [n] a column (see `NEEDED`); with `catalogue_above` and `catalogue_equal` the ranking
     against the whole catalogue is added as `catalogue_recall@20`. What is not defined on a slice (the AUC of a single
     class) is left out. Raises ValueError on NaN, a missing column, or columns of different lengths.
     """
     check(scored, family)
+    columns = {column: np.asarray(values) for column, values in scored.items()}
     measure = (lambda part: _ranked(part, ks)) if family == "ranking" else _clicked
-    found = measure(scored)
+    found = measure(columns)
     for name in SLICES:
-        keep = member(scored, name)
+        keep = member(columns, name)
         if bool(keep.any()):
-            part = {column: values[keep] for column, values in scored.items()}
+            part = {column: values[keep] for column, values in columns.items()}
             found |= {f"{metric}/{name}": value for metric, value in measure(part).items()}
     return found
 
 
-def per_interaction(scored: Mapping[str, Tensor], metric: str) -> Tensor:
+def per_interaction(scored: Mapping[str, ArrayLike], metric: str) -> Numbers:
     """The metric of each row: [n] float64. `metric` is recall@K, ndcg@K (either with `catalogue_`) or logloss."""
     if metric == "logloss":
         check(scored, "ctr")
@@ -55,31 +57,32 @@ def direction(metric: str) -> int:
     return -1 if metric in ("logloss", "ne") else 1
 
 
-def member(scored: Mapping[str, Tensor], name: str) -> Tensor:
+def member(scored: Mapping[str, ArrayLike], name: str) -> Numbers:
     """[n] bool: the rows of a slice, one of `SLICES`."""
     if name not in SLICES:
         raise ValueError(f"no slice {name!r}; there are {', '.join(SLICES)}")
-    new = scored[f"new_{name[4:]}"].bool()
+    new: Numbers = np.asarray(scored[f"new_{name[4:]}"]).astype(bool)
     return new if name.startswith("new") else ~new
 
 
-def check(scored: Mapping[str, Tensor], family: str) -> int:
+def check(scored: Mapping[str, ArrayLike], family: str) -> int:
     """The number of rows. Raises ValueError where `scored` is not a whole and clean record of its family."""
     if family not in NEEDED:
         raise ValueError(f"no family {family!r}; there are {' and '.join(NEEDED)}")
     missing = [name for name in NEEDED[family] if name not in scored]
     if missing:
         raise ValueError(f"a scored period of {family} needs {', '.join(missing)} too; it has {', '.join(scored)}")
-    lengths = {name: tuple(values.shape) for name, values in scored.items()}
+    columns = {name: np.asarray(values) for name, values in scored.items()}
+    lengths = {name: values.shape for name, values in columns.items()}
     if len(set(lengths.values())) != 1 or len(lengths["user"]) != 1:
         raise ValueError(f"every column of a scored period must be [n]: {lengths}")
-    for name, values in scored.items():
-        if values.is_floating_point() and not bool(torch.isfinite(values).all()):
+    for name, values in columns.items():
+        if values.dtype.kind == "f" and not bool(np.isfinite(values).all()):
             raise ValueError(f"column {name!r} of a scored period holds NaN or infinity")
-    return int(scored["user"].shape[0])
+    return len(columns["user"])
 
 
-def _ranked(scored: Mapping[str, Tensor], ks: Sequence[int]) -> dict[str, float]:
+def _ranked(scored: Mapping[str, Numbers], ks: Sequence[int]) -> dict[str, float]:
     rows = len(scored["user"])
     found = {"rows": float(rows)}
     prefixes = ("", "catalogue_") if "catalogue_above" in scored else ("",)
@@ -91,7 +94,7 @@ def _ranked(scored: Mapping[str, Tensor], ks: Sequence[int]) -> dict[str, float]
     return found
 
 
-def _clicked(scored: Mapping[str, Tensor]) -> dict[str, float]:
+def _clicked(scored: Mapping[str, Numbers]) -> dict[str, float]:
     label, prediction = scored["label"], scored["prediction"]
     found = {"rows": float(len(label)), "positives": float(label.sum())}
     if not len(label):
@@ -107,7 +110,7 @@ def _clicked(scored: Mapping[str, Tensor]) -> dict[str, float]:
     return found
 
 
-def _by_user(scored: Mapping[str, Tensor]) -> dict[str, float]:
-    keys = scored["user"] * 2 + scored["label"].long()
-    both = len(torch.unique(keys)) > len(torch.unique(scored["user"]))  # some user has both classes
+def _by_user(scored: Mapping[str, Numbers]) -> dict[str, float]:
+    keys = scored["user"] * 2 + scored["label"].astype(np.int64)
+    both = len(np.unique(keys)) > len(np.unique(scored["user"]))  # some user has both classes
     return {"gauc": ctr.gauc(scored["user"], scored["label"], scored["prediction"])} if both else {}

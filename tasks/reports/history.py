@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from torch import Tensor
-
+from tasks.metrics.ranking import Numbers
 from tasks.metrics.table import direction
 from tasks.plan.metric import leading_metric
 from tasks.store.manifest import CHAMPION, Manifest, Served
@@ -16,7 +15,7 @@ from tasks.store.registry import Entry
 CONTROL = "NoUpdate"
 
 Notes = Mapping[str, Mapping[str, float]]  # "seconds" and "bytes", each by strategy or by step of the night
-Scores = Mapping[str, Mapping[str, Tensor]]  # per-interaction results of one night, by strategy
+Scores = Mapping[str, Mapping[str, Numbers]]  # per-interaction results of one night, by strategy
 
 
 class StateLike(Protocol):

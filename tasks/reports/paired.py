@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import ArrayLike
 
+from tasks.metrics.ranking import Numbers
 from tasks.metrics.table import direction, per_interaction
 
 FEWEST = 20  # users; with fewer the normal approximation says more than it knows
@@ -30,7 +31,9 @@ class Difference:
         return self.low > 0 or self.high < 0
 
 
-def difference(nights: Iterable[tuple[Mapping[str, Tensor], Mapping[str, Tensor]]], metric: str) -> Difference | None:
+def difference(
+    nights: Iterable[tuple[Mapping[str, ArrayLike], Mapping[str, ArrayLike]]], metric: str
+) -> Difference | None:
     """`a` minus `b` over nights of (a, b) per-interaction results; None with fewer than `FEWEST` users.
 
     The standard error is that of a ratio of sums over users, the clusters (Cochran, Sampling Techniques,
@@ -39,20 +42,20 @@ def difference(nights: Iterable[tuple[Mapping[str, Tensor], Mapping[str, Tensor]
     """
     gains, users = [], []
     for a, b in nights:
-        if not torch.equal(a["user"], b["user"]) or not torch.equal(a["item"], b["item"]):
+        if not np.array_equal(a["user"], b["user"]) or not np.array_equal(a["item"], b["item"]):
             raise ValueError("paired results must hold the same rows in the same order; score both on the same night")
-        gains.append(direction(metric) * (per_interaction(a, metric) - per_interaction(b, metric)).double())
-        users.append(a["user"])
-    return _interval(torch.cat(gains), torch.cat(users)) if gains else None
+        gains.append(direction(metric) * (per_interaction(a, metric) - per_interaction(b, metric)))
+        users.append(np.asarray(a["user"]))
+    return _interval(np.concatenate(gains), np.concatenate(users)) if gains else None
 
 
-def _interval(gain: Tensor, user: Tensor) -> Difference | None:
-    _, group = torch.unique(user, return_inverse=True)
+def _interval(gain: Numbers, user: Numbers) -> Difference | None:
+    _, group = np.unique(user, return_inverse=True)
     groups = int(group.max()) + 1 if len(group) else 0
     if groups < FEWEST:
         return None
     mean = gain.mean()
-    sums = torch.zeros(groups, dtype=torch.float64).index_add_(0, group, gain - mean)
-    error = float((sums.square().sum() * groups / (groups - 1)).sqrt()) / len(gain)
+    sums = np.bincount(group, gain - mean, groups)
+    error = float(np.sqrt(np.square(sums).sum() * groups / (groups - 1))) / len(gain)
     middle = float(mean)
     return Difference(middle, middle - WIDTH * error, middle + WIDTH * error, groups, len(gain))

@@ -2,40 +2,78 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
 
 from pydantic import JsonValue
-from torch import Tensor
 
 from tasks.lake.periods import period
 from tasks.lake.warehouse import Warehouse
-from tasks.models.checkpoint import from_bytes
-from tasks.plan.plan import Plan
+from tasks.metrics.ranking import Numbers
+from tasks.metrics.rows import from_bytes
+from tasks.plan.plan import Plan, canonical
 from tasks.reports.history import History
 from tasks.store import blobs, manifests, registry
 from tasks.store.due import recorded, root
+from tasks.store.entries import Entry
 from tasks.store.manifest import Manifest
 from tasks.store.notes import noted
 from tasks.store.objects import Objects
 from tasks.store.overview import overview
+from tasks.store.states import State
 
 DETAILED = 30  # newest nights that are read in full: validation tables and scores of single rows
 
 
-def read_history(objects: Objects, warehouse: Warehouse, plan: Plan, last: int | None = None) -> History:
-    """Everything there is to tell, up to period `last` or the last night that was recorded."""
+@dataclass(frozen=True)
+class Known:
+    """What is known of every night without a look at its blobs."""
+
+    nights: Mapping[int, Manifest]
+    states: Mapping[int, State]
+    later: int  # periods after those of `states` that are missing
+    log: Sequence[Entry]
+
+    @property
+    def stamp(self) -> str:
+        """SHA-256 of all of it, and of the release that would tell it: what is drawn of the same is the same."""
+        told = {
+            "release": version("nightloop"),
+            "nights": {str(index): night.hash for index, night in self.nights.items()},
+            "states": {str(index): [one.state, *one.reasons, *one.changed] for index, one in self.states.items()},
+            "later": self.later,
+            "log": [entry.model_dump(mode="json") for entry in self.log[-1:]],
+        }
+        return hashlib.sha256(canonical(told)).hexdigest()
+
+
+def read_known(objects: Objects, warehouse: Warehouse, plan: Plan, last: int | None = None) -> Known:
+    """What is known of every night up to period `last`, or the last night that was recorded."""
     first = root(plan)
     reach = max(recorded(objects, plan), first, first if last is None else last)
     nights, states = overview(objects, warehouse, plan, reach)
+    return Known(nights, states, reach - max(states), registry.log(objects, plan.pipeline))
+
+
+def read_history(objects: Objects, warehouse: Warehouse, plan: Plan, last: int | None = None) -> History:
+    """Everything there is to tell, up to period `last` or the last night that was recorded."""
+    return history_of(objects, plan, read_known(objects, warehouse, plan, last))
+
+
+def history_of(objects: Objects, plan: Plan, known: Known) -> History:
+    """The same of nights that are known already: the newest of them are read in full."""
+    nights, states = known.nights, known.states
     newest = {i: nights[i] for i in sorted(nights)[-DETAILED:]}
     return History(
         pipeline=plan.pipeline,
         nights=nights,
         states=states,
         names={i: period(plan.periods, i).name for i in states if i not in nights},
-        later=reach - max(states),
-        log=registry.log(objects, plan.pipeline),
+        later=known.later,
+        log=known.log,
         notes={i: found for i, night in nights.items() if (found := _numbers(noted(objects, night) or {}))},
         validations={i: json.loads(blobs.get(objects, n.validated[-1].blob)) for i, n in newest.items() if n.validated},
         earlier={i: _earlier(objects, night) for i, night in newest.items() if night.revision > 1},
@@ -43,7 +81,7 @@ def read_history(objects: Objects, warehouse: Warehouse, plan: Plan, last: int |
     )
 
 
-def _scores(objects: Objects, night: Manifest) -> dict[str, dict[str, Tensor]]:
+def _scores(objects: Objects, night: Manifest) -> dict[str, dict[str, Numbers]]:
     return {name: from_bytes(blobs.get(objects, s.blob)) for name, s in night.scores.items()}
 
 

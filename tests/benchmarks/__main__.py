@@ -19,6 +19,7 @@ BENCHMARKS = {
     "mf-vs-implicit": "mf_vs_implicit",
     "deepfm-train": "deepfm_train",
     "reloop-overhead": "reloop_overhead",
+    **{f"cli-{what}": f"cli:{what}" for what in ("unknown-plan", "plug-in-option", "finished-night", "status", "help")},
     "collect": "collect",
     "score": "score",
     "night-overhead": "night_overhead",

@@ -16,6 +16,7 @@ def run() -> dict[str, object]:
     """Nights through Prefect as an operator's schedule would run them, on a server of their own."""
     home = Path(tempfile.mkdtemp(prefix="nightloop-bench-"))
     os.environ["NIGHTLOOP_HOME"] = str(home / "home")
+    os.environ["NIGHTLOOP_PREFECT"] = "1"
     os.environ["PREFECT_LOGGING_LEVEL"] = "ERROR"
     os.environ["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"] = "180"
     from prefect.testing.utilities import prefect_test_harness

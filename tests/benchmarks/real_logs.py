@@ -111,7 +111,7 @@ def chain(
 def scored(ranker: Ranker, whole: Logs, period: int) -> dict[str, Tensor]:
     """Where every row of the period stands among 999 negatives, in each metric."""
     found = ranked(ranker, whole, period)
-    return {metric: per_interaction(found, metric) for metric in METRICS}
+    return {metric: torch.from_numpy(per_interaction(found, metric)) for metric in METRICS}
 
 
 def ranked(ranker: Ranker, whole: Logs, period: int) -> dict[str, Tensor]:

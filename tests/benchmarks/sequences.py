@@ -71,7 +71,7 @@ def _rows_as_users(logs: Logs) -> Logs:
 
 
 def _metrics(ranked: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {metric: per_interaction(ranked, metric) for metric in METRICS}
+    return {metric: torch.from_numpy(per_interaction(ranked, metric)) for metric in METRICS}
 
 
 if __name__ == "__main__":

@@ -137,7 +137,9 @@ def split_by_predecessor(
 
     That version chooses the rows because it is neither of the two: rows where the base itself errs would flatter anyone.
     """
-    gains = torch.cat([logloss(labels[d], base[d]) - logloss(labels[d], other[d]) for d in before])
+    gains = torch.from_numpy(
+        np.concatenate([logloss(labels[d], base[d]) - logloss(labels[d], other[d]) for d in before])
+    )
     wrong = torch.cat([(before[d] > 0.5) != (labels[d] > 0.5) for d in before])
     return {"wrong": float(gains[wrong].mean()), "right": float(gains[~wrong].mean())}
 

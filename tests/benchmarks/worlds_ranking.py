@@ -135,7 +135,7 @@ def replay(like: str, seed: int, only: Sequence[str] = ()) -> dict[str, Any]:
 def judged(ranker: Ranker, hand: Candidates) -> Judged:
     """Each row's metrics, and what was new: since the root (`later`), in its own period (`now`)."""
     ranked, logs = rank(ranker, hand), hand.logs
-    found = {metric: per_interaction(ranked, metric) for metric in (METRIC, DEEP)}
+    found = {metric: torch.from_numpy(per_interaction(ranked, metric)) for metric in (METRIC, DEEP)}
     born = torch.stack([logs.born[j][logs.rows[:, j]] for j in (0, 1)])
     return {**found, "later": (born > ROOT).any(0), "now": (born == logs.period).any(0)}
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 import flows.__main__ as cli
-from tests.flows.console import here, refused, said
+from tests.flows.console import HOUSE, here, refused, said
 from tests.flows.tiny import Tiny, begin
 
 pytestmark = pytest.mark.xdist_group("cli")  # one process: what these tests begin from is made once
@@ -27,7 +30,6 @@ VERBS = (
     "serve",
     "login",
 )
-HOUSE = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -151,3 +153,20 @@ def test_the_doctor_finds_a_sound_machine_sound_and_a_bad_store_bad(
     assert ended.value.code == 1 and not done["healthy"]
     bad = [c for c in done["checks"] if not c["ok"]]
     assert [c["check"] for c in bad] == ["store", "lake"] and "is a file" in bad[0]["finding"]
+
+
+ALONE = """
+import sys
+from flows.status import status
+
+print(status(sys.argv[1])["headline"])
+print(sorted({"torch", "prefect", "great_expectations", "scipy", "matplotlib"} & set(sys.modules)))
+"""
+
+
+def test_status_needs_neither_torch_nor_prefect(tiny: Tiny) -> None:
+    """They take seconds to import, and whoever looks at what happened waits for an answer."""
+    command = [sys.executable, "-c", ALONE, str(tiny.path)]
+    done = subprocess.run(command, cwd=HOUSE, env=dict(os.environ), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.splitlines()[-1] == "[]", done.stdout

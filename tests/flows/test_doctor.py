@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -88,7 +89,15 @@ def test_a_server_is_asked_for_its_worker_its_schedules_and_its_runs(
     nightloop_up: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NIGHTLOOP_HOME", str(nightloop_up.home))
-    assert "simulated-nightly" in server() and f"{nightloop_up.url}/api answers, with a worker" in server()
+    found = ""
+    for _ in range(90):  # a worker that has just been started is not there yet
+        try:
+            found = server()
+            break
+        except RuntimeError as error:
+            found = str(error)
+        time.sleep(1)
+    assert "simulated-nightly" in found and f"{nightloop_up.url}/api answers, with a worker" in found
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     with pytest.raises(RuntimeError, match=r"http://127\.0\.0\.1:9/api does not answer"):
         server()
@@ -112,7 +121,10 @@ def test_what_is_dead_on_a_server_is_named(begun: Tiny) -> None:
     assert "'Crash zombie flows' is missing" in wrong[0] and "'nightly tiny' is Running since" in wrong[1]
     late = SimpleNamespace(expected_start_time=NOW - timedelta(hours=1))
     nightly = SimpleNamespace(
-        id="00000000-0000-0000-0000-000000000001", name="tiny-nightly", schedules=[SimpleNamespace(active=True)]
+        id="00000000-0000-0000-0000-000000000001",
+        name="tiny-nightly",
+        updated=NOW - timedelta(hours=1),
+        schedules=[SimpleNamespace(active=True)],
     )
     assert "was due at" in _schedules(Client(read_deployments=[nightly], read_flow_runs=[late]))[1][0]
     assert "has planned no run" in _schedules(Client(read_deployments=[nightly], read_flow_runs=[]))[1][0]

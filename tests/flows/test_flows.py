@@ -16,6 +16,7 @@ import flows.backfill
 import flows.nightly
 import flows.promote
 import tasks.open
+import tasks.report
 from flows.backfill import backfill
 from flows.maintain import maintain
 from flows.nightly import nightly
@@ -241,3 +242,21 @@ def test_maintain_keeps_what_the_chain_and_the_log_need(tiny: Tiny, monkeypatch:
     nightly(str(tiny.path))
     assert periods(tiny) == [1, 2, 3]
     assert json.dumps(status(str(tiny.path)), default=str)
+
+
+def test_a_report_is_drawn_anew_only_where_it_has_something_new_to_tell(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[str] = []
+    real = tasks.report.page
+    monkeypatch.setattr(tasks.report, "page", lambda history: drawn.append(history.pipeline) or real(history))
+    nightly(str(tiny.path))
+    page = tiny.home / "home" / "reports" / "tiny.html"
+    before = page.read_bytes()
+    nightly(str(tiny.path))
+    assert len(drawn) == 1 and page.read_bytes() == before, "the same nights are told already"
+    promote(str(tiny.path), "still", reason="trial", force=True)
+    assert len(drawn) == 2 and page.read_bytes() != before
+    page.write_text("somebody changed it")
+    nightly(str(tiny.path))
+    assert len(drawn) == 3

@@ -21,10 +21,12 @@ import tasks.open
 import tasks.retrain
 from flows.__main__ import main
 from flows.interrupt import EXIT_CODE
+from tasks.lake.deliveries import deliver
 from tasks.store import work
 from tasks.strategies.assembly import read_plan
-from tests.flows.tiny import Tiny, begin, plain, raw_plan
+from tests.flows.tiny import WORLD, Tiny, begin, plain, raw_plan
 from tests.flows.victim import POINTS, Point, arm, forked, step
+from tests.prefect_server import Server
 
 pytestmark = pytest.mark.xdist_group("flows")
 POINTS_OF_A_NIGHT = {
@@ -111,6 +113,39 @@ def test_an_interrupted_backfill_lists_the_nights_that_are_done(begun: Tiny) -> 
 
 
 @pytest.mark.soak
+def test_ctrl_c_is_one_sentence_where_prefect_runs_the_night(begun: Tiny, nightloop_up: Server) -> None:
+    night = ("night", str(begun.path), "--period", begun.name(3), "--prefect")
+    text = said(begun, EXIT_CODE, *night, point="retrain")
+    assert text.rstrip().endswith("nightloop: interrupted after 0 of 1 night; run it again to resume")
+    said(begun, 0, *night)
+
+
+@pytest.mark.soak
+def test_a_backfill_that_is_cancelled_in_prefect_says_how_far_it_came_and_resumes(
+    nightloop_up: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for day in range(8):
+        deliver(WORLD, tmp_path / "in", day)
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(raw_plan(tmp_path, {"pipeline": "cancelled"})))
+    given = {"plan": str(tmp_path / "tiny.yaml"), "end": "2026-01-08", "dry_run": False}
+    deployment = nightloop_up.deployment("backfill")["id"]
+    made = nightloop_up.ask(f"/deployments/{deployment}/create_flow_run", {"parameters": given})
+    monkeypatch.setenv("NIGHTLOOP_HOME", str(nightloop_up.home))
+    for _ in range(600):  # until the second night is recorded
+        if len([key for key in tasks.open.open_store().keys("pipelines/cancelled/") if "/nights/" in key]) > 1:
+            break
+        time.sleep(0.2)
+    cancel = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
+    nightloop_up.ask(f"/flow_runs/{made['id']}/set_state", cancel)
+    assert nightloop_up.ended(made["id"])["state_type"] == "CANCELLED"
+    asked = {"logs": {"flow_run_id": {"any_": [made["id"]]}}, "limit": 200}
+    told = [one["message"] for one in nightloop_up.ask("/logs/filter", asked)]
+    assert any("of 7 nights; run it again to resume" in line for line in told), told
+    assert not any("Query interrupted" in line for line in told)
+    assert nightloop_up.start("backfill", given)["state_type"] == "COMPLETED"
+
+
+@pytest.mark.soak
 def test_an_interrupted_bake_off_says_how_many_cells_are_done_and_leaves_no_process(begun: Tiny) -> None:
     words = ("bakeoff", str(begun.path), "--seeds", "0,1", "--workers", "1")
     # Not in the terminal's process group: only this process is told.
@@ -148,7 +183,8 @@ def hanging(home: Path, how: str, plan: Path, day: str) -> None:
     """What the forked process runs: a night whose training never ends, under a plan that allows it two seconds."""
     patch = pytest.MonkeyPatch()
     patch.setenv("NIGHTLOOP_LEASE_SECONDS", "5")
-    patch.setattr(flows.limit, "PATIENCE", 1.0)
+    if how == "in a library that hears no signal":
+        patch.setattr(flows.limit, "PATIENCE", 1.0)
     patch.setattr(tasks.retrain, "fold", lambda *given: HANGS[how](plan, patch))
     process(home, "", ("night", str(plan), "--period", day))
 

@@ -231,7 +231,7 @@ def test_the_gate_promotes_and_people_roll_back_for_good(begun: Tiny) -> None:
     newest = nights[-1]
     other = "tuned" if newest.champion is None or newest.champion.strategy != "tuned" else "popular"
     with pytest.raises(ValueError, match="give --force"):
-        tasks.move.promote_by_hand.fn(begun.plan, "still", "", "", ("", False), WHEN)
+        tasks.move.promote_by_hand.fn(begun.plan, "still", "", "", ("trial", False), WHEN)
     with pytest.raises(RuntimeError, match="not 0000 as you saw it"):
         tasks.move.promote_by_hand.fn(begun.plan, other, "", "0000", ("because", True), WHEN)
     tasks.move.promote_by_hand.fn(begun.plan, other, "", newest.hash[:12], ("trial", True), WHEN)

@@ -96,7 +96,7 @@ def is_open(line: socket.socket) -> bool:
 
 
 def wait_until(what: Callable[[], bool]) -> None:
-    for _ in range(300):
+    for _ in range(3000):  # on a busy machine
         if what():
             return
         time.sleep(0.01)
