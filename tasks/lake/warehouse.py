@@ -69,9 +69,9 @@ class Warehouse:
         `credentials` (aws_access_key_id, ...) are for data on S3; without them the environment's are used. Raises
         ValueError for a catalog that a newer release wrote, and OSError where the catalog cannot be reached.
         """
-        with guarded(), scratch(settings.home.absolute() / "lake") as room, _connected() as connection:
+        with guarded(), scratch(settings.home.absolute() / "lake") as room, _connected(settings, room) as connection:
             warehouse = Warehouse(connection, room, int(settings.logs_memory))
-            _configure(connection, settings, room)
+            _configure(connection, settings)
             if settings.lake_on_s3:
                 _reach_s3(connection, settings, credentials or settings.s3_keys)
             _attach(connection, settings, pipeline)
@@ -187,19 +187,26 @@ def _patiently(attempt: Callable[[], Answer]) -> Answer:
     raise TimeoutError(f"other writers were in the way {ATTEMPTS} times; try again when they are done. At last: {last}")
 
 
-def _configure(connection: duckdb.DuckDBPyConnection, settings: Settings, room: Path) -> None:
-    connection.execute(statement("set_memory_limit"), {"value": settings.memory})
-    connection.execute(statement("set_temp_directory"), {"value": str(room)})
+def _connected(settings: Settings, room: Path) -> duckdb.DuckDBPyConnection:
+    """A database in memory. Its extensions' signatures are checked once a process: that takes a quarter of a second.
+
+    What it may use is given here: DuckDB imports pandas to look at a statement's parameters, which takes another half.
+    """
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "memory_limit": settings.memory, "temp_directory": str(room), "allow_unsigned_extensions": bool(_SIGNED),
+    }  # fmt: skip
     if settings.threads:
-        connection.execute(statement("set_threads"), {"value": settings.threads})
+        config["threads"] = settings.threads
+    try:
+        return duckdb.connect(config=config)
+    except duckdb.Error as error:
+        raise ValueError(f"NIGHTLOOP_MEMORY is {settings.memory!r}; give it as 1500MB or 4GB: {error}") from error
+
+
+def _configure(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     connection.execute(statement("set_no_downloads"))
     for name in ("ducklake", "postgres_scanner" if settings.postgres else "sqlite_scanner"):
         _load(connection, name)
-
-
-def _connected() -> duckdb.DuckDBPyConnection:
-    """A database in memory. Its extensions' signatures are checked once a process: that takes a quarter of a second."""
-    return duckdb.connect(config={"allow_unsigned_extensions": str(bool(_SIGNED)).lower()})
 
 
 def _load(connection: duckdb.DuckDBPyConnection, extension: str) -> None:

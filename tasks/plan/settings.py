@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from importlib.resources import files
 from pathlib import Path
 
 from pydantic import ByteSize, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+import infra
 from tasks.plan import dsn
 
-PACKAGE = Path(str(files("infra")))  # what is shipped: plans, the description of the deployments
+PACKAGE = Path(str(infra.__file__)).parent  # what is shipped: plans, the description of the deployments
 # How the name of an environment variable ends whose value is a credential.
 CREDENTIALS = (
     "PASSWORD", "PASSWD", "PASSPHRASE", "SECRET", "TOKEN", "ACCESS_KEY", "ACCESS_KEY_ID", "API_KEY", "SECRET_KEY",
