@@ -259,7 +259,7 @@ def main() -> None:
 
 def _news(record: logging.LogRecord) -> bool:
     """Prefect logs what a flow or task raised, with and without a traceback; `main` says it in one sentence, or raises it."""
-    said = record.exc_info or str(record.msg).startswith("Finished in state")
+    said = record.exc_info or str(record.msg).startswith(("Finished in state", "Crash detected"))
     return not (record.name.startswith("prefect.") and said)
 
 

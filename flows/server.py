@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import Any
 
-from flows.login import address, log_in
+from flows.login import address, log_in, refused
 from flows.register import DEAD, NAME
 from flows.writer import store_clock
 from tasks.open import open_store
@@ -26,16 +26,30 @@ def server() -> str:
     url = os.environ.get("PREFECT_API_URL") or (f"{address()}/api" if address() else "")
     if not url:
         return "not used: PREFECT_API_URL is not set, and no `nightloop up` of this home runs"
-    from prefect.client.orchestration import get_client
-    from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+    before = dict(os.environ)
+    os.environ.update({"PREFECT_API_URL": url, "PREFECT_CLIENT_MAX_RETRIES": "0"})
+    try:
+        return _asked(url)
+    except Exception as error:
+        if (told := refused(error)) is not None:
+            raise told from None
+        raise
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
-    with temporary_settings({PREFECT_API_URL: url, PREFECT_CLIENT_MAX_RETRIES: 0}):
-        log_in()
-        with get_client(sync_client=True) as client:
-            if error := client.api_healthcheck():
-                raise RuntimeError(f"{url} does not answer: {error}")
-            wrong = [*_versions(client), *_worker(client), *_dead(client)]
-            said, late = _schedules(client)
+
+def _asked(url: str) -> str:
+    from prefect.client.orchestration import get_client
+    from prefect.context import refresh_global_settings_context
+
+    refresh_global_settings_context()
+    log_in()
+    with get_client(sync_client=True) as client:
+        if error := client.api_healthcheck():
+            raise RuntimeError(f"{url} does not answer: {error}")
+        wrong = [*_versions(client), *_worker(client), *_dead(client)]
+        said, late = _schedules(client)
     if wrong + late:
         raise RuntimeError(f"{url}: {'; '.join(wrong + late)}")
     return f"{url} answers, with a worker; {said or 'no pipeline is deployed: nightloop deploy PLAN'}"

@@ -98,6 +98,9 @@ def test_a_server_is_asked_for_its_worker_its_schedules_and_its_runs(
             found = str(error)
         time.sleep(1)
     assert "simulated-nightly" in found and f"{nightloop_up.url}/api answers, with a worker" in found
+    monkeypatch.setenv("PREFECT_API_URL", "")
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", "")
+    assert "simulated-nightly" in server(), "a `nightloop up` of this home is found, and its login"
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     with pytest.raises(RuntimeError, match=r"http://127\.0\.0\.1:9/api does not answer"):
         server()
