@@ -21,7 +21,9 @@ import tasks.open
 import tasks.retrain
 from flows.__main__ import main
 from flows.interrupt import EXIT_CODE
+from flows.nightly import reporting_early_end
 from tasks.lake.deliveries import deliver
+from tasks.reports.verdict import sentence
 from tasks.store import work
 from tasks.strategies.assembly import read_plan
 from tests.flows.tiny import WORLD, Tiny, begin, plain, raw_plan
@@ -110,6 +112,18 @@ def test_an_interrupted_backfill_lists_the_nights_that_are_done(begun: Tiny) -> 
     text = said(begun, EXIT_CODE, "backfill", str(begun.path), "--end", begun.name(4), point="second night")
     assert "2026-01-04" in text and "2026-01-05" not in text
     assert text.rstrip().endswith("nightloop: interrupted after 1 of 2 nights; run it again to resume")
+
+
+def test_a_replay_that_ends_early_says_would_be_of_what_it_moved_nothing_for(
+    begun: Tiny, capsys: pytest.CaptureFixture[str]
+) -> None:
+    night = begun.chain()[2]
+    assert sentence(night, True) != sentence(night, False)
+    for live in (True, False):
+        with pytest.raises(OSError, match="the disk"), reporting_early_end([night], [2, 3], live):
+            raise OSError("the disk is full")
+        told = capsys.readouterr().err
+        assert sentence(night, live) in told and "stopped after 1 of 2 nights; run it again to resume" in told
 
 
 @pytest.mark.soak
