@@ -40,7 +40,7 @@ def limited(plan: Plan, name: str) -> Iterator[None]:
 
     def stop(number: int, frame: FrameType | None) -> None:
         if due.is_set() and not ended.is_set():
-            raise TimeoutError(said)
+            raise KeyboardInterrupt(said)  # which no code on the way takes for an error of what it reads or trains
         if callable(before):  # somebody else's alarm
             before(number, frame)
 
@@ -49,14 +49,17 @@ def limited(plan: Plan, name: str) -> Iterator[None]:
     watching.start()
     try:
         yield
-    except Exception as error:
-        if due.is_set() and not isinstance(error, TimeoutError):  # a library told of the signal in its own words
+    except BaseException as error:
+        if due.is_set():  # also where a library told of the signal in its own words
             raise TimeoutError(said) from error
         raise
     finally:
-        ended.set()
-        watching.join()
-        signal.signal(signal.SIGALRM, before)
+        try:
+            ended.set()
+        finally:  # the last signal may arrive just here
+            ended.set()
+            watching.join()
+            signal.signal(signal.SIGALRM, before)
 
 
 def _watch(seconds: float, due: threading.Event, ended: threading.Event, said: str) -> None:

@@ -48,6 +48,9 @@ def advice(path: Path) -> str:
     return "\n".join(lines)
 
 
+LISTENS = "0A"  # the state of a listening socket in /proc/net/tcp
+
+
 def room() -> Path:
     """The directory of Prefect under home: its database, the login and the address are for its owner alone."""
     from tasks.plan.settings import Settings
@@ -186,12 +189,27 @@ def announced(url: str) -> Iterator[None]:
 
 def runs_at(url: str) -> bool:
     """Whether a `nightloop up` of this home runs at this address now. Another server there may be anybody's."""
-    return any(_held(path) for path in room().glob("address-*") if path.read_text() == url)
+    return any(_held(path) for path in room().glob("address-*") if path.read_text() == url) and ours(_port(url))
 
 
 def address() -> str:
     """The address of a `nightloop up` of this home that runs now; empty where there is none."""
-    return next((path.read_text() for path in sorted(room().glob("address-*")) if _held(path)), "")
+    held = (path.read_text() for path in sorted(room().glob("address-*")) if _held(path))
+    return next((url for url in held if ours(_port(url))), "")
+
+
+def _port(url: str) -> int:
+    return int(url.rsplit(":", 1)[1])
+
+
+def ours(port: int) -> bool:
+    """Whether who listens on a port runs as this user: nobody else may be sent the login. True where it cannot be told."""
+    table = Path("/proc/net/tcp")
+    if not table.exists():
+        return True
+    rows = [line.split() for line in table.read_text().splitlines()[1:]]
+    users = {int(row[7]) for row in rows if row[3] == LISTENS and int(row[1].rpartition(":")[2], 16) == port}
+    return users == {os.geteuid()}
 
 
 def _held(path: Path) -> bool:

@@ -14,9 +14,8 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from flows.login import CLIENT_LOGIN, SERVER_LOGIN, announced, closed, login_of_up, login_path, private_room
+from flows.login import CLIENT_LOGIN, SERVER_LOGIN, announced, closed, login_of_up, login_path, ours, private_room
 from flows.options import check_form
 from tasks.plan.settings import Settings
 
@@ -24,7 +23,6 @@ POOL = "nightloop"
 SIGNS_OF_LIFE = 30  # seconds between two signs of life of a run: the least that Prefect takes
 LIVED = 600.0  # seconds after which a process that ends has lived long
 LONGEST_PAUSE = 60.0  # seconds
-LISTENS = "0A"  # the state of a listening socket in /proc/net/tcp
 
 
 def up(port: int, plans: Sequence[str]) -> None:
@@ -168,21 +166,11 @@ def _wait(url: str, server: subprocess.Popen[bytes]) -> None:
         if server.poll() is not None:
             raise RuntimeError("the Prefect server stopped by itself; its last lines above say why")
         if _answers(url):
-            if not _ours(int(url.rsplit(":", 1)[1])):
+            if not ours(int(url.rsplit(":", 1)[1])):
                 raise RuntimeError(f"another user's program answers at {url}; give another port with --port")
             return
         time.sleep(0.5)
     raise RuntimeError(f"the Prefect server did not answer at {url} within two minutes")
-
-
-def _ours(port: int) -> bool:
-    """Whether who listens on a port runs as this user: nobody else may be sent the login. True where it cannot be told."""
-    table = Path("/proc/net/tcp")
-    if not table.exists():
-        return True
-    rows = [line.split() for line in table.read_text().splitlines()[1:]]
-    users = {int(row[7]) for row in rows if row[3] == LISTENS and int(row[1].rpartition(":")[2], 16) == port}
-    return users == {os.geteuid()}
 
 
 def _free(port: int) -> bool:

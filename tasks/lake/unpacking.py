@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 PIECE = 1 << 20  # bytes that are unpacked at once, however small they were packed
+PACKED = 1 << 16  # bytes that are read at once: what is left of them is copied at the end of every gzip stream in them
 LONGEST = 1 << 25  # bytes of a line: DuckDB puts lines above 4,000,000 bytes aside, and loses those above 64,000,000
 
 
@@ -48,7 +49,7 @@ def _gzip(file: str) -> Iterator[bytes]:
     with Path(file).open("rb") as stream:
         unpack, data = zlib.decompressobj(wbits=31), b""
         try:
-            while data := data or stream.read(PIECE):
+            while data := data or stream.read(PACKED):
                 yield unpack.decompress(data, PIECE)
                 data = unpack.unused_data.lstrip(b"\0") if unpack.eof else unpack.unconsumed_tail
                 if unpack.eof and (data or stream.peek(1)):

@@ -74,6 +74,7 @@ class Warehouse:
             _configure(connection, settings)
             if settings.lake_on_s3:
                 _reach_s3(connection, settings, credentials or settings.s3_keys)
+            connection.execute(statement("set_signed_only"))
             _attach(connection, settings, pipeline)
             warehouse._lay_out()
             yield warehouse

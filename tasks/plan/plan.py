@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from tasks.plan.expectations import Expectations
+from tasks.plan.redact import cut
 
 
 class Frozen(BaseModel):
@@ -74,7 +75,7 @@ class Columns(Frozen):
         for name, most in self.several.items():
             if name not in self.categorical or not 2 <= most <= 100:
                 raise ValueError(
-                    f"several: given {name[:60]!r}: {most}; it is for categorical columns ({', '.join(self.categorical)}) and "
+                    f"several: given {cut(name, 60)!r}: {most}; it is for categorical columns ({', '.join(self.categorical)}) and "
                     "counts values, 2 to 100"
                 )
         return self
@@ -83,7 +84,7 @@ class Columns(Frozen):
     def _labelled(self) -> Columns:
         if self.served is not None and self.label is None:
             raise ValueError(
-                f"served {self.served[:60]!r} is the probability of a label, and there is no label: name one, or leave it out"
+                f"served {cut(self.served, 60)!r} is the probability of a label, and there is no label: name one, or leave it out"
             )
         return self
 
@@ -194,7 +195,9 @@ class Plan(Frozen):
         for field, names in (("strategies", self.strategies), ("correctors", self.correctors)):
             for name in names:
                 if not name or len(name) > 63 or not all(c.isalnum() or c in "-_.+" for c in name):
-                    raise ValueError(f"{field}: {name[:80]!r} is no name; use letters, digits and - _ . + (at most 63)")
+                    raise ValueError(
+                        f"{field}: {cut(name, 80)!r} is no name; use letters, digits and - _ . + (at most 63)"
+                    )
         if self.correctors and not self.columns.label:
             raise ValueError("correctors: they correct probabilities of a click; columns.label is None")
         return self
@@ -215,13 +218,13 @@ def calendar_mistakes(start: str, timezone: str, cuts: Sequence[str]) -> list[st
     wrong = []
     try:
         if datetime.fromisoformat(start).tzinfo is not None:
-            wrong.append(f"start {start[:60]!r} is local time: leave its offset out and give `timezone`")
+            wrong.append(f"start {cut(start, 60)!r} is local time: leave its offset out and give `timezone`")
     except ValueError:
-        wrong.append(f"start {start[:60]!r} is no local date or time, such as 2026-01-01 or 2026-01-01T04:00")
+        wrong.append(f"start {cut(start, 60)!r} is no local date or time, such as 2026-01-01 or 2026-01-01T04:00")
     try:
         ZoneInfo(timezone)
     except (KeyError, ValueError, OSError):
-        wrong.append(f"timezone {timezone[:60]!r} is none, such as UTC or Europe/Paris")
+        wrong.append(f"timezone {cut(timezone, 60)!r} is none, such as UTC or Europe/Paris")
     bad = [cut[:20] for cut in cuts if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d|24:00", cut)]
     return wrong + [f"cut {cut!r} is no time from 00:00 to 24:00" for cut in bad]
 

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tasks.plan.plan import Plan
+from tasks.plan.redact import cut
 from tasks.plan.yaml_reader import read_mapping
 
 
@@ -21,7 +22,7 @@ def find_plan(name: str, directories: Sequence[Path]) -> Path:
     if name in known:
         return known[name]
     raise FileNotFoundError(
-        f"no plan {name[:80]!r}: give the path of a YAML file, or one of {', '.join(sorted(known)) or 'none'} "
+        f"no plan {cut(name, 80)!r}: give the path of a YAML file, or one of {', '.join(sorted(known)) or 'none'} "
         f"(in {' and '.join(map(str, directories))})"
     )
 
@@ -57,7 +58,7 @@ def _meant(raw: Mapping[str, Any], where: tuple[Any, ...]) -> bool:
 
 def _sentence(error: Any) -> str:
     where = ".".join(str(part) for part in error["loc"] if not _kind(part))
-    given = repr(error.get("input"))[:80]
+    given = cut(repr(error.get("input")), 80)
     if error["type"] in ("extra_forbidden", "invalid_key"):
         return f"{where}: unknown field; allowed here: {', '.join(_allowed(error['loc']))}"
     if error["type"] == "missing":

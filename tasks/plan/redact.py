@@ -64,6 +64,11 @@ def redact(text: str) -> str:
     return without_forms(known.sub(MASK, text) if known else text)
 
 
+def cut(text: str, most: int) -> str:
+    """The first characters of a text. It is masked before, for a cut may take away what a credential is known by."""
+    return redact(text)[:most]
+
+
 def without_forms(text: str) -> str:
     """The text with everything masked that has the form of a credential."""
     if HINT.search(text):

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from tasks.plan.redact import holds_credentials, redact
+from tasks.plan.redact import cut, holds_credentials, redact
 
 LARGEST = 1_000_000  # bytes; a plan is words, and words are short
 DEEPEST = 50  # mappings and lists within one another
@@ -37,7 +37,7 @@ def read_mapping(path: Path, what: str, fields: str) -> dict[str, Any]:
     try:
         content = _parsed(path.read_text(encoding="utf-8"))
     except Exception as error:  # PyYAML's constructors raise whatever int(), date() and a missing match raise
-        raise ValueError(redact(f"{path} is no YAML file that can be read: {str(error)[:500]}")) from None
+        raise ValueError(redact(f"{path} is no YAML file that can be read: {cut(str(error), 500)}")) from None
     if not isinstance(content, dict):
         raise ValueError(f"{path}: {what} is a mapping of fields ({fields}), not {type(content).__name__}")
     if found := [place for place, text in _texts("", content) if holds_credentials(text)]:
@@ -71,8 +71,9 @@ def _refuse_depth(events: Iterator[yaml.Event]) -> None:
             raise ValueError(f"{_line(event)} lies more than {DEEPEST} lists and mappings deep")
 
 
-def _refuse_size(node: yaml.Node, known: dict[int, tuple[int, int] | None]) -> tuple[int, int]:
-    """Values and depth of what a node stands for, its aliases written out. Raises ValueError where that is too much.
+def _refuse_size(node: yaml.Node, known: dict[int, tuple[int, int, int] | None]) -> tuple[int, int, int]:
+    """Values, depth and characters of what a node stands for, its aliases written out. Raises ValueError where that is too
+    much.
 
     `known`: what was measured before, by node; None while it is being measured, so that a node within itself is noticed.
     """
@@ -88,14 +89,19 @@ def _refuse_size(node: yaml.Node, known: dict[int, tuple[int, int] | None]) -> t
         )
     within = [one for pair in node.value for one in pair] if isinstance(node, yaml.MappingNode) else node.value
     parts = [_refuse_size(one, known) for one in within] if isinstance(node, yaml.CollectionNode) else []
-    values, depth = 1 + sum(size for size, _ in parts), 1 + max((deep for _, deep in parts), default=0)
+    values, depth = 1 + sum(size for size, _, _ in parts), 1 + max((deep for _, deep, _ in parts), default=0)
+    letters = len(node.value) if isinstance(node, yaml.ScalarNode) else sum(long for _, _, long in parts)
+    if letters > LARGEST:
+        raise ValueError(
+            f"{_line(node)} stands for {letters:,} characters with its aliases (*name) written out; at most {LARGEST:,} are read"
+        )
     if values > MOST or depth > DEEPEST + 1:
         raise ValueError(
             f"{_line(node)} stands for {values:,} values, {depth} deep, with its aliases (*name) written out; at most {MOST:,} "
             f"are read, {DEEPEST} deep"
         )
-    known[id(node)] = values, depth
-    return values, depth
+    known[id(node)] = values, depth, letters
+    return values, depth, letters
 
 
 def _refuse_repeats(loader: Any, top: yaml.Node) -> None:
@@ -112,7 +118,7 @@ def _refuse_repeats(loader: Any, top: yaml.Node) -> None:
             name = "<<" if key.tag == MERGE else repr(loader.construct_object(key, deep=True))
             if name in lines:
                 raise ValueError(
-                    f"{name[:80]} stands twice in a mapping, in {lines[name]} and in {_line(key)}; keep one"
+                    f"{cut(name, 80)} stands twice in a mapping, in {lines[name]} and in {_line(key)}; keep one"
                 )
             lines[name] = _line(key)
 

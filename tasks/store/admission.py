@@ -57,11 +57,14 @@ def admit(
         last_act=incumbent.last_act,
     )  # fmt: skip
     there = manifests.current(objects, plan.pipeline, at.index)
+    revision = manifests.next_revision(objects, plan.pipeline, at.index)
+    if revision - 1 != (there.revision if there else 0):  # one of the two reads did not see what is there
+        there = manifests.current(objects, plan.pipeline, at.index)
     over = _skip(objects, landings, plan)
     again = retry_failed and there is not None and bool(there.failed)
     if there and not again and same_night(there, night) and (there.outcome == "skipped") == (over is not None):
         return there
-    night = replace(night, revision=manifests.next_revision(objects, plan.pipeline, at.index))
+    night = replace(night, revision=revision)
     if over is not None:
         return _written(objects, night, skipped(_carrying(night), over.reason))
     if any(p.validated.verdict == "blocked" for p in passed):

@@ -23,11 +23,12 @@ def as_of(previous: Manifest | None, entries: Sequence[Entry]) -> Incumbent:
     The gate's own promotions are in the chain. An act by hand counts from the first night that did not know it: a
     manifest names the newest one that its night knew, so an act counts whatever the nights around it came to (skipped,
     blocked, mended), and also if it was written while a night ran. Acts of a later time do not count, so that a backfill
-    repeats what the nights did.
+    repeats what the nights did; where a later act counts, those before it do.
     """
     if previous is None:
         return Incumbent(None, "", 0)
-    acts = [entry for entry in by_hand(entries) if entry.at_period <= previous.period]
+    newest = max((entry.number for entry in by_hand(entries) if entry.at_period <= previous.period), default=0)
+    acts = [entry for entry in by_hand(entries) if entry.number <= newest]
     champion, known = previous.champion, last_known(previous, entries)
     for entry in acts:
         if entry.number > known and entry.action != "unpin":

@@ -118,13 +118,13 @@ def kept_up(objects: Objects, lease: Lease, now: float, seconds: float) -> Itera
 
     The value raises RuntimeError where the lease was lost: call it before what must not be done without it.
     """
-    began, ended, lost = time.monotonic(), threading.Event(), threading.Event()
+    began, ended, lost = _ticks(), threading.Event(), threading.Event()
 
     def renew_on() -> None:
         mine = lease
         while not ended.wait(seconds / 3):
             try:
-                renewed = renew(objects, mine, now + time.monotonic() - began, seconds)
+                renewed = renew(objects, mine, now + _ticks() - began, seconds)
             except (OSError, ValueError) as error:  # the next attempt may find the store again
                 log.warning("the lease of %s was not renewed: %s", lease.key, error)
                 continue
@@ -145,6 +145,12 @@ def kept_up(objects: Objects, lease: Lease, now: float, seconds: float) -> Itera
     finally:
         ended.set()
         thread.join()
+
+
+def _ticks() -> float:
+    """Seconds of a clock that nobody sets, and that goes on while the machine sleeps."""
+    boot = getattr(time, "CLOCK_BOOTTIME", None)  # Linux; elsewhere the monotonic clock
+    return time.monotonic() if boot is None else time.clock_gettime(boot)
 
 
 def key_of(pipeline: str) -> str:

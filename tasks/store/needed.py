@@ -16,6 +16,7 @@ from tasks.store import manifests, pipelines, registry
 from tasks.store.manifest import Manifest
 from tasks.store.objects import Objects
 from tasks.store.seal import unseal
+from tasks.store.trusted import trusted_bytes
 
 HASH = re.compile(rb"[0-9a-f]{64}")
 NAMED = re.compile(r"(\d{6}/\d{4}|\d{8})\.json")  # a night's revision, an entry of the log
@@ -67,7 +68,8 @@ def versions_read(objects: Objects, pipeline: str) -> dict[int, set[int]]:
 def named(objects: Objects, keys: Iterable[str]) -> dict[str, set[str]]:
     """Every hash that each of these records mentions; a record that is gone mentions none."""
     found = {key: objects.read(key) for key in keys}
-    return {key: {sha.decode() for sha in HASH.findall(data[0])} if data else set() for key, data in found.items()}
+    whole = {key: _read_well(objects, key, data[0]) if data else b"" for key, data in found.items()}
+    return {key: {sha.decode() for sha in HASH.findall(data)} for key, data in whole.items()}
 
 
 def nights_of(objects: Objects, pipeline: str, keys: Collection[str]) -> Recorded:
@@ -136,8 +138,23 @@ def _from(objects: Objects, pipeline: str, root: int) -> dict[str, bytes]:
             for index, revisions in zip(range(start, start + AT_ONCE), nights, strict=True):
                 if not revisions:
                     return found
-                found |= {manifests.key_of(pipeline, index, n): data for n, data in enumerate(revisions, start=1)}
+                for number, data in enumerate(revisions, start=1):
+                    key = manifests.key_of(pipeline, index, number)
+                    found[key] = _read_well(objects, key, data)
     return found
+
+
+def _read_well(objects: Objects, key: str, data: bytes) -> bytes:
+    """The record as it is stored: read again where a read of it was bad, and as it is where the record itself is damaged."""
+
+    def whole(read: bytes) -> bytes:
+        unseal(key, read)
+        return read
+
+    try:
+        return trusted_bytes(objects, key, data, whole)
+    except ValueError:
+        return data
 
 
 def _log(objects: Objects, pipeline: str, recorded: Recorded, keys: Collection[str]) -> list[registry.Entry]:

@@ -125,6 +125,13 @@ def test_the_address_of_one_that_was_killed_is_not_believed(monkeypatch: pytest.
     assert sent_to(ADDRESS, "", monkeypatch) is None, "whoever listens there now may be anybody"
 
 
+def test_a_program_of_another_user_that_took_the_port_is_sent_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    login.login_of_up()
+    with login.announced(RUNNING):  # its server has died, and is started again in a moment
+        assert sent_to(ADDRESS, "", monkeypatch, ours=False) is None
+        assert login.address() == ""
+
+
 def test_a_login_of_ones_own_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     login.login_of_up()
     with login.announced(RUNNING):
@@ -137,8 +144,12 @@ def test_a_temporary_server_gets_a_new_login_every_time(monkeypatch: pytest.Monk
     assert first and second and first != second and os.environ[login.SERVER_LOGIN] == second
 
 
-def sent_to(url: str, own: str, monkeypatch: pytest.MonkeyPatch) -> str | None:
-    """The login that a verb puts into its environment where Prefect's settings hold this address and login."""
+def sent_to(url: str, own: str, monkeypatch: pytest.MonkeyPatch, ours: bool = True) -> str | None:
+    """The login that a verb puts into its environment where Prefect's settings hold this address and login.
+
+    `ours`: whether this user's program listens there.
+    """
+    monkeypatch.setattr(login, "ours", lambda port: ours)
     monkeypatch.setattr("prefect.context.refresh_global_settings_context", lambda: None)
     for name, value in login.closed("").items():
         monkeypatch.setenv(name, value)  # so that it is put back after the test

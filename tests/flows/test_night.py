@@ -13,6 +13,8 @@ import tasks.agenda
 import tasks.move
 import tasks.open
 from tasks.store import blobs, manifests
+from tasks.store.manifest import Manifest
+from tasks.store.objects import Objects
 from tests.flows.tiny import WHEN, Tiny, begin, raw_plan, run
 
 pytestmark = pytest.mark.xdist_group("night")  # one process: what these tests begin from is made once
@@ -46,6 +48,18 @@ def test_a_finished_night_run_again_changes_nothing(begun: Tiny) -> None:
     again = run(begun, 2, 3, 1)
     assert begun.record() == before
     assert [n.revision for n in again] == [1, 1, 1]
+
+
+def test_a_night_that_one_read_does_not_see_is_not_run_again(begun: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, seen, real = begun.record(), [], manifests.current
+
+    def blind(objects: Objects, pipeline: str, index: int) -> Manifest | None:
+        seen.append(index)
+        return None if index == 2 and seen.count(2) == 1 else real(objects, pipeline, index)
+
+    monkeypatch.setattr(manifests, "current", blind)
+    (night,) = run(begun, 2)
+    assert 2 in seen and night.revision == 1 and begun.record() == before
 
 
 def test_a_backfill_equals_the_nights_byte_for_byte(

@@ -344,3 +344,10 @@ def test_a_catalog_that_cannot_be_seen_for_a_moment_is_looked_at_again(tmp_path:
     for times, last in ((99, ""), (1, "Current transaction is aborted")):  # what a writer begins anew for
         with pytest.raises(duckdb.Error, match=last or "disk I/O error"):
             asked(times, last)
+
+
+def test_no_extension_is_loaded_unsigned_though_signatures_are_checked_once(tmp_path: Path) -> None:
+    for _ in range(2):  # the second takes what the first has checked
+        with Warehouse.open(Settings(home=tmp_path), "demo") as warehouse:
+            found = warehouse.connection.execute("SELECT current_setting('allow_unsigned_extensions')").fetchone()
+            assert found == (False,)

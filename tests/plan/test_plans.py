@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tasks.plan.plan import Plan
-from tasks.plan.reading import find_plan, read_yaml
+from tasks.plan.reading import find_plan, mistakes, read_yaml, refuse
 from tasks.strategies.assembly import read_plan
 
 INFRA = Path(__file__).parents[2] / "infra"
@@ -223,3 +223,23 @@ def test_the_schema_that_is_shipped_is_the_plans_own() -> None:
 
 if __name__ == "__main__":
     (INFRA / "plan.schema.json").write_text(json.dumps(Plan.model_json_schema(), indent=2) + "\n")
+
+
+def test_text_that_aliases_repeat_is_counted(tmp_path: Path) -> None:
+    path = tmp_path / "shop.yaml"
+    path.write_text(f"a: &x {'x' * 400_000}\nb: [*x, *x]\n")
+    with pytest.raises(ValueError, match=r"stands for 1,200,00\d characters with its aliases"):
+        read_yaml(path)
+
+
+def test_a_credential_is_masked_before_its_message_is_cut(tmp_path: Path) -> None:
+    path, secret = tmp_path / "shop.yaml", "S3cret" * 15
+    line = f"postgresql://user:{secret}@h/d: 1\n"
+    for content in (line + line, f"history: postgresql://user:{secret}@h/d\n"):
+        path.write_text(content)
+        with pytest.raises(ValueError) as told:
+            refuse(path, mistakes(read_yaml(path)))
+        assert "S3cret" not in str(told.value)
+    with pytest.raises(FileNotFoundError) as missing:
+        find_plan(f"postgresql://user:{secret}@h/d", [tmp_path])
+    assert "S3cret" not in str(missing.value)

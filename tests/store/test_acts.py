@@ -109,6 +109,16 @@ def test_a_rollback_holds_whatever_the_night_before_it_came_to(outcome: str) -> 
     assert loop.run(4, "A").champion == served(back) and loop.live == back
 
 
+def test_a_rollback_holds_though_an_act_of_an_earlier_time_follows_it() -> None:
+    loop = begun()
+    loop.run(2)
+    back = rolled_back(loop, 2)
+    loop.run(2, outcome="blocked")  # run again, since its data changed
+    promotions.hold(loop.store, PIPELINE, a_person("the gate may judge again", 1), False)
+    mended = loop.run(2)
+    assert mended.champion == served(back) == served(loop.live) and loop.live.action == "unpin"
+
+
 def test_a_strategy_promoted_after_a_skipped_night_is_the_incumbent_of_the_next() -> None:
     loop = begun()
     first = manifests.current(loop.store, PIPELINE, 1)

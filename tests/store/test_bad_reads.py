@@ -15,6 +15,7 @@ import pytest
 from tasks.plan.settings import Settings
 from tasks.store import blobs, lease, manifests, notes, overrides, probe, registry, settling, trusted, work
 from tasks.store.objects import Objects, open_for_reading
+from tasks.store.sweep import sweep
 from tests.store.memory import Memory
 from tests.store.worlds import PIPELINE, act, draft, kept, promoted, published
 
@@ -80,7 +81,7 @@ def everything(store: Objects) -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize(
+DAMAGES = pytest.mark.parametrize(
     "damage",
     [
         lambda data: data[: len(data) // 2],
@@ -90,6 +91,9 @@ def everything(store: Objects) -> list[Any]:
     ],
     ids=["half", "nothing", "a byte", "a proxy's page"],
 )
+
+
+@DAMAGES
 def test_one_bad_read_of_every_record_changes_nothing(
     damage: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -101,6 +105,19 @@ def test_one_bad_read_of_every_record_changes_nothing(
         for at in range(len(expected)):
             assert everything(cut(store, damage, times=times))[at] == expected[at], (at, times)
     assert store.held == before, "no record was thought damaged, removed or written again"
+
+
+@DAMAGES
+def test_one_bad_read_of_every_record_makes_a_sweep_remove_nothing(
+    damage: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trusted, "PAUSES", (0.0, 0.0, 0.0))
+    for times in (1, 2, 3):
+        store = world()
+        blobs.put(store, b"of no use to anybody")
+        expected = sweep(Memory(dict(store.held)), "ann", 100.0).removed
+        assert len(expected) == 1
+        assert sweep(cut(store, damage, times=times), "ann", 100.0).removed == expected
 
 
 def test_damage_that_stays_is_called_damage(monkeypatch: pytest.MonkeyPatch) -> None:
