@@ -31,7 +31,7 @@ $(VENV)/.dev: pyproject.toml infra/constraints.txt | $(VENV)/bin/python
 demo: $(VENV)/.run  ## Run the whole loop on a simulated world; DATA=file for your own ratings or clicks.
 	@$(BIN)/nightloop demo $(if $(DATA),--data "$(DATA)")
 
-# Four workers for CI's two cores: tests of flows wait for servers and processes. The longest files begin first.
+# Three workers for CI's two cores: tests of flows wait for servers and processes. The longest files begin first.
 test: $(VENV)/.dev  ## Run every test that CI runs.
 	@$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder
 

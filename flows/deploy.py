@@ -89,19 +89,20 @@ def _registered(name: str, order: Plan) -> str:
 
     lines = []
     with get_client(sync_client=True) as client:
-        _pool(client)
-        for one in described(name, order):
+        found = described(name, order)
+        for pool in {one["work_pool"]["name"] for one in found}:
+            _pool(client, pool)
+        for one in found:
             lines += _scheduled(client, _register(one), one)
     return f"{order.pipeline}: {len(lines)} schedules: {'; '.join(lines)}"
 
 
-def _pool(client: Any) -> None:
+def _pool(client: Any, name: str) -> None:
     """Make the work pool, where there is none."""
     from prefect.client.schemas.actions import WorkPoolCreate
     from prefect.exceptions import ObjectNotFound
     from prefect.workers.process import ProcessWorker
 
-    name = yaml.safe_load(FILE.read_text(encoding="utf-8"))["definitions"]["pool"]["name"]
     try:
         client.read_work_pool(name)
     except ObjectNotFound:

@@ -13,15 +13,14 @@ from typing import Any
 
 from flows.server import server
 from flows.writer import store_clock
-from tasks.correctors import build_all, correctors
+from tasks.correctors import correctors
 from tasks.lake.sources import sources
 from tasks.models import models
-from tasks.open import open_store, try_lake
+from tasks.open import open_store, read, try_lake
 from tasks.plan.settings import Settings
 from tasks.reports.words import plural
 from tasks.store import manifests, pipelines, registry
 from tasks.strategies import strategies
-from tasks.strategies.assembly import read_plan
 
 PACKAGES = ("prefect", "torch", "duckdb", "great-expectations", "boto3", "pandas", "pyarrow")
 OURS = ("flows", "infra", "sql", "tasks")
@@ -147,7 +146,7 @@ def _plans() -> str:
         names = sorted(place.glob("*.yaml"))
         for path in names:
             try:
-                build_all(read_plan(path).correctors)
+                read(str(path))
             except (ValueError, LookupError, OSError) as error:
                 wrong.append(str(error))
         if names:

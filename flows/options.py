@@ -11,11 +11,10 @@ from flows.login import choose_prefect
 
 def check_form(plan: str) -> str:
     """Refuse a plan that is not there or not well-formed, before anything heavy is imported. Called by the argument."""
-    from tasks.plan.reading import find_plan, mistakes, read_yaml, refuse
+    from tasks.plan.reading import find_plan, read_form
     from tasks.plan.settings import Settings
 
-    path = find_plan(plan, Settings().plan_places)
-    refuse(path, mistakes(read_yaml(path)))
+    read_form(find_plan(plan, Settings().plan_places))
     return plan
 
 

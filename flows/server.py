@@ -10,12 +10,12 @@ from typing import Any
 
 from flows.login import address, log_in, refused
 from flows.register import DEAD, NAME
+from flows.up import POOL
 from flows.writer import store_clock
 from tasks.open import open_store
 from tasks.store import pipelines
 from tasks.store.lease import held, key_of
 
-POOL = "nightloop"
 AWAKE = timedelta(seconds=90)  # a worker says every 30 s that it lives
 PLANNED = timedelta(minutes=5)  # the server looks once a minute for runs to plan
 HELD = ("nightly", "backfill")  # flows whose runs hold the lease of their pipeline

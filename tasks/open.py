@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from tasks.lake.warehouse import Warehouse
+from tasks.plan import reading
 from tasks.plan.outward import guarded
 from tasks.plan.plan import Plan
-from tasks.plan.reading import find_plan, mistakes, read_yaml, refuse
+from tasks.plan.reading import find_plan
 from tasks.plan.settings import Settings
 from tasks.store.aws import usual_credentials
 from tasks.store.objects import Objects, open_objects
@@ -69,10 +70,7 @@ def _place(plan: Plan) -> tuple[int, str, str]:
 @guarded()
 def read_form(plan: str) -> Plan:
     """The plan of this name or path, as it is written: its plug-ins and their options are not looked at."""
-    path = find_plan(plan, Settings().plan_places)
-    raw = read_yaml(path)
-    refuse(path, mistakes(raw))
-    return Plan.model_validate(raw)
+    return reading.read_form(find_plan(plan, Settings().plan_places))
 
 
 @guarded()

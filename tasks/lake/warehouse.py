@@ -57,9 +57,7 @@ class Warehouse:
     connection: duckdb.DuckDBPyConnection = field(repr=False)
     scratch: Path  # a directory that goes when the lake is closed
     most: int  # bytes that logs may take up in memory; larger ones are read into files
-    last_read: dict[object, Logs] = field(
-        default_factory=dict, repr=False
-    )  # at most one: strategies read the same logs
+    last_read: dict[object, Logs] = field(default_factory=dict, repr=False)  # at most one; strategies share it
 
     @staticmethod
     @contextmanager

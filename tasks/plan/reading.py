@@ -32,6 +32,16 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return read_mapping(path, "a plan", ", ".join(Plan.model_fields))
 
 
+def read_form(path: Path) -> Plan:
+    """The plan in a file, as it is written: its plug-ins and their options are not looked at.
+
+    Raises one ValueError that lists every mistake of form.
+    """
+    raw = read_yaml(path)
+    refuse(path, mistakes(raw))
+    return Plan.model_validate(raw)
+
+
 def refuse(path: Path, found: Sequence[str]) -> None:
     """Raise one ValueError that lists every mistake in the plan of this file; nothing where there is none."""
     if found:
