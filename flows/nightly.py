@@ -5,30 +5,24 @@ from __future__ import annotations
 import logging
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from flows.limit import limited
 from flows.naming import run_name
 from flows.writer import writing
-from tasks.agenda import decide, named, owed, shown_until
+from tasks.agenda import decide, named, owed, plan_of, shown_until
 from tasks.collect import collect, replay
-from tasks.compare import compare
-from tasks.deploy import deploy, move_champion
+from tasks.follow import move_champion
 from tasks.lake.warehouse import Landing
-from tasks.open import read
 from tasks.orchestration import failed, flow, run
 from tasks.plan.outward import outward
 from tasks.plan.plan import Plan
-from tasks.pretrain import pretrain
 from tasks.report import publish, report
 from tasks.reports.verdict import sentence
 from tasks.reports.words import plain, plural
-from tasks.retrain import retrain
-from tasks.score import score
-from tasks.store.checkpoints import failed_in
-from tasks.store.manifest import Manifest
+from tasks.store.manifest import Manifest, Trained
 from tasks.validate import validate
 
 log = logging.getLogger(__name__)
@@ -58,7 +52,8 @@ def nightly(
         replay_landed: Validate the rows that were landed again, after the plan's expectations were mended.
         retry_failed: Run the night again although it is finished, where a strategy failed in it: a new revision.
     """
-    order, when = read(plan), scheduled()
+    when = scheduled()
+    order = plan_of(plan, period, when)
     done: list[Manifest] = []
     with writing(order):
         nights = owed(order, period, when, catch_up)
@@ -84,20 +79,14 @@ def night(
     Running a finished night again changes nothing; one that crashed goes on where it stopped. A strategy that fails keeps
     its last checkpoint. Raises ValueError where all strategies failed; nothing is recorded then.
     """
+    trained: Mapping[str, Trained] = {}
     found = validate(plan, landed, retry_failed)
     if isinstance(found, Manifest):
-        manifest, trained = found, {}
+        manifest = found
     else:
-        start = pretrain(found) if found.previous is None else None
-        scores = score(found)
-        trained = {label: retrain(found, label, start, bool(only) and label not in only) for label in plan.strategies}
-        failures = failed_in(trained)
-        if len(failures) == len(trained):
-            reasons = "; ".join(f"{label}: {why.reason}" for label, why in failures.items())
-            raise ValueError(
-                f"no strategy could learn from {found.name}, so nothing was recorded: {plain(reasons, 900)}"
-            )
-        manifest = deploy(found, scores, trained, compare(found, scores, failures))
+        from flows.training import train  # brings torch, which takes seconds, and a finished night needs none
+
+        manifest, trained = train(found, only)
     if clock is not None:
         move_champion(manifest, clock().isoformat())
     report(manifest, trained)

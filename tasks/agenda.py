@@ -9,31 +9,48 @@ from typing import Literal
 
 from tasks.lake.periods import closed, parse, period
 from tasks.lake.warehouse import Landing
-from tasks.open import open_lake, open_store
+from tasks.open import open_lake, open_store, read, read_form
 from tasks.orchestration import task
 from tasks.plan.plan import Counts, Plan
 from tasks.reports.backfill import backfill as backfill_table
 from tasks.reports.table import as_markdown
 from tasks.showing import show_markdown
+from tasks.store import manifests
 from tasks.store.due import due, following, recorded, root
 from tasks.store.overrides import Override, override
 from tasks.store.overview import overview
-from tasks.store.states import Step, backfill_plan
+from tasks.store.states import Step, backfill_plan, changed
 
 SHOWN = 500  # nights of a backfill's plan that its artifact lists
 Chosen = Literal["missing", "missing and failed", "stale", "all"]  # nights of a backfill, as its form says it
 
 
+def plan_of(plan: str, name: str, when: datetime) -> Plan:
+    """The plan of this name or path, its plug-ins' options checked where they were not when the night was recorded.
+
+    `name`, `when`: as for `owed`. To look at plug-ins takes seconds, and a finished night needs none.
+    """
+    form = read_form(plan)
+    there = manifests.current(open_store(), form.pipeline, _target(form, name, when))
+    if there is not None and there.outcome == "complete" and not changed(there.plan, form):
+        return form
+    return read(plan)
+
+
 @task("agenda")
 def owed(plan: Plan, name: str, when: datetime, catch_up: int) -> list[int]:
     """Indexes of the nights to run, in order: the one that is named, or the newest closed at `when`, after those missed."""
-    last = newest(plan, when)
-    target = parse(plan.periods, name).index if name.strip() else last
+    last, target = newest(plan, when), _target(plan, name, when)
     if target > last:
         raise ValueError(
             f"period {name} is not over yet at {when:%Y-%m-%d %H:%M %Z}; the newest closed one is {named(plan, last)}"
         )
     return due(open_store(), plan, target, catch_up)
+
+
+def _target(plan: Plan, name: str, when: datetime) -> int:
+    """Index of the night that is named; of the newest closed one where none is."""
+    return parse(plan.periods, name).index if name.strip() else newest(plan, when)
 
 
 def newest(plan: Plan, when: datetime) -> int:

@@ -8,12 +8,12 @@ from typing import Any
 from tasks.lake.collect import collect as collect_period
 from tasks.lake.keeping import replay as replay_version
 from tasks.lake.periods import period
+from tasks.lake.sources import build
 from tasks.lake.validation import prepare
 from tasks.lake.warehouse import Landing
 from tasks.open import open_lake
 from tasks.orchestration import task
 from tasks.plan.plan import Plan
-from tasks.strategies.assembly import assemble
 
 
 def _worth_another_try(error: object) -> bool:
@@ -29,7 +29,7 @@ def _named(verb: str) -> Callable[[Mapping[str, Any]], str]:
 @task(_named("collect"), pauses=(1.0, 5.0), worth=_worth_another_try)
 def collect(plan: Plan, index: int) -> Landing:
     """Read the period from the plan's source and land it. Collecting the same rows again changes nothing."""
-    source = assemble(plan).source
+    source = build(plan.source)
     with open_lake(plan) as warehouse:
         if index not in warehouse.latest():
             prepare()  # a period that is new is validated next

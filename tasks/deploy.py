@@ -1,4 +1,4 @@
-"""Deploy: try the winner in a fresh process, write the night's manifest last, then let the champion follow."""
+"""Deploy: try the winner in a fresh process, and write the night's manifest last."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from tasks.open import credentials, open_store
 from tasks.orchestration import task
 from tasks.plan.settings import Settings
 from tasks.serving.smoke import smoke
-from tasks.store.checkpoints import Trained, failed_in
-from tasks.store.manifest import Kept, Manifest, Scored
+from tasks.store.manifest import Kept, Manifest, Scored, Trained, failed_in
 from tasks.store.night import Night
 from tasks.store.nights import complete, record
-from tasks.store.promotions import follow
 
 
 @task("deploy {night.name}")
@@ -25,13 +23,6 @@ def deploy(night: Night, scores: Mapping[str, Scored], trained: Mapping[str, Tra
     manifest = complete(night, scores, kept, tried.judged, tried.verdict, tried.winner, failed_in(trained))
     record(objects, night, manifest)
     return manifest
-
-
-@task("move the champion {manifest.name}")
-def move_champion(manifest: Manifest, when: str) -> str:
-    """Let the live champion follow the night; again, or after a crash, it makes sure that it did. Returns who serves."""
-    moved = follow(open_store(), manifest, when)
-    return f"{moved.strategy} of {moved.name}" if moved else "unchanged"
 
 
 def _smoke_tested(night: Night, kept: Mapping[str, Kept], decision: Decision) -> Decision:

@@ -8,8 +8,8 @@ from tasks.models.checkpoint import Checkpoint
 from tasks.open import open_lake, open_store
 from tasks.orchestration import task
 from tasks.store import work
-from tasks.store.checkpoints import Trained, keep
-from tasks.store.manifest import Kept
+from tasks.store.checkpoints import keep
+from tasks.store.manifest import Kept, Trained
 from tasks.store.night import Night, history
 from tasks.store.reading import logs_of
 from tasks.store.steps import pretrain_key

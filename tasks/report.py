@@ -21,8 +21,7 @@ from tasks.reports.validation import validation_markdown
 from tasks.reports.verdict import verdict_markdown
 from tasks.showing import Bar, show_markdown
 from tasks.store import blobs
-from tasks.store.checkpoints import Trained
-from tasks.store.manifest import Manifest
+from tasks.store.manifest import Manifest, Trained
 from tasks.store.notes import note
 
 FIT = 5  # columns of the leaderboard that the UI shows without scrolling

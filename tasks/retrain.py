@@ -19,8 +19,8 @@ from tasks.orchestration import task
 from tasks.plan.redact import redact
 from tasks.showing import Bar
 from tasks.store import work
-from tasks.store.checkpoints import Trained, keep, recall
-from tasks.store.manifest import Failed, Kept
+from tasks.store.checkpoints import keep, recall
+from tasks.store.manifest import Failed, Kept, Trained
 from tasks.store.night import Night, history
 from tasks.store.objects import Objects
 from tasks.store.reading import histories, logs_of

@@ -7,10 +7,11 @@ from functools import reduce
 
 from pydantic import BaseModel, ConfigDict
 
+from tasks.lake.clean_rows import clean_ids
 from tasks.lake.collect import rules
 from tasks.lake.logs import Logs
 from tasks.lake.periods import period
-from tasks.lake.reading import clean_ids, read_logs
+from tasks.lake.reading import read_logs
 from tasks.lake.validation import Nights
 from tasks.lake.vocabulary import Vocabulary, empty, grow
 from tasks.lake.warehouse import Warehouse

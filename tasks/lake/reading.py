@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 
 import numpy as np
@@ -11,16 +10,15 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from tasks.lake.clean_rows import Versions, asked_for, numbered
 from tasks.lake.encoding import encoded, rows_of
 from tasks.lake.histories import NOBODY, with_histories
-from tasks.lake.landing import digest
 from tasks.lake.logs import NO_ITEMS, NONE, Logs
 from tasks.lake.mapped import columns
-from tasks.lake.vocabulary import Vocabulary, separate
+from tasks.lake.vocabulary import Vocabulary
 from tasks.lake.warehouse import Warehouse
 from tasks.plan.plan import Plan
 
-Versions = Sequence[tuple[int, int]]  # (period index, version)
 AT_ONCE = 1_000_000  # rows of small periods that the lake sorts together
 
 
@@ -84,7 +82,7 @@ def _columns(
     count = sum(rows for _, rows in parts)
     found, filled = columns(count, kinds, warehouse.most, warehouse.scratch), 0
     for part, _ in parts:
-        for batch in warehouse.stream("clean_rows", {**_numbered(part), "columns": wanted}):
+        for batch in warehouse.stream("clean_rows", {**numbered(part), "columns": wanted}):
             rows = slice(filled, filled + batch.num_rows)
             filled = rows.stop
             if filled > count:
@@ -101,7 +99,7 @@ def _parts(warehouse: Warehouse, versions: Versions) -> list[tuple[list[tuple[in
 
     A part is what the lake is asked for, and sorts, at once: small periods together, a large one alone.
     """
-    counts = warehouse.query("clean_counts", _asked(warehouse, versions)).to_pylist()
+    counts = warehouse.query("clean_counts", asked_for(warehouse, versions)).to_pylist()
     rows = {one["period"]: one["rows"] for one in counts}
     parts: list[tuple[list[tuple[int, int]], int]] = []
     for period, own in groupby(sorted(versions), lambda version: version[0]):
@@ -122,16 +120,9 @@ def _taken_before(
     if max(earlier)[0] >= min(versions)[0]:
         raise ValueError(f"histories go on from periods before {min(versions)[0]}; given is period {max(earlier)[0]}")
     asked = {"most": plan.columns.history, "labelled": plan.columns.label is not None}
-    table = warehouse.query("newest_items", {**_asked(warehouse, earlier), **asked})
+    table = warehouse.query("newest_items", {**asked_for(warehouse, earlier), **asked})
     rows = [rows_of(vocabulary, field, table.column(field)) for field in ("user", "item")]
     return torch.from_numpy(np.stack(rows, axis=1))
-
-
-def clean_ids(warehouse: Warehouse, plan: Plan, period: int, version: int) -> Iterator[pa.Table]:
-    """The ids of a version's clean rows, in order and in batches, to grow a vocabulary by one after the other."""
-    asked = {**_asked(warehouse, [(period, version)]), "columns": ["period", "user", "item", *plan.columns.categorical]}
-    for batch in warehouse.stream("clean_rows", asked):
-        yield separate(pa.Table.from_batches([batch]), plan.columns)
 
 
 def read_pairs(warehouse: Warehouse, vocabulary: Vocabulary, versions: Versions) -> Tensor:
@@ -139,39 +130,10 @@ def read_pairs(warehouse: Warehouse, vocabulary: Vocabulary, versions: Versions)
     items = len(vocabulary.ids["item"])
     marks = [
         rows_of(vocabulary, "user", batch.column("user")) * items + rows_of(vocabulary, "item", batch.column("item"))
-        for batch in warehouse.stream("clean_pairs", _asked(warehouse, versions))
+        for batch in warehouse.stream("clean_pairs", asked_for(warehouse, versions))
     ] if versions else []  # fmt: skip
     pairs = np.sort(np.concatenate([np.empty(0, dtype=np.int64), *marks]))
     return torch.from_numpy(np.stack([pairs // max(items, 1), pairs % max(items, 1)], axis=1))
-
-
-def clean_digest(warehouse: Warehouse, period: int, version: int) -> tuple[str, int, int]:
-    """SHA-256 of a version's clean rows, whatever their order; how many rows arrived; how many are put aside."""
-    place = {"period": period, "version": version}
-    found = warehouse.query("collected_version", place).to_pylist()
-    if not found:
-        raise _absent([(period, version)])
-    columns = json.loads(found[0]["columns"])
-    (clean,) = warehouse.query("clean_digest", {**place, "columns": columns}).to_pylist()
-    return digest(clean["rows"], clean["total"], columns), found[0]["rows"], found[0]["rows"] - clean["rows"]
-
-
-def _asked(warehouse: Warehouse, versions: Versions) -> dict[str, list[int]]:
-    """The versions as parameters. Raises LookupError where one is not in the lake."""
-    asked = _numbered(versions)
-    there = {(row["period"], row["version"]) for row in warehouse.query("versions_there", asked).to_pylist()}
-    if missing := sorted(set(versions) - there):
-        raise _absent(missing)
-    return asked
-
-
-def _numbered(versions: Versions) -> dict[str, list[int]]:
-    return {"periods": [period for period, _ in versions], "versions": [version for _, version in versions]}
-
-
-def _absent(versions: Versions) -> LookupError:
-    named = ", ".join(f"version {version} of period {period}" for period, version in versions[:10])
-    return LookupError(f"the lake has no {named}: it was never collected, or has expired; collect the period again")
 
 
 def _births(vocabulary: Vocabulary, field: str, size: int) -> Tensor:

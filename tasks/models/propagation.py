@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 from torch import Tensor
 
@@ -16,6 +15,9 @@ from tasks.models.lookup import own_rows
 from tasks.models.pull import Springs
 from tasks.models.rows import put_rows, take_rows
 from tasks.models.rowwise import RowOptimizer
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 
 class Shape(NamedTuple):
@@ -39,7 +41,7 @@ class Propagation:
     shape: Shape
     linked: Tensor  # [k] int64, ascending: rows of the fused table that have links
     slot: Tensor  # [R] int64 of each row: its place among `linked`, or -1
-    matrix: sp.csr_matrix  # B [k, k]
+    matrix: csr_matrix  # B [k, k]
     degree: Tensor  # [R] float32: T
     past: tuple[Tensor, ...]  # P^l [R, width] for l = 1..L; or none
     constant: Tensor  # [R, width] what the past adds to E; or [1, 1] nought
@@ -86,6 +88,8 @@ def propagation(edges: Tensor, past: Sequence[Tensor], shape: Shape) -> Propagat
     their degrees have changed since; that is all in which this differs from the full graph. Source: the incremental
     graph convolution of CIGC (Ding et al. 2022), with its weights of old and new at one and no distillation.
     """
+    from scipy.sparse import csr_matrix  # only where there is a graph: the import takes time
+
     users, count = shape.sizes[0], sum(shape.sizes)
     ends = torch.cat([edges[:, 0].long(), edges[:, 1].long() + users])
     new = torch.bincount(ends, minlength=count).float()
@@ -97,7 +101,7 @@ def propagation(edges: Tensor, past: Sequence[Tensor], shape: Shape) -> Propagat
     here, there = slot[ends], slot[ends.roll(len(edges))]
     value = (degree[ends] * degree[ends.roll(len(edges))]).rsqrt()
     index = (here.numpy(), there.numpy())
-    matrix = sp.csr_matrix((value.numpy(), index), shape=(len(linked), len(linked)), dtype=np.float32)
+    matrix = csr_matrix((value.numpy(), index), shape=(len(linked), len(linked)), dtype=np.float32)
     matrix.sort_indices()
     scale = (old / degree.clamp(min=1)).sqrt()[:, None]
     still = tuple(layer * scale for layer in past[1:])

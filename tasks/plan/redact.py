@@ -12,8 +12,6 @@ from collections.abc import Iterator
 from functools import lru_cache
 from urllib.parse import quote, unquote
 
-from tasks.plan.settings import credentials_of_process
-
 MASK = "***"
 SHORTEST, WORD = 6, 12  # characters of a value that is masked wherever it stands, and of one that has letters alone:
 # to mask `test` or `nightloop` everywhere would garble what is said, and known forms are masked whatever their length.
@@ -60,6 +58,8 @@ FORMS = (
 
 def redact(text: str) -> str:
     """The text with every credential in it masked."""
+    from tasks.plan.settings import credentials_of_process  # brings pydantic, which --help does without
+
     known = _known(credentials_of_process())
     return without_forms(known.sub(MASK, text) if known else text)
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 
+from tasks.lake.clean_rows import clean_ids
 from tasks.lake.periods import period
-from tasks.lake.reading import clean_ids
 from tasks.lake.validation import Nights
 from tasks.lake.vocabulary import Vocabulary, empty, from_bytes, grow, to_bytes
 from tasks.lake.warehouse import Landing, Warehouse

@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from tasks.models.checkpoint import Checkpoint, from_bytes, to_bytes
 from tasks.store import blobs
-from tasks.store.manifest import Failed, Frozen, Kept
+from tasks.store.manifest import Kept, Trained
 from tasks.store.objects import Objects
-
-
-class Trained(Frozen):
-    """A checkpoint that was made, and what making and keeping it took."""
-
-    kept: Kept
-    seconds: float
-    bytes: int  # of weights and memory together
-    failed: Failed | None = None  # why it is an earlier night's checkpoint
 
 
 def keep(objects: Objects, checkpoint: Checkpoint, seconds: float) -> Trained:
@@ -30,8 +19,3 @@ def recall(objects: Objects, kept: Kept, period: int) -> Checkpoint:
     """The checkpoint again, its bytes checked before they are parsed. Raises as `blobs.get` does."""
     weights = from_bytes(blobs.get(objects, kept.weights))
     return Checkpoint(period, weights, from_bytes(blobs.get(objects, kept.memory)))
-
-
-def failed_in(trained: Mapping[str, Trained]) -> dict[str, Failed]:
-    """The strategies that did not learn in this night, and why."""
-    return {label: one.failed for label, one in trained.items() if one.failed}

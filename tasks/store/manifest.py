@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue
@@ -75,6 +76,15 @@ class Failed(Frozen):
     reason: str
 
 
+class Trained(Frozen):
+    """A checkpoint that was made, and what making and keeping it took."""
+
+    kept: Kept
+    seconds: float
+    bytes: int  # of weights and memory together
+    failed: Failed | None = None  # why it is an earlier night's checkpoint
+
+
 class Manifest(Frozen):
     """All that a night made. Nothing in it depends on the clock or the machine: run again, it is the same bytes."""
 
@@ -109,3 +119,8 @@ class Manifest(Frozen):
     def hash(self) -> str:
         """SHA-256 of the stored bytes: the manifest's name in its successor and in the champion pointer."""
         return hashlib.sha256(self.data).hexdigest()
+
+
+def failed_in(trained: Mapping[str, Trained]) -> dict[str, Failed]:
+    """The strategies that did not learn in this night, and why."""
+    return {label: one.failed for label, one in trained.items() if one.failed}

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
+from tasks.lake.clean_rows import clean_digest
 from tasks.lake.collect import rules
 from tasks.lake.periods import period
-from tasks.lake.reading import clean_digest
 from tasks.lake.validation import Nights, validate
 from tasks.lake.warehouse import Warehouse
 from tasks.plan.plan import Plan, canonical

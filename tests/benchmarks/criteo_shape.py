@@ -28,9 +28,10 @@ from pathlib import Path
 
 import torch
 
+from tasks.lake.clean_rows import clean_ids
 from tasks.lake.collect import collect
 from tasks.lake.periods import period
-from tasks.lake.reading import clean_ids, read_logs
+from tasks.lake.reading import read_logs
 from tasks.lake.sources.click_world import ITEM, ClickWorld
 from tasks.lake.vocabulary import empty, from_bytes, grow, to_bytes
 from tasks.lake.warehouse import Warehouse

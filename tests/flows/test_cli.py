@@ -9,11 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 import flows.__main__ as cli
+import flows.nightly
 from tests.flows.console import HOUSE, here, refused, said
-from tests.flows.tiny import Tiny, begin
+from tests.flows.tiny import Tiny, begin, raw_plan
 
 pytestmark = pytest.mark.xdist_group("cli")  # one process: what these tests begin from is made once
 VERBS = (
@@ -157,16 +159,27 @@ def test_the_doctor_finds_a_sound_machine_sound_and_a_bad_store_bad(
 
 ALONE = """
 import sys
-from flows.status import status
+import flows.nightly, flows.status
 
-print(status(sys.argv[1])["headline"])
+said = flows.nightly.nightly(sys.argv[1], sys.argv[2]) if sys.argv[2:] else flows.status.status(sys.argv[1])["headline"]
+print(said)
 print(sorted({"torch", "prefect", "great_expectations", "scipy", "matplotlib"} & set(sys.modules)))
 """
 
 
-def test_status_needs_neither_torch_nor_prefect(tiny: Tiny) -> None:
+@pytest.mark.parametrize("words", [(), ("2026-01-03",)], ids=["status", "finished night"])
+def test_who_only_looks_needs_neither_torch_nor_prefect(words: tuple[str, ...], tiny: Tiny) -> None:
     """They take seconds to import, and whoever looks at what happened waits for an answer."""
-    command = [sys.executable, "-c", ALONE, str(tiny.path)]
+    flows.nightly.nightly(str(tiny.path), "2026-01-03")  # whose report is drawn, once
+    command = [sys.executable, "-c", ALONE, str(tiny.path), *words]
     done = subprocess.run(command, cwd=HOUSE, env=dict(os.environ), capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.splitlines()[-1] == "[]", done.stdout
+
+
+def test_an_option_that_is_wrong_is_refused_although_the_night_is_finished(tiny: Tiny) -> None:
+    before = tiny.record()
+    tiny.path.write_text(yaml.safe_dump(raw_plan(tiny.home, {"model": {"use": "MF", "options": {"witdh": 4}}})))
+    with pytest.raises(ValueError, match="witdh"):
+        flows.nightly.nightly(str(tiny.path), "2026-01-03")
+    assert tiny.record() == before

@@ -16,6 +16,7 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 import flows.nightly
+import flows.training
 from flows.nightly import nightly
 from tasks import orchestration
 from tasks.orchestration import Run, failed, flow, run, side_by_side, task
@@ -98,14 +99,15 @@ def test_a_server_that_goes_in_the_middle_of_a_night_stops_nothing(
     step: str, tiny: Tiny, nightloop_up: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("NIGHTLOOP_PREFECT", "1")
-    real = getattr(flows.nightly, step)
+    place = flows.training if step == "score" else flows.nightly
+    real = getattr(place, step)
     with between(nightloop_up.port) as (port, cut):
 
         def after(*given: Any) -> Any:
             cut()
             return real(*given)
 
-        monkeypatch.setattr(flows.nightly, step, after)
+        monkeypatch.setattr(place, step, after)
         url = f"http://127.0.0.1:{port}/api"
         with temporary_settings({PREFECT_API_URL: url, PREFECT_CLIENT_MAX_RETRIES: 0}):
             assert nightly(str(tiny.path), "2026-01-04")[0].startswith("2026-01-04")

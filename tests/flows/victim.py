@@ -18,6 +18,7 @@ import great_expectations  # imported once, before the first fork: it takes long
 import pytest
 
 import flows.nightly
+import flows.training
 import tasks.collect
 import tasks.move
 from tasks.lake.warehouse import Warehouse
@@ -60,12 +61,12 @@ POINTS = {
     "after validation": Point(flows.nightly, "validate", True),
     "after the first of the scores": Point(work, "finish", True, 1, step("score")),
     "scores stored, not yet noted": Point(work, "finish", False, 2, step("score")),
-    "after the scores": Point(flows.nightly, "score", True),
+    "after the scores": Point(flows.training, "score", True),
     "first checkpoint stored, not yet noted": Point(work, "finish", False, 1, step("retrain")),
     "second checkpoint stored, not yet noted": Point(work, "finish", False, 2, step("retrain")),
     "third checkpoint stored, not yet noted": Point(work, "finish", False, 3, step("retrain")),
     "a blob written, not yet visible": Point(os, "link", False, 7, linked("/blobs/")),
-    "after the comparison": Point(flows.nightly, "compare", True),
+    "after the comparison": Point(flows.training, "compare", True),
     "manifest written, not yet visible": Point(os, "link", False, 1, linked("/nights/")),
     "manifest visible": Point(manifests, "publish", True),
     "before the gate's entry": Point(registry, "_append", False),
@@ -78,7 +79,7 @@ POINTS = {
 ROOT_POINTS = {
     "history landed in part": Point(tasks.collect, "collect_period", True),
     "pre-trained weights stored, not yet noted": Point(work, "finish", False, 1, step("pretrain")),
-    "pre-trained": Point(flows.nightly, "pretrain", True),
+    "pre-trained": Point(flows.training, "pretrain", True),
 }
 
 

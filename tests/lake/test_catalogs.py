@@ -18,9 +18,9 @@ from urllib.parse import quote
 import duckdb
 import pytest
 
+from tasks.lake.clean_rows import clean_digest
 from tasks.lake.keeping import compact, expire, idle_versions
 from tasks.lake.landing import land
-from tasks.lake.reading import clean_digest
 from tasks.lake.warehouse import Warehouse
 from tasks.plan.settings import Settings
 from tests.lake.pond import NAMES, SIMPLE, day, lake, rows

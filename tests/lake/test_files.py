@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tasks.lake.clean_rows import clean_ids
 from tasks.lake.collect import collect
 from tasks.lake.guessing import guess_columns
 from tasks.lake.periods import period
-from tasks.lake.reading import clean_ids
 from tasks.lake.sources.files import Files
 from tasks.lake.sources.movielens import MovieLens
 from tasks.lake.warehouse import Landing, Warehouse

@@ -10,10 +10,11 @@ import pyarrow as pa
 import pytest
 import torch
 
+from tasks.lake.clean_rows import clean_ids
 from tasks.lake.histories import latest, with_histories
 from tasks.lake.landing import land
 from tasks.lake.logs import Logs
-from tasks.lake.reading import clean_ids, read_logs
+from tasks.lake.reading import read_logs
 from tasks.lake.vocabulary import empty, grow
 from tasks.lake.warehouse import Warehouse
 from tasks.strategies.practice import simulated_periods, until

@@ -9,10 +9,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from tasks.lake.clean_rows import clean_digest, clean_ids
 from tasks.lake.keeping import compact, expire, idle_versions, replay
 from tasks.lake.landing import land
 from tasks.lake.periods import Period, period
-from tasks.lake.reading import clean_digest, clean_ids
 from tasks.lake.warehouse import Warehouse
 from tasks.plan.plan import Columns, Counts
 from tests.lake.pond import DAY, NAMES, SIMPLE, START, day, lake, plan, rows

@@ -14,10 +14,11 @@ import pytest
 import torch
 
 from tasks.lake import reading
+from tasks.lake.clean_rows import clean_ids
 from tasks.lake.landing import land
 from tasks.lake.logs import Logs
 from tasks.lake.mapped import columns
-from tasks.lake.reading import clean_ids, read_logs
+from tasks.lake.reading import read_logs
 from tasks.lake.vocabulary import Vocabulary, empty, grow, to_bytes
 from tasks.lake.warehouse import Warehouse
 from tasks.models.deepfm import DeepFM

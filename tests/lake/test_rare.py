@@ -14,8 +14,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tasks.lake.clean_rows import clean_ids
 from tasks.lake.landing import land
-from tasks.lake.reading import clean_ids, read_logs
+from tasks.lake.reading import read_logs
 from tasks.lake.vocabulary import empty, encode, from_bytes, grow, to_bytes
 from tasks.models.checkpoint import Checkpoint
 from tasks.models.deepfm import DeepFM

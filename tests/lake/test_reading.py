@@ -10,8 +10,9 @@ import pyarrow as pa
 import pytest
 import torch
 
+from tasks.lake.clean_rows import clean_digest, clean_ids
 from tasks.lake.landing import land
-from tasks.lake.reading import clean_digest, clean_ids, read_logs, read_pairs
+from tasks.lake.reading import read_logs, read_pairs
 from tasks.lake.validation import Nights, validate
 from tasks.lake.vocabulary import Vocabulary, empty, grow
 from tasks.lake.warehouse import Warehouse

@@ -10,9 +10,10 @@ import pyarrow as pa
 import pytest
 import torch
 
+from tasks.lake.clean_rows import clean_ids
 from tasks.lake.landing import land
 from tasks.lake.logs import Logs
-from tasks.lake.reading import clean_ids, read_logs
+from tasks.lake.reading import read_logs
 from tasks.lake.vocabulary import empty, grow
 from tasks.models.deepfm import DeepFM
 from tasks.models.embedding_mlp import EmbeddingMLP

@@ -12,10 +12,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from tasks.lake.clean_rows import clean_digest
 from tasks.lake.collect import collect
 from tasks.lake.deliveries import spoiled
 from tasks.lake.periods import Period, period
-from tasks.lake.reading import clean_digest
 from tasks.lake.sources.simulated import Simulated
 from tasks.lake.validation import Nights, validate
 from tasks.lake.verdict import Validation
