@@ -57,7 +57,7 @@ def backfill(
         live = move_champion and ends_at_newest(order, runs[-1])
         done = _in_order(order, runs, strategies, stop_on, when, now if live else None)
         publish(order, shown_until(order, when))
-    return told(done, plan, live)
+    return told(done, live)
 
 
 def _in_order(

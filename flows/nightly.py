@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from tasks.lake.warehouse import Landing
 from tasks.orchestration import failed, flow, run
 from tasks.plan.outward import outward
 from tasks.plan.plan import Plan
+from tasks.plan.reading import as_given
 from tasks.report import publish, report
 from tasks.reports.verdict import sentence
 from tasks.reports.words import plain, plural
@@ -68,7 +68,7 @@ def nightly(
                 if done[-1].outcome == "blocked":
                     break
         publish(order, shown_until(order, when))
-    return told(done, plan)
+    return told(done)
 
 
 def night(
@@ -122,10 +122,10 @@ def _say(line: str) -> None:
         sys.stderr.write(f"{outward(line)}\n")
 
 
-def told(done: Sequence[Manifest], plan: str, live: bool = True) -> list[str]:
+def told(done: Sequence[Manifest], live: bool = True) -> list[str]:
     """One line a night; a failed state where the last one was stopped, so that somebody is called.
 
-    `plan`: as it was given. Without `live` the nights were replayed, and moved no champion.
+    Without `live` the nights were replayed, and moved no champion.
     """
     lines = [sentence(manifest, live) for manifest in done]
     if not done or done[-1].outcome != "blocked":
@@ -133,7 +133,7 @@ def told(done: Sequence[Manifest], plan: str, live: bool = True) -> list[str]:
     last = done[-1]
     stopped: list[str] = failed(
         f"{last.name} of {last.pipeline} was stopped by validation: {plain(last.reason, 900)}. Mend the source and run the "
-        f'night again, or decide: nightloop night {shlex.quote(plan)} --period {last.name} --accept "why" '
+        f'night again, or decide: nightloop night {as_given(last.pipeline)} --period {last.name} --accept "why" '
         '(or --skip "why")'
     )
     return stopped

@@ -12,6 +12,7 @@ from tasks.lake.periods import parse
 from tasks.open import credentials, open_store
 from tasks.orchestration import task
 from tasks.plan.plan import Plan
+from tasks.plan.reading import as_given
 from tasks.plan.settings import Settings
 from tasks.reports.words import marked
 from tasks.serving.smoke import smoke
@@ -110,7 +111,7 @@ def _night(objects: Objects, plan: Plan, period: str, manifest: str, newest: Man
         found = manifests.current(objects, plan.pipeline, parse(plan.periods, period).index)
         if found is None:
             raise LookupError(
-                f"{plan.pipeline} has no night {period}; nightloop status {plan.pipeline} shows those there are"
+                f"{plan.pipeline} has no night {period}; nightloop status {as_given(plan.pipeline)} shows those there are"
             )
         return found
     if not manifest.strip():

@@ -70,7 +70,9 @@ def _place(plan: Plan) -> tuple[int, str, str]:
 @guarded()
 def read_form(plan: str) -> Plan:
     """The plan of this name or path, as it is written: its plug-ins and their options are not looked at."""
-    return reading.read_form(find_plan(plan, Settings().plan_places))
+    found = reading.read_form(find_plan(plan, Settings().plan_places))
+    reading.remember(found, plan)
+    return found
 
 
 @guarded()
@@ -81,6 +83,7 @@ def read(plan: str) -> Plan:
 
     found = read_plan(find_plan(plan, Settings().plan_places))
     build_all(found.correctors)
+    reading.remember(found, plan)
     return found
 
 

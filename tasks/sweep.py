@@ -10,6 +10,7 @@ from tasks.lake.keeping import compact as compact_lake
 from tasks.open import open_lake, open_store
 from tasks.orchestration import task
 from tasks.plan.plan import Plan
+from tasks.plan.reading import as_given
 from tasks.plan.settings import Settings
 from tasks.store import pipelines, trash
 from tasks.store.needed import versions_read
@@ -68,7 +69,7 @@ def sweep(plan: Plan, act: Act, grace: timedelta, dry_run: bool) -> list[str]:
     lines = [f"{len(swept.removed)} objects of the store were moved to the trash, {len(swept.deleted)} deleted from it"]
     if swept.removed:
         lines.append(
-            f"they are deleted after {grace.days} days; nightloop maintain {plan.pipeline} --restore all brings them back"
+            f"they are deleted after {grace.days} days; nightloop maintain {as_given(plan.pipeline)} --restore all brings them back"
         )
     return [*lines, *(f"brought back, because something needs it: {key}" for key in swept.restored[:SHOWN])]
 
@@ -98,5 +99,5 @@ def adopt(plan: Plan, confirm: str) -> list[str]:
         *(lines or ["the store shows no pipeline"]),
         "If these are all the pipelines of the store, and nothing is missing that you know of, say so. A pipeline that was",
         "given up for good gets a minus before its name: -shop. What it needed may then be removed.",
-        f"  nightloop maintain {plan.pipeline} --adopt --confirm {names}",
+        f"  nightloop maintain {as_given(plan.pipeline)} --adopt --confirm {names}",
     ]

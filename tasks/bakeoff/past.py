@@ -16,6 +16,7 @@ from tasks.lake.validation import Nights
 from tasks.lake.vocabulary import Vocabulary, empty, grow
 from tasks.lake.warehouse import Warehouse
 from tasks.plan.plan import Plan
+from tasks.plan.reading import as_given
 from tasks.store.objects import Objects
 from tasks.store.overrides import overridden
 from tasks.store.validations import Outcome, validation
@@ -89,7 +90,7 @@ def _passed(
         name = period(plan.periods, at[0]).name
         raise ValueError(
             f"{name} of {plan.pipeline} is stopped by validation: {'; '.join(result.validated.reasons)[:600]}. Nothing was "
-            "replayed. Mend the source and collect it again, accept it or pass over it (nightloop night PLAN --period "
-            f'{name} --accept "why", or --skip "why"), or end before it (--end)'
+            "replayed. Mend the source and collect it again, accept it or pass over it (nightloop night "
+            f'{as_given(plan.pipeline)} --period {name} --accept "why", or --skip "why"), or end before it (--end)'
         )
     return result

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,22 @@ from pydantic import ValidationError
 from tasks.plan.plan import Plan
 from tasks.plan.redact import cut
 from tasks.plan.yaml_reader import read_mapping
+
+WORDS = re.compile(r"[\w./@%+=:,~ -]{1,500}")  # what is shown as it is, in a terminal, in Markdown and in HTML
+
+
+_GIVEN: dict[str, str] = {}  # by pipeline: the plan as this process was given it
+
+
+def remember(plan: Plan, given: str) -> None:
+    """Keep how the plan was named, so that advice names it in the same way."""
+    _GIVEN[plan.pipeline] = given
+
+
+def as_given(pipeline: str) -> str:
+    """The plan of a pipeline as a word of a command: as this process was given it, else the pipeline's name."""
+    given = _GIVEN.get(pipeline, pipeline)
+    return shlex.quote(given) if WORDS.fullmatch(given) else "PLAN"
 
 
 def find_plan(name: str, directories: Sequence[Path]) -> Path:

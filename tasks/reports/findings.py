@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tasks.plan.reading import as_given
 from tasks.reports import history as h
 from tasks.reports.grid import gain
 from tasks.reports.standings import mean_note
@@ -82,7 +83,7 @@ def _broken(history: h.History) -> list[Finding]:
         why = h.state(history, index)[1] or h.reasons(history.nights[index])
         name = h.name(history, index)
         todo = (
-            f"Mend the source and run `nightloop night {history.pipeline} --period {name}`; if the logs are right, add "
+            f"Mend the source and run `nightloop night {as_given(history.pipeline)} --period {name}`; if the logs are right, add "
             '`--accept "why"`; to pass over the period, `--skip "why"`. The champion goes on serving meanwhile.'
         )
         found.append(
@@ -104,7 +105,7 @@ def _failed(history: h.History) -> list[Finding]:
         what = "broke" if why.kind == "error" else "could not learn"
         keeps = "its last weights go on serving" if name == serves else "it keeps its last checkpoint"
         todo = (
-            f"Look at its options and at the rows of {newest.name}; then `nightloop night {history.pipeline} --period "
+            f"Look at its options and at the rows of {newest.name}; then `nightloop night {as_given(history.pipeline)} --period "
             f"{newest.name} --retry-failed`. It joins again by itself the next night."
         )
         mood: Mood = "bad" if name == serves or why.kind == "error" else "warn"
@@ -119,7 +120,7 @@ def _stale(history: h.History) -> list[Finding]:
     why = h.state(history, stale[0])[1]
     because = listed([bare(w) for w in why], 2) or "logs or predecessor changed since"
     text = f"{plural(len(stale), 'night')} stale from {h.name(history, stale[0])} on: {because}"
-    command = f"nightloop backfill {history.pipeline} --what stale"
+    command = f"nightloop backfill {as_given(history.pipeline)} --what stale"
     todo = f"`{command} --dry-run` shows what would run again; `{command}` runs it."
     return [Finding("warn", text, todo)]
 
@@ -134,7 +135,7 @@ def _missing(history: h.History) -> list[Finding]:
         Finding(
             "warn",
             text,
-            f"The next nightly run catches up; now: `nightloop backfill {history.pipeline} --what missing`.",
+            f"The next nightly run catches up; now: `nightloop backfill {as_given(history.pipeline)} --what missing`.",
         )
     ]
 
@@ -144,7 +145,7 @@ def _pinned(history: h.History) -> list[Finding]:
     if pin is None:
         return []
     text = f"The champion is pinned: the gate does not move it ({summary(pin)})"
-    command = f"nightloop promote {history.pipeline}"
+    command = f"nightloop promote {as_given(history.pipeline)}"
     todo = (
         f'When the cause is gone, `{command} --unpin --reason "why"` lets the gate decide again; '
         f"`{command} --strategy NAME` promotes another."
@@ -160,7 +161,7 @@ def _not_moved(history: h.History) -> list[Finding]:
     serves = f"{last.strategy} of {h.name(history, last.period)} serves" if last else "nobody serves"
     text = f"Replayed nights chose {champion.strategy} of {h.name(history, champion.period)}; {serves}"
     todo = (
-        f'The next night promotes it; now: `nightloop promote {history.pipeline} --reason "why"`, or give a backfill '
+        f'The next night promotes it; now: `nightloop promote {as_given(history.pipeline)} --reason "why"`, or give a backfill '
         "`--move-champion`."
     )
     return [Finding("warn", text, todo)]
@@ -219,7 +220,11 @@ def _cheaper(history: h.History) -> list[Finding]:
             share = f"1/{mine / theirs:.0f} of the time"
             text = f"{strategy} has matched {champion.strategy} for {plural(ran, 'night')} at {share}: switch?"
             found.append(
-                Finding("", text, f'`nightloop promote {history.pipeline} --strategy {strategy} --reason "cheaper"`')
+                Finding(
+                    "",
+                    text,
+                    f'`nightloop promote {as_given(history.pipeline)} --strategy {strategy} --reason "cheaper"`',
+                )
             )
     return found
 

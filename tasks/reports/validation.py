@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from tasks.plan.reading import as_given
 from tasks.reports.table import Cell, Mood, Table, as_markdown
 from tasks.reports.words import NONE, bare, marked, plain, plural
 from tasks.store.manifest import Manifest, Validated
@@ -62,7 +63,7 @@ def _to_do(night: Manifest) -> list[str]:
     pipeline, name = marked(night.pipeline), marked(night.name)
     return [
         "**To do:** mend the source and run the night again (a new version of the period is landed, later nights "
-        f'follow); or, if the logs are right, `nightloop night {pipeline} --period {name} --accept "why"`; or pass '
+        f'follow); or, if the logs are right, `nightloop night {as_given(pipeline)} --period {name} --accept "why"`; or pass '
         'over the period with `--skip "why"`. Until then the champion of the night before goes on serving.\n'
     ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tasks.plan.reading import as_given
 from tasks.reports.table import Cell, Mood, Table, as_markdown
 from tasks.reports.words import NONE, bare, count, listed, marked, number, plain, plural
 from tasks.store.manifest import Judged, Manifest
@@ -90,8 +91,8 @@ def verdict_markdown(night: Manifest) -> str:
             )
     pipeline = marked(night.pipeline)
     parts.append(
-        f"By hand: promote with the deployment *promote* or `nightloop promote {pipeline}`, take back with *rollback* "
-        f"or `nightloop rollback {pipeline}`. Manifest `{night.hash[:12]}`.\n"
+        f"By hand: promote with the deployment *promote* or `nightloop promote {as_given(pipeline)}`, take back with *rollback* "
+        f"or `nightloop rollback {as_given(pipeline)}`. Manifest `{night.hash[:12]}`.\n"
     )
     return "\n".join(parts)
 

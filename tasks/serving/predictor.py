@@ -20,6 +20,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tasks.plan.plan import Plan
+from tasks.plan.reading import as_given
 from tasks.plan.redact import redact
 from tasks.serving import snapshot
 from tasks.serving.answering import answered, answers
@@ -186,7 +187,9 @@ class Predictor:
             changed = self.reload()
         except Exception as error:  # whatever is wrong with the new champion, the old one must go on serving
             said = redact(f"{type(error).__name__}: {error}")
-            self._problem = f"{said}. Mend what it names, or: nightloop rollback {self._pipeline} --reason '...'"
+            self._problem = (
+                f"{said}. Mend what it names, or: nightloop rollback {as_given(self._pipeline)} --reason '...'"
+            )
             log.error(
                 "%s: the new champion does not load; %s of %s goes on serving. %s",
                 self._pipeline,
@@ -234,7 +237,7 @@ def _load_champion(objects: Objects, pipeline: str, tag: str) -> Version:
     entry = registry.champion(objects, pipeline)
     if entry is None:
         raise LookupError(
-            f"{pipeline} has no champion yet: run a night, or promote one by hand (nightloop promote {pipeline})"
+            f"{pipeline} has no champion yet: run a night, or promote one by hand (nightloop promote {as_given(pipeline)})"
         )
     manifest = manifests.by_hash(objects, pipeline, entry.manifest, entry.period)
     if manifest.checkpoints.get(entry.strategy) != entry.checkpoint or manifest.vocabulary != entry.vocabulary:

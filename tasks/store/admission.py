@@ -12,6 +12,7 @@ from tasks.lake.validation import Nights
 from tasks.lake.vocabulary import Vocabulary, empty, from_bytes, grow, to_bytes
 from tasks.lake.warehouse import Landing, Warehouse
 from tasks.plan.plan import Plan
+from tasks.plan.reading import as_given
 from tasks.store import blobs, manifests, registry
 from tasks.store.champions import as_of
 from tasks.store.due import root
@@ -81,7 +82,8 @@ def refuse_changed_plan(plan: Plan, previous: Manifest | None, name: str) -> Non
         raise ValueError(
             f"the plan of {plan.pipeline} changed since {previous.name}: {', '.join(different)}. Checkpoints up to there were made "
             f"under the old plan, so {name} cannot go on from them. Either restore the plan, or make the whole chain again under "
-            f"the new one: nightloop backfill {plan.pipeline} --what all (what did not change is reused), or give the pipeline a new name"
+            f"the new one: nightloop backfill {as_given(plan.pipeline)} --what all (what did not change is reused), or give the "
+            "pipeline a new name"
         )
 
 

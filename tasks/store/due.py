@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pydantic import JsonValue
 
 from tasks.plan.plan import Plan
+from tasks.plan.reading import as_given
 from tasks.store import manifests, pipelines
 from tasks.store.objects import Objects
 
@@ -33,7 +34,7 @@ def due(objects: Objects, plan: Plan, target: int, catch_up: int) -> list[int]:
     if target - start > catch_up:
         raise ValueError(
             f"{target - start} nights before this one are missing, more than catch_up = {catch_up}; "
-            f"run `nightloop backfill {plan.pipeline}` first, or raise --catch-up"
+            f"run `nightloop backfill {as_given(plan.pipeline)}` first, or raise --catch-up"
         )
     return list(range(start, target + 1))
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from pydantic import ValidationError
 
+from tasks.plan.reading import as_given
 from tasks.store import blobs, pipelines
 from tasks.store.keys import checked_pipeline
 from tasks.store.manifest import Manifest
@@ -174,7 +175,7 @@ def predecessor(objects: Objects, pipeline: str, index: int, root: int) -> Manif
 
 def mend(pipeline: str, start: int, end: int, what: str) -> str:
     """The sentence that tells an operator which backfill mends the chain."""
-    return f"To mend it: nightloop backfill {pipeline} --start {start} --end {end} --what {what}"
+    return f"To mend it: nightloop backfill {as_given(pipeline)} --start {start} --end {end} --what {what}"
 
 
 def blobs_of(manifest: Manifest) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from tasks.plan.plan import Plan
+from tasks.plan.reading import as_given
 from tasks.store import manifests, registry
 from tasks.store.champions import last_known, served
 from tasks.store.due import recorded, root
@@ -133,7 +134,9 @@ def newest_nights(objects: Objects, plan: Plan) -> tuple[Manifest, int]:
     chain, _ = manifests.survey(objects, plan.pipeline, root(plan), recorded(objects, plan))
     complete = [index for index, night in chain.items() if night.outcome == "complete"]
     if not complete:
-        raise LookupError(f"{plan.pipeline} has no complete night yet; run nightloop night {plan.pipeline} first")
+        raise LookupError(
+            f"{plan.pipeline} has no complete night yet; run nightloop night {as_given(plan.pipeline)} first"
+        )
     return chain[max(complete)], max(index for index, night in chain.items() if night.outcome != "blocked")
 
 
@@ -159,6 +162,6 @@ def _won(objects: Objects, entry: Entry | None, pipeline: str) -> Outcome:
         newest = registry.champion(objects, pipeline)
         who = f": {summary(newest)}" if newest else ""
         raise RuntimeError(
-            f"somebody else acted on the champion first{who}. Your act was not written. Look again: nightloop status {pipeline}"
+            f"somebody else acted on the champion first{who}. Your act was not written. Look again: nightloop status {as_given(pipeline)}"
         )
     return Outcome(entry, False)

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pydantic import ValidationError
 
 from tasks.plan.plan import canonical
+from tasks.plan.reading import as_given
 from tasks.store import blobs, manifests
 from tasks.store.entries import Act, Entry, draft, instant, refuse_without_reason, repeats, returned, served_on
 from tasks.store.keys import checked_pipeline
@@ -163,7 +164,7 @@ def _standing(objects: Objects, pipeline: str, number: int, mine: Entry | None) 
             return stands
     raise TimeoutError(
         f"{entry_key(pipeline, number)} exists and cannot be read, so it is not known whose it is. Look at "
-        f"nightloop status {pipeline}; to do the same act again is safe"
+        f"nightloop status {as_given(pipeline)}; to do the same act again is safe"
     )
 
 

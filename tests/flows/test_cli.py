@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -183,3 +185,16 @@ def test_an_option_that_is_wrong_is_refused_although_the_night_is_finished(tiny:
     with pytest.raises(ValueError, match="witdh"):
         flows.nightly.nightly(str(tiny.path), "2026-01-03")
     assert tiny.record() == before
+
+
+def test_the_command_that_advice_gives_can_be_run_as_it_stands(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny.path.write_text(yaml.safe_dump(raw_plan(tiny.home, {"model": {"use": "MF", "options": {"width": 8}}})))
+    with pytest.raises(ValueError, match="the plan of tiny changed") as told:
+        flows.nightly.nightly(str(tiny.path), "2026-01-04")
+    words = shlex.split(re.findall(r"nightloop (backfill .*?--what all)", str(told.value))[0])
+    here(monkeypatch, *words, "--dry-run")
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code in (0, None) and "2026-01-03" in capsys.readouterr().out

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,22 @@ from tests.flows.console import HOUSE
 from tests.flows.tiny import WORLD, raw_plan
 
 pytestmark = pytest.mark.xdist_group("wheel")
+STATED = [
+    words.rpartition(" ")[2]
+    for words in tomllib.loads((HOUSE / "pyproject.toml").read_text())["project"]["classifiers"]
+    if words.startswith("Programming Language")
+]
+
+
+def interpreter(version: str) -> str | None:
+    """A Python of this version, where one is installed: on the path, or beside others of pyenv."""
+    kept = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    found = [str(python) for python in sorted(kept.glob(f"{version}.*/bin/python3"))]
+    for python in (*found, shutil.which(f"python{version}")):
+        ask = [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+        if python and subprocess.run(ask, capture_output=True, text=True, check=False).stdout.strip() == version:
+            return python
+    return None
 
 
 @pytest.fixture(scope="module")
@@ -60,3 +78,18 @@ def test_the_demo_away_from_the_checkout(installed: Path, tmp_path: Path) -> Non
     done = said(installed, tmp_path, "demo", timeout=900)
     assert done.returncode == 0, done.stderr[-3000:]
     assert (tmp_path / ".nightloop" / "reports" / "demo.html").exists()
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(2400)
+@pytest.mark.parametrize("version", STATED)
+def test_the_demo_under_every_python_that_the_package_states(version: str, tmp_path: Path) -> None:
+    if (python := interpreter(version)) is None:
+        pytest.skip(f"Python {version} is not installed")
+    shutil.copytree(HOUSE, tmp_path / "here", ignore=shutil.ignore_patterns(".*", "build", "*.egg-info"))
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "NIGHTLOOP_", "TESTS_"))}
+    command = ["make", f"PYTHON={python}", f"VENV={tmp_path}/venv", "demo"]
+    done = subprocess.run(command, cwd=tmp_path / "here", env=clean, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (tmp_path / "here" / ".nightloop" / "reports" / "demo.html").exists()
+    assert list((tmp_path / "venv" / "lib").glob(f"python{version}"))

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tasks.plan.plan import Plan
-from tasks.plan.reading import find_plan, mistakes, read_yaml, refuse
+from tasks.plan.reading import as_given, find_plan, mistakes, read_yaml, refuse, remember
 from tasks.strategies.assembly import read_plan
 
 INFRA = Path(__file__).parents[2] / "infra"
@@ -243,3 +243,14 @@ def test_a_credential_is_masked_before_its_message_is_cut(tmp_path: Path) -> Non
     with pytest.raises(FileNotFoundError) as missing:
         find_plan(f"postgresql://user:{secret}@h/d", [tmp_path])
     assert "S3cret" not in str(missing.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "word"),
+    [("shop", "shop"), ("my plans/shop.yaml", "'my plans/shop.yaml'"), ("a`b<c>.yaml", "PLAN"), ("x\n", "PLAN")],
+)
+def test_advice_names_the_plan_as_it_was_given(given: str, word: str, tmp_path: Path) -> None:
+    order = read_plan(written(tmp_path, raw() | {"pipeline": "advised"}))
+    assert as_given("never-read") == "never-read"
+    remember(order, given)
+    assert as_given("advised") == word
