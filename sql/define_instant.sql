@@ -1,12 +1,21 @@
 -- One row: nothing; defines instant(value, unit): µs since 1970 UTC, or null where the value is no time from year 1 to 9999.
--- Numbers have the unit s, ms, us or ns; `auto` tells them apart by size (seconds reach 1e11, the year 5138).
+-- A unit with a % is the format that a time has, as strptime knows it. Numbers have the unit s, ms, us, ns or days; `auto` tells
+-- the first four apart by size (seconds reach 1e11, the year 5138), and takes 8 and 14 digits that are a date, 20260131 or
+-- 20260131235959, for one. Texts are ISO 8601 and forms in which month and day cannot be confused.
 -- Decimals are exact but slow to read, so that they are for fractions alone.
 CREATE OR REPLACE TEMPORARY MACRO instant(value, unit) AS (
     CASE
+        WHEN contains(unit, '%') THEN epoch_us(try_strptime(trim(CAST(value AS VARCHAR)), unit)::TIMESTAMPTZ)
+        WHEN typeof(value) = 'VARCHAR' AND (contains(CAST(value AS VARCHAR), ':') OR strpos(CAST(value AS VARCHAR), '-') > 1)
+            THEN spelt(trim(CAST(value AS VARCHAR)))
+        WHEN typeof(value) <> 'TIMESTAMP WITH TIME ZONE' AND (starts_with(typeof(value), 'TIMESTAMP') OR typeof(value) = 'DATE')
+            THEN scaled(epoch_us(TRY_CAST(value AS TIMESTAMP)), 'us')
+        WHEN unit = 'auto' AND written_date(TRY_CAST(value AS BIGINT)) IS NOT NULL THEN epoch_us(written_date(TRY_CAST(value AS BIGINT)))
         WHEN unit <> 'text' AND TRY_CAST(value AS DOUBLE) = floor(TRY_CAST(value AS DOUBLE))
             THEN scaled(TRY_CAST(value AS BIGINT), unit)
         WHEN unit <> 'text' AND isfinite(TRY_CAST(value AS DOUBLE))
             THEN scaled(TRY_CAST(value AS DECIMAL(28, 6)), unit)
-        WHEN isfinite(TRY_CAST(value AS TIMESTAMPTZ)) THEN epoch_us(TRY_CAST(value AS TIMESTAMPTZ))
+        WHEN typeof(value) = 'TIMESTAMP WITH TIME ZONE' THEN scaled(epoch_us(TRY_CAST(value AS TIMESTAMPTZ)), 'us')
+        ELSE spelt(trim(CAST(value AS VARCHAR)))
     END
 )

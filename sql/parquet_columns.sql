@@ -1,4 +1,4 @@
 -- One row per column of a Parquet file: its name.
 -- $file VARCHAR: its path
 SELECT column_name AS name
-FROM (DESCRIBE SELECT * FROM read_parquet($file))
+FROM (DESCRIBE SELECT * FROM read_parquet($file, hive_partitioning = false))

@@ -8,11 +8,14 @@
 -- $timed BOOLEAN: whether the time in µs is asked for
 -- $header BOOLEAN: whether the first line holds the names
 -- $delimiter VARCHAR: what stands between two columns
--- $encoding VARCHAR: such as utf-8, latin-1, utf-16
+-- $encoding VARCHAR: utf-8 or latin-1
+-- $quote VARCHAR: what stands around a field; empty: nothing does
+-- $escape VARCHAR: what stands before a quote within a field
+-- $comment VARCHAR: what a line begins with that is no row; empty: every line is one
 SELECT
     COLUMNS(lambda name: list_contains($wanted, name)),
     CASE WHEN $timed THEN instant(COLUMNS(lambda name: name = $time), $unit) END AS _micros
 FROM read_csv(
-    $files, columns = $names, auto_detect = false, header = $header, delim = $delimiter, quote = '"', escape = '"',
+    $files, columns = $names, auto_detect = false, header = $header, delim = $delimiter, quote = $quote, escape = $escape, comment = $comment,
     encoding = $encoding, max_line_size = 4000000, store_rejects = true, rejects_table = 'rejects', rejects_scan = 'reject_scans'
 )

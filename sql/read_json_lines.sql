@@ -3,17 +3,22 @@
 -- $pointers VARCHAR[]: JSON pointers (RFC 6901) to the values wanted
 -- $time VARCHAR: JSON pointer to the time
 -- $unit VARCHAR: its unit: auto, s, ms, us, ns or text
+-- $single VARCHAR[]: pointers to values that may be no list and no object
 -- $timed BOOLEAN: whether the time in µs is asked for
 WITH lines AS (
     SELECT line, TRY_CAST(line AS JSON) AS json
     FROM read_csv(
         $files, columns = struct_pack(line := 'VARCHAR'), auto_detect = false, header = false, delim = '\x01', quote = '', escape = '',
-        max_line_size = 4000000, store_rejects = true, rejects_table = 'rejects', rejects_scan = 'reject_scans'
+        strict_mode = false, max_line_size = 4000000, store_rejects = true, rejects_table = 'rejects', rejects_scan = 'reject_scans'
     )
     WHERE trim(line) <> ''
+),
+judged AS (
+    SELECT line, json, json_type(json) = 'OBJECT' AND NOT list_has_any(json_type(json, $single), ['ARRAY', 'OBJECT']) AS whole
+    FROM lines
 )
 SELECT
-    CASE WHEN json_type(json) = 'OBJECT' THEN json_extract_string(json, $pointers) END AS found,
-    CASE WHEN $timed AND json_type(json) = 'OBJECT' THEN instant(json_extract_string(json, $time), $unit) END AS _micros,
-    CASE WHEN json_type(json) = 'OBJECT' THEN NULL ELSE left(line, 2000) END AS _line
-FROM lines
+    CASE WHEN whole THEN json_extract_string(json, $pointers) END AS found,
+    CASE WHEN $timed AND whole THEN instant(json_extract_string(json, $time), $unit) END AS _micros,
+    CASE WHEN whole THEN NULL ELSE left(line, 2000) END AS _line
+FROM judged

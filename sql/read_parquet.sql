@@ -9,7 +9,7 @@ WITH timed AS (
     SELECT
         COLUMNS(lambda name: list_contains($wanted, name)),
         instant(COLUMNS(lambda name: name = $time), $unit) AS _micros
-    FROM read_parquet($files, union_by_name = true)
+    FROM read_parquet($files, union_by_name = true, hive_partitioning = false)
 )
 SELECT *
 FROM timed

@@ -4,7 +4,7 @@
 -- $unit VARCHAR: its unit: auto, s, ms, us, ns or text
 WITH timed AS (
     SELECT instant(COLUMNS(lambda name: name = $time), $unit) AS _micros
-    FROM read_parquet($files, union_by_name = true)
+    FROM read_parquet($files, union_by_name = true, hive_partitioning = false)
 )
 SELECT count(*) AS rows
 FROM timed

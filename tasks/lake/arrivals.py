@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tasks.lake.values import as_number, as_text
 from tasks.lake.vocabulary import BETWEEN, MISSING
 from tasks.plan.plan import Columns
 
@@ -143,12 +144,12 @@ def _named(batch: pa.RecordBatch, columns: Columns, texts: tuple[str, ...], arri
         "time": _flat(batch, columns.time),
         "user": as_text(_flat(batch, columns.user)),
         "item": as_text(_flat(batch, columns.item)),
-        "label": _number(_flat(batch, columns.label)) if columns.label else none,
+        "label": as_number(_flat(batch, columns.label)) if columns.label else none,
     }
     if columns.served:
-        found["served"] = _number(_flat(batch, columns.served))
+        found["served"] = as_number(_flat(batch, columns.served))
     found |= {name: as_text(_flat(batch, name)) for name in texts}
-    found |= {name: _number(_flat(batch, name)) for name in columns.numeric}
+    found |= {name: as_number(_flat(batch, name)) for name in columns.numeric}
     found["_key"] = _key([as_text(_flat(batch, name)) for name in columns.key]) if columns.key else none
     found["_line"] = batch.column(LINE) if LINE in batch.schema.names else none
     return pa.RecordBatch.from_pydict({**found, "_none": none})
@@ -167,6 +168,15 @@ def _joined(batch: pa.RecordBatch, columns: Columns) -> pa.RecordBatch:
     return batch
 
 
+def nested_values(file: str, name: str, example: str) -> str:
+    """What is said of a column that holds lists, objects or bytes where one value is wanted."""
+    return (
+        f"{file}: column {name[:60]!r} does not hold one value a row, but {example[:80]}. Write one row for each value (UNNEST in "
+        "SQL, explode in pandas and Spark), or, for a list of categories, name the column in the plan's `columns: several`; "
+        "bytes become text by a cast"
+    )
+
+
 def _flat(batch: pa.RecordBatch, name: str) -> pa.Array:
     """One column, decoded. Raises ValueError where it is missing, there twice or nested."""
     if batch.schema.names.count(name) != 1:
@@ -179,31 +189,10 @@ def _flat(batch: pa.RecordBatch, name: str) -> pa.Array:
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
     if pa.types.is_nested(values.type) or pa.types.is_binary(values.type) or pa.types.is_large_binary(values.type):
-        raise ValueError(f"column {name!r} holds {values.type}: the lake takes text, numbers, booleans and times")
+        raise ValueError(nested_values("the source", name, str(values.type)))
     if pa.types.is_large_string(values.type) or pa.types.is_string_view(values.type):
         values = values.cast(pa.string())
     return pa.nulls(len(values), pa.string()) if pa.types.is_null(values.type) else values
-
-
-def as_text(values: pa.Array) -> pa.Array:
-    """Ids and categories as text; a whole float as a whole number, so that 7.0 and 7 are one id; NaN is null."""
-    if pa.types.is_string(values.type):
-        return values
-    if pa.types.is_floating(values.type):
-        values = pc.if_else(pc.is_nan(values), None, values)
-        whole = pc.and_(pc.equal(pc.floor(values), values), pc.less(pc.abs(values), 2.0**53))
-        return pc.if_else(
-            whole, pc.if_else(whole, values, 0.0).cast(pa.int64()).cast(pa.string()), values.cast(pa.string())
-        )
-    return values.cast(pa.string())
-
-
-def _number(values: pa.Array) -> pa.Array:
-    """Text as it is, to be read by the warehouse; anything else as float64, where NaN means missing."""
-    if pa.types.is_string(values.type):
-        return values
-    values = values.cast(pa.float64(), safe=False)
-    return pc.if_else(pc.is_nan(values), None, values)
 
 
 def _key(parts: list[pa.Array]) -> pa.Array:

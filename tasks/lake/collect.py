@@ -18,7 +18,13 @@ def collect(warehouse: Warehouse, source: Source, plan: Plan, period: Period) ->
     that a night was made from stay as they were. Raises ValueError where the source cannot be read, FileNotFoundError
     where it is not there and LookupError where the period is not complete yet; nothing is written then.
     """
-    return land(warehouse, period, source.batches(warehouse, period, plan.columns), plan.columns, rules(plan))
+    while True:
+        known = len(warehouse.by_line)
+        try:
+            return land(warehouse, period, source.batches(warehouse, period, plan.columns), plan.columns, rules(plan))
+        except BlockingIOError:  # files were found that have to be read line by line
+            if len(warehouse.by_line) == known:
+                raise
 
 
 def rules(plan: Plan) -> str:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
+from pathlib import Path
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.lake.names import check_file, unreadable_name
+from tasks.lake.arrivals import LINE
+from tasks.lake.names import WILD, check_file, unreadable_name
 from tasks.lake.periods import Period
 from tasks.lake.warehouse import Warehouse
 from tasks.plan.plan import Columns
+
+MARKS = ("_", ".")
+TIMES = (
+    "Read are numbers (s, ms, us or ns since 1970; days with `time_unit: days`), ISO 8601, 20260131, 01/31/2026 9:05:58 AM, "
+    "31 Jan 2026 and their like; any other form with `time_format`, such as %d/%m/%Y %H:%M, in the plan's `columns`"
+)
+NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
 
 def roles(columns: Columns) -> list[str]:
@@ -31,37 +41,81 @@ def found(warehouse: Warehouse, pattern: str, period: str = "") -> list[str]:
         if name := unreadable_name(path):
             raise ValueError(f"{name}: the file's name is no UTF-8: rename it") from error
         raise
-    files: list[str] = [name for batch in batches for name in batch.column("file").to_pylist()]
+    there: list[str] = [name for batch in batches for name in batch.column("file").to_pylist()]
+    files = [file for file in there if not _set_apart(file, pattern)]
     if not files:
-        raise FileNotFoundError(f"no file {path[:200]!r}: deliver it, or change the source's `path` in the plan")
+        if "://" not in path and Path(path).is_dir():
+            raise FileNotFoundError(
+                f"{path[:200]!r} is a directory: name the files in it, such as {path[:200].rstrip('/')}/**/*.parquet"
+            )
+        beside = f" (but {there[0]!r}, and names that begin with _ or . are passed over)" if there else ""
+        raise FileNotFoundError(
+            f"no file {path[:200]!r}{beside}: deliver it, or change the source's `path` in the plan"
+        )
     for file in files:
         check_file(file, pattern)
     return files
 
 
-def chosen(batches: Iterable[pa.RecordBatch], period: Period, file: str) -> Iterator[pa.RecordBatch]:
+def _set_apart(file: str, pattern: str) -> bool:
+    """Whether a file, or a folder that wildcards found it in, begins with _ or . and the pattern does not ask for such.
+
+    So are named what writers leave beside their data: _SUCCESS, _temporary, .part-0.crc.
+    """
+    wild = WILD.search(pattern.replace("{period}", "*"))
+    if wild is None:
+        return False
+    place = pattern[: wild.start()].rpartition("/")[0]
+    parts, asked = file.removeprefix(place).split("/"), pattern.removeprefix(place).split("/")
+    return any(part.startswith(MARKS) for part in parts) and not any(part.startswith(MARKS) for part in asked)
+
+
+def in_path(file: str) -> dict[str, str | None]:
+    """What folders named key=value say of all rows of a file, as Hive lays them out."""
+    pairs = (part.partition("=") for part in file.split("/")[:-1])
+    return {key: None if value == NO_VALUE else unquote(value) for key, sign, value in pairs if sign and key}
+
+
+def completed(batch: pa.RecordBatch, wanted: Sequence[str], constant: Mapping[str, str | None]) -> pa.RecordBatch:
+    """The batch with the columns that the file lacks: what its path says of them, else null."""
+    for name in wanted:
+        if name not in batch.schema.names:
+            value = pa.scalar(constant.get(name), pa.string())
+            batch = batch.append_column(name, pa.repeat(value, batch.num_rows))
+    return batch
+
+
+def chosen(batches: Iterable[pa.RecordBatch], period: Period, file: str, time: str = "") -> Iterator[pa.RecordBatch]:
     """Rows with a time (`_micros`) in the period, or all by equal counts; a row whose time cannot be read goes where
     the row before it goes.
 
-    Raises ValueError where no row has a time that can be read.
+    Raises ValueError where no row has a time that can be read. `time`: the column that holds it, to show one.
     """
     if period.start is None or period.end is None:
         yield from batches
         return
-    last, seen, rows = None, 0, 0
+    last, seen, rows, shown = None, 0, 0, ""
     for batch in batches:
         micros = batch.column("_micros")
         if micros.null_count:
             micros = pc.fill_null_forward(pa.concat_arrays([pa.array([last], pa.int64()), micros]))[1:]
             micros = pc.fill_null(micros, period.start if period.index == 0 else -(2**62))
+        shown = shown or _example(batch, time)
         seen, rows = seen + batch.num_rows - batch.column("_micros").null_count, rows + batch.num_rows
         last = micros[-1].as_py() if len(micros) and seen else last
         yield batch.filter(pc.and_(pc.greater_equal(micros, period.start), pc.less(micros, period.end)))
     if rows and not seen:
-        raise ValueError(
-            f"{file}: not one of {rows:,} rows has a time that can be read; name the right column and its unit in "
-            f"the plan"
-        )
+        raise ValueError(f"{file}: not one of {rows:,} rows has a time that can be read{shown}. {TIMES}")
+
+
+def _example(batch: pa.RecordBatch, time: str) -> str:
+    """A time of the batch that cannot be read, or a line of which that is true, in words."""
+    for name in (time, LINE):
+        if name in batch.schema.names:
+            values = batch.filter(pc.is_null(batch.column("_micros"))).column(name).drop_null()
+            if len(values):
+                return f", such as {str(values[0].as_py())[:120]!r}"
+    return ""
 
 
 def between(batches: Iterable[pa.RecordBatch], begin: str, end: str) -> Iterator[pa.RecordBatch]:

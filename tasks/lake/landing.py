@@ -79,7 +79,7 @@ def stage(
     """Type a delivery into a file in the directory `room`."""
     arrived, file = arrivals(batches, columns), room / "staged.parquet"
     asked = {
-        "part": str(file), "unit": columns.time_unit, "numbers": list(arrived.numbers), "words": list(arrived.words),
+        "part": str(file), "unit": columns.time_writing, "numbers": list(arrived.numbers), "words": list(arrived.words),
         "labelled": columns.label is not None, "private": PRIVATE,
     }  # fmt: skip
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +12,13 @@ import pyarrow as pa
 
 PIECE = 1 << 20  # bytes that are unpacked at once, however small they were packed
 PACKED = 1 << 16  # bytes that are read at once: what is left of them is copied at the end of every gzip stream in them
+UNPACK = "unpack it; csv, Parquet and JSON lines are read as they are, and text packed with gzip (.gz) or zstd (.zst)"
+MAGIC = {
+    b"PK\x03\x04": ("a zip archive", ""), b"\x1f\x8b": ("packed with gzip", ".gz"), b"BZh": ("packed with bzip2", ""),
+    b"\xfd7zXZ\x00": ("packed with xz", ""), b"\x28\xb5\x2f\xfd": ("packed with zstd", ".zst"), b"PAR1": ("a Parquet file", ".parquet"),
+    b"7z\xbc\xaf": ("a 7z archive", ""), b"Rar!": ("a rar archive", ""),
+}  # fmt: skip
+ENDS = re.compile("\r\n|\n|\r")
 LONGEST = 1 << 25  # bytes of a line: DuckDB puts lines above 4,000,000 bytes aside, and loses those above 64,000,000
 
 
@@ -20,16 +29,17 @@ def check_text(file: str) -> None:
     """
     if "://" in file:
         return
-    if file.endswith(".gz"):
-        pieces = _gzip(file)
-    elif file.endswith(".zst"):
-        pieces = _zstd(file)
-    elif Path(file).stat().st_size > LONGEST:
-        pieces = _plain(file)
-    else:
+    with Path(file).open("rb") as stream:
+        head = stream.read(6)
+    for mark, (what, ending) in MAGIC.items():
+        if head.startswith(mark) and not (ending and file.endswith(ending)):
+            raise ValueError(
+                f"{file} is {what}, and no text: {f'let its name end with {ending}' if ending else UNPACK}"
+            )
+    if not file.endswith((".gz", ".zst")) and Path(file).stat().st_size <= LONGEST:
         return
     since = 0
-    for piece in pieces:
+    for piece in pieces(file):
         end = max(piece.rfind(b"\n"), piece.rfind(b"\r"))
         since = len(piece) - end - 1 if end >= 0 else since + len(piece)
         if since > LONGEST:
@@ -37,6 +47,29 @@ def check_text(file: str) -> None:
                 f"{file} has a line of more than {LONGEST:,} bytes, which cannot be read: give it a line a row, each of "
                 "at most 4,000,000 bytes"
             )
+
+
+def pieces(file: str) -> Iterator[bytes]:
+    """What a file on disk holds, unpacked. Raises ValueError where it is cut off or damaged."""
+    return _gzip(file) if file.endswith(".gz") else _zstd(file) if file.endswith(".zst") else _plain(file)
+
+
+def text_lines(file: str, encoding: str) -> Iterator[str]:
+    """The lines of a file on disk, blank ones too, without their ends: \\n, \\r\\n or \\r, mixed as they may be.
+
+    A byte that is none of the encoding becomes a lone surrogate, which no text holds otherwise.
+    """
+    rest, first = "", True
+    for text in codecs.iterdecode(pieces(file), encoding, "surrogateescape"):
+        rest += text.removeprefix("\ufeff") if first else text
+        first = first and not text
+        end = max(rest.rfind("\n"), rest.rfind("\r", 0, -1)) + 1  # a \\r at the very end may be half of an end
+        yield from ENDS.split(rest[:end])[:-1]
+        rest = rest[end:]
+    *whole, last = ENDS.split(rest)
+    yield from whole
+    if last:
+        yield last
 
 
 def _plain(file: str) -> Iterator[bytes]:

@@ -57,6 +57,7 @@ class Warehouse:
     connection: duckdb.DuckDBPyConnection = field(repr=False)
     scratch: Path  # a directory that goes when the lake is closed
     most: int  # bytes that logs may take up in memory; larger ones are read into files
+    by_line: set[str] = field(default_factory=set, repr=False)  # files that the fast reader of delimited text refused
     last_read: dict[object, Logs] = field(default_factory=dict, repr=False)  # at most one; strategies share it
 
     @staticmethod
@@ -270,7 +271,7 @@ def _speak(connection: duckdb.DuckDBPyConnection) -> None:
 
     These come last: where a name may be the lake's, each statement asks its catalog first.
     """
-    for name in ("use_utc", "define_scaled", "define_instant", "use_lake"):
+    for name in ("use_utc", "define_scaled", "define_written_date", "define_spelt", "define_instant", "use_lake"):
         connection.execute(statement(name))
 
 

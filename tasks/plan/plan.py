@@ -38,7 +38,11 @@ class Columns(Frozen):
     user: str = Field(min_length=1)
     item: str = Field(min_length=1)
     time: str = Field(min_length=1)
-    time_unit: Literal["auto", "s", "ms", "us", "ns", "text"] = "auto"
+    time_unit: Literal["auto", "s", "ms", "us", "ns", "days", "text"] = "auto"
+    time_format: str = Field(
+        "",
+        description="How times are written, as strptime has it: %d.%m.%Y %H:%M. Empty: numbers by their unit, and usual texts.",
+    )
     label: str | None = Field(None, description="0/1 outcome; none: every row is a positive (ranking).")
     categorical: tuple[str, ...] = ()
     numeric: tuple[str, ...] = ()
@@ -60,6 +64,11 @@ class Columns(Frozen):
     )
 
     @property
+    def time_writing(self) -> str:
+        """How times are written: a format, which has a %, or a unit."""
+        return self.time_format or self.time_unit
+
+    @property
     def several_fields(self) -> tuple[int, ...]:
         """Of fields with several values the number of the field (user is 0, item 1), as often as it may have values."""
         fields = ("user", "item", *self.categorical)
@@ -69,6 +78,20 @@ class Columns(Frozen):
     def others(self) -> tuple[int, ...]:
         """For user, item and each categorical column the vocabulary row that its rare values share; -1: none."""
         return (-1, -1, *[0 if self.rare else -1] * len(self.categorical))
+
+    @model_validator(mode="after")
+    def _written(self) -> Columns:
+        if not self.time_format:
+            return self
+        if self.time_unit not in ("auto", "text"):
+            raise ValueError(f"time_format says how times are written, time_unit {self.time_unit} too: leave one out")
+        left = re.sub(r"%-?[aAbBdfgHIjmMnpSyYzZ%]", "", self.time_format)
+        if "%" in left or not re.search("%-?[yY]", self.time_format):
+            raise ValueError(
+                f"time_format {cut(self.time_format, 60)!r} is none: give the year (%Y), month (%m), day (%d) and time of day "
+                "(%H:%M:%S) as strptime has them, such as %d.%m.%Y %H:%M"
+            )
+        return self
 
     @model_validator(mode="after")
     def _several(self) -> Columns:

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from tasks.lake.values import id_of
 from tasks.lake.vocabulary import MISSING, Vocabulary
 
 
 @dataclass(frozen=True)
 class Ids:
-    """One field's vocabulary. Ids are compared as text, as they are in the lake: 17 and "17" are the same user."""
+    """One field's vocabulary. Ids are compared as text, as they are in the lake: 17, 17.0 and "17" are the same user."""
 
     names: Sequence[str]  # by row
     of: Mapping[str | None, int]  # None: the row that rare values share
@@ -26,8 +27,13 @@ class Ids:
 
         An unknown id of a field whose rare values share a row has that row.
         """
-        unknown = self.of.get(None, -1)
-        return torch.tensor([self.of.get(MISSING if i is None else str(i), unknown) for i in ids], dtype=torch.int64)
+        return torch.tensor([self._row(i) for i in ids], dtype=torch.int64)
+
+    def _row(self, one: object) -> int:
+        row = self.of.get(MISSING if one is None else str(one))
+        if row is None:  # as a rule it is written as it is in the lake
+            row = self.of.get(id_of(one) or MISSING, self.of.get(None, -1))
+        return row
 
 
 def ids_of(vocabulary: Vocabulary, field: str) -> Ids:

@@ -30,7 +30,7 @@ from tasks.serving.book import Page
 MOST = 50 * 10**9  # bytes of the records of a pipeline
 RESERVE = 10**9  # bytes that records leave free on their disk, for the night and for all else
 OPEN = 4  # files that stay open: today's, and those of the days whose labels come late
-UNITS = {"s": 1e0, "ms": 1e3, "us": 1e6, "ns": 1e9}
+UNITS = {"s": 1e0, "ms": 1e3, "us": 1e6, "ns": 1e9, "days": 1 / 86_400}
 
 
 class Records:
@@ -56,7 +56,7 @@ class Records:
         """Write an answer. Raises OSError where the records may not grow."""
         columns, asked = self._columns, page.asked
         line = {
-            columns.time: _time(page.when, columns.time_unit), columns.user: _once(asked.users),
+            columns.time: _time(page.when, columns.time_writing), columns.user: _once(asked.users),
             columns.item: list(asked.items), **asked.features, "request": request,
             self._prediction: list(page.prediction), "base": list(page.base), "version": page.version,
         }  # fmt: skip
@@ -86,7 +86,7 @@ class Records:
                 self._open.popitem()[1].close()
 
     def _lines(self, request: str, page: Page, places: Sequence[int]) -> list[dict[str, object]]:
-        columns, time = self._columns, _time(page.when, self._columns.time_unit)
+        columns, time = self._columns, _time(page.when, self._columns.time_writing)
         return [
             {
                 columns.time: time, columns.user: user, columns.item: item, **features,
@@ -139,4 +139,7 @@ def _encoded(line: Mapping[str, object]) -> bytes:
 
 def _time(when: str, unit: str) -> str | int:
     """An ISO time as the plan's source tells times: text, or a number since 1970."""
-    return int(datetime.fromisoformat(when).timestamp() * UNITS[unit]) if unit in UNITS else when
+    at = datetime.fromisoformat(when)
+    if "%" in unit:
+        return at.strftime(unit)
+    return int(at.timestamp() * UNITS[unit]) if unit in UNITS else when

@@ -99,10 +99,12 @@ def test_many_files_a_period(pond: Warehouse, tmp_path: Path) -> None:
         ("a.csv", "", "a.csv is empty"), ("a.csv.gz", "", "a.csv.gz is empty"),
         ("a.csv", "who;what;when\n1;2;3\n", "no column 'user'; its columns are 'who', 'what', 'when'"),
         ("a.csv", "user,user,item,time\n1,2,3,4\n", "two columns 'user'"),
-        ("a.csv", HEADER.encode() + "José,1,2026-01-01\n".encode("latin-1"), "line 2: it is not utf-8: set"),
-        ("a.csv", (HEADER + LINES).encode("utf-16"), "a.csv"), ("a.csv", bytes(range(256)) * 500, "a.csv"),
-        ("a.csv", HEADER + 'ann,"1,2026-01-01\n' + LINES, "line 2: a quote is opened and never closed"),
-        ("a.csv", HEADER + "ann,1,soon\nbob,2,later\n", "not one of 2 rows has a time that can be read"),
+        ("a.csv", HEADER.encode() + "José,1,2026-01-01\n".encode("latin-1"), "a.csv:2: it is not utf-8: set"),
+        ("a.csv", (HEADER + LINES).encode("utf-16-le"), "a.csv"), ("a.csv", bytes(range(256)) * 500, "a.csv"),
+        ("a.csv", HEADER + "ann,1,soon\nbob,2,later\n", "not one of 2 rows has a time that can be read, such as 'soon'"),
+        ("a.csv", "PK\x03\x04 and more", "is a zip archive, and no text: unpack it"),
+        ("a.zip", "PK\x03\x04 and more", "is packed in a way that is not read: unpack it"),
+        ("a.jsonl", '{"user": {"id": 1}, "item": 2, "time": 3}\n', "column 'user' does not hold one value a row, but {"),
         ("a.parquet", "", "a.parquet is no whole Parquet file"),
         ("a.parquet", "PAR1 and nothing more", "no whole Parquet file"),
         ("a.jsonl", "", "no line that is a JSON object"),
@@ -166,7 +168,7 @@ def test_json_lines_that_do_not_parse_are_put_aside(pond: Warehouse, tmp_path: P
         pond, Files(str(write(tmp_path / "2026-01-01.jsonl", content)).replace("2026-01-01", "{period}")), PLAN, day(0)
     )
     assert users(pond, landing) == ["ann"]
-    assert {reason for reason, _ in reasons(pond, landing)} == {"null_user", "null_item", "null_time"}
+    assert [reason for reason, _ in reasons(pond, landing)] == ["unreadable_row", "null_item", "unreadable_row"]
 
 
 def test_a_time_that_cannot_be_read_goes_where_its_neighbours_go(pond: Warehouse, tmp_path: Path) -> None:

@@ -105,9 +105,9 @@ def test_a_key_that_is_no_role_is_kept_as_a_column(tmp_path: Path) -> None:
     [
         ("u", None, "null_user"), ("i", None, "null_item"), ("t", None, "null_time"), ("y", None, "null_label"),
         ("t", "yesterday", "unreadable_time"), ("t", "2026-02-30", "unreadable_time"),
-        ("y", "yes", "unreadable_number"), ("price", "cheap", "unreadable_number"),
+        ("y", "maybe", "unreadable_number"), ("price", "cheap", "unreadable_number"),
         ("price", "inf", "unreadable_number"),
-        ("t", "9" * 30, "unreadable_time"), ("price", "1e999", "unreadable_number"), ("y", "nan", "unreadable_number"),
+        ("t", "9" * 30, "unreadable_time"), ("price", "1e999", "unreadable_number"),
     ],
 )  # fmt: skip
 def test_a_row_that_cannot_be_typed_is_put_aside_with_its_text(
@@ -207,7 +207,7 @@ def test_types_that_change_half_way(pond: Warehouse, fresh: Period) -> None:
 
 
 def test_nested_values_are_refused(pond: Warehouse, fresh: Period) -> None:
-    with pytest.raises(ValueError, match="column 'device' holds list"):
+    with pytest.raises(ValueError, match=r"column .device. does not hold one value"):
         land(pond, fresh, rows(("a", 1, 1, 1, ["x"], 1.0)), NAMES)
 
 

@@ -88,7 +88,6 @@ BAD = [
     ("time", None, "time/null"),
     ("user", "", "user/forbidden"),
     ("user", "  ", "user/forbidden"),
-    ("user", "-1", "user/forbidden"),
     ("item", "NaN", "item/forbidden"),
     ("item", "null", "item/forbidden"),
     ("item", "a\x00b", "item/forbidden"),

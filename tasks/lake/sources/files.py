@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
+from itertools import groupby
 from typing import Literal
 
 import pyarrow as pa
 
-from tasks.lake.arrivals import LINE
-from tasks.lake.delimited import Dialect, check_columns, read_delimited
-from tasks.lake.finding import chosen, found, roles
+from tasks.lake.delimited import Dialect, MayLack, check_columns, column_names, nothing, read_delimited
+from tasks.lake.finding import chosen, completed, found, in_path, roles
 from tasks.lake.periods import Period
-from tasks.lake.sources.json_lines import read_json_lines
+from tasks.lake.sources.json_lines import json_keys, read_json_lines
+from tasks.lake.unpacking import UNPACK
 from tasks.lake.warehouse import Warehouse
 from tasks.plan.plan import Columns
 
@@ -21,6 +24,8 @@ ENDINGS: dict[str, Format] = {
     ".csv": "csv", ".tsv": "csv", ".txt": "csv", ".dat": "csv", ".data": "csv", ".parquet": "parquet", ".pq": "parquet",
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl",
 }  # fmt: skip
+PACKED = (".zip", ".bz2", ".xz", ".7z", ".rar", ".tar", ".tgz", ".z", ".lz4", ".br")
+PLAIN_NAMES = {"iso8859-1": "latin-1"}  # as DuckDB calls what Python calls so
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,13 @@ class Files:
     path: str | tuple[str, ...]
     format: Literal["auto", "csv", "parquet", "jsonl"] = "auto"
     delimiter: str = ""  # csv: found out from the first line where it is empty
-    encoding: str = "utf-8"  # csv
+    encoding: str = ""  # csv: as Python names it; empty: utf-8, or utf-16 where the file begins with its mark
+    names: tuple[str, ...] = ()  # csv: of the columns, in their order; empty: they are in the first line
+    header: bool | None = None  # csv: whether the first line holds names; None: where no `names` are given
+    quote: str = '"'  # csv: what stands around a field; empty: nothing does
+    escape: str = '"'  # csv: what stands before a quote within a quoted field
+    comment: str = ""  # csv: what a line begins with that is no row
+    decimal: Literal[".", ","] = "."  # csv: what stands before the decimals of a number
 
     def __post_init__(self) -> None:
         """Raise ValueError where an option cannot be."""
@@ -44,11 +55,35 @@ class Files:
             raise ValueError(f"format is {self.format!r}, must be auto, csv, parquet or jsonl")
         if len(self.delimiter.encode()) > 4:
             raise ValueError(f"delimiter is {self.delimiter[:20]!r}, must have at most 4 bytes")
+        for name in ("quote", "escape", "comment"):
+            if len(given := str(getattr(self, name)).encode()) > 1:
+                raise ValueError(f"{name} is {given[:20].decode()!r}, must be one ASCII character or empty")
+        try:
+            codecs.lookup(self.encoding or "utf-8")
+        except LookupError:
+            raise ValueError(
+                f"encoding is {self.encoding[:40]!r}, must be one that Python knows: utf-8, latin-1, cp1252, utf-16, ..."
+            ) from None
+        if self.header is False and not self.names:
+            raise ValueError(
+                "header is false and no `names` are given: say what the columns are called, in their order"
+            )
+        if len(set(self.names)) < len(self.names):
+            raise ValueError(f"names has a name twice: {', '.join(self.names)[:200]}")
 
     @property
     def paths(self) -> tuple[str, ...]:
         """The paths as given, one or many."""
         return (self.path,) if isinstance(self.path, str) else tuple(self.path)
+
+    @property
+    def dialect(self) -> Dialect:
+        """How csv files are written."""
+        encoding = codecs.lookup(self.encoding).name if self.encoding else ""
+        return Dialect(
+            self.delimiter, PLAIN_NAMES.get(encoding, encoding), tuple(self.names), self.header, self.quote,
+            self.escape, self.comment, self.decimal,
+        )  # fmt: skip
 
     def describe(self) -> str:
         """One line for people."""
@@ -59,11 +94,11 @@ class Files:
         files = [file for path in self.paths for file in found(warehouse, path, period.name)]
         named = any("{period}" in path for path in self.paths)
         window = None if named or period.start is None or period.end is None else (period.start, period.end)
-        wanted = roles(columns)
+        wanted, may_lack = roles(columns), self._may_lack(warehouse, columns)
         for kind in dict.fromkeys(self._kind(file) for file in files):
             same = [file for file in files if self._kind(file) == kind]
-            rows = self._read(warehouse, kind, same, columns, wanted, window)
-            yield from rows if window is None else chosen(rows, period, same[0])
+            rows = self._read(warehouse, same, columns, wanted, window, may_lack)
+            yield from rows if window is None else chosen(rows, period, same[0], columns.time)
 
     def _kind(self, file: str) -> Format:
         """What a file is, by its ending."""
@@ -71,41 +106,67 @@ class Files:
             return self.format
         plain = file.lower().removesuffix(".gz").removesuffix(".zst")
         kind = next((kind for ending, kind in ENDINGS.items() if plain.endswith(ending)), None)
+        if kind is None and plain.endswith(PACKED):
+            raise ValueError(f"{file} is packed in a way that is not read: {UNPACK}")
         if kind is None:
             raise ValueError(
                 f"{file}: the ending does not say what it is; set the source's option `format`: csv, parquet or jsonl"
             )
         return kind
 
+    def _may_lack(self, warehouse: Warehouse, columns: Columns) -> MayLack:
+        """Features that a file may lack because the newest file has them: they are null in files from before they came."""
+        features = {*columns.categorical, *columns.numeric} - {columns.user, columns.item, columns.time, *columns.key}
+
+        @cache
+        def newest() -> list[str]:
+            file = found(warehouse, self.paths[-1].replace("{period}", "*"))[-1]
+            kind = self._kind(file)
+            names = (
+                column_names(warehouse, file, self.dialect) if kind == "csv"
+                else parquet_columns(warehouse, file) if kind == "parquet" else json_keys(warehouse, file)
+            )  # fmt: skip
+            return [*names, *in_path(file)]
+
+        return lambda name: name in features and name in newest()
+
     def _read(
-        self, warehouse: Warehouse, kind: Format, files: list[str], columns: Columns, wanted: list[str],
-        window: tuple[int, int] | None,
+        self, warehouse: Warehouse, files: list[str], columns: Columns, wanted: list[str],
+        window: tuple[int, int] | None, may_lack: MayLack,
     ) -> Iterator[pa.RecordBatch]:  # fmt: skip
+        kind, timed = self._kind(files[0]), window is not None
         if kind == "csv":
-            return read_delimited(
-                warehouse, files, Dialect(self.delimiter, self.encoding), columns, wanted, window is not None
-            )
+            return read_delimited(warehouse, files, self.dialect, columns, wanted, timed, may_lack)
         if kind == "parquet":
-            return read_parquet(warehouse, files, columns, wanted, window)
-        lines = read_json_lines(warehouse, files, columns, wanted, window is not None)
-        return (batch.drop_columns(LINE) for batch in lines)
+            return read_parquet(warehouse, files, columns, wanted, window, may_lack)
+        return read_json_lines(warehouse, files, columns, wanted, timed, may_lack)
 
 
 def read_parquet(
-    warehouse: Warehouse, files: list[str], columns: Columns, wanted: list[str], window: tuple[int, int] | None
-) -> Iterator[pa.RecordBatch]:
+    warehouse: Warehouse, files: list[str], columns: Columns, wanted: list[str], window: tuple[int, int] | None,
+    may_lack: MayLack = nothing,
+) -> Iterator[pa.RecordBatch]:  # fmt: skip
     """Rows of Parquet files in the `window` of times (µs), or all; each with its time as `_micros`."""
-    for file in files:
-        check_columns(file, _parquet_columns(warehouse, file), wanted)
-    asked = {"files": files, "time": columns.time, "unit": columns.time_unit}
+    known = {file: parquet_columns(warehouse, file) for file in files}
+    for file, names in known.items():
+        check_columns(file, names, wanted, may_lack)
+    asked = {"files": files, "time": columns.time, "unit": columns.time_writing}
     if window is not None:
         (untimed,) = warehouse.scan(("untimed_parquet", asked))
         window = None if untimed.column(0)[0].as_py() else window  # a row without a time goes where its neighbours go
     start, end = window or (None, None)
-    yield from warehouse.scan(("read_parquet", {**asked, "wanted": wanted, "start": start, "end": end}))
+
+    def constant(file: str) -> dict[str, str | None]:
+        return {name: value for name, value in in_path(file).items() if name in wanted and name not in known[file]}
+
+    for values, group in groupby(files, key=constant):
+        part = {**asked, "files": list(group), "wanted": wanted, "start": start, "end": end}
+        for batch in warehouse.scan(("read_parquet", part)):
+            yield completed(batch, wanted, values)
 
 
-def _parquet_columns(warehouse: Warehouse, file: str) -> list[str]:
+def parquet_columns(warehouse: Warehouse, file: str) -> list[str]:
+    """The names of a Parquet file's columns."""
     try:
         return [
             name
@@ -114,5 +175,5 @@ def _parquet_columns(warehouse: Warehouse, file: str) -> list[str]:
         ]
     except ValueError as error:
         raise ValueError(
-            f"{file} is no whole Parquet file ({error}): deliver it again, or set the option `format`"
+            f"{file} is no whole Parquet file: it is cut off, or another format: deliver it again, or set the option `format`"
         ) from error

@@ -2,46 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.lake.arrivals import LINE
-from tasks.lake.delimited import check_columns, rejected
+from tasks.lake.arrivals import LINE, nested_values
+from tasks.lake.delimited import MayLack, check_columns, nothing, rejected
+from tasks.lake.finding import in_path
 from tasks.lake.unpacking import check_text
 from tasks.lake.warehouse import Warehouse
 from tasks.plan.plan import Columns
 
 
 def read_json_lines(
-    warehouse: Warehouse, files: Sequence[str], columns: Columns, wanted: Sequence[str], timed: bool
-) -> Iterator[pa.RecordBatch]:
-    """The values `wanted` of every line as text, and where `timed` its time as `_micros`; a line that is no object as
-    `_line`, all else null.
+    warehouse: Warehouse, files: Sequence[str], columns: Columns, wanted: Sequence[str], timed: bool,
+    may_lack: MayLack = nothing,
+) -> Iterator[pa.RecordBatch]:  # fmt: skip
+    """The values `wanted` of every line as text, and where `timed` its time as `_micros`; a line that is no object, or
+    that holds a list or an object where one value is wanted, as `_line`, all else null.
 
-    Raises ValueError naming the file where it is cut off, holds no object or lacks a key that is wanted.
+    Raises ValueError naming the file where it is cut off, holds no object, lacks a key that is wanted or holds lists or
+    objects there from its first lines on.
     """
     for file in files:
-        check_columns(f"{file} (its first thousand lines)", json_keys(warehouse, file), wanted)
-    pointers = ["/" + name.replace("~", "~0").replace("/", "~1") for name in wanted]
-    time = pointers[wanted.index(columns.time)]
-    asked = {"files": list(files), "pointers": pointers, "time": time, "unit": columns.time_unit, "timed": timed}
-    for batch in warehouse.scan(("read_json_lines", asked), ("rejected_lines", {})):
-        yield rejected(batch, wanted) if "error" in batch.schema.names else _taken_apart(batch, wanted)
+        keys, nested = _keys(warehouse, file)
+        check_columns(f"{file} (its first thousand lines)", keys, wanted, may_lack)
+        for name in wanted:
+            if name in nested and name not in columns.several:
+                raise ValueError(nested_values(file, name, nested[name]))
+    pointers = {name: "/" + name.replace("~", "~0").replace("/", "~1") for name in wanted}
+    asked = {
+        "pointers": list(pointers.values()), "time": pointers[columns.time], "unit": columns.time_writing, "timed": timed,
+        "single": [pointer for name, pointer in pointers.items() if name not in columns.several],
+    }  # fmt: skip
+    for constant, group in groupby(files, key=in_path):
+        for batch in warehouse.scan(("read_json_lines", {**asked, "files": list(group)}), ("rejected_lines", {})):
+            if "error" in batch.schema.names:
+                lines = [(one["file"], one["line"], one["message"], one["text"]) for one in batch.to_pylist()]
+                yield rejected(lines, wanted)
+            else:
+                yield _taken_apart(batch, wanted, constant)
 
 
 def json_keys(warehouse: Warehouse, file: str) -> list[str]:
     """The keys of a file's first thousand objects. Raises ValueError where it is cut off or has no object."""
+    return _keys(warehouse, file)[0]
+
+
+def _keys(warehouse: Warehouse, file: str) -> tuple[list[str], dict[str, str]]:
+    """The keys of a file's first thousand objects, and an example of each that holds lists or objects."""
     check_text(file)
-    keys = [name for batch in warehouse.scan(("json_keys", {"files": [file]}))
-            for name in batch.column("name").to_pylist()]  # fmt: skip
+    keys = [row for batch in warehouse.scan(("json_keys", {"files": [file]})) for row in batch.to_pylist()]
     if not keys:
         raise ValueError(f"{file} has no line that is a JSON object: one object a line is wanted")
-    return keys
+    return [row["name"] for row in keys], {row["name"]: row["example"] for row in keys if row["nested"]}
 
 
-def _taken_apart(batch: pa.RecordBatch, wanted: Sequence[str]) -> pa.RecordBatch:
+def _taken_apart(batch: pa.RecordBatch, wanted: Sequence[str], constant: Mapping[str, str | None]) -> pa.RecordBatch:
     lists = batch.column("found")
     values = {name: pc.list_element(lists, position) for position, name in enumerate(wanted)}
+    for name in constant.keys() & values.keys():  # the file itself goes before its path
+        values[name] = pc.coalesce(values[name], pa.scalar(constant[name], pa.string()))
     return pa.RecordBatch.from_pydict({**values, "_micros": batch.column("_micros"), LINE: batch.column(LINE)})

@@ -1,0 +1,17 @@
+-- One row: nothing; defines spelt(text): µs since 1970 UTC of a time in one of the forms that ISO 8601 and usual data sets have, or
+-- null. In none of them can month and day be confused. Without an offset a time is in UTC.
+CREATE OR REPLACE TEMPORARY MACRO spelt(text) AS (
+    CASE WHEN regexp_matches(text, '[0-9]') THEN epoch_us(coalesce(
+        CASE WHEN text[5] IN ('-', '/') THEN TRY_CAST(text AS TIMESTAMPTZ) END, -- it fails at years of more than four digits
+        try_strptime(text, [
+            '%m/%d/%Y %I:%M:%S %p', '%m/%d/%Y %I:%M %p', '%Y%m%dT%H%M%S', '%Y%m%dT%H%M%SZ', '%Y%m%d %H%M%S', '%Y%m%d %H:%M:%S', '%Y%m%d',
+            '%Y.%m.%d %H:%M:%S', '%Y-%m-%dT%H:%M:%S,%f', '%Y-%m-%dT%H:%M:%S,%fZ', '%Y-%m-%d %H:%M:%S,%f', '%Y-%m-%d %I:%M:%S %p',
+            '%Y-%m-%d %I:%M %p', '%Y-%m-%dT%H', '%Y-%m-%d %H', '%d %b %Y %H:%M:%S', '%d %b %Y', '%d-%b-%Y %H:%M:%S', '%d-%b-%Y',
+            '%b %d, %Y %I:%M:%S %p', '%b %d, %Y', '%B %d, %Y', '%a %b %d %H:%M:%S %Y', '%b %d %Y %H:%M:%S'
+        ])::TIMESTAMPTZ,
+        try_strptime(text, [
+            '%Y%m%dT%H%M%S%z', '%Y-%m-%d %H:%M:%S %z', '%a %b %d %H:%M:%S %z %Y', '%a, %d %b %Y %H:%M:%S %z', '%d/%b/%Y:%H:%M:%S %z',
+            '%a, %d %b %Y %H:%M:%S %Z', '%a %b %d %H:%M:%S %Z %Y'
+        ])
+    )) END
+)
