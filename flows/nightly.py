@@ -12,7 +12,7 @@ from flows.limit import limited
 from flows.naming import run_name
 from flows.writer import writing
 from tasks.agenda import decide, named, owed, plan_of, shown_until
-from tasks.collect import collect, replay
+from tasks.collect import collect, pass_over, replay
 from tasks.follow import move_champion
 from tasks.lake.warehouse import Landing
 from tasks.orchestration import failed, flow, run
@@ -61,7 +61,11 @@ def nightly(
             for index in nights:
                 last = index == nights[-1]
                 with limited(order, named(order, index)):
-                    landed = replay(order, index) if replay_landed and last else collect_all(order, index)
+                    landed = (
+                        replay(order, index)
+                        if replay_landed and last
+                        else collect_all(order, index, skip if last else "")
+                    )
                     if last:
                         decide(order, landed[-1], accept, skip, when)
                     done.append(night(order, landed, now, (), retry_failed and last))
@@ -93,10 +97,16 @@ def night(
     return manifest
 
 
-def collect_all(plan: Plan, index: int) -> list[Landing]:
-    """Collect the period, or all of the root's history."""
+def collect_all(plan: Plan, index: int, skip: str = "") -> list[Landing]:
+    """Collect the period, or all of the root's history. A period that is to be skipped need not be there."""
     first = 0 if index == plan.history - 1 else index
-    return [collect(plan, period) for period in range(first, index + 1)]
+    if first < index or not skip:
+        return [collect(plan, period) for period in range(first, index + 1)]
+    try:
+        return [collect(plan, index)]
+    except (FileNotFoundError, ValueError) as error:
+        log.warning("%s is skipped without its logs: %s", named(plan, index), error)
+        return [pass_over(plan, index)]
 
 
 @contextmanager

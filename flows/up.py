@@ -139,7 +139,7 @@ def surroundings(url: str) -> dict[str, str]:
 
 def deploy(environment: Mapping[str, str], plans: Sequence[str]) -> None:
     """Register the deployments of these plans; again changes nothing."""
-    command = [sys.executable, "-m", "flows.deploy", *plans]
+    command = [sys.executable, "-P", "-m", "flows.deploy", *plans]
     done = subprocess.run(command, env=dict(environment), capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"nothing could be deployed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
@@ -147,7 +147,7 @@ def deploy(environment: Mapping[str, str], plans: Sequence[str]) -> None:
 
 
 def _start(words: list[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", *words]
+    command = [sys.executable, "-P", "-m", *words]
     return subprocess.Popen(command, env=dict(environment), start_new_session=True)
 
 

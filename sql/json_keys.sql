@@ -2,7 +2,7 @@
 -- $files VARCHAR[]: paths
 WITH sample AS (
     SELECT json
-    FROM read_ndjson_objects($files, ignore_errors = true)
+    FROM read_ndjson_objects($files, hive_partitioning = false, ignore_errors = true)
     LIMIT 1000
 ),
 keys AS (

@@ -16,6 +16,6 @@ SELECT
     COLUMNS(lambda name: list_contains($wanted, name)),
     CASE WHEN $timed THEN instant(COLUMNS(lambda name: name = $time), $unit) END AS _micros
 FROM read_csv(
-    $files, columns = $names, auto_detect = false, header = $header, delim = $delimiter, quote = $quote, escape = $escape, comment = $comment,
+    $files, hive_partitioning = false, columns = $names, auto_detect = false, header = $header, delim = $delimiter, quote = $quote, escape = $escape, comment = $comment,
     encoding = $encoding, max_line_size = 4000000, store_rejects = true, rejects_table = 'rejects', rejects_scan = 'reject_scans'
 )

@@ -8,7 +8,7 @@
 WITH lines AS (
     SELECT line, TRY_CAST(line AS JSON) AS json
     FROM read_csv(
-        $files, columns = struct_pack(line := 'VARCHAR'), auto_detect = false, header = false, delim = '\x01', quote = '', escape = '',
+        $files, hive_partitioning = false, columns = struct_pack(line := 'VARCHAR'), auto_detect = false, header = false, delim = '\x01', quote = '', escape = '',
         strict_mode = false, max_line_size = 4000000, store_rejects = true, rejects_table = 'rejects', rejects_scan = 'reject_scans'
     )
     WHERE trim(line) <> ''

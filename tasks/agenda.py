@@ -12,14 +12,16 @@ from tasks.lake.warehouse import Landing
 from tasks.open import open_lake, open_store, read, read_form
 from tasks.orchestration import task
 from tasks.plan.plan import Counts, Plan
+from tasks.plan.reading import as_given
 from tasks.reports.backfill import backfill as backfill_table
 from tasks.reports.table import as_markdown
 from tasks.showing import show_markdown
-from tasks.store import manifests
+from tasks.store import manifests, pipelines
+from tasks.store.admission import refuse_changed_plan
 from tasks.store.due import due, following, recorded, root
-from tasks.store.overrides import Override, override
+from tasks.store.overrides import Override, overridden, override
 from tasks.store.overview import overview
-from tasks.store.states import Step, backfill_plan, changed
+from tasks.store.states import Step, backfill_plan, changed, matters
 
 SHOWN = 500  # nights of a backfill's plan that its artifact lists
 Chosen = Literal["missing", "missing and failed", "stale", "all"]  # nights of a backfill, as its form says it
@@ -40,12 +42,30 @@ def plan_of(plan: str, name: str, when: datetime) -> Plan:
 @task("agenda")
 def owed(plan: Plan, name: str, when: datetime, catch_up: int) -> list[int]:
     """Indexes of the nights to run, in order: the one that is named, or the newest closed at `when`, after those missed."""
+    refuse_other_periods(plan)
     last, target = newest(plan, when), _target(plan, name, when)
     if target > last:
         raise ValueError(
             f"period {name} is not over yet at {when:%Y-%m-%d %H:%M %Z}; the newest closed one is {named(plan, last)}"
         )
-    return due(open_store(), plan, target, catch_up)
+    nights = due(open_store(), plan, target, catch_up)
+    before = manifests.current(open_store(), plan.pipeline, nights[0] - 1) if nights[0] > root(plan) else None
+    refuse_changed_plan(plan, before, named(plan, nights[0]))
+    return nights
+
+
+def refuse_other_periods(plan: Plan) -> None:
+    """Raise ValueError where the pipeline's nights were made of other periods: no index means what it meant."""
+    objects = open_store()
+    for index in pipelines.roots(objects, plan.pipeline) or ():
+        night = manifests.current(objects, plan.pipeline, index)
+        different = [f for f in changed(night.plan, plan) if f.startswith("periods") and matters(f)] if night else []
+        if night and different:
+            raise ValueError(
+                f"the periods of {plan.pipeline} changed since {night.name}: {', '.join(different)}. Its logs and nights are "
+                "numbered by the old periods, so they cannot go on under new ones. Restore the plan's `periods`, or give the "
+                "pipeline a new name and backfill it; nothing was changed"
+            )
 
 
 def _target(plan: Plan, name: str, when: datetime) -> int:
@@ -85,6 +105,8 @@ def decide(plan: Plan, landing: Landing, accept: str, skip: str, when: datetime)
     """Record that an operator accepts a version of a period, or passes over it; nothing where no reason is given."""
     if accept and skip:
         raise ValueError("accept and skip were both given; a period is either accepted or passed over")
+    if accept:
+        _refuse_unseen(plan, landing)
     if accept or skip:
         decided = Override(
             kind="accept" if accept else "skip", by=getpass.getuser(), reason=accept or skip, when=when.isoformat()
@@ -92,9 +114,30 @@ def decide(plan: Plan, landing: Landing, accept: str, skip: str, when: datetime)
         override(open_store(), plan.pipeline, landing.period, landing.version, decided)
 
 
+def _refuse_unseen(plan: Plan, landing: Landing) -> None:
+    """Raise ValueError where what landed is not what validation stopped: nobody can accept what nobody has seen."""
+    objects, name = open_store(), named(plan, landing.period)
+    night = manifests.current(objects, plan.pipeline, landing.period)
+    stopped = [one.version for one in night.logs if one.period == landing.period] if night else []
+    if night and night.outcome == "blocked" and landing.version in stopped:
+        return
+    if overridden(objects, plan.pipeline, landing.period, landing.version):
+        return  # it was decided before, and that stands
+    what = (
+        f"it stopped version {stopped[-1]}"
+        if night and night.outcome == "blocked" and stopped
+        else "it stopped nothing"
+    )
+    raise ValueError(
+        f"accept: validation has not judged version {landing.version} of {name}, which has just landed; {what}. Nothing was "
+        f"accepted. Run `nightloop night {as_given(plan.pipeline)} --period {name}`, look at what it says, then accept"
+    )
+
+
 @task("plan of the backfill")
 def steps(plan: Plan, start: str, end: str, what: Chosen, when: datetime) -> list[Step]:
     """What a backfill would run, and why: shown as an artifact before anything runs."""
+    refuse_other_periods(plan)
     closed_until = newest(plan, when)
     first = parse(plan.periods, start).index if start.strip() else root(plan)
     last = parse(plan.periods, end).index if end.strip() else closed_until

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tasks.lake.collect import collect as collect_period
+from tasks.lake.collect import rules
 from tasks.lake.keeping import replay as replay_version
+from tasks.lake.landing import land
 from tasks.lake.periods import period
 from tasks.lake.sources import build
 from tasks.lake.validation import prepare
@@ -34,6 +36,13 @@ def collect(plan: Plan, index: int) -> Landing:
         if index not in warehouse.latest():
             prepare()  # a period that is new is validated next
         return collect_period(warehouse, source, plan, period(plan.periods, index))
+
+
+@task(_named("pass over"))
+def pass_over(plan: Plan, index: int) -> Landing:
+    """Land an empty version of a period whose logs cannot be collected, so that the decision to skip it has an object."""
+    with open_lake(plan) as warehouse:
+        return land(warehouse, period(plan.periods, index), [], plan.columns, rules(plan))
 
 
 @task(_named("replay"))

@@ -113,6 +113,10 @@ def test_doors(path: Path) -> None:
         assert name(path) in {f"{p}/__init__.py" for p in PLUG_INS}, f"{name(path)} opens the plug-in door"
     if "os.environ" in text or "getenv" in text:
         assert name(path) == "tasks/plan/settings.py" or name(path).startswith("flows/"), name(path)
+    for start in re.findall(r"sys\.executable,\s*([^,\]]+)", text):
+        assert start == '"-P"', (
+            f"{name(path)} starts a Python that would import modules of the directory where it stands"
+        )
     assert not re.search(r"torch\.(load|save)\(", text), f"{name(path)} reads or writes pickles"
 
 

@@ -69,7 +69,7 @@ def run_apart(job: Job) -> None:
     job.room.mkdir(parents=True, exist_ok=True)
     written = job.room / "job.json"
     written.write_text(job.model_dump_json(), encoding="utf-8")
-    command = [sys.executable, "-m", "tasks.bakeoff.apart", str(written)]
+    command = [sys.executable, "-P", "-m", "tasks.bakeoff.apart", str(written)]
     quiet, kept = subprocess.DEVNULL, subprocess.PIPE
     with subprocess.Popen(command, stdout=quiet, stderr=kept, text=True, errors="replace") as process:
         RUNNING.add(process)

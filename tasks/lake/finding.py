@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -41,6 +43,10 @@ def found(warehouse: Warehouse, pattern: str, period: str = "") -> list[str]:
         if name := unreadable_name(path):
             raise ValueError(f"{name}: the file's name is no UTF-8: rename it") from error
         raise
+    if "://" not in path and (lost := _dangling(path)):
+        raise FileNotFoundError(
+            f"{lost!r} is a symbolic link to what is not there: is a disk not mounted? Nothing was read"
+        )
     there: list[str] = [name for batch in batches for name in batch.column("file").to_pylist()]
     files = [file for file in there if not _set_apart(file, pattern)]
     if not files:
@@ -55,6 +61,15 @@ def found(warehouse: Warehouse, pattern: str, period: str = "") -> list[str]:
     for file in files:
         check_file(file, pattern)
     return files
+
+
+def _dangling(pattern: str) -> str:
+    """The first link that a pattern comes by, on its way or at its end, and that leads nowhere; empty where there is none."""
+    parts = pattern.split("/")
+    wild = next((n for n, part in enumerate(parts) if WILD.search(part)), len(parts))
+    starts = ("/".join(parts[: n + 1]) for n in range(min(wild, len(parts) - 1), len(parts)))
+    found = (path for start in starts for path in glob.iglob(start, recursive=True))
+    return next((path for path in found if os.path.islink(path) and not os.path.exists(path)), "")
 
 
 def _set_apart(file: str, pattern: str) -> bool:

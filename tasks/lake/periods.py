@@ -50,12 +50,20 @@ def containing(rule: Calendar | Counts, instant: int) -> int:
     low, high = 0, 1
     if instant < _boundary(rule, 0):
         return -1
-    while _boundary(rule, high) <= instant:
+    while _begins_by(rule, high, instant):
         low, high = high, high * 2
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if _boundary(rule, middle) <= instant else (low, middle)
+        low, high = (middle, high) if _begins_by(rule, middle, instant) else (low, middle)
     return low
+
+
+def _begins_by(rule: Calendar, number: int, instant: int) -> bool:
+    """Whether period `number` has begun at an instant; one beyond the end of the calendar, the year 9999, never has."""
+    try:
+        return _boundary(rule, number) <= instant
+    except (OverflowError, ValueError):
+        return False
 
 
 def closed(rule: Calendar | Counts, instant: int) -> int:
@@ -77,7 +85,10 @@ def parse(rule: Calendar | Counts, text: str) -> Period:
         at = datetime.fromisoformat(f"{given}-01" if rule.every == "month" and given.count("-") == 1 else given)
     except ValueError as error:
         raise ValueError(f"no period {given!r}: give an index such as 12, or a name such as {example}") from error
-    index = containing(rule, _micros(at.replace(tzinfo=at.tzinfo or ZoneInfo(rule.timezone))))
+    try:
+        index = containing(rule, _micros(at.replace(tzinfo=at.tzinfo or ZoneInfo(rule.timezone))))
+    except OverflowError as error:
+        raise ValueError(f"no period {given!r}: it lies at the end of the calendar") from error
     if index < 0 or period(rule, index).name != given:
         near = f"; the one that holds that moment is {period(rule, index).name}" if index >= 0 else ""
         raise ValueError(f"no period of {_words(rule)} is called {given!r}{near}")

@@ -9,7 +9,7 @@ from tasks.reports import history as h
 from tasks.reports.grid import gain
 from tasks.reports.standings import mean_note
 from tasks.reports.table import Mood
-from tasks.reports.words import bare, listed, plural
+from tasks.reports.words import bare, listed, plain, plural
 from tasks.store.entries import Entry, pin_of, summary
 from tasks.store.manifest import Served
 
@@ -60,7 +60,7 @@ def _by_entry(history: h.History, entry: Entry) -> str:
     forced = ", forced" if entry.forced else ""
     day = entry.when[:16].replace("T", " ")
     who = "the gate" if entry.by == "gate" else entry.by
-    why = f": {entry.reason}" if entry.reason else ""
+    why = f": {plain(entry.reason, 300)}" if entry.reason else ""
     return f"{entry.strategy} of {h.name(history, entry.period)} serves since {day}, {how} {who}{forced}{why}"
 
 
@@ -144,7 +144,7 @@ def _pinned(history: h.History) -> list[Finding]:
     pin = pin_of(history.log)
     if pin is None:
         return []
-    text = f"The champion is pinned: the gate does not move it ({summary(pin)})"
+    text = f"The champion is pinned: the gate does not move it ({plain(summary(pin), 300)})"
     command = f"nightloop promote {as_given(history.pipeline)}"
     todo = (
         f'When the cause is gone, `{command} --unpin --reason "why"` lets the gate decide again; '

@@ -22,7 +22,7 @@ class Nursery:
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-c", START, str(HOUSE)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=False
+            [sys.executable, "-P", "-c", START, str(HOUSE)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=False
         )
         self._one_at_a_time = threading.Lock()
 

@@ -199,7 +199,11 @@ class S3:
             yield from (entry["Key"].removeprefix(self.prefix) for entry in page.get("Contents", []))
             if not page["IsTruncated"]:
                 return
-            more = page["NextContinuationToken"]
+            if (following := page.get("NextContinuationToken", "")) in ("", more):
+                raise OSError(
+                    f"{self._place(start)}: the server lists a part and does not say how to go on; nothing is known"
+                )
+            more = following
 
     def answer_date(self) -> str:
         """The header Date of an answer of the server, to the second."""

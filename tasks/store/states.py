@@ -96,7 +96,7 @@ def matters(field: str) -> bool:
 
     What judges, scores or fetches may change on the way, and a strategy may go; what trains may not.
     """
-    return field.split(".")[0].split(" ")[0] in DECIDES and not field.endswith("(removed)")
+    return field != "periods.end" and field.split(".")[0].split(" ")[0] in DECIDES and not field.endswith("(removed)")
 
 
 def _differences(path: str, before: JsonValue | Mapping[str, JsonValue], after: JsonValue) -> Iterator[str]:

@@ -175,14 +175,14 @@ def test_a_time_that_cannot_be_read_goes_where_its_neighbours_go(pond: Warehouse
     """In a file of the whole history it is counted once, in one period."""
     lines = LINES.splitlines()
     content = HEADER + "\n".join([lines[0], "eve,9,soon", lines[1], lines[2], "fay,9,later"]) + "\n"
-    for name, write_as in (("a.csv", write), ("a.parquet", _as_parquet)):
+    for name, write_as in (("a.csv", write), ("a.parquet", as_parquet)):
         source = Files(str(write_as(tmp_path / name, content)))
         counts = [(len(users(pond, one)), [r for r, _ in reasons(pond, one)])
                   for one in (collect(pond, source, PLAN, day(k)) for k in range(3))]  # fmt: skip
         assert counts == [(2, ["unreadable_time"]), (1, ["unreadable_time"]), (0, [])]
 
 
-def _as_parquet(path: Path, content: str) -> Path:
+def as_parquet(path: Path, content: str) -> Path:
     rows = [line.split(",") for line in content.split()]
     pq.write_table(pa.Table.from_pylist([dict(zip(rows[0], row, strict=True)) for row in rows[1:]]), path)
     return path

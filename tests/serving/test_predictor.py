@@ -93,7 +93,7 @@ def test_a_stranger_gets_the_mean_user(place: Path, stranger: object) -> None:
 
 def test_ids_are_text_whatever_type_they_come_in() -> None:
     ids = Ids(["", "17", "True"], {"": 0, "17": 1, "True": 2})
-    assert ids.rows([17, "17", None, True, 17.0]).tolist() == [1, 1, 0, 2, -1]
+    assert ids.rows([17, "17", None, True, 17.0, " 17.0", "017"]).tolist() == [1, 1, 0, 2, 1, 1, -1]
 
 
 @pytest.mark.parametrize("k", [0, -1, 2.5, None])

@@ -1,0 +1,76 @@
+"""Decisions: what an operator may pass over or accept, and plans that no night can go on under."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from flows.backfill import backfill
+from flows.nightly import nightly
+from tests.flows.test_flows import clock, periods, tiny
+from tests.flows.tiny import Tiny, raw_plan
+
+pytestmark = pytest.mark.xdist_group("decisions")
+__all__ = ["tiny"]
+
+
+def test_a_period_whose_file_never_comes_is_passed_over_and_taken_up_when_it_does(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock(monkeypatch, "2026-01-06T02:00:00+00:00")
+    late = tiny.home / "in" / "2026-01-04.parquet"
+    kept = late.read_bytes()
+    for broken in (None, b"PAR1 and no more"):
+        late.unlink() if broken is None else late.write_bytes(broken)
+        with pytest.raises((FileNotFoundError, ValueError), match="2026-01-04"):
+            nightly(str(tiny.path), "2026-01-04")
+    nightly(str(tiny.path), "2026-01-04", skip="the vendor had an outage")
+    nightly(str(tiny.path))
+    assert [tiny.chain()[n].outcome for n in (3, 4)] == ["skipped", "complete"]
+    late.write_bytes(kept)
+    nightly(str(tiny.path), "2026-01-04")
+    assert (tiny.chain()[3].outcome, tiny.chain()[3].revision) == ("complete", 2)
+
+
+def test_nobody_accepts_a_delivery_that_validation_has_not_judged(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock(monkeypatch, "2026-01-05T02:00:00+00:00")
+    with pytest.raises(ValueError, match="it stopped nothing"):
+        nightly(str(tiny.path), "2026-01-03", accept="checked with the vendor")
+    tiny.deliver(3, bad=True)
+    with pytest.raises(RuntimeError, match="stopped by validation"):
+        nightly(str(tiny.path), "2026-01-04")
+    bad = (tiny.home / "in" / "2026-01-04.parquet").read_bytes()
+    tiny.deliver(3)
+    with pytest.raises(ValueError, match=r"has not judged version 2 of 2026-01-04.*stopped version 1"):
+        nightly(str(tiny.path), "2026-01-04", accept="prices are in another currency")
+    assert tiny.chain()[3].outcome == "blocked"
+    (tiny.home / "in" / "2026-01-04.parquet").write_bytes(bad)
+    with pytest.raises(RuntimeError, match="stopped by validation"):
+        nightly(str(tiny.path), "2026-01-04")
+    nightly(str(tiny.path), "2026-01-04", accept="prices are in another currency")
+    assert tiny.chain()[3].outcome == "complete" and "another currency" in str(tiny.chain()[3].validated)
+
+
+@pytest.mark.parametrize(
+    "periods", [{"every": "week", "start": "2026-01-01"}, {"every": "day", "start": "2026-01-02"}, {"rows": 50}]
+)
+def test_a_plan_with_other_periods_is_refused_before_anything_is_collected(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch, periods: dict[str, object]
+) -> None:
+    clock(monkeypatch, "2026-02-06T02:00:00+00:00")
+    nightly(str(tiny.path), "2026-01-03")
+    tiny.path.write_text(yaml.safe_dump(raw_plan(tiny.home, {"periods": periods})))
+    before = tiny.record()
+    for run in (lambda: nightly(str(tiny.path)), lambda: backfill(str(tiny.path), what="all")):
+        with pytest.raises(ValueError, match=r"periods of tiny changed since 2026-01-02.*give the pipeline a new name"):
+            run()
+    assert tiny.record() == before
+
+
+def test_a_finished_history_may_be_given_another_end(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock(monkeypatch, "2026-01-06T02:00:00+00:00")
+    nightly(str(tiny.path), "2026-01-03")
+    calendar = {"every": "day", "start": "2026-01-01", "end": "2026-01-05"}
+    tiny.path.write_text(yaml.safe_dump(raw_plan(tiny.home, {"periods": calendar})))
+    nightly(str(tiny.path))
+    assert periods(tiny) == [1, 2, 3]
