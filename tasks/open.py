@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tasks.lake.owners import claim
 from tasks.lake.warehouse import Warehouse
 from tasks.plan import reading
 from tasks.plan.outward import guarded
@@ -37,6 +38,7 @@ def open_lake(plan: Plan) -> Iterator[Warehouse]:
         settings = Settings()
         keys = credentials(settings) or (usual_credentials() if settings.lake_on_s3 else None)
         with Warehouse.open(settings, plan.pipeline, keys) as warehouse:
+            claim(warehouse, settings, plan.pipeline)
             yield warehouse
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from tasks.lake.keeping import absent_versions, expire, idle_versions
 from tasks.lake.keeping import compact as compact_lake
+from tasks.lake.owners import in_the_way
 from tasks.open import open_lake, open_store
 from tasks.orchestration import task
 from tasks.plan.plan import Plan
@@ -47,8 +48,14 @@ def compact(plan: Plan, act: Act, grace: timedelta, dry_run: bool) -> list[str]:
             ]
         gone = expire(warehouse, keep, over)
         before = datetime.fromtimestamp(act.when, UTC) - max(grace, UNDER_WAY)
-        compact_lake(warehouse, before, not Settings().lake_is_shared)
+        if not (why := in_the_way(warehouse, Settings(), plan.pipeline, before)):
+            compact_lake(warehouse, before)
     trash.settle_versions(objects, plan.pipeline, waiting, gone, act)
+    if why:
+        return [
+            f"{len(gone)} versions that no night read were given up, {len(waiting)} wait; no file of the lake was removed or "
+            f"merged: {why}"
+        ]
     return [f"the lake was compacted; {len(gone)} versions that no night read were given up, {len(waiting)} wait"]
 
 

@@ -68,19 +68,18 @@ def absent_versions(warehouse: Warehouse, keep: Mapping[int, Collection[int]]) -
     return [version for version in asked if version not in there]
 
 
-def compact(warehouse: Warehouse, before: datetime, orphans: bool = True) -> None:
+def compact(warehouse: Warehouse, before: datetime) -> None:
     """Merge small files, and remove those that no snapshot has needed since `before`, nor any writer that still works.
 
-    Snapshots of the catalog that are older than `before` cannot be gone back to afterwards; versions can. `orphans`: also
-    remove files that the catalog does not know, which is no proof where another catalog may know them.
+    Snapshots of the catalog that are older than `before` cannot be gone back to afterwards; versions can. Only for a
+    catalog that is alone in its data place (see `owners`): files that it does not know, or need, go.
     """
     warehouse.query("merge_files")
     numbers = warehouse.query("old_snapshots", {"before": before}).column(0)[0].as_py()
     if numbers:
         warehouse.query("expire_snapshots", {"numbers": numbers})
     warehouse.query("remove_old_files", {"before": before})
-    if orphans:
-        warehouse.query("remove_orphans", {"before": before})
+    warehouse.query("remove_orphans", {"before": before})
 
 
 def _lists(versions: Collection[tuple[int, int]]) -> dict[str, list[int]]:

@@ -87,11 +87,6 @@ class Settings(BaseSettings):
         return self.plans, self.home / "plans", PACKAGE / "plans"
 
     @property
-    def lake_is_shared(self) -> bool:
-        """Whether the data place may hold files of other homes, whose catalogs cannot be seen from this one."""
-        return bool(self.data) and not self.catalog.get_secret_value()
-
-    @property
     def lake_on_s3(self) -> bool:
         """Whether the lake needs S3: its data are there, or files are read from a server of one's own."""
         return self.lake_place.startswith("s3://") or bool(self.s3_endpoint)
