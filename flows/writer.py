@@ -6,7 +6,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tasks.open import keep_lake, open_store
+from tasks.lake.periods import period
+from tasks.open import keep_lake, open_lake, open_store
 from tasks.orchestration import run
 from tasks.plan.outward import guarded
 from tasks.plan.plan import Plan
@@ -14,6 +15,7 @@ from tasks.plan.settings import Settings
 from tasks.store.clock import store_time
 from tasks.store.lease import SWEEP, kept_up, key_of, release, take, words
 from tasks.store.objects import Objects
+from tasks.store.pipelines import roots
 
 LARGEST_SKEW = 30.0  # seconds between this machine's clock and the store's
 
@@ -35,6 +37,7 @@ def writing_if_free(plan: Plan) -> Iterator[str]:
     """As `writing`; where another writer is alive the value says who, and nothing is held."""
     objects, holder, seconds = open_store(), run().id, Settings().lease_seconds
     now = store_clock(objects)
+    _refuse_lost_record(objects, plan)
     lease = take(objects, plan.pipeline, holder, now, seconds)
     if lease is None:
         other = words(objects, key_of(plan.pipeline), now, holder) or words(objects, SWEEP, now, holder)
@@ -45,6 +48,21 @@ def writing_if_free(plan: Plan) -> Iterator[str]:
             yield ""
     finally:
         release(objects, lease)
+
+
+def _refuse_lost_record(objects: Objects, plan: Plan) -> None:
+    """Raise RuntimeError where the store never heard of a pipeline whose lake holds logs: what was served would be forgotten."""
+    if roots(objects, plan.pipeline) is not None or next(iter(objects.keys(f"pipelines/{plan.pipeline}/")), None):
+        return
+    with open_lake(plan) as warehouse:
+        landed = sorted(warehouse.latest())
+    if landed:
+        settings = Settings()
+        raise RuntimeError(
+            f"the store {settings.store_place} has no record of {plan.pipeline}, and the lake holds {len(landed)} periods of it, up "
+            f"to {period(plan.periods, landed[-1]).name}. Is a disk not mounted, is NIGHTLOOP_STORE another one? Nothing was "
+            "changed. If the record is lost for good, give the pipeline a new name and backfill it"
+        )
 
 
 def store_clock(objects: Objects) -> float:

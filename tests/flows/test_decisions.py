@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import yaml
 
@@ -49,6 +51,23 @@ def test_nobody_accepts_a_delivery_that_validation_has_not_judged(tiny: Tiny, mo
         nightly(str(tiny.path), "2026-01-04")
     nightly(str(tiny.path), "2026-01-04", accept="prices are in another currency")
     assert tiny.chain()[3].outcome == "complete" and "another currency" in str(tiny.chain()[3].validated)
+
+
+def test_a_store_that_is_not_there_is_no_new_store(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = tiny.home / "home" / "store"
+    before = tiny.record()
+    store.rename(away := store.with_name("away"))
+    store.mkdir()
+    for run in (lambda: nightly(str(tiny.path)), lambda: backfill(str(tiny.path), what="all")):
+        with pytest.raises(
+            RuntimeError, match=r"has no record of tiny, and the lake holds 3 periods of it, up to 2026-01-03"
+        ):
+            run()
+    assert not list(store.glob("pipelines/**/*.json"))
+    shutil.rmtree(store)
+    away.rename(store)
+    nightly(str(tiny.path))
+    assert tiny.record() == before
 
 
 @pytest.mark.parametrize(
