@@ -11,7 +11,7 @@ from rich.console import Console
 
 from flows.backfill import backfill
 from flows.demo_clicks import clicks_world
-from flows.demo_plans import BAD, HISTORY, LAST, MENDED, PERIODS, PRETRAINED, own_plan, world_plan, write
+from flows.demo_plans import BAD, COMPLAINTS, HISTORY, LAST, MENDED, PERIODS, PRETRAINED, own_plan, world_plan, write
 from flows.nightly import nightly
 from flows.promote import rollback
 from flows.status import status
@@ -87,7 +87,7 @@ def _world() -> Path:
     _refused(plan)
 
     _say(7, "somebody does not like the newest champion: one action takes it back")
-    _told([rollback(str(plan), reason="complaints from the front page")])
+    _told([rollback(str(plan), reason=COMPLAINTS)])
     _say(8, "how good anybody could have been, who knows the world behind the logs")
     _told([_best_possible(read(str(plan)), world)])
     return plan

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from flows.demo_plans import FINE_TUNE, ONCE, write
+from flows.demo_plans import BEGINNING, FINE_TUNE, ONCE, write
 from flows.nightly import nightly
 from flows.promote import promote
 from tasks.lake.sources.click_world import ClickWorld, Day
@@ -61,7 +61,7 @@ def clicks_world(say: Say, tell: Tell) -> Path:
     for number in range(HISTORY):
         _found(folder, number)
     tell(nightly(str(plan), str(_day(HISTORY - 1))))
-    tell([promote(str(plan), "fine-tune", reason="somebody has to begin", force=True)])
+    tell([promote(str(plan), "fine-tune", reason=BEGINNING, force=True)])
     say(2, "the champion serves each day; labels come back in hours, correctors learn from them, and all is recorded")
     predictor = Predictor.open(open_store(), "clicks")
     for number in range(HISTORY, LAST + 1):

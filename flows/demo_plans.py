@@ -11,12 +11,18 @@ from typing import Any
 
 import yaml
 
+from flows.writer import store_clock
 from tasks.lake.guessing import guess_columns
 from tasks.lake.periods import period
 from tasks.lake.sources.files import Files
 from tasks.lake.warehouse import Warehouse
+from tasks.open import open_store
 from tasks.plan.plan import Columns, Plan
 from tasks.plan.settings import Settings
+from tasks.reports.words import plain
+from tasks.store.entries import by_hand
+from tasks.store.lease import key_of, words
+from tasks.store.registry import log
 
 HISTORY = 5  # days folded into the root night
 LAST = HISTORY + 13  # index of the last of 14 nights after the root
@@ -47,6 +53,7 @@ CLICKS: dict[str, Any] = {
         "averaged": {"use": "AverageWeights", "options": {"learner": FINE_TUNE}},
     },
 }
+COMPLAINTS, BEGINNING = "complaints from the front page", "somebody has to begin"  # reasons that a demo itself gives
 HEAD = "# Written by `nightloop demo`"  # of a plan that a later demo may replace
 
 
@@ -116,10 +123,27 @@ def _clear(home: Path, pipeline: str, plan: Path) -> None:
         raise ValueError(
             f"{home} holds a pipeline {pipeline!r} that no demo made: set NIGHTLOOP_HOME to another directory"
         )
+    if there:
+        _refuse_in_use(pipeline)
     for place in (record, lake / pipeline, home / "deliveries" / pipeline, home / "served" / pipeline):
         shutil.rmtree(place, ignore_errors=True)
     for file in (*lake.glob(f"{pipeline}.sqlite*"), home / "reports" / f"{pipeline}.html", plan):
         file.unlink(missing_ok=True)
+
+
+def _refuse_in_use(pipeline: str) -> None:
+    """Raise ValueError where somebody acted on what the last demo made, or a night of it is under way."""
+    objects = open_store()
+    acts = [entry for entry in by_hand(log(objects, pipeline)) if entry.reason not in (COMPLAINTS, BEGINNING)]
+    if acts:
+        why = f"{acts[-1].action} by {acts[-1].by} (entry {acts[-1].number}: {plain(acts[-1].reason, 200)})"
+    elif why := words(objects, key_of(pipeline), store_clock(objects), ""):
+        why = f"a run is under way: {why}"
+    if why:
+        raise ValueError(
+            f"the pipeline {pipeline!r} of the last demo is in use: {why}. A new demo would remove it. Set NIGHTLOOP_HOME to another "
+            "directory; to keep this one for good, give its plan another file and pipeline name"
+        )
 
 
 def _roles(given: str) -> Columns:
