@@ -107,7 +107,7 @@ def test_own_clicks_become_a_pipeline_beside_the_demo(surroundings: dict[str, st
     assert any("better than the mean click rate" in f["text"] for f in found["findings"]), "these clicks are noise"
     acted = ("promote", "own", "--strategy", "fine-tune", "--pin", "--force", "--reason", "our model")
     assert said(surroundings, *acted).returncode == 0
-    refused = said(surroundings, "demo", "--data", clicks)
+    refused = said(surroundings, "demo", "--data", clicks, "--columns", "user=uid,item=SKU,time=at,label=clicked")
     assert refused.returncode == 2 and "is in use: promote by" in refused.stderr and "our model" in refused.stderr
     assert "our model" in said(surroundings, "status", "own").stdout
     foreign = Path(surroundings["NIGHTLOOP_HOME"]) / "plans" / "own.yaml"
