@@ -43,6 +43,12 @@ app.command()(login)
 def demo(
     data: Annotated[Path | None, typer.Option(help="Your ratings or clicks: csv, parquet or jsonl, .gz too.")] = None,
     columns: Annotated[str, typer.Option(help="Your columns, where not usual: user=uid,item=sku,time=at")] = "",
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="How your file is written, an option of the files source: delimiter=; or names=[user,item,time]"
+        ),
+    ] = None,
     clicks: Annotated[bool, typer.Option("--clicks", help="Serve simulated clicks, and learn from them.")] = False,
     as_json: JSON = False,
     prefect: PREFECT = None,
@@ -50,7 +56,7 @@ def demo(
     """Run the whole loop on a simulated world, or on your own file: nights, a bad one, a late mend, a rollback."""
     from flows.demo import demo as run
 
-    say(run(data, columns, clicks), as_json)
+    say(run(data, columns, clicks, tuple(option or ())), as_json)
 
 
 @app.command()
@@ -185,6 +191,22 @@ def doctor(
     found = check(deep)
     say(found, as_json)
     if not found["healthy"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+def check(
+    plan: PLAN,
+    every: Annotated[bool, typer.Option("--all", help="Read every row of every file.")] = False,
+    as_json: JSON = False,
+    prefect: PREFECT = None,
+) -> None:
+    """Read a sample of the logs that a plan names, and say what is in it and what a night would say. Nothing is written."""
+    from flows.check import check as run
+
+    found = run(plan, every)
+    say(found, as_json)
+    if not found["sound"]:
         raise typer.Exit(1)
 
 

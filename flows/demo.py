@@ -10,8 +10,21 @@ from typing import Any
 from rich.console import Console
 
 from flows.backfill import backfill
+from flows.check import check
 from flows.demo_clicks import clicks_world
-from flows.demo_plans import BAD, COMPLAINTS, HISTORY, LAST, MENDED, PERIODS, PRETRAINED, own_plan, world_plan, write
+from flows.demo_plans import (
+    BAD,
+    COMPLAINTS,
+    HISTORY,
+    LAST,
+    MENDED,
+    PERIODS,
+    PRETRAINED,
+    options_of,
+    own_plan,
+    world_plan,
+    write,
+)
 from flows.nightly import nightly
 from flows.promote import rollback
 from flows.status import status
@@ -34,10 +47,13 @@ from tasks.store.night import walk_back
 console = Console(stderr=True, highlight=False)
 
 
-def demo(data: Path | None, columns: str, clicks: bool) -> dict[str, Any]:
-    """Run the pipeline `demo`, `clicks`, or `own` on somebody's file. Returns grid, leaderboard and the report's path."""
+def demo(data: Path | None, columns: str, clicks: bool, options: Sequence[str] = ()) -> dict[str, Any]:
+    """Run the pipeline `demo`, `clicks`, or `own` on somebody's file. Returns grid, leaderboard and the report's path.
+
+    `options`: how the file is written, NAME=VALUE, as the files source has them.
+    """
     began = time.perf_counter()
-    plan = _own(data, columns) if data else clicks_world(_say, _told) if clicks else _world()
+    plan = _own(data, columns, options) if data else clicks_world(_say, _told) if clicks else _world()
     found = status(plan.stem)
     return {**found, "seconds": round(time.perf_counter() - began, 1), "text": f"{found['text']}\n{_next(plan)}"}
 
@@ -107,9 +123,9 @@ def _best_possible(plan: Plan, world: Simulated) -> str:
     return f"{nights[0].name}: ndcg@20 of the oracle {best['ndcg@20']:.4f}, of what served {served['ndcg@20']:.4f}"
 
 
-def _own(data: Path, columns: str) -> Path:
+def _own(data: Path, columns: str, options: Sequence[str]) -> Path:
     """The same loop on somebody's file: twenty periods of equal counts, the first six for pre-training."""
-    made = own_plan(data, columns)
+    made = own_plan(data, columns, options_of(options))
     plan, used = write(made), made["columns"]
     liked = f"{used['label']} is the click" if used["label"] else "every row counts as liked"
     rows = f"{PERIODS} periods of {made['periods']['rows']:,} rows, the first {PRETRAINED} for pre-training"
@@ -117,6 +133,9 @@ def _own(data: Path, columns: str) -> Path:
     roles = {used[role] for role in ("user", "item", "time", "label")}
     if unused := [name for name in column_names(str(data)) if name not in roles]:
         _told([f"not used: {', '.join(unused)[:300]}; columns.categorical and columns.numeric of the plan take such"])
+    _told((looked := check(str(plan)))["text"])
+    if looked["stops"]:
+        raise ValueError(f"{data.name}: a night of these rows would be stopped by validation, for the reasons above")
     _told(backfill(str(plan), end=str(PERIODS - 1), what="missing", move_champion=True))
     return plan
 

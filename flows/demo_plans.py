@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,9 +14,10 @@ from typing import Any
 import yaml
 
 from flows.writer import store_clock
+from tasks.lake.collect import until_read
 from tasks.lake.guessing import guess_columns
 from tasks.lake.periods import period
-from tasks.lake.sources.files import Files
+from tasks.lake.sources import build
 from tasks.lake.warehouse import Warehouse
 from tasks.open import open_store
 from tasks.plan.plan import Columns, Plan
@@ -75,8 +78,9 @@ def world_plan(deliveries: Path, start: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def own_plan(data: Path, given: str) -> dict[str, Any]:
+def own_plan(data: Path, given: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """The plan `own`: somebody's file in periods of equal counts; `given` are columns by hand, empty: guessed.
+    `options` are those of the source.
 
     Raises FileNotFoundError, or ValueError where a column is missing or there are too few rows.
     """
@@ -84,10 +88,10 @@ def own_plan(data: Path, given: str) -> dict[str, Any]:
         raise FileNotFoundError(
             f"no file {str(data)[:200]!r}; give ratings or clicks as csv, parquet or jsonl (.gz too)"
         )
-    columns = _roles(given) if given else guess_columns(str(data))
+    columns = _roles(given) if given else guess_columns(str(data), options.get("names", ()))
     plan = {
         "pipeline": "own",
-        "source": {"use": "files", "options": {"path": str(data.resolve())}},
+        "source": {"use": "files", "options": {"path": str(data.resolve()), **options}},
         "columns": columns.model_dump(mode="json"),
         "periods": {"rows": 1},
         "history": PRETRAINED,
@@ -149,7 +153,7 @@ def _refuse_in_use(pipeline: str) -> None:
 def _roles(given: str) -> Columns:
     """`user=uid,item=sku,time=at,label=clicked` as columns. Raises ValueError where a role is missing or unknown."""
     pairs = dict(part.partition("=")[::2] for part in given.split(","))
-    unknown = sorted(set(pairs) - {"user", "item", "time", "label", "time_unit"})
+    unknown = sorted(set(pairs) - {"user", "item", "time", "label", "time_unit", "time_format"})
     missing = [role for role in ("user", "item", "time") if not pairs.get(role)]
     if unknown or missing:
         wrong = [f"no role {role!r}" for role in unknown] + [f"{role} is missing" for role in missing]
@@ -160,15 +164,27 @@ def _roles(given: str) -> Columns:
     return Columns.model_validate(pairs)
 
 
+def options_of(given: Sequence[str]) -> dict[str, Any]:
+    """`delimiter=;`, `names=[user, item, time]` as options of the source. Raises ValueError where one is not so written."""
+    found: dict[str, Any] = {}
+    for one in given:
+        name, sign, value = one.partition("=")
+        if not sign or not name.strip():
+            raise ValueError(
+                f"option: given {one[:80]!r}; write NAME=VALUE, such as delimiter=; or names=[user, item, time]"
+            )
+        found[name.strip()] = yaml.safe_load(value) if value.strip()[:1] in "[tf" and value.strip() else value
+    return found
+
+
 def _rows(plan: Plan) -> int:
     """Rows of the file. Raises ValueError where there are too few to make periods of."""
-    source = Files(str(plan.source.options["path"]))
+    source = build(plan.source)
     with TemporaryDirectory() as room, Warehouse.open(Settings(home=Path(room)), plan.pipeline) as warehouse:
-        rows = 0
-        for batch in source.batches(warehouse, period(plan.periods, 0), plan.columns):
-            rows += int(batch.num_rows)
+        batches = partial(source.batches, warehouse, period(plan.periods, 0), plan.columns)
+        rows: int = until_read(warehouse, lambda: sum(batch.num_rows for batch in batches()))
     if rows < PERIODS * LEAST:
         raise ValueError(
-            f"{source.path} has {rows:,} rows; {PERIODS} periods need at least {PERIODS * LEAST:,} to show anything"
+            f"{source.describe()} has {rows:,} rows; {PERIODS} periods need at least {PERIODS * LEAST:,} to show anything"
         )
     return rows

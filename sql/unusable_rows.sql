@@ -2,7 +2,7 @@
 -- $period INTEGER: index of the period
 -- $version INTEGER: version of its rows
 WITH reasons AS (
-    SELECT DISTINCT reason, arrival, left(raw, 120) AS raw
+    SELECT DISTINCT reason, arrival, left(coalesce(json_extract_string(raw, '/_line'), replace(raw, ',"_line":null', '')), 240) AS raw
     FROM quarantine
     WHERE period = $period AND version = $version AND NOT contains(reason, '/')
 )

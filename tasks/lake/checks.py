@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tasks.lake.bands import QUANTILES, History, allowed, ks, psi, reference, under
-from tasks.plan.expectations import Band, Drift, Expectations, Limit, Severity
+from tasks.plan.expectations import Band, Drift, Expectations, Limit, Severity, Sudden
 from tasks.plan.plan import Columns
 
 CERTAIN = 3.09  # standard deviations: what chance exceeds once in a thousand nights
@@ -26,11 +26,12 @@ class Check:
     low: float = -math.inf
     high: float = math.inf
     note: str = ""
+    role: str = ""  # user or item: whose ids tell more where it fails
 
     @property
     def judged(self) -> bool:
         """Whether there is anything to compare with. NaN is always judged, and fails."""
-        return not self.note or math.isnan(self.observed)
+        return not self.note or bool(self.role) or math.isnan(self.observed)
 
     @property
     def words(self) -> str:
@@ -39,7 +40,8 @@ class Check:
             return f"{self.name} is not a number"
         low, high = _number(self.low), _number(self.high)
         span = f"at most {high}" if math.isinf(self.low) else f"at least {low}" if math.isinf(self.high) else ""
-        return f"{self.name} is {_number(self.observed)}, allowed is {span or f'{low} to {high}'}"
+        more = f": {self.note}" if self.note else ""
+        return f"{self.name} is {_number(self.observed)}, allowed is {span or f'{low} to {high}'}{more}"
 
 
 def _number(value: float) -> str:
@@ -65,6 +67,7 @@ def period_checks(plan: Expectations, columns: Columns, tonight: Mapping[str, fl
     ):
         if key in tonight or any(key in night for night in history):
             found.append(_band(name, band, key, tonight, history))
+            found.append(_sudden(f"share of rows with a new {name.split()[1]}", plan.all_new, key, tonight, history))
     found += [_psi(plan.psi, name, tonight, history) for name in columns.categorical]
     found += [_ks(plan.ks, name, tonight, history) for name in columns.numeric]
     nothing = not tonight.get("clean")  # then one sentence is enough
@@ -82,6 +85,15 @@ def _band(name: str, band: Band, key: str, tonight: Mapping[str, float], history
         note = f"not judged: {passed} nights passed before, {band.least} are needed"
         return Check(name, band.severity, observed, note=note)
     return Check(name, band.severity, observed, *span)
+
+
+def _sudden(name: str, sudden: Sudden, key: str, tonight: Mapping[str, float], history: History) -> Check:
+    """Judged where the night before knew most of its ids: then not all can be new, unless they are written in another way."""
+    observed, before = tonight.get(key, 0.0), history[-1].get(key) if history else None
+    if before is None or before > sudden.before:
+        how = "no night passed before" if before is None else f"it was {_number(before)} in the night before"
+        return Check(name, sudden.severity, observed, note=f"not judged: {how}")
+    return Check(name, sudden.severity, observed, high=sudden.most, role=key.split("_")[1])
 
 
 def _psi(drift: Drift, column: str, tonight: Mapping[str, float], history: History) -> Check:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from typing import TypeVar
 
 from tasks.lake.landing import land
 from tasks.lake.periods import Period
 from tasks.lake.sources.source import Source
 from tasks.lake.warehouse import Landing, Warehouse
 from tasks.plan.plan import Plan, canonical
+
+Answer = TypeVar("Answer")
 
 
 def collect(warehouse: Warehouse, source: Source, plan: Plan, period: Period) -> Landing:
@@ -18,11 +22,19 @@ def collect(warehouse: Warehouse, source: Source, plan: Plan, period: Period) ->
     that a night was made from stay as they were. Raises ValueError where the source cannot be read, FileNotFoundError
     where it is not there and LookupError where the period is not complete yet; nothing is written then.
     """
+    return until_read(
+        warehouse,
+        lambda: land(warehouse, period, source.batches(warehouse, period, plan.columns), plan.columns, rules(plan)),
+    )
+
+
+def until_read(warehouse: Warehouse, read: Callable[[], Answer]) -> Answer:
+    """What `read` returns, called again as often as it finds files that have to be read line by line."""
     while True:
         known = len(warehouse.by_line)
         try:
-            return land(warehouse, period, source.batches(warehouse, period, plan.columns), plan.columns, rules(plan))
-        except BlockingIOError:  # files were found that have to be read line by line
+            return read()
+        except BlockingIOError:
             if len(warehouse.by_line) == known:
                 raise
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -25,12 +25,12 @@ USUAL: Mapping[str, str] = {
 }
 
 
-def guess_columns(path: str) -> Columns:
-    """The roles of a local csv, Parquet or JSON-lines file's columns, .gz too.
+def guess_columns(path: str, names: Sequence[str] = ()) -> Columns:
+    """The roles of a local csv, Parquet or JSON-lines file's columns, .gz too. `names`: of its columns, where it has none.
 
     Raises FileNotFoundError, or ValueError that names the columns there are and how to give the roles by hand.
     """
-    names = column_names(path)
+    names = list(names) or column_names(path)
     plain = {"".join(c for c in name.casefold() if c.isalnum() or c == "_"): name for name in reversed(names)}
     found = {role: next((plain[n] for n in usual.split() if n in plain), None) for role, usual in USUAL.items()}
     missing = [role for role in ("user", "item", "time") if found[role] is None]

@@ -14,7 +14,18 @@ from tasks.plan.plan import Plan
 
 Kind = Literal["null", "length", "forbidden", "range", "values", "outside"]
 
+SOMEBODY = (
+    "an id: no blank, no word for nobody (unknown, undefined, nil, n/a), no control characters; another rule is `forbidden` of "
+    "the column under `expectations: rules` of the plan"
+)
 LATEST = 4_102_444_800_000_000  # 2100-01-01: a time after it is in milliseconds or nanoseconds by mistake
+
+
+WORDS = ", or a word for them: true, false, yes, no"
+
+
+def _shown(value: str | float) -> str:
+    return f"{value:g}" if isinstance(value, float) else value
 
 
 @dataclass(frozen=True)
@@ -39,9 +50,9 @@ class RowRule:
         return {
             "null": "no value missing",
             "length": f"at most {self.most} characters",
-            "forbidden": f"no value like {self.pattern}",
+            "forbidden": SOMEBODY if self.pattern == NOBODY else "no value that the plan's rule `forbidden` names",
             "range": f"{self.least} to {self.most}",
-            "values": f"one of {', '.join(str(value) for value in self.allowed[:20])}",
+            "values": f"one of {', '.join(_shown(value) for value in self.allowed[:20])}{WORDS if self.column == 'label' else ''}",
             "outside": "a time inside the period",
         }[self.kind]
 

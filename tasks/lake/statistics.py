@@ -18,6 +18,7 @@ from tasks.lake.vocabulary import Vocabulary, encode
 from tasks.lake.warehouse import Warehouse
 from tasks.plan.plan import Columns
 
+COMPARED = 100_000  # known ids that a new one is compared with
 SAMPLE = 200_000  # rows that quantiles are taken over: every n-th one, so that memory stays flat
 
 
@@ -67,6 +68,26 @@ def _columns(warehouse: Warehouse, columns: Columns, place: Mapping[str, object]
         for row in _rows(warehouse, "number_quantiles", {**place, "columns": list(columns.numeric), "stride": stride}):
             found[f"number/{row['field']}/{row['quantile']:02d}"] = row["value"]
     return found
+
+
+def written_otherwise(warehouse: Warehouse, period: int, version: int, vocabulary: Vocabulary, role: str) -> str:
+    """A new id of the period beside a known one that may be the same in another writing, in words."""
+    known = vocabulary.ids[role].slice(0, COMPARED).to_pylist()
+    plain = {form: id_ for id_ in reversed(known) if id_ for form in _forms(id_)}
+    first = ""
+    for batch in warehouse.stream("value_counts", {"period": period, "version": version, "columns": [role]}):
+        values = batch.column("value")
+        for value in values.filter(pa.array(encode(vocabulary, role, values) < 0)).to_pylist():
+            first = first or value
+            if same := next((plain[form] for form in _forms(value) if form in plain), ""):
+                return f"{value[:60]!r} is new, where {same[:60]!r} is known"
+    return f"{first[:60]!r} is new; known are such as {str(next(iter(known), ''))[:60]!r}"
+
+
+def _forms(id_: str) -> list[str]:
+    """What is left of an id without capitals, and without all but its digits and leading zeros."""
+    digits = "".join(letter for letter in id_ if letter.isdigit()).lstrip("0")
+    return [id_.casefold(), *([digits] if digits else [])]
 
 
 def _new(warehouse: Warehouse, place: Mapping[str, object], vocabulary: Vocabulary) -> dict[str, float]:

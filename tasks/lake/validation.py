@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 
 from tasks.lake.bands import History
 from tasks.lake.checks import Check, period_checks
+from tasks.lake.finding import TIMES
 from tasks.lake.periods import Period
 from tasks.lake.rules import RowRule, row_rules
-from tasks.lake.statistics import measure
+from tasks.lake.statistics import measure, written_otherwise
 from tasks.lake.verdict import Broken, Validation, judge
 from tasks.lake.vocabulary import Vocabulary
 from tasks.lake.warehouse import Warehouse
@@ -35,7 +36,11 @@ Arrivals = NDArray[np.int64]  # positions of rows in their delivery
 
 BATCH = 500_000  # rows put to Great Expectations at a time
 EXAMPLES = 3  # offending values shown for each rule
-UNUSABLE = {"duplicate": "one row a key", "outside": "a time inside the period", "null": "no value missing"}
+UNUSABLE = {
+    "duplicate": "one row a key", "outside": "a time inside the period", "null": "no value missing",
+    "unreadable_time": f"a time. {TIMES}", "unreadable_number": "a finite number, or a word for 1 or 0: true, false, yes, no",
+    "unreadable_row": "a line with a field for each column; what is wrong stands before its text",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,21 @@ def validate(
     statistics = measure(warehouse, plan.columns, period.index, version, nights.vocabulary)
     checks = period_checks(plan.expectations, plan.columns, statistics, nights.history)
     results = _judge_period(checks)
+    checks = [_with_ids(warehouse, (period.index, version), nights, check, results) for check in checks]
     return judge(plan, broken, checks, results, statistics, accepted)
+
+
+def _with_ids(
+    warehouse: Warehouse,
+    version: tuple[int, int],
+    nights: Nights,
+    check: Check,
+    results: Mapping[str, Mapping[str, Any]],
+) -> Check:
+    """The check; where one of ids failed, with an id of this period and one that was known before."""
+    if not check.role or nights.vocabulary is None or results.get(check.name, {}).get("success", True):
+        return check
+    return replace(check, note=written_otherwise(warehouse, *version, nights.vocabulary, check.role))
 
 
 def _put_aside(warehouse: Warehouse, rules: Sequence[RowRule], period: int, version: int) -> list[Broken]:
@@ -94,7 +113,7 @@ def _unusable(warehouse: Warehouse, period: int, version: int) -> list[Broken]:
     """What landing put aside already: rows that could not be typed, and repeats."""
     rows = warehouse.query("unusable_rows", {"period": period, "version": version}).to_pylist()
     return [
-        Broken(row["reason"], UNUSABLE.get(row["reason"].split("_")[0], "what the lake can read"), row["rows"],
+        Broken(row["reason"], UNUSABLE.get(row["reason"]) or UNUSABLE[row["reason"].split("_")[0]], row["rows"],
                tuple((example["arrival"], example["value"]) for example in row["examples"]))
         for row in rows
     ]  # fmt: skip

@@ -70,6 +70,14 @@ class Band(Frozen):
     absolute: float = Field(default=0.0, ge=0)
 
 
+class Sudden(Frozen):
+    """A share that may not be above `most` in a night while it was at most `before` in the night that passed before it."""
+
+    severity: Severity = "block"
+    most: float = Field(default=0.9, ge=0, le=1)
+    before: float = Field(default=0.5, ge=0, le=1)
+
+
 class Drift(Frozen):
     """A distance between this night's distribution and that of the last `nights` that passed together."""
 
@@ -98,6 +106,10 @@ class Expectations(Frozen):
         default_factory=lambda: Band(severity="warn", sides="above", relative=1.0, absolute=0.05),
         description="Share of rows whose item was never seen.",
     )
+    all_new: Sudden = Field(
+        default_factory=Sudden,
+        description="Share of rows whose user, or whose item, was never seen: ids that are written in another way are all new.",
+    )
     duplicates: Limit = Field(default_factory=lambda: Limit(severity="warn", most=0.1))
     outside_period: Limit = Field(default_factory=lambda: Limit(most=0.05))
     out_of_order: Limit = Field(
@@ -119,6 +131,7 @@ class Expectations(Frozen):
             self.label_rate,
             self.new_users,
             self.new_items,
+            self.all_new,
             self.duplicates,
             self.outside_period,
             self.out_of_order,

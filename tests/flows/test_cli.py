@@ -29,6 +29,7 @@ VERBS = (
     "rollback",
     "status",
     "doctor",
+    "check",
     "up",
     "maintain",
     "serve",

@@ -184,7 +184,7 @@ def test_one_row_one_user_only_positives_or_only_negatives_can_pass() -> None:
 def test_no_configuration_stops_the_night() -> None:
     off = {"severity": "off"}
     drift = {"severity": "off", "most": 1}
-    names = ("volume", "label_rate", "new_users", "new_items")
+    names = ("volume", "label_rate", "new_users", "new_items", "all_new")
     limits = {name: {"severity": "off", "most": 1} for name in ("duplicates", "outside_period", "out_of_order")}
     seen, _ = look(rows(), plan(rows="off", psi=drift, ks=drift, **limits, **dict.fromkeys(names, off)))
     assert seen.verdict == "blocked" and "every check is off" in seen.reasons[0]

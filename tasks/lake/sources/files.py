@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -100,6 +101,27 @@ class Files:
             rows = self._read(warehouse, same, columns, wanted, window, may_lack)
             yield from rows if window is None else chosen(rows, period, same[0], columns.time)
 
+    def files(self, warehouse: Warehouse) -> list[str]:
+        """Every file of every period, those of a path in order of name. Raises FileNotFoundError where there is none."""
+        return [file for path in self.paths for file in found(warehouse, path.replace("{period}", "*"))]
+
+    def period_of(self, file: str) -> str:
+        """The name of the period in a file's path; empty where the path has no {period}."""
+        for path in self.paths:
+            if "{period}" in path:
+                before, _, after = (re.escape(part) for part in path.partition("{period}"))
+                pattern = "(?P<period>[^/]+?)".join(
+                    (_expression(before), _expression(after.replace(r"\{period\}", "(?P=period)")))
+                )
+                if named := re.fullmatch(pattern, file):
+                    return named["period"]
+        return ""
+
+    def rows_of(self, warehouse: Warehouse, file: str, columns: Columns) -> Iterator[pa.RecordBatch]:
+        """All rows of one file, with their times as `_micros`."""
+        always = (-(2**62), 2**62)
+        return self._read(warehouse, [file], columns, roles(columns), always, self._may_lack(warehouse, columns))
+
     def _kind(self, file: str) -> Format:
         """What a file is, by its ending."""
         if self.format != "auto":
@@ -140,6 +162,11 @@ class Files:
         if kind == "parquet":
             return read_parquet(warehouse, files, columns, wanted, window, may_lack)
         return read_json_lines(warehouse, files, columns, wanted, timed, may_lack)
+
+
+def _expression(escaped: str) -> str:
+    """A part of a path with * and ?, its other letters escaped, as a regular expression."""
+    return escaped.replace(r"\*\*/", "(?:.*/)?").replace(r"\*\*", ".*").replace(r"\*", "[^/]*").replace(r"\?", "[^/]")
 
 
 def read_parquet(

@@ -1,0 +1,36 @@
+"""Check: a look at the logs that a plan names, before any night."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from flows.naming import run_name
+from tasks.check import check as checked
+from tasks.open import read_form
+from tasks.orchestration import flow
+from tasks.reports.sample import lines, problems
+from tasks.showing import show_markdown
+
+
+@flow("check", run_name)
+def check(plan: str = "simulated", whole: bool = False) -> dict[str, Any]:
+    """Read up to 100,000 rows of the first, a middle and the newest file, and say what is in them. Nothing is written.
+
+    Args:
+        plan: Name of a plan in infra/plans, or the path of a YAML file.
+        whole: Read every row of every file.
+    """
+    order = read_form(plan)
+    sample = checked(order, whole)
+    told, wrong = lines(order, sample), problems(sample)
+    show_markdown(f"{order.pipeline}-check", f"The logs of {order.pipeline}", "\n".join(f"- {line}" for line in told))
+    document = asdict(sample) | {"verdict": {"verdict": sample.verdict.verdict, "reasons": sample.verdict.reasons}}
+    return {
+        "pipeline": order.pipeline,
+        "sound": not wrong,
+        "stops": sample.verdict.verdict == "blocked",
+        "problems": wrong,
+        "sample": document,
+        "text": told,
+    }

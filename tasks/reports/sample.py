@@ -1,0 +1,75 @@
+"""Sample: what was found in the logs of a plan, as lines for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tasks.lake.sample import Sample
+from tasks.plan.plan import Calendar, Plan
+from tasks.reports.words import plain, plural
+
+FEW = 8  # periods and labels that are named
+
+
+def problems(sample: Sample) -> list[str]:
+    """What would stop a night of these rows, or put rows aside; empty where nothing would."""
+    return [*(plain(reason, 900) for reason in sample.verdict.reasons), *(plain(text, 600) for text in sample.outside)]
+
+
+def lines(plan: Plan, sample: Sample) -> list[str]:
+    """What is in the sample, then its problems."""
+    seen, columns = sample.seen, plan.columns
+    of = f" of {plural(sample.files, 'file')}" if sample.files else ""
+    how = (
+        "all rows"
+        if sample.whole
+        else f"a sample of {seen.rows:,} rows"
+        if not sample.files or sample.files == len(sample.read)
+        else (f"{seen.rows:,} rows of {len(sample.read)}")
+    )
+    named = [f"user {columns.user}", f"item {columns.item}", f"time {columns.time}"]
+    named += [f"label {columns.label}"] if columns.label else []
+    named += [f"categorical {', '.join(columns.categorical)}"] if columns.categorical else []
+    named += [f"numeric {', '.join(columns.numeric)}"] if columns.numeric else []
+    found = [
+        f"read: {how}{of}" + (f" ({seen.rows:,})" if sample.whole else ""),
+        *(f"  {plain(file, 200)}" for file in sample.read[:FEW]),
+        f"columns: {plain('; '.join(named), 600)}",
+        f"times: {_pairs(seen.times)}" + (f"; from {sample.span[0]} to {sample.span[1]}" if sample.span else ""),
+        f"users: {sample.distinct['users']:,} different, such as {_pairs(seen.ids['user'])}",
+        f"items: {sample.distinct['items']:,} different, such as {_pairs(seen.ids['item'])}",
+    ]
+    if isinstance(plan.periods, Calendar):
+        found.append(f"periods: {_counted(sample.periods)}")
+    if columns.label:
+        found.append(
+            f"labels: {', '.join(f'{label:g} in {rows:,} rows' for label, rows in sample.labels[:FEW]) or 'none'}"
+        )
+    wrong = problems(sample)
+    if not wrong:
+        return [*found, "A night would take these rows as they are."]
+    stops = "A night would be stopped:" if sample.verdict.verdict == "blocked" else "A night would say:"
+    return [*found, stops, *(f"  {text}" for text in wrong)]
+
+
+def _pairs(written: dict[str, str]) -> str:
+    """`12.0 (read as 12), ann`."""
+    return (
+        ", ".join(
+            plain(raw, 60) if raw == read else f"{plain(raw, 60)} (read as {plain(read, 60)})"
+            for raw, read in written.items()
+        )
+        or "none"
+    )
+
+
+def _counted(periods: Sequence[tuple[str, int]]) -> str:
+    if not periods:
+        return "none has a row"
+    shown = [
+        f"{name if name != 'before' else 'before period 0'} {rows:,}"
+        for name, rows in (periods if len(periods) <= FEW else [*periods[:3], *periods[-3:]])
+    ]
+    if len(periods) > FEW:
+        shown.insert(3, f"... {len(periods) - 6} more ...")
+    return f"{plural(len(periods), 'period')} with rows: {', '.join(shown)}"

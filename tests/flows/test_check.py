@@ -1,0 +1,89 @@
+"""Check: what `nightloop check` finds in files, of every format, and that it keeps nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import flows.__main__ as cli
+from flows.check import check
+from tests.flows.console import here
+from tests.flows.tiny import raw_plan
+from tests.lake.test_files import as_parquet, write
+
+DAYS = range(1, 6)
+
+
+def delivered(home: Path, ending: str, text: str, changes: dict[str, Any] | None = None) -> Path:
+    """Five days of files of one text, in which {day} is the day, and a plan."""
+    for day in DAYS:
+        content = text.replace("{day}", f"2026-01-0{day}")
+        (as_parquet if ending == "parquet" else write)(home / f"2026-01-0{day}.{ending}", content)
+    columns = {"user": "user", "item": "item", "time": "time"}
+    source = {"use": "files", "options": {"path": f"{home}/{{period}}.{ending}"}}
+    plan = home / "plan.yaml"
+    plan.write_text(
+        yaml.safe_dump(raw_plan(home, {"pipeline": "looked", "source": source, "columns": columns, **(changes or {})}))
+    )
+    return plan
+
+
+CSV = "user,item,time\n" + "".join(f"u{n},{n % 7},{{day}}T{n % 24:02d}:00\n" for n in range(60))
+LINES = "".join(f'{{"user":"u{n}","item":{n % 7},"time":"{{day}}T{n % 24:02d}:00"}}\n' for n in range(60))
+
+
+@pytest.mark.parametrize(("ending", "text"), [("csv", CSV), ("jsonl", LINES), ("parquet", CSV)])
+def test_sound_files_are_described_and_nothing_is_kept(
+    ending: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NIGHTLOOP_HOME", str(tmp_path / "home"))
+    plan = delivered(tmp_path, ending, text)
+    here(monkeypatch, "check", str(plan), "--json")
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    found = json.loads(capsys.readouterr().out)
+    assert ended.value.code in (0, None) and found["sound"] and not found["problems"]
+    sample = found["sample"]
+    assert (sample["files"], len(sample["read"]), sample["seen"]["rows"]) == (5, 3, 180)
+    assert sample["periods"] == [["2026-01-01", 60], ["2026-01-03", 60], ["2026-01-05", 60]]
+    assert sample["distinct"] == {"users": 60, "items": 7}
+    assert not (tmp_path / "home").exists()
+    whole = check(str(plan), True)
+    assert whole["sample"]["seen"]["rows"] == 300 and "read: all rows of 5 files (300)" in whole["text"]
+
+
+def test_every_problem_of_the_rows_is_told(tmp_path: Path) -> None:
+    changes = {"columns": {"user": "user", "item": "item", "time": "time", "label": "label"}, "model": {"use": "FM"},
+               "strategies": {"still": {"use": "NoUpdate"}}}  # fmt: skip
+    good = "".join(f"{n}.0,{n},{{day}}T10:00,{n % 2}\n" for n in range(40))
+    bad = 'ann,"1,{day}T10:00,1\nann,2,soon,1\nann,3,{day}T10:00,2\nunknown,4,{day}T10:00,yes\nann,5,2025-12-31T10:00,maybe\nann,6,7\n'
+    found = check(str(delivered(tmp_path, "csv", "user,item,time,label\n" + good + bad, changes)))
+    said = "\n".join(found["text"])
+    for part in (
+        "0.0 (read as 0)", "soon (read as no time)", "before period 0 3", "a quote is opened and never closed",
+        "label/values: 3 rows", "one of 0, 1, or a word for them: true, false, yes, no", "unreadable_number: 3 rows",
+        "user/forbidden: 3 rows put aside (allowed is an id", "1 of 43 rows lie outside its period",
+    ):  # fmt: skip
+        assert part in said, f"{part!r} is missing in {said}"
+    assert not found["sound"] and found["stops"] and "(?i)" not in said and "SELECT" not in said
+
+
+def test_a_large_file_is_read_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.lake.sample.MOST", 60)
+    found = check(str(delivered(tmp_path, "csv", CSV)))
+    assert found["sample"]["seen"]["rows"] == 60 and found["sample"]["seen"]["cut"]
+    assert "60 rows of 3 of 5 files" in found["text"][0]
+
+
+def test_what_cannot_be_read_at_all_is_one_sentence(tmp_path: Path) -> None:
+    plan = delivered(tmp_path, "csv", "who;what\n1;2\n")
+    with pytest.raises(ValueError, match="no column 'user'; its columns are 'who', 'what'"):
+        check(str(plan))
+    for file in tmp_path.glob("*.csv"):
+        file.unlink()
+    with pytest.raises(FileNotFoundError, match="no file"):
+        check(str(plan))
