@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -16,6 +17,8 @@ from tasks.strategies import strategies as installed_strategies
 from tasks.strategies.assembly import apart, assemble
 
 RIVALS = ("FineTune", "FullRetrain")  # what everybody is compared with: the cheap way and the dear one
+
+LARGEST = 1_000  # combinations of options that are tried for one strategy
 
 
 @dataclass(frozen=True)
@@ -162,7 +165,11 @@ def _pairs(
 
 
 def _grid(grid: Mapping[str, Sequence[JsonValue]]) -> tuple[dict[str, JsonValue], ...]:
-    """Every combination of the values."""
+    """Every combination of the values. Raises ValueError where they are more than anybody could wait for."""
+    if (count := math.prod(len(values) for values in grid.values())) > LARGEST:
+        raise ValueError(
+            f"tune: given {count:,} combinations of {', '.join(grid)[:200]}; at most {LARGEST:,} are tried"
+        )
     return tuple(dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values()))
 
 

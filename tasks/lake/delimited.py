@@ -193,7 +193,7 @@ def check_columns(file: str, names: Sequence[str], wanted: Sequence[str], may_la
 
 def first_lines(warehouse: Warehouse, file: str, encoding: str = "utf-8") -> list[str]:
     """A text file's first lines, a hundred at most. Raises ValueError where it is empty, cut off or has an endless line."""
-    check_text(file)
+    check_text(file, warehouse.head)
     if "://" in file:
         lines = [line or "" for batch in warehouse.scan(("first_lines", {"file": file, "encoding": encoding}))
                  for line in batch.column("line").to_pylist()]  # fmt: skip

@@ -10,12 +10,14 @@ import csv
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 from tasks.lake.unpacking import text_lines
 from tasks.lake.warehouse import Warehouse
 
+HEAD = 100_000  # lines, where only the first rows are wanted
 FURTHEST = 100  # lines after which a quote that is still open was never meant to be closed
 LARGEST = 4_000_000  # characters of a field, as DuckDB has it
 
@@ -50,7 +52,7 @@ def rewritten(warehouse: Warehouse, file: str, form: Form) -> tuple[str, list[Re
         "w", encoding="utf-8", newline="", suffix=".csv", dir=warehouse.scratch, delete=False
     ) as clean:
         write = csv.writer(clean, lineterminator="\n").writerow
-        for found in _rows(_on_disk(warehouse, file), form):
+        for found in islice(_rows(_on_disk(warehouse, file), form), HEAD if warehouse.head else None):
             if isinstance(found, Refused):
                 refused.append(found)
             else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -77,7 +77,7 @@ def sampled(
     with TemporaryDirectory() as room:
         own = settings.model_copy(update={"home": Path(room), "data": "", "catalog": type(settings.catalog)("")})
         with Warehouse.open(own, plan.pipeline, keys) as warehouse:
-            return _sampled(warehouse, plan, source, None if whole else MOST)
+            return _sampled(replace(warehouse, head=not whole), plan, source, None if whole else MOST)
 
 
 def _sampled(warehouse: Warehouse, plan: Plan, source: Any, most: int | None) -> Sample:

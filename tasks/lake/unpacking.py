@@ -22,21 +22,21 @@ ENDS = re.compile("\r\n|\n|\r")
 LONGEST = 1 << 25  # bytes of a line: DuckDB puts lines above 4,000,000 bytes aside, and loses those above 64,000,000
 
 
-def check_text(file: str) -> None:
+def check_text(file: str, head: bool = False) -> None:
     """Raise ValueError where a file on disk, plain or with .gz or .zst, is cut off, damaged or has an endless line.
 
-    Of a file that was cut off readers take what is left for all of it.
+    Of a file that was cut off readers take what is left for all of it. `head`: only its first bytes are looked at.
     """
     if "://" in file:
         return
     with Path(file).open("rb") as stream:
-        head = stream.read(6)
+        first = stream.read(6)
     for mark, (what, ending) in MAGIC.items():
-        if head.startswith(mark) and not (ending and file.endswith(ending)):
+        if first.startswith(mark) and not (ending and file.endswith(ending)):
             raise ValueError(
                 f"{file} is {what}, and no text: {f'let its name end with {ending}' if ending else UNPACK}"
             )
-    if not file.endswith((".gz", ".zst")) and Path(file).stat().st_size <= LONGEST:
+    if head or (not file.endswith((".gz", ".zst")) and Path(file).stat().st_size <= LONGEST):
         return
     since = 0
     for piece in pieces(file):

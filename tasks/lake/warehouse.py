@@ -58,6 +58,7 @@ class Warehouse:
     scratch: Path  # a directory that goes when the lake is closed
     most: int  # bytes that logs may take up in memory; larger ones are read into files
     by_line: set[str] = field(default_factory=set, repr=False)  # files that the fast reader of delimited text refused
+    head: bool = False  # only the first rows of files are wanted: what stands behind them is not looked at
     last_read: dict[object, Logs] = field(default_factory=dict, repr=False)  # at most one; strategies share it
 
     @staticmethod

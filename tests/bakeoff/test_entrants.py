@@ -66,3 +66,9 @@ def test_strategies_for_other_logs_are_a_mistake_whatever_the_models() -> None:
     models = {"LightGCN": None, "biased": BIASED}
     assert field_of(plan(), order(strategies={"taught": KD, "tuned": None}, models=models), wrong) is None
     assert len(wrong) == 2 and all("KD is for ctr logs" in mistake for mistake in wrong)
+
+
+def test_more_combinations_than_anybody_waits_for_are_refused_before_they_are_made() -> None:
+    grid = {f"option{n}": list(range(10)) for n in range(8)}
+    with pytest.raises(ValueError, match="given 100,000,000 combinations of option0, option1"):
+        field_of(plan(), order(strategies={"tuned": None}, tune={"tuned": grid}), [])

@@ -157,3 +157,19 @@ def sent_to(url: str, own: str, monkeypatch: pytest.MonkeyPatch, ours: bool = Tr
     with temporary_settings({PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: own}):
         login.log_in()
     return os.environ.get(login.CLIENT_LOGIN)
+
+
+def test_who_listens_at_another_address_of_the_port_is_no_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    def told(*addresses: tuple[str, int]) -> str:
+        head, tail = "0000 0A 00000000:00000000 00:00000000 00000000", "0 1"
+        rows = [f"{n}: {at}:1068 00000000:{head} {user} {tail}" for n, (at, user) in enumerate(addresses)]
+        return "\n".join(["sl local_address rem_address st", *rows])
+
+    me, other = os.geteuid(), os.geteuid() + 1
+    for addresses, mine in (
+        ([("0100007F", me), ("0200007F", other)], True), ([("0100007F", other), ("0200007F", me)], False),
+        ([("00000000", other)], False), ([("0200007F", me)], False),
+    ):  # fmt: skip
+        table = told(*addresses)
+        monkeypatch.setattr(Path, "read_text", lambda self, table=table: table)
+        assert login.ours(0x1068) is mine

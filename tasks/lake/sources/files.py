@@ -178,10 +178,10 @@ def read_parquet(
     for file, names in known.items():
         check_columns(file, names, wanted, may_lack)
     asked = {"files": files, "time": columns.time, "unit": columns.time_writing}
-    if window is not None:
+    if window is not None and not warehouse.head:
         (untimed,) = warehouse.scan(("untimed_parquet", asked))
         window = None if untimed.column(0)[0].as_py() else window  # a row without a time goes where its neighbours go
-    start, end = window or (None, None)
+    start, end = (None, None) if warehouse.head else window or (None, None)
 
     def constant(file: str) -> dict[str, str | None]:
         return {name: value for name, value in in_path(file).items() if name in wanted and name not in known[file]}

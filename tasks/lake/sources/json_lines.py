@@ -53,7 +53,7 @@ def json_keys(warehouse: Warehouse, file: str) -> list[str]:
 
 def _keys(warehouse: Warehouse, file: str) -> tuple[list[str], dict[str, str]]:
     """The keys of a file's first thousand objects, and an example of each that holds lists or objects."""
-    check_text(file)
+    check_text(file, warehouse.head)
     keys = [row for batch in warehouse.scan(("json_keys", {"files": [file]})) for row in batch.to_pylist()]
     if not keys:
         raise ValueError(f"{file} has no line that is a JSON object: one object a line is wanted")
