@@ -59,7 +59,7 @@ def field_of(plan: Plan, order: Order, wrong: list[str]) -> Field | None:
     strategies = _parts("strategies", order.strategies or dict.fromkeys(plan.strategies), plan.strategies, wrong)
     own = {plan.model.use: plan.model}
     models = _parts("models", order.models or dict.fromkeys(own), own, wrong)
-    wrong += _bad_seeds(order) + _bad_labels(order, strategies) + _bad_metric(plan, order)
+    wrong += _bad_seeds(order) + _bad_labels(order, strategies) + _bad_metric(plan, order) + _too_many(order)
     if len(wrong) > before:
         return None
     entrants, left_out = _pairs(plan, strategies, models, wrong)
@@ -164,12 +164,17 @@ def _pairs(
     return tuple(found), tuple(left_out)
 
 
+def _too_many(order: Order) -> list[str]:
+    """Grids of more combinations than anybody could wait for."""
+    counts = {label: math.prod(len(values) for values in grid.values()) for label, grid in order.tune.items()}
+    return [
+        f"tune.{label}: given {count:,} combinations; at most {LARGEST:,} are tried"
+        for label, count in counts.items() if count > LARGEST
+    ]  # fmt: skip
+
+
 def _grid(grid: Mapping[str, Sequence[JsonValue]]) -> tuple[dict[str, JsonValue], ...]:
-    """Every combination of the values. Raises ValueError where they are more than anybody could wait for."""
-    if (count := math.prod(len(values) for values in grid.values())) > LARGEST:
-        raise ValueError(
-            f"tune: given {count:,} combinations of {', '.join(grid)[:200]}; at most {LARGEST:,} are tried"
-        )
+    """Every combination of the values."""
     return tuple(dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values()))
 
 
