@@ -55,6 +55,7 @@ def nightly(
     when = scheduled()
     order = plan_of(plan, period, when)
     done: list[Manifest] = []
+    remark = ""
     with writing(order):
         nights = owed(order, period, when, catch_up)
         with reporting_early_end(done, nights):
@@ -68,11 +69,12 @@ def nightly(
                     )
                     if last:
                         decide(order, landed[-1], accept, skip, when)
+                    remark = landed[-1].remark
                     done.append(night(order, landed, now, (), retry_failed and last))
                 if done[-1].outcome == "blocked":
                     break
         publish(order, shown_until(order, when))
-    return told(done)
+    return told(done, remark=remark)
 
 
 def night(
@@ -132,17 +134,18 @@ def _say(line: str) -> None:
         sys.stderr.write(f"{outward(line)}\n")
 
 
-def told(done: Sequence[Manifest], live: bool = True) -> list[str]:
+def told(done: Sequence[Manifest], live: bool = True, remark: str = "") -> list[str]:
     """One line a night; a failed state where the last one was stopped, so that somebody is called.
 
-    Without `live` the nights were replayed, and moved no champion.
+    Without `live` the nights were replayed, and moved no champion. `remark`: what is known of the last one's logs.
     """
     lines = [sentence(manifest, live) for manifest in done]
     if not done or done[-1].outcome != "blocked":
         return lines
     last = done[-1]
+    why = [plain(last.reason, 900), *([plain(remark, 600)] if remark else [])]
     stopped: list[str] = failed(
-        f"{last.name} of {last.pipeline} was stopped by validation: {plain(last.reason, 900)}. Mend the source and run the "
+        f"{last.name} of {last.pipeline} was stopped by validation: {'. '.join(why)}. Mend the source and run the "
         f'night again, or decide: nightloop night {as_given(last.pipeline)} --period {last.name} --accept "why" '
         '(or --skip "why")'
     )

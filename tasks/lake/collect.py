@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 from tasks.lake.landing import land
@@ -22,10 +23,13 @@ def collect(warehouse: Warehouse, source: Source, plan: Plan, period: Period) ->
     that a night was made from stay as they were. Raises ValueError where the source cannot be read, FileNotFoundError
     where it is not there and LookupError where the period is not complete yet; nothing is written then.
     """
-    return until_read(
-        warehouse,
-        lambda: land(warehouse, period, source.batches(warehouse, period, plan.columns), plan.columns, rules(plan)),
-    )
+
+    def landed() -> Landing:
+        warehouse.remarks.clear()
+        return land(warehouse, period, source.batches(warehouse, period, plan.columns), plan.columns, rules(plan))
+
+    landing = until_read(warehouse, landed)
+    return landing if landing.rows else replace(landing, remark="; ".join(warehouse.remarks))
 
 
 def until_read(warehouse: Warehouse, read: Callable[[], Answer]) -> Answer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -19,6 +19,7 @@ from tasks.lake.warehouse import Warehouse
 from tasks.plan.plan import Columns
 
 MARKS = ("_", ".")
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TIMES = (
     "Read are numbers (s, ms, us or ns since 1970; days with `time_unit: days`), ISO 8601, 20260131, 01/31/2026 9:05:58 AM, "
     "31 Jan 2026 and their like; any other form with `time_format`, such as %d/%m/%Y %H:%M, in the plan's `columns`"
@@ -100,16 +101,20 @@ def completed(batch: pa.RecordBatch, wanted: Sequence[str], constant: Mapping[st
     return batch
 
 
-def chosen(batches: Iterable[pa.RecordBatch], period: Period, file: str, time: str = "") -> Iterator[pa.RecordBatch]:
+def chosen(
+    batches: Iterable[pa.RecordBatch], period: Period, file: str, time: str = "", remarks: list[str] | None = None
+) -> Iterator[pa.RecordBatch]:
     """Rows with a time (`_micros`) in the period, or all by equal counts; a row whose time cannot be read goes where
     the row before it goes.
 
     Raises ValueError where no row has a time that can be read. `time`: the column that holds it, to show one.
+    `remarks` gets a sentence where rows have times, and none lies in the period.
     """
     if period.start is None or period.end is None:
         yield from batches
         return
-    last, seen, rows, shown = None, 0, 0, ""
+    last, seen, rows, shown, kept = None, 0, 0, "", 0
+    ends: list[int] = []  # first and last time
     for batch in batches:
         micros = batch.column("_micros")
         if micros.null_count:
@@ -118,9 +123,26 @@ def chosen(batches: Iterable[pa.RecordBatch], period: Period, file: str, time: s
         shown = shown or _example(batch, time)
         seen, rows = seen + batch.num_rows - batch.column("_micros").null_count, rows + batch.num_rows
         last = micros[-1].as_py() if len(micros) and seen else last
-        yield batch.filter(pc.and_(pc.greater_equal(micros, period.start), pc.less(micros, period.end)))
+        inside = batch.filter(pc.and_(pc.greater_equal(micros, period.start), pc.less(micros, period.end)))
+        kept, ends = kept + inside.num_rows, [*ends, *_ends(batch.column("_micros"))]
+        ends = [min(ends), max(ends)] if ends else []
+        yield inside
     if rows and not seen:
         raise ValueError(f"{file}: not one of {rows:,} rows has a time that can be read{shown}. {TIMES}")
+
+    if ends and not kept and remarks is not None:
+        remarks.append(no_row(file, rows, ends[0], ends[1]))
+
+
+def _ends(micros: pa.Array) -> list[int]:
+    found = pc.min_max(micros).as_py()
+    return [] if found["min"] is None else [found["min"], found["max"]]
+
+
+def no_row(file: str, rows: int, first: int, last: int) -> str:
+    """What is said of files none of whose rows lie in a period: how many they have, and from when to when (µs)."""
+    begin, end = (EPOCH + timedelta(microseconds=at) for at in (first, last))
+    return f"{file}: none of its {rows:,} rows lies in the period; its times go from {begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"
 
 
 def _example(batch: pa.RecordBatch, time: str) -> str:

@@ -48,6 +48,7 @@ class Landing:
     digest: str  # SHA-256 over all rows that arrived, whatever their order
     rows: int
     fresh: bool
+    remark: str = ""  # of a delivery without a row: what its files hold instead
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Warehouse:
     most: int  # bytes that logs may take up in memory; larger ones are read into files
     by_line: set[str] = field(default_factory=set, repr=False)  # files that the fast reader of delimited text refused
     head: bool = False  # only the first rows of files are wanted: what stands behind them is not looked at
+    remarks: list[str] = field(default_factory=list, repr=False)  # what sources say of files without a row of a period
     last_read: dict[object, Logs] = field(default_factory=dict, repr=False)  # at most one; strategies share it
 
     @staticmethod

@@ -93,3 +93,19 @@ def test_a_finished_history_may_be_given_another_end(tiny: Tiny, monkeypatch: py
     tiny.path.write_text(yaml.safe_dump(raw_plan(tiny.home, {"periods": calendar})))
     nightly(str(tiny.path))
     assert periods(tiny) == [1, 2, 3]
+
+
+def test_a_night_that_gets_no_row_says_what_the_files_hold(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock(monkeypatch, "2026-03-02T02:00:00+00:00")
+    source = {"use": "files", "options": {"path": f"{tiny.home}/in/*.parquet"}}
+    tiny.path.write_text(
+        yaml.safe_dump(
+            raw_plan(
+                tiny.home, {"source": source, "pipeline": "whole", "periods": {"every": "day", "start": "2026-02-01"}}
+            )
+        )
+    )
+    with pytest.raises(
+        RuntimeError, match=r"clean rows is 0.*none of its \d,\d+ rows lies in the period; its times go from 2026-01-01"
+    ):
+        nightly(str(tiny.path), "2026-02-02")

@@ -129,3 +129,21 @@ def test_a_file_that_is_read_line_by_line_tells_of_the_lines_that_follow(pond: W
 def test_a_dialect_that_cannot_be(options: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         Files("a.csv", **options)
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_files_without_a_row_of_the_period_say_what_they_hold(pond: Warehouse, tmp_path: Path, ending: str) -> None:
+    text = HEADER + LINES
+    if ending == "jsonl":
+        text = "".join(
+            json.dumps(dict(zip(("user", "item", "time"), line.split(","), strict=True))) + "\n"
+            for line in LINES.split()
+        )
+    (as_parquet if ending == "parquet" else write)(tmp_path / f"a.{ending}", text)
+    found = collect(pond, Files(f"{tmp_path}/a.{ending}"), PLAN, day(40))
+    assert found.rows == 0
+    assert (
+        "none of its 3 rows lies in the period; its times go from 2026-01-01 10:00 to 2026-01-02 10:00 UTC"
+        in found.remark
+    )
+    assert collect(pond, Files(f"{tmp_path}/a.{ending}"), PLAN, day(0)).remark == ""

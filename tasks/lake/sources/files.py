@@ -13,7 +13,7 @@ from typing import Literal
 import pyarrow as pa
 
 from tasks.lake.delimited import Dialect, MayLack, check_columns, column_names, nothing, read_delimited
-from tasks.lake.finding import chosen, completed, found, in_path, roles
+from tasks.lake.finding import chosen, completed, found, in_path, no_row, roles
 from tasks.lake.periods import Period
 from tasks.lake.sources.json_lines import json_keys, read_json_lines
 from tasks.lake.unpacking import UNPACK
@@ -99,7 +99,7 @@ class Files:
         for kind in dict.fromkeys(self._kind(file) for file in files):
             same = [file for file in files if self._kind(file) == kind]
             rows = self._read(warehouse, same, columns, wanted, window, may_lack)
-            yield from rows if window is None else chosen(rows, period, same[0], columns.time)
+            yield from rows if window is None else chosen(rows, period, _named(same), columns.time, warehouse.remarks)
 
     def files(self, warehouse: Warehouse) -> list[str]:
         """Every file of every period, those of a path in order of name. Raises FileNotFoundError where there is none."""
@@ -164,6 +164,10 @@ class Files:
         return read_json_lines(warehouse, files, columns, wanted, timed, may_lack)
 
 
+def _named(files: list[str]) -> str:
+    return files[0] if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
+
+
 def _expression(escaped: str) -> str:
     """A part of a path with * and ?, its other letters escaped, as a regular expression."""
     return escaped.replace(r"\*\*/", "(?:.*/)?").replace(r"\*\*", ".*").replace(r"\*", "[^/]*").replace(r"\?", "[^/]")
@@ -186,10 +190,16 @@ def read_parquet(
     def constant(file: str) -> dict[str, str | None]:
         return {name: value for name, value in in_path(file).items() if name in wanted and name not in known[file]}
 
+    rows = 0
     for values, group in groupby(files, key=constant):
         part = {**asked, "files": list(group), "wanted": wanted, "start": start, "end": end}
         for batch in warehouse.scan(("read_parquet", part)):
+            rows += batch.num_rows
             yield completed(batch, wanted, values)
+    if start is not None and not rows:
+        (all_,) = warehouse.query("parquet_times", asked).to_pylist()
+        if all_["rows"]:
+            warehouse.remarks.append(no_row(_named(files), all_["rows"], all_["first"], all_["last"]))
 
 
 def parquet_columns(warehouse: Warehouse, file: str) -> list[str]:
