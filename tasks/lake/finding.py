@@ -6,6 +6,8 @@ import glob
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from fnmatch import fnmatch
+from itertools import chain
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -68,9 +70,21 @@ def _dangling(pattern: str) -> str:
     """The first link that a pattern comes by, on its way or at its end, and that leads nowhere; empty where there is none."""
     parts = pattern.split("/")
     wild = next((n for n, part in enumerate(parts) if WILD.search(part)), len(parts))
-    starts = ("/".join(parts[: n + 1]) for n in range(min(wild, len(parts) - 1), len(parts)))
-    found = (path for start in starts for path in glob.iglob(start, recursive=True))
+    deep = next((n for n, part in enumerate(parts) if part == "**"), len(parts))
+    starts = ("/".join(parts[: n + 1]) for n in range(min(wild, len(parts) - 1), min(deep, len(parts))))
+    found = chain(
+        (path for start in starts for path in glob.iglob(start)), _below("/".join(parts[:deep]), parts[deep:])
+    )
     return next((path for path in found if os.path.islink(path) and not os.path.exists(path)), "")
+
+
+def _below(start: str, rest: Sequence[str]) -> Iterator[str]:
+    """What lies at any depth under folders and may be a file that is looked for, or a folder; links are not gone into."""
+    for place in glob.iglob(start) if rest else ():
+        for folder, folders, files in os.walk(place):
+            yield from (
+                os.path.join(folder, name) for name in (*folders, *files) if "." not in name or fnmatch(name, rest[-1])
+            )
 
 
 def _set_apart(file: str, pattern: str) -> bool:
