@@ -1,7 +1,7 @@
 -- One row: nothing; defines instant(value, unit): µs since 1970 UTC, or null where the value is no time from year 1 to 9999.
 -- A unit with a % is the format that a time has, as strptime knows it. Numbers have the unit s, ms, us, ns or days; `auto` tells
--- the first four apart by size (seconds reach 1e11, the year 5138), and takes 8 and 14 digits that are a date, 20260131 or
--- 20260131235959, for one. Texts are ISO 8601 and forms in which month and day cannot be confused.
+-- the first four apart by size (seconds reach 1e11, the year 5138), and takes 8, 12 and 14 digits that are a date,
+-- 20260131 or 20260131235959, for one. Texts are ISO 8601 and forms in which month and day cannot be confused.
 -- Decimals are exact but slow to read, so that they are for fractions alone.
 CREATE OR REPLACE TEMPORARY MACRO instant(value, unit) AS (
     CASE

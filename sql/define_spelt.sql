@@ -2,16 +2,19 @@
 -- null. In none of them can month and day be confused. Without an offset a time is in UTC.
 CREATE OR REPLACE TEMPORARY MACRO spelt(text) AS (
     CASE WHEN regexp_matches(text, '[0-9]') THEN epoch_us(coalesce(
-        CASE WHEN text[5] IN ('-', '/') THEN TRY_CAST(text AS TIMESTAMPTZ) END, -- it fails at years of more than four digits
+        -- it fails at years of more than four digits, and takes abbreviations of zones for those of any country
+        CASE WHEN text[5] IN ('-', '/') AND NOT regexp_matches(replace(replace(text, ' UTC', ''), ' GMT', ''), ' [A-Za-z]{2,5}$')
+            THEN TRY_CAST(text AS TIMESTAMPTZ) END,
         try_strptime(text, [
             '%m/%d/%Y %I:%M:%S %p', '%m/%d/%Y %I:%M %p', '%Y%m%dT%H%M%S', '%Y%m%dT%H%M%SZ', '%Y%m%d %H%M%S', '%Y%m%d %H:%M:%S', '%Y%m%d',
             '%Y.%m.%d %H:%M:%S', '%Y-%m-%dT%H:%M:%S,%f', '%Y-%m-%dT%H:%M:%S,%fZ', '%Y-%m-%d %H:%M:%S,%f', '%Y-%m-%d %I:%M:%S %p',
             '%Y-%m-%d %I:%M %p', '%Y-%m-%dT%H', '%Y-%m-%d %H', '%d %b %Y %H:%M:%S', '%d %b %Y', '%d-%b-%Y %H:%M:%S', '%d-%b-%Y',
-            '%b %d, %Y %I:%M:%S %p', '%b %d, %Y', '%B %d, %Y', '%a %b %d %H:%M:%S %Y', '%b %d %Y %H:%M:%S'
+            '%b %d, %Y %I:%M:%S %p', '%b %d, %Y', '%B %d, %Y', '%a %b %d %H:%M:%S %Y', '%b %d %Y %H:%M:%S', '%a, %d %b %Y %H:%M:%S GMT',
+            '%a, %d %b %Y %H:%M:%S UTC', '%a %b %d %H:%M:%S UTC %Y', '%a %b %d %H:%M:%S GMT %Y', '%Y-%m-%dT%H:%MZ', '%Y-%m-%dT%H:%M:%Sz'
         ])::TIMESTAMPTZ,
         try_strptime(text, [
             '%Y%m%dT%H%M%S%z', '%Y-%m-%d %H:%M:%S %z', '%a %b %d %H:%M:%S %z %Y', '%a, %d %b %Y %H:%M:%S %z', '%d/%b/%Y:%H:%M:%S %z',
-            '%a, %d %b %Y %H:%M:%S %Z', '%a %b %d %H:%M:%S %Z %Y'
+            '%Y-%m-%dT%H:%M%z', '%Y-%m-%d %H:%M%z', '%Y-%m-%d %H:%M:%S %z UTC'
         ])
     )) END
 )

@@ -11,11 +11,10 @@
 -- $encoding VARCHAR: utf-8 or latin-1
 -- $quote VARCHAR: what stands around a field; empty: nothing does
 -- $escape VARCHAR: what stands before a quote within a field
--- $comment VARCHAR: what a line begins with that is no row; empty: every line is one
 SELECT
     COLUMNS(lambda name: list_contains($wanted, name)),
     CASE WHEN $timed THEN instant(COLUMNS(lambda name: name = $time), $unit) END AS _micros
 FROM read_csv(
-    $files, hive_partitioning = false, columns = $names, auto_detect = false, header = $header, delim = $delimiter, quote = $quote, escape = $escape, comment = $comment,
+    $files, hive_partitioning = false, columns = $names, auto_detect = false, header = $header, delim = $delimiter, quote = $quote, escape = $escape,
     encoding = $encoding, max_line_size = 4000000, store_rejects = true, rejects_table = 'rejects', rejects_scan = 'reject_scans'
 )

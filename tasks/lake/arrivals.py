@@ -121,6 +121,16 @@ def _numbered(
 
 def _alike(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     """The batch in the types that the first one had. Raises ValueError where its values do not fit."""
+    first, now = schema.field("time").type, batch.schema.field("time").type
+    if (
+        first != now
+        and not pa.types.is_string(first)
+        and not (pa.types.is_temporal(first) and pa.types.is_temporal(now))
+    ):
+        raise ValueError(
+            f"the files write their times in two ways: first as {first}, then as {now}. Deliver them alike, or each kind under "
+            "a path of its own"
+        )
     try:
         return batch.cast(schema)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
@@ -141,7 +151,7 @@ def _named(batch: pa.RecordBatch, columns: Columns, texts: tuple[str, ...], arri
     none = pa.nulls(size, pa.string())
     found: dict[str, pa.Array] = {
         "arrival": pa.array(np.arange(arrived, arrived + size, dtype=np.int64)),
-        "time": flat(batch, columns.time),
+        "time": _dated(flat(batch, columns.time)),
         "user": as_text(flat(batch, columns.user)),
         "item": as_text(flat(batch, columns.item)),
         "label": as_number(flat(batch, columns.label)) if columns.label else none,
@@ -166,6 +176,11 @@ def _joined(batch: pa.RecordBatch, columns: Columns) -> pa.RecordBatch:
         texts = pa.ListArray.from_arrays(lists.offsets, pc.fill_null(as_text(lists.values), MISSING))
         batch = batch.set_column(place, name, pc.binary_join(texts, BETWEEN))
     return batch
+
+
+def _dated(values: pa.Array) -> pa.Array:
+    """Dates as times at midnight, which other files of the delivery may have in their place."""
+    return values.cast(pa.timestamp("us")) if pa.types.is_date(values.type) else values
 
 
 def nested_values(file: str, name: str, example: str) -> str:

@@ -92,9 +92,10 @@ def read_delimited(
     known = {file: _look(warehouse, file, dialect) for file in files}
     for file, look in known.items():
         check_columns(file, list(look.names), wanted, may_lack)
+        check_time(file, look.names, columns)
 
     def alike(file: str) -> tuple[Read, bool, dict[str, str | None]]:
-        return known[file], _by_line(warehouse, file, known[file]), in_path(file)
+        return known[file], _by_line(warehouse, file, known[file], dialect), in_path(file)
 
     for (look, by_line, constant), group in groupby(files, key=alike):
         asked = Asked(dialect, columns, tuple(wanted), timed, constant)
@@ -105,8 +106,9 @@ def read_delimited(
             yield from _at_once(warehouse, list(group), look, asked)
 
 
-def _by_line(warehouse: Warehouse, file: str, look: Read) -> bool:
-    return file in warehouse.by_line or look.encoding not in BY_DUCKDB
+def _by_line(warehouse: Warehouse, file: str, look: Read, dialect: Dialect) -> bool:
+    """Whether a file is read line by line. DuckDB takes a comment for one in the middle of a line too, and its ends amiss."""
+    return file in warehouse.by_line or look.encoding not in BY_DUCKDB or bool(dialect.comment)
 
 
 def _at_once(warehouse: Warehouse, files: list[str], look: Read, asked: Asked) -> Iterator[pa.RecordBatch]:
@@ -143,15 +145,27 @@ def _scanned(warehouse: Warehouse, files: list[str], look: Read, asked: Asked) -
     """What DuckDB reads: rows, then lines that it refused."""
     by = asked.dialect
     given = {
-        "files": files, "names": dict.fromkeys(look.names, "VARCHAR"), "wanted": list(asked.wanted), "time": asked.columns.time,
+        "files": files, "names": dict.fromkeys(_unlike(look.names, asked.wanted), "VARCHAR"),
+        "wanted": list(asked.wanted), "time": asked.columns.time,
         "unit": asked.columns.time_writing, "header": by.headed, "delimiter": look.delimiter, "encoding": look.encoding,
-        "timed": asked.timed, "quote": by.quote, "escape": by.escape, "comment": by.comment,
+        "timed": asked.timed, "quote": by.quote, "escape": by.escape,
     }  # fmt: skip
     for batch in warehouse.scan(("read_delimited", given), ("rejected_lines", {})):
         if "error" in batch.schema.names:
             yield batch
         else:
             yield completed(_pointed(batch, by, asked.columns), asked.wanted, asked.in_path)
+
+
+def _unlike(names: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """The names of all columns, those that nobody wants made unlike all others, as DuckDB wants them whatever their case."""
+    taken, found = {name.casefold() for name in wanted}, []
+    for place, name in enumerate(names):
+        if name not in wanted and (not name.strip() or name.casefold() in taken):
+            name = f"{name} ({place})"
+        taken.add(name.casefold())
+        found.append(name)
+    return found
 
 
 def _why(row: Mapping[str, Any], look: Read) -> str:
@@ -165,10 +179,19 @@ def _pointed(batch: pa.RecordBatch, dialect: Dialect, columns: Columns) -> pa.Re
     """The batch with a decimal point in its numbers."""
     if dialect.decimal == ".":
         return batch
+    other = f" (has {'.'!r}, and decimals stand behind {dialect.decimal!r})"
     for name in {columns.label, columns.served, *columns.numeric} & {*batch.schema.names}:
         place = batch.schema.get_field_index(name)
-        batch = batch.set_column(place, name, pc.replace_substring(batch.column(place), dialect.decimal, "."))
+        batch = batch.set_column(place, name, _comma(batch.column(place), dialect.decimal, other))
     return batch
+
+
+def _comma(values: pa.Array, decimal: str, other: str) -> pa.Array:
+    """Numbers with a decimal point; those that have one already, which may stand between thousands, so that nobody reads them."""
+    pointed = pc.match_substring(values, ".")
+    return pc.if_else(
+        pointed, pc.binary_join_element_wise(values, other, ""), pc.replace_substring(values, decimal, ".")
+    )
 
 
 def column_names(warehouse: Warehouse, file: str, dialect: Dialect) -> list[str]:
@@ -189,6 +212,15 @@ def check_columns(file: str, names: Sequence[str], wanted: Sequence[str], may_la
                 "`columns`. If these are no names, the source's options `names`, `delimiter` and `encoding` say how the "
                 "file is written"
             )
+
+
+def check_time(file: str, names: Iterable[str], columns: Columns) -> None:
+    """Raise ValueError where the time stands in the path alone: every row needs one of its own."""
+    if columns.time not in names:
+        raise ValueError(
+            f"{file}: the time {columns.time[:60]!r} stands in the path alone, so that all rows would have the same. Name a column "
+            "of the file; the path can say the period, as {period}"
+        )
 
 
 def first_lines(warehouse: Warehouse, file: str, encoding: str = "utf-8") -> list[str]:

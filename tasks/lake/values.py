@@ -8,6 +8,7 @@ that the value is a number; the text 1e3 stays text. Leading zeros stay. What st
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +16,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 NULLS = ("", r"\n", "null", "none", "nan", "<na>")  # in lower case
-LONGEST = 4  # bytes of the longest of them
+NO_NUMBERS = ("na", "n/a", "#n/a", "-", "(null)")  # of numbers these too
+LONGEST = 6  # bytes of the longest of them
 FIRST_WORD = ord("<")  # the least byte of a word; digits, points and signs come before
 WORDS = {"true": "1", "t": "1", "yes": "1", "y": "1", "false": "0", "f": "0", "no": "0", "n": "0"}
 WHOLE = r"^(-?[0-9]+)\.0+$"
 NOUGHT = r"^-0\.0+$"
-EXACT = 2.0**53  # from here on not every whole number is a float
+EXACT = 2.0**63  # whole floats below it are written as whole numbers
 
 
 def as_text(values: pa.Array) -> pa.Array:
@@ -44,8 +46,8 @@ def as_number(values: pa.Array) -> pa.Array:
         return pc.if_else(pc.is_nan(values), None, values)
     if not len(values):
         return values
-    values, letters = _present(values)
-    if letters.max(initial=0) < FIRST_WORD:
+    values, letters = _present(values, (*NULLS, *NO_NUMBERS))
+    if letters.max(initial=0) < FIRST_WORD and not (letters == ord("-")).any():
         return values
     place = pc.index_in(pc.ascii_lower(values), pa.array(list(WORDS)))
     return pc.coalesce(pa.array(list(WORDS.values())).take(place), values)
@@ -69,7 +71,7 @@ def _of_floats(values: pa.Array) -> pa.Array:
     )
 
 
-def _present(text: pa.Array) -> tuple[pa.Array, npt.NDArray[np.uint8]]:
+def _present(text: pa.Array, nulls: Sequence[str] = NULLS) -> tuple[pa.Array, npt.NDArray[np.uint8]]:
     """Text without blanks around it, null where it stands for a missing value; and its bytes.
 
     As a rule nothing has to be changed, which a look at the bytes tells in a hundredth of the time.
@@ -79,8 +81,8 @@ def _present(text: pa.Array) -> tuple[pa.Array, npt.NDArray[np.uint8]]:
         text = pc.utf8_trim_whitespace(text)
         ends, letters = _bytes(text)
     lengths = np.diff(ends)
-    if not lengths.all() or (letters.max(initial=0) >= FIRST_WORD and (lengths <= LONGEST).any()):
-        text = pc.if_else(pc.is_in(pc.ascii_lower(text), pa.array(NULLS)), None, text)
+    if not lengths.all() or ((letters.max(initial=0) >= FIRST_WORD or nulls != NULLS) and (lengths <= LONGEST).any()):
+        text = pc.if_else(pc.is_in(pc.ascii_lower(text), pa.array(nulls)), None, text)
     return text, letters
 
 

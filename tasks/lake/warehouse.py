@@ -21,6 +21,7 @@ import pyarrow as pa
 from duckdb_extensions import import_extension
 
 from tasks.lake.again import IN_THE_WAY, begun, heard
+from tasks.lake.extensions import remember, sound
 from tasks.lake.names import exact
 from tasks.lake.scratch import scratch
 from tasks.plan.outward import guarded
@@ -191,10 +192,11 @@ def _patiently(attempt: Callable[[], Answer]) -> Answer:
 
 
 def _connected(settings: Settings, room: Path) -> duckdb.DuckDBPyConnection:
-    """A database in memory. Its extensions' signatures are checked once a process: that takes a quarter of a second.
+    """A database in memory. Signatures of extensions are checked once: that takes a quarter of a second for each.
 
     What it may use is given here: DuckDB imports pandas to look at a statement's parameters, which takes another half.
     """
+    _SIGNED.update(sound(settings.home / "lake"))
     config: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": settings.memory, "temp_directory": str(room), "allow_unsigned_extensions": bool(_SIGNED),
     }  # fmt: skip
@@ -209,16 +211,19 @@ def _connected(settings: Settings, room: Path) -> duckdb.DuckDBPyConnection:
 def _configure(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     connection.execute(statement("set_no_downloads"))
     for name in ("ducklake", "postgres_scanner" if settings.postgres else "sqlite_scanner"):
-        _load(connection, name)
+        _load(connection, name, settings.home / "lake")
 
 
-def _load(connection: duckdb.DuckDBPyConnection, extension: str) -> None:
+def _load(connection: duckdb.DuckDBPyConnection, extension: str, room: Path) -> None:
     """Load an extension: as installed before, else from its wheel, which is signed and needs no network."""
     if extension not in _SIGNED and _takes_any(connection):  # one that does not looks first
         with duckdb.connect() as strict:
             _loaded(strict, extension)
     _loaded(connection, extension)
-    _SIGNED.add(extension)
+    if extension not in _SIGNED:
+        _SIGNED.add(extension)
+        if found := connection.execute(statement("extension_file"), {"name": extension}).fetchone():
+            remember(room, extension, str(found[0]))
 
 
 def _takes_any(connection: duckdb.DuckDBPyConnection) -> bool:
@@ -240,7 +245,7 @@ def _loaded(connection: duckdb.DuckDBPyConnection, extension: str) -> None:
 
 def _reach_s3(connection: duckdb.DuckDBPyConnection, settings: Settings, credentials: Mapping[str, str]) -> None:
     """Tell DuckDB where S3 is and who asks."""
-    _load(connection, "httpfs")
+    _load(connection, "httpfs", settings.home / "lake")
     url = urlsplit(settings.s3_endpoint or f"https://s3.{settings.s3_region}.amazonaws.com")
     words = {
         "key": credentials.get("aws_access_key_id", ""), "secret": credentials.get("aws_secret_access_key", ""),

@@ -12,7 +12,7 @@ Severity = Literal["warn", "block", "off"]
 
 LARGEST = 1e30  # numbers are learned from as float32: anything near its limit is no measurement
 # Blank, a word for nobody, or control characters. Without \s and \d pandas can use Arrow: five times faster.
-NOBODY = r"(?i)^ *$|^(?:nan|null|none|nil|undefined|unknown|n/a)$|[\x00-\x1f\x7f]"
+NOBODY = r"(?i)^ *$|^(?:nan|null|none|nil|undefined|unknown|#?n/?a|-|\(null\))$|[\x00-\x1f\x7f]"
 
 
 class Frozen(BaseModel):

@@ -8,12 +8,19 @@ from tasks.lake.sample import Sample
 from tasks.plan.plan import Calendar, Plan
 from tasks.reports.words import plain, plural
 
+OLD = "1995"  # the oldest public logs are younger
 FEW = 8  # periods and labels that are named
 
 
 def problems(sample: Sample) -> list[str]:
     """What would stop a night of these rows, or put rows aside; empty where nothing would."""
-    return [*(plain(reason, 900) for reason in sample.verdict.reasons), *(plain(text, 600) for text in sample.outside)]
+    told = [*(plain(reason, 900) for reason in sample.verdict.reasons), *(plain(text, 600) for text in sample.outside)]
+    if sample.span and sample.span[1] < OLD:
+        told.append(
+            f"all times lie before {OLD[:4]}, the last is {sample.span[1]}: are they numbers in another unit, or digits that spell a "
+            "date? `time_unit`, or `time_format` such as %Y%m%d%H, in the plan's `columns` says so"
+        )
+    return told
 
 
 def lines(plan: Plan, sample: Sample) -> list[str]:

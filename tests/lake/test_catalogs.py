@@ -19,6 +19,7 @@ import duckdb
 import pytest
 
 from tasks.lake.clean_rows import clean_digest
+from tasks.lake.extensions import remember, sound
 from tasks.lake.keeping import compact, expire, idle_versions
 from tasks.lake.landing import land
 from tasks.lake.warehouse import Warehouse
@@ -344,6 +345,25 @@ def test_a_catalog_that_cannot_be_seen_for_a_moment_is_looked_at_again(tmp_path:
     for times, last in ((99, ""), (1, "Current transaction is aborted")):  # what a writer begins anew for
         with pytest.raises(duckdb.Error, match=last or "disk I/O error"):
             asked(times, last)
+
+
+def test_a_signature_is_checked_again_once_the_file_is_another(tmp_path: Path) -> None:
+    files = {name: tmp_path / name for name in ("ducklake", "sqlite_scanner")}
+    for name, file in files.items():
+        file.write_bytes(b"signed")
+        remember(tmp_path, name, str(file))
+    assert sound(tmp_path) == {*files}
+    times = files["ducklake"].stat()
+    files["ducklake"].write_bytes(b"forged")
+    os.utime(files["ducklake"], ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert sound(tmp_path) == {"sqlite_scanner"}
+    files["sqlite_scanner"].unlink()
+    assert sound(tmp_path) == set()
+    (tmp_path / "extensions.json").write_text('{"ducklake": []')
+    assert sound(tmp_path) == set()
+    with Warehouse.open(Settings(home=tmp_path / "home"), "demo"):
+        pass
+    assert sound(tmp_path / "home" / "lake") <= {"ducklake", "sqlite_scanner"}
 
 
 def test_no_extension_is_loaded_unsigned_though_signatures_are_checked_once(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from tasks.lake.sources import build
 from tasks.lake.warehouse import Warehouse
 from tasks.plan.plan import Columns, Part
 from tests.lake.corpus import CASES, Case
+from tests.lake.corpus_more import MORE
 from tests.lake.pond import day, lake, plan
 
 
@@ -22,7 +23,7 @@ def pond(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
         yield warehouse
 
 
-@pytest.mark.parametrize("case", CASES, ids=[f"{case.file.partition('.')[2]}: {case.name}" for case in CASES])
+@pytest.mark.parametrize("case", CASES + MORE, ids=lambda case: f"{case.file.partition('.')[2]}: {case.name}")
 def test_what_is_read(case: Case, pond: Warehouse, tmp_path: Path) -> None:
     (tmp_path / case.file).write_bytes(case.content)
     source = build(Part(use="files", options={"path": str(tmp_path / case.file), **case.options}))  # type: ignore[dict-item]

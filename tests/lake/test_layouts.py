@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tasks.lake.collect import collect
 from tasks.lake.sources.files import Files
-from tasks.lake.warehouse import Warehouse
+from tasks.lake.warehouse import Landing, Warehouse
 from tasks.plan.plan import Columns
 from tests.lake.pond import day, lake, plan
 from tests.lake.test_files import HEADER, LINES, PLAN, as_parquet, reasons, users, write
@@ -147,3 +150,46 @@ def test_files_without_a_row_of_the_period_say_what_they_hold(pond: Warehouse, t
         in found.remark
     )
     assert collect(pond, Files(f"{tmp_path}/a.{ending}"), PLAN, day(0)).remark == ""
+
+
+def test_files_of_two_types_keep_their_ids_and_times_or_are_refused(pond: Warehouse, tmp_path: Path) -> None:
+    at = datetime(2026, 1, 1, 10)
+
+    def delivered(folder: str, *tables: dict[str, Any]) -> Landing:
+        for number, table in enumerate(tables):
+            (tmp_path / folder / f"c={number}").mkdir(parents=True)
+            pq.write_table(pa.table(table), tmp_path / folder / f"c={number}" / "a.parquet")
+        return collect(pond, Files(f"{tmp_path}/{folder}/*/*.parquet"), PLAN, day(0))
+
+    long, short = pa.array([16777217, 9007199254740993]), pa.array([1.0, 2.0], pa.float32())
+    landing = delivered(
+        "ids", {"user": long, "item": [1, 2], "time": [at, at]}, {"user": short, "item": [3, 4], "time": [at, at]}
+    )
+    assert {*users(pond, landing)} == {"16777217", "9007199254740993", "1", "2"}
+    days = {"user": ["ann"], "item": [1], "time": pa.array([at], pa.date32())}
+    landing = delivered("times", days, {"user": ["bob"], "item": [2], "time": pa.array([at], pa.timestamp("us"))})
+    found = pond.connection.execute(
+        "SELECT hour(time) FROM logs WHERE period = 0 AND version = $1 ORDER BY arrival", [landing.version]
+    )
+    assert found.fetchall() == [(0,), (10,)]
+    with pytest.raises(ValueError, match="write their times in two ways"):
+        delivered(
+            "mixed", {"user": ["bob"], "item": [2], "time": [at]}, {"user": ["ann"], "item": [1], "time": [1767261600]}
+        )
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_a_time_that_only_the_path_says_is_refused(pond: Warehouse, tmp_path: Path, ending: str) -> None:
+    folder = tmp_path / "dt=2026-01-01"
+    folder.mkdir()
+    text = '{"user":"ann","item":1}\n' if ending == "jsonl" else "user,item\nann,1\n"
+    (as_parquet if ending == "parquet" else write)(folder / f"a.{ending}", text)
+    columns = PLAN.columns.model_copy(update={"time": "dt"})
+    with pytest.raises(ValueError, match="stands in the path alone"):
+        collect(pond, Files(f"{tmp_path}/*/a.{ending}"), plan(columns), day(0))
+
+
+def test_a_name_that_looks_like_a_pattern_is_the_file_of_that_name(pond: Warehouse, tmp_path: Path) -> None:
+    write(tmp_path / "d[1].csv", HEADER + "ann,1,2026-01-01T10:00\n")
+    write(tmp_path / "d1.csv", HEADER + "eve,1,2026-01-01T10:00\n")
+    assert users(pond, collect(pond, Files(f"{tmp_path}/d[1].csv"), PLAN, day(0))) == ["ann"]

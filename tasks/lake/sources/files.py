@@ -12,7 +12,7 @@ from typing import Literal
 
 import pyarrow as pa
 
-from tasks.lake.delimited import Dialect, MayLack, check_columns, column_names, nothing, read_delimited
+from tasks.lake.delimited import Dialect, MayLack, check_columns, check_time, column_names, nothing, read_delimited
 from tasks.lake.finding import chosen, completed, found, in_path, no_row, roles
 from tasks.lake.periods import Period
 from tasks.lake.sources.json_lines import json_keys, read_json_lines
@@ -60,8 +60,8 @@ class Files:
             if len(given := str(getattr(self, name)).encode()) > 1:
                 raise ValueError(f"{name} is {given[:20].decode()!r}, must be one ASCII character or empty")
         try:
-            codecs.lookup(self.encoding or "utf-8")
-        except LookupError:
+            "".encode(self.encoding or "utf-8")
+        except (LookupError, UnicodeError, TypeError, AssertionError):
             raise ValueError(
                 f"encoding is {self.encoding[:40]!r}, must be one that Python knows: utf-8, latin-1, cp1252, utf-16, ..."
             ) from None
@@ -178,20 +178,23 @@ def read_parquet(
     may_lack: MayLack = nothing,
 ) -> Iterator[pa.RecordBatch]:  # fmt: skip
     """Rows of Parquet files in the `window` of times (µs), or all; each with its time as `_micros`."""
-    known = {file: parquet_columns(warehouse, file) for file in files}
+    known = {file: _parquet_types(warehouse, file) for file in files}
     for file, names in known.items():
-        check_columns(file, names, wanted, may_lack)
+        check_columns(file, [*names], wanted, may_lack)
+        check_time(file, names, columns)
     asked = {"files": files, "time": columns.time, "unit": columns.time_writing}
     if window is not None and not warehouse.head:
         (untimed,) = warehouse.scan(("untimed_parquet", asked))
         window = None if untimed.column(0)[0].as_py() else window  # a row without a time goes where its neighbours go
     start, end = (None, None) if warehouse.head else window or (None, None)
 
-    def constant(file: str) -> dict[str, str | None]:
-        return {name: value for name, value in in_path(file).items() if name in wanted and name not in known[file]}
+    def alike(file: str) -> tuple[dict[str, str | None], list[str]]:
+        """What the path says, and types: of two files together DuckDB would make the ids of one as coarse as the other's."""
+        constant = {name: value for name, value in in_path(file).items() if name in wanted and name not in known[file]}
+        return constant, [known[file].get(name, "") for name in wanted]
 
     rows = 0
-    for values, group in groupby(files, key=constant):
+    for (values, _), group in groupby(files, key=alike):
         part = {**asked, "files": list(group), "wanted": wanted, "start": start, "end": end}
         for batch in warehouse.scan(("read_parquet", part)):
             rows += batch.num_rows
@@ -204,12 +207,14 @@ def read_parquet(
 
 def parquet_columns(warehouse: Warehouse, file: str) -> list[str]:
     """The names of a Parquet file's columns."""
+    return [*_parquet_types(warehouse, file)]
+
+
+def _parquet_types(warehouse: Warehouse, file: str) -> dict[str, str]:
+    """The columns of a Parquet file with their types."""
     try:
-        return [
-            name
-            for batch in warehouse.scan(("parquet_columns", {"file": file}))
-            for name in batch.column("name").to_pylist()
-        ]
+        rows = [row for batch in warehouse.scan(("parquet_columns", {"file": file})) for row in batch.to_pylist()]
+        return {row["name"]: row["type"] for row in rows}
     except ValueError as error:
         raise ValueError(
             f"{file} is no whole Parquet file: it is cut off, or another format: deliver it again, or set the option `format`"

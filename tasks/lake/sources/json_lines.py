@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.lake.arrivals import LINE, nested_values
-from tasks.lake.delimited import MayLack, check_columns, nothing, rejected
+from tasks.lake.delimited import MayLack, check_columns, check_time, nothing, rejected
 from tasks.lake.finding import in_path
 from tasks.lake.unpacking import check_text
 from tasks.lake.warehouse import Warehouse
@@ -29,6 +29,7 @@ def read_json_lines(
     for file in files:
         keys, nested = _keys(warehouse, file)
         check_columns(f"{file} (its first thousand lines)", keys, wanted, may_lack)
+        check_time(file, keys, columns)
         for name in wanted:
             if name in nested and name not in columns.several:
                 raise ValueError(nested_values(file, name, nested[name]))
@@ -56,7 +57,10 @@ def _keys(warehouse: Warehouse, file: str) -> tuple[list[str], dict[str, str]]:
     check_text(file, warehouse.head)
     keys = [row for batch in warehouse.scan(("json_keys", {"files": [file]})) for row in batch.to_pylist()]
     if not keys:
-        raise ValueError(f"{file} has no line that is a JSON object: one object a line is wanted")
+        raise ValueError(
+            f"{file} has no line that is a JSON object: one object a line is wanted. Of a JSON array, or of objects over several "
+            "lines, jq -c '.[]' or jq -c . makes that; UTF-16 has to become UTF-8"
+        )
     return [row["name"] for row in keys], {row["name"]: row["example"] for row in keys if row["nested"]}
 
 
