@@ -66,7 +66,8 @@ def _on_disk(warehouse: Warehouse, file: str) -> str:
         return file
     ending = next((e for e in (".gz", ".zst") if file.endswith(e)), "")
     copy = Path(warehouse.scratch) / f"copy-{abs(hash(file))}{ending}"
-    copy.write_bytes(warehouse.query("read_whole", {"file": file}).column("content")[0].as_py())
+    for batch in warehouse.scan(("read_whole", {"file": file})):
+        copy.write_bytes(batch.column("content")[0].as_py())
     return str(copy)
 
 

@@ -182,27 +182,31 @@ def read_parquet(
     for file, names in known.items():
         check_columns(file, [*names], wanted, may_lack)
         check_time(file, names, columns)
-    asked = {"files": files, "time": columns.time, "unit": columns.time_writing}
-    if window is not None and not warehouse.head:
-        (untimed,) = warehouse.scan(("untimed_parquet", asked))
-        window = None if untimed.column(0)[0].as_py() else window  # a row without a time goes where its neighbours go
-    start, end = (None, None) if warehouse.head else window or (None, None)
 
     def alike(file: str) -> tuple[dict[str, str | None], list[str]]:
         """What the path says, and types: of two files together DuckDB would make the ids of one as coarse as the other's."""
         constant = {name: value for name, value in in_path(file).items() if name in wanted and name not in known[file]}
         return constant, [known[file].get(name, "") for name in wanted]
 
+    asked = {"time": columns.time, "unit": columns.time_writing}
+    groups = [(values, list(group)) for (values, _), group in groupby(files, key=alike)]
+    if window is not None and not warehouse.head:
+        parts = (part for _, group in groups for part in warehouse.scan(("untimed_parquet", {**asked, "files": group})))
+        if sum(part.column(0)[0].as_py() for part in parts):
+            window = None  # a row without a time goes where its neighbours go
+    start, end = (None, None) if warehouse.head else window or (None, None)
     rows = 0
-    for (values, _), group in groupby(files, key=alike):
-        part = {**asked, "files": list(group), "wanted": wanted, "start": start, "end": end}
-        for batch in warehouse.scan(("read_parquet", part)):
+    for values, group in groups:
+        given = {**asked, "files": group, "wanted": wanted, "start": start, "end": end}
+        for batch in warehouse.scan(("read_parquet", given)):
             rows += batch.num_rows
             yield completed(batch, wanted, values)
     if start is not None and not rows:
-        (all_,) = warehouse.query("parquet_times", asked).to_pylist()
-        if all_["rows"]:
-            warehouse.remarks.append(no_row(_named(files), all_["rows"], all_["first"], all_["last"]))
+        parts = (part for _, group in groups for part in warehouse.scan(("parquet_times", {**asked, "files": group})))
+        spans = [span for part in parts for span in part.to_pylist()]
+        if spans := [span for span in spans if span["rows"]]:
+            ends = min(span["first"] for span in spans), max(span["last"] for span in spans)
+            warehouse.remarks.append(no_row(_named(files), sum(span["rows"] for span in spans), *ends))
 
 
 def parquet_columns(warehouse: Warehouse, file: str) -> list[str]:
