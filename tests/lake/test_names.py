@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -159,3 +160,13 @@ def test_names_on_s3_are_read_as_they_are_spelt_too(moto: Server, tmp_path: Path
     with Warehouse.open(moto.settings("", tmp_path), "pond", moto.credentials) as warehouse:
         landing = collect(warehouse, Files(f"{bucket}/in/*.csv"), PLAN, day(0))
         assert sorted(users(warehouse, landing)) == ["u0", "u1", "u2", "u3", "u4"]
+
+
+def test_a_file_on_s3_whose_lines_are_out_of_order_is_read_line_by_line_too(moto: Server, tmp_path: Path) -> None:
+    bucket = moto.bucket()
+    body = (HEADER + row("u0") + '"u1,1,2026-01-01T10:00\r\n' + row("u2")).encode()
+    for name, data in (("a.csv", body), ("b.csv.gz", gzip.compress(body))):
+        moto.client().put_object(Bucket=bucket.removeprefix("s3://"), Key=f"in/{name}", Body=data)
+    with Warehouse.open(moto.settings("", tmp_path), "pond", moto.credentials) as warehouse:
+        landing = collect(warehouse, Files(f"{bucket}/in/*"), PLAN, day(0))
+        assert sorted(users(warehouse, landing)) == ["u0", "u2"] and landing.rows == 6
