@@ -50,7 +50,7 @@ def found(warehouse: Warehouse, pattern: str, period: str = "") -> list[str]:
         raise FileNotFoundError(
             f"{lost!r} is a symbolic link to what is not there: is a disk not mounted? Nothing was read"
         )
-    if "://" not in path and WILD.search(path) and Path(path).is_file():
+    if "://" not in path and "[" in path and not {*"*?"} & {*path} and Path(path).is_file():
         return [path]  # a name that looks like a pattern
     there: list[str] = [name for batch in batches for name in batch.column("file").to_pylist()]
     files = [file for file in there if not _set_apart(file, pattern)]
