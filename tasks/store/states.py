@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -88,6 +89,8 @@ def _broken(manifest: Manifest, before: Manifest | None, state: State | None, ro
 
 def changed(before: Mapping[str, JsonValue], plan: Plan) -> list[str]:
     """Fields in which a plan kept in a manifest differs from this one: `gate.alpha`, `strategies.B (added)`."""
+    with suppress(ValueError):  # a field that an older release did not have stands at its default, which is what it did
+        before = Plan.model_validate(before).model_dump(mode="json")
     return sorted(_differences("", before, plan.model_dump(mode="json")))
 
 

@@ -99,6 +99,14 @@ def actions(steps: list) -> str:  # type: ignore[type-arg]
     return "".join("R" if step.action == "run" else "." for step in steps)
 
 
+def test_a_field_that_an_older_release_did_not_have_is_no_change() -> None:
+    before = plan().model_dump(mode="json")
+    del before["columns"]["time_format"], before["expectations"]["all_new"]
+    assert changed(before, plan()) == []
+    before["seed"] = 7
+    assert changed(before, plan()) == ["seed"]
+
+
 def test_what_a_backfill_runs() -> None:
     chain = ["complete", "stale", "complete", "missing", "missing"]
     found = {n: State(n, kind) for n, kind in enumerate(chain)}  # type: ignore[arg-type]
