@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -33,7 +33,7 @@ def plan_of(plan: str, name: str, when: datetime) -> Plan:
     `name`, `when`: as for `owed`. To look at plug-ins takes seconds, and a finished night needs none.
     """
     form = read_form(plan)
-    there = manifests.current(open_store(), form.pipeline, _target(form, name, when))
+    there = manifests.current(open_store(), form.pipeline, _target(form, name, lambda: newest(form, when)))
     if there is not None and there.outcome == "complete" and not changed(there.plan, form):
         return form
     return read(plan)
@@ -43,7 +43,8 @@ def plan_of(plan: str, name: str, when: datetime) -> Plan:
 def owed(plan: Plan, name: str, when: datetime, catch_up: int) -> list[int]:
     """Indexes of the nights to run, in order: the one that is named, or the newest closed at `when`, after those missed."""
     refuse_other_periods(plan)
-    last, target = newest(plan, when), _target(plan, name, when)
+    last = newest(plan, when)
+    target = _target(plan, name, lambda: last)
     if target > last:
         raise ValueError(
             f"period {name} is not over yet at {when:%Y-%m-%d %H:%M %Z}; the newest closed one is {named(plan, last)}"
@@ -68,9 +69,9 @@ def refuse_other_periods(plan: Plan) -> None:
             )
 
 
-def _target(plan: Plan, name: str, when: datetime) -> int:
-    """Index of the night that is named; of the newest closed one where none is."""
-    return parse(plan.periods, name).index if name.strip() else newest(plan, when)
+def _target(plan: Plan, name: str, last: Callable[[], int]) -> int:
+    """Index of the night that is named; where none is, the `last`, which of counted rows the whole chain is walked for."""
+    return parse(plan.periods, name).index if name.strip() else last()
 
 
 def newest(plan: Plan, when: datetime) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from fnmatch import fnmatch
 from itertools import chain
 from pathlib import Path
@@ -16,12 +16,11 @@ import pyarrow.compute as pc
 
 from tasks.lake.arrivals import LINE
 from tasks.lake.names import WILD, check_file, unreadable_name
-from tasks.lake.periods import Period
+from tasks.lake.periods import EPOCH, Period
 from tasks.lake.warehouse import Warehouse
 from tasks.plan.plan import Columns
 
 MARKS = ("_", ".")
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TIMES = (
     "Read are numbers (s, ms, us or ns since 1970; days with `time_unit: days`), ISO 8601, 20260131, 01/31/2026 9:05:58 AM, "
     "31 Jan 2026 and their like; any other form with `time_format`, such as %d/%m/%Y %H:%M, in the plan's `columns`"
@@ -74,10 +73,8 @@ def _dangling(pattern: str) -> str:
     wild = next((n for n, part in enumerate(parts) if WILD.search(part)), len(parts))
     deep = next((n for n, part in enumerate(parts) if part == "**"), len(parts))
     starts = ("/".join(parts[: n + 1]) for n in range(min(wild, len(parts) - 1), min(deep, len(parts))))
-    found = chain(
-        (path for start in starts for path in glob.iglob(start)), _below("/".join(parts[:deep]), parts[deep:])
-    )
-    return next((path for path in found if os.path.islink(path) and not os.path.exists(path)), "")
+    met = chain((path for start in starts for path in glob.iglob(start)), _below("/".join(parts[:deep]), parts[deep:]))
+    return next((path for path in met if os.path.islink(path) and not os.path.exists(path)), "")
 
 
 def _below(start: str, rest: Sequence[str]) -> Iterator[str]:
@@ -145,7 +142,6 @@ def chosen(
         yield inside
     if rows and not seen:
         raise ValueError(f"{file}: not one of {rows:,} rows has a time that can be read{shown}. {TIMES}")
-
     if ends and not kept and remarks is not None:
         remarks.append(no_row(file, rows, ends[0], ends[1]))
 

@@ -22,10 +22,13 @@ def claim(warehouse: Warehouse, settings: Settings, pipeline: str) -> None:
     catalog = _catalog(warehouse, settings, pipeline)
     file = f"{_marks(settings, pipeline)}/{hashlib.sha256(catalog.encode()).hexdigest()[:24]}.txt"
     with suppress(OSError):
-        if not warehouse.query("found_files", {"pattern": file}).num_rows:
-            if "://" not in file:
-                Path(file).parent.mkdir(parents=True, exist_ok=True)
-            warehouse.query("write_mark", {"mark": file, "catalog": catalog})
+        if "://" not in file:  # every command opens the lake: a file is looked for without a statement
+            if Path(file).exists():
+                return
+            Path(file).parent.mkdir(parents=True, exist_ok=True)
+        elif warehouse.query("found_files", {"pattern": file}).num_rows:
+            return
+        warehouse.query("write_mark", {"mark": file, "catalog": catalog})
 
 
 def in_the_way(warehouse: Warehouse, settings: Settings, pipeline: str, before: datetime) -> str:

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from pydantic import SecretStr
 
 from tasks.lake.arrivals import flat
 from tasks.lake.collect import until_read
 from tasks.lake.landing import land
-from tasks.lake.periods import Period, containing, parse, period
+from tasks.lake.periods import EPOCH, Period, containing, parse, period
 from tasks.lake.sources.source import Source
 from tasks.lake.validation import Nights, prepare, validate
 from tasks.lake.values import as_text
@@ -27,7 +28,6 @@ from tasks.plan.settings import Settings
 
 MOST = 100_000  # rows of a sample
 EXAMPLES = 3  # of ids and times
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 WHOLE = Period(0, "the sample", None, None)  # no calendar: times are compared with the periods here
 
 Micros = npt.NDArray[np.int64]
@@ -41,9 +41,8 @@ class Seen:
     cut: bool = False  # whether rows were left out
     times: dict[str, str] = field(default_factory=dict)  # as written -> as read
     ids: dict[str, dict[str, str]] = field(default_factory=lambda: {"user": {}, "item": {}})
-    outside: dict[str, list[int]] = field(
-        default_factory=dict
-    )  # file -> rows, rows outside its period, first and last time
+    # file -> rows, rows outside its period, first and last time
+    outside: dict[str, list[int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ def sampled(
     """
     prepare()
     with TemporaryDirectory() as room:
-        own = settings.model_copy(update={"home": Path(room), "data": "", "catalog": type(settings.catalog)("")})
+        own = settings.model_copy(update={"home": Path(room), "data": "", "catalog": SecretStr("")})
         with Warehouse.open(own, plan.pipeline, keys) as warehouse:
             return _sampled(replace(warehouse, head=not whole), plan, source, None if whole else MOST)
 

@@ -166,7 +166,8 @@ import flows.nightly, flows.status
 
 said = flows.nightly.nightly(sys.argv[1], sys.argv[2]) if sys.argv[2:] else flows.status.status(sys.argv[1])["headline"]
 print(said)
-print(sorted({"torch", "prefect", "great_expectations", "scipy", "matplotlib"} & set(sys.modules)))
+heavy = {"torch", "prefect", "great_expectations", "scipy", "matplotlib"} | ({"pandas"} if not sys.argv[2:] else set())
+print(sorted(heavy & set(sys.modules)))
 """
 
 
