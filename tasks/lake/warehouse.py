@@ -222,8 +222,8 @@ def _load(connection: duckdb.DuckDBPyConnection, extension: str, room: Path) -> 
     _loaded(connection, extension)
     if extension not in _SIGNED:
         _SIGNED.add(extension)
-        if found := connection.execute(statement("extension_file"), {"name": extension}).fetchone():
-            remember(room, extension, str(found[0]))
+        if file := dict(connection.execute(statement("extension_files")).fetchall()).get(extension):
+            remember(room, extension, str(file))
 
 
 def _takes_any(connection: duckdb.DuckDBPyConnection) -> bool:

@@ -175,6 +175,9 @@ print(sorted(heavy & set(sys.modules)))
 def test_who_only_looks_needs_neither_torch_nor_prefect(words: tuple[str, ...], tiny: Tiny) -> None:
     """They take seconds to import, and whoever looks at what happened waits for an answer."""
     flows.nightly.nightly(str(tiny.path), "2026-01-03")  # whose report is drawn, once
+    (tiny.home / "home" / "lake" / "extensions.json").unlink(
+        missing_ok=True
+    )  # as in a home that another one's process filled
     command = [sys.executable, "-c", ALONE, str(tiny.path), *words]
     done = subprocess.run(command, cwd=HOUSE, env=dict(os.environ), capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-2000:]
