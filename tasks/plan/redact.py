@@ -7,6 +7,8 @@ stand, and so is whatever has the form of a credential, whoever it belongs to. T
 from __future__ import annotations
 
 import base64
+import html
+import json
 import re
 from collections.abc import Iterator
 from functools import lru_cache
@@ -34,9 +36,11 @@ FORMS = (
     # "password": "..." of JSON, YAML or Python
     re.compile(NAMES + r"""\\*["']\s*:\s*(\\*"(?:\\.|[^"\\])*|\\*'(?:\\.|''|[^'\\])*|[^\s,}\]]+)""", re.I | re.S),
     re.compile(
-        r"""\b(?:password|passwd|passphrase|pwd|secret[_-](?:access[_-])?key|api[_-]key)\s*:\s*["']?([^\s"'][^\s"']*)""",
+        r"""(?:\b|_)(?:password|passwd|passphrase|pwd|(?<=_)pass|secret[_-](?:access[_-])?key|api[_-]key)\s*:\s*["']?([^\s"'][^\s"']*)""",
         re.I,
     ),
+    # token: 1f09..., whose value is no word
+    re.compile(r"""(?:\b|_)(?:token|secret)\s*:\s*["']?((?=[^\s"',;]*\d)[^\s"',;]{6,})""", re.I),
     re.compile(r"""(?:\bx-[a-z-]{1,40}token|\bcookie)["']?\s*[:=]\s*["']?([^\s"']+)""", re.I),
     re.compile(r"""--(?:password|token|secret|api-key)(?:[=\s]+|["'],\s*["'])([^\s"']+)""", re.I),
     re.compile(r"""[?&]sig=([^&\s"']+)""", re.I),
@@ -113,7 +117,8 @@ def _ways(value: str) -> Iterator[str]:
     yield value
     yield from (quote(value, safe=""), quote(value), unquote(value))
     yield from (value.replace("'", "''"), value.replace("\\", "\\\\").replace("'", "\\'"))
-    yield from (repr(value)[1:-1], value.replace("\\", "\\\\").replace('"', '\\"'))
+    yield from (repr(value)[1:-1], value.replace("\\", "\\\\").replace('"', '\\"'), json.dumps(value)[1:-1])
+    yield from (html.escape(value), html.escape(value, quote=False))
     yield base64.b64encode(value.encode(errors="replace")).decode().rstrip("=")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import json
 import logging
@@ -82,7 +83,8 @@ def test_other_forms_of_credentials(text: str) -> None:
         "file:///tmp/reports/shop.html", "FATAL: password authentication failed for user keeper", "num_tokens=5",
         "abfss://container@account.dfs.core.windows.net/x", "a secret is kept", "the key 'blobs/ab' is absent",
         "fe_sendauth: no password supplied", "basic authentication", "dbname=x host=h port=5432 user=u passfile=/x",
-        "give --reason; nightloop backfill shop --start 3", "token", "s3://bucket:8080/x", "expected tokens: 3",
+        "give --reason; nightloop backfill shop --start 3", "token", "unexpected token: DATE",
+        "second pass: 12 rows", "s3://bucket:8080/x", "expected tokens: 3",
     ],
 )  # fmt: skip
 def test_plain_words_are_left_alone(text: str) -> None:
@@ -98,6 +100,12 @@ def test_credentials_of_the_environment_are_masked_wherever_they_stand(monkeypat
     monkeypatch.setenv("POSTGRES_PASSWORD", "postgres")  # an ordinary word says nothing, and is everywhere
     for secret in ("aws_secret_access_key-9/x'y", "my_api_token-9%2Fx%27y", "login-987", "cata log-1", "data-base-2"):
         assert redact(f"it said {secret}; postgres") == "it said ***; postgres"
+
+
+def test_a_known_credential_is_masked_as_json_and_html_write_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGPASSWORD", secret := 'gehe&im"<ü>')
+    for way in (json.dumps(secret), html.escape(secret), html.escape(secret, quote=False), repr(secret)):
+        assert "im" not in redact(f"it said {way}"), way
 
 
 @pytest.mark.parametrize(
@@ -279,6 +287,10 @@ def test_lines_and_tabs_stay() -> None:
         "['psql', '--password', 'HUNTER2']",
         "https://blob.example/x?sv=1&sig=HUNTER2",
         "DB_PASS=HUNTER2",
+        "DB_PASS: HUNTER2",
+        "POSTGRES_PASSWORD: HUNTER2",
+        "token: HUNTER2",
+        "VAULT_TOKEN: HUNTER2",
         "postgres://user:" + "a%2F" * 300 + "HUNTER2@host/db",
     ],
 )
