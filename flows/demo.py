@@ -131,7 +131,7 @@ def _own(data: Path, columns: str, options: Sequence[str]) -> Path:
     rows = f"{PERIODS} periods of {made['periods']['rows']:,} rows, the first {PRETRAINED} for pre-training"
     _say(1, f"{data.name}: {used['user']} takes {used['item']} at {used['time']}; {liked}; {rows}")
     roles = {used[role] for role in ("user", "item", "time", "label")}
-    if unused := [name for name in column_names(str(data)) if name not in roles]:
+    if unused := [name for name in column_names(str(data), options_of(options)) if name not in roles]:
         _told([f"not used: {', '.join(unused)[:300]}; columns.categorical and columns.numeric of the plan take such"])
     _told((looked := check(str(plan)))["text"])
     if looked["stops"]:

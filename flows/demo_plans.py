@@ -88,7 +88,7 @@ def own_plan(data: Path, given: str, options: Mapping[str, Any]) -> dict[str, An
         raise FileNotFoundError(
             f"no file {str(data)[:200]!r}; give ratings or clicks as csv, parquet or jsonl (.gz too)"
         )
-    columns = _roles(given) if given else guess_columns(str(data), options.get("names", ()))
+    columns = _roles(given) if given else guess_columns(str(data), options)
     plan = {
         "pipeline": "own",
         "source": {"use": "files", "options": {"path": str(data.resolve()), **options}},

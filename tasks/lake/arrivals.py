@@ -185,6 +185,11 @@ def _dated(values: pa.Array) -> pa.Array:
 
 def nested_values(file: str, name: str, example: str) -> str:
     """What is said of a column that holds lists, objects or bytes where one value is wanted."""
+    if example.startswith(("{", "struct", "map")):
+        return (
+            f"{file}: column {name[:60]!r} does not hold one value a row, but an object, {example[:80]}. Write its parts as columns "
+            "of their own (jq: .user = .user.id; SQL: user.id AS user)"
+        )
     return (
         f"{file}: column {name[:60]!r} does not hold one value a row, but {example[:80]}. Write one row for each value (UNNEST in "
         "SQL, explode in pandas and Spark), or, for a list of categories, name the column in the plan's `columns: several`; "

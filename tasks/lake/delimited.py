@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby, islice
@@ -17,10 +18,12 @@ from tasks.lake.arrivals import LINE
 from tasks.lake.finding import completed, in_path
 from tasks.lake.rewriting import Form, not_encoded, rewritten
 from tasks.lake.unpacking import check_text, pieces, text_lines
+from tasks.lake.values import BLANKS
 from tasks.lake.warehouse import Warehouse
 from tasks.plan.plan import Columns
 
 DELIMITERS = (",", "\t", ";", "|", "::")
+SPOKEN = re.compile(r'"?sep=(.)"?')  # the line by which a file tells Excel its delimiter
 BY_DUCKDB = ("utf-8", "latin-1")  # encodings that DuckDB reads; files of others are written anew in utf-8
 MayLack = Callable[[str], bool]  # whether a file may lack a column, which is null there
 MARKS = ((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # a file that begins so says its encoding
@@ -108,7 +111,8 @@ def read_delimited(
 
 def _by_line(warehouse: Warehouse, file: str, look: Read, dialect: Dialect) -> bool:
     """Whether a file is read line by line. DuckDB takes a comment for one in the middle of a line too, and its ends amiss."""
-    return file in warehouse.by_line or look.encoding not in BY_DUCKDB or bool(dialect.comment)
+    before = look.skip > dialect.headed  # there are lines before the names
+    return file in warehouse.by_line or look.encoding not in BY_DUCKDB or bool(dialect.comment) or before
 
 
 def _at_once(warehouse: Warehouse, files: list[str], look: Read, asked: Asked) -> Iterator[pa.RecordBatch]:
@@ -252,9 +256,12 @@ def _look(warehouse: Warehouse, file: str, dialect: Dialect) -> Read:
     ]
     if not rows:
         raise ValueError(f"{file}: its first {len(lines)} lines are blank or comments")
+    spoken = SPOKEN.fullmatch(lines[rows[0]].strip()) if len(rows) > 1 else None
+    if spoken is not None:
+        rows = rows[1:]
     line = lines[rows[0]]
-    delimiter = dialect.delimiter or max(DELIMITERS, key=line.count)
-    skip = rows[0] + 1 if dialect.headed else 0
+    delimiter = dialect.delimiter or (spoken[1] if spoken else max(DELIMITERS, key=line.count))
+    skip = rows[0] + dialect.headed if dialect.headed or spoken else 0
     if dialect.names:
         told = [fields(lines[n], delimiter, dialect.quote) for n in rows[dialect.headed :]]
         if told and all(len(one) != len(dialect.names) for one in told):
@@ -263,12 +270,13 @@ def _look(warehouse: Warehouse, file: str, dialect: Dialect) -> Read:
                 f"{len(dialect.names)} of this format ({', '.join(dialect.names[:16])}): it begins {line[:60]!r}"
             )
         return Read(delimiter, encoding, dialect.names, skip)
-    if not line.isprintable() and not line.replace(delimiter, "").replace("\t", "").isprintable():
+    names = [name.strip(BLANKS) for name in fields(line, delimiter, dialect.quote)]
+    if not all(name.replace("\t", "").isprintable() for name in names):
         shown = line[:40].encode(errors="surrogateescape").decode(errors="backslashreplace")
         raise ValueError(
             f"{file} is no text in {encoding}: its first line is {shown!r}; give the source's option `format` or `encoding`"
         )
-    return Read(delimiter, encoding, tuple(fields(line, delimiter, dialect.quote)), skip)
+    return Read(delimiter, encoding, tuple(names), skip)
 
 
 def fields(line: str, delimiter: str, quote: str = '"') -> list[str]:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
+from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from tasks.lake.delimited import DELIMITERS
+from tasks.lake.sample import lake_aside
+from tasks.lake.sources.files import Files
 from tasks.plan.plan import Columns
+from tasks.plan.settings import Settings
 
 USUAL: Mapping[str, str] = {
     "user": """user user_id userid uid customer_id customerid customer visitor_id visitorid session_id sessionid
@@ -25,12 +21,12 @@ USUAL: Mapping[str, str] = {
 }
 
 
-def guess_columns(path: str, names: Sequence[str] = ()) -> Columns:
-    """The roles of a local csv, Parquet or JSON-lines file's columns, .gz too. `names`: of its columns, where it has none.
+def guess_columns(path: str, options: Mapping[str, Any] | None = None) -> Columns:
+    """The roles of the columns of a csv, Parquet or JSON-lines file, .gz too. `options`: those of the source `files`.
 
     Raises FileNotFoundError, or ValueError that names the columns there are and how to give the roles by hand.
     """
-    names = list(names) or column_names(path)
+    names = column_names(path, options or {})
     plain = {"".join(c for c in name.casefold() if c.isalnum() or c == "_"): name for name in reversed(names)}
     found = {role: next((plain[n] for n in usual.split() if n in plain), None) for role, usual in USUAL.items()}
     missing = [role for role in ("user", "item", "time") if found[role] is None]
@@ -46,39 +42,8 @@ def guess_columns(path: str, names: Sequence[str] = ()) -> Columns:
     return Columns(user=user, item=item, time=time, label=found["label"], key=())
 
 
-def column_names(path: str) -> list[str]:
-    """The names of a local file's columns. Raises ValueError where the file has none."""
-    file = Path(path)
-    if not file.is_file():
-        raise FileNotFoundError(f"no file {path[:200]!r}")
-    if file.suffix in (".parquet", ".pq"):
-        try:
-            return list(pq.read_schema(file).names)
-        except (pa.ArrowException, OSError) as error:
-            raise ValueError(f"{path} is no whole Parquet file ({error})") from error
-    line = _first_line(file)
-    if any(suffix in (".jsonl", ".ndjson", ".json") for suffix in file.suffixes):
-        return _keys(path, line)
-    delimiter = max(DELIMITERS, key=line.count)
-    return line.split(delimiter) if len(delimiter) > 1 else next(csv.reader([line], delimiter=delimiter))
-
-
-def _first_line(file: Path) -> str:
-    try:
-        with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as stream:
-            line = stream.readline(1 << 20).decode("utf-8-sig").strip()
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise ValueError(f"{file} is no text, or not utf-8, or cut off ({error})") from error
-    if not line:
-        raise ValueError(f"{file} is empty")
-    return line
-
-
-def _keys(path: str, line: str) -> list[str]:
-    try:
-        first = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: the first line is no JSON object ({error}); one object a line is wanted") from error
-    if not isinstance(first, dict):
-        raise ValueError(f"{path}: the first line is no JSON object; one object a line is wanted")
-    return list(first)
+def column_names(path: str, options: Mapping[str, Any]) -> list[str]:
+    """The names of a file's columns. `options`: those of the source `files`. Raises as `guess_columns`."""
+    source = Files(path=path, **options)
+    with lake_aside(Settings(), "names") as warehouse:
+        return source.names_in(warehouse, source.files(warehouse)[0])

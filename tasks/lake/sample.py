@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -39,6 +40,7 @@ class Seen:
 
     rows: int = 0
     cut: bool = False  # whether rows were left out
+    coarse: str = ""  # the column of times, where it holds seconds less exactly than they are
     times: dict[str, str] = field(default_factory=dict)  # as written -> as read
     ids: dict[str, dict[str, str]] = field(default_factory=lambda: {"user": {}, "item": {}})
     # file -> rows, rows outside its period, first and last time
@@ -73,10 +75,17 @@ def sampled(
     Raises as the source does where no row can be read.
     """
     prepare()
+    with lake_aside(settings, plan.pipeline, keys) as warehouse:
+        return _sampled(replace(warehouse, head=not whole), plan, source, None if whole else MOST)
+
+
+@contextmanager
+def lake_aside(settings: Settings, pipeline: str, keys: Mapping[str, str] | None = None) -> Iterator[Warehouse]:
+    """A lake in a directory that is removed again, for a look at files that is not kept."""
     with TemporaryDirectory() as room:
         own = settings.model_copy(update={"home": Path(room), "data": "", "catalog": SecretStr("")})
-        with Warehouse.open(own, plan.pipeline, keys) as warehouse:
-            return _sampled(replace(warehouse, head=not whole), plan, source, None if whole else MOST)
+        with Warehouse.open(own, pipeline, keys) as warehouse:
+            yield warehouse
 
 
 def _sampled(warehouse: Warehouse, plan: Plan, source: Any, most: int | None) -> Sample:
@@ -138,6 +147,8 @@ def _passing(
             micros = batch.column("_micros").drop_null().to_numpy()
             _note_outside(seen, file, source, plan, micros)
             _note_times(seen.times, head, columns.time)
+            if pa.types.is_float32(head.column(columns.time).type):
+                seen.coarse = columns.time
         for role, name in (("user", columns.user), ("item", columns.item)):
             _note_ids(seen.ids[role], head, name)
         yield batch

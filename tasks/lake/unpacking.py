@@ -18,6 +18,12 @@ MAGIC = {
     b"\xfd7zXZ\x00": ("packed with xz", ""), b"\x28\xb5\x2f\xfd": ("packed with zstd", ".zst"), b"PAR1": ("a Parquet file", ".parquet"),
     b"7z\xbc\xaf": ("a 7z archive", ""), b"Rar!": ("a rar archive", ""),
 }  # fmt: skip
+PAGE = "as a download that failed leaves it: deliver the file itself"
+NO_LOGS = {
+    b"version https://git-lfs": "a pointer of Git LFS, and not the file itself: `git lfs pull` fetches that",
+    b"<!doctype html": f"a web page, {PAGE}", b"<html": f"a web page, {PAGE}",
+    b"<?xml": f"an XML document, {PAGE}", b"<error": f"an XML document, {PAGE}",
+}  # fmt: skip
 ENDS = re.compile("\r\n|\n|\r")
 LONGEST = 1 << 25  # bytes of a line: DuckDB puts lines above 4,000,000 bytes aside, and loses those above 64,000,000
 
@@ -30,11 +36,15 @@ def check_text(file: str, head: bool = False) -> None:
     if "://" in file:
         return
     with Path(file).open("rb") as stream:
-        first = stream.read(6)
+        first = stream.read(64)
+    text = first.removeprefix(codecs.BOM_UTF8).lstrip().lower()
+    for mark, what in NO_LOGS.items():
+        if text.startswith(mark):
+            raise ValueError(f"{file} is {what}")
     for mark, (what, ending) in MAGIC.items():
         if first.startswith(mark) and not (ending and file.endswith(ending)):
             raise ValueError(
-                f"{file} is {what}, and no text: {f'let its name end with {ending}' if ending else UNPACK}"
+                f"{file} is {what}, and no text: {f'let its name end with {ending} in small letters' if ending else UNPACK}"
             )
     if head or (not file.endswith((".gz", ".zst")) and Path(file).stat().st_size <= LONGEST):
         return
@@ -60,7 +70,7 @@ def text_lines(file: str, encoding: str) -> Iterator[str]:
     A byte that is none of the encoding becomes a lone surrogate, which no text holds otherwise.
     """
     rest, first = "", True
-    for text in codecs.iterdecode(pieces(file), encoding, "surrogateescape"):
+    for text in _decoded(file, encoding):
         rest += text.removeprefix("\ufeff") if first else text
         first = first and not text
         end = max(rest.rfind("\n"), rest.rfind("\r", 0, -1)) + 1  # a \\r at the very end may be half of an end
@@ -70,6 +80,16 @@ def text_lines(file: str, encoding: str) -> Iterator[str]:
     yield from whole
     if last:
         yield last
+
+
+def _decoded(file: str, encoding: str) -> Iterator[str]:
+    """The text of a file. Raises ValueError where it breaks off within a character, or is another encoding altogether."""
+    try:
+        yield from codecs.iterdecode(pieces(file), encoding, "surrogateescape")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{file} is no whole text in {encoding} ({error.reason}): deliver it again, or set the source's option `encoding`"
+        ) from error
 
 
 def _plain(file: str) -> Iterator[bytes]:

@@ -15,6 +15,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+# What goes around a value. The last two have no width: nobody would see which of two ids has one.
+BLANKS = "".join(letter for letter in map(chr, range(0x3001)) if letter.isspace()) + "\u200b\ufeff"
 NULLS = ("", r"\n", "null", "none", "nan", "<na>")  # in lower case
 NO_NUMBERS = ("na", "n/a", "#n/a", "-", "(null)")  # of numbers these too
 LONGEST = 6  # bytes of the longest of them
@@ -57,7 +59,7 @@ def id_of(value: object) -> str | None:
     """The same of one value of Python: what a caller of the model says that it means."""
     if isinstance(value, float) and value == value // 1 and abs(value) < EXACT:
         return str(int(value))
-    text = "" if value is None else str(value).strip()
+    text = "" if value is None else str(value).strip(BLANKS)
     if text.lower() in NULLS:
         return None
     return re.sub(WHOLE, r"\1", re.sub(NOUGHT, "0", text))
@@ -78,7 +80,7 @@ def _present(text: pa.Array, nulls: Sequence[str] = NULLS) -> tuple[pa.Array, np
     """
     ends, letters = _bytes(text)
     if letters.min(initial=255) <= ord(" ") or letters.max(initial=0) > 127:
-        text = pc.utf8_trim_whitespace(text)
+        text = pc.utf8_trim(text, BLANKS)
         ends, letters = _bytes(text)
     lengths = np.diff(ends)
     if not lengths.all() or ((letters.max(initial=0) >= FIRST_WORD or nulls != NULLS) and (lengths <= LONGEST).any()):

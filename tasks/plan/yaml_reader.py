@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -45,8 +45,17 @@ def read_mapping(path: Path, what: str, fields: str) -> dict[str, Any]:
     return content
 
 
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """PyYAML's loader, to which a date without quotes is the text that it is everywhere in a plan."""
+
+    yaml_implicit_resolvers: ClassVar = {
+        first: [pair for pair in pairs if pair[0] != "tag:yaml.org,2002:timestamp"]
+        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
 def _parsed(text: str) -> object:
-    kind = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    kind = _Loader
     _refuse_depth(yaml.parse(text, Loader=kind))
     loader = kind(text)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 
 from tasks.lake.sample import Sample
 from tasks.plan.plan import Calendar, Plan
@@ -15,6 +16,16 @@ FEW = 8  # periods and labels that are named
 def problems(sample: Sample) -> list[str]:
     """What would stop a night of these rows, or put rows aside; empty where nothing would."""
     told = [*(plain(reason, 900) for reason in sample.verdict.reasons), *(plain(text, 600) for text in sample.outside)]
+    if sample.span and sample.span[1] > (datetime.now(UTC) + timedelta(days=1)).isoformat():
+        told.append(
+            f"the last time is {sample.span[1]}, which is still to come: are the times digits that spell a date, or of another "
+            "zone? `time_format`, such as %Y%m%d%H, in the plan's `columns` says so"
+        )
+    if sample.seen.coarse:
+        told.append(
+            f"the column {plain(sample.seen.coarse, 60)} holds times as 32-bit floats, which are two minutes apart: write it as "
+            "64-bit floats or as integers"
+        )
     if sample.span and sample.span[1] < OLD:
         told.append(
             f"all times lie before {OLD[:4]}, the last is {sample.span[1]}: are they numbers in another unit, or digits that spell a "

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -70,6 +72,18 @@ def test_every_problem_of_the_rows_is_told(tmp_path: Path) -> None:
     ):  # fmt: skip
         assert part in said, f"{part!r} is missing in {said}"
     assert not found["sound"] and found["stops"] and "(?i)" not in said and "SELECT" not in said
+
+
+def test_times_to_come_and_coarse_ones_are_told(tmp_path: Path) -> None:
+    columns = {"columns": {"user": "user", "item": "item", "time": "time"}}
+    (tmp_path / "digits").mkdir()
+    said = check(str(delivered(tmp_path / "digits", "csv", "user,item,time\nann,1,4102444800\n", columns)))["problems"]
+    assert any("the last time is 2100-01-01T00:00:00Z, which is still to come" in text for text in said)
+    plan = delivered(tmp_path, "parquet", "user,item,time\nann,1,{day}T10:00\n", columns)
+    for day in DAYS:
+        times = pa.array([1767261600.0], pa.float32())
+        pq.write_table(pa.table({"user": ["ann"], "item": [1], "time": times}), tmp_path / f"2026-01-0{day}.parquet")
+    assert any("32-bit floats" in text for text in check(str(plan))["problems"])
 
 
 def test_a_large_file_is_read_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,4 +73,42 @@ def more() -> Iterator[Case]:
     yield Case("a date", "a.parquet", dates, [("u0", datetime(2026, 1, 1, tzinfo=UTC))], wanted=("user", "time"))
 
 
-MORE = [*more()]
+def odd() -> Iterator[Case]:
+    """What spreadsheets, joined files and typed columns leave."""
+    head, two = "user,item,time", [("ann", "1"), ("bob", "2")]
+    ann, bob, wanted = f"ann,1,{AT}", f"bob,2,{AT}", ("user", "time")
+    spread = "\n".join((head, ann, bob, "")).replace(",", ";")
+    for name, first in {
+        "sep=;": "sep=;\n",
+        "sep=; in quotes, CRLF": '"sep=;"\r\n',
+        "BOM and sep=;": "\ufeffsep=;\n",
+    }.items():
+        yield Case(name, "a.csv", csv(first + spread), two)
+    unnamed = csv(f"sep=;\n{ann}\n{bob}\n".replace(",", ";"))
+    yield Case("sep=; and no names", "a.csv", unnamed, two, options={"names": ["user", "item", "time"]})
+    yield Case("names with blanks around them", "a.csv", csv(f"user\u00a0, item,\u200btime\n{ann}\n{bob}\n"), two)
+    joined = csv(f"\ufeff{ann}\n\ufeff{bob}\n")
+    yield Case("files with a mark, joined", "a.csv", joined, two, options={"names": ["user", "item", "time"]})
+    unseen = [f"{sign}ann" for sign in "\ufeff\u200b\u00a0\u3000"]
+    yield Case("signs without width", "a.jsonl", jsonl(*({"user": u, "item": n, "time": AT} for n, u in enumerate(unseen))),
+               [("ann", str(n)) for n in range(4)])  # fmt: skip
+    rows = [("ann", NOON)]
+    for kind, time in {"timestamp": pa.timestamp("us"), "timestamp with a zone": pa.timestamp("us", "UTC")}.items():
+        table = parquet(user=["ann"], item=[1], time=pa.array([NOON], time))
+        yield Case(
+            f"a {kind} and a format",
+            "a.parquet",
+            table,
+            rows,
+            columns={**COLUMNS, "time_format": "%Y-%m-%d"},
+            wanted=wanted,
+        )
+    hours = {**COLUMNS, "time_format": "%Y%m%d%H"}
+    yield Case(
+        "digits and a format", "a.csv", csv("user,item,time\nann,1,2026010110\n"), rows, columns=hours, wanted=wanted
+    )
+    numbers = parquet(user=["ann"], item=[1], time=[2026010110.0])
+    yield Case("digits as a float and a format", "a.parquet", numbers, rows, columns=hours, wanted=wanted)
+
+
+MORE = [*more(), *odd()]

@@ -13,7 +13,7 @@ import pytest
 
 from tasks.lake.clean_rows import clean_ids
 from tasks.lake.collect import collect
-from tasks.lake.guessing import guess_columns
+from tasks.lake.guessing import column_names, guess_columns
 from tasks.lake.periods import period
 from tasks.lake.sources.files import Files
 from tasks.lake.sources.movielens import MovieLens
@@ -23,6 +23,7 @@ from tests.lake.pond import day, lake, plan
 
 COLUMNS = Columns(user="user", item="item", time="time")
 PLAN = plan(COLUMNS)
+AT = "2026-01-01T10:00:00"
 HEADER = "user,item,time\n"
 LINES = "ann,1,2026-01-01T10:00\nbob,2,2026-01-01T11:00\ncat,3,2026-01-02T10:00\n"
 MANY = HEADER + "".join(f"u{n},{n},2026-01-01T00:00:{n % 60:02d}\n" for n in range(50_000))
@@ -248,6 +249,34 @@ def test_options_that_cannot_be() -> None:
             Files(**options)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        (
+            "a.csv",
+            "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n",
+            "a pointer of Git LFS.*git lfs pull",
+        ),
+        ("a.csv", "<!DOCTYPE HTML>\n<html><body>Denied</body></html>\n", "a web page"),
+        ("a.jsonl", "  <html><body>Denied</body></html>\n", "a web page"),
+        ("a.csv", '\ufeff<?xml version="1.0"?>\n<Error><Code>NoSuchKey</Code></Error>\n', "an XML document"),
+        ("a.csv", f"user,item,time\nann,1,{AT}\n".encode("utf-16")[:-1], "no whole text in utf-16"),
+        ("a.jsonl", f"{{'user': 'ann', 'item': 1, 'time': '{AT}', 'x': None}}\n", "json.dumps"),
+        (
+            "a.jsonl",
+            f'{{"user": {{"$oid": "ann"}}, "item": 1, "time": "{AT}"}}\n',
+            "but an object.*columns of their own",
+        ),
+        ("A.CSV.GZ", gzip.compress(f"user,item,time\nann,1,{AT}\n".encode()), "in small letters"),
+    ],
+)
+def test_a_file_that_holds_no_rows_is_told_for_what_it_is(
+    pond: Warehouse, tmp_path: Path, name: str, content: str | bytes, said: str
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        collect(pond, Files(str(write(tmp_path / name, content))), PLAN, day(0))
+
+
 def test_columns_are_guessed_from_the_usual_names(tmp_path: Path) -> None:
     guessed = guess_columns(str(write(tmp_path / "a.csv.gz", "userId,movieId,rating,timestamp\n1,2,3,4\n")))
     assert guessed == Columns(user="userId", item="movieId", time="timestamp")
@@ -260,6 +289,10 @@ def test_columns_are_guessed_from_the_usual_names(tmp_path: Path) -> None:
             guess_columns(str(write(tmp_path / name, content)))
     with pytest.raises(FileNotFoundError):
         guess_columns(str(tmp_path / "absent.csv"))
+    told = {"names": ["user", "item", "rating", "time"], "comment": "#", "delimiter": ";"}
+    other = write(tmp_path / "d.csv", "# made by us\n1;2;3;4\n".encode("utf-16"))
+    assert column_names(str(other), told) == told["names"]
+    assert guess_columns(str(other), told) == Columns(user="user", item="item", time="time")
 
 
 @pytest.fixture

@@ -197,6 +197,11 @@ def test_a_file_that_is_no_plan(tmp_path: Path, content: bytes, said: str) -> No
     assert len(str(told.value)) < 5_000
 
 
+def test_a_date_needs_no_quotes(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("start: 2026-01-01\nend: '2026-01-02'\nat: 2026-01-01 10:00:00\n")
+    assert read_yaml(tmp_path / "a.yaml") == {"start": "2026-01-01", "end": "2026-01-02", "at": "2026-01-01 10:00:00"}
+
+
 def test_anchors_that_stand_for_little_are_read(tmp_path: Path) -> None:
     path = tmp_path / "shop.yaml"
     path.write_text("one: &one {a: 1, b: 2}\ntwo: *one\nthree: {<<: *one, b: 3}\n")

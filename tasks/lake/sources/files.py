@@ -122,6 +122,13 @@ class Files:
         always = (-(2**62), 2**62)
         return self._read(warehouse, [file], columns, roles(columns), always, self._may_lack(warehouse, columns))
 
+    def names_in(self, warehouse: Warehouse, file: str) -> list[str]:
+        """The names of a file's columns. Raises ValueError where it has none."""
+        kind = self._kind(file)
+        if kind == "csv":
+            return column_names(warehouse, file, self.dialect)
+        return parquet_columns(warehouse, file) if kind == "parquet" else json_keys(warehouse, file)
+
     def _kind(self, file: str) -> Format:
         """What a file is, by its ending."""
         if self.format != "auto":
@@ -143,12 +150,7 @@ class Files:
         @cache
         def newest() -> list[str]:
             file = found(warehouse, self.paths[-1].replace("{period}", "*"))[-1]
-            kind = self._kind(file)
-            names = (
-                column_names(warehouse, file, self.dialect) if kind == "csv"
-                else parquet_columns(warehouse, file) if kind == "parquet" else json_keys(warehouse, file)
-            )  # fmt: skip
-            return [*names, *in_path(file)]
+            return [*self.names_in(warehouse, file), *in_path(file)]
 
         return lambda name: name in features and name in newest()
 

@@ -58,8 +58,9 @@ def _keys(warehouse: Warehouse, file: str) -> tuple[list[str], dict[str, str]]:
     keys = [row for batch in warehouse.scan(("json_keys", {"files": [file]})) for row in batch.to_pylist()]
     if not keys:
         raise ValueError(
-            f"{file} has no line that is a JSON object: one object a line is wanted. Of a JSON array, or of objects over several "
-            "lines, jq -c '.[]' or jq -c . makes that; UTF-16 has to become UTF-8"
+            f"{file} has no line that is a JSON object: one object a line is wanted. Of a JSON array, or of objects in one "
+            "line or over several, jq -c '.[]' or jq -c . makes that; Python's json.dumps writes it, and print does not; UTF-16 has to "
+            "become UTF-8"
         )
     return [row["name"] for row in keys], {row["name"]: row["example"] for row in keys if row["nested"]}
 
