@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
 from flows.naming import run_name
@@ -21,9 +22,9 @@ def check(plan: str = "simulated", whole: bool = False) -> dict[str, Any]:
         plan: Name of a plan in infra/plans, or the path of a YAML file.
         whole: Read every row of every file.
     """
-    order = read_form(plan)
+    order, now = read_form(plan), datetime.now(UTC)
     sample = checked(order, whole)
-    told, wrong = lines(order, sample), problems(sample)
+    told, wrong = lines(order, sample, now), problems(sample, now)
     show_markdown(f"{order.pipeline}-check", f"The logs of {order.pipeline}", "\n".join(f"- {line}" for line in told))
     document = asdict(sample) | {"verdict": {"verdict": sample.verdict.verdict, "reasons": sample.verdict.reasons}}
     return {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -21,6 +21,7 @@ CREDENTIALS = (
 )
 
 LONGEST_NUMBER = 1000  # characters
+DATE, TEXT = "tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:str"
 NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 FORBIDDEN = "forbidden"  # a rule that keeps credentials out of the logs names how they look
 NO_WORD = "xxxxxxxx"
@@ -45,17 +46,8 @@ def read_mapping(path: Path, what: str, fields: str) -> dict[str, Any]:
     return content
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """PyYAML's loader, to which a date without quotes is the text that it is everywhere in a plan."""
-
-    yaml_implicit_resolvers: ClassVar = {
-        first: [pair for pair in pairs if pair[0] != "tag:yaml.org,2002:timestamp"]
-        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-
 def _parsed(text: str) -> object:
-    kind = _Loader
+    kind = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     _refuse_depth(yaml.parse(text, Loader=kind))
     loader = kind(text)
     try:
@@ -63,6 +55,9 @@ def _parsed(text: str) -> object:
         if node is None:
             return None
         _refuse_size(node, {})
+        for one in _every(node):
+            if one.tag == DATE:  # which needs no quotes to be the text that it is everywhere in a plan
+                one.tag = TEXT
         _refuse_repeats(loader, node)
         return loader.construct_document(node)
     finally:
@@ -113,15 +108,24 @@ def _refuse_size(node: yaml.Node, known: dict[int, tuple[int, int, int] | None])
     return values, depth, letters
 
 
-def _refuse_repeats(loader: Any, top: yaml.Node) -> None:
-    """Raise ValueError where a mapping names a key twice: YAML would let the last one win without a word."""
+def _every(top: yaml.Node) -> Iterator[yaml.Node]:
+    """The node and all within it, each once."""
     waiting, seen = [top], set()
     while waiting:
         node = waiting.pop()
-        if id(node) in seen or isinstance(node, yaml.ScalarNode):
+        if id(node) in seen:
             continue
         seen.add(id(node))
-        waiting += node.value if isinstance(node, yaml.SequenceNode) else [one for pair in node.value for one in pair]
+        yield node
+        if isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+        elif isinstance(node, yaml.MappingNode):
+            waiting += [one for pair in node.value for one in pair]
+
+
+def _refuse_repeats(loader: Any, top: yaml.Node) -> None:
+    """Raise ValueError where a mapping names a key twice: YAML would let the last one win without a word."""
+    for node in _every(top):
         lines: dict[str, str] = {}
         for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             name = "<<" if key.tag == MERGE else repr(loader.construct_object(key, deep=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from tasks.lake.sample import Sample
 from tasks.plan.plan import Calendar, Plan
@@ -13,10 +13,10 @@ OLD = "1995"  # the oldest public logs are younger
 FEW = 8  # periods and labels that are named
 
 
-def problems(sample: Sample) -> list[str]:
+def problems(sample: Sample, now: datetime) -> list[str]:
     """What would stop a night of these rows, or put rows aside; empty where nothing would."""
     told = [*(plain(reason, 900) for reason in sample.verdict.reasons), *(plain(text, 600) for text in sample.outside)]
-    if sample.span and sample.span[1] > (datetime.now(UTC) + timedelta(days=1)).isoformat():
+    if sample.span and sample.span[1] > (now + timedelta(days=1)).isoformat():
         told.append(
             f"the last time is {sample.span[1]}, which is still to come: are the times digits that spell a date, or of another "
             "zone? `time_format`, such as %Y%m%d%H, in the plan's `columns` says so"
@@ -34,7 +34,7 @@ def problems(sample: Sample) -> list[str]:
     return told
 
 
-def lines(plan: Plan, sample: Sample) -> list[str]:
+def lines(plan: Plan, sample: Sample, now: datetime) -> list[str]:
     """What is in the sample, then its problems."""
     seen, columns = sample.seen, plan.columns
     of = f" of {plural(sample.files, 'file')}" if sample.files else ""
@@ -63,7 +63,7 @@ def lines(plan: Plan, sample: Sample) -> list[str]:
         found.append(
             f"labels: {', '.join(f'{label:g} in {rows:,} rows' for label, rows in sample.labels[:FEW]) or 'none'}"
         )
-    wrong = problems(sample)
+    wrong = problems(sample, now)
     if not wrong:
         return [*found, "A night would take these rows as they are."]
     stops = "A night would be stopped:" if sample.verdict.verdict == "blocked" else "A night would say:"

@@ -105,7 +105,7 @@ def test_many_files_a_period(pond: Warehouse, tmp_path: Path) -> None:
         ("a.csv", HEADER + "ann,1,soon\nbob,2,later\n", "not one of 2 rows has a time that can be read, such as 'soon'"),
         ("a.csv", "PK\x03\x04 and more", "is a zip archive, and no text: unpack it"),
         ("a.zip", "PK\x03\x04 and more", "is packed in a way that is not read: unpack it"),
-        ("a.jsonl", '{"user": {"id": 1}, "item": 2, "time": 3}\n', "column 'user' does not hold one value a row, but {"),
+        ("a.jsonl", '{"user": {"id": 1}, "item": 2, "time": 3}\n', "column 'user' does not hold one value a row, but an object, {"),
         ("a.parquet", "", "a.parquet is no whole Parquet file"),
         ("a.parquet", "PAR1 and nothing more", "no whole Parquet file"),
         ("a.jsonl", "", "no line that is a JSON object"),

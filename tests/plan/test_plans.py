@@ -172,7 +172,7 @@ def test_a_pretrain_that_does_not_fit_the_model_is_refused(tmp_path: Path) -> No
         (b"model: {use: MF, options: {1: 2, 0x1: 3}}", "1 stands twice"),
         (b"a: " + b"[" * 3000 + b"]" * 3000, "line 1 lies more than 50 lists and mappings deep"),
         (b"seed: " + b"1" * 5000, "line 1 is a number of 5,000 characters"),
-        (b"seed: 2026-02-30", "day is out of range"),
+        (b"seed: !!binary abc", "failed to decode base64"),
         (b"? [1, 2]\n: 3", "unhashable key"),
         (b"a: [" + b"1," * 50_000 + b"]", "more than 20,000 values"),
         (b"source: {use: files, options: {path: 'https://me:hunter2@host/x'}}", "source.options.path holds a password"),
