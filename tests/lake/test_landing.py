@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from tasks.lake.clean_rows import clean_digest, clean_ids
+from tasks.lake.collect import rules
 from tasks.lake.keeping import compact, expire, idle_versions, replay
 from tasks.lake.landing import land
 from tasks.lake.periods import Period, period
@@ -322,3 +323,17 @@ def test_a_period_larger_than_memory_lands(tmp_path: Path) -> None:
         landing = land(warehouse, Period(0, "large", START, START + DAY), batches, columns)
         assert landing.rows == 600_000
         assert clean_digest(warehouse, 0, 1)[1:] == (600_000, 0)
+
+
+def test_rows_are_the_same_under_a_release_whose_plans_have_more_fields() -> None:
+    """Else the first night after an upgrade would collect what it has as another version, and all after it would be stale."""
+
+    class Later(Columns):
+        """Columns of a later release."""
+
+        folded: bool = False
+
+    now = plan(NAMES)
+    later = now.model_copy(update={"columns": Later(**NAMES.model_dump())})
+    other = now.model_copy(update={"columns": Later(**NAMES.model_dump(), folded=True)})
+    assert rules(later) == rules(now) != rules(other)
