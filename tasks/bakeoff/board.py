@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tasks.bakeoff.entrants import Entrant
-from tasks.bakeoff.outcome import Outcome, Rows, impersonal
+from tasks.bakeoff.outcome import Outcome, impersonal
 from tasks.bakeoff.outcome import scored as scored_rows
 from tasks.bakeoff.paired_auc import auc_difference
-from tasks.metrics.table import direction, means
+from tasks.metrics.table import Rows, direction, means
 from tasks.models.checkpoint import Weights
 from tasks.plan.plan import Plan
 from tasks.reports.paired import Difference, difference

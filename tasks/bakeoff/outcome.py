@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
+from tasks.metrics.table import Rows
 from tasks.models.checkpoint import Weights, unpack
 
-Rows = Mapping[str, Tensor]  # a scored period, as `metrics.table` reads it
 CLICKS = "clicks"  # the kind of rows that are not ranked against candidates
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from tasks.bakeoff.outcome import Rows
+from tasks.metrics.table import Rows
 from tasks.reports.paired import FEWEST, WIDTH, Difference
 
 

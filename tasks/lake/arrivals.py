@@ -10,8 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.lake.values import as_number, as_text
-from tasks.lake.vocabulary import BETWEEN, MISSING
+from tasks.lake.values import BETWEEN, MISSING, as_number, as_text
 from tasks.plan.plan import Columns
 
 ROLES = ("time", "user", "item", "label", "served")

@@ -9,15 +9,25 @@ from __future__ import annotations
 import os
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.lake.sources.simulated import Simulated
+
+class World(Protocol):
+    """A simulated world: the source `simulated`."""
+
+    @property
+    def start(self) -> str:
+        """The first day."""
+
+    def day(self, number: int) -> pa.RecordBatch:
+        """The logs of a day."""
 
 
-def deliver(world: Simulated, folder: Path, number: int, bad: bool = False) -> Path:
+def deliver(world: World, folder: Path, number: int, bad: bool = False) -> Path:
     """Write day `number` as `<folder>/<YYYY-MM-DD>.parquet`, in one step, over what is there. Returns the path."""
     batch = world.day(number)
     table = pa.Table.from_batches([spoiled(batch, number) if bad else batch])

@@ -17,6 +17,8 @@ import pyarrow.compute as pc
 
 # What goes around a value. The last two have no width: nobody would see which of two ids has one.
 BLANKS = "".join(letter for letter in map(chr, range(0x3001)) if letter.isspace()) + "\u200b\ufeff"
+MISSING = ""  # the id of a category that a row does not have
+BETWEEN = "|"  # stands between the values of a row that has several
 NULLS = ("", r"\n", "null", "none", "nan", "<na>")  # in lower case
 NO_NUMBERS = ("na", "n/a", "#n/a", "-", "(null)")  # of numbers these too
 LONGEST = 6  # bytes of the longest of them

@@ -16,10 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.lake.rare import Rare, frequent, none
+from tasks.lake.values import BETWEEN, MISSING
 from tasks.plan.plan import Columns
-
-MISSING = ""  # the id of a category that a row does not have
-BETWEEN = "|"  # stands between the values of a row that has several
 
 
 @dataclass(frozen=True)

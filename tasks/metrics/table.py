@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,6 +11,10 @@ from numpy.typing import ArrayLike
 from tasks.metrics import ctr, ranking
 from tasks.metrics.ranking import Numbers
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Rows: TypeAlias = "Mapping[str, Tensor]"  # a scored period: a tensor [n] a column
 SLICES = ("new_user", "old_user", "new_item", "old_item")
 NEEDED = {
     "ranking": ("user", "item", "new_user", "new_item", "above", "equal"),

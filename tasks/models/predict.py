@@ -12,8 +12,7 @@ from tasks.lake.logs import Logs
 from tasks.models.checkpoint import Weights
 from tasks.models.lookup import Own, close_before, lookup
 from tasks.models.model import Factored, Keeping, Lookup, Model
-from tasks.models.rank import with_zero_rows
-from tasks.models.tables import PREFIX, offsets, others, table_sizes
+from tasks.models.tables import PREFIX, offsets, others, table_sizes, with_zero_rows
 
 
 @torch.no_grad()

@@ -10,6 +10,7 @@ from torch import Tensor
 from tasks.lake.logs import Logs
 from tasks.models.candidates import Candidates, Hand
 from tasks.models.checkpoint import Weights
+from tasks.models.tables import with_zero_rows, zero_row
 
 Factors = Callable[[Weights], tuple[Tensor, Tensor]]  # weights -> users [U, d], items [I, d]
 Ranker = Callable[[Tensor, Tensor], Tensor]  # users [B], items [P] -> scores [B, P]; ids may be beyond what it knows
@@ -23,7 +24,7 @@ def from_factors(users: Tensor, items: Tensor) -> Ranker:
     """
     if users.dim() != 2 or items.dim() != 2 or users.shape[1] != items.shape[1]:
         raise ValueError(f"factors must be [U, d] and [I, d]: {tuple(users.shape)} and {tuple(items.shape)} were given")
-    return _dots(torch.cat([users, mean_user(users)]), _zero_row(items))
+    return _dots(torch.cat([users, mean_user(users)]), zero_row(items))
 
 
 def from_weights(factors: Factors, weights: Weights) -> Ranker:
@@ -43,14 +44,6 @@ def impersonal(factors: Factors, weights: Weights) -> Ranker:
 def mean_user(users: Tensor) -> Tensor:
     """What stands for a user nobody has met: the mean [1, d] of users [U, d]; zeros where there are none."""
     return users.mean(0, keepdim=True) if len(users) else users.new_zeros(1, users.shape[1])
-
-
-def with_zero_rows(weights: Weights) -> dict[str, Tensor]:
-    """The weights with a row of zeros at the end of every table, for ids it does not know."""
-    return {
-        name: _zero_row(table) if name.rsplit("/", 1)[-1].startswith("table.") else table
-        for name, table in weights.items()
-    }
 
 
 def _dots(users: Tensor, items: Tensor) -> Ranker:
@@ -111,11 +104,6 @@ def _within(mark: Tensor, cut: Tensor, row: Tensor, place: Tensor) -> Tensor:
     total += (mark[:, whole:] & tail).sum(1)
     barred_marks = mark[row, place] & (place < cut[row])
     return total.index_add_(0, row, -barred_marks.long())
-
-
-def _zero_row(table: Tensor) -> Tensor:
-    """The table with a row of zeros at the end, for ids it does not know."""
-    return torch.cat([table, table.new_zeros(1, table.shape[1])])
 
 
 def _no_nan(scores: Tensor) -> None:

@@ -56,3 +56,16 @@ def table_sizes(model: Model, weights: Weights) -> list[int]:
 def others(weights: Weights) -> dict[str, Tensor]:
     """The weights that are no table, by name in alphabetical order."""
     return {name: weights[name] for name in sorted(weights) if not name.startswith(PREFIX)}
+
+
+def with_zero_rows(weights: Weights) -> dict[str, Tensor]:
+    """The weights with a row of zeros at the end of every table, for ids it does not know."""
+    return {
+        name: zero_row(table) if name.rsplit("/", 1)[-1].startswith("table.") else table
+        for name, table in weights.items()
+    }
+
+
+def zero_row(table: Tensor) -> Tensor:
+    """The table with a row of zeros at the end, for ids it does not know."""
+    return torch.cat([table, table.new_zeros(1, table.shape[1])])

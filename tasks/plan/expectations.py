@@ -6,19 +6,15 @@ import re
 from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
+
+from tasks.plan.frozen import Frozen
 
 Severity = Literal["warn", "block", "off"]
 
 LARGEST = 1e30  # numbers are learned from as float32: anything near its limit is no measurement
 # Blank, a word for nobody, or control characters. Without \s and \d pandas can use Arrow: five times faster.
 NOBODY = r"(?i)^ *$|^(?:nan|null|none|nil|undefined|unknown|#?n/?a|-|\(null\))$|[\x00-\x1f\x7f]"
-
-
-class Frozen(BaseModel):
-    """A value: no unknown field, no change after it is made."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Rule(Frozen):

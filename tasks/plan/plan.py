@@ -13,16 +13,11 @@ from datetime import datetime
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import Field, JsonValue, model_validator
 
 from tasks.plan.expectations import Expectations
+from tasks.plan.frozen import Frozen
 from tasks.plan.redact import cut
-
-
-class Frozen(BaseModel):
-    """A value: no unknown field, no change after it is made."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Part(Frozen):

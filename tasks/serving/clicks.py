@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from tasks.lake.logs import Logs
-from tasks.lake.vocabulary import BETWEEN
+from tasks.lake.values import BETWEEN
 from tasks.models.checkpoint import Weights
 from tasks.models.kept import kept
 from tasks.models.model import Model

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tasks.lake.values import id_of
-from tasks.lake.vocabulary import MISSING, Vocabulary
+from tasks.lake.values import MISSING, id_of
+from tasks.lake.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from typing import Literal
 
 from pydantic import Field, JsonValue
 
-from tasks.store.manifest import Frozen, Kept, Manifest
+from tasks.plan.frozen import Frozen
+from tasks.store.manifest import Kept, Manifest
 
 GATE = "gate"  # the actor of entries that no person made
 

@@ -14,10 +14,10 @@ from contextlib import contextmanager
 
 from pydantic import ValidationError
 
+from tasks.plan.frozen import Frozen
 from tasks.plan.plan import canonical
 from tasks.store import pipelines
 from tasks.store.keys import checked_pipeline
-from tasks.store.manifest import Frozen
 from tasks.store.objects import Objects
 from tasks.store.seal import seal, unseal
 from tasks.store.trusted import trusted, trusted_bytes

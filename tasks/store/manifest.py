@@ -6,18 +6,13 @@ import hashlib
 from collections.abc import Mapping
 from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import Field, JsonValue
 
+from tasks.plan.frozen import Frozen
 from tasks.plan.plan import canonical
 
 FORMAT: Final = 1
 CHAMPION = "@champion"  # the scores of what really served; no strategy can have this name
-
-
-class Frozen(BaseModel):
-    """A value: no unknown field, no change after it is made."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class PeriodLogs(Frozen):
@@ -106,7 +101,9 @@ class Manifest(Frozen):
     judged: dict[str, Judged]
     verdict: Literal["promote", "hold", "reject", "cannot tell"]  # the night's
     champion: Served | None  # who serves the next one
-    failed: dict[str, Failed] = {}  # by strategy; its entry in `checkpoints` is an earlier night's
+    failed: dict[str, Failed] = Field(
+        default_factory=dict
+    )  # by strategy; its entry in `checkpoints` is an earlier night's
     last_act: int | None = None  # newest entry by hand that the night knew, 0: none; None: an older release wrote this
 
     @property

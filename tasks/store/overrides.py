@@ -6,9 +6,9 @@ from typing import Literal
 
 from pydantic import ValidationError
 
+from tasks.plan.frozen import Frozen
 from tasks.plan.plan import canonical
 from tasks.store.keys import checked_pipeline
-from tasks.store.manifest import Frozen
 from tasks.store.objects import Objects
 from tasks.store.seal import seal, unseal
 from tasks.store.trusted import trusted

@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
+from tasks.plan.frozen import Frozen
 from tasks.plan.plan import canonical
 from tasks.store.keys import checked_pipeline
-from tasks.store.manifest import Frozen
 from tasks.store.objects import Objects
 from tasks.store.seal import seal, unseal
 from tasks.store.settling import PAUSES

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
+from tasks.plan.frozen import Frozen
 from tasks.plan.plan import canonical
-from tasks.store.manifest import Frozen
 from tasks.store.objects import Objects
 from tasks.store.seal import seal, unseal
 from tasks.store.settling import PAUSES
