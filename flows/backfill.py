@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
-from flows.limit import limited
-from flows.naming import run_name
-from flows.nightly import Clock, collect_all, night, now, reporting_early_end, scheduled, told
-from flows.writer import writing
-from tasks.agenda import Chosen, ends_at_newest, named, refuse_unknown, shown_until, steps
-from tasks.open import read
-from tasks.orchestration import flow
-from tasks.plan.plan import Plan
-from tasks.report import advance, publish
-from tasks.showing import Bar
-from tasks.store.manifest import Manifest
+from nightloop.flows.night_limit import limited
+from nightloop.flows.nightly import Clock, collect_all, night, now, reporting_early_end, scheduled, told
+from nightloop.flows.pipeline_lock import writing
+from nightloop.flows.run_names import run_name
+from nightloop.tasks.artifacts import Bar
+from nightloop.tasks.orchestration import flow
+from nightloop.tasks.plan.plan import Plan
+from nightloop.tasks.record.manifest import Manifest
+from nightloop.tasks.report import advance, publish
+from nightloop.tasks.resources import read
+from nightloop.tasks.schedule import Chosen, ends_at_newest, named, refuse_unknown, shown_until, steps
 
 REFRESH = 5.0  # seconds between two looks at the grid while a range runs
 

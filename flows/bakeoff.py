@@ -9,24 +9,36 @@ from datetime import datetime
 from importlib.util import find_spec
 from typing import Any, Literal
 
-from flows.naming import run_name
-from flows.nightly import scheduled
-from flows.writer import writing
-from tasks.agenda import named, newest
-from tasks.bake import bake, choose, collected, lay, missing, prepare, rest, rows_of, show, trials, workroom
-from tasks.bakeoff.apart import Job, end_running, run_apart
-from tasks.bakeoff.board import Board, Ran, read_ran
-from tasks.bakeoff.document import Bake
-from tasks.bakeoff.entrants import Entrant, Field, field_of
-from tasks.bakeoff.jobs import Table, cell, preparations
-from tasks.bakeoff.order import Order, mistaken, read_order
-from tasks.bakeoff.outcome import CLICKS, Outcome
-from tasks.bakeoff.span import Span, span_of
-from tasks.collect import collect
-from tasks.open import keep_lake, read
-from tasks.orchestration import flow, side_by_side
-from tasks.plan.plan import Counts, Plan
-from tasks.reports.words import plural
+from nightloop.flows.nightly import scheduled
+from nightloop.flows.pipeline_lock import writing
+from nightloop.flows.run_names import run_name
+from nightloop.tasks.bakeoff.entrants import Entrant, Field, field_of
+from nightloop.tasks.bakeoff.jobs import Table, cell, preparations
+from nightloop.tasks.bakeoff.json_report import Bake
+from nightloop.tasks.bakeoff.result import CLICKS, Outcome
+from nightloop.tasks.bakeoff.results import Board, Ran, read_ran
+from nightloop.tasks.bakeoff.spec import Order, mistaken, read_order
+from nightloop.tasks.bakeoff.splits import Span, span_of
+from nightloop.tasks.bakeoff.worker import Job, end_running, run_apart
+from nightloop.tasks.collect import collect
+from nightloop.tasks.orchestration import flow, side_by_side
+from nightloop.tasks.plan.plan import Counts, Plan
+from nightloop.tasks.reports.format import plural
+from nightloop.tasks.resources import keep_lake, read
+from nightloop.tasks.run_bakeoff import (
+    bake,
+    choose,
+    collected,
+    lay,
+    missing,
+    prepare,
+    rest,
+    rows_of,
+    show,
+    trials,
+    workroom,
+)
+from nightloop.tasks.schedule import named, newest
 
 Runner = Literal["processes", "dask"]
 

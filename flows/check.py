@@ -6,12 +6,12 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from flows.naming import run_name
-from tasks.check import check as checked
-from tasks.open import read_form
-from tasks.orchestration import flow
-from tasks.reports.sample import lines, problems
-from tasks.showing import show_markdown
+from nightloop.flows.run_names import run_name
+from nightloop.tasks.artifacts import show_markdown
+from nightloop.tasks.check import check as checked
+from nightloop.tasks.orchestration import flow
+from nightloop.tasks.reports.sample import lines, problems
+from nightloop.tasks.resources import read_form
 
 
 @flow("check", run_name)

@@ -1,10 +1,10 @@
 """Deployments: every flow as Prefect knows it, for the entry points of infra/prefect.yaml."""
 
-from flows import backfill as _backfill
-from flows import bakeoff as _bakeoff
-from flows import maintain as _maintain
-from flows import nightly as _nightly
-from flows import promote as _promote
+from nightloop.flows import backfill as _backfill
+from nightloop.flows import bakeoff as _bakeoff
+from nightloop.flows import maintain as _maintain
+from nightloop.flows import nightly as _nightly
+from nightloop.flows import promote as _promote
 
 nightly = _nightly.nightly.by_prefect
 backfill = _backfill.backfill.by_prefect

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 
-from flows.naming import run_name
-from flows.writer import store_clock, writing_if_free
-from tasks.open import open_store, read
-from tasks.orchestration import flow, run
-from tasks.store.trash import Act
-from tasks.sweep import adopt, bring_back, compact, sweep
+from nightloop.flows.pipeline_lock import store_clock, writing_if_free
+from nightloop.flows.run_names import run_name
+from nightloop.tasks.maintain import adopt, bring_back, compact, sweep
+from nightloop.tasks.objects.trash import Act
+from nightloop.tasks.orchestration import flow, run
+from nightloop.tasks.resources import open_store, read
 
 log = logging.getLogger(__name__)
 LONGEST = 3650  # days

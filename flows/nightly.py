@@ -8,22 +8,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from flows.limit import limited
-from flows.naming import run_name
-from flows.writer import writing
-from tasks.agenda import decide, named, owed, plan_of, shown_until
-from tasks.collect import collect, pass_over, replay
-from tasks.follow import move_champion
-from tasks.lake.warehouse import Landing
-from tasks.orchestration import failed, flow, run
-from tasks.plan.outward import outward
-from tasks.plan.plan import Plan
-from tasks.plan.reading import as_given
-from tasks.report import publish, report
-from tasks.reports.verdict import sentence
-from tasks.reports.words import plain, plural
-from tasks.store.manifest import Manifest, Trained
-from tasks.validate import validate
+from nightloop.flows.night_limit import limited
+from nightloop.flows.pipeline_lock import writing
+from nightloop.flows.run_names import run_name
+from nightloop.tasks.collect import collect, pass_over, replay
+from nightloop.tasks.follow_champion import move_champion
+from nightloop.tasks.lake.warehouse import Landing
+from nightloop.tasks.orchestration import failed, flow, run
+from nightloop.tasks.plan.load import as_given
+from nightloop.tasks.plan.plan import Plan
+from nightloop.tasks.plan.safe_text import outward
+from nightloop.tasks.record.manifest import Manifest, Trained
+from nightloop.tasks.report import publish, report
+from nightloop.tasks.reports.format import plain, plural
+from nightloop.tasks.reports.verdict import sentence
+from nightloop.tasks.schedule import decide, named, owed, plan_of, shown_until
+from nightloop.tasks.validate import validate
 
 log = logging.getLogger(__name__)
 Clock = Callable[[], datetime]
@@ -90,7 +90,9 @@ def night(
     if isinstance(found, Manifest):
         manifest = found
     else:
-        from flows.training import train  # brings torch, which takes seconds, and a finished night needs none
+        from nightloop.flows.run_night import (
+            train,  # brings torch, which takes seconds, and a finished night needs none
+        )
 
         manifest, trained = train(found, only)
     if clock is not None:

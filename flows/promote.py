@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 
-from flows.naming import run_name
-from flows.nightly import scheduled
-from tasks.agenda import shown_until
-from tasks.move import hold, promote_by_hand, take_back
-from tasks.open import read
-from tasks.orchestration import flow
-from tasks.plan.plan import Plan
-from tasks.report import publish
-from tasks.store.entries import refuse_without_reason
+from nightloop.flows.nightly import scheduled
+from nightloop.flows.run_names import run_name
+from nightloop.tasks.orchestration import flow
+from nightloop.tasks.plan.plan import Plan
+from nightloop.tasks.promote import hold, promote_by_hand, take_back
+from nightloop.tasks.record.entries import refuse_without_reason
+from nightloop.tasks.report import publish
+from nightloop.tasks.resources import read
+from nightloop.tasks.schedule import shown_until
 
 log = logging.getLogger(__name__)
 

@@ -8,17 +8,17 @@ from typing import Any
 
 from rich.console import Console
 
-from tasks.agenda import shown_until
-from tasks.open import open_lake, open_store, read_form
-from tasks.plan.plan import Plan
-from tasks.plan.settings import Settings
-from tasks.reports import grid, leaderboard
-from tasks.reports.findings import findings, headline
-from tasks.reports.history import History
-from tasks.reports.reading import read_history
-from tasks.reports.table import as_rich
-from tasks.store.entries import pin_of
-from tasks.store.registry import served_on
+from nightloop.tasks.plan.plan import Plan
+from nightloop.tasks.plan.settings import Settings
+from nightloop.tasks.record.entries import pin_of
+from nightloop.tasks.record.promotion_log import served_on
+from nightloop.tasks.reports import grid, leaderboard
+from nightloop.tasks.reports.findings import findings, headline
+from nightloop.tasks.reports.history import History
+from nightloop.tasks.reports.load_history import read_history
+from nightloop.tasks.reports.table import as_rich
+from nightloop.tasks.resources import open_lake, open_store, read_form
+from nightloop.tasks.schedule import shown_until
 
 WIDTH = 190  # characters, where the terminal does not say
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from tasks.lake.sample import Sample, sampled
-from tasks.lake.sources import build
-from tasks.open import credentials
-from tasks.orchestration import task
-from tasks.plan.outward import guarded
-from tasks.plan.plan import Plan
-from tasks.plan.settings import Settings
-from tasks.store.aws import usual_credentials
+from nightloop.tasks.inspection.sample import Sample, sampled
+from nightloop.tasks.objects.s3_client import usual_credentials
+from nightloop.tasks.orchestration import task
+from nightloop.tasks.plan.plan import Plan
+from nightloop.tasks.plan.safe_text import guarded
+from nightloop.tasks.plan.settings import Settings
+from nightloop.tasks.resources import credentials
+from nightloop.tasks.sources import build
 
 
 @task("check the logs of {plan.pipeline}")

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tasks.lake.collect import collect as collect_period
-from tasks.lake.collect import rules
-from tasks.lake.keeping import replay as replay_version
-from tasks.lake.landing import land
-from tasks.lake.periods import period
-from tasks.lake.sources import build
-from tasks.lake.validation import prepare
-from tasks.lake.warehouse import Landing
-from tasks.open import open_lake
-from tasks.orchestration import task
-from tasks.plan.plan import Plan
+from nightloop.tasks.lake.ingest import collect as collect_period
+from nightloop.tasks.lake.ingest import rules
+from nightloop.tasks.lake.landing import land
+from nightloop.tasks.lake.periods import period
+from nightloop.tasks.lake.versions import replay as replay_version
+from nightloop.tasks.lake.warehouse import Landing
+from nightloop.tasks.orchestration import task
+from nightloop.tasks.plan.plan import Plan
+from nightloop.tasks.resources import open_lake
+from nightloop.tasks.sources import build
+from nightloop.tasks.validation.gx import prepare
 
 
 def _worth_another_try(error: object) -> bool:

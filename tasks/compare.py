@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from tasks.gate.decide import Decision, decide
-from tasks.gate.evidence import Evidence
-from tasks.lake.periods import period as period_at
-from tasks.models.checkpoint import from_bytes
-from tasks.open import open_store
-from tasks.orchestration import task
-from tasks.plan.metric import leading_metric
-from tasks.plan.plan import Plan
-from tasks.store import blobs
-from tasks.store.manifest import CHAMPION, Failed, Judged, Scored, Served
-from tasks.store.night import Night, walk_back
-from tasks.store.objects import Objects
+from nightloop.tasks.gate.decide import Decision, decide
+from nightloop.tasks.gate.evidence import Evidence
+from nightloop.tasks.lake.periods import period as period_at
+from nightloop.tasks.modules.checkpoint import from_bytes
+from nightloop.tasks.objects import blobs
+from nightloop.tasks.objects.objects import Objects
+from nightloop.tasks.orchestration import task
+from nightloop.tasks.plan.leading_metric import leading_metric
+from nightloop.tasks.plan.plan import Plan
+from nightloop.tasks.record.manifest import CHAMPION, Failed, Judged, Scored, Served
+from nightloop.tasks.record.night_context import Night, walk_back
+from nightloop.tasks.resources import open_store
 
 
 @task("compare {night.name}")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tasks.gate.decide import Decision, without
-from tasks.open import credentials, open_store
-from tasks.orchestration import task
-from tasks.plan.settings import Settings
-from tasks.serving.smoke import smoke
-from tasks.store.manifest import Kept, Manifest, Scored, Trained, failed_in
-from tasks.store.night import Night
-from tasks.store.nights import complete, record
+from nightloop.tasks.gate.decide import Decision, without
+from nightloop.tasks.orchestration import task
+from nightloop.tasks.plan.settings import Settings
+from nightloop.tasks.record.manifest import Kept, Manifest, Scored, Trained, failed_in
+from nightloop.tasks.record.night_context import Night
+from nightloop.tasks.record.outcomes import complete, record
+from nightloop.tasks.resources import credentials, open_store
+from nightloop.tasks.serving.smoke import smoke
 
 
 @task("deploy {night.name}")

@@ -25,9 +25,9 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from pydantic import ConfigDict, ValidationError, validate_call
 
-from tasks.plan.outward import guarded
-from tasks.plan.settings import Settings
-from tasks.terminal import line, terminal
+from nightloop.tasks.plan.safe_text import guarded
+from nightloop.tasks.plan.settings import Settings
+from nightloop.tasks.terminal import line, terminal
 
 if TYPE_CHECKING:
     import prefect

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import time
 
-from tasks.models.checkpoint import Checkpoint
-from tasks.open import open_lake, open_store
-from tasks.orchestration import task
-from tasks.store import work
-from tasks.store.checkpoints import keep
-from tasks.store.manifest import Kept, Trained
-from tasks.store.night import Night, history
-from tasks.store.reading import logs_of
-from tasks.store.steps import pretrain_key
-from tasks.strategies.assembly import assemble
-from tasks.strategies.fold import pretrain as pretrained
-from tasks.strategies.strategy import ALL_HISTORY
+from nightloop.tasks.modules.checkpoint import Checkpoint
+from nightloop.tasks.orchestration import task
+from nightloop.tasks.plugins.assembly import assemble
+from nightloop.tasks.record import step_cache
+from nightloop.tasks.record.checkpoints import keep
+from nightloop.tasks.record.load_logs import logs_of
+from nightloop.tasks.record.manifest import Kept, Trained
+from nightloop.tasks.record.night_context import Night, history
+from nightloop.tasks.record.step_keys import pretrain_key
+from nightloop.tasks.resources import open_lake, open_store
+from nightloop.tasks.retraining.advance import pretrain as pretrained
+from nightloop.tasks.retraining.strategy import ALL_HISTORY
 
 
 @task("pretrain {night.name}")
@@ -24,12 +24,12 @@ def pretrain(night: Night) -> Kept:
     objects, parts = open_store(), assemble(night.plan)
     read = history(objects, night, ALL_HISTORY)
     key = pretrain_key(night, read)
-    if done := work.done(objects, night.plan.pipeline, key, "pretrain"):
+    if done := step_cache.done(objects, night.plan.pipeline, key, "pretrain"):
         return Trained.model_validate(done).kept
     with open_lake(night.plan) as warehouse:
         logs = logs_of(objects, warehouse, night, read)
     began = time.perf_counter()
     weights = pretrained(parts.model, parts.pretrain, logs)
     trained = keep(objects, Checkpoint(logs.period, weights), time.perf_counter() - began)
-    work.finish(objects, night.plan.pipeline, key, "pretrain", trained.model_dump())
+    step_cache.finish(objects, night.plan.pipeline, key, "pretrain", trained.model_dump())
     return trained.kept

@@ -5,24 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from tasks.open import open_lake, open_store
-from tasks.orchestration import run, task
-from tasks.plan.plan import Plan
-from tasks.plan.settings import Settings
-from tasks.reports.curves import metric_curve
-from tasks.reports.drawing import png_markdown
-from tasks.reports.grid import grid
-from tasks.reports.history import scored_nights
-from tasks.reports.html import page
-from tasks.reports.leaderboard import leaderboard
-from tasks.reports.reading import history_of, read_history, read_known
-from tasks.reports.table import as_markdown
-from tasks.reports.validation import validation_markdown
-from tasks.reports.verdict import verdict_markdown
-from tasks.showing import Bar, show_markdown
-from tasks.store import blobs
-from tasks.store.manifest import Manifest, Trained
-from tasks.store.notes import note
+from nightloop.tasks.artifacts import Bar, show_markdown
+from nightloop.tasks.objects import blobs
+from nightloop.tasks.orchestration import run, task
+from nightloop.tasks.plan.plan import Plan
+from nightloop.tasks.plan.settings import Settings
+from nightloop.tasks.record.manifest import Manifest, Trained
+from nightloop.tasks.record.timings import note
+from nightloop.tasks.reports.grid import grid
+from nightloop.tasks.reports.history import scored_nights
+from nightloop.tasks.reports.html import page
+from nightloop.tasks.reports.leaderboard import leaderboard
+from nightloop.tasks.reports.load_history import history_of, read_history, read_known
+from nightloop.tasks.reports.plot_style import png_markdown
+from nightloop.tasks.reports.plots import metric_curve
+from nightloop.tasks.reports.table import as_markdown
+from nightloop.tasks.reports.validation import validation_markdown
+from nightloop.tasks.reports.verdict import verdict_markdown
+from nightloop.tasks.resources import open_lake, open_store
 
 FIT = 5  # columns of the leaderboard that the UI shows without scrolling
 

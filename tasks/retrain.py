@@ -11,22 +11,22 @@ from contextlib import contextmanager
 
 import torch
 
-from tasks.lake.logs import Logs
-from tasks.models.checkpoint import Checkpoint
-from tasks.models.progress import listening
-from tasks.open import open_lake, open_store
-from tasks.orchestration import task
-from tasks.plan.redact import redact
-from tasks.showing import Bar
-from tasks.store import work
-from tasks.store.checkpoints import keep, recall
-from tasks.store.manifest import Failed, Kept, Trained
-from tasks.store.night import Night, history
-from tasks.store.objects import Objects
-from tasks.store.reading import histories, logs_of
-from tasks.store.steps import retrain_key
-from tasks.strategies.assembly import Parts, assemble
-from tasks.strategies.fold import begin, fold
+from nightloop.tasks.artifacts import Bar
+from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.modules.checkpoint import Checkpoint
+from nightloop.tasks.modules.progress import listening
+from nightloop.tasks.objects.objects import Objects
+from nightloop.tasks.orchestration import task
+from nightloop.tasks.plan.redact import redact
+from nightloop.tasks.plugins.assembly import Parts, assemble
+from nightloop.tasks.record import step_cache
+from nightloop.tasks.record.checkpoints import keep, recall
+from nightloop.tasks.record.load_logs import histories, logs_of
+from nightloop.tasks.record.manifest import Failed, Kept, Trained
+from nightloop.tasks.record.night_context import Night, history
+from nightloop.tasks.record.step_keys import retrain_key
+from nightloop.tasks.resources import open_lake, open_store
+from nightloop.tasks.retraining.advance import begin, fold
 
 log = logging.getLogger(__name__)
 MACHINE = re.compile("can't allocate memory|not enough memory|out of memory|killed by signal|exited unexpectedly", re.I)
@@ -44,7 +44,7 @@ def retrain(night: Night, label: str, start: Kept | None, reuse_only: bool = Fal
     objects, parts = open_store(), assemble(night.plan)
     read = history(objects, night, parts.strategies[label].lookback)
     key = retrain_key(night, label, histories(objects, night) or read)
-    if done := work.done(objects, night.plan.pipeline, key, "retrain"):
+    if done := step_cache.done(objects, night.plan.pipeline, key, "retrain"):
         return Trained.model_validate(done)
     if reuse_only:
         raise ValueError(
@@ -59,7 +59,7 @@ def retrain(night: Night, label: str, start: Kept | None, reuse_only: bool = Fal
     seconds = time.perf_counter() - began
     if isinstance(made, Checkpoint):
         trained = keep(objects, made, seconds)
-        work.finish(objects, night.plan.pipeline, key, "retrain", trained.model_dump(exclude={"failed"}))
+        step_cache.finish(objects, night.plan.pipeline, key, "retrain", trained.model_dump(exclude={"failed"}))
         return trained
     if night.previous is None:
         raise ValueError(f"{label} could not learn from {night.name}: {made.reason}")

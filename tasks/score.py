@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from tasks.lake.logs import Logs
-from tasks.metrics.table import means
-from tasks.models.candidates import Candidates, deal
-from tasks.models.checkpoint import from_bytes, to_bytes
-from tasks.models.scoring import scored_period
-from tasks.open import open_lake, open_store
-from tasks.orchestration import task
-from tasks.store import blobs, work
-from tasks.store.manifest import CHAMPION, Kept, Scored
-from tasks.store.night import Night, history
-from tasks.store.objects import Objects
-from tasks.store.reading import logs_of, pairs_of
-from tasks.store.steps import score_key
-from tasks.strategies.assembly import assemble
-from tasks.strategies.strategy import ALL_HISTORY
+from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.evaluation.candidates import Candidates, deal
+from nightloop.tasks.evaluation.score_period import scored_period
+from nightloop.tasks.evaluation.summary import means
+from nightloop.tasks.modules.checkpoint import from_bytes, to_bytes
+from nightloop.tasks.objects import blobs
+from nightloop.tasks.objects.objects import Objects
+from nightloop.tasks.orchestration import task
+from nightloop.tasks.plugins.assembly import assemble
+from nightloop.tasks.record import step_cache
+from nightloop.tasks.record.load_logs import logs_of, pairs_of
+from nightloop.tasks.record.manifest import CHAMPION, Kept, Scored
+from nightloop.tasks.record.night_context import Night, history
+from nightloop.tasks.record.step_keys import score_key
+from nightloop.tasks.resources import open_lake, open_store
+from nightloop.tasks.retraining.strategy import ALL_HISTORY
 
 
 @task("score {night.name}")
@@ -30,7 +31,7 @@ def score(night: Night) -> dict[str, Scored]:
         kept[CHAMPION] = night.champion.checkpoint
     read = history(objects, night, ALL_HISTORY)
     keys = {label: score_key(night, k, read) for label, k in kept.items()}
-    found = {key: work.done(objects, night.plan.pipeline, key, "score") for key in keys.values()}
+    found = {key: step_cache.done(objects, night.plan.pipeline, key, "score") for key in keys.values()}
     if not all(found.values()):
         with open_lake(night.plan) as warehouse:
             logs = logs_of(objects, warehouse, night, night.logs)
@@ -41,7 +42,7 @@ def score(night: Night) -> dict[str, Scored]:
         for label, key in keys.items():  # equal checkpoints have equal keys: what serves is scored once
             if not found[key]:
                 made = _scored(objects, night, kept[label], logs, candidates).model_dump()
-                found[key] = work.finish(objects, night.plan.pipeline, key, "score", made)
+                found[key] = step_cache.finish(objects, night.plan.pipeline, key, "score", made)
     return {label: Scored.model_validate(found[key]) for label, key in keys.items()}
 
 

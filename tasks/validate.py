@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tasks.lake.warehouse import Landing
-from tasks.open import open_lake, open_store
-from tasks.orchestration import task
-from tasks.plan.plan import Plan
-from tasks.store.admission import admit
-from tasks.store.manifest import Manifest
-from tasks.store.night import Night
+from nightloop.tasks.lake.warehouse import Landing
+from nightloop.tasks.orchestration import task
+from nightloop.tasks.plan.plan import Plan
+from nightloop.tasks.record.manifest import Manifest
+from nightloop.tasks.record.night_context import Night
+from nightloop.tasks.record.open_night import admit
+from nightloop.tasks.resources import open_lake, open_store
 
 
 @task("validate {landed[0].period}")

@@ -7,6 +7,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("NIGHTLOOP_THREADS", "1")  # statements over a few rows take a quarter less than on two
 
 import random
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -26,6 +27,20 @@ def same_draws() -> None:
     torch.default_generator.manual_seed(0)  # torch.manual_seed takes milliseconds, for devices that no test has
     np.random.seed(0)
     random.seed(0)
+
+
+# Rooms whose tensors are small: a second thread of torch waits for a busy machine.
+ONE_THREAD = ("models", "modules", "training", "evaluation", "strategies", "retraining", "meta", "plugins")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread(request: pytest.FixtureRequest) -> Iterator[None]:
+    """One thread for torch, in the rooms where more of them take longer."""
+    before = torch.get_num_threads()
+    if request.path.parent.name in ONE_THREAD:
+        torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def pytest_configure(config: pytest.Config) -> None:

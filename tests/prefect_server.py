@@ -27,7 +27,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from flows.login import login_of_up
+from nightloop.flows.cli.login import login_of_up
 
 ROOT = Path(__file__).parents[1]
 PLACE = "TESTS_SERVER"  # environment variable: the directory of the session's server
@@ -151,7 +151,7 @@ def reserve() -> socket.socket:
 def command(home: Path, port: int) -> tuple[list[str], dict[str, str]]:
     """What a user types, and an environment that knows nothing of another Prefect."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "NIGHTLOOP_"))}
-    words = [sys.executable, "-m", "flows", "up", "--port", str(port)]
+    words = [sys.executable, "-m", "nightloop", "up", "--port", str(port)]
     return words, {**clean, "NIGHTLOOP_HOME": str(home), "OMP_WAIT_POLICY": "PASSIVE"}
 
 

@@ -18,7 +18,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from tasks.plan.settings import Settings
+from nightloop.tasks.plan.settings import Settings
 
 ACCESS, SECRET = "nightloop-test", "nightloop-secret"
 

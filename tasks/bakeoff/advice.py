@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tasks.bakeoff.board import Board, Line
-from tasks.bakeoff.outcome import CLICKS
-from tasks.reports.paired import Difference
-from tasks.reports.words import listed, number, plural, seconds, size
+from nightloop.tasks.bakeoff.result import CLICKS
+from nightloop.tasks.bakeoff.results import Board, Line
+from nightloop.tasks.evaluation.paired_difference import Difference
+from nightloop.tasks.reports.format import listed, number, plural, seconds, size
 
 CLOSE = 0.01  # a relative loss of the leading metric that is called a match
 NEAR = 0.05  # a relative loss that some would accept for a much cheaper night

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 
 from pydantic import JsonValue
 
-from tasks.bakeoff.order import Order
-from tasks.models import models as installed_models
-from tasks.plan.metric import leading_metric
-from tasks.plan.plan import Part, Plan
-from tasks.strategies import strategies as installed_strategies
-from tasks.strategies.assembly import apart, assemble
+from nightloop.tasks.bakeoff.spec import Order
+from nightloop.tasks.models import models as installed_models
+from nightloop.tasks.plan.leading_metric import leading_metric
+from nightloop.tasks.plan.plan import Part, Plan
+from nightloop.tasks.plugins.assembly import apart, assemble
+from nightloop.tasks.strategies import strategies as installed_strategies
 
 RIVALS = ("FineTune", "FullRetrain")  # what everybody is compared with: the cheap way and the dear one
 

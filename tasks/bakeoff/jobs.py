@@ -9,11 +9,11 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from tasks.bakeoff.apart import Job
-from tasks.bakeoff.entrants import Entrant
-from tasks.bakeoff.order import Kind
-from tasks.bakeoff.past import Lived
-from tasks.plan.plan import Plan, canonical
+from nightloop.tasks.bakeoff.entrants import Entrant
+from nightloop.tasks.bakeoff.history import Lived
+from nightloop.tasks.bakeoff.spec import Kind
+from nightloop.tasks.bakeoff.worker import Job
+from nightloop.tasks.plan.plan import Plan, canonical
 
 FORMAT = 1  # of what a cell keeps
 

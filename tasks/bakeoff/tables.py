@@ -8,13 +8,13 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from tasks.bakeoff.board import Line
-from tasks.bakeoff.document import Bake, rival_of, title_of
-from tasks.bakeoff.entrants import metrics_of
-from tasks.metrics.table import SLICES, direction
-from tasks.reports.paired import Difference
-from tasks.reports.table import Cell, Mood, Table, as_rich
-from tasks.reports.words import NONE, count, number, plain, plural, seconds, size
+from nightloop.tasks.bakeoff.entrants import metrics_of
+from nightloop.tasks.bakeoff.json_report import Bake, rival_of, title_of
+from nightloop.tasks.bakeoff.results import Line
+from nightloop.tasks.evaluation.paired_difference import Difference
+from nightloop.tasks.evaluation.summary import SLICES, direction
+from nightloop.tasks.reports.format import NONE, count, number, plain, plural, seconds, size
+from nightloop.tasks.reports.table import Cell, Mood, Table, as_rich
 
 WIDTH = 160  # characters, where the terminal does not say
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from tasks.bakeoff.board import pooled, read_ran
-from tasks.bakeoff.entrants import Entrant, variant, words
-from tasks.bakeoff.outcome import Outcome
-from tasks.metrics.table import direction
-from tasks.models.checkpoint import Weights
-from tasks.plan.plan import Plan
+from nightloop.tasks.bakeoff.entrants import Entrant, variant, words
+from nightloop.tasks.bakeoff.result import Outcome
+from nightloop.tasks.bakeoff.results import pooled, read_ran
+from nightloop.tasks.evaluation.summary import direction
+from nightloop.tasks.modules.checkpoint import Weights
+from nightloop.tasks.plan.plan import Plan
 
 
 @dataclass(frozen=True)

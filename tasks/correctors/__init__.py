@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from tasks.correctors.corrector import Corrector
-from tasks.plan.plan import Part
+from nightloop.tasks.correction.corrector import Corrector
+from nightloop.tasks.plan.plan import Part
 
 GROUP = "nightloop.correctors"
 

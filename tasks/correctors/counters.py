@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tasks.correctors.corrector import Scored, Shape, State, forget
-from tasks.correctors.trials import TRIED, chosen, no_trials, record
+from nightloop.tasks.correction.corrector import Scored, Shape, State, forget
+from nightloop.tasks.correction.online_selection import TRIED, chosen, no_trials, record
 
 
 @dataclass(frozen=True)

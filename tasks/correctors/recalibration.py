@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from tasks.correctors.corrector import Scored, Shape, State
+from nightloop.tasks.correction.corrector import Scored, Shape, State
 
 CHUNK = 256  # rows of one step: a large delivery is many steps, as if it had come in small ones
 

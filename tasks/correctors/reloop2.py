@@ -10,10 +10,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from tasks.correctors.corrector import Scored, Shape, State
-from tasks.correctors.neighbours import Neighbours
-from tasks.correctors.sketch import Sketch
-from tasks.correctors.trials import TRIED, chosen, no_trials, record
+from nightloop.tasks.correction.corrector import Scored, Shape, State
+from nightloop.tasks.correction.knn_memory import Neighbours
+from nightloop.tasks.correction.lsh_memory import Sketch
+from nightloop.tasks.correction.online_selection import TRIED, chosen, no_trials, record
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from math import sqrt
 from statistics import fmean, stdev
 
-from tasks.gate.bootstrap import student
-from tasks.gate.words import share
+from nightloop.tasks.gate.bootstrap import student
+from nightloop.tasks.gate.numbers import share
 
 NIGHTS = 5  # fewer nights in a row are no habit
 

@@ -9,12 +9,12 @@ from typing import Literal
 import torch
 from pydantic import JsonValue
 
-from tasks.gate.bootstrap import FEWEST, Interval, Resamples, interval, resample
-from tasks.gate.evidence import Evidence, Pool, metric_of, pooled
-from tasks.gate.guards import Guarded, calibration, informative, slices, together
-from tasks.gate.words import bound, figures, finite, share, span
-from tasks.plan.plan import Gate
-from tasks.store.manifest import Judged
+from nightloop.tasks.gate.bootstrap import FEWEST, Interval, Resamples, interval, resample
+from nightloop.tasks.gate.evidence import Evidence, Pool, metric_of, pooled
+from nightloop.tasks.gate.guardrails import Guarded, calibration, informative, slices, together
+from nightloop.tasks.gate.numbers import bound, figures, finite, share, span
+from nightloop.tasks.plan.plan import Gate
+from nightloop.tasks.record.manifest import Judged
 
 Verdict = Literal["promote", "hold", "reject", "cannot tell"]
 

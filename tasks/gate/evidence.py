@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tasks.metrics.table import SLICES, direction, member, per_interaction
-from tasks.plan.metric import leading_metric
-from tasks.plan.plan import Gate
+from nightloop.tasks.evaluation.summary import SLICES, direction, member, per_interaction
+from nightloop.tasks.plan.leading_metric import leading_metric
+from nightloop.tasks.plan.plan import Gate
 
 
 @dataclass(frozen=True)

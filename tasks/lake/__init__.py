@@ -1,1 +1,1 @@
-"""What the logs are: periods, sources, the vocabulary, and the one door to DuckDB."""
+"""Lake: deliveries of logs, versioned by period; the one door to DuckDB."""

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from tasks.lake.arrivals import PRIVATE, Arrivals, arrivals
-from tasks.lake.periods import Period
-from tasks.lake.warehouse import Landing, Warehouse
-from tasks.plan.plan import Columns
+from nightloop.tasks.lake.incoming import PRIVATE, Arrivals, arrivals
+from nightloop.tasks.lake.periods import Period
+from nightloop.tasks.lake.warehouse import Landing, Warehouse
+from nightloop.tasks.plan.plan import Columns
 
 PART = 2_000_000  # rows whose keys are compared at once
 
@@ -64,11 +64,11 @@ def put(
 
 def weigh(warehouse: Warehouse, period: Period, file: Path, arrived: Arrivals) -> Delivery:
     """Count a staged delivery, name its content, and note which keys may be there twice."""
-    (staged,) = warehouse.query("staged_digest", {"file": str(file)}).to_pylist()
-    warehouse.query("no_suspects")
+    (staged,) = warehouse.query("ingest/staged_digest", {"file": str(file)}).to_pylist()
+    warehouse.query("ingest/no_suspects")
     parts = 1 + staged["rows"] // PART
     asked = ({"file": str(file), "part": part, "parts": parts} for part in range(parts))
-    suspects = sum(warehouse.query("note_suspects", part).column(0)[0].as_py() for part in asked)
+    suspects = sum(warehouse.query("ingest/note_suspects", part).column(0)[0].as_py() for part in asked)
     named = digest(staged["rows"], staged["total"], arrived.names)
     return Delivery(Landing(period.index, 0, named, staged["rows"], True), file, arrived, suspects)
 
@@ -84,7 +84,7 @@ def stage(
     }  # fmt: skip
     try:
         with warehouse.lend(arrived.reader):
-            warehouse.query("stage_rows", asked)
+            warehouse.query("ingest/stage_rows", asked)
     except (ValueError, OSError, MemoryError) as error:
         raise arrived.failures[0] if arrived.failures else error from None
     return file, arrived
@@ -94,7 +94,7 @@ def cut(warehouse: Warehouse, file: Path, period: Period, rows: int) -> Path:
     """The rows of one period of equal counts, out of the staged history."""
     part, skip = file.with_name("cut.parquet"), period.index * rows
     found = (
-        warehouse.query("cut_rows", {"file": str(file), "part": str(part), "rows": rows, "skip": skip})
+        warehouse.query("ingest/cut_rows", {"file": str(file), "part": str(part), "rows": rows, "skip": skip})
         .column(0)[0]
         .as_py()
     )
@@ -110,7 +110,7 @@ def digest(rows: int, total: str, names: Sequence[str]) -> str:
 
 def _same(warehouse: Warehouse, found: Landing, rules: str) -> Landing | None:
     """The period's newest version where it holds the same rows under the same rules."""
-    newest = warehouse.query("newest_landing", {"period": found.period}).to_pylist()
+    newest = warehouse.query("ingest/newest_landing", {"period": found.period}).to_pylist()
     if newest and (newest[0]["digest"], newest[0]["rules"]) == (found.digest, rules):
         return replace(found, version=newest[0]["version"], fresh=False)
     return None
@@ -122,18 +122,18 @@ def _record(warehouse: Warehouse, delivery: Delivery, rules: str) -> Landing:
     version = warehouse.latest().get(found.period, 0) + 1
     _widen(warehouse, delivery.arrived)
     place = {"file": str(delivery.file), "period": found.period, "version": version}
-    warehouse.query("insert_landed", place)
-    warehouse.query("insert_unreadable", place)
+    warehouse.query("ingest/insert_landed", place)
+    warehouse.query("ingest/insert_unreadable", place)
     if delivery.suspects:
-        warehouse.query("insert_duplicates", place)
+        warehouse.query("ingest/insert_duplicates", place)
     record = {"period": found.period, "version": version, "digest": found.digest, "rules": rules, "rows": found.rows}
-    warehouse.query("insert_collected", {**record, "columns": json.dumps(columns)})
+    warehouse.query("ingest/insert_collected", {**record, "columns": json.dumps(columns)})
     return replace(found, version=version)
 
 
 def _widen(warehouse: Warehouse, arrived: Arrivals) -> None:
     """Give `landed` the plan's columns. Raises ValueError where one is there already with the other type."""
-    there = {row["name"].casefold(): row["type"] for row in warehouse.query("landed_columns").to_pylist()}
+    there = {row["name"].casefold(): row["type"] for row in warehouse.query("catalog/landed_columns").to_pylist()}
     wanted = dict.fromkeys(arrived.texts, "VARCHAR") | dict.fromkeys(arrived.numbers, "DOUBLE")
     for name, kind in wanted.items():
         if there.get(name.casefold(), kind) != kind:
@@ -143,7 +143,7 @@ def _widen(warehouse: Warehouse, arrived: Arrivals) -> None:
             )
     new = [name for name in wanted if name.casefold() not in there]
     for name in new:
-        warehouse.define("add_text" if wanted[name] == "VARCHAR" else "add_number", {"column": name})
+        warehouse.define("catalog/add_text" if wanted[name] == "VARCHAR" else "catalog/add_number", {"column": name})
     if new:  # a view keeps the columns that it was made with
-        warehouse.query("create_logs")
-        warehouse.query("create_newest_logs")
+        warehouse.query("catalog/create_logs")
+        warehouse.query("catalog/create_newest_logs")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
-from tasks.plan.plan import Calendar, Counts
+from nightloop.tasks.plan.plan import Calendar, Counts
 
 SECOND = 1_000_000  # µs
 HOUR = 3600 * SECOND

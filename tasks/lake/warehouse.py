@@ -13,23 +13,20 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import duckdb
 import pyarrow as pa
 from duckdb_extensions import import_extension
 
-from tasks.lake.again import IN_THE_WAY, begun, heard
-from tasks.lake.extensions import remember, sound
-from tasks.lake.names import exact
-from tasks.lake.scratch import scratch
-from tasks.plan.outward import guarded
-from tasks.plan.redact import redact_error
-from tasks.plan.settings import Settings
-
-if TYPE_CHECKING:
-    from tasks.lake.logs import Logs  # which takes torch, and not every verb does
+from nightloop.tasks.lake.extension_signatures import remember, sound
+from nightloop.tasks.lake.file_names import exact
+from nightloop.tasks.lake.retry import IN_THE_WAY, begun, heard
+from nightloop.tasks.lake.scratch import scratch
+from nightloop.tasks.plan.redact import redact_error
+from nightloop.tasks.plan.safe_text import guarded
+from nightloop.tasks.plan.settings import Settings
 
 FORMAT = 1  # layout of the tables; a newer one is refused
 BATCH = 122_880  # rows a batch: one DuckDB row group
@@ -62,7 +59,7 @@ class Warehouse:
     by_line: set[str] = field(default_factory=set, repr=False)  # files that the fast reader of delimited text refused
     head: bool = False  # only the first rows of files are wanted: what stands behind them is not looked at
     remarks: list[str] = field(default_factory=list, repr=False)  # what sources say of files without a row of a period
-    last_read: dict[object, Logs] = field(default_factory=dict, repr=False)  # at most one; strategies share it
+    last_read: dict[object, Any] = field(default_factory=dict, repr=False)  # at most one; strategies share it
 
     @staticmethod
     @contextmanager
@@ -77,7 +74,7 @@ class Warehouse:
             _configure(connection, settings)
             if settings.lake_on_s3:
                 _reach_s3(connection, settings, credentials or settings.s3_keys)
-            connection.execute(statement("set_signed_only"))
+            connection.execute(statement("catalog/set_signed_only"))
             _attach(connection, settings, pipeline)
             warehouse._lay_out()
             yield warehouse
@@ -118,20 +115,20 @@ class Warehouse:
 
     def latest(self) -> dict[int, int]:
         """The newest version of each period that ever landed."""
-        return {row["period"]: row["version"] for row in self.query("newest_versions").to_pylist()}
+        return {row["period"]: row["version"] for row in self.query("read/newest_versions").to_pylist()}
 
     def quarantine(self, period: int, version: int, rows: pa.Table) -> None:
         """Put rows of a version aside: columns arrival (int64) and reason (text). Repeating changes nothing."""
         if rows.num_rows:
             with self.lend(rows):
-                self.write(lambda: self.query("put_aside", {"period": period, "version": version}))
+                self.write(lambda: self.query("ingest/put_aside", {"period": period, "version": version}))
 
     def write(self, change: Callable[[], Answer]) -> Answer:
         """Run `change` in one transaction; where other writers get in the way wait a little and run it again."""
 
         def once() -> Answer:
             with self._transaction():
-                self.query("take_turn")
+                self.query("catalog/take_turn")
                 return change()
 
         return _patiently(once)
@@ -149,17 +146,17 @@ class Warehouse:
 
     def _lay_out(self) -> None:
         """Make the tables of a new catalog; refuse those of a newer release."""
-        if not self.query("layout_there").num_rows:
+        if not self.query("catalog/layout_there").num_rows:
             _patiently(self._make)
-        if (found := self.query("layout_format").column(0)[0].as_py()) > FORMAT:
+        if (found := self.query("catalog/layout_format").column(0)[0].as_py()) > FORMAT:
             raise ValueError(f"the lake's tables have layout {found}, this release knows {FORMAT}: install a newer one")
 
     def _make(self) -> None:
         with self._transaction():
-            if not self.query("layout_there").num_rows:
+            if not self.query("catalog/layout_there").num_rows:
                 for name in TABLES:
-                    self.query(name)
-                self.query("create_layout", {"format": FORMAT})
+                    self.query(f"catalog/{name}")
+                self.query("catalog/create_layout", {"format": FORMAT})
 
 
 @contextmanager
@@ -209,7 +206,7 @@ def _connected(settings: Settings, room: Path) -> duckdb.DuckDBPyConnection:
 
 
 def _configure(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
-    connection.execute(statement("set_no_downloads"))
+    connection.execute(statement("catalog/set_no_downloads"))
     for name in ("ducklake", "postgres_scanner" if settings.postgres else "sqlite_scanner"):
         _load(connection, name, settings.home / "lake")
 
@@ -222,13 +219,13 @@ def _load(connection: duckdb.DuckDBPyConnection, extension: str, room: Path) -> 
     _loaded(connection, extension)
     if extension not in _SIGNED:
         _SIGNED.add(extension)
-        if file := dict(connection.execute(statement("extension_files")).fetchall()).get(extension):
+        if file := dict(connection.execute(statement("catalog/extension_files")).fetchall()).get(extension):
             remember(room, extension, str(file))
 
 
 def _takes_any(connection: duckdb.DuckDBPyConnection) -> bool:
     """Whether the connection loads extensions that nobody signed."""
-    return bool((connection.execute(statement("unsigned_taken")).fetchone() or (True,))[0])
+    return bool((connection.execute(statement("catalog/unsigned_taken")).fetchone() or (True,))[0])
 
 
 def _loaded(connection: duckdb.DuckDBPyConnection, extension: str) -> None:
@@ -252,7 +249,7 @@ def _reach_s3(connection: duckdb.DuckDBPyConnection, settings: Settings, credent
         "token": credentials.get("aws_session_token", ""), "region": settings.s3_region, "endpoint": url.netloc,
         "style": "path" if settings.s3_path_style else "vhost", "tls": str(url.scheme != "http").lower(),
     }  # fmt: skip
-    connection.execute(filled(statement("s3_secret"), words))
+    connection.execute(filled(statement("catalog/s3_secret"), words))
 
 
 def _attach(connection: duckdb.DuckDBPyConnection, settings: Settings, pipeline: str) -> None:
@@ -262,9 +259,9 @@ def _attach(connection: duckdb.DuckDBPyConnection, settings: Settings, pipeline:
     if catalog := settings.postgres:
         where, kind = f"postgres:{catalog.server}", "postgres"
         if catalog.password:  # apart from the connection string, which DuckDB repeats in its errors
-            connection.execute(filled(statement("postgres_secret"), {"password": catalog.password}))
+            connection.execute(filled(statement("catalog/postgres_secret"), {"password": catalog.password}))
     words = {"catalog": f"ducklake:{'' if catalog else 'sqlite:'}{where}", "data": f"{place}/{pipeline}/"}
-    attach = filled(statement(f"attach_{kind}"), {**words, "pipeline": pipeline})
+    attach = filled(statement(f"catalog/attach_{kind}"), {**words, "pipeline": pipeline})
     try:
         _patiently(lambda: connection.execute(attach))
     except (ValueError, OSError) as error:
@@ -280,13 +277,13 @@ def _speak(connection: duckdb.DuckDBPyConnection) -> None:
     These come last: where a name may be the lake's, each statement asks its catalog first.
     """
     for name in ("use_utc", "define_scaled", "define_written_date", "define_spelt", "define_instant", "use_lake"):
-        connection.execute(statement(name))
+        connection.execute(statement(f"catalog/{name}"))
 
 
 @cache
 def statement(name: str) -> str:
     """The text of `sql/<name>.sql`."""
-    return (files("sql") / f"{name}.sql").read_text(encoding="utf-8")
+    return (files("nightloop.sql") / f"{name}.sql").read_text(encoding="utf-8")
 
 
 def filled(text: str, words: Mapping[str, str]) -> str:

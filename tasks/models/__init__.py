@@ -8,7 +8,7 @@ from importlib.metadata import entry_points
 from inspect import Parameter, signature
 from typing import cast
 
-from tasks.models.model import Model
+from nightloop.tasks.modules.model import Model
 
 GROUP = "nightloop.models"
 FROM_THE_PLAN = ("fields", "numeric", "history")  # options that are the plan's columns, never given by hand

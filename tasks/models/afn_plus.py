@@ -8,8 +8,8 @@ from typing import Literal
 
 from torch import Generator, Tensor, nn
 
-from tasks.models.inputs import check, first_rows, numeric_rows, with_numeric
-from tasks.models.tower import climb, first_layers
+from nightloop.tasks.layers.ctr_inputs import check, first_rows, numeric_rows, with_numeric
+from nightloop.tasks.layers.mlp import climb, first_layers
 
 # Of a first value's spread: what is smaller counts as this. Nought has no logarithm, and the slope of log |e| is 1 / e, so
 # that with a lower floor (1e-5 of N(0, 0.01), say) a row's smallest number alone says where the whole row goes.

@@ -11,11 +11,11 @@ from torch import Generator, Tensor, nn
 from torch.linalg import vecdot
 from torch.nn.functional import conv1d, linear
 
-from tasks.lake.logs import Logs
-from tasks.models.checkpoint import Weights
-from tasks.models.inputs import check
-from tasks.models.sequence import Last, Told, encoded, last, needed, served, told
-from tasks.models.tower import xavier
+from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.layers.ctr_inputs import check
+from nightloop.tasks.layers.mlp import xavier
+from nightloop.tasks.layers.sequence import Last, Told, encoded, last, needed, served, told
+from nightloop.tasks.modules.checkpoint import Weights
 
 
 class Caser(nn.Module):

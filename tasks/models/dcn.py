@@ -8,8 +8,8 @@ from typing import Literal
 import torch
 from torch import Generator, Tensor, nn
 
-from tasks.models.inputs import check, first_rows, numeric_rows, with_numeric
-from tasks.models.tower import climb, first_layers, xavier
+from nightloop.tasks.layers.ctr_inputs import check, first_rows, numeric_rows, with_numeric
+from nightloop.tasks.layers.mlp import climb, first_layers, xavier
 
 
 class DCN(nn.Module):

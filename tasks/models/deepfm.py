@@ -8,9 +8,9 @@ from typing import Literal
 import torch
 from torch import Generator, Tensor, nn
 
-from tasks.models.factorised import factorised
-from tasks.models.inputs import check, first_rows, numeric_rows, with_numeric
-from tasks.models.tower import climb, first_layers, spaced
+from nightloop.tasks.layers.ctr_inputs import check, first_rows, numeric_rows, with_numeric
+from nightloop.tasks.layers.fm_terms import factorised
+from nightloop.tasks.layers.mlp import climb, first_layers, spaced
 
 
 class DeepFM(nn.Module):

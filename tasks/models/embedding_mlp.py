@@ -8,11 +8,11 @@ from typing import Literal
 
 from torch import Generator, Tensor, nn
 
-from tasks.lake.logs import Logs
-from tasks.models.checkpoint import Weights
-from tasks.models.inputs import check, first_rows, numeric_rows, with_numeric
-from tasks.models.sequence import Last, Mean, last, needed, told
-from tasks.models.tower import climb, first_layers
+from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.layers.ctr_inputs import check, first_rows, numeric_rows, with_numeric
+from nightloop.tasks.layers.mlp import climb, first_layers
+from nightloop.tasks.layers.sequence import Last, Mean, last, needed, told
+from nightloop.tasks.modules.checkpoint import Weights
 
 
 class EmbeddingMLP(nn.Module):

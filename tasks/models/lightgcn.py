@@ -8,14 +8,14 @@ from typing import Literal, get_args
 
 from torch import Generator, Tensor, nn
 
-from tasks.lake.logs import Logs
-from tasks.models.checkpoint import Weights
-from tasks.models.graph import FIELDS, Form, Night, full, incremental, recalled
-from tasks.models.kept import kept
-from tasks.models.lookup import own_close
-from tasks.models.mf import MF
-from tasks.models.propagation import Propagation, Shape, Spread
-from tasks.models.tables import fuse, split
+from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.layers.interaction_graph import FIELDS, Form, Night, full, incremental, recalled
+from nightloop.tasks.layers.propagation import Propagation, Shape, Spread
+from nightloop.tasks.layers.state import kept
+from nightloop.tasks.models.mf import MF
+from nightloop.tasks.modules.checkpoint import Weights
+from nightloop.tasks.modules.fused_tables import fuse, split
+from nightloop.tasks.modules.lookup import own_close
 
 Links = Literal["own", "before"]
 
@@ -123,6 +123,6 @@ class LightGCN(nn.Module):
         if self.night is None:
             raise ValueError(
                 "LightGCN has no graph: these weights have none beside them (kept/edges), and the model is not at a "
-                "night. Strategies are to be run by tasks.strategies.fold, which sees to both"
+                "night. Strategies are to be run by nightloop.tasks.retraining.advance, which sees to both"
             )
         return self.night

@@ -8,8 +8,8 @@ from typing import Literal
 import torch
 from torch import Generator, Tensor, nn
 
-from tasks.models.factorised import weight_sum
-from tasks.models.inputs import check, numeric_rows, with_numeric
+from nightloop.tasks.layers.ctr_inputs import check, numeric_rows, with_numeric
+from nightloop.tasks.layers.fm_terms import weight_sum
 
 
 class LR(nn.Module):

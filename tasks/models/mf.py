@@ -10,7 +10,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.linalg import vecdot
 
-from tasks.models.checkpoint import Weights
+from nightloop.tasks.modules.checkpoint import Weights
 
 
 class MF(nn.Module):

@@ -7,9 +7,9 @@ from typing import Literal
 
 from torch import Generator, Tensor, nn
 
-from tasks.models.factorised import pooled
-from tasks.models.inputs import check, first_rows, numeric_rows, with_numeric
-from tasks.models.tower import climb, first_layers
+from nightloop.tasks.layers.ctr_inputs import check, first_rows, numeric_rows, with_numeric
+from nightloop.tasks.layers.fm_terms import pooled
+from nightloop.tasks.layers.mlp import climb, first_layers
 
 
 class NFM(nn.Module):

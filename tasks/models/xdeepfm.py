@@ -9,9 +9,9 @@ from typing import Literal
 import torch
 from torch import Generator, Tensor, nn
 
-from tasks.models.factorised import weight_sum
-from tasks.models.inputs import check, first_rows, numeric_rows, with_numeric
-from tasks.models.tower import climb, first_layers, spaced, xavier
+from nightloop.tasks.layers.ctr_inputs import check, first_rows, numeric_rows, with_numeric
+from nightloop.tasks.layers.fm_terms import weight_sum
+from nightloop.tasks.layers.mlp import climb, first_layers, spaced, xavier
 
 
 class xDeepFM(nn.Module):

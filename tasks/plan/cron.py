@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from tasks.plan.plan import Counts, Plan
+from nightloop.tasks.plan.plan import Counts, Plan
 
 AFTER = timedelta(hours=2)  # from the close of a period to its night, so that late rows arrive
 AFTER_HOURS = timedelta(minutes=15)  # the same for periods of hours

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from tasks.plan.frozen import Frozen
+from nightloop.tasks.plan.frozen import Frozen
 
 Severity = Literal["warn", "block", "off"]
 

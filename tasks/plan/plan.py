@@ -15,9 +15,9 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, JsonValue, model_validator
 
-from tasks.plan.expectations import Expectations
-from tasks.plan.frozen import Frozen
-from tasks.plan.redact import cut
+from nightloop.tasks.plan.expectations import Expectations
+from nightloop.tasks.plan.frozen import Frozen
+from nightloop.tasks.plan.redact import cut
 
 
 class Part(Frozen):

@@ -62,7 +62,7 @@ FORMS = (
 
 def redact(text: str) -> str:
     """The text with every credential in it masked."""
-    from tasks.plan.settings import credentials_of_process  # brings pydantic, which --help does without
+    from nightloop.tasks.plan.settings import credentials_of_process  # brings pydantic, which --help does without
 
     known = _known(credentials_of_process())
     return without_forms(known.sub(MASK, text) if known else text)

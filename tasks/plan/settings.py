@@ -9,8 +9,8 @@ from pathlib import Path
 from pydantic import ByteSize, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-import infra
-from tasks.plan import dsn
+from nightloop import infra
+from nightloop.tasks.plan import dsn
 
 PACKAGE = Path(str(infra.__file__)).parent  # what is shipped: plans, the description of the deployments
 # How the name of an environment variable ends whose value is a credential.

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from tasks.plan.redact import cut, holds_credentials, redact
+from nightloop.tasks.plan.redact import cut, holds_credentials, redact
 
 LARGEST = 1_000_000  # bytes; a plan is words, and words are short
 DEEPEST = 50  # mappings and lists within one another

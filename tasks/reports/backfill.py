@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from tasks.reports.table import Cell, Table
-from tasks.reports.words import plural
+from nightloop.tasks.reports.format import plural
+from nightloop.tasks.reports.table import Cell, Table
 
 
 class StepLike(Protocol):
-    """One line of a backfill's plan, as `tasks.store.states` makes it."""
+    """One line of a backfill's plan, as `nightloop.tasks.record.backfill_plan` makes it."""
 
     @property
     def period(self) -> int:

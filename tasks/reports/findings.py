@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tasks.plan.reading import as_given
-from tasks.reports import history as h
-from tasks.reports.grid import gain
-from tasks.reports.standings import mean_note
-from tasks.reports.table import Mood
-from tasks.reports.words import bare, listed, plain, plural
-from tasks.store.entries import Entry, pin_of, summary
-from tasks.store.manifest import Served
+from nightloop.tasks.plan.load import as_given
+from nightloop.tasks.record.entries import Entry, pin_of, summary
+from nightloop.tasks.record.manifest import Served
+from nightloop.tasks.reports import history as h
+from nightloop.tasks.reports.format import bare, listed, plain, plural
+from nightloop.tasks.reports.grid import gain
+from nightloop.tasks.reports.standings import mean_note
+from nightloop.tasks.reports.table import Mood
 
 ENOUGH = 5  # nights that advice rests on
 CHEAPER = 3.0  # times; below this, a cheaper strategy is not worth a word

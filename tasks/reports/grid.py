@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import JsonValue
 
-from tasks.reports import history as h
-from tasks.reports.table import Cell, Mood, Table
-from tasks.reports.words import NONE, bare, count, listed, number, percent, plural
-from tasks.store.manifest import Manifest
+from nightloop.tasks.record.manifest import Manifest
+from nightloop.tasks.reports import history as h
+from nightloop.tasks.reports.format import NONE, bare, count, listed, number, percent, plural
+from nightloop.tasks.reports.table import Cell, Mood, Table
 
 STATES: dict[str, Mood] = {"complete": "", "blocked": "bad", "stale": "warn", "missing": "warn", "skipped": "quiet"}
 VALID: dict[str, Mood] = {"passed": "good", "warned": "warn", "overridden": "warn", "blocked": "bad"}

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from tasks.metrics.ranking import Numbers
-from tasks.metrics.table import direction
-from tasks.plan.metric import leading_metric
-from tasks.store.manifest import CHAMPION, Manifest, Served
-from tasks.store.registry import Entry
+from nightloop.tasks.evaluation.ranking_metrics import Numbers
+from nightloop.tasks.evaluation.summary import direction
+from nightloop.tasks.plan.leading_metric import leading_metric
+from nightloop.tasks.record.manifest import CHAMPION, Manifest, Served
+from nightloop.tasks.record.promotion_log import Entry
 
 CONTROL = "NoUpdate"
 
@@ -19,7 +19,7 @@ Scores = Mapping[str, Mapping[str, Numbers]]  # per-interaction results of one n
 
 
 class StateLike(Protocol):
-    """The state of one period, as `tasks.store.states` tells it."""
+    """The state of one period, as `nightloop.tasks.record.backfill_plan` tells it."""
 
     @property
     def state(self) -> str:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from tasks.reports import history as h
-from tasks.reports.curves import metric_curve, seconds_curve, volume_bars
-from tasks.reports.drawing import as_svg
-from tasks.reports.findings import Finding, findings, headline
-from tasks.reports.grid import grid
-from tasks.reports.leaderboard import leaderboard
-from tasks.reports.style import CSS
-from tasks.reports.table import Cell, Mood, Table, as_html
-from tasks.reports.validation import validation
-from tasks.reports.verdict import verdict
-from tasks.reports.words import LONGEST, NONE, bare, count, markup
-from tasks.store.manifest import Manifest
+from nightloop.tasks.record.manifest import Manifest
+from nightloop.tasks.reports import history as h
+from nightloop.tasks.reports.css import CSS
+from nightloop.tasks.reports.findings import Finding, findings, headline
+from nightloop.tasks.reports.format import LONGEST, NONE, bare, count, markup
+from nightloop.tasks.reports.grid import grid
+from nightloop.tasks.reports.leaderboard import leaderboard
+from nightloop.tasks.reports.plot_style import as_svg
+from nightloop.tasks.reports.plots import metric_curve, seconds_curve, volume_bars
+from nightloop.tasks.reports.table import Cell, Mood, Table, as_html
+from nightloop.tasks.reports.validation import validation
+from nightloop.tasks.reports.verdict import verdict
 
 DETAILED = 30  # newest nights whose validation and verdict are shown in full; the older ones are in the store
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pydantic import JsonValue
 
-from tasks.metrics.table import SLICES
-from tasks.reports import history as h
-from tasks.reports.paired import Difference
-from tasks.reports.standings import Standing, standings
-from tasks.reports.table import Cell, Mood, Table
-from tasks.reports.words import NONE, count, number, seconds, size
+from nightloop.tasks.evaluation.paired_difference import Difference
+from nightloop.tasks.evaluation.summary import SLICES
+from nightloop.tasks.reports import history as h
+from nightloop.tasks.reports.format import NONE, count, number, seconds, size
+from nightloop.tasks.reports.standings import Standing, standings
+from nightloop.tasks.reports.table import Cell, Mood, Table
 
 MARK = "◆"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from tasks.lake.sample import Sample
-from tasks.plan.plan import Calendar, Plan
-from tasks.reports.words import plain, plural
+from nightloop.tasks.inspection.sample import Sample
+from nightloop.tasks.plan.plan import Calendar, Plan
+from nightloop.tasks.reports.format import plain, plural
 
 OLD = "1995"  # the oldest public logs are younger
 FEW = 8  # periods and labels that are named

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tasks.reports import history as h
-from tasks.reports.paired import Difference, difference
-from tasks.store.manifest import CHAMPION
+from nightloop.tasks.evaluation.paired_difference import Difference, difference
+from nightloop.tasks.record.manifest import CHAMPION
+from nightloop.tasks.reports import history as h
 
 
 @dataclass(frozen=True)

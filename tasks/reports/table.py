@@ -10,7 +10,7 @@ from rich import box
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from tasks.reports.words import marked, markup, plain
+from nightloop.tasks.reports.format import marked, markup, plain
 
 Mood = Literal["", "good", "warn", "bad", "quiet", "best"]
 STYLES: dict[str, str] = {

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tasks.plan.reading import as_given
-from tasks.reports.table import Cell, Mood, Table, as_markdown
-from tasks.reports.words import NONE, bare, marked, plain, plural
-from tasks.store.manifest import Manifest, Validated
+from nightloop.tasks.plan.load import as_given
+from nightloop.tasks.record.manifest import Manifest, Validated
+from nightloop.tasks.reports.format import NONE, bare, marked, plain, plural
+from nightloop.tasks.reports.table import Cell, Mood, Table, as_markdown
 
 MOODS: dict[str, Mood] = {"passed": "good", "warned": "warn", "blocked": "bad", "not judged": "quiet", "off": "quiet"}
 SAID = {

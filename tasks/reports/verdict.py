@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tasks.plan.reading import as_given
-from tasks.reports.table import Cell, Mood, Table, as_markdown
-from tasks.reports.words import NONE, bare, count, listed, marked, number, plain, plural
-from tasks.store.manifest import Judged, Manifest
+from nightloop.tasks.plan.load import as_given
+from nightloop.tasks.record.manifest import Judged, Manifest
+from nightloop.tasks.reports.format import NONE, bare, count, listed, marked, number, plain, plural
+from nightloop.tasks.reports.table import Cell, Mood, Table, as_markdown
 
 MOODS: dict[str, Mood] = {"promote": "good", "hold": "", "reject": "bad", "cannot tell": "warn"}
 NOTE = (

@@ -19,19 +19,19 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tasks.plan.plan import Plan
-from tasks.plan.reading import as_given
-from tasks.plan.redact import redact
-from tasks.serving import snapshot
-from tasks.serving.answering import answered, answers
-from tasks.serving.book import Asked, Page, Question, listed
-from tasks.serving.clicks import Clicks
-from tasks.serving.factors import best
-from tasks.serving.learning import Known, Learning, Observed, known
-from tasks.serving.loading import Served, load
-from tasks.store import manifests, registry
-from tasks.store.objects import Objects
-from tasks.store.registry import Entry
+from nightloop.tasks.objects.objects import Objects
+from nightloop.tasks.plan.load import as_given
+from nightloop.tasks.plan.plan import Plan
+from nightloop.tasks.plan.redact import redact
+from nightloop.tasks.record import manifest_store, promotion_log
+from nightloop.tasks.record.promotion_log import Entry
+from nightloop.tasks.serving import snapshot
+from nightloop.tasks.serving.ctr_model import Clicks
+from nightloop.tasks.serving.load import Served, load
+from nightloop.tasks.serving.online_learning import Known, Learning, Observed, known
+from nightloop.tasks.serving.online_score import answered, answers
+from nightloop.tasks.serving.pending_labels import Asked, Page, Question, listed
+from nightloop.tasks.serving.ranking_model import best
 
 log = logging.getLogger(__name__)
 
@@ -229,17 +229,17 @@ def _uncorrected(now: Version, asked: Asked, when: str, scores: list[float]) -> 
 
 
 def _tag(objects: Objects, pipeline: str) -> str:
-    found = objects.read(registry.pointer_key(pipeline))
+    found = objects.read(promotion_log.pointer_key(pipeline))
     return found[1] if found else ""
 
 
 def _load_champion(objects: Objects, pipeline: str, tag: str) -> Version:
-    entry = registry.champion(objects, pipeline)
+    entry = promotion_log.champion(objects, pipeline)
     if entry is None:
         raise LookupError(
             f"{pipeline} has no champion yet: run a night, or promote one by hand (nightloop promote {as_given(pipeline)})"
         )
-    manifest = manifests.by_hash(objects, pipeline, entry.manifest, entry.period)
+    manifest = manifest_store.by_hash(objects, pipeline, entry.manifest, entry.period)
     if manifest.checkpoints.get(entry.strategy) != entry.checkpoint or manifest.vocabulary != entry.vocabulary:
         raise ValueError(
             f"entry {entry.number} of {pipeline}'s promotion log names a checkpoint of {entry.strategy} that its "

@@ -7,19 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tasks.lake.vocabulary import Vocabulary
-from tasks.lake.vocabulary import from_bytes as vocabulary_from
-from tasks.models.checkpoint import Weights
-from tasks.models.checkpoint import from_bytes as weights_from
-from tasks.plan.plan import Plan
-from tasks.plan.redact import redact
-from tasks.plan.settings import Settings
-from tasks.serving.fresh import nursery
-from tasks.serving.ids import ids_of
-from tasks.serving.loading import ready
-from tasks.store import blobs
-from tasks.store.manifest import Kept
-from tasks.store.objects import open_for_reading
+from nightloop.tasks.data.vocabulary import Vocabulary
+from nightloop.tasks.data.vocabulary import from_bytes as vocabulary_from
+from nightloop.tasks.modules.checkpoint import Weights
+from nightloop.tasks.modules.checkpoint import from_bytes as weights_from
+from nightloop.tasks.objects import blobs
+from nightloop.tasks.objects.objects import open_for_reading
+from nightloop.tasks.plan.plan import Plan
+from nightloop.tasks.plan.redact import redact
+from nightloop.tasks.plan.settings import Settings
+from nightloop.tasks.record.manifest import Kept
+from nightloop.tasks.serving.fresh_process import nursery
+from nightloop.tasks.serving.id_map import ids_of
+from nightloop.tasks.serving.load import ready
 
 ROWS = 64  # pairs that are asked; enough that a wrong table, order or scale cannot hide
 CLOSE = 1e-6  # of max(1, |expected|): one rounding in float32

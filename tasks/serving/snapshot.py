@@ -9,13 +9,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from tasks.correctors.chain import restored
-from tasks.models.checkpoint import from_bytes, pack, to_bytes, unpack
-from tasks.serving.learning import Learning
-from tasks.store.keys import checked_pipeline
-from tasks.store.objects import Objects
-from tasks.store.seal import seal, unseal
-from tasks.store.trusted import trusted
+from nightloop.tasks.correction.chain import restored
+from nightloop.tasks.modules.checkpoint import from_bytes, pack, to_bytes, unpack
+from nightloop.tasks.objects.checksum import seal, unseal
+from nightloop.tasks.objects.keys import checked_pipeline
+from nightloop.tasks.objects.objects import Objects
+from nightloop.tasks.objects.read_verified import trusted
+from nightloop.tasks.serving.online_learning import Learning
 
 log = logging.getLogger(__name__)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
-from tasks.plan.plan import Part
-from tasks.strategies.options import Mistakes, assemble, listed
-from tasks.strategies.strategy import Strategy
+from nightloop.tasks.plan.plan import Part
+from nightloop.tasks.retraining.options import Mistakes, assemble, listed
+from nightloop.tasks.retraining.strategy import Strategy
 
 GROUP = "nightloop.strategies"
 

@@ -10,13 +10,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tasks.lake.logs import Logs
-from tasks.models.checkpoint import Checkpoint, Weights, pack, unpack
-from tasks.models.model import Model
-from tasks.strategies.decay import popularity
-from tasks.strategies.hindsight import judged, loss
-from tasks.strategies.memory import needed, taught
-from tasks.strategies.strategy import Strategy
+from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
+from nightloop.tasks.modules.model import Model
+from nightloop.tasks.retraining.checkpoint_memory import needed, taught
+from nightloop.tasks.retraining.prequential_loss import judged, loss
+from nightloop.tasks.retraining.strategy import Strategy
+from nightloop.tasks.retraining.time_decay import popularity
 
 TABLE = "table.item"
 

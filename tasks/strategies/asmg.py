@@ -9,18 +9,18 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from tasks.lake.logs import Logs
-from tasks.models.blend import Past
-from tasks.models.checkpoint import Checkpoint, Weights, pack, unpack
-from tasks.models.concurrent import Lesson, learn_generator
-from tasks.models.generator import Generator
-from tasks.models.meta import Meta, begun, recalled
-from tasks.models.model import Model
-from tasks.models.schedule import Schedule
-from tasks.models.tables import PREFIX
-from tasks.strategies.hindsight import judged, loss
-from tasks.strategies.memory import fitting, needed, past_weights, pooled, taught
-from tasks.strategies.strategy import ALL_HISTORY, Strategy
+from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.meta.generator import Generator
+from nightloop.tasks.meta.generator_training import Lesson, learn_generator
+from nightloop.tasks.meta.meta_state import Meta, begun, recalled
+from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
+from nightloop.tasks.modules.fused_tables import PREFIX
+from nightloop.tasks.modules.model import Model
+from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.retraining.checkpoint_memory import fitting, needed, past_weights, pooled, taught
+from nightloop.tasks.retraining.prequential_loss import judged, loss
+from nightloop.tasks.retraining.strategy import ALL_HISTORY, Strategy
+from nightloop.tasks.training.weight_average import Past
 
 Variant = Literal["multi", "unif", "single", "zero", "full", "Linear"]
 
@@ -44,7 +44,7 @@ class ASMG:
     """Adaptive sequential model generation (Peng et al. 2021): served(t) = M(w_t-k+1, ..., w_t), a post-processor.
 
     w_t are the weights of `learner` (paper: FineTune), whose chain goes on from w_t and never from what is served; the
-    pre-trained weights are no part of it. M is a GRU over each number of the weights (`tasks.models.generator`). At the
+    pre-trained weights are no part of it. M is a GRU over each number of the weights (`nightloop.tasks.meta.generator`). At the
     close of t, scored already, M of w_t-k..w_t-1 learns so that its i-th output does well on D_i+1; then the learner
     learns, then the last output is served. As long as fewer than k weights can be judged the learner's are served.
 

@@ -7,12 +7,12 @@ from typing import ClassVar
 
 import torch
 
-from tasks.lake.logs import Logs
-from tasks.models.checkpoint import Checkpoint, Weights
-from tasks.models.model import Model
-from tasks.models.parts import from_parts, inner_width
-from tasks.strategies.options import required
-from tasks.strategies.strategy import ALL_HISTORY
+from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.modules.checkpoint import Checkpoint, Weights
+from nightloop.tasks.modules.model import Model
+from nightloop.tasks.retraining.mf_weights import from_parts, inner_width
+from nightloop.tasks.retraining.options import required
+from nightloop.tasks.retraining.strategy import ALL_HISTORY
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 import torch
 
-from tasks.lake.logs import Logs
-from tasks.models.checkpoint import Checkpoint, Weights, pack, unpack
-from tasks.models.fisher import fisher
-from tasks.models.fit import fit
-from tasks.models.loss import Objective, labels
-from tasks.models.model import Model
-from tasks.models.pull import Pull
-from tasks.models.schedule import Schedule
-from tasks.strategies.memory import needed
+from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
+from nightloop.tasks.modules.loss import Objective, labels
+from nightloop.tasks.modules.model import Model
+from nightloop.tasks.modules.regularizers import Pull
+from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.retraining.checkpoint_memory import needed
+from nightloop.tasks.training.fisher import fisher
+from nightloop.tasks.training.fit import fit
 
 
 @dataclass(frozen=True)

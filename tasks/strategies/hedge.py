@@ -9,12 +9,12 @@ from math import log
 import torch
 from torch import Tensor
 
-from tasks.lake.logs import Logs
-from tasks.models.checkpoint import Checkpoint, Weights, pack, unpack
-from tasks.models.model import Model
-from tasks.strategies.hindsight import judged, loss
-from tasks.strategies.memory import fitting, needed, taught
-from tasks.strategies.strategy import Strategy
+from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
+from nightloop.tasks.modules.model import Model
+from nightloop.tasks.retraining.checkpoint_memory import fitting, needed, taught
+from nightloop.tasks.retraining.prequential_loss import judged, loss
+from nightloop.tasks.retraining.strategy import Strategy
 
 
 @dataclass(frozen=True)

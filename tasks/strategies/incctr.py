@@ -7,14 +7,14 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from tasks.lake.logs import Logs
-from tasks.models.checkpoint import Checkpoint, Weights, pack, unpack
-from tasks.models.model import Model
-from tasks.strategies.distil import Distil, check_temperature
-from tasks.strategies.fold import recent
-from tasks.strategies.labelled import FAMILIES, check_labels, check_teachable, predicted
-from tasks.strategies.memory import needed, taught
-from tasks.strategies.strategy import Strategy
+from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
+from nightloop.tasks.modules.model import Model
+from nightloop.tasks.retraining.advance import recent
+from nightloop.tasks.retraining.checkpoint_memory import needed, taught
+from nightloop.tasks.retraining.distillation_loss import Distil, check_temperature
+from nightloop.tasks.retraining.strategy import Strategy
+from nightloop.tasks.retraining.teacher_predictions import FAMILIES, check_labels, check_teachable, predicted
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,9 @@ class IncCTR:
     one that is a night old, NoUpdate for the pre-trained one for ever; its time and memory are added. A learner's
     row-wise Adagrad that is kept lets new rows move faster than old ones.
 
-    The loss is CE(y, s(z)) + T^2 CE(s(z'/T), s(z/T)), T the `temperature` (T^2: see `tasks.strategies.distil`), and with
-    a `weight` w (1 - w) and w times the two: so the authors of ASMG have it, with w = 0.1 and 0.2 (Peng et al. 2021).
+    The loss is CE(y, s(z)) + T^2 CE(s(z'/T), s(z/T)), T the `temperature` (why T^2:
+    `nightloop.tasks.retraining.distillation_loss`), and with a `weight` w (1 - w) and w times the two: so the
+    authors of ASMG have it, with w = 0.1 and 0.2 (Peng et al. 2021).
     """
 
     learner: Strategy

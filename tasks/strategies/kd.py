@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from tasks.lake.logs import Logs
-from tasks.models.checkpoint import Checkpoint, Weights, pack, unpack
-from tasks.models.model import Model
-from tasks.strategies.distil import Distil, check_temperature
-from tasks.strategies.labelled import FAMILIES, check_labels, check_teachable, predicted
-from tasks.strategies.memory import needed, taught
-from tasks.strategies.strategy import Strategy
+from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
+from nightloop.tasks.modules.model import Model
+from nightloop.tasks.retraining.checkpoint_memory import needed, taught
+from nightloop.tasks.retraining.distillation_loss import Distil, check_temperature
+from nightloop.tasks.retraining.strategy import Strategy
+from nightloop.tasks.retraining.teacher_predictions import FAMILIES, check_labels, check_teachable, predicted
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,9 @@ class KD:
     """Knowledge distillation: the loss (1 - weight) CE(y, s(z)) + weight T^2 CE(s(z'/T), s(z/T)) for a `learner`.
 
     z' are the logits of the version before, which it began the night with, on every row the learner reads; T is the
-    `temperature` (why T^2: `tasks.strategies.distil`). At T = 1 this is cross-entropy with (1 - weight) y + weight s(z')
-    for a label. Rows in SPMF's reservoir keep the teacher's word of the night they came (as in dark experience replay,
-    Buzzega et al. 2020); the root's rows have that of the pre-trained weights. For labelled logs.
+    `temperature` (why T^2: `nightloop.tasks.retraining.distillation_loss`). At T = 1 this is cross-entropy with
+    (1 - weight) y + weight s(z') for a label. Rows in SPMF's reservoir keep the teacher's word of the night they came
+    (as in dark experience replay, Buzzega et al. 2020); the root's rows have that of the pre-trained weights. For labelled logs.
     Source: the rival that ReLoop (Cai et al. 2022) is compared with; no weight is printed there: choose it on your own logs.
     """
 

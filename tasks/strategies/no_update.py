@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tasks.lake.logs import Logs
-from tasks.models.checkpoint import Checkpoint, Weights
-from tasks.models.model import Model
+from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.modules.checkpoint import Checkpoint, Weights
+from nightloop.tasks.modules.model import Model
 
 
 @dataclass(frozen=True)

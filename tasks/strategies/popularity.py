@@ -8,11 +8,11 @@ from typing import ClassVar
 
 import torch
 
-from tasks.lake.logs import Logs
-from tasks.models.checkpoint import Checkpoint, Weights
-from tasks.models.model import Model
-from tasks.models.parts import from_parts
-from tasks.strategies.decay import popularity
+from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.modules.checkpoint import Checkpoint, Weights
+from nightloop.tasks.modules.model import Model
+from nightloop.tasks.retraining.mf_weights import from_parts
+from nightloop.tasks.retraining.time_decay import popularity
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from tasks.lake.logs import Logs
-from tasks.models.checkpoint import Checkpoint, Weights, pack, unpack
-from tasks.models.loss import Batch, Loss
-from tasks.models.model import Model
-from tasks.models.predict import predict
-from tasks.strategies.labelled import FAMILIES, check_labels, check_teachable, known
-from tasks.strategies.memory import from_memory, needed, taught, to_memory
-from tasks.strategies.strategy import Strategy
+from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
+from nightloop.tasks.modules.loss import Batch, Loss
+from nightloop.tasks.modules.model import Model
+from nightloop.tasks.retraining.checkpoint_memory import from_memory, needed, taught, to_memory
+from nightloop.tasks.retraining.strategy import Strategy
+from nightloop.tasks.retraining.teacher_predictions import FAMILIES, check_labels, check_teachable, known
+from nightloop.tasks.training.predict import predict
 
 
 @dataclass(frozen=True)

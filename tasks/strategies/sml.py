@@ -9,17 +9,17 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from tasks.lake.logs import Logs
-from tasks.models.batches import Batches
-from tasks.models.carry import Carry, active_rows
-from tasks.models.checkpoint import Checkpoint, Weights, pack, unpack
-from tasks.models.meta import Meta, begun, recalled
-from tasks.models.model import Model
-from tasks.models.schedule import Schedule
-from tasks.models.through import Past, learn_through, learn_transfer
-from tasks.models.transfer import Transfer
-from tasks.strategies.memory import fitting, needed, taught
-from tasks.strategies.strategy import Strategy
+from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.meta.meta_state import Meta, begun, recalled
+from nightloop.tasks.meta.sml_batches import Batches
+from nightloop.tasks.meta.sml_training import Past, learn_through, learn_transfer
+from nightloop.tasks.meta.transfer import Transfer
+from nightloop.tasks.meta.transfer_set import Carry, active_rows
+from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
+from nightloop.tasks.modules.model import Model
+from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.retraining.checkpoint_memory import fitting, needed, taught
+from nightloop.tasks.retraining.strategy import Strategy
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tasks.lake.logs import COLUMNS, Logs
-from tasks.models.checkpoint import Checkpoint, Weights, pack, unpack
-from tasks.models.fit import fit
-from tasks.models.loss import Objective, labels
-from tasks.models.model import Model
-from tasks.models.predict import predict
-from tasks.models.schedule import Schedule
-from tasks.strategies.memory import needed
-from tasks.strategies.reservoir import Reservoir, columns_of, empty, recalled
+from nightloop.tasks.data.logs import COLUMNS, Logs
+from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
+from nightloop.tasks.modules.loss import Objective, labels
+from nightloop.tasks.modules.model import Model
+from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.retraining.checkpoint_memory import needed
+from nightloop.tasks.retraining.reservoir import Reservoir, columns_of, empty, recalled
+from nightloop.tasks.training.fit import fit
+from nightloop.tasks.training.predict import predict
 
 
 @dataclass(frozen=True)

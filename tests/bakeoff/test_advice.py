@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import torch
 
-from tasks.bakeoff.advice import advice
-from tasks.bakeoff.board import Board, Ran, read_ran
-from tasks.bakeoff.entrants import Entrant, with_options
-from tasks.bakeoff.outcome import Outcome
-from tasks.models.checkpoint import Weights, pack
-from tasks.plan.plan import Part, Plan
-from tests.flows.tiny import raw_plan
+from nightloop.tasks.bakeoff.advice import advice
+from nightloop.tasks.bakeoff.entrants import Entrant, with_options
+from nightloop.tasks.bakeoff.result import Outcome
+from nightloop.tasks.bakeoff.results import Board, Ran, read_ran
+from nightloop.tasks.modules.checkpoint import Weights, pack
+from nightloop.tasks.plan.plan import Part, Plan
+from tests.flows.tiny_pipeline import raw_plan
 
 PLAN = Plan.model_validate(raw_plan(Path("nowhere")))
 USERS, ROWS = 60, 600

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import yaml
 
-import tasks.collect
-import tasks.open
-from tasks.agenda import decide
-from tasks.bakeoff.outcome import Outcome
-from tests.bakeoff.ovens import WHEN, Oven, bake, computed_by, oven
-from tests.flows.tiny import Tiny, begin, make
+import nightloop.tasks.collect
+import nightloop.tasks.resources
+from nightloop.tasks.bakeoff.result import Outcome
+from nightloop.tasks.schedule import decide
+from tests.bakeoff.make_specs import WHEN, Oven, bake, computed_by, oven
+from tests.flows.tiny_pipeline import Tiny, begin, make
 
 pytestmark = pytest.mark.xdist_group("bakeoff")  # one process: what these tests begin from is made once
 DIVERGES = {"use": "FineTune", "options": {"schedule": {"rate": 1e30}}}
@@ -89,7 +89,7 @@ def test_what_was_interrupted_goes_on(tiny: Tiny, kitchen: Oven, monkeypatch: py
 
 def record() -> dict[str, object]:
     """Nights, log and champion, as they are stored."""
-    objects = tasks.open.open_store()
+    objects = nightloop.tasks.resources.open_store()
     keys = [k for k in objects.keys("") if "/nights/" in k or "/log/" in k or "champion" in k]
     return {key: objects.read(key) for key in keys}
 
@@ -127,7 +127,7 @@ def test_a_period_that_an_operator_passed_over_is_left_out(
     tiny.deliver(0, 1, 2, 4, 5)
     tiny.deliver(3, bad=True)
     plan = tiny.plan
-    landing = tasks.collect.collect.fn(plan, 3)
+    landing = nightloop.tasks.collect.collect.fn(plan, 3)
     decide(plan, landing, "", "the shop was closed", WHEN)
     found = bake(tiny.path, end="2026-01-06")
     assert found["test"] == ["2026-01-03", "2026-01-05", "2026-01-06"]
@@ -205,7 +205,7 @@ def test_the_document_is_in_the_store_and_beside_the_report(tiny: Tiny, kitchen:
     found = bake(tiny.path, seeds=(0, 1))
     written = json.loads(Path(found["json"]).read_text())
     assert written["leaderboard"] == found["leaderboard"] and "<svg" in Path(found["report"]).read_text()
-    objects = tasks.open.open_store()
+    objects = nightloop.tasks.resources.open_store()
     kept = [json.loads(objects.read(k)[0]) for k in objects.keys("blobs/") if objects.read(k)[0][:10] == b'{"advice":']
     assert any(one["leaderboard"] == found["leaderboard"] for one in kept)
     line = found["leaderboard"]["uniform"][0]

@@ -10,9 +10,9 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterName
 from typer.testing import CliRunner
 
-import flows.__main__ as cli
-from tests.flows.console import refused, said
-from tests.flows.tiny import Tiny, begin
+import nightloop.flows.cli.main as cli
+from tests.flows.run_cli import refused, said
+from tests.flows.tiny_pipeline import Tiny, begin
 from tests.prefect_server import Server
 
 HOUSE = Path(__file__).parents[2]

@@ -9,9 +9,9 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from tasks.bakeoff.paired_auc import auc_difference
-from tests.bakeoff.ovens import Oven, bake, oven
-from tests.flows.tiny import WORLD, make
+from nightloop.tasks.evaluation.auc_interval import auc_difference
+from tests.bakeoff.make_specs import Oven, bake, oven
+from tests.flows.tiny_pipeline import WORLD, make
 
 CLICKS = {"users": 80, "items": 30, "rows": 400, "start": "2026-01-01", "kind": "impressions", "seed": 4}
 

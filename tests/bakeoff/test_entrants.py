@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.bakeoff.entrants import field_of
-from tasks.bakeoff.order import Order
-from tasks.plan.plan import Plan
+from nightloop.tasks.bakeoff.entrants import field_of
+from nightloop.tasks.bakeoff.spec import Order
+from nightloop.tasks.plan.plan import Plan
 from tests.plan.test_plans import raw
 
 LOVED = {"use": "AddPopularity", "options": {"learner": {"use": "FineTune"}}}

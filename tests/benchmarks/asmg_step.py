@@ -19,16 +19,16 @@ from dataclasses import replace
 
 import torch
 
-from tasks.lake.logs import COLUMNS, Logs
-from tasks.models.checkpoint import Checkpoint
-from tasks.models.embedding_mlp import EmbeddingMLP
-from tasks.models.mf import MF
-from tasks.models.schedule import Schedule
-from tasks.strategies.asmg import ASMG
-from tasks.strategies.fine_tune import FineTune
-from tasks.strategies.fold import begin, fold, pretrain, recent
-from tasks.strategies.full_retrain import FullRetrain
-from tasks.strategies.strategy import Strategy
+from nightloop.tasks.data.logs import COLUMNS, Logs
+from nightloop.tasks.models.embedding_mlp import EmbeddingMLP
+from nightloop.tasks.models.mf import MF
+from nightloop.tasks.modules.checkpoint import Checkpoint
+from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.retraining.advance import begin, fold, pretrain, recent
+from nightloop.tasks.retraining.strategy import Strategy
+from nightloop.tasks.strategies.asmg import ASMG
+from nightloop.tasks.strategies.fine_tune import FineTune
+from nightloop.tasks.strategies.full_retrain import FullRetrain
 from tests.benchmarks import real_logs
 from tests.benchmarks.real_logs import FINE_TUNE, PRETRAIN, TEST, read, until
 from tests.benchmarks.real_logs import HISTORY as START

@@ -6,7 +6,7 @@ import sys
 import tempfile
 from typing import Any
 
-from tasks.lake.sources.click_world import SHAPES
+from nightloop.tasks.sources.click_world import SHAPES
 from tests.benchmarks.bakeoffs import raced
 
 ROWS = SHAPES["criteo", "small"].rows  # a day

@@ -14,15 +14,15 @@ from typing import Any
 import torch
 import yaml
 
-from tasks.models.item_knn import ItemKNN
-from tasks.models.mf import MF
-from tasks.models.rank import from_weights
-from tasks.plan.plan import Part
-from tasks.reports.paired import difference
-from tasks.strategies import build
-from tasks.strategies.fold import pretrain
-from tasks.strategies.full_retrain import FullRetrain
-from tasks.strategies.practice import until
+from nightloop.tasks.evaluation.item_knn import ItemKNN
+from nightloop.tasks.evaluation.paired_difference import difference
+from nightloop.tasks.evaluation.rank import from_weights
+from nightloop.tasks.models.mf import MF
+from nightloop.tasks.plan.plan import Part
+from nightloop.tasks.retraining.advance import pretrain
+from nightloop.tasks.retraining.contract_data import until
+from nightloop.tasks.strategies import build
+from nightloop.tasks.strategies.full_retrain import FullRetrain
 from tests.benchmarks.bakeoffs import ORDERS, raced
 from tests.benchmarks.real_logs import DATA, HISTORY, ROWS, TEST, chain, ranked, read
 

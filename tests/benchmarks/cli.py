@@ -40,8 +40,8 @@ def run(what: str) -> dict[str, object]:
 
 def begun(home: Path) -> dict[str, tuple[list[str], int]]:
     """The commands and their exit codes; nights that they speak of are done."""
-    from tasks.lake.deliveries import deliver
-    from tests.flows.tiny import HISTORY, WORLD, raw_plan
+    from nightloop.tasks.simulation.deliver import deliver
+    from tests.flows.tiny_pipeline import HISTORY, WORLD, raw_plan
 
     days = [deliver(WORLD, home / "in", day).stem for day in range(HISTORY + 3)]
     plan, wrong = home / "tiny.yaml", home / "wrong.yaml"
@@ -50,7 +50,7 @@ def begun(home: Path) -> dict[str, tuple[list[str], int]]:
     wrong.write_text(yaml.safe_dump(raw_plan(home, {"model": model})))
     night = ["night", str(plan), "--period", days[-1]]
     subprocess.run(
-        [sys.executable, "-m", "flows", *night], check=True, capture_output=True,
+        [sys.executable, "-m", "nightloop", *night], check=True, capture_output=True,
         env={**os.environ, "NIGHTLOOP_HOME": str(home / "home"), "PREFECT_API_URL": ""},
     )  # fmt: skip
     return {

@@ -22,14 +22,14 @@ WORK = """
 import json, resource, sys, time
 from pathlib import Path
 began = time.perf_counter()
-from tasks.lake.collect import collect
-from tasks.lake.periods import period
-from tasks.lake.sources.files import Files
-from tasks.lake.validation import Nights, prepare, validate
-from tasks.lake.vocabulary import empty
-from tasks.lake.warehouse import Warehouse
-from tasks.plan.plan import Calendar, Columns, Part, Plan
-from tasks.plan.settings import Settings
+from nightloop.tasks.lake.ingest import collect
+from nightloop.tasks.lake.periods import period
+from nightloop.tasks.sources.files import Files
+from nightloop.tasks.validation.gx import Nights, prepare, validate
+from nightloop.tasks.data.vocabulary import empty
+from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.plan import Calendar, Columns, Part, Plan
+from nightloop.tasks.plan.settings import Settings
 
 file, home = sys.argv[1:]
 part = Part(use="any")

@@ -28,21 +28,21 @@ from pathlib import Path
 
 import torch
 
-from tasks.lake.clean_rows import clean_ids
-from tasks.lake.collect import collect
-from tasks.lake.periods import period
-from tasks.lake.reading import read_logs
-from tasks.lake.sources.click_world import ITEM, ClickWorld
-from tasks.lake.vocabulary import empty, from_bytes, grow, to_bytes
-from tasks.lake.warehouse import Warehouse
-from tasks.models.checkpoint import Checkpoint
-from tasks.models.deepfm import DeepFM
-from tasks.models.grow import initial
-from tasks.models.schedule import Schedule
-from tasks.plan.plan import Calendar, Part, Plan
-from tasks.plan.settings import Settings
-from tasks.strategies.fold import fold
-from tasks.strategies.full_retrain import FullRetrain
+from nightloop.tasks.data.clean_rows import clean_ids
+from nightloop.tasks.data.load import read_logs
+from nightloop.tasks.data.vocabulary import empty, from_bytes, grow, to_bytes
+from nightloop.tasks.lake.ingest import collect
+from nightloop.tasks.lake.periods import period
+from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.models.deepfm import DeepFM
+from nightloop.tasks.modules.checkpoint import Checkpoint
+from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.plan.plan import Calendar, Part, Plan
+from nightloop.tasks.plan.settings import Settings
+from nightloop.tasks.retraining.advance import fold
+from nightloop.tasks.sources.click_world import ITEM, ClickWorld
+from nightloop.tasks.strategies.full_retrain import FullRetrain
+from nightloop.tasks.training.resize import initial
 
 WHOLE, DAYS, TARGET = 45_840_617, 7, 6.0  # rows, days, GiB
 DUCKDB = 300  # MB

@@ -35,14 +35,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tasks.lake.logs import Logs
-from tasks.metrics.ctr import auc
-from tasks.models import build
-from tasks.models.checkpoint import Weights
-from tasks.models.fit import fit
-from tasks.models.grow import initial
-from tasks.models.predict import predict
-from tasks.models.schedule import Schedule, fast_bfloat16
+from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.evaluation.ctr_metrics import auc
+from nightloop.tasks.models import build
+from nightloop.tasks.modules.checkpoint import Weights
+from nightloop.tasks.modules.train_config import Schedule, fast_bfloat16
+from nightloop.tasks.training.fit import fit
+from nightloop.tasks.training.predict import predict
+from nightloop.tasks.training.resize import initial
 from tests.benchmarks.deepfm_train import BATCH, world
 
 TURNS, BATCHES, HELD_OUT = 3, 24, 50_000

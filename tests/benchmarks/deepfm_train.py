@@ -16,13 +16,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from tasks.lake.logs import Logs
-from tasks.metrics.ctr import auc
-from tasks.models.deepfm import DeepFM
-from tasks.models.fit import fit
-from tasks.models.grow import initial
-from tasks.models.predict import predict
-from tasks.models.schedule import Schedule, fast_bfloat16
+from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.evaluation.ctr_metrics import auc
+from nightloop.tasks.models.deepfm import DeepFM
+from nightloop.tasks.modules.train_config import Schedule, fast_bfloat16
+from nightloop.tasks.training.fit import fit
+from nightloop.tasks.training.predict import predict
+from nightloop.tasks.training.resize import initial
 
 FIELDS, IDS, BATCH = 39, 1_000_000, 4096
 TRAIN, HELD_OUT, ROUNDS = 120 * BATCH, 50_000, 3

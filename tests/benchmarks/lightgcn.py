@@ -10,14 +10,14 @@ from pathlib import Path
 
 import torch
 
-from tasks.models.lightgcn import LightGCN
-from tasks.models.schedule import Schedule
-from tasks.models.transfer import Transfer
-from tasks.strategies.fine_tune import FineTune
-from tasks.strategies.fold import pretrain
-from tasks.strategies.full_retrain import FullRetrain
-from tasks.strategies.practice import until
-from tasks.strategies.sml import SML
+from nightloop.tasks.meta.transfer import Transfer
+from nightloop.tasks.models.lightgcn import LightGCN
+from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.retraining.advance import pretrain
+from nightloop.tasks.retraining.contract_data import until
+from nightloop.tasks.strategies.fine_tune import FineTune
+from nightloop.tasks.strategies.full_retrain import FullRetrain
+from nightloop.tasks.strategies.sml import SML
 from tests.benchmarks.real_logs import DATA, HISTORY, measure, read, table
 
 PRETRAIN = FullRetrain(Schedule(epochs=20, batch=4096, rate=0.1, l2=0.03), begin="scratch")

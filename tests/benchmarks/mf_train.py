@@ -17,15 +17,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from tasks.lake.logs import Logs
-from tasks.models.checkpoint import Weights
-from tasks.models.fit import fit
-from tasks.models.grow import initial
-from tasks.models.mf import MF
-from tasks.models.negatives import draw, known
-from tasks.models.rank import from_factors
-from tasks.models.schedule import Schedule
-from tasks.strategies.practice import until
+from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.evaluation.rank import from_factors
+from nightloop.tasks.models.mf import MF
+from nightloop.tasks.modules.checkpoint import Weights
+from nightloop.tasks.modules.negative_sampling import draw, known
+from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.retraining.contract_data import until
+from nightloop.tasks.training.fit import fit
+from nightloop.tasks.training.resize import initial
 from tests.benchmarks.real_logs import DATA, TEST, read, scored
 
 USERS, ITEMS, ROWS = 59_082, 122_816, 2_500_000

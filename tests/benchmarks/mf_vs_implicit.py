@@ -15,10 +15,10 @@ import torch
 from implicit.cpu.bpr import BayesianPersonalizedRanking
 from scipy.sparse import csr_matrix
 
-from tasks.lake.logs import Logs
-from tasks.models.fit import fit
-from tasks.models.grow import initial
-from tasks.strategies.practice import until
+from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.retraining.contract_data import until
+from nightloop.tasks.training.fit import fit
+from nightloop.tasks.training.resize import initial
 from tests.benchmarks.mf_train import EPOCHS, MODEL, ROUNDS, SCHEDULE, rate, recall, zipf_logs
 from tests.benchmarks.real_logs import DATA, TEST, read
 

@@ -28,10 +28,10 @@ def run() -> dict[str, object]:
 def _measured(home: Path) -> dict[str, object]:
     import yaml
 
-    from flows.backfill import backfill
-    from flows.nightly import nightly
-    from tasks.lake.deliveries import deliver
-    from tests.flows.tiny import HISTORY, WORLD, raw_plan
+    from nightloop.flows.backfill import backfill
+    from nightloop.flows.nightly import nightly
+    from nightloop.tasks.simulation.deliver import deliver
+    from tests.flows.tiny_pipeline import HISTORY, WORLD, raw_plan
 
     days = [deliver(WORLD, home / "in", day).stem for day in range(NIGHTS + 4)]
     path = home / "tiny.yaml"

@@ -11,13 +11,14 @@ from typing import Any
 import pyarrow as pa
 import torch
 
-from tasks.lake.vocabulary import Vocabulary, to_bytes
-from tasks.models.checkpoint import to_bytes as weights_to_bytes
-from tasks.plan.plan import Plan
-from tasks.store import blobs, manifests, registry
-from tasks.store.entries import Act, draft
-from tasks.store.manifest import Kept, Manifest
-from tasks.store.objects import Directory
+from nightloop.tasks.data.vocabulary import Vocabulary, to_bytes
+from nightloop.tasks.modules.checkpoint import to_bytes as weights_to_bytes
+from nightloop.tasks.objects import blobs
+from nightloop.tasks.objects.objects import Directory
+from nightloop.tasks.plan.plan import Plan
+from nightloop.tasks.record import manifest_store, promotion_log
+from nightloop.tasks.record.entries import Act, draft
+from nightloop.tasks.record.manifest import Kept, Manifest
 
 HOUSE = Path(__file__).parents[2]
 ITEMS, USERS, WIDTH = 100_000, 10_000, 64
@@ -25,8 +26,8 @@ FIRST, LATER = 3.0, 2.0  # targets: seconds, milliseconds
 ASK = """
 import json, sys, time
 start = time.perf_counter()
-from tasks.serving.predictor import Predictor
-from tasks.store.objects import Directory
+from nightloop.tasks.serving.predictor import Predictor
+from nightloop.tasks.objects.objects import Directory
 from pathlib import Path
 predictor = Predictor.open(Directory(Path(sys.argv[1])), "bench")
 predictor.recommend("u17", k=10)
@@ -78,10 +79,10 @@ def _store(path: Path) -> None:
         served=None, scores={}, checkpoints={"FineTune": kept}, judged={},
         verdict="promote", champion=None,
     )  # fmt: skip
-    if not manifests.publish(objects, manifest):
+    if not manifest_store.publish(objects, manifest):
         raise RuntimeError("the bench's night could not be written")
     act = Act("gate", "2026-01-01T00:00:00+00:00", "bench", 0)
-    registry.promote(objects, "bench", draft(manifest, "FineTune", act, evidence={}), 0)
+    promotion_log.promote(objects, "bench", draft(manifest, "FineTune", act, evidence={}), 0)
 
 
 if __name__ == "__main__":

@@ -20,28 +20,28 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from tasks.lake.logs import Logs
-from tasks.metrics.table import per_interaction
-from tasks.models.candidates import deal
-from tasks.models.checkpoint import Checkpoint, Weights
-from tasks.models.item_knn import ItemKNN
-from tasks.models.lightgcn import LightGCN
-from tasks.models.mf import MF
-from tasks.models.model import Model
-from tasks.models.rank import Ranker, from_weights, rank
-from tasks.models.schedule import Schedule
-from tasks.plan.plan import Ranking
-from tasks.strategies.add_popularity import AddPopularity
-from tasks.strategies.als import ALS
-from tasks.strategies.average_weights import AverageWeights
-from tasks.strategies.bpr import BPR
-from tasks.strategies.fine_tune import FineTune
-from tasks.strategies.fold import begin, fold, pretrain, recent
-from tasks.strategies.full_retrain import FullRetrain
-from tasks.strategies.no_update import NoUpdate
-from tasks.strategies.popularity import Popularity
-from tasks.strategies.practice import coded, until
-from tasks.strategies.strategy import Strategy
+from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.evaluation.candidates import deal
+from nightloop.tasks.evaluation.item_knn import ItemKNN
+from nightloop.tasks.evaluation.rank import Ranker, from_weights, rank
+from nightloop.tasks.evaluation.summary import per_interaction
+from nightloop.tasks.models.lightgcn import LightGCN
+from nightloop.tasks.models.mf import MF
+from nightloop.tasks.modules.checkpoint import Checkpoint, Weights
+from nightloop.tasks.modules.model import Model
+from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.plan.plan import Ranking
+from nightloop.tasks.retraining.advance import begin, fold, pretrain, recent
+from nightloop.tasks.retraining.contract_data import coded, until
+from nightloop.tasks.retraining.strategy import Strategy
+from nightloop.tasks.strategies.add_popularity import AddPopularity
+from nightloop.tasks.strategies.als import ALS
+from nightloop.tasks.strategies.average_weights import AverageWeights
+from nightloop.tasks.strategies.bpr import BPR
+from nightloop.tasks.strategies.fine_tune import FineTune
+from nightloop.tasks.strategies.full_retrain import FullRetrain
+from nightloop.tasks.strategies.no_update import NoUpdate
+from nightloop.tasks.strategies.popularity import Popularity
 
 ROWS, PERIODS, HISTORY = 7084, 20, 6
 TUNE, TEST = range(13, 15), range(15, 20)

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import torch
 
-from tasks.correctors.corrector import Scored, Shape
-from tasks.correctors.reloop2 import ReLoop2
-from tasks.models.checkpoint import to_bytes
-from tasks.models.deepfm import DeepFM
-from tasks.models.grow import initial
-from tasks.models.hidden import reveal
-from tasks.models.predict import predict
-from tasks.serving.predictor import Predictor
+from nightloop.tasks.correction.corrector import Scored, Shape
+from nightloop.tasks.correctors.reloop2 import ReLoop2
+from nightloop.tasks.models.deepfm import DeepFM
+from nightloop.tasks.modules.checkpoint import to_bytes
+from nightloop.tasks.serving.predictor import Predictor
+from nightloop.tasks.training.hidden_features import reveal
+from nightloop.tasks.training.predict import predict
+from nightloop.tasks.training.resize import initial
 from tests.benchmarks.click_store import CONTEXT, plan, store
 from tests.benchmarks.deepfm_train import world
 

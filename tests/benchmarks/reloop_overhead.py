@@ -15,16 +15,16 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from tasks.lake.logs import Logs
-from tasks.models.checkpoint import Checkpoint, Weights
-from tasks.models.deepfm import DeepFM
-from tasks.models.grow import initial
-from tasks.models.loss import Batch, Loss, Objective, labels
-from tasks.models.model import Model
-from tasks.models.predict import predict
-from tasks.models.schedule import Schedule
-from tasks.strategies.fine_tune import FineTune
-from tasks.strategies.reloop import ReLoop, SelfCorrection
+from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.models.deepfm import DeepFM
+from nightloop.tasks.modules.checkpoint import Checkpoint, Weights
+from nightloop.tasks.modules.loss import Batch, Loss, Objective, labels
+from nightloop.tasks.modules.model import Model
+from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.strategies.fine_tune import FineTune
+from nightloop.tasks.strategies.reloop import ReLoop, SelfCorrection
+from nightloop.tasks.training.predict import predict
+from nightloop.tasks.training.resize import initial
 from tests.benchmarks.deepfm_train import BATCH, world
 
 STEPS, PAIRS, REPEATS, MOST = 4, 7, 200, 1.8  # MOST per cent: what the paper reports

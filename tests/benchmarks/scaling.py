@@ -12,30 +12,30 @@ import time
 import torch
 from torch import Tensor
 
-from tasks.lake.logs import Logs
-from tasks.models import build
-from tasks.models.grow import initial
-from tasks.models.mf import MF
-from tasks.models.model import Model
-from tasks.models.schedule import Schedule
-from tasks.strategies.als import ALS
-from tasks.strategies.asmg import ASMG
-from tasks.strategies.average_weights import AverageWeights
-from tasks.strategies.bpr import BPR
-from tasks.strategies.ewc import EWC
-from tasks.strategies.fine_tune import FineTune
-from tasks.strategies.fold import fold
-from tasks.strategies.full_retrain import FullRetrain
-from tasks.strategies.hedge import Hedge
-from tasks.strategies.incctr import IncCTR
-from tasks.strategies.kd import KD
-from tasks.strategies.l2sp import L2SP
-from tasks.strategies.popularity import Popularity
-from tasks.strategies.practice import until
-from tasks.strategies.reloop import ReLoop
-from tasks.strategies.sml import SML
-from tasks.strategies.spmf import SPMF
-from tasks.strategies.strategy import Strategy
+from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.models import build
+from nightloop.tasks.models.mf import MF
+from nightloop.tasks.modules.model import Model
+from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.retraining.advance import fold
+from nightloop.tasks.retraining.contract_data import until
+from nightloop.tasks.retraining.strategy import Strategy
+from nightloop.tasks.strategies.als import ALS
+from nightloop.tasks.strategies.asmg import ASMG
+from nightloop.tasks.strategies.average_weights import AverageWeights
+from nightloop.tasks.strategies.bpr import BPR
+from nightloop.tasks.strategies.ewc import EWC
+from nightloop.tasks.strategies.fine_tune import FineTune
+from nightloop.tasks.strategies.full_retrain import FullRetrain
+from nightloop.tasks.strategies.hedge import Hedge
+from nightloop.tasks.strategies.incctr import IncCTR
+from nightloop.tasks.strategies.kd import KD
+from nightloop.tasks.strategies.l2sp import L2SP
+from nightloop.tasks.strategies.popularity import Popularity
+from nightloop.tasks.strategies.reloop import ReLoop
+from nightloop.tasks.strategies.sml import SML
+from nightloop.tasks.strategies.spmf import SPMF
+from nightloop.tasks.training.resize import initial
 from tests.benchmarks.worlds import picture
 
 ROWS, USERS, ITEMS, HISTORY = 2_000, 2_000, 1_000, 10

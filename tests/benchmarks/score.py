@@ -7,10 +7,10 @@ import time
 import torch
 from torch import Generator, Tensor
 
-from tasks.lake.logs import Logs
-from tasks.models.candidates import deal
-from tasks.models.rank import from_factors, rank
-from tasks.plan.plan import Ranking
+from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.evaluation.candidates import deal
+from nightloop.tasks.evaluation.rank import from_factors, rank
+from nightloop.tasks.plan.plan import Ranking
 
 USERS, ITEMS, WIDTH = 59_082, 122_816, 64  # Yelp, as in SML
 ROWS, HISTORY = 100_000, 2_500_000

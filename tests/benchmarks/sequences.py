@@ -15,20 +15,20 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from tasks.lake.histories import with_histories
-from tasks.lake.logs import Logs
-from tasks.metrics.table import per_interaction
-from tasks.models.candidates import deal
-from tasks.models.caser import Caser
-from tasks.models.checkpoint import Weights
-from tasks.models.gru4rec import GRU4Rec
-from tasks.models.rank import from_weights, mean_user, rank
-from tasks.models.schedule import Schedule
-from tasks.plan.plan import Ranking
-from tasks.strategies.fine_tune import FineTune
-from tasks.strategies.fold import pretrain
-from tasks.strategies.full_retrain import FullRetrain
-from tasks.strategies.practice import until
+from nightloop.tasks.data.histories import with_histories
+from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.evaluation.candidates import deal
+from nightloop.tasks.evaluation.rank import from_weights, mean_user, rank
+from nightloop.tasks.evaluation.summary import per_interaction
+from nightloop.tasks.models.caser import Caser
+from nightloop.tasks.models.gru4rec import GRU4Rec
+from nightloop.tasks.modules.checkpoint import Weights
+from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.plan.plan import Ranking
+from nightloop.tasks.retraining.advance import pretrain
+from nightloop.tasks.retraining.contract_data import until
+from nightloop.tasks.strategies.fine_tune import FineTune
+from nightloop.tasks.strategies.full_retrain import FullRetrain
 from tests.benchmarks.real_logs import HISTORY, METRICS, TEST, Row, chain, read, row, table
 
 LENGTH = 5

@@ -19,7 +19,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tasks.store.objects import Directory
+from nightloop.tasks.objects.objects import Directory
 from tests.benchmarks.click_store import CONTEXT, night, plan, promoted, store
 
 RATE, SECONDS, CANDIDATES, SLOWEST = 200, 60, 20, 50.0
@@ -114,7 +114,7 @@ def run() -> dict[str, object]:
         port = free.getsockname()[1]
         free.close()
         environment = {**os.environ, "NIGHTLOOP_HOME": str(home)}
-        words = [sys.executable, "-m", "flows", "serve", str(home / "bench.yaml"), "--port", str(port)]
+        words = [sys.executable, "-m", "nightloop", "serve", str(home / "bench.yaml"), "--port", str(port)]
         server = subprocess.Popen(words, cwd=HOUSE, env=environment, stderr=subprocess.DEVNULL)
         try:
             wait_until_up(port, server)

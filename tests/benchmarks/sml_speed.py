@@ -23,13 +23,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tasks.models.mf import MF
-from tasks.models.rank import from_weights
-from tasks.models.schedule import Schedule, fast_bfloat16
-from tasks.models.transfer import Transfer
-from tasks.strategies.fold import pretrain
-from tasks.strategies.full_retrain import FullRetrain
-from tasks.strategies.sml import SML
+from nightloop.tasks.evaluation.rank import from_weights
+from nightloop.tasks.meta.transfer import Transfer
+from nightloop.tasks.models.mf import MF
+from nightloop.tasks.modules.train_config import Schedule, fast_bfloat16
+from nightloop.tasks.retraining.advance import pretrain
+from nightloop.tasks.strategies.full_retrain import FullRetrain
+from nightloop.tasks.strategies.sml import SML
 from tests.benchmarks.real_logs import HISTORY, PRETRAIN, TEST, chain, read, row, scored, until
 
 PRECISION = "bfloat16" if fast_bfloat16() else "float32"  # in software it is five times slower than float32

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from scipy.stats import t as student
 
-from tasks.reports import drawing as d
-from tasks.reports.curves import looks
+from nightloop.tasks.reports import plot_style as d
+from nightloop.tasks.reports.plots import looks
 
 SEEDS = tuple(range(int(os.environ.get("NIGHTLOOP_BENCH_SEEDS", "5"))))  # fewer for a first look
 PICTURES = Path("bench")  # beside bench.json

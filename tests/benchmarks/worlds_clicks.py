@@ -17,26 +17,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tasks.correctors.corrector import Corrector
-from tasks.correctors.recalibration import Recalibration
-from tasks.correctors.reloop2 import ReLoop2
-from tasks.correctors.replay import replay as corrected
-from tasks.lake.logs import Logs
-from tasks.lake.sources.click_world import ClickWorld
-from tasks.metrics.ctr import auc, logloss
-from tasks.models import build
-from tasks.models.checkpoint import Weights
-from tasks.models.model import Model
-from tasks.models.predict import predict
-from tasks.models.schedule import Schedule
-from tasks.strategies.fine_tune import FineTune
-from tasks.strategies.fold import pretrain
-from tasks.strategies.full_retrain import FullRetrain
-from tasks.strategies.kd import KD
-from tasks.strategies.no_update import NoUpdate
-from tasks.strategies.practice import coded, until
-from tasks.strategies.reloop import ReLoop
-from tasks.strategies.strategy import Strategy
+from nightloop.tasks.correction.corrector import Corrector
+from nightloop.tasks.correction.replay import replay as corrected
+from nightloop.tasks.correctors.recalibration import Recalibration
+from nightloop.tasks.correctors.reloop2 import ReLoop2
+from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.evaluation.ctr_metrics import auc, logloss
+from nightloop.tasks.models import build
+from nightloop.tasks.modules.checkpoint import Weights
+from nightloop.tasks.modules.model import Model
+from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.retraining.advance import pretrain
+from nightloop.tasks.retraining.contract_data import coded, until
+from nightloop.tasks.retraining.strategy import Strategy
+from nightloop.tasks.sources.click_world import ClickWorld
+from nightloop.tasks.strategies.fine_tune import FineTune
+from nightloop.tasks.strategies.full_retrain import FullRetrain
+from nightloop.tasks.strategies.kd import KD
+from nightloop.tasks.strategies.no_update import NoUpdate
+from nightloop.tasks.strategies.reloop import ReLoop
+from nightloop.tasks.training.predict import predict
 from tests.benchmarks.real_logs import chain
 from tests.benchmarks.worlds import finding, over_seeds, picture, result
 

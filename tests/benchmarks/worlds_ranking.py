@@ -18,26 +18,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tasks.lake.logs import Logs
-from tasks.lake.sources.ranking_world import RankingWorld
-from tasks.lake.world import Ints
-from tasks.metrics.table import per_interaction
-from tasks.models.candidates import Candidates, deal
-from tasks.models.mf import MF
-from tasks.models.rank import Ranker, from_factors, from_weights, rank
-from tasks.models.schedule import Schedule
-from tasks.models.transfer import Form, Transfer
-from tasks.plan.plan import Ranking
-from tasks.strategies.asmg import ASMG
-from tasks.strategies.fine_tune import FineTune
-from tasks.strategies.fold import pretrain
-from tasks.strategies.full_retrain import FullRetrain
-from tasks.strategies.no_update import NoUpdate
-from tasks.strategies.popularity import Popularity
-from tasks.strategies.practice import coded, until
-from tasks.strategies.sml import SML
-from tasks.strategies.spmf import SPMF
-from tasks.strategies.strategy import Strategy
+from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.evaluation.candidates import Candidates, deal
+from nightloop.tasks.evaluation.rank import Ranker, from_factors, from_weights, rank
+from nightloop.tasks.evaluation.summary import per_interaction
+from nightloop.tasks.meta.transfer import Form, Transfer
+from nightloop.tasks.models.mf import MF
+from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.plan.plan import Ranking
+from nightloop.tasks.retraining.advance import pretrain
+from nightloop.tasks.retraining.contract_data import coded, until
+from nightloop.tasks.retraining.strategy import Strategy
+from nightloop.tasks.simulation.latent_world import Ints
+from nightloop.tasks.sources.ranking_world import RankingWorld
+from nightloop.tasks.strategies.asmg import ASMG
+from nightloop.tasks.strategies.fine_tune import FineTune
+from nightloop.tasks.strategies.full_retrain import FullRetrain
+from nightloop.tasks.strategies.no_update import NoUpdate
+from nightloop.tasks.strategies.popularity import Popularity
+from nightloop.tasks.strategies.sml import SML
+from nightloop.tasks.strategies.spmf import SPMF
 from tests.benchmarks.real_logs import chain
 from tests.benchmarks.worlds import finding, over_seeds, picture, result
 

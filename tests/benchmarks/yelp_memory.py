@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from tasks.models.schedule import Schedule
-from tasks.strategies.asmg import ASMG
-from tasks.strategies.average_weights import AverageWeights
-from tasks.strategies.ewc import EWC
-from tasks.strategies.fine_tune import FineTune
-from tasks.strategies.full_retrain import FullRetrain
-from tasks.strategies.hedge import Hedge
-from tasks.strategies.l2sp import L2SP
-from tasks.strategies.sml import SML
-from tasks.strategies.spmf import SPMF
-from tasks.strategies.strategy import Strategy
+from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.retraining.strategy import Strategy
+from nightloop.tasks.strategies.asmg import ASMG
+from nightloop.tasks.strategies.average_weights import AverageWeights
+from nightloop.tasks.strategies.ewc import EWC
+from nightloop.tasks.strategies.fine_tune import FineTune
+from nightloop.tasks.strategies.full_retrain import FullRetrain
+from nightloop.tasks.strategies.hedge import Hedge
+from nightloop.tasks.strategies.l2sp import L2SP
+from nightloop.tasks.strategies.sml import SML
+from nightloop.tasks.strategies.spmf import SPMF
 from tests.benchmarks.yelp_shape import PEAK, apart
 
 ONCE = Schedule(epochs=1, batch=1024)  # memory does not depend on how often the rows come by

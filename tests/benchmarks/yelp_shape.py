@@ -14,15 +14,15 @@ from dataclasses import replace
 
 import torch
 
-from tasks.lake.logs import Logs
-from tasks.models.checkpoint import Checkpoint
-from tasks.models.grow import initial
-from tasks.models.mf import MF
-from tasks.models.schedule import Schedule
-from tasks.strategies.fine_tune import FineTune
-from tasks.strategies.fold import recent
-from tasks.strategies.full_retrain import FullRetrain
-from tasks.strategies.strategy import Strategy
+from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.models.mf import MF
+from nightloop.tasks.modules.checkpoint import Checkpoint
+from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.retraining.advance import recent
+from nightloop.tasks.retraining.strategy import Strategy
+from nightloop.tasks.strategies.fine_tune import FineTune
+from nightloop.tasks.strategies.full_retrain import FullRetrain
+from nightloop.tasks.training.resize import initial
 from tests.benchmarks.mf_train import SCHEDULE
 from tests.benchmarks.sml_speed import LIGHT, authors, beside, sentence
 

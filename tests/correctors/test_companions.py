@@ -8,33 +8,33 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tasks.correctors import build, build_all, correctors
-from tasks.correctors.chain import restored
-from tasks.correctors.corrector import Scored
-from tasks.correctors.counters import Counters
-from tasks.correctors.neighbours import Neighbours
-from tasks.correctors.recalibration import Recalibration
-from tasks.correctors.reloop2 import ReLoop2
-from tasks.correctors.replay import replay, slots
-from tasks.metrics.ctr import auc, calibration, logloss
-from tasks.models.checkpoint import from_bytes, to_bytes
-from tasks.models.deepfm import DeepFM
-from tasks.models.grow import initial
-from tasks.models.mf import MF
-from tasks.plan.plan import Part
-from tests.correctors import made
-from tests.models.made_logs import make
+from nightloop.tasks.correction.chain import restored
+from nightloop.tasks.correction.corrector import Scored
+from nightloop.tasks.correction.knn_memory import Neighbours
+from nightloop.tasks.correction.replay import replay, slots
+from nightloop.tasks.correctors import build, build_all, correctors
+from nightloop.tasks.correctors.counters import Counters
+from nightloop.tasks.correctors.recalibration import Recalibration
+from nightloop.tasks.correctors.reloop2 import ReLoop2
+from nightloop.tasks.evaluation.ctr_metrics import auc, calibration, logloss
+from nightloop.tasks.models.deepfm import DeepFM
+from nightloop.tasks.models.mf import MF
+from nightloop.tasks.modules.checkpoint import from_bytes, to_bytes
+from nightloop.tasks.plan.plan import Part
+from nightloop.tasks.training.resize import initial
+from tests.correctors import make_rows
+from tests.models.make_logs import make
 
 
 @pytest.mark.parametrize("form", ["intercept", "platt"])
 def test_recalibration_finds_the_line_that_the_base_is_off_by(form: str) -> None:
-    world = made.stream(20_000)
+    world = make_rows.stream(20_000)
     p = world.scored.probability
     slope = 0.5 if form == "platt" else 1.0
     wrong = torch.sigmoid((torch.logit(p) + 0.8) / slope)
-    found = made.prequential(
-        made.chain(Recalibration(form)),  # type: ignore[arg-type]
-        made.Stream(Scored(world.scored.rows, world.scored.hidden, wrong), world.label),
+    found = make_rows.prequential(
+        make_rows.chain(Recalibration(form)),  # type: ignore[arg-type]
+        make_rows.Stream(Scored(world.scored.rows, world.scored.hidden, wrong), world.label),
     )
     late = slice(5000, None)
     assert calibration(world.label[late], wrong[late]) > 1.1
@@ -43,12 +43,12 @@ def test_recalibration_finds_the_line_that_the_base_is_off_by(form: str) -> None
 
 
 def test_counters_learn_items_that_changed_and_a_shrunk_rate_is_the_beta_posterior() -> None:
-    world, one = made.stream(12_000, shift=2.0), made.chain(Counters())
-    found = made.prequential(one, world)
+    world, one = make_rows.stream(12_000, shift=2.0), make_rows.chain(Counters())
+    found = make_rows.prequential(one, world)
     late = slice(6000, None)
     assert auc(world.label[late], found[late]) > auc(world.label[late], world.scored.probability[late]) + 0.02
     corrector = Counters(prior=10, strengths=(1.0,), half_life=0)
-    state = made.chain(corrector).states["c0"]
+    state = make_rows.chain(corrector).states["c0"]
     scored = Scored(torch.tensor([[3, 5]]), torch.zeros(1, 32), torch.tensor([0.2]))
     for label in (1, 1, 0, 0):
         corrector.observe(state, corrector.correct(state, scored)[1], torch.tensor([float(label)]))
@@ -59,15 +59,15 @@ def test_counters_learn_items_that_changed_and_a_shrunk_rate_is_the_beta_posteri
 
 @pytest.mark.parametrize("corrector", [Counters(), Recalibration()], ids=["counters", "recalibration"])
 def test_a_base_that_is_right_is_left_alone(corrector: Counters | Recalibration) -> None:
-    world = made.stream(12_000)
-    found = made.prequential(made.chain(corrector), world)
+    world = make_rows.stream(12_000)
+    found = make_rows.prequential(make_rows.chain(corrector), world)
     assert abs(float((logloss(world.label, found) - logloss(world.label, world.scored.probability)).mean())) < 0.001
 
 
 def test_strangers_are_corrected_and_counted_together() -> None:
     corrector = Counters(strengths=(1.0,))
-    one = made.chain(corrector)
-    rows = torch.tensor([[-1, -1], [made.USERS, made.ITEMS], [10**6, 3]])
+    one = make_rows.chain(corrector)
+    rows = torch.tensor([[-1, -1], [make_rows.USERS, make_rows.ITEMS], [10**6, 3]])
     scored = Scored(rows, torch.zeros(3, 32), torch.full((3,), 0.5))
     one.observe("a", one.correct(scored)[1], torch.ones(3))
     assert one.states["c0"]["user"][-1, 0] == 3 and one.states["c0"]["item"][-1, 0] == 2
@@ -76,18 +76,18 @@ def test_strangers_are_corrected_and_counted_together() -> None:
 
 @pytest.mark.parametrize("certain", [0.0, 1.0])
 def test_a_certain_base_breaks_nothing(certain: float) -> None:
-    one = made.chain(Recalibration("platt"), Counters(), ReLoop2(), ReLoop2(Neighbours()))
-    world = made.stream(2000)
+    one = make_rows.chain(Recalibration("platt"), Counters(), ReLoop2(), ReLoop2(Neighbours()))
+    world = make_rows.stream(2000)
     sure = Scored(world.scored.rows, world.scored.hidden, torch.full((2000,), certain))
-    found = made.prequential(one, made.Stream(sure, world.label))
+    found = make_rows.prequential(one, make_rows.Stream(sure, world.label))
     assert bool(((found >= 0) & (found <= 1)).all())
     assert all(bool(torch.isfinite(t).all()) for t in one.snapshot().values())
 
 
 def test_each_corrector_is_handed_what_the_one_before_made_of_the_prediction() -> None:
-    world = made.stream(4000, shift=2.0, turn=0.0)
-    both, first = made.chain(Recalibration(), Counters()), made.chain(Recalibration())
-    half = made.part(world.scored, slice(0, 2000))
+    world = make_rows.stream(4000, shift=2.0, turn=0.0)
+    both, first = make_rows.chain(Recalibration(), Counters()), make_rows.chain(Recalibration())
+    half = make_rows.part(world.scored, slice(0, 2000))
     for one in (both, first):
         one.observe("a", one.correct(half)[1], world.label[:2000])
     _, notes = both.correct(world.scored)
@@ -95,21 +95,21 @@ def test_each_corrector_is_handed_what_the_one_before_made_of_the_prediction() -
 
 
 def test_a_snapshot_goes_on_where_it_was_and_another_version_or_other_options_are_refused() -> None:
-    world = made.stream(4000, shift=2.0)
+    world = make_rows.stream(4000, shift=2.0)
     parts = (Recalibration(), Counters(), ReLoop2())
-    whole, halved = made.chain(*parts), made.chain(*parts)
+    whole, halved = make_rows.chain(*parts), make_rows.chain(*parts)
     first, second = (
-        made.Stream(made.part(world.scored, places), world.label[places])
+        make_rows.Stream(make_rows.part(world.scored, places), world.label[places])
         for places in (slice(0, 2000), slice(2000, None))
     )
-    expected = made.prequential(whole, world)[2000:]
-    made.prequential(halved, first)
+    expected = make_rows.prequential(whole, world)[2000:]
+    make_rows.prequential(halved, first)
     kept = from_bytes(to_bytes(halved.snapshot()))
-    assert torch.equal(made.prequential(restored(made.chain(*parts), "a", kept), second), expected)
+    assert torch.equal(make_rows.prequential(restored(make_rows.chain(*parts), "a", kept), second), expected)
     with pytest.raises(ValueError, match=r"snapshot is of b"):
-        restored(made.chain(*parts), "b", kept)
+        restored(make_rows.chain(*parts), "b", kept)
     with pytest.raises(ValueError, match=r"c2 was made with other options"):
-        restored(made.chain(Recalibration(), Counters(), ReLoop2(Neighbours())), "a", kept)
+        restored(make_rows.chain(Recalibration(), Counters(), ReLoop2(Neighbours())), "a", kept)
 
 
 def test_a_replay_scores_each_slot_before_it_learns_from_it_and_a_delay_postpones_what_is_known() -> None:

@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from tasks.correctors.corrector import Scored, Shape, State
-from tasks.correctors.counters import Counters
-from tasks.correctors.neighbours import Neighbours
-from tasks.correctors.recalibration import Recalibration
-from tasks.correctors.reloop2 import ReLoop2
-from tasks.correctors.sketch import Sketch
-from tasks.metrics.ctr import auc, logloss
-from tests.correctors import made
+from nightloop.tasks.correction.corrector import Scored, Shape, State
+from nightloop.tasks.correction.knn_memory import Neighbours
+from nightloop.tasks.correction.lsh_memory import Sketch
+from nightloop.tasks.correctors.counters import Counters
+from nightloop.tasks.correctors.recalibration import Recalibration
+from nightloop.tasks.correctors.reloop2 import ReLoop2
+from nightloop.tasks.evaluation.ctr_metrics import auc, logloss
+from tests.correctors import make_rows
 
 BOTH = pytest.mark.parametrize(
     "memory", [Sketch(warm=50, bits=6), Neighbours(capacity=500)], ids=["sketch", "neighbours"]
@@ -41,15 +41,15 @@ def filled(sketch: Sketch, hidden: Tensor, label: Tensor, prediction: Tensor) ->
 
 @BOTH
 def test_l1_no_strength_or_an_empty_memory_leaves_the_base_as_it_is(memory: Memory) -> None:
-    world = made.stream(600)
-    assert torch.equal(made.prequential(made.chain(fixed(memory, 0.0)), world), world.scored.probability)
-    corrected, _ = made.chain(fixed(memory, 1.0)).correct(world.scored)
+    world = make_rows.stream(600)
+    assert torch.equal(make_rows.prequential(make_rows.chain(fixed(memory, 0.0)), world), world.scored.probability)
+    corrected, _ = make_rows.chain(fixed(memory, 1.0)).correct(world.scored)
     assert torch.equal(corrected, world.scored.probability)
 
 
 def test_l2_one_neighbour_at_full_strength_is_its_label() -> None:
-    world = made.stream(300)
-    one = made.chain(fixed(Neighbours(capacity=300, k=1), 1.0))
+    world = make_rows.stream(300)
+    one = make_rows.chain(fixed(Neighbours(capacity=300, k=1), 1.0))
     notes = one.correct(world.scored)[1]
     one.observe("a", notes, world.label)
     rows = world.scored.rows.tolist()
@@ -142,18 +142,18 @@ def test_l6_a_written_row_pulls_what_is_read_towards_its_label_and_order_does_no
 @BOTH
 def test_l7_the_memory_does_not_grow(memory: Memory) -> None:
     corrector = ReLoop2(memory)
-    state = corrector.start(Shape(2 * made.WIDTH, made.USERS, made.ITEMS))
+    state = corrector.start(Shape(2 * make_rows.WIDTH, make_rows.USERS, make_rows.ITEMS))
     sizes = {name: tensor.shape for name, tensor in state.items()}
-    world = made.stream(3000)
-    one = made.chain(corrector)
-    made.prequential(one, world)
+    world = make_rows.stream(3000)
+    one = make_rows.chain(corrector)
+    make_rows.prequential(one, world)
     assert {name: tensor.shape for name, tensor in one.states["c0"].items()} == sizes
     assert all(bool(torch.isfinite(tensor).all()) for tensor in one.states["c0"].values())
 
 
 def test_l8_notes_of_another_version_are_refused_and_nothing_is_learned() -> None:
-    world = made.stream(300)
-    one = made.chain(ReLoop2(), version="night 1")
+    world = make_rows.stream(300)
+    one = make_rows.chain(ReLoop2(), version="night 1")
     notes = one.correct(world.scored)[1]
     before = one.snapshot()
     with pytest.raises(ValueError, match=r"served by night 0, what is remembered is of night 1"):
@@ -162,10 +162,10 @@ def test_l8_notes_of_another_version_are_refused_and_nothing_is_learned() -> Non
 
 
 def test_l8_what_is_stored_is_what_came_in_never_what_went_out() -> None:
-    world = made.stream(600)
+    world = make_rows.stream(600)
     corrector = fixed(Neighbours(capacity=1000), 0.9)
-    one = made.chain(corrector)
-    corrected = made.prequential(one, world)
+    one = make_rows.chain(corrector)
+    corrected = make_rows.prequential(one, world)
     assert not torch.allclose(corrected, world.scored.probability, atol=0.05)
     assert torch.equal(one.states["c0"]["values"][:600, 1], world.scored.probability)
 
@@ -178,11 +178,11 @@ def test_l8_what_is_stored_is_what_came_in_never_what_went_out() -> None:
 def test_l9_labels_of_a_slot_change_nothing_before_the_next_slot(
     corrector: ReLoop2 | Recalibration | Counters,
 ) -> None:
-    world = made.stream(2000, shift=2.0, turn=0.0)
-    honest = made.prequential(made.chain(corrector), world)
-    corrupted = made.Stream(world.scored, world.label.clone())
+    world = make_rows.stream(2000, shift=2.0, turn=0.0)
+    honest = make_rows.prequential(make_rows.chain(corrector), world)
+    corrupted = make_rows.Stream(world.scored, world.label.clone())
     corrupted.label[1000:1200] = 1 - corrupted.label[1000:1200]
-    found = made.prequential(made.chain(corrector), corrupted)
+    found = make_rows.prequential(make_rows.chain(corrector), corrupted)
     assert torch.equal(found[:1200], honest[:1200]) and not torch.equal(found[1200:], honest[1200:])
 
 
@@ -191,8 +191,8 @@ def test_l10_nothing_is_gained_or_lost_where_nothing_moved_and_much_is_gained_wh
     memory: Memory,
 ) -> None:
     def gain(shift: float) -> float:
-        world = made.stream(12_000, shift)
-        corrected = made.prequential(made.chain(ReLoop2(memory)), world)
+        world = make_rows.stream(12_000, shift)
+        corrected = make_rows.prequential(make_rows.chain(ReLoop2(memory)), world)
         late = slice(4000, None)
         base, better = (logloss(world.label[late], p[late]).mean() for p in (world.scored.probability, corrected))
         return float(base - better)

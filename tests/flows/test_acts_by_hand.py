@@ -8,17 +8,18 @@ from pathlib import Path
 
 import pytest
 
-import flows.promote
-import flows.writer
-import tasks.agenda
-import tasks.move
-import tasks.open
-import tasks.sweep
-from flows.nightly import collect_all
-from flows.writer import store_clock, writing
-from tasks.store import blobs, lease, manifests, pipelines, trash
-from tasks.store.objects import Directory
-from tests.flows.tiny import WHEN, Tiny, begin, run
+import nightloop.flows.pipeline_lock
+import nightloop.flows.promote
+import nightloop.tasks.maintain
+import nightloop.tasks.promote
+import nightloop.tasks.resources
+import nightloop.tasks.schedule
+from nightloop.flows.nightly import collect_all
+from nightloop.flows.pipeline_lock import store_clock, writing
+from nightloop.tasks.objects import blobs, lease, pipelines, trash
+from nightloop.tasks.objects.objects import Directory
+from nightloop.tasks.record import manifest_store
+from tests.flows.tiny_pipeline import WHEN, Tiny, begin, run
 
 DAY = 86_400.0
 NOW = 1_800_000_000.0
@@ -31,14 +32,16 @@ def begun(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 
 def skipped(tiny: Tiny, day: int) -> None:
     """A night that an operator passes over."""
-    with tasks.open.keep_lake(tiny.plan):
+    with nightloop.tasks.resources.keep_lake(tiny.plan):
         landed = collect_all(tiny.plan, day)
-    tasks.agenda.decide(tiny.plan, landed[-1], "", "the vendor's file is broken", datetime.fromisoformat(WHEN))
+    nightloop.tasks.schedule.decide(
+        tiny.plan, landed[-1], "", "the vendor's file is broken", datetime.fromisoformat(WHEN)
+    )
     assert [night.outcome for night in run(tiny, day)] == ["skipped"]
 
 
 def promote(tiny: Tiny, strategy: str, reason: str = "trial", period: str = "", seen: str = "") -> str:
-    return tasks.move.promote_by_hand.fn(tiny.plan, strategy, period, seen, (reason, True), WHEN)
+    return nightloop.tasks.promote.promote_by_hand.fn(tiny.plan, strategy, period, seen, (reason, True), WHEN)
 
 
 def test_a_rollback_after_a_skipped_night_is_not_undone(begun: Tiny) -> None:
@@ -47,7 +50,7 @@ def test_a_rollback_after_a_skipped_night_is_not_undone(begun: Tiny) -> None:
     run(begun, 3)
     promote(begun, "tuned")
     skipped(begun, 4)
-    said = tasks.move.take_back.fn(begun.plan, "", "complaints", WHEN)
+    said = nightloop.tasks.promote.take_back.fn(begun.plan, "", "complaints", WHEN)
     assert said.startswith("popular of 2026-01-0") and "pinned: the gate does not move it" in said
     nights, back = run(begun, 5, 6), begun.log()[-1]
     assert back.action == "rollback"
@@ -90,23 +93,23 @@ def test_an_act_that_is_done_says_so_though_the_report_fails(begun: Tiny, monkey
     def away(*plan: object) -> str:
         raise FileExistsError(17, "File exists", "lake")
 
-    monkeypatch.setattr(flows.promote, "publish", away)
-    monkeypatch.setattr(flows.promote, "scheduled", lambda: datetime.now(UTC))
+    monkeypatch.setattr(nightloop.flows.promote, "publish", away)
+    monkeypatch.setattr(nightloop.flows.promote, "scheduled", lambda: datetime.now(UTC))
     plan = str(begun.path)
-    flows.promote.promote(plan, "tuned", reason="trial", force=True)
-    flows.promote.promote(plan, "popular", reason="trial", force=True)
-    first = flows.promote.rollback(plan, reason="incident 7")
+    nightloop.flows.promote.promote(plan, "tuned", reason="trial", force=True)
+    nightloop.flows.promote.promote(plan, "popular", reason="trial", force=True)
+    first = nightloop.flows.promote.rollback(plan, reason="incident 7")
     assert first.startswith("tuned of 2026-01-03 serves from now on (entry 3")
-    again = flows.promote.rollback(plan, reason="incident 7")
+    again = nightloop.flows.promote.rollback(plan, reason="incident 7")
     assert again.startswith("already done as entry 3: tuned of 2026-01-03 serves") and len(begun.log()) == 3
     with pytest.raises(ValueError, match="no earlier champion"):
-        flows.promote.rollback(plan, reason="incident 7", from_entry=3)
-    assert "unpin by" in flows.promote.promote(plan, reason="it is over", unpin=True)
-    assert "pin by" in flows.promote.promote(plan, reason="the sale", pin=True)
+        nightloop.flows.promote.rollback(plan, reason="incident 7", from_entry=3)
+    assert "unpin by" in nightloop.flows.promote.promote(plan, reason="it is over", unpin=True)
+    assert "pin by" in nightloop.flows.promote.promote(plan, reason="the sale", pin=True)
     with pytest.raises(ValueError, match="pin and unpin were both given"):
-        flows.promote.promote(plan, reason="x", pin=True, unpin=True)
+        nightloop.flows.promote.promote(plan, reason="x", pin=True, unpin=True)
     with pytest.raises(ValueError, match="a promotion needs a reason"):
-        flows.promote.promote(plan, "popular", force=True)
+        nightloop.flows.promote.promote(plan, "popular", force=True)
 
 
 def test_an_artifact_that_cannot_be_drawn_does_not_hide_the_outcome(
@@ -115,7 +118,7 @@ def test_an_artifact_that_cannot_be_drawn_does_not_hide_the_outcome(
     def gone(*what: object, **more: object) -> None:
         raise ConnectionError("the Prefect server is gone")
 
-    monkeypatch.setattr(tasks.move, "show_markdown", gone)
+    monkeypatch.setattr(nightloop.tasks.promote, "show_markdown", gone)
     assert "serves from now on" in promote(begun, "tuned")
     assert "entry 1 of the promotion log stands" in capsys.readouterr().err
 
@@ -137,7 +140,7 @@ def test_a_cut_read_of_a_finished_night_does_not_run_it_again(begun: Tiny, monke
 
     def short(store: Directory, key: str) -> tuple[bytes, str] | None:
         found = real(store, key)
-        if found and key == manifests.key_of("tiny", 2, 1) and len(cut) < 2:
+        if found and key == manifest_store.key_of("tiny", 2, 1) and len(cut) < 2:
             cut.append(key)
             return found[0][: len(found[0]) // 2], found[1]
         return found
@@ -148,10 +151,10 @@ def test_a_cut_read_of_a_finished_night_does_not_run_it_again(begun: Tiny, monke
 
 
 def test_two_clocks_that_differ_are_named(begun: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    objects, real = tasks.open.open_store(), flows.writer.time.time
+    objects, real = nightloop.tasks.resources.open_store(), nightloop.flows.pipeline_lock.time.time
     assert abs(store_clock(objects) - real()) < 5
     for skew in (3600.0, -3600.0, 45.0):
-        monkeypatch.setattr(flows.writer.time, "time", lambda skew=skew: real() + skew)
+        monkeypatch.setattr(nightloop.flows.pipeline_lock.time, "time", lambda skew=skew: real() + skew)
         with pytest.raises(
             RuntimeError, match=r"clock of this machine says \d{4}-.* UTC, the store's says \d{4}-.* UTC"
         ):
@@ -162,7 +165,7 @@ def test_two_clocks_that_differ_are_named(begun: Tiny, monkeypatch: pytest.Monke
 
 
 def test_a_dead_sweep_is_told_with_its_true_end(begun: Tiny) -> None:
-    objects = tasks.open.open_store()
+    objects = nightloop.tasks.resources.open_store()
     now = store_clock(objects)
     assert lease.take_key(objects, lease.SWEEP, "the dead sweep", now, 90)
     with (
@@ -181,10 +184,10 @@ def test_maintain_of_a_store_whose_pipelines_are_elsewhere(begun: Tiny, tmp_path
     """Links are followed, an unmounted disk refuses, an older store asks first; nothing that is needed ever goes."""
     store, plan = begun.home / "home" / "store", begun.plan
     needed, act, week = begun.record(), trash.Act("me", NOW), timedelta(days=7)
-    orphan = blobs.put(tasks.open.open_store(), b"nobody names this")
+    orphan = blobs.put(nightloop.tasks.resources.open_store(), b"nobody names this")
     (store / "pipelines").rename(tmp_path / "disk")
     (store / "pipelines").mkdir()
-    for refused in (tasks.sweep.sweep.fn, tasks.sweep.compact.fn):
+    for refused in (nightloop.tasks.maintain.sweep.fn, nightloop.tasks.maintain.compact.fn):
         with pytest.raises(ValueError, match="cannot be seen"):
             refused(plan, act, week, False)
     for left in (store / "pipelines").rglob("*.json"):
@@ -193,21 +196,23 @@ def test_maintain_of_a_store_whose_pipelines_are_elsewhere(begun: Tiny, tmp_path
         folder.rmdir()
     (store / "pipelines").rmdir()
     (store / "pipelines").symlink_to(tmp_path / "disk")
-    assert "1 objects of the store were moved to the trash" in tasks.sweep.sweep.fn(plan, act, week, False)[0]
+    assert (
+        "1 objects of the store were moved to the trash" in nightloop.tasks.maintain.sweep.fn(plan, act, week, False)[0]
+    )
     assert begun.record().keys() == needed.keys()
-    assert f"blobs/{orphan}" in tasks.sweep.bring_back.fn("all", act)
+    assert f"blobs/{orphan}" in nightloop.tasks.maintain.bring_back.fn("all", act)
     (store / pipelines.KEY).unlink()
-    for refused in (tasks.sweep.sweep.fn, tasks.sweep.compact.fn):
+    for refused in (nightloop.tasks.maintain.sweep.fn, nightloop.tasks.maintain.compact.fn):
         with pytest.raises(ValueError, match=r"no complete record.*--adopt"):
             refused(plan, act, week, True)
-    said = tasks.sweep.adopt.fn(plan, "")
+    said = nightloop.tasks.maintain.adopt.fn(plan, "")
     assert said[0] == "tiny: nights from 1 on" and said[-1].endswith("--adopt --confirm tiny")
     with pytest.raises(ValueError, match="shows no pipeline shop"):
-        tasks.sweep.adopt.fn(plan, "tiny, shop")
-    assert "complete: tiny" in tasks.sweep.adopt.fn(plan, "tiny")[0]
-    assert "0 deleted" in tasks.sweep.sweep.fn(plan, act, week, False)[0]
+        nightloop.tasks.maintain.adopt.fn(plan, "tiny, shop")
+    assert "complete: tiny" in nightloop.tasks.maintain.adopt.fn(plan, "tiny")[0]
+    assert "0 deleted" in nightloop.tasks.maintain.sweep.fn(plan, act, week, False)[0]
     with pytest.raises(ValueError, match="give all, or the number of a removal"):
-        tasks.sweep.bring_back.fn("tomorrow", act)
+        nightloop.tasks.maintain.bring_back.fn("tomorrow", act)
 
 
 def test_a_catalog_or_a_store_that_does_not_know_the_nights_gives_up_nothing(
@@ -220,33 +225,36 @@ def test_a_catalog_or_a_store_that_does_not_know_the_nights_gives_up_nothing(
     with pytest.raises(
         ValueError, match=r"the lake was left alone: its catalog does not know \d versions.*Restore the catalog"
     ):
-        tasks.sweep.compact.fn(plan, act, none, False)
+        nightloop.tasks.maintain.compact.fn(plan, act, none, False)
     assert sorted((begun.home / "home" / "lake").rglob("*.parquet")) == files and files
     for left in (begun.home / "home" / "lake").glob("tiny.sqlite*"):
         left.unlink()
     (tmp_path / "catalog").rename(catalog)
     monkeypatch.setenv("NIGHTLOOP_STORE", str(tmp_path / "another"))
     for _ in range(2):
-        assert "this store has no night of tiny" in tasks.sweep.compact.fn(plan, act, none, False)[0]
+        assert "this store has no night of tiny" in nightloop.tasks.maintain.compact.fn(plan, act, none, False)[0]
     monkeypatch.delenv("NIGHTLOOP_STORE")
-    assert "the lake was compacted; 0 versions" in tasks.sweep.compact.fn(plan, act, none, False)[0]
+    assert "the lake was compacted; 0 versions" in nightloop.tasks.maintain.compact.fn(plan, act, none, False)[0]
     assert run(begun, 2)[0].revision == 1
 
 
 def test_versions_that_no_night_read_wait_for_the_grace_period(begun: Tiny) -> None:
     plan, week = begun.plan, timedelta(days=7)
     begun.deliver(3, bad=True)
-    with tasks.open.keep_lake(plan):
+    with nightloop.tasks.resources.keep_lake(plan):
         collect_all(plan, 3)  # version 1, that no night reads
     begun.deliver(3)
     run(begun, 3)  # version 2
-    waiting = tasks.sweep.compact.fn(plan, trash.Act("me", NOW), week, False)
+    waiting = nightloop.tasks.maintain.compact.fn(plan, trash.Act("me", NOW), week, False)
     assert "0 versions that no night read were given up, 1 wait" in waiting[0]
-    assert "0 would be given up now" in tasks.sweep.compact.fn(plan, trash.Act("me", NOW + 6 * DAY), week, True)[0]
-    assert "1 wait" in tasks.sweep.compact.fn(plan, trash.Act("me", NOW + 6 * DAY), week, False)[0]
+    assert (
+        "0 would be given up now"
+        in nightloop.tasks.maintain.compact.fn(plan, trash.Act("me", NOW + 6 * DAY), week, True)[0]
+    )
+    assert "1 wait" in nightloop.tasks.maintain.compact.fn(plan, trash.Act("me", NOW + 6 * DAY), week, False)[0]
     assert (
         "1 versions that no night read were given up, 0 wait"
-        in (tasks.sweep.compact.fn(plan, trash.Act("me", NOW + 8 * DAY), week, False)[0])
+        in (nightloop.tasks.maintain.compact.fn(plan, trash.Act("me", NOW + 8 * DAY), week, False)[0])
     )
-    assert not trash.still_open(tasks.open.open_store())
+    assert not trash.still_open(nightloop.tasks.resources.open_store())
     assert run(begun, 3)[0].revision == 1

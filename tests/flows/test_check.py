@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-import flows.__main__ as cli
-from flows.check import check
-from tests.flows.console import here
-from tests.flows.tiny import raw_plan
-from tests.lake.test_files import as_parquet, write
+import nightloop.flows.cli.main as cli
+from nightloop.flows.check import check
+from tests.flows.run_cli import here
+from tests.flows.tiny_pipeline import raw_plan
+from tests.sources.test_files import as_parquet, write
 
 DAYS = range(1, 6)
 
@@ -87,7 +87,7 @@ def test_times_to_come_and_coarse_ones_are_told(tmp_path: Path) -> None:
 
 
 def test_a_large_file_is_read_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.lake.sample.MOST", 60)
+    monkeypatch.setattr("nightloop.tasks.inspection.sample.MOST", 60)
     found = check(str(delivered(tmp_path, "csv", CSV)))
     assert found["sample"]["seen"]["rows"] == 60 and found["sample"]["seen"]["cut"]
     assert "60 rows of 3 of 5 files" in found["text"][0]

@@ -14,10 +14,10 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-import flows.__main__ as cli
-import flows.nightly
-from tests.flows.console import HOUSE, here, refused, said
-from tests.flows.tiny import Tiny, begin, raw_plan
+import nightloop.flows.cli.main as cli
+import nightloop.flows.nightly
+from tests.flows.run_cli import HOUSE, here, refused, said
+from tests.flows.tiny_pipeline import Tiny, begin, raw_plan
 
 pytestmark = pytest.mark.xdist_group("cli")  # one process: what these tests begin from is made once
 VERBS = (
@@ -162,9 +162,9 @@ def test_the_doctor_finds_a_sound_machine_sound_and_a_bad_store_bad(
 
 ALONE = """
 import sys
-import flows.nightly, flows.status
+import nightloop.flows.nightly, nightloop.flows.status
 
-said = flows.nightly.nightly(sys.argv[1], sys.argv[2]) if sys.argv[2:] else flows.status.status(sys.argv[1])["headline"]
+said = nightloop.flows.nightly.nightly(sys.argv[1], sys.argv[2]) if sys.argv[2:] else nightloop.flows.status.status(sys.argv[1])["headline"]
 print(said)
 heavy = {"torch", "prefect", "great_expectations", "scipy", "matplotlib"} | ({"pandas"} if not sys.argv[2:] else set())
 print(sorted(heavy & set(sys.modules)))
@@ -174,7 +174,7 @@ print(sorted(heavy & set(sys.modules)))
 @pytest.mark.parametrize("words", [(), ("2026-01-03",)], ids=["status", "finished night"])
 def test_who_only_looks_needs_neither_torch_nor_prefect(words: tuple[str, ...], tiny: Tiny) -> None:
     """They take seconds to import, and whoever looks at what happened waits for an answer."""
-    flows.nightly.nightly(str(tiny.path), "2026-01-03")  # whose report is drawn, once
+    nightloop.flows.nightly.nightly(str(tiny.path), "2026-01-03")  # whose report is drawn, once
     (tiny.home / "home" / "lake" / "extensions.json").unlink(
         missing_ok=True
     )  # as in a home that another one's process filled
@@ -188,7 +188,7 @@ def test_an_option_that_is_wrong_is_refused_although_the_night_is_finished(tiny:
     before = tiny.record()
     tiny.path.write_text(yaml.safe_dump(raw_plan(tiny.home, {"model": {"use": "MF", "options": {"witdh": 4}}})))
     with pytest.raises(ValueError, match="witdh"):
-        flows.nightly.nightly(str(tiny.path), "2026-01-03")
+        nightloop.flows.nightly.nightly(str(tiny.path), "2026-01-03")
     assert tiny.record() == before
 
 
@@ -197,7 +197,7 @@ def test_the_command_that_advice_gives_can_be_run_as_it_stands(
 ) -> None:
     tiny.path.write_text(yaml.safe_dump(raw_plan(tiny.home, {"model": {"use": "MF", "options": {"width": 8}}})))
     with pytest.raises(ValueError, match="the plan of tiny changed") as told:
-        flows.nightly.nightly(str(tiny.path), "2026-01-04")
+        nightloop.flows.nightly.nightly(str(tiny.path), "2026-01-04")
     words = shlex.split(re.findall(r"nightloop (backfill .*?--what all)", str(told.value))[0])
     here(monkeypatch, *words, "--dry-run")
     with pytest.raises(SystemExit) as ended:

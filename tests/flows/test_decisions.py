@@ -7,10 +7,10 @@ import shutil
 import pytest
 import yaml
 
-from flows.backfill import backfill
-from flows.nightly import nightly
+from nightloop.flows.backfill import backfill
+from nightloop.flows.nightly import nightly
 from tests.flows.test_flows import clock, periods, tiny
-from tests.flows.tiny import Tiny, raw_plan
+from tests.flows.tiny_pipeline import Tiny, raw_plan
 
 pytestmark = pytest.mark.xdist_group("decisions")
 __all__ = ["tiny"]

@@ -14,10 +14,10 @@ import duckdb
 import numpy as np
 import pytest
 
-import flows.demo
-import flows.demo_plans
-from tasks.lake.sources.simulated import Simulated
-from tests.flows.console import document, said
+import nightloop.flows.demo.loop
+import nightloop.flows.demo.plans
+from nightloop.tasks.sources.simulated import Simulated
+from tests.flows.run_cli import document, said
 
 pytestmark = pytest.mark.xdist_group("demo")
 
@@ -54,12 +54,12 @@ def test_the_demo_in_a_small_world_of_fewer_nights_shows_every_turn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NIGHTLOOP_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(flows.demo, "Simulated", partial(Simulated, users=300, items=250, rows=1500))
-    for module in (flows.demo, flows.demo_plans):
+    monkeypatch.setattr(nightloop.flows.demo.loop, "Simulated", partial(Simulated, users=300, items=250, rows=1500))
+    for module in (nightloop.flows.demo.loop, nightloop.flows.demo.plans):
         monkeypatch.setattr(module, "LAST", 14)
     out = io.StringIO()
-    monkeypatch.setattr(flows.demo.console, "file", out)
-    found = flows.demo.demo(None, "", False)
+    monkeypatch.setattr(nightloop.flows.demo.loop.console, "file", out)
+    found = nightloop.flows.demo.loop.demo(None, "", False)
     told = " ".join(out.getvalue().split())
     for words in WORDS:
         assert words in told, f"{words!r} is missing in {told}"

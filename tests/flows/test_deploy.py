@@ -11,15 +11,15 @@ import pytest
 import yaml
 from prefect.server.schemas.schedules import CronSchedule
 
-from flows import deployments
-from flows.deploy import deploy, described
-from flows.up import up
-from tasks.agenda import newest
-from tasks.lake.periods import period
-from tasks.open import open_store
-from tasks.plan.cron import AFTER, crons, timezone
-from tasks.plan.plan import Plan
-from tests.flows.tiny import raw_plan
+from nightloop.flows import deployments
+from nightloop.flows.cli.deploy import deploy, described
+from nightloop.flows.cli.up import up
+from nightloop.tasks.lake.periods import period
+from nightloop.tasks.plan.cron import AFTER, crons, timezone
+from nightloop.tasks.plan.plan import Plan
+from nightloop.tasks.resources import open_store
+from nightloop.tasks.schedule import newest
+from tests.flows.tiny_pipeline import raw_plan
 from tests.prefect_server import Server
 
 pytestmark = pytest.mark.xdist_group("flows")
@@ -65,7 +65,7 @@ def test_a_plan_may_say_when_its_nights_start_and_no_manifest_keeps_it(tmp_path:
 def test_every_flow_is_deployed_for_the_pipeline(tmp_path: Path) -> None:
     found = described("shop", planned(tmp_path, pipeline="shop", periods=CALENDARS["cut days"][0]))
     for one in found:
-        made = getattr(deployments, one["entrypoint"].removeprefix("flows.deployments."))
+        made = getattr(deployments, one["entrypoint"].removeprefix("nightloop.flows.deployments."))
         assert one["name"] == f"shop-{made.name}" and one["tags"] == ["shop"] and one["parameters"]["plan"] == "shop"
         assert Path(one["work_pool"]["job_variables"]["working_dir"]).is_absolute()
         assert "{{" not in str(one)

@@ -11,11 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
-import flows.doctor
-from flows.doctor import doctor
-from flows.server import _dead, _schedules, _worker, server
-from tasks.store import blobs
-from tests.flows.tiny import Tiny, begin
+from nightloop.flows.cli.doctor import doctor
+from nightloop.flows.cli.prefect_health import _dead, _schedules, _worker, server
+from nightloop.tasks.objects import blobs
+from tests.flows.tiny_pipeline import Tiny, begin
 from tests.prefect_server import Server
 
 pytestmark = pytest.mark.xdist_group("flows")
@@ -71,18 +70,6 @@ def test_a_plan_that_is_wrong_is_found_wherever_it_lies(begun: Tiny) -> None:
     place.write_text(yaml.safe_dump({**yaml.safe_load(begun.path.read_text()), "seed": -1}))
     ok, finding = found()["plans"]
     assert not ok and "shop.yaml" in finding and "seed" in finding
-
-
-def test_another_package_of_the_same_name_is_found(begun: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    elsewhere = SimpleNamespace(__file__="/somewhere/tasks/__init__.py")
-    real = flows.doctor.import_module
-    monkeypatch.setattr(flows.doctor, "import_module", lambda name: elsewhere if name == "tasks" else real(name))
-    ok, finding = found()["install"]
-    assert not ok and "tasks in /somewhere" in finding
-    monkeypatch.setattr(flows.doctor, "import_module", real)
-    monkeypatch.setattr(flows.doctor, "packages_distributions", lambda: {"tasks": ["nightloop", "celery-tasks"]})
-    ok, finding = found()["install"]
-    assert not ok and "celery-tasks" in finding
 
 
 def test_a_server_is_asked_for_its_worker_its_schedules_and_its_runs(

@@ -8,12 +8,12 @@ import sys
 
 import pytest
 
-import flows.__main__ as cli
-import flows.demo
-import tasks.move
-from flows.naming import run_name
-from tasks.store.entries import Entry
-from tasks.store.promotions import Outcome
+import nightloop.flows.cli.main as cli
+import nightloop.flows.demo.loop
+import nightloop.tasks.promote
+from nightloop.flows.run_names import run_name
+from nightloop.tasks.record.entries import Entry
+from nightloop.tasks.record.promotions import Outcome
 
 NASTY = (
     "\x1b[31mred", "\x1b]0;title\x07", "\x1b]8;;http://evil\x1b\\link", "\x9b2J", "\x9d0;t\x9c", "\x85", "\x7f", "\rover", "\b\b",
@@ -39,11 +39,11 @@ def entry(reason: str) -> Entry:
 def test_a_reason_does_nothing_in_the_champions_artifact(monkeypatch: pytest.MonkeyPatch, nasty: str) -> None:
     made: dict[str, str] = {}
     monkeypatch.setattr(
-        tasks.move,
+        nightloop.tasks.promote,
         "show_markdown",
         lambda key, description, text: made.update(key=key, description=description, text=text),
     )
-    tasks.move._told(Outcome(entry(f"because {nasty} of {nasty}"), False))
+    nightloop.tasks.promote._told(Outcome(entry(f"because {nasty} of {nasty}"), False))
     assert made["key"] == "shop_1-champion" and "because" in made["text"] and "because" in made["description"]
     for shown in (made["text"], made["description"]):
         assert harmless(shown) and "<script" not in shown and "://" not in shown
@@ -86,9 +86,9 @@ def test_a_mistake_does_nothing_in_a_terminal(
 @pytest.mark.parametrize("nasty", NASTY, ids=ascii)
 def test_the_demo_says_names_of_files_and_columns_as_they_are(monkeypatch: pytest.MonkeyPatch, nasty: str) -> None:
     out = io.StringIO()
-    monkeypatch.setattr(flows.demo.console, "file", out)
-    flows.demo._say(1, f"{nasty} takes item")
-    flows.demo._told([f"not used: {nasty}"])
+    monkeypatch.setattr(nightloop.flows.demo.loop.console, "file", out)
+    nightloop.flows.demo.loop._say(1, f"{nasty} takes item")
+    nightloop.flows.demo.loop._told([f"not used: {nasty}"])
     assert harmless(out.getvalue()) and (not nasty.isprintable() or out.getvalue().count(nasty) == 2)
 
 

@@ -10,22 +10,22 @@ from typing import Any
 
 import pytest
 
-import flows.nightly
-import tasks.deploy
-import tasks.move
-import tasks.open
-import tasks.retrain
-from flows.status import status
-from tasks.gate.decide import Decision, without
-from tasks.reports.verdict import sentence, verdict_markdown
-from tasks.serving.smoke import Smoked
-from tasks.store.manifest import Judged, Manifest, Served
-from tasks.strategies.fine_tune import FineTune
-from tests.flows.tiny import WHEN, Tiny, begin, run
-from tests.store.worlds import check_invariants
+import nightloop.flows.nightly
+import nightloop.tasks.deploy
+import nightloop.tasks.promote
+import nightloop.tasks.resources
+import nightloop.tasks.retrain
+from nightloop.flows.status import status
+from nightloop.tasks.gate.decide import Decision, without
+from nightloop.tasks.record.manifest import Judged, Manifest, Served
+from nightloop.tasks.reports.verdict import sentence, verdict_markdown
+from nightloop.tasks.serving.smoke import Smoked
+from nightloop.tasks.strategies.fine_tune import FineTune
+from tests.flows.tiny_pipeline import WHEN, Tiny, begin, run
+from tests.record.act_sequences import check_invariants
 
 pytestmark = pytest.mark.xdist_group("flows")
-REAL = tasks.retrain.fold
+REAL = nightloop.tasks.retrain.fold
 NAN = ValueError("training diverged in epoch 1 of 1: loss nan")
 
 
@@ -44,7 +44,7 @@ def broken(monkeypatch: pytest.MonkeyPatch, error: BaseException, times: int = 9
             raise error
         return REAL(model, strategy, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(tasks.retrain, "fold", fold)
+    monkeypatch.setattr(nightloop.tasks.retrain, "fold", fold)
     return tried
 
 
@@ -67,7 +67,7 @@ def test_what_diverges_twice_is_recorded_and_joins_again_the_next_night(
     (after,) = run(begun, 4)
     assert not after.failed and after.checkpoints["tuned"] != night.checkpoints["tuned"]
     assert b"failed" not in after.data, "a night without failures has the bytes that it always had"
-    check_invariants(tasks.open.open_store(), {}, "tiny")
+    check_invariants(nightloop.tasks.resources.open_store(), {}, "tiny")
 
 
 def test_what_went_wrong_once_is_no_failure(begun: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,11 +86,11 @@ def test_an_error_nobody_expects_is_told_with_its_traceback_and_retried_by_hand(
     assert "hunter2" not in caplog.text + night.data.decode() and "Traceback" in caplog.text
     assert run(begun, 3) == [night], "a finished night is not run again by itself"
     tried = broken(monkeypatch, NAN, times=0)
-    plan, landed = begun.plan, flows.nightly.collect_all(begun.plan, 3)
-    mended = flows.nightly.night(plan, landed, None, (), True)
+    plan, landed = begun.plan, nightloop.flows.nightly.collect_all(begun.plan, 3)
+    mended = nightloop.flows.nightly.night(plan, landed, None, (), True)
     assert mended.revision == 2 and not mended.failed and tried == ["FineTune"], "the others are reused"
     assert mended.checkpoints["popular"] == night.checkpoints["popular"]
-    assert flows.nightly.night(plan, landed, None, (), True) == mended, "nothing failed in it any more"
+    assert nightloop.flows.nightly.night(plan, landed, None, (), True) == mended, "nothing failed in it any more"
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_a_root_that_fails_is_no_night(
     def start(model: object, strategy: object, *rest: object) -> None:
         raise NAN
 
-    monkeypatch.setattr(tasks.retrain, "begin", start)
+    monkeypatch.setattr(nightloop.tasks.retrain, "begin", start)
     with pytest.raises(ValueError, match=r"could not learn from 2026-01-02: training diverged"):
         run(tiny, 1)
     assert not tiny.chain()
@@ -143,7 +143,7 @@ def test_a_root_that_fails_is_no_night(
 def test_the_champions_last_weights_go_on_serving_and_that_is_said_first(
     begun: Tiny, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    tasks.move.promote_by_hand.fn(begun.plan, "tuned", "", "", ("it is the one", True), WHEN)
+    nightloop.tasks.promote.promote_by_hand.fn(begun.plan, "tuned", "", "", ("it is the one", True), WHEN)
     run(begun, 3)
     with monkeypatch.context() as patch:
         broken(patch, NAN)
@@ -160,7 +160,7 @@ def test_the_champions_last_weights_go_on_serving_and_that_is_said_first(
     with pytest.raises(
         ValueError, match=r"tuned failed in 2026-01-06 .*give the period of a night in which it learned"
     ):
-        tasks.move.promote_by_hand.fn(begun.plan, "tuned", "2026-01-06", "", ("again", True), WHEN)
+        nightloop.tasks.promote.promote_by_hand.fn(begun.plan, "tuned", "2026-01-06", "", ("again", True), WHEN)
 
 
 def _none() -> Served:
@@ -169,14 +169,14 @@ def _none() -> Served:
 
 def test_a_night_of_failure_is_no_evidence(begun: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[set[str]] = []
-    real = tasks.compare.decide  # type: ignore[attr-defined]
+    real = nightloop.tasks.compare.decide  # type: ignore[attr-defined]
 
     def decide(rule: object, family: str, incumbent: object, nights: Any) -> Any:
         seen.append(set(nights[-1].challengers))
         seen.append(set(nights[0].challengers))
         return real(rule, family, incumbent, nights)
 
-    monkeypatch.setattr("tasks.compare.decide", decide)
+    monkeypatch.setattr("nightloop.tasks.compare.decide", decide)
     with monkeypatch.context() as patch:
         broken(patch, NAN)
         run(begun, 3)
@@ -208,7 +208,7 @@ def test_where_the_winner_fails_its_smoke_test_the_next_best_is_tried() -> None:
 
 
 def test_deploy_serves_who_passes(begun: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = tasks.deploy._smoke_tested
+    real = nightloop.tasks.deploy._smoke_tested
     made: list[Decision] = []
 
     def tested(night: Any, kept: Any, decision: Decision) -> Decision:
@@ -216,11 +216,11 @@ def test_deploy_serves_who_passes(begun: Tiny, monkeypatch: pytest.MonkeyPatch) 
             name: Judged(verdict="promote", reasons=("better",), numbers={"effect": effect})
             for name, effect in (("tuned", 0.2), ("popular", 0.1))
         }
-        monkeypatch.setattr(tasks.deploy, "smoke", refusing(kept["tuned"].weights))
+        monkeypatch.setattr(nightloop.tasks.deploy, "smoke", refusing(kept["tuned"].weights))
         made.append(real(night, kept, replace(decision, judged=everybody, verdict="promote", winner="tuned")))
         return made[-1]
 
-    monkeypatch.setattr(tasks.deploy, "_smoke_tested", tested)
+    monkeypatch.setattr(nightloop.tasks.deploy, "_smoke_tested", tested)
     (night,) = run(begun, 3)
     assert night.champion is not None and night.champion.strategy == "popular"
     assert night.judged["tuned"].verdict == "reject"
@@ -230,14 +230,14 @@ def test_acts_by_hand_are_smoke_tested(
     begun: Tiny, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def act(strategy: str) -> str:
-        return tasks.move.promote_by_hand.fn(begun.plan, strategy, "", "", ("trial", True), WHEN)
+        return nightloop.tasks.promote.promote_by_hand.fn(begun.plan, strategy, "", "", ("trial", True), WHEN)
 
     def back() -> str:
-        return tasks.move.take_back.fn(begun.plan, "", "complaints", WHEN)
+        return nightloop.tasks.promote.take_back.fn(begun.plan, "", "complaints", WHEN)
 
     newest: Manifest = begun.chain()[2]
     with monkeypatch.context() as patch:
-        patch.setattr(tasks.move, "smoke", refusing(newest.checkpoints["tuned"].weights))
+        patch.setattr(nightloop.tasks.promote, "smoke", refusing(newest.checkpoints["tuned"].weights))
         with pytest.raises(
             ValueError, match=r"tuned of 2026-01-03 cannot serve, its smoke test failed: a table is missing"
         ):
@@ -246,14 +246,14 @@ def test_acts_by_hand_are_smoke_tested(
         assert "popular of 2026-01-03 serves" in act("popular")
     act("tuned")
     with monkeypatch.context() as patch:
-        patch.setattr(tasks.move, "smoke", refusing(newest.checkpoints["popular"].weights))
+        patch.setattr(nightloop.tasks.promote, "smoke", refusing(newest.checkpoints["popular"].weights))
         with pytest.raises(ValueError, match=r"popular of 2026-01-03 cannot serve"):
             back()
 
         def trouble(*given: object, **more: object) -> Smoked:
             raise RuntimeError("the candidate could not be tried in a fresh process: no answer within 60 s")
 
-        patch.setattr(tasks.move, "smoke", trouble)
+        patch.setattr(nightloop.tasks.promote, "smoke", trouble)
         with pytest.raises(RuntimeError, match="could not be tried"):
             act("still")
         assert "popular of 2026-01-03 serves" in back() and "without a smoke test" in caplog.text

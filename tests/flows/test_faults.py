@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-import tasks.open
-from tasks.store.objects import Objects
+import nightloop.tasks.resources
+from nightloop.tasks.objects.objects import Objects
+from tests.flows.child_night import scenario
 from tests.flows.test_kill import everything
-from tests.flows.tiny import Tiny, begin
-from tests.flows.victim import scenario
-from tests.store.faulty import HOWS, Crash, FaultyStore, How
-from tests.store.worlds import check_invariants
+from tests.flows.tiny_pipeline import Tiny, begin
+from tests.objects.faulty_objects import HOWS, Crash, FaultyStore, How
+from tests.record.act_sequences import check_invariants
 
 pytestmark = pytest.mark.xdist_group("faults")  # one process: what these tests begin from is made once
 SAMPLE = 1  # calls of each kind of fault, spread out over the night, in `make test`; `make soak` tries all
@@ -38,12 +38,12 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[pytest
 
 def faulty(patch: pytest.MonkeyPatch, at: int, how: How) -> FaultyStore:
     """Whatever opens the store from now on gets this one."""
-    store = FaultyStore(tasks.open.open_store(), at, how)
+    store = FaultyStore(nightloop.tasks.resources.open_store(), at, how)
 
     def opened(*_: object) -> Objects:
         return store
 
-    patch.setattr(tasks.open, "open_objects", opened)
+    patch.setattr(nightloop.tasks.resources, "open_objects", opened)
     return store
 
 
@@ -53,7 +53,7 @@ def disturbed(start: Callable[[pytest.MonkeyPatch], Tiny], at: int, how: How) ->
     seen: dict[str, bytes] = {}
     with pytest.MonkeyPatch.context() as patch:
         tiny = start(patch)
-        check_invariants(tasks.open.open_store(), seen, "tiny")
+        check_invariants(nightloop.tasks.resources.open_store(), seen, "tiny")
         with patch.context() as broken:
             store = faulty(broken, at, how)
             try:
@@ -63,9 +63,9 @@ def disturbed(start: Callable[[pytest.MonkeyPatch], Tiny], at: int, how: How) ->
             if store.calls < at:
                 return None
             assert store.log[at - 1].endswith("(faulty)")
-        check_invariants(tasks.open.open_store(), seen, "tiny")
+        check_invariants(nightloop.tasks.resources.open_store(), seen, "tiny")
         scenario(tiny, NIGHT)
-        check_invariants(tasks.open.open_store(), seen, "tiny")
+        check_invariants(nightloop.tasks.resources.open_store(), seen, "tiny")
         return everything(tiny)
 
 

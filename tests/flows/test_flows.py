@@ -12,20 +12,20 @@ import pytest
 import yaml
 from pyarrow import parquet
 
-import flows.backfill
-import flows.nightly
-import flows.promote
-import tasks.open
-import tasks.report
-from flows.backfill import backfill
-from flows.maintain import maintain
-from flows.nightly import nightly
-from flows.promote import promote, rollback
-from flows.status import status
-from flows.writer import writing
-from tasks.store import blobs, lease
-from tests.flows.tiny import Tiny, begin, raw_plan
-from tests.store.worlds import check_invariants
+import nightloop.flows.backfill
+import nightloop.flows.nightly
+import nightloop.flows.promote
+import nightloop.tasks.report
+import nightloop.tasks.resources
+from nightloop.flows.backfill import backfill
+from nightloop.flows.maintain import maintain
+from nightloop.flows.nightly import nightly
+from nightloop.flows.pipeline_lock import writing
+from nightloop.flows.promote import promote, rollback
+from nightloop.flows.status import status
+from nightloop.tasks.objects import blobs, lease
+from tests.flows.tiny_pipeline import Tiny, begin, raw_plan
+from tests.record.act_sequences import check_invariants
 
 pytestmark = [
     pytest.mark.xdist_group("flows"),  # one process: what these tests begin from is made once
@@ -42,12 +42,12 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("NIGHTLOOP_HOME", str(found.home / "home"))
     clock(monkeypatch, "2026-01-04T02:00:00+00:00")
     yield found
-    check_invariants(tasks.open.open_store(), {}, "tiny")
+    check_invariants(nightloop.tasks.resources.open_store(), {}, "tiny")
 
 
 def clock(monkeypatch: pytest.MonkeyPatch, when: str) -> None:
     """The time by which the runs from now on go."""
-    for flow in (flows.nightly, flows.backfill, flows.promote):
+    for flow in (nightloop.flows.nightly, nightloop.flows.backfill, nightloop.flows.promote):
         monkeypatch.setattr(flow, "scheduled", lambda: datetime.fromisoformat(when))
 
 
@@ -202,7 +202,7 @@ def test_the_second_of_two_writers_is_told_and_a_dead_one_is_followed(
             ):
                 flow()
     assert tiny.record() == before
-    assert lease.take(tasks.open.open_store(), "tiny", "killed", time.time() - 3600, 60) is not None
+    assert lease.take(nightloop.tasks.resources.open_store(), "tiny", "killed", time.time() - 3600, 60) is not None
     clock(monkeypatch, "2026-01-05T02:00:00+00:00")
     nightly(str(tiny.path))
     assert periods(tiny) == [1, 2, 3]
@@ -228,7 +228,7 @@ def test_two_nightlies_at_once_end_as_one_alone(tiny: Tiny, monkeypatch: pytest.
 
 
 def test_maintain_keeps_what_the_chain_and_the_log_need(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    objects = tasks.open.open_store()
+    objects = nightloop.tasks.resources.open_store()
     needed = tiny.record()
     idle = blobs.put(objects, b"nobody names this")
     dry = maintain(str(tiny.path), dry_run=True)
@@ -248,8 +248,8 @@ def test_a_report_is_drawn_anew_only_where_it_has_something_new_to_tell(
     tiny: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[str] = []
-    real = tasks.report.page
-    monkeypatch.setattr(tasks.report, "page", lambda history: drawn.append(history.pipeline) or real(history))
+    real = nightloop.tasks.report.page
+    monkeypatch.setattr(nightloop.tasks.report, "page", lambda history: drawn.append(history.pipeline) or real(history))
     nightly(str(tiny.path))
     page = tiny.home / "home" / "reports" / "tiny.html"
     before = page.read_bytes()

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
-import tasks.open
-from tasks.models.checkpoint import from_bytes
-from tasks.plan.settings import Settings
-from tasks.serving.predictor import Predictor
-from tasks.store import blobs, manifests
-from tasks.store.objects import open_objects
-from tests.flows.tiny import make, plain, raw_plan, run
+import nightloop.tasks.resources
+from nightloop.tasks.modules.checkpoint import from_bytes
+from nightloop.tasks.objects import blobs
+from nightloop.tasks.objects.objects import open_objects
+from nightloop.tasks.plan.settings import Settings
+from nightloop.tasks.record import manifest_store
+from nightloop.tasks.serving.predictor import Predictor
+from tests.flows.tiny_pipeline import make, plain, raw_plan, run
 
 
 @pytest.mark.soak
@@ -27,8 +28,8 @@ def test_nights_with_a_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     tiny.deliver(*range(4))
     nights = run(tiny, 1, 2, 3)
     assert [night.outcome for night in nights] == ["complete"] * 3
-    objects = tasks.open.open_store()
-    assert all(manifests.verify(objects, night) == () for night in nights)
+    objects = nightloop.tasks.resources.open_store()
+    assert all(manifest_store.verify(objects, night) == () for night in nights)
     assert set(nights[2].scores) >= {"still", "tuned"}
 
     kept = [

@@ -8,17 +8,18 @@ from pathlib import Path
 import pytest
 import torch
 
-import tasks.open
-from tasks.models.checkpoint import from_bytes
-from tasks.plan.settings import Settings
-from tasks.serving.predictor import Predictor
-from tasks.store import blobs, work
-from tasks.store.manifest import Manifest
-from tasks.store.night import Night, history
-from tasks.store.objects import open_objects
-from tasks.store.reading import histories, logs_of, vocabulary_of
-from tasks.store.steps import retrain_key
-from tests.flows.tiny import Tiny, make, plain, raw_plan, run
+import nightloop.tasks.resources
+from nightloop.tasks.modules.checkpoint import from_bytes
+from nightloop.tasks.objects import blobs
+from nightloop.tasks.objects.objects import open_objects
+from nightloop.tasks.plan.settings import Settings
+from nightloop.tasks.record import step_cache
+from nightloop.tasks.record.load_logs import histories, logs_of, vocabulary_of
+from nightloop.tasks.record.manifest import Manifest
+from nightloop.tasks.record.night_context import Night, history
+from nightloop.tasks.record.step_keys import retrain_key
+from nightloop.tasks.serving.predictor import Predictor
+from tests.flows.tiny_pipeline import Tiny, make, plain, raw_plan, run
 
 KEPT = "kept/latest/table.user"
 
@@ -48,9 +49,9 @@ def test_nights_with_histories(tiny: Tiny) -> None:
     nights = run(tiny, 1, 2, 3)
     assert [n.outcome for n in nights] == ["complete"] * 3
     assert set(nights[2].scores) >= {"still", "tuned"} and nights[2].scores["tuned"].means["recall@20"] > 0
-    objects, night = tasks.open.open_store(), as_night(tiny, nights[2], nights[1])
+    objects, night = nightloop.tasks.resources.open_store(), as_night(tiny, nights[2], nights[1])
     kept = from_bytes(blobs.get(objects, nights[2].checkpoints["tuned"].weights))[KEPT]
-    with tasks.open.open_lake(tiny.plan) as warehouse:
+    with nightloop.tasks.resources.open_lake(tiny.plan) as warehouse:
         newest = logs_of(objects, warehouse, night, night.logs)
         whole = logs_of(objects, warehouse, night, history(objects, night, 9))
     assert torch.equal(newest.history, whole.history[whole.periods == 3]) and bool((newest.history[0] >= 0).any())
@@ -64,13 +65,13 @@ def test_nights_with_histories(tiny: Tiny) -> None:
 
 
 def _an_earlier_period_is_part_of_the_key(night: Night, manifest: Manifest) -> None:
-    objects = tasks.open.open_store()
+    objects = nightloop.tasks.resources.open_store()
     told = histories(objects, night)
     assert [part.period for part in told] == [0, 1, 2, 3]
     late = [part.model_copy(update={"digest": "late"}) if not part.period else part for part in told]
     assert retrain_key(night, "tuned", told) != retrain_key(night, "tuned", late)
     key = retrain_key(night, "tuned", told)
-    done = work.done(objects, "tiny", key, "retrain")
+    done = step_cache.done(objects, "tiny", key, "retrain")
     assert done and done["kept"] == manifest.checkpoints["tuned"].model_dump(), "that is the key the night used"
     without = night.plan.columns.model_copy(update={"history": 0})
     assert histories(objects, replace(night, plan=night.plan.model_copy(update={"columns": without}))) == []

@@ -11,40 +11,40 @@ from pathlib import Path
 import pytest
 import yaml
 
-import flows.limit
-import flows.maintain
-import flows.nightly
-import flows.promote
-import tasks.lake.warehouse
-import tasks.open
-import tasks.retrain
-from flows.__main__ import main
-from flows.interrupt import EXIT_CODE
-from flows.nightly import reporting_early_end
-from tasks.lake.deliveries import deliver
-from tasks.reports.verdict import sentence
-from tasks.store import work
-from tasks.strategies.assembly import read_plan
-from tests.flows.tiny import WORLD, Tiny, begin, plain, raw_plan
-from tests.flows.victim import POINTS, Point, arm, forked, step
+import nightloop.flows.maintain
+import nightloop.flows.night_limit
+import nightloop.flows.nightly
+import nightloop.flows.promote
+import nightloop.tasks.lake.warehouse
+import nightloop.tasks.resources
+import nightloop.tasks.retrain
+from nightloop.flows.cli.interrupt import EXIT_CODE
+from nightloop.flows.cli.main import main
+from nightloop.flows.nightly import reporting_early_end
+from nightloop.tasks.plugins.assembly import read_plan
+from nightloop.tasks.record import step_cache
+from nightloop.tasks.reports.verdict import sentence
+from nightloop.tasks.simulation.deliver import deliver
+from tests.flows.child_night import POINTS, Point, arm, forked, step
+from tests.flows.tiny_pipeline import WORLD, Tiny, begin, plain, raw_plan
 from tests.prefect_server import Server
 
 pytestmark = pytest.mark.xdist_group("flows")
 POINTS_OF_A_NIGHT = {
     "collect": POINTS["rows in the lake, not yet committed"],
-    "validate": Point(flows.nightly, "validate", True),
+    "validate": Point(nightloop.flows.nightly, "validate", True),
     "score": POINTS["scores stored, not yet noted"],
     "retrain": POINTS["second checkpoint stored, not yet noted"],
     "compare": POINTS["after the comparison"],
     "deploy": POINTS["manifest visible"],
-    "publish": Point(flows.nightly, "publish", False),
+    "publish": Point(nightloop.flows.nightly, "publish", False),
 }
 OFTEN = ("collect",)
 OTHERS = {
-    "second night": Point(work, "finish", False, 5, step("retrain")),
-    "third piece": Point(work, "finish", True, 3),
-    "swept": Point(flows.maintain, "sweep", True),
-    "plan of an act read": Point(flows.promote, "read", True),
+    "second night": Point(step_cache, "finish", False, 5, step("retrain")),
+    "third piece": Point(step_cache, "finish", True, 3),
+    "swept": Point(nightloop.flows.maintain, "sweep", True),
+    "plan of an act read": Point(nightloop.flows.promote, "read", True),
 }
 SLOW = "SELECT a.range FROM range(1000000000) AS a, range(1000) AS b WHERE (a.range * 7 + b.range) % 1000003 = 5"
 
@@ -145,7 +145,16 @@ def test_a_backfill_that_is_cancelled_in_prefect_says_how_far_it_came_and_resume
     made = nightloop_up.ask(f"/deployments/{deployment}/create_flow_run", {"parameters": given})
     monkeypatch.setenv("NIGHTLOOP_HOME", str(nightloop_up.home))
     for _ in range(600):  # until the second night is recorded
-        if len([key for key in tasks.open.open_store().keys("pipelines/cancelled/") if "/nights/" in key]) > 1:
+        if (
+            len(
+                [
+                    key
+                    for key in nightloop.tasks.resources.open_store().keys("pipelines/cancelled/")
+                    if "/nights/" in key
+                ]
+            )
+            > 1
+        ):
             break
         time.sleep(0.2)
     cancel = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
@@ -164,7 +173,7 @@ def test_an_interrupted_bake_off_says_how_many_cells_are_done_and_leaves_no_proc
     # Not in the terminal's process group: only this process is told.
     text = said(begun, EXIT_CODE, *words, point="third piece")
     assert "cells; run it again to resume" in text
-    assert not [one for one in processes() if "tasks.bakeoff.apart" in one and str(begun.home) in one]
+    assert not [one for one in processes() if "nightloop.tasks.bakeoff.worker" in one and str(begun.home) in one]
 
 
 def processes() -> list[str]:
@@ -197,15 +206,15 @@ def hanging(home: Path, how: str, plan: Path, day: str) -> None:
     patch = pytest.MonkeyPatch()
     patch.setenv("NIGHTLOOP_LEASE_SECONDS", "5")
     if how == "in a library that hears no signal":
-        patch.setattr(flows.limit, "PATIENCE", 1.0)
-    patch.setattr(tasks.retrain, "fold", lambda *given: HANGS[how](plan, patch))
+        patch.setattr(nightloop.flows.night_limit, "PATIENCE", 1.0)
+    patch.setattr(nightloop.tasks.retrain, "fold", lambda *given: HANGS[how](plan, patch))
     process(home, "", ("night", str(plan), "--period", day))
 
 
 def wait_in_the_lake(plan: Path, patch: pytest.MonkeyPatch) -> object:
     """A statement that takes days."""
-    patch.setattr(tasks.lake.warehouse, "statement", lambda name: SLOW)
-    with tasks.open.open_lake(read_plan(plan)) as lake:
+    patch.setattr(nightloop.tasks.lake.warehouse, "statement", lambda name: SLOW)
+    with nightloop.tasks.resources.open_lake(read_plan(plan)) as lake:
         return lake.latest()
 
 
@@ -241,7 +250,7 @@ def test_a_night_that_hangs_is_stopped_and_its_pipeline_is_free(how: str, begun:
     plan.write_text(yaml.safe_dump(raw_plan(begun.home, {"night_limit": (2 if heard else 20) / 3600})))
     code = forked(hanging, begun.home, how, plan, begun.name(3))
     text = (begun.home / "said.txt").read_text()
-    assert code == (2 if heard else flows.limit.EXIT_CODE), text[-3000:]
+    assert code == (2 if heard else nightloop.flows.night_limit.EXIT_CODE), text[-3000:]
     assert "2026-01-04 of tiny took longer than the plan's night_limit of 0.00" in text and "Traceback" not in text
     assert ("its process ends now" in text) is not heard and 3 not in begun.chain()
     if not heard:

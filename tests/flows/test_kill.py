@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-import tasks.open
-from tasks.store import registry
-from tasks.store.objects import Directory
-from tests.flows.tiny import Tiny, begin
-from tests.flows.victim import POINTS, ROOT_POINTS, killed, scenario
-from tests.store.worlds import check_invariants
+import nightloop.tasks.resources
+from nightloop.tasks.objects.objects import Directory
+from nightloop.tasks.record import promotion_log
+from tests.flows.child_night import POINTS, ROOT_POINTS, killed, scenario
+from tests.flows.tiny_pipeline import Tiny, begin
+from tests.record.act_sequences import check_invariants
 
 pytestmark = pytest.mark.xdist_group("kill")  # one process: what these tests begin from is made once
 OFTEN = (  # the others, which lie close to one of these, in `make soak`
@@ -43,7 +43,7 @@ def undisturbed(
 
 def everything(tiny: Tiny) -> dict[str, bytes]:
     """All nights, the log, the pointer and all blobs."""
-    found = tasks.open.open_store().read(registry.pointer_key("tiny"))
+    found = nightloop.tasks.resources.open_store().read(promotion_log.pointer_key("tiny"))
     return {**tiny.record(), **({"pointer": found[0]} if found else {})}
 
 
@@ -64,12 +64,12 @@ def test_killed_and_run_again_a_night_has_the_bytes_of_an_undisturbed_one(
     day, before = (1, ()) if point in ROOT_POINTS else (3, (1, 2))
     tiny = begin(tmp_path_factory, monkeypatch, *before)
     seen: dict[str, bytes] = {}
-    check_invariants(tasks.open.open_store(), seen, "tiny")
+    check_invariants(nightloop.tasks.resources.open_store(), seen, "tiny")
     assert killed(tiny, point, day) == -signal.SIGKILL, (tiny.home / "victim.log").read_text()[-3000:]
     aside = shutil.copytree(tiny.home / "home" / "store", tmp_path / "store")  # a look settles the pointer; not ours
     check_invariants(Directory(aside), seen, "tiny")
     scenario(tiny, day)
-    check_invariants(tasks.open.open_store(), seen, "tiny")
+    check_invariants(nightloop.tasks.resources.open_store(), seen, "tiny")
     found = everything(tiny)
     assert sorted(found) == sorted(undisturbed[day])
     assert found == undisturbed[day]

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-from flows import login
-from tests.flows.console import HOUSE, said
+from nightloop.flows.cli import login
+from tests.flows.run_cli import HOUSE, said
 
 RUNNING = "http://127.0.0.1:4200"
 ADDRESS = f"{RUNNING}/api"
@@ -89,7 +89,7 @@ def test_the_verb_tells_the_path_and_shows_the_login_on_a_terminal_only(home: Pa
 def on_a_terminal(*words: str) -> str:
     """What a verb writes where its stdout is a terminal."""
     ours, its = pty.openpty()
-    subprocess.run([sys.executable, "-m", "flows", *words], cwd=HOUSE, stdout=its, check=True, timeout=60)
+    subprocess.run([sys.executable, "-m", "nightloop", *words], cwd=HOUSE, stdout=its, check=True, timeout=60)
     os.close(its)
     with os.fdopen(ours, "rb", buffering=0) as screen:
         return screen.read(10_000).decode()

@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-import flows.nightly
-import tasks.agenda
-import tasks.move
-import tasks.open
-from tasks.store import blobs, manifests
-from tasks.store.manifest import Manifest
-from tasks.store.objects import Objects
-from tests.flows.tiny import WHEN, Tiny, begin, raw_plan, run
+import nightloop.flows.nightly
+import nightloop.tasks.promote
+import nightloop.tasks.resources
+import nightloop.tasks.schedule
+from nightloop.tasks.objects import blobs
+from nightloop.tasks.objects.objects import Objects
+from nightloop.tasks.record import manifest_store
+from nightloop.tasks.record.manifest import Manifest
+from tests.flows.tiny_pipeline import WHEN, Tiny, begin, raw_plan, run
 
 pytestmark = pytest.mark.xdist_group("night")  # one process: what these tests begin from is made once
 
@@ -36,7 +37,7 @@ def test_a_chain_of_nights_is_bound_by_hashes_and_every_blob_is_sound(tiny: Tiny
     nights = run(tiny, 1, 2, 3)
     assert [n.outcome for n in nights] == ["complete"] * 3
     assert [n.previous for n in nights] == [None, nights[0].hash, nights[1].hash]
-    assert all(manifests.verify(tasks.open.open_store(), night) == () for night in nights)
+    assert all(manifest_store.verify(nightloop.tasks.resources.open_store(), night) == () for night in nights)
     assert not nights[0].scores, "nothing can be scored at the root"
     assert set(nights[1].scores) >= {"still", "tuned", "popular"}
     assert nights[2].checkpoints["still"].weights != nights[2].checkpoints["tuned"].weights
@@ -51,13 +52,13 @@ def test_a_finished_night_run_again_changes_nothing(begun: Tiny) -> None:
 
 
 def test_a_night_that_one_read_does_not_see_is_not_run_again(begun: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    before, seen, real = begun.record(), [], manifests.current
+    before, seen, real = begun.record(), [], manifest_store.current
 
     def blind(objects: Objects, pipeline: str, index: int) -> Manifest | None:
         seen.append(index)
         return None if index == 2 and seen.count(2) == 1 else real(objects, pipeline, index)
 
-    monkeypatch.setattr(manifests, "current", blind)
+    monkeypatch.setattr(manifest_store, "current", blind)
     (night,) = run(begun, 2)
     assert 2 in seen and night.revision == 1 and begun.record() == before
 
@@ -69,7 +70,7 @@ def test_a_backfill_equals_the_nights_byte_for_byte(
     nightly = {k: v for k, v in begun.record().items() if "/log/" not in k}
     monkeypatch.setenv("NIGHTLOOP_HOME", str(tmp_path / "backfill"))
     for day in (3, 0, 2, 1):  # a backfill collects what comes before it runs anything, in another order
-        flows.nightly.collect(begun.plan, day)
+        nightloop.flows.nightly.collect(begun.plan, day)
     run(begun, 1, 2, 3, live=False)
     assert {k: v for k, v in begun.record().items() if "/log/" not in k} == nightly
 
@@ -113,7 +114,7 @@ def test_g2_no_byte_of_a_later_period_reaches_a_night(begun: Tiny) -> None:
     aside.rename(begun.home)
     begun.deliver(4, bad=True)
     for day in (4, 5, 6):
-        flows.nightly.collect(begun.plan, day)
+        nightloop.flows.nightly.collect(begun.plan, day)
     run(begun, 3)
     assert begun.record() == without
 
@@ -121,11 +122,11 @@ def test_g2_no_byte_of_a_later_period_reaches_a_night(begun: Tiny) -> None:
 def test_late_data_marks_every_later_night_stale_and_why(begun: Tiny) -> None:
     run(begun, 3, 4)
     begun.deliver(2, bad=True)
-    flows.nightly.collect(begun.plan, 2)
-    from tasks.store.overview import overview
+    nightloop.flows.nightly.collect(begun.plan, 2)
+    from nightloop.tasks.record.period_states import overview
 
-    with tasks.open.open_lake(begun.plan) as lake:
-        _, found = overview(tasks.open.open_store(), lake, begun.plan, 4)
+    with nightloop.tasks.resources.open_lake(begun.plan) as lake:
+        _, found = overview(nightloop.tasks.resources.open_store(), lake, begun.plan, 4)
     assert [found[i].state for i in (1, 2, 3, 4)] == ["complete", "stale", "stale", "stale"]
     assert "version 2" in found[2].reasons[0]
 
@@ -136,10 +137,10 @@ def test_an_operator_accepts_or_passes_over_a_bad_day_with_a_reason(begun: Tiny)
     when = datetime.fromisoformat(WHEN)
     begun.deliver(3, bad=True)
     run(begun, 3)
-    landed = flows.nightly.collect_all(begun.plan, 3)
+    landed = nightloop.flows.nightly.collect_all(begun.plan, 3)
     with pytest.raises(ValueError, match="both given"):
-        tasks.agenda.decide(begun.plan, landed[-1], "a", "b", when)
-    tasks.agenda.decide(begun.plan, landed[-1], "", "upstream outage", when)
+        nightloop.tasks.schedule.decide(begun.plan, landed[-1], "a", "b", when)
+    nightloop.tasks.schedule.decide(begun.plan, landed[-1], "", "upstream outage", when)
     (over,) = run(begun, 3)
     assert (over.outcome, over.reason, over.revision) == ("skipped", "upstream outage", 2)
     before = begun.chain()[2]
@@ -147,14 +148,14 @@ def test_an_operator_accepts_or_passes_over_a_bad_day_with_a_reason(begun: Tiny)
     (after,) = run(begun, 4)
     assert after.outcome == "complete"
     with pytest.raises(ValueError, match="decided already"):
-        tasks.agenda.decide(begun.plan, landed[-1], "it is fine after all", "", when)
+        nightloop.tasks.schedule.decide(begun.plan, landed[-1], "it is fine after all", "", when)
 
 
 def test_the_root_cannot_be_passed_over(tiny: Tiny) -> None:
     from datetime import datetime
 
-    landed = flows.nightly.collect_all(tiny.plan, 1)
-    tasks.agenda.decide(tiny.plan, landed[-1], "", "no", datetime.fromisoformat(WHEN))
+    landed = nightloop.flows.nightly.collect_all(tiny.plan, 1)
+    nightloop.tasks.schedule.decide(tiny.plan, landed[-1], "", "no", datetime.fromisoformat(WHEN))
     with pytest.raises(ValueError, match="root of tiny: it cannot be skipped"):
         run(tiny, 1)
 
@@ -197,7 +198,7 @@ def test_a_changed_gate_goes_on_and_is_written_down(begun: Tiny) -> None:
 def test_a_new_strategy_is_backfilled_and_the_others_are_not_trained_again(
     begun: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import tasks.retrain
+    import nightloop.tasks.retrain
 
     run(begun, 3)
     before = begun.chain()
@@ -205,13 +206,13 @@ def test_a_new_strategy_is_backfilled_and_the_others_are_not_trained_again(
     more["strategies"]["slow"] = {"use": "FineTune", "options": {"schedule": {"epochs": 2}}}
     begun.path.write_text(yaml.safe_dump(more, sort_keys=False))
     trained: list[str] = []
-    real = tasks.retrain._learning
+    real = nightloop.tasks.retrain._learning
 
     def noticed(objects, parts, night, label, start, logs):  # type: ignore[no-untyped-def]
         trained.append(label)
         return real(objects, parts, night, label, start, logs)
 
-    monkeypatch.setattr(tasks.retrain, "_learning", noticed)
+    monkeypatch.setattr(nightloop.tasks.retrain, "_learning", noticed)
     after = run(begun, 1, 2, 3)
     assert set(trained) == {"slow"}
     assert all(n.revision == 2 and n.checkpoints["tuned"] == before[n.period].checkpoints["tuned"] for n in after)
@@ -220,7 +221,7 @@ def test_a_new_strategy_is_backfilled_and_the_others_are_not_trained_again(
 def test_a_damaged_predecessor_stops_the_run_and_names_the_mend(begun: Tiny) -> None:
     run(begun, 3)
     before = begun.chain()
-    place = begun.home / "home" / "store" / manifests.key_of("tiny", 2, 1)
+    place = begun.home / "home" / "store" / manifest_store.key_of("tiny", 2, 1)
     place.write_bytes(place.read_bytes().replace(b"complete", b"completE", 1))
     with pytest.raises(LookupError, match="nightloop backfill tiny --start 2"):
         run(begun, 3)
@@ -245,12 +246,12 @@ def test_the_gate_promotes_and_people_roll_back_for_good(begun: Tiny) -> None:
     newest = nights[-1]
     other = "tuned" if newest.champion is None or newest.champion.strategy != "tuned" else "popular"
     with pytest.raises(ValueError, match="give --force"):
-        tasks.move.promote_by_hand.fn(begun.plan, "still", "", "", ("trial", False), WHEN)
+        nightloop.tasks.promote.promote_by_hand.fn(begun.plan, "still", "", "", ("trial", False), WHEN)
     with pytest.raises(RuntimeError, match="not 0000 as you saw it"):
-        tasks.move.promote_by_hand.fn(begun.plan, other, "", "0000", ("because", True), WHEN)
-    tasks.move.promote_by_hand.fn(begun.plan, other, "", newest.hash[:12], ("trial", True), WHEN)
-    tasks.move.promote_by_hand.fn(begun.plan, "still", "", "", ("another trial", True), WHEN)
-    assert other in tasks.move.take_back.fn(begun.plan, "", "it was worse", WHEN)
+        nightloop.tasks.promote.promote_by_hand.fn(begun.plan, other, "", "0000", ("because", True), WHEN)
+    nightloop.tasks.promote.promote_by_hand.fn(begun.plan, other, "", newest.hash[:12], ("trial", True), WHEN)
+    nightloop.tasks.promote.promote_by_hand.fn(begun.plan, "still", "", "", ("another trial", True), WHEN)
+    assert other in nightloop.tasks.promote.take_back.fn(begun.plan, "", "it was worse", WHEN)
     (night,) = run(begun, 5)
     assert night.served is not None and night.served.strategy == other
     assert night.verdict == "hold" and night.champion == night.served

@@ -15,13 +15,13 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-import flows.nightly
-import flows.training
-from flows.nightly import nightly
-from tasks import orchestration
-from tasks.orchestration import Run, failed, flow, run, side_by_side, task
-from tasks.plan.settings import Settings
-from tests.flows.tiny import Tiny, begin
+import nightloop.flows.nightly
+import nightloop.flows.run_night
+from nightloop.flows.nightly import nightly
+from nightloop.tasks import orchestration
+from nightloop.tasks.orchestration import Run, failed, flow, run, side_by_side, task
+from nightloop.tasks.plan.settings import Settings
+from tests.flows.tiny_pipeline import Tiny, begin
 from tests.prefect_server import Server
 
 pytestmark = pytest.mark.xdist_group("flows")
@@ -38,7 +38,9 @@ def fresh(factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> T
     with pytest.MonkeyPatch.context() as plainly:
         found = begin(factory, plainly, 1, 2)
     monkeypatch.setenv("NIGHTLOOP_HOME", str(found.home / "home"))
-    monkeypatch.setattr(flows.nightly, "scheduled", lambda: datetime.fromisoformat("2026-01-06T02:00:00+00:00"))
+    monkeypatch.setattr(
+        nightloop.flows.nightly, "scheduled", lambda: datetime.fromisoformat("2026-01-06T02:00:00+00:00")
+    )
     return found
 
 
@@ -99,7 +101,7 @@ def test_a_server_that_goes_in_the_middle_of_a_night_stops_nothing(
     step: str, tiny: Tiny, nightloop_up: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("NIGHTLOOP_PREFECT", "1")
-    place = flows.training if step == "score" else flows.nightly
+    place = nightloop.flows.run_night if step == "score" else nightloop.flows.nightly
     real = getattr(place, step)
     with between(nightloop_up.port) as (port, cut):
 

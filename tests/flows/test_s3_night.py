@@ -8,10 +8,10 @@ import boto3
 import pytest
 from prefect_aws import AwsCredentials
 
-import tasks.open
-from tests.flows.tiny import Tiny, begin, run
+import nightloop.tasks.resources
+from tests.flows.tiny_pipeline import Tiny, begin, run
+from tests.record.act_sequences import check_invariants
 from tests.s3_servers import Server
-from tests.store.worlds import check_invariants
 
 
 def on_s3(patch: pytest.MonkeyPatch, server: Server, bucket: str) -> None:
@@ -48,7 +48,7 @@ def test_a_chain_on_s3_is_the_chain_on_disk(
     monkeypatch.setenv("NIGHTLOOP_HOME", str(tmp_path / "home"))
     run(tiny, 1, 2)
     assert tiny.record() == on_disk and tiny.log() == log
-    check_invariants(tasks.open.open_store(), {}, "tiny")
+    check_invariants(nightloop.tasks.resources.open_store(), {}, "tiny")
     keys = names(moto, moto_store_url)
     assert any(key.startswith("store/pipelines/tiny/nights/") for key in keys)
     assert any(key.startswith("lake/tiny/") and key.endswith(".parquet") for key in keys)
@@ -65,7 +65,7 @@ def test_a_server_that_ignores_conditions_is_refused_before_anything_is_written(
 ) -> None:
     on_s3(monkeypatch, rclone, rclone_store_url)
     with pytest.raises(ValueError, match=r"cannot keep a champion safe: .*If-None-Match ignored"):
-        tasks.open.open_store()
+        nightloop.tasks.resources.open_store()
     assert names(rclone, rclone_store_url) == []
 
 
@@ -75,7 +75,7 @@ def test_wrong_credentials_are_told_and_nothing_is_written(
     on_s3(monkeypatch, rclone, rclone_store_url)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     with pytest.raises(PermissionError, match="s3://"):
-        tasks.open.open_store()
+        nightloop.tasks.resources.open_store()
     assert names(rclone, rclone_store_url) == []
 
 
@@ -84,10 +84,10 @@ def test_a_bucket_that_is_not_there_and_a_server_that_is_not(
 ) -> None:
     on_s3(monkeypatch, moto, "s3://nobody-made-this-one")
     with pytest.raises(FileNotFoundError, match="nobody-made-this-one"):
-        tasks.open.open_store()
+        nightloop.tasks.resources.open_store()
     monkeypatch.setenv("NIGHTLOOP_S3_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(OSError, match="nobody-made-this-one"):
-        tasks.open.open_store()
+        nightloop.tasks.resources.open_store()
 
 
 @pytest.mark.usefixtures("nightloop_up")
@@ -99,7 +99,7 @@ def test_a_prefect_block_gives_the_credentials(
     AwsCredentials(aws_access_key_id=rclone.access, aws_secret_access_key=rclone.secret).save("the-store")
     monkeypatch.setenv("NIGHTLOOP_S3_CREDENTIALS_BLOCK", "the-store")
     with pytest.raises(ValueError, match="If-None-Match ignored"):  # it was let in: what it refuses is the server
-        tasks.open.open_store()
+        nightloop.tasks.resources.open_store()
 
 
 @pytest.mark.soak

@@ -15,8 +15,8 @@ from urllib.parse import quote
 import pytest
 import yaml
 
-from tests.flows.console import HOUSE
-from tests.flows.tiny import raw_plan
+from tests.flows.run_cli import HOUSE
+from tests.flows.tiny_pipeline import raw_plan
 from tests.prefect_server import Server as Prefect
 from tests.s3_servers import Server, free_port
 
@@ -65,7 +65,7 @@ def side_by_side(runs: dict[str, tuple[dict[str, str], list[str]]]) -> Iterator[
     """What these verbs say, run at once."""
     started = {
         name: subprocess.Popen(
-            [sys.executable, "-m", "flows", *words], cwd=HOUSE, env={**os.environ, **own},
+            [sys.executable, "-m", "nightloop", *words], cwd=HOUSE, env={**os.environ, **own},
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )
         for name, (own, words) in runs.items()

@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 import yaml
 
-import tasks.open
-from tasks.lake.deliveries import deliver
-from tasks.store import manifests, registry
-from tests.flows.browsing import browser, chromium, fill, log_in
-from tests.flows.tiny import HISTORY, WORLD, raw_plan
+import nightloop.tasks.resources
+from nightloop.tasks.record import manifest_store, promotion_log
+from nightloop.tasks.simulation.deliver import deliver
+from tests.flows.browser import browser, chromium, fill, log_in
+from tests.flows.tiny_pipeline import HISTORY, WORLD, raw_plan
 from tests.prefect_server import Server, basic, children
 
 CHROMIUM = chromium()
@@ -62,16 +62,18 @@ def backfilled(server: Server, page: Any) -> dict[str, Any]:
 @pytest.fixture
 def store(server: Server, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("NIGHTLOOP_HOME", str(server.home))
-    return tasks.open.open_store()
+    return nightloop.tasks.resources.open_store()
 
 
 def test_a_form_filled_in_the_browser_runs_the_nights(server: Server, backfilled: dict[str, Any], store: Any) -> None:
     assert backfilled["state_type"] == "COMPLETED", backfilled["state"]["message"]
     assert backfilled["name"] == f"backfill tiny root to {LAST}"
-    nights = manifests.chain(store, "tiny", HISTORY - 1, 6)
+    nights = manifest_store.chain(store, "tiny", HISTORY - 1, 6)
     assert [night.name for night in nights.values()] == ["2026-01-02", "2026-01-03", LAST]
     assert {night.outcome for night in nights.values()} == {"complete"}
-    assert registry.champion(store, "tiny") is None, "a backfill leaves the champion where it is, unless told otherwise"
+    assert promotion_log.champion(store, "tiny") is None, (
+        "a backfill leaves the champion where it is, unless told otherwise"
+    )
 
 
 def test_the_form_explains_its_fields_and_the_artifacts_show(
@@ -108,11 +110,11 @@ def test_promotion_and_rollback_from_their_forms_move_the_champion(
     second = server.ended(fill(page, server, "promote", texts, ("force",)))
     assert second["state_type"] == "COMPLETED", (second["state"]["message"], second["parameters"])
     assert second["name"] == f"promote tiny popular {LAST}"
-    now = registry.champion(store, "tiny")
+    now = promotion_log.champion(store, "tiny")
     assert now and (now.strategy, now.name, now.reason, now.forced) == ("popular", LAST, "from the form", True)
     third = server.start("rollback", {"plan": plan, "reason": "it was worse"})
     assert third["state_type"] == "COMPLETED", third["state"]["message"]
-    back = registry.champion(store, "tiny")
+    back = promotion_log.champion(store, "tiny")
     assert back and (back.strategy, back.name, back.action) == ("still", "2026-01-03", "rollback")
 
 
@@ -213,4 +215,4 @@ def test_a_run_that_was_killed_with_its_worker_is_marked_as_crashed_and_the_next
     assert dead["state_type"] == "CRASHED" and "no sign of life" in dead["state"]["message"]
     assert datetime.fromisoformat(dead["end_time"].replace("Z", "+00:00")).timestamp() - killed < 180.0
     assert "the worker ended (signal 9); it is started again" in server.said
-    assert manifests.current(store, "tiny", 4).outcome == "complete"  # type: ignore[union-attr]
+    assert manifest_store.current(store, "tiny", 4).outcome == "complete"  # type: ignore[union-attr]

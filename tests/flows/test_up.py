@@ -12,8 +12,8 @@ from typing import IO
 
 import pytest
 
-from tests.flows.console import HOUSE, said
-from tests.flows.tiny import raw_plan
+from tests.flows.run_cli import HOUSE, said
+from tests.flows.tiny_pipeline import raw_plan
 from tests.prefect_server import Server, basic, command, send
 
 EVIL = {"origin": "https://evil.example"}
@@ -91,7 +91,7 @@ def test_a_verb_takes_the_login_of_its_own_homes_up_and_says_what_to_do_without(
 
 VERB = """
 import sys
-import flows.__main__ as cli
+import nightloop.flows.cli.main as cli
 
 @cli.app.command()
 def probe(prefect: cli.PREFECT = None) -> None:
@@ -136,7 +136,7 @@ def told(stream: IO[str] | None) -> str:
 def test_no_setting_of_the_environment_opens_a_server(
     variable: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from flows.up import surroundings
+    from nightloop.flows.cli.up import surroundings
 
     monkeypatch.setenv("NIGHTLOOP_HOME", str(tmp_path))
     closed = surroundings("http://127.0.0.1:1")

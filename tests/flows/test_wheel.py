@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tasks.lake.deliveries import deliver
-from tests.flows.console import HOUSE
-from tests.flows.tiny import WORLD, raw_plan
+from nightloop.tasks.simulation.deliver import deliver
+from tests.flows.run_cli import HOUSE
+from tests.flows.tiny_pipeline import WORLD, raw_plan
 
 pytestmark = pytest.mark.xdist_group("wheel")
 STATED = [
@@ -53,7 +53,7 @@ def said(installed: Path, where: Path, *words: str, timeout: int = 280) -> subpr
     """What the installed console script says in a directory of its user's."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "NIGHTLOOP_", "TESTS_"))}
     own = {**clean, "PYTHONPATH": str(installed), "PYTHONSAFEPATH": "1", "COLUMNS": "200"}
-    command = [sys.executable, "-c", "from flows.__main__ import main; main()", *words]
+    command = [sys.executable, "-c", "from nightloop.flows.cli.main import main; main()", *words]
     return subprocess.run(command, cwd=where, env=own, capture_output=True, text=True, timeout=timeout)
 
 

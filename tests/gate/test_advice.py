@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.gate.advice import Compared, advice
+from nightloop.tasks.gate.advice import Compared, advice
 
 
 def nights(gains: list[float], seconds: float) -> list[Compared]:

@@ -7,7 +7,7 @@ from math import inf
 import pytest
 import torch
 
-from tasks.gate.bootstrap import FEWEST, MOST, Resamples, interval, resample, student
+from nightloop.tasks.gate.bootstrap import FEWEST, MOST, Resamples, interval, resample, student
 
 
 def by_user(user: torch.Tensor, resamples: int, alpha: float, name: str) -> Resamples:

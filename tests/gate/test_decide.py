@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-from gate_nights import clicked, race, ranked, rows
 
-from tasks.gate.decide import decide
-from tasks.gate.evidence import Evidence
-from tasks.plan.plan import Gate, canonical
+from nightloop.tasks.gate.decide import decide
+from nightloop.tasks.gate.evidence import Evidence
+from nightloop.tasks.plan.plan import Gate, canonical
+from tests.gate.make_nights import clicked, race, ranked, rows
 
 RULE = Gate(resamples=200)
 

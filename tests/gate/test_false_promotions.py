@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from gate_nights import race
 
-from tasks.gate.decide import decide
-from tasks.plan.plan import Gate
+from nightloop.tasks.gate.decide import decide
+from nightloop.tasks.plan.plan import Gate
+from tests.gate.make_nights import race
 
 NIGHTS = 160
 

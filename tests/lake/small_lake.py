@@ -34,8 +34,8 @@ class SmallLake:
 
     def quarantine(self, period: int, version: int, rows: pa.Table) -> None:
         self.connection.register("incoming", rows)
-        self.query("put_aside", {"period": period, "version": version})
+        self.query("ingest/put_aside", {"period": period, "version": version})
 
     def reasons(self) -> dict[str, int]:
-        found = self.query("reason_counts", {"period": 0, "version": 1})
+        found = self.query("validate/reason_counts", {"period": 0, "version": 1})
         return {row["reason"]: row["rows"] for row in found.to_pylist()}

@@ -18,23 +18,23 @@ from urllib.parse import quote
 import duckdb
 import pytest
 
-from tasks.lake.clean_rows import clean_digest
-from tasks.lake.extensions import remember, sound
-from tasks.lake.keeping import compact, expire, idle_versions
-from tasks.lake.landing import land
-from tasks.lake.warehouse import Warehouse
-from tasks.plan.settings import Settings
-from tests.lake.pond import NAMES, SIMPLE, day, lake, rows
+from nightloop.tasks.data.clean_rows import clean_digest
+from nightloop.tasks.lake.extension_signatures import remember, sound
+from nightloop.tasks.lake.landing import land
+from nightloop.tasks.lake.versions import compact, expire, idle_versions
+from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.settings import Settings
+from tests.lake.make_lake import NAMES, SIMPLE, day, lake, rows
 from tests.s3_servers import Server, free_port
 
 MANY = tuple((f"u{n}", n, n, n % 2, "web", float(n)) for n in range(500))
 WRITER = """
 import sys
 from pathlib import Path
-from tests.lake.pond import NAMES, SIMPLE, day, rows
-from tasks.lake.landing import land
-from tasks.lake.warehouse import Warehouse
-from tasks.plan.settings import Settings
+from tests.lake.make_lake import NAMES, SIMPLE, day, rows
+from nightloop.tasks.lake.landing import land
+from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.settings import Settings
 home, catalog, who = sys.argv[1:]
 for index in range(2):
     with Warehouse.open(Settings(home=Path(home), catalog=catalog), "pond") as warehouse:
@@ -235,7 +235,7 @@ def test_a_killed_writer_leaves_no_trace(tmp_path: Path) -> None:
         "with Warehouse.open(Settings(home=Path(home)), 'pond') as warehouse:\n"
         "    query = Warehouse.query\n"
         "    def fatal(self, name, params=None):\n"
-        "        if name == 'insert_collected': os.kill(os.getpid(), signal.SIGKILL)\n"
+        "        if name == 'ingest/insert_collected': os.kill(os.getpid(), signal.SIGKILL)\n"
         "        return query(self, name, params)\n"
         "    Warehouse.query = fatal\n"
         "    land(warehouse, day(0), rows(*(SIMPLE * 100)), NAMES)\n"
@@ -339,7 +339,7 @@ class Unseen:
 
 def test_a_catalog_that_cannot_be_seen_for_a_moment_is_looked_at_again(tmp_path: Path) -> None:
     def asked(times: int, last: str = "") -> str:
-        return Warehouse(Unseen(times, last), tmp_path, 0).query("newest_versions")  # type: ignore[arg-type, return-value]
+        return Warehouse(Unseen(times, last), tmp_path, 0).query("read/newest_versions")  # type: ignore[arg-type, return-value]
 
     assert asked(2) == "seen"
     for times, last in ((99, ""), (1, "Current transaction is aborted")):  # what a writer begins anew for

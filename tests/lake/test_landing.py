@@ -9,14 +9,14 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from tasks.lake.clean_rows import clean_digest, clean_ids
-from tasks.lake.collect import rules
-from tasks.lake.keeping import compact, expire, idle_versions, replay
-from tasks.lake.landing import land
-from tasks.lake.periods import Period, period
-from tasks.lake.warehouse import Warehouse
-from tasks.plan.plan import Columns, Counts
-from tests.lake.pond import DAY, NAMES, SIMPLE, START, day, lake, plan, rows
+from nightloop.tasks.data.clean_rows import clean_digest, clean_ids
+from nightloop.tasks.lake.ingest import rules
+from nightloop.tasks.lake.landing import land
+from nightloop.tasks.lake.periods import Period, period
+from nightloop.tasks.lake.versions import compact, expire, idle_versions, replay
+from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.plan import Columns, Counts
+from tests.lake.make_lake import DAY, NAMES, SIMPLE, START, day, lake, plan, rows
 
 
 @pytest.fixture(scope="module")

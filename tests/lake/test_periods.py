@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tasks.lake.periods import HOUR, Period, closed, containing, parse, period
-from tasks.plan.plan import Calendar, Counts
+from nightloop.tasks.lake.periods import HOUR, Period, closed, containing, parse, period
+from nightloop.tasks.plan.plan import Calendar, Counts
 
 AMSTERDAM = "Europe/Amsterdam"
 

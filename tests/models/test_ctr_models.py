@@ -9,18 +9,18 @@ from dataclasses import replace
 
 import pytest
 import torch
-from literal_ctr import literal
-from made_logs import make, same
 
-from tasks.metrics.ctr import auc
-from tasks.models import build, models
-from tasks.models.checkpoint import Checkpoint
-from tasks.models.fit import fit
-from tasks.models.grow import grow, initial
-from tasks.models.hidden import reveal
-from tasks.models.predict import predict
-from tasks.models.schedule import Schedule
-from tasks.models.tables import PREFIX, others
+from nightloop.tasks.evaluation.ctr_metrics import auc
+from nightloop.tasks.models import build, models
+from nightloop.tasks.modules.checkpoint import Checkpoint
+from nightloop.tasks.modules.fused_tables import PREFIX, others
+from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.training.fit import fit
+from nightloop.tasks.training.hidden_features import reveal
+from nightloop.tasks.training.predict import predict
+from nightloop.tasks.training.resize import grow, initial
+from tests.models.literal_ctr import literal
+from tests.models.make_logs import make, same
 
 FIELDS = ("user", "item", "c0", "c1")
 SMALL = {  # a few columns each, so that numbers can be counted through; the names of variants end in what they vary

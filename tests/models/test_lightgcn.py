@@ -8,28 +8,28 @@ import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from tasks.lake.logs import Logs
-from tasks.models.fit import fit
-from tasks.models.graph import Graph, full, incremental, recalled
-from tasks.models.grow import grow, initial
-from tasks.models.kept import bare, tonight
-from tasks.models.lightgcn import LightGCN
-from tasks.models.lookup import lookup
-from tasks.models.loss import cross_entropy
-from tasks.models.predict import predict
-from tasks.models.propagation import Shape
-from tasks.models.schedule import Schedule
-from tasks.models.tables import fuse
-from tasks.models.transfer import Transfer
-from tasks.strategies.asmg import ASMG
-from tasks.strategies.chains import run
-from tasks.strategies.fine_tune import FineTune
-from tasks.strategies.fold import begin, fold, pretrain
-from tasks.strategies.full_retrain import FullRetrain
-from tasks.strategies.hedge import Hedge
-from tasks.strategies.no_update import NoUpdate
-from tasks.strategies.practice import simulated_periods
-from tasks.strategies.sml import SML
+from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.layers.interaction_graph import Graph, full, incremental, recalled
+from nightloop.tasks.layers.propagation import Shape
+from nightloop.tasks.layers.state import bare, tonight
+from nightloop.tasks.meta.transfer import Transfer
+from nightloop.tasks.models.lightgcn import LightGCN
+from nightloop.tasks.modules.fused_tables import fuse
+from nightloop.tasks.modules.lookup import lookup
+from nightloop.tasks.modules.loss import cross_entropy
+from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.retraining.advance import begin, fold, pretrain
+from nightloop.tasks.retraining.contract_chains import run
+from nightloop.tasks.retraining.contract_data import simulated_periods
+from nightloop.tasks.strategies.asmg import ASMG
+from nightloop.tasks.strategies.fine_tune import FineTune
+from nightloop.tasks.strategies.full_retrain import FullRetrain
+from nightloop.tasks.strategies.hedge import Hedge
+from nightloop.tasks.strategies.no_update import NoUpdate
+from nightloop.tasks.strategies.sml import SML
+from nightloop.tasks.training.fit import fit
+from nightloop.tasks.training.predict import predict
+from nightloop.tasks.training.resize import grow, initial
 
 SHORT = Schedule(epochs=2, batch=16)
 FULL = LightGCN(width=4, layers=3)

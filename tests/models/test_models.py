@@ -7,15 +7,15 @@ from dataclasses import replace
 
 import pytest
 import torch
-from made_logs import make, same
 
-from tasks.models import build, models
-from tasks.models.deepfm import DeepFM
-from tasks.models.fit import fit
-from tasks.models.grow import initial
-from tasks.models.mf import MF
-from tasks.models.predict import predict
-from tasks.models.schedule import Schedule
+from nightloop.tasks.models import build, models
+from nightloop.tasks.models.deepfm import DeepFM
+from nightloop.tasks.models.mf import MF
+from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.training.fit import fit
+from nightloop.tasks.training.predict import predict
+from nightloop.tasks.training.resize import initial
+from tests.models.make_logs import make, same
 
 LOGS = make((7, 9, 3), 20, numeric=2, labels=True)
 

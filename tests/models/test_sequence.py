@@ -7,23 +7,23 @@ from dataclasses import replace
 
 import pytest
 import torch
-from made_logs import make, same
 
-from tasks.lake.histories import with_histories
-from tasks.lake.logs import Logs
-from tasks.models import build
-from tasks.models.caser import Caser
-from tasks.models.embedding_mlp import EmbeddingMLP
-from tasks.models.fit import fit
-from tasks.models.grow import initial
-from tasks.models.gru4rec import GRU4Rec
-from tasks.models.kept import tonight
-from tasks.models.lookup import lookup
-from tasks.models.predict import predict
-from tasks.models.rank import from_weights
-from tasks.models.schedule import Schedule
-from tasks.models.sequence import BLOCK
-from tasks.models.step import Draw, entries
+from nightloop.tasks.data.histories import with_histories
+from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.evaluation.rank import from_weights
+from nightloop.tasks.layers.sequence import BLOCK
+from nightloop.tasks.layers.state import tonight
+from nightloop.tasks.models import build
+from nightloop.tasks.models.caser import Caser
+from nightloop.tasks.models.embedding_mlp import EmbeddingMLP
+from nightloop.tasks.models.gru4rec import GRU4Rec
+from nightloop.tasks.modules.lookup import lookup
+from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.training.fit import fit
+from nightloop.tasks.training.predict import predict
+from nightloop.tasks.training.resize import initial
+from nightloop.tasks.training.step import Draw, entries
+from tests.models.make_logs import make, same
 
 L = 4
 LOGS = with_histories(make((7, 9, 3), 40, numeric=2, labels=True), L)

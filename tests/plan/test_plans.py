@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from tasks.plan.plan import Plan
-from tasks.plan.reading import as_given, find_plan, mistakes, read_yaml, refuse, remember
-from tasks.strategies.assembly import read_plan
+from nightloop.tasks.plan.load import as_given, find_plan, mistakes, read_yaml, refuse, remember
+from nightloop.tasks.plan.plan import Plan
+from nightloop.tasks.plugins.assembly import read_plan
 
 INFRA = Path(__file__).parents[2] / "infra"
 

@@ -17,11 +17,11 @@ import duckdb
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from tasks.plan.dsn import keywords, read_catalog
-from tasks.plan.outward import guard_process, guarded, json_of, outward, visible
-from tasks.plan.redact import holds_credentials, redact, redact_error
-from tasks.plan.settings import Settings
-from tasks.reports.words import marked, plain
+from nightloop.tasks.plan.dsn import keywords, read_catalog
+from nightloop.tasks.plan.redact import holds_credentials, redact, redact_error
+from nightloop.tasks.plan.safe_text import guard_process, guarded, json_of, outward, visible
+from nightloop.tasks.plan.settings import Settings
+from nightloop.tasks.reports.format import marked, plain
 
 SECRET = "hunter" + "2"  # a traceback shows lines of source: they must not hold it
 SECRETS = (SECRET, "s3cr'et", 'qu"ote', "back\\slash", "sp ace 9", "pa@ss/wo:rd", "a&b=c;d,e)f", "päß-wörd", "x' OR '1")

@@ -11,17 +11,17 @@ from xml.etree import ElementTree
 import matplotlib
 import pytest
 
-from tasks.reports.curves import looks, metric_curve, seconds_curve, volume_bars
-from tasks.reports.drawing import as_png, as_svg, png_markdown
-from tasks.reports.history import History
-from tasks.reports.html import page
-from tests.reports import made_up
-from tests.reports.test_words import HOSTILE, tags
+from nightloop.tasks.reports.history import History
+from nightloop.tasks.reports.html import page
+from nightloop.tasks.reports.plot_style import as_png, as_svg, png_markdown
+from nightloop.tasks.reports.plots import looks, metric_curve, seconds_curve, volume_bars
+from tests.reports import make_history
+from tests.reports.test_format import HOSTILE, tags
 
 
 @pytest.fixture(scope="module")
 def history() -> History:
-    return made_up.history()
+    return make_history.history()
 
 
 def test_the_page_fetches_nothing_and_runs_nothing(history: History) -> None:
@@ -46,20 +46,20 @@ def test_the_page_says_the_news_first(history: History) -> None:
 
 
 def test_the_same_history_gives_the_same_bytes(history: History) -> None:
-    assert page(history) == page(made_up.history())
+    assert page(history) == page(make_history.history())
     assert as_png(metric_curve(history)) == as_png(metric_curve(history))
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_names_reach_no_browser(name: str) -> None:
-    nights = made_up.chain(6, ("NoUpdate", name))
+    nights = make_history.chain(6, ("NoUpdate", name))
     odd = {i: n.model_copy(update={"name": f"{name}{i}", "reason": name}) for i, n in nights.items()}
     document = {
         "checks": [{"check": name, "verdict": name, "observed": name, "note": [name]}],
         "rules": [{"rule": name}],
     }
     html = page(History(name, odd, log=(), validations={5: document}))
-    clean = tags(page(History("p", made_up.chain(6), validations={5: made_up.document()})))
+    clean = tags(page(History("p", make_history.chain(6), validations={5: make_history.document()})))
     assert tags(html) <= clean | {"clippath", "code"} and "\x1b" not in html and "‮" not in html and len(html) < 400_000
 
 
@@ -76,14 +76,14 @@ def test_every_figure_is_sound_svg_that_follows_the_page(history: History) -> No
 
 def test_curves_name_every_strategy_at_its_line(history: History) -> None:
     svg = as_svg(metric_curve(history))
-    for words in (*made_up.STRATEGIES, "oracle (best possible)", "who served", "blocked", "missing", "ndcg@20"):
+    for words in (*make_history.STRATEGIES, "oracle (best possible)", "who served", "blocked", "missing", "ndcg@20"):
         assert words in svg
     assert len(set(looks([f"s{i}" for i in range(20)], None).values())) == 20
 
 
 def test_labels_do_not_cover_each_other() -> None:
     names = ("NoUpdate", *(f"Twin{i}" for i in range(9)))
-    drawn = metric_curve(History("books", made_up.chain(8, names)))
+    drawn = metric_curve(History("books", make_history.chain(8, names)))
     axes = drawn.figure.axes[0]
     heights = sorted(t.get_position()[1] for t in axes.texts if t.get_text() in names)
     assert len(heights) == 10 and min(b - a for a, b in pairwise(heights)) > 0.04
@@ -98,7 +98,7 @@ def test_a_history_without_notes_has_no_seconds(history: History) -> None:
     assert seconds_curve(dataclasses.replace(history, notes={})) is None
     assert volume_bars(History("books", {})) is None and page(History("books", {}))
     for few in (0, 1, 2):
-        lone = History("books", made_up.chain(few))
+        lone = History("books", make_history.chain(few))
         assert page(lone) and as_png(metric_curve(lone))
 
 

@@ -7,21 +7,21 @@ import re
 
 import pytest
 
-from tasks.reports import grid, leaderboard
-from tasks.reports.backfill import backfill
-from tasks.reports.findings import findings, headline
-from tasks.reports.history import History, control, metric, served_value
-from tasks.reports.standings import standings
-from tasks.reports.table import as_markdown
-from tasks.reports.validation import validation_markdown
-from tasks.reports.verdict import sentence, verdict, verdict_markdown
-from tasks.store.manifest import Manifest
-from tests.reports import made_up
+from nightloop.tasks.record.manifest import Manifest
+from nightloop.tasks.reports import grid, leaderboard
+from nightloop.tasks.reports.backfill import backfill
+from nightloop.tasks.reports.findings import findings, headline
+from nightloop.tasks.reports.history import History, control, metric, served_value
+from nightloop.tasks.reports.standings import standings
+from nightloop.tasks.reports.table import as_markdown
+from nightloop.tasks.reports.validation import validation_markdown
+from nightloop.tasks.reports.verdict import sentence, verdict, verdict_markdown
+from tests.reports import make_history
 
 
 @pytest.fixture(scope="module")
 def history() -> History:
-    return made_up.history()
+    return make_history.history()
 
 
 def column(table: object, name: str) -> list[str]:
@@ -44,7 +44,7 @@ def test_grid_marks_who_served_and_who_was_best(history: History) -> None:
     night = table.rows[6]
     served = [head for head, cell in zip(table.head, night, strict=True) if "◆" in cell.text]
     best = [head for head, cell in zip(table.head, night, strict=True) if cell.mood == "best"]
-    means = {s: history.nights[6].scores[s].means["ndcg@20"] for s in made_up.STRATEGIES}
+    means = {s: history.nights[6].scores[s].means["ndcg@20"] for s in make_history.STRATEGIES}
     assert served == ["FineTune"] and best == [max(means, key=means.__getitem__)]
 
 
@@ -74,7 +74,7 @@ def test_leaderboard_pairs_with_the_control_where_rows_are_at_hand(history: Hist
 
 
 def test_less_is_better_where_it_is(history: History) -> None:
-    plan = made_up.plan(gate={"metric": "logloss"})
+    plan = make_history.plan(gate={"metric": "logloss"})
     nights = {}
     for i, night in history.nights.items():
         scores = {
@@ -91,7 +91,7 @@ def test_less_is_better_where_it_is(history: History) -> None:
 
 def test_the_metric_follows_the_plan(history: History) -> None:
     def asked(**changes: object) -> str:
-        plan = made_up.plan(**changes)
+        plan = make_history.plan(**changes)
         return metric(History("books", {0: history.nights[0].model_copy(update={"plan": plan})}))
 
     assert asked() == "ndcg@20" and asked(gate={"metric": "recall@10"}) == "recall@10"
@@ -117,24 +117,24 @@ def test_findings_say_what_to_do_worst_first(history: History) -> None:
 
 
 def test_findings_of_a_sound_chain_say_so_and_advise_the_cheaper_strategy() -> None:
-    nights = made_up.chain(14)
+    nights = make_history.chain(14)
     served = nights[8].checkpoints["FullRetrain"]
     moved = {
-        i: n.model_copy(update={"champion": made_up.Served(strategy="FullRetrain", period=8, checkpoint=served)})
+        i: n.model_copy(update={"champion": make_history.Served(strategy="FullRetrain", period=8, checkpoint=served)})
         for i, n in nights.items()
     }
-    replayed = findings(History("books", moved, notes=made_up.notes(moved)))
+    replayed = findings(History("books", moved, notes=make_history.notes(moved)))
     assert "Replayed nights chose FullRetrain" in replayed[0].text and "nobody serves" in replayed[0].text
-    entry = made_up.log(nights)[0].model_copy(update={"strategy": "FullRetrain", "period": 8, "by": "gate"})
+    entry = make_history.log(nights)[0].model_copy(update={"strategy": "FullRetrain", "period": 8, "by": "gate"})
     behind = entry.model_copy(update={"strategy": "NoUpdate", "period": 5})
-    late = findings(History("books", moved, log=(behind,), notes=made_up.notes(moved)))
+    late = findings(History("books", moved, log=(behind,), notes=make_history.notes(moved)))
     assert f"NoUpdate of {late[0].text[-17:-7]} serves" in late[0].text and "--move-champion" in late[0].todo
-    found = findings(History("books", moved, log=(entry,), notes=made_up.notes(moved)))
+    found = findings(History("books", moved, log=(entry,), notes=make_history.notes(moved)))
     assert found[0].mood == "good" and any("AverageWeights has matched FullRetrain" in f.text for f in found)
 
 
 def test_a_model_worse_than_the_control_is_called_out() -> None:
-    nights = made_up.chain(12)
+    nights = make_history.chain(12)
     for i in range(6, 12):
         scores = dict(nights[i].scores)
         better = {**scores["NoUpdate"].means, "ndcg@20": 0.9}
@@ -159,7 +159,7 @@ def test_a_winner_that_waits_for_a_person_is_not_called_promoted(history: Histor
 
 
 def test_validation_shows_failed_checks_first_and_what_to_do(history: History) -> None:
-    text = validation_markdown(history.nights[12], [made_up.document()])
+    text = validation_markdown(history.nights[12], [make_history.document()])
     order = [text.index(f"| {name}") for name in ("rows", r"new\_user\_rate", r"drift\_item", r"label\_rate")]
     assert order == sorted(order)
     assert "Row rules set 41 rows aside" in text and "--skip" in text and "row 9: 2026-01-14T00:00:03" in text
@@ -182,7 +182,7 @@ def test_backfill_plan_says_how_many_and_why() -> None:
 
 
 def test_nothing_breaks_on_a_lone_root_or_no_night_at_all() -> None:
-    for nights in ({}, made_up.chain(1)):
+    for nights in ({}, make_history.chain(1)):
         empty = History("books", nights)
         assert grid.grid(empty).head and leaderboard.leaderboard(empty).title == "No strategy has been scored yet"
         assert control(empty) in (None, "NoUpdate") and findings(empty)
@@ -200,7 +200,7 @@ def test_markdown_of_many_nights_can_be_cut(history: History) -> None:
 
 
 def test_equals_share_the_nights_they_won_and_the_root_costs_nothing() -> None:
-    nights = made_up.chain(8)
+    nights = make_history.chain(8)
     for i, night in nights.items():
         if night.scores:
             level = {

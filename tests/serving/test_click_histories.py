@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tasks.models import build
-from tasks.models.predict import predict
-from tasks.serving.clicks import Clicks
-from tasks.serving.loading import ready
-from tests.serving import made_store as made
+from nightloop.tasks.models import build
+from nightloop.tasks.serving.ctr_model import Clicks
+from nightloop.tasks.serving.load import ready
+from nightloop.tasks.training.predict import predict
+from tests.serving import make_store as made
 
 PLAN = made.click_plan().model_copy(
     update={

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import torch
 
-from tasks.plan.plan import Plan
-from tasks.serving.book import Asked, Book, Page
-from tasks.serving.predictor import Predictor
-from tasks.serving.snapshot import key_of
-from tests.serving import made_store as made
+from nightloop.tasks.plan.plan import Plan
+from nightloop.tasks.serving.pending_labels import Asked, Book, Page
+from nightloop.tasks.serving.predictor import Predictor
+from nightloop.tasks.serving.snapshot import key_of
+from tests.serving import make_store as made
 
 FIXED = {"intercept": {"use": "Recalibration", "options": {"prior": 1}}}
 FULL = {

@@ -12,22 +12,22 @@ import pyarrow as pa
 import pytest
 import torch
 
-from tasks.lake.vocabulary import Vocabulary
-from tasks.models import build
-from tasks.models.checkpoint import from_bytes, to_bytes
-from tasks.models.lightgcn import LightGCN
-from tasks.models.predict import predict
-from tasks.models.schedule import Schedule
-from tasks.plan.plan import Part, Plan
-from tasks.serving.clicks import as_logs
-from tasks.serving.ids import Ids
-from tasks.serving.loading import ready
-from tasks.serving.predictor import Predictor
-from tasks.store.objects import Directory
-from tasks.strategies.chains import run
-from tasks.strategies.fine_tune import FineTune
-from tasks.strategies.practice import simulated_periods
-from tests.serving import made_store as made
+from nightloop.tasks.data.vocabulary import Vocabulary
+from nightloop.tasks.models import build
+from nightloop.tasks.models.lightgcn import LightGCN
+from nightloop.tasks.modules.checkpoint import from_bytes, to_bytes
+from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.objects.objects import Directory
+from nightloop.tasks.plan.plan import Part, Plan
+from nightloop.tasks.retraining.contract_chains import run
+from nightloop.tasks.retraining.contract_data import simulated_periods
+from nightloop.tasks.serving.ctr_model import as_logs
+from nightloop.tasks.serving.id_map import Ids
+from nightloop.tasks.serving.load import ready
+from nightloop.tasks.serving.predictor import Predictor
+from nightloop.tasks.strategies.fine_tune import FineTune
+from nightloop.tasks.training.predict import predict
+from tests.serving import make_store as made
 
 HOUSE = Path(__file__).parents[2]
 
@@ -183,7 +183,7 @@ def test_a_champion_that_does_not_load_leaves_the_old_one_serving(
 
 
 def test_checkpoint_and_vocabulary_of_different_nights_are_refused(place: Path) -> None:
-    from tasks.serving.loading import ready
+    from nightloop.tasks.serving.load import ready
 
     plan = made.ranking_plan()
     short = {name: table[:-1] for name, table in made.weights(plan).items()}
@@ -221,7 +221,9 @@ def test_requests_see_one_champion_whole_while_it_changes(place: Path) -> None:
 
 
 def test_imports_without_prefect_the_lake_and_great_expectations() -> None:
-    code = "import sys, tasks.serving.predictor, tasks.store.objects; print(' '.join(sys.modules))"
+    code = (
+        "import sys, nightloop.tasks.serving.predictor, nightloop.tasks.objects.objects; print(' '.join(sys.modules))"
+    )
     found = subprocess.run([sys.executable, "-c", code], cwd=HOUSE, capture_output=True, text=True, check=True)
     loaded = {name.split(".")[0] for name in found.stdout.split()}
     assert "torch" in loaded

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from tasks.plan.settings import Settings
-from tasks.serving import fresh, nursery, smoke
-from tasks.store.manifest import Manifest
-from tests.serving import made_store as made
+from nightloop.tasks.plan.settings import Settings
+from nightloop.tasks.record.manifest import Manifest
+from nightloop.tasks.serving import fork_server, fresh_process, smoke
+from tests.serving import make_store as made
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def place(tmp_path: Path) -> Path:
 @pytest.fixture(scope="module", autouse=True)
 def _one_nursery() -> Iterator[None]:
     yield
-    fresh.nursery().close()
+    fresh_process.nursery().close()
 
 
 def settings(place: Path) -> Settings:
@@ -76,7 +76,7 @@ def test_a_plan_the_fresh_process_cannot_build_fails(place: Path) -> None:
 
 def test_a_relative_store_is_the_callers(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, manifest = made.store(place, made.ranking_plan())
-    fresh.nursery()
+    fresh_process.nursery()
     monkeypatch.chdir(place.parent)
     assert smoke.smoke(
         Settings(store="store"), made.ranking_plan(), manifest.checkpoints["FineTune"], str(manifest.vocabulary)
@@ -86,26 +86,26 @@ def test_a_relative_store_is_the_callers(place: Path, monkeypatch: pytest.Monkey
 def test_children_are_fresh_and_not_this_process(place: Path) -> None:
     """A module put into this process is unknown to the child, so is what an earlier child did."""
     _, manifest = made.store(place, made.ranking_plan())
-    before = fresh.nursery()
+    before = fresh_process.nursery()
     assert tried(place, manifest).ok and tried(place, manifest).ok
-    assert fresh.nursery() is before and before._process.pid != os.getpid()
+    assert fresh_process.nursery() is before and before._process.pid != os.getpid()
 
 
 def test_trouble_is_raised_not_recorded(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, manifest = made.store(place, made.ranking_plan())
-    fresh.nursery()._process.kill()
-    fresh.nursery()._process.wait()
+    fresh_process.nursery()._process.kill()
+    fresh_process.nursery()._process.wait()
     assert tried(place, manifest).ok, "a dead nursery is replaced"
-    monkeypatch.setattr(fresh.Nursery, "ask", lambda self, request: {"trouble": "signal 9"})
+    monkeypatch.setattr(fresh_process.Nursery, "ask", lambda self, request: {"trouble": "signal 9"})
     with pytest.raises(RuntimeError, match=r"signal 9; run the night again"):
         tried(place, manifest)
 
 
 def test_a_child_that_dies_or_hangs_is_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
     def replies(answer: Any, seconds: int) -> dict[str, Any]:
-        monkeypatch.setattr(nursery, "answer", answer)
+        monkeypatch.setattr(fork_server, "answer", answer)
         out = io.StringIO()
-        nursery.tend(io.StringIO(json.dumps({"seconds": seconds}) + "\n"), out)
+        fork_server.tend(io.StringIO(json.dumps({"seconds": seconds}) + "\n"), out)
         found: dict[str, Any] = json.loads(out.getvalue())
         return found
 

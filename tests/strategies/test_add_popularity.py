@@ -5,16 +5,16 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tasks.models.checkpoint import unpack
-from tasks.models.mf import MF
-from tasks.models.rank import from_weights
-from tasks.models.schedule import Schedule
-from tasks.strategies.add_popularity import AddPopularity
-from tasks.strategies.chains import run
-from tasks.strategies.fine_tune import FineTune
-from tasks.strategies.fold import fold
-from tasks.strategies.no_update import NoUpdate
-from tasks.strategies.practice import simulated_periods
+from nightloop.tasks.evaluation.rank import from_weights
+from nightloop.tasks.models.mf import MF
+from nightloop.tasks.modules.checkpoint import unpack
+from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.retraining.advance import fold
+from nightloop.tasks.retraining.contract_chains import run
+from nightloop.tasks.retraining.contract_data import simulated_periods
+from nightloop.tasks.strategies.add_popularity import AddPopularity
+from nightloop.tasks.strategies.fine_tune import FineTune
+from nightloop.tasks.strategies.no_update import NoUpdate
 
 MODEL = MF(width=3, biases=True)
 LEARNER = FineTune(Schedule(epochs=2, batch=16))

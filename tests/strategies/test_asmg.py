@@ -9,23 +9,23 @@ import pytest
 import torch
 from torch import Tensor
 
-from tasks.models import gru
-from tasks.models.checkpoint import Checkpoint, unpack
-from tasks.models.concurrent import Lesson, _batches, judged
-from tasks.models.crew import Crew
-from tasks.models.deepfm import DeepFM
-from tasks.models.generator import Generator
-from tasks.models.grow import grow, initial
-from tasks.models.loss import Batch, cross_entropy
-from tasks.models.mf import MF
-from tasks.models.schedule import Schedule
-from tasks.models.step import entries
-from tasks.models.tables import fuse
-from tasks.strategies import asmg as module
-from tasks.strategies.asmg import ASMG
-from tasks.strategies.chains import run, same_chains
-from tasks.strategies.fine_tune import FineTune
-from tasks.strategies.practice import simulated_periods
+from nightloop.tasks.meta import asmg_gru
+from nightloop.tasks.meta.generator import Generator
+from nightloop.tasks.meta.generator_training import Lesson, _batches, judged
+from nightloop.tasks.models.deepfm import DeepFM
+from nightloop.tasks.models.mf import MF
+from nightloop.tasks.modules.checkpoint import Checkpoint, unpack
+from nightloop.tasks.modules.fused_tables import fuse
+from nightloop.tasks.modules.loss import Batch, cross_entropy
+from nightloop.tasks.modules.threads import Crew
+from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.retraining.contract_chains import run, same_chains
+from nightloop.tasks.retraining.contract_data import simulated_periods
+from nightloop.tasks.strategies import asmg as module
+from nightloop.tasks.strategies.asmg import ASMG
+from nightloop.tasks.strategies.fine_tune import FineTune
+from nightloop.tasks.training.resize import grow, initial
+from nightloop.tasks.training.step import entries
 
 MODEL = MF(width=3)
 LEARNER = FineTune(Schedule(epochs=2, batch=16), optimizer="keep")
@@ -164,9 +164,9 @@ def test_a6_touched_rows_give_the_loss_and_slope_of_whole_tables(family: str, fo
 
 def test_a7_the_cell_by_hand_and_not_pytorchs() -> None:
     rng = torch.Generator().manual_seed(3)
-    own = {n: 3 * t for n, t in gru.first_values(2, 4, rng).items()}
+    own = {n: 3 * t for n, t in asmg_gru.first_values(2, 4, rng).items()}
     state, rows = torch.rand(5, 2, 4, generator=rng) - 0.5, torch.randn(5, 2, generator=rng)
-    (output,), ((trace,),) = gru.forward(own, [rows], state, Crew(1))
+    (output,), ((trace,),) = asmg_gru.forward(own, [rows], state, Crew(1))
     sigmoid = lambda x: 1 / (1 + exp(-x))  # noqa: E731
     for r in range(5):
         for n in range(2):
@@ -324,7 +324,7 @@ def test_a_period_left_out_is_judged_with_the_next() -> None:
 
 
 def test_first_values_are_tensorflows() -> None:
-    found = gru.first_values(8, 4, torch.Generator().manual_seed(0))
+    found = asmg_gru.first_values(8, 4, torch.Generator().manual_seed(0))
     assert sum(tensor.numel() for tensor in found.values()) == 8 * 65
     for tensor, limit in ((found["gates"][:, :, 4], sqrt(6 / 40)), (found["gates"][:, :, :4], sqrt(6 / 64)),
                           (found["weight"], sqrt(6 / 40)), (found["bias"], sqrt(6 / 16))):  # fmt: skip

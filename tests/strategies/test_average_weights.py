@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 
-from tasks.models.blend import Past, blend
-from tasks.models.checkpoint import Checkpoint, unpack
-from tasks.models.mf import MF
-from tasks.models.schedule import Schedule
-from tasks.strategies.average_weights import AverageWeights
-from tasks.strategies.chains import run
-from tasks.strategies.fine_tune import FineTune
-from tasks.strategies.practice import simulated_periods
+from nightloop.tasks.models.mf import MF
+from nightloop.tasks.modules.checkpoint import Checkpoint, unpack
+from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.retraining.contract_chains import run
+from nightloop.tasks.retraining.contract_data import simulated_periods
+from nightloop.tasks.strategies.average_weights import AverageWeights
+from nightloop.tasks.strategies.fine_tune import FineTune
+from nightloop.tasks.training.weight_average import Past, blend
 
 MODEL = MF(width=3, biases=True)
 LEARNER = FineTune(Schedule(epochs=2, batch=16))

@@ -7,10 +7,10 @@ strategies meet; `make soak` takes all of their product. MF and DeepFM have test
 from itertools import product
 
 import pytest
-from test_contract import CLICKS, FIELDS, LEARNERS, POST_PROCESSORS, VARIANTS
 
-from tasks.models import build
-from tasks.strategies.checks import all_checks, simulated_periods
+from nightloop.tasks.models import build
+from nightloop.tasks.retraining.contract import all_checks, simulated_periods
+from tests.strategies.test_contract import CLICKS, FIELDS, LEARNERS, POST_PROCESSORS, VARIANTS
 
 SMALL = {
     "LR": {},

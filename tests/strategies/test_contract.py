@@ -2,34 +2,34 @@
 
 import pytest
 
-from tasks.models.caser import Caser
-from tasks.models.deepfm import DeepFM
-from tasks.models.embedding_mlp import EmbeddingMLP
-from tasks.models.fm import FM
-from tasks.models.gru4rec import GRU4Rec
-from tasks.models.lightgcn import LightGCN
-from tasks.models.lr import LR
-from tasks.models.mf import MF
-from tasks.models.schedule import Schedule
-from tasks.models.transfer import Transfer
-from tasks.strategies.add_popularity import AddPopularity
-from tasks.strategies.als import ALS
-from tasks.strategies.asmg import ASMG
-from tasks.strategies.average_weights import AverageWeights
-from tasks.strategies.bpr import BPR
-from tasks.strategies.checks import all_checks, simulated_periods
-from tasks.strategies.ewc import EWC
-from tasks.strategies.fine_tune import FineTune
-from tasks.strategies.full_retrain import FullRetrain
-from tasks.strategies.hedge import Hedge
-from tasks.strategies.incctr import IncCTR
-from tasks.strategies.kd import KD
-from tasks.strategies.l2sp import L2SP
-from tasks.strategies.no_update import NoUpdate
-from tasks.strategies.popularity import Popularity
-from tasks.strategies.reloop import ReLoop
-from tasks.strategies.sml import SML
-from tasks.strategies.spmf import SPMF
+from nightloop.tasks.meta.transfer import Transfer
+from nightloop.tasks.models.caser import Caser
+from nightloop.tasks.models.deepfm import DeepFM
+from nightloop.tasks.models.embedding_mlp import EmbeddingMLP
+from nightloop.tasks.models.fm import FM
+from nightloop.tasks.models.gru4rec import GRU4Rec
+from nightloop.tasks.models.lightgcn import LightGCN
+from nightloop.tasks.models.lr import LR
+from nightloop.tasks.models.mf import MF
+from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.retraining.contract import all_checks, simulated_periods
+from nightloop.tasks.strategies.add_popularity import AddPopularity
+from nightloop.tasks.strategies.als import ALS
+from nightloop.tasks.strategies.asmg import ASMG
+from nightloop.tasks.strategies.average_weights import AverageWeights
+from nightloop.tasks.strategies.bpr import BPR
+from nightloop.tasks.strategies.ewc import EWC
+from nightloop.tasks.strategies.fine_tune import FineTune
+from nightloop.tasks.strategies.full_retrain import FullRetrain
+from nightloop.tasks.strategies.hedge import Hedge
+from nightloop.tasks.strategies.incctr import IncCTR
+from nightloop.tasks.strategies.kd import KD
+from nightloop.tasks.strategies.l2sp import L2SP
+from nightloop.tasks.strategies.no_update import NoUpdate
+from nightloop.tasks.strategies.popularity import Popularity
+from nightloop.tasks.strategies.reloop import ReLoop
+from nightloop.tasks.strategies.sml import SML
+from nightloop.tasks.strategies.spmf import SPMF
 
 SHORT = Schedule(epochs=2, batch=16)
 QUICK = {

@@ -5,17 +5,17 @@ from itertools import pairwise
 import pytest
 import torch
 
-from tasks.models.deepfm import DeepFM
-from tasks.models.grow import initial
-from tasks.models.mf import MF
-from tasks.models.parts import from_parts, inner_width
-from tasks.models.predict import predict
-from tasks.strategies.als import ALS
-from tasks.strategies.bpr import BPR
-from tasks.strategies.decay import decayed
-from tasks.strategies.fold import recent
-from tasks.strategies.popularity import Popularity
-from tasks.strategies.practice import simulated_periods
+from nightloop.tasks.models.deepfm import DeepFM
+from nightloop.tasks.models.mf import MF
+from nightloop.tasks.retraining.advance import recent
+from nightloop.tasks.retraining.contract_data import simulated_periods
+from nightloop.tasks.retraining.mf_weights import from_parts, inner_width
+from nightloop.tasks.retraining.time_decay import decayed
+from nightloop.tasks.strategies.als import ALS
+from nightloop.tasks.strategies.bpr import BPR
+from nightloop.tasks.strategies.popularity import Popularity
+from nightloop.tasks.training.predict import predict
+from nightloop.tasks.training.resize import initial
 
 BIASED, PLAIN = MF(width=4, biases=True), MF(width=5)
 
@@ -96,6 +96,6 @@ def test_impossible_half_lives(wrong):
 
 @pytest.mark.parametrize("kind", [ALS, BPR])
 def test_a_control_whose_package_is_missing_says_what_to_install(kind: type, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.strategies.options.find_spec", lambda name: None)
+    monkeypatch.setattr("nightloop.tasks.retraining.options.find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"needs implicit: pip install 'nightloop\[controls\]'"):
         kind()

@@ -9,17 +9,17 @@ import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from tasks.models.checkpoint import Checkpoint, unpack
-from tasks.models.grow import grow
-from tasks.models.mf import MF
-from tasks.models.predict import predict
-from tasks.models.schedule import Schedule
-from tasks.strategies.chains import run
-from tasks.strategies.fine_tune import FineTune
-from tasks.strategies.full_retrain import FullRetrain
-from tasks.strategies.hedge import Hedge
-from tasks.strategies.hindsight import judged
-from tasks.strategies.practice import simulated_periods
+from nightloop.tasks.models.mf import MF
+from nightloop.tasks.modules.checkpoint import Checkpoint, unpack
+from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.retraining.contract_chains import run
+from nightloop.tasks.retraining.contract_data import simulated_periods
+from nightloop.tasks.retraining.prequential_loss import judged
+from nightloop.tasks.strategies.fine_tune import FineTune
+from nightloop.tasks.strategies.full_retrain import FullRetrain
+from nightloop.tasks.strategies.hedge import Hedge
+from nightloop.tasks.training.predict import predict
+from nightloop.tasks.training.resize import grow
 
 MODEL = MF(width=3, biases=True)
 FINE = FineTune(Schedule(epochs=2, batch=16), optimizer="keep")

@@ -8,24 +8,24 @@ import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from tasks.models.deepfm import DeepFM
-from tasks.models.grow import grow
-from tasks.models.loss import Batch
-from tasks.models.mf import MF
-from tasks.models.predict import predict
-from tasks.models.schedule import Schedule
-from tasks.plan.plan import Part
-from tasks.strategies import build
-from tasks.strategies.chains import run
-from tasks.strategies.distil import Distil
-from tasks.strategies.fine_tune import FineTune
-from tasks.strategies.full_retrain import FullRetrain
-from tasks.strategies.incctr import IncCTR
-from tasks.strategies.kd import KD
-from tasks.strategies.no_update import NoUpdate
-from tasks.strategies.practice import simulated_periods
-from tasks.strategies.reloop import ReLoop
-from tasks.strategies.spmf import SPMF
+from nightloop.tasks.models.deepfm import DeepFM
+from nightloop.tasks.models.mf import MF
+from nightloop.tasks.modules.loss import Batch
+from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.plan.plan import Part
+from nightloop.tasks.retraining.contract_chains import run
+from nightloop.tasks.retraining.contract_data import simulated_periods
+from nightloop.tasks.retraining.distillation_loss import Distil
+from nightloop.tasks.strategies import build
+from nightloop.tasks.strategies.fine_tune import FineTune
+from nightloop.tasks.strategies.full_retrain import FullRetrain
+from nightloop.tasks.strategies.incctr import IncCTR
+from nightloop.tasks.strategies.kd import KD
+from nightloop.tasks.strategies.no_update import NoUpdate
+from nightloop.tasks.strategies.reloop import ReLoop
+from nightloop.tasks.strategies.spmf import SPMF
+from nightloop.tasks.training.predict import predict
+from nightloop.tasks.training.resize import grow
 
 FIELDS = ("user", "item", "device")
 MODEL = DeepFM(fields=FIELDS, numeric=2, width=4, hidden=(8,))
@@ -60,7 +60,7 @@ def test_without_a_weight_the_loss_is_the_papers_sum() -> None:
 
 
 def test_a_batch_teacher_is_the_model_that_its_strategy_made_the_night_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tasks.strategies import incctr as module
+    from nightloop.tasks.strategies import incctr as module
 
     heard = []
     real = module.predicted

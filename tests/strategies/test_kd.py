@@ -9,22 +9,22 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from tasks.lake.logs import Logs
-from tasks.models.deepfm import DeepFM
-from tasks.models.grow import grow
-from tasks.models.loss import Batch, Loss
-from tasks.models.mf import MF
-from tasks.models.predict import predict
-from tasks.models.schedule import Schedule
-from tasks.strategies.average_weights import AverageWeights
-from tasks.strategies.chains import run
-from tasks.strategies.distil import Distil, softened
-from tasks.strategies.fine_tune import FineTune
-from tasks.strategies.full_retrain import FullRetrain
-from tasks.strategies.kd import KD
-from tasks.strategies.no_update import NoUpdate
-from tasks.strategies.practice import simulated_periods
-from tasks.strategies.spmf import SPMF
+from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.models.deepfm import DeepFM
+from nightloop.tasks.models.mf import MF
+from nightloop.tasks.modules.loss import Batch, Loss
+from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.retraining.contract_chains import run
+from nightloop.tasks.retraining.contract_data import simulated_periods
+from nightloop.tasks.retraining.distillation_loss import Distil, softened
+from nightloop.tasks.strategies.average_weights import AverageWeights
+from nightloop.tasks.strategies.fine_tune import FineTune
+from nightloop.tasks.strategies.full_retrain import FullRetrain
+from nightloop.tasks.strategies.kd import KD
+from nightloop.tasks.strategies.no_update import NoUpdate
+from nightloop.tasks.strategies.spmf import SPMF
+from nightloop.tasks.training.predict import predict
+from nightloop.tasks.training.resize import grow
 
 FIELDS = ("user", "item", "device")
 MODEL = DeepFM(fields=FIELDS, numeric=2, width=4, hidden=(8,))

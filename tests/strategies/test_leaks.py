@@ -9,25 +9,25 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tasks.metrics.ctr import auc
-from tasks.models.grow import grow
-from tasks.models.mf import MF
-from tasks.models.predict import predict
-from tasks.models.schedule import Schedule
-from tasks.models.transfer import Transfer
-from tasks.strategies.add_popularity import AddPopularity
-from tasks.strategies.asmg import ASMG
-from tasks.strategies.average_weights import AverageWeights
-from tasks.strategies.chains import run, same_chains
-from tasks.strategies.checks import check_resume, check_row_order
-from tasks.strategies.ewc import EWC
-from tasks.strategies.fine_tune import FineTune
-from tasks.strategies.fold import recent
-from tasks.strategies.full_retrain import FullRetrain
-from tasks.strategies.hedge import Hedge
-from tasks.strategies.practice import simulated_periods
-from tasks.strategies.sml import SML
-from tasks.strategies.spmf import SPMF
+from nightloop.tasks.evaluation.ctr_metrics import auc
+from nightloop.tasks.meta.transfer import Transfer
+from nightloop.tasks.models.mf import MF
+from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.retraining.advance import recent
+from nightloop.tasks.retraining.contract import check_resume, check_row_order
+from nightloop.tasks.retraining.contract_chains import run, same_chains
+from nightloop.tasks.retraining.contract_data import simulated_periods
+from nightloop.tasks.strategies.add_popularity import AddPopularity
+from nightloop.tasks.strategies.asmg import ASMG
+from nightloop.tasks.strategies.average_weights import AverageWeights
+from nightloop.tasks.strategies.ewc import EWC
+from nightloop.tasks.strategies.fine_tune import FineTune
+from nightloop.tasks.strategies.full_retrain import FullRetrain
+from nightloop.tasks.strategies.hedge import Hedge
+from nightloop.tasks.strategies.sml import SML
+from nightloop.tasks.strategies.spmf import SPMF
+from nightloop.tasks.training.predict import predict
+from nightloop.tasks.training.resize import grow
 
 SHORT = Schedule(epochs=2, batch=32)
 META = Schedule(epochs=1, batch=32, rate=0.01)

@@ -3,17 +3,17 @@
 import pytest
 import torch
 
-from tasks.models.fit import fit
-from tasks.models.grow import grow, initial
-from tasks.models.mf import MF
-from tasks.models.schedule import Schedule
-from tasks.strategies.chains import run, same_chains
-from tasks.strategies.fine_tune import FineTune
-from tasks.strategies.fold import fold, pretrain, recent
-from tasks.strategies.full_retrain import FullRetrain
-from tasks.strategies.no_update import NoUpdate
-from tasks.strategies.practice import simulated_periods, until
-from tasks.strategies.strategy import ALL_HISTORY
+from nightloop.tasks.models.mf import MF
+from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.retraining.advance import fold, pretrain, recent
+from nightloop.tasks.retraining.contract_chains import run, same_chains
+from nightloop.tasks.retraining.contract_data import simulated_periods, until
+from nightloop.tasks.retraining.strategy import ALL_HISTORY
+from nightloop.tasks.strategies.fine_tune import FineTune
+from nightloop.tasks.strategies.full_retrain import FullRetrain
+from nightloop.tasks.strategies.no_update import NoUpdate
+from nightloop.tasks.training.fit import fit
+from nightloop.tasks.training.resize import grow, initial
 
 MODEL = MF(width=4, biases=True)
 SHORT = Schedule(epochs=2, batch=16)

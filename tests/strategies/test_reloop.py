@@ -9,25 +9,25 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from tasks.lake.logs import Logs
-from tasks.models.checkpoint import Checkpoint, Weights
-from tasks.models.deepfm import DeepFM
-from tasks.models.grow import grow, initial
-from tasks.models.loss import Batch, Loss, Objective
-from tasks.models.mf import MF
-from tasks.models.model import Model
-from tasks.models.predict import predict
-from tasks.models.schedule import Schedule
-from tasks.strategies.chains import run
-from tasks.strategies.distil import Distil
-from tasks.strategies.fine_tune import FineTune
-from tasks.strategies.fold import fold
-from tasks.strategies.full_retrain import FullRetrain
-from tasks.strategies.no_update import NoUpdate
-from tasks.strategies.practice import simulated_periods
-from tasks.strategies.reloop import ReLoop, SelfCorrection
-from tasks.strategies.spmf import SPMF
-from tasks.strategies.strategy import Strategy
+from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.models.deepfm import DeepFM
+from nightloop.tasks.models.mf import MF
+from nightloop.tasks.modules.checkpoint import Checkpoint, Weights
+from nightloop.tasks.modules.loss import Batch, Loss, Objective
+from nightloop.tasks.modules.model import Model
+from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.retraining.advance import fold
+from nightloop.tasks.retraining.contract_chains import run
+from nightloop.tasks.retraining.contract_data import simulated_periods
+from nightloop.tasks.retraining.distillation_loss import Distil
+from nightloop.tasks.retraining.strategy import Strategy
+from nightloop.tasks.strategies.fine_tune import FineTune
+from nightloop.tasks.strategies.full_retrain import FullRetrain
+from nightloop.tasks.strategies.no_update import NoUpdate
+from nightloop.tasks.strategies.reloop import ReLoop, SelfCorrection
+from nightloop.tasks.strategies.spmf import SPMF
+from nightloop.tasks.training.predict import predict
+from nightloop.tasks.training.resize import grow, initial
 
 FIELDS = ("user", "item", "device")
 MODEL = DeepFM(fields=FIELDS, numeric=2, width=4, hidden=(8,))
@@ -186,7 +186,7 @@ def test_what_was_served_is_taken_from_the_logs() -> None:
 
 
 def test_nothing_is_predicted_where_everything_was_logged(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tasks.strategies import reloop
+    from nightloop.tasks.strategies import reloop
 
     monkeypatch.setattr(reloop, "predict", lambda *_: pytest.fail("what was served is at hand"))
     run(MODEL, ReLoop(FineTune(SHORT)), [replace(logs, served=torch.full((len(logs),), 0.3)) for logs in PERIODS])

@@ -10,24 +10,24 @@ import torch
 from torch import Tensor
 from torch.nn.functional import gelu
 
-from tasks.lake.logs import Logs
-from tasks.models.batches import Batches, epochs
-from tasks.models.carry import Carry
-from tasks.models.checkpoint import pack, to_bytes, unpack
-from tasks.models.fit import fit
-from tasks.models.grow import grow, initial
-from tasks.models.loss import Batch, cross_entropy
-from tasks.models.meta import begun
-from tasks.models.mf import MF
-from tasks.models.predict import predict
-from tasks.models.schedule import Schedule
-from tasks.models.through import Past, learn_through, learn_transfer
-from tasks.models.transfer import TINY, Transfer
-from tasks.strategies.chains import run, same_chains
-from tasks.strategies.fine_tune import FineTune
-from tasks.strategies.hindsight import loss
-from tasks.strategies.practice import simulated_periods
-from tasks.strategies.sml import SML
+from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.meta.meta_state import begun
+from nightloop.tasks.meta.sml_batches import Batches, epochs
+from nightloop.tasks.meta.sml_training import Past, learn_through, learn_transfer
+from nightloop.tasks.meta.transfer import TINY, Transfer
+from nightloop.tasks.meta.transfer_set import Carry
+from nightloop.tasks.models.mf import MF
+from nightloop.tasks.modules.checkpoint import pack, to_bytes, unpack
+from nightloop.tasks.modules.loss import Batch, cross_entropy
+from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.retraining.contract_chains import run, same_chains
+from nightloop.tasks.retraining.contract_data import simulated_periods
+from nightloop.tasks.retraining.prequential_loss import loss
+from nightloop.tasks.strategies.fine_tune import FineTune
+from nightloop.tasks.strategies.sml import SML
+from nightloop.tasks.training.fit import fit
+from nightloop.tasks.training.predict import predict
+from nightloop.tasks.training.resize import grow, initial
 
 MODEL = MF(width=4)
 FIRST = Schedule(epochs=2, batch=16, optimizer="adam", rate=0.01, l2=0.001)

@@ -7,15 +7,15 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tasks.models.grow import initial
-from tasks.models.mf import MF
-from tasks.models.predict import predict
-from tasks.models.schedule import Schedule
-from tasks.strategies.fine_tune import FineTune
-from tasks.strategies.fold import fold
-from tasks.strategies.practice import simulated_periods
-from tasks.strategies.reservoir import empty
-from tasks.strategies.spmf import SPMF, rank_chances
+from nightloop.tasks.models.mf import MF
+from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.retraining.advance import fold
+from nightloop.tasks.retraining.contract_data import simulated_periods
+from nightloop.tasks.retraining.reservoir import empty
+from nightloop.tasks.strategies.fine_tune import FineTune
+from nightloop.tasks.strategies.spmf import SPMF, rank_chances
+from nightloop.tasks.training.predict import predict
+from nightloop.tasks.training.resize import initial
 
 SHORT = Schedule(epochs=2, batch=16)
 MODEL = MF(width=4)
@@ -81,7 +81,7 @@ def test_s3_chances_add_up_and_fall_with_the_score() -> None:
 
 
 def test_s4_the_newest_period_enters_the_reservoir_after_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tasks.strategies import spmf as module
+    from nightloop.tasks.strategies import spmf as module
 
     periods, seen = simulated_periods("ranking"), []
     monkeypatch.setattr(module, "predict", lambda m, w, logs: seen.append(logs) or predict(m, w, logs))
@@ -94,7 +94,7 @@ def test_s4_the_newest_period_enters_the_reservoir_after_training(monkeypatch: p
 
 
 def test_clicks_replay_their_share_of_each_class(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tasks.strategies import spmf as module
+    from nightloop.tasks.strategies import spmf as module
 
     trained: list = []
     real = module.fit

@@ -12,8 +12,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 ASK = """
 import json
-from tasks.plan.plan import Part
-from tasks.strategies import build, strategies
+from nightloop.tasks.plan.plan import Part
+from nightloop.tasks.strategies import build, strategies
 made = build(Part(use="HalfStep", options={"share": 0.25, "schedule": {"epochs": 1}}))
 inner = build(Part(use="AverageWeights", options={"learner": "HalfStep"})).learner
 print(json.dumps([list(strategies()), made.share, made.schedule.epochs, type(inner).__name__]))

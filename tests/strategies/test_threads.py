@@ -11,41 +11,41 @@ from typing import Any
 import pytest
 import torch
 
-from tasks.lake.logs import Logs
-from tasks.models.afn_plus import AFNPlus
-from tasks.models.caser import Caser
-from tasks.models.dcn import DCN
-from tasks.models.dcn_v2 import DCNv2
-from tasks.models.deepfm import DeepFM
-from tasks.models.embedding_mlp import EmbeddingMLP
-from tasks.models.final_mlp import FinalMLP
-from tasks.models.fm import FM
-from tasks.models.fmfm import FmFM
-from tasks.models.gru4rec import GRU4Rec
-from tasks.models.ipnn import IPNN
-from tasks.models.lightgcn import LightGCN
-from tasks.models.lr import LR
-from tasks.models.mf import MF
-from tasks.models.nfm import NFM
-from tasks.models.predict import predict
-from tasks.models.schedule import Schedule
-from tasks.models.wide_deep import WideDeep
-from tasks.models.xdeepfm import xDeepFM
-from tasks.strategies.add_popularity import AddPopularity
-from tasks.strategies.asmg import ASMG
-from tasks.strategies.average_weights import AverageWeights
-from tasks.strategies.ewc import EWC
-from tasks.strategies.fine_tune import FineTune
-from tasks.strategies.fold import begin, fold, pretrain
-from tasks.strategies.full_retrain import FullRetrain
-from tasks.strategies.hedge import Hedge
-from tasks.strategies.incctr import IncCTR
-from tasks.strategies.kd import KD
-from tasks.strategies.l2sp import L2SP
-from tasks.strategies.practice import simulated_periods
-from tasks.strategies.reloop import ReLoop
-from tasks.strategies.sml import SML
-from tasks.strategies.spmf import SPMF
+from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.models.afn_plus import AFNPlus
+from nightloop.tasks.models.caser import Caser
+from nightloop.tasks.models.dcn import DCN
+from nightloop.tasks.models.dcn_v2 import DCNv2
+from nightloop.tasks.models.deepfm import DeepFM
+from nightloop.tasks.models.embedding_mlp import EmbeddingMLP
+from nightloop.tasks.models.final_mlp import FinalMLP
+from nightloop.tasks.models.fm import FM
+from nightloop.tasks.models.fmfm import FmFM
+from nightloop.tasks.models.gru4rec import GRU4Rec
+from nightloop.tasks.models.ipnn import IPNN
+from nightloop.tasks.models.lightgcn import LightGCN
+from nightloop.tasks.models.lr import LR
+from nightloop.tasks.models.mf import MF
+from nightloop.tasks.models.nfm import NFM
+from nightloop.tasks.models.wide_deep import WideDeep
+from nightloop.tasks.models.xdeepfm import xDeepFM
+from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.retraining.advance import begin, fold, pretrain
+from nightloop.tasks.retraining.contract_data import simulated_periods
+from nightloop.tasks.strategies.add_popularity import AddPopularity
+from nightloop.tasks.strategies.asmg import ASMG
+from nightloop.tasks.strategies.average_weights import AverageWeights
+from nightloop.tasks.strategies.ewc import EWC
+from nightloop.tasks.strategies.fine_tune import FineTune
+from nightloop.tasks.strategies.full_retrain import FullRetrain
+from nightloop.tasks.strategies.hedge import Hedge
+from nightloop.tasks.strategies.incctr import IncCTR
+from nightloop.tasks.strategies.kd import KD
+from nightloop.tasks.strategies.l2sp import L2SP
+from nightloop.tasks.strategies.reloop import ReLoop
+from nightloop.tasks.strategies.sml import SML
+from nightloop.tasks.strategies.spmf import SPMF
+from nightloop.tasks.training.predict import predict
 
 ROWS, BATCH = 3000, 2100  # a batch is dealt into parts, and the last one of a period is not
 ONE = Schedule(epochs=1, batch=BATCH)

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass, field
 
-from tasks.lake.logs import Logs
-from tasks.models.checkpoint import Checkpoint, Weights
-from tasks.models.fit import fit
-from tasks.models.model import Model
-from tasks.models.schedule import Schedule
+from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.modules.checkpoint import Checkpoint, Weights
+from nightloop.tasks.modules.model import Model
+from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.training.fit import fit
 
 
 @dataclass(frozen=True)

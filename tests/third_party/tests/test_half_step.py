@@ -3,8 +3,8 @@
 import pytest
 from half_step.strategy import HalfStep
 
-from tasks.models.mf import MF
-from tasks.strategies.checks import all_checks, simulated_periods
+from nightloop.tasks.models.mf import MF
+from nightloop.tasks.retraining.contract import all_checks, simulated_periods
 
 
 @pytest.mark.parametrize("check", all_checks(), ids=lambda check: check.__name__)

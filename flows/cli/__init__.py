@@ -1,0 +1,1 @@
+"""The console script: its commands that are no Prefect flows."""

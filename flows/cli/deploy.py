@@ -1,0 +1,162 @@
+"""Deploy: the deployments of pipelines, registered with the Prefect server whose address is in the environment."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nightloop.flows.cli.register import mark_dead_runs
+from nightloop.tasks.plan.cron import crons, timezone
+from nightloop.tasks.plan.load import find_plan
+from nightloop.tasks.plan.plan import Plan
+from nightloop.tasks.plan.settings import PACKAGE, Settings
+from nightloop.tasks.resources import read
+
+FILE = PACKAGE / "prefect.yaml"
+
+
+def deploy(plans: Sequence[str]) -> list[str]:
+    """Register every deployment of infra/prefect.yaml for each of these plans; one line each says what is scheduled.
+
+    Deployments that are there are updated, and those of other pipelines stay. A schedule starts when the plan says. One
+    that a person paused stays paused, and one that a person added stays.
+
+    Raises ValueError for mistakes in a plan, or two plans of one pipeline, before anything is registered, and RuntimeError
+    where no server is named.
+    """
+    if not os.environ.get("PREFECT_API_URL"):
+        raise RuntimeError(
+            "deploy: PREFECT_API_URL is not set, so there is no server to deploy to. Start one with `nightloop up --plan "
+            f"{plans[0][:80]}`, which deploys by itself, or export the address of yours"
+        )
+    orders: dict[str, tuple[str, Plan]] = {}
+    for plan in dict.fromkeys(plans):
+        order = read(plan)
+        if order.pipeline in orders:
+            other = orders[order.pipeline][0]
+            raise ValueError(f"{other} and {plan} are plans of one pipeline, {order.pipeline}; give one of them")
+        orders[order.pipeline] = (plan, order)
+    lines = [_registered(plan_name(plan), order) for plan, order in orders.values()]
+    mark_dead_runs()
+    return lines
+
+
+def plan_name(plan: str) -> str:
+    """How a run on this machine names the plan: by its name where it is found by name, else by its full path."""
+    found = find_plan(plan, Settings().plan_places)
+    return plan if found != Path(plan) else str(found.resolve())
+
+
+def described(name: str, order: Plan) -> list[dict[str, Any]]:
+    """The deployments of infra/prefect.yaml, with this plan's words filled in."""
+    words = {
+        "NIGHTLOOP_PIPELINE": order.pipeline,
+        "NIGHTLOOP_PLAN": name,
+        "NIGHTLOOP_CRON": crons(order)[0],
+        "NIGHTLOOP_TIMEZONE": timezone(order),
+        "NIGHTLOOP_DIRECTORY": os.getcwd(),
+        "NIGHTLOOP_HOME": str(Settings().home.resolve()),
+        "NIGHTLOOP_PLANS": str(Settings().plans.resolve()),
+    }
+    raw = yaml.safe_load(FILE.read_text(encoding="utf-8"))["deployments"]
+    found: list[dict[str, Any]] = _filled(raw, words)
+    for one in found:
+        first, *more = one.get("schedules", [{}])
+        if first.get("slug") == "nightly":  # days that are cut at several times have several schedules
+            others = [first | {"cron": cron, "slug": f"nightly-{n}"} for n, cron in enumerate(crons(order)[1:], 2)]
+            one["schedules"] = [first, *others, *more]
+    return found
+
+
+def _filled(value: Any, words: Mapping[str, str]) -> Any:
+    """The value with `{{ $WORD }}` filled in wherever it stands, as `prefect deploy` does from the environment."""
+    if isinstance(value, str):
+        return re.sub(r"{{ \$(\w+) }}", lambda found: words[found[1]], value)
+    if isinstance(value, dict):
+        return {key: _filled(one, words) for key, one in value.items()}
+    return [_filled(one, words) for one in value] if isinstance(value, list) else value
+
+
+def _registered(name: str, order: Plan) -> str:
+    """Register the deployments of one pipeline. Returns what is scheduled, in words."""
+    from prefect.client.orchestration import get_client
+
+    lines = []
+    with get_client(sync_client=True) as client:
+        found = described(name, order)
+        for pool in {one["work_pool"]["name"] for one in found}:
+            _pool(client, pool)
+        for one in found:
+            lines += _scheduled(client, _register(one), one)
+    return f"{order.pipeline}: {len(lines)} schedules: {'; '.join(lines)}"
+
+
+def _pool(client: Any, name: str) -> None:
+    """Make the work pool, where there is none."""
+    from prefect.client.schemas.actions import WorkPoolCreate
+    from prefect.exceptions import ObjectNotFound
+    from prefect.workers.process import ProcessWorker
+
+    try:
+        client.read_work_pool(name)
+    except ObjectNotFound:
+        template = ProcessWorker.get_default_base_job_template()
+        client.create_work_pool(WorkPoolCreate(name=name, type="process", base_job_template=template))
+
+
+def _register(one: Mapping[str, Any]) -> Any:
+    """Create or update one deployment, without its schedules. Returns its id."""
+    from prefect.client.schemas.objects import ConcurrencyLimitConfig
+
+    from nightloop.flows import deployments
+
+    limit = one.get("concurrency_limit")
+    made = getattr(deployments, one["entrypoint"].rpartition(".")[2]).to_deployment(
+        one["name"],
+        description=one["description"],
+        tags=one["tags"],
+        parameters=one["parameters"],
+        concurrency_limit=ConcurrencyLimitConfig(**limit) if limit else None,
+        work_pool_name=one["work_pool"]["name"],
+        job_variables=one["work_pool"]["job_variables"],
+    )
+    made.entrypoint = one["entrypoint"]
+    return made.apply()
+
+
+def _scheduled(client: Any, deployment: Any, one: Mapping[str, Any]) -> list[str]:
+    """Bring the schedules that the file describes to what it says. Those that people paused or added stay so."""
+    from prefect.client.schemas.actions import DeploymentScheduleCreate
+    from prefect.client.schemas.schedules import CronSchedule
+
+    there = {schedule.slug: schedule for schedule in client.read_deployment_schedules(deployment)}
+    said = []
+    for wanted in one.get("schedules", []):
+        when = CronSchedule(cron=wanted["cron"], timezone=wanted["timezone"])
+        known = there.pop(wanted["slug"], None)
+        if known is None:
+            created = DeploymentScheduleCreate(schedule=when, active=True, slug=wanted["slug"])
+            client.create_deployment_schedules(deployment, [created])
+        elif (known.schedule.cron, known.schedule.timezone) != (when.cron, when.timezone):
+            client.update_deployment_schedule(deployment, known.id, schedule=when)
+        paused = "" if known is None or known.active else ", paused in Prefect and left so"
+        said.append(f"{one['name']} at {when.cron} {when.timezone}{paused}")
+    for slug, old in there.items():
+        if slug and slug.startswith("nightly-"):  # the plan cuts its days at fewer times than before
+            client.delete_deployment_schedule(deployment, old.id)
+    return said
+
+
+def main() -> None:
+    """What `nightloop up` runs against its own server."""
+    sys.stderr.write("".join(f"{line}\n" for line in deploy(sys.argv[1:])))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""Doctor: look at this machine before it is trusted with a night."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from nightloop.flows.cli.prefect_health import server
+from nightloop.flows.pipeline_lock import store_clock
+from nightloop.tasks.correctors import correctors
+from nightloop.tasks.models import models
+from nightloop.tasks.objects import pipelines
+from nightloop.tasks.plan.settings import PACKAGE, Settings
+from nightloop.tasks.record import manifest_store, promotion_log
+from nightloop.tasks.reports.format import plural
+from nightloop.tasks.resources import open_store, read, try_lake
+from nightloop.tasks.sources import sources
+from nightloop.tasks.strategies import strategies
+
+PACKAGES = ("prefect", "torch", "duckdb", "great-expectations", "boto3", "pandas", "pyarrow")
+INCOMPLETE = "and it has no complete record of its pipelines: nightloop maintain PLAN --adopt, before anything is swept"
+LEAST_DISK = 2 * 1024**3  # bytes
+
+
+def doctor(deep: bool = False) -> dict[str, Any]:
+    """Every check with its finding; `healthy` is True only where all passed. `deep`: read every blob of every night too."""
+    checks: dict[str, Callable[[], str]] = {
+        "python": lambda: platform.python_version(),
+        "packages": lambda: ", ".join(f"{name} {version(name)}" for name in PACKAGES),
+        "install": _install,
+        "plug-ins": _plug_ins,
+        "store": _store,
+        "lake": _lake,
+        "disk": _disk,
+        "plans": _plans,
+        "prefect": server,
+    }
+    if deep:
+        checks["blobs"] = _blobs
+    rows = [_checked(name, check) for name, check in checks.items()]
+    healthy = all(row["ok"] for row in rows)
+    lines = [f"{'ok ' if row['ok'] else 'BAD'}  {row['check']:<9} {row['finding']}" for row in rows]
+    return {
+        "healthy": healthy,
+        "checks": rows,
+        "text": "\n".join([*lines, "", "healthy" if healthy else "not healthy: mend what is BAD"]),
+    }
+
+
+def _checked(name: str, check: Callable[[], str]) -> dict[str, Any]:
+    try:
+        return {"check": name, "ok": True, "finding": check()}
+    except Exception as error:  # a doctor reports what is broken, whatever it is
+        return {"check": name, "ok": False, "finding": f"{type(error).__name__}: {error}"}
+
+
+def _install() -> str:
+    return f"nightloop {version('nightloop')} in {PACKAGE.parent}"
+
+
+def _plug_ins() -> str:
+    kinds = {"sources": sources(), "models": models(), "strategies": strategies(), "correctors": correctors()}
+    return "; ".join(f"{kind}: {', '.join(sorted(found))}" for kind, found in kinds.items())
+
+
+def _store() -> str:
+    objects = open_store()
+    store_clock(objects)
+    record = pipelines.load(objects)
+    known = f"it knows {', '.join(record.roots) or 'no pipeline'}" if record and record.complete else INCOMPLETE
+    return f"{Settings().store_place} keeps conditional writes, its clock and this machine's agree, {known}"
+
+
+def _lake() -> str:
+    """Attach the lake of every pipeline, and take a turn to write without writing anything."""
+    names = sorted(pipelines.readable(open_store()).roots)
+    where = f"catalogs in {'PostgreSQL' if Settings().postgres else 'SQLite'}, data in {Settings().lake_place}"
+    for name in names:
+        try_lake(name)
+    if names:
+        return f"{where}; those of {', '.join(names)} can be attached and written"
+    if Settings().postgres:
+        return f"{where}; not tried, since there is no pipeline yet: the first night makes its catalog"
+    with TemporaryDirectory() as home:
+        try_lake("doctor", Path(home))
+    return f"{where}; there is no pipeline yet, and one that was made to try it can be attached and written"
+
+
+def _blobs() -> str:
+    """Read every blob that a night or the promotion log names, and compare it with its hash."""
+    objects = open_store()
+    nights, needed = 0, set()
+    wrong = []
+    for name in pipelines.readable(objects).roots:
+        indexes = {int(key.split("/")[3]) for key in objects.keys(f"pipelines/{name}/nights/")}
+        for index in sorted(indexes):
+            try:
+                manifest = manifest_store.current(objects, name, index)
+            except (LookupError, ValueError) as error:
+                wrong.append(str(error))
+                continue
+            if manifest is not None:
+                nights += 1
+                needed |= set(manifest_store.blobs_of(manifest))
+        for entry in promotion_log.log(objects, name):
+            needed |= {entry.vocabulary, entry.checkpoint.weights, entry.checkpoint.memory}
+    wrong += manifest_store.damage(objects, sorted(needed))
+    if wrong:
+        more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
+        raise ValueError(f"{plural(len(wrong), 'object')} damaged or missing: {'; '.join(wrong[:5])}{more}")
+    return f"{plural(nights, 'night')} and their {plural(len(needed), 'blob')} are whole"
+
+
+def _disk() -> str:
+    home = Settings().home.resolve()
+    there = next(place for place in (home, *home.parents) if place.exists())
+    free = shutil.disk_usage(there).free
+    if free < LEAST_DISK:
+        raise OSError(f"{free / 1e9:.1f} GB free at {there}; a night needs room for checkpoints, at least 2 GB")
+    return f"{free / 1e9:.0f} GB free at {there}"
+
+
+def _plans() -> str:
+    """Read every plan that is found by name, plug-in options included."""
+    found, wrong = [], []
+    for place in dict.fromkeys(place.resolve() for place in Settings().plan_places):
+        names = sorted(place.glob("*.yaml"))
+        for path in names:
+            try:
+                read(str(path))
+            except (ValueError, LookupError, OSError) as error:
+                wrong.append(str(error))
+        if names:
+            found.append(f"{', '.join(path.stem for path in names)} in {place}")
+    if wrong:
+        raise ValueError("; ".join(wrong))
+    return "; ".join(found)

@@ -1,0 +1,224 @@
+"""Login: who may use the Prefect servers that nightloop starts, and where the login of `nightloop up` is kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import shlex
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+SERVER_LOGIN, CLIENT_LOGIN = "PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING"
+SHAPE = re.compile(r"[!-9;-~]+:[!-~]{16,}")  # user:password, as the login form and HTTP want it
+WITHOUT_PREFECT = ("up", "login")  # verbs that ask no server; `up` starts one of its own
+
+
+def login(
+    show: Annotated[bool, typer.Option("--show", help="Show the login itself; on a terminal only.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout; logs go to stderr.")] = False,
+) -> None:
+    """Say where the login of `nightloop up` is kept, and how to use it; --show shows it on a terminal."""
+    path = login_path()
+    kept = read_login(path)
+    if show and not sys.stdout.isatty():
+        raise ValueError(f"--show shows a secret on a terminal only, and stdout is none; read the file {path} instead")
+    found = {"path": str(path), "text": advice(path)} | ({"login": kept, "text": kept} if show else {})
+    sys.stdout.write((json.dumps(found, indent=2, ensure_ascii=False) if as_json else found["text"]) + "\n")
+
+
+def advice(path: Path) -> str:
+    """What to do with the login, without the login."""
+    lines = [
+        f"The login of `nightloop up` is in {path}, which only you can read.",
+        "  in the browser: paste the text that `nightloop login --show` shows",
+        f'  other programs: export {CLIENT_LOGIN}="$(cat {shlex.quote(str(path))})"',
+        "  nightloop itself takes it from there, where PREFECT_API_URL is the address of a running `nightloop up`",
+        "  a new one: stop `nightloop up`, delete the file, start it again",
+    ]
+    if os.environ.get(SERVER_LOGIN):
+        lines.append(f"  {SERVER_LOGIN} is set: `nightloop up` uses that instead of the file")
+    return "\n".join(lines)
+
+
+LISTENS = "0A"  # the state of a listening socket in /proc/net/tcp
+REACHED = ("0100007F", "00000000")  # of /proc/net/tcp: 127.0.0.1, where our servers listen, and every address
+
+
+def room() -> Path:
+    """The directory of Prefect under home: its database, the login and the address are for its owner alone."""
+    from nightloop.tasks.plan.settings import Settings
+
+    return Settings().home.resolve() / "prefect"
+
+
+def login_path() -> Path:
+    """Where the login is kept."""
+    return room() / "login"
+
+
+def private_room() -> Path:
+    """The directory of Prefect, made or made private. Raises PermissionError where it is somebody else's."""
+    path = room()
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if stat.S_IMODE(path.stat().st_mode) != 0o700:
+        path.chmod(0o700)
+    return path
+
+
+def login_of_up() -> str:
+    """The login that `nightloop up` asks for: that of the environment, or the one kept, made where there is none."""
+    if given := os.environ.get(SERVER_LOGIN, ""):
+        return given
+    path = private_room() / "login"
+    try:
+        kept = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)  # private from the first moment
+    except FileExistsError:
+        return read_login(path)
+    with os.fdopen(kept, "w") as stream:
+        stream.write(new_login() + "\n")
+    return read_login(path)
+
+
+def read_login(path: Path) -> str:
+    """The login in the file. Raises an error that says what to do where it is missing, damaged or not private."""
+    anew = f"Delete it; `nightloop up` then makes a new one, or set {SERVER_LOGIN} yourself"
+    try:
+        opened = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no login at {path} yet: `nightloop up` makes it") from None
+    with os.fdopen(opened) as stream:
+        found = os.fstat(opened)
+        if found.st_uid != os.geteuid() or found.st_mode & 0o077:
+            mode = f"mode {stat.S_IMODE(found.st_mode):04o}, owner {found.st_uid}"
+            raise PermissionError(f"others can read or change the login {path} ({mode}), so it is not used. {anew}")
+        kept = stream.read(1000).strip()
+    if not SHAPE.fullmatch(kept):
+        raise ValueError(f"the file {path} holds no login (user:password, 16 characters or more of password). {anew}")
+    return kept
+
+
+def new_login() -> str:
+    """A login that nobody can guess."""
+    return f"nightloop:{secrets.token_urlsafe(32)}"
+
+
+def closed(given: str) -> dict[str, str]:
+    """Settings of a server that answers nobody without this login and no other website, and of its clients."""
+    return {
+        SERVER_LOGIN: given,
+        CLIENT_LOGIN: given,
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": "",  # no other origin: the UI asks its own
+        "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
+        "PREFECT_CLIENT_CSRF_SUPPORT_ENABLED": "true",
+    }
+
+
+def choose_prefect(chosen: bool | None) -> bool | None:
+    """Before a flow: settle whether Prefect runs it, and log in there if so. Called by the option of that name."""
+    from nightloop.tasks.plan.settings import Settings
+
+    if chosen is not None:
+        os.environ["NIGHTLOOP_PREFECT"] = str(chosen)
+    if Settings().uses_prefect:
+        log_in()
+    return chosen
+
+
+def log_in_for_credentials(context: typer.Context) -> None:
+    """Before a verb that finds its S3 credentials in a block of Prefect's."""
+    if os.environ.get("NIGHTLOOP_S3_CREDENTIALS_BLOCK") and context.invoked_subcommand not in WITHOUT_PREFECT:
+        log_in()
+
+
+def log_in() -> None:
+    """Close Prefect's temporary server where no other is named; else take the login of this home's `nightloop up`.
+
+    A login that the operator gave is used as it is. The kept one is sent to a `nightloop up` of this home that runs now,
+    and to no other server.
+    """
+    from prefect.context import refresh_global_settings_context
+    from prefect.settings import get_current_settings
+
+    asked = get_current_settings().api
+    if not asked.url:
+        os.environ.update(closed(new_login()))
+    elif not asked.auth_string and not asked.key and runs_at(asked.url.rstrip("/").removesuffix("/api")):
+        os.environ[CLIENT_LOGIN] = read_login(login_path())
+    else:
+        return
+    refresh_global_settings_context()
+
+
+def refused(error: Exception) -> PermissionError | None:
+    """What to say where a Prefect server did not accept the login; None where the error is another one."""
+    if "prefect" not in sys.modules:
+        return None
+    from prefect.exceptions import PrefectHTTPStatusError
+
+    if not isinstance(error, PrefectHTTPStatusError) or error.response.status_code != 401:
+        return None
+    where = error.request.url.netloc.decode()  # without what may stand before an @
+    return PermissionError(
+        f"the Prefect server at {where} asks for another login. If it is a `nightloop up`: set NIGHTLOOP_HOME to its home, "
+        f"or export {CLIENT_LOGIN} as it said when it started"
+    )
+
+
+@contextmanager
+def announced(url: str) -> Iterator[None]:
+    """Meanwhile a `nightloop up` runs at this address: a file says so, and a lock on it, which ends with the process."""
+    import fcntl  # not on every system, and no verb but `up` needs it there
+
+    path = room() / f"address-{url.rsplit(':', 1)[1]}"
+    with path.open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        stream.write(url)
+        stream.flush()
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def runs_at(url: str) -> bool:
+    """Whether a `nightloop up` of this home runs at this address now. Another server there may be anybody's."""
+    return any(_held(path) for path in room().glob("address-*") if path.read_text() == url) and ours(_port(url))
+
+
+def address() -> str:
+    """The address of a `nightloop up` of this home that runs now; empty where there is none."""
+    held = (path.read_text() for path in sorted(room().glob("address-*")) if _held(path))
+    return next((url for url in held if ours(_port(url))), "")
+
+
+def _port(url: str) -> int:
+    return int(url.rsplit(":", 1)[1])
+
+
+def ours(port: int) -> bool:
+    """Whether who listens on a port runs as this user: nobody else may be sent the login. True where it cannot be told."""
+    table = Path("/proc/net/tcp")
+    if not table.exists():
+        return True
+    rows = [line.split() for line in table.read_text().splitlines()[1:]]
+    users = {int(row[7]) for row in rows if row[3] == LISTENS and row[1] in {f"{at}:{port:04X}" for at in REACHED}}
+    return users == {os.geteuid()}
+
+
+def _held(path: Path) -> bool:
+    import fcntl
+
+    with path.open() as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False

@@ -1,0 +1,299 @@
+"""The `nightloop` console script: each verb is a flow or a plain function, and says what it did."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn
+
+import typer
+
+from nightloop.flows.cli.interrupt import Verbs
+from nightloop.flows.cli.login import log_in, log_in_for_credentials, login, refused
+from nightloop.flows.cli.options import JSON, PLAN, PREFECT, REASON, Candidates, What
+from nightloop.flows.cli.serve import serve
+from nightloop.tasks.plan.redact import redact_error
+from nightloop.tasks.plan.safe_text import guard_process, json_of, outward
+
+# Where nobody said otherwise: Prefect's own server in the background, quiet, patient on a busy machine.
+SURROUNDINGS = {
+    "OMP_WAIT_POLICY": "PASSIVE",  # torch's threads that wait by spinning stop each other on a busy machine
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "tasks,flows",
+    "PREFECT_LOGGING_LEVEL": "ERROR",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
+    "DO_NOT_TRACK": "1",
+}
+
+app = typer.Typer(
+    cls=Verbs,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Keep a recommender fresh: every night collect, validate, retrain, compare, deploy.",
+)
+app.callback()(log_in_for_credentials)
+app.command()(serve)
+app.command()(login)
+
+
+@app.command()
+def demo(
+    data: Annotated[Path | None, typer.Option(help="Your ratings or clicks: csv, parquet or jsonl, .gz too.")] = None,
+    columns: Annotated[str, typer.Option(help="Your columns, where not usual: user=uid,item=sku,time=at")] = "",
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="How your file is written, an option of the files source: delimiter=; or names=[user,item,time]"
+        ),
+    ] = None,
+    clicks: Annotated[bool, typer.Option("--clicks", help="Serve simulated clicks, and learn from them.")] = False,
+    as_json: JSON = False,
+    prefect: PREFECT = None,
+) -> None:
+    """Run the whole loop on a simulated world, or on your own file: nights, a bad one, a late mend, a rollback."""
+    from nightloop.flows.demo.loop import demo as run
+
+    say(run(data, columns, clicks, tuple(option or ())), as_json)
+
+
+@app.command()
+def night(
+    plan: PLAN,
+    period: Annotated[str, typer.Option(help="Period such as 2026-01-07; default: the newest that is closed.")] = "",
+    catch_up: Annotated[int, typer.Option(help="Most missed nights to run before it.")] = 31,
+    accept: Annotated[str, typer.Option(help="Accept a period that validation blocked, for this reason.")] = "",
+    skip: Annotated[str, typer.Option(help="Pass over a period that validation blocked, for this reason.")] = "",
+    replay: Annotated[bool, typer.Option(help="Validate what was landed again, after a fix of the plan.")] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Run a finished night again if a strategy failed in it.")
+    ] = False,
+    as_json: JSON = False,
+    prefect: PREFECT = None,
+) -> None:
+    """Run one night, and the nights missed before it. A finished night changes nothing when run again."""
+    from nightloop.flows.nightly import nightly
+
+    say(nightly(plan, period, catch_up, accept, skip, replay, retry_failed), as_json)
+
+
+@app.command()
+def backfill(
+    plan: PLAN,
+    start: Annotated[str, typer.Option(help="First period; default: the root.")] = "",
+    end: Annotated[str, typer.Option(help="Last period; default: the newest that is closed.")] = "",
+    what: Annotated[What, typer.Option(help="Which nights of the range to run.")] = "missing and failed",
+    strategy: Annotated[list[str] | None, typer.Option(help="Train only these; the others must be reusable.")] = None,
+    dry_run: Annotated[bool, typer.Option(help="Show what would run, and why, and stop.")] = False,
+    stop_on: Annotated[Literal["blocked", "warned"], typer.Option(help="Stop at a warning already.")] = "blocked",
+    move_champion: Annotated[bool, typer.Option(help="Let the live champion follow to the newest period.")] = False,
+    as_json: JSON = False,
+    prefect: PREFECT = None,
+) -> None:
+    """Run a range of nights in order, after showing which and why. Run it again to resume."""
+    from nightloop.flows.backfill import backfill as run
+
+    chosen = "missing and failed" if what == "failed" else what
+    say(run(plan, start, end, chosen, tuple(strategy or ()), dry_run, stop_on, move_champion), as_json)
+
+
+@app.command()
+def bakeoff(
+    plan: PLAN,
+    strategies: Annotated[str, typer.Option(help="Labels of the plan or names, a,b; default: all of the plan.")] = "",
+    models: Annotated[str, typer.Option(help="Names of models, a,b; default: the plan's.")] = "",
+    seeds: Annotated[str, typer.Option(help="Seeds, 0,1,2; default: the plan's.")] = "",
+    start: Annotated[str, typer.Option(help="First period that is scored; default: the one after the root.")] = "",
+    end: Annotated[str, typer.Option(help="Last period; default: the newest in the lake.")] = "",
+    periods: Annotated[str, typer.Option(help="Test periods, a,b..c; default: all that are scored.")] = "",
+    against: Annotated[str, typer.Option(help="Compare with these labels; default: FineTune, FullRetrain.")] = "",
+    candidates: Annotated[Candidates, typer.Option(help="How negatives are drawn.")] = "",
+    order: Annotated[str, typer.Option(help="YAML file that says all this, with parts and tuning.")] = "",
+    runner: Annotated[Literal["processes", "dask"], typer.Option(help="Who runs cells side by side.")] = "processes",
+    workers: Annotated[int, typer.Option(help="Cells side by side.")] = 2,
+    as_json: JSON = False,
+    prefect: PREFECT = None,
+) -> None:
+    """Replay a history with many strategies, models and seeds on an equal footing. Moves no champion; run again to resume."""
+    from nightloop.flows.bakeoff import bakeoff as run
+    from nightloop.flows.bakeoff import names, numbers
+
+    say(
+        run(plan, names(strategies), names(models), numbers(seeds), start, end, names(periods), names(against),
+            candidates, None, (), order, runner, workers),
+        as_json,
+    )  # fmt: skip
+
+
+@app.command()
+def promote(
+    plan: PLAN,
+    strategy: Annotated[str, typer.Option(help="Strategy whose checkpoint is to serve.")] = "",
+    period: Annotated[str, typer.Option(help="Its night; default: the newest complete one.")] = "",
+    manifest: Annotated[
+        str, typer.Option(help="Hash of the manifest you saw; refused where it is another by now.")
+    ] = "",
+    reason: REASON = "",
+    force: Annotated[bool, typer.Option(help="Although the gate did not say promote.")] = False,
+    pin: Annotated[bool, typer.Option("--pin", help="The gate may not move it; alone: pin what serves now.")] = False,
+    unpin: Annotated[bool, typer.Option("--unpin", help="The gate may move it; alone: unpin what serves now.")] = False,
+    as_json: JSON = False,
+    prefect: PREFECT = None,
+) -> None:
+    """Make a checkpoint the champion by hand, or pin or unpin the one that serves.
+
+    A strategy goes on serving with its newer checkpoints. A period, or a manifest alone, is pinned.
+    """
+    from nightloop.flows.promote import promote as run
+
+    say(run(plan, strategy, period, manifest, reason, force, pin, unpin), as_json)
+
+
+@app.command()
+def rollback(
+    plan: PLAN,
+    to: Annotated[str, typer.Option(help="Period of an earlier champion; default: the one before this.")] = "",
+    reason: REASON = "",
+    from_entry: Annotated[
+        int | None, typer.Option("--from", help="Newest entry of the log as you saw it; goes further back.", min=1)
+    ] = None,
+    as_json: JSON = False,
+    prefect: PREFECT = None,
+) -> None:
+    """Take the champion back in one action and pin it: the gate leaves it there. Repeated, it changes nothing."""
+    from nightloop.flows.promote import rollback as run
+
+    say(run(plan, to, reason, from_entry), as_json)
+
+
+@app.command()
+def status(
+    plan: PLAN,
+    on: Annotated[str, typer.Option(help="What served at this time, and why: 2026-01-07T09:00.")] = "",
+    as_json: JSON = False,
+) -> None:
+    """Show the period grid, the leaderboard, who serves and why, and what to do next."""
+    from nightloop.flows.status import status as look
+
+    say(look(plan, on), as_json)
+
+
+@app.command()
+def doctor(
+    deep: Annotated[bool, typer.Option("--deep", help="Read every blob of every night too.")] = False,
+    as_json: JSON = False,
+) -> None:
+    """Check this machine: versions, plug-ins, store, lake, disk, plans, and the Prefect server if there is one."""
+    from nightloop.flows.cli.doctor import doctor as check
+
+    found = check(deep)
+    say(found, as_json)
+    if not found["healthy"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+def check(
+    plan: PLAN,
+    every: Annotated[bool, typer.Option("--all", help="Read every row of every file.")] = False,
+    as_json: JSON = False,
+    prefect: PREFECT = None,
+) -> None:
+    """Read a sample of the logs that a plan names, and say what is in it and what a night would say. Nothing is written."""
+    from nightloop.flows.check import check as run
+
+    found = run(plan, every)
+    say(found, as_json)
+    if not found["sound"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+def up(
+    port: Annotated[int, typer.Option(help="Port of the server and its UI.")] = 4200,
+    plan: Annotated[
+        list[str] | None,
+        typer.Option(help="Plan to deploy, whose schedule starts at once; give it several times. Default: simulated."),
+    ] = None,
+) -> None:
+    """Start a Prefect server with its UI, the deployments of plans and a worker; Ctrl-C stops them."""
+    from nightloop.flows.cli.up import up as start
+
+    start(port, plan or ["simulated"])
+
+
+@app.command()
+def deploy(
+    plans: Annotated[list[str], typer.Argument(help="Names of plans, or paths of YAML files.")], as_json: JSON = False
+) -> None:
+    """Register these plans' deployments with the server of PREFECT_API_URL; others stay."""
+    from nightloop.flows.cli.deploy import deploy as run
+
+    log_in()
+    say(run(plans), as_json)
+
+
+@app.command()
+def maintain(
+    plan: PLAN,
+    dry_run: Annotated[bool, typer.Option(help="Say what would be removed, and stop.")] = False,
+    grace_days: Annotated[int, typer.Option(help="Days in the trash before deletion.", min=0, max=3650)] = 7,
+    restore: Annotated[str, typer.Option(help="Bring back from the trash: all, or the number of a removal.")] = "",
+    adopt: Annotated[bool, typer.Option("--adopt", help="List the pipelines of a store of an older release.")] = False,
+    confirm: Annotated[str, typer.Option(help="With --adopt: all pipelines of the store, a,b.")] = "",
+    as_json: JSON = False,
+    prefect: PREFECT = None,
+) -> None:
+    """Compact the lake, and move what neither the chain nor the promotion log needs into the trash."""
+    from nightloop.flows.maintain import maintain as run
+
+    say(run(plan, dry_run, grace_days, restore, adopt, confirm), as_json)
+
+
+def say(found: Any, as_json: bool) -> None:
+    """Print a report: one JSON document, or its text."""
+    if as_json:
+        sys.stdout.write(json_of({"text": found} if isinstance(found, str) else found, indent=2) + "\n")
+        return
+    text = found.get("text", "") if isinstance(found, dict) else found
+    sys.stdout.write(outward("\n".join(text) if isinstance(text, list) else str(text)) + "\n")
+
+
+def main() -> None:
+    """Run a verb. A caller's mistake is one clear sentence on stderr and exit code 2; anything else is a traceback."""
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(message)s")
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_news)
+    guard_process()
+    os.environ.update(SURROUNDINGS | os.environ)
+    try:
+        app()
+    except (ValueError, LookupError, OSError, RuntimeError) as error:
+        fail(error)
+    except Exception as error:
+        told = refused(error)
+        if told is None:
+            raise
+        fail(told)
+
+
+def _news(record: logging.LogRecord) -> bool:
+    """Prefect logs what a flow or task raised, with and without a traceback; `main` says it in one sentence, or raises it."""
+    said = record.exc_info or str(record.msg).startswith(("Finished in state", "Crash detected"))
+    return not (record.name.startswith("prefect.") and said)
+
+
+def fail(error: BaseException) -> NoReturn:
+    """Say what went wrong, in one paragraph."""
+    error = redact_error(error)
+    logging.getLogger(__name__).debug("traceback", exc_info=error)
+    sys.stderr.write(f"nightloop: {outward(str(error))}\n")
+    if "--json" in sys.argv:
+        sys.stdout.write(json_of({"error": str(error)}) + "\n")
+    raise SystemExit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""Options: what several verbs of the console script take."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from nightloop.flows.cli.login import choose_prefect
+
+
+def check_form(plan: str) -> str:
+    """Refuse a plan that is not there or not well-formed, before anything heavy is imported. Called by the argument."""
+    from nightloop.tasks.plan.load import find_plan, read_form
+    from nightloop.tasks.plan.settings import Settings
+
+    read_form(find_plan(plan, Settings().plan_places))
+    return plan
+
+
+PLAN = Annotated[
+    str,
+    typer.Argument(help="Name of a plan in infra/plans, or the path of a YAML file.", callback=check_form),
+]
+JSON = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; logs go to stderr.")]
+What = Literal["missing", "failed", "missing and failed", "stale", "all"]  # failed is short for missing and failed
+Candidates = Literal["", "uniform", "popular", "both"]  # empty: as the order says
+PREFECT = Annotated[
+    bool | None,
+    typer.Option(
+        "--prefect/--no-prefect",
+        help="Whether Prefect runs it and shows it in its UI; default: only if PREFECT_API_URL is set. The record is the same.",
+        callback=choose_prefect,
+    ),
+]
+REASON = Annotated[str, typer.Option(help="Why, in words; it is kept in the record. Needed.")]

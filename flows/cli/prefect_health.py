@@ -1,0 +1,126 @@
+"""Server: what is wrong with the Prefect server, its worker, its schedules and its runs; for `nightloop doctor`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+from typing import Any
+
+from nightloop.flows.cli.login import address, log_in, refused
+from nightloop.flows.cli.register import DEAD, NAME
+from nightloop.flows.cli.up import POOL
+from nightloop.flows.pipeline_lock import store_clock
+from nightloop.tasks.objects import pipelines
+from nightloop.tasks.objects.lease import held, key_of
+from nightloop.tasks.resources import open_store
+
+AWAKE = timedelta(seconds=90)  # a worker says every 30 s that it lives
+PLANNED = timedelta(minutes=5)  # the server looks once a minute for runs to plan
+HELD = ("nightly", "backfill")  # flows whose runs hold the lease of their pipeline
+
+
+def server() -> str:
+    """What there is. Raises RuntimeError that lists everything that is wrong; where no server is used, that is right too."""
+    url = os.environ.get("PREFECT_API_URL") or (f"{address()}/api" if address() else "")
+    if not url:
+        return "not used: PREFECT_API_URL is not set, and no `nightloop up` of this home runs"
+    before = dict(os.environ)
+    os.environ.update({"PREFECT_API_URL": url, "PREFECT_CLIENT_MAX_RETRIES": "0"})
+    try:
+        return _asked(url)
+    except Exception as error:
+        if (told := refused(error)) is not None:
+            raise told from None
+        raise
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _asked(url: str) -> str:
+    from prefect.client.orchestration import get_client
+    from prefect.context import refresh_global_settings_context
+
+    refresh_global_settings_context()
+    log_in()
+    with get_client(sync_client=True) as client:
+        if error := client.api_healthcheck():
+            raise RuntimeError(f"{url} does not answer: {error}")
+        wrong = [*_versions(client), *_worker(client), *_dead(client)]
+        said, late = _schedules(client)
+    if wrong + late:
+        raise RuntimeError(f"{url}: {'; '.join(wrong + late)}")
+    return f"{url} answers, with a worker; {said or 'no pipeline is deployed: nightloop deploy PLAN'}"
+
+
+def _versions(client: Any) -> Iterator[str]:
+    theirs, ours = client.api_version(), version("prefect")
+    if theirs.split(".")[:2] != ours.split(".")[:2]:
+        yield f"the server is Prefect {theirs}, this is {ours}: install the same"
+
+
+def _worker(client: Any) -> Iterator[str]:
+    """Whether somebody runs what is scheduled."""
+    from prefect.exceptions import ObjectNotFound
+
+    try:
+        workers = client.read_workers_for_work_pool(POOL)
+    except ObjectNotFound:
+        yield f"there is no work pool {POOL}: nightloop deploy PLAN makes it"
+        return
+    seen = [one.last_heartbeat_time for one in workers if one.last_heartbeat_time]
+    if not seen or datetime.now(UTC) - max(seen) > AWAKE:
+        last = f"the last was seen {max(seen):%Y-%m-%d %H:%M} UTC" if seen else "none was ever seen"
+        yield (
+            f"no worker of the pool {POOL} is alive ({last}), so nothing that is scheduled runs: nightloop up, or "
+            f"prefect worker start --pool {POOL}"
+        )
+
+
+def _dead(client: Any) -> Iterator[str]:
+    """Runs that say they run although nothing holds their pipeline's lease, and what should have marked them."""
+    from prefect.client.schemas.filters import FlowRunFilter
+
+    named = [one.name for one in client.read_automations()]
+    if NAME not in named:
+        yield f"the automation {NAME!r} is missing, which marks dead runs: nightloop deploy PLAN makes it"
+    states = {"type": {"any_": ["RUNNING", "CANCELLING"]}}
+    objects = open_store()
+    now, clock = datetime.now(UTC), store_clock(objects)
+    leases = [held(objects, key_of(name), clock) for name in pipelines.readable(objects).roots]
+    holders = {lease.holder for lease in leases if lease}
+    for run in client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate({"state": states})):
+        began = run.start_time or run.created
+        if str(run.name).partition(" ")[0] not in HELD or str(run.id) in holders:
+            continue
+        if began is not None and now - began > timedelta(seconds=DEAD):
+            yield f"the run {run.name!r} is {run.state_name} since {began:%Y-%m-%d %H:%M} UTC, and holds nothing: cancel it"
+
+
+def _schedules(client: Any) -> tuple[str, list[str]]:
+    """When each pipeline's next night starts, in words, and what keeps nights from starting."""
+    from prefect.client.schemas.filters import DeploymentFilter, FlowRunFilter
+
+    said, wrong = [], []
+    nightly = DeploymentFilter.model_validate({"name": {"like_": "-nightly"}})
+    for one in client.read_deployments(deployment_filter=nightly):
+        asked = FlowRunFilter.model_validate(
+            {"deployment_id": {"any_": [one.id]}, "state": {"type": {"any_": ["SCHEDULED"]}}}
+        )
+        due = sorted(
+            run.expected_start_time for run in client.read_flow_runs(flow_run_filter=asked) if run.expected_start_time
+        )
+        active = [schedule for schedule in one.schedules if schedule.active]
+        if not active:
+            said.append(f"{one.name} has no active schedule")
+        elif not due and one.updated and datetime.now(UTC) - one.updated < PLANNED:
+            said.append(f"{one.name} was deployed a moment ago")
+        elif not due:
+            wrong.append(f"{one.name} is scheduled, but the server has planned no run of it: is its scheduler alive?")
+        elif datetime.now(UTC) - due[0] > timedelta(minutes=15):
+            wrong.append(f"{one.name} was due at {due[0]:%Y-%m-%d %H:%M} UTC and has not started: is a worker alive?")
+        else:
+            said.append(f"{one.name} starts next at {due[0]:%Y-%m-%d %H:%M} UTC")
+    return "; ".join(said), wrong

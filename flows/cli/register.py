@@ -1,0 +1,92 @@
+"""Register: what a Prefect server is told once: to mark dead runs, and what earlier work came to."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from datetime import timedelta
+from typing import Any
+
+from nightloop.flows.nightly import scheduled
+from nightloop.flows.run_names import run_name
+from nightloop.tasks.objects import pipelines
+from nightloop.tasks.orchestration import flow
+from nightloop.tasks.plan.plan import Plan
+from nightloop.tasks.record.due import newest_plan
+from nightloop.tasks.report import publish
+from nightloop.tasks.resources import open_store
+from nightloop.tasks.schedule import shown_until
+
+log = logging.getLogger(__name__)
+DEAD = 140  # seconds without a sign of life after which a run is taken for dead; then its lease has ended as well
+NAME = "Crash zombie flows"  # as Prefect's documentation calls it
+
+
+def mark_dead_runs() -> None:
+    """Have the server mark a run as crashed that gives no sign of life, so that no night waits behind it.
+
+    References: docs.prefect.io/v3/advanced/detect-zombie-flows.
+    """
+    from prefect.automations import Automation
+    from prefect.client.schemas.objects import StateType
+    from prefect.events.actions import ChangeFlowRunState
+    from prefect.events.schemas.automations import EventTrigger, Posture
+    from prefect.events.schemas.events import ResourceSpecification
+
+    alive = "prefect.flow-run.heartbeat"
+    ends = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")}
+    made = Automation(
+        name=NAME,
+        description="A run whose process died cannot say so: without a sign of life it is marked as crashed.",
+        trigger=EventTrigger(
+            after={alive},
+            expect={alive, *ends},
+            match=ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]}),
+            # Only runs of deployments: `nightloop up` gives their signs of life their rhythm.
+            match_related=ResourceSpecification({"prefect.resource.role": "deployment"}),
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=timedelta(seconds=DEAD),
+        ),
+        actions=[
+            ChangeFlowRunState(
+                state=StateType.CRASHED,
+                message=f"no sign of life for {DEAD} s: its process, or its machine, is gone. Run it again to resume",
+            )
+        ],
+    )
+    try:
+        known: Any = Automation.read(name=NAME)
+    except ValueError:  # there is none yet
+        made.create()
+        return
+    made.id = known.id
+    made.update()
+
+
+@flow("publish", run_name)
+def publish_all() -> list[str]:
+    """Draw the report and the artifacts of every pipeline in the store anew, so that earlier work is seen."""
+    objects, done = open_store(), []
+    for name in pipelines.readable(objects).roots:
+        try:
+            if (plan := newest_plan(objects, name)) is not None:
+                read = Plan.model_validate(plan)
+                done.append(publish(read, shown_until(read, scheduled())))
+        except Exception as error:  # one pipeline that cannot be read must not hide the others
+            log.warning("the report of %s was not drawn: %s", name, error)
+    return done
+
+
+def main() -> None:
+    """Draw them; what fails is a warning, for nights do not depend on it."""
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(message)s")
+    try:
+        publish_all()
+    except Exception as error:
+        log.warning("reports were not drawn: %s", error)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""Serve: the champion of a pipeline over HTTP, until Ctrl-C; corrected as labels come back, and never a night behind."""
+
+from __future__ import annotations
+
+import gc
+import resource
+import socket
+import sys
+from contextlib import suppress
+from datetime import datetime
+from functools import partial
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+import typer
+
+
+def serve(
+    plan: Annotated[str, typer.Argument(help="Name of a plan in infra/plans, or the path of a YAML file.")],
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 is every one of this machine.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8080,
+    server: Annotated[
+        str, typer.Option(help="Name under which what was learned is kept; one server a name.")
+    ] = "server",
+    refresh: Annotated[float, typer.Option(help="Seconds between looks for a new champion.", min=0.1)] = 5.0,
+    threads: Annotated[int, typer.Option(help="Threads of one prediction.", min=1)] = 1,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A name under which clients call it, or *.example.com; IP addresses and localhost always may."
+        ),
+    ] = None,
+) -> None:
+    """Serve the champion over HTTP: /score, /recommend, /observe, /health, /metrics; Ctrl-C stops it.
+
+    With NIGHTLOOP_SERVE_TOKEN set, all but /health want the header authorization: Bearer TOKEN.
+    """
+    import torch
+
+    from nightloop.tasks.plan.plan import Calendar
+    from nightloop.tasks.plan.settings import Settings
+    from nightloop.tasks.resources import open_store, read
+    from nightloop.tasks.serving.predictor import Predictor
+    from nightloop.tasks.serving.serving_log import Records
+    from nightloop.tasks.serving.snapshot import key_of
+
+    try:
+        import uvicorn
+
+        from nightloop.tasks.http_service.access import checked_host, checked_token, is_loopback
+        from nightloop.tasks.http_service.app import Desk, service
+        from nightloop.tasks.http_service.connections import BoundedProtocol, ConnectionLimits
+    except ImportError as error:
+        raise RuntimeError(f"serving needs {error.name}: pip install 'nightloop[serve]'") from error
+    torch.set_num_threads(threads)  # requests run side by side; each on all cores would have them wait for each other
+    settings, order = Settings(), read(plan)
+    token, hosts = checked_token(settings.serve_token.get_secret_value()), [*map(checked_host, allow_host or ())]
+    key_of(order.pipeline, server)  # raises where it is no name
+    listening = _listening(host, port)  # before what the server of that port learned is read, and written again
+    predictor = Predictor.open(open_store(), order.pipeline)
+    zone = ZoneInfo(order.periods.timezone if isinstance(order.periods, Calendar) else "UTC")
+    records = Records(settings.home / "served" / order.pipeline, predictor.now.plan, int(settings.records))
+    desk = Desk(predictor, order.pipeline, lambda: datetime.now(zone), records, server, refresh)
+    sys.stderr.write(
+        f"{predictor.now.name} of {order.pipeline} serves at http://{host}:{listening.getsockname()[1]} (what it answers: /openapi.json)\n"
+    )
+    if not token and not is_loopback(host):
+        sys.stderr.write(
+            f"nightloop: warning: whoever reaches {host} may ask, and teach with false labels: set NIGHTLOOP_SERVE_TOKEN, "
+            "or listen at 127.0.0.1 behind a proxy that asks who it is\n"
+        )
+    app = service(desk, hosts=hosts, token=token)
+    gc.collect()
+    gc.freeze()  # what is there now stays: to look through all of it now and then would hold requests up for 0.2 s
+    gc.set_threshold(10_000, 50, 50)  # and what comes is freed without it: pages and rows hold no cycles
+    # An idle connection outlives the minute that load balancers keep theirs, so that none is closed under a request.
+    protocol: Any = partial(BoundedProtocol, ConnectionLimits(_most_connections()))
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, timeout_keep_alive=75, timeout_graceful_shutdown=10,
+        http=protocol, ws="none", proxy_headers=False,
+    )  # fmt: skip
+    with suppress(KeyboardInterrupt):  # it has stopped in good order, and says once more what stopped it
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def _most_connections() -> int:
+    """As many as are wanted, and fewer where the system lets a process open few files: records need some too."""
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return 2_000 if files == resource.RLIM_INFINITY else max(min(2_000, files - 200), 10)
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2048
+        )
+    except OSError as error:
+        raise ValueError(
+            f"cannot listen at {host}, port {port}: {error.strerror}; choose another with --port"
+        ) from error

@@ -1,0 +1,204 @@
+"""Up: a Prefect server with its UI, the deployments of one or more pipelines, and a worker, until Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from nightloop.flows.cli.login import (
+    CLIENT_LOGIN,
+    SERVER_LOGIN,
+    announced,
+    closed,
+    login_of_up,
+    login_path,
+    ours,
+    private_room,
+)
+from nightloop.flows.cli.options import check_form
+from nightloop.tasks.plan.settings import Settings
+
+POOL = "nightloop"
+SIGNS_OF_LIFE = 30  # seconds between two signs of life of a run: the least that Prefect takes
+LIVED = 600.0  # seconds after which a process that ends has lived long
+LONGEST_PAUSE = 60.0  # seconds
+
+
+def up(port: int, plans: Sequence[str]) -> None:
+    """Start everything, and again what ends by itself, until Ctrl-C.
+
+    Raises RuntimeError where the port is taken or the server does not answer.
+    """
+    for plan in plans:  # a mistake is said now, before anything starts
+        check_form(plan)
+    if not _free(port):
+        raise RuntimeError(f"port {port} is taken; give another one: nightloop up --port {port + 1}")
+    url = f"http://127.0.0.1:{port}"
+    private_room()
+    environment = surroundings(url)
+    signal.signal(signal.SIGTERM, _interrupt)
+    kept: list[Kept] = []
+    announcement = ExitStack()
+    try:
+        kept.append(
+            Kept("server", ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)], environment)
+        )
+        _wait(url, kept[0].process)
+        if not os.environ.get(SERVER_LOGIN):  # the verbs know the login that is kept, and no other
+            announcement.enter_context(announced(url))
+        deploy(environment, plans)
+        kept.append(Kept("worker", ["prefect", "worker", "start", "--pool", POOL, "--type", "process"], environment))
+        kept.append(Kept("", ["nightloop.flows.cli.register"], environment))
+        sys.stderr.write(greeting(url))
+        while True:
+            for one in kept:
+                one.look_after(time.monotonic())
+            time.sleep(0.5)
+    except KeyboardInterrupt:
+        sys.stderr.write("nightloop is going down\n")
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):  # an impatient second Ctrl-C would leave children behind
+            signal.signal(number, signal.SIG_IGN)
+        announcement.close()  # from now on the login is sent to nobody
+        for one in reversed(kept):
+            _stop(one.process)
+
+
+@dataclass
+class Kept:
+    """A process that is started again when it ends by itself; one without a name ends when its work is done."""
+
+    name: str
+    words: list[str]
+    environment: Mapping[str, str]
+    process: subprocess.Popen[bytes] = field(init=False)
+    pause: float = 1.0  # seconds until it is started again; doubled each time that it did not live long
+    due: float | None = None  # when it is started again, by the monotonic clock
+    began: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Start it."""
+        self.process, self.began = _start(self.words, self.environment), time.monotonic()
+
+    def look_after(self, now: float) -> None:
+        """Start it again if it ended, a while after: the others, and runs under way, go on meanwhile."""
+        if not self.name or self.process.poll() is None:
+            return
+        if self.due is None:
+            self.pause = 1.0 if now - self.began > LIVED else min(2 * self.pause, LONGEST_PAUSE)
+            self.due = now + self.pause
+            how = (
+                f"signal {-self.process.returncode}"
+                if self.process.returncode < 0
+                else f"code {self.process.returncode}"
+            )
+            sys.stderr.write(f"nightloop: the {self.name} ended ({how}); it is started again in {self.pause:.0f} s\n")
+        elif now >= self.due:
+            self.due = None
+            self.process, self.began = _start(self.words, self.environment), now
+
+
+def greeting(url: str) -> str:
+    """What to do next; where the login is, and never the login itself."""
+    if os.environ.get(SERVER_LOGIN):
+        where, value = f"with the text of {SERVER_LOGIN}", "the same text"
+    else:
+        where = f"with the text that `nightloop login --show` shows; it is kept in {login_path()}"
+        value = f'"$(cat {shlex.quote(str(login_path()))})"'
+    return (
+        f"\nnightloop is up: {url}\n  log in there {where}\n"
+        f"  trigger a backfill: {url}/deployments\n  from another terminal: export PREFECT_API_URL={url}/api\n"
+        f"  other programs than nightloop also need: export {CLIENT_LOGIN}={value}\n  stop: Ctrl-C\n\n"
+    )
+
+
+def surroundings(url: str) -> dict[str, str]:
+    """The environment of server, deployments and worker: everything stays under the home directory."""
+    settings = Settings()
+    given = {
+        "PREFECT_API_URL": f"{url}/api",
+        "PREFECT_UI_API_URL": "/api",  # of the UI's own origin, by whatever name the browser reaches it
+        **closed(login_of_up()),
+        "PREFECT_HOME": str(settings.home.resolve() / "prefect"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "tasks,flows",
+        "PREFECT_LOGGING_LEVEL": "INFO",  # the verbs in a terminal are quiet; a run's page shows what it did
+        "PREFECT_CLI_PROMPT": "false",
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(SIGNS_OF_LIFE),
+        "PREFECT_WORKER_QUERY_SECONDS": "2",  # a click on Run is answered at once, not after ten seconds
+        "NIGHTLOOP_PREFECT": "1",
+        "NIGHTLOOP_HOME": str(settings.home.resolve()),
+        "NIGHTLOOP_PLANS": str(settings.plans.resolve()),
+        "PYTHONSAFEPATH": "1",  # a directory `flows` where `up` is started is not ours
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "DO_NOT_TRACK": "1",
+    }
+    return {**os.environ, **given}
+
+
+def deploy(environment: Mapping[str, str], plans: Sequence[str]) -> None:
+    """Register the deployments of these plans; again changes nothing."""
+    command = [sys.executable, "-P", "-m", "nightloop.flows.cli.deploy", *plans]
+    done = subprocess.run(command, env=dict(environment), capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"nothing could be deployed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    sys.stderr.write(done.stderr)
+
+
+def _start(words: list[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-P", "-m", *words]
+    return subprocess.Popen(command, env=dict(environment), start_new_session=True)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is not None:
+        return
+    os.killpg(process.pid, signal.SIGINT)
+    try:
+        process.wait(5)  # Prefect's server waits for its open connections, for ever
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _wait(url: str, server: subprocess.Popen[bytes]) -> None:
+    for _ in range(240):
+        if server.poll() is not None:
+            raise RuntimeError("the Prefect server stopped by itself; its last lines above say why")
+        if _answers(url):
+            if not ours(int(url.rsplit(":", 1)[1])):
+                raise RuntimeError(f"another user's program answers at {url}; give another port with --port")
+            return
+        time.sleep(0.5)
+    raise RuntimeError(f"the Prefect server did not answer at {url} within two minutes")
+
+
+def _free(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/api/health", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt

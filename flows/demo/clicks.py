@@ -1,0 +1,153 @@
+"""Demo of the closed loop: what the champion served by day, and what came of it, is what the next night learns from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from nightloop.flows.demo.plans import BEGINNING, FINE_TUNE, ONCE, write
+from nightloop.flows.nightly import nightly
+from nightloop.flows.promote import promote
+from nightloop.tasks.evaluation.ctr_metrics import logloss
+from nightloop.tasks.plan.settings import Settings
+from nightloop.tasks.resources import open_store
+from nightloop.tasks.serving.pending_labels import Asked, Page
+from nightloop.tasks.serving.predictor import Predictor
+from nightloop.tasks.serving.serving_log import Records
+from nightloop.tasks.simulation.latent_world import Ints
+from nightloop.tasks.sources.click_world import ClickWorld, Day
+
+HISTORY, LAST = 4, 7  # days that were served by somebody else; index of the last day
+REQUEST = 100  # impressions a request
+WORLD = ClickWorld(like="avazu", drift=0.5)
+SERVED = "prediction"  # the column of what was served
+
+Say = Callable[[int, str], None]
+Tell = Callable[[Sequence[str]], None]
+
+
+def clicks_plan(folder: Path) -> dict[str, Any]:
+    """The plan `clicks`: it reads the records of the service, a file a day."""
+    kept = {**WORLD.columns.model_dump(mode="json"), "key": ["request", "place"], "served": SERVED}
+    return {
+        "pipeline": "clicks",
+        "source": {"use": "files", "options": {"path": f"{folder}/labelled/{{period}}.jsonl"}},
+        "columns": kept,
+        "periods": {"every": "day", "start": WORLD.start, "end": str(_day(LAST + 1)), "timezone": "UTC"},
+        "history": HISTORY,
+        "pretrain": {"use": "FullRetrain", "options": {"begin": "scratch", "schedule": ONCE}},
+        "model": {"use": "DeepFM", "options": {"hidden": [64, 32]}},
+        "strategies": {
+            "no-update": {"use": "NoUpdate"},
+            "fine-tune": FINE_TUNE,
+            "kd": {"use": "KD", "options": {"learner": FINE_TUNE}},
+            "reloop": {"use": "ReLoop", "options": {"learner": FINE_TUNE}},
+        },
+        "correctors": {"recalibration": {"use": "Recalibration"}, "reloop2": {"use": "ReLoop2"}},
+    }
+
+
+def clicks_world(say: Say, tell: Tell) -> Path:
+    """Four days of a drifting click world, served, corrected, recorded and learned from. Returns the plan's path."""
+    folder = Settings().home.resolve() / "served" / "clicks"
+    plan = write(clicks_plan(folder))
+    say(1, f"{HISTORY} days of clicks that others served are pre-trained on: {WORLD.describe()}")
+    for number in range(HISTORY):
+        _found(folder, number)
+    tell(nightly(str(plan), str(_day(HISTORY - 1))))
+    tell([promote(str(plan), "fine-tune", reason=BEGINNING, force=True)])
+    say(2, "the champion serves each day; labels come back in hours, correctors learn from them, and all is recorded")
+    predictor = Predictor.open(open_store(), "clicks")
+    for number in range(HISTORY, LAST + 1):
+        predictor.refresh()
+        tell([_served(predictor, folder, number)])
+        tell(nightly(str(plan), str(_day(number))))
+    say(3, "every row of these nights carries the probability that was served: what ReLoop was punished for was real")
+    return plan
+
+
+def _served(predictor: Predictor, folder: Path, number: int) -> str:
+    """Serve a day, request by request; labels that have come back by then are learned from first. Returns what came of it."""
+    world, pages = WORLD.day(number), list[Page]()
+    records = Records(folder, predictor.now.plan)
+    arrived, done = np.argsort(world.known, kind="stable"), 0
+    back = world.known[arrived]
+    for place, rows in enumerate(_requests(world)):
+        due = int(np.searchsorted(back, world.times[rows.start]))
+        records.labelled(predictor.observe(_labels(world, number, arrived[done:due])).rows)
+        done = max(done, due)
+        page = predictor.answer(_asked(world, rows), f"{number}-{place}", _when(int(world.times[rows.start])))
+        records.served(f"{number}-{place}", page)
+        pages.append(page)
+    records.labelled(predictor.observe(_labels(world, number, arrived[done:])).rows)
+    records.close()
+    label = torch.tensor(world.label)
+    base, corrected, truth = (
+        float(logloss(label, torch.tensor(chance)).mean())
+        for chance in (
+            [chance for page in pages for chance in page.base],
+            [chance for page in pages for chance in page.prediction],
+            world.chance,
+        )
+    )
+    entry = predictor.version
+    return (
+        f"{_day(number)}: {len(label):,} impressions served by {entry.strategy} of {entry.name}; LogLoss {base:.4f} as "
+        f"predicted, {corrected:.4f} as served, corrected; {truth:.4f} who knows the world"
+    )
+
+
+def _found(folder: Path, number: int) -> None:
+    """Write a day as a service without nightloop would have logged it: clicks, and no predictions."""
+    world, lines = WORLD.day(number), []
+    for place, rows in enumerate(_requests(world)):
+        asked, when = _asked(world, rows), _when(int(world.times[rows.start]))
+        for row, (user, item, features) in enumerate(asked.rows(range(len(asked)))):
+            line = {
+                WORLD.columns.user: user,
+                WORLD.columns.item: item,
+                **features,
+                "ts": when,
+                "place": row,
+                SERVED: None,
+            }
+            lines.append(
+                json.dumps({**line, "request": f"{number}-{place}", "click": int(world.label[rows.start + row])})
+            )
+    path = folder / "labelled" / f"{_day(number)}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _requests(world: Day) -> Iterator[slice]:
+    return (slice(first, first + REQUEST) for first in range(0, len(world.label), REQUEST))
+
+
+def _asked(world: Day, rows: slice) -> Asked:
+    values = world.values[rows].astype(str).T.tolist()
+    numbers = dict(zip(WORLD.columns.numeric, world.numbers[rows].T.tolist(), strict=True))
+    return Asked(values[0], values[1], {**dict(zip(WORLD.columns.categorical, values[2:], strict=True)), **numbers})
+
+
+def _labels(world: Day, number: int, rows: Ints) -> list[tuple[str, list[float | None]]]:
+    """Labels of some rows of a day, as `observe` wants them: by request, None for rows whose labels have not come."""
+    found: dict[str, list[float | None]] = {}
+    for row in rows.tolist():
+        request, place = divmod(row, REQUEST)
+        size = min(REQUEST, len(world.label) - request * REQUEST)
+        found.setdefault(f"{number}-{request}", [None] * size)[place] = float(world.label[row])
+    return list(found.items())
+
+
+def _when(microseconds: int) -> str:
+    return datetime.fromtimestamp(microseconds / 1e6, UTC).isoformat()
+
+
+def _day(number: int) -> date:
+    return date.fromisoformat(WORLD.start) + timedelta(days=number)

@@ -1,0 +1,175 @@
+"""Demo: the whole loop on a simulated world, or on your own file, told as it happens."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from nightloop.flows.backfill import backfill
+from nightloop.flows.check import check
+from nightloop.flows.demo.clicks import clicks_world
+from nightloop.flows.demo.plans import (
+    BAD,
+    COMPLAINTS,
+    HISTORY,
+    LAST,
+    MENDED,
+    PERIODS,
+    PRETRAINED,
+    options_of,
+    own_plan,
+    world_plan,
+    write,
+)
+from nightloop.flows.nightly import nightly
+from nightloop.flows.promote import rollback
+from nightloop.flows.status import status
+from nightloop.tasks.data.load import read_logs, read_pairs
+from nightloop.tasks.data.vocabulary import from_bytes
+from nightloop.tasks.evaluation.summary import means
+from nightloop.tasks.inspection.infer_columns import column_names
+from nightloop.tasks.lake.periods import parse
+from nightloop.tasks.objects import blobs
+from nightloop.tasks.plan.plan import Plan
+from nightloop.tasks.plan.safe_text import outward
+from nightloop.tasks.plan.settings import Settings
+from nightloop.tasks.record import manifest_store
+from nightloop.tasks.record.manifest import CHAMPION
+from nightloop.tasks.record.night_context import walk_back
+from nightloop.tasks.resources import open_lake, open_store, read
+from nightloop.tasks.simulation.deliver import deliver
+from nightloop.tasks.simulation.oracle import ceiling
+from nightloop.tasks.sources.simulated import Simulated
+
+console = Console(stderr=True, highlight=False)
+
+
+def demo(data: Path | None, columns: str, clicks: bool, options: Sequence[str] = ()) -> dict[str, Any]:
+    """Run the pipeline `demo`, `clicks`, or `own` on somebody's file. Returns grid, leaderboard and the report's path.
+
+    `options`: how the file is written, NAME=VALUE, as the files source has them.
+    """
+    began = time.perf_counter()
+    plan = _own(data, columns, options) if data else clicks_world(_say, _told) if clicks else _world()
+    found = status(plan.stem)
+    return {**found, "seconds": round(time.perf_counter() - began, 1), "text": f"{found['text']}\n{_next(plan)}"}
+
+
+def _next(plan: Path) -> str:
+    """What to try now, to be copied."""
+    lake = Path(Settings().lake_place).resolve() / f"{plan.stem}.sqlite"
+    return "\n".join([
+        f"The pipeline `{plan.stem}` stays, its plan is {plan}. Go on with it:",
+        f"  nightloop status {plan.stem}",
+        f"  nightloop bakeoff {plan.stem}",
+        f"  its logs, in any DuckDB: ATTACH 'ducklake:sqlite:{lake}' AS lake (READ_ONLY); FROM lake.collected;",
+    ])  # fmt: skip
+
+
+def _world() -> Path:
+    """Fourteen nights of the simulated world: a promotion, a bad night, a late mend, refusals, a rollback."""
+    world = Simulated()
+    days = Settings().home.resolve() / "deliveries" / "demo"
+    plan = write(world_plan(days, world.start))
+    names = [deliver(world, days, index, bad=index == BAD).stem for index in range(LAST + 1)]
+
+    _say(1, f"{HISTORY} days of history are pre-trained on, then the nights run one by one")
+    for index in range(HISTORY - 1, BAD):
+        _told(nightly(str(plan), names[index]))
+
+    _say(2, f"the delivery of {names[BAD]} is broken: validation stops that night before anyone learns from it")
+    _stopped(plan, names[BAD])
+    _say(3, "an operator passes over it, with a reason, and the loop goes on")
+    _told(nightly(str(plan), names[BAD], skip="upstream outage; the good file comes later"))
+    for index in range(BAD + 1, MENDED):
+        _told(nightly(str(plan), names[index]))
+
+    _say(
+        4, "the good file arrives late; collected again it is a new version, and what was built on the old one is stale"
+    )
+    deliver(world, days, BAD)
+    _told(nightly(str(plan), names[BAD]))
+    _told(backfill(str(plan), names[BAD], names[MENDED - 1], "stale", dry_run=True))
+    _told(backfill(str(plan), names[BAD], names[MENDED - 1], "stale", move_champion=True))
+
+    _say(5, "the nights go on")
+    for index in range(MENDED, LAST + 1):
+        _told(nightly(str(plan), names[index]))
+
+    _say(6, "a challenger that was refused by the gate, and why")
+    _refused(plan)
+
+    _say(7, "somebody does not like the newest champion: one action takes it back")
+    _told([rollback(str(plan), reason=COMPLAINTS)])
+    _say(8, "how good anybody could have been, who knows the world behind the logs")
+    _told([_best_possible(read(str(plan)), world)])
+    return plan
+
+
+def _best_possible(plan: Plan, world: Simulated) -> str:
+    """The oracle's score on the last night, beside that of what served."""
+    objects = open_store()
+    nights = list(walk_back(objects, manifest_store.current(objects, plan.pipeline, LAST)))
+    vocabulary = from_bytes(blobs.get(objects, nights[0].vocabulary or ""))
+    versions = [[(logs.period, logs.version) for logs in night.logs] for night in nights]
+    with open_lake(plan) as warehouse:
+        logs = read_logs(warehouse, plan, vocabulary, versions[0], plan.seed)
+        taken = read_pairs(warehouse, vocabulary, sorted(v for earlier in versions[1:] for v in earlier))
+    best = means(ceiling(world.oracle(LAST), vocabulary, logs, taken, plan.ranking), plan.family, plan.ranking.k)
+    served = nights[0].scores[CHAMPION].means
+    return f"{nights[0].name}: ndcg@20 of the oracle {best['ndcg@20']:.4f}, of what served {served['ndcg@20']:.4f}"
+
+
+def _own(data: Path, columns: str, options: Sequence[str]) -> Path:
+    """The same loop on somebody's file: twenty periods of equal counts, the first six for pre-training."""
+    made = own_plan(data, columns, options_of(options))
+    plan, used = write(made), made["columns"]
+    liked = f"{used['label']} is the click" if used["label"] else "every row counts as liked"
+    rows = f"{PERIODS} periods of {made['periods']['rows']:,} rows, the first {PRETRAINED} for pre-training"
+    _say(1, f"{data.name}: {used['user']} takes {used['item']} at {used['time']}; {liked}; {rows}")
+    roles = {used[role] for role in ("user", "item", "time", "label")}
+    if unused := [name for name in column_names(str(data), options_of(options)) if name not in roles]:
+        _told([f"not used: {', '.join(unused)[:300]}; columns.categorical and columns.numeric of the plan take such"])
+    _told((looked := check(str(plan)))["text"])
+    if looked["stops"]:
+        raise ValueError(f"{data.name}: a night of these rows would be stopped by validation, for the reasons above")
+    _told(backfill(str(plan), end=str(PERIODS - 1), what="missing", move_champion=True))
+    return plan
+
+
+def _say(number: int, what: str) -> None:
+    console.print(f"\n{number}. {outward(what)}", style="bold", markup=False, emoji=False, soft_wrap=True)
+
+
+def _told(lines: Sequence[str]) -> None:
+    for line in lines:
+        console.print(f"   {outward(line)}", markup=False, emoji=False, soft_wrap=True)
+
+
+def _refused(plan: Path) -> None:
+    """Show whom the gate refused last, and why."""
+    order = read(str(plan))
+    chain = manifest_store.chain(open_store(), order.pipeline, HISTORY - 1, LAST)
+    for index in sorted(chain, reverse=True):
+        for name, judged in chain[index].judged.items():
+            if judged.verdict == "reject":
+                _told([f"{chain[index].name}, {name}: {' '.join(judged.reasons)}"])
+                return
+
+
+def _stopped(plan: Path, name: str) -> None:
+    """Run a night that validation is to stop, and show what an operator would see."""
+    try:
+        nightly(str(plan), name)
+    except RuntimeError as stopped:
+        order = read(str(plan))
+        found = manifest_store.current(open_store(), order.pipeline, parse(order.periods, name).index)
+        if found is None or found.outcome != "blocked":
+            raise
+        _told([str(stopped)])
+        return
+    raise RuntimeError(f"the night of {name} should have been stopped by validation, and was not")

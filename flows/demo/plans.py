@@ -1,0 +1,190 @@
+"""Demo plans: the plans a demo writes, for the simulated world and for somebody's own file."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import yaml
+
+from nightloop.flows.pipeline_lock import store_clock
+from nightloop.tasks.inspection.infer_columns import guess_columns
+from nightloop.tasks.lake.ingest import until_read
+from nightloop.tasks.lake.periods import period
+from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.objects.lease import key_of, words
+from nightloop.tasks.plan.plan import Columns, Plan
+from nightloop.tasks.plan.settings import Settings
+from nightloop.tasks.record.entries import by_hand
+from nightloop.tasks.record.promotion_log import log
+from nightloop.tasks.reports.format import plain
+from nightloop.tasks.resources import open_store
+from nightloop.tasks.sources import build
+
+HISTORY = 5  # days folded into the root night
+LAST = HISTORY + 13  # index of the last of 14 nights after the root
+BAD = HISTORY + 6  # the day whose first delivery is spoiled
+MENDED = BAD + 3  # the night before which the good delivery arrives
+PERIODS, PRETRAINED, LEAST = 20, 6, 50  # of somebody's own file: periods, those pre-trained on, fewest rows in each
+
+RANKING: dict[str, Any] = {
+    "pretrain": {"use": "FullRetrain", "options": {"begin": "scratch"}},
+    "model": {"use": "MF", "options": {"width": 32, "biases": True}},
+    "strategies": {
+        "no-update": {"use": "NoUpdate"},
+        "fine-tune": {"use": "FineTune"},
+        "full-retrain": {"use": "FullRetrain", "options": {"window": 7}},
+        "averaged": {"use": "AverageWeights", "options": {"learner": {"use": "FineTune"}}},
+        "popularity": {"use": "Popularity"},
+    },
+}
+ONCE = {"epochs": 1, "batch": 256, "rate": 0.02}  # click models overfit their tables in a second epoch
+FINE_TUNE = {"use": "FineTune", "options": {"schedule": ONCE}}
+CLICKS: dict[str, Any] = {
+    "pretrain": {"use": "FullRetrain", "options": {"begin": "scratch", "schedule": ONCE}},
+    "model": {"use": "DeepFM", "options": {"hidden": [64, 32]}},
+    "strategies": {
+        "no-update": {"use": "NoUpdate"},
+        "fine-tune": FINE_TUNE,
+        "full-retrain": {"use": "FullRetrain", "options": {"window": 7, "begin": "scratch", "schedule": ONCE}},
+        "averaged": {"use": "AverageWeights", "options": {"learner": FINE_TUNE}},
+    },
+}
+COMPLAINTS, BEGINNING = "complaints from the front page", "somebody has to begin"  # reasons that a demo itself gives
+HEAD = "# Written by `nightloop demo`"  # of a plan that a later demo may replace
+
+
+def world_plan(deliveries: Path, start: str) -> dict[str, Any]:
+    """The plan `demo`: one file a day, as long as the demo's history."""
+    return {
+        "pipeline": "demo",
+        "source": {"use": "files", "options": {"path": f"{deliveries}/{{period}}.parquet"}},
+        "columns": {
+            "user": "user_id", "item": "item_id", "time": "ts", "categorical": ["category"], "numeric": ["price"],
+        },
+        "periods": {
+            "every": "day", "start": start, "end": str(date.fromisoformat(start) + timedelta(days=LAST + 1)),
+            "timezone": "UTC",
+        },
+        "history": HISTORY,
+        "expectations": {"rules": {"price": {"least": 0, "most": 10_000}}},
+        **RANKING,
+    }  # fmt: skip
+
+
+def own_plan(data: Path, given: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The plan `own`: somebody's file in periods of equal counts; `given` are columns by hand, empty: guessed.
+    `options` are those of the source.
+
+    Raises FileNotFoundError, or ValueError where a column is missing or there are too few rows.
+    """
+    if not data.is_file():
+        raise FileNotFoundError(
+            f"no file {str(data)[:200]!r}; give ratings or clicks as csv, parquet or jsonl (.gz too)"
+        )
+    columns = _roles(given) if given else guess_columns(str(data), options)
+    plan = {
+        "pipeline": "own",
+        "source": {"use": "files", "options": {"path": str(data.resolve()), **options}},
+        "columns": columns.model_dump(mode="json"),
+        "periods": {"rows": 1},
+        "history": PRETRAINED,
+        **(CLICKS if columns.label else RANKING),
+    }
+    plan["periods"] = {"rows": _rows(Plan.model_validate(plan)) // PERIODS}
+    return plan
+
+
+def write(plan: dict[str, Any]) -> Path:
+    """Write a plan where it is found by name, in place of what the last demo left of its pipeline. Returns its path.
+
+    Raises ValueError, before anything is removed, where a pipeline of this name is not a demo's.
+    """
+    home, pipeline = Settings().home.resolve(), str(plan["pipeline"])
+    path = home / "plans" / f"{pipeline}.yaml"
+    _clear(home, pipeline, path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    plain = json.loads(json.dumps(plan))  # without the anchors that YAML makes of parts which occur twice
+    path.write_text(f"{HEAD}: a plan to begin your own from.\n" + yaml.safe_dump(plain, sort_keys=False))
+    return path
+
+
+def _clear(home: Path, pipeline: str, plan: Path) -> None:
+    settings = Settings()
+    if settings.store or settings.data or settings.postgres:
+        raise ValueError(
+            "the demo keeps to its home: unset NIGHTLOOP_STORE, NIGHTLOOP_DATA and NIGHTLOOP_CATALOG first"
+        )
+    record, lake = home / "store" / "pipelines" / pipeline, home / "lake"
+    there = record.exists() or any(lake.glob(f"{pipeline}.sqlite*"))
+    if there and not (plan.is_file() and plan.read_text(encoding="utf-8").startswith(HEAD)):
+        raise ValueError(
+            f"{home} holds a pipeline {pipeline!r} that no demo made: set NIGHTLOOP_HOME to another directory"
+        )
+    if there:
+        _refuse_in_use(pipeline)
+    for place in (record, lake / pipeline, home / "deliveries" / pipeline, home / "served" / pipeline):
+        shutil.rmtree(place, ignore_errors=True)
+    for file in (*lake.glob(f"{pipeline}.sqlite*"), home / "reports" / f"{pipeline}.html", plan):
+        file.unlink(missing_ok=True)
+
+
+def _refuse_in_use(pipeline: str) -> None:
+    """Raise ValueError where somebody acted on what the last demo made, or a night of it is under way."""
+    objects = open_store()
+    acts = [entry for entry in by_hand(log(objects, pipeline)) if entry.reason not in (COMPLAINTS, BEGINNING)]
+    if acts:
+        why = f"{acts[-1].action} by {acts[-1].by} (entry {acts[-1].number}: {plain(acts[-1].reason, 200)})"
+    elif why := words(objects, key_of(pipeline), store_clock(objects), ""):
+        why = f"a run is under way: {why}"
+    if why:
+        raise ValueError(
+            f"the pipeline {pipeline!r} of the last demo is in use: {why}. A new demo would remove it. Set NIGHTLOOP_HOME to another "
+            "directory; to keep this one for good, give its plan another file and pipeline name"
+        )
+
+
+def _roles(given: str) -> Columns:
+    """`user=uid,item=sku,time=at,label=clicked` as columns. Raises ValueError where a role is missing or unknown."""
+    pairs = dict(part.partition("=")[::2] for part in given.split(","))
+    unknown = sorted(set(pairs) - {"user", "item", "time", "label", "time_unit", "time_format"})
+    missing = [role for role in ("user", "item", "time") if not pairs.get(role)]
+    if unknown or missing:
+        wrong = [f"no role {role!r}" for role in unknown] + [f"{role} is missing" for role in missing]
+        raise ValueError(
+            f"columns: given {given[:200]!r}: {', '.join(wrong)}; write user=...,item=...,time=... and, if there are "
+            "clicks, label=..."
+        )
+    return Columns.model_validate(pairs)
+
+
+def options_of(given: Sequence[str]) -> dict[str, Any]:
+    """`delimiter=;`, `names=[user, item, time]` as options of the source. Raises ValueError where one is not so written."""
+    found: dict[str, Any] = {}
+    for one in given:
+        name, sign, value = one.partition("=")
+        if not sign or not name.strip():
+            raise ValueError(
+                f"option: given {one[:80]!r}; write NAME=VALUE, such as delimiter=; or names=[user, item, time]"
+            )
+        found[name.strip()] = yaml.safe_load(value) if value.strip()[:1] in "[tf" and value.strip() else value
+    return found
+
+
+def _rows(plan: Plan) -> int:
+    """Rows of the file. Raises ValueError where there are too few to make periods of."""
+    source = build(plan.source)
+    with TemporaryDirectory() as room, Warehouse.open(Settings(home=Path(room)), plan.pipeline) as warehouse:
+        batches = partial(source.batches, warehouse, period(plan.periods, 0), plan.columns)
+        rows: int = until_read(warehouse, lambda: sum(batch.num_rows for batch in batches()))
+    if rows < PERIODS * LEAST:
+        raise ValueError(
+            f"{source.describe()} has {rows:,} rows; {PERIODS} periods need at least {PERIODS * LEAST:,} to show anything"
+        )
+    return rows

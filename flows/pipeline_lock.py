@@ -1,0 +1,86 @@
+"""Writer: one writer a pipeline, by a lease in the store that is renewed while the run lives."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from nightloop.tasks.lake.periods import period
+from nightloop.tasks.objects.clock import store_time
+from nightloop.tasks.objects.lease import SWEEP, kept_up, key_of, release, take, words
+from nightloop.tasks.objects.objects import Objects
+from nightloop.tasks.objects.pipelines import roots
+from nightloop.tasks.orchestration import run
+from nightloop.tasks.plan.plan import Plan
+from nightloop.tasks.plan.safe_text import guarded
+from nightloop.tasks.plan.settings import Settings
+from nightloop.tasks.resources import keep_lake, open_lake, open_store
+
+LARGEST_SKEW = 30.0  # seconds between this machine's clock and the store's
+
+
+@contextmanager
+def writing(plan: Plan) -> Iterator[None]:
+    """Hold the pipeline's lease, and its lake open. Raises RuntimeError naming the other writer where one is alive."""
+    with writing_if_free(plan) as busy:
+        if busy:
+            raise RuntimeError(
+                f"{plan.pipeline} is being written: {busy}. Nothing was changed. Wait until it ends; if that run is dead, "
+                "until its lease has ended"
+            )
+        yield
+
+
+@contextmanager
+def writing_if_free(plan: Plan) -> Iterator[str]:
+    """As `writing`; where another writer is alive the value says who, and nothing is held."""
+    objects, holder, seconds = open_store(), run().id, Settings().lease_seconds
+    now = store_clock(objects)
+    _refuse_lost_record(objects, plan)
+    lease = take(objects, plan.pipeline, holder, now, seconds)
+    if lease is None:
+        other = words(objects, key_of(plan.pipeline), now, holder) or words(objects, SWEEP, now, holder)
+        yield other or "another run was faster"
+        return
+    try:
+        with guarded(), kept_up(objects, lease, now, seconds), keep_lake(plan):
+            yield ""
+    finally:
+        release(objects, lease)
+
+
+def _refuse_lost_record(objects: Objects, plan: Plan) -> None:
+    """Raise RuntimeError where the store never heard of a pipeline whose lake holds logs: what was served would be forgotten."""
+    if roots(objects, plan.pipeline) is not None or next(iter(objects.keys(f"pipelines/{plan.pipeline}/")), None):
+        return
+    with open_lake(plan) as warehouse:
+        landed = sorted(warehouse.latest())
+    if landed:
+        settings = Settings()
+        raise RuntimeError(
+            f"the store {settings.store_place} has no record of {plan.pipeline}, and the lake holds {len(landed)} periods of it, up "
+            f"to {period(plan.periods, landed[-1]).name}. Is a disk not mounted, is NIGHTLOOP_STORE another one? Nothing was "
+            "changed. If the record is lost for good, give the pipeline a new name and backfill it"
+        )
+
+
+def store_clock(objects: Objects) -> float:
+    """The time by the store's clock, which all writers of the store share, in seconds since 1970.
+
+    Raises RuntimeError where this machine's clock differs from it by more than `LARGEST_SKEW`.
+    """
+    before = time.time()
+    found = store_time(objects)
+    after = time.time()
+    skew = max(before - found, found - after)
+    if skew > LARGEST_SKEW:
+        raise RuntimeError(
+            f"the clock of this machine says {_words(after)}, the store's says {_words(found)}: they differ by {skew:.0f} s, "
+            f"more than {LARGEST_SKEW:.0f} s. Correct the clock that is wrong (NTP); nothing was changed"
+        )
+    return found
+
+
+def _words(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))

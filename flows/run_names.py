@@ -1,0 +1,23 @@
+"""Naming: what a run is called in the UI, from what it was asked to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from nightloop.tasks.reports.format import plain
+
+LONGEST = 200  # characters
+
+
+def run_name(flow: str, parameters: Mapping[str, object]) -> str:
+    """The flow, the plan's name without directories, and the parameters that say which part of it."""
+    given = {name: str(value).strip() for name, value in parameters.items() if value is not None}
+    plan = Path(given.get("plan", "")).stem
+    words = [given.get("strategy", ""), given.get("period", "")]
+    if to := given.get("to", ""):
+        words.append(f"to {to}")
+    if "start" in given:  # a range, open at either end
+        words.append(f"{given['start'] or 'root'} to {given['end'] or 'newest'}")
+    words.append("(dry run)" if given.get("dry_run") == "True" else "")
+    return plain(" ".join(word for word in (flow, plan, *words) if word), LONGEST)

@@ -1,0 +1,30 @@
+"""Training: a night that validation admitted, through score, retrain, compare and deploy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from nightloop.tasks.compare import compare
+from nightloop.tasks.deploy import deploy
+from nightloop.tasks.pretrain import pretrain
+from nightloop.tasks.record.manifest import Manifest, Trained, failed_in
+from nightloop.tasks.record.night_context import Night
+from nightloop.tasks.reports.format import plain
+from nightloop.tasks.retrain import retrain
+from nightloop.tasks.score import score
+
+
+def train(night: Night, only: Sequence[str] = ()) -> tuple[Manifest, Mapping[str, Trained]]:
+    """The night's manifest, and what each strategy made. `only`: those that may train; empty: all.
+
+    A strategy that fails keeps its last checkpoint. Raises ValueError where all fail; nothing is recorded then.
+    """
+    start = pretrain(night) if night.previous is None else None
+    scores = score(night)
+    labels = night.plan.strategies
+    trained = {label: retrain(night, label, start, bool(only) and label not in only) for label in labels}
+    failures = failed_in(trained)
+    if len(failures) == len(trained):
+        reasons = "; ".join(f"{label}: {why.reason}" for label, why in failures.items())
+        raise ValueError(f"no strategy could learn from {night.name}, so nothing was recorded: {plain(reasons, 900)}")
+    return deploy(night, scores, trained, compare(night, scores, failures)), trained

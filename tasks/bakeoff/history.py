@@ -1,0 +1,96 @@
+"""Past: the history that is replayed, period by period: which version, whether validation let it pass, who was known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+
+from pydantic import BaseModel, ConfigDict
+
+from nightloop.tasks.data.clean_rows import clean_ids
+from nightloop.tasks.data.load import read_logs
+from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.data.vocabulary import Vocabulary, empty, grow
+from nightloop.tasks.lake.ingest import rules
+from nightloop.tasks.lake.periods import period
+from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.objects.objects import Objects
+from nightloop.tasks.plan.load import as_given
+from nightloop.tasks.plan.plan import Plan
+from nightloop.tasks.record.overrides import overridden
+from nightloop.tasks.record.validations import Outcome, validation
+from nightloop.tasks.validation.gx import Nights
+
+
+class Lived(BaseModel):
+    """One period that passed, as every entrant reads it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    period: int
+    name: str
+    version: int
+    digest: str  # of the clean rows
+    rows: int
+
+
+@dataclass(frozen=True)
+class Past:
+    """The periods that passed, oldest first, and the vocabulary at their close."""
+
+    periods: tuple[Lived, ...]
+    vocabulary: Vocabulary
+
+    def logs(self, warehouse: Warehouse, plan: Plan) -> Logs:
+        """All rows of all periods."""
+        versions = [(one.period, one.version) for one in self.periods]
+        return read_logs(warehouse, plan, self.vocabulary, versions, plan.seed)
+
+
+def uncollected(warehouse: Warehouse, plan: Plan, last: int) -> list[int]:
+    """Periods up to `last` that a night would have to land: not in the lake, or landed under other rules than the plan's."""
+    missing = []
+    for index in range(last + 1):
+        newest = warehouse.query("ingest/newest_landing", {"period": index}).to_pylist()
+        if not newest or newest[0]["rules"] != rules(plan):
+            missing.append(index)
+    return missing
+
+
+def past(objects: Objects, warehouse: Warehouse, plan: Plan, last: int) -> Past:
+    """The history from period 0 to `last`, each period held against the plan's expectations as a night does it.
+
+    A period that an operator passed over is left out, as it was from the nights. Raises ValueError that names the first
+    period which validation stops.
+    """
+    newest, vocabulary = warehouse.latest(), empty(plan.columns)
+    statistics: list[dict[str, float]] = []
+    found: list[Lived] = []
+    for index in range(last + 1):
+        version, name = newest[index], period(plan.periods, index).name
+        decided = overridden(objects, plan.pipeline, index, version)
+        if decided is not None and decided.kind == "skip":
+            continue
+        accepted = decided.reason if decided is not None else None
+        passed = _passed(objects, warehouse, plan, (index, version), found, Nights(statistics, vocabulary), accepted)
+        statistics = [*statistics, passed.validated.statistics]
+        vocabulary = reduce(grow, clean_ids(warehouse, plan, index, version), vocabulary)
+        found.append(Lived(period=index, name=name, version=version, digest=passed.digest, rows=passed.rows))
+    return Past(tuple(found), vocabulary)
+
+
+def _passed(
+    objects: Objects, warehouse: Warehouse, plan: Plan, at: tuple[int, int], before: list[Lived], nights: Nights,
+    accepted: str | None,
+) -> Outcome:  # fmt: skip
+    """What validation says of a period that it let pass. Raises ValueError where validation stops it."""
+    earlier = [(one.period, one.digest) for one in before]
+    result = validation(objects, warehouse, plan, at, nights, earlier, accepted)
+    if result.validated.verdict == "blocked":
+        name = period(plan.periods, at[0]).name
+        raise ValueError(
+            f"{name} of {plan.pipeline} is stopped by validation: {'; '.join(result.validated.reasons)[:600]}. Nothing was "
+            "replayed. Mend the source and collect it again, accept it or pass over it (nightloop night "
+            f'{as_given(plan.pipeline)} --period {name} --accept "why", or --skip "why"), or end before it (--end)'
+        )
+    return result

@@ -1,0 +1,75 @@
+"""The page of a bake-off: one self-contained HTML report; nothing is fetched, and every name in it is escaped."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from nightloop.tasks.bakeoff import tables
+from nightloop.tasks.bakeoff.advice import advice
+from nightloop.tasks.bakeoff.json_report import FOOTING, MEASURES, Bake
+from nightloop.tasks.bakeoff.plots import metric_picture, time_picture
+from nightloop.tasks.reports.findings import Finding
+from nightloop.tasks.reports.format import markup, plural
+from nightloop.tasks.reports.html import bullet, document, section
+from nightloop.tasks.reports.plot_style import as_svg
+from nightloop.tasks.reports.table import Mood, as_html
+
+
+def page(bake: Bake) -> str:
+    """The whole report. The same bake-off gives the same bytes."""
+    board, said = bake.board, advice(bake.board, bake.kinds)
+    bullets = [bullet(Finding(_mood(one), one)) for one in said[1:]]
+    parts = [
+        f'<p class="kicker">nightloop bake-off · {markup(board.plan.pipeline)}</p>',
+        f"<h1>{markup(said[0], 400)}</h1>",
+        f"<p>{markup(_what(bake), 600)}</p>",
+        f'<ul class="findings">{"".join(bullets)}</ul>',
+    ]
+    if board.ran:
+        parts += [*(_table(bake, kind) for kind in bake.kinds), *_pictures(bake)]
+        parts.append(
+            section("Every metric, every difference, old and new", "".join(_details(bake, kind) for kind in bake.kinds))
+        )
+    if bake.trials:
+        parts.append(section("What was tried", as_html(tables.tuning(bake))))
+    parts.append(section("Who raced", f'<div class="wrap">{as_html(tables.who(bake))}</div>'))
+    parts.append(f"<footer><p>{markup(FOOTING, 600)}</p><p>{markup(MEASURES, 800)}.</p></footer>")
+    return document(f"bake-off of {board.plan.pipeline}: {said[0]}", parts)
+
+
+def _table(bake: Bake, kind: str) -> str:
+    shown = tables.leaderboard(bake, kind)
+    note = shown.note if kind == bake.kinds[0] else ""  # said once
+    return section(shown.title, as_html(replace(shown, title="", note=note)))
+
+
+def _details(bake: Bake, kind: str) -> str:
+    rivals = [found for label in bake.against if (found := tables.against(bake, label, kind))]
+    shown = [tables.everything(bake, kind), *rivals, tables.slices(bake, kind)]
+    opened = " open" if kind == bake.kinds[0] else ""
+    title = markup(tables.leaderboard(bake, kind).title)
+    return f"<details{opened}><summary>{title}</summary>{''.join(map(as_html, shown))}</details>"
+
+
+def _pictures(bake: Bake) -> list[str]:
+    drawn = [*(metric_picture(bake, kind) for kind in bake.kinds), time_picture(bake)]
+    return ["<h2>Curves</h2>", *(f'<figure tabindex="0">{as_svg(one)}</figure>' for one in drawn if one)]
+
+
+def _what(bake: Bake) -> str:
+    names, board = bake.names, bake.board
+    rows = sum(one.rows for one in bake.lived if one.period in board.test)
+    tuned = f"; options were chosen on {plural(len(bake.span.tuned_on), 'period')} before" if bake.trials else ""
+    return (
+        f"{plural(len(board.entrants), 'entrant')}, {plural(len(bake.seeds), 'seed')}; pre-trained up to "
+        f"{names.get(bake.span.root, '')}, tested on {names[board.test[0]]} to {names[board.test[-1]]} "
+        f"({plural(len(board.test), 'period')}, {rows:,} rows), each scored before anyone learned from it{tuned}."
+    )
+
+
+def _mood(sentence: str) -> Mood:
+    if " failed: " in sentence or sentence.startswith("Nobody finished"):
+        return "bad"
+    if sentence.startswith(("Nobody surely", "No learner", "Next to nothing", "Measured on")):
+        return "warn"
+    return "good" if sentence.startswith("The cheap choice") else ""

@@ -1,0 +1,148 @@
+"""The document: everything a bake-off found out, as one JSON value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import JsonValue
+
+from nightloop.tasks.bakeoff.advice import advice
+from nightloop.tasks.bakeoff.entrants import metrics_of
+from nightloop.tasks.bakeoff.history import Lived
+from nightloop.tasks.bakeoff.result import CLICKS
+from nightloop.tasks.bakeoff.results import Board, Line
+from nightloop.tasks.bakeoff.splits import Span
+from nightloop.tasks.evaluation.paired_difference import Difference
+
+MEASURES = (
+    "seconds: wall-clock of learning one period, one thread, without reading and scoring; peak_memory: the most the "
+    "cell's own process held (resident, pages of the shared history that it touched included) above what it held before "
+    "it began; state: bytes of weights and memory of the last checkpoint, as safetensors"
+)
+FOOTING = (
+    "Every entrant replays the same logs with the same vocabulary; those of one model and seed start from the same "
+    "weights, and everybody is ranked against the same candidates, dealt once a period and seed."
+)
+
+
+@dataclass(frozen=True)
+class Bake:
+    """A finished bake-off: the board, the history, what was asked, and what is told of it."""
+
+    board: Board
+    lived: tuple[Lived, ...]
+    span: Span
+    kinds: tuple[str, ...]  # CLICKS alone where nothing is ranked
+    against: tuple[str, ...]  # labels of strategies
+    left_out: tuple[str, ...]
+    seeds: tuple[int, ...]
+    trials: tuple[dict[str, JsonValue], ...]
+    negatives: dict[str, int]  # by kind
+
+    @property
+    def names(self) -> dict[int, str]:
+        """Periods by index."""
+        return {one.period: one.name for one in self.lived}
+
+    @property
+    def rivals(self) -> list[str]:
+        """Entrants that others are compared with: by label, within the same model."""
+        return [name for name, entrant in self.board.entrants.items() if entrant.label in self.against]
+
+
+def rival_of(bake: Bake, name: str, label: str) -> str | None:
+    """The entrant of this label with the same model, where it finished; None for itself."""
+    mine = bake.board.entrants[name]
+    for other, entrant in bake.board.entrants.items():
+        if other != name and entrant.label == label and entrant.model == mine.model and other in bake.board.ran:
+            return other
+    return None
+
+
+def document(bake: Bake) -> dict[str, JsonValue]:
+    """The whole record."""
+    board, names = bake.board, bake.names
+    return {
+        "format": 1,
+        "pipeline": board.plan.pipeline,
+        "family": board.plan.family,
+        "metric": board.metric,
+        "equal_footing": FOOTING,
+        "measures": MEASURES,
+        "root": names.get(bake.span.root, str(bake.span.root)),
+        "tuned_on": [names[p] for p in bake.span.tuned_on if p in names],
+        "test": [names[p] for p in board.test],
+        "seeds": list(bake.seeds),
+        "history": [one.model_dump(mode="json") for one in bake.lived],
+        "negatives": dict(bake.negatives),
+        "entrants": [
+            {"name": name, "strategy": e.strategy.model_dump(mode="json"), "model": e.part.model_dump(mode="json")}
+            for name, e in board.entrants.items()
+        ],
+        "leaderboard": {kind: [_line(bake, line, kind) for line in board.lines(kind)] for kind in bake.kinds},
+        "curves": {kind: {line.name: _named(bake, line) for line in board.lines(kind)} for kind in bake.kinds},
+        "time": {name: _times(bake, name) for name in board.ran},
+        "cells": [
+            {"entrant": name, "seed": ran.seed, **ran.outcome.model_dump(mode="json", exclude={"rows"})}
+            for name, several in board.ran.items()
+            for ran in several
+        ],
+        "failed": [{"entrant": name, "reason": reason} for name, why in board.failed.items() for reason in why],
+        "left_out": list(bake.left_out),
+        "tuning": list(bake.trials),
+        "advice": list(advice(bake.board, bake.kinds)),
+    }
+
+
+def _line(bake: Bake, line: Line, kind: str) -> dict[str, JsonValue]:
+    board = bake.board
+    against: dict[str, JsonValue] = {}
+    for label in bake.against:
+        rival = rival_of(bake, line.name, label)
+        if rival is not None:
+            found = {m: plainly(board.versus(line.name, rival, kind, m)) for m in metrics_of(board.plan)}
+            against[label] = {"rival": rival, "all_seeds_agree": board.agree(line.name, rival, kind), **found}
+    return {
+        "entrant": line.name,
+        "seeds": [ran.seed for ran in board.ran[line.name]],
+        "means": dict(line.values),
+        "sd_over_seeds": dict(line.spread),
+        "against": against,
+        "personalisation": dict(line.personal),
+        "seconds_a_period": board.seconds(line.name),
+        "peak_memory": board.working(line.name),
+        "state": board.state(line.name),
+    }
+
+
+def plainly(found: Difference | None) -> JsonValue:
+    """A difference as plain values; None where it was not measured."""
+    if found is None:
+        return None
+    return {"mean": found.mean, "low": found.low, "high": found.high, "users": found.users, "rows": found.rows}
+
+
+def _named(bake: Bake, line: Line) -> dict[str, JsonValue]:
+    return {bake.names[period]: value for period, value in line.curve.items()}
+
+
+def _times(bake: Bake, name: str) -> list[JsonValue]:
+    return [{"period": bake.names[p], "history_rows": rows, "seconds": s} for p, rows, s in times(bake, name)]
+
+
+def times(bake: Bake, name: str) -> list[tuple[int, int, float]]:
+    """Period, rows of history at its close, and the mean seconds of learning it."""
+    found: dict[int, list[float]] = {}
+    for ran in bake.board.ran[name]:
+        for period, seconds in ran.outcome.seconds.items():
+            found.setdefault(period, []).append(seconds)
+    rows = {p: sum(one.rows for one in bake.lived if one.period <= p) for p in found}
+    return [(p, rows[p], sum(values) / len(values)) for p, values in sorted(found.items())]
+
+
+def title_of(kind: str, negatives: int) -> str:
+    """What a kind of candidates is called."""
+    if kind == CLICKS:
+        return "Leaderboard"
+    how = "drawn uniformly" if kind == "uniform" else "drawn by popularity"
+    return f"Against {negatives:,} candidates {how}"

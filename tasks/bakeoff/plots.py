@@ -1,0 +1,132 @@
+"""Pictures of a bake-off: the metric over periods, and the time of a period against the length of history."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from nightloop.tasks.bakeoff.json_report import Bake, times, title_of
+from nightloop.tasks.bakeoff.result import CLICKS
+from nightloop.tasks.evaluation.summary import direction
+from nightloop.tasks.reports import plot_style as d
+from nightloop.tasks.reports.format import count, seconds
+from nightloop.tasks.reports.plots import Look, looks
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MOST_DOTS = 45  # periods; with more the dots of a line run together
+
+
+def look_of(bake: Bake) -> dict[str, Look]:
+    """The same colour for an entrant in every picture; the one that never learns is grey."""
+    still = bake.board.of_use("NoUpdate")
+    return looks(list(bake.board.ran), still[0] if still else None)
+
+
+def metric_picture(bake: Bake, kind: str) -> d.Drawn:
+    """The leading metric of every entrant on every period, before it learned from it."""
+    board, metric = bake.board, bake.board.metric
+    lines = {line.name: line.curve for line in board.lines(kind)}
+    periods = sorted({p for curve in lines.values() for p in curve})
+    leader = next(iter(lines))
+    arrow = "lower" if direction(metric) < 0 else "higher"
+    won = sum(_leads(lines, leader, p, direction(metric)) for p in board.test)
+    title = f"{leader} is ahead on {won} of {len(board.test)} test periods"
+    against = "" if kind == CLICKS else f"; {title_of(kind, bake.negatives.get(kind, 0)).lower()}"
+    figure = d.canvas(
+        title, f"{metric} on each period's rows before anyone learned from them ({arrow} is better){against}"
+    )
+    axes = figure.add_axes((d.LEFT, 0.13, d.WIDTH, 0.69))
+    ends = _lines(
+        axes, {name: [curve.get(p, math.nan) for p in periods] for name, curve in lines.items()}, look_of(bake)
+    )
+    _shade(axes, [p in board.test for p in periods], [p in bake.span.tuned_on for p in periods])
+    d.dress(axes, [bake.names[p] for p in periods], metric)
+    d.label_ends(axes, ends)
+    return d.Drawn(f"bake-{kind}", figure, f"{title}; {metric} over {len(periods)} periods of {', '.join(lines)}.")
+
+
+def time_picture(bake: Bake) -> d.Drawn | None:
+    """Seconds of learning a period against the rows of history at its close; None where nobody learns."""
+    found = {name: [(rows, s) for _, rows, s in times(bake, name) if s > 0] for name in bake.board.ran}
+    idle = bake.board.of_use("NoUpdate")
+    found = {name: points for name, points in found.items() if name not in idle}
+    found = {name: points for name, points in found.items() if points and max(s for _, s in points) > 0.001}
+    if not found:
+        return None
+    title = _growth(found)
+    wide = max(s for p in found.values() for _, s in p) > 20 * min(s for p in found.values() for _, s in p)
+    figure = d.canvas(title, f"seconds of learning one period, one thread{', logarithmic scale' if wide else ''}")
+    axes = figure.add_axes((d.LEFT, 0.19, d.WIDTH, 0.63))
+    axes.set_yscale("log" if wide else "linear")
+    look, ends = look_of(bake), []
+    for name, points in found.items():
+        colour, dashes = look[name]
+        xs, ys = zip(*points, strict=True)
+        axes.plot(xs, ys, color=colour, linestyle=dashes, linewidth=1.8, marker="o", markersize=3.2)
+        ends.append(d.End(ys[-1], name, colour, dashes))
+    d.dress(axes, ["", ""], "learning a period")
+    _rows_axis(axes, max(rows for points in found.values() for rows, _ in points))
+    axes.yaxis.set_major_formatter(lambda v, _: seconds(v) if v else "0")
+    if not wide:
+        axes.set_ylim(0, None)
+    d.label_ends(axes, ends)
+    return d.Drawn("bake-time", figure, title)
+
+
+def _rows_axis(axes: Axes, most: int) -> None:
+    axes.set_xlim(0, most * 1.02)
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.xaxis.set_major_formatter(lambda v, _: count(v))
+    axes.set_xlabel("rows of history at the close of the period", color=d.INK, size=9.5)
+
+
+def _lines(axes: Axes, lines: Mapping[str, Sequence[float]], look: Mapping[str, Look]) -> list[d.End]:
+    ends = []
+    for name, values in lines.items():
+        colour, dashes = look[name]
+        dots = "o" if len(values) <= MOST_DOTS else ""
+        axes.plot(
+            range(len(values)), values, color=colour, linestyle=dashes, linewidth=1.8, marker=dots, markersize=3.2
+        )
+        known = [v for v in values if v == v]
+        ends += [d.End(known[-1], name, colour, dashes)] if known else []
+    return ends
+
+
+def _shade(axes: Axes, test: Sequence[bool], tuned: Sequence[bool]) -> None:
+    """Periods that do not count for the leaderboard are grey, and say why."""
+    for flags, word in ((tuned, "tuning"), ([not (a or b) for a, b in zip(test, tuned, strict=True)], "not counted")):
+        places = [j for j, flag in enumerate(flags) if flag]
+        for j in places:
+            axes.axvspan(j - 0.5, j + 0.5, color=d.FAINT, alpha=0.5, linewidth=0, zorder=0)
+        if places:
+            axes.text(
+                places[0] - 0.4, 1.01, word, size=7.5, color=d.GREY, ha="left", va="bottom",
+                transform=axes.get_xaxis_transform(), parse_math=False,
+            )  # fmt: skip
+
+
+def _leads(lines: Mapping[str, Mapping[int, float]], leader: str, period: int, sign: int) -> bool:
+    known = [curve[period] for curve in lines.values() if period in curve]
+    return period in lines[leader] and sign * lines[leader][period] >= max(sign * v for v in known)
+
+
+def _growth(found: Mapping[str, Sequence[tuple[int, float]]]) -> str:
+    """Whose time grows with history, and how much; those that take next to no time are not worth a word."""
+    dear = max(found, key=lambda name: _mean(found[name]))
+    found = {name: points for name, points in found.items() if _mean(points) > _mean(found[dear]) / 20}
+    ends = {name: (_mean(points[:3]), _mean(points[-3:])) for name, points in found.items() if len(points) >= 6}
+    grown = {name: last / first for name, (first, last) in ends.items() if first > 0}
+    most = max(grown, key=lambda name: grown[name], default=None)
+    if most is None or grown[most] < 1.3:
+        return f"{dear} takes longest, {seconds(_mean(found[dear]))} a period; nobody's time grows much with history"
+    return f"{most}'s time grows with history: {seconds(ends[most][0])} a period at first, {seconds(ends[most][1])} at last"
+
+
+def _mean(points: Sequence[tuple[int, float]]) -> float:
+    return sum(s for _, s in points) / len(points)

@@ -1,0 +1,117 @@
+"""A cell: one strategy with one model and one seed through the whole history, every period scored before it is learned."""
+
+from __future__ import annotations
+
+import logging
+import resource
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from torch import Tensor
+
+from nightloop.tasks.bakeoff.result import CLICKS, Outcome, folder
+from nightloop.tasks.bakeoff.shared_inputs import dealt_candidates, file_of, known_at
+from nightloop.tasks.bakeoff.spec import Kind
+from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.evaluation.rank import impersonal, rank
+from nightloop.tasks.evaluation.score_period import scored_period
+from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, to_bytes
+from nightloop.tasks.modules.model import Factored, Model
+from nightloop.tasks.plan.redact import redact
+from nightloop.tasks.retraining.advance import begin, fold
+from nightloop.tasks.retraining.strategy import Strategy
+
+log = logging.getLogger(__name__)
+Found = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Course:
+    """What is run: the history, where it begins, which periods follow, and what is ranked against what."""
+
+    whole: Logs
+    root: int
+    periods: Sequence[int]  # after the root, those that passed
+    kinds: Sequence[Kind]  # none for clicks
+    place: Path  # of the files of candidates
+
+
+def replay(model: Model, strategy: Strategy, weights: Weights, course: Course) -> tuple[Outcome, Found]:
+    """Run the cell. Whatever the strategy raises fails this cell alone: the outcome says what, and at which period."""
+    notes: dict[str, object] = {"seconds": {}, "candidates": {}, "idle": _begin_to_measure()}
+    rows: Found = {}
+    at = [course.root]
+    try:
+        _run(model, strategy, weights, course, notes, rows, at)
+    except Exception as error:  # a plug-in may raise anything; the others go on
+        log.warning("a cell failed at period %d", at[0], exc_info=error)
+        kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+        notes |= {"failed": redact(f"{kind}{error}")[:600], "failed_at": at[0]}
+    return Outcome.model_validate({**notes, "peak": _peak()}), rows
+
+
+def _run(
+    model: Model, strategy: Strategy, weights: Weights, course: Course, notes: dict[str, object], rows: Found,
+    at: list[int],
+) -> None:  # fmt: skip
+    """Test, then train, period by period; what is learned about the run goes into `notes`, `rows` and `at`."""
+    logs = known_at(course.whole, course.root, strategy.lookback)
+    checkpoint, notes["start_seconds"] = _timed(lambda: begin(model, strategy, weights, logs))
+    seconds = cast(dict[int, float], notes["seconds"])
+    for period in course.periods:
+        at[0] = period
+        rows |= _scored(model, checkpoint.weights, course, period, cast(dict[str, str], notes["candidates"]))
+        if period == course.periods[-1]:
+            break  # nobody is tested on what it would learn
+        logs = known_at(course.whole, period, strategy.lookback)
+        before, part = checkpoint, logs
+        checkpoint, seconds[period] = _timed(lambda b=before, p=part: fold(model, strategy, b, p))  # type: ignore[misc]
+    notes["weights_bytes"], notes["memory_bytes"] = (len(to_bytes(t)) for t in (checkpoint.weights, checkpoint.memory))
+
+
+def _timed(work: Callable[[], Checkpoint]) -> tuple[Checkpoint, float]:
+    began = time.perf_counter()
+    made = work()
+    return made, round(time.perf_counter() - began, 4)
+
+
+def _scored(model: Model, weights: Weights, course: Course, period: int, hashes: dict[str, str]) -> Found:
+    """The rows of one period, under every kind of candidates, also as the mean user's."""
+    logs = known_at(course.whole, period, 1)
+    if not course.kinds:
+        return pack(folder(period, CLICKS), scored_period(model, weights, logs))
+    found: Found = {}
+    mean = impersonal(cast(Factored, model).factors, weights)
+    for kind in course.kinds:
+        file = file_of(course.place, period, course.whole.seed, kind)
+        candidates, hashes[f"{kind}/{period}"] = dealt_candidates(file, logs)
+        mine, same = scored_period(model, weights, logs, candidates), rank(mean, candidates)
+        mine |= {"mean_above": same["above"], "mean_equal": same["equal"]}
+        found |= pack(folder(period, kind), mine)
+    return found
+
+
+def _begin_to_measure() -> int:
+    """Bytes this process holds now; from here on `_peak` tells the most it held."""
+    with suppress(OSError):  # a kernel that does not let us begin anew leaves the peak of the imports in
+        Path("/proc/self/clear_refs").write_text("5")
+    return _of_memory("VmRSS")
+
+
+def _peak() -> int:
+    """Bytes this process held at most, resident."""
+    return _of_memory("VmHWM")
+
+
+def _of_memory(name: str) -> int:
+    """A figure of Linux about this very program; elsewhere the most it ever held."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
+    except (OSError, StopIteration):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

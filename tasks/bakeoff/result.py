@@ -1,0 +1,55 @@
+"""Outcome: what the replay of one strategy, model and seed came to; its rows are a file beside it."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+from nightloop.tasks.evaluation.summary import Rows
+from nightloop.tasks.modules.checkpoint import Weights, unpack
+
+CLICKS = "clicks"  # the kind of rows that are not ranked against candidates
+
+
+class Outcome(BaseModel):
+    """Of one cell. Seconds are wall-clock of learning alone, without reading or scoring."""
+
+    model_config = ConfigDict(frozen=True)
+
+    rows: str = ""  # blob: every scored period of every kind
+    failed: str = ""  # why it ended early; empty: it did not
+    failed_at: int = -1  # the period
+    seconds: dict[int, float] = {}  # of learning each period after the root
+    start_seconds: float = 0.0  # of the strategy's start at the root
+    weights_bytes: int = 0  # of the last checkpoint
+    memory_bytes: int = 0
+    peak: int = 0  # bytes the cell's process held at most
+    idle: int = 0  # bytes it held before it began
+    candidates: dict[str, str] = {}  # beginning of SHA-256 of each file of candidates, by kind/period
+
+    @property
+    def state(self) -> int:
+        """Bytes of weights and memory."""
+        return self.weights_bytes + self.memory_bytes
+
+    @property
+    def working(self) -> int:
+        """Bytes of memory that the replay took at most, above what the idle process held."""
+        return max(self.peak - self.idle, 0)
+
+
+def folder(period: int, kind: str) -> str:
+    """Where the rows of a period are in the file."""
+    return f"{kind}/{period:06d}"
+
+
+def scored(found: Weights, period: int, kind: str) -> dict[str, Tensor]:
+    """The scored period of one kind; empty where it was not scored."""
+    return unpack(folder(period, kind), found)
+
+
+def impersonal(rows: Rows) -> dict[str, Tensor]:
+    """The same rows as they would be ranked were every user given the mean user vector; empty where that was not done."""
+    if "mean_above" not in rows:
+        return {}
+    return {**rows, "above": rows["mean_above"], "equal": rows["mean_equal"]}

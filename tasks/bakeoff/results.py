@@ -1,0 +1,162 @@
+"""The board: what the cells came to, entrant by entrant, over the test periods; and differences on the same rows."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from nightloop.tasks.bakeoff.entrants import Entrant
+from nightloop.tasks.bakeoff.result import Outcome, impersonal
+from nightloop.tasks.bakeoff.result import scored as scored_rows
+from nightloop.tasks.evaluation.auc_interval import auc_difference
+from nightloop.tasks.evaluation.paired_difference import Difference, difference
+from nightloop.tasks.evaluation.summary import Rows, direction, means
+from nightloop.tasks.modules.checkpoint import Weights
+from nightloop.tasks.plan.plan import Plan
+
+Values = dict[str, float]  # by metric, slices as `metric/slice`
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A cell that ended well: under which seed, what it took, and its rows."""
+
+    seed: int
+    outcome: Outcome
+    rows: Weights
+    means: Mapping[str, Mapping[int, Values]]  # by kind and period
+
+
+@dataclass(frozen=True)
+class Line:
+    """One entrant under one kind of candidates, over the test periods: means over seeds."""
+
+    name: str
+    values: Values
+    spread: Values  # standard deviation over seeds; empty with one seed
+    personal: Values  # the metric minus what it is when every user is the mean user; empty for clicks
+    curve: Mapping[int, float]  # the leading metric, by period
+
+
+@dataclass(frozen=True)
+class Board:
+    """Everybody who finished at least one seed, in the order of the plan; and who failed, and why."""
+
+    plan: Plan
+    metric: str
+    test: tuple[int, ...]
+    entrants: Mapping[str, Entrant]
+    ran: Mapping[str, Sequence[Ran]]  # by entrant, one a seed
+    failed: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    _lines: dict[str, list[Line]] = field(default_factory=dict, repr=False, compare=False)  # found out once
+    _gaps: dict[tuple[str, ...], Difference | None] = field(default_factory=dict, repr=False, compare=False)
+
+    def line(self, name: str, kind: str) -> Line:
+        """The entrant's means."""
+        seeds = [pooled([ran.means[kind][p] for p in self.test if p in ran.means[kind]]) for ran in self.ran[name]]
+        keys = [key for key in seeds[0] if all(key in one for one in seeds)]
+        several = len(seeds) > 1
+        spread = {key: statistics.stdev(one[key] for one in seeds) for key in keys} if several else {}
+        values = {key: statistics.fmean(one[key] for one in seeds) for key in keys}
+        return Line(name, values, spread, self._personal(name, kind, values), self._curve(name, kind))
+
+    def lines(self, kind: str) -> list[Line]:
+        """Every entrant's line, the best first."""
+        if kind not in self._lines:
+            found, sign = [self.line(name, kind) for name in self.ran], direction(self.metric)
+            self._lines[kind] = sorted(found, key=lambda line: (-sign * line.values[self.metric], line.name))
+        return self._lines[kind]
+
+    def versus(self, a: str, b: str, kind: str, metric: str) -> Difference | None:
+        """`a` minus `b`, signed so that plus is better, on the same rows of the seeds that both finished."""
+        if a == b:
+            return None
+        key = (a, b, kind, metric)
+        if key not in self._gaps:
+            self._gaps[key] = self._gap(a, b, kind, metric)
+        return self._gaps[key]
+
+    def _gap(self, a: str, b: str, kind: str, metric: str) -> Difference | None:
+        rows = {ran.seed: ran.rows for ran in self.ran[b]}
+        pairs = [
+            (scored_rows(ran.rows, p, kind), scored_rows(rows[ran.seed], p, kind))
+            for ran in self.ran[a]
+            if ran.seed in rows
+            for p in self.test
+        ]
+        known = [(one, other) for one, other in pairs if one and other]
+        return auc_difference(known) if metric == "auc" else difference(known, metric)
+
+    def agree(self, a: str, b: str, kind: str) -> bool:
+        """Whether `a` is better than `b` in the leading metric under every seed that both finished."""
+        mine, theirs = (self._by_seed(name, kind) for name in (a, b))
+        sign = direction(self.metric)
+        return all(sign * (mine[seed] - theirs[seed]) > 0 for seed in mine.keys() & theirs.keys())
+
+    def of_use(self, use: str) -> list[str]:
+        """Entrants whose strategy is this plug-in."""
+        return [name for name in self.ran if self.entrants[name].strategy.use == use]
+
+    def seconds(self, name: str) -> float:
+        """Of learning one period, the mean over periods and seeds."""
+        found = [second for ran in self.ran[name] for second in ran.outcome.seconds.values()]
+        return statistics.fmean(found) if found else 0.0
+
+    def working(self, name: str) -> int:
+        """Most bytes of memory that any seed took."""
+        return max(ran.outcome.working for ran in self.ran[name])
+
+    def state(self, name: str) -> int:
+        """Bytes of the last checkpoint, weights and memory."""
+        return max(ran.outcome.state for ran in self.ran[name])
+
+    def _by_seed(self, name: str, kind: str) -> dict[int, float]:
+        return {
+            ran.seed: pooled([ran.means[kind][p] for p in self.test if p in ran.means[kind]])[self.metric]
+            for ran in self.ran[name]
+        }
+
+    def _personal(self, name: str, kind: str, values: Values) -> Values:
+        same = [
+            pooled([means(rows, self.plan.family, self.plan.ranking.k) for rows in self._impersonal(ran, kind)])
+            for ran in self.ran[name]
+        ]
+        if not all(same):
+            return {}
+        return {key: values[key] - statistics.fmean(one[key] for one in same) for key in values if key in same[0]}
+
+    def _impersonal(self, ran: Ran, kind: str) -> list[Rows]:
+        found = [impersonal(scored_rows(ran.rows, p, kind)) for p in self.test]
+        return [rows for rows in found if rows]
+
+    def _curve(self, name: str, kind: str) -> dict[int, float]:
+        found: dict[int, list[float]] = {}
+        for ran in self.ran[name]:
+            for period, values in ran.means[kind].items():
+                if self.metric in values:
+                    found.setdefault(period, []).append(values[self.metric])
+        return {period: statistics.fmean(values) for period, values in sorted(found.items())}
+
+
+def read_ran(plan: Plan, seed: int, outcome: Outcome, rows: Weights, kinds: Sequence[str]) -> Ran:
+    """A cell's rows and the means of every period."""
+    periods = sorted({int(name.split("/")[1]) for name in rows})
+    k = plan.ranking.k
+    found = {kind: {p: means(scored_rows(rows, p, kind), plan.family, k) for p in periods} for kind in kinds}
+    return Ran(seed, outcome, rows, found)
+
+
+def pooled(found: Sequence[Mapping[str, float]]) -> Values:
+    """Means over the rows of several periods, from the means of each."""
+    sums: dict[str, float] = {}
+    weights: dict[str, float] = {}
+    for one in found:
+        for key, value in one.items():
+            metric, _, part = key.partition("/")
+            if metric in ("rows", "positives"):
+                continue
+            weight = one[f"rows/{part}" if part else "rows"]
+            sums[key] = sums.get(key, 0.0) + weight * value
+            weights[key] = weights.get(key, 0.0) + weight
+    return {key: sums[key] / weights[key] for key in sums if weights[key]}

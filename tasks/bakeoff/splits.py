@@ -1,0 +1,75 @@
+"""Span: which periods of the history are replayed, chosen on and tested on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nightloop.tasks.bakeoff.spec import Order
+from nightloop.tasks.lake.periods import parse, period
+from nightloop.tasks.plan.plan import Plan
+
+
+@dataclass(frozen=True)
+class Span:
+    """Indexes of periods. Everything up to `last` is replayed; the choice is made before the test begins."""
+
+    root: int
+    last: int
+    tuned_on: tuple[int, ...]
+    test: tuple[int, ...]
+
+
+def span_of(plan: Plan, order: Order, newest: int, wrong: list[str]) -> Span:
+    """The periods of an order; `newest` is the last one where the order does not say. Mistakes are added to `wrong`."""
+    before, root = len(wrong), plan.history - 1
+    last = _one(plan, "end", order.end, newest, wrong)
+    first = _one(plan, "start", order.start, root + 1, wrong)
+    tuned_on = _several(plan, "tuned_on", order.tuned_on, wrong)
+    given = _several(plan, "periods", order.periods, wrong)
+    if len(wrong) > before:
+        return Span(root, last, tuned_on, given)
+    if last <= root:
+        wrong.append(
+            f"end: {_name(plan, last)} is not after the root {_name(plan, root)} (history: {plan.history}); give a later "
+            "end, or collect more periods first"
+        )
+    elif not root < first <= last:
+        wrong.append(f"start: given {_name(plan, first)}; allowed are {_name(plan, root + 1)} to {_name(plan, last)}")
+    after = max([*tuned_on, first - 1])
+    test = given or tuple(range(after + 1, last + 1))
+    for name, chosen in (("tuned_on", tuned_on), ("periods", given)):
+        outside = [index for index in chosen if not first <= index <= last]
+        if outside and last > root:
+            allowed = f"{_name(plan, first)} to {_name(plan, last)}"
+            wrong.append(f"{name}: {_name(plan, outside[0])} is not within the scored periods, {allowed}")
+    if tuned_on and min([*given, last + 1]) <= max(tuned_on):
+        wrong.append("periods: test periods must all come after those of tuned_on, or the choice has seen the test")
+    if not test and len(wrong) == before:
+        wrong.append(f"tuned_on: no period is left to test on after {_name(plan, after)}; end later or choose on fewer")
+    return Span(root, last, tuned_on, test)
+
+
+def _one(plan: Plan, field: str, given: str, default: int, wrong: list[str]) -> int:
+    if not given.strip():
+        return default
+    try:
+        return parse(plan.periods, given).index
+    except ValueError as error:
+        wrong.append(f"{field}: {error}")
+        return default
+
+
+def _several(plan: Plan, field: str, given: tuple[str, ...], wrong: list[str]) -> tuple[int, ...]:
+    found: set[int] = set()
+    for text in given:
+        first, _, last = text.partition("..")
+        begin = _one(plan, field, first or "?", -1, wrong)
+        end = _one(plan, field, last, begin, wrong)
+        if end < begin:
+            wrong.append(f"{field}: the range {text!r} is reversed")
+        found |= set(range(begin, end + 1))
+    return tuple(sorted(found - {-1}))
+
+
+def _name(plan: Plan, index: int) -> str:
+    return period(plan.periods, index).name if index >= 0 else "none"

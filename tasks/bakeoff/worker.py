@@ -1,0 +1,123 @@
+"""Apart: a piece of a bake-off in a process of its own, so that its memory is its own and a crash stays there."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from safetensors.torch import load_file, save_file
+
+from nightloop.tasks.bakeoff.replay import Course, replay
+from nightloop.tasks.bakeoff.result import Outcome
+from nightloop.tasks.bakeoff.shared_inputs import known_at, lay_candidates, lay_weights, whole_logs
+from nightloop.tasks.bakeoff.spec import Kind
+from nightloop.tasks.plan.plan import Plan, Ranking, canonical
+from nightloop.tasks.plan.redact import redact
+from nightloop.tasks.plugins.assembly import assemble
+from nightloop.tasks.retraining.advance import pretrain
+from nightloop.tasks.retraining.strategy import ALL_HISTORY
+
+OUTCOME, ROWS = "outcome.json", "rows.safetensors"
+RUNNING: set[subprocess.Popen[str]] = set()  # processes that this one started and waits for
+
+
+class Job(BaseModel):
+    """One piece: the candidates of a seed, the weights of a model and a seed, or a cell. Files lie in `place`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    do: Literal["deal", "start", "cell"]
+    title: str  # what people call it
+    key: str  # SHA-256 of all it depends on
+    plan: Plan  # with this piece's model, seed and strategy
+    label: str = ""  # of the strategy
+    place: Path
+    periods: tuple[int, ...]  # after the root
+    kinds: tuple[Kind, ...] = ()  # none for clicks
+    popular_negatives: int = 99
+
+    @property
+    def root(self) -> int:
+        """The last period of the history that is folded in at once."""
+        return self.plan.history - 1
+
+    @property
+    def room(self) -> Path:
+        """Where this piece writes."""
+        return self.place / self.key
+
+    @property
+    def start(self) -> Path:
+        """The weights that every strategy with this model and seed starts from."""
+        model = hashlib.sha256(canonical(self.plan.model.model_dump(mode="json"))).hexdigest()[:16]
+        return self.place / f"start-{model}-{self.plan.seed}.safetensors"
+
+    def ranking(self, kind: Kind) -> Ranking:
+        """How rows are ranked against this kind of candidates."""
+        few = {"negatives": self.popular_negatives, "catalogue": False}
+        return self.plan.ranking.model_copy(update=few) if kind == "popular" else self.plan.ranking
+
+
+def run_apart(job: Job) -> None:
+    """Run the job in another process and wait. Raises RuntimeError with its last words where it did not end well."""
+    job.room.mkdir(parents=True, exist_ok=True)
+    written = job.room / "job.json"
+    written.write_text(job.model_dump_json(), encoding="utf-8")
+    command = [sys.executable, "-P", "-m", "nightloop.tasks.bakeoff.worker", str(written)]
+    quiet, kept = subprocess.DEVNULL, subprocess.PIPE
+    with subprocess.Popen(command, stdout=quiet, stderr=kept, text=True, errors="replace") as process:
+        RUNNING.add(process)
+        try:
+            _, said = process.communicate()
+        finally:
+            RUNNING.discard(process)
+    if process.returncode < 0:
+        memory = " (out of memory?)" if process.returncode == -9 else ""
+        raise RuntimeError(f"{job.title}: its process was ended by signal {-process.returncode}{memory}")
+    if process.returncode:
+        last = [line for line in said.splitlines() if line.strip()][-1:]
+        raise RuntimeError(f"{job.title}: {redact(''.join(last))[:600] or f'exit code {process.returncode}'}")
+
+
+def end_running() -> None:
+    """End the processes that still work on a job: nobody waits for them any more."""
+    for process in list(RUNNING):
+        process.kill()
+
+
+def outcome_of(job: Job) -> Outcome:
+    """What the process of a cell wrote."""
+    return Outcome.model_validate_json((job.room / OUTCOME).read_text(encoding="utf-8"))
+
+
+def work_on(job: Job) -> None:
+    """Do the job in this process, with one thread, so that figures come out again."""
+    torch.set_num_threads(1)
+    whole = whole_logs(job.place, job.plan)
+    if job.do == "deal":
+        for kind in job.kinds:
+            lay_candidates(job.place, whole, job.periods, job.ranking(kind), kind)
+    elif job.do == "start":
+        parts = assemble(job.plan)
+        lay_weights(job.start, pretrain(parts.model, parts.pretrain, known_at(whole, job.root, ALL_HISTORY)))
+    else:
+        parts = assemble(job.plan)
+        course = Course(whole, job.root, job.periods, job.kinds, job.place)
+        outcome, rows = replay(parts.model, parts.strategies[job.label], load_file(job.start), course)
+        save_file(rows, job.room / ROWS)
+        (job.room / OUTCOME).write_text(outcome.model_dump_json(), encoding="utf-8")
+
+
+def main(words: Sequence[str]) -> None:
+    """Read the job's file and do it."""
+    work_on(Job.model_validate_json(Path(words[0]).read_text(encoding="utf-8")))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,1 @@
+"""Correction: the corrector protocol and what correctors share."""

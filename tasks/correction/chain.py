@@ -1,0 +1,67 @@
+"""Chain: several correctors in a row, with what they have learned about one version of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from nightloop.tasks.correction.corrector import Corrector, Scored, Shape, State
+from nightloop.tasks.modules.checkpoint import Weights, pack, unpack
+
+Notes = tuple[Tensor, ...]  # one a corrector, each [n, m]
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Each corrector is handed what the one before made of the prediction. No thread-safety: the caller's lock."""
+
+    version: str  # of the model whose errors these are; what was learned of one says nothing about another
+    correctors: Mapping[str, Corrector]
+    states: dict[str, State]
+
+    def correct(self, scored: Scored) -> tuple[Tensor, Notes]:
+        """Corrected probabilities [n], and the notes that `observe` needs with the labels."""
+        notes = []
+        for label, corrector in self.correctors.items():
+            probability, note = corrector.correct(self.states[label], scored)
+            scored = Scored(scored.rows, scored.hidden, probability)
+            notes.append(note)
+        return scored.probability, tuple(notes)
+
+    def observe(self, version: str, notes: Notes, label: Tensor) -> None:
+        """Learn from labels [n]. Raises ValueError where the notes are of another version of the model."""
+        if version != self.version:
+            raise ValueError(
+                f"these rows were served by {version}, what is remembered is of {self.version}: their errors are not "
+                "comparable. Score the rows again with the model that serves"
+            )
+        for (name, corrector), note in zip(self.correctors.items(), notes, strict=True):
+            self.states[name] = corrector.observe(self.states[name], note, label)
+
+    def snapshot(self) -> dict[str, Tensor]:
+        """All states as named tensors, copied."""
+        return {
+            name: tensor.clone() for label, state in self.states.items() for name, tensor in pack(label, state).items()
+        }
+
+
+def begin(version: str, correctors: Mapping[str, Corrector], shape: Shape) -> Chain:
+    """A chain that knows nothing."""
+    return Chain(version, correctors, {label: corrector.start(shape) for label, corrector in correctors.items()})
+
+
+def restored(fresh: Chain, version: str, tensors: Weights) -> Chain:
+    """`fresh` with what a snapshot holds. Raises ValueError where that is of another version or other options."""
+    if version != fresh.version:
+        raise ValueError(f"the snapshot is of {version}, the model that serves is {fresh.version}")
+    states = {label: unpack(label, tensors) for label in fresh.states}
+    wrong = [label for label, state in fresh.states.items() if _shapes(state.items()) != _shapes(states[label].items())]
+    if wrong:
+        raise ValueError(f"the snapshot of {', '.join(wrong)} was made with other options")
+    return Chain(version, fresh.correctors, {label: dict(state) for label, state in states.items()})
+
+
+def _shapes(tensors: Iterable[tuple[str, Tensor]]) -> dict[str, tuple[object, ...]]:
+    return {name: (tensor.dtype, *tensor.shape) for name, tensor in tensors}

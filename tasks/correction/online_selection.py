@@ -1,0 +1,55 @@
+"""Trials: which of several settings would have served best so far, each judged on rows before their labels were known."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from nightloop.tasks.correction.corrector import State, forget
+
+TRIED = 512  # rows of a delivery on which settings are tried: more do not change the choice, and cost
+LEAST = 1e-6  # probability at which a loss is cut
+SUMS = ("trials.gain", "trials.square", "trials.rows")
+
+
+def no_trials(settings: int) -> State:
+    """Nothing is known about any setting; keep it in the corrector's state."""
+    state = {
+        "trials.gain": torch.zeros(settings),
+        "trials.square": torch.zeros(settings),
+        "trials.rows": torch.zeros(1),
+    }
+    best = torch.full((1,), -1)
+    return {**state, "trials.weight": torch.ones(1, dtype=torch.float64), "trials.best": best}
+
+
+def record(state: State, before: Tensor, after: Tensor, label: Tensor, half_life: int, caution: float) -> None:
+    """Add to the evidence: probabilities before correction [n] and after that of each setting [n, S], with labels [n].
+
+    Rows that no setting changes say nothing. Evidence counts half after `half_life` rows (0: never). From now on that
+    setting is `chosen` whose gain in LogLoss, less `caution` standard errors, is largest.
+    """
+    positive = label[:, None] > 0.5
+    (was, now) = (torch.where(positive, p, 1 - p).clamp(LEAST, 1).log() for p in (before[:, None], after))
+    gain, weight = now - was, state["trials.weight"].float()
+    state["trials.gain"] += gain.sum(0) * weight
+    state["trials.square"] += gain.square().sum(0) * weight
+    state["trials.rows"] += (gain != 0).any(1).sum() * weight
+    part = {name.removeprefix("trials."): state[name] for name in (*SUMS, "trials.weight")}  # the tensors themselves
+    forget(part, ("gain", "square", "rows"), len(label), half_life)
+    state["trials.best"].fill_(_best(state, caution))
+
+
+def chosen(state: State) -> int | None:
+    """The setting that serves; None: none is surely a gain."""
+    best = int(state["trials.best"])
+    return None if best < 0 else best
+
+
+def _best(state: State, caution: float) -> int:
+    rows = state["trials.rows"].clamp(min=1)
+    mean = state["trials.gain"] / rows
+    spread = (state["trials.square"] / rows - mean.square()).clamp(min=0)
+    sure = mean - caution * (spread / (rows / state["trials.weight"].float()).clamp(min=1)).sqrt()
+    best = int(sure.argmax())
+    return best if float(sure[best]) > 0 else -1

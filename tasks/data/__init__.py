@@ -1,0 +1,1 @@
+"""Data: logs as tensors, and the vocabulary that gives every id its row."""

@@ -1,0 +1,76 @@
+"""Encoding: a batch of clean rows as the columns of logs, in the words of a vocabulary."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from nightloop.tasks.data.vocabulary import Vocabulary, encode, separate
+from nightloop.tasks.plan.plan import Plan
+
+
+def encoded(
+    plan: Plan, vocabulary: Vocabulary, sizes: Sequence[int], batch: pa.Table
+) -> dict[str, npt.NDArray[np.generic]]:
+    """The columns of logs that a batch of clean rows makes."""
+    table = separate(batch, plan.columns)
+    rows, values = [], []
+    for field, size in zip(vocabulary.fields, sizes, strict=True):
+        if most := plan.columns.several.get(field, 0):
+            values.append(_several(vocabulary, field, size, table.column(field), most))
+        rows.append(values[-1][:, 0] if most else _known(vocabulary, field, size, table.column(field)))
+    numbers = [_numbers(table, name) for name in plan.columns.numeric]
+    found: dict[str, npt.NDArray[np.generic]] = {
+        "periods": np.asarray(table.column("period").to_numpy(), dtype=np.int32),
+        "rows": np.stack(rows, axis=1),
+        "time": np.asarray(table.column("time").cast(pa.int64()).to_numpy(), dtype=np.int64),
+        "numeric": np.stack(numbers, axis=1) if numbers else np.empty((len(table), 0), dtype=np.float32),
+        "values": np.concatenate(values, axis=1) if values else np.empty((len(table), 0), dtype=np.int64),
+    }
+    if plan.columns.label:
+        found["label"] = _numbers(table, "label")
+    if plan.columns.served:
+        found["served"] = _numbers(table, "served", math.nan)
+    return found
+
+
+def rows_of(vocabulary: Vocabulary, field: str, values: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    """The row of each value: [n] int64. Raises ValueError for an id that the vocabulary lacks."""
+    rows = encode(vocabulary, field, values)
+    if (unknown := np.flatnonzero(rows < 0)).size:
+        shown = str(values[int(unknown[0])])[:60]
+        raise ValueError(
+            f"{field}: {unknown.size:,} rows have ids that the vocabulary lacks, such as {shown!r}: grow it first"
+        )
+    return rows
+
+
+def _several(vocabulary: Vocabulary, field: str, size: int, lists: pa.ChunkedArray, most: int) -> npt.NDArray[np.int64]:
+    """Rows of the first `most` values of each list, -1 where there are fewer: [n, most]."""
+    whole = lists.combine_chunks()
+    parent = np.asarray(pc.list_parent_indices(whole), dtype=np.int64)
+    first = np.searchsorted(parent, np.arange(len(whole)))
+    place = np.arange(len(parent)) - first[parent]
+    found = np.full((len(whole), most), -1, dtype=np.int64)
+    coded = _known(vocabulary, field, size, pc.list_flatten(whole))
+    found[parent[place < most], place[place < most]] = coded[place < most]
+    return found
+
+
+def _known(vocabulary: Vocabulary, field: str, size: int, values: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    """Rows of one field, all below `size`."""
+    rows = rows_of(vocabulary, field, values)
+    if field in vocabulary.rare:
+        return np.where(rows < size, rows, 0)  # what earned its row later was rare then
+    if len(rows) and rows.max() >= size:
+        raise ValueError(f"{field}: an id of these logs was born after them: the vocabulary belongs to another history")
+    return rows
+
+
+def _numbers(table: pa.Table, name: str, missing: float = 0.0) -> npt.NDArray[np.float32]:
+    return np.asarray(pc.fill_null(table.column(name), missing).to_numpy(), dtype=np.float32)

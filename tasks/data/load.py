@@ -1,0 +1,140 @@
+"""Reading: clean rows of chosen versions, as tensors in the words of a vocabulary, in one order for everyone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from nightloop.tasks.data.clean_rows import Versions, asked_for, numbered
+from nightloop.tasks.data.encode import encoded, rows_of
+from nightloop.tasks.data.histories import NOBODY, with_histories
+from nightloop.tasks.data.logs import NO_ITEMS, NONE, Logs
+from nightloop.tasks.data.memmap import columns
+from nightloop.tasks.data.vocabulary import Vocabulary
+from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.plan import Plan
+
+AT_ONCE = 1_000_000  # rows of small periods that the lake sorts together
+
+
+def read_logs(
+    warehouse: Warehouse,
+    plan: Plan,
+    vocabulary: Vocabulary,
+    versions: Versions,
+    seed: int,
+    earlier: Versions = (),
+) -> Logs:
+    """The clean rows of `versions` as Logs of the newest of them, in order of (period, time, user, item).
+
+    The vocabulary may be a later one: of it only ids born up to the newest period are used. Missing numbers are 0,
+    missing categories have an id of their own, values beyond the most that a row may have are left out, what was served
+    and not logged is NaN. Where the plan has histories they go on from the versions of periods `earlier`, whose rows
+    are not read themselves. Raises LookupError for a version that is not in the lake, ValueError for an id that the
+    vocabulary lacks and for an earlier period that is not before all of `versions`, RuntimeError where the lake changed
+    in the meantime.
+
+    Rows come in batches. Logs larger than the setting `logs_memory` lie in files that go with them (`lake.mapped`).
+    """
+    if not versions:
+        raise ValueError("read_logs needs at least one version of a period")
+    fields, newest = vocabulary.fields, max(period for period, _ in versions)
+    sizes = vocabulary.sizes(newest)
+    read = _columns(warehouse, plan, vocabulary, versions, sizes)
+    logs = Logs(
+        period=newest,
+        fields=fields,
+        sizes=sizes,
+        born=tuple(_births(vocabulary, field, size) for field, size in zip(fields, sizes, strict=True)),
+        seed=seed,
+        others=plan.columns.others,
+        several=plan.columns.several_fields,
+        periods=read["periods"],
+        rows=read["rows"],
+        numeric=read["numeric"],
+        label=read["label"] if plan.columns.label else torch.ones(len(read["rows"])),
+        time=read["time"],
+        values=read["values"] if plan.columns.several else NO_ITEMS,
+        served=read["served"] if plan.columns.served else NONE,
+    )
+    if not plan.columns.history:
+        return logs
+    return with_histories(logs, plan.columns.history, _taken_before(warehouse, plan, vocabulary, versions, earlier))
+
+
+def _columns(
+    warehouse: Warehouse, plan: Plan, vocabulary: Vocabulary, versions: Versions, sizes: Sequence[int]
+) -> dict[str, Tensor]:
+    """The columns of logs that come out of the lake, filled batch by batch; beside them one batch is in memory."""
+    kinds = {
+        "periods": ((), torch.int32), "rows": ((len(vocabulary.fields),), torch.int64), "time": ((), torch.int64),
+        "numeric": ((len(plan.columns.numeric),), torch.float32),
+        "values": ((len(plan.columns.several_fields),), torch.int64),
+        **{role: ((), torch.float32) for role in ("label", "served") if getattr(plan.columns, role)},
+    }  # fmt: skip
+    wanted = [*({"label", "served"} & kinds.keys()), "period", "time", *vocabulary.fields, *plan.columns.numeric]
+    parts = _parts(warehouse, versions)
+    count = sum(rows for _, rows in parts)
+    found, filled = columns(count, kinds, warehouse.most, warehouse.scratch), 0
+    for part, _ in parts:
+        for batch in warehouse.stream("read/clean_rows", {**numbered(part), "columns": wanted}):
+            rows = slice(filled, filled + batch.num_rows)
+            filled = rows.stop
+            if filled > count:
+                break
+            for name, values in encoded(plan, vocabulary, sizes, pa.Table.from_batches([batch])).items():
+                found[name].numpy()[rows] = values
+    if filled != count:
+        raise RuntimeError(f"the lake changed while it was read: of {count:,} rows {filled:,} came; read again")
+    return found
+
+
+def _parts(warehouse: Warehouse, versions: Versions) -> list[tuple[list[tuple[int, int]], int]]:
+    """The versions in parts of whole periods, oldest first, and how many clean rows each has.
+
+    A part is what the lake is asked for, and sorts, at once: small periods together, a large one alone.
+    """
+    counts = warehouse.query("read/clean_counts", asked_for(warehouse, versions)).to_pylist()
+    rows = {one["period"]: one["rows"] for one in counts}
+    parts: list[tuple[list[tuple[int, int]], int]] = []
+    for period, own in groupby(sorted(versions), lambda version: version[0]):
+        more = rows.get(period, 0)
+        if parts and parts[-1][1] + more <= AT_ONCE:
+            parts[-1] = ([*parts[-1][0], *own], parts[-1][1] + more)
+        else:
+            parts.append((list(own), more))
+    return parts
+
+
+def _taken_before(
+    warehouse: Warehouse, plan: Plan, vocabulary: Vocabulary, versions: Versions, earlier: Versions
+) -> Tensor:
+    """(user row, item row) of the newest items each user took in periods `earlier`, oldest first: [m, 2] int64."""
+    if not earlier:
+        return NOBODY
+    if max(earlier)[0] >= min(versions)[0]:
+        raise ValueError(f"histories go on from periods before {min(versions)[0]}; given is period {max(earlier)[0]}")
+    asked = {"most": plan.columns.history, "labelled": plan.columns.label is not None}
+    table = warehouse.query("read/newest_items", {**asked_for(warehouse, earlier), **asked})
+    rows = [rows_of(vocabulary, field, table.column(field)) for field in ("user", "item")]
+    return torch.from_numpy(np.stack(rows, axis=1))
+
+
+def read_pairs(warehouse: Warehouse, vocabulary: Vocabulary, versions: Versions) -> Tensor:
+    """Every (user row, item row) that met in clean rows of `versions`, once each, in order: [m, 2] int64."""
+    items = len(vocabulary.ids["item"])
+    marks = [
+        rows_of(vocabulary, "user", batch.column("user")) * items + rows_of(vocabulary, "item", batch.column("item"))
+        for batch in warehouse.stream("read/clean_pairs", asked_for(warehouse, versions))
+    ] if versions else []  # fmt: skip
+    pairs = np.sort(np.concatenate([np.empty(0, dtype=np.int64), *marks]))
+    return torch.from_numpy(np.stack([pairs // max(items, 1), pairs % max(items, 1)], axis=1))
+
+
+def _births(vocabulary: Vocabulary, field: str, size: int) -> Tensor:
+    return torch.from_numpy(vocabulary.births[field][:size].to_numpy().astype(np.int32))

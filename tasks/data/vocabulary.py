@@ -1,0 +1,186 @@
+"""Vocabulary: the row of every user, item and category, given on first sight and never taken back.
+
+With the plan's `columns.rare` a category gets its row once it was seen more often than that; until then it shares one,
+row 0, with all others of its field. A pure fold over clean logs. Each night's manifest carries its own, so that no
+night knows an id of a later one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from nightloop.tasks.data.rare_values import Rare, frequent, none
+from nightloop.tasks.lake.values import BETWEEN, MISSING
+from nightloop.tasks.plan.plan import Columns
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Per field the ids in the order of their rows (text) and the period each was born in (int32, never falling).
+
+    `rare` has the fields whose rare values share a row, and what is counted of them; the id of that row is null.
+    """
+
+    ids: Mapping[str, pa.Array]
+    births: Mapping[str, pa.Array]
+    rare: Mapping[str, Rare] = field(default_factory=dict)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """user, item, then the plan's categorical columns."""
+        return tuple(self.ids)
+
+    def sizes(self, period: int) -> tuple[int, ...]:
+        """How many rows each field had at the close of `period`."""
+        return tuple(int(np.searchsorted(born.to_numpy(), period, side="right")) for born in self.births.values())
+
+
+def empty(columns: Columns) -> Vocabulary:
+    """The vocabulary before the first row."""
+    fields = ("user", "item", *columns.categorical)
+    return Vocabulary(
+        {f: pa.array([], pa.large_string()) for f in fields},
+        {f: pa.array([], pa.int32()) for f in fields},
+        {f: none(columns.rare) for f in columns.categorical if columns.rare},
+    )
+
+
+def grow(vocabulary: Vocabulary, table: pa.Table) -> Vocabulary:
+    """The vocabulary with the new ids of `table` behind the old ones, in the order in which they earned their rows.
+
+    `table` has the column `period` (int) and one column of text, or of lists of texts, per field, its rows ordered by (period, time, user,
+    item). Raises ValueError where its periods fall, or come before one that the vocabulary has seen already.
+    """
+    periods = np.asarray(table.column("period"), dtype=np.int32)
+    if len(periods) and (np.diff(periods) < 0).any():
+        raise ValueError("rows that a vocabulary grows by must be ordered by period")
+    ids, births, rare = {}, {}, dict(vocabulary.rare)
+    for name in vocabulary.fields:
+        old, born = vocabulary.ids[name], vocabulary.births[name]
+        values, row = _flat(table.column(name))
+        if name in rare:
+            rare[name], new, first = _earned(rare[name], values, old)
+        else:
+            new, first = _first_seen(values, old)
+        first = row[first]
+        if len(new) and len(born) and periods[first[0]] < born[-1].as_py():
+            raise ValueError(f"period {periods[first[0]]} comes after {born[-1]} was seen: a vocabulary grows in order")
+        ids[name] = pa.concat_arrays([old, new])
+        births[name] = pa.concat_arrays([born, pa.array(periods[first], pa.int32())])
+    return Vocabulary(ids, births, rare)
+
+
+def encode(vocabulary: Vocabulary, field: str, values: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    """The row of each value (text; null is the missing category): [n] int64, -1 where it was never seen.
+
+    A value without a row of its own has row 0 where the field's rare values share it.
+    """
+    found = pc.index_in(_text(values), value_set=vocabulary.ids[field])
+    unseen = 0 if field in vocabulary.rare and len(vocabulary.ids[field]) else -1
+    return np.asarray(pc.fill_null(found, unseen).to_numpy(zero_copy_only=False), dtype=np.int64)
+
+
+def to_bytes(vocabulary: Vocabulary) -> bytes:
+    """An Arrow file with one row of lists per field; equal vocabularies give equal bytes."""
+    names = pa.array(list(vocabulary.fields), pa.string())
+    lists = {"field": names, "ids": _lists(vocabulary.ids), "births": _lists(vocabulary.births)}
+    if vocabulary.rare:
+        lists |= _rare_lists(vocabulary)
+    sink = pa.BufferOutputStream()
+    batch = pa.RecordBatch.from_pydict(lists)
+    with pa.ipc.new_file(sink, batch.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+        writer.write_batch(batch)
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def from_bytes(data: bytes) -> Vocabulary:
+    """The vocabulary of `to_bytes`. Raises ValueError where the bytes are not a whole one."""
+    try:
+        with pa.ipc.open_file(pa.BufferReader(data)) as file:
+            table = file.read_all()
+        table.validate(full=True)
+        fields = table.column("field").to_pylist()
+        ids = {f: table.column("ids")[i].values.cast(pa.large_string()) for i, f in enumerate(fields)}
+        births = {f: table.column("births")[i].values.cast(pa.int32()) for i, f in enumerate(fields)}
+        rare = _rare_of(table, fields) if "most" in table.column_names else {}
+    except (pa.ArrowException, KeyError, AttributeError, OSError) as error:
+        raise ValueError(f"these {len(data):,} bytes are no vocabulary: {error}") from error
+    if any(len(ids[f]) != len(births[f]) for f in fields):
+        raise ValueError("this vocabulary is damaged: ids and births do not match")
+    return Vocabulary(ids, births, rare)
+
+
+def _lists(values: Mapping[str, pa.Array]) -> pa.Array:
+    """One list per field."""
+    ends = np.cumsum([0, *(len(v) for v in values.values())])
+    return pa.LargeListArray.from_arrays(pa.array(ends, pa.int64()), pa.concat_arrays(list(values.values())))
+
+
+def _rare_lists(vocabulary: Vocabulary) -> dict[str, pa.Array]:
+    """What is counted of each field, nothing of those that have a row for every value."""
+    found = {name: vocabulary.rare.get(name, none(0)) for name in vocabulary.fields}
+    return {
+        "most": pa.array([one.most for one in found.values()], pa.int64()),
+        "values": _lists({name: one.values for name, one in found.items()}),
+        "counts": _lists({name: one.counts for name, one in found.items()}),
+    }
+
+
+def _rare_of(table: pa.Table, fields: list[str]) -> dict[str, Rare]:
+    """What `_rare_lists` wrote."""
+    columns = (table.column(name) for name in ("most", "values", "counts"))
+    found = {name: Rare(m.as_py(), v.values, c.values) for name, m, v, c in zip(fields, *columns, strict=True)}
+    return {name: one for name, one in found.items() if one.most}
+
+
+def separate(table: pa.Table, columns: Columns) -> pa.Table:
+    """The table with lists of texts where the plan's rows have several values, which stand in one text with | between."""
+    for name in columns.several:
+        place = table.schema.get_field_index(name)
+        table = table.set_column(place, name, pc.split_pattern(pc.fill_null(table.column(name), MISSING), BETWEEN))
+    return table
+
+
+def _flat(values: pa.Array | pa.ChunkedArray) -> tuple[pa.Array, npt.NDArray[np.int64]]:
+    """All values of a column, of lists one after the other, and the row each is in."""
+    if not pa.types.is_list(values.type) and not pa.types.is_large_list(values.type):
+        return _text(values), np.arange(len(values))
+    whole = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+    return _text(pc.list_flatten(whole)), np.asarray(pc.list_parent_indices(whole), dtype=np.int64)
+
+
+def _text(values: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """One array of text, nulls as the missing category."""
+    whole = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+    if isinstance(whole, pa.ChunkedArray):
+        whole = pa.concat_arrays(whole.chunks) if whole.num_chunks else pa.array([], pa.string())
+    return pc.fill_null(whole.cast(pa.large_string()), MISSING)
+
+
+def _first_seen(values: pa.Array, old: pa.Array) -> tuple[pa.Array, npt.NDArray[np.int64]]:
+    """The values that are not in `old`, once each in order of first sight, and where each was first seen."""
+    fresh = np.flatnonzero(np.asarray(pc.invert(pc.is_in(values, value_set=old)).to_numpy(zero_copy_only=False)))
+    coded = values.take(pa.array(fresh)).dictionary_encode()
+    codes = np.asarray(coded.indices)
+    first = np.full(len(coded.dictionary), len(codes), dtype=np.int64)
+    np.minimum.at(first, codes, np.arange(len(codes)))
+    return coded.dictionary, fresh[first]
+
+
+def _earned(rare: Rare, values: pa.Array, old: pa.Array) -> tuple[Rare, pa.Array, npt.NDArray[np.int64]]:
+    """What is rare after these values; the new ids, and the position where each earned its row.
+
+    The first row of a field is the one that rare values share.
+    """
+    seldom = np.flatnonzero(~frequent(values, old))
+    left, new, crossed = rare.count(values.take(pa.array(seldom)))
+    first = seldom[crossed]
+    if len(old) or not len(values):
+        return left, new, first
+    return left, pa.concat_arrays([pa.nulls(1, pa.large_string()), new]), np.concatenate([[0], first])

@@ -1,0 +1,63 @@
+"""A paired difference of AUCs with an interval that knows rows of one user are not independent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from nightloop.tasks.evaluation.paired_difference import FEWEST, WIDTH, Difference
+from nightloop.tasks.evaluation.summary import Rows
+
+
+def auc_difference(pairs: Sequence[tuple[Rows, Rows]]) -> Difference | None:
+    """AUC of `a` minus AUC of `b`, the mean over periods by their rows; None with fewer than `FEWEST` users.
+
+    An AUC is a mean over positives of the share of negatives below them, and over negatives of the share of positives
+    above: each row's share of the difference is known (DeLong et al. 1988), and those of a user's rows are added up
+    before they are squared (Obuchowski 1997). Periods with one class only are left out. Raises ValueError where two
+    results do not hold the same rows.
+    """
+    parts: list[Tensor] = []
+    users: list[Tensor] = []
+    kept = [pair for pair in pairs if 0 < float(pair[0]["label"].sum()) < len(pair[0]["label"])]
+    rows = sum(len(a["label"]) for a, _ in kept)
+    total = 0.0
+    for a, b in kept:
+        if not (torch.equal(a["user"], b["user"]) and torch.equal(a["label"], b["label"])):
+            raise ValueError("paired results must hold the same rows in the same order; score both on the same night")
+        weight = len(a["label"]) / rows
+        auc_a, share_a = _shares(a)
+        auc_b, share_b = _shares(b)
+        total += weight * (auc_a - auc_b)
+        parts.append(weight * (share_a - share_b))
+        users.append(a["user"])
+    if not kept:
+        return None
+    _, group = torch.unique(torch.cat(users), return_inverse=True)
+    groups = int(group.max()) + 1
+    if groups < FEWEST:
+        return None
+    sums = torch.zeros(groups, dtype=torch.float64).index_add_(0, group, torch.cat(parts))
+    error = float((sums.square().sum() * groups / (groups - 1)).sqrt())
+    return Difference(total, total - WIDTH * error, total + WIDTH * error, groups, rows)
+
+
+def _shares(rows: Rows) -> tuple[float, Tensor]:
+    """The AUC, and of each row how far it moves it: [n] float64, summing to nought."""
+    score, positive = rows["prediction"].double(), rows["label"] > 0.5
+    up, down = score[positive].sort().values, score[~positive].sort().values
+    placed = torch.empty(len(score), dtype=torch.float64)
+    placed[positive] = _below(down, score[positive])
+    placed[~positive] = 1 - _below(up, score[~positive])
+    auc = float(placed[positive].mean())
+    count = torch.where(positive, len(up), len(down)).double()
+    return auc, (placed - auc) / count
+
+
+def _below(ordered: Tensor, values: Tensor) -> Tensor:
+    """The share of `ordered` that is below each value, ties counted half."""
+    under = torch.searchsorted(ordered, values).double()
+    upto = torch.searchsorted(ordered, values, right=True).double()
+    return (under + upto) / 2 / len(ordered)

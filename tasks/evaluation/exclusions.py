@@ -1,0 +1,80 @@
+"""Barred: which items may not stand against which row: those not seen yet, and those its user has taken by then."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nightloop.tasks.data.logs import Logs
+
+
+@dataclass(frozen=True)
+class Takers:
+    """Who took each item and when, item by item: entries `start[i]` to `start[i + 1]` are of item i."""
+
+    start: Tensor  # [items + 1] int64
+    user: Tensor  # [m] int32: half the bytes to read
+    when: Tensor  # [m] int64: the row of the logs that took it; -1: before the logs began
+    users: int  # every user is below it
+
+    def of(self, pool: Tensor, users: Tensor) -> tuple[Tensor, Tensor]:
+        """Takings of the pool's items by any of `users`: (position in the pool, entry), each [found]."""
+        begin = self.start.index_select(0, pool)
+        count = self.start.index_select(0, pool + 1) - begin
+        ends = count.cumsum(0)
+        entry = torch.repeat_interleave(begin - (ends - count), count)
+        entry += torch.arange(len(entry))
+        asked = torch.zeros(self.users, dtype=torch.bool)
+        asked[users] = True
+        hit = asked.index_select(0, self.user.index_select(0, entry)).nonzero().flatten()  # a few in a hundred
+        return torch.searchsorted(ends, hit, right=True), entry[hit]
+
+
+def takers(logs: Logs, taken: Tensor) -> Takers:
+    """Takings of before (`taken` [m, 2] user and item rows) and of the logs themselves."""
+    items = logs.sizes[1]
+    if len(taken) and (int(taken.min()) < 0 or int(taken[:, 1].max()) >= items):
+        raise ValueError(f"earlier interactions name rows outside the {items} items known in period {logs.period}")
+    user = torch.cat([taken[:, 0].long(), logs.rows[:, 0]])
+    item = torch.cat([taken[:, 1].long(), logs.rows[:, 1]])
+    when = torch.cat([torch.full((len(taken),), -1), torch.arange(len(logs))])
+    order = torch.argsort(item)
+    start = torch.cat([torch.zeros(1, dtype=torch.int64), torch.bincount(item, minlength=items).cumsum(0)])
+    return Takers(start, user[order].int(), when[order], int(user.max()) + 1 if len(user) else 0)
+
+
+def seen(logs: Logs) -> Tensor:
+    """Items seen up to and including each row, [n] int64: vocabulary rows below it. Never falls.
+
+    Vocabulary rows are given in order of first sight, so an item was seen when it was born in an earlier period or when
+    an item of the same or a higher row has come by.
+    """
+    if not len(logs):
+        return torch.zeros(0, dtype=torch.int64)
+    before = torch.searchsorted(logs.born[1], logs.periods.to(logs.born[1].dtype))
+    return torch.maximum(before, logs.rows[:, 1].cummax(0).values + 1)
+
+
+def barred(who: Takers, pool: Tensor, users: Tensor, limits: Tensor, first: int) -> tuple[Tensor, Tensor]:
+    """Which items of the pool may not stand against which row: (row in the block, position in the pool), each [found].
+
+    `users` and `limits` [B] are the user and the number of items seen of rows `first`, `first + 1`, ... of the logs.
+    Pairs come in order, once each: items not yet seen, and items the user has taken up to and including that row.
+    """
+    place, entry = who.of(pool, users)
+    blocked, slot = torch.unique(users, return_inverse=True)
+    at, when = torch.searchsorted(blocked, who.user[entry].long()), who.when[entry]
+    rows_of = torch.argsort(slot, stable=True)  # rows of the block, user by user
+    count = torch.bincount(slot, minlength=len(blocked))
+    begin = count.cumsum(0) - count
+    pair = torch.repeat_interleave(count[at])
+    offset = torch.arange(len(pair)) - (count[at].cumsum(0) - count[at])[pair]
+    row = rows_of[begin[at][pair] + offset]
+    past = when[pair] <= row + first
+    future = (pool >= limits[0]).nonzero().flatten()  # limits never fall: the others were seen by all rows
+    late_row, late = (pool[future] >= limits[:, None]).nonzero(as_tuple=True)
+    key = torch.cat([row[past] * len(pool) + place[pair][past], late_row * len(pool) + future[late]])
+    key = torch.unique(key)
+    return key // len(pool), key % len(pool)

@@ -1,0 +1,15 @@
+"""Rows: the scored rows of a period as they are kept, read without torch."""
+
+from __future__ import annotations
+
+from safetensors.numpy import load
+
+from nightloop.tasks.evaluation.ranking_metrics import Numbers
+
+
+def from_bytes(data: bytes) -> dict[str, Numbers]:
+    """The columns of a blob of scored rows. Raises ValueError where the bytes are not whole safetensors."""
+    try:
+        return dict(load(data))
+    except Exception as error:
+        raise ValueError(f"these {len(data)} bytes are no safetensors file: {error}") from error

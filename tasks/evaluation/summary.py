@@ -1,0 +1,121 @@
+"""The numbers of one scored period: means and slices for the record, one value a row for paired comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from nightloop.tasks.evaluation import ctr_metrics, ranking_metrics
+from nightloop.tasks.evaluation.ranking_metrics import Numbers
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Rows: TypeAlias = "Mapping[str, Tensor]"  # a scored period: a tensor [n] a column
+SLICES = ("new_user", "old_user", "new_item", "old_item")
+NEEDED = {
+    "ranking": ("user", "item", "new_user", "new_item", "above", "equal"),
+    "ctr": ("user", "item", "new_user", "new_item", "label", "prediction"),
+}
+
+
+def means(scored: Mapping[str, ArrayLike], family: str, ks: Sequence[int] = (5, 10, 20)) -> dict[str, float]:
+    """Every metric by name: `recall@20`, `ndcg@20/new_user`, `auc`, `logloss/old_item`, `rows`, `rows/new_item`, ...
+
+    `scored` holds one array [n] a column (see `NEEDED`); with `catalogue_above` and `catalogue_equal` the ranking
+    against the whole catalogue is added as `catalogue_recall@20`. What is not defined on a slice (the AUC of a single
+    class) is left out. Raises ValueError on NaN, a missing column, or columns of different lengths.
+    """
+    check(scored, family)
+    columns = {column: np.asarray(values) for column, values in scored.items()}
+    measure = (lambda part: _ranked(part, ks)) if family == "ranking" else _clicked
+    found = measure(columns)
+    for name in SLICES:
+        keep = member(columns, name)
+        if bool(keep.any()):
+            part = {column: values[keep] for column, values in columns.items()}
+            found |= {f"{metric}/{name}": value for metric, value in measure(part).items()}
+    return found
+
+
+def per_interaction(scored: Mapping[str, ArrayLike], metric: str) -> Numbers:
+    """The metric of each row: [n] float64. `metric` is recall@K, ndcg@K (either with `catalogue_`) or logloss."""
+    if metric == "logloss":
+        check(scored, "ctr")
+        return ctr_metrics.logloss(scored["label"], scored["prediction"])
+    name, _, k = metric.removeprefix("catalogue_").partition("@")
+    if name not in ("recall", "ndcg") or not k.isdigit():
+        raise ValueError(f"no metric {metric!r} of single rows; there are recall@K, ndcg@K and logloss")
+    check(scored, "ranking")
+    prefix = "catalogue_" if metric.startswith("catalogue_") else ""
+    if f"{prefix}above" not in scored:
+        raise ValueError(f"{metric} asks for ranking.catalogue: true in the plan; the catalogue was not ranked")
+    measure = ranking_metrics.recall if name == "recall" else ranking_metrics.ndcg
+    return measure(scored[f"{prefix}above"], scored[f"{prefix}equal"], int(k))
+
+
+def direction(metric: str) -> int:
+    """+1 where more is better, -1 where less is better."""
+    return -1 if metric in ("logloss", "ne") else 1
+
+
+def member(scored: Mapping[str, ArrayLike], name: str) -> Numbers:
+    """[n] bool: the rows of a slice, one of `SLICES`."""
+    if name not in SLICES:
+        raise ValueError(f"no slice {name!r}; there are {', '.join(SLICES)}")
+    new: Numbers = np.asarray(scored[f"new_{name[4:]}"]).astype(bool)
+    return new if name.startswith("new") else ~new
+
+
+def check(scored: Mapping[str, ArrayLike], family: str) -> int:
+    """The number of rows. Raises ValueError where `scored` is not a whole and clean record of its family."""
+    if family not in NEEDED:
+        raise ValueError(f"no family {family!r}; there are {' and '.join(NEEDED)}")
+    missing = [name for name in NEEDED[family] if name not in scored]
+    if missing:
+        raise ValueError(f"a scored period of {family} needs {', '.join(missing)} too; it has {', '.join(scored)}")
+    columns = {name: np.asarray(values) for name, values in scored.items()}
+    lengths = {name: values.shape for name, values in columns.items()}
+    if len(set(lengths.values())) != 1 or len(lengths["user"]) != 1:
+        raise ValueError(f"every column of a scored period must be [n]: {lengths}")
+    for name, values in columns.items():
+        if values.dtype.kind == "f" and not bool(np.isfinite(values).all()):
+            raise ValueError(f"column {name!r} of a scored period holds NaN or infinity")
+    return len(columns["user"])
+
+
+def _ranked(scored: Mapping[str, Numbers], ks: Sequence[int]) -> dict[str, float]:
+    rows = len(scored["user"])
+    found = {"rows": float(rows)}
+    prefixes = ("", "catalogue_") if "catalogue_above" in scored else ("",)
+    for prefix in prefixes if rows else ():
+        above, equal = scored[f"{prefix}above"], scored[f"{prefix}equal"]
+        for k in ks:
+            found[f"{prefix}recall@{k}"] = float(ranking_metrics.recall(above, equal, k).mean())
+            found[f"{prefix}ndcg@{k}"] = float(ranking_metrics.ndcg(above, equal, k).mean())
+    return found
+
+
+def _clicked(scored: Mapping[str, Numbers]) -> dict[str, float]:
+    label, prediction = scored["label"], scored["prediction"]
+    found = {"rows": float(len(label)), "positives": float(label.sum())}
+    if not len(label):
+        return found
+    found["logloss"] = float(ctr_metrics.logloss(label, prediction).mean())
+    found["ece"] = ctr_metrics.ece(label, prediction)
+    if bool(label.any()):
+        found["calibration"] = ctr_metrics.calibration(label, prediction)
+    if 0 < found["positives"] < found["rows"]:
+        found["auc"] = ctr_metrics.auc(label, prediction)
+        found["ne"] = ctr_metrics.normalised_entropy(label, prediction)
+        found |= _by_user(scored)
+    return found
+
+
+def _by_user(scored: Mapping[str, Numbers]) -> dict[str, float]:
+    keys = scored["user"] * 2 + scored["label"].astype(np.int64)
+    both = len(np.unique(keys)) > len(np.unique(scored["user"]))  # some user has both classes
+    return {"gauc": ctr_metrics.gauc(scored["user"], scored["label"], scored["prediction"])} if both else {}

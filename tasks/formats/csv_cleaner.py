@@ -1,0 +1,144 @@
+"""Rewriting: delimited text whose lines or quotes are out of order, made into plain csv; what cannot be is put aside by line.
+
+DuckDB reads such a file at once and in parallel, and refuses all of it where its lines end in several ways or a quote is
+opened and never closed. Here it is read line by line, which takes longer and knows of every line what is wrong with it.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from nightloop.tasks.formats.decompress import text_lines
+from nightloop.tasks.lake.warehouse import Warehouse
+
+HEAD = 100_000  # lines, where only the first rows are wanted
+FURTHEST = 100  # lines after which a quote that is still open was never meant to be closed
+LARGEST = 4_000_000  # characters of a field, as DuckDB has it
+
+
+@dataclass(frozen=True)
+class Form:
+    """How the fields of a file are written, and how many a line has. `skip`: lines before the first row."""
+
+    width: int
+    delimiter: str
+    quote: str
+    escape: str
+    comment: str
+    encoding: str
+    skip: int
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A line that is put aside: its number, what is wrong with it, and its text."""
+
+    line: int
+    why: str
+    text: str
+
+
+def rewritten(warehouse: Warehouse, file: str, form: Form) -> tuple[str, list[Refused]]:
+    """A csv file in the scratch room with the rows of a file: utf-8, commas, no names; and the lines that are none."""
+    csv.field_size_limit(LARGEST)
+    refused: list[Refused] = []
+    with NamedTemporaryFile(
+        "w", encoding="utf-8", newline="", suffix=".csv", dir=warehouse.scratch, delete=False
+    ) as clean:
+        write = csv.writer(clean, lineterminator="\n").writerow
+        for found in islice(_rows(_on_disk(warehouse, file), form), HEAD if warehouse.head else None):
+            if isinstance(found, Refused):
+                refused.append(found)
+            else:
+                write(found)
+    return clean.name, refused
+
+
+def _on_disk(warehouse: Warehouse, file: str) -> str:
+    """The file; of one that is elsewhere a copy in the scratch room."""
+    if "://" not in file:
+        return file
+    ending = next((e for e in (".gz", ".zst") if file.endswith(e)), "")
+    copy = Path(warehouse.scratch) / f"copy-{abs(hash(file))}{ending}"
+    for batch in warehouse.scan(("ingest/read_whole", {"file": file})):
+        copy.write_bytes(batch.column("content")[0].as_py())
+    return str(copy)
+
+
+def not_encoded(encoding: str) -> str:
+    """What is said of a line with bytes that are none of the encoding."""
+    return f"it is not {encoding}: set the source's option `encoding` (latin-1, utf-16, ...)"
+
+
+def _rows(file: str, form: Form) -> Iterator[list[str] | Refused]:
+    """The fields of each row, and the lines that are no row, in order."""
+    lines = enumerate(text_lines(file, form.encoding), 1)
+    ahead: deque[tuple[int, str]] = deque()
+    while True:
+        number, line = ahead.popleft() if ahead else next(lines, (0, ""))
+        if not number:
+            return
+        if number <= form.skip or not line.strip() or (form.comment and line.startswith(form.comment)):
+            continue
+        text, taken, open_ = line, 0, _open(line, form)
+        while open_ and taken < FURTHEST:
+            if taken == len(ahead):
+                if not (more := next(lines, None)):
+                    break
+                ahead.append(more)
+            text, taken = f"{text}\n{ahead[taken][1]}", taken + 1
+            open_ = form.quote not in ahead[taken - 1][1] or _open(text, form)
+        found = _row(text, form)
+        if isinstance(found, str) and taken:  # the lines after it may be rows all the same
+            found, text, taken = found, line, 0
+        for _ in range(taken):
+            ahead.popleft()
+        yield Refused(number, found, _shown(text)) if isinstance(found, str) else found
+
+
+def _open(text: str, form: Form) -> bool:
+    """Whether a quote is opened in the text and not closed."""
+    if not form.quote or form.quote not in text:
+        return False
+    try:
+        next(_reader(text, form))
+    except csv.Error as error:
+        return "unexpected end" in str(error)
+    return False
+
+
+def _row(text: str, form: Form) -> list[str] | str:
+    """The fields of one row, or what is wrong with it."""
+    if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+        return not_encoded(form.encoding)
+    if len(form.delimiter) > 1 or not form.quote or form.quote not in text:
+        fields = text.split(form.delimiter)
+    else:
+        try:
+            fields = next(_reader(text, form))
+        except csv.Error as error:
+            if "unexpected end" in str(error):
+                return "a quote is opened and never closed"
+            return "a quoted field goes on after its closing quote: set the source's option `quote` or `escape`"
+    if len(fields) == form.width + 1 and not fields[-1]:
+        fields.pop()  # a delimiter at the end of the line
+    return fields if len(fields) == form.width else f"it has {len(fields)} fields, the file has {form.width} columns"
+
+
+def _shown(text: str) -> str:
+    """The text with bytes that are no letters written out."""
+    return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
+def _reader(text: str, form: Form) -> Iterator[list[str]]:
+    doubled = form.escape in ("", form.quote)
+    return csv.reader(
+        [line + "\n" for line in text.split("\n")], delimiter=form.delimiter, quotechar=form.quote, strict=True,
+        doublequote=doubled, escapechar=None if doubled else form.escape,
+    )  # fmt: skip

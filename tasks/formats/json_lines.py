@@ -1,0 +1,75 @@
+"""JSON lines: one object a line, read out-of-core, with every line that is none accounted for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from nightloop.tasks.formats.csv_reader import MayLack, check_columns, check_time, nothing, rejected
+from nightloop.tasks.formats.decompress import check_text
+from nightloop.tasks.formats.select_files import in_path
+from nightloop.tasks.lake.incoming import LINE, nested_values
+from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.plan import Columns
+
+
+def read_json_lines(
+    warehouse: Warehouse, files: Sequence[str], columns: Columns, wanted: Sequence[str], timed: bool,
+    may_lack: MayLack = nothing,
+) -> Iterator[pa.RecordBatch]:  # fmt: skip
+    """The values `wanted` of every line as text, and where `timed` its time as `_micros`; a line that is no object, or
+    that holds a list or an object where one value is wanted, as `_line`, all else null.
+
+    Raises ValueError naming the file where it is cut off, holds no object, lacks a key that is wanted or holds lists or
+    objects there from its first lines on.
+    """
+    for file in files:
+        keys, nested = _keys(warehouse, file)
+        check_columns(f"{file} (its first thousand lines)", keys, wanted, may_lack)
+        check_time(file, keys, columns)
+        for name in wanted:
+            if name in nested and name not in columns.several:
+                raise ValueError(nested_values(file, name, nested[name]))
+    pointers = {name: "/" + name.replace("~", "~0").replace("/", "~1") for name in wanted}
+    asked = {
+        "pointers": list(pointers.values()), "time": pointers[columns.time], "unit": columns.time_writing, "timed": timed,
+        "single": [pointer for name, pointer in pointers.items() if name not in columns.several],
+    }  # fmt: skip
+    for constant, group in groupby(files, key=in_path):
+        for batch in warehouse.scan(
+            ("ingest/read_json_lines", {**asked, "files": list(group)}), ("ingest/rejected_lines", {})
+        ):
+            if "error" in batch.schema.names:
+                lines = [(one["file"], one["line"], one["message"], one["text"]) for one in batch.to_pylist()]
+                yield rejected(lines, wanted)
+            else:
+                yield _taken_apart(batch, wanted, constant)
+
+
+def json_keys(warehouse: Warehouse, file: str) -> list[str]:
+    """The keys of a file's first thousand objects. Raises ValueError where it is cut off or has no object."""
+    return _keys(warehouse, file)[0]
+
+
+def _keys(warehouse: Warehouse, file: str) -> tuple[list[str], dict[str, str]]:
+    """The keys of a file's first thousand objects, and an example of each that holds lists or objects."""
+    check_text(file, warehouse.head)
+    keys = [row for batch in warehouse.scan(("ingest/json_keys", {"files": [file]})) for row in batch.to_pylist()]
+    if not keys:
+        raise ValueError(
+            f"{file} has no line that is a JSON object: one object a line is wanted. Of a JSON array, or of objects in one "
+            "line or over several, jq -c '.[]' or jq -c . makes that; Python's json.dumps writes it, and print does not; UTF-16 has to "
+            "become UTF-8"
+        )
+    return [row["name"] for row in keys], {row["name"]: row["example"] for row in keys if row["nested"]}
+
+
+def _taken_apart(batch: pa.RecordBatch, wanted: Sequence[str], constant: Mapping[str, str | None]) -> pa.RecordBatch:
+    lists = batch.column("found")
+    values = {name: pc.list_element(lists, position) for position, name in enumerate(wanted)}
+    for name in constant.keys() & values.keys():  # the file itself goes before its path
+        values[name] = pc.coalesce(values[name], pa.scalar(constant[name], pa.string()))
+    return pa.RecordBatch.from_pydict({**values, "_micros": batch.column("_micros"), LINE: batch.column(LINE)})

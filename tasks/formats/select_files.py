@@ -1,0 +1,184 @@
+"""Finding: which files a path names, which of their columns a plan wants, and which of their rows a period has."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date, timedelta
+from fnmatch import fnmatch
+from itertools import chain
+from pathlib import Path
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from nightloop.tasks.lake.file_names import WILD, check_file, unreadable_name
+from nightloop.tasks.lake.incoming import LINE
+from nightloop.tasks.lake.periods import EPOCH, Period
+from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.plan import Columns
+
+MARKS = ("_", ".")
+TIMES = (
+    "Read are numbers (s, ms, us or ns since 1970; days with `time_unit: days`), ISO 8601, 20260131, 01/31/2026 9:05:58 AM, "
+    "31 Jan 2026 and their like; any other form with `time_format`, such as %d/%m/%Y %H:%M, in the plan's `columns`"
+)
+NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+
+
+def roles(columns: Columns) -> list[str]:
+    """The source's columns that a plan names, once each."""
+    maybe = [name for name in (columns.label, columns.served) if name]
+    named = [columns.user, columns.item, columns.time, *maybe, *columns.categorical, *columns.numeric, *columns.key]
+    return list(dict.fromkeys(named))
+
+
+def found(warehouse: Warehouse, pattern: str, period: str = "") -> list[str]:
+    """The files a path names, whose {period} is the name of one. Raises FileNotFoundError where there are none, and
+    ValueError where one may not be read."""
+    path = pattern.replace("{period}", period) if period else pattern
+    try:
+        batches = list(warehouse.scan(("ingest/found_files", {"pattern": path})))
+    except ValueError as error:
+        if name := unreadable_name(path):
+            raise ValueError(f"{name}: the file's name is no UTF-8: rename it") from error
+        raise
+    if "://" not in path and (lost := _dangling(path)):
+        raise FileNotFoundError(
+            f"{lost!r} is a symbolic link to what is not there: is a disk not mounted? Nothing was read"
+        )
+    if "://" not in path and "[" in path and not {*"*?"} & {*path} and Path(path).is_file():
+        return [path]  # a name that looks like a pattern
+    there: list[str] = [name for batch in batches for name in batch.column("file").to_pylist()]
+    files = [file for file in there if not _set_apart(file, pattern)]
+    if not files:
+        if "://" not in path and Path(path).is_dir():
+            raise FileNotFoundError(
+                f"{path[:200]!r} is a directory: name the files in it, such as {path[:200].rstrip('/')}/**/*.parquet"
+            )
+        beside = f" (but {there[0]!r}, and names that begin with _ or . are passed over)" if there else ""
+        raise FileNotFoundError(
+            f"no file {path[:200]!r}{beside}: deliver it, or change the source's `path` in the plan"
+        )
+    for file in files:
+        check_file(file, pattern)
+    return files
+
+
+def _dangling(pattern: str) -> str:
+    """The first link that a pattern comes by, on its way or at its end, and that leads nowhere; empty where there is none."""
+    parts = pattern.split("/")
+    wild = next((n for n, part in enumerate(parts) if WILD.search(part)), len(parts))
+    deep = next((n for n, part in enumerate(parts) if part == "**"), len(parts))
+    starts = ("/".join(parts[: n + 1]) for n in range(min(wild, len(parts) - 1), min(deep, len(parts))))
+    met = chain((path for start in starts for path in glob.iglob(start)), _below("/".join(parts[:deep]), parts[deep:]))
+    return next((path for path in met if os.path.islink(path) and not os.path.exists(path)), "")
+
+
+def _below(start: str, rest: Sequence[str]) -> Iterator[str]:
+    """What lies at any depth under folders and may be a file that is looked for, or a folder; links are not gone into."""
+    for place in glob.iglob(start) if rest else ():
+        for folder, folders, files in os.walk(place):
+            yield from (
+                os.path.join(folder, name) for name in (*folders, *files) if "." not in name or fnmatch(name, rest[-1])
+            )
+
+
+def _set_apart(file: str, pattern: str) -> bool:
+    """Whether a file, or a folder that wildcards found it in, begins with _ or . and the pattern does not ask for such.
+
+    So are named what writers leave beside their data: _SUCCESS, _temporary, .part-0.crc.
+    """
+    wild = WILD.search(pattern.replace("{period}", "*"))
+    if wild is None:
+        return False
+    place = pattern[: wild.start()].rpartition("/")[0]
+    parts, asked = file.removeprefix(place).split("/"), pattern.removeprefix(place).split("/")
+    return any(part.startswith(MARKS) for part in parts) and not any(part.startswith(MARKS) for part in asked)
+
+
+def in_path(file: str) -> dict[str, str | None]:
+    """What folders named key=value say of all rows of a file, as Hive lays them out."""
+    pairs = (part.partition("=") for part in file.split("/")[:-1])
+    return {key: None if value == NO_VALUE else unquote(value) for key, sign, value in pairs if sign and key}
+
+
+def completed(batch: pa.RecordBatch, wanted: Sequence[str], constant: Mapping[str, str | None]) -> pa.RecordBatch:
+    """The batch with the columns that the file lacks: what its path says of them, else null."""
+    for name in wanted:
+        if name not in batch.schema.names:
+            value = pa.scalar(constant.get(name), pa.string())
+            batch = batch.append_column(name, pa.repeat(value, batch.num_rows))
+    return batch
+
+
+def chosen(
+    batches: Iterable[pa.RecordBatch], period: Period, file: str, time: str = "", remarks: list[str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Rows with a time (`_micros`) in the period, or all by equal counts; a row whose time cannot be read goes where
+    the row before it goes.
+
+    Raises ValueError where no row has a time that can be read. `time`: the column that holds it, to show one.
+    `remarks` gets a sentence where rows have times, and none lies in the period.
+    """
+    if period.start is None or period.end is None:
+        yield from batches
+        return
+    last, seen, rows, shown, kept = None, 0, 0, "", 0
+    ends: list[int] = []  # first and last time
+    for batch in batches:
+        micros = batch.column("_micros")
+        if micros.null_count:
+            micros = pc.fill_null_forward(pa.concat_arrays([pa.array([last], pa.int64()), micros]))[1:]
+            micros = pc.fill_null(micros, period.start if period.index == 0 else -(2**62))
+        shown = shown or _example(batch, time)
+        seen, rows = seen + batch.num_rows - batch.column("_micros").null_count, rows + batch.num_rows
+        last = micros[-1].as_py() if len(micros) and seen else last
+        inside = batch.filter(pc.and_(pc.greater_equal(micros, period.start), pc.less(micros, period.end)))
+        kept, ends = kept + inside.num_rows, [*ends, *_ends(batch.column("_micros"))]
+        ends = [min(ends), max(ends)] if ends else []
+        yield inside
+    if rows and not seen:
+        raise ValueError(f"{file}: not one of {rows:,} rows has a time that can be read{shown}. {TIMES}")
+    if ends and not kept and remarks is not None:
+        remarks.append(no_row(file, rows, ends[0], ends[1]))
+
+
+def _ends(micros: pa.Array) -> list[int]:
+    found = pc.min_max(micros).as_py()
+    return [] if found["min"] is None else [found["min"], found["max"]]
+
+
+def no_row(file: str, rows: int, first: int, last: int) -> str:
+    """What is said of files none of whose rows lie in a period: how many they have, and from when to when (µs)."""
+    begin, end = (EPOCH + timedelta(microseconds=at) for at in (first, last))
+    return f"{file}: none of its {rows:,} rows lies in the period; its times go from {begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"
+
+
+def _example(batch: pa.RecordBatch, time: str) -> str:
+    """A time of the batch that cannot be read, or a line of which that is true, in words."""
+    for name in (time, LINE):
+        if name in batch.schema.names:
+            values = batch.filter(pc.is_null(batch.column("_micros"))).column(name).drop_null()
+            if len(values):
+                return f", such as {str(values[0].as_py())[:120]!r}"
+    return ""
+
+
+def between(batches: Iterable[pa.RecordBatch], begin: str, end: str) -> Iterator[pa.RecordBatch]:
+    """Rows with a time (`_micros`) from the date `begin` up to, not including, the date `end` (UTC; empty: no bound).
+
+    Rows without a time that can be read stay, for the lake to put aside.
+    """
+    first, last = midnight(begin or "0001-01-01"), midnight(end or "9999-12-31")
+    for batch in batches:
+        micros = batch.column("_micros").cast(pa.int64())
+        inside = pc.and_(pc.greater_equal(micros, first), pc.less(micros, last))
+        yield batch.filter(pc.fill_null(inside, True))
+
+
+def midnight(day: str) -> int:
+    """The first µs (UTC, since 1970) of an ISO date. Raises ValueError where it is none."""
+    return (date.fromisoformat(day).toordinal() - date(1970, 1, 1).toordinal()) * 86_400_000_000

@@ -1,0 +1,1 @@
+"""HTTP service: the champion of a pipeline over HTTP: requests, limits, metrics, and the application."""

@@ -1,0 +1,247 @@
+"""Service: the predictor over HTTP, with labels coming back, and a new champion taken over between two requests."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import JsonValue
+from starlette.exceptions import HTTPException
+
+from nightloop.tasks.http_service.access import Access
+from nightloop.tasks.http_service.limits import Limit
+from nightloop.tasks.http_service.metrics import PATHS, Gauges, Timed
+from nightloop.tasks.http_service.micro_batch import Batches
+from nightloop.tasks.http_service.request_bodies import StrictRoute
+from nightloop.tasks.http_service.schemas import Observe, Recommend, Score
+from nightloop.tasks.plan.redact import redact
+from nightloop.tasks.serving.online_learning import Observed
+from nightloop.tasks.serving.pending_labels import Asked, Page, Question
+from nightloop.tasks.serving.predictor import Predictor
+from nightloop.tasks.serving.serving_log import Records
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Desk:
+    """What the service works with. `clock` tells the time of a request, with its zone."""
+
+    predictor: Predictor
+    pipeline: str
+    clock: Callable[[], datetime]
+    records: Records | None = None
+    server: str = "server"  # the name under which what was learned is kept
+    every: float = 5.0  # seconds between looks for a new champion
+    save_every: float = 60.0
+    gauges: Gauges = field(default_factory=Gauges)
+    trouble: str = ""  # why what is served cannot be recorded; it is served all the same
+
+    @property
+    def problem(self) -> str:
+        """What an operator has to mend; empty where all is well."""
+        return "; ".join(filter(None, (self.predictor.problem, self.trouble)))
+
+    def answers(self, questions: Sequence[Question]) -> Sequence[Page | ValueError]:
+        """Each question's page, after it was recorded."""
+        pages = self.predictor.answers(questions)
+        for question, page in zip(questions, pages, strict=True):
+            if isinstance(page, Page) and question.request:
+                self.record(question.request, page)
+        return pages
+
+    def record(self, request: str, page: Page) -> None:
+        """Note what was served, for the collect of the next night; where records are kept."""
+        if self.records is not None:
+            self._kept(self.records.served, request, page)
+
+    def observing(self, labels: Sequence[tuple[str, Sequence[float | None]]]) -> Iterator[Observed]:
+        """Learn from labels and record them, a few rows with each step."""
+        done = 0
+        for found in self.predictor.observing(labels):
+            if self.records is not None:
+                self._kept(self.records.labelled, found.rows[done:])
+            done = len(found.rows)
+            yield found
+
+    def _kept(self, write: Callable[..., None], *what: object) -> None:
+        """Write records; where that is not possible, say so to operators and serve on."""
+        try:
+            write(*what)
+        except OSError as error:
+            self.gauges.unrecorded()
+            if not self.trouble:
+                log.error("%s: what is served cannot be recorded: %s", self.pipeline, error)
+            self.trouble = f"what is served cannot be recorded: {error}; make room, or mend the disk"
+        else:
+            self.trouble = ""
+
+    def asked_of(self, pipeline: str | None) -> None:
+        """Raise LookupError where somebody else was meant."""
+        if pipeline is not None and pipeline != self.pipeline:
+            raise LookupError(f"this server answers for {self.pipeline}, not for {pipeline[:63]!r}")
+
+    def tend(self, stop: threading.Event) -> None:
+        """Look for a new champion every few seconds, save now and then; until told to stop."""
+        waited = 0.0
+        while not stop.wait(self.every):
+            try:
+                self.predictor.refresh()
+                if self.records is not None:
+                    self._kept(self.records.flush)
+                waited += self.every
+                if waited >= self.save_every:
+                    waited = 0.0
+                    self.predictor.save(self.server)
+            except Exception:  # a full disk or a store that is away must not end the care for good
+                log.exception("%s: the round of care failed; the next is in %g s", self.pipeline, self.every)
+
+
+def service(desk: Desk, body: int = 4_000_000, hosts: Sequence[str] | None = None, token: str = "") -> FastAPI:
+    """The app. `body` is the most bytes that a request may have; `Access` says what `hosts` and `token` are.
+
+    It has no /docs: those pages load scripts from elsewhere. /openapi.json describes what it answers.
+    """
+    batches = Batches(desk.answers)
+    app = FastAPI(
+        title=f"nightloop {desk.pipeline}", lifespan=_lifespan(desk, batches), redirect_slashes=False,
+        docs_url=None, redoc_url=None, strict_content_type=True,
+    )  # fmt: skip
+    app.router.route_class = StrictRoute
+    app.add_middleware(Limit, most=body)
+    app.add_middleware(Access, hosts=hosts, token=token)
+    app.add_middleware(Timed, gauges=desk.gauges)
+
+    @app.post("/score")
+    async def score(question: Score) -> JSONResponse:
+        """Probabilities of a click (scores of a ranking model) for one user's candidates, in their order."""
+        desk.asked_of(question.pipeline)
+        request, when = question.request or uuid.uuid4().hex, desk.clock().isoformat()
+        asked = Asked([question.user] * len(question.items), question.items, question.features)
+        page = await batches.answer(Question(asked, request, when))
+        return JSONResponse({"request": request, "version": page.version, "scores": page.prediction})
+
+    @app.post("/recommend")
+    def recommend(question: Recommend) -> JSONResponse:  # on a thread of the app's: all items would hold up a batch
+        """The best items for one user, best first."""
+        desk.asked_of(question.pipeline)
+        request, when = question.request or uuid.uuid4().hex, desk.clock().isoformat()
+        features: dict[str, object] = dict(question.features)
+        page = desk.predictor.best(question.user, question.k, question.exclude, features, request, when)
+        desk.record(request, page)
+        items = [str(item) for item in page.asked.items]
+        return JSONResponse({"request": request, "version": page.version, "items": items, "scores": page.prediction})
+
+    @app.post("/observe")
+    async def observe(question: Observe) -> JSONResponse:
+        """Labels of what was served; each row is learned once. 409 where there was nothing that could be learned."""
+        desk.asked_of(question.pipeline)
+        labels = [(one.request, one.labels) for one in question.observations]
+        found = await batches.last(desk.observing(labels))
+        desk.gauges.labels(found.counts)
+        refused = bool(found.examples) and not found.rows
+        said = {"error": f"nothing was learned: {'; '.join(_reasons(found.examples))}"} if refused else {}
+        return JSONResponse({**said, **found.counts, "examples": found.examples}, 409 if refused else 200)
+
+    @app.get("/health")
+    def health() -> dict[str, JsonValue]:
+        """`ok`; or `degraded` where the newest champion does not load and an older one goes on serving, or where what
+        is served cannot be recorded."""
+        entry, problem = desk.predictor.version, desk.problem
+        return {
+            "status": "degraded" if problem else "ok", "problem": problem, "pipeline": desk.pipeline,
+            "version": desk.predictor.now.name, "champion": entry.number, "manifest": entry.manifest,
+        }  # fmt: skip
+
+    @app.get("/metrics")
+    def metrics() -> Response:
+        """Counts and times for Prometheus."""
+        return Response(desk.gauges.text(desk.predictor, bool(desk.problem)), media_type=desk.gauges.media)
+
+    for kind, status in ((ValueError, 422), (LookupError, 404)):
+        app.add_exception_handler(kind, _mistake(status))
+    app.add_exception_handler(HTTPException, _no_such_thing)
+    app.add_exception_handler(RequestValidationError, _malformed)
+    return app
+
+
+def _lifespan(desk: Desk, batches: Batches) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lives(app: FastAPI) -> AsyncIterator[None]:
+        stop = threading.Event()
+        carer = threading.Thread(target=desk.tend, args=(stop,), daemon=True)
+        desk.predictor.restore(desk.server)
+        carer.start()
+        batches.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            batches.stop()
+            carer.join(30)
+            desk.predictor.save(desk.server)
+            if desk.records is not None:
+                desk._kept(desk.records.close)
+
+    return lives
+
+
+def _mistake(status: int) -> Callable[[Request, Exception], JSONResponse]:
+    def say(request: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({"error": redact(str(error))[:2000]}, status)
+
+    return say
+
+
+def _no_such_thing(request: Request, error: Exception) -> JSONResponse:
+    """An address or a method that the service does not know, or a body it does not take, said as all other mistakes."""
+    if not isinstance(error, HTTPException):
+        raise error
+    words = error.detail
+    if error.status_code == 404:
+        words = f"there is no {request.url.path[:80]}; there are {', '.join(PATHS)} and /openapi.json"
+    return JSONResponse({"error": words}, error.status_code, error.headers)
+
+
+def _malformed(request: Request, error: Exception) -> JSONResponse:
+    """Every mistake of form in one sentence; the input itself is not sent back: it may hold what is no JSON."""
+    said: dict[str, dict[str, None]] = {}
+    if isinstance(error, RequestValidationError) and not isinstance(error.body, dict):
+        said = {"body": {"send a JSON object, with content-type: application/json": None}}
+    elif isinstance(error, RequestValidationError):
+        for one in error.errors():
+            where = _place(one["loc"][1:], error.body, one["type"] == "missing")
+            said.setdefault(where, {})[one["msg"].removeprefix("Value error, ")] = None
+    listed = "; ".join(f"{where or 'body'}: {', or '.join(words)}" for where, words in said.items())
+    return JSONResponse({"error": listed[:2000]}, 422)
+
+
+def _place(way: Sequence[str | int], body: object, missing: bool) -> str:
+    """The way to a mistake as the caller knows it, without the kinds of value that were tried there."""
+    found, inside = [], body
+    for step in way:
+        keys = inside if isinstance(inside, dict) else range(len(inside)) if isinstance(inside, list) else ()
+        if step in keys:
+            inside = inside[step]  # type: ignore[index]
+        elif not missing:
+            continue
+        found.append(str(step)[:80])
+    return ".".join(found)
+
+
+def _reasons(examples: dict[str, str]) -> list[str]:
+    why = {
+        "unknown": "was never served here, or so long ago that it is forgotten",
+        "repeated": "has these labels already",
+        "contradicted": "has other labels already; the first stand",
+        "outdated": "was served by another model, which the plan says to drop",
+    }
+    return [f"request {request[:80]!r} {why[outcome]}" for outcome, request in examples.items()]

@@ -1,0 +1,106 @@
+"""Gauges: what a Prometheus server wants to know of a running service."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from time import perf_counter
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from nightloop.tasks.correctors.reloop2 import ReLoop2
+from nightloop.tasks.serving.predictor import Predictor
+
+PATHS = ("/score", "/recommend", "/observe", "/health", "/metrics")
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+
+
+class Gauges:
+    """One registry a service, so that two of them in a process do not mix."""
+
+    media = CONTENT_TYPE_LATEST
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._seconds = Histogram(
+            "nightloop_request_seconds",
+            "Time of requests",
+            ("path", "status"),
+            buckets=SECONDS,
+            registry=self._registry,
+        )
+        self._labels = Counter(
+            "nightloop_labels", "Labelled rows by what became of them", ("outcome",), registry=self._registry
+        )
+        self._unrecorded = Counter(
+            "nightloop_unrecorded",
+            "Answers and deliveries of labels that could not be recorded",
+            registry=self._registry,
+        )
+        self._degraded = self._gauge(
+            "degraded", "1 where the newest champion does not load, or nothing can be recorded"
+        )
+        self._champion = self._gauge("champion", "Entry of the promotion log that serves")
+        self._waiting = self._gauge("book_rows", "Served rows that are kept for their labels")
+        self._forgotten = self._gauge("book_forgotten", "Requests that left the book")
+        self._occupancy = self._gauge(
+            "memory_occupancy", "Entropy of ReLoop2's buckets, 1 is even; or the share in use", "corrector"
+        )
+        self._strength = self._gauge("reloop2_lambda", "The lambda that serves", "corrector")
+
+    def _gauge(self, name: str, words: str, *labels: str) -> Gauge:
+        return Gauge(f"nightloop_{name}", words, labels, registry=self._registry)
+
+    def took(self, path: str, status: int, seconds: float) -> None:
+        """Count a request."""
+        self._seconds.labels(path, str(status)).observe(seconds)
+
+    def labels(self, counts: Mapping[str, int]) -> None:
+        """Count labelled rows."""
+        for outcome, rows in counts.items():
+            self._labels.labels(outcome).inc(rows)
+
+    def unrecorded(self) -> None:
+        """Count an answer, or labels, of which there is no record."""
+        self._unrecorded.inc()
+
+    def text(self, predictor: Predictor, degraded: bool) -> bytes:
+        """All of it in Prometheus' text format, with the state of this moment."""
+        self._degraded.set(degraded)
+        self._champion.set(predictor.version.number)
+        if learning := predictor.learning:
+            self._waiting.set(learning.book.rows)
+            self._forgotten.set(learning.book.forgotten)
+            with learning.lock:
+                chain = learning.now.chain
+                for label, one in chain.correctors.items():
+                    if isinstance(one, ReLoop2):
+                        self._occupancy.labels(label).set(one.memory.occupancy(chain.states[label]))
+                        self._strength.labels(label).set(one.serving(chain.states[label])[0])
+        return generate_latest(self._registry)
+
+
+class Timed:
+    """ASGI middleware: counts requests by path, any but `PATHS` as `other`; who went away unanswered counts as 499."""
+
+    def __init__(self, app: ASGIApp, gauges: Gauges) -> None:
+        self.app, self.gauges = app, gauges
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and look at what is sent back."""
+        begin, status = perf_counter(), 499
+
+        async def sent(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        try:
+            await self.app(scope, receive, sent)
+        except Exception:
+            status = 500
+            raise
+        finally:
+            if scope["type"] == "http":
+                path = scope["path"] if scope["path"] in PATHS else "other"
+                self.gauges.took(path, status, perf_counter() - begin)

@@ -1,0 +1,215 @@
+"""Sample: rows of the first, a middle and the newest file of a source, read as a night reads them, and what is in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pydantic import SecretStr
+
+from nightloop.tasks.lake.incoming import flat
+from nightloop.tasks.lake.ingest import until_read
+from nightloop.tasks.lake.landing import land
+from nightloop.tasks.lake.periods import EPOCH, Period, containing, parse, period
+from nightloop.tasks.lake.source import Source
+from nightloop.tasks.lake.values import as_text
+from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.plan import Plan
+from nightloop.tasks.plan.settings import Settings
+from nightloop.tasks.validation.gx import Nights, prepare, validate
+from nightloop.tasks.validation.result import Validation
+
+MOST = 100_000  # rows of a sample
+EXAMPLES = 3  # of ids and times
+WHOLE = Period(0, "the sample", None, None)  # no calendar: times are compared with the periods here
+
+Micros = npt.NDArray[np.int64]
+
+
+@dataclass
+class Seen:
+    """What is noted of rows while they pass by."""
+
+    rows: int = 0
+    cut: bool = False  # whether rows were left out
+    coarse: str = ""  # the column of times, where it holds seconds less exactly than they are
+    times: dict[str, str] = field(default_factory=dict)  # as written -> as read
+    ids: dict[str, dict[str, str]] = field(default_factory=lambda: {"user": {}, "item": {}})
+    # file -> rows, rows outside its period, first and last time
+    outside: dict[str, list[int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What was read of a source, and what a night would say of it."""
+
+    files: int  # that there are; 0: the source does not read files
+    read: tuple[str, ...]  # those that were read
+    seen: Seen
+    periods: tuple[tuple[str, int], ...]  # each with its rows, those before the first under "before"
+    span: tuple[str, str] | None  # first and last time
+    distinct: Mapping[str, int]  # users and items
+    labels: tuple[tuple[float, int], ...]  # each with its rows
+    verdict: Validation
+    outside: tuple[str, ...]  # files whose rows lie in other periods than their name says, in words
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing was left out."""
+        return not self.seen.cut and len(self.read) == self.files
+
+
+def sampled(
+    plan: Plan, source: Source, settings: Settings, keys: Mapping[str, str] | None, whole: bool = False
+) -> Sample:
+    """A sample of the source's rows, or all of them. Nothing is written but in a directory that is removed again.
+
+    Raises as the source does where no row can be read.
+    """
+    prepare()
+    with lake_aside(settings, plan.pipeline, keys) as warehouse:
+        return _sampled(replace(warehouse, head=not whole), plan, source, None if whole else MOST)
+
+
+@contextmanager
+def lake_aside(settings: Settings, pipeline: str, keys: Mapping[str, str] | None = None) -> Iterator[Warehouse]:
+    """A lake in a directory that is removed again, for a look at files that is not kept."""
+    with TemporaryDirectory() as room:
+        own = settings.model_copy(update={"home": Path(room), "data": "", "catalog": SecretStr("")})
+        with Warehouse.open(own, pipeline, keys) as warehouse:
+            yield warehouse
+
+
+def _sampled(warehouse: Warehouse, plan: Plan, source: Any, most: int | None) -> Sample:
+    files: list[str] = source.files(warehouse) if hasattr(source, "files") else []
+    few = dict.fromkeys(files[n] for n in (0, len(files) // 2, -1)) if files else {}
+    read = tuple(few if most else files)
+    seen = Seen()
+
+    def landed() -> None:
+        vars(seen).update(vars(Seen()))
+        land(
+            warehouse,
+            WHOLE,
+            _passing(_rows(warehouse, plan, source, read, most, seen), plan, source, seen),
+            plan.columns,
+        )
+
+    until_read(warehouse, landed)
+    found = warehouse.query("ingest/sample_times").column("micros").to_numpy()
+    labels = warehouse.query("ingest/sample_labels").to_pylist() if plan.columns.label else []
+    (distinct,) = warehouse.query("ingest/sample_ids").to_pylist()
+    return Sample(
+        files=len(files), read=read, seen=seen, periods=_periods(plan, found),
+        span=(_iso(int(found.min())), _iso(int(found.max()))) if len(found) else None, distinct=distinct,
+        labels=tuple((row["label"], row["rows"]) for row in labels), verdict=validate(warehouse, plan, WHOLE, 1, Nights()),
+        outside=tuple(_outside(seen)),
+    )  # fmt: skip
+
+
+def _rows(
+    warehouse: Warehouse, plan: Plan, source: Any, read: tuple[str, ...], most: int | None, seen: Seen
+) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """Rows of these files, as many of each; of a source without files those of its first period."""
+    for file in read or ("",):
+        left = None if most is None else max(most // max(len(read), 1), 1)
+        batches = (
+            source.rows_of(warehouse, file, plan.columns) if file
+            else source.batches(warehouse, period(plan.periods, 0), plan.columns)
+        )  # fmt: skip
+        for batch in batches:
+            if left is not None and batch.num_rows > left:
+                seen.cut, batch = True, batch.slice(0, left)
+            yield file, batch
+            left = None if left is None else left - batch.num_rows
+            if left == 0:
+                seen.cut = True
+                break
+
+
+def _passing(
+    rows: Iterator[tuple[str, pa.RecordBatch]], plan: Plan, source: Any, seen: Seen
+) -> Iterator[pa.RecordBatch]:
+    """The batches, noted on their way."""
+    columns = plan.columns
+    for file, batch in rows:
+        seen.rows += batch.num_rows
+        head = batch.slice(0, 200)
+        if "_micros" in batch.schema.names:
+            micros = batch.column("_micros").drop_null().to_numpy()
+            _note_outside(seen, file, source, plan, micros)
+            _note_times(seen.times, head, columns.time)
+            if pa.types.is_float32(head.column(columns.time).type):
+                seen.coarse = columns.time
+        for role, name in (("user", columns.user), ("item", columns.item)):
+            _note_ids(seen.ids[role], head, name)
+        yield batch
+
+
+def _note_times(noted: dict[str, str], head: pa.RecordBatch, name: str) -> None:
+    """Times as written and as read: the first few, and as many of those that cannot be read."""
+    for raw, at in zip(flat(head, name).to_pylist(), head.column("_micros").to_pylist(), strict=True):
+        written = (
+            raw.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+            if isinstance(raw, datetime)
+            else str(raw)
+        )
+        if raw is not None and (len(noted) < EXAMPLES or (at is None and len(noted) < 2 * EXAMPLES)):
+            noted.setdefault(written, "no time" if at is None else _iso(at))
+
+
+def _note_ids(noted: dict[str, str], head: pa.RecordBatch, name: str) -> None:
+    """Ids as written and as read: the first few, and as many of those that are read otherwise than they are written."""
+    values = flat(head, name)
+    for raw, text in zip(values.to_pylist(), as_text(values).to_pylist(), strict=True):
+        if raw is not None and (len(noted) < EXAMPLES or (str(raw) != text and len(noted) < 2 * EXAMPLES)):
+            noted.setdefault(str(raw), "missing" if text is None else text)
+
+
+def _note_outside(seen: Seen, file: str, source: Any, plan: Plan, micros: Micros) -> None:
+    name = source.period_of(file) if file and hasattr(source, "period_of") else ""
+    if not name or not len(micros):
+        return
+    try:
+        at = parse(plan.periods, name)
+    except ValueError:
+        return
+    if at.start is None or at.end is None:
+        return
+    rows, out, first, last = seen.outside.get(file, [0, 0, int(micros.min()), int(micros.max())])
+    out += int(((micros < at.start) | (micros >= at.end)).sum())
+    seen.outside[file] = [rows + len(micros), out, min(first, int(micros.min())), max(last, int(micros.max()))]
+
+
+def _outside(seen: Seen) -> Iterator[str]:
+    for file, (rows, out, first, last) in seen.outside.items():
+        if out:
+            yield f"{file}: {out:,} of {rows:,} rows lie outside its period; its times go from {_iso(first)} to {_iso(last)}"
+
+
+def _periods(plan: Plan, instants: Micros) -> tuple[tuple[str, int], ...]:
+    """Periods that have rows, with how many; one for those before period 0."""
+    if not len(instants) or hasattr(plan.periods, "rows"):
+        return ()
+    at = np.sort(instants)
+    found, n = [], 0
+    while n < len(at):
+        index = containing(plan.periods, int(at[n]))
+        one = period(plan.periods, index) if index >= 0 else None
+        end = (one.end if one else period(plan.periods, 0).start) or 0
+        following = int(np.searchsorted(at, end))
+        found.append((one.name if one else "before", following - n))
+        n = following
+    return tuple(found)
+
+
+def _iso(micros: int) -> str:
+    return (EPOCH + timedelta(microseconds=micros)).isoformat(timespec="seconds").replace("+00:00", "Z")

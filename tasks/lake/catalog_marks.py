@@ -1,0 +1,91 @@
+"""Owners: the catalogs that know files of a lake's data place. Only the one that is alone there may remove files.
+
+A catalog cannot see what another one needs: that of a copied home, or of a second database with the same `NIGHTLOOP_DATA`.
+So each leaves a mark in the data place when it is opened. Of a place within the catalog's own home, which a copy of the home
+has a copy of, only the mark of a home whose lake is a link to this very place counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan import dsn
+from nightloop.tasks.plan.settings import Settings
+
+
+def claim(warehouse: Warehouse, settings: Settings, pipeline: str) -> None:
+    """Leave this catalog's mark in the data place, where it has none yet. Who may not write there leaves none."""
+    catalog = _catalog(warehouse, settings, pipeline)
+    file = f"{_marks(settings, pipeline)}/{hashlib.sha256(catalog.encode()).hexdigest()[:24]}.txt"
+    with suppress(OSError):
+        if "://" not in file:  # every command opens the lake: a file is looked for without a statement
+            if Path(file).exists():
+                return
+            Path(file).parent.mkdir(parents=True, exist_ok=True)
+        elif warehouse.query("ingest/found_files", {"pattern": file}).num_rows:
+            return
+        warehouse.query("catalog/write_mark", {"mark": file, "catalog": catalog})
+
+
+def in_the_way(warehouse: Warehouse, settings: Settings, pipeline: str, before: datetime) -> str:
+    """Why this catalog may not remove files of the data place; empty where it may.
+
+    It may where no other catalog has a mark, and its own is older than `before`: by then every other that is still in use
+    has been opened, and has left one.
+    """
+    own, pattern = _catalog(warehouse, settings, pipeline), f"{_marks(settings, pipeline)}/*.txt"
+    rows, place = warehouse.query("catalog/marks", {"pattern": pattern}).to_pylist(), _own_place(settings, pipeline)
+    for row in rows:
+        if row["catalog"] != own and (place is None or _uses(row["catalog"], place, _file(settings, pipeline))):
+            return (
+                f"another catalog knows files there too: {row['catalog']}. Give each catalog a NIGHTLOOP_DATA of its own; if "
+                f"that one is gone for good, remove {row['mark']}"
+            )
+    since = next((row["since"] for row in rows if row["catalog"] == own), None)
+    if place is not None or (since and since <= before):
+        return ""
+    known = (
+        f"only since {since:%Y-%m-%d}, and others that use the place must have time to be seen"
+        if since
+        else "by no mark"
+    )
+    return f"this catalog is known there {known}"
+
+
+def _own_place(settings: Settings, pipeline: str) -> Path | None:
+    """The directory of the data where it lies in the home of the catalog; None where it is anywhere else."""
+    place = settings.lake_place
+    if settings.postgres or "://" in place:
+        return None
+    found = (Path(place) / pipeline).resolve()
+    return found if found.is_relative_to(settings.home.resolve()) else None
+
+
+def _uses(catalog: str, place: Path, own: Path) -> bool:
+    """Whether the lake of another SQLite catalog than `own`, or what was restored as that, is a link to this place."""
+    file = Path(catalog.removeprefix("SQLite ").partition(" (file ")[0])
+    return file != own and file.is_file() and file.with_suffix("").resolve() == place
+
+
+def _marks(settings: Settings, pipeline: str) -> str:
+    """Where the marks are: among the files that they speak of, whose removal looks at Parquet files alone."""
+    place = settings.lake_place if "://" in settings.lake_place else str(Path(settings.lake_place).absolute())
+    return f"{place}/{pipeline}/_catalogs"
+
+
+def _catalog(warehouse: Warehouse, settings: Settings, pipeline: str) -> str:
+    """The catalog in words that no other one has. A copied SQLite file is another file."""
+    name = warehouse.query("catalog/catalog_name").column("name")[0].as_py()
+    if catalog := settings.postgres:
+        at = dsn.keywords(catalog.server)
+        return f"PostgreSQL {at.get('host', '')}:{at.get('port') or 5432} database {at.get('dbname', '')} (name {name})"
+    file = _file(settings, pipeline)
+    return f"SQLite {file} (file {file.stat().st_ino}, name {name})"
+
+
+def _file(settings: Settings, pipeline: str) -> Path:
+    return settings.home.resolve() / "lake" / f"{pipeline}.sqlite"

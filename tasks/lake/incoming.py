@@ -1,0 +1,220 @@
+"""Arrivals: what a source hands over, as one stream with the lake's names and a number for each row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from nightloop.tasks.lake.values import BETWEEN, MISSING, as_number, as_text
+from nightloop.tasks.plan.plan import Columns
+
+ROLES = ("time", "user", "item", "label", "served")
+RESERVED = (*ROLES, "period", "version", "arrival", "_key", "_line", "_none", "_row", "_raw", "_reasons", "_found",
+            "_words", "_values", "_micros", "_mark")  # fmt: skip
+LINE = "_line"  # a source may hand over a row it could not take apart: this column holds its text, the others are null
+PRIVATE = '{"arrival":null,"_key":null,"_none":null}'  # a JSON patch (RFC 7396): what of a row is not content
+LONGEST = 255  # bytes of a column's name
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """A stream ready for the warehouse. `words` are those `numbers` that came as text."""
+
+    reader: pa.RecordBatchReader
+    texts: tuple[str, ...]  # the plan's own columns that stay text
+    numbers: tuple[str, ...]
+    words: tuple[str, ...]
+    failures: list[Exception]  # what the source raised half-way: a stream can only say that it broke off
+
+    @property
+    def names(self) -> list[str]:
+        """The columns that say what a row is."""
+        return ["time", "user", "item", *self.texts, *self.numbers]
+
+
+def arrivals(batches: Iterable[pa.RecordBatch], columns: Columns) -> Arrivals:
+    """Name, number and check rows as they stream by; nothing is read before the first batch is asked for.
+
+    Raises ValueError where a column of the plan is missing, has a name that the lake needs for itself or holds nested
+    values.
+    """
+    texts = tuple(dict.fromkeys(name for name in (*columns.categorical, *columns.key) if not _role(name, columns)))
+    texts = tuple(name for name in texts if name not in columns.numeric)
+    check_names((*texts, *columns.numeric))
+    numbers = ("label", *(["served"] if columns.served else []), *columns.numeric)
+    stream = iter(batches)
+    first = next(stream, None)
+    if first is None:
+        first = _nothing(columns, texts)
+    head = _named(first, columns, texts, 0)
+    words = tuple(name for name in numbers if pa.types.is_string(head.schema.field(name).type))
+    failures: list[Exception] = []
+    named = _numbered(chain([first], stream), head.schema, columns, texts)
+    reader = pa.RecordBatchReader.from_batches(head.schema, _watched(named, failures))
+    return Arrivals(reader, texts, numbers, (*words, "_none"), failures)
+
+
+def _watched(batches: Iterable[pa.RecordBatch], failures: list[Exception]) -> Iterator[pa.RecordBatch]:
+    """The same batches; an exception on the way is kept."""
+    try:
+        yield from batches
+    except Exception as error:
+        failures.append(error)
+        raise
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Raise ValueError for names of columns that the lake cannot give, and say why."""
+    seen: dict[str, str] = {}
+    for name in names:
+        plain = name.casefold()
+        if plain in RESERVED:
+            raise ValueError(
+                f"column {name!r} has a name that the lake uses itself ({', '.join(RESERVED[:8])}): rename it at "
+                f"the source"
+            )
+        if len(name.encode()) > LONGEST or not name.isprintable() or not name:
+            raise ValueError(
+                f"column {name[:60]!r}: a name has 1 to {LONGEST} bytes that can be printed, this one "
+                f"{len(name.encode()):,}"
+            )
+        if plain in seen:
+            raise ValueError(
+                f"columns {seen[plain]!r} and {name!r} differ in upper and lower case alone: rename one at the source"
+            )
+        seen[plain] = name
+
+
+def _role(name: str, columns: Columns) -> bool:
+    return name in (columns.user, columns.item, columns.time, columns.label, columns.served)
+
+
+def _nothing(columns: Columns, texts: tuple[str, ...]) -> pa.RecordBatch:
+    """A delivery without a row."""
+    names = [
+        columns.user,
+        columns.item,
+        columns.time,
+        *([columns.label] if columns.label else []),
+        *([columns.served] if columns.served else []),
+        *texts,
+        *columns.numeric,
+    ]
+    return pa.RecordBatch.from_pydict({name: pa.array([], pa.string()) for name in names})
+
+
+def _numbered(
+    batches: Iterable[pa.RecordBatch], schema: pa.Schema, columns: Columns, texts: tuple[str, ...]
+) -> Iterator[pa.RecordBatch]:
+    arrived = 0
+    for batch in batches:
+        named = _named(batch, columns, texts, arrived)
+        arrived += batch.num_rows
+        yield named if named.schema.equals(schema) else _alike(named, schema)
+
+
+def _alike(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """The batch in the types that the first one had. Raises ValueError where its values do not fit."""
+    first, now = schema.field("time").type, batch.schema.field("time").type
+    if (
+        first != now
+        and not pa.types.is_string(first)
+        and not (pa.types.is_temporal(first) and pa.types.is_temporal(now))
+    ):
+        raise ValueError(
+            f"the files write their times in two ways: first as {first}, then as {now}. Deliver them alike, or each kind under "
+            "a path of its own"
+        )
+    try:
+        return batch.cast(schema)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
+        raise ValueError(
+            f"the source changed the types of its columns half-way: first {_types(schema)}, then "
+            f"{_types(batch.schema)} ({error}); "
+            "hand such a column over as text"
+        ) from error
+
+
+def _types(schema: pa.Schema) -> str:
+    return ", ".join(f"{field.name} {field.type}" for field in schema)[:500]
+
+
+def _named(batch: pa.RecordBatch, columns: Columns, texts: tuple[str, ...], arrived: int) -> pa.RecordBatch:
+    """The plan's columns of one batch under the lake's names; ids and categories as text."""
+    batch, size = _joined(batch, columns), batch.num_rows
+    none = pa.nulls(size, pa.string())
+    found: dict[str, pa.Array] = {
+        "arrival": pa.array(np.arange(arrived, arrived + size, dtype=np.int64)),
+        "time": _dated(flat(batch, columns.time)),
+        "user": as_text(flat(batch, columns.user)),
+        "item": as_text(flat(batch, columns.item)),
+        "label": as_number(flat(batch, columns.label)) if columns.label else none,
+    }
+    if columns.served:
+        found["served"] = as_number(flat(batch, columns.served))
+    found |= {name: as_text(flat(batch, name)) for name in texts}
+    found |= {name: as_number(flat(batch, name)) for name in columns.numeric}
+    found["_key"] = _key([as_text(flat(batch, name)) for name in columns.key]) if columns.key else none
+    found["_line"] = batch.column(LINE) if LINE in batch.schema.names else none
+    return pa.RecordBatch.from_pydict({**found, "_none": none})
+
+
+def _joined(batch: pa.RecordBatch, columns: Columns) -> pa.RecordBatch:
+    """The batch with one text for each list, | between its values, where the plan's rows have several."""
+    for name in columns.several:
+        place = batch.schema.get_field_index(name)
+        if place < 0 or not hasattr(batch.schema.field(place).type, "value_type"):
+            continue
+        kind = batch.schema.field(place).type
+        lists = batch.column(place).cast(pa.list_(kind.value_type))
+        texts = pa.ListArray.from_arrays(lists.offsets, pc.fill_null(as_text(lists.values), MISSING))
+        batch = batch.set_column(place, name, pc.binary_join(texts, BETWEEN))
+    return batch
+
+
+def _dated(values: pa.Array) -> pa.Array:
+    """Dates as times at midnight, which other files of the delivery may have in their place."""
+    return values.cast(pa.timestamp("us")) if pa.types.is_date(values.type) else values
+
+
+def nested_values(file: str, name: str, example: str) -> str:
+    """What is said of a column that holds lists, objects or bytes where one value is wanted."""
+    if example.startswith(("{", "struct", "map")):
+        return (
+            f"{file}: column {name[:60]!r} does not hold one value a row, but an object, {example[:80]}. Write its parts as columns "
+            "of their own (jq: .user = .user.id; SQL: user.id AS user)"
+        )
+    return (
+        f"{file}: column {name[:60]!r} does not hold one value a row, but {example[:80]}. Write one row for each value (UNNEST in "
+        "SQL, explode in pandas and Spark), or, for a list of categories, name the column in the plan's `columns: several`; "
+        "bytes become text by a cast"
+    )
+
+
+def flat(batch: pa.RecordBatch, name: str) -> pa.Array:
+    """One column, decoded. Raises ValueError where it is missing, there twice or nested."""
+    if batch.schema.names.count(name) != 1:
+        how = "two columns" if name in batch.schema.names else "no column"
+        there = ", ".join(repr(n[:60]) for n in batch.schema.names[:40])
+        raise ValueError(
+            f"the source has {how} {name[:60]!r}; it has {there}: name the right one in the plan's columns"
+        )
+    values = batch.column(name)
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    if pa.types.is_nested(values.type) or pa.types.is_binary(values.type) or pa.types.is_large_binary(values.type):
+        raise ValueError(nested_values("the source", name, str(values.type)))
+    if pa.types.is_large_string(values.type) or pa.types.is_string_view(values.type):
+        values = values.cast(pa.string())
+    return pa.nulls(len(values), pa.string()) if pa.types.is_null(values.type) else values
+
+
+def _key(parts: list[pa.Array]) -> pa.Array:
+    """What tells rows apart, as one text: each part behind its length, so that no two keys look alike."""
+    marked = [pc.binary_join_element_wise(pc.binary_length(part).cast(pa.string()), part, ":") for part in parts]
+    return pc.binary_join_element_wise(*(pc.fill_null(part, "-") for part in marked), " ")

@@ -1,0 +1,52 @@
+"""Collect: read one period from a plan's source and land it. The same rows again are the same version."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
+
+from nightloop.tasks.lake.landing import land
+from nightloop.tasks.lake.periods import Period
+from nightloop.tasks.lake.source import Source
+from nightloop.tasks.lake.warehouse import Landing, Warehouse
+from nightloop.tasks.plan.plan import Plan, canonical
+
+Answer = TypeVar("Answer")
+
+
+def collect(warehouse: Warehouse, source: Source, plan: Plan, period: Period) -> Landing:
+    """Land what the source has of `period`.
+
+    Rows under changed columns or expectations are a new version even where they are the same: the rows of a version
+    that a night was made from stay as they were. Raises ValueError where the source cannot be read, FileNotFoundError
+    where it is not there and LookupError where the period is not complete yet; nothing is written then.
+    """
+
+    def landed() -> Landing:
+        warehouse.remarks.clear()
+        return land(warehouse, period, source.batches(warehouse, period, plan.columns), plan.columns, rules(plan))
+
+    landing = until_read(warehouse, landed)
+    return landing if landing.rows else replace(landing, remark="; ".join(warehouse.remarks))
+
+
+def until_read(warehouse: Warehouse, read: Callable[[], Answer]) -> Answer:
+    """What `read` returns, called again as often as it finds files that have to be read line by line."""
+    while True:
+        known = len(warehouse.by_line)
+        try:
+            return read()
+        except BlockingIOError:
+            if len(warehouse.by_line) == known:
+                raise
+
+
+def rules(plan: Plan) -> str:
+    """SHA-256 of what decides which rows of a delivery are clean. A field that a later release adds changes nothing by being
+    there."""
+    parts = {"columns": plan.columns, "expectations": plan.expectations, "periods": plan.periods}
+    return hashlib.sha256(
+        canonical({name: part.model_dump(mode="json", exclude_defaults=True) for name, part in parts.items()})
+    ).hexdigest()

@@ -1,0 +1,106 @@
+"""Keeping: replay a version under changed rules, give up versions that nobody needs, and keep the files few."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from nightloop.tasks.lake.incoming import LINE
+from nightloop.tasks.lake.ingest import rules
+from nightloop.tasks.lake.landing import put, stage
+from nightloop.tasks.lake.periods import Period
+from nightloop.tasks.lake.warehouse import Landing, Warehouse
+from nightloop.tasks.plan.plan import Columns, Plan
+
+
+def replay(warehouse: Warehouse, plan: Plan, period: Period, version: int) -> Landing:
+    """Land the rows of a version once more, as a new version, as they first came: for changed rules, with the source
+    gone.
+
+    Rows that could not be typed are read again from what was kept of them. Raises LookupError where the version is not
+    there.
+    """
+    place = {"period": period.index, "version": version}
+    found = warehouse.query("read/collected_version", place).to_pylist()
+    if not found:
+        raise LookupError(
+            f"the lake has no version {version} of period {period.name} to replay; newest is "
+            f"{warehouse.latest().get(period.index)}"
+        )
+    asked = {**place, "columns": json.loads(found[0]["columns"])}
+    batches = (_as_it_came(batch, plan.columns) for batch in warehouse.stream("ingest/replay_rows", asked))
+    with tempfile.TemporaryDirectory(dir=warehouse.scratch) as room:
+        file, arrived = stage(warehouse, batches, plan.columns, Path(room))
+        return put(warehouse, period, file, arrived, rules(plan), again=True)
+
+
+def idle_versions(warehouse: Warehouse, keep: Mapping[int, Collection[int]]) -> list[tuple[int, int]]:
+    """Versions, as (period, version), that are neither in `keep` nor the newest of their period."""
+    kept = [(period, version) for period in sorted(keep) for version in sorted(keep[period])]
+    rows = warehouse.query("maintain/expired_versions", _lists(kept)).to_pylist()
+    return [(row["period"], row["version"]) for row in rows]
+
+
+def expire(
+    warehouse: Warehouse, keep: Mapping[int, Collection[int]], chosen: Collection[tuple[int, int]]
+) -> list[tuple[int, int]]:
+    """Give up those of the `chosen` versions that are neither in `keep` nor the newest of their period; returns them."""
+
+    def give_up() -> list[tuple[int, int]]:
+        gone = [version for version in idle_versions(warehouse, keep) if version in {*chosen}]
+        for table in ("landed", "quarantine", "collected") if gone else ():
+            warehouse.query(f"maintain/expire_{table}", _lists(gone))
+        return gone
+
+    return warehouse.write(give_up) if chosen else []
+
+
+def absent_versions(warehouse: Warehouse, keep: Mapping[int, Collection[int]]) -> list[tuple[int, int]]:
+    """Versions, as (period, version), that are in `keep` and not in the catalog: it is not the one that nights read."""
+    asked = [(period, version) for period in sorted(keep) for version in sorted(keep[period])]
+    there = {
+        (row["period"], row["version"]) for row in warehouse.query("read/versions_there", _lists(asked)).to_pylist()
+    }
+    return [version for version in asked if version not in there]
+
+
+def compact(warehouse: Warehouse, before: datetime) -> None:
+    """Merge small files, and remove those that no snapshot has needed since `before`, nor any writer that still works.
+
+    Snapshots of the catalog that are older than `before` cannot be gone back to afterwards; versions can. Only for a
+    catalog that is alone in its data place (see `owners`): files that it does not know, or need, go.
+    """
+    warehouse.query("maintain/merge_files")
+    numbers = warehouse.query("maintain/old_snapshots", {"before": before}).column(0)[0].as_py()
+    if numbers:
+        warehouse.query("maintain/expire_snapshots", {"numbers": numbers})
+    warehouse.query("maintain/remove_old_files", {"before": before})
+    warehouse.query("maintain/remove_orphans", {"before": before})
+
+
+def _lists(versions: Collection[tuple[int, int]]) -> dict[str, list[int]]:
+    return {"periods": [period for period, _ in versions], "versions": [version for _, version in versions]}
+
+
+def _as_it_came(batch: pa.RecordBatch, columns: Columns) -> pa.RecordBatch:
+    """Rows as text under the source's names; where there is `_raw`, its values."""
+    names = {"user": columns.user, "item": columns.item, "time": columns.time, "label": columns.label or "label",
+             "served": columns.served or "served"}  # fmt: skip
+    found = {name: batch.column(name) for name in batch.schema.names if name != "_raw"}
+    found[LINE] = pa.nulls(batch.num_rows, pa.string())
+    raw = batch.column("_raw")
+    if raw.null_count < len(raw):
+        rows = [json.loads(text) for text in raw.drop_null().to_pylist()]
+        found = {name: _replaced(values, raw, [row.get(name) for row in rows]) for name, values in found.items()}
+    return pa.RecordBatch.from_pydict({names.get(name, name): values for name, values in found.items()})
+
+
+def _replaced(values: pa.Array, raw: pa.Array, originals: list[object]) -> pa.Array:
+    texts = pa.array([None if value is None else str(value) for value in originals], pa.string())
+    return pc.replace_with_mask(values.cast(pa.string()), pc.is_valid(raw), texts)

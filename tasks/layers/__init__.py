@@ -1,0 +1,1 @@
+"""Layers: what several models are built from."""

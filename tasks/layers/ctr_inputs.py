@@ -1,0 +1,66 @@
+"""Inputs: what every click model makes of its columns: options checked, first rows drawn, numbers given rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import inf
+
+import torch
+from torch import Generator, Tensor
+
+from nightloop.tasks.modules.model import Model
+
+
+def check(
+    model: str,
+    numeric: object,
+    scale: object,
+    sizes: Mapping[str, Sequence[object]],
+    factors: Mapping[str, object] | None = None,
+) -> None:
+    """Refuse options that cannot be: all of `sizes` are whole numbers from 1, `scale` and all `factors` numbers above 0.
+
+    Raises ValueError that names them all.
+    """
+    wrong = [
+        f"{name}: given {value!r}; whole numbers from 1"
+        for name, values in sizes.items()
+        for value in values
+        if not _whole(value, 1)
+    ]
+    wrong += [
+        f"{name}: given {value!r}; numbers above 0"
+        for name, value in {"scale": scale, **(factors or {})}.items()
+        if not (isinstance(value, int | float) and 0 < value < inf)
+    ]
+    if not _whole(numeric, 0):
+        wrong.append(f"numeric: given {numeric!r}; how many numeric columns there are")
+    if wrong:
+        raise ValueError(f"{model}: " + "; ".join(wrong))
+
+
+def first_rows(count: int, factors: int, width: int, scale: float, generator: Generator) -> Tensor:
+    """New rows [count, width]: `factors` columns from N(0, scale^2), the others, which hold weights, nought."""
+    rows = torch.randn(count, width, generator=generator).mul_(scale)
+    rows[:, factors:] = 0
+    return rows
+
+
+def numeric_rows(model: Model, count: int, generator: Generator) -> dict[str, Tensor]:
+    """First values of the rows of numeric columns, `numeric` [N, width]; nothing where there are none."""
+    return {"numeric": model.new_rows("", count, generator)} if count else {}
+
+
+def with_numeric(embedded: Tensor, numeric: Tensor, dense: Mapping[str, Tensor]) -> Tensor:
+    """Rows [n, m, w] of all columns: the fields' [n, F, w], then `dense["numeric"]` [N, w] times the values [n, N].
+
+    A value counts as sign(x) log(1 + |x|), so that counts and amounts of any size are tame.
+    """
+    if "numeric" not in dense:
+        return embedded
+    tame = numeric.sign() * numeric.abs().log1p()
+    return torch.cat([embedded, tame[:, :, None] * dense["numeric"]], 1)
+
+
+def _whole(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least

@@ -1,0 +1,110 @@
+"""Sweep: what the store and the lake hold and nobody needs; the chain and the promotion log decide who needs what."""
+
+from __future__ import annotations
+
+import getpass
+from datetime import UTC, datetime, timedelta
+
+from nightloop.tasks.lake.catalog_marks import in_the_way
+from nightloop.tasks.lake.versions import absent_versions, expire, idle_versions
+from nightloop.tasks.lake.versions import compact as compact_lake
+from nightloop.tasks.objects import pipelines, trash
+from nightloop.tasks.objects.trash import Act
+from nightloop.tasks.orchestration import task
+from nightloop.tasks.plan.load import as_given
+from nightloop.tasks.plan.plan import Plan
+from nightloop.tasks.plan.settings import Settings
+from nightloop.tasks.resources import open_lake, open_store
+from nightloop.tasks.retention.garbage import expired, restore, unneeded
+from nightloop.tasks.retention.garbage import sweep as sweep_store
+from nightloop.tasks.retention.needed_blobs import versions_read
+
+UNDER_WAY = timedelta(days=1)  # younger files of the lake may belong to a writer that still works
+SHOWN = 50  # keys of a long list that are printed
+
+
+@task("compact {plan.pipeline}")
+def compact(plan: Plan, act: Act, grace: timedelta, dry_run: bool) -> list[str]:
+    """Give up versions that no night read once their grace period is over, and merge small files."""
+    objects = open_store()
+    keep = versions_read(objects, plan.pipeline)
+    if not keep:
+        return [
+            f"the lake was left alone: this store has no night of {plan.pipeline}, so it cannot tell what nights read"
+        ]
+    with open_lake(plan) as warehouse:
+        if absent := absent_versions(warehouse, keep):
+            period, version = absent[0]
+            raise ValueError(
+                f"the lake was left alone: its catalog does not know {len(absent)} versions that nights read, the first is "
+                f"version {version} of period {period}. Is it another catalog, or a new one? Restore the catalog first"
+            )
+        idle = idle_versions(warehouse, keep)
+        waiting, over = expired(objects, plan.pipeline, idle, act, grace.total_seconds())
+        if dry_run:
+            return [
+                f"the lake would be compacted; {len(idle)} versions were read by no night: {len(over)} would be given up "
+                f"now, the others {grace.days} days after they were first seen"
+            ]
+        gone = expire(warehouse, keep, over)
+        before = datetime.fromtimestamp(act.when, UTC) - max(grace, UNDER_WAY)
+        if not (why := in_the_way(warehouse, Settings(), plan.pipeline, before)):
+            compact_lake(warehouse, before)
+    trash.settle_versions(objects, plan.pipeline, waiting, gone, act)
+    if why:
+        return [
+            f"{len(gone)} versions that no night read were given up, {len(waiting)} wait; no file of the lake was removed or "
+            f"merged: {why}"
+        ]
+    return [f"the lake was compacted; {len(gone)} versions that no night read were given up, {len(waiting)} wait"]
+
+
+@task("sweep {plan.pipeline}")
+def sweep(plan: Plan, act: Act, grace: timedelta, dry_run: bool) -> list[str]:
+    """Move blobs that no record names into the trash, and delete what lay there for the grace period."""
+    objects = open_store()
+    if dry_run:
+        keys = unneeded(objects)
+        there = [
+            f"in the trash since {one.date}: {len(one.keys)} objects (removal {one.number})"
+            for one in trash.still_open(objects) if one.keys
+        ]  # fmt: skip
+        return [f"{len(keys)} objects of the store would be moved to the trash", *keys[:SHOWN], *there]
+    swept = sweep_store(objects, act.by, act.when, Settings().lease_seconds, grace=grace.total_seconds())
+    if swept.busy:
+        return [f"nothing removed: {swept.busy}"]
+    lines = [f"{len(swept.removed)} objects of the store were moved to the trash, {len(swept.deleted)} deleted from it"]
+    if swept.removed:
+        lines.append(
+            f"they are deleted after {grace.days} days; nightloop maintain {as_given(plan.pipeline)} --restore all brings them back"
+        )
+    return [*lines, *(f"brought back, because something needs it: {key}" for key in swept.restored[:SHOWN])]
+
+
+@task("restore from the trash")
+def bring_back(number: str, act: Act) -> list[str]:
+    """Bring back what lies in the trash: all of it, or what one removal put there."""
+    text = number.strip().lower()
+    if text != "all" and not text.isdecimal():
+        raise ValueError(f"restore: given {number[:40]!r}; give all, or the number of a removal, such as 3")
+    back = restore(open_store(), None if text == "all" else int(text), act)
+    return [f"{len(back)} objects were brought back from the trash", *back[:SHOWN]]
+
+
+@task("adopt pipelines")
+def adopt(plan: Plan, confirm: str) -> list[str]:
+    """List the pipelines that the store shows; with their names in `confirm`, write that these are all."""
+    objects = open_store()
+    if confirm.strip():
+        known = pipelines.adopt(objects, confirm.split(","))
+        return [f"the record of pipelines is complete: {', '.join(known) or 'none'} (by {getpass.getuser()})"]
+    seen, record = pipelines.listed(objects.keys("pipelines/")), pipelines.readable(objects)
+    lines = [f"{name}: nights from {', '.join(map(str, roots)) or 'none'} on" for name, roots in sorted(seen.items())]
+    lines += [f"{name}: in the record, and not to be seen" for name in record.roots if name not in seen]
+    names = ",".join(sorted({*seen, *record.roots}))
+    return [
+        *(lines or ["the store shows no pipeline"]),
+        "If these are all the pipelines of the store, and nothing is missing that you know of, say so. A pipeline that was",
+        "given up for good gets a minus before its name: -shop. What it needed may then be removed.",
+        f"  nightloop maintain {as_given(plan.pipeline)} --adopt --confirm {names}",
+    ]

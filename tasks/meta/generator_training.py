@@ -1,0 +1,172 @@
+"""Concurrent: the training of ASMG's generator, where all outputs of a window are judged at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from math import ceil
+
+import torch
+from torch import Tensor
+
+from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.meta.generator import Generator, Made
+from nightloop.tasks.meta.meta_state import Meta
+from nightloop.tasks.meta.needed_rows import Asked, asked
+from nightloop.tasks.modules.checkpoint import Weights
+from nightloop.tasks.modules.fused_tables import PREFIX, fuse, table_sizes
+from nightloop.tasks.modules.lookup import close_before, lookup
+from nightloop.tasks.modules.loss import Batch, cross_entropy
+from nightloop.tasks.modules.malloc import kept_memory
+from nightloop.tasks.modules.model import Model
+from nightloop.tasks.modules.negative_sampling import draw, known
+from nightloop.tasks.modules.progress import report
+from nightloop.tasks.modules.row_order import canonical_order
+from nightloop.tasks.modules.table_rows import take_rows
+from nightloop.tasks.modules.threads import Crew, crew
+from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.training.step import Draw, entries
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A window of weights, oldest first, the hidden states it begins at, and for each weight the rows that judge it."""
+
+    sequence: Sequence[Weights]
+    hidden: Weights  # constant; of a Linear generator: none
+    targets: Sequence[Logs]  # of the period after each weight
+    shares: Sequence[float]  # of each target's loss in the whole; those of nought are not looked at
+
+
+def learn_generator(model: Model, generator: Generator, meta: Meta, lesson: Lesson, schedule: Schedule) -> Meta:
+    """argmin sum_i share_i L(M(weights up to i) | target_i) + l2 / 2 |parameters|^2, by Adam at `schedule.rate`.
+
+    A step takes one batch of every target; the newest gives `schedule.batch` rows a batch, the others are dealt out
+    over as many batches. Only rows of the tables that occur are generated: loss and gradient are those of the whole
+    tables. A ranking's negatives, one a positive, are uniform over the items that were known when the target closed,
+    without the user's. Without rows in the newest target nothing is learned. Source: ASMG (Peng et al. 2021), section
+    4.3, and its code. Raises ValueError where the loss diverges.
+    """
+    if not len(lesson.targets[-1]):
+        return meta
+    flat, adam = meta.flat(), meta.adam(schedule.rate)
+    value, done, total = torch.zeros(()), 0, len(lesson.targets[-1]) * schedule.epochs
+    tables = [fuse(weights, model.fields) for weights in lesson.sequence]
+    with kept_memory(), crew() as threads:
+        for draws in _batches(model, lesson, schedule):
+            value, slopes = judged(model, generator, meta.shaped(flat), lesson, tables, draws, threads)
+            gradient = torch.cat([slopes[name].flatten() for name in meta.parameters])
+            adam.step(flat, gradient.add_(flat, alpha=schedule.l2))
+            done += len(draws[max(draws)].positions)
+            report(done, total)
+    return meta.learned(flat, adam, value, "the generator")
+
+
+def judged(
+    model: Model,
+    generator: Generator,
+    parameters: Weights,
+    lesson: Lesson,
+    tables: Sequence[Tensor],
+    draws: Mapping[int, Draw],
+    threads: Crew,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The weighted sum of the targets' losses on a batch each, and its gradient by name of the parameters.
+
+    `draws` are by number of the target; `tables` are the sequence's, fused (`tables.fuse`).
+    """
+    sizes = table_sizes(model, lesson.sequence[-1])
+    taken = {number: entries(model, lesson.targets[number], rows) for number, rows in draws.items()}
+    targets = {number: lesson.targets[number] for number in draws}
+    looks = {number: lookup(model, sizes, logs, close_before(logs)) for number, logs in targets.items()}
+    wanted = asked({number: looks[number].rows(at, ids) for number, (at, _, ids) in taken.items()}, sizes)
+    rows = _rows(generator, parameters, lesson, tables, wanted, threads)
+    towers = generator.dense(parameters, lesson.sequence, lesson.hidden)
+    slopes = {name: [torch.zeros_like(one) for one in made.outputs] for name, made in {**rows, **towers}.items()}
+
+    def judge(number: int) -> Tensor:
+        """The loss of one target; its slopes are put in their place."""
+        positions, label, ids = taken[number]
+        outputs = {name: made.outputs[number].detach() for name, made in {**rows, **towers}.items()}
+        values = torch.cat([outputs[name] for name in rows])[wanted.spots[number]].requires_grad_()
+        embedded = looks[number].embedded(values, positions, ids)
+        dense = {name: outputs[name].view(lesson.sequence[0][name].shape).requires_grad_() for name in towers}
+        logits = model.logits(embedded, lesson.targets[number].numeric[positions], dense)
+        batch = Batch(logits, label, positions, ids, embedded, len(draws[number].positions))
+        loss = lesson.shares[number] * cross_entropy(batch)
+        of_rows, *of_dense = torch.autograd.grad(loss, [values, *dense.values()], allow_unused=True)
+        summed = torch.zeros(sum(len(outputs[name]) for name in rows), values.shape[1])
+        summed.index_add_(0, wanted.spots[number], of_rows)
+        parts = torch.split(summed, [len(outputs[name]) for name in rows])
+        for name, slope in zip([*rows, *dense], [*parts, *of_dense], strict=True):
+            slopes[name][number] = slopes[name][number] if slope is None else slope.reshape(outputs[name].shape)
+        return loss.detach()
+
+    value = reduce(torch.add, threads.map(judge, taken), torch.zeros(()))
+    return value, _gradient(generator, parameters, {**rows, **towers}, slopes, threads)
+
+
+def _rows(
+    generator: Generator,
+    parameters: Weights,
+    lesson: Lesson,
+    tables: Sequence[Tensor],
+    wanted: Asked,
+    threads: Crew,
+) -> dict[str, Made]:
+    """What is made of the rows of each table that are asked for, by field."""
+    found = {}
+    for number, rows in wanted.rows.items():
+        field, counts = generator.fields[number], wanted.counts[number]
+        needed = [*counts, *[counts[-1]] * (len(tables) - len(counts))]
+        sequence = [take_rows(table, rows[:count]) for table, count in zip(tables, needed, strict=True)]
+        hidden = lesson.hidden.get(PREFIX + field)
+        state = None if hidden is None else hidden.index_select(0, rows - wanted.starts[number])
+        found[field] = generator.rows(parameters, field, sequence, state, threads)
+    return found
+
+
+def _gradient(
+    generator: Generator,
+    parameters: Weights,
+    made: Mapping[str, Made],
+    slopes: Mapping[str, Sequence[Tensor]],
+    threads: Crew,
+) -> dict[str, Tensor]:
+    """The gradient of all parameters, those of tables without a row in the batch included."""
+    found = {name: torch.zeros_like(tensor) for name, tensor in parameters.items()}
+    for name, one in made.items():
+        found |= generator.slopes(parameters, name, one, slopes[name], threads)
+    return found
+
+
+def _batches(model: Model, lesson: Lesson, schedule: Schedule) -> Iterator[dict[int, Draw]]:
+    """For each step a draw of every target that has a share and rows left."""
+    last, newest = len(lesson.targets) - 1, lesson.targets[-1]
+    count = ceil(len(newest) / schedule.batch)
+    dealt = {
+        number: _dealt(model, logs, schedule, 0 if number == last else count, f"asmg/{newest.period}")
+        for number, (logs, share) in enumerate(zip(lesson.targets, lesson.shares, strict=True))
+        if share
+    }
+    for _ in range(schedule.epochs * count):
+        drawn = {number: next(draws) for number, draws in dealt.items()}
+        yield {number: one for number, one in drawn.items() if one is not None}
+
+
+def _dealt(model: Model, logs: Logs, schedule: Schedule, count: int, purpose: str) -> Iterator[Draw | None]:
+    """One target's draws, in a new order each epoch: `count` an epoch, or, with 0, of `schedule.batch` rows each."""
+    generator, canonical = logs.generator(purpose), canonical_order(logs)
+    user, item = (logs.rows[:, logs.fields.index(field)] for field in ("user", "item"))
+    born = logs.born[logs.fields.index("item")]
+    ranking = model.family == "ranking" and len(logs)
+    positives = known(user, item, int((born <= logs.period).sum())) if ranking else None
+    for _ in range(schedule.epochs):
+        order = torch.randperm(len(logs), generator=generator)
+        order = order if canonical is None else canonical[order]
+        for rows in torch.tensor_split(order, count) if count else torch.split(order, schedule.batch):
+            if not len(rows) or positives is None:
+                yield Draw(rows) if len(rows) else None
+            else:
+                yield Draw(rows, *draw(positives, user[rows], generator))

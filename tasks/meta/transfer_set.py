@@ -1,0 +1,99 @@
+"""Carry: the transfers of a whole model, one for every table and one for every dense weight."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Generator, Tensor
+
+from nightloop.tasks.meta.transfer import Transfer
+from nightloop.tasks.modules.checkpoint import Weights, pack, unpack
+from nightloop.tasks.modules.fused_tables import PREFIX, others
+from nightloop.tasks.modules.model import Model
+from nightloop.tasks.modules.threads import Crew, crew
+
+CHUNK = 1024  # rows that are carried at a time, up to twice as many: they stay in the processor's cache
+
+
+@dataclass(frozen=True)
+class Carry:
+    """Today's weights made of yesterday's and of what was learned on them.
+
+    Tables have a transfer each, shared by their rows. A dense weight is one long row of its own, whose numbers share
+    a transfer without a hidden layer: one with a hidden layer would have as many parameters as the weight has, times
+    four times the hidden layer's (ASMG's code does that, for towers of twenty neurons). Parameters are called
+    `<field or weight>/<parameter>`.
+    """
+
+    transfer: Transfer
+    fields: tuple[str, ...]
+
+    @property
+    def tower(self) -> Transfer:
+        """The transfer of dense weights."""
+        short = self.transfer.form if self.transfer.form == "average" else "SML-FC"
+        return replace(self.transfer, form=short)
+
+    def parameters(self, model: Model, weights: Weights, generator: Generator) -> dict[str, Tensor]:
+        """First values of all transfers."""
+        found: dict[str, Tensor] = {}
+        for field in self.fields:
+            found |= pack(field, self.transfer.parameters(model.width, generator))
+        for name in sorted(others(weights)):
+            found |= pack(name, self.tower.parameters(weights[name].numel(), generator))
+        return found
+
+    def rows(self, parameters: Weights, pieces: Mapping[str, tuple[Tensor, Tensor]], half: bool = False) -> Tensor:
+        """Rows of several tables carried, one table's under the other's; `pieces` are (before, learned) by field."""
+        return torch.cat([
+            self.transfer(unpack(field, parameters), old, new, half)
+            for field, (before, learned) in pieces.items()
+            for old, new in zip(_chunks(before), _chunks(learned), strict=True)
+        ])  # fmt: skip
+
+    def dense(self, parameters: Weights, before: Weights, learned: Weights) -> dict[str, Tensor]:
+        """All dense weights carried."""
+        return {
+            name: self.tower(unpack(name, parameters), before[name].reshape(1, -1), tensor.reshape(1, -1)).view(
+                tensor.shape
+            )
+            for name, tensor in learned.items()
+            if not name.startswith(PREFIX)
+        }
+
+    @torch.no_grad()
+    def whole(
+        self, parameters: Weights, before: Weights, learned: Weights, only: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """Every weight carried; with `only` (rows by field) the other rows of the tables stay as they were learned."""
+        with crew() as threads:
+            found = self.dense(parameters, before, learned)
+            for field in self.fields:
+                found[PREFIX + field] = self._table(field, parameters, before, learned, only, threads)
+        return found
+
+    def _table(
+        self, field: str, parameters: Weights, before: Weights, learned: Weights, only: Weights | None, threads: Crew
+    ) -> Tensor:
+        """One table carried, its rows dealt to the threads."""
+        transfer, name = unpack(field, parameters), PREFIX + field
+        made = learned[name].clone()
+        every = torch.arange(len(made)) if only is None else only[field]
+
+        @torch.no_grad()  # is each thread's own
+        def carried(rows: Tensor) -> None:
+            made[rows] = self.transfer(transfer, before[name][rows], learned[name][rows])
+
+        threads.map(carried, _chunks(every) if len(every) else ())
+        return made
+
+
+def _chunks(rows: Tensor) -> Sequence[Tensor]:
+    return rows.chunk(max(1, len(rows) // CHUNK))
+
+
+def active_rows(rows: Tensor, fields: tuple[str, ...], wanted: tuple[str, ...]) -> dict[str, Tensor]:
+    """The distinct vocabulary rows of each wanted field in `rows` [n, F]."""
+    return {field: torch.unique(rows[:, fields.index(field)]) for field in wanted}

@@ -1,0 +1,1 @@
+"""Modules: what training any model is made of: protocols, settings, losses, embedding operations, optimizers."""

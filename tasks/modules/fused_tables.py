@@ -1,0 +1,71 @@
+"""Tables: the embedding tables of all fields as one, so that a batch is one look-up and one update."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from nightloop.tasks.modules.checkpoint import Weights
+from nightloop.tasks.modules.model import Model
+
+PREFIX = "table."
+
+
+def offsets(sizes: Sequence[int]) -> Tensor:
+    """Where each field's rows begin in the fused table: [F] int64."""
+    return torch.tensor([0, *sizes[:-1]]).cumsum(0)
+
+
+def parted(fused: Tensor, sizes: Sequence[int]) -> Iterator[tuple[int, slice]]:
+    """Of ascending rows of a fused table, which belong to which field, by its number; fields without any are left out."""
+    ends = torch.searchsorted(fused, torch.tensor(sizes).cumsum(0)).tolist()
+    for number, (first, last) in enumerate(zip([0, *ends], ends, strict=False)):
+        if last > first:
+            yield number, slice(first, last)
+
+
+def fuse(tensors: Weights, fields: Sequence[str], folder: str = "") -> Tensor:
+    """A new tensor: `<folder>table.<field>` of every field, one under the other."""
+    return torch.cat([tensors[f"{folder}{PREFIX}{field}"] for field in fields])
+
+
+def split(fused: Tensor, fields: Sequence[str], sizes: Sequence[int], folder: str = "") -> dict[str, Tensor]:
+    """The fields' own tables again, each a tensor of its own."""
+    pieces = torch.split(fused, list(sizes))
+    return {f"{folder}{PREFIX}{field}": piece.clone() for field, piece in zip(fields, pieces, strict=True)}
+
+
+def table_sizes(model: Model, weights: Weights) -> list[int]:
+    """Rows of each field's table. Raises ValueError where tables are missing, of another width or not finite
+    numbers."""
+    wrong = []
+    for field in model.fields:
+        table = weights.get(PREFIX + field)
+        if table is None:
+            wrong.append(f"no {PREFIX}{field}")
+        elif table.dim() != 2 or table.shape[1] != model.width:
+            wrong.append(f"{PREFIX}{field} is {list(table.shape)}, the model's tables are [rows, {model.width}]")
+    if wrong:
+        given = ", ".join(sorted(weights)) or "none"
+        raise ValueError(f"weights do not fit the model: {'; '.join(wrong)}; given are {given}")
+    return [len(weights[PREFIX + field]) for field in model.fields]
+
+
+def others(weights: Weights) -> dict[str, Tensor]:
+    """The weights that are no table, by name in alphabetical order."""
+    return {name: weights[name] for name in sorted(weights) if not name.startswith(PREFIX)}
+
+
+def with_zero_rows(weights: Weights) -> dict[str, Tensor]:
+    """The weights with a row of zeros at the end of every table, for ids it does not know."""
+    return {
+        name: zero_row(table) if name.rsplit("/", 1)[-1].startswith("table.") else table
+        for name, table in weights.items()
+    }
+
+
+def zero_row(table: Tensor) -> Tensor:
+    """The table with a row of zeros at the end, for ids it does not know."""
+    return torch.cat([table, table.new_zeros(1, table.shape[1])])

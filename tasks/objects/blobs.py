@@ -1,0 +1,76 @@
+"""Blobs: bytes named by their SHA-256, written once, checked before anybody parses them."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import time
+
+from nightloop.tasks.objects import trash
+from nightloop.tasks.objects.objects import Objects
+from nightloop.tasks.objects.read_verified import trusted
+from nightloop.tasks.objects.retry import PAUSES
+
+log = logging.getLogger(__name__)
+
+
+def key_of(sha: str) -> str:
+    """The object's key. Raises ValueError where `sha` is no SHA-256 in lower-case hex."""
+    if not re.fullmatch(r"[0-9a-f]{64}", sha):
+        raise ValueError(f"{sha[:80]!r} is no SHA-256; a blob is named by 64 lower-case hex digits")
+    return f"blobs/{sha}"
+
+
+def put(objects: Objects, data: bytes) -> str:
+    """Store the bytes and return their name; what is there already is not written again.
+
+    What stands under the name is read back: a damaged file is mended, for only these bytes may stand there. Raises
+    TimeoutError where the store says that it has the name and does not show it.
+    """
+    sha = hashlib.sha256(data).hexdigest()
+    key = key_of(sha)
+    for pause in PAUSES:
+        time.sleep(pause)
+        if objects.create(key, data):
+            return sha
+        found = objects.read(key)
+        if found is not None and found[0] == data:
+            return sha
+        if found is not None:  # None: swept a moment ago, or a read that lags; create it again
+            log.warning("%s was damaged (%d bytes, not %d); written again", key, len(found[0]), len(data))
+            objects.swap(key, data, found[1])
+    raise TimeoutError(
+        f"the store says that {key} exists and does not show it; a store must read its own writes. Run again later"
+    )
+
+
+def get(objects: Objects, sha: str) -> bytes:
+    """The bytes of this name; those that a sweep moved to the trash are brought back.
+
+    Raises FileNotFoundError where it is absent, which says when and why it was removed, and ValueError where it was
+    changed.
+    """
+    key = key_of(sha)
+    try:
+        found = trusted(objects, key, lambda data: _checked(sha, data))
+    except ValueError:
+        found = trash.bring_back(objects, key, lambda data: _checked(sha, data))
+        if found is None:
+            raise
+        put(objects, found)
+    if found is None:
+        found = trash.bring_back(objects, key, lambda data: _checked(sha, data))
+    if found is None:
+        raise FileNotFoundError(
+            f"{key} is not in the store{trash.removed(objects, key)}; what needs it must be run again"
+        )
+    return found
+
+
+def _checked(sha: str, data: bytes) -> bytes:
+    if hashlib.sha256(data).hexdigest() != sha:
+        raise ValueError(
+            f"{key_of(sha)} ({len(data)} bytes) was changed or cut off: its SHA-256 is another; not parsed"
+        )
+    return data

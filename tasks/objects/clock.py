@@ -1,0 +1,16 @@
+"""Clock: what time it is for the store, so that leases of several machines are measured by one clock."""
+
+from __future__ import annotations
+
+from email.utils import parsedate_to_datetime
+
+from nightloop.tasks.objects.objects import S3, Directory, Objects
+
+
+def store_time(objects: Objects) -> float:
+    """Seconds since 1970 by the store's own clock: that of the file system, or of the S3 server (its header Date)."""
+    if isinstance(objects, Directory):
+        return objects.file_time()
+    if isinstance(objects, S3):
+        return parsedate_to_datetime(objects.answer_date()).timestamp()
+    raise TypeError(f"{type(objects).__name__} has no clock")

@@ -1,0 +1,261 @@
+"""Objects: the one door to stored bytes, a flat map from key to bytes with conditional writes."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from nightloop.tasks.objects.errors import explained
+from nightloop.tasks.objects.keys import bucket_of, checked, checked_prefix
+from nightloop.tasks.objects.listing import files_below
+from nightloop.tasks.objects.probe import check_format, mark, probe
+from nightloop.tasks.objects.retry import allowed, asked, within, wrote
+from nightloop.tasks.objects.s3_client import attempt, client
+from nightloop.tasks.plan.settings import Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ListObjectsV2OutputTypeDef
+
+T = TypeVar("T")
+
+
+class Objects(Protocol):
+    """A store. Keys are `a/b/c` of letters, digits, `-_.=+` ; a key that could leave the store is a ValueError.
+
+    All raise PermissionError (read-only, wrong credentials), FileNotFoundError (no such store), TimeoutError (a write
+    may or may not have happened) and OSError (full, broken).
+    """
+
+    def read(self, key: str) -> tuple[bytes, str] | None:
+        """The bytes and the tag (ETag) of this very state, or None where there is no such key."""
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Write where nothing is (`If-None-Match: *`); False where something is already."""
+
+    def swap(self, key: str, data: bytes, tag: str) -> bool:
+        """Replace the state that has this tag (`If-Match`); False where the state is another by now."""
+
+    def remove(self, key: str) -> None:
+        """Forget a key; no error where it is not there."""
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """Keys that begin so, for sweeping only: that a key is not listed proves nothing. A listing error raises."""
+
+
+@dataclass(frozen=True)
+class Directory:
+    """A store in a local directory: what `create` and `swap` said True to is on the disk, whole, whatever happens."""
+
+    path: Path
+
+    def read(self, key: str) -> tuple[bytes, str] | None:
+        """As `Objects.read`; the tag is the SHA-256 of the bytes."""
+        try:
+            data = (self.path / checked(key)).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return data, hashlib.sha256(data).hexdigest()
+
+    def create(self, key: str, data: bytes) -> bool:
+        """As `Objects.create`: a hard link either makes the whole file or finds one there."""
+        place = self.path / checked(key)
+        with explained(self.path), self._written(data) as written:
+            _make_folder(place.parent)
+            try:
+                os.link(written, place)
+                return True
+            except FileExistsError:
+                return False
+            finally:
+                _settle(place.parent)  # what is reported, either way, must outlive a power cut
+
+    def swap(self, key: str, data: bytes, tag: str) -> bool:
+        """As `Objects.swap`; other writers wait while we compare."""
+        place = self.path / checked(key)
+        with explained(self.path), self._locked():
+            found = self.read(key)
+            if found is None or found[1] != tag:
+                return False
+            with self._written(data) as written:
+                os.replace(written, place)
+                _settle(place.parent)
+            return True
+
+    def remove(self, key: str) -> None:
+        """As `Objects.remove`."""
+        place = self.path / checked(key)
+        with explained(self.path), self._locked():
+            if place.exists():
+                place.unlink()
+                _settle(place.parent)
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """As `Objects.keys`, sorted; half-written files are not seen."""
+        folder = checked_prefix(prefix).rpartition("/")[0]
+        start = f"{folder}/" if folder else ""
+        found = (start + name for name in files_below(self.path / folder))
+        yield from sorted(key for key in found if key.startswith(prefix))
+
+    def file_time(self) -> float:
+        """The time that the file system gives to a file written now, in seconds since 1970."""
+        with explained(self.path), self._written(b"") as written:
+            return written.stat().st_mtime
+
+    def tidy(self) -> None:
+        """Remove what writers that died left half-written; those at work hold a lock on theirs."""
+        for left in (self.path / ".writing").glob("*"):
+            with left.open("rb") as file, suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                left.unlink(missing_ok=True)
+
+    @contextmanager
+    def _written(self, data: bytes) -> Iterator[Path]:
+        """A temporary file that holds the data, on the disk for good; gone afterwards."""
+        temporary = self.path / ".writing" / uuid.uuid4().hex
+        _make_folder(temporary.parent)
+        try:
+            with temporary.open("xb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+                yield temporary
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """One swap at a time, across threads and processes; a process that dies lets go."""
+        _make_folder(self.path)
+        with (self.path / ".lock").open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and its parents so that they outlive a power cut."""
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _settle(folder.parent)
+
+
+def _settle(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@dataclass(frozen=True)
+class S3:
+    """A store under a prefix of a bucket; `settling` says how lost races, conflicts and silence are dealt with."""
+
+    bucket: str
+    prefix: str  # empty, or ends with /
+    client: S3Client
+
+    def read(self, key: str) -> tuple[bytes, str] | None:
+        """As `Objects.read`; the tag is the ETag."""
+
+        def get() -> tuple[bytes, str]:
+            ask = partial(self.client.get_object, Bucket=self.bucket, Key=self.prefix + checked(key))
+            answer = within(allowed(0), ask)
+            return within(allowed(answer.get("ContentLength", 0)), answer["Body"].read), answer["ETag"]
+
+        return asked(lambda: attempt(get), self._place(key))
+
+    def create(self, key: str, data: bytes) -> bool:
+        """As `Objects.create`, by `If-None-Match: *`."""
+        put = partial(self.client.put_object, Bucket=self.bucket, Key=self.prefix + checked(key), Body=data)
+        return self._wrote(partial(put, IfNoneMatch="*"), key, data)
+
+    def swap(self, key: str, data: bytes, tag: str) -> bool:
+        """As `Objects.swap`, by `If-Match`."""
+        put = partial(self.client.put_object, Bucket=self.bucket, Key=self.prefix + checked(key), Body=data)
+        return self._wrote(partial(put, IfMatch=tag), key, data)
+
+    def remove(self, key: str) -> None:
+        """As `Objects.remove`."""
+        name = self.prefix + checked(key)
+        remove = partial(self.client.delete_object, Bucket=self.bucket, Key=name)
+        asked(lambda: attempt(partial(within, allowed(0), remove)), self._place(key))
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """As `Objects.keys`, sorted."""
+        start, more = self.prefix + checked_prefix(prefix), ""
+        while True:
+            page = self._page(start, more)
+            yield from (entry["Key"].removeprefix(self.prefix) for entry in page.get("Contents", []))
+            if not page["IsTruncated"]:
+                return
+            if (following := page.get("NextContinuationToken", "")) in ("", more):
+                raise OSError(
+                    f"{self._place(start)}: the server lists a part and does not say how to go on; nothing is known"
+                )
+            more = following
+
+    def answer_date(self) -> str:
+        """The header Date of an answer of the server, to the second."""
+        ask = partial(self.client.list_objects_v2, Bucket=self.bucket, Prefix=self.prefix, MaxKeys=1)
+        page = asked(lambda: attempt(partial(within, allowed(0), ask)), f"s3://{self.bucket}")
+        return str(page["ResponseMetadata"]["HTTPHeaders"]["date"]) if page else ""
+
+    def _page(self, start: str, more: str) -> ListObjectsV2OutputTypeDef:
+        ask = partial(self.client.list_objects_v2, Bucket=self.bucket, Prefix=start)
+        ask = partial(ask, ContinuationToken=more) if more else ask
+        page = asked(lambda: attempt(partial(within, allowed(0), ask)), self._place(start))
+        if page is None:
+            raise FileNotFoundError(f"{self._place(start)} cannot be listed: the server says that it is not there")
+        return page
+
+    def _place(self, key: str) -> str:
+        return f"s3://{self.bucket}/{self.prefix}{key}"
+
+    def _wrote(self, put: Callable[[], object], key: str, data: bytes) -> bool:
+        holds = lambda: (self.read(key) or (None,))[0] == data  # noqa: E731
+        return wrote(lambda: attempt(partial(within, allowed(len(data)), put)), holds, self._place(key))
+
+
+def open_objects(settings: Settings, credentials: Mapping[str, str] | None = None) -> Directory | S3:
+    """The store of these settings, probed once a process. Raises as `Objects`, ValueError where it must not be used."""
+    objects, place = open_for_reading(settings, credentials), settings.store_place
+    _probed(objects, place)
+    mark(objects, place)
+    return objects
+
+
+def open_for_reading(settings: Settings, credentials: Mapping[str, str] | None = None) -> Directory | S3:
+    """The store without a probe, for who may only read it. Raises ValueError where its format is another."""
+    place = settings.store_place
+    objects: Directory | S3 = Directory(Path(place))
+    if found := bucket_of(place):
+        objects = S3(*found, client(settings, tuple(sorted((credentials or {}).items()))))
+    elif Path(place).exists() and not Path(place).is_dir():
+        raise NotADirectoryError(f"the store {place} is a file; name a directory or s3://bucket/prefix")
+    check_format(objects, place)
+    return objects
+
+
+def read_again(objects: Objects, key: str) -> tuple[bytes, str] | None:
+    """As `Objects.read`, over another connection: for bytes that cannot be what was written."""
+    if isinstance(objects, S3):
+        objects.client.close()  # its idle connections; the next request opens a new one
+    return objects.read(key)
+
+
+@cache
+def _probed(objects: Directory | S3, place: str) -> None:
+    probe(objects, place)
+    if isinstance(objects, Directory):
+        objects.tidy()

@@ -1,0 +1,131 @@
+"""Pipelines: which there are, in a record of their own, so that none is forgotten because a listing left it out."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal
+
+from nightloop.tasks.objects.checksum import seal, unseal
+from nightloop.tasks.objects.keys import checked_pipeline
+from nightloop.tasks.objects.objects import Objects
+from nightloop.tasks.objects.read_verified import trusted
+from nightloop.tasks.objects.retry import PAUSES
+from nightloop.tasks.plan.frozen import Frozen
+from nightloop.tasks.plan.plan import canonical
+
+KEY = "pipelines.json"
+log = logging.getLogger(__name__)
+RECORDED = re.compile(r"pipelines/([^/]+)/(?:nights/(\d{6})/\d{4}\.json|log/\d{8}\.json)")
+
+
+class Pipelines(Frozen):
+    """Every pipeline of the store, with the first night of each of its chains; none before its first night."""
+
+    format: Literal[1] = 1
+    complete: bool  # False: an older release wrote to this store, and nobody has said yet that these are all
+    roots: dict[str, tuple[int, ...]]
+
+
+def load(objects: Objects) -> Pipelines | None:
+    """The record, or None where there is none yet. Raises ValueError where it is damaged."""
+    try:
+        return trusted(objects, KEY, lambda sealed: Pipelines.model_validate_json(unseal(KEY, sealed)))
+    except ValueError as error:
+        raise ValueError(
+            f"{error}. Nothing of the pipelines is lost: `nightloop maintain PLAN --adopt` makes it anew"
+        ) from error
+
+
+def readable(objects: Objects) -> Pipelines:
+    """The record; an empty one that says it is not complete, where there is none or it is damaged: nights go on."""
+    try:
+        return load(objects) or Pipelines(complete=False, roots={})
+    except ValueError as error:
+        log.warning("%s", error)
+        return Pipelines(complete=False, roots={})
+
+
+def begin(objects: Objects) -> None:
+    """Give a store its record; it is complete only where the store is new and holds nothing."""
+    if load(objects) is None:
+        empty = not any(not key.startswith("probe/") for key in objects.keys(""))
+        objects.create(KEY, _bytes(Pipelines(complete=empty, roots={})))
+
+
+def register(objects: Objects, pipeline: str, root: int | None = None) -> None:
+    """Name a pipeline in the record before anything is written for it, with the first night of a chain of it."""
+
+    def named(record: Pipelines) -> Pipelines:
+        roots = {*record.roots.get(pipeline, ()), *(() if root is None else (root,))}
+        return record.model_copy(update={"roots": {**record.roots, checked_pipeline(pipeline): tuple(sorted(roots))}})
+
+    _change(objects, named)
+
+
+def roots(objects: Objects, pipeline: str) -> tuple[int, ...] | None:
+    """First nights of a pipeline's chains; None where the record does not name it."""
+    return readable(objects).roots.get(pipeline)
+
+
+def listed(keys: Iterable[str]) -> dict[str, tuple[int, ...]]:
+    """Pipelines that have nights or a promotion log in a listing, with the first night of each unbroken row of nights."""
+    nights: dict[str, set[int]] = {}
+    for key in keys:
+        if found := RECORDED.fullmatch(key):
+            nights.setdefault(found[1], set()).update(() if found[2] is None else (int(found[2]),))
+    return {name: tuple(sorted(i for i in indexes if i - 1 not in indexes)) for name, indexes in nights.items()}
+
+
+def adopt(objects: Objects, confirmed: Iterable[str]) -> Mapping[str, tuple[int, ...]]:
+    """Make the record complete, with the pipelines that a person says are all there are.
+
+    A name with a minus before it (-shop) is a pipeline that was given up: the record forgets it, and a sweep may remove
+    what it needed. Raises ValueError where these are not the ones that the store shows and that the record names; nothing
+    is written then.
+    """
+    seen, names = listed(objects.keys("pipelines/")), {name.strip() for name in confirmed if name.strip()}
+    said, given_up = {n for n in names if n[0] != "-"}, {n[1:] for n in names if n[0] == "-"}
+    known = readable(objects).roots
+    if there := sorted(given_up & {*seen}):
+        raise ValueError(f"{', '.join(there)} cannot be given up while the store shows it: move its folder away first")
+    if unseen := sorted(said - {*seen, *known}):
+        raise ValueError(
+            f"the store shows no pipeline {', '.join(unseen)}; it shows {', '.join(sorted(seen)) or 'none'}. Is a folder "
+            "not mounted or not readable? Nothing was written"
+        )
+    if left := sorted({*seen, *known} - said - given_up):
+        raise ValueError(
+            f"the store also shows or knows {', '.join(left)}; name every pipeline, and one that was given up with a minus "
+            f"before it: -{left[0]}"
+        )
+
+    def whole(record: Pipelines) -> Pipelines:
+        return Pipelines(
+            complete=True, roots={name: _joined(record.roots.get(name), seen.get(name)) for name in sorted(said)}
+        )
+
+    return _change(objects, whole).roots
+
+
+def _joined(known: tuple[int, ...] | None, seen: tuple[int, ...] | None) -> tuple[int, ...]:
+    return tuple(sorted({*(known or ()), *(seen or ())}))
+
+
+def _change(objects: Objects, change: Callable[[Pipelines], Pipelines]) -> Pipelines:
+    for pause in PAUSES:
+        time.sleep(pause)
+        found = objects.read(KEY)
+        record = readable(objects)
+        changed = change(record)
+        if found and changed == record:
+            return record
+        if objects.swap(KEY, _bytes(changed), found[1]) if found else objects.create(KEY, _bytes(changed)):
+            return changed
+    raise TimeoutError(f"other writers changed {KEY} again and again; nothing was written. Run again")
+
+
+def _bytes(record: Pipelines) -> bytes:
+    return seal(canonical(record.model_dump(mode="json")))

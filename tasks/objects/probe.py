@@ -1,0 +1,84 @@
+"""Probe: does this store keep its word about conditional writes, and is it of a format that we can read?"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import TYPE_CHECKING, cast
+
+from pydantic import JsonValue
+
+from nightloop.tasks.plan.plan import canonical
+
+if TYPE_CHECKING:  # objects.py opens a store and so needs this file
+    from nightloop.tasks.objects.objects import Objects
+
+FORMAT = 1
+FORMAT_KEY = "format.json"
+
+
+def check_format(objects: Objects, place: str) -> bool:
+    """True where the store is of our format, False where it says nothing. Raises ValueError where it is of another."""
+    from nightloop.tasks.objects.read_verified import trusted  # it needs objects.py, which needs this file
+
+    number = trusted(objects, FORMAT_KEY, lambda data: _format_of(data, place))
+    if number is None:
+        return False
+    if number != FORMAT:
+        raise ValueError(f"{place} has format {number!r}, this nightloop reads format {FORMAT}; use a newer nightloop")
+    return True
+
+
+def _format_of(data: bytes, place: str) -> JsonValue:
+    try:
+        return cast("JsonValue", json.loads(data)["format"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{FORMAT_KEY} of {place} is damaged ({data[:60]!r}); is this a nightloop store?") from error
+
+
+def mark(objects: Objects, place: str) -> None:
+    """Give a new store its format. Somebody else may do so at the same time."""
+    from nightloop.tasks.objects.pipelines import begin  # as above
+
+    if check_format(objects, place):
+        return
+    begin(objects)
+    objects.create(FORMAT_KEY, canonical({"format": FORMAT}))
+    if not check_format(objects, place):
+        raise ValueError(f"{place} forgot what was written a moment ago; a store must read its own writes")
+
+
+def probe(objects: Objects, place: str) -> None:
+    """Write, lose and win as the promotion of a champion does. Raises ValueError naming what the store gets wrong."""
+    key = f"probe/{uuid.uuid4().hex}"
+    try:
+        lies = _lies(objects, key)
+    finally:
+        objects.remove(key)
+    if objects.read(key) is not None:
+        lies.append("an object that was removed is still there")
+    if lies:
+        raise ValueError(
+            f"{place} cannot keep a champion safe: {'; '.join(lies)}. Two writers could overwrite each other unseen. "
+            "Use a store that honours If-None-Match and If-Match (AWS S3, Ceph RGW, SeaweedFS, Garage), or a directory."
+        )
+
+
+def _lies(objects: Objects, key: str) -> list[str]:
+    lies = []
+    if objects.swap(key, b"0", '"d41d8cd98f00b204e9800998ecf8427e"'):
+        lies.append("it replaced an object that was not there (If-Match ignored)")
+        objects.remove(key)
+    if not objects.create(key, b"1"):
+        lies.append("it refused to create a new object")
+    if objects.create(key, b"2"):
+        lies.append("it created the same object twice (If-None-Match ignored)")
+    found = objects.read(key)
+    if found is None or found[0] != b"1":
+        lies.append("it does not read back what was written")
+        return lies
+    if not objects.swap(key, b"3", found[1]):
+        lies.append("it refused a replacement with the right ETag")
+    if objects.swap(key, b"4", found[1]):
+        lies.append("it replaced an object that had changed (If-Match ignored)")
+    return lies

@@ -1,0 +1,61 @@
+"""AWS: the one door to boto3, whose import takes half a second that a local store need not wait for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, TypeVar
+
+from nightloop.tasks.objects.errors import Trouble, answered, silent
+from nightloop.tasks.plan.settings import Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+T = TypeVar("T")
+
+
+def usual_credentials() -> dict[str, str]:
+    """S3 credentials as boto3 finds them by itself (environment, profiles, roles); empty where there are none."""
+    import boto3
+
+    found = boto3.Session().get_credentials()
+    if found is None:
+        return {}
+    now = found.get_frozen_credentials()
+    names = {
+        "aws_access_key_id": now.access_key,
+        "aws_secret_access_key": now.secret_key,
+        "aws_session_token": now.token,
+    }
+    return {name: value for name, value in names.items() if value}
+
+
+@cache
+def client(settings: Settings, credentials: tuple[tuple[str, str], ...]) -> S3Client:
+    """A client for S3 where the settings say it is; without `credentials`, pairs of names and values, the usual chain's."""
+    import boto3
+    from botocore.config import Config
+
+    # One attempt: `settling.wrote` must see each. Many look-alikes do not know checksums in trailers; we check SHA-256.
+    ours = Config(
+        connect_timeout=5, read_timeout=30, max_pool_connections=32, retries={"total_max_attempts": 1},
+        s3={"addressing_style": "path" if settings.s3_path_style else "auto"},
+        request_checksum_calculation="when_required", response_checksum_validation="when_required",
+    )  # fmt: skip
+    names = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
+    key, secret, token = (dict(credentials).get(name) for name in names)
+    where = (settings.s3_region, None, True, None, settings.s3_endpoint or None)
+    return boto3.client("s3", *where, key, secret, token, ours)
+
+
+def attempt(ask: Callable[[], T]) -> tuple[T | None, Trouble | None]:
+    """What `ask` answered, or what S3 or the way to it had against it."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        return ask(), None
+    except ClientError as error:
+        return None, answered(error.response, str(error))
+    except (BotoCoreError, TimeoutError) as error:  # nobody there, cut off, timed out, no credentials
+        return None, silent(type(error).__name__, str(error))

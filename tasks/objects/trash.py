@@ -1,0 +1,199 @@
+"""Trash: what a sweep removed, kept for a time, with a numbered record of when, by whom and why.
+
+`removals/00000007.json` names the keys and is written before any of them moves; their bytes lie under
+`trash/00000007/<key>` until the grace period is over and nothing needs them. Records are found by their numbers, never by
+a listing.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Literal, NamedTuple
+
+from nightloop.tasks.objects.checksum import seal, unseal
+from nightloop.tasks.objects.objects import Objects
+from nightloop.tasks.objects.read_verified import trusted
+from nightloop.tasks.objects.retry import PAUSES
+from nightloop.tasks.plan.frozen import Frozen
+from nightloop.tasks.plan.plan import canonical
+
+log = logging.getLogger(__name__)
+WHY = "no manifest, log entry or unfinished work named it"
+GAP = 4  # numbers in a row that are absent where the removals end
+UNREAD = "no night read it and a newer version of its period is there"
+
+
+class Removal(Frozen):
+    """What was put into the trash together: keys of the store, and versions of the lake that are to be given up."""
+
+    format: Literal[1] = 1
+    number: int
+    when: float  # seconds since 1970
+    by: str  # the run
+    reason: str
+    keys: tuple[str, ...] = ()
+    pipeline: str = ""  # whose versions these are
+    versions: tuple[tuple[int, int], ...] = ()  # (period, version); they stay in the lake until the grace is over
+
+    @property
+    def date(self) -> str:
+        """The day in UTC."""
+        return datetime.fromtimestamp(self.when, UTC).date().isoformat()
+
+
+class Closed(Frozen):
+    """What became of a removal in the end."""
+
+    format: Literal[1] = 1
+    number: int
+    when: float
+    by: str
+    deleted: tuple[str, ...] = ()
+    restored: tuple[str, ...] = ()
+    given_up: tuple[tuple[int, int], ...] = ()  # versions of the lake
+
+
+class Act(NamedTuple):
+    """Who sweeps, and when."""
+
+    by: str
+    when: float  # seconds since 1970
+
+
+def removals(objects: Objects) -> Iterator[Removal]:
+    """All removals, oldest first. The trash of one whose record is damaged stays, and a warning names it."""
+    for number in _numbers(objects):
+        try:
+            found = _read(objects, number)
+        except ValueError as error:
+            log.warning("%s; what it put under trash/%08d/ stays there", error, number)
+            continue
+        if found is not None:
+            yield found
+
+
+def _numbers(objects: Objects) -> Iterator[int]:
+    """Numbers that were given to removals, also to one whose record is gone: the next ones are looked for as well."""
+    absent, number = 0, 0
+    while absent < GAP:
+        number += 1
+        there = any(objects.read(key) is not None for key in (_key(number), _closed_key(number)))
+        absent = 0 if there else absent + 1
+        if there:
+            yield number
+
+
+def still_open(objects: Objects) -> list[Removal]:
+    """Removals whose grace period is not over, or that nobody has closed since."""
+    return [found for found in removals(objects) if objects.read(_closed_key(found.number)) is None]
+
+
+def record(objects: Objects, removal: Removal) -> Removal:
+    """Write the record under the next free number, and return it with its number."""
+    number = 1 + max(_numbers(objects), default=0)
+    for pause in PAUSES:
+        time.sleep(pause)
+        numbered = removal.model_copy(update={"number": number})
+        if objects.create(_key(number), _bytes(numbered)):
+            return numbered
+        if _read(objects, number) == numbered:
+            return numbered  # an earlier attempt of ours had its effect unseen
+        number += 1
+    raise TimeoutError("other sweeps were in the way; nothing was removed. Run maintain again")
+
+
+def settle_versions(
+    objects: Objects, pipeline: str, waiting: Sequence[tuple[int, int]], gone: Sequence[tuple[int, int]], act: Act
+) -> None:
+    """Write down which versions of the lake wait from now on, and close the removals whose versions are all settled."""
+    theirs = [found for found in still_open(objects) if found.pipeline == pipeline]
+    known = {version for found in theirs for version in found.versions}
+    if new := tuple(version for version in waiting if version not in known):
+        wanted = Removal(number=0, when=act.when, by=act.by, reason=UNREAD, pipeline=pipeline, versions=new)
+        record(objects, wanted)
+    for found in theirs:
+        if not {*found.versions} & {*waiting}:
+            given_up = tuple(version for version in found.versions if version in {*gone})
+            close(objects, Closed(number=found.number, when=act.when, by=act.by, given_up=given_up))
+
+
+def move_in(objects: Objects, removal: Removal, key: str) -> bool:
+    """Move an object into the trash; False where it is not there (any more). The copy stands before the object goes."""
+    found = objects.read(key)
+    if found is None:
+        return False
+    objects.create(_place(removal, key), found[0])
+    kept = objects.read(_place(removal, key))
+    if kept is None or kept[0] != found[0]:
+        raise OSError(f"{_place(removal, key)} does not hold what was written; {key} stays where it is")
+    objects.remove(key)
+    return True
+
+
+def move_out(objects: Objects, removal: Removal, key: str) -> bool:
+    """Bring an object back from the trash, unless it stands in its place again; False where the trash has it not."""
+    kept = objects.read(_place(removal, key))
+    if kept is None:
+        return False
+    objects.create(key, kept[0])
+    there = objects.read(key)
+    if there is None:
+        raise OSError(f"{key} could not be brought back: the store does not show it; it stays in the trash")
+    return True
+
+
+def forget(objects: Objects, removal: Removal, key: str) -> None:
+    """Delete the copy in the trash."""
+    objects.remove(_place(removal, key))
+
+
+def close(objects: Objects, closed: Closed) -> None:
+    """Write down what became of a removal; the first to say so is right."""
+    objects.create(_closed_key(closed.number), _bytes(closed))
+
+
+def bring_back(objects: Objects, key: str, parse: Callable[[bytes], bytes]) -> bytes | None:
+    """The bytes of a key that lies in the trash, put back in its place; None where no open removal has it."""
+    for removal in reversed([found for found in removals(objects) if key in found.keys]):
+        data = trusted(objects, _place(removal, key), parse)
+        if data is None:
+            continue
+        try:
+            objects.create(key, data)
+        except PermissionError:  # who only reads is served from the trash
+            return data
+        return data
+    return None
+
+
+def removed(objects: Objects, key: str) -> str:
+    """When and why a key was removed, for a message; empty where no removal names it."""
+    named: Sequence[Removal] = [found for found in removals(objects) if key in found.keys]
+    if not named:
+        return ""
+    last = named[-1]
+    return f": it was removed on {last.date} by {last.by} because {last.reason} (removal {last.number})"
+
+
+def _read(objects: Objects, number: int) -> Removal | None:
+    key = _key(number)
+    return trusted(objects, key, lambda sealed: Removal.model_validate_json(unseal(key, sealed)))
+
+
+def _key(number: int) -> str:
+    return f"removals/{number:08d}.json"
+
+
+def _closed_key(number: int) -> str:
+    return f"removals/{number:08d}.closed.json"
+
+
+def _place(removal: Removal, key: str) -> str:
+    return f"trash/{removal.number:08d}/{key}"
+
+
+def _bytes(value: Removal | Closed) -> bytes:
+    return seal(canonical(value.model_dump(mode="json")))

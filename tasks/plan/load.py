@@ -1,0 +1,117 @@
+"""Reading a plan: from a YAML file to a Plan, or to every mistake in it at once with the legal values."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from nightloop.tasks.plan.plan import Plan
+from nightloop.tasks.plan.redact import cut
+from nightloop.tasks.plan.yaml_reader import read_mapping
+
+WORDS = re.compile(r"[\w./@%+=:,~ -]{1,500}")  # what is shown as it is, in a terminal, in Markdown and in HTML
+
+
+_GIVEN: dict[str, str] = {}  # by pipeline: the plan as this process was given it
+
+
+def remember(plan: Plan, given: str) -> None:
+    """Keep how the plan was named, so that advice names it in the same way."""
+    _GIVEN[plan.pipeline] = given
+
+
+def as_given(pipeline: str) -> str:
+    """The plan of a pipeline as a word of a command: as this process was given it, else the pipeline's name."""
+    given = _GIVEN.get(pipeline, pipeline)
+    return shlex.quote(given) if WORDS.fullmatch(given) else "PLAN"
+
+
+def find_plan(name: str, directories: Sequence[Path]) -> Path:
+    """The file of a plan given by name (`simulated`) or by path. Raises FileNotFoundError that lists the names."""
+    given = Path(name)
+    if len(name) < 500 and (given.suffix in (".yaml", ".yml") or "/" in name) and given.is_file():
+        return given
+    known = {p.stem: p for directory in reversed(directories) for p in sorted(directory.glob("*.yaml"))}
+    if name in known:
+        return known[name]
+    raise FileNotFoundError(
+        f"no plan {cut(name, 80)!r}: give the path of a YAML file, or one of {', '.join(sorted(known)) or 'none'} "
+        f"(in {' and '.join(map(str, directories))})"
+    )
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping that a plan's file holds. Raises ValueError, which names the file (see `read_mapping`)."""
+    return read_mapping(path, "a plan", ", ".join(Plan.model_fields))
+
+
+def read_form(path: Path) -> Plan:
+    """The plan in a file, as it is written: its plug-ins and their options are not looked at.
+
+    Raises one ValueError that lists every mistake of form.
+    """
+    raw = read_yaml(path)
+    refuse(path, mistakes(raw))
+    return Plan.model_validate(raw)
+
+
+def refuse(path: Path, found: Sequence[str]) -> None:
+    """Raise one ValueError that lists every mistake in the plan of this file; nothing where there is none."""
+    if found:
+        listed = "\n".join(f"  - {mistake}" for mistake in found)
+        raise ValueError(f"{path} has {len(found)} mistake{'s' * (len(found) > 1)}:\n{listed}")
+
+
+def mistakes(raw: Mapping[str, Any]) -> list[str]:
+    """Every mistake of form in a plan, one sentence each; empty where `Plan` accepts it."""
+    try:
+        Plan.model_validate(raw)
+    except ValidationError as error:
+        return [_sentence(e) for e in error.errors(include_url=False) if _meant(raw, e["loc"])]
+    return []
+
+
+def _meant(raw: Mapping[str, Any], where: tuple[Any, ...]) -> bool:
+    """Whether an error is about the kind of periods that was meant: those of a count have `rows`."""
+    periods = raw.get("periods")
+    if where[:1] != ("periods",) or len(where) < 2 or not isinstance(periods, Mapping):
+        return True
+    return bool(("rows" in periods) == (where[1] == "Counts"))
+
+
+def _sentence(error: Any) -> str:
+    where = ".".join(str(part) for part in error["loc"] if not _kind(part))
+    given = cut(repr(error.get("input")), 80)
+    if error["type"] in ("extra_forbidden", "invalid_key"):
+        return f"{where}: unknown field; allowed here: {', '.join(_allowed(error['loc']))}"
+    if error["type"] == "missing":
+        return f"{where}: missing"
+    return f"{where or 'plan'}: {error['msg']} (given: {given})"
+
+
+def _kind(part: object) -> str:
+    """`Calendar` or `Counts` where a part of an error's place names a kind of periods (pydantic may wrap it in words)."""
+    return next((kind for kind in ("Calendar", "Counts") if str(part) == kind or f", {kind}]" in str(part)), "")
+
+
+def _allowed(where: tuple[Any, ...]) -> list[str]:
+    """The fields that are legal beside an unknown one, found by walking the plan's types."""
+    model: Any = Plan
+    for part in where[:-1]:
+        if kind := _kind(part):
+            model = next(m for m in Plan.model_fields["periods"].annotation.__args__ if m.__name__ == kind)  # type: ignore[union-attr]
+        elif hasattr(model, "model_fields") and part in model.model_fields:
+            model = _model(model.model_fields[part].annotation)
+    return sorted(getattr(model, "model_fields", {}))
+
+
+def _model(annotation: Any) -> Any:
+    """The pydantic model inside an annotation such as `dict[str, Part]` or `Calendar | Counts`."""
+    if hasattr(annotation, "model_fields"):
+        return annotation
+    return next((a for a in reversed(getattr(annotation, "__args__", ())) if hasattr(a, "model_fields")), annotation)

@@ -1,0 +1,123 @@
+"""Outward: text on its way out of the process, to a terminal, a log, a state: credentials masked, control characters shown.
+
+`guarded` stands around every task and around the doors to plan, store and lake, so that what an error says is masked
+before Prefect keeps it; `guard_process` does the same for log records and for tracebacks that nobody caught.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import threading
+import traceback
+import unicodedata
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from types import TracebackType
+
+from nightloop.tasks.plan.redact import MASK, holds_credentials, redact, redact_error
+
+Hook = Callable[[type[BaseException], BaseException, TracebackType | None], object]
+
+
+def outward(text: str) -> str:
+    """The text as it may leave: credentials masked, control characters visible."""
+    return visible(redact(text))
+
+
+def visible(text: str) -> str:
+    """The text with every character shown as an escape that would move a cursor, colour, hide or reorder what is read.
+
+    Line ends and tabs stay. Names, reasons and rows of a log may hold ESC, C1, carriage returns and marks of direction.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() or c in "\n\t" or unicodedata.category(c) == "Zs" else _escaped(c) for c in text
+    )
+
+
+def json_of(value: object, indent: int | None = None) -> str:
+    """One JSON document in ASCII, credentials masked, that is harmless in a terminal as well."""
+    return json.dumps(_redacted(value), indent=indent, default=lambda one: redact(str(one))).replace("\x7f", "\\u007f")
+
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """A block, or as `@guarded()` a function, out of which no error carries a credential."""
+    guard_process()
+    try:
+        yield
+    except Exception as error:
+        safe = redact_error(error)
+        if safe is error:
+            raise
+        raise safe from None
+
+
+def guard_process() -> None:
+    """Mask log records when they are made, before any handler sees them, and tracebacks that nobody caught; once."""
+    made = logging.getLogRecordFactory()
+    if getattr(made, "guarded", False):
+        return
+
+    def guarded_record(*what: object) -> logging.LogRecord:
+        return _safe(made(*what))
+
+    guarded_record.guarded = True  # type: ignore[attr-defined]
+    logging.setLogRecordFactory(guarded_record)
+    sys.excepthook = partial(_uncaught, sys.excepthook)
+    threading.excepthook = partial(_ended, threading.excepthook)
+
+
+def _escaped(c: str) -> str:
+    code = ord(c)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _redacted(value: object) -> object:
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, dict):
+        return {redact(k) if isinstance(k, str) else k: _named(k, v) for k, v in value.items()}
+    return [_redacted(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def _named(key: object, value: object) -> object:
+    """A value under its key, which may say that it is a credential."""
+    return MASK if isinstance(value, str) and value and holds_credentials(f"{key}={value}") else _redacted(value)
+
+
+def _safe(record: logging.LogRecord) -> logging.LogRecord:
+    try:
+        said = record.getMessage()
+    except Exception:  # the words do not go with their values: nothing of these is shown, and no caller is stopped
+        record.msg, record.args = f"{outward(str(record.msg))} (its values cannot be shown)", ()
+        return record
+    if (safe := outward(said)) != said:
+        record.msg, record.args = safe, ()
+    if record.exc_info and record.exc_info[1] is not None:
+        redact_error(record.exc_info[1])
+        record.exc_text = outward("".join(traceback.format_exception(record.exc_info[1])).rstrip("\n"))
+    return record
+
+
+def _uncaught(before: Hook, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """What nobody caught, masked: to the hook that somebody else set, or as a traceback."""
+    safe = redact_error(error)
+    if before is not sys.__excepthook__:
+        before(type(safe), safe, trace)
+    else:
+        sys.stderr.write(outward("".join(traceback.format_exception(type(safe), safe, trace))))
+
+
+def _ended(before: Callable[[threading.ExceptHookArgs], object], what: threading.ExceptHookArgs) -> None:
+    """The same for a thread."""
+    if what.exc_value is not None and what.exc_type is not SystemExit:
+        redact_error(what.exc_value)
+        if before is not threading.__excepthook__:
+            before(what)
+        else:
+            _uncaught(sys.__excepthook__, what.exc_type, what.exc_value, what.exc_traceback)

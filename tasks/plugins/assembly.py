@@ -1,0 +1,133 @@
+"""Assembly: the plug-ins a plan names, built; every mistake of a plan in one error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from nightloop.tasks.lake.source import Source
+from nightloop.tasks.models import build as build_model
+from nightloop.tasks.modules.model import Model
+from nightloop.tasks.plan.load import mistakes, read_yaml, refuse
+from nightloop.tasks.plan.plan import Part, Plan
+from nightloop.tasks.retraining.strategy import Strategy
+from nightloop.tasks.sources import build as build_source
+from nightloop.tasks.strategies import build as build_strategy
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a plan names, ready to work."""
+
+    source: Source
+    model: Model
+    pretrain: Strategy
+    strategies: Mapping[str, Strategy]
+
+
+def read_plan(path: Path) -> Plan:
+    """The plan in a file. Raises one ValueError that lists every mistake, those of plug-in options included."""
+    raw = read_yaml(path)
+    refuse(path, mistakes(raw) + _plug_in_mistakes(raw))
+    plan = Plan.model_validate(raw)
+    assemble(plan)
+    return plan
+
+
+def assemble(plan: Plan) -> Parts:
+    """Build what the plan names. Raises ValueError where model, logs and strategies do not go together."""
+    return _assembled(plan.model_dump_json())
+
+
+@lru_cache(maxsize=8)  # every task of a night asks; finding entry points takes longer than what most of them do
+def _assembled(text: str) -> Parts:
+    plan = Plan.model_validate_json(text)
+    parts = _built(plan)
+    wrong = [*_apart(plan, parts), *_wrong_logs(plan, parts)]
+    if wrong:
+        raise ValueError("; ".join(wrong))
+    return parts
+
+
+def apart(plan: Plan) -> list[str]:
+    """Which strategies do not go with the model, and why. Raises ValueError where a part cannot be built."""
+    return _apart(plan, _built(plan))
+
+
+def _built(plan: Plan) -> Parts:
+    fields = ("user", "item", *plan.columns.categorical)
+    model = build_model(plan.model.use, plan.model.options, fields, len(plan.columns.numeric), plan.columns.history)
+    strategies = {label: build_strategy(part) for label, part in plan.strategies.items()}
+    return Parts(build_source(plan.source), model, build_strategy(plan.pretrain), strategies)
+
+
+def _named(parts: Parts) -> dict[str, Strategy]:
+    """Every strategy by the place in the plan that names it."""
+    return {"pretrain": parts.pretrain, **{f"strategies.{label}": one for label, one in parts.strategies.items()}}
+
+
+def _with_inner(where: str, strategy: object) -> Iterator[tuple[str, object]]:
+    """The strategy and all within it, each with the place in the plan that names it."""
+    yield where, strategy
+    for name, value in vars(strategy).items():
+        for one in value if isinstance(value, tuple) else (value,):
+            if hasattr(one, "update"):
+                yield from _with_inner(f"{where}.{name}", one)
+
+
+def _apart(plan: Plan, parts: Parts) -> list[str]:
+    """Strategies that work with other models alone; that, or one within which, need an option that is off."""
+    found = []
+    for where, strategy in _named(parts).items():
+        models = getattr(strategy, "models", None)  # those of a wrapper are those of what it wraps
+        if models is not None and plan.model.use not in models:
+            found.append(
+                f"{where}: {type(strategy).__name__} works with {', '.join(models)}, not with {plan.model.use}"
+            )
+            continue
+        for place, one in _with_inner(where, strategy):
+            off = [option for option in getattr(one, "needs", ()) if not getattr(parts.model, option, False)]
+            found += [f"{place}: {type(one).__name__} needs the model's option {option}: true" for option in off]
+    return found
+
+
+def _wrong_logs(plan: Plan, parts: Parts) -> list[str]:
+    """Model and strategies, those within others too, that are for another family of logs than the plan's."""
+    found, label = [], plan.columns.label
+    for where, strategy in _named(parts).items():
+        for place, one in _with_inner(where, strategy):
+            families = getattr(one, "families", (plan.family,))
+            if plan.family not in families:
+                found.append(
+                    f"{place}: {type(one).__name__} is for {' and '.join(families)} logs; columns.label is {label!r}"
+                )
+    if (family := parts.model.family) != plan.family:
+        role = "a label column" if family == "ctr" else "no label column"
+        found.append(f"model {plan.model.use} is for {family} logs and needs {role}; columns.label is {label!r}")
+    return found
+
+
+def _plug_in_mistakes(raw: Mapping[str, Any]) -> list[str]:
+    parts: dict[str, tuple[Any, Callable[[Part], object]]] = {
+        "source": (raw.get("source"), build_source),
+        "pretrain": (raw.get("pretrain"), build_strategy),
+    }
+    history = columns.get("history", 0) if isinstance(columns := raw.get("columns"), Mapping) else 0
+    parts["model"] = (raw.get("model"), lambda part: build_model(part.use, part.options, ("user", "item"), 0, history))
+    listed = raw.get("strategies")
+    for label, part in listed.items() if isinstance(listed, Mapping) else ():
+        parts[f"strategies.{label}"] = (part, build_strategy)
+    found = []
+    for where, (part, build) in parts.items():
+        try:
+            build(Part.model_validate(part))
+        except ValidationError:
+            continue  # a mistake of form, said already
+        except (ValueError, TypeError) as error:
+            found.append(f"{where}: {error}")
+    return found

@@ -1,0 +1,158 @@
+"""Move: act on the champion by hand: promote, roll back, pin; compare-and-swap from what the operator saw."""
+
+from __future__ import annotations
+
+import getpass
+import logging
+import os
+import sys
+from functools import partial
+
+from nightloop.tasks.artifacts import show_markdown
+from nightloop.tasks.lake.periods import parse
+from nightloop.tasks.objects.objects import Objects
+from nightloop.tasks.orchestration import task
+from nightloop.tasks.plan.load import as_given
+from nightloop.tasks.plan.plan import Plan
+from nightloop.tasks.plan.settings import Settings
+from nightloop.tasks.record import manifest_store, promotions
+from nightloop.tasks.record.entries import GATE, Entry, pins
+from nightloop.tasks.record.manifest import Manifest
+from nightloop.tasks.record.promotion_log import Act
+from nightloop.tasks.record.promotions import Outcome
+from nightloop.tasks.reports.format import marked
+from nightloop.tasks.resources import credentials, open_store
+from nightloop.tasks.serving.smoke import smoke
+
+log = logging.getLogger(__name__)
+LEAST_HASH = 8  # hex digits that name a manifest
+
+
+@task("promote")
+def promote_by_hand(
+    plan: Plan, strategy: str, period: str, seen: str, why: tuple[str, bool], when: str, pin: bool | None = None
+) -> str:
+    """Promote one night's checkpoint; `why` is the reason, and whether the gate's verdict is to be passed over.
+
+    `pin`: whether the gate may not move it; None: not where only a strategy is named, whose newer checkpoints then go on
+    serving, and pinned where a period, or a manifest alone, names one checkpoint.
+    """
+    objects = open_store()
+    newest, at = promotions.newest_nights(objects, plan)
+    night = _night(objects, plan, period, seen if not strategy.strip() else "", newest)
+    if seen.strip() and not night.hash.startswith(seen.strip()):
+        raise RuntimeError(
+            f"{night.name} is manifest {night.hash[:12]} by now, not {seen.strip()[:12]} as you saw it; look again"
+        )
+    reason, force = why
+    act = Act(by=_actor(), when=when, reason=reason, at_period=at)
+    exact = bool(period.strip()) or (bool(seen.strip()) and not strategy.strip())
+    pinned = exact if pin is None else pin
+    named = strategy.strip() or _proposed(night)
+    return _told(promotions.promote_by_hand(objects, night, named, act, force, pinned, partial(_try_it, objects)))
+
+
+@task("roll back")
+def take_back(plan: Plan, to: str, reason: str, when: str, after: int | None = None) -> str:
+    """Return to the champion before this one, or to the one that came from period `to`; from entry `after` on."""
+    objects = open_store()
+    act = Act(by=_actor(), when=when, reason=reason, at_period=promotions.newest_nights(objects, plan)[1])
+    period = parse(plan.periods, to).index if to.strip() else None
+    return _told(promotions.take_back(objects, plan.pipeline, act, period, after, partial(_try_it, objects)))
+
+
+@task("pin or unpin")
+def hold(plan: Plan, reason: str, when: str, pin: bool) -> str:
+    """Pin what serves, so that the gate may not move it, or unpin it."""
+    objects = open_store()
+    act = Act(by=_actor(), when=when, reason=reason, at_period=promotions.newest_nights(objects, plan)[1])
+    return _told(promotions.hold(objects, plan.pipeline, act, pin))
+
+
+def _try_it(objects: Objects, entry: Entry) -> None:
+    """Raise ValueError where the entry's checkpoint does not load and predict the same in a fresh process.
+
+    Where it cannot be tried at all, a promotion is refused (RuntimeError). A rollback goes on with a warning: its checkpoint
+    has served before, and nobody must be kept from it by a machine in trouble.
+    """
+    night, settings = manifest_store.by_hash(objects, entry.pipeline, entry.manifest, entry.period), Settings()
+    try:
+        tried = smoke(
+            settings,
+            Plan.model_validate(night.plan),
+            entry.checkpoint,
+            entry.vocabulary,
+            credentials=credentials(settings),
+        )
+    except RuntimeError as trouble:
+        if entry.action != "rollback":
+            raise
+        log.warning("%s of %s is rolled back to without a smoke test: %s", entry.strategy, entry.name, trouble)
+        return
+    if not tried.ok:
+        raise ValueError(
+            f"{entry.strategy} of {entry.name} cannot serve, its smoke test failed: {tried.reason}. Nothing was changed; give "
+            "another period"
+        )
+
+
+def _actor() -> str:
+    """Who acts: the name of the user of this machine, which is never taken for the gate's."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a container whose user has no name
+        name = f"user {os.getuid()}"
+    return f"{name} (a person)" if name == GATE else name
+
+
+def _night(objects: Objects, plan: Plan, period: str, manifest: str, newest: Manifest) -> Manifest:
+    """The night that a period, or a manifest's hash, names; the newest complete one where neither is given."""
+    if period.strip():
+        found = manifest_store.current(objects, plan.pipeline, parse(plan.periods, period).index)
+        if found is None:
+            raise LookupError(
+                f"{plan.pipeline} has no night {period}; nightloop status {as_given(plan.pipeline)} shows those there are"
+            )
+        return found
+    if not manifest.strip():
+        return newest
+    chain = manifest_store.chain(objects, plan.pipeline, plan.history - 1, newest.period).values()
+    named = [night for night in chain if night.hash.startswith(manifest.strip())]
+    if len(manifest.strip()) < LEAST_HASH or len(named) > 1:
+        raise ValueError(
+            f"manifest: given {manifest.strip()[:80]!r}; give at least {LEAST_HASH} digits that one night's begins with"
+        )
+    return named[0] if named else newest
+
+
+def _proposed(night: Manifest) -> str:
+    """The strategy that the gate would promote. Raises ValueError where there is none or more than one."""
+    names = [name for name, judged in night.judged.items() if judged.verdict == "promote"]
+    if len(names) != 1:
+        raise ValueError(
+            f"the gate proposes {', '.join(names) or 'nobody'} for {night.name}; name a strategy: {', '.join(night.checkpoints)}"
+        )
+    return names[0]
+
+
+def _told(outcome: Outcome) -> str:
+    """The outcome in words, on stderr at once: what fails after this does not undo it, and must not hide it."""
+    entry = outcome.entry
+    what = f"{entry.strategy} of {entry.name} serves"
+    pinned = (
+        "pinned: the gate does not move it" if pins(entry) else "not pinned: the gate decides from the next night on"
+    )
+    by = f"{entry.action} by {entry.by}: {entry.reason}"
+    text = f"{what} from now on (entry {entry.number}, {by}; {pinned})"
+    if outcome.repeated:
+        text = f"already done as entry {entry.number}: {what} ({by}; {pinned}); nothing was changed"
+    log.info("%s: %s", entry.pipeline, text)
+    sys.stderr.write(f"{entry.pipeline}: entry {entry.number} of the promotion log stands\n")
+    sys.stderr.flush()
+    try:
+        show_markdown(
+            f"{entry.pipeline}-champion", marked(text), f"**{marked(entry.pipeline)}**: {marked(text, 2000)}\n"
+        )
+    except Exception as error:  # the act is done, whatever became of the page that shows it
+        log.warning("the act is done; the artifact %s-champion was not drawn: %s", entry.pipeline, error)
+    return text

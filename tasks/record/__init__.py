@@ -1,0 +1,1 @@
+"""Record: what happened, and who may serve: manifests, the chain of nights, the promotion log, overrides."""

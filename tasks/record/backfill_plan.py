@@ -1,0 +1,183 @@
+"""States: what the chain says about every period, and which nights a backfill would run; pure functions of both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from pydantic import JsonValue
+
+from nightloop.tasks.plan.plan import Plan
+from nightloop.tasks.record.manifest import Manifest
+
+What = Literal["missing", "failed", "stale", "all"]
+MOST = 10_000  # nights that one backfill may run; hours of more than a year
+DECIDES = ("columns", "history", "model", "periods", "pretrain", "seed", "strategies")  # what checkpoints come from
+UNRECORDED = "no night was recorded"
+
+
+@dataclass(frozen=True)
+class State:
+    """One period's state, why, and which fields of the plan changed since its night ran."""
+
+    period: int
+    state: Literal["missing", "complete", "blocked", "skipped", "stale"]
+    reasons: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    newer: bool = False  # the lake holds newer logs than the night read
+
+
+class Step(NamedTuple):
+    """One line of a backfill's plan."""
+
+    period: int
+    action: Literal["run", "skip"]
+    why: str
+
+
+def states(
+    chain: Mapping[int, Manifest],
+    latest: Mapping[int, int],
+    plan: Plan,
+    last: int,
+    damaged: Mapping[int, str] | None = None,
+) -> dict[int, State]:
+    """The state of every period from the root to `last`.
+
+    `chain`: current manifests; `latest`: newest version in the lake by period; `damaged`: why one cannot be trusted.
+    A night is stale when it read an older version than the lake's newest, when its predecessor is not the current
+    manifest of the period before, and when its predecessor is stale.
+    """
+    found: dict[int, State] = {}
+    root = plan.history - 1
+    for index in range(root, last + 1):
+        manifest = chain.get(index)
+        if manifest is None:
+            why = (damaged or {}).get(index, UNRECORDED)
+            found[index] = State(index, "missing", (why,), newer=index in latest)
+            continue
+        newer = _newer(manifest, latest)
+        reasons = (*newer, *_broken(manifest, chain.get(index - 1), found.get(index - 1), root))
+        mended = tuple(changed(manifest.plan, plan))
+        if manifest.outcome == "blocked":
+            found[index] = State(index, "blocked", (manifest.reason, *reasons), mended, bool(newer))
+        else:
+            state = "stale" if reasons else manifest.outcome
+            said = (manifest.reason,) if manifest.reason else ()
+            found[index] = State(index, state, reasons or said, mended, bool(newer))
+    return found
+
+
+def _newer(manifest: Manifest, latest: Mapping[int, int]) -> tuple[str, ...]:
+    late = [logs for logs in manifest.logs if latest.get(logs.period, logs.version) > logs.version]
+    return tuple(f"period {one.period} has version {latest[one.period]}, the night read {one.version}" for one in late)
+
+
+def _broken(manifest: Manifest, before: Manifest | None, state: State | None, root: int) -> tuple[str, ...]:
+    if manifest.period == root:
+        return () if manifest.previous is None else ("it is the root now, but was built on another night",)
+    if manifest.previous is None:
+        return (f"it was the root; the plan's root is period {root} now",)
+    if before is None or state is None:
+        return (f"its predecessor, period {manifest.period - 1}, is missing",)
+    if before.hash != manifest.previous:
+        return (f"its predecessor, {before.name}, was run again since",)
+    return (f"its predecessor, {before.name}, is stale",) if state.state == "stale" or state.newer else ()
+
+
+def changed(before: Mapping[str, JsonValue], plan: Plan) -> list[str]:
+    """Fields in which a plan kept in a manifest differs from this one: `gate.alpha`, `strategies.B (added)`."""
+    with suppress(ValueError):  # a field that an older release did not have stands at its default, which is what it did
+        before = Plan.model_validate(before).model_dump(mode="json")
+    return sorted(_differences("", before, plan.model_dump(mode="json")))
+
+
+def matters(field: str) -> bool:
+    """Whether a checkpoint made before this field changed could not have come from the plan after it.
+
+    What judges, scores or fetches may change on the way, and a strategy may go; what trains may not.
+    """
+    return field != "periods.end" and field.split(".")[0].split(" ")[0] in DECIDES and not field.endswith("(removed)")
+
+
+def _differences(path: str, before: JsonValue | Mapping[str, JsonValue], after: JsonValue) -> Iterator[str]:
+    if not isinstance(before, Mapping) or not isinstance(after, Mapping):
+        if before != after:
+            yield path
+        return
+    for name in {**before, **after}:
+        full = f"{path}.{name}" if path else name
+        if name not in after:
+            yield f"{full} (removed)"
+        elif name not in before:
+            yield f"{full} (added)"
+        else:
+            yield from _differences(full, before[name], after[name])
+
+
+def backfill_plan(
+    found: Mapping[int, State], what: What, start: int, end: int, named: Callable[[int], str] = str, later: int = 0
+) -> list[Step]:
+    """What a backfill of `start` to `end` would do, and why; a pure function, shown before anything runs.
+
+    `failed` means missing and blocked; `named` gives a period's name for people; `later` periods after those of `found`
+    are missing. A night that runs makes every later one due, for each builds on the one before.
+    Raises ValueError where the range is reversed, outside of what is known, begins after a night that must run first, or
+    would run more than `MOST` nights.
+    """
+    _refuse_range(found, start, end, named, later)
+    due = {"missing": ("missing",), "failed": ("missing", "blocked"), "stale": ("stale",), "all": ()}[what]
+    steps: list[Step] = []
+    follows, gap, runs = -1, -1, 0
+    for index in range(start, end + 1):
+        state = _state(found, index)
+        if gap >= 0 and index not in found:
+            steps.append(Step(index, "skip", f"this night and the {end - index:,} after it are missing and not chosen"))
+            break
+        if gap >= 0:
+            steps.append(Step(index, "skip", f"night {named(gap)} before it is {found[gap].state} and not chosen"))
+        elif what == "all" or state.state in due or (what == "stale" and state.state == "blocked" and state.newer):
+            steps.append(Step(index, "run", _why(state)))
+            follows = index
+        elif follows >= 0:
+            steps.append(Step(index, "run", f"follows night {named(follows)}, which runs again"))
+        else:
+            steps.append(Step(index, "skip", _why(state)))
+            gap = index if state.state in ("blocked", "missing") else -1
+        runs += steps[-1].action == "run"
+        if runs > MOST:
+            raise ValueError(
+                f"{named(start)} to {named(end)} are {end - start + 1:,} nights; one backfill runs at most {MOST:,}: let it end at "
+                f"{named(index - 1)} or earlier, or let the plan's periods start later"
+            )
+    return steps
+
+
+def _state(found: Mapping[int, State], index: int) -> State:
+    return found.get(index) or State(index, "missing", (UNRECORDED,))
+
+
+def _why(state: State) -> str:
+    return f"{state.state}: {'; '.join(r for r in state.reasons if r)[:300]}" if any(state.reasons) else state.state
+
+
+def _refuse_range(found: Mapping[int, State], start: int, end: int, named: Callable[[int], str], later: int) -> None:
+    if not found:
+        raise ValueError("there is no period to backfill yet: none is closed")
+    root, last = min(found), max(found) + later
+    if start > end:
+        raise ValueError(
+            f"the range {named(start)} to {named(end)} is reversed; did you mean {named(end)} to {named(start)}?"
+        )
+    if start < root or end > last:
+        raise ValueError(
+            f"the range {named(start)} to {named(end)} is not within {named(root)} (the root) to {named(last)} "
+            "(the newest closed period)"
+        )
+    before = _state(found, start - 1)
+    if start > root and before.state in ("missing", "blocked"):
+        raise ValueError(
+            f"night {named(start - 1)} is {before.state}, and night {named(start)} builds on it; start there or earlier"
+        )

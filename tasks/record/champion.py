@@ -1,0 +1,53 @@
+"""Champions: who serves as of a night, folded from the chain and from what people did by hand between nights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from nightloop.tasks.record.entries import Entry, by_hand, pin_of, summary
+from nightloop.tasks.record.manifest import Manifest, Served
+
+
+class Incumbent(NamedTuple):
+    """Who serves a night's period, whether the gate may move it, and the newest act by hand that says so."""
+
+    champion: Served | None
+    pinned: str  # why the gate may not move the champion; empty: it may
+    last_act: int  # number of the newest entry by hand that was taken into account; 0: none
+
+
+def as_of(previous: Manifest | None, entries: Sequence[Entry]) -> Incumbent:
+    """The champion that serves the period after `previous`.
+
+    The gate's own promotions are in the chain. An act by hand counts from the first night that did not know it: a
+    manifest names the newest one that its night knew, so an act counts whatever the nights around it came to (skipped,
+    blocked, mended), and also if it was written while a night ran. Acts of a later time do not count, so that a backfill
+    repeats what the nights did; where a later act counts, those before it do.
+    """
+    if previous is None:
+        return Incumbent(None, "", 0)
+    newest = max((entry.number for entry in by_hand(entries) if entry.at_period <= previous.period), default=0)
+    acts = [entry for entry in by_hand(entries) if entry.number <= newest]
+    champion, known = previous.champion, last_known(previous, entries)
+    for entry in acts:
+        if entry.number > known and entry.action != "unpin":
+            champion = served(entry)
+    pin = pin_of(acts)
+    return Incumbent(champion, summary(pin) if pin else "", acts[-1].number if acts else 0)
+
+
+def last_known(manifest: Manifest, entries: Sequence[Entry]) -> int:
+    """Number of the newest act by hand that the manifest's night took into account; 0: none."""
+    if manifest.last_act is not None:
+        return manifest.last_act
+    earlier = [
+        e for e in by_hand(entries) if e.at_period < manifest.period
+    ]  # an older release skipped acts after skips
+    known = (e.number for e in earlier if manifest.outcome == "complete" or manifest.champion == served(e))
+    return max(known, default=0)
+
+
+def served(entry: Entry) -> Served:
+    """What an entry of the log made the champion."""
+    return Served(strategy=entry.strategy, period=entry.period, checkpoint=entry.checkpoint)

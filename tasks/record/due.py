@@ -1,0 +1,74 @@
+"""Due: which nights a run owes, the missed ones before it included."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pydantic import JsonValue
+
+from nightloop.tasks.objects import pipelines
+from nightloop.tasks.objects.objects import Objects
+from nightloop.tasks.plan.load import as_given
+from nightloop.tasks.plan.plan import Plan
+from nightloop.tasks.record import manifest_store
+
+BLOCK = 64  # nights that are read at once
+
+
+def root(plan: Plan) -> int:
+    """Index of the root night: the last period of the history that is folded in at once."""
+    return plan.history - 1
+
+
+def due(objects: Objects, plan: Plan, target: int, catch_up: int) -> list[int]:
+    """Indexes of the nights to run, in order, up to `target`.
+
+    The chain ends at its first night that is missing or blocked; everything from there on is owed. Raises ValueError where
+    that is more than `catch_up` nights before the target, or where the target lies before the root.
+    """
+    first = root(plan)
+    if target < first:
+        raise ValueError(
+            f"period {target} lies before the root night {first} (history: {plan.history}); there is nothing to run until it is closed"
+        )
+    start = next(_owed(objects, plan, target), target)
+    if target - start > catch_up:
+        raise ValueError(
+            f"{target - start} nights before this one are missing, more than catch_up = {catch_up}; "
+            f"run `nightloop backfill {as_given(plan.pipeline)}` first, or raise --catch-up"
+        )
+    return list(range(start, target + 1))
+
+
+def _owed(objects: Objects, plan: Plan, target: int) -> Iterator[int]:
+    """Nights that are missing or blocked, in order; who needs the first alone has no more read than up to it."""
+    for begin in range(root(plan), target + 1, BLOCK):
+        block = range(begin, min(begin + BLOCK, target + 1))
+        chain = manifest_store.chain(objects, plan.pipeline, block[0], block[-1])
+        yield from (index for index in block if index not in chain or chain[index].outcome == "blocked")
+
+
+def following(objects: Objects, plan: Plan) -> int:
+    """The first period after the chain's last night: what is due where periods are counted, not dated."""
+    index = root(plan)
+    while (night := manifest_store.current(objects, plan.pipeline, index)) is not None and night.outcome != "blocked":
+        index += 1
+    return index
+
+
+def recorded(objects: Objects, plan: Plan) -> int:
+    """Index of the last night that has a manifest, sound or not; below the root where there is none."""
+    index = root(plan)
+    while objects.read(manifest_store.key_of(plan.pipeline, index, 1)) is not None:
+        index += 1
+    return index - 1
+
+
+def newest_plan(objects: Objects, pipeline: str) -> dict[str, JsonValue] | None:
+    """The plan of the pipeline's newest sound night, as its manifest holds it; None where it has no night."""
+    found = None
+    for root in pipelines.roots(objects, pipeline) or ():
+        index = root
+        while (night := manifest_store.sound(objects, pipeline, index)) is not None:
+            found, index = night.plan, index + 1
+    return found

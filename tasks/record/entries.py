@@ -1,0 +1,161 @@
+"""Entries: the lines of the promotion log, and what follows: who served when, and what a rollback returns to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, time
+from typing import Literal
+
+from pydantic import Field, JsonValue
+
+from nightloop.tasks.plan.frozen import Frozen
+from nightloop.tasks.record.manifest import Kept, Manifest
+
+GATE = "gate"  # the actor of entries that no person made
+
+
+class Entry(Frozen):
+    """One act on the champion: who, when, why, from, to, on what evidence."""
+
+    format: Literal[1] = 1
+    number: int = Field(ge=0)  # 1, 2, ... in the log; 0: a draft
+    pipeline: str
+    action: Literal["promote", "rollback", "pin", "unpin"]
+    forced: bool
+    by: str  # "gate", or a person
+    when: str  # ISO 8601, as passed in
+    reason: str
+    manifest: str  # hash
+    period: int  # of the manifest
+    name: str  # of that period
+    strategy: str
+    checkpoint: Kept
+    vocabulary: str  # blob
+    previous: str | None  # hash of the manifest that served before
+    at_period: int  # newest period at that time that was not blocked
+    evidence: dict[str, JsonValue]
+    pinned: bool | None = None  # whether the gate may not move it; None: an older release wrote this, a rollback pins
+
+
+@dataclass(frozen=True)
+class Act:
+    """Who acts on the champion, when (ISO 8601 text), why, and the newest period then that was not blocked."""
+
+    by: str
+    when: str
+    reason: str
+    at_period: int
+
+
+def refuse_without_reason(act: str, reason: str) -> None:
+    """Raise ValueError where an act by hand gives no reason."""
+    if not reason.strip():
+        raise ValueError(
+            f"{act} needs a reason, for the next person who reads the log: give --reason. In Prefect: Custom run, field "
+            "`reason`. Nothing was changed"
+        )
+
+
+def draft(
+    manifest: Manifest, strategy: str, act: Act, forced: bool = False, evidence: Mapping[str, JsonValue] | None = None
+) -> Entry:
+    """The entry that would make this night's checkpoint of `strategy` the champion. ValueError: it has none.
+
+    Without `evidence` the gate's verdict on the strategy is it.
+    """
+    if strategy not in manifest.checkpoints or manifest.vocabulary is None:
+        has = ", ".join(sorted(manifest.checkpoints)) or f"nothing (it is {manifest.outcome})"
+        raise ValueError(f"{manifest.name} has no checkpoint of {strategy[:80]!r} to promote; it has {has}")
+    judged = manifest.judged.get(strategy)
+    instant(act.when)
+    return Entry(
+        number=0,
+        pipeline=manifest.pipeline,
+        action="promote",
+        forced=forced,
+        by=act.by,
+        when=act.when,
+        reason=act.reason,
+        manifest=manifest.hash,
+        period=manifest.period,
+        name=manifest.name,
+        strategy=strategy,
+        checkpoint=manifest.checkpoints[strategy],
+        vocabulary=manifest.vocabulary,
+        previous=None,
+        at_period=act.at_period,
+        evidence=dict(evidence if evidence is not None else judged.model_dump(mode="json") if judged else {}),
+    )
+
+
+def by_hand(entries: Sequence[Entry]) -> list[Entry]:
+    """The entries that people made."""
+    return [entry for entry in entries if entry.by != GATE]
+
+
+def pins(entry: Entry) -> bool:
+    """Whether the gate may not move the champion after this act by hand."""
+    return entry.action == "rollback" if entry.pinned is None else entry.pinned
+
+
+def pin_of(entries: Sequence[Entry]) -> Entry | None:
+    """The act by hand that keeps the gate from moving the champion, or None: the newest act decides."""
+    acts = by_hand(entries)
+    return acts[-1] if acts and pins(acts[-1]) else None
+
+
+def summary(entry: Entry) -> str:
+    """The entry in a few words, for a message: entry 7, rollback by ann: the reason."""
+    return f"entry {entry.number} of the promotion log, {entry.action} by {entry.by}: {entry.reason[:300]}"
+
+
+def returned(entries: Sequence[Entry], to: str | None = None) -> Entry:
+    """The earlier entry that a rollback goes back to: the champion before this one, or the one of manifest `to`.
+
+    A promotion puts a champion on a stack, a rollback takes off all above the one it returns to: rolling back twice
+    goes back two champions, and never forward to what was rolled back. Raises ValueError where there is none such.
+    """
+    stack: list[Entry] = []
+    for entry in entries:
+        places = [i for i, below in enumerate(stack) if _same(below, entry)]
+        if entry.action == "rollback" and places:
+            del stack[places[-1] :]
+        if not stack or not _same(stack[-1], entry):
+            stack.append(entry)
+    if to is None and len(stack) > 1:
+        return stack[-2]
+    serving = stack[-1].manifest if stack else None
+    found = [e for e in entries if to is not None and e.manifest == to and to != serving]
+    if found:
+        return found[-1]
+    served = ", ".join(dict.fromkeys(f"{e.manifest[:12]} ({e.strategy} of {e.name})" for e in entries)) or "nothing"
+    wanted = f"no earlier champion of manifest {to[:80]}" if to else "no earlier champion"
+    raise ValueError(f"there is {wanted} to roll back to; this pipeline served {served}")
+
+
+def _same(one: Entry, other: Entry) -> bool:
+    return (one.manifest, one.strategy) == (other.manifest, other.strategy)
+
+
+def repeats(entry: Entry, last: Entry | None) -> bool:
+    """Whether an act was done already by the newest entry: same champion, same person, same reason, whenever it was."""
+    ignored = {"number", "when", "previous", "at_period"}
+    return last is not None and entry.model_dump(exclude=ignored) == last.model_dump(exclude=ignored)
+
+
+def served_on(entries: Sequence[Entry], when: str) -> Entry | None:
+    """What served at an instant (ISO 8601, else UTC), or at the end of a day in UTC (2026-01-07); None: nothing."""
+    asked = instant(when)
+    if len(when) == len("2026-01-07"):
+        asked = datetime.combine(asked.date(), time.max, UTC)
+    return next((entry for entry in reversed(entries) if instant(entry.when) <= asked), None)
+
+
+def instant(when: str) -> datetime:
+    """The instant that an ISO 8601 text names. Raises ValueError where it names none."""
+    try:
+        found = datetime.fromisoformat(when)
+    except ValueError as error:
+        raise ValueError(f"{when[:80]!r} is no date or time; write 2026-01-07 or 2026-01-07T02:00:00+00:00") from error
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

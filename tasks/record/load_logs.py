@@ -1,0 +1,51 @@
+"""Reading: a night's logs as tensors, in the words of the night's own vocabulary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from nightloop.tasks.data import load
+from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.data.vocabulary import Vocabulary
+from nightloop.tasks.data.vocabulary import from_bytes as vocabulary_from_bytes
+from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.objects import blobs
+from nightloop.tasks.objects.objects import Objects
+from nightloop.tasks.record.manifest import PeriodLogs
+from nightloop.tasks.record.night_context import Night, history
+
+
+def vocabulary_of(objects: Objects, night: Night) -> Vocabulary:
+    """The vocabulary at the close of the night's period."""
+    return vocabulary_from_bytes(blobs.get(objects, night.vocabulary))
+
+
+def logs_of(objects: Objects, warehouse: Warehouse, night: Night, read: Sequence[PeriodLogs]) -> Logs:
+    """The clean rows of `read`, encoded, with histories that go on from all periods before them in the chain.
+
+    What was read last is kept until other logs are read, or the next night begins: most strategies read the same rows.
+    """
+    versions = [(part.period, part.version) for part in read]
+    before = [(part.period, part.version) for part in histories(objects, night) if part.period < min(versions)[0]]
+    key = (night.plan.hash, night.vocabulary, tuple(versions), tuple(before))
+    kept: Logs | None = warehouse.last_read.get(key)
+    if kept is not None:
+        return kept
+    warehouse.last_read.clear()  # first, so that no two are in memory
+    vocabulary = vocabulary_of(objects, night)
+    found = load.read_logs(warehouse, night.plan, vocabulary, versions, night.plan.seed, before)
+    warehouse.last_read[key] = found
+    return found
+
+
+def histories(objects: Objects, night: Night) -> list[PeriodLogs]:
+    """What histories are made of: the logs of every period of the chain; nothing where the plan has no histories."""
+    return history(objects, night, night.period + 1) if night.plan.columns.history else []
+
+
+def pairs_of(objects: Objects, warehouse: Warehouse, night: Night, read: Sequence[PeriodLogs]) -> Tensor:
+    """Distinct (user, item) rows of `read`: [m, 2] int64."""
+    versions = [(part.period, part.version) for part in read]
+    return load.read_pairs(warehouse, vocabulary_of(objects, night), versions)

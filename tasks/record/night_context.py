@@ -1,0 +1,63 @@
+"""Night: what one night reads, by reference, and the chain behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from nightloop.tasks.objects.objects import Objects
+from nightloop.tasks.plan.plan import Plan
+from nightloop.tasks.record.manifest import Manifest, PeriodLogs, Served, Validated
+from nightloop.tasks.record.manifest_store import by_hash
+
+REMEMBERED = 4096  # manifests; every task of a night walks the chain, and a store may be far away
+_READ: dict[str, Manifest] = {}
+
+
+@dataclass(frozen=True)
+class Night:
+    """A period whose logs passed validation, the predecessor it builds on, and the champion that served it."""
+
+    plan: Plan
+    period: int
+    name: str
+    revision: int
+    previous: Manifest | None  # None: the root
+    logs: tuple[PeriodLogs, ...]
+    validated: tuple[Validated, ...]
+    vocabulary: str  # blob
+    champion: Served | None  # as of this night, before it
+    pinned: str  # why the gate may not move the champion; empty: it may
+    entry: int  # number of the newest entry of the promotion log when the night began; 0: none
+    last_act: int = 0  # number of the newest of them that a person made; 0: none
+
+
+def walk_back(objects: Objects, newest: Manifest | None) -> Iterator[Manifest]:
+    """The chain behind and including `newest`, newest first, along the hashes that bind it."""
+    link = newest
+    while link is not None:
+        yield link
+        if link.previous is None:
+            return
+        before = _READ.get(link.previous)  # a manifest never changes: read once, known for good
+        if before is None:
+            before = by_hash(objects, link.pipeline, link.previous, link.period - 1)
+            if len(_READ) >= REMEMBERED:
+                _READ.clear()  # by any thread, at any moment: nobody relies on what is there
+            _READ[link.previous] = before
+        link = before
+
+
+def history(objects: Objects, night: Night, lookback: int) -> list[PeriodLogs]:
+    """Logs of the newest `lookback` periods, this night's included, oldest first.
+
+    Skipped nights have no logs but count as periods: a window is a stretch of time, not a number of good nights.
+    """
+    first = night.period - lookback + 1
+    found = list(night.logs)
+    for link in walk_back(objects, night.previous):
+        if link.period < first and link.previous is not None:
+            break
+        if link.outcome == "complete":
+            found += link.logs
+    return sorted((logs for logs in found if logs.period >= first), key=lambda logs: logs.period)

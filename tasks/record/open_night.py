@@ -1,0 +1,135 @@
+"""Admission: a landed period becomes a night, or the manifest of a night that is over already, stopped or passed over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+
+from nightloop.tasks.data.clean_rows import clean_ids
+from nightloop.tasks.data.vocabulary import Vocabulary, empty, from_bytes, grow, to_bytes
+from nightloop.tasks.lake.periods import period
+from nightloop.tasks.lake.warehouse import Landing, Warehouse
+from nightloop.tasks.objects import blobs
+from nightloop.tasks.objects.objects import Objects
+from nightloop.tasks.plan.load import as_given
+from nightloop.tasks.plan.plan import Plan
+from nightloop.tasks.record import manifest_store, promotion_log
+from nightloop.tasks.record.backfill_plan import changed, matters
+from nightloop.tasks.record.champion import as_of
+from nightloop.tasks.record.due import root
+from nightloop.tasks.record.manifest import Manifest, PeriodLogs, Validated
+from nightloop.tasks.record.night_context import Night, walk_back
+from nightloop.tasks.record.outcomes import blocked, history_statistics, same_night, skipped
+from nightloop.tasks.record.overrides import Override, overridden
+from nightloop.tasks.record.validations import validation
+from nightloop.tasks.validation.gx import Nights
+
+
+@dataclass(frozen=True)
+class Passed:
+    """What validation found out about one period."""
+
+    logs: PeriodLogs
+    validated: Validated
+    vocabulary: Vocabulary
+
+
+def admit(
+    objects: Objects, warehouse: Warehouse, plan: Plan, landings: Sequence[Landing], retry_failed: bool = False
+) -> Night | Manifest:
+    """The night to run on these landings, or its manifest where there is nothing to run.
+
+    A manifest comes back when the very same night is finished already, and when validation stops it or an operator passed
+    over it (both written here). With `retry_failed` a finished night in which a strategy failed is run again. Raises
+    LookupError where the predecessor is missing, blocked or corrupt, and ValueError where the plan changed in a way that the
+    chain behind it does not have.
+    """
+    warehouse.last_read.clear()
+    at = period(plan.periods, landings[-1].period)
+    previous = manifest_store.predecessor(objects, plan.pipeline, at.index, root(plan))
+    refuse_changed_plan(plan, previous, at.name)
+    entries = promotion_log.log(objects, plan.pipeline)
+    incumbent = as_of(previous, entries)
+    passed = _validated(objects, warehouse, plan, landings, previous)
+    night = Night(
+        plan=plan, period=at.index, name=at.name, revision=1, previous=previous,
+        logs=tuple(p.logs for p in passed), validated=tuple(p.validated for p in passed),
+        vocabulary="", champion=incumbent.champion, pinned=incumbent.pinned, entry=entries[-1].number if entries else 0,
+        last_act=incumbent.last_act,
+    )  # fmt: skip
+    there = manifest_store.current(objects, plan.pipeline, at.index)
+    revision = manifest_store.next_revision(objects, plan.pipeline, at.index)
+    if revision - 1 != (there.revision if there else 0):  # one of the two reads did not see what is there
+        there = manifest_store.current(objects, plan.pipeline, at.index)
+    over = _skip(objects, landings, plan)
+    again = retry_failed and there is not None and bool(there.failed)
+    if there and not again and same_night(there, night) and (there.outcome == "skipped") == (over is not None):
+        return there
+    night = replace(night, revision=revision)
+    if over is not None:
+        return _written(objects, night, skipped(_carrying(night), over.reason))
+    if any(p.validated.verdict == "blocked" for p in passed):
+        return _written(objects, night, blocked(night))
+    return replace(night, vocabulary=blobs.put(objects, to_bytes(passed[-1].vocabulary)))
+
+
+def refuse_changed_plan(plan: Plan, previous: Manifest | None, name: str) -> None:
+    """Raise ValueError naming what changed where the chain's checkpoints could not have come from this plan."""
+    if previous is None:
+        return
+    different = [field for field in changed(previous.plan, plan) if matters(field)]
+    if different:
+        raise ValueError(
+            f"the plan of {plan.pipeline} changed since {previous.name}: {', '.join(different)}. Checkpoints up to there were made "
+            f"under the old plan, so {name} cannot go on from them. Either restore the plan, or make the whole chain again under "
+            f"the new one: nightloop backfill {as_given(plan.pipeline)} --what all (what did not change is reused), or give the "
+            "pipeline a new name"
+        )
+
+
+def _validated(
+    objects: Objects, warehouse: Warehouse, plan: Plan, landings: Sequence[Landing], previous: Manifest | None
+) -> list[Passed]:
+    vocabulary = empty(plan.columns)
+    if previous is not None and previous.vocabulary:
+        vocabulary = from_bytes(blobs.get(objects, previous.vocabulary))
+    chain = list(walk_back(objects, previous))[::-1]
+    statistics = history_statistics(chain)
+    earlier = [(one.period, one.digest) for link in chain if link.outcome == "complete" for one in link.logs]
+    found: list[Passed] = []
+    for landing in landings:
+        override = overridden(objects, plan.pipeline, landing.period, landing.version)
+        accepted = override.reason if override and override.kind == "accept" else None
+        at = (landing.period, landing.version)
+        outcome = validation(objects, warehouse, plan, at, Nights(statistics, vocabulary), earlier, accepted)
+        if outcome.validated.verdict != "blocked":
+            vocabulary = reduce(grow, clean_ids(warehouse, plan, landing.period, landing.version), vocabulary)
+            statistics = [*statistics, outcome.validated.statistics]
+            earlier = [*earlier, (landing.period, outcome.digest)]
+        logs = PeriodLogs(
+            period=landing.period, version=landing.version, digest=outcome.digest, rows=outcome.rows,
+            quarantined=outcome.quarantined,
+        )  # fmt: skip
+        found.append(Passed(logs, outcome.validated, vocabulary))
+    return found
+
+
+def _skip(objects: Objects, landings: Sequence[Landing], plan: Plan) -> Override | None:
+    found = [overridden(objects, plan.pipeline, one.period, one.version) for one in landings]
+    return next((o for o in found if o and o.kind == "skip"), None)
+
+
+def _carrying(night: Night) -> Night:
+    """The night with its predecessor's vocabulary. Raises ValueError at the root: there is nothing to carry."""
+    if night.previous is None or night.previous.vocabulary is None:
+        raise ValueError(
+            f"{night.name} is the root of {night.plan.pipeline}: it cannot be skipped, since later nights start from it"
+        )
+    return replace(night, vocabulary=night.previous.vocabulary)
+
+
+def _written(objects: Objects, night: Night, manifest: Manifest) -> Manifest:
+    if not manifest_store.publish(objects, manifest):
+        raise RuntimeError(f"{night.plan.pipeline}: another writer finished {night.name} first; its manifest stands")
+    return manifest

@@ -1,0 +1,102 @@
+"""Nights: the manifests a night can end in, and writing one so that nobody's work is overwritten."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from nightloop.tasks.objects.objects import Objects
+from nightloop.tasks.record import manifest_store, promotion_log
+from nightloop.tasks.record.manifest import Failed, Judged, Kept, Manifest, Scored, Served
+from nightloop.tasks.record.night_context import Night
+
+
+def complete(
+    night: Night,
+    scores: Mapping[str, Scored],
+    kept: Mapping[str, Kept],
+    judged: Mapping[str, Judged],
+    verdict: str,
+    winner: str | None,
+    failed: Mapping[str, Failed],
+) -> Manifest:
+    """The manifest of a night that ran to its end; `kept` has the last checkpoint of what failed.
+
+    With the plan's `gate.approval` a winner waits for a person.
+    """
+    champion = night.champion
+    if winner is not None and not night.plan.gate.approval:
+        champion = Served(strategy=winner, period=night.period, checkpoint=kept[winner])
+    made: dict[str, object] = {
+        "scores": scores, "checkpoints": kept, "judged": judged, "verdict": verdict, "champion": champion,
+        "failed": failed,
+    }  # fmt: skip
+    overridden = [v.reasons[0] for v in night.validated if v.verdict == "overridden" and v.reasons]
+    return _manifest(night, {**made, "outcome": "complete", "reason": "; ".join(overridden)})
+
+
+def blocked(night: Night) -> Manifest:
+    """The manifest of a night that validation stopped: the verdict is kept, nothing is learned."""
+    reasons = [r for v in night.validated if v.verdict == "blocked" for r in v.reasons]
+    return _manifest(
+        night, {"outcome": "blocked", "reason": "; ".join(reasons)[:2000], "vocabulary": None, "verdict": "cannot tell"}
+    )
+
+
+def skipped(night: Night, reason: str) -> Manifest:
+    """The manifest of a period that an operator passed over: everything is carried on as it was."""
+    carried = night.previous.checkpoints if night.previous else {}
+    return _manifest(night, {"outcome": "skipped", "reason": reason, "checkpoints": carried, "verdict": "hold"})
+
+
+def _manifest(night: Night, made: Mapping[str, object]) -> Manifest:
+    common = {
+        "pipeline": night.plan.pipeline,
+        "period": night.period,
+        "name": night.name,
+        "revision": night.revision,
+        "previous": night.previous.hash if night.previous else None,
+        "plan": night.plan.model_dump(mode="json"),
+        "logs": night.logs,
+        "validated": night.validated,
+        "vocabulary": night.vocabulary or None,
+        "served": night.champion,
+        "champion": night.champion,
+        "last_act": night.last_act,
+        "scores": {},
+        "checkpoints": {},
+        "judged": {},
+    }
+    return Manifest.model_validate({**common, **made})
+
+
+def record(objects: Objects, night: Night, manifest: Manifest) -> None:
+    """Write the manifest. Raises RuntimeError where somebody moved the champion or wrote this night meanwhile."""
+    newest = promotion_log.log(objects, manifest.pipeline)
+    if (newest[-1].number if newest else 0) != night.entry:
+        raise RuntimeError(
+            f"{manifest.pipeline}: somebody acted on the champion while {manifest.name} ran ({newest[-1].reason!r}); "
+            "nothing was written. Run the night again: what is done is kept, only the comparison is new."
+        )
+    if not manifest_store.publish(objects, manifest):
+        raise RuntimeError(
+            f"{manifest.pipeline}: another writer finished {manifest.name} (revision {manifest.revision}) first; "
+            "its manifest stands. `nightloop status` shows it."
+        )
+
+
+def same_night(manifest: Manifest, night: Night) -> bool:
+    """Whether a written night read exactly what this one reads, so that running it again would change nothing.
+
+    Who served is not compared: an act by hand that was written while the night ran counts from the next one.
+    """
+    return (
+        manifest.plan == night.plan.model_dump(mode="json")
+        and manifest.previous == (night.previous.hash if night.previous else None)
+        and manifest.logs == night.logs
+        and manifest.validated == night.validated
+    )
+
+
+def history_statistics(chain: Sequence[Manifest]) -> list[dict[str, float]]:
+    """Statistics of the periods that passed, oldest first: all that a band may be learned from."""
+    return [v.statistics for m in chain if m.outcome == "complete" for v in m.validated]

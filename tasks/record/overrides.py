@@ -1,0 +1,57 @@
+"""Overrides: what an operator decided about one version of a period's logs, and why; decided once, kept for ever."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import ValidationError
+
+from nightloop.tasks.objects.checksum import seal, unseal
+from nightloop.tasks.objects.keys import checked_pipeline
+from nightloop.tasks.objects.objects import Objects
+from nightloop.tasks.objects.read_verified import trusted
+from nightloop.tasks.plan.frozen import Frozen
+from nightloop.tasks.plan.plan import canonical
+
+
+class Override(Frozen):
+    """`accept`: learn from these logs although validation blocks them. `skip`: pass over the period."""
+
+    kind: Literal["accept", "skip"]
+    by: str
+    reason: str
+    when: str  # ISO 8601, as passed in
+
+
+def override(objects: Objects, pipeline: str, index: int, version: int, decided: Override) -> Override:
+    """Record a decision and return it; the same one again changes nothing.
+
+    Raises ValueError without a reason or a name, and where another decision about this version stands: collect the
+    period again for a new version if it was wrong.
+    """
+    if not decided.reason.strip() or not decided.by.strip():
+        raise ValueError("an override needs a reason and the name of who decided: it is what the next person will read")
+    if objects.create(_key(pipeline, index, version), seal(canonical(decided.model_dump(mode="json")))):
+        return decided
+    stands = overridden(objects, pipeline, index, version)
+    if stands is None or (stands.kind, stands.reason, stands.by) != (decided.kind, decided.reason, decided.by):
+        said = f"{stands.kind} by {stands.by}, {stands.when}: {stands.reason}" if stands else "removed meanwhile"
+        raise ValueError(
+            f"version {version} of period {index} of {pipeline} was decided already ({said[:300]}); it stands"
+        )
+    return stands
+
+
+def overridden(objects: Objects, pipeline: str, index: int, version: int) -> Override | None:
+    """The decision about this version, or None. Raises ValueError where its record was changed."""
+    key = _key(pipeline, index, version)
+    try:
+        return trusted(objects, key, lambda sealed: Override.model_validate_json(unseal(key, sealed)))
+    except ValidationError as error:
+        raise ValueError(f"{key} is no override that this nightloop reads: {error}") from error
+
+
+def _key(pipeline: str, index: int, version: int) -> str:
+    if not (0 <= index < 10**6 and 0 <= version < 10**4):
+        raise ValueError(f"period {index}, version {version}: a period is 0 to 999999, a version 0 to 9999")
+    return f"pipelines/{checked_pipeline(pipeline)}/overrides/{index:06d}-{version:04d}.json"

@@ -1,0 +1,270 @@
+"""Registry: who the champion is, and moving it so that of two who try one wins and the other is told.
+
+The promotion log is the truth: its entries are created, never changed, and creating number n+1 is the compare-and-swap
+that decides a race. `champion.json` is a copy of the newest entry, for readers in a hurry; whoever finds it behind, or
+damaged, brings it up to date. So a crash between the two leaves a promotion that happened.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from pydantic import ValidationError
+
+from nightloop.tasks.objects import blobs
+from nightloop.tasks.objects.checksum import seal, unseal
+from nightloop.tasks.objects.keys import checked_pipeline
+from nightloop.tasks.objects.objects import Objects
+from nightloop.tasks.objects.read_verified import trusted
+from nightloop.tasks.objects.retry import PAUSES
+from nightloop.tasks.plan.load import as_given
+from nightloop.tasks.plan.plan import canonical
+from nightloop.tasks.record import manifest_store
+from nightloop.tasks.record.entries import (
+    Act,
+    Entry,
+    draft,
+    instant,
+    refuse_without_reason,
+    repeats,
+    returned,
+    served_on,
+)
+from nightloop.tasks.record.manifest import Manifest
+
+__all__ = ["Act", "Entry", "champion", "draft", "hold", "log", "promote", "rollback", "served_on"]
+
+logger = logging.getLogger(__name__)
+
+
+def champion(objects: Objects, pipeline: str) -> Entry | None:
+    """Who serves, or None: the log's newest entry. A pointer that is behind the log, or says otherwise, is corrected.
+
+    Raises ValueError where an entry of the log was changed, or removed from its end.
+    """
+    pointer = _pointer(objects, pipeline)
+    number = pointer.number if pointer else 0
+    newest = _entry(objects, pipeline, number) if pointer else None
+    if pointer is not None and newest is None:
+        raise ValueError(
+            f"{pointer_key(pipeline)} names entry {number}, which the promotion log lacks: it was removed. Restore the "
+            f"log; or remove {pointer_key(pipeline)} to go by what the log still says"
+        )
+    while (entry := _entry(objects, pipeline, number + 1)) is not None:
+        newest, number = entry, number + 1
+    if newest is not None and newest != pointer:
+        _point(objects, newest)
+    return newest
+
+
+def log(objects: Objects, pipeline: str) -> list[Entry]:
+    """All entries, oldest first. Raises ValueError where one was changed or removed."""
+    newest = champion(objects, pipeline)
+    numbers = range(1, newest.number + 1 if newest else 1)
+    with ThreadPoolExecutor(16) as pool:
+        found = list(pool.map(lambda number: _entry(objects, pipeline, number), numbers))
+    gaps = [number for number, entry in zip(numbers, found, strict=True) if entry is None]
+    if gaps:
+        raise ValueError(f"the promotion log of {pipeline} lacks entries {gaps[:10]}: they were removed; restore them")
+    return [entry for entry in found if entry is not None]
+
+
+def promote(
+    objects: Objects, pipeline: str, entry: Entry, expect: int, check: Callable[[Entry], None] | None = None
+) -> Entry | None:
+    """Make `entry` (see `draft`) the champion, provided that entry number `expect` (0: none) still is the newest.
+
+    None: somebody else moved the champion first. The same act again returns the entry it made the first time. `check`
+    raises where the entry cannot serve for another reason. Raises ValueError where it may not serve: its manifest is not
+    current or absent, its verdict is not promote and it is not forced, its blobs are damaged, or it has no reason.
+    """
+    refuse_without_reason("a promotion", entry.reason)
+    _refuse_unfit(objects, pipeline, entry)
+    if check is not None:
+        check(entry)
+    return _append(objects, pipeline, entry, expect)
+
+
+def rollback(
+    objects: Objects, pipeline: str, act: Act, expect: int, to: str | None = None,
+    check: Callable[[Entry], None] | None = None,
+) -> Entry | None:  # fmt: skip
+    """Return to the champion before this one, or to the one of manifest hash `to`; `expect`, `check` and None as in
+    `promote`.
+
+    Raises ValueError without a reason, and where there is nothing to return to.
+    """
+    refuse_without_reason("a rollback", act.reason)
+    entries = log(objects, pipeline)
+    again = entries[expect:]  # our own entry, where an earlier attempt had its effect unseen
+    target = returned(entries[:expect], to)
+    entry = _acted(target, "rollback", act).model_copy(update={"evidence": {"returns_to": target.number}})
+    if again and not repeats(entry, again[0]):
+        return None
+    _visible(objects, pipeline, entry)
+    _check_blobs(objects, entry)
+    if check is not None:
+        check(entry)
+    return _append(objects, pipeline, entry, expect)
+
+
+def hold(objects: Objects, pipeline: str, act: Act, expect: int, pinned: bool) -> Entry | None:
+    """Pin the champion, so that the gate may not move it, or unpin it; `expect` and None as in `promote`.
+
+    Raises ValueError without a reason, and where there is no champion.
+    """
+    refuse_without_reason("a pin or its removal", act.reason)
+    last = _entry(objects, pipeline, expect) if expect else None
+    if last is None:
+        raise ValueError(f"{pipeline} has no champion yet: there is nothing to pin")
+    entry = _acted(last, "pin" if pinned else "unpin", act)
+    return _append(objects, pipeline, entry.model_copy(update={"evidence": {}}), expect)
+
+
+def _acted(target: Entry, action: str, act: Act) -> Entry:
+    """An entry that keeps or brings back what `target` made the champion."""
+    instant(act.when)
+    changes = {"action": action, "by": act.by, "when": act.when, "reason": act.reason, "at_period": act.at_period}
+    return target.model_copy(update={**changes, "pinned": action != "unpin"})
+
+
+def pointer_key(pipeline: str) -> str:
+    """Where the pointer is kept."""
+    return f"pipelines/{checked_pipeline(pipeline)}/champion.json"
+
+
+def entry_key(pipeline: str, number: int) -> str:
+    """Where an entry of the log is kept."""
+    return f"pipelines/{checked_pipeline(pipeline)}/log/{number:08d}.json"
+
+
+def _append(objects: Objects, pipeline: str, entry: Entry, expect: int) -> Entry | None:
+    last = _entry(objects, pipeline, expect) if expect else None
+    if expect and last is None:
+        raise ValueError(f"entry {expect} of {pipeline}'s promotion log does not exist; look at the champion again")
+    if repeats(entry, last):
+        _settle_pointer(objects, pipeline)
+        return last
+    numbered = entry.model_copy(update={"number": expect + 1, "previous": last.manifest if last else None})
+    mine = objects.create(entry_key(pipeline, expect + 1), _bytes(numbered))  # from here on it has happened
+    stands = _standing(objects, pipeline, expect + 1, numbered if mine else None)
+    _settle_pointer(objects, pipeline)
+    return stands if repeats(numbered, stands) else None
+
+
+def _standing(objects: Objects, pipeline: str, number: int, mine: Entry | None) -> Entry:
+    """The entry that has this number. `mine`: the store said that it is ours.
+
+    Raises TimeoutError where the store refused ours and shows no other, RuntimeError where it overwrote ours.
+    """
+    for pause in PAUSES:
+        time.sleep(pause)
+        stands = _entry(objects, pipeline, number)
+        if stands is None and mine is not None:
+            return mine  # the read lags behind the write; what was created stands
+        if stands is not None and mine is not None and stands != mine:
+            raise RuntimeError(
+                f"the store replaced {entry_key(pipeline, number)}, which it had created for this run: it does not keep "
+                "its conditional writes. Use another store; until then nothing that it says of the champion is sure"
+            )
+        if stands is not None:
+            return stands
+    raise TimeoutError(
+        f"{entry_key(pipeline, number)} exists and cannot be read, so it is not known whose it is. Look at "
+        f"nightloop status {as_given(pipeline)}; to do the same act again is safe"
+    )
+
+
+def _settle_pointer(objects: Objects, pipeline: str) -> None:
+    """Bring the pointer up to the log. An entry that was written stands, even if this fails: the next reader does it."""
+    try:
+        champion(objects, pipeline)
+    except (OSError, ValueError) as error:
+        logger.warning("the promotion of %s is written, its pointer is not up to date yet: %s", pipeline, error)
+
+
+def _refuse_unfit(objects: Objects, pipeline: str, entry: Entry) -> None:
+    manifest = _visible(objects, pipeline, entry)
+    kept = (manifest.checkpoints.get(entry.strategy), manifest.vocabulary, manifest.name)
+    if kept != (entry.checkpoint, entry.vocabulary, entry.name) or entry.pipeline != pipeline:
+        raise ValueError(
+            f"the entry and {manifest.name}'s manifest do not name the same checkpoint of {entry.strategy}"
+        )
+    newest = manifest_store.current(objects, pipeline, entry.period)
+    judged = manifest.judged.get(entry.strategy)
+    objections = (
+        [] if newest == manifest else [f"{manifest.name} was mended since; its revision {manifest.revision} is old"]
+    )
+    if manifest.verdict != "promote" or (judged is not None and judged.verdict != "promote"):
+        said = judged.verdict if judged else manifest.verdict
+        objections.append(f"the gate's verdict on {entry.strategy} in {manifest.name} is {said!r}")
+    if objections and not entry.forced:
+        raise ValueError(f"{'; '.join(objections)}: to promote it all the same, give --force (force in the form)")
+    _check_blobs(objects, entry)
+
+
+def _visible(objects: Objects, pipeline: str, entry: Entry) -> Manifest:
+    try:
+        return manifest_store.by_hash(objects, pipeline, entry.manifest, entry.period)
+    except LookupError as error:
+        raise ValueError(f"only a night that is recorded can serve: {error}") from error
+
+
+def _check_blobs(objects: Objects, entry: Entry) -> None:
+    try:
+        blobs.get(objects, entry.checkpoint.weights)
+        blobs.get(objects, entry.vocabulary)
+    except FileNotFoundError as error:
+        raise ValueError(f"{entry.strategy} of {entry.name} cannot serve: {error}") from error
+
+
+def _pointer(objects: Objects, pipeline: str) -> Entry | None:
+    """The pointer's entry; None where there is none, or where it is damaged and the log must be read from its start."""
+    try:
+        return trusted(objects, pointer_key(pipeline), lambda sealed: _parsed(pipeline, pointer_key(pipeline), sealed))
+    except ValueError as error:
+        logger.warning("%s; it is made again from the promotion log", error)
+        return None
+
+
+def _point(objects: Objects, newest: Entry) -> None:
+    """Bring the pointer up to this entry, unless somebody brought it further."""
+    key = pointer_key(newest.pipeline)
+    for pause in PAUSES:
+        time.sleep(pause)
+        found = objects.read(key)
+        there = _pointer(objects, newest.pipeline)
+        if there is not None and (there == newest or there.number > newest.number):
+            return
+        try:
+            done = objects.swap(key, _bytes(newest), found[1]) if found else objects.create(key, _bytes(newest))
+        except PermissionError:
+            logger.info(
+                "%s is behind the log and may not be written from here", key
+            )  # who only reads is told the truth
+            return
+        if done:
+            return
+    logger.warning("%s could not be brought up to entry %d; the next reader does it", key, newest.number)
+
+
+def _entry(objects: Objects, pipeline: str, number: int) -> Entry | None:
+    key = entry_key(pipeline, number)
+    return trusted(objects, key, lambda sealed: _parsed(pipeline, key, sealed, number))
+
+
+def _parsed(pipeline: str, key: str, sealed: bytes, number: int | None = None) -> Entry:
+    try:
+        entry = Entry.model_validate_json(unseal(key, sealed))
+    except ValidationError as error:
+        raise ValueError(f"{key} is no entry of a format that this nightloop reads: {error}") from error
+    if entry.pipeline != pipeline or number not in (None, entry.number):
+        raise ValueError(f"{key} holds entry {entry.number} of {entry.pipeline}: it was swapped")
+    return entry
+
+
+def _bytes(entry: Entry) -> bytes:
+    return seal(canonical(entry.model_dump(mode="json")))

@@ -1,0 +1,167 @@
+"""Promotions: the live champion follows the chain of nights, once, whatever crashed in between; and moves by hand."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from typing import NamedTuple
+
+from nightloop.tasks.objects.objects import Objects
+from nightloop.tasks.plan.load import as_given
+from nightloop.tasks.plan.plan import Plan
+from nightloop.tasks.record import manifest_store, promotion_log
+from nightloop.tasks.record.champion import last_known, served
+from nightloop.tasks.record.due import recorded, root
+from nightloop.tasks.record.entries import GATE, by_hand, instant, pin_of, pins, summary
+from nightloop.tasks.record.manifest import Manifest
+from nightloop.tasks.record.night_context import walk_back
+from nightloop.tasks.record.promotion_log import Act, Entry, draft
+
+log = logging.getLogger(__name__)
+NO_TIME = timedelta(0)
+Check = Callable[[Entry], None]  # raises where an entry cannot serve
+
+
+class Outcome(NamedTuple):
+    """What an act by hand came to: the entry that stands, and whether an earlier run of the same act had written it."""
+
+    entry: Entry
+    repeated: bool
+
+
+def follow(objects: Objects, manifest: Manifest, when: str) -> Entry | None:
+    """Make the live champion what this night's chain says. None: it is already, or somebody acted by hand since.
+
+    The gate decided on the acts by hand that the night knew. If the log has a newer one, the night moves nothing.
+    """
+    entries = promotion_log.log(objects, manifest.pipeline)  # settles a pointer that a crash left behind its log
+    newest = entries[-1] if entries else None
+    champion = manifest.champion
+    if champion is None or (newest and (served(newest) == champion or newest.at_period > manifest.period)):
+        return None
+    acts = by_hand(entries)
+    if acts and acts[-1].number > last_known(manifest, entries):
+        log.info("%s moves no champion: %s is newer than its decision", manifest.name, summary(acts[-1]))
+        return None
+    night = next((m for m in walk_back(objects, manifest) if m.period == champion.period), None)
+    if night is None or night.checkpoints.get(champion.strategy) != champion.checkpoint:
+        return None  # a person chose a checkpoint that was mended since; the pointer says so itself
+    if manifest_store.current(objects, manifest.pipeline, night.period) != night:
+        log.warning("%s moves no champion: it builds on %s, which was run again since", manifest.name, night.name)
+        return None
+    judged = night.judged.get(champion.strategy)
+    reason = judged.reasons[0] if judged and judged.reasons else "the gate's verdict"
+    act = Act(by=GATE, when=when, reason=reason, at_period=manifest.period)
+    entry = draft(night, champion.strategy, act)
+    chosen = next((e for e in reversed(acts) if served(e) == champion), None)
+    if chosen is not None:  # the gate never had to agree with it
+        entry = entry.model_copy(update={"forced": True, "reason": f"the choice of {summary(chosen)}"})
+    return promotion_log.promote(objects, manifest.pipeline, entry, newest.number if newest else 0)
+
+
+def promote_by_hand(
+    objects: Objects, manifest: Manifest, strategy: str, act: Act, force: bool, pin: bool, check: Check | None = None
+) -> Outcome:
+    """Promote one night's checkpoint; with `pin` the gate may not move it. The same act again changes nothing.
+
+    `check` raises where the checkpoint cannot serve. Raises ValueError where it may not serve, or without a reason, and
+    RuntimeError where somebody was faster.
+    """
+    if strategy in manifest.failed:
+        raise ValueError(
+            f"{strategy} failed in {manifest.name} ({manifest.failed[strategy].reason[:200]}), which has its checkpoint of an "
+            "earlier night: give the period of a night in which it learned"
+        )
+    entries = promotion_log.log(objects, manifest.pipeline)
+    last = entries[-1] if entries else None
+    entry = draft(manifest, strategy, act, force)
+    entry = entry.model_copy(update={"pinned": pin})
+    if last and _same_act(entry, last) and (last.manifest, last.strategy) == (entry.manifest, entry.strategy):
+        return Outcome(last, True)
+    _refuse_later(last, act)
+    moved = promotion_log.promote(objects, manifest.pipeline, entry, last.number if last else 0, check)
+    return _won(objects, moved, manifest.pipeline)
+
+
+def take_back(
+    objects: Objects, pipeline: str, act: Act, period: int | None, after: int | None = None, check: Check | None = None
+) -> Outcome:
+    """Roll back to the champion before this one, or to the newest one of `period`, and pin it.
+
+    The same rollback again (same person, same reason) changes nothing, unless `after` says that it starts from entry
+    `after`: then the log must end there. Raises as `promote_by_hand`.
+    """
+    entries = promotion_log.log(objects, pipeline)
+    if not entries:
+        raise ValueError(f"{pipeline} has no champion yet: there is nothing to roll back")
+    last = entries[-1]
+    asked = last.model_copy(update={"action": "rollback", "by": act.by, "reason": act.reason, "pinned": True})
+    same = _same_act(asked, last) and period in (None, last.period)
+    if same and after in (None, last.number - 1):
+        return Outcome(last, True)
+    if after is not None and after != last.number:
+        raise RuntimeError(f"the log does not end at entry {after}: it ends with {summary(last)}. Nothing was changed")
+    if after is None:
+        _refuse_later(last, act)
+    of_period = [e.manifest for e in entries if e.period == period]
+    if period is not None and not of_period:
+        names = ", ".join(dict.fromkeys(e.name for e in entries))
+        raise ValueError(f"no champion of {pipeline} came from that period; champions came from {names}")
+    moved = promotion_log.rollback(objects, pipeline, act, last.number, of_period[-1] if of_period else None, check)
+    return _won(objects, moved, pipeline)
+
+
+def hold(objects: Objects, pipeline: str, act: Act, pin: bool) -> Outcome:
+    """Pin what serves, so that the gate may not move it, or unpin it. Raises as `promote_by_hand`."""
+    entries = promotion_log.log(objects, pipeline)
+    if not entries:
+        raise ValueError(f"{pipeline} has no champion yet: there is nothing to pin")
+    last, pinned = entries[-1], pin_of(entries)
+    if (pinned is not None) == pin and (last.by != GATE):
+        return Outcome(last, True)
+    if pinned is None and not pin:
+        raise ValueError(f"the champion of {pipeline} is not pinned: the gate may move it. Nothing was changed")
+    _refuse_later(last, act)
+    return _won(objects, promotion_log.hold(objects, pipeline, act, last.number, pin), pipeline)
+
+
+def newest_nights(objects: Objects, plan: Plan) -> tuple[Manifest, int]:
+    """The newest complete night, and the newest period that is not blocked: an act by hand counts from the one after.
+
+    Raises LookupError where no night is complete.
+    """
+    chain, _ = manifest_store.survey(objects, plan.pipeline, root(plan), recorded(objects, plan))
+    complete = [index for index, night in chain.items() if night.outcome == "complete"]
+    if not complete:
+        raise LookupError(
+            f"{plan.pipeline} has no complete night yet; run nightloop night {as_given(plan.pipeline)} first"
+        )
+    return chain[max(complete)], max(index for index, night in chain.items() if night.outcome != "blocked")
+
+
+def _same_act(entry: Entry, last: Entry) -> bool:
+    return (entry.action, entry.by, entry.reason, pins(entry)) == (last.action, last.by, last.reason, pins(last))
+
+
+def _refuse_later(last: Entry | None, act: Act) -> None:
+    """Refuse to act on an entry that somebody else made after this act was asked for: the person has not seen it.
+
+    An entry that is dated more than a day later was written by a machine whose clock was wrong, and refuses nobody.
+    """
+    later = instant(last.when) - instant(act.when) if last else NO_TIME
+    if last and last.by != act.by and NO_TIME < later < timedelta(days=1):
+        raise RuntimeError(
+            f"{summary(last)}. It was written at {last.when}, after this act was asked for at {act.when}; nothing was "
+            f"changed. Look again; if you mean that entry, run the act again (a rollback: --from {last.number})"
+        )
+
+
+def _won(objects: Objects, entry: Entry | None, pipeline: str) -> Outcome:
+    if entry is None:
+        newest = promotion_log.champion(objects, pipeline)
+        who = f": {summary(newest)}" if newest else ""
+        raise RuntimeError(
+            f"somebody else acted on the champion first{who}. Your act was not written. Look again: nightloop status {as_given(pipeline)}"
+        )
+    return Outcome(entry, False)

@@ -1,0 +1,51 @@
+"""Work: finished steps of a night under way, so that a run after a crash skips what is done."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+
+from pydantic import JsonValue
+
+from nightloop.tasks.objects import blobs
+from nightloop.tasks.objects.checksum import seal, unseal
+from nightloop.tasks.objects.keys import checked_pipeline
+from nightloop.tasks.objects.objects import Objects
+from nightloop.tasks.objects.read_verified import trusted
+from nightloop.tasks.plan.plan import canonical
+
+log = logging.getLogger(__name__)
+
+
+def done(objects: Objects, pipeline: str, key: str, step: str) -> dict[str, JsonValue] | None:
+    """What the step of this key (SHA-256 of all it depends on) came to, or None where it must be done.
+
+    A record that is damaged, or that names a blob that is, is forgotten: doing the step again gives the same. Every
+    SHA-256 in a record is the name of a blob.
+    """
+    place = key_of(pipeline, key, step)
+    try:
+        data = trusted(objects, place, lambda sealed: unseal(place, sealed))
+        if data is None:
+            return None
+        for sha in sorted(set(re.findall(rb'"([0-9a-f]{64})"', data))):
+            blobs.get(objects, sha.decode())
+        return dict(json.loads(data))
+    except (ValueError, FileNotFoundError) as error:
+        log.warning("%s; the step is done again", error)
+        objects.remove(place)
+        return None
+
+
+def finish(objects: Objects, pipeline: str, key: str, step: str, value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """Record what a step came to; its blobs must be stored already. Returns what stands: the first is right."""
+    if objects.create(key_of(pipeline, key, step), seal(canonical(value))):
+        return value
+    stands = done(objects, pipeline, key, step)
+    return value if stands is None else stands
+
+
+def key_of(pipeline: str, key: str, step: str) -> str:
+    """Where the record of a step is kept."""
+    return f"pipelines/{checked_pipeline(pipeline)}/work/{key}/{step}.json"

@@ -1,0 +1,57 @@
+"""Steps: the name of a finished piece of a night's work, made of everything its result depends on.
+
+A strategy whose inputs did not change is not trained again, whatever else changed in the plan: a crash, a new strategy or
+a changed gate costs only what is really new.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from pydantic import JsonValue
+
+from nightloop.tasks.plan.plan import canonical
+from nightloop.tasks.record.manifest import Kept, PeriodLogs
+from nightloop.tasks.record.night_context import Night
+
+
+def pretrain_key(night: Night, logs: Sequence[PeriodLogs]) -> str:
+    """What the weights that every strategy starts from depend on."""
+    return _key(night, {"step": "pretrain", "strategy": night.plan.pretrain.model_dump(mode="json")}, logs)
+
+
+def retrain_key(night: Night, label: str, logs: Sequence[PeriodLogs]) -> str:
+    """What the checkpoint of the plan's strategy `label` depends on; `logs` are those of its lookback and histories."""
+    previous = night.previous.checkpoints.get(label) if night.previous else None
+    start = None if night.previous else night.plan.pretrain.model_dump(mode="json")
+    inputs: dict[str, JsonValue] = {
+        "step": "retrain",
+        "strategy": night.plan.strategies[label].model_dump(mode="json"),
+        "previous": previous.model_dump() if previous else None,
+        "pretrain": start,
+    }
+    return _key(night, inputs, logs)
+
+
+def score_key(night: Night, kept: Kept, logs: Sequence[PeriodLogs]) -> str:
+    """What the scores of one checkpoint on this night depend on; `logs` are all of history (what users took)."""
+    inputs: dict[str, JsonValue] = {
+        "step": "score",
+        "weights": kept.weights,
+        "ranking": night.plan.ranking.model_dump(mode="json"),
+    }
+    return _key(night, inputs, logs)
+
+
+def _key(night: Night, inputs: dict[str, JsonValue], logs: Sequence[PeriodLogs]) -> str:
+    plan = night.plan
+    shared: dict[str, JsonValue] = {
+        "period": night.period,
+        "columns": plan.columns.model_dump(mode="json"),
+        "model": plan.model.model_dump(mode="json"),
+        "seed": plan.seed,
+        "vocabulary": night.vocabulary,
+        "logs": [[part.period, part.digest] for part in logs],
+    }
+    return hashlib.sha256(canonical({**inputs, **shared})).hexdigest()

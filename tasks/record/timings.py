@@ -1,0 +1,36 @@
+"""Notes: seconds and bytes beside a manifest; no part of the record, and nobody misses them when they are gone."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+from pydantic import JsonValue
+
+from nightloop.tasks.objects.checksum import seal, unseal
+from nightloop.tasks.objects.objects import Objects
+from nightloop.tasks.objects.read_verified import trusted
+from nightloop.tasks.plan.plan import canonical
+from nightloop.tasks.record.manifest import Manifest
+
+log = logging.getLogger(__name__)
+
+
+def note(objects: Objects, manifest: Manifest, value: dict[str, JsonValue]) -> bool:
+    """Keep what a night took; False where an earlier run of the same night did so already (it did the work)."""
+    return objects.create(_key(manifest), seal(canonical(value)))
+
+
+def noted(objects: Objects, manifest: Manifest) -> dict[str, JsonValue] | None:
+    """What the night took, or None where nobody wrote it down or it cannot be read any more."""
+    key = _key(manifest)
+    try:
+        found = trusted(objects, key, lambda sealed: unseal(key, sealed))
+        return dict(json.loads(found)) if found else None
+    except ValueError as error:
+        log.warning("%s; the night's seconds and bytes are not known", error)
+        return None
+
+
+def _key(manifest: Manifest) -> str:
+    return f"pipelines/{manifest.pipeline}/notes/{manifest.hash}.json"

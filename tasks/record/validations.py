@@ -1,0 +1,83 @@
+"""Validations: a version of a period is held against the plan's expectations once, and what came of it is kept.
+
+The rows that validation puts aside are part of the key: where the lake's catalog was restored to a time before it, they
+are put aside again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pydantic import JsonValue
+
+from nightloop.tasks.data.clean_rows import clean_digest
+from nightloop.tasks.lake.ingest import rules
+from nightloop.tasks.lake.periods import period
+from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.objects import blobs
+from nightloop.tasks.objects.objects import Objects
+from nightloop.tasks.plan.plan import Plan, canonical
+from nightloop.tasks.record import step_cache
+from nightloop.tasks.record.manifest import Validated
+from nightloop.tasks.validation.gx import Nights, validate
+
+STEP = "validate"
+Version = tuple[int, int]  # of which period, and its number
+Rows = tuple[str, int, int]  # digest of the clean rows; rows that arrived; rows in quarantine
+Earlier = Sequence[tuple[int, str]]  # period and digest of what the history and the vocabulary of `Nights` come from
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What validation says of a version of a period, and what it left of its rows."""
+
+    validated: Validated
+    digest: str  # of the clean rows
+    rows: int  # that are clean
+    quarantined: int
+
+
+def validation(
+    objects: Objects, warehouse: Warehouse, plan: Plan, version: Version, nights: Nights, earlier: Earlier,
+    accepted: str | None,
+) -> Outcome:  # fmt: skip
+    """The verdict on a version of a period: the one that is kept, or a new one."""
+    inputs: dict[str, object] = {
+        "rules": rules(plan), "version": list(version), "accepted": accepted,
+        "earlier": [list(one) for one in earlier],
+        "statistics": [_exact(one) for one in nights.history],
+    }  # fmt: skip
+    rows = clean_digest(warehouse, *version)
+    if known := step_cache.done(objects, plan.pipeline, _key(inputs, rows), STEP):
+        return _outcome(Validated.model_validate({**known, "statistics": _numbers(known["statistics"])}), rows)
+    result = validate(warehouse, plan, period(plan.periods, version[0]), version[1], nights, accepted)
+    blob = blobs.put(objects, result.document)
+    kept: dict[str, JsonValue] = {
+        "verdict": result.verdict, "reasons": list(result.reasons), "blob": blob,
+        "statistics": _exact(result.statistics),
+    }  # fmt: skip
+    rows = clean_digest(warehouse, *version)
+    step_cache.finish(objects, plan.pipeline, _key(inputs, rows), STEP, kept)
+    made = Validated(verdict=result.verdict, reasons=result.reasons, statistics=dict(result.statistics), blob=blob)
+    return _outcome(made, rows)
+
+
+def _outcome(validated: Validated, rows: Rows) -> Outcome:
+    digest, arrived, aside = rows
+    return Outcome(validated, digest, arrived - aside, aside)
+
+
+def _exact(statistics: Mapping[str, float]) -> dict[str, JsonValue]:
+    """Numbers as text: every digit stays, and so do NaN and infinity, which JSON does not have."""
+    return {name: repr(float(value)) for name, value in statistics.items()}
+
+
+def _numbers(kept: JsonValue) -> dict[str, float]:
+    return {name: float(str(value)) for name, value in kept.items()} if isinstance(kept, dict) else {}
+
+
+def _key(inputs: Mapping[str, object], rows: Rows) -> str:
+    """All that the verdict depends on; the rows that it put aside are part of it."""
+    return hashlib.sha256(canonical({**inputs, "rows": [*rows]})).hexdigest()

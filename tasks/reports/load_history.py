@@ -1,0 +1,97 @@
+"""Reading: the history of one pipeline, from the store and the lake, as the reports want it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from pydantic import JsonValue
+
+from nightloop.tasks.evaluation.ranking_metrics import Numbers
+from nightloop.tasks.evaluation.scored_rows import from_bytes
+from nightloop.tasks.lake.periods import period
+from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.objects import blobs
+from nightloop.tasks.objects.objects import Objects
+from nightloop.tasks.plan.plan import Plan, canonical
+from nightloop.tasks.record import manifest_store, promotion_log
+from nightloop.tasks.record.backfill_plan import State
+from nightloop.tasks.record.due import recorded, root
+from nightloop.tasks.record.entries import Entry
+from nightloop.tasks.record.manifest import Manifest
+from nightloop.tasks.record.period_states import overview
+from nightloop.tasks.record.timings import noted
+from nightloop.tasks.reports.history import History
+
+DETAILED = 30  # newest nights that are read in full: validation tables and scores of single rows
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of every night without a look at its blobs."""
+
+    nights: Mapping[int, Manifest]
+    states: Mapping[int, State]
+    later: int  # periods after those of `states` that are missing
+    log: Sequence[Entry]
+
+    @property
+    def stamp(self) -> str:
+        """SHA-256 of all of it, and of the release that would tell it: what is drawn of the same is the same."""
+        told = {
+            "release": version("nightloop"),
+            "nights": {str(index): night.hash for index, night in self.nights.items()},
+            "states": {str(index): [one.state, *one.reasons, *one.changed] for index, one in self.states.items()},
+            "later": self.later,
+            "log": [entry.model_dump(mode="json") for entry in self.log[-1:]],
+        }
+        return hashlib.sha256(canonical(told)).hexdigest()
+
+
+def read_known(objects: Objects, warehouse: Warehouse, plan: Plan, last: int | None = None) -> Known:
+    """What is known of every night up to period `last`, or the last night that was recorded."""
+    first = root(plan)
+    reach = max(recorded(objects, plan), first, first if last is None else last)
+    nights, states = overview(objects, warehouse, plan, reach)
+    return Known(nights, states, reach - max(states), promotion_log.log(objects, plan.pipeline))
+
+
+def read_history(objects: Objects, warehouse: Warehouse, plan: Plan, last: int | None = None) -> History:
+    """Everything there is to tell, up to period `last` or the last night that was recorded."""
+    return history_of(objects, plan, read_known(objects, warehouse, plan, last))
+
+
+def history_of(objects: Objects, plan: Plan, known: Known) -> History:
+    """The same of nights that are known already: the newest of them are read in full."""
+    nights, states = known.nights, known.states
+    newest = {i: nights[i] for i in sorted(nights)[-DETAILED:]}
+    return History(
+        pipeline=plan.pipeline,
+        nights=nights,
+        states=states,
+        names={i: period(plan.periods, i).name for i in states if i not in nights},
+        later=known.later,
+        log=known.log,
+        notes={i: found for i, night in nights.items() if (found := _numbers(noted(objects, night) or {}))},
+        validations={i: json.loads(blobs.get(objects, n.validated[-1].blob)) for i, n in newest.items() if n.validated},
+        earlier={i: _earlier(objects, night) for i, night in newest.items() if night.revision > 1},
+        scored={i: _scores(objects, night) for i, night in newest.items() if night.scores},
+    )
+
+
+def _scores(objects: Objects, night: Manifest) -> dict[str, dict[str, Numbers]]:
+    return {name: from_bytes(blobs.get(objects, s.blob)) for name, s in night.scores.items()}
+
+
+def _earlier(objects: Objects, night: Manifest) -> list[Manifest]:
+    """What stood in the place of this night before it was mended, oldest first."""
+    return [manifest_store.revision(objects, night.pipeline, night.period, n) for n in range(1, night.revision)]
+
+
+def _numbers(found: Mapping[str, JsonValue]) -> dict[str, dict[str, float]]:
+    """The numbers of a note; anything else in it is not ours."""
+    parts = {part: values for part, values in found.items() if isinstance(values, dict)}
+    return {p: {n: float(x) for n, x in v.items() if isinstance(x, int | float)} for p, v in parts.items()}

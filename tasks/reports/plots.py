@@ -1,0 +1,202 @@
+"""Curves: the metric and the seconds of every strategy night by night, and what came in and passed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from nightloop.tasks.reports import history as h
+from nightloop.tasks.reports import plot_style as d
+from nightloop.tasks.reports.format import count, listed, number, plural, seconds
+from nightloop.tasks.reports.standings import standings
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Look = tuple[str, d.Dash]  # colour and dashes
+STATES = ("blocked", "skipped", "missing")
+VERDICTS = {"passed": d.PALETTE[5], "warned": d.PALETTE[4], "overridden": d.PALETTE[3], "blocked": d.PALETTE[1]}
+
+
+def looks(strategies: Sequence[str], control: str | None) -> dict[str, Look]:
+    """The same colour for a strategy in every plot; the control is grey and dashed."""
+    learned = [s for s in strategies if s != control]
+    found: dict[str, Look] = {
+        s: (d.PALETTE[j % len(d.PALETTE)], d.DASHES[j // len(d.PALETTE) % len(d.DASHES)]) for j, s in enumerate(learned)
+    }
+    return {**found, **({control: (d.GREY, (0, (4, 2)))} if control else {})}
+
+
+def metric_curve(history: h.History) -> d.Drawn:
+    """The gate's metric of every strategy, tested on each night before it trained on it; below, who served."""
+    metric, nights = h.metric(history), _drawn_periods(history)
+    arrow = "lower" if h.better(metric, 0, 1) else "higher"
+    title = _title(history, metric)
+    figure = d.canvas(title, f"{metric} on each night's rows before anyone learned from them ({arrow} is better)")
+    axes = figure.add_axes((d.LEFT, 0.20, d.WIDTH, 0.62))
+    look = looks(h.strategies(history), h.control(history))
+    lines = {s: [_value(history, i, s, metric) for i in nights] for s in look}
+    ends = _lines(axes, lines, look)
+    ends += _ceiling(axes, [history.oracle.get(i, math.nan) for i in nights])
+    _mark_states(axes, history, nights)
+    d.dress(axes, [h.name(history, i) for i in nights], metric)
+    axes.tick_params(labelbottom=False)
+    d.label_ends(axes, ends)
+    strip = figure.add_axes((d.LEFT, 0.145, d.WIDTH, 0.03))
+    _served(strip, history, nights, look)
+    return d.Drawn(
+        "metric", figure, f"{title}. {metric} of {listed(list(look), 6)} over {plural(len(nights), 'night')}."
+    )
+
+
+def seconds_curve(history: h.History) -> d.Drawn | None:
+    """Training seconds of every strategy that trains; None where nobody noted any."""
+    nights = [i for i in _drawn_periods(history) if history.notes.get(i, {}).get("seconds")]
+    look = looks(h.strategies(history), h.control(history))
+    lines = {s: [history.notes[i]["seconds"].get(s, math.nan) for i in nights] for s in look if s != h.control(history)}
+    lines = {s: [v if v > 0 else math.nan for v in values] for s, values in lines.items() if any(v > 0 for v in values)}
+    if not lines:
+        return None
+    means = {s: _mean(values) for s, values in lines.items()}
+    wide = max(means.values()) > 20 * min(means.values())
+    title = _costliest(means)
+    free = f"; {h.control(history)} trains nothing" if h.control(history) else ""
+    figure = d.canvas(title, f"seconds of training a night{', logarithmic scale' if wide else ''}{free}")
+    axes = figure.add_axes((d.LEFT, 0.13, d.WIDTH, 0.69))
+    axes.set_yscale("log" if wide else "linear")
+    ends = _lines(axes, lines, look)
+    if not wide:
+        axes.set_ylim(0, 1.08 * max(v for values in lines.values() for v in values if v == v))
+    axes.yaxis.set_major_formatter(lambda v, _: seconds(v) if v else "0")
+    d.dress(axes, [h.name(history, i) for i in nights], "training time")
+    d.label_ends(axes, ends)
+    return d.Drawn("seconds", figure, title)
+
+
+def volume_bars(history: h.History) -> d.Drawn | None:
+    """Rows of each night by what validation said, and the rows that were set aside; None before the first night."""
+    nights = [i for i in sorted(history.nights) if history.nights[i].logs]
+    if not nights:
+        return None
+    newest = [history.nights[i].logs[-1] for i in nights]
+    verdicts = [history.nights[i].validated[-1].verdict if history.nights[i].validated else "passed" for i in nights]
+    title = _volumes([logs.rows for logs in newest], verdicts)
+    figure = d.canvas(title, "rows that came in each night, by the verdict of validation")
+    axes = figure.add_axes((d.LEFT, 0.13, d.WIDTH, 0.69))
+    rows, aside = [logs.rows for logs in newest], [logs.quarantined for logs in newest]
+    axes.bar(range(len(nights)), rows, 0.75, color=[VERDICTS[v] for v in verdicts])
+    axes.bar(range(len(nights)), aside, 0.75, bottom=rows, color=d.INK)
+    for place in (j for j, verdict in enumerate(verdicts) if verdict == "blocked"):  # its bar may be nought
+        axes.axvspan(place - 0.5, place + 0.5, color=VERDICTS["blocked"], alpha=0.18, linewidth=0, zorder=0)
+    axes.set_ylim(0, 1.08 * max(max(r + a for r, a in zip(rows, aside, strict=True)), 1))
+    d.dress(axes, [h.name(history, i) for i in nights], "rows")
+    keys = [(v, c) for v, c in VERDICTS.items() if v in verdicts] + [("set aside", d.INK)] * any(aside)
+    for j, (word, colour) in enumerate(reversed(keys)):
+        d.key(axes, 0.05 + 0.085 * j, word, 9)
+        axes.text(1.012, 0.05 + 0.085 * j, "■", color=colour, size=12, va="center", transform=axes.transAxes)
+    return d.Drawn("volume", figure, title)
+
+
+def _drawn_periods(history: h.History) -> list[int]:
+    scored = h.scored_nights(history)
+    return [i for i in h.periods(history) if scored and i >= scored[0]]
+
+
+def _value(history: h.History, index: int, strategy: str, metric: str) -> float:
+    found = h.value(history, index, strategy, metric)
+    return math.nan if found is None else found
+
+
+def _lines(axes: Axes, lines: Mapping[str, Sequence[float]], look: Mapping[str, Look]) -> list[d.End]:
+    ends = []
+    for strategy, values in lines.items():
+        colour, dashes = look[strategy]
+        dots = "o" if len(values) <= 45 else ""
+        axes.plot(
+            range(len(values)), values, color=colour, linestyle=dashes, linewidth=1.8, marker=dots, markersize=3.2
+        )
+        known = [v for v in values if v == v]
+        ends += [d.End(known[-1], strategy, colour, dashes)] if known else []
+    return ends
+
+
+def _ceiling(axes: Axes, values: Sequence[float]) -> list[d.End]:
+    known = [v for v in values if v == v]
+    if not known:
+        return []
+    dots: d.Dash = (0, (1, 1.5))
+    axes.plot(range(len(values)), values, color=d.INK, linestyle=dots, linewidth=1.4)
+    return [d.End(known[-1], "oracle (best possible)", d.INK, dots)]
+
+
+def _mark_states(axes: Axes, history: h.History, nights: Sequence[int]) -> None:
+    for place, index in enumerate(nights):
+        state = h.state(history, index)[0]
+        if state in STATES:
+            axes.axvspan(place - 0.5, place + 0.5, color=d.FAINT, alpha=0.5, linewidth=0)
+            axes.text(
+                place,
+                0.03,
+                state,
+                size=7.5,
+                color=d.GREY,
+                rotation=90,
+                ha="center",
+                va="bottom",
+                transform=axes.get_xaxis_transform(),
+                parse_math=False,
+            )
+
+
+def _served(strip: Axes, history: h.History, nights: Sequence[int], look: Mapping[str, Look]) -> None:
+    d.dress(strip, [h.name(history, i) for i in nights], "")
+    names = [served.strategy if (served := h.serving(history, i)) else None for i in nights]
+    runs = [j for j in range(len(names)) if j == 0 or names[j] != names[j - 1]]
+    for start, end in pairwise([*runs, len(names)]):  # one bar a reign: no seams
+        if name := names[start]:
+            strip.barh(0, end - start, 0.9, left=start - 0.5, color=look.get(name, (d.INK, "-"))[0], linewidth=0)
+    strip.set_yticks([])
+    strip.grid(False)
+    d.key(strip, 0.5, "who served", 9)
+
+
+def _title(history: h.History, metric: str) -> str:
+    ranked = [s for s in standings(history) if metric in s.means]
+    if not ranked:
+        return "No night has been scored yet"
+    scored = h.scored_nights(history)
+    best, control = ranked[0], h.control(history)
+    mean = f"a mean {metric} of {number(best.means[metric])}"
+    if best.strategy == control:
+        return f"No strategy beats {control}, which never learns ({metric} {number(best.means[metric])})"
+    if len(ranked) == 1:
+        return f"{best.strategy} reaches {mean}"
+    return f"{best.strategy} leads with {mean}, best on {best.wins} of {plural(len(scored), 'night')}"
+
+
+def _costliest(means: Mapping[str, float]) -> str:
+    order = sorted((s for s in means if means[s] > 0), key=lambda s: -means[s])
+    most, least = order[0], order[-1]
+    if most == least:
+        return f"{most} takes {seconds(means[most])} a night"
+    ratio = means[most] / means[least]
+    times = f"{ratio:.0f} times" if ratio >= 3 else f"{ratio:.1f} times"
+    return f"{most} takes {seconds(means[most])} a night, {times} as long as {least}"
+
+
+def _volumes(rows: Sequence[int], verdicts: Sequence[str]) -> str:
+    odd = [f"{verdicts.count(v)} {v}" for v in ("blocked", "warned", "overridden") if verdicts.count(v)]
+    least, most = count(min(rows)), count(max(rows))
+    span = f"{least if least == most else f'{least} to {most}'} rows a night"
+    return (
+        f"{span}; {listed(odd)} of {plural(len(rows), 'night')}"
+        if odd
+        else f"{span}; all {plural(len(rows), 'night')} passed"
+    )
+
+
+def _mean(values: Sequence[float]) -> float:
+    known = [v for v in values if v == v]
+    return sum(known) / len(known)

@@ -1,0 +1,107 @@
+"""Open what a task works on: the store, the lake and the plug-ins, from the settings of this machine."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from nightloop.tasks.lake.catalog_marks import claim
+from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.objects.objects import Objects, open_objects
+from nightloop.tasks.objects.s3_client import usual_credentials
+from nightloop.tasks.plan import load
+from nightloop.tasks.plan.load import find_plan
+from nightloop.tasks.plan.plan import Plan
+from nightloop.tasks.plan.safe_text import guarded
+from nightloop.tasks.plan.settings import Settings
+
+_KEPT: dict[tuple[int, str, str], Warehouse] = {}  # by thread: a connection is not for two
+
+
+@guarded()
+def open_store(settings: Settings | None = None) -> Objects:
+    """The store, with credentials from the Prefect block that the settings name, or from the usual chain."""
+    settings = settings or Settings()
+    return open_objects(settings, credentials(settings))
+
+
+@contextmanager
+def open_lake(plan: Plan) -> Iterator[Warehouse]:
+    """The pipeline's lake: the one this thread keeps open already, or one of its own."""
+    with guarded():
+        if kept := _KEPT.get(_place(plan)):
+            yield kept
+            return
+        settings = Settings()
+        keys = credentials(settings) or (usual_credentials() if settings.lake_on_s3 else None)
+        with Warehouse.open(settings, plan.pipeline, keys) as warehouse:
+            claim(warehouse, settings, plan.pipeline)
+            yield warehouse
+
+
+@contextmanager
+def keep_lake(plan: Plan) -> Iterator[None]:
+    """Keep the lake open for the tasks of a run: opening takes longer than most of what they ask."""
+    with open_lake(plan) as warehouse:
+        _KEPT[_place(plan)] = warehouse
+        try:
+            yield
+        finally:
+            _KEPT.pop(_place(plan), None)
+
+
+def try_lake(pipeline: str, home: Path | None = None) -> None:
+    """Attach the lake of a pipeline and take a turn to write, without writing anything. `home`: of one to try it with."""
+    settings = Settings()
+    if home is not None:
+        settings = settings.model_copy(update={"home": home, "data": ""})
+    keys = credentials(settings) or (usual_credentials() if settings.lake_on_s3 else None)
+    with guarded(), Warehouse.open(settings, pipeline, keys) as warehouse:
+        warehouse.write(lambda: None)
+
+
+def _place(plan: Plan) -> tuple[int, str, str]:
+    settings = Settings()
+    catalog = settings.catalog.get_secret_value()
+    return threading.get_ident(), f"{settings.home.absolute()} {catalog} {settings.lake_place}", plan.pipeline
+
+
+@guarded()
+def read_form(plan: str) -> Plan:
+    """The plan of this name or path, as it is written: its plug-ins and their options are not looked at."""
+    found = load.read_form(find_plan(plan, Settings().plan_places))
+    load.remember(found, plan)
+    return found
+
+
+@guarded()
+def read(plan: str) -> Plan:
+    """The plan of this name or path, every plug-in option checked."""
+    from nightloop.tasks.correctors import (
+        build_all,  # these bring torch, and who only looks at what is recorded needs none
+    )
+    from nightloop.tasks.plugins.assembly import read_plan
+
+    found = read_plan(find_plan(plan, Settings().plan_places))
+    build_all(found.correctors)
+    load.remember(found, plan)
+    return found
+
+
+def credentials(settings: Settings) -> Mapping[str, str] | None:
+    """S3 credentials from the Prefect block that the settings name; None: the usual chain."""
+    if not settings.s3_credentials_block:
+        return None
+    from prefect_aws import AwsCredentials  # only where a block is named: the import takes a second
+
+    block: Any = AwsCredentials.load(settings.s3_credentials_block)
+    secret = block.aws_secret_access_key
+    found = {
+        "aws_access_key_id": block.aws_access_key_id,
+        "aws_secret_access_key": secret.get_secret_value() if secret else None,
+        "aws_session_token": block.aws_session_token,
+    }
+    return {name: value for name, value in found.items() if value}

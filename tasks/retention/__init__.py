@@ -1,0 +1,1 @@
+"""Retention: what the records need, and the removal of what none of them needs."""

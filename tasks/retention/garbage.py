@@ -1,0 +1,180 @@
+"""Sweep: move what nothing needs into the trash, and delete it when a grace period is over and nothing needs it still."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from nightloop.tasks.objects import blobs, lease, pipelines, trash
+from nightloop.tasks.objects.objects import Objects
+from nightloop.tasks.objects.trash import Act, Closed, Removal
+from nightloop.tasks.retention.needed_blobs import named, promised
+
+log = logging.getLogger(__name__)
+BLOB = re.compile(r"blobs/[0-9a-f]{64}")  # any other file there is not ours
+GRACE = 7 * 86_400.0  # seconds in the trash
+Work = Literal["kept", "dropped"]
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What a sweep did, and who kept it from sweeping (then nothing was removed)."""
+
+    removed: tuple[str, ...] = ()  # into the trash
+    deleted: tuple[str, ...] = ()  # from the trash, for good
+    restored: tuple[str, ...] = ()  # from the trash, because something needs them
+    busy: str = ""
+
+
+@dataclass
+class _Need:
+    """What a sweep found to be needed, and what not."""
+
+    blobs: set[str]
+    unneeded: tuple[str, ...] = field(default=())
+
+
+def unneeded(objects: Objects, work: Work = "kept") -> tuple[str, ...]:
+    """Keys that nothing needs, in the order in which they may be removed: records before the blobs that they name.
+
+    Every manifest that was ever published stays, superseded revisions too, and so does every blob it names; so do log,
+    pointer, overrides and leases. With `dropped`, the work of nights that never came to a manifest is removed as well:
+    such a night starts anew. Raises ValueError where what is needed cannot be told, see `needed.promised`.
+    """
+    return _need(objects, work).unneeded
+
+
+def sweep(
+    objects: Objects, holder: str, now: float, seconds: float = 120, work: Work = "kept", grace: float = GRACE
+) -> Swept:
+    """Remove what is unneeded, unless a night is under way in any pipeline; no night can begin meanwhile.
+
+    What is removed lies in the trash for `grace` seconds; whoever needs it brings it back. Then what is needed is found
+    out again, and only what is not is deleted. `seconds`: how long the lease lasts that is renewed meanwhile.
+    A night and a sweep each take their own lease first and then look for the other's: at least one sees the other.
+    A run that was frozen past the end of its lease finds out when it publishes: its blobs are looked at before that.
+    """
+    mine = lease.take_key(objects, lease.SWEEP, holder, now, seconds)
+    if mine is None:
+        return Swept(busy=lease.words(objects, lease.SWEEP, now) or "another sweep was faster")
+    try:
+        with lease.kept_up(objects, mine, now, seconds) as alive:
+            if busy := _busy(objects, holder, now):
+                return Swept(busy=busy)
+            need = _need(objects, work)
+            deleted, restored = _close(objects, need, Act(holder, now), grace, alive)
+            moved = _move(objects, need.unneeded, Act(holder, now), alive)
+            return Swept(moved, tuple(deleted), tuple(restored))
+    finally:
+        lease.release(objects, mine)
+
+
+def restore(objects: Objects, number: int | None, act: Act) -> list[str]:
+    """Bring back all that lies in the trash, or what removal `number` put there. Returns its keys.
+
+    Raises LookupError where there is no such removal in the trash, RuntimeError while a sweep is under way.
+    """
+    mine = lease.take_key(objects, lease.SWEEP, act.by, act.when, 120)
+    if mine is None:
+        raise RuntimeError(
+            f"nothing was brought back: {lease.words(objects, lease.SWEEP, act.when, act.by) or 'another run was faster'}"
+        )
+    try:
+        with lease.kept_up(objects, mine, act.when, 120):
+            return _restored(objects, number, act)
+    finally:
+        lease.release(objects, mine)
+
+
+def _restored(objects: Objects, number: int | None, act: Act) -> list[str]:
+    found = [one for one in trash.still_open(objects) if number in (None, one.number)]
+    if not found:
+        there = ", ".join(str(one.number) for one in trash.still_open(objects)) or "none"
+        raise LookupError(f"no removal {'' if number is None else number} lies in the trash; there are: {there}")
+    back: list[str] = []
+    for removal in found:
+        keys = [key for key in removal.keys if trash.move_out(objects, removal, key)]
+        trash.close(objects, Closed(number=removal.number, when=act.when, by=act.by, restored=tuple(keys)))
+        for key in keys:
+            trash.forget(objects, removal, key)
+        back += keys
+    return back
+
+
+def _need(objects: Objects, work: Work) -> _Need:
+    keys = list(objects.keys(""))
+    needed = promised(objects, keys)
+    steps = named(objects, (key for key in keys if re.fullmatch(r"pipelines/[^/]+/work/.+", key)))
+    stored = {key.removeprefix("blobs/") for key in keys if BLOB.fullmatch(key)}
+    dropped = {key for key, hashes in steps.items() if (hashes & stored) - needed} if work == "dropped" else set()
+    for step, hashes in steps.items():
+        needed |= hashes if step not in dropped else set()
+    probes = [key for key in keys if key.startswith("probe/")]
+    return _Need(needed, (*sorted(dropped), *probes, *(f"blobs/{sha}" for sha in sorted(stored - needed))))
+
+
+def _busy(objects: Objects, holder: str, now: float) -> str:
+    """Which night is under way, in words; empty: none. Known pipelines are asked, whatever a listing shows of them."""
+    record = pipelines.load(objects)
+    keys = {lease.key_of(name) for name in (record.roots if record else ())}
+    keys |= {key for key in objects.keys("pipelines/") if key.endswith("/lease.json")}
+    return next((words for key in sorted(keys) if (words := lease.words(objects, key, now, holder))), "")
+
+
+def _move(objects: Objects, keys: tuple[str, ...], act: Act, alive: lease.Alive) -> tuple[str, ...]:
+    if not keys:
+        return ()
+    wanted = Removal(number=0, when=act.when, by=act.by, reason=trash.WHY, keys=keys)
+    removal = trash.record(objects, wanted)
+    moved = []
+    for key in keys:
+        alive()
+        if trash.move_in(objects, removal, key):
+            moved.append(key)
+    return tuple(moved)
+
+
+def _close(objects: Objects, need: _Need, act: Act, grace: float, alive: lease.Alive) -> tuple[list[str], list[str]]:
+    """Delete what lay in the trash for the whole grace period and is not needed; bring back at once what is."""
+    deleted, restored = [], []
+    for removal in trash.still_open(objects):
+        alive()
+        wanted = [key for key in removal.keys if key.removeprefix("blobs/") in need.blobs]
+        back = [key for key in wanted if objects.read(key) is None and trash.move_out(objects, removal, key)]
+        restored += back
+        if removal.versions or act.when - removal.when < grace or not all(_sound(objects, key) for key in wanted):
+            continue
+        over = [key for key in removal.keys if key not in wanted]
+        closed = Closed(number=removal.number, when=act.when, by=act.by, deleted=tuple(over), restored=tuple(back))
+        for key in removal.keys:
+            alive()
+            trash.forget(objects, removal, key)
+        trash.close(objects, closed)
+        deleted += over
+    return deleted, restored
+
+
+def _sound(objects: Objects, key: str) -> bool:
+    """Whether a needed blob stands in its place with its hash; a damaged one is mended from the trash first."""
+    try:
+        return bool(blobs.get(objects, key.removeprefix("blobs/")))
+    except (FileNotFoundError, ValueError) as error:
+        log.warning("%s; the trash is kept", error)
+        return False
+
+
+def expired(
+    objects: Objects, pipeline: str, idle: Iterable[tuple[int, int]], act: Act, grace: float
+) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Versions of the lake that nothing needs: those that still wait, and those whose grace period is over."""
+    since = {
+        version: removal.when
+        for removal in reversed(trash.still_open(objects))  # the oldest is what counts
+        for version in (removal.versions if removal.pipeline == pipeline else ())
+    }
+    found = [*idle]
+    over = [version for version in found if act.when - since.get(version, act.when) >= max(grace, 1.0)]
+    return [version for version in found if version not in over], over

@@ -1,0 +1,201 @@
+"""Needed: what nights, promotion logs and unfinished work need, found by reading; refused where not all of it is seen.
+
+A listing says what could be removed. It never says that something is not needed: pipelines are known from their record,
+their nights from the first one on by reading, and where the listing and the record differ nothing is removed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from typing import NamedTuple
+
+from nightloop.tasks.objects import pipelines
+from nightloop.tasks.objects.checksum import unseal
+from nightloop.tasks.objects.objects import Objects
+from nightloop.tasks.objects.read_verified import trusted_bytes
+from nightloop.tasks.record import manifest_store, promotion_log
+from nightloop.tasks.record.manifest import Manifest
+
+HASH = re.compile(rb"[0-9a-f]{64}")
+NAMED = re.compile(r"(\d{6}/\d{4}|\d{8})\.json")  # a night's revision, an entry of the log
+AT_ONCE = 16  # nights that are read side by side
+ADOPT = "Look with `nightloop maintain PLAN --adopt`, which lists what the store shows"
+
+
+class Recorded(NamedTuple):
+    """The nights of one pipeline: every revision by its key, as stored, and the current ones in order."""
+
+    sealed: Mapping[str, bytes]
+    current: Mapping[int, Manifest]
+    damaged: frozenset[int]  # nights that have a revision which cannot be read, and a newer one
+
+
+def promised(objects: Objects, keys: Collection[str]) -> set[str]:
+    """Names of all blobs that a record of any pipeline needs; `keys`: a listing of the whole store.
+
+    Raises ValueError where the store has no complete record of its pipelines, where nights, log entries or pipelines are
+    missing that another record names, where the listing leaves out what is there, and where a record is damaged.
+    """
+    found: set[str] = set()
+    for pipeline in _known(objects, keys):
+        recorded = nights_of(objects, pipeline, keys)
+        for sealed in recorded.sealed.values():  # every hash, damaged records' too: more than is needed, never less
+            found |= {sha.decode() for sha in HASH.findall(sealed)}
+        for entry in _log(objects, pipeline, recorded, keys):
+            found |= {entry.checkpoint.weights, entry.checkpoint.memory, entry.vocabulary}
+    return found
+
+
+def versions_read(objects: Objects, pipeline: str) -> dict[int, set[int]]:
+    """Versions of the lake by period index that any night of a pipeline ever read. Raises as `promised`."""
+    keys = list(objects.keys("pipelines/"))
+    _known(objects, keys)
+    found: dict[int, set[int]] = {}
+    recorded = nights_of(objects, pipeline, keys)
+    for key, sealed in recorded.sealed.items():
+        night = _night_of(key)
+        if _unreadable(key, sealed):  # what it read is not known: every version up to the one that replaced it
+            for logs in recorded.current[night].logs:
+                found.setdefault(logs.period, set()).update(range(1, logs.version + 1))
+            continue
+        for logs in manifest_store.parsed(objects, (pipeline, night, _revision_of(key)), sealed).logs:
+            found.setdefault(logs.period, set()).add(logs.version)
+    return found
+
+
+def named(objects: Objects, keys: Iterable[str]) -> dict[str, set[str]]:
+    """Every hash that each of these records mentions; a record that is gone mentions none."""
+    found = {key: objects.read(key) for key in keys}
+    whole = {key: _read_well(objects, key, data[0]) if data else b"" for key, data in found.items()}
+    return {key: {sha.decode() for sha in HASH.findall(data)} for key, data in whole.items()}
+
+
+def nights_of(objects: Objects, pipeline: str, keys: Collection[str]) -> Recorded:
+    """All nights of a pipeline, from the first of each of its chains on. Raises ValueError as `promised` does."""
+    roots = pipelines.roots(objects, pipeline) or ()
+    sealed: dict[str, bytes] = {}
+    for root in roots:
+        sealed |= _from(objects, pipeline, root)
+        if manifest_store.key_of(pipeline, root, 1) not in sealed:
+            raise ValueError(
+                f"{pipeline} is known to begin at night {root}, which cannot be seen: is its folder mounted and readable? "
+                f"Nothing was removed. If the pipeline was given up: {ADOPT}"
+            )
+    _refuse_difference(pipeline, "nights", sealed, keys)
+    newest = {_night_of(key): key for key in sorted(sealed)}
+    current: dict[int, Manifest] = {}
+    for index, key in newest.items():
+        try:
+            current[index] = manifest_store.parsed(objects, (pipeline, index, _revision_of(key)), sealed[key])
+        except ValueError as error:
+            raise ValueError(f"nothing was removed: {error}. Run these nights again first") from error
+    recorded = Recorded(
+        sealed, current, frozenset(_night_of(key) for key, data in sealed.items() if _unreadable(key, data))
+    )
+    _refuse_broken_chain(pipeline, recorded)
+    return recorded
+
+
+def _night_of(key: str) -> int:
+    return int(key.split("/")[-2])
+
+
+def _revision_of(key: str) -> int:
+    return int(key.split("/")[-1].removesuffix(".json"))
+
+
+def _unreadable(key: str, sealed: bytes) -> bool:
+    try:
+        unseal(key, sealed)
+    except ValueError:
+        return True
+    return False
+
+
+def _known(objects: Objects, keys: Collection[str]) -> list[str]:
+    record = pipelines.load(objects)
+    if record is None or not record.complete:
+        raise ValueError(
+            "nothing was removed: the store has no complete record of its pipelines (an older release wrote it). "
+            f"{ADOPT}, and asks a person whether these are all"
+        )
+    if unknown := sorted(set(pipelines.listed(keys)) - set(record.roots)):
+        raise ValueError(
+            f"nothing was removed: the store shows {', '.join(unknown)}, which its record of pipelines does not name. If it is a "
+            f"copy, move its folder away; else: {ADOPT}"
+        )
+    return list(record.roots)
+
+
+def _from(objects: Objects, pipeline: str, root: int) -> dict[str, bytes]:
+    """Every revision of the unbroken row of nights from `root` on, read until there is none."""
+    found: dict[str, bytes] = {}
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for start in count(root, AT_ONCE):
+            nights = list(
+                pool.map(lambda i: manifest_store.revisions(objects, pipeline, i), range(start, start + AT_ONCE))
+            )
+            for index, revisions in zip(range(start, start + AT_ONCE), nights, strict=True):
+                if not revisions:
+                    return found
+                for number, data in enumerate(revisions, start=1):
+                    key = manifest_store.key_of(pipeline, index, number)
+                    found[key] = _read_well(objects, key, data)
+    return found
+
+
+def _read_well(objects: Objects, key: str, data: bytes) -> bytes:
+    """The record as it is stored: read again where a read of it was bad, and as it is where the record itself is damaged."""
+
+    def whole(read: bytes) -> bytes:
+        unseal(key, read)
+        return read
+
+    try:
+        return trusted_bytes(objects, key, data, whole)
+    except ValueError:
+        return data
+
+
+def _log(objects: Objects, pipeline: str, recorded: Recorded, keys: Collection[str]) -> list[promotion_log.Entry]:
+    entries = promotion_log.log(objects, pipeline)
+    _refuse_difference(pipeline, "log", [promotion_log.entry_key(pipeline, entry.number) for entry in entries], keys)
+    there = b"".join(recorded.sealed.values())
+    for entry in entries:
+        if entry.manifest.encode() not in there and entry.period not in recorded.damaged:
+            raise ValueError(
+                f"nothing was removed: entry {entry.number} of {pipeline}'s promotion log names a manifest of {entry.name} "
+                "that cannot be seen. Restore the nights from your backup"
+            )
+    return entries
+
+
+def _refuse_difference(pipeline: str, kind: str, read: Collection[str], keys: Collection[str]) -> None:
+    """Refuse where a listing and what was read are not the same records."""
+    place = f"pipelines/{pipeline}/{kind}/"  # what has no name of a record there is not ours, and is left alone
+    seen = {key for key in keys if key.startswith(place) and NAMED.fullmatch(key.removeprefix(place))}
+    if hidden := sorted({*read} - seen):
+        raise ValueError(
+            f"nothing was removed: the listing of the store leaves out {len(hidden)} records that are there, the first "
+            f"{hidden[0]}. A listing that is not whole proves nothing; run again later, and look at links and permissions"
+        )
+    if loose := sorted(seen - {*read}):
+        raise ValueError(
+            f"nothing was removed: {loose[0]} and {len(loose) - 1} more are listed, and the record of pipelines does not "
+            f"lead to them: nights between are missing. {ADOPT}"
+        )
+
+
+def _refuse_broken_chain(pipeline: str, recorded: Recorded) -> None:
+    for index, manifest in recorded.current.items():
+        if manifest.previous is None or index - 1 in recorded.damaged:
+            continue
+        before = [data for key, data in recorded.sealed.items() if _night_of(key) == index - 1]
+        if not any(data.endswith(b'"%s"}\n' % manifest.previous.encode()) for data in before):
+            raise ValueError(
+                f"nothing was removed: night {index} of {pipeline} builds on manifest {manifest.previous[:12]}, which cannot "
+                "be seen. Restore the nights from your backup"
+            )

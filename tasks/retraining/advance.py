@@ -1,0 +1,43 @@
+"""Fold: the one line that a night does once, and a backfill and a bake-off many times."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.layers.state import bare, closed, tonight
+from nightloop.tasks.modules.checkpoint import Checkpoint, Weights
+from nightloop.tasks.modules.model import Model
+from nightloop.tasks.retraining.strategy import Strategy
+from nightloop.tasks.training.resize import grow, initial
+
+
+def fold(model: Model, strategy: Strategy, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
+    """The checkpoint at the close of `logs.period`; `logs` may hold more history than the strategy looks back on."""
+    return updated(model, strategy, grow(model, checkpoint, logs), recent(logs, strategy.lookback))
+
+
+def updated(model: Model, strategy: Strategy, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
+    """The same of a checkpoint that is grown already and of no more logs than the strategy looks back on."""
+    at_work = tonight(model, checkpoint.weights, logs)
+    return closed(at_work, strategy.update(at_work, replace(checkpoint, weights=bare(checkpoint.weights)), logs))
+
+
+def begin(model: Model, strategy: Strategy, weights: Weights, logs: Logs) -> Checkpoint:
+    """The checkpoint at the close of the root night, of pre-trained or untrained weights."""
+    at_work = tonight(model, weights, logs)
+    return closed(at_work, strategy.start(at_work, bare(weights), logs))
+
+
+def pretrain(model: Model, strategy: Strategy, logs: Logs) -> Weights:
+    """The weights every strategy starts from: the model's first values, folded once over all of `logs`."""
+    first = initial(model, logs)
+    at_work = tonight(model, first, logs)
+    return closed(at_work, strategy.update(at_work, strategy.start(at_work, first, logs), logs)).weights
+
+
+def recent(logs: Logs, lookback: int) -> Logs:
+    """The rows of the newest `lookback` periods; the vocabulary stays. Raises ValueError below 1."""
+    if lookback < 1:
+        raise ValueError(f"lookback: given {lookback}; it counts periods, the newest included: 1 or more")
+    return logs.since(logs.period - lookback + 1)

@@ -1,0 +1,101 @@
+"""Memory: what strategies find in a checkpoint's memory, and what they say where it is not theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
+from nightloop.tasks.modules.loss import Objective
+from nightloop.tasks.modules.model import Model
+from nightloop.tasks.retraining.advance import recent
+from nightloop.tasks.retraining.strategy import Strategy, Teachable
+from nightloop.tasks.training.weight_average import Past
+
+SHOWN = 6  # names in a message
+
+
+def needed(memory: Weights, names: Sequence[str], strategy: str, besides: Sequence[str] = ("learner",)) -> None:
+    """Raises ValueError where a memory has not the `names`, or has more than their folders and those `besides`.
+
+    A name that ends in / is a folder with something in it.
+    """
+    missing = [name for name in names if not _has(memory, name)]
+    folders = {name.split("/")[0] for name in (*names, *besides)}
+    strange = [name for name in sorted(memory) if name.split("/")[0] not in folders]
+    if missing or strange:
+        expected = ", ".join(missing) or f"nothing but {', '.join(sorted(folders))}"
+        raise ValueError(
+            f"{strategy} expects {expected} in a checkpoint's memory; given is {_listed(strange or memory)}: "
+            "another strategy, or other options, made it. Begin anew from its weights"
+        )
+
+
+def fitting(memory: Weights, expected: Mapping[str, Tensor], strategy: str) -> None:
+    """Raises ValueError where tensors of a memory are not there, or have another shape, than those `expected`."""
+    wrong = sorted(name for name in expected if _shape(memory, name) != _shape(expected, name))
+    if wrong:
+        first = wrong[0]
+        raise ValueError(
+            f"{strategy} expects {first} to be {_shape(expected, first)}, given is {_shape(memory, first)} "
+            f"({len(wrong)} differ): the checkpoint was made with other options, or for another model. "
+            "Begin anew from its weights"
+        )
+
+
+def taught(
+    learner: Strategy, where: str, model: Model, checkpoint: Checkpoint, logs: Logs, objective: Objective | None = None
+) -> Checkpoint:
+    """The learner's own update on the periods it looks back on, with another loss where an `objective` is given.
+
+    A ValueError says `where` the learner was.
+    """
+    rows = recent(logs, learner.lookback)
+    try:
+        if objective is None:
+            return learner.update(model, checkpoint, rows)
+        return cast(Teachable, learner).learn(model, checkpoint, rows, objective)
+    except ValueError as error:
+        raise ValueError(f"{where} {type(learner).__name__}: {error}") from error
+
+
+def pooled(pool: Sequence[Past]) -> dict[str, Tensor]:
+    """Weights of the past as a memory: `pool/<j>/weights/...`, newest first, and their periods."""
+    memory: dict[str, Tensor] = {"pool/periods": torch.tensor([past.period for past in pool], dtype=torch.int64)}
+    for place, past in enumerate(pool):
+        memory |= pack(f"pool/{place}/weights", past.weights)
+    return memory
+
+
+def past_weights(memory: Weights) -> list[Past]:
+    """The pool that `pooled` wrote."""
+    periods = memory["pool/periods"].tolist()
+    return [Past(unpack(f"pool/{place}/weights", memory), period) for place, period in enumerate(periods)]
+
+
+def to_memory(served: Tensor) -> Tensor:
+    """Served probabilities [n] as a memory holds them, where no NaN may be: -1 says that there was none."""
+    return torch.nan_to_num(served, nan=-1.0)
+
+
+def from_memory(served: Tensor) -> Tensor:
+    """What `to_memory` wrote, NaN where there was none."""
+    return torch.where(served < 0, torch.nan, served)
+
+
+def _has(memory: Weights, name: str) -> bool:
+    return any(one.startswith(name) for one in memory) if name.endswith("/") else name in memory
+
+
+def _shape(tensors: Weights, name: str) -> object:
+    return list(tensors[name].shape) if name in tensors else "absent"
+
+
+def _listed(memory: Iterable[str]) -> str:
+    names = sorted(memory)
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"{', '.join(names[:SHOWN])}{more}" if names else "an empty memory"

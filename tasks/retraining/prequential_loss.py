@@ -1,0 +1,33 @@
+"""Hindsight: how well weights would have served a period that has closed, asked before anyone learns from it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.modules.checkpoint import Weights
+from nightloop.tasks.modules.model import Model
+from nightloop.tasks.training.predict import predict
+
+
+def judged(model: Model, logs: Logs) -> Logs:
+    """The rows to judge by: labelled ones as they are, a ranking's with as many negatives."""
+    return with_negatives(logs) if model.family == "ranking" else logs
+
+
+def with_negatives(logs: Logs) -> Logs:
+    """The positives, then as many rows with items drawn uniformly from those seen so far, labelled 0."""
+    n, item = len(logs), logs.fields.index("item")
+    twice = logs.select(torch.arange(n).repeat(2))
+    rows, label = twice.rows.clone(), twice.label.clone()
+    rows[n:, item] = torch.randint(logs.sizes[item], (n,), generator=logs.generator("average/negatives"))
+    label[n:] = 0
+    return replace(twice, rows=rows, label=label)
+
+
+def loss(model: Model, weights: Weights, logs: Logs) -> float:
+    """Mean binary cross-entropy of the weights on labelled rows."""
+    return float(binary_cross_entropy_with_logits(predict(model, weights, logs), logs.label))

@@ -1,0 +1,29 @@
+"""Decay: how much a row still counts when interest halves every so many periods."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from nightloop.tasks.data.logs import Logs
+
+
+def popularity(logs: Logs, half_life: float) -> Tensor:
+    """log(1 + decayed count) of every item at the close of `logs`, [items] float32: nought of what nobody took."""
+    place = logs.fields.index("item")
+    count = torch.bincount(logs.rows[:, place], decayed(logs, half_life), minlength=logs.sizes[place])
+    return torch.log1p(count).float()
+
+
+def decayed(logs: Logs, half_life: float) -> Tensor:
+    """Weight of each row, [n] float64 in (0, 1]: 2^(-age / half_life), the age in periods, the newest row's 0.
+
+    Within a period rows are taken to be evenly spread, so that the weight falls row by row and not in steps.
+    """
+    if not len(logs):
+        return torch.zeros(0, dtype=torch.float64)
+    age = (logs.period - logs.periods).long()
+    count = torch.bincount(age)
+    newer = count.cumsum(0) - count  # rows of newer periods
+    behind = len(logs) - 1 - torch.arange(len(logs)) - newer[age]  # rows of the own period that came after
+    return torch.exp2(-(age + behind.double() / count[age]) / half_life)

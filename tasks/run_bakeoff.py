@@ -1,0 +1,180 @@
+"""Bake: a bake-off's pieces: the history laid out, shared weights and candidates, every cell once, and what came of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import cast
+
+from pydantic import JsonValue
+
+from nightloop.tasks.artifacts import show_markdown, show_table
+from nightloop.tasks.bakeoff.entrants import Entrant, Field, variant
+from nightloop.tasks.bakeoff.history import Lived, past, uncollected
+from nightloop.tasks.bakeoff.html_report import page
+from nightloop.tasks.bakeoff.jobs import Table, cell
+from nightloop.tasks.bakeoff.json_report import Bake, document
+from nightloop.tasks.bakeoff.result import CLICKS, Outcome
+from nightloop.tasks.bakeoff.shared_inputs import lay_logs
+from nightloop.tasks.bakeoff.splits import Span
+from nightloop.tasks.bakeoff.tables import in_words, leaderboard, records
+from nightloop.tasks.bakeoff.tuning import Trial, best, record
+from nightloop.tasks.bakeoff.tuning import judged as judge
+from nightloop.tasks.bakeoff.worker import ROWS, Job, outcome_of
+from nightloop.tasks.lake.scratch import scratch
+from nightloop.tasks.modules.checkpoint import Weights, from_bytes
+from nightloop.tasks.objects import blobs
+from nightloop.tasks.orchestration import task
+from nightloop.tasks.plan.plan import Plan, canonical
+from nightloop.tasks.plan.safe_text import json_of
+from nightloop.tasks.plan.settings import Settings
+from nightloop.tasks.record import step_cache
+from nightloop.tasks.reports.format import marked
+from nightloop.tasks.reports.table import as_markdown
+from nightloop.tasks.resources import open_lake, open_store
+
+STEP = "bake"
+Compute = Callable[[Job], None]  # computes a piece in a process of its own, and waits
+
+
+@task("what is missing in the lake")
+def missing(plan: Plan, last: int) -> list[int]:
+    """Periods up to `last` that must be collected first."""
+    with open_lake(plan) as warehouse:
+        return uncollected(warehouse, plan, last)
+
+
+@task("lay out the history")
+def lay(plan: Plan, last: int, place: Path) -> tuple[Lived, ...]:
+    """Validate the history and write it where every cell can read it. Raises ValueError where validation stops it."""
+    with open_lake(plan) as warehouse:
+        found = past(open_store(), warehouse, plan, last)
+        lay_logs(place, found.logs(warehouse, plan))
+    return found.periods
+
+
+@task("{job.title}")
+def prepare(job: Job, compute: Compute) -> None:
+    """Make what several cells share: the candidates of a seed, or the weights of a model and a seed."""
+    objects, pipeline = open_store(), job.plan.pipeline
+    if job.do == "start" and (done := step_cache.done(objects, pipeline, job.key, STEP)):
+        job.start.write_bytes(blobs.get(objects, str(done["weights"])))
+        return
+    compute(job)
+    if job.do == "start":
+        sha = blobs.put(objects, job.start.read_bytes())
+        step_cache.finish(objects, pipeline, job.key, STEP, {"weights": sha})
+
+
+def finished(job: Job) -> Outcome | None:
+    """What the cell came to in an earlier run; None where it must be run."""
+    done = step_cache.done(open_store(), job.plan.pipeline, job.key, STEP)
+    return Outcome.model_validate(done) if done else None
+
+
+@task("{job.title}")
+def bake(job: Job, compute: Compute) -> Outcome:
+    """Run one cell in a process of its own. A cell that failed says why, and is tried again by the next run."""
+    try:
+        compute(job)
+    except RuntimeError as error:  # its process died, and could not say why itself
+        return Outcome(failed=str(error))
+    outcome, objects = outcome_of(job), open_store()
+    if outcome.failed:
+        return outcome
+    kept = outcome.model_copy(update={"rows": blobs.put(objects, (job.room / ROWS).read_bytes())})
+    done = step_cache.finish(objects, job.plan.pipeline, job.key, STEP, kept.model_dump(mode="json"))
+    return Outcome.model_validate(done)
+
+
+def collected(plan: Plan) -> int:
+    """Index of the newest period in the lake that has every one before it; -1: none."""
+    with open_lake(plan) as warehouse:
+        there = warehouse.latest()
+    return max(there, default=-1)
+
+
+@contextmanager
+def workroom() -> Iterator[Path]:
+    """A directory for the files that cells share; it goes when the bake-off ends, or when the next one finds it dead."""
+    with scratch((Settings().home / "bakeoff").absolute()) as place:
+        yield place
+
+
+def trials(table: Table, field: Field, span: Span) -> list[tuple[Trial, Job]]:
+    """Every combination of options to try, with the cell that tries it: the first seed, up to the last tuning period."""
+    early = table.until(max(span.tuned_on, default=-1))
+    found = []
+    for entrant in field.entrants:
+        for options in field.variants.get(entrant.label, ()):
+            job = cell(early, variant(entrant, options), field.seeds[0])
+            found.append((Trial(entrant, options, job.key), job))
+    return found
+
+
+def choose(
+    field: Field, span: Span, tried: Sequence[tuple[Trial, Job]], outcomes: Mapping[str, Outcome]
+) -> tuple[list[Entrant], list[dict[str, JsonValue]]]:
+    """The entrants with their best options, and the record of what was tried. Raises ValueError where all trials failed."""
+    judged = [judge(trial, job.plan, field.metric, _first(job), _told(job, outcomes, span)) for trial, job in tried]
+    entrants, records = [], []
+    for entrant in field.entrants:
+        mine = [trial for trial in judged if trial.entrant == entrant]
+        chosen = best(mine, field.metric)
+        if mine and chosen is None:
+            raise ValueError(f"tune.{entrant.label}: every combination failed, the first with: {mine[0].failed}")
+        entrants.append(chosen.tried if chosen else entrant)
+        records += [record(trial, chosen) for trial in mine]
+    return entrants, records
+
+
+def _first(job: Job) -> str:
+    return job.kinds[0] if job.kinds else CLICKS
+
+
+def _told(job: Job, outcomes: Mapping[str, Outcome], span: Span) -> tuple[Outcome, Weights]:
+    """A trial's outcome, and its rows of the periods for tuning."""
+    outcome = outcomes[job.key]
+    rows = rows_of(outcome)
+    return outcome, {name: rows[name] for name in rows if int(name.split("/")[1]) in span.tuned_on}
+
+
+def rows_of(outcome: Outcome) -> Weights:
+    """The rows a cell kept; none where it failed."""
+    return from_bytes(blobs.get(open_store(), outcome.rows)) if outcome.rows else {}
+
+
+@task("report of the bake-off")
+def show(bake: Bake) -> dict[str, JsonValue]:
+    """Keep the document in the store, write it and the page beside the reports, and show both in the UI."""
+    pipeline, objects, said = bake.board.plan.pipeline, open_store(), document(bake)
+    data = canonical(said)
+    key = hashlib.sha256(data).hexdigest()
+    step_cache.finish(objects, pipeline, key, "bakeoff", {"document": blobs.put(objects, data)})
+    place = (Settings().home / "reports").absolute()
+    html, words = place / f"{pipeline}-bakeoff.html", place / f"{pipeline}-bakeoff.json"
+    _written(html, page(bake))
+    _written(words, json_of(said, indent=1))
+    shown = [leaderboard(bake, kind) for kind in bake.kinds] if bake.board.ran else []
+    advised = [str(one) for one in cast("list[str]", said["advice"])]
+    for kind in bake.kinds if bake.board.ran else ():
+        show_table(f"{pipeline}-bakeoff-{kind}", f"Bake-off of {pipeline}: {advised[0]}", records(bake, kind))
+    text = "\n".join([*(f"- {marked(one, 600)}" for one in advised), "", *map(as_markdown, shown)])
+    show_markdown(f"{pipeline}-bakeoff", f"Bake-off of {pipeline}", text)
+    return {**said, "report": str(html), "json": str(words), "text": in_words(bake, advised, str(html))}
+
+
+def _written(path: Path, text: str) -> None:
+    """Replace the file in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
+
+
+def rest(jobs: Sequence[Job]) -> tuple[dict[str, Outcome], list[Job]]:
+    """By key what is finished already, and the jobs that must be run, each once."""
+    found = {job.key: outcome for job in jobs if (outcome := finished(job))}
+    return found, list({job.key: job for job in jobs if job.key not in found}.values())

@@ -1,0 +1,156 @@
+"""Agenda: which nights a run owes, and what an operator decided about one; read before anything is written."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Literal
+
+from nightloop.tasks.artifacts import show_markdown
+from nightloop.tasks.lake.periods import closed, parse, period
+from nightloop.tasks.lake.warehouse import Landing
+from nightloop.tasks.objects import pipelines
+from nightloop.tasks.orchestration import task
+from nightloop.tasks.plan.load import as_given
+from nightloop.tasks.plan.plan import Counts, Plan
+from nightloop.tasks.record import manifest_store
+from nightloop.tasks.record.backfill_plan import Step, backfill_plan, changed, matters
+from nightloop.tasks.record.due import due, following, recorded, root
+from nightloop.tasks.record.open_night import refuse_changed_plan
+from nightloop.tasks.record.overrides import Override, overridden, override
+from nightloop.tasks.record.period_states import overview
+from nightloop.tasks.reports.backfill import backfill as backfill_table
+from nightloop.tasks.reports.table import as_markdown
+from nightloop.tasks.resources import open_lake, open_store, read, read_form
+
+SHOWN = 500  # nights of a backfill's plan that its artifact lists
+Chosen = Literal["missing", "missing and failed", "stale", "all"]  # nights of a backfill, as its form says it
+
+
+def plan_of(plan: str, name: str, when: datetime) -> Plan:
+    """The plan of this name or path, its plug-ins' options checked where they were not when the night was recorded.
+
+    `name`, `when`: as for `owed`. To look at plug-ins takes seconds, and a finished night needs none.
+    """
+    form = read_form(plan)
+    there = manifest_store.current(open_store(), form.pipeline, _target(form, name, lambda: newest(form, when)))
+    if there is not None and there.outcome == "complete" and not changed(there.plan, form):
+        return form
+    return read(plan)
+
+
+@task("agenda")
+def owed(plan: Plan, name: str, when: datetime, catch_up: int) -> list[int]:
+    """Indexes of the nights to run, in order: the one that is named, or the newest closed at `when`, after those missed."""
+    refuse_other_periods(plan)
+    last = newest(plan, when)
+    target = _target(plan, name, lambda: last)
+    if target > last:
+        raise ValueError(
+            f"period {name} is not over yet at {when:%Y-%m-%d %H:%M %Z}; the newest closed one is {named(plan, last)}"
+        )
+    nights = due(open_store(), plan, target, catch_up)
+    before = manifest_store.current(open_store(), plan.pipeline, nights[0] - 1) if nights[0] > root(plan) else None
+    refuse_changed_plan(plan, before, named(plan, nights[0]))
+    return nights
+
+
+def refuse_other_periods(plan: Plan) -> None:
+    """Raise ValueError where the pipeline's nights were made of other periods: no index means what it meant."""
+    objects = open_store()
+    for index in pipelines.roots(objects, plan.pipeline) or ():
+        night = manifest_store.current(objects, plan.pipeline, index)
+        different = [f for f in changed(night.plan, plan) if f.startswith("periods") and matters(f)] if night else []
+        if night and different:
+            raise ValueError(
+                f"the periods of {plan.pipeline} changed since {night.name}: {', '.join(different)}. Its logs and nights are "
+                "numbered by the old periods, so they cannot go on under new ones. Restore the plan's `periods`, or give the "
+                "pipeline a new name and backfill it; nothing was changed"
+            )
+
+
+def _target(plan: Plan, name: str, last: Callable[[], int]) -> int:
+    """Index of the night that is named; where none is, the `last`, which of counted rows the whole chain is walked for."""
+    return parse(plan.periods, name).index if name.strip() else last()
+
+
+def newest(plan: Plan, when: datetime) -> int:
+    """Index of the newest period that is closed. Where rows are counted: the first that has no night yet."""
+    if isinstance(plan.periods, Counts):
+        return following(open_store(), plan)
+    return closed(plan.periods, round(when.timestamp() * 1_000_000))
+
+
+def shown_until(plan: Plan, when: datetime) -> int | None:
+    """Index of the last night that a report shows: missing ones too, up to the newest that is closed. None: as recorded."""
+    return None if isinstance(plan.periods, Counts) else max(newest(plan, when), root(plan))
+
+
+def ends_at_newest(plan: Plan, last: int) -> bool:
+    """Whether no night after `last` is recorded: only then may the live champion follow a backfill."""
+    return last >= recorded(open_store(), plan)
+
+
+def refuse_unknown(plan: Plan, strategies: Sequence[str]) -> None:
+    """Raise ValueError where a name is none of the plan's strategies."""
+    if unknown := [name for name in strategies if name not in plan.strategies]:
+        raise ValueError(f"{plan.pipeline} has no strategy {unknown[0][:80]!r}; it has {', '.join(plan.strategies)}")
+
+
+def named(plan: Plan, index: int) -> str:
+    """The period's name; words where there is none."""
+    return period(plan.periods, index).name if index >= 0 else "none"
+
+
+def decide(plan: Plan, landing: Landing, accept: str, skip: str, when: datetime) -> None:
+    """Record that an operator accepts a version of a period, or passes over it; nothing where no reason is given."""
+    if accept and skip:
+        raise ValueError("accept and skip were both given; a period is either accepted or passed over")
+    if accept:
+        _refuse_unseen(plan, landing)
+    if accept or skip:
+        decided = Override(
+            kind="accept" if accept else "skip", by=getpass.getuser(), reason=accept or skip, when=when.isoformat()
+        )
+        override(open_store(), plan.pipeline, landing.period, landing.version, decided)
+
+
+def _refuse_unseen(plan: Plan, landing: Landing) -> None:
+    """Raise ValueError where what landed is not what validation stopped: nobody can accept what nobody has seen."""
+    objects, name = open_store(), named(plan, landing.period)
+    night = manifest_store.current(objects, plan.pipeline, landing.period)
+    stopped = [one.version for one in night.logs if one.period == landing.period] if night else []
+    if night and night.outcome == "blocked" and landing.version in stopped:
+        return
+    if overridden(objects, plan.pipeline, landing.period, landing.version):
+        return  # it was decided before, and that stands
+    what = (
+        f"it stopped version {stopped[-1]}"
+        if night and night.outcome == "blocked" and stopped
+        else "it stopped nothing"
+    )
+    raise ValueError(
+        f"accept: validation has not judged version {landing.version} of {name}, which has just landed; {what}. Nothing was "
+        f"accepted. Run `nightloop night {as_given(plan.pipeline)} --period {name}`, look at what it says, then accept"
+    )
+
+
+@task("plan of the backfill")
+def steps(plan: Plan, start: str, end: str, what: Chosen, when: datetime) -> list[Step]:
+    """What a backfill would run, and why: shown as an artifact before anything runs."""
+    refuse_other_periods(plan)
+    closed_until = newest(plan, when)
+    first = parse(plan.periods, start).index if start.strip() else root(plan)
+    last = parse(plan.periods, end).index if end.strip() else closed_until
+    counted = isinstance(plan.periods, Counts)  # how far the rows reach is known when they are read
+    with open_lake(plan) as warehouse:
+        reach = max(last, closed_until) if counted else closed_until
+        _, known = overview(open_store(), warehouse, plan, reach)
+    chosen, later = "failed" if what == "missing and failed" else what, reach - max(known, default=reach)
+    found = backfill_plan(known, chosen, first, last, lambda index: named(plan, index), later)
+    table = backfill_table(plan.pipeline, found, {step.period: named(plan, step.period) for step in found}).oldest(
+        SHOWN
+    )
+    show_markdown(f"{plan.pipeline}-backfill-plan", "What runs, and why", as_markdown(table))
+    return found

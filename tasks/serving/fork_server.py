@@ -1,0 +1,102 @@
+"""Nursery: a process that has only imported what serving needs, and forks a fresh child for every candidate.
+
+How fresh is a child? The nursery is a new interpreter (fork and exec): no memory, no module, no tensor of the process
+that trained. It imports, answers by forking, and never itself opens a store or loads a model, so each child begins from
+the state right after the imports and knows nothing of earlier candidates. It differs from a cold start in one thing:
+modules were read from disk when the nursery began. The first answer waits for the imports, later ones cost a fork.
+
+Requests and answers are lines of JSON, on the standard input and output that the nursery was started with.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+from nightloop.tasks.objects.objects import open_for_reading
+from nightloop.tasks.plan.plan import Plan
+from nightloop.tasks.plan.redact import redact
+from nightloop.tasks.plan.settings import Settings
+from nightloop.tasks.serving.load import load
+
+CANDIDATES_FAULT = (ValueError, LookupError, FileNotFoundError, TypeError, AttributeError, RuntimeError, ImportError)
+
+
+def answer(request: Mapping[str, Any]) -> dict[str, Any]:
+    """`predictions` of a candidate; or its `fault`; or the `trouble` that kept it from being tried at all.
+
+    The two are kept apart because a fault is a finding, the same however often one looks; a network away is not.
+    """
+    try:
+        os.chdir(request["directory"])
+        objects = open_for_reading(Settings.model_validate(request["settings"]), request["credentials"])
+    except Exception as error:
+        return {"trouble": _said(error)}
+    try:
+        model = load(objects, Plan.model_validate(request["plan"]), request["weights"], request["vocabulary"])
+        asked = request["questions"]
+        return {"predictions": model.score(asked["users"], asked["items"], asked["features"])}
+    except CANDIDATES_FAULT as error:
+        return {"fault": _said(error)}
+    except Exception as error:
+        return {"trouble": _said(error)}
+
+
+def tend(requests: TextIO, answers: TextIO) -> None:
+    """Answer until the requests end, which they do at the latest when the process that started the nursery dies."""
+    for line in requests:
+        answers.write(json.dumps(_in_a_child(json.loads(line))) + "\n")
+        answers.flush()
+
+
+def _in_a_child(request: Mapping[str, Any]) -> dict[str, Any]:
+    ours, childs = os.pipe()
+    child = os.fork()
+    if child == 0:
+        _be_a_child(request, childs)
+    os.close(childs)
+    with os.fdopen(ours, encoding="utf-8") as pipe:
+        text = pipe.read()
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if code == -signal.SIGALRM:
+        return {"trouble": f"no prediction within {request['seconds']} s"}
+    if code or not text:
+        return {
+            "trouble": f"the process that loaded it died ({f'signal {-code}' if code < 0 else f'exit code {code}'})"
+        }
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def _be_a_child(request: Mapping[str, Any], pipe: int) -> None:
+    """Never returns: a child must not go on with its parent's loop, whatever happens."""
+    code = 1
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asked; it closes our input
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(int(request["seconds"]))  # the default action ends even a call into C that hangs
+        with os.fdopen(pipe, "w", encoding="utf-8") as out:
+            out.write(json.dumps(answer(request)))
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def _said(error: Exception) -> str:
+    return redact(f"{type(error).__name__}: {error}")[:2000]
+
+
+def main() -> None:
+    """Tend on standard input and output; what anybody prints goes to standard error instead."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    tend(sys.stdin, out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""Loading: from blobs to a model that serves; every byte is checked against its hash before it is parsed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol, cast
+
+from torch import Tensor
+
+from nightloop.tasks.data.vocabulary import Vocabulary
+from nightloop.tasks.data.vocabulary import from_bytes as vocabulary_from
+from nightloop.tasks.models import build
+from nightloop.tasks.modules.checkpoint import Weights
+from nightloop.tasks.modules.checkpoint import from_bytes as weights_from
+from nightloop.tasks.modules.fused_tables import table_sizes
+from nightloop.tasks.objects import blobs
+from nightloop.tasks.objects.objects import Objects
+from nightloop.tasks.plan.plan import Plan
+from nightloop.tasks.serving.ctr_model import Clicks
+from nightloop.tasks.serving.id_map import ids_of
+from nightloop.tasks.serving.ranking_model import from_factors
+
+
+class Ranking(Protocol):
+    """What a ranking model adds to `Model`."""
+
+    def factors(self, weights: Weights) -> tuple[Tensor, Tensor]:
+        """Users [U, d] and items [I, d] whose dot products are the scores."""
+        ...
+
+
+class Served(Protocol):
+    """A loaded model: frozen, so that any number of threads may ask it."""
+
+    def score(self, users: Sequence[object], items: Sequence[object], features: Mapping[str, object]) -> list[float]:
+        """One score a row."""
+        ...
+
+    def recommend(
+        self, user: object, k: int, exclude: Collection[object], features: Mapping[str, object]
+    ) -> list[tuple[str, float]]:
+        """The best items, best first."""
+        ...
+
+
+def load(objects: Objects, plan: Plan, weights: str, vocabulary: str) -> Served:
+    """The model of `plan` with the weights and vocabulary of these hashes, ready to serve.
+
+    Raises FileNotFoundError where a blob is gone, ValueError where one was changed or the parts do not fit each other.
+    """
+    return ready(plan, weights_from(blobs.get(objects, weights)), vocabulary_from(blobs.get(objects, vocabulary)))
+
+
+def ready(plan: Plan, weights: Weights, vocabulary: Vocabulary) -> Served:
+    """The same from values in memory."""
+    columns = plan.columns
+    fields, numbers = ("user", "item", *columns.categorical), len(columns.numeric)
+    model = build(plan.model.use, plan.model.options, fields, numbers, columns.history)
+    sizes = table_sizes(model, weights)
+    ids = {field: ids_of(vocabulary, field) for field in fields}
+    wrong = [f"{f}: {n} rows, {len(ids[f])} ids" for f, n in zip(model.fields, sizes, strict=True) if n != len(ids[f])]
+    if wrong:
+        raise ValueError(f"checkpoint and vocabulary are of different nights: {'; '.join(wrong)}")
+    if model.family == "ranking":
+        users, items = cast(Ranking, model).factors(weights)
+        return from_factors(users, items, ids["user"], ids["item"])
+    return Clicks(model, weights, ids, columns.categorical, columns.numeric, columns.several)

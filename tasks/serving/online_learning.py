@@ -1,0 +1,222 @@
+"""Learning: corrects what a click model predicts, and learns from the labels of what was served, as they come back."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter, sleep
+
+import torch
+from torch import Tensor
+
+from nightloop.tasks.correction.chain import Chain, Notes, begin
+from nightloop.tasks.correction.corrector import Scored, Shape
+from nightloop.tasks.correctors import build_all
+from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.plan.plan import Plan, Serving
+from nightloop.tasks.serving.ctr_model import Clicks
+from nightloop.tasks.serving.pending_labels import Book, Page, Row, gathered
+from nightloop.tasks.training.hidden_features import reveal
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 200  # rows that are learned from under one lock: a request waits for no more than these
+ROUNDS = 20  # of a replay, each of what was labelled during the one before
+
+
+@dataclass
+class Known:
+    """A click model that serves, with what its correctors know about it."""
+
+    version: str
+    clicks: Clicks
+    chain: Chain
+    old: Chain | None = None  # of the model before; it answers until this one has seen `until` rows
+    seen: int = 0
+    width: int = 0  # columns of what the correctors see of a row
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What became of labels; `rows` are those that were new, as (request, page, places in it).
+
+    Not learned: `repeated` (known already), `contradicted` (known otherwise: the first stands), `unknown` (never served,
+    or forgotten) and `outdated` (served by another model, whose errors say nothing about this one).
+    """
+
+    counts: Counter[str]
+    examples: dict[str, str] = field(default_factory=dict)  # of what was not learned: a request each
+    rows: list[tuple[str, Page, list[int]]] = field(default_factory=list)
+
+    def say(self, outcome: str, request: str, rows: int = 1) -> None:
+        """Count rows that were not learned."""
+        self.counts[outcome] += rows
+        self.examples.setdefault(outcome, request)
+
+
+def known(version: str, clicks: Clicks, plan: Plan) -> Known:
+    """A model whose correctors have seen nothing yet."""
+    nothing = {**dict.fromkeys(clicks.categorical), **dict.fromkeys(clicks.numeric, 0.0)}
+    width = reveal(clicks.model, clicks.weights, clicks.encoded([None], [None], nothing))[1].shape[1]
+    shape = Shape(width, len(clicks.ids["user"]), len(clicks.ids["item"]))
+    return Known(version, clicks, begin(version, build_all(plan.correctors), shape), width=width)
+
+
+class Learning:
+    """The book, the newest labelled rows, and the model that learns now. Any number of threads may use it."""
+
+    def __init__(self, now: Known, rules: Serving) -> None:
+        self.now, self.rules, self.book = now, rules, Book(rules.book)
+        self.lock = threading.Lock()
+        self.recent: deque[tuple[Row, float]] = deque(maxlen=rules.recent)
+        self.labelled = 0  # rows that ever went into `recent`
+
+    @torch.inference_mode()
+    def corrected(self, model: Known, logs: Logs) -> tuple[Tensor, Tensor, Notes]:
+        """Probabilities [n] of `model`, what its correctors make of them, and the notes to learn from."""
+        logits, hidden = reveal(model.clicks.model, model.clicks.weights, logs)
+        scored = Scored(logs.rows, hidden, torch.sigmoid(logits))
+        with self.lock:
+            probability, notes = model.chain.correct(scored)
+            if model.old is not None and model.seen < self.rules.until:
+                probability = model.old.correct(scored)[0]
+        return scored.probability, probability, notes
+
+    def remember(self, request: str, page: Page) -> None:
+        """Keep a page until its labels come. Raises ValueError where the id is taken."""
+        with self.lock:
+            self.book.add(request, page)
+
+    def observing(self, labels: Sequence[tuple[str, Sequence[float | None]]]) -> Iterator[Observed]:
+        """Learn from labels by request id, one a row: 0, 1, or None where it is not known (yet); a few with each step.
+
+        What is given is what has become of them so far, one object that grows.
+
+        Each row is learned once, in whatever order labels come; a later label of the same row changes nothing. Raises
+        ValueError, and learns nothing at all, where a label is no label or there is not one for each row.
+        """
+        for request, given in labels:
+            page = self.book.page(request)
+            if wrong := [y for y in given if y is not None and y not in (0, 1)]:
+                raise ValueError(f"request {request[:80]!r}: given label {wrong[0]!r:.40}; allowed are 0, 1 and null")
+            if page is not None and len(given) != len(page.asked):
+                raise ValueError(
+                    f"request {request[:80]!r}: {len(given)} labels for {len(page.asked)} rows; give one a row, null where "
+                    "it is not known"
+                )
+        found, waiting, rows = Observed(Counter()), [], 0
+        for number, (request, given) in enumerate(labels, 1):
+            waiting.append((request, given))
+            rows += len(given)
+            if rows >= AT_ONCE or number == len(labels):
+                with self.lock:
+                    self._learn(waiting, found)
+                waiting, rows = [], 0
+                yield found
+
+    def renewed(self, fresh: Known, rules: Serving) -> None:
+        """Let `fresh` learn from now on; what becomes of what is known is the plan's `on_new_champion`.
+
+        A replay runs beside the requests, and again for what was labelled meanwhile, until that is little; only the rest
+        is replayed while they wait.
+        """
+        done, rounds = self.labelled - len(self.recent), ROUNDS if rules.on_new_champion == "replay" else 0
+        for number in range(rounds):
+            with self.lock:
+                rows, done = self._since(done), self.labelled
+            self.replay(fresh, rows, gently=number == 0)
+            if len(rows) <= AT_ONCE:
+                break
+        with self.lock:
+            before = self.now
+            if rounds:
+                self.replay(fresh, self._since(done))
+            elif rules.on_new_champion == "keep" and _alike(before, fresh):
+                fresh.old = before.old if before.old and before.seen < self.rules.until else before.chain
+            self.now, self.rules, self.book.limit = fresh, rules, rules.book
+            self.recent = deque(self.recent, maxlen=rules.recent)
+
+    def _since(self, labelled: int) -> list[tuple[Row, float]]:
+        """Of the newest rows those that were labelled after the first `labelled` ones."""
+        return list(self.recent)[len(self.recent) - min(self.labelled - labelled, len(self.recent)) :]
+
+    @torch.inference_mode()
+    def _learn(self, labels: Sequence[tuple[str, Sequence[float | None]]], found: Observed) -> None:
+        now, noted, again = self.now, [], []
+        for request, given in labels:
+            page = self.book.page(request)
+            fresh = _fresh(request, page, given, found)
+            if page is None or not fresh:
+                continue
+            rows = [(row, float(given[place] or 0)) for place, row in zip(fresh, page.asked.rows(fresh), strict=True)]
+            for place, (_, label) in zip(fresh, rows, strict=True):
+                page.label[place] = label
+            self.recent.extend(rows)
+            self.labelled += len(rows)
+            found.counts["learned"] += len(rows)
+            found.rows.append((request, page, fresh))
+            if page.version == now.version and page.notes is not None:
+                notes = page.notes if len(fresh) == len(given) else tuple(note[fresh] for note in page.notes)
+                noted.append((notes, [label for _, label in rows]))
+            elif page.version == now.version or self.rules.on_new_champion == "replay":
+                again.extend(rows)
+            else:
+                found.counts["learned"] -= len(rows)
+                found.say("outdated", request, len(rows))
+        if noted:
+            notes = tuple(torch.cat(parts) for parts in zip(*(n for n, _ in noted), strict=True))
+            y = torch.tensor([label for _, part in noted for label in part])
+            now.chain.observe(now.version, notes, y)
+            now.seen += len(y)
+        self.replay(now, again)
+
+    @torch.inference_mode()
+    def replay(self, model: Known, rows: Sequence[tuple[Row, float]], gently: bool = False) -> None:
+        """Score rows by `model`, and let its correctors learn from them, in the order in which their labels came.
+
+        Rows that were asked with other features (a history, or none) are scored apart, those asked most first. `gently`
+        leaves most of the time to the requests beside it.
+        """
+        kinds: dict[tuple[str, ...], list[tuple[Row, float]]] = {}
+        for row in rows:
+            kinds.setdefault(tuple(sorted(row[0][2])), []).append(row)
+        for kind in sorted(kinds.values(), key=len, reverse=True):
+            for first in range(0, len(kind), AT_ONCE):
+                began = perf_counter()
+                self._learn_again(model, kind[first : first + AT_ONCE])
+                if gently:
+                    sleep(2 * (perf_counter() - began))
+
+    def _learn_again(self, model: Known, rows: Sequence[tuple[Row, float]]) -> None:
+        asked = gathered([row for row, _ in rows])
+        try:
+            logs = model.clicks.encoded(asked.users, asked.items, asked.features)
+        except ValueError as error:  # the new plan has other columns: these rows cannot be its own
+            log.warning("%d labelled rows do not fit %s and are not learned again: %s", len(rows), model.version, error)
+            return
+        logits, hidden = reveal(model.clicks.model, model.clicks.weights, logs)
+        notes = model.chain.correct(Scored(logs.rows, hidden, torch.sigmoid(logits)))[1]
+        model.chain.observe(model.version, notes, torch.tensor([label for _, label in rows]))
+        model.seen += len(rows)
+
+
+def _fresh(request: str, page: Page | None, given: Sequence[float | None], found: Observed) -> list[int]:
+    """Places whose label is new; the others are counted for what they are."""
+    fresh = []
+    for place, label in enumerate(given):
+        if label is None:
+            continue
+        before = page.label[place] if page else None
+        if page and before is None:
+            fresh.append(place)
+        else:
+            found.say("unknown" if not page else "repeated" if before == label else "contradicted", request)
+    return fresh
+
+
+def _alike(before: Known, after: Known) -> bool:
+    """Whether what was learned about one model can be read with the rows of the other at all."""
+    return before.width == after.width and before.chain.correctors == after.chain.correctors

@@ -1,0 +1,53 @@
+"""Answering: pages of requests to a click model, all that have features of the same names in one pass of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from nightloop.tasks.correction.chain import Notes
+from nightloop.tasks.serving.online_learning import Known, Learning
+from nightloop.tasks.serving.pending_labels import Asked, Page, Question, together
+
+
+def answers(learning: Learning, model: Known, questions: Sequence[Question]) -> list[Page | ValueError]:
+    """A page of each request, kept for its labels where it has an id; or what is wrong with it."""
+    kinds: dict[tuple[str, ...], list[int]] = {}
+    for place, question in enumerate(questions):
+        kinds.setdefault(tuple(sorted(question.asked.features)), []).append(place)
+    found: dict[int, Page | ValueError] = {}
+    for places in kinds.values():
+        found |= zip(places, _pages(learning, model, [questions[place] for place in places]), strict=True)
+    return [found[place] for place in range(len(questions))]
+
+
+def answered(model: Known, asked: Asked, when: str, parts: tuple[Tensor, Tensor, Notes]) -> Page:
+    """A page of what `corrected` found."""
+    base, prediction, notes = parts
+    return Page(model.version, asked, when, base.tolist(), prediction.tolist(), [None] * len(asked), notes)
+
+
+def _pages(learning: Learning, model: Known, questions: Sequence[Question]) -> Sequence[Page | ValueError]:
+    asked = [question.asked for question in questions]
+    try:
+        whole = asked[0] if len(asked) == 1 else together(asked)
+        base, prediction, notes = learning.corrected(
+            model, model.clicks.encoded(whole.users, whole.items, whole.features)
+        )
+    except ValueError as error:
+        if len(questions) == 1:
+            return [error]
+        return [_pages(learning, model, [question])[0] for question in questions]  # whose mistake it is
+    pages, first = list[Page | ValueError](), 0
+    for question in questions:
+        rows = slice(first, first := first + len(question.asked))
+        part = base[rows], prediction[rows], tuple(note[rows] for note in notes)
+        page = answered(model, question.asked, question.when, part)
+        try:
+            if question.request is not None:
+                learning.remember(question.request, page)
+            pages.append(page)
+        except ValueError as error:
+            pages.append(error)
+    return pages

@@ -1,0 +1,135 @@
+"""Book: what was asked and answered, kept until the labels come; bounded, the oldest requests go first."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeGuard
+
+from nightloop.tasks.correction.chain import Notes
+
+TEXT = 1_000  # characters a row that a full book may hold, on average
+Row = tuple[object, object, dict[str, object]]  # user, item and features
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Pairs (users[j], items[j]) as the caller named them; a feature is one value for all, or a list of one a row."""
+
+    users: Sequence[object]
+    items: Sequence[object]
+    features: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where users and items are no pairs."""
+        if len(self.users) != len(self.items):
+            raise ValueError(f"{len(self.users)} users and {len(self.items)} items were given; give pairs")
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @property
+    def characters(self) -> int:
+        """How much text it holds, about: of the users the first, who is the user of a request."""
+        values = [self.users[:1], self.items, *(v if listed(v) else (v,) for v in self.features.values())]
+        return sum(len(one) for column in values for one in column if isinstance(one, str))
+
+    def rows(self, places: Iterable[int]) -> Iterator[Row]:
+        """User, item and features of some rows, each with a dictionary of its own."""
+        each = {name: value for name, value in self.features.items() if listed(value)}
+        for place in places:
+            yield self.users[place], self.items[place], {**self.features, **{n: v[place] for n, v in each.items()}}
+
+
+def listed(value: object) -> TypeGuard[Sequence[object]]:
+    """Whether a feature is given row by row."""
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def together(asked: Sequence[Asked]) -> Asked:
+    """Several requests with features of the same names as one. Raises ValueError where a list is not one value a row."""
+    features: dict[str, list[object]] = {name: [] for name in asked[0].features}
+    for one in asked:
+        for name, column in features.items():
+            value, n = one.features[name], len(one)
+            if listed(value) and len(value) != n:
+                raise ValueError(f"features: {name} has {len(value)} values for {n} rows")
+            column.extend(value if listed(value) else [value] * n)
+    return Asked([u for one in asked for u in one.users], [i for one in asked for i in one.items], features)
+
+
+def gathered(rows: Sequence[Row]) -> Asked:
+    """One request of many rows, all with the same features. A replay gathers hundreds at once: no look at each value."""
+    users, items, features = [list(part) for part in zip(*rows, strict=True)] if rows else ([], [], [])
+    names = list(features[0]) if features else []
+    return Asked(users, items, {name: [one[name] for one in features] for name in names})
+
+
+@dataclass(frozen=True)
+class Question:
+    """Pairs to be scored; with a `request` id they are kept for their labels, and `when` with them."""
+
+    asked: Asked
+    request: str | None = None
+    when: str = ""
+
+
+@dataclass(frozen=True)
+class Page:
+    """One request. `label` is filled in as labels come; `notes` are None where they must be made again."""
+
+    version: str  # of the model that answered
+    asked: Asked
+    when: str  # as the caller told the time; the book does not read it
+    base: Sequence[float]
+    prediction: Sequence[float]
+    label: list[float | None]
+    notes: Notes | None = None
+
+    def words(self, request: str) -> str:
+        """The page without its notes as one line of JSON."""
+        asked = [list(self.asked.users), list(self.asked.items), dict(self.asked.features)]
+        return json.dumps(
+            [request, self.version, asked, self.when, self.base, self.prediction, self.label], default=str
+        )
+
+
+class Book:
+    """Pages by request id, of at most `limit` rows and `TEXT` characters a row. No thread-safety: the caller's lock."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.rows, self.characters, self.forgotten = limit, 0, 0, 0
+        self._pages: dict[str, Page] = {}
+
+    def __len__(self) -> int:
+        return len(self._pages)
+
+    def add(self, request: str, page: Page) -> None:
+        """Raises ValueError where the id is taken: labels for it could mean either."""
+        if request in self._pages:
+            raise ValueError(f"request {request[:80]!r} was served already; give every request an id of its own")
+        self._pages[request] = page
+        self.rows += len(page.asked)
+        self.characters += page.asked.characters
+        while (self.rows > self.limit or self.characters > TEXT * self.limit) and len(self._pages) > 1:
+            oldest = self._pages.pop(next(iter(self._pages))).asked
+            self.rows -= len(oldest)
+            self.characters -= oldest.characters
+            self.forgotten += 1
+
+    def page(self, request: str) -> Page | None:
+        """None where it was never served, or so long ago that it is forgotten."""
+        return self._pages.get(request)
+
+    def pages(self) -> list[tuple[str, Page]]:
+        """Every page with its request id, oldest first."""
+        return list(self._pages.items())
+
+    def read(self, lines: Sequence[str]) -> None:
+        """Add pages that `Page.words` wrote; their notes are to be made again."""
+        for line in lines:
+            found: list[Any] = json.loads(line)
+            request, version, asked, when, base, prediction, label = found
+            if request not in self._pages:
+                self.add(request, Page(version, Asked(*asked), when, base, prediction, label))

@@ -1,0 +1,73 @@
+"""Factors: a ranking model ready to serve; a score is a dot product, the best items are one matrix-vector product."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nightloop.tasks.evaluation.rank import mean_user
+from nightloop.tasks.serving.id_map import Ids
+
+
+@dataclass(frozen=True)
+class Factors:
+    """Users and items as vectors. `users` has one row more than there are users: their mean, for whoever is unknown.
+
+    A user the champion never saw is served the mean user vector: with biases or a popularity-like geometry that is the
+    popular items of the day, never an error and never random order. An unknown item scores 0.
+    """
+
+    user_ids: Ids
+    item_ids: Ids
+    users: Tensor  # [U + 1, d]
+    items: Tensor  # [d, I]: a matrix-vector product reads this order a third faster
+
+    @torch.inference_mode()
+    def score(self, users: Sequence[object], items: Sequence[object], features: Mapping[str, object]) -> list[float]:
+        """Dot products; `features` must be empty: a ranking model has none."""
+        if features:
+            raise ValueError(
+                f"this champion is a ranking model without features; given: {', '.join(map(str, features))}"
+            )
+        who = self.user_ids.rows(users)
+        what = self.item_ids.rows(items)
+        scores = (self.users[who] * self.items.T[what.clamp(min=0)]).sum(1)
+        return torch.where(what >= 0, scores, 0.0).tolist()
+
+    @torch.inference_mode()
+    def recommend(
+        self, user: object, k: int, exclude: Collection[object], features: Mapping[str, object]
+    ) -> list[tuple[str, float]]:
+        """The `k` items with the highest scores, best first."""
+        if features:
+            raise ValueError(
+                f"this champion is a ranking model without features; given: {', '.join(map(str, features))}"
+            )
+        scores = self.users[int(self.user_ids.rows([user]))] @ self.items
+        return best(scores, k, exclude, self.item_ids)
+
+
+def from_factors(users: Tensor, items: Tensor, user_ids: Ids, item_ids: Ids) -> Factors:
+    """Ready to serve from users [U, d] and items [I, d]. Raises ValueError where they do not fit the vocabulary."""
+    for name, table, ids in (("user", users, user_ids), ("item", items, item_ids)):
+        if len(table) != len(ids):
+            raise ValueError(
+                f"{len(table)} {name} rows in the checkpoint, {len(ids)} in its vocabulary: a mixed-up pair"
+            )
+        if not bool(torch.isfinite(table).all()):
+            raise ValueError(f"the {name} rows of the checkpoint hold NaN or infinity; it cannot serve")
+    return Factors(user_ids, item_ids, torch.cat([users, mean_user(users)]).float(), items.T.float().contiguous())
+
+
+def best(scores: Tensor, k: int, exclude: Collection[object], ids: Ids) -> list[tuple[str, float]]:
+    """The `k` highest of `scores` [I] with their ids, best first, without `exclude`; fewer where there are no more."""
+    if not isinstance(k, int) or k < 1:
+        raise ValueError(f"k: given {k!r}; allowed are whole numbers from 1")
+    out = {row for row in ids.rows(exclude).tolist() if row >= 0}
+    # So many more than k that what is excluded may be among them: no copy of the scores, and no threads to wait for.
+    found = torch.topk(scores, min(k + len(out), len(scores)))
+    pairs = zip(found.indices.tolist(), found.values.tolist(), strict=True)
+    return [(ids.names[row], score) for row, score in pairs if row not in out][:k]

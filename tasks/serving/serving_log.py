@@ -1,0 +1,145 @@
+"""Records: what was served, and what came of it, as JSON lines a day, for the next night to collect.
+
+A line of `served/` is one answer: what all its rows have in common once, and lists of what each row has of its own. A
+line of `labelled/` is one row with its label, written when that comes, into the file of the day on which the row was
+served. Keys are the plan's own column names for user, item, time, label and features, so that a `files` source reads
+`labelled/{period}.jsonl` under the plan as it stands; besides:
+
+    request     the request's id                     place   the row's position in it, of `labelled/` alone
+    prediction  the probability or score served      base    the model's own, before correctors
+    version     the champion: period/strategy/weights
+
+`prediction` is called as `columns.served` says where the plan names it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from io import BufferedWriter
+from pathlib import Path
+
+import orjson
+
+from nightloop.tasks.plan.plan import Plan
+from nightloop.tasks.serving.pending_labels import Page
+
+MOST = 50 * 10**9  # bytes of the records of a pipeline
+RESERVE = 10**9  # bytes that records leave free on their disk, for the night and for all else
+OPEN = 4  # files that stay open: today's, and those of the days whose labels come late
+UNITS = {"s": 1e0, "ms": 1e3, "us": 1e6, "ns": 1e9, "days": 1 / 86_400}
+
+
+class Records:
+    """Two folders of JSON lines, of at most `most` bytes. Any number of threads may write; a line is on its way to the
+    disk when `flush` ends."""
+
+    def __init__(self, folder: Path, plan: Plan, most: int = MOST) -> None:
+        """Raises ValueError where a column of the plan has the name of another part of a record."""
+        self._folder, self._columns, self._most = folder, plan.columns, most
+        columns = plan.columns
+        self._prediction = columns.served or "prediction"
+        taken = {"request", "place", self._prediction, "base", "version"}
+        own = {columns.user, columns.item, columns.time, columns.label, *columns.categorical, *columns.numeric}
+        if both := sorted(name for name in own if name in taken):
+            raise ValueError(
+                f"records of what is served have fields of their own called {', '.join(both)}: rename them"
+            )
+        self._lock = threading.Lock()
+        self._open: dict[Path, BufferedWriter] = {}
+        self._room: int | None = None  # bytes that may be written, when it was measured last
+
+    def served(self, request: str, page: Page) -> None:
+        """Write an answer. Raises OSError where the records may not grow."""
+        columns, asked = self._columns, page.asked
+        line = {
+            columns.time: _time(page.when, columns.time_writing), columns.user: _once(asked.users),
+            columns.item: list(asked.items), **asked.features, "request": request,
+            self._prediction: list(page.prediction), "base": list(page.base), "version": page.version,
+        }  # fmt: skip
+        self._write("served", page.when, [line])
+
+    def labelled(self, rows: Iterable[tuple[str, Page, Sequence[int]]]) -> None:
+        """Write rows whose labels have come. Raises OSError where the records may not grow."""
+        for request, page, places in rows:
+            lines = self._lines(request, page, places)
+            if label := self._columns.label:
+                lines = [
+                    {**line, label: int(page.label[place] or 0)} for line, place in zip(lines, places, strict=True)
+                ]
+            self._write("labelled", page.when, lines)
+
+    def flush(self) -> None:
+        """Hand all lines to the system. Raises OSError where the records may not grow any more."""
+        with self._lock:
+            for file in self._open.values():
+                file.flush()
+            self._measure()
+
+    def close(self) -> None:
+        """Flush and close."""
+        with self._lock:
+            while self._open:
+                self._open.popitem()[1].close()
+
+    def _lines(self, request: str, page: Page, places: Sequence[int]) -> list[dict[str, object]]:
+        columns, time = self._columns, _time(page.when, self._columns.time_writing)
+        return [
+            {
+                columns.time: time, columns.user: user, columns.item: item, **features,
+                "request": request, "place": place, self._prediction: page.prediction[place], "base": page.base[place],
+                "version": page.version,
+            }
+            for place, (user, item, features) in zip(places, page.asked.rows(places), strict=True)
+        ]  # fmt: skip
+
+    def _write(self, kind: str, when: str, lines: Iterable[dict[str, object]]) -> None:
+        text = b"".join(map(_encoded, lines))
+        with self._lock:
+            if self._room is None or self._room <= 0:
+                self._measure()
+            self._file(self._folder / kind / f"{when[:10]}.jsonl").write(text)
+            self._room = (self._room or 0) - len(text)
+
+    def _measure(self) -> None:
+        """Look how much may be written. Raises OSError where that is nothing."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        there = sum(path.lstat().st_size for path in self._folder.glob("*/*.jsonl"))
+        free = shutil.disk_usage(self._folder).free
+        self._room = min(self._most - there, free - RESERVE)
+        if self._room <= 0:
+            raise OSError(
+                f"{self._folder} has {there:,} bytes of at most {self._most:,} (NIGHTLOOP_RECORDS), and its disk {free:,} "
+                f"bytes free, of which {RESERVE:,} are left to others: remove days that no night needs any more"
+            )
+
+    def _file(self, path: Path) -> BufferedWriter:
+        if path not in self._open:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._open[path] = path.open("ab")
+            while len(self._open) > OPEN:
+                self._open.pop(min(self._open)).close()
+        return self._open[path]
+
+
+def _once(values: Sequence[object]) -> object:
+    """A value that all rows have in common, or the list of them."""
+    return values[0] if len(values) and all(value == values[0] for value in values) else list(values)
+
+
+def _encoded(line: Mapping[str, object]) -> bytes:
+    try:
+        return orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE)
+    except TypeError:  # an id of more than 64 bits
+        return json.dumps(line, default=str, ensure_ascii=False).encode() + b"\n"
+
+
+def _time(when: str, unit: str) -> str | int:
+    """An ISO time as the plan's source tells times: text, or a number since 1970."""
+    at = datetime.fromisoformat(when)
+    if "%" in unit:
+        return at.strftime(unit)
+    return int(at.timestamp() * UNITS[unit]) if unit in UNITS else when

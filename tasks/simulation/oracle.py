@@ -1,0 +1,33 @@
+"""Ceiling: how well a simulated period could be ranked by somebody who knows the world behind it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.data.vocabulary import Vocabulary, encode
+from nightloop.tasks.evaluation.candidates import deal
+from nightloop.tasks.evaluation.rank import from_factors, rank
+from nightloop.tasks.plan.plan import Ranking
+from nightloop.tasks.simulation.latent_world import Oracle
+
+
+def ceiling(oracle: Oracle, vocabulary: Vocabulary, logs: Logs, taken: Tensor, ranking: Ranking) -> dict[str, Tensor]:
+    """The scored period of the oracle, as `rank` gives it: no model that only sees logs can be expected to be above."""
+    users = _table(vocabulary, "user", oracle.users, oracle.user_factors)
+    items = _table(vocabulary, "item", oracle.items, oracle.item_factors)
+    return rank(from_factors(users, items), deal(logs, taken, ranking))
+
+
+def _table(
+    vocabulary: Vocabulary, field: str, ids: tuple[str, ...], factors: np.ndarray[tuple[int, int], np.dtype[np.float64]]
+) -> Tensor:
+    """Factors by vocabulary row; who is not alive that day has zeros."""
+    rows = encode(vocabulary, field, pa.array(ids, pa.string()))
+    table = torch.zeros(len(vocabulary.ids[field]), factors.shape[1], dtype=torch.float64)
+    known = torch.from_numpy(rows) >= 0
+    table[torch.from_numpy(rows)[known]] = torch.from_numpy(np.asarray(factors))[known]
+    return table

@@ -1,0 +1,72 @@
+"""Adressa: reading events of a Norwegian newspaper (Gulla et al. 2017, "The Adressa Dataset for News Recommendation").
+
+Files of JSON lines, one a day, named by date without an ending (one_week/20170101, three_month/20170101). An event has
+eventId, userId, time (seconds UTC), url, and of an article its `id`, title, category and more; a visit to the front
+page has no `id`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from nightloop.tasks.formats.json_lines import read_json_lines
+from nightloop.tasks.formats.select_files import chosen, found, roles
+from nightloop.tasks.lake.incoming import LINE
+from nightloop.tasks.lake.periods import HOUR, Period
+from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.plan import Columns
+
+ARTICLE = "id"
+
+
+@dataclass(frozen=True)
+class Adressa:
+    """`path`: the day files, such as three_month/2017*, plain or .gz. Columns as in the files: userId, id, time.
+
+    Events without an `id` are left out: nobody read an article. Of files named by date only those near the period are
+    opened.
+    """
+
+    path: str
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where the path cannot be."""
+        if not isinstance(self.path, str) or not 0 < len(self.path) <= 4096:
+            raise ValueError("adressa needs `path`, of at most 4,096 characters: the day files, such as one_week/2017*")
+
+    def describe(self) -> str:
+        """One line for people."""
+        return f"Adressa's reading events in {self.path}"
+
+    def batches(self, warehouse: Warehouse, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
+        """The period's events. Raises FileNotFoundError where there is no file, ValueError where it is another one."""
+        files = found(warehouse, self.path)
+        near = [file for file in files if _near(file, period)]
+        if not near:
+            raise FileNotFoundError(f"no file of {self.path[:200]!r} is named by a date near period {period.name}")
+        wanted = list(dict.fromkeys([*roles(columns), ARTICLE]))
+        return _read(read_json_lines(warehouse, near, columns, wanted, period.rows is None), period, near[0])
+
+
+def _read(batches: Iterable[pa.RecordBatch], period: Period, file: str) -> Iterator[pa.RecordBatch]:
+    """The period's events on articles, and the lines that are no events."""
+    for batch in chosen(batches, period, file):
+        yield batch.filter(pc.or_(pc.is_valid(batch.column(ARTICLE)), pc.is_valid(batch.column(LINE))))
+
+
+def _near(file: str, period: Period) -> bool:
+    """Whether a file named by its date may hold events of the period; its day is that of Oslo, or of a server."""
+    named = re.search(r"(20\d\d)(\d\d)(\d\d)(?:\.\w+)*$", file)
+    if named is None or period.start is None or period.end is None:
+        return True
+    try:
+        day = date(*map(int, named.groups())).toordinal() - date(1970, 1, 1).toordinal()
+    except ValueError:
+        return True
+    return (day + 1) * 24 * HOUR + 12 * HOUR > period.start and day * 24 * HOUR - 12 * HOUR < period.end

@@ -1,0 +1,67 @@
+"""Avazu: the click logs of Kaggle's "Click-Through Rate Prediction" (Avazu 2014), ten days of mobile advertising.
+
+A csv file with the names id, click, hour, C1, banner_pos, site_id, ... C21. `hour` is YYMMDDHH in UTC, so that rows of
+an hour share one time; `id` tells them apart and belongs in the plan's `key`. Nobody is named: most rows have one
+anonymous `device_id`, and `device_ip` comes nearest to a user; `C14` comes nearest to an advertisement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from nightloop.tasks.formats.csv_reader import Dialect, read_delimited
+from nightloop.tasks.formats.select_files import chosen, found, roles
+from nightloop.tasks.lake.periods import Period
+from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.plan import Columns
+
+TIME = "hour"
+HOURS = pa.timestamp("us", tz="UTC")
+
+
+@dataclass(frozen=True)
+class Avazu:
+    """`path`: train.csv, plain or .gz, or several such files by * and ?. Its columns, with `hour` as a time, and
+    `hour_of_day` (00 to 23) and `weekday` (1 is Monday) made from it.
+    """
+
+    path: str
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where the path cannot be."""
+        if not isinstance(self.path, str) or not 0 < len(self.path) <= 4096:
+            raise ValueError("avazu needs `path`, of at most 4,096 characters: train.csv or train.gz")
+
+    def describe(self) -> str:
+        """One line for people."""
+        return f"Avazu's click logs in {self.path}"
+
+    def batches(self, warehouse: Warehouse, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
+        """The period's rows. Raises FileNotFoundError where there is no file, ValueError where it is another one."""
+        if columns.time != TIME:
+            raise ValueError(f"avazu's time is in the column {TIME!r}, and the plan's is {columns.time[:60]!r}")
+        wanted = [name for name in roles(columns) if name not in ("hour_of_day", "weekday")]
+        rows = read_delimited(warehouse, found(warehouse, self.path), Dialect(","), columns, wanted, False)
+        return chosen(_timed(rows), period, self.path)
+
+
+def _timed(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Rows with YYMMDDHH read as a time; as text where it is none, for the lake to put aside."""
+    for batch in batches:
+        hour = batch.column(TIME)
+        whole = pc.match_substring_regex(hour, r"^\d{8}$")
+        times = pc.strptime(pc.if_else(whole, hour, None), format="%y%m%d%H", unit="us", error_is_null=True)
+        times = pc.assume_timezone(times, "UTC")
+        words = pc.coalesce(pc.strftime(times, format="%Y-%m-%dT%H:%M:%SZ"), pc.binary_join_element_wise("?", hour, ""))
+        made = {
+            TIME: words,
+            "hour_of_day": pc.if_else(pc.is_valid(times), pc.utf8_slice_codeunits(hour, 6, 8), None),
+            "weekday": pc.strftime(times, format="%u"),
+            "_micros": times.cast(pa.int64()),
+        }
+        own = {name: batch.column(name) for name in batch.schema.names if name not in made}
+        yield pa.RecordBatch.from_pydict({**own, **made})

@@ -1,0 +1,241 @@
+"""The click worlds: impressions shaped like Criteo's or Avazu's, whose click probabilities are known.
+
+Fields belong to the user, to the item or to the visit, and their values follow Zipf's law. The logit of a click is a sum
+of effects of single values, of pairs and of triples of fields (which no factorisation machine can express), of numeric
+columns, partly not monotone, and of a base rate that shifts. With `drift` pairs, items and the base rate move, within a
+day as well, and items are replaced by new ones. Days are closed forms of (options, day), as in `nightloop.tasks.simulation.latent_world`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from itertools import pairwise
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from nightloop.tasks.lake.periods import Period
+from nightloop.tasks.plan.plan import Columns
+from nightloop.tasks.simulation.latent_world import Floats, Ints, moving, normal, uniform
+
+DAY, HOUR = 86_400_000_000, 3_600_000_000  # microseconds
+USER, ITEM = 0, 1  # fields; all others belong, by turns, to the user, the item and the visit
+SINGLE, PAIR, TRIPLE, NUMBER, BASE = 0.7, 1.1, 1.1, 0.5, 0.6  # standard deviations of the parts, in logits
+MOVED = 0.6  # the part of a pair's or an item's effect that moves, as variance
+LIFE = 20.0  # days an item is shown, about, in a world with drift 0.1; half as long in one twice as fast
+SMALL = 12  # values at most of a field that takes part in pairs and triples, so that each has rows to be learned from
+
+
+class Shape(NamedTuple):
+    """Categorical fields, numeric columns, the largest vocabulary, impressions a day, days."""
+
+    fields: int
+    numeric: int
+    values: int
+    rows: int
+    days: int
+
+
+SHAPES = {  # published: 45,840,617 rows of 7 days (Criteo), 40,428,967 of 10 days by the hour (Avazu)
+    ("criteo", "full"): Shape(26, 13, 2_000_000, 6_548_660, 7),
+    ("avazu", "full"): Shape(22, 0, 4_000_000, 4_042_897, 10),
+    ("criteo", "small"): Shape(26, 13, 3_000, 10_000, 14),
+    ("avazu", "small"): Shape(22, 0, 3_000, 10_000, 14),
+}
+MOST = 100_000_000  # impressions a day, which is more than the published sets have in all
+RATES = {"criteo": 0.25, "avazu": 0.17}
+
+
+class Day(NamedTuple):
+    """One day's impressions, by time."""
+
+    values: Ints  # [n, fields]
+    numbers: Floats  # [n, numeric], counts
+    times: Ints  # [n] µs since 1970; Avazu's are whole hours
+    known: Ints  # [n] µs since 1970: when the label has come back
+    chance: Floats  # [n] the true probability of a click
+    label: Ints  # [n]
+
+
+@dataclass(frozen=True)
+class ClickWorld:
+    """Impressions `like` Criteo's or Avazu's, at the `size` published or small, from day `start` (UTC).
+
+    `rows` impressions a day, 0: as many as the size has; its fields, vocabulary and days stay.
+
+    `drift` is 1 / days over which effects stay alike; 0: nothing moves and no item is new. `crosses` 0 leaves the pairs
+    and triples out. Labels come back after `delay` hours on average (exponential), in column `known`.
+    """
+
+    like: Literal["criteo", "avazu"] = "criteo"
+    size: Literal["small", "full"] = "small"
+    drift: float = 0.1
+    crosses: float = 1.0
+    delay: float = 1.0
+    start: str = "2026-01-01"
+    seed: int = 0
+    rows: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise ValueError with every option that cannot be, and what it may be."""
+        wrong = [
+            f"{name} is {given!r}, must be {' or '.join(map(repr, legal))}"
+            for name, given, legal in (("like", self.like, RATES), ("size", self.size, ("small", "full")))
+            if given not in legal
+        ]
+        wrong += [
+            f"{name} is {given!r}, must be 0 to {high}"
+            for name, given, high in (("drift", self.drift, 2), ("crosses", self.crosses, 5), ("delay", self.delay, 1000),
+                                      ("seed", self.seed, 2**31), ("rows", self.rows, MOST))
+            if not 0 <= given <= high
+        ]  # fmt: skip
+        try:
+            date.fromisoformat(self.start)
+        except (TypeError, ValueError):
+            wrong.append(f"start is {self.start!r}, must be a date such as 2026-01-01")
+        if wrong:
+            raise ValueError("the click world cannot be made: " + "; ".join(wrong))
+
+    @property
+    def shape(self) -> Shape:
+        """Fields, numeric columns, vocabulary, rows and days."""
+        shape = SHAPES[self.like, self.size]
+        return shape._replace(rows=self.rows or shape.rows)
+
+    @property
+    def columns(self) -> Columns:
+        """The roles of this source's columns, ready for a plan."""
+        fields = [f"C{j + 1}" for j in range(self.shape.fields)]
+        return Columns(
+            user=fields[USER], item=fields[ITEM], time="ts", label="click", categorical=tuple(fields[2:]),
+            numeric=tuple(f"I{k + 1}" for k in range(self.shape.numeric)), key=(),
+        )  # fmt: skip
+
+    def describe(self) -> str:
+        """One line for people."""
+        s = self.shape
+        return (
+            f"simulated clicks like {self.like}: {s.fields} fields, {s.numeric} numeric columns, {s.days} days of "
+            f"{s.rows} impressions, drift {self.drift}, seed {self.seed}"
+        )
+
+    def batches(self, warehouse: object, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
+        """The impressions of one period, by time. Raises ValueError where a column of the plan is not simulated."""
+        own = self.columns
+        names = [own.user, own.item, "ts", "known", "click", *own.categorical, *own.numeric]
+        asked = [columns.user, columns.item, columns.time, *filter(None, [columns.label]), *columns.categorical,
+                 *columns.numeric, *columns.key]  # fmt: skip
+        unknown = [name for name in asked if name not in names]
+        if unknown:
+            raise ValueError(f"the click world ({self.like}) has no column {unknown}; it has {names}")
+        return self._between(period)
+
+    def _between(self, period: Period) -> Iterator[pa.RecordBatch]:
+        """Days from `start` to `end`; all of them where the lake cuts by equal counts."""
+        whole = period.start is None or period.end is None
+        begin, end = (0, 2**62) if whole else (int(period.start or 0), int(period.end or 0))
+        own = self.columns
+        for number in range(self.shape.days):
+            if self.midnight(number) >= end or self.midnight(number + 1) <= begin:
+                continue
+            day = self.day(number)
+            kept = slice(*np.searchsorted(day.times, [begin, end]).tolist())
+            texts = {f"C{j + 1}": pa.array(day.values[kept, j].astype(str).astype(object), pa.string())
+                     for j in range(self.shape.fields)}  # fmt: skip
+            numbers = {name: pa.array(day.numbers[kept, k]) for k, name in enumerate(own.numeric)}
+            times = {name: pa.array(at[kept], pa.timestamp("us", tz="UTC"))
+                     for name, at in (("ts", day.times), ("known", day.known))}  # fmt: skip
+            yield pa.RecordBatch.from_pydict(
+                {**texts, **numbers, **times, "click": pa.array(day.label[kept], pa.int8())}
+            )
+
+    def midnight(self, number: int) -> int:
+        """First microsecond (UTC, since 1970) of day `number`."""
+        return (date.fromisoformat(self.start).toordinal() - date(1970, 1, 1).toordinal() + number) * DAY
+
+    def day(self, number: int) -> Day:
+        """Day `number`, the same whatever was asked before."""
+        random, rows = np.random.default_rng([self.seed, number, 11]), self.shape.rows
+        moment = np.sort(random.random(rows))
+        moment = np.floor(moment * 24) / 24 if self.like == "avazu" else moment
+        days = number + moment
+        values = self._values(random, days)
+        numbers = np.floor(np.exp(1.0 + 1.2 * random.normal(size=(rows, self.shape.numeric))))
+        chance = 1.0 / (1.0 + np.exp(-self._logit(values, numbers, days)))
+        label = (random.random(rows) < chance).astype(np.int64)
+        times = self.midnight(number) + np.round(moment * DAY).astype(np.int64)
+        known = times + (self.delay * HOUR * random.exponential(size=rows)).astype(np.int64)
+        return Day(values, numbers, times, known, chance, label)
+
+    @property
+    def sizes(self) -> Ints:
+        """How many values each field has at any time: the user's, a tenth as many items, others from 3 upwards."""
+        most = self.shape.values
+        others = np.geomspace(3, most / 20, self.shape.fields - 2)
+        return np.concatenate([[most, most // 10], others]).astype(np.int64)
+
+    def _values(self, random: np.random.Generator, days: Floats) -> Ints:
+        """A value of every field for each row [n, fields], by Zipf's law: rank r has a share of log(1 + 1/r), about."""
+        sizes, n = self.sizes, len(days)
+        user, shelf = (_zipf(random.random(n), int(sizes[j])) for j in (USER, ITEM))
+        item = shelf + sizes[ITEM] * self._generation(shelf, days)
+        columns = [user, item]
+        for field in range(2, len(sizes)):
+            luck = (lambda f: uniform(self.seed, 100 + f, user), lambda f: uniform(self.seed, 100 + f, item),
+                    lambda f: random.random(n))[field % 3](field)  # fmt: skip
+            columns.append(_zipf(luck, int(sizes[field])))
+        return np.stack(columns, axis=1)
+
+    def _generation(self, shelf: Ints, days: Floats) -> Ints:
+        """How often the item in each place was replaced by then [n]; each place has a pace of its own."""
+        life = LIFE * (0.5 + uniform(self.seed, 90, shelf))
+        return np.floor(days * (self.drift / 0.1) / life + uniform(self.seed, 91, shelf)).astype(np.int64)
+
+    def _logit(self, values: Ints, numbers: Floats, days: Floats) -> Floats:
+        """The true logit of each row [n]."""
+        seed, speed, fields = self.seed, days * self.drift, values.shape[1]
+        total = np.zeros(len(values))
+        for field in range(2, fields):
+            total += SINGLE / np.sqrt(fields) * normal(seed, 200 + field, values[:, field])
+        total += 0.5 * SINGLE * self._moving(240, speed, values[:, ITEM])
+        pairs, triples = self.crossed
+        for number, (f, g) in enumerate(pairs):
+            effect = self._moving(250 + number, speed, values[:, f], values[:, g])
+            total += self.crosses * PAIR / np.sqrt(len(pairs)) * effect
+        for number, fgh in enumerate(triples):
+            signs = np.prod(
+                [np.sign(normal(seed, 300 + 3 * number + k, values[:, f])) for k, f in enumerate(fgh)], axis=0
+            )
+            total += self.crosses * TRIPLE / np.sqrt(len(triples)) * signs
+        logs = np.log1p(numbers)
+        for column in range(numbers.shape[1]):
+            shape = np.cos(2.0 * logs[:, column]) if column % 2 else logs[:, column] - 1.4
+            total += NUMBER / np.sqrt(numbers.shape[1]) * normal(seed, 400, np.full(1, column)) * shape
+        return total + self._base + BASE * moving(seed, 401, 2.0 * speed) * (self.drift > 0)
+
+    def _moving(self, stream: int, speed: Floats, *keys: Ints) -> Floats:
+        """Effects of spread 1 that stay in part and move in part."""
+        stays = normal(self.seed, stream, *keys)
+        if self.drift == 0:
+            return stays
+        return np.asarray(np.sqrt(1 - MOVED) * stays + np.sqrt(MOVED) * moving(self.seed, stream + 500, speed, *keys))
+
+    @property
+    def crossed(self) -> tuple[list[tuple[int, int]], list[tuple[int, int, int]]]:
+        """Which fields make pairs and triples: small ones, of user, item and visit."""
+        small = [f for f in range(2, self.shape.fields) if self.sizes[f] <= SMALL]
+        return list(pairwise(small)), list(zip(small, small[1:], small[2:], strict=False))
+
+    @property
+    def _base(self) -> float:
+        """Logit that gives the base rate over logits of this spread (MacKay 1992, the probit trick)."""
+        rate, spread = RATES[self.like], SINGLE**2 + self.crosses**2 * (PAIR**2 + TRIPLE**2) + BASE**2
+        return float(np.log(rate / (1 - rate)) * np.sqrt(1 + np.pi * spread / 8))
+
+
+def _zipf(luck: Floats, size: int) -> Ints:
+    """Values from 0 to size - 1 of numbers in (0, 1), 0 the most frequent."""
+    return np.asarray(np.minimum(np.exp(luck * np.log(size + 1)).astype(np.int64) - 1, size - 1))

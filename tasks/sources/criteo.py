@@ -1,0 +1,92 @@
+"""Criteo: the display-advertising logs of the Kaggle challenge (2014) and the terabyte of 24 day files (2015).
+
+A line is, between tabs and without a header, the label, 13 integers and 26 categories hashed to 32 bits; an empty field
+is a missing value. Source: Criteo Labs, "Display Advertising Challenge" and "Criteo 1TB Click Logs".
+
+**The data set names no user, no item and no time**; rows stand in the order of time. So that a plan can name them, the
+source makes up `time` from the position of a row (see positions.py), and two columns that say nothing: `group`, row
+number modulo `groups`, which serves as the user where the gate resamples users, and `everything`, one constant item.
+Slices of new and old users and items are empty of meaning here. A real category may be named as the item instead, where
+it is never empty.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from nightloop.tasks.formats.csv_reader import Dialect, check_columns, read_delimited
+from nightloop.tasks.formats.row_order_time import DAY, MADE, Positions
+from nightloop.tasks.formats.select_files import chosen, found, roles
+from nightloop.tasks.lake.periods import Period
+from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.plan import Columns
+
+NAMES = ("label", *(f"I{n}" for n in range(1, 14)), *(f"C{n}" for n in range(1, 27)))
+DIALECT = Dialect("\t", "utf-8", NAMES)
+KAGGLE = 6_548_660  # 45,840,617 rows of train.txt in seven days
+
+
+@dataclass(frozen=True)
+class Criteo:
+    """`path`: train.txt, or day files as day_* (day_0 to day_23), plain or .gz. Columns: label, I1 .. I13, C1 .. C26.
+
+    A file whose name ends in a number is that day after `first_day`; several such files are a day each, of at most
+    `rows_a_day` rows (the terabyte has 182 million on average). One file alone runs on from day to day, `rows_a_day`
+    rows each.
+    """
+
+    path: str
+    first_day: str = "2000-01-01"  # made up: say the same in the plan's `periods`
+    rows_a_day: int = KAGGLE
+    groups: int = 1000
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where an option cannot be."""
+        if not isinstance(self.path, str) or not 0 < len(self.path) <= 4096:
+            raise ValueError("criteo needs `path`, of at most 4,096 characters: train.txt, or day_*")
+        _ = self.positions
+
+    @property
+    def positions(self) -> Positions:
+        """The clock that gives rows their times."""
+        return Positions(self.first_day, self.rows_a_day, self.groups)
+
+    def describe(self) -> str:
+        """One line for people."""
+        return f"Criteo's click logs in {self.path}, with times made up from positions, from {self.first_day}"
+
+    def batches(self, warehouse: Warehouse, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
+        """The period's rows. Raises FileNotFoundError where there is no file, ValueError where it is another one."""
+        files = _days(found(warehouse, self.path))
+        check_columns(self.path, (*NAMES, *MADE), roles(columns))
+        return chosen(self._rows(warehouse, files, period, columns), period, self.path)
+
+    def _rows(
+        self, warehouse: Warehouse, files: dict[int, str], period: Period, columns: Columns
+    ) -> Iterator[pa.RecordBatch]:
+        clock, wanted = self.positions, [name for name in roles(columns) if name in NAMES] or ["label"]
+        there = columns.model_copy(update={"time": wanted[0]})  # of the columns that the files have
+        for day, file in sorted(files.items()):
+            begins, single = clock.midnight(day), len(files) == 1
+            early = period.start is not None and not single and begins + DAY <= period.start
+            if early or (period.end is not None and begins >= period.end):
+                continue
+            rows = read_delimited(warehouse, [file], DIALECT, there, wanted, False)
+            name = file.replace("\\", "/").rsplit("/", 1)[-1]
+            yield from clock.put(rows, name, day, period.end, None if single else self.rows_a_day)
+
+
+def _days(files: list[str]) -> dict[int, str]:
+    """Files by the number that their names end in; 0 where there is none. Raises ValueError where two are one day."""
+    days: dict[int, str] = {}
+    for file in files:
+        number = re.search(r"[_-](\d{1,4})(?:\.\w+)*$", file)
+        day = int(number.group(1)) if number else 0
+        if day in days:
+            raise ValueError(f"{days[day]} and {file} would both be day {day}: let `path` name day files alone")
+        days[day] = file
+    return days

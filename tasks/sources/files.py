@@ -1,0 +1,243 @@
+"""Files: logs in csv, Parquet or JSON lines, on disk or on S3, whole history or files for each period."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from itertools import groupby
+from typing import Literal
+
+import pyarrow as pa
+
+from nightloop.tasks.formats.csv_reader import (
+    Dialect,
+    MayLack,
+    check_columns,
+    check_time,
+    column_names,
+    nothing,
+    read_delimited,
+)
+from nightloop.tasks.formats.decompress import UNPACK
+from nightloop.tasks.formats.json_lines import json_keys, read_json_lines
+from nightloop.tasks.formats.select_files import chosen, completed, found, in_path, no_row, roles
+from nightloop.tasks.lake.periods import Period
+from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.plan import Columns
+
+Format = Literal["csv", "parquet", "jsonl"]
+ENDINGS: dict[str, Format] = {
+    ".csv": "csv", ".tsv": "csv", ".txt": "csv", ".dat": "csv", ".data": "csv", ".parquet": "parquet", ".pq": "parquet",
+    ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl",
+}  # fmt: skip
+PACKED = (".zip", ".bz2", ".xz", ".7z", ".rar", ".tar", ".tgz", ".z", ".lz4", ".br")
+PLAIN_NAMES = {"iso8859-1": "latin-1"}  # as DuckDB calls what Python calls so
+
+
+@dataclass(frozen=True)
+class Files:
+    """`path` may hold * and ?, and `{period}`, which becomes the period's name; without it rows are chosen by their
+    time.
+
+    With `{period}` all rows of a period's files belong to it, and those with a time outside it are quarantined.
+    """
+
+    path: str | tuple[str, ...]
+    format: Literal["auto", "csv", "parquet", "jsonl"] = "auto"
+    delimiter: str = ""  # csv: found out from the first line where it is empty
+    encoding: str = ""  # csv: as Python names it; empty: utf-8, or utf-16 where the file begins with its mark
+    names: tuple[str, ...] = ()  # csv: of the columns, in their order; empty: they are in the first line
+    header: bool | None = None  # csv: whether the first line holds names; None: where no `names` are given
+    quote: str = '"'  # csv: what stands around a field; empty: nothing does
+    escape: str = '"'  # csv: what stands before a quote within a quoted field
+    comment: str = ""  # csv: what a line begins with that is no row
+    decimal: Literal[".", ","] = "."  # csv: what stands before the decimals of a number
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where an option cannot be."""
+        if not self.paths or not all(isinstance(path, str) and 0 < len(path) <= 4096 for path in self.paths):
+            raise ValueError("the files source needs `path`: one path or a list of them, each at most 4,096 characters")
+        if self.format not in ("auto", *ENDINGS.values()):
+            raise ValueError(f"format is {self.format!r}, must be auto, csv, parquet or jsonl")
+        if len(self.delimiter.encode()) > 4:
+            raise ValueError(f"delimiter is {self.delimiter[:20]!r}, must have at most 4 bytes")
+        for name in ("quote", "escape", "comment"):
+            if len(given := str(getattr(self, name)).encode()) > 1:
+                raise ValueError(f"{name} is {given[:20].decode()!r}, must be one ASCII character or empty")
+        try:
+            "".encode(self.encoding or "utf-8")
+        except (LookupError, UnicodeError, TypeError, AssertionError):
+            raise ValueError(
+                f"encoding is {self.encoding[:40]!r}, must be one that Python knows: utf-8, latin-1, cp1252, utf-16, ..."
+            ) from None
+        if self.header is False and not self.names:
+            raise ValueError(
+                "header is false and no `names` are given: say what the columns are called, in their order"
+            )
+        if len(set(self.names)) < len(self.names):
+            raise ValueError(f"names has a name twice: {', '.join(self.names)[:200]}")
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The paths as given, one or many."""
+        return (self.path,) if isinstance(self.path, str) else tuple(self.path)
+
+    @property
+    def dialect(self) -> Dialect:
+        """How csv files are written."""
+        encoding = codecs.lookup(self.encoding).name if self.encoding else ""
+        return Dialect(
+            self.delimiter, PLAIN_NAMES.get(encoding, encoding), tuple(self.names), self.header, self.quote,
+            self.escape, self.comment, self.decimal,
+        )  # fmt: skip
+
+    def describe(self) -> str:
+        """One line for people."""
+        return f"files {', '.join(self.paths)}"
+
+    def batches(self, warehouse: Warehouse, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
+        """The period's rows. Raises FileNotFoundError where there is no file, ValueError where one is not right."""
+        files = [file for path in self.paths for file in found(warehouse, path, period.name)]
+        named = any("{period}" in path for path in self.paths)
+        window = None if named or period.start is None or period.end is None else (period.start, period.end)
+        wanted, may_lack = roles(columns), self._may_lack(warehouse, columns)
+        for kind in dict.fromkeys(self._kind(file) for file in files):
+            same = [file for file in files if self._kind(file) == kind]
+            rows = self._read(warehouse, same, columns, wanted, window, may_lack)
+            yield from rows if window is None else chosen(rows, period, _named(same), columns.time, warehouse.remarks)
+
+    def files(self, warehouse: Warehouse) -> list[str]:
+        """Every file of every period, those of a path in order of name. Raises FileNotFoundError where there is none."""
+        return [file for path in self.paths for file in found(warehouse, path.replace("{period}", "*"))]
+
+    def period_of(self, file: str) -> str:
+        """The name of the period in a file's path; empty where the path has no {period}."""
+        for path in self.paths:
+            if "{period}" in path:
+                before, _, after = (re.escape(part) for part in path.partition("{period}"))
+                pattern = "(?P<period>[^/]+?)".join(
+                    (_expression(before), _expression(after.replace(r"\{period\}", "(?P=period)")))
+                )
+                if named := re.fullmatch(pattern, file):
+                    return named["period"]
+        return ""
+
+    def rows_of(self, warehouse: Warehouse, file: str, columns: Columns) -> Iterator[pa.RecordBatch]:
+        """All rows of one file, with their times as `_micros`."""
+        always = (-(2**62), 2**62)
+        return self._read(warehouse, [file], columns, roles(columns), always, self._may_lack(warehouse, columns))
+
+    def names_in(self, warehouse: Warehouse, file: str) -> list[str]:
+        """The names of a file's columns. Raises ValueError where it has none."""
+        kind = self._kind(file)
+        if kind == "csv":
+            return column_names(warehouse, file, self.dialect)
+        return parquet_columns(warehouse, file) if kind == "parquet" else json_keys(warehouse, file)
+
+    def _kind(self, file: str) -> Format:
+        """What a file is, by its ending."""
+        if self.format != "auto":
+            return self.format
+        plain = file.lower().removesuffix(".gz").removesuffix(".zst")
+        kind = next((kind for ending, kind in ENDINGS.items() if plain.endswith(ending)), None)
+        if kind is None and plain.endswith(PACKED):
+            raise ValueError(f"{file} is packed in a way that is not read: {UNPACK}")
+        if kind is None:
+            raise ValueError(
+                f"{file}: the ending does not say what it is; set the source's option `format`: csv, parquet or jsonl"
+            )
+        return kind
+
+    def _may_lack(self, warehouse: Warehouse, columns: Columns) -> MayLack:
+        """Features that a file may lack because the newest file has them: they are null in files from before they came."""
+        features = {*columns.categorical, *columns.numeric} - {columns.user, columns.item, columns.time, *columns.key}
+
+        @cache
+        def newest() -> list[str]:
+            file = found(warehouse, self.paths[-1].replace("{period}", "*"))[-1]
+            return [*self.names_in(warehouse, file), *in_path(file)]
+
+        return lambda name: name in features and name in newest()
+
+    def _read(
+        self, warehouse: Warehouse, files: list[str], columns: Columns, wanted: list[str],
+        window: tuple[int, int] | None, may_lack: MayLack,
+    ) -> Iterator[pa.RecordBatch]:  # fmt: skip
+        kind, timed = self._kind(files[0]), window is not None
+        if kind == "csv":
+            return read_delimited(warehouse, files, self.dialect, columns, wanted, timed, may_lack)
+        if kind == "parquet":
+            return read_parquet(warehouse, files, columns, wanted, window, may_lack)
+        return read_json_lines(warehouse, files, columns, wanted, timed, may_lack)
+
+
+def _named(files: list[str]) -> str:
+    return files[0] if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
+
+
+def _expression(escaped: str) -> str:
+    """A part of a path with * and ?, its other letters escaped, as a regular expression."""
+    return escaped.replace(r"\*\*/", "(?:.*/)?").replace(r"\*\*", ".*").replace(r"\*", "[^/]*").replace(r"\?", "[^/]")
+
+
+def read_parquet(
+    warehouse: Warehouse, files: list[str], columns: Columns, wanted: list[str], window: tuple[int, int] | None,
+    may_lack: MayLack = nothing,
+) -> Iterator[pa.RecordBatch]:  # fmt: skip
+    """Rows of Parquet files in the `window` of times (µs), or all; each with its time as `_micros`."""
+    known = {file: _parquet_types(warehouse, file) for file in files}
+    for file, names in known.items():
+        check_columns(file, [*names], wanted, may_lack)
+        check_time(file, names, columns)
+
+    def alike(file: str) -> tuple[dict[str, str | None], list[str]]:
+        """What the path says, and types: of two files together DuckDB would make the ids of one as coarse as the other's."""
+        constant = {name: value for name, value in in_path(file).items() if name in wanted and name not in known[file]}
+        return constant, [known[file].get(name, "") for name in wanted]
+
+    asked = {"time": columns.time, "unit": columns.time_writing}
+    groups = [(values, list(group)) for (values, _), group in groupby(files, key=alike)]
+    if window is not None and not warehouse.head:
+        parts = (
+            part
+            for _, group in groups
+            for part in warehouse.scan(("ingest/untimed_parquet", {**asked, "files": group}))
+        )
+        if sum(part.column(0)[0].as_py() for part in parts):
+            window = None  # a row without a time goes where its neighbours go
+    start, end = (None, None) if warehouse.head else window or (None, None)
+    rows = 0
+    for values, group in groups:
+        given = {**asked, "files": group, "wanted": wanted, "start": start, "end": end}
+        for batch in warehouse.scan(("ingest/read_parquet", given)):
+            rows += batch.num_rows
+            yield completed(batch, wanted, values)
+    if start is not None and not rows:
+        parts = (
+            part for _, group in groups for part in warehouse.scan(("ingest/parquet_times", {**asked, "files": group}))
+        )
+        spans = [span for part in parts for span in part.to_pylist()]
+        if spans := [span for span in spans if span["rows"]]:
+            ends = min(span["first"] for span in spans), max(span["last"] for span in spans)
+            warehouse.remarks.append(no_row(_named(files), sum(span["rows"] for span in spans), *ends))
+
+
+def parquet_columns(warehouse: Warehouse, file: str) -> list[str]:
+    """The names of a Parquet file's columns."""
+    return [*_parquet_types(warehouse, file)]
+
+
+def _parquet_types(warehouse: Warehouse, file: str) -> dict[str, str]:
+    """The columns of a Parquet file with their types."""
+    try:
+        rows = [
+            row for batch in warehouse.scan(("ingest/parquet_columns", {"file": file})) for row in batch.to_pylist()
+        ]
+        return {row["name"]: row["type"] for row in rows}
+    except ValueError as error:
+        raise ValueError(
+            f"{file} is no whole Parquet file: it is cut off, or another format: deliver it again, or set the option `format`"
+        ) from error

@@ -1,0 +1,101 @@
+"""libFM: one-hot rows as `label index:1 index:1 ...` (Rendle 2012, "Factorization Machines with libFM").
+
+Frappe (Baltrunas et al. 2015) and the tags of MovieLens come in this shape from the experiments of He and Chua (2017,
+"Neural Factorization Machines"), with labels 1 and -1 and two sampled negatives to a positive. **Neither file has
+times**, and the rows are shuffled: `time` is made up from the position of a row (see positions.py), so that periods are
+equal random parts and nothing drifts. It is good for checking models, not for comparing ways to retrain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from nightloop.tasks.formats.csv_reader import Dialect, check_columns, read_delimited
+from nightloop.tasks.formats.row_order_time import MADE, Positions
+from nightloop.tasks.formats.select_files import chosen, found, roles
+from nightloop.tasks.lake.incoming import LINE
+from nightloop.tasks.lake.periods import Period
+from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.plan import Columns
+
+WHOLE = Dialect("\x01", "utf-8", ("line",))  # a line at a time
+
+
+@dataclass(frozen=True)
+class LibFM:
+    """`path`: one file or several, plain or .gz, in the order in which they follow. `fields`: what a row's indices are.
+
+    MovieLens tags: user, item, tag. Frappe: user, item, daytime, weekday, isweekend, homework, cost, weather, country,
+    city. The other columns are `label`, 0 where the file says -1, and `time`, `row` and `group` (positions.py).
+    """
+
+    path: str | tuple[str, ...]
+    fields: tuple[str, ...]
+    first_day: str = "2000-01-01"  # made up: say the same in the plan's `periods`
+    rows_a_day: int = 10_000
+    groups: int = 1000
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where an option cannot be."""
+        if not self.paths or not all(isinstance(path, str) and 0 < len(path) <= 4096 for path in self.paths):
+            raise ValueError("libfm needs `path`: one path or a list of them, each at most 4,096 characters")
+        taken = {*MADE, "label", "_micros", LINE} & {*self.fields}
+        if not self.fields or len({*self.fields}) < len(self.fields) or taken:
+            raise ValueError(f"libfm needs `fields`: names, each once, none of {', '.join(MADE)}, label")
+        _ = self.positions
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The paths as given, one or many."""
+        return (self.path,) if isinstance(self.path, str) else tuple(self.path)
+
+    @property
+    def positions(self) -> Positions:
+        """The clock that gives rows their times."""
+        return Positions(self.first_day, self.rows_a_day, self.groups)
+
+    def describe(self) -> str:
+        """One line for people."""
+        return f"libFM rows of {', '.join(self.fields)} in {', '.join(self.paths)}, with times made up from positions"
+
+    def batches(self, warehouse: Warehouse, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
+        """The period's rows. Raises FileNotFoundError where there is no file, ValueError where no line is such a row."""
+        files = [file for path in self.paths for file in found(warehouse, path)]
+        check_columns(self.paths[0], ("label", *self.fields, *MADE), roles(columns))
+        lines = read_delimited(warehouse, files, WHOLE, columns.model_copy(update={"time": "line"}), ["line"], False)
+        return chosen(self.positions.put(self._rows(lines, files[0]), "row", end=period.end), period, files[0])
+
+    def _rows(self, lines: Iterable[pa.RecordBatch], file: str) -> Iterator[pa.RecordBatch]:
+        """Lines taken apart; those that are no such row as `_line`. Raises ValueError where the first lot has none."""
+        checked = False
+        for batch in lines:
+            blank = pc.equal(pc.utf8_trim_whitespace(pc.fill_null(batch.column("line"), "")), "")
+            rejected = pc.is_valid(batch.column(LINE)) if LINE in batch.schema.names else False
+            rows = _taken_apart(batch.filter(pc.or_(rejected, pc.invert(blank))), self.fields)
+            if not checked and rows.column(LINE).null_count == 0 and rows.num_rows:
+                raise ValueError(
+                    f"{file}: its lines are no label and {len(self.fields)} times index:1 "
+                    f"({', '.join(self.fields)}); the first is {rows.column(LINE)[0].as_py()[:60]!r}"
+                )
+            checked = True
+            yield rows
+
+
+def _taken_apart(batch: pa.RecordBatch, fields: tuple[str, ...]) -> pa.RecordBatch:
+    """A label and one index for each of `fields` from column `line`; `_line` where there are others."""
+    lines = batch.column("line")
+    shape = rf"^\s*(?:[+-]?1|0)(?:\.0*)?(?:\s+\d+:1(?:\.0*)?){{{len(fields)}}}\s*$"
+    good = pc.fill_null(pc.match_substring_regex(lines, shape), False)
+    parts = pc.utf8_split_whitespace(pc.if_else(good, pc.utf8_trim_whitespace(lines), " 0:1" * (1 + len(fields))))
+    words = {name: pc.list_element(parts, at) for at, name in enumerate(("label", *fields))}
+    values = {name: pc.if_else(good, pc.list_element(pc.split_pattern(word, ":"), 0), None)
+              for name, word in words.items()}  # fmt: skip
+    values["label"] = pc.if_else(pc.match_substring_regex(values["label"], "^[-0]"), "0", pc.if_else(good, "1", None))
+    rejected = batch.column(LINE) if LINE in batch.schema.names else lines
+    return pa.RecordBatch.from_pydict(
+        {**values, LINE: pc.if_else(good, None, pc.coalesce(rejected, lines, pa.scalar("")))}
+    )

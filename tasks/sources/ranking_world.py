@@ -1,0 +1,242 @@
+"""The ranking worlds: takes in a world like Adressa's (news, gone in days) or Yelp's (places, liked for years).
+
+One day is one period of the SML paper (Zhang et al. 2020). Users and items arrive and leave, interests move with a
+velocity (`nightloop.tasks.simulation.latent_world.moving` is smooth, so that tomorrow goes on from today), and so does what all have in
+common. Whoever comes along is shown a slate by appeal and takes what suits best. Days are closed forms of (options,
+day): how far somebody reads changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from itertools import count
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from nightloop.tasks.lake.periods import Period
+from nightloop.tasks.plan.plan import Columns
+from nightloop.tasks.simulation.latent_world import Floats, Ints, Oracle, moving, normal, uniform
+
+DAY = 86_400_000_000  # microseconds
+PART = 1 << 20  # pairs of user and item that are weighed at once
+TASTES = 8  # latent dimensions
+STRENGTH = 2.2  # standard deviation of a user's affinity to items, in logits
+LATE = 0.7  # log of how much less an item is shown on its first day, of which on average half has passed
+APPEAL, ACTIVITY = 1.0, 0.8  # standard deviations of items' appeal and users' activity, in logs
+
+
+class Pace(NamedTuple):
+    """How fast a world turns. Lives are in days; `drift` is 1 / days over which interests stay alike."""
+
+    drift: float
+    shared: float  # part of what a user likes that all like just now, as variance
+    moved: float  # part that is the user's own and moves; the rest is the user's own and stays
+    user_life: float
+    item_life: float
+    freshness: float  # days over which a new item's appeal falls by a factor e; inf: it does not
+    head_start: float  # share of users and items that is there on day 0
+    once: bool  # every user goes through all items in an order of their own, a part a day, and takes none twice
+
+
+PACES = {
+    "adressa": Pace(0.20, 0.30, 0.45, 15.0, 8.0, 2.5, 0.10, False),
+    "yelp": Pace(0.05, 0.10, 0.35, 1e9, 1e9, np.inf, 0.60, True),
+}
+# users, items, takes a day, days: in the paper (its section 5.1), and a size that a processor replays in a minute
+SIZES = {
+    ("adressa", "paper"): (478_612, 20_875, 58_162, 63),
+    ("yelp", "paper"): (59_082, 122_816, 75_361, 40),
+    ("adressa", "small"): (3_000, 900, 2_000, 18),
+    ("yelp", "small"): (600, 900, 2_000, 18),
+}
+
+
+@dataclass(frozen=True)
+class RankingWorld:
+    """A world `like` Adressa or Yelp, at the `size` of the paper or small, from day `start` (UTC).
+
+    `drift` in place of the world's own makes interests move faster or slower; at 0 nothing ever moves, is born or dies.
+    """
+
+    like: Literal["adressa", "yelp"] = "adressa"
+    size: Literal["small", "paper"] = "small"
+    drift: float | None = None
+    start: str = "2026-01-01"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise ValueError with every option that cannot be, and what it may be."""
+        wrong = [
+            f"{name} is {given!r}, must be {' or '.join(map(repr, legal))}"
+            for name, given, legal in (("like", self.like, PACES), ("size", self.size, ("small", "paper")))
+            if given not in legal
+        ]
+        if self.drift is not None and not 0 <= self.drift <= 2:
+            wrong.append(f"drift is {self.drift!r}, must be 0 to 2, or null for the world's own")
+        if not 0 <= self.seed <= 2**31:
+            wrong.append(f"seed is {self.seed!r}, must be 0 to {2**31}")
+        try:
+            date.fromisoformat(self.start)
+        except (TypeError, ValueError):
+            wrong.append(f"start is {self.start!r}, must be a date such as 2026-01-01")
+        if wrong:
+            raise ValueError("the ranking world cannot be made: " + "; ".join(wrong))
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Users and items that ever come, takes a day, and days."""
+        return SIZES[self.like, self.size]
+
+    @property
+    def pace(self) -> Pace:
+        """How fast this world turns; without drift it stands still."""
+        pace = PACES[self.like]
+        if self.drift is None:
+            return pace
+        if self.drift > 0:
+            return pace._replace(drift=self.drift)
+        return pace._replace(drift=0.0, user_life=1e9, item_life=1e9, freshness=np.inf, head_start=1.0)
+
+    def describe(self) -> str:
+        """One line for people."""
+        users, items, rows, days = self.shape
+        return (
+            f"a simulated world like {self.like}: {users} users x {items} items x {days} days of about {rows} takes, "
+            f"drift {self.pace.drift}, seed {self.seed}"
+        )
+
+    def batches(self, warehouse: object, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
+        """The takes of one period, in order of time. Raises ValueError where a column of the plan is not simulated."""
+        asked = [columns.user, columns.item, columns.time, *filter(None, [columns.label]), *columns.categorical,
+                 *columns.numeric, *columns.key]  # fmt: skip
+        unknown = [name for name in asked if name not in ("user_id", "item_id", "ts")]
+        if unknown:
+            raise ValueError(f"the ranking world has no column {unknown}; it has user_id, item_id, ts")
+        return self._between(period)
+
+    def _between(self, period: Period) -> Iterator[pa.RecordBatch]:
+        """Days from `start` to `end`; all of them where the lake cuts by equal counts."""
+        whole = period.start is None or period.end is None
+        begin, end = (0, 2**62) if whole else (int(period.start or 0), int(period.end or 0))
+        for number in range(self.shape[3]):
+            midnight = self.midnight(number)
+            if midnight >= end or midnight + DAY <= begin:
+                continue
+            users, items, times = self.takes(number)
+            kept = slice(*np.searchsorted(times, [begin, end]).tolist())
+            yield pa.RecordBatch.from_pydict({
+                "user_id": _names("u", users[kept]), "item_id": _names("i", items[kept]),
+                "ts": pa.array(times[kept], pa.timestamp("us", tz="UTC")),
+            })  # fmt: skip
+
+    def midnight(self, number: int) -> int:
+        """First microsecond (UTC, since 1970) of day `number`."""
+        return (date.fromisoformat(self.start).toordinal() - date(1970, 1, 1).toordinal() + number) * DAY
+
+    def takes(self, number: int) -> tuple[Ints, Ints, Ints]:
+        """Day `number`: user and item numbers and µs since 1970, [n] each, by time; nobody takes an item twice a day."""
+        random = np.random.default_rng([self.seed, number, 7])
+        rows = round(self.shape[2] * (1.0 + 0.05 * random.normal()))
+        users, items = self.alive(number)
+        crowd = np.cumsum(np.exp(ACTIVITY * normal(self.seed, 44, users)))
+        visits = np.bincount(np.searchsorted(crowd, random.random(rows) * crowd[-1]), minlength=len(users))
+        users, visits = users[visits > 0], visits[visits > 0]
+        size = max(1, PART // self._offered(users[:1], items, number).shape[1])
+        parts = [slice(first, first + size) for first in range(0, len(users), size)]
+        pairs = np.concatenate([self._chosen(users[p], visits[p], items, number, random) for p in parts], axis=1)
+        who, what = pairs[:, random.permutation(pairs.shape[1])]
+        return who, what, self.midnight(number) + np.sort(random.choice(DAY // 1000, len(who), replace=False)) * 1000
+
+    def _chosen(self, users: Ints, visits: Ints, items: Ints, number: int, random: np.random.Generator) -> Ints:
+        """Pairs [2, n]: of what each user is offered the best `visits`, by appeal, affinity and luck, none twice."""
+        offered = self._offered(users, items, number)
+        shown = np.full(int(offered.max()) + 1, -np.inf)
+        known = items[items < len(shown)]
+        shown[known] = self._appeal(known, number)
+        liked = np.einsum("uk,uck->uc", self.tastes_of(users, number), self._traits[offered], optimize=True)
+        worth = shown[offered] + liked - np.log(-np.log(random.random(offered.shape)))
+        order = np.argsort(-worth, axis=1)
+        taken = np.take_along_axis(worth, order, 1) > -np.inf
+        taken &= np.arange(order.shape[1]) < visits[:, None]
+        return np.stack([np.repeat(users, taken.sum(1)), np.take_along_axis(offered, order, 1)[taken]])
+
+    def _offered(self, users: Ints, items: Ints, number: int) -> Ints:
+        """Numbers of what each user may take today [n, c], also of what is not there yet or any more.
+
+        A user's order of all items is a + b v modulo a prime: no two users' orders are alike, none has to be kept.
+        """
+        if not self.pace.once:
+            return np.broadcast_to(items, (len(users), len(items)))
+        prime = _prime(self.shape[1])
+        first, step = ((uniform(self.seed, 50 + j, users) * (prime - j)).astype(np.int64) + j for j in (0, 1))
+        today = np.arange(number * prime // self.shape[3], (number + 1) * prime // self.shape[3])
+        return np.asarray((first[:, None] + step[:, None] * today) % prime)
+
+    def alive(self, number: int) -> tuple[Ints, Ints]:
+        """Numbers of the users and of the items that are here on day `number`, ascending."""
+        found = []
+        for kind, (many, life) in enumerate(
+            zip(self.shape[:2], (self.pace.user_life, self.pace.item_life), strict=True)
+        ):
+            who = np.arange(many, dtype=np.int64)
+            born = self._born(kind, many)
+            span = life * (0.5 + uniform(self.seed, 40 + kind, who))  # half to one and a half mean lives
+            found.append(who[(born <= number) & (number < born + span)])
+        return found[0], found[1]
+
+    def _born(self, kind: int, many: int) -> Floats:
+        """The day each number arrives: a share before day 0, of lives under way, the others evenly over all days."""
+        early = round(self.pace.head_start * many)
+        life = (self.pace.user_life, self.pace.item_life)[kind]
+        age = min(life, self.shape[3]) * uniform(self.seed, 42 + kind, np.arange(early, dtype=np.int64))
+        late = np.ceil(np.arange(1, many - early + 1) * (self.shape[3] - 1) / max(many - early, 1))
+        return np.concatenate([-age, late])
+
+    def _appeal(self, items: Ints, number: int) -> Floats:
+        """Log of how often each item alive on a day is shown."""
+        age = number - self._born(1, self.shape[1])[items]
+        late = LATE * (age == 0)
+        return np.asarray(APPEAL * normal(self.seed, 45, items) - age / self.pace.freshness - late)
+
+    def tastes_of(self, users: Ints, number: int) -> Floats:
+        """What users like on a day [n, TASTES]: shared and moving, their own and moving, their own and staying."""
+        axis, day = np.arange(TASTES, dtype=np.int64), np.full((1, 1), number * self.pace.drift)
+        shared = moving(self.seed, 46, day, axis[None])
+        own = moving(self.seed, 47, day, users[:, None], axis)
+        stays = normal(self.seed, 48, users[:, None], axis)
+        parts = np.sqrt([self.pace.shared, self.pace.moved, 1.0 - self.pace.shared - self.pace.moved])
+        return np.asarray((parts[0] * shared + parts[1] * own + parts[2] * stays) / np.sqrt(TASTES))
+
+    def traits_of(self, items: Ints) -> Floats:
+        """What items are [n, TASTES], for good: affinity to a user is the dot product with the user's tastes."""
+        return np.asarray(STRENGTH * normal(self.seed, 49, items[:, None], np.arange(TASTES, dtype=np.int64)))
+
+    @cached_property
+    def _traits(self) -> Floats:
+        """The traits of all items, and of the numbers up to the next prime, which nobody has."""
+        return self.traits_of(np.arange(_prime(self.shape[1]), dtype=np.int64))
+
+    def oracle(self, number: int) -> Oracle:
+        """Scores that know the world on day `number`: affinity and appeal, what is taken in proportion to their product."""
+        users, items = self.alive(number)
+        return Oracle(
+            tuple(_names("u", users).to_pylist()),
+            tuple(_names("i", items).to_pylist()),
+            np.column_stack([self.tastes_of(users, number), np.ones(len(users))]),
+            np.column_stack([self.traits_of(items), self._appeal(items, number)]),
+        )
+
+
+def _prime(least: int) -> int:
+    """The smallest prime that is not below `least`."""
+    return next(n for n in count(max(least, 2)) if all(n % k for k in range(2, int(n**0.5) + 1)))
+
+
+def _names(letter: str, numbers: Ints) -> pa.Array:
+    """Ids as text: u17, i203."""
+    return pa.array(np.char.add(letter, numbers.astype(str)).astype(object), pa.string())

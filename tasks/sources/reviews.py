@@ -1,0 +1,92 @@
+"""Reviews: those of Amazon and Yelp as they are downloaded, whatever a version calls its columns.
+
+Amazon 2014 (McAuley et al. 2015) and 2018 (Ni et al. 2019): JSON lines with reviewerID, asin, overall, unixReviewTime
+(s), and "ratings only" csv without a header, user first in 2014 and item first in 2018. Amazon 2023 (Hou et al. 2024):
+JSON lines or csv with user_id, parent_asin, rating, timestamp (ms). Yelp Open Dataset: JSON lines of
+yelp_academic_dataset_review.json with user_id, business_id, stars, date (text, taken as UTC).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from nightloop.tasks.formats.csv_reader import Dialect, fields, first_lines, read_delimited
+from nightloop.tasks.formats.json_lines import json_keys, read_json_lines
+from nightloop.tasks.formats.select_files import chosen, found, roles
+from nightloop.tasks.lake.periods import Period
+from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.plan import Columns
+
+ROLES = ("user", "item", "rating", "time")
+LAYOUTS = {
+    "Amazon 2014 and 2018": ("reviewerID", "asin", "overall", "unixReviewTime"),
+    "Amazon 2023": ("user_id", "parent_asin", "rating", "timestamp"),
+    "Yelp": ("user_id", "business_id", "stars", "date"),
+}
+ASIN = re.compile(r"B[0-9A-Z]{9}|\d{9}[\dX]")  # Amazon's number of a product; a book's is its ISBN-10
+
+
+@dataclass(frozen=True)
+class Reviews:
+    """`path`: review files of Amazon or Yelp by * and ?, plain or .gz: csv where it ends so, else JSON lines.
+
+    The columns are user, item, rating and time, whatever the files call them; all others have the files' names.
+    """
+
+    path: str
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where the path cannot be."""
+        if not isinstance(self.path, str) or not 0 < len(self.path) <= 4096:
+            raise ValueError("reviews needs `path`, of at most 4,096 characters: review files of Amazon or Yelp")
+
+    def describe(self) -> str:
+        """One line for people."""
+        return f"reviews in {self.path}"
+
+    def batches(self, warehouse: Warehouse, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
+        """The period's reviews. Raises FileNotFoundError where there is no file, ValueError where it holds others."""
+        files, timed = found(warehouse, self.path), period.rows is None
+        rows = (batch for file in files for batch in _read(warehouse, file, columns, timed))
+        return chosen(rows, period, self.path)
+
+
+def _read(warehouse: Warehouse, file: str, columns: Columns, timed: bool) -> Iterator[pa.RecordBatch]:
+    """One file's reviews, its columns renamed."""
+    csv = file.lower().removesuffix(".gz").endswith(".csv")
+    line = fields(first_lines(warehouse, file)[0], ",") if csv else []
+    headless = _headless(line)
+    layout = ROLES if headless else _layout(file, line or json_keys(warehouse, file))
+    theirs = dict(zip(ROLES, layout, strict=True))
+    asked = columns.model_copy(update={"time": theirs.get(columns.time, columns.time)})
+    wanted = list(dict.fromkeys(theirs.get(name, name) for name in roles(columns)))
+    if csv:
+        rows = read_delimited(warehouse, [file], Dialect(",", "utf-8", headless), asked, wanted, timed)
+    else:
+        rows = read_json_lines(warehouse, [file], asked, wanted, timed)
+    ours = {theirs[name]: name for name in roles(columns) if name in theirs}
+    for batch in rows:
+        yield batch.rename_columns([ours.get(name, name) for name in batch.schema.names])
+
+
+def _layout(file: str, names: list[str]) -> tuple[str, ...]:
+    """What the file calls user, item, rating and time. Raises ValueError where it has no layout that is known."""
+    for layout in LAYOUTS.values():
+        if {*layout} <= {*names}:
+            return layout
+    known = "; ".join(f"{name} has {', '.join(layout)}" for name, layout in LAYOUTS.items())
+    shown = ", ".join(repr(name[:60]) for name in names[:20])
+    raise ValueError(f"{file} holds no reviews that are known: its columns are {shown}. {known}. Try the source files")
+
+
+def _headless(line: list[str]) -> tuple[str, ...]:
+    """The columns of a "ratings only" line without names, which is known by its ASIN; none where it is no such line."""
+    if len(line) != len(ROLES) or not re.fullmatch(r"\d+(\.\d+)?", line[3]):
+        return ()
+    if ASIN.fullmatch(line[1]):
+        return ROLES
+    return ("item", "user", "rating", "time") if ASIN.fullmatch(line[0]) else ()

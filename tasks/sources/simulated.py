@@ -1,0 +1,231 @@
+"""The simulated source: logs of a seeded world with known drift, and the best score anybody could have.
+
+Rows are either clicks (every row a positive: a ranking task) or impressions with a 0/1 `clicked`. Somebody comes along,
+is shown items by appeal on positions that are looked at less the lower they are (position bias, Joachims et al. 2005),
+and takes what suits them, the hour and the place on the page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+
+from nightloop.tasks.lake.periods import Period
+from nightloop.tasks.plan.plan import Columns
+from nightloop.tasks.simulation.latent_world import CATEGORIES, Floats, Ints, Oracle, World
+
+DAY = 86_400_000_000  # microseconds
+DEVICES = ("phone", "desktop", "tablet")
+HOURS = np.array([3, 2, 1, 1, 1, 2, 4, 7, 8, 7, 6, 7, 8, 7, 6, 6, 7, 8, 10, 12, 13, 12, 9, 5], dtype=float)
+SLATE = 40  # items somebody sees before one is clicked
+PAGE = 10  # positions of an impression
+BIAS = 0.7  # position bias: the chance to look at position r is (1 + r) ** -BIAS
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """A world of `users` and `items` with about `rows` rows a day, for `days` days (UTC) from `start`."""
+
+    users: int = 1000
+    items: int = 800
+    rows: int = 6000
+    days: int = 365
+    kind: Literal["clicks", "impressions"] = "clicks"
+    start: str = "2026-01-01"
+    drift: float = 0.08  # 1 / days over which interests stay alike; 0: nothing moves
+    user_life: float = 60.0  # mean days
+    item_life: float = 20.0  # mean days
+    weekly: float = 0.12  # how much busier than the mean the busiest weekday is
+    base_rate: float = 0.15  # share of impressions that are clicked, about
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise ValueError with every option that cannot be, and what it may be."""
+        wrong = [
+            f"{name} is {getattr(self, name)!r}, must be at least 1"
+            for name in ("users", "items", "rows", "days")
+            if getattr(self, name) < 1
+        ]
+        wrong += [
+            f"{name} is {getattr(self, name)!r}, must be at least 2 days"
+            for name in ("user_life", "item_life")
+            if not getattr(self, name) >= 2
+        ]
+        wrong += [
+            f"{name} is {getattr(self, name)!r}, must be {low} to {high}"
+            for name, low, high in (("drift", 0, 2), ("weekly", 0, 0.9), ("base_rate", 0.001, 0.9), ("seed", 0, 2**31))
+            if not low <= getattr(self, name) <= high
+        ]
+        if self.kind not in ("clicks", "impressions"):
+            wrong.append(f"kind is {self.kind!r}, must be 'clicks' or 'impressions'")
+        try:
+            date.fromisoformat(self.start)
+        except (TypeError, ValueError):
+            wrong.append(f"start is {self.start!r}, must be a date such as 2026-01-01")
+        if wrong:
+            raise ValueError("the simulated source cannot be made: " + "; ".join(wrong))
+
+    @property
+    def world(self) -> World:
+        """The world behind the rows."""
+        return World(self.users, self.items, self.drift, self.user_life, self.item_life, self.seed)
+
+    @property
+    def columns(self) -> Columns:
+        """The roles of this source's columns, ready for a plan."""
+        label = None if self.kind == "clicks" else "clicked"
+        return Columns(
+            user="user_id",
+            item="item_id",
+            time="ts",
+            label=label,
+            categorical=("category", "device", "hour"),
+            numeric=("price",),
+            key=(),
+        )
+
+    def describe(self) -> str:
+        """One line for people."""
+        return (
+            f"simulated {self.kind}: {self.users} users, {self.items} items, about {self.rows} rows a day "
+            f"from {self.start}, drift {self.drift}, seed {self.seed}"
+        )
+
+    def batches(self, warehouse: object, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
+        """The rows of one period, in order of time. Raises ValueError where a column of the plan is not simulated."""
+        names = self.day(0).schema.names
+        asked = [
+            columns.user,
+            columns.item,
+            columns.time,
+            *([columns.label] if columns.label else []),
+            *columns.categorical,
+            *columns.numeric,
+            *columns.key,
+        ]
+        unknown = [name for name in asked if name not in names]
+        if unknown:
+            raise ValueError(f"the simulated source ({self.kind}) has no column {unknown}; it has {names}")
+        return self._between(period)
+
+    def _between(self, period: Period) -> Iterator[pa.RecordBatch]:
+        """Rows from `start` to `end`; for equal counts `index` names an equal share of rows, as the lake cuts them."""
+        if period.start is None or period.end is None:
+            for number in range(self.days):
+                yield self.day(number)
+            return
+        first = self.midnight(0)
+        for number in range(max(0, (period.start - first) // DAY), min(self.days, -(-(period.end - first) // DAY))):
+            batch = self.day(number)
+            times = batch.column("ts").cast(pa.int64()).to_numpy()
+            low, high = np.searchsorted(times, [period.start, period.end])
+            yield batch.slice(int(low), int(high - low))
+
+    def midnight(self, number: int) -> int:
+        """First microsecond (UTC, since 1970) of day `number`."""
+        return (date.fromisoformat(self.start).toordinal() - date(1970, 1, 1).toordinal() + number) * DAY
+
+    def volume(self, number: int) -> int:
+        """Rows of day `number`: weekends are busier, and no two weeks are quite alike."""
+        weekday = (date.fromisoformat(self.start).toordinal() + number - 1) % 7
+        luck = np.random.default_rng([self.seed, number, 1]).normal()
+        season = self.weekly * np.cos(2.0 * np.pi * (weekday - 5.5) / 7.0)
+        return max(1, round(self.rows * (1.0 + float(season) + 0.02 * luck)))
+
+    def day(self, number: int) -> pa.RecordBatch:
+        """All rows of day `number`, ordered by time. The same whatever was asked before."""
+        random = np.random.default_rng([self.seed, number, 2])
+        times = self._times(number, random)
+        world, hour = self.world, (times % DAY) / (DAY / 24)
+        users, _ = world.alive("user", number)
+        activity = np.cumsum(np.exp(0.8 * np.sin(users * 12.9898 + self.seed)))
+        who = users[np.searchsorted(activity, random.random(len(times)) * activity[-1])]
+        item, position, clicked = self._choose(number, who, hour, random)
+        return self._batch(times, who, item, position, clicked, hour)
+
+    def _times(self, number: int, random: np.random.Generator) -> Ints:
+        """Sorted instants: a day with a morning and a larger evening; no two rows share one."""
+        edges = np.concatenate([[0.0], np.cumsum(HOURS / HOURS.sum())])
+        within = np.interp(random.random(self.volume(number)), edges, np.arange(25) / 24.0)
+        spread = np.sort((within * (DAY - 10_000_000)).astype(np.int64))
+        return np.asarray(self.midnight(number) + spread + np.arange(len(spread)))
+
+    def _choose(self, number: int, who: Ints, hour: Floats, random: np.random.Generator) -> tuple[Ints, Ints, Ints]:
+        """The item, its position and whether it was clicked, for each visit."""
+        world = self.world
+        alive, age = world.alive("item", number)
+        appeal = world.appeal_of(alive, age, np.full(1, float(number)))
+        shown = np.cumsum(np.exp(appeal - appeal.max()))
+        width = SLATE if self.kind == "clicks" else 1
+        slate = np.searchsorted(shown, random.random((len(who), width)) * shown[-1])
+        visitors, back = np.unique(who, return_inverse=True)
+        tastes = world.tastes_of(visitors, np.full(len(visitors), float(number)))[back]
+        logits = np.einsum("nk,nsk->ns", tastes, world.traits_of(alive)[slate])
+        logits += world.habit_of(alive[slate], hour[:, None])
+        if self.kind == "impressions":
+            position = random.integers(0, PAGE, len(who))
+            chance = _sigmoid(logits[:, 0] + self._intercept) * (1.0 + position) ** -BIAS
+            return alive[slate[:, 0]], position, (random.random(len(who)) < chance).astype(np.int64)
+        logits -= BIAS * np.log1p(np.arange(width)) + np.log(-np.log(random.random(logits.shape)))
+        best = np.argmax(logits, axis=1)
+        return alive[slate[np.arange(len(who)), best]], best, np.ones(len(who), dtype=np.int64)
+
+    @property
+    def _intercept(self) -> float:
+        """Logit that gives the base rate over affinities of standard deviation s (MacKay 1992, the probit trick)."""
+        rate = min(0.95, self.base_rate / float(np.mean((1.0 + np.arange(PAGE)) ** -BIAS)))
+        return float(np.log(rate / (1.0 - rate)) * np.sqrt(1.0 + np.pi * self.world.strength**2 / 8.0))
+
+    def _batch(self, times: Ints, who: Ints, item: Ints, position: Ints, clicked: Ints, hour: Floats) -> pa.RecordBatch:
+        """The rows as a user's log file would have them."""
+        world = self.world
+        device = np.where((who * 7 + hour.astype(np.int64) // 8) % 10 < 6, 0, 1 + who % 2)
+        columns: dict[str, pa.Array] = {
+            "user_id": _names("u", who),
+            "item_id": _names("i", item),
+            "ts": pa.array(times, pa.timestamp("us", tz="UTC")),
+            "category": pa.array(np.array(CATEGORIES, dtype=object)[world.category_of(item)], pa.string()),
+            "device": pa.array(np.array(DEVICES, dtype=object)[device], pa.string()),
+            "hour": pa.array(hour.astype(np.int64).astype(str).astype(object), pa.string()),
+            "price": pa.array(world.price_of(item)),
+        }
+        if self.kind == "impressions":
+            columns |= {"position": pa.array(position, pa.int32()), "clicked": pa.array(clicked, pa.int8())}
+        return pa.RecordBatch.from_pydict(columns)
+
+    def oracle(self, number: int) -> Oracle:
+        """Scores that know the world on day `number`: affinity, and for clicks how often items are shown as well."""
+        world = self.world
+        users, _ = world.alive("user", number)
+        items, age = world.alive("item", number)
+        tastes = world.tastes_of(users, np.full(len(users), float(number)))
+        appeal = world.appeal_of(items, age, np.full(1, float(number))) if self.kind == "clicks" else 0.0 * age
+        return Oracle(
+            tuple(_names("u", users).to_pylist()),
+            tuple(_names("i", items).to_pylist()),
+            np.column_stack([tastes, np.ones(len(users))]),
+            np.column_stack([world.traits_of(items), appeal]),
+        )
+
+    def probability(self, users: list[str], items: list[str], instants: Ints) -> Floats:
+        """True chance of a click for each impression [n] of (user, item, µs since 1970), mean over positions."""
+        who, what = (np.array([int(name[1:]) for name in names], dtype=np.int64) for names in (users, items))
+        number = ((instants - self.midnight(0)) // DAY).astype(np.float64)
+        affinity = np.sum(self.world.tastes_of(who, number) * self.world.traits_of(what), axis=1)
+        habit = self.world.habit_of(what, (instants % DAY) / (DAY / 24))
+        look = float(np.mean((1.0 + np.arange(PAGE)) ** -BIAS))
+        return np.asarray(_sigmoid(affinity + habit + self._intercept) * look)
+
+
+def _sigmoid(logit: Floats) -> Floats:
+    return np.asarray(1.0 / (1.0 + np.exp(-logit)))
+
+
+def _names(letter: str, numbers: Ints) -> pa.Array:
+    """Ids as text: u17, i203."""
+    return pa.array(np.char.add(letter, numbers.astype(str)).astype(object), pa.string())

@@ -1,0 +1,56 @@
+"""Fisher: how much each weight mattered for the rows of a period, the diagonal of the empirical Fisher information."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.modules.checkpoint import Weights
+from nightloop.tasks.modules.fused_tables import fuse, others, split, table_sizes
+from nightloop.tasks.modules.lookup import lookup, own_close
+from nightloop.tasks.modules.model import Model
+from nightloop.tasks.modules.negative_sampling import draw, known
+from nightloop.tasks.modules.segment_sums import group, totals
+from nightloop.tasks.modules.table_rows import take_rows
+from nightloop.tasks.training.step import Draw, entries
+
+BATCH = 256
+
+
+def fisher(model: Model, weights: Weights, logs: Logs) -> dict[str, Tensor]:
+    """Sum over rows of (d loss / d weight)^2 at `weights`, parallel to them; a ranking gets one negative a row.
+
+    Of tables it is exact: an id occurs once a row. Of dense weights, and of tables whose rows a model spreads over
+    others, the squares are those of a batch's summed gradient, which rows of independent labels make equal in
+    expectation. Source: Kirkpatrick et al. 2017, equation 3.
+    """
+    sizes, dense = table_sizes(model, weights), others(weights)
+    table, squares = fuse(weights, model.fields), torch.zeros(sum(sizes), model.width)
+    of_dense = {name: torch.zeros_like(tensor, dtype=torch.float32) for name, tensor in dense.items()}
+    positions, label, ids = _entries(model, logs)
+    look = lookup(model, sizes, logs, own_close(logs))
+    for part in (slice(first, first + BATCH) for first in range(0, len(ids), BATCH)):
+        fused = look.rows(positions[part], ids[part])
+        values = take_rows(table, fused).requires_grad_()
+        embedded = look.embedded(values, positions[part], ids[part])
+        leaves = {name: tensor.detach().float().requires_grad_() for name, tensor in dense.items()}
+        logits = model.logits(embedded, logs.numeric[positions[part]], leaves)
+        loss = binary_cross_entropy_with_logits(logits, label[part], reduction="sum")
+        found = torch.autograd.grad(loss, [values, *leaves.values()], allow_unused=True)
+        groups = group(fused)
+        squares.index_add_(0, groups.rows, totals(groups, found[0].square()))
+        for name, gradient in zip(leaves, found[1:], strict=True):
+            of_dense[name] += gradient.square() if gradient is not None else 0
+    return {**split(squares, model.fields, sizes), **of_dense}
+
+
+def _entries(model: Model, logs: Logs) -> tuple[Tensor, Tensor, Tensor]:
+    """Positions [n], labels [n] and vocabulary rows [n, F]; a ranking's negatives after its positives."""
+    every = Draw(torch.arange(len(logs)))
+    if model.family == "ranking" and len(logs):
+        user, item = (logs.rows[:, logs.fields.index(field)] for field in ("user", "item"))
+        positives = known(user, item, logs.sizes[logs.fields.index("item")])
+        every = Draw(every.positions, *draw(positives, user, logs.generator("fisher")))
+    return entries(model, logs, every)

@@ -1,0 +1,171 @@
+"""Fit: the one training loop. Weights and logs in, weights and optimiser state out; the loss is a function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.layers.propagation import Spread, propagated_step
+from nightloop.tasks.modules.checkpoint import Weights
+from nightloop.tasks.modules.dot_product_step import Bilinear, bilinear_step
+from nightloop.tasks.modules.lookup import lookup, own_close
+from nightloop.tasks.modules.loss import Loss, cross_entropy
+from nightloop.tasks.modules.malloc import kept_memory
+from nightloop.tasks.modules.model import Model
+from nightloop.tasks.modules.negative_sampling import draw, known
+from nightloop.tasks.modules.progress import report
+from nightloop.tasks.modules.regularizers import Pull, Springs, springs
+from nightloop.tasks.modules.row_order import canonical_order
+from nightloop.tasks.modules.threads import crew, one_thread
+from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.training.step import Draw, Step, autograd_step
+from nightloop.tasks.training.train_state import Learned, learned
+
+CHUNK = 1 << 18  # rows that are looked at, or whose negatives are drawn, at once
+HOPELESS = 1e3  # a mean loss above this has diverged; a model that knows nothing is at 0.7 (ranking 1.4)
+
+
+class Fitted(NamedTuple):
+    """What training made."""
+
+    weights: dict[str, Tensor]
+    optimizer: dict[str, Tensor]
+
+
+def fit(
+    model: Model,
+    weights: Weights,
+    logs: Logs,
+    schedule: Schedule,
+    loss: Loss = cross_entropy,
+    state: Weights | None = None,
+    pull: Pull | None = None,
+) -> Fitted:
+    """Train `weights` on `logs` as `schedule` says; inputs stay as they are.
+
+    A ranking model sees one negative a positive, uniform over the items seen (`logs.sizes`) without those the user
+    takes in these logs. `state` is the optimiser's of an earlier run (`Fitted.optimizer`), None begins anew; the
+    caller decides which. `pull` draws weights back to where they were. The result depends on the set of rows, not
+    on their order, and on nothing but the arguments: not on the number of threads. Without rows the weights come back
+    as they were. Raises ValueError where the arguments do not fit each other, and where training diverges, naming
+    the epoch and the rate.
+    """
+    _check(model, logs)
+    drawn = springs(schedule.l2, pull, weights, model.fields)
+    if loss is cross_entropy and model.family == "ranking" and isinstance(model, Bilinear):
+        width = model.factor_width
+        with one_thread():
+            by_hand = lambda run: _closed_step(model, width, run, logs, drawn)  # noqa: E731
+            return train(by_hand, model, weights, logs, schedule, state)
+    with crew(schedule.parts) as parts:
+        by_autograd = lambda run: autograd_step(model, run, logs, schedule.precision, loss, drawn, parts)  # noqa: E731
+        return train(by_autograd, model, weights, logs, schedule, state)
+
+
+def train(
+    step_on: Callable[[Learned], Step],
+    model: Model,
+    weights: Weights,
+    logs: Logs,
+    schedule: Schedule,
+    state: Weights | None,
+    draws: Iterable[Iterator[Draw]] | None = None,
+) -> Fitted:
+    """All epochs of `schedule` on copies of `weights`, with the step that `step_on` makes of them.
+
+    `draws` are the epochs' steps where they are others than `fit`'s own: all rows in a new order, each with a
+    negative of its own.
+    """
+    run = learned(model, weights, schedule, state)
+    _check_sizes(model, run, logs)
+    if not len(logs) or not schedule.epochs:
+        return Fitted(dict(weights), run.state())
+    with kept_memory():
+        _run(step_on(run), _epochs(model, logs, schedule) if draws is None else draws, run, logs, schedule)
+    return Fitted(run.weights(), run.state())
+
+
+def _run(step: Step, epochs: Iterable[Iterator[Draw]], run: Learned, logs: Logs, schedule: Schedule) -> None:
+    """All epochs, each followed by a look at what it did."""
+    done, total = 0, len(logs) * schedule.epochs
+    for epoch, draws in enumerate(epochs, 1):
+        last = torch.zeros(())
+        for rows in draws:
+            last = step(rows)
+            done += len(rows.positions)
+            report(done, total)
+        _check_epoch(run, float(last), epoch, schedule)
+
+
+def _epochs(model: Model, logs: Logs, schedule: Schedule) -> Iterator[Iterator[Draw]]:
+    """For each epoch its steps: all rows once, in a new order."""
+    shuffle, negatives = logs.generator("fit/shuffle"), logs.generator("fit/negatives")
+    canonical = canonical_order(logs)
+    user, item = (logs.rows[:, logs.fields.index(field)] for field in ("user", "item"))
+    ranking = model.family == "ranking"
+    user = user.contiguous() if ranking else user  # a click model never asks for it, and there may be millions
+    positives = known(user, item, logs.sizes[logs.fields.index("item")]) if ranking else None
+
+    def epoch() -> Iterator[Draw]:
+        order = torch.randperm(len(logs), generator=shuffle)
+        for chunk in torch.split(order, max(1, CHUNK // schedule.batch) * schedule.batch):
+            chunk = chunk if canonical is None else canonical.index_select(0, chunk)
+            if positives is None:
+                yield from map(Draw, torch.split(chunk, schedule.batch))
+                continue
+            drawn, real = draw(positives, user.index_select(0, chunk), negatives)
+            reals = [None] * len(chunk) if real is None else torch.split(real, schedule.batch)
+            yield from map(Draw, torch.split(chunk, schedule.batch), torch.split(drawn, schedule.batch), reals)
+
+    for _ in range(schedule.epochs):
+        yield epoch()
+
+
+def _closed_step(model: Model, width: int, run: Learned, logs: Logs, drawn: Springs) -> Step:
+    """The step of a dot-product model, of the tables or of what a graph makes of them, without autograd."""
+    look = lookup(model, run.sizes, logs, own_close(logs))
+    user, item = (logs.rows[:, logs.fields.index(field)].contiguous() for field in ("user", "item"))
+    shift = run.sizes[0]
+
+    def step(rows: Draw) -> Tensor:
+        if rows.negatives is None:
+            raise ValueError("a ranking step needs negatives")
+        positives = item.index_select(0, rows.positions) + shift
+        pairs = (user.index_select(0, rows.positions), positives, rows.negatives + shift)
+        if isinstance(look, Spread):
+            return propagated_step(run.table, run.rows, pairs, rows.real, drawn, look.over)
+        return bilinear_step(run.table, run.rows, pairs, rows.real, width, drawn)
+
+    return step
+
+
+def _check(model: Model, logs: Logs) -> None:
+    missing = [field for field in model.fields if field not in logs.fields]
+    if missing:
+        raise ValueError(f"the model has tables for {', '.join(missing)}; the logs have {', '.join(logs.fields)}")
+    if len(logs) and not bool(((logs.label >= 0) & (logs.label <= 1)).all()):
+        raise ValueError("labels must be numbers from 0 to 1; the logs hold others")
+    if not all(bool(torch.isfinite(part).all()) for part in torch.split(logs.numeric, CHUNK)):
+        raise ValueError("numeric columns hold NaN or infinity; quarantine those rows or fill them")
+
+
+def _check_sizes(model: Model, run: Learned, logs: Logs) -> None:
+    for field, rows in zip(model.fields, run.sizes, strict=True):
+        size = logs.sizes[logs.fields.index(field)]
+        if rows < size:
+            raise ValueError(f"table.{field} has {rows} rows, the logs' vocabulary {size}: grow the checkpoint first")
+
+
+def _check_epoch(run: Learned, last: float, epoch: int, schedule: Schedule) -> None:
+    finite = bool(torch.isfinite(run.table.sum())) and bool(torch.isfinite(run.flat.sum()))
+    if finite and last <= HOPELESS:
+        return
+    raise ValueError(
+        f"training diverged in epoch {epoch} of {schedule.epochs}: loss {last:.4g}, weights "
+        f"{'finite' if finite else 'not finite'}, at rate {schedule.rate:g} (dense_rate {schedule.dense_rate:g}); "
+        "lower the rate"
+    )

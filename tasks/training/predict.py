@@ -1,0 +1,89 @@
+"""Predict: logits of rows, batch by batch, for whatever ids they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.linalg import vecdot
+
+from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.modules.checkpoint import Weights
+from nightloop.tasks.modules.fused_tables import PREFIX, offsets, others, table_sizes, with_zero_rows
+from nightloop.tasks.modules.lookup import Own, close_before, lookup
+from nightloop.tasks.modules.model import Factored, Keeping, Lookup, Model
+
+
+@torch.no_grad()
+def predict(model: Model, weights: Weights, logs: Logs, batch: int = 16384) -> Tensor:
+    """Logits [n] float32 of the rows of `logs`. An id without a row in its table (unseen) counts as a row of zeros.
+
+    Where a field's rare values share a row, it counts as that row: as what it was when it was served.
+
+    Raises ValueError where the weights or the logs do not fit the model, or a logit is not a number.
+    """
+    sizes = table_sizes(model, weights)
+    if isinstance(model, Keeping) and isinstance(model, Factored):
+        return _dot_products(model, weights, logs)
+    missing = set(model.fields) - set(logs.fields)
+    if missing:
+        raise ValueError(
+            f"the model has tables for {', '.join(sorted(missing))}; the logs have {', '.join(logs.fields)}"
+        )
+    columns = [logs.fields.index(field) for field in model.fields]
+    tables = [weights[PREFIX + field] for field in model.fields]
+    there = dict(zip(model.fields, sizes, strict=True))
+    logs = logs.within([there.get(field, size) for field, size in zip(logs.fields, logs.sizes, strict=True)])
+    dense, found = others(weights), torch.empty(len(logs))
+    look = lookup(model, sizes, logs, close_before(logs))
+    limits = torch.tensor(sizes)
+    pooled = torch.tensor([column in logs.several for column in columns])  # their means leave out what is unseen
+    for first in range(0, len(logs), batch):
+        part = slice(first, first + batch)
+        ids = logs.rows[part][:, columns]
+        unseen = (ids < 0) | (ids >= limits)
+        known = ids.masked_fill(unseen, 0)
+        embedded = _own(tables, known) if isinstance(look, Own) else _looked_up(look, tables, known, first)
+        if bool(unseen.any()):
+            embedded[:, : len(tables)][unseen & ~pooled] = 0
+        found[part] = model.logits(embedded, logs.numeric[part], dense)
+    return _finite(found)
+
+
+def _own(tables: Sequence[Tensor], ids: Tensor) -> Tensor:
+    """Rows [n, F, width] of ids [n, F]; noughts of a table without rows."""
+    found = [
+        t.index_select(0, i) if len(t) else t.new_zeros(len(i), t.shape[1])
+        for t, i in zip(tables, ids.unbind(1), strict=True)
+    ]
+    return torch.stack(found, 1)
+
+
+def _looked_up(look: Lookup, tables: Sequence[Tensor], ids: Tensor, first: int) -> Tensor:
+    """What the look-up makes of rows `first`, `first + 1`, ... of the logs, whose ids are `ids` [n, F]."""
+    sizes = [len(table) for table in tables]
+    positions = torch.arange(first, first + len(ids))
+    fused = look.rows(positions, ids)
+    values = torch.empty(len(fused), tables[0].shape[1])
+    for start, size, table in zip(offsets(sizes).tolist(), sizes, tables, strict=True):
+        inside = (fused >= start) & (fused < start + size)
+        values[inside] = table[fused[inside] - start]
+    return look.embedded(values, positions, ids)
+
+
+def _dot_products(model: Factored, weights: Weights, logs: Logs) -> Tensor:
+    """Logits [n] of a model that makes its factors of more than a row's own weights."""
+    ids = [logs.rows[:, logs.fields.index(field)] for field in ("user", "item")]
+    factors = model.factors(with_zero_rows(weights))
+    rows = [
+        torch.where(i < 0, len(table) - 1, i.clamp(max=len(table) - 1)) for i, table in zip(ids, factors, strict=True)
+    ]
+    found: Tensor = vecdot(*(table.index_select(0, i) for i, table in zip(rows, factors, strict=True)))
+    return _finite(found)
+
+
+def _finite(found: Tensor) -> Tensor:
+    if not bool(torch.isfinite(found).all()):
+        raise ValueError(f"{int((~torch.isfinite(found)).sum())} of {len(found)} predictions are not finite numbers")
+    return found

@@ -1,0 +1,102 @@
+"""Learned: everything one training run changes, as tensors of its own, and the rules that change them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+import torch
+from torch import Tensor
+
+from nightloop.tasks.modules.adam import Adam
+from nightloop.tasks.modules.checkpoint import Weights
+from nightloop.tasks.modules.fused_tables import fuse, others, split, table_sizes
+from nightloop.tasks.modules.model import Model
+from nightloop.tasks.modules.rowwise_optimizers import RowOptimizer, parts, row_optimizer
+from nightloop.tasks.modules.train_config import Schedule
+
+CLOCK = "steps/dense"
+
+
+@dataclass(frozen=True)
+class Learned:
+    """Copies of weights and optimiser state: one fused table, one flat vector of the rest."""
+
+    fields: tuple[str, ...]
+    sizes: list[int]
+    table: Tensor  # [sum of sizes, width]
+    rows: RowOptimizer
+    shapes: dict[str, tuple[int, ...]]  # of the dense weights, by name
+    flat: Tensor  # [all dense weights]
+    adam: Adam
+
+    def dense(self, flat: Tensor) -> dict[str, Tensor]:
+        """The dense weights as views of the flat vector."""
+        pieces = torch.split(flat, [prod(shape) for shape in self.shapes.values()])
+        return {name: piece.view(shape) for (name, shape), piece in zip(self.shapes.items(), pieces, strict=True)}
+
+    def weights(self) -> dict[str, Tensor]:
+        """The weights as they now are, by their own names."""
+        return {**split(self.table, self.fields, self.sizes), **_copies(self.dense(self.flat))}
+
+    def state(self) -> dict[str, Tensor]:
+        """The optimisers' state: `<part>/table.<field>`, and `<moment>/<name>` of the dense weights with their
+        clock."""
+        found: dict[str, Tensor] = {}
+        for part, tensor in self.rows.state().items():
+            found |= split(tensor, self.fields, self.sizes, f"{part}/")
+        if self.shapes:
+            for part, moment in (("first", self.adam.first), ("second", self.adam.second)):
+                found |= {f"{part}/{name}": tensor for name, tensor in _copies(self.dense(moment)).items()}
+            found[CLOCK] = torch.tensor([self.adam.steps])
+        return found
+
+
+def learned(model: Model, weights: Weights, schedule: Schedule, state: Weights | None) -> Learned:
+    """Copies to train on. `state` None begins anew. Raises ValueError where weights or state do not fit the model."""
+    sizes, dense = table_sizes(model, weights), others(weights)
+    shapes = {name: tuple(tensor.shape) for name, tensor in dense.items()}
+    pieces = {part: (sum(sizes), *shape) for part, shape in parts(schedule.optimizer, model.width).items()}
+    _check(model, weights, schedule, state)
+    if state:
+        kept = {part: fuse(state, model.fields, f"{part}/").float() for part in pieces}
+        first, second = (_flat({name: state[f"{part}/{name}"] for name in dense}) for part in ("first", "second"))
+    else:
+        kept = {part: torch.zeros(shape) for part, shape in pieces.items()}
+        first, second = (torch.zeros(sum(map(prod, shapes.values()))) for _ in range(2))
+    adam = Adam(schedule.dense_rate, first, second, int(state[CLOCK]) if state and dense else 0)
+    rows = row_optimizer(schedule.optimizer, schedule.rate, kept)
+    return Learned(tuple(model.fields), sizes, fuse(weights, model.fields), rows, shapes, _flat(dense), adam)
+
+
+def _check(model: Model, weights: Weights, schedule: Schedule, state: Weights | None) -> None:
+    """Refuse weights that are no numbers, and a state of another optimiser or another size."""
+    bad = [name for name, tensor in weights.items() if not bool(torch.isfinite(tensor.sum()))]
+    if bad:
+        raise ValueError(f"{', '.join(sorted(bad))}: weights hold NaN or infinity before training begins")
+    if not state:
+        return
+    expected: dict[str, tuple[int, ...]] = {CLOCK: (1,)} if others(weights) else {}
+    for name, tensor in weights.items():
+        if name.startswith("table."):
+            shapes = parts(schedule.optimizer, model.width)
+            expected |= {f"{part}/{name}": (len(tensor), *shape) for part, shape in shapes.items()}
+        else:
+            expected |= {f"{part}/{name}": tuple(tensor.shape) for part in ("first", "second")}
+    given = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    wrong = sorted(name for name in expected.keys() | given.keys() if expected.get(name) != given.get(name))
+    if wrong:
+        first = wrong[0]
+        raise ValueError(
+            f"the optimiser's state does not fit {schedule.optimizer} on these weights: {first} should be "
+            f"{expected.get(first, 'absent')}, given {given.get(first, 'nothing')} ({len(wrong)} differ); "
+            "begin anew, without a state"
+        )
+
+
+def _flat(dense: Weights) -> Tensor:
+    return torch.cat([torch.zeros(0), *(tensor.detach().float().flatten() for tensor in dense.values())])
+
+
+def _copies(dense: Weights) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in dense.items()}

@@ -1,0 +1,1 @@
+"""Validation: is this period usable? Row rules, checks of the period, drift, and the verdict."""

@@ -1,0 +1,269 @@
+"""Validation: the one door to Great Expectations. Row rules fill the quarantine, period checks give the verdict.
+
+Rows are streamed, a batch at a time, so memory does not grow with the period. Nothing that Great Expectations says of
+itself (run ids, times) is kept: the same rows, rules and history give the same bytes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib import import_module
+from threading import Thread
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from nightloop.tasks.data.vocabulary import Vocabulary
+from nightloop.tasks.formats.select_files import TIMES
+from nightloop.tasks.lake.periods import Period
+from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.plan import Plan
+from nightloop.tasks.validation.drift import History
+from nightloop.tasks.validation.period_checks import Check, period_checks
+from nightloop.tasks.validation.result import Broken, Validation, judge
+from nightloop.tasks.validation.row_rules import RowRule, row_rules
+from nightloop.tasks.validation.statistics import measure, written_otherwise
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Arrivals = NDArray[np.int64]  # positions of rows in their delivery
+
+BATCH = 500_000  # rows put to Great Expectations at a time
+EXAMPLES = 3  # offending values shown for each rule
+UNUSABLE = {
+    "duplicate": "one row a key", "outside": "a time inside the period", "null": "no value missing",
+    "unreadable_time": f"a time. {TIMES}", "unreadable_number": "a finite number, or a word for 1 or 0: true, false, yes, no",
+    "unreadable_row": "a line with a field for each column; what is wrong stands before its text",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Nights:
+    """What validation may know of earlier nights: statistics of those that passed, and the ids seen by then."""
+
+    history: History = ()  # oldest first
+    vocabulary: Vocabulary | None = None
+
+
+def prepare() -> None:
+    """Begin to import Great Expectations, which takes two seconds, while the database reads a delivery."""
+    Thread(target=import_module, args=("great_expectations",), daemon=True).start()
+
+
+def validate(
+    warehouse: Warehouse, plan: Plan, period: Period, version: int, nights: Nights, accepted: str | None = None
+) -> Validation:
+    """Judge one version of a period, put broken rows aside, and say why.
+
+    Doing it again changes nothing: what landing put aside is left alone, everything else is judged anew. (Mended rules
+    make a new version of the period when it is collected.) `accepted` is an operator's reason to let a stopped period
+    pass: the verdict is then `overridden`. Raises ValueError for an empty reason and for rules that name a column the
+    plan does not have.
+    """
+    if accepted is not None and not accepted.strip():
+        raise ValueError("a blocked period is accepted only with a reason; the reason given is empty")
+    rules = row_rules(plan, period)
+    broken = _unusable(warehouse, period.index, version) + _put_aside(warehouse, rules, period.index, version)
+    statistics = measure(warehouse, plan.columns, period.index, version, nights.vocabulary)
+    checks = period_checks(plan.expectations, plan.columns, statistics, nights.history)
+    results = _judge_period(checks)
+    checks = [_with_ids(warehouse, (period.index, version), nights, check, results) for check in checks]
+    return judge(plan, broken, checks, results, statistics, accepted)
+
+
+def _with_ids(
+    warehouse: Warehouse,
+    version: tuple[int, int],
+    nights: Nights,
+    check: Check,
+    results: Mapping[str, Mapping[str, Any]],
+) -> Check:
+    """The check; where one of ids failed, with an id of this period and one that was known before."""
+    if not check.role or nights.vocabulary is None or results.get(check.name, {}).get("success", True):
+        return check
+    return replace(check, note=written_otherwise(warehouse, *version, nights.vocabulary, check.role))
+
+
+def _put_aside(warehouse: Warehouse, rules: Sequence[RowRule], period: int, version: int) -> list[Broken]:
+    """Apply the row rules to every row; what breaks one goes to quarantine under the rule's code."""
+    place = {"period": period, "version": version}
+    found: dict[str, list[Arrivals]] = {rule.code: [] for rule in rules}
+    for batch in _batches(warehouse, place) if rules else ():
+        for code, arrivals in _break(rules, batch).items():
+            found[code].append(arrivals)
+    aside = {code: np.sort(np.concatenate(parts)) for code, parts in found.items() if parts}
+    codes = np.repeat(np.array([*aside, ""], dtype=object), [*(len(rows) for rows in aside.values()), 0])
+    arrivals = np.concatenate([np.empty(0, np.int64), *aside.values()])
+    rows = pa.table({"arrival": pa.array(arrivals, pa.int64()), "reason": pa.array(codes, pa.string())})
+    warehouse.quarantine(period, version, rows)
+    return [
+        Broken(rule.code, rule.words, len(aside[rule.code]), _examples(warehouse, rule, place, aside[rule.code]))
+        for rule in rules
+        if rule.code in aside
+    ]
+
+
+def _unusable(warehouse: Warehouse, period: int, version: int) -> list[Broken]:
+    """What landing put aside already: rows that could not be typed, and repeats."""
+    rows = warehouse.query("validate/unusable_rows", {"period": period, "version": version}).to_pylist()
+    return [
+        Broken(row["reason"], UNUSABLE.get(row["reason"]) or UNUSABLE[row["reason"].split("_")[0]], row["rows"],
+               tuple((example["arrival"], example["value"]) for example in row["examples"]))
+        for row in rows
+    ]  # fmt: skip
+
+
+def _batches(warehouse: Warehouse, place: Mapping[str, object]) -> Iterator[pa.Table]:
+    """Rows in tables of about BATCH: one call of Great Expectations costs a tenth of a second, however few the rows."""
+    waiting: list[pa.RecordBatch] = []
+    for batch in warehouse.stream("validate/arrived_rows", place):
+        waiting.append(batch)
+        if sum(b.num_rows for b in waiting) >= BATCH:
+            yield pa.Table.from_batches(waiting)
+            waiting = []
+    if sum(b.num_rows for b in waiting):
+        yield pa.Table.from_batches(waiting)
+
+
+def _examples(
+    warehouse: Warehouse, rule: RowRule, place: Mapping[str, object], arrivals: Arrivals
+) -> tuple[tuple[int, str | None], ...]:
+    asked = {**place, "column": rule.column, "arrivals": arrivals[:EXAMPLES].tolist()}
+    rows = warehouse.query("validate/example_values", asked).to_pylist()
+    return tuple((row["arrival"], row["value"]) for row in rows)
+
+
+def _break(rules: Sequence[RowRule], rows: pa.Table) -> dict[str, Arrivals]:
+    """Arrivals of the rows that break each rule, by its code.
+
+    A rule is put first to the few values that decide it (of a range: the smallest and the largest) and, only if one of
+    those breaks it, to every value of the column: most nights are clean.
+    """
+    columns = {name: _comparable(rows.column(name)) for name in {rule.column for rule in rules}}
+    decided = _judge_values(rules, {rule.code: _deciding(rule, columns[rule.column]) for rule in rules})
+    suspect = [rule for rule in rules if decided[rule.code]]
+    coded = {name: columns[name].dictionary_encode("encode") for name in {rule.column for rule in suspect}}
+    broken = _judge_values(suspect, {rule.code: coded[rule.column].dictionary for rule in suspect})
+    arrival, found = rows.column("arrival").to_numpy(), {}
+    for code, values in {rule.code: coded[rule.column] for rule in suspect}.items():
+        bad = np.isin(np.arange(len(values.dictionary)), broken[code])
+        found[code] = arrival[bad[values.indices.to_numpy()]].astype(np.int64)
+    return found
+
+
+def _comparable(column: pa.ChunkedArray) -> pa.Array:
+    """A column as rules compare it: times as µs, and NaN as infinity, because to pandas a NaN is a missing value."""
+    values = column.combine_chunks()
+    if pa.types.is_timestamp(values.type):
+        values = values.cast(pa.timestamp("us", values.type.tz)).cast(pa.int64())
+    if pa.types.is_floating(values.type):
+        values = pc.if_else(pc.is_nan(values), math.inf, values)
+    return values
+
+
+def _deciding(rule: RowRule, values: pa.Array) -> pa.Array:
+    """The few values of a column, at least one, of which some break the rule exactly when some of the column do."""
+    if rule.kind == "null":
+        return pa.nulls(1, values.type) if values.null_count else values.slice(0, 1)
+    if rule.kind in ("range", "outside") and not pa.types.is_string(values.type):
+        ends = pc.min_max(values)
+        return pa.array([ends["min"].as_py(), ends["max"].as_py()], values.type)
+    return pc.unique(values)
+
+
+def _judge_values(rules: Sequence[RowRule], values: Mapping[str, pa.Array]) -> dict[str, list[int]]:
+    """Positions of the values that break each rule, by its code; every rule has a column of its own in one frame."""
+    if not rules:
+        return {}
+    most = max(len(each) for each in values.values())
+    filled = {rule.code: _filled(rule, values[rule.code], most) for rule in rules}
+    expectations = [(rule.code, _row_expectation(rule)) for rule in rules]
+    results = _expect(expectations, pa.table(filled).to_pandas(), "COMPLETE")
+    return {code: result["result"]["unexpected_index_list"] for code, result in results.items()}
+
+
+def _filled(rule: RowRule, values: pa.Array, length: int) -> pa.Array:
+    """The values with more after them, as many as the longest column has, of which none breaks the rule that did not.
+
+    Texts are followed by nulls, which only the null rule looks at, and that one never at the text: one long value, again
+    and again, would be more than a column can hold.
+    """
+    if rule.kind == "null":
+        values = pc.if_else(pc.is_valid(values), True, None)
+    elif pa.types.is_string(values.type):
+        return pa.concat_arrays([values, pa.nulls(length - len(values), values.type)])
+    return values.take(np.minimum(np.arange(length), len(values) - 1))
+
+
+def _row_expectation(rule: RowRule) -> Any:
+    import great_expectations as gx
+
+    gxe: Any = gx.expectations  # its names are re-exported without saying so, which a strict checker refuses
+    column, meta = rule.code, {"code": rule.code}
+    if rule.kind == "null":
+        return gxe.ExpectColumnValuesToNotBeNull(column=column, meta=meta)
+    if rule.kind == "length":
+        return gxe.ExpectColumnValueLengthsToBeBetween(column=column, max_value=int(rule.most or 0), meta=meta)
+    if rule.kind == "forbidden":
+        return gxe.ExpectColumnValuesToNotMatchRegex(column=column, regex=rule.pattern, meta=meta)
+    if rule.kind == "values":
+        return gxe.ExpectColumnValuesToBeInSet(column=column, value_set=list(rule.allowed), meta=meta)
+    return gxe.ExpectColumnValuesToBeBetween(column=column, min_value=rule.least, max_value=rule.most, meta=meta)
+
+
+def _judge_period(checks: Sequence[Check]) -> dict[str, dict[str, Any]]:
+    """The period's statistics as a frame of one row, each check an expectation of one column."""
+    import great_expectations as gx
+    import pandas as pd
+
+    judged = [check for check in checks if check.judged]
+    if not judged:
+        return {}
+    gxe: Any = gx.expectations
+    frame = pd.DataFrame({check.name: [check.observed] for check in judged})
+    expectations: list[tuple[str, Any]] = []
+    for check in judged:
+        name, meta = check.name, {"code": check.name}
+        low, high = (None if math.isinf(side) else side for side in (check.low, check.high))
+        if math.isnan(check.observed):  # to Great Expectations a NaN is a missing value, and those are in every range
+            expectation = gxe.ExpectColumnValuesToNotBeNull(column=name, meta=meta)
+        else:
+            expectation = gxe.ExpectColumnValuesToBeBetween(column=name, min_value=low, max_value=high, meta=meta)
+        expectations.append((name, expectation))
+    return _expect(expectations, frame, "BASIC")
+
+
+def _expect(
+    expectations: Sequence[tuple[str, Any]], frame: pd.DataFrame, form: Literal["BASIC", "COMPLETE"]
+) -> dict[str, dict[str, Any]]:
+    """What Great Expectations says of each expectation, by code; a check that could not be run is a RuntimeError."""
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import (
+        DataContextConfig,
+        InMemoryStoreBackendDefaults,
+        ProgressBarsConfig,
+    )
+
+    quiet = DataContextConfig(
+        store_backend_defaults=InMemoryStoreBackendDefaults(),
+        analytics_enabled=False,
+        progress_bars=ProgressBarsConfig(globally=False),
+    )
+    context = gx.get_context(mode="ephemeral", project_config=quiet)
+    asset = context.data_sources.add_pandas("lake").add_dataframe_asset("rows")
+    batch = asset.add_batch_definition_whole_dataframe("all").get_batch(batch_parameters={"dataframe": frame})
+    suite = gx.ExpectationSuite(name="rules", expectations=[expectation for _, expectation in expectations])
+    found: dict[str, dict[str, Any]] = {}
+    for one in batch.validate(suite, result_format={"result_format": form}).results:
+        result = cast("dict[str, Any]", one.to_json_dict())
+        code = result["expectation_config"]["meta"]["code"]
+        if result["exception_info"].get("raised_exception"):
+            raise RuntimeError(f"the check {code} could not be made: {result['exception_info']['exception_message']}")
+        found[code] = result
+    return {code: found[code] for code, _ in expectations}

@@ -1,0 +1,116 @@
+"""Row rules: what each column of a plan may hold, as a flat list with one code for each way to break one.
+
+A code is `<column>/<how>`: user/null, item/forbidden, price/range, label/values, category/length, time/outside.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from nightloop.tasks.lake.periods import Period
+from nightloop.tasks.plan.expectations import LARGEST, NOBODY, Rule
+from nightloop.tasks.plan.plan import Plan
+
+Kind = Literal["null", "length", "forbidden", "range", "values", "outside"]
+
+SOMEBODY = (
+    "an id: no blank, no word for nobody (unknown, undefined, nil, n/a), no control characters; another rule is `forbidden` of "
+    "the column under `expectations: rules` of the plan"
+)
+LATEST = 4_102_444_800_000_000  # 2100-01-01: a time after it is in milliseconds or nanoseconds by mistake
+
+
+WORDS = ", or a word for them: true, false, yes, no"
+
+
+def _shown(value: str | float) -> str:
+    return f"{value:g}" if isinstance(value, float) else value
+
+
+@dataclass(frozen=True)
+class RowRule:
+    """One thing that every row's value in one column must meet. `least` and `most` are numbers, lengths or µs."""
+
+    column: str  # as the lake calls it
+    kind: Kind
+    least: float | None = None
+    most: float | None = None
+    allowed: tuple[str | float, ...] = ()
+    pattern: str = ""
+
+    @property
+    def code(self) -> str:
+        """The reason that quarantined rows carry."""
+        return f"{self.column}/{self.kind}"
+
+    @property
+    def words(self) -> str:
+        """What is allowed, for people."""
+        return {
+            "null": "no value missing",
+            "length": f"at most {self.most} characters",
+            "forbidden": SOMEBODY if self.pattern == NOBODY else "no value that the plan's rule `forbidden` names",
+            "range": f"{self.least} to {self.most}",
+            "values": f"one of {', '.join(_shown(value) for value in self.allowed[:20])}{WORDS if self.column == 'label' else ''}",
+            "outside": "a time inside the period",
+        }[self.kind]
+
+
+def row_rules(plan: Plan, period: Period) -> list[RowRule]:
+    """Every rule of a plan, defaults included. Raises ValueError for a rule of a column that the plan does not have."""
+    if plan.expectations.rows == "off":
+        return []
+    columns, given = plan.columns, plan.expectations.rules
+    names = {"user": columns.user, "item": columns.item, "time": columns.time}
+    if columns.label is not None:
+        names["label"] = columns.label
+    if columns.served is not None:
+        names["served"] = columns.served
+    names |= {name: name for name in (*columns.categorical, *columns.numeric)}
+    unknown = sorted(set(given) - set(names) - set(names.values()))
+    if unknown:
+        raise ValueError(f"expectations.rules names {unknown}; the plan's columns are {sorted(names)}")
+    found: list[RowRule] = []
+    for column, source in names.items():
+        rule = given.get(column) or given.get(source) or Rule()
+        found += _time(rule, period) if column == "time" else _column(plan, column, rule)
+    return found
+
+
+def _time(rule: Rule, period: Period) -> list[RowRule]:
+    found = [RowRule("time", "null")]
+    if period.start is not None and period.end is not None:
+        found.append(RowRule("time", "outside", period.start, period.end - 1))
+    elif rule.least is None and rule.most is None:
+        found.append(RowRule("time", "range", 0, LATEST))
+    if rule.least is not None or rule.most is not None:
+        found.append(RowRule("time", "range", rule.least, rule.most))
+    return found
+
+
+def _column(plan: Plan, column: str, rule: Rule) -> list[RowRule]:
+    """The rules of one column: what its role asks for, with what the plan says in place of it."""
+    id_like, label, served = column in ("user", "item"), column == "label", column == "served"
+    number = label or served or column in plan.columns.numeric
+    required = rule.required if rule.required is not None else id_like or label
+    free = rule.least is None and rule.most is None
+    allowed = rule.allowed or ((0.0, 1.0) if label and free else ())
+    forbidden = rule.forbidden if rule.forbidden is not None else NOBODY if id_like else ""
+    found = [RowRule(column, "null")] if required else []
+    if number and not (allowed and free):  # infinity is in no set of values: one check is enough
+        lowest, highest = (0.0, 1.0) if served else (-LARGEST, LARGEST)
+        least = lowest if rule.least is None else rule.least
+        most = highest if rule.most is None else rule.most
+        found.append(RowRule(column, "range", least, most))
+    if not number:
+        found.append(RowRule(column, "length", 0, rule.longest or 256))
+    if forbidden and not number:
+        found.append(RowRule(column, "forbidden", pattern=forbidden))
+    if allowed:
+        found.append(RowRule(column, "values", allowed=tuple(_typed(number, value) for value in allowed)))
+    return found
+
+
+def _typed(number: bool, value: str | float) -> str | float:
+    return float(value) if number else str(value)

@@ -1,0 +1,104 @@
+"""Statistics of one period: what its checks look at now, and what later nights learn their bands from.
+
+Names: rows, clean, label_rate, new_user_rate, new_item_rate, quarantine_share, duplicate_share, outside_share,
+out_of_order_share; reason/<code> (rows); category/<column>/<bucket> (share of clean rows; values fall into BUCKETS by
+their MD5, so that a column of a million values stays small and comparable for ever); number/<column>/<quantile>.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from nightloop.tasks.data.vocabulary import Vocabulary, encode
+from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.plan import Columns
+
+COMPARED = 100_000  # known ids that a new one is compared with
+SAMPLE = 200_000  # rows that quantiles are taken over: every n-th one, so that memory stays flat
+
+
+def measure(
+    warehouse: Warehouse, columns: Columns, period: int, version: int, vocabulary: Vocabulary | None
+) -> dict[str, float]:
+    """The statistics of one version of a period; what cannot be told (a rate of no rows) is left out."""
+    place: dict[str, object] = {"period": period, "version": version}
+    reasons = {row["reason"]: float(row["rows"]) for row in _rows(warehouse, "validate/reason_counts", place)}
+    (counts,) = _rows(warehouse, "validate/period_counts", place)
+    rows, clean = float(counts["rows"]), float(counts["clean"])
+    found = {"rows": rows, "clean": clean, **{f"reason/{code}": count for code, count in sorted(reasons.items())}}
+    if rows:
+        found |= _shares(counts, reasons, rows)
+    if clean:
+        found |= _columns(warehouse, columns, place, clean)
+        if columns.label is not None:
+            found["label_rate"] = math.nan if counts["label_rate"] is None else counts["label_rate"]
+        if vocabulary is not None:
+            found |= _new(warehouse, place, vocabulary)
+    return {name: value for name, value in found.items() if math.isfinite(value)}
+
+
+def _rows(warehouse: Warehouse, name: str, values: Mapping[str, object]) -> list[dict[str, Any]]:
+    table: pa.Table = warehouse.query(name, values)
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
+
+
+def _shares(counts: Mapping[str, Any], reasons: Mapping[str, float], rows: float) -> dict[str, float]:
+    return {
+        "quarantine_share": counts["quarantined"] / rows,
+        "duplicate_share": reasons.get("duplicate", 0.0) / rows,
+        "outside_share": (reasons.get("outside_period", 0.0) + reasons.get("time/outside", 0.0)) / rows,
+        "out_of_order_share": counts["out_of_order"] / rows,
+    }
+
+
+def _columns(warehouse: Warehouse, columns: Columns, place: Mapping[str, object], clean: float) -> dict[str, float]:
+    """Shares of every categorical column's buckets, quantiles of every numeric one."""
+    found: dict[str, float] = {}
+    if columns.categorical:
+        for row in _rows(warehouse, "validate/category_shares", {**place, "columns": list(columns.categorical)}):
+            found[f"category/{row['field']}/{row['bucket']}"] = row["share"]
+    if columns.numeric:
+        stride = max(1, math.ceil(clean / SAMPLE))
+        for row in _rows(
+            warehouse, "validate/number_quantiles", {**place, "columns": list(columns.numeric), "stride": stride}
+        ):
+            found[f"number/{row['field']}/{row['quantile']:02d}"] = row["value"]
+    return found
+
+
+def written_otherwise(warehouse: Warehouse, period: int, version: int, vocabulary: Vocabulary, role: str) -> str:
+    """A new id of the period beside a known one that may be the same in another writing, in words."""
+    known = vocabulary.ids[role].slice(0, COMPARED).to_pylist()
+    plain = {form: id_ for id_ in reversed(known) if id_ for form in _forms(id_)}
+    first = ""
+    for batch in warehouse.stream("validate/value_counts", {"period": period, "version": version, "columns": [role]}):
+        values = batch.column("value")
+        for value in values.filter(pa.array(encode(vocabulary, role, values) < 0)).to_pylist():
+            first = first or value
+            if same := next((plain[form] for form in _forms(value) if form in plain), ""):
+                return f"{value[:60]!r} is new, where {same[:60]!r} is known"
+    return f"{first[:60]!r} is new; known are such as {str(next(iter(known), ''))[:60]!r}"
+
+
+def _forms(id_: str) -> list[str]:
+    """What is left of an id without capitals, and without all but its digits and leading zeros."""
+    digits = "".join(letter for letter in id_ if letter.isdigit()).lstrip("0")
+    return [id_.casefold(), *([digits] if digits else [])]
+
+
+def _new(warehouse: Warehouse, place: Mapping[str, object], vocabulary: Vocabulary) -> dict[str, float]:
+    """Shares of clean rows whose user, and whose item, the vocabulary does not have."""
+    new, total = dict.fromkeys(("user", "item"), 0), dict.fromkeys(("user", "item"), 0)
+    for batch in warehouse.stream("validate/value_counts", {**place, "columns": ["user", "item"]}):
+        for role in new:
+            part = batch.filter(pc.equal(batch.column("field"), role))
+            rows = part.column("rows").to_numpy()
+            new[role] += int(rows[encode(vocabulary, role, part.column("value")) < 0].sum())
+            total[role] += int(rows.sum())
+    return {f"new_{role}_rate": new[role] / total[role] if total[role] else math.nan for role in new}

@@ -1,0 +1,104 @@
+"""Unpacking: small files that unpack to much cost no memory; endless lines and files cut off are refused, not half read."""
+
+from __future__ import annotations
+
+import gzip
+import subprocess
+import sys
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from nightloop.tasks.formats.decompress import LONGEST, check_text
+from nightloop.tasks.lake.ingest import collect
+from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.sources.files import Files
+from tests.lake.make_lake import day, lake
+from tests.sources.test_files import HEADER, JSON, LINES, MANY, PLAN, users
+
+MEGABYTE = b"a" * (1 << 20)
+MEASURED = """
+import resource, sys
+from nightloop.tasks.formats.decompress import check_text
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    check_text(sys.argv[1])
+except ValueError as error:
+    print(error)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.fixture(scope="module")
+def pond(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
+    with lake(tmp_path_factory.mktemp("unpacking")) as warehouse:
+        yield warehouse
+
+
+def packed(path: Path, parts: Iterable[bytes]) -> Path:
+    """A file of these bytes, packed as its name says."""
+    if path.suffix == ".gz":
+        pack = zlib.compressobj(1, zlib.DEFLATED, 31)
+        path.write_bytes(b"".join([*map(pack.compress, parts), pack.flush()]))
+    else:
+        with pa.output_stream(path, compression="zstd" if path.suffix == ".zst" else None) as stream:
+            for part in parts:
+                stream.write(part)
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.csv.gz", "a.csv.zst"])
+@pytest.mark.parametrize("lines", [True, False], ids=["many lines", "one line"])
+def test_what_a_file_unpacks_to_costs_no_memory(tmp_path: Path, name: str, lines: bool) -> None:
+    piece = b"ann,1,2026-01-01\n" * 60_000 if lines else MEGABYTE
+    path = packed(tmp_path / name, [HEADER.encode(), *[piece] * 300])
+    assert path.stat().st_size < 3_000_000
+    done = subprocess.run([sys.executable, "-c", MEASURED, str(path)], capture_output=True, text=True, timeout=100)
+    *said, kilobytes = done.stdout.splitlines() or [done.stderr]
+    assert int(kilobytes) < 50_000 and bool(said) is not lines, done.stdout  # 300 MB were held at once
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.csv.zst", "a.jsonl", "a.jsonl.gz"])
+def test_an_endless_line_is_refused_and_not_lost(pond: Warehouse, tmp_path: Path, name: str) -> None:
+    """DuckDB passes over a line of more than 64 MB without a word."""
+    begin = (HEADER + LINES if "csv" in name else JSON).encode()
+    path = packed(tmp_path / name, [begin, *[MEGABYTE] * 70, b",1,2026-01-01\n", begin])
+    before = pond.latest()
+    with pytest.raises(ValueError, match=rf"{name} has a line of more than {LONGEST:,} bytes") as caught:
+        collect(pond, Files(str(path)), PLAN, day(0))
+    assert len(str(caught.value)) < 500 and pond.latest() == before
+
+
+def test_a_long_line_that_is_not_endless_is_put_aside(pond: Warehouse, tmp_path: Path) -> None:
+    path = packed(
+        tmp_path / "2026-01-01.csv.gz", [HEADER.encode(), *[MEGABYTE] * 30, b",1,2026-01-01\n", LINES.encode()]
+    )
+    landing = collect(pond, Files(str(path).replace("2026-01-01", "{period}")), PLAN, day(0))
+    assert landing.rows == 4 and "ann" in users(pond, landing)
+
+
+@pytest.mark.parametrize("part", [0.5, 0.999])
+@pytest.mark.parametrize("name", ["a.csv.zst", "a.jsonl.zst"])
+def test_a_file_that_is_cut_off_is_refused(pond: Warehouse, tmp_path: Path, name: str, part: float) -> None:
+    path = packed(tmp_path / name, [(MANY if "csv" in name else JSON * 5_000).encode()])
+    assert collect(pond, Files(str(path)), PLAN, day(0)).rows > 0
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * part)])
+    with pytest.raises(ValueError, match="deliver it again"):
+        collect(pond, Files(str(path)), PLAN, day(0))
+
+
+def test_gzip_files_in_parts_with_padding_and_of_any_size_are_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv.gz"
+    for size in (0, 1, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 3 << 20):
+        one = gzip.compress(b"a\n" * (size // 2) + b"a" * (size % 2), 1)
+        for whole in (one, one + one, one + b"\0" * 100, one + b"\0" * 100 + one):
+            path.write_bytes(whole)
+            check_text(str(path))
+        for cut in (one[:-1], one[:-9], one + one[:-1]):
+            path.write_bytes(cut)
+            with pytest.raises(ValueError, match="deliver it again"):
+                check_text(str(path))

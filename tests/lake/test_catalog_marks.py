@@ -1,0 +1,104 @@
+"""Owners: a catalog removes files of a data place only where it is alone there, and has been for long enough."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+import nightloop.tasks.resources
+from nightloop.tasks.lake.catalog_marks import claim, in_the_way
+from nightloop.tasks.lake.landing import land
+from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.settings import Settings
+from tests.lake.make_lake import NAMES, SIMPLE, day, rows
+
+WEEK = timedelta(days=7)
+LATER = datetime.now(UTC) + timedelta(days=1)
+
+
+def seen(settings: Settings, before: datetime = LATER) -> str:
+    """What stands in the way of a removal, after the lake was opened as nights do it."""
+    with Warehouse.open(settings, "pond") as warehouse:
+        claim(warehouse, settings, "pond")
+        return in_the_way(warehouse, settings, "pond", before)
+
+
+def filled(settings: Settings) -> None:
+    with Warehouse.open(settings, "pond") as warehouse:
+        claim(warehouse, settings, "pond")
+        land(warehouse, day(0), rows(*SIMPLE), NAMES)
+
+
+def elsewhere(home: Path, data: Path) -> Settings:
+    return Settings(home=home, data=str(data))
+
+
+def linked(home: Path, data: Path) -> Settings:
+    """A lake whose directory was moved to another disk, and is a link now."""
+    if not (home / "lake" / "pond").is_symlink():
+        shutil.move(home / "lake" / "pond", data)
+        (home / "lake" / "pond").symlink_to(data)
+    return Settings(home=home)
+
+
+def test_a_lake_within_its_home_is_its_catalogs_own_and_so_is_that_of_a_copy(tmp_path: Path) -> None:
+    home, copy = tmp_path / "home", tmp_path / "copy"
+    filled(Settings(home=home))
+    assert seen(Settings(home=home), datetime.now(UTC) - WEEK) == ""
+    shutil.copytree(home, copy)
+    for place in (copy, home):
+        assert seen(Settings(home=place), datetime.now(UTC) - WEEK) == ""
+    shutil.rmtree(copy / "lake" / "pond")
+    (copy / "lake" / "pond").symlink_to(home / "lake" / "pond")
+    for place in (copy, home):
+        assert "another catalog knows files there" in seen(Settings(home=place))
+
+
+@pytest.mark.parametrize("place", [elsewhere, linked])
+def test_the_catalog_of_a_copied_home_removes_nothing_of_the_first(
+    place: Callable[[Path, Path], Settings], tmp_path: Path
+) -> None:
+    home, data, copy = tmp_path / "home", tmp_path / "data", tmp_path / "copy"
+    first = elsewhere(home, data) if place is elsewhere else Settings(home=home)
+    filled(first)
+    first = place(home, data)
+    assert seen(first) == "", "it is alone"
+    assert "only since" in seen(first, datetime.now(UTC) - WEEK), "nobody else had time to be seen"
+    shutil.copytree(home, copy, symlinks=True)
+    second = place(copy, data)
+    for settings in (second, first, second):
+        assert "another catalog knows files there" in seen(settings)
+    (gone,) = [m for m in (data.parent if place is linked else data).rglob("*.txt") if str(copy) in m.read_text()]
+    gone.unlink()
+    assert seen(first) == ""
+
+
+def test_maintain_leaves_the_files_of_a_place_that_two_catalogs_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nightloop.flows.maintain import maintain
+    from tests.flows.tiny_pipeline import make, plain, run
+
+    plain(monkeypatch)
+    tiny = make(tmp_path, monkeypatch)
+    tiny.deliver(*range(8))
+    monkeypatch.setenv("NIGHTLOOP_DATA", str(tmp_path / "data"))
+    run(tiny, 1)
+    shutil.copytree(tmp_path / "home", tmp_path / "copy")
+    run(tiny, 2)
+    for file in (tmp_path / "data").rglob("*"):
+        os.utime(file, (1.7e9, 1.7e9))
+    kept = sorted((tmp_path / "data").rglob("*.parquet"))
+    monkeypatch.setenv("NIGHTLOOP_HOME", str(tmp_path / "copy"))
+    run(tiny, 2)
+    said = maintain(str(tiny.path), grace_days=0)
+    assert any("another catalog knows files there too" in line for line in said), said
+    assert {*kept} <= {*(tmp_path / "data").rglob("*.parquet")}
+    monkeypatch.setenv("NIGHTLOOP_HOME", str(tmp_path / "home"))
+    run(tiny, 3)
+    assert nightloop.tasks.resources.open_store() and sorted(tiny.chain()) == [1, 2, 3]

@@ -1,0 +1,46 @@
+"""Memory: a store in a dict, with the semantics of S3."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from nightloop.tasks.objects import pipelines
+from nightloop.tasks.objects.keys import checked, checked_prefix
+
+
+@dataclass(frozen=True)
+class Memory:
+    held: dict[str, bytes] = field(default_factory=dict)
+
+    @classmethod
+    def fresh(cls) -> Memory:
+        """A new store, as `open_objects` makes one: it has a complete record of its pipelines."""
+        store = cls()
+        pipelines.begin(store)
+        return store
+
+    def read(self, key: str) -> tuple[bytes, str] | None:
+        data = self.held.get(checked(key))
+        return None if data is None else (data, hashlib.md5(data).hexdigest())
+
+    def create(self, key: str, data: bytes) -> bool:
+        if checked(key) in self.held:
+            return False
+        self.held[key] = data
+        return True
+
+    def swap(self, key: str, data: bytes, tag: str) -> bool:
+        found = self.read(key)
+        if found is None or found[1] != tag:
+            return False
+        self.held[key] = data
+        return True
+
+    def remove(self, key: str) -> None:
+        self.held.pop(checked(key), None)
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        checked_prefix(prefix)
+        yield from sorted(key for key in self.held if key.startswith(prefix))

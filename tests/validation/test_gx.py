@@ -1,0 +1,299 @@
+"""Validation of a period through Great Expectations: what is put aside, what stops a night, and what it says."""
+
+from __future__ import annotations
+
+import json
+import math
+import socket
+from collections.abc import Mapping
+from functools import cache
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from nightloop.tasks.data.vocabulary import empty, grow
+from nightloop.tasks.lake.periods import Period
+from nightloop.tasks.plan.plan import Calendar, Columns, Part, Plan
+from nightloop.tasks.validation.gx import Nights, validate
+from nightloop.tasks.validation.result import Validation
+from tests.lake.small_lake import SmallLake
+
+DAY = 86_400_000_000
+TODAY = Period(index=0, name="1970-01-02", start=DAY, end=2 * DAY)
+
+
+def plan(label: str | None = "clicked", **expectations: object) -> Plan:
+    columns = Columns(
+        user="user_id", item="item_id", time="ts", label=label, categorical=("category",), numeric=("price",), key=()
+    )
+    return Plan(
+        pipeline="test",
+        source=Part(use="files", options={}),
+        columns=columns,
+        periods=Calendar(start="1970-01-02"),
+        pretrain=Part(use="FullRetrain"),
+        model=Part(use="MF"),
+        strategies={"a": Part(use="NoUpdate")},
+        expectations=expectations,  # type: ignore[arg-type]
+    )
+
+
+def rows(n: int = 400, seed: int = 0, **columns: object) -> pa.Table:
+    random = np.random.default_rng(seed)
+    made: dict[str, object] = {
+        "time": pa.array(np.sort(random.integers(DAY, 2 * DAY, n)), pa.timestamp("us", tz="UTC")),
+        "user": pa.array([f"u{k}" for k in random.integers(0, 50, n)], pa.string()),
+        "item": pa.array([f"i{k}" for k in random.integers(0, 40, n)], pa.string()),
+        "label": pa.array((random.random(n) < 0.3).astype(float)),
+        "category": pa.array([("news", "sport", "film")[k] for k in random.integers(0, 3, n)], pa.string()),
+        "price": pa.array(random.normal(10, 2, n)),
+    }
+    return pa.table({**made, **columns})
+
+
+def changed(table: pa.Table, column: str, values: Mapping[int, object]) -> pa.Table:
+    old = table.column(column).to_pylist()
+    for place, value in values.items():
+        old[place] = value
+    at = table.schema.get_field_index(column)
+    return table.set_column(at, column, pa.array(old, table.schema.field(column).type))
+
+
+def look(table: pa.Table, the: Plan | None = None, nights: Nights | None = None) -> tuple[Validation, SmallLake]:
+    lake = SmallLake(table)
+    return validate(lake, the or plan(), TODAY, 1, nights or Nights()), lake  # type: ignore[arg-type]
+
+
+@cache
+def history(nights: int = 5) -> tuple[Mapping[str, float], ...]:
+    return tuple(look(rows(seed=seed))[0].statistics for seed in range(1, nights + 1))
+
+
+def test_a_good_period_passes_and_says_what_it_could_not_judge() -> None:
+    seen, lake = look(rows())
+    assert seen.verdict == "passed" and seen.reasons == ()
+    assert lake.reasons() == {}
+    assert seen.statistics["rows"] == seen.statistics["clean"] == 400
+    document = json.loads(seen.document)
+    volume = next(check for check in document["checks"] if check["check"] == "volume")
+    assert volume["verdict"] == "not judged" and "0 nights passed before, 3 are needed" in volume["note"]
+
+
+BAD = [
+    ("user", None, "user/null"),
+    ("item", None, "item/null"),
+    ("label", None, "label/null"),
+    ("time", None, "time/null"),
+    ("user", "", "user/forbidden"),
+    ("user", "  ", "user/forbidden"),
+    ("item", "NaN", "item/forbidden"),
+    ("item", "null", "item/forbidden"),
+    ("item", "a\x00b", "item/forbidden"),
+    ("user", "x" * 1_000_000, "user/length"),
+    ("category", "x" * 257, "category/length"),
+    ("label", 2.0, "label/values"),
+    ("label", -1.0, "label/values"),
+    ("label", math.nan, "label/values"),
+    ("price", math.nan, "price/range"),
+    ("price", math.inf, "price/range"),
+    ("price", -1e300, "price/range"),
+    ("time", 2 * DAY, "time/outside"),
+    ("time", DAY - 1, "time/outside"),
+    ("time", 4_200_000_000_000_000, "time/outside"),
+]
+
+
+@pytest.mark.parametrize(("column", "value", "code"), BAD, ids=[f"{c}-{str(v)[:12]!r}" for c, v, _ in BAD])
+def test_a_row_that_breaks_a_rule_is_put_aside_with_its_reason(column: str, value: object, code: str) -> None:
+    seen, lake = look(changed(rows(), column, {17: value}))
+    assert code in lake.reasons()
+    assert lake.connection.execute("SELECT DISTINCT arrival FROM quarantine").fetchall() == [(17,)]
+    assert seen.statistics["clean"] == 399 and seen.statistics["quarantine_share"] == 1 / 400
+    assert seen.verdict == "passed"
+    assert any(code in reason and "row 17" in reason for reason in seen.reasons)
+    assert all(len(reason) <= 500 for reason in seen.reasons)
+
+
+def test_a_very_long_value_in_the_last_row_is_put_aside_like_any_other() -> None:
+    """It was repeated for as many rows as the column with the most values has: more text than a column can hold."""
+    seen, lake = look(changed(rows(), "category", {399: "x" * 6_000_000}))
+    assert lake.connection.execute("SELECT arrival, reason FROM quarantine").fetchall() == [(399, "category/length")]
+    assert seen.verdict == "passed" and seen.statistics["clean"] == 399
+
+
+def test_ids_that_are_merely_strange_are_kept() -> None:
+    strange = {0: "O'Brien; DROP TABLE landed", 1: "../../etc", 2: "東京", 3: "a-1", 4: "x" * 256, 5: '"', 6: "0"}
+    _, lake = look(changed(rows(), "user", strange))
+    assert lake.reasons() == {}
+
+
+def test_rules_of_a_column_come_from_the_plan_by_name_or_role() -> None:
+    rules = {
+        "price": {"least": 5, "most": 15},
+        "category": {"allowed": ["news", "sport"], "required": True},
+        "user_id": {"forbidden": "^bot"},
+    }
+    table = changed(rows(), "price", {0: 4.9, 1: 5.0, 2: 15.1})
+    table = changed(changed(table, "category", {3: "film", 4: None}), "user", {5: "bot7", 6: "-1"})
+    wanted = {k: "sport" for k in range(400) if k not in (3, 4)}
+    table = changed(table, "category", wanted)
+    prices = dict.fromkeys(range(3, 400), 10.0)
+    _, lake = look(changed(table, "price", prices), plan(rules=rules))
+    assert lake.reasons() == {"category/null": 1, "category/values": 1, "price/range": 2, "user/forbidden": 1}
+
+
+def test_a_rule_for_a_column_that_is_not_there_is_refused_with_those_that_are() -> None:
+    with pytest.raises(ValueError, match=r"names \['prise'\]; the plan's columns are \['category', 'item', 'label'"):
+        look(rows(), plan(rules={"prise": {"least": 0}}))
+
+
+@pytest.mark.parametrize("rule", [{"least": 2, "most": 1}, {"forbidden": "("}, {"longest": 0}, {"colour": "red"}])
+def test_impossible_rules_are_refused(rule: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="rules"):
+        plan(rules={"price": rule})
+
+
+def test_more_broken_rows_than_the_budget_stop_the_night_with_examples() -> None:
+    seen, lake = look(changed(rows(), "item", dict.fromkeys(range(0, 400, 3))))
+    assert seen.verdict == "blocked"
+    assert "quarantine share is 0.335, allowed is at most 0.05" in seen.reasons[0]
+    assert "item/null: 134 rows put aside" in seen.reasons[1]
+    assert lake.reasons() == {"item/null": 134}
+
+
+def test_a_spent_budget_may_be_only_reported() -> None:
+    seen, _ = look(changed(rows(), "item", dict.fromkeys(range(100))), plan(rows="warn"))
+    assert seen.verdict == "warned"
+
+
+@pytest.mark.parametrize("table", [rows(0), changed(rows(3), "user", {0: None, 1: None, 2: None})])
+def test_no_rows_and_no_clean_rows_stop_the_night(table: pa.Table) -> None:
+    seen, _ = look(table)
+    assert seen.verdict == "blocked"
+    assert any("clean rows is 0, allowed is at least 1" in reason for reason in seen.reasons)
+
+
+def test_one_row_one_user_only_positives_or_only_negatives_can_pass() -> None:
+    one = pa.array(["u1"] * 400)
+    for table in (rows(1), rows(user=one), rows(label=pa.array(np.ones(400))), rows(label=pa.array(np.zeros(400)))):
+        assert look(table)[0].verdict == "passed"
+
+
+def test_no_configuration_stops_the_night() -> None:
+    off = {"severity": "off"}
+    drift = {"severity": "off", "most": 1}
+    names = ("volume", "label_rate", "new_users", "new_items", "all_new")
+    limits = {name: {"severity": "off", "most": 1} for name in ("duplicates", "outside_period", "out_of_order")}
+    seen, _ = look(rows(), plan(rows="off", psi=drift, ks=drift, **limits, **dict.fromkeys(names, off)))
+    assert seen.verdict == "blocked" and "every check is off" in seen.reasons[0]
+
+
+def test_a_number_that_is_missing_all_night_stops_it() -> None:
+    nights = Nights(history())
+    seen, _ = look(rows(price=pa.nulls(400, pa.float64())), nights=nights)
+    assert seen.verdict == "blocked"
+    assert any("KS of price is not a number" in reason for reason in seen.reasons)
+
+
+@pytest.mark.parametrize(
+    ("table", "sentence"),
+    [
+        (rows(150), "stops the night: volume is 150, allowed is 240 to 560"),
+        (rows(900), "stops the night: volume is 900"),
+        (rows(label=pa.array((np.arange(400) % 10 > 1).astype(float))), "stops the night: label rate is 0.8"),
+        (rows(category=pa.array(["news"] * 400)), "warning: PSI of category is"),
+        (rows(price=pa.array(np.random.default_rng(1).normal(14, 2, 400))), "warning: KS of price is"),
+        (rows().sort_by([("time", "descending")]), "warning: share out of order is 0.9975"),
+    ],
+)
+def test_a_period_outside_the_band_of_passed_nights_is_told(table: pa.Table, sentence: str) -> None:
+    seen, _ = look(table, nights=Nights(history()))
+    assert any(sentence in reason for reason in seen.reasons), seen.reasons
+    assert seen.verdict == ("blocked" if sentence.startswith("stops") else "warned")
+
+
+def test_duplicates_and_rows_outside_the_period_that_landing_found_are_counted() -> None:
+    lake = SmallLake(rows())
+    lake.connection.execute("INSERT INTO quarantine SELECT 0, 1, range, 'duplicate', NULL FROM range(60)")
+    lake.connection.execute("INSERT INTO quarantine SELECT 0, 1, 100 + range, 'outside_period', '[3]' FROM range(40)")
+    seen = validate(lake, plan(budget=1), TODAY, 1, Nights())  # type: ignore[arg-type]
+    assert seen.statistics["duplicate_share"] == 0.15 and seen.statistics["outside_share"] == 0.1
+    assert seen.verdict == "blocked"
+    assert any("duplicate share" in reason and "warning" in reason for reason in seen.reasons)
+    assert any("share outside the period" in reason and "stops" in reason for reason in seen.reasons)
+    assert any("outside_period: 40 rows put aside" in r and "row 100: '[3]'" in r for r in seen.reasons)
+
+
+def test_an_operator_may_let_a_stopped_period_pass_with_a_reason() -> None:
+    lake = SmallLake(rows(0))
+    seen = validate(lake, plan(), TODAY, 1, Nights(), accepted="public holiday")  # type: ignore[arg-type]
+    assert seen.verdict == "overridden" and seen.reasons[0] == "accepted by an operator: public holiday"
+    with pytest.raises(ValueError, match="only with a reason"):
+        validate(lake, plan(), TODAY, 1, Nights(), accepted=" ")  # type: ignore[arg-type]
+    good = validate(SmallLake(rows()), plan(), TODAY, 1, Nights(), accepted="x")  # type: ignore[arg-type]
+    assert good.verdict == "passed"
+
+
+def test_the_same_rows_give_the_same_bytes_however_often() -> None:
+    table = changed(rows(), "item", dict.fromkeys(range(30)))
+    nights = Nights(history())
+    first, lake = look(table, nights=nights)
+    again = validate(lake, plan(), TODAY, 1, nights)  # type: ignore[arg-type]
+    other, _ = look(table, nights=nights)
+    assert first == again == other
+    assert lake.reasons() == {"item/null": 30}
+
+
+def test_a_poisoned_period_leaves_no_trace_in_the_bands() -> None:
+    """Only passed nights are handed in, and nothing is kept between two calls (invariant 11)."""
+    before = history()
+    calm, _ = look(rows(), nights=Nights(before))
+    poisoned, _ = look(rows(5, category=pa.array(["x"] * 5)), nights=Nights(before))
+    assert poisoned.verdict == "blocked"
+    after, _ = look(rows(), nights=Nights(before))
+    assert after == calm
+
+
+def test_rows_of_later_periods_change_nothing() -> None:
+    lake = SmallLake(rows())
+    before = validate(lake, plan(), TODAY, 1, Nights())  # type: ignore[arg-type]
+    lake.connection.execute(
+        "INSERT INTO landed SELECT 1, 1, arrival, time, 'nobody', item, 9, category, -1e300 FROM landed"
+    )
+    lake.connection.execute("INSERT INTO quarantine VALUES (1, 1, 3, 'duplicate', NULL)")
+    assert validate(lake, plan(), TODAY, 1, Nights()) == before  # type: ignore[arg-type]
+
+
+def test_the_document_says_what_great_expectations_said_and_nothing_of_when() -> None:
+    seen, _ = look(changed(rows(), "item", {0: None}), nights=Nights(history()))
+    document = json.loads(seen.document)
+    assert {check["verdict"] for check in document["checks"]} == {"passed"}
+    assert document["rules"] == [
+        {"rule": "item/null", "allowed": "no value missing", "rows": 1, "examples": [{"arrival": 0, "value": None}]}
+    ]
+    kinds = {result["expectation_config"]["type"] for result in document["great_expectations"]}
+    assert kinds == {"expect_column_values_to_be_between"}
+    for word in (b"run_id", b"run_time", b"batch_id", b"202"):
+        assert word not in seen.document
+
+
+def test_nothing_is_sent_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: socket.socket, address: object) -> None:
+        raise AssertionError(f"validation tried to reach {address}")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket.socket, "connect_ex", refuse)
+    assert look(rows())[0].verdict == "passed"
+
+
+def test_new_users_and_items_are_counted_against_the_vocabulary() -> None:
+    table = rows()
+    known = table.filter(pc.not_equal(table.column("user"), "u7"))
+    ids = known.select(["user", "item", "category"]).add_column(0, "period", pa.array([0] * len(known), pa.int32()))
+    vocabulary = grow(empty(plan().columns), ids)
+    seen, _ = look(table, nights=Nights(vocabulary=vocabulary))
+    share = pc.sum(pc.equal(table.column("user"), "u7")).as_py() / 400
+    assert seen.statistics["new_user_rate"] == pytest.approx(share)
+    assert seen.statistics["new_item_rate"] == 0.0
