@@ -17,7 +17,7 @@ from nightloop.tasks.bakeoff.jobs import Table, cell, preparations
 from nightloop.tasks.bakeoff.json_report import Bake
 from nightloop.tasks.bakeoff.result import CLICKS, Outcome
 from nightloop.tasks.bakeoff.results import Board, Ran, read_ran
-from nightloop.tasks.bakeoff.spec import Order, mistaken, read_order
+from nightloop.tasks.bakeoff.spec import BakeoffSpec, load_spec, mistaken
 from nightloop.tasks.bakeoff.splits import Span, span_of
 from nightloop.tasks.bakeoff.worker import Job, end_running, run_apart
 from nightloop.tasks.collect import collect
@@ -51,12 +51,12 @@ def bakeoff(
     seeds: tuple[int, ...] = (),
     start: str = "",
     end: str = "",
-    periods: tuple[str, ...] = (),
-    against: tuple[str, ...] = (),
+    test_periods: tuple[str, ...] = (),
+    baselines: tuple[str, ...] = (),
     candidates: Literal["", "uniform", "popular", "both"] = "",
     tune: dict[str, dict[str, list[Any]]] | None = None,
-    tuned_on: tuple[str, ...] = (),
-    order: str = "",
+    tune_periods: tuple[str, ...] = (),
+    spec: str = "",
     runner: Runner = "processes",
     workers: int = 2,
 ) -> dict[str, Any]:
@@ -71,19 +71,19 @@ def bakeoff(
         seeds: Each is a race of its own, with its own first weights and candidates; empty: the plan's.
         start: First period that is scored; empty: the first after the root. Learning always begins at the root.
         end: Last period; empty: the newest in the lake.
-        periods: Test periods, names or a..b; empty: all that are scored, after those of tuned_on.
-        against: Labels that everybody is compared with; empty: those of FineTune and FullRetrain.
-        candidates: Rank against items drawn uniformly, by popularity, or both, in two tables; empty: as the order says, or uniform.
-        tune: By label, options to try: {"fine-tune": {"schedule.rate": [0.02, 0.1]}}.
-        tuned_on: Periods on which the best is chosen; all of them before the test.
-        order: Path of a YAML file with these fields, and with parts of its own; what is given here goes before it.
+        test_periods: Names or a..b; empty: all that are scored, after the tune_periods.
+        baselines: Labels that everybody is compared with; empty: those of FineTune and FullRetrain.
+        candidates: Rank against items drawn uniformly, by popularity, or both, in two tables; empty: as the spec says, or uniform.
+        tune: By label, options to try: {"fine-tune": {"training.lr": [0.02, 0.1]}}.
+        tune_periods: Periods on which the best is chosen; all of them before the test.
+        spec: Path of a YAML file with these fields, and with parts of its own; what is given here goes before it.
         runner: Each cell is a process either way; dask spreads them over a Dask cluster (extra bakeoff-dask).
         workers: Cells that run side by side.
     """
-    asked = read_order(order, {
+    asked = load_spec(spec, {
         "strategies": list(strategies), "models": list(models), "seeds": list(seeds), "start": start, "end": end,
-        "periods": list(periods), "against": list(against), "candidates": candidates, "tune": tune,
-        "tuned_on": list(tuned_on),
+        "test_periods": list(test_periods), "baselines": list(baselines), "candidates": candidates, "tune": tune,
+        "tune_periods": list(tune_periods),
     })  # fmt: skip
     given = read(plan)
     with keep_lake(given):
@@ -97,14 +97,14 @@ def bakeoff(
         return show(bake_of(table, field, span, entrants, tried, found))
 
 
-def resolved(plan: Plan, order: Order, now: datetime, runner: Runner, workers: int) -> tuple[Field, Span]:
+def resolved(plan: Plan, order: BakeoffSpec, now: datetime, runner: Runner, workers: int) -> tuple[Field, Span]:
     """Who races over which periods. Raises one ValueError that lists every mistake, before anything runs."""
     wrong = [f"workers: given {workers}; allowed are 1 to 64"] * (not 1 <= workers <= 64)
     if runner == "dask" and find_spec("distributed") is None:
         wrong.append("runner dask: install the extra first: pip install 'nightloop[bakeoff-dask]'")
     field, counted = field_of(plan, order, wrong), isinstance(plan.periods, Counts)
     last = collected(plan)
-    if last < plan.history and not order.end and not wrong:
+    if last < plan.pretrain_periods and not order.end and not wrong:
         last = all_there_is(plan) if counted else newest(plan, now)
     span = span_of(plan, order, last, wrong)
     if not counted and order.end and span.last > newest(plan, now):
@@ -137,7 +137,9 @@ def fetched(plan: Plan, last: int) -> None:
                 try:
                     collect(plan, index)
                 except (FileNotFoundError, LookupError) as error:
-                    until = f"; or end before it: --end {named(plan, index - 1)}" if index > plan.history else ""
+                    until = (
+                        f"; or end before it: --end {named(plan, index - 1)}" if index > plan.pretrain_periods else ""
+                    )
                     raise LookupError(f"{named(plan, index)} cannot be collected: {error}{until}") from error
 
 

@@ -103,7 +103,7 @@ def night(
 
 def collect_all(plan: Plan, index: int, skip: str = "") -> list[Landing]:
     """Collect the period, or all of the root's history. A period that is to be skipped need not be there."""
-    first = 0 if index == plan.history - 1 else index
+    first = 0 if index == plan.pretrain_periods - 1 else index
     if first < index or not skip:
         return [collect(plan, period) for period in range(first, index + 1)]
     try:

@@ -29,7 +29,7 @@ def compare(night: Night, scores: Mapping[str, Scored], failed: Mapping[str, Fai
     incumbent = night.champion.strategy if night.champion else None
     nights = [(night.period, night.champion, _without(scores, failed))] if scores else []
     for link in walk_back(objects, night.previous):
-        if len(nights) >= plan.gate.periods:
+        if len(nights) >= plan.gate.evidence_nights:
             break
         if link.scores:
             nights.append((link.period, link.served, _without(link.scores, link.failed)))
@@ -48,7 +48,7 @@ def _failed(why: Failed) -> Judged:
     """What is said of a strategy that failed in this night."""
     what = "It broke" if why.kind == "error" else "It could not learn"
     reason = f"{what} in this night and keeps its last checkpoint: {why.reason}"
-    return Judged(verdict="cannot tell", reasons=(reason,), numbers={})
+    return Judged(verdict="insufficient_evidence", reasons=(reason,), numbers={})
 
 
 def _evidence(

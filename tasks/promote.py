@@ -116,7 +116,7 @@ def _night(objects: Objects, plan: Plan, period: str, manifest: str, newest: Man
         return found
     if not manifest.strip():
         return newest
-    chain = manifest_store.chain(objects, plan.pipeline, plan.history - 1, newest.period).values()
+    chain = manifest_store.chain(objects, plan.pipeline, plan.pretrain_periods - 1, newest.period).values()
     named = [night for night in chain if night.hash.startswith(manifest.strip())]
     if len(manifest.strip()) < LEAST_HASH or len(named) > 1:
         raise ValueError(

@@ -105,7 +105,7 @@ def workroom() -> Iterator[Path]:
 
 def trials(table: Table, field: Field, span: Span) -> list[tuple[Trial, Job]]:
     """Every combination of options to try, with the cell that tries it: the first seed, up to the last tuning period."""
-    early = table.until(max(span.tuned_on, default=-1))
+    early = table.until(max(span.tune_periods, default=-1))
     found = []
     for entrant in field.entrants:
         for options in field.variants.get(entrant.label, ()):
@@ -138,7 +138,7 @@ def _told(job: Job, outcomes: Mapping[str, Outcome], span: Span) -> tuple[Outcom
     """A trial's outcome, and its rows of the periods for tuning."""
     outcome = outcomes[job.key]
     rows = rows_of(outcome)
-    return outcome, {name: rows[name] for name in rows if int(name.split("/")[1]) in span.tuned_on}
+    return outcome, {name: rows[name] for name in rows if int(name.split("/")[1]) in span.tune_periods}
 
 
 def rows_of(outcome: Outcome) -> Weights:

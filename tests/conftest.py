@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from nightloop.tasks.plan import load
 from tests import prefect_server
 from tests.prefect_server import nightloop_up
 from tests.s3_servers import moto, moto_store_url, rclone, rclone_store_url
@@ -27,6 +28,7 @@ def same_draws() -> None:
     torch.default_generator.manual_seed(0)  # torch.manual_seed takes milliseconds, for devices that no test has
     np.random.seed(0)
     random.seed(0)
+    load._GIVEN.clear()  # advice names a plan as the process was given it, and each test is one
 
 
 # Rooms whose tensors are small: a second thread of torch waits for a busy machine.

@@ -107,10 +107,10 @@ def bakeoff(
     seeds: Annotated[str, typer.Option(help="Seeds, 0,1,2; default: the plan's.")] = "",
     start: Annotated[str, typer.Option(help="First period that is scored; default: the one after the root.")] = "",
     end: Annotated[str, typer.Option(help="Last period; default: the newest in the lake.")] = "",
-    periods: Annotated[str, typer.Option(help="Test periods, a,b..c; default: all that are scored.")] = "",
-    against: Annotated[str, typer.Option(help="Compare with these labels; default: FineTune, FullRetrain.")] = "",
+    test_periods: Annotated[str, typer.Option(help="Test periods, a,b..c; default: all that are scored.")] = "",
+    baselines: Annotated[str, typer.Option(help="Compare with these labels; default: FineTune, FullRetrain.")] = "",
     candidates: Annotated[Candidates, typer.Option(help="How negatives are drawn.")] = "",
-    order: Annotated[str, typer.Option(help="YAML file that says all this, with parts and tuning.")] = "",
+    spec: Annotated[str, typer.Option(help="YAML file that says all this, with parts and tuning.")] = "",
     runner: Annotated[Literal["processes", "dask"], typer.Option(help="Who runs cells side by side.")] = "processes",
     workers: Annotated[int, typer.Option(help="Cells side by side.")] = 2,
     as_json: JSON = False,
@@ -121,8 +121,8 @@ def bakeoff(
     from nightloop.flows.bakeoff import names, numbers
 
     say(
-        run(plan, names(strategies), names(models), numbers(seeds), start, end, names(periods), names(against),
-            candidates, None, (), order, runner, workers),
+        run(plan, names(strategies), names(models), numbers(seeds), start, end, names(test_periods), names(baselines),
+            candidates, None, (), spec, runner, workers),
         as_json,
     )  # fmt: skip
 

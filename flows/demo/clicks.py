@@ -34,14 +34,14 @@ Tell = Callable[[Sequence[str]], None]
 
 def clicks_plan(folder: Path) -> dict[str, Any]:
     """The plan `clicks`: it reads the records of the service, a file a day."""
-    kept = {**WORLD.columns.model_dump(mode="json"), "key": ["request", "place"], "served": SERVED}
+    kept = {**WORLD.columns.model_dump(mode="json"), "key": ["request", "place"], "logged_probability": SERVED}
     return {
         "pipeline": "clicks",
         "source": {"use": "files", "options": {"path": f"{folder}/labelled/{{period}}.jsonl"}},
         "columns": kept,
         "periods": {"every": "day", "start": WORLD.start, "end": str(_day(LAST + 1)), "timezone": "UTC"},
-        "history": HISTORY,
-        "pretrain": {"use": "FullRetrain", "options": {"begin": "scratch", "schedule": ONCE}},
+        "pretrain_periods": HISTORY,
+        "pretrain": {"use": "FullRetrain", "options": {"begin": "scratch", "training": ONCE}},
         "model": {"use": "DeepFM", "options": {"hidden": [64, 32]}},
         "strategies": {
             "no-update": {"use": "NoUpdate"},

@@ -44,15 +44,15 @@ RANKING: dict[str, Any] = {
         "popularity": {"use": "Popularity"},
     },
 }
-ONCE = {"epochs": 1, "batch": 256, "rate": 0.02}  # click models overfit their tables in a second epoch
-FINE_TUNE = {"use": "FineTune", "options": {"schedule": ONCE}}
+ONCE = {"epochs": 1, "batch_size": 256, "lr": 0.02}  # click models overfit their tables in a second epoch
+FINE_TUNE = {"use": "FineTune", "options": {"training": ONCE}}
 CLICKS: dict[str, Any] = {
-    "pretrain": {"use": "FullRetrain", "options": {"begin": "scratch", "schedule": ONCE}},
+    "pretrain": {"use": "FullRetrain", "options": {"begin": "scratch", "training": ONCE}},
     "model": {"use": "DeepFM", "options": {"hidden": [64, 32]}},
     "strategies": {
         "no-update": {"use": "NoUpdate"},
         "fine-tune": FINE_TUNE,
-        "full-retrain": {"use": "FullRetrain", "options": {"window": 7, "begin": "scratch", "schedule": ONCE}},
+        "full-retrain": {"use": "FullRetrain", "options": {"window": 7, "begin": "scratch", "training": ONCE}},
         "averaged": {"use": "AverageWeights", "options": {"learner": FINE_TUNE}},
     },
 }
@@ -72,7 +72,7 @@ def world_plan(deliveries: Path, start: str) -> dict[str, Any]:
             "every": "day", "start": start, "end": str(date.fromisoformat(start) + timedelta(days=LAST + 1)),
             "timezone": "UTC",
         },
-        "history": HISTORY,
+        "pretrain_periods": HISTORY,
         "expectations": {"rules": {"price": {"least": 0, "most": 10_000}}},
         **RANKING,
     }  # fmt: skip
@@ -94,7 +94,7 @@ def own_plan(data: Path, given: str, options: Mapping[str, Any]) -> dict[str, An
         "source": {"use": "files", "options": {"path": str(data.resolve()), **options}},
         "columns": columns.model_dump(mode="json"),
         "periods": {"rows": 1},
-        "history": PRETRAINED,
+        "pretrain_periods": PRETRAINED,
         **(CLICKS if columns.label else RANKING),
     }
     plan["periods"] = {"rows": _rows(Plan.model_validate(plan)) // PERIODS}

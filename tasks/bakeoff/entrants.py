@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from pydantic import JsonValue
 
-from nightloop.tasks.bakeoff.spec import Order
+from nightloop.tasks.bakeoff.spec import BakeoffSpec
 from nightloop.tasks.models import models as installed_models
 from nightloop.tasks.plan.leading_metric import leading_metric
 from nightloop.tasks.plan.plan import Part, Plan
@@ -53,7 +53,7 @@ class Field:
     variants: Mapping[str, tuple[dict[str, JsonValue], ...]] = field(default_factory=dict)  # by label, to be tried
 
 
-def field_of(plan: Plan, order: Order, wrong: list[str]) -> Field | None:
+def field_of(plan: Plan, order: BakeoffSpec, wrong: list[str]) -> Field | None:
     """Resolve an order; every mistake is added to `wrong` with what is allowed, and None comes back."""
     before = len(wrong)
     strategies = _parts("strategies", order.strategies or dict.fromkeys(plan.strategies), plan.strategies, wrong)
@@ -66,12 +66,12 @@ def field_of(plan: Plan, order: Order, wrong: list[str]) -> Field | None:
     variants = {label: _grid(grid) for label, grid in order.tune.items()}
     wrong += _bad_variants(plan, entrants, variants) + ([] if entrants else list(left_out))
     rivals = [next((label for label, p in strategies.items() if p.use == use), "") for use in RIVALS]
-    against = order.against or tuple(label for label in rivals if label)
+    against = order.baselines or tuple(label for label in rivals if label)
     seeds, metric = order.seeds or (plan.seed,), metric_of(plan, order)
     return None if len(wrong) > before else Field(entrants, seeds, against, metric, left_out, variants)
 
 
-def metric_of(plan: Plan, order: Order) -> str:
+def metric_of(plan: Plan, order: BakeoffSpec) -> str:
     """The metric that leads: the order's, else the gate's."""
     asked = order.metric if order.metric != "auto" else plan.gate.metric
     return leading_metric(asked, plan.family == "ctr", plan.ranking.k)
@@ -85,7 +85,7 @@ def metrics_of(plan: Plan) -> tuple[str, ...]:
 
 
 def with_options(part: Part, chosen: Mapping[str, JsonValue]) -> Part:
-    """The part with options put in; a dotted name reaches into a nested one: `schedule.rate`."""
+    """The part with options put in; a dotted name reaches into a nested one: `training.lr`."""
     options: dict[str, JsonValue] = dict(part.options)
     for path, value in chosen.items():
         *way, last = path.split(".")
@@ -116,28 +116,28 @@ def _parts(what: str, given: Mapping[str, Part | None], known: Mapping[str, Part
     return found
 
 
-def _bad_seeds(order: Order) -> list[str]:
+def _bad_seeds(order: BakeoffSpec) -> list[str]:
     wrong = [f"seeds: given {s}; a seed is 0 or more and below {2**31}" for s in order.seeds if not 0 <= s < 2**31]
     return wrong + [f"seeds: {list(order.seeds)} names one twice"] * (len(set(order.seeds)) < len(order.seeds))
 
 
-def _bad_labels(order: Order, strategies: Mapping[str, Part]) -> list[str]:
+def _bad_labels(order: BakeoffSpec, strategies: Mapping[str, Part]) -> list[str]:
     wrong = [
         f"{name}: {label[:80]!r} does not race; there are {', '.join(strategies)}"
-        for name, labels in (("against", order.against), ("tune", tuple(order.tune)))
+        for name, labels in (("baselines", order.baselines), ("tune", tuple(order.tune)))
         for label in labels
         if label not in strategies
     ]
     for label, grid in order.tune.items():
         empty = [option for option, values in grid.items() if not values]
-        wrong += [f"tune.{label}: give options to try, such as schedule.rate: [0.02, 0.1]"] if not grid else []
+        wrong += [f"tune.{label}: give options to try, such as training.lr: [0.02, 0.1]"] if not grid else []
         wrong += [f"tune.{label}.{option}: no value to try" for option in empty]
-    if bool(order.tune) != bool(order.tuned_on):
-        wrong.append("tune and tuned_on go together: what to try, and on which periods to choose")
+    if bool(order.tune) != bool(order.tune_periods):
+        wrong.append("tune and tune_periods go together: what to try, and on which periods to choose")
     return wrong
 
 
-def _bad_metric(plan: Plan, order: Order) -> list[str]:
+def _bad_metric(plan: Plan, order: BakeoffSpec) -> list[str]:
     metric, allowed = metric_of(plan, order), [m for m in metrics_of(plan) if m != "auc"]
     wrong = [f"metric: given {metric!r}; of this plan's logs there are {', '.join(allowed)}"]
     kinds = ["candidates: clicks are not ranked against candidates; leave it out"]
@@ -164,7 +164,7 @@ def _pairs(
     return tuple(found), tuple(left_out)
 
 
-def _too_many(order: Order) -> list[str]:
+def _too_many(order: BakeoffSpec) -> list[str]:
     """Grids of more combinations than anybody could wait for."""
     counts = {label: math.prod(len(values) for values in grid.values()) for label, grid in order.tune.items()}
     return [
@@ -198,5 +198,5 @@ def variant(entrant: Entrant, chosen: Mapping[str, JsonValue]) -> Entrant:
 
 
 def words(chosen: Mapping[str, JsonValue]) -> str:
-    """`schedule.rate 0.1, window 4`."""
+    """`training.lr 0.1, window 4`."""
     return ", ".join(f"{name} {value}" for name, value in chosen.items())

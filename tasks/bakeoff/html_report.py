@@ -59,7 +59,7 @@ def _pictures(bake: Bake) -> list[str]:
 def _what(bake: Bake) -> str:
     names, board = bake.names, bake.board
     rows = sum(one.rows for one in bake.lived if one.period in board.test)
-    tuned = f"; options were chosen on {plural(len(bake.span.tuned_on), 'period')} before" if bake.trials else ""
+    tuned = f"; options were chosen on {plural(len(bake.span.tune_periods), 'period')} before" if bake.trials else ""
     return (
         f"{plural(len(board.entrants), 'entrant')}, {plural(len(bake.seeds), 'seed')}; pre-trained up to "
         f"{names.get(bake.span.root, '')}, tested on {names[board.test[0]]} to {names[board.test[-1]]} "

@@ -38,7 +38,7 @@ class Table:
     @property
     def after(self) -> tuple[int, ...]:
         """Periods after the root."""
-        return tuple(one.period for one in self.lived if one.period >= self.plan.history)
+        return tuple(one.period for one in self.lived if one.period >= self.plan.pretrain_periods)
 
 
 def cell(table: Table, entrant: Entrant, seed: int) -> Job:
@@ -55,7 +55,7 @@ def cell(table: Table, entrant: Entrant, seed: int) -> Job:
 
 def start(table: Table, plan: Plan) -> Job:
     """The weights that every strategy starts from, of the plan's model and seed."""
-    root = table.until(plan.history - 1)
+    root = table.until(plan.pretrain_periods - 1)
     return _job(root, "start", f"pretrain {plan.model.use}, seed {plan.seed}", plan, {})
 
 
@@ -74,7 +74,7 @@ def preparations(table: Table, cells: Sequence[Job]) -> list[Job]:
 
 def _job(table: Table, do: str, title: str, plan: Plan, inputs: dict[str, JsonValue]) -> Job:
     shared: dict[str, JsonValue] = {
-        "format": FORMAT, "do": do, "columns": plan.columns.model_dump(mode="json"), "history": plan.history,
+        "format": FORMAT, "do": do, "columns": plan.columns.model_dump(mode="json"), "history": plan.pretrain_periods,
         "pretrain": plan.pretrain.model_dump(mode="json"), "model": plan.model.model_dump(mode="json"),
         "seed": plan.seed, "logs": [[one.period, one.digest] for one in table.lived],
     }  # fmt: skip

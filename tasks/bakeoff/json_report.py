@@ -63,14 +63,14 @@ def document(bake: Bake) -> dict[str, JsonValue]:
     """The whole record."""
     board, names = bake.board, bake.names
     return {
-        "format": 1,
+        "format": 2,
         "pipeline": board.plan.pipeline,
         "family": board.plan.family,
         "metric": board.metric,
         "equal_footing": FOOTING,
         "measures": MEASURES,
         "root": names.get(bake.span.root, str(bake.span.root)),
-        "tuned_on": [names[p] for p in bake.span.tuned_on if p in names],
+        "tune_periods": [names[p] for p in bake.span.tune_periods if p in names],
         "test": [names[p] for p in board.test],
         "seeds": list(bake.seeds),
         "history": [one.model_dump(mode="json") for one in bake.lived],
@@ -107,7 +107,7 @@ def _line(bake: Bake, line: Line, kind: str) -> dict[str, JsonValue]:
         "seeds": [ran.seed for ran in board.ran[line.name]],
         "means": dict(line.values),
         "sd_over_seeds": dict(line.spread),
-        "against": against,
+        "baselines": against,
         "personalisation": dict(line.personal),
         "seconds_a_period": board.seconds(line.name),
         "peak_memory": board.working(line.name),

@@ -42,7 +42,7 @@ def metric_picture(bake: Bake, kind: str) -> d.Drawn:
     ends = _lines(
         axes, {name: [curve.get(p, math.nan) for p in periods] for name, curve in lines.items()}, look_of(bake)
     )
-    _shade(axes, [p in board.test for p in periods], [p in bake.span.tuned_on for p in periods])
+    _shade(axes, [p in board.test for p in periods], [p in bake.span.tune_periods for p in periods])
     d.dress(axes, [bake.names[p] for p in periods], metric)
     d.label_ends(axes, ends)
     return d.Drawn(f"bake-{kind}", figure, f"{title}; {metric} over {len(periods)} periods of {', '.join(lines)}.")

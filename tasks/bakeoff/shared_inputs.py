@@ -42,7 +42,7 @@ def whole_logs(place: Path, plan: Plan) -> Logs:
         period=int(found["periods"][-1]), periods=found["periods"], fields=fields, rows=found["rows"],
         numeric=found["numeric"], label=found["label"], time=found["time"], sizes=tuple(len(b) for b in born),
         born=born, seed=plan.seed, served=found["served"], history=found["history"], values=found["values"],
-        several=plan.columns.several_fields,
+        several=plan.columns.multi_value_fields,
         others=plan.columns.others,
     )  # fmt: skip
 

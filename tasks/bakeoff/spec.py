@@ -1,4 +1,4 @@
-"""The Order of a bake-off: who enters, over which periods, judged how. Every mistake in it is said at once."""
+"""The specification of a bake-off: who enters, over which periods, judged how. Every mistake in it is said at once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nightloop.tasks.plan.yaml_reader import read_mapping
 Kind = Literal["uniform", "popular"]
 
 
-class Order(BaseModel):
+class BakeoffSpec(BaseModel):
     """What is asked for. All of it may be left out: the plan's strategies, its model and its seed then race."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -30,14 +30,14 @@ class Order(BaseModel):
     seeds: tuple[int, ...] = Field((), description="Each is a race of its own; empty: the plan's seed.")
     start: str = Field("", description="First period that is scored; empty: the one after the root.")
     end: str = Field("", description="Last period; empty: the newest in the lake.")
-    periods: tuple[str, ...] = Field((), description="Test periods, names or a..b; empty: all after the tuning.")
-    against: tuple[str, ...] = Field((), description="Labels to compare with; empty: FineTune and FullRetrain.")
+    test_periods: tuple[str, ...] = Field((), description="Test periods, names or a..b; empty: all after the tuning.")
+    baselines: tuple[str, ...] = Field((), description="Labels to compare with; empty: FineTune and FullRetrain.")
     candidates: Literal["uniform", "popular", "both"] = "uniform"
     popular_negatives: int = Field(99, ge=1, description="Negatives a row where they are drawn by popularity.")
     tune: dict[str, dict[str, tuple[JsonValue, ...]]] = Field(
-        default_factory=dict, description="By label the values of options to try: {schedule.rate: [0.02, 0.1]}."
+        default_factory=dict, description="By label the values of options to try: {training.lr: [0.02, 0.1]}."
     )
-    tuned_on: tuple[str, ...] = Field((), description="Periods to choose on, names or a..b; all before the test.")
+    tune_periods: tuple[str, ...] = Field((), description="Periods to choose on, names or a..b; all before the test.")
     metric: str = Field("auto", description="What leads the board: recall@K, ndcg@K or logloss; auto: the gate's.")
 
     @field_validator("strategies", "models", mode="before")
@@ -52,7 +52,7 @@ class Order(BaseModel):
         """YAML reads 2026-01-07 as a date and 12 as a number; both name a period."""
         return str(given) if isinstance(given, date | int) and not isinstance(given, bool) else given
 
-    @field_validator("periods", "tuned_on", mode="before")
+    @field_validator("test_periods", "tune_periods", mode="before")
     @classmethod
     def _names(cls, given: object) -> object:
         several = given if isinstance(given, list | tuple) else [given]
@@ -65,7 +65,7 @@ class Order(BaseModel):
 
 
 @guarded()
-def read_order(path: str, options: Mapping[str, Any]) -> Order:
+def load_spec(path: str, options: Mapping[str, Any]) -> BakeoffSpec:
     """The order in a YAML file (no path: an empty one), with `options` that were given put over it.
 
     The fields stand at the top of the file or under `bakeoff:`. Raises FileNotFoundError where there is no file, and one
@@ -74,7 +74,7 @@ def read_order(path: str, options: Mapping[str, Any]) -> Order:
     raw = _raw(path) if path else {}
     given = {name: value for name, value in options.items() if value not in (None, "", (), [], {})}
     try:
-        return Order.model_validate({**raw, **given})
+        return BakeoffSpec.model_validate({**raw, **given})
     except ValidationError as error:
         said = [_sentence(e) for e in error.errors(include_url=False)]
         raise mistaken(said) from error
@@ -82,18 +82,20 @@ def read_order(path: str, options: Mapping[str, Any]) -> Order:
 
 def _raw(path: str) -> dict[str, Any]:
     if not Path(path).is_file():
-        raise FileNotFoundError(f"no file {path[:200]!r}: the order of a bake-off is a YAML file; or leave it out")
-    raw = read_mapping(Path(path), "an order", ", ".join(Order.model_fields))
+        raise FileNotFoundError(
+            f"no file {path[:200]!r}: the specification of a bake-off is a YAML file; or leave it out"
+        )
+    raw = read_mapping(Path(path), "a bake-off's specification", ", ".join(BakeoffSpec.model_fields))
     inner = raw.get("bakeoff", raw)
     if not isinstance(inner, dict):
-        raise ValueError(f"{path}: bakeoff is {inner!r:.80}; it is a mapping of {', '.join(Order.model_fields)}")
+        raise ValueError(f"{path}: bakeoff is {inner!r:.80}; it is a mapping of {', '.join(BakeoffSpec.model_fields)}")
     return inner
 
 
 def _sentence(error: Any) -> str:
-    where = ".".join(str(part) for part in error["loc"] if part not in ("Part",)) or "the order"
+    where = ".".join(str(part) for part in error["loc"] if part not in ("Part",)) or "the specification"
     if error["type"] == "extra_forbidden":
-        allowed = Order.model_fields if len(error["loc"]) == 1 else Part.model_fields
+        allowed = BakeoffSpec.model_fields if len(error["loc"]) == 1 else Part.model_fields
         return f"{where}: unknown field; allowed here: {', '.join(allowed)}"
     return f"{where}: given {error.get('input')!r:.80}; {error['msg'][:1].lower()}{error['msg'][1:]}"
 

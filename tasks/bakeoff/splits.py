@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nightloop.tasks.bakeoff.spec import Order
+from nightloop.tasks.bakeoff.spec import BakeoffSpec
 from nightloop.tasks.lake.periods import parse, period
 from nightloop.tasks.plan.plan import Plan
 
@@ -15,38 +15,40 @@ class Span:
 
     root: int
     last: int
-    tuned_on: tuple[int, ...]
+    tune_periods: tuple[int, ...]
     test: tuple[int, ...]
 
 
-def span_of(plan: Plan, order: Order, newest: int, wrong: list[str]) -> Span:
+def span_of(plan: Plan, order: BakeoffSpec, newest: int, wrong: list[str]) -> Span:
     """The periods of an order; `newest` is the last one where the order does not say. Mistakes are added to `wrong`."""
-    before, root = len(wrong), plan.history - 1
+    before, root = len(wrong), plan.pretrain_periods - 1
     last = _one(plan, "end", order.end, newest, wrong)
     first = _one(plan, "start", order.start, root + 1, wrong)
-    tuned_on = _several(plan, "tuned_on", order.tuned_on, wrong)
-    given = _several(plan, "periods", order.periods, wrong)
+    tune_periods = _several(plan, "tune_periods", order.tune_periods, wrong)
+    given = _several(plan, "periods", order.test_periods, wrong)
     if len(wrong) > before:
-        return Span(root, last, tuned_on, given)
+        return Span(root, last, tune_periods, given)
     if last <= root:
         wrong.append(
-            f"end: {_name(plan, last)} is not after the root {_name(plan, root)} (history: {plan.history}); give a later "
+            f"end: {_name(plan, last)} is not after the root {_name(plan, root)} (pretrain_periods: {plan.pretrain_periods}); give a later "
             "end, or collect more periods first"
         )
     elif not root < first <= last:
         wrong.append(f"start: given {_name(plan, first)}; allowed are {_name(plan, root + 1)} to {_name(plan, last)}")
-    after = max([*tuned_on, first - 1])
+    after = max([*tune_periods, first - 1])
     test = given or tuple(range(after + 1, last + 1))
-    for name, chosen in (("tuned_on", tuned_on), ("periods", given)):
+    for name, chosen in (("tune_periods", tune_periods), ("test_periods", given)):
         outside = [index for index in chosen if not first <= index <= last]
         if outside and last > root:
             allowed = f"{_name(plan, first)} to {_name(plan, last)}"
             wrong.append(f"{name}: {_name(plan, outside[0])} is not within the scored periods, {allowed}")
-    if tuned_on and min([*given, last + 1]) <= max(tuned_on):
-        wrong.append("periods: test periods must all come after those of tuned_on, or the choice has seen the test")
+    if tune_periods and min([*given, last + 1]) <= max(tune_periods):
+        wrong.append("periods: test periods must all come after those of tune_periods, or the choice has seen the test")
     if not test and len(wrong) == before:
-        wrong.append(f"tuned_on: no period is left to test on after {_name(plan, after)}; end later or choose on fewer")
-    return Span(root, last, tuned_on, test)
+        wrong.append(
+            f"tune_periods: no period is left to test on after {_name(plan, after)}; end later or choose on fewer"
+        )
+    return Span(root, last, tune_periods, test)
 
 
 def _one(plan: Plan, field: str, given: str, default: int, wrong: list[str]) -> int:

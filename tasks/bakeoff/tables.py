@@ -86,7 +86,7 @@ def tuning(bake: Bake) -> Table:
         )
         for trial in bake.trials
     )
-    where = plural(len(bake.span.tuned_on), "period")
+    where = plural(len(bake.span.tune_periods), "period")
     note = f"Chosen by {bake.board.metric} on {where} before the test, which no trial has seen."
     return Table("", ("entrant", "options", bake.board.metric, ""), rows, note, frozenset({2}))
 

@@ -45,7 +45,7 @@ class Job(BaseModel):
     @property
     def root(self) -> int:
         """The last period of the history that is folded in at once."""
-        return self.plan.history - 1
+        return self.plan.pretrain_periods - 1
 
     @property
     def room(self) -> Path:

@@ -21,7 +21,7 @@ def encoded(
     table = separate(batch, plan.columns)
     rows, values = [], []
     for field, size in zip(vocabulary.fields, sizes, strict=True):
-        if most := plan.columns.several.get(field, 0):
+        if most := plan.columns.multi_value.get(field, 0):
             values.append(_several(vocabulary, field, size, table.column(field), most))
         rows.append(values[-1][:, 0] if most else _known(vocabulary, field, size, table.column(field)))
     numbers = [_numbers(table, name) for name in plan.columns.numeric]
@@ -34,7 +34,7 @@ def encoded(
     }
     if plan.columns.label:
         found["label"] = _numbers(table, "label")
-    if plan.columns.served:
+    if plan.columns.logged_probability:
         found["served"] = _numbers(table, "served", math.nan)
     return found
 

@@ -53,29 +53,32 @@ def read_logs(
         born=tuple(_births(vocabulary, field, size) for field, size in zip(fields, sizes, strict=True)),
         seed=seed,
         others=plan.columns.others,
-        several=plan.columns.several_fields,
+        several=plan.columns.multi_value_fields,
         periods=read["periods"],
         rows=read["rows"],
         numeric=read["numeric"],
         label=read["label"] if plan.columns.label else torch.ones(len(read["rows"])),
         time=read["time"],
-        values=read["values"] if plan.columns.several else NO_ITEMS,
-        served=read["served"] if plan.columns.served else NONE,
+        values=read["values"] if plan.columns.multi_value else NO_ITEMS,
+        served=read["served"] if plan.columns.logged_probability else NONE,
     )
-    if not plan.columns.history:
+    if not plan.columns.history_length:
         return logs
-    return with_histories(logs, plan.columns.history, _taken_before(warehouse, plan, vocabulary, versions, earlier))
+    return with_histories(
+        logs, plan.columns.history_length, _taken_before(warehouse, plan, vocabulary, versions, earlier)
+    )
 
 
 def _columns(
     warehouse: Warehouse, plan: Plan, vocabulary: Vocabulary, versions: Versions, sizes: Sequence[int]
 ) -> dict[str, Tensor]:
     """The columns of logs that come out of the lake, filled batch by batch; beside them one batch is in memory."""
+    maybe = (("label", plan.columns.label), ("served", plan.columns.logged_probability))
     kinds = {
         "periods": ((), torch.int32), "rows": ((len(vocabulary.fields),), torch.int64), "time": ((), torch.int64),
         "numeric": ((len(plan.columns.numeric),), torch.float32),
-        "values": ((len(plan.columns.several_fields),), torch.int64),
-        **{role: ((), torch.float32) for role in ("label", "served") if getattr(plan.columns, role)},
+        "values": ((len(plan.columns.multi_value_fields),), torch.int64),
+        **{role: ((), torch.float32) for role, name in maybe if name},
     }  # fmt: skip
     wanted = [*({"label", "served"} & kinds.keys()), "period", "time", *vocabulary.fields, *plan.columns.numeric]
     parts = _parts(warehouse, versions)
@@ -119,7 +122,7 @@ def _taken_before(
         return NOBODY
     if max(earlier)[0] >= min(versions)[0]:
         raise ValueError(f"histories go on from periods before {min(versions)[0]}; given is period {max(earlier)[0]}")
-    asked = {"most": plan.columns.history, "labelled": plan.columns.label is not None}
+    asked = {"most": plan.columns.history_length, "labelled": plan.columns.label is not None}
     table = warehouse.query("read/newest_items", {**asked_for(warehouse, earlier), **asked})
     rows = [rows_of(vocabulary, field, table.column(field)) for field in ("user", "item")]
     return torch.from_numpy(np.stack(rows, axis=1))

@@ -1,6 +1,6 @@
 """Vocabulary: the row of every user, item and category, given on first sight and never taken back.
 
-With the plan's `columns.rare` a category gets its row once it was seen more often than that; until then it shares one,
+With the plan's `columns.min_count` a category gets its row once it was seen more often than that; until then it shares one,
 row 0, with all others of its field. A pure fold over clean logs. Each night's manifest carries its own, so that no
 night knows an id of a later one.
 """
@@ -141,7 +141,7 @@ def _rare_of(table: pa.Table, fields: list[str]) -> dict[str, Rare]:
 
 def separate(table: pa.Table, columns: Columns) -> pa.Table:
     """The table with lists of texts where the plan's rows have several values, which stand in one text with | between."""
-    for name in columns.several:
+    for name in columns.multi_value:
         place = table.schema.get_field_index(name)
         table = table.set_column(place, name, pc.split_pattern(pc.fill_null(table.column(name), MISSING), BETWEEN))
     return table

@@ -184,7 +184,7 @@ def _pointed(batch: pa.RecordBatch, dialect: Dialect, columns: Columns) -> pa.Re
     if dialect.decimal == ".":
         return batch
     other = f" (has {'.'!r}, and decimals stand behind {dialect.decimal!r})"
-    for name in {columns.label, columns.served, *columns.numeric} & {*batch.schema.names}:
+    for name in {columns.label, columns.logged_probability, *columns.numeric} & {*batch.schema.names}:
         place = batch.schema.get_field_index(name)
         batch = batch.set_column(place, name, _comma(batch.column(place), dialect.decimal, other))
     return batch

@@ -31,12 +31,12 @@ def read_json_lines(
         check_columns(f"{file} (its first thousand lines)", keys, wanted, may_lack)
         check_time(file, keys, columns)
         for name in wanted:
-            if name in nested and name not in columns.several:
+            if name in nested and name not in columns.multi_value:
                 raise ValueError(nested_values(file, name, nested[name]))
     pointers = {name: "/" + name.replace("~", "~0").replace("/", "~1") for name in wanted}
     asked = {
         "pointers": list(pointers.values()), "time": pointers[columns.time], "unit": columns.time_writing, "timed": timed,
-        "single": [pointer for name, pointer in pointers.items() if name not in columns.several],
+        "single": [pointer for name, pointer in pointers.items() if name not in columns.multi_value],
     }  # fmt: skip
     for constant, group in groupby(files, key=in_path):
         for batch in warehouse.scan(

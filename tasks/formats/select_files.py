@@ -30,7 +30,7 @@ NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
 def roles(columns: Columns) -> list[str]:
     """The source's columns that a plan names, once each."""
-    maybe = [name for name in (columns.label, columns.served) if name]
+    maybe = [name for name in (columns.label, columns.logged_probability) if name]
     named = [columns.user, columns.item, columns.time, *maybe, *columns.categorical, *columns.numeric, *columns.key]
     return list(dict.fromkeys(named))
 

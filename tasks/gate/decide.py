@@ -16,7 +16,7 @@ from nightloop.tasks.gate.numbers import bound, figures, finite, share, span
 from nightloop.tasks.plan.plan import Gate
 from nightloop.tasks.record.manifest import Judged
 
-Verdict = Literal["promote", "hold", "reject", "cannot tell"]
+Verdict = Literal["promote", "hold", "reject", "insufficient_evidence"]
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,13 @@ def decide(rule: Gate, family: str, incumbent: str | None, nights: Sequence[Evid
     """Judge every challenger of the newest night on the last `rule.periods` nights, oldest first.
 
     `incumbent` is the strategy that serves. A challenger of another strategy must surely gain more than
-    `rule.worthwhile`; the chance that a night promotes any of them though none is better is at most `rule.alpha`
+    `rule.min_gain`; the chance that a night promotes any of them though none is better is at most `rule.alpha`
     (Bonferroni). The incumbent's own newer weights are promoted unless they are surely worse. Neither may fail a
     guardrail. What cannot be told, because nights, users or numbers are missing, is not promoted. The winner is the
     challenger with the largest gain, unless the refresh gains as much. Raises ValueError where `rule.metric` does not
     fit the family.
     """
-    metric, latest = metric_of(rule, family), list(nights)[-rule.periods :]
+    metric, latest = metric_of(rule, family), list(nights)[-rule.evidence_nights :]
     names = list(latest[-1].challengers) if latest else []
     rivals = max(sum(name != incumbent for name in names), 1)
     judged = {}
@@ -68,13 +68,13 @@ def _judge(rule: Gate, case: Case, latest: Sequence[Evidence]) -> Judged:
         return _unknown(f"Its scores cannot be compared: {error}.")
     if pool is None:
         return _unknown("There is no night on which both it and something that served were scored.")
-    wanted = 1 if case.refresh else rule.periods
+    wanted = 1 if case.refresh else rule.evidence_nights
     if len(pool.periods) < wanted:
         return _unknown(f"There is evidence from {span(pool.names)}; gate.periods asks for {wanted}.")
     drawn = resample(pool.user, pool.draw, rule.resamples, case.alpha, f"gate/{latest[-1].period}")
     every = torch.ones(len(pool.gain), dtype=torch.bool)
     plain = interval(pool.gain, every, drawn, case.alpha)
-    margin = interval(pool.gain - rule.worthwhile * pool.served, every, drawn, case.alpha)
+    margin = interval(pool.gain - rule.min_gain * pool.served, every, drawn, case.alpha)
     if plain is None or margin is None:
         return _unknown(f"There is evidence from only {len(drawn.group)} users; at least {FEWEST} are needed.")
     guarded = _guarded(pool, drawn, rule, case)
@@ -105,13 +105,13 @@ def _verdict(
             "It is the newer weights of the strategy that serves, and nothing says that they are worse.",
         )
     if margin.low > 0:
-        more = f" by more than the {share(rule.worthwhile)} that gate.worthwhile asks for" if rule.worthwhile else ""
+        more = f" by more than the {share(rule.min_gain)} that gate.min_gain asks for" if rule.min_gain else ""
         return "promote", (f"It is surely better than what served{more}.",)
     if plain.low == plain.high == 0:
         return "hold", ("It did exactly as well as what served, row by row.",)
     if plain.low > 0:
         return "hold", (
-            f"It is better, but maybe by less than the {share(rule.worthwhile)} that gate.worthwhile asks for.",
+            f"It is better, but maybe by less than the {share(rule.min_gain)} that gate.min_gain asks for.",
         )
     return "hold", ("It may be better or worse than what served: the interval holds zero.",)
 
@@ -141,7 +141,7 @@ def _written(
 
 
 def _unknown(reason: str) -> Judged:
-    return Judged(verdict="cannot tell", reasons=(reason,), numbers={})
+    return Judged(verdict="insufficient_evidence", reasons=(reason,), numbers={})
 
 
 def _winner(judged: Mapping[str, Judged], incumbent: str | None) -> str | None:
@@ -163,5 +163,5 @@ def without(decision: Decision, name: str, why: str, incumbent: str | None) -> D
 def _overall(judged: Mapping[str, Judged]) -> Verdict:
     """The most hopeful of the verdicts, `promote` left out: it takes a winner."""
     found = {j.verdict for j in judged.values()}
-    order: tuple[Verdict, ...] = ("hold", "reject", "cannot tell")
-    return next((verdict for verdict in order if verdict in found), "cannot tell")
+    order: tuple[Verdict, ...] = ("hold", "reject", "insufficient_evidence")
+    return next((verdict for verdict in order if verdict in found), "insufficient_evidence")

@@ -28,7 +28,7 @@ class Guarded:
 
 
 def slices(pool: Pool, drawn: Resamples, rule: Gate, alpha: float) -> Guarded:
-    """Fails where new or known users or items surely lose more than `rule.slice_loss` of what served gave them.
+    """Fails where new or known users or items surely lose more than `rule.max_slice_loss` of what served gave them.
 
     A loss is sure when the upper bound of gain + slice_loss x served lies below zero, row by row, with chance `alpha`
     of a mistake. Slices of too few users are not judged, and `numbers` says so with a null.
@@ -36,7 +36,7 @@ def slices(pool: Pool, drawn: Resamples, rule: Gate, alpha: float) -> Guarded:
     failed, numbers = [], dict[str, JsonValue]()
     for name, rows in pool.slices.items():
         plain = interval(pool.gain, rows, drawn, alpha)
-        slack = interval(pool.gain + rule.slice_loss * pool.served, rows, drawn, alpha)
+        slack = interval(pool.gain + rule.max_slice_loss * pool.served, rows, drawn, alpha)
         if plain is None or slack is None:
             numbers[name] = None
             continue
@@ -46,7 +46,7 @@ def slices(pool: Pool, drawn: Resamples, rule: Gate, alpha: float) -> Guarded:
             lost = share(plain.mean / served if served else None)
             failed.append(
                 f"For {PEOPLE[name]} it is worse by {lost} ({plain.rows:,} rows of {plain.users:,} users), "
-                f"surely more than the {share(rule.slice_loss)} that gate.slice_loss allows."
+                f"surely more than the {share(rule.max_slice_loss)} that gate.max_slice_loss allows."
             )
     return Guarded(tuple(failed), (), numbers)
 

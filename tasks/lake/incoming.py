@@ -46,7 +46,7 @@ def arrivals(batches: Iterable[pa.RecordBatch], columns: Columns) -> Arrivals:
     texts = tuple(dict.fromkeys(name for name in (*columns.categorical, *columns.key) if not _role(name, columns)))
     texts = tuple(name for name in texts if name not in columns.numeric)
     check_names((*texts, *columns.numeric))
-    numbers = ("label", *(["served"] if columns.served else []), *columns.numeric)
+    numbers = ("label", *(["served"] if columns.logged_probability else []), *columns.numeric)
     stream = iter(batches)
     first = next(stream, None)
     if first is None:
@@ -91,7 +91,7 @@ def check_names(names: Iterable[str]) -> None:
 
 
 def _role(name: str, columns: Columns) -> bool:
-    return name in (columns.user, columns.item, columns.time, columns.label, columns.served)
+    return name in (columns.user, columns.item, columns.time, columns.label, columns.logged_probability)
 
 
 def _nothing(columns: Columns, texts: tuple[str, ...]) -> pa.RecordBatch:
@@ -101,7 +101,7 @@ def _nothing(columns: Columns, texts: tuple[str, ...]) -> pa.RecordBatch:
         columns.item,
         columns.time,
         *([columns.label] if columns.label else []),
-        *([columns.served] if columns.served else []),
+        *([columns.logged_probability] if columns.logged_probability else []),
         *texts,
         *columns.numeric,
     ]
@@ -155,8 +155,8 @@ def _named(batch: pa.RecordBatch, columns: Columns, texts: tuple[str, ...], arri
         "item": as_text(flat(batch, columns.item)),
         "label": as_number(flat(batch, columns.label)) if columns.label else none,
     }
-    if columns.served:
-        found["served"] = as_number(flat(batch, columns.served))
+    if columns.logged_probability:
+        found["served"] = as_number(flat(batch, columns.logged_probability))
     found |= {name: as_text(flat(batch, name)) for name in texts}
     found |= {name: as_number(flat(batch, name)) for name in columns.numeric}
     found["_key"] = _key([as_text(flat(batch, name)) for name in columns.key]) if columns.key else none
@@ -166,7 +166,7 @@ def _named(batch: pa.RecordBatch, columns: Columns, texts: tuple[str, ...], arri
 
 def _joined(batch: pa.RecordBatch, columns: Columns) -> pa.RecordBatch:
     """The batch with one text for each list, | between its values, where the plan's rows have several."""
-    for name in columns.several:
+    for name in columns.multi_value:
         place = batch.schema.get_field_index(name)
         if place < 0 or not hasattr(batch.schema.field(place).type, "value_type"):
             continue

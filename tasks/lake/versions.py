@@ -91,7 +91,7 @@ def _lists(versions: Collection[tuple[int, int]]) -> dict[str, list[int]]:
 def _as_it_came(batch: pa.RecordBatch, columns: Columns) -> pa.RecordBatch:
     """Rows as text under the source's names; where there is `_raw`, its values."""
     names = {"user": columns.user, "item": columns.item, "time": columns.time, "label": columns.label or "label",
-             "served": columns.served or "served"}  # fmt: skip
+             "served": columns.logged_probability or "served"}  # fmt: skip
     found = {name: batch.column(name) for name in batch.schema.names if name != "_raw"}
     found[LINE] = pa.nulls(batch.num_rows, pa.string())
     raw = batch.column("_raw")

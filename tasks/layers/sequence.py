@@ -120,7 +120,7 @@ def needed(model: str, history: object) -> None:
     """Raise ValueError where a model of histories is to be built without any."""
     if not isinstance(history, int) or isinstance(history, bool) or history < 1:
         raise ValueError(
-            f"{model}: history: given {history!r}; it reads the items a user took last: set columns.history to 1 or more"
+            f"{model}: history: given {history!r}; it reads the items a user took last: set columns.history_length to 1 or more"
         )
 
 

@@ -25,7 +25,7 @@ from nightloop.tasks.modules.progress import report
 from nightloop.tasks.modules.row_order import canonical_order
 from nightloop.tasks.modules.table_rows import take_rows
 from nightloop.tasks.modules.threads import Crew, crew
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.training.step import Draw, entries
 
 
@@ -39,10 +39,10 @@ class Lesson:
     shares: Sequence[float]  # of each target's loss in the whole; those of nought are not looked at
 
 
-def learn_generator(model: Model, generator: Generator, meta: Meta, lesson: Lesson, schedule: Schedule) -> Meta:
-    """argmin sum_i share_i L(M(weights up to i) | target_i) + l2 / 2 |parameters|^2, by Adam at `schedule.rate`.
+def learn_generator(model: Model, generator: Generator, meta: Meta, lesson: Lesson, training: TrainConfig) -> Meta:
+    """argmin sum_i share_i L(M(weights up to i) | target_i) + l2 / 2 |parameters|^2, by Adam at `training.lr`.
 
-    A step takes one batch of every target; the newest gives `schedule.batch` rows a batch, the others are dealt out
+    A step takes one batch of every target; the newest gives `training.batch_size` rows a batch, the others are dealt out
     over as many batches. Only rows of the tables that occur are generated: loss and gradient are those of the whole
     tables. A ranking's negatives, one a positive, are uniform over the items that were known when the target closed,
     without the user's. Without rows in the newest target nothing is learned. Source: ASMG (Peng et al. 2021), section
@@ -50,14 +50,14 @@ def learn_generator(model: Model, generator: Generator, meta: Meta, lesson: Less
     """
     if not len(lesson.targets[-1]):
         return meta
-    flat, adam = meta.flat(), meta.adam(schedule.rate)
-    value, done, total = torch.zeros(()), 0, len(lesson.targets[-1]) * schedule.epochs
+    flat, adam = meta.flat(), meta.adam(training.lr)
+    value, done, total = torch.zeros(()), 0, len(lesson.targets[-1]) * training.epochs
     tables = [fuse(weights, model.fields) for weights in lesson.sequence]
     with kept_memory(), crew() as threads:
-        for draws in _batches(model, lesson, schedule):
+        for draws in _batches(model, lesson, training):
             value, slopes = judged(model, generator, meta.shaped(flat), lesson, tables, draws, threads)
             gradient = torch.cat([slopes[name].flatten() for name in meta.parameters])
-            adam.step(flat, gradient.add_(flat, alpha=schedule.l2))
+            adam.step(flat, gradient.add_(flat, alpha=training.l2))
             done += len(draws[max(draws)].positions)
             report(done, total)
     return meta.learned(flat, adam, value, "the generator")
@@ -141,31 +141,31 @@ def _gradient(
     return found
 
 
-def _batches(model: Model, lesson: Lesson, schedule: Schedule) -> Iterator[dict[int, Draw]]:
+def _batches(model: Model, lesson: Lesson, training: TrainConfig) -> Iterator[dict[int, Draw]]:
     """For each step a draw of every target that has a share and rows left."""
     last, newest = len(lesson.targets) - 1, lesson.targets[-1]
-    count = ceil(len(newest) / schedule.batch)
+    count = ceil(len(newest) / training.batch_size)
     dealt = {
-        number: _dealt(model, logs, schedule, 0 if number == last else count, f"asmg/{newest.period}")
+        number: _dealt(model, logs, training, 0 if number == last else count, f"asmg/{newest.period}")
         for number, (logs, share) in enumerate(zip(lesson.targets, lesson.shares, strict=True))
         if share
     }
-    for _ in range(schedule.epochs * count):
+    for _ in range(training.epochs * count):
         drawn = {number: next(draws) for number, draws in dealt.items()}
         yield {number: one for number, one in drawn.items() if one is not None}
 
 
-def _dealt(model: Model, logs: Logs, schedule: Schedule, count: int, purpose: str) -> Iterator[Draw | None]:
-    """One target's draws, in a new order each epoch: `count` an epoch, or, with 0, of `schedule.batch` rows each."""
+def _dealt(model: Model, logs: Logs, training: TrainConfig, count: int, purpose: str) -> Iterator[Draw | None]:
+    """One target's draws, in a new order each epoch: `count` an epoch, or, with 0, of `training.batch_size` rows each."""
     generator, canonical = logs.generator(purpose), canonical_order(logs)
     user, item = (logs.rows[:, logs.fields.index(field)] for field in ("user", "item"))
     born = logs.born[logs.fields.index("item")]
     ranking = model.family == "ranking" and len(logs)
     positives = known(user, item, int((born <= logs.period).sum())) if ranking else None
-    for _ in range(schedule.epochs):
+    for _ in range(training.epochs):
         order = torch.randperm(len(logs), generator=generator)
         order = order if canonical is None else canonical[order]
-        for rows in torch.tensor_split(order, count) if count else torch.split(order, schedule.batch):
+        for rows in torch.tensor_split(order, count) if count else torch.split(order, training.batch_size):
             if not len(rows) or positives is None:
                 yield Draw(rows) if len(rows) else None
             else:

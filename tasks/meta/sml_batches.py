@@ -12,7 +12,7 @@ from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.modules.negative_sampling import draw, known
 from nightloop.tasks.modules.row_order import canonical_order
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.training.step import Draw
 
 Batches = Literal["shuffled", "by_user"]
@@ -21,7 +21,7 @@ POOL = 4  # rows to each item that the negatives of a batch by user are drawn fr
 
 
 def epochs(
-    model: Model, logs: Logs, schedule: Schedule, kind: Batches, offered: Tensor, purpose: str
+    model: Model, logs: Logs, training: TrainConfig, kind: Batches, offered: Tensor, purpose: str
 ) -> Iterator[Iterator[Draw]]:
     """For each epoch its steps: all rows once, in a new order, a ranking's each with a negative of `offered` [m].
 
@@ -37,7 +37,7 @@ def epochs(
     positives = known(user, torch.searchsorted(offered, item), len(offered)) if model.family == "ranking" else None
 
     def steps(order: Tensor) -> Iterator[Draw]:
-        for batch in torch.split(order, schedule.batch):
+        for batch in torch.split(order, training.batch_size):
             if positives is None:
                 yield Draw(batch)
                 continue
@@ -47,7 +47,7 @@ def epochs(
             drawn, real = draw(positives, user[batch], generator, pool)
             yield Draw(batch, offered[drawn], real)
 
-    for _ in range(schedule.epochs):
+    for _ in range(training.epochs):
         places = torch.randperm(len(logs), generator=generator)
         if kind == "by_user":
             places = torch.argsort(torch.randperm(int(who.max()) + 1, generator=generator)[who], stable=True)

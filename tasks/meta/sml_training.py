@@ -23,7 +23,7 @@ from nightloop.tasks.modules.model import Model
 from nightloop.tasks.modules.regularizers import springs
 from nightloop.tasks.modules.table_rows import take_rows
 from nightloop.tasks.modules.threads import Crew, crew
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.training.fit import train
 from nightloop.tasks.training.step import Draw, Slope, Step, dealt, dealt_step, entries
 from nightloop.tasks.training.train_state import Learned
@@ -40,16 +40,16 @@ class Past(NamedTuple):
 
 
 def learn_through(
-    model: Model, carry: Carry, meta: Meta, past: Past, logs: Logs, schedule: Schedule, batches: Batches
+    model: Model, carry: Carry, meta: Meta, past: Past, logs: Logs, training: TrainConfig, batches: Batches
 ) -> dict[str, Tensor]:
     """Step 1: `past.learned` trained so that the carried weights do well on `logs`; the transfers stay as they are.
 
     argmin L0(f(before, learned) | logs) + l2 / 2 |learned|^2. Raises ValueError where the loss diverges.
     """
     before, weights = past
-    fixed, half = meta.parameters, schedule.precision == "bfloat16"
+    fixed, half = meta.parameters, training.precision == "bfloat16"
     old, old_dense = fuse(before, model.fields), {name: before[name] for name in others(weights)}
-    drawn = springs(schedule.l2, None, weights, model.fields)
+    drawn = springs(training.l2, None, weights, model.fields)
     look = lookup(model, table_sizes(model, weights), logs, own_close(logs))
 
     def step_on(run: Learned) -> Step:
@@ -69,25 +69,25 @@ def learn_through(
         return dealt_step(slope, run, drawn, threads, PART)
 
     every = torch.arange(logs.sizes[logs.fields.index("item")])
-    draws = None if batches == "shuffled" else epochs(model, logs, schedule, batches, every, "first")
-    with _crew(model, schedule) as threads:
-        return train(step_on, model, weights, logs, schedule, None, draws).weights
+    draws = None if batches == "shuffled" else epochs(model, logs, training, batches, every, "first")
+    with _crew(model, training) as threads:
+        return train(step_on, model, weights, logs, training, None, draws).weights
 
 
 def learn_transfer(
-    model: Model, carry: Carry, meta: Meta, past: Past, logs: Logs, schedule: Schedule, batches: Batches
+    model: Model, carry: Carry, meta: Meta, past: Past, logs: Logs, training: TrainConfig, batches: Batches
 ) -> Meta:
     """Step 2: the transfers trained so that the carried weights do well on `logs`; the weights stay as they are.
 
-    argmin L0(f(before, learned) | logs) + l2 / 2 |transfers|^2 at `schedule.rate`, by Adam. Negatives of a ranking
+    argmin L0(f(before, learned) | logs) + l2 / 2 |transfers|^2 at `training.lr`, by Adam. Negatives of a ranking
     are uniform over the distinct items of `logs`, without the user's: what is asked is which of the period's items.
     Raises ValueError where the loss diverges.
     """
     before, weights = past
     if not len(logs) or not meta.parameters:
         return meta
-    half = schedule.precision == "bfloat16"
-    flat, adam = meta.flat(), meta.adam(schedule.rate)
+    half = training.precision == "bfloat16"
+    flat, adam = meta.flat(), meta.adam(training.lr)
     sizes, dense = table_sizes(model, weights), others(weights)
     old, new = fuse(before, model.fields), fuse(weights, model.fields)
     look = lookup(model, sizes, logs, close_before(logs))
@@ -108,17 +108,17 @@ def learn_transfer(
         value = share * cross_entropy(Batch(logits, label, positions, ids, embedded, len(rows.positions)))
         return value.detach(), torch.autograd.grad(value, leaf)[0]
 
-    with kept_memory(), _crew(model, schedule) as threads:
-        for rows in chain.from_iterable(epochs(model, logs, schedule, batches, offered, "second")):
+    with kept_memory(), _crew(model, training) as threads:
+        for rows in chain.from_iterable(epochs(model, logs, training, batches, offered, "second")):
             found = threads.map(lambda part: slope(*part), dealt(rows, threads, PART))
             value, gradient = (reduce(torch.add, each) for each in zip(*found, strict=True))
-            adam.step(flat, gradient.add(flat, alpha=schedule.l2))
+            adam.step(flat, gradient.add(flat, alpha=training.l2))
     return meta.learned(flat, adam, value, "the transfer")
 
 
-def _crew(model: Model, schedule: Schedule) -> AbstractContextManager[Crew]:
+def _crew(model: Model, training: TrainConfig) -> AbstractContextManager[Crew]:
     """Parts of the rows side by side; towers are carried once a part, so there it is one part for all."""
-    return crew(schedule.parts if model.family == "ranking" else 1)
+    return crew(training.parts if model.family == "ranking" else 1)
 
 
 def _pieces(

@@ -1,4 +1,4 @@
-"""Schedule: the hyper-parameters of one training run, and nothing that is not one."""
+"""TrainConfig: the hyper-parameters of one training run, and nothing that is not one."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
-class Schedule:
+class TrainConfig:
     """How long, how fast and by which rule a model is trained.
 
-    `epochs` passes over the rows, in a new order each; `batch` rows a step (ranking: as many negatives besides).
-    Tables learn at `rate` by `optimizer`, row by row: only rows that occur in a batch move, each at a pace of its
-    own. All other weights learn by Adam at `dense_rate`. `l2` is half the weight of a row's squared length, added
+    `epochs` passes over the rows, in a new order each; `batch_size` rows a step (ranking: as many negatives besides).
+    Tables learn at `lr` by `optimizer`, row by row: only rows that occur in a batch move, each at a pace of its
+    own. All other weights learn by Adam at `dense_lr`. `l2` is half the weight of a row's squared length, added
     once for each time it occurs, so that rows without data never shrink. `precision` is that of the dense layers'
     matrix products; a model without dense layers is not touched by it. It is a choice of the plan because it changes
     results in the third digit; on a processor without bfloat16 instructions it is slower, not faster
@@ -28,22 +28,22 @@ class Schedule:
     """
 
     epochs: int = 5
-    batch: int = 1024
-    rate: float = 0.05
+    batch_size: int = 1024
+    lr: float = 0.05
     optimizer: Optimizer = "adagrad"
     l2: float = 0.0
-    dense_rate: float = 0.001
+    dense_lr: float = 0.001
     precision: Precision = "float32"
     parts: int = 2
 
     def __post_init__(self) -> None:
         checks = {
             "epochs": (_whole(self.epochs) and self.epochs >= 0, "whole numbers from 0"),
-            "batch": (_whole(self.batch) and self.batch >= 1, "whole numbers from 1"),
-            "rate": (_number(self.rate) and self.rate > 0, "numbers above 0"),
+            "batch_size": (_whole(self.batch_size) and self.batch_size >= 1, "whole numbers from 1"),
+            "lr": (_number(self.lr) and self.lr > 0, "numbers above 0"),
             "optimizer": (self.optimizer in get_args(Optimizer), ", ".join(get_args(Optimizer))),
             "l2": (_number(self.l2) and self.l2 >= 0, "numbers from 0"),
-            "dense_rate": (_number(self.dense_rate) and self.dense_rate > 0, "numbers above 0"),
+            "dense_lr": (_number(self.dense_lr) and self.dense_lr > 0, "numbers above 0"),
             "parts": (_whole(self.parts) and 1 <= self.parts <= 64, "whole numbers from 1 to 64"),
             "precision": (self.precision in get_args(Precision), ", ".join(get_args(Precision))),
         }
@@ -53,7 +53,7 @@ class Schedule:
             if not right
         ]
         if wrong:
-            raise ValueError("schedule: " + "; ".join(wrong))
+            raise ValueError("training: " + "; ".join(wrong))
 
 
 def _whole(value: object) -> bool:

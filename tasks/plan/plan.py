@@ -41,19 +41,21 @@ class Columns(Frozen):
     label: str | None = Field(None, description="0/1 outcome; none: every row is a positive (ranking).")
     categorical: tuple[str, ...] = ()
     numeric: tuple[str, ...] = ()
-    served: str | None = Field(
+    logged_probability: str | None = Field(
         None, description="Probability, 0 to 1, that was served for the row, where one was logged; with a label only."
     )
-    rare: int = Field(
+    min_count: int = Field(
         0,
         ge=0,
-        description="A category's value seen this often or less shares one id with its field's rare ones; 0: none.",
+        description="A category's value seen fewer times shares one id with its field's other rare values; 0: every value has its own.",
     )
-    several: dict[str, int] = Field(
+    multi_value: dict[str, int] = Field(
         default_factory=dict, description="Categorical columns whose rows hold lists, or text with | between the values: "
         "how many values of a row count at most; models see their mean.",
     )  # fmt: skip
-    history: int = Field(0, ge=0, le=1000, description="Items a user took before a row that models may see; 0: none.")
+    history_length: int = Field(
+        0, ge=0, le=1000, description="Items a user took before a row that models may see; 0: none."
+    )
     key: tuple[str, ...] = Field(
         (), description="Source columns that identify a row; empty: user, item and time. Repeats are duplicates."
     )
@@ -64,10 +66,15 @@ class Columns(Frozen):
         return self.time_format or self.time_unit
 
     @property
-    def several_fields(self) -> tuple[int, ...]:
+    def rare(self) -> int:
+        """How often a category's value may be seen and still is a rare one."""
+        return max(self.min_count - 1, 0)
+
+    @property
+    def multi_value_fields(self) -> tuple[int, ...]:
         """Of fields with several values the number of the field (user is 0, item 1), as often as it may have values."""
         fields = ("user", "item", *self.categorical)
-        return tuple(n for n, field in enumerate(fields) for _ in range(self.several.get(field, 0)))
+        return tuple(n for n, field in enumerate(fields) for _ in range(self.multi_value.get(field, 0)))
 
     @property
     def others(self) -> tuple[int, ...]:
@@ -90,19 +97,20 @@ class Columns(Frozen):
 
     @model_validator(mode="after")
     def _several(self) -> Columns:
-        for name, most in self.several.items():
+        for name, most in self.multi_value.items():
             if name not in self.categorical or not 2 <= most <= 100:
                 raise ValueError(
-                    f"several: given {cut(name, 60)!r}: {most}; it is for categorical columns ({', '.join(self.categorical)}) and "
+                    f"multi_value: given {cut(name, 60)!r}: {most}; it is for categorical columns ({', '.join(self.categorical)}) and "
                     "counts values, 2 to 100"
                 )
         return self
 
     @model_validator(mode="after")
     def _labelled(self) -> Columns:
-        if self.served is not None and self.label is None:
+        if self.logged_probability is not None and self.label is None:
             raise ValueError(
-                f"served {cut(self.served, 60)!r} is the probability of a label, and there is no label: name one, or leave it out"
+                f"logged_probability {cut(self.logged_probability, 60)!r} belongs to a label, and there is no label: name one, or "
+                "leave it out"
             )
         return self
 
@@ -156,12 +164,14 @@ class Gate(Frozen):
         "auto", description="recall@K, ndcg@K or logloss; auto: logloss, or ndcg at 20 or the largest k."
     )
     alpha: float = Field(0.05, gt=0, lt=0.5, description="Largest rate of false promotions a night may have.")
-    periods: int = Field(3, ge=1, description="Nights of evidence that a promotion needs.")
-    worthwhile: float = Field(0.0, ge=0, description="Smallest relative gain worth a change of strategy; 0.01 is 1 %.")
-    slice_loss: float = Field(0.05, ge=0, description="Largest relative loss allowed for new or old users or items.")
+    evidence_nights: int = Field(3, ge=1, description="Nights of evidence that a promotion needs.")
+    min_gain: float = Field(0.0, ge=0, description="Smallest relative gain worth a change of strategy; 0.01 is 1 %.")
+    max_slice_loss: float = Field(
+        0.05, ge=0, description="Largest relative loss allowed for new or old users or items."
+    )
     calibration: tuple[float, float] = Field((0.8, 1.25), description="Allowed predicted / observed clicks.")
     resamples: int = Field(1000, ge=100, description="Bootstrap resamples over users.")
-    approval: bool = Field(False, description="Never move the champion without a person.")
+    require_approval: bool = Field(False, description="Never move the champion without a person.")
 
 
 class Serving(Frozen):
@@ -170,11 +180,13 @@ class Serving(Frozen):
     on_new_champion: Literal["replay", "keep", "drop"] = Field(
         "replay",
         description="replay: the newest labelled rows are scored by the new model and learned again (exact); keep: the "
-        "old memory answers until the new one has `until` rows; drop: begin with nothing.",
+        "old memory answers until the new one has `warmup_rows`; drop: begin with nothing.",
     )
-    recent: int = Field(20_000, ge=0, description="Newest labelled rows that are kept for a replay.")
-    until: int = Field(1_000, ge=1, description="Labelled rows after which a kept memory retires.")
-    book: int = Field(200_000, ge=1, description="Most rows that wait for their labels; the oldest requests go first.")
+    replay_rows: int = Field(20_000, ge=0, description="Newest labelled rows that are kept for a replay.")
+    warmup_rows: int = Field(1_000, ge=1, description="Labelled rows after which a kept memory retires.")
+    max_pending_rows: int = Field(
+        200_000, ge=1, description="Most rows that wait for their labels; the oldest requests go first."
+    )
 
 
 class Plan(Frozen):
@@ -184,8 +196,8 @@ class Plan(Frozen):
     source: Part
     columns: Columns
     periods: Calendar | Counts
-    history: int = Field(
-        1, ge=1, description="Periods folded into the root night, before the first one that is scored."
+    pretrain_periods: int = Field(
+        1, ge=1, description="Periods that the pre-training reads, before the first one that is scored."
     )
     pretrain: Part = Field(description="The strategy that makes the weights every strategy starts from.")
     model: Part

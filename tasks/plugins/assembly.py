@@ -61,7 +61,9 @@ def apart(plan: Plan) -> list[str]:
 
 def _built(plan: Plan) -> Parts:
     fields = ("user", "item", *plan.columns.categorical)
-    model = build_model(plan.model.use, plan.model.options, fields, len(plan.columns.numeric), plan.columns.history)
+    model = build_model(
+        plan.model.use, plan.model.options, fields, len(plan.columns.numeric), plan.columns.history_length
+    )
     strategies = {label: build_strategy(part) for label, part in plan.strategies.items()}
     return Parts(build_source(plan.source), model, build_strategy(plan.pretrain), strategies)
 
@@ -117,7 +119,7 @@ def _plug_in_mistakes(raw: Mapping[str, Any]) -> list[str]:
         "source": (raw.get("source"), build_source),
         "pretrain": (raw.get("pretrain"), build_strategy),
     }
-    history = columns.get("history", 0) if isinstance(columns := raw.get("columns"), Mapping) else 0
+    history = columns.get("history_length", 0) if isinstance(columns := raw.get("columns"), Mapping) else 0
     parts["model"] = (raw.get("model"), lambda part: build_model(part.use, part.options, ("user", "item"), 0, history))
     listed = raw.get("strategies")
     for label, part in listed.items() if isinstance(listed, Mapping) else ():

@@ -14,7 +14,15 @@ from nightloop.tasks.record.manifest import Manifest
 
 What = Literal["missing", "failed", "stale", "all"]
 MOST = 10_000  # nights that one backfill may run; hours of more than a year
-DECIDES = ("columns", "history", "model", "periods", "pretrain", "seed", "strategies")  # what checkpoints come from
+DECIDES = (
+    "columns",
+    "pretrain_periods",
+    "model",
+    "periods",
+    "pretrain",
+    "seed",
+    "strategies",
+)  # what checkpoints come from
 UNRECORDED = "no night was recorded"
 
 
@@ -51,7 +59,7 @@ def states(
     manifest of the period before, and when its predecessor is stale.
     """
     found: dict[int, State] = {}
-    root = plan.history - 1
+    root = plan.pretrain_periods - 1
     for index in range(root, last + 1):
         manifest = chain.get(index)
         if manifest is None:

@@ -29,23 +29,12 @@ def as_of(previous: Manifest | None, entries: Sequence[Entry]) -> Incumbent:
         return Incumbent(None, "", 0)
     newest = max((entry.number for entry in by_hand(entries) if entry.at_period <= previous.period), default=0)
     acts = [entry for entry in by_hand(entries) if entry.number <= newest]
-    champion, known = previous.champion, last_known(previous, entries)
+    champion, known = previous.champion, previous.last_act
     for entry in acts:
         if entry.number > known and entry.action != "unpin":
             champion = served(entry)
     pin = pin_of(acts)
     return Incumbent(champion, summary(pin) if pin else "", acts[-1].number if acts else 0)
-
-
-def last_known(manifest: Manifest, entries: Sequence[Entry]) -> int:
-    """Number of the newest act by hand that the manifest's night took into account; 0: none."""
-    if manifest.last_act is not None:
-        return manifest.last_act
-    earlier = [
-        e for e in by_hand(entries) if e.at_period < manifest.period
-    ]  # an older release skipped acts after skips
-    known = (e.number for e in earlier if manifest.outcome == "complete" or manifest.champion == served(e))
-    return max(known, default=0)
 
 
 def served(entry: Entry) -> Served:

@@ -17,7 +17,7 @@ BLOCK = 64  # nights that are read at once
 
 def root(plan: Plan) -> int:
     """Index of the root night: the last period of the history that is folded in at once."""
-    return plan.history - 1
+    return plan.pretrain_periods - 1
 
 
 def due(objects: Objects, plan: Plan, target: int, catch_up: int) -> list[int]:
@@ -29,7 +29,8 @@ def due(objects: Objects, plan: Plan, target: int, catch_up: int) -> list[int]:
     first = root(plan)
     if target < first:
         raise ValueError(
-            f"period {target} lies before the root night {first} (history: {plan.history}); there is nothing to run until it is closed"
+            f"period {target} lies before the root night {first} (pretrain_periods: "
+            f"{plan.pretrain_periods}); there is nothing to run until it is closed"
         )
     start = next(_owed(objects, plan, target), target)
     if target - start > catch_up:

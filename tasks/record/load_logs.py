@@ -42,7 +42,7 @@ def logs_of(objects: Objects, warehouse: Warehouse, night: Night, read: Sequence
 
 def histories(objects: Objects, night: Night) -> list[PeriodLogs]:
     """What histories are made of: the logs of every period of the chain; nothing where the plan has no histories."""
-    return history(objects, night, night.period + 1) if night.plan.columns.history else []
+    return history(objects, night, night.period + 1) if night.plan.columns.history_length else []
 
 
 def pairs_of(objects: Objects, warehouse: Warehouse, night: Night, read: Sequence[PeriodLogs]) -> Tensor:

@@ -11,7 +11,7 @@ from pydantic import Field, JsonValue
 from nightloop.tasks.plan.frozen import Frozen
 from nightloop.tasks.plan.plan import canonical
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 CHAMPION = "@champion"  # the scores of what really served; no strategy can have this name
 
 
@@ -59,7 +59,7 @@ class Served(Frozen):
 class Judged(Frozen):
     """The gate's verdict on one challenger, in words and numbers."""
 
-    verdict: Literal["promote", "hold", "reject", "cannot tell"]
+    verdict: Literal["promote", "hold", "reject", "insufficient_evidence"]
     reasons: tuple[str, ...]
     numbers: dict[str, JsonValue]
 
@@ -83,7 +83,7 @@ class Trained(Frozen):
 class Manifest(Frozen):
     """All that a night made. Nothing in it depends on the clock or the machine: run again, it is the same bytes."""
 
-    format: Literal[1] = FORMAT
+    format: Literal[2] = FORMAT
     pipeline: str
     period: int
     name: str  # of the period
@@ -99,18 +99,17 @@ class Manifest(Frozen):
     scores: dict[str, Scored]
     checkpoints: dict[str, Kept]
     judged: dict[str, Judged]
-    verdict: Literal["promote", "hold", "reject", "cannot tell"]  # the night's
+    verdict: Literal["promote", "hold", "reject", "insufficient_evidence"]  # the night's
     champion: Served | None  # who serves the next one
     failed: dict[str, Failed] = Field(
         default_factory=dict
     )  # by strategy; its entry in `checkpoints` is an earlier night's
-    last_act: int | None = None  # newest entry by hand that the night knew, 0: none; None: an older release wrote this
+    last_act: int = 0  # newest entry by hand that the night knew; 0: none
 
     @property
     def data(self) -> bytes:
-        """The bytes that are stored; a manifest of an older release keeps the bytes that it had."""
-        absent = {name for name, empty in (("last_act", None), ("failed", {})) if getattr(self, name) == empty}
-        return canonical(self.model_dump(mode="json", exclude=absent))
+        """The bytes that are stored."""
+        return canonical(self.model_dump(mode="json"))
 
     @property
     def hash(self) -> str:

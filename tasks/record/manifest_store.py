@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from nightloop.tasks.objects.keys import checked_pipeline
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.objects.read_verified import trusted_bytes
 from nightloop.tasks.plan.load import as_given
-from nightloop.tasks.record.manifest import Manifest
+from nightloop.tasks.record.manifest import FORMAT, Manifest
 
 log = logging.getLogger(__name__)
 
@@ -235,9 +236,23 @@ def parsed(objects: Objects, place: tuple[str, int, int], sealed: bytes) -> Mani
     return trusted_bytes(objects, key_of(*place), sealed, lambda data: _checked(*place, data))
 
 
+def _format(data: bytes) -> object:
+    """The format that a manifest says it has; None if it says none."""
+    try:
+        found = json.loads(data)
+    except ValueError:
+        return None
+    return found.get("format") if isinstance(found, dict) else None
+
+
 def _checked(pipeline: str, index: int, revision: int, sealed: bytes) -> Manifest:
     key = key_of(pipeline, index, revision)
     data = unseal(key, sealed)
+    if (found := _format(data)) not in (FORMAT, None):
+        raise ValueError(
+            f"{key} has format {found}, and this nightloop reads format {FORMAT}: use the release that wrote this store, or begin "
+            "with an empty one"
+        )
     try:
         manifest = Manifest.model_validate_json(data)
     except ValidationError as error:

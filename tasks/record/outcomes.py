@@ -21,10 +21,10 @@ def complete(
 ) -> Manifest:
     """The manifest of a night that ran to its end; `kept` has the last checkpoint of what failed.
 
-    With the plan's `gate.approval` a winner waits for a person.
+    With the plan's `gate.require_approval` a winner waits for a person.
     """
     champion = night.champion
-    if winner is not None and not night.plan.gate.approval:
+    if winner is not None and not night.plan.gate.require_approval:
         champion = Served(strategy=winner, period=night.period, checkpoint=kept[winner])
     made: dict[str, object] = {
         "scores": scores, "checkpoints": kept, "judged": judged, "verdict": verdict, "champion": champion,
@@ -38,7 +38,13 @@ def blocked(night: Night) -> Manifest:
     """The manifest of a night that validation stopped: the verdict is kept, nothing is learned."""
     reasons = [r for v in night.validated if v.verdict == "blocked" for r in v.reasons]
     return _manifest(
-        night, {"outcome": "blocked", "reason": "; ".join(reasons)[:2000], "vocabulary": None, "verdict": "cannot tell"}
+        night,
+        {
+            "outcome": "blocked",
+            "reason": "; ".join(reasons)[:2000],
+            "vocabulary": None,
+            "verdict": "insufficient_evidence",
+        },
     )
 
 

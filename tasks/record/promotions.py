@@ -11,7 +11,7 @@ from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.plan.load import as_given
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.record import manifest_store, promotion_log
-from nightloop.tasks.record.champion import last_known, served
+from nightloop.tasks.record.champion import served
 from nightloop.tasks.record.due import recorded, root
 from nightloop.tasks.record.entries import GATE, by_hand, instant, pin_of, pins, summary
 from nightloop.tasks.record.manifest import Manifest
@@ -41,7 +41,7 @@ def follow(objects: Objects, manifest: Manifest, when: str) -> Entry | None:
     if champion is None or (newest and (served(newest) == champion or newest.at_period > manifest.period)):
         return None
     acts = by_hand(entries)
-    if acts and acts[-1].number > last_known(manifest, entries):
+    if acts and acts[-1].number > manifest.last_act:
         log.info("%s moves no champion: %s is newer than its decision", manifest.name, summary(acts[-1]))
         return None
     night = next((m for m in walk_back(objects, manifest) if m.period == champion.period), None)

@@ -11,7 +11,7 @@ from nightloop.tasks.reports.table import Cell, Mood, Table
 
 STATES: dict[str, Mood] = {"complete": "", "blocked": "bad", "stale": "warn", "missing": "warn", "skipped": "quiet"}
 VALID: dict[str, Mood] = {"passed": "good", "warned": "warn", "overridden": "warn", "blocked": "bad"}
-VERDICTS: dict[str, Mood] = {"promote": "good", "hold": "", "reject": "warn", "cannot tell": "quiet"}
+VERDICTS: dict[str, Mood] = {"promote": "good", "hold": "", "reject": "warn", "insufficient_evidence": "quiet"}
 WORST = ("blocked", "overridden", "warned", "passed")
 MARK = "◆"
 

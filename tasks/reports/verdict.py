@@ -9,11 +9,11 @@ from nightloop.tasks.record.manifest import Judged, Manifest
 from nightloop.tasks.reports.format import NONE, bare, count, listed, marked, number, plain, plural
 from nightloop.tasks.reports.table import Cell, Mood, Table, as_markdown
 
-MOODS: dict[str, Mood] = {"promote": "good", "hold": "", "reject": "bad", "cannot tell": "warn"}
+MOODS: dict[str, Mood] = {"promote": "good", "hold": "", "reject": "bad", "insufficient_evidence": "warn"}
 NOTE = (
     "Difference: challenger minus what served on the same rows, plus is better, with the interval the gate judged by."
 )
-ORDER = ("promote", "hold", "reject", "cannot tell")
+ORDER = ("promote", "hold", "reject", "insufficient_evidence")
 
 
 def sentence(night: Manifest, live: bool = True) -> str:

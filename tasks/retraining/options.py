@@ -20,7 +20,7 @@ def assemble(kind: type, options: object, path: str, mistakes: Mistakes, nested:
 
     `path` comes before option names in messages. A field of type `Strategy` is made by `nested(value, path, mistakes)`,
     several of them (`tuple[Strategy, ...]`) from a list in the same way, a field that is itself a dataclass (a
-    schedule) from a mapping likewise, everything else by pydantic.
+    training) from a mapping likewise, everything else by pydantic.
     """
     if not isinstance(options, Mapping):
         mistakes.append(f"{path or 'options'}: given {options!r:.80}; options are a mapping of names to values")

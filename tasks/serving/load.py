@@ -55,7 +55,7 @@ def ready(plan: Plan, weights: Weights, vocabulary: Vocabulary) -> Served:
     """The same from values in memory."""
     columns = plan.columns
     fields, numbers = ("user", "item", *columns.categorical), len(columns.numeric)
-    model = build(plan.model.use, plan.model.options, fields, numbers, columns.history)
+    model = build(plan.model.use, plan.model.options, fields, numbers, columns.history_length)
     sizes = table_sizes(model, weights)
     ids = {field: ids_of(vocabulary, field) for field in fields}
     wrong = [f"{f}: {n} rows, {len(ids[f])} ids" for f, n in zip(model.fields, sizes, strict=True) if n != len(ids[f])]
@@ -64,4 +64,4 @@ def ready(plan: Plan, weights: Weights, vocabulary: Vocabulary) -> Served:
     if model.family == "ranking":
         users, items = cast(Ranking, model).factors(weights)
         return from_factors(users, items, ids["user"], ids["item"])
-    return Clicks(model, weights, ids, columns.categorical, columns.numeric, columns.several)
+    return Clicks(model, weights, ids, columns.categorical, columns.numeric, columns.multi_value)

@@ -69,9 +69,9 @@ class Learning:
     """The book, the newest labelled rows, and the model that learns now. Any number of threads may use it."""
 
     def __init__(self, now: Known, rules: Serving) -> None:
-        self.now, self.rules, self.book = now, rules, Book(rules.book)
+        self.now, self.rules, self.book = now, rules, Book(rules.max_pending_rows)
         self.lock = threading.Lock()
-        self.recent: deque[tuple[Row, float]] = deque(maxlen=rules.recent)
+        self.recent: deque[tuple[Row, float]] = deque(maxlen=rules.replay_rows)
         self.labelled = 0  # rows that ever went into `recent`
 
     @torch.inference_mode()
@@ -81,7 +81,7 @@ class Learning:
         scored = Scored(logs.rows, hidden, torch.sigmoid(logits))
         with self.lock:
             probability, notes = model.chain.correct(scored)
-            if model.old is not None and model.seen < self.rules.until:
+            if model.old is not None and model.seen < self.rules.warmup_rows:
                 probability = model.old.correct(scored)[0]
         return scored.probability, probability, notes
 
@@ -135,9 +135,9 @@ class Learning:
             if rounds:
                 self.replay(fresh, self._since(done))
             elif rules.on_new_champion == "keep" and _alike(before, fresh):
-                fresh.old = before.old if before.old and before.seen < self.rules.until else before.chain
-            self.now, self.rules, self.book.limit = fresh, rules, rules.book
-            self.recent = deque(self.recent, maxlen=rules.recent)
+                fresh.old = before.old if before.old and before.seen < self.rules.warmup_rows else before.chain
+            self.now, self.rules, self.book.limit = fresh, rules, rules.max_pending_rows
+            self.recent = deque(self.recent, maxlen=rules.replay_rows)
 
     def _since(self, labelled: int) -> list[tuple[Row, float]]:
         """Of the newest rows those that were labelled after the first `labelled` ones."""

@@ -9,7 +9,7 @@ served. Keys are the plan's own column names for user, item, time, label and fea
     prediction  the probability or score served      base    the model's own, before correctors
     version     the champion: period/strategy/weights
 
-`prediction` is called as `columns.served` says where the plan names it.
+`prediction` is called as `columns.logged_probability` says where the plan names it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Records:
         """Raises ValueError where a column of the plan has the name of another part of a record."""
         self._folder, self._columns, self._most = folder, plan.columns, most
         columns = plan.columns
-        self._prediction = columns.served or "prediction"
+        self._prediction = columns.logged_probability or "prediction"
         taken = {"request", "place", self._prediction, "base", "version"}
         own = {columns.user, columns.item, columns.time, columns.label, *columns.categorical, *columns.numeric}
         if both := sorted(name for name in own if name in taken):

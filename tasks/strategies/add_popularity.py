@@ -27,21 +27,21 @@ class AddPopularity:
 
     Served is b_j + g log(1 + count_j) in place of item j's bias b_j, where each taking counts half as much `half_life`
     periods on. A night of gradient steps says who takes what; how often an item was taken of late is known exactly,
-    and need not be learned. Of several `shares` g the choice is made anew at the close of every period, before anyone
+    and need not be learned. Of several `weights` g the choice is made anew at the close of every period, before anyone
     learns from it: whichever would have served that period with the smallest loss (ties: the one named first).
     Source: popularity adjustment of PDA (Zhang et al., SIGIR 2021), f(u, i) m_i^g, here on logits, as a sum.
     """
 
     learner: Strategy
     half_life: float = 1.0
-    shares: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+    weights: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
     needs: ClassVar[tuple[str, ...]] = ("biases",)  # options of the model
 
     def __post_init__(self) -> None:
         if not 0 < self.half_life < 1e6:
             raise ValueError(f"half_life: given {self.half_life}; it is in periods, above 0 and below 1,000,000")
-        if not self.shares or not all(isfinite(share) and share >= 0 for share in self.shares):
-            raise ValueError(f"shares: given {self.shares}; each is what log popularity counts, 0 or more")
+        if not self.weights or not all(isfinite(share) and share >= 0 for share in self.weights):
+            raise ValueError(f"weights: given {self.weights}; each is what log popularity counts, 0 or more")
         if "MF" not in (getattr(self.learner, "models", None) or ("MF",)):
             raise ValueError(
                 f"learner: {type(self.learner).__name__} does not go with MF, the one model with item biases"
@@ -63,7 +63,7 @@ class AddPopularity:
             raise ValueError(
                 "AddPopularity adds to items' biases, and this model has none; give MF the option biases: true"
             )
-        return self._served(self.learner.start(model, weights, logs), logs, self.shares[0])
+        return self._served(self.learner.start(model, weights, logs), logs, self.weights[0])
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
         """Choose on the newest period, let the learner learn from it, add."""
@@ -80,7 +80,7 @@ class AddPopularity:
             return before
         then = replace(logs.select(logs.periods < logs.period), period=logs.period - 1)
         rows, liked = judged(model, newest), popularity(then, self.half_life)
-        return min(self.shares, key=lambda share: loss(model, _added(own, share * liked), rows))
+        return min(self.weights, key=lambda share: loss(model, _added(own, share * liked), rows))
 
     def _served(self, learned: Checkpoint, logs: Logs, share: float) -> Checkpoint:
         own = {**pack("learner", learned.memory), **pack("own/weights", learned.weights)}

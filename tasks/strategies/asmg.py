@@ -16,7 +16,7 @@ from nightloop.tasks.meta.meta_state import Meta, begun, recalled
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
 from nightloop.tasks.modules.fused_tables import PREFIX
 from nightloop.tasks.modules.model import Model
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.retraining.checkpoint_memory import fitting, needed, past_weights, pooled, taught
 from nightloop.tasks.retraining.prequential_loss import judged, loss
 from nightloop.tasks.retraining.strategy import ALL_HISTORY, Strategy
@@ -55,7 +55,7 @@ class ASMG:
     number, or several, each with a generator of its own (costs add up), of which the one is served that would have
     served the closed period best (ties: the first named). `residual` (ours) adds w_t to the output and begins as the
     learner; `mask_inactive` (ours) leaves rows that no weights of the window changed as they are.
-    Generators learn by Adam at `schedule.rate`, in float32, with `l2` on their own parameters.
+    Generators learn by Adam at `training.lr`, in float32, with `l2` on their own parameters.
     A period without rows teaches M nothing; one that was left out is judged with the next.
     """
 
@@ -65,7 +65,7 @@ class ASMG:
     hidden: int = 4
     residual: bool = False
     mask_inactive: bool = False
-    schedule: Schedule = Schedule(epochs=1, batch=1024, rate=0.01)  # noqa: RUF009 (frozen)
+    training: TrainConfig = TrainConfig(epochs=1, batch_size=1024, lr=0.01)  # noqa: RUF009 (frozen)
 
     def __post_init__(self) -> None:
         if not self.windows or min(self.windows) < 1 or len(set(self.windows)) < len(self.windows):
@@ -164,7 +164,7 @@ class ASMG:
         sequence = [past.weights for past in window]
         hidden = maker.start(sequence[-1])
         lesson = Lesson(sequence, hidden, targets, self._shares(len(window)))
-        meta = learn_generator(model, maker.generator, maker.meta, lesson, self.schedule)
+        meta = learn_generator(model, maker.generator, maker.meta, lesson, self.training)
         moved = maker.generator.advanced(meta.parameters, sequence[0], hidden) if maker.hidden else {}
         return replace(maker, meta=meta, hidden=moved)
 

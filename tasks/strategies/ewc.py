@@ -11,7 +11,7 @@ from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
 from nightloop.tasks.modules.loss import Objective, labels
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.modules.regularizers import Pull
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.retraining.checkpoint_memory import needed
 from nightloop.tasks.training.fisher import fisher
 from nightloop.tasks.training.fit import fit
@@ -28,7 +28,7 @@ class EWC:
 
     strength: float = 1.0
     decay: float = 0.9
-    schedule: Schedule = Schedule(epochs=10, batch=1024, rate=0.1)  # noqa: RUF009 (frozen)
+    training: TrainConfig = TrainConfig(epochs=10, batch_size=1024, lr=0.1)  # noqa: RUF009 (frozen)
 
     def __post_init__(self) -> None:
         if not self.strength >= 0:
@@ -55,7 +55,7 @@ class EWC:
         needed(checkpoint.memory, [f"fisher/{name}" for name in checkpoint.weights], "EWC")
         before = unpack("fisher", checkpoint.memory)
         pull = Pull(self.strength, checkpoint.weights, before)
-        weights = fit(model, checkpoint.weights, logs, self.schedule, objective(logs), pull=pull).weights
+        weights = fit(model, checkpoint.weights, logs, self.training, objective(logs), pull=pull).weights
         found = fisher(model, weights, logs)
         total = {name: torch.add(found[name], before[name], alpha=self.decay) for name in found}
         return Checkpoint(logs.period, weights, pack("fisher", total))

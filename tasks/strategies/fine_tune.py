@@ -9,7 +9,7 @@ from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
 from nightloop.tasks.modules.loss import Objective, labels
 from nightloop.tasks.modules.model import Model
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.training.fit import fit
 
 
@@ -23,7 +23,7 @@ class FineTune:
     MovieTweetings for MF with biases; click models overfit their tables after one epoch.
     """
 
-    schedule: Schedule = Schedule(epochs=10, batch=1024, rate=0.1, l2=0.03)  # noqa: RUF009 (frozen)
+    training: TrainConfig = TrainConfig(epochs=10, batch_size=1024, lr=0.1, l2=0.03)  # noqa: RUF009 (frozen)
     optimizer: Literal["reset", "keep"] = "keep"
 
     @property
@@ -42,6 +42,6 @@ class FineTune:
     def learn(self, model: Model, checkpoint: Checkpoint, logs: Logs, objective: Objective) -> Checkpoint:
         """The same for another objective."""
         state = unpack("optimizer", checkpoint.memory) or None
-        fitted = fit(model, checkpoint.weights, logs, self.schedule, objective(logs), state=state)
+        fitted = fit(model, checkpoint.weights, logs, self.training, objective(logs), state=state)
         memory = pack("optimizer", fitted.optimizer) if self.optimizer == "keep" else {}
         return Checkpoint(logs.period, fitted.weights, memory)

@@ -9,7 +9,7 @@ from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights
 from nightloop.tasks.modules.loss import Objective, labels
 from nightloop.tasks.modules.model import Model
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.retraining.strategy import ALL_HISTORY
 from nightloop.tasks.training.fit import fit
 from nightloop.tasks.training.resize import initial
@@ -24,7 +24,7 @@ class FullRetrain:
     The defaults were chosen on MovieTweetings for MF with biases; click models overfit their tables after one epoch.
     """
 
-    schedule: Schedule = Schedule(epochs=10, batch=1024, rate=0.05, l2=0.03)  # noqa: RUF009 (frozen)
+    training: TrainConfig = TrainConfig(epochs=10, batch_size=1024, lr=0.05, l2=0.03)  # noqa: RUF009 (frozen)
     begin: Literal["warm", "scratch"] = "warm"
     window: int | None = None
 
@@ -48,4 +48,4 @@ class FullRetrain:
     def learn(self, model: Model, checkpoint: Checkpoint, logs: Logs, objective: Objective) -> Checkpoint:
         """The same for another objective."""
         weights = initial(model, logs) if self.begin == "scratch" else checkpoint.weights
-        return Checkpoint(logs.period, fit(model, weights, logs, self.schedule, objective(logs)).weights)
+        return Checkpoint(logs.period, fit(model, weights, logs, self.training, objective(logs)).weights)

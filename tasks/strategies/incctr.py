@@ -21,7 +21,7 @@ from nightloop.tasks.retraining.teacher_predictions import FAMILIES, check_label
 class IncCTR:
     """Incremental learning with distillation (Wang et al. 2020), for labelled logs, of three modules.
 
-    Features: the plan's `columns.rare` is the threshold of its count; an id that a value earns begins as the row it
+    Features: the plan's `columns.min_count` is the threshold of its count; an id that a value earns begins as the row it
     shared. Data: the `learner`, FineTune for the newest period alone (one epoch is the paper's least), SPMF for a
     reservoir besides. Model: the learner begins at its own weights of the night before and is taught by `teacher`,
     None for those very weights (KD-self), or a strategy of its own that makes batch models (KD-batch): FullRetrain for

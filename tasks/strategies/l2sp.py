@@ -9,7 +9,7 @@ from nightloop.tasks.modules.checkpoint import Checkpoint, Weights
 from nightloop.tasks.modules.loss import Objective, labels
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.modules.regularizers import Pull
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.training.fit import fit
 
 
@@ -17,12 +17,12 @@ from nightloop.tasks.training.fit import fit
 class L2SP:
     """argmin L(w | newest period) + strength / 2 |w - w_before|^2, begun at w_before.
 
-    The pull acts on a row once for each time it occurs, as L2 does; `schedule.l2`, a pull to nought, is best left out.
+    The pull acts on a row once for each time it occurs, as L2 does; `training.l2`, a pull to nought, is best left out.
     Source: L2-SP, Li et al. 2018; the starting point is yesterday's model.
     """
 
     strength: float = 0.03
-    schedule: Schedule = Schedule(epochs=10, batch=1024, rate=0.1)  # noqa: RUF009 (frozen)
+    training: TrainConfig = TrainConfig(epochs=10, batch_size=1024, lr=0.1)  # noqa: RUF009 (frozen)
 
     def __post_init__(self) -> None:
         if not self.strength >= 0:
@@ -44,5 +44,5 @@ class L2SP:
     def learn(self, model: Model, checkpoint: Checkpoint, logs: Logs, objective: Objective) -> Checkpoint:
         """The same for another objective."""
         pull = Pull(self.strength, checkpoint.weights)
-        fitted = fit(model, checkpoint.weights, logs, self.schedule, objective(logs), pull=pull)
+        fitted = fit(model, checkpoint.weights, logs, self.training, objective(logs), pull=pull)
         return Checkpoint(logs.period, fitted.weights)

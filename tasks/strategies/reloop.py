@@ -50,7 +50,7 @@ class ReLoop:
     """The self-correction loss (ReLoop, Cai et al. 2022) for a `learner`; nothing is added to serving.
 
     Unlike distillation it is one-sided: a prediction at least as good as the one before is free. What was predicted is
-    what was served, where the logs say so (the plan's `columns.served`); else what the weights before the night predict
+    what was served, where the logs say so (the plan's `columns.logged_probability`); else what the weights before the night predict
     for the newest period, which they have not seen. That is kept while the learner looks back on the row, a number a
     row, and in SPMF's reservoir, so that no row is ever judged by weights that were trained on it. Rows of the root,
     which the pre-trained weights have seen, have none unless one was logged. `alpha` 0 is the learner alone; at 1

@@ -17,7 +17,7 @@ from nightloop.tasks.meta.transfer import Transfer
 from nightloop.tasks.meta.transfer_set import Carry, active_rows
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
 from nightloop.tasks.modules.model import Model
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.retraining.checkpoint_memory import fitting, needed, taught
 from nightloop.tasks.retraining.strategy import Strategy
 
@@ -32,7 +32,7 @@ class SML:
     of f's output (`learner` None) or, with a `learner`, W^_t is whatever it makes of W_t-1 and D_t (`SML-FP` is the
     learner FineTune). Each round begins at the `output` of f, as in the authors' code, or at what was `learned`.
 
-    `judge` `next` is the paper; `same` lets f learn from D_t itself (SML-N). After `freeze` finished tasks f stays as it
+    `train_on` `next` is the paper; `same` lets f learn from D_t itself (SML-N). After `freeze` finished tasks f stays as it
     is (SML-S; None: never). `mask_inactive` leaves rows that D_t does not have as they are; published, f moves all.
     `batches` `by_user` sends half as many rows through f for each interaction learned from (see `batches.py`).
     Layers left out of f (SML-CNN, SML-FC) and its residual form are options of `transfer`. A period must follow
@@ -42,10 +42,10 @@ class SML:
     learner: Strategy | None = None
     transfer: Transfer = Transfer()  # noqa: RUF009 (frozen)
     rounds: int = 7
-    first: Schedule = Schedule(epochs=1, batch=1024, rate=0.01, optimizer="adam", l2=0.001)  # noqa: RUF009 (frozen)
-    second: Schedule = Schedule(epochs=1, batch=256, rate=0.001, optimizer="adam", l2=0.0001)  # noqa: RUF009 (frozen)
-    restart: Literal["output", "learned"] = "output"
-    judge: Literal["next", "same"] = "next"
+    learner_training: TrainConfig = TrainConfig(epochs=1, batch_size=1024, lr=0.01, optimizer="adam", l2=0.001)  # noqa: RUF009 (frozen)
+    transfer_training: TrainConfig = TrainConfig(epochs=1, batch_size=256, lr=0.001, optimizer="adam", l2=0.0001)  # noqa: RUF009 (frozen)
+    start_from: Literal["output", "learned"] = "output"
+    train_on: Literal["next", "same"] = "next"
     freeze: int | None = None
     mask_inactive: bool = False
     batches: Batches = "shuffled"
@@ -110,12 +110,16 @@ class SML:
         done: dict[str, Tensor] = learned
         for number in range(self.rounds):
             if number and self.learner is None:
-                again = learned if self.restart == "learned" else done
+                again = learned if self.start_from == "learned" else done
                 anew = replace(own, seed=own.seed + number)  # another order and other negatives every round
-                learned = learn_through(model, carry, meta, Past(before, again), anew, self.first, self.batches)
-            judged = replace(newest if self.judge == "next" else own, seed=own.seed + number)
-            meta = learn_transfer(model, carry, meta, Past(before, learned), judged, self.second, self.batches)
-            if self.restart == "output" or number + 1 == self.rounds:
+                learned = learn_through(
+                    model, carry, meta, Past(before, again), anew, self.learner_training, self.batches
+                )
+            judged = replace(newest if self.train_on == "next" else own, seed=own.seed + number)
+            meta = learn_transfer(
+                model, carry, meta, Past(before, learned), judged, self.transfer_training, self.batches
+            )
+            if self.start_from == "output" or number + 1 == self.rounds:
                 done = carry.whole(meta.parameters, before, learned, moving)
         return meta, done
 
@@ -126,7 +130,7 @@ class SML:
         if self.learner is None:
             newest = logs.since(logs.period)
             past = Past(base.weights, base.weights)
-            return learn_through(model, carry, meta, past, newest, self.first, self.batches), {}
+            return learn_through(model, carry, meta, past, newest, self.learner_training, self.batches), {}
         found = taught(self.learner, "SML's learner", model, base, logs)
         return dict(found.weights), found.memory
 

@@ -12,7 +12,7 @@ from nightloop.tasks.data.logs import COLUMNS, Logs
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
 from nightloop.tasks.modules.loss import Objective, labels
 from nightloop.tasks.modules.model import Model
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.retraining.checkpoint_memory import needed
 from nightloop.tasks.retraining.reservoir import Reservoir, columns_of, empty, recalled
 from nightloop.tasks.training.fit import fit
@@ -25,7 +25,7 @@ class SPMF:
 
     A reservoir of `size` rows is a uniform sample of all positives of the past. Rankings: T is the reservoir and the
     newest period; positives of T, ranked r = 1... by the score of yesterday's weights (1: the best), are drawn with
-    replacement with probability exp(r / |T|) / sum, `schedule.epochs` times |T| of them. Labelled logs (ASMG's second
+    replacement with probability exp(r / |T|) / sum, `training.epochs` times |T| of them. Labelled logs (ASMG's second
     strategy): all rows of the newest period, besides `ratio` times as many positives from the reservoir of positives,
     drawn by rank without replacement, and `ratio` times as many negatives, drawn uniformly from one of negatives. The
     newest period enters the reservoirs after training. Without a reservoir (`size` 0) nothing is replayed: that is
@@ -34,7 +34,7 @@ class SPMF:
 
     size: int = 7000
     ratio: float = 0.5
-    schedule: Schedule = Schedule(epochs=10, batch=1024, rate=0.1, l2=0.03)  # noqa: RUF009 (frozen)
+    training: TrainConfig = TrainConfig(epochs=10, batch_size=1024, lr=0.1, l2=0.03)  # noqa: RUF009 (frozen)
 
     def __post_init__(self) -> None:
         if self.size < 0:
@@ -60,7 +60,7 @@ class SPMF:
         """The same for another objective; a row in a reservoir keeps the prediction that it came with."""
         kinds = self._recalled(model, checkpoint.memory)
         mixed = self._mixed(model, checkpoint.weights, logs, kinds)
-        once = replace(self.schedule, epochs=1) if model.family == "ranking" and self.size else self.schedule
+        once = replace(self.training, epochs=1) if model.family == "ranking" and self.size else self.training
         fitted = fit(model, checkpoint.weights, mixed, once, objective(mixed))
         return Checkpoint(logs.period, fitted.weights, self._offered(kinds, logs))
 
@@ -89,7 +89,7 @@ class SPMF:
                 return logs
             both = joined(kinds["positives"].logs(logs), logs)
             chances = rank_chances(predict(model, weights, both))
-            wanted = len(both) * self.schedule.epochs
+            wanted = len(both) * self.training.epochs
             drawn = torch.multinomial(chances, wanted, True, generator=generator) if wanted else torch.arange(0)
             return both.select(drawn.sort().values)
         positives, negatives = (kinds[kind].logs(logs) for kind in ("positives", "negatives"))

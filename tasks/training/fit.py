@@ -21,7 +21,7 @@ from nightloop.tasks.modules.progress import report
 from nightloop.tasks.modules.regularizers import Pull, Springs, springs
 from nightloop.tasks.modules.row_order import canonical_order
 from nightloop.tasks.modules.threads import crew, one_thread
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.training.step import Draw, Step, autograd_step
 from nightloop.tasks.training.train_state import Learned, learned
 
@@ -40,12 +40,12 @@ def fit(
     model: Model,
     weights: Weights,
     logs: Logs,
-    schedule: Schedule,
+    training: TrainConfig,
     loss: Loss = cross_entropy,
     state: Weights | None = None,
     pull: Pull | None = None,
 ) -> Fitted:
-    """Train `weights` on `logs` as `schedule` says; inputs stay as they are.
+    """Train `weights` on `logs` as `training` says; inputs stay as they are.
 
     A ranking model sees one negative a positive, uniform over the items seen (`logs.sizes`) without those the user
     takes in these logs. `state` is the optimiser's of an earlier run (`Fitted.optimizer`), None begins anew; the
@@ -55,15 +55,15 @@ def fit(
     the epoch and the rate.
     """
     _check(model, logs)
-    drawn = springs(schedule.l2, pull, weights, model.fields)
+    drawn = springs(training.l2, pull, weights, model.fields)
     if loss is cross_entropy and model.family == "ranking" and isinstance(model, Bilinear):
         width = model.factor_width
         with one_thread():
             by_hand = lambda run: _closed_step(model, width, run, logs, drawn)  # noqa: E731
-            return train(by_hand, model, weights, logs, schedule, state)
-    with crew(schedule.parts) as parts:
-        by_autograd = lambda run: autograd_step(model, run, logs, schedule.precision, loss, drawn, parts)  # noqa: E731
-        return train(by_autograd, model, weights, logs, schedule, state)
+            return train(by_hand, model, weights, logs, training, state)
+    with crew(training.parts) as parts:
+        by_autograd = lambda run: autograd_step(model, run, logs, training.precision, loss, drawn, parts)  # noqa: E731
+        return train(by_autograd, model, weights, logs, training, state)
 
 
 def train(
@@ -71,37 +71,37 @@ def train(
     model: Model,
     weights: Weights,
     logs: Logs,
-    schedule: Schedule,
+    training: TrainConfig,
     state: Weights | None,
     draws: Iterable[Iterator[Draw]] | None = None,
 ) -> Fitted:
-    """All epochs of `schedule` on copies of `weights`, with the step that `step_on` makes of them.
+    """All epochs of `training` on copies of `weights`, with the step that `step_on` makes of them.
 
     `draws` are the epochs' steps where they are others than `fit`'s own: all rows in a new order, each with a
     negative of its own.
     """
-    run = learned(model, weights, schedule, state)
+    run = learned(model, weights, training, state)
     _check_sizes(model, run, logs)
-    if not len(logs) or not schedule.epochs:
+    if not len(logs) or not training.epochs:
         return Fitted(dict(weights), run.state())
     with kept_memory():
-        _run(step_on(run), _epochs(model, logs, schedule) if draws is None else draws, run, logs, schedule)
+        _run(step_on(run), _epochs(model, logs, training) if draws is None else draws, run, logs, training)
     return Fitted(run.weights(), run.state())
 
 
-def _run(step: Step, epochs: Iterable[Iterator[Draw]], run: Learned, logs: Logs, schedule: Schedule) -> None:
+def _run(step: Step, epochs: Iterable[Iterator[Draw]], run: Learned, logs: Logs, training: TrainConfig) -> None:
     """All epochs, each followed by a look at what it did."""
-    done, total = 0, len(logs) * schedule.epochs
+    done, total = 0, len(logs) * training.epochs
     for epoch, draws in enumerate(epochs, 1):
         last = torch.zeros(())
         for rows in draws:
             last = step(rows)
             done += len(rows.positions)
             report(done, total)
-        _check_epoch(run, float(last), epoch, schedule)
+        _check_epoch(run, float(last), epoch, training)
 
 
-def _epochs(model: Model, logs: Logs, schedule: Schedule) -> Iterator[Iterator[Draw]]:
+def _epochs(model: Model, logs: Logs, training: TrainConfig) -> Iterator[Iterator[Draw]]:
     """For each epoch its steps: all rows once, in a new order."""
     shuffle, negatives = logs.generator("fit/shuffle"), logs.generator("fit/negatives")
     canonical = canonical_order(logs)
@@ -112,16 +112,18 @@ def _epochs(model: Model, logs: Logs, schedule: Schedule) -> Iterator[Iterator[D
 
     def epoch() -> Iterator[Draw]:
         order = torch.randperm(len(logs), generator=shuffle)
-        for chunk in torch.split(order, max(1, CHUNK // schedule.batch) * schedule.batch):
+        for chunk in torch.split(order, max(1, CHUNK // training.batch_size) * training.batch_size):
             chunk = chunk if canonical is None else canonical.index_select(0, chunk)
             if positives is None:
-                yield from map(Draw, torch.split(chunk, schedule.batch))
+                yield from map(Draw, torch.split(chunk, training.batch_size))
                 continue
             drawn, real = draw(positives, user.index_select(0, chunk), negatives)
-            reals = [None] * len(chunk) if real is None else torch.split(real, schedule.batch)
-            yield from map(Draw, torch.split(chunk, schedule.batch), torch.split(drawn, schedule.batch), reals)
+            reals = [None] * len(chunk) if real is None else torch.split(real, training.batch_size)
+            yield from map(
+                Draw, torch.split(chunk, training.batch_size), torch.split(drawn, training.batch_size), reals
+            )
 
-    for _ in range(schedule.epochs):
+    for _ in range(training.epochs):
         yield epoch()
 
 
@@ -160,12 +162,12 @@ def _check_sizes(model: Model, run: Learned, logs: Logs) -> None:
             raise ValueError(f"table.{field} has {rows} rows, the logs' vocabulary {size}: grow the checkpoint first")
 
 
-def _check_epoch(run: Learned, last: float, epoch: int, schedule: Schedule) -> None:
+def _check_epoch(run: Learned, last: float, epoch: int, training: TrainConfig) -> None:
     finite = bool(torch.isfinite(run.table.sum())) and bool(torch.isfinite(run.flat.sum()))
     if finite and last <= HOPELESS:
         return
     raise ValueError(
-        f"training diverged in epoch {epoch} of {schedule.epochs}: loss {last:.4g}, weights "
-        f"{'finite' if finite else 'not finite'}, at rate {schedule.rate:g} (dense_rate {schedule.dense_rate:g}); "
+        f"training diverged in epoch {epoch} of {training.epochs}: loss {last:.4g}, weights "
+        f"{'finite' if finite else 'not finite'}, at rate {training.lr:g} (dense_rate {training.dense_lr:g}); "
         "lower the rate"
     )

@@ -13,7 +13,7 @@ from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.modules.fused_tables import fuse, others, split, table_sizes
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.modules.rowwise_optimizers import RowOptimizer, parts, row_optimizer
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 
 CLOCK = "steps/dense"
 
@@ -52,24 +52,24 @@ class Learned:
         return found
 
 
-def learned(model: Model, weights: Weights, schedule: Schedule, state: Weights | None) -> Learned:
+def learned(model: Model, weights: Weights, training: TrainConfig, state: Weights | None) -> Learned:
     """Copies to train on. `state` None begins anew. Raises ValueError where weights or state do not fit the model."""
     sizes, dense = table_sizes(model, weights), others(weights)
     shapes = {name: tuple(tensor.shape) for name, tensor in dense.items()}
-    pieces = {part: (sum(sizes), *shape) for part, shape in parts(schedule.optimizer, model.width).items()}
-    _check(model, weights, schedule, state)
+    pieces = {part: (sum(sizes), *shape) for part, shape in parts(training.optimizer, model.width).items()}
+    _check(model, weights, training, state)
     if state:
         kept = {part: fuse(state, model.fields, f"{part}/").float() for part in pieces}
         first, second = (_flat({name: state[f"{part}/{name}"] for name in dense}) for part in ("first", "second"))
     else:
         kept = {part: torch.zeros(shape) for part, shape in pieces.items()}
         first, second = (torch.zeros(sum(map(prod, shapes.values()))) for _ in range(2))
-    adam = Adam(schedule.dense_rate, first, second, int(state[CLOCK]) if state and dense else 0)
-    rows = row_optimizer(schedule.optimizer, schedule.rate, kept)
+    adam = Adam(training.dense_lr, first, second, int(state[CLOCK]) if state and dense else 0)
+    rows = row_optimizer(training.optimizer, training.lr, kept)
     return Learned(tuple(model.fields), sizes, fuse(weights, model.fields), rows, shapes, _flat(dense), adam)
 
 
-def _check(model: Model, weights: Weights, schedule: Schedule, state: Weights | None) -> None:
+def _check(model: Model, weights: Weights, training: TrainConfig, state: Weights | None) -> None:
     """Refuse weights that are no numbers, and a state of another optimiser or another size."""
     bad = [name for name, tensor in weights.items() if not bool(torch.isfinite(tensor.sum()))]
     if bad:
@@ -79,7 +79,7 @@ def _check(model: Model, weights: Weights, schedule: Schedule, state: Weights | 
     expected: dict[str, tuple[int, ...]] = {CLOCK: (1,)} if others(weights) else {}
     for name, tensor in weights.items():
         if name.startswith("table."):
-            shapes = parts(schedule.optimizer, model.width)
+            shapes = parts(training.optimizer, model.width)
             expected |= {f"{part}/{name}": (len(tensor), *shape) for part, shape in shapes.items()}
         else:
             expected |= {f"{part}/{name}": tuple(tensor.shape) for part in ("first", "second")}
@@ -88,7 +88,7 @@ def _check(model: Model, weights: Weights, schedule: Schedule, state: Weights | 
     if wrong:
         first = wrong[0]
         raise ValueError(
-            f"the optimiser's state does not fit {schedule.optimizer} on these weights: {first} should be "
+            f"the optimiser's state does not fit {training.optimizer} on these weights: {first} should be "
             f"{expected.get(first, 'absent')}, given {given.get(first, 'nothing')} ({len(wrong)} differ); "
             "begin anew, without a state"
         )

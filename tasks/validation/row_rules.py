@@ -65,8 +65,8 @@ def row_rules(plan: Plan, period: Period) -> list[RowRule]:
     names = {"user": columns.user, "item": columns.item, "time": columns.time}
     if columns.label is not None:
         names["label"] = columns.label
-    if columns.served is not None:
-        names["served"] = columns.served
+    if columns.logged_probability is not None:
+        names["served"] = columns.logged_probability
     names |= {name: name for name in (*columns.categorical, *columns.numeric)}
     unknown = sorted(set(given) - set(names) - set(names.values()))
     if unknown:

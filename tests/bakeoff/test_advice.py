@@ -90,12 +90,12 @@ def test_one_alone_nobody_and_one_that_failed() -> None:
 
 
 def test_options_are_put_in_by_dotted_names_and_nothing_is_changed() -> None:
-    part = Part(use="FineTune", options={"schedule": {"epochs": 1}})
-    changed = with_options(part, {"schedule.rate": 0.1, "optimizer": "reset", "learner.options.schedule.rate": 1})
+    part = Part(use="FineTune", options={"training": {"epochs": 1}})
+    changed = with_options(part, {"training.lr": 0.1, "optimizer": "reset", "learner.options.training.lr": 1})
     assert changed.options == {
-        "schedule": {"epochs": 1, "rate": 0.1}, "optimizer": "reset", "learner": {"options": {"schedule": {"rate": 1}}},
+        "training": {"epochs": 1, "lr": 0.1}, "optimizer": "reset", "learner": {"options": {"training": {"lr": 1}}},
     }  # fmt: skip
-    assert part.options == {"schedule": {"epochs": 1}}
+    assert part.options == {"training": {"epochs": 1}}
 
 
 @pytest.mark.parametrize("kind", ["uniform"])

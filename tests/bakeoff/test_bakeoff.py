@@ -12,12 +12,12 @@ import yaml
 import nightloop.tasks.collect
 import nightloop.tasks.resources
 from nightloop.tasks.bakeoff.result import Outcome
-from nightloop.tasks.schedule import decide
+from nightloop.tasks.training import decide
 from tests.bakeoff.make_specs import WHEN, Oven, bake, computed_by, oven
 from tests.flows.tiny_pipeline import Tiny, begin, make
 
 pytestmark = pytest.mark.xdist_group("bakeoff")  # one process: what these tests begin from is made once
-DIVERGES = {"use": "FineTune", "options": {"schedule": {"rate": 1e30}}}
+DIVERGES = {"use": "FineTune", "options": {"training": {"lr": 1e30}}}
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_only_what_is_missing_runs_again(tiny: Tiny, kitchen: Oven, monkeypatch:
     bake(tiny.path, seeds=(0, 1), strategies=("still", "tuned"))
     assert kitchen.cells() == ["still, seed 1", "tuned, seed 1"]
     kitchen.jobs.clear()
-    bake(tiny.path, periods=("2026-01-05",), against=("still",))
+    bake(tiny.path, periods=("2026-01-05",), baselines=("still",))
     assert kitchen.cells() == ["popular, seed 0"], "other test periods and rivals ask for no work"
 
 
@@ -138,19 +138,19 @@ def test_a_period_that_an_operator_passed_over_is_left_out(
 
 def test_a_diverging_strategy_is_named_and_the_others_finish(tiny: Tiny, kitchen: Oven) -> None:
     order = ordered(tiny, strategies={"still": None, "tuned": None, "wild": DIVERGES})
-    found = bake(tiny.path, order=order)
+    found = bake(tiny.path, spec=order)
     assert {line["entrant"] for line in found["leaderboard"]["uniform"]} == {"still", "tuned"}
     (failed,) = found["failed"]
     assert failed["entrant"] == "wild" and "diverged" in failed["reason"]
     assert any("wild failed: " in said for said in found["advice"]) and "wild" in found["text"]
     assert "wild" in Path(found["report"]).read_text()
     kitchen.jobs.clear()
-    bake(tiny.path, order=order)
+    bake(tiny.path, spec=order)
     assert kitchen.cells() == ["wild, seed 0"], "what failed is tried again, and nothing else"
 
 
 def test_all_failed_is_said(tiny: Tiny, kitchen: Oven) -> None:
-    found = bake(tiny.path, order=ordered(tiny, strategies={"wild": DIVERGES}))
+    found = bake(tiny.path, spec=ordered(tiny, strategies={"wild": DIVERGES}))
     assert found["advice"][0].startswith("Nobody finished") and not found["leaderboard"]["uniform"]
 
 
@@ -175,16 +175,16 @@ def test_a_list_that_all_share_is_not_personal(tiny: Tiny, kitchen: Oven) -> Non
 
 
 def test_tuning_is_on_earlier_periods_and_everything_tried_is_recorded(tiny: Tiny, kitchen: Oven) -> None:
-    grid = {"tuned": {"schedule.rate": [0.01, 0.5, 1e39]}}
-    found = bake(tiny.path, order=ordered(tiny, tune=grid, tuned_on=["2026-01-03", "2026-01-04"]))
-    assert found["tuned_on"] == ["2026-01-03", "2026-01-04"] and found["test"] == ["2026-01-05", "2026-01-06"]
+    grid = {"tuned": {"training.lr": [0.01, 0.5, 1e39]}}
+    found = bake(tiny.path, spec=ordered(tiny, tune=grid, tune_periods=["2026-01-03", "2026-01-04"]))
+    assert found["tune_periods"] == ["2026-01-03", "2026-01-04"] and found["test"] == ["2026-01-05", "2026-01-06"]
     tried = found["tuning"]
-    assert [t["options"] for t in tried] == [{"schedule.rate": 0.01}, {"schedule.rate": 0.5}, {"schedule.rate": 1e39}]
+    assert [t["options"] for t in tried] == [{"training.lr": 0.01}, {"training.lr": 0.5}, {"training.lr": 1e39}]
     assert "diverged" in tried[2]["failed"]
     (chosen,) = [t for t in tried if t["chosen"]]
     assert chosen["value"] == max(t["value"] for t in tried[:2])
     (mine,) = [e["strategy"]["options"] for e in found["entrants"] if e["name"] == "tuned"]
-    assert mine["schedule"] == {"epochs": 1, "rate": chosen["options"]["schedule.rate"]}
+    assert mine["training"] == {"epochs": 1, "lr": chosen["options"]["training.lr"]}
     trials = [job for job in kitchen.jobs if job.do == "cell" and max(job.periods) == 3]
     assert len(trials) == 3, "trials never see a test period"
 
@@ -194,11 +194,11 @@ def test_several_models_race_within_the_model(tiny: Tiny, kitchen: Oven) -> None
     order = ordered(
         tiny, models={"narrow": {"use": "MF", "options": {"width": 2}}, "plan": {"use": "MF", "options": {"width": 4}}}
     )
-    found = bake(tiny.path, order=order, strategies=("still", "tuned"))
+    found = bake(tiny.path, spec=order, strategies=("still", "tuned"))
     names = {line["entrant"] for line in found["leaderboard"]["uniform"]}
     assert names == {"still · narrow", "still · plan", "tuned · narrow", "tuned · plan"}
     (line,) = [one for one in found["leaderboard"]["uniform"] if one["entrant"] == "still · plan"]
-    assert line["against"]["tuned"]["rival"] == "tuned · plan"
+    assert line["baselines"]["tuned"]["rival"] == "tuned · plan"
 
 
 def test_the_document_is_in_the_store_and_beside_the_report(tiny: Tiny, kitchen: Oven) -> None:
@@ -210,7 +210,7 @@ def test_the_document_is_in_the_store_and_beside_the_report(tiny: Tiny, kitchen:
     assert any(one["leaderboard"] == found["leaderboard"] for one in kept)
     line = found["leaderboard"]["uniform"][0]
     assert set(line["sd_over_seeds"]) == set(line["means"]) and line["state"] > 0 and line["seconds_a_period"] >= 0
-    rival = next(v for one in found["leaderboard"]["uniform"] for v in one["against"].values())
+    rival = next(v for one in found["leaderboard"]["uniform"] for v in one["baselines"].values())
     assert rival["ndcg@20"]["low"] <= rival["ndcg@20"]["mean"] <= rival["ndcg@20"]["high"]
     assert [one["history_rows"] for one in found["time"]["tuned"]] == sorted(
         one["history_rows"] for one in found["time"]["tuned"]
@@ -227,18 +227,18 @@ def test_the_document_is_in_the_store_and_beside_the_report(tiny: Tiny, kitchen:
         ({"end": "2026-01-02"}, "end: 2026-01-02 is not after the root 2026-01-02"),
         ({"end": "yesterday"}, "end: no period 'yesterday'"),
         ({"end": "2026-02-02"}, "end: 2026-02-02 is not over yet"),
-        ({"periods": ["2026-01-01"]}, "periods: 2026-01-01 is not within the scored periods, 2026-01-03 to 2026-01-06"),
-        ({"periods": ["2026-01-05..2026-01-04"]}, "is reversed"),
-        ({"against": ["nobody"]}, "against: 'nobody' does not race; there are still, tuned, popular"),
+        ({"test_periods": ["2026-01-01"]}, "periods: 2026-01-01 is not within the scored periods, 2026-01-03 to 2026-01-06"),
+        ({"test_periods": ["2026-01-05..2026-01-04"]}, "is reversed"),
+        ({"baselines": ["nobody"]}, "against: 'nobody' does not race; there are still, tuned, popular"),
         ({"metric": "auc"}, "metric: given 'auc'; of this plan's logs there are ndcg@5"),
-        ({"tune": {"tuned": {"schedule.rate": [1]}}}, "tune and tuned_on go together"),
-        ({"tune": {"tuned": {"rate": [1]}}, "tuned_on": ["2026-01-03"]}, "tune.tuned rate 1: rate: no such option"),
+        ({"tune": {"tuned": {"training.lr": [1]}}}, "tune and tune_periods go together"),
+        ({"tune": {"tuned": {"lr": [1]}}, "tune_periods": ["2026-01-03"]}, "tune.tuned rate 1: rate: no such option"),
         (
-            {"tune": {"tuned": {"schedule.rate": [1]}}, "tuned_on": ["2026-01-04"], "periods": ["2026-01-03"]},
+            {"tune": {"tuned": {"training.lr": [1]}}, "tune_periods": ["2026-01-04"], "test_periods": ["2026-01-03"]},
             "test periods must all come after",
         ),
         (
-            {"tune": {"tuned": {"schedule.rate": [1]}}, "tuned_on": ["2026-01-03..2026-01-06"]},
+            {"tune": {"tuned": {"training.lr": [1]}}, "tune_periods": ["2026-01-03..2026-01-06"]},
             "no period is left to test on",
         ),
         ({"candidates": "many"}, "candidates: given 'many'; input should be 'uniform', 'popular' or 'both'"),
@@ -248,16 +248,16 @@ def test_the_document_is_in_the_store_and_beside_the_report(tiny: Tiny, kitchen:
 )  # fmt: skip
 def test_a_mistake_is_said_before_anything_runs(tiny: Tiny, kitchen: Oven, fields: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said) as told:
-        bake(tiny.path, order=ordered(tiny, **fields))
+        bake(tiny.path, spec=ordered(tiny, **fields))
     assert "mistake" in str(told.value) and "nothing was run" in str(told.value) and not kitchen.jobs
 
 
 def test_all_mistakes_are_said_at_once(tiny: Tiny, kitchen: Oven) -> None:
     with pytest.raises(ValueError, match="3 mistakes") as told:
-        bake(tiny.path, order=ordered(tiny, strategies=["nobody"], seeds=[3, 3], end="2026-01-01"))
+        bake(tiny.path, spec=ordered(tiny, strategies=["nobody"], seeds=[3, 3], end="2026-01-01"))
     assert all(word in str(told.value) for word in ("nobody", "twice", "not after the root"))
     with pytest.raises(FileNotFoundError, match="the order of a bake-off is a YAML file"):
-        bake(tiny.path, order="nowhere.yaml")
+        bake(tiny.path, spec="nowhere.yaml")
     with pytest.raises(ValueError, match="workers: given 0"):
         bake(tiny.path, workers=0)
 

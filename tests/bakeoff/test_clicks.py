@@ -36,7 +36,7 @@ def test_click_models_race_by_logloss_and_auc(tmp_path: Path, kitchen: Oven, mon
     assert [line["means"]["logloss"] for line in lines] == sorted(line["means"]["logloss"] for line in lines)
     (still,) = [line for line in lines if line["entrant"] == "still"]
     (tuned,) = [line for line in lines if line["entrant"] == "tuned"]
-    gap = still["against"]["tuned"]
+    gap = still["baselines"]["tuned"]
     assert gap["auc"]["mean"] == pytest.approx(still["means"]["auc"] - tuned["means"]["auc"], abs=1e-9)
     assert gap["logloss"]["mean"] == pytest.approx(tuned["means"]["logloss"] - still["means"]["logloss"], abs=1e-6)
     assert not still["personalisation"]

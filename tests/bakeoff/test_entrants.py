@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nightloop.tasks.bakeoff.entrants import field_of
-from nightloop.tasks.bakeoff.spec import Order
+from nightloop.tasks.bakeoff.spec import BakeoffSpec
 from nightloop.tasks.plan.plan import Plan
 from tests.plan.test_plans import raw
 
@@ -18,8 +18,8 @@ def plan() -> Plan:
     return Plan.model_validate(raw())
 
 
-def order(**given: object) -> Order:
-    return Order.model_validate(given)
+def order(**given: object) -> BakeoffSpec:
+    return BakeoffSpec.model_validate(given)
 
 
 @pytest.mark.parametrize(

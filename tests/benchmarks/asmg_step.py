@@ -1,7 +1,7 @@
 """Benchmark `asmg-step`: what ASMG's meta step takes beside the fine-tuning that it follows, k = 3.
 
 The figure is that of the real-log protocol (MovieTweetings, MF with biases, d = 64), both as they stand in its bake-off:
-fine-tuning by its tuned schedule of 40 epochs, the generator by one, over three periods, on all cores, as a night trains:
+fine-tuning by its tuned training of 40 epochs, the generator by one, over three periods, on all cores, as a night trains:
 fine-tuning MF is the work of one core, the generator's of all. `one core` is the same on one, as a cell of a bake-off has
 it. `one epoch each` is its paper's base model in one period of MovieLens's shape in ASMG's protocol (43,181 users, 51,142
 items, 20 genres, 220,000 ratings), random ids: Embedding & MLP with 30 items of history, one epoch each of fine-tuning, in
@@ -23,7 +23,7 @@ from nightloop.tasks.data.logs import COLUMNS, Logs
 from nightloop.tasks.models.embedding_mlp import EmbeddingMLP
 from nightloop.tasks.models.mf import MF
 from nightloop.tasks.modules.checkpoint import Checkpoint
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.retraining.advance import begin, fold, pretrain, recent
 from nightloop.tasks.retraining.strategy import Strategy
 from nightloop.tasks.strategies.asmg import ASMG
@@ -35,7 +35,7 @@ from tests.benchmarks.real_logs import HISTORY as START
 
 USERS, ITEMS, GENRES, ROWS, HISTORY = 43_181, 51_142, 20, 220_000, 30
 PERIODS, WINDOW, META, WANTED = 7, 3, 8192, 2.0
-FINE = FineTune(Schedule(epochs=1, batch=1024, rate=0.05))
+FINE = FineTune(TrainConfig(epochs=1, batch_size=1024, lr=0.05))
 
 
 def run() -> dict[str, object]:
@@ -46,7 +46,7 @@ def run() -> dict[str, object]:
         "real logs": [on_real_logs(one, logs, cores) for one in (FINE_TUNE, ASMG(FINE_TUNE, window=WINDOW))],
         "one core": [on_real_logs(one, logs, 1) for one in (FINE_TUNE, ASMG(FINE_TUNE, window=WINDOW))],
         "one epoch each": [
-            chain(model, FINE), chain(model, ASMG(FINE, window=WINDOW, schedule=Schedule(epochs=1, batch=META)))
+            chain(model, FINE), chain(model, ASMG(FINE, window=WINDOW, training=TrainConfig(epochs=1, batch_size=META)))
         ],
     }  # fmt: skip
     ratios = {name: round((whole - alone) / alone, 2) for name, (alone, whole) in found.items()}
@@ -72,7 +72,7 @@ def on_real_logs(strategy: Strategy, whole: Logs, cores: int) -> float:
 def chain(model: EmbeddingMLP, strategy: Strategy) -> float:
     """Median seconds of the last three periods."""
     periods = [world(period) for period in range(PERIODS)]
-    weights = pretrain(model, FullRetrain(FINE.schedule, begin="scratch"), periods[0])
+    weights = pretrain(model, FullRetrain(FINE.training, begin="scratch"), periods[0])
     checkpoint: Checkpoint = begin(model, strategy, weights, periods[0])
     took = []
     for period in range(1, PERIODS):

@@ -60,10 +60,10 @@ def plan(data: Path) -> dict[str, Any]:
     """The plan of `infra/plans/movietweetings.yaml`, on the ratings as one Parquet file."""
     raw: dict[str, Any] = yaml.safe_load((ORDER.parents[1] / "plans" / "movietweetings.yaml").read_text())
     columns = {"user": "user_id", "item": "item_id", "time": "ts"}
-    schedule = {"epochs": 10, "batch": 1024, "rate": 0.1, "l2": 0.03}
+    training = {"epochs": 10, "batch_size": 1024, "lr": 0.1, "l2": 0.03}
     return raw | {
         "source": {"use": "files", "options": {"path": str(data)}}, "columns": columns, "periods": {"rows": ROWS},
-        "pretrain": {"use": "FullRetrain", "options": {"begin": "scratch", "schedule": schedule}},
+        "pretrain": {"use": "FullRetrain", "options": {"begin": "scratch", "training": training}},
     }  # fmt: skip
 
 
@@ -73,7 +73,7 @@ def against_neighbours(name: str, data: Path, metric: str) -> dict[str, float]:
     order = yaml.safe_load(ORDER.read_text())
     whole, model = read(data), MF(width=64, biases=True)
     strategy = build(Part.model_validate(order["strategies"][name]))
-    first = FullRetrain(build(Part.model_validate(plan(data)["pretrain"])).schedule, begin="scratch")  # type: ignore[attr-defined]
+    first = FullRetrain(build(Part.model_validate(plan(data)["pretrain"])).training, begin="scratch")  # type: ignore[attr-defined]
     weights = pretrain(model, first, until(whole, HISTORY - 1))
     nights = []
     for checkpoint, _ in chain(model, strategy, weights, whole, TEST[-1]):
@@ -90,7 +90,11 @@ def table(kind: str, lines: list[dict[str, Any]]) -> str:
     rows = [f"Candidates: {kind}", "", "| strategy | R@20 | N@20 | personal R@20 | vs fine-tune R@20 | s a period | peak | state |",
             "|---|--:|--:|--:|--:|--:|--:|--:|"]  # fmt: skip
     for line in lines:
-        means, spread, gap = line["means"], line["sd_over_seeds"], line["against"].get("fine-tune", {}).get("recall@20")
+        means, spread, gap = (
+            line["means"],
+            line["sd_over_seeds"],
+            line["baselines"].get("fine-tune", {}).get("recall@20"),
+        )
         versus = f"{gap['mean']:+.4f} [{gap['low']:+.4f}, {gap['high']:+.4f}]" if gap else ""
         scores = " | ".join(f"{means[m]:.4f} ± {spread.get(m, 0):.4f}" for m in WANTED)
         personal = f"{line['personalisation'].get('recall@20', 0):+.4f}"

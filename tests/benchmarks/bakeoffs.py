@@ -14,7 +14,7 @@ ORDERS = Path(__file__).parents[2] / "infra" / "bakeoffs"
 
 def raced(home: str, plan: str, order: str, seeds: str) -> dict[str, Any]:
     """The document of a plan's bake-off under an order of `infra/bakeoffs`; `seeds` empty: the order's."""
-    command = [sys.executable, "-m", "nightloop", "bakeoff", plan, "--order", str(ORDERS / f"{order}.yaml")]
+    command = [sys.executable, "-m", "nightloop", "bakeoff", plan, "--spec", str(ORDERS / f"{order}.yaml")]
     environment = {**os.environ, "NIGHTLOOP_HOME": home}
     done = subprocess.run([*command, "--seeds", seeds, "--json"], env=environment, stdout=subprocess.PIPE, check=True)
     found: dict[str, Any] = json.loads(done.stdout)

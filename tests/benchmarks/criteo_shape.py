@@ -36,7 +36,7 @@ from nightloop.tasks.lake.periods import period
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.models.deepfm import DeepFM
 from nightloop.tasks.modules.checkpoint import Checkpoint
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.plan.plan import Calendar, Part, Plan
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.retraining.advance import fold
@@ -49,7 +49,7 @@ DUCKDB = 300  # MB
 PARTS = (500_000, 1_000_000, 2_000_000)
 NETWORKS = {"64 x 2": (64, 64), "400 x 3": (400, 400, 400)}
 VERSIONS = [(day, 1) for day in range(DAYS)]
-ONE_EPOCH = Schedule(epochs=1, batch=4096, rate=0.02, dense_rate=0.001)
+ONE_EPOCH = TrainConfig(epochs=1, batch_size=4096, lr=0.02, dense_lr=0.001)
 
 
 def run() -> dict[str, object]:

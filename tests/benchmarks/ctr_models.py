@@ -39,7 +39,7 @@ from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.evaluation.ctr_metrics import auc
 from nightloop.tasks.models import build
 from nightloop.tasks.modules.checkpoint import Weights
-from nightloop.tasks.modules.train_config import Schedule, fast_bfloat16
+from nightloop.tasks.modules.train_config import TrainConfig, fast_bfloat16
 from nightloop.tasks.training.fit import fit
 from nightloop.tasks.training.predict import predict
 from nightloop.tasks.training.resize import initial
@@ -47,9 +47,9 @@ from tests.benchmarks.deepfm_train import BATCH, world
 
 TURNS, BATCHES, HELD_OUT = 3, 24, 50_000
 PRECISION = "bfloat16" if fast_bfloat16() else "float32"  # of our layers: what the processor is made for
-SCHEDULE = Schedule(epochs=1, batch=BATCH, rate=0.01, dense_rate=0.001, precision=PRECISION)
+SCHEDULE = TrainConfig(epochs=1, batch_size=BATCH, lr=0.01, dense_lr=0.001, precision=PRECISION)
 # What is small has no slope in AFN+ until rows have grown.
-OWN = {"AFNPlus": replace(SCHEDULE, optimizer="adam", rate=0.005)}
+OWN = {"AFNPlus": replace(SCHEDULE, optimizer="adam", lr=0.005)}
 TARGETS = {"DeepFM": 5.0, "DCN": 5.0}  # others 3
 LAYERS = (400, 400, 400, 1)
 PAIRS = 39 * 38 // 2

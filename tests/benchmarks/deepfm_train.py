@@ -19,7 +19,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.evaluation.ctr_metrics import auc
 from nightloop.tasks.models.deepfm import DeepFM
-from nightloop.tasks.modules.train_config import Schedule, fast_bfloat16
+from nightloop.tasks.modules.train_config import TrainConfig, fast_bfloat16
 from nightloop.tasks.training.fit import fit
 from nightloop.tasks.training.predict import predict
 from nightloop.tasks.training.resize import initial
@@ -27,7 +27,7 @@ from nightloop.tasks.training.resize import initial
 FIELDS, IDS, BATCH = 39, 1_000_000, 4096
 TRAIN, HELD_OUT, ROUNDS = 120 * BATCH, 50_000, 3
 REFERENCE_ROWS = 8 * BATCH  # a round of the reference: it is slow, and every batch costs the same
-SCHEDULE = Schedule(epochs=1, batch=BATCH, rate=0.05, dense_rate=0.001)
+SCHEDULE = TrainConfig(epochs=1, batch_size=BATCH, lr=0.05, dense_lr=0.001)
 
 
 class Reference(nn.Module):

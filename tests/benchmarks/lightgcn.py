@@ -12,7 +12,7 @@ import torch
 
 from nightloop.tasks.meta.transfer import Transfer
 from nightloop.tasks.models.lightgcn import LightGCN
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.retraining.advance import pretrain
 from nightloop.tasks.retraining.contract_data import until
 from nightloop.tasks.strategies.fine_tune import FineTune
@@ -20,17 +20,17 @@ from nightloop.tasks.strategies.full_retrain import FullRetrain
 from nightloop.tasks.strategies.sml import SML
 from tests.benchmarks.real_logs import DATA, HISTORY, measure, read, table
 
-PRETRAIN = FullRetrain(Schedule(epochs=20, batch=4096, rate=0.1, l2=0.03), begin="scratch")
-LARGE = FineTune(Schedule(epochs=10, batch=7084, rate=0.05, l2=0.03))  # a step of the full graph moves all rows
-SMALL = FineTune(Schedule(epochs=20, batch=2048, rate=0.05, l2=0.03))
-OVER = SML(SMALL, Transfer("average"), rounds=3, second=Schedule(epochs=1, batch=2048, rate=0.03))
+PRETRAIN = FullRetrain(TrainConfig(epochs=20, batch_size=4096, lr=0.1, l2=0.03), begin="scratch")
+LARGE = FineTune(TrainConfig(epochs=10, batch_size=7084, lr=0.05, l2=0.03))  # a step of the full graph moves all rows
+SMALL = FineTune(TrainConfig(epochs=20, batch_size=2048, lr=0.05, l2=0.03))
+OVER = SML(SMALL, Transfer("average"), rounds=3, transfer_training=TrainConfig(epochs=1, batch_size=2048, lr=0.03))
 FULL = LightGCN(width=64, biases=True)
 OWN = LightGCN(width=64, biases=True, links="own")
 NEWEST = LightGCN(width=64, biases=True, graph="incremental")
 ROWS = (
     ("full, own links", OWN, "FineTune", LARGE),
     ("full", FULL, "FineTune", LARGE),
-    ("full", FULL, "FullRetrain, 4 periods", FullRetrain(LARGE.schedule, window=4)),
+    ("full", FULL, "FullRetrain, 4 periods", FullRetrain(LARGE.training, window=4)),
     ("incremental", NEWEST, "FineTune", SMALL),
     ("incremental", NEWEST, "SML(FineTune), average", OVER),
 )

@@ -2,7 +2,7 @@
 
 Speed: the shape of SML's Yelp (59,082 users, 122,816 items), 2,500,000 draws with Zipf-Mandelbrot ids less repeats, d
 = 64, one negative, one epoch, everything inside `fit` counted. Quality: movietweetings, trained on periods 0-14,
-ranked on 15-19, the same schedule as timed but for its epochs. The reference is `nn.Embedding` and `torch.optim.Adam`
+ranked on 15-19, the same training as timed but for its epochs. The reference is `nn.Embedding` and `torch.optim.Adam`
 on the same loss, the same number of negatives and epochs. Both were tuned on periods 13-14 after training on 0-12:
 rate and L2 of each, 20 epochs.
 """
@@ -22,14 +22,14 @@ from nightloop.tasks.evaluation.rank import from_factors
 from nightloop.tasks.models.mf import MF
 from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.modules.negative_sampling import draw, known
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.retraining.contract_data import until
 from nightloop.tasks.training.fit import fit
 from nightloop.tasks.training.resize import initial
 from tests.benchmarks.real_logs import DATA, TEST, read, scored
 
 USERS, ITEMS, ROWS = 59_082, 122_816, 2_500_000
-SCHEDULE = Schedule(epochs=1, batch=4096, rate=0.1, l2=0.03)
+SCHEDULE = TrainConfig(epochs=1, batch_size=4096, lr=0.1, l2=0.03)
 EPOCHS, SEEDS, ROUNDS = 20, (0, 1, 2), 5
 ADAM = {"lr": 0.003, "weight_decay": 3e-5}  # tried: lr 0.001, 0.003, 0.01; decay 0, 1e-6, 1e-5, 3e-5, 1e-4
 MODEL = MF(width=64)

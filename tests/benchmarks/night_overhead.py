@@ -13,7 +13,7 @@ SECONDS, TASK_RUNS, BACKFILL = 5.0, 40, 180.0
 
 
 def run() -> dict[str, object]:
-    """Nights through Prefect as an operator's schedule would run them, on a server of their own."""
+    """Nights through Prefect as an operator's training would run them, on a server of their own."""
     home = Path(tempfile.mkdtemp(prefix="nightloop-bench-"))
     os.environ["NIGHTLOOP_HOME"] = str(home / "home")
     os.environ["NIGHTLOOP_PREFECT"] = "1"

@@ -29,7 +29,7 @@ from nightloop.tasks.models.lightgcn import LightGCN
 from nightloop.tasks.models.mf import MF
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights
 from nightloop.tasks.modules.model import Model
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.plan.plan import Ranking
 from nightloop.tasks.retraining.advance import begin, fold, pretrain, recent
 from nightloop.tasks.retraining.contract_data import coded, until
@@ -53,13 +53,13 @@ REFERENCES = {  # Recall@20 and NDCG@20 of the controls as others' code has them
     "BPR": (0.342, 0.192),
 }
 NEAR = 0.015  # BPR swings by 0.005 from seed to seed, and the draw of candidates is another
-PRETRAIN = Schedule(epochs=10, batch=1024, rate=0.1, l2=0.03)
-FINE_TUNE = FineTune(Schedule(epochs=40, batch=1024, rate=0.05, l2=0.03))
+PRETRAIN = TrainConfig(epochs=10, batch_size=1024, lr=0.1, l2=0.03)
+FINE_TUNE = FineTune(TrainConfig(epochs=40, batch_size=1024, lr=0.05, l2=0.03))
 STRATEGIES: dict[str, Strategy] = {
     "NoUpdate": NoUpdate(),
     "FineTune": FINE_TUNE,
-    "FullRetrain, all history": FullRetrain(Schedule(epochs=20, batch=1024, rate=0.05, l2=0.02)),
-    "FullRetrain, 4 periods": FullRetrain(Schedule(epochs=40, batch=1024, rate=0.05, l2=0.03), window=4),
+    "FullRetrain, all history": FullRetrain(TrainConfig(epochs=20, batch_size=1024, lr=0.05, l2=0.02)),
+    "FullRetrain, 4 periods": FullRetrain(TrainConfig(epochs=40, batch_size=1024, lr=0.05, l2=0.03), window=4),
     "AverageWeights(FineTune)": AverageWeights(FINE_TUNE),
     "AddPopularity(FineTune)": AddPopularity(FINE_TUNE, half_life=0.5),
 }

@@ -20,7 +20,7 @@ from nightloop.tasks.models.deepfm import DeepFM
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights
 from nightloop.tasks.modules.loss import Batch, Loss, Objective, labels
 from nightloop.tasks.modules.model import Model
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.strategies.fine_tune import FineTune
 from nightloop.tasks.strategies.reloop import ReLoop, SelfCorrection
 from nightloop.tasks.training.predict import predict
@@ -28,7 +28,7 @@ from nightloop.tasks.training.resize import initial
 from tests.benchmarks.deepfm_train import BATCH, world
 
 STEPS, PAIRS, REPEATS, MOST = 4, 7, 200, 1.8  # MOST per cent: what the paper reports
-PLAIN = FineTune(Schedule(epochs=1, batch=BATCH, rate=0.05, dense_rate=0.001), optimizer="reset")
+PLAIN = FineTune(TrainConfig(epochs=1, batch_size=BATCH, lr=0.05, dense_lr=0.001), optimizer="reset")
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.models import build
 from nightloop.tasks.models.mf import MF
 from nightloop.tasks.modules.model import Model
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.retraining.advance import fold
 from nightloop.tasks.retraining.contract_data import until
 from nightloop.tasks.retraining.strategy import Strategy
@@ -41,13 +41,13 @@ from tests.benchmarks.worlds import picture
 ROWS, USERS, ITEMS, HISTORY = 2_000, 2_000, 1_000, 10
 TIMES = ((1, 1), (3, 1), (10, 1), (1, 10))  # of the rows, of the users
 LINEAR = 1.5
-ONCE = Schedule(epochs=1, batch=256)
+ONCE = TrainConfig(epochs=1, batch_size=256)
 FINE = FineTune(ONCE)
 RANKING: dict[str, Strategy] = {
     "popularity": Popularity(), "ALS": ALS(), "BPR": BPR(), "fine-tune": FINE, "full retrain": FullRetrain(ONCE),
-    "SPMF": SPMF(2_000, schedule=ONCE), "L2SP": L2SP(schedule=ONCE), "EWC": EWC(schedule=ONCE),
+    "SPMF": SPMF(2_000, training=ONCE), "L2SP": L2SP(training=ONCE), "EWC": EWC(training=ONCE),
     "averaged": AverageWeights(FINE), "SML": SML(rounds=2), "SML-S": SML(freeze=0), "ASMG": ASMG(FINE),
-    "Hedge": Hedge((FINE, L2SP(schedule=ONCE))),
+    "Hedge": Hedge((FINE, L2SP(training=ONCE))),
 }  # fmt: skip
 CLICKS: dict[str, Strategy] = {"KD": KD(FINE), "ReLoop": ReLoop(FINE), "IncCTR": IncCTR(FINE)}
 

@@ -23,7 +23,7 @@ from nightloop.tasks.evaluation.summary import per_interaction
 from nightloop.tasks.models.caser import Caser
 from nightloop.tasks.models.gru4rec import GRU4Rec
 from nightloop.tasks.modules.checkpoint import Weights
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.plan.plan import Ranking
 from nightloop.tasks.retraining.advance import pretrain
 from nightloop.tasks.retraining.contract_data import until
@@ -32,7 +32,7 @@ from nightloop.tasks.strategies.full_retrain import FullRetrain
 from tests.benchmarks.real_logs import HISTORY, METRICS, TEST, Row, chain, read, row, table
 
 LENGTH = 5
-NIGHTLY = Schedule(epochs=5, batch=1024, rate=0.05, dense_rate=0.001, l2=0.03)
+NIGHTLY = TrainConfig(epochs=5, batch_size=1024, lr=0.05, dense_lr=0.001, l2=0.03)
 MODELS = {"GRU4Rec": GRU4Rec(LENGTH, width=32), "Caser": Caser(LENGTH, width=16)}
 
 

@@ -26,20 +26,20 @@ from torch import Tensor
 from nightloop.tasks.evaluation.rank import from_weights
 from nightloop.tasks.meta.transfer import Transfer
 from nightloop.tasks.models.mf import MF
-from nightloop.tasks.modules.train_config import Schedule, fast_bfloat16
+from nightloop.tasks.modules.train_config import TrainConfig, fast_bfloat16
 from nightloop.tasks.retraining.advance import pretrain
 from nightloop.tasks.strategies.full_retrain import FullRetrain
 from nightloop.tasks.strategies.sml import SML
 from tests.benchmarks.real_logs import HISTORY, PRETRAIN, TEST, chain, read, row, scored, until
 
 PRECISION = "bfloat16" if fast_bfloat16() else "float32"  # in software it is five times slower than float32
-FIRST = Schedule(epochs=1, batch=1024, rate=0.01, optimizer="adam", l2=0.001, precision=PRECISION)
-SECOND = Schedule(epochs=1, batch=256, rate=0.001, l2=0.0001, precision=PRECISION)
-PUBLISHED = SML(first=FIRST, second=SECOND)
+FIRST = TrainConfig(epochs=1, batch_size=1024, lr=0.01, optimizer="adam", l2=0.001, precision=PRECISION)
+SECOND = TrainConfig(epochs=1, batch_size=256, lr=0.001, l2=0.0001, precision=PRECISION)
+PUBLISHED = SML(learner_training=FIRST, transfer_training=SECOND)
 # Half as many rows, three filters and one, an eighth of the hidden layer, and rows without data left alone: chosen on periods
 # 13 and 14.
 LIGHT = SML(
-    transfer=Transfer(filters=(3, 1), hidden=64), first=FIRST, second=replace(SECOND, batch=1024, rate=0.002),
+    transfer=Transfer(filters=(3, 1), hidden=64), learner_training=FIRST, transfer_training=replace(SECOND, batch_size=1024, lr=0.002),
     batches="by_user", mask_inactive=True,
 )  # fmt: skip
 WANTED = {"SML": 0.8, "SML-S": 0.15}  # seconds
@@ -49,7 +49,7 @@ QUALITY = (0.4335, 0.2287)  # Recall@20 and NDCG@20 of the authors' code
 
 def frozen(sml: SML) -> SML:
     """SML-S: what transfers learned in the periods before the test stays; two epochs of step 1."""
-    return replace(sml, freeze=TEST[0] - HISTORY - 1, first=replace(sml.first, epochs=2))
+    return replace(sml, freeze=TEST[0] - HISTORY - 1, learner_training=replace(sml.learner_training, epochs=2))
 
 
 def run() -> dict[str, object]:

@@ -26,7 +26,7 @@ from nightloop.tasks.evaluation.ctr_metrics import auc, logloss
 from nightloop.tasks.models import build
 from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.modules.model import Model
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.retraining.advance import pretrain
 from nightloop.tasks.retraining.contract_data import coded, until
 from nightloop.tasks.retraining.strategy import Strategy
@@ -55,9 +55,9 @@ WEIGHT = ALPHA = {"drifting": 0.1, "still": 0.3}  # KD's and ReLoop's
 SLOT, DELAY = 800, 2  # rows of a delivery, and how many deliveries later their labels have come: about an hour
 
 
-def schedule(name: str, epochs: int = 1) -> Schedule:
+def training(name: str, epochs: int = 1) -> TrainConfig:
     """The same for every model but the backbone, and for every strategy."""
-    return Schedule(epochs=epochs, batch=256, rate=TUNED if name == BACKBONE else RATE, dense_rate=DENSE)
+    return TrainConfig(epochs=epochs, batch_size=256, lr=TUNED if name == BACKBONE else RATE, dense_lr=DENSE)
 
 
 def model_of(name: str, logs: Logs) -> Model:
@@ -96,12 +96,12 @@ def replay(like: str, drift: float, seed: int) -> dict[str, Any]:
     found = {"oracle": {day: quality(labels[day], chance[whole.periods == day]) for day in labels}}
     for name in ("LR", "FM", *DEEP):
         model = model_of(name, whole)
-        weights = pretrain(model, FullRetrain(schedule(name, 2), begin="scratch"), until(whole, ROOT))
-        served, kept = predicted(model, FineTune(schedule(name)), weights, whole)
+        weights = pretrain(model, FullRetrain(training(name, 2), begin="scratch"), until(whole, ROOT))
+        served, kept = predicted(model, FineTune(training(name)), weights, whole)
         found[name] = {day: quality(labels[day], p) for day, p in served.items()}
         if name == BACKBONE:
             base, begun, backbone, checkpoints = served, weights, model, kept
-    fine, kind = FineTune(schedule(BACKBONE)), "drifting" if drift else "still"
+    fine, kind = FineTune(training(BACKBONE)), "drifting" if drift else "still"
     rivals: dict[str, Strategy] = {
         "no update": NoUpdate(), "KD": KD(fine, WEIGHT[kind]), "ReLoop": ReLoop(fine, ALPHA[kind])
     }  # fmt: skip

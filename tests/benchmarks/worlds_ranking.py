@@ -24,7 +24,7 @@ from nightloop.tasks.evaluation.rank import Ranker, from_factors, from_weights, 
 from nightloop.tasks.evaluation.summary import per_interaction
 from nightloop.tasks.meta.transfer import Form, Transfer
 from nightloop.tasks.models.mf import MF
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.plan.plan import Ranking
 from nightloop.tasks.retraining.advance import pretrain
 from nightloop.tasks.retraining.contract_data import coded, until
@@ -55,20 +55,22 @@ Judged = dict[str, Tensor]  # per test row: METRIC, DEEP and the slices
 
 def strategies(like: str) -> dict[str, Strategy]:
     """Who races in a world."""
-    fine, full, mixed = (Schedule(epochs=e, batch=256, rate=rate, l2=0.03) for e, rate in TUNED[like])
+    fine, full, mixed = (TrainConfig(epochs=e, batch_size=256, lr=rate, l2=0.03) for e, rate in TUNED[like])
     fine_tune, full_retrain = FineTune(fine), FullRetrain(full)
     better = fine_tune if like == "adressa" else full_retrain
-    first = Schedule(epochs=1, batch=256, rate=0.03, optimizer="adam", l2=0.001)
-    second = Schedule(epochs=1, batch=64, rate=0.003, l2=0.0001)
-    sml = SML(first=first, second=second, rounds=7, transfer=Transfer(hidden=64))
-    over = SML(learner=better, second=second, rounds=3, transfer=Transfer(FORMS[like], hidden=64, residual=True))
-    asmg = ASMG(better, residual=True, schedule=Schedule(epochs=3, batch=256, rate=0.003))
+    first = TrainConfig(epochs=1, batch_size=256, lr=0.03, optimizer="adam", l2=0.001)
+    second = TrainConfig(epochs=1, batch_size=64, lr=0.003, l2=0.0001)
+    sml = SML(learner_training=first, transfer_training=second, rounds=7, transfer=Transfer(hidden=64))
+    over = SML(
+        learner=better, transfer_training=second, rounds=3, transfer=Transfer(FORMS[like], hidden=64, residual=True)
+    )
+    asmg = ASMG(better, residual=True, training=TrainConfig(epochs=3, batch_size=256, lr=0.003))
     frozen = RankingWorld().shape[3] - ROOT - TESTED - 2  # tasks that are finished before the first test period
     return {
         "no update": NoUpdate(), "popularity": Popularity(1.0), "fine-tune": fine_tune,
-        "full retrain": full_retrain, "SPMF": SPMF(4000, schedule=mixed),
-        "SML": sml, "SML-N": replace(sml, judge="same"), "SML-S": replace(sml, freeze=frozen),
-        "SML over better": over, "SML-N over better": replace(over, judge="same"),
+        "full retrain": full_retrain, "SPMF": SPMF(4000, training=mixed),
+        "SML": sml, "SML-N": replace(sml, train_on="same"), "SML-S": replace(sml, freeze=frozen),
+        "SML over better": over, "SML-N over better": replace(over, train_on="same"),
         "SML-S over better": replace(over, freeze=frozen),
         "ASMG": ASMG(fine_tune), "ASMG over better": asmg,
     }  # fmt: skip
@@ -116,7 +118,7 @@ def replay(like: str, seed: int, only: Sequence[str] = ()) -> dict[str, Any]:
     for period in range(ROOT + 1, whole.period + 1):
         logs = until(whole, period)
         hands[period] = deal(logs.since(period), logs.rows[logs.periods < period], Ranking(negatives=299))
-    scratch = FullRetrain(Schedule(epochs=20, batch=256, rate=0.1, l2=0.03), begin="scratch")
+    scratch = FullRetrain(TrainConfig(epochs=20, batch_size=256, lr=0.1, l2=0.03), begin="scratch")
     weights = pretrain(model, scratch, until(whole, ROOT))
     best = {p: judged(oracle(world, numbers, p), hand) for p, hand in hands.items()}
     found = {"oracle": summary(best, [])}

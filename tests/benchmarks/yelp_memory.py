@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.retraining.strategy import Strategy
 from nightloop.tasks.strategies.asmg import ASMG
 from nightloop.tasks.strategies.average_weights import AverageWeights
@@ -15,18 +15,18 @@ from nightloop.tasks.strategies.sml import SML
 from nightloop.tasks.strategies.spmf import SPMF
 from tests.benchmarks.yelp_shape import PEAK, apart
 
-ONCE = Schedule(epochs=1, batch=1024)  # memory does not depend on how often the rows come by
+ONCE = TrainConfig(epochs=1, batch_size=1024)  # memory does not depend on how often the rows come by
 FINE = FineTune(ONCE)
 STRATEGIES: dict[str, Strategy] = {
     "FineTune": FINE,
     "full retrain": FullRetrain(ONCE),
-    "SPMF": SPMF(size=7000, schedule=ONCE),
-    "L2SP": L2SP(schedule=ONCE),
-    "EWC": EWC(schedule=ONCE),
+    "SPMF": SPMF(size=7000, training=ONCE),
+    "L2SP": L2SP(training=ONCE),
+    "EWC": EWC(training=ONCE),
     "AverageWeights": AverageWeights(FINE),
     "SML": SML(rounds=2),
     "ASMG": ASMG(FINE),
-    "Hedge": Hedge((FINE, SPMF(size=7000, schedule=ONCE))),
+    "Hedge": Hedge((FINE, SPMF(size=7000, training=ONCE))),
 }
 
 

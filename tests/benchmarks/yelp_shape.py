@@ -17,7 +17,7 @@ import torch
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.models.mf import MF
 from nightloop.tasks.modules.checkpoint import Checkpoint
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.retraining.advance import recent
 from nightloop.tasks.retraining.strategy import Strategy
 from nightloop.tasks.strategies.fine_tune import FineTune
@@ -30,11 +30,16 @@ USERS, ITEMS, ROWS, HISTORY = 59_082, 122_816, 75_000, 2_500_000
 ROUNDS = 10
 THEIRS = {"SML": 294.0, "SML-S": 21.0, "fine-tune": 390.0, "full retrain": 13_940.0}  # seconds of the authors' code
 # As many steps an epoch as the light settings have where their quality is measured: 10 here, 7 of 1,024 on MovieTweetings.
-SHAPED = replace(LIGHT, rounds=ROUNDS, first=replace(LIGHT.first, batch=8192), second=replace(LIGHT.second, batch=8192))
+SHAPED = replace(
+    LIGHT,
+    rounds=ROUNDS,
+    learner_training=replace(LIGHT.learner_training, batch_size=8192),
+    transfer_training=replace(LIGHT.transfer_training, batch_size=8192),
+)
 STRATEGIES: dict[str, tuple[Strategy, float]] = {  # with seconds wanted
     "SML": (SHAPED, 9.0),
     "SML-S": (replace(SHAPED, freeze=0), 1.0),
-    "fine-tune": (FineTune(Schedule(epochs=5, batch=1024, rate=0.05)), 1.0),
+    "fine-tune": (FineTune(TrainConfig(epochs=5, batch_size=1024, lr=0.05)), 1.0),
     "full retrain": (FullRetrain(replace(SCHEDULE, epochs=20)), 60.0),  # its quality is mf-train's
 }
 PEAK = 3.0  # GiB, of any strategy

@@ -20,7 +20,7 @@ from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.retraining.contract_data import simulated_periods, until
 from tests.lake.make_lake import NAMES, day, lake, plan, rows
 
-TOLD = NAMES.model_copy(update={"history": 3})
+TOLD = NAMES.model_copy(update={"history_length": 3})
 DAY_0 = (
     ("ann", 1, 1, 1, "web", 0.0), ("ann", 2, 2, 0, "web", 0.0), ("bob", 1, 2, 1, "web", 0.0),
     ("ann", 10, 3, 1, "web", 0.0), ("ann", 3, 3, 1, "web", 0.0), ("ann", 2, 4, 1, "web", 0.0),
@@ -29,7 +29,7 @@ DAY_1 = (("ann", 1, 86_401, 0, "tv", 0.0), ("bob", 3, 86_402, 1, "tv", 0.0), ("b
 
 
 def told(warehouse: Warehouse, versions: list[tuple[int, int]], earlier: list[tuple[int, int]], most: int = 3) -> Logs:
-    columns = NAMES.model_copy(update={"history": most})
+    columns = NAMES.model_copy(update={"history_length": most})
     vocabulary = empty(columns)
     for period, version in sorted([*earlier, *versions]):
         vocabulary = reduce(grow, clean_ids(warehouse, plan(columns), period, version), vocabulary)

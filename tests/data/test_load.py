@@ -89,7 +89,7 @@ def test_without_a_label_every_row_is_a_positive(pond: Warehouse, vocabulary: Vo
 
 
 def test_what_was_served_is_read_and_what_is_no_probability_is_put_aside(tmp_path: Path) -> None:
-    columns = NAMES.model_copy(update={"served": "price", "numeric": ()})
+    columns = NAMES.model_copy(update={"logged_probability": "price", "numeric": ()})
     values = (0.25, 1.0, None, 1.5, -0.1, 0.0, float("nan"))
     batches = rows(*(("ann", j, j, 1, "web", value) for j, value in enumerate(values)))
     order = plan(columns)

@@ -22,7 +22,7 @@ from nightloop.tasks.data.vocabulary import Vocabulary, empty, grow, to_bytes
 from nightloop.tasks.lake.landing import land
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.models.deepfm import DeepFM
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.plan.plan import Columns
 from nightloop.tasks.retraining.advance import fold
 from nightloop.tasks.strategies.full_retrain import FullRetrain
@@ -30,8 +30,8 @@ from nightloop.tasks.training.resize import initial
 from tests.lake.make_lake import START, day, lake, plan
 
 COLUMNS = Columns(
-    user="u", item="i", time="t", label="y", served="p", categorical=("device", "tags"), numeric=("price",),
-    several={"tags": 2}, history=3,
+    user="u", item="i", time="t", label="y", logged_probability="p", categorical=("device", "tags"), numeric=("price",),
+    multi_value={"tags": 2}, history_length=3,
 )  # fmt: skip
 VERSIONS = [(2, 1), (0, 1), (1, 1)]
 CLEAN = 208  # of 210 rows that arrive two are repeats
@@ -118,7 +118,7 @@ def test_batches_and_parts_are_no_part_of_the_result(
 
 
 def test_a_vocabulary_grown_in_batches_is_the_same(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rare = COLUMNS.model_copy(update={"rare": 4})
+    rare = COLUMNS.model_copy(update={"min_count": 5})
 
     def grown() -> bytes:
         words = empty(rare)
@@ -134,7 +134,7 @@ def test_a_vocabulary_grown_in_batches_is_the_same(home: Path, monkeypatch: pyte
 
 def test_training_on_logs_in_files_is_the_same_to_the_bit(read: Callable[[str], Logs]) -> None:
     model = DeepFM(("user", "item", "device", "tags"), numeric=1, width=4, hidden=(8, 8))
-    strategy = FullRetrain(Schedule(epochs=2, batch=32, rate=0.05), begin="scratch")
+    strategy = FullRetrain(TrainConfig(epochs=2, batch_size=32, lr=0.05), begin="scratch")
     made = []
     for logs in (read("1GB"), read("1KB")):
         start = strategy.start(model, initial(model, logs), logs)

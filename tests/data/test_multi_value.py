@@ -17,7 +17,7 @@ from nightloop.tasks.data.vocabulary import empty, grow
 from nightloop.tasks.lake.landing import land
 from nightloop.tasks.models.deepfm import DeepFM
 from nightloop.tasks.models.embedding_mlp import EmbeddingMLP
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.plan.plan import Columns
 from nightloop.tasks.retraining.contract_chains import run
 from nightloop.tasks.retraining.contract_data import simulated_periods
@@ -29,7 +29,7 @@ from nightloop.tasks.training.predict import predict
 from nightloop.tasks.training.resize import initial
 from tests.lake.make_lake import NAMES, START, day, lake, plan
 
-COLUMNS = NAMES.model_copy(update={"categorical": ("genres", "device"), "numeric": (), "several": {"genres": 2}})
+COLUMNS = NAMES.model_copy(update={"categorical": ("genres", "device"), "numeric": (), "multi_value": {"genres": 2}})
 GENRES = [["b", "a"], None, ["a"], ["c", "b", "a"], []]
 
 
@@ -57,8 +57,8 @@ def test_lists_and_text_are_read_alike(tmp_path: Path) -> None:
 
 def test_what_cannot_have_several_values() -> None:
     for several in ({"u": 2}, {"genres": 1}):
-        with pytest.raises(ValueError, match="several: given"):
-            Columns(user="u", item="i", time="t", categorical=("genres",), several=several)
+        with pytest.raises(ValueError, match="multi_value: given"):
+            Columns(user="u", item="i", time="t", categorical=("genres",), multi_value=several)
 
 
 def told(periods: list[Logs]) -> list[Logs]:
@@ -95,7 +95,7 @@ def test_all_values_of_a_row_are_learned(name: str) -> None:
     model, logs = MODELS[name], PERIODS[-1]
     row = logs.select(torch.tensor([int((logs.values >= 0).all(1).nonzero()[0])]))
     weights = {n: torch.rand_like(t) for n, t in initial(model, logs).items()}
-    fitted = fit(model, weights, row, Schedule(epochs=1)).weights
+    fitted = fit(model, weights, row, TrainConfig(epochs=1)).weights
     moved = (fitted["table.c"] != weights["table.c"]).any(1).nonzero().flatten().tolist()
     assert moved == sorted(set(row.values[0].tolist()))
 
@@ -110,7 +110,7 @@ def test_values_that_a_table_lacks_are_left_out() -> None:
 
 
 def test_strategies_and_reservoirs_keep_them() -> None:
-    chain = run(MODELS["EmbeddingMLP"], SPMF(size=9, schedule=Schedule(epochs=1, batch=16)), PERIODS)
+    chain = run(MODELS["EmbeddingMLP"], SPMF(size=9, training=TrainConfig(epochs=1, batch_size=16)), PERIODS)
     assert chain[-1].memory["positives/values"].shape == (9, 3)
 
 

@@ -26,7 +26,7 @@ from nightloop.tasks.training.resize import grow as grown
 from nightloop.tasks.training.resize import initial
 from tests.lake.make_lake import NAMES, day, lake, plan, rows
 
-SELDOM = NAMES.model_copy(update={"rare": 2})
+SELDOM = NAMES.model_copy(update={"min_count": 3})
 FIELDS = ("user", "item", "device")
 MODEL = DeepFM(FIELDS, numeric=1, width=4, hidden=(8,), scale=1.0)
 
@@ -63,7 +63,7 @@ def test_a_value_has_an_id_of_its_own_once_it_was_seen_more_often() -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.lists(st.sampled_from("abcdefg"), max_size=12), max_size=6), st.integers(1, 4))
 def test_k4_the_id_map_is_append_only_and_what_a_row_by_row_count_gives(nights: list[list[str]], most: int) -> None:
-    vocabulary, seen = empty(NAMES.model_copy(update={"rare": most})), []
+    vocabulary, seen = empty(NAMES.model_copy(update={"min_count": most + 1})), []
     for period, devices in enumerate(nights):
         before = vocabulary.ids["device"].to_pylist()
         vocabulary = from_bytes(to_bytes(grow(vocabulary, table([period] * len(devices), list(devices)))))
@@ -72,7 +72,7 @@ def test_k4_the_id_map_is_append_only_and_what_a_row_by_row_count_gives(nights: 
         assert after == slowly(seen, most)
         assert (np.diff(vocabulary.births["device"].to_numpy()) >= 0).all()
     whole = [p for p, devices in enumerate(nights) for _ in devices]
-    at_once = grow(empty(NAMES.model_copy(update={"rare": most})), table(whole, seen))
+    at_once = grow(empty(NAMES.model_copy(update={"min_count": most + 1})), table(whole, seen))
     assert to_bytes(at_once) == to_bytes(vocabulary), "a backfill and single nights differ"
 
 

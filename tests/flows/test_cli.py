@@ -131,7 +131,9 @@ def test_a_plan_with_mistakes_is_refused_with_all_of_them(tmp_path: Path) -> Non
     path.write_text("pipeline: ../up\nhistory: none\n")
     done = said({}, "night", str(path), "--json")
     assert done.returncode == 2 and "8 mistakes" in json.loads(done.stdout)["error"] and "Traceback" not in done.stderr
-    assert all(word in done.stderr for word in ("pipeline", "history", "source: missing", "strategies: missing"))
+    assert all(
+        word in done.stderr for word in ("pipeline", "pretrain_periods", "source: missing", "strategies: missing")
+    )
 
 
 def test_the_doctor_finds_a_sound_machine_sound_and_a_bad_store_bad(

@@ -61,7 +61,10 @@ def test_what_diverges_twice_is_recorded_and_joins_again_the_next_night(
     assert night.checkpoints["tuned"] == before.checkpoints["tuned"]
     assert night.checkpoints["popular"] != before.checkpoints["popular"]
     judged = night.judged["tuned"]
-    assert judged.verdict == "cannot tell" and "keeps its last checkpoint: training diverged" in judged.reasons[0]
+    assert (
+        judged.verdict == "insufficient_evidence"
+        and "keeps its last checkpoint: training diverged" in judged.reasons[0]
+    )
     assert "failed and kept at their last checkpoints: tuned (training diverged" in sentence(night)
     assert "training diverged" in verdict_markdown(night)
     (after,) = run(begun, 4)

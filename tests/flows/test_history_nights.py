@@ -29,7 +29,7 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tiny:
     plain(monkeypatch)
     asked = raw_plan(tmp_path)
     found = make(tmp_path, monkeypatch, {
-        "columns": {**asked["columns"], "history": 3},
+        "columns": {**asked["columns"], "history_length": 3},
         "model": {"use": "GRU4Rec", "options": {"width": 4}},
         "strategies": {"still": {"use": "NoUpdate"}, "tuned": asked["strategies"]["tuned"]},
     })  # fmt: skip
@@ -73,5 +73,5 @@ def _an_earlier_period_is_part_of_the_key(night: Night, manifest: Manifest) -> N
     key = retrain_key(night, "tuned", told)
     done = step_cache.done(objects, "tiny", key, "retrain")
     assert done and done["kept"] == manifest.checkpoints["tuned"].model_dump(), "that is the key the night used"
-    without = night.plan.columns.model_copy(update={"history": 0})
+    without = night.plan.columns.model_copy(update={"history_length": 0})
     assert histories(objects, replace(night, plan=night.plan.model_copy(update={"columns": without}))) == []

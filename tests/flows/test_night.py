@@ -189,7 +189,7 @@ def test_a_changed_plan_is_named_and_not_mixed_into_the_chain(
 
 def test_a_changed_gate_goes_on_and_is_written_down(begun: Tiny) -> None:
     begun.path.write_text(
-        yaml.safe_dump(raw_plan(begun.home, {"gate": {"periods": 3, "resamples": 200}}), sort_keys=False)
+        yaml.safe_dump(raw_plan(begun.home, {"gate": {"evidence_nights": 3, "resamples": 200}}), sort_keys=False)
     )
     (night,) = run(begun, 3)
     assert night.plan["gate"]["periods"] == 3  # type: ignore[index,call-overload]
@@ -203,7 +203,7 @@ def test_a_new_strategy_is_backfilled_and_the_others_are_not_trained_again(
     run(begun, 3)
     before = begun.chain()
     more = raw_plan(begun.home)
-    more["strategies"]["slow"] = {"use": "FineTune", "options": {"schedule": {"epochs": 2}}}
+    more["strategies"]["slow"] = {"use": "FineTune", "options": {"training": {"epochs": 2}}}
     begun.path.write_text(yaml.safe_dump(more, sort_keys=False))
     trained: list[str] = []
     real = nightloop.tasks.retrain._learning

@@ -67,13 +67,13 @@ class Tiny:
 
 def raw_plan(home: Path, changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The tiny plan, with top-level fields replaced by `changes`."""
-    training = {"schedule": {"epochs": 1}}
+    training = {"training": {"epochs": 1}}
     plan = {
         "pipeline": "tiny",
         "source": {"use": "files", "options": {"path": f"{home}/in/{{period}}.parquet"}},
         "columns": {"user": "user_id", "item": "item_id", "time": "ts", "numeric": ["price"]},
         "periods": {"every": "day", "start": "2026-01-01"},
-        "history": HISTORY,
+        "pretrain_periods": HISTORY,
         "pretrain": {"use": "FullRetrain", "options": {"begin": "scratch"}},
         "model": {"use": "MF", "options": {"width": 4, "biases": True}},
         "strategies": {
@@ -82,7 +82,7 @@ def raw_plan(home: Path, changes: Mapping[str, Any] | None = None) -> dict[str, 
             "popular": {"use": "Popularity"},
         },
         "ranking": {"negatives": 20},
-        "gate": {"periods": 2, "resamples": 200},
+        "gate": {"evidence_nights": 2, "resamples": 200},
     }
     return {**plan, **(changes or {})}
 

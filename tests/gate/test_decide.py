@@ -102,12 +102,12 @@ def test_without_an_incumbent_a_challenger_must_beat_the_control() -> None:
 )
 def test_what_cannot_be_told_is_not_promoted(nights: list[Evidence], why: str) -> None:
     decision = decide(RULE, "ranking", "old", nights)
-    assert (decision.verdict, decision.winner) == ("cannot tell", None)
+    assert (decision.verdict, decision.winner) == ("insufficient_evidence", None)
     assert why in decision.judged["new"].reasons[0]
 
 
 def test_no_evidence_at_all() -> None:
-    assert decide(RULE, "ranking", None, []).verdict == "cannot tell"
+    assert decide(RULE, "ranking", None, []).verdict == "insufficient_evidence"
     assert decide(RULE, "ranking", None, [Evidence(0, None, {})]).winner is None
 
 
@@ -123,7 +123,7 @@ def test_nan_and_unequal_rows_cannot_be_told() -> None:
     judged = decide(RULE, "ctr", "old", [nights[0], replace(nights[1], challengers={"new": bad}), nights[2]]).judged[
         "new"
     ]
-    assert judged.verdict == "cannot tell"
+    assert judged.verdict == "insufficient_evidence"
     assert "NaN" in judged.reasons[0]
     moved = {k: v.roll(1) for k, v in nights[1].challengers["new"].items()}
     swapped = decide(RULE, "ctr", "old", [nights[0], replace(nights[1], challengers={"new": moved}), nights[2]])
@@ -134,10 +134,10 @@ def test_a_worthwhile_gain_must_be_surely_larger() -> None:
     nights = race(10, {"new": 3.0})
     gain = decide(RULE, "ranking", "old", nights).judged["new"].numbers["relative"]
     assert isinstance(gain, float)
-    assert decide(Gate(resamples=200, worthwhile=gain * 0.3), "ranking", "old", nights).winner == "new"
-    judged = decide(Gate(resamples=200, worthwhile=gain * 1.1), "ranking", "old", nights).judged["new"]
+    assert decide(Gate(resamples=200, min_gain=gain * 0.3), "ranking", "old", nights).winner == "new"
+    judged = decide(Gate(resamples=200, min_gain=gain * 1.1), "ranking", "old", nights).judged["new"]
     assert judged.verdict == "hold"
-    assert "gate.worthwhile" in judged.reasons[0]
+    assert "gate.min_gain" in judged.reasons[0]
 
 
 def test_a_slice_that_surely_loses_is_a_reason_to_reject() -> None:
@@ -153,7 +153,7 @@ def test_a_slice_that_surely_loses_is_a_reason_to_reject() -> None:
     assert decision.judged["new"].verdict == "reject"
     assert "For new items it is worse by 100.0 %" in decision.judged["new"].reasons[0]
     assert decision.winner == "old"
-    assert decide(Gate(resamples=200, slice_loss=1.5), "ranking", "old", nights).winner == "new"
+    assert decide(Gate(resamples=200, max_slice_loss=1.5), "ranking", "old", nights).winner == "new"
 
 
 def test_clicks_are_judged_by_logloss_and_calibration() -> None:

@@ -31,7 +31,7 @@ def promotions(rule: Gate, gains: dict[str, float], count: int, **size: int) -> 
     ("rivals", "users", "rows"), [(1, 150, 300), (3, 60, 150), (1, 30, 120)], ids=["one", "three", "few users"]
 )
 def test_false_promotions_are_at_most_alpha(rivals: int, users: int, rows: int) -> None:
-    rule = Gate(alpha=0.1, periods=2, slice_loss=10.0, resamples=200)
+    rule = Gate(alpha=0.1, evidence_nights=2, max_slice_loss=10.0, resamples=200)
     found = promotions(rule, {f"s{i}": 1.0 for i in range(rivals)}, NIGHTS, nights=2, n=rows, users=users)
     assert found <= NIGHTS * 0.1 + 3 * (NIGHTS * 0.1 * 0.9) ** 0.5
     assert found > 0  # a gate that never opens would pass too

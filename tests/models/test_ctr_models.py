@@ -14,7 +14,7 @@ from nightloop.tasks.evaluation.ctr_metrics import auc
 from nightloop.tasks.models import build, models
 from nightloop.tasks.modules.checkpoint import Checkpoint
 from nightloop.tasks.modules.fused_tables import PREFIX, others
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.training.fit import fit
 from nightloop.tasks.training.hidden_features import reveal
 from nightloop.tasks.training.predict import predict
@@ -153,7 +153,7 @@ def test_hidden_is_what_the_last_layer_reads(name):
 def test_weights_grow_with_the_vocabulary_and_predictions_stay(name):
     logs = make((7, 9, 3, 4), 30, numeric=1, labels=True)
     model = named(name, numeric=1)
-    before = fit(model, initial(model, logs), logs, Schedule(epochs=1, batch=8))
+    before = fit(model, initial(model, logs), logs, TrainConfig(epochs=1, batch_size=8))
     sizes = tuple(size + 5 for size in logs.sizes)
     more = replace(logs, sizes=sizes, born=tuple(torch.zeros(size, dtype=torch.int32) for size in sizes))
     grown = grow(model, Checkpoint(0, before.weights), more)
@@ -168,7 +168,7 @@ def test_every_weight_learns(name):
     logs = make((7, 9, 3, 4), 200, numeric=2, labels=True)
     model = named(name, numeric=2)
     before = initial(model, logs)
-    after = fit(model, before, logs, Schedule(epochs=2, batch=50)).weights
+    after = fit(model, before, logs, TrainConfig(epochs=2, batch_size=50)).weights
     still = [key for key in before if torch.equal(before[key], after[key])]
     assert not still, f"{name}: {still} never moved"
 
@@ -178,7 +178,7 @@ def test_numbers_of_any_size_are_tame(name):
     logs = make((7, 9, 3, 4), 40, numeric=2, labels=True)
     logs = replace(logs, numeric=logs.numeric * 1e12)
     model = named(name, numeric=2)
-    fitted = fit(model, initial(model, logs), logs, Schedule(epochs=2, batch=8))
+    fitted = fit(model, initial(model, logs), logs, TrainConfig(epochs=2, batch_size=8))
     assert float(predict(model, fitted.weights, logs).abs().max()) < 50
 
 
@@ -196,8 +196,8 @@ def test_a_planted_cross_is_learned_by_all_but_the_linear_model(name):
         wide = {"towers": [[32], [32]]}
     model = named(name, numeric=1, **wide)
     train, held_out = logs.select(torch.arange(1200)), logs.select(torch.arange(1200, 1500))
-    schedule = Schedule(epochs=8, batch=50, rate=0.1, dense_rate=0.01)
-    weights = fit(model, initial(model, train), train, schedule).weights
+    training = TrainConfig(epochs=8, batch_size=50, lr=0.1, dense_lr=0.01)
+    weights = fit(model, initial(model, train), train, training).weights
     found = float(auc(held_out.label, predict(model, weights, held_out).sigmoid()))
     assert found < 0.6 if name == "LR" else found > 0.95, found
 
@@ -217,7 +217,7 @@ def test_bfloat16_is_for_the_layers_alone(name):
     if name in LAYERLESS:
         assert half.dtype == torch.float32 and torch.equal(half, whole)
     torch.testing.assert_close(half.float(), whole, rtol=0.05, atol=0.05)
-    fitted = fit(model, initial(model, logs), logs, Schedule(epochs=1, batch=20, precision="bfloat16"))
+    fitted = fit(model, initial(model, logs), logs, TrainConfig(epochs=1, batch_size=20, precision="bfloat16"))
     assert all(tensor.dtype == torch.float32 for tensor in fitted.weights.values())
 
 

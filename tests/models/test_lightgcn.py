@@ -17,7 +17,7 @@ from nightloop.tasks.models.lightgcn import LightGCN
 from nightloop.tasks.modules.fused_tables import fuse
 from nightloop.tasks.modules.lookup import lookup
 from nightloop.tasks.modules.loss import cross_entropy
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.retraining.advance import begin, fold, pretrain
 from nightloop.tasks.retraining.contract_chains import run
 from nightloop.tasks.retraining.contract_data import simulated_periods
@@ -31,7 +31,7 @@ from nightloop.tasks.training.fit import fit
 from nightloop.tasks.training.predict import predict
 from nightloop.tasks.training.resize import grow, initial
 
-SHORT = Schedule(epochs=2, batch=16)
+SHORT = TrainConfig(epochs=2, batch_size=16)
 FULL = LightGCN(width=4, layers=3)
 PERIODS = simulated_periods("ranking")
 FIRST = PERIODS[0]
@@ -114,15 +114,15 @@ def test_one_step_by_hand_is_one_by_autograd_and_through_dense_matrices(form: st
     logs = PERIODS[1].since(1)
     grown = grow(model, before, logs)
     night = tonight(model, grown.weights, logs)
-    schedule = Schedule(epochs=1, batch=10_000, rate=0.1, l2=0.05)
-    by_hand = fit(night, bare(grown.weights), logs, schedule).weights
+    training = TrainConfig(epochs=1, batch_size=10_000, lr=0.1, l2=0.05)
+    by_hand = fit(night, bare(grown.weights), logs, training).weights
     seen = []
 
     def loss(batch):
         seen.append(batch)
         return cross_entropy(batch)
 
-    by_autograd = fit(night, bare(grown.weights), logs, schedule, loss).weights
+    by_autograd = fit(night, bare(grown.weights), logs, training, loss).weights
     assert all(close(by_hand[name], by_autograd[name]) for name in by_hand)
     assert any(bool((by_hand[name] != grown.weights[name]).any()) for name in by_hand)
 
@@ -228,7 +228,7 @@ def test_training_learns_and_a_fresh_start_keeps_the_graph() -> None:
     periods = simulated_periods("ranking", rows=400)
     for form in ("full", "incremental"):
         model = LightGCN(width=8, graph=form)
-        weights = pretrain(model, FullRetrain(Schedule(epochs=15, batch=64), begin="scratch"), periods[0])
+        weights = pretrain(model, FullRetrain(TrainConfig(epochs=15, batch_size=64), begin="scratch"), periods[0])
         made = begin(model, NoUpdate(), weights, periods[0])
         assert torch.equal(made.weights["kept/edges"], weights["kept/edges"])
         users, items = model.factors(made.weights)
@@ -242,9 +242,9 @@ def test_training_learns_and_a_fresh_start_keeps_the_graph() -> None:
 
 
 def test_the_graph_is_the_same_whatever_a_strategy_makes_of_the_tables() -> None:
-    quick = Schedule(epochs=1, batch=64)
-    transfer = SML(transfer=Transfer("average"), rounds=1, first=quick, second=quick)
-    ones = (FineTune(quick), transfer, ASMG(FineTune(quick), window=1, schedule=quick), Hedge((FineTune(quick),)))
+    quick = TrainConfig(epochs=1, batch_size=64)
+    transfer = SML(transfer=Transfer("average"), rounds=1, learner_training=quick, transfer_training=quick)
+    ones = (FineTune(quick), transfer, ASMG(FineTune(quick), window=1, training=quick), Hedge((FineTune(quick),)))
     ends = [run(FULL, strategy, PERIODS[:4])[-1] for strategy in ones]
     assert all(torch.equal(end.weights["kept/edges"], ends[0].weights["kept/edges"]) for end in ends)
     assert not [name for end in ends for name in end.memory if "kept" in name.split("/")], (

@@ -11,7 +11,7 @@ import torch
 from nightloop.tasks.models import build, models
 from nightloop.tasks.models.deepfm import DeepFM
 from nightloop.tasks.models.mf import MF
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.training.fit import fit
 from nightloop.tasks.training.predict import predict
 from nightloop.tasks.training.resize import initial
@@ -109,7 +109,7 @@ def test_prediction_does_not_depend_on_the_batch_and_refuses_nan():
 def test_numbers_of_any_size_are_tame():
     logs = replace(LOGS, numeric=LOGS.numeric * 1e12)
     model = DeepFM(logs.fields, numeric=2, width=4, hidden=(5,))
-    fitted = fit(model, initial(model, logs), logs, Schedule(batch=8))
+    fitted = fit(model, initial(model, logs), logs, TrainConfig(batch_size=8))
     assert float(predict(model, fitted.weights, logs).abs().max()) < 50
 
 

@@ -18,7 +18,7 @@ from nightloop.tasks.models.caser import Caser
 from nightloop.tasks.models.embedding_mlp import EmbeddingMLP
 from nightloop.tasks.models.gru4rec import GRU4Rec
 from nightloop.tasks.modules.lookup import lookup
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.training.fit import fit
 from nightloop.tasks.training.predict import predict
 from nightloop.tasks.training.resize import initial
@@ -32,7 +32,7 @@ MODELS = {
     "Caser": Caser(L, width=3, horizontal=2, vertical=2),
     "EmbeddingMLP": EmbeddingMLP(("user", "item", "c0"), L, numeric=2, width=3, hidden=(5, 4)),
 }
-SHORT = Schedule(epochs=2, batch=16)
+SHORT = TrainConfig(epochs=2, batch_size=16)
 
 
 def weights_of(name: str, logs: Logs = LOGS) -> dict[str, torch.Tensor]:
@@ -201,7 +201,7 @@ def test_rows_in_no_history_and_no_row_stay(name):
     model, few = MODELS[name], LOGS.select(torch.tensor([30]))
     few = replace(few, sizes=(7, 9, 3))
     weights = weights_of(name)
-    fitted = fit(model, weights, few, replace(SHORT, batch=1, epochs=1)).weights
+    fitted = fit(model, weights, few, replace(SHORT, batch_size=1, epochs=1)).weights
     moved = (fitted["table.item"] != weights["table.item"]).any(1).nonzero().flatten().tolist()
     used = {int(few.rows[0, 1]), *few.history[0].tolist()} - {-1}
     assert used <= set(moved) and len(set(moved) - used) <= (model.family == "ranking"), "one negative at most"
@@ -224,15 +224,15 @@ def test_order_is_learned():
     logs = replace(make((300, 8), n), rows=rows, history=torch.zeros(n, 0, dtype=torch.int64))
     logs = with_histories(replace(logs, latest=torch.zeros(300, 0, dtype=torch.int64)), 3)
     for model in (GRU4Rec(3, width=8), Caser(3, width=8, horizontal=4, vertical=2)):
-        schedule = Schedule(epochs=12, batch=128, rate=0.1, dense_rate=0.01)
-        weights = fit(model, initial(model, logs), logs, schedule).weights
+        training = TrainConfig(epochs=12, batch_size=128, lr=0.1, dense_lr=0.01)
+        weights = fit(model, initial(model, logs), logs, training).weights
         users, items = tonight(model, weights, logs).factors({**weights, "kept/latest/table.user": logs.latest + 1})
         best = (users @ items.T).scatter(1, logs.latest, -torch.inf).argmax(1)  # negatives are never items taken
         assert float((best == (logs.latest[:, -1] + 1) % 8).float().mean()) > 0.9, type(model).__name__
 
 
 def test_what_does_not_fit_is_refused():
-    with pytest.raises(ValueError, match=r"history: given 0; .*set columns.history to 1 or more"):
+    with pytest.raises(ValueError, match=r"history: given 0; .*set columns.history_length to 1 or more"):
         build("GRU4Rec", {}, ("user", "item"), 0)
     assert build("Caser", {"width": 8}, ("user", "item"), 0, 5).history == 5
     with pytest.raises(ValueError, match="reads the last 4 items of a user, the logs have 2"):

@@ -13,13 +13,13 @@ from nightloop.tasks.models.mf import MF
 from nightloop.tasks.modules.fused_tables import PREFIX
 from nightloop.tasks.modules.loss import cross_entropy
 from nightloop.tasks.modules.regularizers import Pull
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.training.fisher import fisher
 from nightloop.tasks.training.fit import fit
 from nightloop.tasks.training.resize import initial
 from tests.models.make_logs import make
 
-SHORT = Schedule(epochs=3, batch=32, rate=0.05)
+SHORT = TrainConfig(epochs=3, batch_size=32, lr=0.05)
 DEEP = DeepFM(("user", "item", "c0"), numeric=2, width=4, hidden=(8,))
 
 

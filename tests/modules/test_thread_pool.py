@@ -18,14 +18,14 @@ from nightloop.tasks.modules.loss import Batch, cross_entropy
 from nightloop.tasks.modules.regularizers import Pull
 from nightloop.tasks.modules.segment_sums import group, runs, totals
 from nightloop.tasks.modules.threads import crew
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.training.fit import fit
 from nightloop.tasks.training.resize import initial
 from tests.models.make_logs import make, same
 
 MODEL = DeepFM(("user", "item", "c0"), numeric=2, width=4, hidden=(8, 8))
 LOGS = make((300, 400, 3), 3001, 2, labels=True)
-SCHEDULE = Schedule(epochs=2, batch=2000, rate=0.05)  # 2,000 rows are two parts, 1,001 one
+SCHEDULE = TrainConfig(epochs=2, batch_size=2000, lr=0.05)  # 2,000 rows are two parts, 1,001 one
 
 
 @pytest.fixture(params=[1, 2])
@@ -46,12 +46,12 @@ def test_two_threads_learn_what_one_learns(optimizer, several, pulled):
         logs = replace(LOGS, several=("c0",) * 3, values=values)
     weights = initial(MODEL, logs)
     pull = Pull(0.1, {name: tensor + 0.1 for name, tensor in weights.items()}) if pulled else None
-    schedule = replace(SCHEDULE, optimizer=optimizer, l2=0.01 if pulled else 0.0)
+    training = replace(SCHEDULE, optimizer=optimizer, l2=0.01 if pulled else 0.0)
     found = {}
     for count in (1, 2):
         torch.set_num_threads(count)
-        found[count] = fit(MODEL, weights, logs, schedule, pull=pull)
-        again = fit(MODEL, weights, logs, schedule, pull=pull)
+        found[count] = fit(MODEL, weights, logs, training, pull=pull)
+        again = fit(MODEL, weights, logs, training, pull=pull)
         assert torch.get_num_threads() == count
         assert same(found[count].weights, again.weights) and same(found[count].optimizer, again.optimizer)
     torch.set_num_threads(1)
@@ -65,12 +65,12 @@ def test_two_threads_learn_through_a_transfer_what_one_learns(batches, biases):
     carry, before = Carry(Transfer(hidden=8), model.fields), initial(model, logs)
     after = {name: tensor + 0.1 for name, tensor in before.items()}
     meta = begun(carry.parameters(model, before, logs.generator("transfer")))
-    schedule, found = replace(SCHEDULE, batch=5000, l2=0.01), {}
+    training, found = replace(SCHEDULE, batch_size=5000, l2=0.01), {}
     for count in (1, 2):
         torch.set_num_threads(count)
-        learned = learn_through(model, carry, meta, Past(before, after), logs, schedule, batches)
-        again = learn_through(model, carry, meta, Past(before, after), logs, schedule, batches)
-        taught = learn_transfer(model, carry, meta, Past(before, learned), logs, replace(schedule, rate=0.01), batches)
+        learned = learn_through(model, carry, meta, Past(before, after), logs, training, batches)
+        again = learn_through(model, carry, meta, Past(before, after), logs, training, batches)
+        taught = learn_transfer(model, carry, meta, Past(before, learned), logs, replace(training, lr=0.01), batches)
         assert same(learned, again)
         served = carry.whole(taught.parameters, before, learned)
         found[count] = {
@@ -94,7 +94,7 @@ def test_each_part_counts_as_its_rows_do(threads):
         MODEL,
         initial(MODEL, LOGS),
         LOGS.select(torch.arange(2001)),
-        Schedule(epochs=1, batch=2001, rate=0.05),
+        TrainConfig(epochs=1, batch_size=2001, lr=0.05),
         loss=loss,
     )
     assert sorted(rows for _, rows, _ in seen) == [1000, 1001]

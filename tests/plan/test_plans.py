@@ -50,7 +50,7 @@ def test_a_plan_without_a_mistake_is_read_and_its_hash_depends_on_what_it_says_a
 
 
 def test_every_mistake_is_said_at_once_with_what_is_legal(tmp_path: Path) -> None:
-    wrong = raw() | {"colour": "red", "history": 0, "gate": {"alpha": 2, "metrics": "auc"}}
+    wrong = raw() | {"colour": "red", "pretrain_periods": 0, "gate": {"alpha": 2, "metrics": "auc"}}
     wrong["source"] = {"use": "fax"}
     wrong["model"] = {"use": "MF", "options": {"witdh": 8}}
     wrong["strategies"] = {"tuned": {"use": "FineTunes"}, "late": {"use": "FullRetrain", "options": {"windw": 7}}}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.plan.plan import Part
 from nightloop.tasks.strategies import build, strategies
 from nightloop.tasks.strategies.average_weights import AverageWeights
@@ -28,11 +28,11 @@ def test_defaults():
 
 def test_options_of_yaml_shape():
     given = {
-        "learner": {"use": "FullRetrain", "options": {"window": 3, "schedule": {"epochs": 2, "rate": 1}}},
+        "learner": {"use": "FullRetrain", "options": {"window": 3, "training": {"epochs": 2, "lr": 1}}},
         "counts": [2, 4],
     }
     made = build(Part(use="AverageWeights", options={**given, "method": "last"}))
-    learner = FullRetrain(Schedule(epochs=2, rate=1), window=3)
+    learner = FullRetrain(TrainConfig(epochs=2, lr=1), window=3)
     assert made == AverageWeights(learner, method="last", counts=(2, 4))
     assert hash(made) == hash(AverageWeights(learner, method="last", counts=(2, 4)))
 
@@ -63,16 +63,16 @@ def test_an_unknown_name_lists_what_is_installed():
 
 
 def test_every_mistake_is_reported_at_once():
-    said = refused("FullRetrain", begin="cold", window="many", epoch=3, schedule={"epochs": "x", "batches": 4})
+    said = refused("FullRetrain", begin="cold", window="many", epoch=3, training={"epochs": "x", "batches": 4})
     for part in (
         "begin",
         "'warm' or 'scratch'",
         "window",
         "'many'",
         "epoch:",
-        "schedule.epochs",
-        "schedule.batches",
-        "dense_rate",
+        "training.epochs",
+        "training.batches",
+        "dense_lr",
     ):
         assert part in said, f"{part!r} is not in: {said}"
 
@@ -103,9 +103,9 @@ def test_mistakes_of_a_learner_carry_its_path():
         ("ASMG", {"learner": "FineTune", "variant": "GRU"}, "'multi'"),
         ("ASMG", {"learner": "FineTune", "hidden": 0}, "1 number or more"),
         ("ASMG", {"learner": "FineTune", "residual": True, "variant": "Linear"}, "GRUs"),
-        ("FineTune", {"schedule": {"rate": -1}}, "rate"),
-        ("FineTune", {"schedule": {"epochs": -1}}, "epochs"),
-        ("FineTune", {"schedule": 7}, "mapping"),
+        ("FineTune", {"training": {"lr": -1}}, "lr"),
+        ("FineTune", {"training": {"epochs": -1}}, "epochs"),
+        ("FineTune", {"training": 7}, "mapping"),
         ("NoUpdate", {"anything": 1}, "none"),
     ],
 )

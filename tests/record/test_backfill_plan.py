@@ -19,7 +19,7 @@ def plan(**more: object) -> Plan:
         "periods": Counts(rows=10),
         "pretrain": Part(use="FullRetrain"),
         "model": Part(use="MF", options={"width": 8}),
-        "strategies": {"A": Part(use="NoUpdate"), "B": Part(use="FineTune", options={"rate": 0.1})},
+        "strategies": {"A": Part(use="NoUpdate"), "B": Part(use="FineTune", options={"lr": 0.1})},
     }
     return Plan.model_validate({**values, **more})
 
@@ -62,7 +62,7 @@ def test_a_hole_or_another_root_makes_stale() -> None:
     del chain[1]
     assert kinds(states(chain, {}, plan(), 3)) == "oitt"
     assert "the plan's root" not in str(states(chain, {}, plan(), 3))
-    found = states(chain, {}, plan(history=3), 3)
+    found = states(chain, {}, plan(pretrain_periods=3), 3)
     assert "it is the root now" in found[2].reasons[0]
 
 
@@ -80,13 +80,13 @@ def test_a_changed_plan_is_named() -> None:
     before = plan().model_dump(mode="json")
     assert changed(before, plan()) == []
     after = plan(
-        strategies={"B": Part(use="FineTune", options={"rate": 0.2}), "C": Part(use="NoUpdate")},
+        strategies={"B": Part(use="FineTune", options={"lr": 0.2}), "C": Part(use="NoUpdate")},
         gate={"alpha": 0.01},
         model=Part(use="MF", options={"width": 16}),
     )
     found = changed(before, after)
     assert found == [
-        "gate.alpha", "model.options.width", "strategies.A (removed)", "strategies.B.options.rate",
+        "gate.alpha", "model.options.width", "strategies.A (removed)", "strategies.B.options.lr",
         "strategies.C (added)",
     ]  # fmt: skip
     assert [matters(field) for field in found] == [False, True, False, True, True]

@@ -101,7 +101,7 @@ def test_the_calendar_itself_is_quick_far_from_its_start() -> None:
 
 
 def test_the_status_of_a_pipeline_without_nights_is_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tiny = make(tmp_path, monkeypatch, {"periods": HOURLY, "history": 1, "pipeline": PIPELINE})
+    tiny = make(tmp_path, monkeypatch, {"periods": HOURLY, "pretrain_periods": 1, "pipeline": PIPELINE})
     began = time.process_time()
     found = status(str(tiny.path))
     assert time.process_time() - began < 5.0, "it looked at every period"

@@ -84,7 +84,10 @@ def test_a_manifest_written_by_hand_or_by_a_newer_version() -> None:
     store = Memory()
     first = published(store, 0, None)
     key = manifest_store.key_of(PIPELINE, 0, 1)
-    store.held[key] = seal(first.data.replace(b'"format":1', b'"format":2'))
+    store.held[key] = seal(first.data.replace(b'"format":2', b'"format":1'))
+    with pytest.raises(ValueError, match="has format 1, and this nightloop reads format 2: use the release that wrote"):
+        manifest_store.sound(store, PIPELINE, 0)
+    store.held[key] = seal(first.data.replace(b'"format":2', b'"colour":2'))
     with pytest.raises(ValueError, match="no manifest of a format that this nightloop reads"):
         manifest_store.sound(store, PIPELINE, 0)
     store.held[key] = seal(first.data.replace(b'"pipeline":"shop"', b'"pipeline":"other"'))

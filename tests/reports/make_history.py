@@ -96,7 +96,7 @@ def night(index: int, previous: Manifest | None, strategies: tuple[str, ...] = S
         scores=scores,
         checkpoints={s: kept(s, index) for s in strategies},
         judged=judged,
-        verdict="promote" if winner else "hold" if judged else "cannot tell",
+        verdict="promote" if winner else "hold" if judged else "insufficient_evidence",
         champion=champion,
     )
 
@@ -131,7 +131,7 @@ def blocked(whole: Manifest) -> Manifest:
             "scores": {},
             "checkpoints": {},
             "judged": {},
-            "verdict": "cannot tell",
+            "verdict": "insufficient_evidence",
             "champion": whole.served,
             "logs": (logs,),
             "validated": (found,),

@@ -10,7 +10,7 @@ import torch
 from nightloop.tasks.meta.transfer import Transfer
 from nightloop.tasks.models.mf import MF
 from nightloop.tasks.modules.checkpoint import Checkpoint
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.retraining.advance import fold
 from nightloop.tasks.retraining.contract_chains import run
 from nightloop.tasks.retraining.contract_data import simulated_periods
@@ -25,17 +25,17 @@ from nightloop.tasks.strategies.spmf import SPMF
 from nightloop.tasks.training.predict import predict
 
 MODEL = MF(width=2, biases=True)
-SHORT = Schedule(epochs=1, batch=16)
+SHORT = TrainConfig(epochs=1, batch_size=16)
 FINE = FineTune(SHORT, optimizer="keep")
-WILD = FineTune(Schedule(epochs=3, batch=16, rate=1e6))
+WILD = FineTune(TrainConfig(epochs=3, batch_size=16, lr=1e6))
 ONES = {
-    "SML": SML(transfer=Transfer(hidden=4), rounds=1, first=SHORT, second=SHORT),
-    "SPMF": SPMF(size=20, schedule=SHORT),
-    "EWC": EWC(schedule=SHORT),
+    "SML": SML(transfer=Transfer(hidden=4), rounds=1, learner_training=SHORT, transfer_training=SHORT),
+    "SPMF": SPMF(size=20, training=SHORT),
+    "EWC": EWC(training=SHORT),
     "AverageWeights": AverageWeights(FINE),
     "AddPopularity": AddPopularity(FINE),
-    "ASMG": ASMG(FINE, window=2, schedule=SHORT),
-    "Hedge": Hedge((FINE, EWC(schedule=SHORT))),
+    "ASMG": ASMG(FINE, window=2, training=SHORT),
+    "Hedge": Hedge((FINE, EWC(training=SHORT))),
 }
 
 
@@ -74,7 +74,7 @@ def test_a_checkpoint_made_with_other_options_is_refused(made, taken) -> None:
 
 
 @pytest.mark.parametrize(("strategy", "said"), [
-    (SML(WILD, transfer=Transfer(hidden=4), rounds=1, first=SHORT, second=SHORT), "SML's learner FineTune: "),
+    (SML(WILD, transfer=Transfer(hidden=4), rounds=1, learner_training=SHORT, transfer_training=SHORT), "SML's learner FineTune: "),
     (AverageWeights(WILD), "AverageWeights' learner FineTune: "),
     (AddPopularity(WILD), "AddPopularity's learner FineTune: "),
     (ASMG(WILD), "ASMG's learner FineTune: "),
@@ -87,8 +87,8 @@ def test_a_learner_that_diverges_is_named(strategy, said: str) -> None:
 
 
 def test_steps_of_sml_that_diverge_are_named() -> None:
-    wild = Schedule(epochs=3, batch=16, rate=1e6)
-    for part, said in (("first", "training diverged"), ("second", "the transfer diverged")):
+    wild = TrainConfig(epochs=3, batch_size=16, lr=1e6)
+    for part, said in (("learner_training", "training diverged"), ("transfer_training", "the transfer diverged")):
         with pytest.raises(ValueError, match=rf"{said}.* rate 1e\+06"):
             run(MODEL, replace(ONES["SML"], **{part: wild}), simulated_periods("ranking"))
 

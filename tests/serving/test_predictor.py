@@ -16,7 +16,7 @@ from nightloop.tasks.data.vocabulary import Vocabulary
 from nightloop.tasks.models import build
 from nightloop.tasks.models.lightgcn import LightGCN
 from nightloop.tasks.modules.checkpoint import from_bytes, to_bytes
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.objects.objects import Directory
 from nightloop.tasks.plan.plan import Part, Plan
 from nightloop.tasks.retraining.contract_chains import run
@@ -57,7 +57,7 @@ def test_scores_are_the_models_own_logits(place: Path, biases: bool) -> None:
 def test_a_graph_kept_beside_the_weights_serves(tmp_path: Path) -> None:
     periods = simulated_periods("ranking")
     model = LightGCN(width=4)
-    made_of = run(model, FineTune(Schedule(epochs=2)), periods)[-1]
+    made_of = run(model, FineTune(TrainConfig(epochs=2)), periods)[-1]
     plan = made.ranking_plan().model_copy(update={"model": Part(use="LightGCN", options={"width": 4})})
     names = [
         [f"{field[0]}{n}" for n in range(size)] for field, size in zip(("user", "item"), periods[-1].sizes, strict=True)

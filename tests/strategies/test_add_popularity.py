@@ -8,7 +8,7 @@ import torch
 from nightloop.tasks.evaluation.rank import from_weights
 from nightloop.tasks.models.mf import MF
 from nightloop.tasks.modules.checkpoint import unpack
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.retraining.advance import fold
 from nightloop.tasks.retraining.contract_chains import run
 from nightloop.tasks.retraining.contract_data import simulated_periods
@@ -17,7 +17,7 @@ from nightloop.tasks.strategies.fine_tune import FineTune
 from nightloop.tasks.strategies.no_update import NoUpdate
 
 MODEL = MF(width=3, biases=True)
-LEARNER = FineTune(Schedule(epochs=2, batch=16))
+LEARNER = FineTune(TrainConfig(epochs=2, batch_size=16))
 
 
 def counted(logs, half_life):
@@ -51,7 +51,7 @@ def test_the_learners_chain_is_untouched():
 
 def test_a_share_of_nought_is_the_learner():
     periods = simulated_periods("ranking")
-    plain, added = run(MODEL, LEARNER, periods), run(MODEL, AddPopularity(LEARNER, shares=(0.0,)), periods)
+    plain, added = run(MODEL, LEARNER, periods), run(MODEL, AddPopularity(LEARNER, weights=(0.0,)), periods)
     for alone, wrapped in zip(plain, added, strict=True):
         assert all(torch.equal(wrapped.weights[name], alone.weights[name]) for name in alone.weights)
 
@@ -72,7 +72,7 @@ def test_the_share_that_would_have_served_best_is_chosen():
             )
         return altered
 
-    strategy = AddPopularity(NoUpdate(), half_life=0.5, shares=(0.0, 0.5))
+    strategy = AddPopularity(NoUpdate(), half_life=0.5, weights=(0.0, 0.5))
     same = run(MODEL, strategy, taken(lambda n, t: n % 2))
     turns = run(MODEL, strategy, taken(lambda n, t: n % half + half * (t % 2)))
     assert [float(one.memory["share"]) for one in same] == [0, 0.5, 0.5, 0.5]
@@ -82,10 +82,10 @@ def test_the_share_that_would_have_served_best_is_chosen():
 def test_a_period_without_rows_keeps_the_share_and_other_shares_may_follow():
     periods = simulated_periods("ranking", count=4)
     empty = [logs.select(logs.periods != 3) for logs in periods]
-    made = run(MODEL, AddPopularity(NoUpdate(), shares=(0.25,)), empty[:3])[-1]
-    kept = fold(MODEL, AddPopularity(NoUpdate(), shares=(0.0, 1.0)), made, empty[3])
+    made = run(MODEL, AddPopularity(NoUpdate(), weights=(0.25,)), empty[:3])[-1]
+    kept = fold(MODEL, AddPopularity(NoUpdate(), weights=(0.0, 1.0)), made, empty[3])
     assert float(kept.memory["share"]) == 0.25
-    assert float(fold(MODEL, AddPopularity(NoUpdate(), shares=(1.0,)), made, periods[3]).memory["share"]) == 1.0
+    assert float(fold(MODEL, AddPopularity(NoUpdate(), weights=(1.0,)), made, periods[3]).memory["share"]) == 1.0
 
 
 def test_strangers_get_what_is_popular():
@@ -101,9 +101,9 @@ def test_strangers_get_what_is_popular():
     ("options", "said"),
     [
         ({"half_life": 0}, "half_life: given 0; it is in periods"),
-        ({"shares": ()}, "shares: given ()"),
-        ({"shares": (0.1, -1.0)}, "0 or more"),
-        ({"shares": (float("nan"),)}, "0 or more"),
+        ({"weights": ()}, "weights: given ()"),
+        ({"weights": (0.1, -1.0)}, "0 or more"),
+        ({"weights": (float("nan"),)}, "0 or more"),
     ],
 )
 def test_options_that_mean_nothing_are_refused(options, said):

@@ -18,7 +18,7 @@ from nightloop.tasks.modules.checkpoint import Checkpoint, unpack
 from nightloop.tasks.modules.fused_tables import fuse
 from nightloop.tasks.modules.loss import Batch, cross_entropy
 from nightloop.tasks.modules.threads import Crew
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.retraining.contract_chains import run, same_chains
 from nightloop.tasks.retraining.contract_data import simulated_periods
 from nightloop.tasks.strategies import asmg as module
@@ -28,13 +28,13 @@ from nightloop.tasks.training.resize import grow, initial
 from nightloop.tasks.training.step import entries
 
 MODEL = MF(width=3)
-LEARNER = FineTune(Schedule(epochs=2, batch=16), optimizer="keep")
-QUICK = Schedule(epochs=1, batch=16, rate=0.05)
-STILL = Schedule(epochs=1, batch=1024, rate=1e-30)  # steps are counted, parameters stay
+LEARNER = FineTune(TrainConfig(epochs=2, batch_size=16), optimizer="keep")
+QUICK = TrainConfig(epochs=1, batch_size=16, lr=0.05)
+STILL = TrainConfig(epochs=1, batch_size=1024, lr=1e-30)  # steps are counted, parameters stay
 
 
-def made(variant="multi", k=2, schedule=QUICK, **more):
-    return ASMG(LEARNER, variant, k, schedule=schedule, **more)
+def made(variant="multi", k=2, training=QUICK, **more):
+    return ASMG(LEARNER, variant, k, training=training, **more)
 
 
 def periods(count=7):
@@ -86,7 +86,7 @@ def test_a4_of_equal_weights_the_output_depends_on_number_and_state_alone() -> N
 def test_a5_residual_begins_as_the_learner() -> None:
     plain = run(MODEL, LEARNER, periods())
     for variant in ("multi", "full"):
-        served = run(MODEL, made(variant, schedule=STILL, residual=True), periods())
+        served = run(MODEL, made(variant, training=STILL, residual=True), periods())
         assert all(equal(dict(a.weights), dict(b.weights)) for a, b in zip(plain, served, strict=True))
     moved = run(MODEL, made(residual=True), periods())
     assert not equal(dict(moved[-1].weights), dict(plain[-1].weights))
@@ -150,7 +150,7 @@ def test_a6_touched_rows_give_the_loss_and_slope_of_whole_tables(family: str, fo
     lesson = lesson_for(model, generator, logs, [0.0, 0.0, 1.0] if form == "Linear" else [1 / 6, 2 / 6, 3 / 6])
     parameters = generator.parameters(model, lesson.sequence[0], torch.Generator().manual_seed(2))
     parameters = {n: (t + 0.1 * torch.arange(t.numel()).view(t.shape).sin()) for n, t in parameters.items()}
-    draws = next(_batches(model, lesson, Schedule(batch=8)))
+    draws = next(_batches(model, lesson, TrainConfig(batch_size=8)))
     tables = [fuse(weights, model.fields) for weights in lesson.sequence]
     value, slopes = judged(model, generator, parameters, lesson, tables, draws, Crew(1))
     leaves = {name: tensor.clone().requires_grad_() for name, tensor in parameters.items()}
@@ -188,7 +188,7 @@ def test_a7_the_cell_by_hand_and_not_pytorchs() -> None:
 
 
 def test_a8_the_carried_state_is_that_of_the_unrolled_sequence() -> None:
-    chain = run(MODEL, made(schedule=STILL), periods())
+    chain = run(MODEL, made(training=STILL), periods())
     generator, plain = Generator(MODEL.fields), run(MODEL, LEARNER, periods())
     state = generator.blank(plain[1].weights)
     for t in range(1, len(chain) - 2):  # the newest window has the last two
@@ -249,10 +249,10 @@ def test_a11_what_nobody_touched_is_bounded_or_left_alone() -> None:
 def test_the_timetable(monkeypatch: pytest.MonkeyPatch) -> None:
     events, learn, teach = [], module.learn_generator, module.taught
 
-    def learned(model, generator, meta, lesson, schedule):
+    def learned(model, generator, meta, lesson, training):
         events.append([sorted(set(logs.periods.tolist())) for logs in lesson.targets])
         assert [logs.period for logs in lesson.targets] == [p for (p,) in events[-1]]
-        return learn(model, generator, meta, lesson, schedule)
+        return learn(model, generator, meta, lesson, training)
 
     monkeypatch.setattr(module, "learn_generator", learned)
     monkeypatch.setattr(module, "taught", lambda *a: events.append("learner") or teach(*a))
@@ -278,12 +278,12 @@ def test_older_targets_are_dealt_out_over_as_many_batches() -> None:
     generator = Generator(MODEL.fields)
     lesson = lesson_for(MODEL, generator, logs, [1 / 3, 2 / 3])
     lesson = replace(lesson, targets=[lesson.targets[0], lesson.targets[1].select(torch.arange(21))])
-    draws = list(_batches(MODEL, lesson, Schedule(epochs=1, batch=10)))
+    draws = list(_batches(MODEL, lesson, TrainConfig(epochs=1, batch_size=10)))
     assert [len(step[1].positions) for step in draws] == [10, 10, 1]
     assert [len(step[0].positions) for step in draws] == [20, 20, 20]
     assert sorted(torch.cat([step[0].positions for step in draws]).tolist()) == list(range(60))
     later = replace(lesson, targets=[lesson.targets[0], replace(lesson.targets[1], period=5)])
-    again = list(_batches(MODEL, later, Schedule(epochs=1, batch=10)))
+    again = list(_batches(MODEL, later, TrainConfig(epochs=1, batch_size=10)))
     assert draws[0][0].positions.tolist() != again[0][0].positions.tolist(), "another night, another order"
 
 
@@ -338,4 +338,4 @@ def test_lookback_is_what_judges_a_window() -> None:
 
 def test_a_rate_that_is_too_high_is_named() -> None:
     with pytest.raises(ValueError, match=r"generator diverged.*rate 1e\+09|generator diverged.*1e9"):
-        run(MODEL, made("multi", schedule=Schedule(epochs=3, batch=16, rate=1e9)), periods())
+        run(MODEL, made("multi", training=TrainConfig(epochs=3, batch_size=16, lr=1e9)), periods())

@@ -7,7 +7,7 @@ import torch
 
 from nightloop.tasks.models.mf import MF
 from nightloop.tasks.modules.checkpoint import Checkpoint, unpack
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.retraining.contract_chains import run
 from nightloop.tasks.retraining.contract_data import simulated_periods
 from nightloop.tasks.strategies.average_weights import AverageWeights
@@ -15,7 +15,7 @@ from nightloop.tasks.strategies.fine_tune import FineTune
 from nightloop.tasks.training.weight_average import Past, blend
 
 MODEL = MF(width=3, biases=True)
-LEARNER = FineTune(Schedule(epochs=2, batch=16))
+LEARNER = FineTune(TrainConfig(epochs=2, batch_size=16))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from nightloop.tasks.models.gru4rec import GRU4Rec
 from nightloop.tasks.models.lightgcn import LightGCN
 from nightloop.tasks.models.lr import LR
 from nightloop.tasks.models.mf import MF
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.retraining.contract import all_checks, simulated_periods
 from nightloop.tasks.strategies.add_popularity import AddPopularity
 from nightloop.tasks.strategies.als import ALS
@@ -31,12 +31,13 @@ from nightloop.tasks.strategies.reloop import ReLoop
 from nightloop.tasks.strategies.sml import SML
 from nightloop.tasks.strategies.spmf import SPMF
 
-SHORT = Schedule(epochs=2, batch=16)
+SHORT = TrainConfig(epochs=2, batch_size=16)
 QUICK = {
     "transfer": Transfer(hidden=8), "rounds": 2,
-    "first": Schedule(epochs=1, batch=16, optimizer="adam", rate=0.01, l2=0.001), "second": Schedule(epochs=1, batch=16, rate=0.001),
+    "learner_training": TrainConfig(epochs=1, batch_size=16, optimizer="adam", lr=0.01, l2=0.001),
+    "transfer_training": TrainConfig(epochs=1, batch_size=16, lr=0.001),
 }  # fmt: skip
-META = {"window": 2, "schedule": Schedule(epochs=1, batch=16, rate=0.01)}
+META = {"window": 2, "training": TrainConfig(epochs=1, batch_size=16, lr=0.01)}
 FIELDS = ("user", "item", "device")
 MODELS = {
     "MF": MF(width=4),
@@ -54,15 +55,15 @@ LEARNERS = {
     "NoUpdate": NoUpdate(),
     "FineTune": FineTune(SHORT),
     "FullRetrain": FullRetrain(SHORT),
-    "SPMF": SPMF(size=40, schedule=SHORT),
-    "L2SP": L2SP(schedule=SHORT),
-    "EWC": EWC(schedule=SHORT),
+    "SPMF": SPMF(size=40, training=SHORT),
+    "L2SP": L2SP(training=SHORT),
+    "EWC": EWC(training=SHORT),
     "Average-ema": AverageWeights(FineTune(SHORT, optimizer="keep")),
     "Average-last": AverageWeights(FullRetrain(SHORT, window=2), method="last"),
 }
 POST_PROCESSORS = {  # with one model of each family
     "SML": SML(**QUICK),
-    "SML-N-S-masked": SML(judge="same", freeze=1, mask_inactive=True, restart="learned", **QUICK),
+    "SML-N-S-masked": SML(train_on="same", freeze=1, mask_inactive=True, start_from="learned", **QUICK),
     "ASMG": ASMG(FineTune(SHORT), **META),
     "ASMG-Linear": ASMG(FineTune(SHORT), "Linear", **META),
     "Hedge": Hedge((FineTune(SHORT, optimizer="keep"), FullRetrain(SHORT)), share=0.1),
@@ -70,19 +71,19 @@ POST_PROCESSORS = {  # with one model of each family
 VARIANTS = {  # what differs is the same for every model
     "FineTune-reset": FineTune(SHORT, optimizer="reset"),
     "FullRetrain-scratch-window": FullRetrain(SHORT, begin="scratch", window=2),
-    "SPMF-small": SPMF(size=3, ratio=0.4, schedule=SHORT),
+    "SPMF-small": SPMF(size=3, ratio=0.4, training=SHORT),
     "SML-CNN": SML(**QUICK | {"transfer": Transfer("SML-CNN", hidden=8)}),
     "SML-FC-residual": SML(**QUICK | {"transfer": Transfer("SML-FC", residual=True)}),
     "SML-average": SML(**QUICK | {"transfer": Transfer("average")}),
     "SML-mlp": SML(**QUICK | {"transfer": Transfer("mlp", hidden=8)}),
     "SML-over-FineTune": SML(FineTune(SHORT), **QUICK),
-    "SML-over-SPMF": SML(SPMF(size=40, schedule=SHORT), **QUICK),
-    "ASMG-unif-over-SPMF": ASMG(SPMF(size=40, schedule=SHORT), "unif", **META),
-    "ASMG-single-over-L2SP": ASMG(L2SP(schedule=SHORT), "single", **META),
+    "SML-over-SPMF": SML(SPMF(size=40, training=SHORT), **QUICK),
+    "ASMG-unif-over-SPMF": ASMG(SPMF(size=40, training=SHORT), "unif", **META),
+    "ASMG-single-over-L2SP": ASMG(L2SP(training=SHORT), "single", **META),
     "ASMG-zero-residual-over-SML": ASMG(SML(**QUICK), "zero", residual=True, mask_inactive=True, **META),
     "ASMG-full": ASMG(FineTune(SHORT), "full", **META),
     "ASMG-windows": ASMG(FineTune(SHORT), **META | {"window": (1, 2)}),
-    "Hedge-of-all": Hedge((ASMG(FineTune(SHORT), **META), SML(**QUICK), EWC(schedule=SHORT)), forget=0.5),
+    "Hedge-of-all": Hedge((ASMG(FineTune(SHORT), **META), SML(**QUICK), EWC(training=SHORT)), forget=0.5),
     "Average-of-SML": AverageWeights(SML(**QUICK)),
     "Average-of-average": AverageWeights(
         AverageWeights(FineTune(SHORT), method="last", counts=(2,)), coefficients=(0.5,)
@@ -90,9 +91,9 @@ VARIANTS = {  # what differs is the same for every model
 }
 CLICKS = {  # of labelled logs alone
     "KD": KD(FineTune(SHORT), temperature=2),
-    "KD-over-SPMF": KD(SPMF(size=40, schedule=SHORT)),
+    "KD-over-SPMF": KD(SPMF(size=40, training=SHORT)),
     "IncCTR-of-two": IncCTR(FineTune(SHORT), teacher=FullRetrain(SHORT, window=2)),
-    "ReLoop-over-SPMF": ReLoop(SPMF(size=40, schedule=SHORT)),
+    "ReLoop-over-SPMF": ReLoop(SPMF(size=40, training=SHORT)),
     "ReLoop-over-all-history": ReLoop(FullRetrain(SHORT)),
     "SML-over-ReLoop": SML(ReLoop(FullRetrain(SHORT, window=3)), **QUICK),
     "ASMG-over-KD": ASMG(KD(FineTune(SHORT)), **META),

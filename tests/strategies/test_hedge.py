@@ -11,7 +11,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from nightloop.tasks.models.mf import MF
 from nightloop.tasks.modules.checkpoint import Checkpoint, unpack
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.retraining.contract_chains import run
 from nightloop.tasks.retraining.contract_data import simulated_periods
 from nightloop.tasks.retraining.prequential_loss import judged
@@ -22,8 +22,8 @@ from nightloop.tasks.training.predict import predict
 from nightloop.tasks.training.resize import grow
 
 MODEL = MF(width=3, biases=True)
-FINE = FineTune(Schedule(epochs=2, batch=16), optimizer="keep")
-FULL = FullRetrain(Schedule(epochs=2, batch=16), window=2)
+FINE = FineTune(TrainConfig(epochs=2, batch_size=16), optimizer="keep")
+FULL = FullRetrain(TrainConfig(epochs=2, batch_size=16), window=2)
 
 
 @dataclass(frozen=True)

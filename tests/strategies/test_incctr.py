@@ -11,7 +11,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from nightloop.tasks.models.deepfm import DeepFM
 from nightloop.tasks.models.mf import MF
 from nightloop.tasks.modules.loss import Batch
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.plan.plan import Part
 from nightloop.tasks.retraining.contract_chains import run
 from nightloop.tasks.retraining.contract_data import simulated_periods
@@ -30,7 +30,7 @@ from nightloop.tasks.training.resize import grow
 FIELDS = ("user", "item", "device")
 MODEL = DeepFM(fields=FIELDS, numeric=2, width=4, hidden=(8,))
 PERIODS = simulated_periods("ctr", FIELDS, numeric=2)
-ONCE = Schedule(epochs=1, batch=16)
+ONCE = TrainConfig(epochs=1, batch_size=16)
 
 
 def weights_of(strategy: object) -> list[dict[str, torch.Tensor]]:
@@ -77,7 +77,7 @@ def test_a_batch_teacher_is_the_model_that_its_strategy_made_the_night_before(mo
 
 
 def test_a_teacher_that_never_learns_is_the_pretrained_model_for_ever() -> None:
-    chain = run(MODEL, IncCTR(SPMF(size=30, schedule=ONCE), teacher=NoUpdate()), PERIODS)
+    chain = run(MODEL, IncCTR(SPMF(size=30, training=ONCE), teacher=NoUpdate()), PERIODS)
     for name, first in chain[0].weights.items():
         kept = chain[-1].memory[f"teacher/weights/{name}"]
         assert torch.equal(kept[: len(first)], first)

@@ -13,7 +13,7 @@ from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.models.deepfm import DeepFM
 from nightloop.tasks.models.mf import MF
 from nightloop.tasks.modules.loss import Batch, Loss
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.retraining.contract_chains import run
 from nightloop.tasks.retraining.contract_data import simulated_periods
 from nightloop.tasks.retraining.distillation_loss import Distil, softened
@@ -29,11 +29,11 @@ from nightloop.tasks.training.resize import grow
 FIELDS = ("user", "item", "device")
 MODEL = DeepFM(fields=FIELDS, numeric=2, width=4, hidden=(8,))
 PERIODS = simulated_periods("ctr", FIELDS, numeric=2)
-SHORT = Schedule(epochs=2, batch=16)
+SHORT = TrainConfig(epochs=2, batch_size=16)
 LEARNERS = {
     "FineTune": FineTune(SHORT),
     "FullRetrain": FullRetrain(SHORT, window=2),
-    "SPMF": SPMF(size=40, schedule=SHORT),
+    "SPMF": SPMF(size=40, training=SHORT),
 }
 
 
@@ -111,7 +111,7 @@ def test_the_teacher_is_yesterdays_version_on_every_row_the_learner_reads() -> N
 
 
 def test_a_reservoirs_row_keeps_the_teachers_word_of_its_own_night() -> None:
-    chain = run(MODEL, KD(SPMF(size=200, schedule=SHORT)), PERIODS)
+    chain = run(MODEL, KD(SPMF(size=200, training=SHORT)), PERIODS)
     kept = {k.rsplit("/", 1)[-1]: v for k, v in chain[-1].memory.items() if k.startswith("learner/positives/")}
     for period in range(1, 5):
         mine = kept["periods"] == period

@@ -12,7 +12,7 @@ import torch
 from nightloop.tasks.evaluation.ctr_metrics import auc
 from nightloop.tasks.meta.transfer import Transfer
 from nightloop.tasks.models.mf import MF
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.retraining.advance import recent
 from nightloop.tasks.retraining.contract import check_resume, check_row_order
 from nightloop.tasks.retraining.contract_chains import run, same_chains
@@ -29,19 +29,19 @@ from nightloop.tasks.strategies.spmf import SPMF
 from nightloop.tasks.training.predict import predict
 from nightloop.tasks.training.resize import grow
 
-SHORT = Schedule(epochs=2, batch=32)
-META = Schedule(epochs=1, batch=32, rate=0.01)
+SHORT = TrainConfig(epochs=2, batch_size=32)
+META = TrainConfig(epochs=1, batch_size=32, lr=0.01)
 FINE = FineTune(SHORT)
 ONES = {
     "FineTune": FINE,
     "FullRetrain": FullRetrain(SHORT),
-    "SPMF": SPMF(size=200, schedule=SHORT),
-    "EWC": EWC(schedule=SHORT),
+    "SPMF": SPMF(size=200, training=SHORT),
+    "EWC": EWC(training=SHORT),
     "AverageWeights": AverageWeights(FINE),
     "AddPopularity": AddPopularity(FINE),
-    "SML": SML(transfer=Transfer(hidden=8), rounds=2, first=SHORT, second=META),
-    "ASMG": ASMG(FINE, window=2, schedule=META),
-    "ASMG-Linear": ASMG(FINE, "Linear", window=(2, 3), schedule=META),
+    "SML": SML(transfer=Transfer(hidden=8), rounds=2, learner_training=SHORT, transfer_training=META),
+    "ASMG": ASMG(FINE, window=2, training=META),
+    "ASMG-Linear": ASMG(FINE, "Linear", window=(2, 3), training=META),
     "Hedge": Hedge((FINE, FullRetrain(SHORT))),
 }
 

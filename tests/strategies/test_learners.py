@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from nightloop.tasks.models.mf import MF
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.retraining.advance import fold, pretrain, recent
 from nightloop.tasks.retraining.contract_chains import run, same_chains
 from nightloop.tasks.retraining.contract_data import simulated_periods, until
@@ -16,7 +16,7 @@ from nightloop.tasks.training.fit import fit
 from nightloop.tasks.training.resize import grow, initial
 
 MODEL = MF(width=4, biases=True)
-SHORT = Schedule(epochs=2, batch=16)
+SHORT = TrainConfig(epochs=2, batch_size=16)
 
 
 def equal(one, two):
@@ -80,7 +80,7 @@ def test_recent_keeps_the_vocabulary_and_the_newest_periods():
 
 def test_pretraining_learns():
     logs = simulated_periods("ranking", rows=200)[2]
-    trained = pretrain(MODEL, FullRetrain(Schedule(epochs=20, batch=16)), logs)
+    trained = pretrain(MODEL, FullRetrain(TrainConfig(epochs=20, batch_size=16)), logs)
     assert trained["table.item"][:, -1].std() > 0.05
     assert {name: t.shape for name, t in trained.items()} == {n: t.shape for n, t in initial(MODEL, logs).items()}
 

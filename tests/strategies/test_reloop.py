@@ -15,7 +15,7 @@ from nightloop.tasks.models.mf import MF
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights
 from nightloop.tasks.modules.loss import Batch, Loss, Objective
 from nightloop.tasks.modules.model import Model
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.retraining.advance import fold
 from nightloop.tasks.retraining.contract_chains import run
 from nightloop.tasks.retraining.contract_data import simulated_periods
@@ -32,12 +32,12 @@ from nightloop.tasks.training.resize import grow, initial
 FIELDS = ("user", "item", "device")
 MODEL = DeepFM(fields=FIELDS, numeric=2, width=4, hidden=(8,))
 PERIODS = simulated_periods("ctr", FIELDS, numeric=2)
-SHORT = Schedule(epochs=2, batch=16)
+SHORT = TrainConfig(epochs=2, batch_size=16)
 LEARNERS = {
     "FineTune": FineTune(SHORT),
     "FullRetrain": FullRetrain(SHORT),
     "FullRetrain-window": FullRetrain(SHORT, window=3),
-    "SPMF": SPMF(size=40, schedule=SHORT),
+    "SPMF": SPMF(size=40, training=SHORT),
 }
 
 

@@ -19,7 +19,7 @@ from nightloop.tasks.meta.transfer_set import Carry
 from nightloop.tasks.models.mf import MF
 from nightloop.tasks.modules.checkpoint import pack, to_bytes, unpack
 from nightloop.tasks.modules.loss import Batch, cross_entropy
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.retraining.contract_chains import run, same_chains
 from nightloop.tasks.retraining.contract_data import simulated_periods
 from nightloop.tasks.retraining.prequential_loss import loss
@@ -30,12 +30,12 @@ from nightloop.tasks.training.predict import predict
 from nightloop.tasks.training.resize import grow, initial
 
 MODEL = MF(width=4)
-FIRST = Schedule(epochs=2, batch=16, optimizer="adam", rate=0.01, l2=0.001)
-SECOND = Schedule(epochs=1, batch=16, rate=0.001)
+FIRST = TrainConfig(epochs=2, batch_size=16, optimizer="adam", lr=0.01, l2=0.001)
+SECOND = TrainConfig(epochs=1, batch_size=16, lr=0.001)
 
 
 def made(transfer: Transfer = Transfer(hidden=8), **more):  # noqa: B008 (frozen)
-    return SML(**{"transfer": transfer, "rounds": 2, "first": FIRST, "second": SECOND} | more)
+    return SML(**{"transfer": transfer, "rounds": 2, "learner_training": FIRST, "transfer_training": SECOND} | more)
 
 
 def by_autograd(batch: Batch) -> Tensor:
@@ -60,7 +60,7 @@ def test_m1_the_identity_is_fine_tuning() -> None:
 @pytest.mark.parametrize("restart", ["output", "learned"])
 def test_m1_the_identity_with_rounds_is_fine_tuning_as_often(restart: str) -> None:
     periods, rounds = simulated_periods("ranking"), 3
-    chain = run(MODEL, made(Transfer("average", share=0.0), rounds=rounds, restart=restart), periods)
+    chain = run(MODEL, made(Transfer("average", share=0.0), rounds=rounds, start_from=restart), periods)
     checkpoint = chain[0]
     for logs, got in zip(periods[1:], chain[1:], strict=True):
         weights = grow(MODEL, checkpoint, logs).weights
@@ -107,7 +107,7 @@ def test_batches_by_user_hold_every_row_once_and_few_items_against_it() -> None:
     every = torch.arange(logs.sizes[1])
     taken = logs.rows[:, 0] * len(every) + logs.rows[:, 1]  # a number for each pair
     met = torch.zeros(len(every))
-    for steps in epochs(MODEL, logs, Schedule(epochs=100, batch=16), "by_user", every, "first"):
+    for steps in epochs(MODEL, logs, TrainConfig(epochs=100, batch_size=16), "by_user", every, "first"):
         draws = list(steps)
         order = torch.cat([one.positions for one in draws])
         assert torch.equal(order.sort().values, torch.arange(len(logs)))
@@ -204,8 +204,8 @@ def taught_on(speed: float, ahead: int) -> tuple[float, float]:
     model, truth, logs = world(speed)
     carry = Carry(Transfer("SML-FC", residual=True), model.fields)
     meta = begun(carry.parameters(model, truth[0], logs[0].generator("x")))
-    schedule = Schedule(epochs=12, batch=256, rate=0.02)
-    meta = learn_transfer(model, carry, meta, Past(truth[0], truth[1]), logs[1 + ahead], schedule, "shuffled")
+    training = TrainConfig(epochs=12, batch_size=256, lr=0.02)
+    meta = learn_transfer(model, carry, meta, Past(truth[0], truth[1]), logs[1 + ahead], training, "shuffled")
     served = carry.whole(meta.parameters, truth[1], truth[2])
     return loss(model, truth[2], logs[3]), loss(model, served, logs[3])
 

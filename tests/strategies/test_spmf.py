@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from nightloop.tasks.models.mf import MF
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.retraining.advance import fold
 from nightloop.tasks.retraining.contract_data import simulated_periods
 from nightloop.tasks.retraining.reservoir import empty
@@ -17,7 +17,7 @@ from nightloop.tasks.strategies.spmf import SPMF, rank_chances
 from nightloop.tasks.training.predict import predict
 from nightloop.tasks.training.resize import initial
 
-SHORT = Schedule(epochs=2, batch=16)
+SHORT = TrainConfig(epochs=2, batch_size=16)
 MODEL = MF(width=4)
 
 
@@ -62,7 +62,7 @@ def test_s2_without_a_reservoir_it_is_fine_tuning(family: str) -> None:
     periods = simulated_periods(family)
     model = MODEL if family == "ranking" else MF(width=4)
     model.family = family
-    one, two = SPMF(size=0, schedule=SHORT), FineTune(SHORT, optimizer="reset")
+    one, two = SPMF(size=0, training=SHORT), FineTune(SHORT, optimizer="reset")
     weights = initial(model, periods[0])
     spmf, fine = one.start(model, weights, periods[0]), two.start(model, weights, periods[0])
     for logs in periods[1:]:
@@ -85,7 +85,7 @@ def test_s4_the_newest_period_enters_the_reservoir_after_training(monkeypatch: p
 
     periods, seen = simulated_periods("ranking"), []
     monkeypatch.setattr(module, "predict", lambda m, w, logs: seen.append(logs) or predict(m, w, logs))
-    strategy = SPMF(size=1000, schedule=SHORT)
+    strategy = SPMF(size=1000, training=SHORT)
     checkpoint = strategy.start(MODEL, initial(MODEL, periods[0]), periods[0])
     for t, logs in enumerate(periods[1:], 1):
         checkpoint = fold(MODEL, strategy, checkpoint, logs)
@@ -102,7 +102,7 @@ def test_clicks_replay_their_share_of_each_class(monkeypatch: pytest.MonkeyPatch
     model = MF(width=4)
     model.family = "ctr"
     periods = simulated_periods("ctr", rows=100)
-    strategy = SPMF(size=30, ratio=0.3, schedule=SHORT)
+    strategy = SPMF(size=30, ratio=0.3, training=SHORT)
     checkpoint = strategy.start(model, initial(model, periods[0]), periods[0])
     for logs in periods[1:]:
         newest = logs.since(logs.period)

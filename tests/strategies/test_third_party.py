@@ -14,9 +14,9 @@ ASK = """
 import json
 from nightloop.tasks.plan.plan import Part
 from nightloop.tasks.strategies import build, strategies
-made = build(Part(use="HalfStep", options={"share": 0.25, "schedule": {"epochs": 1}}))
+made = build(Part(use="HalfStep", options={"share": 0.25, "training": {"epochs": 1}}))
 inner = build(Part(use="AverageWeights", options={"learner": "HalfStep"})).learner
-print(json.dumps([list(strategies()), made.share, made.schedule.epochs, type(inner).__name__]))
+print(json.dumps([list(strategies()), made.share, made.training.epochs, type(inner).__name__]))
 """
 
 

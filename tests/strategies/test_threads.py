@@ -29,7 +29,7 @@ from nightloop.tasks.models.mf import MF
 from nightloop.tasks.models.nfm import NFM
 from nightloop.tasks.models.wide_deep import WideDeep
 from nightloop.tasks.models.xdeepfm import xDeepFM
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.retraining.advance import begin, fold, pretrain
 from nightloop.tasks.retraining.contract_data import simulated_periods
 from nightloop.tasks.strategies.add_popularity import AddPopularity
@@ -48,7 +48,7 @@ from nightloop.tasks.strategies.spmf import SPMF
 from nightloop.tasks.training.predict import predict
 
 ROWS, BATCH = 3000, 2100  # a batch is dealt into parts, and the last one of a period is not
-ONE = Schedule(epochs=1, batch=BATCH)
+ONE = TrainConfig(epochs=1, batch_size=BATCH)
 HALF = replace(ONE, precision="bfloat16")
 FIELDS = ("user", "item", "device")
 LARGE: dict[str, Any] = {"fields": FIELDS, "numeric": 2, "width": 16, "hidden": (128, 64)}
@@ -74,12 +74,12 @@ MODELS: dict[str, Any] = {
 STRATEGIES: dict[str, Any] = {
     "FineTune": FineTune(ONE),
     "FullRetrain": FullRetrain(ONE),
-    "SPMF": SPMF(size=2000, schedule=ONE),
-    "L2SP": L2SP(schedule=ONE),
-    "EWC": EWC(schedule=ONE),
+    "SPMF": SPMF(size=2000, training=ONE),
+    "L2SP": L2SP(training=ONE),
+    "EWC": EWC(training=ONE),
     "Average": AverageWeights(FineTune(ONE, optimizer="keep")),
-    "SML": SML(first=replace(ONE, rate=0.005), second=replace(ONE, rate=0.005), rounds=1),
-    "ASMG": ASMG(FineTune(ONE), window=2, schedule=ONE),
+    "SML": SML(learner_training=replace(ONE, lr=0.005), transfer_training=replace(ONE, lr=0.005), rounds=1),
+    "ASMG": ASMG(FineTune(ONE), window=2, training=ONE),
     "Hedge": Hedge((FineTune(ONE, optimizer="keep"), FullRetrain(ONE))),
 }
 CLICKS: dict[str, Any] = {

@@ -11,7 +11,7 @@ from nightloop.tasks.models.deepfm import DeepFM
 from nightloop.tasks.models.mf import MF
 from nightloop.tasks.modules.loss import Batch, cross_entropy
 from nightloop.tasks.modules.progress import listening
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.training.fit import fit
 from nightloop.tasks.training.predict import predict
 from nightloop.tasks.training.resize import initial
@@ -23,7 +23,7 @@ MODELS = {
     "MF-biases": MF(width=6, biases=True),
     "DeepFM": DeepFM(FIELDS, numeric=2, width=4, hidden=(8, 8)),
 }
-SHORT = Schedule(epochs=3, batch=32, rate=0.05)
+SHORT = TrainConfig(epochs=3, batch_size=32, lr=0.05)
 
 
 def logs_for(name: str, n: int = 200, seed: int = 0):
@@ -35,10 +35,10 @@ def logs_for(name: str, n: int = 200, seed: int = 0):
 @pytest.mark.parametrize("optimizer", ["adagrad", "adam"])
 def test_closed_form_equals_autograd(biases, l2, optimizer):
     model, logs = MF(width=6, biases=biases), make((15, 40), 200)
-    schedule = replace(SHORT, l2=l2, optimizer=optimizer)
+    training = replace(SHORT, l2=l2, optimizer=optimizer)
     weights = initial(model, logs)
-    closed = fit(model, weights, logs, schedule)
-    by_autograd = fit(model, weights, logs, schedule, loss=lambda batch: cross_entropy(batch))
+    closed = fit(model, weights, logs, training)
+    by_autograd = fit(model, weights, logs, training, loss=lambda batch: cross_entropy(batch))
     for name in weights:
         assert not torch.allclose(closed.weights[name], weights[name], atol=1e-3)
         torch.testing.assert_close(closed.weights[name], by_autograd.weights[name], rtol=1e-3, atol=2e-5)
@@ -50,7 +50,7 @@ def test_one_step_equals_the_formula():
     seen = []
     by_autograd = lambda batch: seen.append(batch) or cross_entropy(batch)  # noqa: E731
     weights = initial(model, logs)
-    fitted = fit(model, weights, logs, Schedule(epochs=1, batch=100, rate=0.1), loss=by_autograd)
+    fitted = fit(model, weights, logs, TrainConfig(epochs=1, batch_size=100, lr=0.1), loss=by_autograd)
     gradient = {name: torch.zeros_like(tensor) for name, tensor in weights.items()}
     for (user, item), label in zip(seen[0].rows.tolist(), seen[0].label.tolist(), strict=True):
         p, q = weights["table.user"][user], weights["table.item"][item]
@@ -121,8 +121,8 @@ def test_a_loss_may_pull_towards_earlier_rows():
         earlier = torch.stack([table[batch.rows[:, f]] for f, table in enumerate(anchor)], 1)
         return cross_entropy(batch) + 1e3 * (batch.embedded - earlier).square().sum() / batch.taken
 
-    far = fit(model, weights, logs, replace(SHORT, rate=0.01)).weights
-    near = fit(model, weights, logs, replace(SHORT, rate=0.01), loss=pulled).weights
+    far = fit(model, weights, logs, replace(SHORT, lr=0.01)).weights
+    near = fit(model, weights, logs, replace(SHORT, lr=0.01), loss=pulled).weights
     moved = [sum(float((w[n] - weights[n]).square().sum()) for n in weights) for w in (far, near)]
     assert moved[1] < 0.5 * moved[0]
 
@@ -132,15 +132,15 @@ def test_a_loss_may_pull_towards_earlier_rows():
 def test_state_in_state_out(name, optimizer):
     """Kept state slows Adagrad down, and Adam goes on where it was; new state is all zeros without rows."""
     model, logs = MODELS[name], logs_for(name)
-    schedule, weights = replace(SHORT, optimizer=optimizer), initial(model, logs)
-    first = fit(model, weights, logs, schedule)
-    kept = fit(model, first.weights, logs, schedule, state=first.optimizer)
-    anew = fit(model, first.weights, logs, schedule)
+    training, weights = replace(SHORT, optimizer=optimizer), initial(model, logs)
+    first = fit(model, weights, logs, training)
+    kept = fit(model, first.weights, logs, training, state=first.optimizer)
+    anew = fit(model, first.weights, logs, training)
     assert not same(kept.weights, anew.weights)
     assert first.optimizer.keys() == kept.optimizer.keys()
-    nothing = fit(model, weights, logs.select(torch.zeros(len(logs), dtype=torch.bool)), schedule)
+    nothing = fit(model, weights, logs.select(torch.zeros(len(logs), dtype=torch.bool)), training)
     assert all(not bool(tensor.any()) for tensor in nothing.optimizer.values())
-    untouched = fit(model, weights, logs.select(torch.tensor([], dtype=torch.int64)), schedule, state=first.optimizer)
+    untouched = fit(model, weights, logs.select(torch.tensor([], dtype=torch.int64)), training, state=first.optimizer)
     assert same(untouched.optimizer, first.optimizer) and same(untouched.weights, weights)
 
 
@@ -171,7 +171,7 @@ def test_a_single_row(name):
 
 def test_a_user_who_took_everything_learns_from_positives_alone():
     model, logs = MF(width=4), make((1, 1), 1)
-    fitted = fit(model, initial(model, logs), logs, Schedule(epochs=30, rate=0.1))
+    fitted = fit(model, initial(model, logs), logs, TrainConfig(epochs=30, lr=0.1))
     assert float(predict(model, fitted.weights, logs)) > 1.0
 
 
@@ -179,7 +179,7 @@ def test_a_user_who_took_everything_learns_from_positives_alone():
 def test_labels_of_one_kind(label):
     model, logs = MODELS["DeepFM"], logs_for("DeepFM")
     logs = replace(logs, label=torch.full((len(logs),), label))
-    fitted = fit(model, initial(model, logs), logs, replace(SHORT, dense_rate=0.01))
+    fitted = fit(model, initial(model, logs), logs, replace(SHORT, dense_lr=0.01))
     mean = float(torch.sigmoid(predict(model, fitted.weights, logs)).mean())
     assert abs(mean - label) < 0.25
 
@@ -188,7 +188,7 @@ def test_labels_of_one_kind(label):
 def test_divergence_names_the_epoch_and_the_rate(name):
     model, logs = MODELS[name], logs_for(name)
     with pytest.raises(ValueError, match=r"diverged in epoch 1 of 3.*rate 1e\+15"):
-        fit(model, initial(model, logs), logs, replace(SHORT, rate=1e15))
+        fit(model, initial(model, logs), logs, replace(SHORT, lr=1e15))
 
 
 def test_nan_from_a_loss_names_the_epoch():
@@ -232,7 +232,7 @@ def test_a_ranking_learns_who_likes_what():
     item = torch.randint(30, (3000,), generator=g) + 30 * (user % 2)
     logs = replace(make((40, 60), 3000), rows=torch.stack([user, item], 1))
     model = MF(width=8)
-    fitted = fit(model, initial(model, logs), logs, Schedule(epochs=20, batch=256, rate=0.1))
+    fitted = fit(model, initial(model, logs), logs, TrainConfig(epochs=20, batch_size=256, lr=0.1))
     users, items = model.factors(fitted.weights)
     scores = users @ items.T
     own = scores[0::2, :30].mean() + scores[1::2, 30:].mean()
@@ -251,14 +251,14 @@ def test_bfloat16_is_a_choice_and_changes_little():
     ("options", "message"),
     [
         ({"epochs": -1}, "epochs: given -1"),
-        ({"batch": 0}, "batch: given 0"),
-        ({"rate": float("nan")}, "rate: given nan"),
-        ({"rate": 0}, "rate: given 0"),
+        ({"batch_size": 0}, "batch_size: given 0"),
+        ({"lr": float("nan")}, "lr: given nan"),
+        ({"lr": 0}, "lr: given 0"),
         ({"optimizer": "sgd"}, "allowed are adagrad, adam"),
         ({"precision": "float16"}, "allowed are float32, bfloat16"),
-        ({"l2": -0.1, "batch": True}, "batch: given True.*l2: given -0.1"),
+        ({"l2": -0.1, "batch_size": True}, "batch_size: given True.*l2: given -0.1"),
     ],
 )
 def test_schedule_says_what_is_allowed(options, message):
     with pytest.raises(ValueError, match=message):
-        Schedule(**options)
+        TrainConfig(**options)

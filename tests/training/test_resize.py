@@ -10,7 +10,7 @@ import torch
 from nightloop.tasks.models.deepfm import DeepFM
 from nightloop.tasks.models.mf import MF
 from nightloop.tasks.modules.checkpoint import Checkpoint, from_bytes, pack, to_bytes, unpack
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.training.fit import fit
 from nightloop.tasks.training.predict import predict
 from nightloop.tasks.training.resize import grow, initial
@@ -22,7 +22,7 @@ MODEL = DeepFM(SMALL.fields, numeric=1, width=3, hidden=(4,))
 
 
 def checkpoint(optimizer="adam"):
-    fitted = fit(MODEL, initial(MODEL, SMALL), SMALL, Schedule(optimizer=optimizer))
+    fitted = fit(MODEL, initial(MODEL, SMALL), SMALL, TrainConfig(optimizer=optimizer))
     memory = {
         **pack("optimizer", fitted.optimizer),
         **pack("learner/weights", fitted.weights),
@@ -64,7 +64,7 @@ def test_growth_is_the_same_for_every_strategy_and_only_once():
 
 def test_a_grown_checkpoint_trains_on_with_its_state():
     grown = grow(MODEL, checkpoint(), LARGE)
-    fit(MODEL, grown.weights, LARGE, Schedule(optimizer="adam"), state=unpack("optimizer", grown.memory))
+    fit(MODEL, grown.weights, LARGE, TrainConfig(optimizer="adam"), state=unpack("optimizer", grown.memory))
 
 
 @pytest.mark.parametrize("model", [MODEL, MF(width=4), MF(width=4, biases=True)])

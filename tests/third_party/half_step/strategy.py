@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights
 from nightloop.tasks.modules.model import Model
-from nightloop.tasks.modules.train_config import Schedule
+from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.training.fit import fit
 
 
@@ -13,7 +13,7 @@ from nightloop.tasks.training.fit import fit
 class HalfStep:
     """weights(t) = weights(t-1) + share x (trained on period t - weights(t-1))."""
 
-    schedule: Schedule = field(default_factory=Schedule)
+    training: TrainConfig = field(default_factory=TrainConfig)
     share: float = 0.5
     lookback: int = 1
 
@@ -21,6 +21,6 @@ class HalfStep:
         return Checkpoint(logs.period, weights)
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
-        trained = fit(model, checkpoint.weights, logs, self.schedule).weights
+        trained = fit(model, checkpoint.weights, logs, self.training).weights
         way = {name: old + self.share * (trained[name] - old) for name, old in checkpoint.weights.items()}
         return Checkpoint(logs.period, way)
