@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
 
+from nightloop.tasks.plan.nearest import nearest
 from nightloop.tasks.plan.plan import Part
 from nightloop.tasks.plan.safe_text import guarded
 from nightloop.tasks.plan.yaml_reader import read_mapping
@@ -96,7 +97,7 @@ def _sentence(error: Any) -> str:
     where = ".".join(str(part) for part in error["loc"] if part not in ("Part",)) or "the specification"
     if error["type"] == "extra_forbidden":
         allowed = BakeoffSpec.model_fields if len(error["loc"]) == 1 else Part.model_fields
-        return f"{where}: unknown field; allowed here: {', '.join(allowed)}"
+        return f"{where}: unknown field{nearest(str(error['loc'][-1]), allowed)}; allowed here: {', '.join(allowed)}"
     return f"{where}: given {error.get('input')!r:.80}; {error['msg'][:1].lower()}{error['msg'][1:]}"
 
 

@@ -9,6 +9,7 @@ from inspect import Parameter, signature
 from typing import cast
 
 from nightloop.tasks.modules.model import Model
+from nightloop.tasks.plan.nearest import nearest
 
 GROUP = "nightloop.models"
 FROM_THE_PLAN = ("fields", "numeric", "history")  # options that are the plan's columns, never given by hand
@@ -41,13 +42,9 @@ def build(
     unknown = [option for option in options if option not in legal]
     missing = [o for o in legal if takes[o].default is Parameter.empty and o not in options]
     if unknown or missing:
-        raise ValueError(
-            f"model {name}: "
-            + "; ".join(
-                [f"no option {option!r}" for option in unknown] + [f"option {option!r} is needed" for option in missing]
-            )
-            + f"; its options are {', '.join(legal) or 'none'}"
-        )
+        wrong = [f"no option {option!r}{nearest(option, legal)}" for option in unknown]
+        wrong += [f"option {option!r} is needed" for option in missing]
+        raise ValueError(f"model {name}: {'; '.join(wrong)}; its options are {', '.join(legal) or 'none'}")
     columns = {"fields": tuple(fields), "numeric": numeric_count, "history": history}
     given = {option: columns[option] for option in FROM_THE_PLAN if option in takes}
     try:

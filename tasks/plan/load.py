@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from nightloop.tasks.plan.nearest import nearest
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.redact import cut
 from nightloop.tasks.plan.yaml_reader import read_mapping
@@ -88,7 +89,8 @@ def _sentence(error: Any) -> str:
     where = ".".join(str(part) for part in error["loc"] if not _kind(part))
     given = cut(repr(error.get("input")), 80)
     if error["type"] in ("extra_forbidden", "invalid_key"):
-        return f"{where}: unknown field; allowed here: {', '.join(_allowed(error['loc']))}"
+        legal = _allowed(error["loc"])
+        return f"{where}: unknown field{nearest(str(error['loc'][-1]), legal)}; allowed here: {', '.join(legal)}"
     if error["type"] == "missing":
         return f"{where}: missing"
     return f"{where or 'plan'}: {error['msg']} (given: {given})"

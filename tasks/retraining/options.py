@@ -9,6 +9,7 @@ from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
+from nightloop.tasks.plan.nearest import nearest
 from nightloop.tasks.retraining.strategy import Strategy
 
 Mistakes = list[str]
@@ -29,7 +30,9 @@ def assemble(kind: type, options: object, path: str, mistakes: Mistakes, nested:
     before = len(mistakes)
     for name in options:
         if name not in fields:
-            mistakes.append(f"{path}{name!s:.80}: no such option of {kind.__name__}; it has {listed(fields)}")
+            mistakes.append(
+                f"{path}{name!s:.80}: no such option of {kind.__name__}{nearest(str(name), fields)}; it has {listed(fields)}"
+            )
     for name, field in fields.items():
         if name not in options and field.default is field.default_factory is dataclasses.MISSING:
             mistakes.append(f"{path}{name}: {kind.__name__} needs it")

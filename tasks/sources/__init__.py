@@ -8,6 +8,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pydantic import TypeAdapter, ValidationError
 
 from nightloop.tasks.lake.source import Source
+from nightloop.tasks.plan.nearest import nearest
 from nightloop.tasks.plan.plan import Part
 
 GROUP = "nightloop.sources"
@@ -40,7 +41,7 @@ def _sentence(kind: type, error: object) -> str:
 
     one = dict(error)  # type: ignore[call-overload]
     where = ".".join(str(part) for part in one["loc"])
-    legal = ", ".join(f.name for f in fields(kind))
+    legal = [f.name for f in fields(kind)]
     if one["type"] == "unexpected_keyword_argument":
-        return f"no option {where!r}; {kind.__name__} has {legal}"
+        return f"no option {where!r}{nearest(where, legal)}; {kind.__name__} has {', '.join(legal)}"
     return f"{where}: given {one.get('input')!r:.80}; {one['msg']}"

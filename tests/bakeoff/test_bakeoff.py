@@ -12,7 +12,7 @@ import yaml
 import nightloop.tasks.collect
 import nightloop.tasks.resources
 from nightloop.tasks.bakeoff.result import Outcome
-from nightloop.tasks.training import decide
+from nightloop.tasks.schedule import decide
 from tests.bakeoff.make_specs import WHEN, Oven, bake, computed_by, oven
 from tests.flows.tiny_pipeline import Tiny, begin, make
 

@@ -11,10 +11,9 @@ import pytest
 pytest.importorskip("prometheus_client")
 fastapi = pytest.importorskip("fastapi.testclient")
 
-from tests.serving.test_service import GOOD, Place  # noqa: E402
-
 from nightloop.tasks.http_service.access import checked_host, checked_token, is_loopback  # noqa: E402
 from nightloop.tasks.http_service.app import service  # noqa: E402
+from tests.http_service.test_service import GOOD, Place  # noqa: E402
 
 TOKEN = "a-token-of-32-characters-0123456"
 HOSTS = ["rec.example.com", "*.Inside.example"]

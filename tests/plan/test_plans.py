@@ -59,15 +59,15 @@ def test_every_mistake_is_said_at_once_with_what_is_legal(tmp_path: Path) -> Non
     assert "mistakes:" in said.splitlines()[0]
     expected = (
         "colour: unknown field; allowed here: columns, correctors, cron, expectations, gate,",
-        "history: Input should be greater than or equal to 1 (given: 0)",
+        "pretrain_periods: Input should be greater than or equal to 1 (given: 0)",
         "gate.alpha: Input should be less than 0.5 (given: 2)",
-        "gate.metrics: unknown field; allowed here: alpha, approval, calibration, metric,",
+        "gate.metrics: unknown field (did you mean metric?); allowed here: alpha, calibration, evidence_nights,",
         "pretrain: missing",
         "source: no source 'fax'; installed are adressa, avazu, click-world, criteo, files, libfm, movielens, "
         "ranking-world, reviews, simulated",
-        "model MF: no option 'witdh'; its options are width",
+        "model MF: no option 'witdh' (did you mean width?); its options are width",
         "no strategy 'FineTunes'; installed are ALS, ASMG, AddPopularity, AverageWeights,",
-        "windw: no such option of FullRetrain; it has schedule, begin, window",
+        "windw: no such option of FullRetrain (did you mean window?); it has training, begin, window",
     )
     assert [e for e in expected if e not in said] == [], said
     assert said.count("\n  - ") == len(expected)
@@ -91,7 +91,10 @@ def test_every_mistake_is_said_at_once_with_what_is_legal(tmp_path: Path) -> Non
         ({"pipeline": "x" * 100_000}, "pipeline"),
         ({"columns": {"user": "", "item": "i", "time": "t"}}, "columns.user"),
         ({"columns": {"user": "u", "item": "i", "time": "t", "time_unit": "weeks"}}, "columns.time_unit"),
-        ({"columns": {"user": "u", "item": "i", "time": "t", "served": "p"}}, "there is no label: name one"),
+        (
+            {"columns": {"user": "u", "item": "i", "time": "t", "logged_probability": "p"}},
+            "there is no label: name one",
+        ),
         (
             {"strategies": {"kd": {"use": "KD", "options": {"learner": "FineTune"}}}},
             "strategies.kd: KD is for ctr logs",
@@ -197,6 +200,26 @@ def test_a_file_that_is_no_plan(tmp_path: Path, content: bytes, said: str) -> No
     assert len(str(told.value)) < 5_000
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"history": 3}, "history: unknown field (did you mean pretrain_periods?)"),
+        ({"columns": {"user": "u", "item": "i", "time": "t", "history": 3}}, "(did you mean history_length?)"),
+        ({"gate": {"periods": 3}}, "gate.periods: unknown field (did you mean evidence_nights?)"),
+        ({"strategies": {"a": {"use": "FineTune", "options": {"schedule": {}}}}}, "(did you mean training?)"),
+        ({"strategies": {"a": {"use": "FineTune", "options": {"training": {"rate": 1}}}}}, "(did you mean lr?)"),
+        ({"source": {"use": "files", "options": {"path": "x", "delimeter": ";"}}}, "(did you mean delimiter?)"),
+    ],
+)
+def test_an_earlier_or_misspelt_name_is_refused_with_the_legal_one(
+    tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    (tmp_path / "shop.yaml").write_text(yaml.safe_dump(raw() | change))
+    with pytest.raises(ValueError) as told:
+        read_plan(tmp_path / "shop.yaml")
+    assert said in str(told.value)
+
+
 def test_a_date_needs_no_quotes(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("start: 2026-01-01\nend: '2026-01-02'\nat: 2026-01-01 10:00:00\n")
     assert read_yaml(tmp_path / "a.yaml") == {"start": "2026-01-01", "end": "2026-01-02", "at": "2026-01-01 10:00:00"}
@@ -240,7 +263,7 @@ def test_text_that_aliases_repeat_is_counted(tmp_path: Path) -> None:
 def test_a_credential_is_masked_before_its_message_is_cut(tmp_path: Path) -> None:
     path, secret = tmp_path / "shop.yaml", "S3cret" * 15
     line = f"postgresql://user:{secret}@h/d: 1\n"
-    for content in (line + line, f"history: postgresql://user:{secret}@h/d\n"):
+    for content in (line + line, f"pretrain_periods: postgresql://user:{secret}@h/d\n"):
         path.write_text(content)
         with pytest.raises(ValueError) as told:
             refuse(path, mistakes(read_yaml(path)))
