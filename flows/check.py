@@ -10,6 +10,7 @@ from nightloop.flows.run_names import run_name
 from nightloop.tasks.artifacts import show_markdown
 from nightloop.tasks.check import check as checked
 from nightloop.tasks.orchestration import flow
+from nightloop.tasks.reports.format import marked
 from nightloop.tasks.reports.sample import lines, problems
 from nightloop.tasks.resources import read_form
 
@@ -25,7 +26,11 @@ def check(plan: str = "simulated", whole: bool = False) -> dict[str, Any]:
     order, now = read_form(plan), datetime.now(UTC)
     sample = checked(order, whole)
     told, wrong = lines(order, sample, now), problems(sample, now)
-    show_markdown(f"{order.pipeline}-check", f"The logs of {order.pipeline}", "\n".join(f"- {line}" for line in told))
+    show_markdown(
+        f"{order.pipeline}-check",
+        f"The logs of {order.pipeline}",
+        "\n".join(f"- {marked(line, 2000)}" for line in told),
+    )
     document = asdict(sample) | {"verdict": {"verdict": sample.verdict.verdict, "reasons": sample.verdict.reasons}}
     return {
         "pipeline": order.pipeline,

@@ -13,7 +13,7 @@ from nightloop.flows.pipeline_lock import writing
 from nightloop.flows.run_names import run_name
 from nightloop.tasks.collect import collect, pass_over, replay
 from nightloop.tasks.follow_champion import move_champion
-from nightloop.tasks.lake.warehouse import Landing
+from nightloop.tasks.lake.landing import Landing
 from nightloop.tasks.orchestration import failed, flow, run
 from nightloop.tasks.plan.load import as_given
 from nightloop.tasks.plan.plan import Plan

@@ -7,10 +7,9 @@ from typing import Any
 
 from nightloop.tasks.lake.ingest import collect as collect_period
 from nightloop.tasks.lake.ingest import rules
-from nightloop.tasks.lake.landing import land
+from nightloop.tasks.lake.landing import Landing, land
 from nightloop.tasks.lake.periods import period
 from nightloop.tasks.lake.versions import replay as replay_version
-from nightloop.tasks.lake.warehouse import Landing
 from nightloop.tasks.orchestration import task
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.resources import open_lake

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Literal
 
 from nightloop.tasks.artifacts import show_markdown
+from nightloop.tasks.lake.landing import Landing
 from nightloop.tasks.lake.periods import closed, parse, period
-from nightloop.tasks.lake.warehouse import Landing
 from nightloop.tasks.objects import pipelines
 from nightloop.tasks.orchestration import task
 from nightloop.tasks.plan.load import as_given
@@ -113,7 +113,7 @@ def decide(plan: Plan, landing: Landing, accept: str, skip: str, when: datetime)
         decided = Override(
             kind="accept" if accept else "skip", by=getpass.getuser(), reason=accept or skip, when=when.isoformat()
         )
-        override(open_store(), plan.pipeline, landing.period, landing.version, decided)
+        override(open_store(), plan.pipeline, landing.place, decided)
 
 
 def _refuse_unseen(plan: Plan, landing: Landing) -> None:
@@ -123,7 +123,7 @@ def _refuse_unseen(plan: Plan, landing: Landing) -> None:
     stopped = [one.version for one in night.logs if one.period == landing.period] if night else []
     if night and night.outcome == "blocked" and landing.version in stopped:
         return
-    if overridden(objects, plan.pipeline, landing.period, landing.version):
+    if overridden(objects, plan.pipeline, landing.place):
         return  # it was decided before, and that stands
     what = (
         f"it stopped version {stopped[-1]}"

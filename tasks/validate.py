@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nightloop.tasks.lake.warehouse import Landing
+from nightloop.tasks.lake.landing import Landing
 from nightloop.tasks.orchestration import task
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.record.manifest import Manifest

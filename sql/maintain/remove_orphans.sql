@@ -1,3 +1,4 @@
--- One row per file that was removed because no writer ever finished it.
+-- One row per file of the data place that no snapshot and no writer needs: its path. They are removed unless it is dry.
 -- $before TIMESTAMPTZ: only files older than this
-CALL ducklake_delete_orphaned_files('lake', older_than => $before)
+-- $dry BOOLEAN: whether they are only listed
+CALL ducklake_delete_orphaned_files('lake', dry_run => $dry, older_than => $before)

@@ -68,7 +68,8 @@ def past(objects: Objects, warehouse: Warehouse, plan: Plan, last: int) -> Past:
     found: list[Lived] = []
     for index in range(last + 1):
         version, name = newest[index], period(plan.periods, index).name
-        decided = overridden(objects, plan.pipeline, index, version)
+        (landed,) = warehouse.query("ingest/newest_landing", {"period": index}).to_pylist()
+        decided = overridden(objects, plan.pipeline, (index, version, landed["digest"]))
         if decided is not None and decided.kind == "skip":
             continue
         accepted = decided.reason if decided is not None else None

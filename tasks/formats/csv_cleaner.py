@@ -11,10 +11,9 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from nightloop.tasks.formats.decompress import text_lines
+from nightloop.tasks.formats.decompress import Opened, text_lines
 from nightloop.tasks.lake.warehouse import Warehouse
 
 HEAD = 100_000  # lines, where only the first rows are wanted
@@ -52,7 +51,7 @@ def rewritten(warehouse: Warehouse, file: str, form: Form) -> tuple[str, list[Re
         "w", encoding="utf-8", newline="", suffix=".csv", dir=warehouse.scratch, delete=False
     ) as clean:
         write = csv.writer(clean, lineterminator="\n").writerow
-        for found in islice(_rows(_on_disk(warehouse, file), form), HEAD if warehouse.head else None):
+        for found in islice(_rows(file, warehouse.opened, form), HEAD if warehouse.head else None):
             if isinstance(found, Refused):
                 refused.append(found)
             else:
@@ -60,25 +59,14 @@ def rewritten(warehouse: Warehouse, file: str, form: Form) -> tuple[str, list[Re
     return clean.name, refused
 
 
-def _on_disk(warehouse: Warehouse, file: str) -> str:
-    """The file; of one that is elsewhere a copy in the scratch room."""
-    if "://" not in file:
-        return file
-    ending = next((e for e in (".gz", ".zst") if file.endswith(e)), "")
-    copy = Path(warehouse.scratch) / f"copy-{abs(hash(file))}{ending}"
-    for batch in warehouse.scan(("ingest/read_whole", {"file": file})):
-        copy.write_bytes(batch.column("content")[0].as_py())
-    return str(copy)
-
-
 def not_encoded(encoding: str) -> str:
     """What is said of a line with bytes that are none of the encoding."""
     return f"it is not {encoding}: set the source's option `encoding` (latin-1, utf-16, ...)"
 
 
-def _rows(file: str, form: Form) -> Iterator[list[str] | Refused]:
+def _rows(file: str, opened: Opened, form: Form) -> Iterator[list[str] | Refused]:
     """The fields of each row, and the lines that are no row, in order."""
-    lines = enumerate(text_lines(file, form.encoding), 1)
+    lines = enumerate(text_lines(file, form.encoding, opened), 1)
     ahead: deque[tuple[int, str]] = deque()
     while True:
         number, line = ahead.popleft() if ahead else next(lines, (0, ""))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import groupby, islice
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nightloop.tasks.formats.csv_cleaner import Form, not_encoded, rewritten
-from nightloop.tasks.formats.decompress import check_text, pieces, text_lines
+from nightloop.tasks.formats.file_head import encoding_of, first_lines
 from nightloop.tasks.formats.select_files import completed, in_path
 from nightloop.tasks.lake.incoming import LINE
 from nightloop.tasks.lake.values import BLANKS
@@ -26,7 +25,6 @@ DELIMITERS = (",", "\t", ";", "|", "::")
 SPOKEN = re.compile(r'"?sep=(.)"?')  # the line by which a file tells Excel its delimiter
 BY_DUCKDB = ("utf-8", "latin-1")  # encodings that DuckDB reads; files of others are written anew in utf-8
 MayLack = Callable[[str], bool]  # whether a file may lack a column, which is null there
-MARKS = ((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # a file that begins so says its encoding
 
 
 def nothing(name: str) -> bool:
@@ -227,29 +225,9 @@ def check_time(file: str, names: Iterable[str], columns: Columns) -> None:
         )
 
 
-def first_lines(warehouse: Warehouse, file: str, encoding: str = "utf-8") -> list[str]:
-    """A text file's first lines, a hundred at most. Raises ValueError where it is empty, cut off or has an endless line."""
-    check_text(file, warehouse.head)
-    if "://" in file:
-        lines = [line or "" for batch in warehouse.scan(("ingest/first_lines", {"file": file, "encoding": encoding}))
-                 for line in batch.column("line").to_pylist()]  # fmt: skip
-        lines = [line.removeprefix("\ufeff") for line in lines]
-    else:
-        lines = list(islice(text_lines(file, encoding), 100))
-    if not any(line.strip() for line in lines):
-        raise ValueError(f"{file} is empty: a csv file begins with the columns' names")
-    return lines
-
-
-def encoding_of(file: str) -> str:
-    """The encoding that a file's first bytes name; utf-8 where they name none."""
-    head = b"" if "://" in file else next(pieces(file), b"")[:4]
-    return next((name for mark, name in MARKS if head.startswith(mark)), "utf-8")
-
-
 def _look(warehouse: Warehouse, file: str, dialect: Dialect) -> Read:
     """What the first lines of a file say."""
-    encoding = dialect.encoding or encoding_of(file)
+    encoding = dialect.encoding or encoding_of(warehouse, file)
     lines = first_lines(warehouse, file, encoding)
     rows = [
         n for n, line in enumerate(lines) if line.strip() and not (dialect.comment and line.startswith(dialect.comment))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import codecs
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 
@@ -28,14 +29,20 @@ ENDS = re.compile("\r\n|\n|\r")
 LONGEST = 1 << 25  # bytes of a line: DuckDB puts lines above 4,000,000 bytes aside, and loses those above 64,000,000
 
 
-def check_text(file: str, head: bool = False) -> None:
-    """Raise ValueError where a file on disk, plain or with .gz or .zst, is cut off, damaged or has an endless line.
+Opened = Callable[[str], BinaryIO]  # opens a file, wherever it is, to be read once from its start
+
+
+def on_disk(file: str) -> BinaryIO:
+    """A file on disk, opened."""
+    return Path(file).open("rb")
+
+
+def check_text(file: str, head: bool = False, opened: Opened = on_disk) -> None:
+    """Raise ValueError where a file, plain or with .gz or .zst, is cut off, damaged or has an endless line.
 
     Of a file that was cut off readers take what is left for all of it. `head`: only its first bytes are looked at.
     """
-    if "://" in file:
-        return
-    with Path(file).open("rb") as stream:
+    with opened(file) as stream:
         first = stream.read(64)
     text = first.removeprefix(codecs.BOM_UTF8).lstrip().lower()
     for mark, what in NO_LOGS.items():
@@ -46,75 +53,87 @@ def check_text(file: str, head: bool = False) -> None:
             raise ValueError(
                 f"{file} is {what}, and no text: {f'let its name end with {ending} in small letters' if ending else UNPACK}"
             )
-    if head or (not file.endswith((".gz", ".zst")) and Path(file).stat().st_size <= LONGEST):
+    small = "://" not in file and Path(file).stat().st_size <= LONGEST
+    if head or (small and not file.endswith((".gz", ".zst"))):
         return
     since = 0
-    for piece in pieces(file):
+    for piece in pieces(file, opened):
         end = max(piece.rfind(b"\n"), piece.rfind(b"\r"))
         since = len(piece) - end - 1 if end >= 0 else since + len(piece)
         if since > LONGEST:
-            raise ValueError(
-                f"{file} has a line of more than {LONGEST:,} bytes, which cannot be read: give it a line a row, each of "
-                "at most 4,000,000 bytes"
-            )
+            raise ValueError(_endless(file))
 
 
-def pieces(file: str) -> Iterator[bytes]:
-    """What a file on disk holds, unpacked. Raises ValueError where it is cut off or damaged."""
-    return _gzip(file) if file.endswith(".gz") else _zstd(file) if file.endswith(".zst") else _plain(file)
+def _endless(file: str) -> str:
+    return (
+        f"{file} has a line of more than {LONGEST:,} bytes, which cannot be read: give it a line a row, each of at most "
+        "4,000,000 bytes"
+    )
 
 
-def text_lines(file: str, encoding: str) -> Iterator[str]:
-    """The lines of a file on disk, blank ones too, without their ends: \\n, \\r\\n or \\r, mixed as they may be.
+def pieces(file: str, opened: Opened = on_disk) -> Iterator[bytes]:
+    """What a file holds, unpacked. Raises ValueError where it is cut off or damaged."""
+    unpacked = _gzip if file.endswith(".gz") else _zstd if file.endswith(".zst") else _plain
+    with opened(file) as stream:
+        yield from unpacked(file, stream)
+
+
+def text_lines(file: str, encoding: str, opened: Opened = on_disk) -> Iterator[str]:
+    """The lines of a file, blank ones too, without their ends: \\n, \\r\\n or \\r, mixed as they may be.
 
     A byte that is none of the encoding becomes a lone surrogate, which no text holds otherwise.
     """
     rest, first = "", True
-    for text in _decoded(file, encoding):
+    for text in _decoded(file, encoding, opened):
         rest += text.removeprefix("\ufeff") if first else text
         first = first and not text
         end = max(rest.rfind("\n"), rest.rfind("\r", 0, -1)) + 1  # a \\r at the very end may be half of an end
         yield from ENDS.split(rest[:end])[:-1]
         rest = rest[end:]
+        if len(rest) > LONGEST:
+            raise ValueError(_endless(file))
     *whole, last = ENDS.split(rest)
     yield from whole
     if last:
         yield last
 
 
-def _decoded(file: str, encoding: str) -> Iterator[str]:
+def _decoded(file: str, encoding: str, opened: Opened) -> Iterator[str]:
     """The text of a file. Raises ValueError where it breaks off within a character, or is another encoding altogether."""
     try:
-        yield from codecs.iterdecode(pieces(file), encoding, "surrogateescape")
+        yield from codecs.iterdecode(pieces(file, opened), encoding, "surrogateescape")
     except UnicodeDecodeError as error:
         raise ValueError(
             f"{file} is no whole text in {encoding} ({error.reason}): deliver it again, or set the source's option `encoding`"
         ) from error
 
 
-def _plain(file: str) -> Iterator[bytes]:
-    with Path(file).open("rb") as stream:
-        while piece := stream.read(PIECE):
-            yield piece
+def _plain(file: str, stream: BinaryIO) -> Iterator[bytes]:
+    while piece := stream.read(PIECE):
+        yield piece
 
 
-def _gzip(file: str) -> Iterator[bytes]:
-    with Path(file).open("rb") as stream:
-        unpack, data = zlib.decompressobj(wbits=31), b""
-        try:
-            while data := data or stream.read(PACKED):
-                yield unpack.decompress(data, PIECE)
-                data = unpack.unused_data.lstrip(b"\0") if unpack.eof else unpack.unconsumed_tail
-                if unpack.eof and (data or stream.peek(1)):
-                    unpack = zlib.decompressobj(wbits=31)
-        except zlib.error as error:
-            raise ValueError(f"{file} is no whole gzip file ({error}): deliver it again") from error
+def _gzip(file: str, stream: BinaryIO) -> Iterator[bytes]:
+    unpack, data, ahead = zlib.decompressobj(wbits=31), b"", stream.read(PACKED)
+    try:
+        while data or ahead:
+            if not data:
+                data, ahead = ahead, stream.read(PACKED)
+            yield unpack.decompress(data, PIECE)
+            data = unpack.unconsumed_tail
+            if unpack.eof:
+                data = unpack.unused_data.lstrip(b"\0")
+                while ahead and not data:
+                    data, ahead = ahead.lstrip(b"\0"), stream.read(PACKED)
+                unpack = zlib.decompressobj(wbits=31) if data else unpack
+    except zlib.error as error:
+        raise ValueError(f"{file} is no whole gzip file ({error}): deliver it again") from error
     if not unpack.eof:
         raise ValueError(f"{file} is cut off: the gzip stream has no end; deliver it again")
 
 
-def _zstd(file: str) -> Iterator[bytes]:
-    with pa.OSFile(file) as packed, pa.input_stream(packed, compression="zstd") as stream:
+def _zstd(file: str, packed: BinaryIO) -> Iterator[bytes]:
+    with pa.input_stream(packed, compression="zstd") as stream:
         try:
             while piece := stream.read(PIECE):
                 yield piece

@@ -47,6 +47,15 @@ FEATURES: Any = Field(
 )
 
 
+def _known(model: type[BaseModel], given: object) -> object:
+    """Refuse unknown fields in one sentence: a body of a million of them would have as many mistakes."""
+    if isinstance(given, dict) and (unknown := sorted(map(str, given.keys() - model.model_fields.keys()))):
+        more = f" and {len(unknown) - 3:,} more" if len(unknown) > 3 else ""
+        named = ", ".join(repr(name[:60]) for name in unknown[:3])
+        raise ValueError(f"there is no field {named}{more}; there are {', '.join(model.model_fields)}")
+    return given
+
+
 def _bounded(rows: int, call: Score | Recommend) -> None:
     """Raise ValueError where a small body would become large records."""
     values = (call.user, call.request, *call.features.values())
@@ -62,6 +71,13 @@ class Score(BaseModel):
     """Candidates of one user."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def known(cls, given: object) -> object:
+        """Refuse fields that there are not."""
+        return _known(cls, given)
+
     user: Id
     items: Ids = Field(min_length=1, max_length=MOST_ITEMS)
     features: Features = FEATURES
@@ -79,6 +95,13 @@ class Recommend(BaseModel):
     """The best of all items for one user."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def known(cls, given: object) -> object:
+        """Refuse fields that there are not."""
+        return _known(cls, given)
+
     user: Id
     k: int = Field(10, ge=1, le=1000)
     exclude: Ids = Field(default_factory=list, max_length=MOST_ITEMS)
@@ -97,6 +120,13 @@ class Labels(BaseModel):
     """What became of one request."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def known(cls, given: object) -> object:
+        """Refuse fields that there are not."""
+        return _known(cls, given)
+
     request: Request
     labels: Annotated[list[StrictInt | StrictFloat | StrictBool | None], Field(fail_fast=True)] = Field(
         max_length=MOST_ITEMS,
@@ -108,5 +138,12 @@ class Observe(BaseModel):
     """Labels of requests that were served, in any order."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def known(cls, given: object) -> object:
+        """Refuse fields that there are not."""
+        return _known(cls, given)
+
     observations: Annotated[list[Labels], Field(fail_fast=True)] = Field(min_length=1, max_length=MOST_LABELS)
     pipeline: str | None = PIPELINE

@@ -1,8 +1,8 @@
 """Owners: the catalogs that know files of a lake's data place. Only the one that is alone there may remove files.
 
 A catalog cannot see what another one needs: that of a copied home, or of a second database with the same `NIGHTLOOP_DATA`.
-So each leaves a mark in the data place when it is opened. Of a place within the catalog's own home, which a copy of the home
-has a copy of, only the mark of a home whose lake is a link to this very place counts.
+So each leaves a mark in the data place when it is opened, which names the catalog and the directory. Of a place within the
+catalog's own home only marks that were left in this very directory count: a copy of a home has copies of the marks too.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan import dsn
 from nightloop.tasks.plan.settings import Settings
 
+PLACE = " in directory "  # between a catalog and the number of the directory, in a mark
+
 
 def claim(warehouse: Warehouse, settings: Settings, pipeline: str) -> None:
     """Leave this catalog's mark in the data place, where it has none yet. Who may not write there leaves none."""
@@ -23,9 +25,10 @@ def claim(warehouse: Warehouse, settings: Settings, pipeline: str) -> None:
     file = f"{_marks(settings, pipeline)}/{hashlib.sha256(catalog.encode()).hexdigest()[:24]}.txt"
     with suppress(OSError):
         if "://" not in file:  # every command opens the lake: a file is looked for without a statement
-            if Path(file).exists():
-                return
             Path(file).parent.mkdir(parents=True, exist_ok=True)
+            catalog += _place(settings, pipeline)
+            if Path(file).exists() and Path(file).read_text(encoding="utf-8").strip() == catalog:
+                return
         elif warehouse.query("ingest/found_files", {"pattern": file}).num_rows:
             return
         warehouse.query("catalog/write_mark", {"mark": file, "catalog": catalog})
@@ -38,15 +41,17 @@ def in_the_way(warehouse: Warehouse, settings: Settings, pipeline: str, before: 
     has been opened, and has left one.
     """
     own, pattern = _catalog(warehouse, settings, pipeline), f"{_marks(settings, pipeline)}/*.txt"
-    rows, place = warehouse.query("catalog/marks", {"pattern": pattern}).to_pylist(), _own_place(settings, pipeline)
+    rows, within = warehouse.query("catalog/marks", {"pattern": pattern}).to_pylist(), _within_home(settings, pipeline)
+    here = "" if "://" in settings.lake_place else _place(settings, pipeline)
     for row in rows:
-        if row["catalog"] != own and (place is None or _uses(row["catalog"], place, _file(settings, pipeline))):
+        row["catalog"], sign, place = row["catalog"].partition(PLACE)
+        if row["catalog"] != own and (not within or sign + place == here):
             return (
                 f"another catalog knows files there too: {row['catalog']}. Give each catalog a NIGHTLOOP_DATA of its own; if "
                 f"that one is gone for good, remove {row['mark']}"
             )
     since = next((row["since"] for row in rows if row["catalog"] == own), None)
-    if place is not None or (since and since <= before):
+    if within or (since and since <= before):
         return ""
     known = (
         f"only since {since:%Y-%m-%d}, and others that use the place must have time to be seen"
@@ -56,19 +61,16 @@ def in_the_way(warehouse: Warehouse, settings: Settings, pipeline: str, before: 
     return f"this catalog is known there {known}"
 
 
-def _own_place(settings: Settings, pipeline: str) -> Path | None:
-    """The directory of the data where it lies in the home of the catalog; None where it is anywhere else."""
-    place = settings.lake_place
-    if settings.postgres or "://" in place:
-        return None
-    found = (Path(place) / pipeline).resolve()
-    return found if found.is_relative_to(settings.home.resolve()) else None
+def _within_home(settings: Settings, pipeline: str) -> bool:
+    """Whether the directory of the data lies in the home of its catalog, so that a copy of the home has a copy of it."""
+    if settings.postgres or "://" in settings.lake_place:
+        return False
+    return (Path(settings.lake_place) / pipeline).resolve().is_relative_to(settings.home.resolve())
 
 
-def _uses(catalog: str, place: Path, own: Path) -> bool:
-    """Whether the lake of another SQLite catalog than `own`, or what was restored as that, is a link to this place."""
-    file = Path(catalog.removeprefix("SQLite ").partition(" (file ")[0])
-    return file != own and file.is_file() and file.with_suffix("").resolve() == place
+def _place(settings: Settings, pipeline: str) -> str:
+    """The directory of the data in words that no other directory has, by whatever way it is reached."""
+    return f"{PLACE}{(Path(settings.lake_place) / pipeline).stat().st_ino}"
 
 
 def _marks(settings: Settings, pipeline: str) -> str:

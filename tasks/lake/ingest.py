@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
-from nightloop.tasks.lake.landing import land
+from nightloop.tasks.lake.landing import Landing, land
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.lake.source import Source
-from nightloop.tasks.lake.warehouse import Landing, Warehouse
+from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.plan import Plan, canonical
 
 Answer = TypeVar("Answer")

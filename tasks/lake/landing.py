@@ -16,10 +16,27 @@ import pyarrow as pa
 
 from nightloop.tasks.lake.incoming import PRIVATE, Arrivals, arrivals
 from nightloop.tasks.lake.periods import Period
-from nightloop.tasks.lake.warehouse import Landing, Warehouse
+from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.plan import Columns
 
 PART = 2_000_000  # rows whose keys are compared at once
+
+
+@dataclass(frozen=True)
+class Landing:
+    """One version of one period in the lake. `fresh`: this call made it; else the same rows were there already."""
+
+    period: int
+    version: int
+    digest: str  # SHA-256 over all rows that arrived, whatever their order
+    rows: int
+    fresh: bool
+    remark: str = ""  # of a delivery without a row: what its files hold instead
+
+    @property
+    def place(self) -> tuple[int, int, str]:
+        """What tells it from every other landing, of another catalog too."""
+        return self.period, self.version, self.digest
 
 
 @dataclass(frozen=True)
@@ -46,7 +63,8 @@ def land(
     with tempfile.TemporaryDirectory(dir=warehouse.scratch) as room:
         file, arrived = stage(warehouse, batches, columns, Path(room))
         if period.rows is not None:
-            file = cut(warehouse, file, period, period.rows)
+            _refuse_moved_rows(warehouse, file, period, arrived.names, rules)
+            file = cut(warehouse, file, period.index, period.rows)
         return put(warehouse, period, file, arrived, rules)
 
 
@@ -90,16 +108,39 @@ def stage(
     return file, arrived
 
 
-def cut(warehouse: Warehouse, file: Path, period: Period, rows: int) -> Path:
-    """The rows of one period of equal counts, out of the staged history."""
-    part, skip = file.with_name("cut.parquet"), period.index * rows
+def _refuse_moved_rows(warehouse: Warehouse, file: Path, period: Period, names: Sequence[str], rules: str) -> None:
+    """Raise ValueError if the rows of earlier periods are no longer those that landed: what came late moves all that follow.
+
+    Periods would share rows, or miss some, and a night would be scored on rows that another one learned from.
+    """
+    moved = None
+    for index in range(period.index - 1, -1, -1):
+        newest = warehouse.query("ingest/newest_landing", {"period": index}).to_pylist()
+        if not newest or newest[0]["rules"] != rules:
+            break  # it was cut by other rules, and says nothing
+        part = cut(warehouse, file, index, period.rows or 0)
+        (found,) = warehouse.query("ingest/staged_digest", {"file": str(part)}).to_pylist()
+        if digest(found["rows"], found["total"], names) == newest[0]["digest"]:
+            break
+        moved = index
+    if moved is not None:
+        raise ValueError(
+            f"the rows of period {moved:06d} are no longer those that landed: rows that came late, or are gone, have moved all "
+            f"that follow, so that period {period.name} would share rows with earlier ones or miss some. Give late rows "
+            f"times after all that landed; or collect again: nightloop backfill PLAN --start {moved:06d} --what all"
+        )
+
+
+def cut(warehouse: Warehouse, file: Path, index: int, rows: int) -> Path:
+    """The rows of one period of equal counts, by its index, out of the staged history."""
+    part, skip = file.with_name("cut.parquet"), index * rows
     found = (
         warehouse.query("ingest/cut_rows", {"file": str(file), "part": str(part), "rows": rows, "skip": skip})
         .column(0)[0]
         .as_py()
     )
     if found < rows:
-        raise LookupError(f"period {period.name} is not complete: the source has {found:,} of its {rows:,} rows so far")
+        raise LookupError(f"period {index:06d} is not complete: the source has {found:,} of its {rows:,} rows so far")
     return part
 
 

@@ -8,17 +8,22 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextvars import copy_context
+from functools import partial
 from typing import TypeVar
+
+import pyarrow as pa
 
 # A statement that could not see the catalog has done nothing yet: SQLite says "disk I/O error" to who opens it while the
 # last of the others closes and takes its write-ahead log away.
-UNSEEN = re.compile("query most recent snapshot.*(disk I/O error|is locked)", re.I)
+UNSEEN = re.compile("(query most recent snapshot|journal_mode).*(disk I/O error|is locked)", re.I)
 # Other writers, and a transaction that such a moment has ended.
 IN_THE_WAY = re.compile(
     "conflict|is locked|concurrent|could not serialize|deadlock|already exists|unique constraint|is aborted|"
     + UNSEEN.pattern,
     re.I,
 )
+# Wrong with what is read, which pyarrow tells as an OSError where DuckDB finds it on the way.
+AMISS = re.compile("^(Invalid Input|Conversion|Out of Range|Parser|Invalid) ?Error", re.I)
 Answer = TypeVar("Answer")
 
 
@@ -50,3 +55,13 @@ def heard(ask: Callable[[], Answer], interrupt: Callable[[], None]) -> Answer:
                 interrupt()
                 wait([asked], 0.1)
             raise
+
+
+def next_batch(answer: pa.RecordBatchReader, interrupt: Callable[[], None]) -> pa.RecordBatch | None:
+    """The next batch of an answer, or None. Raises ValueError for what is wrong with the rows, OSError for the way to them."""
+    try:
+        return heard(partial(next, answer, None), interrupt)
+    except OSError as error:
+        if AMISS.search(str(error)):
+            raise ValueError(str(error)) from error
+        raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections.abc import Collection, Mapping
 from datetime import datetime
@@ -13,10 +14,12 @@ import pyarrow.compute as pc
 
 from nightloop.tasks.lake.incoming import LINE
 from nightloop.tasks.lake.ingest import rules
-from nightloop.tasks.lake.landing import put, stage
+from nightloop.tasks.lake.landing import Landing, put, stage
 from nightloop.tasks.lake.periods import Period
-from nightloop.tasks.lake.warehouse import Landing, Warehouse
+from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.plan import Columns, Plan
+
+OURS = re.compile(r"/main/(landed|quarantine|collected|layout)/(.*/)?ducklake-[0-9a-f-]+\.parquet$")  # a file's path
 
 
 def replay(warehouse: Warehouse, plan: Plan, period: Period, version: int) -> Landing:
@@ -76,12 +79,23 @@ def compact(warehouse: Warehouse, before: datetime) -> None:
     Snapshots of the catalog that are older than `before` cannot be gone back to afterwards; versions can. Only for a
     catalog that is alone in its data place (see `owners`): files that it does not know, or need, go.
     """
+    _refuse_files_of_others(warehouse, before)
     warehouse.query("maintain/merge_files")
     numbers = warehouse.query("maintain/old_snapshots", {"before": before}).column(0)[0].as_py()
     if numbers:
         warehouse.query("maintain/expire_snapshots", {"numbers": numbers})
     warehouse.query("maintain/remove_old_files", {"before": before})
-    warehouse.query("maintain/remove_orphans", {"before": before})
+    warehouse.query("maintain/remove_orphans", {"before": before, "dry": False})
+
+
+def _refuse_files_of_others(warehouse: Warehouse, before: datetime) -> None:
+    """Raise ValueError if the data place holds Parquet files that DuckLake did not write: it would remove them as its own."""
+    found = warehouse.query("maintain/remove_orphans", {"before": before, "dry": True}).column(0).to_pylist()
+    if others := [path for path in found if not OURS.search(path)]:
+        raise ValueError(
+            f"no file of the lake was removed or merged: its directory holds files that nightloop did not write, the first is "
+            f"{others[0]}. Move them elsewhere, or give nightloop a NIGHTLOOP_DATA of its own"
+        )
 
 
 def _lists(versions: Collection[tuple[int, int]]) -> dict[str, list[int]]:

@@ -9,44 +9,34 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 from urllib.parse import urlsplit
 
 import duckdb
 import pyarrow as pa
 from duckdb_extensions import import_extension
 
+from nightloop.tasks.lake.batches import bounded
 from nightloop.tasks.lake.extension_signatures import remember, sound
 from nightloop.tasks.lake.file_names import exact
-from nightloop.tasks.lake.retry import IN_THE_WAY, begun, heard
+from nightloop.tasks.lake.retry import IN_THE_WAY, begun, heard, next_batch
 from nightloop.tasks.lake.scratch import scratch
+from nightloop.tasks.objects.s3_client import open_object
 from nightloop.tasks.plan.redact import redact_error
 from nightloop.tasks.plan.safe_text import guarded
 from nightloop.tasks.plan.settings import Settings
 
 FORMAT = 1  # layout of the tables; a newer one is refused
-BATCH = 122_880  # rows a batch: one DuckDB row group
+CHUNK = 4_096  # rows that DuckDB hands over at once: they may be wide
 ATTEMPTS = 60  # of a write that others got in the way of
 TABLES = ("create_landed", "partition_landed", "create_quarantine", "create_collected", "create_logs",
           "create_newest_logs")  # fmt: skip
 Answer = TypeVar("Answer")
 _SIGNED: set[str] = set()  # extensions whose signature this process has checked
-
-
-@dataclass(frozen=True)
-class Landing:
-    """One version of one period in the lake. `fresh`: this call made it; else the same rows were there already."""
-
-    period: int
-    version: int
-    digest: str  # SHA-256 over all rows that arrived, whatever their order
-    rows: int
-    fresh: bool
-    remark: str = ""  # of a delivery without a row: what its files hold instead
 
 
 @dataclass(frozen=True)
@@ -58,6 +48,7 @@ class Warehouse:
     most: int  # bytes that logs may take up in memory; larger ones are read into files
     by_line: set[str] = field(default_factory=set, repr=False)  # files that the fast reader of delimited text refused
     head: bool = False  # only the first rows of files are wanted: what stands behind them is not looked at
+    remote: Callable[[str], BinaryIO] | None = field(default=None, repr=False)  # opens an object of S3 by its address
     remarks: list[str] = field(default_factory=list, repr=False)  # what sources say of files without a row of a period
     last_read: dict[object, Any] = field(default_factory=dict, repr=False)  # at most one; strategies share it
 
@@ -73,7 +64,9 @@ class Warehouse:
             warehouse = Warehouse(connection, room, int(settings.logs_memory))
             _configure(connection, settings)
             if settings.lake_on_s3:
-                _reach_s3(connection, settings, credentials or settings.s3_keys)
+                keys = credentials or settings.s3_keys
+                _reach_s3(connection, settings, keys)
+                warehouse = replace(warehouse, remote=partial(open_object, settings, keys))
             connection.execute(statement("catalog/set_signed_only"))
             _attach(connection, settings, pipeline)
             warehouse._lay_out()
@@ -93,12 +86,19 @@ class Warehouse:
     def scan(self, *steps: tuple[str, Mapping[str, object]]) -> Iterator[pa.RecordBatch]:
         """Like `stream`, for several statements one after another that share what they make on the way."""
         with self.connection.cursor() as cursor, _plainly():
-            _speak(cursor)
+            begun(partial(_speak, cursor), duckdb.Error)
             for name, params in steps:
                 asked = partial(cursor.execute, statement(name), exact(params))
-                answer = begun(partial(heard, asked, cursor.interrupt), duckdb.Error).to_arrow_reader(BATCH)
-                while (batch := heard(partial(next, answer, None), cursor.interrupt)) is not None:
-                    yield batch
+                answer = begun(partial(heard, asked, cursor.interrupt), duckdb.Error).to_arrow_reader(CHUNK)
+                yield from bounded(iter(partial(next_batch, answer, cursor.interrupt), None))
+
+    def opened(self, file: str) -> BinaryIO:
+        """A file on disk, or an object of S3, to be read once from its start."""
+        if "://" not in file:
+            return Path(file).open("rb")
+        if self.remote is None or not file.startswith("s3://"):
+            raise ValueError(f"{file} is neither on disk nor on S3")
+        return self.remote(file)
 
     def define(self, name: str, words: Mapping[str, str]) -> None:
         """Run `sql/<name>.sql`, a statement about names: its quoted words '$word' and "$word" are filled in."""
@@ -268,7 +268,7 @@ def _attach(connection: duckdb.DuckDBPyConnection, settings: Settings, pipeline:
         if "version mismatch" in str(error):
             raise ValueError(f"the catalog {where} has a format that this release does not know: {error}") from error
         raise OSError(f"the catalog {where} cannot be opened: {error}") from error
-    _speak(connection)
+    begun(partial(_speak, connection), duckdb.Error)
 
 
 def _speak(connection: duckdb.DuckDBPyConnection) -> None:

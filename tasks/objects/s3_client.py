@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import io
+from collections.abc import Callable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
-from nightloop.tasks.objects.errors import Trouble, answered, silent
+from nightloop.tasks.objects.errors import Trouble, answered, refusal, silent
 from nightloop.tasks.plan.settings import Settings
 
 if TYPE_CHECKING:
@@ -47,6 +48,17 @@ def client(settings: Settings, credentials: tuple[tuple[str, str], ...]) -> S3Cl
     key, secret, token = (dict(credentials).get(name) for name in names)
     where = (settings.s3_region, None, True, None, settings.s3_endpoint or None)
     return boto3.client("s3", *where, key, secret, token, ours)
+
+
+def open_object(settings: Settings, credentials: Mapping[str, str], url: str) -> BinaryIO:
+    """An object of S3, `s3://bucket/key`, to be read once from its start. Raises OSError or ValueError as `refusal` has it."""
+    bucket, _, key = url.removeprefix("s3://").partition("/")
+    s3 = client(settings, tuple(sorted(credentials.items())))
+    answer, trouble = attempt(lambda: s3.get_object(Bucket=bucket, Key=key))
+    if trouble is not None:
+        raise refusal(trouble, url)
+    body: Any = answer["Body"]  # type: ignore[index]
+    return io.BufferedReader(body, 1 << 20)
 
 
 def attempt(ask: Callable[[], T]) -> tuple[T | None, Trouble | None]:

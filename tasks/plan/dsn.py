@@ -6,10 +6,22 @@ import re
 from typing import NamedTuple
 from urllib.parse import unquote
 
+from nightloop.tasks.plan.nearest import nearest
+
 SCHEMES = ("postgresql://", "postgres://")
 FORMS = "postgres:dbname=... host=... user=... or postgres:postgresql://user@host:5432/dbname"
 # libpq: a keyword, an equals sign, and a value that is quoted, or ends at the next space.
 PAIR = re.compile(r"\s*([^\s=']+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?:[^\s\\']|\\.)(?:[^\s\\]|\\.)*)?)(?:\s+|$)", re.S)
+
+
+KEYWORDS = (
+    "host", "hostaddr", "port", "dbname", "user", "password", "passfile", "service", "servicefile", "channel_binding",
+    "connect_timeout", "client_encoding", "options", "application_name", "fallback_application_name", "keepalives",
+    "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout", "sslmode", "sslnegotiation",
+    "sslcompression", "sslcert", "sslkey", "sslpassword", "sslrootcert", "sslcrl", "sslcrldir", "sslsni", "requirepeer",
+    "requiressl", "require_auth", "ssl_min_protocol_version", "ssl_max_protocol_version", "sslcertmode", "krbsrvname",
+    "gsslib", "gssencmode", "gssdelegation", "target_session_attrs", "load_balance_hosts", "replication",
+)  # fmt: skip
 
 
 class Catalog(NamedTuple):
@@ -22,6 +34,9 @@ class Catalog(NamedTuple):
 def read_catalog(text: str) -> Catalog:
     """A connection string taken apart. Raises ValueError where libpq could not read it, without a part of the text."""
     found = keywords(text)
+    if unknown := [key for key in found if key not in KEYWORDS]:
+        meant = nearest(unknown[0][:40], KEYWORDS)
+        raise ValueError(f"{unknown[0][:40]!r} is no keyword of libpq{meant}: write keyword=value, as in {FORMS}")
     password = found.pop("password", "")
     return Catalog(" ".join(f"{key}={_quoted(value)}" for key, value in found.items()), password)
 

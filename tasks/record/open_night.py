@@ -8,8 +8,9 @@ from functools import reduce
 
 from nightloop.tasks.data.clean_rows import clean_ids
 from nightloop.tasks.data.vocabulary import Vocabulary, empty, from_bytes, grow, to_bytes
+from nightloop.tasks.lake.landing import Landing
 from nightloop.tasks.lake.periods import period
-from nightloop.tasks.lake.warehouse import Landing, Warehouse
+from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.objects import blobs
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.plan.load import as_given
@@ -99,7 +100,7 @@ def _validated(
     earlier = [(one.period, one.digest) for link in chain if link.outcome == "complete" for one in link.logs]
     found: list[Passed] = []
     for landing in landings:
-        override = overridden(objects, plan.pipeline, landing.period, landing.version)
+        override = overridden(objects, plan.pipeline, landing.place)
         accepted = override.reason if override and override.kind == "accept" else None
         at = (landing.period, landing.version)
         outcome = validation(objects, warehouse, plan, at, Nights(statistics, vocabulary), earlier, accepted)
@@ -116,7 +117,7 @@ def _validated(
 
 
 def _skip(objects: Objects, landings: Sequence[Landing], plan: Plan) -> Override | None:
-    found = [overridden(objects, plan.pipeline, one.period, one.version) for one in landings]
+    found = [overridden(objects, plan.pipeline, one.place) for one in landings]
     return next((o for o in found if o and o.kind == "skip"), None)
 
 

@@ -13,6 +13,8 @@ from nightloop.tasks.objects.read_verified import trusted
 from nightloop.tasks.plan.frozen import Frozen
 from nightloop.tasks.plan.plan import canonical
 
+Decided = tuple[int, int, str]  # period, version and digest of what landed: a new catalog counts versions from 1 again
+
 
 class Override(Frozen):
     """`accept`: learn from these logs although validation blocks them. `skip`: pass over the period."""
@@ -23,7 +25,7 @@ class Override(Frozen):
     when: str  # ISO 8601, as passed in
 
 
-def override(objects: Objects, pipeline: str, index: int, version: int, decided: Override) -> Override:
+def override(objects: Objects, pipeline: str, place: Decided, decided: Override) -> Override:
     """Record a decision and return it; the same one again changes nothing.
 
     Raises ValueError without a reason or a name, and where another decision about this version stands: collect the
@@ -31,27 +33,28 @@ def override(objects: Objects, pipeline: str, index: int, version: int, decided:
     """
     if not decided.reason.strip() or not decided.by.strip():
         raise ValueError("an override needs a reason and the name of who decided: it is what the next person will read")
-    if objects.create(_key(pipeline, index, version), seal(canonical(decided.model_dump(mode="json")))):
+    if objects.create(_key(pipeline, place), seal(canonical(decided.model_dump(mode="json")))):
         return decided
-    stands = overridden(objects, pipeline, index, version)
+    stands = overridden(objects, pipeline, place)
     if stands is None or (stands.kind, stands.reason, stands.by) != (decided.kind, decided.reason, decided.by):
         said = f"{stands.kind} by {stands.by}, {stands.when}: {stands.reason}" if stands else "removed meanwhile"
         raise ValueError(
-            f"version {version} of period {index} of {pipeline} was decided already ({said[:300]}); it stands"
+            f"version {place[1]} of period {place[0]} of {pipeline} was decided already ({said[:300]}); it stands"
         )
     return stands
 
 
-def overridden(objects: Objects, pipeline: str, index: int, version: int) -> Override | None:
-    """The decision about this version, or None. Raises ValueError where its record was changed."""
-    key = _key(pipeline, index, version)
+def overridden(objects: Objects, pipeline: str, place: Decided) -> Override | None:
+    """The decision about what landed there, or None. Raises ValueError where its record was changed."""
+    key = _key(pipeline, place)
     try:
         return trusted(objects, key, lambda sealed: Override.model_validate_json(unseal(key, sealed)))
     except ValidationError as error:
         raise ValueError(f"{key} is no override that this nightloop reads: {error}") from error
 
 
-def _key(pipeline: str, index: int, version: int) -> str:
+def _key(pipeline: str, place: Decided) -> str:
+    index, version, digest = place
     if not (0 <= index < 10**6 and 0 <= version < 10**4):
         raise ValueError(f"period {index}, version {version}: a period is 0 to 999999, a version 0 to 9999")
-    return f"pipelines/{checked_pipeline(pipeline)}/overrides/{index:06d}-{version:04d}.json"
+    return f"pipelines/{checked_pipeline(pipeline)}/overrides/{index:06d}-{version:04d}-{digest[:16]}.json"

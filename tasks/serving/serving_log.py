@@ -120,9 +120,10 @@ class Records:
         if path not in self._open:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._open[path] = path.open("ab")
-            while len(self._open) > OPEN:
-                self._open.pop(min(self._open)).close()
-        return self._open[path]
+        file = self._open[path] = self._open.pop(path)  # the last one is the one that was used last
+        while len(self._open) > OPEN:
+            self._open.pop(next(iter(self._open))).close()
+        return file
 
 
 def _once(values: Sequence[object]) -> object:

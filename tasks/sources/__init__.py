@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -25,10 +27,14 @@ def build(part: Part) -> Source:
     if part.use not in known:
         raise ValueError(f"no source {part.use[:80]!r}; installed are {', '.join(sorted(known)) or 'none'}")
     kind = known[part.use].load()
+    legal = [field.name for field in fields(kind)]
+    if unknown := [name for name in part.options if name not in legal]:  # pydantic leaves out what a dataclass lacks
+        named = ", ".join(f"{name!r:.80}{nearest(name, legal)}" for name in unknown)
+        raise ValueError(f"no option {named}; {kind.__name__} has {', '.join(legal)}")
     try:
         return TypeAdapter(kind).validate_python(part.options)  # type: ignore[no-any-return]
     except ValidationError as error:
-        raise ValueError("; ".join(_sentence(kind, one) for one in error.errors(include_url=False))) from error
+        raise ValueError("; ".join(_sentence(one) for one in error.errors(include_url=False))) from error
 
 
 @cache  # reading what every installed package says of itself takes 25 ms
@@ -36,12 +42,6 @@ def _points() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=GROUP)}
 
 
-def _sentence(kind: type, error: object) -> str:
-    from dataclasses import fields
-
-    one = dict(error)  # type: ignore[call-overload]
-    where = ".".join(str(part) for part in one["loc"])
-    legal = [f.name for f in fields(kind)]
-    if one["type"] == "unexpected_keyword_argument":
-        return f"no option {where!r}{nearest(where, legal)}; {kind.__name__} has {', '.join(legal)}"
-    return f"{where}: given {one.get('input')!r:.80}; {one['msg']}"
+def _sentence(error: Any) -> str:
+    where = ".".join(str(part) for part in error["loc"])
+    return f"{where}: given {error.get('input')!r:.80}; {error['msg']}"

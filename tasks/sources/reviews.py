@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from nightloop.tasks.formats.csv_reader import Dialect, fields, first_lines, read_delimited
+from nightloop.tasks.formats.csv_reader import Dialect, fields, read_delimited
+from nightloop.tasks.formats.file_head import first_lines
 from nightloop.tasks.formats.json_lines import json_keys, read_json_lines
 from nightloop.tasks.formats.select_files import chosen, found, roles
 from nightloop.tasks.lake.periods import Period

@@ -93,6 +93,15 @@ def test_a_large_file_is_read_in_part(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "60 rows of 3 of 5 files" in found["text"][0]
 
 
+def test_what_is_in_the_logs_does_nothing_in_an_artifact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr("nightloop.flows.check.show_markdown", lambda key, title, text: shown.append(text))
+    users = ["![p](https://evil.example/p.png)", "[reset](https://evil.example)", "<img src=//evil.example/a>"]
+    check(str(delivered(tmp_path, "csv", "user,item,time\n" + "".join(f"{user},1,{{day}}T10:00\n" for user in users))))
+    assert "evil.example" in shown[0] and "<img" not in shown[0] and "://" not in shown[0]
+    assert "](" not in shown[0].replace("\\](", "")
+
+
 def test_what_cannot_be_read_at_all_is_one_sentence(tmp_path: Path) -> None:
     plan = delivered(tmp_path, "csv", "who;what\n1;2\n")
     with pytest.raises(ValueError, match="no column 'user'; its columns are 'who', 'what'"):

@@ -8,11 +8,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import nightloop.tasks.resources
 from nightloop.tasks.lake.catalog_marks import claim, in_the_way
 from nightloop.tasks.lake.landing import land
+from nightloop.tasks.lake.versions import compact
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.settings import Settings
 from tests.lake.make_lake import NAMES, SIMPLE, day, rows
@@ -57,6 +60,34 @@ def test_a_lake_within_its_home_is_its_catalogs_own_and_so_is_that_of_a_copy(tmp
     (copy / "lake" / "pond").symlink_to(home / "lake" / "pond")
     for place in (copy, home):
         assert "another catalog knows files there" in seen(Settings(home=place))
+
+
+def test_a_catalog_that_uses_the_lake_of_another_home_is_seen_there(tmp_path: Path) -> None:
+    home, other = Settings(home=tmp_path / "home"), elsewhere(tmp_path / "other", tmp_path / "home" / "lake")
+    filled(home)
+    assert seen(home) == ""
+    filled(other)
+    for settings in (home, other):
+        assert "another catalog knows files there" in seen(settings), settings.home
+    moved = tmp_path / "moved"
+    shutil.copytree(tmp_path / "home", moved)
+    assert seen(Settings(home=moved)) == "", "nobody else uses the copy"
+
+
+def test_files_that_the_lake_did_not_write_are_never_removed(tmp_path: Path) -> None:
+    """DuckLake takes every Parquet file below its directory for one of its own."""
+    settings = elsewhere(tmp_path / "home", tmp_path / "data")
+    filled(settings)
+    theirs = tmp_path / "data" / "pond" / "raw" / "2026-01-01.parquet"
+    theirs.parent.mkdir()
+    pq.write_table(pa.table({"user": ["ann"]}), theirs)
+    os.utime(theirs, (1.7e9, 1.7e9))
+    with Warehouse.open(settings, "pond") as warehouse:
+        with pytest.raises(ValueError, match=r"files that nightloop did not write, the first is .*2026-01-01\.parquet"):
+            compact(warehouse, datetime.now(UTC))
+        assert theirs.exists()
+        theirs.rename(tmp_path / "2026-01-01.parquet")
+        compact(warehouse, datetime.now(UTC))
 
 
 @pytest.mark.parametrize("place", [elsewhere, linked])

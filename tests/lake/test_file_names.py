@@ -170,3 +170,28 @@ def test_a_file_on_s3_whose_lines_are_out_of_order_is_read_line_by_line_too(moto
     with Warehouse.open(moto.settings("", tmp_path), "pond", moto.credentials) as warehouse:
         landing = collect(warehouse, Files(f"{bucket}/in/*"), PLAN, day(0))
         assert sorted(users(warehouse, landing)) == ["u0", "u2"] and landing.rows == 6
+
+
+def test_a_file_on_s3_that_is_cut_off_or_has_an_endless_line_is_refused_as_on_disk(
+    moto: Server, tmp_path: Path
+) -> None:
+    bucket = moto.bucket()
+    many = (HEADER + "".join(row(f"u{n}") for n in range(20_000))).encode()
+    packed, endless = gzip.compress(many), gzip.compress(many + b"x" * (40 << 20) + b"\n" + many)
+    cases = {
+        "cut.csv.gz": (packed[: len(packed) // 2], "cut off"), "endless.csv.gz": (endless, "has a line of more than"),
+        "wide.csv": (many + b"x" * (40 << 20) + b"\n", "has a line of more than"), "page.csv": (b"<html></html>", "a web page"),
+        "wide.jsonl": (b'{"user":"' + b"x" * (40 << 20) + b'"}\n', "has a line of more than"),
+    }  # fmt: skip
+    with Warehouse.open(moto.settings("", tmp_path), "pond", moto.credentials) as warehouse:
+        for name, (data, said) in cases.items():
+            moto.client().put_object(Bucket=bucket.removeprefix("s3://"), Key=f"in/{name}", Body=data)
+            with pytest.raises(ValueError, match=said):
+                collect(warehouse, Files(f"{bucket}/in/{name}"), PLAN, day(0))
+        assert not warehouse.latest()
+        wide = (HEADER + row("u0") + row("u1")).encode("utf-16")
+        moto.client().put_object(Bucket=bucket.removeprefix("s3://"), Key="in/wide16.csv", Body=wide)
+        assert sorted(users(warehouse, collect(warehouse, Files(f"{bucket}/in/wide16.csv"), PLAN, day(0)))) == [
+            "u0",
+            "u1",
+        ]

@@ -251,6 +251,30 @@ def test_equal_counts_are_cut_in_order_of_time_user_and_item(tmp_path: Path) -> 
         assert warehouse.latest() == {0: 1, 1: 1}
 
 
+def test_rows_that_come_late_stop_a_period_of_equal_counts(tmp_path: Path) -> None:
+    """They move all that follow: periods would share rows, and a night be scored on what another one learned."""
+    columns, rule = Columns(user="u", item="i", time="t"), Counts(rows=4)
+
+    def landed(warehouse: Warehouse, index: int, times: list[int], names: Columns = columns, told: str = "") -> int:
+        batch = pa.RecordBatch.from_pylist([{"u": time, "i": time, "t": time} for time in times])
+        return land(warehouse, period(rule, index), [batch], names, told).version
+
+    whole = list(range(100, 140))
+    with lake(tmp_path) as warehouse:
+        for index in range(3):
+            assert landed(warehouse, index, whole[: 4 * index + 6]) == 1
+        for changed in ([101.5, *whole], [106.5, *whole], [whole[0], *whole[2:]]):
+            given = sorted(int(10 * time) for time in changed)
+            with pytest.raises(ValueError, match="are no longer those that landed"):
+                landed(warehouse, 3, given)
+        with pytest.raises(ValueError, match=r"the rows of period 000001 are no longer.*--start 000001 --what all"):
+            landed(warehouse, 3, sorted([*whole, 105]))
+        assert warehouse.latest() == {0: 1, 1: 1, 2: 1}
+        late = sorted([*whole, 105])
+        assert [landed(warehouse, index, late) for index in range(1, 4)] == [2, 2, 1], "collected again from there"
+        assert landed(warehouse, 4, late) == 1
+
+
 def test_replay_reads_again_what_could_not_be_read(tmp_path: Path) -> None:
     wrong = Columns(user="u", item="i", time="t", time_unit="text", numeric=("p",))
     batch = pa.RecordBatch.from_pylist(

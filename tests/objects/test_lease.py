@@ -97,17 +97,20 @@ def test_notes_may_be_missing() -> None:
 def test_overrides_need_a_reason_and_stand() -> None:
     store = Memory()
     decided = Override(kind="accept", by="ann", reason="the sale was real", when="2026-01-07")
-    assert overridden(store, PIPELINE, 6, 2) is None
-    assert override(store, PIPELINE, 6, 2, decided) == decided
-    assert override(store, PIPELINE, 6, 2, decided.model_copy(update={"when": "2026-01-08"})) == decided
-    assert overridden(store, PIPELINE, 6, 2) == decided and overridden(store, PIPELINE, 6, 3) is None
+    assert overridden(store, PIPELINE, (6, 2, "ab" * 32)) is None
+    assert override(store, PIPELINE, (6, 2, "ab" * 32), decided) == decided
+    assert override(store, PIPELINE, (6, 2, "ab" * 32), decided.model_copy(update={"when": "2026-01-08"})) == decided
+    assert (
+        overridden(store, PIPELINE, (6, 2, "ab" * 32)) == decided
+        and overridden(store, PIPELINE, (6, 3, "ab" * 32)) is None
+    )
     with pytest.raises(ValueError, match="accept by ann, 2026-01-07: the sale was real"):
-        override(store, PIPELINE, 6, 2, decided.model_copy(update={"kind": "skip"}))
+        override(store, PIPELINE, (6, 2, "ab" * 32), decided.model_copy(update={"kind": "skip"}))
     for empty in ({"reason": " "}, {"by": ""}):
         with pytest.raises(ValueError, match="needs a reason and the name"):
-            override(store, PIPELINE, 7, 1, decided.model_copy(update=empty))
+            override(store, PIPELINE, (7, 1, "ab" * 32), decided.model_copy(update=empty))
     with pytest.raises(ValueError, match="a period is 0 to"):
-        override(store, PIPELINE, -1, 1, decided)
-    store.held["pipelines/shop/overrides/000006-0002.json"] = b"{}"
+        override(store, PIPELINE, (-1, 1, "ab" * 32), decided)
+    store.held["pipelines/shop/overrides/000006-0002-" + "ab" * 8 + ".json"] = b"{}"
     with pytest.raises(ValueError, match="changed or cut off"):
-        overridden(store, PIPELINE, 6, 2)
+        overridden(store, PIPELINE, (6, 2, "ab" * 32))

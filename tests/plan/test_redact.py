@@ -155,6 +155,16 @@ def test_settings_refuse_credentials_where_none_belong(
     assert "hunter2" not in "".join(traceback.format_exception(told.value))
 
 
+@pytest.mark.parametrize("word", ["passwrd", "pasword", "passwort", "pw"])
+def test_a_misspelt_keyword_of_a_catalog_is_refused_without_its_value(
+    word: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NIGHTLOOP_CATALOG", f"postgres:host=127.0.0.1 user=bob {word}={SECRET}zq7 dbname=x")
+    with pytest.raises(ValueError) as told:
+        Settings()
+    assert word in str(told.value) and SECRET not in str(told.value)
+
+
 def test_settings_hold_secrets_that_do_not_print(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NIGHTLOOP_CATALOG", "postgres:dbname=x password=hunter2")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "hunter2")

@@ -55,7 +55,7 @@ def world() -> Memory:
     step_cache.finish(store, PIPELINE, KEY, "retrain", kept(store, "half a night").model_dump())
     timings.note(store, second, {"seconds": {"A": 1.0}})
     decided = overrides.Override(kind="accept", by="ann", reason="a sale", when="2026-01-07")
-    overrides.override(store, PIPELINE, 1, 1, decided)
+    overrides.override(store, PIPELINE, (1, 1, "ab" * 32), decided)
     lease.take(store, PIPELINE, "run 1", 0.0, 60)
     return store
 
@@ -76,7 +76,7 @@ def everything(store: Objects) -> list[Any]:
         promotion_log.champion(store, PIPELINE),
         step_cache.done(store, PIPELINE, KEY, "retrain"),
         timings.noted(store, newest),
-        overrides.overridden(store, PIPELINE, 1, 1),
+        overrides.overridden(store, PIPELINE, (1, 1, "ab" * 32)),
         lease.held(store, lease.key_of(PIPELINE), 1.0),
         blobs.get(store, newest.checkpoints["A"].weights),
     ]

@@ -14,8 +14,9 @@ import pytest
 from nightloop.tasks.data.clean_rows import clean_ids
 from nightloop.tasks.inspection.infer_columns import column_names, guess_columns
 from nightloop.tasks.lake.ingest import collect
+from nightloop.tasks.lake.landing import Landing
 from nightloop.tasks.lake.periods import period
-from nightloop.tasks.lake.warehouse import Landing, Warehouse
+from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.plan import Columns, Counts
 from nightloop.tasks.sources.files import Files
 from nightloop.tasks.sources.movielens import MovieLens

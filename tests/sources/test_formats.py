@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from nightloop.tasks.lake.ingest import collect
+from nightloop.tasks.lake.landing import Landing
 from nightloop.tasks.lake.periods import Period, period
 from nightloop.tasks.lake.source import Source
-from nightloop.tasks.lake.warehouse import Landing, Warehouse
+from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.plan import Calendar, Columns, Counts, Part, Plan
 from nightloop.tasks.sources import build
 from nightloop.tasks.sources.adressa import Adressa

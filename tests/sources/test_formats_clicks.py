@@ -11,9 +11,10 @@ import pytest
 
 from nightloop.tasks.formats.row_order_time import Positions
 from nightloop.tasks.lake.ingest import collect
+from nightloop.tasks.lake.landing import Landing
 from nightloop.tasks.lake.periods import period
 from nightloop.tasks.lake.source import Source
-from nightloop.tasks.lake.warehouse import Landing, Warehouse
+from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.plan import Calendar, Columns, Counts, Part, Plan
 from nightloop.tasks.sources import build
 from nightloop.tasks.sources.avazu import Avazu

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from nightloop.tasks.lake.ingest import collect
-from nightloop.tasks.lake.warehouse import Landing, Warehouse
+from nightloop.tasks.lake.landing import Landing
+from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.plan import Columns
 from nightloop.tasks.sources.files import Files
 from tests.lake.make_lake import day, lake, plan

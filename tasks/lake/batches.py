@@ -1,0 +1,24 @@
+"""Batches of rows: as many rows as are worth a step, and no more bytes than memory can be spared for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import pyarrow as pa
+
+ROWS = 122_880  # of a batch: one DuckDB row group
+BYTES = 1 << 27  # of a batch: rows may be wide
+
+
+def bounded(chunks: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The same rows in batches of at least `ROWS` rows or `BYTES` bytes, the last one excepted."""
+    held: list[pa.RecordBatch] = []
+    rows = size = 0
+    for chunk in chunks:
+        held.append(chunk)
+        rows, size = rows + chunk.num_rows, size + chunk.nbytes
+        if rows >= ROWS or size >= BYTES:
+            yield pa.concat_batches(held)
+            held, rows, size = [], 0, 0
+    if held:
+        yield pa.concat_batches(held)
