@@ -68,7 +68,7 @@ def test_only_what_is_missing_runs_again(tiny: Tiny, kitchen: Oven, monkeypatch:
     bake(tiny.path, seeds=(0, 1), strategies=("still", "tuned"))
     assert kitchen.cells() == ["still, seed 1", "tuned, seed 1"]
     kitchen.jobs.clear()
-    bake(tiny.path, periods=("2026-01-05",), baselines=("still",))
+    bake(tiny.path, test_periods=("2026-01-05",), baselines=("still",))
     assert kitchen.cells() == ["popular, seed 0"], "other test periods and rivals ask for no work"
 
 
@@ -133,7 +133,7 @@ def test_a_period_that_an_operator_passed_over_is_left_out(
     assert found["test"] == ["2026-01-03", "2026-01-05", "2026-01-06"]
     assert "2026-01-04" not in [one["name"] for one in found["history"]]
     with pytest.raises(ValueError, match="every test period was passed over"):
-        bake(tiny.path, end="2026-01-06", periods=("2026-01-04",))
+        bake(tiny.path, end="2026-01-06", test_periods=("2026-01-04",))
 
 
 def test_a_diverging_strategy_is_named_and_the_others_finish(tiny: Tiny, kitchen: Oven) -> None:
@@ -229,10 +229,10 @@ def test_the_document_is_in_the_store_and_beside_the_report(tiny: Tiny, kitchen:
         ({"end": "2026-02-02"}, "end: 2026-02-02 is not over yet"),
         ({"test_periods": ["2026-01-01"]}, "periods: 2026-01-01 is not within the scored periods, 2026-01-03 to 2026-01-06"),
         ({"test_periods": ["2026-01-05..2026-01-04"]}, "is reversed"),
-        ({"baselines": ["nobody"]}, "against: 'nobody' does not race; there are still, tuned, popular"),
+        ({"baselines": ["nobody"]}, "baselines: 'nobody' does not race; there are still, tuned, popular"),
         ({"metric": "auc"}, "metric: given 'auc'; of this plan's logs there are ndcg@5"),
         ({"tune": {"tuned": {"training.lr": [1]}}}, "tune and tune_periods go together"),
-        ({"tune": {"tuned": {"lr": [1]}}, "tune_periods": ["2026-01-03"]}, "tune.tuned rate 1: rate: no such option"),
+        ({"tune": {"tuned": {"lr": [1]}}, "tune_periods": ["2026-01-03"]}, "tune.tuned lr 1: lr: no such option"),
         (
             {"tune": {"tuned": {"training.lr": [1]}}, "tune_periods": ["2026-01-04"], "test_periods": ["2026-01-03"]},
             "test periods must all come after",
@@ -242,7 +242,7 @@ def test_the_document_is_in_the_store_and_beside_the_report(tiny: Tiny, kitchen:
             "no period is left to test on",
         ),
         ({"candidates": "many"}, "candidates: given 'many'; input should be 'uniform', 'popular' or 'both'"),
-        ({"strategys": []}, "strategys: unknown field; allowed here: strategies, models, seeds"),
+        ({"strategys": []}, "strategys: unknown field \(did you mean strategies\?\); allowed here: strategies, models, seeds"),
         ({"models": ["DeepFM"]}, "model DeepFM is for ctr logs"),
     ],
 )  # fmt: skip
@@ -256,7 +256,7 @@ def test_all_mistakes_are_said_at_once(tiny: Tiny, kitchen: Oven) -> None:
     with pytest.raises(ValueError, match="3 mistakes") as told:
         bake(tiny.path, spec=ordered(tiny, strategies=["nobody"], seeds=[3, 3], end="2026-01-01"))
     assert all(word in str(told.value) for word in ("nobody", "twice", "not after the root"))
-    with pytest.raises(FileNotFoundError, match="the order of a bake-off is a YAML file"):
+    with pytest.raises(FileNotFoundError, match="the specification of a bake-off is a YAML file"):
         bake(tiny.path, spec="nowhere.yaml")
     with pytest.raises(ValueError, match="workers: given 0"):
         bake(tiny.path, workers=0)

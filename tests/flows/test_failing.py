@@ -69,7 +69,6 @@ def test_what_diverges_twice_is_recorded_and_joins_again_the_next_night(
     assert "training diverged" in verdict_markdown(night)
     (after,) = run(begun, 4)
     assert not after.failed and after.checkpoints["tuned"] != night.checkpoints["tuned"]
-    assert b"failed" not in after.data, "a night without failures has the bytes that it always had"
     check_invariants(nightloop.tasks.resources.open_store(), {}, "tiny")
 
 

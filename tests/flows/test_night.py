@@ -192,7 +192,7 @@ def test_a_changed_gate_goes_on_and_is_written_down(begun: Tiny) -> None:
         yaml.safe_dump(raw_plan(begun.home, {"gate": {"evidence_nights": 3, "resamples": 200}}), sort_keys=False)
     )
     (night,) = run(begun, 3)
-    assert night.plan["gate"]["periods"] == 3  # type: ignore[index,call-overload]
+    assert night.plan["gate"]["evidence_nights"] == 3  # type: ignore[index,call-overload]
 
 
 def test_a_new_strategy_is_backfilled_and_the_others_are_not_trained_again(

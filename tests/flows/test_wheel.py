@@ -62,7 +62,10 @@ def test_doctor_and_a_night_away_from_the_checkout(installed: Path, tmp_path: Pa
     found = {row["check"]: row for row in json.loads(done.stdout)["checks"]}
     assert done.returncode == 0, done.stdout
     assert str(installed) in found["install"]["finding"]
-    assert "simulated" in found["plans"]["finding"] and str(installed / "infra" / "plans") in found["plans"]["finding"]
+    assert (
+        "simulated" in found["plans"]["finding"]
+        and str(installed / "nightloop" / "infra" / "plans") in found["plans"]["finding"]
+    )
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(raw_plan(tmp_path, {"pretrain_periods": 1}), sort_keys=False))
     deliver(WORLD, tmp_path / "in", 0)
     done = said(installed, tmp_path, "night", "tiny.yaml", "--period", "2026-01-01")

@@ -82,7 +82,9 @@ def written_out(name, model, weights, logs):
 
 
 def test_every_click_model_is_tested():
-    clicks = {name for name in models() if models()[name].__module__.startswith("tasks.") and _is_click_model(name)}
+    clicks = {
+        name for name in models() if models()[name].__module__.startswith("nightloop.tasks.") and _is_click_model(name)
+    }
     assert {name.split()[0] for name in SMALL} == set(literal) == set(WRONG) <= clicks
 
 

@@ -271,7 +271,7 @@ def test_impossible_options(options: dict, said: str) -> None:
 def test_weights_without_a_graph_are_refused() -> None:
     with pytest.raises(ValueError, match="kept/edges"):
         FULL.factors(initial(FULL, FIRST))
-    with pytest.raises(ValueError, match=r"tasks\.strategies\.fold"):
+    with pytest.raises(ValueError, match=r"tasks\.retraining\.advance"):
         fit(FULL, initial(FULL, FIRST), FIRST, SHORT)
     other = LightGCN(width=4, layers=2, graph="incremental")
     kept = run(other, FineTune(SHORT), PERIODS[:2])[-1].weights

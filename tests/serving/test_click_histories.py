@@ -13,7 +13,7 @@ from tests.serving import make_store as made
 
 PLAN = made.click_plan().model_copy(
     update={
-        "columns": made.click_plan().columns.model_copy(update={"history": 3}),
+        "columns": made.click_plan().columns.model_copy(update={"history_length": 3}),
         "model": made.click_plan().model.model_copy(update={"use": "EmbeddingMLP"}),
     }
 )

@@ -98,7 +98,7 @@ def test_what_is_no_label_teaches_nothing_at_all(tmp_path: Path, labels: list[An
 
 
 def test_a_request_id_is_taken_once_and_the_book_forgets_the_oldest(tmp_path: Path) -> None:
-    predictor = opened(tmp_path, plan(book=5))
+    predictor = opened(tmp_path, plan(max_pending_rows=5))
     for n in range(4):
         predictor.score(["u1", "u2"], ["i3", "i4"], CONTEXT, request=f"r{n}")
     with pytest.raises(ValueError, match="'r3' was served already"):
@@ -134,7 +134,7 @@ def test_a_ranking_champion_has_nothing_to_correct(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("policy", ["replay", "keep", "drop"])
 def test_a_new_champion_does_with_what_was_learned_what_the_plan_says(tmp_path: Path, policy: str) -> None:
-    order = plan(on_new_champion=policy, until=4)
+    order = plan(on_new_champion=policy, warmup_rows=4)
     objects, _ = made.store(tmp_path / "a", order)
     predictor = Predictor.open(objects, "books")
     taught(predictor, "r", 1)
@@ -223,7 +223,7 @@ def test_a_new_plan_with_other_columns_begins_anew(tmp_path: Path, caplog: pytes
 
 
 def test_many_threads_score_and_observe_while_champions_change(tmp_path: Path) -> None:
-    order = plan(recent=50)
+    order = plan(replay_rows=50)
     objects, _ = made.store(tmp_path, order)
     predictor = Predictor.open(objects, "books")
     stop, wrong, learned = threading.Event(), [], []
