@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,12 +10,15 @@ from nightloop.tasks.lake.ingest import collect as collect_period
 from nightloop.tasks.lake.ingest import rules
 from nightloop.tasks.lake.landing import Landing, land
 from nightloop.tasks.lake.periods import period
+from nightloop.tasks.lake.versions import landed_again
 from nightloop.tasks.lake.versions import replay as replay_version
 from nightloop.tasks.orchestration import task
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.resources import open_lake
 from nightloop.tasks.sources import build
 from nightloop.tasks.validation.gx import prepare
+
+log = logging.getLogger(__name__)
 
 
 def _worth_another_try(error: object) -> bool:
@@ -34,7 +38,13 @@ def collect(plan: Plan, index: int) -> Landing:
     with open_lake(plan) as warehouse:
         if index not in warehouse.latest():
             prepare()  # a period that is new is validated next
-        return collect_period(warehouse, source, plan, period(plan.periods, index))
+        try:
+            return collect_period(warehouse, source, plan, period(plan.periods, index))
+        except FileNotFoundError as error:
+            if (landed := landed_again(warehouse, plan, period(plan.periods, index))) is None:
+                raise
+            log.warning("%s; what landed of it before is used", error)
+            return landed
 
 
 @task(_named("pass over"))

@@ -91,7 +91,8 @@ def _attempted(night: Night, label: str, learn: Callable[[], Checkpoint]) -> Che
     except Exception as error:
         if _of_the_machine(error):
             raise
-        log.warning("%s could not learn from %s and is tried once more: %s", label, night.name, _said(error))
+        kind = type(error).__name__
+        log.warning("%s could not learn from %s and is tried once more: %s: %s", label, night.name, kind, _said(error))
     try:
         return learn()
     except (ValueError, ArithmeticError) as error:
@@ -115,7 +116,7 @@ def _of_the_machine(error: Exception) -> bool:
 
 def _said(error: Exception) -> str:
     """What the error says, as it may be kept."""
-    return redact(str(error)).strip()[:LONGEST] or type(error).__name__
+    return redact(str(error)).strip()[:LONGEST] or "no message"
 
 
 @contextmanager

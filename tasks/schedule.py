@@ -125,6 +125,11 @@ def _refuse_unseen(plan: Plan, landing: Landing) -> None:
         return
     if overridden(objects, plan.pipeline, landing.place):
         return  # it was decided before, and that stands
+    if night and landing.version in stopped:
+        raise ValueError(
+            f"accept: validation has not stopped version {landing.version} of {name}; the night of it is {night.outcome}. There is "
+            "nothing to accept"
+        )
     what = (
         f"it stopped version {stopped[-1]}"
         if night and night.outcome == "blocked" and stopped

@@ -15,6 +15,7 @@ from nightloop.flows.cli.register import mark_dead_runs
 from nightloop.tasks.plan.cron import crons, timezone
 from nightloop.tasks.plan.load import find_plan
 from nightloop.tasks.plan.plan import Plan
+from nightloop.tasks.plan.safe_text import outward
 from nightloop.tasks.plan.settings import PACKAGE, Settings
 from nightloop.tasks.resources import read
 
@@ -154,8 +155,18 @@ def _scheduled(client: Any, deployment: Any, one: Mapping[str, Any]) -> list[str
 
 
 def main() -> None:
-    """What `nightloop up` runs against its own server."""
-    sys.stderr.write("".join(f"{line}\n" for line in deploy(sys.argv[1:])))
+    """What `nightloop up` runs against its own server. A plan with a mistake is left out; exit code 1 if all have one."""
+    taken: dict[str, str] = {}
+    for plan in sys.argv[1:]:
+        try:
+            if (other := taken.get(pipeline := read(plan).pipeline)) is not None:
+                raise ValueError(f"{other} is a plan of {pipeline} too; give one of them")
+            lines = deploy([plan])
+            taken[pipeline] = plan
+        except (ValueError, LookupError, FileNotFoundError) as error:
+            lines = [f"nightloop: {plan} is left out, the others go on: {outward(str(error))}"]
+        sys.stderr.write("".join(f"{line}\n" for line in lines))
+    sys.exit(0 if taken or not sys.argv[1:] else 1)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from nightloop.tasks.plan.safe_text import guard_process, json_of, outward
 # Where nobody said otherwise: Prefect's own server in the background, quiet, patient on a busy machine.
 SURROUNDINGS = {
     "OMP_WAIT_POLICY": "PASSIVE",  # torch's threads that wait by spinning stop each other on a busy machine
-    "PREFECT_LOGGING_EXTRA_LOGGERS": "tasks,flows",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "nightloop",
     "PREFECT_LOGGING_LEVEL": "ERROR",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",

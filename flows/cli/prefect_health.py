@@ -96,7 +96,10 @@ def _dead(client: Any) -> Iterator[str]:
         if str(run.name).partition(" ")[0] not in HELD or str(run.id) in holders:
             continue
         if began is not None and now - began > timedelta(seconds=DEAD):
-            yield f"the run {run.name!r} is {run.state_name} since {began:%Y-%m-%d %H:%M} UTC, and holds nothing: cancel it"
+            yield (
+                f"the run {run.name!r} is {run.state_name} since {began:%Y-%m-%d %H:%M} UTC, and its process is gone. It is marked "
+                f"as crashed within three minutes; if not: prefect flow-run delete {run.id}"
+            )
 
 
 def _schedules(client: Any) -> tuple[str, list[str]]:

@@ -26,6 +26,7 @@ from nightloop.flows.cli.login import (
     private_room,
 )
 from nightloop.flows.cli.options import check_form
+from nightloop.tasks.plan.safe_text import outward
 from nightloop.tasks.plan.settings import Settings
 
 POOL = "nightloop"
@@ -39,8 +40,7 @@ def up(port: int, plans: Sequence[str]) -> None:
 
     Raises RuntimeError where the port is taken or the server does not answer.
     """
-    for plan in plans:  # a mistake is said now, before anything starts
-        check_form(plan)
+    plans = _well_formed(plans)  # a mistake is said now, before anything starts
     if not _free(port):
         raise RuntimeError(f"port {port} is taken; give another one: nightloop up --port {port + 1}")
     url = f"http://127.0.0.1:{port}"
@@ -72,6 +72,25 @@ def up(port: int, plans: Sequence[str]) -> None:
         announcement.close()  # from now on the login is sent to nobody
         for one in reversed(kept):
             _stop(one.process)
+
+
+def _well_formed(plans: Sequence[str]) -> list[str]:
+    """The plans that are there and well-formed; of the others what is wrong is said, and their pipelines are left out.
+
+    Raises FileNotFoundError or ValueError if there is none.
+    """
+    good: list[str] = []
+    wrong: list[Exception] = []
+    for plan in plans:
+        try:
+            good.append(check_form(plan))
+        except (FileNotFoundError, ValueError) as error:
+            wrong.append(error)
+    if wrong and not good:
+        raise wrong[0]
+    for one in wrong:
+        sys.stderr.write(f"nightloop: left out, the others go on: {outward(str(one))}\n")
+    return good
 
 
 @dataclass
@@ -131,7 +150,7 @@ def surroundings(url: str) -> dict[str, str]:
         **closed(login_of_up()),
         "PREFECT_HOME": str(settings.home.resolve() / "prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_LOGGING_EXTRA_LOGGERS": "tasks,flows",
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "nightloop",
         "PREFECT_LOGGING_LEVEL": "INFO",  # the verbs in a terminal are quiet; a run's page shows what it did
         "PREFECT_CLI_PROMPT": "false",
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(SIGNS_OF_LIFE),

@@ -158,12 +158,15 @@ def _note_times(noted: dict[str, str], head: pa.RecordBatch, name: str) -> None:
     """Times as written and as read: the first few, and as many of those that cannot be read."""
     for raw, at in zip(flat(head, name).to_pylist(), head.column("_micros").to_pylist(), strict=True):
         written = (
-            raw.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-            if isinstance(raw, datetime)
-            else str(raw)
+            _in_utc(raw).isoformat(timespec="seconds").replace("+00:00", "Z") if isinstance(raw, datetime) else str(raw)
         )
         if raw is not None and (len(noted) < EXAMPLES or (at is None and len(noted) < 2 * EXAMPLES)):
             noted.setdefault(written, "no time" if at is None else _iso(at))
+
+
+def _in_utc(time: datetime) -> datetime:
+    """A time in UTC, as which one without a zone is read."""
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
 def _note_ids(noted: dict[str, str], head: pa.RecordBatch, name: str) -> None:

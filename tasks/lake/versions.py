@@ -43,6 +43,16 @@ def replay(warehouse: Warehouse, plan: Plan, period: Period, version: int) -> La
         return put(warehouse, period, file, arrived, rules(plan), again=True)
 
 
+def landed_again(warehouse: Warehouse, plan: Plan, period: Period) -> Landing | None:
+    """The newest version of a period, under the plan's rules: the very same, or one with its rows; None if there is none."""
+    newest = warehouse.query("ingest/newest_landing", {"period": period.index}).to_pylist()
+    if not newest or not newest[0]["rows"]:
+        return None
+    if newest[0]["rules"] == rules(plan):
+        return Landing(period.index, newest[0]["version"], newest[0]["digest"], newest[0]["rows"], False)
+    return replay(warehouse, plan, period, newest[0]["version"])
+
+
 def idle_versions(warehouse: Warehouse, keep: Mapping[int, Collection[int]]) -> list[tuple[int, int]]:
     """Versions, as (period, version), that are neither in `keep` nor the newest of their period."""
     kept = [(period, version) for period in sorted(keep) for version in sorted(keep[period])]

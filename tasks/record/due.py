@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from pydantic import JsonValue
 
+from nightloop.tasks.lake.periods import period
 from nightloop.tasks.objects import pipelines
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.plan.load import as_given
@@ -29,8 +30,8 @@ def due(objects: Objects, plan: Plan, target: int, catch_up: int) -> list[int]:
     first = root(plan)
     if target < first:
         raise ValueError(
-            f"period {target} lies before the root night {first} (pretrain_periods: "
-            f"{plan.pretrain_periods}); there is nothing to run until it is closed"
+            f"period {period(plan.periods, target).name} lies before the first night, {period(plan.periods, first).name}, which "
+            f"pre-trains on the {plan.pretrain_periods} periods up to it (pretrain_periods): give that one or a later one"
         )
     start = next(_owed(objects, plan, target), target)
     if target - start > catch_up:

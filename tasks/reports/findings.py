@@ -148,7 +148,7 @@ def _pinned(history: h.History) -> list[Finding]:
     command = f"nightloop promote {as_given(history.pipeline)}"
     todo = (
         f'When the cause is gone, `{command} --unpin --reason "why"` lets the gate decide again; '
-        f"`{command} --strategy NAME` promotes another."
+        f'`{command} --strategy NAME --force --reason "why"` promotes another.'
     )
     return [Finding("warn", text, todo)]
 
@@ -223,7 +223,7 @@ def _cheaper(history: h.History) -> list[Finding]:
                 Finding(
                     "",
                     text,
-                    f'`nightloop promote {as_given(history.pipeline)} --strategy {strategy} --reason "cheaper"`',
+                    f'`nightloop promote {as_given(history.pipeline)} --strategy {strategy} --force --reason "cheaper"`',
                 )
             )
     return found

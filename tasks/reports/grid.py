@@ -22,7 +22,7 @@ def grid(history: h.History) -> Table:
     head = ("night", "state", "validation", "gate", "champion after", *columns, "rows", "set aside", "remarks")
     rows = tuple(_row(history, index, metric, columns) for index in h.periods(history))
     arrow = "lower" if h.better(metric, 0, 1) else "higher"
-    note = f"Columns of strategies: {metric}, {arrow} is better; bold is the night's best, {MARK} served that night."
+    note = f"Columns of strategies: {metric}, {arrow} is better; bold is the night's best, {MARK} the champion when that night was made."
     note += f" {history.later:,} later periods are missing and not listed." if history.later else ""
     return Table(_title(history), head, rows, note, frozenset(range(5, 7 + len(columns))))
 

@@ -91,8 +91,9 @@ def verdict_markdown(night: Manifest) -> str:
             )
     pipeline = marked(night.pipeline)
     parts.append(
-        f"By hand: promote with the deployment *promote* or `nightloop promote {as_given(pipeline)}`, take back with *rollback* "
-        f"or `nightloop rollback {as_given(pipeline)}`. Manifest `{night.hash[:12]}`.\n"
+        f"By hand: promote with the deployment *promote* or `nightloop promote {as_given(pipeline)} --strategy NAME "
+        '--force --reason "why"`, take back with *rollback* or '
+        f'`nightloop rollback {as_given(pipeline)} --reason "why"`. Manifest `{night.hash[:12]}`.\n'
     )
     return "\n".join(parts)
 

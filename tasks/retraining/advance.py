@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import torch
+
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.layers.state import bare, closed, tonight
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights
@@ -20,20 +22,22 @@ def fold(model: Model, strategy: Strategy, checkpoint: Checkpoint, logs: Logs) -
 def updated(model: Model, strategy: Strategy, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
     """The same of a checkpoint that is grown already and of no more logs than the strategy looks back on."""
     at_work = tonight(model, checkpoint.weights, logs)
-    return closed(at_work, strategy.update(at_work, replace(checkpoint, weights=bare(checkpoint.weights)), logs))
+    made = strategy.update(at_work, replace(checkpoint, weights=bare(checkpoint.weights)), logs)
+    return closed(at_work, _finite(strategy, made))
 
 
 def begin(model: Model, strategy: Strategy, weights: Weights, logs: Logs) -> Checkpoint:
     """The checkpoint at the close of the root night, of pre-trained or untrained weights."""
     at_work = tonight(model, weights, logs)
-    return closed(at_work, strategy.start(at_work, bare(weights), logs))
+    return closed(at_work, _finite(strategy, strategy.start(at_work, bare(weights), logs)))
 
 
 def pretrain(model: Model, strategy: Strategy, logs: Logs) -> Weights:
     """The weights every strategy starts from: the model's first values, folded once over all of `logs`."""
     first = initial(model, logs)
     at_work = tonight(model, first, logs)
-    return closed(at_work, strategy.update(at_work, strategy.start(at_work, first, logs), logs)).weights
+    made = strategy.update(at_work, strategy.start(at_work, first, logs), logs)
+    return closed(at_work, _finite(strategy, made)).weights
 
 
 def recent(logs: Logs, lookback: int) -> Logs:
@@ -41,3 +45,16 @@ def recent(logs: Logs, lookback: int) -> Logs:
     if lookback < 1:
         raise ValueError(f"lookback: given {lookback}; it counts periods, the newest included: 1 or more")
     return logs.since(logs.period - lookback + 1)
+
+
+def _finite(strategy: Strategy, made: Checkpoint) -> Checkpoint:
+    """The checkpoint. Raises ValueError if its weights hold NaN or infinity: every night after it would fail on them."""
+    for name, tensor in made.weights.items():
+        # The sum is a quick look: it is finite if all of them are, unless it overflows.
+        if (
+            tensor.is_floating_point()
+            and not bool(torch.isfinite(tensor.sum()))
+            and not bool(torch.isfinite(tensor).all())
+        ):
+            raise ValueError(f"{type(strategy).__name__} made weights that hold NaN or infinity, in {name}")
+    return made

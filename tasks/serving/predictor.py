@@ -237,7 +237,8 @@ def _load_champion(objects: Objects, pipeline: str, tag: str) -> Version:
     entry = promotion_log.champion(objects, pipeline)
     if entry is None:
         raise LookupError(
-            f"{pipeline} has no champion yet: run a night, or promote one by hand (nightloop promote {as_given(pipeline)})"
+            f"{pipeline} has no champion yet: run a night, or promote one by hand: nightloop promote "
+            f'{as_given(pipeline)} --strategy NAME --force --reason "why"'
         )
     manifest = manifest_store.by_hash(objects, pipeline, entry.manifest, entry.period)
     if manifest.checkpoints.get(entry.strategy) != entry.checkpoint or manifest.vocabulary != entry.vocabulary:

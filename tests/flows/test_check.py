@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +86,23 @@ def test_times_to_come_and_coarse_ones_are_told(tmp_path: Path) -> None:
         times = pa.array([1767261600.0], pa.float32())
         pq.write_table(pa.table({"user": ["ann"], "item": [1], "time": times}), tmp_path / f"2026-01-0{day}.parquet")
     assert any("32-bit floats" in text for text in check(str(plan))["problems"])
+
+
+@pytest.mark.parametrize("unit", ["us", "ns"])
+def test_times_without_a_zone_are_shown_as_they_are_read(
+    unit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        plan = delivered(tmp_path, "parquet", "user,item,time\nann,1,{day}T10:00\n")
+        for day in DAYS:
+            at = pa.array([datetime(2026, 1, day, 10)], pa.timestamp(unit))
+            pq.write_table(pa.table({"user": ["ann"], "item": [1], "time": at}), tmp_path / f"2026-01-0{day}.parquet")
+        assert any("times: 2026-01-01T10:00:00Z, 2026-01-03T10:00:00Z" in line for line in check(str(plan))["text"])
+    finally:
+        monkeypatch.delenv("TZ")
+        time.tzset()
 
 
 def test_a_large_file_is_read_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

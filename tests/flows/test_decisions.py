@@ -36,7 +36,7 @@ def test_a_period_whose_file_never_comes_is_passed_over_and_taken_up_when_it_doe
 
 def test_nobody_accepts_a_delivery_that_validation_has_not_judged(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     clock(monkeypatch, "2026-01-05T02:00:00+00:00")
-    with pytest.raises(ValueError, match="it stopped nothing"):
+    with pytest.raises(ValueError, match="validation has not stopped version 1"):
         nightly(str(tiny.path), "2026-01-03", accept="checked with the vendor")
     tiny.deliver(3, bad=True)
     with pytest.raises(RuntimeError, match="stopped by validation"):
@@ -109,3 +109,23 @@ def test_a_night_that_gets_no_row_says_what_the_files_hold(tiny: Tiny, monkeypat
         RuntimeError, match=r"clean rows is 0.*none of its \d,\d+ rows lies in the period; its times go from 2026-01-01"
     ):
         nightly(str(tiny.path), "2026-02-02")
+
+
+def test_a_changed_plan_is_made_again_from_the_lake_where_files_are_gone(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files are kept for a while, and chains for years."""
+    clock(monkeypatch, "2026-01-06T02:00:00+00:00")
+    nightly(str(tiny.path), tiny.name(3), catch_up=9)
+    for day in (0, 1, 2):
+        (tiny.home / "in" / f"{tiny.name(day)}.parquet").unlink()
+    more = raw_plan(tiny.home)
+    more["strategies"]["still too"] = {"use": "NoUpdate"}
+    more["strategies"] = {name.replace(" ", "-"): part for name, part in more["strategies"].items()}
+    tiny.path.write_text(yaml.safe_dump(more))
+    backfill(str(tiny.path), end=tiny.name(3), what="all")
+    chain = tiny.chain()
+    assert sorted(chain) == [1, 2, 3] and all("still-too" in night.checkpoints for night in chain.values())
+    (tiny.home / "in" / f"{tiny.name(4)}.parquet").unlink()
+    with pytest.raises(FileNotFoundError):  # nothing of it ever landed
+        nightly(str(tiny.path), tiny.name(4))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ import yaml
 from prefect.server.schemas.schedules import CronSchedule
 
 from nightloop.flows import deployments
-from nightloop.flows.cli.deploy import deploy, described
-from nightloop.flows.cli.up import up
+from nightloop.flows.cli.deploy import deploy, described, main
+from nightloop.flows.cli.up import _well_formed, up
 from nightloop.tasks.lake.periods import period
 from nightloop.tasks.plan.cron import AFTER, crons, timezone
 from nightloop.tasks.plan.plan import Plan
@@ -75,7 +76,9 @@ def test_every_flow_is_deployed_for_the_pipeline(tmp_path: Path) -> None:
     assert {s["timezone"] for s in nightly["schedules"] + maintain["schedules"]} == {"America/New_York"}
 
 
-def test_mistakes_are_said_before_anything_is_deployed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mistakes_are_said_before_anything_is_deployed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     one, two, wrong = (tmp_path / f"{name}.yaml" for name in ("one", "two", "wrong"))
     for path in (one, two):
         path.write_text(yaml.safe_dump(raw_plan(tmp_path)))
@@ -87,7 +90,27 @@ def test_mistakes_are_said_before_anything_is_deployed(tmp_path: Path, monkeypat
     with pytest.raises(ValueError, match="are plans of one pipeline, tiny; give one of them"):
         deploy([str(one), str(two)])
     with pytest.raises(ValueError, match="seed"):
-        up(1, [str(one), str(wrong)])
+        up(1, [str(wrong)])
+    assert _well_formed([str(wrong), str(one), "absent"]) == [str(one)]
+    said = capsys.readouterr().err
+    assert "wrong.yaml has 1 mistake" in said and "'absent'" in said and said.count("left out, the others go on") == 2
+
+
+def test_a_mistake_in_one_plan_keeps_no_other_pipeline_from_being_deployed(
+    nightloop_up: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, again, bad = (tmp_path / f"{name}.yaml" for name in ("good", "again", "bad"))
+    good.write_text(yaml.safe_dump(raw_plan(tmp_path, {"pipeline": "good"})))
+    again.write_text(yaml.safe_dump(raw_plan(tmp_path, {"pipeline": "good", "seed": 3})))
+    bad.write_text(yaml.safe_dump(raw_plan(tmp_path, {"pipeline": "bad", "model": {"use": "MFF"}})))
+    monkeypatch.setenv("NIGHTLOOP_HOME", str(nightloop_up.home))
+    for plans, code in (((bad, good, again), 0), ((bad,), 1)):
+        monkeypatch.setattr(sys, "argv", ["deploy", *map(str, plans)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr().err
+        assert ended.value.code == code and "bad.yaml is left out, the others go on" in said and "'MFF'" in said
+        assert ("good: " in said and "is a plan of good too" in said) == (code == 0)
 
 
 def test_a_second_pipeline_takes_no_schedule_away_and_what_a_person_paused_stays_paused(

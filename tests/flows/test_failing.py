@@ -259,3 +259,23 @@ def test_acts_by_hand_are_smoke_tested(
         with pytest.raises(RuntimeError, match="could not be tried"):
             act("still")
         assert "popular of 2026-01-03 serves" in back() and "without a smoke test" in caplog.text
+
+
+def test_weights_that_hold_nan_are_a_failure_of_that_night_and_stop_no_later_one(
+    begun: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plug-in may do it; a night that kept them would fail every night after it."""
+    from nightloop.tasks.strategies.fine_tune import FineTune
+
+    real = FineTune.update
+
+    def broken(self: FineTune, model: Any, checkpoint: Any, logs: Any) -> Any:
+        made = real(self, model, checkpoint, logs)
+        return replace(made, weights={name: tensor * float("nan") for name, tensor in made.weights.items()})
+
+    monkeypatch.setattr(FineTune, "update", broken)
+    (night,) = run(begun, 3)
+    assert night.failed["tuned"].reason.startswith("FineTune made weights that hold NaN or infinity, in table.")
+    monkeypatch.setattr(FineTune, "update", real)
+    (after,) = run(begun, 4)
+    assert after.outcome == "complete" and not after.failed

@@ -45,7 +45,7 @@ def written(tmp_path_factory: pytest.TempPathFactory, moto: Server, nightloop_up
         **nightloop_up.environment, "NIGHTLOOP_HOME": str(place / "home"), "AWS_ACCESS_KEY_ID": WORDS["key"],
         "AWS_SECRET_ACCESS_KEY": WORDS["secret"], "AWS_SESSION_TOKEN": WORDS["token"], "PGPASSWORD": WORDS["pg"],
         "PREFECT_SERVER_API_AUTH_STRING": f"admin:{WORDS['login']}", "PREFECT_LOGGING_LEVEL": "DEBUG",
-        "PREFECT_LOGGING_EXTRA_LOGGERS": "tasks,flows,botocore,duckdb", "PREFECT_LOGGING_TO_API_BATCH_INTERVAL": "0.1",
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "nightloop,botocore,duckdb", "PREFECT_LOGGING_TO_API_BATCH_INTERVAL": "0.1",
     }  # fmt: skip
     runs = {
         "night, server down": ({**common, **dsn}, ["night", str(plan), "--period", "2026-01-03", "--json"]),
