@@ -10,7 +10,7 @@ export DO_NOT_TRACK ?= 1
 # Threads of torch that wait by spinning stop each other on a busy machine: 2 s of scoring became 20 s.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test up bench soak lint real-logs clean help
+.PHONY: demo test up bench soak lint docs real-logs clean help
 
 help:  ## Say what there is.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -41,16 +41,19 @@ up: $(VENV)/.run  ## Start a Prefect server with its UI and all deployments.
 bench: $(VENV)/.dev  ## Measure every figure into bench.json; ONLY=name for one.
 	@$(BIN)/python -m tests.benchmarks $(ONLY)
 
-real-logs: $(VENV)/.dev  ## Print the results table of the README (MovieTweetings; DATA=file).
+real-logs: $(VENV)/.dev  ## Print the results table of docs/results.md (MovieTweetings; DATA=file).
 	@$(BIN)/python -m tests.benchmarks.real_logs $(DATA)
 
 soak: $(VENV)/.dev  ## Inject faults for a long time.
 	@$(BIN)/python -m pytest -q -m soak --timeout 7200 tests
 
 lint: $(VENV)/.dev  ## Check style and types.
-	@$(BIN)/ruff check flows tasks tests
-	@$(BIN)/ruff format --check flows tasks tests
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+docs: $(VENV)/.dev  ## Build the documentation into site/; a warning fails.
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 clean:  ## Forget what tools made; pipelines in .nightloop/ stay.
 	rm -rf .pytest_cache .mypy_cache .ruff_cache build

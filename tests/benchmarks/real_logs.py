@@ -1,4 +1,4 @@
-"""Real logs: the MovieTweetings protocol, every strategy and control on the same rows; prints the README's table.
+"""Real logs: the MovieTweetings protocol, every strategy and control on the same rows; prints the table of docs/results.md.
 
 Ratings are positives, ordered by (ts, user_id, item_id), in 20 periods of 7,084 rows: 0-5 pre-train, 6-12 run,
 13-14 tune, 15-19 test. A checkpoint of period t is ranked on t+1 before anyone learns from it: 999 negatives a
