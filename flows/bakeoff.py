@@ -12,14 +12,14 @@ from typing import Any, Literal
 from nightloop.flows.nightly import scheduled
 from nightloop.flows.pipeline_lock import writing
 from nightloop.flows.run_names import run_name
-from nightloop.tasks.bakeoff.entrants import Entrant, Field, field_of
-from nightloop.tasks.bakeoff.jobs import Table, cell, preparations
-from nightloop.tasks.bakeoff.json_report import Bake
-from nightloop.tasks.bakeoff.result import CLICKS, Outcome
-from nightloop.tasks.bakeoff.results import Board, Ran, read_ran
-from nightloop.tasks.bakeoff.spec import BakeoffSpec, load_spec, mistaken
-from nightloop.tasks.bakeoff.splits import Span, span_of
-from nightloop.tasks.bakeoff.worker import Job, end_running, run_apart
+from nightloop.tasks.bakeoff.entrants import Entrant, EntryList, field_of
+from nightloop.tasks.bakeoff.jobs import JobTable, cell, preparations
+from nightloop.tasks.bakeoff.json_report import BakeoffReport
+from nightloop.tasks.bakeoff.result import CLICKS, RunResult
+from nightloop.tasks.bakeoff.results import FinishedRun, Results, read_ran
+from nightloop.tasks.bakeoff.spec import BakeoffSpec, load_spec, spec_error
+from nightloop.tasks.bakeoff.splits import PeriodSplit, span_of
+from nightloop.tasks.bakeoff.worker import Job, end_running, run_in_subprocess
 from nightloop.tasks.collect import collect
 from nightloop.tasks.orchestration import flow, side_by_side
 from nightloop.tasks.plan.plan import Counts, Plan
@@ -91,13 +91,15 @@ def bakeoff(
         fetched(given, span.last)
         with workroom() as place, computers(runner, workers) as pool:
             kinds = asked.kinds if given.family == "ranking" else ()
-            table = Table(given, lay(given, span.last, place), place, kinds, asked.popular_negatives)
+            table = JobTable(given, lay(given, span.last, place), place, kinds, asked.popular_negatives)
             entrants, tried = chosen(table, field, span, pool)
             found = raced(table, [cell(table, e, seed) for e in entrants for seed in field.seeds], pool)
         return show(bake_of(table, field, span, entrants, tried, found))
 
 
-def resolved(plan: Plan, order: BakeoffSpec, now: datetime, runner: Runner, workers: int) -> tuple[Field, Span]:
+def resolved(
+    plan: Plan, order: BakeoffSpec, now: datetime, runner: Runner, workers: int
+) -> tuple[EntryList, PeriodSplit]:
     """Who races over which periods. Raises one ValueError that lists every mistake, before anything runs."""
     wrong = [f"workers: given {workers}; allowed are 1 to 64"] * (not 1 <= workers <= 64)
     if runner == "dask" and find_spec("distributed") is None:
@@ -112,7 +114,7 @@ def resolved(plan: Plan, order: BakeoffSpec, now: datetime, runner: Runner, work
             f"end: {order.end} is not over yet at {now:%Y-%m-%d %H:%M %Z}; the newest is {named(plan, newest(plan, now))}"
         )
     if wrong or field is None:
-        raise mistaken(wrong)
+        raise spec_error(wrong)
     return field, span
 
 
@@ -156,17 +158,19 @@ def computers(runner: Runner, workers: int) -> Iterator[Pool]:
     """Processes of this machine, or a Dask cluster's."""
     if runner == "processes":
         try:
-            yield Pool(run_apart, workers)
+            yield Pool(run_in_subprocess, workers)
         finally:
             end_running()  # after Ctrl-C some still run
         return
     from distributed import Client, LocalCluster
 
     with LocalCluster(n_workers=workers, threads_per_worker=1) as cluster, Client(cluster) as client:
-        yield Pool(lambda job: client.submit(run_apart, job, pure=False).result(), workers)
+        yield Pool(lambda job: client.submit(run_in_subprocess, job, pure=False).result(), workers)
 
 
-def chosen(table: Table, field: Field, span: Span, pool: Pool) -> tuple[list[Entrant], list[dict[str, Any]]]:
+def chosen(
+    table: JobTable, field: EntryList, span: PeriodSplit, pool: Pool
+) -> tuple[list[Entrant], list[dict[str, Any]]]:
     """The entrants with the options that did best on the periods for tuning, and everything that was tried."""
     tried = trials(table, field, span)
     if not tried:
@@ -175,16 +179,16 @@ def chosen(table: Table, field: Field, span: Span, pool: Pool) -> tuple[list[Ent
 
 
 def bake_of(
-    table: Table, field: Field, span: Span, entrants: Sequence[Entrant], records: Sequence[dict[str, Any]],
-    found: Mapping[str, Outcome],
-) -> Bake:  # fmt: skip
+    table: JobTable, field: EntryList, span: PeriodSplit, entrants: Sequence[Entrant], records: Sequence[dict[str, Any]],
+    found: Mapping[str, RunResult],
+) -> BakeoffReport:  # fmt: skip
     """What came of it, put together. Raises ValueError where no test period passed validation."""
     there = {one.period for one in table.lived}
     test = tuple(p for p in span.test if p in there)
     if not test:
         raise ValueError("every test period was passed over by an operator: give others")
     kinds = tuple(table.kinds) or (CLICKS,)
-    ran: dict[str, list[Ran]] = {}
+    ran: dict[str, list[FinishedRun]] = {}
     failed: dict[str, list[str]] = {}
     for entrant in entrants:
         for seed in field.seeds:
@@ -193,15 +197,15 @@ def bake_of(
                 failed.setdefault(entrant.name, []).append(outcome.failed)
             else:
                 ran.setdefault(entrant.name, []).append(read_ran(table.plan, seed, outcome, rows_of(outcome), kinds))
-    board = Board(table.plan, field.metric, test, {e.name: e for e in entrants}, ran, failed)
+    board = Results(table.plan, field.metric, test, {e.name: e for e in entrants}, ran, failed)
     negatives = {"uniform": table.plan.ranking.negatives, "popular": table.popular_negatives}
-    return Bake(
+    return BakeoffReport(
         board, table.lived, span, kinds, field.against, field.left_out, field.seeds, tuple(records),
         {kind: negatives[kind] for kind in table.kinds},
     )  # fmt: skip
 
 
-def raced(table: Table, jobs: Sequence[Job], pool: Pool) -> dict[str, Outcome]:
+def raced(table: JobTable, jobs: Sequence[Job], pool: Pool) -> dict[str, RunResult]:
     """Every job's outcome by its key; only what no earlier run finished is run, first what cells share."""
     done, todo = rest(jobs)
     if not todo:

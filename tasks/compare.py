@@ -14,7 +14,7 @@ from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.orchestration import task
 from nightloop.tasks.plan.leading_metric import leading_metric
 from nightloop.tasks.plan.plan import Plan
-from nightloop.tasks.record.manifest import CHAMPION, Failed, Judged, Scored, Served
+from nightloop.tasks.record.manifest import CHAMPION, ChampionRef, Failed, Judged, Scored
 from nightloop.tasks.record.night_context import Night, walk_back
 from nightloop.tasks.resources import open_store
 
@@ -56,7 +56,7 @@ def _evidence(
     plan: Plan,
     incumbent: str | None,
     period: int,
-    served: Served | None,
+    served: ChampionRef | None,
     scores: Mapping[str, Scored],
 ) -> Evidence:
     """One night's scored rows, the challengers' beside those of what they must beat."""
@@ -67,7 +67,7 @@ def _evidence(
 
 
 def reference_label(
-    plan: Plan, incumbent: str | None, served: Served | None, scores: Mapping[str, Scored]
+    plan: Plan, incumbent: str | None, served: ChampionRef | None, scores: Mapping[str, Scored]
 ) -> str | None:
     """Whose scores of a night challengers are held against.
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from nightloop.tasks.gate.decide import Decision, without
 from nightloop.tasks.orchestration import task
 from nightloop.tasks.plan.settings import Settings
-from nightloop.tasks.record.manifest import Kept, Manifest, Scored, Trained, failed_in
+from nightloop.tasks.record.manifest import CheckpointRef, Manifest, Scored, Trained, failed_in
 from nightloop.tasks.record.night_context import Night
 from nightloop.tasks.record.outcomes import complete, record
 from nightloop.tasks.resources import credentials, open_store
@@ -25,7 +25,7 @@ def deploy(night: Night, scores: Mapping[str, Scored], trained: Mapping[str, Tra
     return manifest
 
 
-def _smoke_tested(night: Night, kept: Mapping[str, Kept], decision: Decision) -> Decision:
+def _smoke_tested(night: Night, kept: Mapping[str, CheckpointRef], decision: Decision) -> Decision:
     """The decision; a winner that does not load and predict the same in a fresh process is rejected for the next best."""
     settings = Settings()
     while (winner := decision.winner) is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 from datetime import UTC, datetime, timedelta
 
-from nightloop.tasks.lake.catalog_marks import in_the_way
+from nightloop.tasks.lake.catalog_marks import removal_obstacle
 from nightloop.tasks.lake.versions import absent_versions, expire, idle_versions
 from nightloop.tasks.lake.versions import compact as compact_lake
 from nightloop.tasks.objects import pipelines, trash
@@ -48,7 +48,7 @@ def compact(plan: Plan, act: Act, grace: timedelta, dry_run: bool) -> list[str]:
             ]
         gone = expire(warehouse, keep, over)
         before = datetime.fromtimestamp(act.when, UTC) - max(grace, UNDER_WAY)
-        if not (why := in_the_way(warehouse, Settings(), plan.pipeline, before)):
+        if not (why := removal_obstacle(warehouse, Settings(), plan.pipeline, before)):
             compact_lake(warehouse, before)
     trash.settle_versions(objects, plan.pipeline, waiting, gone, act)
     if why:

@@ -8,9 +8,9 @@ from nightloop.tasks.modules.checkpoint import Checkpoint
 from nightloop.tasks.orchestration import task
 from nightloop.tasks.plugins.assembly import assemble
 from nightloop.tasks.record import step_cache
-from nightloop.tasks.record.checkpoints import keep
+from nightloop.tasks.record.checkpoints import save_checkpoint
 from nightloop.tasks.record.load_logs import logs_of
-from nightloop.tasks.record.manifest import Kept, Trained
+from nightloop.tasks.record.manifest import CheckpointRef, Trained
 from nightloop.tasks.record.night_context import Night, history
 from nightloop.tasks.record.step_keys import pretrain_key
 from nightloop.tasks.resources import open_lake, open_store
@@ -19,7 +19,7 @@ from nightloop.tasks.retraining.strategy import ALL_HISTORY
 
 
 @task("pretrain {night.name}")
-def pretrain(night: Night) -> Kept:
+def pretrain(night: Night) -> CheckpointRef:
     """Train fresh weights on the root's whole history, as the plan's `pretrain` says."""
     objects, parts = open_store(), assemble(night.plan)
     read = history(objects, night, ALL_HISTORY)
@@ -30,6 +30,6 @@ def pretrain(night: Night) -> Kept:
         logs = logs_of(objects, warehouse, night, read)
     began = time.perf_counter()
     weights = pretrained(parts.model, parts.pretrain, logs)
-    trained = keep(objects, Checkpoint(logs.period, weights), time.perf_counter() - began)
+    trained = save_checkpoint(objects, Checkpoint(logs.period, weights), time.perf_counter() - began)
     step_cache.finish(objects, night.plan.pipeline, key, "pretrain", trained.model_dump())
     return trained.kept

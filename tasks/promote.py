@@ -19,7 +19,7 @@ from nightloop.tasks.record import manifest_store, promotions
 from nightloop.tasks.record.entries import GATE, Entry, pins
 from nightloop.tasks.record.manifest import Manifest
 from nightloop.tasks.record.promotion_log import Act
-from nightloop.tasks.record.promotions import Outcome
+from nightloop.tasks.record.promotions import ActOutcome
 from nightloop.tasks.reports.format import marked
 from nightloop.tasks.resources import credentials, open_store
 from nightloop.tasks.serving.smoke import smoke
@@ -58,7 +58,7 @@ def take_back(plan: Plan, to: str, reason: str, when: str, after: int | None = N
     objects = open_store()
     act = Act(by=_actor(), when=when, reason=reason, at_period=promotions.newest_nights(objects, plan)[1])
     period = parse(plan.periods, to).index if to.strip() else None
-    return _told(promotions.take_back(objects, plan.pipeline, act, period, after, partial(_try_it, objects)))
+    return _told(promotions.roll_back(objects, plan.pipeline, act, period, after, partial(_try_it, objects)))
 
 
 @task("pin or unpin")
@@ -135,7 +135,7 @@ def _proposed(night: Manifest) -> str:
     return names[0]
 
 
-def _told(outcome: Outcome) -> str:
+def _told(outcome: ActOutcome) -> str:
     """The outcome in words, on stderr at once: what fails after this does not undo it, and must not hide it."""
     entry = outcome.entry
     what = f"{entry.strategy} of {entry.name} serves"

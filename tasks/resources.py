@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from nightloop.tasks.lake.catalog_marks import claim
+from nightloop.tasks.lake.catalog_marks import leave_mark
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.objects.objects import Objects, open_objects
 from nightloop.tasks.objects.s3_client import usual_credentials
@@ -38,7 +38,7 @@ def open_lake(plan: Plan) -> Iterator[Warehouse]:
         settings = Settings()
         keys = credentials(settings) or (usual_credentials() if settings.lake_on_s3 else None)
         with Warehouse.open(settings, plan.pipeline, keys) as warehouse:
-            claim(warehouse, settings, plan.pipeline)
+            leave_mark(warehouse, settings, plan.pipeline)
             yield warehouse
 
 

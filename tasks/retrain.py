@@ -20,9 +20,9 @@ from nightloop.tasks.orchestration import task
 from nightloop.tasks.plan.redact import redact
 from nightloop.tasks.plugins.assembly import Parts, assemble
 from nightloop.tasks.record import step_cache
-from nightloop.tasks.record.checkpoints import keep, recall
+from nightloop.tasks.record.checkpoints import load_checkpoint, save_checkpoint
 from nightloop.tasks.record.load_logs import histories, logs_of
-from nightloop.tasks.record.manifest import Failed, Kept, Trained
+from nightloop.tasks.record.manifest import CheckpointRef, Failed, Trained
 from nightloop.tasks.record.night_context import Night, history
 from nightloop.tasks.record.step_keys import retrain_key
 from nightloop.tasks.resources import open_lake, open_store
@@ -35,7 +35,7 @@ WORTH_SHOWING = 2.0  # seconds of training before a bar appears in the UI
 
 
 @task("retrain {label} {night.name}")
-def retrain(night: Night, label: str, start: Kept | None, reuse_only: bool = False) -> Trained:
+def retrain(night: Night, label: str, start: CheckpointRef | None, reuse_only: bool = False) -> Trained:
     """One strategy's next checkpoint; the one already made where nothing it depends on has changed.
 
     `start` holds the pre-trained weights at the root and is None elsewhere. With `reuse_only` a strategy whose inputs did
@@ -58,7 +58,7 @@ def retrain(night: Night, label: str, start: Kept | None, reuse_only: bool = Fal
         made = _attempted(night, label, learn)
     seconds = time.perf_counter() - began
     if isinstance(made, Checkpoint):
-        trained = keep(objects, made, seconds)
+        trained = save_checkpoint(objects, made, seconds)
         step_cache.finish(objects, night.plan.pipeline, key, "retrain", trained.model_dump(exclude={"failed"}))
         return trained
     if night.previous is None:
@@ -67,16 +67,16 @@ def retrain(night: Night, label: str, start: Kept | None, reuse_only: bool = Fal
 
 
 def _learning(
-    objects: Objects, parts: Parts, night: Night, label: str, start: Kept | None, logs: Logs
+    objects: Objects, parts: Parts, night: Night, label: str, start: CheckpointRef | None, logs: Logs
 ) -> Callable[[], Checkpoint]:
     """What the strategy has to compute: nothing but its own code runs in it."""
     strategy = parts.strategies[label]
     if start is not None:
-        weights = recall(objects, start, night.period).weights
+        weights = load_checkpoint(objects, start, night.period).weights
         return lambda: begin(parts.model, strategy, weights, logs)
     if night.previous is None or label not in night.previous.checkpoints:
         raise LookupError(f"the predecessor of {night.name} has no checkpoint of {label}; backfill from the root")
-    checkpoint = recall(objects, night.previous.checkpoints[label], night.previous.period)
+    checkpoint = load_checkpoint(objects, night.previous.checkpoints[label], night.previous.period)
     return lambda: fold(parts.model, strategy, checkpoint, logs)
 
 

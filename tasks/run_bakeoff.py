@@ -11,14 +11,14 @@ from typing import cast
 from pydantic import JsonValue
 
 from nightloop.tasks.artifacts import show_markdown, show_table
-from nightloop.tasks.bakeoff.entrants import Entrant, Field, variant
-from nightloop.tasks.bakeoff.history import Lived, past, uncollected
+from nightloop.tasks.bakeoff.entrants import Entrant, EntryList, variant
+from nightloop.tasks.bakeoff.history import ReplayedPeriod, past, uncollected
 from nightloop.tasks.bakeoff.html_report import page
-from nightloop.tasks.bakeoff.jobs import Table, cell
-from nightloop.tasks.bakeoff.json_report import Bake, document
-from nightloop.tasks.bakeoff.result import CLICKS, Outcome
-from nightloop.tasks.bakeoff.shared_inputs import lay_logs
-from nightloop.tasks.bakeoff.splits import Span
+from nightloop.tasks.bakeoff.jobs import JobTable, cell
+from nightloop.tasks.bakeoff.json_report import BakeoffReport, document
+from nightloop.tasks.bakeoff.result import CLICKS, RunResult
+from nightloop.tasks.bakeoff.shared_inputs import write_logs
+from nightloop.tasks.bakeoff.splits import PeriodSplit
 from nightloop.tasks.bakeoff.tables import in_words, leaderboard, records
 from nightloop.tasks.bakeoff.tuning import Trial, best, record
 from nightloop.tasks.bakeoff.tuning import judged as judge
@@ -47,11 +47,11 @@ def missing(plan: Plan, last: int) -> list[int]:
 
 
 @task("lay out the history")
-def lay(plan: Plan, last: int, place: Path) -> tuple[Lived, ...]:
+def lay(plan: Plan, last: int, place: Path) -> tuple[ReplayedPeriod, ...]:
     """Validate the history and write it where every cell can read it. Raises ValueError where validation stops it."""
     with open_lake(plan) as warehouse:
         found = past(open_store(), warehouse, plan, last)
-        lay_logs(place, found.logs(warehouse, plan))
+        write_logs(place, found.logs(warehouse, plan))
     return found.periods
 
 
@@ -68,25 +68,25 @@ def prepare(job: Job, compute: Compute) -> None:
         step_cache.finish(objects, pipeline, job.key, STEP, {"weights": sha})
 
 
-def finished(job: Job) -> Outcome | None:
+def finished(job: Job) -> RunResult | None:
     """What the cell came to in an earlier run; None where it must be run."""
     done = step_cache.done(open_store(), job.plan.pipeline, job.key, STEP)
-    return Outcome.model_validate(done) if done else None
+    return RunResult.model_validate(done) if done else None
 
 
 @task("{job.title}")
-def bake(job: Job, compute: Compute) -> Outcome:
+def bake(job: Job, compute: Compute) -> RunResult:
     """Run one cell in a process of its own. A cell that failed says why, and is tried again by the next run."""
     try:
         compute(job)
     except RuntimeError as error:  # its process died, and could not say why itself
-        return Outcome(failed=str(error))
+        return RunResult(failed=str(error))
     outcome, objects = outcome_of(job), open_store()
     if outcome.failed:
         return outcome
     kept = outcome.model_copy(update={"rows": blobs.put(objects, (job.room / ROWS).read_bytes())})
     done = step_cache.finish(objects, job.plan.pipeline, job.key, STEP, kept.model_dump(mode="json"))
-    return Outcome.model_validate(done)
+    return RunResult.model_validate(done)
 
 
 def collected(plan: Plan) -> int:
@@ -103,7 +103,7 @@ def workroom() -> Iterator[Path]:
         yield place
 
 
-def trials(table: Table, field: Field, span: Span) -> list[tuple[Trial, Job]]:
+def trials(table: JobTable, field: EntryList, span: PeriodSplit) -> list[tuple[Trial, Job]]:
     """Every combination of options to try, with the cell that tries it: the first seed, up to the last tuning period."""
     early = table.until(max(span.tune_periods, default=-1))
     found = []
@@ -115,7 +115,7 @@ def trials(table: Table, field: Field, span: Span) -> list[tuple[Trial, Job]]:
 
 
 def choose(
-    field: Field, span: Span, tried: Sequence[tuple[Trial, Job]], outcomes: Mapping[str, Outcome]
+    field: EntryList, span: PeriodSplit, tried: Sequence[tuple[Trial, Job]], outcomes: Mapping[str, RunResult]
 ) -> tuple[list[Entrant], list[dict[str, JsonValue]]]:
     """The entrants with their best options, and the record of what was tried. Raises ValueError where all trials failed."""
     judged = [judge(trial, job.plan, field.metric, _first(job), _told(job, outcomes, span)) for trial, job in tried]
@@ -134,20 +134,20 @@ def _first(job: Job) -> str:
     return job.kinds[0] if job.kinds else CLICKS
 
 
-def _told(job: Job, outcomes: Mapping[str, Outcome], span: Span) -> tuple[Outcome, Weights]:
+def _told(job: Job, outcomes: Mapping[str, RunResult], span: PeriodSplit) -> tuple[RunResult, Weights]:
     """A trial's outcome, and its rows of the periods for tuning."""
     outcome = outcomes[job.key]
     rows = rows_of(outcome)
     return outcome, {name: rows[name] for name in rows if int(name.split("/")[1]) in span.tune_periods}
 
 
-def rows_of(outcome: Outcome) -> Weights:
+def rows_of(outcome: RunResult) -> Weights:
     """The rows a cell kept; none where it failed."""
     return from_bytes(blobs.get(open_store(), outcome.rows)) if outcome.rows else {}
 
 
 @task("report of the bake-off")
-def show(bake: Bake) -> dict[str, JsonValue]:
+def show(bake: BakeoffReport) -> dict[str, JsonValue]:
     """Keep the document in the store, write it and the page beside the reports, and show both in the UI."""
     pipeline, objects, said = bake.board.plan.pipeline, open_store(), document(bake)
     data = canonical(said)
@@ -174,7 +174,7 @@ def _written(path: Path, text: str) -> None:
     part.replace(path)
 
 
-def rest(jobs: Sequence[Job]) -> tuple[dict[str, Outcome], list[Job]]:
+def rest(jobs: Sequence[Job]) -> tuple[dict[str, RunResult], list[Job]]:
     """By key what is finished already, and the jobs that must be run, each once."""
     found = {job.key: outcome for job in jobs if (outcome := finished(job))}
     return found, list({job.key: job for job in jobs if job.key not in found}.values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nightloop.tasks.data.logs import Logs
-from nightloop.tasks.evaluation.candidates import Candidates, deal
+from nightloop.tasks.evaluation.candidates import Candidates, sample_candidates
 from nightloop.tasks.evaluation.score_period import scored_period
 from nightloop.tasks.evaluation.summary import means
 from nightloop.tasks.modules.checkpoint import from_bytes, to_bytes
@@ -13,7 +13,7 @@ from nightloop.tasks.orchestration import task
 from nightloop.tasks.plugins.assembly import assemble
 from nightloop.tasks.record import step_cache
 from nightloop.tasks.record.load_logs import logs_of, pairs_of
-from nightloop.tasks.record.manifest import CHAMPION, Kept, Scored
+from nightloop.tasks.record.manifest import CHAMPION, CheckpointRef, Scored
 from nightloop.tasks.record.night_context import Night, history
 from nightloop.tasks.record.step_keys import score_key
 from nightloop.tasks.resources import open_lake, open_store
@@ -38,7 +38,7 @@ def score(night: Night) -> dict[str, Scored]:
             candidates = None  # clicks are scored as they are
             if night.plan.family == "ranking":
                 taken = pairs_of(objects, warehouse, night, [r for r in read if r.period < night.period])
-                candidates = deal(logs, taken, night.plan.ranking)  # the same for everyone who is scored
+                candidates = sample_candidates(logs, taken, night.plan.ranking)  # the same for everyone who is scored
         for label, key in keys.items():  # equal checkpoints have equal keys: what serves is scored once
             if not found[key]:
                 made = _scored(objects, night, kept[label], logs, candidates).model_dump()
@@ -46,7 +46,7 @@ def score(night: Night) -> dict[str, Scored]:
     return {label: Scored.model_validate(found[key]) for label, key in keys.items()}
 
 
-def _scored(objects: Objects, night: Night, kept: Kept, logs: Logs, candidates: Candidates | None) -> Scored:
+def _scored(objects: Objects, night: Night, kept: CheckpointRef, logs: Logs, candidates: Candidates | None) -> Scored:
     plan, model = night.plan, assemble(night.plan).model
     weights = from_bytes(blobs.get(objects, kept.weights))
     rows = scored_period(model, weights, logs, candidates)

@@ -43,14 +43,14 @@ def serve(
     from nightloop.tasks.plan.settings import Settings
     from nightloop.tasks.resources import open_store, read
     from nightloop.tasks.serving.predictor import Predictor
-    from nightloop.tasks.serving.serving_log import Records
+    from nightloop.tasks.serving.serving_log import ServingLog
     from nightloop.tasks.serving.snapshot import key_of
 
     try:
         import uvicorn
 
         from nightloop.tasks.http_service.access import checked_host, checked_token, is_loopback
-        from nightloop.tasks.http_service.app import Desk, service
+        from nightloop.tasks.http_service.app import ServiceContext, service
         from nightloop.tasks.http_service.connections import BoundedProtocol, ConnectionLimits
     except ImportError as error:
         raise RuntimeError(f"serving needs {error.name}: pip install 'nightloop[serve]'") from error
@@ -61,8 +61,8 @@ def serve(
     listening = _listening(host, port)  # before what the server of that port learned is read, and written again
     predictor = Predictor.open(open_store(), order.pipeline)
     zone = ZoneInfo(order.periods.timezone if isinstance(order.periods, Calendar) else "UTC")
-    records = Records(settings.home / "served" / order.pipeline, predictor.now.plan, int(settings.records))
-    desk = Desk(predictor, order.pipeline, lambda: datetime.now(zone), records, server, refresh)
+    records = ServingLog(settings.home / "served" / order.pipeline, predictor.now.plan, int(settings.records))
+    desk = ServiceContext(predictor, order.pipeline, lambda: datetime.now(zone), records, server, refresh)
     sys.stderr.write(
         f"{predictor.now.name} of {order.pipeline} serves at http://{host}:{listening.getsockname()[1]} (what it answers: /openapi.json)\n"
     )

@@ -17,9 +17,9 @@ from nightloop.flows.promote import promote
 from nightloop.tasks.evaluation.ctr_metrics import logloss
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.resources import open_store
-from nightloop.tasks.serving.pending_labels import Asked, Page
+from nightloop.tasks.serving.pending_labels import ScoredRequest, ScoreRequest
 from nightloop.tasks.serving.predictor import Predictor
-from nightloop.tasks.serving.serving_log import Records
+from nightloop.tasks.serving.serving_log import ServingLog
 from nightloop.tasks.simulation.latent_world import Ints
 from nightloop.tasks.sources.click_world import ClickWorld, Day
 
@@ -74,8 +74,8 @@ def clicks_world(say: Say, tell: Tell) -> Path:
 
 def _served(predictor: Predictor, folder: Path, number: int) -> str:
     """Serve a day, request by request; labels that have come back by then are learned from first. Returns what came of it."""
-    world, pages = WORLD.day(number), list[Page]()
-    records = Records(folder, predictor.now.plan)
+    world, pages = WORLD.day(number), list[ScoredRequest]()
+    records = ServingLog(folder, predictor.now.plan)
     arrived, done = np.argsort(world.known, kind="stable"), 0
     back = world.known[arrived]
     for place, rows in enumerate(_requests(world)):
@@ -129,10 +129,12 @@ def _requests(world: Day) -> Iterator[slice]:
     return (slice(first, first + REQUEST) for first in range(0, len(world.label), REQUEST))
 
 
-def _asked(world: Day, rows: slice) -> Asked:
+def _asked(world: Day, rows: slice) -> ScoreRequest:
     values = world.values[rows].astype(str).T.tolist()
     numbers = dict(zip(WORLD.columns.numeric, world.numbers[rows].T.tolist(), strict=True))
-    return Asked(values[0], values[1], {**dict(zip(WORLD.columns.categorical, values[2:], strict=True)), **numbers})
+    return ScoreRequest(
+        values[0], values[1], {**dict(zip(WORLD.columns.categorical, values[2:], strict=True)), **numbers}
+    )
 
 
 def _labels(world: Day, number: int, rows: Ints) -> list[tuple[str, list[float | None]]]:

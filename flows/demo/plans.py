@@ -15,7 +15,7 @@ import yaml
 
 from nightloop.flows.pipeline_lock import store_clock
 from nightloop.tasks.inspection.infer_columns import guess_columns
-from nightloop.tasks.lake.ingest import until_read
+from nightloop.tasks.lake.ingest import read_until_complete
 from nightloop.tasks.lake.periods import period
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.objects.lease import key_of, words
@@ -182,7 +182,7 @@ def _rows(plan: Plan) -> int:
     source = build(plan.source)
     with TemporaryDirectory() as room, Warehouse.open(Settings(home=Path(room)), plan.pipeline) as warehouse:
         batches = partial(source.batches, warehouse, period(plan.periods, 0), plan.columns)
-        rows: int = until_read(warehouse, lambda: sum(batch.num_rows for batch in batches()))
+        rows: int = read_until_complete(warehouse, lambda: sum(batch.num_rows for batch in batches()))
     if rows < PERIODS * LEAST:
         raise ValueError(
             f"{source.describe()} has {rows:,} rows; {PERIODS} periods need at least {PERIODS * LEAST:,} to show anything"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nightloop.tasks.bakeoff.result import CLICKS
-from nightloop.tasks.bakeoff.results import Board, Line
+from nightloop.tasks.bakeoff.results import ResultRow, Results
 from nightloop.tasks.evaluation.paired_difference import Difference
 from nightloop.tasks.reports.format import listed, number, plural, seconds, size
 
@@ -14,7 +14,7 @@ NEAR = 0.05  # a relative loss that some would accept for a much cheaper night
 CHEAPER = 2.0  # times; below this, a cheaper entrant is not worth a word
 
 
-def advice(board: Board, kinds: Sequence[str]) -> list[str]:
+def advice(board: Results, kinds: Sequence[str]) -> list[str]:
     """The sentences, the most important first; the first is the headline."""
     if not board.ran:
         return ["Nobody finished: every entrant failed, for the reasons below."]
@@ -28,7 +28,7 @@ def advice(board: Board, kinds: Sequence[str]) -> list[str]:
     return said + _caution(board)
 
 
-def _leader(board: Board, lines: Sequence[Line], kind: str) -> str:
+def _leader(board: Results, lines: Sequence[ResultRow], kind: str) -> str:
     first, metric = lines[0], board.metric
     led = f"{first.name} leads with {metric} {_value(first, metric)}"
     if len(lines) == 1:
@@ -46,7 +46,7 @@ def _leader(board: Board, lines: Sequence[Line], kind: str) -> str:
     return f"{led}, {words} ahead of {second.name} ({between(gap)})."
 
 
-def _level(board: Board, lines: Sequence[Line], kind: str) -> list[str]:
+def _level(board: Results, lines: Sequence[ResultRow], kind: str) -> list[str]:
     """Who else may be the best, where the lead is not sure."""
     first = lines[0].name
     level = [line.name for line in lines[1:] if not _surely(board, first, line.name, kind)]
@@ -56,7 +56,7 @@ def _level(board: Board, lines: Sequence[Line], kind: str) -> list[str]:
     return [f"{listed(level, 6)} {are} not surely behind {first}: more periods or seeds may turn the order."]
 
 
-def _cost(board: Board, leader: Line) -> str:
+def _cost(board: Results, leader: ResultRow) -> str:
     name, idle = leader.name, board.of_use("NoUpdate")
     others = {other: board.seconds(other) for other in board.ran if other != name and other not in idle}
     mine = board.seconds(name)
@@ -70,7 +70,7 @@ def _cost(board: Board, leader: Line) -> str:
     return f"{cost}: nobody who learns is faster, {slowest} takes {seconds(others[slowest])}."
 
 
-def _cheap(board: Board, lines: Sequence[Line], kind: str) -> list[str]:
+def _cheap(board: Results, lines: Sequence[ResultRow], kind: str) -> list[str]:
     """The fastest of those that match the leader, or else of those that give up little; where it is much faster."""
     leader, mine = lines[0], board.seconds(lines[0].name)
     fair = [line for line in lines[1:] if matches(board, leader, line, kind)]
@@ -100,13 +100,13 @@ def _cheap(board: Board, lines: Sequence[Line], kind: str) -> list[str]:
     return [*said, f"The cheap choice is {chosen.name}: it {lost} at {share}."]
 
 
-def _lost(board: Board, leader: Line, line: Line) -> float:
+def _lost(board: Results, leader: ResultRow, line: ResultRow) -> float:
     """The share of the leader's metric by which an entrant is worse."""
     best = leader.values[board.metric]
     return abs(best - line.values[board.metric]) / abs(best) if best else 0.0
 
 
-def matches(board: Board, leader: Line, line: Line, kind: str) -> bool:
+def matches(board: Results, leader: ResultRow, line: ResultRow, kind: str) -> bool:
     """Whether an entrant is not surely worse than the leader, or worse by a share that nobody would miss."""
     gap = board.versus(leader.name, line.name, kind, board.metric)
     small = CLOSE * abs(leader.values[board.metric])
@@ -115,7 +115,7 @@ def matches(board: Board, leader: Line, line: Line, kind: str) -> bool:
     return gap.low <= 0 or gap.mean <= small
 
 
-def _popular(board: Board, lines: Sequence[Line], kind: str) -> list[str]:
+def _popular(board: Results, lines: Sequence[ResultRow], kind: str) -> list[str]:
     lists = board.of_use("Popularity")
     if not lists:
         return []
@@ -132,12 +132,12 @@ def _popular(board: Board, lines: Sequence[Line], kind: str) -> list[str]:
     return [f"{listed(beat, 4)} surely beat{'s' * (len(beat) == 1)} {best}, which shows everybody the same list."]
 
 
-def _surely(board: Board, a: str, b: str, kind: str) -> bool:
+def _surely(board: Results, a: str, b: str, kind: str) -> bool:
     gap = board.versus(a, b, kind, board.metric)
     return gap is not None and gap.low > 0 and board.agree(a, b, kind)
 
 
-def _personal(board: Board, lines: Sequence[Line]) -> list[str]:
+def _personal(board: Results, lines: Sequence[ResultRow]) -> list[str]:
     """Of the best that is not a list for all by its nature."""
     lists, metric = board.of_use("Popularity"), board.metric
     best = next((line for line in lines if line.name not in lists), None)
@@ -151,7 +151,7 @@ def _personal(board: Board, lines: Sequence[Line]) -> list[str]:
     ]
 
 
-def _no_update(board: Board, lines: Sequence[Line], kind: str) -> list[str]:
+def _no_update(board: Results, lines: Sequence[ResultRow], kind: str) -> list[str]:
     """Learning every period should beat not learning at all."""
     still = board.of_use("NoUpdate")
     learners = [line.name for line in lines if line.name not in still and line.name not in board.of_use("Popularity")]
@@ -160,7 +160,7 @@ def _no_update(board: Board, lines: Sequence[Line], kind: str) -> list[str]:
     return [f"No learner surely beats {still[0]}, which never learns: look at the logs and the schedules first."]
 
 
-def _other_table(board: Board, lines: Sequence[Line], other: str) -> list[str]:
+def _other_table(board: Results, lines: Sequence[ResultRow], other: str) -> list[str]:
     if other == CLICKS:
         return []
     there = board.lines(other)
@@ -174,7 +174,7 @@ def _other_table(board: Board, lines: Sequence[Line], other: str) -> list[str]:
     ]
 
 
-def _caution(board: Board) -> list[str]:
+def _caution(board: Results) -> list[str]:
     periods = plural(len(board.test), "period")
     seeds = max(len(several) for several in board.ran.values())
     if seeds == 1:
@@ -189,6 +189,6 @@ def between(gap: Difference) -> str:
     return f"{gap.mean:.4f} [{gap.low:.4f}, {gap.high:.4f}]".replace("-", "−")
 
 
-def _value(line: Line, metric: str) -> str:
+def _value(line: ResultRow, metric: str) -> str:
     spread = line.spread.get(metric)
     return number(line.values[metric]) + (f" ± {number(spread)} over seeds" if spread is not None else "")

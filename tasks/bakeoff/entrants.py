@@ -42,7 +42,7 @@ class Entrant:
 
 
 @dataclass(frozen=True)
-class Field:
+class EntryList:
     """All who race: entrants, seeds, whom they are compared with, and what does not go together."""
 
     entrants: tuple[Entrant, ...]
@@ -53,7 +53,7 @@ class Field:
     variants: Mapping[str, tuple[dict[str, JsonValue], ...]] = field(default_factory=dict)  # by label, to be tried
 
 
-def field_of(plan: Plan, order: BakeoffSpec, wrong: list[str]) -> Field | None:
+def field_of(plan: Plan, order: BakeoffSpec, wrong: list[str]) -> EntryList | None:
     """Resolve an order; every mistake is added to `wrong` with what is allowed, and None comes back."""
     before = len(wrong)
     strategies = _parts("strategies", order.strategies or dict.fromkeys(plan.strategies), plan.strategies, wrong)
@@ -68,7 +68,7 @@ def field_of(plan: Plan, order: BakeoffSpec, wrong: list[str]) -> Field | None:
     rivals = [next((label for label, p in strategies.items() if p.use == use), "") for use in RIVALS]
     against = order.baselines or tuple(label for label in rivals if label)
     seeds, metric = order.seeds or (plan.seed,), metric_of(plan, order)
-    return None if len(wrong) > before else Field(entrants, seeds, against, metric, left_out, variants)
+    return None if len(wrong) > before else EntryList(entrants, seeds, against, metric, left_out, variants)
 
 
 def metric_of(plan: Plan, order: BakeoffSpec) -> str:

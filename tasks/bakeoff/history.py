@@ -18,11 +18,11 @@ from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.plan.load import as_given
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.record.overrides import overridden
-from nightloop.tasks.record.validations import Outcome, validation
+from nightloop.tasks.record.validations import ValidationOutcome, validation
 from nightloop.tasks.validation.gx import Nights
 
 
-class Lived(BaseModel):
+class ReplayedPeriod(BaseModel):
     """One period that passed, as every entrant reads it."""
 
     model_config = ConfigDict(frozen=True)
@@ -35,10 +35,10 @@ class Lived(BaseModel):
 
 
 @dataclass(frozen=True)
-class Past:
+class ValidatedHistory:
     """The periods that passed, oldest first, and the vocabulary at their close."""
 
-    periods: tuple[Lived, ...]
+    periods: tuple[ReplayedPeriod, ...]
     vocabulary: Vocabulary
 
     def logs(self, warehouse: Warehouse, plan: Plan) -> Logs:
@@ -57,7 +57,7 @@ def uncollected(warehouse: Warehouse, plan: Plan, last: int) -> list[int]:
     return missing
 
 
-def past(objects: Objects, warehouse: Warehouse, plan: Plan, last: int) -> Past:
+def past(objects: Objects, warehouse: Warehouse, plan: Plan, last: int) -> ValidatedHistory:
     """The history from period 0 to `last`, each period held against the plan's expectations as a night does it.
 
     A period that an operator passed over is left out, as it was from the nights. Raises ValueError that names the first
@@ -65,7 +65,7 @@ def past(objects: Objects, warehouse: Warehouse, plan: Plan, last: int) -> Past:
     """
     newest, vocabulary = warehouse.latest(), empty(plan.columns)
     statistics: list[dict[str, float]] = []
-    found: list[Lived] = []
+    found: list[ReplayedPeriod] = []
     for index in range(last + 1):
         version, name = newest[index], period(plan.periods, index).name
         (landed,) = warehouse.query("ingest/newest_landing", {"period": index}).to_pylist()
@@ -76,14 +76,14 @@ def past(objects: Objects, warehouse: Warehouse, plan: Plan, last: int) -> Past:
         passed = _passed(objects, warehouse, plan, (index, version), found, Nights(statistics, vocabulary), accepted)
         statistics = [*statistics, passed.validated.statistics]
         vocabulary = reduce(grow, clean_ids(warehouse, plan, index, version), vocabulary)
-        found.append(Lived(period=index, name=name, version=version, digest=passed.digest, rows=passed.rows))
-    return Past(tuple(found), vocabulary)
+        found.append(ReplayedPeriod(period=index, name=name, version=version, digest=passed.digest, rows=passed.rows))
+    return ValidatedHistory(tuple(found), vocabulary)
 
 
 def _passed(
-    objects: Objects, warehouse: Warehouse, plan: Plan, at: tuple[int, int], before: list[Lived], nights: Nights,
+    objects: Objects, warehouse: Warehouse, plan: Plan, at: tuple[int, int], before: list[ReplayedPeriod], nights: Nights,
     accepted: str | None,
-) -> Outcome:  # fmt: skip
+) -> ValidationOutcome:  # fmt: skip
     """What validation says of a period that it let pass. Raises ValueError where validation stops it."""
     earlier = [(one.period, one.digest) for one in before]
     result = validation(objects, warehouse, plan, at, nights, earlier, accepted)

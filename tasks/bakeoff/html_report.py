@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from nightloop.tasks.bakeoff import tables
 from nightloop.tasks.bakeoff.advice import advice
-from nightloop.tasks.bakeoff.json_report import FOOTING, MEASURES, Bake
+from nightloop.tasks.bakeoff.json_report import FOOTING, MEASURES, BakeoffReport
 from nightloop.tasks.bakeoff.plots import metric_picture, time_picture
 from nightloop.tasks.reports.findings import Finding
 from nightloop.tasks.reports.format import markup, plural
@@ -15,7 +15,7 @@ from nightloop.tasks.reports.plot_style import as_svg
 from nightloop.tasks.reports.table import Mood, as_html
 
 
-def page(bake: Bake) -> str:
+def page(bake: BakeoffReport) -> str:
     """The whole report. The same bake-off gives the same bytes."""
     board, said = bake.board, advice(bake.board, bake.kinds)
     bullets = [bullet(Finding(_mood(one), one)) for one in said[1:]]
@@ -37,13 +37,13 @@ def page(bake: Bake) -> str:
     return document(f"bake-off of {board.plan.pipeline}: {said[0]}", parts)
 
 
-def _table(bake: Bake, kind: str) -> str:
+def _table(bake: BakeoffReport, kind: str) -> str:
     shown = tables.leaderboard(bake, kind)
     note = shown.note if kind == bake.kinds[0] else ""  # said once
     return section(shown.title, as_html(replace(shown, title="", note=note)))
 
 
-def _details(bake: Bake, kind: str) -> str:
+def _details(bake: BakeoffReport, kind: str) -> str:
     rivals = [found for label in bake.against if (found := tables.against(bake, label, kind))]
     shown = [tables.everything(bake, kind), *rivals, tables.slices(bake, kind)]
     opened = " open" if kind == bake.kinds[0] else ""
@@ -51,12 +51,12 @@ def _details(bake: Bake, kind: str) -> str:
     return f"<details{opened}><summary>{title}</summary>{''.join(map(as_html, shown))}</details>"
 
 
-def _pictures(bake: Bake) -> list[str]:
+def _pictures(bake: BakeoffReport) -> list[str]:
     drawn = [*(metric_picture(bake, kind) for kind in bake.kinds), time_picture(bake)]
     return ["<h2>Curves</h2>", *(f'<figure tabindex="0">{as_svg(one)}</figure>' for one in drawn if one)]
 
 
-def _what(bake: Bake) -> str:
+def _what(bake: BakeoffReport) -> str:
     names, board = bake.names, bake.board
     rows = sum(one.rows for one in bake.lived if one.period in board.test)
     tuned = f"; options were chosen on {plural(len(bake.span.tune_periods), 'period')} before" if bake.trials else ""

@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from nightloop.tasks.bakeoff.entrants import Entrant
-from nightloop.tasks.bakeoff.history import Lived
+from nightloop.tasks.bakeoff.history import ReplayedPeriod
 from nightloop.tasks.bakeoff.spec import Kind
 from nightloop.tasks.bakeoff.worker import Job
 from nightloop.tasks.plan.plan import Plan, canonical
@@ -19,18 +19,18 @@ FORMAT = 1  # of what a cell keeps
 
 
 @dataclass(frozen=True)
-class Table:
+class JobTable:
     """What all pieces share: the plan, the history, where files lie, what is ranked against what."""
 
     plan: Plan
-    lived: tuple[Lived, ...]
+    lived: tuple[ReplayedPeriod, ...]
     place: Path
     kinds: tuple[Kind, ...]  # none for clicks
     popular_negatives: int
 
-    def until(self, last: int) -> Table:
+    def until(self, last: int) -> JobTable:
         """The same up to an earlier period."""
-        return Table(
+        return JobTable(
             self.plan, tuple(one for one in self.lived if one.period <= last), self.place, self.kinds,
             self.popular_negatives,
         )  # fmt: skip
@@ -41,7 +41,7 @@ class Table:
         return tuple(one.period for one in self.lived if one.period >= self.plan.pretrain_periods)
 
 
-def cell(table: Table, entrant: Entrant, seed: int) -> Job:
+def cell(table: JobTable, entrant: Entrant, seed: int) -> Job:
     """The replay of one entrant under one seed."""
     plan = entrant.plan(table.plan, seed)
     inputs: dict[str, JsonValue] = {
@@ -53,26 +53,26 @@ def cell(table: Table, entrant: Entrant, seed: int) -> Job:
     return _job(table, "cell", f"{entrant.name}, seed {seed}", plan, inputs)
 
 
-def start(table: Table, plan: Plan) -> Job:
+def start(table: JobTable, plan: Plan) -> Job:
     """The weights that every strategy starts from, of the plan's model and seed."""
     root = table.until(plan.pretrain_periods - 1)
     return _job(root, "start", f"pretrain {plan.model.use}, seed {plan.seed}", plan, {})
 
 
-def deal(table: Table, seed: int) -> Job:
+def candidate_job(table: JobTable, seed: int) -> Job:
     """The candidates of a seed."""
     plan = table.plan.model_copy(update={"seed": seed})
     return _job(table, "deal", f"deal candidates, seed {seed}", plan, {"kinds": list(table.kinds)})
 
 
-def preparations(table: Table, cells: Sequence[Job]) -> list[Job]:
+def preparations(table: JobTable, cells: Sequence[Job]) -> list[Job]:
     """What must be there before these cells run: the weights of each model and seed, the candidates of each seed."""
     starts = {job.start: start(table, job.plan) for job in cells}
-    deals = {job.plan.seed: deal(table, job.plan.seed) for job in cells} if table.kinds else {}
+    deals = {job.plan.seed: candidate_job(table, job.plan.seed) for job in cells} if table.kinds else {}
     return [*deals.values(), *starts.values()]
 
 
-def _job(table: Table, do: str, title: str, plan: Plan, inputs: dict[str, JsonValue]) -> Job:
+def _job(table: JobTable, do: str, title: str, plan: Plan, inputs: dict[str, JsonValue]) -> Job:
     shared: dict[str, JsonValue] = {
         "format": FORMAT, "do": do, "columns": plan.columns.model_dump(mode="json"), "history": plan.pretrain_periods,
         "pretrain": plan.pretrain.model_dump(mode="json"), "model": plan.model.model_dump(mode="json"),

@@ -8,10 +8,10 @@ from pydantic import JsonValue
 
 from nightloop.tasks.bakeoff.advice import advice
 from nightloop.tasks.bakeoff.entrants import metrics_of
-from nightloop.tasks.bakeoff.history import Lived
+from nightloop.tasks.bakeoff.history import ReplayedPeriod
 from nightloop.tasks.bakeoff.result import CLICKS
-from nightloop.tasks.bakeoff.results import Board, Line
-from nightloop.tasks.bakeoff.splits import Span
+from nightloop.tasks.bakeoff.results import ResultRow, Results
+from nightloop.tasks.bakeoff.splits import PeriodSplit
 from nightloop.tasks.evaluation.paired_difference import Difference
 
 MEASURES = (
@@ -26,12 +26,12 @@ FOOTING = (
 
 
 @dataclass(frozen=True)
-class Bake:
+class BakeoffReport:
     """A finished bake-off: the board, the history, what was asked, and what is told of it."""
 
-    board: Board
-    lived: tuple[Lived, ...]
-    span: Span
+    board: Results
+    lived: tuple[ReplayedPeriod, ...]
+    span: PeriodSplit
     kinds: tuple[str, ...]  # CLICKS alone where nothing is ranked
     against: tuple[str, ...]  # labels of strategies
     left_out: tuple[str, ...]
@@ -50,7 +50,7 @@ class Bake:
         return [name for name, entrant in self.board.entrants.items() if entrant.label in self.against]
 
 
-def rival_of(bake: Bake, name: str, label: str) -> str | None:
+def rival_of(bake: BakeoffReport, name: str, label: str) -> str | None:
     """The entrant of this label with the same model, where it finished; None for itself."""
     mine = bake.board.entrants[name]
     for other, entrant in bake.board.entrants.items():
@@ -59,7 +59,7 @@ def rival_of(bake: Bake, name: str, label: str) -> str | None:
     return None
 
 
-def document(bake: Bake) -> dict[str, JsonValue]:
+def document(bake: BakeoffReport) -> dict[str, JsonValue]:
     """The whole record."""
     board, names = bake.board, bake.names
     return {
@@ -94,7 +94,7 @@ def document(bake: Bake) -> dict[str, JsonValue]:
     }
 
 
-def _line(bake: Bake, line: Line, kind: str) -> dict[str, JsonValue]:
+def _line(bake: BakeoffReport, line: ResultRow, kind: str) -> dict[str, JsonValue]:
     board = bake.board
     against: dict[str, JsonValue] = {}
     for label in bake.against:
@@ -122,15 +122,15 @@ def plainly(found: Difference | None) -> JsonValue:
     return {"mean": found.mean, "low": found.low, "high": found.high, "users": found.users, "rows": found.rows}
 
 
-def _named(bake: Bake, line: Line) -> dict[str, JsonValue]:
+def _named(bake: BakeoffReport, line: ResultRow) -> dict[str, JsonValue]:
     return {bake.names[period]: value for period, value in line.curve.items()}
 
 
-def _times(bake: Bake, name: str) -> list[JsonValue]:
+def _times(bake: BakeoffReport, name: str) -> list[JsonValue]:
     return [{"period": bake.names[p], "history_rows": rows, "seconds": s} for p, rows, s in times(bake, name)]
 
 
-def times(bake: Bake, name: str) -> list[tuple[int, int, float]]:
+def times(bake: BakeoffReport, name: str) -> list[tuple[int, int, float]]:
     """Period, rows of history at its close, and the mean seconds of learning it."""
     found: dict[int, list[float]] = {}
     for ran in bake.board.ran[name]:

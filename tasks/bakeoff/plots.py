@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from nightloop.tasks.bakeoff.json_report import Bake, times, title_of
+from nightloop.tasks.bakeoff.json_report import BakeoffReport, times, title_of
 from nightloop.tasks.bakeoff.result import CLICKS
 from nightloop.tasks.evaluation.summary import direction
 from nightloop.tasks.reports import plot_style as d
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 MOST_DOTS = 45  # periods; with more the dots of a line run together
 
 
-def look_of(bake: Bake) -> dict[str, Look]:
+def look_of(bake: BakeoffReport) -> dict[str, Look]:
     """The same colour for an entrant in every picture; the one that never learns is grey."""
     still = bake.board.of_use("NoUpdate")
     return looks(list(bake.board.ran), still[0] if still else None)
 
 
-def metric_picture(bake: Bake, kind: str) -> d.Drawn:
+def metric_picture(bake: BakeoffReport, kind: str) -> d.Drawn:
     """The leading metric of every entrant on every period, before it learned from it."""
     board, metric = bake.board, bake.board.metric
     lines = {line.name: line.curve for line in board.lines(kind)}
@@ -48,7 +48,7 @@ def metric_picture(bake: Bake, kind: str) -> d.Drawn:
     return d.Drawn(f"bake-{kind}", figure, f"{title}; {metric} over {len(periods)} periods of {', '.join(lines)}.")
 
 
-def time_picture(bake: Bake) -> d.Drawn | None:
+def time_picture(bake: BakeoffReport) -> d.Drawn | None:
     """Seconds of learning a period against the rows of history at its close; None where nobody learns."""
     found = {name: [(rows, s) for _, rows, s in times(bake, name) if s > 0] for name in bake.board.ran}
     idle = bake.board.of_use("NoUpdate")

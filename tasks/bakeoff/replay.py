@@ -14,11 +14,11 @@ from typing import cast
 
 from torch import Tensor
 
-from nightloop.tasks.bakeoff.result import CLICKS, Outcome, folder
+from nightloop.tasks.bakeoff.result import CLICKS, RunResult, folder
 from nightloop.tasks.bakeoff.shared_inputs import dealt_candidates, file_of, known_at
 from nightloop.tasks.bakeoff.spec import Kind
 from nightloop.tasks.data.logs import Logs
-from nightloop.tasks.evaluation.rank import impersonal, rank
+from nightloop.tasks.evaluation.rank import mean_user_ranker, rank
 from nightloop.tasks.evaluation.score_period import scored_period
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, to_bytes
 from nightloop.tasks.modules.model import Factored, Model
@@ -31,7 +31,7 @@ Found = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
-class Course:
+class ReplayInputs:
     """What is run: the history, where it begins, which periods follow, and what is ranked against what."""
 
     whole: Logs
@@ -41,7 +41,7 @@ class Course:
     place: Path  # of the files of candidates
 
 
-def replay(model: Model, strategy: Strategy, weights: Weights, course: Course) -> tuple[Outcome, Found]:
+def replay(model: Model, strategy: Strategy, weights: Weights, course: ReplayInputs) -> tuple[RunResult, Found]:
     """Run the cell. Whatever the strategy raises fails this cell alone: the outcome says what, and at which period."""
     notes: dict[str, object] = {"seconds": {}, "candidates": {}, "idle": _begin_to_measure()}
     rows: Found = {}
@@ -52,11 +52,11 @@ def replay(model: Model, strategy: Strategy, weights: Weights, course: Course) -
         log.warning("a cell failed at period %d", at[0], exc_info=error)
         kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
         notes |= {"failed": redact(f"{kind}{error}")[:600], "failed_at": at[0]}
-    return Outcome.model_validate({**notes, "peak": _peak()}), rows
+    return RunResult.model_validate({**notes, "peak": _peak()}), rows
 
 
 def _run(
-    model: Model, strategy: Strategy, weights: Weights, course: Course, notes: dict[str, object], rows: Found,
+    model: Model, strategy: Strategy, weights: Weights, course: ReplayInputs, notes: dict[str, object], rows: Found,
     at: list[int],
 ) -> None:  # fmt: skip
     """Test, then train, period by period; what is learned about the run goes into `notes`, `rows` and `at`."""
@@ -80,13 +80,13 @@ def _timed(work: Callable[[], Checkpoint]) -> tuple[Checkpoint, float]:
     return made, round(time.perf_counter() - began, 4)
 
 
-def _scored(model: Model, weights: Weights, course: Course, period: int, hashes: dict[str, str]) -> Found:
+def _scored(model: Model, weights: Weights, course: ReplayInputs, period: int, hashes: dict[str, str]) -> Found:
     """The rows of one period, under every kind of candidates, also as the mean user's."""
     logs = known_at(course.whole, period, 1)
     if not course.kinds:
         return pack(folder(period, CLICKS), scored_period(model, weights, logs))
     found: Found = {}
-    mean = impersonal(cast(Factored, model).factors, weights)
+    mean = mean_user_ranker(cast(Factored, model).factors, weights)
     for kind in course.kinds:
         file = file_of(course.place, period, course.whole.seed, kind)
         candidates, hashes[f"{kind}/{period}"] = dealt_candidates(file, logs)

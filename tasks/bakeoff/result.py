@@ -11,7 +11,7 @@ from nightloop.tasks.modules.checkpoint import Weights, unpack
 CLICKS = "clicks"  # the kind of rows that are not ranked against candidates
 
 
-class Outcome(BaseModel):
+class RunResult(BaseModel):
     """Of one cell. Seconds are wall-clock of learning alone, without reading or scoring."""
 
     model_config = ConfigDict(frozen=True)
@@ -48,7 +48,7 @@ def scored(found: Weights, period: int, kind: str) -> dict[str, Tensor]:
     return unpack(folder(period, kind), found)
 
 
-def impersonal(rows: Rows) -> dict[str, Tensor]:
+def mean_user_rows(rows: Rows) -> dict[str, Tensor]:
     """The same rows as they would be ranked were every user given the mean user vector; empty where that was not done."""
     if "mean_above" not in rows:
         return {}

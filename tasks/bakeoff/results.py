@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nightloop.tasks.bakeoff.entrants import Entrant
-from nightloop.tasks.bakeoff.result import Outcome, impersonal
+from nightloop.tasks.bakeoff.result import RunResult, mean_user_rows
 from nightloop.tasks.bakeoff.result import scored as scored_rows
 from nightloop.tasks.evaluation.auc_interval import auc_difference
 from nightloop.tasks.evaluation.paired_difference import Difference, difference
@@ -19,17 +19,17 @@ Values = dict[str, float]  # by metric, slices as `metric/slice`
 
 
 @dataclass(frozen=True)
-class Ran:
+class FinishedRun:
     """A cell that ended well: under which seed, what it took, and its rows."""
 
     seed: int
-    outcome: Outcome
+    outcome: RunResult
     rows: Weights
     means: Mapping[str, Mapping[int, Values]]  # by kind and period
 
 
 @dataclass(frozen=True)
-class Line:
+class ResultRow:
     """One entrant under one kind of candidates, over the test periods: means over seeds."""
 
     name: str
@@ -40,28 +40,28 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Board:
+class Results:
     """Everybody who finished at least one seed, in the order of the plan; and who failed, and why."""
 
     plan: Plan
     metric: str
     test: tuple[int, ...]
     entrants: Mapping[str, Entrant]
-    ran: Mapping[str, Sequence[Ran]]  # by entrant, one a seed
+    ran: Mapping[str, Sequence[FinishedRun]]  # by entrant, one a seed
     failed: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    _lines: dict[str, list[Line]] = field(default_factory=dict, repr=False, compare=False)  # found out once
+    _lines: dict[str, list[ResultRow]] = field(default_factory=dict, repr=False, compare=False)  # found out once
     _gaps: dict[tuple[str, ...], Difference | None] = field(default_factory=dict, repr=False, compare=False)
 
-    def line(self, name: str, kind: str) -> Line:
+    def line(self, name: str, kind: str) -> ResultRow:
         """The entrant's means."""
         seeds = [pooled([ran.means[kind][p] for p in self.test if p in ran.means[kind]]) for ran in self.ran[name]]
         keys = [key for key in seeds[0] if all(key in one for one in seeds)]
         several = len(seeds) > 1
         spread = {key: statistics.stdev(one[key] for one in seeds) for key in keys} if several else {}
         values = {key: statistics.fmean(one[key] for one in seeds) for key in keys}
-        return Line(name, values, spread, self._personal(name, kind, values), self._curve(name, kind))
+        return ResultRow(name, values, spread, self._personal(name, kind, values), self._curve(name, kind))
 
-    def lines(self, kind: str) -> list[Line]:
+    def lines(self, kind: str) -> list[ResultRow]:
         """Every entrant's line, the best first."""
         if kind not in self._lines:
             found, sign = [self.line(name, kind) for name in self.ran], direction(self.metric)
@@ -126,8 +126,8 @@ class Board:
             return {}
         return {key: values[key] - statistics.fmean(one[key] for one in same) for key in values if key in same[0]}
 
-    def _impersonal(self, ran: Ran, kind: str) -> list[Rows]:
-        found = [impersonal(scored_rows(ran.rows, p, kind)) for p in self.test]
+    def _impersonal(self, ran: FinishedRun, kind: str) -> list[Rows]:
+        found = [mean_user_rows(scored_rows(ran.rows, p, kind)) for p in self.test]
         return [rows for rows in found if rows]
 
     def _curve(self, name: str, kind: str) -> dict[int, float]:
@@ -139,12 +139,12 @@ class Board:
         return {period: statistics.fmean(values) for period, values in sorted(found.items())}
 
 
-def read_ran(plan: Plan, seed: int, outcome: Outcome, rows: Weights, kinds: Sequence[str]) -> Ran:
+def read_ran(plan: Plan, seed: int, outcome: RunResult, rows: Weights, kinds: Sequence[str]) -> FinishedRun:
     """A cell's rows and the means of every period."""
     periods = sorted({int(name.split("/")[1]) for name in rows})
     k = plan.ranking.k
     found = {kind: {p: means(scored_rows(rows, p, kind), plan.family, k) for p in periods} for kind in kinds}
-    return Ran(seed, outcome, rows, found)
+    return FinishedRun(seed, outcome, rows, found)
 
 
 def pooled(found: Sequence[Mapping[str, float]]) -> Values:

@@ -17,16 +17,19 @@ from torch import Tensor
 from nightloop.tasks.bakeoff.spec import Kind
 from nightloop.tasks.data.histories import latest
 from nightloop.tasks.data.logs import COLUMNS, Logs
-from nightloop.tasks.evaluation.candidates import Candidates, Hand, deal, deal_popular
+from nightloop.tasks.evaluation.candidates import CandidateBlock, Candidates, deal_popular, sample_candidates
 from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.plan.plan import Plan, Ranking
 
 LOGS = "logs.safetensors"
-DEAL: dict[Kind, Callable[[Logs, Tensor, Ranking], Candidates]] = {"uniform": deal, "popular": deal_popular}
+DEAL: dict[Kind, Callable[[Logs, Tensor, Ranking], Candidates]] = {
+    "uniform": sample_candidates,
+    "popular": deal_popular,
+}
 SMALL = ("pool", "cut", "row", "place")  # kept as int32: half the bytes
 
 
-def lay_logs(place: Path, logs: Logs) -> None:
+def write_logs(place: Path, logs: Logs) -> None:
     """Write the whole history, ordered by (period, time, user, item)."""
     parts = {name: getattr(logs, name) for name in COLUMNS}
     born = {f"born/{field}": born for field, born in zip(logs.fields, logs.born, strict=True)}
@@ -62,7 +65,7 @@ def _part(whole: Logs, first: int, last: int) -> Logs:
     return replace(whole, **{name: getattr(whole, name)[first:last] for name in COLUMNS})
 
 
-def lay_weights(file: Path, weights: Weights) -> None:
+def write_weights(file: Path, weights: Weights) -> None:
     """Write the weights that every strategy starts from."""
     save_file({name: tensor.contiguous() for name, tensor in weights.items()}, file)
 
@@ -101,8 +104,8 @@ def _flat(dealt: Candidates) -> dict[str, Tensor]:
     return flat
 
 
-def _hands(found: dict[str, Tensor], name: str) -> list[Hand]:
+def _hands(found: dict[str, Tensor], name: str) -> list[CandidateBlock]:
     sizes = found[f"{name}/sizes"]
     parts = [torch.split(found[f"{name}/{part}"].long(), sizes[:, 2 + j].tolist()) for j, part in enumerate(SMALL)]
     rows = [slice(first, last) for first, last in sizes[:, :2].tolist()]
-    return [Hand(*one) for one in zip(rows, *parts, strict=True)]
+    return [CandidateBlock(*one) for one in zip(rows, *parts, strict=True)]

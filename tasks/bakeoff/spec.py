@@ -78,7 +78,7 @@ def load_spec(path: str, options: Mapping[str, Any]) -> BakeoffSpec:
         return BakeoffSpec.model_validate({**raw, **given})
     except ValidationError as error:
         said = [_sentence(e) for e in error.errors(include_url=False)]
-        raise mistaken(said) from error
+        raise spec_error(said) from error
 
 
 def _raw(path: str) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def _sentence(error: Any) -> str:
     return f"{where}: given {error.get('input')!r:.80}; {error['msg'][:1].lower()}{error['msg'][1:]}"
 
 
-def mistaken(found: Sequence[str]) -> ValueError:
+def spec_error(found: Sequence[str]) -> ValueError:
     """One error that lists every mistake."""
     listed = "\n".join(f"  - {one}" for one in dict.fromkeys(found))
     return ValueError(f"the bake-off has {len(found)} mistake{'s' * (len(found) > 1)}; nothing was run:\n{listed}")

@@ -10,7 +10,7 @@ from nightloop.tasks.plan.plan import Plan
 
 
 @dataclass(frozen=True)
-class Span:
+class PeriodSplit:
     """Indexes of periods. Everything up to `last` is replayed; the choice is made before the test begins."""
 
     root: int
@@ -19,7 +19,7 @@ class Span:
     test: tuple[int, ...]
 
 
-def span_of(plan: Plan, order: BakeoffSpec, newest: int, wrong: list[str]) -> Span:
+def span_of(plan: Plan, order: BakeoffSpec, newest: int, wrong: list[str]) -> PeriodSplit:
     """The periods of an order; `newest` is the last one where the order does not say. Mistakes are added to `wrong`."""
     before, root = len(wrong), plan.pretrain_periods - 1
     last = _one(plan, "end", order.end, newest, wrong)
@@ -27,7 +27,7 @@ def span_of(plan: Plan, order: BakeoffSpec, newest: int, wrong: list[str]) -> Sp
     tune_periods = _several(plan, "tune_periods", order.tune_periods, wrong)
     given = _several(plan, "periods", order.test_periods, wrong)
     if len(wrong) > before:
-        return Span(root, last, tune_periods, given)
+        return PeriodSplit(root, last, tune_periods, given)
     if last <= root:
         wrong.append(
             f"end: {_name(plan, last)} is not after the root {_name(plan, root)} (pretrain_periods: {plan.pretrain_periods}); give a later "
@@ -48,7 +48,7 @@ def span_of(plan: Plan, order: BakeoffSpec, newest: int, wrong: list[str]) -> Sp
         wrong.append(
             f"tune_periods: no period is left to test on after {_name(plan, after)}; end later or choose on fewer"
         )
-    return Span(root, last, tune_periods, test)
+    return PeriodSplit(root, last, tune_periods, test)
 
 
 def _one(plan: Plan, field: str, given: str, default: int, wrong: list[str]) -> int:

@@ -9,8 +9,8 @@ from dataclasses import replace
 from rich.console import Console
 
 from nightloop.tasks.bakeoff.entrants import metrics_of
-from nightloop.tasks.bakeoff.json_report import Bake, rival_of, title_of
-from nightloop.tasks.bakeoff.results import Line
+from nightloop.tasks.bakeoff.json_report import BakeoffReport, rival_of, title_of
+from nightloop.tasks.bakeoff.results import ResultRow
 from nightloop.tasks.evaluation.paired_difference import Difference
 from nightloop.tasks.evaluation.summary import SLICES, direction
 from nightloop.tasks.reports.format import NONE, count, number, plain, plural, seconds, size
@@ -19,7 +19,7 @@ from nightloop.tasks.reports.table import Cell, Mood, Table, as_rich
 WIDTH = 160  # characters, where the terminal does not say
 
 
-def leaderboard(bake: Bake, kind: str) -> Table:
+def leaderboard(bake: BakeoffReport, kind: str) -> Table:
     """One row an entrant, the best first; those that failed come last, with their reason."""
     board, metric = bake.board, bake.board.metric
     lines = board.lines(kind)
@@ -38,7 +38,7 @@ def leaderboard(bake: Bake, kind: str) -> Table:
     return Table(title, head, tuple(rows), _note(bake, personal), frozenset(range(1, len(head))))
 
 
-def everything(bake: Bake, kind: str) -> Table:
+def everything(bake: BakeoffReport, kind: str) -> Table:
     """Every metric of every entrant."""
     names = [*metrics_of(bake.board.plan), *_extra(bake, kind)]
     lines = bake.board.lines(kind)
@@ -48,7 +48,7 @@ def everything(bake: Bake, kind: str) -> Table:
                  frozenset(range(1, len(names) + 1)))  # fmt: skip
 
 
-def against(bake: Bake, label: str, kind: str) -> Table | None:
+def against(bake: BakeoffReport, label: str, kind: str) -> Table | None:
     """Every metric's paired difference against one rival; None where nobody can be compared with it."""
     names = metrics_of(bake.board.plan)
     rows = []
@@ -64,7 +64,7 @@ def against(bake: Bake, label: str, kind: str) -> Table | None:
     return found if rows else None
 
 
-def slices(bake: Bake, kind: str) -> Table:
+def slices(bake: BakeoffReport, kind: str) -> Table:
     """The leading metric on new and old users and items."""
     metric, lines = bake.board.metric, bake.board.lines(kind)
     there = [s for s in SLICES if any(f"{metric}/{s}" in line.values for line in lines)]
@@ -75,7 +75,7 @@ def slices(bake: Bake, kind: str) -> Table:
                  frozenset(range(1, len(there) + 1)))  # fmt: skip
 
 
-def tuning(bake: Bake) -> Table:
+def tuning(bake: BakeoffReport) -> Table:
     """Everything that was tried, the choice marked."""
     rows = tuple(
         (
@@ -91,7 +91,7 @@ def tuning(bake: Bake) -> Table:
     return Table("", ("entrant", "options", bake.board.metric, ""), rows, note, frozenset({2}))
 
 
-def who(bake: Bake) -> Table:
+def who(bake: BakeoffReport) -> Table:
     """What each entrant is made of."""
     rows = tuple(
         (Cell(name), Cell(_part(e.strategy.use, e.strategy.options)), Cell(_part(e.part.use, e.part.options)))
@@ -109,7 +109,7 @@ def gap(found: Difference | None) -> Cell:
     return Cell(words, mood, f"{count(found.users)} users, {count(found.rows)} rows")
 
 
-def _row(bake: Bake, line: Line, kind: str, personal: bool, first: bool) -> tuple[Cell, ...]:
+def _row(bake: BakeoffReport, line: ResultRow, kind: str, personal: bool, first: bool) -> tuple[Cell, ...]:
     board, metric = bake.board, bake.board.metric
     rivals = [(label, rival_of(bake, line.name, label)) for label in bake.against]
     gaps = [gap(board.versus(line.name, r, kind, metric) if r else None) for _, r in rivals]
@@ -129,7 +129,7 @@ def _row(bake: Bake, line: Line, kind: str, personal: bool, first: bool) -> tupl
     )
 
 
-def _mean(line: Line, metric: str, lines: list[Line]) -> Cell:
+def _mean(line: ResultRow, metric: str, lines: list[ResultRow]) -> Cell:
     if metric not in line.values:
         return Cell(NONE, "quiet")
     gaps = [_sign(metric) * (line.values[metric] - o.values[metric]) for o in lines if metric in o.values]
@@ -144,7 +144,7 @@ def _sign(metric: str) -> int:
     return direction(metric.split("/")[0])
 
 
-def _extra(bake: Bake, kind: str) -> list[str]:
+def _extra(bake: BakeoffReport, kind: str) -> list[str]:
     """Metrics that were measured besides, such as those of the whole catalogue."""
     known = set(metrics_of(bake.board.plan))
     found = [key for line in bake.board.lines(kind) for key in line.values if "/" not in key and key not in known]
@@ -156,7 +156,7 @@ def _part(use: str, options: object) -> str:
     return use + (f"({', '.join(f'{name} {value}' for name, value in given.items())})" if given else "")
 
 
-def _note(bake: Bake, personal: bool) -> str:
+def _note(bake: BakeoffReport, personal: bool) -> str:
     board = bake.board
     arrow = "lower" if direction(board.metric) < 0 else "higher"
     seeds = f", {plural(len(bake.seeds), 'seed')}" + (" (± over seeds)" if len(bake.seeds) > 1 else "")
@@ -175,13 +175,13 @@ def _note(bake: Bake, personal: bool) -> str:
     )
 
 
-def records(bake: Bake, kind: str) -> list[dict[str, str]]:
+def records(bake: BakeoffReport, kind: str) -> list[dict[str, str]]:
     """The leaderboard as rows of plain text, for a table artifact."""
     table = leaderboard(bake, kind)
     return [{plain(head): plain(cell.text) for head, cell in zip(table.head, row, strict=True)} for row in table.rows]
 
 
-def in_words(bake: Bake, advised: Sequence[str], page: str) -> str:
+def in_words(bake: BakeoffReport, advised: Sequence[str], page: str) -> str:
     """The bake-off for a terminal: the leaderboards, the advice, and where the page is."""
     out = io.StringIO()
     console = Console(file=out, width=max(WIDTH, Console().width), highlight=False, force_terminal=False, no_color=True)

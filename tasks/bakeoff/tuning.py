@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from nightloop.tasks.bakeoff.entrants import Entrant, variant, words
-from nightloop.tasks.bakeoff.result import Outcome
+from nightloop.tasks.bakeoff.result import RunResult
 from nightloop.tasks.bakeoff.results import pooled, read_ran
 from nightloop.tasks.evaluation.summary import direction
 from nightloop.tasks.modules.checkpoint import Weights
@@ -31,7 +31,7 @@ class Trial:
         return variant(self.entrant, self.options)
 
 
-def judged(trial: Trial, plan: Plan, metric: str, kind: str, ran: tuple[Outcome, Weights]) -> Trial:
+def judged(trial: Trial, plan: Plan, metric: str, kind: str, ran: tuple[RunResult, Weights]) -> Trial:
     """The trial with its value: the mean over the rows of all periods in `ran`."""
     outcome, rows = ran
     if outcome.failed:

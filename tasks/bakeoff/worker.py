@@ -13,9 +13,9 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from safetensors.torch import load_file, save_file
 
-from nightloop.tasks.bakeoff.replay import Course, replay
-from nightloop.tasks.bakeoff.result import Outcome
-from nightloop.tasks.bakeoff.shared_inputs import known_at, lay_candidates, lay_weights, whole_logs
+from nightloop.tasks.bakeoff.replay import ReplayInputs, replay
+from nightloop.tasks.bakeoff.result import RunResult
+from nightloop.tasks.bakeoff.shared_inputs import known_at, lay_candidates, whole_logs, write_weights
 from nightloop.tasks.bakeoff.spec import Kind
 from nightloop.tasks.plan.plan import Plan, Ranking, canonical
 from nightloop.tasks.plan.redact import redact
@@ -64,7 +64,7 @@ class Job(BaseModel):
         return self.plan.ranking.model_copy(update=few) if kind == "popular" else self.plan.ranking
 
 
-def run_apart(job: Job) -> None:
+def run_in_subprocess(job: Job) -> None:
     """Run the job in another process and wait. Raises RuntimeError with its last words where it did not end well."""
     job.room.mkdir(parents=True, exist_ok=True)
     written = job.room / "job.json"
@@ -91,12 +91,12 @@ def end_running() -> None:
         process.kill()
 
 
-def outcome_of(job: Job) -> Outcome:
+def outcome_of(job: Job) -> RunResult:
     """What the process of a cell wrote."""
-    return Outcome.model_validate_json((job.room / OUTCOME).read_text(encoding="utf-8"))
+    return RunResult.model_validate_json((job.room / OUTCOME).read_text(encoding="utf-8"))
 
 
-def work_on(job: Job) -> None:
+def run_job(job: Job) -> None:
     """Do the job in this process, with one thread, so that figures come out again."""
     torch.set_num_threads(1)
     whole = whole_logs(job.place, job.plan)
@@ -105,10 +105,10 @@ def work_on(job: Job) -> None:
             lay_candidates(job.place, whole, job.periods, job.ranking(kind), kind)
     elif job.do == "start":
         parts = assemble(job.plan)
-        lay_weights(job.start, pretrain(parts.model, parts.pretrain, known_at(whole, job.root, ALL_HISTORY)))
+        write_weights(job.start, pretrain(parts.model, parts.pretrain, known_at(whole, job.root, ALL_HISTORY)))
     else:
         parts = assemble(job.plan)
-        course = Course(whole, job.root, job.periods, job.kinds, job.place)
+        course = ReplayInputs(whole, job.root, job.periods, job.kinds, job.place)
         outcome, rows = replay(parts.model, parts.strategies[job.label], load_file(job.start), course)
         save_file(rows, job.room / ROWS)
         (job.room / OUTCOME).write_text(outcome.model_dump_json(), encoding="utf-8")
@@ -116,7 +116,7 @@ def work_on(job: Job) -> None:
 
 def main(words: Sequence[str]) -> None:
     """Read the job's file and do it."""
-    work_on(Job.model_validate_json(Path(words[0]).read_text(encoding="utf-8")))
+    run_job(Job.model_validate_json(Path(words[0]).read_text(encoding="utf-8")))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from nightloop.tasks.correction.corrector import Corrector, Scored, Shape
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.modules.model import Model
-from nightloop.tasks.training.hidden_features import reveal
+from nightloop.tasks.training.hidden_features import logits_and_hidden
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,13 @@ def replay(
     base, corrected = torch.empty(len(logs)), torch.empty(len(logs))
     if not len(logs):
         return Replayed(base, corrected)
-    width = reveal(model, weights, logs.select(torch.zeros(1, dtype=torch.int64)))[1].shape[1]
+    width = logits_and_hidden(model, weights, logs.select(torch.zeros(1, dtype=torch.int64)))[1].shape[1]
     users, items = (len(weights[f"table.{field}"]) for field in ("user", "item"))
     chain = begin("replay", correctors, Shape(width, users, items))
     waiting = []
     for places in slots(logs.time, slot):
         part = logs.select(places)
-        logits, hidden = reveal(model, weights, part)
+        logits, hidden = logits_and_hidden(model, weights, part)
         base[places] = torch.sigmoid(logits)
         corrected[places], notes = chain.correct(Scored(part.rows, hidden, base[places]))
         waiting.append((notes, part.label))

@@ -14,7 +14,7 @@ import torch
 from torch import Generator, Tensor
 
 from nightloop.tasks.data.logs import Logs
-from nightloop.tasks.evaluation.exclusions import Takers, barred, seen, takers
+from nightloop.tasks.evaluation.exclusions import ItemUsers, excluded_pairs, seen, takers
 from nightloop.tasks.plan.plan import Ranking
 
 BLOCK = 128  # rows that share a pool of items at most; more is faster, fewer makes rows less alike
@@ -23,7 +23,7 @@ CHUNK = 8192  # items of the catalogue that are scored at a time
 
 
 @dataclass(frozen=True)
-class Hand:
+class CandidateBlock:
     """What a block of B rows is ranked against: of the pool's items the first `cut[b]`, without those barred."""
 
     rows: slice
@@ -39,11 +39,11 @@ class Candidates:
 
     logs: Logs
     block: int  # rows of one pool
-    sampled: list[Hand]
-    catalogue: list[Hand] | None
+    sampled: list[CandidateBlock]
+    catalogue: list[CandidateBlock] | None
 
 
-def deal(logs: Logs, taken: Tensor, ranking: Ranking) -> Candidates:
+def sample_candidates(logs: Logs, taken: Tensor, ranking: Ranking) -> Candidates:
     """The candidates of every row of `logs`.
 
     `taken` [m, 2] are (user, item) rows of earlier periods. Each row gets `ranking.negatives` distinct items drawn
@@ -51,7 +51,7 @@ def deal(logs: Logs, taken: Tensor, ranking: Ranking) -> Candidates:
     are fewer), and with `ranking.catalogue` all of those too. The draw is the logs' own. Raises ValueError for earlier
     interactions outside the vocabulary. Source: SML's protocol.
     """
-    return _dealt(logs, taken, ranking, lambda items: Deck(items, logs.generator("candidates")))
+    return _dealt(logs, taken, ranking, lambda items: UniformSampler(items, logs.generator("candidates")))
 
 
 def deal_popular(logs: Logs, taken: Tensor, ranking: Ranking) -> Candidates:
@@ -61,10 +61,12 @@ def deal_popular(logs: Logs, taken: Tensor, ranking: Ranking) -> Candidates:
     taken before come last.
     """
     generator = logs.generator("candidates/popular")
-    return _dealt(logs, taken, ranking, lambda items: Race(_counts(taken, items), generator))
+    return _dealt(logs, taken, ranking, lambda items: PopularitySampler(_counts(taken, items), generator))
 
 
-def _dealt(logs: Logs, taken: Tensor, ranking: Ranking, shuffled: Callable[[int], Deck | Race]) -> Candidates:
+def _dealt(
+    logs: Logs, taken: Tensor, ranking: Ranking, shuffled: Callable[[int], UniformSampler | PopularitySampler]
+) -> Candidates:
     """Deal to blocks of rows from what `shuffled` makes of the number of items seen."""
     who, limits = takers(logs, taken), seen(logs)
     deck = shuffled(int(limits[-1]) if len(logs) else 0)
@@ -75,19 +77,21 @@ def _dealt(logs: Logs, taken: Tensor, ranking: Ranking, shuffled: Callable[[int]
     return Candidates(logs, size, sampled, whole)
 
 
-def _sampled(logs: Logs, who: Takers, limits: Tensor, rows: slice, negatives: int, deck: Deck | Race) -> Hand:
+def _sampled(
+    logs: Logs, who: ItemUsers, limits: Tensor, rows: slice, negatives: int, deck: UniformSampler | PopularitySampler
+) -> CandidateBlock:
     """A hand of random items, of which each row takes its first valid ones."""
     share = int(limits[rows][0]) / deck.items  # of the items dealt, how many the block's first row had seen
     spare = int((negatives * 1.05 + 24) / share) // 64 * 64 + 64  # for what users have taken
-    pool = deck.deal(torch.zeros(0, dtype=torch.int64), min(deck.items, spare))
+    pool = deck.sample(torch.zeros(0, dtype=torch.int64), min(deck.items, spare))
     while True:
         hand, short = _hand(logs, who, limits, rows, pool, negatives)
         if not short or len(pool) == deck.items:
             return hand
-        pool = deck.deal(pool, min(deck.items, 2 * len(pool)))  # the same random order, further on
+        pool = deck.sample(pool, min(deck.items, 2 * len(pool)))  # the same random order, further on
 
 
-def _catalogue(logs: Logs, who: Takers, limits: Tensor, rows: slice) -> Iterator[Hand]:
+def _catalogue(logs: Logs, who: ItemUsers, limits: Tensor, rows: slice) -> Iterator[CandidateBlock]:
     """Every item that was seen and not taken, a part at a time."""
     among = int(limits[rows][-1])
     for first in range(0, among, CHUNK):
@@ -95,19 +99,21 @@ def _catalogue(logs: Logs, who: Takers, limits: Tensor, rows: slice) -> Iterator
         yield _hand(logs, who, limits, rows, pool, len(pool))[0]
 
 
-def _hand(logs: Logs, who: Takers, limits: Tensor, rows: slice, pool: Tensor, negatives: int) -> tuple[Hand, bool]:
+def _hand(
+    logs: Logs, who: ItemUsers, limits: Tensor, rows: slice, pool: Tensor, negatives: int
+) -> tuple[CandidateBlock, bool]:
     """Each row's first `negatives` valid items of the pool, and whether any row found fewer."""
     users = logs.rows[rows, 0]
-    row, place = barred(who, pool, users, limits[rows], rows.start)
+    row, place = excluded_pairs(who, pool, users, limits[rows], rows.start)
     count = torch.bincount(row, minlength=len(users))
     nth = torch.arange(len(row)) - (count.cumsum(0) - count)[row]
     cut = torch.full((len(users),), min(negatives, len(pool)))
     cut.index_add_(0, row, (place - nth < negatives).long())  # a barred item makes room for one more
-    return Hand(rows, pool, cut.clamp(max=len(pool)), row, place), bool((cut > len(pool)).any())
+    return CandidateBlock(rows, pool, cut.clamp(max=len(pool)), row, place), bool((cut > len(pool)).any())
 
 
 @dataclass
-class Deck:
+class UniformSampler:
     """Deals items in random order, each of [0, items) once before any comes again, so that no hand is richer in hits.
 
     What is dealt to one block of rows is exactly uniform; blocks are less alike than if each drew for itself, which
@@ -118,7 +124,7 @@ class Deck:
     generator: Generator
     left: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
 
-    def deal(self, pool: Tensor, size: int) -> Tensor:
+    def sample(self, pool: Tensor, size: int) -> Tensor:
         """The pool and as many more distinct items as make it `size`, in random order; `size` is at most `items`."""
         while len(pool) < size:
             if not len(self.left):
@@ -130,7 +136,7 @@ class Deck:
 
 
 @dataclass
-class Race:
+class PopularitySampler:
     """Deals items by weight: each of the block's draws takes a remaining item in proportion to `weights` [items].
 
     The order of arrival of exponential clocks with these rates is the order of successive draws without replacement
@@ -146,7 +152,7 @@ class Race:
         """How many there are."""
         return len(self.weights)
 
-    def deal(self, pool: Tensor, size: int) -> Tensor:
+    def sample(self, pool: Tensor, size: int) -> Tensor:
         """The first `size` items of a new order; of the same one further on where `pool` was dealt already."""
         if not len(pool):
             clocks = torch.empty(self.items, dtype=torch.float64).exponential_(generator=self.generator)

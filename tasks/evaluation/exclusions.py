@@ -11,7 +11,7 @@ from nightloop.tasks.data.logs import Logs
 
 
 @dataclass(frozen=True)
-class Takers:
+class ItemUsers:
     """Who took each item and when, item by item: entries `start[i]` to `start[i + 1]` are of item i."""
 
     start: Tensor  # [items + 1] int64
@@ -32,7 +32,7 @@ class Takers:
         return torch.searchsorted(ends, hit, right=True), entry[hit]
 
 
-def takers(logs: Logs, taken: Tensor) -> Takers:
+def takers(logs: Logs, taken: Tensor) -> ItemUsers:
     """Takings of before (`taken` [m, 2] user and item rows) and of the logs themselves."""
     items = logs.sizes[1]
     if len(taken) and (int(taken.min()) < 0 or int(taken[:, 1].max()) >= items):
@@ -42,7 +42,7 @@ def takers(logs: Logs, taken: Tensor) -> Takers:
     when = torch.cat([torch.full((len(taken),), -1), torch.arange(len(logs))])
     order = torch.argsort(item)
     start = torch.cat([torch.zeros(1, dtype=torch.int64), torch.bincount(item, minlength=items).cumsum(0)])
-    return Takers(start, user[order].int(), when[order], int(user.max()) + 1 if len(user) else 0)
+    return ItemUsers(start, user[order].int(), when[order], int(user.max()) + 1 if len(user) else 0)
 
 
 def seen(logs: Logs) -> Tensor:
@@ -57,7 +57,7 @@ def seen(logs: Logs) -> Tensor:
     return torch.maximum(before, logs.rows[:, 1].cummax(0).values + 1)
 
 
-def barred(who: Takers, pool: Tensor, users: Tensor, limits: Tensor, first: int) -> tuple[Tensor, Tensor]:
+def excluded_pairs(who: ItemUsers, pool: Tensor, users: Tensor, limits: Tensor, first: int) -> tuple[Tensor, Tensor]:
     """Which items of the pool may not stand against which row: (row in the block, position in the pool), each [found].
 
     `users` and `limits` [B] are the user and the number of items seen of rows `first`, `first + 1`, ... of the logs.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nightloop.tasks.data.logs import Logs
-from nightloop.tasks.evaluation.candidates import Candidates, Hand
+from nightloop.tasks.evaluation.candidates import CandidateBlock, Candidates
 from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.modules.fused_tables import with_zero_rows, zero_row
 
@@ -35,7 +35,7 @@ def from_weights(factors: Factors, weights: Weights) -> Ranker:
     return _dots(torch.cat([users[:-1], mean_user(users[:-1])]), items)
 
 
-def impersonal(factors: Factors, weights: Weights) -> Ranker:
+def mean_user_ranker(factors: Factors, weights: Weights) -> Ranker:
     """The ranker that takes every user for the mean user: what is left of a model when it is not personal."""
     users, items = factors(with_zero_rows(weights))
     return _dots(mean_user(users[:-1]), items)
@@ -78,7 +78,7 @@ def rank(ranker: Ranker, candidates: Candidates) -> dict[str, Tensor]:
     return found
 
 
-def _counted(ranker: Ranker, logs: Logs, hands: Sequence[Hand]) -> Tensor:
+def _counted(ranker: Ranker, logs: Logs, hands: Sequence[CandidateBlock]) -> Tensor:
     """Above and equal [2, n] over all hands; a block may have several."""
     total = torch.zeros(2, len(logs), dtype=torch.int32)
     for hand in hands:
@@ -86,7 +86,7 @@ def _counted(ranker: Ranker, logs: Logs, hands: Sequence[Hand]) -> Tensor:
     return total
 
 
-def _count(ranker: Ranker, logs: Logs, hand: Hand) -> Tensor:
+def _count(ranker: Ranker, logs: Logs, hand: CandidateBlock) -> Tensor:
     """Above and equal [2, B] of one hand."""
     users, items, size = logs.rows[hand.rows, 0], logs.rows[hand.rows, 1], len(hand.pool)
     scores = ranker(users, torch.cat([hand.pool, items]))  # one product, so that an equal item scores the same

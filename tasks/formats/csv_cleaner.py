@@ -22,7 +22,7 @@ LARGEST = 4_000_000  # characters of a field, as DuckDB has it
 
 
 @dataclass(frozen=True)
-class Form:
+class CsvForm:
     """How the fields of a file are written, and how many a line has. `skip`: lines before the first row."""
 
     width: int
@@ -35,7 +35,7 @@ class Form:
 
 
 @dataclass(frozen=True)
-class Refused:
+class RefusedLine:
     """A line that is put aside: its number, what is wrong with it, and its text."""
 
     line: int
@@ -43,16 +43,16 @@ class Refused:
     text: str
 
 
-def rewritten(warehouse: Warehouse, file: str, form: Form) -> tuple[str, list[Refused]]:
+def rewritten(warehouse: Warehouse, file: str, form: CsvForm) -> tuple[str, list[RefusedLine]]:
     """A csv file in the scratch room with the rows of a file: utf-8, commas, no names; and the lines that are none."""
     csv.field_size_limit(LARGEST)
-    refused: list[Refused] = []
+    refused: list[RefusedLine] = []
     with NamedTemporaryFile(
         "w", encoding="utf-8", newline="", suffix=".csv", dir=warehouse.scratch, delete=False
     ) as clean:
         write = csv.writer(clean, lineterminator="\n").writerow
         for found in islice(_rows(file, warehouse.opened, form), HEAD if warehouse.head else None):
-            if isinstance(found, Refused):
+            if isinstance(found, RefusedLine):
                 refused.append(found)
             else:
                 write(found)
@@ -64,7 +64,7 @@ def not_encoded(encoding: str) -> str:
     return f"it is not {encoding}: set the source's option `encoding` (latin-1, utf-16, ...)"
 
 
-def _rows(file: str, opened: Opened, form: Form) -> Iterator[list[str] | Refused]:
+def _rows(file: str, opened: Opened, form: CsvForm) -> Iterator[list[str] | RefusedLine]:
     """The fields of each row, and the lines that are no row, in order."""
     lines = enumerate(text_lines(file, form.encoding, opened), 1)
     ahead: deque[tuple[int, str]] = deque()
@@ -87,10 +87,10 @@ def _rows(file: str, opened: Opened, form: Form) -> Iterator[list[str] | Refused
             found, text, taken = found, line, 0
         for _ in range(taken):
             ahead.popleft()
-        yield Refused(number, found, _shown(text)) if isinstance(found, str) else found
+        yield RefusedLine(number, found, _shown(text)) if isinstance(found, str) else found
 
 
-def _open(text: str, form: Form) -> bool:
+def _open(text: str, form: CsvForm) -> bool:
     """Whether a quote is opened in the text and not closed."""
     if not form.quote or form.quote not in text:
         return False
@@ -101,7 +101,7 @@ def _open(text: str, form: Form) -> bool:
     return False
 
 
-def _row(text: str, form: Form) -> list[str] | str:
+def _row(text: str, form: CsvForm) -> list[str] | str:
     """The fields of one row, or what is wrong with it."""
     if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
         return not_encoded(form.encoding)
@@ -124,7 +124,7 @@ def _shown(text: str) -> str:
     return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
-def _reader(text: str, form: Form) -> Iterator[list[str]]:
+def _reader(text: str, form: CsvForm) -> Iterator[list[str]]:
     doubled = form.escape in ("", form.quote)
     return csv.reader(
         [line + "\n" for line in text.split("\n")], delimiter=form.delimiter, quotechar=form.quote, strict=True,

@@ -13,9 +13,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nightloop.tasks.formats.csv_cleaner import Form, not_encoded, rewritten
+from nightloop.tasks.formats.csv_cleaner import CsvForm, not_encoded, rewritten
 from nightloop.tasks.formats.file_head import encoding_of, first_lines
-from nightloop.tasks.formats.select_files import completed, in_path
+from nightloop.tasks.formats.select_files import in_path, with_missing_columns
 from nightloop.tasks.lake.incoming import LINE
 from nightloop.tasks.lake.values import BLANKS
 from nightloop.tasks.lake.warehouse import Warehouse
@@ -54,7 +54,7 @@ class Dialect:
 
 
 @dataclass(frozen=True)
-class Read:
+class FileLayout:
     """What is known of a file before its rows are read."""
 
     delimiter: str
@@ -64,7 +64,7 @@ class Read:
 
 
 @dataclass(frozen=True)
-class Asked:
+class RowRequest:
     """What is wanted of a file's rows. `timed`: their time as `_micros` too."""
 
     dialect: Dialect
@@ -95,11 +95,11 @@ def read_delimited(
         check_columns(file, list(look.names), wanted, may_lack)
         check_time(file, look.names, columns)
 
-    def alike(file: str) -> tuple[Read, bool, dict[str, str | None]]:
+    def alike(file: str) -> tuple[FileLayout, bool, dict[str, str | None]]:
         return known[file], _by_line(warehouse, file, known[file], dialect), in_path(file)
 
     for (look, by_line, constant), group in groupby(files, key=alike):
-        asked = Asked(dialect, columns, tuple(wanted), timed, constant)
+        asked = RowRequest(dialect, columns, tuple(wanted), timed, constant)
         if by_line:
             for file in group:
                 yield from _line_by_line(warehouse, file, look, asked)
@@ -107,13 +107,13 @@ def read_delimited(
             yield from _at_once(warehouse, list(group), look, asked)
 
 
-def _by_line(warehouse: Warehouse, file: str, look: Read, dialect: Dialect) -> bool:
+def _by_line(warehouse: Warehouse, file: str, look: FileLayout, dialect: Dialect) -> bool:
     """Whether a file is read line by line. DuckDB takes a comment for one in the middle of a line too, and its ends amiss."""
     before = look.skip > dialect.headed  # there are lines before the names
     return file in warehouse.by_line or look.encoding not in BY_DUCKDB or bool(dialect.comment) or before
 
 
-def _at_once(warehouse: Warehouse, files: list[str], look: Read, asked: Asked) -> Iterator[pa.RecordBatch]:
+def _at_once(warehouse: Warehouse, files: list[str], look: FileLayout, asked: RowRequest) -> Iterator[pa.RecordBatch]:
     """Rows of files that are written alike, as DuckDB reads them; BlockingIOError where it cannot."""
     try:
         for batch in _scanned(warehouse, files, look, asked):
@@ -129,10 +129,10 @@ def _at_once(warehouse: Warehouse, files: list[str], look: Read, asked: Asked) -
         raise BlockingIOError(f"to be read line by line: {', '.join(files)}: {error}") from error
 
 
-def _line_by_line(warehouse: Warehouse, file: str, look: Read, asked: Asked) -> Iterator[pa.RecordBatch]:
+def _line_by_line(warehouse: Warehouse, file: str, look: FileLayout, asked: RowRequest) -> Iterator[pa.RecordBatch]:
     """Rows of one file by way of a copy in plain csv; then its lines that are none."""
     by = asked.dialect
-    form = Form(len(look.names), look.delimiter, by.quote, by.escape, by.comment, look.encoding, look.skip)
+    form = CsvForm(len(look.names), look.delimiter, by.quote, by.escape, by.comment, look.encoding, look.skip)
     clean, refused = rewritten(warehouse, file, form)
     plain = replace(asked, dialect=replace(by, quote='"', escape='"', comment="", header=False))
     try:
@@ -143,7 +143,7 @@ def _line_by_line(warehouse: Warehouse, file: str, look: Read, asked: Asked) -> 
         yield rejected([(file, one.line, one.why, one.text) for one in refused], asked.wanted)
 
 
-def _scanned(warehouse: Warehouse, files: list[str], look: Read, asked: Asked) -> Iterator[pa.RecordBatch]:
+def _scanned(warehouse: Warehouse, files: list[str], look: FileLayout, asked: RowRequest) -> Iterator[pa.RecordBatch]:
     """What DuckDB reads: rows, then lines that it refused."""
     by = asked.dialect
     given = {
@@ -156,7 +156,7 @@ def _scanned(warehouse: Warehouse, files: list[str], look: Read, asked: Asked) -
         if "error" in batch.schema.names:
             yield batch
         else:
-            yield completed(_pointed(batch, by, asked.columns), asked.wanted, asked.in_path)
+            yield with_missing_columns(_pointed(batch, by, asked.columns), asked.wanted, asked.in_path)
 
 
 def _unlike(names: Sequence[str], wanted: Sequence[str]) -> list[str]:
@@ -170,7 +170,7 @@ def _unlike(names: Sequence[str], wanted: Sequence[str]) -> list[str]:
     return found
 
 
-def _why(row: Mapping[str, Any], look: Read) -> str:
+def _why(row: Mapping[str, Any], look: FileLayout) -> str:
     """What is wrong with a line that DuckDB refused."""
     if row["error"] == "INVALID ENCODING":
         return not_encoded(look.encoding)
@@ -225,7 +225,7 @@ def check_time(file: str, names: Iterable[str], columns: Columns) -> None:
         )
 
 
-def _look(warehouse: Warehouse, file: str, dialect: Dialect) -> Read:
+def _look(warehouse: Warehouse, file: str, dialect: Dialect) -> FileLayout:
     """What the first lines of a file say."""
     encoding = dialect.encoding or encoding_of(warehouse, file)
     lines = first_lines(warehouse, file, encoding)
@@ -247,14 +247,14 @@ def _look(warehouse: Warehouse, file: str, dialect: Dialect) -> Read:
                 f"{file}: its first line has {len(told[0])} fields between {delimiter!r} and not the "
                 f"{len(dialect.names)} of this format ({', '.join(dialect.names[:16])}): it begins {line[:60]!r}"
             )
-        return Read(delimiter, encoding, dialect.names, skip)
+        return FileLayout(delimiter, encoding, dialect.names, skip)
     names = [name.strip(BLANKS) for name in fields(line, delimiter, dialect.quote)]
     if not all(name.replace("\t", "").isprintable() for name in names):
         shown = line[:40].encode(errors="surrogateescape").decode(errors="backslashreplace")
         raise ValueError(
             f"{file} is no text in {encoding}: its first line is {shown!r}; give the source's option `format` or `encoding`"
         )
-    return Read(delimiter, encoding, tuple(names), skip)
+    return FileLayout(delimiter, encoding, tuple(names), skip)
 
 
 def fields(line: str, delimiter: str, quote: str = '"') -> list[str]:

@@ -28,14 +28,14 @@ TIMES = (
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
 
-def roles(columns: Columns) -> list[str]:
+def plan_columns(columns: Columns) -> list[str]:
     """The source's columns that a plan names, once each."""
     maybe = [name for name in (columns.label, columns.logged_probability) if name]
     named = [columns.user, columns.item, columns.time, *maybe, *columns.categorical, *columns.numeric, *columns.key]
     return list(dict.fromkeys(named))
 
 
-def found(warehouse: Warehouse, pattern: str, period: str = "") -> list[str]:
+def list_files(warehouse: Warehouse, pattern: str, period: str = "") -> list[str]:
     """The files a path names, whose {period} is the name of one. Raises FileNotFoundError where there are none, and
     ValueError where one may not be read."""
     path = pattern.replace("{period}", period) if period else pattern
@@ -105,7 +105,9 @@ def in_path(file: str) -> dict[str, str | None]:
     return {key: None if value == NO_VALUE else unquote(value) for key, sign, value in pairs if sign and key}
 
 
-def completed(batch: pa.RecordBatch, wanted: Sequence[str], constant: Mapping[str, str | None]) -> pa.RecordBatch:
+def with_missing_columns(
+    batch: pa.RecordBatch, wanted: Sequence[str], constant: Mapping[str, str | None]
+) -> pa.RecordBatch:
     """The batch with the columns that the file lacks: what its path says of them, else null."""
     for name in wanted:
         if name not in batch.schema.names:
@@ -114,7 +116,7 @@ def completed(batch: pa.RecordBatch, wanted: Sequence[str], constant: Mapping[st
     return batch
 
 
-def chosen(
+def rows_in_period(
     batches: Iterable[pa.RecordBatch], period: Period, file: str, time: str = "", remarks: list[str] | None = None
 ) -> Iterator[pa.RecordBatch]:
     """Rows with a time (`_micros`) in the period, or all by equal counts; a row whose time cannot be read goes where
@@ -147,8 +149,8 @@ def chosen(
 
 
 def _ends(micros: pa.Array) -> list[int]:
-    found = pc.min_max(micros).as_py()
-    return [] if found["min"] is None else [found["min"], found["max"]]
+    list_files = pc.min_max(micros).as_py()
+    return [] if list_files["min"] is None else [list_files["min"], list_files["max"]]
 
 
 def no_row(file: str, rows: int, first: int, last: int) -> str:
@@ -167,7 +169,7 @@ def _example(batch: pa.RecordBatch, time: str) -> str:
     return ""
 
 
-def between(batches: Iterable[pa.RecordBatch], begin: str, end: str) -> Iterator[pa.RecordBatch]:
+def rows_between_dates(batches: Iterable[pa.RecordBatch], begin: str, end: str) -> Iterator[pa.RecordBatch]:
     """Rows with a time (`_micros`) from the date `begin` up to, not including, the date `end` (UTC; empty: no bound).
 
     Rows without a time that can be read stay, for the lake to put aside.

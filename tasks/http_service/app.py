@@ -18,31 +18,31 @@ from starlette.exceptions import HTTPException
 
 from nightloop.tasks.http_service.access import Access
 from nightloop.tasks.http_service.limits import Limit
-from nightloop.tasks.http_service.metrics import PATHS, Gauges, Timed
-from nightloop.tasks.http_service.micro_batch import Batches
+from nightloop.tasks.http_service.metrics import PATHS, ServiceMetrics, TimingMiddleware
+from nightloop.tasks.http_service.micro_batch import MicroBatcher
 from nightloop.tasks.http_service.request_bodies import StrictRoute
 from nightloop.tasks.http_service.schemas import Observe, Recommend, Score
 from nightloop.tasks.plan.redact import redact
 from nightloop.tasks.serving.online_learning import Observed
-from nightloop.tasks.serving.pending_labels import Asked, Page, Question
+from nightloop.tasks.serving.pending_labels import RecordedRequest, ScoredRequest, ScoreRequest
 from nightloop.tasks.serving.predictor import Predictor
-from nightloop.tasks.serving.serving_log import Records
+from nightloop.tasks.serving.serving_log import ServingLog
 
 log = logging.getLogger(__name__)
 
 
 @dataclass
-class Desk:
+class ServiceContext:
     """What the service works with. `clock` tells the time of a request, with its zone."""
 
     predictor: Predictor
     pipeline: str
     clock: Callable[[], datetime]
-    records: Records | None = None
+    records: ServingLog | None = None
     server: str = "server"  # the name under which what was learned is kept
     every: float = 5.0  # seconds between looks for a new champion
     save_every: float = 60.0
-    gauges: Gauges = field(default_factory=Gauges)
+    gauges: ServiceMetrics = field(default_factory=ServiceMetrics)
     trouble: str = ""  # why what is served cannot be recorded; it is served all the same
 
     @property
@@ -50,15 +50,15 @@ class Desk:
         """What an operator has to mend; empty where all is well."""
         return "; ".join(filter(None, (self.predictor.problem, self.trouble)))
 
-    def answers(self, questions: Sequence[Question]) -> Sequence[Page | ValueError]:
+    def answers(self, questions: Sequence[RecordedRequest]) -> Sequence[ScoredRequest | ValueError]:
         """Each question's page, after it was recorded."""
-        pages = self.predictor.answers(questions)
+        pages = self.predictor.score_requests(questions)
         for question, page in zip(questions, pages, strict=True):
-            if isinstance(page, Page) and question.request:
+            if isinstance(page, ScoredRequest) and question.request:
                 self.record(question.request, page)
         return pages
 
-    def record(self, request: str, page: Page) -> None:
+    def record(self, request: str, page: ScoredRequest) -> None:
         """Note what was served, for the collect of the next night; where records are kept."""
         if self.records is not None:
             self._kept(self.records.served, request, page)
@@ -105,12 +105,14 @@ class Desk:
                 log.exception("%s: the round of care failed; the next is in %g s", self.pipeline, self.every)
 
 
-def service(desk: Desk, body: int = 4_000_000, hosts: Sequence[str] | None = None, token: str = "") -> FastAPI:
+def service(
+    desk: ServiceContext, body: int = 4_000_000, hosts: Sequence[str] | None = None, token: str = ""
+) -> FastAPI:
     """The app. `body` is the most bytes that a request may have; `Access` says what `hosts` and `token` are.
 
     It has no /docs: those pages load scripts from elsewhere. /openapi.json describes what it answers.
     """
-    batches = Batches(desk.answers)
+    batches = MicroBatcher(desk.answers)
     app = FastAPI(
         title=f"nightloop {desk.pipeline}", lifespan=_lifespan(desk, batches), redirect_slashes=False,
         docs_url=None, redoc_url=None, strict_content_type=True,
@@ -118,15 +120,15 @@ def service(desk: Desk, body: int = 4_000_000, hosts: Sequence[str] | None = Non
     app.router.route_class = StrictRoute
     app.add_middleware(Limit, most=body)
     app.add_middleware(Access, hosts=hosts, token=token)
-    app.add_middleware(Timed, gauges=desk.gauges)
+    app.add_middleware(TimingMiddleware, gauges=desk.gauges)
 
     @app.post("/score")
     async def score(question: Score) -> JSONResponse:
         """Probabilities of a click (scores of a ranking model) for one user's candidates, in their order."""
         desk.asked_of(question.pipeline)
         request, when = question.request or uuid.uuid4().hex, desk.clock().isoformat()
-        asked = Asked([question.user] * len(question.items), question.items, question.features)
-        page = await batches.answer(Question(asked, request, when))
+        asked = ScoreRequest([question.user] * len(question.items), question.items, question.features)
+        page = await batches.answer(RecordedRequest(asked, request, when))
         return JSONResponse({"request": request, "version": page.version, "scores": page.prediction})
 
     @app.post("/recommend")
@@ -173,7 +175,7 @@ def service(desk: Desk, body: int = 4_000_000, hosts: Sequence[str] | None = Non
     return app
 
 
-def _lifespan(desk: Desk, batches: Batches) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _lifespan(desk: ServiceContext, batches: MicroBatcher) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lives(app: FastAPI) -> AsyncIterator[None]:
         stop = threading.Event()

@@ -15,7 +15,7 @@ PATHS = ("/score", "/recommend", "/observe", "/health", "/metrics")
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 
 
-class Gauges:
+class ServiceMetrics:
     """One registry a service, so that two of them in a process do not mix."""
 
     media = CONTENT_TYPE_LATEST
@@ -80,10 +80,10 @@ class Gauges:
         return generate_latest(self._registry)
 
 
-class Timed:
+class TimingMiddleware:
     """ASGI middleware: counts requests by path, any but `PATHS` as `other`; who went away unanswered counts as 499."""
 
-    def __init__(self, app: ASGIApp, gauges: Gauges) -> None:
+    def __init__(self, app: ASGIApp, gauges: ServiceMetrics) -> None:
         self.app, self.gauges = app, gauges
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

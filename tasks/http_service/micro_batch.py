@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
-from nightloop.tasks.serving.pending_labels import Page, Question
+from nightloop.tasks.serving.pending_labels import RecordedRequest, ScoredRequest
 
 ROWS = 2000  # of one pass: those who come later wait for no more than these
-Answer = Page | Exception
+Answer = ScoredRequest | Exception
 T = TypeVar("T")
 
 
@@ -24,26 +24,26 @@ T = TypeVar("T")
 class _Waiting:
     """Who waits for an answer to `what`: a question, or the last thing that an iterator gives."""
 
-    what: Question | Iterator[Any]
+    what: RecordedRequest | Iterator[Any]
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     answer: asyncio.Future[Any] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
-class Batches:
+class MicroBatcher:
     """Requests from an event loop, answered by `answers` on a thread of their own between `start` and `stop`.
 
     Nobody waits for a batch to fill: it is whatever has come while the one before was worked on. Work that takes longer
     is an iterator, of which one step is done after each batch.
     """
 
-    def __init__(self, answers: Callable[[Sequence[Question]], Sequence[Answer]]) -> None:
+    def __init__(self, answers: Callable[[Sequence[RecordedRequest]], Sequence[Answer]]) -> None:
         self._answers, self._queue = answers, SimpleQueue[_Waiting | None]()
         self._thread = threading.Thread(target=self._work, name="batches", daemon=True)
 
-    async def answer(self, question: Question) -> Page:
+    async def answer(self, question: RecordedRequest) -> ScoredRequest:
         """Raises what is wrong with the question."""
         self._queue.put(waiting := _Waiting(question))
-        page: Page = await waiting.answer
+        page: ScoredRequest = await waiting.answer
         return page
 
     async def last(self, steps: Iterator[T]) -> T:
@@ -68,7 +68,7 @@ class Batches:
             while going and rows < ROWS and not (self._queue.empty() and (batch or longer)):
                 one = self._queue.get()
                 going = one is not None
-                if one is not None and isinstance(one.what, Question):
+                if one is not None and isinstance(one.what, RecordedRequest):
                     batch.append(one)
                     rows += len(one.what.asked)
                 elif one is not None:

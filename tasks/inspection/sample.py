@@ -16,7 +16,7 @@ import pyarrow as pa
 from pydantic import SecretStr
 
 from nightloop.tasks.lake.incoming import flat
-from nightloop.tasks.lake.ingest import until_read
+from nightloop.tasks.lake.ingest import read_until_complete
 from nightloop.tasks.lake.landing import land
 from nightloop.tasks.lake.periods import EPOCH, Period, containing, parse, period
 from nightloop.tasks.lake.source import Source
@@ -35,7 +35,7 @@ Micros = npt.NDArray[np.int64]
 
 
 @dataclass
-class Seen:
+class SampleNotes:
     """What is noted of rows while they pass by."""
 
     rows: int = 0
@@ -53,7 +53,7 @@ class Sample:
 
     files: int  # that there are; 0: the source does not read files
     read: tuple[str, ...]  # those that were read
-    seen: Seen
+    seen: SampleNotes
     periods: tuple[tuple[str, int], ...]  # each with its rows, those before the first under "before"
     span: tuple[str, str] | None  # first and last time
     distinct: Mapping[str, int]  # users and items
@@ -92,10 +92,10 @@ def _sampled(warehouse: Warehouse, plan: Plan, source: Any, most: int | None) ->
     files: list[str] = source.files(warehouse) if hasattr(source, "files") else []
     few = dict.fromkeys(files[n] for n in (0, len(files) // 2, -1)) if files else {}
     read = tuple(few if most else files)
-    seen = Seen()
+    seen = SampleNotes()
 
     def landed() -> None:
-        vars(seen).update(vars(Seen()))
+        vars(seen).update(vars(SampleNotes()))
         land(
             warehouse,
             WHOLE,
@@ -103,7 +103,7 @@ def _sampled(warehouse: Warehouse, plan: Plan, source: Any, most: int | None) ->
             plan.columns,
         )
 
-    until_read(warehouse, landed)
+    read_until_complete(warehouse, landed)
     found = warehouse.query("ingest/sample_times").column("micros").to_numpy()
     labels = warehouse.query("ingest/sample_labels").to_pylist() if plan.columns.label else []
     (distinct,) = warehouse.query("ingest/sample_ids").to_pylist()
@@ -116,7 +116,7 @@ def _sampled(warehouse: Warehouse, plan: Plan, source: Any, most: int | None) ->
 
 
 def _rows(
-    warehouse: Warehouse, plan: Plan, source: Any, read: tuple[str, ...], most: int | None, seen: Seen
+    warehouse: Warehouse, plan: Plan, source: Any, read: tuple[str, ...], most: int | None, seen: SampleNotes
 ) -> Iterator[tuple[str, pa.RecordBatch]]:
     """Rows of these files, as many of each; of a source without files those of its first period."""
     for file in read or ("",):
@@ -136,7 +136,7 @@ def _rows(
 
 
 def _passing(
-    rows: Iterator[tuple[str, pa.RecordBatch]], plan: Plan, source: Any, seen: Seen
+    rows: Iterator[tuple[str, pa.RecordBatch]], plan: Plan, source: Any, seen: SampleNotes
 ) -> Iterator[pa.RecordBatch]:
     """The batches, noted on their way."""
     columns = plan.columns
@@ -177,7 +177,7 @@ def _note_ids(noted: dict[str, str], head: pa.RecordBatch, name: str) -> None:
             noted.setdefault(str(raw), "missing" if text is None else text)
 
 
-def _note_outside(seen: Seen, file: str, source: Any, plan: Plan, micros: Micros) -> None:
+def _note_outside(seen: SampleNotes, file: str, source: Any, plan: Plan, micros: Micros) -> None:
     name = source.period_of(file) if file and hasattr(source, "period_of") else ""
     if not name or not len(micros):
         return
@@ -192,7 +192,7 @@ def _note_outside(seen: Seen, file: str, source: Any, plan: Plan, micros: Micros
     seen.outside[file] = [rows + len(micros), out, min(first, int(micros.min())), max(last, int(micros.max()))]
 
 
-def _outside(seen: Seen) -> Iterator[str]:
+def _outside(seen: SampleNotes) -> Iterator[str]:
     for file, (rows, out, first, last) in seen.outside.items():
         if out:
             yield f"{file}: {out:,} of {rows:,} rows lie outside its period; its times go from {_iso(first)} to {_iso(last)}"

@@ -19,7 +19,7 @@ from nightloop.tasks.plan.settings import Settings
 PLACE = " in directory "  # between a catalog and the number of the directory, in a mark
 
 
-def claim(warehouse: Warehouse, settings: Settings, pipeline: str) -> None:
+def leave_mark(warehouse: Warehouse, settings: Settings, pipeline: str) -> None:
     """Leave this catalog's mark in the data place, where it has none yet. Who may not write there leaves none."""
     catalog = _catalog(warehouse, settings, pipeline)
     file = f"{_marks(settings, pipeline)}/{hashlib.sha256(catalog.encode()).hexdigest()[:24]}.txt"
@@ -34,7 +34,7 @@ def claim(warehouse: Warehouse, settings: Settings, pipeline: str) -> None:
         warehouse.query("catalog/write_mark", {"mark": file, "catalog": catalog})
 
 
-def in_the_way(warehouse: Warehouse, settings: Settings, pipeline: str, before: datetime) -> str:
+def removal_obstacle(warehouse: Warehouse, settings: Settings, pipeline: str, before: datetime) -> str:
     """Why this catalog may not remove files of the data place; empty where it may.
 
     It may where no other catalog has a mark, and its own is older than `before`: by then every other that is still in use

@@ -13,7 +13,7 @@ from pathlib import Path
 RECORD = "extensions.json"
 
 
-def sound(room: Path) -> set[str]:
+def verified_extensions(room: Path) -> set[str]:
     """Names of the extensions whose file is the one that was checked; none where the record cannot be read."""
     with suppress(OSError, ValueError):
         found = json.loads((room / RECORD).read_text(encoding="utf-8"))

@@ -22,7 +22,7 @@ LONGEST = 255  # bytes of a column's name
 
 
 @dataclass(frozen=True)
-class Arrivals:
+class IncomingRows:
     """A stream ready for the warehouse. `words` are those `numbers` that came as text."""
 
     reader: pa.RecordBatchReader
@@ -37,7 +37,7 @@ class Arrivals:
         return ["time", "user", "item", *self.texts, *self.numbers]
 
 
-def arrivals(batches: Iterable[pa.RecordBatch], columns: Columns) -> Arrivals:
+def incoming_rows(batches: Iterable[pa.RecordBatch], columns: Columns) -> IncomingRows:
     """Name, number and check rows as they stream by; nothing is read before the first batch is asked for.
 
     Raises ValueError where a column of the plan is missing, has a name that the lake needs for itself or holds nested
@@ -56,7 +56,7 @@ def arrivals(batches: Iterable[pa.RecordBatch], columns: Columns) -> Arrivals:
     failures: list[Exception] = []
     named = _numbered(chain([first], stream), head.schema, columns, texts)
     reader = pa.RecordBatchReader.from_batches(head.schema, _watched(named, failures))
-    return Arrivals(reader, texts, numbers, (*words, "_none"), failures)
+    return IncomingRows(reader, texts, numbers, (*words, "_none"), failures)
 
 
 def _watched(batches: Iterable[pa.RecordBatch], failures: list[Exception]) -> Iterator[pa.RecordBatch]:

@@ -28,11 +28,11 @@ def collect(warehouse: Warehouse, source: Source, plan: Plan, period: Period) ->
         warehouse.remarks.clear()
         return land(warehouse, period, source.batches(warehouse, period, plan.columns), plan.columns, rules(plan))
 
-    landing = until_read(warehouse, landed)
+    landing = read_until_complete(warehouse, landed)
     return landing if landing.rows else replace(landing, remark="; ".join(warehouse.remarks))
 
 
-def until_read(warehouse: Warehouse, read: Callable[[], Answer]) -> Answer:
+def read_until_complete(warehouse: Warehouse, read: Callable[[], Answer]) -> Answer:
     """What `read` returns, called again as often as it finds files that have to be read line by line."""
     while True:
         known = len(warehouse.by_line)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from nightloop.tasks.lake.incoming import PRIVATE, Arrivals, arrivals
+from nightloop.tasks.lake.incoming import PRIVATE, IncomingRows, incoming_rows
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.plan import Columns
@@ -40,12 +40,12 @@ class Landing:
 
 
 @dataclass(frozen=True)
-class Delivery:
+class StagedDelivery:
     """A staged delivery, counted. `suspects`: how many marks of keys more than one row has."""
 
     landing: Landing
     file: Path
-    arrived: Arrivals
+    arrived: IncomingRows
     suspects: int
 
 
@@ -69,7 +69,7 @@ def land(
 
 
 def put(
-    warehouse: Warehouse, period: Period, file: Path, arrived: Arrivals, rules: str, again: bool = False
+    warehouse: Warehouse, period: Period, file: Path, arrived: IncomingRows, rules: str, again: bool = False
 ) -> Landing:
     """Put staged rows in the lake. `again`: as a new version even where the newest holds the same."""
     delivery = weigh(warehouse, period, file, arrived)
@@ -80,7 +80,7 @@ def put(
     )
 
 
-def weigh(warehouse: Warehouse, period: Period, file: Path, arrived: Arrivals) -> Delivery:
+def weigh(warehouse: Warehouse, period: Period, file: Path, arrived: IncomingRows) -> StagedDelivery:
     """Count a staged delivery, name its content, and note which keys may be there twice."""
     (staged,) = warehouse.query("ingest/staged_digest", {"file": str(file)}).to_pylist()
     warehouse.query("ingest/no_suspects")
@@ -88,14 +88,14 @@ def weigh(warehouse: Warehouse, period: Period, file: Path, arrived: Arrivals) -
     asked = ({"file": str(file), "part": part, "parts": parts} for part in range(parts))
     suspects = sum(warehouse.query("ingest/note_suspects", part).column(0)[0].as_py() for part in asked)
     named = digest(staged["rows"], staged["total"], arrived.names)
-    return Delivery(Landing(period.index, 0, named, staged["rows"], True), file, arrived, suspects)
+    return StagedDelivery(Landing(period.index, 0, named, staged["rows"], True), file, arrived, suspects)
 
 
 def stage(
     warehouse: Warehouse, batches: Iterable[pa.RecordBatch], columns: Columns, room: Path
-) -> tuple[Path, Arrivals]:
+) -> tuple[Path, IncomingRows]:
     """Type a delivery into a file in the directory `room`."""
-    arrived, file = arrivals(batches, columns), room / "staged.parquet"
+    arrived, file = incoming_rows(batches, columns), room / "staged.parquet"
     asked = {
         "part": str(file), "unit": columns.time_writing, "numbers": list(arrived.numbers), "words": list(arrived.words),
         "labelled": columns.label is not None, "private": PRIVATE,
@@ -157,7 +157,7 @@ def _same(warehouse: Warehouse, found: Landing, rules: str) -> Landing | None:
     return None
 
 
-def _record(warehouse: Warehouse, delivery: Delivery, rules: str) -> Landing:
+def _record(warehouse: Warehouse, delivery: StagedDelivery, rules: str) -> Landing:
     """Inside a transaction: a new version."""
     found, columns = delivery.landing, delivery.arrived.names
     version = warehouse.latest().get(found.period, 0) + 1
@@ -172,7 +172,7 @@ def _record(warehouse: Warehouse, delivery: Delivery, rules: str) -> Landing:
     return replace(found, version=version)
 
 
-def _widen(warehouse: Warehouse, arrived: Arrivals) -> None:
+def _widen(warehouse: Warehouse, arrived: IncomingRows) -> None:
     """Give `landed` the plan's columns. Raises ValueError where one is there already with the other type."""
     there = {row["name"].casefold(): row["type"] for row in warehouse.query("catalog/landed_columns").to_pylist()}
     wanted = dict.fromkeys(arrived.texts, "VARCHAR") | dict.fromkeys(arrived.numbers, "DOUBLE")

@@ -27,7 +27,7 @@ AMISS = re.compile("^(Invalid Input|Conversion|Out of Range|Parser|Invalid) ?Err
 Answer = TypeVar("Answer")
 
 
-def begun(ask: Callable[[], Answer], kind: type[Exception]) -> Answer:
+def retry_unseen(ask: Callable[[], Answer], kind: type[Exception]) -> Answer:
     """The answer of a statement, asked again where an error of this kind says that it could not see the catalog."""
     for pause in (0.02, 0.1, 0.5):
         try:
@@ -39,7 +39,7 @@ def begun(ask: Callable[[], Answer], kind: type[Exception]) -> Answer:
     return ask()
 
 
-def heard(ask: Callable[[], Answer], interrupt: Callable[[], None]) -> Answer:
+def interruptible(ask: Callable[[], Answer], interrupt: Callable[[], None]) -> Answer:
     """The answer of a statement. Ctrl-C, a cancel and the limit of a night end it: `interrupt` does, from another thread.
 
     DuckDB makes Arrow tables without a look at signals: it works in a thread of its own while this one waits for it.
@@ -60,7 +60,7 @@ def heard(ask: Callable[[], Answer], interrupt: Callable[[], None]) -> Answer:
 def next_batch(answer: pa.RecordBatchReader, interrupt: Callable[[], None]) -> pa.RecordBatch | None:
     """The next batch of an answer, or None. Raises ValueError for what is wrong with the rows, OSError for the way to them."""
     try:
-        return heard(partial(next, answer, None), interrupt)
+        return interruptible(partial(next, answer, None), interrupt)
     except OSError as error:
         if AMISS.search(str(error)):
             raise ValueError(str(error)) from error

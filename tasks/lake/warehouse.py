@@ -21,9 +21,9 @@ import pyarrow as pa
 from duckdb_extensions import import_extension
 
 from nightloop.tasks.lake.batches import bounded
-from nightloop.tasks.lake.extension_signatures import remember, sound
+from nightloop.tasks.lake.extension_signatures import remember, verified_extensions
 from nightloop.tasks.lake.file_names import exact
-from nightloop.tasks.lake.retry import IN_THE_WAY, begun, heard, next_batch
+from nightloop.tasks.lake.retry import IN_THE_WAY, interruptible, next_batch, retry_unseen
 from nightloop.tasks.lake.scratch import scratch
 from nightloop.tasks.objects.s3_client import open_object
 from nightloop.tasks.plan.redact import redact_error
@@ -76,8 +76,10 @@ class Warehouse:
         """The answer to the statement in `sql/<name>.sql`, as one table."""
         connection, text, given = self.connection, statement(name), exact(params)
         with _plainly():
-            asked = partial(heard, lambda: connection.execute(text, given).to_arrow_table(), connection.interrupt)
-            return begun(asked, duckdb.Error)
+            asked = partial(
+                interruptible, lambda: connection.execute(text, given).to_arrow_table(), connection.interrupt
+            )
+            return retry_unseen(asked, duckdb.Error)
 
     def stream(self, name: str, params: Mapping[str, object] | None = None) -> Iterator[pa.RecordBatch]:
         """The answer to the statement in `sql/<name>.sql`, in batches, without holding all of it in memory."""
@@ -86,10 +88,12 @@ class Warehouse:
     def scan(self, *steps: tuple[str, Mapping[str, object]]) -> Iterator[pa.RecordBatch]:
         """Like `stream`, for several statements one after another that share what they make on the way."""
         with self.connection.cursor() as cursor, _plainly():
-            begun(partial(_speak, cursor), duckdb.Error)
+            retry_unseen(partial(_speak, cursor), duckdb.Error)
             for name, params in steps:
                 asked = partial(cursor.execute, statement(name), exact(params))
-                answer = begun(partial(heard, asked, cursor.interrupt), duckdb.Error).to_arrow_reader(CHUNK)
+                answer = retry_unseen(partial(interruptible, asked, cursor.interrupt), duckdb.Error).to_arrow_reader(
+                    CHUNK
+                )
                 yield from bounded(iter(partial(next_batch, answer, cursor.interrupt), None))
 
     def opened(self, file: str) -> BinaryIO:
@@ -193,7 +197,7 @@ def _connected(settings: Settings, room: Path) -> duckdb.DuckDBPyConnection:
 
     What it may use is given here: DuckDB imports pandas to look at a statement's parameters, which takes another half.
     """
-    _SIGNED.update(sound(settings.home / "lake"))
+    _SIGNED.update(verified_extensions(settings.home / "lake"))
     config: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": settings.memory, "temp_directory": str(room), "allow_unsigned_extensions": bool(_SIGNED),
     }  # fmt: skip
@@ -268,7 +272,7 @@ def _attach(connection: duckdb.DuckDBPyConnection, settings: Settings, pipeline:
         if "version mismatch" in str(error):
             raise ValueError(f"the catalog {where} has a format that this release does not know: {error}") from error
         raise OSError(f"the catalog {where} cannot be opened: {error}") from error
-    begun(partial(_speak, connection), duckdb.Error)
+    retry_unseen(partial(_speak, connection), duckdb.Error)
 
 
 def _speak(connection: duckdb.DuckDBPyConnection) -> None:

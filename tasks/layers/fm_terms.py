@@ -18,7 +18,7 @@ def factorised(embedded: Tensor) -> Tensor:
     return product - 0.5 * (product.detach() - total[:, -1])
 
 
-def pooled(embedded: Tensor) -> Tensor:
+def pairwise_sum(embedded: Tensor) -> Tensor:
     """The same before it is summed over columns: [n, d + 1], 1/2 [(sum e)^2 - sum e^2] and, last, sum w_i."""
     product = (embedded * _slope(embedded)[0]).sum(1)
     half = 0.5 * product.detach()

@@ -54,7 +54,7 @@ class Graph:
         return propagation(self.edges, past, shape)
 
 
-def recalled(kept: Weights) -> Graph:
+def load_graph(kept: Weights) -> Graph:
     """What `Graph.kept` wrote; of nothing the empty graph."""
     if not kept:
         return Graph(NEVER, torch.zeros(0, 3, dtype=torch.int32))
@@ -98,7 +98,7 @@ def _longer(table: Tensor, size: int) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class Night:
+class GraphAtClose:
     """The graphs of a night: as it is to be at its close, and as it was before."""
 
     now: Graph

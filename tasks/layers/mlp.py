@@ -32,7 +32,9 @@ def first_layers(sizes: Sequence[int], generator: Generator, name: str = "layers
     return found
 
 
-def climb(values: Tensor, dense: Mapping[str, Tensor], name: str = "layers", first: Tensor | None = None) -> Tensor:
+def mlp_forward(
+    values: Tensor, dense: Mapping[str, Tensor], name: str = "layers", first: Tensor | None = None
+) -> Tensor:
     """The last layer's output [n, out] of `values` [n, in]. `first` stands for the weight of layer 0, if given."""
     weight = dense[f"{name}.0.weight"] if first is None else first
     below, values, place = values, linear(values, weight, dense[f"{name}.0.bias"]), 1
@@ -65,7 +67,7 @@ def last_hidden() -> Iterator[list[Tensor]]:
         _seen.reset(token)
 
 
-def spaced(weight: Tensor, factors: int) -> Tensor:
+def pad_columns(weight: Tensor, factors: int) -> Tensor:
     """A first layer's weight [out, m factors], laid out to read the first `factors` columns of rows that have one more.
 
     Its product with whole rows is that with a copy of those columns, without the copy: [out, m (factors + 1)], noughts

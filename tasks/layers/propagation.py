@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nightloop.tasks.modules.dot_product_step import Pairs, slopes
 from nightloop.tasks.modules.lookup import own_rows
-from nightloop.tasks.modules.regularizers import Springs
+from nightloop.tasks.modules.regularizers import Regularizer
 from nightloop.tasks.modules.rowwise_optimizers import RowOptimizer
 from nightloop.tasks.modules.table_rows import put_rows, take_rows
 
@@ -142,7 +142,7 @@ class Spread:
 
 
 def propagated_step(
-    table: Tensor, optimizer: RowOptimizer, pairs: Pairs, real: Tensor | None, springs: Springs, over: Propagation
+    table: Tensor, optimizer: RowOptimizer, pairs: Pairs, real: Tensor | None, springs: Regularizer, over: Propagation
 ) -> Tensor:
     """`bilinear_step` for a model of E, on E^0 = `table`; returns the mean loss. Every linked row moves.
 

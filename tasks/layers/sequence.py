@@ -71,9 +71,9 @@ class Told:
 
     def embedded(self, values: Tensor, positions: Tensor, ids: Tensor) -> Tensor:
         """[n, F + L, width]."""
-        own, told, there = self.parted(values, positions, ids)
+        own, with_history, there = self.parted(values, positions, ids)
         spots = there.flatten().nonzero().flatten()
-        spread = values.new_zeros(there.numel(), values.shape[1]).index_copy(0, spots, told)
+        spread = values.new_zeros(there.numel(), values.shape[1]).index_copy(0, spots, with_history)
         return torch.cat([own, spread.view(*there.shape, -1)], 1)
 
     def parted(self, values: Tensor, positions: Tensor, ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -92,21 +92,21 @@ class Told:
 class Mean:
     """The same with the mean of the history's rows for all of them, nought for an empty one: [n, F + 1, width]."""
 
-    told: Told
+    with_history: Told
 
     def rows(self, positions: Tensor, ids: Tensor) -> Tensor:
         """The entries' own rows, then their histories'."""
-        return self.told.rows(positions, ids)
+        return self.with_history.rows(positions, ids)
 
     def embedded(self, values: Tensor, positions: Tensor, ids: Tensor) -> Tensor:
         """[n, F + 1, width]."""
-        own, told, there = self.told.parted(values, positions, ids)
-        total = values.new_zeros(len(ids), values.shape[1]).index_add(0, there.nonzero()[:, 0], told)
+        own, with_history, there = self.with_history.parted(values, positions, ids)
+        total = values.new_zeros(len(ids), values.shape[1]).index_add(0, there.nonzero()[:, 0], with_history)
         mean = total / there.sum(1, keepdim=True).clamp(min=1)
         return torch.cat([own, mean[:, None]], 1)
 
 
-def told(fields: Sequence[str], length: int, sizes: list[int], logs: Logs) -> Told:
+def with_history(fields: Sequence[str], length: int, sizes: list[int], logs: Logs) -> Told:
     """The look-up of a model that reads `length` items. Raises ValueError where the logs have another number."""
     if logs.history.shape[1] != length:
         raise ValueError(
@@ -116,7 +116,7 @@ def told(fields: Sequence[str], length: int, sizes: list[int], logs: Logs) -> To
     return Told(own(fields, sizes, logs), sizes, tuple(fields).index("item"), logs.history)
 
 
-def needed(model: str, history: object) -> None:
+def require_history(model: str, history: object) -> None:
     """Raise ValueError where a model of histories is to be built without any."""
     if not isinstance(history, int) or isinstance(history, bool) or history < 1:
         raise ValueError(

@@ -8,12 +8,12 @@ from torch import Tensor
 
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
-from nightloop.tasks.modules.model import Keeping, Model
+from nightloop.tasks.modules.model import Model, StatefulModel
 
 FOLDER = "kept"
 
 
-def bare(weights: Weights) -> dict[str, Tensor]:
+def without_state(weights: Weights) -> dict[str, Tensor]:
     """What is learned: the weights without what is kept."""
     return {name: tensor for name, tensor in weights.items() if not name.startswith(f"{FOLDER}/")}
 
@@ -23,13 +23,13 @@ def kept(weights: Weights) -> dict[str, Tensor]:
     return unpack(FOLDER, weights)
 
 
-def tonight(model: Model, weights: Weights, logs: Logs) -> Model:
+def with_state(model: Model, weights: Weights, logs: Logs) -> Model:
     """The model as strategies are to have it on the night of `logs.period`, after a night that closed with `weights`."""
-    return model.at(bare(weights), kept(weights), logs) if isinstance(model, Keeping) else model
+    return model.at(without_state(weights), kept(weights), logs) if isinstance(model, StatefulModel) else model
 
 
-def closed(model: Model, checkpoint: Checkpoint) -> Checkpoint:
+def state_kept(model: Model, checkpoint: Checkpoint) -> Checkpoint:
     """What a strategy made with tonight's model, with what is kept of the night."""
-    if not isinstance(model, Keeping):
+    if not isinstance(model, StatefulModel):
         return checkpoint
     return replace(checkpoint, weights={**checkpoint.weights, **pack(FOLDER, model.keep())})

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from nightloop.tasks.modules.threads import Crew
+from nightloop.tasks.modules.threads import ThreadPool
 
 PIECE = 512  # rows at a time: what a step makes of them stays in the processor's cache
 
@@ -40,7 +40,7 @@ def first_values(columns: int, hidden: int, rng: torch.Generator) -> dict[str, T
 
 
 def forward(
-    own: Mapping[str, Tensor], sequence: Sequence[Tensor], state: Tensor, threads: Crew
+    own: Mapping[str, Tensor], sequence: Sequence[Tensor], state: Tensor, threads: ThreadPool
 ) -> tuple[list[Tensor], list[list[Trace]]]:
     """Outputs [R, n] for each of a sequence of rows [R, n], begun at `state` [R, n, h], and the traces of the steps of
     each piece of `PIECE` rows; the pieces are dealt to the threads.
@@ -88,7 +88,7 @@ def step(gates: Tensor, seen: Tensor, into: Tensor | None = None) -> Trace:
 
 
 def backward(
-    own: Mapping[str, Tensor], traces: Sequence[Sequence[Trace]], slopes: Sequence[Tensor], threads: Crew
+    own: Mapping[str, Tensor], traces: Sequence[Sequence[Trace]], slopes: Sequence[Tensor], threads: ThreadPool
 ) -> dict[str, Tensor]:
     """The gradient of the parameters, given that of each output [R, n]; the sequence and its first state are constant.
 

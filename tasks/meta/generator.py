@@ -13,11 +13,11 @@ from nightloop.tasks.meta import asmg_gru
 from nightloop.tasks.modules.checkpoint import Weights, pack, unpack
 from nightloop.tasks.modules.fused_tables import PREFIX, others
 from nightloop.tasks.modules.model import Model
-from nightloop.tasks.modules.threads import Crew, crew
+from nightloop.tasks.modules.threads import ThreadPool, thread_pool
 
 Form = Literal["GRU", "Linear"]
 
-ALONE = Crew(1)
+ALONE = ThreadPool(1)
 
 
 class Made(NamedTuple):
@@ -73,7 +73,7 @@ class Generator:
         name: str,
         sequence: Sequence[Tensor],
         state: Tensor | None,
-        threads: Crew = ALONE,
+        threads: ThreadPool = ALONE,
     ) -> Made:
         """The outputs for rows [R, n] of one table, begun at `state` [R, n, hidden] (Linear: None).
 
@@ -90,7 +90,7 @@ class Generator:
         return Made(outputs, traces, sequence)
 
     def slopes(
-        self, parameters: Weights, name: str, made: Made, slopes: Sequence[Tensor], threads: Crew
+        self, parameters: Weights, name: str, made: Made, slopes: Sequence[Tensor], threads: ThreadPool
     ) -> dict[str, Tensor]:
         """The gradient of one table's parameters, by their full names, given that of each output."""
         own = unpack(name, parameters)
@@ -118,7 +118,7 @@ class Generator:
             part = self.rows(parameters, name.removeprefix(PREFIX), [w[name][rows] for w in sequence], state)
             found[name][rows] = part.outputs[-1]
 
-        with crew() as threads:
+        with thread_pool() as threads:
             made = self.dense(parameters, sequence, hidden)
             found |= {name: one.outputs[-1].reshape(last[name].shape) for name, one in made.items()}
             threads.map(lambda chunk: make(*chunk), self._chunks(last))
@@ -134,7 +134,7 @@ class Generator:
             moved = asmg_gru.step(parameters[f"{name.removeprefix(PREFIX)}/gates"], seen).state
             found[name][rows] = moved.permute(2, 0, 1)
 
-        with crew() as threads:
+        with thread_pool() as threads:
             for name, tensor in others(weights).items():
                 seen = asmg_gru.room(hidden[name][:, :, None])
                 seen[:, -1] = tensor.reshape(-1, 1)

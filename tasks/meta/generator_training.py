@@ -12,8 +12,8 @@ from torch import Tensor
 
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.meta.generator import Generator, Made
-from nightloop.tasks.meta.meta_state import Meta
-from nightloop.tasks.meta.needed_rows import Asked, asked
+from nightloop.tasks.meta.meta_state import MetaState
+from nightloop.tasks.meta.needed_rows import NeededRows, needed_rows
 from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.modules.fused_tables import PREFIX, fuse, table_sizes
 from nightloop.tasks.modules.lookup import close_before, lookup
@@ -24,13 +24,13 @@ from nightloop.tasks.modules.negative_sampling import draw, known
 from nightloop.tasks.modules.progress import report
 from nightloop.tasks.modules.row_order import canonical_order
 from nightloop.tasks.modules.table_rows import take_rows
-from nightloop.tasks.modules.threads import Crew, crew
+from nightloop.tasks.modules.threads import ThreadPool, thread_pool
 from nightloop.tasks.modules.train_config import TrainConfig
-from nightloop.tasks.training.step import Draw, entries
+from nightloop.tasks.training.step import StepRows, entries
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainingWindow:
     """A window of weights, oldest first, the hidden states it begins at, and for each weight the rows that judge it."""
 
     sequence: Sequence[Weights]
@@ -39,7 +39,9 @@ class Lesson:
     shares: Sequence[float]  # of each target's loss in the whole; those of nought are not looked at
 
 
-def learn_generator(model: Model, generator: Generator, meta: Meta, lesson: Lesson, training: TrainConfig) -> Meta:
+def learn_generator(
+    model: Model, generator: Generator, meta: MetaState, lesson: TrainingWindow, training: TrainConfig
+) -> MetaState:
     """argmin sum_i share_i L(M(weights up to i) | target_i) + l2 / 2 |parameters|^2, by Adam at `training.lr`.
 
     A step takes one batch of every target; the newest gives `training.batch_size` rows a batch, the others are dealt out
@@ -53,9 +55,9 @@ def learn_generator(model: Model, generator: Generator, meta: Meta, lesson: Less
     flat, adam = meta.flat(), meta.adam(training.lr)
     value, done, total = torch.zeros(()), 0, len(lesson.targets[-1]) * training.epochs
     tables = [fuse(weights, model.fields) for weights in lesson.sequence]
-    with kept_memory(), crew() as threads:
+    with kept_memory(), thread_pool() as threads:
         for draws in _batches(model, lesson, training):
-            value, slopes = judged(model, generator, meta.shaped(flat), lesson, tables, draws, threads)
+            value, slopes = losses_and_gradients(model, generator, meta.shaped(flat), lesson, tables, draws, threads)
             gradient = torch.cat([slopes[name].flatten() for name in meta.parameters])
             adam.step(flat, gradient.add_(flat, alpha=training.l2))
             done += len(draws[max(draws)].positions)
@@ -63,14 +65,14 @@ def learn_generator(model: Model, generator: Generator, meta: Meta, lesson: Less
     return meta.learned(flat, adam, value, "the generator")
 
 
-def judged(
+def losses_and_gradients(
     model: Model,
     generator: Generator,
     parameters: Weights,
-    lesson: Lesson,
+    lesson: TrainingWindow,
     tables: Sequence[Tensor],
-    draws: Mapping[int, Draw],
-    threads: Crew,
+    draws: Mapping[int, StepRows],
+    threads: ThreadPool,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The weighted sum of the targets' losses on a batch each, and its gradient by name of the parameters.
 
@@ -80,7 +82,7 @@ def judged(
     taken = {number: entries(model, lesson.targets[number], rows) for number, rows in draws.items()}
     targets = {number: lesson.targets[number] for number in draws}
     looks = {number: lookup(model, sizes, logs, close_before(logs)) for number, logs in targets.items()}
-    wanted = asked({number: looks[number].rows(at, ids) for number, (at, _, ids) in taken.items()}, sizes)
+    wanted = needed_rows({number: looks[number].rows(at, ids) for number, (at, _, ids) in taken.items()}, sizes)
     rows = _rows(generator, parameters, lesson, tables, wanted, threads)
     towers = generator.dense(parameters, lesson.sequence, lesson.hidden)
     slopes = {name: [torch.zeros_like(one) for one in made.outputs] for name, made in {**rows, **towers}.items()}
@@ -110,10 +112,10 @@ def judged(
 def _rows(
     generator: Generator,
     parameters: Weights,
-    lesson: Lesson,
+    lesson: TrainingWindow,
     tables: Sequence[Tensor],
-    wanted: Asked,
-    threads: Crew,
+    wanted: NeededRows,
+    threads: ThreadPool,
 ) -> dict[str, Made]:
     """What is made of the rows of each table that are asked for, by field."""
     found = {}
@@ -132,7 +134,7 @@ def _gradient(
     parameters: Weights,
     made: Mapping[str, Made],
     slopes: Mapping[str, Sequence[Tensor]],
-    threads: Crew,
+    threads: ThreadPool,
 ) -> dict[str, Tensor]:
     """The gradient of all parameters, those of tables without a row in the batch included."""
     found = {name: torch.zeros_like(tensor) for name, tensor in parameters.items()}
@@ -141,7 +143,7 @@ def _gradient(
     return found
 
 
-def _batches(model: Model, lesson: Lesson, training: TrainConfig) -> Iterator[dict[int, Draw]]:
+def _batches(model: Model, lesson: TrainingWindow, training: TrainConfig) -> Iterator[dict[int, StepRows]]:
     """For each step a draw of every target that has a share and rows left."""
     last, newest = len(lesson.targets) - 1, lesson.targets[-1]
     count = ceil(len(newest) / training.batch_size)
@@ -155,7 +157,7 @@ def _batches(model: Model, lesson: Lesson, training: TrainConfig) -> Iterator[di
         yield {number: one for number, one in drawn.items() if one is not None}
 
 
-def _dealt(model: Model, logs: Logs, training: TrainConfig, count: int, purpose: str) -> Iterator[Draw | None]:
+def _dealt(model: Model, logs: Logs, training: TrainConfig, count: int, purpose: str) -> Iterator[StepRows | None]:
     """One target's draws, in a new order each epoch: `count` an epoch, or, with 0, of `training.batch_size` rows each."""
     generator, canonical = logs.generator(purpose), canonical_order(logs)
     user, item = (logs.rows[:, logs.fields.index(field)] for field in ("user", "item"))
@@ -167,6 +169,6 @@ def _dealt(model: Model, logs: Logs, training: TrainConfig, count: int, purpose:
         order = order if canonical is None else canonical[order]
         for rows in torch.tensor_split(order, count) if count else torch.split(order, training.batch_size):
             if not len(rows) or positives is None:
-                yield Draw(rows) if len(rows) else None
+                yield StepRows(rows) if len(rows) else None
             else:
-                yield Draw(rows, *draw(positives, user[rows], generator))
+                yield StepRows(rows, *draw(positives, user[rows], generator))

@@ -14,7 +14,7 @@ from nightloop.tasks.training.fit import HOPELESS
 
 
 @dataclass(frozen=True)
-class Meta:
+class MetaState:
     """The parameters, in order of name, and their Adam, as a checkpoint's memory holds them."""
 
     parameters: dict[str, Tensor]
@@ -43,24 +43,24 @@ class Meta:
             for (name, tensor), piece in zip(self.parameters.items(), pieces, strict=True)
         }
 
-    def learned(self, flat: Tensor, adam: Adam, value: Tensor, what: str) -> Meta:
+    def learned(self, flat: Tensor, adam: Adam, value: Tensor, what: str) -> MetaState:
         """What a run made, `value` its last loss. Raises ValueError, naming `what` learned, where it diverged."""
         if not float(value) <= HOPELESS or not bool(torch.isfinite(flat.sum())):
             raise ValueError(f"{what} diverged: loss {float(value):.4g} at rate {adam.rate:g}; lower the rate")
         parameters = {name: tensor.clone() for name, tensor in self.shaped(flat).items()}
-        return Meta(parameters, adam.first, adam.second, adam.steps)
+        return MetaState(parameters, adam.first, adam.second, adam.steps)
 
 
-def begun(parameters: Weights) -> Meta:
+def new_meta_state(parameters: Weights) -> MetaState:
     """Parameters that have learnt nothing yet."""
     count = sum(tensor.numel() for tensor in parameters.values())
-    return Meta(_ordered(parameters), torch.zeros(count), torch.zeros(count), 0)
+    return MetaState(_ordered(parameters), torch.zeros(count), torch.zeros(count), 0)
 
 
-def recalled(memory: Weights) -> Meta:
+def load_meta_state(memory: Weights) -> MetaState:
     """What `Meta.memory` wrote."""
     adam = unpack("adam", memory)
-    return Meta(_ordered(unpack("parameters", memory)), adam["first"], adam["second"], int(adam["steps"]))
+    return MetaState(_ordered(unpack("parameters", memory)), adam["first"], adam["second"], int(adam["steps"]))
 
 
 def _ordered(parameters: Weights) -> dict[str, Tensor]:

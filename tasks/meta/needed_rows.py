@@ -11,7 +11,7 @@ from torch import Tensor
 from nightloop.tasks.modules.fused_tables import offsets, parted
 
 
-class Asked(NamedTuple):
+class NeededRows(NamedTuple):
     """Rows by number of their field; of a sequence of outputs, the n-th is needed of the first `counts[n]` alone."""
 
     rows: dict[int, Tensor]  # [R] int64 of the fused table, those first whose last output is latest
@@ -20,7 +20,7 @@ class Asked(NamedTuple):
     spots: dict[int, Tensor]  # of each batch's entries: where its row is among the n-th outputs of all fields
 
 
-def asked(batches: Mapping[int, Tensor], sizes: Sequence[int]) -> Asked:
+def needed_rows(batches: Mapping[int, Tensor], sizes: Sequence[int]) -> NeededRows:
     """What batches of rows [n] int64 of a fused table ask for, by number of the output that they are made with."""
     lengths = [len(one) for one in batches.values()]
     distinct, place = torch.unique(torch.cat(list(batches.values())), return_inverse=True)
@@ -38,4 +38,4 @@ def asked(batches: Mapping[int, Tensor], sizes: Sequence[int]) -> Asked:
         spot[order] = torch.arange(len(order))
         spots[number] = spot[spots_of]
     rows = {field: distinct[order] for field, order in orders.items()}
-    return Asked(rows, counts, offsets(sizes).tolist(), spots)
+    return NeededRows(rows, counts, offsets(sizes).tolist(), spots)

@@ -13,7 +13,7 @@ from nightloop.tasks.modules.model import Model
 from nightloop.tasks.modules.negative_sampling import draw, known
 from nightloop.tasks.modules.row_order import canonical_order
 from nightloop.tasks.modules.train_config import TrainConfig
-from nightloop.tasks.training.step import Draw
+from nightloop.tasks.training.step import StepRows
 
 Batches = Literal["shuffled", "by_user"]
 
@@ -22,7 +22,7 @@ POOL = 4  # rows to each item that the negatives of a batch by user are drawn fr
 
 def epochs(
     model: Model, logs: Logs, training: TrainConfig, kind: Batches, offered: Tensor, purpose: str
-) -> Iterator[Iterator[Draw]]:
+) -> Iterator[Iterator[StepRows]]:
     """For each epoch its steps: all rows once, in a new order, a ranking's each with a negative of `offered` [m].
 
     `shuffled`: any order, a negative of its own for each row. `by_user`: a user's rows follow each other, and the
@@ -36,16 +36,16 @@ def epochs(
     who = torch.unique(user[rows], return_inverse=True)[1]
     positives = known(user, torch.searchsorted(offered, item), len(offered)) if model.family == "ranking" else None
 
-    def steps(order: Tensor) -> Iterator[Draw]:
+    def steps(order: Tensor) -> Iterator[StepRows]:
         for batch in torch.split(order, training.batch_size):
             if positives is None:
-                yield Draw(batch)
+                yield StepRows(batch)
                 continue
             pool = None
             if kind == "by_user":
                 pool = torch.randint(len(offered), (max(len(batch) // POOL, 1),), generator=generator)
             drawn, real = draw(positives, user[batch], generator, pool)
-            yield Draw(batch, offered[drawn], real)
+            yield StepRows(batch, offered[drawn], real)
 
     for _ in range(training.epochs):
         places = torch.randperm(len(logs), generator=generator)

@@ -11,28 +11,28 @@ import torch
 from torch import Tensor
 
 from nightloop.tasks.data.logs import Logs
-from nightloop.tasks.meta.meta_state import Meta
+from nightloop.tasks.meta.meta_state import MetaState
 from nightloop.tasks.meta.sml_batches import Batches, epochs
-from nightloop.tasks.meta.transfer_set import Carry
+from nightloop.tasks.meta.transfer_set import TransferSet
 from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.modules.fused_tables import fuse, others, parted, table_sizes
 from nightloop.tasks.modules.lookup import close_before, lookup, own_close
 from nightloop.tasks.modules.loss import Batch, cross_entropy
 from nightloop.tasks.modules.malloc import kept_memory
 from nightloop.tasks.modules.model import Model
-from nightloop.tasks.modules.regularizers import springs
+from nightloop.tasks.modules.regularizers import regularizer_of
 from nightloop.tasks.modules.table_rows import take_rows
-from nightloop.tasks.modules.threads import Crew, crew
+from nightloop.tasks.modules.threads import ThreadPool, thread_pool
 from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.training.fit import train
-from nightloop.tasks.training.step import Draw, Slope, Step, dealt, dealt_step, entries
-from nightloop.tasks.training.train_state import Learned
+from nightloop.tasks.training.step import PartialGradient, Step, StepRows, entries, parallel_step, split_rows
+from nightloop.tasks.training.train_state import TrainState
 
 # Rows that are worth a thread: a part is a hundred operations, and of fewer rows each is too short to be shared.
 PART = 2048
 
 
-class Past(NamedTuple):
+class TransferInputs(NamedTuple):
     """What the transfer makes a period's weights of: those of the close before, and what was learned on them."""
 
     before: Weights
@@ -40,7 +40,13 @@ class Past(NamedTuple):
 
 
 def learn_through(
-    model: Model, carry: Carry, meta: Meta, past: Past, logs: Logs, training: TrainConfig, batches: Batches
+    model: Model,
+    carry: TransferSet,
+    meta: MetaState,
+    past: TransferInputs,
+    logs: Logs,
+    training: TrainConfig,
+    batches: Batches,
 ) -> dict[str, Tensor]:
     """Step 1: `past.learned` trained so that the carried weights do well on `logs`; the transfers stay as they are.
 
@@ -49,11 +55,11 @@ def learn_through(
     before, weights = past
     fixed, half = meta.parameters, training.precision == "bfloat16"
     old, old_dense = fuse(before, model.fields), {name: before[name] for name in others(weights)}
-    drawn = springs(training.l2, None, weights, model.fields)
+    drawn = regularizer_of(training.l2, None, weights, model.fields)
     look = lookup(model, table_sizes(model, weights), logs, own_close(logs))
 
-    def step_on(run: Learned) -> Step:
-        def slope(rows: Draw, share: float) -> Slope:
+    def step_on(run: TrainState) -> Step:
+        def slope(rows: StepRows, share: float) -> PartialGradient:
             positions, label, ids = entries(model, logs, rows)
             distinct, place = torch.unique(look.rows(positions, ids), return_inverse=True)
             table = take_rows(run.table, distinct).requires_grad_()
@@ -64,9 +70,9 @@ def learn_through(
             logits = model.logits(embedded, logs.numeric[positions], dense)
             value = share * cross_entropy(Batch(logits, label, positions, ids, embedded, len(rows.positions)))
             gradient, of_dense = torch.autograd.grad(value, [table, flat], allow_unused=True)
-            return Slope(value.detach(), distinct, gradient, of_dense, ids)
+            return PartialGradient(value.detach(), distinct, gradient, of_dense, ids)
 
-        return dealt_step(slope, run, drawn, threads, PART)
+        return parallel_step(slope, run, drawn, threads, PART)
 
     every = torch.arange(logs.sizes[logs.fields.index("item")])
     draws = None if batches == "shuffled" else epochs(model, logs, training, batches, every, "first")
@@ -75,8 +81,14 @@ def learn_through(
 
 
 def learn_transfer(
-    model: Model, carry: Carry, meta: Meta, past: Past, logs: Logs, training: TrainConfig, batches: Batches
-) -> Meta:
+    model: Model,
+    carry: TransferSet,
+    meta: MetaState,
+    past: TransferInputs,
+    logs: Logs,
+    training: TrainConfig,
+    batches: Batches,
+) -> MetaState:
     """Step 2: the transfers trained so that the carried weights do well on `logs`; the weights stay as they are.
 
     argmin L0(f(before, learned) | logs) + l2 / 2 |transfers|^2 at `training.lr`, by Adam. Negatives of a ranking
@@ -94,7 +106,7 @@ def learn_transfer(
     value = torch.zeros(())
     offered = torch.unique(logs.rows[:, logs.fields.index("item")])
 
-    def slope(rows: Draw, share: float) -> tuple[Tensor, Tensor]:
+    def slope(rows: StepRows, share: float) -> tuple[Tensor, Tensor]:
         """The loss of a part, as it counts in the whole, and its gradient."""
         positions, label, ids = entries(model, logs, rows)
         leaf = flat.detach().requires_grad_()
@@ -110,19 +122,19 @@ def learn_transfer(
 
     with kept_memory(), _crew(model, training) as threads:
         for rows in chain.from_iterable(epochs(model, logs, training, batches, offered, "second")):
-            found = threads.map(lambda part: slope(*part), dealt(rows, threads, PART))
+            found = threads.map(lambda part: slope(*part), split_rows(rows, threads, PART))
             value, gradient = (reduce(torch.add, each) for each in zip(*found, strict=True))
             adam.step(flat, gradient.add(flat, alpha=training.l2))
     return meta.learned(flat, adam, value, "the transfer")
 
 
-def _crew(model: Model, training: TrainConfig) -> AbstractContextManager[Crew]:
+def _crew(model: Model, training: TrainConfig) -> AbstractContextManager[ThreadPool]:
     """Parts of the rows side by side; towers are carried once a part, so there it is one part for all."""
-    return crew(training.parts if model.family == "ranking" else 1)
+    return thread_pool(training.parts if model.family == "ranking" else 1)
 
 
 def _pieces(
-    carry: Carry, distinct: Tensor, sizes: list[int], old: Tensor, new: Tensor
+    carry: TransferSet, distinct: Tensor, sizes: list[int], old: Tensor, new: Tensor
 ) -> dict[str, tuple[Tensor, Tensor]]:
     """Rows of the fused table, before and learned, by field, in the order of `distinct`."""
     return {carry.fields[number]: (old[part], new[part]) for number, part in parted(distinct, sizes)}

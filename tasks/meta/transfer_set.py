@@ -12,13 +12,13 @@ from nightloop.tasks.meta.transfer import Transfer
 from nightloop.tasks.modules.checkpoint import Weights, pack, unpack
 from nightloop.tasks.modules.fused_tables import PREFIX, others
 from nightloop.tasks.modules.model import Model
-from nightloop.tasks.modules.threads import Crew, crew
+from nightloop.tasks.modules.threads import ThreadPool, thread_pool
 
 CHUNK = 1024  # rows that are carried at a time, up to twice as many: they stay in the processor's cache
 
 
 @dataclass(frozen=True)
-class Carry:
+class TransferSet:
     """Today's weights made of yesterday's and of what was learned on them.
 
     Tables have a transfer each, shared by their rows. A dense weight is one long row of its own, whose numbers share
@@ -68,14 +68,20 @@ class Carry:
         self, parameters: Weights, before: Weights, learned: Weights, only: Mapping[str, Tensor] | None = None
     ) -> dict[str, Tensor]:
         """Every weight carried; with `only` (rows by field) the other rows of the tables stay as they were learned."""
-        with crew() as threads:
+        with thread_pool() as threads:
             found = self.dense(parameters, before, learned)
             for field in self.fields:
                 found[PREFIX + field] = self._table(field, parameters, before, learned, only, threads)
         return found
 
     def _table(
-        self, field: str, parameters: Weights, before: Weights, learned: Weights, only: Weights | None, threads: Crew
+        self,
+        field: str,
+        parameters: Weights,
+        before: Weights,
+        learned: Weights,
+        only: Weights | None,
+        threads: ThreadPool,
     ) -> Tensor:
         """One table carried, its rows dealt to the threads."""
         transfer, name = unpack(field, parameters), PREFIX + field

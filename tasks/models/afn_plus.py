@@ -9,7 +9,7 @@ from typing import Literal
 from torch import Generator, Tensor, nn
 
 from nightloop.tasks.layers.ctr_inputs import check, first_rows, numeric_rows, with_numeric
-from nightloop.tasks.layers.mlp import climb, first_layers
+from nightloop.tasks.layers.mlp import first_layers, mlp_forward
 
 # Of a first value's spread: what is smaller counts as this. Nought has no logarithm, and the slope of log |e| is 1 / e, so
 # that with a lower floor (1e-5 of N(0, 0.01), say) a row's smallest number alone says where the whole row goes.
@@ -69,10 +69,10 @@ class AFNPlus(nn.Module):
     def logits(self, embedded: Tensor, numeric: Tensor, dense: Mapping[str, Tensor]) -> Tensor:
         """Logits [n] from rows [n, F, 2 width] and numeric values [n, N]."""
         rows, width = with_numeric(embedded, numeric, dense), self.factor_columns
-        deep = climb(rows[:, :, width:].flatten(1), dense)[:, 0]
-        powers = climb(self._logarithms(rows[:, :, :width]), dense, "powers").to(rows.dtype)
+        deep = mlp_forward(rows[:, :, width:].flatten(1), dense)[:, 0]
+        powers = mlp_forward(self._logarithms(rows[:, :, :width]), dense, "powers").to(rows.dtype)
         bias = dense["cross.0.bias"] - dense["cross.0.weight"].sum(1)  # the one is taken off every power here
-        crosses = climb(powers.exp().view(len(rows), -1), {**dense, "cross.0.bias": bias}, "cross")
+        crosses = mlp_forward(powers.exp().view(len(rows), -1), {**dense, "cross.0.bias": bias}, "cross")
         return crosses[:, 0] + deep
 
     def _logarithms(self, embeddings: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch.nn.functional import conv1d, linear
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.layers.ctr_inputs import check
 from nightloop.tasks.layers.mlp import xavier
-from nightloop.tasks.layers.sequence import Last, Told, encoded, last, needed, served, told
+from nightloop.tasks.layers.sequence import Last, Told, encoded, last, require_history, served, with_history
 from nightloop.tasks.modules.checkpoint import Weights
 
 
@@ -34,7 +34,7 @@ class Caser(nn.Module):
     def __init__(
         self, history: int, width: int = 32, horizontal: int = 16, vertical: int = 4, scale: float = 0.1
     ) -> None:
-        needed("Caser", history)
+        require_history("Caser", history)
         sizes = {"width": (width,), "horizontal": (horizontal,), "vertical": (vertical,)}
         check("Caser", 0, scale, sizes)
         super().__init__()
@@ -68,8 +68,8 @@ class Caser(nn.Module):
         """Logits [n] from rows of a user, an item and the history before it [n, 2 + L, width]."""
         d = self.factor_columns
         user, item, past = embedded[:, 0], embedded[:, 1], embedded[:, 2:]
-        told = torch.cat([self.encode(past, dense), user[:, :d]], 1)
-        scores: Tensor = vecdot(told, item[:, d:-1])
+        with_history = torch.cat([self.encode(past, dense), user[:, :d]], 1)
+        scores: Tensor = vecdot(with_history, item[:, d:-1])
         return scores + item[:, -1]
 
     def encode(self, past: Tensor, dense: Mapping[str, Tensor]) -> Tensor:
@@ -102,4 +102,4 @@ class Caser(nn.Module):
 
     def lookup(self, sizes: list[int], logs: Logs, close: int) -> Told:
         """As `Keeping`; a row's history ends before it, whichever the close."""
-        return told(self.fields, self.history, sizes, logs)
+        return with_history(self.fields, self.history, sizes, logs)

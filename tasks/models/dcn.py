@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from nightloop.tasks.layers.ctr_inputs import check, first_rows, numeric_rows, with_numeric
-from nightloop.tasks.layers.mlp import climb, first_layers, xavier
+from nightloop.tasks.layers.mlp import first_layers, mlp_forward, xavier
 
 
 class DCN(nn.Module):
@@ -60,7 +60,7 @@ class DCN(nn.Module):
     def logits(self, embedded: Tensor, numeric: Tensor, dense: Mapping[str, Tensor]) -> Tensor:
         """Logits [n] from rows [n, F, width] and numeric values [n, N]."""
         values = with_numeric(embedded, numeric, dense).flatten(1)
-        return _crossed(values, dense["cross.weight"], dense["cross.bias"]) + climb(values, dense)[:, 0]
+        return _crossed(values, dense["cross.weight"], dense["cross.bias"]) + mlp_forward(values, dense)[:, 0]
 
 
 def _crossed(values: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import linear
 
 from nightloop.tasks.layers.ctr_inputs import check, first_rows, numeric_rows, with_numeric
-from nightloop.tasks.layers.mlp import climb, first_layers, xavier
+from nightloop.tasks.layers.mlp import first_layers, mlp_forward, xavier
 
 
 class DCNv2(nn.Module):
@@ -64,4 +64,4 @@ class DCNv2(nn.Module):
         for layer in range(self.cross):
             weight, bias = dense[f"cross.{layer}.weight"], dense[f"cross.{layer}.bias"]
             crossed = crossed + values * linear(crossed, weight, bias).to(values.dtype)
-        return torch.mv(crossed, dense["cross.output"]) + climb(values, dense)[:, 0]
+        return torch.mv(crossed, dense["cross.output"]) + mlp_forward(values, dense)[:, 0]

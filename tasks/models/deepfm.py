@@ -10,7 +10,7 @@ from torch import Generator, Tensor, nn
 
 from nightloop.tasks.layers.ctr_inputs import check, first_rows, numeric_rows, with_numeric
 from nightloop.tasks.layers.fm_terms import factorised
-from nightloop.tasks.layers.mlp import climb, first_layers, spaced
+from nightloop.tasks.layers.mlp import first_layers, mlp_forward, pad_columns
 
 
 class DeepFM(nn.Module):
@@ -57,5 +57,5 @@ class DeepFM(nn.Module):
     def logits(self, embedded: Tensor, numeric: Tensor, dense: Mapping[str, Tensor]) -> Tensor:
         """Logits [n] from rows [n, F, width + 1] and numeric values [n, N]. Differentiable once."""
         rows = with_numeric(embedded, numeric, dense)
-        first = spaced(dense["layers.0.weight"], self.factor_columns)
-        return dense["bias"] + factorised(rows) + climb(rows.flatten(1), dense, first=first)[:, 0]
+        first = pad_columns(dense["layers.0.weight"], self.factor_columns)
+        return dense["bias"] + factorised(rows) + mlp_forward(rows.flatten(1), dense, first=first)[:, 0]

@@ -10,8 +10,8 @@ from torch import Generator, Tensor, nn
 
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.layers.ctr_inputs import check, first_rows, numeric_rows, with_numeric
-from nightloop.tasks.layers.mlp import climb, first_layers
-from nightloop.tasks.layers.sequence import Last, Mean, last, needed, told
+from nightloop.tasks.layers.mlp import first_layers, mlp_forward
+from nightloop.tasks.layers.sequence import Last, Mean, last, require_history, with_history
 from nightloop.tasks.modules.checkpoint import Weights
 
 
@@ -33,7 +33,7 @@ class EmbeddingMLP(nn.Module):
         hidden: Sequence[int] = (20, 10),
         scale: float = 0.01,
     ) -> None:
-        needed("EmbeddingMLP", history)
+        require_history("EmbeddingMLP", history)
         check("EmbeddingMLP", numeric, scale, {"width": (width,), "hidden": hidden})
         super().__init__()
         self.fields, self.history, self.numeric = tuple(fields), history, numeric
@@ -51,7 +51,7 @@ class EmbeddingMLP(nn.Module):
 
     def logits(self, embedded: Tensor, numeric: Tensor, dense: Mapping[str, Tensor]) -> Tensor:
         """Logits [n] from the fields' rows and the history's mean [n, F + 1, width], and numeric values [n, N]."""
-        return climb(with_numeric(embedded, numeric, dense).flatten(1), dense)[:, 0]
+        return mlp_forward(with_numeric(embedded, numeric, dense).flatten(1), dense)[:, 0]
 
     def at(self, weights: Weights, kept: Weights, logs: Logs) -> EmbeddingMLP:
         """As `Keeping`: what is kept is what each user took last, for requests that come without a history."""
@@ -65,4 +65,4 @@ class EmbeddingMLP(nn.Module):
 
     def lookup(self, sizes: list[int], logs: Logs, close: int) -> Mean:
         """As `Keeping`; a row's history ends before it, whichever the close."""
-        return Mean(told(self.fields, self.history, sizes, logs))
+        return Mean(with_history(self.fields, self.history, sizes, logs))

@@ -10,7 +10,7 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import linear
 
 from nightloop.tasks.layers.ctr_inputs import check, first_rows, numeric_rows, with_numeric
-from nightloop.tasks.layers.mlp import climb, first_layers, show_hidden, xavier
+from nightloop.tasks.layers.mlp import first_layers, mlp_forward, show_hidden, xavier
 
 NAMES = ("left", "right")  # of the perceptrons' weights
 
@@ -94,7 +94,7 @@ class FinalMLP(nn.Module):
             flat = flat * gate.sigmoid() * 2
         else:
             weight = weight * bias.sigmoid() * 2
-        found = climb(flat, dense, name, weight).relu_()
+        found = mlp_forward(flat, dense, name, weight).relu_()
         show_hidden(found)
         return found, linear(found, dense[f"{name}.output"][None])[:, 0]
 

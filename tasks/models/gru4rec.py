@@ -14,7 +14,7 @@ from torch.nn.functional import linear
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.layers.ctr_inputs import check
 from nightloop.tasks.layers.mlp import xavier
-from nightloop.tasks.layers.sequence import Last, Told, encoded, last, needed, served, told
+from nightloop.tasks.layers.sequence import Last, Told, encoded, last, require_history, served, with_history
 from nightloop.tasks.modules.checkpoint import Weights
 
 
@@ -33,7 +33,7 @@ class GRU4Rec(nn.Module):
     fields = ("item",)
 
     def __init__(self, history: int, width: int = 64, scale: float = 0.1) -> None:
-        needed("GRU4Rec", history)
+        require_history("GRU4Rec", history)
         check("GRU4Rec", 0, scale, {"width": (width,)})
         super().__init__()
         self.history, self.factor_columns, self.scale = history, width, float(scale)
@@ -91,4 +91,4 @@ class GRU4Rec(nn.Module):
 
     def lookup(self, sizes: list[int], logs: Logs, close: int) -> Told:
         """As `Keeping`; a row's history ends before it, whichever the close."""
-        return told(self.fields, self.history, sizes, logs)
+        return with_history(self.fields, self.history, sizes, logs)

@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from nightloop.tasks.layers.ctr_inputs import check, first_rows, numeric_rows, with_numeric
-from nightloop.tasks.layers.mlp import climb, first_layers
+from nightloop.tasks.layers.mlp import first_layers, mlp_forward
 
 
 class IPNN(nn.Module):
@@ -55,4 +55,4 @@ class IPNN(nn.Module):
         rows = with_numeric(embedded, numeric, dense)
         products = torch.bmm(rows, rows.transpose(1, 2)).unbind(1)
         upper = [row[:, i + 1 :] for i, row in enumerate(products[:-1])]  # one index of all pairs is slower, both ways
-        return climb(torch.cat([rows.flatten(1), *upper], 1), dense)[:, 0]
+        return mlp_forward(torch.cat([rows.flatten(1), *upper], 1), dense)[:, 0]

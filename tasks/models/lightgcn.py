@@ -9,7 +9,7 @@ from typing import Literal, get_args
 from torch import Generator, Tensor, nn
 
 from nightloop.tasks.data.logs import Logs
-from nightloop.tasks.layers.interaction_graph import FIELDS, Form, Night, full, incremental, recalled
+from nightloop.tasks.layers.interaction_graph import FIELDS, Form, GraphAtClose, full, incremental, load_graph
 from nightloop.tasks.layers.propagation import Propagation, Shape, Spread
 from nightloop.tasks.layers.state import kept
 from nightloop.tasks.models.mf import MF
@@ -58,7 +58,7 @@ class LightGCN(nn.Module):
             raise ValueError(f"LightGCN: links: given {links!r}; allowed are {', '.join(get_args(Links))}")
         super().__init__()
         self.dot, self.layers, self.graph, self.links = MF(width, biases, scale), layers, graph, links
-        self.night: Night | None = None
+        self.night: GraphAtClose | None = None
 
     @property
     def factor_width(self) -> int:
@@ -86,19 +86,19 @@ class LightGCN(nn.Module):
         """Users [U, d'] and items [I, d'] whose dot products are the logits: E, with two more columns for biases."""
         sizes = [len(weights[f"table.{field}"]) for field in FIELDS]
         if found := kept(weights):
-            over = recalled(found).propagation(self._shape(sizes))
+            over = load_graph(found).propagation(self._shape(sizes))
         else:
             over = self._propagation(sizes, self._tonight().now.period - 1)
         return self.dot.factors(split(over.whole(fuse(weights, FIELDS)), FIELDS, sizes))
 
     def at(self, weights: Weights, kept: Weights, logs: Logs) -> LightGCN:
         """The model on the night of `logs.period`, with the graphs of its close and of those before."""
-        before, found = recalled(kept), copy.copy(self)
+        before, found = load_graph(kept), copy.copy(self)
         if self.graph == "full":
-            found.night = Night(full(before, logs), None)
+            found.night = GraphAtClose(full(before, logs), None)
         else:
             sizes = [len(weights[f"table.{field}"]) for field in FIELDS]
-            found.night = Night(incremental(before, weights, logs, self._shape(sizes)), before)
+            found.night = GraphAtClose(incremental(before, weights, logs, self._shape(sizes)), before)
         return found
 
     def keep(self) -> dict[str, Tensor]:
@@ -119,7 +119,7 @@ class LightGCN(nn.Module):
     def _shape(self, sizes: list[int]) -> Shape:
         return Shape(self.layers, self.factor_width, (sizes[0], sizes[1]))
 
-    def _tonight(self) -> Night:
+    def _tonight(self) -> GraphAtClose:
         if self.night is None:
             raise ValueError(
                 "LightGCN has no graph: these weights have none beside them (kept/edges), and the model is not at a "

@@ -8,8 +8,8 @@ from typing import Literal
 from torch import Generator, Tensor, nn
 
 from nightloop.tasks.layers.ctr_inputs import check, first_rows, numeric_rows, with_numeric
-from nightloop.tasks.layers.fm_terms import pooled
-from nightloop.tasks.layers.mlp import climb, first_layers
+from nightloop.tasks.layers.fm_terms import pairwise_sum
+from nightloop.tasks.layers.mlp import first_layers, mlp_forward
 
 
 class NFM(nn.Module):
@@ -54,5 +54,5 @@ class NFM(nn.Module):
 
     def logits(self, embedded: Tensor, numeric: Tensor, dense: Mapping[str, Tensor]) -> Tensor:
         """Logits [n] from rows [n, F, width + 1] and numeric values [n, N]. Differentiable once."""
-        found = pooled(with_numeric(embedded, numeric, dense))
-        return found[:, -1] + climb(self.gain * found[:, :-1], dense)[:, 0]
+        found = pairwise_sum(with_numeric(embedded, numeric, dense))
+        return found[:, -1] + mlp_forward(self.gain * found[:, :-1], dense)[:, 0]

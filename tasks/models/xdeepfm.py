@@ -11,7 +11,7 @@ from torch import Generator, Tensor, nn
 
 from nightloop.tasks.layers.ctr_inputs import check, first_rows, numeric_rows, with_numeric
 from nightloop.tasks.layers.fm_terms import weight_sum
-from nightloop.tasks.layers.mlp import climb, first_layers, spaced, xavier
+from nightloop.tasks.layers.mlp import first_layers, mlp_forward, pad_columns, xavier
 
 
 class xDeepFM(nn.Module):
@@ -61,8 +61,8 @@ class xDeepFM(nn.Module):
     def logits(self, embedded: Tensor, numeric: Tensor, dense: Mapping[str, Tensor]) -> Tensor:
         """Logits [n] from rows [n, F, width + 1] and numeric values [n, N]."""
         rows = with_numeric(embedded, numeric, dense)
-        first = spaced(dense["layers.0.weight"], self.factor_columns)
-        deep = climb(rows.flatten(1), dense, first=first)[:, 0]
+        first = pad_columns(dense["layers.0.weight"], self.factor_columns)
+        deep = mlp_forward(rows.flatten(1), dense, first=first)[:, 0]
         return weight_sum(rows) + self._compressed(rows[:, :, :-1], dense) + deep
 
     def _compressed(self, embeddings: Tensor, dense: Mapping[str, Tensor]) -> Tensor:

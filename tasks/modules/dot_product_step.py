@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.linalg import vecdot
 from torch.nn.functional import softplus
 
-from nightloop.tasks.modules.regularizers import Springs
+from nightloop.tasks.modules.regularizers import Regularizer
 from nightloop.tasks.modules.rowwise_optimizers import RowOptimizer
 from nightloop.tasks.modules.segment_sums import group, weighted_totals
 from nightloop.tasks.modules.table_rows import take_rows
@@ -39,7 +39,7 @@ class Slopes(NamedTuple):
 
 
 def bilinear_step(
-    table: Tensor, optimizer: RowOptimizer, pairs: Pairs, real: Tensor | None, width: int, springs: Springs
+    table: Tensor, optimizer: RowOptimizer, pairs: Pairs, real: Tensor | None, width: int, springs: Regularizer
 ) -> Tensor:
     """One step on users, positive and negative items `pairs`; returns the mean loss."""
     found = slopes(table, pairs, real, width)

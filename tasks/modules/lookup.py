@@ -10,11 +10,11 @@ from torch import Tensor
 
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.fused_tables import offsets
-from nightloop.tasks.modules.model import Keeping, Lookup, Model
+from nightloop.tasks.modules.model import Lookup, Model, StatefulModel
 
 
 @dataclass(frozen=True)
-class Own:
+class OwnRows:
     """Each entry is made of its own rows, one a field."""
 
     sizes: list[int]
@@ -29,7 +29,7 @@ class Own:
 
 
 @dataclass(frozen=True, eq=False)
-class Several:
+class MultiValueRows:
     """The same, but of a field whose rows have several values the mean of theirs, nought where none is in the table."""
 
     sizes: list[int]
@@ -56,18 +56,18 @@ class Several:
         return values, (values >= 0) & (values < torch.tensor(self.sizes)[self.field])
 
 
-def own(fields: Sequence[str], sizes: list[int], logs: Logs) -> Own | Several:
+def own(fields: Sequence[str], sizes: list[int], logs: Logs) -> OwnRows | MultiValueRows:
     """The look-up of a model's own rows."""
     number = {logs.fields.index(field): place for place, field in enumerate(fields)}
     columns = [n for n, field in enumerate(logs.several) if field in number]
     if not columns:
-        return Own(sizes)
-    return Several(sizes, torch.tensor([number[logs.several[n]] for n in columns]), logs.values[:, columns])
+        return OwnRows(sizes)
+    return MultiValueRows(sizes, torch.tensor([number[logs.several[n]] for n in columns]), logs.values[:, columns])
 
 
 def lookup(model: Model, sizes: list[int], logs: Logs, close: int) -> Lookup:
     """The look-up for rows of `logs`, with what was known at the close of period `close`, of tables of these sizes."""
-    return model.lookup(sizes, logs, close) if isinstance(model, Keeping) else own(model.fields, sizes, logs)
+    return model.lookup(sizes, logs, close) if isinstance(model, StatefulModel) else own(model.fields, sizes, logs)
 
 
 def own_close(logs: Logs) -> int:

@@ -71,7 +71,7 @@ class Lookup(Protocol):
 
 
 @runtime_checkable
-class Keeping(Protocol):
+class StatefulModel(Protocol):
     """A model that needs more of past logs than its weights tell: a graph, or what each user took last.
 
     What it keeps lies among the weights of a checkpoint, under names that begin with `kept/`, and is never learned. No

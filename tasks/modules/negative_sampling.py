@@ -13,7 +13,7 @@ SPREAD = 0x1E3779B97F4A7C15  # Knuth's multiplicative hashing, 2**64 / golden ra
 
 
 @dataclass(frozen=True)
-class Known:
+class Positives:
     """The positives of some logs, and a sieve that answers most questions about them with one look."""
 
     items: int
@@ -33,16 +33,16 @@ class Known:
         return maybe[self.keys[at] == asked]
 
 
-def known(users: Tensor, items: Tensor, size: int) -> Known:
+def known(users: Tensor, items: Tensor, size: int) -> Positives:
     """The positives (users, items) [n] int64, of a catalogue of `size` items."""
     keys = torch.from_numpy(np.sort((users * size + items).numpy()))
     sieve = torch.zeros(1 << min(max(4 * len(keys), 2).bit_length() + 1, 28), dtype=torch.bool)
     sieve[_slot(keys, len(sieve))] = True
-    return Known(size, keys, sieve)
+    return Positives(size, keys, sieve)
 
 
 def draw(
-    positives: Known, users: Tensor, generator: Generator, pool: Tensor | None = None
+    positives: Positives, users: Tensor, generator: Generator, pool: Tensor | None = None
 ) -> tuple[Tensor, Tensor | None]:
     """One negative a user: items [n] int64, and which are real ([n] bool, None: all).
 

@@ -14,7 +14,7 @@ from nightloop.tasks.modules.table_rows import take_rows
 
 
 @dataclass(frozen=True)
-class Pull:
+class Penalty:
     """strength / 2 * sum_j importance_j (w_j - anchor_j)^2; `importance` None: ones (L2-SP), else EWC's diagonal.
 
     Of a table's row it is added once for each time the row occurs, as L2 is; of all else once a step.
@@ -26,7 +26,7 @@ class Pull:
 
 
 @dataclass(frozen=True)
-class Springs:
+class Regularizer:
     """What draws the fused table and the flat vector of a training run: L2 and, if there is one, a pull."""
 
     l2: float = 0.0
@@ -59,10 +59,10 @@ class Springs:
         return gradient + self.strength * away
 
 
-def springs(l2: float, pull: Pull | None, weights: Weights, fields: Sequence[str]) -> Springs:
+def regularizer_of(l2: float, pull: Penalty | None, weights: Weights, fields: Sequence[str]) -> Regularizer:
     """The springs of a run on `weights`. Raises ValueError where anchor or importance are not parallel to them."""
     if pull is None or not pull.strength:
-        return Springs(l2)
+        return Regularizer(l2)
     sides = {"anchor": pull.anchor, **({"importance": pull.importance} if pull.importance is not None else {})}
     for side, tensors in sides.items():
         wrong = [name for name in weights if name not in tensors or tensors[name].shape != weights[name].shape]
@@ -74,4 +74,4 @@ def springs(l2: float, pull: Pull | None, weights: Weights, fields: Sequence[str
         torch.cat([torch.zeros(0), *(tensors[name].float().flatten() for name in dense)]) for tensors in sides.values()
     ]
     table, flat = ((each[0], each[1] if len(each) > 1 else None) for each in (tables, flats))
-    return Springs(l2, pull.strength, table, flat if dense else None)
+    return Regularizer(l2, pull.strength, table, flat if dense else None)

@@ -13,7 +13,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class Crew(NamedTuple):
+class ThreadPool(NamedTuple):
     """Threads that share a step; without a pool it is the caller alone."""
 
     parts: int = 1  # most parts of a step, whatever the number of threads: the last digits of a sum depend on them
@@ -25,7 +25,7 @@ class Crew(NamedTuple):
 
 
 @contextmanager
-def crew(parts: int = 1) -> Iterator[Crew]:
+def thread_pool(parts: int = 1) -> Iterator[ThreadPool]:
     """As many threads as torch is given, and one thread for each operation of torch meanwhile.
 
     `parts`: most parts of a training step. They are computed side by side where there are threads, and one after another
@@ -38,11 +38,11 @@ def crew(parts: int = 1) -> Iterator[Crew]:
     threads = torch.get_num_threads()
     with one_thread():
         if threads == 1:
-            yield Crew(parts)
+            yield ThreadPool(parts)
             return
         # Each thread is told as well: a new one's matrix products would take as many threads as there are cores.
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            yield Crew(parts, pool)
+            yield ThreadPool(parts, pool)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ _BUSY = ("RequestTimeout", "SlowDown", "Throttling", "ThrottlingException", "Int
 _NO_KEYS = ("NoCredentialsError", "PartialCredentialsError")
 
 
-class Trouble(NamedTuple):
+class StoreFailure(NamedTuple):
     """An attempt that did not succeed.
 
     `lost`: somebody else was first (412). `absent`: no such key. `again`: two at once, nothing done (409). `unsure`: it
@@ -28,18 +28,18 @@ class Trouble(NamedTuple):
     said: str
 
 
-def answered(response: Mapping[str, object], said: str) -> Trouble:
+def failure_of_response(response: Mapping[str, object], said: str) -> StoreFailure:
     """From boto3's `error.response`."""
     meta, error = response.get("ResponseMetadata"), response.get("Error")
     status = int(meta.get("HTTPStatusCode", 0)) if isinstance(meta, Mapping) else 0
     repeated = bool(meta.get("RetryAttempts", 0)) if isinstance(meta, Mapping) else False
     code = str(error.get("Code", "")) if isinstance(error, Mapping) else ""
-    return Trouble(_meaning(status, code), repeated, status, code, said)
+    return StoreFailure(_meaning(status, code), repeated, status, code, said)
 
 
-def silent(kind: str, said: str) -> Trouble:
+def failure_of_connection(kind: str, said: str) -> StoreFailure:
     """From an error of the connection, by the name of its class: cut off, timed out, nobody there, no credentials."""
-    return Trouble("refused" if kind in _NO_KEYS else "unsure", False, 401 if kind in _NO_KEYS else 0, kind, said)
+    return StoreFailure("refused" if kind in _NO_KEYS else "unsure", False, 401 if kind in _NO_KEYS else 0, kind, said)
 
 
 def _meaning(status: int, code: str) -> Literal["lost", "absent", "again", "unsure", "refused"]:
@@ -52,7 +52,7 @@ def _meaning(status: int, code: str) -> Literal["lost", "absent", "again", "unsu
     return "absent" if status == 404 and code != "NoSuchBucket" else "refused"
 
 
-def refusal(trouble: Trouble, place: str) -> OSError | ValueError:
+def refusal(trouble: StoreFailure, place: str) -> OSError | ValueError:
     """The exception to raise for a final answer: PermissionError, FileNotFoundError, ValueError or OSError."""
     status, code, said = trouble.status, trouble.code, trouble.said
     if code == "NoSuchBucket":

@@ -17,7 +17,7 @@ from nightloop.tasks.objects.errors import explained
 from nightloop.tasks.objects.keys import bucket_of, checked, checked_prefix
 from nightloop.tasks.objects.listing import files_below
 from nightloop.tasks.objects.probe import check_format, mark, probe
-from nightloop.tasks.objects.retry import allowed, asked, within, wrote
+from nightloop.tasks.objects.retry import allowed, read_with_retry, within, write_once
 from nightloop.tasks.objects.s3_client import attempt, client
 from nightloop.tasks.plan.settings import Settings
 
@@ -173,7 +173,7 @@ class S3:
             answer = within(allowed(0), ask)
             return within(allowed(answer.get("ContentLength", 0)), answer["Body"].read), answer["ETag"]
 
-        return asked(lambda: attempt(get), self._place(key))
+        return read_with_retry(lambda: attempt(get), self._place(key))
 
     def create(self, key: str, data: bytes) -> bool:
         """As `Objects.create`, by `If-None-Match: *`."""
@@ -189,7 +189,7 @@ class S3:
         """As `Objects.remove`."""
         name = self.prefix + checked(key)
         remove = partial(self.client.delete_object, Bucket=self.bucket, Key=name)
-        asked(lambda: attempt(partial(within, allowed(0), remove)), self._place(key))
+        read_with_retry(lambda: attempt(partial(within, allowed(0), remove)), self._place(key))
 
     def keys(self, prefix: str) -> Iterator[str]:
         """As `Objects.keys`, sorted."""
@@ -208,13 +208,13 @@ class S3:
     def answer_date(self) -> str:
         """The header Date of an answer of the server, to the second."""
         ask = partial(self.client.list_objects_v2, Bucket=self.bucket, Prefix=self.prefix, MaxKeys=1)
-        page = asked(lambda: attempt(partial(within, allowed(0), ask)), f"s3://{self.bucket}")
+        page = read_with_retry(lambda: attempt(partial(within, allowed(0), ask)), f"s3://{self.bucket}")
         return str(page["ResponseMetadata"]["HTTPHeaders"]["date"]) if page else ""
 
     def _page(self, start: str, more: str) -> ListObjectsV2OutputTypeDef:
         ask = partial(self.client.list_objects_v2, Bucket=self.bucket, Prefix=start)
         ask = partial(ask, ContinuationToken=more) if more else ask
-        page = asked(lambda: attempt(partial(within, allowed(0), ask)), self._place(start))
+        page = read_with_retry(lambda: attempt(partial(within, allowed(0), ask)), self._place(start))
         if page is None:
             raise FileNotFoundError(f"{self._place(start)} cannot be listed: the server says that it is not there")
         return page
@@ -224,7 +224,7 @@ class S3:
 
     def _wrote(self, put: Callable[[], object], key: str, data: bytes) -> bool:
         holds = lambda: (self.read(key) or (None,))[0] == data  # noqa: E731
-        return wrote(lambda: attempt(partial(within, allowed(len(data)), put)), holds, self._place(key))
+        return write_once(lambda: attempt(partial(within, allowed(len(data)), put)), holds, self._place(key))
 
 
 def open_objects(settings: Settings, credentials: Mapping[str, str] | None = None) -> Directory | S3:

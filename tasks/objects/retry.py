@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from nightloop.tasks.objects.errors import Trouble, refusal
+from nightloop.tasks.objects.errors import StoreFailure, refusal
 
 T = TypeVar("T")
-Attempt = Callable[[], tuple[T | None, Trouble | None]]
+Attempt = Callable[[], tuple[T | None, StoreFailure | None]]
 PAUSES = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6)  # seconds before each attempt
 DEADLINE = 120.0  # seconds after which no further attempt begins, and that one without many bytes may take
 SLOWEST = 500_000  # bytes a second; a connection that is slower is given up
@@ -46,7 +46,7 @@ def within(seconds: float, ask: Callable[[], T]) -> T:
     return found[0]
 
 
-def asked(attempt: Attempt[T], place: str) -> T | None:
+def read_with_retry(attempt: Attempt[T], place: str) -> T | None:
     """The answer, or None where there is no such key. Raises ConnectionError after the last attempt, or the refusal."""
     said = ""
     for _ in _attempts():
@@ -59,7 +59,7 @@ def asked(attempt: Attempt[T], place: str) -> T | None:
     raise ConnectionError(f"{place} does not answer; is it up, is its address right? ({said})")
 
 
-def wrote(attempt: Attempt[T], holds: Callable[[], bool], place: str) -> bool:
+def write_once(attempt: Attempt[T], holds: Callable[[], bool], place: str) -> bool:
     """Whether a conditional write took effect.
 
     Once an attempt may have had its effect unseen (a time-out, a retry inside the client), a later 412 may be our own

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
-from nightloop.tasks.objects.errors import Trouble, answered, refusal, silent
+from nightloop.tasks.objects.errors import StoreFailure, failure_of_connection, failure_of_response, refusal
 from nightloop.tasks.plan.settings import Settings
 
 if TYPE_CHECKING:
@@ -61,13 +61,13 @@ def open_object(settings: Settings, credentials: Mapping[str, str], url: str) ->
     return io.BufferedReader(body, 1 << 20)
 
 
-def attempt(ask: Callable[[], T]) -> tuple[T | None, Trouble | None]:
+def attempt(ask: Callable[[], T]) -> tuple[T | None, StoreFailure | None]:
     """What `ask` answered, or what S3 or the way to it had against it."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
         return ask(), None
     except ClientError as error:
-        return None, answered(error.response, str(error))
+        return None, failure_of_response(error.response, str(error))
     except (BotoCoreError, TimeoutError) as error:  # nobody there, cut off, timed out, no credentials
-        return None, silent(type(error).__name__, str(error))
+        return None, failure_of_connection(type(error).__name__, str(error))

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from nightloop.tasks.record.entries import Entry, by_hand, pin_of, summary
-from nightloop.tasks.record.manifest import Manifest, Served
+from nightloop.tasks.record.manifest import ChampionRef, Manifest
 
 
 class Incumbent(NamedTuple):
     """Who serves a night's period, whether the gate may move it, and the newest act by hand that says so."""
 
-    champion: Served | None
+    champion: ChampionRef | None
     pinned: str  # why the gate may not move the champion; empty: it may
     last_act: int  # number of the newest entry by hand that was taken into account; 0: none
 
@@ -37,6 +37,6 @@ def as_of(previous: Manifest | None, entries: Sequence[Entry]) -> Incumbent:
     return Incumbent(champion, summary(pin) if pin else "", acts[-1].number if acts else 0)
 
 
-def served(entry: Entry) -> Served:
+def served(entry: Entry) -> ChampionRef:
     """What an entry of the log made the champion."""
-    return Served(strategy=entry.strategy, period=entry.period, checkpoint=entry.checkpoint)
+    return ChampionRef(strategy=entry.strategy, period=entry.period, checkpoint=entry.checkpoint)

@@ -71,6 +71,6 @@ def newest_plan(objects: Objects, pipeline: str) -> dict[str, JsonValue] | None:
     found = None
     for root in pipelines.roots(objects, pipeline) or ():
         index = root
-        while (night := manifest_store.sound(objects, pipeline, index)) is not None:
+        while (night := manifest_store.verified_manifest(objects, pipeline, index)) is not None:
             found, index = night.plan, index + 1
     return found

@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import Field, JsonValue
 
 from nightloop.tasks.plan.frozen import Frozen
-from nightloop.tasks.record.manifest import Kept, Manifest
+from nightloop.tasks.record.manifest import CheckpointRef, Manifest
 
 GATE = "gate"  # the actor of entries that no person made
 
@@ -30,7 +30,7 @@ class Entry(Frozen):
     period: int  # of the manifest
     name: str  # of that period
     strategy: str
-    checkpoint: Kept
+    checkpoint: CheckpointRef
     vocabulary: str  # blob
     previous: str | None  # hash of the manifest that served before
     at_period: int  # newest period at that time that was not blocked

@@ -41,19 +41,19 @@ class Scored(Frozen):
     means: dict[str, float]
 
 
-class Kept(Frozen):
+class CheckpointRef(Frozen):
     """A checkpoint in the store: two safetensors blobs by their SHA-256."""
 
     weights: str
     memory: str
 
 
-class Served(Frozen):
+class ChampionRef(Frozen):
     """What a champion is: one strategy's checkpoint of one night."""
 
     strategy: str
     period: int
-    checkpoint: Kept
+    checkpoint: CheckpointRef
 
 
 class Judged(Frozen):
@@ -74,7 +74,7 @@ class Failed(Frozen):
 class Trained(Frozen):
     """A checkpoint that was made, and what making and keeping it took."""
 
-    kept: Kept
+    kept: CheckpointRef
     seconds: float
     bytes: int  # of weights and memory together
     failed: Failed | None = None  # why it is an earlier night's checkpoint
@@ -95,12 +95,12 @@ class Manifest(Frozen):
     logs: tuple[PeriodLogs, ...]  # one period, or all of the root's history
     validated: tuple[Validated, ...]  # one for each of `logs`
     vocabulary: str | None  # blob; None where blocked
-    served: Served | None  # who served this period
+    served: ChampionRef | None  # who served this period
     scores: dict[str, Scored]
-    checkpoints: dict[str, Kept]
+    checkpoints: dict[str, CheckpointRef]
     judged: dict[str, Judged]
     verdict: Literal["promote", "hold", "reject", "insufficient_evidence"]  # the night's
-    champion: Served | None  # who serves the next one
+    champion: ChampionRef | None  # who serves the next one
     failed: dict[str, Failed] = Field(
         default_factory=dict
     )  # by strategy; its entry in `checkpoints` is an earlier night's

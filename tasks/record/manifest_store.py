@@ -31,13 +31,13 @@ def current(objects: Objects, pipeline: str, index: int) -> Manifest | None:
     """The night's newest revision, or None. A damaged one is logged and counts as missing, so that it can be mended."""
     key_of(pipeline, index, 1)  # an impossible place is the caller's mistake, no damage
     try:
-        return sound(objects, pipeline, index)
+        return verified_manifest(objects, pipeline, index)
     except ValueError as error:
         log.warning("%s; the night counts as missing until it is run again", error)
         return None
 
 
-def sound(objects: Objects, pipeline: str, index: int) -> Manifest | None:
+def verified_manifest(objects: Objects, pipeline: str, index: int) -> Manifest | None:
     """As `current`, but raises ValueError where the newest revision was changed, cut off or belongs elsewhere."""
     found = list(_revisions(objects, pipeline, index))
     return parsed(objects, (pipeline, index, len(found)), found[-1]) if found else None
@@ -61,7 +61,7 @@ def survey(objects: Objects, pipeline: str, first: int, last: int) -> tuple[dict
 
     def looked(index: int) -> Manifest | str | None:
         try:
-            return sound(objects, pipeline, index)
+            return verified_manifest(objects, pipeline, index)
         except ValueError as error:
             return str(error)
 
@@ -77,7 +77,7 @@ def damaged(objects: Objects, pipeline: str, first: int, last: int) -> dict[int,
     wrong = {}
     for index in range(first, last + 1):
         try:
-            sound(objects, pipeline, index)
+            verified_manifest(objects, pipeline, index)
         except ValueError as error:
             wrong[index] = str(error)
     return wrong
@@ -157,7 +157,7 @@ def predecessor(objects: Objects, pipeline: str, index: int, root: int) -> Manif
             f"night {index} of {pipeline} lies before the root {root}; there is nothing it could build on"
         )
     try:
-        found = sound(objects, pipeline, index - 1)
+        found = verified_manifest(objects, pipeline, index - 1)
     except ValueError as error:
         raise LookupError(f"{error}. {mend(pipeline, index - 1, index, 'missing')}") from error
     if found is None:

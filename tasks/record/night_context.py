@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.plan.plan import Plan
-from nightloop.tasks.record.manifest import Manifest, PeriodLogs, Served, Validated
+from nightloop.tasks.record.manifest import ChampionRef, Manifest, PeriodLogs, Validated
 from nightloop.tasks.record.manifest_store import by_hash
 
 REMEMBERED = 4096  # manifests; every task of a night walks the chain, and a store may be far away
@@ -26,7 +26,7 @@ class Night:
     logs: tuple[PeriodLogs, ...]
     validated: tuple[Validated, ...]
     vocabulary: str  # blob
-    champion: Served | None  # as of this night, before it
+    champion: ChampionRef | None  # as of this night, before it
     pinned: str  # why the gate may not move the champion; empty: it may
     entry: int  # number of the newest entry of the promotion log when the night began; 0: none
     last_act: int = 0  # number of the newest of them that a person made; 0: none

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.record import manifest_store, promotion_log
-from nightloop.tasks.record.manifest import Failed, Judged, Kept, Manifest, Scored, Served
+from nightloop.tasks.record.manifest import ChampionRef, CheckpointRef, Failed, Judged, Manifest, Scored
 from nightloop.tasks.record.night_context import Night
 
 
 def complete(
     night: Night,
     scores: Mapping[str, Scored],
-    kept: Mapping[str, Kept],
+    kept: Mapping[str, CheckpointRef],
     judged: Mapping[str, Judged],
     verdict: str,
     winner: str | None,
@@ -25,7 +25,7 @@ def complete(
     """
     champion = night.champion
     if winner is not None and not night.plan.gate.require_approval:
-        champion = Served(strategy=winner, period=night.period, checkpoint=kept[winner])
+        champion = ChampionRef(strategy=winner, period=night.period, checkpoint=kept[winner])
     made: dict[str, object] = {
         "scores": scores, "checkpoints": kept, "judged": judged, "verdict": verdict, "champion": champion,
         "failed": failed,

@@ -23,7 +23,7 @@ NO_TIME = timedelta(0)
 Check = Callable[[Entry], None]  # raises where an entry cannot serve
 
 
-class Outcome(NamedTuple):
+class ActOutcome(NamedTuple):
     """What an act by hand came to: the entry that stands, and whether an earlier run of the same act had written it."""
 
     entry: Entry
@@ -62,7 +62,7 @@ def follow(objects: Objects, manifest: Manifest, when: str) -> Entry | None:
 
 def promote_by_hand(
     objects: Objects, manifest: Manifest, strategy: str, act: Act, force: bool, pin: bool, check: Check | None = None
-) -> Outcome:
+) -> ActOutcome:
     """Promote one night's checkpoint; with `pin` the gate may not move it. The same act again changes nothing.
 
     `check` raises where the checkpoint cannot serve. Raises ValueError where it may not serve, or without a reason, and
@@ -78,15 +78,15 @@ def promote_by_hand(
     entry = draft(manifest, strategy, act, force)
     entry = entry.model_copy(update={"pinned": pin})
     if last and _same_act(entry, last) and (last.manifest, last.strategy) == (entry.manifest, entry.strategy):
-        return Outcome(last, True)
+        return ActOutcome(last, True)
     _refuse_later(last, act)
     moved = promotion_log.promote(objects, manifest.pipeline, entry, last.number if last else 0, check)
     return _won(objects, moved, manifest.pipeline)
 
 
-def take_back(
+def roll_back(
     objects: Objects, pipeline: str, act: Act, period: int | None, after: int | None = None, check: Check | None = None
-) -> Outcome:
+) -> ActOutcome:
     """Roll back to the champion before this one, or to the newest one of `period`, and pin it.
 
     The same rollback again (same person, same reason) changes nothing, unless `after` says that it starts from entry
@@ -99,7 +99,7 @@ def take_back(
     asked = last.model_copy(update={"action": "rollback", "by": act.by, "reason": act.reason, "pinned": True})
     same = _same_act(asked, last) and period in (None, last.period)
     if same and after in (None, last.number - 1):
-        return Outcome(last, True)
+        return ActOutcome(last, True)
     if after is not None and after != last.number:
         raise RuntimeError(f"the log does not end at entry {after}: it ends with {summary(last)}. Nothing was changed")
     if after is None:
@@ -112,14 +112,14 @@ def take_back(
     return _won(objects, moved, pipeline)
 
 
-def hold(objects: Objects, pipeline: str, act: Act, pin: bool) -> Outcome:
+def hold(objects: Objects, pipeline: str, act: Act, pin: bool) -> ActOutcome:
     """Pin what serves, so that the gate may not move it, or unpin it. Raises as `promote_by_hand`."""
     entries = promotion_log.log(objects, pipeline)
     if not entries:
         raise ValueError(f"{pipeline} has no champion yet: there is nothing to pin")
     last, pinned = entries[-1], pin_of(entries)
     if (pinned is not None) == pin and (last.by != GATE):
-        return Outcome(last, True)
+        return ActOutcome(last, True)
     if pinned is None and not pin:
         raise ValueError(f"the champion of {pipeline} is not pinned: the gate may move it. Nothing was changed")
     _refuse_later(last, act)
@@ -157,11 +157,11 @@ def _refuse_later(last: Entry | None, act: Act) -> None:
         )
 
 
-def _won(objects: Objects, entry: Entry | None, pipeline: str) -> Outcome:
+def _won(objects: Objects, entry: Entry | None, pipeline: str) -> ActOutcome:
     if entry is None:
         newest = promotion_log.champion(objects, pipeline)
         who = f": {summary(newest)}" if newest else ""
         raise RuntimeError(
             f"somebody else acted on the champion first{who}. Your act was not written. Look again: nightloop status {as_given(pipeline)}"
         )
-    return Outcome(entry, False)
+    return ActOutcome(entry, False)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pydantic import JsonValue
 
 from nightloop.tasks.plan.plan import canonical
-from nightloop.tasks.record.manifest import Kept, PeriodLogs
+from nightloop.tasks.record.manifest import CheckpointRef, PeriodLogs
 from nightloop.tasks.record.night_context import Night
 
 
@@ -34,7 +34,7 @@ def retrain_key(night: Night, label: str, logs: Sequence[PeriodLogs]) -> str:
     return _key(night, inputs, logs)
 
 
-def score_key(night: Night, kept: Kept, logs: Sequence[PeriodLogs]) -> str:
+def score_key(night: Night, kept: CheckpointRef, logs: Sequence[PeriodLogs]) -> str:
     """What the scores of one checkpoint on this night depend on; `logs` are all of history (what users took)."""
     inputs: dict[str, JsonValue] = {
         "step": "score",

@@ -30,7 +30,7 @@ Earlier = Sequence[tuple[int, str]]  # period and digest of what the history and
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ValidationOutcome:
     """What validation says of a version of a period, and what it left of its rows."""
 
     validated: Validated
@@ -42,7 +42,7 @@ class Outcome:
 def validation(
     objects: Objects, warehouse: Warehouse, plan: Plan, version: Version, nights: Nights, earlier: Earlier,
     accepted: str | None,
-) -> Outcome:  # fmt: skip
+) -> ValidationOutcome:  # fmt: skip
     """The verdict on a version of a period: the one that is kept, or a new one."""
     inputs: dict[str, object] = {
         "rules": rules(plan), "version": list(version), "accepted": accepted,
@@ -64,9 +64,9 @@ def validation(
     return _outcome(made, rows)
 
 
-def _outcome(validated: Validated, rows: Rows) -> Outcome:
+def _outcome(validated: Validated, rows: Rows) -> ValidationOutcome:
     digest, arrived, aside = rows
-    return Outcome(validated, digest, arrived - aside, aside)
+    return ValidationOutcome(validated, digest, arrived - aside, aside)
 
 
 def _exact(statistics: Mapping[str, float]) -> dict[str, JsonValue]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from nightloop.tasks.plan.load import as_given
 from nightloop.tasks.record.entries import Entry, pin_of, summary
-from nightloop.tasks.record.manifest import Served
+from nightloop.tasks.record.manifest import ChampionRef
 from nightloop.tasks.reports import history as h
 from nightloop.tasks.reports.format import bare, listed, plain, plural
 from nightloop.tasks.reports.grid import gain
@@ -64,7 +64,7 @@ def _by_entry(history: h.History, entry: Entry) -> str:
     return f"{entry.strategy} of {h.name(history, entry.period)} serves since {day}, {how} {who}{forced}{why}"
 
 
-def _beats(history: h.History, champion: Served) -> str:
+def _beats(history: h.History, champion: ChampionRef) -> str:
     metric, control = h.metric(history), h.control(history)
     nights = h.scored_nights(history)[-ENOUGH:]
     pairs = [
@@ -167,7 +167,7 @@ def _not_moved(history: h.History) -> list[Finding]:
     return [Finding("warn", text, todo)]
 
 
-def _chosen(history: h.History) -> Served | None:
+def _chosen(history: h.History) -> ChampionRef | None:
     """The champion of the newest night."""
     return history.nights[max(history.nights)].champion if history.nights else None
 

@@ -9,7 +9,7 @@ from typing import Protocol
 from nightloop.tasks.evaluation.ranking_metrics import Numbers
 from nightloop.tasks.evaluation.summary import direction
 from nightloop.tasks.plan.leading_metric import leading_metric
-from nightloop.tasks.record.manifest import CHAMPION, Manifest, Served
+from nightloop.tasks.record.manifest import CHAMPION, ChampionRef, Manifest
 from nightloop.tasks.record.promotion_log import Entry
 
 CONTROL = "NoUpdate"
@@ -129,7 +129,7 @@ def value(history: History, index: int, strategy: str, name_of_metric: str) -> f
     return found.means.get(name_of_metric) if found else None
 
 
-def serving(history: History, index: int) -> Served | None:
+def serving(history: History, index: int) -> ChampionRef | None:
     """The champion that served the period; None for the root and for nights that are missing."""
     night = history.nights.get(index)
     return night.served if night else None

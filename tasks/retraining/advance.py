@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 
 from nightloop.tasks.data.logs import Logs
-from nightloop.tasks.layers.state import bare, closed, tonight
+from nightloop.tasks.layers.state import state_kept, with_state, without_state
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.retraining.strategy import Strategy
@@ -21,23 +21,23 @@ def fold(model: Model, strategy: Strategy, checkpoint: Checkpoint, logs: Logs) -
 
 def updated(model: Model, strategy: Strategy, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
     """The same of a checkpoint that is grown already and of no more logs than the strategy looks back on."""
-    at_work = tonight(model, checkpoint.weights, logs)
-    made = strategy.update(at_work, replace(checkpoint, weights=bare(checkpoint.weights)), logs)
-    return closed(at_work, _finite(strategy, made))
+    at_work = with_state(model, checkpoint.weights, logs)
+    made = strategy.update(at_work, replace(checkpoint, weights=without_state(checkpoint.weights)), logs)
+    return state_kept(at_work, _finite(strategy, made))
 
 
 def begin(model: Model, strategy: Strategy, weights: Weights, logs: Logs) -> Checkpoint:
     """The checkpoint at the close of the root night, of pre-trained or untrained weights."""
-    at_work = tonight(model, weights, logs)
-    return closed(at_work, _finite(strategy, strategy.start(at_work, bare(weights), logs)))
+    at_work = with_state(model, weights, logs)
+    return state_kept(at_work, _finite(strategy, strategy.start(at_work, without_state(weights), logs)))
 
 
 def pretrain(model: Model, strategy: Strategy, logs: Logs) -> Weights:
     """The weights every strategy starts from: the model's first values, folded once over all of `logs`."""
     first = initial(model, logs)
-    at_work = tonight(model, first, logs)
+    at_work = with_state(model, first, logs)
     made = strategy.update(at_work, strategy.start(at_work, first, logs), logs)
-    return closed(at_work, _finite(strategy, made)).weights
+    return state_kept(at_work, _finite(strategy, made)).weights
 
 
 def recent(logs: Logs, lookback: int) -> Logs:

@@ -14,12 +14,12 @@ from nightloop.tasks.modules.loss import Objective
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.retraining.advance import recent
 from nightloop.tasks.retraining.strategy import Strategy, Teachable
-from nightloop.tasks.training.weight_average import Past
+from nightloop.tasks.training.weight_average import Snapshot
 
 SHOWN = 6  # names in a message
 
 
-def needed(memory: Weights, names: Sequence[str], strategy: str, besides: Sequence[str] = ("learner",)) -> None:
+def require_keys(memory: Weights, names: Sequence[str], strategy: str, besides: Sequence[str] = ("learner",)) -> None:
     """Raises ValueError where a memory has not the `names`, or has more than their folders and those `besides`.
 
     A name that ends in / is a folder with something in it.
@@ -35,7 +35,7 @@ def needed(memory: Weights, names: Sequence[str], strategy: str, besides: Sequen
         )
 
 
-def fitting(memory: Weights, expected: Mapping[str, Tensor], strategy: str) -> None:
+def require_shapes(memory: Weights, expected: Mapping[str, Tensor], strategy: str) -> None:
     """Raises ValueError where tensors of a memory are not there, or have another shape, than those `expected`."""
     wrong = sorted(name for name in expected if _shape(memory, name) != _shape(expected, name))
     if wrong:
@@ -47,7 +47,7 @@ def fitting(memory: Weights, expected: Mapping[str, Tensor], strategy: str) -> N
         )
 
 
-def taught(
+def update_learner(
     learner: Strategy, where: str, model: Model, checkpoint: Checkpoint, logs: Logs, objective: Objective | None = None
 ) -> Checkpoint:
     """The learner's own update on the periods it looks back on, with another loss where an `objective` is given.
@@ -63,7 +63,7 @@ def taught(
         raise ValueError(f"{where} {type(learner).__name__}: {error}") from error
 
 
-def pooled(pool: Sequence[Past]) -> dict[str, Tensor]:
+def pack_snapshots(pool: Sequence[Snapshot]) -> dict[str, Tensor]:
     """Weights of the past as a memory: `pool/<j>/weights/...`, newest first, and their periods."""
     memory: dict[str, Tensor] = {"pool/periods": torch.tensor([past.period for past in pool], dtype=torch.int64)}
     for place, past in enumerate(pool):
@@ -71,10 +71,10 @@ def pooled(pool: Sequence[Past]) -> dict[str, Tensor]:
     return memory
 
 
-def past_weights(memory: Weights) -> list[Past]:
+def past_weights(memory: Weights) -> list[Snapshot]:
     """The pool that `pooled` wrote."""
     periods = memory["pool/periods"].tolist()
-    return [Past(unpack(f"pool/{place}/weights", memory), period) for place, period in enumerate(periods)]
+    return [Snapshot(unpack(f"pool/{place}/weights", memory), period) for place, period in enumerate(periods)]
 
 
 def to_memory(served: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from nightloop.tasks.data.logs import Logs
-from nightloop.tasks.layers.state import bare
+from nightloop.tasks.layers.state import without_state
 from nightloop.tasks.modules.checkpoint import Checkpoint
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.retraining.advance import begin, fold, recent, updated
@@ -186,7 +186,7 @@ def check_names(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> No
             assert NAME.fullmatch(name), (
                 f"memory name {name!r}: use parts of letters, digits and _ . + - joined by /, none beginning with . + -"
             )
-    got = {name: tensor.shape for name, tensor in bare(chain[-1].weights).items()}
+    got = {name: tensor.shape for name, tensor in without_state(chain[-1].weights).items()}
     assert got == expected, f"weights {got} are not the model's {expected}"
 
 

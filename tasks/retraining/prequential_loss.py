@@ -13,7 +13,7 @@ from nightloop.tasks.modules.model import Model
 from nightloop.tasks.training.predict import predict
 
 
-def judged(model: Model, logs: Logs) -> Logs:
+def evaluation_rows(model: Model, logs: Logs) -> Logs:
     """The rows to judge by: labelled ones as they are, a ranking's with as many negatives."""
     return with_negatives(logs) if model.family == "ranking" else logs
 

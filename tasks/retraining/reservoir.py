@@ -58,7 +58,7 @@ def empty(logs: Logs) -> Reservoir:
     return Reservoir(columns_of(logs.select(torch.zeros(0, dtype=torch.int64))), 0)
 
 
-def recalled(memory: Weights) -> Reservoir:
+def load_reservoir(memory: Weights) -> Reservoir:
     """What `Reservoir.memory` wrote."""
     columns = {name: memory[name] for name in COLUMNS}
     return Reservoir({**columns, "served": from_memory(columns["served"])}, int(memory["seen"]))

@@ -46,7 +46,7 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
         return {"trouble": _said(error)}
 
 
-def tend(requests: TextIO, answers: TextIO) -> None:
+def serve_requests(requests: TextIO, answers: TextIO) -> None:
     """Answer until the requests end, which they do at the latest when the process that started the nursery dies."""
     for line in requests:
         answers.write(json.dumps(_in_a_child(json.loads(line))) + "\n")
@@ -95,7 +95,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    tend(sys.stdin, out)
+    serve_requests(sys.stdin, out)
 
 
 if __name__ == "__main__":

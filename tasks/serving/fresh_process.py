@@ -17,7 +17,7 @@ START = "import sys; sys.path.insert(0, sys.argv[1]); from nightloop.tasks.servi
 GRACE = 30.0  # seconds beyond the request's own limit: the imports of a nursery that has just begun
 
 
-class Nursery:
+class ForkServer:
     """One nursery process. Starting it returns at once: it imports while the caller goes on."""
 
     def __init__(self) -> None:
@@ -66,15 +66,15 @@ class Nursery:
 
 
 _lock = threading.Lock()
-_nursery: list[Nursery] = []
+_nursery: list[ForkServer] = []
 
 
-def nursery() -> Nursery:
+def fork_server_of_process() -> ForkServer:
     """This process's nursery, started when first asked for. Call it early, and the imports cost no waiting later."""
     with _lock:
         if _nursery and not _nursery[0].alive:
             _nursery.pop().close()
         if not _nursery:
-            _nursery.append(Nursery())
+            _nursery.append(ForkServer())
             atexit.register(_nursery[0].close)
         return _nursery[0]

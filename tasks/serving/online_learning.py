@@ -18,8 +18,8 @@ from nightloop.tasks.correctors import build_all
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.plan.plan import Plan, Serving
 from nightloop.tasks.serving.ctr_model import Clicks
-from nightloop.tasks.serving.pending_labels import Book, Page, Row, gathered
-from nightloop.tasks.training.hidden_features import reveal
+from nightloop.tasks.serving.pending_labels import PendingLabels, Row, ScoredRequest, gathered
+from nightloop.tasks.training.hidden_features import logits_and_hidden
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ ROUNDS = 20  # of a replay, each of what was labelled during the one before
 
 
 @dataclass
-class Known:
+class OnlineModel:
     """A click model that serves, with what its correctors know about it."""
 
     version: str
@@ -49,7 +49,7 @@ class Observed:
 
     counts: Counter[str]
     examples: dict[str, str] = field(default_factory=dict)  # of what was not learned: a request each
-    rows: list[tuple[str, Page, list[int]]] = field(default_factory=list)
+    rows: list[tuple[str, ScoredRequest, list[int]]] = field(default_factory=list)
 
     def say(self, outcome: str, request: str, rows: int = 1) -> None:
         """Count rows that were not learned."""
@@ -57,27 +57,27 @@ class Observed:
         self.examples.setdefault(outcome, request)
 
 
-def known(version: str, clicks: Clicks, plan: Plan) -> Known:
+def known(version: str, clicks: Clicks, plan: Plan) -> OnlineModel:
     """A model whose correctors have seen nothing yet."""
     nothing = {**dict.fromkeys(clicks.categorical), **dict.fromkeys(clicks.numeric, 0.0)}
-    width = reveal(clicks.model, clicks.weights, clicks.encoded([None], [None], nothing))[1].shape[1]
+    width = logits_and_hidden(clicks.model, clicks.weights, clicks.encoded([None], [None], nothing))[1].shape[1]
     shape = Shape(width, len(clicks.ids["user"]), len(clicks.ids["item"]))
-    return Known(version, clicks, begin(version, build_all(plan.correctors), shape), width=width)
+    return OnlineModel(version, clicks, begin(version, build_all(plan.correctors), shape), width=width)
 
 
 class Learning:
     """The book, the newest labelled rows, and the model that learns now. Any number of threads may use it."""
 
-    def __init__(self, now: Known, rules: Serving) -> None:
-        self.now, self.rules, self.book = now, rules, Book(rules.max_pending_rows)
+    def __init__(self, now: OnlineModel, rules: Serving) -> None:
+        self.now, self.rules, self.book = now, rules, PendingLabels(rules.max_pending_rows)
         self.lock = threading.Lock()
         self.recent: deque[tuple[Row, float]] = deque(maxlen=rules.replay_rows)
         self.labelled = 0  # rows that ever went into `recent`
 
     @torch.inference_mode()
-    def corrected(self, model: Known, logs: Logs) -> tuple[Tensor, Tensor, Notes]:
+    def corrected(self, model: OnlineModel, logs: Logs) -> tuple[Tensor, Tensor, Notes]:
         """Probabilities [n] of `model`, what its correctors make of them, and the notes to learn from."""
-        logits, hidden = reveal(model.clicks.model, model.clicks.weights, logs)
+        logits, hidden = logits_and_hidden(model.clicks.model, model.clicks.weights, logs)
         scored = Scored(logs.rows, hidden, torch.sigmoid(logits))
         with self.lock:
             probability, notes = model.chain.correct(scored)
@@ -85,7 +85,7 @@ class Learning:
                 probability = model.old.correct(scored)[0]
         return scored.probability, probability, notes
 
-    def remember(self, request: str, page: Page) -> None:
+    def remember(self, request: str, page: ScoredRequest) -> None:
         """Keep a page until its labels come. Raises ValueError where the id is taken."""
         with self.lock:
             self.book.add(request, page)
@@ -117,7 +117,7 @@ class Learning:
                 waiting, rows = [], 0
                 yield found
 
-    def renewed(self, fresh: Known, rules: Serving) -> None:
+    def renewed(self, fresh: OnlineModel, rules: Serving) -> None:
         """Let `fresh` learn from now on; what becomes of what is known is the plan's `on_new_champion`.
 
         A replay runs beside the requests, and again for what was labelled meanwhile, until that is little; only the rest
@@ -174,7 +174,7 @@ class Learning:
         self.replay(now, again)
 
     @torch.inference_mode()
-    def replay(self, model: Known, rows: Sequence[tuple[Row, float]], gently: bool = False) -> None:
+    def replay(self, model: OnlineModel, rows: Sequence[tuple[Row, float]], gently: bool = False) -> None:
         """Score rows by `model`, and let its correctors learn from them, in the order in which their labels came.
 
         Rows that were asked with other features (a history, or none) are scored apart, those asked most first. `gently`
@@ -190,20 +190,20 @@ class Learning:
                 if gently:
                     sleep(2 * (perf_counter() - began))
 
-    def _learn_again(self, model: Known, rows: Sequence[tuple[Row, float]]) -> None:
+    def _learn_again(self, model: OnlineModel, rows: Sequence[tuple[Row, float]]) -> None:
         asked = gathered([row for row, _ in rows])
         try:
             logs = model.clicks.encoded(asked.users, asked.items, asked.features)
         except ValueError as error:  # the new plan has other columns: these rows cannot be its own
             log.warning("%d labelled rows do not fit %s and are not learned again: %s", len(rows), model.version, error)
             return
-        logits, hidden = reveal(model.clicks.model, model.clicks.weights, logs)
+        logits, hidden = logits_and_hidden(model.clicks.model, model.clicks.weights, logs)
         notes = model.chain.correct(Scored(logs.rows, hidden, torch.sigmoid(logits)))[1]
         model.chain.observe(model.version, notes, torch.tensor([label for _, label in rows]))
         model.seen += len(rows)
 
 
-def _fresh(request: str, page: Page | None, given: Sequence[float | None], found: Observed) -> list[int]:
+def _fresh(request: str, page: ScoredRequest | None, given: Sequence[float | None], found: Observed) -> list[int]:
     """Places whose label is new; the others are counted for what they are."""
     fresh = []
     for place, label in enumerate(given):
@@ -217,6 +217,6 @@ def _fresh(request: str, page: Page | None, given: Sequence[float | None], found
     return fresh
 
 
-def _alike(before: Known, after: Known) -> bool:
+def _alike(before: OnlineModel, after: OnlineModel) -> bool:
     """Whether what was learned about one model can be read with the rows of the other at all."""
     return before.width == after.width and before.chain.correctors == after.chain.correctors

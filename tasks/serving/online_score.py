@@ -7,28 +7,34 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from nightloop.tasks.correction.chain import Notes
-from nightloop.tasks.serving.online_learning import Known, Learning
-from nightloop.tasks.serving.pending_labels import Asked, Page, Question, together
+from nightloop.tasks.serving.online_learning import Learning, OnlineModel
+from nightloop.tasks.serving.pending_labels import RecordedRequest, ScoredRequest, ScoreRequest, together
 
 
-def answers(learning: Learning, model: Known, questions: Sequence[Question]) -> list[Page | ValueError]:
+def score_requests(
+    learning: Learning, model: OnlineModel, questions: Sequence[RecordedRequest]
+) -> list[ScoredRequest | ValueError]:
     """A page of each request, kept for its labels where it has an id; or what is wrong with it."""
     kinds: dict[tuple[str, ...], list[int]] = {}
     for place, question in enumerate(questions):
         kinds.setdefault(tuple(sorted(question.asked.features)), []).append(place)
-    found: dict[int, Page | ValueError] = {}
+    found: dict[int, ScoredRequest | ValueError] = {}
     for places in kinds.values():
         found |= zip(places, _pages(learning, model, [questions[place] for place in places]), strict=True)
     return [found[place] for place in range(len(questions))]
 
 
-def answered(model: Known, asked: Asked, when: str, parts: tuple[Tensor, Tensor, Notes]) -> Page:
+def scored_request(
+    model: OnlineModel, asked: ScoreRequest, when: str, parts: tuple[Tensor, Tensor, Notes]
+) -> ScoredRequest:
     """A page of what `corrected` found."""
     base, prediction, notes = parts
-    return Page(model.version, asked, when, base.tolist(), prediction.tolist(), [None] * len(asked), notes)
+    return ScoredRequest(model.version, asked, when, base.tolist(), prediction.tolist(), [None] * len(asked), notes)
 
 
-def _pages(learning: Learning, model: Known, questions: Sequence[Question]) -> Sequence[Page | ValueError]:
+def _pages(
+    learning: Learning, model: OnlineModel, questions: Sequence[RecordedRequest]
+) -> Sequence[ScoredRequest | ValueError]:
     asked = [question.asked for question in questions]
     try:
         whole = asked[0] if len(asked) == 1 else together(asked)
@@ -39,11 +45,11 @@ def _pages(learning: Learning, model: Known, questions: Sequence[Question]) -> S
         if len(questions) == 1:
             return [error]
         return [_pages(learning, model, [question])[0] for question in questions]  # whose mistake it is
-    pages, first = list[Page | ValueError](), 0
+    pages, first = list[ScoredRequest | ValueError](), 0
     for question in questions:
         rows = slice(first, first := first + len(question.asked))
         part = base[rows], prediction[rows], tuple(note[rows] for note in notes)
-        page = answered(model, question.asked, question.when, part)
+        page = scored_request(model, question.asked, question.when, part)
         try:
             if question.request is not None:
                 learning.remember(question.request, page)

@@ -14,7 +14,7 @@ Row = tuple[object, object, dict[str, object]]  # user, item and features
 
 
 @dataclass(frozen=True)
-class Asked:
+class ScoreRequest:
     """Pairs (users[j], items[j]) as the caller named them; a feature is one value for all, or a list of one a row."""
 
     users: Sequence[object]
@@ -47,7 +47,7 @@ def listed(value: object) -> TypeGuard[Sequence[object]]:
     return isinstance(value, Sequence) and not isinstance(value, str)
 
 
-def together(asked: Sequence[Asked]) -> Asked:
+def together(asked: Sequence[ScoreRequest]) -> ScoreRequest:
     """Several requests with features of the same names as one. Raises ValueError where a list is not one value a row."""
     features: dict[str, list[object]] = {name: [] for name in asked[0].features}
     for one in asked:
@@ -56,31 +56,31 @@ def together(asked: Sequence[Asked]) -> Asked:
             if listed(value) and len(value) != n:
                 raise ValueError(f"features: {name} has {len(value)} values for {n} rows")
             column.extend(value if listed(value) else [value] * n)
-    return Asked([u for one in asked for u in one.users], [i for one in asked for i in one.items], features)
+    return ScoreRequest([u for one in asked for u in one.users], [i for one in asked for i in one.items], features)
 
 
-def gathered(rows: Sequence[Row]) -> Asked:
+def gathered(rows: Sequence[Row]) -> ScoreRequest:
     """One request of many rows, all with the same features. A replay gathers hundreds at once: no look at each value."""
     users, items, features = [list(part) for part in zip(*rows, strict=True)] if rows else ([], [], [])
     names = list(features[0]) if features else []
-    return Asked(users, items, {name: [one[name] for one in features] for name in names})
+    return ScoreRequest(users, items, {name: [one[name] for one in features] for name in names})
 
 
 @dataclass(frozen=True)
-class Question:
+class RecordedRequest:
     """Pairs to be scored; with a `request` id they are kept for their labels, and `when` with them."""
 
-    asked: Asked
+    asked: ScoreRequest
     request: str | None = None
     when: str = ""
 
 
 @dataclass(frozen=True)
-class Page:
+class ScoredRequest:
     """One request. `label` is filled in as labels come; `notes` are None where they must be made again."""
 
     version: str  # of the model that answered
-    asked: Asked
+    asked: ScoreRequest
     when: str  # as the caller told the time; the book does not read it
     base: Sequence[float]
     prediction: Sequence[float]
@@ -95,17 +95,17 @@ class Page:
         )
 
 
-class Book:
+class PendingLabels:
     """Pages by request id, of at most `limit` rows and `TEXT` characters a row. No thread-safety: the caller's lock."""
 
     def __init__(self, limit: int) -> None:
         self.limit, self.rows, self.characters, self.forgotten = limit, 0, 0, 0
-        self._pages: dict[str, Page] = {}
+        self._pages: dict[str, ScoredRequest] = {}
 
     def __len__(self) -> int:
         return len(self._pages)
 
-    def add(self, request: str, page: Page) -> None:
+    def add(self, request: str, page: ScoredRequest) -> None:
         """Raises ValueError where the id is taken: labels for it could mean either."""
         if request in self._pages:
             raise ValueError(f"request {request[:80]!r} was served already; give every request an id of its own")
@@ -118,11 +118,11 @@ class Book:
             self.characters -= oldest.characters
             self.forgotten += 1
 
-    def page(self, request: str) -> Page | None:
+    def page(self, request: str) -> ScoredRequest | None:
         """None where it was never served, or so long ago that it is forgotten."""
         return self._pages.get(request)
 
-    def pages(self) -> list[tuple[str, Page]]:
+    def pages(self) -> list[tuple[str, ScoredRequest]]:
         """Every page with its request id, oldest first."""
         return list(self._pages.items())
 
@@ -132,4 +132,4 @@ class Book:
             found: list[Any] = json.loads(line)
             request, version, asked, when, base, prediction, label = found
             if request not in self._pages:
-                self.add(request, Page(version, Asked(*asked), when, base, prediction, label))
+                self.add(request, ScoredRequest(version, ScoreRequest(*asked), when, base, prediction, label))

@@ -28,9 +28,9 @@ from nightloop.tasks.record.promotion_log import Entry
 from nightloop.tasks.serving import snapshot
 from nightloop.tasks.serving.ctr_model import Clicks
 from nightloop.tasks.serving.load import Served, load
-from nightloop.tasks.serving.online_learning import Known, Learning, Observed, known
-from nightloop.tasks.serving.online_score import answered, answers
-from nightloop.tasks.serving.pending_labels import Asked, Page, Question, listed
+from nightloop.tasks.serving.online_learning import Learning, Observed, OnlineModel, known
+from nightloop.tasks.serving.online_score import score_requests, scored_request
+from nightloop.tasks.serving.pending_labels import RecordedRequest, ScoredRequest, ScoreRequest, listed
 from nightloop.tasks.serving.ranking_model import best
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class Version:
     tag: str
     model: Served
     plan: Plan
-    known: Known | None
+    known: OnlineModel | None
 
     @property
     def name(self) -> str:
@@ -107,20 +107,20 @@ class Predictor:
         plan, one value for all rows or a list of one a row. With a `request` id it is remembered until `observe` is
         told its labels. Raises ValueError where lengths, features or the id do not fit.
         """
-        return list(self.answer(Asked(users, items, features or {}), request).prediction)
+        return list(self.answer(ScoreRequest(users, items, features or {}), request).prediction)
 
-    def answer(self, asked: Asked, request: str | None = None, when: str = "") -> Page:
+    def answer(self, asked: ScoreRequest, request: str | None = None, when: str = "") -> ScoredRequest:
         """As `score`, with what the model said before correction and the champion's name; `when` is kept with it."""
-        (page,) = self.answers([Question(asked, request, when)])
+        (page,) = self.score_requests([RecordedRequest(asked, request, when)])
         if isinstance(page, ValueError):
             raise page
         return page
 
-    def answers(self, questions: Sequence[Question]) -> list[Page | ValueError]:
+    def score_requests(self, questions: Sequence[RecordedRequest]) -> list[ScoredRequest | ValueError]:
         """As `answer`, of several requests in one pass of the model; what is wrong with one is its answer."""
         now = self._now
         if now.known is not None and self._learning is not None:
-            return answers(self._learning, now.known, questions)
+            return score_requests(self._learning, now.known, questions)
         return [_scored(now, question) for question in questions]
 
     def recommend(
@@ -137,20 +137,22 @@ class Predictor:
     def best(
         self, user: object, k: int, exclude: Collection[object], features: Mapping[str, object],
         request: str | None = None, when: str = "",
-    ) -> Page:  # fmt: skip
+    ) -> ScoredRequest:  # fmt: skip
         """As `recommend`, as the page that `answer` gives for the items that were chosen."""
         now = self._now
         if now.known is None or self._learning is None:
             found = now.model.recommend(user, k, exclude, features)
             items, scores = [item for item, _ in found], [score for _, score in found]
-            return _uncorrected(now, Asked([user] * len(items), items, features), when, scores)
+            return _uncorrected(now, ScoreRequest([user] * len(items), items, features), when, scores)
         clicks = now.known.clicks
         base, probability, notes = self._learning.corrected(now.known, clicks.catalogue(user, features))
         items = [item for item, _ in best(probability, k, exclude, clicks.ids["item"])]
         rows = clicks.ids["item"].rows(items)
         each = {n: [v[row] for row in rows] if listed(v) else v for n, v in features.items()}
-        asked = Asked([user] * len(items), items, each)
-        page = answered(now.known, asked, when, (base[rows], probability[rows], tuple(note[rows] for note in notes)))
+        asked = ScoreRequest([user] * len(items), items, each)
+        page = scored_request(
+            now.known, asked, when, (base[rows], probability[rows], tuple(note[rows] for note in notes))
+        )
         if request is not None:
             self._learning.remember(request, page)
         return page
@@ -215,7 +217,7 @@ class Predictor:
         return self._now.entry != before.entry
 
 
-def _scored(now: Version, question: Question) -> Page | ValueError:
+def _scored(now: Version, question: RecordedRequest) -> ScoredRequest | ValueError:
     asked = question.asked
     try:
         scores = now.model.score(asked.users, asked.items, asked.features)
@@ -224,8 +226,8 @@ def _scored(now: Version, question: Question) -> Page | ValueError:
     return _uncorrected(now, asked, question.when, scores)
 
 
-def _uncorrected(now: Version, asked: Asked, when: str, scores: list[float]) -> Page:
-    return Page(now.name, asked, when, scores, scores, [None] * len(asked))
+def _uncorrected(now: Version, asked: ScoreRequest, when: str, scores: list[float]) -> ScoredRequest:
+    return ScoredRequest(now.name, asked, when, scores, scores, [None] * len(asked))
 
 
 def _tag(objects: Objects, pipeline: str) -> str:

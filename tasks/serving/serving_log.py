@@ -25,7 +25,7 @@ from pathlib import Path
 import orjson
 
 from nightloop.tasks.plan.plan import Plan
-from nightloop.tasks.serving.pending_labels import Page
+from nightloop.tasks.serving.pending_labels import ScoredRequest
 
 MOST = 50 * 10**9  # bytes of the records of a pipeline
 RESERVE = 10**9  # bytes that records leave free on their disk, for the night and for all else
@@ -33,7 +33,7 @@ OPEN = 4  # files that stay open: today's, and those of the days whose labels co
 UNITS = {"s": 1e0, "ms": 1e3, "us": 1e6, "ns": 1e9, "days": 1 / 86_400}
 
 
-class Records:
+class ServingLog:
     """Two folders of JSON lines, of at most `most` bytes. Any number of threads may write; a line is on its way to the
     disk when `flush` ends."""
 
@@ -52,7 +52,7 @@ class Records:
         self._open: dict[Path, BufferedWriter] = {}
         self._room: int | None = None  # bytes that may be written, when it was measured last
 
-    def served(self, request: str, page: Page) -> None:
+    def served(self, request: str, page: ScoredRequest) -> None:
         """Write an answer. Raises OSError where the records may not grow."""
         columns, asked = self._columns, page.asked
         line = {
@@ -62,7 +62,7 @@ class Records:
         }  # fmt: skip
         self._write("served", page.when, [line])
 
-    def labelled(self, rows: Iterable[tuple[str, Page, Sequence[int]]]) -> None:
+    def labelled(self, rows: Iterable[tuple[str, ScoredRequest, Sequence[int]]]) -> None:
         """Write rows whose labels have come. Raises OSError where the records may not grow."""
         for request, page, places in rows:
             lines = self._lines(request, page, places)
@@ -85,7 +85,7 @@ class Records:
             while self._open:
                 self._open.popitem()[1].close()
 
-    def _lines(self, request: str, page: Page, places: Sequence[int]) -> list[dict[str, object]]:
+    def _lines(self, request: str, page: ScoredRequest, places: Sequence[int]) -> list[dict[str, object]]:
         columns, time = self._columns, _time(page.when, self._columns.time_writing)
         return [
             {

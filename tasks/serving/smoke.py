@@ -16,8 +16,8 @@ from nightloop.tasks.objects.objects import open_for_reading
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.redact import redact
 from nightloop.tasks.plan.settings import Settings
-from nightloop.tasks.record.manifest import Kept
-from nightloop.tasks.serving.fresh_process import nursery
+from nightloop.tasks.record.manifest import CheckpointRef
+from nightloop.tasks.serving.fresh_process import fork_server_of_process
 from nightloop.tasks.serving.id_map import ids_of
 from nightloop.tasks.serving.load import ready
 
@@ -38,7 +38,7 @@ class Smoked:
 def smoke(
     settings: Settings,
     plan: Plan,
-    kept: Kept,
+    kept: CheckpointRef,
     vocabulary: str,
     expected: Sequence[float] | None = None,
     credentials: Mapping[str, str] | None = None,
@@ -68,7 +68,7 @@ def smoke(
         "questions": asdict(questions(plan, words)),
         "seconds": LIMIT,
     }
-    found = nursery().ask(request)
+    found = fork_server_of_process().ask(request)
     if "trouble" in found:
         raise RuntimeError(
             f"the candidate could not be tried in a fresh process: {found['trouble']}; run the night again"

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.data.vocabulary import Vocabulary, encode
-from nightloop.tasks.evaluation.candidates import deal
+from nightloop.tasks.evaluation.candidates import sample_candidates
 from nightloop.tasks.evaluation.rank import from_factors, rank
 from nightloop.tasks.plan.plan import Ranking
 from nightloop.tasks.simulation.latent_world import Oracle
@@ -19,7 +19,7 @@ def ceiling(oracle: Oracle, vocabulary: Vocabulary, logs: Logs, taken: Tensor, r
     """The scored period of the oracle, as `rank` gives it: no model that only sees logs can be expected to be above."""
     users = _table(vocabulary, "user", oracle.users, oracle.user_factors)
     items = _table(vocabulary, "item", oracle.items, oracle.item_factors)
-    return rank(from_factors(users, items), deal(logs, taken, ranking))
+    return rank(from_factors(users, items), sample_candidates(logs, taken, ranking))
 
 
 def _table(

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nightloop.tasks.formats.json_lines import read_json_lines
-from nightloop.tasks.formats.select_files import chosen, found, roles
+from nightloop.tasks.formats.select_files import list_files, plan_columns, rows_in_period
 from nightloop.tasks.lake.incoming import LINE
 from nightloop.tasks.lake.periods import HOUR, Period
 from nightloop.tasks.lake.warehouse import Warehouse
@@ -46,17 +46,17 @@ class Adressa:
 
     def batches(self, warehouse: Warehouse, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
         """The period's events. Raises FileNotFoundError where there is no file, ValueError where it is another one."""
-        files = found(warehouse, self.path)
+        files = list_files(warehouse, self.path)
         near = [file for file in files if _near(file, period)]
         if not near:
             raise FileNotFoundError(f"no file of {self.path[:200]!r} is named by a date near period {period.name}")
-        wanted = list(dict.fromkeys([*roles(columns), ARTICLE]))
+        wanted = list(dict.fromkeys([*plan_columns(columns), ARTICLE]))
         return _read(read_json_lines(warehouse, near, columns, wanted, period.rows is None), period, near[0])
 
 
 def _read(batches: Iterable[pa.RecordBatch], period: Period, file: str) -> Iterator[pa.RecordBatch]:
     """The period's events on articles, and the lines that are no events."""
-    for batch in chosen(batches, period, file):
+    for batch in rows_in_period(batches, period, file):
         yield batch.filter(pc.or_(pc.is_valid(batch.column(ARTICLE)), pc.is_valid(batch.column(LINE))))
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nightloop.tasks.formats.csv_reader import Dialect, read_delimited
-from nightloop.tasks.formats.select_files import chosen, found, roles
+from nightloop.tasks.formats.select_files import list_files, plan_columns, rows_in_period
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.plan import Columns
@@ -44,9 +44,9 @@ class Avazu:
         """The period's rows. Raises FileNotFoundError where there is no file, ValueError where it is another one."""
         if columns.time != TIME:
             raise ValueError(f"avazu's time is in the column {TIME!r}, and the plan's is {columns.time[:60]!r}")
-        wanted = [name for name in roles(columns) if name not in ("hour_of_day", "weekday")]
-        rows = read_delimited(warehouse, found(warehouse, self.path), Dialect(","), columns, wanted, False)
-        return chosen(_timed(rows), period, self.path)
+        wanted = [name for name in plan_columns(columns) if name not in ("hour_of_day", "weekday")]
+        rows = read_delimited(warehouse, list_files(warehouse, self.path), Dialect(","), columns, wanted, False)
+        return rows_in_period(_timed(rows), period, self.path)
 
 
 def _timed(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

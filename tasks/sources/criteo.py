@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from nightloop.tasks.formats.csv_reader import Dialect, check_columns, read_delimited
 from nightloop.tasks.formats.row_order_time import DAY, MADE, Positions
-from nightloop.tasks.formats.select_files import chosen, found, roles
+from nightloop.tasks.formats.select_files import list_files, plan_columns, rows_in_period
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.plan import Columns
@@ -61,14 +61,14 @@ class Criteo:
 
     def batches(self, warehouse: Warehouse, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
         """The period's rows. Raises FileNotFoundError where there is no file, ValueError where it is another one."""
-        files = _days(found(warehouse, self.path))
-        check_columns(self.path, (*NAMES, *MADE), roles(columns))
-        return chosen(self._rows(warehouse, files, period, columns), period, self.path)
+        files = _days(list_files(warehouse, self.path))
+        check_columns(self.path, (*NAMES, *MADE), plan_columns(columns))
+        return rows_in_period(self._rows(warehouse, files, period, columns), period, self.path)
 
     def _rows(
         self, warehouse: Warehouse, files: dict[int, str], period: Period, columns: Columns
     ) -> Iterator[pa.RecordBatch]:
-        clock, wanted = self.positions, [name for name in roles(columns) if name in NAMES] or ["label"]
+        clock, wanted = self.positions, [name for name in plan_columns(columns) if name in NAMES] or ["label"]
         there = columns.model_copy(update={"time": wanted[0]})  # of the columns that the files have
         for day, file in sorted(files.items()):
             begins, single = clock.midnight(day), len(files) == 1

@@ -23,7 +23,14 @@ from nightloop.tasks.formats.csv_reader import (
 )
 from nightloop.tasks.formats.decompress import UNPACK
 from nightloop.tasks.formats.json_lines import json_keys, read_json_lines
-from nightloop.tasks.formats.select_files import chosen, completed, found, in_path, no_row, roles
+from nightloop.tasks.formats.select_files import (
+    in_path,
+    list_files,
+    no_row,
+    plan_columns,
+    rows_in_period,
+    with_missing_columns,
+)
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.plan import Columns
@@ -100,18 +107,20 @@ class Files:
 
     def batches(self, warehouse: Warehouse, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
         """The period's rows. Raises FileNotFoundError where there is no file, ValueError where one is not right."""
-        files = [file for path in self.paths for file in found(warehouse, path, period.name)]
+        files = [file for path in self.paths for file in list_files(warehouse, path, period.name)]
         named = any("{period}" in path for path in self.paths)
         window = None if named or period.start is None or period.end is None else (period.start, period.end)
-        wanted, may_lack = roles(columns), self._may_lack(warehouse, columns)
+        wanted, may_lack = plan_columns(columns), self._may_lack(warehouse, columns)
         for kind in dict.fromkeys(self._kind(file) for file in files):
             same = [file for file in files if self._kind(file) == kind]
             rows = self._read(warehouse, same, columns, wanted, window, may_lack)
-            yield from rows if window is None else chosen(rows, period, _named(same), columns.time, warehouse.remarks)
+            yield from (
+                rows if window is None else rows_in_period(rows, period, _named(same), columns.time, warehouse.remarks)
+            )
 
     def files(self, warehouse: Warehouse) -> list[str]:
         """Every file of every period, those of a path in order of name. Raises FileNotFoundError where there is none."""
-        return [file for path in self.paths for file in found(warehouse, path.replace("{period}", "*"))]
+        return [file for path in self.paths for file in list_files(warehouse, path.replace("{period}", "*"))]
 
     def period_of(self, file: str) -> str:
         """The name of the period in a file's path; empty where the path has no {period}."""
@@ -128,7 +137,7 @@ class Files:
     def rows_of(self, warehouse: Warehouse, file: str, columns: Columns) -> Iterator[pa.RecordBatch]:
         """All rows of one file, with their times as `_micros`."""
         always = (-(2**62), 2**62)
-        return self._read(warehouse, [file], columns, roles(columns), always, self._may_lack(warehouse, columns))
+        return self._read(warehouse, [file], columns, plan_columns(columns), always, self._may_lack(warehouse, columns))
 
     def names_in(self, warehouse: Warehouse, file: str) -> list[str]:
         """The names of a file's columns. Raises ValueError where it has none."""
@@ -157,7 +166,7 @@ class Files:
 
         @cache
         def newest() -> list[str]:
-            file = found(warehouse, self.paths[-1].replace("{period}", "*"))[-1]
+            file = list_files(warehouse, self.paths[-1].replace("{period}", "*"))[-1]
             return [*self.names_in(warehouse, file), *in_path(file)]
 
         return lambda name: name in features and name in newest()
@@ -214,7 +223,7 @@ def read_parquet(
         given = {**asked, "files": group, "wanted": wanted, "start": start, "end": end}
         for batch in warehouse.scan(("ingest/read_parquet", given)):
             rows += batch.num_rows
-            yield completed(batch, wanted, values)
+            yield with_missing_columns(batch, wanted, values)
     if start is not None and not rows:
         parts = (
             part for _, group in groups for part in warehouse.scan(("ingest/parquet_times", {**asked, "files": group}))

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from nightloop.tasks.formats.csv_reader import Dialect, check_columns, read_delimited
 from nightloop.tasks.formats.row_order_time import MADE, Positions
-from nightloop.tasks.formats.select_files import chosen, found, roles
+from nightloop.tasks.formats.select_files import list_files, plan_columns, rows_in_period
 from nightloop.tasks.lake.incoming import LINE
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.lake.warehouse import Warehouse
@@ -64,10 +64,10 @@ class LibFM:
 
     def batches(self, warehouse: Warehouse, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
         """The period's rows. Raises FileNotFoundError where there is no file, ValueError where no line is such a row."""
-        files = [file for path in self.paths for file in found(warehouse, path)]
-        check_columns(self.paths[0], ("label", *self.fields, *MADE), roles(columns))
+        files = [file for path in self.paths for file in list_files(warehouse, path)]
+        check_columns(self.paths[0], ("label", *self.fields, *MADE), plan_columns(columns))
         lines = read_delimited(warehouse, files, WHOLE, columns.model_copy(update={"time": "line"}), ["line"], False)
-        return chosen(self.positions.put(self._rows(lines, files[0]), "row", end=period.end), period, files[0])
+        return rows_in_period(self.positions.put(self._rows(lines, files[0]), "row", end=period.end), period, files[0])
 
     def _rows(self, lines: Iterable[pa.RecordBatch], file: str) -> Iterator[pa.RecordBatch]:
         """Lines taken apart; those that are no such row as `_line`. Raises ValueError where the first lot has none."""

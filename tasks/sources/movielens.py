@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nightloop.tasks.formats.csv_reader import Dialect, read_delimited
-from nightloop.tasks.formats.select_files import between, chosen, found, midnight, roles
+from nightloop.tasks.formats.select_files import list_files, midnight, plan_columns, rows_between_dates, rows_in_period
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.plan import Columns
@@ -63,13 +63,13 @@ class MovieLens:
 
     def batches(self, warehouse: Warehouse, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
         """The period's ratings. Raises FileNotFoundError where there is no file, ValueError where it is damaged."""
-        files, wanted, bounded = found(warehouse, self.path), roles(columns), bool(self.begin or self.end)
+        files, wanted, bounded = list_files(warehouse, self.path), plan_columns(columns), bool(self.begin or self.end)
         if self.liked is not None:
             wanted = list(dict.fromkeys([*(name for name in wanted if name != LABEL), RATING]))
         timed = period.rows is None or bounded
         rows = read_delimited(warehouse, files, DIALECTS[self.name], columns, wanted, timed)
         rows = rows if self.liked is None else _labelled(rows, self.liked)
-        return chosen(between(rows, self.begin, self.end) if bounded else rows, period, self.path)
+        return rows_in_period(rows_between_dates(rows, self.begin, self.end) if bounded else rows, period, self.path)
 
 
 def _labelled(batches: Iterable[pa.RecordBatch], liked: float) -> Iterator[pa.RecordBatch]:

@@ -17,7 +17,7 @@ import pyarrow as pa
 from nightloop.tasks.formats.csv_reader import Dialect, fields, read_delimited
 from nightloop.tasks.formats.file_head import first_lines
 from nightloop.tasks.formats.json_lines import json_keys, read_json_lines
-from nightloop.tasks.formats.select_files import chosen, found, roles
+from nightloop.tasks.formats.select_files import list_files, plan_columns, rows_in_period
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.plan import Columns
@@ -51,9 +51,9 @@ class Reviews:
 
     def batches(self, warehouse: Warehouse, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
         """The period's reviews. Raises FileNotFoundError where there is no file, ValueError where it holds others."""
-        files, timed = found(warehouse, self.path), period.rows is None
+        files, timed = list_files(warehouse, self.path), period.rows is None
         rows = (batch for file in files for batch in _read(warehouse, file, columns, timed))
-        return chosen(rows, period, self.path)
+        return rows_in_period(rows, period, self.path)
 
 
 def _read(warehouse: Warehouse, file: str, columns: Columns, timed: bool) -> Iterator[pa.RecordBatch]:
@@ -64,12 +64,12 @@ def _read(warehouse: Warehouse, file: str, columns: Columns, timed: bool) -> Ite
     layout = ROLES if headless else _layout(file, line or json_keys(warehouse, file))
     theirs = dict(zip(ROLES, layout, strict=True))
     asked = columns.model_copy(update={"time": theirs.get(columns.time, columns.time)})
-    wanted = list(dict.fromkeys(theirs.get(name, name) for name in roles(columns)))
+    wanted = list(dict.fromkeys(theirs.get(name, name) for name in plan_columns(columns)))
     if csv:
         rows = read_delimited(warehouse, [file], Dialect(",", "utf-8", headless), asked, wanted, timed)
     else:
         rows = read_json_lines(warehouse, [file], asked, wanted, timed)
-    ours = {theirs[name]: name for name in roles(columns) if name in theirs}
+    ours = {theirs[name]: name for name in plan_columns(columns) if name in theirs}
     for batch in rows:
         yield batch.rename_columns([ours.get(name, name) for name in batch.schema.names])
 

@@ -13,8 +13,8 @@ from torch import Tensor
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
 from nightloop.tasks.modules.model import Model
-from nightloop.tasks.retraining.checkpoint_memory import needed, taught
-from nightloop.tasks.retraining.prequential_loss import judged, loss
+from nightloop.tasks.retraining.checkpoint_memory import require_keys, update_learner
+from nightloop.tasks.retraining.prequential_loss import evaluation_rows, loss
 from nightloop.tasks.retraining.strategy import Strategy
 from nightloop.tasks.retraining.time_decay import popularity
 
@@ -67,11 +67,11 @@ class AddPopularity:
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
         """Choose on the newest period, let the learner learn from it, add."""
-        needed(checkpoint.memory, ("own/weights/", "share"), "AddPopularity")
+        require_keys(checkpoint.memory, ("own/weights/", "share"), "AddPopularity")
         own, before = unpack("own/weights", checkpoint.memory), float(checkpoint.memory["share"])
         share = self._choose(model, own, logs, before)
         mine = Checkpoint(checkpoint.period, own, unpack("learner", checkpoint.memory))
-        return self._served(taught(self.learner, "AddPopularity's learner", model, mine, logs), logs, share)
+        return self._served(update_learner(self.learner, "AddPopularity's learner", model, mine, logs), logs, share)
 
     def _choose(self, model: Model, own: Weights, logs: Logs, before: float) -> float:
         """The share that would have served the newest period best; `before` where it has no rows."""
@@ -79,7 +79,7 @@ class AddPopularity:
         if not len(newest):
             return before
         then = replace(logs.select(logs.periods < logs.period), period=logs.period - 1)
-        rows, liked = judged(model, newest), popularity(then, self.half_life)
+        rows, liked = evaluation_rows(model, newest), popularity(then, self.half_life)
         return min(self.weights, key=lambda share: loss(model, _added(own, share * liked), rows))
 
     def _served(self, learned: Checkpoint, logs: Logs, share: float) -> Checkpoint:

@@ -11,16 +11,22 @@ from torch import Tensor
 
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.meta.generator import Generator
-from nightloop.tasks.meta.generator_training import Lesson, learn_generator
-from nightloop.tasks.meta.meta_state import Meta, begun, recalled
+from nightloop.tasks.meta.generator_training import TrainingWindow, learn_generator
+from nightloop.tasks.meta.meta_state import MetaState, load_meta_state, new_meta_state
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
 from nightloop.tasks.modules.fused_tables import PREFIX
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.modules.train_config import TrainConfig
-from nightloop.tasks.retraining.checkpoint_memory import fitting, needed, past_weights, pooled, taught
-from nightloop.tasks.retraining.prequential_loss import judged, loss
+from nightloop.tasks.retraining.checkpoint_memory import (
+    pack_snapshots,
+    past_weights,
+    require_keys,
+    require_shapes,
+    update_learner,
+)
+from nightloop.tasks.retraining.prequential_loss import evaluation_rows, loss
 from nightloop.tasks.retraining.strategy import ALL_HISTORY, Strategy
-from nightloop.tasks.training.weight_average import Past
+from nightloop.tasks.training.weight_average import Snapshot
 
 Variant = Literal["multi", "unif", "single", "zero", "full", "Linear"]
 
@@ -31,7 +37,7 @@ class Maker:
 
     window: int
     generator: Generator
-    meta: Meta
+    meta: MetaState
     hidden: dict[str, Tensor]  # none where every window begins at nought
 
     def start(self, weights: Weights) -> dict[str, Tensor]:
@@ -108,9 +114,9 @@ class ASMG:
         makers = [self._learned(model, maker, pool, logs) for maker in makers]
         own = pool[0].weights if pool else checkpoint.weights
         mine = Checkpoint(checkpoint.period, own, unpack("learner", checkpoint.memory))
-        learned = taught(self.learner, "ASMG's learner", model, mine, logs)
+        learned = update_learner(self.learner, "ASMG's learner", model, mine, logs)
         kept = pool if self.variant == "full" else pool[: max(self.windows) - 1]
-        pool = [Past(learned.weights, logs.period), *kept]
+        pool = [Snapshot(learned.weights, logs.period), *kept]
         served = self._served(makers[choice], [past.weights for past in pool])
         return Checkpoint(logs.period, served, self._memory(pool, learned, makers, choice))
 
@@ -120,41 +126,43 @@ class ASMG:
         for k in self.windows:
             form: Literal["GRU", "Linear"] = "Linear" if self.variant == "Linear" else "GRU"
             generator = Generator(model.fields, form, self.hidden, self.residual, k)
-            meta = begun(generator.parameters(model, weights, logs.generator("asmg/generator")))
+            meta = new_meta_state(generator.parameters(model, weights, logs.generator("asmg/generator")))
             found.append(Maker(k, generator, meta, generator.blank(weights) if carries else {}))
         return found
 
     def _memory(
-        self, pool: Sequence[Past], learned: Checkpoint, makers: Sequence[Maker], choice: int
+        self, pool: Sequence[Snapshot], learned: Checkpoint, makers: Sequence[Maker], choice: int
     ) -> dict[str, Tensor]:
-        memory = {**pack("learner", learned.memory), **pooled(pool), "choice": torch.tensor([choice])}
+        memory = {**pack("learner", learned.memory), **pack_snapshots(pool), "choice": torch.tensor([choice])}
         for place, maker in enumerate(makers):
             memory |= pack(f"generators/{place}", _kept(maker))
         return memory
 
-    def _recalled(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> tuple[list[Past], list[Maker], int]:
+    def _recalled(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> tuple[list[Snapshot], list[Maker], int]:
         """Pool, makers and choice of a memory. Raises ValueError where they are not ASMG's with these options."""
         memory, found = checkpoint.memory, []
-        needed(memory, ("pool/periods", "choice", "generators/"), "ASMG")
+        require_keys(memory, ("pool/periods", "choice", "generators/"), "ASMG")
         for place, maker in enumerate(self._makers(model, checkpoint.weights, logs)):
             folder = f"generators/{place}"
-            fitting(memory, pack(folder, _kept(maker)), "ASMG")
-            meta = recalled(unpack(f"{folder}/meta", memory))
+            require_shapes(memory, pack(folder, _kept(maker)), "ASMG")
+            meta = load_meta_state(unpack(f"{folder}/meta", memory))
             found.append(replace(maker, meta=meta, hidden=unpack(f"{folder}/hidden", memory)))
         return past_weights(memory), found, min(int(memory["choice"]), len(found) - 1)
 
-    def _choose(self, model: Model, makers: Sequence[Maker], pool: Sequence[Past], newest: Logs, before: int) -> int:
+    def _choose(
+        self, model: Model, makers: Sequence[Maker], pool: Sequence[Snapshot], newest: Logs, before: int
+    ) -> int:
         """Position of the maker that would have served `newest` best; `before` where there is nothing to tell by."""
         if len(makers) == 1 or not pool or not len(newest):
             return before
-        rows, losses = judged(model, newest), []
+        rows, losses = evaluation_rows(model, newest), []
         weights = [_born(past.weights, newest, pool[0].period) for past in pool]
         for maker in makers:
             then = replace(maker, hidden=_born(maker.hidden, newest, pool[0].period))
             losses.append(loss(model, self._served(then, weights), rows))
         return losses.index(min(losses))
 
-    def _learned(self, model: Model, maker: Maker, pool: Sequence[Past], logs: Logs) -> Maker:
+    def _learned(self, model: Model, maker: Maker, pool: Sequence[Snapshot], logs: Logs) -> Maker:
         """The maker after its window was judged; as it was while the window is not full."""
         if len(pool) < maker.window:
             return maker
@@ -163,7 +171,7 @@ class ASMG:
         targets = [_between(logs, past.period, end) for past, end in zip(window, ends, strict=True)]
         sequence = [past.weights for past in window]
         hidden = maker.start(sequence[-1])
-        lesson = Lesson(sequence, hidden, targets, self._shares(len(window)))
+        lesson = TrainingWindow(sequence, hidden, targets, self._shares(len(window)))
         meta = learn_generator(model, maker.generator, maker.meta, lesson, self.training)
         moved = maker.generator.advanced(meta.parameters, sequence[0], hidden) if maker.hidden else {}
         return replace(maker, meta=meta, hidden=moved)

@@ -12,10 +12,10 @@ from torch import Tensor
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
 from nightloop.tasks.modules.model import Model
-from nightloop.tasks.retraining.checkpoint_memory import needed, past_weights, pooled, taught
-from nightloop.tasks.retraining.prequential_loss import judged, loss
+from nightloop.tasks.retraining.checkpoint_memory import pack_snapshots, past_weights, require_keys, update_learner
+from nightloop.tasks.retraining.prequential_loss import evaluation_rows, loss
 from nightloop.tasks.retraining.strategy import Strategy
-from nightloop.tasks.training.weight_average import Past, blend
+from nightloop.tasks.training.weight_average import Snapshot, blend
 
 
 @dataclass(frozen=True)
@@ -53,18 +53,20 @@ class AverageWeights:
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
         """What the learner starts with is served."""
         learned = self.learner.start(model, weights, logs)
-        return Checkpoint(logs.period, learned.weights, _memory([Past(learned.weights, logs.period)], learned, 0))
+        return Checkpoint(logs.period, learned.weights, _memory([Snapshot(learned.weights, logs.period)], learned, 0))
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
         """Choose on the newest period, let the learner learn from it, average."""
-        needed(checkpoint.memory, ("pool/periods", "pool/0/weights/", "choice"), "AverageWeights")
+        require_keys(checkpoint.memory, ("pool/periods", "pool/0/weights/", "choice"), "AverageWeights")
         pool = past_weights(checkpoint.memory)
         before = int(checkpoint.memory["choice"])
         choice = self._choose(model, pool, logs.since(logs.period), before)
         mine = Checkpoint(checkpoint.period, pool[0].weights, unpack("learner", checkpoint.memory))
-        learned = taught(self.learner, "AverageWeights' learner", model, mine, logs)
-        older = [Past(checkpoint.weights, checkpoint.period)] if self.method == "ema" else pool[: max(self.counts) - 1]
-        pool = [Past(learned.weights, logs.period), *older]
+        learned = update_learner(self.learner, "AverageWeights' learner", model, mine, logs)
+        older = (
+            [Snapshot(checkpoint.weights, checkpoint.period)] if self.method == "ema" else pool[: max(self.counts) - 1]
+        )
+        pool = [Snapshot(learned.weights, logs.period), *older]
         served = blend(pool, self._shares()[choice], logs)
         return Checkpoint(logs.period, served, _memory(pool, learned, choice))
 
@@ -74,16 +76,16 @@ class AverageWeights:
             return [(1 - a, a) for a in self.coefficients]
         return [(1 / k,) * k for k in self.counts]
 
-    def _choose(self, model: Model, pool: Sequence[Past], newest: Logs, before: int) -> int:
+    def _choose(self, model: Model, pool: Sequence[Snapshot], newest: Logs, before: int) -> int:
         """Position of the shares that would have served `newest` best; `before` where there is nothing to tell by."""
         shares = self._shares()
         if len(shares) == 1 or len(pool) == 1 or not len(newest):
             return before
-        rows = judged(model, newest)
+        rows = evaluation_rows(model, newest)
         losses = [loss(model, blend(pool, share, newest), rows) for share in shares]
         return losses.index(min(losses))
 
 
-def _memory(pool: Sequence[Past], learned: Checkpoint, choice: int) -> dict[str, Tensor]:
+def _memory(pool: Sequence[Snapshot], learned: Checkpoint, choice: int) -> dict[str, Tensor]:
     """The pool, the learner's own memory and the choice."""
-    return {**pack("learner", learned.memory), **pooled(pool), "choice": torch.tensor([choice])}
+    return {**pack("learner", learned.memory), **pack_snapshots(pool), "choice": torch.tensor([choice])}

@@ -10,9 +10,9 @@ from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
 from nightloop.tasks.modules.loss import Objective, labels
 from nightloop.tasks.modules.model import Model
-from nightloop.tasks.modules.regularizers import Pull
+from nightloop.tasks.modules.regularizers import Penalty
 from nightloop.tasks.modules.train_config import TrainConfig
-from nightloop.tasks.retraining.checkpoint_memory import needed
+from nightloop.tasks.retraining.checkpoint_memory import require_keys
 from nightloop.tasks.training.fisher import fisher
 from nightloop.tasks.training.fit import fit
 
@@ -52,9 +52,9 @@ class EWC:
 
     def learn(self, model: Model, checkpoint: Checkpoint, logs: Logs, objective: Objective) -> Checkpoint:
         """The same for another objective; what mattered is told by the labels alone."""
-        needed(checkpoint.memory, [f"fisher/{name}" for name in checkpoint.weights], "EWC")
+        require_keys(checkpoint.memory, [f"fisher/{name}" for name in checkpoint.weights], "EWC")
         before = unpack("fisher", checkpoint.memory)
-        pull = Pull(self.strength, checkpoint.weights, before)
+        pull = Penalty(self.strength, checkpoint.weights, before)
         weights = fit(model, checkpoint.weights, logs, self.training, objective(logs), pull=pull).weights
         found = fisher(model, weights, logs)
         total = {name: torch.add(found[name], before[name], alpha=self.decay) for name in found}

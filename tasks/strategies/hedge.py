@@ -12,8 +12,8 @@ from torch import Tensor
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
 from nightloop.tasks.modules.model import Model
-from nightloop.tasks.retraining.checkpoint_memory import fitting, needed, taught
-from nightloop.tasks.retraining.prequential_loss import judged, loss
+from nightloop.tasks.retraining.checkpoint_memory import require_keys, require_shapes, update_learner
+from nightloop.tasks.retraining.prequential_loss import evaluation_rows, loss
 from nightloop.tasks.retraining.strategy import Strategy
 
 
@@ -69,7 +69,7 @@ class Hedge:
         chain = self._recalled(checkpoint)
         log_weights = self._weighed(model, chain, checkpoint.memory["log_weights"], logs.since(logs.period))
         learned = [
-            taught(candidate, f"Hedge's candidates[{place}]", model, one, logs)
+            update_learner(candidate, f"Hedge's candidates[{place}]", model, one, logs)
             for place, (candidate, one) in enumerate(zip(self.candidates, chain, strict=True))
         ]
         return self._served(learned, log_weights, logs)
@@ -78,7 +78,7 @@ class Hedge:
         """Logarithms of the weights [candidates] float64 after `newest`; as they were where it has no rows."""
         if not len(newest):
             return before
-        rows = judged(model, newest)
+        rows = evaluation_rows(model, newest)
         losses = torch.tensor([loss(model, one.weights, rows) for one in chain], dtype=torch.float64)
         moved = torch.log_softmax(self.forget * before - self.eta * losses, 0)
         return torch.log((1 - self.share) * moved.exp() + self.share / len(chain)) if self.share else moved
@@ -95,7 +95,7 @@ class Hedge:
     def _recalled(self, checkpoint: Checkpoint) -> list[Checkpoint]:
         """The candidates' own checkpoints. Raises ValueError where the memory is not Hedge's, of as many candidates."""
         memory, count = checkpoint.memory, len(self.candidates)
-        needed(memory, ["log_weights", *(f"candidates/{place}/weights/" for place in range(count))], "Hedge")
-        fitting(memory, {"log_weights": torch.zeros(count)}, "Hedge")
+        require_keys(memory, ["log_weights", *(f"candidates/{place}/weights/" for place in range(count))], "Hedge")
+        require_shapes(memory, {"log_weights": torch.zeros(count)}, "Hedge")
         own = [unpack(f"candidates/{place}", memory) for place in range(count)]
         return [Checkpoint(checkpoint.period, unpack("weights", one), unpack("memory", one)) for one in own]

@@ -11,7 +11,7 @@ from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.retraining.advance import recent
-from nightloop.tasks.retraining.checkpoint_memory import needed, taught
+from nightloop.tasks.retraining.checkpoint_memory import require_keys, update_learner
 from nightloop.tasks.retraining.distillation_loss import Distil, check_temperature
 from nightloop.tasks.retraining.strategy import Strategy
 from nightloop.tasks.retraining.teacher_predictions import FAMILIES, check_labels, check_teachable, predicted
@@ -68,14 +68,14 @@ class IncCTR:
         """The teacher predicts and the learner learns, then the teacher does. ValueError where a loss diverges."""
         check_labels(model, "IncCTR")
         memory = checkpoint.memory
-        needed(memory, ("teacher/weights/",) if self.teacher else (), "IncCTR")
+        require_keys(memory, ("teacher/weights/",) if self.teacher else (), "IncCTR")
         own = Checkpoint(checkpoint.period, checkpoint.weights, unpack("learner", memory))
         old = Checkpoint(checkpoint.period, unpack("teacher/weights", memory), unpack("teacher/memory", memory))
         rows = recent(logs, self.learner.lookback)
         heard = predicted(model, old.weights if self.teacher else own.weights, rows)
         shares = (1.0, 1.0) if self.weight is None else (1 - self.weight, self.weight)
-        learned = taught(self.learner, "IncCTR's learner", model, own, heard, Distil(*shares, self.temperature))
-        teacher = taught(self.teacher, "IncCTR's teacher", model, old, logs) if self.teacher else None
+        learned = update_learner(self.learner, "IncCTR's learner", model, own, heard, Distil(*shares, self.temperature))
+        teacher = update_learner(self.teacher, "IncCTR's teacher", model, old, logs) if self.teacher else None
         return Checkpoint(logs.period, learned.weights, _memory(learned, teacher))
 
 

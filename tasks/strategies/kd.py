@@ -8,7 +8,7 @@ from typing import ClassVar
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
 from nightloop.tasks.modules.model import Model
-from nightloop.tasks.retraining.checkpoint_memory import needed, taught
+from nightloop.tasks.retraining.checkpoint_memory import require_keys, update_learner
 from nightloop.tasks.retraining.distillation_loss import Distil, check_temperature
 from nightloop.tasks.retraining.strategy import Strategy
 from nightloop.tasks.retraining.teacher_predictions import FAMILIES, check_labels, check_teachable, predicted
@@ -55,9 +55,9 @@ class KD:
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
         """Let the teacher predict, the learner learn. ValueError for a ranking and where the loss diverges."""
         check_labels(model, "KD")
-        needed(checkpoint.memory, (), "KD")
+        require_keys(checkpoint.memory, (), "KD")
         mine = Checkpoint(checkpoint.period, checkpoint.weights, unpack("learner", checkpoint.memory))
         objective = Distil(1 - self.weight, self.weight, self.temperature)
         heard = predicted(model, checkpoint.weights, logs)
-        learned = taught(self.learner, "KD's learner", model, mine, heard, objective)
+        learned = update_learner(self.learner, "KD's learner", model, mine, heard, objective)
         return Checkpoint(logs.period, learned.weights, pack("learner", learned.memory))

@@ -8,7 +8,7 @@ from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights
 from nightloop.tasks.modules.loss import Objective, labels
 from nightloop.tasks.modules.model import Model
-from nightloop.tasks.modules.regularizers import Pull
+from nightloop.tasks.modules.regularizers import Penalty
 from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.training.fit import fit
 
@@ -43,6 +43,6 @@ class L2SP:
 
     def learn(self, model: Model, checkpoint: Checkpoint, logs: Logs, objective: Objective) -> Checkpoint:
         """The same for another objective."""
-        pull = Pull(self.strength, checkpoint.weights)
+        pull = Penalty(self.strength, checkpoint.weights)
         fitted = fit(model, checkpoint.weights, logs, self.training, objective(logs), pull=pull)
         return Checkpoint(logs.period, fitted.weights)

@@ -13,7 +13,7 @@ from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
 from nightloop.tasks.modules.loss import Batch, Loss
 from nightloop.tasks.modules.model import Model
-from nightloop.tasks.retraining.checkpoint_memory import from_memory, needed, taught, to_memory
+from nightloop.tasks.retraining.checkpoint_memory import from_memory, require_keys, to_memory, update_learner
 from nightloop.tasks.retraining.strategy import Strategy
 from nightloop.tasks.retraining.teacher_predictions import FAMILIES, check_labels, check_teachable, known
 from nightloop.tasks.training.predict import predict
@@ -87,10 +87,10 @@ class ReLoop:
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
         """Find out what was predicted, let the learner learn. ValueError for a ranking and where the loss diverges."""
         check_labels(model, "ReLoop")
-        needed(checkpoint.memory, ("served/periods", "served/values"), "ReLoop")
+        require_keys(checkpoint.memory, ("served/periods", "served/values"), "ReLoop")
         judged = self._judged(model, checkpoint, logs)
         mine = Checkpoint(checkpoint.period, checkpoint.weights, unpack("learner", checkpoint.memory))
-        learned = taught(self.learner, "ReLoop's learner", model, mine, judged, SelfCorrection(self.alpha))
+        learned = update_learner(self.learner, "ReLoop's learner", model, mine, judged, SelfCorrection(self.alpha))
         return Checkpoint(logs.period, learned.weights, self._memory(learned, judged))
 
     def _judged(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Logs:

@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 
 from nightloop.tasks.data.logs import Logs
-from nightloop.tasks.meta.meta_state import Meta, begun, recalled
+from nightloop.tasks.meta.meta_state import MetaState, load_meta_state, new_meta_state
 from nightloop.tasks.meta.sml_batches import Batches
-from nightloop.tasks.meta.sml_training import Past, learn_through, learn_transfer
+from nightloop.tasks.meta.sml_training import TransferInputs, learn_through, learn_transfer
 from nightloop.tasks.meta.transfer import Transfer
-from nightloop.tasks.meta.transfer_set import Carry, active_rows
+from nightloop.tasks.meta.transfer_set import TransferSet, active_rows
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.modules.train_config import TrainConfig
-from nightloop.tasks.retraining.checkpoint_memory import fitting, needed, taught
+from nightloop.tasks.retraining.checkpoint_memory import require_keys, require_shapes, update_learner
 from nightloop.tasks.retraining.strategy import Strategy
 
 
@@ -68,7 +68,7 @@ class SML:
 
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
         """The pre-trained weights are served and are W_0; transfers at their first values, no task open."""
-        meta = begun(self._transfers(model, weights, logs))
+        meta = new_meta_state(self._transfers(model, weights, logs))
         memory = {**pack("meta", meta.memory()), "finished": torch.tensor([0])}
         if self.learner:
             memory |= pack("learner", self.learner.start(model, weights, logs).memory)
@@ -76,10 +76,12 @@ class SML:
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
         """Finish the open task on the newest period, open the newest period's. ValueError where a loss diverges."""
-        carry, memory = Carry(self.transfer, model.fields), checkpoint.memory
-        needed(memory, ("finished", "meta/adam/first", "meta/adam/steps"), "SML", ("learner", "task"))
-        fitting(memory, pack("meta", begun(self._transfers(model, checkpoint.weights, logs)).memory()), "SML")
-        meta, finished = recalled(unpack("meta", memory)), int(memory["finished"])
+        carry, memory = TransferSet(self.transfer, model.fields), checkpoint.memory
+        require_keys(memory, ("finished", "meta/adam/first", "meta/adam/steps"), "SML", ("learner", "task"))
+        require_shapes(
+            memory, pack("meta", new_meta_state(self._transfers(model, checkpoint.weights, logs)).memory()), "SML"
+        )
+        meta, finished = load_meta_state(unpack("meta", memory)), int(memory["finished"])
         base: Weights = checkpoint.weights
         task = unpack("task", memory)
         frozen = self.freeze is not None and finished >= self.freeze
@@ -98,11 +100,11 @@ class SML:
         return Checkpoint(logs.period, served, memory)
 
     def _transfers(self, model: Model, weights: Weights, logs: Logs) -> dict[str, Tensor]:
-        return Carry(self.transfer, model.fields).parameters(model, weights, logs.generator("sml/transfer"))
+        return TransferSet(self.transfer, model.fields).parameters(model, weights, logs.generator("sml/transfer"))
 
     def _finished(
-        self, model: Model, carry: Carry, meta: Meta, task: Weights, logs: Logs
-    ) -> tuple[Meta, dict[str, Tensor]]:
+        self, model: Model, carry: TransferSet, meta: MetaState, task: Weights, logs: Logs
+    ) -> tuple[MetaState, dict[str, Tensor]]:
         """Step 2, and step 1 again, for the period before the newest; the transfers, and W of that period."""
         before, learned = unpack("before/weights", task), unpack("learned/weights", task)
         newest, own = logs.since(logs.period), logs.select(logs.periods == logs.period - 1)
@@ -113,25 +115,25 @@ class SML:
                 again = learned if self.start_from == "learned" else done
                 anew = replace(own, seed=own.seed + number)  # another order and other negatives every round
                 learned = learn_through(
-                    model, carry, meta, Past(before, again), anew, self.learner_training, self.batches
+                    model, carry, meta, TransferInputs(before, again), anew, self.learner_training, self.batches
                 )
             judged = replace(newest if self.train_on == "next" else own, seed=own.seed + number)
             meta = learn_transfer(
-                model, carry, meta, Past(before, learned), judged, self.transfer_training, self.batches
+                model, carry, meta, TransferInputs(before, learned), judged, self.transfer_training, self.batches
             )
             if self.start_from == "output" or number + 1 == self.rounds:
                 done = carry.whole(meta.parameters, before, learned, moving)
         return meta, done
 
     def _opened(
-        self, model: Model, carry: Carry, meta: Meta, base: Checkpoint, logs: Logs
+        self, model: Model, carry: TransferSet, meta: MetaState, base: Checkpoint, logs: Logs
     ) -> tuple[dict[str, Tensor], Weights]:
         """Step 1 on the newest period: what is learned of the base's weights, and the learner's memory."""
         if self.learner is None:
             newest = logs.since(logs.period)
-            past = Past(base.weights, base.weights)
+            past = TransferInputs(base.weights, base.weights)
             return learn_through(model, carry, meta, past, newest, self.learner_training, self.batches), {}
-        found = taught(self.learner, "SML's learner", model, base, logs)
+        found = update_learner(self.learner, "SML's learner", model, base, logs)
         return dict(found.weights), found.memory
 
     def _moving(self, model: Model, logs: Logs) -> Mapping[str, Tensor] | None:

@@ -13,8 +13,8 @@ from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
 from nightloop.tasks.modules.loss import Objective, labels
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.modules.train_config import TrainConfig
-from nightloop.tasks.retraining.checkpoint_memory import needed
-from nightloop.tasks.retraining.reservoir import Reservoir, columns_of, empty, recalled
+from nightloop.tasks.retraining.checkpoint_memory import require_keys
+from nightloop.tasks.retraining.reservoir import Reservoir, columns_of, empty, load_reservoir
 from nightloop.tasks.training.fit import fit
 from nightloop.tasks.training.predict import predict
 
@@ -70,8 +70,8 @@ class SPMF:
     def _recalled(self, model: Model, memory: Weights) -> dict[str, Reservoir]:
         """The reservoirs of a memory. Raises ValueError where they are not there."""
         kinds = self._kinds(model)
-        needed(memory, [f"{kind}/{name}" for kind in kinds for name in (*COLUMNS, "seen")], "SPMF")
-        return {kind: recalled(unpack(kind, memory)) for kind in kinds}
+        require_keys(memory, [f"{kind}/{name}" for kind in kinds for name in (*COLUMNS, "seen")], "SPMF")
+        return {kind: load_reservoir(unpack(kind, memory)) for kind in kinds}
 
     def _offered(self, kinds: dict[str, Reservoir], logs: Logs) -> dict[str, Tensor]:
         """The memory of reservoirs that the rows of `logs` came by."""

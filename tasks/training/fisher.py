@@ -14,7 +14,7 @@ from nightloop.tasks.modules.model import Model
 from nightloop.tasks.modules.negative_sampling import draw, known
 from nightloop.tasks.modules.segment_sums import group, totals
 from nightloop.tasks.modules.table_rows import take_rows
-from nightloop.tasks.training.step import Draw, entries
+from nightloop.tasks.training.step import StepRows, entries
 
 BATCH = 256
 
@@ -48,9 +48,9 @@ def fisher(model: Model, weights: Weights, logs: Logs) -> dict[str, Tensor]:
 
 def _entries(model: Model, logs: Logs) -> tuple[Tensor, Tensor, Tensor]:
     """Positions [n], labels [n] and vocabulary rows [n, F]; a ranking's negatives after its positives."""
-    every = Draw(torch.arange(len(logs)))
+    every = StepRows(torch.arange(len(logs)))
     if model.family == "ranking" and len(logs):
         user, item = (logs.rows[:, logs.fields.index(field)] for field in ("user", "item"))
         positives = known(user, item, logs.sizes[logs.fields.index("item")])
-        every = Draw(every.positions, *draw(positives, user, logs.generator("fisher")))
+        every = StepRows(every.positions, *draw(positives, user, logs.generator("fisher")))
     return entries(model, logs, every)

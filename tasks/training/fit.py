@@ -18,12 +18,12 @@ from nightloop.tasks.modules.malloc import kept_memory
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.modules.negative_sampling import draw, known
 from nightloop.tasks.modules.progress import report
-from nightloop.tasks.modules.regularizers import Pull, Springs, springs
+from nightloop.tasks.modules.regularizers import Penalty, Regularizer, regularizer_of
 from nightloop.tasks.modules.row_order import canonical_order
-from nightloop.tasks.modules.threads import crew, one_thread
+from nightloop.tasks.modules.threads import one_thread, thread_pool
 from nightloop.tasks.modules.train_config import TrainConfig
-from nightloop.tasks.training.step import Draw, Step, autograd_step
-from nightloop.tasks.training.train_state import Learned, learned
+from nightloop.tasks.training.step import Step, StepRows, autograd_step
+from nightloop.tasks.training.train_state import TrainState, init_state
 
 CHUNK = 1 << 18  # rows that are looked at, or whose negatives are drawn, at once
 HOPELESS = 1e3  # a mean loss above this has diverged; a model that knows nothing is at 0.7 (ranking 1.4)
@@ -43,7 +43,7 @@ def fit(
     training: TrainConfig,
     loss: Loss = cross_entropy,
     state: Weights | None = None,
-    pull: Pull | None = None,
+    pull: Penalty | None = None,
 ) -> Fitted:
     """Train `weights` on `logs` as `training` says; inputs stay as they are.
 
@@ -55,32 +55,32 @@ def fit(
     the epoch and the rate.
     """
     _check(model, logs)
-    drawn = springs(training.l2, pull, weights, model.fields)
+    drawn = regularizer_of(training.l2, pull, weights, model.fields)
     if loss is cross_entropy and model.family == "ranking" and isinstance(model, Bilinear):
         width = model.factor_width
         with one_thread():
             by_hand = lambda run: _closed_step(model, width, run, logs, drawn)  # noqa: E731
             return train(by_hand, model, weights, logs, training, state)
-    with crew(training.parts) as parts:
+    with thread_pool(training.parts) as parts:
         by_autograd = lambda run: autograd_step(model, run, logs, training.precision, loss, drawn, parts)  # noqa: E731
         return train(by_autograd, model, weights, logs, training, state)
 
 
 def train(
-    step_on: Callable[[Learned], Step],
+    step_on: Callable[[TrainState], Step],
     model: Model,
     weights: Weights,
     logs: Logs,
     training: TrainConfig,
     state: Weights | None,
-    draws: Iterable[Iterator[Draw]] | None = None,
+    draws: Iterable[Iterator[StepRows]] | None = None,
 ) -> Fitted:
     """All epochs of `training` on copies of `weights`, with the step that `step_on` makes of them.
 
     `draws` are the epochs' steps where they are others than `fit`'s own: all rows in a new order, each with a
     negative of its own.
     """
-    run = learned(model, weights, training, state)
+    run = init_state(model, weights, training, state)
     _check_sizes(model, run, logs)
     if not len(logs) or not training.epochs:
         return Fitted(dict(weights), run.state())
@@ -89,7 +89,7 @@ def train(
     return Fitted(run.weights(), run.state())
 
 
-def _run(step: Step, epochs: Iterable[Iterator[Draw]], run: Learned, logs: Logs, training: TrainConfig) -> None:
+def _run(step: Step, epochs: Iterable[Iterator[StepRows]], run: TrainState, logs: Logs, training: TrainConfig) -> None:
     """All epochs, each followed by a look at what it did."""
     done, total = 0, len(logs) * training.epochs
     for epoch, draws in enumerate(epochs, 1):
@@ -101,7 +101,7 @@ def _run(step: Step, epochs: Iterable[Iterator[Draw]], run: Learned, logs: Logs,
         _check_epoch(run, float(last), epoch, training)
 
 
-def _epochs(model: Model, logs: Logs, training: TrainConfig) -> Iterator[Iterator[Draw]]:
+def _epochs(model: Model, logs: Logs, training: TrainConfig) -> Iterator[Iterator[StepRows]]:
     """For each epoch its steps: all rows once, in a new order."""
     shuffle, negatives = logs.generator("fit/shuffle"), logs.generator("fit/negatives")
     canonical = canonical_order(logs)
@@ -110,30 +110,30 @@ def _epochs(model: Model, logs: Logs, training: TrainConfig) -> Iterator[Iterato
     user = user.contiguous() if ranking else user  # a click model never asks for it, and there may be millions
     positives = known(user, item, logs.sizes[logs.fields.index("item")]) if ranking else None
 
-    def epoch() -> Iterator[Draw]:
+    def epoch() -> Iterator[StepRows]:
         order = torch.randperm(len(logs), generator=shuffle)
         for chunk in torch.split(order, max(1, CHUNK // training.batch_size) * training.batch_size):
             chunk = chunk if canonical is None else canonical.index_select(0, chunk)
             if positives is None:
-                yield from map(Draw, torch.split(chunk, training.batch_size))
+                yield from map(StepRows, torch.split(chunk, training.batch_size))
                 continue
             drawn, real = draw(positives, user.index_select(0, chunk), negatives)
             reals = [None] * len(chunk) if real is None else torch.split(real, training.batch_size)
             yield from map(
-                Draw, torch.split(chunk, training.batch_size), torch.split(drawn, training.batch_size), reals
+                StepRows, torch.split(chunk, training.batch_size), torch.split(drawn, training.batch_size), reals
             )
 
     for _ in range(training.epochs):
         yield epoch()
 
 
-def _closed_step(model: Model, width: int, run: Learned, logs: Logs, drawn: Springs) -> Step:
+def _closed_step(model: Model, width: int, run: TrainState, logs: Logs, drawn: Regularizer) -> Step:
     """The step of a dot-product model, of the tables or of what a graph makes of them, without autograd."""
     look = lookup(model, run.sizes, logs, own_close(logs))
     user, item = (logs.rows[:, logs.fields.index(field)].contiguous() for field in ("user", "item"))
     shift = run.sizes[0]
 
-    def step(rows: Draw) -> Tensor:
+    def step(rows: StepRows) -> Tensor:
         if rows.negatives is None:
             raise ValueError("a ranking step needs negatives")
         positives = item.index_select(0, rows.positions) + shift
@@ -155,14 +155,14 @@ def _check(model: Model, logs: Logs) -> None:
         raise ValueError("numeric columns hold NaN or infinity; quarantine those rows or fill them")
 
 
-def _check_sizes(model: Model, run: Learned, logs: Logs) -> None:
+def _check_sizes(model: Model, run: TrainState, logs: Logs) -> None:
     for field, rows in zip(model.fields, run.sizes, strict=True):
         size = logs.sizes[logs.fields.index(field)]
         if rows < size:
             raise ValueError(f"table.{field} has {rows} rows, the logs' vocabulary {size}: grow the checkpoint first")
 
 
-def _check_epoch(run: Learned, last: float, epoch: int, training: TrainConfig) -> None:
+def _check_epoch(run: TrainState, last: float, epoch: int, training: TrainConfig) -> None:
     finite = bool(torch.isfinite(run.table.sum())) and bool(torch.isfinite(run.flat.sum()))
     if finite and last <= HOPELESS:
         return

@@ -16,7 +16,7 @@ from nightloop.tasks.training.predict import predict
 
 
 @torch.no_grad()
-def reveal(model: Model, weights: Weights, logs: Logs) -> tuple[Tensor, Tensor]:
+def logits_and_hidden(model: Model, weights: Weights, logs: Logs) -> tuple[Tensor, Tensor]:
     """The logits [n] that `predict` gives for the rows of `logs`, and hidden [n, d].
 
     Hidden is what the last layer of the model's tower reads (of several towers, side by side), as ReLoop2 has it. A model

@@ -11,8 +11,8 @@ from torch.linalg import vecdot
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.modules.fused_tables import PREFIX, offsets, others, table_sizes, with_zero_rows
-from nightloop.tasks.modules.lookup import Own, close_before, lookup
-from nightloop.tasks.modules.model import Factored, Keeping, Lookup, Model
+from nightloop.tasks.modules.lookup import OwnRows, close_before, lookup
+from nightloop.tasks.modules.model import Factored, Lookup, Model, StatefulModel
 
 
 @torch.no_grad()
@@ -24,7 +24,7 @@ def predict(model: Model, weights: Weights, logs: Logs, batch: int = 16384) -> T
     Raises ValueError where the weights or the logs do not fit the model, or a logit is not a number.
     """
     sizes = table_sizes(model, weights)
-    if isinstance(model, Keeping) and isinstance(model, Factored):
+    if isinstance(model, StatefulModel) and isinstance(model, Factored):
         return _dot_products(model, weights, logs)
     missing = set(model.fields) - set(logs.fields)
     if missing:
@@ -44,7 +44,7 @@ def predict(model: Model, weights: Weights, logs: Logs, batch: int = 16384) -> T
         ids = logs.rows[part][:, columns]
         unseen = (ids < 0) | (ids >= limits)
         known = ids.masked_fill(unseen, 0)
-        embedded = _own(tables, known) if isinstance(look, Own) else _looked_up(look, tables, known, first)
+        embedded = _own(tables, known) if isinstance(look, OwnRows) else _looked_up(look, tables, known, first)
         if bool(unseen.any()):
             embedded[:, : len(tables)][unseen & ~pooled] = 0
         found[part] = model.logits(embedded, logs.numeric[part], dense)

@@ -13,17 +13,17 @@ from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.lookup import lookup, occurrences, own_close
 from nightloop.tasks.modules.loss import Batch, Loss
 from nightloop.tasks.modules.model import Model
-from nightloop.tasks.modules.regularizers import Springs
+from nightloop.tasks.modules.regularizers import Regularizer
 from nightloop.tasks.modules.segment_sums import Groups, group, runs, totals
 from nightloop.tasks.modules.table_rows import take_rows
-from nightloop.tasks.modules.threads import Crew
+from nightloop.tasks.modules.threads import ThreadPool
 from nightloop.tasks.modules.train_config import Precision
-from nightloop.tasks.training.train_state import Learned
+from nightloop.tasks.training.train_state import TrainState
 
 PART = 512  # rows that are worth a part of their own
 
 
-class Draw(NamedTuple):
+class StepRows(NamedTuple):
     """Rows of one step: positions [b] in the logs, and in a ranking a negative item for each, and which are real."""
 
     positions: Tensor
@@ -31,10 +31,10 @@ class Draw(NamedTuple):
     real: Tensor | None = None
 
 
-Step = Callable[[Draw], Tensor]  # changes what is learned, returns its loss
+Step = Callable[[StepRows], Tensor]  # changes what is learned, returns its loss
 
 
-class Slope(NamedTuple):
+class PartialGradient(NamedTuple):
     """The loss of a part of a step, as it counts in the whole, and its gradient."""
 
     loss: Tensor
@@ -45,12 +45,12 @@ class Slope(NamedTuple):
 
 
 def autograd_step(
-    model: Model, run: Learned, logs: Logs, precision: Precision, loss: Loss, drawn: Springs, crew: Crew
+    model: Model, run: TrainState, logs: Logs, precision: Precision, loss: Loss, drawn: Regularizer, crew: ThreadPool
 ) -> Step:
     """The step of any model under any loss."""
     look = lookup(model, run.sizes, logs, own_close(logs))
 
-    def slope(rows: Draw, share: float) -> Slope:
+    def slope(rows: StepRows, share: float) -> PartialGradient:
         positions, label, ids = entries(model, logs, rows)
         fused = look.rows(positions, ids)
         values = take_rows(run.table, fused).requires_grad_()
@@ -60,25 +60,29 @@ def autograd_step(
             logits = model.logits(embedded, logs.numeric[positions], run.dense(flat)).float()
         value = share * loss(Batch(logits, label, positions, ids, embedded, len(rows.positions)))
         of_values, of_flat = torch.autograd.grad(value, [values, flat], allow_unused=True)
-        return Slope(value.detach(), fused, of_values, of_flat, ids)
+        return PartialGradient(value.detach(), fused, of_values, of_flat, ids)
 
-    return dealt_step(slope, run, drawn, crew)
+    return parallel_step(slope, run, drawn, crew)
 
 
-def dealt_step(
-    slope: Callable[[Draw, float], Slope], run: Learned, drawn: Springs, crew: Crew, least: int = PART
+def parallel_step(
+    slope: Callable[[StepRows, float], PartialGradient],
+    run: TrainState,
+    drawn: Regularizer,
+    crew: ThreadPool,
+    least: int = PART,
 ) -> Step:
     """A step whose rows are dealt to the crew in parts of `least` or more.
 
     `slope` is asked for that of a part's rows, as it counts in the whole, of which they are a share.
     """
 
-    def move_dense(found: Sequence[Slope]) -> None:
+    def move_dense(found: Sequence[PartialGradient]) -> None:
         slopes = [one.flat for one in found if one.flat is not None]
         if slopes:
             run.adam.step(run.flat, drawn.draw_flat(reduce(torch.add, slopes), run.flat))
 
-    def grouped(found: Sequence[Slope]) -> tuple[Groups, Tensor, Tensor] | None:
+    def grouped(found: Sequence[PartialGradient]) -> tuple[Groups, Tensor, Tensor] | None:
         """Equal rows of the table together, the gradients of all entries, and how often each row occurs."""
         values = [one.values for one in found if one.values is not None]
         if not values:
@@ -89,9 +93,9 @@ def dealt_step(
             times = occurrences(groups.rows, _joined([one.ids for one in found]), run.sizes)
         return groups, _joined(values), times
 
-    def step(rows: Draw) -> Tensor:
+    def step(rows: StepRows) -> Tensor:
         count = len(rows.positions)
-        found = crew.map(lambda part: slope(*part), dealt(rows, crew, least))
+        found = crew.map(lambda part: slope(*part), split_rows(rows, crew, least))
         together = crew.map(lambda work: work(found), (move_dense, grouped))[1]  # neither waits for the other
         if together is not None:
             groups, gradient, times = together
@@ -108,7 +112,7 @@ def dealt_step(
     return step
 
 
-def entries(model: Model, logs: Logs, rows: Draw) -> tuple[Tensor, Tensor, Tensor]:
+def entries(model: Model, logs: Logs, rows: StepRows) -> tuple[Tensor, Tensor, Tensor]:
     """Positions [n], labels [n] and vocabulary rows [n, F] of a step, the negatives after the positives."""
     ids = logs.rows.index_select(0, rows.positions)
     if model.fields != logs.fields:
@@ -123,14 +127,14 @@ def entries(model: Model, logs: Logs, rows: Draw) -> tuple[Tensor, Tensor, Tenso
     return positions, torch.cat([label, torch.zeros_like(label)[keep]]), torch.cat([ids, other[keep]])
 
 
-def dealt(rows: Draw, crew: Crew, least: int = PART) -> list[tuple[Draw, float]]:
+def split_rows(rows: StepRows, crew: ThreadPool, least: int = PART) -> list[tuple[StepRows, float]]:
     """The rows in as many parts as the crew takes, or fewer of `least` rows, each with its share of them all."""
     count = len(rows.positions)
     parts = max(1, min(crew.parts, count // least))
     if parts == 1:
         return [(rows, 1.0)]
     pieces = [[None] * parts if tensor is None else torch.tensor_split(tensor, parts) for tensor in rows]
-    return [(part, len(part.positions) / count) for part in (Draw(*piece) for piece in zip(*pieces, strict=True))]
+    return [(part, len(part.positions) / count) for part in (StepRows(*piece) for piece in zip(*pieces, strict=True))]
 
 
 def _joined(parts: Sequence[Tensor]) -> Tensor:

@@ -19,7 +19,7 @@ CLOCK = "steps/dense"
 
 
 @dataclass(frozen=True)
-class Learned:
+class TrainState:
     """Copies of weights and optimiser state: one fused table, one flat vector of the rest."""
 
     fields: tuple[str, ...]
@@ -52,7 +52,7 @@ class Learned:
         return found
 
 
-def learned(model: Model, weights: Weights, training: TrainConfig, state: Weights | None) -> Learned:
+def init_state(model: Model, weights: Weights, training: TrainConfig, state: Weights | None) -> TrainState:
     """Copies to train on. `state` None begins anew. Raises ValueError where weights or state do not fit the model."""
     sizes, dense = table_sizes(model, weights), others(weights)
     shapes = {name: tuple(tensor.shape) for name, tensor in dense.items()}
@@ -66,7 +66,7 @@ def learned(model: Model, weights: Weights, training: TrainConfig, state: Weight
         first, second = (torch.zeros(sum(map(prod, shapes.values()))) for _ in range(2))
     adam = Adam(training.dense_lr, first, second, int(state[CLOCK]) if state and dense else 0)
     rows = row_optimizer(training.optimizer, training.lr, kept)
-    return Learned(tuple(model.fields), sizes, fuse(weights, model.fields), rows, shapes, _flat(dense), adam)
+    return TrainState(tuple(model.fields), sizes, fuse(weights, model.fields), rows, shapes, _flat(dense), adam)
 
 
 def _check(model: Model, weights: Weights, training: TrainConfig, state: Weights | None) -> None:

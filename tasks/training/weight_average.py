@@ -12,14 +12,14 @@ from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Weights
 
 
-class Past(NamedTuple):
+class Snapshot(NamedTuple):
     """Weights that take part in a mean, and the period at whose close they were made."""
 
     weights: Weights
     period: int
 
 
-def blend(pool: Sequence[Past], shares: Sequence[float], logs: Logs) -> dict[str, Tensor]:
+def blend(pool: Sequence[Snapshot], shares: Sequence[float], logs: Logs) -> dict[str, Tensor]:
     """Weighted mean by tensor name, newest of the pool first; shares without a past are dropped.
 
     A row of a table leaves out every past in which its id was not born yet: a first value is nobody's opinion. The
@@ -34,7 +34,7 @@ def blend(pool: Sequence[Past], shares: Sequence[float], logs: Logs) -> dict[str
     return {name: _mean(name, taken, births.get(name)) for name in pool[0].weights}
 
 
-def _mean(name: str, taken: Sequence[tuple[float, Past]], born: Tensor | None) -> Tensor:
+def _mean(name: str, taken: Sequence[tuple[float, Snapshot]], born: Tensor | None) -> Tensor:
     total, summed = torch.zeros(()), torch.zeros_like(taken[0][1].weights[name])
     for place, (share, past) in enumerate(taken):
         known = torch.ones(()) if born is None or place == 0 else (born <= past.period).float()

@@ -12,7 +12,7 @@ import pytest
 
 import nightloop.flows.bakeoff
 from nightloop.flows.bakeoff import Pool
-from nightloop.tasks.bakeoff.worker import Job, work_on
+from nightloop.tasks.bakeoff.worker import Job, run_job
 
 WHEN = datetime.fromisoformat("2026-01-20T02:00:00+00:00")
 
@@ -27,7 +27,7 @@ class Oven:
         """Do this job here."""
         self.jobs.append(job)
         job.room.mkdir(parents=True, exist_ok=True)
-        work_on(job)
+        run_job(job)
 
     def cells(self) -> list[str]:
         """The cells that were run, by title."""

@@ -10,8 +10,8 @@ import torch
 
 from nightloop.tasks.bakeoff.advice import advice
 from nightloop.tasks.bakeoff.entrants import Entrant, with_options
-from nightloop.tasks.bakeoff.result import Outcome
-from nightloop.tasks.bakeoff.results import Board, Ran, read_ran
+from nightloop.tasks.bakeoff.result import RunResult
+from nightloop.tasks.bakeoff.results import FinishedRun, Results, read_ran
 from nightloop.tasks.modules.checkpoint import Weights, pack
 from nightloop.tasks.plan.plan import Part, Plan
 from tests.flows.tiny_pipeline import raw_plan
@@ -33,15 +33,15 @@ def rows(above: float, personal: bool, seed: int) -> Weights:
     })  # fmt: skip
 
 
-def ran(above: float, seconds: float, personal: bool = True, seed: int = 0, luck: int = 0) -> Ran:
-    outcome = Outcome(seconds={2: seconds}, weights_bytes=1000, peak=50_000_000, idle=10_000_000)
+def ran(above: float, seconds: float, personal: bool = True, seed: int = 0, luck: int = 0) -> FinishedRun:
+    outcome = RunResult(seconds={2: seconds}, weights_bytes=1000, peak=50_000_000, idle=10_000_000)
     return read_ran(PLAN, seed, outcome, rows(above, personal, 100 * seed + luck), ["uniform"])
 
 
-def board(**entrants: Any) -> Board:
+def board(**entrants: Any) -> Results:
     """A board of (plug-in, its cells)."""
     parts = {name: Entrant(name, "MF", Part(use=use), PLAN.model) for name, (use, *_) in entrants.items()}
-    return Board(PLAN, "ndcg@20", (2,), parts, {name: cells for name, (_, *cells) in entrants.items()})
+    return Results(PLAN, "ndcg@20", (2,), parts, {name: cells for name, (_, *cells) in entrants.items()})
 
 
 def test_a_clear_leader_is_sure_and_its_price_is_named() -> None:

@@ -11,7 +11,7 @@ import yaml
 
 import nightloop.tasks.collect
 import nightloop.tasks.resources
-from nightloop.tasks.bakeoff.result import Outcome
+from nightloop.tasks.bakeoff.result import RunResult
 from nightloop.tasks.schedule import decide
 from tests.bakeoff.make_specs import WHEN, Oven, bake, computed_by, oven
 from tests.flows.tiny_pipeline import Tiny, begin, make
@@ -263,5 +263,5 @@ def test_all_mistakes_are_said_at_once(tiny: Tiny, kitchen: Oven) -> None:
 
 
 def test_an_outcome_says_what_it_took() -> None:
-    found = Outcome(weights_bytes=3, memory_bytes=4, peak=10, idle=12)
+    found = RunResult(weights_bytes=3, memory_bytes=4, peak=10, idle=12)
     assert found.state == 7 and found.working == 0

@@ -15,7 +15,7 @@ from nightloop.tasks.objects.objects import Directory
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.record import manifest_store, promotion_log
 from nightloop.tasks.record.entries import Act, draft
-from nightloop.tasks.record.manifest import Kept, Manifest
+from nightloop.tasks.record.manifest import CheckpointRef, Manifest
 
 SIZES = {"user": 20_000, "item": 5_000, **{f"c{k}": 100 for k in range(8)}}
 CONTEXT = {f"c{k}": f"c{k}-{7 * k}" for k in range(8)}
@@ -38,7 +38,9 @@ def night(objects: Directory, order: Plan, period: int) -> Manifest:
     weights = {f"table.{f}": model.new_rows(f, n, generator) * 20 for f, n in SIZES.items()} | model.dense(generator)
     ids = {f: pa.array([f"{f}-{j}" for j in range(n)], pa.large_string()) for f, n in SIZES.items()}
     words = Vocabulary(ids, {f: pa.array([0] * n, pa.int32()) for f, n in SIZES.items()})
-    kept = Kept(weights=blobs.put(objects, weights_to_bytes(weights)), memory=blobs.put(objects, weights_to_bytes({})))
+    kept = CheckpointRef(
+        weights=blobs.put(objects, weights_to_bytes(weights)), memory=blobs.put(objects, weights_to_bytes({}))
+    )
     before = manifest_store.current(objects, "bench", period - 1) if period else None
     manifest = Manifest(
         pipeline="bench", period=period, name=f"{period:06d}", revision=1, previous=before.hash if before else None,

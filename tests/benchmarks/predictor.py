@@ -18,7 +18,7 @@ from nightloop.tasks.objects.objects import Directory
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.record import manifest_store, promotion_log
 from nightloop.tasks.record.entries import Act, draft
-from nightloop.tasks.record.manifest import Kept, Manifest
+from nightloop.tasks.record.manifest import CheckpointRef, Manifest
 
 HOUSE = Path(__file__).parents[2]
 ITEMS, USERS, WIDTH = 100_000, 10_000, 64
@@ -72,7 +72,9 @@ def _store(path: Path) -> None:
     weights = {f"table.{f}": torch.randn(n, WIDTH, generator=generator) for f, n in sizes.items()}
     ids = {f: pa.array([f"{f[0]}{j}" for j in range(n)], pa.large_string()) for f, n in sizes.items()}
     words = Vocabulary(ids, {f: pa.array([0] * n, pa.int32()) for f, n in sizes.items()})
-    kept = Kept(weights=blobs.put(objects, weights_to_bytes(weights)), memory=blobs.put(objects, weights_to_bytes({})))
+    kept = CheckpointRef(
+        weights=blobs.put(objects, weights_to_bytes(weights)), memory=blobs.put(objects, weights_to_bytes({}))
+    )
     manifest = Manifest(
         pipeline="bench", period=0, name="000000", revision=1, previous=None, outcome="complete", reason="",
         plan=plan.model_dump(mode="json"), logs=(), validated=(), vocabulary=blobs.put(objects, to_bytes(words)),

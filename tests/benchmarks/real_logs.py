@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from nightloop.tasks.data.logs import Logs
-from nightloop.tasks.evaluation.candidates import deal
+from nightloop.tasks.evaluation.candidates import sample_candidates
 from nightloop.tasks.evaluation.item_knn import ItemKNN
 from nightloop.tasks.evaluation.rank import Ranker, from_weights, rank
 from nightloop.tasks.evaluation.summary import per_interaction
@@ -117,7 +117,7 @@ def scored(ranker: Ranker, whole: Logs, period: int) -> dict[str, Tensor]:
 def ranked(ranker: Ranker, whole: Logs, period: int) -> dict[str, Tensor]:
     """The scored period of a ranker, against 999 negatives."""
     logs = until(whole, period)
-    return rank(ranker, deal(logs.since(period), logs.rows[logs.periods < period], Ranking()))
+    return rank(ranker, sample_candidates(logs.since(period), logs.rows[logs.periods < period], Ranking()))
 
 
 def measure(

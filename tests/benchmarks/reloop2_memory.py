@@ -19,7 +19,7 @@ from nightloop.tasks.correctors.reloop2 import ReLoop2
 from nightloop.tasks.models.deepfm import DeepFM
 from nightloop.tasks.modules.checkpoint import to_bytes
 from nightloop.tasks.serving.predictor import Predictor
-from nightloop.tasks.training.hidden_features import reveal
+from nightloop.tasks.training.hidden_features import logits_and_hidden
 from nightloop.tasks.training.predict import predict
 from nightloop.tasks.training.resize import initial
 from tests.benchmarks.click_store import CONTEXT, plan, store
@@ -34,7 +34,7 @@ def overhead() -> tuple[float, dict[str, float]]:
     logs = world(BATCH)
     model, corrector = DeepFM(logs.fields), ReLoop2()
     weights = initial(model, logs)
-    hidden = reveal(model, weights, logs)[1]
+    hidden = logits_and_hidden(model, weights, logs)[1]
     state = corrector.start(Shape(hidden.shape[1], 1, 1))
     scored = Scored(logs.rows, hidden, torch.full((BATCH,), 0.3))
     times: dict[str, list[float]] = {"score": [], "read": [], "write": []}

@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from nightloop.tasks.data.logs import Logs
-from nightloop.tasks.evaluation.candidates import deal
+from nightloop.tasks.evaluation.candidates import sample_candidates
 from nightloop.tasks.evaluation.rank import from_factors, rank
 from nightloop.tasks.plan.plan import Ranking
 
@@ -21,11 +21,11 @@ def run() -> dict[str, object]:
     """The best of three, after a short warm-up; the histories are zipf's: the busiest user took thousands of items."""
     logs, taken = world()
     ranker = from_factors(*(torch.randn(n, WIDTH, generator=Generator().manual_seed(n)) for n in (USERS, ITEMS)))
-    rank(ranker, deal(logs.select(torch.arange(2000)), taken, Ranking()))
+    rank(ranker, sample_candidates(logs.select(torch.arange(2000)), taken, Ranking()))
     seconds = []
     for _ in range(3):
         began = time.perf_counter()
-        found = rank(ranker, deal(logs, taken, Ranking()))
+        found = rank(ranker, sample_candidates(logs, taken, Ranking()))
         seconds.append(time.perf_counter() - began)
     best = min(seconds)
     detail = {

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from nightloop.tasks.data.histories import with_histories
 from nightloop.tasks.data.logs import Logs
-from nightloop.tasks.evaluation.candidates import deal
+from nightloop.tasks.evaluation.candidates import sample_candidates
 from nightloop.tasks.evaluation.rank import from_weights, mean_user, rank
 from nightloop.tasks.evaluation.summary import per_interaction
 from nightloop.tasks.models.caser import Caser
@@ -46,7 +46,7 @@ def measured(name: str, whole: Logs) -> Iterator[Row]:
         if checkpoint.period + 1 in TEST:
             logs = until(whole, checkpoint.period + 1)
             newest = logs.since(logs.period)
-            dealt = deal(newest, logs.rows[logs.periods < logs.period], Ranking())
+            dealt = sample_candidates(newest, logs.rows[logs.periods < logs.period], Ranking())
             nightly.append(_metrics(rank(from_weights(model.factors, checkpoint.weights), dealt)))
             of_rows = from_weights(model.factors, _a_user_a_row(checkpoint.weights, newest))
             fresh.append(_metrics(rank(of_rows, replace(dealt, logs=_rows_as_users(newest)))))

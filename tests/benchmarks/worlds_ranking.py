@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from nightloop.tasks.data.logs import Logs
-from nightloop.tasks.evaluation.candidates import Candidates, deal
+from nightloop.tasks.evaluation.candidates import Candidates, sample_candidates
 from nightloop.tasks.evaluation.rank import Ranker, from_factors, from_weights, rank
 from nightloop.tasks.evaluation.summary import per_interaction
 from nightloop.tasks.meta.transfer import Form, Transfer
@@ -117,7 +117,7 @@ def replay(like: str, seed: int, only: Sequence[str] = ()) -> dict[str, Any]:
     model, hands = MF(width=8), {}
     for period in range(ROOT + 1, whole.period + 1):
         logs = until(whole, period)
-        hands[period] = deal(logs.since(period), logs.rows[logs.periods < period], Ranking(negatives=299))
+        hands[period] = sample_candidates(logs.since(period), logs.rows[logs.periods < period], Ranking(negatives=299))
     scratch = FullRetrain(TrainConfig(epochs=20, batch_size=256, lr=0.1, l2=0.03), begin="scratch")
     weights = pretrain(model, scratch, until(whole, ROOT))
     best = {p: judged(oracle(world, numbers, p), hand) for p, hand in hands.items()}

@@ -10,7 +10,13 @@ from torch import Tensor
 
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.evaluation import candidates as module
-from nightloop.tasks.evaluation.candidates import Candidates, Deck, Race, deal, deal_popular
+from nightloop.tasks.evaluation.candidates import (
+    Candidates,
+    PopularitySampler,
+    UniformSampler,
+    deal_popular,
+    sample_candidates,
+)
 from nightloop.tasks.evaluation.exclusions import seen, takers
 from nightloop.tasks.evaluation.rank import from_factors, from_weights, rank
 from nightloop.tasks.models.mf import MF
@@ -65,7 +71,7 @@ def valid(logs: Logs, taken: Tensor) -> list[set[int]]:
 def test_every_valid_item_is_used_where_there_are_too_few() -> None:
     logs, taken = world()
     scores = torch.randn(12, 60, generator=torch.Generator().manual_seed(1)).round(decimals=1)  # with ties
-    out = rank(lambda u, i: scores[u][:, i], deal(logs, taken, Ranking(catalogue=True)))
+    out = rank(lambda u, i: scores[u][:, i], sample_candidates(logs, taken, Ranking(catalogue=True)))
     for r, ((u, i), others) in enumerate(zip(logs.rows.tolist(), valid(logs, taken), strict=True)):
         row = scores[u]
         above, equal = sum(bool(row[j] > row[i]) for j in others), sum(bool(row[j] == row[i]) for j in others)
@@ -78,7 +84,7 @@ def drawn(logs: Logs, taken: Tensor, negatives: int) -> list[list[int]]:
     found: list[list[int]] = [[] for _ in range(len(logs))]
     for item in range(logs.sizes[1]):
         likes = lambda u, i, liked=item: (i == liked).float().expand(len(u), -1)  # noqa: E731
-        out = rank(likes, deal(logs, taken, Ranking(negatives=negatives)))
+        out = rank(likes, sample_candidates(logs, taken, Ranking(negatives=negatives)))
         for r in (out["above"] == 1).nonzero().flatten().tolist():
             found[r].append(item)
         assert int(out["above"].max()) <= 1  # distinct
@@ -98,7 +104,7 @@ def test_a_pool_too_small_for_a_heavy_user_is_extended() -> None:
     rows = [(0, 5), (1, 6)]
     logs = made(rows, 2, items, items)
     taken = torch.stack([torch.zeros(3900, dtype=torch.int64), torch.arange(3900)], 1)  # user 0 took nearly all
-    dealt = deal(logs, taken, Ranking(negatives=90))
+    dealt = sample_candidates(logs, taken, Ranking(negatives=90))
     assert len(dealt.sampled[0].pool) > 200
     out = rank(lambda users, ids: torch.ones(len(users), len(ids)), dealt)
     assert out["equal"].tolist() == [90, 90]
@@ -129,7 +135,8 @@ def test_a_constant_scorer_gets_k_of_a_thousand_and_an_oracle_gets_all() -> None
     logs = made([(u % 50, (u * 37) % 3000) for u in range(300)], 50, 3000, 3000)
     nothing = torch.zeros(0, 2, dtype=torch.int64)
     constant = means(
-        rank(from_factors(torch.ones(50, 4), torch.ones(3000, 4)), deal(logs, nothing, Ranking())), "ranking"
+        rank(from_factors(torch.ones(50, 4), torch.ones(3000, 4)), sample_candidates(logs, nothing, Ranking())),
+        "ranking",
     )
     assert [constant[f"recall@{k}"] for k in (5, 10, 20)] == pytest.approx([0.005, 0.01, 0.02], abs=1e-12)
     truth = {(u, i) for u, i in logs.rows.tolist()}
@@ -138,7 +145,7 @@ def test_a_constant_scorer_gets_k_of_a_thousand_and_an_oracle_gets_all() -> None
         return torch.tensor([[float((u, i) in truth) for i in items.tolist()] for u in users.tolist()])
 
     few = logs.select(torch.arange(20))
-    best = means(rank(oracle, deal(few, logs.rows, Ranking())), "ranking")
+    best = means(rank(oracle, sample_candidates(few, logs.rows, Ranking())), "ranking")
     assert best["recall@5"] == best["ndcg@5"] == 1.0
 
 
@@ -147,7 +154,7 @@ def test_equal_factors_tie_exactly_wherever_they_stand() -> None:
     users = torch.randn(40, 64, generator=g)
     items = torch.randn(1, 64, generator=g).expand(5000, 64).contiguous()
     logs = made([(int(u), int(i)) for u, i in torch.randint(0, 40, (333, 2), generator=g)], 40, 5000, 5000)
-    out = rank(from_factors(users, items), deal(logs, torch.zeros(0, 2, dtype=torch.int64), Ranking()))
+    out = rank(from_factors(users, items), sample_candidates(logs, torch.zeros(0, 2, dtype=torch.int64), Ranking()))
     assert bool((out["equal"] == 999).all())
 
 
@@ -162,20 +169,23 @@ def test_the_draw_is_the_same_for_every_ranker_and_every_run() -> None:
             p.append(i)
             return s * (u[:, None] * i).float()
 
-        rank(ranker, deal(logs, taken, Ranking(negatives=9)))
+        rank(ranker, sample_candidates(logs, taken, Ranking(negatives=9)))
     assert all(torch.equal(a, b) for a, b in zip(*asked, strict=True))
-    again = [rank(from_factors(torch.ones(12, 2), torch.ones(60, 2)), deal(logs, taken, Ranking())) for _ in range(2)]
+    again = [
+        rank(from_factors(torch.ones(12, 2), torch.ones(60, 2)), sample_candidates(logs, taken, Ranking()))
+        for _ in range(2)
+    ]
     assert all(torch.equal(again[0][k], again[1][k]) for k in again[0])
 
 
 def test_blocks_and_chunks_change_no_count(monkeypatch: pytest.MonkeyPatch) -> None:
     logs, taken = world(6)
     ranker = from_factors(torch.randn(12, 4), torch.randn(60, 4))
-    whole = rank(ranker, deal(logs, taken, Ranking(catalogue=True)))
+    whole = rank(ranker, sample_candidates(logs, taken, Ranking(catalogue=True)))
     monkeypatch.setattr(module, "BLOCK", 7)
     monkeypatch.setattr(module, "POOLS", 1)
     monkeypatch.setattr(module, "CHUNK", 11)
-    parts = rank(ranker, deal(logs, taken, Ranking(catalogue=True)))
+    parts = rank(ranker, sample_candidates(logs, taken, Ranking(catalogue=True)))
     assert all(torch.equal(whole[k], parts[k]) for k in whole if k != "pool")
 
 
@@ -184,7 +194,7 @@ def test_an_unseen_user_is_the_mean_user_and_an_unseen_item_scores_nothing() -> 
     assert ranker(torch.tensor([1, 9]), torch.tensor([0, 77])).tolist() == [[6.0, 0.0], [5.0, 0.0]]
     assert from_factors(torch.ones(0, 2), torch.ones(1, 2))(torch.tensor([0]), torch.tensor([0])).tolist() == [[0.0]]
     logs = made([(5, 50), (0, 1)], 6, 51, 50)
-    out = rank(ranker, deal(logs, torch.zeros(0, 2, dtype=torch.int64), Ranking(negatives=10)))
+    out = rank(ranker, sample_candidates(logs, torch.zeros(0, 2, dtype=torch.int64), Ranking(negatives=10)))
     assert int(out["equal"][0]) == 10
 
 
@@ -197,7 +207,7 @@ def test_unseen_users_still_get_what_is_liked_by_all() -> None:
 
 def test_new_means_born_in_this_period() -> None:
     logs, taken = world(7)
-    out = rank(from_factors(torch.ones(12, 2), torch.ones(60, 2)), deal(logs, taken, Ranking(negatives=3)))
+    out = rank(from_factors(torch.ones(12, 2), torch.ones(60, 2)), sample_candidates(logs, taken, Ranking(negatives=3)))
     assert torch.equal(out["new_item"], logs.rows[:, 1] >= 40)
     assert not bool(out["new_user"].any())
 
@@ -205,33 +215,36 @@ def test_new_means_born_in_this_period() -> None:
 def test_no_rows_one_row_and_wrong_input() -> None:
     nothing = torch.zeros(0, 2, dtype=torch.int64)
     ranker = from_factors(torch.ones(1, 2), torch.ones(1, 2))
-    assert all(len(v) == 0 for v in rank(ranker, deal(made([], 1, 1, 1), nothing, Ranking())).values())
-    only = rank(ranker, deal(made([(0, 0)], 1, 1, 0), nothing, Ranking(catalogue=True)))
+    assert all(len(v) == 0 for v in rank(ranker, sample_candidates(made([], 1, 1, 1), nothing, Ranking())).values())
+    only = rank(ranker, sample_candidates(made([(0, 0)], 1, 1, 0), nothing, Ranking(catalogue=True)))
     assert [int(only[k]) for k in ("above", "equal", "catalogue_above")] == [0, 0, 0]
     with pytest.raises(ValueError, match="NaN"):
-        rank(lambda u, i: torch.full((len(u), len(i)), float("nan")), deal(made([(0, 0)], 1, 1, 0), nothing, Ranking()))
+        rank(
+            lambda u, i: torch.full((len(u), len(i)), float("nan")),
+            sample_candidates(made([(0, 0)], 1, 1, 0), nothing, Ranking()),
+        )
     with pytest.raises(ValueError, match="NaN"):
         from_factors(torch.tensor([[float("nan")]]), torch.ones(1, 1))
     with pytest.raises(ValueError, match=r"\(1, 2\)"):
         from_factors(torch.ones(1, 2), torch.ones(1, 3))
     with pytest.raises(ValueError, match="1 items known"):
-        rank(ranker, deal(made([(0, 0)], 1, 1, 0), torch.tensor([[0, 4]]), Ranking()))
+        rank(ranker, sample_candidates(made([(0, 0)], 1, 1, 0), torch.tensor([[0, 4]]), Ranking()))
 
 
 def test_infinite_scores_are_an_order_like_any_other() -> None:
     logs = made([(0, 0)], 1, 4, 4)
     scores = torch.tensor([[0.0, float("inf"), float("-inf"), 1.0]])
-    out = rank(lambda u, i: scores[u][:, i], deal(logs, torch.zeros(0, 2, dtype=torch.int64), Ranking()))
+    out = rank(lambda u, i: scores[u][:, i], sample_candidates(logs, torch.zeros(0, 2, dtype=torch.int64), Ranking()))
     assert (int(out["above"][0]), int(out["equal"][0])) == (2, 0)
 
 
 def test_a_deck_deals_distinct_items_and_every_one_before_any_comes_again() -> None:
-    deck, nothing = Deck(1000, torch.Generator().manual_seed(0)), torch.zeros(0, dtype=torch.int64)
-    hands = [deck.deal(nothing, 250) for _ in range(4)]
+    deck, nothing = UniformSampler(1000, torch.Generator().manual_seed(0)), torch.zeros(0, dtype=torch.int64)
+    hands = [deck.sample(nothing, 250) for _ in range(4)]
     assert sorted(torch.cat(hands).tolist()) == list(range(1000))
-    deck.deal(nothing, 900)
-    over = deck.deal(nothing, 300)  # the end of one round and the beginning of the next
-    longer = deck.deal(over, 1000)
+    deck.sample(nothing, 900)
+    over = deck.sample(nothing, 300)  # the end of one round and the beginning of the next
+    longer = deck.sample(over, 1000)
     assert len(over.unique()) == 300
     assert torch.equal(longer[:300], over)
     assert sorted(longer.tolist()) == list(range(1000))
@@ -259,7 +272,7 @@ def digest(dealt: Candidates) -> str:
 def test_the_uniform_draw_is_what_it_always_was() -> None:
     """Scores of nights that are recorded would not come out again were it another."""
     logs, taken = world(3)
-    assert digest(deal(logs, taken, Ranking(negatives=7))) == "261d6aa5f40c3b2f"
+    assert digest(sample_candidates(logs, taken, Ranking(negatives=7))) == "261d6aa5f40c3b2f"
 
 
 def test_popular_candidates_are_valid_distinct_and_as_many_as_asked() -> None:
@@ -269,24 +282,26 @@ def test_popular_candidates_are_valid_distinct_and_as_many_as_asked() -> None:
         for count, allowed in zip(out["equal"].tolist(), valid(logs, taken), strict=True):
             assert count == min(negatives, len(allowed))
     scores = torch.randn(12, 60, generator=torch.Generator().manual_seed(1))
-    one, two = (rank(lambda u, i: scores[u][:, i], dealt(logs, taken, Ranking())) for dealt in (deal, deal_popular))
+    one, two = (
+        rank(lambda u, i: scores[u][:, i], dealt(logs, taken, Ranking())) for dealt in (sample_candidates, deal_popular)
+    )
     assert torch.equal(one["above"], two["above"]), "where all are used it does not matter how they are drawn"
 
 
 def test_a_race_draws_in_proportion_to_weights() -> None:
     """First places of 6,000 races, against the weights; who weighs nothing comes last."""
     weights = torch.tensor([6.0, 3.0, 1.0, 0.0, 0.0], dtype=torch.float64)
-    race = Race(weights, torch.Generator().manual_seed(0))
+    race = PopularitySampler(weights, torch.Generator().manual_seed(0))
     nothing = torch.zeros(0, dtype=torch.int64)
-    orders = torch.stack([race.deal(nothing, 5) for _ in range(6000)])
+    orders = torch.stack([race.sample(nothing, 5) for _ in range(6000)])
     assert torch.equal(orders.sort(1).values, torch.arange(5).expand(6000, 5))
     first = torch.bincount(orders[:, 0], minlength=5) / 6000
     assert torch.allclose(first.double(), weights / 10, atol=0.02)
     second = torch.bincount(orders[orders[:, 0] == 0, 1], minlength=5).double()
     assert torch.allclose(second / second.sum(), torch.tensor([0, 0.75, 0.25, 0, 0]).double(), atol=0.03)
     assert set(orders[:, 3:].flatten().tolist()) == {3, 4}
-    order = race.deal(nothing, 2)
-    assert torch.equal(race.deal(order, 4)[:2], order), "further on in the same order"
+    order = race.sample(nothing, 2)
+    assert torch.equal(race.sample(order, 4)[:2], order), "further on in the same order"
 
 
 def test_against_popular_candidates_popularity_is_of_no_use() -> None:
@@ -302,7 +317,7 @@ def test_against_popular_candidates_popularity_is_of_no_use() -> None:
     popular = torch.bincount(taken[:, 1], minlength=items).float()
     uniform, weighted = (
         rank(lambda u, i: popular[i].expand(len(u), -1), dealt(logs, taken, Ranking(negatives=1)))
-        for dealt in (deal, deal_popular)
+        for dealt in (sample_candidates, deal_popular)
     )
     right = [float((1 - f["above"] - f["equal"] / 2).mean()) for f in (uniform, weighted)]
     assert right[0] > 0.65 and abs(right[1] - 0.5) < 0.05, right

@@ -13,7 +13,7 @@ import nightloop.flows.demo.loop
 import nightloop.tasks.promote
 from nightloop.flows.run_names import run_name
 from nightloop.tasks.record.entries import Entry
-from nightloop.tasks.record.promotions import Outcome
+from nightloop.tasks.record.promotions import ActOutcome
 
 NASTY = (
     "\x1b[31mred", "\x1b]0;title\x07", "\x1b]8;;http://evil\x1b\\link", "\x9b2J", "\x9d0;t\x9c", "\x85", "\x7f", "\rover", "\b\b",
@@ -43,7 +43,7 @@ def test_a_reason_does_nothing_in_the_champions_artifact(monkeypatch: pytest.Mon
         "show_markdown",
         lambda key, description, text: made.update(key=key, description=description, text=text),
     )
-    nightloop.tasks.promote._told(Outcome(entry(f"because {nasty} of {nasty}"), False))
+    nightloop.tasks.promote._told(ActOutcome(entry(f"because {nasty} of {nasty}"), False))
     assert made["key"] == "shop_1-champion" and "because" in made["text"] and "because" in made["description"]
     for shown in (made["text"], made["description"]):
         assert harmless(shown) and "<script" not in shown and "://" not in shown

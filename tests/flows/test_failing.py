@@ -17,7 +17,7 @@ import nightloop.tasks.resources
 import nightloop.tasks.retrain
 from nightloop.flows.status import status
 from nightloop.tasks.gate.decide import Decision, without
-from nightloop.tasks.record.manifest import Judged, Manifest, Served
+from nightloop.tasks.record.manifest import ChampionRef, Judged, Manifest
 from nightloop.tasks.reports.verdict import sentence, verdict_markdown
 from nightloop.tasks.serving.smoke import Smoked
 from nightloop.tasks.strategies.fine_tune import FineTune
@@ -165,8 +165,8 @@ def test_the_champions_last_weights_go_on_serving_and_that_is_said_first(
         nightloop.tasks.promote.promote_by_hand.fn(begun.plan, "tuned", "2026-01-06", "", ("again", True), WHEN)
 
 
-def _none() -> Served:
-    return Served.model_construct(strategy="", period=0)
+def _none() -> ChampionRef:
+    return ChampionRef.model_construct(strategy="", period=0)
 
 
 def test_a_night_of_failure_is_no_evidence(begun: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,30 +9,30 @@ from pathlib import Path
 
 import pytest
 
-from nightloop.tasks.http_service.micro_batch import Batches
-from nightloop.tasks.serving.pending_labels import Asked, Page, Question
+from nightloop.tasks.http_service.micro_batch import MicroBatcher
+from nightloop.tasks.serving.pending_labels import RecordedRequest, ScoredRequest, ScoreRequest
 from tests.serving.test_observe import CONTEXT, opened, plan, taught
 
 
-def question(items: int, request: str | None = None) -> Question:
-    return Question(Asked([f"u{items}"] * items, [f"i{j}" for j in range(items)], CONTEXT), request)
+def question(items: int, request: str | None = None) -> RecordedRequest:
+    return RecordedRequest(ScoreRequest([f"u{items}"] * items, [f"i{j}" for j in range(items)], CONTEXT), request)
 
 
-def page(one: Question) -> Page:
+def page(one: RecordedRequest) -> ScoredRequest:
     scores = [0.5] * len(one.asked)
-    return Page("v", one.asked, "", scores, scores, [None] * len(one.asked))
+    return ScoredRequest("v", one.asked, "", scores, scores, [None] * len(one.asked))
 
 
 def test_all_who_wait_are_answered_in_one_pass() -> None:
     sizes, go = [], threading.Event()
 
-    def answers(some: Sequence[Question]) -> Sequence[Page]:
+    def answers(some: Sequence[RecordedRequest]) -> Sequence[ScoredRequest]:
         go.wait(10)
         sizes.append(len(some))
         return [page(one) for one in some]
 
-    async def ask() -> list[Page]:
-        batches = Batches(answers)
+    async def ask() -> list[ScoredRequest]:
+        batches = MicroBatcher(answers)
         batches.start()
         waiting = [asyncio.create_task(batches.answer(question(n))) for n in range(1, 6)]
         await asyncio.sleep(0.2)  # the first is worked on, or all of them wait
@@ -48,14 +48,14 @@ def test_all_who_wait_are_answered_in_one_pass() -> None:
 def test_what_goes_wrong_with_one_is_not_the_answer_of_those_who_wait_with_it() -> None:
     go = threading.Event()
 
-    def answers(some: Sequence[Question]) -> Sequence[Page]:
+    def answers(some: Sequence[RecordedRequest]) -> Sequence[ScoredRequest]:
         go.wait(10)
         if any(len(one.asked) == 3 for one in some):
             raise RuntimeError("a mistake of ours")
         return [page(one) for one in some]
 
     async def ask() -> list[object]:
-        batches = Batches(answers)
+        batches = MicroBatcher(answers)
         batches.start()
         waiting = [asyncio.create_task(batches.answer(question(n))) for n in range(1, 6)]
         await asyncio.sleep(0.2)
@@ -65,11 +65,11 @@ def test_what_goes_wrong_with_one_is_not_the_answer_of_those_who_wait_with_it() 
         return found
 
     found = asyncio.run(ask())
-    assert isinstance(found.pop(2), RuntimeError) and all(isinstance(one, Page) for one in found)
+    assert isinstance(found.pop(2), RuntimeError) and all(isinstance(one, ScoredRequest) for one in found)
 
 
 def test_what_goes_wrong_is_its_owners_answer_and_the_next_one_is_answered() -> None:
-    def answers(some: Sequence[Question]) -> Sequence[Page]:
+    def answers(some: Sequence[RecordedRequest]) -> Sequence[ScoredRequest]:
         if len(some[0].asked) == 1:
             raise RuntimeError("a mistake of ours")
         return [page(one) for one in some]
@@ -79,7 +79,7 @@ def test_what_goes_wrong_is_its_owners_answer_and_the_next_one_is_answered() -> 
         raise ValueError("half way")
 
     async def ask() -> None:
-        batches = Batches(answers)
+        batches = MicroBatcher(answers)
         batches.start()
         with pytest.raises(RuntimeError, match="ours"):
             await batches.answer(question(1))
@@ -94,7 +94,7 @@ def test_what_goes_wrong_is_its_owners_answer_and_the_next_one_is_answered() -> 
 def test_a_request_is_answered_between_two_steps_of_longer_work() -> None:
     order: list[str] = []
 
-    def answers(some: Sequence[Question]) -> Sequence[Page]:
+    def answers(some: Sequence[RecordedRequest]) -> Sequence[ScoredRequest]:
         order.append("answer")
         return [page(one) for one in some]
 
@@ -108,7 +108,7 @@ def test_a_request_is_answered_between_two_steps_of_longer_work() -> None:
                 asked.wait(10)
                 yield n
 
-        batches = Batches(answers)
+        batches = MicroBatcher(answers)
         batches.start()
         work = asyncio.create_task(batches.last(steps()))
         await asyncio.to_thread(begun.wait, 10)
@@ -128,15 +128,23 @@ def test_requests_together_get_what_each_gets_alone(tmp_path: Path) -> None:
     alone, joint = (opened(tmp_path / name, plan()) for name in ("alone", "joint"))
     for predictor in (alone, joint):
         taught(predictor, "r", 1)
-    lists = Asked(["u1", "u2"], ["i3", "nobody's"], {"device": ["d1", "d2"], "age": [0.5, 2.0]})
+    lists = ScoreRequest(["u1", "u2"], ["i3", "nobody's"], {"device": ["d1", "d2"], "age": [0.5, 2.0]})
     wrong = [
-        Asked(["u1"], ["i3"], {"device": "d1"}),
-        Asked(["u1", "u2"], ["i3", "i4"], {"device": ["d1"], "age": 0.5}),
-        Asked(["u1"], ["i3"], {"device": ["d1", "d2"], "age": 0.5}),  # with the one before as long as both should be
-        Asked(["u1"], ["i3"], {"device": "d1", "age": float("nan")}),
+        ScoreRequest(["u1"], ["i3"], {"device": "d1"}),
+        ScoreRequest(["u1", "u2"], ["i3", "i4"], {"device": ["d1"], "age": 0.5}),
+        ScoreRequest(
+            ["u1"], ["i3"], {"device": ["d1", "d2"], "age": 0.5}
+        ),  # with the one before as long as both should be
+        ScoreRequest(["u1"], ["i3"], {"device": "d1", "age": float("nan")}),
     ]
-    questions = [question(3, "a"), *map(Question, wrong), Question(lists, "b"), question(2, "a"), question(1, "c")]
-    found = joint.answers(questions)
+    questions = [
+        question(3, "a"),
+        *map(RecordedRequest, wrong),
+        RecordedRequest(lists, "b"),
+        question(2, "a"),
+        question(1, "c"),
+    ]
+    found = joint.score_requests(questions)
     for one, answer in zip(questions, found, strict=True):
         if isinstance(answer, ValueError):
             with pytest.raises(ValueError) as said:

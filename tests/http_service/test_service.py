@@ -20,14 +20,14 @@ import pytest
 from nightloop.tasks.objects.objects import Directory
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.serving.predictor import Predictor
-from nightloop.tasks.serving.serving_log import Records
+from nightloop.tasks.serving.serving_log import ServingLog
 from tests.serving import make_store as made
 from tests.serving.test_observe import FULL, plan
 
 pytest.importorskip("prometheus_client")
 fastapi = pytest.importorskip("fastapi.testclient")
 
-from nightloop.tasks.http_service.app import Desk, service  # noqa: E402
+from nightloop.tasks.http_service.app import ServiceContext, service  # noqa: E402
 
 HOUSE = Path(__file__).parents[2]
 CONTEXT = {"device": "d1", "age": 0.5}
@@ -43,10 +43,10 @@ class Place:
         self.now = datetime(2026, 1, 2, 23, 59, 59, tzinfo=UTC)
         self.desk = self.opened()
 
-    def opened(self) -> Desk:
+    def opened(self) -> ServiceContext:
         predictor = Predictor.open(self.objects, "books")
-        records = Records(self.path / "records", self.order)
-        return Desk(predictor, "books", lambda: self.now, records, every=0.05)
+        records = ServingLog(self.path / "records", self.order)
+        return ServiceContext(predictor, "books", lambda: self.now, records, every=0.05)
 
     def lines(self, name: str) -> list[dict[str, Any]]:
         if self.desk.records:
@@ -166,7 +166,7 @@ def test_a_small_request_does_not_become_a_large_record(place: Place) -> None:
 
 
 def test_records_that_have_grown_too_large_grow_no_more_until_there_is_room(place: Place) -> None:
-    place.desk.records = Records(place.path / "records", place.order, most=2_000)
+    place.desk.records = ServingLog(place.path / "records", place.order, most=2_000)
     with fastapi.TestClient(service(place.desk)) as client:
         for number in range(20):
             assert client.post("/score", json={**GOOD, "request": f"r{number}"}).status_code == 200

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import nightloop.tasks.resources
-from nightloop.tasks.lake.catalog_marks import claim, in_the_way
+from nightloop.tasks.lake.catalog_marks import leave_mark, removal_obstacle
 from nightloop.tasks.lake.landing import land
 from nightloop.tasks.lake.versions import compact
 from nightloop.tasks.lake.warehouse import Warehouse
@@ -27,13 +27,13 @@ LATER = datetime.now(UTC) + timedelta(days=1)
 def seen(settings: Settings, before: datetime = LATER) -> str:
     """What stands in the way of a removal, after the lake was opened as nights do it."""
     with Warehouse.open(settings, "pond") as warehouse:
-        claim(warehouse, settings, "pond")
-        return in_the_way(warehouse, settings, "pond", before)
+        leave_mark(warehouse, settings, "pond")
+        return removal_obstacle(warehouse, settings, "pond", before)
 
 
 def filled(settings: Settings) -> None:
     with Warehouse.open(settings, "pond") as warehouse:
-        claim(warehouse, settings, "pond")
+        leave_mark(warehouse, settings, "pond")
         land(warehouse, day(0), rows(*SIMPLE), NAMES)
 
 

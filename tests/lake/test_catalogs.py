@@ -19,7 +19,7 @@ import duckdb
 import pytest
 
 from nightloop.tasks.data.clean_rows import clean_digest
-from nightloop.tasks.lake.extension_signatures import remember, sound
+from nightloop.tasks.lake.extension_signatures import remember, verified_extensions
 from nightloop.tasks.lake.landing import land
 from nightloop.tasks.lake.versions import compact, expire, idle_versions
 from nightloop.tasks.lake.warehouse import Warehouse
@@ -352,18 +352,18 @@ def test_a_signature_is_checked_again_once_the_file_is_another(tmp_path: Path) -
     for name, file in files.items():
         file.write_bytes(b"signed")
         remember(tmp_path, name, str(file))
-    assert sound(tmp_path) == {*files}
+    assert verified_extensions(tmp_path) == {*files}
     times = files["ducklake"].stat()
     files["ducklake"].write_bytes(b"forged")
     os.utime(files["ducklake"], ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert sound(tmp_path) == {"sqlite_scanner"}
+    assert verified_extensions(tmp_path) == {"sqlite_scanner"}
     files["sqlite_scanner"].unlink()
-    assert sound(tmp_path) == set()
+    assert verified_extensions(tmp_path) == set()
     (tmp_path / "extensions.json").write_text('{"ducklake": []')
-    assert sound(tmp_path) == set()
+    assert verified_extensions(tmp_path) == set()
     with Warehouse.open(Settings(home=tmp_path / "home"), "demo"):
         pass
-    assert sound(tmp_path / "home" / "lake") <= {"ducklake", "sqlite_scanner"}
+    assert verified_extensions(tmp_path / "home" / "lake") <= {"ducklake", "sqlite_scanner"}
 
 
 def test_no_extension_is_loaded_unsigned_though_signatures_are_checked_once(tmp_path: Path) -> None:

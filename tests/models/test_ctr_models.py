@@ -16,7 +16,7 @@ from nightloop.tasks.modules.checkpoint import Checkpoint
 from nightloop.tasks.modules.fused_tables import PREFIX, others
 from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.training.fit import fit
-from nightloop.tasks.training.hidden_features import reveal
+from nightloop.tasks.training.hidden_features import logits_and_hidden
 from nightloop.tasks.training.predict import predict
 from nightloop.tasks.training.resize import grow, initial
 from tests.models.literal_ctr import literal
@@ -126,7 +126,7 @@ def test_hidden_is_what_the_last_layer_reads(name):
     logs = make((7, 9, 3, 4), 12, numeric=2)
     model = named(name, numeric=2)
     weights = wild(model, logs)
-    logits, hidden = reveal(model, weights, logs)
+    logits, hidden = logits_and_hidden(model, weights, logs)
     torch.testing.assert_close(logits, predict(model, weights, logs))
     last = [key for key, tensor in weights.items() if key.endswith(".weight") and tensor.shape[0] == 1]
     if name.startswith("FinalMLP"):  # what its perceptrons end in goes into a sum and into products of both

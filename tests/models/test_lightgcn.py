@@ -9,9 +9,9 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from nightloop.tasks.data.logs import Logs
-from nightloop.tasks.layers.interaction_graph import Graph, full, incremental, recalled
+from nightloop.tasks.layers.interaction_graph import Graph, full, incremental, load_graph
 from nightloop.tasks.layers.propagation import Shape
-from nightloop.tasks.layers.state import bare, tonight
+from nightloop.tasks.layers.state import with_state, without_state
 from nightloop.tasks.meta.transfer import Transfer
 from nightloop.tasks.models.lightgcn import LightGCN
 from nightloop.tasks.modules.fused_tables import fuse
@@ -113,16 +113,16 @@ def test_one_step_by_hand_is_one_by_autograd_and_through_dense_matrices(form: st
     before = begin(model, NoUpdate(), initial(model, FIRST), FIRST)
     logs = PERIODS[1].since(1)
     grown = grow(model, before, logs)
-    night = tonight(model, grown.weights, logs)
+    night = with_state(model, grown.weights, logs)
     training = TrainConfig(epochs=1, batch_size=10_000, lr=0.1, l2=0.05)
-    by_hand = fit(night, bare(grown.weights), logs, training).weights
+    by_hand = fit(night, without_state(grown.weights), logs, training).weights
     seen = []
 
     def loss(batch):
         seen.append(batch)
         return cross_entropy(batch)
 
-    by_autograd = fit(night, bare(grown.weights), logs, training, loss).weights
+    by_autograd = fit(night, without_state(grown.weights), logs, training, loss).weights
     assert all(close(by_hand[name], by_autograd[name]) for name in by_hand)
     assert any(bool((by_hand[name] != grown.weights[name]).any()) for name in by_hand)
 
@@ -155,7 +155,7 @@ def test_incremental_layers_meet_the_full_ones_where_nothing_old_changes() -> No
     later = replace(FIRST, period=1, periods=torch.ones_like(FIRST.periods), rows=apart, sizes=sizes)
     weights = {f"table.{f}": torch.randn(n, 4) for f, n in zip(("user", "item"), sizes, strict=True)}
     shape = Shape(2, 4, sizes)
-    before = full(recalled({}), FIRST)
+    before = full(load_graph({}), FIRST)
     one, two = full(before, later), incremental(before, weights, later, shape)
     table = fuse(weights, ("user", "item"))
     assert close(one.propagation(shape).whole(table), two.propagation(shape).whole(table))
@@ -163,13 +163,13 @@ def test_incremental_layers_meet_the_full_ones_where_nothing_old_changes() -> No
 
 
 def test_the_graph_has_each_pair_once_as_it_was_first_seen() -> None:
-    graph = recalled({})
+    graph = load_graph({})
     for logs in PERIODS:
         graph = full(graph, logs.since(logs.period))
-    assert torch.equal(graph.edges, full(recalled({}), PERIODS[-1]).edges), "night by night is all at once"
+    assert torch.equal(graph.edges, full(load_graph({}), PERIODS[-1]).edges), "night by night is all at once"
     pairs = {(u, i) for u, i, _ in graph.edges.tolist()}
     assert len(pairs) == len(graph.edges) == len({tuple(row) for row in PERIODS[-1].rows.tolist()})
-    assert torch.equal(graph.until(2).edges, full(recalled({}), PERIODS[2]).edges)
+    assert torch.equal(graph.until(2).edges, full(load_graph({}), PERIODS[2]).edges)
     assert torch.equal(full(graph, PERIODS[-1]).edges, graph.edges), "delivered again"
 
 
@@ -190,8 +190,8 @@ def test_what_is_judged_sees_no_link_of_its_own_night() -> None:
         chain = run(model, FineTune(SHORT), PERIODS[:2])
         logs = PERIODS[2]
         grown = grow(model, chain[1], logs)
-        night, own = tonight(model, grown.weights, logs), tonight(paper, grown.weights, logs)
-        assert torch.equal(night.factors(bare(grown.weights))[0], model.factors(grown.weights)[0]), form
+        night, own = with_state(model, grown.weights, logs), with_state(paper, grown.weights, logs)
+        assert torch.equal(night.factors(without_state(grown.weights))[0], model.factors(grown.weights)[0]), form
         sizes = [*logs.sizes]
         judged, trained = (lookup(at, sizes, logs, period).over for at, period in ((night, 1), (own, 2)))
         assert lookup(night, sizes, logs, 2).over is judged, "trained as it will be served"
@@ -199,7 +199,7 @@ def test_what_is_judged_sees_no_link_of_its_own_night() -> None:
         assert (judged.degree <= trained.degree).all() and judged.degree[new].sum() < trained.degree[new].sum()
         other = replace(logs, rows=logs.rows.clone())
         other.rows[logs.periods == 2] = other.rows[logs.periods == 2].flip(0)
-        again = lookup(tonight(model, grown.weights, other), sizes, other, 1).over
+        again = lookup(with_state(model, grown.weights, other), sizes, other, 1).over
         assert torch.equal(again.degree, judged.degree) and (again.matrix != judged.matrix).nnz == 0
 
 
@@ -238,7 +238,7 @@ def test_training_learns_and_a_fresh_start_keeps_the_graph() -> None:
         assert scores[taken].mean() > scores[~taken].mean() + 0.3, form
     scratch = FullRetrain(SHORT, begin="scratch", window=1)
     last = fold(FULL, scratch, begin(FULL, scratch, initial(FULL, periods[0]), periods[0]), periods[1])
-    assert torch.equal(last.weights["kept/edges"], full(recalled({}), periods[1]).edges)
+    assert torch.equal(last.weights["kept/edges"], full(load_graph({}), periods[1]).edges)
 
 
 def test_the_graph_is_the_same_whatever_a_strategy_makes_of_the_tables() -> None:
@@ -280,6 +280,6 @@ def test_weights_without_a_graph_are_refused() -> None:
 
 
 def test_a_graph_is_what_it_kept() -> None:
-    graph = full(recalled({}), PERIODS[-1])
-    again = recalled(graph.kept())
+    graph = full(load_graph({}), PERIODS[-1])
+    again = load_graph(graph.kept())
     assert isinstance(again, Graph) and again.period == graph.period and torch.equal(again.edges, graph.edges)

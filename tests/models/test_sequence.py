@@ -12,7 +12,7 @@ from nightloop.tasks.data.histories import with_histories
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.evaluation.rank import from_weights
 from nightloop.tasks.layers.sequence import BLOCK
-from nightloop.tasks.layers.state import tonight
+from nightloop.tasks.layers.state import with_state
 from nightloop.tasks.models import build
 from nightloop.tasks.models.caser import Caser
 from nightloop.tasks.models.embedding_mlp import EmbeddingMLP
@@ -22,7 +22,7 @@ from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.training.fit import fit
 from nightloop.tasks.training.predict import predict
 from nightloop.tasks.training.resize import initial
-from nightloop.tasks.training.step import Draw, entries
+from nightloop.tasks.training.step import StepRows, entries
 from tests.models.make_logs import make, same
 
 L = 4
@@ -44,7 +44,7 @@ def weights_of(name: str, logs: Logs = LOGS) -> dict[str, torch.Tensor]:
 def row_logits(name: str, weights: dict[str, torch.Tensor], logs: Logs) -> torch.Tensor:
     """Logits of the logs' own rows, each with its own history, as training has them."""
     model = MODELS[name]
-    positions, _, ids = entries(model, logs, Draw(torch.arange(len(logs))))
+    positions, _, ids = entries(model, logs, StepRows(torch.arange(len(logs))))
     sizes = [len(weights[f"table.{field}"]) for field in model.fields]
     look = lookup(model, sizes, logs, 0)
     table = torch.cat([weights[f"table.{field}"] for field in model.fields])
@@ -134,7 +134,7 @@ def test_gradients(name):
     few = LOGS.select(torch.tensor([0, 5, 20, 39]))  # the first has no history
     assert bool((few.history[0] == -1).all())
     names = [n for n in weights if not n.startswith("table.")]
-    positions, _, ids = entries(model, few, Draw(torch.arange(4)))
+    positions, _, ids = entries(model, few, StepRows(torch.arange(4)))
     sizes = [len(weights[f"table.{field}"]) for field in model.fields]
     look = lookup(model, sizes, few, 0)
     values = torch.cat([weights[f"table.{f}"] for f in model.fields])[look.rows(positions, ids)].requires_grad_()
@@ -179,7 +179,7 @@ def test_items_unknown_to_the_table_count_as_none():
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_night_keeps_what_each_user_took_last(name):
-    night = tonight(MODELS[name], weights_of(name), LOGS)
+    night = with_state(MODELS[name], weights_of(name), LOGS)
     assert torch.equal(night.keep()["latest/table.user"], LOGS.latest + 1)
     assert MODELS[name].night is None, "a model at a night is another one"
 
@@ -226,7 +226,7 @@ def test_order_is_learned():
     for model in (GRU4Rec(3, width=8), Caser(3, width=8, horizontal=4, vertical=2)):
         training = TrainConfig(epochs=12, batch_size=128, lr=0.1, dense_lr=0.01)
         weights = fit(model, initial(model, logs), logs, training).weights
-        users, items = tonight(model, weights, logs).factors({**weights, "kept/latest/table.user": logs.latest + 1})
+        users, items = with_state(model, weights, logs).factors({**weights, "kept/latest/table.user": logs.latest + 1})
         best = (users @ items.T).scatter(1, logs.latest, -torch.inf).argmax(1)  # negatives are never items taken
         assert float((best == (logs.latest[:, -1] + 1) % 8).float().mean()) > 0.9, type(model).__name__
 

@@ -12,7 +12,7 @@ from nightloop.tasks.models.deepfm import DeepFM
 from nightloop.tasks.models.mf import MF
 from nightloop.tasks.modules.fused_tables import PREFIX
 from nightloop.tasks.modules.loss import cross_entropy
-from nightloop.tasks.modules.regularizers import Pull
+from nightloop.tasks.modules.regularizers import Penalty
 from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.training.fisher import fisher
 from nightloop.tasks.training.fit import fit
@@ -28,7 +28,7 @@ def test_closed_form_equals_autograd(weighted: bool) -> None:
     model, logs = MF(width=6, biases=True), make((15, 40), 200)
     weights = initial(model, logs)
     importance = {n: torch.rand(w.shape) for n, w in weights.items()} if weighted else None
-    pull = Pull(0.5, weights, importance)
+    pull = Penalty(0.5, weights, importance)
     closed = fit(model, weights, logs, SHORT, pull=pull)
     slow = fit(model, weights, logs, SHORT, loss=lambda batch: cross_entropy(batch), pull=pull)
     for name in weights:
@@ -41,10 +41,10 @@ def test_the_stronger_the_pull_the_nearer_the_anchor(model) -> None:
     weights = initial(model, logs)
     away = []
     for strength in (0.0, 1.0, 100.0):
-        found = fit(model, weights, logs, replace(SHORT, epochs=20), pull=Pull(strength, weights)).weights
+        found = fit(model, weights, logs, replace(SHORT, epochs=20), pull=Penalty(strength, weights)).weights
         away.append(float(sum((found[n] - weights[n]).square().sum() for n in weights)))
     assert away[0] > away[1] > away[2]
-    nothing = fit(model, weights, logs, SHORT, pull=Pull(0.0, weights)).weights
+    nothing = fit(model, weights, logs, SHORT, pull=Penalty(0.0, weights)).weights
     assert all(torch.equal(nothing[n], fit(model, weights, logs, SHORT).weights[n]) for n in weights)
 
 
@@ -52,7 +52,7 @@ def test_an_anchor_of_another_shape_is_refused() -> None:
     model, logs = MF(width=6), make((15, 40), 20)
     weights = initial(model, logs)
     with pytest.raises(ValueError, match="anchor of a pull must be parallel"):
-        fit(model, weights, logs, SHORT, pull=Pull(1.0, {**weights, "table.user": torch.zeros(3, 6)}))
+        fit(model, weights, logs, SHORT, pull=Penalty(1.0, {**weights, "table.user": torch.zeros(3, 6)}))
 
 
 def test_fisher_is_the_sum_of_squared_gradients() -> None:

@@ -8,16 +8,16 @@ from dataclasses import replace
 import pytest
 import torch
 
-from nightloop.tasks.meta.meta_state import begun
-from nightloop.tasks.meta.sml_training import Past, learn_through, learn_transfer
+from nightloop.tasks.meta.meta_state import new_meta_state
+from nightloop.tasks.meta.sml_training import TransferInputs, learn_through, learn_transfer
 from nightloop.tasks.meta.transfer import Transfer
-from nightloop.tasks.meta.transfer_set import Carry
+from nightloop.tasks.meta.transfer_set import TransferSet
 from nightloop.tasks.models.deepfm import DeepFM
 from nightloop.tasks.models.mf import MF
 from nightloop.tasks.modules.loss import Batch, cross_entropy
-from nightloop.tasks.modules.regularizers import Pull
+from nightloop.tasks.modules.regularizers import Penalty
 from nightloop.tasks.modules.segment_sums import group, runs, totals
-from nightloop.tasks.modules.threads import crew
+from nightloop.tasks.modules.threads import thread_pool
 from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.training.fit import fit
 from nightloop.tasks.training.resize import initial
@@ -45,7 +45,7 @@ def test_two_threads_learn_what_one_learns(optimizer, several, pulled):
         values = torch.randint(-1, 3, (len(LOGS), 3), generator=torch.Generator().manual_seed(0))
         logs = replace(LOGS, several=("c0",) * 3, values=values)
     weights = initial(MODEL, logs)
-    pull = Pull(0.1, {name: tensor + 0.1 for name, tensor in weights.items()}) if pulled else None
+    pull = Penalty(0.1, {name: tensor + 0.1 for name, tensor in weights.items()}) if pulled else None
     training = replace(SCHEDULE, optimizer=optimizer, l2=0.01 if pulled else 0.0)
     found = {}
     for count in (1, 2):
@@ -62,15 +62,17 @@ def test_two_threads_learn_what_one_learns(optimizer, several, pulled):
 @pytest.mark.parametrize("biases", [False, True])
 def test_two_threads_learn_through_a_transfer_what_one_learns(batches, biases):
     model, logs = MF(width=4, biases=biases), make((300, 400), 5001)  # 5,000 rows are two parts, one is one
-    carry, before = Carry(Transfer(hidden=8), model.fields), initial(model, logs)
+    carry, before = TransferSet(Transfer(hidden=8), model.fields), initial(model, logs)
     after = {name: tensor + 0.1 for name, tensor in before.items()}
-    meta = begun(carry.parameters(model, before, logs.generator("transfer")))
+    meta = new_meta_state(carry.parameters(model, before, logs.generator("transfer")))
     training, found = replace(SCHEDULE, batch_size=5000, l2=0.01), {}
     for count in (1, 2):
         torch.set_num_threads(count)
-        learned = learn_through(model, carry, meta, Past(before, after), logs, training, batches)
-        again = learn_through(model, carry, meta, Past(before, after), logs, training, batches)
-        taught = learn_transfer(model, carry, meta, Past(before, learned), logs, replace(training, lr=0.01), batches)
+        learned = learn_through(model, carry, meta, TransferInputs(before, after), logs, training, batches)
+        again = learn_through(model, carry, meta, TransferInputs(before, after), logs, training, batches)
+        taught = learn_transfer(
+            model, carry, meta, TransferInputs(before, learned), logs, replace(training, lr=0.01), batches
+        )
         assert same(learned, again)
         served = carry.whole(taught.parameters, before, learned)
         found[count] = {
@@ -112,7 +114,7 @@ def test_what_a_part_raises_is_raised_and_torch_is_as_it_was(threads):
 
 
 def test_a_crew_answers_in_the_order_it_was_asked():
-    with crew(3) as threads:
+    with thread_pool(3) as threads:
         assert threads.map(lambda n: n * n, range(50)) == [n * n for n in range(50)]
 
 

@@ -9,7 +9,7 @@ from nightloop.tasks.objects.checksum import unseal
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.record import manifest_store, promotion_log
 from nightloop.tasks.record.entries import Act, Entry, draft
-from nightloop.tasks.record.manifest import Judged, Kept, Manifest, PeriodLogs, Scored, Served, Validated
+from nightloop.tasks.record.manifest import ChampionRef, CheckpointRef, Judged, Manifest, PeriodLogs, Scored, Validated
 
 PIPELINE = "shop"
 PLAN: dict[str, object] = {"pipeline": PIPELINE}
@@ -20,8 +20,8 @@ def act(by: str = "gate", reason: str = "won", at_period: int = 0, when: str = W
     return Act(by=by, when=when, reason=reason, at_period=at_period)
 
 
-def kept(objects: Objects, text: str) -> Kept:
-    return Kept(
+def kept(objects: Objects, text: str) -> CheckpointRef:
+    return CheckpointRef(
         weights=blobs.put(objects, f"weights {text}".encode()), memory=blobs.put(objects, f"memory {text}".encode())
     )
 
@@ -39,7 +39,7 @@ def night(
     checkpoints = (
         {name: kept(objects, f"{name} {period} {salt}") for name in strategies} if outcome != "blocked" else {}
     )
-    winner = Served(strategy="A", period=period, checkpoint=checkpoints["A"]) if checkpoints else None
+    winner = ChampionRef(strategy="A", period=period, checkpoint=checkpoints["A"]) if checkpoints else None
     document = blobs.put(objects, f"validation {period} {salt}".encode())
     scores = {
         name: Scored(blob=blobs.put(objects, f"scores {name} {period} {salt}".encode()), means={"ndcg@20": 0.25})

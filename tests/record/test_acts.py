@@ -12,7 +12,7 @@ import pytest
 from nightloop.tasks.record import manifest_store, promotion_log, promotions
 from nightloop.tasks.record.champion import Incumbent, as_of, served
 from nightloop.tasks.record.entries import GATE, Act, Entry, by_hand, pin_of, pins
-from nightloop.tasks.record.manifest import Judged, Manifest, Served
+from nightloop.tasks.record.manifest import ChampionRef, Judged, Manifest
 from nightloop.tasks.record.night_context import Night
 from nightloop.tasks.record.outcomes import record
 from nightloop.tasks.retention.garbage import sweep
@@ -48,7 +48,7 @@ class Loop:
         wins = winner if outcome == "complete" and not incumbent.pinned else ""
         champion = incumbent.champion
         if wins:
-            champion = Served(strategy=wins, period=index, checkpoint=made.checkpoints[wins])
+            champion = ChampionRef(strategy=wins, period=index, checkpoint=made.checkpoints[wins])
         judged = {
             name: Judged(verdict="promote" if name == wins else "hold", reasons=("seen",), numbers={})
             for name in made.checkpoints
@@ -94,7 +94,7 @@ def begun() -> Loop:
 
 
 def rolled_back(loop: Loop, at: int, reason: str = "complaints") -> Entry:
-    return promotions.take_back(loop.store, PIPELINE, a_person(reason, at), None).entry
+    return promotions.roll_back(loop.store, PIPELINE, a_person(reason, at), None).entry
 
 
 @pytest.mark.parametrize("outcome", ["skipped", "blocked", "complete"])
@@ -158,16 +158,16 @@ def test_the_same_act_again_is_the_same_entry() -> None:
     loop = begun()
     loop.run(2, "B")
     first = rolled_back(loop, 2)
-    again = promotions.take_back(loop.store, PIPELINE, a_person("complaints", 2), None)
+    again = promotions.roll_back(loop.store, PIPELINE, a_person("complaints", 2), None)
     assert again == (first, True) and len(loop.log()) == first.number
-    other = promotions.take_back(loop.store, PIPELINE, a_person("complaints", 2), None, first.number)  # --from
+    other = promotions.roll_back(loop.store, PIPELINE, a_person("complaints", 2), None, first.number)  # --from
     assert other.entry.number == first.number + 1 and other.entry.period < first.period
-    again = promotions.take_back(loop.store, PIPELINE, a_person("complaints", 2), None, first.number)
+    again = promotions.roll_back(loop.store, PIPELINE, a_person("complaints", 2), None, first.number)
     assert again == (other.entry, True), "killed after it was written, run again"
     with pytest.raises(RuntimeError, match=rf"does not end at entry {first.number - 1}: it ends with entry"):
-        promotions.take_back(loop.store, PIPELINE, a_person("complaints", 2), None, first.number - 1)
+        promotions.roll_back(loop.store, PIPELINE, a_person("complaints", 2), None, first.number - 1)
     with pytest.raises(ValueError, match="no earlier champion"):
-        promotions.take_back(loop.store, PIPELINE, a_person("another reason", 2), None)
+        promotions.roll_back(loop.store, PIPELINE, a_person("another reason", 2), None)
     newest = manifest_store.current(loop.store, PIPELINE, 2)
     assert newest is not None
     for pin in (False, True):
@@ -198,9 +198,9 @@ def test_an_act_does_not_undo_an_entry_made_after_it_was_asked_for() -> None:
     with pytest.raises(
         RuntimeError, match=rf"entry 3 .*promote by ben: trial.*nothing was changed.*--from {theirs.number}"
     ):
-        promotions.take_back(loop.store, PIPELINE, a_person("complaints", 1), None)
+        promotions.roll_back(loop.store, PIPELINE, a_person("complaints", 1), None)
     assert loop.live == theirs
-    assert promotions.take_back(loop.store, PIPELINE, a_person("complaints", 1), None, theirs.number).entry.number == 4
+    assert promotions.roll_back(loop.store, PIPELINE, a_person("complaints", 1), None, theirs.number).entry.number == 4
 
 
 def test_pin_and_unpin() -> None:
@@ -264,7 +264,7 @@ def test_a_rollback_of_an_older_release_pins() -> None:
     back = rolled_back(loop, 1).model_copy(update={"pinned": None})
     assert pins(back)
     loop.truth_of(back)
-    assert promotions.take_back(loop.store, PIPELINE, a_person("complaints", 1), None).repeated
+    assert promotions.roll_back(loop.store, PIPELINE, a_person("complaints", 1), None).repeated
 
 
 class Chaos:
@@ -357,9 +357,9 @@ class Chaos:
         ]
         kind = self.random.choice(("promote", "promote", "rollback", "rollback", "pin", "unpin"))
 
-        def do(store: Any) -> promotions.Outcome:
+        def do(store: Any) -> promotions.ActOutcome:
             if kind == "rollback":
-                return promotions.take_back(store, PIPELINE, act, None)
+                return promotions.roll_back(store, PIPELINE, act, None)
             if kind == "promote" and chain:
                 return promotions.promote_by_hand(store, chain[-1], pick, act, True, pin)
             return promotions.hold(store, PIPELINE, act, kind == "pin")

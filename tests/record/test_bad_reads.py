@@ -67,7 +67,7 @@ def everything(store: Objects) -> list[Any]:
     return [
         probe.check_format(store, "here"),
         newest,
-        manifest_store.sound(store, PIPELINE, 0),
+        manifest_store.verified_manifest(store, PIPELINE, 0),
         manifest_store.predecessor(store, PIPELINE, 1, 0),
         manifest_store.by_hash(store, PIPELINE, newest.hash, 1),
         manifest_store.revision(store, PIPELINE, 1, 1),
@@ -125,7 +125,7 @@ def test_damage_that_stays_is_called_damage(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(read_verified, "PAUSES", (0.0, 0.0, 0.0))
     store = world()
     with pytest.raises(ValueError, match="was changed or cut off"):
-        manifest_store.sound(cut(store, lambda data: data[:50], times=99), PIPELINE, 1)
+        manifest_store.verified_manifest(cut(store, lambda data: data[:50], times=99), PIPELINE, 1)
 
 
 class Lagging(Memory):

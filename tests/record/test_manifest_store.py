@@ -70,7 +70,7 @@ def test_a_manifest_that_was_changed_cut_off_or_swapped() -> None:
         assert list(manifest_store.chain(store, PIPELINE, 0, 1)) == [0]
         assert list(manifest_store.damaged(store, PIPELINE, 0, 1)) == [1]
         with pytest.raises(ValueError, match=r"000001/0001"):
-            manifest_store.sound(store, PIPELINE, 1)
+            manifest_store.verified_manifest(store, PIPELINE, 1)
         with pytest.raises(LookupError, match=f"nightloop backfill {PIPELINE} --start 1 --end 2 --what missing"):
             manifest_store.predecessor(store, PIPELINE, 2, 0)
     assert manifest_store.next_revision(store, PIPELINE, 1) == 2
@@ -86,16 +86,16 @@ def test_a_manifest_written_by_hand_or_by_a_newer_version() -> None:
     key = manifest_store.key_of(PIPELINE, 0, 1)
     store.held[key] = seal(first.data.replace(b'"format":2', b'"format":1'))
     with pytest.raises(ValueError, match="has format 1, and this nightloop reads format 2: use the release that wrote"):
-        manifest_store.sound(store, PIPELINE, 0)
+        manifest_store.verified_manifest(store, PIPELINE, 0)
     store.held[key] = seal(first.data.replace(b'"format":2', b'"colour":2'))
     with pytest.raises(ValueError, match="no manifest of a format that this nightloop reads"):
-        manifest_store.sound(store, PIPELINE, 0)
+        manifest_store.verified_manifest(store, PIPELINE, 0)
     store.held[key] = seal(first.data.replace(b'"pipeline":"shop"', b'"pipeline":"other"'))
     with pytest.raises(ValueError, match="of other: it was swapped"):
-        manifest_store.sound(store, PIPELINE, 0)
+        manifest_store.verified_manifest(store, PIPELINE, 0)
     store.held[key] = seal(first.data.replace(b'":', b'": '))
     with pytest.raises(ValueError, match="written by hand"):
-        manifest_store.sound(store, PIPELINE, 0)
+        manifest_store.verified_manifest(store, PIPELINE, 0)
 
 
 def test_predecessor_says_which_backfill_mends_the_chain() -> None:

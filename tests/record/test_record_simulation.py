@@ -11,7 +11,7 @@ import pytest
 from nightloop.tasks.objects import blobs, lease
 from nightloop.tasks.record import manifest_store, promotion_log, step_cache
 from nightloop.tasks.record.entries import Entry, draft
-from nightloop.tasks.record.manifest import Kept, Manifest
+from nightloop.tasks.record.manifest import CheckpointRef, Manifest
 from nightloop.tasks.retention.garbage import sweep
 from tests.objects.faulty_objects import HOWS, Crash, FaultyStore
 from tests.objects.memory_objects import Memory
@@ -60,7 +60,9 @@ def a_night(world: World, store: FaultyStore, me: str) -> Steps:
     finished = {name: step_cache.done(store, PIPELINE, key, name) for name in ("A", "B")}
     if None in finished.values():
         return  # frozen past the end of its lease, its work was swept
-    made = made.model_copy(update={"checkpoints": {n: Kept.model_validate(kept) for n, kept in finished.items()}})
+    made = made.model_copy(
+        update={"checkpoints": {n: CheckpointRef.model_validate(kept) for n, kept in finished.items()}}
+    )
     if lease.renew(store, mine, world.clock, 50) is None:
         return  # somebody took over: he who lost the lease stops writing
     try:

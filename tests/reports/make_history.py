@@ -10,7 +10,16 @@ from typing import Any
 import torch
 
 from nightloop.tasks.record.entries import Act, Entry, draft
-from nightloop.tasks.record.manifest import CHAMPION, Judged, Kept, Manifest, PeriodLogs, Scored, Served, Validated
+from nightloop.tasks.record.manifest import (
+    CHAMPION,
+    ChampionRef,
+    CheckpointRef,
+    Judged,
+    Manifest,
+    PeriodLogs,
+    Scored,
+    Validated,
+)
 from nightloop.tasks.reports.history import History
 
 STRATEGIES = ("AverageWeights", "FineTune", "FullRetrain", "NoUpdate")
@@ -27,8 +36,8 @@ def sha(text: object) -> str:
     return f"{random.Random(str(text)).getrandbits(256):064x}"
 
 
-def kept(strategy: str, period: int) -> Kept:
-    return Kept(weights=sha(("w", strategy, period)), memory=sha(("m", strategy, period)))
+def kept(strategy: str, period: int) -> CheckpointRef:
+    return CheckpointRef(weights=sha(("w", strategy, period)), memory=sha(("m", strategy, period)))
 
 
 def plan(strategies: tuple[str, ...] = STRATEGIES, **changes: Any) -> dict[str, Any]:
@@ -66,9 +75,9 @@ def night(index: int, previous: Manifest | None, strategies: tuple[str, ...] = S
     if served and scores:
         scores[CHAMPION] = scores[served.strategy]
     judged = {s: _judged(s, winner, index, rng) for s in scores if s not in (CHAMPION, served and served.strategy)}
-    champion = Served(strategy=winner, period=index, checkpoint=kept(winner, index)) if winner else served
+    champion = ChampionRef(strategy=winner, period=index, checkpoint=kept(winner, index)) if winner else served
     if previous is None:
-        champion = Served(strategy="NoUpdate", period=index, checkpoint=kept("NoUpdate", index))
+        champion = ChampionRef(strategy="NoUpdate", period=index, checkpoint=kept("NoUpdate", index))
     rows = 500 + int(120 * rng.random())
     warned = index in (6, 11)
     return Manifest(

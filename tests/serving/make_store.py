@@ -14,7 +14,7 @@ from nightloop.tasks.objects.objects import Directory, Objects
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.record import manifest_store, promotion_log
 from nightloop.tasks.record.entries import Act, Entry, draft
-from nightloop.tasks.record.manifest import Judged, Kept, Manifest, PeriodLogs, Validated
+from nightloop.tasks.record.manifest import CheckpointRef, Judged, Manifest, PeriodLogs, Validated
 
 USERS, ITEMS, WIDTH = 12, 30, 4
 WHEN = "2026-01-02T02:00:00+00:00"
@@ -63,7 +63,7 @@ def weights(plan: Plan, seed: int = 0) -> Weights:
 def night(objects: Objects, plan: Plan, period: int = 0, seed: int = 0) -> Manifest:
     """A published night whose gate says promote."""
     sha, none = blobs.put(objects, to_bytes(weights(plan, seed))), blobs.put(objects, to_bytes({}))
-    kept = {name: Kept(weights=sha, memory=none) for name in plan.strategies}
+    kept = {name: CheckpointRef(weights=sha, memory=none) for name in plan.strategies}
     before = manifest_store.current(objects, plan.pipeline, period - 1) if period else None
     passed = Validated(verdict="passed", reasons=(), statistics={}, blob=blobs.put(objects, b"{}"))
     manifest = Manifest(
@@ -104,5 +104,5 @@ def damage(path: Path, sha: str, data: bytes | None) -> None:
         place.write_bytes(data)
 
 
-def lost(plan: Plan) -> Kept:
-    return Kept(weights="0" * 64, memory="1" * 64)
+def lost(plan: Plan) -> CheckpointRef:
+    return CheckpointRef(weights="0" * 64, memory="1" * 64)

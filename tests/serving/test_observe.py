@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from nightloop.tasks.plan.plan import Plan
-from nightloop.tasks.serving.pending_labels import Asked, Book, Page
+from nightloop.tasks.serving.pending_labels import PendingLabels, ScoredRequest, ScoreRequest
 from nightloop.tasks.serving.predictor import Predictor
 from nightloop.tasks.serving.snapshot import key_of
 from tests.serving import make_store as made
@@ -52,7 +52,7 @@ def test_without_labels_the_base_serves_and_labels_move_it(tmp_path: Path) -> No
     assert before == pytest.approx(asked(plain), abs=1e-6)
     taught(predictor, "r", 1)
     assert all(after > was + 0.05 for after, was in zip(asked(predictor), before, strict=True))
-    page = predictor.answer(Asked(["u1"], ["i3"], CONTEXT))
+    page = predictor.answer(ScoreRequest(["u1"], ["i3"], CONTEXT))
     assert page.base == pytest.approx(before[:1], abs=1e-6) and page.prediction != page.base
     best = predictor.recommend("u1", 3, features=CONTEXT)
     assert predictor.score(["u1"] * 3, [item for item, _ in best], CONTEXT) == pytest.approx([s for _, s in best])
@@ -110,18 +110,24 @@ def test_a_request_id_is_taken_once_and_the_book_forgets_the_oldest(tmp_path: Pa
 
 
 def test_one_request_larger_than_the_book_is_kept_alone() -> None:
-    book = Book(3)
+    book = PendingLabels(3)
     for n, rows in enumerate((1, 9, 2)):
-        book.add(f"r{n}", Page("v", Asked(["u"] * rows, ["i"] * rows), "", [0.1] * rows, [0.1] * rows, [None] * rows))
+        book.add(
+            f"r{n}",
+            ScoredRequest("v", ScoreRequest(["u"] * rows, ["i"] * rows), "", [0.1] * rows, [0.1] * rows, [None] * rows),
+        )
         assert book.page(f"r{n}") and len(book) == 1
 
 
 def test_a_book_of_long_texts_holds_fewer_requests() -> None:
-    book, long = Book(30), "x" * 9_000
+    book, long = PendingLabels(30), "x" * 9_000
     for n in range(10):
-        book.add(f"r{n}", Page("v", Asked(["u"], ["i"], {"text": long, "each": [long]}), "", [0.1], [0.1], [None]))
+        book.add(
+            f"r{n}",
+            ScoredRequest("v", ScoreRequest(["u"], ["i"], {"text": long, "each": [long]}), "", [0.1], [0.1], [None]),
+        )
     assert len(book) == 1 and book.forgotten == 9 and book.page("r9") and book.characters == 18_002
-    book.add("short", Page("v", Asked(["u"], ["i"]), "", [0.1], [0.1], [None]))
+    book.add("short", ScoredRequest("v", ScoreRequest(["u"], ["i"]), "", [0.1], [0.1], [None]))
     assert len(book) == 2 and book.rows == 2
 
 

@@ -25,7 +25,7 @@ def place(tmp_path: Path) -> Path:
 @pytest.fixture(scope="module", autouse=True)
 def _one_nursery() -> Iterator[None]:
     yield
-    fresh_process.nursery().close()
+    fresh_process.fork_server_of_process().close()
 
 
 def settings(place: Path) -> Settings:
@@ -76,7 +76,7 @@ def test_a_plan_the_fresh_process_cannot_build_fails(place: Path) -> None:
 
 def test_a_relative_store_is_the_callers(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, manifest = made.store(place, made.ranking_plan())
-    fresh_process.nursery()
+    fresh_process.fork_server_of_process()
     monkeypatch.chdir(place.parent)
     assert smoke.smoke(
         Settings(store="store"), made.ranking_plan(), manifest.checkpoints["FineTune"], str(manifest.vocabulary)
@@ -86,17 +86,17 @@ def test_a_relative_store_is_the_callers(place: Path, monkeypatch: pytest.Monkey
 def test_children_are_fresh_and_not_this_process(place: Path) -> None:
     """A module put into this process is unknown to the child, so is what an earlier child did."""
     _, manifest = made.store(place, made.ranking_plan())
-    before = fresh_process.nursery()
+    before = fresh_process.fork_server_of_process()
     assert tried(place, manifest).ok and tried(place, manifest).ok
-    assert fresh_process.nursery() is before and before._process.pid != os.getpid()
+    assert fresh_process.fork_server_of_process() is before and before._process.pid != os.getpid()
 
 
 def test_trouble_is_raised_not_recorded(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, manifest = made.store(place, made.ranking_plan())
-    fresh_process.nursery()._process.kill()
-    fresh_process.nursery()._process.wait()
+    fresh_process.fork_server_of_process()._process.kill()
+    fresh_process.fork_server_of_process()._process.wait()
     assert tried(place, manifest).ok, "a dead nursery is replaced"
-    monkeypatch.setattr(fresh_process.Nursery, "ask", lambda self, request: {"trouble": "signal 9"})
+    monkeypatch.setattr(fresh_process.ForkServer, "ask", lambda self, request: {"trouble": "signal 9"})
     with pytest.raises(RuntimeError, match=r"signal 9; run the night again"):
         tried(place, manifest)
 
@@ -105,7 +105,7 @@ def test_a_child_that_dies_or_hangs_is_trouble(monkeypatch: pytest.MonkeyPatch) 
     def replies(answer: Any, seconds: int) -> dict[str, Any]:
         monkeypatch.setattr(fork_server, "answer", answer)
         out = io.StringIO()
-        fork_server.tend(io.StringIO(json.dumps({"seconds": seconds}) + "\n"), out)
+        fork_server.serve_requests(io.StringIO(json.dumps({"seconds": seconds}) + "\n"), out)
         found: dict[str, Any] = json.loads(out.getvalue())
         return found
 

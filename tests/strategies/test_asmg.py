@@ -11,13 +11,13 @@ from torch import Tensor
 
 from nightloop.tasks.meta import asmg_gru
 from nightloop.tasks.meta.generator import Generator
-from nightloop.tasks.meta.generator_training import Lesson, _batches, judged
+from nightloop.tasks.meta.generator_training import TrainingWindow, _batches, losses_and_gradients
 from nightloop.tasks.models.deepfm import DeepFM
 from nightloop.tasks.models.mf import MF
 from nightloop.tasks.modules.checkpoint import Checkpoint, unpack
 from nightloop.tasks.modules.fused_tables import fuse
 from nightloop.tasks.modules.loss import Batch, cross_entropy
-from nightloop.tasks.modules.threads import Crew
+from nightloop.tasks.modules.threads import ThreadPool
 from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.retraining.contract_chains import run, same_chains
 from nightloop.tasks.retraining.contract_data import simulated_periods
@@ -136,7 +136,7 @@ def lesson_for(model, generator, logs, shares):
     sequence = [{n: t + 0.3 * torch.randn(t.shape, generator=rng) for n, t in first.items()} for _ in shares]
     hidden = {n: torch.rand(t.shape, generator=rng) - 0.5 for n, t in generator.blank(first).items()}
     targets = [replace(logs[-1].select(logs[-1].periods == t), period=t) for t in range(1, 1 + len(shares))]
-    return Lesson(sequence, hidden, targets, shares)
+    return TrainingWindow(sequence, hidden, targets, shares)
 
 
 @pytest.mark.parametrize("form", ["GRU", "Linear"])
@@ -152,7 +152,7 @@ def test_a6_touched_rows_give_the_loss_and_slope_of_whole_tables(family: str, fo
     parameters = {n: (t + 0.1 * torch.arange(t.numel()).view(t.shape).sin()) for n, t in parameters.items()}
     draws = next(_batches(model, lesson, TrainConfig(batch_size=8)))
     tables = [fuse(weights, model.fields) for weights in lesson.sequence]
-    value, slopes = judged(model, generator, parameters, lesson, tables, draws, Crew(1))
+    value, slopes = losses_and_gradients(model, generator, parameters, lesson, tables, draws, ThreadPool(1))
     leaves = {name: tensor.clone().requires_grad_() for name, tensor in parameters.items()}
     expected = slow_loss(model, generator, leaves, lesson, draws)
     assert float(value) == pytest.approx(float(expected.detach()), abs=1e-6)
@@ -166,7 +166,7 @@ def test_a7_the_cell_by_hand_and_not_pytorchs() -> None:
     rng = torch.Generator().manual_seed(3)
     own = {n: 3 * t for n, t in asmg_gru.first_values(2, 4, rng).items()}
     state, rows = torch.rand(5, 2, 4, generator=rng) - 0.5, torch.randn(5, 2, generator=rng)
-    (output,), ((trace,),) = asmg_gru.forward(own, [rows], state, Crew(1))
+    (output,), ((trace,),) = asmg_gru.forward(own, [rows], state, ThreadPool(1))
     sigmoid = lambda x: 1 / (1 + exp(-x))  # noqa: E731
     for r in range(5):
         for n in range(2):

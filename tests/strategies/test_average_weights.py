@@ -12,7 +12,7 @@ from nightloop.tasks.retraining.contract_chains import run
 from nightloop.tasks.retraining.contract_data import simulated_periods
 from nightloop.tasks.strategies.average_weights import AverageWeights
 from nightloop.tasks.strategies.fine_tune import FineTune
-from nightloop.tasks.training.weight_average import Past, blend
+from nightloop.tasks.training.weight_average import Snapshot, blend
 
 MODEL = MF(width=3, biases=True)
 LEARNER = FineTune(TrainConfig(epochs=2, batch_size=16))
@@ -111,4 +111,4 @@ def test_lookback_and_models_are_the_learners():
 def test_blend_refuses_a_newest_that_does_not_count():
     logs = simulated_periods("ranking")[0]
     with pytest.raises(ValueError, match="above 0"):
-        blend([Past({}, 0), Past({}, 0)], (0.0, 1.0), logs)
+        blend([Snapshot({}, 0), Snapshot({}, 0)], (0.0, 1.0), logs)

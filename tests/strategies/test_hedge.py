@@ -14,7 +14,7 @@ from nightloop.tasks.modules.checkpoint import Checkpoint, unpack
 from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.retraining.contract_chains import run
 from nightloop.tasks.retraining.contract_data import simulated_periods
-from nightloop.tasks.retraining.prequential_loss import judged
+from nightloop.tasks.retraining.prequential_loss import evaluation_rows
 from nightloop.tasks.strategies.fine_tune import FineTune
 from nightloop.tasks.strategies.full_retrain import FullRetrain
 from nightloop.tasks.strategies.hedge import Hedge
@@ -118,5 +118,5 @@ def test_lookback_and_models() -> None:
 
 def test_a_ranking_is_judged_with_negatives() -> None:
     logs = simulated_periods("ranking")[0]
-    rows = judged(MODEL, logs)
+    rows = evaluation_rows(MODEL, logs)
     assert len(rows) == 2 * len(logs) and float(rows.label.mean()) == 0.5

@@ -11,11 +11,11 @@ from torch import Tensor
 from torch.nn.functional import gelu
 
 from nightloop.tasks.data.logs import Logs
-from nightloop.tasks.meta.meta_state import begun
+from nightloop.tasks.meta.meta_state import new_meta_state
 from nightloop.tasks.meta.sml_batches import Batches, epochs
-from nightloop.tasks.meta.sml_training import Past, learn_through, learn_transfer
+from nightloop.tasks.meta.sml_training import TransferInputs, learn_through, learn_transfer
 from nightloop.tasks.meta.transfer import TINY, Transfer
-from nightloop.tasks.meta.transfer_set import Carry
+from nightloop.tasks.meta.transfer_set import TransferSet
 from nightloop.tasks.models.mf import MF
 from nightloop.tasks.modules.checkpoint import pack, to_bytes, unpack
 from nightloop.tasks.modules.loss import Batch, cross_entropy
@@ -91,14 +91,14 @@ def test_m3_a_share_in_between_is_the_average() -> None:
 @pytest.mark.parametrize("batches", ["shuffled", "by_user"])
 def test_m4_each_step_changes_its_own_half_alone(batches: Batches) -> None:
     logs = simulated_periods("ranking")[1]
-    carry, before = Carry(Transfer(hidden=8), MODEL.fields), initial(MODEL, logs)
+    carry, before = TransferSet(Transfer(hidden=8), MODEL.fields), initial(MODEL, logs)
     weights = {name: tensor + 0.1 for name, tensor in before.items()}
-    meta = begun(carry.parameters(MODEL, weights, logs.generator("x")))
+    meta = new_meta_state(carry.parameters(MODEL, weights, logs.generator("x")))
     halves = lambda: [to_bytes(dict(part)) for part in (meta.memory(), before, weights)]  # noqa: E731
     was = halves()
-    learned = learn_through(MODEL, carry, meta, Past(before, weights), logs, FIRST, batches)
+    learned = learn_through(MODEL, carry, meta, TransferInputs(before, weights), logs, FIRST, batches)
     assert halves() == was and to_bytes(learned) != was[2]
-    taught = learn_transfer(MODEL, carry, meta, Past(before, learned), logs, SECOND, batches)
+    taught = learn_transfer(MODEL, carry, meta, TransferInputs(before, learned), logs, SECOND, batches)
     assert halves() == was and to_bytes(taught.memory()) != was[0]
 
 
@@ -202,10 +202,10 @@ def world(speed: float, count: int = 4, users: int = 40, items: int = 30) -> tup
 def taught_on(speed: float, ahead: int) -> tuple[float, float]:
     """Loss of the last period, of the newest weights and of what a transfer makes of them that learned from D_1+ahead."""
     model, truth, logs = world(speed)
-    carry = Carry(Transfer("SML-FC", residual=True), model.fields)
-    meta = begun(carry.parameters(model, truth[0], logs[0].generator("x")))
+    carry = TransferSet(Transfer("SML-FC", residual=True), model.fields)
+    meta = new_meta_state(carry.parameters(model, truth[0], logs[0].generator("x")))
     training = TrainConfig(epochs=12, batch_size=256, lr=0.02)
-    meta = learn_transfer(model, carry, meta, Past(truth[0], truth[1]), logs[1 + ahead], training, "shuffled")
+    meta = learn_transfer(model, carry, meta, TransferInputs(truth[0], truth[1]), logs[1 + ahead], training, "shuffled")
     served = carry.whole(meta.parameters, truth[1], truth[2])
     return loss(model, truth[2], logs[3]), loss(model, served, logs[3])
 
@@ -229,7 +229,7 @@ def test_m10_a_learned_transfer_foresees_a_constant_velocity() -> None:
 
 def test_m11_rows_alone_are_rows_of_the_whole_table() -> None:
     rng = torch.Generator().manual_seed(0)
-    carry = Carry(Transfer(hidden=8), MODEL.fields)
+    carry = TransferSet(Transfer(hidden=8), MODEL.fields)
     before = {name: torch.randn(30, 4, generator=rng) for name in ("table.user", "table.item")}
     learned = {name: torch.randn(30, 4, generator=rng) for name in before}
     parameters = carry.parameters(MODEL, learned, rng)
