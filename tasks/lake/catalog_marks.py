@@ -16,6 +16,7 @@ from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan import dsn
 from nightloop.tasks.plan.settings import Settings
 
+FILE = " (file "  # between the place of a catalog and the number of its file
 PLACE = " in directory "  # between a catalog and the number of the directory, in a mark
 
 
@@ -45,7 +46,10 @@ def removal_obstacle(warehouse: Warehouse, settings: Settings, pipeline: str, be
     here = "" if "://" in settings.lake_place else _place(settings, pipeline)
     for row in rows:
         row["catalog"], sign, place = row["catalog"].partition(PLACE)
-        if row["catalog"] != own and (not within or sign + place == here):
+        replaced = (
+            within and row["catalog"].partition(FILE)[0] == own.partition(FILE)[0]
+        )  # by another file at its place
+        if row["catalog"] != own and not replaced and (not within or sign + place == here):
             return (
                 f"another catalog knows files there too: {row['catalog']}. Give each catalog a NIGHTLOOP_DATA of its own; if "
                 f"that one is gone for good, remove {row['mark']}"
@@ -86,7 +90,7 @@ def _catalog(warehouse: Warehouse, settings: Settings, pipeline: str) -> str:
         at = dsn.keywords(catalog.server)
         return f"PostgreSQL {at.get('host', '')}:{at.get('port') or 5432} database {at.get('dbname', '')} (name {name})"
     file = _file(settings, pipeline)
-    return f"SQLite {file} (file {file.stat().st_ino}, name {name})"
+    return f"SQLite {file}{FILE}{file.stat().st_ino}, name {name})"
 
 
 def _file(settings: Settings, pipeline: str) -> Path:

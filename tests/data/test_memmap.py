@@ -113,7 +113,8 @@ def test_batches_and_parts_are_no_part_of_the_result(
 ) -> None:
     whole = read("1GB")
     monkeypatch.setattr(load, "AT_ONCE", 100)  # each period is asked for alone
-    monkeypatch.setattr("nightloop.tasks.lake.warehouse.BATCH", 16)
+    monkeypatch.setattr("nightloop.tasks.lake.warehouse.CHUNK", 16)
+    monkeypatch.setattr("nightloop.tasks.lake.batches.ROWS", 16)
     assert not differing(whole, read("1GB")) and not differing(whole, read("1KB"))
 
 
@@ -128,7 +129,8 @@ def test_a_vocabulary_grown_in_batches_is_the_same(home: Path, monkeypatch: pyte
         return to_bytes(words)
 
     whole = grown()
-    monkeypatch.setattr("nightloop.tasks.lake.warehouse.BATCH", 16)
+    monkeypatch.setattr("nightloop.tasks.lake.warehouse.CHUNK", 16)
+    monkeypatch.setattr("nightloop.tasks.lake.batches.ROWS", 16)
     assert grown() == whole
 
 
@@ -146,7 +148,8 @@ def test_an_error_in_mid_stream_leaves_nothing_behind(
     home: Path, vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scarce = Vocabulary({**vocabulary.ids, "item": vocabulary.ids["item"][:-1]}, vocabulary.births)
-    monkeypatch.setattr("nightloop.tasks.lake.warehouse.BATCH", 16)
+    monkeypatch.setattr("nightloop.tasks.lake.warehouse.CHUNK", 16)
+    monkeypatch.setattr("nightloop.tasks.lake.batches.ROWS", 16)
     with lake(home, logs_memory="1KB") as warehouse:
         with pytest.raises(ValueError, match=r"item: .* that the vocabulary lacks"):
             read_logs(warehouse, plan(COLUMNS), scarce, VERSIONS, seed=1)

@@ -120,7 +120,9 @@ def test_findings_of_a_sound_chain_say_so_and_advise_the_cheaper_strategy() -> N
     nights = make_history.chain(14)
     served = nights[8].checkpoints["FullRetrain"]
     moved = {
-        i: n.model_copy(update={"champion": make_history.Served(strategy="FullRetrain", period=8, checkpoint=served)})
+        i: n.model_copy(
+            update={"champion": make_history.ChampionRef(strategy="FullRetrain", period=8, checkpoint=served)}
+        )
         for i, n in nights.items()
     }
     replayed = findings(History("books", moved, notes=make_history.notes(moved)))

@@ -247,7 +247,7 @@ def test_a11_what_nobody_touched_is_bounded_or_left_alone() -> None:
 
 
 def test_the_timetable(monkeypatch: pytest.MonkeyPatch) -> None:
-    events, learn, teach = [], module.learn_generator, module.taught
+    events, learn, teach = [], module.learn_generator, module.update_learner
 
     def learned(model, generator, meta, lesson, training):
         events.append([sorted(set(logs.periods.tolist())) for logs in lesson.targets])
@@ -255,7 +255,7 @@ def test_the_timetable(monkeypatch: pytest.MonkeyPatch) -> None:
         return learn(model, generator, meta, lesson, training)
 
     monkeypatch.setattr(module, "learn_generator", learned)
-    monkeypatch.setattr(module, "taught", lambda *a: events.append("learner") or teach(*a))
+    monkeypatch.setattr(module, "update_learner", lambda *a: events.append("learner") or teach(*a))
     run(MODEL, made(k=2), periods(5))
     assert events == ["learner", "learner", [[2], [3]], "learner", [[3], [4]], "learner"]
     events.clear()
