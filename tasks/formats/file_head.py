@@ -13,25 +13,31 @@ MARKS = ((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # a 
 
 def first_lines(warehouse: Warehouse, file: str, encoding: str = "utf-8") -> list[str]:
     """A text file's first lines, a hundred at most. Raises ValueError where it is empty, cut off or has an endless line."""
-    if direct := read_directly(warehouse, file):
-        check_text(file, warehouse.head, warehouse.opened)
-    if not direct:
-        lines = [line or "" for batch in warehouse.scan(("ingest/first_lines", {"file": file, "encoding": encoding}))
-                 for line in batch.column("line").to_pylist()]  # fmt: skip
-        lines = [line.removeprefix("\ufeff") for line in lines]
-    else:
+    if checked(warehouse, file):
         lines = list(islice(text_lines(file, encoding, warehouse.opened), 100))
+    else:
+        lines = [(line or "").removeprefix("\ufeff")
+                 for batch in warehouse.scan(("ingest/first_lines", {"file": file, "encoding": encoding}))
+                 for line in batch.column("line").to_pylist()]  # fmt: skip
     if not any(line.strip() for line in lines):
         raise ValueError(f"{file} is empty: a csv file begins with the columns' names")
     return lines
 
 
-def read_directly(warehouse: Warehouse, file: str) -> bool:
+def checked(warehouse: Warehouse, file: str) -> bool:
+    """Whether a file was checked: it can be only if it is read without DuckDB. Raises ValueError as `check_text` does."""
+    direct = _read_directly(warehouse, file)
+    if direct:
+        check_text(file, warehouse.head, warehouse.opened)
+    return direct
+
+
+def _read_directly(warehouse: Warehouse, file: str) -> bool:
     """Whether a file can be read without DuckDB."""
     return "://" not in file or (file.startswith("s3://") and warehouse.remote is not None)
 
 
 def encoding_of(warehouse: Warehouse, file: str) -> str:
     """The encoding that a file's first bytes name; utf-8 where they name none."""
-    head = next(pieces(file, warehouse.opened), b"")[:4] if read_directly(warehouse, file) else b""
+    head = next(pieces(file, warehouse.opened), b"")[:4] if _read_directly(warehouse, file) else b""
     return next((name for mark, name in MARKS if head.startswith(mark)), "utf-8")

@@ -9,8 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nightloop.tasks.formats.csv_reader import MayLack, check_columns, check_time, nothing, rejected
-from nightloop.tasks.formats.decompress import check_text
-from nightloop.tasks.formats.file_head import read_directly
+from nightloop.tasks.formats.file_head import checked
 from nightloop.tasks.formats.select_files import in_path
 from nightloop.tasks.lake.incoming import LINE, nested_values
 from nightloop.tasks.lake.warehouse import Warehouse
@@ -57,8 +56,7 @@ def json_keys(warehouse: Warehouse, file: str) -> list[str]:
 
 def _keys(warehouse: Warehouse, file: str) -> tuple[list[str], dict[str, str]]:
     """The keys of a file's first thousand objects, and an example of each that holds lists or objects."""
-    if read_directly(warehouse, file):
-        check_text(file, warehouse.head, warehouse.opened)
+    checked(warehouse, file)
     keys = [row for batch in warehouse.scan(("ingest/json_keys", {"files": [file]})) for row in batch.to_pylist()]
     if not keys:
         raise ValueError(

@@ -46,10 +46,10 @@ def removal_obstacle(warehouse: Warehouse, settings: Settings, pipeline: str, be
     here = "" if "://" in settings.lake_place else _place(settings, pipeline)
     for row in rows:
         row["catalog"], sign, place = row["catalog"].partition(PLACE)
-        replaced = (
-            within and row["catalog"].partition(FILE)[0] == own.partition(FILE)[0]
-        )  # by another file at its place
-        if row["catalog"] != own and not replaced and (not within or sign + place == here):
+        other = row["catalog"] != own
+        if within:  # copies of marks, and that of the file which this catalog replaced at its place, mean nothing
+            other = sign + place == here and row["catalog"].partition(FILE)[0] != own.partition(FILE)[0]
+        if other:
             return (
                 f"another catalog knows files there too: {row['catalog']}. Give each catalog a NIGHTLOOP_DATA of its own; if "
                 f"that one is gone for good, remove {row['mark']}"
