@@ -7,6 +7,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("NIGHTLOOP_THREADS", "1")  # statements over a few rows take a quarter less than on two
 
 import random
+import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -29,6 +30,16 @@ def same_draws() -> None:
     np.random.seed(0)
     random.seed(0)
     load._GIVEN.clear()  # advice names a plan as the process was given it, and each test is one
+
+
+@pytest.fixture(autouse=True)
+def same_prefect() -> Iterator[None]:
+    """After a test, Prefect's settings are those of the session again: what looks for a server reads them anew."""
+    context = sys.modules.get("prefect.context")
+    before = getattr(context, "GLOBAL_SETTINGS_CONTEXT", None)
+    yield  # `monkeypatch` begins after this and ends before it
+    if (context := sys.modules.get("prefect.context")) and context.GLOBAL_SETTINGS_CONTEXT is not before:
+        context.refresh_global_settings_context()
 
 
 # Rooms whose tensors are small: a second thread of torch waits for a busy machine.
