@@ -26,7 +26,7 @@ def deploy(night: Night, scores: Mapping[str, Scored], trained: Mapping[str, Tra
 
 
 def _smoke_tested(night: Night, kept: Mapping[str, CheckpointRef], decision: Decision) -> Decision:
-    """The decision; a winner that does not load and predict the same in a fresh process is rejected for the next best."""
+    """The decision; a winner that does not load and predict the same in a fresh process gives way to the next best."""
     settings = Settings()
     while (winner := decision.winner) is not None:
         tried = smoke(settings, night.plan, kept[winner], night.vocabulary, credentials=credentials(settings))
@@ -37,5 +37,6 @@ def _smoke_tested(night: Night, kept: Mapping[str, CheckpointRef], decision: Dec
             winner,
             f"The smoke test failed: {tried.reason}",
             night.champion.strategy if night.champion else None,
+            "hold" if tried.bug else "reject",
         )
     return decision

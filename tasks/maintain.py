@@ -11,6 +11,7 @@ from nightloop.tasks.lake.versions import compact as compact_lake
 from nightloop.tasks.objects import pipelines, trash
 from nightloop.tasks.objects.trash import Act
 from nightloop.tasks.orchestration import task
+from nightloop.tasks.plan.errors import DataError, PlanError
 from nightloop.tasks.plan.load import as_given
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.settings import Settings
@@ -35,7 +36,7 @@ def compact(plan: Plan, act: Act, grace: timedelta, dry_run: bool) -> list[str]:
     with open_lake(plan) as warehouse:
         if absent := absent_versions(warehouse, keep):
             period, version = absent[0]
-            raise ValueError(
+            raise DataError(
                 f"the lake was left alone: its catalog does not know {len(absent)} versions that nights read, the first is "
                 f"version {version} of period {period}. Is it another catalog, or a new one? Restore the catalog first"
             )
@@ -86,7 +87,7 @@ def bring_back(number: str, act: Act) -> list[str]:
     """Bring back what lies in the trash: all of it, or what one removal put there."""
     text = number.strip().lower()
     if text != "all" and not text.isdecimal():
-        raise ValueError(f"restore: given {number[:40]!r}; give all, or the number of a removal, such as 3")
+        raise PlanError(f"restore: given {number[:40]!r}; give all, or the number of a removal, such as 3")
     back = restore(open_store(), None if text == "all" else int(text), act)
     return [f"{len(back)} objects were brought back from the trash", *back[:SHOWN]]
 

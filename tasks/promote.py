@@ -12,6 +12,7 @@ from nightloop.tasks.artifacts import show_markdown
 from nightloop.tasks.lake.periods import parse
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.orchestration import task
+from nightloop.tasks.plan.errors import ConflictError, NotReady, PlanError
 from nightloop.tasks.plan.load import as_given
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.settings import Settings
@@ -41,7 +42,7 @@ def promote_by_hand(
     newest, at = promotions.newest_nights(objects, plan)
     night = _night(objects, plan, period, seen if not strategy.strip() else "", newest)
     if seen.strip() and not night.hash.startswith(seen.strip()):
-        raise RuntimeError(
+        raise ConflictError(
             f"{night.name} is manifest {night.hash[:12]} by now, not {seen.strip()[:12]} as you saw it; look again"
         )
     reason, force = why
@@ -70,7 +71,7 @@ def hold(plan: Plan, reason: str, when: str, pin: bool) -> str:
 
 
 def _try_it(objects: Objects, entry: Entry) -> None:
-    """Raise ValueError where the entry's checkpoint does not load and predict the same in a fresh process.
+    """Raise PlanError if the entry's checkpoint does not load and predict the same in a fresh process.
 
     Where it cannot be tried at all, a promotion is refused (RuntimeError). A rollback goes on with a warning: its checkpoint
     has served before, and nobody must be kept from it by a machine in trouble.
@@ -90,7 +91,7 @@ def _try_it(objects: Objects, entry: Entry) -> None:
         log.warning("%s of %s is rolled back to without a smoke test: %s", entry.strategy, entry.name, trouble)
         return
     if not tried.ok:
-        raise ValueError(
+        raise PlanError(
             f"{entry.strategy} of {entry.name} cannot serve, its smoke test failed: {tried.reason}. Nothing was changed; give "
             "another period"
         )
@@ -110,7 +111,7 @@ def _night(objects: Objects, plan: Plan, period: str, manifest: str, newest: Man
     if period.strip():
         found = manifest_store.current(objects, plan.pipeline, parse(plan.periods, period).index)
         if found is None:
-            raise LookupError(
+            raise NotReady(
                 f"{plan.pipeline} has no night {period}; nightloop status {as_given(plan.pipeline)} shows those there are"
             )
         return found
@@ -119,17 +120,17 @@ def _night(objects: Objects, plan: Plan, period: str, manifest: str, newest: Man
     chain = manifest_store.chain(objects, plan.pipeline, plan.pretrain_periods - 1, newest.period).values()
     named = [night for night in chain if night.hash.startswith(manifest.strip())]
     if len(manifest.strip()) < LEAST_HASH or len(named) > 1:
-        raise ValueError(
+        raise PlanError(
             f"manifest: given {manifest.strip()[:80]!r}; give at least {LEAST_HASH} digits that one night's begins with"
         )
     return named[0] if named else newest
 
 
 def _proposed(night: Manifest) -> str:
-    """The strategy that the gate would promote. Raises ValueError where there is none or more than one."""
+    """The strategy that the gate would promote. Raises PlanError if there is none or more than one."""
     names = [name for name, judged in night.judged.items() if judged.verdict == "promote"]
     if len(names) != 1:
-        raise ValueError(
+        raise PlanError(
             f"the gate proposes {', '.join(names) or 'nobody'} for {night.name}; name a strategy: {', '.join(night.checkpoints)}"
         )
     return names[0]

@@ -15,6 +15,7 @@ from nightloop.flows.pipeline_lock import store_clock
 from nightloop.tasks.correctors import correctors
 from nightloop.tasks.models import models
 from nightloop.tasks.objects import pipelines
+from nightloop.tasks.plan.errors import PlanError, StoreError
 from nightloop.tasks.plan.settings import PACKAGE, Settings
 from nightloop.tasks.record import manifest_store, promotion_log
 from nightloop.tasks.reports.format import plural
@@ -112,7 +113,7 @@ def _blobs() -> str:
     wrong += manifest_store.damage(objects, sorted(needed))
     if wrong:
         more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
-        raise ValueError(f"{plural(len(wrong), 'object')} damaged or missing: {'; '.join(wrong[:5])}{more}")
+        raise PlanError(f"{plural(len(wrong), 'object')} damaged or missing: {'; '.join(wrong[:5])}{more}")
     return f"{plural(nights, 'night')} and their {plural(len(needed), 'blob')} are whole"
 
 
@@ -121,7 +122,7 @@ def _disk() -> str:
     there = next(place for place in (home, *home.parents) if place.exists())
     free = shutil.disk_usage(there).free
     if free < LEAST_DISK:
-        raise OSError(f"{free / 1e9:.1f} GB free at {there}; a night needs room for checkpoints, at least 2 GB")
+        raise StoreError(f"{free / 1e9:.1f} GB free at {there}; a night needs room for checkpoints, at least 2 GB")
     return f"{free / 1e9:.0f} GB free at {there}"
 
 
@@ -138,5 +139,5 @@ def _plans() -> str:
         if names:
             found.append(f"{', '.join(path.stem for path in names)} in {place}")
     if wrong:
-        raise ValueError("; ".join(wrong))
+        raise PlanError("; ".join(wrong))
     return "; ".join(found)

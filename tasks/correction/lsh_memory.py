@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 from nightloop.tasks.correction.corrector import State, forget
+from nightloop.tasks.plan.errors import PlanError
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,13 @@ class Sketch:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Raise ValueError where a size cannot be."""
+        """Raise PlanError if a size cannot be."""
         least = {"arrays": 1, "bits": 1, "planes": self.bits, "warm": 1, "half_life": 0}
         wrong = [f"{n}: given {getattr(self, n)}; {low} or more" for n, low in least.items() if getattr(self, n) < low]
         if self.bits > 20:
             wrong.append(f"bits: given {self.bits}; at most 20, which is a million buckets an array")
         if wrong:
-            raise ValueError("; ".join(wrong))
+            raise PlanError("; ".join(wrong))
 
     def start(self, width: int) -> State:
         """An empty sketch for keys of h [n, width]."""

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from nightloop.tasks.correction.corrector import Corrector
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plan import Part
 
 GROUP = "nightloop.correctors"
@@ -26,19 +27,19 @@ def build(part: Part) -> Corrector:
     """The corrector a plan names. Raises one ValueError that lists every mistake with what is legal."""
     known = correctors()
     if part.use not in known:
-        raise ValueError(f"no corrector {part.use!r:.80}; installed are {', '.join(known) or 'none'}")
+        raise PlanError(f"no corrector {part.use!r:.80}; installed are {', '.join(known) or 'none'}")
     kind: Any = known[part.use]
     legal = list(kind.__dataclass_fields__)
     if unknown := [name for name in part.options if name not in legal]:
-        raise ValueError(f"{part.use} has no option {', '.join(map(repr, unknown)):.200}; it has {', '.join(legal)}")
+        raise PlanError(f"{part.use} has no option {', '.join(map(repr, unknown)):.200}; it has {', '.join(legal)}")
     try:
         made: Corrector = TypeAdapter(kind).validate_python(part.options)
     except ValidationError as error:
         said = [_sentence(one) for one in error.errors(include_url=False)]
-        raise ValueError("; ".join(dict.fromkeys(said))) from error
+        raise PlanError("; ".join(dict.fromkeys(said))) from error
     missing = [name for name in ("start", "correct", "observe") if not hasattr(made, name)]
     if missing:
-        raise ValueError(f"{part.use} is no corrector: it has no {', '.join(missing)}")
+        raise PlanError(f"{part.use} is no corrector: it has no {', '.join(missing)}")
     return made
 
 
@@ -51,7 +52,7 @@ def build_all(parts: Mapping[str, Part]) -> dict[str, Corrector]:
         except ValueError as error:
             mistakes.append(f"correctors.{label}: {error}")
     if mistakes:
-        raise ValueError("; ".join(mistakes))
+        raise PlanError("; ".join(mistakes))
     return made
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from nightloop.tasks.evaluation.paired_difference import FEWEST, WIDTH, Difference
 from nightloop.tasks.evaluation.summary import Rows
+from nightloop.tasks.plan.errors import DataError
 
 
 def auc_difference(pairs: Sequence[tuple[Rows, Rows]]) -> Difference | None:
@@ -16,7 +17,7 @@ def auc_difference(pairs: Sequence[tuple[Rows, Rows]]) -> Difference | None:
 
     An AUC is a mean over positives of the share of negatives below them, and over negatives of the share of positives
     above: each row's share of the difference is known (DeLong et al. 1988), and those of a user's rows are added up
-    before they are squared (Obuchowski 1997). Periods with one class only are left out. Raises ValueError where two
+    before they are squared (Obuchowski 1997). Periods with one class only are left out. Raises DataError if two
     results do not hold the same rows.
     """
     parts: list[Tensor] = []
@@ -26,7 +27,7 @@ def auc_difference(pairs: Sequence[tuple[Rows, Rows]]) -> Difference | None:
     total = 0.0
     for a, b in kept:
         if not (torch.equal(a["user"], b["user"]) and torch.equal(a["label"], b["label"])):
-            raise ValueError("paired results must hold the same rows in the same order; score both on the same night")
+            raise DataError("paired results must hold the same rows in the same order; score both on the same night")
         weight = len(a["label"]) / rows
         auc_a, share_a = _shares(a)
         auc_b, share_b = _shares(b)

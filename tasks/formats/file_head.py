@@ -7,12 +7,13 @@ from itertools import islice
 
 from nightloop.tasks.formats.decompress import check_text, pieces, text_lines
 from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.errors import DataError
 
 MARKS = ((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # a file that begins so says its encoding
 
 
 def first_lines(warehouse: Warehouse, file: str, encoding: str = "utf-8") -> list[str]:
-    """A text file's first lines, a hundred at most. Raises ValueError where it is empty, cut off or has an endless line."""
+    """A text file's first lines, a hundred at most. Raises DataError if it is empty, cut off or has an endless line."""
     if checked(warehouse, file):
         lines = list(islice(text_lines(file, encoding, warehouse.opened), 100))
     else:
@@ -20,12 +21,12 @@ def first_lines(warehouse: Warehouse, file: str, encoding: str = "utf-8") -> lis
                  for batch in warehouse.scan(("ingest/first_lines", {"file": file, "encoding": encoding}))
                  for line in batch.column("line").to_pylist()]  # fmt: skip
     if not any(line.strip() for line in lines):
-        raise ValueError(f"{file} is empty: a csv file begins with the columns' names")
+        raise DataError(f"{file} is empty: a csv file begins with the columns' names")
     return lines
 
 
 def checked(warehouse: Warehouse, file: str) -> bool:
-    """Whether a file was checked: it can be only if it is read without DuckDB. Raises ValueError as `check_text` does."""
+    """Whether a file was checked: it can be only if it is read without DuckDB. Raises DataError as `check_text` does."""
     direct = _read_directly(warehouse, file)
     if direct:
         check_text(file, warehouse.head, warehouse.opened)

@@ -13,6 +13,7 @@ from nightloop.tasks.formats.file_head import checked
 from nightloop.tasks.formats.select_files import in_path
 from nightloop.tasks.lake.incoming import LINE, nested_values
 from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.plan.plan import Columns
 
 
@@ -23,7 +24,7 @@ def read_json_lines(
     """The values `wanted` of every line as text, and where `timed` its time as `_micros`; a line that is no object, or
     that holds a list or an object where one value is wanted, as `_line`, all else null.
 
-    Raises ValueError naming the file where it is cut off, holds no object, lacks a key that is wanted or holds lists or
+    Raises DataError naming the file where it is cut off, holds no object, lacks a key that is wanted or holds lists or
     objects there from its first lines on.
     """
     for file in files:
@@ -32,7 +33,7 @@ def read_json_lines(
         check_time(file, keys, columns)
         for name in wanted:
             if name in nested and name not in columns.multi_value:
-                raise ValueError(nested_values(file, name, nested[name]))
+                raise DataError(nested_values(file, name, nested[name]))
     pointers = {name: "/" + name.replace("~", "~0").replace("/", "~1") for name in wanted}
     asked = {
         "pointers": list(pointers.values()), "time": pointers[columns.time], "unit": columns.time_writing, "timed": timed,
@@ -50,7 +51,7 @@ def read_json_lines(
 
 
 def json_keys(warehouse: Warehouse, file: str) -> list[str]:
-    """The keys of a file's first thousand objects. Raises ValueError where it is cut off or has no object."""
+    """The keys of a file's first thousand objects. Raises DataError if it is cut off or has no object."""
     return _keys(warehouse, file)[0]
 
 
@@ -59,7 +60,7 @@ def _keys(warehouse: Warehouse, file: str) -> tuple[list[str], dict[str, str]]:
     checked(warehouse, file)
     keys = [row for batch in warehouse.scan(("ingest/json_keys", {"files": [file]})) for row in batch.to_pylist()]
     if not keys:
-        raise ValueError(
+        raise DataError(
             f"{file} has no line that is a JSON object: one object a line is wanted. Of a JSON array, or of objects in one "
             "line or over several, jq -c '.[]' or jq -c . makes that; Python's json.dumps writes it, and print does not; UTF-16 has to "
             "become UTF-8"

@@ -18,6 +18,7 @@ from nightloop.tasks.lake.file_names import WILD, check_file, unreadable_name
 from nightloop.tasks.lake.incoming import LINE
 from nightloop.tasks.lake.periods import EPOCH, Period
 from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.plan.plan import Columns
 
 MARKS = ("_", ".")
@@ -36,14 +37,14 @@ def plan_columns(columns: Columns) -> list[str]:
 
 
 def list_files(warehouse: Warehouse, pattern: str, period: str = "") -> list[str]:
-    """The files a path names, whose {period} is the name of one. Raises FileNotFoundError where there are none, and
+    """The files a path names, whose {period} is the name of one. Raises FileNotFoundError if there are none, and
     ValueError where one may not be read."""
     path = pattern.replace("{period}", period) if period else pattern
     try:
         batches = list(warehouse.scan(("ingest/found_files", {"pattern": path})))
     except ValueError as error:
         if name := unreadable_name(path):
-            raise ValueError(f"{name}: the file's name is no UTF-8: rename it") from error
+            raise DataError(f"{name}: the file's name is no UTF-8: rename it") from error
         raise
     if "://" not in path and (lost := _dangling(path)):
         raise FileNotFoundError(
@@ -122,7 +123,7 @@ def rows_in_period(
     """Rows with a time (`_micros`) in the period, or all by equal counts; a row whose time cannot be read goes where
     the row before it goes.
 
-    Raises ValueError where no row has a time that can be read. `time`: the column that holds it, to show one.
+    Raises DataError if no row has a time that can be read. `time`: the column that holds it, to show one.
     `remarks` gets a sentence where rows have times, and none lies in the period.
     """
     if period.start is None or period.end is None:
@@ -143,7 +144,7 @@ def rows_in_period(
         ends = [min(ends), max(ends)] if ends else []
         yield inside
     if rows and not seen:
-        raise ValueError(f"{file}: not one of {rows:,} rows has a time that can be read{shown}. {TIMES}")
+        raise DataError(f"{file}: not one of {rows:,} rows has a time that can be read{shown}. {TIMES}")
     if ends and not kept and remarks is not None:
         remarks.append(no_row(file, rows, ends[0], ends[1]))
 
@@ -182,5 +183,5 @@ def rows_between_dates(batches: Iterable[pa.RecordBatch], begin: str, end: str) 
 
 
 def midnight(day: str) -> int:
-    """The first µs (UTC, since 1970) of an ISO date. Raises ValueError where it is none."""
+    """The first µs (UTC, since 1970) of an ISO date. Raises DataError if it is none."""
     return (date.fromisoformat(day).toordinal() - date(1970, 1, 1).toordinal()) * 86_400_000_000

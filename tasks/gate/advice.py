@@ -9,6 +9,7 @@ from statistics import fmean, stdev
 
 from nightloop.tasks.gate.bootstrap import student
 from nightloop.tasks.gate.numbers import share
+from nightloop.tasks.plan.errors import PlanError
 
 NIGHTS = 5  # fewer nights in a row are no habit
 
@@ -29,10 +30,10 @@ def advice(incumbent: str, nights: Mapping[str, Sequence[Compared]], tolerance: 
 
     A strategy is as good when, over its last unbroken run of nights that each lost no more than `tolerance` (relative),
     the mean loss is below `tolerance` too with 95 % confidence (Student's t over nights). Fewer than `NIGHTS` nights
-    say nothing. `nights` are oldest first. Raises ValueError on a negative tolerance.
+    say nothing. `nights` are oldest first. Raises PlanError on a negative tolerance.
     """
     if tolerance < 0:
-        raise ValueError(f"tolerance is {tolerance}; it is a relative loss, 0 or more")
+        raise PlanError(f"tolerance is {tolerance}; it is a relative loss, 0 or more")
     found = [
         said
         for name, seen in nights.items()

@@ -9,6 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from nightloop.tasks.modules.model import Model
+from nightloop.tasks.plan.errors import PlanError
 
 
 def check(
@@ -20,7 +21,7 @@ def check(
 ) -> None:
     """Refuse options that cannot be: all of `sizes` are whole numbers from 1, `scale` and all `factors` numbers above 0.
 
-    Raises ValueError that names them all.
+    Raises PlanError that names them all.
     """
     wrong = [
         f"{name}: given {value!r}; whole numbers from 1"
@@ -36,7 +37,7 @@ def check(
     if not _whole(numeric, 0):
         wrong.append(f"numeric: given {numeric!r}; how many numeric columns there are")
     if wrong:
-        raise ValueError(f"{model}: " + "; ".join(wrong))
+        raise PlanError(f"{model}: " + "; ".join(wrong))
 
 
 def first_rows(count: int, factors: int, width: int, scale: float, generator: Generator) -> Tensor:

@@ -11,6 +11,8 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import linear, silu
 
+from nightloop.tasks.plan.errors import PlanError
+
 Form = Literal["SML", "SML-CNN", "SML-FC", "average", "mlp"]
 
 STEEP = 1.702  # of the paper's GELU, x sigmoid(1.702 x) = silu(1.702 x) / 1.702
@@ -37,9 +39,9 @@ class Transfer:
 
     def __post_init__(self) -> None:
         if min(*self.filters, self.hidden) < 1:
-            raise ValueError(f"transfer: filters {self.filters} and hidden {self.hidden} must be 1 or more")
+            raise PlanError(f"transfer: filters {self.filters} and hidden {self.hidden} must be 1 or more")
         if self.share is not None and not (self.form == "average" and 0 <= self.share <= 1):
-            raise ValueError(
+            raise PlanError(
                 f"transfer: share: given {self.share} for {self.form}; it is w's part of an average, 0 to 1"
             )
 

@@ -9,6 +9,7 @@ from inspect import Parameter, signature
 from typing import cast
 
 from nightloop.tasks.modules.model import Model
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.nearest import nearest
 
 GROUP = "nightloop.models"
@@ -17,12 +18,12 @@ FROM_THE_PLAN = ("fields", "numeric", "history")  # options that are the plan's 
 
 @cache  # reading what every installed package says of itself takes 25 ms
 def models() -> dict[str, type]:
-    """Every model by its entry-point name, in alphabetical order. Raises ValueError where two share a name."""
+    """Every model by its entry-point name, in alphabetical order. Raises PlanError if two share a name."""
     found: dict[str, type] = {}
     for point in sorted(entry_points(group=GROUP), key=lambda p: (p.name, p.value)):
         loaded = point.load()
         if found.setdefault(point.name, loaded) is not loaded:
-            raise ValueError(f"two installed packages offer a model called {point.name}; uninstall one ({point.value})")
+            raise PlanError(f"two installed packages offer a model called {point.name}; uninstall one ({point.value})")
     return found
 
 
@@ -32,11 +33,11 @@ def build(
     """The model `name` with `options`. A model that takes `fields`, `numeric` or `history` gets them from the plan's
     columns.
 
-    Raises ValueError with the legal names where the model, an option or its value is not known.
+    Raises PlanError with the legal names where the model, an option or its value is not known.
     """
     known = models()
     if name not in known:
-        raise ValueError(f"model: given {name!r}; installed are {', '.join(known) or 'none'}")
+        raise PlanError(f"model: given {name!r}; installed are {', '.join(known) or 'none'}")
     takes = signature(known[name]).parameters
     legal = [option for option in takes if option not in FROM_THE_PLAN]
     unknown = [option for option in options if option not in legal]
@@ -44,10 +45,10 @@ def build(
     if unknown or missing:
         wrong = [f"no option {option!r}{nearest(option, legal)}" for option in unknown]
         wrong += [f"option {option!r} is needed" for option in missing]
-        raise ValueError(f"model {name}: {'; '.join(wrong)}; its options are {', '.join(legal) or 'none'}")
+        raise PlanError(f"model {name}: {'; '.join(wrong)}; its options are {', '.join(legal) or 'none'}")
     columns = {"fields": tuple(fields), "numeric": numeric_count, "history": history}
     given = {option: columns[option] for option in FROM_THE_PLAN if option in takes}
     try:
         return cast(Model, known[name](**given, **options))
     except TypeError as error:
-        raise ValueError(f"model {name}: an option has a value of the wrong kind: {error}") from error
+        raise PlanError(f"model {name}: an option has a value of the wrong kind: {error}") from error

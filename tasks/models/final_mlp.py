@@ -11,6 +11,7 @@ from torch.nn.functional import linear
 
 from nightloop.tasks.layers.ctr_inputs import check, first_rows, numeric_rows, with_numeric
 from nightloop.tasks.layers.mlp import first_layers, mlp_forward, show_hidden, xavier
+from nightloop.tasks.plan.errors import PlanError
 
 NAMES = ("left", "right")  # of the perceptrons' weights
 
@@ -40,12 +41,12 @@ class FinalMLP(nn.Module):
         layers = [size for tower in towers for size in tower]
         check("FinalMLP", numeric, scale, {"width": (width,), "towers": layers, "heads": (heads,)})
         if len(towers) != 2 or any(not tower or tower[-1] % heads for tower in towers):
-            raise ValueError(
+            raise PlanError(
                 f"FinalMLP: towers: given {towers!r}; two lists, the last of each a multiple of heads {heads}"
             )
         unknown = [field for context in contexts for field in context if field not in fields]
         if len(contexts) != 2 or unknown:
-            raise ValueError(f"FinalMLP: contexts: given {contexts!r}; two lists of fields from {', '.join(fields)}")
+            raise PlanError(f"FinalMLP: contexts: given {contexts!r}; two lists of fields from {', '.join(fields)}")
         super().__init__()
         self.fields, self.numeric, self.scale = tuple(fields), numeric, float(scale)
         self.factor_columns, self.towers, self.heads = width, tuple(map(tuple, towers)), heads

@@ -10,6 +10,7 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import linear
 
 from nightloop.tasks.layers.ctr_inputs import check, first_rows, numeric_rows, with_numeric
+from nightloop.tasks.plan.errors import PlanError
 
 
 class FmFM(nn.Module):
@@ -33,7 +34,7 @@ class FmFM(nn.Module):
     ) -> None:
         check("FmFM", numeric, scale, {"width": (width,)})
         if interaction not in ("matrix", "vector"):
-            raise ValueError(f"FmFM: interaction: given {interaction!r}; allowed are matrix, vector")
+            raise PlanError(f"FmFM: interaction: given {interaction!r}; allowed are matrix, vector")
         super().__init__()
         self.fields, self.numeric, self.scale = tuple(fields), numeric, float(scale)
         self.factor_columns, self.interaction = width, interaction

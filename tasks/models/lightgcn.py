@@ -16,6 +16,7 @@ from nightloop.tasks.models.mf import MF
 from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.modules.fused_tables import fuse, split
 from nightloop.tasks.modules.lookup import own_close
+from nightloop.tasks.plan.errors import PlanError
 
 Links = Literal["own", "before"]
 
@@ -51,11 +52,11 @@ class LightGCN(nn.Module):
         scale: float = 0.1,
     ) -> None:
         if not isinstance(layers, int) or isinstance(layers, bool) or layers < 1:
-            raise ValueError(f"LightGCN: layers: given {layers!r}; allowed are whole numbers from 1; none is MF")
+            raise PlanError(f"LightGCN: layers: given {layers!r}; allowed are whole numbers from 1; none is MF")
         if graph not in get_args(Form):
-            raise ValueError(f"LightGCN: graph: given {graph!r}; allowed are {', '.join(get_args(Form))}")
+            raise PlanError(f"LightGCN: graph: given {graph!r}; allowed are {', '.join(get_args(Form))}")
         if links not in get_args(Links):
-            raise ValueError(f"LightGCN: links: given {links!r}; allowed are {', '.join(get_args(Links))}")
+            raise PlanError(f"LightGCN: links: given {links!r}; allowed are {', '.join(get_args(Links))}")
         super().__init__()
         self.dot, self.layers, self.graph, self.links = MF(width, biases, scale), layers, graph, links
         self.night: GraphAtClose | None = None
@@ -121,7 +122,7 @@ class LightGCN(nn.Module):
 
     def _tonight(self) -> GraphAtClose:
         if self.night is None:
-            raise ValueError(
+            raise PlanError(
                 "LightGCN has no graph: these weights have none beside them (kept/edges), and the model is not at a "
                 "night. Strategies are to be run by nightloop.tasks.retraining.advance, which sees to both"
             )

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from safetensors.torch import load, save
 from torch import Tensor
 
+from nightloop.tasks.plan.errors import DataError
+
 Weights = Mapping[str, Tensor]
 
 
@@ -41,11 +43,11 @@ def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def from_bytes(data: bytes) -> dict[str, Tensor]:
-    """The tensors of `to_bytes`. Raises ValueError where the bytes are not whole safetensors."""
+    """The tensors of `to_bytes`. Raises DataError if the bytes are not whole safetensors."""
     try:
         return load(data)
     except Exception as error:
-        raise ValueError(f"these {len(data)} bytes are no safetensors file: {error}") from error
+        raise DataError(f"these {len(data)} bytes are no safetensors file: {error}") from error
 
 
 def pack(folder: str, tensors: Weights) -> dict[str, Tensor]:

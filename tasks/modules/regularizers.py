@@ -11,6 +11,7 @@ from torch import Tensor
 from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.modules.fused_tables import fuse, others
 from nightloop.tasks.modules.table_rows import take_rows
+from nightloop.tasks.plan.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -60,14 +61,14 @@ class Regularizer:
 
 
 def regularizer_of(l2: float, pull: Penalty | None, weights: Weights, fields: Sequence[str]) -> Regularizer:
-    """The springs of a run on `weights`. Raises ValueError where anchor or importance are not parallel to them."""
+    """The springs of a run on `weights`. Raises DataError if anchor or importance are not parallel to them."""
     if pull is None or not pull.strength:
         return Regularizer(l2)
     sides = {"anchor": pull.anchor, **({"importance": pull.importance} if pull.importance is not None else {})}
     for side, tensors in sides.items():
         wrong = [name for name in weights if name not in tensors or tensors[name].shape != weights[name].shape]
         if wrong:
-            raise ValueError(f"the {side} of a pull must be parallel to the weights; {', '.join(sorted(wrong))} is not")
+            raise DataError(f"the {side} of a pull must be parallel to the weights; {', '.join(sorted(wrong))} is not")
     dense = sorted(others(weights))
     tables = [fuse(tensors, fields) for tensors in sides.values()]
     flats = [

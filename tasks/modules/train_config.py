@@ -8,6 +8,8 @@ from typing import Literal, get_args
 
 import torch
 
+from nightloop.tasks.plan.errors import PlanError
+
 Optimizer = Literal["adagrad", "adam"]
 Precision = Literal["float32", "bfloat16"]
 
@@ -53,7 +55,7 @@ class TrainConfig:
             if not right
         ]
         if wrong:
-            raise ValueError("training: " + "; ".join(wrong))
+            raise PlanError("training: " + "; ".join(wrong))
 
 
 def _whole(value: object) -> bool:

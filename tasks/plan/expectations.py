@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.frozen import Frozen
 
 Severity = Literal["warn", "block", "off"]
@@ -33,13 +34,13 @@ class Rule(Frozen):
         try:
             re.compile(value or "")
         except re.error as error:
-            raise ValueError(f"{value!r} is no regular expression: {error}") from error
+            raise PlanError(f"{value!r} is no regular expression: {error}") from error
         return value
 
     @model_validator(mode="after")
     def _range(self) -> Rule:
         if self.least is not None and self.most is not None and self.least > self.most:
-            raise ValueError(f"least {self.least} is above most {self.most}")
+            raise PlanError(f"least {self.least} is above most {self.most}")
         return self
 
 

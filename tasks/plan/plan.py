@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, JsonValue, model_validator
 
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.expectations import Expectations
 from nightloop.tasks.plan.frozen import Frozen
 from nightloop.tasks.plan.redact import cut
@@ -86,10 +87,10 @@ class Columns(Frozen):
         if not self.time_format:
             return self
         if self.time_unit not in ("auto", "text"):
-            raise ValueError(f"time_format says how times are written, time_unit {self.time_unit} too: leave one out")
+            raise PlanError(f"time_format says how times are written, time_unit {self.time_unit} too: leave one out")
         left = re.sub(r"%-?[aAbBdfgHIjmMnpSyYzZ%]", "", self.time_format)
         if "%" in left or not re.search("%-?[yY]", self.time_format):
-            raise ValueError(
+            raise PlanError(
                 f"time_format {cut(self.time_format, 60)!r} is none: give the year (%Y), month (%m), day (%d) and time of day "
                 "(%H:%M:%S) as strptime has them, such as %d.%m.%Y %H:%M"
             )
@@ -99,7 +100,7 @@ class Columns(Frozen):
     def _several(self) -> Columns:
         for name, most in self.multi_value.items():
             if name not in self.categorical or not 2 <= most <= 100:
-                raise ValueError(
+                raise PlanError(
                     f"multi_value: given {cut(name, 60)!r}: {most}; it is for categorical columns ({', '.join(self.categorical)}) and "
                     "counts values, 2 to 100"
                 )
@@ -108,7 +109,7 @@ class Columns(Frozen):
     @model_validator(mode="after")
     def _labelled(self) -> Columns:
         if self.logged_probability is not None and self.label is None:
-            raise ValueError(
+            raise PlanError(
                 f"logged_probability {cut(self.logged_probability, 60)!r} belongs to a label, and there is no label: name one, or "
                 "leave it out"
             )
@@ -139,7 +140,7 @@ class Calendar(Frozen):
         if not wrong and self.every == "month" and datetime.fromisoformat(self.start).day > 28:
             wrong.append(f"start {self.start!r}: not every month has that day; months begin on one from 1 to 28")
         if wrong:
-            raise ValueError("; ".join(wrong))
+            raise PlanError("; ".join(wrong))
         return self
 
 
@@ -225,11 +226,11 @@ class Plan(Frozen):
         for field, names in (("strategies", self.strategies), ("correctors", self.correctors)):
             for name in names:
                 if not name or len(name) > 63 or not all(c.isalnum() or c in "-_.+" for c in name):
-                    raise ValueError(
+                    raise PlanError(
                         f"{field}: {cut(name, 80)!r} is no name; use letters, digits and - _ . + (at most 63)"
                     )
         if self.correctors and not self.columns.label:
-            raise ValueError("correctors: they correct probabilities of a click; columns.label is None")
+            raise PlanError("correctors: they correct probabilities of a click; columns.label is None")
         return self
 
     @property

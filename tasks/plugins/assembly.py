@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from nightloop.tasks.lake.source import Source
 from nightloop.tasks.models import build as build_model
 from nightloop.tasks.modules.model import Model
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.load import mistakes, read_yaml, refuse
 from nightloop.tasks.plan.plan import Part, Plan
 from nightloop.tasks.retraining.strategy import Strategy
@@ -40,7 +41,7 @@ def read_plan(path: Path) -> Plan:
 
 
 def assemble(plan: Plan) -> Parts:
-    """Build what the plan names. Raises ValueError where model, logs and strategies do not go together."""
+    """Build what the plan names. Raises PlanError if model, logs and strategies do not go together."""
     return _assembled(plan.model_dump_json())
 
 
@@ -50,12 +51,12 @@ def _assembled(text: str) -> Parts:
     parts = _built(plan)
     wrong = [*_apart(plan, parts), *_wrong_logs(plan, parts)]
     if wrong:
-        raise ValueError("; ".join(wrong))
+        raise PlanError("; ".join(wrong))
     return parts
 
 
 def apart(plan: Plan) -> list[str]:
-    """Which strategies do not go with the model, and why. Raises ValueError where a part cannot be built."""
+    """Which strategies do not go with the model, and why. Raises PlanError if a part cannot be built."""
     return _apart(plan, _built(plan))
 
 

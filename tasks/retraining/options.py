@@ -9,6 +9,7 @@ from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.nearest import nearest
 from nightloop.tasks.retraining.strategy import Strategy
 
@@ -82,6 +83,6 @@ def listed(names: Iterable[str]) -> str:
 
 
 def required(who: str, package: str, extra: str) -> None:
-    """Raise ValueError where an optional package is not installed, with the words that install it."""
+    """Raise PlanError if an optional package is not installed, with the words that install it."""
     if find_spec(package) is None:
-        raise ValueError(f"{who} needs {package}: pip install 'nightloop[{extra}]'")
+        raise PlanError(f"{who} needs {package}: pip install 'nightloop[{extra}]'")

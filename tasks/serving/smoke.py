@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,6 +14,7 @@ from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.modules.checkpoint import from_bytes as weights_from
 from nightloop.tasks.objects import blobs
 from nightloop.tasks.objects.objects import open_for_reading
+from nightloop.tasks.plan.errors import ConflictError, NightloopError
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.redact import redact
 from nightloop.tasks.plan.settings import Settings
@@ -21,6 +23,7 @@ from nightloop.tasks.serving.fresh_process import fork_server_of_process
 from nightloop.tasks.serving.id_map import ids_of
 from nightloop.tasks.serving.load import ready
 
+log = logging.getLogger(__name__)
 ROWS = 64  # pairs that are asked; enough that a wrong table, order or scale cannot hide
 CLOSE = 1e-6  # of max(1, |expected|): one rounding in float32
 LIMIT = 60  # seconds a candidate may take to load and answer
@@ -33,6 +36,7 @@ class Smoked:
 
     ok: bool
     reason: str
+    bug: bool = False  # the test itself broke: nothing is known of the candidate
 
 
 def smoke(
@@ -43,12 +47,12 @@ def smoke(
     expected: Sequence[float] | None = None,
     credentials: Mapping[str, str] | None = None,
 ) -> Smoked:
-    """Try a candidate before it serves. What is wrong with the candidate is the result, never an exception.
+    """Try a candidate before it serves. What is wrong with it is the result, never an exception.
 
     `vocabulary` is the blob's hash; `expected` are the `predictions` of the process that trained it (None: they are
     made here from the store). A fresh process opens the store of `settings`, checks hashes, builds the model, predicts.
 
-    Raises RuntimeError where it could not be tried at all (store away, process killed, no answer within a minute): such
+    Raises ConflictError if it could not be tried at all (store away, process killed, no answer within a minute): such
     a night must be run again, not recorded as a rejection that a second run would not repeat.
     """
     objects = open_for_reading(settings, credentials)
@@ -56,7 +60,7 @@ def smoke(
         words = vocabulary_from(blobs.get(objects, vocabulary))
         if expected is None:
             expected = predictions(plan, weights_from(blobs.get(objects, kept.weights)), words)
-    except (ValueError, LookupError, FileNotFoundError) as error:
+    except (NightloopError, FileNotFoundError) as error:
         return Smoked(False, redact(f"the candidate is not whole: {type(error).__name__}: {error}")[:500])
     request = {
         "directory": str(Path.cwd()),
@@ -70,9 +74,12 @@ def smoke(
     }
     found = fork_server_of_process().ask(request)
     if "trouble" in found:
-        raise RuntimeError(
+        raise ConflictError(
             f"the candidate could not be tried in a fresh process: {found['trouble']}; run the night again"
         )
+    if "bug" in found:
+        log.error("the smoke test of a candidate broke:\n%s", found["traceback"])
+        return Smoked(False, f"it broke by a fault of nightloop or of a plug-in: {found['bug'][:400]}", bug=True)
     if "fault" in found:
         return Smoked(False, f"a fresh process could not serve it: {found['fault']}")
     return compare(expected, found["predictions"])

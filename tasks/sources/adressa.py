@@ -20,6 +20,7 @@ from nightloop.tasks.formats.select_files import list_files, plan_columns, rows_
 from nightloop.tasks.lake.incoming import LINE
 from nightloop.tasks.lake.periods import HOUR, Period
 from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plan import Columns
 
 ARTICLE = "id"
@@ -36,16 +37,16 @@ class Adressa:
     path: str
 
     def __post_init__(self) -> None:
-        """Raise ValueError where the path cannot be."""
+        """Raise PlanError if the path cannot be."""
         if not isinstance(self.path, str) or not 0 < len(self.path) <= 4096:
-            raise ValueError("adressa needs `path`, of at most 4,096 characters: the day files, such as one_week/2017*")
+            raise PlanError("adressa needs `path`, of at most 4,096 characters: the day files, such as one_week/2017*")
 
     def describe(self) -> str:
         """One line for people."""
         return f"Adressa's reading events in {self.path}"
 
     def batches(self, warehouse: Warehouse, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
-        """The period's events. Raises FileNotFoundError where there is no file, ValueError where it is another one."""
+        """The period's events. Raises FileNotFoundError if there is no file, ValueError where it is another one."""
         files = list_files(warehouse, self.path)
         near = [file for file in files if _near(file, period)]
         if not near:

@@ -17,6 +17,7 @@ from nightloop.tasks.formats.csv_reader import Dialect, read_delimited
 from nightloop.tasks.formats.select_files import list_files, plan_columns, rows_in_period
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.errors import DataError, PlanError
 from nightloop.tasks.plan.plan import Columns
 
 TIME = "hour"
@@ -32,18 +33,18 @@ class Avazu:
     path: str
 
     def __post_init__(self) -> None:
-        """Raise ValueError where the path cannot be."""
+        """Raise ValueError if the path cannot be."""
         if not isinstance(self.path, str) or not 0 < len(self.path) <= 4096:
-            raise ValueError("avazu needs `path`, of at most 4,096 characters: train.csv or train.gz")
+            raise PlanError("avazu needs `path`, of at most 4,096 characters: train.csv or train.gz")
 
     def describe(self) -> str:
         """One line for people."""
         return f"Avazu's click logs in {self.path}"
 
     def batches(self, warehouse: Warehouse, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
-        """The period's rows. Raises FileNotFoundError where there is no file, ValueError where it is another one."""
+        """The period's rows. Raises FileNotFoundError if there is no file, ValueError where it is another one."""
         if columns.time != TIME:
-            raise ValueError(f"avazu's time is in the column {TIME!r}, and the plan's is {columns.time[:60]!r}")
+            raise DataError(f"avazu's time is in the column {TIME!r}, and the plan's is {columns.time[:60]!r}")
         wanted = [name for name in plan_columns(columns) if name not in ("hour_of_day", "weekday")]
         rows = read_delimited(warehouse, list_files(warehouse, self.path), Dialect(","), columns, wanted, False)
         return rows_in_period(_timed(rows), period, self.path)

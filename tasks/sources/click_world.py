@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from nightloop.tasks.lake.periods import Period
+from nightloop.tasks.plan.errors import DataError, PlanError
 from nightloop.tasks.plan.plan import Columns
 from nightloop.tasks.simulation.latent_world import Floats, Ints, moving, normal, uniform
 
@@ -97,7 +98,7 @@ class ClickWorld:
         except (TypeError, ValueError):
             wrong.append(f"start is {self.start!r}, must be a date such as 2026-01-01")
         if wrong:
-            raise ValueError("the click world cannot be made: " + "; ".join(wrong))
+            raise PlanError("the click world cannot be made: " + "; ".join(wrong))
 
     @property
     def shape(self) -> Shape:
@@ -123,14 +124,14 @@ class ClickWorld:
         )
 
     def batches(self, warehouse: object, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
-        """The impressions of one period, by time. Raises ValueError where a column of the plan is not simulated."""
+        """The impressions of one period, by time. Raises ValueError if a column of the plan is not simulated."""
         own = self.columns
         names = [own.user, own.item, "ts", "known", "click", *own.categorical, *own.numeric]
         asked = [columns.user, columns.item, columns.time, *filter(None, [columns.label]), *columns.categorical,
                  *columns.numeric, *columns.key]  # fmt: skip
         unknown = [name for name in asked if name not in names]
         if unknown:
-            raise ValueError(f"the click world ({self.like}) has no column {unknown}; it has {names}")
+            raise DataError(f"the click world ({self.like}) has no column {unknown}; it has {names}")
         return self._between(period)
 
     def _between(self, period: Period) -> Iterator[pa.RecordBatch]:

@@ -23,6 +23,7 @@ from nightloop.tasks.formats.row_order_time import DAY, MADE, Positions
 from nightloop.tasks.formats.select_files import list_files, plan_columns, rows_in_period
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.errors import DataError, PlanError
 from nightloop.tasks.plan.plan import Columns
 
 NAMES = ("label", *(f"I{n}" for n in range(1, 14)), *(f"C{n}" for n in range(1, 27)))
@@ -45,9 +46,9 @@ class Criteo:
     groups: int = 1000
 
     def __post_init__(self) -> None:
-        """Raise ValueError where an option cannot be."""
+        """Raise ValueError if an option cannot be."""
         if not isinstance(self.path, str) or not 0 < len(self.path) <= 4096:
-            raise ValueError("criteo needs `path`, of at most 4,096 characters: train.txt, or day_*")
+            raise PlanError("criteo needs `path`, of at most 4,096 characters: train.txt, or day_*")
         _ = self.positions
 
     @property
@@ -60,7 +61,7 @@ class Criteo:
         return f"Criteo's click logs in {self.path}, with times made up from positions, from {self.first_day}"
 
     def batches(self, warehouse: Warehouse, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
-        """The period's rows. Raises FileNotFoundError where there is no file, ValueError where it is another one."""
+        """The period's rows. Raises FileNotFoundError if there is no file, ValueError where it is another one."""
         files = _days(list_files(warehouse, self.path))
         check_columns(self.path, (*NAMES, *MADE), plan_columns(columns))
         return rows_in_period(self._rows(warehouse, files, period, columns), period, self.path)
@@ -81,12 +82,12 @@ class Criteo:
 
 
 def _days(files: list[str]) -> dict[int, str]:
-    """Files by the number that their names end in; 0 where there is none. Raises ValueError where two are one day."""
+    """Files by the number that their names end in; 0 where there is none. Raises ValueError if two are one day."""
     days: dict[int, str] = {}
     for file in files:
         number = re.search(r"[_-](\d{1,4})(?:\.\w+)*$", file)
         day = int(number.group(1)) if number else 0
         if day in days:
-            raise ValueError(f"{days[day]} and {file} would both be day {day}: let `path` name day files alone")
+            raise DataError(f"{days[day]} and {file} would both be day {day}: let `path` name day files alone")
         days[day] = file
     return days

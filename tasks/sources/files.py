@@ -33,6 +33,7 @@ from nightloop.tasks.formats.select_files import (
 )
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.errors import DataError, PlanError
 from nightloop.tasks.plan.plan import Columns
 
 Format = Literal["csv", "parquet", "jsonl"]
@@ -64,28 +65,26 @@ class Files:
     decimal: Literal[".", ","] = "."  # csv: what stands before the decimals of a number
 
     def __post_init__(self) -> None:
-        """Raise ValueError where an option cannot be."""
+        """Raise ValueError if an option cannot be."""
         if not self.paths or not all(isinstance(path, str) and 0 < len(path) <= 4096 for path in self.paths):
-            raise ValueError("the files source needs `path`: one path or a list of them, each at most 4,096 characters")
+            raise PlanError("the files source needs `path`: one path or a list of them, each at most 4,096 characters")
         if self.format not in ("auto", *ENDINGS.values()):
-            raise ValueError(f"format is {self.format!r}, must be auto, csv, parquet or jsonl")
+            raise PlanError(f"format is {self.format!r}, must be auto, csv, parquet or jsonl")
         if len(self.delimiter.encode()) > 4:
-            raise ValueError(f"delimiter is {self.delimiter[:20]!r}, must have at most 4 bytes")
+            raise PlanError(f"delimiter is {self.delimiter[:20]!r}, must have at most 4 bytes")
         for name in ("quote", "escape", "comment"):
             if len(given := str(getattr(self, name)).encode()) > 1:
-                raise ValueError(f"{name} is {given[:20].decode()!r}, must be one ASCII character or empty")
+                raise PlanError(f"{name} is {given[:20].decode()!r}, must be one ASCII character or empty")
         try:
             "".encode(self.encoding or "utf-8")
         except (LookupError, UnicodeError, TypeError, AssertionError):
-            raise ValueError(
+            raise PlanError(
                 f"encoding is {self.encoding[:40]!r}, must be one that Python knows: utf-8, latin-1, cp1252, utf-16, ..."
             ) from None
         if self.header is False and not self.names:
-            raise ValueError(
-                "header is false and no `names` are given: say what the columns are called, in their order"
-            )
+            raise PlanError("header is false and no `names` are given: say what the columns are called, in their order")
         if len(set(self.names)) < len(self.names):
-            raise ValueError(f"names has a name twice: {', '.join(self.names)[:200]}")
+            raise PlanError(f"names has a name twice: {', '.join(self.names)[:200]}")
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -106,7 +105,7 @@ class Files:
         return f"files {', '.join(self.paths)}"
 
     def batches(self, warehouse: Warehouse, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
-        """The period's rows. Raises FileNotFoundError where there is no file, ValueError where one is not right."""
+        """The period's rows. Raises FileNotFoundError if there is no file, ValueError where one is not right."""
         files = [file for path in self.paths for file in list_files(warehouse, path, period.name)]
         named = any("{period}" in path for path in self.paths)
         window = None if named or period.start is None or period.end is None else (period.start, period.end)
@@ -119,7 +118,7 @@ class Files:
             )
 
     def files(self, warehouse: Warehouse) -> list[str]:
-        """Every file of every period, those of a path in order of name. Raises FileNotFoundError where there is none."""
+        """Every file of every period, those of a path in order of name. Raises FileNotFoundError if there is none."""
         return [file for path in self.paths for file in list_files(warehouse, path.replace("{period}", "*"))]
 
     def period_of(self, file: str) -> str:
@@ -140,7 +139,7 @@ class Files:
         return self._read(warehouse, [file], columns, plan_columns(columns), always, self._may_lack(warehouse, columns))
 
     def names_in(self, warehouse: Warehouse, file: str) -> list[str]:
-        """The names of a file's columns. Raises ValueError where it has none."""
+        """The names of a file's columns. Raises ValueError if it has none."""
         kind = self._kind(file)
         if kind == "csv":
             return column_names(warehouse, file, self.dialect)
@@ -153,9 +152,9 @@ class Files:
         plain = file.lower().removesuffix(".gz").removesuffix(".zst")
         kind = next((kind for ending, kind in ENDINGS.items() if plain.endswith(ending)), None)
         if kind is None and plain.endswith(PACKED):
-            raise ValueError(f"{file} is packed in a way that is not read: {UNPACK}")
+            raise DataError(f"{file} is packed in a way that is not read: {UNPACK}")
         if kind is None:
-            raise ValueError(
+            raise DataError(
                 f"{file}: the ending does not say what it is; set the source's option `format`: csv, parquet or jsonl"
             )
         return kind
@@ -247,6 +246,6 @@ def _parquet_types(warehouse: Warehouse, file: str) -> dict[str, str]:
         ]
         return {row["name"]: row["type"] for row in rows}
     except ValueError as error:
-        raise ValueError(
+        raise DataError(
             f"{file} is no whole Parquet file: it is cut off, or another format: deliver it again, or set the option `format`"
         ) from error

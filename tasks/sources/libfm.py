@@ -20,6 +20,7 @@ from nightloop.tasks.formats.select_files import list_files, plan_columns, rows_
 from nightloop.tasks.lake.incoming import LINE
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.errors import DataError, PlanError
 from nightloop.tasks.plan.plan import Columns
 
 WHOLE = Dialect("\x01", "utf-8", ("line",))  # a line at a time
@@ -40,12 +41,12 @@ class LibFM:
     groups: int = 1000
 
     def __post_init__(self) -> None:
-        """Raise ValueError where an option cannot be."""
+        """Raise ValueError if an option cannot be."""
         if not self.paths or not all(isinstance(path, str) and 0 < len(path) <= 4096 for path in self.paths):
-            raise ValueError("libfm needs `path`: one path or a list of them, each at most 4,096 characters")
+            raise PlanError("libfm needs `path`: one path or a list of them, each at most 4,096 characters")
         taken = {*MADE, "label", "_micros", LINE} & {*self.fields}
         if not self.fields or len({*self.fields}) < len(self.fields) or taken:
-            raise ValueError(f"libfm needs `fields`: names, each once, none of {', '.join(MADE)}, label")
+            raise PlanError(f"libfm needs `fields`: names, each once, none of {', '.join(MADE)}, label")
         _ = self.positions
 
     @property
@@ -63,21 +64,21 @@ class LibFM:
         return f"libFM rows of {', '.join(self.fields)} in {', '.join(self.paths)}, with times made up from positions"
 
     def batches(self, warehouse: Warehouse, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
-        """The period's rows. Raises FileNotFoundError where there is no file, ValueError where no line is such a row."""
+        """The period's rows. Raises FileNotFoundError if there is no file, ValueError where no line is such a row."""
         files = [file for path in self.paths for file in list_files(warehouse, path)]
         check_columns(self.paths[0], ("label", *self.fields, *MADE), plan_columns(columns))
         lines = read_delimited(warehouse, files, WHOLE, columns.model_copy(update={"time": "line"}), ["line"], False)
         return rows_in_period(self.positions.put(self._rows(lines, files[0]), "row", end=period.end), period, files[0])
 
     def _rows(self, lines: Iterable[pa.RecordBatch], file: str) -> Iterator[pa.RecordBatch]:
-        """Lines taken apart; those that are no such row as `_line`. Raises ValueError where the first lot has none."""
+        """Lines taken apart; those that are no such row as `_line`. Raises ValueError if the first lot has none."""
         checked = False
         for batch in lines:
             blank = pc.equal(pc.utf8_trim_whitespace(pc.fill_null(batch.column("line"), "")), "")
             rejected = pc.is_valid(batch.column(LINE)) if LINE in batch.schema.names else False
             rows = _taken_apart(batch.filter(pc.or_(rejected, pc.invert(blank))), self.fields)
             if not checked and rows.column(LINE).null_count == 0 and rows.num_rows:
-                raise ValueError(
+                raise DataError(
                     f"{file}: its lines are no label and {len(self.fields)} times index:1 "
                     f"({', '.join(self.fields)}); the first is {rows.column(LINE)[0].as_py()[:60]!r}"
                 )

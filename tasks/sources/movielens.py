@@ -16,6 +16,7 @@ from nightloop.tasks.formats.csv_reader import Dialect, read_delimited
 from nightloop.tasks.formats.select_files import list_files, midnight, plan_columns, rows_between_dates, rows_in_period
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plan import Columns
 
 RATING, LABEL = "rating", "label"
@@ -42,13 +43,13 @@ class MovieLens:
     end: str = ""
 
     def __post_init__(self) -> None:
-        """Raise ValueError where the path is none of the files, or a date is none."""
+        """Raise PlanError if the path is none of the files, or a date is none."""
         if not isinstance(self.path, str) or self.name not in DIALECTS:
-            raise ValueError(f"movielens reads {', '.join(DIALECTS)}, plain or .gz, not {str(self.path)[:200]!r}")
+            raise PlanError(f"movielens reads {', '.join(DIALECTS)}, plain or .gz, not {str(self.path)[:200]!r}")
         try:
             _ = [midnight(day) for day in (self.begin, self.end) if day]
         except (TypeError, ValueError) as error:
-            raise ValueError(
+            raise PlanError(
                 f"begin is {self.begin!r:.60} and end {self.end!r:.60}: give dates such as 2014-01-01"
             ) from error
 
@@ -62,7 +63,7 @@ class MovieLens:
         return f"MovieLens ratings in {self.path}"
 
     def batches(self, warehouse: Warehouse, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
-        """The period's ratings. Raises FileNotFoundError where there is no file, ValueError where it is damaged."""
+        """The period's ratings. Raises FileNotFoundError if there is no file, ValueError where it is damaged."""
         files, wanted, bounded = list_files(warehouse, self.path), plan_columns(columns), bool(self.begin or self.end)
         if self.liked is not None:
             wanted = list(dict.fromkeys([*(name for name in wanted if name != LABEL), RATING]))

@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from nightloop.tasks.lake.periods import Period
+from nightloop.tasks.plan.errors import DataError, PlanError
 from nightloop.tasks.plan.plan import Columns
 from nightloop.tasks.simulation.latent_world import Floats, Ints, Oracle, moving, normal, uniform
 
@@ -85,7 +86,7 @@ class RankingWorld:
         except (TypeError, ValueError):
             wrong.append(f"start is {self.start!r}, must be a date such as 2026-01-01")
         if wrong:
-            raise ValueError("the ranking world cannot be made: " + "; ".join(wrong))
+            raise PlanError("the ranking world cannot be made: " + "; ".join(wrong))
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -111,12 +112,12 @@ class RankingWorld:
         )
 
     def batches(self, warehouse: object, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
-        """The takes of one period, in order of time. Raises ValueError where a column of the plan is not simulated."""
+        """The takes of one period, in order of time. Raises ValueError if a column of the plan is not simulated."""
         asked = [columns.user, columns.item, columns.time, *filter(None, [columns.label]), *columns.categorical,
                  *columns.numeric, *columns.key]  # fmt: skip
         unknown = [name for name in asked if name not in ("user_id", "item_id", "ts")]
         if unknown:
-            raise ValueError(f"the ranking world has no column {unknown}; it has user_id, item_id, ts")
+            raise DataError(f"the ranking world has no column {unknown}; it has user_id, item_id, ts")
         return self._between(period)
 
     def _between(self, period: Period) -> Iterator[pa.RecordBatch]:

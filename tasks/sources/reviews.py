@@ -20,6 +20,7 @@ from nightloop.tasks.formats.json_lines import json_keys, read_json_lines
 from nightloop.tasks.formats.select_files import list_files, plan_columns, rows_in_period
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.errors import DataError, PlanError
 from nightloop.tasks.plan.plan import Columns
 
 ROLES = ("user", "item", "rating", "time")
@@ -41,16 +42,16 @@ class Reviews:
     path: str
 
     def __post_init__(self) -> None:
-        """Raise ValueError where the path cannot be."""
+        """Raise ValueError if the path cannot be."""
         if not isinstance(self.path, str) or not 0 < len(self.path) <= 4096:
-            raise ValueError("reviews needs `path`, of at most 4,096 characters: review files of Amazon or Yelp")
+            raise PlanError("reviews needs `path`, of at most 4,096 characters: review files of Amazon or Yelp")
 
     def describe(self) -> str:
         """One line for people."""
         return f"reviews in {self.path}"
 
     def batches(self, warehouse: Warehouse, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
-        """The period's reviews. Raises FileNotFoundError where there is no file, ValueError where it holds others."""
+        """The period's reviews. Raises FileNotFoundError if there is no file, ValueError where it holds others."""
         files, timed = list_files(warehouse, self.path), period.rows is None
         rows = (batch for file in files for batch in _read(warehouse, file, columns, timed))
         return rows_in_period(rows, period, self.path)
@@ -75,13 +76,13 @@ def _read(warehouse: Warehouse, file: str, columns: Columns, timed: bool) -> Ite
 
 
 def _layout(file: str, names: list[str]) -> tuple[str, ...]:
-    """What the file calls user, item, rating and time. Raises ValueError where it has no layout that is known."""
+    """What the file calls user, item, rating and time. Raises ValueError if it has no layout that is known."""
     for layout in LAYOUTS.values():
         if {*layout} <= {*names}:
             return layout
     known = "; ".join(f"{name} has {', '.join(layout)}" for name, layout in LAYOUTS.items())
     shown = ", ".join(repr(name[:60]) for name in names[:20])
-    raise ValueError(f"{file} holds no reviews that are known: its columns are {shown}. {known}. Try the source files")
+    raise DataError(f"{file} holds no reviews that are known: its columns are {shown}. {known}. Try the source files")
 
 
 def _headless(line: list[str]) -> tuple[str, ...]:

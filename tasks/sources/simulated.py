@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from nightloop.tasks.lake.periods import Period
+from nightloop.tasks.plan.errors import DataError, PlanError
 from nightloop.tasks.plan.plan import Columns
 from nightloop.tasks.simulation.latent_world import CATEGORIES, Floats, Ints, Oracle, World
 
@@ -68,7 +69,7 @@ class Simulated:
         except (TypeError, ValueError):
             wrong.append(f"start is {self.start!r}, must be a date such as 2026-01-01")
         if wrong:
-            raise ValueError("the simulated source cannot be made: " + "; ".join(wrong))
+            raise PlanError("the simulated source cannot be made: " + "; ".join(wrong))
 
     @property
     def world(self) -> World:
@@ -97,7 +98,7 @@ class Simulated:
         )
 
     def batches(self, warehouse: object, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
-        """The rows of one period, in order of time. Raises ValueError where a column of the plan is not simulated."""
+        """The rows of one period, in order of time. Raises ValueError if a column of the plan is not simulated."""
         names = self.day(0).schema.names
         asked = [
             columns.user,
@@ -110,7 +111,7 @@ class Simulated:
         ]
         unknown = [name for name in asked if name not in names]
         if unknown:
-            raise ValueError(f"the simulated source ({self.kind}) has no column {unknown}; it has {names}")
+            raise DataError(f"the simulated source ({self.kind}) has no column {unknown}; it has {names}")
         return self._between(period)
 
     def _between(self, period: Period) -> Iterator[pa.RecordBatch]:

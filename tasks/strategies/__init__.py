@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plan import Part
 from nightloop.tasks.retraining.options import Mistakes, assemble, listed
 from nightloop.tasks.retraining.strategy import Strategy
@@ -22,7 +23,7 @@ def build(part: Part) -> Strategy:
     mistakes: Mistakes = []
     strategy = _strategy(part.model_dump(), "", mistakes)
     if mistakes or strategy is None:
-        raise ValueError("; ".join(mistakes))
+        raise PlanError("; ".join(mistakes))
     return strategy
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights
 from nightloop.tasks.modules.model import Model
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.retraining.mf_weights import from_parts, inner_width
 from nightloop.tasks.retraining.options import required
 from nightloop.tasks.retraining.strategy import ALL_HISTORY
@@ -22,7 +23,7 @@ class ALS:
     """Factors from scratch every period, on all history, each row counting half as much `half_life` periods on.
 
     As many factors as MF has columns; ids without rows are zero vectors. One thread, so that the same logs give the
-    same bytes. Raises ValueError where `implicit` is not installed. Source: Hu, Koren and Volinsky 2008.
+    same bytes. Raises PlanError if `implicit` is not installed. Source: Hu, Koren and Volinsky 2008.
     """
 
     regularization: float = 12.0
@@ -34,9 +35,9 @@ class ALS:
     def __post_init__(self) -> None:
         for name in ("regularization", "alpha", "half_life"):
             if not getattr(self, name) > 0:
-                raise ValueError(f"{name}: given {getattr(self, name)}; it must be above 0")
+                raise PlanError(f"{name}: given {getattr(self, name)}; it must be above 0")
         if self.iterations < 1:
-            raise ValueError(f"iterations: given {self.iterations}; it must be 1 or more")
+            raise PlanError(f"iterations: given {self.iterations}; it must be 1 or more")
         required("ALS", "implicit", "controls")
 
     @property

@@ -10,6 +10,7 @@ import torch
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights
 from nightloop.tasks.modules.model import Model
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.retraining.mf_weights import from_parts, inner_width
 from nightloop.tasks.retraining.options import required
 from nightloop.tasks.retraining.strategy import ALL_HISTORY
@@ -19,7 +20,7 @@ from nightloop.tasks.retraining.strategy import ALL_HISTORY
 class BPR:
     """Factors and item biases from scratch every period, on all history.
 
-    As many factors as MF has columns. One thread, so that the same logs give the same bytes. Raises ValueError where
+    As many factors as MF has columns. One thread, so that the same logs give the same bytes. Raises PlanError if
     `implicit` is not installed. Source: Rendle et al. 2009.
     """
 
@@ -30,11 +31,9 @@ class BPR:
 
     def __post_init__(self) -> None:
         if not self.rate > 0 or not self.regularization >= 0:
-            raise ValueError(
-                f"rate: given {self.rate}, above 0; regularization: given {self.regularization}, 0 or more"
-            )
+            raise PlanError(f"rate: given {self.rate}, above 0; regularization: given {self.regularization}, 0 or more")
         if self.epochs < 1:
-            raise ValueError(f"epochs: given {self.epochs}; it must be 1 or more")
+            raise PlanError(f"epochs: given {self.epochs}; it must be 1 or more")
         required("BPR", "implicit", "controls")
 
     @property

@@ -22,6 +22,7 @@ from nightloop.tasks.modules.regularizers import Penalty, Regularizer, regulariz
 from nightloop.tasks.modules.row_order import canonical_order
 from nightloop.tasks.modules.threads import one_thread, thread_pool
 from nightloop.tasks.modules.train_config import TrainConfig
+from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.training.step import Step, StepRows, autograd_step
 from nightloop.tasks.training.train_state import TrainState, init_state
 
@@ -51,7 +52,7 @@ def fit(
     takes in these logs. `state` is the optimiser's of an earlier run (`Fitted.optimizer`), None begins anew; the
     caller decides which. `pull` draws weights back to where they were. The result depends on the set of rows, not
     on their order, and on nothing but the arguments: not on the number of threads. Without rows the weights come back
-    as they were. Raises ValueError where the arguments do not fit each other, and where training diverges, naming
+    as they were. Raises DataError if the arguments do not fit each other, and where training diverges, naming
     the epoch and the rate.
     """
     _check(model, logs)
@@ -135,7 +136,7 @@ def _closed_step(model: Model, width: int, run: TrainState, logs: Logs, drawn: R
 
     def step(rows: StepRows) -> Tensor:
         if rows.negatives is None:
-            raise ValueError("a ranking step needs negatives")
+            raise DataError("a ranking step needs negatives")
         positives = item.index_select(0, rows.positions) + shift
         pairs = (user.index_select(0, rows.positions), positives, rows.negatives + shift)
         if isinstance(look, Spread):
@@ -148,25 +149,25 @@ def _closed_step(model: Model, width: int, run: TrainState, logs: Logs, drawn: R
 def _check(model: Model, logs: Logs) -> None:
     missing = [field for field in model.fields if field not in logs.fields]
     if missing:
-        raise ValueError(f"the model has tables for {', '.join(missing)}; the logs have {', '.join(logs.fields)}")
+        raise DataError(f"the model has tables for {', '.join(missing)}; the logs have {', '.join(logs.fields)}")
     if len(logs) and not bool(((logs.label >= 0) & (logs.label <= 1)).all()):
-        raise ValueError("labels must be numbers from 0 to 1; the logs hold others")
+        raise DataError("labels must be numbers from 0 to 1; the logs hold others")
     if not all(bool(torch.isfinite(part).all()) for part in torch.split(logs.numeric, CHUNK)):
-        raise ValueError("numeric columns hold NaN or infinity; quarantine those rows or fill them")
+        raise DataError("numeric columns hold NaN or infinity; quarantine those rows or fill them")
 
 
 def _check_sizes(model: Model, run: TrainState, logs: Logs) -> None:
     for field, rows in zip(model.fields, run.sizes, strict=True):
         size = logs.sizes[logs.fields.index(field)]
         if rows < size:
-            raise ValueError(f"table.{field} has {rows} rows, the logs' vocabulary {size}: grow the checkpoint first")
+            raise DataError(f"table.{field} has {rows} rows, the logs' vocabulary {size}: grow the checkpoint first")
 
 
 def _check_epoch(run: TrainState, last: float, epoch: int, training: TrainConfig) -> None:
     finite = bool(torch.isfinite(run.table.sum())) and bool(torch.isfinite(run.flat.sum()))
     if finite and last <= HOPELESS:
         return
-    raise ValueError(
+    raise DataError(
         f"training diverged in epoch {epoch} of {training.epochs}: loss {last:.4g}, weights "
         f"{'finite' if finite else 'not finite'}, at rate {training.lr:g} (dense_rate {training.dense_lr:g}); "
         "lower the rate"

@@ -13,6 +13,7 @@ from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.modules.fused_tables import PREFIX, offsets, others, table_sizes, with_zero_rows
 from nightloop.tasks.modules.lookup import OwnRows, close_before, lookup
 from nightloop.tasks.modules.model import Factored, Lookup, Model, StatefulModel
+from nightloop.tasks.plan.errors import DataError
 
 
 @torch.no_grad()
@@ -21,14 +22,14 @@ def predict(model: Model, weights: Weights, logs: Logs, batch: int = 16384) -> T
 
     Where a field's rare values share a row, it counts as that row: as what it was when it was served.
 
-    Raises ValueError where the weights or the logs do not fit the model, or a logit is not a number.
+    Raises DataError if the weights or the logs do not fit the model, or a logit is not a number.
     """
     sizes = table_sizes(model, weights)
     if isinstance(model, StatefulModel) and isinstance(model, Factored):
         return _dot_products(model, weights, logs)
     missing = set(model.fields) - set(logs.fields)
     if missing:
-        raise ValueError(
+        raise DataError(
             f"the model has tables for {', '.join(sorted(missing))}; the logs have {', '.join(logs.fields)}"
         )
     columns = [logs.fields.index(field) for field in model.fields]
@@ -85,5 +86,5 @@ def _dot_products(model: Factored, weights: Weights, logs: Logs) -> Tensor:
 
 def _finite(found: Tensor) -> Tensor:
     if not bool(torch.isfinite(found).all()):
-        raise ValueError(f"{int((~torch.isfinite(found)).sum())} of {len(found)} predictions are not finite numbers")
+        raise DataError(f"{int((~torch.isfinite(found)).sum())} of {len(found)} predictions are not finite numbers")
     return found

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from nightloop.tasks.lake.periods import Period
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.expectations import LARGEST, NOBODY, Rule
 from nightloop.tasks.plan.plan import Plan
 
@@ -58,7 +59,7 @@ class RowRule:
 
 
 def row_rules(plan: Plan, period: Period) -> list[RowRule]:
-    """Every rule of a plan, defaults included. Raises ValueError for a rule of a column that the plan does not have."""
+    """Every rule of a plan, defaults included. Raises PlanError for a rule of a column that the plan does not have."""
     if plan.expectations.rows == "off":
         return []
     columns, given = plan.columns, plan.expectations.rules
@@ -70,7 +71,7 @@ def row_rules(plan: Plan, period: Period) -> list[RowRule]:
     names |= {name: name for name in (*columns.categorical, *columns.numeric)}
     unknown = sorted(set(given) - set(names) - set(names.values()))
     if unknown:
-        raise ValueError(f"expectations.rules names {unknown}; the plan's columns are {sorted(names)}")
+        raise PlanError(f"expectations.rules names {unknown}; the plan's columns are {sorted(names)}")
     found: list[RowRule] = []
     for column, source in names.items():
         rule = given.get(column) or given.get(source) or Rule()

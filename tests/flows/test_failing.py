@@ -17,6 +17,7 @@ import nightloop.tasks.resources
 import nightloop.tasks.retrain
 from nightloop.flows.status import status
 from nightloop.tasks.gate.decide import Decision, without
+from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.record.manifest import ChampionRef, Judged, Manifest
 from nightloop.tasks.reports.verdict import sentence, verdict_markdown
 from nightloop.tasks.serving.smoke import Smoked
@@ -26,7 +27,7 @@ from tests.record.act_sequences import check_invariants
 
 pytestmark = pytest.mark.xdist_group("flows")
 REAL = nightloop.tasks.retrain.fold
-NAN = ValueError("training diverged in epoch 1 of 1: loss nan")
+NAN = DataError("training diverged in epoch 1 of 1: loss nan")
 
 
 @pytest.fixture
@@ -93,6 +94,12 @@ def test_an_error_nobody_expects_is_told_with_its_traceback_and_retried_by_hand(
     assert mended.revision == 2 and not mended.failed and tried == ["FineTune"], "the others are reused"
     assert mended.checkpoints["popular"] == night.checkpoints["popular"]
     assert nightloop.flows.nightly.night(plan, landed, None, (), True) == mended, "nothing failed in it any more"
+
+
+def test_an_error_of_a_library_is_no_finding_about_the_rows(begun: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken(monkeypatch, ValueError("operands could not be broadcast together"))
+    (night,) = run(begun, 3)
+    assert night.failed["tuned"].kind == "error" and night.failed["tuned"].reason.startswith("ValueError")
 
 
 @pytest.mark.parametrize(
@@ -202,6 +209,8 @@ def test_where_the_winner_fails_its_smoke_test_the_next_best_is_tried() -> None:
         return Judged(verdict="promote", reasons=("It is surely better.",), numbers={"effect": effect})
 
     first = Decision({"a": judged(0.3), "b": judged(0.2), "c": judged(0.1)}, "promote", "a")
+    broken = without(first, "a", "The smoke test failed: it broke", None, "hold")
+    assert broken.judged["a"].verdict == "hold" and broken.winner == "b"
     second = without(first, "a", "The smoke test failed: a table is missing", None)
     assert (second.winner, second.verdict, second.judged["a"].verdict) == ("b", "promote", "reject")
     assert second.judged["a"].reasons[0].startswith("The smoke test failed")
