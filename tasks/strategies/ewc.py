@@ -48,7 +48,7 @@ class EWC:
         return Checkpoint(logs.period, weights, pack("fisher", fisher(model, weights, newest)))
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
-        """Train on the rows of `logs`, then see what mattered. Raises PlanError if the loss diverges."""
+        """Train on the rows of `logs`, then see what mattered. Raises DataError if the loss diverges."""
         return self.learn(model, checkpoint, logs, labels)
 
     def learn(self, model: Model, checkpoint: Checkpoint, logs: Logs, objective: Objective) -> Checkpoint:

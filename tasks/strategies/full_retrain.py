@@ -43,7 +43,7 @@ class FullRetrain:
         return Checkpoint(logs.period, weights)
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
-        """Train on all rows of `logs`. Raises PlanError if the loss diverges."""
+        """Train on all rows of `logs`. Raises DataError if the loss diverges."""
         return self.learn(model, checkpoint, logs, labels)
 
     def learn(self, model: Model, checkpoint: Checkpoint, logs: Logs, objective: Objective) -> Checkpoint:

@@ -39,7 +39,7 @@ class L2SP:
         return Checkpoint(logs.period, weights)
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
-        """Train on the rows of `logs`. Raises PlanError if the loss diverges."""
+        """Train on the rows of `logs`. Raises DataError if the loss diverges."""
         return self.learn(model, checkpoint, logs, labels)
 
     def learn(self, model: Model, checkpoint: Checkpoint, logs: Logs, objective: Objective) -> Checkpoint:
