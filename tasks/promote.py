@@ -9,6 +9,7 @@ import sys
 from functools import partial
 
 from nightloop.tasks.artifacts import show_markdown
+from nightloop.tasks.gate.policy import pins_by_hand, proposed
 from nightloop.tasks.lake.periods import parse
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.orchestration import task
@@ -35,8 +36,7 @@ def promote_by_hand(
 ) -> str:
     """Promote one night's checkpoint; `why` is the reason, and whether the gate's verdict is to be passed over.
 
-    `pin`: whether the gate may not move it; None: not where only a strategy is named, whose newer checkpoints then go on
-    serving, and pinned where a period, or a manifest alone, names one checkpoint.
+    `pin`: whether the gate may not move it; None: as `pins_by_hand` says.
     """
     objects = open_store()
     newest, at = promotions.newest_nights(objects, plan)
@@ -47,9 +47,8 @@ def promote_by_hand(
         )
     reason, force = why
     act = Act(by=_actor(), when=when, reason=reason, at_period=at)
-    exact = bool(period.strip()) or (bool(seen.strip()) and not strategy.strip())
-    pinned = exact if pin is None else pin
-    named = strategy.strip() or _proposed(night)
+    pinned = pins_by_hand(strategy.strip(), period.strip(), seen.strip(), pin)
+    named = strategy.strip() or proposed(night)
     return _told(promotions.promote_by_hand(objects, night, named, act, force, pinned, partial(_try_it, objects)))
 
 
@@ -124,16 +123,6 @@ def _night(objects: Objects, plan: Plan, period: str, manifest: str, newest: Man
             f"manifest: given {manifest.strip()[:80]!r}; give at least {LEAST_HASH} digits that one night's begins with"
         )
     return named[0] if named else newest
-
-
-def _proposed(night: Manifest) -> str:
-    """The strategy that the gate would promote. Raises PlanError if there is none or more than one."""
-    names = [name for name, judged in night.judged.items() if judged.verdict == "promote"]
-    if len(names) != 1:
-        raise PlanError(
-            f"the gate proposes {', '.join(names) or 'nobody'} for {night.name}; name a strategy: {', '.join(night.checkpoints)}"
-        )
-    return names[0]
 
 
 def _told(outcome: ActOutcome) -> str:

@@ -17,16 +17,10 @@ def complete(
     kept: Mapping[str, CheckpointRef],
     judged: Mapping[str, Judged],
     verdict: str,
-    winner: str | None,
+    champion: ChampionRef | None,
     failed: Mapping[str, Failed],
 ) -> Manifest:
-    """The manifest of a night that ran to its end; `kept` has the last checkpoint of what failed.
-
-    With the plan's `gate.require_approval` a winner waits for a person.
-    """
-    champion = night.champion
-    if winner is not None and not night.plan.gate.require_approval:
-        champion = ChampionRef(strategy=winner, period=night.period, checkpoint=kept[winner])
+    """The manifest of a night that ran to its end; `kept` has the last checkpoint of what failed, `champion` serves next."""
     made: dict[str, object] = {
         "scores": scores, "checkpoints": kept, "judged": judged, "verdict": verdict, "champion": champion,
         "failed": failed,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from nightloop.tasks.data.vocabulary import Vocabulary
 from nightloop.tasks.data.vocabulary import from_bytes as vocabulary_from
+from nightloop.tasks.gate.policy import SmokeResult
 from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.modules.checkpoint import from_bytes as weights_from
 from nightloop.tasks.objects import blobs
@@ -30,15 +31,6 @@ LIMIT = 60  # seconds a candidate may take to load and answer
 STRANGER = "\u0001 nobody"  # no id of a log is spelt so
 
 
-@dataclass(frozen=True)
-class Smoked:
-    """Whether the candidate may serve, and if not, why."""
-
-    ok: bool
-    reason: str
-    bug: bool = False  # the test itself broke: nothing is known of the candidate
-
-
 def smoke(
     settings: Settings,
     plan: Plan,
@@ -46,7 +38,7 @@ def smoke(
     vocabulary: str,
     expected: Sequence[float] | None = None,
     credentials: Mapping[str, str] | None = None,
-) -> Smoked:
+) -> SmokeResult:
     """Try a candidate before it serves. What is wrong with it is the result, never an exception.
 
     `vocabulary` is the blob's hash; `expected` are the `predictions` of the process that trained it (None: they are
@@ -61,7 +53,7 @@ def smoke(
         if expected is None:
             expected = predictions(plan, weights_from(blobs.get(objects, kept.weights)), words)
     except (NightloopError, FileNotFoundError) as error:
-        return Smoked(False, redact(f"the candidate is not whole: {type(error).__name__}: {error}")[:500])
+        return SmokeResult(False, redact(f"the candidate is not whole: {type(error).__name__}: {error}")[:500])
     request = {
         "directory": str(Path.cwd()),
         "settings": settings.model_dump(mode="json", exclude={"catalog"}),
@@ -79,9 +71,9 @@ def smoke(
         )
     if "bug" in found:
         log.error("the smoke test of a candidate broke:\n%s", found["traceback"])
-        return Smoked(False, f"it broke by a fault of nightloop or of a plug-in: {found['bug'][:400]}", bug=True)
+        return SmokeResult(False, f"it broke by a fault of nightloop or of a plug-in: {found['bug'][:400]}", bug=True)
     if "fault" in found:
-        return Smoked(False, f"a fresh process could not serve it: {found['fault']}")
+        return SmokeResult(False, f"a fresh process could not serve it: {found['fault']}")
     return compare(expected, found["predictions"])
 
 
@@ -112,16 +104,20 @@ def questions(plan: Plan, vocabulary: Vocabulary) -> Questions:
     return Questions(users, items[::-1], features)
 
 
-def compare(expected: Sequence[float], found: Sequence[float]) -> Smoked:
+def compare(expected: Sequence[float], found: Sequence[float]) -> SmokeResult:
     """Whether both are the same predictions, all of them finite numbers."""
     if len(expected) != len(found) or not expected:
-        return Smoked(False, f"{len(found)} predictions came back from a fresh process, {len(expected)} were expected")
+        return SmokeResult(
+            False, f"{len(found)} predictions came back from a fresh process, {len(expected)} were expected"
+        )
     if not all(math.isfinite(x) for x in (*expected, *found)):
-        return Smoked(False, "a prediction is NaN or infinite")
+        return SmokeResult(False, "a prediction is NaN or infinite")
     gap, row = max((abs(a - b) / max(1.0, abs(a)), j) for j, (a, b) in enumerate(zip(expected, found, strict=True)))
     if gap > CLOSE:
-        return Smoked(False, f"row {row}: {found[row]!r} in a fresh process, {expected[row]!r} where it was trained")
-    return Smoked(True, f"{len(found)} predictions of a fresh process agree")
+        return SmokeResult(
+            False, f"row {row}: {found[row]!r} in a fresh process, {expected[row]!r} where it was trained"
+        )
+    return SmokeResult(True, f"{len(found)} predictions of a fresh process agree")
 
 
 def _spread(names: Sequence[str]) -> list[str]:

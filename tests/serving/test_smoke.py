@@ -33,7 +33,7 @@ def settings(place: Path) -> Settings:
     return Settings(store=str(place))
 
 
-def tried(place: Path, manifest: Manifest, **changes: Any) -> smoke.Smoked:
+def tried(place: Path, manifest: Manifest, **changes: Any) -> smoke.SmokeResult:
     plan = changes.pop("plan", made.ranking_plan())
     given = {"kept": manifest.checkpoints["FineTune"], "vocabulary": str(manifest.vocabulary), **changes}
     return smoke.smoke(settings(place), plan, **given)
@@ -43,7 +43,7 @@ def tried(place: Path, manifest: Manifest, **changes: Any) -> smoke.Smoked:
 def test_a_sound_candidate_passes(place: Path, plan: Any) -> None:
     _, manifest = made.store(place, plan)
     expected = smoke.predictions(plan, made.weights(plan), made.vocabulary(plan))
-    assert tried(place, manifest, plan=plan, expected=expected) == smoke.Smoked(
+    assert tried(place, manifest, plan=plan, expected=expected) == smoke.SmokeResult(
         True, "64 predictions of a fresh process agree"
     )
     assert tried(place, manifest, plan=plan).ok
