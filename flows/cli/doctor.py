@@ -12,16 +12,13 @@ from typing import Any
 
 from nightloop.flows.cli.prefect_health import server
 from nightloop.flows.pipeline_lock import store_clock
-from nightloop.tasks.correctors import correctors
-from nightloop.tasks.models import models
 from nightloop.tasks.objects import pipelines
 from nightloop.tasks.plan.errors import PlanError, StoreError
+from nightloop.tasks.plan.plugins import GROUPS, classes
 from nightloop.tasks.plan.settings import PACKAGE, Settings
 from nightloop.tasks.record import manifest_store, promotion_log
 from nightloop.tasks.reports.format import plural
 from nightloop.tasks.resources import open_store, read, try_lake
-from nightloop.tasks.sources import sources
-from nightloop.tasks.strategies import strategies
 
 PACKAGES = ("prefect", "torch", "duckdb", "great-expectations", "boto3", "pandas", "pyarrow")
 INCOMPLETE = "and it has no complete record of its pipelines: nightloop maintain PLAN --adopt, before anything is swept"
@@ -65,8 +62,9 @@ def _install() -> str:
 
 
 def _plug_ins() -> str:
-    kinds = {"sources": sources(), "models": models(), "strategies": strategies(), "correctors": correctors()}
-    return "; ".join(f"{kind}: {', '.join(sorted(found))}" for kind, found in kinds.items())
+    return "; ".join(
+        f"{group.removeprefix('nightloop.')}: {', '.join(classes(kind))}" for kind, group in GROUPS.items()
+    )
 
 
 def _store() -> str:

@@ -11,8 +11,8 @@ from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.plan.errors import PlanError
+from nightloop.tasks.plan.plugins import required
 from nightloop.tasks.retraining.mf_weights import from_parts, inner_width
-from nightloop.tasks.retraining.options import required
 from nightloop.tasks.retraining.strategy import ALL_HISTORY
 
 
