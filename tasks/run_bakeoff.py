@@ -27,6 +27,7 @@ from nightloop.tasks.lake.scratch import scratch
 from nightloop.tasks.modules.checkpoint import Weights, from_bytes
 from nightloop.tasks.objects import blobs
 from nightloop.tasks.orchestration import task
+from nightloop.tasks.plan.atomic_file import write_text
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plan import Plan, canonical
 from nightloop.tasks.plan.safe_text import json_of
@@ -156,8 +157,8 @@ def show(bake: BakeoffReport) -> dict[str, JsonValue]:
     step_cache.finish(objects, pipeline, key, "bakeoff", {"document": blobs.put(objects, data)})
     place = (Settings().home / "reports").absolute()
     html, words = place / f"{pipeline}-bakeoff.html", place / f"{pipeline}-bakeoff.json"
-    _written(html, page(bake))
-    _written(words, json_of(said, indent=1))
+    write_text(html, page(bake))
+    write_text(words, json_of(said, indent=1))
     shown = [leaderboard(bake, kind) for kind in bake.kinds] if bake.board.ran else []
     advised = [str(one) for one in cast("list[str]", said["advice"])]
     for kind in bake.kinds if bake.board.ran else ():
@@ -165,14 +166,6 @@ def show(bake: BakeoffReport) -> dict[str, JsonValue]:
     text = "\n".join([*(f"- {marked(one, 600)}" for one in advised), "", *map(as_markdown, shown)])
     show_markdown(f"{pipeline}-bakeoff", f"Bake-off of {pipeline}", text)
     return {**said, "report": str(html), "json": str(words), "text": in_words(bake, advised, str(html))}
-
-
-def _written(path: Path, text: str) -> None:
-    """Replace the file in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
 
 
 def rest(jobs: Sequence[Job]) -> tuple[dict[str, RunResult], list[Job]]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from nightloop.tasks.evaluation.cluster_error import cluster_error
 from nightloop.tasks.evaluation.paired_difference import FEWEST, WIDTH, Difference
 from nightloop.tasks.evaluation.summary import Rows
 from nightloop.tasks.plan.errors import DataError
@@ -36,13 +37,10 @@ def auc_difference(pairs: Sequence[tuple[Rows, Rows]]) -> Difference | None:
         users.append(a["user"])
     if not kept:
         return None
-    _, group = torch.unique(torch.cat(users), return_inverse=True)
-    groups = int(group.max()) + 1
-    if groups < FEWEST:
+    error, people = cluster_error(torch.cat(parts), torch.cat(users))
+    if people < FEWEST:
         return None
-    sums = torch.zeros(groups, dtype=torch.float64).index_add_(0, group, torch.cat(parts))
-    error = float((sums.square().sum() * groups / (groups - 1)).sqrt())
-    return Difference(total, total - WIDTH * error, total + WIDTH * error, groups, rows)
+    return Difference(total, total - WIDTH * error, total + WIDTH * error, people, rows)
 
 
 def _shares(rows: Rows) -> tuple[float, Tensor]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from nightloop.tasks.evaluation.cluster_error import cluster_error
 from nightloop.tasks.evaluation.ranking_metrics import Numbers
 from nightloop.tasks.evaluation.summary import direction, per_interaction
 from nightloop.tasks.plan.errors import DataError
@@ -51,12 +52,8 @@ def difference(
 
 
 def _interval(gain: Numbers, user: Numbers) -> Difference | None:
-    _, group = np.unique(user, return_inverse=True)
-    groups = int(group.max()) + 1 if len(group) else 0
-    if groups < FEWEST:
+    middle = float(gain.mean()) if len(gain) else 0.0
+    error, users = cluster_error((gain - middle) / max(len(gain), 1), user)
+    if users < FEWEST:
         return None
-    mean = gain.mean()
-    sums = np.bincount(group, gain - mean, groups)
-    error = float(np.sqrt(np.square(sums).sum() * groups / (groups - 1))) / len(gain)
-    middle = float(mean)
-    return Difference(middle, middle - WIDTH * error, middle + WIDTH * error, groups, len(gain))
+    return Difference(middle, middle - WIDTH * error, middle + WIDTH * error, users, len(gain))
