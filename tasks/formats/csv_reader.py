@@ -182,13 +182,17 @@ def _why(row: Mapping[str, Any], look: FileLayout) -> str:
 
 
 def _pointed(batch: pa.RecordBatch, dialect: Dialect, columns: Columns) -> pa.RecordBatch:
-    """The batch with a decimal point in its numbers."""
+    """The batch with a decimal point in its numbers, and none in ids that are whole ones."""
     if dialect.decimal == ".":
         return batch
     other = f" (has {'.'!r}, and decimals stand behind {dialect.decimal!r})"
     for name in {columns.label, columns.logged_probability, *columns.numeric} & {*batch.schema.names}:
         place = batch.schema.get_field_index(name)
         batch = batch.set_column(place, name, _comma(batch.column(place), dialect.decimal, other))
+    for name in {columns.user, columns.item, *columns.categorical, *columns.key} & {*batch.schema.names}:
+        place = batch.schema.get_field_index(name)
+        whole = pc.replace_substring_regex(batch.column(place), rf"^\s*(-?[0-9]+){dialect.decimal}0+\s*$", r"\1")
+        batch = batch.set_column(place, name, whole)
     return batch
 
 

@@ -102,6 +102,14 @@ def ids() -> Iterator[Case]:
     yield Case("marks of direction", "a.csv", marked, [("ann", "1"), ("ann", "2"), ("ann", "3")])
     nan = f'{{"user": "ann", "item": 1, "time": "{AT}", "x": NaN}}'
     yield Case("NaN in JSON", "a.jsonl", jsonl(nan), [("ann", "1")])
+    commas = csv(f"user;item;time\n12,0;7,50;{AT}\n-7,00;0012;{AT}\n")
+    yield Case(
+        "whole numbers with a decimal comma",
+        "a.csv",
+        commas,
+        [("12", "7,50"), ("-7", "0012")],
+        options={"decimal": ","},
+    )
     named = csv(f"user:token\titem:token\ttime:float\nann\t1\t{int(NOON.timestamp())}.0\n")
     roles = {"user": "user:token", "item": "item:token", "time": "time:float"}
     yield Case("RecBole", "a.tsv", named, [("ann", "1")], columns=roles)
