@@ -30,6 +30,7 @@ from nightloop.tasks.validation.result import Validation
 
 MOST = 100_000  # rows of a sample
 SEVERAL = r"[|]|^\s*\["  # what a text has that holds several values: | between them, or a list of JSON
+BEYOND = "after the last one of the calendar"
 EXAMPLES = 3  # of ids and times
 WHOLE = Period(0, "the sample", None, None)  # no calendar: times are compared with the periods here
 
@@ -235,7 +236,11 @@ def _periods(plan: Plan, instants: Micros) -> tuple[tuple[str, int], ...]:
     found, n = [], 0
     while n < len(at):
         index = containing(plan.periods, int(at[n]))
-        one = period(plan.periods, index) if index >= 0 else None
+        try:
+            one = period(plan.periods, index) if index >= 0 else None
+        except ValueError:  # it would end after the year 9999
+            found.append((BEYOND, len(at) - n))
+            break
         end = (one.end if one else period(plan.periods, 0).start) or 0
         following = int(np.searchsorted(at, end))
         found.append((one.name if one else "before", following - n))

@@ -36,6 +36,11 @@ def problems(sample: Sample, now: datetime) -> list[str]:
         for name, value in sample.seen.several.items()
         if value
     ]
+    if sample.span and sample.span[0] < OLD <= sample.span[1]:
+        told.append(
+            f"the first time is {sample.span[0]}: is a time that is missing written as 0? Such rows are in no period of a file that "
+            "holds all of them"
+        )
     if sample.span and sample.span[1] < OLD:
         told.append(
             f"all times lie before {OLD[:4]}, the last is {sample.span[1]}: are they numbers in another unit, or digits that spell a "
