@@ -14,8 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nightloop.tasks.formats.csv_cleaner import CsvForm, not_encoded, rewritten
-from nightloop.tasks.formats.file_head import encoding_of, first_lines
+from nightloop.tasks.formats.file_head import directly, encoding_of, first_lines
 from nightloop.tasks.formats.select_files import in_path, with_missing_columns
+from nightloop.tasks.formats.stray_quotes import swallows
 from nightloop.tasks.lake.incoming import LINE
 from nightloop.tasks.lake.values import BLANKS
 from nightloop.tasks.lake.warehouse import Warehouse
@@ -111,7 +112,9 @@ def read_delimited(
 def _by_line(warehouse: Warehouse, file: str, look: FileLayout, dialect: Dialect) -> bool:
     """Whether a file is read line by line. DuckDB takes a comment for one in the middle of a line too, and its ends amiss."""
     before = look.skip > dialect.headed  # there are lines before the names
-    return file in warehouse.by_line or look.encoding not in BY_DUCKDB or bool(dialect.comment) or before
+    if file in warehouse.by_line or look.encoding not in BY_DUCKDB or dialect.comment or before:
+        return True
+    return swallows(directly(warehouse, file), dialect.quote, look.delimiter, len(look.names))
 
 
 def _at_once(warehouse: Warehouse, files: list[str], look: FileLayout, asked: RowRequest) -> Iterator[pa.RecordBatch]:
@@ -133,7 +136,8 @@ def _at_once(warehouse: Warehouse, files: list[str], look: FileLayout, asked: Ro
 def _line_by_line(warehouse: Warehouse, file: str, look: FileLayout, asked: RowRequest) -> Iterator[pa.RecordBatch]:
     """Rows of one file by way of a copy in plain csv; then its lines that are none."""
     by = asked.dialect
-    form = CsvForm(len(look.names), look.delimiter, by.quote, by.escape, by.comment, look.encoding, look.skip)
+    time = look.names.index(asked.columns.time)
+    form = CsvForm(len(look.names), look.delimiter, by.quote, by.escape, by.comment, look.encoding, look.skip, time)
     clean, refused = rewritten(warehouse, file, form)
     plain = replace(asked, dialect=replace(by, quote='"', escape='"', comment="", header=False))
     try:
@@ -179,13 +183,17 @@ def _why(row: Mapping[str, Any], look: FileLayout) -> str:
 
 
 def _pointed(batch: pa.RecordBatch, dialect: Dialect, columns: Columns) -> pa.RecordBatch:
-    """The batch with a decimal point in its numbers."""
+    """The batch with a decimal point in its numbers, and none in ids that are whole ones."""
     if dialect.decimal == ".":
         return batch
     other = f" (has {'.'!r}, and decimals stand behind {dialect.decimal!r})"
     for name in {columns.label, columns.logged_probability, *columns.numeric} & {*batch.schema.names}:
         place = batch.schema.get_field_index(name)
         batch = batch.set_column(place, name, _comma(batch.column(place), dialect.decimal, other))
+    for name in {columns.user, columns.item, *columns.categorical, *columns.key} & {*batch.schema.names}:
+        place = batch.schema.get_field_index(name)
+        whole = pc.replace_substring_regex(batch.column(place), rf"^\s*(-?[0-9]+){dialect.decimal}0+\s*$", r"\1")
+        batch = batch.set_column(place, name, whole)
     return batch
 
 
@@ -206,15 +214,27 @@ def check_columns(file: str, names: Sequence[str], wanted: Sequence[str], may_la
     """Raise DataError if a file lacks a column or has it twice, and say which it has."""
     shown, constant = ", ".join(repr(name[:60]) for name in names[:40]) or "none", in_path(file)
     for name in wanted:
-        if name not in names and (name in constant or may_lack(name)):
+        if name not in names and (name in constant or (may_lack(name) and not like(name, names))):
             continue
         if names.count(name) != 1 if isinstance(names, list) else name not in names:
             how = "two columns" if name in names else "no column"
+            other = like(name, names) if name not in names else ""
+            if other and may_lack(name):
+                raise DataError(
+                    f"{file} calls the column {name[:60]!r} of the newest file {other[:60]!r}: give it one name in all files, or "
+                    "leave it out of the plan's `columns`"
+                )
             raise DataError(
                 f"{file} has {how} {name[:60]!r}; its columns are {shown}. Name the right ones in the plan's "
                 "`columns`. If these are no names, the source's options `names`, `delimiter` and `encoding` say how the "
                 "file is written"
             )
+
+
+def like(name: str, names: Iterable[str]) -> str:
+    """One of the names that differs from a name in upper and lower case or blanks alone; empty where there is none."""
+    alike = (other for other in names if other.strip(BLANKS).casefold() == name.casefold())
+    return next((other for other in alike if other != name), "")
 
 
 def check_time(file: str, names: Iterable[str], columns: Columns) -> None:

@@ -21,6 +21,7 @@ MAGIC = {
     b"\xfd7zXZ\x00": ("packed with xz", ""), b"\x28\xb5\x2f\xfd": ("packed with zstd", ".zst"), b"PAR1": ("a Parquet file", ".parquet"),
     b"7z\xbc\xaf": ("a 7z archive", ""), b"Rar!": ("a rar archive", ""),
 }  # fmt: skip
+PACKED_MARKS = {".gz": b"\x1f\x8b", ".zst": b"\x28\xb5\x2f\xfd"}
 PAGE = "as a download that failed leaves it: deliver the file itself"
 NO_LOGS = {
     b"version https://git-lfs": "a pointer of Git LFS, and not the file itself: `git lfs pull` fetches that",
@@ -54,6 +55,11 @@ def check_text(file: str, head: bool = False, opened: Opened = on_disk) -> None:
         if first.startswith(mark) and not (ending and file.endswith(ending)):
             raise DataError(
                 f"{file} is {what}, and no text: {f'let its name end with {ending} in small letters' if ending else UNPACK}"
+            )
+    for ending, mark in PACKED_MARKS.items():
+        if file.endswith(ending) and first and not first.startswith(mark):
+            raise DataError(
+                f"{file} is not packed, although its name ends with {ending}: let its name end otherwise, or deliver it again"
             )
     small = "://" not in file and Path(file).stat().st_size <= LONGEST
     if head or (small and not file.endswith((".gz", ".zst"))):

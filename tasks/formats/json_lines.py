@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nightloop.tasks.formats.csv_reader import MayLack, check_columns, check_time, nothing, rejected
+from nightloop.tasks.formats.csv_reader import MayLack, check_columns, check_time, like, nothing, rejected
 from nightloop.tasks.formats.file_head import checked
 from nightloop.tasks.formats.select_files import in_path
 from nightloop.tasks.lake.incoming import LINE, nested_values
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.plan.plan import Columns
+
+NO_KEY: Mapping[str, Any] = {"nested": False, "twice": False, "beside": False}
 
 
 def read_json_lines(
@@ -28,12 +31,22 @@ def read_json_lines(
     objects there from its first lines on.
     """
     for file in files:
-        keys, nested = _keys(warehouse, file)
-        check_columns(f"{file} (its first thousand lines)", keys, wanted, may_lack)
+        keys = _keys(warehouse, file)
+        check_columns(f"{file} (its first thousand lines)", [*keys], wanted, may_lack)
         check_time(file, keys, columns)
         for name in wanted:
-            if name in nested and name not in columns.multi_value:
-                raise DataError(nested_values(file, name, nested[name]))
+            found = keys.get(name, NO_KEY)
+            if found["twice"]:
+                raise DataError(
+                    f"{file} has the key {name[:60]!r} twice in one object, and readers differ in which of the two they take: write it "
+                    "once"
+                )
+            if (other := like(name, keys)) and not found["beside"]:
+                raise DataError(
+                    f"{file} has the key {name[:60]!r} in some objects and {other[:60]!r} in others: give it one name"
+                )
+            if found["nested"] and name not in columns.multi_value:
+                raise DataError(nested_values(file, name, found["example"]))
     pointers = {name: "/" + name.replace("~", "~0").replace("/", "~1") for name in wanted}
     asked = {
         "pointers": list(pointers.values()), "time": pointers[columns.time], "unit": columns.time_writing, "timed": timed,
@@ -51,12 +64,12 @@ def read_json_lines(
 
 
 def json_keys(warehouse: Warehouse, file: str) -> list[str]:
-    """The keys of a file's first thousand objects. Raises DataError if it is cut off or has no object."""
-    return _keys(warehouse, file)[0]
+    """The keys of a file's first thousand objects. Raises ValueError where it is cut off or has no object."""
+    return [*_keys(warehouse, file)]
 
 
-def _keys(warehouse: Warehouse, file: str) -> tuple[list[str], dict[str, str]]:
-    """The keys of a file's first thousand objects, and an example of each that holds lists or objects."""
+def _keys(warehouse: Warehouse, file: str) -> dict[str, Mapping[str, Any]]:
+    """The keys of a file's first thousand objects, with what `json_keys.sql` says of each."""
     checked(warehouse, file)
     keys = [row for batch in warehouse.scan(("ingest/json_keys", {"files": [file]})) for row in batch.to_pylist()]
     if not keys:
@@ -65,7 +78,7 @@ def _keys(warehouse: Warehouse, file: str) -> tuple[list[str], dict[str, str]]:
             "line or over several, jq -c '.[]' or jq -c . makes that; Python's json.dumps writes it, and print does not; UTF-16 has to "
             "become UTF-8"
         )
-    return [row["name"] for row in keys], {row["name"]: row["example"] for row in keys if row["nested"]}
+    return {row["name"]: row for row in keys}
 
 
 def _taken_apart(batch: pa.RecordBatch, wanted: Sequence[str], constant: Mapping[str, str | None]) -> pa.RecordBatch:

@@ -18,7 +18,7 @@ from nightloop.tasks.lake.file_names import WILD, check_file, unreadable_name
 from nightloop.tasks.lake.incoming import LINE
 from nightloop.tasks.lake.periods import EPOCH, Period
 from nightloop.tasks.lake.warehouse import Warehouse
-from nightloop.tasks.plan.errors import DataError
+from nightloop.tasks.plan.errors import DataError, StoreError
 from nightloop.tasks.plan.plan import Columns
 
 MARKS = ("_", ".")
@@ -40,12 +40,29 @@ def list_files(warehouse: Warehouse, pattern: str, period: str = "") -> list[str
     """The files a path names, whose {period} is the name of one. Raises FileNotFoundError if there are none, and
     ValueError where one may not be read."""
     path = pattern.replace("{period}", period) if period else pattern
+    scheme, sign, _ = path.partition("://")
+    if sign and scheme != "s3":
+        raise DataError(
+            f"{path[:200]!r}: read are files on disk and on S3, s3://bucket/key: copy or mount these files there"
+        )
+    if sign and warehouse.remote is None:
+        raise DataError(
+            f"{path[:200]!r}: S3 is out of reach here, because neither the settings nor the plan's source name it: set "
+            "NIGHTLOOP_S3_ENDPOINT, or give the path in a plan"
+        )
     try:
         batches = list(warehouse.scan(("ingest/found_files", {"pattern": path})))
     except ValueError as error:
         if name := unreadable_name(path):
             raise DataError(f"{name}: the file's name is no UTF-8: rename it") from error
         raise
+    except OSError as error:
+        if not sign:
+            raise
+        raise StoreError(
+            f"{path[:200]!r} cannot be looked up on S3: {error}. NIGHTLOOP_S3_ENDPOINT and NIGHTLOOP_S3_REGION say where S3 is, "
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY who asks"
+        ) from error
     if "://" not in path and (lost := _dangling(path)):
         raise FileNotFoundError(
             f"{lost!r} is a symbolic link to what is not there: is a disk not mounted? Nothing was read"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -179,13 +180,48 @@ def _joined(batch: pa.RecordBatch, columns: Columns) -> pa.RecordBatch:
     """The batch with one text for each list, | between its values, where the plan's rows have several."""
     for name in columns.multi_value:
         place = batch.schema.get_field_index(name)
-        if place < 0 or not hasattr(batch.schema.field(place).type, "value_type"):
+        lists = _lists(batch.column(place), name) if place >= 0 else None
+        if lists is None:
             continue
-        kind = batch.schema.field(place).type
-        lists = batch.column(place).cast(pa.list_(kind.value_type))
-        texts = pa.ListArray.from_arrays(lists.offsets, pc.fill_null(as_text(lists.values), MISSING))
+        parts = pc.fill_null(as_text(lists.values), MISSING)
+        if torn := next(iter(parts.filter(pc.match_substring(parts, BETWEEN)).to_pylist()), ""):
+            raise DataError(
+                f"the source: a value in a list of the column {name[:60]!r} has a {BETWEEN}, which stands between values here: "
+                f"{torn[:60]!r}. Write another sign"
+            )
+        texts = pa.ListArray.from_arrays(lists.offsets, parts)
         batch = batch.set_column(place, name, pc.binary_join(texts, BETWEEN))
     return batch
+
+
+def _lists(values: pa.Array, name: str) -> pa.Array | None:
+    """The lists of a column: its own, or those of text among which are lists as JSON writes them; None: there are none."""
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    if hasattr(values.type, "value_type"):
+        return values.cast(pa.list_(values.type.value_type))
+    if not pa.types.is_string(values.type) or not pc.any(pc.match_substring_regex(values, r"^\s*[\[{]")).as_py():
+        return None
+    rows = [None if text is None else _parts(text, name) for text in values.to_pylist()]
+    return pa.array(rows, pa.list_(pa.string()))
+
+
+def _parts(text: str, name: str) -> list[str | None]:
+    """The values in one text. Raises ValueError where it is a list that JSON does not write, or holds lists or objects."""
+    if not text.lstrip().startswith(("[", "{")):
+        return list(text.split(BETWEEN))
+    try:
+        found = json.loads(text, parse_float=str, parse_int=str)
+    except ValueError:
+        found = (
+            [text] if any(map(str.isalpha, text)) and not {*text} & {*"'\","} else None
+        )  # [promo] is no list, [1 2] is numpy's
+    if not isinstance(found, list) or any(isinstance(value, list | dict) for value in found):
+        raise DataError(
+            f"the source: the column {name[:60]!r} is to have several values, and holds {text[:60]!r}: write | between them, or a "
+            'list of texts as JSON has it, ["a", "b"]'
+        )
+    return [str(value).lower() if isinstance(value, bool) else value for value in found]
 
 
 def _dated(values: pa.Array) -> pa.Array:
@@ -202,8 +238,8 @@ def nested_values(file: str, name: str, example: str) -> str:
         )
     return (
         f"{file}: column {name[:60]!r} does not hold one value a row, but {example[:80]}. Write one row for each value (UNNEST in "
-        "SQL, explode in pandas and Spark), or, for a list of categories, name the column in the plan's `columns: several`; "
-        "bytes become text by a cast"
+        "SQL, explode in pandas and Spark), or, for a list of categories, give it in the plan's `columns` as `multi_value: {NAME: 5}`, "
+        "the most values to keep; bytes become text by a cast"
     )
 
 

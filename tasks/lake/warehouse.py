@@ -58,13 +58,13 @@ class Warehouse:
     def open(settings: Settings, pipeline: str, credentials: Mapping[str, str] | None = None) -> Iterator[Warehouse]:
         """The lake of a pipeline, made where it is not there yet.
 
-        `credentials` (aws_access_key_id, ...) are for data on S3; without them the environment's are used. Raises
-        ValueError for a catalog that a newer release wrote, and OSError where the catalog cannot be reached.
+        `credentials` (aws_access_key_id, ...; {}: the environment's): S3 is within reach where they are given, or the settings
+        name it. Raises ValueError for a catalog that a newer release wrote, OSError where the catalog cannot be reached.
         """
         with guarded(), scratch(settings.home.absolute() / "lake") as room, _connected(settings, room) as connection:
             warehouse = Warehouse(connection, room, int(settings.logs_memory))
             _configure(connection, settings)
-            if settings.lake_on_s3:
+            if settings.lake_on_s3 or credentials is not None:
                 keys = credentials or settings.s3_keys
                 _reach_s3(connection, settings, keys)
                 warehouse = replace(warehouse, remote=partial(open_object, settings, keys))
@@ -173,11 +173,12 @@ def _plainly() -> Iterator[None]:
         redact_error(error)
         if IN_THE_WAY.search(str(error)):
             raise
+        said = str(error).partition("\n\nLINE ")[0]  # what follows is the statement
         if isinstance(error, duckdb.IOException | duckdb.HTTPException | duckdb.PermissionException):
-            raise StoreError(str(error)) from error
+            raise StoreError(said) from error
         if isinstance(error, duckdb.OutOfMemoryException):
-            raise MemoryError(f"{error}\nGive NIGHTLOOP_MEMORY more, or collect smaller periods") from error
-        raise DataError(str(error)) from error
+            raise MemoryError(f"{said}\nGive NIGHTLOOP_MEMORY more, or collect smaller periods") from error
+        raise DataError(said) from error
 
 
 def _patiently(attempt: Callable[[], Answer]) -> Answer:

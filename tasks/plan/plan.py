@@ -239,6 +239,11 @@ class Plan(Frozen):
         return "ctr" if self.columns.label else "ranking"
 
     @property
+    def reads_s3(self) -> bool:
+        """Whether the source has an option that names a place on S3."""
+        return "s3://" in repr(self.source.options)
+
+    @property
     def hash(self) -> str:
         """SHA-256 of the plan's canonical JSON; a changed plan is another plan."""
         return hashlib.sha256(canonical(self.model_dump(mode="json"))).hexdigest()

@@ -42,6 +42,7 @@ ENDINGS: dict[str, Format] = {
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl",
 }  # fmt: skip
 PACKED = (".zip", ".bz2", ".xz", ".7z", ".rar", ".tar", ".tgz", ".z", ".lz4", ".br")
+NAME = r"\d{4}-\d\d(?:-\d\d(?:T\d\d:\d\d(?:[+-]\d{4})?)?)?|\d{6}"  # of a period
 PLAIN_NAMES = {"iso8859-1": "latin-1"}  # as DuckDB calls what Python calls so
 
 
@@ -126,7 +127,7 @@ class Files:
         for path in self.paths:
             if "{period}" in path:
                 before, _, after = (re.escape(part) for part in path.partition("{period}"))
-                pattern = "(?P<period>[^/]+?)".join(
+                pattern = f"(?P<period>{NAME})".join(
                     (_expression(before), _expression(after.replace(r"\{period\}", "(?P=period)")))
                 )
                 if named := re.fullmatch(pattern, file):
