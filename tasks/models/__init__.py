@@ -12,10 +12,39 @@ from nightloop.tasks.plan.plugins import Builder
 def build(
     name: str, options: Mapping[str, object], fields: Sequence[str], numeric_count: int, history: int = 0
 ) -> Model:
-    """The model `name` with `options`. A model that takes `fields`, `numeric` or `history` gets them from the plan's
-    columns.
+    """Build a model by its name in a plan.
 
-    Raises one PlanError that lists every mistake with what is legal.
+    A model that takes `fields`, `numeric` or `history` gets them from the plan's columns.
+
+    Parameters
+    ----------
+    name : str
+        Entry-point name of the model, as in `use: DeepFM`.
+    options : mapping of str to object
+        The model's other parameters.
+    fields : sequence of str
+        Names of the categorical fields, user and item first.
+    numeric_count : int
+        Number of numeric columns.
+    history : int, default 0
+        Number of earlier items that a row holds.
+
+    Returns
+    -------
+    Model
+        The model, without weights.
+
+    Raises
+    ------
+    PlanError
+        The model, an option or its value is not known. The message lists every mistake with what is legal.
+
+    Examples
+    --------
+    >>> from nightloop.tasks.models import build
+    >>> model = build("FM", {"width": 4}, fields=("user", "item", "device"), numeric_count=2)
+    >>> model.fields, model.width
+    (('user', 'item', 'device'), 5)
     """
     builder, columns = Builder(), {"fields": tuple(fields), "numeric": numeric_count, "history": history}
     made = builder.plug_in("model", {"use": name, "options": options}, name, columns)
