@@ -1,9 +1,4 @@
-"""Avazu: the click logs of Kaggle's "Click-Through Rate Prediction" (Avazu 2014), ten days of mobile advertising.
-
-A csv file with the names id, click, hour, C1, banner_pos, site_id, ... C21. `hour` is YYMMDDHH in UTC, so that rows of
-an hour share one time; `id` tells them apart and belongs in the plan's `key`. Nobody is named: most rows have one
-anonymous `device_id`, and `device_ip` comes nearest to a user; `C14` comes nearest to an advertisement.
-"""
+"""Avazu: ten days of click logs of mobile advertising."""
 
 from __future__ import annotations
 
@@ -26,14 +21,40 @@ HOURS = pa.timestamp("us", tz="UTC")
 
 @dataclass(frozen=True)
 class Avazu:
-    """`path`: train.csv, plain or .gz, or several such files by * and ?. Its columns, with `hour` as a time, and
-    `hour_of_day` (00 to 23) and `weekday` (1 is Monday) made from it.
+    """Ten days of click logs of mobile advertising, from the files of Kaggle's "Click-Through Rate Prediction".
+
+    A file is csv with the columns id, click, hour, C1, banner_pos, site_id, ... C21. `hour` is YYMMDDHH in UTC, so that
+    all rows of an hour have one time; `id` tells them apart and belongs in the plan's `key`. No user is named: most
+    rows have one anonymous `device_id`. `device_ip` is nearest to a user, `C14` to an advertisement. The source gives
+    the file's columns, with `hour` as a time, and two that it makes from `hour`: `hour_of_day` (00 to 23) and `weekday`
+    (1 is Monday).
+
+    Parameters
+    ----------
+    path : str
+        train.csv, plain or .gz, or several such files by `*` and `?`, at most 4,096 characters.
+
+    Raises
+    ------
+    PlanError
+        The path is no text, is empty or is too long.
+
+    References
+    ----------
+    Avazu 2014, Click-through rate prediction (Kaggle).
+
+    Examples
+    --------
+    >>> from nightloop.tasks.plan.plan import Part
+    >>> from nightloop.tasks.sources import build
+    >>> build(Part(use="avazu", options={"path": "data/avazu/train.gz"})).describe()
+    "Avazu's click logs in data/avazu/train.gz"
     """
 
     path: str
 
     def __post_init__(self) -> None:
-        """Raise ValueError if the path cannot be."""
+        """Raise PlanError if the path is not a possible one."""
         if not isinstance(self.path, str) or not 0 < len(self.path) <= 4096:
             raise PlanError("avazu needs `path`, of at most 4,096 characters: train.csv or train.gz")
 
@@ -42,7 +63,7 @@ class Avazu:
         return f"Avazu's click logs in {self.path}"
 
     def batches(self, warehouse: Warehouse, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
-        """The period's rows. Raises FileNotFoundError if there is no file, ValueError where it is another one."""
+        """The period's rows. Raises FileNotFoundError if there is no file, DataError if it has another format."""
         if columns.time != TIME:
             raise DataError(f"avazu's time is in the column {TIME!r}, and the plan's is {columns.time[:60]!r}")
         wanted = [name for name in plan_columns(columns) if name not in ("hour_of_day", "weekday")]
@@ -51,7 +72,7 @@ class Avazu:
 
 
 def _timed(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Rows with YYMMDDHH read as a time; as text where it is none, for the lake to put aside."""
+    """Rows with YYMMDDHH read as a time; if it is not one, it stays text, which the lake puts into quarantine."""
     for batch in batches:
         hour = batch.column(TIME)
         whole = pc.match_substring_regex(hour, r"^\d{8}$")
