@@ -31,7 +31,15 @@ HOPELESS = 1e3  # a mean loss above this has diverged; a model that knows nothin
 
 
 class Fitted(NamedTuple):
-    """What training made."""
+    """The result of training.
+
+    Attributes
+    ----------
+    weights : dict of str to Tensor
+        The trained weights, with the names that were given.
+    optimizer : dict of str to Tensor
+        The optimiser's state, to continue from in a later run.
+    """
 
     weights: dict[str, Tensor]
     optimizer: dict[str, Tensor]
@@ -46,14 +54,55 @@ def fit(
     state: Weights | None = None,
     pull: Penalty | None = None,
 ) -> Fitted:
-    """Train `weights` on `logs` as `training` says; inputs stay as they are.
+    """Train weights on logs; the inputs stay as they are.
 
-    A ranking model sees one negative a positive, uniform over the items seen (`logs.sizes`) without those the user
-    takes in these logs. `state` is the optimiser's of an earlier run (`Fitted.optimizer`), None begins anew; the
-    caller decides which. `pull` draws weights back to where they were. The result depends on the set of rows, not
-    on their order, and on nothing but the arguments: not on the number of threads. Without rows the weights come back
-    as they were. Raises DataError if the arguments do not fit each other, and where training diverges, naming
-    the epoch and the rate.
+    A ranking model sees one negative for each positive, uniform over the items seen (`logs.sizes`) without those that
+    the user takes in these logs. The result depends on the set of rows, not on their order, and on nothing but the
+    arguments: not on the number of threads. Without rows the weights come back as they were.
+
+    Parameters
+    ----------
+    model : Model
+        What is trained.
+    weights : mapping of str to Tensor
+        Where training starts.
+    logs : Logs
+        The rows. Their seed decides order and negatives.
+    training : TrainConfig
+        How long and how fast.
+    loss : callable, default cross_entropy
+        A scalar to minimise for a `Batch`.
+    state : mapping of str to Tensor, optional
+        The optimiser's state of an earlier run (`Fitted.optimizer`). If it is not given, the optimiser begins anew.
+    pull : Penalty, optional
+        A penalty on the distance from earlier weights.
+
+    Returns
+    -------
+    Fitted
+        New weights and the optimiser's state.
+
+    Raises
+    ------
+    DataError
+        The arguments do not fit each other, or training diverges; the message then names the epoch and the rate.
+
+    Examples
+    --------
+    A factorisation machine on simulated labels: the mean loss before and after.
+
+    >>> import torch
+    >>> from nightloop.tasks.models.fm import FM
+    >>> from nightloop.tasks.modules.train_config import TrainConfig
+    >>> from nightloop.tasks.retraining.contract_data import simulated_periods
+    >>> from nightloop.tasks.training.fit import fit
+    >>> from nightloop.tasks.training.predict import predict
+    >>> from nightloop.tasks.training.resize import initial
+    >>> logs, model, loss = simulated_periods("ctr")[0], FM(("user", "item"), width=4), torch.nn.BCEWithLogitsLoss()
+    >>> before = initial(model, logs)
+    >>> after = fit(model, before, logs, TrainConfig(epochs=10)).weights
+    >>> print(*(round(loss(predict(model, weights, logs), logs.label).item(), 2) for weights in (before, after)))
+    0.69 0.54
     """
     _check(model, logs)
     drawn = regularizer_of(training.l2, pull, weights, model.fields)
@@ -76,10 +125,34 @@ def train(
     state: Weights | None,
     draws: Iterable[Iterator[StepRows]] | None = None,
 ) -> Fitted:
-    """All epochs of `training` on copies of `weights`, with the step that `step_on` makes of them.
+    """Run all epochs of `training` on copies of `weights`. `fit` is the usual way to call it.
 
-    `draws` are the epochs' steps where they are others than `fit`'s own: all rows in a new order, each with a
-    negative of its own.
+    Parameters
+    ----------
+    step_on : callable
+        Makes the training step of a run's state.
+    model : Model
+        What is trained.
+    weights : mapping of str to Tensor
+        Where training starts.
+    logs : Logs
+        The rows.
+    training : TrainConfig
+        How long and how fast.
+    state : mapping of str to Tensor or None
+        The optimiser's state of an earlier run.
+    draws : iterable of iterators of StepRows, optional
+        The steps of each epoch. If it is not given: all rows in a new order, each with a negative of its own.
+
+    Returns
+    -------
+    Fitted
+        New weights and the optimiser's state.
+
+    Raises
+    ------
+    DataError
+        A table is shorter than the vocabulary, or training diverges.
     """
     run = init_state(model, weights, training, state)
     _check_sizes(model, run, logs)
@@ -91,7 +164,7 @@ def train(
 
 
 def _run(step: Step, epochs: Iterable[Iterator[StepRows]], run: TrainState, logs: Logs, training: TrainConfig) -> None:
-    """All epochs, each followed by a look at what it did."""
+    """All epochs, with a check for divergence after each."""
     done, total = 0, len(logs) * training.epochs
     for epoch, draws in enumerate(epochs, 1):
         last = torch.zeros(())
