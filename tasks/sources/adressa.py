@@ -23,7 +23,7 @@ ARTICLE = "id"
 
 @dataclass(frozen=True)
 class Adressa:
-    """Reading events of a Norwegian newspaper, from the files of the Adressa data set.
+    r"""Reading events of a Norwegian newspaper, from the files of the Adressa data set.
 
     The files hold JSON lines, one file a day, and are named by date without an ending (one_week/20170101,
     three_month/20170101). An event has eventId, userId, time (seconds UTC) and url; an event on an article also has the
@@ -47,11 +47,22 @@ class Adressa:
 
     Examples
     --------
-    >>> from nightloop.tasks.plan.plan import Part
-    >>> from nightloop.tasks.sources import build
-    >>> source = build(Part(use="adressa", options={"path": "data/adressa/three_month/2017*"}))
-    >>> source.describe()
-    "Adressa's reading events in data/adressa/three_month/2017*"
+    A reading event and a visit to the front page, which is left out.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from nightloop.tasks.lake.periods import period
+    >>> from nightloop.tasks.lake.warehouse import Warehouse
+    >>> from nightloop.tasks.plan.plan import Columns, Counts
+    >>> from nightloop.tasks.plan.settings import Settings
+    >>> from nightloop.tasks.sources.adressa import Adressa
+    >>> columns = Columns(user="userId", item="id", time="time")
+    >>> read, front = '{"userId": "cx:1", "id": "a1", "time": 1483257600}', '{"userId": "cx:1", "time": 1483257660}'
+    >>> with TemporaryDirectory() as folder, Warehouse.open(Settings(home=Path(folder)), "news") as warehouse:
+    ...     _ = Path(folder, "20170101").write_text(f"{read}\n{front}")
+    ...     [batch] = Adressa(f"{folder}/2017*").batches(warehouse, period(Counts(rows=2), 0), columns)
+    >>> batch.select(["userId", "id", "time"]).to_pylist()
+    [{'userId': 'cx:1', 'id': 'a1', 'time': '1483257600'}]
     """
 
     path: str

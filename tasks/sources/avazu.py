@@ -21,7 +21,7 @@ HOURS = pa.timestamp("us", tz="UTC")
 
 @dataclass(frozen=True)
 class Avazu:
-    """Ten days of click logs of mobile advertising, from the files of Kaggle's "Click-Through Rate Prediction".
+    r"""Ten days of click logs of mobile advertising, from the files of Kaggle's "Click-Through Rate Prediction".
 
     A file is csv with the columns id, click, hour, C1, banner_pos, site_id, ... C21. `hour` is YYMMDDHH in UTC, so that
     all rows of an hour have one time; `id` tells them apart and belongs in the plan's `key`. No user is named: most
@@ -45,10 +45,19 @@ class Avazu:
 
     Examples
     --------
-    >>> from nightloop.tasks.plan.plan import Part
-    >>> from nightloop.tasks.sources import build
-    >>> build(Part(use="avazu", options={"path": "data/avazu/train.gz"})).describe()
-    "Avazu's click logs in data/avazu/train.gz"
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from nightloop.tasks.lake.periods import period
+    >>> from nightloop.tasks.lake.warehouse import Warehouse
+    >>> from nightloop.tasks.plan.plan import Columns, Counts
+    >>> from nightloop.tasks.plan.settings import Settings
+    >>> from nightloop.tasks.sources.avazu import Avazu
+    >>> columns = Columns(user="device_ip", item="C14", time="hour", categorical=("hour_of_day", "weekday"))
+    >>> with TemporaryDirectory() as folder, Warehouse.open(Settings(home=Path(folder)), "ads") as warehouse:
+    ...     _ = Path(folder, "train.csv").write_text("id,click,hour,device_ip,C14\n7,1,14102223,ddd2926e,15706")
+    ...     [batch] = Avazu(f"{folder}/train.csv").batches(warehouse, period(Counts(rows=1), 0), columns)
+    >>> batch.select(["C14", "hour", "hour_of_day", "weekday"]).to_pylist()
+    [{'C14': '15706', 'hour': '2014-10-22T23:00:00.000000Z', 'hour_of_day': '23', 'weekday': '3'}]
     """
 
     path: str

@@ -23,7 +23,7 @@ KAGGLE = 6_548_660  # 45,840,617 rows of train.txt in seven days
 
 @dataclass(frozen=True)
 class Criteo:
-    """Click logs of display advertising, from the files of the Kaggle challenge (7 days) or the terabyte (24 days).
+    r"""Click logs of display advertising, from the files of the Kaggle challenge (7 days) or the terabyte (24 days).
 
     A line is the label, 13 integers and 26 categories hashed to 32 bits, between tabs and without a header; an empty
     field is a missing value. The columns are called label, I1 .. I13 and C1 .. C26.
@@ -60,14 +60,23 @@ class Criteo:
 
     Examples
     --------
-    With 48 rows a day, row 2 is at one o'clock of the first day.
+    With 48 rows a day, the second row is at half past midnight.
 
-    >>> import numpy as np
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from nightloop.tasks.lake.periods import period
+    >>> from nightloop.tasks.lake.warehouse import Warehouse
+    >>> from nightloop.tasks.plan.plan import Columns, Counts
+    >>> from nightloop.tasks.plan.settings import Settings
     >>> from nightloop.tasks.sources.criteo import Criteo
-    >>> clock = Criteo("data/criteo/train.txt", rows_a_day=48).positions
-    >>> micros = clock.micros(np.array([2]), day=0)
-    >>> print(np.datetime64(int(micros[0]), "us"))
-    2000-01-01T01:00:00.000000
+    >>> columns = Columns(user="group", item="everything", time="time", label="label", key=("row",))
+    >>> line = "\t".join(["1", *["7"] * 13, *["68fd1e64"] * 26])
+    >>> with TemporaryDirectory() as folder, Warehouse.open(Settings(home=Path(folder)), "ads") as warehouse:
+    ...     _ = Path(folder, "train.txt").write_text(f"{line}\n{line}")
+    ...     source = Criteo(f"{folder}/train.txt", rows_a_day=48)
+    ...     [batch] = source.batches(warehouse, period(Counts(rows=2), 0), columns)
+    >>> batch.column("time")[1].as_py().isoformat(), batch.column("row")[1].as_py(), batch.column("group")[1].as_py()
+    ('2000-01-01T00:30:00+00:00', 'train.txt:1', '1')
     """
 
     path: str

@@ -59,14 +59,20 @@ class LibFM:
 
     Examples
     --------
-    With 10,000 rows a day, row 5,000 is at noon of the first day.
-
-    >>> import numpy as np
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from nightloop.tasks.lake.periods import period
+    >>> from nightloop.tasks.lake.warehouse import Warehouse
+    >>> from nightloop.tasks.plan.plan import Columns, Counts
+    >>> from nightloop.tasks.plan.settings import Settings
     >>> from nightloop.tasks.sources.libfm import LibFM
-    >>> source = LibFM("data/ml-tag/ml-tag.train.libfm", fields=("user", "item", "tag"))
-    >>> micros = source.positions.micros(np.array([5000]), day=0)
-    >>> print(np.datetime64(int(micros[0]), "us"))
-    2000-01-01T12:00:00.000000
+    >>> columns = Columns(user="user", item="item", time="time", label="label", categorical=("tag",))
+    >>> with TemporaryDirectory() as folder, Warehouse.open(Settings(home=Path(folder)), "tags") as warehouse:
+    ...     _ = Path(folder, "ml-tag.train.libfm").write_text("-1 451:1 4149:1 5041:1")
+    ...     source = LibFM(f"{folder}/ml-tag.train.libfm", fields=("user", "item", "tag"))
+    ...     [batch] = source.batches(warehouse, period(Counts(rows=1), 0), columns)
+    >>> batch.select(["label", "user", "item", "tag", "row"]).to_pylist()
+    [{'label': '0', 'user': '451', 'item': '4149', 'tag': '5041', 'row': 'row:0'}]
     """
 
     path: str | tuple[str, ...]

@@ -58,16 +58,16 @@ class MovieLens:
     --------
     >>> from pathlib import Path
     >>> from tempfile import TemporaryDirectory
-    >>> from nightloop.tasks.lake.periods import Period
+    >>> from nightloop.tasks.lake.periods import period
     >>> from nightloop.tasks.lake.warehouse import Warehouse
-    >>> from nightloop.tasks.plan.plan import Columns
+    >>> from nightloop.tasks.plan.plan import Columns, Counts
     >>> from nightloop.tasks.plan.settings import Settings
     >>> from nightloop.tasks.sources.movielens import MovieLens
     >>> columns = Columns(user="user", item="item", time="time", label="label")
     >>> with TemporaryDirectory() as folder, Warehouse.open(Settings(home=Path(folder)), "films") as warehouse:
     ...     _ = Path(folder, "ratings.dat").write_text("1::1193::5::978300760")
     ...     source = MovieLens(f"{folder}/ratings.dat", liked=4.0)
-    ...     [batch] = source.batches(warehouse, Period(0, "000000", None, None, rows=1), columns)
+    ...     [batch] = source.batches(warehouse, period(Counts(rows=1), 0), columns)
     >>> batch.select(["user", "item", "rating", "label"]).to_pylist()
     [{'user': '1', 'item': '1193', 'rating': '5', 'label': '1'}]
     """

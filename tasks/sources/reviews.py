@@ -57,10 +57,21 @@ class Reviews:
 
     Examples
     --------
-    >>> from nightloop.tasks.plan.plan import Part
-    >>> from nightloop.tasks.sources import build
-    >>> build(Part(use="reviews", options={"path": "data/amazon/Video_Games.csv.gz"})).describe()
-    'reviews in data/amazon/Video_Games.csv.gz'
+    A "ratings only" file of 2018, which has no header and names the item first.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from nightloop.tasks.lake.periods import period
+    >>> from nightloop.tasks.lake.warehouse import Warehouse
+    >>> from nightloop.tasks.plan.plan import Columns, Counts
+    >>> from nightloop.tasks.plan.settings import Settings
+    >>> from nightloop.tasks.sources.reviews import Reviews
+    >>> columns = Columns(user="user", item="item", time="time", numeric=("rating",))
+    >>> with TemporaryDirectory() as folder, Warehouse.open(Settings(home=Path(folder)), "books") as warehouse:
+    ...     _ = Path(folder, "Books.csv").write_text("0000013714,A2SUAM1J3GNN3B,5.0,1252800000")
+    ...     [batch] = Reviews(f"{folder}/Books.csv").batches(warehouse, period(Counts(rows=1), 0), columns)
+    >>> batch.select(["user", "item", "rating", "time"]).to_pylist()
+    [{'user': 'A2SUAM1J3GNN3B', 'item': '0000013714', 'rating': '5.0', 'time': '1252800000'}]
     """
 
     path: str
