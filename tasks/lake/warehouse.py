@@ -219,7 +219,8 @@ def _configure(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Non
 
 def _load(connection: duckdb.DuckDBPyConnection, extension: str, room: Path) -> None:
     """Load an extension: as installed before, else from its wheel, which is signed and needs no network."""
-    if extension not in _SIGNED and _takes_any(connection):  # one that does not looks first
+    unsigned_taken = (connection.execute(statement("catalog/unsigned_taken")).fetchone() or (True,))[0]
+    if extension not in _SIGNED and unsigned_taken:  # a connection that takes none checks by itself
         with duckdb.connect() as strict:
             _loaded(strict, extension)
     _loaded(connection, extension)
@@ -227,11 +228,6 @@ def _load(connection: duckdb.DuckDBPyConnection, extension: str, room: Path) -> 
         _SIGNED.add(extension)
         if file := dict(connection.execute(statement("catalog/extension_files")).fetchall()).get(extension):
             remember(room, extension, str(file))
-
-
-def _takes_any(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Whether the connection loads extensions that nobody signed."""
-    return bool((connection.execute(statement("catalog/unsigned_taken")).fetchone() or (True,))[0])
 
 
 def _loaded(connection: duckdb.DuckDBPyConnection, extension: str) -> None:

@@ -47,7 +47,7 @@ class MetaState:
     def learned(self, flat: Tensor, adam: Adam, value: Tensor, what: str) -> MetaState:
         """What a run made, `value` its last loss. Raises DataError, naming `what` learned, where it diverged."""
         if not float(value) <= HOPELESS or not bool(torch.isfinite(flat.sum())):
-            raise DataError(f"{what} diverged: loss {float(value):.4g} at rate {adam.rate:g}; lower the rate")
+            raise DataError(f"{what} diverged: loss {float(value):.4g} with lr {adam.rate:g}; lower it")
         parameters = {name: tensor.clone() for name, tensor in self.shaped(flat).items()}
         return MetaState(parameters, adam.first, adam.second, adam.steps)
 

@@ -242,6 +242,6 @@ def _check_epoch(run: TrainState, last: float, epoch: int, training: TrainConfig
         return
     raise DataError(
         f"training diverged in epoch {epoch} of {training.epochs}: loss {last:.4g}, weights "
-        f"{'finite' if finite else 'not finite'}, at rate {training.lr:g} (dense_rate {training.dense_lr:g}); "
-        "lower the rate"
+        f"{'finite' if finite else 'not finite'}, with lr {training.lr:g} (dense_lr {training.dense_lr:g}); "
+        "lower them"
     )
