@@ -187,7 +187,7 @@ def test_labels_of_one_kind(label):
 @pytest.mark.parametrize("name", MODELS)
 def test_divergence_names_the_epoch_and_the_rate(name):
     model, logs = MODELS[name], logs_for(name)
-    with pytest.raises(ValueError, match=r"diverged in epoch 1 of 3.*rate 1e\+15"):
+    with pytest.raises(ValueError, match=r"diverged in epoch 1 of 3.*lr 1e\+15"):
         fit(model, initial(model, logs), logs, replace(SHORT, lr=1e15))
 
 
