@@ -78,7 +78,16 @@ def sweep(plan: Plan, act: Act, grace: timedelta, dry_run: bool) -> list[str]:
         lines.append(
             f"they are deleted after {grace.days} days; nightloop maintain {as_given(plan.pipeline)} --restore all brings them back"
         )
+    if swept.unseen:
+        lines.append(
+            f"nothing is deleted from the trash: {swept.unseen[0]}{_more(len(swept.unseen) - 1)} cannot be read, so what it "
+            "needs is not known. Restore it from your backup; if it is lost for good, write the words `given up` into it"
+        )
     return [*lines, *(f"brought back, because something needs it: {key}" for key in swept.restored[:SHOWN])]
+
+
+def _more(others: int) -> str:
+    return f" (and {others} more)" if others else ""
 
 
 @task("restore from the trash")

@@ -22,6 +22,7 @@ from nightloop.tasks.record.manifest import Manifest
 HASH = re.compile(rb"[0-9a-f]{64}")
 NAMED = re.compile(r"(\d{6}/\d{4}|\d{8})\.json")  # a night's revision, an entry of the log
 AT_ONCE = 16  # nights that are read side by side
+GIVEN_UP = b"given up"  # what a person writes in the place of a damaged record that no backup has
 ADOPT = "Look with `nightloop maintain PLAN --adopt`, which lists what the store shows"
 
 
@@ -33,20 +34,31 @@ class Recorded(NamedTuple):
     damaged: frozenset[int]  # nights that have a revision which cannot be read, and a newer one
 
 
-def promised(objects: Objects, keys: Collection[str]) -> set[str]:
-    """Names of all blobs that a record of any pipeline needs; `keys`: a listing of the whole store.
+class Promised(NamedTuple):
+    """Names of all blobs that records need, and the keys of superseded nights that are damaged: what else they need is
+    not known."""
+
+    blobs: set[str]
+    unseen: tuple[str, ...]
+
+
+def promised(objects: Objects, keys: Collection[str]) -> Promised:
+    """What the records of all pipelines need; `keys`: a listing of the whole store.
 
     Raises ValueError where the store has no complete record of its pipelines, where nights, log entries or pipelines are
     missing that another record names, where the listing leaves out what is there, and where a record is damaged.
     """
     found: set[str] = set()
+    unseen: list[str] = []
     for pipeline in _known(objects, keys):
         recorded = nights_of(objects, pipeline, keys)
-        for sealed in recorded.sealed.values():  # every hash, damaged records' too: more than is needed, never less
-            found |= {sha.decode() for sha in HASH.findall(sealed)}
+        for key, sealed in recorded.sealed.items():
+            found |= {sha.decode() for sha in HASH.findall(sealed)}  # those that a damaged record still shows, too
+            if _unreadable(key, sealed) and sealed.strip() != GIVEN_UP:
+                unseen.append(key)
         for entry in _log(objects, pipeline, recorded, keys):
             found |= {entry.checkpoint.weights, entry.checkpoint.memory, entry.vocabulary}
-    return found
+    return Promised(found, tuple(unseen))
 
 
 def versions_read(objects: Objects, pipeline: str) -> dict[int, set[int]]:

@@ -313,6 +313,26 @@ def test_a_damaged_night_that_was_run_again_stops_no_sweep_though_it_was_promote
     assert versions_read(store, PIPELINE) == {0: {1}, 1: {1}, 2: {1}}
 
 
+@pytest.mark.parametrize("left", [0, 200])
+def test_what_a_damaged_superseded_night_named_stays_in_the_trash_until_it_is_given_up(left: int) -> None:
+    store = Memory.fresh()
+    first = published(store, 0, None)
+    second = published(store, 1, first)
+    published(store, 1, first, salt="again")
+    key = manifest_store.key_of(PIPELINE, 1, 1)
+    whole = store.held[key]
+    store.held[key] = whole[:left]
+    found = sweep(store, "ann", 0.0, grace=10.0)
+    assert found.removed and found.unseen == (key,)
+    late = sweep(store, "ann", 1e6, grace=10.0)
+    assert not late.deleted and late.unseen == (key,)
+    store.held[key] = whole  # from a backup
+    assert not manifest_store.verify(store, second)
+    assert sweep(store, "ann", 2e6, grace=10.0).unseen == ()
+    store.held[key] = b"given up\n"
+    assert sweep(store, "ann", 3e6, grace=10.0).removed and sweep(store, "ann", 4e6, grace=10.0).deleted
+
+
 def test_files_of_other_programs_are_left_alone() -> None:
     store = world()
     others = ["blobs/README", f"pipelines/{PIPELINE}/nights/000001/0001.json.bak", f"pipelines/{PIPELINE}/log/old.json"]
