@@ -1,9 +1,10 @@
--- One row per key of the first thousand objects in JSON-lines files: whether it holds a list or an object, and one of its values.
+-- One row per key of the first objects in JSON-lines files: whether it holds a list or an object, and one of its values.
 -- $files VARCHAR[]: paths
+-- $most BIGINT: how many objects
 WITH sample AS (
     SELECT json
     FROM read_ndjson_objects($files, hive_partitioning = false, ignore_errors = true)
-    LIMIT 1000
+    LIMIT $most
 ),
 keys AS (
     SELECT json, unnest(json_keys(json)) AS name

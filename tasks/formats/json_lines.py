@@ -15,6 +15,9 @@ from nightloop.tasks.lake.incoming import LINE, nested_values
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.plan import Columns
 
+HEAD = 1000  # objects that are looked at first
+ALL = 2**62
+
 
 def read_json_lines(
     warehouse: Warehouse, files: Sequence[str], columns: Columns, wanted: Sequence[str], timed: bool,
@@ -27,8 +30,10 @@ def read_json_lines(
     objects there from its first lines on.
     """
     for file in files:
-        keys, nested = _keys(warehouse, file)
-        check_columns(f"{file} (its first thousand lines)", keys, wanted, may_lack)
+        keys, nested = _keys(warehouse, file, HEAD)
+        if any(name not in keys and name not in in_path(file) and not may_lack(name) for name in wanted):
+            keys = json_keys(warehouse, file, whole=True)
+        check_columns(file, keys, wanted, may_lack)
         check_time(file, keys, columns)
         for name in wanted:
             if name in nested and name not in columns.multi_value:
@@ -49,15 +54,19 @@ def read_json_lines(
                 yield _taken_apart(batch, wanted, constant)
 
 
-def json_keys(warehouse: Warehouse, file: str) -> list[str]:
-    """The keys of a file's first thousand objects. Raises ValueError where it is cut off or has no object."""
-    return _keys(warehouse, file)[0]
+def json_keys(warehouse: Warehouse, file: str, whole: bool = False) -> list[str]:
+    """The keys of a file's first thousand objects, of all where its `whole` is asked for: events of a kind may come late.
+
+    Raises ValueError where the file is cut off or has no object.
+    """
+    return _keys(warehouse, file, ALL if whole else HEAD)[0]
 
 
-def _keys(warehouse: Warehouse, file: str) -> tuple[list[str], dict[str, str]]:
-    """The keys of a file's first thousand objects, and an example of each that holds lists or objects."""
+def _keys(warehouse: Warehouse, file: str, most: int) -> tuple[list[str], dict[str, str]]:
+    """The keys of a file's first objects, and an example of each that holds lists or objects."""
     checked(warehouse, file)
-    keys = [row for batch in warehouse.scan(("ingest/json_keys", {"files": [file]})) for row in batch.to_pylist()]
+    found = warehouse.scan(("ingest/json_keys", {"files": [file], "most": most}))
+    keys = [row for batch in found for row in batch.to_pylist()]
     if not keys:
         raise ValueError(
             f"{file} has no line that is a JSON object: one object a line is wanted. Of a JSON array, or of objects in one "
