@@ -10,6 +10,7 @@ import torch
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights
 from nightloop.tasks.modules.model import Model
+from nightloop.tasks.plan.bounds import ROUNDS, refuse_outside
 from nightloop.tasks.retraining.mf_weights import from_parts, inner_width
 from nightloop.tasks.retraining.options import required
 from nightloop.tasks.retraining.strategy import ALL_HISTORY
@@ -33,8 +34,7 @@ class BPR:
             raise ValueError(
                 f"rate: given {self.rate}, above 0; regularization: given {self.regularization}, 0 or more"
             )
-        if self.epochs < 1:
-            raise ValueError(f"epochs: given {self.epochs}; it must be 1 or more")
+        refuse_outside("epochs", self.epochs, ROUNDS)
         required("BPR", "implicit", "controls")
 
     @property
