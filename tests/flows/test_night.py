@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -129,6 +130,21 @@ def test_late_data_marks_every_later_night_stale_and_why(begun: Tiny) -> None:
         _, found = overview(nightloop.tasks.resources.open_store(), lake, begun.plan, 4)
     assert [found[i].state for i in (1, 2, 3, 4)] == ["complete", "stale", "stale", "stale"]
     assert "version 2" in found[2].reasons[0]
+
+
+def test_a_night_does_not_learn_from_other_rows_than_the_chain_names(begun: Tiny) -> None:
+    """A new catalog counts versions from 1 again: version 1 of a day may be what was delivered since."""
+    shutil.rmtree(begun.home / "home" / "lake")
+    day = begun.home / "in" / f"{begun.name(2)}.parquet"
+    rows = pq.read_table(day)
+    pq.write_table(rows.slice(1), day)
+    for index in range(4):
+        nightloop.flows.nightly.collect(begun.plan, index)
+    with pytest.raises(LookupError, match=r"this is another catalog.*--start 2026-01-03 --what all"):
+        run(begun, 3)
+    assert list(begun.chain()) == [1, 2]
+    run(begun, 2, 3)  # as the message says
+    assert [night.revision for night in begun.chain().values()] == [1, 2, 1]
 
 
 def test_an_operator_accepts_or_passes_over_a_bad_day_with_a_reason(begun: Tiny) -> None:
