@@ -16,6 +16,7 @@ from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.objects import blobs
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.plan.load import as_given
+from nightloop.tasks.record.due import root
 from nightloop.tasks.record.manifest import PeriodLogs
 from nightloop.tasks.record.night_context import Night, history
 
@@ -67,9 +68,10 @@ def _refuse_other_rows(warehouse: Warehouse, night: Night, read: Sequence[Period
     for part in read:
         if there.get(part.period, 0) != part.rows:
             name = period(night.plan.periods, part.period).name
+            start = period(night.plan.periods, max(part.period, root(night.plan))).name
             raise LookupError(
                 f"the lake has {there.get(part.period, 0):,} clean rows of {name} (version {part.version}), and the night that "
                 f"read them had {part.rows:,}: this is another catalog, or one that was restored or made again. Restore the one "
                 f"that the nights read, or make the nights again from this one: nightloop backfill "
-                f"{as_given(night.plan.pipeline)} --start {name} --what all"
+                f"{as_given(night.plan.pipeline)} --start {start} --what all"
             )

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from html import escape as _escape
 
-from nightloop.tasks.plan.redact import without_forms
+from nightloop.tasks.plan.redact import redact
 
 LONGEST = 160  # characters of a name or a reason; the full text is in the manifest
 NONE = "–"
@@ -20,7 +20,7 @@ def plain(text: object, longest: int = LONGEST) -> str:
     """
     head = str(text)[: 4 * longest + 64]
     kept = "".join(" " if c.isspace() else c for c in head if c.isspace() or unicodedata.category(c)[0] != "C")
-    line = without_forms(" ".join(kept.split()))
+    line = redact(" ".join(kept.split()))
     return line if len(line) <= longest and len(str(text)) <= 4 * longest + 64 else line[: longest - 1].rstrip() + "…"
 
 

@@ -21,7 +21,7 @@ from nightloop.tasks.plan.dsn import keywords, read_catalog
 from nightloop.tasks.plan.redact import holds_credentials, redact, redact_error, without_forms
 from nightloop.tasks.plan.safe_text import guard_process, guarded, json_of, outward, visible
 from nightloop.tasks.plan.settings import Settings
-from nightloop.tasks.reports.format import marked, plain
+from nightloop.tasks.reports.format import marked, markup, plain
 
 SECRET = "hunter" + "2"  # a traceback shows lines of source: they must not hold it
 SECRETS = (SECRET, "s3cr'et", 'qu"ote', "back\\slash", "sp ace 9", "pa@ss/wo:rd", "a&b=c;d,e)f", "päß-wörd", "x' OR '1")
@@ -360,3 +360,13 @@ def test_a_megabyte_of_addresses_is_read_once_and_masked_all_the_same() -> None:
     assert without_forms(many) == many
     assert without_forms(f"{many} postgresql://ann:pa/ss@host/db") == f"{many} postgresql://***@host/db"
     assert without_forms("redis://:one redis://ann:two@host") == "redis://:one redis://***@host"
+
+
+def test_a_credential_of_the_process_is_masked_before_markdown_or_html_spell_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SHOP_PASSWORD", "hunter_2*<long>")
+    for said in (plain, marked, markup):
+        assert "hunter" not in said("because hunter_2*<long> is old") and "is old" in said(
+            "because hunter_2*<long> is old"
+        )
