@@ -61,12 +61,21 @@ def promised(objects: Objects, keys: Collection[str]) -> Promised:
     return Promised(found, tuple(unseen))
 
 
-def versions_read(objects: Objects, pipeline: str) -> dict[int, set[int]]:
-    """Versions of the lake by period index that any night of a pipeline ever read. Raises as `promised`."""
+class LakeReads(NamedTuple):
+    """What a pipeline's nights read of the lake."""
+
+    versions: dict[int, set[int]]  # by period index, of any night that ever was
+    rows: dict[tuple[int, int], int]  # (period, version) -> clean rows, of the nights that stand
+
+
+def reads_of(objects: Objects, pipeline: str) -> LakeReads:
+    """What the nights of a pipeline read of the lake. Raises as `promised`."""
     keys = list(objects.keys("pipelines/"))
     _known(objects, keys)
     found: dict[int, set[int]] = {}
     recorded = nights_of(objects, pipeline, keys)
+    complete = [night for night in recorded.current.values() if night.outcome == "complete"]
+    rows = {(logs.period, logs.version): logs.rows for night in complete for logs in night.logs}
     for key, sealed in recorded.sealed.items():
         night = _night_of(key)
         if _unreadable(key, sealed):  # what it read is not known: every version up to the one that replaced it
@@ -75,7 +84,7 @@ def versions_read(objects: Objects, pipeline: str) -> dict[int, set[int]]:
             continue
         for logs in manifest_store.parsed(objects, (pipeline, night, _revision_of(key)), sealed).logs:
             found.setdefault(logs.period, set()).add(logs.version)
-    return found
+    return LakeReads(found, rows)
 
 
 def named(objects: Objects, keys: Iterable[str]) -> dict[str, set[str]]:

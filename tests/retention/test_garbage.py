@@ -10,7 +10,7 @@ import pytest
 from nightloop.tasks.objects import blobs, lease, pipelines, trash
 from nightloop.tasks.record import manifest_store, promotion_log, step_cache
 from nightloop.tasks.retention.garbage import restore, sweep, unneeded
-from nightloop.tasks.retention.needed_blobs import versions_read
+from nightloop.tasks.retention.needed_blobs import reads_of
 from tests.objects.faulty_objects import HOWS, Crash, FaultyStore, How
 from tests.objects.memory_objects import Memory
 from tests.record.act_sequences import PIPELINE, check_invariants, kept, night, promoted, published
@@ -310,7 +310,7 @@ def test_a_damaged_night_that_was_run_again_stops_no_sweep_though_it_was_promote
         sweep(store, "ann", 0.0)
     published(store, 1, first, salt="again")
     assert sweep(store, "ann", 1000.0).busy == ""
-    assert versions_read(store, PIPELINE) == {0: {1}, 1: {1}, 2: {1}}
+    assert reads_of(store, PIPELINE).versions == {0: {1}, 1: {1}, 2: {1}}
 
 
 @pytest.mark.parametrize("left", [0, 200])
