@@ -261,6 +261,12 @@ def test_a_plan_that_is_not_there(tmp_path: Path, name: str) -> None:
     assert len(str(told.value)) < 500
 
 
+def test_a_plan_that_is_a_device_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "shop.yaml").symlink_to("/dev/zero")
+    with pytest.raises(ValueError, match=r"is no regular file; a plan is a YAML file"):
+        read_yaml(find_plan("shop", [tmp_path]))
+
+
 @pytest.mark.parametrize("path", sorted((INFRA / "plans").glob("*.yaml")), ids=lambda path: path.stem)
 def test_shipped_plans_are_sound_and_named_as_their_file(path: Path) -> None:
     assert read_plan(path).pipeline == path.stem
