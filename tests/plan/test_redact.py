@@ -370,3 +370,9 @@ def test_a_credential_of_the_process_is_masked_before_markdown_or_html_spell_it(
         assert "hunter" not in said("because hunter_2*<long> is old") and "is old" in said(
             "because hunter_2*<long> is old"
         )
+
+
+def test_a_credential_that_a_cut_would_halve_is_not_shown() -> None:
+    for gap in (" ", "\x00"):  # which collapse to one or none, so that what stands behind them is shown
+        for long in range(640, 700):
+            assert "hunter" not in plain("why:" + gap * long + "postgresql://ann:hunter22@host/db cannot be reached")
