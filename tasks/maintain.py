@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from datetime import UTC, datetime, timedelta
 
 from nightloop.tasks.lake.catalog_marks import removal_obstacle
@@ -14,7 +13,7 @@ from nightloop.tasks.orchestration import task
 from nightloop.tasks.plan.load import as_given
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.settings import Settings
-from nightloop.tasks.resources import open_lake, open_store
+from nightloop.tasks.resources import actor, open_lake, open_store
 from nightloop.tasks.retention.garbage import expired, restore, unneeded
 from nightloop.tasks.retention.garbage import sweep as sweep_store
 from nightloop.tasks.retention.needed_blobs import reads_of
@@ -113,7 +112,7 @@ def adopt(plan: Plan, confirm: str) -> list[str]:
     objects = open_store()
     if confirm.strip():
         known = pipelines.adopt(objects, confirm.split(","))
-        return [f"the record of pipelines is complete: {', '.join(known) or 'none'} (by {getpass.getuser()})"]
+        return [f"the record of pipelines is complete: {', '.join(known) or 'none'} (by {actor()})"]
     seen, record = pipelines.listed(objects.keys("pipelines/")), pipelines.readable(objects)
     lines = [f"{name}: nights from {', '.join(map(str, roots)) or 'none'} on" for name, roots in sorted(seen.items())]
     lines += [f"{name}: in the record, and not to be seen" for name in record.roots if name not in seen]
