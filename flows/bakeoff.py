@@ -22,6 +22,7 @@ from nightloop.tasks.bakeoff.splits import PeriodSplit, span_of
 from nightloop.tasks.bakeoff.worker import Job, end_running, run_in_subprocess
 from nightloop.tasks.collect import collect
 from nightloop.tasks.orchestration import flow, side_by_side
+from nightloop.tasks.plan.errors import NotReady, PlanError
 from nightloop.tasks.plan.plan import Counts, Plan
 from nightloop.tasks.reports.format import plural
 from nightloop.tasks.resources import keep_lake, read
@@ -100,7 +101,7 @@ def bakeoff(
 def resolved(
     plan: Plan, order: BakeoffSpec, now: datetime, runner: Runner, workers: int
 ) -> tuple[EntryList, PeriodSplit]:
-    """Who races over which periods. Raises one ValueError that lists every mistake, before anything runs."""
+    """Who races over which periods. Raises one PlanError that lists every mistake, before anything runs."""
     wrong = [f"workers: given {workers}; allowed are 1 to 64"] * (not 1 <= workers <= 64)
     if runner == "dask" and find_spec("distributed") is None:
         wrong.append("runner dask: install the extra first: pip install 'nightloop[bakeoff-dask]'")
@@ -142,7 +143,7 @@ def fetched(plan: Plan, last: int) -> None:
                     until = (
                         f"; or end before it: --end {named(plan, index - 1)}" if index > plan.pretrain_periods else ""
                     )
-                    raise LookupError(f"{named(plan, index)} cannot be collected: {error}{until}") from error
+                    raise NotReady(f"{named(plan, index)} cannot be collected: {error}{until}") from error
 
 
 @dataclass(frozen=True)
@@ -182,11 +183,11 @@ def bake_of(
     table: JobTable, field: EntryList, span: PeriodSplit, entrants: Sequence[Entrant], records: Sequence[dict[str, Any]],
     found: Mapping[str, RunResult],
 ) -> BakeoffReport:  # fmt: skip
-    """What came of it, put together. Raises ValueError where no test period passed validation."""
+    """What came of it, put together. Raises PlanError if no test period passed validation."""
     there = {one.period for one in table.lived}
     test = tuple(p for p in span.test if p in there)
     if not test:
-        raise ValueError("every test period was passed over by an operator: give others")
+        raise PlanError("every test period was passed over by an operator: give others")
     kinds = tuple(table.kinds) or (CLICKS,)
     ran: dict[str, list[FinishedRun]] = {}
     failed: dict[str, list[str]] = {}
@@ -227,8 +228,8 @@ def names(given: str) -> tuple[str, ...]:
 
 
 def numbers(given: str) -> tuple[int, ...]:
-    """`0,1,2` as a tuple. Raises ValueError where a part is no whole number."""
+    """`0,1,2` as a tuple. Raises PlanError if a part is no whole number."""
     try:
         return tuple(int(part) for part in names(given))
     except ValueError:
-        raise ValueError(f"seeds: given {given[:80]!r}; give whole numbers, such as 0,1,2") from None
+        raise PlanError(f"seeds: given {given[:80]!r}; give whole numbers, such as 0,1,2") from None

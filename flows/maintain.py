@@ -10,6 +10,7 @@ from nightloop.flows.run_names import run_name
 from nightloop.tasks.maintain import adopt, bring_back, compact, sweep
 from nightloop.tasks.objects.trash import Act
 from nightloop.tasks.orchestration import flow, run
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.resources import open_store, read
 
 log = logging.getLogger(__name__)
@@ -39,9 +40,9 @@ def maintain(
     """
     order = read(plan)
     if not 0 <= grace_days <= LONGEST:
-        raise ValueError(f"grace_days: given {grace_days}; it is a number of days from 0 to {LONGEST:,}")
+        raise PlanError(f"grace_days: given {grace_days}; it is a number of days from 0 to {LONGEST:,}")
     if confirm.strip() and not adopt_pipelines:
-        raise ValueError("confirm goes with adopt_pipelines (--adopt); nothing was changed")
+        raise PlanError("confirm goes with adopt_pipelines (--adopt); nothing was changed")
     if adopt_pipelines:
         return adopt(order, confirm)
     holder, grace = run().id, timedelta(days=grace_days)

@@ -83,7 +83,7 @@ def night(
     """One night, of logs that were collected. `clock`: tells when the champion moves; None: the champion stays.
 
     Running a finished night again changes nothing; one that crashed goes on where it stopped. A strategy that fails keeps
-    its last checkpoint. Raises ValueError where all strategies failed; nothing is recorded then.
+    its last checkpoint. Raises ValueError if all strategies failed; nothing is recorded then.
     """
     trained: Mapping[str, Trained] = {}
     found = validate(plan, landed, retry_failed)

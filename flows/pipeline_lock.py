@@ -12,6 +12,7 @@ from nightloop.tasks.objects.lease import SWEEP, kept_up, key_of, release, take,
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.objects.pipelines import roots
 from nightloop.tasks.orchestration import run
+from nightloop.tasks.plan.errors import ConflictError
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.safe_text import guarded
 from nightloop.tasks.plan.settings import Settings
@@ -22,10 +23,10 @@ LARGEST_SKEW = 30.0  # seconds between this machine's clock and the store's
 
 @contextmanager
 def writing(plan: Plan) -> Iterator[None]:
-    """Hold the pipeline's lease, and its lake open. Raises RuntimeError naming the other writer where one is alive."""
+    """Hold the pipeline's lease, and its lake open. Raises ConflictError naming the other writer where one is alive."""
     with writing_if_free(plan) as busy:
         if busy:
-            raise RuntimeError(
+            raise ConflictError(
                 f"{plan.pipeline} is being written: {busy}. Nothing was changed. Wait until it ends; if that run is dead, "
                 "until its lease has ended"
             )
@@ -51,14 +52,14 @@ def writing_if_free(plan: Plan) -> Iterator[str]:
 
 
 def _refuse_lost_record(objects: Objects, plan: Plan) -> None:
-    """Raise RuntimeError where the store never heard of a pipeline whose lake holds logs: what was served would be forgotten."""
+    """Raise ConflictError if the store never heard of a pipeline whose lake holds logs: what was served would be forgotten."""
     if roots(objects, plan.pipeline) is not None or next(iter(objects.keys(f"pipelines/{plan.pipeline}/")), None):
         return
     with open_lake(plan) as warehouse:
         landed = sorted(warehouse.latest())
     if landed:
         settings = Settings()
-        raise RuntimeError(
+        raise ConflictError(
             f"the store {settings.store_place} has no record of {plan.pipeline}, and the lake holds {len(landed)} periods of it, up "
             f"to {period(plan.periods, landed[-1]).name}. Is a disk not mounted, is NIGHTLOOP_STORE another one? Nothing was "
             "changed. If the record is lost for good, give the pipeline a new name and backfill it"
@@ -68,14 +69,14 @@ def _refuse_lost_record(objects: Objects, plan: Plan) -> None:
 def store_clock(objects: Objects) -> float:
     """The time by the store's clock, which all writers of the store share, in seconds since 1970.
 
-    Raises RuntimeError where this machine's clock differs from it by more than `LARGEST_SKEW`.
+    Raises ConflictError if this machine's clock differs from it by more than `LARGEST_SKEW`.
     """
     before = time.time()
     found = store_time(objects)
     after = time.time()
     skew = max(before - found, found - after)
     if skew > LARGEST_SKEW:
-        raise RuntimeError(
+        raise ConflictError(
             f"the clock of this machine says {_words(after)}, the store's says {_words(found)}: they differ by {skew:.0f} s, "
             f"more than {LARGEST_SKEW:.0f} s. Correct the clock that is wrong (NTP); nothing was changed"
         )

@@ -7,6 +7,7 @@ import logging
 from nightloop.flows.nightly import scheduled
 from nightloop.flows.run_names import run_name
 from nightloop.tasks.orchestration import flow
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.promote import hold, promote_by_hand, take_back
 from nightloop.tasks.record.entries import refuse_without_reason
@@ -45,7 +46,7 @@ def promote(
     """
     refuse_without_reason("a promotion", reason)
     if pin and unpin:
-        raise ValueError("pin and unpin were both given; give one of them")
+        raise PlanError("pin and unpin were both given; give one of them")
     order, when = read(plan), scheduled().isoformat()
     if (pin or unpin) and not any(text.strip() for text in (strategy, period, manifest)):
         said = hold(order, reason, when, pin)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from nightloop.tasks.compare import compare
 from nightloop.tasks.deploy import deploy
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.pretrain import pretrain
 from nightloop.tasks.record.manifest import Manifest, Trained, failed_in
 from nightloop.tasks.record.night_context import Night
@@ -17,7 +18,7 @@ from nightloop.tasks.score import score
 def train(night: Night, only: Sequence[str] = ()) -> tuple[Manifest, Mapping[str, Trained]]:
     """The night's manifest, and what each strategy made. `only`: those that may train; empty: all.
 
-    A strategy that fails keeps its last checkpoint. Raises ValueError where all fail; nothing is recorded then.
+    A strategy that fails keeps its last checkpoint. Raises PlanError if all fail; nothing is recorded then.
     """
     start = pretrain(night) if night.previous is None else None
     scores = score(night)
@@ -26,5 +27,5 @@ def train(night: Night, only: Sequence[str] = ()) -> tuple[Manifest, Mapping[str
     failures = failed_in(trained)
     if len(failures) == len(trained):
         reasons = "; ".join(f"{label}: {why.reason}" for label, why in failures.items())
-        raise ValueError(f"no strategy could learn from {night.name}, so nothing was recorded: {plain(reasons, 900)}")
+        raise PlanError(f"no strategy could learn from {night.name}, so nothing was recorded: {plain(reasons, 900)}")
     return deploy(night, scores, trained, compare(night, scores, failures)), trained

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.record.entries import pin_of
@@ -28,7 +29,7 @@ def status(plan: str, on: str = "") -> dict[str, Any]:
     order, now = read_form(plan), datetime.now(UTC)
     last = shown_until(order, now)
     if on[:4].isdigit() and on.strip() > now.isoformat():
-        raise ValueError(f"on: given {on[:40]}, which is still to come; it is {now:%Y-%m-%dT%H:%M} UTC")
+        raise PlanError(f"on: given {on[:40]}, which is still to come; it is {now:%Y-%m-%dT%H:%M} UTC")
     with open_lake(order) as warehouse:
         history = read_history(open_store(), warehouse, order, last)
     if on.strip():

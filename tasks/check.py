@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from nightloop.tasks.inspection.sample import Sample, sampled
-from nightloop.tasks.objects.s3_client import usual_credentials
 from nightloop.tasks.orchestration import task
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.safe_text import guarded
 from nightloop.tasks.plan.settings import Settings
-from nightloop.tasks.resources import credentials
+from nightloop.tasks.resources import lake_credentials
 from nightloop.tasks.sources import build
 
 
@@ -16,6 +15,5 @@ from nightloop.tasks.sources import build
 def check(plan: Plan, whole: bool) -> Sample:
     """A sample of what the plan's source has, or all of it. Raises as the source does where nothing can be read."""
     settings = Settings()
-    keys = credentials(settings) or (usual_credentials() if settings.lake_on_s3 else None)
     with guarded():
-        return sampled(plan, build(plan.source), settings, keys, whole)
+        return sampled(plan, build(plan.source), settings, lake_credentials(settings, plan), whole)

@@ -13,6 +13,7 @@ from nightloop.tasks.lake.periods import period
 from nightloop.tasks.lake.versions import landed_again
 from nightloop.tasks.lake.versions import replay as replay_version
 from nightloop.tasks.orchestration import task
+from nightloop.tasks.plan.errors import NotReady
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.resources import open_lake
 from nightloop.tasks.sources import build
@@ -60,5 +61,5 @@ def replay(plan: Plan, index: int) -> list[Landing]:
     with open_lake(plan) as warehouse:
         at, newest = period(plan.periods, index), warehouse.latest()
         if index not in newest:
-            raise LookupError(f"nothing of {at.name} was ever collected: there is nothing to replay")
+            raise NotReady(f"nothing of {at.name} was ever collected: there is nothing to replay")
         return [replay_version(warehouse, plan, at, newest[index])]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from nightloop.tasks.gate.decide import Decision, without
+from nightloop.tasks.gate.decide import Decision
+from nightloop.tasks.gate.policy import SmokeResult, next_champion, with_smoke_test
 from nightloop.tasks.orchestration import task
 from nightloop.tasks.plan.settings import Settings
-from nightloop.tasks.record.manifest import CheckpointRef, Manifest, Scored, Trained, failed_in
+from nightloop.tasks.record.manifest import Manifest, Scored, Trained, failed_in
 from nightloop.tasks.record.night_context import Night
 from nightloop.tasks.record.outcomes import complete, record
 from nightloop.tasks.resources import credentials, open_store
@@ -17,25 +18,14 @@ from nightloop.tasks.serving.smoke import smoke
 @task("deploy {night.name}")
 def deploy(night: Night, scores: Mapping[str, Scored], trained: Mapping[str, Trained], decision: Decision) -> Manifest:
     """The night's manifest, written: from here on the night exists."""
-    objects = open_store()
+    objects, settings = open_store(), Settings()
     kept = {label: one.kept for label, one in trained.items()}
-    tried = _smoke_tested(night, kept, decision)
-    manifest = complete(night, scores, kept, tried.judged, tried.verdict, tried.winner, failed_in(trained))
+
+    def test(winner: str) -> SmokeResult:
+        return smoke(settings, night.plan, kept[winner], night.vocabulary, credentials=credentials(settings))
+
+    tested = with_smoke_test(decision, night.champion.strategy if night.champion else None, test)
+    champion = next_champion(night, tested.winner, kept)
+    manifest = complete(night, scores, kept, tested.judged, tested.verdict, champion, failed_in(trained))
     record(objects, night, manifest)
     return manifest
-
-
-def _smoke_tested(night: Night, kept: Mapping[str, CheckpointRef], decision: Decision) -> Decision:
-    """The decision; a winner that does not load and predict the same in a fresh process is rejected for the next best."""
-    settings = Settings()
-    while (winner := decision.winner) is not None:
-        tried = smoke(settings, night.plan, kept[winner], night.vocabulary, credentials=credentials(settings))
-        if tried.ok:
-            break
-        decision = without(
-            decision,
-            winner,
-            f"The smoke test failed: {tried.reason}",
-            night.champion.strategy if night.champion else None,
-        )
-    return decision

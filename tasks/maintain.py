@@ -10,6 +10,7 @@ from nightloop.tasks.lake.versions import compact as compact_lake
 from nightloop.tasks.objects import pipelines, trash
 from nightloop.tasks.objects.trash import Act
 from nightloop.tasks.orchestration import task
+from nightloop.tasks.plan.errors import DataError, PlanError
 from nightloop.tasks.plan.load import as_given
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.settings import Settings
@@ -34,13 +35,13 @@ def compact(plan: Plan, act: Act, grace: timedelta, dry_run: bool) -> list[str]:
     with open_lake(plan) as warehouse:
         if absent := absent_versions(warehouse, keep):
             period, version = absent[0]
-            raise ValueError(
+            raise DataError(
                 f"the lake was left alone: its catalog does not know {len(absent)} versions that nights read, the first is "
                 f"version {version} of period {period}. Is it another catalog, or a new one? Restore the catalog first"
             )
         if other := other_rows(warehouse, rows):
             period, version = other[0]
-            raise ValueError(
+            raise DataError(
                 f"the lake was left alone: version {version} of period {period} (and {len(other) - 1} more) has other rows than the "
                 "night that read it: its catalog is another one, or was made again. Restore the catalog, or run these nights again "
                 f"from this one: nightloop backfill {as_given(plan.pipeline)} --start {period} --what all"
@@ -101,7 +102,7 @@ def bring_back(number: str, act: Act) -> list[str]:
     """Bring back what lies in the trash: all of it, or what one removal put there."""
     text = number.strip().lower()
     if text != "all" and not text.isdecimal():
-        raise ValueError(f"restore: given {number[:40]!r}; give all, or the number of a removal, such as 3")
+        raise PlanError(f"restore: given {number[:40]!r}; give all, or the number of a removal, such as 3")
     back = restore(open_store(), None if text == "all" else int(text), act)
     return [f"{len(back)} objects were brought back from the trash", *back[:SHOWN]]
 

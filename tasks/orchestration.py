@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from pydantic import ConfigDict, ValidationError, validate_call
 
+from nightloop.tasks.plan.errors import ConflictError, PlanError
 from nightloop.tasks.plan.safe_text import guarded
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.terminal import line, terminal
@@ -85,7 +86,7 @@ class Flow(Generic[P, R]):
         self.fn, self.name, self.run_name = fn, name, run_name
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run the flow. Raises RuntimeError with its message where the flow returned `failed`."""
+        """Run the flow. Raises ConflictError with its message where the flow returned `failed`."""
         if Settings().uses_prefect:
             from prefect.exceptions import FailedRun, ParameterTypeError
 
@@ -93,8 +94,10 @@ class Flow(Generic[P, R]):
                 with terminal():
                     found: R = _finished(_sturdy(self.by_prefect, self._here, args, kwargs))
                     return found
-            except (FailedRun, ParameterTypeError) as error:
-                raise (ValueError if isinstance(error, ParameterTypeError) else RuntimeError)(str(error)) from None
+            except ParameterTypeError as error:
+                raise PlanError(str(error)) from None
+            except FailedRun as error:
+                raise ConflictError(str(error)) from None
         return self._here(*args, **kwargs)
 
     def _here(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -110,7 +113,7 @@ class Flow(Generic[P, R]):
             names = list(inspect.signature(self.fn).parameters)
             where = ((one["loc"], one["msg"]) for one in error.errors())
             wrong = "; ".join(f"{names[at[0]] if isinstance(at[0], int) else at[0]}: {what}" for at, what in where)
-            raise ValueError(f"{self.name}: {wrong}") from None
+            raise PlanError(f"{self.name}: {wrong}") from None
         finally:
             _RUN.reset(before)
 
@@ -208,9 +211,9 @@ def task(
 
 
 def failed(message: str) -> Any:
-    """What a flow returns that ends as failed although nothing broke. Without Prefect it raises RuntimeError at once."""
+    """What a flow returns that ends as failed although nothing broke. Without Prefect it raises ConflictError at once."""
     if not run().prefect:
-        raise RuntimeError(message)
+        raise ConflictError(message)
     from prefect.states import Failed
 
     return Failed(message=message)
@@ -260,7 +263,7 @@ def _sturdy(by_prefect: Callable[..., Any], here: Callable[..., Any], args: Any,
     try:
         return by_prefect(*args, **kwargs)
     except Exception as error:
-        if error is call.error or not _lost(error):
+        if error is call.error or not lost(error):
             raise
         log.warning("Prefect's API is lost (%s): this run goes on without it; the store keeps its record", error)
         if call.error is not None:
@@ -274,7 +277,7 @@ def _sturdy(by_prefect: Callable[..., Any], here: Callable[..., Any], args: Any,
         _CALL.reset(before)
 
 
-def _lost(error: BaseException | None) -> bool:
+def lost(error: BaseException | None) -> bool:
     """Whether this error says that Prefect's API cannot be reached, or can do nothing at present."""
     import httpx
     from prefect.exceptions import PrefectHTTPStatusError
@@ -283,12 +286,12 @@ def _lost(error: BaseException | None) -> bool:
         return error.response.status_code >= 500 or error.response.status_code == 429
     if isinstance(error, httpx.TransportError) or "Failed to reach API at" in str(error):
         return True
-    return error is not None and _lost(error.__cause__)
+    return error is not None and lost(error.__cause__)
 
 
 def _finished(found: Any) -> Any:
-    """What a flow returned. Raises RuntimeError with its message where that is a failed state."""
+    """What a flow returned. Raises ConflictError with its message where that is a failed state."""
     message = getattr(found, "message", None)
     if message is not None and getattr(found, "is_failed", bool)():
-        raise RuntimeError(message)
+        raise ConflictError(message)
     return found

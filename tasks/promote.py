@@ -7,9 +7,11 @@ import sys
 from functools import partial
 
 from nightloop.tasks.artifacts import show_markdown
+from nightloop.tasks.gate.policy import pins_by_hand, proposed
 from nightloop.tasks.lake.periods import parse
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.orchestration import task
+from nightloop.tasks.plan.errors import ConflictError, NotReady, PlanError
 from nightloop.tasks.plan.load import as_given
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.settings import Settings
@@ -32,21 +34,19 @@ def promote_by_hand(
 ) -> str:
     """Promote one night's checkpoint; `why` is the reason, and whether the gate's verdict is to be passed over.
 
-    `pin`: whether the gate may not move it; None: not where only a strategy is named, whose newer checkpoints then go on
-    serving, and pinned where a period, or a manifest alone, names one checkpoint.
+    `pin`: whether the gate may not move it; None: as `pins_by_hand` says.
     """
     objects = open_store()
     newest, at = promotions.newest_nights(objects, plan)
     night = _night(objects, plan, period, seen if not strategy.strip() else "", newest)
     if seen.strip() and not night.hash.startswith(seen.strip()):
-        raise RuntimeError(
+        raise ConflictError(
             f"{night.name} is manifest {night.hash[:12]} by now, not {seen.strip()[:12]} as you saw it; look again"
         )
     reason, force = why
     act = Act(by=actor(), when=when, reason=reason, at_period=at)
-    exact = bool(period.strip()) or (bool(seen.strip()) and not strategy.strip())
-    pinned = exact if pin is None else pin
-    named = strategy.strip() or _proposed(night)
+    pinned = pins_by_hand(strategy.strip(), period.strip(), seen.strip(), pin)
+    named = strategy.strip() or proposed(night)
     return _told(promotions.promote_by_hand(objects, night, named, act, force, pinned, partial(_try_it, objects)))
 
 
@@ -68,7 +68,7 @@ def hold(plan: Plan, reason: str, when: str, pin: bool) -> str:
 
 
 def _try_it(objects: Objects, entry: Entry) -> None:
-    """Raise ValueError where the entry's checkpoint does not load and predict the same in a fresh process.
+    """Raise PlanError if the entry's checkpoint does not load and predict the same in a fresh process.
 
     Where it cannot be tried at all, a promotion is refused (RuntimeError). A rollback goes on with a warning: its checkpoint
     has served before, and nobody must be kept from it by a machine in trouble.
@@ -88,7 +88,7 @@ def _try_it(objects: Objects, entry: Entry) -> None:
         log.warning("%s of %s is rolled back to without a smoke test: %s", entry.strategy, entry.name, trouble)
         return
     if not tried.ok:
-        raise ValueError(
+        raise PlanError(
             f"{entry.strategy} of {entry.name} cannot serve, its smoke test failed: {tried.reason}. Nothing was changed; give "
             "another period"
         )
@@ -99,7 +99,7 @@ def _night(objects: Objects, plan: Plan, period: str, manifest: str, newest: Man
     if period.strip():
         found = manifest_store.current(objects, plan.pipeline, parse(plan.periods, period).index)
         if found is None:
-            raise LookupError(
+            raise NotReady(
                 f"{plan.pipeline} has no night {period}; nightloop status {as_given(plan.pipeline)} shows those there are"
             )
         return found
@@ -108,20 +108,10 @@ def _night(objects: Objects, plan: Plan, period: str, manifest: str, newest: Man
     chain = manifest_store.chain(objects, plan.pipeline, plan.pretrain_periods - 1, newest.period).values()
     named = [night for night in chain if night.hash.startswith(manifest.strip())]
     if len(manifest.strip()) < LEAST_HASH or len(named) > 1:
-        raise ValueError(
+        raise PlanError(
             f"manifest: given {manifest.strip()[:80]!r}; give at least {LEAST_HASH} digits that one night's begins with"
         )
     return named[0] if named else newest
-
-
-def _proposed(night: Manifest) -> str:
-    """The strategy that the gate would promote. Raises ValueError where there is none or more than one."""
-    names = [name for name, judged in night.judged.items() if judged.verdict == "promote"]
-    if len(names) != 1:
-        raise ValueError(
-            f"the gate proposes {', '.join(names) or 'nobody'} for {night.name}; name a strategy: {', '.join(night.checkpoints)}"
-        )
-    return names[0]
 
 
 def _told(outcome: ActOutcome) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from nightloop.tasks.artifacts import Bar, show_markdown
 from nightloop.tasks.objects import blobs
 from nightloop.tasks.orchestration import run, task
+from nightloop.tasks.plan.atomic_file import write_text
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.record.manifest import Manifest, Trained
@@ -54,10 +55,7 @@ def publish(plan: Plan, last: int | None = None) -> str:
     if not run().prefect and path.exists() and path.read_text(encoding="utf-8").endswith(stamp):
         return str(path)
     history = history_of(objects, plan, known)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(page(history) + stamp, encoding="utf-8")
-    part.replace(path)
+    write_text(path, page(history) + stamp)
     show_markdown(f"{plan.pipeline}-grid", f"Nights of {plan.pipeline}", as_markdown(grid(history).newest(60)))
     if run().prefect:  # the plot takes a second
         standing, details = leaderboard(history).parted(FIT)

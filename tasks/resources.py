@@ -39,8 +39,7 @@ def open_lake(plan: Plan) -> Iterator[Warehouse]:
             yield kept
             return
         settings = Settings()
-        keys = credentials(settings) or (usual_credentials() if settings.lake_on_s3 else None)
-        with Warehouse.open(settings, plan.pipeline, keys) as warehouse:
+        with Warehouse.open(settings, plan.pipeline, lake_credentials(settings, plan)) as warehouse:
             leave_mark(warehouse, settings, plan.pipeline)
             yield warehouse
 
@@ -61,8 +60,7 @@ def try_lake(pipeline: str, home: Path | None = None) -> None:
     settings = Settings()
     if home is not None:
         settings = settings.model_copy(update={"home": home, "data": ""})
-    keys = credentials(settings) or (usual_credentials() if settings.lake_on_s3 else None)
-    with guarded(), Warehouse.open(settings, pipeline, keys) as warehouse:
+    with guarded(), Warehouse.open(settings, pipeline, lake_credentials(settings)) as warehouse:
         warehouse.write(lambda: None)
 
 
@@ -101,6 +99,12 @@ def actor() -> str:
     except (KeyError, OSError):  # a container whose user has no name
         name = f"user {os.getuid()}"
     return f"{name} (a person)" if name == GATE else name
+
+
+def lake_credentials(settings: Settings, plan: Plan | None = None) -> Mapping[str, str] | None:
+    """S3 credentials for the lake and for the files that a plan's source reads; None: neither is on S3."""
+    wanted = settings.lake_on_s3 or (plan is not None and plan.reads_s3)
+    return (credentials(settings) or usual_credentials()) if wanted else None
 
 
 def credentials(settings: Settings) -> Mapping[str, str] | None:

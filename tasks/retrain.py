@@ -17,6 +17,7 @@ from nightloop.tasks.modules.checkpoint import Checkpoint
 from nightloop.tasks.modules.progress import listening
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.orchestration import task
+from nightloop.tasks.plan.errors import DataError, NightloopError, NotReady
 from nightloop.tasks.plan.redact import redact
 from nightloop.tasks.plugins.assembly import Parts, assemble
 from nightloop.tasks.record import step_cache
@@ -47,7 +48,7 @@ def retrain(night: Night, label: str, start: CheckpointRef | None, reuse_only: b
     if done := step_cache.done(objects, night.plan.pipeline, key, "retrain"):
         return Trained.model_validate(done)
     if reuse_only:
-        raise ValueError(
+        raise DataError(
             f"{label} was not chosen, but its inputs of {night.name} changed; choose it too, or choose none for all"
         )
     with open_lake(night.plan) as warehouse:
@@ -62,7 +63,7 @@ def retrain(night: Night, label: str, start: CheckpointRef | None, reuse_only: b
         step_cache.finish(objects, night.plan.pipeline, key, "retrain", trained.model_dump(exclude={"failed"}))
         return trained
     if night.previous is None:
-        raise ValueError(f"{label} could not learn from {night.name}: {made.reason}")
+        raise DataError(f"{label} could not learn from {night.name}: {made.reason}")
     return Trained(kept=night.previous.checkpoints[label], seconds=round(seconds, 3), bytes=0, failed=made)
 
 
@@ -75,7 +76,7 @@ def _learning(
         weights = load_checkpoint(objects, start, night.period).weights
         return lambda: begin(parts.model, strategy, weights, logs)
     if night.previous is None or label not in night.previous.checkpoints:
-        raise LookupError(f"the predecessor of {night.name} has no checkpoint of {label}; backfill from the root")
+        raise NotReady(f"the predecessor of {night.name} has no checkpoint of {label}; backfill from the root")
     checkpoint = load_checkpoint(objects, night.previous.checkpoints[label], night.previous.period)
     return lambda: fold(parts.model, strategy, checkpoint, logs)
 
@@ -95,7 +96,7 @@ def _attempted(night: Night, label: str, learn: Callable[[], Checkpoint]) -> Che
         log.warning("%s could not learn from %s and is tried once more: %s: %s", label, night.name, kind, _said(error))
     try:
         return learn()
-    except (ValueError, ArithmeticError) as error:
+    except (NightloopError, ArithmeticError) as error:
         if _of_the_machine(error):
             raise
         log.error("%s could not learn from %s: %s", label, night.name, _said(error))

@@ -27,6 +27,8 @@ from nightloop.tasks.lake.scratch import scratch
 from nightloop.tasks.modules.checkpoint import Weights, from_bytes
 from nightloop.tasks.objects import blobs
 from nightloop.tasks.orchestration import task
+from nightloop.tasks.plan.atomic_file import write_text
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plan import Plan, canonical
 from nightloop.tasks.plan.safe_text import json_of
 from nightloop.tasks.plan.settings import Settings
@@ -48,7 +50,7 @@ def missing(plan: Plan, last: int) -> list[int]:
 
 @task("lay out the history")
 def lay(plan: Plan, last: int, place: Path) -> tuple[ReplayedPeriod, ...]:
-    """Validate the history and write it where every cell can read it. Raises ValueError where validation stops it."""
+    """Validate the history and write it where every cell can read it. Raises PlanError if validation stops it."""
     with open_lake(plan) as warehouse:
         found = past(open_store(), warehouse, plan, last)
         write_logs(place, found.logs(warehouse, plan))
@@ -117,14 +119,14 @@ def trials(table: JobTable, field: EntryList, span: PeriodSplit) -> list[tuple[T
 def choose(
     field: EntryList, span: PeriodSplit, tried: Sequence[tuple[Trial, Job]], outcomes: Mapping[str, RunResult]
 ) -> tuple[list[Entrant], list[dict[str, JsonValue]]]:
-    """The entrants with their best options, and the record of what was tried. Raises ValueError where all trials failed."""
+    """The entrants with their best options, and the record of what was tried. Raises PlanError if all trials failed."""
     judged = [judge(trial, job.plan, field.metric, _first(job), _told(job, outcomes, span)) for trial, job in tried]
     entrants, records = [], []
     for entrant in field.entrants:
         mine = [trial for trial in judged if trial.entrant == entrant]
         chosen = best(mine, field.metric)
         if mine and chosen is None:
-            raise ValueError(f"tune.{entrant.label}: every combination failed, the first with: {mine[0].failed}")
+            raise PlanError(f"tune.{entrant.label}: every combination failed, the first with: {mine[0].failed}")
         entrants.append(chosen.tried if chosen else entrant)
         records += [record(trial, chosen) for trial in mine]
     return entrants, records
@@ -155,8 +157,8 @@ def show(bake: BakeoffReport) -> dict[str, JsonValue]:
     step_cache.finish(objects, pipeline, key, "bakeoff", {"document": blobs.put(objects, data)})
     place = (Settings().home / "reports").absolute()
     html, words = place / f"{pipeline}-bakeoff.html", place / f"{pipeline}-bakeoff.json"
-    _written(html, page(bake))
-    _written(words, json_of(said, indent=1))
+    write_text(html, page(bake))
+    write_text(words, json_of(said, indent=1))
     shown = [leaderboard(bake, kind) for kind in bake.kinds] if bake.board.ran else []
     advised = [str(one) for one in cast("list[str]", said["advice"])]
     for kind in bake.kinds if bake.board.ran else ():
@@ -164,14 +166,6 @@ def show(bake: BakeoffReport) -> dict[str, JsonValue]:
     text = "\n".join([*(f"- {marked(one, 600)}" for one in advised), "", *map(as_markdown, shown)])
     show_markdown(f"{pipeline}-bakeoff", f"Bake-off of {pipeline}", text)
     return {**said, "report": str(html), "json": str(words), "text": in_words(bake, advised, str(html))}
-
-
-def _written(path: Path, text: str) -> None:
-    """Replace the file in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
 
 
 def rest(jobs: Sequence[Job]) -> tuple[dict[str, RunResult], list[Job]]:

@@ -11,6 +11,7 @@ from nightloop.tasks.lake.landing import Landing
 from nightloop.tasks.lake.periods import closed, parse, period
 from nightloop.tasks.objects import pipelines
 from nightloop.tasks.orchestration import task
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.load import as_given
 from nightloop.tasks.plan.plan import Counts, Plan
 from nightloop.tasks.record import manifest_store
@@ -46,7 +47,7 @@ def owed(plan: Plan, name: str, when: datetime, catch_up: int) -> list[int]:
     last = newest(plan, when)
     target = _target(plan, name, lambda: last)
     if target > last:
-        raise ValueError(
+        raise PlanError(
             f"period {name} is not over yet at {when:%Y-%m-%d %H:%M %Z}; the newest closed one is {named(plan, last)}"
         )
     nights = due(open_store(), plan, target, catch_up)
@@ -56,13 +57,13 @@ def owed(plan: Plan, name: str, when: datetime, catch_up: int) -> list[int]:
 
 
 def refuse_other_periods(plan: Plan) -> None:
-    """Raise ValueError where the pipeline's nights were made of other periods: no index means what it meant."""
+    """Raise PlanError if the pipeline's nights were made of other periods: no index means what it meant."""
     objects = open_store()
     for index in pipelines.roots(objects, plan.pipeline) or ():
         night = manifest_store.current(objects, plan.pipeline, index)
         different = [f for f in changed(night.plan, plan) if f.startswith("periods") and matters(f)] if night else []
         if night and different:
-            raise ValueError(
+            raise PlanError(
                 f"the periods of {plan.pipeline} changed since {night.name}: {', '.join(different)}. Its logs and nights are "
                 "numbered by the old periods, so they cannot go on under new ones. Restore the plan's `periods`, or give the "
                 "pipeline a new name and backfill it; nothing was changed"
@@ -92,9 +93,9 @@ def ends_at_newest(plan: Plan, last: int) -> bool:
 
 
 def refuse_unknown(plan: Plan, strategies: Sequence[str]) -> None:
-    """Raise ValueError where a name is none of the plan's strategies."""
+    """Raise PlanError if a name is none of the plan's strategies."""
     if unknown := [name for name in strategies if name not in plan.strategies]:
-        raise ValueError(f"{plan.pipeline} has no strategy {unknown[0][:80]!r}; it has {', '.join(plan.strategies)}")
+        raise PlanError(f"{plan.pipeline} has no strategy {unknown[0][:80]!r}; it has {', '.join(plan.strategies)}")
 
 
 def named(plan: Plan, index: int) -> str:
@@ -105,7 +106,7 @@ def named(plan: Plan, index: int) -> str:
 def decide(plan: Plan, landing: Landing, accept: str, skip: str, when: datetime) -> None:
     """Record that an operator accepts a version of a period, or passes over it; nothing where no reason is given."""
     if accept and skip:
-        raise ValueError("accept and skip were both given; a period is either accepted or passed over")
+        raise PlanError("accept and skip were both given; a period is either accepted or passed over")
     if accept:
         _refuse_unseen(plan, landing)
     if accept or skip:
@@ -116,7 +117,7 @@ def decide(plan: Plan, landing: Landing, accept: str, skip: str, when: datetime)
 
 
 def _refuse_unseen(plan: Plan, landing: Landing) -> None:
-    """Raise ValueError where what landed is not what validation stopped: nobody can accept what nobody has seen."""
+    """Raise PlanError if what landed is not what validation stopped: nobody can accept what nobody has seen."""
     objects, name = open_store(), named(plan, landing.period)
     night = manifest_store.current(objects, plan.pipeline, landing.period)
     stopped = [one.version for one in night.logs if one.period == landing.period] if night else []
@@ -125,7 +126,7 @@ def _refuse_unseen(plan: Plan, landing: Landing) -> None:
     if overridden(objects, plan.pipeline, landing.place):
         return  # it was decided before, and that stands
     if night and landing.version in stopped:
-        raise ValueError(
+        raise PlanError(
             f"accept: validation has not stopped version {landing.version} of {name}; the night of it is {night.outcome}. There is "
             "nothing to accept"
         )
@@ -134,7 +135,7 @@ def _refuse_unseen(plan: Plan, landing: Landing) -> None:
         if night and night.outcome == "blocked" and stopped
         else "it stopped nothing"
     )
-    raise ValueError(
+    raise PlanError(
         f"accept: validation has not judged version {landing.version} of {name}, which has just landed; {what}. Nothing was "
         f"accepted. Run `nightloop night {as_given(plan.pipeline)} --period {name}`, look at what it says, then accept"
     )

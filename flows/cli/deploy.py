@@ -13,6 +13,7 @@ import yaml
 
 from nightloop.flows.cli.register import mark_dead_runs
 from nightloop.tasks.plan.cron import crons, timezone
+from nightloop.tasks.plan.errors import ConflictError, PlanError
 from nightloop.tasks.plan.load import find_plan
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.safe_text import outward
@@ -28,11 +29,11 @@ def deploy(plans: Sequence[str]) -> list[str]:
     Deployments that are there are updated, and those of other pipelines stay. A schedule starts when the plan says. One
     that a person paused stays paused, and one that a person added stays.
 
-    Raises ValueError for mistakes in a plan, or two plans of one pipeline, before anything is registered, and RuntimeError
+    Raises PlanError for mistakes in a plan, or two plans of one pipeline, before anything is registered, and RuntimeError
     where no server is named.
     """
     if not os.environ.get("PREFECT_API_URL"):
-        raise RuntimeError(
+        raise ConflictError(
             "deploy: PREFECT_API_URL is not set, so there is no server to deploy to. Start one with `nightloop up --plan "
             f"{plans[0][:80]}`, which deploys by itself, or export the address of yours"
         )
@@ -41,7 +42,7 @@ def deploy(plans: Sequence[str]) -> list[str]:
         order = read(plan)
         if order.pipeline in orders:
             other = orders[order.pipeline][0]
-            raise ValueError(f"{other} and {plan} are plans of one pipeline, {order.pipeline}; give one of them")
+            raise PlanError(f"{other} and {plan} are plans of one pipeline, {order.pipeline}; give one of them")
         orders[order.pipeline] = (plan, order)
     lines = [_registered(plan_name(plan), order) for plan, order in orders.values()]
     mark_dead_runs()
@@ -160,7 +161,7 @@ def main() -> None:
     for plan in sys.argv[1:]:
         try:
             if (other := taken.get(pipeline := read(plan).pipeline)) is not None:
-                raise ValueError(f"{other} is a plan of {pipeline} too; give one of them")
+                raise PlanError(f"{other} is a plan of {pipeline} too; give one of them")
             lines = deploy([plan])
             taken[pipeline] = plan
         except (ValueError, LookupError, FileNotFoundError) as error:

@@ -12,16 +12,14 @@ from typing import Any
 
 from nightloop.flows.cli.prefect_health import server
 from nightloop.flows.pipeline_lock import store_clock
-from nightloop.tasks.correctors import correctors
-from nightloop.tasks.models import models
 from nightloop.tasks.objects import pipelines
+from nightloop.tasks.plan.errors import PlanError, StoreError
+from nightloop.tasks.plan.plugins import GROUPS, classes
 from nightloop.tasks.plan.settings import PACKAGE, Settings
 from nightloop.tasks.record import manifest_store, promotion_log
 from nightloop.tasks.reports.format import plural
 from nightloop.tasks.resources import open_store, read, try_lake
 from nightloop.tasks.retention.needed_blobs import GIVEN_UP
-from nightloop.tasks.sources import sources
-from nightloop.tasks.strategies import strategies
 
 PACKAGES = ("prefect", "torch", "duckdb", "great-expectations", "boto3", "pandas", "pyarrow")
 INCOMPLETE = "and it has no complete record of its pipelines: nightloop maintain PLAN --adopt, before anything is swept"
@@ -65,8 +63,9 @@ def _install() -> str:
 
 
 def _plug_ins() -> str:
-    kinds = {"sources": sources(), "models": models(), "strategies": strategies(), "correctors": correctors()}
-    return "; ".join(f"{kind}: {', '.join(sorted(found))}" for kind, found in kinds.items())
+    return "; ".join(
+        f"{group.removeprefix('nightloop.')}: {', '.join(classes(kind))}" for kind, group in GROUPS.items()
+    )
 
 
 def _store() -> str:
@@ -116,7 +115,7 @@ def _blobs() -> str:
     wrong += manifest_store.damage(objects, sorted(needed))
     if wrong:
         more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
-        raise ValueError(f"{plural(len(wrong), 'object')} damaged or missing: {'; '.join(wrong[:5])}{more}")
+        raise PlanError(f"{plural(len(wrong), 'object')} damaged or missing: {'; '.join(wrong[:5])}{more}")
     return f"{plural(nights, 'night')} and their {plural(len(needed), 'blob')} are whole"
 
 
@@ -125,7 +124,7 @@ def _disk() -> str:
     there = next(place for place in (home, *home.parents) if place.exists())
     free = shutil.disk_usage(there).free
     if free < LEAST_DISK:
-        raise OSError(f"{free / 1e9:.1f} GB free at {there}; a night needs room for checkpoints, at least 2 GB")
+        raise StoreError(f"{free / 1e9:.1f} GB free at {there}; a night needs room for checkpoints, at least 2 GB")
     return f"{free / 1e9:.0f} GB free at {there}"
 
 
@@ -142,5 +141,5 @@ def _plans() -> str:
         if names:
             found.append(f"{', '.join(path.stem for path in names)} in {place}")
     if wrong:
-        raise ValueError("; ".join(wrong))
+        raise PlanError("; ".join(wrong))
     return "; ".join(found)

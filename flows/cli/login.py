@@ -16,6 +16,8 @@ from typing import Annotated
 
 import typer
 
+from nightloop.tasks.plan.errors import PlanError, StoreError
+
 SERVER_LOGIN, CLIENT_LOGIN = "PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING"
 SHAPE = re.compile(r"[!-9;-~]+:[!-~]{16,}")  # user:password, as the login form and HTTP want it
 WITHOUT_PREFECT = ("up", "login")  # verbs that ask no server; `up` starts one of its own
@@ -29,7 +31,7 @@ def login(
     path = login_path()
     kept = read_login(path)
     if show and not sys.stdout.isatty():
-        raise ValueError(f"--show shows a secret on a terminal only, and stdout is none; read the file {path} instead")
+        raise PlanError(f"--show shows a secret on a terminal only, and stdout is none; read the file {path} instead")
     found = {"path": str(path), "text": advice(path)} | ({"login": kept, "text": kept} if show else {})
     sys.stdout.write((json.dumps(found, indent=2, ensure_ascii=False) if as_json else found["text"]) + "\n")
 
@@ -65,7 +67,7 @@ def login_path() -> Path:
 
 
 def private_room() -> Path:
-    """The directory of Prefect, made or made private. Raises PermissionError where it is somebody else's."""
+    """The directory of Prefect, made or made private. Raises PermissionError if it is somebody else's."""
     path = room()
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     if stat.S_IMODE(path.stat().st_mode) != 0o700:
@@ -101,7 +103,7 @@ def read_login(path: Path) -> str:
             raise PermissionError(f"others can read or change the login {path} ({mode}), so it is not used. {anew}")
         kept = stream.read(1000).strip()
     if not SHAPE.fullmatch(kept):
-        raise ValueError(f"the file {path} holds no login (user:password, 16 characters or more of password). {anew}")
+        raise PlanError(f"the file {path} holds no login (user:password, 16 characters or more of password). {anew}")
     return kept
 
 
@@ -157,14 +159,16 @@ def log_in() -> None:
     refresh_global_settings_context()
 
 
-def refused(error: Exception) -> PermissionError | None:
-    """What to say where a Prefect server did not accept the login; None where the error is another one."""
+def prefect_error(error: Exception) -> OSError | None:
+    """What to say if a Prefect server cannot be reached or did not accept the login; None if the error is another one."""
     if "prefect" not in sys.modules:
         return None
     from prefect.exceptions import PrefectHTTPStatusError
 
     if not isinstance(error, PrefectHTTPStatusError) or error.response.status_code != 401:
-        return None
+        from nightloop.tasks.orchestration import lost
+
+        return StoreError(f"Prefect's API is away: {error}") if lost(error) else None
     where = error.request.url.netloc.decode()  # without what may stand before an @
     return PermissionError(
         f"the Prefect server at {where} asks for another login. If it is a `nightloop up`: set NIGHTLOOP_HOME to its home, "

@@ -5,17 +5,19 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Literal
 
 import typer
 
 from nightloop.flows.cli.interrupt import Verbs
-from nightloop.flows.cli.login import log_in, log_in_for_credentials, login, refused
+from nightloop.flows.cli.login import log_in, log_in_for_credentials, login, prefect_error
 from nightloop.flows.cli.options import JSON, PLAN, PREFECT, REASON, Candidates, What
+from nightloop.flows.cli.output import broke, fail, not_said_twice, say
 from nightloop.flows.cli.serve import serve
-from nightloop.tasks.plan.redact import redact_error
-from nightloop.tasks.plan.safe_text import guard_process, json_of, outward
+from nightloop.tasks.plan.errors import NightloopError
+from nightloop.tasks.plan.safe_text import guard_process
 
 # Where nobody said otherwise: Prefect's own server in the background, quiet, patient on a busy machine.
 SURROUNDINGS = {
@@ -27,6 +29,14 @@ SURROUNDINGS = {
     "DO_NOT_TRACK": "1",
 }
 
+
+def say_version(wanted: bool) -> None:
+    """Print the release, and end."""
+    if wanted:
+        sys.stdout.write(f"nightloop {version('nightloop')}\n")
+        raise typer.Exit
+
+
 app = typer.Typer(
     cls=Verbs,
     no_args_is_help=True,
@@ -34,9 +44,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Keep a recommender fresh: every night collect, validate, retrain, compare, deploy.",
 )
-app.callback()(log_in_for_credentials)
 app.command()(serve)
 app.command()(login)
+
+
+@app.callback()
+def before_every_verb(
+    context: typer.Context,
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Say which release this is.", is_eager=True, callback=say_version)
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where in the code an error was raised.")] = False,
+) -> None:
+    """Set what holds for every verb."""
+    if debug:
+        logging.getLogger("nightloop").setLevel(logging.DEBUG)
+    log_in_for_credentials(context)
 
 
 @app.command()
@@ -252,47 +275,22 @@ def maintain(
     say(run(plan, dry_run, grace_days, restore, adopt, confirm), as_json)
 
 
-def say(found: Any, as_json: bool) -> None:
-    """Print a report: one JSON document, or its text."""
-    if as_json:
-        sys.stdout.write(json_of({"text": found} if isinstance(found, str) else found, indent=2) + "\n")
-        return
-    text = found.get("text", "") if isinstance(found, dict) else found
-    sys.stdout.write(outward("\n".join(text) if isinstance(text, list) else str(text)) + "\n")
-
-
 def main() -> None:
-    """Run a verb. A caller's mistake is one clear sentence on stderr and exit code 2; anything else is a traceback."""
+    """Run a verb. What a person can mend is said in a sentence on stderr, with exit code 2; a fault ends with its traceback
+    and exit code 70."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(message)s")
     for handler in logging.getLogger().handlers:
-        handler.addFilter(_news)
+        handler.addFilter(not_said_twice)
     guard_process()
     os.environ.update(SURROUNDINGS | os.environ)
     try:
         app()
-    except (ValueError, LookupError, OSError, RuntimeError) as error:
+    except (NightloopError, OSError, MemoryError) as error:
         fail(error)
     except Exception as error:
-        told = refused(error)
-        if told is None:
-            raise
-        fail(told)
-
-
-def _news(record: logging.LogRecord) -> bool:
-    """Prefect logs what a flow or task raised, with and without a traceback; `main` says it in one sentence, or raises it."""
-    said = record.exc_info or str(record.msg).startswith(("Finished in state", "Crash detected"))
-    return not (record.name.startswith("prefect.") and said)
-
-
-def fail(error: BaseException) -> NoReturn:
-    """Say what went wrong, in one paragraph."""
-    error = redact_error(error)
-    logging.getLogger(__name__).debug("traceback", exc_info=error)
-    sys.stderr.write(f"nightloop: {outward(str(error))}\n")
-    if "--json" in sys.argv:
-        sys.stdout.write(json_of({"error": str(error)}) + "\n")
-    raise SystemExit(2)
+        if known := prefect_error(error):
+            fail(known)
+        broke(error)
 
 
 if __name__ == "__main__":

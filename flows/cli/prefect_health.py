@@ -8,12 +8,13 @@ from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import Any
 
-from nightloop.flows.cli.login import address, log_in, refused
+from nightloop.flows.cli.login import address, log_in, prefect_error
 from nightloop.flows.cli.register import DEAD, NAME
 from nightloop.flows.cli.up import POOL
 from nightloop.flows.pipeline_lock import store_clock
 from nightloop.tasks.objects import pipelines
 from nightloop.tasks.objects.lease import held, key_of
+from nightloop.tasks.plan.errors import ConflictError
 from nightloop.tasks.resources import open_store
 
 AWAKE = timedelta(seconds=90)  # a worker says every 30 s that it lives
@@ -22,7 +23,7 @@ HELD = ("nightly", "backfill")  # flows whose runs hold the lease of their pipel
 
 
 def server() -> str:
-    """What there is. Raises RuntimeError that lists everything that is wrong; where no server is used, that is right too."""
+    """What there is. Raises ConflictError that lists everything that is wrong; where no server is used, that is right too."""
     url = os.environ.get("PREFECT_API_URL") or (f"{address()}/api" if address() else "")
     if not url:
         return "not used: PREFECT_API_URL is not set, and no `nightloop up` of this home runs"
@@ -31,7 +32,7 @@ def server() -> str:
     try:
         return _asked(url)
     except Exception as error:
-        if (told := refused(error)) is not None:
+        if (told := prefect_error(error)) is not None:
             raise told from None
         raise
     finally:
@@ -47,11 +48,11 @@ def _asked(url: str) -> str:
     log_in()
     with get_client(sync_client=True) as client:
         if error := client.api_healthcheck():
-            raise RuntimeError(f"{url} does not answer: {error}")
+            raise ConflictError(f"{url} does not answer: {error}")
         wrong = [*_versions(client), *_worker(client), *_dead(client)]
         said, late = _schedules(client)
     if wrong + late:
-        raise RuntimeError(f"{url}: {'; '.join(wrong + late)}")
+        raise ConflictError(f"{url}: {'; '.join(wrong + late)}")
     return f"{url} answers, with a worker; {said or 'no pipeline is deployed: nightloop deploy PLAN'}"
 
 

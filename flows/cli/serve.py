@@ -14,6 +14,8 @@ from zoneinfo import ZoneInfo
 
 import typer
 
+from nightloop.tasks.plan.errors import ConflictError, PlanError
+
 
 def serve(
     plan: Annotated[str, typer.Argument(help="Name of a plan in infra/plans, or the path of a YAML file.")],
@@ -53,7 +55,7 @@ def serve(
         from nightloop.tasks.http_service.app import ServiceContext, service
         from nightloop.tasks.http_service.connections import BoundedProtocol, ConnectionLimits
     except ImportError as error:
-        raise RuntimeError(f"serving needs {error.name}: pip install 'nightloop[serve]'") from error
+        raise ConflictError(f"serving needs {error.name}: pip install 'nightloop[serve]'") from error
     torch.set_num_threads(threads)  # requests run side by side; each on all cores would have them wait for each other
     settings, order = Settings(), read(plan)
     token, hosts = checked_token(settings.serve_token.get_secret_value()), [*map(checked_host, allow_host or ())]
@@ -97,6 +99,6 @@ def _listening(host: str, port: int) -> socket.socket:
             (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2048
         )
     except OSError as error:
-        raise ValueError(
+        raise PlanError(
             f"cannot listen at {host}, port {port}: {error.strerror}; choose another with --port"
         ) from error

@@ -26,6 +26,7 @@ from nightloop.flows.cli.login import (
     private_room,
 )
 from nightloop.flows.cli.options import check_form
+from nightloop.tasks.plan.errors import ConflictError
 from nightloop.tasks.plan.safe_text import outward
 from nightloop.tasks.plan.settings import Settings
 
@@ -38,11 +39,11 @@ LONGEST_PAUSE = 60.0  # seconds
 def up(port: int, plans: Sequence[str]) -> None:
     """Start everything, and again what ends by itself, until Ctrl-C.
 
-    Raises RuntimeError where the port is taken or the server does not answer.
+    Raises ConflictError if the port is taken or the server does not answer.
     """
     plans = _well_formed(plans)  # a mistake is said now, before anything starts
     if not _free(port):
-        raise RuntimeError(f"port {port} is taken; give another one: nightloop up --port {port + 1}")
+        raise ConflictError(f"port {port} is taken; give another one: nightloop up --port {port + 1}")
     url = f"http://127.0.0.1:{port}"
     private_room()
     environment = surroundings(url)
@@ -170,7 +171,7 @@ def deploy(environment: Mapping[str, str], plans: Sequence[str]) -> None:
     command = [sys.executable, "-P", "-m", "nightloop.flows.cli.deploy", *plans]
     done = subprocess.run(command, env=dict(environment), capture_output=True, text=True)
     if done.returncode:
-        raise RuntimeError(f"nothing could be deployed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        raise ConflictError(f"nothing could be deployed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
     sys.stderr.write(done.stderr)
 
 
@@ -192,13 +193,13 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 def _wait(url: str, server: subprocess.Popen[bytes]) -> None:
     for _ in range(240):
         if server.poll() is not None:
-            raise RuntimeError("the Prefect server stopped by itself; its last lines above say why")
+            raise ConflictError("the Prefect server stopped by itself; its last lines above say why")
         if _answers(url):
             if not ours(int(url.rsplit(":", 1)[1])):
-                raise RuntimeError(f"another user's program answers at {url}; give another port with --port")
+                raise ConflictError(f"another user's program answers at {url}; give another port with --port")
             return
         time.sleep(0.5)
-    raise RuntimeError(f"the Prefect server did not answer at {url} within two minutes")
+    raise ConflictError(f"the Prefect server did not answer at {url} within two minutes")
 
 
 def _free(port: int) -> bool:

@@ -34,6 +34,7 @@ from nightloop.tasks.evaluation.summary import means
 from nightloop.tasks.inspection.infer_columns import column_names
 from nightloop.tasks.lake.periods import parse
 from nightloop.tasks.objects import blobs
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.safe_text import outward
 from nightloop.tasks.plan.settings import Settings
@@ -136,7 +137,7 @@ def _own(data: Path, columns: str, options: Sequence[str]) -> Path:
         _told([f"not used: {', '.join(unused)[:300]}; columns.categorical and columns.numeric of the plan take such"])
     _told((looked := check(str(plan)))["text"])
     if looked["stops"]:
-        raise ValueError(f"{data.name}: a night of these rows would be stopped by validation, for the reasons above")
+        raise PlanError(f"{data.name}: a night of these rows would be stopped by validation, for the reasons above")
     _told(backfill(str(plan), end=str(PERIODS - 1), what="missing", move_champion=True))
     return plan
 

@@ -19,6 +19,7 @@ from nightloop.tasks.lake.ingest import read_until_complete
 from nightloop.tasks.lake.periods import period
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.objects.lease import key_of, words
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plan import Columns, Plan
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.record.entries import by_hand
@@ -104,7 +105,7 @@ def own_plan(data: Path, given: str, options: Mapping[str, Any]) -> dict[str, An
 def write(plan: dict[str, Any]) -> Path:
     """Write a plan where it is found by name, in place of what the last demo left of its pipeline. Returns its path.
 
-    Raises ValueError, before anything is removed, where a pipeline of this name is not a demo's.
+    Raises PlanError, before anything is removed, where a pipeline of this name is not a demo's.
     """
     home, pipeline = Settings().home.resolve(), str(plan["pipeline"])
     path = home / "plans" / f"{pipeline}.yaml"
@@ -118,13 +119,11 @@ def write(plan: dict[str, Any]) -> Path:
 def _clear(home: Path, pipeline: str, plan: Path) -> None:
     settings = Settings()
     if settings.store or settings.data or settings.postgres:
-        raise ValueError(
-            "the demo keeps to its home: unset NIGHTLOOP_STORE, NIGHTLOOP_DATA and NIGHTLOOP_CATALOG first"
-        )
+        raise PlanError("the demo keeps to its home: unset NIGHTLOOP_STORE, NIGHTLOOP_DATA and NIGHTLOOP_CATALOG first")
     record, lake = home / "store" / "pipelines" / pipeline, home / "lake"
     there = record.exists() or any(lake.glob(f"{pipeline}.sqlite*"))
     if there and not (plan.is_file() and plan.read_text(encoding="utf-8").startswith(HEAD)):
-        raise ValueError(
+        raise PlanError(
             f"{home} holds a pipeline {pipeline!r} that no demo made: set NIGHTLOOP_HOME to another directory"
         )
     if there:
@@ -136,7 +135,7 @@ def _clear(home: Path, pipeline: str, plan: Path) -> None:
 
 
 def _refuse_in_use(pipeline: str) -> None:
-    """Raise ValueError where somebody acted on what the last demo made, or a night of it is under way."""
+    """Raise PlanError if somebody acted on what the last demo made, or a night of it is under way."""
     objects = open_store()
     acts = [entry for entry in by_hand(log(objects, pipeline)) if entry.reason not in (COMPLAINTS, BEGINNING)]
     if acts:
@@ -144,20 +143,20 @@ def _refuse_in_use(pipeline: str) -> None:
     elif why := words(objects, key_of(pipeline), store_clock(objects), ""):
         why = f"a run is under way: {why}"
     if why:
-        raise ValueError(
+        raise PlanError(
             f"the pipeline {pipeline!r} of the last demo is in use: {why}. A new demo would remove it. Set NIGHTLOOP_HOME to another "
             "directory; to keep this one for good, give its plan another file and pipeline name"
         )
 
 
 def _roles(given: str) -> Columns:
-    """`user=uid,item=sku,time=at,label=clicked` as columns. Raises ValueError where a role is missing or unknown."""
+    """`user=uid,item=sku,time=at,label=clicked` as columns. Raises PlanError if a role is missing or unknown."""
     pairs = dict(part.partition("=")[::2] for part in given.split(","))
     unknown = sorted(set(pairs) - {"user", "item", "time", "label", "time_unit", "time_format"})
     missing = [role for role in ("user", "item", "time") if not pairs.get(role)]
     if unknown or missing:
         wrong = [f"no role {role!r}" for role in unknown] + [f"{role} is missing" for role in missing]
-        raise ValueError(
+        raise PlanError(
             f"columns: given {given[:200]!r}: {', '.join(wrong)}; write user=...,item=...,time=... and, if there are "
             "clicks, label=..."
         )
@@ -165,12 +164,12 @@ def _roles(given: str) -> Columns:
 
 
 def options_of(given: Sequence[str]) -> dict[str, Any]:
-    """`delimiter=;`, `names=[user, item, time]` as options of the source. Raises ValueError where one is not so written."""
+    """`delimiter=;`, `names=[user, item, time]` as options of the source. Raises PlanError if one is not so written."""
     found: dict[str, Any] = {}
     for one in given:
         name, sign, value = one.partition("=")
         if not sign or not name.strip():
-            raise ValueError(
+            raise PlanError(
                 f"option: given {one[:80]!r}; write NAME=VALUE, such as delimiter=; or names=[user, item, time]"
             )
         found[name.strip()] = yaml.safe_load(value) if value.strip()[:1] in "[tf" and value.strip() else value
@@ -178,13 +177,13 @@ def options_of(given: Sequence[str]) -> dict[str, Any]:
 
 
 def _rows(plan: Plan) -> int:
-    """Rows of the file. Raises ValueError where there are too few to make periods of."""
+    """Rows of the file. Raises PlanError if there are too few to make periods of."""
     source = build(plan.source)
     with TemporaryDirectory() as room, Warehouse.open(Settings(home=Path(room)), plan.pipeline) as warehouse:
         batches = partial(source.batches, warehouse, period(plan.periods, 0), plan.columns)
         rows: int = read_until_complete(warehouse, lambda: sum(batch.num_rows for batch in batches()))
     if rows < PERIODS * LEAST:
-        raise ValueError(
+        raise PlanError(
             f"{source.describe()} has {rows:,} rows; {PERIODS} periods need at least {PERIODS * LEAST:,} to show anything"
         )
     return rows

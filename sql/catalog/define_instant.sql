@@ -1,10 +1,11 @@
 -- One row: nothing; defines instant(value, unit): µs since 1970 UTC, or null where the value is no time from year 1 to 9999.
--- A unit with a % is the format that a text or a number has, as strptime knows it. Numbers have the unit s, ms, us, ns or days; `auto` tells
+-- A unit with a % is the format that a text or a number has, as strptime knows it, whose %Y has four digits. Numbers have the unit s, ms, us, ns or days; `auto` tells
 -- the first four apart by size (seconds reach 1e11, the year 5138), and takes 8, 12 and 14 digits that are a date,
 -- 20260131 or 20260131235959, for one. Texts are ISO 8601 and forms in which month and day cannot be confused.
 -- Decimals are exact but slow to read, so that they are for fractions alone.
 CREATE OR REPLACE TEMPORARY MACRO instant(value, unit) AS (
     CASE
+        WHEN contains(unit, '%Y') AND typeof(value) = 'VARCHAR' AND NOT regexp_matches(CAST(value AS VARCHAR), '[0-9]{4}') THEN NULL
         WHEN contains(unit, '%') AND typeof(value) <> 'DATE' AND NOT starts_with(typeof(value), 'TIMESTAMP')
             THEN epoch_us(try_strptime(regexp_replace(trim(CAST(value AS VARCHAR)), '^([0-9]+)[.]0+$', '\1'), unit)::TIMESTAMPTZ)
         WHEN typeof(value) = 'VARCHAR' AND (contains(CAST(value AS VARCHAR), ':') OR strpos(CAST(value AS VARCHAR), '-') > 1)

@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from pydantic import JsonValue
 
 from nightloop.tasks.bakeoff.spec import BakeoffSpec
-from nightloop.tasks.models import models as installed_models
 from nightloop.tasks.plan.leading_metric import leading_metric
 from nightloop.tasks.plan.plan import Part, Plan
+from nightloop.tasks.plan.plugins import installed
 from nightloop.tasks.plugins.assembly import apart, assemble
-from nightloop.tasks.strategies import strategies as installed_strategies
 
 RIVALS = ("FineTune", "FullRetrain")  # what everybody is compared with: the cheap way and the dear one
 
@@ -100,17 +99,17 @@ def with_options(part: Part, chosen: Mapping[str, JsonValue]) -> Part:
 
 def _parts(what: str, given: Mapping[str, Part | None], known: Mapping[str, Part], wrong: list[str]) -> dict[str, Part]:
     """Each label's part: as given, as the plan has it, or an installed plug-in of that name with its defaults."""
-    installed = installed_strategies() if what == "strategies" else installed_models()
+    there = installed("strategy" if what == "strategies" else "model")
     found: dict[str, Part] = {}
     for label, part in given.items():
-        named = part or known.get(label) or (Part(use=label) if label in installed else None)
+        named = part or known.get(label) or (Part(use=label) if label in there else None)
         if not label or len(label) > 63 or not all(c.isalnum() or c in "-_.+" for c in label):
             wrong.append(f"{what}: {label[:80]!r} is no name; use letters, digits and - _ . + (at most 63)")
         elif named is None:
             own = f"the plan has {', '.join(known)}; " if known else ""
-            wrong.append(f"{what}: {label[:80]!r} is not known; {own}installed are {', '.join(installed)}")
-        elif named.use not in installed:
-            wrong.append(f"{what}.{label}: no {named.use[:80]!r}; installed are {', '.join(installed)}")
+            wrong.append(f"{what}: {label[:80]!r} is not known; {own}installed are {', '.join(there)}")
+        elif named.use not in there:
+            wrong.append(f"{what}.{label}: no {named.use[:80]!r}; installed are {', '.join(there)}")
         else:
             found[label] = named
     return found

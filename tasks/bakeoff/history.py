@@ -15,6 +15,7 @@ from nightloop.tasks.lake.ingest import rules
 from nightloop.tasks.lake.periods import period
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.objects.objects import Objects
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.load import as_given
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.record.overrides import overridden
@@ -60,7 +61,7 @@ def uncollected(warehouse: Warehouse, plan: Plan, last: int) -> list[int]:
 def past(objects: Objects, warehouse: Warehouse, plan: Plan, last: int) -> ValidatedHistory:
     """The history from period 0 to `last`, each period held against the plan's expectations as a night does it.
 
-    A period that an operator passed over is left out, as it was from the nights. Raises ValueError that names the first
+    A period that an operator passed over is left out, as it was from the nights. Raises PlanError that names the first
     period which validation stops.
     """
     newest, vocabulary = warehouse.latest(), empty(plan.columns)
@@ -84,12 +85,12 @@ def _passed(
     objects: Objects, warehouse: Warehouse, plan: Plan, at: tuple[int, int], before: list[ReplayedPeriod], nights: Nights,
     accepted: str | None,
 ) -> ValidationOutcome:  # fmt: skip
-    """What validation says of a period that it let pass. Raises ValueError where validation stops it."""
+    """What validation says of a period that it let pass. Raises PlanError if validation stops it."""
     earlier = [(one.period, one.digest) for one in before]
     result = validation(objects, warehouse, plan, at, nights, earlier, accepted)
     if result.validated.verdict == "blocked":
         name = period(plan.periods, at[0]).name
-        raise ValueError(
+        raise PlanError(
             f"{name} of {plan.pipeline} is stopped by validation: {'; '.join(result.validated.reasons)[:600]}. Nothing was "
             "replayed. Mend the source and collect it again, accept it or pass over it (nightloop night "
             f'{as_given(plan.pipeline)} --period {name} --accept "why", or --skip "why"), or end before it (--end)'

@@ -11,12 +11,10 @@ from nightloop.tasks.bakeoff.result import CLICKS
 from nightloop.tasks.evaluation.summary import direction
 from nightloop.tasks.reports import plot_style as d
 from nightloop.tasks.reports.format import count, seconds
-from nightloop.tasks.reports.plots import Look, looks
+from nightloop.tasks.reports.plots import Look, draw_lines, looks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-MOST_DOTS = 45  # periods; with more the dots of a line run together
 
 
 def look_of(bake: BakeoffReport) -> dict[str, Look]:
@@ -39,7 +37,7 @@ def metric_picture(bake: BakeoffReport, kind: str) -> d.Drawn:
         title, f"{metric} on each period's rows before anyone learned from them ({arrow} is better){against}"
     )
     axes = figure.add_axes((d.LEFT, 0.13, d.WIDTH, 0.69))
-    ends = _lines(
+    ends = draw_lines(
         axes, {name: [curve.get(p, math.nan) for p in periods] for name, curve in lines.items()}, look_of(bake)
     )
     _shade(axes, [p in board.test for p in periods], [p in bake.span.tune_periods for p in periods])
@@ -83,19 +81,6 @@ def _rows_axis(axes: Axes, most: int) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.xaxis.set_major_formatter(lambda v, _: count(v))
     axes.set_xlabel("rows of history at the close of the period", color=d.INK, size=9.5)
-
-
-def _lines(axes: Axes, lines: Mapping[str, Sequence[float]], look: Mapping[str, Look]) -> list[d.End]:
-    ends = []
-    for name, values in lines.items():
-        colour, dashes = look[name]
-        dots = "o" if len(values) <= MOST_DOTS else ""
-        axes.plot(
-            range(len(values)), values, color=colour, linestyle=dashes, linewidth=1.8, marker=dots, markersize=3.2
-        )
-        known = [v for v in values if v == v]
-        ends += [d.End(known[-1], name, colour, dashes)] if known else []
-    return ends
 
 
 def _shade(axes: Axes, test: Sequence[bool], tuned: Sequence[bool]) -> None:

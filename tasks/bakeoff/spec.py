@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
 
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.nearest import nearest
 from nightloop.tasks.plan.plan import Part
 from nightloop.tasks.plan.safe_text import guarded
@@ -71,7 +72,7 @@ class BakeoffSpec(BaseModel):
 def load_spec(path: str, options: Mapping[str, Any]) -> BakeoffSpec:
     """The order in a YAML file (no path: an empty one), with `options` that were given put over it.
 
-    The fields stand at the top of the file or under `bakeoff:`. Raises FileNotFoundError where there is no file, and one
+    The fields stand at the top of the file or under `bakeoff:`. Raises FileNotFoundError if there is no file, and one
     ValueError that lists every mistake of form.
     """
     raw = _raw(path) if path else {}
@@ -91,7 +92,7 @@ def _raw(path: str) -> dict[str, Any]:
     raw = read_mapping(Path(path), "a bake-off's specification", ", ".join(BakeoffSpec.model_fields))
     inner = raw.get("bakeoff", raw)
     if not isinstance(inner, dict):
-        raise ValueError(f"{path}: bakeoff is {inner!r:.80}; it is a mapping of {', '.join(BakeoffSpec.model_fields)}")
+        raise PlanError(f"{path}: bakeoff is {inner!r:.80}; it is a mapping of {', '.join(BakeoffSpec.model_fields)}")
     return inner
 
 
@@ -103,7 +104,7 @@ def _sentence(error: Any) -> str:
     return f"{where}: given {error.get('input')!r:.80}; {error['msg'][:1].lower()}{error['msg'][1:]}"
 
 
-def spec_error(found: Sequence[str]) -> ValueError:
+def spec_error(found: Sequence[str]) -> PlanError:
     """One error that lists every mistake."""
     listed = "\n".join(f"  - {one}" for one in dict.fromkeys(found))
-    return ValueError(f"the bake-off has {len(found)} mistake{'s' * (len(found) > 1)}; nothing was run:\n{listed}")
+    return PlanError(f"the bake-off has {len(found)} mistake{'s' * (len(found) > 1)}; nothing was run:\n{listed}")

@@ -11,10 +11,9 @@ from rich.console import Console
 from nightloop.tasks.bakeoff.entrants import metrics_of
 from nightloop.tasks.bakeoff.json_report import BakeoffReport, rival_of, title_of
 from nightloop.tasks.bakeoff.results import ResultRow
-from nightloop.tasks.evaluation.paired_difference import Difference
 from nightloop.tasks.evaluation.summary import SLICES, direction
-from nightloop.tasks.reports.format import NONE, count, number, plain, plural, seconds, size
-from nightloop.tasks.reports.table import Cell, Mood, Table, as_rich
+from nightloop.tasks.reports.format import NONE, number, plain, plural, seconds, size
+from nightloop.tasks.reports.table import Cell, Table, as_rich, difference_cell
 
 WIDTH = 160  # characters, where the terminal does not say
 
@@ -55,7 +54,9 @@ def against(bake: BakeoffReport, label: str, kind: str) -> Table | None:
     for line in bake.board.lines(kind):
         rival = rival_of(bake, line.name, label)
         if rival is not None:
-            rows.append((Cell(line.name), *(gap(bake.board.versus(line.name, rival, kind, m)) for m in names)))
+            rows.append(
+                (Cell(line.name), *(difference_cell(bake.board.versus(line.name, rival, kind, m)) for m in names))
+            )
     note = (
         "Differences on the same rows, plus is better, with 95 % intervals over users, each on its own (none is widened for "
         "the number of comparisons). Green and red: the interval leaves nought out."
@@ -100,19 +101,10 @@ def who(bake: BakeoffReport) -> Table:
     return Table("", ("entrant", "strategy", "model"), rows, " ".join(f"Left out: {one}." for one in bake.left_out))
 
 
-def gap(found: Difference | None) -> Cell:
-    """A paired difference with its interval."""
-    if found is None:
-        return Cell(NONE, "quiet")
-    mood: Mood = "good" if found.low > 0 else "bad" if found.high < 0 else ""
-    words = f"{found.mean:+.4f} [{found.low:+.4f}, {found.high:+.4f}]".replace("-", "−")
-    return Cell(words, mood, f"{count(found.users)} users, {count(found.rows)} rows")
-
-
 def _row(bake: BakeoffReport, line: ResultRow, kind: str, personal: bool, first: bool) -> tuple[Cell, ...]:
     board, metric = bake.board, bake.board.metric
     rivals = [(label, rival_of(bake, line.name, label)) for label in bake.against]
-    gaps = [gap(board.versus(line.name, r, kind, metric) if r else None) for _, r in rivals]
+    gaps = [difference_cell(board.versus(line.name, r, kind, metric) if r else None) for _, r in rivals]
     mine = Cell(
         number(line.personal.get(metric)).replace("-", "−"), "", "the metric minus what it is with the mean user's list"
     )

@@ -17,6 +17,7 @@ from nightloop.tasks.bakeoff.replay import ReplayInputs, replay
 from nightloop.tasks.bakeoff.result import RunResult
 from nightloop.tasks.bakeoff.shared_inputs import known_at, lay_candidates, whole_logs, write_weights
 from nightloop.tasks.bakeoff.spec import Kind
+from nightloop.tasks.plan.errors import ConflictError
 from nightloop.tasks.plan.plan import Plan, Ranking, canonical
 from nightloop.tasks.plan.redact import redact
 from nightloop.tasks.plugins.assembly import assemble
@@ -65,7 +66,7 @@ class Job(BaseModel):
 
 
 def run_in_subprocess(job: Job) -> None:
-    """Run the job in another process and wait. Raises RuntimeError with its last words where it did not end well."""
+    """Run the job in another process and wait. Raises ConflictError with its last words where it did not end well."""
     job.room.mkdir(parents=True, exist_ok=True)
     written = job.room / "job.json"
     written.write_text(job.model_dump_json(), encoding="utf-8")
@@ -79,10 +80,10 @@ def run_in_subprocess(job: Job) -> None:
             RUNNING.discard(process)
     if process.returncode < 0:
         memory = " (out of memory?)" if process.returncode == -9 else ""
-        raise RuntimeError(f"{job.title}: its process was ended by signal {-process.returncode}{memory}")
+        raise ConflictError(f"{job.title}: its process was ended by signal {-process.returncode}{memory}")
     if process.returncode:
         last = [line for line in said.splitlines() if line.strip()][-1:]
-        raise RuntimeError(f"{job.title}: {redact(''.join(last))[:600] or f'exit code {process.returncode}'}")
+        raise ConflictError(f"{job.title}: {redact(''.join(last))[:600] or f'exit code {process.returncode}'}")
 
 
 def end_running() -> None:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from nightloop.tasks.correction.corrector import Corrector, Scored, Shape, State
 from nightloop.tasks.modules.checkpoint import Weights, pack, unpack
+from nightloop.tasks.plan.errors import DataError
 
 Notes = tuple[Tensor, ...]  # one a corrector, each [n, m]
 
@@ -31,9 +32,9 @@ class Chain:
         return scored.probability, tuple(notes)
 
     def observe(self, version: str, notes: Notes, label: Tensor) -> None:
-        """Learn from labels [n]. Raises ValueError where the notes are of another version of the model."""
+        """Learn from labels [n]. Raises DataError if the notes are of another version of the model."""
         if version != self.version:
-            raise ValueError(
+            raise DataError(
                 f"these rows were served by {version}, what is remembered is of {self.version}: their errors are not "
                 "comparable. Score the rows again with the model that serves"
             )
@@ -53,13 +54,13 @@ def begin(version: str, correctors: Mapping[str, Corrector], shape: Shape) -> Ch
 
 
 def restored(fresh: Chain, version: str, tensors: Weights) -> Chain:
-    """`fresh` with what a snapshot holds. Raises ValueError where that is of another version or other options."""
+    """`fresh` with what a snapshot holds. Raises DataError if that is of another version or other options."""
     if version != fresh.version:
-        raise ValueError(f"the snapshot is of {version}, the model that serves is {fresh.version}")
+        raise DataError(f"the snapshot is of {version}, the model that serves is {fresh.version}")
     states = {label: unpack(label, tensors) for label in fresh.states}
     wrong = [label for label, state in fresh.states.items() if _shapes(state.items()) != _shapes(states[label].items())]
     if wrong:
-        raise ValueError(f"the snapshot of {', '.join(wrong)} was made with other options")
+        raise DataError(f"the snapshot of {', '.join(wrong)} was made with other options")
     return Chain(version, fresh.correctors, {label: dict(state) for label, state in states.items()})
 
 

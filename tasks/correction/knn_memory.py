@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from nightloop.tasks.correction.corrector import State
+from nightloop.tasks.plan.errors import PlanError
 
 MOST = 10_000_000  # rows
 
@@ -33,9 +34,9 @@ class Neighbours:
     temperature: float = 0.1
 
     def __post_init__(self) -> None:
-        """Raise ValueError where an option cannot be."""
+        """Raise PlanError if an option cannot be."""
         if not (0 < self.k <= self.capacity <= MOST and self.temperature > 0):
-            raise ValueError(
+            raise PlanError(
                 f"given capacity {self.capacity}, k {self.k}, temperature {self.temperature}; allowed are 1 <= k <= "
                 f"capacity <= {MOST:,} and a temperature above 0"
             )

@@ -12,6 +12,7 @@ from torch.nn.functional import embedding_bag
 
 from nightloop.tasks.correction.corrector import State, forget
 from nightloop.tasks.plan.bounds import ROUNDS, WIDEST
+from nightloop.tasks.plan.errors import PlanError
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Sketch:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Raise ValueError where a size cannot be."""
+        """Raise PlanError if a size cannot be."""
         least = {"arrays": 1, "bits": 1, "planes": self.bits, "warm": 1, "half_life": 0}
         wrong = [f"{n}: given {getattr(self, n)}; {low} or more" for n, low in least.items() if getattr(self, n) < low]
         most = {
@@ -50,7 +51,7 @@ class Sketch:
             f"{n}: given {getattr(self, n)}; at most {high:,}" for n, high in most.items() if getattr(self, n) > high
         ]
         if wrong:
-            raise ValueError("; ".join(wrong))
+            raise PlanError("; ".join(wrong))
 
     def start(self, width: int) -> State:
         """An empty sketch for keys of h [n, width]."""

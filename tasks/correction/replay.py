@@ -13,6 +13,7 @@ from nightloop.tasks.correction.corrector import Corrector, Scored, Shape
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.modules.model import Model
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.training.hidden_features import logits_and_hidden
 
 
@@ -30,11 +31,11 @@ def replay(
 ) -> Replayed:
     """The rows of `logs` in slots of `slot` rows, in order of time; rows of one moment are never in two slots.
 
-    A slot's labels are known to the slots after it, or `delay` slots later. Begins with nothing known. Raises ValueError
+    A slot's labels are known to the slots after it, or `delay` slots later. Begins with nothing known. Raises PlanError
     for what is no click model and a slot below 1.
     """
     if model.family != "ctr" or slot < 1 or delay < 0:
-        raise ValueError(
+        raise PlanError(
             f"given a {model.family} model, slots of {slot} rows and a delay of {delay}; a click model, 1 or more and 0 "
             "or more are needed"
         )

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from nightloop.tasks.correction.corrector import Scored, Shape, State, forget
 from nightloop.tasks.correction.online_selection import TRIED, chosen, no_trials, record
+from nightloop.tasks.plan.errors import PlanError
 
 
 @dataclass(frozen=True)
@@ -28,13 +29,13 @@ class Counters:
     half_life: int = 200_000
 
     def __post_init__(self) -> None:
-        """Raise ValueError where an option cannot be."""
+        """Raise PlanError if an option cannot be."""
         if not (self.half_life >= 0 and self.prior > 0):
-            raise ValueError(
+            raise PlanError(
                 f"given half_life {self.half_life}, prior {self.prior}; half_life is 0 or more, prior above 0"
             )
         if not self.strengths or not all(0 <= f <= 1 for f in self.strengths) or self.caution < 0:
-            raise ValueError(
+            raise PlanError(
                 f"given strengths {list(self.strengths)!r:.80}, caution {self.caution}; allowed are one or more numbers "
                 "from 0 to 1, and a caution from 0"
             )

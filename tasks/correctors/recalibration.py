@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from nightloop.tasks.correction.corrector import Scored, Shape, State
+from nightloop.tasks.plan.errors import PlanError
 
 CHUNK = 256  # rows of one step: a large delivery is many steps, as if it had come in small ones
 
@@ -29,9 +30,9 @@ class Recalibration:
     prior: float = 10.0
 
     def __post_init__(self) -> None:
-        """Raise ValueError where an option cannot be."""
+        """Raise PlanError if an option cannot be."""
         if not (self.half_life >= 0 and self.prior > 0):
-            raise ValueError(
+            raise PlanError(
                 f"given half_life {self.half_life}, prior {self.prior}; half_life is 0 or more, prior above 0"
             )
 

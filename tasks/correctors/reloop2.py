@@ -14,6 +14,7 @@ from nightloop.tasks.correction.corrector import Scored, Shape, State
 from nightloop.tasks.correction.knn_memory import Neighbours
 from nightloop.tasks.correction.lsh_memory import Sketch
 from nightloop.tasks.correction.online_selection import TRIED, chosen, no_trials, record
+from nightloop.tasks.plan.errors import PlanError
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,13 @@ class ReLoop2:
     half_life: int = 50_000
 
     def __post_init__(self) -> None:
-        """Raise ValueError where an option cannot be."""
+        """Raise PlanError if an option cannot be."""
         for name in ("lambdas", "gammas"):
             given = getattr(self, name)
             if not given or not all(0 <= value <= 1 for value in given):
-                raise ValueError(f"{name}: given {list(given)!r:.80}; allowed are one or more numbers from 0 to 1")
+                raise PlanError(f"{name}: given {list(given)!r:.80}; allowed are one or more numbers from 0 to 1")
         if not (self.prior >= 0 and self.caution >= 0 and self.half_life >= 0):
-            raise ValueError(
+            raise PlanError(
                 f"given prior {self.prior}, caution {self.caution}, half_life {self.half_life}; allowed is 0 and above"
             )
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 from nightloop.tasks.data.vocabulary import separate
 from nightloop.tasks.lake.landing import digest
 from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.errors import NotReady
 from nightloop.tasks.plan.plan import Plan
 
 Versions = Sequence[tuple[int, int]]  # (period index, version)
@@ -43,7 +44,7 @@ def clean_counts(warehouse: Warehouse, versions: Versions) -> dict[int, int]:
 
 
 def asked_for(warehouse: Warehouse, versions: Versions) -> dict[str, list[int]]:
-    """The versions as parameters. Raises LookupError where one is not in the lake."""
+    """The versions as parameters. Raises LookupError if one is not in the lake."""
     asked = numbered(versions)
     there = {(row["period"], row["version"]) for row in warehouse.query("read/versions_there", asked).to_pylist()}
     if missing := sorted(set(versions) - there):
@@ -56,6 +57,6 @@ def numbered(versions: Versions) -> dict[str, list[int]]:
     return {"periods": [period for period, _ in versions], "versions": [version for _, version in versions]}
 
 
-def _absent(versions: Versions) -> LookupError:
+def _absent(versions: Versions) -> NotReady:
     named = ", ".join(f"version {version} of period {period}" for period, version in versions[:10])
-    return LookupError(f"the lake has no {named}: it was never collected, or has expired; collect the period again")
+    return NotReady(f"the lake has no {named}: it was never collected, or has expired; collect the period again")

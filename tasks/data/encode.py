@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nightloop.tasks.data.vocabulary import Vocabulary, encode, separate
+from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.plan.plan import Plan
 
 
@@ -40,11 +41,11 @@ def encoded(
 
 
 def rows_of(vocabulary: Vocabulary, field: str, values: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.int64]:
-    """The row of each value: [n] int64. Raises ValueError for an id that the vocabulary lacks."""
+    """The row of each value: [n] int64. Raises DataError for an id that the vocabulary lacks."""
     rows = encode(vocabulary, field, values)
     if (unknown := np.flatnonzero(rows < 0)).size:
         shown = str(values[int(unknown[0])])[:60]
-        raise ValueError(
+        raise DataError(
             f"{field}: {unknown.size:,} rows have ids that the vocabulary lacks, such as {shown!r}: grow it first"
         )
     return rows
@@ -68,7 +69,7 @@ def _known(vocabulary: Vocabulary, field: str, size: int, values: pa.Array | pa.
     if field in vocabulary.rare:
         return np.where(rows < size, rows, 0)  # what earned its row later was rare then
     if len(rows) and rows.max() >= size:
-        raise ValueError(f"{field}: an id of these logs was born after them: the vocabulary belongs to another history")
+        raise DataError(f"{field}: an id of these logs was born after them: the vocabulary belongs to another history")
     return rows
 
 

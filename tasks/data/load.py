@@ -17,6 +17,7 @@ from nightloop.tasks.data.logs import NO_ITEMS, NONE, Logs
 from nightloop.tasks.data.memmap import columns
 from nightloop.tasks.data.vocabulary import Vocabulary
 from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.errors import ConflictError, DataError
 from nightloop.tasks.plan.plan import Plan
 
 AT_ONCE = 1_000_000  # rows of small periods that the lake sorts together
@@ -42,7 +43,7 @@ def read_logs(
     Rows come in batches. Logs larger than the setting `logs_memory` lie in files that go with them (`lake.mapped`).
     """
     if not versions:
-        raise ValueError("read_logs needs at least one version of a period")
+        raise DataError("read_logs needs at least one version of a period")
     fields, newest = vocabulary.fields, max(period for period, _ in versions)
     sizes = vocabulary.sizes(newest)
     read = _columns(warehouse, plan, vocabulary, versions, sizes)
@@ -93,7 +94,7 @@ def _columns(
             for name, values in encoded(plan, vocabulary, sizes, pa.Table.from_batches([batch])).items():
                 found[name].numpy()[rows] = values
     if filled != count:
-        raise RuntimeError(f"the lake changed while it was read: of {count:,} rows {filled:,} came; read again")
+        raise ConflictError(f"the lake changed while it was read: of {count:,} rows {filled:,} came; read again")
     return found
 
 
@@ -120,7 +121,7 @@ def _taken_before(
     if not earlier:
         return NOBODY
     if max(earlier)[0] >= min(versions)[0]:
-        raise ValueError(f"histories go on from periods before {min(versions)[0]}; given is period {max(earlier)[0]}")
+        raise DataError(f"histories go on from periods before {min(versions)[0]}; given is period {max(earlier)[0]}")
     asked = {"most": plan.columns.history_length, "labelled": plan.columns.label is not None}
     table = warehouse.query("read/newest_items", {**asked_for(warehouse, earlier), **asked})
     rows = [rows_of(vocabulary, field, table.column(field)) for field in ("user", "item")]

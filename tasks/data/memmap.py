@@ -19,7 +19,7 @@ def columns(rows: int, kinds: Kinds, most: int, folder: Path) -> dict[str, Tenso
     """Columns of `rows` rows to write into: in memory, or in files in `folder` where all together have over `most` bytes.
 
     The system keeps of a file in memory what fits and takes it back when others need the room. `folder` must be on a
-    disk: a file system in memory gains nothing. Raises OSError where it has no room for them.
+    disk: a file system in memory gains nothing. Raises OSError if it has no room for them.
     """
     shapes = {name: ((rows, *shape), kind) for name, (shape, kind) in kinds.items()}
     large = sum(prod(shape) * kind.itemsize for shape, kind in shapes.values()) > most

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from nightloop.tasks.data.rare_values import Rare, frequent, none
 from nightloop.tasks.lake.values import BETWEEN, MISSING
+from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.plan.plan import Columns
 
 
@@ -55,11 +56,11 @@ def grow(vocabulary: Vocabulary, table: pa.Table) -> Vocabulary:
     """The vocabulary with the new ids of `table` behind the old ones, in the order in which they earned their rows.
 
     `table` has the column `period` (int) and one column of text, or of lists of texts, per field, its rows ordered by (period, time, user,
-    item). Raises ValueError where its periods fall, or come before one that the vocabulary has seen already.
+    item). Raises DataError if its periods fall, or come before one that the vocabulary has seen already.
     """
     periods = np.asarray(table.column("period"), dtype=np.int32)
     if len(periods) and (np.diff(periods) < 0).any():
-        raise ValueError("rows that a vocabulary grows by must be ordered by period")
+        raise DataError("rows that a vocabulary grows by must be ordered by period")
     ids, births, rare = {}, {}, dict(vocabulary.rare)
     for name in vocabulary.fields:
         old, born = vocabulary.ids[name], vocabulary.births[name]
@@ -70,7 +71,7 @@ def grow(vocabulary: Vocabulary, table: pa.Table) -> Vocabulary:
             new, first = _first_seen(values, old)
         first = row[first]
         if len(new) and len(born) and periods[first[0]] < born[-1].as_py():
-            raise ValueError(f"period {periods[first[0]]} comes after {born[-1]} was seen: a vocabulary grows in order")
+            raise DataError(f"period {periods[first[0]]} comes after {born[-1]} was seen: a vocabulary grows in order")
         ids[name] = pa.concat_arrays([old, new])
         births[name] = pa.concat_arrays([born, pa.array(periods[first], pa.int32())])
     return Vocabulary(ids, births, rare)
@@ -100,7 +101,7 @@ def to_bytes(vocabulary: Vocabulary) -> bytes:
 
 
 def from_bytes(data: bytes) -> Vocabulary:
-    """The vocabulary of `to_bytes`. Raises ValueError where the bytes are not a whole one."""
+    """The vocabulary of `to_bytes`. Raises DataError if the bytes are not a whole one."""
     try:
         with pa.ipc.open_file(pa.BufferReader(data)) as file:
             table = file.read_all()
@@ -110,9 +111,9 @@ def from_bytes(data: bytes) -> Vocabulary:
         births = {f: table.column("births")[i].values.cast(pa.int32()) for i, f in enumerate(fields)}
         rare = _rare_of(table, fields) if "most" in table.column_names else {}
     except (pa.ArrowException, KeyError, AttributeError, OSError) as error:
-        raise ValueError(f"these {len(data):,} bytes are no vocabulary: {error}") from error
+        raise DataError(f"these {len(data):,} bytes are no vocabulary: {error}") from error
     if any(len(ids[f]) != len(births[f]) for f in fields):
-        raise ValueError("this vocabulary is damaged: ids and births do not match")
+        raise DataError("this vocabulary is damaged: ids and births do not match")
     return Vocabulary(ids, births, rare)
 
 

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from nightloop.tasks.evaluation.cluster_error import cluster_error
 from nightloop.tasks.evaluation.paired_difference import FEWEST, WIDTH, Difference
 from nightloop.tasks.evaluation.summary import Rows
+from nightloop.tasks.plan.errors import DataError
 
 
 def auc_difference(pairs: Sequence[tuple[Rows, Rows]]) -> Difference | None:
@@ -16,7 +18,7 @@ def auc_difference(pairs: Sequence[tuple[Rows, Rows]]) -> Difference | None:
 
     An AUC is a mean over positives of the share of negatives below them, and over negatives of the share of positives
     above: each row's share of the difference is known (DeLong et al. 1988), and those of a user's rows are added up
-    before they are squared (Obuchowski 1997). Periods with one class only are left out. Raises ValueError where two
+    before they are squared (Obuchowski 1997). Periods with one class only are left out. Raises DataError if two
     results do not hold the same rows.
     """
     parts: list[Tensor] = []
@@ -26,7 +28,7 @@ def auc_difference(pairs: Sequence[tuple[Rows, Rows]]) -> Difference | None:
     total = 0.0
     for a, b in kept:
         if not (torch.equal(a["user"], b["user"]) and torch.equal(a["label"], b["label"])):
-            raise ValueError("paired results must hold the same rows in the same order; score both on the same night")
+            raise DataError("paired results must hold the same rows in the same order; score both on the same night")
         weight = len(a["label"]) / rows
         auc_a, share_a = _shares(a)
         auc_b, share_b = _shares(b)
@@ -35,13 +37,10 @@ def auc_difference(pairs: Sequence[tuple[Rows, Rows]]) -> Difference | None:
         users.append(a["user"])
     if not kept:
         return None
-    _, group = torch.unique(torch.cat(users), return_inverse=True)
-    groups = int(group.max()) + 1
-    if groups < FEWEST:
+    error, people = cluster_error(torch.cat(parts), torch.cat(users))
+    if people < FEWEST:
         return None
-    sums = torch.zeros(groups, dtype=torch.float64).index_add_(0, group, torch.cat(parts))
-    error = float((sums.square().sum() * groups / (groups - 1)).sqrt())
-    return Difference(total, total - WIDTH * error, total + WIDTH * error, groups, rows)
+    return Difference(total, total - WIDTH * error, total + WIDTH * error, people, rows)
 
 
 def _shares(rows: Rows) -> tuple[float, Tensor]:

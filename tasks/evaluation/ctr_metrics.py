@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nightloop.tasks.evaluation.ranking_metrics import Numbers
+from nightloop.tasks.plan.errors import DataError
 
 SMALLEST = 1e-7  # float32 cannot say 1 - 1e-8; a certain and wrong prediction costs 16.1, not infinity
 
@@ -13,13 +14,13 @@ SMALLEST = 1e-7  # float32 cannot say 1 - 1e-8; a certain and wrong prediction c
 def auc(label: ArrayLike, prediction: ArrayLike) -> float:
     """Chance that a random positive scores above a random negative, ties counted half (Mann-Whitney).
 
-    `label` [n] of 0 and 1, `prediction` [n] of any finite scale. Raises ValueError on NaN or a single class.
+    `label` [n] of 0 and 1, `prediction` [n] of any finite scale. Raises DataError on NaN or a single class.
     """
     y, p = checked(label, prediction)
     positives = float(y.sum())
     negatives = len(y) - positives
     if not positives or not negatives:
-        raise ValueError(f"AUC needs both classes: {positives:.0f} positives and {negatives:.0f} negatives were given")
+        raise DataError(f"AUC needs both classes: {positives:.0f} positives and {negatives:.0f} negatives were given")
     ranks = _ranks(p, np.zeros(len(y), dtype=np.int64))
     return float(((ranks * y).sum() - positives * (positives + 1) / 2) / (positives * negatives))
 
@@ -27,7 +28,7 @@ def auc(label: ArrayLike, prediction: ArrayLike) -> float:
 def gauc(user: ArrayLike, label: ArrayLike, prediction: ArrayLike) -> float:
     """AUC within each user, weighted by the user's rows; users with a single class are left out.
 
-    Raises ValueError where no user has both classes. Source: ReLoop2, section on evaluation.
+    Raises DataError if no user has both classes. Source: ReLoop2, section on evaluation.
     """
     y, p = checked(label, prediction)
     _, group = np.unique(np.asarray(user), return_inverse=True)
@@ -36,7 +37,7 @@ def gauc(user: ArrayLike, label: ArrayLike, prediction: ArrayLike) -> float:
     ranked = np.bincount(group, _ranks(p, group) * y, len(rows))
     both = (positives > 0) & (positives < rows)
     if not bool(both.any()):
-        raise ValueError(f"gAUC needs a user with both classes: none of {len(rows)} users has")
+        raise DataError(f"gAUC needs a user with both classes: none of {len(rows)} users has")
     n, m, total = rows[both], positives[both], ranked[both]
     each = (total - m * (m + 1) / 2) / (m * (n - m))
     return float((each * n).sum() / n.sum())
@@ -45,12 +46,12 @@ def gauc(user: ArrayLike, label: ArrayLike, prediction: ArrayLike) -> float:
 def normalised_entropy(label: ArrayLike, prediction: ArrayLike) -> float:
     """Mean LogLoss over that of the mean label, said of every row: below 1 something was learned.
 
-    Raises ValueError on NaN or a single class. Source: He et al. 2014, section 3.
+    Raises DataError on NaN or a single class. Source: He et al. 2014, section 3.
     """
     y, _ = checked(label, prediction)
     rate = y.mean()
     if not 0 < float(rate) < 1:
-        raise ValueError("normalised entropy needs both classes")
+        raise DataError("normalised entropy needs both classes")
     entropy = -(rate * np.log(rate) + (1 - rate) * np.log(1 - rate))
     return float(logloss(label, prediction).mean() / entropy)
 
@@ -65,11 +66,11 @@ def logloss(label: ArrayLike, prediction: ArrayLike) -> Numbers:
 
 
 def calibration(label: ArrayLike, prediction: ArrayLike) -> float:
-    """Predicted positives over observed positives; 1 is right. Raises ValueError where no positive was observed."""
+    """Predicted positives over observed positives; 1 is right. Raises DataError if no positive was observed."""
     y, p = checked(label, prediction)
     _probabilities(p)
     if not bool(y.any()):
-        raise ValueError(f"calibration needs an observed positive: none in {len(y)} rows")
+        raise DataError(f"calibration needs an observed positive: none in {len(y)} rows")
     return float(p.sum() / y.sum())
 
 
@@ -81,27 +82,27 @@ def ece(label: ArrayLike, prediction: ArrayLike, bins: int = 10) -> float:
     y, p = checked(label, prediction)
     _probabilities(p)
     if not len(y):
-        raise ValueError("the calibration error of no rows is not defined")
+        raise DataError("the calibration error of no rows is not defined")
     place = _ranks(p, np.zeros(len(y), dtype=np.int64)) - 0.5
     chosen = np.clip((place * bins / len(y)).astype(np.int64), 0, bins - 1)
     return float(np.abs(np.bincount(chosen, p - y, bins)).sum() / len(y))
 
 
 def checked(label: ArrayLike, prediction: ArrayLike) -> tuple[Numbers, Numbers]:
-    """Both as float64 [n]. Raises ValueError on NaN, infinity, another shape, or labels that are not 0 or 1."""
+    """Both as float64 [n]. Raises DataError on NaN, infinity, another shape, or labels that are not 0 or 1."""
     y, p = np.asarray(label, dtype=np.float64), np.asarray(prediction, dtype=np.float64)
     if y.shape != p.shape or y.ndim != 1:
-        raise ValueError(f"labels {y.shape} and predictions {p.shape} must both be [n]")
+        raise DataError(f"labels {y.shape} and predictions {p.shape} must both be [n]")
     if not bool(np.isfinite(p).all()):
-        raise ValueError(f"{int((~np.isfinite(p)).sum())} of {len(p)} predictions are NaN or infinite")
+        raise DataError(f"{int((~np.isfinite(p)).sum())} of {len(p)} predictions are NaN or infinite")
     if not bool(((y == 0) | (y == 1)).all()):
-        raise ValueError("labels must be 0 or 1")
+        raise DataError("labels must be 0 or 1")
     return y, p
 
 
 def _probabilities(p: Numbers) -> None:
     if len(p) and not (float(p.min()) >= 0 and float(p.max()) <= 1):
-        raise ValueError(f"predictions must be probabilities: they reach from {float(p.min()):g} to {float(p.max()):g}")
+        raise DataError(f"predictions must be probabilities: they reach from {float(p.min()):g} to {float(p.max()):g}")
 
 
 def _ranks(p: Numbers, group: Numbers) -> Numbers:

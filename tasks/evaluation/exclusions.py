@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.plan.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def takers(logs: Logs, taken: Tensor) -> ItemUsers:
     """Takings of before (`taken` [m, 2] user and item rows) and of the logs themselves."""
     items = logs.sizes[1]
     if len(taken) and (int(taken.min()) < 0 or int(taken[:, 1].max()) >= items):
-        raise ValueError(f"earlier interactions name rows outside the {items} items known in period {logs.period}")
+        raise DataError(f"earlier interactions name rows outside the {items} items known in period {logs.period}")
     user = torch.cat([taken[:, 0].long(), logs.rows[:, 0]])
     item = torch.cat([taken[:, 1].long(), logs.rows[:, 1]])
     when = torch.cat([torch.full((len(taken),), -1), torch.arange(len(logs))])

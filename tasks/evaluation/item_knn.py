@@ -11,6 +11,7 @@ from torch import Tensor
 
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.evaluation.rank import Ranker
+from nightloop.tasks.plan.errors import PlanError
 
 NEVER = 1e-9  # the popularity of what nobody took: below all, and the same for all
 
@@ -32,17 +33,17 @@ class ItemKNN:
     def __post_init__(self) -> None:
         wrong = [f"{name} is {value}" for name, value in vars(self).items() if not value >= 0 or value == float("inf")]
         if wrong or not self.half_life or not self.memory:
-            raise ValueError(
+            raise PlanError(
                 f"{', '.join(wrong) or 'a half-life is 0'}; half_life and memory are above 0, the others 0 or more"
             )
 
     def fitted(self, logs: Logs) -> Ranker:
         """The ranker at the close of `logs`, which hold all history. Ids beyond its vocabulary score as never seen.
 
-        Memory grows with the pairs of items that share a user. Raises ValueError where the logs are no user-item logs.
+        Memory grows with the pairs of items that share a user. Raises PlanError if the logs are no user-item logs.
         """
         if logs.fields[:2] != ("user", "item"):
-            raise ValueError(f"the first two fields must be user and item; the logs have {', '.join(logs.fields)}")
+            raise PlanError(f"the first two fields must be user and item; the logs have {', '.join(logs.fields)}")
         liked = self._popularity(logs)
         took = self._took(logs)
         alike = _cosine(took, self.shrinkage)

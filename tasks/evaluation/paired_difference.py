@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from nightloop.tasks.evaluation.cluster_error import cluster_error
 from nightloop.tasks.evaluation.ranking_metrics import Numbers
 from nightloop.tasks.evaluation.summary import direction, per_interaction
+from nightloop.tasks.plan.errors import DataError
 
 FEWEST = 20  # users; with fewer the normal approximation says more than it knows
 WIDTH = 1.959964  # of a two-sided interval of 95 %, in standard errors
@@ -38,24 +40,20 @@ def difference(
 
     The standard error is that of a ratio of sums over users, the clusters (Cochran, Sampling Techniques,
     ch. 9A): d_i is what row i gains, m its mean over all n rows, s_u the sum of d_i - m over the rows of user u, and
-    se^2 = G / (G - 1) * sum_u s_u^2 / n^2 with G users. Raises ValueError where the two do not hold the same rows.
+    se^2 = G / (G - 1) * sum_u s_u^2 / n^2 with G users. Raises DataError if the two do not hold the same rows.
     """
     gains, users = [], []
     for a, b in nights:
         if not np.array_equal(a["user"], b["user"]) or not np.array_equal(a["item"], b["item"]):
-            raise ValueError("paired results must hold the same rows in the same order; score both on the same night")
+            raise DataError("paired results must hold the same rows in the same order; score both on the same night")
         gains.append(direction(metric) * (per_interaction(a, metric) - per_interaction(b, metric)))
         users.append(np.asarray(a["user"]))
     return _interval(np.concatenate(gains), np.concatenate(users)) if gains else None
 
 
 def _interval(gain: Numbers, user: Numbers) -> Difference | None:
-    _, group = np.unique(user, return_inverse=True)
-    groups = int(group.max()) + 1 if len(group) else 0
-    if groups < FEWEST:
+    middle = float(gain.mean()) if len(gain) else 0.0
+    error, users = cluster_error((gain - middle) / max(len(gain), 1), user)
+    if users < FEWEST:
         return None
-    mean = gain.mean()
-    sums = np.bincount(group, gain - mean, groups)
-    error = float(np.sqrt(np.square(sums).sum() * groups / (groups - 1))) / len(gain)
-    middle = float(mean)
-    return Difference(middle, middle - WIDTH * error, middle + WIDTH * error, groups, len(gain))
+    return Difference(middle, middle - WIDTH * error, middle + WIDTH * error, users, len(gain))

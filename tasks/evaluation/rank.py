@@ -11,6 +11,7 @@ from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.evaluation.candidates import CandidateBlock, Candidates
 from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.modules.fused_tables import with_zero_rows, zero_row
+from nightloop.tasks.plan.errors import DataError
 
 Factors = Callable[[Weights], tuple[Tensor, Tensor]]  # weights -> users [U, d], items [I, d]
 Ranker = Callable[[Tensor, Tensor], Tensor]  # users [B], items [P] -> scores [B, P]; ids may be beyond what it knows
@@ -20,10 +21,10 @@ def from_factors(users: Tensor, items: Tensor) -> Ranker:
     """The ranker of dot products: `users` [U, d], `items` [I, d]; users beyond the table are the mean user, items score 0.
 
     Products are added up in float64 and rounded once, so that equal items tie exactly wherever they stand in a block
-    and the same ranks come out on every machine. Raises ValueError on NaN or unequal widths.
+    and the same ranks come out on every machine. Raises DataError on NaN or unequal widths.
     """
     if users.dim() != 2 or items.dim() != 2 or users.shape[1] != items.shape[1]:
-        raise ValueError(f"factors must be [U, d] and [I, d]: {tuple(users.shape)} and {tuple(items.shape)} were given")
+        raise DataError(f"factors must be [U, d] and [I, d]: {tuple(users.shape)} and {tuple(items.shape)} were given")
     return _dots(torch.cat([users, mean_user(users)]), zero_row(items))
 
 
@@ -50,7 +51,7 @@ def _dots(users: Tensor, items: Tensor) -> Ranker:
     """Dot products in float64, rounded to float32; ids beyond the last row score as the last row."""
     for name, table in (("user", users), ("item", items)):
         if not bool(torch.isfinite(table).all()):
-            raise ValueError(f"{name} factors hold NaN or infinity: this checkpoint cannot rank")
+            raise DataError(f"{name} factors hold NaN or infinity: this checkpoint cannot rank")
     left, right = users.detach().double(), items.detach().double()
 
     def scores(who: Tensor, what: Tensor) -> Tensor:
@@ -65,7 +66,7 @@ def rank(ranker: Ranker, candidates: Candidates) -> dict[str, Tensor]:
 
     Columns, each [n]: `user`, `item` int64, `new_user`, `new_item` bool (born in the row's own period), `pool` int32
     (rows of one pool share the luck of its draw), `above`, `equal` int32 and, where the catalogue was dealt,
-    `catalogue_above` and `catalogue_equal`. Raises ValueError on NaN scores.
+    `catalogue_above` and `catalogue_equal`. Raises DataError on NaN scores.
     """
     logs = candidates.logs
     found = {"user": logs.rows[:, 0].clone(), "item": logs.rows[:, 1].clone()}
@@ -108,4 +109,4 @@ def _within(mark: Tensor, cut: Tensor, row: Tensor, place: Tensor) -> Tensor:
 
 def _no_nan(scores: Tensor) -> None:
     if not bool(torch.isfinite(scores.sum())) and bool(torch.isnan(scores).any()):  # the sum is the cheap first look
-        raise ValueError(f"{int(torch.isnan(scores).sum())} of {scores.numel()} scores are NaN: they rank nothing")
+        raise DataError(f"{int(torch.isnan(scores).sum())} of {scores.numel()} scores are NaN: they rank nothing")

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from nightloop.tasks.plan.errors import DataError
+
 Numbers = np.ndarray[Any, np.dtype[Any]]
 
 
@@ -17,7 +19,7 @@ def recall(above: ArrayLike, equal: ArrayLike, k: int) -> Numbers:
     """Chance that the positive is among the first `k`: [n] float64.
 
     `above` and `equal` [n] count the other candidates that score higher than the positive and exactly as it does; the
-    order of equal scores is random, so a scorer without opinions gets k / candidates and no more. Raises ValueError
+    order of equal scores is random, so a scorer without opinions gets k / candidates and no more. Raises DataError
     where k is below 1 or a count is negative. Source: SML's protocol, made safe for ties.
     """
     g, e = _counts(above, equal, k)
@@ -37,10 +39,10 @@ def ndcg(above: ArrayLike, equal: ArrayLike, k: int) -> Numbers:
 
 def _counts(above: ArrayLike, equal: ArrayLike, k: int) -> tuple[Numbers, Numbers]:
     if k < 1:
-        raise ValueError(f"K is {k}; it must be at least 1")
+        raise DataError(f"K is {k}; it must be at least 1")
     g, e = np.asarray(above, dtype=np.float64), np.asarray(equal, dtype=np.float64)
     if g.shape != e.shape:
-        raise ValueError(f"above has shape {g.shape} and equal {e.shape}; they must be the same")
+        raise DataError(f"above has shape {g.shape} and equal {e.shape}; they must be the same")
     if bool(((g < 0) | (e < 0) | np.isnan(g) | np.isnan(e)).any()):
-        raise ValueError("a count of candidates is negative or NaN: the scores that were ranked are not usable")
+        raise DataError("a count of candidates is negative or NaN: the scores that were ranked are not usable")
     return g, e

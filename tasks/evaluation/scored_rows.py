@@ -5,11 +5,12 @@ from __future__ import annotations
 from safetensors.numpy import load
 
 from nightloop.tasks.evaluation.ranking_metrics import Numbers
+from nightloop.tasks.plan.errors import DataError
 
 
 def from_bytes(data: bytes) -> dict[str, Numbers]:
-    """The columns of a blob of scored rows. Raises ValueError where the bytes are not whole safetensors."""
+    """The columns of a blob of scored rows. Raises DataError if the bytes are not whole safetensors."""
     try:
         return dict(load(data))
     except Exception as error:
-        raise ValueError(f"these {len(data)} bytes are no safetensors file: {error}") from error
+        raise DataError(f"these {len(data)} bytes are no safetensors file: {error}") from error

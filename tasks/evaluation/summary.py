@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from nightloop.tasks.evaluation import ctr_metrics, ranking_metrics
 from nightloop.tasks.evaluation.ranking_metrics import Numbers
+from nightloop.tasks.plan.errors import DataError, PlanError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,11 +49,11 @@ def per_interaction(scored: Mapping[str, ArrayLike], metric: str) -> Numbers:
         return ctr_metrics.logloss(scored["label"], scored["prediction"])
     name, _, k = metric.removeprefix("catalogue_").partition("@")
     if name not in ("recall", "ndcg") or not k.isdigit():
-        raise ValueError(f"no metric {metric!r} of single rows; there are recall@K, ndcg@K and logloss")
+        raise DataError(f"no metric {metric!r} of single rows; there are recall@K, ndcg@K and logloss")
     check(scored, "ranking")
     prefix = "catalogue_" if metric.startswith("catalogue_") else ""
     if f"{prefix}above" not in scored:
-        raise ValueError(f"{metric} asks for ranking.catalogue: true in the plan; the catalogue was not ranked")
+        raise PlanError(f"{metric} asks for ranking.catalogue: true in the plan; the catalogue was not ranked")
     measure = ranking_metrics.recall if name == "recall" else ranking_metrics.ndcg
     return measure(scored[f"{prefix}above"], scored[f"{prefix}equal"], int(k))
 
@@ -65,25 +66,25 @@ def direction(metric: str) -> int:
 def member(scored: Mapping[str, ArrayLike], name: str) -> Numbers:
     """[n] bool: the rows of a slice, one of `SLICES`."""
     if name not in SLICES:
-        raise ValueError(f"no slice {name!r}; there are {', '.join(SLICES)}")
+        raise DataError(f"no slice {name!r}; there are {', '.join(SLICES)}")
     new: Numbers = np.asarray(scored[f"new_{name[4:]}"]).astype(bool)
     return new if name.startswith("new") else ~new
 
 
 def check(scored: Mapping[str, ArrayLike], family: str) -> int:
-    """The number of rows. Raises ValueError where `scored` is not a whole and clean record of its family."""
+    """The number of rows. Raises ValueError if `scored` is not a whole and clean record of its family."""
     if family not in NEEDED:
-        raise ValueError(f"no family {family!r}; there are {' and '.join(NEEDED)}")
+        raise DataError(f"no family {family!r}; there are {' and '.join(NEEDED)}")
     missing = [name for name in NEEDED[family] if name not in scored]
     if missing:
-        raise ValueError(f"a scored period of {family} needs {', '.join(missing)} too; it has {', '.join(scored)}")
+        raise DataError(f"a scored period of {family} needs {', '.join(missing)} too; it has {', '.join(scored)}")
     columns = {name: np.asarray(values) for name, values in scored.items()}
     lengths = {name: values.shape for name, values in columns.items()}
     if len(set(lengths.values())) != 1 or len(lengths["user"]) != 1:
-        raise ValueError(f"every column of a scored period must be [n]: {lengths}")
+        raise DataError(f"every column of a scored period must be [n]: {lengths}")
     for name, values in columns.items():
         if values.dtype.kind == "f" and not bool(np.isfinite(values).all()):
-            raise ValueError(f"column {name!r} of a scored period holds NaN or infinity")
+            raise DataError(f"column {name!r} of a scored period holds NaN or infinity")
     return len(columns["user"])
 
 

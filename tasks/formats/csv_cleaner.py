@@ -14,6 +14,7 @@ from itertools import islice
 from tempfile import NamedTemporaryFile
 
 from nightloop.tasks.formats.decompress import Opened, text_lines
+from nightloop.tasks.formats.stray_quotes import are_rows
 from nightloop.tasks.lake.warehouse import Warehouse
 
 HEAD = 100_000  # lines, where only the first rows are wanted
@@ -23,7 +24,8 @@ LARGEST = 4_000_000  # characters of a field, as DuckDB has it
 
 @dataclass(frozen=True)
 class CsvForm:
-    """How the fields of a file are written, and how many a line has. `skip`: lines before the first row."""
+    """How the fields of a file are written, and how many a line has. `skip`: lines before the first row; `time`: the field
+    that holds the time."""
 
     width: int
     delimiter: str
@@ -32,6 +34,7 @@ class CsvForm:
     comment: str
     encoding: str
     skip: int
+    time: int
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,11 @@ def _rows(file: str, opened: Opened, form: CsvForm) -> Iterator[list[str] | Refu
             text, taken = f"{text}\n{ahead[taken][1]}", taken + 1
             open_ = form.quote not in ahead[taken - 1][1] or _open(text, form)
         found = _row(text, form)
+        if taken and not isinstance(found, str) and are_rows(text.split("\n"), form.delimiter, form.width, form.time):
+            found = (
+                f"a quote is opened here and closed in line {number + taken}, and both lines are rows of their own: mend the quote, "
+                "or set the source's option `quote` to '' where quotes mean nothing"
+            )
         if isinstance(found, str) and taken:  # the lines after it may be rows all the same
             found, text, taken = found, line, 0
         for _ in range(taken):
@@ -92,7 +100,7 @@ def _rows(file: str, opened: Opened, form: CsvForm) -> Iterator[list[str] | Refu
 
 def _open(text: str, form: CsvForm) -> bool:
     """Whether a quote is opened in the text and not closed."""
-    if not form.quote or form.quote not in text:
+    if len(form.delimiter) > 1 or not form.quote or form.quote not in text:
         return False
     try:
         next(_reader(text, form))

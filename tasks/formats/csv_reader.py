@@ -14,11 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nightloop.tasks.formats.csv_cleaner import CsvForm, not_encoded, rewritten
-from nightloop.tasks.formats.file_head import encoding_of, first_lines
+from nightloop.tasks.formats.file_head import directly, encoding_of, first_lines
 from nightloop.tasks.formats.select_files import in_path, with_missing_columns
+from nightloop.tasks.formats.stray_quotes import swallows
 from nightloop.tasks.lake.incoming import LINE
 from nightloop.tasks.lake.values import BLANKS
 from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.plan.plan import Columns
 
 DELIMITERS = (",", "\t", ";", "|", "::")
@@ -86,7 +88,7 @@ def read_delimited(
     """The columns `wanted` of every line as text, and where `timed` its time as `_micros`; lines that do not parse come
     last, as `_line`.
 
-    Raises ValueError naming the file where it is empty, cut off or without a column that is wanted. Where it turns out
+    Raises DataError naming the file where it is empty, cut off or without a column that is wanted. Where it turns out
     half-way that files have to be read line by line, they are noted in `warehouse.by_line`, and BlockingIOError says that
     all is to be read again.
     """
@@ -110,7 +112,9 @@ def read_delimited(
 def _by_line(warehouse: Warehouse, file: str, look: FileLayout, dialect: Dialect) -> bool:
     """Whether a file is read line by line. DuckDB takes a comment for one in the middle of a line too, and its ends amiss."""
     before = look.skip > dialect.headed  # there are lines before the names
-    return file in warehouse.by_line or look.encoding not in BY_DUCKDB or bool(dialect.comment) or before
+    if file in warehouse.by_line or look.encoding not in BY_DUCKDB or dialect.comment or before:
+        return True
+    return swallows(directly(warehouse, file), dialect.quote, look.delimiter, len(look.names))
 
 
 def _at_once(warehouse: Warehouse, files: list[str], look: FileLayout, asked: RowRequest) -> Iterator[pa.RecordBatch]:
@@ -122,7 +126,7 @@ def _at_once(warehouse: Warehouse, files: list[str], look: FileLayout, asked: Ro
                 continue
             rows = batch.to_pylist()
             if open_ := {row["file"] for row in rows if row["error"] == "UNQUOTED VALUE"}:
-                raise ValueError(f"a quote is out of order in {', '.join(sorted(open_))}")
+                raise DataError(f"a quote is out of order in {', '.join(sorted(open_))}")
             yield rejected([(row["file"], row["line"], _why(row, look), row["text"]) for row in rows], asked.wanted)
     except ValueError as error:  # DuckDB's own words help nobody who did not choose it
         warehouse.by_line.update(files)
@@ -132,7 +136,8 @@ def _at_once(warehouse: Warehouse, files: list[str], look: FileLayout, asked: Ro
 def _line_by_line(warehouse: Warehouse, file: str, look: FileLayout, asked: RowRequest) -> Iterator[pa.RecordBatch]:
     """Rows of one file by way of a copy in plain csv; then its lines that are none."""
     by = asked.dialect
-    form = CsvForm(len(look.names), look.delimiter, by.quote, by.escape, by.comment, look.encoding, look.skip)
+    time = look.names.index(asked.columns.time)
+    form = CsvForm(len(look.names), look.delimiter, by.quote, by.escape, by.comment, look.encoding, look.skip, time)
     clean, refused = rewritten(warehouse, file, form)
     plain = replace(asked, dialect=replace(by, quote='"', escape='"', comment="", header=False))
     try:
@@ -178,13 +183,17 @@ def _why(row: Mapping[str, Any], look: FileLayout) -> str:
 
 
 def _pointed(batch: pa.RecordBatch, dialect: Dialect, columns: Columns) -> pa.RecordBatch:
-    """The batch with a decimal point in its numbers."""
+    """The batch with a decimal point in its numbers, and none in ids that are whole ones."""
     if dialect.decimal == ".":
         return batch
     other = f" (has {'.'!r}, and decimals stand behind {dialect.decimal!r})"
     for name in {columns.label, columns.logged_probability, *columns.numeric} & {*batch.schema.names}:
         place = batch.schema.get_field_index(name)
         batch = batch.set_column(place, name, _comma(batch.column(place), dialect.decimal, other))
+    for name in {columns.user, columns.item, *columns.categorical, *columns.key} & {*batch.schema.names}:
+        place = batch.schema.get_field_index(name)
+        whole = pc.replace_substring_regex(batch.column(place), rf"^\s*(-?[0-9]+){dialect.decimal}0+\s*$", r"\1")
+        batch = batch.set_column(place, name, whole)
     return batch
 
 
@@ -202,24 +211,36 @@ def column_names(warehouse: Warehouse, file: str, dialect: Dialect) -> list[str]
 
 
 def check_columns(file: str, names: Sequence[str], wanted: Sequence[str], may_lack: MayLack = nothing) -> None:
-    """Raise ValueError where a file lacks a column or has it twice, and say which it has."""
+    """Raise DataError if a file lacks a column or has it twice, and say which it has."""
     shown, constant = ", ".join(repr(name[:60]) for name in names[:40]) or "none", in_path(file)
     for name in wanted:
-        if name not in names and (name in constant or may_lack(name)):
+        if name not in names and (name in constant or (may_lack(name) and not like(name, names))):
             continue
         if names.count(name) != 1 if isinstance(names, list) else name not in names:
             how = "two columns" if name in names else "no column"
-            raise ValueError(
+            other = like(name, names) if name not in names else ""
+            if other and may_lack(name):
+                raise DataError(
+                    f"{file} calls the column {name[:60]!r} of the newest file {other[:60]!r}: give it one name in all files, or "
+                    "leave it out of the plan's `columns`"
+                )
+            raise DataError(
                 f"{file} has {how} {name[:60]!r}; its columns are {shown}. Name the right ones in the plan's "
                 "`columns`. If these are no names, the source's options `names`, `delimiter` and `encoding` say how the "
                 "file is written"
             )
 
 
+def like(name: str, names: Iterable[str]) -> str:
+    """One of the names that differs from a name in upper and lower case or blanks alone; empty where there is none."""
+    alike = (other for other in names if other.strip(BLANKS).casefold() == name.casefold())
+    return next((other for other in alike if other != name), "")
+
+
 def check_time(file: str, names: Iterable[str], columns: Columns) -> None:
-    """Raise ValueError where the time stands in the path alone: every row needs one of its own."""
+    """Raise DataError if the time stands in the path alone: every row needs one of its own."""
     if columns.time not in names:
-        raise ValueError(
+        raise DataError(
             f"{file}: the time {columns.time[:60]!r} stands in the path alone, so that all rows would have the same. Name a column "
             "of the file; the path can say the period, as {period}"
         )
@@ -233,7 +254,7 @@ def _look(warehouse: Warehouse, file: str, dialect: Dialect) -> FileLayout:
         n for n, line in enumerate(lines) if line.strip() and not (dialect.comment and line.startswith(dialect.comment))
     ]
     if not rows:
-        raise ValueError(f"{file}: its first {len(lines)} lines are blank or comments")
+        raise DataError(f"{file}: its first {len(lines)} lines are blank or comments")
     spoken = SPOKEN.fullmatch(lines[rows[0]].strip()) if len(rows) > 1 else None
     if spoken is not None:
         rows = rows[1:]
@@ -243,7 +264,7 @@ def _look(warehouse: Warehouse, file: str, dialect: Dialect) -> FileLayout:
     if dialect.names:
         told = [fields(lines[n], delimiter, dialect.quote) for n in rows[dialect.headed :]]
         if told and all(len(one) != len(dialect.names) for one in told):
-            raise ValueError(
+            raise DataError(
                 f"{file}: its first line has {len(told[0])} fields between {delimiter!r} and not the "
                 f"{len(dialect.names)} of this format ({', '.join(dialect.names[:16])}): it begins {line[:60]!r}"
             )
@@ -251,7 +272,7 @@ def _look(warehouse: Warehouse, file: str, dialect: Dialect) -> FileLayout:
     names = [name.strip(BLANKS) for name in fields(line, delimiter, dialect.quote)]
     if not all(name.replace("\t", "").isprintable() for name in names):
         shown = line[:40].encode(errors="surrogateescape").decode(errors="backslashreplace")
-        raise ValueError(
+        raise DataError(
             f"{file} is no text in {encoding}: its first line is {shown!r}; give the source's option `format` or `encoding`"
         )
     return FileLayout(delimiter, encoding, tuple(names), skip)

@@ -11,6 +11,8 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
+from nightloop.tasks.plan.errors import DataError
+
 PIECE = 1 << 20  # bytes that are unpacked at once, however small they were packed
 PACKED = 1 << 16  # bytes that are read at once: what is left of them is copied at the end of every gzip stream in them
 UNPACK = "unpack it; csv, Parquet and JSON lines are read as they are, and text packed with gzip (.gz) or zstd (.zst)"
@@ -19,6 +21,7 @@ MAGIC = {
     b"\xfd7zXZ\x00": ("packed with xz", ""), b"\x28\xb5\x2f\xfd": ("packed with zstd", ".zst"), b"PAR1": ("a Parquet file", ".parquet"),
     b"7z\xbc\xaf": ("a 7z archive", ""), b"Rar!": ("a rar archive", ""),
 }  # fmt: skip
+PACKED_MARKS = {".gz": b"\x1f\x8b", ".zst": b"\x28\xb5\x2f\xfd"}
 PAGE = "as a download that failed leaves it: deliver the file itself"
 NO_LOGS = {
     b"version https://git-lfs": "a pointer of Git LFS, and not the file itself: `git lfs pull` fetches that",
@@ -38,7 +41,7 @@ def on_disk(file: str) -> BinaryIO:
 
 
 def check_text(file: str, head: bool = False, opened: Opened = on_disk) -> None:
-    """Raise ValueError where a file, plain or with .gz or .zst, is cut off, damaged or has an endless line.
+    """Raise DataError if a file, plain or with .gz or .zst, is cut off, damaged or has an endless line.
 
     Of a file that was cut off readers take what is left for all of it. `head`: only its first bytes are looked at.
     """
@@ -47,11 +50,16 @@ def check_text(file: str, head: bool = False, opened: Opened = on_disk) -> None:
     text = first.removeprefix(codecs.BOM_UTF8).lstrip().lower()
     for mark, what in NO_LOGS.items():
         if text.startswith(mark):
-            raise ValueError(f"{file} is {what}")
+            raise DataError(f"{file} is {what}")
     for mark, (what, ending) in MAGIC.items():
         if first.startswith(mark) and not (ending and file.endswith(ending)):
-            raise ValueError(
+            raise DataError(
                 f"{file} is {what}, and no text: {f'let its name end with {ending} in small letters' if ending else UNPACK}"
+            )
+    for ending, mark in PACKED_MARKS.items():
+        if file.endswith(ending) and first and not first.startswith(mark):
+            raise DataError(
+                f"{file} is not packed, although its name ends with {ending}: let its name end otherwise, or deliver it again"
             )
     small = "://" not in file and Path(file).stat().st_size <= LONGEST
     if head or (small and not file.endswith((".gz", ".zst"))):
@@ -61,7 +69,7 @@ def check_text(file: str, head: bool = False, opened: Opened = on_disk) -> None:
         end = max(piece.rfind(b"\n"), piece.rfind(b"\r"))
         since = len(piece) - end - 1 if end >= 0 else since + len(piece)
         if since > LONGEST:
-            raise ValueError(_endless(file))
+            raise DataError(_endless(file))
 
 
 def _endless(file: str) -> str:
@@ -72,7 +80,7 @@ def _endless(file: str) -> str:
 
 
 def pieces(file: str, opened: Opened = on_disk) -> Iterator[bytes]:
-    """What a file holds, unpacked. Raises ValueError where it is cut off or damaged."""
+    """What a file holds, unpacked. Raises DataError if it is cut off or damaged."""
     unpacked = _gzip if file.endswith(".gz") else _zstd if file.endswith(".zst") else _plain
     with opened(file) as stream:
         yield from unpacked(file, stream)
@@ -91,7 +99,7 @@ def text_lines(file: str, encoding: str, opened: Opened = on_disk) -> Iterator[s
         yield from ENDS.split(rest[:end])[:-1]
         rest = rest[end:]
         if len(rest) > LONGEST:
-            raise ValueError(_endless(file))
+            raise DataError(_endless(file))
     *whole, last = ENDS.split(rest)
     yield from whole
     if last:
@@ -99,11 +107,11 @@ def text_lines(file: str, encoding: str, opened: Opened = on_disk) -> Iterator[s
 
 
 def _decoded(file: str, encoding: str, opened: Opened) -> Iterator[str]:
-    """The text of a file. Raises ValueError where it breaks off within a character, or is another encoding altogether."""
+    """The text of a file. Raises DataError if it breaks off within a character, or is another encoding altogether."""
     try:
         yield from codecs.iterdecode(pieces(file, opened), encoding, "surrogateescape")
     except UnicodeDecodeError as error:
-        raise ValueError(
+        raise DataError(
             f"{file} is no whole text in {encoding} ({error.reason}): deliver it again, or set the source's option `encoding`"
         ) from error
 
@@ -127,9 +135,9 @@ def _gzip(file: str, stream: BinaryIO) -> Iterator[bytes]:
                     data, ahead = ahead.lstrip(b"\0"), stream.read(PACKED)
                 unpack = zlib.decompressobj(wbits=31) if data else unpack
     except zlib.error as error:
-        raise ValueError(f"{file} is no whole gzip file ({error}): deliver it again") from error
+        raise DataError(f"{file} is no whole gzip file ({error}): deliver it again") from error
     if not unpack.eof:
-        raise ValueError(f"{file} is cut off: the gzip stream has no end; deliver it again")
+        raise DataError(f"{file} is cut off: the gzip stream has no end; deliver it again")
 
 
 def _zstd(file: str, packed: BinaryIO) -> Iterator[bytes]:
@@ -138,4 +146,4 @@ def _zstd(file: str, packed: BinaryIO) -> Iterator[bytes]:
             while piece := stream.read(PIECE):
                 yield piece
         except OSError as error:
-            raise ValueError(f"{file} is no whole zstd file ({error}): deliver it again") from error
+            raise DataError(f"{file} is no whole zstd file ({error}): deliver it again") from error

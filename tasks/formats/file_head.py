@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import codecs
+from collections.abc import Iterator
 from itertools import islice
 
 from nightloop.tasks.formats.decompress import check_text, pieces, text_lines
 from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.errors import DataError
 
+HEAD = 32  # pieces that are looked at where only the first rows are wanted
 MARKS = ((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # a file that begins so says its encoding
 
 
 def first_lines(warehouse: Warehouse, file: str, encoding: str = "utf-8") -> list[str]:
-    """A text file's first lines, a hundred at most. Raises ValueError where it is empty, cut off or has an endless line."""
+    """A text file's first lines, a hundred at most. Raises DataError if it is empty, cut off or has an endless line."""
     if checked(warehouse, file):
         lines = list(islice(text_lines(file, encoding, warehouse.opened), 100))
     else:
@@ -20,12 +23,28 @@ def first_lines(warehouse: Warehouse, file: str, encoding: str = "utf-8") -> lis
                  for batch in warehouse.scan(("ingest/first_lines", {"file": file, "encoding": encoding}))
                  for line in batch.column("line").to_pylist()]  # fmt: skip
     if not any(line.strip() for line in lines):
-        raise ValueError(f"{file} is empty: a csv file begins with the columns' names")
+        raise DataError(f"{file} is empty: a csv file begins with the columns' names")
+    if _is_utf8("\n".join(lines), encoding):
+        raise DataError(
+            f"{file} is written in utf-8, and the source's option `encoding` is {encoding}: leave the option out"
+        )
     return lines
 
 
+def _is_utf8(text: str, encoding: str) -> bool:
+    """Whether text that was read in an encoding of one byte a letter was written in utf-8, in which letters have several."""
+    single = encoding != "utf-8" and len(bytes(range(256)).decode(encoding, "replace")) == 256
+    if not single or text.isascii():
+        return False
+    try:
+        text.encode(encoding, "surrogateescape").decode("utf-8")
+    except UnicodeError:
+        return False
+    return True
+
+
 def checked(warehouse: Warehouse, file: str) -> bool:
-    """Whether a file was checked: it can be only if it is read without DuckDB. Raises ValueError as `check_text` does."""
+    """Whether a file was checked: it can be only if it is read without DuckDB. Raises DataError as `check_text` does."""
     direct = _read_directly(warehouse, file)
     if direct:
         check_text(file, warehouse.head, warehouse.opened)
@@ -35,6 +54,12 @@ def checked(warehouse: Warehouse, file: str) -> bool:
 def _read_directly(warehouse: Warehouse, file: str) -> bool:
     """Whether a file can be read without DuckDB."""
     return "://" not in file or (file.startswith("s3://") and warehouse.remote is not None)
+
+
+def directly(warehouse: Warehouse, file: str) -> Iterator[bytes]:
+    """What a file holds, unpacked, or its first bytes where only those are wanted; nothing where DuckDB alone can read it."""
+    most = HEAD if warehouse.head else None
+    return islice(pieces(file, warehouse.opened), most) if _read_directly(warehouse, file) else iter(())
 
 
 def encoding_of(warehouse: Warehouse, file: str) -> str:

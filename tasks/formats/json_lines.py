@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nightloop.tasks.formats.csv_reader import MayLack, check_columns, check_time, nothing, rejected
+from nightloop.tasks.formats.csv_reader import MayLack, check_columns, check_time, like, nothing, rejected
 from nightloop.tasks.formats.file_head import checked
 from nightloop.tasks.formats.select_files import in_path
 from nightloop.tasks.lake.incoming import LINE, nested_values
 from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.plan.plan import Columns
 
 HEAD = 1000  # objects that are looked at first
 ALL = 2**62
+NO_KEY: Mapping[str, Any] = {"nested": False, "twice": False, "beside": False}
 
 
 def read_json_lines(
@@ -26,18 +29,29 @@ def read_json_lines(
     """The values `wanted` of every line as text, and where `timed` its time as `_micros`; a line that is no object, or
     that holds a list or an object where one value is wanted, as `_line`, all else null.
 
-    Raises ValueError naming the file where it is cut off, holds no object, lacks a key that is wanted or holds lists or
+    Raises DataError naming the file where it is cut off, holds no object, lacks a key that is wanted or holds lists or
     objects there from its first lines on.
     """
     for file in files:
-        keys, nested = _keys(warehouse, file, HEAD)
+        keys = _keys(warehouse, file, HEAD)
         if any(name not in keys and name not in in_path(file) and not may_lack(name) for name in wanted):
-            keys = json_keys(warehouse, file, whole=True)
-        check_columns(file, keys, wanted, may_lack)
+            late = _keys(warehouse, file, ALL)  # of what comes late a single line is judged, not the file
+            keys |= {name: {**NO_KEY, "example": None} for name in late if name not in keys}
+        check_columns(file, [*keys], wanted, may_lack)
         check_time(file, keys, columns)
         for name in wanted:
-            if name in nested and name not in columns.multi_value:
-                raise ValueError(nested_values(file, name, nested[name]))
+            found = keys.get(name, NO_KEY)
+            if found["twice"]:
+                raise DataError(
+                    f"{file} has the key {name[:60]!r} twice in one object, and readers differ in which of the two they take: write it "
+                    "once"
+                )
+            if (other := like(name, keys)) and not found["beside"]:
+                raise DataError(
+                    f"{file} has the key {name[:60]!r} in some objects and {other[:60]!r} in others: give it one name"
+                )
+            if found["nested"] and name not in columns.multi_value:
+                raise DataError(nested_values(file, name, found["example"]))
     pointers = {name: "/" + name.replace("~", "~0").replace("/", "~1") for name in wanted}
     asked = {
         "pointers": list(pointers.values()), "time": pointers[columns.time], "unit": columns.time_writing, "timed": timed,
@@ -55,25 +69,25 @@ def read_json_lines(
 
 
 def json_keys(warehouse: Warehouse, file: str, whole: bool = False) -> list[str]:
-    """The keys of a file's first thousand objects, of all where its `whole` is asked for: events of a kind may come late.
+    """The keys of a file's first thousand objects, of all if its `whole` is asked for: events of a kind may come late.
 
-    Raises ValueError where the file is cut off or has no object.
+    Raises DataError if the file is cut off or has no object.
     """
-    return _keys(warehouse, file, ALL if whole else HEAD)[0]
+    return [*_keys(warehouse, file, ALL if whole else HEAD)]
 
 
-def _keys(warehouse: Warehouse, file: str, most: int) -> tuple[list[str], dict[str, str]]:
-    """The keys of a file's first objects, and an example of each that holds lists or objects."""
+def _keys(warehouse: Warehouse, file: str, most: int) -> dict[str, Mapping[str, Any]]:
+    """The keys of a file's first objects, with what `json_keys.sql` says of each."""
     checked(warehouse, file)
     found = warehouse.scan(("ingest/json_keys", {"files": [file], "most": most}))
     keys = [row for batch in found for row in batch.to_pylist()]
     if not keys:
-        raise ValueError(
+        raise DataError(
             f"{file} has no line that is a JSON object: one object a line is wanted. Of a JSON array, or of objects in one "
             "line or over several, jq -c '.[]' or jq -c . makes that; Python's json.dumps writes it, and print does not; UTF-16 has to "
             "become UTF-8"
         )
-    return [row["name"] for row in keys], {row["name"]: row["example"] for row in keys if row["nested"]}
+    return {row["name"]: row for row in keys}
 
 
 def _taken_apart(batch: pa.RecordBatch, wanted: Sequence[str], constant: Mapping[str, str | None]) -> pa.RecordBatch:

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from nightloop.tasks.formats.select_files import midnight
 from nightloop.tasks.lake.incoming import LINE
+from nightloop.tasks.plan.errors import DataError
 
 Ints = npt.NDArray[np.int64]
 DAY = 86_400_000_000  # µs
@@ -31,7 +32,7 @@ class Positions:
     groups: int = 1000
 
     def __post_init__(self) -> None:
-        """Raise ValueError with everything that cannot be."""
+        """Raise DataError with everything that cannot be."""
         wrong = []
         try:
             midnight(self.first_day)
@@ -42,7 +43,7 @@ class Positions:
         if not _whole(self.groups, 1 << 30):
             wrong.append(f"groups is {self.groups!r:.60}, must be a whole number from 1")
         if wrong:
-            raise ValueError("; ".join(wrong))
+            raise DataError("; ".join(wrong))
 
     def midnight(self, day: int) -> int:
         """First µs (UTC) of day `day`; 0 is the first."""
@@ -59,14 +60,14 @@ class Positions:
         """The rows of `batches`, in their order, with `time` and `_micros` (µs, UTC), `row` (`name`:position), `group`
         (position modulo `groups`) and `everything` (one word), up to the time `end`.
 
-        Lines that could not be taken apart have no time. Raises ValueError where there are more than `most` rows.
+        Lines that could not be taken apart have no time. Raises DataError if there are more than `most` rows.
         """
         position = 0
         for batch in batches:
             numbers = np.arange(position, position + batch.num_rows)
             position += batch.num_rows
             if most is not None and position > most and LINE not in batch.schema.names:
-                raise ValueError(f"{name} has more than {most:,} rows, and a file is a day: give a larger `rows_a_day`")
+                raise DataError(f"{name} has more than {most:,} rows, and a file is a day: give a larger `rows_a_day`")
             micros = self.micros(numbers, day)
             yield _with(batch, numbers, micros, name, self.groups)
             if end is not None and len(micros) and micros[-1] >= end:

@@ -18,6 +18,7 @@ from nightloop.tasks.lake.file_names import WILD, check_file, unreadable_name
 from nightloop.tasks.lake.incoming import LINE
 from nightloop.tasks.lake.periods import EPOCH, Period
 from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.errors import DataError, StoreError
 from nightloop.tasks.plan.plan import Columns
 
 MARKS = ("_", ".")
@@ -36,15 +37,32 @@ def plan_columns(columns: Columns) -> list[str]:
 
 
 def list_files(warehouse: Warehouse, pattern: str, period: str = "") -> list[str]:
-    """The files a path names, whose {period} is the name of one. Raises FileNotFoundError where there are none, and
+    """The files a path names, whose {period} is the name of one. Raises FileNotFoundError if there are none, and
     ValueError where one may not be read."""
     path = pattern.replace("{period}", period) if period else pattern
+    scheme, sign, _ = path.partition("://")
+    if sign and scheme != "s3":
+        raise DataError(
+            f"{path[:200]!r}: read are files on disk and on S3, s3://bucket/key: copy or mount these files there"
+        )
+    if sign and warehouse.remote is None:
+        raise DataError(
+            f"{path[:200]!r}: S3 is out of reach here, because neither the settings nor the plan's source name it: set "
+            "NIGHTLOOP_S3_ENDPOINT, or give the path in a plan"
+        )
     try:
         batches = list(warehouse.scan(("ingest/found_files", {"pattern": path})))
     except ValueError as error:
         if name := unreadable_name(path):
-            raise ValueError(f"{name}: the file's name is no UTF-8: rename it") from error
+            raise DataError(f"{name}: the file's name is no UTF-8: rename it") from error
         raise
+    except OSError as error:
+        if not sign:
+            raise
+        raise StoreError(
+            f"{path[:200]!r} cannot be looked up on S3: {error}. NIGHTLOOP_S3_ENDPOINT and NIGHTLOOP_S3_REGION say where S3 is, "
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY who asks"
+        ) from error
     if "://" not in path and (lost := _dangling(path)):
         raise FileNotFoundError(
             f"{lost!r} is a symbolic link to what is not there: is a disk not mounted? Nothing was read"
@@ -122,7 +140,7 @@ def rows_in_period(
     """Rows with a time (`_micros`) in the period, or all by equal counts; a row whose time cannot be read goes where
     the row before it goes.
 
-    Raises ValueError where no row has a time that can be read. `time`: the column that holds it, to show one.
+    Raises DataError if no row has a time that can be read. `time`: the column that holds it, to show one.
     `remarks` gets a sentence where rows have times, and none lies in the period.
     """
     if period.start is None or period.end is None:
@@ -143,7 +161,7 @@ def rows_in_period(
         ends = [min(ends), max(ends)] if ends else []
         yield inside
     if rows and not seen:
-        raise ValueError(f"{file}: not one of {rows:,} rows has a time that can be read{shown}. {TIMES}")
+        raise DataError(f"{file}: not one of {rows:,} rows has a time that can be read{shown}. {TIMES}")
     if ends and not kept and remarks is not None:
         remarks.append(no_row(file, rows, ends[0], ends[1]))
 
@@ -182,5 +200,5 @@ def rows_between_dates(batches: Iterable[pa.RecordBatch], begin: str, end: str) 
 
 
 def midnight(day: str) -> int:
-    """The first µs (UTC, since 1970) of an ISO date. Raises ValueError where it is none."""
+    """The first µs (UTC, since 1970) of an ISO date. Raises DataError if it is none."""
     return (date.fromisoformat(day).toordinal() - date(1970, 1, 1).toordinal()) * 86_400_000_000

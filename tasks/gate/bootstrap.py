@@ -10,6 +10,8 @@ from statistics import NormalDist
 import torch
 from torch import Tensor
 
+from nightloop.tasks.evaluation.cluster_error import cluster_error
+
 FEWEST = 20  # users; with fewer the resamples are too alike to say anything
 MOST = 4096  # groups; more users than that share groups at random, which widens no interval to speak of
 POOLS = 8  # groups; the spread between fewer is anybody's guess
@@ -86,15 +88,10 @@ def interval(gain: Tensor, rows: Tensor, drawn: Resamples, alpha: float) -> Inte
 
 def _shared(values: Tensor, user: Tensor, draw: Tensor) -> float:
     """How much larger the error is than users alone make it: clustered both ways (Cameron, Gelbach and Miller 2011)."""
-    by_user, by_draw, by_row = (_error(values, group) ** 2 for group in (user, draw, torch.arange(len(values))))
+    influence = (values - values.mean()) / len(values)
+    errors = (cluster_error(influence, cluster) for cluster in (user, draw, torch.arange(len(values))))
+    by_user, by_draw, by_row = (error**2 if clusters >= POOLS else 0.0 for error, clusters in errors)
     return max(1.0, (by_user + by_draw - by_row) / by_user) ** 0.5 if by_user else 1.0
-
-
-def _error(values: Tensor, group: Tensor) -> float:
-    """Standard error of the mean of `values` [n] where rows of one group belong together; 0 with too few groups."""
-    rest = torch.bincount(group, values - values.mean()).square()
-    groups = int((torch.bincount(group) > 0).sum())
-    return float(rest.sum() * groups / (groups - 1)) ** 0.5 / len(values) if groups >= POOLS else 0.0
 
 
 def student(alpha: float, freedom: int) -> float:

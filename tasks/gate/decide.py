@@ -46,7 +46,7 @@ def decide(rule: Gate, family: str, incumbent: str | None, nights: Sequence[Evid
     `rule.min_gain`; the chance that a night promotes any of them though none is better is at most `rule.alpha`
     (Bonferroni). The incumbent's own newer weights are promoted unless they are surely worse. Neither may fail a
     guardrail. What cannot be told, because nights, users or numbers are missing, is not promoted. The winner is the
-    challenger with the largest gain, unless the refresh gains as much. Raises ValueError where `rule.metric` does not
+    challenger with the largest gain, unless the refresh gains as much. Raises ValueError if `rule.metric` does not
     fit the family.
     """
     metric, latest = metric_of(rule, family), list(nights)[-rule.evidence_nights :]
@@ -150,10 +150,10 @@ def _winner(judged: Mapping[str, Judged], incumbent: str | None) -> str | None:
     return max(gains, key=lambda name: (gains[name], name == incumbent), default=None)
 
 
-def without(decision: Decision, name: str, why: str, incumbent: str | None) -> Decision:
-    """The decision where `name` is rejected after all: the next best that may be promoted wins, if there is one."""
+def without(decision: Decision, name: str, why: str, incumbent: str | None, verdict: Verdict = "reject") -> Decision:
+    """The decision where `name` may not serve after all: the next best that may be promoted wins, if there is one."""
     refused = Judged(
-        verdict="reject", reasons=(why, *decision.judged[name].reasons), numbers=decision.judged[name].numbers
+        verdict=verdict, reasons=(why, *decision.judged[name].reasons), numbers=decision.judged[name].numbers
     )
     judged = {**decision.judged, name: refused}
     winner = _winner(judged, incumbent)

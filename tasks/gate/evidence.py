@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from nightloop.tasks.evaluation.summary import SLICES, direction, member, per_interaction
+from nightloop.tasks.plan.errors import DataError, PlanError
 from nightloop.tasks.plan.leading_metric import leading_metric
 from nightloop.tasks.plan.plan import Gate
 
@@ -40,7 +41,7 @@ class Pool:
 
 
 def metric_of(rule: Gate, family: str) -> str:
-    """The metric the rule decides by. Raises ValueError where it does not fit the family of the task."""
+    """The metric the rule decides by. Raises ValueError if it does not fit the family of the task."""
     if rule.metric == "auto":
         return leading_metric("auto", family == "ctr", ())
     name, _, k = rule.metric.partition("@")
@@ -49,13 +50,13 @@ def metric_of(rule: Gate, family: str) -> str:
     if family == "ranking" and name in ("recall", "ndcg") and k.isdigit() and int(k) > 0:
         return rule.metric
     allowed = "recall@K and ndcg@K" if family == "ranking" else "logloss"
-    raise ValueError(f"gate.metric is {rule.metric!r}; a {family} plan may use auto, {allowed}")
+    raise PlanError(f"gate.metric is {rule.metric!r}; a {family} plan may use auto, {allowed}")
 
 
 def pooled(nights: Sequence[Evidence], name: str, metric: str) -> Pool | None:
     """All nights that scored both `name` and what served; None where there is none.
 
-    Raises ValueError where a night's two results hold different rows, NaN, or not the columns of the metric.
+    Raises ValueError if a night's two results hold different rows, NaN, or not the columns of the metric.
     """
     found = [
         _paired(night, night.served, night.challengers[name], metric)
@@ -77,7 +78,7 @@ def _paired(night: Evidence, served: Mapping[str, Tensor], other: Mapping[str, T
     before, after = (torch.from_numpy(per_interaction(scored, metric)) for scored in (served, other))
     for column in ("user", "item", "label") if "label" in served else ("user", "item"):
         if not torch.equal(served[column], other[column]):
-            raise ValueError(
+            raise DataError(
                 f"the two results of period {night.name or night.period} hold different rows: column {column!r} is not the same"
             )
     gain = direction(metric) * (after - before)

@@ -12,6 +12,8 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from nightloop.tasks.plan.errors import PlanError
+
 OPEN = "/health"  # answered without the token: whoever looks whether the server lives has none
 SHORTEST = 16  # characters of a token
 NAME = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::\d{1,5})?|([\w.-]+)(?::\d{1,5})?", re.ASCII)
@@ -27,7 +29,7 @@ class Access:
     """
 
     def __init__(self, app: ASGIApp, hosts: Sequence[str] | None = None, token: str = "") -> None:
-        """Raises ValueError where a host or the token cannot be one."""
+        """Raises PlanError if a host or the token cannot be one."""
         self.app, self.hosts = app, None if hosts is None else [checked_host(host) for host in hosts]
         self._token = checked_token(token).encode()
 
@@ -67,19 +69,19 @@ class Access:
 
 
 def checked_host(host: str) -> str:
-    """A name as it is compared. Raises ValueError where it is none."""
+    """A name as it is compared. Raises PlanError if it is none."""
     name = host.lower().rstrip(".")
     if not re.fullmatch(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*", name, re.ASCII):
-        raise ValueError(
+        raise PlanError(
             f"host {host[:80]!r} is no name: give one without a port, such as rec.example.com or *.example.com"
         )
     return name
 
 
 def checked_token(token: str) -> str:
-    """A token, or none at all. Raises ValueError, which does not tell it, where it could be guessed or not be sent."""
+    """A token, or none at all. Raises PlanError, which does not tell it, where it could be guessed or not be sent."""
     if token and not re.fullmatch(rf"[!-~]{{{SHORTEST},1000}}", token):
-        raise ValueError(
+        raise PlanError(
             f"NIGHTLOOP_SERVE_TOKEN must have {SHORTEST} to 1,000 printable ASCII characters without spaces: "
             "openssl rand -hex 32 makes one"
         )

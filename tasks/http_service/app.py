@@ -22,6 +22,7 @@ from nightloop.tasks.http_service.metrics import PATHS, ServiceMetrics, TimingMi
 from nightloop.tasks.http_service.micro_batch import MicroBatcher
 from nightloop.tasks.http_service.request_bodies import StrictRoute
 from nightloop.tasks.http_service.schemas import Observe, Recommend, Score
+from nightloop.tasks.plan.errors import ConflictError, DataError, NightloopError, NotReady, PlanError
 from nightloop.tasks.plan.redact import redact
 from nightloop.tasks.serving.online_learning import Observed
 from nightloop.tasks.serving.pending_labels import RecordedRequest, ScoredRequest, ScoreRequest
@@ -50,7 +51,7 @@ class ServiceContext:
         """What an operator has to mend; empty where all is well."""
         return "; ".join(filter(None, (self.predictor.problem, self.trouble)))
 
-    def answers(self, questions: Sequence[RecordedRequest]) -> Sequence[ScoredRequest | ValueError]:
+    def answers(self, questions: Sequence[RecordedRequest]) -> Sequence[ScoredRequest | NightloopError]:
         """Each question's page, after it was recorded."""
         pages = self.predictor.score_requests(questions)
         for question, page in zip(questions, pages, strict=True):
@@ -85,9 +86,9 @@ class ServiceContext:
             self.trouble = ""
 
     def asked_of(self, pipeline: str | None) -> None:
-        """Raise LookupError where somebody else was meant."""
+        """Raise NotReady if another pipeline is meant."""
         if pipeline is not None and pipeline != self.pipeline:
-            raise LookupError(f"this server answers for {self.pipeline}, not for {pipeline[:63]!r}")
+            raise NotReady(f"this server answers for {self.pipeline}, not for {pipeline[:63]!r}")
 
     def tend(self, stop: threading.Event) -> None:
         """Look for a new champion every few seconds, save now and then; until told to stop."""
@@ -168,8 +169,9 @@ def service(
         """Counts and times for Prometheus."""
         return Response(desk.gauges.text(desk.predictor, bool(desk.problem)), media_type=desk.gauges.media)
 
-    for kind, status in ((ValueError, 422), (LookupError, 404)):
+    for kind, status in ((PlanError, 422), (DataError, 422), (NotReady, 404), (ConflictError, 409)):
         app.add_exception_handler(kind, _mistake(status))
+    app.add_exception_handler(Exception, _fault)
     app.add_exception_handler(HTTPException, _no_such_thing)
     app.add_exception_handler(RequestValidationError, _malformed)
     return app
@@ -201,6 +203,11 @@ def _mistake(status: int) -> Callable[[Request, Exception], JSONResponse]:
         return JSONResponse({"error": redact(str(error))[:2000]}, status)
 
     return say
+
+
+def _fault(request: Request, error: Exception) -> JSONResponse:
+    """A fault of ours or of a plug-in, or of the machine. The server logs its traceback; the caller can do nothing."""
+    return JSONResponse({"error": "the service failed to answer; its log says why"}, 500)
 
 
 def _no_such_thing(request: Request, error: Exception) -> JSONResponse:

@@ -16,6 +16,8 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from nightloop.tasks.plan.errors import DataError
+
 
 @dataclass(frozen=True)
 class ConnectionLimits:
@@ -107,15 +109,15 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Count a header or a trailer. Raises ValueError, which stops the parser, where there are too many."""
+        """Count a header or a trailer. Raises DataError, which stops the parser, where there are too many."""
         self._headers += 1
         self._head_bytes += len(name) + len(value)
         if self._headers > self._limits.headers or self._head_bytes > self._limits.head_bytes:
-            raise ValueError("the head of a request is too large")
+            raise DataError("the head of a request is too large")
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Wait for the body. Raises ValueError, which stops the parser, where the request may not go on.
+        """Wait for the body. Raises DataError, which stops the parser, where the request may not go on.
 
         The parser takes the body of a request that asks for an upgrade for the next request, and uvicorn reads on after
         each answer however many requests wait.
@@ -123,13 +125,13 @@ class BoundedProtocol(HttpToolsProtocol):
         sized = any(name in (b"content-length", b"transfer-encoding") for name, _ in self.headers)
         if sized and self.parser.should_upgrade():
             self._refuse(400, "there are no upgrades here: send the request without the header Upgrade")
-            raise ValueError("an upgrade with a body")
+            raise DataError("an upgrade with a body")
         self._in_body = self._advanced = True
         self._sending.stop()
         super().on_headers_complete()
         if len(self.pipeline) > self._limits.pipelined:
             self.transport.close()
-            raise ValueError("too many requests wait on one connection")
+            raise DataError("too many requests wait on one connection")
 
     def on_body(self, body: bytes) -> None:
         """Take bytes of a body; `Limit` sees to it that they are not too many."""

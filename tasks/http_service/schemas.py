@@ -17,6 +17,8 @@ from pydantic import (
     model_validator,
 )
 
+from nightloop.tasks.plan.errors import DataError
+
 MOST_ITEMS, MOST_LABELS = 10_000, 10_000  # rows of one call; more would keep every other request waiting
 MOST_FEATURES = 1_000
 MOST_REPEATED = 4_000_000  # characters that all rows have in common, times the rows: each is recorded with them
@@ -26,14 +28,14 @@ MOST_DIGITS = 40  # of a whole number; a UUID has 39
 def _few(given: object) -> object:
     """Refuse a mapping that nobody needs before each of its values has a mistake of its own."""
     if isinstance(given, dict) and len(given) > MOST_FEATURES:
-        raise ValueError(f"{len(given):,} features were given; a call has at most {MOST_FEATURES:,}")
+        raise DataError(f"{len(given):,} features were given; a call has at most {MOST_FEATURES:,}")
     return given
 
 
 def _short(given: int) -> int:
     """Refuse a number whose writing out would take longer than what it is for."""
     if abs(given) >= 10**MOST_DIGITS:
-        raise ValueError(f"a whole number has at most {MOST_DIGITS} digits")
+        raise DataError(f"a whole number has at most {MOST_DIGITS} digits")
     return given
 
 
@@ -62,16 +64,16 @@ def _known(model: type[BaseModel], given: object) -> object:
     if isinstance(given, dict) and (unknown := sorted(map(str, given.keys() - model.model_fields.keys()))):
         more = f" and {len(unknown) - 3:,} more" if len(unknown) > 3 else ""
         named = ", ".join(repr(name[:60]) for name in unknown[:3])
-        raise ValueError(f"there is no field {named}{more}; there are {', '.join(model.model_fields)}")
+        raise DataError(f"there is no field {named}{more}; there are {', '.join(model.model_fields)}")
     return given
 
 
 def _bounded(rows: int, call: Score | Recommend) -> None:
-    """Raise ValueError where a small body would become large records."""
+    """Raise DataError if a small body would become large records."""
     values = (call.user, call.request, *call.features.values())
     common = sum(len(str(value)) for value in values if isinstance(value, str | int))
     if common * rows > MOST_REPEATED:
-        raise ValueError(
+        raise DataError(
             f"{rows:,} items, each with the user, the request's id and features of {common:,} characters, are more than "
             f"{MOST_REPEATED:,} together; send fewer items a call"
         )
@@ -96,7 +98,7 @@ class Score(BaseModel):
 
     @model_validator(mode="after")
     def bounded(self) -> Self:
-        """Raise ValueError where its record would be too large."""
+        """Raise DataError if its record would be too large."""
         _bounded(len(self.items), self)
         return self
 
@@ -121,7 +123,7 @@ class Recommend(BaseModel):
 
     @model_validator(mode="after")
     def bounded(self) -> Self:
-        """Raise ValueError where its record would be too large."""
+        """Raise DataError if its record would be too large."""
         _bounded(self.k, self)
         return self
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nightloop.tasks.inspection.sample import lake_aside
+from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.plan.plan import Columns
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.sources.files import Files
@@ -33,7 +34,7 @@ def guess_columns(path: str, options: Mapping[str, Any] | None = None) -> Column
     if missing:
         usual = "; ".join(f"usual names of the {role} are {', '.join(USUAL[role].split()[:6])}" for role in missing)
         roles = ",".join(f"{role}={found[role] or '...'}" for role in ("user", "item", "time"))
-        raise ValueError(
+        raise DataError(
             f"{path}: no column is plainly the {' or the '.join(missing)}; its columns are "
             f"{', '.join(map(repr, names[:40]))}. Say which is which, --columns {roles} (label=... for clicks), or in "
             f"a plan's `columns`; {usual}"

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import SecretStr
 
 from nightloop.tasks.lake.incoming import flat
@@ -28,6 +29,8 @@ from nightloop.tasks.validation.gx import Nights, prepare, validate
 from nightloop.tasks.validation.result import Validation
 
 MOST = 100_000  # rows of a sample
+SEVERAL = r"[|]|^\s*\["  # what a text has that holds several values: | between them, or a list of JSON
+BEYOND = "after the last one of the calendar"
 EXAMPLES = 3  # of ids and times
 WHOLE = Period(0, "the sample", None, None)  # no calendar: times are compared with the periods here
 
@@ -41,8 +44,14 @@ class SampleNotes:
     rows: int = 0
     cut: bool = False  # whether rows were left out
     coarse: str = ""  # the column of times, where it holds seconds less exactly than they are
+    rounded: dict[str, str] = field(
+        default_factory=dict
+    )  # columns of ids with numbers beyond what their type tells apart
     times: dict[str, str] = field(default_factory=dict)  # as written -> as read
     ids: dict[str, dict[str, str]] = field(default_factory=lambda: {"user": {}, "item": {}})
+    several: dict[str, str] = field(
+        default_factory=dict
+    )  # columns with several values -> a value; empty: one has several
     # file -> rows, rows outside its period, first and last time
     outside: dict[str, list[int]] = field(default_factory=dict)
 
@@ -151,6 +160,9 @@ def _passing(
                 seen.coarse = columns.time
         for role, name in (("user", columns.user), ("item", columns.item)):
             _note_ids(seen.ids[role], head, name)
+            _note_rounded(seen.rounded, flat(batch, name), name)
+        for name in columns.multi_value:
+            _note_several(seen.several, batch, name)
         yield batch
 
 
@@ -175,6 +187,24 @@ def _note_ids(noted: dict[str, str], head: pa.RecordBatch, name: str) -> None:
     for raw, text in zip(values.to_pylist(), as_text(values).to_pylist(), strict=True):
         if raw is not None and (len(noted) < EXAMPLES or (str(raw) != text and len(noted) < 2 * EXAMPLES)):
             noted.setdefault(str(raw), "missing" if text is None else text)
+
+
+def _note_rounded(noted: dict[str, str], ids: pa.Array, name: str) -> None:
+    """A column of whole floats above which not every whole number has one."""
+    if pa.types.is_floating(ids.type):
+        digits = {16: 11, 32: 24, 64: 53}[ids.type.bit_width]
+        greatest = pc.max(pc.abs(ids.cast(pa.float64()))).as_py()
+        if greatest is not None and greatest > 2**digits:
+            noted[name] = f"{ids.type.bit_width}-bit floats, of which whole numbers above {2**digits:,} are rounded"
+
+
+def _note_several(noted: dict[str, str], batch: pa.RecordBatch, name: str) -> None:
+    """A value of a column that the plan says has several, where no row so far has more than one."""
+    values = batch.column(name)
+    if noted.get(name, "none yet") and pa.types.is_string(values.type):
+        values = pc.drop_null(values)
+        found = pc.any(pc.match_substring_regex(values, SEVERAL)).as_py()
+        noted[name] = "" if found else noted.get(name) or next(iter(values.slice(0, 1).to_pylist()), "")
 
 
 def _note_outside(seen: SampleNotes, file: str, source: Any, plan: Plan, micros: Micros) -> None:
@@ -206,7 +236,11 @@ def _periods(plan: Plan, instants: Micros) -> tuple[tuple[str, int], ...]:
     found, n = [], 0
     while n < len(at):
         index = containing(plan.periods, int(at[n]))
-        one = period(plan.periods, index) if index >= 0 else None
+        try:
+            one = period(plan.periods, index) if index >= 0 else None
+        except ValueError:  # it would end after the year 9999
+            found.append((BEYOND, len(at) - n))
+            break
         end = (one.end if one else period(plan.periods, 0).start) or 0
         following = int(np.searchsorted(at, end))
         found.append((one.name if one else "before", following - n))

@@ -10,6 +10,8 @@ import json
 from contextlib import suppress
 from pathlib import Path
 
+from nightloop.tasks.plan.atomic_file import write_text
+
 RECORD = "extensions.json"
 
 
@@ -26,9 +28,7 @@ def remember(room: Path, name: str, file: str) -> None:
     with suppress(OSError, ValueError):
         place = room / RECORD
         found = json.loads(place.read_text(encoding="utf-8")) if place.exists() else {}
-        part = place.with_suffix(".part")
-        part.write_text(json.dumps({**found, name: [file, *_mark(file)]}), encoding="utf-8")
-        part.replace(place)
+        write_text(place, json.dumps({**found, name: [file, *_mark(file)]}))
 
 
 def _mark(file: str) -> list[int]:

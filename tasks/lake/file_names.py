@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from nightloop.tasks.plan.errors import DataError
+
 WILD = re.compile(r"[*?\[]")
 # Where a name has wildcards, \ divides folders for DuckDB; and the ending of a name with ? is looked for before that.
 IMPOSSIBLE = re.compile(r"\\.*[*?\[]|[*?\[].*\\|\?.*\.(gz|zst)$", re.DOTALL)
@@ -23,7 +25,7 @@ def exact(params: Mapping[str, object] | None) -> dict[str, object]:
 
 
 def check_file(file: str, pattern: str) -> None:
-    """Raise ValueError where a file that a plan's path found is no regular file, has a name that DuckDB cannot be given,
+    """Raise DataError if a file that a plan's path found is no regular file, has a name that DuckDB cannot be given,
     or is a link that leads out of its place.
 
     The place is what the path names before its first * ? [ or {period}: that may be a link itself. A path without any
@@ -32,9 +34,9 @@ def check_file(file: str, pattern: str) -> None:
     if "://" in file:
         return
     if not Path(file).is_file():
-        raise ValueError(f"{file!r} is no regular file: deliver a file")
+        raise DataError(f"{file!r} is no regular file: deliver a file")
     if IMPOSSIBLE.search(file):
-        raise ValueError(
+        raise DataError(
             f"{file!r}: a name may not have \\ beside * ? or [, nor ? where it ends with .gz or .zst: rename it"
         )
     wild = WILD.search(pattern.replace("{period}", "*"))
@@ -42,7 +44,7 @@ def check_file(file: str, pattern: str) -> None:
         return
     place = Path(pattern[: wild.start()] + "x").parent
     if not Path(file).resolve().is_relative_to(place.resolve()):
-        raise ValueError(
+        raise DataError(
             f"{file!r} is a symbolic link that leads out of {str(place)!r}: deliver the file itself, or name the place it "
             "leads to in the source's `path`"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nightloop.tasks.lake.values import BETWEEN, MISSING, as_number, as_text
+from nightloop.tasks.plan.errors import DataError, NightloopError
 from nightloop.tasks.plan.plan import Columns
 
 ROLES = ("time", "user", "item", "label", "served")
@@ -40,14 +42,14 @@ class IncomingRows:
 def incoming_rows(batches: Iterable[pa.RecordBatch], columns: Columns) -> IncomingRows:
     """Name, number and check rows as they stream by; nothing is read before the first batch is asked for.
 
-    Raises ValueError where a column of the plan is missing, has a name that the lake needs for itself or holds nested
+    Raises DataError if a column of the plan is missing, has a name that the lake needs for itself or holds nested
     values.
     """
     texts = tuple(dict.fromkeys(name for name in (*columns.categorical, *columns.key) if not _role(name, columns)))
     texts = tuple(name for name in texts if name not in columns.numeric)
     check_names((*texts, *columns.numeric))
     numbers = ("label", *(["served"] if columns.logged_probability else []), *columns.numeric)
-    stream = iter(batches)
+    stream = _read(batches)
     first = next(stream, None)
     if first is None:
         first = _nothing(columns, texts)
@@ -57,6 +59,16 @@ def incoming_rows(batches: Iterable[pa.RecordBatch], columns: Columns) -> Incomi
     named = _numbered(chain([first], stream), head.schema, columns, texts)
     reader = pa.RecordBatchReader.from_batches(head.schema, _watched(named, failures))
     return IncomingRows(reader, texts, numbers, (*words, "_none"), failures)
+
+
+def _read(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The same batches. A library's ValueError, such as Arrow's, is what it says of the file and no fault of ours."""
+    try:
+        yield from batches
+    except ValueError as error:
+        if isinstance(error, NightloopError):
+            raise
+        raise DataError(str(error)) from error
 
 
 def _watched(batches: Iterable[pa.RecordBatch], failures: list[Exception]) -> Iterator[pa.RecordBatch]:
@@ -69,22 +81,22 @@ def _watched(batches: Iterable[pa.RecordBatch], failures: list[Exception]) -> It
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Raise ValueError for names of columns that the lake cannot give, and say why."""
+    """Raise DataError for names of columns that the lake cannot give, and say why."""
     seen: dict[str, str] = {}
     for name in names:
         plain = name.casefold()
         if plain in RESERVED:
-            raise ValueError(
+            raise DataError(
                 f"column {name!r} has a name that the lake uses itself ({', '.join(RESERVED[:8])}): rename it at "
                 f"the source"
             )
         if len(name.encode()) > LONGEST or not name.isprintable() or not name:
-            raise ValueError(
+            raise DataError(
                 f"column {name[:60]!r}: a name has 1 to {LONGEST} bytes that can be printed, this one "
                 f"{len(name.encode()):,}"
             )
         if plain in seen:
-            raise ValueError(
+            raise DataError(
                 f"columns {seen[plain]!r} and {name!r} differ in upper and lower case alone: rename one at the source"
             )
         seen[plain] = name
@@ -119,21 +131,21 @@ def _numbered(
 
 
 def _alike(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """The batch in the types that the first one had. Raises ValueError where its values do not fit."""
+    """The batch in the types that the first one had. Raises DataError if its values do not fit."""
     first, now = schema.field("time").type, batch.schema.field("time").type
     if (
         first != now
         and not pa.types.is_string(first)
         and not (pa.types.is_temporal(first) and pa.types.is_temporal(now))
     ):
-        raise ValueError(
+        raise DataError(
             f"the files write their times in two ways: first as {first}, then as {now}. Deliver them alike, or each kind under "
             "a path of its own"
         )
     try:
         return batch.cast(schema)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
-        raise ValueError(
+        raise DataError(
             f"the source changed the types of its columns half-way: first {_types(schema)}, then "
             f"{_types(batch.schema)} ({error}); "
             "hand such a column over as text"
@@ -168,13 +180,48 @@ def _joined(batch: pa.RecordBatch, columns: Columns) -> pa.RecordBatch:
     """The batch with one text for each list, | between its values, where the plan's rows have several."""
     for name in columns.multi_value:
         place = batch.schema.get_field_index(name)
-        if place < 0 or not hasattr(batch.schema.field(place).type, "value_type"):
+        lists = _lists(batch.column(place), name) if place >= 0 else None
+        if lists is None:
             continue
-        kind = batch.schema.field(place).type
-        lists = batch.column(place).cast(pa.list_(kind.value_type))
-        texts = pa.ListArray.from_arrays(lists.offsets, pc.fill_null(as_text(lists.values), MISSING))
+        parts = pc.fill_null(as_text(lists.values), MISSING)
+        if torn := next(iter(parts.filter(pc.match_substring(parts, BETWEEN)).to_pylist()), ""):
+            raise DataError(
+                f"the source: a value in a list of the column {name[:60]!r} has a {BETWEEN}, which stands between values here: "
+                f"{torn[:60]!r}. Write another sign"
+            )
+        texts = pa.ListArray.from_arrays(lists.offsets, parts)
         batch = batch.set_column(place, name, pc.binary_join(texts, BETWEEN))
     return batch
+
+
+def _lists(values: pa.Array, name: str) -> pa.Array | None:
+    """The lists of a column: its own, or those of text among which are lists as JSON writes them; None: there are none."""
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    if hasattr(values.type, "value_type"):
+        return values.cast(pa.list_(values.type.value_type))
+    if not pa.types.is_string(values.type) or not pc.any(pc.match_substring_regex(values, r"^\s*[\[{]")).as_py():
+        return None
+    rows = [None if text is None else _parts(text, name) for text in values.to_pylist()]
+    return pa.array(rows, pa.list_(pa.string()))
+
+
+def _parts(text: str, name: str) -> list[str | None]:
+    """The values in one text. Raises ValueError where it is a list that JSON does not write, or holds lists or objects."""
+    if not text.lstrip().startswith(("[", "{")):
+        return list(text.split(BETWEEN))
+    try:
+        found = json.loads(text, parse_float=str, parse_int=str)
+    except ValueError:
+        found = (
+            [text] if any(map(str.isalpha, text)) and not {*text} & {*"'\","} else None
+        )  # [promo] is no list, [1 2] is numpy's
+    if not isinstance(found, list) or any(isinstance(value, list | dict) for value in found):
+        raise DataError(
+            f"the source: the column {name[:60]!r} is to have several values, and holds {text[:60]!r}: write | between them, or a "
+            'list of texts as JSON has it, ["a", "b"]'
+        )
+    return [str(value).lower() if isinstance(value, bool) else value for value in found]
 
 
 def _dated(values: pa.Array) -> pa.Array:
@@ -191,24 +238,22 @@ def nested_values(file: str, name: str, example: str) -> str:
         )
     return (
         f"{file}: column {name[:60]!r} does not hold one value a row, but {example[:80]}. Write one row for each value (UNNEST in "
-        "SQL, explode in pandas and Spark), or, for a list of categories, name the column in the plan's `columns: several`; "
-        "bytes become text by a cast"
+        "SQL, explode in pandas and Spark), or, for a list of categories, give it in the plan's `columns` as `multi_value: {NAME: 5}`, "
+        "the most values to keep; bytes become text by a cast"
     )
 
 
 def flat(batch: pa.RecordBatch, name: str) -> pa.Array:
-    """One column, decoded. Raises ValueError where it is missing, there twice or nested."""
+    """One column, decoded. Raises DataError if it is missing, there twice or nested."""
     if batch.schema.names.count(name) != 1:
         how = "two columns" if name in batch.schema.names else "no column"
         there = ", ".join(repr(n[:60]) for n in batch.schema.names[:40])
-        raise ValueError(
-            f"the source has {how} {name[:60]!r}; it has {there}: name the right one in the plan's columns"
-        )
+        raise DataError(f"the source has {how} {name[:60]!r}; it has {there}: name the right one in the plan's columns")
     values = batch.column(name)
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
     if pa.types.is_nested(values.type) or pa.types.is_binary(values.type) or pa.types.is_large_binary(values.type):
-        raise ValueError(nested_values("the source", name, str(values.type)))
+        raise DataError(nested_values("the source", name, str(values.type)))
     if pa.types.is_large_string(values.type) or pa.types.is_string_view(values.type):
         values = values.cast(pa.string())
     return pa.nulls(len(values), pa.string()) if pa.types.is_null(values.type) else values

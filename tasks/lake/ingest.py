@@ -20,7 +20,7 @@ def collect(warehouse: Warehouse, source: Source, plan: Plan, period: Period) ->
     """Land what the source has of `period`.
 
     Rows under changed columns or expectations are a new version even where they are the same: the rows of a version
-    that a night was made from stay as they were. Raises ValueError where the source cannot be read, FileNotFoundError
+    that a night was made from stay as they were. Raises ValueError if the source cannot be read, FileNotFoundError
     where it is not there and LookupError where the period is not complete yet; nothing is written then.
     """
 

@@ -17,6 +17,7 @@ import pyarrow as pa
 from nightloop.tasks.lake.incoming import PRIVATE, IncomingRows, incoming_rows
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.errors import DataError, NotReady
 from nightloop.tasks.plan.plan import Columns
 
 PART = 2_000_000  # rows whose keys are compared at once
@@ -57,7 +58,7 @@ def land(
 
     For a period of equal counts `batches` is the whole history, of which this period's rows are kept. `rules` names
     what decides which rows are clean. Rows that cannot be typed go to quarantine with their reasons, as do repeats of a
-    key. Raises ValueError where the source cannot be read, LookupError where a period of equal counts is not complete
+    key. Raises DataError if the source cannot be read, LookupError where a period of equal counts is not complete
     yet.
     """
     with tempfile.TemporaryDirectory(dir=warehouse.scratch) as room:
@@ -109,7 +110,7 @@ def stage(
 
 
 def _refuse_moved_rows(warehouse: Warehouse, file: Path, period: Period, names: Sequence[str], rules: str) -> None:
-    """Raise ValueError if the rows of earlier periods are no longer those that landed: what came late moves all that follow.
+    """Raise DataError if the rows of earlier periods are no longer those that landed: what came late moves all that follow.
 
     Periods would share rows, or miss some, and a night would be scored on rows that another one learned from.
     """
@@ -124,7 +125,7 @@ def _refuse_moved_rows(warehouse: Warehouse, file: Path, period: Period, names: 
             break
         moved = index
     if moved is not None:
-        raise ValueError(
+        raise DataError(
             f"the rows of period {moved:06d} are no longer those that landed: rows that came late, or are gone, have moved all "
             f"that follow, so that period {period.name} would share rows with earlier ones or miss some. Give late rows "
             f"times after all that landed; or collect again: nightloop backfill PLAN --start {moved:06d} --what all"
@@ -140,7 +141,7 @@ def cut(warehouse: Warehouse, file: Path, index: int, rows: int) -> Path:
         .as_py()
     )
     if found < rows:
-        raise LookupError(f"period {index:06d} is not complete: the source has {found:,} of its {rows:,} rows so far")
+        raise NotReady(f"period {index:06d} is not complete: the source has {found:,} of its {rows:,} rows so far")
     return part
 
 
@@ -173,12 +174,12 @@ def _record(warehouse: Warehouse, delivery: StagedDelivery, rules: str) -> Landi
 
 
 def _widen(warehouse: Warehouse, arrived: IncomingRows) -> None:
-    """Give `landed` the plan's columns. Raises ValueError where one is there already with the other type."""
+    """Give `landed` the plan's columns. Raises DataError if one is there already with the other type."""
     there = {row["name"].casefold(): row["type"] for row in warehouse.query("catalog/landed_columns").to_pylist()}
     wanted = dict.fromkeys(arrived.texts, "VARCHAR") | dict.fromkeys(arrived.numbers, "DOUBLE")
     for name, kind in wanted.items():
         if there.get(name.casefold(), kind) != kind:
-            raise ValueError(
+            raise DataError(
                 f"column {name!r} is {there[name.casefold()]} in this pipeline's lake and {kind} in the plan: "
                 "keep its role, rename it at the source, or give the pipeline a new name"
             )

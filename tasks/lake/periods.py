@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
+from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.plan.plan import Calendar, Counts
 
 SECOND = 1_000_000  # µs
@@ -31,22 +32,22 @@ class Period:
 
 
 def period(rule: Calendar | Counts, index: int) -> Period:
-    """Period `index` (0 is the first). Raises ValueError where there can be no such period."""
+    """Period `index` (0 is the first). Raises DataError if there can be no such period."""
     if not 0 <= index <= LARGEST:
-        raise ValueError(f"period {index}: an index is between 0 and {LARGEST}")
+        raise DataError(f"period {index}: an index is between 0 and {LARGEST}")
     if isinstance(rule, Counts):
         return Period(index, f"{index:06d}", None, None, rule.rows)
     try:
         start, end = _boundary(rule, index), _boundary(rule, index + 1)
         return Period(index, _name(rule, start), start, end)
     except (OverflowError, ValueError) as error:
-        raise ValueError(f"period {index} of {_words(rule)} does not exist: {error}") from error
+        raise DataError(f"period {index} of {_words(rule)} does not exist: {error}") from error
 
 
 def containing(rule: Calendar | Counts, instant: int) -> int:
-    """Index of the period that holds `instant` (µs UTC); -1 before period 0. Raises ValueError for equal counts."""
+    """Index of the period that holds `instant` (µs UTC); -1 before period 0. Raises DataError for equal counts."""
     if isinstance(rule, Counts):
-        raise ValueError("periods of equal counts are not on the calendar: name them by index, such as 000012")
+        raise DataError("periods of equal counts are not on the calendar: name them by index, such as 000012")
     low, high = 0, 1
     if instant < _boundary(rule, 0):
         return -1
@@ -74,24 +75,24 @@ def closed(rule: Calendar | Counts, instant: int) -> int:
 
 
 def parse(rule: Calendar | Counts, text: str) -> Period:
-    """The period that `text` names: a name as shown (2026-01-07, 000012) or an index (12). Raises ValueError."""
+    """The period that `text` names: a name as shown (2026-01-07, 000012) or an index (12). Raises DataError."""
     given = text.strip()
     if len(given) <= 8 and given.isascii() and given.isdigit():
         return period(rule, int(given))
     example = period(rule, 0).name
     if isinstance(rule, Counts) or len(given) > 32:
-        raise ValueError(f"no period {given[:80]!r}: give an index such as 12, or a name such as {example}")
+        raise DataError(f"no period {given[:80]!r}: give an index such as 12, or a name such as {example}")
     try:
         at = datetime.fromisoformat(f"{given}-01" if rule.every == "month" and given.count("-") == 1 else given)
     except ValueError as error:
-        raise ValueError(f"no period {given!r}: give an index such as 12, or a name such as {example}") from error
+        raise DataError(f"no period {given!r}: give an index such as 12, or a name such as {example}") from error
     try:
         index = containing(rule, _micros(at.replace(tzinfo=at.tzinfo or ZoneInfo(rule.timezone))))
     except OverflowError as error:
-        raise ValueError(f"no period {given!r}: it lies at the end of the calendar") from error
+        raise DataError(f"no period {given!r}: it lies at the end of the calendar") from error
     if index < 0 or period(rule, index).name != given:
         near = f"; the one that holds that moment is {period(rule, index).name}" if index >= 0 else ""
-        raise ValueError(f"no period of {_words(rule)} is called {given!r}{near}")
+        raise DataError(f"no period of {_words(rule)} is called {given!r}{near}")
     return period(rule, index)
 
 

@@ -13,6 +13,8 @@ from typing import TypeVar
 
 import pyarrow as pa
 
+from nightloop.tasks.plan.errors import DataError
+
 # A statement that could not see the catalog has done nothing yet: SQLite says "disk I/O error" to who opens it while the
 # last of the others closes and takes its write-ahead log away.
 UNSEEN = re.compile("(query most recent snapshot|journal_mode).*(disk I/O error|is locked)", re.I)
@@ -58,10 +60,10 @@ def interruptible(ask: Callable[[], Answer], interrupt: Callable[[], None]) -> A
 
 
 def next_batch(answer: pa.RecordBatchReader, interrupt: Callable[[], None]) -> pa.RecordBatch | None:
-    """The next batch of an answer, or None. Raises ValueError for what is wrong with the rows, OSError for the way to them."""
+    """The next batch of an answer, or None. Raises DataError for what is wrong with the rows, OSError for the way to them."""
     try:
         return interruptible(partial(next, answer, None), interrupt)
     except OSError as error:
         if AMISS.search(str(error)):
-            raise ValueError(str(error)) from error
+            raise DataError(str(error)) from error
         raise

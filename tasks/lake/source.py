@@ -1,4 +1,4 @@
-"""Source: where logs come from. It hands over Arrow batches and knows nothing of what becomes of them."""
+"""Source: where logs come from. It returns Arrow batches and does not depend on what is done with them."""
 
 from __future__ import annotations
 
@@ -13,18 +13,60 @@ from nightloop.tasks.plan.plan import Columns
 
 
 class Source(Protocol):
-    """A frozen dataclass whose fields are its options."""
+    """Where logs come from: a frozen dataclass whose fields are the options in a plan.
+
+    Examples
+    --------
+    A source of equal rows.
+
+    >>> from dataclasses import dataclass
+    >>> import pyarrow as pa
+    >>> from nightloop.tasks.lake.periods import period
+    >>> from nightloop.tasks.plan.plan import Calendar, Columns
+    >>> @dataclass(frozen=True)
+    ... class Constant:
+    ...     rows: int = 3
+    ...     def describe(self):
+    ...         return f"{self.rows} equal rows a period"
+    ...     def batches(self, warehouse, period, columns):
+    ...         row = {columns.user: "ann", columns.item: "tea", columns.time: period.start}
+    ...         yield pa.RecordBatch.from_pylist([row] * self.rows)
+    >>> columns, day = Columns(user="who", item="what", time="when"), period(Calendar(start="2026-01-01"), 0)
+    >>> [batch] = Constant(rows=2).batches(None, day, columns)
+    >>> print(batch.num_rows, batch.to_pylist()[0])
+    2 {'who': 'ann', 'what': 'tea', 'when': 1767225600000000}
+    """
 
     def batches(self, warehouse: Warehouse, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
-        """The rows of `period` in the order they came, at least the columns that `columns` names, under those names.
+        """The rows of a period, in the order in which they came.
 
-        By equal counts (`period.rows`) these are all rows there are: the lake puts them in order and cuts. Values come
-        as they are, text or typed; the lake reads them. A row that cannot be taken apart may be handed over as text in
-        a column `_line`, all else null. Raises FileNotFoundError, or ValueError that says what was found and what to
-        do.
+        Values come as they are, as text or typed; the lake parses them. A row that cannot be parsed may be returned as
+        text in a column `_line`, with all other columns null.
+
+        Parameters
+        ----------
+        warehouse : Warehouse
+            The open lake, which reads files.
+        period : Period
+            The period. With equal counts (`period.rows`) the source returns all rows there are; the lake sorts and cuts
+            them.
+        columns : Columns
+            The plan's columns.
+
+        Returns
+        -------
+        iterable of RecordBatch
+            At least the columns that `columns` names, under those names.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is no file.
+        DataError
+            A file has another format, or lacks a column. The message says what was found and what to do.
         """
         ...
 
     def describe(self) -> str:
-        """One line for people: what is read, from where."""
+        """One line for people: what is read, and from where."""
         ...

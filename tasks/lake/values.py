@@ -15,8 +15,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-# What goes around a value. The last two have no width: nobody would see which of two ids has one.
-BLANKS = "".join(letter for letter in map(chr, range(0x3001)) if letter.isspace()) + "\u200b\ufeff"
+# What goes around a value. The last ones have no width, or say the direction of text: nobody would see which of two ids has one.
+BLANKS = "".join(letter for letter in map(chr, range(0x3001)) if letter.isspace())
+BLANKS += "\u200b\ufeff\u2060\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 MISSING = ""  # the id of a category that a row does not have
 BETWEEN = "|"  # stands between the values of a row that has several
 NULLS = ("", r"\n", "null", "none", "nan", "<na>")  # in lower case

@@ -17,6 +17,7 @@ from nightloop.tasks.lake.ingest import rules
 from nightloop.tasks.lake.landing import Landing, put, stage
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.errors import DataError, NotReady
 from nightloop.tasks.plan.plan import Columns, Plan
 
 OURS = re.compile(r"/main/(landed|quarantine|collected|layout)/(.*/)?ducklake-[0-9a-f-]+\.parquet$")  # a file's path
@@ -26,13 +27,13 @@ def replay(warehouse: Warehouse, plan: Plan, period: Period, version: int) -> La
     """Land the rows of a version once more, as a new version, as they first came: for changed rules, with the source
     gone.
 
-    Rows that could not be typed are read again from what was kept of them. Raises LookupError where the version is not
+    Rows that could not be typed are read again from what was kept of them. Raises NotReady if the version is not
     there.
     """
     place = {"period": period.index, "version": version}
     found = warehouse.query("read/collected_version", place).to_pylist()
     if not found:
-        raise LookupError(
+        raise NotReady(
             f"the lake has no version {version} of period {period.name} to replay; newest is "
             f"{warehouse.latest().get(period.index)}"
         )
@@ -110,10 +111,10 @@ def compact(warehouse: Warehouse, before: datetime) -> None:
 
 
 def _refuse_files_of_others(warehouse: Warehouse, before: datetime) -> None:
-    """Raise ValueError if the data place holds Parquet files that DuckLake did not write: it would remove them as its own."""
+    """Raise DataError if the data place holds Parquet files that DuckLake did not write: it would remove them as its own."""
     found = warehouse.query("maintain/remove_orphans", {"before": before, "dry": True}).column(0).to_pylist()
     if others := [path for path in found if not OURS.search(path)]:
-        raise ValueError(
+        raise DataError(
             f"no file of the lake was removed or merged: its directory holds files that nightloop did not write, the first is "
             f"{others[0]}. Move them elsewhere, or give nightloop a NIGHTLOOP_DATA of its own"
         )

@@ -26,6 +26,7 @@ from nightloop.tasks.lake.file_names import exact
 from nightloop.tasks.lake.retry import IN_THE_WAY, interruptible, next_batch, retry_unseen
 from nightloop.tasks.lake.scratch import scratch
 from nightloop.tasks.objects.s3_client import open_object
+from nightloop.tasks.plan.errors import ConflictError, DataError, PlanError, StoreError
 from nightloop.tasks.plan.redact import redact_error
 from nightloop.tasks.plan.safe_text import guarded
 from nightloop.tasks.plan.settings import Settings
@@ -57,13 +58,13 @@ class Warehouse:
     def open(settings: Settings, pipeline: str, credentials: Mapping[str, str] | None = None) -> Iterator[Warehouse]:
         """The lake of a pipeline, made where it is not there yet.
 
-        `credentials` (aws_access_key_id, ...) are for data on S3; without them the environment's are used. Raises
-        ValueError for a catalog that a newer release wrote, and OSError where the catalog cannot be reached.
+        `credentials` (aws_access_key_id, ...; {}: the environment's): S3 is within reach where they are given, or the settings
+        name it. Raises ValueError for a catalog that a newer release wrote, OSError where the catalog cannot be reached.
         """
         with guarded(), scratch(settings.home.absolute() / "lake") as room, _connected(settings, room) as connection:
             warehouse = Warehouse(connection, room, int(settings.logs_memory))
             _configure(connection, settings)
-            if settings.lake_on_s3:
+            if settings.lake_on_s3 or credentials is not None:
                 keys = credentials or settings.s3_keys
                 _reach_s3(connection, settings, keys)
                 warehouse = replace(warehouse, remote=partial(open_object, settings, keys))
@@ -101,7 +102,7 @@ class Warehouse:
         if "://" not in file:
             return Path(file).open("rb")
         if self.remote is None or not file.startswith("s3://"):
-            raise ValueError(f"{file} is neither on disk nor on S3")
+            raise DataError(f"{file} is neither on disk nor on S3")
         return self.remote(file)
 
     def define(self, name: str, words: Mapping[str, str]) -> None:
@@ -153,7 +154,7 @@ class Warehouse:
         if not self.query("catalog/layout_there").num_rows:
             _patiently(self._make)
         if (found := self.query("catalog/layout_format").column(0)[0].as_py()) > FORMAT:
-            raise ValueError(f"the lake's tables have layout {found}, this release knows {FORMAT}: install a newer one")
+            raise DataError(f"the lake's tables have layout {found}, this release knows {FORMAT}: install a newer one")
 
     def _make(self) -> None:
         with self._transaction():
@@ -172,11 +173,12 @@ def _plainly() -> Iterator[None]:
         redact_error(error)
         if IN_THE_WAY.search(str(error)):
             raise
+        said = str(error).partition("\n\nLINE ")[0]  # what follows is the statement
         if isinstance(error, duckdb.IOException | duckdb.HTTPException | duckdb.PermissionException):
-            raise OSError(str(error)) from error
+            raise StoreError(said) from error
         if isinstance(error, duckdb.OutOfMemoryException):
-            raise MemoryError(f"{error}\nGive NIGHTLOOP_MEMORY more, or collect smaller periods") from error
-        raise ValueError(str(error)) from error
+            raise MemoryError(f"{said}\nGive NIGHTLOOP_MEMORY more, or collect smaller periods") from error
+        raise DataError(said) from error
 
 
 def _patiently(attempt: Callable[[], Answer]) -> Answer:
@@ -206,7 +208,7 @@ def _connected(settings: Settings, room: Path) -> duckdb.DuckDBPyConnection:
     try:
         return duckdb.connect(config=config)
     except duckdb.Error as error:
-        raise ValueError(f"NIGHTLOOP_MEMORY is {settings.memory!r}; give it as 1500MB or 4GB: {error}") from error
+        raise PlanError(f"NIGHTLOOP_MEMORY is {settings.memory!r}; give it as 1500MB or 4GB: {error}") from error
 
 
 def _configure(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
@@ -240,7 +242,7 @@ def _loaded(connection: duckdb.DuckDBPyConnection, extension: str) -> None:
             import_extension(extension, con=connection)
         except ModuleNotFoundError as error:
             wheel = f"duckdb-extension-{extension.replace('_', '-')}=={duckdb.__version__}"
-            raise RuntimeError(f"{extension} is missing, and is not downloaded: pip install {wheel}") from error
+            raise ConflictError(f"{extension} is missing, and is not downloaded: pip install {wheel}") from error
         connection.load_extension(extension)
 
 
@@ -270,8 +272,8 @@ def _attach(connection: duckdb.DuckDBPyConnection, settings: Settings, pipeline:
         _patiently(lambda: connection.execute(attach))
     except (ValueError, OSError) as error:
         if "version mismatch" in str(error):
-            raise ValueError(f"the catalog {where} has a format that this release does not know: {error}") from error
-        raise OSError(f"the catalog {where} cannot be opened: {error}") from error
+            raise DataError(f"the catalog {where} has a format that this release does not know: {error}") from error
+        raise StoreError(f"the catalog {where} cannot be opened: {error}") from error
     retry_unseen(partial(_speak, connection), duckdb.Error)
 
 

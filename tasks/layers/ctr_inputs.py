@@ -10,6 +10,7 @@ from torch import Generator, Tensor
 
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.plan.bounds import WIDEST, is_whole, words
+from nightloop.tasks.plan.errors import PlanError
 
 
 def check(
@@ -21,7 +22,7 @@ def check(
 ) -> None:
     """Refuse options that cannot be: all of `sizes` are whole numbers from 1 to 10,000, `scale` and all `factors` numbers above 0.
 
-    Raises ValueError that names them all.
+    Raises PlanError that names them all.
     """
     wrong = [
         f"{name}: given {value!r:.80}; {words(WIDEST)}"
@@ -37,7 +38,7 @@ def check(
     if not is_whole(numeric, WIDEST, 0):
         wrong.append(f"numeric: given {numeric!r}; how many numeric columns there are")
     if wrong:
-        raise ValueError(f"{model}: " + "; ".join(wrong))
+        raise PlanError(f"{model}: " + "; ".join(wrong))
 
 
 def first_rows(count: int, factors: int, width: int, scale: float, generator: Generator) -> Tensor:

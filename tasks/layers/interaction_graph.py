@@ -12,6 +12,7 @@ from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.layers.propagation import Propagation, Shape, propagation
 from nightloop.tasks.modules.checkpoint import Weights, pack, unpack
 from nightloop.tasks.modules.fused_tables import fuse, split
+from nightloop.tasks.plan.errors import DataError
 
 Form = Literal["full", "incremental"]
 
@@ -41,11 +42,11 @@ class Graph:
         return self if close >= self.period else Graph(close, self.edges[self.edges[:, 2] <= close])
 
     def propagation(self, shape: Shape) -> Propagation:
-        """How rows of tables are spread over it. Raises ValueError where its past is one of other layers or widths."""
+        """How rows of tables are spread over it. Raises DataError if its past is one of other layers or widths."""
         names = ["degree", *(f"layer/{number}" for number in range(1, shape.layers + 1))] if self.past else []
         expected = {f"{name}/table.{f}": (1 if name == "degree" else shape.width) for name in names for f in FIELDS}
         if {name: tensor.shape[1] for name, tensor in self.past.items()} != expected:
-            raise ValueError(
+            raise DataError(
                 f"the graph's past was kept for other layers or another width; given are {', '.join(sorted(self.past))}, "
                 f"the model has {shape.layers} layers of {shape.width} columns. Begin anew from a root"
             )

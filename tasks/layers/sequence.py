@@ -15,6 +15,7 @@ from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.modules.fused_tables import offsets
 from nightloop.tasks.modules.lookup import own
 from nightloop.tasks.modules.model import Lookup
+from nightloop.tasks.plan.errors import DataError, PlanError
 
 LATEST = "latest/table.user"  # kept, [U, L] int64: an item's row + 1, newest last; 0 where there are fewer
 BLOCK = 1024  # users that are encoded at once: always as many, so that nobody's vector depends on who else there is
@@ -42,12 +43,12 @@ def last(kept: Weights, logs: Logs) -> Last:
 def served(weights: Weights, night: Last | None) -> Tensor:
     """The last items to encode users by, as `LATEST`: those kept, or of weights that a strategy has those of before.
 
-    Raises ValueError where nothing was kept and it is no night.
+    Raises ValueError if nothing was kept and it is no night.
     """
     if (found := weights.get(f"{FOLDER}/{LATEST}")) is not None:
         return found
     if night is None:
-        raise ValueError(f"these weights lack {FOLDER}/{LATEST}, what each user took last; a fold keeps it")
+        raise DataError(f"these weights lack {FOLDER}/{LATEST}, what each user took last; a fold keeps it")
     return pad(night.before, (0, 0, 0, 1))  # one more: nobody's, who took nothing
 
 
@@ -107,9 +108,9 @@ class Mean:
 
 
 def with_history(fields: Sequence[str], length: int, sizes: list[int], logs: Logs) -> Told:
-    """The look-up of a model that reads `length` items. Raises ValueError where the logs have another number."""
+    """The look-up of a model that reads `length` items. Raises ValueError if the logs have another number."""
     if logs.history.shape[1] != length:
-        raise ValueError(
+        raise PlanError(
             f"the model reads the last {length} items of a user, the logs have {logs.history.shape[1]}: columns.history "
             "of the plan says how many"
         )
@@ -117,9 +118,9 @@ def with_history(fields: Sequence[str], length: int, sizes: list[int], logs: Log
 
 
 def require_history(model: str, history: object) -> None:
-    """Raise ValueError where a model of histories is to be built without any."""
+    """Raise ValueError if a model of histories is to be built without any."""
     if not isinstance(history, int) or isinstance(history, bool) or history < 1:
-        raise ValueError(
+        raise PlanError(
             f"{model}: history: given {history!r}; it reads the items a user took last: set columns.history_length to 1 or more"
         )
 

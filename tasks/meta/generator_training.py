@@ -48,7 +48,7 @@ def learn_generator(
     over as many batches. Only rows of the tables that occur are generated: loss and gradient are those of the whole
     tables. A ranking's negatives, one a positive, are uniform over the items that were known when the target closed,
     without the user's. Without rows in the newest target nothing is learned. Source: ASMG (Peng et al. 2021), section
-    4.3, and its code. Raises ValueError where the loss diverges.
+    4.3, and its code. Raises ValueError if the loss diverges.
     """
     if not len(lesson.targets[-1]):
         return meta

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from nightloop.tasks.modules.adam import Adam
 from nightloop.tasks.modules.checkpoint import Weights, pack, unpack
+from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.training.fit import HOPELESS
 
 
@@ -44,9 +45,9 @@ class MetaState:
         }
 
     def learned(self, flat: Tensor, adam: Adam, value: Tensor, what: str) -> MetaState:
-        """What a run made, `value` its last loss. Raises ValueError, naming `what` learned, where it diverged."""
+        """What a run made, `value` its last loss. Raises DataError, naming `what` learned, where it diverged."""
         if not float(value) <= HOPELESS or not bool(torch.isfinite(flat.sum())):
-            raise ValueError(f"{what} diverged: loss {float(value):.4g} at rate {adam.rate:g}; lower the rate")
+            raise DataError(f"{what} diverged: loss {float(value):.4g} at rate {adam.rate:g}; lower the rate")
         parameters = {name: tensor.clone() for name, tensor in self.shaped(flat).items()}
         return MetaState(parameters, adam.first, adam.second, adam.steps)
 

@@ -50,7 +50,7 @@ def learn_through(
 ) -> dict[str, Tensor]:
     """Step 1: `past.learned` trained so that the carried weights do well on `logs`; the transfers stay as they are.
 
-    argmin L0(f(before, learned) | logs) + l2 / 2 |learned|^2. Raises ValueError where the loss diverges.
+    argmin L0(f(before, learned) | logs) + l2 / 2 |learned|^2. Raises ValueError if the loss diverges.
     """
     before, weights = past
     fixed, half = meta.parameters, training.precision == "bfloat16"
@@ -93,7 +93,7 @@ def learn_transfer(
 
     argmin L0(f(before, learned) | logs) + l2 / 2 |transfers|^2 at `training.lr`, by Adam. Negatives of a ranking
     are uniform over the distinct items of `logs`, without the user's: what is asked is which of the period's items.
-    Raises ValueError where the loss diverges.
+    Raises ValueError if the loss diverges.
     """
     before, weights = past
     if not len(logs) or not meta.parameters:

@@ -1,53 +1,52 @@
-"""Models: what is retrained. Found by entry point, ours like everybody's."""
+"""Models: what is retrained, one architecture a file."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
-from importlib.metadata import entry_points
-from inspect import Parameter, signature
 from typing import cast
 
 from nightloop.tasks.modules.model import Model
-from nightloop.tasks.plan.nearest import nearest
-
-GROUP = "nightloop.models"
-FROM_THE_PLAN = ("fields", "numeric", "history")  # options that are the plan's columns, never given by hand
-
-
-@cache  # reading what every installed package says of itself takes 25 ms
-def models() -> dict[str, type]:
-    """Every model by its entry-point name, in alphabetical order. Raises ValueError where two share a name."""
-    found: dict[str, type] = {}
-    for point in sorted(entry_points(group=GROUP), key=lambda p: (p.name, p.value)):
-        loaded = point.load()
-        if found.setdefault(point.name, loaded) is not loaded:
-            raise ValueError(f"two installed packages offer a model called {point.name}; uninstall one ({point.value})")
-    return found
+from nightloop.tasks.plan.plugins import Builder
 
 
 def build(
     name: str, options: Mapping[str, object], fields: Sequence[str], numeric_count: int, history: int = 0
 ) -> Model:
-    """The model `name` with `options`. A model that takes `fields`, `numeric` or `history` gets them from the plan's
-    columns.
+    """Build a model by its name in a plan.
 
-    Raises ValueError with the legal names where the model, an option or its value is not known.
+    A model that takes `fields`, `numeric` or `history` gets them from the plan's columns.
+
+    Parameters
+    ----------
+    name : str
+        Entry-point name of the model, as in `use: DeepFM`.
+    options : mapping of str to object
+        The model's other parameters.
+    fields : sequence of str
+        Names of the categorical fields, user and item first.
+    numeric_count : int
+        Number of numeric columns.
+    history : int, default 0
+        Number of earlier items that a row holds.
+
+    Returns
+    -------
+    Model
+        The model, without weights.
+
+    Raises
+    ------
+    PlanError
+        The model, an option or its value is not known. The message lists every mistake with what is legal.
+
+    Examples
+    --------
+    >>> from nightloop.tasks.models import build
+    >>> model = build("FM", {"width": 4}, fields=("user", "item", "device"), numeric_count=2)
+    >>> model.fields, model.width
+    (('user', 'item', 'device'), 5)
     """
-    known = models()
-    if name not in known:
-        raise ValueError(f"model: given {name!r}; installed are {', '.join(known) or 'none'}")
-    takes = signature(known[name]).parameters
-    legal = [option for option in takes if option not in FROM_THE_PLAN]
-    unknown = [option for option in options if option not in legal]
-    missing = [o for o in legal if takes[o].default is Parameter.empty and o not in options]
-    if unknown or missing:
-        wrong = [f"no option {option!r}{nearest(option, legal)}" for option in unknown]
-        wrong += [f"option {option!r} is needed" for option in missing]
-        raise ValueError(f"model {name}: {'; '.join(wrong)}; its options are {', '.join(legal) or 'none'}")
-    columns = {"fields": tuple(fields), "numeric": numeric_count, "history": history}
-    given = {option: columns[option] for option in FROM_THE_PLAN if option in takes}
-    try:
-        return cast(Model, known[name](**given, **options))
-    except TypeError as error:
-        raise ValueError(f"model {name}: an option has a value of the wrong kind: {error}") from error
+    builder, columns = Builder(), {"fields": tuple(fields), "numeric": numeric_count, "history": history}
+    made = builder.plug_in("model", {"use": name, "options": options}, name, columns)
+    builder.raise_mistakes()
+    return cast(Model, made)

@@ -1,4 +1,4 @@
-"""AFNPlus: crosses of learned order, by way of logarithms, and a perceptron with embeddings of its own."""
+"""AFNPlus: products of learned order, through logarithms, and a perceptron with embeddings of its own."""
 
 from __future__ import annotations
 
@@ -11,22 +11,65 @@ from torch import Generator, Tensor, nn
 from nightloop.tasks.layers.ctr_inputs import check, first_rows, numeric_rows, with_numeric
 from nightloop.tasks.layers.mlp import first_layers, mlp_forward
 
-# Of a first value's spread: what is smaller counts as this. Nought has no logarithm, and the slope of log |e| is 1 / e, so
+# Of a first value's spread: what is smaller counts as this. Zero has no logarithm, and the slope of log |e| is 1 / e, so
 # that with a lower floor (1e-5 of N(0, 0.01), say) a row's smallest number alone says where the whole row goes.
 LEAST = 0.5
 MEAN, SPREAD = -0.635181, 1.110721  # of log |x|, x from N(0, 1): -(Euler's constant + log 2) / 2 and pi / sqrt(8)
 
 
 class AFNPlus(nn.Module):
-    """logit = MLP([exp(z_1) - 1 .. exp(z_k) - 1]) + MLP([e'_1 .. e'_m]), z = W s(log max(|e|, scale / 2)) + c, `neurons` z
-    of `width` numbers each: products of embeddings to learned powers.
+    """Products of embeddings to learned powers, through logarithms, and a perceptron with embeddings of its own.
 
-    The published model normalises log and exp over the batch. A logit would then depend on the rows beside it, and on
-    moments of an older period; here s is the fixed shift and scale that make log |e| of a first value standard (but for
-    the floor), and c and the layers learn the rest. Its last layer, which adds up both perceptrons, is part of theirs.
-    Each field's row holds e_i and, after it, e'_i (`width` numbers each, drawn from N(0, `scale`^2)). A numeric column
-    has one such row of its own, times sign(x) log(1 + |x|). The perceptrons are plain (`tower`): `cross` over the
-    logarithms, `hidden` over the embeddings. Source: Cheng et al. 2020.
+        logit = MLP([exp(z_1) - 1 .. exp(z_k) - 1]) + MLP([e'_1 .. e'_m])
+        z = W s(log max(|e|, scale / 2)) + c
+
+    There are `neurons` vectors z, of `width` numbers each. The published model normalises log and exp over the batch. A
+    logit would then depend on the rows beside it, and on moments of an older period. Here s is the fixed shift and
+    scale that give log |e| of a first value mean 0 and variance 1 (but for the lower limit), and c and the layers learn
+    the rest. The last layer of the published model, which adds both perceptrons, is part of theirs. Each field's row
+    holds e_i and, after it, e'_i, both drawn from N(0, `scale`^2). A numeric column x has one such row of its own,
+    multiplied by sign(x) log(1 + |x|), so that counts and amounts of any size stay in a small range. The perceptrons
+    have ReLU between their layers, no normalisation and no dropout.
+
+    Parameters
+    ----------
+    fields : sequence of str
+        Names of the categorical fields, user and item first. The plan's columns give them.
+    numeric : int, default 0
+        Number of numeric columns. The plan's columns give it.
+    width : int, default 10
+        Numbers in each of a row's two embeddings. 10 is the value of the BARS benchmark. A larger width can describe an
+        id in more detail and needs more rows for each id.
+    neurons : int, default 200
+        Number of logarithmic neurons: learned products. The published settings use 200 to 1500.
+    cross : sequence of int, default (400, 400, 400)
+        Units of each hidden layer of the perceptron over the learned products, first to last.
+    hidden : sequence of int, default (400, 400, 400)
+        Units of each hidden layer of the perceptron over the embeddings e', first to last.
+    scale : float, default 0.1
+        Standard deviation of new embeddings, and twice the lower limit of |e| in the logarithm.
+
+    Raises
+    ------
+    PlanError
+        An option is out of range.
+
+    References
+    ----------
+    Cheng et al. 2020, Adaptive factorization network: learning adaptive-order feature interactions.
+
+    Examples
+    --------
+    With powers W of 0 and every other weight at 1, z = 1: the first perceptron gives relu(exp(1) - 1 + 1) + 1 = 3.718,
+    the second relu(1 + 1 + 1) + 1 = 4.
+
+    >>> import torch
+    >>> from nightloop.tasks.models.afn_plus import AFNPlus
+    >>> model = AFNPlus(fields=("user", "item"), width=1, neurons=1, cross=(1,), hidden=(1,))
+    >>> dense = {name: torch.ones_like(value) for name, value in model.dense(torch.Generator()).items()}
+    >>> dense["powers.0.weight"] = torch.zeros(1, 2)
+    >>> print(round(model.logits(torch.ones(1, 2, model.width), torch.zeros(1, 0), dense).item(), 3))
+    7.718
     """
 
     family: Literal["ranking", "ctr"] = "ctr"

@@ -1,4 +1,4 @@
-"""Caser: convolutions over the rows of the items a user took last, as over an image, beside a row of the user."""
+"""Caser: convolutions over the rows of the items that a user took last, as over an image, beside a row of the user."""
 
 from __future__ import annotations
 
@@ -19,13 +19,54 @@ from nightloop.tasks.modules.checkpoint import Weights
 
 
 class Caser(nn.Module):
-    """logit = v_i . [z, p_u] + b_i with z = relu(W [o, o~] + b), trained on positives against sampled negatives.
+    """Convolutions over the rows of the items that a user took last, as over an image, beside a row of the user.
 
-    E [L, d] are the rows of the last `history` items, noughts where there are fewer. o: for each height 1..L
-    `horizontal` filters of that height and d columns, ReLU, the greatest value over E from top to bottom. o~:
-    `vertical` filters of L rows and one column, for each of d columns a weighted sum of E. An item's row holds e_i [d],
-    v_i [2 d] and b_i; a user's p_u [d], and noughts that nobody reads. There is no dropout: what is learned of a night
-    is a pass or two. Source: Tang and Wang 2018, sections 3.1 to 3.3, with one target and one negative a row.
+        logit = v_i . [z, p_u] + b_i    z = relu(W [o, o~] + b)
+
+    It is trained on positives against sampled negatives. E [L, d] are the rows of the last `history` items, zeros for
+    missing ones. o: for each height 1 .. L there are `horizontal` filters of that height and d columns, with ReLU; each
+    gives its largest value over E from top to bottom. o~: `vertical` filters of L rows and one column give weighted
+    sums of E, one for each of the d columns. An item's row holds e_i [d], v_i [2 d] and b_i. A user's row holds p_u
+    [d]; its other columns are zero and are not read. There is no dropout, because training makes one or two passes over
+    a period.
+
+    Parameters
+    ----------
+    history : int
+        Number L of earlier items that are read, from 1. The plan's `columns.history_length` gives it. The number of
+        filters grows with it.
+    width : int, default 32
+        Numbers d in an embedding. An item's row has three times as many, and one more. A larger width can describe an
+        id in more detail and needs more rows for each id.
+    horizontal : int, default 16
+        Filters of each height. More of them recognise more patterns of consecutive items and take more time a row.
+    vertical : int, default 4
+        Filters over single columns. More of them give more weighted sums of the items.
+    scale : float, default 0.1
+        Standard deviation of new rows. If it is large, ids without data get large random scores.
+
+    Raises
+    ------
+    PlanError
+        An option is out of range, or the plan has no history.
+
+    References
+    ----------
+    Tang and Wang 2018, Personalized top-n sequential recommendation via convolutional sequence embedding, sections 3.1
+    to 3.3, with one target and one negative a row.
+
+    Examples
+    --------
+    With every weight at 1, one item and width 1: o = relu(1 + 1) = 2, o~ = 1 + 1 = 2, z = relu(2 + 2 + 1) = 5, and the
+    logit is 1 * 5 + 1 * 1 + 1.
+
+    >>> import torch
+    >>> from nightloop.tasks.models.caser import Caser
+    >>> model = Caser(history=1, width=1, horizontal=1, vertical=1)
+    >>> dense = {name: torch.ones_like(value) for name, value in model.dense(torch.Generator()).items()}
+    >>> rows = torch.ones(1, 3, model.width)  # the user, the item that is scored, then the history
+    >>> print(model.logits(rows, torch.zeros(1, 0), dense).item())
+    7.0
     """
 
     family: Literal["ranking", "ctr"] = "ranking"
@@ -48,13 +89,13 @@ class Caser(nn.Module):
         return 3 * self.factor_columns + 1
 
     def new_rows(self, field: str, count: int, generator: Generator) -> Tensor:
-        """First values of new rows: [count, width], N(0, `scale`^2); noughts for biases and what a user does not have."""
+        """First values of new rows: [count, width], N(0, `scale`^2); zero for biases and for what users do not have."""
         rows = torch.randn(count, self.width, generator=generator).mul_(self.scale)
         rows[:, self.factor_columns if field == "user" else -1 :] = 0
         return rows
 
     def dense(self, generator: Generator) -> dict[str, Tensor]:
-        """First values of the filters and of the layer behind them."""
+        """First values of the filters and of the layer that reads them."""
         d, found = self.factor_columns, {}
         for height in range(1, self.history + 1):
             drawn = xavier(self.horizontal, d * height, generator)
@@ -73,7 +114,7 @@ class Caser(nn.Module):
         return scores + item[:, -1]
 
     def encode(self, past: Tensor, dense: Mapping[str, Tensor]) -> Tensor:
-        """z [n, d] of histories' rows [n, L, width], newest last, noughts before the first."""
+        """z [n, d] of histories' rows [n, L, width], newest last, zeros before the first."""
         image = past[..., : self.factor_columns].transpose(1, 2)  # [n, d, L]
         found = []
         for height in range(1, self.history + 1):
@@ -91,15 +132,15 @@ class Caser(nn.Module):
         return torch.cat([made, users[:, :d], users.new_ones(len(users), 1)], 1), items[:, d:]
 
     def at(self, weights: Weights, kept: Weights, logs: Logs) -> Caser:
-        """As `Keeping`: what is kept is what each user took last."""
+        """As in `StatefulModel`: what is kept is what each user took last."""
         found = copy(self)
         found.night = last(kept, logs)
         return found
 
     def keep(self) -> dict[str, Tensor]:
-        """As `Keeping`."""
+        """As in `StatefulModel`."""
         return self.night.keep() if self.night else {}
 
     def lookup(self, sizes: list[int], logs: Logs, close: int) -> Told:
-        """As `Keeping`; a row's history ends before it, whichever the close."""
+        """As in `StatefulModel`; a row's history ends before the row, whatever the close."""
         return with_history(self.fields, self.history, sizes, logs)

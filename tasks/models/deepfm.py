@@ -14,14 +14,53 @@ from nightloop.tasks.layers.mlp import first_layers, mlp_forward, pad_columns
 
 
 class DeepFM(nn.Module):
-    """logit = b + sum w_i + 1/2 sum_d [(sum e)^2 - sum e^2] + MLP([e_1 .. e_m]), the MLP with ReLU and no
-    normalisation.
+    """A factorisation machine and a multi-layer perceptron over the same embeddings.
 
-    Each field's row holds its embedding e_i (`width` numbers) and its weight w_i, the last. A numeric column x_k has
-    one such row of its own, multiplied by sign(x) log(1 + |x|), so that counts and amounts of any size are tame. Rows
-    are drawn from N(0, `scale`^2) with w_i = 0; layers begin Xavier-normal. There is no dropout: a night's pass or
-    two over fresh rows does not overfit the layers, and a logit stays a function of weights and row. Source: Guo et
-    al. 2017.
+        logit = b + sum w_i + 1/2 sum_d [(sum e)^2 - sum e^2] + MLP([e_1 .. e_m])
+
+    The perceptron has ReLU between its layers and no normalisation. There is no dropout: one or two passes over fresh
+    rows do not overfit the layers, and a logit stays a function of weights and row. Each field's row holds its
+    embedding e_i, drawn from N(0, `scale`^2), and last its weight w_i, which begins at zero. A numeric column x has one
+    such row of its own, multiplied by sign(x) log(1 + |x|), so that counts and amounts of any size stay in a small
+    range. Layers begin Xavier-normal.
+
+    Parameters
+    ----------
+    fields : sequence of str
+        Names of the categorical fields, user and item first. The plan's columns give them.
+    numeric : int, default 0
+        Number of numeric columns. The plan's columns give it.
+    width : int, default 10
+        Numbers in an embedding. 10 is the paper's value for Criteo. A larger width can describe an id in more detail
+        and needs more rows for each id.
+    hidden : sequence of int, default (400, 400, 400)
+        Units of each hidden layer, first to last. The default is the paper's for Criteo. Larger layers fit more complex
+        effects and take more time a row.
+    scale : float, default 0.01
+        Standard deviation of new embeddings. If it is very small, such as 0.0001, products of embeddings are too small
+        to learn from in one epoch; if it is large, ids without data get large random scores.
+
+    Raises
+    ------
+    PlanError
+        An option is out of range.
+
+    References
+    ----------
+    Guo et al. 2017, DeepFM: a factorization-machine based neural network for CTR prediction.
+
+    Examples
+    --------
+    With every weight at 1 and width 1, the factorisation machine gives 1 + (1 + 1) + 1 * 1 = 4, the perceptron relu(1 +
+    1 + 1) + 1 = 4.
+
+    >>> import torch
+    >>> from nightloop.tasks.models.deepfm import DeepFM
+    >>> model = DeepFM(fields=("user", "item"), width=1, hidden=(1,))
+    >>> dense = {name: torch.ones_like(value) for name, value in model.dense(torch.Generator()).items()}
+    >>> rows = torch.ones(1, 2, model.width)
+    >>> print(model.logits(rows, torch.zeros(1, 0), dense).item())
+    8.0
     """
 
     family: Literal["ranking", "ctr"] = "ctr"

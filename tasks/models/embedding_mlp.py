@@ -1,4 +1,4 @@
-"""Embedding & MLP: a perceptron over the rows of user, item and all else, and over the mean of what the user took last."""
+"""EmbeddingMLP: a perceptron over the fields' rows and the mean of the rows of the items that the user took last."""
 
 from __future__ import annotations
 
@@ -16,10 +16,54 @@ from nightloop.tasks.modules.checkpoint import Weights
 
 
 class EmbeddingMLP(nn.Module):
-    """logit = MLP([e_1 .. e_m, mean of the history's item rows]) with ReLU between its layers.
+    """A multi-layer perceptron over the fields' rows and the mean of the rows of the items that the user took last.
 
-    The history is the last `history` items, whose mean is nought where there are none; they share the item's table.
-    Source: the base model of ASMG (Peng et al. 2021), section 5.1: width 8, layers of 20 and 10, up to 30 items.
+        logit = MLP([e_1 .. e_m, mean of the history's item rows])
+
+    The history is the last `history` items. Their rows are those of the item's table; without items the mean is zero.
+    The perceptron has ReLU between its layers, no normalisation and no dropout. A numeric column x has a row of its
+    own, multiplied by sign(x) log(1 + |x|), so that counts and amounts of any size stay in a small range. This is the
+    base model of ASMG, with its width and layers.
+
+    Parameters
+    ----------
+    fields : sequence of str
+        Names of the categorical fields, user and item first. The plan's columns give them.
+    history : int
+        Number of earlier items that are read, from 1. The plan's `columns.history_length` gives it. ASMG reads up to
+        30.
+    numeric : int, default 0
+        Number of numeric columns. The plan's columns give it.
+    width : int, default 8
+        Numbers in an embedding. 8 is ASMG's value. A larger width can describe an id in more detail and needs more rows
+        for each id.
+    hidden : sequence of int, default (20, 10)
+        Units of each hidden layer, first to last. The default is ASMG's. Larger layers fit more complex effects and
+        take more time a row.
+    scale : float, default 0.01
+        Standard deviation of new embeddings. If it is large, ids without data get large random scores.
+
+    Raises
+    ------
+    PlanError
+        An option is out of range, or the plan has no history.
+
+    References
+    ----------
+    Peng et al. 2021, Learning an adaptive meta model-generator for incrementally updating recommender systems, section
+    5.1.
+
+    Examples
+    --------
+    With every weight at 1 and width 1 the perceptron reads a user, an item and a mean: relu(1 + 1 + 1 + 1) + 1.
+
+    >>> import torch
+    >>> from nightloop.tasks.models.embedding_mlp import EmbeddingMLP
+    >>> model = EmbeddingMLP(fields=("user", "item"), history=30, width=1, hidden=(1,))
+    >>> dense = {name: torch.ones_like(value) for name, value in model.dense(torch.Generator()).items()}
+    >>> rows = torch.ones(1, 3, model.width)
+    >>> print(model.logits(rows, torch.zeros(1, 0), dense).item())
+    5.0
     """
 
     family: Literal["ranking", "ctr"] = "ctr"
@@ -54,15 +98,15 @@ class EmbeddingMLP(nn.Module):
         return mlp_forward(with_numeric(embedded, numeric, dense).flatten(1), dense)[:, 0]
 
     def at(self, weights: Weights, kept: Weights, logs: Logs) -> EmbeddingMLP:
-        """As `Keeping`: what is kept is what each user took last, for requests that come without a history."""
+        """As in `StatefulModel`: what is kept is what each user took last, for requests that come without a history."""
         found = copy(self)
         found.night = last(kept, logs)
         return found
 
     def keep(self) -> dict[str, Tensor]:
-        """As `Keeping`."""
+        """As in `StatefulModel`."""
         return self.night.keep() if self.night else {}
 
     def lookup(self, sizes: list[int], logs: Logs, close: int) -> Mean:
-        """As `Keeping`; a row's history ends before it, whichever the close."""
+        """As in `StatefulModel`; a row's history ends before the row, whatever the close."""
         return Mean(with_history(self.fields, self.history, sizes, logs))

@@ -1,4 +1,4 @@
-"""FinalMLP: two perceptrons over embeddings that each weighs in its own way, joined by a bilinear product."""
+"""FinalMLP: two perceptrons over embeddings that each weights in its own way, joined by a bilinear product."""
 
 from __future__ import annotations
 
@@ -11,18 +11,64 @@ from torch.nn.functional import linear
 
 from nightloop.tasks.layers.ctr_inputs import check, first_rows, numeric_rows, with_numeric
 from nightloop.tasks.layers.mlp import first_layers, mlp_forward, show_hidden, xavier
+from nightloop.tasks.plan.errors import PlanError
 
 NAMES = ("left", "right")  # of the perceptrons' weights
 
 
 class FinalMLP(nn.Module):
-    """logit = b + w_1 . o_1 + w_2 . o_2 + sum_k o_1k' W_k o_2k, o_1 and o_2 cut into `heads` parts o_1k, o_2k.
+    """Two perceptrons over embeddings that each weights in its own way, joined by a bilinear product.
 
-    o_t = ReLU(MLP_t(g_t * [e_1 .. e_m])) by `towers`, with gates g_t = 2 sigmoid(c_t + C_t [e_i of contexts[t]]), a
-    number for each of an embedding's. Without a context g_t is the same for all rows, and costs them nothing. The published
-    gate has a hidden layer and embeddings of its own; this one is linear in the shared ones. Each field's row is its
-    embedding e_i (`width` numbers, drawn from N(0, `scale`^2)). A numeric column has one such row of its own, times
-    sign(x) log(1 + |x|). The perceptrons are plain (`tower`): no normalisation, no dropout. Source: Mao et al. 2023.
+        logit = b + w_1 . o_1 + w_2 . o_2 + sum_k o_1k' W_k o_2k
+        o_t = relu(MLP_t(g_t * [e_1 .. e_m]))    g_t = 2 sigmoid(c_t + C_t [e_i of contexts[t]])
+
+    o_1 and o_2 are cut into `heads` parts o_1k and o_2k. A gate g_t has a number for each number of the embeddings.
+    Without a context it is the same for all rows and costs them nothing. The published gate has a hidden layer and
+    embeddings of its own; this one is linear in the shared ones. The perceptrons have ReLU between their layers, no
+    normalisation and no dropout. Each field's row is its embedding e_i, drawn from N(0, `scale`^2). A numeric column x
+    has one such row of its own, multiplied by sign(x) log(1 + |x|), so that counts and amounts of any size stay in a
+    small range.
+
+    Parameters
+    ----------
+    fields : sequence of str
+        Names of the categorical fields, user and item first. The plan's columns give them.
+    numeric : int, default 0
+        Number of numeric columns. The plan's columns give it.
+    width : int, default 10
+        Numbers in an embedding. 10 is the value of the BARS benchmark. A larger width can describe an id in more detail
+        and needs more rows for each id.
+    towers : two sequences of int, default ((400, 400, 400), (400, 400, 400))
+        Units of each layer of the two perceptrons, first to last.
+    contexts : two sequences of str, default ((), ())
+        Fields that the gate of each perceptron reads, such as `[[user], [item]]`. Empty: a gate that is the same for
+        all rows.
+    heads : int, default 1
+        Parts of the bilinear product. With more heads each matrix W_k is smaller. The last number of both towers must
+        be a multiple of it.
+    scale : float, default 0.01
+        Standard deviation of new embeddings. If it is large, ids without data get large random scores.
+
+    Raises
+    ------
+    PlanError
+        An option is out of range, the last layers are no multiples of `heads`, or a context names an unknown field.
+
+    References
+    ----------
+    Mao et al. 2023, FinalMLP: an enhanced two-stream MLP model for CTR prediction.
+
+    Examples
+    --------
+    With gates of 1 and every other weight at 1, o_1 = o_2 = relu(1 + 1 + 1) = 3: the logit is 1 + 3 + 3 + 3 * 3.
+
+    >>> import torch
+    >>> from nightloop.tasks.models.final_mlp import FinalMLP
+    >>> model = FinalMLP(fields=("user", "item"), width=1, towers=((1,), (1,)))
+    >>> dense = {name: torch.ones_like(value) for name, value in model.dense(torch.Generator()).items()}
+    >>> dense["left.gate.bias"] = dense["right.gate.bias"] = torch.zeros(2)
+    >>> print(model.logits(torch.ones(1, 2, model.width), torch.zeros(1, 0), dense).item())
+    16.0
     """
 
     family: Literal["ranking", "ctr"] = "ctr"
@@ -40,12 +86,12 @@ class FinalMLP(nn.Module):
         layers = [size for tower in towers for size in tower]
         check("FinalMLP", numeric, scale, {"width": (width,), "towers": layers, "heads": (heads,)})
         if len(towers) != 2 or any(not tower or tower[-1] % heads for tower in towers):
-            raise ValueError(
+            raise PlanError(
                 f"FinalMLP: towers: given {towers!r}; two lists, the last of each a multiple of heads {heads}"
             )
         unknown = [field for context in contexts for field in context if field not in fields]
         if len(contexts) != 2 or unknown:
-            raise ValueError(f"FinalMLP: contexts: given {contexts!r}; two lists of fields from {', '.join(fields)}")
+            raise PlanError(f"FinalMLP: contexts: given {contexts!r}; two lists of fields from {', '.join(fields)}")
         super().__init__()
         self.fields, self.numeric, self.scale = tuple(fields), numeric, float(scale)
         self.factor_columns, self.towers, self.heads = width, tuple(map(tuple, towers)), heads

@@ -13,11 +13,46 @@ from nightloop.tasks.layers.fm_terms import factorised
 
 
 class FM(nn.Module):
-    """logit = b + sum w_i + sum_{i<j} e_i . e_j.
+    """A factorisation machine: the dot products of all pairs of embeddings.
 
-    Each field's row holds its embedding e_i (`width` numbers, drawn from N(0, `scale`^2)) and its weight w_i, the last,
-    which begins at nought. A numeric column has one such row of its own, times sign(x) log(1 + |x|). Source: Rendle
-    2010.
+        logit = b + sum w_i + sum_{i<j} e_i . e_j
+
+    Each field's row holds its embedding e_i, drawn from N(0, `scale`^2), and last its weight w_i, which begins at zero.
+    A numeric column x has one such row of its own, multiplied by sign(x) log(1 + |x|), so that counts and amounts of
+    any size stay in a small range.
+
+    Parameters
+    ----------
+    fields : sequence of str
+        Names of the categorical fields, user and item first. The plan's columns give them.
+    numeric : int, default 0
+        Number of numeric columns. The plan's columns give it.
+    width : int, default 10
+        Numbers in an embedding. 10 is the value of the BARS benchmark. A larger width can describe an id in more detail
+        and needs more rows for each id.
+    scale : float, default 0.01
+        Standard deviation of new embeddings. If it is very small, such as 0.0001, products of embeddings are too small
+        to learn from in one epoch; if it is large, ids without data get large random scores.
+
+    Raises
+    ------
+    PlanError
+        An option is out of range.
+
+    References
+    ----------
+    Rendle 2010, Factorization machines.
+
+    Examples
+    --------
+    With every weight at 1 and width 2: 1 + (1 + 1) + (1 + 1).
+
+    >>> import torch
+    >>> from nightloop.tasks.models.fm import FM
+    >>> model = FM(fields=("user", "item"), width=2)
+    >>> rows = torch.ones(1, 2, model.width)
+    >>> print(model.logits(rows, torch.zeros(1, 0), {"bias": torch.ones(1)}).item())
+    5.0
     """
 
     family: Literal["ranking", "ctr"] = "ctr"

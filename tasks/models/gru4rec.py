@@ -1,4 +1,4 @@
-"""GRU4Rec: a recurrent network reads the items a user took last; its output is matched with the items' rows."""
+"""GRU4Rec: a recurrent network reads the items that a user took last; its output is multiplied with the items' rows."""
 
 from __future__ import annotations
 
@@ -19,14 +19,49 @@ from nightloop.tasks.modules.checkpoint import Weights
 
 
 class GRU4Rec(nn.Module):
-    """logit = (W_o h_L) . e_i + b_i, trained on positives against sampled negatives. There is no row for a user.
+    """A recurrent network reads the items that a user took last; its output is multiplied with the items' rows.
 
+        logit = (W_o h_L) . e_i + b_i
         r, z = sigmoid(W x_t + U h_t-1)    c = tanh(W_c x_t + U_c (r h_t-1))    h_t = (1 - z) h_t-1 + z c
 
-    over the rows x of the last `history` items, h_0 = 0. The gates have no biases: a place without an item then leaves
-    a state of nought as it is, and a user without any is offered what b_i says. One row of an item, e_i and b_i, serves
-    as input and as output, so that a new item costs and learns half as much. Source: Hidasi et al. 2016, with the tied
-    rows of Hidasi and Karatzoglou 2018; last items in place of a session, as where SML is compared with it.
+    x are the rows of the last `history` items, and h_0 = 0. It is trained on positives against sampled negatives. There
+    is no row for a user. The gates have no biases: a place without an item then leaves a zero state as it is, and for a
+    user without any item the biases b_i decide. One row of an item, e_i and b_i, serves as input and as output, so that
+    a new item has half as many numbers to learn. The published model reads sessions; this one reads a user's last
+    items, as the comparison in the SML paper does.
+
+    Parameters
+    ----------
+    history : int
+        Number of earlier items that are read, from 1. The plan's `columns.history_length` gives it.
+    width : int, default 64
+        Numbers in an item's embedding and in the network's state. A larger width can describe an item in more detail,
+        needs more rows for each item and takes more time a row.
+    scale : float, default 0.1
+        Standard deviation of new rows. If it is large, items without data get large random scores.
+
+    Raises
+    ------
+    PlanError
+        An option is out of range, or the plan has no history.
+
+    References
+    ----------
+    Hidasi et al. 2016, Session-based recommendations with recurrent neural networks. Hidasi and Karatzoglou 2018,
+    Recurrent neural networks with top-k gains for session-based recommendations (the tied rows).
+
+    Examples
+    --------
+    With every weight at 1, one item and width 1: z = sigmoid(1) = 0.731, c = tanh(1) = 0.762, and the logit is 1 *
+    0.731 * 0.762 + 1.
+
+    >>> import torch
+    >>> from nightloop.tasks.models.gru4rec import GRU4Rec
+    >>> model = GRU4Rec(history=1, width=1)
+    >>> dense = {name: torch.ones_like(value) for name, value in model.dense(torch.Generator()).items()}
+    >>> rows = torch.ones(1, 2, model.width)  # the item that is scored, then the history
+    >>> print(round(model.logits(rows, torch.zeros(1, 0), dense).item(), 3))
+    1.557
     """
 
     family: Literal["ranking", "ctr"] = "ranking"
@@ -41,11 +76,11 @@ class GRU4Rec(nn.Module):
 
     @property
     def width(self) -> int:
-        """Columns of the items' table: e_i, b_i."""
+        """Columns of the items' table: e_i and b_i."""
         return self.factor_columns + 1
 
     def new_rows(self, field: str, count: int, generator: Generator) -> Tensor:
-        """First values of new rows: [count, width], N(0, `scale`^2) and a bias of nought."""
+        """First values of new rows: [count, width], N(0, `scale`^2), and zero for the bias."""
         rows = torch.randn(count, self.width, generator=generator).mul_(self.scale)
         rows[:, -1] = 0
         return rows
@@ -64,7 +99,7 @@ class GRU4Rec(nn.Module):
         return scores + item[:, d]
 
     def encode(self, past: Tensor, dense: Mapping[str, Tensor]) -> Tensor:
-        """W_o h_L [n, d] of histories' rows [n, L, width], newest last, noughts before the first."""
+        """W_o h_L [n, d] of histories' rows [n, L, width], newest last, zeros before the first."""
         d = self.factor_columns
         state = past.new_zeros(len(past), d)
         for given in linear(past[..., :d], dense["input"]).unbind(1):
@@ -80,15 +115,15 @@ class GRU4Rec(nn.Module):
         return torch.cat([users, users.new_ones(len(users), 1)], 1), items
 
     def at(self, weights: Weights, kept: Weights, logs: Logs) -> GRU4Rec:
-        """As `Keeping`: what is kept is what each user took last."""
+        """As in `StatefulModel`: what is kept is what each user took last."""
         found = copy(self)
         found.night = last(kept, logs)
         return found
 
     def keep(self) -> dict[str, Tensor]:
-        """As `Keeping`."""
+        """As in `StatefulModel`."""
         return self.night.keep() if self.night else {}
 
     def lookup(self, sizes: list[int], logs: Logs, close: int) -> Told:
-        """As `Keeping`; a row's history ends before it, whichever the close."""
+        """As in `StatefulModel`; a row's history ends before the row, whatever the close."""
         return with_history(self.fields, self.history, sizes, logs)

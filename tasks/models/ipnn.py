@@ -13,11 +13,51 @@ from nightloop.tasks.layers.mlp import first_layers, mlp_forward
 
 
 class IPNN(nn.Module):
-    """logit = MLP([e_1 .. e_m ; (e_i . e_j)_{i<j}]), pairs in the order (1, 2), (1, 3) .. (m - 1, m).
+    """A multi-layer perceptron over the embeddings and the dot products of all their pairs.
 
-    Each field's row is its embedding e_i (`width` numbers, drawn from N(0, `scale`^2)). A numeric column has one such
-    row of its own, times sign(x) log(1 + |x|). The perceptron is plain (`tower`): no normalisation, no dropout. Source:
-    Qu et al. 2016, the inner product layer without its factorisation.
+        logit = MLP([e_1 .. e_m ; (e_i . e_j)_{i<j}])
+
+    Pairs are in the order (1, 2), (1, 3) .. (m - 1, m). The perceptron has ReLU between its layers, no normalisation
+    and no dropout. Each field's row is its embedding e_i, drawn from N(0, `scale`^2). A numeric column x has one such
+    row of its own, multiplied by sign(x) log(1 + |x|), so that counts and amounts of any size stay in a small range.
+
+    Parameters
+    ----------
+    fields : sequence of str
+        Names of the categorical fields, user and item first. The plan's columns give them.
+    numeric : int, default 0
+        Number of numeric columns. The plan's columns give it.
+    width : int, default 10
+        Numbers in an embedding. 10 is the value of the BARS benchmark. A larger width can describe an id in more detail
+        and needs more rows for each id.
+    hidden : sequence of int, default (400, 400, 400)
+        Units of each hidden layer, first to last. The default is that of the BARS benchmark. Larger layers fit more
+        complex effects and take more time a row.
+    scale : float, default 0.01
+        Standard deviation of new embeddings. If it is very small, such as 0.0001, products of embeddings are too small
+        to learn from in one epoch; if it is large, ids without data get large random scores.
+
+    Raises
+    ------
+    PlanError
+        An option is out of range.
+
+    References
+    ----------
+    Qu et al. 2016, Product-based neural networks for user response prediction: the inner product layer without its
+    factorisation.
+
+    Examples
+    --------
+    With every weight at 1 and width 1 the perceptron reads 1, 1 and 1 * 1: relu(1 + 1 + 1 + 1) + 1.
+
+    >>> import torch
+    >>> from nightloop.tasks.models.ipnn import IPNN
+    >>> model = IPNN(fields=("user", "item"), width=1, hidden=(1,))
+    >>> dense = {name: torch.ones_like(value) for name, value in model.dense(torch.Generator()).items()}
+    >>> rows = torch.ones(1, 2, model.width)
+    >>> print(model.logits(rows, torch.zeros(1, 0), dense).item())
+    5.0
     """
 
     family: Literal["ranking", "ctr"] = "ctr"

@@ -1,4 +1,4 @@
-"""LightGCN: matrix factorisation whose rows are averaged over the graph of who took what."""
+"""LightGCN: matrix factorisation whose rows are averaged over the graph of users and the items they took."""
 
 from __future__ import annotations
 
@@ -17,26 +17,69 @@ from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.modules.fused_tables import fuse, split
 from nightloop.tasks.modules.lookup import own_close
 from nightloop.tasks.plan.bounds import ROUNDS, refuse_outside
+from nightloop.tasks.plan.errors import PlanError
 
 Links = Literal["own", "before"]
 
 
 class LightGCN(nn.Module):
-    """MF of E = (E^0 + ... + E^L) / (L + 1), E^l = D^-1/2 A D^-1/2 E^(l-1), where E^0 are the tables that are learned.
+    """Matrix factorisation whose rows are averaged over the graph of users and the items they took.
 
-    A has a one for each pair of a user and an item met so far, however often they met; `layers` is L. Biases, if any,
-    are not spread. An id without links has E = E^0 / (L + 1), as the formula says. What is judged by a period (SML's
-    transfers, ASMG's generator, Hedge) sees the graph of the close before it, and what is served that of its night.
-    Training with `links` `own` sees the graph of the newest period it learns from, as the paper has it, so that each
-    positive is linked already and no negative is; with `before` that of the close before, as when it will be served
-    (at a root, where there were no links before, its own).
+        score = MF of E    E = (E^0 + ... + E^L) / (L + 1)    E^l = D^-1/2 A D^-1/2 E^(l-1)
 
-    The graph begins where the chain begins: it is the logs', the same for all strategies, and no window or fresh start
-    of a strategy cuts it. `graph` `full` carries all links. `incremental` carries, of the night before, degrees and
-    E^1, ..., E^L as they were served, and spreads over the links of the period alone (`propagation`): the first period
-    is as with the full graph; later, a step moves and costs what the period has, and the checkpoint does not grow with
-    time. A pair that meets again in a later period is then a second link.
-    Source: LightGCN (He et al. 2020), section 3; CIGC (Ding et al. 2022) for the incremental form.
+    E^0 are the tables that are learned. A has a one for each pair of a user and an item that met so far, however often
+    they met. Biases, if any, are not spread over the graph. An id without links has E = E^0 / (L + 1), as the formula
+    says.
+
+    What is judged by a period (SML's transfers, ASMG's generator, Hedge) sees the graph of the close before that
+    period, and what is served sees the graph of its own night. The graph begins where the chain of checkpoints begins.
+    It is that of the logs, the same for all strategies, and no window or fresh start of a strategy cuts it.
+
+    Parameters
+    ----------
+    width : int, default 64
+        Numbers in a row. 64 is the paper's value. A larger width can describe an id in more detail and needs more rows
+        for each id.
+    layers : int, default 2
+        Layers L, from 1. With more layers a row is averaged over neighbours that are farther away.
+    graph : {"full", "incremental"}, default "full"
+        "full" carries all links. "incremental" carries degrees and E^1, ..., E^L of the night before, as they were
+        served, and spreads over the links of the period alone. The first period is then as with the full graph; later,
+        a step changes only rows of the period, its cost grows only with the period, and the checkpoint does not grow
+        with time. A pair that meets again in a later period is then a second link.
+    links : {"before", "own"}, default "before"
+        The graph of the rows that are trained on. "before": that of the close before, as when the model is served; at
+        the first checkpoint of a chain, before which there were no links, its own. "own": that of the newest period of
+        the rows, as in the paper; each positive is then linked already and no negative is.
+    biases : bool, default False
+        Whether a row has one more number, the last, that is added to the score.
+    scale : float, default 0.1
+        Standard deviation of new rows of E^0, as in `MF`.
+
+    Raises
+    ------
+    PlanError
+        An option is out of range.
+
+    References
+    ----------
+    He et al. 2020, LightGCN: simplifying and powering graph convolution network for recommendation, section 3. Ding et
+    al. 2022, Causal incremental graph convolution for recommender system retraining (the incremental form).
+
+    Examples
+    --------
+    A user with the row (1, 2) took an item with the row (3, 4), and nothing else happened: with one layer both become
+    (E^0 + E^1) / 2, the mean of the two rows.
+
+    >>> import torch
+    >>> from nightloop.tasks.models.lightgcn import LightGCN
+    >>> from nightloop.tasks.modules.checkpoint import pack
+    >>> from nightloop.tasks.retraining.contract_data import simulated_periods
+    >>> weights = {"table.user": torch.tensor([[1.0, 2.0]]), "table.item": torch.tensor([[3.0, 4.0]])}
+    >>> model = LightGCN(width=2, layers=1).at(weights, {}, simulated_periods("ranking", count=1, rows=1)[0])
+    >>> users, items = model.factors({**weights, **pack("kept", model.keep())})
+    >>> print(users.tolist(), items.tolist())
+    [[2.0, 3.0]] [[2.0, 3.0]]
     """
 
     family: Literal["ranking", "ctr"] = "ranking"
@@ -53,16 +96,16 @@ class LightGCN(nn.Module):
     ) -> None:
         refuse_outside("LightGCN: layers", layers, ROUNDS, what="none is MF")
         if graph not in get_args(Form):
-            raise ValueError(f"LightGCN: graph: given {graph!r}; allowed are {', '.join(get_args(Form))}")
+            raise PlanError(f"LightGCN: graph: given {graph!r}; allowed are {', '.join(get_args(Form))}")
         if links not in get_args(Links):
-            raise ValueError(f"LightGCN: links: given {links!r}; allowed are {', '.join(get_args(Links))}")
+            raise PlanError(f"LightGCN: links: given {links!r}; allowed are {', '.join(get_args(Links))}")
         super().__init__()
         self.dot, self.layers, self.graph, self.links = MF(width, biases, scale), layers, graph, links
         self.night: GraphAtClose | None = None
 
     @property
     def factor_width(self) -> int:
-        """Columns that are spread and multiplied."""
+        """Columns that are spread over the graph and multiplied."""
         return self.dot.factor_width
 
     @property
@@ -75,7 +118,7 @@ class LightGCN(nn.Module):
         return self.dot.new_rows(field, count, generator)
 
     def dense(self, generator: Generator) -> dict[str, Tensor]:
-        """Nothing: both tables are all that is learned."""
+        """Nothing: all that is learned is in the two tables."""
         return {}
 
     def logits(self, embedded: Tensor, numeric: Tensor, dense: Mapping[str, Tensor]) -> Tensor:
@@ -106,7 +149,7 @@ class LightGCN(nn.Module):
         return self._tonight().now.kept()
 
     def lookup(self, sizes: list[int], logs: Logs, close: int) -> Spread:
-        """Rows spread over the graph at the close of a period; of those trained on, of what `links` says."""
+        """Rows spread over the graph at the close of a period; if they are trained on, over the graph of `links`."""
         over = self._propagation(sizes, close)
         if self.links == "before" and close == own_close(logs):
             earlier = self._propagation(sizes, close - 1)
@@ -121,7 +164,7 @@ class LightGCN(nn.Module):
 
     def _tonight(self) -> GraphAtClose:
         if self.night is None:
-            raise ValueError(
+            raise PlanError(
                 "LightGCN has no graph: these weights have none beside them (kept/edges), and the model is not at a "
                 "night. Strategies are to be run by nightloop.tasks.retraining.advance, which sees to both"
             )

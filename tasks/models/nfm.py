@@ -13,13 +13,55 @@ from nightloop.tasks.layers.mlp import first_layers, mlp_forward
 
 
 class NFM(nn.Module):
-    """logit = sum w_i + MLP(`gain` / 2 [(sum e)^2 - sum e^2]), the vector of products of all pairs, before it is summed.
+    """A factorisation machine whose products of pairs go through a multi-layer perceptron.
 
-    Each field's row holds its embedding e_i (`width` numbers, drawn from N(0, `scale`^2)) and its weight w_i, the last,
-    which begins at nought. A numeric column has one such row of its own, times sign(x) log(1 + |x|). Products of small
-    numbers are smaller still, and a perceptron that sees next to nothing learns next to nothing: `gain` does for all rows
-    what the authors' batch normalisation does for a batch, so that a logit stays a function of weights and row. The
-    perceptron is plain (`tower`): no normalisation, no dropout. Source: He and Chua 2017.
+        logit = sum w_i + MLP(`gain` / 2 [(sum e)^2 - sum e^2])
+
+    The perceptron reads the vector of products of all pairs before it is summed. It has ReLU between its layers, no
+    normalisation and no dropout. Each field's row holds its embedding e_i, drawn from N(0, `scale`^2), and last its
+    weight w_i, which begins at zero. A numeric column x has one such row of its own, multiplied by sign(x) log(1 +
+    |x|), so that counts and amounts of any size stay in a small range.
+
+    Parameters
+    ----------
+    fields : sequence of str
+        Names of the categorical fields, user and item first. The plan's columns give them.
+    numeric : int, default 0
+        Number of numeric columns. The plan's columns give it.
+    width : int, default 10
+        Numbers in an embedding. 10 is the value of the BARS benchmark. A larger width can describe an id in more detail
+        and needs more rows for each id.
+    hidden : sequence of int, default (400, 400, 400)
+        Units of each hidden layer, first to last. The default is that of the BARS benchmark. Larger layers fit more
+        complex effects and take more time a row.
+    scale : float, default 0.01
+        Standard deviation of new embeddings. The larger it is, the larger are the products that the perceptron reads,
+        and the random scores of ids without data.
+    gain : float, default 20.0
+        Factor on the vector of products. Products of small numbers are smaller still, and a perceptron learns little
+        from inputs near zero. `gain` does for all rows what the authors' batch normalisation does for a batch, so that
+        a logit stays a function of weights and row.
+
+    Raises
+    ------
+    PlanError
+        An option is out of range.
+
+    References
+    ----------
+    He and Chua 2017, Neural factorization machines for sparse predictive analytics.
+
+    Examples
+    --------
+    With every weight at 1 and width 1: 1 + 1 from the weights and relu(20 * 1 * 1 + 1) + 1 from the perceptron.
+
+    >>> import torch
+    >>> from nightloop.tasks.models.nfm import NFM
+    >>> model = NFM(fields=("user", "item"), width=1, hidden=(1,))
+    >>> dense = {name: torch.ones_like(value) for name, value in model.dense(torch.Generator()).items()}
+    >>> rows = torch.ones(1, 2, model.width)
+    >>> print(model.logits(rows, torch.zeros(1, 0), dense).item())
+    24.0
     """
 
     family: Literal["ranking", "ctr"] = "ctr"

@@ -1,4 +1,4 @@
-"""WideDeep: a wide linear part and a deep perceptron, side by side."""
+"""WideDeep: a linear part and a deep perceptron, added."""
 
 from __future__ import annotations
 
@@ -13,11 +13,51 @@ from nightloop.tasks.layers.mlp import first_layers, mlp_forward, pad_columns
 
 
 class WideDeep(nn.Module):
-    """logit = sum w_i + MLP([e_1 .. e_m]). Crosses made by hand belong in the data, as columns of their own.
+    """A linear part and a multi-layer perceptron, added.
 
-    Each field's row holds its embedding e_i (`width` numbers, drawn from N(0, `scale`^2)) and its weight w_i, the last,
-    which begins at nought. A numeric column has one such row of its own, times sign(x) log(1 + |x|). The perceptron is
-    plain (`tower`): no normalisation, no dropout. Source: Cheng et al. 2016.
+        logit = sum w_i + MLP([e_1 .. e_m])
+
+    The published model also has products of columns that are chosen by hand; add them to the data as columns of their
+    own. The perceptron has ReLU between its layers, no normalisation and no dropout. Each field's row holds its
+    embedding e_i, drawn from N(0, `scale`^2), and last its weight w_i, which begins at zero. A numeric column x has one
+    such row of its own, multiplied by sign(x) log(1 + |x|), so that counts and amounts of any size stay in a small
+    range.
+
+    Parameters
+    ----------
+    fields : sequence of str
+        Names of the categorical fields, user and item first. The plan's columns give them.
+    numeric : int, default 0
+        Number of numeric columns. The plan's columns give it.
+    width : int, default 10
+        Numbers in an embedding. 10 is the value of the BARS benchmark. A larger width can describe an id in more detail
+        and needs more rows for each id.
+    hidden : sequence of int, default (400, 400, 400)
+        Units of each hidden layer, first to last. The default is that of the BARS benchmark. Larger layers fit more
+        complex effects and take more time a row.
+    scale : float, default 0.01
+        Standard deviation of new embeddings. If it is large, ids without data get large random scores.
+
+    Raises
+    ------
+    PlanError
+        An option is out of range.
+
+    References
+    ----------
+    Cheng et al. 2016, Wide & deep learning for recommender systems.
+
+    Examples
+    --------
+    With every weight at 1 and width 1: 1 + 1 from the linear part and relu(1 + 1 + 1) + 1 from the perceptron.
+
+    >>> import torch
+    >>> from nightloop.tasks.models.wide_deep import WideDeep
+    >>> model = WideDeep(fields=("user", "item"), width=1, hidden=(1,))
+    >>> dense = {name: torch.ones_like(value) for name, value in model.dense(torch.Generator()).items()}
+    >>> rows = torch.ones(1, 2, model.width)
+    >>> print(model.logits(rows, torch.zeros(1, 0), dense).item())
+    6.0
     """
 
     family: Literal["ranking", "ctr"] = "ctr"

@@ -15,13 +15,58 @@ from nightloop.tasks.layers.mlp import first_layers, mlp_forward, pad_columns, x
 
 
 class xDeepFM(nn.Module):
-    """logit = sum w_i + v . [sum_d X^1 .. sum_d X^K] + MLP([e_1 .. e_m]).
+    """A linear part, a compressed interaction network (CIN) and a multi-layer perceptron.
 
-    X^0 [m, d] holds the embeddings, X^k_h = sum_{i,j} W^{k,h}_{ij} X^{k-1}_i * X^0_j, with `cin` rows h in layers 1 .. K;
-    there is no activation between them. Each field's row holds its embedding e_i (`width` numbers, drawn from N(0,
-    `scale`^2)) and its weight w_i, the last, which begins at nought. A numeric column has one such row of its own, times
-    sign(x) log(1 + |x|). The perceptron is plain (`tower`): no normalisation, no dropout. Source: Lian et al. 2018,
-    equations 6 and 8.
+        logit = sum w_i + v . [sum_d X^1 .. sum_d X^K] + MLP([e_1 .. e_m])
+        X^k_h = sum_{i,j} W^{k,h}_{ij} X^{k-1}_i * X^0_j
+
+    X^0 [m, d] holds the embeddings; layer k = 1 .. K has `cin[k - 1]` rows h, and there is no activation between the
+    layers. The perceptron has ReLU between its layers, no normalisation and no dropout. Each field's row holds its
+    embedding e_i, drawn from N(0, `scale`^2), and last its weight w_i, which begins at zero. A numeric column x has one
+    such row of its own, multiplied by sign(x) log(1 + |x|), so that counts and amounts of any size stay in a small
+    range.
+
+    Parameters
+    ----------
+    fields : sequence of str
+        Names of the categorical fields, user and item first. The plan's columns give them.
+    numeric : int, default 0
+        Number of numeric columns. The plan's columns give it.
+    width : int, default 10
+        Numbers d in an embedding. 10 is the value of the BARS benchmark. A larger width can describe an id in more
+        detail and needs more rows for each id.
+    cin : sequence of int, default (16, 16, 16)
+        Rows of each layer of the interaction network. More layers give products of more columns, more rows give more
+        such products; both take more time a row.
+    hidden : sequence of int, default (400, 400, 400)
+        Units of each hidden layer, first to last. The default is that of the BARS benchmark. Larger layers fit more
+        complex effects and take more time a row.
+    scale : float, default 0.01
+        Standard deviation of new embeddings. If it is very small, such as 0.0001, products of embeddings are too small
+        to learn from in one epoch; if it is large, ids without data get large random scores.
+
+    Raises
+    ------
+    PlanError
+        An option is out of range.
+
+    References
+    ----------
+    Lian et al. 2018, xDeepFM: combining explicit and implicit feature interactions for recommender systems, equations 6
+    and 8.
+
+    Examples
+    --------
+    With every weight at 1 and width 1: 1 + 1 from the linear part, 4 from the four products of the interaction network,
+    and relu(1 + 1 + 1) + 1 from the perceptron.
+
+    >>> import torch
+    >>> from nightloop.tasks.models.xdeepfm import xDeepFM
+    >>> model = xDeepFM(fields=("user", "item"), width=1, cin=(1,), hidden=(1,))
+    >>> dense = {name: torch.ones_like(value) for name, value in model.dense(torch.Generator()).items()}
+    >>> rows = torch.ones(1, 2, model.width)
+    >>> print(model.logits(rows, torch.zeros(1, 0), dense).item())
+    10.0
     """
 
     family: Literal["ranking", "ctr"] = "ctr"

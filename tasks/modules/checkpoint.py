@@ -1,8 +1,8 @@
-"""Checkpoint: what a strategy hands from one night to the next, as named tensors and nothing else.
+"""Checkpoint: what a strategy returns for the next night, as named tensors and nothing else.
 
-Names are the contract. A table of field `f` is called `table.f` and has one row per vocabulary row; every other weight
-has any other name. Memory names are paths: `optimizer/table.user`, `learner/weights/table.item`. `grow` finds every
-parallel tensor by the last part of its name.
+The names are a contract. A table of field `f` is called `table.f` and has one row for each vocabulary row; every other
+weight has any other name. Names in the memory are paths: `optimizer/table.user`, `learner/weights/table.item`. `grow`
+finds tensors that are parallel to a table by the last part of their names.
 """
 
 from __future__ import annotations
@@ -13,12 +13,33 @@ from dataclasses import dataclass, field
 from safetensors.torch import load, save
 from torch import Tensor
 
+from nightloop.tasks.plan.errors import DataError
+
 Weights = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What is served (`weights`) and what only its strategy reads (`memory`), at the close of `period`."""
+    """What is served and what only the strategy reads, at the close of a period.
+
+    Parameters
+    ----------
+    period : int
+        Index of the period.
+    weights : mapping of str to Tensor
+        The weights that are served. Tables are called `table.<field>`.
+    memory : mapping of str to Tensor, optional
+        What the strategy needs on the next night, such as the state of an optimiser. Names are paths.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from nightloop.tasks.modules.checkpoint import Checkpoint, pack, unpack
+    >>> squares = {"table.item": torch.tensor([4.0, 9.0])}
+    >>> checkpoint = Checkpoint(3, {"table.item": torch.zeros(2, 8)}, pack("optimizer", squares))
+    >>> list(checkpoint.memory), unpack("optimizer", checkpoint.memory)["table.item"].tolist()
+    (['optimizer/table.item'], [4.0, 9.0])
+    """
 
     period: int
     weights: Weights
@@ -26,12 +47,31 @@ class Checkpoint:
 
 
 def to_bytes(tensors: Weights) -> bytes:
-    """Safetensors bytes; equal tensors give equal bytes, whatever the order they were put in."""
+    """Tensors as the bytes of a safetensors file.
+
+    Parameters
+    ----------
+    tensors : mapping of str to Tensor
+        Any tensors; several names may share one tensor.
+
+    Returns
+    -------
+    bytes
+        Equal tensors give equal bytes, whatever the order of the mapping.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from nightloop.tasks.modules.checkpoint import from_bytes, to_bytes
+    >>> one, two = {"a": torch.ones(2), "b": torch.zeros(1)}, {"b": torch.zeros(1), "a": torch.ones(2)}
+    >>> to_bytes(one) == to_bytes(two), from_bytes(to_bytes(one))["a"].tolist()
+    (True, [1.0, 1.0])
+    """
     return save(_apart({name: tensors[name].detach().contiguous() for name in sorted(tensors)}))
 
 
 def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The same values, no two in one storage: safetensors refuses what a memory may well hold under two names."""
+    """The same values, no two in one storage: safetensors refuses what shares one, as a memory may."""
     seen: set[int] = set()
     for name, tensor in tensors.items():
         place = tensor.untyped_storage().data_ptr()
@@ -41,18 +81,66 @@ def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def from_bytes(data: bytes) -> dict[str, Tensor]:
-    """The tensors of `to_bytes`. Raises ValueError where the bytes are not whole safetensors."""
+    """The tensors of a safetensors file.
+
+    Parameters
+    ----------
+    data : bytes
+        What `to_bytes` returned.
+
+    Returns
+    -------
+    dict of str to Tensor
+        The tensors by name.
+
+    Raises
+    ------
+    DataError
+        The bytes are not a whole safetensors file.
+    """
     try:
         return load(data)
     except Exception as error:
-        raise ValueError(f"these {len(data)} bytes are no safetensors file: {error}") from error
+        raise DataError(f"these {len(data)} bytes are no safetensors file: {error}") from error
 
 
 def pack(folder: str, tensors: Weights) -> dict[str, Tensor]:
-    """The tensors with `folder/` before their names, as they are kept in a memory."""
+    """Tensors with a folder before their names, as they are stored in a memory.
+
+    Parameters
+    ----------
+    folder : str
+        What is put before each name, with a `/`.
+    tensors : mapping of str to Tensor
+        The tensors by name.
+
+    Returns
+    -------
+    dict of str to Tensor
+        The same tensors by their longer names.
+
+    Examples
+    --------
+    >>> from nightloop.tasks.modules.checkpoint import pack
+    >>> list(pack("learner", {"table.item": None}))
+    ['learner/table.item']
+    """
     return {f"{folder}/{name}": tensor for name, tensor in tensors.items()}
 
 
 def unpack(folder: str, memory: Weights) -> dict[str, Tensor]:
-    """The tensors of a memory whose names begin with `folder/`, without it; none: an empty dict."""
+    """The tensors of one folder of a memory: the inverse of `pack`.
+
+    Parameters
+    ----------
+    folder : str
+        What the names begin with.
+    memory : mapping of str to Tensor
+        Tensors of any folders.
+
+    Returns
+    -------
+    dict of str to Tensor
+        The folder's tensors by their names in it; empty if there are none.
+    """
     return {name[len(folder) + 1 :]: tensor for name, tensor in memory.items() if name.startswith(f"{folder}/")}

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.modules.model import Model
+from nightloop.tasks.plan.errors import DataError
 
 PREFIX = "table."
 
@@ -38,7 +39,7 @@ def split(fused: Tensor, fields: Sequence[str], sizes: Sequence[int], folder: st
 
 
 def table_sizes(model: Model, weights: Weights) -> list[int]:
-    """Rows of each field's table. Raises ValueError where tables are missing, of another width or not finite
+    """Rows of each field's table. Raises DataError if tables are missing, of another width or not finite
     numbers."""
     wrong = []
     for field in model.fields:
@@ -49,7 +50,7 @@ def table_sizes(model: Model, weights: Weights) -> list[int]:
             wrong.append(f"{PREFIX}{field} is {list(table.shape)}, the model's tables are [rows, {model.width}]")
     if wrong:
         given = ", ".join(sorted(weights)) or "none"
-        raise ValueError(f"weights do not fit the model: {'; '.join(wrong)}; given are {given}")
+        raise DataError(f"weights do not fit the model: {'; '.join(wrong)}; given are {given}")
     return [len(weights[PREFIX + field]) for field in model.fields]
 
 

@@ -1,4 +1,4 @@
-"""Pull: weights drawn back, to nought (L2) or to where they were (L2-SP, EWC), wherever a training step moves them."""
+"""Regularizers: penalties on weights, towards zero (L2) or towards earlier values (L2-SP, EWC)."""
 
 from __future__ import annotations
 
@@ -11,13 +11,46 @@ from torch import Tensor
 from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.modules.fused_tables import fuse, others
 from nightloop.tasks.modules.table_rows import take_rows
+from nightloop.tasks.plan.errors import DataError
 
 
 @dataclass(frozen=True)
 class Penalty:
-    """strength / 2 * sum_j importance_j (w_j - anchor_j)^2; `importance` None: ones (L2-SP), else EWC's diagonal.
+    """A penalty on the distance of weights from earlier ones.
 
-    Of a table's row it is added once for each time the row occurs, as L2 is; of all else once a step.
+        strength / 2 * sum_j importance_j (w_j - anchor_j)^2
+
+    For a table's row it is added once for each time the row occurs, as L2 is; for all other weights once a step.
+
+    Parameters
+    ----------
+    strength : float
+        Factor on the whole. 0: no penalty. The larger it is, the less the weights move.
+    anchor : mapping of str to Tensor
+        The earlier weights, with the names and shapes of those that are trained.
+    importance : mapping of str to Tensor, optional
+        A factor for each weight, with the same names and shapes, such as EWC's diagonal of the Fisher information. If
+        it is not given, all are one (L2-SP).
+
+    References
+    ----------
+    Kirkpatrick et al. 2017, Overcoming catastrophic forgetting in neural networks (EWC).
+
+    Examples
+    --------
+    How far the items' rows move without a penalty and with one.
+
+    >>> from nightloop.tasks.models.mf import MF
+    >>> from nightloop.tasks.modules.regularizers import Penalty
+    >>> from nightloop.tasks.modules.train_config import TrainConfig
+    >>> from nightloop.tasks.retraining.contract_data import simulated_periods
+    >>> from nightloop.tasks.training.fit import fit
+    >>> from nightloop.tasks.training.resize import initial
+    >>> model, logs = MF(width=4), simulated_periods("ranking")[0]
+    >>> before = initial(model, logs)
+    >>> runs = [fit(model, before, logs, TrainConfig(epochs=5), pull=Penalty(s, before)).weights for s in (0.0, 1.0)]
+    >>> print(*(round((run["table.item"] - before["table.item"]).norm().item(), 1) for run in runs))
+    1.3 0.2
     """
 
     strength: float
@@ -27,20 +60,43 @@ class Penalty:
 
 @dataclass(frozen=True)
 class Regularizer:
-    """What draws the fused table and the flat vector of a training run: L2 and, if there is one, a pull."""
+    """L2 and, if there is one, a `Penalty`, laid out for the fused table and the flat vector of a training run.
+
+    Parameters
+    ----------
+    l2 : float, default 0.0
+        Weight of half of a row's squared length, for each time it occurs.
+    strength : float, default 0.0
+        Strength of the penalty.
+    table : tuple of Tensor, optional
+        Anchor [R, w] and importance [R, w] or None of the fused table.
+    flat : tuple of Tensor, optional
+        Anchor [n] and importance [n] or None of all other weights.
+
+    Examples
+    --------
+    A row (1, 2) that occurs three times, with an L2 of 0.1: the gradient is 0.1 * 3 * (1, 2).
+
+    >>> import torch
+    >>> from nightloop.tasks.modules.regularizers import Regularizer
+    >>> gradient, table = torch.zeros(1, 2), torch.tensor([[1.0, 2.0]])
+    >>> Regularizer(l2=0.1).draw_rows(gradient, table, rows=torch.tensor([0]), times=torch.tensor([3]))
+    >>> print(gradient.numpy().round(2))
+    [[0.3 0.6]]
+    """
 
     l2: float = 0.0
     strength: float = 0.0
-    table: tuple[Tensor, Tensor | None] | None = None  # anchor [R, w] and importance
-    flat: tuple[Tensor, Tensor | None] | None = None  # anchor [n] and importance
+    table: tuple[Tensor, Tensor | None] | None = None
+    flat: tuple[Tensor, Tensor | None] | None = None
 
     @property
     def taut(self) -> bool:
-        """Whether anything draws the rows of tables: where not, nobody need count how often each occurs."""
+        """Whether there is a penalty on rows of tables. If not, it need not be counted how often each row occurs."""
         return bool(self.l2) or self.table is not None
 
     def draw_rows(self, gradient: Tensor, table: Tensor, rows: Tensor, times: Tensor) -> None:
-        """Add to the `gradient` [k, w] of `rows` [k], which occur `times` [k]."""
+        """Add the penalties' gradient to the `gradient` [k, w] of `rows` [k], which occur `times` [k]."""
         if self.l2:
             gradient.addcmul_(take_rows(table, rows), self.l2 * times[:, None])
         if self.table is not None:
@@ -51,7 +107,7 @@ class Regularizer:
             gradient.addcmul_(away, self.strength * times[:, None])
 
     def draw_flat(self, gradient: Tensor, flat: Tensor) -> Tensor:
-        """The gradient [n] of the flat vector with the pull added."""
+        """The gradient [n] of the flat vector with the penalty's added."""
         if self.flat is None:
             return gradient
         anchor, importance = self.flat
@@ -60,14 +116,46 @@ class Regularizer:
 
 
 def regularizer_of(l2: float, pull: Penalty | None, weights: Weights, fields: Sequence[str]) -> Regularizer:
-    """The springs of a run on `weights`. Raises ValueError where anchor or importance are not parallel to them."""
+    """The regularizer of a run.
+
+    Parameters
+    ----------
+    l2 : float
+        Weight of half of a row's squared length, for each time it occurs.
+    pull : Penalty or None
+        The penalty, if there is one.
+    weights : mapping of str to Tensor
+        The weights that are trained.
+    fields : sequence of str
+        The model's fields.
+
+    Returns
+    -------
+    Regularizer
+        L2 and the penalty.
+
+    Raises
+    ------
+    DataError
+        Anchor or importance do not have the names and shapes of the weights.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from nightloop.tasks.modules.regularizers import Penalty, regularizer_of
+    >>> weights, before = {"table.item": torch.ones(1, 2)}, {"table.item": torch.zeros(1, 2)}
+    >>> found, gradient = regularizer_of(0.0, Penalty(0.5, before), weights, ["item"]), torch.zeros(1, 2)
+    >>> found.draw_rows(gradient, weights["table.item"], rows=torch.tensor([0]), times=torch.tensor([1]))
+    >>> gradient.tolist()
+    [[0.5, 0.5]]
+    """
     if pull is None or not pull.strength:
         return Regularizer(l2)
     sides = {"anchor": pull.anchor, **({"importance": pull.importance} if pull.importance is not None else {})}
     for side, tensors in sides.items():
         wrong = [name for name in weights if name not in tensors or tensors[name].shape != weights[name].shape]
         if wrong:
-            raise ValueError(f"the {side} of a pull must be parallel to the weights; {', '.join(sorted(wrong))} is not")
+            raise DataError(f"the {side} of a pull must be parallel to the weights; {', '.join(sorted(wrong))} is not")
     dense = sorted(others(weights))
     tables = [fuse(tensors, fields) for tensors in sides.values()]
     flats = [

@@ -1,4 +1,4 @@
-"""TrainConfig: the hyper-parameters of one training run, and nothing that is not one."""
+"""TrainConfig: the settings of one training run."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Literal, get_args
 import torch
 
 from nightloop.tasks.plan.bounds import ROUNDS, ROWS, is_whole, words
+from nightloop.tasks.plan.errors import PlanError
 
 Optimizer = Literal["adagrad", "adam"]
 Precision = Literal["float32", "bfloat16"]
@@ -16,17 +17,55 @@ Precision = Literal["float32", "bfloat16"]
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How long, how fast and by which rule a model is trained.
+    """The settings of one training run.
 
-    `epochs` passes over the rows, in a new order each; `batch_size` rows a step (ranking: as many negatives besides).
-    Tables learn at `lr` by `optimizer`, row by row: only rows that occur in a batch move, each at a pace of its
-    own. All other weights learn by Adam at `dense_lr`. `l2` is half the weight of a row's squared length, added
-    once for each time it occurs, so that rows without data never shrink. `precision` is that of the dense layers'
-    matrix products; a model without dense layers is not touched by it. It is a choice of the plan because it changes
-    results in the third digit; on a processor without bfloat16 instructions it is slower, not faster
-    (`fast_bfloat16`). A batch is dealt into at most `parts` parts of 512 rows or more, each for a thread of its own; MF and
-    LightGCN, whose steps take no longer than dealing does, have one. The sums' last digits depend on them, so they are a
-    choice of the plan: the same bytes on any number of cores.
+    Tables are trained row by row: only rows that occur in a batch move, and each row has its own step size. All other
+    weights are trained by Adam. The result is the same bytes on any number of cores.
+
+    Parameters
+    ----------
+    epochs : int, default 5
+        Passes over the rows, each in a new order. 0 trains nothing.
+    batch_size : int, default 1024
+        Rows a step. A ranking has as many sampled negatives besides. A larger batch is faster a row and makes fewer
+        steps.
+    lr : float, default 0.05
+        Learning rate of the tables. If it is too large, training diverges, which is an error that names the epoch.
+    optimizer : {"adagrad", "adam"}, default "adagrad"
+        Rule for the tables. "adagrad" keeps one number for each row, "adam" the row's width and two more. Both move
+        only rows that occur.
+    l2 : float, default 0.0
+        Weight of half of a row's squared length. It is added once for each time that the row occurs, so that rows
+        without data never shrink.
+    dense_lr : float, default 0.001
+        Learning rate of all other weights, by Adam.
+    precision : {"float32", "bfloat16"}, default "float32"
+        Precision of the matrix products of the layers; a model without layers is not affected. It is an option because
+        it changes results in the third digit. On a processor without bfloat16 instructions it is slower, not faster
+        (see `fast_bfloat16`).
+    parts : int, default 2
+        A batch is split into at most this many parts (1 to 64) of 512 rows or more, each for its own thread. MF and
+        LightGCN always have one part, because their steps take no longer than splitting does. The last digits of sums
+        depend on it, so it is an option and not the number of cores.
+
+    Raises
+    ------
+    PlanError
+        An option is out of range. The message names every wrong option and what is allowed.
+
+    References
+    ----------
+    Duchi et al. 2011, Adaptive subgradient methods for online learning and stochastic optimization (Adagrad). Kingma
+    and Ba 2015, Adam: a method for stochastic optimization.
+
+    Examples
+    --------
+    >>> from nightloop.tasks.modules.train_config import TrainConfig
+    >>> TrainConfig(epochs=1, batch_size=256, lr=0.02).optimizer
+    'adagrad'
+    >>> TrainConfig(epochs=-1)
+    Traceback (most recent call last):
+    nightloop.tasks.plan.errors.PlanError: training: epochs: given -1; allowed are whole numbers from 0
     """
 
     epochs: int = 5
@@ -55,7 +94,7 @@ class TrainConfig:
             if not right
         ]
         if wrong:
-            raise ValueError("training: " + "; ".join(wrong))
+            raise PlanError("training: " + "; ".join(wrong))
 
 
 def _number(value: object) -> bool:
@@ -63,5 +102,11 @@ def _number(value: object) -> bool:
 
 
 def fast_bfloat16() -> bool:
-    """Whether this processor multiplies bfloat16 matrices in hardware."""
+    """Whether this processor multiplies bfloat16 matrices in hardware.
+
+    Returns
+    -------
+    bool
+        If it is False, the precision "bfloat16" is slower than "float32".
+    """
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

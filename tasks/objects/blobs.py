@@ -11,14 +11,15 @@ from nightloop.tasks.objects import trash
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.objects.read_verified import trusted
 from nightloop.tasks.objects.retry import PAUSES
+from nightloop.tasks.plan.errors import DataError
 
 log = logging.getLogger(__name__)
 
 
 def key_of(sha: str) -> str:
-    """The object's key. Raises ValueError where `sha` is no SHA-256 in lower-case hex."""
+    """The object's key. Raises DataError if `sha` is no SHA-256 in lower-case hex."""
     if not re.fullmatch(r"[0-9a-f]{64}", sha):
-        raise ValueError(f"{sha[:80]!r} is no SHA-256; a blob is named by 64 lower-case hex digits")
+        raise DataError(f"{sha[:80]!r} is no SHA-256; a blob is named by 64 lower-case hex digits")
     return f"blobs/{sha}"
 
 
@@ -48,7 +49,7 @@ def put(objects: Objects, data: bytes) -> str:
 def get(objects: Objects, sha: str) -> bytes:
     """The bytes of this name; those that a sweep moved to the trash are brought back.
 
-    Raises FileNotFoundError where it is absent, which says when and why it was removed, and ValueError where it was
+    Raises FileNotFoundError if it is absent, which says when and why it was removed, and ValueError where it was
     changed.
     """
     key = key_of(sha)
@@ -70,7 +71,5 @@ def get(objects: Objects, sha: str) -> bytes:
 
 def _checked(sha: str, data: bytes) -> bytes:
     if hashlib.sha256(data).hexdigest() != sha:
-        raise ValueError(
-            f"{key_of(sha)} ({len(data)} bytes) was changed or cut off: its SHA-256 is another; not parsed"
-        )
+        raise DataError(f"{key_of(sha)} ({len(data)} bytes) was changed or cut off: its SHA-256 is another; not parsed")
     return data

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
+from nightloop.tasks.plan.errors import DataError
+
 
 def seal(data: bytes) -> bytes:
     """One line of JSON, sealed: still readable by any JSON-lines tool."""
@@ -14,10 +16,10 @@ _LENGTH = len(seal(b""))
 
 
 def unseal(key: str, sealed: bytes) -> bytes:
-    """What was sealed. Raises ValueError naming the key where the seal is broken."""
+    """What was sealed. Raises DataError naming the key where the seal is broken."""
     data = sealed[:-_LENGTH]
     if seal(data) != sealed:
-        raise ValueError(
+        raise DataError(
             f"{key} ({len(sealed)} bytes) was changed or cut off: its SHA-256 is not the one it was sealed with"
         )
     return data

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from nightloop.tasks.plan.errors import PlanError, StoreError
+
 _DENIED = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "Forbidden")
 _FULL = ("InsufficientStorage", "QuotaExceeded", "XMinioStorageFull", "EntityTooLarge")
 _BUSY = ("RequestTimeout", "SlowDown", "Throttling", "ThrottlingException", "InternalError", "ServiceUnavailable")
@@ -52,8 +54,8 @@ def _meaning(status: int, code: str) -> Literal["lost", "absent", "again", "unsu
     return "absent" if status == 404 and code != "NoSuchBucket" else "refused"
 
 
-def refusal(trouble: StoreFailure, place: str) -> OSError | ValueError:
-    """The exception to raise for a final answer: PermissionError, FileNotFoundError, ValueError or OSError."""
+def refusal(trouble: StoreFailure, place: str) -> OSError | PlanError:
+    """The exception to raise for a final answer: PermissionError, FileNotFoundError, PlanError or StoreError."""
     status, code, said = trouble.status, trouble.code, trouble.said
     if code == "NoSuchBucket":
         return FileNotFoundError(f"there is no bucket for {place}; create it, or correct NIGHTLOOP_STORE ({said})")
@@ -63,10 +65,10 @@ def refusal(trouble: StoreFailure, place: str) -> OSError | ValueError:
         needs = "s3:GetObject, s3:PutObject, s3:DeleteObject and s3:ListBucket"
         return PermissionError(f"{place} refuses these credentials; they need {needs} ({said})")
     if code in _FULL or status == 507:
-        return OSError(f"{place} is full; nothing was half-written; free space and run again ({said})")
+        return StoreError(f"{place} is full; nothing was half-written; free space and run again ({said})")
     if status == 501 or code == "NotImplemented":
-        return ValueError(f"{place} does not know conditional writes; use a store that does ({said})")
-    return OSError(f"{place} answered {status} {code} ({said})")
+        return PlanError(f"{place} does not know conditional writes; use a store that does ({said})")
+    return StoreError(f"{place} answered {status} {code} ({said})")
 
 
 @contextmanager

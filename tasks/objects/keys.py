@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 
+from nightloop.tasks.plan.errors import PlanError
+
 LONGEST = 512  # bytes; S3 allows 1024, a prefix needs room
 _PART = re.compile(r"[A-Za-z0-9_=+][A-Za-z0-9_=+.-]*")  # a leading dot is the store's own
 
 
 def checked(key: str) -> str:
-    """The key itself. Raises ValueError where it is empty, too long, absolute, or holds anything but `a/b/c`."""
+    """The key itself. Raises PlanError if it is empty, too long, absolute, or holds anything but `a/b/c`."""
     if not 0 < len(key) <= LONGEST or not all(_PART.fullmatch(part) for part in key.split("/")):
-        raise ValueError(
+        raise PlanError(
             f"{key[:80]!r}{'...' if len(key) > 80 else ''} ({len(key)} characters) is no key of a store: use parts of "
             f"letters, digits and - _ . = + joined by /, no part beginning with a dot or dash, at most {LONGEST} in all"
         )
@@ -19,16 +21,16 @@ def checked(key: str) -> str:
 
 
 def checked_prefix(prefix: str) -> str:
-    """A key, or one that ends with `/`, or nothing (all keys). Raises ValueError as `checked` does."""
+    """A key, or one that ends with `/`, or nothing (all keys). Raises PlanError as `checked` does."""
     if prefix:
         checked(prefix.removesuffix("/"))
     return prefix
 
 
 def checked_pipeline(pipeline: str) -> str:
-    """A pipeline's name. Raises ValueError where it is not lower-case letters, digits, - and _."""
+    """A pipeline's name. Raises PlanError if it is not lower-case letters, digits, - and _."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", pipeline):
-        raise ValueError(
+        raise PlanError(
             f"{pipeline[:80]!r} is no name of a pipeline; use lower-case letters, digits, - and _ (at most 63)"
         )
     return pipeline
@@ -41,5 +43,5 @@ def bucket_of(place: str) -> tuple[str, str] | None:
         return None
     bucket, _, prefix = rest.rstrip("/").partition("/")
     if scheme != "s3" or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}", bucket):
-        raise ValueError(f"the store {place[:200]!r} is neither a directory nor s3://bucket/prefix")
+        raise PlanError(f"the store {place[:200]!r} is neither a directory nor s3://bucket/prefix")
     return bucket, checked(prefix) + "/" if prefix else ""

@@ -19,6 +19,7 @@ from nightloop.tasks.objects.checksum import seal, unseal
 from nightloop.tasks.objects.keys import checked_pipeline
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.objects.read_verified import trusted, trusted_bytes
+from nightloop.tasks.plan.errors import ConflictError, DataError
 from nightloop.tasks.plan.frozen import Frozen
 from nightloop.tasks.plan.plan import canonical
 
@@ -26,7 +27,7 @@ log = logging.getLogger(__name__)
 
 SWEEP = "sweep/lease.json"
 LONGEST = 86_400.0  # seconds; no setting makes a lease last longer than a day
-Alive = Callable[[], None]  # raises RuntimeError where the lease was lost
+Alive = Callable[[], None]  # raises ConflictError if the lease was lost
 
 
 class Lease(Frozen):
@@ -50,7 +51,7 @@ def take(objects: Objects, pipeline: str, holder: str, now: float, seconds: floa
 def take_key(objects: Objects, key: str, holder: str, now: float, seconds: float) -> Lease | None:
     """As `take`, for any key. The same holder may take its own lease again."""
     if not holder or seconds <= 0:
-        raise ValueError(f"a lease needs a holder and a positive number of seconds, not {holder!r} and {seconds}")
+        raise DataError(f"a lease needs a holder and a positive number of seconds, not {holder!r} and {seconds}")
     wanted = Lease(key=key, holder=holder, expires=now + seconds)
     found = objects.read(key)
     if found is None:
@@ -116,7 +117,7 @@ def words(objects: Objects, key: str, now: float, holder: str = "") -> str:
 def kept_up(objects: Objects, lease: Lease, now: float, seconds: float) -> Iterator[Alive]:
     """Renew a lease until the block ends. `now`: the time at its start, by the clock that it was taken with.
 
-    The value raises RuntimeError where the lease was lost: call it before what must not be done without it.
+    The value raises ConflictError if the lease was lost: call it before what must not be done without it.
     """
     began, ended, lost = _ticks(), threading.Event(), threading.Event()
 
@@ -136,7 +137,7 @@ def kept_up(objects: Objects, lease: Lease, now: float, seconds: float) -> Itera
 
     def alive() -> None:
         if lost.is_set():
-            raise RuntimeError(f"the lease of {lease.key} was lost to another run; this run stops. Run it again")
+            raise ConflictError(f"the lease of {lease.key} was lost to another run; this run stops. Run it again")
 
     thread = threading.Thread(target=renew_on, daemon=True, name=f"lease {lease.key}")
     thread.start()
@@ -162,9 +163,9 @@ def _parsed(key: str, sealed: bytes) -> Lease:
     try:
         lease = Lease.model_validate_json(unseal(key, sealed))
     except ValidationError as error:
-        raise ValueError(f"{key} is no lease that this nightloop reads: {error}") from error
+        raise DataError(f"{key} is no lease that this nightloop reads: {error}") from error
     except ValueError as error:
-        raise ValueError(f"{error}. When no run is under way, remove it") from error
+        raise DataError(f"{error}. When no run is under way, remove it") from error
     return lease
 
 

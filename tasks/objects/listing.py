@@ -6,13 +6,15 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from nightloop.tasks.plan.errors import StoreError
+
 LOST = "lost+found"  # of a file system, not of a store
 
 
 def files_below(top: Path) -> list[str]:
     """Paths below `top` with / between their parts, in no order; names that begin with a dot are left out.
 
-    Nothing where `top` itself is not there. Raises OSError where a folder cannot be read, is gone since its parent was
+    Nothing where `top` itself is not there. Raises OSError if a folder cannot be read, is gone since its parent was
     read, or where a symbolic link leads nowhere (a disk that is not mounted) or back into a folder above it.
     """
     if top.is_symlink() and not top.exists():
@@ -26,7 +28,7 @@ def _files(folder: Path, name: str, above: tuple[tuple[int, int], ...]) -> Itera
     seen = folder.stat()
     here = (seen.st_dev, seen.st_ino)
     if here in above:
-        raise OSError(f"{folder} is a symbolic link to a folder above it; remove the link")
+        raise StoreError(f"{folder} is a symbolic link to a folder above it; remove the link")
     with os.scandir(folder) as found:  # read to its end before its folders are, so that few are open at once
         entries = [entry for entry in found if not entry.name.startswith(".") and entry.name != LOST]
     for entry in entries:

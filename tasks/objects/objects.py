@@ -19,6 +19,7 @@ from nightloop.tasks.objects.listing import files_below
 from nightloop.tasks.objects.probe import check_format, mark, probe
 from nightloop.tasks.objects.retry import allowed, read_with_retry, within, write_once
 from nightloop.tasks.objects.s3_client import attempt, client
+from nightloop.tasks.plan.errors import StoreError
 from nightloop.tasks.plan.settings import Settings
 
 if TYPE_CHECKING:
@@ -200,7 +201,7 @@ class S3:
             if not page["IsTruncated"]:
                 return
             if (following := page.get("NextContinuationToken", "")) in ("", more):
-                raise OSError(
+                raise StoreError(
                     f"{self._place(start)}: the server lists a part and does not say how to go on; nothing is known"
                 )
             more = following
@@ -236,7 +237,7 @@ def open_objects(settings: Settings, credentials: Mapping[str, str] | None = Non
 
 
 def open_for_reading(settings: Settings, credentials: Mapping[str, str] | None = None) -> Directory | S3:
-    """The store without a probe, for who may only read it. Raises ValueError where its format is another."""
+    """The store without a probe, for who may only read it. Raises ValueError if its format is another."""
     place = settings.store_place
     objects: Directory | S3 = Directory(Path(place))
     if found := bucket_of(place):

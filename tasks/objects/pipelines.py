@@ -13,6 +13,7 @@ from nightloop.tasks.objects.keys import checked_pipeline
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.objects.read_verified import trusted
 from nightloop.tasks.objects.retry import PAUSES
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.frozen import Frozen
 from nightloop.tasks.plan.plan import canonical
 
@@ -30,11 +31,11 @@ class Pipelines(Frozen):
 
 
 def load(objects: Objects) -> Pipelines | None:
-    """The record, or None where there is none yet. Raises ValueError where it is damaged."""
+    """The record, or None where there is none yet. Raises PlanError if it is damaged."""
     try:
         return trusted(objects, KEY, lambda sealed: Pipelines.model_validate_json(unseal(KEY, sealed)))
     except ValueError as error:
-        raise ValueError(
+        raise PlanError(
             f"{error}. Nothing of the pipelines is lost: `nightloop maintain PLAN --adopt` makes it anew"
         ) from error
 
@@ -83,21 +84,21 @@ def adopt(objects: Objects, confirmed: Iterable[str]) -> Mapping[str, tuple[int,
     """Make the record complete, with the pipelines that a person says are all there are.
 
     A name with a minus before it (-shop) is a pipeline that was given up: the record forgets it, and a sweep may remove
-    what it needed. Raises ValueError where these are not the ones that the store shows and that the record names; nothing
+    what it needed. Raises PlanError if these are not the ones that the store shows and that the record names; nothing
     is written then.
     """
     seen, names = listed(objects.keys("pipelines/")), {name.strip() for name in confirmed if name.strip()}
     said, given_up = {n for n in names if n[0] != "-"}, {n[1:] for n in names if n[0] == "-"}
     known = readable(objects).roots
     if there := sorted(given_up & {*seen}):
-        raise ValueError(f"{', '.join(there)} cannot be given up while the store shows it: move its folder away first")
+        raise PlanError(f"{', '.join(there)} cannot be given up while the store shows it: move its folder away first")
     if unseen := sorted(said - {*seen, *known}):
-        raise ValueError(
+        raise PlanError(
             f"the store shows no pipeline {', '.join(unseen)}; it shows {', '.join(sorted(seen)) or 'none'}. Is a folder "
             "not mounted or not readable? Nothing was written"
         )
     if left := sorted({*seen, *known} - said - given_up):
-        raise ValueError(
+        raise PlanError(
             f"the store also shows or knows {', '.join(left)}; name every pipeline, and one that was given up with a minus "
             f"before it: -{left[0]}"
         )

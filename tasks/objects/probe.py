@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from pydantic import JsonValue
 
+from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.plan.plan import canonical
 
 if TYPE_CHECKING:  # objects.py opens a store and so needs this file
@@ -18,14 +19,14 @@ FORMAT_KEY = "format.json"
 
 
 def check_format(objects: Objects, place: str) -> bool:
-    """True where the store is of our format, False where it says nothing. Raises ValueError where it is of another."""
+    """True where the store is of our format, False where it says nothing. Raises DataError if it is of another."""
     from nightloop.tasks.objects.read_verified import trusted  # it needs objects.py, which needs this file
 
     number = trusted(objects, FORMAT_KEY, lambda data: _format_of(data, place))
     if number is None:
         return False
     if number != FORMAT:
-        raise ValueError(f"{place} has format {number!r}, this nightloop reads format {FORMAT}; use a newer nightloop")
+        raise DataError(f"{place} has format {number!r}, this nightloop reads format {FORMAT}; use a newer nightloop")
     return True
 
 
@@ -33,7 +34,7 @@ def _format_of(data: bytes, place: str) -> JsonValue:
     try:
         return cast("JsonValue", json.loads(data)["format"])
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{FORMAT_KEY} of {place} is damaged ({data[:60]!r}); is this a nightloop store?") from error
+        raise DataError(f"{FORMAT_KEY} of {place} is damaged ({data[:60]!r}); is this a nightloop store?") from error
 
 
 def mark(objects: Objects, place: str) -> None:
@@ -45,11 +46,11 @@ def mark(objects: Objects, place: str) -> None:
     begin(objects)
     objects.create(FORMAT_KEY, canonical({"format": FORMAT}))
     if not check_format(objects, place):
-        raise ValueError(f"{place} forgot what was written a moment ago; a store must read its own writes")
+        raise DataError(f"{place} forgot what was written a moment ago; a store must read its own writes")
 
 
 def probe(objects: Objects, place: str) -> None:
-    """Write, lose and win as the promotion of a champion does. Raises ValueError naming what the store gets wrong."""
+    """Write, lose and win as the promotion of a champion does. Raises DataError naming what the store gets wrong."""
     key = f"probe/{uuid.uuid4().hex}"
     try:
         lies = _lies(objects, key)
@@ -58,7 +59,7 @@ def probe(objects: Objects, place: str) -> None:
     if objects.read(key) is not None:
         lies.append("an object that was removed is still there")
     if lies:
-        raise ValueError(
+        raise DataError(
             f"{place} cannot keep a champion safe: {'; '.join(lies)}. Two writers could overwrite each other unseen. "
             "Use a store that honours If-None-Match and If-Match (AWS S3, Ceph RGW, SeaweedFS, Garage), or a directory."
         )

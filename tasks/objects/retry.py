@@ -22,7 +22,7 @@ def allowed(size: int) -> float:
 
 
 def within(seconds: float, ask: Callable[[], T]) -> T:
-    """The answer of `ask`. Raises TimeoutError where it takes longer than `seconds`, however slowly bytes still come.
+    """The answer of `ask`. Raises TimeoutError if it takes longer than `seconds`, however slowly bytes still come.
 
     A time-out of a socket is about one packet: a server that sends a byte now and then holds a reader for ever. So the
     reader runs in a thread of its own, which ends when its connection does.
@@ -63,7 +63,7 @@ def write_once(attempt: Attempt[T], holds: Callable[[], bool], place: str) -> bo
     """Whether a conditional write took effect.
 
     Once an attempt may have had its effect unseen (a time-out, a retry inside the client), a later 412 may be our own
-    doing: then what is stored decides (`holds`: it is our bytes). Raises TimeoutError where the fate stays unknown.
+    doing: then what is stored decides (`holds`: it is our bytes). Raises TimeoutError if the fate stays unknown.
     """
     unsure, said = False, ""
     for _ in _attempts():

@@ -17,6 +17,7 @@ from nightloop.tasks.objects.checksum import seal, unseal
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.objects.read_verified import trusted
 from nightloop.tasks.objects.retry import PAUSES
+from nightloop.tasks.plan.errors import StoreError
 from nightloop.tasks.plan.frozen import Frozen
 from nightloop.tasks.plan.plan import canonical
 
@@ -128,7 +129,7 @@ def move_in(objects: Objects, removal: Removal, key: str) -> bool:
     objects.create(_place(removal, key), found[0])
     kept = objects.read(_place(removal, key))
     if kept is None or kept[0] != found[0]:
-        raise OSError(f"{_place(removal, key)} does not hold what was written; {key} stays where it is")
+        raise StoreError(f"{_place(removal, key)} does not hold what was written; {key} stays where it is")
     objects.remove(key)
     return True
 
@@ -141,7 +142,7 @@ def move_out(objects: Objects, removal: Removal, key: str) -> bool:
     objects.create(key, kept[0])
     there = objects.read(key)
     if there is None:
-        raise OSError(f"{key} could not be brought back: the store does not show it; it stays in the trash")
+        raise StoreError(f"{key} could not be brought back: the store does not show it; it stays in the trash")
     return True
 
 

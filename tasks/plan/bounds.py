@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from nightloop.tasks.plan.errors import PlanError
+
 WIDEST = 10_000  # numbers of a row, a layer, a state
 ROUNDS = 1_000  # passes, periods, layers, whatever is done or kept one after the other
 ROWS = 10**8
 
 
 def refuse_outside(name: str, given: object, most: int, least: int = 1, what: str = "") -> None:
-    """Raise ValueError where an option is no whole number from `least` to `most`. `what`: it is, in words."""
+    """Raise PlanError if an option is no whole number from `least` to `most`. `what`: it is, in words."""
     if not is_whole(given, most, least):
-        raise ValueError(f"{name}: given {given!r:.80}; {what and what + ', '}{words(most, least)}")
+        raise PlanError(f"{name}: given {given!r:.80}; {what and what + ', '}{words(most, least)}")
 
 
 def is_whole(given: object, most: int, least: int = 1) -> bool:

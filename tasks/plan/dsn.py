@@ -6,6 +6,7 @@ import re
 from typing import NamedTuple
 from urllib.parse import unquote
 
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.nearest import nearest
 
 SCHEMES = ("postgresql://", "postgres://")
@@ -32,17 +33,17 @@ class Catalog(NamedTuple):
 
 
 def read_catalog(text: str) -> Catalog:
-    """A connection string taken apart. Raises ValueError where libpq could not read it, without a part of the text."""
+    """A connection string taken apart. Raises PlanError if libpq could not read it, without a part of the text."""
     found = keywords(text)
     if unknown := [key for key in found if key not in KEYWORDS]:
         meant = nearest(unknown[0][:40], KEYWORDS)
-        raise ValueError(f"{unknown[0][:40]!r} is no keyword of libpq{meant}: write keyword=value, as in {FORMS}")
+        raise PlanError(f"{unknown[0][:40]!r} is no keyword of libpq{meant}: write keyword=value, as in {FORMS}")
     password = found.pop("password", "")
     return Catalog(" ".join(f"{key}={_quoted(value)}" for key, value in found.items()), password)
 
 
 def keywords(text: str) -> dict[str, str]:
-    """The keywords of a connection string with their values. Raises ValueError where libpq could not read it."""
+    """The keywords of a connection string with their values. Raises PlanError if libpq could not read it."""
     if text.startswith(SCHEMES):
         return _of_uri(text.partition("://")[2])
     found, at = {}, 0
@@ -50,7 +51,7 @@ def keywords(text: str) -> dict[str, str]:
     while at < len(text):
         pair = PAIR.match(text, at)
         if pair is None:
-            raise ValueError(
+            raise PlanError(
                 "it is no connection string: each part is keyword=value; put a value with spaces or quotes into single "
                 "quotes, with a backslash before a quote or a backslash in it"
             )
@@ -67,7 +68,7 @@ def _of_uri(rest: str) -> dict[str, str]:
     user, _, password = who.partition(":")
     named = [_host(host) for host in hosts.split(",")]
     if "@" in dbname + query or not all(re.fullmatch(r"\d*", port) for _, port in named):
-        raise ValueError("it is no URL that libpq reads: in a password write / ? # and @ as %2F %3F %23 and %40")
+        raise PlanError("it is no URL that libpq reads: in a password write / ? # and @ as %2F %3F %23 and %40")
     found = {
         "host": ",".join(host for host, _ in named), "port": ",".join(port for _, port in named), "dbname": dbname,
         "user": user, "password": password,
@@ -76,7 +77,7 @@ def _of_uri(rest: str) -> dict[str, str]:
         found |= {key: value for key, _, value in (part.partition("=") for part in query.split("&") if part)}
         return {unquote(k, errors="strict"): unquote(v, errors="strict") for k, v in found.items() if v.strip(",")}
     except UnicodeDecodeError:
-        raise ValueError("it is no URL: a percent sign in it begins no character of UTF-8") from None
+        raise PlanError("it is no URL: a percent sign in it begins no character of UTF-8") from None
 
 
 def _host(text: str) -> tuple[str, str]:

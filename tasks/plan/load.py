@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.nearest import nearest
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.redact import cut
@@ -47,7 +48,7 @@ def find_plan(name: str, directories: Sequence[Path]) -> Path:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping that a plan's file holds. Raises ValueError, which names the file (see `read_mapping`)."""
+    """The mapping that a plan's file holds. Raises PlanError, which names the file (see `read_mapping`)."""
     return read_mapping(path, "a plan", ", ".join(Plan.model_fields))
 
 
@@ -65,7 +66,7 @@ def refuse(path: Path, found: Sequence[str]) -> None:
     """Raise one ValueError that lists every mistake in the plan of this file; nothing where there is none."""
     if found:
         listed = "\n".join(f"  - {mistake}" for mistake in found)
-        raise ValueError(f"{path} has {len(found)} mistake{'s' * (len(found) > 1)}:\n{listed}")
+        raise PlanError(f"{path} has {len(found)} mistake{'s' * (len(found) > 1)}:\n{listed}")
 
 
 def mistakes(raw: Mapping[str, Any]) -> list[str]:

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, JsonValue, field_validator, model_validator
 
 from nightloop.tasks.plan.bounds import ROWS, is_whole, words
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.expectations import Expectations
 from nightloop.tasks.plan.frozen import Frozen
 from nightloop.tasks.plan.redact import cut
@@ -87,10 +88,10 @@ class Columns(Frozen):
         if not self.time_format:
             return self
         if self.time_unit not in ("auto", "text"):
-            raise ValueError(f"time_format says how times are written, time_unit {self.time_unit} too: leave one out")
+            raise PlanError(f"time_format says how times are written, time_unit {self.time_unit} too: leave one out")
         left = re.sub(r"%-?[aAbBdfgHIjmMnpSyYzZ%]", "", self.time_format)
         if "%" in left or not re.search("%-?[yY]", self.time_format):
-            raise ValueError(
+            raise PlanError(
                 f"time_format {cut(self.time_format, 60)!r} is none: give the year (%Y), month (%m), day (%d) and time of day "
                 "(%H:%M:%S) as strptime has them, such as %d.%m.%Y %H:%M"
             )
@@ -100,7 +101,7 @@ class Columns(Frozen):
     def _several(self) -> Columns:
         for name, most in self.multi_value.items():
             if name not in self.categorical or not 2 <= most <= 100:
-                raise ValueError(
+                raise PlanError(
                     f"multi_value: given {cut(name, 60)!r}: {most}; it is for categorical columns ({', '.join(self.categorical)}) and "
                     "counts values, 2 to 100"
                 )
@@ -109,7 +110,7 @@ class Columns(Frozen):
     @model_validator(mode="after")
     def _labelled(self) -> Columns:
         if self.logged_probability is not None and self.label is None:
-            raise ValueError(
+            raise PlanError(
                 f"logged_probability {cut(self.logged_probability, 60)!r} belongs to a label, and there is no label: name one, or "
                 "leave it out"
             )
@@ -140,7 +141,7 @@ class Calendar(Frozen):
         if not wrong and self.every == "month" and datetime.fromisoformat(self.start).day > 28:
             wrong.append(f"start {self.start!r}: not every month has that day; months begin on one from 1 to 28")
         if wrong:
-            raise ValueError("; ".join(wrong))
+            raise PlanError("; ".join(wrong))
         return self
 
 
@@ -161,7 +162,7 @@ class Ranking(Frozen):
     @classmethod
     def _cutoffs(cls, given: tuple[int, ...]) -> tuple[int, ...]:
         if not 1 <= len(given) <= 20 or not all(is_whole(one, 100_000) for one in given):
-            raise ValueError(f"1 to 20 cut-offs are allowed, which are {words(100_000)}")
+            raise PlanError(f"1 to 20 cut-offs are allowed, which are {words(100_000)}")
         return given
 
 
@@ -233,17 +234,22 @@ class Plan(Frozen):
         for field, names in (("strategies", self.strategies), ("correctors", self.correctors)):
             for name in names:
                 if not name or len(name) > 63 or not all(c.isalnum() or c in "-_.+" for c in name):
-                    raise ValueError(
+                    raise PlanError(
                         f"{field}: {cut(name, 80)!r} is no name; use letters, digits and - _ . + (at most 63)"
                     )
         if self.correctors and not self.columns.label:
-            raise ValueError("correctors: they correct probabilities of a click; columns.label is None")
+            raise PlanError("correctors: they correct probabilities of a click; columns.label is None")
         return self
 
     @property
     def family(self) -> Literal["ranking", "ctr"]:
         """`ctr` where rows carry a label, `ranking` where every row is a positive."""
         return "ctr" if self.columns.label else "ranking"
+
+    @property
+    def reads_s3(self) -> bool:
+        """Whether the source has an option that names a place on S3."""
+        return "s3://" in repr(self.source.options)
 
     @property
     def hash(self) -> str:

@@ -14,7 +14,11 @@ from collections.abc import Iterator
 from functools import lru_cache
 from urllib.parse import quote, unquote
 
+from nightloop.tasks.plan.errors import ConflictError, DataError, NotReady, PlanError, StoreError
+
 MASK = "***"
+# What an error becomes whose own text cannot be changed: the first of these that it is.
+REPLACED = (PlanError, DataError, ConflictError, StoreError, NotReady, ValueError, LookupError, OSError)
 SHORTEST, WORD = 6, 12  # characters of a value that is masked wherever it stands, and of one that has letters alone:
 # to mask `test` or `nightloop` everywhere would garble what is said, and known forms are masked whatever their length.
 # A quick look: a text without any of these words holds no credential of a known form.
@@ -96,7 +100,7 @@ def redact_error(error: BaseException) -> BaseException:
             one.__cause__ = one.__context__ = None
     if not _tells(error):
         return error
-    kind = next((k for k in (ValueError, LookupError, OSError) if isinstance(error, k)), RuntimeError)
+    kind = next((k for k in REPLACED if isinstance(error, k)), RuntimeError)
     return kind(redact(f"{type(error).__name__}: {error}"))
 
 

@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from nightloop import infra
 from nightloop.tasks.plan import dsn
+from nightloop.tasks.plan.errors import PlanError
 
 PACKAGE = Path(str(infra.__file__)).parent  # what is shipped: plans, the description of the deployments
 # How the name of an environment variable ends whose value is a credential.
@@ -61,11 +62,11 @@ class Settings(BaseSettings):
     def _readable(cls, given: SecretStr) -> SecretStr:
         text = given.get_secret_value()
         if text and not text.startswith("postgres:"):
-            raise ValueError(f"NIGHTLOOP_CATALOG names PostgreSQL as {dsn.FORMS}; leave it empty for SQLite under home")
+            raise PlanError(f"NIGHTLOOP_CATALOG names PostgreSQL as {dsn.FORMS}; leave it empty for SQLite under home")
         try:
             dsn.read_catalog(text.removeprefix("postgres:"))
         except ValueError as error:
-            raise ValueError(f"NIGHTLOOP_CATALOG, behind postgres: {error}") from None
+            raise PlanError(f"NIGHTLOOP_CATALOG, behind postgres: {error}") from None
         return given
 
     @field_validator("store", "data", "s3_endpoint")
@@ -73,7 +74,7 @@ class Settings(BaseSettings):
     def _without_credentials(cls, given: str, info: ValidationInfo) -> str:
         endpoint = info.field_name == "s3_endpoint"
         if "@" in (given if endpoint else given.partition("://")[2].partition("/")[0]):
-            raise ValueError(
+            raise PlanError(
                 "a URL with a user name or password in it; leave them out, and set AWS_ACCESS_KEY_ID and "
                 "AWS_SECRET_ACCESS_KEY, or use a profile or a role"
             )

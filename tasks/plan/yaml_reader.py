@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.redact import cut, holds_credentials, redact
 
 LARGEST = 1_000_000  # bytes; a plan is words, and words are short
@@ -34,17 +35,17 @@ def read_mapping(path: Path, what: str, fields: str) -> dict[str, Any]:
     aliases, names a key twice, or holds a credential.
     """
     if path.exists() and not path.is_file():  # a device or a pipe has no size, and no end
-        raise ValueError(f"{path} is no regular file; {what} is a YAML file")
+        raise PlanError(f"{path} is no regular file; {what} is a YAML file")
     if path.stat().st_size > LARGEST:
-        raise ValueError(f"{path}: {path.stat().st_size:,} bytes; {what} has at most {LARGEST:,}")
+        raise PlanError(f"{path}: {path.stat().st_size:,} bytes; {what} has at most {LARGEST:,}")
     try:
         content = _parsed(path.read_text(encoding="utf-8"))
     except Exception as error:  # PyYAML's constructors raise whatever int(), date() and a missing match raise
-        raise ValueError(redact(f"{path} is no YAML file that can be read: {cut(str(error), 500)}")) from None
+        raise PlanError(redact(f"{path} is no YAML file that can be read: {cut(str(error), 500)}")) from None
     if not isinstance(content, dict):
-        raise ValueError(f"{path}: {what} is a mapping of fields ({fields}), not {type(content).__name__}")
+        raise PlanError(f"{path}: {what} is a mapping of fields ({fields}), not {type(content).__name__}")
     if found := [place for place, text in _texts("", content) if holds_credentials(text)]:
-        raise ValueError(f"{path}: {found[0]} {CREDENTIALS}")
+        raise PlanError(f"{path}: {found[0]} {CREDENTIALS}")
     return content
 
 
@@ -67,18 +68,18 @@ def _parsed(text: str) -> object:
 
 
 def _refuse_depth(events: Iterator[yaml.Event]) -> None:
-    """Raise ValueError where lists and mappings lie too deep in one another, or there is too much of all."""
+    """Raise PlanError if lists and mappings lie too deep in one another, or there is too much of all."""
     depth = 0
     for number, event in enumerate(events):
         if number > 2 * MOST:
-            raise ValueError(f"it holds more than {MOST:,} values up to {_line(event)}; fewer are read")
+            raise PlanError(f"it holds more than {MOST:,} values up to {_line(event)}; fewer are read")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEEPEST:
-            raise ValueError(f"{_line(event)} lies more than {DEEPEST} lists and mappings deep")
+            raise PlanError(f"{_line(event)} lies more than {DEEPEST} lists and mappings deep")
 
 
 def _refuse_size(node: yaml.Node, known: dict[int, tuple[int, int, int] | None]) -> tuple[int, int, int]:
-    """Values, depth and characters of what a node stands for, its aliases written out. Raises ValueError where that is too
+    """Values, depth and characters of what a node stands for, its aliases written out. Raises PlanError if that is too
     much.
 
     `known`: what was measured before, by node; None while it is being measured, so that a node within itself is noticed.
@@ -86,11 +87,11 @@ def _refuse_size(node: yaml.Node, known: dict[int, tuple[int, int, int] | None])
     if id(node) in known:
         found = known[id(node)]
         if found is None:
-            raise ValueError(f"{_line(node)} holds an alias (*name) of what it stands in; it would never end")
+            raise PlanError(f"{_line(node)} holds an alias (*name) of what it stands in; it would never end")
         return found
     known[id(node)] = None
     if isinstance(node, yaml.ScalarNode) and len(node.value) > LONGEST_NUMBER and node.tag in NUMBERS:
-        raise ValueError(
+        raise PlanError(
             f"{_line(node)} is a number of {len(node.value):,} characters; at most {LONGEST_NUMBER} are read"
         )
     within = [one for pair in node.value for one in pair] if isinstance(node, yaml.MappingNode) else node.value
@@ -98,11 +99,11 @@ def _refuse_size(node: yaml.Node, known: dict[int, tuple[int, int, int] | None])
     values, depth = 1 + sum(size for size, _, _ in parts), 1 + max((deep for _, deep, _ in parts), default=0)
     letters = len(node.value) if isinstance(node, yaml.ScalarNode) else sum(long for _, _, long in parts)
     if letters > LARGEST:
-        raise ValueError(
+        raise PlanError(
             f"{_line(node)} stands for {letters:,} characters with its aliases (*name) written out; at most {LARGEST:,} are read"
         )
     if values > MOST or depth > DEEPEST + 1:
-        raise ValueError(
+        raise PlanError(
             f"{_line(node)} stands for {values:,} values, {depth} deep, with its aliases (*name) written out; at most {MOST:,} "
             f"are read, {DEEPEST} deep"
         )
@@ -126,13 +127,13 @@ def _every(top: yaml.Node) -> Iterator[yaml.Node]:
 
 
 def _refuse_repeats(loader: Any, top: yaml.Node) -> None:
-    """Raise ValueError where a mapping names a key twice: YAML would let the last one win without a word."""
+    """Raise PlanError if a mapping names a key twice: YAML would let the last one win without a word."""
     for node in _every(top):
         lines: dict[str, str] = {}
         for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             name = "<<" if key.tag == MERGE else repr(loader.construct_object(key, deep=True))
             if name in lines:
-                raise ValueError(
+                raise PlanError(
                     f"{cut(name, 80)} stands twice in a mapping, in {lines[name]} and in {_line(key)}; keep one"
                 )
             lines[name] = _line(key)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,13 +13,14 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
-from nightloop.tasks.correctors import build as build_corrector
 from nightloop.tasks.lake.source import Source
 from nightloop.tasks.models import build as build_model
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.plan.bounds import WIDEST
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.load import mistakes, read_yaml, refuse
 from nightloop.tasks.plan.plan import Part, Plan
+from nightloop.tasks.plan.plugins import Builder, Kind
 from nightloop.tasks.retraining.strategy import Strategy
 from nightloop.tasks.sources import build as build_source
 from nightloop.tasks.strategies import build as build_strategy
@@ -48,7 +50,7 @@ def read_plan(path: Path) -> Plan:
 
 
 def assemble(plan: Plan) -> Parts:
-    """Build what the plan names. Raises ValueError where model, logs and strategies do not go together."""
+    """Build what the plan names. Raises PlanError if model, logs and strategies do not go together."""
     return _assembled(plan.model_dump_json())
 
 
@@ -58,7 +60,7 @@ def _assembled(text: str) -> Parts:
     parts = _built(plan)
     wrong = [*_too_large(plan, parts.model), *_apart(plan, parts), *_wrong_logs(plan, parts)]
     if wrong:
-        raise ValueError("; ".join(wrong))
+        raise PlanError("; ".join(wrong))
     return parts
 
 
@@ -77,7 +79,7 @@ def _too_large(plan: Plan, model: Model) -> list[str]:
 
 
 def apart(plan: Plan) -> list[str]:
-    """Which strategies do not go with the model, and why. Raises ValueError where a part cannot be built."""
+    """Which strategies do not go with the model, and why. Raises PlanError if a part cannot be built."""
     return _apart(plan, _built(plan))
 
 
@@ -137,23 +139,21 @@ def _wrong_logs(plan: Plan, parts: Parts) -> list[str]:
 
 
 def _plug_in_mistakes(raw: Mapping[str, Any]) -> list[str]:
-    parts: dict[str, tuple[Any, Callable[[Part], object]]] = {
-        "source": (raw.get("source"), build_source),
-        "pretrain": (raw.get("pretrain"), build_strategy),
-    }
+    builder = Builder({Strategy: "strategy"})
     history = columns.get("history_length", 0) if isinstance(columns := raw.get("columns"), Mapping) else 0
-    parts["model"] = (raw.get("model"), lambda part: build_model(part.use, part.options, ("user", "item"), 0, history))
-    builders: dict[str, Callable[[Part], object]] = {"strategies": build_strategy, "correctors": build_corrector}
-    for kind, build in builders.items():
-        listed = raw.get(kind)
-        for label, part in listed.items() if isinstance(listed, Mapping) else ():
-            parts[f"{kind}.{label}"] = (part, build)
-    found = []
-    for where, (part, build) in parts.items():
-        try:
-            build(Part.model_validate(part))
-        except ValidationError:
-            continue  # a mistake of form, said already
-        except (ValueError, TypeError) as error:
-            found.append(f"{where}: {error}")
-    return found
+    context = {"fields": ("user", "item"), "numeric": 0, "history": history}
+    parts: list[tuple[Kind, str, object]] = [
+        ("source", "source", raw.get("source")),
+        ("model", "model", raw.get("model")),
+    ]
+    parts.append(("strategy", "pretrain", raw.get("pretrain")))
+    groups: tuple[tuple[Kind, str], ...] = (("strategy", "strategies"), ("corrector", "correctors"))
+    for kind, group in groups:
+        listed = raw.get(group)
+        parts += [
+            (kind, f"{group}.{label}", part) for label, part in (listed.items() if isinstance(listed, Mapping) else ())
+        ]
+    for kind, where, part in parts:
+        with suppress(ValidationError):  # a mistake of form, said already
+            builder.plug_in(kind, Part.model_validate(part).model_dump(), where, context if kind == "model" else None)
+    return builder.mistakes

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import JsonValue
 
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.record.manifest import Manifest
 
@@ -132,7 +133,7 @@ def backfill_plan(
 
     `failed` means missing and blocked; `named` gives a period's name for people; `later` periods after those of `found`
     are missing. A night that runs makes every later one due, for each builds on the one before.
-    Raises ValueError where the range is reversed, outside of what is known, begins after a night that must run first, or
+    Raises PlanError if the range is reversed, outside of what is known, begins after a night that must run first, or
     would run more than `MOST` nights.
     """
     _refuse_range(found, start, end, named, later)
@@ -156,7 +157,7 @@ def backfill_plan(
             gap = index if state.state in ("blocked", "missing") else -1
         runs += steps[-1].action == "run"
         if runs > MOST:
-            raise ValueError(
+            raise PlanError(
                 f"{named(start)} to {named(end)} are {end - start + 1:,} nights; one backfill runs at most {MOST:,}: let it end at "
                 f"{named(index - 1)} or earlier, or let the plan's periods start later"
             )
@@ -173,19 +174,19 @@ def _why(state: State) -> str:
 
 def _refuse_range(found: Mapping[int, State], start: int, end: int, named: Callable[[int], str], later: int) -> None:
     if not found:
-        raise ValueError("there is no period to backfill yet: none is closed")
+        raise PlanError("there is no period to backfill yet: none is closed")
     root, last = min(found), max(found) + later
     if start > end:
-        raise ValueError(
+        raise PlanError(
             f"the range {named(start)} to {named(end)} is reversed; did you mean {named(end)} to {named(start)}?"
         )
     if start < root or end > last:
-        raise ValueError(
+        raise PlanError(
             f"the range {named(start)} to {named(end)} is not within {named(root)} (the root) to {named(last)} "
             "(the newest closed period)"
         )
     before = _state(found, start - 1)
     if start > root and before.state in ("missing", "blocked"):
-        raise ValueError(
+        raise PlanError(
             f"night {named(start - 1)} is {before.state}, and night {named(start)} builds on it; start there or earlier"
         )

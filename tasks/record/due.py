@@ -9,6 +9,7 @@ from pydantic import JsonValue
 from nightloop.tasks.lake.periods import period
 from nightloop.tasks.objects import pipelines
 from nightloop.tasks.objects.objects import Objects
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.load import as_given
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.record import manifest_store
@@ -24,18 +25,18 @@ def root(plan: Plan) -> int:
 def due(objects: Objects, plan: Plan, target: int, catch_up: int) -> list[int]:
     """Indexes of the nights to run, in order, up to `target`.
 
-    The chain ends at its first night that is missing or blocked; everything from there on is owed. Raises ValueError where
+    The chain ends at its first night that is missing or blocked; everything from there on is owed. Raises PlanError if
     that is more than `catch_up` nights before the target, or where the target lies before the root.
     """
     first = root(plan)
     if target < first:
-        raise ValueError(
+        raise PlanError(
             f"period {period(plan.periods, target).name} lies before the first night, {period(plan.periods, first).name}, which "
             f"pre-trains on the {plan.pretrain_periods} periods up to it (pretrain_periods): give that one or a later one"
         )
     start = next(_owed(objects, plan, target), target)
     if target - start > catch_up:
-        raise ValueError(
+        raise PlanError(
             f"{target - start} nights before this one are missing, more than catch_up = {catch_up}; "
             f"run `nightloop backfill {as_given(plan.pipeline)}` first, or raise --catch-up"
         )

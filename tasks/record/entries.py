@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import Field, JsonValue
 
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.frozen import Frozen
 from nightloop.tasks.record.manifest import CheckpointRef, Manifest
 
@@ -49,9 +50,9 @@ class Act:
 
 
 def refuse_without_reason(act: str, reason: str) -> None:
-    """Raise ValueError where an act by hand gives no reason."""
+    """Raise PlanError if an act by hand gives no reason."""
     if not reason.strip():
-        raise ValueError(
+        raise PlanError(
             f"{act} needs a reason, for the next person who reads the log: give --reason. In Prefect: Custom run, field "
             "`reason`. Nothing was changed"
         )
@@ -66,7 +67,7 @@ def draft(
     """
     if strategy not in manifest.checkpoints or manifest.vocabulary is None:
         has = ", ".join(sorted(manifest.checkpoints)) or f"nothing (it is {manifest.outcome})"
-        raise ValueError(f"{manifest.name} has no checkpoint of {strategy[:80]!r} to promote; it has {has}")
+        raise PlanError(f"{manifest.name} has no checkpoint of {strategy[:80]!r} to promote; it has {has}")
     judged = manifest.judged.get(strategy)
     instant(act.when)
     return Entry(
@@ -114,7 +115,7 @@ def returned(entries: Sequence[Entry], to: str | None = None) -> Entry:
     """The earlier entry that a rollback goes back to: the champion before this one, or the one of manifest `to`.
 
     A promotion puts a champion on a stack, a rollback takes off all above the one it returns to: rolling back twice
-    goes back two champions, and never forward to what was rolled back. Raises ValueError where there is none such.
+    goes back two champions, and never forward to what was rolled back. Raises PlanError if there is none such.
     """
     stack: list[Entry] = []
     for entry in entries:
@@ -131,7 +132,7 @@ def returned(entries: Sequence[Entry], to: str | None = None) -> Entry:
         return found[-1]
     served = ", ".join(dict.fromkeys(f"{e.manifest[:12]} ({e.strategy} of {e.name})" for e in entries)) or "nothing"
     wanted = f"no earlier champion of manifest {to[:80]}" if to else "no earlier champion"
-    raise ValueError(f"there is {wanted} to roll back to; this pipeline served {served}")
+    raise PlanError(f"there is {wanted} to roll back to; this pipeline served {served}")
 
 
 def _same(one: Entry, other: Entry) -> bool:
@@ -153,9 +154,9 @@ def served_on(entries: Sequence[Entry], when: str) -> Entry | None:
 
 
 def instant(when: str) -> datetime:
-    """The instant that an ISO 8601 text names. Raises ValueError where it names none."""
+    """The instant that an ISO 8601 text names. Raises PlanError if it names none."""
     try:
         found = datetime.fromisoformat(when)
     except ValueError as error:
-        raise ValueError(f"{when[:80]!r} is no date or time; write 2026-01-07 or 2026-01-07T02:00:00+00:00") from error
+        raise PlanError(f"{when[:80]!r} is no date or time; write 2026-01-07 or 2026-01-07T02:00:00+00:00") from error
     return found if found.tzinfo else found.replace(tzinfo=UTC)

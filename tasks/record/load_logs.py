@@ -15,6 +15,7 @@ from nightloop.tasks.lake.periods import period
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.objects import blobs
 from nightloop.tasks.objects.objects import Objects
+from nightloop.tasks.plan.errors import NotReady
 from nightloop.tasks.plan.load import as_given
 from nightloop.tasks.record.due import root
 from nightloop.tasks.record.manifest import PeriodLogs
@@ -59,7 +60,7 @@ def pairs_of(objects: Objects, warehouse: Warehouse, night: Night, read: Sequenc
 
 
 def _refuse_other_rows(warehouse: Warehouse, night: Night, read: Sequence[PeriodLogs]) -> None:
-    """Raise LookupError where the lake's versions are not those that the nights of this chain read.
+    """Raise NotReady if the lake's versions are not those that the nights of this chain read.
 
     Every catalog counts its versions from 1: one that was made again, restored, or is another machine's has other rows
     under the same number.
@@ -69,7 +70,7 @@ def _refuse_other_rows(warehouse: Warehouse, night: Night, read: Sequence[Period
         if there.get(part.period, 0) != part.rows:
             name = period(night.plan.periods, part.period).name
             start = period(night.plan.periods, max(part.period, root(night.plan))).name
-            raise LookupError(
+            raise NotReady(
                 f"the lake has {there.get(part.period, 0):,} clean rows of {name} (version {part.version}), and the night that "
                 f"read them had {part.rows:,}: this is another catalog, or one that was restored or made again. Restore the one "
                 f"that the nights read, or make the nights again from this one: nightloop backfill "

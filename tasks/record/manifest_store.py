@@ -14,6 +14,7 @@ from nightloop.tasks.objects.checksum import seal, unseal
 from nightloop.tasks.objects.keys import checked_pipeline
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.objects.read_verified import trusted_bytes
+from nightloop.tasks.plan.errors import DataError, NotReady
 from nightloop.tasks.plan.load import as_given
 from nightloop.tasks.record.manifest import FORMAT, Manifest
 
@@ -21,9 +22,9 @@ log = logging.getLogger(__name__)
 
 
 def key_of(pipeline: str, index: int, revision: int) -> str:
-    """Where a revision of a night is kept. Raises ValueError where a part is impossible."""
+    """Where a revision of a night is kept. Raises DataError if a part is impossible."""
     if not (0 <= index < 10**6 and 1 <= revision < 10**4):
-        raise ValueError(f"night {index}, revision {revision}: a night is 0 to 999999, a revision 1 to 9999")
+        raise DataError(f"night {index}, revision {revision}: a night is 0 to 999999, a revision 1 to 9999")
     return f"pipelines/{checked_pipeline(pipeline)}/nights/{index:06d}/{revision:04d}.json"
 
 
@@ -38,7 +39,7 @@ def current(objects: Objects, pipeline: str, index: int) -> Manifest | None:
 
 
 def verified_manifest(objects: Objects, pipeline: str, index: int) -> Manifest | None:
-    """As `current`, but raises ValueError where the newest revision was changed, cut off or belongs elsewhere."""
+    """As `current`, but raises ValueError if the newest revision was changed, cut off or belongs elsewhere."""
     found = list(_revisions(objects, pipeline, index))
     return parsed(objects, (pipeline, index, len(found)), found[-1]) if found else None
 
@@ -84,7 +85,7 @@ def damaged(objects: Objects, pipeline: str, first: int, last: int) -> dict[int,
 
 
 def by_hash(objects: Objects, pipeline: str, hash: str, index: int) -> Manifest:
-    """The revision that has this hash. Raises LookupError where there is none, ValueError where damaged."""
+    """The revision that has this hash. Raises NotReady if there is none, ValueError where damaged."""
     for revision, sealed in enumerate(_revisions(objects, pipeline, index), start=1):
         if sealed.endswith(b'"%s"}\n' % hash.encode()):
             return parsed(objects, (pipeline, index, revision), sealed)
@@ -92,28 +93,26 @@ def by_hash(objects: Objects, pipeline: str, hash: str, index: int) -> Manifest:
         found = _readable(objects, (pipeline, index, revision))
         if found is not None and found.hash == hash:
             return found
-    raise LookupError(
-        f"no revision of night {index} of {pipeline} has the hash {hash[:80]}; was it changed or removed?"
-    )
+    raise NotReady(f"no revision of night {index} of {pipeline} has the hash {hash[:80]}; was it changed or removed?")
 
 
 def revision(objects: Objects, pipeline: str, index: int, number: int) -> Manifest:
-    """One revision of a night. Raises LookupError where there is none, ValueError where it is damaged."""
+    """One revision of a night. Raises NotReady if there is none, ValueError where it is damaged."""
     found = objects.read(key_of(pipeline, index, number))
     if found is None:
-        raise LookupError(f"night {index} of {pipeline} has no revision {number}")
+        raise NotReady(f"night {index} of {pipeline} has no revision {number}")
     return parsed(objects, (pipeline, index, number), found[0])
 
 
 def publish(objects: Objects, manifest: Manifest) -> bool:
     """Make a night exist. True: these very bytes stand; False: another manifest has this place, nothing was written.
 
-    Raises ValueError where a revision is left out, where the predecessor it names is no manifest of the night before,
+    Raises DataError if a revision is left out, where the predecessor it names is no manifest of the night before,
     and where a blob it names is absent or damaged.
     """
     pipeline, index, revision = manifest.pipeline, manifest.period, manifest.revision
     if revision > 1 and objects.read(key_of(pipeline, index, revision - 1)) is None:
-        raise ValueError(f"revision {revision} of night {index} of {pipeline} must wait for revision {revision - 1}")
+        raise DataError(f"revision {revision} of night {index} of {pipeline} must wait for revision {revision - 1}")
     _refuse_broken_promises(objects, manifest)
     _register(objects, manifest)
     key, data = key_of(pipeline, index, revision), seal(manifest.data)
@@ -143,34 +142,30 @@ def _refuse_broken_promises(objects: Objects, manifest: Manifest) -> None:
         try:
             promised = blobs_of(by_hash(objects, pipeline, manifest.previous, index - 1))
         except LookupError as error:
-            raise ValueError(f"night {index} of {pipeline} names a predecessor that is not there: {error}") from error
+            raise DataError(f"night {index} of {pipeline} names a predecessor that is not there: {error}") from error
     if problems := damage(objects, sorted({*blobs_of(manifest)} - {*promised})):
-        raise ValueError(f"night {index} of {pipeline} cannot be recorded, run it again: {'; '.join(problems)}")
+        raise DataError(f"night {index} of {pipeline} cannot be recorded, run it again: {'; '.join(problems)}")
 
 
 def predecessor(objects: Objects, pipeline: str, index: int, root: int) -> Manifest | None:
-    """The manifest that night `index` builds on; None at the root. Raises LookupError with the backfill it takes."""
+    """The manifest that night `index` builds on; None at the root. Raises NotReady with the backfill it takes."""
     if index == root:
         return None
     if index < root:
-        raise LookupError(
-            f"night {index} of {pipeline} lies before the root {root}; there is nothing it could build on"
-        )
+        raise NotReady(f"night {index} of {pipeline} lies before the root {root}; there is nothing it could build on")
     try:
         found = verified_manifest(objects, pipeline, index - 1)
     except ValueError as error:
-        raise LookupError(f"{error}. {mend(pipeline, index - 1, index, 'missing')}") from error
+        raise NotReady(f"{error}. {mend(pipeline, index - 1, index, 'missing')}") from error
     if found is None:
         start = _first_missing(objects, pipeline, index - 1, root)
-        raise LookupError(f"night {index - 1} of {pipeline} is missing. {mend(pipeline, start, index, 'missing')}")
+        raise NotReady(f"night {index - 1} of {pipeline} is missing. {mend(pipeline, start, index, 'missing')}")
     if found.outcome == "blocked":
         reason = f"night {index - 1} ({found.name}) of {pipeline} is blocked: {found.reason[:300]}"
-        raise LookupError(
-            f"{reason}. Correct its data or override it, then: {mend(pipeline, index - 1, index, 'failed')}"
-        )
+        raise NotReady(f"{reason}. Correct its data or override it, then: {mend(pipeline, index - 1, index, 'failed')}")
     if (found.previous is None) != (index - 1 == root):
         reason = f"night {index - 1} of {pipeline} belongs to a chain with another root than {root}"
-        raise LookupError(f"{reason}. {mend(pipeline, root, index, 'all')}")
+        raise NotReady(f"{reason}. {mend(pipeline, root, index, 'all')}")
     return found
 
 
@@ -249,15 +244,15 @@ def _checked(pipeline: str, index: int, revision: int, sealed: bytes) -> Manifes
     key = key_of(pipeline, index, revision)
     data = unseal(key, sealed)
     if (found := _format(data)) not in (FORMAT, None):
-        raise ValueError(
+        raise DataError(
             f"{key} has format {found}, and this nightloop reads format {FORMAT}: use the release that wrote this store, or begin "
             "with an empty one"
         )
     try:
         manifest = Manifest.model_validate_json(data)
     except ValidationError as error:
-        raise ValueError(f"{key} is no manifest of a format that this nightloop reads: {error}") from error
+        raise DataError(f"{key} is no manifest of a format that this nightloop reads: {error}") from error
     if manifest.data != data or (manifest.pipeline, manifest.period, manifest.revision) != (pipeline, index, revision):
         named = f"night {manifest.period}, revision {manifest.revision} of {manifest.pipeline}"
-        raise ValueError(f"{key} holds the manifest of {named}: it was swapped or written by hand")
+        raise DataError(f"{key} holds the manifest of {named}: it was swapped or written by hand")
     return manifest

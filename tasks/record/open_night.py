@@ -13,6 +13,7 @@ from nightloop.tasks.lake.periods import period
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.objects import blobs
 from nightloop.tasks.objects.objects import Objects
+from nightloop.tasks.plan.errors import ConflictError, PlanError
 from nightloop.tasks.plan.load import as_given
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.record import manifest_store, promotion_log
@@ -76,12 +77,12 @@ def admit(
 
 
 def refuse_changed_plan(plan: Plan, previous: Manifest | None, name: str) -> None:
-    """Raise ValueError naming what changed where the chain's checkpoints could not have come from this plan."""
+    """Raise PlanError naming what changed where the chain's checkpoints could not have come from this plan."""
     if previous is None:
         return
     different = [field for field in changed(previous.plan, plan) if matters(field)]
     if different:
-        raise ValueError(
+        raise PlanError(
             f"the plan of {plan.pipeline} changed since {previous.name}: {', '.join(different)}. Checkpoints up to there were made "
             f"under the old plan, so {name} cannot go on from them. Either restore the plan, or make the whole chain again under "
             f"the new one: nightloop backfill {as_given(plan.pipeline)} --what all (what did not change is reused), or give the "
@@ -122,9 +123,9 @@ def _skip(objects: Objects, landings: Sequence[Landing], plan: Plan) -> Override
 
 
 def _carrying(night: Night) -> Night:
-    """The night with its predecessor's vocabulary. Raises ValueError at the root: there is nothing to carry."""
+    """The night with its predecessor's vocabulary. Raises PlanError at the root: there is nothing to carry."""
     if night.previous is None or night.previous.vocabulary is None:
-        raise ValueError(
+        raise PlanError(
             f"{night.name} is the root of {night.plan.pipeline}: it cannot be skipped, since later nights start from it"
         )
     return replace(night, vocabulary=night.previous.vocabulary)
@@ -132,5 +133,5 @@ def _carrying(night: Night) -> Night:
 
 def _written(objects: Objects, night: Night, manifest: Manifest) -> Manifest:
     if not manifest_store.publish(objects, manifest):
-        raise RuntimeError(f"{night.plan.pipeline}: another writer finished {night.name} first; its manifest stands")
+        raise ConflictError(f"{night.plan.pipeline}: another writer finished {night.name} first; its manifest stands")
     return manifest

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from nightloop.tasks.objects.objects import Objects
+from nightloop.tasks.plan.errors import ConflictError
 from nightloop.tasks.record import manifest_store, promotion_log
 from nightloop.tasks.record.manifest import ChampionRef, CheckpointRef, Failed, Judged, Manifest, Scored
 from nightloop.tasks.record.night_context import Night
@@ -16,16 +17,10 @@ def complete(
     kept: Mapping[str, CheckpointRef],
     judged: Mapping[str, Judged],
     verdict: str,
-    winner: str | None,
+    champion: ChampionRef | None,
     failed: Mapping[str, Failed],
 ) -> Manifest:
-    """The manifest of a night that ran to its end; `kept` has the last checkpoint of what failed.
-
-    With the plan's `gate.require_approval` a winner waits for a person.
-    """
-    champion = night.champion
-    if winner is not None and not night.plan.gate.require_approval:
-        champion = ChampionRef(strategy=winner, period=night.period, checkpoint=kept[winner])
+    """The manifest of a night that ran to its end; `kept` has the last checkpoint of what failed, `champion` serves next."""
     made: dict[str, object] = {
         "scores": scores, "checkpoints": kept, "judged": judged, "verdict": verdict, "champion": champion,
         "failed": failed,
@@ -76,15 +71,15 @@ def _manifest(night: Night, made: Mapping[str, object]) -> Manifest:
 
 
 def record(objects: Objects, night: Night, manifest: Manifest) -> None:
-    """Write the manifest. Raises RuntimeError where somebody moved the champion or wrote this night meanwhile."""
+    """Write the manifest. Raises ConflictError if somebody moved the champion or wrote this night meanwhile."""
     newest = promotion_log.log(objects, manifest.pipeline)
     if (newest[-1].number if newest else 0) != night.entry:
-        raise RuntimeError(
+        raise ConflictError(
             f"{manifest.pipeline}: somebody acted on the champion while {manifest.name} ran ({newest[-1].reason!r}); "
             "nothing was written. Run the night again: what is done is kept, only the comparison is new."
         )
     if not manifest_store.publish(objects, manifest):
-        raise RuntimeError(
+        raise ConflictError(
             f"{manifest.pipeline}: another writer finished {manifest.name} (revision {manifest.revision}) first; "
             "its manifest stands. `nightloop status` shows it."
         )

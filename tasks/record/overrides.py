@@ -10,6 +10,7 @@ from nightloop.tasks.objects.checksum import seal, unseal
 from nightloop.tasks.objects.keys import checked_pipeline
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.objects.read_verified import trusted
+from nightloop.tasks.plan.errors import DataError, PlanError
 from nightloop.tasks.plan.frozen import Frozen
 from nightloop.tasks.plan.plan import canonical
 
@@ -32,29 +33,29 @@ def override(objects: Objects, pipeline: str, place: Decided, decided: Override)
     period again for a new version if it was wrong.
     """
     if not decided.reason.strip() or not decided.by.strip():
-        raise ValueError("an override needs a reason and the name of who decided: it is what the next person will read")
+        raise PlanError("an override needs a reason and the name of who decided: it is what the next person will read")
     if objects.create(_key(pipeline, place), seal(canonical(decided.model_dump(mode="json")))):
         return decided
     stands = overridden(objects, pipeline, place)
     if stands is None or (stands.kind, stands.reason, stands.by) != (decided.kind, decided.reason, decided.by):
         said = f"{stands.kind} by {stands.by}, {stands.when}: {stands.reason}" if stands else "removed meanwhile"
-        raise ValueError(
+        raise DataError(
             f"version {place[1]} of period {place[0]} of {pipeline} was decided already ({said[:300]}); it stands"
         )
     return stands
 
 
 def overridden(objects: Objects, pipeline: str, place: Decided) -> Override | None:
-    """The decision about what landed there, or None. Raises ValueError where its record was changed."""
+    """The decision about what landed there, or None. Raises ValueError if its record was changed."""
     key = _key(pipeline, place)
     try:
         return trusted(objects, key, lambda sealed: Override.model_validate_json(unseal(key, sealed)))
     except ValidationError as error:
-        raise ValueError(f"{key} is no override that this nightloop reads: {error}") from error
+        raise DataError(f"{key} is no override that this nightloop reads: {error}") from error
 
 
 def _key(pipeline: str, place: Decided) -> str:
     index, version, digest = place
     if not (0 <= index < 10**6 and 0 <= version < 10**4):
-        raise ValueError(f"period {index}, version {version}: a period is 0 to 999999, a version 0 to 9999")
+        raise DataError(f"period {index}, version {version}: a period is 0 to 999999, a version 0 to 9999")
     return f"pipelines/{checked_pipeline(pipeline)}/overrides/{index:06d}-{version:04d}-{digest[:16]}.json"

@@ -20,6 +20,7 @@ from nightloop.tasks.objects.keys import checked_pipeline
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.objects.read_verified import trusted
 from nightloop.tasks.objects.retry import PAUSES
+from nightloop.tasks.plan.errors import ConflictError, DataError, PlanError
 from nightloop.tasks.plan.load import as_given
 from nightloop.tasks.plan.plan import canonical
 from nightloop.tasks.record import manifest_store
@@ -43,13 +44,13 @@ logger = logging.getLogger(__name__)
 def champion(objects: Objects, pipeline: str) -> Entry | None:
     """Who serves, or None: the log's newest entry. A pointer that is behind the log, or says otherwise, is corrected.
 
-    Raises ValueError where an entry of the log was changed, or removed from its end.
+    Raises ValueError if an entry of the log was changed, or removed from its end.
     """
     pointer = _pointer(objects, pipeline)
     number = pointer.number if pointer else 0
     newest = _entry(objects, pipeline, number) if pointer else None
     if pointer is not None and newest is None:
-        raise ValueError(
+        raise DataError(
             f"{pointer_key(pipeline)} names entry {number}, which the promotion log lacks: it was removed. Restore the "
             f"log; or remove {pointer_key(pipeline)} to go by what the log still says"
         )
@@ -61,14 +62,14 @@ def champion(objects: Objects, pipeline: str) -> Entry | None:
 
 
 def log(objects: Objects, pipeline: str) -> list[Entry]:
-    """All entries, oldest first. Raises ValueError where one was changed or removed."""
+    """All entries, oldest first. Raises ValueError if one was changed or removed."""
     newest = champion(objects, pipeline)
     numbers = range(1, newest.number + 1 if newest else 1)
     with ThreadPoolExecutor(16) as pool:
         found = list(pool.map(lambda number: _entry(objects, pipeline, number), numbers))
     gaps = [number for number, entry in zip(numbers, found, strict=True) if entry is None]
     if gaps:
-        raise ValueError(f"the promotion log of {pipeline} lacks entries {gaps[:10]}: they were removed; restore them")
+        raise DataError(f"the promotion log of {pipeline} lacks entries {gaps[:10]}: they were removed; restore them")
     return [entry for entry in found if entry is not None]
 
 
@@ -78,7 +79,7 @@ def promote(
     """Make `entry` (see `draft`) the champion, provided that entry number `expect` (0: none) still is the newest.
 
     None: somebody else moved the champion first. The same act again returns the entry it made the first time. `check`
-    raises where the entry cannot serve for another reason. Raises ValueError where it may not serve: its manifest is not
+    raises where the entry cannot serve for another reason. Raises ValueError if it may not serve: its manifest is not
     current or absent, its verdict is not promote and it is not forced, its blobs are damaged, or it has no reason.
     """
     refuse_without_reason("a promotion", entry.reason)
@@ -119,7 +120,7 @@ def hold(objects: Objects, pipeline: str, act: Act, expect: int, pinned: bool) -
     refuse_without_reason("a pin or its removal", act.reason)
     last = _entry(objects, pipeline, expect) if expect else None
     if last is None:
-        raise ValueError(f"{pipeline} has no champion yet: there is nothing to pin")
+        raise PlanError(f"{pipeline} has no champion yet: there is nothing to pin")
     entry = _acted(last, "pin" if pinned else "unpin", act)
     return _append(objects, pipeline, entry.model_copy(update={"evidence": {}}), expect)
 
@@ -144,7 +145,7 @@ def entry_key(pipeline: str, number: int) -> str:
 def _append(objects: Objects, pipeline: str, entry: Entry, expect: int) -> Entry | None:
     last = _entry(objects, pipeline, expect) if expect else None
     if expect and last is None:
-        raise ValueError(f"entry {expect} of {pipeline}'s promotion log does not exist; look at the champion again")
+        raise DataError(f"entry {expect} of {pipeline}'s promotion log does not exist; look at the champion again")
     if repeats(entry, last):
         _settle_pointer(objects, pipeline)
         return last
@@ -158,7 +159,7 @@ def _append(objects: Objects, pipeline: str, entry: Entry, expect: int) -> Entry
 def _standing(objects: Objects, pipeline: str, number: int, mine: Entry | None) -> Entry:
     """The entry that has this number. `mine`: the store said that it is ours.
 
-    Raises TimeoutError where the store refused ours and shows no other, RuntimeError where it overwrote ours.
+    Raises TimeoutError if the store refused ours and shows no other, RuntimeError where it overwrote ours.
     """
     for pause in PAUSES:
         time.sleep(pause)
@@ -166,7 +167,7 @@ def _standing(objects: Objects, pipeline: str, number: int, mine: Entry | None) 
         if stands is None and mine is not None:
             return mine  # the read lags behind the write; what was created stands
         if stands is not None and mine is not None and stands != mine:
-            raise RuntimeError(
+            raise ConflictError(
                 f"the store replaced {entry_key(pipeline, number)}, which it had created for this run: it does not keep "
                 "its conditional writes. Use another store; until then nothing that it says of the champion is sure"
             )
@@ -190,9 +191,7 @@ def _refuse_unfit(objects: Objects, pipeline: str, entry: Entry) -> None:
     manifest = _visible(objects, pipeline, entry)
     kept = (manifest.checkpoints.get(entry.strategy), manifest.vocabulary, manifest.name)
     if kept != (entry.checkpoint, entry.vocabulary, entry.name) or entry.pipeline != pipeline:
-        raise ValueError(
-            f"the entry and {manifest.name}'s manifest do not name the same checkpoint of {entry.strategy}"
-        )
+        raise DataError(f"the entry and {manifest.name}'s manifest do not name the same checkpoint of {entry.strategy}")
     newest = manifest_store.current(objects, pipeline, entry.period)
     judged = manifest.judged.get(entry.strategy)
     objections = (
@@ -202,7 +201,7 @@ def _refuse_unfit(objects: Objects, pipeline: str, entry: Entry) -> None:
         said = judged.verdict if judged else manifest.verdict
         objections.append(f"the gate's verdict on {entry.strategy} in {manifest.name} is {said!r}")
     if objections and not entry.forced:
-        raise ValueError(f"{'; '.join(objections)}: to promote it all the same, give --force (force in the form)")
+        raise PlanError(f"{'; '.join(objections)}: to promote it all the same, give --force (force in the form)")
     _check_blobs(objects, entry)
 
 
@@ -210,7 +209,7 @@ def _visible(objects: Objects, pipeline: str, entry: Entry) -> Manifest:
     try:
         return manifest_store.by_hash(objects, pipeline, entry.manifest, entry.period)
     except LookupError as error:
-        raise ValueError(f"only a night that is recorded can serve: {error}") from error
+        raise DataError(f"only a night that is recorded can serve: {error}") from error
 
 
 def _check_blobs(objects: Objects, entry: Entry) -> None:
@@ -218,7 +217,7 @@ def _check_blobs(objects: Objects, entry: Entry) -> None:
         blobs.get(objects, entry.checkpoint.weights)
         blobs.get(objects, entry.vocabulary)
     except FileNotFoundError as error:
-        raise ValueError(f"{entry.strategy} of {entry.name} cannot serve: {error}") from error
+        raise DataError(f"{entry.strategy} of {entry.name} cannot serve: {error}") from error
 
 
 def _pointer(objects: Objects, pipeline: str) -> Entry | None:
@@ -260,9 +259,9 @@ def _parsed(pipeline: str, key: str, sealed: bytes, number: int | None = None) -
     try:
         entry = Entry.model_validate_json(unseal(key, sealed))
     except ValidationError as error:
-        raise ValueError(f"{key} is no entry of a format that this nightloop reads: {error}") from error
+        raise DataError(f"{key} is no entry of a format that this nightloop reads: {error}") from error
     if entry.pipeline != pipeline or number not in (None, entry.number):
-        raise ValueError(f"{key} holds entry {entry.number} of {entry.pipeline}: it was swapped")
+        raise DataError(f"{key} holds entry {entry.number} of {entry.pipeline}: it was swapped")
     return entry
 
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from nightloop.tasks.objects.objects import Objects
+from nightloop.tasks.plan.errors import ConflictError, NotReady, PlanError
 from nightloop.tasks.plan.load import as_given
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.record import manifest_store, promotion_log
@@ -65,11 +66,11 @@ def promote_by_hand(
 ) -> ActOutcome:
     """Promote one night's checkpoint; with `pin` the gate may not move it. The same act again changes nothing.
 
-    `check` raises where the checkpoint cannot serve. Raises ValueError where it may not serve, or without a reason, and
+    `check` raises where the checkpoint cannot serve. Raises PlanError if it may not serve, or without a reason, and
     RuntimeError where somebody was faster.
     """
     if strategy in manifest.failed:
-        raise ValueError(
+        raise PlanError(
             f"{strategy} failed in {manifest.name} ({manifest.failed[strategy].reason[:200]}), which has its checkpoint of an "
             "earlier night: give the period of a night in which it learned"
         )
@@ -94,20 +95,20 @@ def roll_back(
     """
     entries = promotion_log.log(objects, pipeline)
     if not entries:
-        raise ValueError(f"{pipeline} has no champion yet: there is nothing to roll back")
+        raise PlanError(f"{pipeline} has no champion yet: there is nothing to roll back")
     last = entries[-1]
     asked = last.model_copy(update={"action": "rollback", "by": act.by, "reason": act.reason, "pinned": True})
     same = _same_act(asked, last) and period in (None, last.period)
     if same and after in (None, last.number - 1):
         return ActOutcome(last, True)
     if after is not None and after != last.number:
-        raise RuntimeError(f"the log does not end at entry {after}: it ends with {summary(last)}. Nothing was changed")
+        raise ConflictError(f"the log does not end at entry {after}: it ends with {summary(last)}. Nothing was changed")
     if after is None:
         _refuse_later(last, act)
     of_period = [e.manifest for e in entries if e.period == period]
     if period is not None and not of_period:
         names = ", ".join(dict.fromkeys(e.name for e in entries))
-        raise ValueError(f"no champion of {pipeline} came from that period; champions came from {names}")
+        raise PlanError(f"no champion of {pipeline} came from that period; champions came from {names}")
     moved = promotion_log.rollback(objects, pipeline, act, last.number, of_period[-1] if of_period else None, check)
     return _won(objects, moved, pipeline)
 
@@ -116,12 +117,12 @@ def hold(objects: Objects, pipeline: str, act: Act, pin: bool) -> ActOutcome:
     """Pin what serves, so that the gate may not move it, or unpin it. Raises as `promote_by_hand`."""
     entries = promotion_log.log(objects, pipeline)
     if not entries:
-        raise ValueError(f"{pipeline} has no champion yet: there is nothing to pin")
+        raise PlanError(f"{pipeline} has no champion yet: there is nothing to pin")
     last, pinned = entries[-1], pin_of(entries)
     if (pinned is not None) == pin and (last.by != GATE):
         return ActOutcome(last, True)
     if pinned is None and not pin:
-        raise ValueError(f"the champion of {pipeline} is not pinned: the gate may move it. Nothing was changed")
+        raise PlanError(f"the champion of {pipeline} is not pinned: the gate may move it. Nothing was changed")
     _refuse_later(last, act)
     return _won(objects, promotion_log.hold(objects, pipeline, act, last.number, pin), pipeline)
 
@@ -129,12 +130,12 @@ def hold(objects: Objects, pipeline: str, act: Act, pin: bool) -> ActOutcome:
 def newest_nights(objects: Objects, plan: Plan) -> tuple[Manifest, int]:
     """The newest complete night, and the newest period that is not blocked: an act by hand counts from the one after.
 
-    Raises LookupError where no night is complete.
+    Raises NotReady if no night is complete.
     """
     chain, _ = manifest_store.survey(objects, plan.pipeline, root(plan), recorded(objects, plan))
     complete = [index for index, night in chain.items() if night.outcome == "complete"]
     if not complete:
-        raise LookupError(
+        raise NotReady(
             f"{plan.pipeline} has no complete night yet; run nightloop night {as_given(plan.pipeline)} first"
         )
     return chain[max(complete)], max(index for index, night in chain.items() if night.outcome != "blocked")
@@ -151,7 +152,7 @@ def _refuse_later(last: Entry | None, act: Act) -> None:
     """
     later = instant(last.when) - instant(act.when) if last else NO_TIME
     if last and last.by != act.by and NO_TIME < later < timedelta(days=1):
-        raise RuntimeError(
+        raise ConflictError(
             f"{summary(last)}. It was written at {last.when}, after this act was asked for at {act.when}; nothing was "
             f"changed. Look again; if you mean that entry, run the act again (a rollback: --from {last.number})"
         )
@@ -161,7 +162,7 @@ def _won(objects: Objects, entry: Entry | None, pipeline: str) -> ActOutcome:
     if entry is None:
         newest = promotion_log.champion(objects, pipeline)
         who = f": {summary(newest)}" if newest else ""
-        raise RuntimeError(
+        raise ConflictError(
             f"somebody else acted on the champion first{who}. Your act was not written. Look again: nightloop status {as_given(pipeline)}"
         )
     return ActOutcome(entry, False)

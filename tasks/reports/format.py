@@ -50,6 +50,11 @@ def number(value: float | None, digits: int = 4) -> str:
     return f"{value:.{digits}f}"
 
 
+def signed(value: float, digits: int = 4) -> str:
+    """A difference, with its sign: `+0.0012`, `−0.0300`."""
+    return f"{value:+.{digits}f}".replace("-", "−")
+
+
 def count(value: float | None) -> str:
     """A whole number with thousands set apart."""
     return NONE if value is None or not math.isfinite(value) else f"{round(value):,}"

@@ -7,9 +7,9 @@ from pydantic import JsonValue
 from nightloop.tasks.evaluation.paired_difference import Difference
 from nightloop.tasks.evaluation.summary import SLICES
 from nightloop.tasks.reports import history as h
-from nightloop.tasks.reports.format import NONE, count, number, seconds, size
+from nightloop.tasks.reports.format import count, number, seconds, signed, size
 from nightloop.tasks.reports.standings import Standing, standings
-from nightloop.tasks.reports.table import Cell, Mood, Table
+from nightloop.tasks.reports.table import Cell, Table, difference_cell
 
 MARK = "◆"
 
@@ -67,13 +67,9 @@ def _better(metric: str, a: float, b: float) -> bool:
 
 
 def _gap(versus: Difference | float | None) -> Cell:
-    if versus is None:
-        return Cell(NONE, "quiet")
     if isinstance(versus, float):
-        return Cell(f"{versus:+.4f}".replace("-", "−"), "", "mean of the nights' differences; no interval at hand")
-    mood: Mood = "good" if versus.low > 0 else "bad" if versus.high < 0 else ""
-    words = f"{versus.mean:+.4f} [{versus.low:+.4f}, {versus.high:+.4f}]".replace("-", "−")
-    return Cell(words, mood, f"95 % interval over {count(versus.users)} users and {count(versus.rows)} rows")
+        return Cell(signed(versus), "", "mean of the nights' differences; no interval at hand")
+    return difference_cell(versus)
 
 
 def _plain(versus: Difference | float | None) -> JsonValue:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Look = tuple[str, d.Dash]  # colour and dashes
+MOST_DOTS = 45  # nights; with more the dots of a line run together
 STATES = ("blocked", "skipped", "missing")
 VERDICTS = {"passed": d.PALETTE[5], "warned": d.PALETTE[4], "overridden": d.PALETTE[3], "blocked": d.PALETTE[1]}
 
@@ -29,6 +30,20 @@ def looks(strategies: Sequence[str], control: str | None) -> dict[str, Look]:
     return {**found, **({control: (d.GREY, (0, (4, 2)))} if control else {})}
 
 
+def draw_lines(axes: Axes, lines: Mapping[str, Sequence[float]], look: Mapping[str, Look]) -> list[d.End]:
+    """A line for each of these, with gaps where there is no value. Returns where they end, for `label_ends`."""
+    ends = []
+    for name, values in lines.items():
+        colour, dashes = look[name]
+        dots = "o" if len(values) <= MOST_DOTS else ""
+        axes.plot(
+            range(len(values)), values, color=colour, linestyle=dashes, linewidth=1.8, marker=dots, markersize=3.2
+        )
+        known = [v for v in values if v == v]
+        ends += [d.End(known[-1], name, colour, dashes)] if known else []
+    return ends
+
+
 def metric_curve(history: h.History) -> d.Drawn:
     """The gate's metric of every strategy, tested on each night before it trained on it; below, who served."""
     metric, nights = h.metric(history), _drawn_periods(history)
@@ -38,7 +53,7 @@ def metric_curve(history: h.History) -> d.Drawn:
     axes = figure.add_axes((d.LEFT, 0.20, d.WIDTH, 0.62))
     look = looks(h.strategies(history), h.control(history))
     lines = {s: [_value(history, i, s, metric) for i in nights] for s in look}
-    ends = _lines(axes, lines, look)
+    ends = draw_lines(axes, lines, look)
     ends += _ceiling(axes, [history.oracle.get(i, math.nan) for i in nights])
     _mark_states(axes, history, nights)
     d.dress(axes, [h.name(history, i) for i in nights], metric)
@@ -66,7 +81,7 @@ def seconds_curve(history: h.History) -> d.Drawn | None:
     figure = d.canvas(title, f"seconds of training a night{', logarithmic scale' if wide else ''}{free}")
     axes = figure.add_axes((d.LEFT, 0.13, d.WIDTH, 0.69))
     axes.set_yscale("log" if wide else "linear")
-    ends = _lines(axes, lines, look)
+    ends = draw_lines(axes, lines, look)
     if not wide:
         axes.set_ylim(0, 1.08 * max(v for values in lines.values() for v in values if v == v))
     axes.yaxis.set_major_formatter(lambda v, _: seconds(v) if v else "0")
@@ -107,19 +122,6 @@ def _drawn_periods(history: h.History) -> list[int]:
 def _value(history: h.History, index: int, strategy: str, metric: str) -> float:
     found = h.value(history, index, strategy, metric)
     return math.nan if found is None else found
-
-
-def _lines(axes: Axes, lines: Mapping[str, Sequence[float]], look: Mapping[str, Look]) -> list[d.End]:
-    ends = []
-    for strategy, values in lines.items():
-        colour, dashes = look[strategy]
-        dots = "o" if len(values) <= 45 else ""
-        axes.plot(
-            range(len(values)), values, color=colour, linestyle=dashes, linewidth=1.8, marker=dots, markersize=3.2
-        )
-        known = [v for v in values if v == v]
-        ends += [d.End(known[-1], strategy, colour, dashes)] if known else []
-    return ends
 
 
 def _ceiling(axes: Axes, values: Sequence[float]) -> list[d.End]:

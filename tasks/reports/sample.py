@@ -26,6 +26,21 @@ def problems(sample: Sample, now: datetime) -> list[str]:
             f"the column {plain(sample.seen.coarse, 60)} holds times as 32-bit floats, which are two minutes apart: write it as "
             "64-bit floats or as integers"
         )
+    told += [
+        f"the column {plain(name, 60)} holds ids as {what}, so that different ids become one: write it as integers or as text"
+        for name, what in sample.seen.rounded.items()
+    ]
+    told += [
+        f"no row of the column {plain(name, 60)} has several values, such as {plain(value, 60)!r}: write | between them, or take it "
+        "out of `multi_value`"
+        for name, value in sample.seen.several.items()
+        if value
+    ]
+    if sample.span and sample.span[0] < OLD <= sample.span[1]:
+        told.append(
+            f"the first time is {sample.span[0]}: is a time that is missing written as 0? Such rows are in no period of a file that "
+            "holds all of them"
+        )
     if sample.span and sample.span[1] < OLD:
         told.append(
             f"all times lie before {OLD[:4]}, the last is {sample.span[1]}: are they numbers in another unit, or digits that spell a "

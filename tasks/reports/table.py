@@ -10,7 +10,8 @@ from rich import box
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from nightloop.tasks.reports.format import marked, markup, plain
+from nightloop.tasks.evaluation.paired_difference import Difference
+from nightloop.tasks.reports.format import NONE, count, marked, markup, plain, signed
 
 Mood = Literal["", "good", "warn", "bad", "quiet", "best"]
 STYLES: dict[str, str] = {
@@ -66,6 +67,15 @@ class Table:
         rest = tuple((row[0], *row[columns:]) for row in self.rows)
         right = frozenset(j - columns + 1 for j in self.right if j >= columns)
         return self.first(columns), Table("", (self.head[0], *self.head[columns:]), rest, "", right)
+
+
+def difference_cell(found: Difference | None) -> Cell:
+    """A paired difference with its interval; green or red if the interval excludes zero."""
+    if found is None:
+        return Cell(NONE, "quiet")
+    mood: Mood = "good" if found.low > 0 else "bad" if found.high < 0 else ""
+    hint = f"95 % interval over {count(found.users)} users and {count(found.rows)} rows"
+    return Cell(f"{signed(found.mean)} [{signed(found.low)}, {signed(found.high)}]", mood, hint)
 
 
 def as_markdown(table: Table) -> str:

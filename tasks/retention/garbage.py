@@ -11,6 +11,7 @@ from typing import Literal
 from nightloop.tasks.objects import blobs, lease, pipelines, trash
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.objects.trash import Act, Closed, Removal
+from nightloop.tasks.plan.errors import ConflictError, NotReady
 from nightloop.tasks.retention.needed_blobs import named, promised
 
 log = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ def unneeded(objects: Objects, work: Work = "kept") -> tuple[str, ...]:
 
     Every manifest that was ever published stays, superseded revisions too, and so does every blob it names; so do log,
     pointer, overrides and leases. With `dropped`, the work of nights that never came to a manifest is removed as well:
-    such a night starts anew. Raises ValueError where what is needed cannot be told, see `needed.promised`.
+    such a night starts anew. Raises ValueError if what is needed cannot be told, see `needed.promised`.
     """
     return _need(objects, work).unneeded
 
@@ -77,11 +78,11 @@ def sweep(
 def restore(objects: Objects, number: int | None, act: Act) -> list[str]:
     """Bring back all that lies in the trash, or what removal `number` put there. Returns its keys.
 
-    Raises LookupError where there is no such removal in the trash, RuntimeError while a sweep is under way.
+    Raises NotReady if there is no such removal in the trash, RuntimeError while a sweep is under way.
     """
     mine = lease.take_key(objects, lease.SWEEP, act.by, act.when, 120)
     if mine is None:
-        raise RuntimeError(
+        raise ConflictError(
             f"nothing was brought back: {lease.words(objects, lease.SWEEP, act.when, act.by) or 'another run was faster'}"
         )
     try:
@@ -95,7 +96,7 @@ def _restored(objects: Objects, number: int | None, act: Act) -> list[str]:
     found = [one for one in trash.still_open(objects) if number in (None, one.number)]
     if not found:
         there = ", ".join(str(one.number) for one in trash.still_open(objects)) or "none"
-        raise LookupError(f"no removal {'' if number is None else number} lies in the trash; there are: {there}")
+        raise NotReady(f"no removal {'' if number is None else number} lies in the trash; there are: {there}")
     back: list[str] = []
     for removal in found:
         keys = [key for key in removal.keys if trash.move_out(objects, removal, key)]

@@ -16,6 +16,7 @@ from nightloop.tasks.objects import pipelines
 from nightloop.tasks.objects.checksum import unseal
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.objects.read_verified import trusted_bytes
+from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.record import manifest_store, promotion_log
 from nightloop.tasks.record.manifest import Manifest
 
@@ -45,7 +46,7 @@ class Promised(NamedTuple):
 def promised(objects: Objects, keys: Collection[str]) -> Promised:
     """What the records of all pipelines need; `keys`: a listing of the whole store.
 
-    Raises ValueError where the store has no complete record of its pipelines, where nights, log entries or pipelines are
+    Raises DataError if the store has no complete record of its pipelines, where nights, log entries or pipelines are
     missing that another record names, where the listing leaves out what is there, and where a record is damaged.
     """
     found: set[str] = set()
@@ -95,13 +96,13 @@ def named(objects: Objects, keys: Iterable[str]) -> dict[str, set[str]]:
 
 
 def nights_of(objects: Objects, pipeline: str, keys: Collection[str]) -> Recorded:
-    """All nights of a pipeline, from the first of each of its chains on. Raises ValueError as `promised` does."""
+    """All nights of a pipeline, from the first of each of its chains on. Raises DataError as `promised` does."""
     roots = pipelines.roots(objects, pipeline) or ()
     sealed: dict[str, bytes] = {}
     for root in roots:
         sealed |= _from(objects, pipeline, root)
         if manifest_store.key_of(pipeline, root, 1) not in sealed:
-            raise ValueError(
+            raise DataError(
                 f"{pipeline} is known to begin at night {root}, which cannot be seen: is its folder mounted and readable? "
                 f"Nothing was removed. If the pipeline was given up: {ADOPT}"
             )
@@ -112,7 +113,7 @@ def nights_of(objects: Objects, pipeline: str, keys: Collection[str]) -> Recorde
         try:
             current[index] = manifest_store.parsed(objects, (pipeline, index, _revision_of(key)), sealed[key])
         except ValueError as error:
-            raise ValueError(f"nothing was removed: {error}. Run these nights again first") from error
+            raise DataError(f"nothing was removed: {error}. Run these nights again first") from error
     recorded = Recorded(
         sealed, current, frozenset(_night_of(key) for key, data in sealed.items() if _unreadable(key, data))
     )
@@ -139,12 +140,12 @@ def _unreadable(key: str, sealed: bytes) -> bool:
 def _known(objects: Objects, keys: Collection[str]) -> list[str]:
     record = pipelines.load(objects)
     if record is None or not record.complete:
-        raise ValueError(
+        raise DataError(
             "nothing was removed: the store has no complete record of its pipelines (an older release wrote it). "
             f"{ADOPT}, and asks a person whether these are all"
         )
     if unknown := sorted(set(pipelines.listed(keys)) - set(record.roots)):
-        raise ValueError(
+        raise DataError(
             f"nothing was removed: the store shows {', '.join(unknown)}, which its record of pipelines does not name. If it is a "
             f"copy, move its folder away; else: {ADOPT}"
         )
@@ -187,7 +188,7 @@ def _log(objects: Objects, pipeline: str, recorded: Recorded, keys: Collection[s
     there = b"".join(recorded.sealed.values())
     for entry in entries:
         if entry.manifest.encode() not in there and entry.period not in recorded.damaged:
-            raise ValueError(
+            raise DataError(
                 f"nothing was removed: entry {entry.number} of {pipeline}'s promotion log names a manifest of {entry.name} "
                 "that cannot be seen. Restore the nights from your backup"
             )
@@ -199,12 +200,12 @@ def _refuse_difference(pipeline: str, kind: str, read: Collection[str], keys: Co
     place = f"pipelines/{pipeline}/{kind}/"  # what has no name of a record there is not ours, and is left alone
     seen = {key for key in keys if key.startswith(place) and NAMED.fullmatch(key.removeprefix(place))}
     if hidden := sorted({*read} - seen):
-        raise ValueError(
+        raise DataError(
             f"nothing was removed: the listing of the store leaves out {len(hidden)} records that are there, the first "
             f"{hidden[0]}. A listing that is not whole proves nothing; run again later, and look at links and permissions"
         )
     if loose := sorted(seen - {*read}):
-        raise ValueError(
+        raise DataError(
             f"nothing was removed: {loose[0]} and {len(loose) - 1} more are listed, and the record of pipelines does not "
             f"lead to them: nights between are missing. {ADOPT}"
         )
@@ -216,7 +217,7 @@ def _refuse_broken_chain(pipeline: str, recorded: Recorded) -> None:
             continue
         before = [data for key, data in recorded.sealed.items() if _night_of(key) == index - 1]
         if not any(data.endswith(b'"%s"}\n' % manifest.previous.encode()) for data in before):
-            raise ValueError(
+            raise DataError(
                 f"nothing was removed: night {index} of {pipeline} builds on manifest {manifest.previous[:12]}, which cannot "
                 "be seen. Restore the nights from your backup"
             )

@@ -10,6 +10,7 @@ from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.layers.state import state_kept, with_state, without_state
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights
 from nightloop.tasks.modules.model import Model
+from nightloop.tasks.plan.errors import DataError, PlanError
 from nightloop.tasks.retraining.strategy import Strategy
 from nightloop.tasks.training.resize import grow, initial
 
@@ -43,7 +44,7 @@ def pretrain(model: Model, strategy: Strategy, logs: Logs) -> Weights:
 def recent(logs: Logs, lookback: int) -> Logs:
     """The rows of the newest `lookback` periods; the vocabulary stays. Raises ValueError below 1."""
     if lookback < 1:
-        raise ValueError(f"lookback: given {lookback}; it counts periods, the newest included: 1 or more")
+        raise PlanError(f"lookback: given {lookback}; it counts periods, the newest included: 1 or more")
     return logs.since(logs.period - lookback + 1)
 
 
@@ -56,5 +57,5 @@ def _finite(strategy: Strategy, made: Checkpoint) -> Checkpoint:
             and not bool(torch.isfinite(tensor.sum()))
             and not bool(torch.isfinite(tensor).all())
         ):
-            raise ValueError(f"{type(strategy).__name__} made weights that hold NaN or infinity, in {name}")
+            raise DataError(f"{type(strategy).__name__} made weights that hold NaN or infinity, in {name}")
     return made

@@ -12,6 +12,7 @@ from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
 from nightloop.tasks.modules.loss import Objective
 from nightloop.tasks.modules.model import Model
+from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.retraining.advance import recent
 from nightloop.tasks.retraining.strategy import Strategy, Teachable
 from nightloop.tasks.training.weight_average import Snapshot
@@ -20,7 +21,7 @@ SHOWN = 6  # names in a message
 
 
 def require_keys(memory: Weights, names: Sequence[str], strategy: str, besides: Sequence[str] = ("learner",)) -> None:
-    """Raises ValueError where a memory has not the `names`, or has more than their folders and those `besides`.
+    """Raises DataError if a memory has not the `names`, or has more than their folders and those `besides`.
 
     A name that ends in / is a folder with something in it.
     """
@@ -29,18 +30,18 @@ def require_keys(memory: Weights, names: Sequence[str], strategy: str, besides: 
     strange = [name for name in sorted(memory) if name.split("/")[0] not in folders]
     if missing or strange:
         expected = ", ".join(missing) or f"nothing but {', '.join(sorted(folders))}"
-        raise ValueError(
+        raise DataError(
             f"{strategy} expects {expected} in a checkpoint's memory; given is {_listed(strange or memory)}: "
             "another strategy, or other options, made it. Begin anew from its weights"
         )
 
 
 def require_shapes(memory: Weights, expected: Mapping[str, Tensor], strategy: str) -> None:
-    """Raises ValueError where tensors of a memory are not there, or have another shape, than those `expected`."""
+    """Raises DataError if tensors of a memory are not there, or have another shape, than those `expected`."""
     wrong = sorted(name for name in expected if _shape(memory, name) != _shape(expected, name))
     if wrong:
         first = wrong[0]
-        raise ValueError(
+        raise DataError(
             f"{strategy} expects {first} to be {_shape(expected, first)}, given is {_shape(memory, first)} "
             f"({len(wrong)} differ): the checkpoint was made with other options, or for another model. "
             "Begin anew from its weights"
@@ -60,7 +61,7 @@ def update_learner(
             return learner.update(model, checkpoint, rows)
         return cast(Teachable, learner).learn(model, checkpoint, rows, objective)
     except ValueError as error:
-        raise ValueError(f"{where} {type(learner).__name__}: {error}") from error
+        raise DataError(f"{where} {type(learner).__name__}: {error}") from error
 
 
 def pack_snapshots(pool: Sequence[Snapshot]) -> dict[str, Tensor]:

@@ -78,7 +78,7 @@ def finite(tensor: Tensor, what: str) -> None:
 
 
 def sized(checkpoint: Checkpoint, logs: Logs) -> None:
-    """Raises AssertionError where a table has not one row for each id."""
+    """Raises AssertionError if a table has not one row for each id."""
     for name, tensor in {**checkpoint.weights, **checkpoint.memory}.items():
         last = name.rsplit("/", 1)[-1]
         if last.startswith("table."):

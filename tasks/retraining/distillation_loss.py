@@ -10,6 +10,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.loss import Batch, Loss
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.retraining.teacher_predictions import known
 
 
@@ -52,6 +53,6 @@ def softened(probability: Tensor, temperature: float) -> Tensor:
 
 
 def check_temperature(temperature: float) -> None:
-    """Raises ValueError where a temperature is not above 0."""
+    """Raises PlanError if a temperature is not above 0."""
     if not 0 < temperature < float("inf"):
-        raise ValueError(f"temperature: given {temperature}; it divides logits and is above 0")
+        raise PlanError(f"temperature: given {temperature}; it divides logits and is above 0")

@@ -12,6 +12,7 @@ from torch import Generator, Tensor
 
 from nightloop.tasks.data.logs import COLUMNS, Logs
 from nightloop.tasks.modules.checkpoint import Weights
+from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.retraining.checkpoint_memory import from_memory, to_memory
 
 MOST = 1_000_000_000  # rows ever seen up to which numpy draws from the hypergeometric distribution
@@ -35,7 +36,7 @@ class Reservoir:
         """
         new, total = len(logs), self.seen + len(logs)
         if total > MOST:
-            raise ValueError(f"a reservoir counts up to {MOST:,} rows; {total:,} came by")
+            raise DataError(f"a reservoir counts up to {MOST:,} rows; {total:,} came by")
         room = min(size, total)
         seed = int(torch.randint(2**62, (), generator=generator))
         enter = int(np.random.default_rng(seed).hypergeometric(new, self.seen, room)) if room else 0

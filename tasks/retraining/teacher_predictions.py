@@ -10,6 +10,7 @@ from torch import Tensor
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.modules.model import Model
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.retraining.strategy import Strategy
 from nightloop.tasks.training.predict import predict
 
@@ -17,9 +18,9 @@ FAMILIES = ("ctr",)  # a ranking has no probabilities to learn from
 
 
 def check_teachable(learner: Strategy, strategy: str) -> None:
-    """Raises ValueError where a learner cannot be given another objective."""
+    """Raises PlanError if a learner cannot be given another objective."""
     if not hasattr(learner, "learn"):
-        raise ValueError(
+        raise PlanError(
             f"learner: {strategy} gives its learner another loss, and {type(learner).__name__} takes none (it has no "
             "method `learn`); FineTune, FullRetrain, SPMF, L2SP and EWC do. What post-processes a learner goes "
             f"outside: AverageWeights, SML, ASMG and Hedge take {strategy} as their learner"
@@ -27,9 +28,9 @@ def check_teachable(learner: Strategy, strategy: str) -> None:
 
 
 def check_labels(model: Model, strategy: str) -> None:
-    """Raises ValueError for a ranking."""
+    """Raises PlanError for a ranking."""
     if model.family not in FAMILIES:
-        raise ValueError(
+        raise PlanError(
             f"{strategy} learns from probabilities and needs labelled logs; the model {type(model).__name__} is for "
             "rankings. Name the label in the plan's columns.label and take a click model"
         )
@@ -43,9 +44,9 @@ def predicted(model: Model, weights: Weights, logs: Logs) -> Logs:
 def known(logs: Logs) -> tuple[Tensor, Tensor]:
     """Predictions [n] with the label where there is none, and for which rows there is one [n] (float32, 0 or 1).
 
-    Raises ValueError where one is no probability.
+    Raises PlanError if one is no probability.
     """
     present = ~torch.isnan(logs.served)
     if not bool(((logs.served >= 0) & (logs.served <= 1) | ~present).all()):
-        raise ValueError("served predictions must be probabilities, 0 to 1; the logs hold others")
+        raise PlanError("served predictions must be probabilities, 0 to 1; the logs hold others")
     return torch.where(present, logs.served, logs.label), present.float()

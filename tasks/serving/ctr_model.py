@@ -15,6 +15,7 @@ from nightloop.tasks.layers.sequence import LATEST
 from nightloop.tasks.layers.state import kept
 from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.modules.model import Model
+from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.serving.id_map import Ids
 from nightloop.tasks.serving.ranking_model import best
 from nightloop.tasks.training.predict import predict
@@ -51,7 +52,7 @@ class Clicks:
         return best(self._probabilities(self.catalogue(user, features)), k, exclude, self.ids["item"])
 
     def encoded(self, users: Sequence[object], items: Sequence[object], features: Mapping[str, object]) -> Logs:
-        """The rows of pairs in a context, as the model reads them. Raises ValueError where features do not fit."""
+        """The rows of pairs in a context, as the model reads them. Raises DataError if features do not fit."""
         return self._encoded(self.ids["user"].rows(users), self.ids["item"].rows(items), features)
 
     def catalogue(self, user: object, features: Mapping[str, object]) -> Logs:
@@ -62,7 +63,7 @@ class Clicks:
     def _encoded(self, users: Tensor, items: Tensor, features: Mapping[str, object]) -> Logs:
         wanted, latest = {*self.categorical, *self.numeric}, kept(self.weights).get(LATEST)
         if set(features) - ({HISTORY} if latest is not None else set()) != wanted:
-            raise ValueError(f"features: this champion needs exactly {sorted(wanted)}; given {sorted(features)!s:.500}")
+            raise DataError(f"features: this champion needs exactly {sorted(wanted)}; given {sorted(features)!s:.500}")
         n = len(users)
         given = {c: _column(features[c], n, c) for c in self.categorical}
         told = {c: _first(_lists(given[c], self.ids[c], c), most).expand(n, -1) for c, most in self.several.items()}
@@ -100,14 +101,14 @@ def _column(given: object, n: int, name: str) -> Sequence[object]:
     if isinstance(given, str) or not isinstance(given, Sequence):
         return [given]
     if len(given) != n:
-        raise ValueError(f"features: {name} has {len(given)} values for {n} rows; give one a row, or a single one")
+        raise DataError(f"features: {name} has {len(given)} values for {n} rows; give one a row, or a single one")
     return given
 
 
 def _lists(given: Sequence[object], ids: Ids, name: str) -> list[Tensor]:
     """The rows of the values in each text, which has | between them; -1 where one is unknown."""
     if wrong := [one for one in given if not isinstance(one, str | None)]:
-        raise ValueError(f"features: {name} must be text with | between its values; given {wrong[0]!r:.80}")
+        raise DataError(f"features: {name} must be text with | between its values; given {wrong[0]!r:.80}")
     return [ids.rows(str(text or "").split(BETWEEN)) for text in given]
 
 
@@ -126,9 +127,9 @@ def _numbers(given: Sequence[object], name: str) -> Tensor:
         told = [0.0 if value is None else float(value) for value in given]  # type: ignore[arg-type]
         numbers = torch.tensor(told, dtype=torch.float32)  # a number that is missing is 0, as it is in the logs
     except (TypeError, ValueError, OverflowError) as error:  # the last: a whole number of 400 digits
-        raise ValueError(
+        raise DataError(
             f"features: {name} must be numbers, one for all items or one each; {str(error)[:200]}"
         ) from error
     if not bool(torch.isfinite(numbers).all()):
-        raise ValueError(f"features: {name} holds NaN or infinity; give finite numbers")
+        raise DataError(f"features: {name} holds NaN or infinity; give finite numbers")
     return numbers

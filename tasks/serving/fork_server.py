@@ -14,22 +14,23 @@ import json
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Mapping
 from typing import Any, TextIO
 
 from nightloop.tasks.objects.objects import open_for_reading
+from nightloop.tasks.plan.errors import NightloopError
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.redact import redact
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.serving.load import load
 
-CANDIDATES_FAULT = (ValueError, LookupError, FileNotFoundError, TypeError, AttributeError, RuntimeError, ImportError)
-
 
 def answer(request: Mapping[str, Any]) -> dict[str, Any]:
-    """`predictions` of a candidate; or its `fault`; or the `trouble` that kept it from being tried at all.
+    """`predictions` of a candidate, or its `fault`, or the `trouble` that kept it from being tried, or a `bug`.
 
-    The two are kept apart because a fault is a finding, the same however often one looks; a network away is not.
+    A fault is a finding, the same however often one looks; a network that is away is not. A bug is an error of the code
+    of nightloop or of a plug-in, and says nothing about the candidate's weights.
     """
     try:
         os.chdir(request["directory"])
@@ -40,10 +41,12 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
         model = load(objects, Plan.model_validate(request["plan"]), request["weights"], request["vocabulary"])
         asked = request["questions"]
         return {"predictions": model.score(asked["users"], asked["items"], asked["features"])}
-    except CANDIDATES_FAULT as error:
+    except (NightloopError, FileNotFoundError) as error:
         return {"fault": _said(error)}
-    except Exception as error:
+    except (OSError, MemoryError) as error:
         return {"trouble": _said(error)}
+    except Exception as error:
+        return {"bug": _said(error), "traceback": redact(traceback.format_exc())}
 
 
 def serve_requests(requests: TextIO, answers: TextIO) -> None:

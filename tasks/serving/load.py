@@ -15,6 +15,7 @@ from nightloop.tasks.modules.checkpoint import from_bytes as weights_from
 from nightloop.tasks.modules.fused_tables import table_sizes
 from nightloop.tasks.objects import blobs
 from nightloop.tasks.objects.objects import Objects
+from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.serving.ctr_model import Clicks
 from nightloop.tasks.serving.id_map import ids_of
@@ -46,7 +47,7 @@ class Served(Protocol):
 def load(objects: Objects, plan: Plan, weights: str, vocabulary: str) -> Served:
     """The model of `plan` with the weights and vocabulary of these hashes, ready to serve.
 
-    Raises FileNotFoundError where a blob is gone, ValueError where one was changed or the parts do not fit each other.
+    Raises FileNotFoundError if a blob is gone, ValueError where one was changed or the parts do not fit each other.
     """
     return ready(plan, weights_from(blobs.get(objects, weights)), vocabulary_from(blobs.get(objects, vocabulary)))
 
@@ -60,7 +61,7 @@ def ready(plan: Plan, weights: Weights, vocabulary: Vocabulary) -> Served:
     ids = {field: ids_of(vocabulary, field) for field in fields}
     wrong = [f"{f}: {n} rows, {len(ids[f])} ids" for f, n in zip(model.fields, sizes, strict=True) if n != len(ids[f])]
     if wrong:
-        raise ValueError(f"checkpoint and vocabulary are of different nights: {'; '.join(wrong)}")
+        raise DataError(f"checkpoint and vocabulary are of different nights: {'; '.join(wrong)}")
     if model.family == "ranking":
         users, items = cast(Ranking, model).factors(weights)
         return from_factors(users, items, ids["user"], ids["item"])

@@ -16,6 +16,7 @@ from nightloop.tasks.correction.chain import Chain, Notes, begin
 from nightloop.tasks.correction.corrector import Scored, Shape
 from nightloop.tasks.correctors import build_all
 from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.plan.plan import Plan, Serving
 from nightloop.tasks.serving.ctr_model import Clicks
 from nightloop.tasks.serving.pending_labels import PendingLabels, Row, ScoredRequest, gathered
@@ -86,7 +87,7 @@ class Learning:
         return scored.probability, probability, notes
 
     def remember(self, request: str, page: ScoredRequest) -> None:
-        """Keep a page until its labels come. Raises ValueError where the id is taken."""
+        """Keep a page until its labels come. Raises DataError if the id is taken."""
         with self.lock:
             self.book.add(request, page)
 
@@ -101,9 +102,9 @@ class Learning:
         for request, given in labels:
             page = self.book.page(request)
             if wrong := [y for y in given if y is not None and y not in (0, 1)]:
-                raise ValueError(f"request {request[:80]!r}: given label {wrong[0]!r:.40}; allowed are 0, 1 and null")
+                raise DataError(f"request {request[:80]!r}: given label {wrong[0]!r:.40}; allowed are 0, 1 and null")
             if page is not None and len(given) != len(page.asked):
-                raise ValueError(
+                raise DataError(
                     f"request {request[:80]!r}: {len(given)} labels for {len(page.asked)} rows; give one a row, null where "
                     "it is not known"
                 )
@@ -194,7 +195,7 @@ class Learning:
         asked = gathered([row for row, _ in rows])
         try:
             logs = model.clicks.encoded(asked.users, asked.items, asked.features)
-        except ValueError as error:  # the new plan has other columns: these rows cannot be its own
+        except DataError as error:  # the new plan has other columns: these rows cannot be its own
             log.warning("%d labelled rows do not fit %s and are not learned again: %s", len(rows), model.version, error)
             return
         logits, hidden = logits_and_hidden(model.clicks.model, model.clicks.weights, logs)

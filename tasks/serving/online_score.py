@@ -7,18 +7,19 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from nightloop.tasks.correction.chain import Notes
+from nightloop.tasks.plan.errors import NightloopError
 from nightloop.tasks.serving.online_learning import Learning, OnlineModel
 from nightloop.tasks.serving.pending_labels import RecordedRequest, ScoredRequest, ScoreRequest, together
 
 
 def score_requests(
     learning: Learning, model: OnlineModel, questions: Sequence[RecordedRequest]
-) -> list[ScoredRequest | ValueError]:
+) -> list[ScoredRequest | NightloopError]:
     """A page of each request, kept for its labels where it has an id; or what is wrong with it."""
     kinds: dict[tuple[str, ...], list[int]] = {}
     for place, question in enumerate(questions):
         kinds.setdefault(tuple(sorted(question.asked.features)), []).append(place)
-    found: dict[int, ScoredRequest | ValueError] = {}
+    found: dict[int, ScoredRequest | NightloopError] = {}
     for places in kinds.values():
         found |= zip(places, _pages(learning, model, [questions[place] for place in places]), strict=True)
     return [found[place] for place in range(len(questions))]
@@ -34,18 +35,18 @@ def scored_request(
 
 def _pages(
     learning: Learning, model: OnlineModel, questions: Sequence[RecordedRequest]
-) -> Sequence[ScoredRequest | ValueError]:
+) -> Sequence[ScoredRequest | NightloopError]:
     asked = [question.asked for question in questions]
     try:
         whole = asked[0] if len(asked) == 1 else together(asked)
         base, prediction, notes = learning.corrected(
             model, model.clicks.encoded(whole.users, whole.items, whole.features)
         )
-    except ValueError as error:
+    except NightloopError as error:
         if len(questions) == 1:
             return [error]
         return [_pages(learning, model, [question])[0] for question in questions]  # whose mistake it is
-    pages, first = list[ScoredRequest | ValueError](), 0
+    pages, first = list[ScoredRequest | NightloopError](), 0
     for question in questions:
         rows = slice(first, first := first + len(question.asked))
         part = base[rows], prediction[rows], tuple(note[rows] for note in notes)
@@ -54,6 +55,6 @@ def _pages(
             if question.request is not None:
                 learning.remember(question.request, page)
             pages.append(page)
-        except ValueError as error:
+        except NightloopError as error:
             pages.append(error)
     return pages

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
 from nightloop.tasks.correction.chain import Notes
+from nightloop.tasks.plan.errors import DataError
 
 TEXT = 1_000  # characters a row that a full book may hold, on average
 Row = tuple[object, object, dict[str, object]]  # user, item and features
@@ -22,9 +23,9 @@ class ScoreRequest:
     features: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Raise ValueError where users and items are no pairs."""
+        """Raise DataError if users and items are no pairs."""
         if len(self.users) != len(self.items):
-            raise ValueError(f"{len(self.users)} users and {len(self.items)} items were given; give pairs")
+            raise DataError(f"{len(self.users)} users and {len(self.items)} items were given; give pairs")
 
     def __len__(self) -> int:
         return len(self.items)
@@ -48,13 +49,13 @@ def listed(value: object) -> TypeGuard[Sequence[object]]:
 
 
 def together(asked: Sequence[ScoreRequest]) -> ScoreRequest:
-    """Several requests with features of the same names as one. Raises ValueError where a list is not one value a row."""
+    """Several requests with features of the same names as one. Raises DataError if a list is not one value a row."""
     features: dict[str, list[object]] = {name: [] for name in asked[0].features}
     for one in asked:
         for name, column in features.items():
             value, n = one.features[name], len(one)
             if listed(value) and len(value) != n:
-                raise ValueError(f"features: {name} has {len(value)} values for {n} rows")
+                raise DataError(f"features: {name} has {len(value)} values for {n} rows")
             column.extend(value if listed(value) else [value] * n)
     return ScoreRequest([u for one in asked for u in one.users], [i for one in asked for i in one.items], features)
 
@@ -106,9 +107,9 @@ class PendingLabels:
         return len(self._pages)
 
     def add(self, request: str, page: ScoredRequest) -> None:
-        """Raises ValueError where the id is taken: labels for it could mean either."""
+        """Raises DataError if the id is taken: labels for it could mean either."""
         if request in self._pages:
-            raise ValueError(f"request {request[:80]!r} was served already; give every request an id of its own")
+            raise DataError(f"request {request[:80]!r} was served already; give every request an id of its own")
         self._pages[request] = page
         self.rows += len(page.asked)
         self.characters += page.asked.characters

@@ -20,6 +20,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from nightloop.tasks.objects.objects import Objects
+from nightloop.tasks.plan.errors import DataError, NightloopError, NotReady
 from nightloop.tasks.plan.load import as_given
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.redact import redact
@@ -68,7 +69,7 @@ class Predictor:
     def open(cls, objects: Objects, pipeline: str) -> Predictor:
         """The predictor of the pipeline's champion.
 
-        Raises LookupError where there is none yet, FileNotFoundError where its blobs are gone, ValueError where
+        Raises NotReady if there is none yet, FileNotFoundError where its blobs are gone, ValueError where
         something was changed or does not fit.
         """
         return cls(objects, pipeline, _load_champion(objects, pipeline, _tag(objects, pipeline)))
@@ -105,18 +106,18 @@ class Predictor:
         Ranking models: the dot product (an unknown user counts as the mean user, an unknown item scores 0). Click
         models: the probability of a click as corrected; `features` holds every categorical and numeric column of the
         plan, one value for all rows or a list of one a row. With a `request` id it is remembered until `observe` is
-        told its labels. Raises ValueError where lengths, features or the id do not fit.
+        told its labels. Raises DataError if lengths, features or the id do not fit.
         """
         return list(self.answer(ScoreRequest(users, items, features or {}), request).prediction)
 
     def answer(self, asked: ScoreRequest, request: str | None = None, when: str = "") -> ScoredRequest:
         """As `score`, with what the model said before correction and the champion's name; `when` is kept with it."""
         (page,) = self.score_requests([RecordedRequest(asked, request, when)])
-        if isinstance(page, ValueError):
+        if isinstance(page, NightloopError):
             raise page
         return page
 
-    def score_requests(self, questions: Sequence[RecordedRequest]) -> list[ScoredRequest | ValueError]:
+    def score_requests(self, questions: Sequence[RecordedRequest]) -> list[ScoredRequest | NightloopError]:
         """As `answer`, of several requests in one pass of the model; what is wrong with one is its answer."""
         now = self._now
         if now.known is not None and self._learning is not None:
@@ -129,7 +130,7 @@ class Predictor:
         """The best `k` items of this user as (item id, score), best first, without those in `exclude`.
 
         An unknown user gets the items of the mean user (see `factors.py`). Fewer than `k` where there are no more.
-        Raises ValueError where k is below 1 or features do not fit.
+        Raises DataError if k is below 1 or features do not fit.
         """
         page = self.best(user, k, exclude, features or {})
         return list(zip(map(str, page.asked.items), page.prediction, strict=True))
@@ -161,14 +162,14 @@ class Predictor:
         """Learn from the labels of served requests: (request id, one label a row: 0, 1, or None where not known).
 
         They may come hours later, in any order, some rows of a request now and others then; each is learned once. What
-        cannot be learned is counted (see `Observed`). Raises ValueError, and learns nothing, where a label is none.
+        cannot be learned is counted (see `Observed`). Raises DataError, and learns nothing, where a label is none.
         """
         return [Observed(Counter()), *self.observing(labels)][-1]
 
     def observing(self, labels: Sequence[tuple[str, Sequence[float | None]]]) -> Iterator[Observed]:
         """As `observe`, a few rows with each step, for whoever has requests to answer in between."""
         if self._learning is None:
-            raise ValueError("this champion is a ranking model: there is no probability that a label could correct")
+            raise DataError("this champion is a ranking model: there is no probability that a label could correct")
         return self._learning.observing(labels)
 
     def save(self, server: str) -> bool:
@@ -217,11 +218,11 @@ class Predictor:
         return self._now.entry != before.entry
 
 
-def _scored(now: Version, question: RecordedRequest) -> ScoredRequest | ValueError:
+def _scored(now: Version, question: RecordedRequest) -> ScoredRequest | NightloopError:
     asked = question.asked
     try:
         scores = now.model.score(asked.users, asked.items, asked.features)
-    except ValueError as error:
+    except NightloopError as error:
         return error
     return _uncorrected(now, asked, question.when, scores)
 
@@ -238,13 +239,13 @@ def _tag(objects: Objects, pipeline: str) -> str:
 def _load_champion(objects: Objects, pipeline: str, tag: str) -> Version:
     entry = promotion_log.champion(objects, pipeline)
     if entry is None:
-        raise LookupError(
+        raise NotReady(
             f"{pipeline} has no champion yet: run a night, or promote one by hand: nightloop promote "
             f'{as_given(pipeline)} --strategy NAME --force --reason "why"'
         )
     manifest = manifest_store.by_hash(objects, pipeline, entry.manifest, entry.period)
     if manifest.checkpoints.get(entry.strategy) != entry.checkpoint or manifest.vocabulary != entry.vocabulary:
-        raise ValueError(
+        raise DataError(
             f"entry {entry.number} of {pipeline}'s promotion log names a checkpoint of {entry.strategy} that its "
             f"manifest {entry.manifest[:12]} does not: one of them was changed. Roll back to a sound champion."
         )

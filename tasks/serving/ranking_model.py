@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from nightloop.tasks.evaluation.rank import mean_user
+from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.serving.id_map import Ids
 
 
@@ -29,7 +30,7 @@ class Factors:
     def score(self, users: Sequence[object], items: Sequence[object], features: Mapping[str, object]) -> list[float]:
         """Dot products; `features` must be empty: a ranking model has none."""
         if features:
-            raise ValueError(
+            raise DataError(
                 f"this champion is a ranking model without features; given: {', '.join(map(str, features))}"
             )
         who = self.user_ids.rows(users)
@@ -43,7 +44,7 @@ class Factors:
     ) -> list[tuple[str, float]]:
         """The `k` items with the highest scores, best first."""
         if features:
-            raise ValueError(
+            raise DataError(
                 f"this champion is a ranking model without features; given: {', '.join(map(str, features))}"
             )
         scores = self.users[int(self.user_ids.rows([user]))] @ self.items
@@ -51,21 +52,21 @@ class Factors:
 
 
 def from_factors(users: Tensor, items: Tensor, user_ids: Ids, item_ids: Ids) -> Factors:
-    """Ready to serve from users [U, d] and items [I, d]. Raises ValueError where they do not fit the vocabulary."""
+    """Ready to serve from users [U, d] and items [I, d]. Raises DataError if they do not fit the vocabulary."""
     for name, table, ids in (("user", users, user_ids), ("item", items, item_ids)):
         if len(table) != len(ids):
-            raise ValueError(
+            raise DataError(
                 f"{len(table)} {name} rows in the checkpoint, {len(ids)} in its vocabulary: a mixed-up pair"
             )
         if not bool(torch.isfinite(table).all()):
-            raise ValueError(f"the {name} rows of the checkpoint hold NaN or infinity; it cannot serve")
+            raise DataError(f"the {name} rows of the checkpoint hold NaN or infinity; it cannot serve")
     return Factors(user_ids, item_ids, torch.cat([users, mean_user(users)]).float(), items.T.float().contiguous())
 
 
 def best(scores: Tensor, k: int, exclude: Collection[object], ids: Ids) -> list[tuple[str, float]]:
     """The `k` highest of `scores` [I] with their ids, best first, without `exclude`; fewer where there are no more."""
     if not isinstance(k, int) or k < 1:
-        raise ValueError(f"k: given {k!r}; allowed are whole numbers from 1")
+        raise DataError(f"k: given {k!r}; allowed are whole numbers from 1")
     out = {row for row in ids.rows(exclude).tolist() if row >= 0}
     # So many more than k that what is excluded may be among them: no copy of the scores, and no threads to wait for.
     found = torch.topk(scores, min(k + len(out), len(scores)))

@@ -24,6 +24,7 @@ from pathlib import Path
 
 import orjson
 
+from nightloop.tasks.plan.errors import DataError, StoreError
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.serving.pending_labels import ScoredRequest
 
@@ -38,22 +39,20 @@ class ServingLog:
     disk when `flush` ends."""
 
     def __init__(self, folder: Path, plan: Plan, most: int = MOST) -> None:
-        """Raises ValueError where a column of the plan has the name of another part of a record."""
+        """Raises DataError if a column of the plan has the name of another part of a record."""
         self._folder, self._columns, self._most = folder, plan.columns, most
         columns = plan.columns
         self._prediction = columns.logged_probability or "prediction"
         taken = {"request", "place", self._prediction, "base", "version"}
         own = {columns.user, columns.item, columns.time, columns.label, *columns.categorical, *columns.numeric}
         if both := sorted(name for name in own if name in taken):
-            raise ValueError(
-                f"records of what is served have fields of their own called {', '.join(both)}: rename them"
-            )
+            raise DataError(f"records of what is served have fields of their own called {', '.join(both)}: rename them")
         self._lock = threading.Lock()
         self._open: dict[Path, BufferedWriter] = {}
         self._room: int | None = None  # bytes that may be written, when it was measured last
 
     def served(self, request: str, page: ScoredRequest) -> None:
-        """Write an answer. Raises OSError where the records may not grow."""
+        """Write an answer. Raises OSError if the records may not grow."""
         columns, asked = self._columns, page.asked
         line = {
             columns.time: _time(page.when, columns.time_writing), columns.user: _once(asked.users),
@@ -63,7 +62,7 @@ class ServingLog:
         self._write("served", page.when, [line])
 
     def labelled(self, rows: Iterable[tuple[str, ScoredRequest, Sequence[int]]]) -> None:
-        """Write rows whose labels have come. Raises OSError where the records may not grow."""
+        """Write rows whose labels have come. Raises OSError if the records may not grow."""
         for request, page, places in rows:
             lines = self._lines(request, page, places)
             if label := self._columns.label:
@@ -73,7 +72,7 @@ class ServingLog:
             self._write("labelled", page.when, lines)
 
     def flush(self) -> None:
-        """Hand all lines to the system. Raises OSError where the records may not grow any more."""
+        """Hand all lines to the system. Raises OSError if the records may not grow any more."""
         with self._lock:
             for file in self._open.values():
                 file.flush()
@@ -105,13 +104,13 @@ class ServingLog:
             self._room = (self._room or 0) - len(text)
 
     def _measure(self) -> None:
-        """Look how much may be written. Raises OSError where that is nothing."""
+        """Look how much may be written. Raises OSError if that is nothing."""
         self._folder.mkdir(parents=True, exist_ok=True)
         there = sum(path.lstat().st_size for path in self._folder.glob("*/*.jsonl"))
         free = shutil.disk_usage(self._folder).free
         self._room = min(self._most - there, free - RESERVE)
         if self._room <= 0:
-            raise OSError(
+            raise StoreError(
                 f"{self._folder} has {there:,} bytes of at most {self._most:,} (NIGHTLOOP_RECORDS), and its disk {free:,} "
                 f"bytes free, of which {RESERVE:,} are left to others: remove days that no night needs any more"
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -9,10 +10,12 @@ from pathlib import Path
 
 from nightloop.tasks.data.vocabulary import Vocabulary
 from nightloop.tasks.data.vocabulary import from_bytes as vocabulary_from
+from nightloop.tasks.gate.policy import SmokeResult
 from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.modules.checkpoint import from_bytes as weights_from
 from nightloop.tasks.objects import blobs
 from nightloop.tasks.objects.objects import open_for_reading
+from nightloop.tasks.plan.errors import ConflictError, NightloopError
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.redact import redact
 from nightloop.tasks.plan.settings import Settings
@@ -21,18 +24,11 @@ from nightloop.tasks.serving.fresh_process import fork_server_of_process
 from nightloop.tasks.serving.id_map import ids_of
 from nightloop.tasks.serving.load import ready
 
+log = logging.getLogger(__name__)
 ROWS = 64  # pairs that are asked; enough that a wrong table, order or scale cannot hide
 CLOSE = 1e-6  # of max(1, |expected|): one rounding in float32
 LIMIT = 60  # seconds a candidate may take to load and answer
 STRANGER = "\u0001 nobody"  # no id of a log is spelt so
-
-
-@dataclass(frozen=True)
-class Smoked:
-    """Whether the candidate may serve, and if not, why."""
-
-    ok: bool
-    reason: str
 
 
 def smoke(
@@ -42,13 +38,13 @@ def smoke(
     vocabulary: str,
     expected: Sequence[float] | None = None,
     credentials: Mapping[str, str] | None = None,
-) -> Smoked:
-    """Try a candidate before it serves. What is wrong with the candidate is the result, never an exception.
+) -> SmokeResult:
+    """Try a candidate before it serves. What is wrong with it is the result, never an exception.
 
     `vocabulary` is the blob's hash; `expected` are the `predictions` of the process that trained it (None: they are
     made here from the store). A fresh process opens the store of `settings`, checks hashes, builds the model, predicts.
 
-    Raises RuntimeError where it could not be tried at all (store away, process killed, no answer within a minute): such
+    Raises ConflictError if it could not be tried at all (store away, process killed, no answer within a minute): such
     a night must be run again, not recorded as a rejection that a second run would not repeat.
     """
     objects = open_for_reading(settings, credentials)
@@ -56,8 +52,8 @@ def smoke(
         words = vocabulary_from(blobs.get(objects, vocabulary))
         if expected is None:
             expected = predictions(plan, weights_from(blobs.get(objects, kept.weights)), words)
-    except (ValueError, LookupError, FileNotFoundError) as error:
-        return Smoked(False, redact(f"the candidate is not whole: {type(error).__name__}: {error}")[:500])
+    except (NightloopError, FileNotFoundError) as error:
+        return SmokeResult(False, redact(f"the candidate is not whole: {type(error).__name__}: {error}")[:500])
     request = {
         "directory": str(Path.cwd()),
         "settings": settings.model_dump(mode="json", exclude={"catalog"}),
@@ -70,11 +66,14 @@ def smoke(
     }
     found = fork_server_of_process().ask(request)
     if "trouble" in found:
-        raise RuntimeError(
+        raise ConflictError(
             f"the candidate could not be tried in a fresh process: {found['trouble']}; run the night again"
         )
+    if "bug" in found:
+        log.error("the smoke test of a candidate broke:\n%s", found["traceback"])
+        return SmokeResult(False, f"it broke by a fault of nightloop or of a plug-in: {found['bug'][:400]}", bug=True)
     if "fault" in found:
-        return Smoked(False, f"a fresh process could not serve it: {found['fault']}")
+        return SmokeResult(False, f"a fresh process could not serve it: {found['fault']}")
     return compare(expected, found["predictions"])
 
 
@@ -105,16 +104,20 @@ def questions(plan: Plan, vocabulary: Vocabulary) -> Questions:
     return Questions(users, items[::-1], features)
 
 
-def compare(expected: Sequence[float], found: Sequence[float]) -> Smoked:
+def compare(expected: Sequence[float], found: Sequence[float]) -> SmokeResult:
     """Whether both are the same predictions, all of them finite numbers."""
     if len(expected) != len(found) or not expected:
-        return Smoked(False, f"{len(found)} predictions came back from a fresh process, {len(expected)} were expected")
+        return SmokeResult(
+            False, f"{len(found)} predictions came back from a fresh process, {len(expected)} were expected"
+        )
     if not all(math.isfinite(x) for x in (*expected, *found)):
-        return Smoked(False, "a prediction is NaN or infinite")
+        return SmokeResult(False, "a prediction is NaN or infinite")
     gap, row = max((abs(a - b) / max(1.0, abs(a)), j) for j, (a, b) in enumerate(zip(expected, found, strict=True)))
     if gap > CLOSE:
-        return Smoked(False, f"row {row}: {found[row]!r} in a fresh process, {expected[row]!r} where it was trained")
-    return Smoked(True, f"{len(found)} predictions of a fresh process agree")
+        return SmokeResult(
+            False, f"row {row}: {found[row]!r} in a fresh process, {expected[row]!r} where it was trained"
+        )
+    return SmokeResult(True, f"{len(found)} predictions of a fresh process agree")
 
 
 def _spread(names: Sequence[str]) -> list[str]:

@@ -1,47 +1,40 @@
-"""Sources: where logs come from. Found by entry point, ours like everybody's."""
+"""Sources: where logs come from, one reader a data set or format."""
 
 from __future__ import annotations
 
-from dataclasses import fields
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any
-
-from pydantic import TypeAdapter, ValidationError
+from typing import cast
 
 from nightloop.tasks.lake.source import Source
-from nightloop.tasks.plan.nearest import nearest
 from nightloop.tasks.plan.plan import Part
-
-GROUP = "nightloop.sources"
-
-
-def sources() -> dict[str, type[Source]]:
-    """Every installed source by its entry-point name, in alphabetical order."""
-    return {name: point.load() for name, point in sorted(_points().items())}
+from nightloop.tasks.plan.plugins import Builder
 
 
 def build(part: Part) -> Source:
-    """The source a plan names. Raises ValueError with the legal names where the source or an option is not known."""
-    known = _points()
-    if part.use not in known:
-        raise ValueError(f"no source {part.use[:80]!r}; installed are {', '.join(sorted(known)) or 'none'}")
-    kind = known[part.use].load()
-    legal = [field.name for field in fields(kind)]
-    if unknown := [name for name in part.options if name not in legal]:  # pydantic leaves out what a dataclass lacks
-        named = ", ".join(f"{name!r:.80}{nearest(name, legal)}" for name in unknown)
-        raise ValueError(f"no option {named}; {kind.__name__} has {', '.join(legal)}")
-    try:
-        return TypeAdapter(kind).validate_python(part.options)  # type: ignore[no-any-return]
-    except ValidationError as error:
-        raise ValueError("; ".join(_sentence(one) for one in error.errors(include_url=False))) from error
+    """Build the source that a plan names.
 
+    Parameters
+    ----------
+    part : Part
+        `use` is the source's entry-point name, `options` are the fields of its dataclass.
 
-@cache  # reading what every installed package says of itself takes 25 ms
-def _points() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=GROUP)}
+    Returns
+    -------
+    Source
+        The source. Nothing has been read yet.
 
+    Raises
+    ------
+    PlanError
+        The source, an option or its value is not known. The message lists every mistake with what is legal.
 
-def _sentence(error: Any) -> str:
-    where = ".".join(str(part) for part in error["loc"])
-    return f"{where}: given {error.get('input')!r:.80}; {error['msg']}"
+    Examples
+    --------
+    >>> from nightloop.tasks.plan.plan import Part
+    >>> from nightloop.tasks.sources import build
+    >>> build(Part(use="movielens", options={"path": "data/ml-1m/ratings.dat"})).describe()
+    'MovieLens ratings in data/ml-1m/ratings.dat'
+    """
+    builder = Builder()
+    made = builder.plug_in("source", part.model_dump())
+    builder.raise_mistakes()
+    return cast(Source, made)

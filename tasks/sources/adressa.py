@@ -1,9 +1,4 @@
-"""Adressa: reading events of a Norwegian newspaper (Gulla et al. 2017, "The Adressa Dataset for News Recommendation").
-
-Files of JSON lines, one a day, named by date without an ending (one_week/20170101, three_month/20170101). An event has
-eventId, userId, time (seconds UTC), url, and of an article its `id`, title, category and more; a visit to the front
-page has no `id`.
-"""
+"""Adressa: reading events of a Norwegian newspaper."""
 
 from __future__ import annotations
 
@@ -20,6 +15,7 @@ from nightloop.tasks.formats.select_files import list_files, plan_columns, rows_
 from nightloop.tasks.lake.incoming import LINE
 from nightloop.tasks.lake.periods import HOUR, Period
 from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plan import Columns
 
 ARTICLE = "id"
@@ -27,25 +23,61 @@ ARTICLE = "id"
 
 @dataclass(frozen=True)
 class Adressa:
-    """`path`: the day files, such as three_month/2017*, plain or .gz. Columns as in the files: userId, id, time.
+    r"""Reading events of a Norwegian newspaper, from the files of the Adressa data set.
 
-    Events without an `id` are left out: nobody read an article. Of files named by date only those near the period are
-    opened.
+    The files hold JSON lines, one file a day, and are named by date without an ending (one_week/20170101,
+    three_month/20170101). An event has eventId, userId, time (seconds UTC) and url; an event on an article also has the
+    article's `id`, title, category and more. The columns have the files' names: the user is `userId`, the item `id`,
+    the time `time`. Events without an `id` are visits to the front page and are left out. Of files named by date only
+    those near the period are opened.
+
+    Parameters
+    ----------
+    path : str
+        The day files, such as `three_month/2017*`, plain or .gz, at most 4,096 characters.
+
+    Raises
+    ------
+    PlanError
+        The path is no text, is empty or is too long.
+
+    References
+    ----------
+    Gulla et al. 2017, The Adressa dataset for news recommendation.
+
+    Examples
+    --------
+    A reading event and a visit to the front page, which is left out.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from nightloop.tasks.lake.periods import period
+    >>> from nightloop.tasks.lake.warehouse import Warehouse
+    >>> from nightloop.tasks.plan.plan import Columns, Counts
+    >>> from nightloop.tasks.plan.settings import Settings
+    >>> from nightloop.tasks.sources.adressa import Adressa
+    >>> columns = Columns(user="userId", item="id", time="time")
+    >>> read, front = '{"userId": "cx:1", "id": "a1", "time": 1483257600}', '{"userId": "cx:1", "time": 1483257660}'
+    >>> with TemporaryDirectory() as folder, Warehouse.open(Settings(home=Path(folder)), "news") as warehouse:
+    ...     _ = Path(folder, "20170101").write_text(f"{read}\n{front}")
+    ...     [batch] = Adressa(f"{folder}/2017*").batches(warehouse, period(Counts(rows=2), 0), columns)
+    >>> batch.select(["userId", "id", "time"]).to_pylist()
+    [{'userId': 'cx:1', 'id': 'a1', 'time': '1483257600'}]
     """
 
     path: str
 
     def __post_init__(self) -> None:
-        """Raise ValueError where the path cannot be."""
+        """Raise PlanError if the path is not a possible one."""
         if not isinstance(self.path, str) or not 0 < len(self.path) <= 4096:
-            raise ValueError("adressa needs `path`, of at most 4,096 characters: the day files, such as one_week/2017*")
+            raise PlanError("adressa needs `path`, of at most 4,096 characters: the day files, such as one_week/2017*")
 
     def describe(self) -> str:
         """One line for people."""
         return f"Adressa's reading events in {self.path}"
 
     def batches(self, warehouse: Warehouse, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
-        """The period's events. Raises FileNotFoundError where there is no file, ValueError where it is another one."""
+        """The period's events. Raises FileNotFoundError if there is no file, DataError if it has another format."""
         files = list_files(warehouse, self.path)
         near = [file for file in files if _near(file, period)]
         if not near:
@@ -55,13 +87,13 @@ class Adressa:
 
 
 def _read(batches: Iterable[pa.RecordBatch], period: Period, file: str) -> Iterator[pa.RecordBatch]:
-    """The period's events on articles, and the lines that are no events."""
+    """The period's events on articles, and the lines that could not be parsed."""
     for batch in rows_in_period(batches, period, file):
         yield batch.filter(pc.or_(pc.is_valid(batch.column(ARTICLE)), pc.is_valid(batch.column(LINE))))
 
 
 def _near(file: str, period: Period) -> bool:
-    """Whether a file named by its date may hold events of the period; its day is that of Oslo, or of a server."""
+    """Whether a file named by its date may hold events of the period; its day may be that of Oslo or of a server."""
     named = re.search(r"(20\d\d)(\d\d)(\d\d)(?:\.\w+)*$", file)
     if named is None or period.start is None or period.end is None:
         return True

@@ -1,10 +1,4 @@
-"""The click worlds: impressions shaped like Criteo's or Avazu's, whose click probabilities are known.
-
-Fields belong to the user, to the item or to the visit, and their values follow Zipf's law. The logit of a click is a sum
-of effects of single values, of pairs and of triples of fields (which no factorisation machine can express), of numeric
-columns, partly not monotone, and of a base rate that shifts. With `drift` pairs, items and the base rate move, within a
-day as well, and items are replaced by new ones. Days are closed forms of (options, day), as in `nightloop.tasks.simulation.latent_world`.
-"""
+"""The click worlds: impressions shaped like Criteo's or Avazu's, whose click probabilities are known."""
 
 from __future__ import annotations
 
@@ -18,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from nightloop.tasks.lake.periods import Period
+from nightloop.tasks.plan.errors import DataError, PlanError
 from nightloop.tasks.plan.plan import Columns
 from nightloop.tasks.simulation.latent_world import Floats, Ints, moving, normal, uniform
 
@@ -62,12 +57,49 @@ class Day(NamedTuple):
 
 @dataclass(frozen=True)
 class ClickWorld:
-    """Impressions `like` Criteo's or Avazu's, at the `size` published or small, from day `start` (UTC).
+    """Simulated impressions shaped like Criteo's or Avazu's, whose click probabilities are known.
 
-    `rows` impressions a day, 0: as many as the size has; its fields, vocabulary and days stay.
+    Fields belong to the user, to the item or to the visit, and their values follow Zipf's law. The logit of a click is
+    a sum of effects of single values, of pairs and of triples of fields (no factorisation machine can express triples),
+    of numeric columns, partly not monotone, and of a base rate that shifts. With `drift`, pairs, items and the base
+    rate move, within a day as well, and items are replaced by new ones. Every day is a function of the options and its
+    number, whatever was read before. The columns are C1 (the user), C2 (the item), C3, ..., I1, ..., ts, known and
+    click.
 
-    `drift` is 1 / days over which effects stay alike; 0: nothing moves and no item is new. `crosses` 0 leaves the pairs
-    and triples out. Labels come back after `delay` hours on average (exponential), in column `known`.
+    Parameters
+    ----------
+    like : {"criteo", "avazu"}, default "criteo"
+        The data set whose shape the rows have: 26 fields and 13 numeric columns, or 22 fields. Avazu's times are whole
+        hours.
+    size : {"small", "full"}, default "small"
+        "full": rows, days and vocabularies as published. "small": 14 days of 10,000 rows.
+    drift : float, default 0.1
+        1 / days over which effects stay alike, from 0 to 2. 0: nothing moves and no item is new.
+    crosses : float, default 1.0
+        Factor on the effects of pairs and triples, from 0 to 5. 0 leaves them out.
+    delay : float, default 1.0
+        Mean hours, from 0 to 1000, until a label comes back (exponential). The column `known` has the time.
+    start : str, default "2026-01-01"
+        The first day (UTC).
+    seed : int, default 0
+        Seed of the world.
+    rows : int, default 0
+        Impressions a day, up to 100,000,000. 0: as many as the size has; its fields, vocabulary and days stay.
+
+    Raises
+    ------
+    PlanError
+        An option is out of range. The message names every such option.
+
+    Examples
+    --------
+    The clicks of a day, and the mean of the true probabilities.
+
+    >>> from nightloop.tasks.sources.click_world import ClickWorld
+    >>> world = ClickWorld(like="avazu", rows=2000)
+    >>> day = world.day(0)
+    >>> print(len(day.label), round(day.label.mean(), 2), round(day.chance.mean(), 2))
+    2000 0.11 0.1
     """
 
     like: Literal["criteo", "avazu"] = "criteo"
@@ -80,7 +112,7 @@ class ClickWorld:
     rows: int = 0
 
     def __post_init__(self) -> None:
-        """Raise ValueError with every option that cannot be, and what it may be."""
+        """Raise PlanError with every option that is out of range, and what it may be."""
         wrong = [
             f"{name} is {given!r}, must be {' or '.join(map(repr, legal))}"
             for name, given, legal in (("like", self.like, RATES), ("size", self.size, ("small", "full")))
@@ -97,7 +129,7 @@ class ClickWorld:
         except (TypeError, ValueError):
             wrong.append(f"start is {self.start!r}, must be a date such as 2026-01-01")
         if wrong:
-            raise ValueError("the click world cannot be made: " + "; ".join(wrong))
+            raise PlanError("the click world cannot be made: " + "; ".join(wrong))
 
     @property
     def shape(self) -> Shape:
@@ -123,18 +155,18 @@ class ClickWorld:
         )
 
     def batches(self, warehouse: object, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
-        """The impressions of one period, by time. Raises ValueError where a column of the plan is not simulated."""
+        """The impressions of one period, by time. Raises DataError if a column of the plan is not simulated."""
         own = self.columns
         names = [own.user, own.item, "ts", "known", "click", *own.categorical, *own.numeric]
         asked = [columns.user, columns.item, columns.time, *filter(None, [columns.label]), *columns.categorical,
                  *columns.numeric, *columns.key]  # fmt: skip
         unknown = [name for name in asked if name not in names]
         if unknown:
-            raise ValueError(f"the click world ({self.like}) has no column {unknown}; it has {names}")
+            raise DataError(f"the click world ({self.like}) has no column {unknown}; it has {names}")
         return self._between(period)
 
     def _between(self, period: Period) -> Iterator[pa.RecordBatch]:
-        """Days from `start` to `end`; all of them where the lake cuts by equal counts."""
+        """Days from `start` to `end`; all of them if the lake cuts by equal counts."""
         whole = period.start is None or period.end is None
         begin, end = (0, 2**62) if whole else (int(period.start or 0), int(period.end or 0))
         own = self.columns
@@ -190,7 +222,7 @@ class ClickWorld:
         return np.stack(columns, axis=1)
 
     def _generation(self, shelf: Ints, days: Floats) -> Ints:
-        """How often the item in each place was replaced by then [n]; each place has a pace of its own."""
+        """How often the item in each place was replaced by then [n]; each place has its own pace."""
         life = LIFE * (0.5 + uniform(self.seed, 90, shelf))
         return np.floor(days * (self.drift / 0.1) / life + uniform(self.seed, 91, shelf)).astype(np.int64)
 
@@ -217,7 +249,7 @@ class ClickWorld:
         return total + self._base + BASE * moving(seed, 401, 2.0 * speed) * (self.drift > 0)
 
     def _moving(self, stream: int, speed: Floats, *keys: Ints) -> Floats:
-        """Effects of spread 1 that stay in part and move in part."""
+        """Effects of standard deviation 1 that stay in part and move in part."""
         stays = normal(self.seed, stream, *keys)
         if self.drift == 0:
             return stays
@@ -225,7 +257,7 @@ class ClickWorld:
 
     @property
     def crossed(self) -> tuple[list[tuple[int, int]], list[tuple[int, int, int]]]:
-        """Which fields make pairs and triples: small ones, of user, item and visit."""
+        """The fields that make pairs and triples: small ones, of user, item and visit."""
         small = [f for f in range(2, self.shape.fields) if self.sizes[f] <= SMALL]
         return list(pairwise(small)), list(zip(small, small[1:], small[2:], strict=False))
 

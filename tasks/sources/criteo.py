@@ -1,14 +1,4 @@
-"""Criteo: the display-advertising logs of the Kaggle challenge (2014) and the terabyte of 24 day files (2015).
-
-A line is, between tabs and without a header, the label, 13 integers and 26 categories hashed to 32 bits; an empty field
-is a missing value. Source: Criteo Labs, "Display Advertising Challenge" and "Criteo 1TB Click Logs".
-
-**The data set names no user, no item and no time**; rows stand in the order of time. So that a plan can name them, the
-source makes up `time` from the position of a row (see positions.py), and two columns that say nothing: `group`, row
-number modulo `groups`, which serves as the user where the gate resamples users, and `everything`, one constant item.
-Slices of new and old users and items are empty of meaning here. A real category may be named as the item instead, where
-it is never empty.
-"""
+"""Criteo: click logs of display advertising, seven days (Kaggle) or 24 (the terabyte)."""
 
 from __future__ import annotations
 
@@ -23,6 +13,7 @@ from nightloop.tasks.formats.row_order_time import DAY, MADE, Positions
 from nightloop.tasks.formats.select_files import list_files, plan_columns, rows_in_period
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.errors import DataError, PlanError
 from nightloop.tasks.plan.plan import Columns
 
 NAMES = ("label", *(f"I{n}" for n in range(1, 14)), *(f"C{n}" for n in range(1, 27)))
@@ -32,27 +23,76 @@ KAGGLE = 6_548_660  # 45,840,617 rows of train.txt in seven days
 
 @dataclass(frozen=True)
 class Criteo:
-    """`path`: train.txt, or day files as day_* (day_0 to day_23), plain or .gz. Columns: label, I1 .. I13, C1 .. C26.
+    r"""Click logs of display advertising, from the files of the Kaggle challenge (7 days) or the terabyte (24 days).
 
-    A file whose name ends in a number is that day after `first_day`; several such files are a day each, of at most
-    `rows_a_day` rows (the terabyte has 182 million on average). One file alone runs on from day to day, `rows_a_day`
-    rows each.
+    A line is the label, 13 integers and 26 categories hashed to 32 bits, between tabs and without a header; an empty
+    field is a missing value. The columns are called label, I1 .. I13 and C1 .. C26.
+
+    **The data set names no user, no item and no time**; rows stand in the order of time. So that a plan can name them,
+    the source makes `time` from the position of a row (see `nightloop.tasks.formats.row_order_time`), `row` (file and
+    position, for the plan's `key`), and two columns that say nothing: `group`, the row number modulo `groups`, which
+    serves as the user when the gate resamples users, and `everything`, one constant item. Slices of new and old users
+    and items therefore mean nothing here. A real category may be named as the item instead, if it is never empty.
+
+    Parameters
+    ----------
+    path : str
+        train.txt, or day files as `day_*` (day_0 to day_23), plain or .gz. A file whose name ends in a number is that
+        day after `first_day`. One file alone continues from day to day.
+    first_day : str, default "2000-01-01"
+        Date of the first day. It is made up; give the same date in the plan's `periods`.
+    rows_a_day : int, default 6548660
+        Rows of a day. The default is a seventh of train.txt. Of several day files it is the most rows that a file may
+        have; the terabyte has 182 million a day on average.
+    groups : int, default 1000
+        Number of groups that stand in for users.
+
+    Raises
+    ------
+    PlanError
+        The path is no text, is empty or is too long.
+    DataError
+        Another option is out of range.
+
+    References
+    ----------
+    Criteo Labs 2014, Display advertising challenge (Kaggle). Criteo Labs 2015, Criteo 1TB click logs.
+
+    Examples
+    --------
+    With 48 rows a day, the second row is at half past midnight.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from nightloop.tasks.lake.periods import period
+    >>> from nightloop.tasks.lake.warehouse import Warehouse
+    >>> from nightloop.tasks.plan.plan import Columns, Counts
+    >>> from nightloop.tasks.plan.settings import Settings
+    >>> from nightloop.tasks.sources.criteo import Criteo
+    >>> columns = Columns(user="group", item="everything", time="time", label="label", key=("row",))
+    >>> line = "\t".join(["1", *["7"] * 13, *["68fd1e64"] * 26])
+    >>> with TemporaryDirectory() as folder, Warehouse.open(Settings(home=Path(folder)), "ads") as warehouse:
+    ...     _ = Path(folder, "train.txt").write_text(f"{line}\n{line}")
+    ...     source = Criteo(f"{folder}/train.txt", rows_a_day=48)
+    ...     [batch] = source.batches(warehouse, period(Counts(rows=2), 0), columns)
+    >>> batch.column("time")[1].as_py().isoformat(), batch.column("row")[1].as_py(), batch.column("group")[1].as_py()
+    ('2000-01-01T00:30:00+00:00', 'train.txt:1', '1')
     """
 
     path: str
-    first_day: str = "2000-01-01"  # made up: say the same in the plan's `periods`
+    first_day: str = "2000-01-01"
     rows_a_day: int = KAGGLE
     groups: int = 1000
 
     def __post_init__(self) -> None:
-        """Raise ValueError where an option cannot be."""
+        """Raise PlanError or DataError if an option is out of range."""
         if not isinstance(self.path, str) or not 0 < len(self.path) <= 4096:
-            raise ValueError("criteo needs `path`, of at most 4,096 characters: train.txt, or day_*")
+            raise PlanError("criteo needs `path`, of at most 4,096 characters: train.txt, or day_*")
         _ = self.positions
 
     @property
     def positions(self) -> Positions:
-        """The clock that gives rows their times."""
+        """The clock that makes times from positions."""
         return Positions(self.first_day, self.rows_a_day, self.groups)
 
     def describe(self) -> str:
@@ -60,7 +100,7 @@ class Criteo:
         return f"Criteo's click logs in {self.path}, with times made up from positions, from {self.first_day}"
 
     def batches(self, warehouse: Warehouse, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
-        """The period's rows. Raises FileNotFoundError where there is no file, ValueError where it is another one."""
+        """The period's rows. Raises FileNotFoundError if there is no file, DataError if it has another format."""
         files = _days(list_files(warehouse, self.path))
         check_columns(self.path, (*NAMES, *MADE), plan_columns(columns))
         return rows_in_period(self._rows(warehouse, files, period, columns), period, self.path)
@@ -81,12 +121,12 @@ class Criteo:
 
 
 def _days(files: list[str]) -> dict[int, str]:
-    """Files by the number that their names end in; 0 where there is none. Raises ValueError where two are one day."""
+    """Files by the number that their names end in; 0 if there is none. Raises DataError if two are the same day."""
     days: dict[int, str] = {}
     for file in files:
         number = re.search(r"[_-](\d{1,4})(?:\.\w+)*$", file)
         day = int(number.group(1)) if number else 0
         if day in days:
-            raise ValueError(f"{days[day]} and {file} would both be day {day}: let `path` name day files alone")
+            raise DataError(f"{days[day]} and {file} would both be day {day}: let `path` name day files alone")
         days[day] = file
     return days

@@ -33,6 +33,7 @@ from nightloop.tasks.formats.select_files import (
 )
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.errors import DataError, PlanError
 from nightloop.tasks.plan.plan import Columns
 
 Format = Literal["csv", "parquet", "jsonl"]
@@ -41,51 +42,96 @@ ENDINGS: dict[str, Format] = {
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl",
 }  # fmt: skip
 PACKED = (".zip", ".bz2", ".xz", ".7z", ".rar", ".tar", ".tgz", ".z", ".lz4", ".br")
+NAME = r"\d{4}-\d\d(?:-\d\d(?:T\d\d:\d\d(?:[+-]\d{4})?)?)?|\d{6}"  # of a period
 PLAIN_NAMES = {"iso8859-1": "latin-1"}  # as DuckDB calls what Python calls so
 
 
 @dataclass(frozen=True)
 class Files:
-    """`path` may hold * and ?, and `{period}`, which becomes the period's name; without it rows are chosen by their
-    time.
+    r"""Logs in csv, Parquet or JSON lines, on disk or on S3: one history, or files for each period.
 
-    With `{period}` all rows of a period's files belong to it, and those with a time outside it are quarantined.
+    Without `{period}` in the path, rows are chosen by their time. With it, all rows of a period's files belong to the
+    period, and those with a time outside it go into quarantine. An unknown ending is refused unless `format` is given.
+
+    Parameters
+    ----------
+    path : str or sequence of str
+        Files, plain or compressed (.gz, .zst). It may hold `*`, `**` and `?`, and `{period}`, which becomes the
+        period's name.
+    format : {"auto", "csv", "parquet", "jsonl"}, default "auto"
+        "auto": by the ending, such as .csv, .tsv, .txt, .parquet, .jsonl or .json.
+    delimiter : str, default ""
+        csv: what separates fields, at most 4 bytes. Empty: it is found from the first line.
+    encoding : str, default ""
+        csv: a name that Python knows. Empty: utf-8, or utf-16 if the file begins with its mark.
+    names : sequence of str, default ()
+        csv: names of the columns, in their order. Empty: the first line holds them.
+    header : bool, optional
+        csv: whether the first line holds names. If it is not given: yes, unless `names` are given.
+    quote : str, default '"'
+        csv: the character around a field. Empty: none.
+    escape : str, default '"'
+        csv: the character before a quote inside such a field. Empty: none.
+    comment : str, default ""
+        csv: the character that a line which is no row begins with. Empty: there are no such lines.
+    decimal : {".", ","}, default "."
+        csv: the character before the decimals of a number.
+
+    Raises
+    ------
+    PlanError
+        An option is out of range.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from nightloop.tasks.lake.periods import period
+    >>> from nightloop.tasks.lake.warehouse import Warehouse
+    >>> from nightloop.tasks.plan.plan import Calendar, Columns
+    >>> from nightloop.tasks.plan.settings import Settings
+    >>> from nightloop.tasks.sources.files import Files
+    >>> columns, day = Columns(user="who", item="what", time="when"), period(Calendar(start="2026-01-01"), 0)
+    >>> with TemporaryDirectory() as folder, Warehouse.open(Settings(home=Path(folder)), "shop") as warehouse:
+    ...     _ = Path(folder, "logs.csv").write_text("ann,tea,2026-01-01\nbob,jam,2026-01-02")
+    ...     source = Files(f"{folder}/logs.csv", names=("who", "what", "when"))
+    ...     [batch] = source.batches(warehouse, day, columns)
+    >>> batch.select(["who", "what", "when"]).to_pylist()
+    [{'who': 'ann', 'what': 'tea', 'when': '2026-01-01'}]
     """
 
     path: str | tuple[str, ...]
     format: Literal["auto", "csv", "parquet", "jsonl"] = "auto"
-    delimiter: str = ""  # csv: found out from the first line where it is empty
-    encoding: str = ""  # csv: as Python names it; empty: utf-8, or utf-16 where the file begins with its mark
-    names: tuple[str, ...] = ()  # csv: of the columns, in their order; empty: they are in the first line
-    header: bool | None = None  # csv: whether the first line holds names; None: where no `names` are given
-    quote: str = '"'  # csv: what stands around a field; empty: nothing does
-    escape: str = '"'  # csv: what stands before a quote within a quoted field
-    comment: str = ""  # csv: what a line begins with that is no row
-    decimal: Literal[".", ","] = "."  # csv: what stands before the decimals of a number
+    delimiter: str = ""
+    encoding: str = ""
+    names: tuple[str, ...] = ()
+    header: bool | None = None
+    quote: str = '"'
+    escape: str = '"'
+    comment: str = ""
+    decimal: Literal[".", ","] = "."
 
     def __post_init__(self) -> None:
-        """Raise ValueError where an option cannot be."""
+        """Raise PlanError if an option is out of range."""
         if not self.paths or not all(isinstance(path, str) and 0 < len(path) <= 4096 for path in self.paths):
-            raise ValueError("the files source needs `path`: one path or a list of them, each at most 4,096 characters")
+            raise PlanError("the files source needs `path`: one path or a list of them, each at most 4,096 characters")
         if self.format not in ("auto", *ENDINGS.values()):
-            raise ValueError(f"format is {self.format!r}, must be auto, csv, parquet or jsonl")
+            raise PlanError(f"format is {self.format!r}, must be auto, csv, parquet or jsonl")
         if len(self.delimiter.encode()) > 4:
-            raise ValueError(f"delimiter is {self.delimiter[:20]!r}, must have at most 4 bytes")
+            raise PlanError(f"delimiter is {self.delimiter[:20]!r}, must have at most 4 bytes")
         for name in ("quote", "escape", "comment"):
             if len(given := str(getattr(self, name)).encode()) > 1:
-                raise ValueError(f"{name} is {given[:20].decode()!r}, must be one ASCII character or empty")
+                raise PlanError(f"{name} is {given[:20].decode()!r}, must be one ASCII character or empty")
         try:
             "".encode(self.encoding or "utf-8")
         except (LookupError, UnicodeError, TypeError, AssertionError):
-            raise ValueError(
+            raise PlanError(
                 f"encoding is {self.encoding[:40]!r}, must be one that Python knows: utf-8, latin-1, cp1252, utf-16, ..."
             ) from None
         if self.header is False and not self.names:
-            raise ValueError(
-                "header is false and no `names` are given: say what the columns are called, in their order"
-            )
+            raise PlanError("header is false and no `names` are given: say what the columns are called, in their order")
         if len(set(self.names)) < len(self.names):
-            raise ValueError(f"names has a name twice: {', '.join(self.names)[:200]}")
+            raise PlanError(f"names has a name twice: {', '.join(self.names)[:200]}")
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -106,7 +152,7 @@ class Files:
         return f"files {', '.join(self.paths)}"
 
     def batches(self, warehouse: Warehouse, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
-        """The period's rows. Raises FileNotFoundError where there is no file, ValueError where one is not right."""
+        """The period's rows. Raises FileNotFoundError if there is no file, DataError if one cannot be read."""
         files = [file for path in self.paths for file in list_files(warehouse, path, period.name)]
         named = any("{period}" in path for path in self.paths)
         window = None if named or period.start is None or period.end is None else (period.start, period.end)
@@ -119,15 +165,15 @@ class Files:
             )
 
     def files(self, warehouse: Warehouse) -> list[str]:
-        """Every file of every period, those of a path in order of name. Raises FileNotFoundError where there is none."""
+        """Every file of every period, those of a path in order of name. Raises FileNotFoundError if there is none."""
         return [file for path in self.paths for file in list_files(warehouse, path.replace("{period}", "*"))]
 
     def period_of(self, file: str) -> str:
-        """The name of the period in a file's path; empty where the path has no {period}."""
+        """The name of the period in a file's path; empty if the path has no {period}."""
         for path in self.paths:
             if "{period}" in path:
                 before, _, after = (re.escape(part) for part in path.partition("{period}"))
-                pattern = "(?P<period>[^/]+?)".join(
+                pattern = f"(?P<period>{NAME})".join(
                     (_expression(before), _expression(after.replace(r"\{period\}", "(?P=period)")))
                 )
                 if named := re.fullmatch(pattern, file):
@@ -140,7 +186,7 @@ class Files:
         return self._read(warehouse, [file], columns, plan_columns(columns), always, self._may_lack(warehouse, columns))
 
     def names_in(self, warehouse: Warehouse, file: str, whole: bool = False) -> list[str]:
-        """The names of a file's columns; `whole`: also keys that JSON lines have late. Raises ValueError where it has none."""
+        """The names of a file's columns; `whole`: also keys that JSON lines have late. Raises DataError if it has none."""
         kind = self._kind(file)
         if kind == "csv":
             return column_names(warehouse, file, self.dialect)
@@ -153,9 +199,9 @@ class Files:
         plain = file.lower().removesuffix(".gz").removesuffix(".zst")
         kind = next((kind for ending, kind in ENDINGS.items() if plain.endswith(ending)), None)
         if kind is None and plain.endswith(PACKED):
-            raise ValueError(f"{file} is packed in a way that is not read: {UNPACK}")
+            raise DataError(f"{file} is packed in a way that is not read: {UNPACK}")
         if kind is None:
-            raise ValueError(
+            raise DataError(
                 f"{file}: the ending does not say what it is; set the source's option `format`: csv, parquet or jsonl"
             )
         return kind
@@ -247,6 +293,6 @@ def _parquet_types(warehouse: Warehouse, file: str) -> dict[str, str]:
         ]
         return {row["name"]: row["type"] for row in rows}
     except ValueError as error:
-        raise ValueError(
+        raise DataError(
             f"{file} is no whole Parquet file: it is cut off, or another format: deliver it again, or set the option `format`"
         ) from error

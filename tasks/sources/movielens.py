@@ -1,8 +1,4 @@
-"""MovieLens: the ratings of the GroupLens data sets as they are downloaded (Harper and Konstan 2015).
-
-MovieTweetings (Dooms et al. 2013) is written the same way: its ratings.dat is that of MovieLens 1m with IMDb's numbers
-as items.
-"""
+"""MovieLens: the ratings of the GroupLens data sets as they are downloaded, and MovieTweetings."""
 
 from __future__ import annotations
 
@@ -16,6 +12,7 @@ from nightloop.tasks.formats.csv_reader import Dialect, read_delimited
 from nightloop.tasks.formats.select_files import list_files, midnight, plan_columns, rows_between_dates, rows_in_period
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plan import Columns
 
 RATING, LABEL = "rating", "label"
@@ -29,11 +26,50 @@ DIALECTS = {
 
 @dataclass(frozen=True)
 class MovieLens:
-    """One file: u.data (100k), ratings.dat (1m, 10m, MovieTweetings) or ratings.csv (20m and later).
+    """The ratings of the GroupLens data sets as they are downloaded, and MovieTweetings.
 
-    The first two have no names of columns: call them user, item, rating and time in the plan. In the last they are
-    userId, movieId, rating and timestamp. With `liked` there is a column `label` as well: 1 where the rating is at least
-    that, else 0 (4.0 in ASMG, Peng et al. 2021). Ratings before the date `begin` and from the date `end` on are left out.
+    A file is u.data (100k), ratings.dat (1m, 10m, MovieTweetings with IMDb's numbers as items) or ratings.csv (20m and
+    later), plain or .gz. The first two have no names of columns: call them user, item, rating and time in the plan. In
+    the last they are userId, movieId, rating and timestamp.
+
+    Parameters
+    ----------
+    path : str
+        One file. Its name says how it is written.
+    liked : float, optional
+        If it is given, there is also a column `label`: 1 if the rating is at least `liked`, else 0. 4.0 in ASMG.
+    begin : str, default ""
+        Ratings before this date (UTC) are left out. Empty: none are.
+    end : str, default ""
+        Ratings from this date (UTC) on are left out. Empty: none are.
+
+    Raises
+    ------
+    PlanError
+        The path names none of the files, or a date is not one.
+
+    References
+    ----------
+    Harper and Konstan 2015, The MovieLens datasets: history and context. Dooms et al. 2013, MovieTweetings: a movie
+    rating dataset collected from Twitter. Peng et al. 2021, Learning an adaptive meta model-generator for incrementally
+    updating recommender systems.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from nightloop.tasks.lake.periods import period
+    >>> from nightloop.tasks.lake.warehouse import Warehouse
+    >>> from nightloop.tasks.plan.plan import Columns, Counts
+    >>> from nightloop.tasks.plan.settings import Settings
+    >>> from nightloop.tasks.sources.movielens import MovieLens
+    >>> columns = Columns(user="user", item="item", time="time", label="label")
+    >>> with TemporaryDirectory() as folder, Warehouse.open(Settings(home=Path(folder)), "films") as warehouse:
+    ...     _ = Path(folder, "ratings.dat").write_text("1::1193::5::978300760")
+    ...     source = MovieLens(f"{folder}/ratings.dat", liked=4.0)
+    ...     [batch] = source.batches(warehouse, period(Counts(rows=1), 0), columns)
+    >>> batch.select(["user", "item", "rating", "label"]).to_pylist()
+    [{'user': '1', 'item': '1193', 'rating': '5', 'label': '1'}]
     """
 
     path: str
@@ -42,13 +78,13 @@ class MovieLens:
     end: str = ""
 
     def __post_init__(self) -> None:
-        """Raise ValueError where the path is none of the files, or a date is none."""
+        """Raise PlanError if the path is none of the files, or a date is not one."""
         if not isinstance(self.path, str) or self.name not in DIALECTS:
-            raise ValueError(f"movielens reads {', '.join(DIALECTS)}, plain or .gz, not {str(self.path)[:200]!r}")
+            raise PlanError(f"movielens reads {', '.join(DIALECTS)}, plain or .gz, not {str(self.path)[:200]!r}")
         try:
             _ = [midnight(day) for day in (self.begin, self.end) if day]
         except (TypeError, ValueError) as error:
-            raise ValueError(
+            raise PlanError(
                 f"begin is {self.begin!r:.60} and end {self.end!r:.60}: give dates such as 2014-01-01"
             ) from error
 
@@ -62,7 +98,7 @@ class MovieLens:
         return f"MovieLens ratings in {self.path}"
 
     def batches(self, warehouse: Warehouse, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
-        """The period's ratings. Raises FileNotFoundError where there is no file, ValueError where it is damaged."""
+        """The period's ratings. Raises FileNotFoundError if there is no file, DataError if it is damaged."""
         files, wanted, bounded = list_files(warehouse, self.path), plan_columns(columns), bool(self.begin or self.end)
         if self.liked is not None:
             wanted = list(dict.fromkeys([*(name for name in wanted if name != LABEL), RATING]))
@@ -73,7 +109,7 @@ class MovieLens:
 
 
 def _labelled(batches: Iterable[pa.RecordBatch], liked: float) -> Iterator[pa.RecordBatch]:
-    """Rows with a `label`: whether the rating is at least `liked`; null where it is no number."""
+    """Rows with a `label`: whether the rating is at least `liked`; null if it is not a number."""
     for batch in batches:
         ratings = batch.column(RATING)
         numbers = pc.if_else(pc.match_substring_regex(ratings, r"^\d+(\.\d+)?$"), ratings, None).cast(pa.float64())

@@ -1,10 +1,4 @@
-"""The ranking worlds: takes in a world like Adressa's (news, gone in days) or Yelp's (places, liked for years).
-
-One day is one period of the SML paper (Zhang et al. 2020). Users and items arrive and leave, interests move with a
-velocity (`nightloop.tasks.simulation.latent_world.moving` is smooth, so that tomorrow goes on from today), and so does what all have in
-common. Whoever comes along is shown a slate by appeal and takes what suits best. Days are closed forms of (options,
-day): how far somebody reads changes nothing.
-"""
+"""The ranking worlds: interactions in a world like Adressa's (news) or Yelp's (places)."""
 
 from __future__ import annotations
 
@@ -19,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from nightloop.tasks.lake.periods import Period
+from nightloop.tasks.plan.errors import DataError, PlanError
 from nightloop.tasks.plan.plan import Columns
 from nightloop.tasks.simulation.latent_world import Floats, Ints, Oracle, moving, normal, uniform
 
@@ -31,7 +26,7 @@ APPEAL, ACTIVITY = 1.0, 0.8  # standard deviations of items' appeal and users' a
 
 
 class Pace(NamedTuple):
-    """How fast a world turns. Lives are in days; `drift` is 1 / days over which interests stay alike."""
+    """How fast a world changes. Lives are in days; `drift` is 1 / days over which interests stay alike."""
 
     drift: float
     shared: float  # part of what a user likes that all like just now, as variance
@@ -58,9 +53,46 @@ SIZES = {
 
 @dataclass(frozen=True)
 class RankingWorld:
-    """A world `like` Adressa or Yelp, at the `size` of the paper or small, from day `start` (UTC).
+    """Simulated interactions in a world like Adressa's (news, gone in days) or Yelp's (places, liked for years).
 
-    `drift` in place of the world's own makes interests move faster or slower; at 0 nothing ever moves, is born or dies.
+    One day is one period of the SML paper. Users and items arrive and leave. Interests move smoothly, so that a day
+    continues the movement of the day before (`nightloop.tasks.simulation.latent_world.moving`); part of the movement is
+    common to all users. A visitor is offered items in proportion to their appeal and takes those that suit best. Every
+    day is a function of the options and its number, whatever was read before. The columns are user_id, item_id and ts.
+
+    Parameters
+    ----------
+    like : {"adressa", "yelp"}, default "adressa"
+        The data set that the world resembles.
+    size : {"small", "paper"}, default "small"
+        "paper": users, items, rows and days of section 5.1 of the paper. "small": 18 days of about 2,000 rows, which a
+        processor replays in a minute.
+    drift : float, optional
+        1 / days over which interests stay alike, from 0 to 2. If it is not given: 0.2 for Adressa, 0.05 for Yelp. 0:
+        nothing moves, arrives or leaves.
+    start : str, default "2026-01-01"
+        The first day (UTC).
+    seed : int, default 0
+        Seed of the world.
+
+    Raises
+    ------
+    PlanError
+        An option is out of range. The message names every such option.
+
+    References
+    ----------
+    Zhang et al. 2020, How to retrain recommender system? A sequential meta-learning method.
+
+    Examples
+    --------
+    >>> from nightloop.tasks.lake.periods import period
+    >>> from nightloop.tasks.plan.plan import Calendar, Columns
+    >>> from nightloop.tasks.sources.ranking_world import RankingWorld
+    >>> columns = Columns(user="user_id", item="item_id", time="ts")
+    >>> [day] = RankingWorld("adressa").batches(None, period(Calendar(start="2026-01-01"), 3), columns)
+    >>> print(day.num_rows, len(day.column("user_id").unique()), len(day.column("item_id").unique()))
+    2027 568 157
     """
 
     like: Literal["adressa", "yelp"] = "adressa"
@@ -70,7 +102,7 @@ class RankingWorld:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Raise ValueError with every option that cannot be, and what it may be."""
+        """Raise PlanError with every option that is out of range, and what it may be."""
         wrong = [
             f"{name} is {given!r}, must be {' or '.join(map(repr, legal))}"
             for name, given, legal in (("like", self.like, PACES), ("size", self.size, ("small", "paper")))
@@ -85,16 +117,16 @@ class RankingWorld:
         except (TypeError, ValueError):
             wrong.append(f"start is {self.start!r}, must be a date such as 2026-01-01")
         if wrong:
-            raise ValueError("the ranking world cannot be made: " + "; ".join(wrong))
+            raise PlanError("the ranking world cannot be made: " + "; ".join(wrong))
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """Users and items that ever come, takes a day, and days."""
+        """Users and items that ever arrive, rows a day, and days."""
         return SIZES[self.like, self.size]
 
     @property
     def pace(self) -> Pace:
-        """How fast this world turns; without drift it stands still."""
+        """How fast this world changes; without drift nothing changes."""
         pace = PACES[self.like]
         if self.drift is None:
             return pace
@@ -111,16 +143,16 @@ class RankingWorld:
         )
 
     def batches(self, warehouse: object, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
-        """The takes of one period, in order of time. Raises ValueError where a column of the plan is not simulated."""
+        """The rows of one period, in order of time. Raises DataError if a column of the plan is not simulated."""
         asked = [columns.user, columns.item, columns.time, *filter(None, [columns.label]), *columns.categorical,
                  *columns.numeric, *columns.key]  # fmt: skip
         unknown = [name for name in asked if name not in ("user_id", "item_id", "ts")]
         if unknown:
-            raise ValueError(f"the ranking world has no column {unknown}; it has user_id, item_id, ts")
+            raise DataError(f"the ranking world has no column {unknown}; it has user_id, item_id, ts")
         return self._between(period)
 
     def _between(self, period: Period) -> Iterator[pa.RecordBatch]:
-        """Days from `start` to `end`; all of them where the lake cuts by equal counts."""
+        """Days from `start` to `end`; all of them if the lake cuts by equal counts."""
         whole = period.start is None or period.end is None
         begin, end = (0, 2**62) if whole else (int(period.start or 0), int(period.end or 0))
         for number in range(self.shape[3]):
@@ -139,7 +171,7 @@ class RankingWorld:
         return (date.fromisoformat(self.start).toordinal() - date(1970, 1, 1).toordinal() + number) * DAY
 
     def takes(self, number: int) -> tuple[Ints, Ints, Ints]:
-        """Day `number`: user and item numbers and µs since 1970, [n] each, by time; nobody takes an item twice a day."""
+        """Day `number`: user and item numbers and µs since 1970, [n] each, by time; no pair is repeated."""
         random = np.random.default_rng([self.seed, number, 7])
         rows = round(self.shape[2] * (1.0 + 0.05 * random.normal()))
         users, items = self.alive(number)
@@ -153,7 +185,7 @@ class RankingWorld:
         return who, what, self.midnight(number) + np.sort(random.choice(DAY // 1000, len(who), replace=False)) * 1000
 
     def _chosen(self, users: Ints, visits: Ints, items: Ints, number: int, random: np.random.Generator) -> Ints:
-        """Pairs [2, n]: of what each user is offered the best `visits`, by appeal, affinity and luck, none twice."""
+        """Pairs [2, n]: of what each user is offered the best `visits`, by appeal, affinity and chance, none twice."""
         offered = self._offered(users, items, number)
         shown = np.full(int(offered.max()) + 1, -np.inf)
         known = items[items < len(shown)]
@@ -166,9 +198,9 @@ class RankingWorld:
         return np.stack([np.repeat(users, taken.sum(1)), np.take_along_axis(offered, order, 1)[taken]])
 
     def _offered(self, users: Ints, items: Ints, number: int) -> Ints:
-        """Numbers of what each user may take today [n, c], also of what is not there yet or any more.
+        """Numbers of what each user may take today [n, c], also of items that are not there yet or any more.
 
-        A user's order of all items is a + b v modulo a prime: no two users' orders are alike, none has to be kept.
+        A user's order of all items is a + b v modulo a prime: all users' orders differ, and none has to be stored.
         """
         if not self.pace.once:
             return np.broadcast_to(items, (len(users), len(items)))
@@ -190,7 +222,7 @@ class RankingWorld:
         return found[0], found[1]
 
     def _born(self, kind: int, many: int) -> Floats:
-        """The day each number arrives: a share before day 0, of lives under way, the others evenly over all days."""
+        """The day each number arrives: a share before day 0, some time ago, the others evenly over all days."""
         early = round(self.pace.head_start * many)
         life = (self.pace.user_life, self.pace.item_life)[kind]
         age = min(life, self.shape[3]) * uniform(self.seed, 42 + kind, np.arange(early, dtype=np.int64))
@@ -213,16 +245,16 @@ class RankingWorld:
         return np.asarray((parts[0] * shared + parts[1] * own + parts[2] * stays) / np.sqrt(TASTES))
 
     def traits_of(self, items: Ints) -> Floats:
-        """What items are [n, TASTES], for good: affinity to a user is the dot product with the user's tastes."""
+        """What items are [n, TASTES], constant: affinity to a user is the dot product with the user's tastes."""
         return np.asarray(STRENGTH * normal(self.seed, 49, items[:, None], np.arange(TASTES, dtype=np.int64)))
 
     @cached_property
     def _traits(self) -> Floats:
-        """The traits of all items, and of the numbers up to the next prime, which nobody has."""
+        """The traits of all items, and of the unused numbers up to the next prime."""
         return self.traits_of(np.arange(_prime(self.shape[1]), dtype=np.int64))
 
     def oracle(self, number: int) -> Oracle:
-        """Scores that know the world on day `number`: affinity and appeal, what is taken in proportion to their product."""
+        """Scores that use the true world on day `number`: affinity plus appeal."""
         users, items = self.alive(number)
         return Oracle(
             tuple(_names("u", users).to_pylist()),

@@ -1,9 +1,4 @@
-"""The simulated source: logs of a seeded world with known drift, and the best score anybody could have.
-
-Rows are either clicks (every row a positive: a ranking task) or impressions with a 0/1 `clicked`. Somebody comes along,
-is shown items by appeal on positions that are looked at less the lower they are (position bias, Joachims et al. 2005),
-and takes what suits them, the hour and the place on the page.
-"""
+"""Simulated: logs of a seeded world with known drift, and the best score that is possible on them."""
 
 from __future__ import annotations
 
@@ -16,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from nightloop.tasks.lake.periods import Period
+from nightloop.tasks.plan.errors import DataError, PlanError
 from nightloop.tasks.plan.plan import Columns
 from nightloop.tasks.simulation.latent_world import CATEGORIES, Floats, Ints, Oracle, World
 
@@ -30,7 +26,61 @@ BIAS = 0.7  # position bias: the chance to look at position r is (1 + r) ** -BIA
 
 @dataclass(frozen=True)
 class Simulated:
-    """A world of `users` and `items` with about `rows` rows a day, for `days` days (UTC) from `start`."""
+    """Logs of a seeded world with known drift, and the best score that is possible on them.
+
+    Rows are either clicks (every row is a positive: a ranking task) or impressions with `clicked`, 0 or 1. A visitor is
+    shown items in proportion to their appeal; lower positions are looked at less (position bias). What is clicked
+    depends on the visitor's interests, the hour and the position. Every day is a function of the options and its
+    number, whatever was read before.
+
+    Parameters
+    ----------
+    users : int, default 1000
+        Users that are there at any time.
+    items : int, default 800
+        Items that are there at any time.
+    rows : int, default 6000
+        Rows a day, on average.
+    days : int, default 365
+        Days that there are, from `start`.
+    kind : {"clicks", "impressions"}, default "clicks"
+        "clicks": for ranking models. "impressions": for click models.
+    start : str, default "2026-01-01"
+        The first day (UTC).
+    drift : float, default 0.08
+        1 / days over which interests stay alike, from 0 to 2. 0: nothing moves.
+    user_life : float, default 60.0
+        Mean days that a user is there, from 2. Then a new one takes the place.
+    item_life : float, default 20.0
+        Mean days that an item is there, from 2. Then a new one takes the place.
+    weekly : float, default 0.12
+        How much busier than the mean the busiest weekday is, from 0 to 0.9.
+    base_rate : float, default 0.15
+        Share of impressions that are clicked, about, from 0.001 to 0.9.
+    seed : int, default 0
+        Seed of the world.
+
+    Raises
+    ------
+    PlanError
+        An option is out of range. The message names every such option.
+
+    References
+    ----------
+    Joachims et al. 2005, Accurately interpreting clickthrough data as implicit feedback (position bias).
+
+    Examples
+    --------
+    A Thursday with fewer rows than the mean of 200.
+
+    >>> from nightloop.tasks.lake.periods import period
+    >>> from nightloop.tasks.plan.plan import Calendar
+    >>> from nightloop.tasks.sources.simulated import Simulated
+    >>> world = Simulated(users=100, items=80, rows=200, kind="impressions")
+    >>> [day] = world.batches(None, period(Calendar(start="2026-01-01"), 0), world.columns)
+    >>> print(day.num_rows, day.column("user_id")[0], day.column("clicked").to_numpy().mean().round(2))
+    188 u33 0.15
+    """
 
     users: int = 1000
     items: int = 800
@@ -38,15 +88,15 @@ class Simulated:
     days: int = 365
     kind: Literal["clicks", "impressions"] = "clicks"
     start: str = "2026-01-01"
-    drift: float = 0.08  # 1 / days over which interests stay alike; 0: nothing moves
-    user_life: float = 60.0  # mean days
-    item_life: float = 20.0  # mean days
-    weekly: float = 0.12  # how much busier than the mean the busiest weekday is
-    base_rate: float = 0.15  # share of impressions that are clicked, about
+    drift: float = 0.08
+    user_life: float = 60.0
+    item_life: float = 20.0
+    weekly: float = 0.12
+    base_rate: float = 0.15
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Raise ValueError with every option that cannot be, and what it may be."""
+        """Raise PlanError with every option that is out of range, and what it may be."""
         wrong = [
             f"{name} is {getattr(self, name)!r}, must be 1 to {most:,}"
             for name, most in MOST.items()
@@ -69,7 +119,7 @@ class Simulated:
         except (TypeError, ValueError):
             wrong.append(f"start is {self.start!r}, must be a date such as 2026-01-01")
         if wrong:
-            raise ValueError("the simulated source cannot be made: " + "; ".join(wrong))
+            raise PlanError("the simulated source cannot be made: " + "; ".join(wrong))
 
     @property
     def world(self) -> World:
@@ -98,7 +148,7 @@ class Simulated:
         )
 
     def batches(self, warehouse: object, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
-        """The rows of one period, in order of time. Raises ValueError where a column of the plan is not simulated."""
+        """The rows of one period, in order of time. Raises DataError if a column of the plan is not simulated."""
         names = self.day(0).schema.names
         asked = [
             columns.user,
@@ -111,11 +161,11 @@ class Simulated:
         ]
         unknown = [name for name in asked if name not in names]
         if unknown:
-            raise ValueError(f"the simulated source ({self.kind}) has no column {unknown}; it has {names}")
+            raise DataError(f"the simulated source ({self.kind}) has no column {unknown}; it has {names}")
         return self._between(period)
 
     def _between(self, period: Period) -> Iterator[pa.RecordBatch]:
-        """Rows from `start` to `end`; for equal counts `index` names an equal share of rows, as the lake cuts them."""
+        """Rows from `start` to `end`; all rows if the lake cuts by equal counts."""
         if period.start is None or period.end is None:
             for number in range(self.days):
                 yield self.day(number)
@@ -132,7 +182,7 @@ class Simulated:
         return (date.fromisoformat(self.start).toordinal() - date(1970, 1, 1).toordinal() + number) * DAY
 
     def volume(self, number: int) -> int:
-        """Rows of day `number`: weekends are busier, and no two weeks are quite alike."""
+        """Rows of day `number`: weekends are busier, and weeks differ a little."""
         weekday = (date.fromisoformat(self.start).toordinal() + number - 1) % 7
         luck = np.random.default_rng([self.seed, number, 1]).normal()
         season = self.weekly * np.cos(2.0 * np.pi * (weekday - 5.5) / 7.0)
@@ -200,7 +250,7 @@ class Simulated:
         return pa.RecordBatch.from_pydict(columns)
 
     def oracle(self, number: int) -> Oracle:
-        """Scores that know the world on day `number`: affinity, and for clicks how often items are shown as well."""
+        """Scores that use the true world on day `number`: affinity, and for clicks also how often items are shown."""
         world = self.world
         users, _ = world.alive("user", number)
         items, age = world.alive("item", number)

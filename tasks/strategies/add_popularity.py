@@ -13,6 +13,7 @@ from torch import Tensor
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
 from nightloop.tasks.modules.model import Model
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.retraining.checkpoint_memory import require_keys, update_learner
 from nightloop.tasks.retraining.prequential_loss import evaluation_rows, loss
 from nightloop.tasks.retraining.strategy import Strategy
@@ -39,11 +40,11 @@ class AddPopularity:
 
     def __post_init__(self) -> None:
         if not 0 < self.half_life < 1e6:
-            raise ValueError(f"half_life: given {self.half_life}; it is in periods, above 0 and below 1,000,000")
+            raise PlanError(f"half_life: given {self.half_life}; it is in periods, above 0 and below 1,000,000")
         if not self.weights or not all(isfinite(share) and share >= 0 for share in self.weights):
-            raise ValueError(f"weights: given {self.weights}; each is what log popularity counts, 0 or more")
+            raise PlanError(f"weights: given {self.weights}; each is what log popularity counts, 0 or more")
         if "MF" not in (getattr(self.learner, "models", None) or ("MF",)):
-            raise ValueError(
+            raise PlanError(
                 f"learner: {type(self.learner).__name__} does not go with MF, the one model with item biases"
             )
 
@@ -58,9 +59,9 @@ class AddPopularity:
         return ("MF",)
 
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
-        """What the learner starts with, with the share named first. Raises ValueError where the model has no biases."""
+        """What the learner starts with, with the share named first. Raises PlanError if the model has no biases."""
         if not getattr(model, "biases", False):
-            raise ValueError(
+            raise PlanError(
                 "AddPopularity adds to items' biases, and this model has none; give MF the option biases: true"
             )
         return self._served(self.learner.start(model, weights, logs), logs, self.weights[0])

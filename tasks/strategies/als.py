@@ -12,8 +12,9 @@ from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.plan.bounds import ROUNDS, refuse_outside
+from nightloop.tasks.plan.errors import PlanError
+from nightloop.tasks.plan.plugins import required
 from nightloop.tasks.retraining.mf_weights import from_parts, inner_width
-from nightloop.tasks.retraining.options import required
 from nightloop.tasks.retraining.strategy import ALL_HISTORY
 from nightloop.tasks.retraining.time_decay import decayed
 
@@ -23,7 +24,7 @@ class ALS:
     """Factors from scratch every period, on all history, each row counting half as much `half_life` periods on.
 
     As many factors as MF has columns; ids without rows are zero vectors. One thread, so that the same logs give the
-    same bytes. Raises ValueError where `implicit` is not installed. Source: Hu, Koren and Volinsky 2008.
+    same bytes. Raises PlanError if `implicit` is not installed. Source: Hu, Koren and Volinsky 2008.
     """
 
     regularization: float = 12.0
@@ -35,7 +36,7 @@ class ALS:
     def __post_init__(self) -> None:
         for name in ("regularization", "alpha", "half_life"):
             if not getattr(self, name) > 0:
-                raise ValueError(f"{name}: given {getattr(self, name)}; it must be above 0")
+                raise PlanError(f"{name}: given {getattr(self, name)}; it must be above 0")
         refuse_outside("iterations", self.iterations, ROUNDS)
         required("ALS", "implicit", "controls")
 

@@ -18,6 +18,7 @@ from nightloop.tasks.modules.fused_tables import PREFIX
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.plan.bounds import ROUNDS, refuse_outside
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.retraining.checkpoint_memory import (
     pack_snapshots,
     past_weights,
@@ -80,14 +81,14 @@ class ASMG:
             or not 1 <= min(self.windows) <= max(self.windows) <= ROUNDS
             or len(set(self.windows)) < len(self.windows)
         ):
-            raise ValueError(
+            raise PlanError(
                 f"window: given {self.window}; it counts weights, 1 to {ROUNDS:,}, several to choose from differ"
             )
         if self.variant == "full" and len(self.windows) > 1:
-            raise ValueError(f"window: given {self.window}; full has all weights, a number says when it begins")
+            raise PlanError(f"window: given {self.window}; full has all weights, a number says when it begins")
         refuse_outside("hidden", self.hidden, ROUNDS, what="the numbers of a GRU's state")
         if self.residual and self.variant == "Linear":
-            raise ValueError("residual: given true for Linear, whose output is a mean already; it is for the GRUs")
+            raise PlanError("residual: given true for Linear, whose output is a mean already; it is for the GRUs")
 
     @property
     def windows(self) -> tuple[int, ...]:
@@ -143,7 +144,7 @@ class ASMG:
         return memory
 
     def _recalled(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> tuple[list[Snapshot], list[Maker], int]:
-        """Pool, makers and choice of a memory. Raises ValueError where they are not ASMG's with these options."""
+        """Pool, makers and choice of a memory. Raises PlanError if they are not ASMG's with these options."""
         memory, found = checkpoint.memory, []
         require_keys(memory, ("pool/periods", "choice", "generators/"), "ASMG")
         for place, maker in enumerate(self._makers(model, checkpoint.weights, logs)):

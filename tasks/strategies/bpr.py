@@ -11,8 +11,9 @@ from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.plan.bounds import ROUNDS, refuse_outside
+from nightloop.tasks.plan.errors import PlanError
+from nightloop.tasks.plan.plugins import required
 from nightloop.tasks.retraining.mf_weights import from_parts, inner_width
-from nightloop.tasks.retraining.options import required
 from nightloop.tasks.retraining.strategy import ALL_HISTORY
 
 
@@ -20,7 +21,7 @@ from nightloop.tasks.retraining.strategy import ALL_HISTORY
 class BPR:
     """Factors and item biases from scratch every period, on all history.
 
-    As many factors as MF has columns. One thread, so that the same logs give the same bytes. Raises ValueError where
+    As many factors as MF has columns. One thread, so that the same logs give the same bytes. Raises PlanError if
     `implicit` is not installed. Source: Rendle et al. 2009.
     """
 
@@ -31,9 +32,7 @@ class BPR:
 
     def __post_init__(self) -> None:
         if not self.rate > 0 or not self.regularization >= 0:
-            raise ValueError(
-                f"rate: given {self.rate}, above 0; regularization: given {self.regularization}, 0 or more"
-            )
+            raise PlanError(f"rate: given {self.rate}, above 0; regularization: given {self.regularization}, 0 or more")
         refuse_outside("epochs", self.epochs, ROUNDS)
         required("BPR", "implicit", "controls")
 

@@ -12,6 +12,7 @@ from nightloop.tasks.modules.loss import Objective, labels
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.modules.regularizers import Penalty
 from nightloop.tasks.modules.train_config import TrainConfig
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.retraining.checkpoint_memory import require_keys
 from nightloop.tasks.training.fisher import fisher
 from nightloop.tasks.training.fit import fit
@@ -32,9 +33,9 @@ class EWC:
 
     def __post_init__(self) -> None:
         if not self.strength >= 0:
-            raise ValueError(f"strength: given {self.strength}; a pull is 0 or more")
+            raise PlanError(f"strength: given {self.strength}; a pull is 0 or more")
         if not 0 <= self.decay < 1:
-            raise ValueError(f"decay: given {self.decay}; what earlier periods count, 0 <= decay < 1")
+            raise PlanError(f"decay: given {self.decay}; what earlier periods count, 0 <= decay < 1")
 
     @property
     def lookback(self) -> int:
@@ -47,7 +48,7 @@ class EWC:
         return Checkpoint(logs.period, weights, pack("fisher", fisher(model, weights, newest)))
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
-        """Train on the rows of `logs`, then see what mattered. Raises ValueError where the loss diverges."""
+        """Train on the rows of `logs`, then see what mattered. Raises DataError if the loss diverges."""
         return self.learn(model, checkpoint, logs, labels)
 
     def learn(self, model: Model, checkpoint: Checkpoint, logs: Logs, objective: Objective) -> Checkpoint:

@@ -36,7 +36,7 @@ class FineTune:
         return Checkpoint(logs.period, weights)
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
-        """Train on the rows of `logs`. Raises ValueError where the loss diverges."""
+        """Train on the rows of `logs`. Raises ValueError if the loss diverges."""
         return self.learn(model, checkpoint, logs, labels)
 
     def learn(self, model: Model, checkpoint: Checkpoint, logs: Logs, objective: Objective) -> Checkpoint:

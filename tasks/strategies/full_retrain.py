@@ -10,6 +10,7 @@ from nightloop.tasks.modules.checkpoint import Checkpoint, Weights
 from nightloop.tasks.modules.loss import Objective, labels
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.modules.train_config import TrainConfig
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.retraining.strategy import ALL_HISTORY
 from nightloop.tasks.training.fit import fit
 from nightloop.tasks.training.resize import initial
@@ -30,7 +31,7 @@ class FullRetrain:
 
     def __post_init__(self) -> None:
         if self.window is not None and self.window < 1:
-            raise ValueError(f"window: given {self.window}; it counts periods, the newest included: 1 or more, or null")
+            raise PlanError(f"window: given {self.window}; it counts periods, the newest included: 1 or more, or null")
 
     @property
     def lookback(self) -> int:
@@ -42,7 +43,7 @@ class FullRetrain:
         return Checkpoint(logs.period, weights)
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
-        """Train on all rows of `logs`. Raises ValueError where the loss diverges."""
+        """Train on all rows of `logs`. Raises DataError if the loss diverges."""
         return self.learn(model, checkpoint, logs, labels)
 
     def learn(self, model: Model, checkpoint: Checkpoint, logs: Logs, objective: Objective) -> Checkpoint:

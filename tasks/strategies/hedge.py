@@ -12,6 +12,7 @@ from torch import Tensor
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
 from nightloop.tasks.modules.model import Model
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.retraining.checkpoint_memory import require_keys, require_shapes, update_learner
 from nightloop.tasks.retraining.prequential_loss import evaluation_rows, loss
 from nightloop.tasks.retraining.strategy import Strategy
@@ -37,15 +38,15 @@ class Hedge:
 
     def __post_init__(self) -> None:
         if not self.candidates:
-            raise ValueError("candidates: given none; there must be one to serve")
+            raise PlanError("candidates: given none; there must be one to serve")
         if not self.eta > 0:
-            raise ValueError(f"eta: given {self.eta}; how fast weights follow losses is above 0")
+            raise PlanError(f"eta: given {self.eta}; how fast weights follow losses is above 0")
         if not 0 <= self.forget <= 1:
-            raise ValueError(f"forget: given {self.forget}; what earlier periods count is 0 to 1")
+            raise PlanError(f"forget: given {self.forget}; what earlier periods count is 0 to 1")
         if not 0 <= self.share < 1:
-            raise ValueError(f"share: given {self.share}; the part that is given to all alike is 0 <= share < 1")
+            raise PlanError(f"share: given {self.share}; the part that is given to all alike is 0 <= share < 1")
         if self.models is not None and not self.models:
-            raise ValueError("candidates: there is no model that all of them go with")
+            raise PlanError("candidates: there is no model that all of them go with")
 
     @property
     def lookback(self) -> int:
@@ -93,7 +94,7 @@ class Hedge:
         return Checkpoint(logs.period, chain[best].weights, memory)
 
     def _recalled(self, checkpoint: Checkpoint) -> list[Checkpoint]:
-        """The candidates' own checkpoints. Raises ValueError where the memory is not Hedge's, of as many candidates."""
+        """The candidates' own checkpoints. Raises PlanError if the memory is not Hedge's, of as many candidates."""
         memory, count = checkpoint.memory, len(self.candidates)
         require_keys(memory, ["log_weights", *(f"candidates/{place}/weights/" for place in range(count))], "Hedge")
         require_shapes(memory, {"log_weights": torch.zeros(count)}, "Hedge")

@@ -10,6 +10,7 @@ from torch import Tensor
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
 from nightloop.tasks.modules.model import Model
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.retraining.advance import recent
 from nightloop.tasks.retraining.checkpoint_memory import require_keys, update_learner
 from nightloop.tasks.retraining.distillation_loss import Distil, check_temperature
@@ -42,7 +43,7 @@ class IncCTR:
     def __post_init__(self) -> None:
         check_teachable(self.learner, "IncCTR")
         if self.weight is not None and not 0 <= self.weight <= 1:
-            raise ValueError(
+            raise PlanError(
                 f"weight: given {self.weight}; it is the teacher's part of the loss, 0 to 1, or null for a sum"
             )
         check_temperature(self.temperature)
@@ -58,7 +59,7 @@ class IncCTR:
         return getattr(self.learner, "models", None)
 
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
-        """What the learner starts with; the teacher starts, too. Raises ValueError for a ranking."""
+        """What the learner starts with; the teacher starts, too. Raises PlanError for a ranking."""
         check_labels(model, "IncCTR")
         teacher = self.teacher.start(model, weights, logs) if self.teacher else None
         begun = self.learner.start(model, weights, predicted(model, teacher.weights if teacher else weights, logs))

@@ -8,6 +8,7 @@ from typing import ClassVar
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
 from nightloop.tasks.modules.model import Model
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.retraining.checkpoint_memory import require_keys, update_learner
 from nightloop.tasks.retraining.distillation_loss import Distil, check_temperature
 from nightloop.tasks.retraining.strategy import Strategy
@@ -33,7 +34,7 @@ class KD:
     def __post_init__(self) -> None:
         check_teachable(self.learner, "KD")
         if not 0 <= self.weight <= 1:
-            raise ValueError(f"weight: given {self.weight}; it is the teacher's part of the loss, 0 to 1")
+            raise PlanError(f"weight: given {self.weight}; it is the teacher's part of the loss, 0 to 1")
         check_temperature(self.temperature)
 
     @property
@@ -47,7 +48,7 @@ class KD:
         return getattr(self.learner, "models", None)
 
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
-        """What the learner starts with. Raises ValueError for a ranking."""
+        """What the learner starts with. Raises PlanError for a ranking."""
         check_labels(model, "KD")
         begun = self.learner.start(model, weights, predicted(model, weights, logs))
         return Checkpoint(logs.period, begun.weights, pack("learner", begun.memory))

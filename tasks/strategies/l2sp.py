@@ -10,6 +10,7 @@ from nightloop.tasks.modules.loss import Objective, labels
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.modules.regularizers import Penalty
 from nightloop.tasks.modules.train_config import TrainConfig
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.training.fit import fit
 
 
@@ -26,7 +27,7 @@ class L2SP:
 
     def __post_init__(self) -> None:
         if not self.strength >= 0:
-            raise ValueError(f"strength: given {self.strength}; a pull is 0 or more")
+            raise PlanError(f"strength: given {self.strength}; a pull is 0 or more")
 
     @property
     def lookback(self) -> int:
@@ -38,7 +39,7 @@ class L2SP:
         return Checkpoint(logs.period, weights)
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
-        """Train on the rows of `logs`. Raises ValueError where the loss diverges."""
+        """Train on the rows of `logs`. Raises DataError if the loss diverges."""
         return self.learn(model, checkpoint, logs, labels)
 
     def learn(self, model: Model, checkpoint: Checkpoint, logs: Logs, objective: Objective) -> Checkpoint:

@@ -11,6 +11,7 @@ import torch
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights
 from nightloop.tasks.modules.model import Model
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.retraining.mf_weights import from_parts
 from nightloop.tasks.retraining.time_decay import popularity
 
@@ -29,7 +30,7 @@ class Popularity:
 
     def __post_init__(self) -> None:
         if not 0 < self.half_life < 1e6:
-            raise ValueError(f"half_life: given {self.half_life}; it is in periods, above 0 and below 1,000,000")
+            raise PlanError(f"half_life: given {self.half_life}; it is in periods, above 0 and below 1,000,000")
 
     @property
     def lookback(self) -> int:

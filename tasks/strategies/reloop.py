@@ -13,6 +13,7 @@ from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
 from nightloop.tasks.modules.loss import Batch, Loss
 from nightloop.tasks.modules.model import Model
+from nightloop.tasks.plan.errors import DataError, PlanError
 from nightloop.tasks.retraining.checkpoint_memory import from_memory, require_keys, to_memory, update_learner
 from nightloop.tasks.retraining.strategy import Strategy
 from nightloop.tasks.retraining.teacher_predictions import FAMILIES, check_labels, check_teachable, known
@@ -64,9 +65,7 @@ class ReLoop:
     def __post_init__(self) -> None:
         check_teachable(self.learner, "ReLoop")
         if not 0 <= self.alpha < 1:
-            raise ValueError(
-                f"alpha: given {self.alpha}; it is the part of self-correction in the loss, 0 <= alpha < 1"
-            )
+            raise PlanError(f"alpha: given {self.alpha}; it is the part of self-correction in the loss, 0 <= alpha < 1")
 
     @property
     def lookback(self) -> int:
@@ -100,7 +99,7 @@ class ReLoop:
         for period in torch.unique(kept).tolist():
             mine, old = logs.periods == period, before[kept == period]
             if int(mine.sum()) not in (0, len(old)):
-                raise ValueError(
+                raise DataError(
                     f"period {period} has {int(mine.sum())} rows, and had {len(old)} when their predictions were kept: "
                     "it was delivered anew. Run the nights since then again"
                 )

@@ -19,6 +19,7 @@ from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.plan.bounds import ROUNDS, refuse_outside
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.retraining.checkpoint_memory import require_keys, require_shapes, update_learner
 from nightloop.tasks.retraining.strategy import Strategy
 
@@ -54,7 +55,7 @@ class SML:
     def __post_init__(self) -> None:
         refuse_outside("rounds", self.rounds, ROUNDS, what="each is a step 1 and a step 2")
         if self.freeze is not None and self.freeze < 0:
-            raise ValueError(f"freeze: given {self.freeze}; it counts finished tasks, 0 or more, or null for never")
+            raise PlanError(f"freeze: given {self.freeze}; it counts finished tasks, 0 or more, or null for never")
 
     @property
     def lookback(self) -> int:

@@ -14,6 +14,7 @@ from nightloop.tasks.modules.loss import Objective, labels
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.plan.bounds import ROWS, refuse_outside
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.retraining.checkpoint_memory import require_keys
 from nightloop.tasks.retraining.reservoir import Reservoir, columns_of, empty, load_reservoir
 from nightloop.tasks.training.fit import fit
@@ -40,7 +41,7 @@ class SPMF:
     def __post_init__(self) -> None:
         refuse_outside("size", self.size, ROWS, 0, "the rows of a reservoir")
         if not 0 <= self.ratio <= 10:
-            raise ValueError(f"ratio: given {self.ratio}; it is rows replayed for each new one, 0 to 10")
+            raise PlanError(f"ratio: given {self.ratio}; it is rows replayed for each new one, 0 to 10")
 
     @property
     def lookback(self) -> int:
@@ -68,7 +69,7 @@ class SPMF:
         return ("positives",) if model.family == "ranking" else ("positives", "negatives")
 
     def _recalled(self, model: Model, memory: Weights) -> dict[str, Reservoir]:
-        """The reservoirs of a memory. Raises ValueError where they are not there."""
+        """The reservoirs of a memory. Raises PlanError if they are not there."""
         kinds = self._kinds(model)
         require_keys(memory, [f"{kind}/{name}" for kind in kinds for name in (*COLUMNS, "seen")], "SPMF")
         return {kind: load_reservoir(unpack(kind, memory)) for kind in kinds}

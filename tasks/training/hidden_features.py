@@ -12,6 +12,7 @@ from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.layers.mlp import last_hidden
 from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.modules.model import Model
+from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.training.predict import predict
 
 
@@ -20,11 +21,11 @@ def logits_and_hidden(model: Model, weights: Weights, logs: Logs) -> tuple[Tenso
     """The logits [n] that `predict` gives for the rows of `logs`, and hidden [n, d].
 
     Hidden is what the last layer of the model's tower reads (of several towers, side by side), as ReLoop2 has it. A model
-    without a tower is looked at by what goes into it: the row's embeddings and numeric values. Raises ValueError as
+    without a tower is looked at by what goes into it: the row's embeddings and numeric values. Raises DataError as
     `predict` does, and where there is no row.
     """
     if not len(logs):
-        raise ValueError("no row was given: there is nothing to look at")
+        raise DataError("no row was given: there is nothing to look at")
     views: list[Tensor] = []
 
     def watched(embedded: Tensor, numeric: Tensor, dense: Mapping[str, Tensor]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Predict: logits of rows, batch by batch, for whatever ids they hold."""
+"""Predict: logits of rows, batch by batch, for any ids."""
 
 from __future__ import annotations
 
@@ -13,22 +13,56 @@ from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.modules.fused_tables import PREFIX, offsets, others, table_sizes, with_zero_rows
 from nightloop.tasks.modules.lookup import OwnRows, close_before, lookup
 from nightloop.tasks.modules.model import Factored, Lookup, Model, StatefulModel
+from nightloop.tasks.plan.errors import DataError
 
 
 @torch.no_grad()
 def predict(model: Model, weights: Weights, logs: Logs, batch: int = 16384) -> Tensor:
-    """Logits [n] float32 of the rows of `logs`. An id without a row in its table (unseen) counts as a row of zeros.
+    """Logits of rows.
 
-    Where a field's rare values share a row, it counts as that row: as what it was when it was served.
+    An id without a row in its table (unseen) counts as a row of zeros. If a field's rare values share a row, it counts
+    as that row, as it did when it was served.
 
-    Raises ValueError where the weights or the logs do not fit the model, or a logit is not a number.
+    Parameters
+    ----------
+    model : Model
+        What scores.
+    weights : mapping of str to Tensor
+        Its weights.
+    logs : Logs
+        The rows.
+    batch : int, default 16384
+        Rows that are computed at once. A larger batch needs more memory.
+
+    Returns
+    -------
+    Tensor
+        [n] float32.
+
+    Raises
+    ------
+    DataError
+        The weights or the logs do not fit the model, or a logit is not a finite number.
+
+    Examples
+    --------
+    The bias is 0.5, and only the first item has a weight, 2; all other ids are unseen.
+
+    >>> import torch
+    >>> from nightloop.tasks.models.lr import LR
+    >>> from nightloop.tasks.retraining.contract_data import simulated_periods
+    >>> from nightloop.tasks.training.predict import predict
+    >>> logs, item = simulated_periods("ctr")[0], torch.tensor([[2.0]])
+    >>> weights = {"bias": torch.tensor([0.5]), "table.user": torch.zeros(0, 1), "table.item": item}
+    >>> predict(LR(("user", "item")), weights, logs)[:3].tolist(), logs.rows[:3, 1].tolist()
+    ([2.5, 0.5, 0.5], [0, 1, 2])
     """
     sizes = table_sizes(model, weights)
     if isinstance(model, StatefulModel) and isinstance(model, Factored):
         return _dot_products(model, weights, logs)
     missing = set(model.fields) - set(logs.fields)
     if missing:
-        raise ValueError(
+        raise DataError(
             f"the model has tables for {', '.join(sorted(missing))}; the logs have {', '.join(logs.fields)}"
         )
     columns = [logs.fields.index(field) for field in model.fields]
@@ -52,7 +86,7 @@ def predict(model: Model, weights: Weights, logs: Logs, batch: int = 16384) -> T
 
 
 def _own(tables: Sequence[Tensor], ids: Tensor) -> Tensor:
-    """Rows [n, F, width] of ids [n, F]; noughts of a table without rows."""
+    """Rows [n, F, width] of ids [n, F]; zeros of a table without rows."""
     found = [
         t.index_select(0, i) if len(t) else t.new_zeros(len(i), t.shape[1])
         for t, i in zip(tables, ids.unbind(1), strict=True)
@@ -73,7 +107,7 @@ def _looked_up(look: Lookup, tables: Sequence[Tensor], ids: Tensor, first: int) 
 
 
 def _dot_products(model: Factored, weights: Weights, logs: Logs) -> Tensor:
-    """Logits [n] of a model that makes its factors of more than a row's own weights."""
+    """Logits [n] of a model whose factors are made of more than a row's own weights."""
     ids = [logs.rows[:, logs.fields.index(field)] for field in ("user", "item")]
     factors = model.factors(with_zero_rows(weights))
     rows = [
@@ -85,5 +119,5 @@ def _dot_products(model: Factored, weights: Weights, logs: Logs) -> Tensor:
 
 def _finite(found: Tensor) -> Tensor:
     if not bool(torch.isfinite(found).all()):
-        raise ValueError(f"{int((~torch.isfinite(found)).sum())} of {len(found)} predictions are not finite numbers")
+        raise DataError(f"{int((~torch.isfinite(found)).sum())} of {len(found)} predictions are not finite numbers")
     return found

@@ -10,6 +10,7 @@ from nightloop.tasks.layers.state import FOLDER, kept
 from nightloop.tasks.modules.checkpoint import Checkpoint
 from nightloop.tasks.modules.fused_tables import PREFIX, table_sizes
 from nightloop.tasks.modules.model import Model
+from nightloop.tasks.plan.errors import DataError
 
 
 def initial(model: Model, logs: Logs) -> dict[str, Tensor]:
@@ -24,7 +25,7 @@ def grow(model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
     New rows of the weights, and of weights kept in memory (a path with a part `weights`), are the model's first
     values: equal for all strategies, since they come from the logs' generator. Where rare values share a row, the new
     ones were in it and begin as it is (`Logs.others`). Any other memory whose last part is
-    `table.<field>` gets zeros, and so does what is kept beside the weights. Raises ValueError where a table is longer
+    `table.<field>` gets zeros, and so does what is kept beside the weights. Raises DataError if a table is longer
     than the vocabulary, or a memory is not as long as its table.
     """
     old = dict(zip(model.fields, table_sizes(model, checkpoint.weights), strict=True))
@@ -35,7 +36,7 @@ def grow(model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
     for field, rows in old.items():
         added = _size(logs, field) - rows
         if added < 0:
-            raise ValueError(
+            raise DataError(
                 f"{PREFIX}{field} has {rows} rows, the vocabulary of period {logs.period} only {_size(logs, field)}: "
                 "a vocabulary never shrinks, so this checkpoint belongs to other logs"
             )
@@ -65,7 +66,7 @@ def _longer(
     if not last.startswith(PREFIX) or field not in old:
         return tensor
     if not tensor.dim() or len(tensor) != old[field]:
-        raise ValueError(
+        raise DataError(
             f"{name} is {list(tensor.shape)}, but {PREFIX}{field} has {old[field]} rows: they must be parallel"
         )
     if field not in fresh:
@@ -84,5 +85,5 @@ def _new_rows(model: Model, logs: Logs, field: str, count: int) -> Tensor:
 
 def _size(logs: Logs, field: str) -> int:
     if field not in logs.fields:
-        raise ValueError(f"the model has a table for {field!r}, the logs have {', '.join(logs.fields)}")
+        raise DataError(f"the model has a table for {field!r}, the logs have {', '.join(logs.fields)}")
     return logs.sizes[logs.fields.index(field)]

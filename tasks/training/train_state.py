@@ -14,6 +14,7 @@ from nightloop.tasks.modules.fused_tables import fuse, others, split, table_size
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.modules.rowwise_optimizers import RowOptimizer, parts, row_optimizer
 from nightloop.tasks.modules.train_config import TrainConfig
+from nightloop.tasks.plan.errors import DataError
 
 CLOCK = "steps/dense"
 
@@ -53,7 +54,7 @@ class TrainState:
 
 
 def init_state(model: Model, weights: Weights, training: TrainConfig, state: Weights | None) -> TrainState:
-    """Copies to train on. `state` None begins anew. Raises ValueError where weights or state do not fit the model."""
+    """Copies to train on. `state` None begins anew. Raises DataError if weights or state do not fit the model."""
     sizes, dense = table_sizes(model, weights), others(weights)
     shapes = {name: tuple(tensor.shape) for name, tensor in dense.items()}
     pieces = {part: (sum(sizes), *shape) for part, shape in parts(training.optimizer, model.width).items()}
@@ -73,7 +74,7 @@ def _check(model: Model, weights: Weights, training: TrainConfig, state: Weights
     """Refuse weights that are no numbers, and a state of another optimiser or another size."""
     bad = [name for name, tensor in weights.items() if not bool(torch.isfinite(tensor.sum()))]
     if bad:
-        raise ValueError(f"{', '.join(sorted(bad))}: weights hold NaN or infinity before training begins")
+        raise DataError(f"{', '.join(sorted(bad))}: weights hold NaN or infinity before training begins")
     if not state:
         return
     expected: dict[str, tuple[int, ...]] = {CLOCK: (1,)} if others(weights) else {}
@@ -87,7 +88,7 @@ def _check(model: Model, weights: Weights, training: TrainConfig, state: Weights
     wrong = sorted(name for name in expected.keys() | given.keys() if expected.get(name) != given.get(name))
     if wrong:
         first = wrong[0]
-        raise ValueError(
+        raise DataError(
             f"the optimiser's state does not fit {training.optimizer} on these weights: {first} should be "
             f"{expected.get(first, 'absent')}, given {given.get(first, 'nothing')} ({len(wrong)} differ); "
             "begin anew, without a state"

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Weights
+from nightloop.tasks.plan.errors import PlanError
 
 
 class Snapshot(NamedTuple):
@@ -23,10 +24,10 @@ def blend(pool: Sequence[Snapshot], shares: Sequence[float], logs: Logs) -> dict
     """Weighted mean by tensor name, newest of the pool first; shares without a past are dropped.
 
     A row of a table leaves out every past in which its id was not born yet: a first value is nobody's opinion. The
-    newest always counts. Raises ValueError where its share is not above 0.
+    newest always counts. Raises PlanError if its share is not above 0.
     """
     if not shares[0] > 0:
-        raise ValueError(f"shares: given {tuple(shares)}; the first, of the newest weights, must be above 0")
+        raise PlanError(f"shares: given {tuple(shares)}; the first, of the newest weights, must be above 0")
     taken = [(share, past) for share, past in zip(shares, pool, strict=False) if share > 0]
     if len(taken) == 1:
         return dict(pool[0].weights)

@@ -22,6 +22,7 @@ from nightloop.tasks.data.vocabulary import Vocabulary
 from nightloop.tasks.formats.select_files import TIMES
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.validation.drift import History
 from nightloop.tasks.validation.period_checks import Check, period_checks
@@ -63,11 +64,11 @@ def validate(
 
     Doing it again changes nothing: what landing put aside is left alone, everything else is judged anew. (Mended rules
     make a new version of the period when it is collected.) `accepted` is an operator's reason to let a stopped period
-    pass: the verdict is then `overridden`. Raises ValueError for an empty reason and for rules that name a column the
+    pass: the verdict is then `overridden`. Raises PlanError for an empty reason and for rules that name a column the
     plan does not have.
     """
     if accepted is not None and not accepted.strip():
-        raise ValueError("a blocked period is accepted only with a reason; the reason given is empty")
+        raise PlanError("a blocked period is accepted only with a reason; the reason given is empty")
     rules = row_rules(plan, period)
     broken = _unusable(warehouse, period.index, version) + _put_aside(warehouse, rules, period.index, version)
     statistics = measure(warehouse, plan.columns, period.index, version, nights.vocabulary)

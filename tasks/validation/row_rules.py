@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from nightloop.tasks.lake.periods import Period
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.expectations import LARGEST, NOBODY, Rule
 from nightloop.tasks.plan.plan import Plan
 
 Kind = Literal["null", "length", "forbidden", "range", "values", "outside"]
 
 SOMEBODY = (
-    "an id: no blank, no word for nobody (unknown, undefined, nil, n/a), no control characters; another rule is `forbidden` of "
-    "the column under `expectations: rules` of the plan"
+    "an id: no blank, no word for nobody (unknown, undefined, nil, n/a), no control characters or lost letters, no number that a "
+    'spreadsheet shortened (1.23457E+12) or guards (="0012"), no list; another rule is `forbidden` of the column under '
+    "`expectations: rules` of the plan"
 )
 LATEST = 4_102_444_800_000_000  # 2100-01-01: a time after it is in milliseconds or nanoseconds by mistake
 
@@ -58,7 +60,7 @@ class RowRule:
 
 
 def row_rules(plan: Plan, period: Period) -> list[RowRule]:
-    """Every rule of a plan, defaults included. Raises ValueError for a rule of a column that the plan does not have."""
+    """Every rule of a plan, defaults included. Raises PlanError for a rule of a column that the plan does not have."""
     if plan.expectations.rows == "off":
         return []
     columns, given = plan.columns, plan.expectations.rules
@@ -70,7 +72,7 @@ def row_rules(plan: Plan, period: Period) -> list[RowRule]:
     names |= {name: name for name in (*columns.categorical, *columns.numeric)}
     unknown = sorted(set(given) - set(names) - set(names.values()))
     if unknown:
-        raise ValueError(f"expectations.rules names {unknown}; the plan's columns are {sorted(names)}")
+        raise PlanError(f"expectations.rules names {unknown}; the plan's columns are {sorted(names)}")
     found: list[RowRule] = []
     for column, source in names.items():
         rule = given.get(column) or given.get(source) or Rule()

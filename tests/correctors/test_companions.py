@@ -12,7 +12,7 @@ from nightloop.tasks.correction.chain import restored
 from nightloop.tasks.correction.corrector import Scored
 from nightloop.tasks.correction.knn_memory import Neighbours
 from nightloop.tasks.correction.replay import replay, slots
-from nightloop.tasks.correctors import build, build_all, correctors
+from nightloop.tasks.correctors import build_all
 from nightloop.tasks.correctors.counters import Counters
 from nightloop.tasks.correctors.recalibration import Recalibration
 from nightloop.tasks.correctors.reloop2 import ReLoop2
@@ -21,6 +21,7 @@ from nightloop.tasks.models.deepfm import DeepFM
 from nightloop.tasks.models.mf import MF
 from nightloop.tasks.modules.checkpoint import from_bytes, to_bytes
 from nightloop.tasks.plan.plan import Part
+from nightloop.tasks.plan.plugins import classes
 from nightloop.tasks.training.resize import initial
 from tests.correctors import make_rows
 from tests.models.make_logs import make
@@ -137,8 +138,9 @@ def test_rows_of_one_moment_are_never_in_two_slots() -> None:
 
 
 def test_plans_build_correctors_and_mistakes_are_named_with_what_is_legal() -> None:
-    assert {"ReLoop2", "Recalibration", "Counters"} <= set(correctors())
-    made_part = build(Part(use="ReLoop2", options={"memory": {"kind": "neighbours", "k": 3}, "lambdas": [0.4]}))
+    assert {"ReLoop2", "Recalibration", "Counters"} <= set(classes("corrector"))
+    part = Part(use="ReLoop2", options={"memory": {"kind": "neighbours", "k": 3}, "lambdas": [0.4]})
+    made_part = build_all({"memory": part})["memory"]
     assert made_part == ReLoop2(Neighbours(k=3), (0.4,))
     wrong = {
         "a": Part(use="ReLoop3"),
@@ -155,13 +157,13 @@ def test_plans_build_correctors_and_mistakes_are_named_with_what_is_legal() -> N
     with pytest.raises(ValueError) as told:
         build_all(wrong)
     expected = (
-        "correctors.a: no corrector 'ReLoop3'; installed are Counters, ReLoop2, Recalibration",
-        "correctors.b: ReLoop2 has no option 'lamda'; it has memory, lambdas, gammas",
+        "correctors.a: no corrector 'ReLoop3' (did you mean ReLoop2?); installed are Counters, ReLoop2, Recalibration",
+        "correctors.b.lamda: no such option of ReLoop2 (did you mean lambdas?); it has memory, lambdas, gammas",
         "bits: given 99; at most 20",
         "arrays: given 0; 1 or more",
         "memory.sketch.bit: given 9; no such option",
         "'intercept' or 'platt'",
-        "correctors.f: options: given",
+        "correctors.f.given strengths",
         "allowed are one or more numbers from 0 to 1",
         "correctors.h",
         "1 <= k <= capacity <= 10,000,000",

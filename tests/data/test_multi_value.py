@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from functools import reduce
 from pathlib import Path
@@ -41,11 +42,12 @@ def delivered(genres: list[object]) -> list[pa.RecordBatch]:
 
 def test_lists_and_text_are_read_alike(tmp_path: Path) -> None:
     texts = [None if g is None else "|".join(g) for g in GENRES]
+    of_json = [json.dumps(g) for g in GENRES]
     with lake(tmp_path) as warehouse:
-        for index, genres in enumerate((GENRES, texts)):
+        for index, genres in enumerate((GENRES, texts, of_json)):
             land(warehouse, day(index), delivered(genres), COLUMNS)  # type: ignore[arg-type]
         found = []
-        for index in range(2):
+        for index in range(3):
             vocabulary = reduce(grow, clean_ids(warehouse, plan(COLUMNS), index, 1), empty(COLUMNS))
             assert vocabulary.ids["genres"].to_pylist() == ["b", "a", "", "c"], "in order of first sight"
             found.append(read_logs(warehouse, plan(COLUMNS), vocabulary, [(index, 1)], 0))

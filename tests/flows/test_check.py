@@ -88,6 +88,43 @@ def test_times_to_come_and_coarse_ones_are_told(tmp_path: Path) -> None:
     assert any("32-bit floats" in text for text in check(str(plan))["problems"])
 
 
+def test_times_that_stand_for_none_are_told(tmp_path: Path) -> None:
+    """A warehouse writes 9999-12-31 for an end that is open, and a program 0 for a time that it does not know."""
+    plan = delivered(tmp_path, "csv", CSV + "ann,1,0\nbob,1,9999-12-31\n")
+    found = check(str(plan))
+    assert any(
+        "the first time is 1970-01-01T00:00:00Z: is a time that is missing written as 0" in text
+        for text in found["problems"]
+    )
+    assert any("the last time is 9999-12-31T00:00:00Z, which is still to come" in text for text in found["problems"])
+    assert any("before period 0 3" in line and "after the last one of the calendar 3" in line for line in found["text"])
+
+
+def test_a_period_is_told_from_what_follows_its_name(tmp_path: Path) -> None:
+    source = {"use": "files", "options": {"path": f"{tmp_path}/{{period}}-*.csv"}}
+    plan = delivered(tmp_path, "csv", CSV, {"source": source})
+    for day in DAYS:
+        (tmp_path / f"2026-01-0{day}.csv").rename(tmp_path / f"2026-01-0{day}-part-0.csv")
+    assert check(str(plan))["problems"] == []
+
+
+def test_ids_that_a_float_rounds_and_lists_that_are_none_are_told(tmp_path: Path) -> None:
+    columns = {"user": "user", "item": "item", "time": "time", "categorical": ["tags"], "multi_value": {"tags": 3}}
+    plan = delivered(tmp_path, "parquet", "user,item,time\nann,1,{day}T10:00\n", {"columns": columns})
+    for tags, told in (("a b", True), ("a|b", False)):
+        for day in DAYS:
+            users, items = pa.array([2.0**24 + 2], pa.float32()), pa.array([2.0**53])
+            table = pa.table({"user": users, "item": items, "time": [f"2026-01-0{day}T10:00"], "tags": [tags]})
+            pq.write_table(table, tmp_path / f"2026-01-0{day}.parquet")
+        found = check(str(plan))["problems"]
+        assert any(
+            "the column user holds ids as 32-bit floats, of which whole numbers above 16,777,216" in text
+            for text in found
+        )
+        assert not any("the column item" in text for text in found)
+        assert any("no row of the column tags has several values, such as 'a b'" in text for text in found) is told
+
+
 @pytest.mark.parametrize("unit", ["us", "ns"])
 def test_times_without_a_zone_are_shown_as_they_are_read(
     unit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

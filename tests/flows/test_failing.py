@@ -17,16 +17,17 @@ import nightloop.tasks.resources
 import nightloop.tasks.retrain
 from nightloop.flows.status import status
 from nightloop.tasks.gate.decide import Decision, without
+from nightloop.tasks.gate.policy import SmokeResult
+from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.record.manifest import ChampionRef, Judged, Manifest
 from nightloop.tasks.reports.verdict import sentence, verdict_markdown
-from nightloop.tasks.serving.smoke import Smoked
 from nightloop.tasks.strategies.fine_tune import FineTune
 from tests.flows.tiny_pipeline import WHEN, Tiny, begin, run
 from tests.record.act_sequences import check_invariants
 
 pytestmark = pytest.mark.xdist_group("flows")
 REAL = nightloop.tasks.retrain.fold
-NAN = ValueError("training diverged in epoch 1 of 1: loss nan")
+NAN = DataError("training diverged in epoch 1 of 1: loss nan")
 
 
 @pytest.fixture
@@ -93,6 +94,12 @@ def test_an_error_nobody_expects_is_told_with_its_traceback_and_retried_by_hand(
     assert mended.revision == 2 and not mended.failed and tried == ["FineTune"], "the others are reused"
     assert mended.checkpoints["popular"] == night.checkpoints["popular"]
     assert nightloop.flows.nightly.night(plan, landed, None, (), True) == mended, "nothing failed in it any more"
+
+
+def test_an_error_of_a_library_is_no_finding_about_the_rows(begun: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken(monkeypatch, ValueError("operands could not be broadcast together"))
+    (night,) = run(begun, 3)
+    assert night.failed["tuned"].kind == "error" and night.failed["tuned"].reason.startswith("ValueError")
 
 
 @pytest.mark.parametrize(
@@ -188,11 +195,11 @@ def test_a_night_of_failure_is_no_evidence(begun: Tiny, monkeypatch: pytest.Monk
     assert "tuned" in seen[0] and "tuned" not in seen[1], "neither then nor later"
 
 
-def refusing(*names: str) -> Callable[..., Smoked]:
+def refusing(*names: str) -> Callable[..., SmokeResult]:
     """A smoke test that these weights fail."""
 
-    def smoke(settings: object, plan: object, kept: Any, *rest: object, **more: object) -> Smoked:
-        return Smoked(kept.weights not in names, "a table is missing")
+    def smoke(settings: object, plan: object, kept: Any, *rest: object, **more: object) -> SmokeResult:
+        return SmokeResult(kept.weights not in names, "a table is missing")
 
     return smoke
 
@@ -202,6 +209,8 @@ def test_where_the_winner_fails_its_smoke_test_the_next_best_is_tried() -> None:
         return Judged(verdict="promote", reasons=("It is surely better.",), numbers={"effect": effect})
 
     first = Decision({"a": judged(0.3), "b": judged(0.2), "c": judged(0.1)}, "promote", "a")
+    broken = without(first, "a", "The smoke test failed: it broke", None, "hold")
+    assert broken.judged["a"].verdict == "hold" and broken.winner == "b"
     second = without(first, "a", "The smoke test failed: a table is missing", None)
     assert (second.winner, second.verdict, second.judged["a"].verdict) == ("b", "promote", "reject")
     assert second.judged["a"].reasons[0].startswith("The smoke test failed")
@@ -210,19 +219,24 @@ def test_where_the_winner_fails_its_smoke_test_the_next_best_is_tried() -> None:
 
 
 def test_deploy_serves_who_passes(begun: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = nightloop.tasks.deploy._smoke_tested
+    real = nightloop.tasks.deploy.with_smoke_test
     made: list[Decision] = []
 
-    def tested(night: Any, kept: Any, decision: Decision) -> Decision:
+    def tested(decision: Decision, incumbent: str | None, test: Any) -> Decision:
         everybody = {
             name: Judged(verdict="promote", reasons=("better",), numbers={"effect": effect})
             for name, effect in (("tuned", 0.2), ("popular", 0.1))
         }
-        monkeypatch.setattr(nightloop.tasks.deploy, "smoke", refusing(kept["tuned"].weights))
-        made.append(real(night, kept, replace(decision, judged=everybody, verdict="promote", winner="tuned")))
+        monkeypatch.setattr(nightloop.tasks.deploy, "smoke", lambda settings, plan, kept, *rest, **more: tried(kept))
+        made.append(real(replace(decision, judged=everybody, verdict="promote", winner="tuned"), incumbent, test))
         return made[-1]
 
-    monkeypatch.setattr(nightloop.tasks.deploy, "_smoke_tested", tested)
+    def tried(kept: Any) -> SmokeResult:
+        asked.append(kept.weights)
+        return SmokeResult(len(asked) > 1, "a table is missing")
+
+    asked: list[str] = []
+    monkeypatch.setattr(nightloop.tasks.deploy, "with_smoke_test", tested)
     (night,) = run(begun, 3)
     assert night.champion is not None and night.champion.strategy == "popular"
     assert night.judged["tuned"].verdict == "reject"
@@ -252,7 +266,7 @@ def test_acts_by_hand_are_smoke_tested(
         with pytest.raises(ValueError, match=r"popular of 2026-01-03 cannot serve"):
             back()
 
-        def trouble(*given: object, **more: object) -> Smoked:
+        def trouble(*given: object, **more: object) -> SmokeResult:
             raise RuntimeError("the candidate could not be tried in a fresh process: no answer within 60 s")
 
         patch.setattr(nightloop.tasks.promote, "smoke", trouble)

@@ -20,7 +20,7 @@ from nightloop.tasks.plugins.assembly import read_plan
 from nightloop.tasks.record import promotion_log
 from nightloop.tasks.record.manifest import Manifest
 from nightloop.tasks.record.manifest_store import chain
-from nightloop.tasks.serving.smoke import Smoked
+from nightloop.tasks.serving.smoke import SmokeResult
 from nightloop.tasks.simulation.deliver import deliver
 from nightloop.tasks.sources.simulated import Simulated
 
@@ -98,7 +98,7 @@ def make(home: Path, monkeypatch: pytest.MonkeyPatch, changes: Mapping[str, Any]
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nights whose reports are not drawn, and acts by hand without a smoke test."""
     monkeypatch.setattr(nightloop.flows.nightly, "report", lambda manifest, trained: None)
-    monkeypatch.setattr(nightloop.tasks.promote, "smoke", lambda *given, **more: Smoked(True, ""))
+    monkeypatch.setattr(nightloop.tasks.promote, "smoke", lambda *given, **more: SmokeResult(True, ""))
 
 
 def run(tiny: Tiny, *days: int, live: bool = True) -> list[Manifest]:

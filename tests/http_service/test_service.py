@@ -322,6 +322,24 @@ def test_what_is_no_json_is_refused(client: Any, content: bytes) -> None:
     assert told.status_code in (400, 422) and told.json(), told.text
 
 
+@pytest.mark.parametrize("error", [KeyError("table.user"), ValueError("shape"), RuntimeError("mat1"), OSError("disk")])
+def test_a_fault_of_the_code_is_no_mistake_of_the_caller(
+    place: Place, client: Any, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*given: object) -> object:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr("nightloop.tasks.serving.online_learning.Learning.corrected", broken)
+        for path, body in (("/score", GOOD), ("/recommend", {"user": "u1", "features": CONTEXT})):
+            told = client.post(path, json=body)
+            assert told.status_code == 500 and told.json() == {
+                "error": "the service failed to answer; its log says why"
+            }
+    assert client.post("/score", json=GOOD).status_code == 200
+    assert 'path="/score",status="500"} 1.0' in client.get("/metrics").text
+
+
 def test_too_many_observations_are_refused_by_number(place: Place) -> None:
     with fastapi.TestClient(service(place.desk)) as client:
         told = client.post("/observe", json={"observations": [{"request": "r", "labels": []}] * 10_001})

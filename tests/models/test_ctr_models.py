@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from nightloop.tasks.evaluation.ctr_metrics import auc
-from nightloop.tasks.models import build, models
+from nightloop.tasks.models import build
 from nightloop.tasks.modules.checkpoint import Checkpoint
 from nightloop.tasks.modules.fused_tables import PREFIX, others
 from nightloop.tasks.modules.train_config import TrainConfig
+from nightloop.tasks.plan.plugins import classes
 from nightloop.tasks.training.fit import fit
 from nightloop.tasks.training.hidden_features import logits_and_hidden
 from nightloop.tasks.training.predict import predict
@@ -42,16 +43,16 @@ SMALL = {  # a few columns each, so that numbers can be counted through; the nam
     "FinalMLP gated": {"width": 2, "towers": [[4], [3]], "contexts": [["item", "user"], []]},
 }
 WRONG = {
-    "LR": ({"width": 3}, "no option 'width'; its options are none"),
+    "LR": ({"width": 3}, "width: no such option of LR; it has none"),
     "FM": ({"width": 0}, "width: given 0; whole numbers from 1"),
     "DeepFM": ({"hidden": [3, 0]}, "hidden: given 0; whole numbers from 1"),
-    "NFM": ({"scale": 0}, "scale: given 0; numbers above 0"),
-    "IPNN": ({"width": 2.5}, "width: given 2.5; whole numbers from 1"),
-    "WideDeep": ({"hidden": ["big"]}, "hidden: given 'big'"),
+    "NFM": ({"scale": 0}, "scale: given 0.0; numbers above 0"),
+    "IPNN": ({"width": 2.5}, "width: given 2.5; input should be a valid integer"),
+    "WideDeep": ({"hidden": ["big"]}, "hidden.0: given 'big'"),
     "DCN": ({"cross": 0}, "cross: given 0; whole numbers from 1"),
-    "DCNv2": ({"cross": True}, "cross: given True; whole numbers from 1"),
+    "DCNv2": ({"cross": True}, "cross: given True; true and false are no values of it"),
     "xDeepFM": ({"cin": [4, -1]}, "cin: given -1"),
-    "FmFM": ({"interaction": "scalar"}, "interaction: given 'scalar'; allowed are matrix, vector"),
+    "FmFM": ({"interaction": "scalar"}, "interaction: given 'scalar'; input should be 'matrix' or 'vector'"),
     "AFNPlus": ({"neurons": 0, "cross": [0]}, "neurons: given 0.*cross: given 0"),
     "FinalMLP": ({"contexts": [["colour"], []]}, "contexts: given .*fields from user, item"),
 }
@@ -83,13 +84,15 @@ def written_out(name, model, weights, logs):
 
 def test_every_click_model_is_tested():
     clicks = {
-        name for name in models() if models()[name].__module__.startswith("nightloop.tasks.") and _is_click_model(name)
+        name
+        for name in classes("model")
+        if classes("model")[name].__module__.startswith("nightloop.tasks.") and _is_click_model(name)
     }
     assert {name.split()[0] for name in SMALL} == set(literal) == set(WRONG) <= clicks
 
 
 def _is_click_model(name):
-    return getattr(models()[name], "family", None) == "ctr"
+    return getattr(classes("model")[name], "family", None) == "ctr"
 
 
 @pytest.mark.parametrize("numeric", [0, 2])
@@ -225,16 +228,16 @@ def test_bfloat16_is_for_the_layers_alone(name):
 
 @pytest.mark.parametrize("gain", [0, -1.0, float("inf")])
 def test_nfms_gain_is_a_number_above_nought(gain):
-    with pytest.raises(ValueError, match=r"NFM: gain: given .*; numbers above 0"):
+    with pytest.raises(ValueError, match=r"NFM\.gain: given .*; numbers above 0"):
         build("NFM", {"gain": gain}, FIELDS, 0)
 
 
 @pytest.mark.parametrize("name", WRONG)
 def test_wrong_options_are_named_with_what_is_allowed(name):
     options, message = WRONG[name]
-    with pytest.raises(ValueError, match=f"{name}: .*{message}"):
+    with pytest.raises(ValueError, match=rf"{name}\..*{message}"):
         build(name, options, FIELDS, 0)
-    with pytest.raises(ValueError, match=f"{name}: numeric: given -1"):
+    with pytest.raises(ValueError, match=rf"{name}\.numeric: given -1"):
         build(name, {}, FIELDS, -1)
 
 

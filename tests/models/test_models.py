@@ -8,10 +8,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from nightloop.tasks.models import build, models
+from nightloop.tasks.models import build
 from nightloop.tasks.models.deepfm import DeepFM
 from nightloop.tasks.models.mf import MF
 from nightloop.tasks.modules.train_config import TrainConfig
+from nightloop.tasks.plan.plugins import classes
 from nightloop.tasks.training.fit import fit
 from nightloop.tasks.training.predict import predict
 from nightloop.tasks.training.resize import initial
@@ -114,7 +115,7 @@ def test_numbers_of_any_size_are_tame():
 
 
 def test_models_are_found_by_name():
-    assert {"MF", "DeepFM"} <= models().keys()
+    assert {"MF", "DeepFM"} <= classes("model").keys()
     assert build("MF", {"width": 8, "biases": True}, ("user", "item"), 0).width == 9
     model = build("DeepFM", {"hidden": [4, 4]}, ("user", "item", "device"), 3)
     assert model.fields == ("user", "item", "device") and model.numeric == 3 and model.width == 11
@@ -123,17 +124,17 @@ def test_models_are_found_by_name():
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("MFF", {}, "'MFF'; installed are .*MF"),
-        ("MF", {"depth": 3}, "no option 'depth'; its options are width, biases, scale"),
+        ("MFF", {}, "no model 'MFF' \\(did you mean MF\\?\\); installed are .*MF"),
+        ("MF", {"depth": 3}, "MF.depth: no such option of MF; it has width, biases, scale"),
         ("MF", {"width": -1}, "whole numbers from 1"),
         ("MF", {"width": "big"}, "width"),
         ("MF", {"width": 10**9}, "width: given 1000000000; whole numbers from 1 to 10,000"),
         ("LightGCN", {"layers": 10**9}, "whole numbers from 1 to 1,000"),
         ("DeepFM", {"hidden": [400, 10**30]}, "hidden: given 10+; whole numbers from 1 to 10,000"),
         ("MF", {"scale": "big"}, "scale"),
-        ("DeepFM", {"fields": ["a"]}, "no option 'fields'; its options are width, hidden, scale"),
+        ("DeepFM", {"fields": ["a"]}, "fields: no such option of DeepFM; it has width, hidden, scale"),
         ("DeepFM", {"hidden": [0]}, "hidden: given 0"),
-        ("DeepFM", {"hidden": 400}, "wrong kind"),
+        ("DeepFM", {"hidden": 400}, "hidden: given 400; input should be"),
     ],
 )
 def test_wrong_options_are_named_with_the_legal_ones(name, options, message):

@@ -65,9 +65,9 @@ def test_every_mistake_is_said_at_once_with_what_is_legal(tmp_path: Path) -> Non
         "pretrain: missing",
         "source: no source 'fax'; installed are adressa, avazu, click-world, criteo, files, libfm, movielens, "
         "ranking-world, reviews, simulated",
-        "model MF: no option 'witdh' (did you mean width?); its options are width",
-        "no strategy 'FineTunes'; installed are ALS, ASMG, AddPopularity, AverageWeights,",
-        "windw: no such option of FullRetrain (did you mean window?); it has training, begin, window",
+        "model.witdh: no such option of MF (did you mean width?); it has width",
+        "strategies.tuned: no strategy 'FineTunes' (did you mean FineTune?); installed are ALS, ASMG, AddPopularity, AverageWeights,",
+        "strategies.late.windw: no such option of FullRetrain (did you mean window?); it has training, begin, window",
     )
     assert [e for e in expected if e not in said] == [], said
     assert said.count("\n  - ") == len(expected)
@@ -120,7 +120,7 @@ def test_every_mistake_is_said_at_once_with_what_is_legal(tmp_path: Path) -> Non
         ),
         ({"strategies": {"r": {"use": "ReLoop", "options": {"learner": "FineTune", "alpha": 1}}}}, "0 <= alpha < 1"),
         ({"strategies": {"r": {"use": "ReLoop", "options": {"learner": "NoUpdate"}}}}, "NoUpdate takes none"),
-        ({"model": {"use": "../MF"}}, "given '../MF'; installed are "),
+        ({"model": {"use": "../MF"}}, "model: no model '../MF'; installed are "),
         ({"model": {"use": "DeepFM"}}, "model DeepFM is for ctr logs and needs a label column; columns.label is None"),
         ({"model": "MF"}, "model"),
         ({"source": {"use": "files", "options": {"path": ""}}}, "`path`"),
@@ -145,7 +145,7 @@ def test_what_cannot_be_is_refused_by_name(tmp_path: Path, change: dict[str, Any
         ({"periods": {"every": "hour", "length": 10**20, "start": "2026-01-01"}}, "periods.length: Input should be less"),
         ({"source": {"use": "simulated", "options": {"users": 10**12}}}, "users is 1000000000000, must be 1 to 10,000,000"),
         ({"correctors": {"near": {"use": "ReLoop2", "options": {"memory": {"kind": "neighbours", "capacity": 10**12}}}}},
-         "correctors.near: "),
+         "capacity <= 10,000,000"),
         ({"serving": {"replay_rows": 10**30}}, "serving.replay_rows: Input should be less than or equal to 100000000"),
     ],
 )  # fmt: skip

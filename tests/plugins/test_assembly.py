@@ -4,7 +4,8 @@ import pytest
 
 from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.plan.plan import Part
-from nightloop.tasks.strategies import build, strategies
+from nightloop.tasks.plan.plugins import classes
+from nightloop.tasks.strategies import build
 from nightloop.tasks.strategies.average_weights import AverageWeights
 from nightloop.tasks.strategies.fine_tune import FineTune
 from nightloop.tasks.strategies.full_retrain import FullRetrain
@@ -18,8 +19,8 @@ def refused(use, **options):
 
 
 def test_ours_are_found_by_entry_point():
-    assert {"NoUpdate", "FullRetrain", "FineTune", "AverageWeights"} <= set(strategies())
-    assert list(strategies()) == sorted(strategies())
+    assert {"NoUpdate", "FullRetrain", "FineTune", "AverageWeights"} <= set(classes("strategy"))
+    assert list(classes("strategy")) == sorted(classes("strategy"))
 
 
 def test_defaults():

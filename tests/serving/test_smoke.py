@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from nightloop.tasks.plan.errors import ConflictError
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.record.manifest import Manifest
 from nightloop.tasks.serving import fork_server, fresh_process, smoke
@@ -32,7 +33,7 @@ def settings(place: Path) -> Settings:
     return Settings(store=str(place))
 
 
-def tried(place: Path, manifest: Manifest, **changes: Any) -> smoke.Smoked:
+def tried(place: Path, manifest: Manifest, **changes: Any) -> smoke.SmokeResult:
     plan = changes.pop("plan", made.ranking_plan())
     given = {"kept": manifest.checkpoints["FineTune"], "vocabulary": str(manifest.vocabulary), **changes}
     return smoke.smoke(settings(place), plan, **given)
@@ -42,7 +43,7 @@ def tried(place: Path, manifest: Manifest, **changes: Any) -> smoke.Smoked:
 def test_a_sound_candidate_passes(place: Path, plan: Any) -> None:
     _, manifest = made.store(place, plan)
     expected = smoke.predictions(plan, made.weights(plan), made.vocabulary(plan))
-    assert tried(place, manifest, plan=plan, expected=expected) == smoke.Smoked(
+    assert tried(place, manifest, plan=plan, expected=expected) == smoke.SmokeResult(
         True, "64 predictions of a fresh process agree"
     )
     assert tried(place, manifest, plan=plan).ok
@@ -99,6 +100,27 @@ def test_trouble_is_raised_not_recorded(place: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(fresh_process.ForkServer, "ask", lambda self, request: {"trouble": "signal 9"})
     with pytest.raises(RuntimeError, match=r"signal 9; run the night again"):
         tried(place, manifest)
+
+
+def test_a_fault_of_the_code_says_nothing_about_the_candidate(
+    place: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*given: object) -> object:
+        raise KeyError("table.user")
+
+    plan = made.ranking_plan()
+    _, manifest = made.store(place, plan)
+    asked: list[Any] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(fresh_process.ForkServer, "ask", lambda self, request: asked.append(request) or {"trouble": "x"})
+        with pytest.raises(ConflictError):
+            tried(place, manifest)
+    monkeypatch.setattr(fork_server, "load", broken)
+    answer = fork_server.answer(asked[0])
+    assert answer["bug"] == "KeyError: 'table.user'" and "in broken" in answer["traceback"]
+    monkeypatch.setattr(fresh_process.ForkServer, "ask", lambda self, request: answer)
+    found = tried(place, manifest)
+    assert not found.ok and found.bug and "KeyError: 'table.user'" in found.reason and "in broken" in caplog.text
 
 
 def test_a_child_that_dies_or_hangs_is_trouble(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from nightloop.tasks.sources import build
 from tests.lake.make_lake import day, lake, plan
 from tests.sources.corpus import CASES, Case
 from tests.sources.corpus_more import MORE
+from tests.sources.corpus_public import PUBLIC
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,7 @@ def pond(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
         yield warehouse
 
 
-@pytest.mark.parametrize("case", CASES + MORE, ids=lambda case: f"{case.file.partition('.')[2]}: {case.name}")
+@pytest.mark.parametrize("case", CASES + MORE + PUBLIC, ids=lambda case: f"{case.file.partition('.')[2]}: {case.name}")
 def test_what_is_read(case: Case, pond: Warehouse, tmp_path: Path) -> None:
     (tmp_path / case.file).write_bytes(case.content)
     source = build(Part(use="files", options={"path": str(tmp_path / case.file), **case.options}))  # type: ignore[dict-item]

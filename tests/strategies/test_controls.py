@@ -96,6 +96,6 @@ def test_impossible_half_lives(wrong):
 
 @pytest.mark.parametrize("kind", [ALS, BPR])
 def test_a_control_whose_package_is_missing_says_what_to_install(kind: type, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nightloop.tasks.retraining.options.find_spec", lambda name: None)
+    monkeypatch.setattr("nightloop.tasks.plan.plugins.find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"needs implicit: pip install 'nightloop\[controls\]'"):
         kind()

@@ -13,10 +13,11 @@ ROOT = Path(__file__).parents[2]
 ASK = """
 import json
 from nightloop.tasks.plan.plan import Part
-from nightloop.tasks.strategies import build, strategies
+from nightloop.tasks.plan.plugins import classes
+from nightloop.tasks.strategies import build
 made = build(Part(use="HalfStep", options={"share": 0.25, "training": {"epochs": 1}}))
 inner = build(Part(use="AverageWeights", options={"learner": "HalfStep"})).learner
-print(json.dumps([list(strategies()), made.share, made.training.epochs, type(inner).__name__]))
+print(json.dumps([list(classes("strategy")), made.share, made.training.epochs, type(inner).__name__]))
 """
 
 

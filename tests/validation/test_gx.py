@@ -91,6 +91,13 @@ BAD = [
     ("item", "NaN", "item/forbidden"),
     ("item", "null", "item/forbidden"),
     ("item", "a\x00b", "item/forbidden"),
+    ("user", "\x80ann", "user/forbidden"),  # cp1252 read as latin-1
+    ("user", "Jos\ufffd", "user/forbidden"),
+    ("item", "1.23457E+12", "item/forbidden"),
+    ("item", "9.223372036854776e+18", "item/forbidden"),
+    ("item", '="0012"', "item/forbidden"),
+    ("item", "['a', 'b']", "item/forbidden"),
+    ("user", '{"id": 1}', "user/forbidden"),
     ("user", "x" * 1_000_000, "user/length"),
     ("category", "x" * 257, "category/length"),
     ("label", 2.0, "label/values"),
@@ -125,6 +132,14 @@ def test_a_very_long_value_in_the_last_row_is_put_aside_like_any_other() -> None
 
 def test_ids_that_are_merely_strange_are_kept() -> None:
     strange = {0: "O'Brien; DROP TABLE landed", 1: "../../etc", 2: "東京", 3: "a-1", 4: "x" * 256, 5: '"', 6: "0"}
+    strange |= {
+        7: "1e3",
+        8: "12E5",
+        9: "{3F2504E0-4F89-11D3-9A0C-0305E82C3301}",
+        10: "=a",
+        11: "C++1",
+        12: "\u00e9\u2014",
+    }
     _, lake = look(changed(rows(), "user", strange))
     assert lake.reasons() == {}
 

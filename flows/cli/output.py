@@ -1,0 +1,53 @@
+"""Output: what a verb of the console script prints, and how it ends where it failed."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from typing import Any, NoReturn
+
+from nightloop.tasks.plan.redact import redact_error
+from nightloop.tasks.plan.safe_text import json_of, outward
+
+EXIT_MISTAKE = 2
+EXIT_FAULT = 70  # of sysexits.h: an internal software error
+
+
+def say(found: Any, as_json: bool) -> None:
+    """Print a report: one JSON document, or its text."""
+    if as_json:
+        sys.stdout.write(json_of({"text": found} if isinstance(found, str) else found, indent=2) + "\n")
+        return
+    text = found.get("text", "") if isinstance(found, dict) else found
+    sys.stdout.write(outward("\n".join(text) if isinstance(text, list) else str(text)) + "\n")
+
+
+def not_said_twice(record: logging.LogRecord) -> bool:
+    """Prefect logs what a flow or task raised, with and without a traceback; `main` says it in one sentence, or raises it."""
+    said = record.exc_info or str(record.msg).startswith(("Finished in state", "Crash detected"))
+    return not (record.name.startswith("prefect.") and said)
+
+
+def fail(error: BaseException) -> NoReturn:
+    """Say what went wrong, in one paragraph."""
+    error = redact_error(error)
+    if logging.getLogger(__name__).isEnabledFor(logging.DEBUG):
+        sys.stderr.write(outward("".join(traceback.format_exception(error))))
+    said = str(error) or ("there is not enough memory" if isinstance(error, MemoryError) else type(error).__name__)
+    _end(said, EXIT_MISTAKE)
+
+
+def broke(error: BaseException) -> NoReturn:
+    """Show a fault of nightloop or of a plug-in: where it happened, and what to do with it."""
+    error = redact_error(error)
+    sys.stderr.write(outward("".join(traceback.format_exception(error))))
+    what = f"{type(error).__name__}: {error}"
+    _end(f"{what}. This is a fault of nightloop or of a plug-in: report it with the lines above", EXIT_FAULT)
+
+
+def _end(said: str, code: int) -> NoReturn:
+    sys.stderr.write(f"nightloop: {outward(said)}\n")
+    if "--json" in sys.argv:
+        sys.stdout.write(json_of({"error": said}) + "\n")
+    raise SystemExit(code)

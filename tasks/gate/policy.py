@@ -1,0 +1,96 @@
+"""Policy: who may serve. What challengers are compared with, and what a failure, a pin, a smoke test and an approval change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from nightloop.tasks.gate.decide import Decision, Verdict, without
+from nightloop.tasks.plan.errors import PlanError
+from nightloop.tasks.plan.plan import Plan
+from nightloop.tasks.record.manifest import CHAMPION, ChampionRef, CheckpointRef, Failed, Judged, Manifest, Scored
+from nightloop.tasks.record.night_context import Night
+
+
+@dataclass(frozen=True)
+class SmokeResult:
+    """Whether a candidate may serve, and if not, why."""
+
+    ok: bool
+    reason: str
+    bug: bool = False  # the test itself broke: nothing is known of the candidate
+
+
+def reference_label(
+    plan: Plan, incumbent: str | None, served: ChampionRef | None, scores: Mapping[str, Scored]
+) -> str | None:
+    """Whose scores of a night challengers are compared with.
+
+    The scores of what served, if it was the incumbent's; the incumbent's own scores, if another strategy served that night;
+    as long as there is no champion, the scores of the control that never learns; else None, and nothing is known.
+    """
+    if incumbent is None:
+        return next((n for n, part in plan.strategies.items() if part.use == "NoUpdate" and n in scores), None)
+    if served and served.strategy == incumbent and CHAMPION in scores:
+        return CHAMPION
+    return incumbent if incumbent in scores else None
+
+
+def with_failures(decision: Decision, failed: Mapping[str, Failed]) -> Decision:
+    """The decision; a strategy that failed in this night is not promoted, and the night is no evidence for it."""
+    return replace(decision, judged={**decision.judged, **{name: _failed(why) for name, why in failed.items()}})
+
+
+def with_pin(decision: Decision, why: str) -> Decision:
+    """The decision on the same evidence while a person has pinned the champion, `why`; empty: there is no pin."""
+    if not why:
+        return decision
+    reason = f"The champion is pinned ({why}). The gate may move it again after nightloop promote --unpin."
+    judged = {
+        label: Judged(verdict="hold", reasons=(reason, *j.reasons), numbers=j.numbers) if j.verdict == "promote" else j
+        for label, j in decision.judged.items()
+    }
+    return replace(decision, judged=judged, verdict="hold", winner=None)
+
+
+def with_smoke_test(decision: Decision, incumbent: str | None, test: Callable[[str], SmokeResult]) -> Decision:
+    """The decision after the winner's smoke test. A winner that fails gives way to the next best, which is tested too.
+
+    A test that broke by a fault of the code rejects nobody: the candidate is held until it can be tested.
+    """
+    while (winner := decision.winner) is not None and not (tried := test(winner)).ok:
+        verdict: Verdict = "hold" if tried.bug else "reject"
+        decision = without(decision, winner, f"The smoke test failed: {tried.reason}", incumbent, verdict)
+    return decision
+
+
+def next_champion(night: Night, winner: str | None, kept: Mapping[str, CheckpointRef]) -> ChampionRef | None:
+    """Who serves after a night: its winner; or who served before, also if the plan has a person approve winners."""
+    if winner is None or night.plan.gate.require_approval:
+        return night.champion
+    return ChampionRef(strategy=winner, period=night.period, checkpoint=kept[winner])
+
+
+def proposed(night: Manifest) -> str:
+    """The strategy that the gate would promote. Raises PlanError if there is none or more than one."""
+    names = [name for name, judged in night.judged.items() if judged.verdict == "promote"]
+    if len(names) != 1:
+        raise PlanError(
+            f"the gate proposes {', '.join(names) or 'nobody'} for {night.name}; name a strategy: {', '.join(night.checkpoints)}"
+        )
+    return names[0]
+
+
+def pins_by_hand(strategy: str, period: str, manifest: str, pin: bool | None) -> bool:
+    """Whether a promotion by hand pins its checkpoint.
+
+    `pin` says so. If it is None: a strategy alone is not pinned, and its newer checkpoints go on serving. A period, or a
+    manifest alone, names one checkpoint, which is pinned.
+    """
+    return bool(period) or bool(manifest and not strategy) if pin is None else pin
+
+
+def _failed(why: Failed) -> Judged:
+    what = "It broke" if why.kind == "error" else "It could not learn"
+    reason = f"{what} in this night and keeps its last checkpoint: {why.reason}"
+    return Judged(verdict="insufficient_evidence", reasons=(reason,), numbers={})

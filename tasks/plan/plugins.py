@@ -1,0 +1,153 @@
+"""Plug-ins: sources, models, strategies and correctors, found by entry point and built from what a plan says of them.
+
+Ours have no other way in than everybody's.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from inspect import Parameter, signature
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from nightloop.tasks.plan.errors import PlanError
+from nightloop.tasks.plan.nearest import nearest
+
+Kind = Literal["source", "model", "strategy", "corrector"]
+GROUPS: Mapping[Kind, str] = {
+    "source": "nightloop.sources", "model": "nightloop.models", "strategy": "nightloop.strategies",
+    "corrector": "nightloop.correctors",
+}  # fmt: skip
+METHODS = {  # what each must have, whatever else it has
+    "source": ("describe", "batches"), "model": ("family", "fields", "new_rows", "dense"),
+    "strategy": ("lookback", "start", "update"), "corrector": ("start", "correct", "observe"),
+}  # fmt: skip
+
+
+@dataclasses.dataclass
+class Builder:
+    """Builds plug-ins and collects every mistake, named by its place in the plan."""
+
+    protocols: Mapping[Any, Kind] = dataclasses.field(default_factory=dict)  # a field of this type is another plug-in
+    mistakes: list[str] = dataclasses.field(default_factory=list)
+
+    def plug_in(self, kind: Kind, given: object, path: str = "", context: Mapping[str, object] | None = None) -> Any:
+        """The plug-in that `{use, options}`, or a bare name, stands for; None if there are mistakes.
+
+        `path` comes before the names in messages. `context`: arguments that are not the plan's to give, used by those who
+        take them.
+        """
+        part = {"use": given} if isinstance(given, str) else given
+        where = f"{path}: " if path else ""
+        if not isinstance(part, Mapping) or "use" not in part or set(part) - {"use", "options"}:
+            self.mistakes.append(
+                f"{where}given {given!r:.80}; a {kind} is a name, or use: a name, options: its options"
+            )
+            return None
+        known, name = installed(kind), part["use"]
+        if name not in known:
+            self.mistakes.append(
+                f"{where}no {kind} {name!r:.80}{nearest(str(name), known)}; installed are {listed(known)}"
+            )
+            return None
+        at = f"{path}." if path else ""
+        made = self.instance(known[name].load(), part.get("options") or {}, at, context or {})
+        missing = [method for method in METHODS[kind] if made is not None and not hasattr(made, method)]
+        if missing:
+            self.mistakes.append(f"{where}{name} is no {kind}: it has no {', '.join(missing)}")
+        return None if missing else made
+
+    def instance(self, cls: type, options: object, path: str, context: Mapping[str, object]) -> Any:
+        """An instance of a class with these options; None if there are mistakes."""
+        if not isinstance(options, Mapping):
+            self.mistakes.append(
+                f"{path or 'options'}: given {options!r:.80}; options are a mapping of names to values"
+            )
+            return None
+        takes, before = signature(cls).parameters, len(self.mistakes)
+        legal = [name for name in takes if name not in context]
+        for name in options:
+            if name not in legal:
+                self.mistakes.append(
+                    f"{path}{name!s:.80}: no such option of {cls.__name__}{nearest(str(name), legal)}; it has {listed(legal)}"
+                )
+        for name in legal:
+            if name not in options and takes[name].default is Parameter.empty:
+                self.mistakes.append(f"{path}{name}: {cls.__name__} needs it")
+        hints = get_type_hints(cls.__init__, include_extras=True)  # type: ignore[misc]  # of this very class
+        values = {n: self._value(hints.get(n, Any), options[n], f"{path}{n}") for n in legal if n in options}
+        if len(self.mistakes) > before:
+            return None
+        try:
+            return cls(**{name: context[name] for name in takes if name in context}, **values)
+        except (TypeError, ValueError) as error:
+            self.mistakes.append(f"{path}{str(error).removeprefix(f'{cls.__name__}: ')}")
+            return None
+
+    def _value(self, hint: Any, given: object, path: str) -> object:
+        """An option as its type. Other plug-ins, several of them in a tuple, and dataclasses are built in their turn."""
+        for protocol, kind in self.protocols.items():
+            if hint == protocol | None and given is None:
+                return None
+            if hint in (protocol, protocol | None):
+                return self.plug_in(kind, given, path)
+            if get_origin(hint) is tuple and get_args(hint) == (protocol, ...):
+                if isinstance(given, list | tuple):
+                    return tuple(self.plug_in(kind, one, f"{path}[{place}]") for place, one in enumerate(given))
+                self.mistakes.append(f"{path}: given {given!r:.80}; it is a list: each a {kind}")
+                return None
+        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+            return given if isinstance(given, hint) else self.instance(hint, given, f"{path}.", {})
+        if _holds_bool(given) and "bool" not in str(hint):  # pydantic would take true for 1
+            self.mistakes.append(f"{path}: given {given!r:.80}; true and false are no values of it")
+            return None
+        try:
+            value: object = TypeAdapter(hint).validate_python(given)
+            return value
+        except ValidationError as error:
+            for one in error.errors(include_url=False):
+                extra = one["type"] == "unexpected_keyword_argument"
+                said = "no such option" if extra else one["msg"].removeprefix("Value error, ")
+                at = ".".join([path, *(str(step) for step in one["loc"] if extra or isinstance(step, int))])
+                self.mistakes.append(f"{at}: given {one['input']!r:.80}; {said[:1].lower()}{said[1:]}")
+            return None
+
+    def raise_mistakes(self) -> None:
+        """Raise one PlanError that lists every mistake, if there is one."""
+        if self.mistakes:
+            raise PlanError("; ".join(dict.fromkeys(self.mistakes)))
+
+
+def _holds_bool(given: object) -> bool:
+    return isinstance(given, bool) or (isinstance(given, list | tuple) and any(map(_holds_bool, given)))
+
+
+@cache  # reading what every installed package says of itself takes 25 ms
+def installed(kind: Kind) -> dict[str, EntryPoint]:
+    """Every plug-in of a kind by its name, in alphabetical order. Raises PlanError if two packages offer one name."""
+    found: dict[str, EntryPoint] = {}
+    for point in sorted(entry_points(group=GROUPS[kind]), key=lambda p: (p.name, p.value)):
+        if found.setdefault(point.name, point).value != point.value:
+            raise PlanError(f"two installed packages offer a {kind} called {point.name}; uninstall one ({point.value})")
+    return found
+
+
+def classes(kind: Kind) -> dict[str, type]:
+    """The class of every plug-in of a kind by its name, in alphabetical order."""
+    return {name: point.load() for name, point in installed(kind).items()}
+
+
+def listed(names: Iterable[str]) -> str:
+    """The names in words: `a, b, c`, or `none`."""
+    return ", ".join(names) or "none"
+
+
+def required(who: str, package: str, extra: str) -> None:
+    """Raise PlanError if an optional package is not installed, with the words that install it."""
+    if find_spec(package) is None:
+        raise PlanError(f"{who} needs {package}: pip install 'nightloop[{extra}]'")

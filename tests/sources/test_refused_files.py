@@ -1,0 +1,110 @@
+"""Files that are refused because one reading of them is as good as another, and places that files are not read from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from nightloop.tasks.formats.stray_quotes import swallows
+from nightloop.tasks.lake.ingest import collect
+from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.plan import Columns, Part
+from nightloop.tasks.plan.settings import Settings
+from nightloop.tasks.sources.files import Files
+from tests.lake.make_lake import day, lake, plan
+from tests.sources.corpus import AT, csv, jsonl, parquet
+
+HEAD = "user,item,time"
+ANN = {"user": "ann", "item": 1, "time": AT}
+COLUMNS = Columns(user="user", item="item", time="time")
+DEVICE = Columns(user="user", item="item", time="time", categorical=("device",), multi_value={"device": 3})
+
+
+@pytest.fixture(scope="module")
+def pond(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
+    with lake(tmp_path_factory.mktemp("refused")) as warehouse:
+        yield warehouse
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        # duckdb 11152: the first of two values is taken here, the last one elsewhere
+        ("a.jsonl", jsonl(f'{{"user": "ann", "item": 1, "time": "{AT}", "user": "bob", "device": "x"}}'), "'user' twice in one object"),
+        ("a.jsonl", jsonl({**ANN, "device": "x"}, {**ANN, "Device": "y"}), "'device' in some objects and 'Device' in others"),
+        ("a.jsonl", jsonl({**ANN, "device": ["a", "b|c"]}), "has a \\|, which stands between values here: 'b\\|c'"),
+        ("a.jsonl", jsonl({**ANN, "device": [["a"]]}), "is to have several values, and holds"),
+        ("a.jsonl", jsonl({**ANN, "device": {"a": 1}}), "is to have several values, and holds"),
+        ("a.csv", csv(f"{HEAD},device\nann,1,{AT},\"['a', 'b']\"\n"), "write \\| between them, or a list of texts as JSON has it"),
+        ("a.csv", csv(f"{HEAD},device\nann,1,{AT},[98 117 108]\n"), "is to have several values, and holds '\\[98 117 108\\]'"),
+        ("a.jsonl", jsonl({**ANN, "user": ["a"], "device": "x"}), "as `multi_value: {NAME: 5}`"),
+        ("a.jsonl.gz", jsonl({**ANN, "device": "x"}), "a.jsonl.gz is not packed, although its name ends with .gz"),
+        ("a.parquet", parquet(user=pa.array([b"ann"]), item=[1], time=[AT], device=["x"]), "bytes become text by a cast"),
+    ],
+)  # fmt: skip
+def test_a_file_that_can_be_read_in_two_ways(
+    pond: Warehouse, tmp_path: Path, name: str, content: bytes, says: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=says):
+        collect(pond, Files(str(tmp_path / name)), plan(DEVICE), day(0))
+
+
+def test_keys_of_two_cases_in_one_object_are_two_keys(pond: Warehouse, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(jsonl({**ANN, "User": "x"}, {**ANN, "user": "bob", "item": 2}))
+    assert collect(pond, Files(str(tmp_path / "a.jsonl")), plan(COLUMNS), day(0)).rows == 2
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_a_feature_that_is_written_in_another_case_is_not_missing(pond: Warehouse, tmp_path: Path, ending: str) -> None:
+    """SPARK-25132: the column of older files would be null without a word."""
+    for n, name in enumerate(("Device", "device")):
+        row = {**ANN, name: "x"}
+        text = f"{','.join(row)}\n{','.join(map(str, row.values()))}\n"
+        table = parquet(**{key: [value] for key, value in row.items()})
+        (tmp_path / f"2026-01-01-{n}.{ending}").write_bytes(
+            {"csv": csv(text), "jsonl": jsonl(row), "parquet": table}[ending]
+        )
+    source = Files(f"{tmp_path}/{{period}}-*.{ending}")
+    with pytest.raises(
+        ValueError, match=r"-0\..*calls the column 'device' of the newest file 'Device': give it one name"
+    ):
+        collect(pond, source, plan(DEVICE), day(0))
+
+
+def test_utf8_that_is_called_something_else(pond: Warehouse, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(csv(f"{HEAD}\nJos\xe9,1,{AT}\n"))
+    for encoding in ("latin-1", "cp1252", "cp1251"):
+        with pytest.raises(
+            ValueError, match=f"is written in utf-8, and the source's option `encoding` is {encoding}: leave"
+        ):
+            collect(pond, Files(str(path), encoding=encoding), plan(COLUMNS), day(0))
+    path.write_bytes(f"{HEAD}\n\u8054\u901a,1,{AT}\n".encode("gbk"))  # its bytes are utf-8 too, of another word
+    assert collect(pond, Files(str(path), encoding="gbk"), plan(COLUMNS), day(0)).rows == 1
+
+
+@pytest.mark.parametrize("place", ["gs://bucket/a.csv", "az://box/a.csv", "https://host/a.csv", "hdfs://host/a.csv"])
+def test_a_place_that_files_are_not_read_from(pond: Warehouse, place: str) -> None:
+    with pytest.raises(ValueError, match="read are files on disk and on S3, s3://bucket/key"):
+        collect(pond, Files(place), plan(COLUMNS), day(0))
+
+
+def test_s3_is_reached_for_a_source_though_the_lake_is_on_disk(pond: Warehouse, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="S3 is out of reach here"):
+        collect(pond, Files("s3://bucket/a.csv"), plan(COLUMNS), day(0))
+    part = Part(use="files", options={"path": ["a.csv", "s3://bucket/{period}.csv"]})
+    assert plan(COLUMNS).model_copy(update={"source": part}).reads_s3 and not plan(COLUMNS).reads_s3
+    with Warehouse.open(Settings(home=tmp_path), "pond", {}) as warehouse:
+        assert warehouse.remote is not None
+
+
+@pytest.mark.parametrize("size", [7, 1 << 20])
+def test_a_line_with_one_quote_too_many_is_found_wherever_a_piece_of_the_file_ends(size: int) -> None:
+    sound = f'ann,"a ""b""",1,{AT}\nbob,5" nails,2,{AT}\ncat,"c,\nd",3,{AT}\n'
+    for text, found in ((sound, False), (sound + f'dan,"d,4,{AT}\n', True), (sound + f'dan,"d,4,{AT}', True)):
+        data = text.encode()
+        assert swallows((data[n : n + size] for n in range(0, len(data), size)), '"', ",", 4) is found
