@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import getpass
 from datetime import UTC, datetime, timedelta
 
 from nightloop.tasks.lake.catalog_marks import removal_obstacle
-from nightloop.tasks.lake.versions import absent_versions, expire, idle_versions
+from nightloop.tasks.lake.versions import absent_versions, expire, idle_versions, other_rows
 from nightloop.tasks.lake.versions import compact as compact_lake
 from nightloop.tasks.objects import pipelines, trash
 from nightloop.tasks.objects.trash import Act
@@ -15,10 +14,10 @@ from nightloop.tasks.plan.errors import DataError, PlanError
 from nightloop.tasks.plan.load import as_given
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.settings import Settings
-from nightloop.tasks.resources import open_lake, open_store
+from nightloop.tasks.resources import actor, open_lake, open_store
 from nightloop.tasks.retention.garbage import expired, restore, unneeded
 from nightloop.tasks.retention.garbage import sweep as sweep_store
-from nightloop.tasks.retention.needed_blobs import versions_read
+from nightloop.tasks.retention.needed_blobs import reads_of
 
 UNDER_WAY = timedelta(days=1)  # younger files of the lake may belong to a writer that still works
 SHOWN = 50  # keys of a long list that are printed
@@ -28,7 +27,7 @@ SHOWN = 50  # keys of a long list that are printed
 def compact(plan: Plan, act: Act, grace: timedelta, dry_run: bool) -> list[str]:
     """Give up versions that no night read once their grace period is over, and merge small files."""
     objects = open_store()
-    keep = versions_read(objects, plan.pipeline)
+    keep, rows = reads_of(objects, plan.pipeline)
     if not keep:
         return [
             f"the lake was left alone: this store has no night of {plan.pipeline}, so it cannot tell what nights read"
@@ -39,6 +38,13 @@ def compact(plan: Plan, act: Act, grace: timedelta, dry_run: bool) -> list[str]:
             raise DataError(
                 f"the lake was left alone: its catalog does not know {len(absent)} versions that nights read, the first is "
                 f"version {version} of period {period}. Is it another catalog, or a new one? Restore the catalog first"
+            )
+        if other := other_rows(warehouse, rows):
+            period, version = other[0]
+            raise DataError(
+                f"the lake was left alone: version {version} of period {period} (and {len(other) - 1} more) has other rows than the "
+                "night that read it: its catalog is another one, or was made again. Restore the catalog, or run these nights again "
+                f"from this one: nightloop backfill {as_given(plan.pipeline)} --start {period} --what all"
             )
         idle = idle_versions(warehouse, keep)
         waiting, over = expired(objects, plan.pipeline, idle, act, grace.total_seconds())
@@ -79,7 +85,16 @@ def sweep(plan: Plan, act: Act, grace: timedelta, dry_run: bool) -> list[str]:
         lines.append(
             f"they are deleted after {grace.days} days; nightloop maintain {as_given(plan.pipeline)} --restore all brings them back"
         )
+    if swept.unseen:
+        lines.append(
+            f"nothing is deleted from the trash: {swept.unseen[0]}{_more(len(swept.unseen) - 1)} cannot be read, so what it "
+            "needs is not known. Restore it from your backup; if it is lost for good, write the words `given up` into it"
+        )
     return [*lines, *(f"brought back, because something needs it: {key}" for key in swept.restored[:SHOWN])]
+
+
+def _more(others: int) -> str:
+    return f" (and {others} more)" if others else ""
 
 
 @task("restore from the trash")
@@ -98,7 +113,7 @@ def adopt(plan: Plan, confirm: str) -> list[str]:
     objects = open_store()
     if confirm.strip():
         known = pipelines.adopt(objects, confirm.split(","))
-        return [f"the record of pipelines is complete: {', '.join(known) or 'none'} (by {getpass.getuser()})"]
+        return [f"the record of pipelines is complete: {', '.join(known) or 'none'} (by {actor()})"]
     seen, record = pipelines.listed(objects.keys("pipelines/")), pipelines.readable(objects)
     lines = [f"{name}: nights from {', '.join(map(str, roots)) or 'none'} on" for name, roots in sorted(seen.items())]
     lines += [f"{name}: in the record, and not to be seen" for name in record.roots if name not in seen]

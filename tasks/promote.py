@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
 import logging
-import os
 import sys
 from functools import partial
 
@@ -18,12 +16,12 @@ from nightloop.tasks.plan.load import as_given
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.record import manifest_store, promotions
-from nightloop.tasks.record.entries import GATE, Entry, pins
+from nightloop.tasks.record.entries import Entry, pins
 from nightloop.tasks.record.manifest import Manifest
 from nightloop.tasks.record.promotion_log import Act
 from nightloop.tasks.record.promotions import ActOutcome
 from nightloop.tasks.reports.format import marked
-from nightloop.tasks.resources import credentials, open_store
+from nightloop.tasks.resources import actor, credentials, open_store
 from nightloop.tasks.serving.smoke import smoke
 
 log = logging.getLogger(__name__)
@@ -46,7 +44,7 @@ def promote_by_hand(
             f"{night.name} is manifest {night.hash[:12]} by now, not {seen.strip()[:12]} as you saw it; look again"
         )
     reason, force = why
-    act = Act(by=_actor(), when=when, reason=reason, at_period=at)
+    act = Act(by=actor(), when=when, reason=reason, at_period=at)
     pinned = pins_by_hand(strategy.strip(), period.strip(), seen.strip(), pin)
     named = strategy.strip() or proposed(night)
     return _told(promotions.promote_by_hand(objects, night, named, act, force, pinned, partial(_try_it, objects)))
@@ -56,7 +54,7 @@ def promote_by_hand(
 def take_back(plan: Plan, to: str, reason: str, when: str, after: int | None = None) -> str:
     """Return to the champion before this one, or to the one that came from period `to`; from entry `after` on."""
     objects = open_store()
-    act = Act(by=_actor(), when=when, reason=reason, at_period=promotions.newest_nights(objects, plan)[1])
+    act = Act(by=actor(), when=when, reason=reason, at_period=promotions.newest_nights(objects, plan)[1])
     period = parse(plan.periods, to).index if to.strip() else None
     return _told(promotions.roll_back(objects, plan.pipeline, act, period, after, partial(_try_it, objects)))
 
@@ -65,7 +63,7 @@ def take_back(plan: Plan, to: str, reason: str, when: str, after: int | None = N
 def hold(plan: Plan, reason: str, when: str, pin: bool) -> str:
     """Pin what serves, so that the gate may not move it, or unpin it."""
     objects = open_store()
-    act = Act(by=_actor(), when=when, reason=reason, at_period=promotions.newest_nights(objects, plan)[1])
+    act = Act(by=actor(), when=when, reason=reason, at_period=promotions.newest_nights(objects, plan)[1])
     return _told(promotions.hold(objects, plan.pipeline, act, pin))
 
 
@@ -94,15 +92,6 @@ def _try_it(objects: Objects, entry: Entry) -> None:
             f"{entry.strategy} of {entry.name} cannot serve, its smoke test failed: {tried.reason}. Nothing was changed; give "
             "another period"
         )
-
-
-def _actor() -> str:
-    """Who acts: the name of the user of this machine, which is never taken for the gate's."""
-    try:
-        name = getpass.getuser()
-    except (KeyError, OSError):  # a container whose user has no name
-        name = f"user {os.getuid()}"
-    return f"{name} (a person)" if name == GATE else name
 
 
 def _night(objects: Objects, plan: Plan, period: str, manifest: str, newest: Manifest) -> Manifest:

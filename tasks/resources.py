@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +19,7 @@ from nightloop.tasks.plan.load import find_plan
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.safe_text import guarded
 from nightloop.tasks.plan.settings import Settings
+from nightloop.tasks.record.entries import GATE
 
 _KEPT: dict[tuple[int, str, str], Warehouse] = {}  # by thread: a connection is not for two
 
@@ -87,6 +90,15 @@ def read(plan: str) -> Plan:
     build_all(found.correctors)
     load.remember(found, plan)
     return found
+
+
+def actor() -> str:
+    """Who acts: the name of the user of this machine, which is never taken for the gate's."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a container whose user has no name
+        name = f"user {os.getuid()}"
+    return f"{name} (a person)" if name == GATE else name
 
 
 def lake_credentials(settings: Settings, plan: Plan | None = None) -> Mapping[str, str] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Literal
@@ -23,7 +22,7 @@ from nightloop.tasks.record.overrides import Override, overridden, override
 from nightloop.tasks.record.period_states import overview
 from nightloop.tasks.reports.backfill import backfill as backfill_table
 from nightloop.tasks.reports.table import as_markdown
-from nightloop.tasks.resources import open_lake, open_store, read, read_form
+from nightloop.tasks.resources import actor, open_lake, open_store, read, read_form
 
 SHOWN = 500  # nights of a backfill's plan that its artifact lists
 Chosen = Literal["missing", "missing and failed", "stale", "all"]  # nights of a backfill, as its form says it
@@ -112,7 +111,7 @@ def decide(plan: Plan, landing: Landing, accept: str, skip: str, when: datetime)
         _refuse_unseen(plan, landing)
     if accept or skip:
         decided = Override(
-            kind="accept" if accept else "skip", by=getpass.getuser(), reason=accept or skip, when=when.isoformat()
+            kind="accept" if accept else "skip", by=actor(), reason=accept or skip, when=when.isoformat()
         )
         override(open_store(), plan.pipeline, landing.place, decided)
 

@@ -19,6 +19,7 @@ from nightloop.tasks.plan.settings import PACKAGE, Settings
 from nightloop.tasks.record import manifest_store, promotion_log
 from nightloop.tasks.reports.format import plural
 from nightloop.tasks.resources import open_store, read, try_lake
+from nightloop.tasks.retention.needed_blobs import GIVEN_UP
 
 PACKAGES = ("prefect", "torch", "duckdb", "great-expectations", "boto3", "pandas", "pyarrow")
 INCOMPLETE = "and it has no complete record of its pipelines: nightloop maintain PLAN --adopt, before anything is swept"
@@ -96,16 +97,19 @@ def _blobs() -> str:
     nights, needed = 0, set()
     wrong = []
     for name in pipelines.readable(objects).roots:
-        indexes = {int(key.split("/")[3]) for key in objects.keys(f"pipelines/{name}/nights/")}
-        for index in sorted(indexes):
-            try:
-                manifest = manifest_store.current(objects, name, index)
-            except (LookupError, ValueError) as error:
-                wrong.append(str(error))
-                continue
-            if manifest is not None:
-                nights += 1
-                needed |= set(manifest_store.blobs_of(manifest))
+        keys = [key.split("/")[3] for key in objects.keys(f"pipelines/{name}/nights/")]
+        for index in sorted({int(key) for key in keys if key.isdecimal()}):
+            nights += 1
+            found = manifest_store.revisions(objects, name, index)
+            if not found:
+                wrong.append(f"{manifest_store.key_of(name, index, 1)} is not there, and other files of that night are")
+            for number, sealed in enumerate(found, start=1):  # superseded ones too: a champion may be of one
+                try:
+                    needed |= set(
+                        manifest_store.blobs_of(manifest_store.parsed(objects, (name, index, number), sealed))
+                    )
+                except ValueError as error:
+                    wrong += [] if sealed.strip() == GIVEN_UP else [str(error)]
         for entry in promotion_log.log(objects, name):
             needed |= {entry.vocabulary, entry.checkpoint.weights, entry.checkpoint.memory}
     wrong += manifest_store.damage(objects, sorted(needed))

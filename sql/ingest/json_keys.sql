@@ -1,10 +1,11 @@
--- One row per key of the first thousand objects in JSON-lines files: whether it holds a list or an object, one of its values, and
+-- One row per key of the first objects in JSON-lines files: whether it holds a list or an object, one of its values, and
 -- whether an object has it twice, and whether one has it beside a key that differs in upper and lower case alone.
 -- $files VARCHAR[]: paths
+-- $most BIGINT: how many objects
 WITH sample AS (
     SELECT json
     FROM read_ndjson_objects($files, hive_partitioning = false, ignore_errors = true)
-    LIMIT 1000
+    LIMIT $most
 ),
 keys AS (
     SELECT json, json_keys(json) AS keys, unnest(json_keys(json)) AS name

@@ -35,7 +35,9 @@ class BakeoffSpec(BaseModel):
     test_periods: tuple[str, ...] = Field((), description="Test periods, names or a..b; empty: all after the tuning.")
     baselines: tuple[str, ...] = Field((), description="Labels to compare with; empty: FineTune and FullRetrain.")
     candidates: Literal["uniform", "popular", "both"] = "uniform"
-    popular_negatives: int = Field(99, ge=1, description="Negatives a row where they are drawn by popularity.")
+    popular_negatives: int = Field(
+        99, ge=1, le=100_000, description="Negatives a row where they are drawn by popularity."
+    )
     tune: dict[str, dict[str, tuple[JsonValue, ...]]] = Field(
         default_factory=dict, description="By label the values of options to try: {training.lr: [0.02, 0.1]}."
     )

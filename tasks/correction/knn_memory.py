@@ -13,6 +13,8 @@ from torch.nn.functional import normalize
 from nightloop.tasks.correction.corrector import State
 from nightloop.tasks.plan.errors import PlanError
 
+MOST = 10_000_000  # rows
+
 
 @dataclass(frozen=True)
 class Neighbours:
@@ -33,10 +35,10 @@ class Neighbours:
 
     def __post_init__(self) -> None:
         """Raise PlanError if an option cannot be."""
-        if not (0 < self.k <= self.capacity and self.temperature > 0):
+        if not (0 < self.k <= self.capacity <= MOST and self.temperature > 0):
             raise PlanError(
                 f"given capacity {self.capacity}, k {self.k}, temperature {self.temperature}; allowed are 1 <= k <= "
-                "capacity and a temperature above 0"
+                f"capacity <= {MOST:,} and a temperature above 0"
             )
 
     def start(self, width: int) -> State:

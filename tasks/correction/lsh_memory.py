@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 from nightloop.tasks.correction.corrector import State, forget
+from nightloop.tasks.plan.bounds import ROUNDS, WIDEST
 from nightloop.tasks.plan.errors import PlanError
 
 
@@ -40,8 +41,15 @@ class Sketch:
         """Raise PlanError if a size cannot be."""
         least = {"arrays": 1, "bits": 1, "planes": self.bits, "warm": 1, "half_life": 0}
         wrong = [f"{n}: given {getattr(self, n)}; {low} or more" for n, low in least.items() if getattr(self, n) < low]
-        if self.bits > 20:
-            wrong.append(f"bits: given {self.bits}; at most 20, which is a million buckets an array")
+        most = {
+            "arrays": ROUNDS,
+            "bits": 20,
+            "planes": WIDEST,
+            "warm": 1_000_000,
+        }  # 20 bits: a million buckets an array
+        wrong += [
+            f"{n}: given {getattr(self, n)}; at most {high:,}" for n, high in most.items() if getattr(self, n) > high
+        ]
         if wrong:
             raise PlanError("; ".join(wrong))
 

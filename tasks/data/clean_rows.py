@@ -37,6 +37,12 @@ def clean_digest(warehouse: Warehouse, period: int, version: int) -> tuple[str, 
     return digest(clean["rows"], clean["total"], columns), found[0]["rows"], found[0]["rows"] - clean["rows"]
 
 
+def clean_counts(warehouse: Warehouse, versions: Versions) -> dict[int, int]:
+    """How many clean rows each period has, in the version of it that is asked for. Raises LookupError as `asked_for`."""
+    counts = warehouse.query("read/clean_counts", asked_for(warehouse, versions)).to_pylist()
+    return {one["period"]: one["rows"] for one in counts}
+
+
 def asked_for(warehouse: Warehouse, versions: Versions) -> dict[str, list[int]]:
     """The versions as parameters. Raises LookupError if one is not in the lake."""
     asked = numbered(versions)

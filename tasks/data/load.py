@@ -10,7 +10,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from nightloop.tasks.data.clean_rows import Versions, asked_for, numbered
+from nightloop.tasks.data.clean_rows import Versions, asked_for, clean_counts, numbered
 from nightloop.tasks.data.encode import encoded, rows_of
 from nightloop.tasks.data.histories import NOBODY, with_histories
 from nightloop.tasks.data.logs import NO_ITEMS, NONE, Logs
@@ -103,8 +103,7 @@ def _parts(warehouse: Warehouse, versions: Versions) -> list[tuple[list[tuple[in
 
     A part is what the lake is asked for, and sorts, at once: small periods together, a large one alone.
     """
-    counts = warehouse.query("read/clean_counts", asked_for(warehouse, versions)).to_pylist()
-    rows = {one["period"]: one["rows"] for one in counts}
+    rows = clean_counts(warehouse, versions)
     parts: list[tuple[list[tuple[int, int]], int]] = []
     for period, own in groupby(sorted(versions), lambda version: version[0]):
         more = rows.get(period, 0)

@@ -17,6 +17,8 @@ from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.plan.plan import Columns
 
+HEAD = 1000  # objects that are looked at first
+ALL = 2**62
 NO_KEY: Mapping[str, Any] = {"nested": False, "twice": False, "beside": False}
 
 
@@ -31,8 +33,11 @@ def read_json_lines(
     objects there from its first lines on.
     """
     for file in files:
-        keys = _keys(warehouse, file)
-        check_columns(f"{file} (its first thousand lines)", [*keys], wanted, may_lack)
+        keys = _keys(warehouse, file, HEAD)
+        if any(name not in keys and name not in in_path(file) and not may_lack(name) for name in wanted):
+            late = _keys(warehouse, file, ALL)  # of what comes late a single line is judged, not the file
+            keys |= {name: {**NO_KEY, "example": None} for name in late if name not in keys}
+        check_columns(file, [*keys], wanted, may_lack)
         check_time(file, keys, columns)
         for name in wanted:
             found = keys.get(name, NO_KEY)
@@ -63,15 +68,19 @@ def read_json_lines(
                 yield _taken_apart(batch, wanted, constant)
 
 
-def json_keys(warehouse: Warehouse, file: str) -> list[str]:
-    """The keys of a file's first thousand objects. Raises ValueError where it is cut off or has no object."""
-    return [*_keys(warehouse, file)]
+def json_keys(warehouse: Warehouse, file: str, whole: bool = False) -> list[str]:
+    """The keys of a file's first thousand objects, of all if its `whole` is asked for: events of a kind may come late.
+
+    Raises DataError if the file is cut off or has no object.
+    """
+    return [*_keys(warehouse, file, ALL if whole else HEAD)]
 
 
-def _keys(warehouse: Warehouse, file: str) -> dict[str, Mapping[str, Any]]:
-    """The keys of a file's first thousand objects, with what `json_keys.sql` says of each."""
+def _keys(warehouse: Warehouse, file: str, most: int) -> dict[str, Mapping[str, Any]]:
+    """The keys of a file's first objects, with what `json_keys.sql` says of each."""
     checked(warehouse, file)
-    keys = [row for batch in warehouse.scan(("ingest/json_keys", {"files": [file]})) for row in batch.to_pylist()]
+    found = warehouse.scan(("ingest/json_keys", {"files": [file], "most": most}))
+    keys = [row for batch in found for row in batch.to_pylist()]
     if not keys:
         raise DataError(
             f"{file} has no line that is a JSON object: one object a line is wanted. Of a JSON array, or of objects in one "

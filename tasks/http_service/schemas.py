@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -21,6 +22,7 @@ from nightloop.tasks.plan.errors import DataError
 MOST_ITEMS, MOST_LABELS = 10_000, 10_000  # rows of one call; more would keep every other request waiting
 MOST_FEATURES = 1_000
 MOST_REPEATED = 4_000_000  # characters that all rows have in common, times the rows: each is recorded with them
+MOST_DIGITS = 40  # of a whole number; a UUID has 39
 
 
 def _few(given: object) -> object:
@@ -30,10 +32,18 @@ def _few(given: object) -> object:
     return given
 
 
+def _short(given: int) -> int:
+    """Refuse a number whose writing out would take longer than what it is for."""
+    if abs(given) >= 10**MOST_DIGITS:
+        raise DataError(f"a whole number has at most {MOST_DIGITS} digits")
+    return given
+
+
 # A list says what is wrong with its first wrong element: a million sentences would take minutes and gigabytes.
-Id = Annotated[StrictStr, Field(max_length=1_000)] | StrictInt
+Whole = Annotated[StrictInt, AfterValidator(_short)]
+Id = Annotated[StrictStr, Field(max_length=1_000)] | Whole
 Ids = Annotated[list[Id], Field(fail_fast=True)]
-Value = Annotated[StrictStr, Field(max_length=100_000)] | StrictInt | StrictFloat | StrictBool | None
+Value = Annotated[StrictStr, Field(max_length=100_000)] | Whole | StrictFloat | StrictBool | None
 Features = Annotated[
     dict[str, Value | Annotated[list[Value], Field(fail_fast=True, max_length=MOST_ITEMS)]], BeforeValidator(_few)
 ]
@@ -61,7 +71,7 @@ def _known(model: type[BaseModel], given: object) -> object:
 def _bounded(rows: int, call: Score | Recommend) -> None:
     """Raise DataError if a small body would become large records."""
     values = (call.user, call.request, *call.features.values())
-    common = sum(len(value) for value in values if isinstance(value, str))
+    common = sum(len(str(value)) for value in values if isinstance(value, str | int))
     if common * rows > MOST_REPEATED:
         raise DataError(
             f"{rows:,} items, each with the user, the request's id and features of {common:,} characters, are more than "

@@ -84,6 +84,17 @@ def absent_versions(warehouse: Warehouse, keep: Mapping[int, Collection[int]]) -
     return [version for version in asked if version not in there]
 
 
+def other_rows(warehouse: Warehouse, rows: Mapping[tuple[int, int], int]) -> list[tuple[int, int]]:
+    """Versions, as (period, version), that have another number of clean rows than nights read: another catalog's."""
+    found: list[tuple[int, int]] = []
+    for number in {version for _, version in rows}:
+        asked = [place for place in rows if place[1] == number]
+        counts = warehouse.query("read/clean_counts", _lists(asked)).to_pylist()
+        there = {row["period"]: row["rows"] for row in counts}
+        found += [place for place in asked if there.get(place[0], 0) != rows[place]]
+    return sorted(found)
+
+
 def compact(warehouse: Warehouse, before: datetime) -> None:
     """Merge small files, and remove those that no snapshot has needed since `before`, nor any writer that still works.
 

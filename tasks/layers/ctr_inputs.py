@@ -9,6 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from nightloop.tasks.modules.model import Model
+from nightloop.tasks.plan.bounds import WIDEST, is_whole, words
 from nightloop.tasks.plan.errors import PlanError
 
 
@@ -19,22 +20,22 @@ def check(
     sizes: Mapping[str, Sequence[object]],
     factors: Mapping[str, object] | None = None,
 ) -> None:
-    """Refuse options that cannot be: all of `sizes` are whole numbers from 1, `scale` and all `factors` numbers above 0.
+    """Refuse options that cannot be: all of `sizes` are whole numbers from 1 to 10,000, `scale` and all `factors` numbers above 0.
 
     Raises PlanError that names them all.
     """
     wrong = [
-        f"{name}: given {value!r}; whole numbers from 1"
+        f"{name}: given {value!r:.80}; {words(WIDEST)}"
         for name, values in sizes.items()
         for value in values
-        if not _whole(value, 1)
+        if not is_whole(value, WIDEST)
     ]
     wrong += [
         f"{name}: given {value!r}; numbers above 0"
         for name, value in {"scale": scale, **(factors or {})}.items()
         if not (isinstance(value, int | float) and 0 < value < inf)
     ]
-    if not _whole(numeric, 0):
+    if not is_whole(numeric, WIDEST, 0):
         wrong.append(f"numeric: given {numeric!r}; how many numeric columns there are")
     if wrong:
         raise PlanError(f"{model}: " + "; ".join(wrong))
@@ -61,7 +62,3 @@ def with_numeric(embedded: Tensor, numeric: Tensor, dense: Mapping[str, Tensor])
         return embedded
     tame = numeric.sign() * numeric.abs().log1p()
     return torch.cat([embedded, tame[:, :, None] * dense["numeric"]], 1)
-
-
-def _whole(value: object, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least

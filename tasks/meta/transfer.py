@@ -11,6 +11,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import linear, silu
 
+from nightloop.tasks.plan.bounds import WIDEST, refuse_outside
 from nightloop.tasks.plan.errors import PlanError
 
 Form = Literal["SML", "SML-CNN", "SML-FC", "average", "mlp"]
@@ -38,8 +39,8 @@ class Transfer:
     share: float | None = None
 
     def __post_init__(self) -> None:
-        if min(*self.filters, self.hidden) < 1:
-            raise PlanError(f"transfer: filters {self.filters} and hidden {self.hidden} must be 1 or more")
+        for name, size in (*(("filters", size) for size in self.filters), ("hidden", self.hidden)):
+            refuse_outside(f"transfer: {name}", size, WIDEST)
         if self.share is not None and not (self.form == "average" and 0 <= self.share <= 1):
             raise PlanError(
                 f"transfer: share: given {self.share} for {self.form}; it is w's part of an average, 0 to 1"

@@ -16,6 +16,7 @@ from nightloop.tasks.models.mf import MF
 from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.modules.fused_tables import fuse, split
 from nightloop.tasks.modules.lookup import own_close
+from nightloop.tasks.plan.bounds import ROUNDS, refuse_outside
 from nightloop.tasks.plan.errors import PlanError
 
 Links = Literal["own", "before"]
@@ -93,8 +94,7 @@ class LightGCN(nn.Module):
         biases: bool = False,
         scale: float = 0.1,
     ) -> None:
-        if not isinstance(layers, int) or isinstance(layers, bool) or layers < 1:
-            raise PlanError(f"LightGCN: layers: given {layers!r}; allowed are whole numbers from 1; none is MF")
+        refuse_outside("LightGCN: layers", layers, ROUNDS, what="none is MF")
         if graph not in get_args(Form):
             raise PlanError(f"LightGCN: graph: given {graph!r}; allowed are {', '.join(get_args(Form))}")
         if links not in get_args(Links):

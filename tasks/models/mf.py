@@ -11,6 +11,7 @@ from torch import Generator, Tensor, nn
 from torch.linalg import vecdot
 
 from nightloop.tasks.modules.checkpoint import Weights
+from nightloop.tasks.plan.bounds import WIDEST, refuse_outside
 from nightloop.tasks.plan.errors import PlanError
 
 
@@ -57,8 +58,7 @@ class MF(nn.Module):
     fields = ("user", "item")
 
     def __init__(self, width: int = 64, biases: bool = False, scale: float = 0.1) -> None:
-        if not isinstance(width, int) or width < 1:
-            raise PlanError(f"MF: width: given {width!r}; allowed are whole numbers from 1")
+        refuse_outside("MF: width", width, WIDEST)
         if not (isinstance(scale, int | float) and 0 < scale < inf):
             raise PlanError(f"MF: scale: given {scale!r}; allowed are numbers above 0")
         super().__init__()

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 import torch
 
+from nightloop.tasks.plan.bounds import ROUNDS, ROWS, is_whole, words
 from nightloop.tasks.plan.errors import PlanError
 
 Optimizer = Literal["adagrad", "adam"]
@@ -78,26 +79,22 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         checks = {
-            "epochs": (_whole(self.epochs) and self.epochs >= 0, "whole numbers from 0"),
-            "batch_size": (_whole(self.batch_size) and self.batch_size >= 1, "whole numbers from 1"),
+            "epochs": (is_whole(self.epochs, ROUNDS, 0), words(ROUNDS, 0)),
+            "batch_size": (is_whole(self.batch_size, ROWS), words(ROWS)),
             "lr": (_number(self.lr) and self.lr > 0, "numbers above 0"),
             "optimizer": (self.optimizer in get_args(Optimizer), ", ".join(get_args(Optimizer))),
             "l2": (_number(self.l2) and self.l2 >= 0, "numbers from 0"),
             "dense_lr": (_number(self.dense_lr) and self.dense_lr > 0, "numbers above 0"),
-            "parts": (_whole(self.parts) and 1 <= self.parts <= 64, "whole numbers from 1 to 64"),
+            "parts": (is_whole(self.parts, 64), words(64)),
             "precision": (self.precision in get_args(Precision), ", ".join(get_args(Precision))),
         }
         wrong = [
-            f"{name}: given {getattr(self, name)!r}; allowed are {legal}"
+            f"{name}: given {getattr(self, name)!r:.80}; allowed are {legal}"
             for name, (right, legal) in checks.items()
             if not right
         ]
         if wrong:
             raise PlanError("training: " + "; ".join(wrong))
-
-
-def _whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _number(value: object) -> bool:

@@ -13,8 +13,9 @@ from datetime import datetime
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import Field, JsonValue, field_validator, model_validator
 
+from nightloop.tasks.plan.bounds import ROWS, is_whole, words
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.expectations import Expectations
 from nightloop.tasks.plan.frozen import Frozen
@@ -120,7 +121,7 @@ class Calendar(Frozen):
     """Periods on the calendar of a time zone: `length` hours, days, weeks or months, or daily `cuts`."""
 
     every: Literal["hour", "day", "week", "month"] = "day"
-    length: int = Field(1, ge=1)
+    length: int = Field(1, ge=1, le=1_000)
     start: str = Field(description="Local date or time at which period 0 begins: 2026-01-01 or 2026-01-01T04:00.")
     end: str = Field("", description="Local date or time at which a finished history ends; empty: it goes on.")
     timezone: str = "UTC"
@@ -147,15 +148,22 @@ class Calendar(Frozen):
 class Counts(Frozen):
     """Periods of equal numbers of rows, in order of (time, user, item); the remainder waits for more rows."""
 
-    rows: int = Field(ge=1)
+    rows: int = Field(ge=1, le=10**10)
 
 
 class Ranking(Frozen):
     """How a ranking is scored: sampled candidates, and the whole catalogue where asked for."""
 
-    negatives: int = Field(999, ge=1)
+    negatives: int = Field(999, ge=1, le=100_000)
     k: tuple[int, ...] = (5, 10, 20)
     catalogue: bool = Field(False, description="Rank against every item seen so far as well.")
+
+    @field_validator("k")
+    @classmethod
+    def _cutoffs(cls, given: tuple[int, ...]) -> tuple[int, ...]:
+        if not 1 <= len(given) <= 20 or not all(is_whole(one, 100_000) for one in given):
+            raise PlanError(f"1 to 20 cut-offs are allowed, which are {words(100_000)}")
+        return given
 
 
 class Gate(Frozen):
@@ -164,14 +172,14 @@ class Gate(Frozen):
     metric: str = Field(
         "auto", description="recall@K, ndcg@K or logloss; auto: logloss, or ndcg at 20 or the largest k."
     )
-    alpha: float = Field(0.05, gt=0, lt=0.5, description="Largest rate of false promotions a night may have.")
+    alpha: float = Field(0.05, ge=0.0001, lt=0.5, description="Largest rate of false promotions a night may have.")
     evidence_nights: int = Field(3, ge=1, description="Nights of evidence that a promotion needs.")
     min_gain: float = Field(0.0, ge=0, description="Smallest relative gain worth a change of strategy; 0.01 is 1 %.")
     max_slice_loss: float = Field(
         0.05, ge=0, description="Largest relative loss allowed for new or old users or items."
     )
     calibration: tuple[float, float] = Field((0.8, 1.25), description="Allowed predicted / observed clicks.")
-    resamples: int = Field(1000, ge=100, description="Bootstrap resamples over users.")
+    resamples: int = Field(1000, ge=100, le=100_000, description="Bootstrap resamples over users.")
     require_approval: bool = Field(False, description="Never move the champion without a person.")
 
 
@@ -183,10 +191,10 @@ class Serving(Frozen):
         description="replay: the newest labelled rows are scored by the new model and learned again (exact); keep: the "
         "old memory answers until the new one has `warmup_rows`; drop: begin with nothing.",
     )
-    replay_rows: int = Field(20_000, ge=0, description="Newest labelled rows that are kept for a replay.")
-    warmup_rows: int = Field(1_000, ge=1, description="Labelled rows after which a kept memory retires.")
+    replay_rows: int = Field(20_000, ge=0, le=ROWS, description="Newest labelled rows that are kept for a replay.")
+    warmup_rows: int = Field(1_000, ge=1, le=ROWS, description="Labelled rows after which a kept memory retires.")
     max_pending_rows: int = Field(
-        200_000, ge=1, description="Most rows that wait for their labels; the oldest requests go first."
+        200_000, ge=1, le=ROWS, description="Most rows that wait for their labels; the oldest requests go first."
     )
 
 
@@ -198,7 +206,7 @@ class Plan(Frozen):
     columns: Columns
     periods: Calendar | Counts
     pretrain_periods: int = Field(
-        1, ge=1, description="Periods that the pre-training reads, before the first one that is scored."
+        1, ge=1, le=100_000, description="Periods that the pre-training reads, before the first one that is scored."
     )
     pretrain: Part = Field(description="The strategy that makes the weights every strategy starts from.")
     model: Part

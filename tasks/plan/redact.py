@@ -50,7 +50,8 @@ FORMS = (
     re.compile(r"""[?&]sig=([^&\s"']+)""", re.I),
     # scheme://user:password@host, and https://token@host
     re.compile(r"""(?<=://)([^\s/?#"'<>@:]{0,512}:[^\s/?#"'<>]{0,4096})@"""),
-    re.compile(r"""(?<=://)([^\s/?#:"'<>@]{0,512}:(?!\d+(?:[/?#]|\b\s))[^\s"'<>]{1,512})@"""),
+    # (up to the next ://, so that a text of nothing else is read once and not at each of them anew)
+    re.compile(r"""(?<=://)([^\s/?#:"'<>@]{0,512}:(?!\d+(?:[/?#]|\b\s))(?:(?!://)[^\s"'<>]){1,512})@"""),
     re.compile(r"""(?:(?<=http://)|(?<=https://))([^\s/?#"'<>]{1,512})@""", re.I),
     # headers
     re.compile(r"""\bauthorization["']?\s*[:=]\s*["']?(\S+(?:[ \t]+\S+)?)""", re.I),

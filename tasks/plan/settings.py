@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from functools import lru_cache
 from pathlib import Path
 
 from pydantic import ByteSize, Field, SecretStr, ValidationInfo, field_validator
@@ -52,7 +53,9 @@ class Settings(BaseSettings):
     logs_memory: ByteSize = Field(ByteSize(2 * 10**9), description="Logs larger than this lie in files under home.")
     records: ByteSize = Field(ByteSize(50 * 10**9), description="Of what is served, no more than this is recorded.")
     serve_token: SecretStr = Field(SecretStr(""), description="What a request to `nightloop serve` must carry, if set.")
-    lease_seconds: int = Field(120, ge=5, description="A writer that shows no sign of life this long is presumed dead.")
+    lease_seconds: int = Field(
+        120, ge=5, le=86_400, description="A writer that shows no sign of life this long is presumed dead."
+    )
 
     @field_validator("catalog")
     @classmethod
@@ -117,8 +120,13 @@ class Settings(BaseSettings):
 
 def credentials_of_process() -> tuple[str, ...]:
     """Every credential in the environment: values of variables that are named so, and passwords within other values."""
+    return _credentials(tuple(os.environ.items()))
+
+
+@lru_cache(maxsize=1)  # a report asks for each of its cells
+def _credentials(environment: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
     found = set()
-    for name, value in os.environ.items():
+    for name, value in environment:
         if name.upper().endswith(CREDENTIALS):
             found |= {value, value.partition(":")[2]}  # user:password
         elif name == "NIGHTLOOP_CATALOG":

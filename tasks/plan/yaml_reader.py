@@ -34,6 +34,8 @@ def read_mapping(path: Path, what: str, fields: str) -> dict[str, Any]:
     Raises one ValueError, which names the file, where it is no YAML or no mapping, absurdly large or deep, also by its
     aliases, names a key twice, or holds a credential.
     """
+    if path.exists() and not path.is_file():  # a device or a pipe has no size, and no end
+        raise PlanError(f"{path} is no regular file; {what} is a YAML file")
     if path.stat().st_size > LARGEST:
         raise PlanError(f"{path}: {path.stat().st_size:,} bytes; {what} has at most {LARGEST:,}")
     try:

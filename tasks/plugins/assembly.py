@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,11 +10,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import ValidationError
 
 from nightloop.tasks.lake.source import Source
 from nightloop.tasks.models import build as build_model
 from nightloop.tasks.modules.model import Model
+from nightloop.tasks.plan.bounds import WIDEST
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.load import mistakes, read_yaml, refuse
 from nightloop.tasks.plan.plan import Part, Plan
@@ -21,6 +24,10 @@ from nightloop.tasks.plan.plugins import Builder, Kind
 from nightloop.tasks.retraining.strategy import Strategy
 from nightloop.tasks.sources import build as build_source
 from nightloop.tasks.strategies import build as build_strategy
+
+log = logging.getLogger(__name__)
+ROW = 4 * WIDEST  # numbers of one id: models keep up to three vectors of their width
+LARGEST = 10**9  # weights of a model's layers, tables apart: 4 GB, and as much for what an optimiser keeps of each
 
 
 @dataclass(frozen=True)
@@ -51,10 +58,24 @@ def assemble(plan: Plan) -> Parts:
 def _assembled(text: str) -> Parts:
     plan = Plan.model_validate_json(text)
     parts = _built(plan)
-    wrong = [*_apart(plan, parts), *_wrong_logs(plan, parts)]
+    wrong = [*_too_large(plan, parts.model), *_apart(plan, parts), *_wrong_logs(plan, parts)]
     if wrong:
         raise PlanError("; ".join(wrong))
     return parts
+
+
+def _too_large(plan: Plan, model: Model) -> list[str]:
+    """What of a model's weights no machine would hold. They are counted without being made (torch's device `meta`)."""
+    if model.width > ROW:
+        return [f"model {plan.model.use}: a row of it has {model.width:,} numbers; at most {ROW:,}: set smaller widths"]
+    try:
+        with torch.device("meta"):
+            count = sum(tensor.numel() for tensor in model.dense(torch.Generator()).values())
+    except Exception as error:  # somebody's own model, which draws its weights in a way that is not counted
+        log.debug("the weights of model %s are not counted: %s", plan.model.use, error)
+        return []
+    said = f"model {plan.model.use}: its layers have {count:,} weights; at most {LARGEST:,}: set smaller widths or fewer layers"
+    return [said] if count > LARGEST else []
 
 
 def apart(plan: Plan) -> list[str]:

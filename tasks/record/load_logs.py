@@ -7,12 +7,17 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from nightloop.tasks.data import load
+from nightloop.tasks.data.clean_rows import clean_counts
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.data.vocabulary import Vocabulary
 from nightloop.tasks.data.vocabulary import from_bytes as vocabulary_from_bytes
+from nightloop.tasks.lake.periods import period
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.objects import blobs
 from nightloop.tasks.objects.objects import Objects
+from nightloop.tasks.plan.errors import NotReady
+from nightloop.tasks.plan.load import as_given
+from nightloop.tasks.record.due import root
 from nightloop.tasks.record.manifest import PeriodLogs
 from nightloop.tasks.record.night_context import Night, history
 
@@ -28,12 +33,14 @@ def logs_of(objects: Objects, warehouse: Warehouse, night: Night, read: Sequence
     What was read last is kept until other logs are read, or the next night begins: most strategies read the same rows.
     """
     versions = [(part.period, part.version) for part in read]
-    before = [(part.period, part.version) for part in histories(objects, night) if part.period < min(versions)[0]]
+    earlier = [part for part in histories(objects, night) if part.period < min(versions)[0]]
+    before = [(part.period, part.version) for part in earlier]
     key = (night.plan.hash, night.vocabulary, tuple(versions), tuple(before))
     kept: Logs | None = warehouse.last_read.get(key)
     if kept is not None:
         return kept
     warehouse.last_read.clear()  # first, so that no two are in memory
+    _refuse_other_rows(warehouse, night, [*earlier, *read])
     vocabulary = vocabulary_of(objects, night)
     found = load.read_logs(warehouse, night.plan, vocabulary, versions, night.plan.seed, before)
     warehouse.last_read[key] = found
@@ -47,5 +54,25 @@ def histories(objects: Objects, night: Night) -> list[PeriodLogs]:
 
 def pairs_of(objects: Objects, warehouse: Warehouse, night: Night, read: Sequence[PeriodLogs]) -> Tensor:
     """Distinct (user, item) rows of `read`: [m, 2] int64."""
+    _refuse_other_rows(warehouse, night, read)
     versions = [(part.period, part.version) for part in read]
     return load.read_pairs(warehouse, vocabulary_of(objects, night), versions)
+
+
+def _refuse_other_rows(warehouse: Warehouse, night: Night, read: Sequence[PeriodLogs]) -> None:
+    """Raise NotReady if the lake's versions are not those that the nights of this chain read.
+
+    Every catalog counts its versions from 1: one that was made again, restored, or is another machine's has other rows
+    under the same number.
+    """
+    there = clean_counts(warehouse, [(part.period, part.version) for part in read])
+    for part in read:
+        if there.get(part.period, 0) != part.rows:
+            name = period(night.plan.periods, part.period).name
+            start = period(night.plan.periods, max(part.period, root(night.plan))).name
+            raise NotReady(
+                f"the lake has {there.get(part.period, 0):,} clean rows of {name} (version {part.version}), and the night that "
+                f"read them had {part.rows:,}: this is another catalog, or one that was restored or made again. Restore the one "
+                f"that the nights read, or make the nights again from this one: nightloop backfill "
+                f"{as_given(night.plan.pipeline)} --start {start} --what all"
+            )

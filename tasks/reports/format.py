@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from html import escape as _escape
 
-from nightloop.tasks.plan.redact import without_forms
+from nightloop.tasks.plan.redact import redact
 
 LONGEST = 160  # characters of a name or a reason; the full text is in the manifest
 NONE = "–"
@@ -18,10 +18,15 @@ def plain(text: object, longest: int = LONGEST) -> str:
 
     A name from the logs may hold terminal escapes, line breaks, right-to-left marks or a megabyte; a reason a password.
     """
-    head = str(text)[: 4 * longest + 64]
+    said = str(text)
+    head = said[: 4 * longest + 64]
     kept = "".join(" " if c.isspace() else c for c in head if c.isspace() or unicodedata.category(c)[0] != "C")
-    line = without_forms(" ".join(kept.split()))
-    return line if len(line) <= longest and len(str(text)) <= 4 * longest + 64 else line[: longest - 1].rstrip() + "…"
+    line = " ".join(kept.split())
+    if len(head) < len(said):  # the last word may be half a credential, which nothing masks
+        whole = line.rpartition(" ")[0]
+        line = whole if whole or len(line) <= longest else line
+    line = redact(line)
+    return line if len(line) <= longest and len(head) == len(said) else line[: longest - 1].rstrip() + "…"
 
 
 def markup(text: object, longest: int = LONGEST) -> str:

@@ -28,13 +28,15 @@ class Swept:
     deleted: tuple[str, ...] = ()  # from the trash, for good
     restored: tuple[str, ...] = ()  # from the trash, because something needs them
     busy: str = ""
+    unseen: tuple[str, ...] = ()  # damaged records, for whose sake nothing was deleted from the trash
 
 
 @dataclass
 class _Need:
-    """What a sweep found to be needed, and what not."""
+    """What a sweep found to be needed, and what not. `unseen`: damaged records, whose needs are not known."""
 
     blobs: set[str]
+    unseen: tuple[str, ...]
     unneeded: tuple[str, ...] = field(default=())
 
 
@@ -68,7 +70,7 @@ def sweep(
             need = _need(objects, work)
             deleted, restored = _close(objects, need, Act(holder, now), grace, alive)
             moved = _move(objects, need.unneeded, Act(holder, now), alive)
-            return Swept(moved, tuple(deleted), tuple(restored))
+            return Swept(moved, tuple(deleted), tuple(restored), unseen=need.unseen)
     finally:
         lease.release(objects, mine)
 
@@ -107,14 +109,14 @@ def _restored(objects: Objects, number: int | None, act: Act) -> list[str]:
 
 def _need(objects: Objects, work: Work) -> _Need:
     keys = list(objects.keys(""))
-    needed = promised(objects, keys)
+    needed, unseen = promised(objects, keys)
     steps = named(objects, (key for key in keys if re.fullmatch(r"pipelines/[^/]+/work/.+", key)))
     stored = {key.removeprefix("blobs/") for key in keys if BLOB.fullmatch(key)}
     dropped = {key for key, hashes in steps.items() if (hashes & stored) - needed} if work == "dropped" else set()
     for step, hashes in steps.items():
         needed |= hashes if step not in dropped else set()
     probes = [key for key in keys if key.startswith("probe/")]
-    return _Need(needed, (*sorted(dropped), *probes, *(f"blobs/{sha}" for sha in sorted(stored - needed))))
+    return _Need(needed, unseen, (*sorted(dropped), *probes, *(f"blobs/{sha}" for sha in sorted(stored - needed))))
 
 
 def _busy(objects: Objects, holder: str, now: float) -> str:
@@ -139,14 +141,22 @@ def _move(objects: Objects, keys: tuple[str, ...], act: Act, alive: lease.Alive)
 
 
 def _close(objects: Objects, need: _Need, act: Act, grace: float, alive: lease.Alive) -> tuple[list[str], list[str]]:
-    """Delete what lay in the trash for the whole grace period and is not needed; bring back at once what is."""
+    """Delete what lay in the trash for the whole grace period and is not needed; bring back at once what is.
+
+    Nothing is deleted while a record is damaged: it may have named what lies there, and a backup may bring it back.
+    """
     deleted, restored = [], []
     for removal in trash.still_open(objects):
         alive()
         wanted = [key for key in removal.keys if key.removeprefix("blobs/") in need.blobs]
         back = [key for key in wanted if objects.read(key) is None and trash.move_out(objects, removal, key)]
         restored += back
-        if removal.versions or act.when - removal.when < grace or not all(_sound(objects, key) for key in wanted):
+        if (
+            need.unseen
+            or removal.versions
+            or act.when - removal.when < grace
+            or not all(_sound(objects, key) for key in wanted)
+        ):
             continue
         over = [key for key in removal.keys if key not in wanted]
         closed = Closed(number=removal.number, when=act.when, by=act.by, deleted=tuple(over), restored=tuple(back))

@@ -23,6 +23,7 @@ from nightloop.tasks.record.manifest import Manifest
 HASH = re.compile(rb"[0-9a-f]{64}")
 NAMED = re.compile(r"(\d{6}/\d{4}|\d{8})\.json")  # a night's revision, an entry of the log
 AT_ONCE = 16  # nights that are read side by side
+GIVEN_UP = b"given up"  # what a person writes in the place of a damaged record that no backup has
 ADOPT = "Look with `nightloop maintain PLAN --adopt`, which lists what the store shows"
 
 
@@ -34,28 +35,48 @@ class Recorded(NamedTuple):
     damaged: frozenset[int]  # nights that have a revision which cannot be read, and a newer one
 
 
-def promised(objects: Objects, keys: Collection[str]) -> set[str]:
-    """Names of all blobs that a record of any pipeline needs; `keys`: a listing of the whole store.
+class Promised(NamedTuple):
+    """Names of all blobs that records need, and the keys of superseded nights that are damaged: what else they need is
+    not known."""
+
+    blobs: set[str]
+    unseen: tuple[str, ...]
+
+
+def promised(objects: Objects, keys: Collection[str]) -> Promised:
+    """What the records of all pipelines need; `keys`: a listing of the whole store.
 
     Raises DataError if the store has no complete record of its pipelines, where nights, log entries or pipelines are
     missing that another record names, where the listing leaves out what is there, and where a record is damaged.
     """
     found: set[str] = set()
+    unseen: list[str] = []
     for pipeline in _known(objects, keys):
         recorded = nights_of(objects, pipeline, keys)
-        for sealed in recorded.sealed.values():  # every hash, damaged records' too: more than is needed, never less
-            found |= {sha.decode() for sha in HASH.findall(sealed)}
+        for key, sealed in recorded.sealed.items():
+            found |= {sha.decode() for sha in HASH.findall(sealed)}  # those that a damaged record still shows, too
+            if _unreadable(key, sealed) and sealed.strip() != GIVEN_UP:
+                unseen.append(key)
         for entry in _log(objects, pipeline, recorded, keys):
             found |= {entry.checkpoint.weights, entry.checkpoint.memory, entry.vocabulary}
-    return found
+    return Promised(found, tuple(unseen))
 
 
-def versions_read(objects: Objects, pipeline: str) -> dict[int, set[int]]:
-    """Versions of the lake by period index that any night of a pipeline ever read. Raises as `promised`."""
+class LakeReads(NamedTuple):
+    """What a pipeline's nights read of the lake."""
+
+    versions: dict[int, set[int]]  # by period index, of any night that ever was
+    rows: dict[tuple[int, int], int]  # (period, version) -> clean rows, of the nights that stand
+
+
+def reads_of(objects: Objects, pipeline: str) -> LakeReads:
+    """What the nights of a pipeline read of the lake. Raises as `promised`."""
     keys = list(objects.keys("pipelines/"))
     _known(objects, keys)
     found: dict[int, set[int]] = {}
     recorded = nights_of(objects, pipeline, keys)
+    complete = [night for night in recorded.current.values() if night.outcome == "complete"]
+    rows = {(logs.period, logs.version): logs.rows for night in complete for logs in night.logs}
     for key, sealed in recorded.sealed.items():
         night = _night_of(key)
         if _unreadable(key, sealed):  # what it read is not known: every version up to the one that replaced it
@@ -64,7 +85,7 @@ def versions_read(objects: Objects, pipeline: str) -> dict[int, set[int]]:
             continue
         for logs in manifest_store.parsed(objects, (pipeline, night, _revision_of(key)), sealed).logs:
             found.setdefault(logs.period, set()).add(logs.version)
-    return found
+    return LakeReads(found, rows)
 
 
 def named(objects: Objects, keys: Iterable[str]) -> dict[str, set[str]]:

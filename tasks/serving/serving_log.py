@@ -19,7 +19,7 @@ import shutil
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from io import BufferedWriter
+from io import SEEK_END, BufferedWriter
 from pathlib import Path
 
 import orjson
@@ -118,11 +118,22 @@ class ServingLog:
     def _file(self, path: Path) -> BufferedWriter:
         if path not in self._open:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._open[path] = path.open("ab")
+            self._open[path] = _appending(path)
         file = self._open[path] = self._open.pop(path)  # the last one is the one that was used last
         while len(self._open) > OPEN:
             self._open.pop(next(iter(self._open))).close()
         return file
+
+
+def _appending(path: Path) -> BufferedWriter:
+    """The file, to be written at its end. Half a line that a crash left there ends first: the next one is whole."""
+    file = path.open("ab")
+    if file.tell():
+        with path.open("rb") as there:
+            there.seek(-1, SEEK_END)
+            if there.read() != b"\n":
+                file.write(b"\n")
+    return file
 
 
 def _once(values: Sequence[object]) -> object:

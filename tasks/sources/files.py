@@ -185,12 +185,12 @@ class Files:
         always = (-(2**62), 2**62)
         return self._read(warehouse, [file], columns, plan_columns(columns), always, self._may_lack(warehouse, columns))
 
-    def names_in(self, warehouse: Warehouse, file: str) -> list[str]:
-        """The names of a file's columns. Raises DataError if it has none."""
+    def names_in(self, warehouse: Warehouse, file: str, whole: bool = False) -> list[str]:
+        """The names of a file's columns; `whole`: also keys that JSON lines have late. Raises DataError if it has none."""
         kind = self._kind(file)
         if kind == "csv":
             return column_names(warehouse, file, self.dialect)
-        return parquet_columns(warehouse, file) if kind == "parquet" else json_keys(warehouse, file)
+        return parquet_columns(warehouse, file) if kind == "parquet" else json_keys(warehouse, file, whole)
 
     def _kind(self, file: str) -> Format:
         """What a file is, by its ending."""
@@ -211,11 +211,11 @@ class Files:
         features = {*columns.categorical, *columns.numeric} - {columns.user, columns.item, columns.time, *columns.key}
 
         @cache
-        def newest() -> list[str]:
+        def newest(whole: bool) -> list[str]:
             file = list_files(warehouse, self.paths[-1].replace("{period}", "*"))[-1]
-            return [*self.names_in(warehouse, file), *in_path(file)]
+            return [*self.names_in(warehouse, file, whole), *in_path(file)]
 
-        return lambda name: name in features and name in newest()
+        return lambda name: name in features and (name in newest(False) or name in newest(True))
 
     def _read(
         self, warehouse: Warehouse, files: list[str], columns: Columns, wanted: list[str],

@@ -20,6 +20,7 @@ DEVICES = ("phone", "desktop", "tablet")
 HOURS = np.array([3, 2, 1, 1, 1, 2, 4, 7, 8, 7, 6, 7, 8, 7, 6, 6, 7, 8, 10, 12, 13, 12, 9, 5], dtype=float)
 SLATE = 40  # items somebody sees before one is clicked
 PAGE = 10  # positions of an impression
+MOST = {"users": 10**7, "items": 10**7, "rows": 10**8, "days": 36_500}
 BIAS = 0.7  # position bias: the chance to look at position r is (1 + r) ** -BIAS
 
 
@@ -97,9 +98,9 @@ class Simulated:
     def __post_init__(self) -> None:
         """Raise PlanError with every option that is out of range, and what it may be."""
         wrong = [
-            f"{name} is {getattr(self, name)!r}, must be at least 1"
-            for name in ("users", "items", "rows", "days")
-            if getattr(self, name) < 1
+            f"{name} is {getattr(self, name)!r}, must be 1 to {most:,}"
+            for name, most in MOST.items()
+            if not 1 <= getattr(self, name) <= most
         ]
         wrong += [
             f"{name} is {getattr(self, name)!r}, must be at least 2 days"

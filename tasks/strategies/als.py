@@ -11,6 +11,7 @@ from torch import Tensor
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights
 from nightloop.tasks.modules.model import Model
+from nightloop.tasks.plan.bounds import ROUNDS, refuse_outside
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plugins import required
 from nightloop.tasks.retraining.mf_weights import from_parts, inner_width
@@ -36,8 +37,7 @@ class ALS:
         for name in ("regularization", "alpha", "half_life"):
             if not getattr(self, name) > 0:
                 raise PlanError(f"{name}: given {getattr(self, name)}; it must be above 0")
-        if self.iterations < 1:
-            raise PlanError(f"iterations: given {self.iterations}; it must be 1 or more")
+        refuse_outside("iterations", self.iterations, ROUNDS)
         required("ALS", "implicit", "controls")
 
     @property

@@ -17,6 +17,7 @@ from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
 from nightloop.tasks.modules.fused_tables import PREFIX
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.modules.train_config import TrainConfig
+from nightloop.tasks.plan.bounds import ROUNDS, refuse_outside
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.retraining.checkpoint_memory import (
     pack_snapshots,
@@ -75,12 +76,17 @@ class ASMG:
     training: TrainConfig = TrainConfig(epochs=1, batch_size=1024, lr=0.01)  # noqa: RUF009 (frozen)
 
     def __post_init__(self) -> None:
-        if not self.windows or min(self.windows) < 1 or len(set(self.windows)) < len(self.windows):
-            raise PlanError(f"window: given {self.window}; it counts weights, 1 or more, several to choose from differ")
+        if (
+            not self.windows
+            or not 1 <= min(self.windows) <= max(self.windows) <= ROUNDS
+            or len(set(self.windows)) < len(self.windows)
+        ):
+            raise PlanError(
+                f"window: given {self.window}; it counts weights, 1 to {ROUNDS:,}, several to choose from differ"
+            )
         if self.variant == "full" and len(self.windows) > 1:
             raise PlanError(f"window: given {self.window}; full has all weights, a number says when it begins")
-        if self.hidden < 1:
-            raise PlanError(f"hidden: given {self.hidden}; a GRU's state has 1 number or more")
+        refuse_outside("hidden", self.hidden, ROUNDS, what="the numbers of a GRU's state")
         if self.residual and self.variant == "Linear":
             raise PlanError("residual: given true for Linear, whose output is a mean already; it is for the GRUs")
 

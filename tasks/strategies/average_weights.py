@@ -12,6 +12,7 @@ from torch import Tensor
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
 from nightloop.tasks.modules.model import Model
+from nightloop.tasks.plan.bounds import ROUNDS
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.retraining.checkpoint_memory import pack_snapshots, past_weights, require_keys, update_learner
 from nightloop.tasks.retraining.prequential_loss import evaluation_rows, loss
@@ -38,8 +39,8 @@ class AverageWeights:
     def __post_init__(self) -> None:
         if not self.coefficients or not all(0 <= a < 1 for a in self.coefficients):
             raise PlanError(f"coefficients: given {self.coefficients}; each is the old average's share, 0 <= a < 1")
-        if not self.counts or not all(k >= 1 for k in self.counts):
-            raise PlanError(f"counts: given {self.counts}; each is a number of periods, 1 or more")
+        if not self.counts or not all(1 <= k <= ROUNDS for k in self.counts):
+            raise PlanError(f"counts: given {self.counts!s:.80}; each is a number of periods, 1 to {ROUNDS:,}")
 
     @property
     def lookback(self) -> int:

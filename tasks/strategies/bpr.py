@@ -10,6 +10,7 @@ import torch
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights
 from nightloop.tasks.modules.model import Model
+from nightloop.tasks.plan.bounds import ROUNDS, refuse_outside
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plugins import required
 from nightloop.tasks.retraining.mf_weights import from_parts, inner_width
@@ -32,8 +33,7 @@ class BPR:
     def __post_init__(self) -> None:
         if not self.rate > 0 or not self.regularization >= 0:
             raise PlanError(f"rate: given {self.rate}, above 0; regularization: given {self.regularization}, 0 or more")
-        if self.epochs < 1:
-            raise PlanError(f"epochs: given {self.epochs}; it must be 1 or more")
+        refuse_outside("epochs", self.epochs, ROUNDS)
         required("BPR", "implicit", "controls")
 
     @property

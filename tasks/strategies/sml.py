@@ -18,6 +18,7 @@ from nightloop.tasks.meta.transfer_set import TransferSet, active_rows
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.modules.train_config import TrainConfig
+from nightloop.tasks.plan.bounds import ROUNDS, refuse_outside
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.retraining.checkpoint_memory import require_keys, require_shapes, update_learner
 from nightloop.tasks.retraining.strategy import Strategy
@@ -52,8 +53,7 @@ class SML:
     batches: Batches = "shuffled"
 
     def __post_init__(self) -> None:
-        if self.rounds < 1:
-            raise PlanError(f"rounds: given {self.rounds}; each is a step 1 and a step 2, 1 or more")
+        refuse_outside("rounds", self.rounds, ROUNDS, what="each is a step 1 and a step 2")
         if self.freeze is not None and self.freeze < 0:
             raise PlanError(f"freeze: given {self.freeze}; it counts finished tasks, 0 or more, or null for never")
 

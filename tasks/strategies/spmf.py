@@ -13,6 +13,7 @@ from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
 from nightloop.tasks.modules.loss import Objective, labels
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.modules.train_config import TrainConfig
+from nightloop.tasks.plan.bounds import ROWS, refuse_outside
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.retraining.checkpoint_memory import require_keys
 from nightloop.tasks.retraining.reservoir import Reservoir, columns_of, empty, load_reservoir
@@ -38,8 +39,7 @@ class SPMF:
     training: TrainConfig = TrainConfig(epochs=10, batch_size=1024, lr=0.1, l2=0.03)  # noqa: RUF009 (frozen)
 
     def __post_init__(self) -> None:
-        if self.size < 0:
-            raise PlanError(f"size: given {self.size}; a reservoir keeps 0 rows or more")
+        refuse_outside("size", self.size, ROWS, 0, "the rows of a reservoir")
         if not 0 <= self.ratio <= 10:
             raise PlanError(f"ratio: given {self.ratio}; it is rows replayed for each new one, 0 to 10")
 

@@ -151,6 +151,8 @@ def test_plans_build_correctors_and_mistakes_are_named_with_what_is_legal() -> N
         "f": Part(use="Counters", options={"strengths": [2]}),
         "g": Part(use="ReLoop2", options={"lambdas": []}),
         "h": Part(use="ReLoop2", options={"memory": {"kind": "neighbours", "k": 0}}),
+        "i": Part(use="ReLoop2", options={"memory": {"kind": "neighbours", "capacity": 10**12}}),
+        "j": Part(use="ReLoop2", options={"memory": {"kind": "sketch", "planes": 10**9, "warm": 10**9}}),
     }
     with pytest.raises(ValueError) as told:
         build_all(wrong)
@@ -164,5 +166,8 @@ def test_plans_build_correctors_and_mistakes_are_named_with_what_is_legal() -> N
         "correctors.f.given strengths",
         "allowed are one or more numbers from 0 to 1",
         "correctors.h",
+        "1 <= k <= capacity <= 10,000,000",
+        "planes: given 1000000000; at most 10,000",
+        "warm: given 1000000000; at most 1,000,000",
     )
     assert [e for e in expected if e not in str(told.value)] == [], str(told.value)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 import shutil
+from datetime import UTC, datetime
 
 import pytest
 import yaml
 
 from nightloop.flows.backfill import backfill
 from nightloop.flows.nightly import nightly
+from nightloop.tasks.lake.landing import Landing
+from nightloop.tasks.record.overrides import overridden
+from nightloop.tasks.resources import open_store
+from nightloop.tasks.schedule import decide
 from tests.flows.test_flows import clock, periods, tiny
 from tests.flows.tiny_pipeline import Tiny, raw_plan
 
@@ -129,3 +136,14 @@ def test_a_changed_plan_is_made_again_from_the_lake_where_files_are_gone(
     (tiny.home / "in" / f"{tiny.name(4)}.parquet").unlink()
     with pytest.raises(FileNotFoundError):  # nothing of it ever landed
         nightly(str(tiny.path), tiny.name(4))
+
+
+def test_a_user_of_a_container_who_has_no_name_may_decide(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nameless() -> str:
+        raise KeyError("getpwuid(): uid not found: 1000650000")
+
+    monkeypatch.setattr(getpass, "getuser", nameless)
+    landing = Landing(3, 1, "d" * 64, 0, True)
+    decide(tiny.plan, landing, "", "the vendor had an outage", datetime(2026, 1, 6, tzinfo=UTC))
+    found = overridden(open_store(), "tiny", landing.place)
+    assert found is not None and found.by == f"user {os.getuid()}"

@@ -14,7 +14,8 @@ import yaml
 from nightloop.flows.cli.doctor import doctor
 from nightloop.flows.cli.prefect_health import _dead, _schedules, _worker, server
 from nightloop.tasks.objects import blobs
-from tests.flows.tiny_pipeline import Tiny, begin
+from nightloop.tasks.record import manifest_store
+from tests.flows.tiny_pipeline import Tiny, begin, run
 from tests.prefect_server import Server
 
 pytestmark = pytest.mark.xdist_group("flows")
@@ -56,6 +57,20 @@ def test_a_damaged_blob_is_found_where_somebody_looks_for_it(begun: Tiny) -> Non
     assert all(ok for ok, _ in found().values())
     ok, finding = found(deep=True)["blobs"]
     assert not ok and sha[:12] in finding
+
+
+def test_a_damaged_night_is_found_where_somebody_looks_for_it(begun: Tiny) -> None:
+    key = manifest_store.key_of("tiny", 2, 1)
+    path = begun.home / "home" / "store" / key
+    path.write_bytes(path.read_bytes()[:-80])
+    ok, finding = found(deep=True)["blobs"]
+    assert not ok and key in finding and "was changed or cut off" in finding
+    run(begun, 2)  # a revision that stands takes nothing from what the older one promised
+    ok, finding = found(deep=True)["blobs"]
+    assert not ok and key in finding
+    path.write_text("given up\n")
+    ok, finding = found(deep=True)["blobs"]
+    assert ok and "2 nights and their" in finding
 
 
 def test_a_lake_that_cannot_be_read_is_found(begun: Tiny) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from datetime import timedelta
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -12,8 +14,10 @@ import nightloop.flows.nightly
 import nightloop.tasks.promote
 import nightloop.tasks.resources
 import nightloop.tasks.schedule
+from nightloop.tasks.maintain import compact
 from nightloop.tasks.objects import blobs
 from nightloop.tasks.objects.objects import Objects
+from nightloop.tasks.objects.trash import Act
 from nightloop.tasks.record import manifest_store
 from nightloop.tasks.record.manifest import Manifest
 from tests.flows.tiny_pipeline import WHEN, Tiny, begin, raw_plan, run
@@ -129,6 +133,25 @@ def test_late_data_marks_every_later_night_stale_and_why(begun: Tiny) -> None:
         _, found = overview(nightloop.tasks.resources.open_store(), lake, begun.plan, 4)
     assert [found[i].state for i in (1, 2, 3, 4)] == ["complete", "stale", "stale", "stale"]
     assert "version 2" in found[2].reasons[0]
+
+
+def test_a_night_does_not_learn_from_other_rows_than_the_chain_names(begun: Tiny) -> None:
+    """A new catalog counts versions from 1 again: version 1 of a day may be what was delivered since."""
+    shutil.rmtree(begun.home / "home" / "lake")
+    day = begun.home / "in" / f"{begun.name(2)}.parquet"
+    rows = pq.read_table(day)
+    pq.write_table(rows.slice(1), day)
+    for index in range(4):
+        nightloop.flows.nightly.collect(begun.plan, index)
+    with pytest.raises(LookupError, match=r"this is another catalog.*--start 2026-01-03 --what all"):
+        run(begun, 3)
+    assert list(begun.chain()) == [1, 2]
+    act, grace = Act("ann", nightloop.tasks.resources.open_store().file_time()), timedelta(0)  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match=r"the lake was left alone: version 1 of period 2 .* has other rows"):
+        compact(begun.plan, act, grace, False)
+    run(begun, 2, 3)  # as the message says
+    assert [night.revision for night in begun.chain().values()] == [1, 2, 1]
+    assert "the lake was compacted" in compact(begun.plan, act, grace, False)[0]
 
 
 def test_an_operator_accepts_or_passes_over_a_bad_day_with_a_reason(begun: Tiny) -> None:

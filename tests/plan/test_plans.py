@@ -133,6 +133,28 @@ def test_what_cannot_be_is_refused_by_name(tmp_path: Path, change: dict[str, Any
 
 
 @pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"model": {"use": "MF", "options": {"width": 10**9}}}, "width: given 1000000000; whole numbers from 1 to 10,000"),
+        ({"model": {"use": "Caser", "options": {"width": 8_000, "horizontal": 8_000}}}, "at most 1,000,000,000: set smaller widths"),
+        ({"ranking": {"negatives": 10**9}}, "ranking.negatives: Input should be less than or equal to 100000"),
+        ({"ranking": {"k": [5, 0]}}, "1 to 20 cut-offs are allowed, which are whole numbers from 1 to 100,000"),
+        ({"ranking": {"k": []}}, "1 to 20 cut-offs"),
+        ({"gate": {"resamples": 10**9}}, "gate.resamples: Input should be less than or equal to 100000"),
+        ({"gate": {"alpha": 1e-12}}, "gate.alpha: Input should be greater than or equal to 0.0001"),
+        ({"periods": {"every": "hour", "length": 10**20, "start": "2026-01-01"}}, "periods.length: Input should be less"),
+        ({"source": {"use": "simulated", "options": {"users": 10**12}}}, "users is 1000000000000, must be 1 to 10,000,000"),
+        ({"correctors": {"near": {"use": "ReLoop2", "options": {"memory": {"kind": "neighbours", "capacity": 10**12}}}}},
+         "capacity <= 10,000,000"),
+        ({"serving": {"replay_rows": 10**30}}, "serving.replay_rows: Input should be less than or equal to 100000000"),
+    ],
+)  # fmt: skip
+def test_numbers_that_no_machine_has_room_for_are_refused(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    columns = {**raw()["columns"], "history_length": 5}
+    assert said in refused(tmp_path, raw() | {"columns": columns} | change)
+
+
+@pytest.mark.parametrize(
     "zone", [{"timezone": "Mars/Base"}, {"start": "someday"}, {"cuts": ["25:00"]}, {"every": "week", "cuts": ["10:00"]}]
 )
 def test_a_calendar_that_cannot_be_is_refused_when_the_plan_is_read(tmp_path: Path, zone: dict[str, Any]) -> None:
@@ -237,6 +259,12 @@ def test_a_plan_that_is_not_there(tmp_path: Path, name: str) -> None:
     with pytest.raises(FileNotFoundError, match="one of other") as told:
         find_plan(name, [tmp_path])
     assert len(str(told.value)) < 500
+
+
+def test_a_plan_that_is_a_device_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "shop.yaml").symlink_to("/dev/zero")
+    with pytest.raises(ValueError, match=r"is no regular file; a plan is a YAML file"):
+        read_yaml(find_plan("shop", [tmp_path]))
 
 
 @pytest.mark.parametrize("path", sorted((INFRA / "plans").glob("*.yaml")), ids=lambda path: path.stem)

@@ -18,10 +18,10 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from nightloop.tasks.plan.dsn import keywords, read_catalog
-from nightloop.tasks.plan.redact import holds_credentials, redact, redact_error
+from nightloop.tasks.plan.redact import holds_credentials, redact, redact_error, without_forms
 from nightloop.tasks.plan.safe_text import guard_process, guarded, json_of, outward, visible
 from nightloop.tasks.plan.settings import Settings
-from nightloop.tasks.reports.format import marked, plain
+from nightloop.tasks.reports.format import marked, markup, plain
 
 SECRET = "hunter" + "2"  # a traceback shows lines of source: they must not hold it
 SECRETS = (SECRET, "s3cr'et", 'qu"ote', "back\\slash", "sp ace 9", "pa@ss/wo:rd", "a&b=c;d,e)f", "päß-wörd", "x' OR '1")
@@ -353,3 +353,26 @@ def test_addresses_in_markdown_are_words() -> None:
     assert (
         "://" not in told.replace("&#58;//", "") and "www." not in told and "@" not in told and "&#58;//host/x" in told
     )
+
+
+def test_a_megabyte_of_addresses_is_read_once_and_masked_all_the_same() -> None:
+    many = "://a:b" * 170_000  # took six seconds: each was looked at again from each of those before it
+    assert without_forms(many) == many
+    assert without_forms(f"{many} postgresql://ann:pa/ss@host/db") == f"{many} postgresql://***@host/db"
+    assert without_forms("redis://:one redis://ann:two@host") == "redis://:one redis://***@host"
+
+
+def test_a_credential_of_the_process_is_masked_before_markdown_or_html_spell_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SHOP_PASSWORD", "hunter_2*<long>")
+    for said in (plain, marked, markup):
+        assert "hunter" not in said("because hunter_2*<long> is old") and "is old" in said(
+            "because hunter_2*<long> is old"
+        )
+
+
+def test_a_credential_that_a_cut_would_halve_is_not_shown() -> None:
+    for gap in (" ", "\x00"):  # which collapse to one or none, so that what stands behind them is shown
+        for long in range(640, 700):
+            assert "hunter" not in plain("why:" + gap * long + "postgresql://ann:hunter22@host/db cannot be reached")

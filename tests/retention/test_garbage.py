@@ -10,7 +10,7 @@ import pytest
 from nightloop.tasks.objects import blobs, lease, pipelines, trash
 from nightloop.tasks.record import manifest_store, promotion_log, step_cache
 from nightloop.tasks.retention.garbage import restore, sweep, unneeded
-from nightloop.tasks.retention.needed_blobs import versions_read
+from nightloop.tasks.retention.needed_blobs import reads_of
 from tests.objects.faulty_objects import HOWS, Crash, FaultyStore, How
 from tests.objects.memory_objects import Memory
 from tests.record.act_sequences import PIPELINE, check_invariants, kept, night, promoted, published
@@ -310,7 +310,27 @@ def test_a_damaged_night_that_was_run_again_stops_no_sweep_though_it_was_promote
         sweep(store, "ann", 0.0)
     published(store, 1, first, salt="again")
     assert sweep(store, "ann", 1000.0).busy == ""
-    assert versions_read(store, PIPELINE) == {0: {1}, 1: {1}, 2: {1}}
+    assert reads_of(store, PIPELINE).versions == {0: {1}, 1: {1}, 2: {1}}
+
+
+@pytest.mark.parametrize("left", [0, 200])
+def test_what_a_damaged_superseded_night_named_stays_in_the_trash_until_it_is_given_up(left: int) -> None:
+    store = Memory.fresh()
+    first = published(store, 0, None)
+    second = published(store, 1, first)
+    published(store, 1, first, salt="again")
+    key = manifest_store.key_of(PIPELINE, 1, 1)
+    whole = store.held[key]
+    store.held[key] = whole[:left]
+    found = sweep(store, "ann", 0.0, grace=10.0)
+    assert found.removed and found.unseen == (key,)
+    late = sweep(store, "ann", 1e6, grace=10.0)
+    assert not late.deleted and late.unseen == (key,)
+    store.held[key] = whole  # from a backup
+    assert not manifest_store.verify(store, second)
+    assert sweep(store, "ann", 2e6, grace=10.0).unseen == ()
+    store.held[key] = b"given up\n"
+    assert sweep(store, "ann", 3e6, grace=10.0).removed and sweep(store, "ann", 4e6, grace=10.0).deleted
 
 
 def test_files_of_other_programs_are_left_alone() -> None:

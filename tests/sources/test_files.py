@@ -173,6 +173,25 @@ def test_json_lines_that_do_not_parse_are_put_aside(pond: Warehouse, tmp_path: P
     assert [reason for reason, _ in reasons(pond, landing)] == ["unreadable_row", "null_item", "unreadable_row"]
 
 
+def test_a_key_of_json_lines_may_come_late(pond: Warehouse, tmp_path: Path) -> None:
+    row = '{"user": "u%d", "item": 1, "time": "2026-01-01", "list": %d}\n'
+    plain = "".join(row % (n, n) for n in range(1_100))
+    early, late = (
+        '{"user": "ann", "time": "2026-01-01"}\n' * 1_001,
+        '{"user": "bob", "item": 2, "time": "2026-01-01"}\n',
+    )
+    landing = collect(pond, Files(str(write(tmp_path / "0.jsonl", early + late))), PLAN, day(0))
+    assert users(pond, landing) == ["bob"] and len(reasons(pond, landing)) == 1_001
+    old, new = write(tmp_path / "2026-01-01.jsonl", plain), write(tmp_path / "2026-01-02.jsonl", plain)
+    with new.open("a") as file:  # what only the newest file has, and late, the older ones may lack
+        file.write('{"user": "bob", "item": 2, "time": "2026-01-02", "device": "d1", "list": [1]}\n')
+    featured = plan(Columns(user="user", item="item", time="time", categorical=("device",), numeric=("list",)))
+    path = str(old).replace("2026-01-01", "{period}")
+    assert collect(pond, Files(path), featured, day(0)).rows == 1_100
+    landing = collect(pond, Files(path), featured, day(1))
+    assert ("unreadable_row" in {reason for reason, _ in reasons(pond, landing)}) and landing.rows == 1_101
+
+
 def test_a_time_that_cannot_be_read_goes_where_its_neighbours_go(pond: Warehouse, tmp_path: Path) -> None:
     """In a file of the whole history it is counted once, in one period."""
     lines = LINES.splitlines()
