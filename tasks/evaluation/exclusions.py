@@ -47,10 +47,10 @@ def takers(logs: Logs, taken: Tensor) -> ItemUsers:
 
 
 def seen(logs: Logs) -> Tensor:
-    """Items seen up to and including each row, [n] int64: vocabulary rows below it. Never falls.
+    """Number of items seen up to and including each row, [n] int64: the vocabulary rows below it. It never falls.
 
-    Vocabulary rows are given in order of first sight, so an item was seen when it was born in an earlier period or when
-    an item of the same or a higher row has come by.
+    Vocabulary rows are given in order of first sight. An item was seen if it was born in an earlier period, or if an
+    item of the same or a higher row came before.
     """
     if not len(logs):
         return torch.zeros(0, dtype=torch.int64)
