@@ -43,9 +43,9 @@ class Scored:
         [n] the probability of a click from the model, or from the corrector before this one.
     """
 
-    rows: Tensor  # [n, F] int64 vocabulary rows: user, item, ...; -1 is unseen
-    hidden: Tensor  # [n, d] the model's own view of the row, see `nightloop.tasks.training.hidden_features`
-    probability: Tensor  # [n] what the model says, or the corrector before this one
+    rows: Tensor
+    hidden: Tensor
+    probability: Tensor
 
 
 class Corrector(Protocol):
