@@ -14,7 +14,9 @@ from nightloop.tasks.plan.errors import PlanError
 
 @dataclass(frozen=True)
 class Counters:
-    """logit y = logit p + f (d_item + d_user), with d = logit((clicks + m r) / (rows + m)) - logit(r).
+    """Shifts the logit by how far the clicks of the item and of the user differ from what was predicted.
+
+    logit y = logit p + f (d_item + d_user), with d = logit((clicks + m r) / (rows + m)) - logit(r)
 
     r is the mean prediction for the rows that were counted. A user or item for which the model is right has d = 0
     however often it is seen: this is the Beta posterior whose prior is the prediction, worth m = `prior` rows. A user's

@@ -16,7 +16,9 @@ CHUNK = 256  # rows of one step: a large delivery is many steps, as if it had co
 
 @dataclass(frozen=True)
 class Recalibration:
-    """sigmoid(logit p + a), or sigmoid(logit p + a + b logit p); both a and b start at 0.
+    """Shifts the logit of every prediction, or shifts and scales it, as the labels show.
+
+    sigmoid(logit p + a), or sigmoid(logit p + a + b logit p); both a and b start at 0.
 
     Online logistic regression, with one Newton step for every 256 rows. The curvature is that of all rows so far. The
     order of predictions within one moment does not change, so whatever is gained in AUC is drift of the base rate.

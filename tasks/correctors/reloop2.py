@@ -19,7 +19,9 @@ from nightloop.tasks.plan.errors import PlanError
 
 @dataclass(frozen=True)
 class ReLoop2:
-    """y = clip(p + lambda c e, 0, 1) with e = gamma (l - p) + (1 - gamma) (l - q).
+    """Compensates the model's error on a row by its errors on similar rows whose labels are known.
+
+    y = clip(p + lambda c e, 0, 1) with e = gamma (l - p) + (1 - gamma) (l - q)
 
     l is the mean label and q the mean prediction that the memory holds for rows like this one; c = n / (n + `prior`)
     for n such rows. Of all pairs of `lambdas` and `gammas` the one is used whose log loss on the rows so far is least,

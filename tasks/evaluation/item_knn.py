@@ -18,10 +18,12 @@ NEVER = 1e-9  # the popularity of what nobody took: below all, and the same for 
 
 @dataclass(frozen=True)
 class ItemKNN:
-    """score(u, j) = log popularity(j) + `weight` x sum over items i that u took of w_ui x similarity(i, j).
+    """Scores an item by its recent popularity and its similarity to the items that the user took.
 
-    The similarity is the cosine of two items' columns of w, with `shrinkage` added to its denominator. The defaults are
-    tuned on MovieTweetings.
+    score(u, j) = log popularity(j) + `weight` x sum over items i that u took of w_ui x similarity(i, j)
+
+    w_ui is the number of times that u took i; each counts half `memory` periods later. The similarity is the cosine of
+    two items' columns of w, with `shrinkage` added to its denominator. The defaults are tuned on MovieTweetings.
 
     Parameters
     ----------

@@ -21,9 +21,10 @@ TINY = 1e-12  # a row of noughts has no length to divide by
 
 @dataclass(frozen=True)
 class Transfer:
-    """f(w, w^): makes served rows [k, d] from yesterday's rows w and today's rows w^, [k, d] each.
+    """The network of SML: makes the served rows of a table from yesterday's rows and today's.
 
-    One f is shared by all rows of a table. No gradient flows into w^ through the product of w and w^.
+    f(w, w^) makes rows [k, d] from yesterday's rows w and today's rows w^, [k, d] each. One f is shared by all rows of
+    a table. No gradient flows into w^ through the product of w and w^.
 
     Parameters
     ----------

@@ -24,7 +24,9 @@ TABLE = "table.item"
 
 @dataclass(frozen=True)
 class AddPopularity:
-    """Serves b_j + g log(1 + count_j) in place of the bias b_j of item j; the learner continues from its own weights.
+    """Serves a learner's weights with recent popularity added to the items' biases.
+
+    The bias b_j of item j becomes b_j + g log(1 + count_j). The learner continues from its own weights.
 
     Each interaction counts half as much `half_life` periods later. Gradient steps learn which user likes which item;
     how often an item was taken recently is known exactly and need not be learned. If several `weights` g are given, one

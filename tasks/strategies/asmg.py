@@ -48,10 +48,11 @@ class Maker:
 
 @dataclass(frozen=True)
 class ASMG:
-    """Adaptive sequential model generation: served(t) = M(w_t-k+1, ..., w_t), a post-processor of a `learner`.
+    """Adaptive sequential model generation: serves what a generator makes of a learner's last weights.
 
-    w_t are the weights of the learner, which continues from w_t and never from what is served; the pre-trained weights
-    are no part of the sequence. M is a GRU over each number of the weights (`nightloop.tasks.meta.generator`).
+    served(t) = M(w_t-k+1, ..., w_t), with w_t the weights of the learner, which continues from w_t and never from what
+    is served; the pre-trained weights are no part of the sequence. M is a GRU over each number of the weights
+    (`nightloop.tasks.meta.generator`).
 
     At the close of t, after it was scored, M is trained on w_t-k..w_t-1 so that its i-th output does well on D_i+1.
     Then the learner learns, and the last output of M is served. The learner's weights are served until k of them can be

@@ -20,7 +20,9 @@ from nightloop.tasks.training.fit import fit
 
 @dataclass(frozen=True)
 class EWC:
-    """argmin L(w | newest period) + strength / 2 sum_j F_j (w_j - w_before,j)^2, started at w_before.
+    """Fine-tunes, regularised most for the weights that mattered most for earlier periods.
+
+    argmin L(w | newest period) + strength / 2 sum_j F_j (w_j - w_before,j)^2, started at w_before.
 
     F is the diagonal of the Fisher information at the close of the period before, plus `decay` times that of earlier
     periods. Rows that did not occur in the period before are not regularised, unless `decay` is above 0.

@@ -15,7 +15,9 @@ from nightloop.tasks.training.fit import fit
 
 @dataclass(frozen=True)
 class FineTune:
-    """argmin L(weights | newest period), started at the weights of the period before.
+    """Trains the weights of the period before on the newest period alone.
+
+    argmin L(weights | newest period), started at the weights of the period before.
 
     The defaults were chosen on MovieTweetings for MF with biases. Click models overfit their tables after one epoch:
     give them `training` with `epochs` 1.

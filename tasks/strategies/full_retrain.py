@@ -18,7 +18,9 @@ from nightloop.tasks.training.resize import initial
 
 @dataclass(frozen=True)
 class FullRetrain:
-    """argmin L(weights | the last `window` periods), started at yesterday's weights or from scratch.
+    """Trains on all history, or on its last periods, every night.
+
+    argmin L(weights | the last `window` periods), started at yesterday's weights or from scratch.
 
     Warm with a window is BU-w of the ASMG paper; warm with all history is the full retrain of the SML paper. The
     optimiser's state starts anew every period, because the same rows come again. The defaults were chosen on

@@ -17,7 +17,9 @@ from nightloop.tasks.retraining.teacher_predictions import FAMILIES, check_label
 
 @dataclass(frozen=True)
 class KD:
-    """Knowledge distillation: the loss (1 - weight) CE(y, s(z)) + weight T^2 CE(s(z'/T), s(z/T)) for a `learner`.
+    """Knowledge distillation: a `learner` learns from the labels and from the predictions of yesterday's weights.
+
+    The loss is (1 - weight) CE(y, s(z)) + weight T^2 CE(s(z'/T), s(z/T)), with s the logistic function.
 
     z' are the logits of the weights that the night starts with, on every row that the learner reads. T is the
     `temperature`; `nightloop.tasks.retraining.distillation_loss` says why there is a factor T^2. At T = 1 this is

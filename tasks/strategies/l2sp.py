@@ -16,7 +16,9 @@ from nightloop.tasks.training.fit import fit
 
 @dataclass(frozen=True)
 class L2SP:
-    """argmin L(w | newest period) + strength / 2 |w - w_before|^2, started at w_before.
+    """Fine-tunes, regularised towards the weights of the period before.
+
+    argmin L(w | newest period) + strength / 2 |w - w_before|^2, started at w_before.
 
     The penalty acts on a row once for each time it occurs, as L2 does. Leave `training.l2` at 0: it would regularise
     the same rows towards zero.

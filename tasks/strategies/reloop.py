@@ -22,7 +22,9 @@ from nightloop.tasks.training.predict import predict
 
 @dataclass(frozen=True)
 class SelfCorrection:
-    """An objective: `alpha` [y relu(p - q) + (1 - y) relu(q - p)] + (1 - `alpha`) CE(y, q).
+    """The objective of ReLoop: cross-entropy, and a penalty for a prediction that is worse than the one before.
+
+    `alpha` [y relu(p - q) + (1 - y) relu(q - p)] + (1 - `alpha`) CE(y, q)
 
     q is the new prediction and p that of the version before (`Logs.served`). A row without p has cross-entropy alone,
     in full. If p = q the gradient of the first term is that of relu, 0: at the first step of a warm start from the very

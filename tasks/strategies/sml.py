@@ -25,7 +25,9 @@ from nightloop.tasks.retraining.strategy import Strategy
 
 @dataclass(frozen=True)
 class SML:
-    """Sequential meta-learning: W_t = f(W_t-1, W^_t), and the transfer f learns from the period after.
+    """Sequential meta-learning: serves what a learned transfer makes of yesterday's weights and today's.
+
+    W_t = f(W_t-1, W^_t), with W^_t learned from period t. The transfer f learns from the period after.
 
     The task of period t is opened at its close: W^_t, started at W_t-1, learns from D_t (step 1), and f(W_t-1, W^_t) is
     served. The task is finished at the close of t + 1, after D_t+1 has been scored. `rounds` times f learns from D_t+1
