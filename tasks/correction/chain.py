@@ -1,4 +1,4 @@
-"""Chain: several correctors in a row, with what they have learned about one version of the model."""
+"""Chain: several correctors in order, with what they have learned about one version of the model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,17 @@ Notes = tuple[Tensor, ...]  # one a corrector, each [n, m]
 
 @dataclass(frozen=True)
 class Chain:
-    """Each corrector is handed what the one before made of the prediction. No thread-safety: the caller's lock."""
+    """Several correctors; each corrects what the one before returned. Not safe for several threads at once.
+
+    Parameters
+    ----------
+    version : str
+        The version of the model whose errors these are. What was learned about one version says nothing about another.
+    correctors : mapping of str to Corrector
+        By label, in order.
+    states : dict of str to State
+        What each has learned, by label.
+    """
 
     version: str  # of the model whose errors these are; what was learned of one says nothing about another
     correctors: Mapping[str, Corrector]
@@ -49,12 +59,12 @@ class Chain:
 
 
 def begin(version: str, correctors: Mapping[str, Corrector], shape: Shape) -> Chain:
-    """A chain that knows nothing."""
+    """A chain that has learned nothing."""
     return Chain(version, correctors, {label: corrector.start(shape) for label, corrector in correctors.items()})
 
 
 def restored(fresh: Chain, version: str, tensors: Weights) -> Chain:
-    """`fresh` with what a snapshot holds. Raises DataError if that is of another version or other options."""
+    """`fresh` with what a snapshot holds. Raises DataError if that is of another version or of other options."""
     if version != fresh.version:
         raise DataError(f"the snapshot is of {version}, the model that serves is {fresh.version}")
     states = {label: unpack(label, tensors) for label in fresh.states}

@@ -1,4 +1,4 @@
-"""Neighbours: a memory of the newest labelled rows, each kept as it is; the nearest ones answer."""
+"""Neighbours: a memory of the newest labelled rows; the rows nearest to a query are averaged."""
 
 from __future__ import annotations
 
@@ -18,13 +18,44 @@ MOST = 10_000_000  # rows
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The newest `capacity` rows; the `k` of largest cosine s count softmax(s / `temperature`).
+    """The newest `capacity` rows; the `k` of largest cosine s are averaged with weights softmax(s / `temperature`).
 
-    The search is exact, one matrix product: no index has to be trained, and it forgets the oldest row at no cost. Its
-    time is proportional to `capacity` (100 keys of width 400 against 20,000: 40 ms on a core). Where that is too slow,
-    use the sketch.
+    The search is exact, one matrix product: no index has to be trained, and the oldest row is forgotten at no cost. Its
+    time is proportional to `capacity` (100 keys of width 400 against 20,000: 40 ms on a core). If that is too slow, use
+    the sketch.
 
-    Source: Zhu et al. 2023 (ReLoop2), section 4, the explicit memory.
+    Parameters
+    ----------
+    kind : {"neighbours"}, default "neighbours"
+        The name of this memory in a plan.
+    capacity : int, default 20000
+        Rows that are kept, `k` or more.
+    k : int, default 50
+        Rows that are averaged, 1 or more. More rows make reads less noisy and less similar to the query.
+    temperature : float, default 0.1
+        Above 0. 0.1 is the paper's example. A larger value weights the neighbours more evenly.
+
+    Raises
+    ------
+    PlanError
+        An option is out of range.
+
+    References
+    ----------
+    Zhu et al. 2023, ReLoop2, section 4, the explicit memory.
+
+    Examples
+    --------
+    Of three rows the two nearest are equal to the query, and one of them was clicked.
+
+    >>> import torch
+    >>> from nightloop.tasks.correction.knn_memory import Neighbours
+    >>> memory = Neighbours(capacity=10, k=2)
+    >>> state = memory.start(width=2)
+    >>> key = memory.key(state, torch.tensor([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0]]))
+    >>> memory.write(state, key, label=torch.tensor([0.0, 1.0, 1.0]), prediction=torch.tensor([0.2, 0.4, 0.9]))
+    >>> print([round(value, 3) for value in memory.read(state, key[:1])[0].tolist()])
+    [0.5, 0.3, 2.0]
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")  # a misspelt option is a mistake
@@ -42,7 +73,7 @@ class Neighbours:
             )
 
     def start(self, width: int) -> State:
-        """An empty memory for keys of h [n, width]."""
+        """An empty memory for keys of features [n, width]."""
         return {
             "keys": torch.zeros(self.capacity, width),
             "values": torch.zeros(self.capacity, 2),  # label, prediction
@@ -50,11 +81,11 @@ class Neighbours:
         }
 
     def key(self, state: State, hidden: Tensor) -> Tensor:
-        """h at length 1: [n, d]."""
+        """Features [n, d] divided by their length."""
         return normalize(hidden)
 
     def read(self, state: State, key: Tensor) -> Tensor:
-        """Weighted mean label and prediction of the neighbours, and how many there are: [n, 3]."""
+        """Weighted mean label and prediction of the neighbours, and their number: [n, 3]."""
         have = min(int(state["written"]), self.capacity)
         if not have:
             return torch.zeros(len(key), 3)
@@ -64,7 +95,7 @@ class Neighbours:
         return torch.cat([means, torch.full((len(key), 1), float(near.values.shape[1]))], 1)
 
     def write(self, state: State, key: Tensor, label: Tensor, prediction: Tensor) -> None:
-        """Take the place of the oldest rows."""
+        """Replace the oldest rows."""
         first = int(state["written"]) + max(len(key) - self.capacity, 0)
         key, values = key[-self.capacity :], torch.stack([label, prediction], 1)[-self.capacity :]
         places = (first + torch.arange(len(key))) % self.capacity

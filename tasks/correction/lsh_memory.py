@@ -1,4 +1,4 @@
-"""Sketch: a memory of labelled rows as sums in buckets of random hyperplanes, of constant size however many it saw."""
+"""Sketch: a memory of labelled rows as sums in buckets of random hyperplanes, of constant size."""
 
 from __future__ import annotations
 
@@ -17,15 +17,53 @@ from nightloop.tasks.plan.errors import PlanError
 
 @dataclass(frozen=True)
 class Sketch:
-    """K `arrays` of 2^`bits` buckets; a bit says on which side of a random hyperplane h lies, after centring.
+    """Sums over labelled rows in arrays of buckets, so that its size does not grow with the rows.
 
-    Two rows share a bit with probability 1 - angle/pi, a bucket with that to the power of `bits`; what is read for a
-    row is the average of all rows weighted so. Each array takes its bits from a pool of `planes` hyperplanes: the
-    expectations are those of independent ones, at a seventh of the arithmetic (with planes = arrays x bits, they are
-    independent). h is centred by the mean of the first `warm` labelled rows: the outputs of ReLUs all point the same
-    way, and would crowd into a few buckets. Rows count half after `half_life` later ones (0: never).
+    Each bit of a bucket's number says on which side of a random hyperplane the centred features h of a row lie. Two
+    rows share a bit with probability 1 - angle / pi, and a bucket with that to the power of `bits`. What is read for a
+    row is the average of all rows with these weights. h is centred by the mean of the first `warm` labelled rows: the
+    outputs of ReLUs all point in similar directions, and would fall into a few buckets.
 
-    Source: Zhu et al. 2023 (ReLoop2), section 4; the pool: Andoni and Indyk, E2LSH, 2005, section 3.
+    Parameters
+    ----------
+    kind : {"sketch"}, default "sketch"
+        The name of this memory in a plan.
+    arrays : int, default 24
+        K, how many arrays there are, 1 or more. More arrays make reads less noisy; time and memory are proportional to
+        them.
+    bits : int, default 10
+        An array has 2^bits buckets, 1 to 20. More bits count only rows that are more alike.
+    planes : int, default 32
+        Hyperplanes that all arrays take their bits from, `bits` or more. The expectations are those of independent
+        planes, at a seventh of the arithmetic; with arrays x bits planes they are independent.
+    warm : int, default 500
+        Labelled rows that wait until the centre is known, 1 or more. Nothing is read before.
+    half_life : int, default 200000
+        Rows after which a row counts half; 0: never.
+    seed : int, default 0
+        Seed of the hyperplanes.
+
+    Raises
+    ------
+    PlanError
+        A size is out of range.
+
+    References
+    ----------
+    Zhu et al. 2023, ReLoop2, section 4. Andoni and Indyk 2005, E2LSH, section 3 (the pool of hyperplanes).
+
+    Examples
+    --------
+    Two equal rows were written, one of them clicked: mean label, mean prediction and number of rows like them.
+
+    >>> import torch
+    >>> from nightloop.tasks.correction.lsh_memory import Sketch
+    >>> sketch = Sketch(arrays=4, bits=3, planes=6, warm=2, half_life=0)
+    >>> state = sketch.start(width=5)
+    >>> key = sketch.key(state, torch.ones(2, 5))
+    >>> sketch.write(state, key, label=torch.tensor([0.0, 1.0]), prediction=torch.tensor([0.2, 0.4]))
+    >>> print([round(value, 3) for value in sketch.read(state, key)[0].tolist()])
+    [0.5, 0.3, 2.0]
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")  # a misspelt option is a mistake
@@ -74,18 +112,18 @@ class Sketch:
         }
 
     def key(self, state: State, hidden: Tensor) -> Tensor:
-        """Projections [n, planes] of h [n, d]: all that the sketch ever looks at."""
+        """Projections [n, planes] of features [n, d]: all that the sketch uses of a row."""
         return hidden @ state["planes"]
 
     def read(self, state: State, key: Tensor) -> Tensor:
-        """Mean label, mean prediction and number of rows [n, 3] in the buckets of each key, by the ratio of sums."""
+        """Mean label, mean prediction and number of rows [n, 3] in the buckets of keys [n, planes]: ratios of sums."""
         found = embedding_bag(self.buckets(state, key), state["sums"], mode="sum")
         rows = found[:, :1]
         means = torch.where(rows > 0, found[:, 1:] / rows.clamp(min=1e-30), 0.0)
         return torch.cat([means, rows / (self.arrays * state["weight"].float())], 1)
 
     def write(self, state: State, key: Tensor, label: Tensor, prediction: Tensor) -> None:
-        """Add rows. The first `warm` wait until their centre is known."""
+        """Add rows [n]. The first `warm` wait until their centre is known."""
         have = int(state["waits"])
         if have < self.warm:
             rows = torch.cat([key, label[:, None], prediction[:, None]], 1)[: self.warm - have]
@@ -106,7 +144,7 @@ class Sketch:
         return codes.long() + (torch.arange(self.arrays) << self.bits)
 
     def occupancy(self, state: State) -> float:
-        """Entropy of the buckets over its largest possible value: near 0, all rows crowd into a few."""
+        """Entropy of the buckets over its largest possible value, 0 to 1; near 0, all rows fall into a few."""
         rows = state["sums"][:, 0].view(self.arrays, -1).double()
         shares = rows / rows.sum(1, keepdim=True).clamp(min=1e-30)
         return float(-(torch.xlogy(shares, shares)).sum(1).mean() / (self.bits * torch.log(torch.tensor(2.0))))

@@ -1,4 +1,4 @@
-"""Replay: what correctors would have made of a period, slot by slot in order of time: score, then observe."""
+"""Replay: what correctors would have predicted in a period, slot by slot in order of time: score, then observe."""
 
 from __future__ import annotations
 
@@ -19,7 +19,15 @@ from nightloop.tasks.training.hidden_features import logits_and_hidden
 
 @dataclass(frozen=True)
 class Replayed:
-    """Probabilities [n] in the order of the logs: the model's own, and what the correctors made of them."""
+    """Probabilities [n] in the order of the logs: the model's own, and the corrected ones.
+
+    Parameters
+    ----------
+    base : Tensor
+        [n] of the model.
+    corrected : Tensor
+        [n] of the last corrector.
+    """
 
     base: Tensor
     corrected: Tensor
@@ -29,10 +37,48 @@ class Replayed:
 def replay(
     correctors: Mapping[str, Corrector], model: Model, weights: Weights, logs: Logs, slot: int = 1000, delay: int = 0
 ) -> Replayed:
-    """The rows of `logs` in slots of `slot` rows, in order of time; rows of one moment are never in two slots.
+    """Correct the predictions for `logs` slot by slot in order of time, each before its labels are known.
 
-    A slot's labels are known to the slots after it, or `delay` slots later. Begins with nothing known. Raises PlanError
-    for what is no click model and a slot below 1.
+    The correctors start with nothing learned.
+
+    Parameters
+    ----------
+    correctors : mapping of str to Corrector
+        By label; each corrects what the one before returned.
+    model : Model
+        A click model.
+    weights : Weights
+        Its weights.
+    logs : Logs
+        n rows.
+    slot : int, default 1000
+        Rows of a slot at least, 1 or more. Rows of one instant are never in two slots.
+    delay : int, default 0
+        Slots after which the labels of a slot are known: 0 for the next slot.
+
+    Returns
+    -------
+    Replayed
+        Probabilities before and after correction.
+
+    Raises
+    ------
+    PlanError
+        The model is for rankings, `slot` is below 1 or `delay` below 0.
+
+    Examples
+    --------
+    The click rate, the prediction of an untrained model for the last row, and the corrected one.
+
+    >>> from nightloop.tasks.correction.replay import replay
+    >>> from nightloop.tasks.correctors.recalibration import Recalibration
+    >>> from nightloop.tasks.models.fm import FM
+    >>> from nightloop.tasks.retraining.contract_data import simulated_periods
+    >>> from nightloop.tasks.training.resize import initial
+    >>> model, logs = FM(["user", "item"], width=4), simulated_periods("ctr", rows=200, count=1)[0]
+    >>> found = replay({"rate": Recalibration()}, model, initial(model, logs), logs, slot=100)
+    >>> print([round(p, 2) for p in (logs.label.mean().item(), found.base[-1].item(), found.corrected[-1].item())])
+    [0.39, 0.5, 0.47]
     """
     if model.family != "ctr" or slot < 1 or delay < 0:
         raise PlanError(
@@ -58,7 +104,15 @@ def replay(
 
 
 def slots(time: Tensor, rows: int) -> list[Tensor]:
-    """Positions of rows in order of `time` [n], cut into slots of at least `rows`; equal times stay together."""
+    """Positions of rows in order of `time` [n], cut into slots of at least `rows`; equal times stay together.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from nightloop.tasks.correction.replay import slots
+    >>> [slot.tolist() for slot in slots(torch.tensor([30, 10, 20, 20, 40]), rows=2)]
+    [[1, 2, 3], [0, 4]]
+    """
     order = torch.argsort(time, stable=True)
     ordered, cuts, first = time[order], [], 0
     while first < len(order):

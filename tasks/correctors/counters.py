@@ -1,4 +1,4 @@
-"""Counters: how often users and items were clicked against what was predicted, shrunk towards the prediction."""
+"""Counters: clicks of users and items compared with what was predicted, shrunk towards the prediction."""
 
 from __future__ import annotations
 
@@ -14,13 +14,46 @@ from nightloop.tasks.plan.errors import PlanError
 
 @dataclass(frozen=True)
 class Counters:
-    """logit y = logit p + f (d_item + d_user), where d = logit((clicks + m r) / (rows + m)) - logit(r).
+    """Shifts the logit by how far the clicks of the item and of the user differ from what was predicted.
 
-    r is the mean prediction for the rows that were counted, so a user or item of whom the model is right has d = 0
+    logit y = logit p + f (d_item + d_user), with d = logit((clicks + m r) / (rows + m)) - logit(r)
+
+    r is the mean prediction for the rows that were counted. A user or item for which the model is right has d = 0
     however often it is seen: this is the Beta posterior whose prior is the prediction, worth m = `prior` rows. A user's
-    prediction is the one with d_item, so that the two do not explain the same clicks. Ids that the model does not know
-    share one counter. Of `strengths`, that f serves which has lowered LogLoss most so far, by `caution` standard errors at
-    least; none, f = 0. A single one serves whatever it costs. Rows count half after `half_life` later ones (0: never).
+    prediction includes d_item, so that the two do not explain the same clicks. Ids that the model does not know share
+    one counter.
+
+    Parameters
+    ----------
+    prior : float, default 50.0
+        m, the rows that the model's prediction is worth, above 0. A larger value follows the clicks more slowly.
+    strengths : tuple of float, default (0.25, 0.5, 1.0)
+        Values of f to choose from, 0 to 1. The one is used that has lowered the log loss most so far, each row judged
+        before its label was known. A single one is always used.
+    caution : float, default 2.0
+        Standard errors by which a strength must have lowered the log loss to be used, 0 or more. If none has, f = 0.
+    half_life : int, default 200000
+        Rows after which a row counts half; 0: never.
+
+    Raises
+    ------
+    PlanError
+        An option is out of range.
+
+    Examples
+    --------
+    Item 1 was predicted at 0.2 and clicked in two of four rows: (2 + 10 * 0.2) / (4 + 10) for another user.
+
+    >>> import torch
+    >>> from nightloop.tasks.correction.corrector import Scored, Shape
+    >>> from nightloop.tasks.correctors.counters import Counters
+    >>> corrector = Counters(prior=10, strengths=(1.0,), half_life=0)
+    >>> state = corrector.start(Shape(hidden=4, users=2, items=2))
+    >>> rows = Scored(torch.tensor([[0, 1]] * 4), torch.zeros(4, 4), torch.full((4,), 0.2))
+    >>> state = corrector.observe(state, corrector.correct(state, rows)[1], torch.tensor([1.0, 1.0, 0.0, 0.0]))
+    >>> other = Scored(torch.tensor([[1, 1]]), torch.zeros(1, 4), torch.tensor([0.2]))
+    >>> print(round(corrector.correct(state, other)[0].item(), 3))
+    0.286
     """
 
     prior: float = 50.0
@@ -41,7 +74,7 @@ class Counters:
             )
 
     def start(self, shape: Shape) -> State:
-        """Nothing counted: [users + 1, 3] and [items + 1, 3] of rows, clicks and predicted clicks; strangers are last."""
+        """Empty counts [users + 1, 3] and [items + 1, 3] of rows, clicks and predicted clicks; unknown ids are last."""
         return {
             "user": torch.zeros(shape.users + 1, 3),
             "item": torch.zeros(shape.items + 1, 3),
@@ -50,7 +83,7 @@ class Counters:
         }
 
     def correct(self, state: State, scored: Scored) -> tuple[Tensor, Tensor]:
-        """Corrected probabilities; the note is user and item row, the prediction, d_item and d_user."""
+        """Corrected probabilities [n]; the note [n, 5] is user and item row, the prediction, d_item and d_user."""
         users, items = (_inside(scored.rows[:, column], state[name]) for column, name in ((0, "user"), (1, "item")))
         by_user, by_item = self._shift(state, torch.cat([state["user"][users], state["item"][items]])).chunk(2)
         z = torch.logit(scored.probability, eps=1e-6)
@@ -60,7 +93,7 @@ class Counters:
         return (corrected if strength else scored.probability), note
 
     def observe(self, state: State, note: Tensor, label: Tensor) -> State:
-        """Judge the strengths by what was counted when the rows were served, then count."""
+        """Judge the strengths by the counts at the time the rows were served, then count."""
         p, by_item, by_user = note[:, 2:].float().unbind(1)
         z, weight = torch.logit(p, eps=1e-6), state["weight"].float()
         if len(self.strengths) > 1:
@@ -74,7 +107,7 @@ class Counters:
         return state
 
     def serving(self, state: State) -> float:
-        """The strength that serves now; 0 where none has been shown to help."""
+        """The strength in use; 0 if none has been shown to help."""
         if len(self.strengths) == 1:
             return self.strengths[0]
         best = chosen(state)
@@ -89,6 +122,6 @@ class Counters:
 
 
 def _inside(ids: Tensor, table: Tensor) -> Tensor:
-    """Row ids, those outside of the table as its last row."""
+    """Row ids; those outside of the table become its last row."""
     last = len(table) - 1
     return torch.where((ids >= 0) & (ids < last), ids, last)

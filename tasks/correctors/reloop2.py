@@ -1,4 +1,4 @@
-"""ReLoop2: compensates the model's error on rows like this one, from a memory of rows whose labels have come."""
+"""ReLoop2: compensates the model's error on a row from a memory of similar rows whose labels are known."""
 
 from __future__ import annotations
 
@@ -19,15 +19,55 @@ from nightloop.tasks.plan.errors import PlanError
 
 @dataclass(frozen=True)
 class ReLoop2:
-    """y = clip(p + lambda c e, 0, 1) with e = gamma (l - p) + (1 - gamma) (l - q): l the mean label and q the mean
-    prediction that the memory holds for rows like this one, c = n / (n + `prior`) of n such rows.
+    """Compensates the model's error on a row by its errors on similar rows whose labels are known.
 
-    gamma = 1 mixes in the label of similar rows; gamma = 0 passes on their bias, and leaves a model alone that is right
-    about them. Of `lambdas` x `gammas` that pair serves whose LogLoss on the rows so far, each judged before its label
-    was known, is least; a pair must beat no correction by `caution` standard errors to be considered. One lambda and
-    one gamma: they serve, whatever they cost. Evidence about the pairs counts half after `half_life` rows.
+    y = clip(p + lambda c e, 0, 1) with e = gamma (l - p) + (1 - gamma) (l - q)
 
-    Source: Zhu et al. 2023 (ReLoop2), section 4; `prior` (0 there), `caution` and the choice are ours.
+    l is the mean label and q the mean prediction that the memory holds for rows like this one; c = n / (n + `prior`)
+    for n such rows. Of all pairs of `lambdas` and `gammas` the one is used whose log loss on the rows so far is least,
+    each row judged before its label was known. A single pair is always used.
+
+    Parameters
+    ----------
+    memory : Sketch or Neighbours, default Sketch()
+        How similar rows are found. In a plan: `{kind: sketch, ...}` or `{kind: neighbours, ...}` with their options.
+    lambdas : tuple of float, default (0.1, 0.2, 0.4, 0.7, 1.0)
+        Strengths of the correction to choose from, 0 to 1. 0 corrects nothing.
+    gammas : tuple of float, default (0.0, 0.5, 1.0)
+        1 mixes in the label of similar rows, as in the paper's experiments. 0 corrects by the bias on similar rows, and
+        leaves a model unchanged that is right about them.
+    prior : float, default 5.0
+        Rows at which half of the correction is applied, 0 or more. The paper has 0.
+    caution : float, default 2.0
+        Standard errors by which a pair must have lowered the log loss to be used, 0 or more. If none has, nothing is
+        corrected. Not in the paper.
+    half_life : int, default 50000
+        Rows after which evidence about the pairs counts half; 0: never.
+
+    Raises
+    ------
+    PlanError
+        An option is out of range.
+
+    References
+    ----------
+    Zhu et al. 2023, ReLoop2: building self-adaptive recommendation models via responsive error compensation loop,
+    section 4. The choice between several pairs is ours.
+
+    Examples
+    --------
+    Two clicked rows were predicted at 0.2. A row like them, predicted at 0.2, is corrected to 0.2 + 0.5 (1 - 0.2).
+
+    >>> import torch
+    >>> from nightloop.tasks.correction.corrector import Scored, Shape
+    >>> from nightloop.tasks.correction.knn_memory import Neighbours
+    >>> from nightloop.tasks.correctors.reloop2 import ReLoop2
+    >>> corrector = ReLoop2(Neighbours(capacity=50), lambdas=(0.5,), gammas=(1.0,), prior=0)
+    >>> state = corrector.start(Shape(hidden=2, users=1, items=1))
+    >>> rows = Scored(torch.zeros(2, 2, dtype=torch.int64), torch.ones(2, 2), torch.full((2,), 0.2))
+    >>> state = corrector.observe(state, corrector.correct(state, rows)[1], torch.ones(2))
+    >>> print(round(corrector.correct(state, rows)[0][0].item(), 3))
+    0.6
     """
 
     memory: Annotated[Sketch | Neighbours, Field(discriminator="kind")] = field(default_factory=Sketch)
@@ -54,11 +94,11 @@ class ReLoop2:
         return list(product(self.lambdas, self.gammas))
 
     def start(self, shape: Shape) -> State:
-        """An empty memory, and nothing known about any pair."""
+        """An empty memory, and no evidence about any pair."""
         return {**self.memory.start(shape.hidden), **no_trials(len(self.pairs))}
 
     def correct(self, state: State, scored: Scored) -> tuple[Tensor, Tensor]:
-        """Compensated probabilities; the note is what went in, what was read, and the key."""
+        """Compensated probabilities [n]; the note [n, m] is the probability before, what was read, and the key."""
         key = self.memory.key(state, scored.hidden)
         read = self.memory.read(state, key)
         error = self.error(scored.probability, read, *self.serving(state))
@@ -77,13 +117,13 @@ class ReLoop2:
         return state
 
     def error(self, p: Tensor, read: Tensor, strength: float | Tensor, transfer: float | Tensor) -> Tensor:
-        """lambda c e of probabilities p and reads [..., 3]; 0 where the memory holds nothing like the row."""
+        """lambda c e of probabilities p and reads [..., 3]; 0 if the memory holds nothing like the row."""
         label, prediction, rows = read.unbind(-1)
         known = torch.where(rows > 0, rows / (rows + self.prior), 0.0)
         return strength * known * (transfer * (label - p) + (1 - transfer) * (label - prediction))
 
     def serving(self, state: State) -> tuple[float, float]:
-        """The lambda and gamma that serve now; lambda is 0 where no pair has been shown to help."""
+        """The lambda and gamma in use; lambda is 0 if no pair has been shown to help."""
         if len(self.pairs) == 1:
             return self.pairs[0]
         best = chosen(state)

@@ -1,8 +1,8 @@
 """Candidates: which items a row's positive is ranked against, of those that were seen and not taken by then.
 
-Uniform, as nights deal them, or in proportion to how often items were taken, so that being liked by all is of no use.
-
-They do not depend on who ranks them, so they are dealt once a period and shared by every checkpoint that is scored.
+They are drawn uniformly, as in nights, or in proportion to how often items were taken, so that popularity does not
+help. They do not depend on who ranks them, so they are drawn once a period and shared by every checkpoint that is
+scored.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CHUNK = 8192  # items of the catalogue that are scored at a time
 
 @dataclass(frozen=True)
 class CandidateBlock:
-    """What a block of B rows is ranked against: of the pool's items the first `cut[b]`, without those barred."""
+    """What a block of B rows is ranked against: the first `cut[b]` items of the pool, without the excluded ones."""
 
     rows: slice
     pool: Tensor  # [P] int64
@@ -35,7 +35,7 @@ class CandidateBlock:
 
 @dataclass(frozen=True)
 class Candidates:
-    """The hands of one period's rows: against items drawn at random, and against the whole catalogue if asked for."""
+    """The candidates of one period's rows: items drawn at random and, if asked for, the whole catalogue."""
 
     logs: Logs
     block: int  # rows of one pool
@@ -44,21 +44,79 @@ class Candidates:
 
 
 def sample_candidates(logs: Logs, taken: Tensor, ranking: Ranking) -> Candidates:
-    """The candidates of every row of `logs`.
+    """The candidates of every row of a period, drawn uniformly.
 
-    `taken` [m, 2] are (user, item) rows of earlier periods. Each row gets `ranking.negatives` distinct items drawn
-    uniformly from those seen so far that its user has not taken up to and including the row (all of them, where there
-    are fewer), and with `ranking.catalogue` all of those too. The draw is the logs' own. Raises ValueError for earlier
-    interactions outside the vocabulary. Source: SML's protocol.
+    Each row gets `ranking.negatives` distinct items, of those seen so far that its user has not taken up to and
+    including the row; all of them, if there are fewer. The draw is that of `logs.generator`, the same for every
+    strategy.
+
+    Parameters
+    ----------
+    logs : Logs
+        n rows of one period.
+    taken : Tensor
+        [m, 2] user and item rows of earlier interactions.
+    ranking : Ranking
+        The plan's: `negatives`, and `catalogue` to rank against all those items as well.
+
+    Returns
+    -------
+    Candidates
+        For `rank`.
+
+    Raises
+    ------
+    DataError
+        Earlier interactions name items outside the vocabulary.
+
+    References
+    ----------
+    Zhang et al. 2020, SML, the protocol.
+
+    Examples
+    --------
+    Five candidates for each row: a scorer that scores everything equally ties with all of them.
+
+    >>> import torch
+    >>> from nightloop.tasks.evaluation.candidates import sample_candidates
+    >>> from nightloop.tasks.evaluation.rank import from_factors, rank
+    >>> from nightloop.tasks.plan.plan import Ranking
+    >>> from nightloop.tasks.retraining.contract_data import simulated_periods
+    >>> before, logs = simulated_periods("ranking")[3:]
+    >>> candidates = sample_candidates(logs.since(4), before.rows, Ranking(negatives=5))
+    >>> rank(from_factors(torch.zeros(1, 2), torch.zeros(1, 2)), candidates)["equal"].double().mean().item()
+    5.0
     """
     return _dealt(logs, taken, ranking, lambda items: UniformSampler(items, logs.generator("candidates")))
 
 
 def deal_popular(logs: Logs, taken: Tensor, ranking: Ranking) -> Candidates:
-    """As `deal`, but drawn one after another in proportion to how often an item is in `taken`.
+    """As `sample_candidates`, but drawn one after another in proportion to how often an item is in `taken`.
 
-    Being liked by all is then of little use: what stands against an item is liked by all as well. Items that nobody had
-    taken before come last.
+    Popularity then helps little: what an item is ranked against is popular as well. Items that nobody had taken before
+    come last.
+
+    Parameters
+    ----------
+    logs, taken, ranking
+        As for `sample_candidates`.
+
+    Returns
+    -------
+    Candidates
+        For `rank`.
+
+    Examples
+    --------
+    Sixty rows, of which each eight share the items that they are ranked against.
+
+    >>> from nightloop.tasks.evaluation.candidates import deal_popular
+    >>> from nightloop.tasks.plan.plan import Ranking
+    >>> from nightloop.tasks.retraining.contract_data import simulated_periods
+    >>> before, logs = simulated_periods("ranking")[3:]
+    >>> candidates = deal_popular(logs.since(4), before.rows, Ranking(negatives=5))
+    >>> candidates.block, len(candidates.sampled)
+    (8, 8)
     """
     generator = logs.generator("candidates/popular")
     return _dealt(logs, taken, ranking, lambda items: PopularitySampler(_counts(taken, items), generator))
@@ -67,7 +125,7 @@ def deal_popular(logs: Logs, taken: Tensor, ranking: Ranking) -> Candidates:
 def _dealt(
     logs: Logs, taken: Tensor, ranking: Ranking, shuffled: Callable[[int], UniformSampler | PopularitySampler]
 ) -> Candidates:
-    """Deal to blocks of rows from what `shuffled` makes of the number of items seen."""
+    """Draw for blocks of rows from what `shuffled` makes of the number of items seen."""
     who, limits = takers(logs, taken), seen(logs)
     deck = shuffled(int(limits[-1]) if len(logs) else 0)
     size = min(max(len(logs) // POOLS, 8), BLOCK)
@@ -80,7 +138,7 @@ def _dealt(
 def _sampled(
     logs: Logs, who: ItemUsers, limits: Tensor, rows: slice, negatives: int, deck: UniformSampler | PopularitySampler
 ) -> CandidateBlock:
-    """A hand of random items, of which each row takes its first valid ones."""
+    """A block against random items, of which each row takes its first valid ones."""
     share = int(limits[rows][0]) / deck.items  # of the items dealt, how many the block's first row had seen
     spare = int((negatives * 1.05 + 24) / share) // 64 * 64 + 64  # for what users have taken
     pool = deck.sample(torch.zeros(0, dtype=torch.int64), min(deck.items, spare))
@@ -114,10 +172,29 @@ def _hand(
 
 @dataclass
 class UniformSampler:
-    """Deals items in random order, each of [0, items) once before any comes again, so that no hand is richer in hits.
+    """Draws items in random order, each of [0, items) once before any comes again.
 
-    What is dealt to one block of rows is exactly uniform; blocks are less alike than if each drew for itself, which
-    takes most of the luck of the draw out of a night's mean.
+    What is drawn for one block of rows is exactly uniform. Blocks are less alike than if each had a draw of its own,
+    which removes most of the random error of the draw from a night's mean.
+
+    Parameters
+    ----------
+    items : int
+        How many items there are.
+    generator : torch.Generator
+        Where the order is drawn from.
+    left : Tensor, default empty
+        Items of the present order that were not drawn yet.
+
+    Examples
+    --------
+    Two draws of two items out of four have all of them.
+
+    >>> import torch
+    >>> from nightloop.tasks.evaluation.candidates import UniformSampler
+    >>> sampler, nothing = UniformSampler(4, torch.Generator().manual_seed(0)), torch.zeros(0, dtype=torch.int64)
+    >>> sorted(sampler.sample(nothing, 2).tolist() + sampler.sample(nothing, 2).tolist())
+    [0, 1, 2, 3]
     """
 
     items: int
@@ -125,7 +202,7 @@ class UniformSampler:
     left: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
 
     def sample(self, pool: Tensor, size: int) -> Tensor:
-        """The pool and as many more distinct items as make it `size`, in random order; `size` is at most `items`."""
+        """The pool and as many more distinct items as make it `size`, at most `items`, in random order."""
         while len(pool) < size:
             if not len(self.left):
                 self.left = torch.randperm(self.items, generator=self.generator)
@@ -137,10 +214,34 @@ class UniformSampler:
 
 @dataclass
 class PopularitySampler:
-    """Deals items by weight: each of the block's draws takes a remaining item in proportion to `weights` [items].
+    """Draws items by weight: each draw takes a remaining item in proportion to `weights`.
 
-    The order of arrival of exponential clocks with these rates is the order of successive draws without replacement
-    (Efraimidis and Spirakis 2006). Every block of rows draws anew.
+    Every block of rows has a new order. The order of exponential random times with these rates is the order of
+    successive draws without replacement.
+
+    Parameters
+    ----------
+    weights : Tensor
+        [items] float64. Items of weight 0 come last, in any order.
+    generator : torch.Generator
+        Where the order is drawn from.
+    order : Tensor, default empty
+        The present order.
+
+    References
+    ----------
+    Efraimidis and Spirakis 2006, Weighted random sampling with a reservoir.
+
+    Examples
+    --------
+    Of three items, one was taken 98 times and one twice: the first is nearly always drawn.
+
+    >>> import torch
+    >>> from nightloop.tasks.evaluation.candidates import PopularitySampler
+    >>> sampler = PopularitySampler(torch.tensor([98.0, 2.0, 0.0]).double(), torch.Generator().manual_seed(0))
+    >>> nothing = torch.zeros(0, dtype=torch.int64)
+    >>> round(sum(sampler.sample(nothing, 1).item() == 0 for _ in range(500)) / 500, 1)
+    1.0
     """
 
     weights: Tensor  # float64
@@ -153,7 +254,7 @@ class PopularitySampler:
         return len(self.weights)
 
     def sample(self, pool: Tensor, size: int) -> Tensor:
-        """The first `size` items of a new order; of the same one further on where `pool` was dealt already."""
+        """The first `size` items of a new order, or of the present one if `pool` was drawn already: [size]."""
         if not len(pool):
             clocks = torch.empty(self.items, dtype=torch.float64).exponential_(generator=self.generator)
             late = torch.where(self.weights > 0, 0.0, 1.0)  # who is never drawn comes last, in any order

@@ -28,6 +28,7 @@ def cluster_error(influence: ArrayLike, cluster: ArrayLike) -> tuple[float, int]
     --------
     Two users with two rows each: rows of a user are equal, so that there are two independent values and not four.
 
+    >>> from nightloop.tasks.evaluation.cluster_error import cluster_error
     >>> error, clusters = cluster_error([-0.25, -0.25, 0.25, 0.25], [7, 7, 9, 9])
     >>> print(round(error, 3), clusters)
     1.0 2

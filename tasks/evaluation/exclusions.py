@@ -1,4 +1,4 @@
-"""Barred: which items may not stand against which row: those not seen yet, and those its user has taken by then."""
+"""Exclusions: items that a row is not ranked against, those not seen yet and those its user has taken by then."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nightloop.tasks.plan.errors import DataError
 
 @dataclass(frozen=True)
 class ItemUsers:
-    """Who took each item and when, item by item: entries `start[i]` to `start[i + 1]` are of item i."""
+    """Who took each item and when, by item: entries `start[i]` to `start[i + 1]` are those of item i."""
 
     start: Tensor  # [items + 1] int64
     user: Tensor  # [m] int32: half the bytes to read
@@ -21,7 +21,7 @@ class ItemUsers:
     users: int  # every user is below it
 
     def of(self, pool: Tensor, users: Tensor) -> tuple[Tensor, Tensor]:
-        """Takings of the pool's items by any of `users`: (position in the pool, entry), each [found]."""
+        """Interactions of any of `users` with the pool's items: (position in the pool, entry), each [found]."""
         begin = self.start.index_select(0, pool)
         count = self.start.index_select(0, pool + 1) - begin
         ends = count.cumsum(0)
@@ -34,7 +34,7 @@ class ItemUsers:
 
 
 def takers(logs: Logs, taken: Tensor) -> ItemUsers:
-    """Takings of before (`taken` [m, 2] user and item rows) and of the logs themselves."""
+    """Interactions of before (`taken` [m, 2] user and item rows) and of the logs themselves."""
     items = logs.sizes[1]
     if len(taken) and (int(taken.min()) < 0 or int(taken[:, 1].max()) >= items):
         raise DataError(f"earlier interactions name rows outside the {items} items known in period {logs.period}")
@@ -47,10 +47,10 @@ def takers(logs: Logs, taken: Tensor) -> ItemUsers:
 
 
 def seen(logs: Logs) -> Tensor:
-    """Items seen up to and including each row, [n] int64: vocabulary rows below it. Never falls.
+    """Number of items seen up to and including each row, [n] int64: the vocabulary rows below it. It never falls.
 
-    Vocabulary rows are given in order of first sight, so an item was seen when it was born in an earlier period or when
-    an item of the same or a higher row has come by.
+    Vocabulary rows are given in order of first sight. An item was seen if it was born in an earlier period, or if an
+    item of the same or a higher row came before.
     """
     if not len(logs):
         return torch.zeros(0, dtype=torch.int64)
@@ -59,10 +59,10 @@ def seen(logs: Logs) -> Tensor:
 
 
 def excluded_pairs(who: ItemUsers, pool: Tensor, users: Tensor, limits: Tensor, first: int) -> tuple[Tensor, Tensor]:
-    """Which items of the pool may not stand against which row: (row in the block, position in the pool), each [found].
+    """Which items of the pool a row is not ranked against: (row in the block, position in the pool), each [found].
 
     `users` and `limits` [B] are the user and the number of items seen of rows `first`, `first + 1`, ... of the logs.
-    Pairs come in order, once each: items not yet seen, and items the user has taken up to and including that row.
+    Pairs come in order, once each: items not yet seen, and items that the user has taken up to and including that row.
     """
     place, entry = who.of(pool, users)
     blocked, slot = torch.unique(users, return_inverse=True)

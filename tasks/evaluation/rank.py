@@ -1,4 +1,4 @@
-"""Rank: where each row's item stands among items drawn at random, and among the whole catalogue."""
+"""Rank: the position of each row's item among items drawn at random, and in the whole catalogue."""
 
 from __future__ import annotations
 
@@ -18,10 +18,37 @@ Ranker = Callable[[Tensor, Tensor], Tensor]  # users [B], items [P] -> scores [B
 
 
 def from_factors(users: Tensor, items: Tensor) -> Ranker:
-    """The ranker of dot products: `users` [U, d], `items` [I, d]; users beyond the table are the mean user, items score 0.
+    """The ranker of dot products.
 
-    Products are added up in float64 and rounded once, so that equal items tie exactly wherever they stand in a block
-    and the same ranks come out on every machine. Raises DataError on NaN or unequal widths.
+    Users beyond the table are the mean user, and items beyond it score 0. Products are added up in float64 and rounded
+    once, so that equal items tie exactly in every block, and the same ranks come out on every machine.
+
+    Parameters
+    ----------
+    users : Tensor
+        [U, d] vectors of users.
+    items : Tensor
+        [I, d] vectors of items.
+
+    Returns
+    -------
+    Ranker
+        A function of user ids [B] and item ids [P] to scores [B, P] float32.
+
+    Raises
+    ------
+    DataError
+        NaN or infinity, or tables of different widths.
+
+    Examples
+    --------
+    User 0, and an unknown user, whose vector is (1/2, 1/2); item 9 is unknown.
+
+    >>> import torch
+    >>> from nightloop.tasks.evaluation.rank import from_factors
+    >>> ranker = from_factors(users=torch.eye(2), items=torch.tensor([[2.0, 0.0], [0.0, 4.0]]))
+    >>> ranker(torch.tensor([0, 9]), torch.tensor([0, 1, 9])).tolist()
+    [[2.0, 0.0, 0.0], [1.0, 2.0, 0.0]]
     """
     if users.dim() != 2 or items.dim() != 2 or users.shape[1] != items.shape[1]:
         raise DataError(f"factors must be [U, d] and [I, d]: {tuple(users.shape)} and {tuple(items.shape)} were given")
@@ -29,21 +56,69 @@ def from_factors(users: Tensor, items: Tensor) -> Ranker:
 
 
 def from_weights(factors: Factors, weights: Weights) -> Ranker:
-    """The ranker of a model's `factors` and weights, which ranks as the predictor does: a user beyond the table is the
-    mean user, so that whoever nobody has met is shown what is liked by all; an item is a table row of zeros.
+    """The ranker of a model, which ranks as the predictor does.
+
+    A user beyond the table is the mean user, so that an unknown user is shown what is popular; an item beyond the table
+    is a row of zeros.
+
+    Parameters
+    ----------
+    factors : callable
+        The model's `factors`: from weights to users [U, d] and items [I, d].
+    weights : Weights
+        The weights of a checkpoint.
+
+    Returns
+    -------
+    Ranker
+        As for `from_factors`.
+
+    Raises
+    ------
+    DataError
+        The factors hold NaN or infinity.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from nightloop.tasks.evaluation.rank import from_weights
+    >>> from nightloop.tasks.models.mf import MF
+    >>> weights = {"table.user": torch.eye(2), "table.item": torch.tensor([[2.0, 0.0], [0.0, 4.0]])}
+    >>> from_weights(MF(width=2).factors, weights)(torch.tensor([0, 9]), torch.tensor([0, 1])).tolist()
+    [[2.0, 0.0], [1.0, 2.0]]
     """
     users, items = factors(with_zero_rows(weights))
     return _dots(torch.cat([users[:-1], mean_user(users[:-1])]), items)
 
 
 def mean_user_ranker(factors: Factors, weights: Weights) -> Ranker:
-    """The ranker that takes every user for the mean user: what is left of a model when it is not personal."""
+    """As `from_weights`, with every user taken for the mean user: what a model is without personalisation.
+
+    Parameters
+    ----------
+    factors, weights
+        As for `from_weights`.
+
+    Returns
+    -------
+    Ranker
+        Equal scores for all users.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from nightloop.tasks.evaluation.rank import mean_user_ranker
+    >>> from nightloop.tasks.models.mf import MF
+    >>> weights = {"table.user": torch.eye(2), "table.item": torch.tensor([[2.0, 0.0], [0.0, 4.0]])}
+    >>> mean_user_ranker(MF(width=2).factors, weights)(torch.tensor([0, 1]), torch.tensor([0, 1])).tolist()
+    [[1.0, 2.0], [1.0, 2.0]]
+    """
     users, items = factors(with_zero_rows(weights))
     return _dots(mean_user(users[:-1]), items)
 
 
 def mean_user(users: Tensor) -> Tensor:
-    """What stands for a user nobody has met: the mean [1, d] of users [U, d]; zeros where there are none."""
+    """The vector of an unknown user: the mean [1, d] of users [U, d]; zeros if there are none."""
     return users.mean(0, keepdim=True) if len(users) else users.new_zeros(1, users.shape[1])
 
 
@@ -62,11 +137,42 @@ def _dots(users: Tensor, items: Tensor) -> Ranker:
 
 
 def rank(ranker: Ranker, candidates: Candidates) -> dict[str, Tensor]:
-    """How many candidates score above each row's item and how many exactly as high: a scored period.
+    """A scored period: how many candidates score above each row's item, and how many exactly as high.
 
-    Columns, each [n]: `user`, `item` int64, `new_user`, `new_item` bool (born in the row's own period), `pool` int32
-    (rows of one pool share the luck of its draw), `above`, `equal` int32 and, where the catalogue was dealt,
-    `catalogue_above` and `catalogue_equal`. Raises DataError on NaN scores.
+    Parameters
+    ----------
+    ranker : Ranker
+        A function of user ids [B] and item ids [P] to scores [B, P].
+    candidates : Candidates
+        What each row's item is ranked against.
+
+    Returns
+    -------
+    dict of str to Tensor
+        Columns, each [n]: `user`, `item` int64; `new_user`, `new_item` bool (born in the row's own period); `pool`
+        int32 (rows of one pool share its random error); `above`, `equal` int32; and, if the catalogue was ranked,
+        `catalogue_above` and `catalogue_equal`.
+
+    Raises
+    ------
+    DataError
+        Scores are NaN.
+
+    Examples
+    --------
+    Recall@2 of a scorer that scores everything equally, against five candidates: 2 / 6.
+
+    >>> import torch
+    >>> from nightloop.tasks.evaluation.candidates import sample_candidates
+    >>> from nightloop.tasks.evaluation.rank import from_factors, rank
+    >>> from nightloop.tasks.evaluation.summary import means
+    >>> from nightloop.tasks.plan.plan import Ranking
+    >>> from nightloop.tasks.retraining.contract_data import simulated_periods
+    >>> before, logs = simulated_periods("ranking")[3:]
+    >>> candidates = sample_candidates(logs.since(4), before.rows, Ranking(negatives=5))
+    >>> scored = rank(from_factors(torch.zeros(1, 2), torch.zeros(1, 2)), candidates)
+    >>> print(round(means(scored, "ranking", ks=[2])["recall@2"], 3))
+    0.333
     """
     logs = candidates.logs
     found = {"user": logs.rows[:, 0].clone(), "item": logs.rows[:, 1].clone()}
@@ -80,7 +186,7 @@ def rank(ranker: Ranker, candidates: Candidates) -> dict[str, Tensor]:
 
 
 def _counted(ranker: Ranker, logs: Logs, hands: Sequence[CandidateBlock]) -> Tensor:
-    """Above and equal [2, n] over all hands; a block may have several."""
+    """Above and equal [2, n] over all blocks of candidates; a block of rows may have several."""
     total = torch.zeros(2, len(logs), dtype=torch.int32)
     for hand in hands:
         total[:, hand.rows] += _count(ranker, logs, hand)
@@ -88,7 +194,7 @@ def _counted(ranker: Ranker, logs: Logs, hands: Sequence[CandidateBlock]) -> Ten
 
 
 def _count(ranker: Ranker, logs: Logs, hand: CandidateBlock) -> Tensor:
-    """Above and equal [2, B] of one hand."""
+    """Above and equal [2, B] of one block of candidates."""
     users, items, size = logs.rows[hand.rows, 0], logs.rows[hand.rows, 1], len(hand.pool)
     scores = ranker(users, torch.cat([hand.pool, items]))  # one product, so that an equal item scores the same
     _no_nan(scores)
@@ -98,7 +204,7 @@ def _count(ranker: Ranker, logs: Logs, hand: CandidateBlock) -> Tensor:
 
 
 def _within(mark: Tensor, cut: Tensor, row: Tensor, place: Tensor) -> Tensor:
-    """Marks of each row before its cut, without the barred ones: [B]."""
+    """Marks of each row before its cut, without the excluded ones: [B]."""
     whole = int(cut.min())
     total = mark[:, :whole].sum(1)
     tail = torch.arange(whole, mark.shape[1]) < cut[:, None]

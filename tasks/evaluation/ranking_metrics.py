@@ -16,11 +16,40 @@ Numbers = np.ndarray[Any, np.dtype[Any]]
 
 
 def recall(above: ArrayLike, equal: ArrayLike, k: int) -> Numbers:
-    """Chance that the positive is among the first `k`: [n] float64.
+    """The probability that the positive is among the first `k`.
 
-    `above` and `equal` [n] count the other candidates that score higher than the positive and exactly as it does; the
-    order of equal scores is random, so a scorer without opinions gets k / candidates and no more. Raises DataError
-    where k is below 1 or a count is negative. Source: SML's protocol, made safe for ties.
+    The order of equal scores is random, so a scorer that scores everything equally gets k / candidates and no more.
+
+    Parameters
+    ----------
+    above : array_like
+        [n] how many other candidates score higher than the positive.
+    equal : array_like
+        [n] how many other candidates score exactly as high.
+    k : int
+        Length of the list, 1 or more.
+
+    Returns
+    -------
+    ndarray
+        [n] float64, 0 to 1.
+
+    Raises
+    ------
+    DataError
+        `k` is below 1, or a count is negative or NaN.
+
+    References
+    ----------
+    Zhang et al. 2020, SML, the protocol; the expectation over ties is ours.
+
+    Examples
+    --------
+    First; third to seventh with equal chances, of which three are in a list of five; twentieth.
+
+    >>> from nightloop.tasks.evaluation.ranking_metrics import recall
+    >>> recall(above=[0, 2, 19], equal=[0, 4, 0], k=5).tolist()
+    [1.0, 0.6, 0.0]
     """
     g, e = _counts(above, equal, k)
     chance: Numbers = np.clip((k - g) / (e + 1), 0, 1)
@@ -28,7 +57,37 @@ def recall(above: ArrayLike, equal: ArrayLike, k: int) -> Numbers:
 
 
 def ndcg(above: ArrayLike, equal: ArrayLike, k: int) -> Numbers:
-    """Expected 1 / log2(rank + 1) where the rank is at most `k`, else 0: [n] float64; arguments as in `recall`."""
+    """Expected 1 / log2(rank + 1) if the rank is at most `k`, else 0.
+
+    With one positive it is the NDCG. The order of equal scores is random.
+
+    Parameters
+    ----------
+    above : array_like
+        [n] how many other candidates score higher than the positive.
+    equal : array_like
+        [n] how many other candidates score exactly as high.
+    k : int
+        Length of the list, 1 or more.
+
+    Returns
+    -------
+    ndarray
+        [n] float64, 0 to 1.
+
+    Raises
+    ------
+    DataError
+        `k` is below 1, or a count is negative or NaN.
+
+    Examples
+    --------
+    First; second or third with equal chances, in a list of two: (1 / log2(3) + 0) / 2.
+
+    >>> from nightloop.tasks.evaluation.ranking_metrics import ndcg
+    >>> ndcg(above=[0, 1], equal=[0, 1], k=2).round(3).tolist()
+    [1.0, 0.315]
+    """
     g, e = _counts(above, equal, k)
     discounts = 1 / np.log2(np.arange(k, dtype=np.float64) + 2)
     upto = np.concatenate([np.zeros(1), discounts.cumsum()])  # [k + 1], sum of the first m

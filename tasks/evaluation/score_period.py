@@ -18,10 +18,40 @@ from nightloop.tasks.training.predict import predict
 def scored_period(
     model: Model, weights: Weights, logs: Logs, candidates: Candidates | None = None
 ) -> dict[str, Tensor]:
-    """The scored period of `weights` on `logs`: columns [n] as `metrics.table` reads them.
+    """What `weights` predict for `logs`, as the columns that `nightloop.tasks.evaluation.summary` reads.
 
-    A ranking is judged on the `candidates` dealt for `logs`, click probabilities on the rows alone. Raises ValueError
-    on NaN.
+    Parameters
+    ----------
+    model : Model
+        The model of the weights.
+    weights : Weights
+        The weights of a checkpoint that has not seen the logs.
+    logs : Logs
+        n rows of one period.
+    candidates : Candidates or None, default None
+        For a ranking: the candidates drawn for `logs`. None: click probabilities.
+
+    Returns
+    -------
+    dict of str to Tensor
+        Columns, each [n]: those of `rank`, or `user`, `item`, `new_user`, `new_item`, `label` and `prediction`.
+
+    Raises
+    ------
+    DataError
+        A prediction is NaN, or the weights do not fit the logs.
+
+    Examples
+    --------
+    An untrained model predicts about 1/2 for every row.
+
+    >>> from nightloop.tasks.evaluation.score_period import scored_period
+    >>> from nightloop.tasks.models.fm import FM
+    >>> from nightloop.tasks.retraining.contract_data import simulated_periods
+    >>> from nightloop.tasks.training.resize import initial
+    >>> model, logs = FM(["user", "item"], width=4), simulated_periods("ctr")[0]
+    >>> print(round(scored_period(model, initial(model, logs), logs)["prediction"].mean().item(), 2))
+    0.5
     """
     if candidates is not None:
         return rank(from_weights(cast(Factored, model).factors, weights), candidates)

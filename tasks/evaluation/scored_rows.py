@@ -1,4 +1,4 @@
-"""Rows: the scored rows of a period as they are kept, read without torch."""
+"""The scored rows of a period as they are stored, read without torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from nightloop.tasks.plan.errors import DataError
 
 
 def from_bytes(data: bytes) -> dict[str, Numbers]:
-    """The columns of a blob of scored rows. Raises DataError if the bytes are not whole safetensors."""
+    """The columns of stored scored rows. Raises DataError if the bytes are not whole safetensors."""
     try:
         return dict(load(data))
     except Exception as error:

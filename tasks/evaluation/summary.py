@@ -24,11 +24,39 @@ NEEDED = {
 
 
 def means(scored: Mapping[str, ArrayLike], family: str, ks: Sequence[int] = (5, 10, 20)) -> dict[str, float]:
-    """Every metric by name: `recall@20`, `ndcg@20/new_user`, `auc`, `logloss/old_item`, `rows`, `rows/new_item`, ...
+    """Every metric of a scored period by name: `recall@20`, `ndcg@20/new_user`, `auc`, `logloss/old_item`, `rows`, ...
 
-    `scored` holds one array [n] a column (see `NEEDED`); with `catalogue_above` and `catalogue_equal` the ranking
-    against the whole catalogue is added as `catalogue_recall@20`. What is not defined on a slice (the AUC of a single
-    class) is left out. Raises ValueError on NaN, a missing column, or columns of different lengths.
+    What is not defined on a slice (the AUC of a single class) is left out.
+
+    Parameters
+    ----------
+    scored : mapping of str to array_like
+        One array [n] a column; `NEEDED` has the columns of each family. With `catalogue_above` and `catalogue_equal`
+        the ranking against the whole catalogue is added, as `catalogue_recall@20`.
+    family : {"ranking", "ctr"}
+        Which metrics.
+    ks : sequence of int, default (5, 10, 20)
+        Lengths of the list, for rankings.
+
+    Returns
+    -------
+    dict of str to float
+        Means over all rows, and over the rows of each slice of `SLICES`.
+
+    Raises
+    ------
+    DataError
+        NaN, a missing column, or columns of different lengths.
+
+    Examples
+    --------
+    Two rows: a known user's item is first, a new user's item is eighth.
+
+    >>> from nightloop.tasks.evaluation.summary import means
+    >>> new = {"new_user": [False, True], "new_item": [False, False]}
+    >>> found = means({"user": [0, 1], "item": [0, 0], **new, "above": [0, 7], "equal": [0, 0]}, "ranking", ks=[5])
+    >>> found["recall@5"], found["recall@5/new_user"], found["rows/new_user"]
+    (0.5, 0.0, 1.0)
     """
     check(scored, family)
     columns = {column: np.asarray(values) for column, values in scored.items()}
@@ -43,7 +71,34 @@ def means(scored: Mapping[str, ArrayLike], family: str, ks: Sequence[int] = (5, 
 
 
 def per_interaction(scored: Mapping[str, ArrayLike], metric: str) -> Numbers:
-    """The metric of each row: [n] float64. `metric` is recall@K, ndcg@K (either with `catalogue_`) or logloss."""
+    """The metric of each row.
+
+    Parameters
+    ----------
+    scored : mapping of str to array_like
+        A scored period, as for `means`.
+    metric : str
+        recall@K, ndcg@K, either of them with `catalogue_` before it, or logloss.
+
+    Returns
+    -------
+    ndarray
+        [n] float64.
+
+    Raises
+    ------
+    DataError
+        There is no such metric, or the scored period is not whole.
+    PlanError
+        The catalogue was not ranked.
+
+    Examples
+    --------
+    >>> from nightloop.tasks.evaluation.summary import per_interaction
+    >>> rows = {"user": [0, 1], "item": [0, 0], "new_user": [False, True], "new_item": [False, False]}
+    >>> per_interaction({**rows, "above": [0, 7], "equal": [0, 0]}, "recall@5").tolist()
+    [1.0, 0.0]
+    """
     if metric == "logloss":
         check(scored, "ctr")
         return ctr_metrics.logloss(scored["label"], scored["prediction"])
@@ -59,7 +114,7 @@ def per_interaction(scored: Mapping[str, ArrayLike], metric: str) -> Numbers:
 
 
 def direction(metric: str) -> int:
-    """+1 where more is better, -1 where less is better."""
+    """+1 if more of a metric is better, -1 if less is better (logloss, ne)."""
     return -1 if metric in ("logloss", "ne") else 1
 
 
@@ -72,7 +127,7 @@ def member(scored: Mapping[str, ArrayLike], name: str) -> Numbers:
 
 
 def check(scored: Mapping[str, ArrayLike], family: str) -> int:
-    """The number of rows. Raises ValueError if `scored` is not a whole and clean record of its family."""
+    """The number of rows. Raises DataError if `scored` is not a whole and clean record of its family."""
     if family not in NEEDED:
         raise DataError(f"no family {family!r}; there are {' and '.join(NEEDED)}")
     missing = [name for name in NEEDED[family] if name not in scored]

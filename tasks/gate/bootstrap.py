@@ -1,4 +1,4 @@
-"""How sure a mean over rows is when rows of one user belong together: the bootstrap over users."""
+"""The uncertainty of a mean over rows if rows of one user are not independent: the bootstrap over users."""
 
 from __future__ import annotations
 
@@ -30,7 +30,17 @@ class Resamples:
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and how low and high it may be, each bound with its own chance alpha of being wrong."""
+    """A mean and its lower and upper bound, each wrong with its own probability alpha.
+
+    Parameters
+    ----------
+    mean, low, high : float
+        In the units of the metric.
+    users : int
+        Number of users.
+    rows : int
+        Number of rows.
+    """
 
     mean: float
     low: float
@@ -40,10 +50,35 @@ class Interval:
 
 
 def resample(user: Tensor, draw: Tensor, resamples: int, alpha: float, name: str) -> Resamples:
-    """At least `resamples` draws of as many users as there are, with replacement; the same for the same `name`.
+    """Draws of as many users as there are, with replacement; the same for the same `name`.
 
-    `user` and `draw` [n] are the user and the pool of candidates of each row. Bounds at a small `alpha` need more
-    resamples, so that enough lie beyond them.
+    Parameters
+    ----------
+    user : Tensor
+        [n] the user of each row.
+    draw : Tensor
+        [n] the pool of candidates of each row.
+    resamples : int
+        Draws at least. A small `alpha` needs more, so that enough lie beyond the bounds.
+    alpha : float
+        Probability of a mistake of each bound.
+    name : str
+        Seed of the draws.
+
+    Returns
+    -------
+    Resamples
+        For `interval`.
+
+    Examples
+    --------
+    Three users are drawn three times in each of 200 resamples.
+
+    >>> import torch
+    >>> from nightloop.tasks.gate.bootstrap import resample
+    >>> drawn = resample(torch.tensor([5, 5, 7, 9]), torch.arange(4), 200, 0.05, "night")
+    >>> tuple(drawn.counts.shape), drawn.counts.sum(1).unique().tolist()
+    ((200, 3), [3.0])
     """
     users, mine = torch.unique(user, return_inverse=True)
     seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big")
@@ -57,13 +92,45 @@ def resample(user: Tensor, draw: Tensor, resamples: int, alpha: float, name: str
 
 
 def interval(gain: Tensor, rows: Tensor, drawn: Resamples, alpha: float) -> Interval | None:
-    """The mean of `gain` [n] over the rows where `rows` [n] bool holds; None with fewer than `FEWEST` users there.
+    """The mean of `gain` over some rows, with a lower and an upper bound.
 
-    Each bound is wrong with chance `alpha`: the studentised bootstrap (Efron and Tibshirani 1993, section 12.5), but
-    never narrower than Student's t with a degree less than there are users with a gain or a loss, because resamples of
-    very few are too alike. S_g and n_g are the sum and the number of a group's rows, m = sum S_g / n:
-    se^2 = G / (G - 1) * sum (S_g - m n_g)^2 / n^2, the error of a ratio (Cochran, Sampling Techniques, section 6.4).
-    Rows that share a pool of candidates share its luck: both bounds are moved out by what that adds to the error.
+    Each bound is wrong with probability `alpha`: the studentised bootstrap, but never narrower than Student's t with
+    one degree of freedom less than there are users with a gain or a loss, because resamples of very few are too alike.
+    S_g and n_g are the sum and the number of a group's rows, m = sum S_g / n: se^2 = G / (G - 1) * sum (S_g - m n_g)^2
+    / n^2, the error of a ratio. Rows of one pool of candidates share the random error of its draw: both bounds are
+    moved out by what that adds.
+
+    Parameters
+    ----------
+    gain : Tensor
+        [n] float64.
+    rows : Tensor
+        [n] bool, the rows that count.
+    drawn : Resamples
+        Resamples of the users of all n rows.
+    alpha : float
+        Probability of a mistake of each bound.
+
+    Returns
+    -------
+    Interval or None
+        None with fewer than `FEWEST` users.
+
+    References
+    ----------
+    Efron and Tibshirani 1993, An introduction to the bootstrap, section 12.5.
+    Cochran 1977, Sampling techniques, section 6.4 (the error of a ratio).
+
+    Examples
+    --------
+    Half of forty users gain 1.
+
+    >>> import torch
+    >>> from nightloop.tasks.gate.bootstrap import interval, resample
+    >>> user = torch.arange(40)
+    >>> found = interval((user % 2).double(), user >= 0, resample(user, user, 1000, 0.05, "night"), alpha=0.05)
+    >>> print(round(found.mean, 2), round(found.low, 1), round(found.high, 1))
+    0.5 0.4 0.6
     """
     user, values = drawn.user[rows], gain[rows]
     people = len(torch.unique(user))
@@ -87,7 +154,7 @@ def interval(gain: Tensor, rows: Tensor, drawn: Resamples, alpha: float) -> Inte
 
 
 def _shared(values: Tensor, user: Tensor, draw: Tensor) -> float:
-    """How much larger the error is than users alone make it: clustered both ways (Cameron, Gelbach and Miller 2011)."""
+    """Factor of the error over that of users alone: clustered both ways (Cameron, Gelbach and Miller 2011)."""
     influence = (values - values.mean()) / len(values)
     errors = (cluster_error(influence, cluster) for cluster in (user, draw, torch.arange(len(values))))
     by_user, by_draw, by_row = (error**2 if clusters >= POOLS else 0.0 for error, clusters in errors)
@@ -95,9 +162,33 @@ def _shared(values: Tensor, user: Tensor, draw: Tensor) -> float:
 
 
 def student(alpha: float, freedom: int) -> float:
-    """The value that Student's t exceeds with chance `alpha`; infinite without a degree of freedom.
+    """The value that Student's t exceeds with probability `alpha`; infinite without a degree of freedom.
 
-    Expansion about the normal quantile, to the second order (Abramowitz and Stegun 26.7.5).
+    An expansion about the normal quantile, to the second order.
+
+    Parameters
+    ----------
+    alpha : float
+        Probability, one-sided.
+    freedom : int
+        Degrees of freedom.
+
+    Returns
+    -------
+    float
+        0 or more for `alpha` up to 1/2.
+
+    References
+    ----------
+    Abramowitz and Stegun 1964, Handbook of mathematical functions, 26.7.5.
+
+    Examples
+    --------
+    Tables have 2.228.
+
+    >>> from nightloop.tasks.gate.bootstrap import student
+    >>> print(round(student(0.025, 10), 3))
+    2.225
     """
     if freedom < 1:
         return inf

@@ -21,7 +21,17 @@ Verdict = Literal["promote", "hold", "reject", "insufficient_evidence"]
 
 @dataclass(frozen=True)
 class Decision:
-    """The verdict on each challenger, the night's own, and who is to serve (None: nobody new)."""
+    """The verdict on each challenger, the verdict of the night, and who is to serve.
+
+    Parameters
+    ----------
+    judged : mapping of str to Judged
+        By challenger: verdict, reasons and numbers.
+    verdict : {"promote", "hold", "reject", "insufficient_evidence"}
+        Of the night: `promote` if there is a winner.
+    winner : str or None
+        The challenger that is to serve; None: what serves now.
+    """
 
     judged: Mapping[str, Judged]
     verdict: Verdict
@@ -40,14 +50,49 @@ class Case:
 
 
 def decide(rule: Gate, family: str, incumbent: str | None, nights: Sequence[Evidence]) -> Decision:
-    """Judge every challenger of the newest night on the last `rule.periods` nights, oldest first.
+    """Judge every challenger of the newest night on the last `rule.evidence_nights` nights.
 
-    `incumbent` is the strategy that serves. A challenger of another strategy must surely gain more than
-    `rule.min_gain`; the chance that a night promotes any of them though none is better is at most `rule.alpha`
-    (Bonferroni). The incumbent's own newer weights are promoted unless they are surely worse. Neither may fail a
-    guardrail. What cannot be told, because nights, users or numbers are missing, is not promoted. The winner is the
-    challenger with the largest gain, unless the refresh gains as much. Raises ValueError if `rule.metric` does not
-    fit the family.
+    A challenger of another strategy is promoted if it surely gains more than `rule.min_gain`. The probability that a
+    night promotes any of them though none is better is at most `rule.alpha` (Bonferroni). The incumbent's own newer
+    weights are promoted unless they are surely worse. None may fail a guardrail. If nights, users or numbers are
+    missing, nothing is promoted. The winner is the challenger with the largest gain, unless the incumbent's newer
+    weights gain as much.
+
+    Parameters
+    ----------
+    rule : Gate
+        The plan's `gate`.
+    family : {"ranking", "ctr"}
+        The plan's family.
+    incumbent : str or None
+        The strategy that serves; None: nothing serves yet.
+    nights : sequence of Evidence
+        Oldest first.
+
+    Returns
+    -------
+    Decision
+        With a verdict and reasons for each challenger.
+
+    Raises
+    ------
+    PlanError
+        `rule.metric` does not fit the family.
+
+    Examples
+    --------
+    What serves has the item of thirty users second, SML has it first. NDCG is 1 instead of 1 / log2(3).
+
+    >>> import torch
+    >>> from nightloop.tasks.gate.decide import decide
+    >>> from nightloop.tasks.gate.evidence import Evidence
+    >>> from nightloop.tasks.plan.plan import Gate
+    >>> user, no = torch.arange(30), torch.zeros(30, dtype=torch.bool)
+    >>> rows = {"user": user, "item": user, "new_user": no, "new_item": no, "equal": 0 * user}
+    >>> night = Evidence(0, {**rows, "above": 0 * user + 1}, {"SML": {**rows, "above": 0 * user}})
+    >>> decision = decide(Gate(evidence_nights=1), "ranking", "FineTune", [night])
+    >>> print(decision.winner, round(decision.judged["SML"].numbers["effect"], 3))
+    SML 0.369
     """
     metric, latest = metric_of(rule, family), list(nights)[-rule.evidence_nights :]
     names = list(latest[-1].challengers) if latest else []
@@ -145,13 +190,13 @@ def _unknown(reason: str) -> Judged:
 
 
 def _winner(judged: Mapping[str, Judged], incumbent: str | None) -> str | None:
-    """The promoted challenger with the largest gain; the incumbent where it gained as much or stands alone."""
+    """The promoted challenger with the largest gain; the incumbent if it gained as much."""
     gains = {name: float(str(j.numbers["effect"])) for name, j in judged.items() if j.verdict == "promote"}
     return max(gains, key=lambda name: (gains[name], name == incumbent), default=None)
 
 
 def without(decision: Decision, name: str, why: str, incumbent: str | None, verdict: Verdict = "reject") -> Decision:
-    """The decision where `name` may not serve after all: the next best that may be promoted wins, if there is one."""
+    """The decision if `name` may not serve after all: the next best that may be promoted wins, if there is one."""
     refused = Judged(
         verdict=verdict, reasons=(why, *decision.judged[name].reasons), numbers=decision.judged[name].numbers
     )

@@ -16,12 +16,24 @@ from nightloop.tasks.plan.plan import Gate
 
 @dataclass(frozen=True)
 class Evidence:
-    """One night: how what served and how each challenger predicted it, before anyone learned from it."""
+    """One night: how what served and each challenger predicted it, before anyone learned from it.
+
+    Parameters
+    ----------
+    period : int
+        Index of the period.
+    served : mapping of str to Tensor, or None
+        The scored period of what served, in the columns of `nightloop.tasks.evaluation.summary`. None: nothing served.
+    challengers : mapping of str to mapping
+        The scored period of each challenger, with the same rows.
+    name : str, default ""
+        Name of the period, for messages.
+    """
 
     period: int
-    served: Mapping[str, Tensor] | None  # scored columns as in `metrics.table`; None: nothing served
+    served: Mapping[str, Tensor] | None
     challengers: Mapping[str, Mapping[str, Tensor]]
-    name: str = ""  # of the period, for people
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -41,7 +53,32 @@ class Pool:
 
 
 def metric_of(rule: Gate, family: str) -> str:
-    """The metric the rule decides by. Raises ValueError if it does not fit the family of the task."""
+    """The metric that the rule decides by.
+
+    Parameters
+    ----------
+    rule : Gate
+        The plan's `gate`.
+    family : {"ranking", "ctr"}
+        The plan's family.
+
+    Returns
+    -------
+    str
+        `rule.metric`, or what `auto` stands for.
+
+    Raises
+    ------
+    PlanError
+        The metric does not fit the family.
+
+    Examples
+    --------
+    >>> from nightloop.tasks.gate.evidence import metric_of
+    >>> from nightloop.tasks.plan.plan import Gate
+    >>> metric_of(Gate(), "ctr"), metric_of(Gate(), "ranking")
+    ('logloss', 'ndcg@20')
+    """
     if rule.metric == "auto":
         return leading_metric("auto", family == "ctr", ())
     name, _, k = rule.metric.partition("@")
@@ -54,9 +91,38 @@ def metric_of(rule: Gate, family: str) -> str:
 
 
 def pooled(nights: Sequence[Evidence], name: str, metric: str) -> Pool | None:
-    """All nights that scored both `name` and what served; None where there is none.
+    """The paired rows of all nights that scored both `name` and what served.
 
-    Raises ValueError if a night's two results hold different rows, NaN, or not the columns of the metric.
+    Parameters
+    ----------
+    nights : sequence of Evidence
+        Oldest first.
+    name : str
+        The challenger.
+    metric : str
+        A metric of single rows.
+
+    Returns
+    -------
+    Pool or None
+        None if there is no such night.
+
+    Raises
+    ------
+    DataError
+        A night's two results hold different rows, NaN, or lack the columns of the metric.
+
+    Examples
+    --------
+    Two nights of three rows; the challenger has one more item first in each.
+
+    >>> import torch
+    >>> from nightloop.tasks.gate.evidence import Evidence, pooled
+    >>> row, no = torch.arange(3), torch.zeros(3, dtype=torch.bool)
+    >>> rows = {"user": row, "item": row, "new_user": no, "new_item": no, "equal": 0 * row}
+    >>> scored = {**rows, "above": torch.tensor([1, 1, 0])}, {"SML": {**rows, "above": torch.tensor([0, 1, 0])}}
+    >>> pooled([Evidence(0, *scored), Evidence(1, *scored)], "SML", "recall@1").gain.tolist()
+    [1.0, 0.0, 0.0, 1.0, 0.0, 0.0]
     """
     found = [
         _paired(night, night.served, night.challengers[name], metric)

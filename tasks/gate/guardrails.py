@@ -1,4 +1,4 @@
-"""Guardrails: what a challenger may not do, however good its mean is."""
+"""Guardrails: what a challenger may not do, whatever its mean gain."""
 
 from __future__ import annotations
 
@@ -20,7 +20,17 @@ PEOPLE = {"new_user": "new users", "old_user": "known users", "new_item": "new i
 
 @dataclass(frozen=True)
 class Guarded:
-    """What the guardrails found: `failed` are reasons to reject, `doubts` reasons to hold."""
+    """What the guardrails found.
+
+    Parameters
+    ----------
+    failed : tuple of str
+        Reasons to reject.
+    doubts : tuple of str
+        Reasons to hold.
+    numbers : dict of str to JSON value
+        What was measured, for the manifest.
+    """
 
     failed: tuple[str, ...]
     doubts: tuple[str, ...]
@@ -28,10 +38,42 @@ class Guarded:
 
 
 def slices(pool: Pool, drawn: Resamples, rule: Gate, alpha: float) -> Guarded:
-    """Fails where new or known users or items surely lose more than `rule.max_slice_loss` of what served gave them.
+    """Fails if new or known users or items surely lose more than `rule.max_slice_loss` of what served gave them.
 
-    A loss is sure when the upper bound of gain + slice_loss x served lies below zero, row by row, with chance `alpha`
-    of a mistake. Slices of too few users are not judged, and `numbers` says so with a null.
+    A loss is sure if the upper bound of gain + max_slice_loss x served, row by row, is below zero.
+
+    Parameters
+    ----------
+    pool : Pool
+        The paired rows.
+    drawn : Resamples
+        Resamples of the users of the pool.
+    rule : Gate
+        The plan's `gate`.
+    alpha : float
+        Probability of a mistake of each bound.
+
+    Returns
+    -------
+    Guarded
+        `numbers` by slice; None for a slice of too few users, which is not judged.
+
+    Examples
+    --------
+    New users lose all that they had. The five known users are too few to be judged.
+
+    >>> import torch
+    >>> from nightloop.tasks.gate.bootstrap import resample
+    >>> from nightloop.tasks.gate.evidence import Evidence, pooled
+    >>> from nightloop.tasks.gate.guardrails import slices
+    >>> from nightloop.tasks.plan.plan import Gate
+    >>> user = torch.arange(30)
+    >>> rows = {"user": user, "item": user, "new_user": user < 25, "new_item": user < 0, "equal": 0 * user}
+    >>> night = Evidence(0, {**rows, "above": 0 * user}, {"SML": {**rows, "above": (user < 25).int()}})
+    >>> pool = pooled([night], "SML", "recall@1")
+    >>> found = slices(pool, resample(pool.user, pool.draw, 200, 0.05, "night"), Gate(), alpha=0.05)
+    >>> print(found.numbers["new_user"]["relative"], found.numbers["old_user"])
+    -1.0 None
     """
     failed, numbers = [], dict[str, JsonValue]()
     for name, rows in pool.slices.items():
@@ -52,9 +94,43 @@ def slices(pool: Pool, drawn: Resamples, rule: Gate, alpha: float) -> Guarded:
 
 
 def calibration(pool: Pool, drawn: Resamples, rule: Gate, alpha: float, refresh: bool) -> Guarded:
-    """Fails where predicted over observed clicks surely leaves `rule.calibration`; doubts where it only seems to.
+    """Fails if predicted divided by observed clicks is surely outside `rule.calibration`; doubts if it is not sure.
 
-    A refresh may be outside where it is no further from 1 than what serves: keeping the old weights would not help.
+    Parameters
+    ----------
+    pool : Pool
+        The paired rows of a click model.
+    drawn : Resamples
+        Resamples of the users of the pool.
+    rule : Gate
+        The plan's `gate`.
+    alpha : float
+        Probability of a mistake.
+    refresh : bool
+        The challenger is the incumbent's newer weights. They may be outside if they are no further from 1 than what
+        serves: keeping the old weights would not help.
+
+    Returns
+    -------
+    Guarded
+        `numbers` has the `calibration` of the challenger and of what served.
+
+    Examples
+    --------
+    Half of thirty rows were clicked. What serves predicts 0.5 for each row, the challenger 0.25.
+
+    >>> import torch
+    >>> from nightloop.tasks.gate.bootstrap import resample
+    >>> from nightloop.tasks.gate.evidence import Evidence, pooled
+    >>> from nightloop.tasks.gate.guardrails import calibration
+    >>> from nightloop.tasks.plan.plan import Gate
+    >>> user, half = torch.arange(30), torch.full((30,), 0.5)
+    >>> rows = {"user": user, "item": user, "new_user": user < 0, "new_item": user < 0, "label": user % 2.0}
+    >>> night = Evidence(0, {**rows, "prediction": half}, {"SML": {**rows, "prediction": half / 2}})
+    >>> pool = pooled([night], "SML", "logloss")
+    >>> found = calibration(pool, resample(pool.user, pool.draw, 200, 0.05, "night"), Gate(), 0.05, refresh=False)
+    >>> print(found.numbers["calibration"], found.numbers["calibration_served"], len(found.failed))
+    0.5 1.0 1
     """
     observed, predicted, before = (float(column.sum()) for column in (pool.label, pool.predicted, pool.before))
     if not observed:
@@ -75,10 +151,46 @@ def calibration(pool: Pool, drawn: Resamples, rule: Gate, alpha: float, refresh:
 
 
 def informative(pool: Pool, drawn: Resamples, alpha: float, refresh: bool) -> Guarded:
-    """Fails where the log loss is surely no lower than that of the mean click rate, said to everybody; doubts where it
-    only seems so. A refresh may be as bad as what serves: keeping the old weights would not help.
+    """Fails if the log loss is surely no lower than that of the mean click rate; doubts if it is not sure.
 
-    The normalised entropy is the one over the other (He et al. 2014); where every label is the same there is none.
+    The normalised entropy is the one divided by the other; if every label is the same there is none.
+
+    Parameters
+    ----------
+    pool : Pool
+        The paired rows of a click model.
+    drawn : Resamples
+        Resamples of the users of the pool.
+    alpha : float
+        Probability of a mistake.
+    refresh : bool
+        The challenger is the incumbent's newer weights. They may be as bad as what serves: keeping the old weights
+        would not help.
+
+    Returns
+    -------
+    Guarded
+        `numbers` has the normalised entropy `ne` of the challenger and of what served.
+
+    References
+    ----------
+    He et al. 2014, Practical lessons from predicting clicks on ads at Facebook.
+
+    Examples
+    --------
+    Half of thirty rows were clicked, and 0.4 is predicted for each: worse than the click rate.
+
+    >>> import torch
+    >>> from nightloop.tasks.gate.bootstrap import resample
+    >>> from nightloop.tasks.gate.evidence import Evidence, pooled
+    >>> from nightloop.tasks.gate.guardrails import informative
+    >>> user, half = torch.arange(30), torch.full((30,), 0.5)
+    >>> rows = {"user": user, "item": user, "new_user": user < 0, "new_item": user < 0, "label": user % 2.0}
+    >>> night = Evidence(0, {**rows, "prediction": half}, {"SML": {**rows, "prediction": 0.8 * half}})
+    >>> pool = pooled([night], "SML", "logloss")
+    >>> found = informative(pool, resample(pool.user, pool.draw, 200, 0.05, "night"), 0.05, refresh=False)
+    >>> print(round(found.numbers["ne"], 3), found.numbers["ne_served"])
+    1.029 1.0
     """
     if not 0 < float(pool.label.mean()) < 1:
         return Guarded((), (), {"ne": None, "ne_served": None})
@@ -95,7 +207,7 @@ def informative(pool: Pool, drawn: Resamples, alpha: float, refresh: bool) -> Gu
 
 
 def together(found: Sequence[Guarded]) -> Guarded:
-    """All findings as one; the numbers of later ones are added to the earlier."""
+    """All findings as one; the numbers of later ones are added to those of earlier ones."""
     numbers = {name: value for one in found for name, value in one.numbers.items()}
     return Guarded(
         tuple(f for one in found for f in one.failed), tuple(d for one in found for d in one.doubts), numbers

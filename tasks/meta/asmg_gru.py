@@ -1,4 +1,4 @@
-"""GRU: one small recurrent network a column, as ASMG has it, forwards and backwards."""
+"""GRU: one small recurrent network for each column, as in ASMG, with its forward and backward pass."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ sigmoid_backward, tanh_backward = torch.ops.aten.sigmoid_backward.grad_input, to
 
 
 class Trace(NamedTuple):
-    """What one step of n networks on R rows was made of: all that its slope needs."""
+    """What one step of n networks of h numbers on R rows computed: all that its gradient needs."""
 
     seen: Tensor  # [n, h + 1, R] state and value
     both: Tensor  # [n, 2 h, R] z and r
@@ -29,9 +29,32 @@ class Trace(NamedTuple):
 
 
 def first_values(columns: int, hidden: int, rng: torch.Generator) -> dict[str, Tensor]:
-    """`gates` [n, 3 h, h + 1] of z, r and g, `weight` [n, 1, h], `bias` [n, 1, 1] of the output.
+    """First values of the parameters of GRUs, drawn as TensorFlow draws them.
 
-    As TensorFlow draws them (Glorot uniform): the first of three dimensions counts as a receptive field.
+    That is Glorot uniform, which counts the first of three dimensions as a receptive field.
+
+    Parameters
+    ----------
+    columns : int
+        n, the number of networks. A larger n gives smaller first values.
+    hidden : int
+        h, the numbers of each network's state.
+    rng : torch.Generator
+        Where the numbers are drawn from.
+
+    Returns
+    -------
+    dict of str to Tensor
+        `gates` [n, 3 h, h + 1] of z, r and g, `weight` [n, 1, h] and `bias` [n, 1, 1] of the output.
+
+    Examples
+    --------
+    Numbers of one network with a state of 4: 3 (4 + 16) + 4 + 1.
+
+    >>> import torch
+    >>> from nightloop.tasks.meta.asmg_gru import first_values
+    >>> sum(tensor.numel() for tensor in first_values(1, 4, torch.Generator().manual_seed(0)).values())
+    65
     """
     state = [_glorot(columns, hidden, hidden, rng) for _ in range(3)]
     value = [_glorot(columns, hidden, 1, rng) for _ in range(3)]
@@ -42,10 +65,39 @@ def first_values(columns: int, hidden: int, rng: torch.Generator) -> dict[str, T
 def forward(
     own: Mapping[str, Tensor], sequence: Sequence[Tensor], state: Tensor, threads: ThreadPool
 ) -> tuple[list[Tensor], list[list[Trace]]]:
-    """Outputs [R, n] for each of a sequence of rows [R, n], begun at `state` [R, n, h], and the traces of the steps of
-    each piece of `PIECE` rows; the pieces are dealt to the threads.
+    """The outputs of n networks for a sequence, and what the backward pass needs.
 
-    Later members of the sequence may be shorter: of the rows they leave out there is no later output.
+    Later members of the sequence may have fewer rows: the rows that they leave out have no later output.
+
+    Parameters
+    ----------
+    own : mapping of str to Tensor
+        The parameters, as `first_values` gives them.
+    sequence : sequence of Tensor
+        k tensors [R, n], oldest first.
+    state : Tensor
+        [R, n, h], the hidden state to start at.
+    threads : ThreadPool
+        Pieces of `PIECE` rows are computed side by side.
+
+    Returns
+    -------
+    list of Tensor
+        An output [R, n] for each member of the sequence.
+    list of list of Trace
+        The steps of each piece.
+
+    Examples
+    --------
+    One network whose gates are zero halves its state at each step; the output is the state plus 0.1.
+
+    >>> import torch
+    >>> from nightloop.tasks.meta.asmg_gru import forward
+    >>> from nightloop.tasks.modules.threads import ThreadPool
+    >>> own = {"gates": torch.zeros(1, 3, 2), "weight": torch.ones(1, 1, 1), "bias": torch.full((1, 1, 1), 0.1)}
+    >>> outputs, _ = forward(own, [torch.ones(1, 1)] * 2, torch.ones(1, 1, 1), ThreadPool(1))
+    >>> print([round(output.item(), 2) for output in outputs])
+    [0.6, 0.35]
     """
     found = [torch.empty_like(rows) for rows in sequence]
 
@@ -66,16 +118,39 @@ def forward(
 
 
 def room(state: Tensor) -> Tensor:
-    """A state [n, h, R] with room for a value below it: [n, h + 1, R]."""
+    """A state [n, h, R] with room for a value after it: [n, h + 1, R]."""
     found = state.new_empty(state.shape[0], state.shape[1] + 1, state.shape[2])
     found[:, :-1] = state
     return found
 
 
 def step(gates: Tensor, seen: Tensor, into: Tensor | None = None) -> Trace:
-    """One step from state and value, `seen` [n, h + 1, R]; the new state is written `into` [n, h, R], if given.
+    """One step of n networks on R rows: z, r = sigmoid(W [h, w]); g = tanh(W_g [r h, w]); h' = (1 - z) h + z g.
 
-    z, r = sigmoid(W [h, w]); g = tanh(W_g [r h, w]); h' = (1 - z) h + z g.
+    z weighs the new candidate g, and r is applied before the product: PyTorch's GRU does both in another way.
+
+    Parameters
+    ----------
+    gates : Tensor
+        [n, 3 h, h + 1], as in `first_values`.
+    seen : Tensor
+        [n, h + 1, R], the state and, after it, the value w.
+    into : Tensor or None, default None
+        [n, h, R], where the new state is written. None: a new tensor.
+
+    Returns
+    -------
+    Trace
+        The new state, and what the gradient needs.
+
+    Examples
+    --------
+    If all gates are zero then z = 1/2 and g = 0: the state is halved.
+
+    >>> import torch
+    >>> from nightloop.tasks.meta.asmg_gru import step
+    >>> step(torch.zeros(1, 3, 2), torch.tensor([[[0.8], [5.0]]])).state.flatten()
+    tensor([0.4000])
     """
     size = seen.shape[1] - 1
     state, both = seen[:, :size], _times(gates[:, : 2 * size], seen).sigmoid_()
@@ -90,9 +165,38 @@ def step(gates: Tensor, seen: Tensor, into: Tensor | None = None) -> Trace:
 def backward(
     own: Mapping[str, Tensor], traces: Sequence[Sequence[Trace]], slopes: Sequence[Tensor], threads: ThreadPool
 ) -> dict[str, Tensor]:
-    """The gradient of the parameters, given that of each output [R, n]; the sequence and its first state are constant.
+    """The gradient of the parameters; the sequence and its first state are constants.
 
-    Written out, it takes less than half of autograd's time, most of which goes into one order of two factors.
+    Written by hand, it takes less than half of the time of autograd, which spends most of it on one order of two
+    factors.
+
+    Parameters
+    ----------
+    own : mapping of str to Tensor
+        The parameters, as given to `forward`.
+    traces : sequence of sequence of Trace
+        What `forward` returned.
+    slopes : sequence of Tensor
+        The gradient [R, n] of each output.
+    threads : ThreadPool
+        Pieces of rows are computed side by side.
+
+    Returns
+    -------
+    dict of str to Tensor
+        A gradient for each parameter, of its shape.
+
+    Examples
+    --------
+    The output is the state plus the bias, so the gradient of the bias is the sum of the outputs' gradients.
+
+    >>> import torch
+    >>> from nightloop.tasks.meta.asmg_gru import backward, first_values, forward
+    >>> from nightloop.tasks.modules.threads import ThreadPool
+    >>> own, alone = first_values(1, 4, torch.Generator().manual_seed(0)), ThreadPool(1)
+    >>> _, traces = forward(own, [torch.ones(3, 1)] * 2, torch.zeros(3, 1, 4), alone)
+    >>> print(round(backward(own, traces, [torch.full((3, 1), 0.1)] * 2, alone)["bias"].item(), 3))
+    0.6
     """
 
     def walk_back(steps: Sequence[Trace], piece: slice) -> dict[str, Tensor]:
@@ -136,14 +240,14 @@ def _step_back(gates: Tensor, trace: Trace, slope: Tensor, further: bool) -> tup
 
 
 def _times(matrices: Tensor, values: Tensor) -> Tensor:
-    """n matrices [n, a, b] times [n, b, R]; of a single row, a sum of products is faster than n products."""
+    """n matrices [n, a, b] times [n, b, R]; for a single row, a sum of products is faster than n products."""
     if values.shape[2] == 1:
         return (matrices * values.transpose(1, 2)).sum(2, keepdim=True)
     return torch.bmm(matrices, values)
 
 
 def _outer(slope: Tensor, values: Tensor) -> Tensor:
-    """The gradient [n, a, b] of the matrices, given that of what they made [n, a, R]."""
+    """The gradient [n, a, b] of the matrices, given that of their products [n, a, R]."""
     if values.shape[2] == 1:
         return slope * values.transpose(1, 2)
     return torch.bmm(values, slope.transpose(1, 2)).transpose(1, 2)  # the other order takes four times as long

@@ -1,4 +1,4 @@
-"""Strategy: how a model is retrained, one period at a time. Retraining is a fold; there is no next period."""
+"""Strategy: how a model is retrained, one period at a time. Retraining is a fold: there is no next period."""
 
 from __future__ import annotations
 
@@ -13,10 +13,41 @@ ALL_HISTORY = 2**31 - 1  # a lookback that no history reaches
 
 
 class Strategy(Protocol):
-    """A frozen dataclass whose fields are its hyper-parameters.
+    """How a model is retrained: a frozen dataclass whose fields are its hyper-parameters.
 
-    It may name the `models` that it goes with, the `families` of logs, and the options that it `needs` switched on in the
-    model: a plan that does not fit is refused when it is read.
+    A class that has these members is enough; nothing is inherited. It may also have class attributes, which let a plan
+    that does not fit be refused when it is read: `models`, names of the models that it goes with; `families`, of logs,
+    "ranking" or "ctr"; `needs`, options that must be switched on in the model. `nightloop.tasks.retraining.contract`
+    has the checks that every strategy must pass.
+
+    Attributes
+    ----------
+    lookback : int
+        Periods of logs that `update` reads, the newest included, 1 or more; `ALL_HISTORY` for all.
+
+    Examples
+    --------
+    A strategy that moves only half of the way. Training moves the bias by `dense_lr`, 0.001, in each of four nights.
+
+    >>> from dataclasses import dataclass
+    >>> from nightloop.tasks.models.fm import FM
+    >>> from nightloop.tasks.modules.checkpoint import Checkpoint
+    >>> from nightloop.tasks.modules.train_config import TrainConfig
+    >>> from nightloop.tasks.retraining.contract_chains import run
+    >>> from nightloop.tasks.retraining.contract_data import simulated_periods
+    >>> from nightloop.tasks.training.fit import fit
+    >>> @dataclass(frozen=True)
+    ... class HalfStep:
+    ...     training: TrainConfig = TrainConfig(epochs=1)
+    ...     lookback = 1
+    ...     def start(self, model, weights, logs):
+    ...         return Checkpoint(logs.period, weights)
+    ...     def update(self, model, checkpoint, logs):
+    ...         tuned = fit(model, checkpoint.weights, logs, self.training).weights
+    ...         return Checkpoint(logs.period, {name: (w + tuned[name]) / 2 for name, w in checkpoint.weights.items()})
+    >>> chain = run(FM(["user", "item"], width=4), HalfStep(), simulated_periods("ctr"))
+    >>> print(len(chain), round(float(chain[-1].weights["bias"]), 3))
+    5 -0.002
     """
 
     @property
@@ -25,17 +56,67 @@ class Strategy(Protocol):
         ...
 
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
-        """The checkpoint at the close of the root night: the same pre-trained weights for every strategy."""
+        """The checkpoint at the close of the root night.
+
+        Parameters
+        ----------
+        model : Model
+            The model to train.
+        weights : Weights
+            The pre-trained weights, the same for every strategy; a row for each id of `logs`. Not to be changed.
+        logs : Logs
+            All rows of the root's history. Not to be changed.
+
+        Returns
+        -------
+        Checkpoint
+            Of `logs.period`: the weights to serve, and the memory that `update` will need.
+        """
         ...
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
-        """Fold the newest period in. `checkpoint` is already grown to `logs.sizes`; neither input is changed."""
+        """The checkpoint at the close of the newest period, `logs.period`.
+
+        Parameters
+        ----------
+        model : Model
+            The model to train.
+        checkpoint : Checkpoint
+            What this strategy returned at the close of the period before; already grown, so that every table has a row
+            for each id of `logs.sizes`. Not to be changed.
+        logs : Logs
+            The rows of the newest `lookback` periods. Not to be changed. Random numbers come from
+            `logs.generator(purpose)`.
+
+        Returns
+        -------
+        Checkpoint
+            Of `logs.period`, with new tensors: weights under the same names, and all state in `memory`.
+
+        Raises
+        ------
+        DataError
+            The rows cannot be learned from, or training diverges. The night then records the strategy as failed.
+        """
         ...
 
 
 class Teachable(Protocol):
-    """What a strategy has besides where another can teach it: it trains for whatever objective it is given."""
+    """What a strategy also has if another strategy can train it with another loss (KD, IncCTR, ReLoop)."""
 
     def learn(self, model: Model, checkpoint: Checkpoint, logs: Logs, objective: Objective) -> Checkpoint:
-        """As `update`, with `objective(rows)` for the loss, where `rows` are those that it trains on."""
+        """As `update`, with another loss.
+
+        Parameters
+        ----------
+        model, checkpoint, logs
+            As for `update`.
+        objective : Objective
+            `objective(rows)` is the loss to train with. `rows` are the logs that the strategy trains on.
+
+        Returns
+        -------
+        Checkpoint
+            As for `update`.
+        """
         ...

@@ -1,15 +1,4 @@
-"""Predictor: load the champion once, score and recommend many times, notice a new one; for a web service, say.
-
-    predictor = Predictor.open(open_objects(Settings()), "simulated")
-    predictor.recommend("u17", k=10, exclude=seen)
-
-A click model's probabilities are corrected by the plan's correctors, which learn from the labels that come back:
-
-    predictor.score(["u17"] * 2, ["i3", "i9"], features, request="r1")
-    predictor.observe([("r1", [0, 1])])
-
-Needs neither Prefect nor the lake. All methods may be called from any number of threads.
-"""
+"""Predictor: load the champion once, score and recommend many times. It needs neither Prefect nor the lake."""
 
 from __future__ import annotations
 
@@ -39,7 +28,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Version:
-    """A champion that is loaded: the log entry that made it one, the pointer's tag when it was read, and the model.
+    """A loaded champion: the log entry that made it one, the pointer's tag when it was read, the model and its plan.
 
     A click model is `known` as well: its correctors and what they have learned go with it.
     """
@@ -57,7 +46,38 @@ class Version:
 
 
 class Predictor:
-    """The champion of one pipeline. Swaps are one assignment: a request sees the old one or the new one, whole."""
+    """The champion of one pipeline. Any number of threads may call all methods.
+
+    A new champion takes over by one assignment: a request sees the old one or the new one as a whole. Use
+    `Predictor.open`; the probabilities of a click model are corrected by the plan's correctors, which learn from the
+    labels in `observe`.
+
+    Parameters
+    ----------
+    objects : Objects
+        The store, as `open_for_reading(Settings())` opens it.
+    pipeline : str
+        Name of the pipeline.
+    version : Version
+        The champion that serves first.
+
+    Examples
+    --------
+    A champion of two users and two items, made by hand instead of `Predictor.open(objects, "shop")`. An unknown user is
+    the mean user.
+
+    >>> import torch
+    >>> from nightloop.tasks.record.entries import CheckpointRef, Entry
+    >>> from nightloop.tasks.serving.id_map import Ids
+    >>> from nightloop.tasks.serving.predictor import Predictor, Version
+    >>> from nightloop.tasks.serving.ranking_model import from_factors
+    >>> ids, ref = Ids(["a", "b"], {"a": 0, "b": 1}), CheckpointRef(weights="0" * 64, memory="0" * 64)
+    >>> model = from_factors(torch.eye(2), torch.tensor([[2.0, 0.0], [1.0, 3.0]]), ids, ids)
+    >>> entry = Entry.model_construct(name="2026-01-02", strategy="FineTune", checkpoint=ref)
+    >>> predictor = Predictor(None, "shop", Version(entry, "", model, None, None))
+    >>> predictor.recommend("a", k=1), predictor.recommend("unknown", k=1), predictor.score(["b"], ["a"])
+    ([('a', 2.0)], [('b', 2.0)], [0.0])
+    """
 
     def __init__(self, objects: Objects, pipeline: str, version: Version) -> None:
         self._objects, self._pipeline, self._now = objects, pipeline, version
@@ -69,8 +89,8 @@ class Predictor:
     def open(cls, objects: Objects, pipeline: str) -> Predictor:
         """The predictor of the pipeline's champion.
 
-        Raises NotReady if there is none yet, FileNotFoundError where its blobs are gone, ValueError where
-        something was changed or does not fit.
+        Raises NotReady if there is none yet, FileNotFoundError if its blobs are gone, DataError if one was changed or
+        does not fit.
         """
         return cls(objects, pipeline, _load_champion(objects, pipeline, _tag(objects, pipeline)))
 
@@ -81,17 +101,17 @@ class Predictor:
 
     @property
     def problem(self) -> str:
-        """Why the newest champion could not be loaded, and an older one still serves; empty where all is well."""
+        """Why the newest champion could not be loaded and an older one serves; empty if it could."""
         return self._problem
 
     @property
     def now(self) -> Version:
-        """What serves, whole: hold on to it where several questions must be about the same champion."""
+        """What serves, as a whole: keep it if several questions must be about the same champion."""
         return self._now
 
     @property
     def learning(self) -> Learning | None:
-        """The book and the correctors of a click model; None for a ranking model, which has nothing to correct."""
+        """What a click model's correctors learn from the labels; None for a ranking model."""
         return self._learning
 
     def score(
@@ -101,24 +121,39 @@ class Predictor:
         features: Mapping[str, object] | None = None,
         request: str | None = None,
     ) -> list[float]:
-        """One score for each pair (users[j], items[j]); unknown ids get a defined score, never an error.
+        """Score pairs (users[j], items[j]).
 
-        Ranking models: the dot product (an unknown user counts as the mean user, an unknown item scores 0). Click
-        models: the probability of a click as corrected; `features` holds every categorical and numeric column of the
-        plan, one value for all rows or a list of one a row. With a `request` id it is remembered until `observe` is
-        told its labels. Raises DataError if lengths, features or the id do not fit.
+        Parameters
+        ----------
+        users, items : sequence
+            n ids each. An unknown id has a defined score: an unknown user is the mean user, an unknown item of a
+            ranking model scores 0.
+        features : mapping of str to object, optional
+            Click models only: every categorical and numeric column of the plan, a value for all rows or a list of n.
+        request : str, optional
+            Id under which the rows wait for their labels, see `observe`.
+
+        Returns
+        -------
+        list of float
+            n dot products of a ranking model, or n corrected probabilities of a click.
+
+        Raises
+        ------
+        DataError
+            Lengths, features or the id do not fit.
         """
         return list(self.answer(ScoreRequest(users, items, features or {}), request).prediction)
 
     def answer(self, asked: ScoreRequest, request: str | None = None, when: str = "") -> ScoredRequest:
-        """As `score`, with what the model said before correction and the champion's name; `when` is kept with it."""
+        """As `score`, with the prediction before correction and the champion's name; `when` is kept with it."""
         (page,) = self.score_requests([RecordedRequest(asked, request, when)])
         if isinstance(page, NightloopError):
             raise page
         return page
 
     def score_requests(self, questions: Sequence[RecordedRequest]) -> list[ScoredRequest | NightloopError]:
-        """As `answer`, of several requests in one pass of the model; what is wrong with one is its answer."""
+        """As `answer`, for several requests in one pass of the model; the answer to a wrong one is its error."""
         now = self._now
         if now.known is not None and self._learning is not None:
             return score_requests(self._learning, now.known, questions)
@@ -129,8 +164,8 @@ class Predictor:
     ) -> list[tuple[str, float]]:
         """The best `k` items of this user as (item id, score), best first, without those in `exclude`.
 
-        An unknown user gets the items of the mean user (see `factors.py`). Fewer than `k` where there are no more.
-        Raises DataError if k is below 1 or features do not fit.
+        An unknown user gets the items of the mean user. Fewer than `k` are returned if there are no more. `features` is
+        as for `score`. Raises DataError if `k` is below 1 or features do not fit.
         """
         page = self.best(user, k, exclude, features or {})
         return list(zip(map(str, page.asked.items), page.prediction, strict=True))
@@ -139,7 +174,7 @@ class Predictor:
         self, user: object, k: int, exclude: Collection[object], features: Mapping[str, object],
         request: str | None = None, when: str = "",
     ) -> ScoredRequest:  # fmt: skip
-        """As `recommend`, as the page that `answer` gives for the items that were chosen."""
+        """As `recommend`; returns what `answer` returns, for the items that were chosen."""
         now = self._now
         if now.known is None or self._learning is None:
             found = now.model.recommend(user, k, exclude, features)
@@ -159,32 +194,34 @@ class Predictor:
         return page
 
     def observe(self, labels: Sequence[tuple[str, Sequence[float | None]]]) -> Observed:
-        """Learn from the labels of served requests: (request id, one label a row: 0, 1, or None where not known).
+        """Learn from the labels of served requests: (request id, a label for each row: 0, 1, or None if not known).
 
-        They may come hours later, in any order, some rows of a request now and others then; each is learned once. What
-        cannot be learned is counted (see `Observed`). Raises DataError, and learns nothing, where a label is none.
+        After `predictor.score(users, items, features, request="r1")` of two rows: `predictor.observe([("r1", [0,
+        1])])`. Labels may come hours later, in any order, some rows of a request now and others later; each is learned
+        once. What cannot be learned is counted (see `Observed`). If a label is not 0, 1 or None it raises DataError,
+        and nothing is learned.
         """
         return [Observed(Counter()), *self.observing(labels)][-1]
 
     def observing(self, labels: Sequence[tuple[str, Sequence[float | None]]]) -> Iterator[Observed]:
-        """As `observe`, a few rows with each step, for whoever has requests to answer in between."""
+        """As `observe`, a few rows at each step, so that requests can be answered in between."""
         if self._learning is None:
             raise DataError("this champion is a ranking model: there is no probability that a label could correct")
         return self._learning.observing(labels)
 
     def save(self, server: str) -> bool:
-        """Write what was learned to the store; False where another server of this name did so at the same time."""
+        """Write what was learned to the store; False if another server of this name did so at the same time."""
         return self._learning is not None and snapshot.save(self._objects, self._pipeline, server, self._learning)
 
     def restore(self, server: str) -> bool:
-        """Go on where `save` was, before the first request; False where there is nothing that can be used."""
+        """Continue from what `save` wrote, before the first request; False if nothing usable is there."""
         return self._learning is not None and snapshot.load(self._objects, self._pipeline, server, self._learning)
 
     def refresh(self) -> bool:
-        """Look for a new champion, load it and serve it; True where it changed. Costs one small read where it did not.
+        """Look for a new champion, load it and serve it; True if it changed. Costs one small read if it did not.
 
-        Meant to be called every few seconds from one thread. A champion that does not load leaves the old one serving:
-        that is logged as an error, kept in `problem`, and tried again on the next call.
+        Call it every few seconds from one thread. If a champion does not load, the old one continues to serve: that is
+        logged as an error, kept in `problem`, and tried again at the next call.
         """
         try:
             changed = self.reload()
@@ -205,7 +242,7 @@ class Predictor:
         return changed
 
     def reload(self) -> bool:
-        """As `refresh`, but a champion that does not load raises; the old one goes on serving all the same."""
+        """As `refresh`, but raises if a champion does not load; the old one continues to serve."""
         with self._loading:
             tag = _tag(self._objects, self._pipeline)
             if tag == self._now.tag:

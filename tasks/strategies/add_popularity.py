@@ -1,4 +1,4 @@
-"""AddPopularity: serve a learner's weights with popularity of late added to the items' biases."""
+"""AddPopularity: serve a learner's weights with recent popularity added to the items' biases."""
 
 from __future__ import annotations
 
@@ -24,13 +24,51 @@ TABLE = "table.item"
 
 @dataclass(frozen=True)
 class AddPopularity:
-    """Post-processor of any learner of an MF with biases; the learner's chain goes on from its own weights.
+    """Serves a learner's weights with recent popularity added to the items' biases.
 
-    Served is b_j + g log(1 + count_j) in place of item j's bias b_j, where each taking counts half as much `half_life`
-    periods on. A night of gradient steps says who takes what; how often an item was taken of late is known exactly,
-    and need not be learned. Of several `weights` g the choice is made anew at the close of every period, before anyone
-    learns from it: whichever would have served that period with the smallest loss (ties: the one named first).
-    Source: popularity adjustment of PDA (Zhang et al., SIGIR 2021), f(u, i) m_i^g, here on logits, as a sum.
+    The bias b_j of item j becomes b_j + g log(1 + count_j). The learner continues from its own weights.
+
+    Each interaction counts half as much `half_life` periods later. Gradient steps learn which user likes which item;
+    how often an item was taken recently is known exactly and need not be learned. If several `weights` g are given, one
+    is chosen anew at the close of every period, before anyone learns from it: the one that would have served that
+    period with the smallest loss (ties: the one named first). For MF with the option `biases`.
+
+    Parameters
+    ----------
+    learner : Strategy
+        Any strategy that goes with MF.
+    half_life : float, default 1.0
+        Periods after which an interaction counts half, above 0 and below 1,000,000. A larger value counts older
+        interactions more. Ten half-lives of logs are read; older interactions would count less than a thousandth.
+    weights : tuple of float, default (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+        Weights of log popularity to choose from, 0 or more. 0 serves the learner's own weights.
+
+    Raises
+    ------
+    PlanError
+        An option is out of range, or the learner or the model has no item biases.
+    DataError
+        From `update`: the learner fails, or the memory is that of another strategy.
+
+    References
+    ----------
+    Zhang et al. 2021, Causal intervention for leveraging popularity bias in recommendation (PDA). Its popularity
+    adjustment f(u, i) m_i^g is here a sum, on logits.
+
+    Examples
+    --------
+    What was added to the bias of the most popular item: 0.5 log(1 + count), so its decayed count is 21.2.
+
+    >>> from nightloop.tasks.models.mf import MF
+    >>> from nightloop.tasks.retraining.contract_chains import run
+    >>> from nightloop.tasks.retraining.contract_data import simulated_periods
+    >>> from nightloop.tasks.strategies.add_popularity import AddPopularity
+    >>> from nightloop.tasks.strategies.fine_tune import FineTune
+    >>> model, strategy = MF(width=4, biases=True), AddPopularity(FineTune(), weights=(0.5,))
+    >>> newest = run(model, strategy, simulated_periods("ranking", rows=200))[-1]
+    >>> added = newest.weights["table.item"] - newest.memory["own/weights/table.item"]
+    >>> print(round(float(added[:, -1].max()), 3))
+    1.551
     """
 
     learner: Strategy
@@ -55,11 +93,11 @@ class AddPopularity:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """The one model whose items have a bias of their own."""
+        """MF, the one model whose items have a bias."""
         return ("MF",)
 
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
-        """What the learner starts with, with the share named first. Raises PlanError if the model has no biases."""
+        """The learner's start, with the first weight. Raises PlanError if the model has no biases."""
         if not getattr(model, "biases", False):
             raise PlanError(
                 "AddPopularity adds to items' biases, and this model has none; give MF the option biases: true"
@@ -67,7 +105,7 @@ class AddPopularity:
         return self._served(self.learner.start(model, weights, logs), logs, self.weights[0])
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
-        """Choose on the newest period, let the learner learn from it, add."""
+        """Choose the weight on the newest period, let the learner learn from it, add popularity."""
         require_keys(checkpoint.memory, ("own/weights/", "share"), "AddPopularity")
         own, before = unpack("own/weights", checkpoint.memory), float(checkpoint.memory["share"])
         share = self._choose(model, own, logs, before)
@@ -75,7 +113,7 @@ class AddPopularity:
         return self._served(update_learner(self.learner, "AddPopularity's learner", model, mine, logs), logs, share)
 
     def _choose(self, model: Model, own: Weights, logs: Logs, before: float) -> float:
-        """The share that would have served the newest period best; `before` where it has no rows."""
+        """The weight that would have served the newest period best; `before` if the period has no rows."""
         newest = logs.since(logs.period)
         if not len(newest):
             return before

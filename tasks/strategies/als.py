@@ -21,10 +21,44 @@ from nightloop.tasks.retraining.time_decay import decayed
 
 @dataclass(frozen=True)
 class ALS:
-    """Factors from scratch every period, on all history, each row counting half as much `half_life` periods on.
+    """Matrix factorisation from scratch every period, on all history. A row's weight halves every `half_life` periods.
 
-    As many factors as MF has columns; ids without rows are zero vectors. One thread, so that the same logs give the
-    same bytes. Raises PlanError if `implicit` is not installed. Source: Hu, Koren and Volinsky 2008.
+    It has as many factors as MF has columns. Ids without rows are zero vectors. It runs in one thread, so that the same
+    logs give the same bytes. Needs `pip install 'nightloop[controls]'`.
+
+    Parameters
+    ----------
+    regularization : float, default 12.0
+        Weight of the squared length of the factors, above 0. A larger value gives shorter factors.
+    alpha : float, default 1.0
+        Confidence of an interaction over that of a pair without one, above 0.
+    iterations : int, default 15
+        Rounds of alternating least squares, 1 or more. Time is proportional to it.
+    half_life : float, default 2.0
+        Periods after which a row counts half, above 0. A larger value counts older rows more.
+
+    Raises
+    ------
+    PlanError
+        An option is out of range, or the package `implicit` is not installed.
+
+    References
+    ----------
+    Hu, Koren and Volinsky 2008, Collaborative filtering for implicit feedback datasets.
+
+    Examples
+    --------
+    The mean score of the newest period's pairs, before and after they were learned from.
+
+    >>> from nightloop.tasks.models.mf import MF
+    >>> from nightloop.tasks.retraining.contract_chains import run
+    >>> from nightloop.tasks.retraining.contract_data import simulated_periods
+    >>> from nightloop.tasks.strategies.als import ALS
+    >>> from nightloop.tasks.training.predict import predict
+    >>> model, periods = MF(width=8), simulated_periods("ranking")
+    >>> before, after = run(model, ALS(regularization=0.1), periods)[-2:]
+    >>> print([round(float(predict(model, one.weights, periods[-1].since(4)).mean()), 2) for one in (before, after)])
+    [0.35, 0.88]
     """
 
     regularization: float = 12.0

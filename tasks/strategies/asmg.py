@@ -1,4 +1,4 @@
-"""ASMG: a generator, itself learned from period to period, makes what is served of a sequence of a learner's weights."""
+"""ASMG: a generator, itself learned from period to period, makes the served weights from a learner's last weights."""
 
 from __future__ import annotations
 
@@ -35,36 +35,78 @@ Variant = Literal["multi", "unif", "single", "zero", "full", "Linear"]
 
 @dataclass(frozen=True)
 class Maker:
-    """A generator for windows of `window` weights, what it has learned, and the hidden state its next window begins at."""
+    """A generator for windows of `window` weights, what it has learned, and its next hidden state."""
 
     window: int
     generator: Generator
     meta: MetaState
-    hidden: dict[str, Tensor]  # none where every window begins at nought
+    hidden: dict[str, Tensor]  # empty if every window starts at 0
 
     def start(self, weights: Weights) -> dict[str, Tensor]:
-        """The hidden state to begin at."""
+        """The hidden state to start at."""
         return self.hidden or ({} if self.generator.form == "Linear" else self.generator.blank(weights))
 
 
 @dataclass(frozen=True)
 class ASMG:
-    """Adaptive sequential model generation (Peng et al. 2021): served(t) = M(w_t-k+1, ..., w_t), a post-processor.
+    """Adaptive sequential model generation: serves what a generator makes of a learner's last weights.
 
-    w_t are the weights of `learner` (paper: FineTune), whose chain goes on from w_t and never from what is served; the
-    pre-trained weights are no part of it. M is a GRU over each number of the weights (`nightloop.tasks.meta.generator`). At the
-    close of t, scored already, M of w_t-k..w_t-1 learns so that its i-th output does well on D_i+1; then the learner
-    learns, then the last output is served. As long as fewer than k weights can be judged the learner's are served.
+    served(t) = M(w_t-k+1, ..., w_t), with w_t the weights of the learner, which continues from w_t and never from what
+    is served; the pre-trained weights are no part of the sequence. M is a GRU over each number of the weights
+    (`nightloop.tasks.meta.generator`).
 
-    `variant`: `multi` carries the hidden state from window to window (a constant, that after the window's first step,
-    computed once it was learned from) and weighs the outputs' losses 1 : 2 : ... : k; `unif` weighs them alike,
-    `single` has the last alone; `zero` begins every window at nought; `full` has all weights since the first, so that
-    memory, time and the logs read grow with every period; `Linear` serves a learned mean of the last k. `window` k: a
-    number, or several, each with a generator of its own (costs add up), of which the one is served that would have
-    served the closed period best (ties: the first named). `residual` (ours) adds w_t to the output and begins as the
-    learner; `mask_inactive` (ours) leaves rows that no weights of the window changed as they are.
-    Generators learn by Adam at `training.lr`, in float32, with `l2` on their own parameters.
-    A period without rows teaches M nothing; one that was left out is judged with the next.
+    At the close of t, after it was scored, M is trained on w_t-k..w_t-1 so that its i-th output does well on D_i+1.
+    Then the learner learns, and the last output of M is served. The learner's weights are served until k of them can be
+    judged. A period without rows teaches M nothing; a period that was left out is judged with the next one.
+
+    Parameters
+    ----------
+    learner : Strategy
+        Any strategy. The paper uses fine-tuning (IU): FineTune.
+    variant : {"multi", "unif", "single", "zero", "full", "Linear"}, default "multi"
+        `multi`: the hidden state is carried from window to window, as a constant: the state after the window's first
+        step, computed once after training. The losses of the k outputs are weighted 1 : 2 : ... : k. `unif`: they are
+        weighted equally. `single`: only the last output has a loss. `zero`: as `multi`, but every window starts at
+        hidden state 0. `full`: as `zero`, with all weights since the first, so that memory, time and the logs read grow
+        with every period. `Linear`: a learned mean of the last k weights.
+    window : int or tuple of int, default 3
+        k, the number of weights in a window, 1 or more. 3 is the value of the authors' code. Several values have a
+        generator each, and their costs add up; the one is served that would have served the closed period best (ties:
+        the first named). For `full` it is the number of weights from which on M is trained.
+    hidden : int, default 4
+        Numbers in the state of each GRU, 1 or more. 4 is best on all data sets of the paper.
+    residual : bool, default False
+        Not in the paper. True adds w_t to the output, so that M starts as the learner. Not for `Linear`.
+    mask_inactive : bool, default False
+        Not in the paper. True leaves rows that no weights of the window changed as they are.
+    training : TrainConfig, default 1 epoch, batch size 1024, lr 0.01
+        How M is trained, by Adam in float32, with `l2` on the parameters of M. The values are those of the authors'
+        code.
+
+    Raises
+    ------
+    PlanError
+        An option is out of range or does not fit the variant.
+    DataError
+        From `update`: a loss diverges, or the memory was made with other options.
+
+    References ---------- Peng et al. 2021, Learning an adaptive meta model-generator for incrementally updating
+    recommender systems. Its code is danni9594/ASMG.
+
+    Examples
+    --------
+    The log loss of the newest period, before it is trained on. Without retraining it is 0.693.
+
+    >>> from nightloop.tasks.models.fm import FM
+    >>> from nightloop.tasks.retraining.contract_chains import run
+    >>> from nightloop.tasks.retraining.contract_data import simulated_periods
+    >>> from nightloop.tasks.retraining.prequential_loss import loss
+    >>> from nightloop.tasks.strategies.asmg import ASMG
+    >>> from nightloop.tasks.strategies.fine_tune import FineTune
+    >>> periods, model = simulated_periods("ctr", rows=200), FM(["user", "item"], width=4)
+    >>> served = run(model, ASMG(FineTune(), window=2, residual=True), periods)[-2]
+    >>> print(round(loss(model, served.weights, periods[-1].since(4)), 3))
+    0.597
     """
 
     learner: Strategy
@@ -92,12 +134,12 @@ class ASMG:
 
     @property
     def windows(self) -> tuple[int, ...]:
-        """The window's lengths to choose from."""
+        """The window lengths to choose from."""
         return self.window if isinstance(self.window, tuple) else (self.window,)
 
     @property
     def lookback(self) -> int:
-        """The periods that judge a window, or more where the learner reads more; the last judge alone needs one."""
+        """The periods that judge a window, or more if the learner reads more; the last output alone needs one."""
         judges = {"full": ALL_HISTORY, "single": 1, "Linear": 1}.get(self.variant, max(self.windows))
         return max(judges, self.learner.lookback)
 
@@ -107,13 +149,13 @@ class ASMG:
         return getattr(self.learner, "models", None)
 
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
-        """What the learner starts with is served; generators at their first values, no weights kept yet."""
+        """The learner's start is served; generators at their first values, no weights in the window."""
         learned = self.learner.start(model, weights, logs)
         makers = self._makers(model, learned.weights, logs)
         return Checkpoint(logs.period, learned.weights, self._memory([], learned, makers, 0))
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
-        """Choose a window, let generators and then the learner learn, generate. ValueError where a loss diverges."""
+        """Choose a window, train the generators and then the learner, generate the served weights."""
         pool, makers, before = self._recalled(model, checkpoint, logs)
         choice = self._choose(model, makers, pool, logs.since(logs.period), before)
         makers = [self._learned(model, maker, pool, logs) for maker in makers]
@@ -126,7 +168,7 @@ class ASMG:
         return Checkpoint(logs.period, served, self._memory(pool, learned, makers, choice))
 
     def _makers(self, model: Model, weights: Weights, logs: Logs) -> list[Maker]:
-        """One for each window, with first values that are the same for all variants of a form."""
+        """One for each window; first values are the same for all variants of a form."""
         found, carries = [], self.variant in ("multi", "unif", "single")
         for k in self.windows:
             form: Literal["GRU", "Linear"] = "Linear" if self.variant == "Linear" else "GRU"
@@ -144,7 +186,7 @@ class ASMG:
         return memory
 
     def _recalled(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> tuple[list[Snapshot], list[Maker], int]:
-        """Pool, makers and choice of a memory. Raises PlanError if they are not ASMG's with these options."""
+        """Pool, makers and choice of a memory. Raises DataError if it was made with other options."""
         memory, found = checkpoint.memory, []
         require_keys(memory, ("pool/periods", "choice", "generators/"), "ASMG")
         for place, maker in enumerate(self._makers(model, checkpoint.weights, logs)):
@@ -157,7 +199,7 @@ class ASMG:
     def _choose(
         self, model: Model, makers: Sequence[Maker], pool: Sequence[Snapshot], newest: Logs, before: int
     ) -> int:
-        """Position of the maker that would have served `newest` best; `before` where there is nothing to tell by."""
+        """Position of the maker that would have served `newest` best; `before` if nothing can be compared."""
         if len(makers) == 1 or not pool or not len(newest):
             return before
         rows, losses = evaluation_rows(model, newest), []
@@ -168,7 +210,7 @@ class ASMG:
         return losses.index(min(losses))
 
     def _learned(self, model: Model, maker: Maker, pool: Sequence[Snapshot], logs: Logs) -> Maker:
-        """The maker after its window was judged; as it was while the window is not full."""
+        """The maker after training on its window; unchanged while the window is not full."""
         if len(pool) < maker.window:
             return maker
         window = list(reversed(pool if self.variant == "full" else pool[: maker.window]))
@@ -182,14 +224,14 @@ class ASMG:
         return replace(maker, meta=meta, hidden=moved)
 
     def _shares(self, count: int) -> list[float]:
-        """What the loss of each output of a window counts, oldest first; they add up to 1."""
+        """The weight of the loss of each output of a window, oldest first; they add up to 1."""
         if self.variant in ("single", "Linear"):
             return [0.0] * (count - 1) + [1.0]
         rising = [1 if self.variant == "unif" else place for place in range(1, count + 1)]
         return [place / sum(rising) for place in rising]
 
     def _served(self, maker: Maker, newest_first: Sequence[Weights]) -> dict[str, Tensor]:
-        """The last output for the window, or the learner's weights while the generator has learned nothing."""
+        """The last output for the window, or the learner's weights as long as the generator was not trained."""
         if not maker.meta.steps or len(newest_first) < maker.window:
             return dict(newest_first[0])
         sequence = list(reversed(newest_first if self.variant == "full" else newest_first[: maker.window]))
@@ -202,7 +244,7 @@ class ASMG:
 
 
 def _kept(maker: Maker) -> dict[str, Tensor]:
-    """A maker as a checkpoint's memory holds it; hidden states grow with their tables, by noughts."""
+    """A maker as tensors of a checkpoint's memory; hidden states grow with their tables, by zeros."""
     return {**pack("meta", maker.meta.memory()), **pack("hidden", maker.hidden)}
 
 

@@ -1,4 +1,4 @@
-"""AverageWeights: serve an average of a learner's weights over the periods, not the newest ones alone."""
+"""AverageWeights: serve an average of a learner's weights over the periods instead of the newest ones alone."""
 
 from __future__ import annotations
 
@@ -22,13 +22,50 @@ from nightloop.tasks.training.weight_average import Snapshot, blend
 
 @dataclass(frozen=True)
 class AverageWeights:
-    """Post-processor of any learner; the learner's own chain goes on from its own weights, never from the average.
+    """Serves an average of a learner's weights; the learner continues from its own weights, never from the average.
 
-    Method `ema`: served(t) = a served(t-1) + (1 - a) learned(t), a from `coefficients`. Method `last`: served(t) is the
-    mean of the learner's last k weights, k from `counts`. Several values are a choice made anew at the close of every
-    period, before anyone learns from it: whichever would have served that period with the smallest loss (ties: the one
-    named first). A row of a table is averaged over those periods only in which its id was known.
-    Source: transfer by weighted average, SML (Zhang et al. 2020) section 4; the mean of the last k is ASMG's Linear.
+    If several coefficients or counts are given, one is chosen anew at the close of every period, before anyone learns
+    from it: the one that would have served that period with the smallest loss (ties: the one named first). A row of a
+    table is averaged only over the periods in which its id was known.
+
+    Parameters
+    ----------
+    learner : Strategy
+        Any strategy.
+    method : {"ema", "last"}, default "ema"
+        `ema`: served(t) = a served(t-1) + (1 - a) learned(t), with a from `coefficients`. `last`: served(t) is the mean
+        of the learner's last k weights, with k from `counts`; k copies of the weights are kept.
+    coefficients : tuple of float, default (0.0, 0.1, 0.3, 0.5, 0.8)
+        Shares of the old average to choose from, 0 <= a < 1. 0 serves the learner's newest weights; a larger value
+        moves more slowly.
+    counts : tuple of int, default (1, 2, 3, 5)
+        Numbers of periods to choose from, 1 or more. 1 serves the learner's newest weights.
+
+    Raises
+    ------
+    PlanError
+        A coefficient or a count is out of range, or none is given.
+    DataError
+        From `update`: the learner fails, or the memory is that of another strategy.
+
+    References ---------- Zhang et al. 2020, How to retrain recommender system? A sequential meta-learning method,
+    section 4 (weighted average). Peng et al. 2021, Learning an adaptive meta model-generator for incrementally updating
+    recommender systems (Linear is the learned mean of the last k).
+
+    Examples
+    --------
+    The log loss of the newest period, before it is trained on. Without retraining it is 0.693.
+
+    >>> from nightloop.tasks.models.fm import FM
+    >>> from nightloop.tasks.retraining.contract_chains import run
+    >>> from nightloop.tasks.retraining.contract_data import simulated_periods
+    >>> from nightloop.tasks.retraining.prequential_loss import loss
+    >>> from nightloop.tasks.strategies.average_weights import AverageWeights
+    >>> from nightloop.tasks.strategies.fine_tune import FineTune
+    >>> periods, model = simulated_periods("ctr", rows=200), FM(["user", "item"], width=4)
+    >>> served = run(model, AverageWeights(FineTune(), coefficients=(0.3,)), periods)[-2]
+    >>> print(round(loss(model, served.weights, periods[-1].since(4)), 3))
+    0.611
     """
 
     learner: Strategy
@@ -53,7 +90,7 @@ class AverageWeights:
         return getattr(self.learner, "models", None)
 
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
-        """What the learner starts with is served."""
+        """The learner's start is served."""
         learned = self.learner.start(model, weights, logs)
         return Checkpoint(logs.period, learned.weights, _memory([Snapshot(learned.weights, logs.period)], learned, 0))
 
@@ -79,7 +116,7 @@ class AverageWeights:
         return [(1 / k,) * k for k in self.counts]
 
     def _choose(self, model: Model, pool: Sequence[Snapshot], newest: Logs, before: int) -> int:
-        """Position of the shares that would have served `newest` best; `before` where there is nothing to tell by."""
+        """Position of the shares that would have served `newest` best; `before` if nothing can be compared."""
         shares = self._shares()
         if len(shares) == 1 or len(pool) == 1 or not len(newest):
             return before

@@ -1,4 +1,4 @@
-"""FullRetrain: train on all history, or on a window of it, every night; the dear control."""
+"""FullRetrain: train on all history, or on a window of it, every night; the expensive control."""
 
 from __future__ import annotations
 
@@ -18,11 +18,49 @@ from nightloop.tasks.training.resize import initial
 
 @dataclass(frozen=True)
 class FullRetrain:
-    """argmin L(weights | the last `window` periods), begun `warm` at yesterday's weights or from `scratch`.
+    """Trains on all history, or on its last periods, every night.
 
-    `window` None is all history. Warm with a window is BU-w of the ASMG paper, warm with all history the full-retrain
-    of the SML paper. The optimiser's state begins anew every period, since the same rows come again.
-    The defaults were chosen on MovieTweetings for MF with biases; click models overfit their tables after one epoch.
+    argmin L(weights | the last `window` periods), started at yesterday's weights or from scratch.
+
+    Warm with a window is BU-w of the ASMG paper; warm with all history is the full retrain of the SML paper. The
+    optimiser's state starts anew every period, because the same rows come again. The defaults were chosen on
+    MovieTweetings for MF with biases. Click models overfit their tables after one epoch.
+
+    Parameters
+    ----------
+    training : TrainConfig, default 10 epochs, batch size 1024, lr 0.05, l2 0.03
+        How the window is trained on. Time is proportional to the epochs and to the rows of the window.
+    begin : {"warm", "scratch"}, default "warm"
+        Where training starts: at the weights of the period before, or at the model's first values.
+    window : int or None, default None
+        Number of periods to train on, the newest included, 1 or more. None is all history, so that time grows with
+        every period. A smaller window forgets sooner.
+
+    Raises
+    ------
+    PlanError
+        `window` is below 1.
+    DataError
+        From `update`: the loss diverges.
+
+    References
+    ----------
+    Zhang et al. 2020, How to retrain recommender system? A sequential meta-learning method (Full-retrain).
+    Peng et al. 2021, Learning an adaptive meta model-generator for incrementally updating recommender systems (BU).
+
+    Examples
+    --------
+    The log loss of the newest period, before it is trained on. Without retraining it is 0.693.
+
+    >>> from nightloop.tasks.models.fm import FM
+    >>> from nightloop.tasks.retraining.contract_chains import run
+    >>> from nightloop.tasks.retraining.contract_data import simulated_periods
+    >>> from nightloop.tasks.retraining.prequential_loss import loss
+    >>> from nightloop.tasks.strategies.full_retrain import FullRetrain
+    >>> periods, model = simulated_periods("ctr", rows=200), FM(["user", "item"], width=4)
+    >>> served = run(model, FullRetrain(window=2), periods)[-2]
+    >>> print(round(loss(model, served.weights, periods[-1].since(4)), 2))
+    0.64
     """
 
     training: TrainConfig = TrainConfig(epochs=10, batch_size=1024, lr=0.05, l2=0.03)  # noqa: RUF009 (frozen)

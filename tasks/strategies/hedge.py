@@ -1,4 +1,4 @@
-"""Hedge: several strategies side by side; whichever would have served best so far is served."""
+"""Hedge: several strategies side by side; the one that would have served best so far is served."""
 
 from __future__ import annotations
 
@@ -20,15 +20,51 @@ from nightloop.tasks.retraining.strategy import Strategy
 
 @dataclass(frozen=True)
 class Hedge:
-    """Prequential choice: every candidate goes on by itself, and the one with the largest weight is served.
+    """Prequential choice: every candidate continues by itself, and the one with the largest weight is served.
 
-    At the close of a period, before anyone learns from it, each candidate is asked how well it would have served it:
-    its weight becomes w^`forget` exp(-`eta` loss), made to add up to one with the others'. The loss is the mean binary
-    cross-entropy, a ranking's with one negative a positive. Ties go to the candidate named first, so that it serves
-    until there is something to tell by. `forget` 1 lets all periods count alike and 0 the newest alone. `share` gives
-    that part of all weight to all alike after every period, so that a candidate can come back soon; without it `eta`
-    does not matter to who is largest. Time and memory are the sum of the candidates'.
-    Source: Freund and Schapire 1997 (Hedge); Herbster and Warmuth 1998 (fixed share).
+    At the close of a period, before anyone learns from it, each candidate's loss on it is measured. The weight of the
+    candidate becomes w^`forget` exp(-`eta` loss), divided by the sum over all candidates. The loss is the mean binary
+    cross-entropy; a ranking has one negative for each positive. Ties go to the candidate named first, so that it serves
+    until there is a difference. Time and memory are the sums of the candidates'.
+
+    Parameters
+    ----------
+    candidates : tuple of Strategy
+        The strategies to choose from, one or more.
+    eta : float, default 1.0
+        How fast weights follow losses, above 0. Without `share` it does not change which weight is largest.
+    forget : float, default 1.0
+        How much earlier periods count, 0 to 1. At 1 all periods count alike, at 0 only the newest counts.
+    share : float, default 0.0
+        Part of all weight that is distributed evenly after every period, 0 <= share < 1, so that a candidate can come
+        back soon.
+
+    Raises
+    ------
+    PlanError
+        An option is out of range, no candidate is given, or no model goes with all of them.
+    DataError
+        From `update`: a candidate fails (the message names it), or the memory is that of other candidates.
+
+    References
+    ----------
+    Freund and Schapire 1997, A decision-theoretic generalization of on-line learning (Hedge).
+    Herbster and Warmuth 1998, Tracking the best expert (fixed share).
+
+    Examples
+    --------
+    The weights of the two candidates at the end: fine-tuning is served.
+
+    >>> from nightloop.tasks.models.fm import FM
+    >>> from nightloop.tasks.retraining.contract_chains import run
+    >>> from nightloop.tasks.retraining.contract_data import simulated_periods
+    >>> from nightloop.tasks.strategies.fine_tune import FineTune
+    >>> from nightloop.tasks.strategies.hedge import Hedge
+    >>> from nightloop.tasks.strategies.no_update import NoUpdate
+    >>> strategy = Hedge((NoUpdate(), FineTune()))
+    >>> newest = run(FM(["user", "item"], width=4), strategy, simulated_periods("ctr", rows=200))[-1]
+    >>> print([round(weight, 2) for weight in newest.memory["log_weights"].exp().tolist()])
+    [0.47, 0.53]
     """
 
     candidates: tuple[Strategy, ...]
@@ -50,23 +86,23 @@ class Hedge:
 
     @property
     def lookback(self) -> int:
-        """The longest of the candidates'."""
+        """The longest of the candidates' lookbacks."""
         return max(candidate.lookback for candidate in self.candidates)
 
     @property
     def models(self) -> tuple[str, ...] | None:
-        """Names of the models all candidates go with; None: all."""
+        """Names of the models that all candidates go with; None: all."""
         named = [models for c in self.candidates if (models := getattr(c, "models", None)) is not None]
         return tuple(name for name in named[0] if all(name in models for models in named)) if named else None
 
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
-        """All candidates begin alike; the first one is served."""
+        """All candidates start with equal weights; the first one is served."""
         begun = [candidate.start(model, weights, logs) for candidate in self.candidates]
         alike = torch.full((len(begun),), -log(len(begun)), dtype=torch.float64)
         return self._served(begun, alike, logs)
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
-        """Judge all candidates by the newest period, then let each learn. ValueError where one diverges, naming it."""
+        """Score all candidates on the newest period, then let each learn. A DataError names the one that fails."""
         chain = self._recalled(checkpoint)
         log_weights = self._weighed(model, chain, checkpoint.memory["log_weights"], logs.since(logs.period))
         learned = [
@@ -76,7 +112,7 @@ class Hedge:
         return self._served(learned, log_weights, logs)
 
     def _weighed(self, model: Model, chain: Sequence[Checkpoint], before: Tensor, newest: Logs) -> Tensor:
-        """Logarithms of the weights [candidates] float64 after `newest`; as they were where it has no rows."""
+        """Logarithms of the weights [candidates] float64 after `newest`; unchanged if it has no rows."""
         if not len(newest):
             return before
         rows = evaluation_rows(model, newest)
@@ -85,7 +121,7 @@ class Hedge:
         return torch.log((1 - self.share) * moved.exp() + self.share / len(chain)) if self.share else moved
 
     def _served(self, chain: Sequence[Checkpoint], log_weights: Tensor, logs: Logs) -> Checkpoint:
-        """The checkpoint: the first of the largest weight is served, all go on in memory."""
+        """The checkpoint: the first of the largest weight is served, all are kept in memory."""
         memory: dict[str, Tensor] = {"log_weights": log_weights}
         for place, one in enumerate(chain):
             memory |= pack(f"candidates/{place}/weights", one.weights)
@@ -94,7 +130,7 @@ class Hedge:
         return Checkpoint(logs.period, chain[best].weights, memory)
 
     def _recalled(self, checkpoint: Checkpoint) -> list[Checkpoint]:
-        """The candidates' own checkpoints. Raises PlanError if the memory is not Hedge's, of as many candidates."""
+        """The candidates' own checkpoints. Raises DataError if the memory is not that of as many candidates."""
         memory, count = checkpoint.memory, len(self.candidates)
         require_keys(memory, ["log_weights", *(f"candidates/{place}/weights/" for place in range(count))], "Hedge")
         require_shapes(memory, {"log_weights": torch.zeros(count)}, "Hedge")

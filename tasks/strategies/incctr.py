@@ -1,4 +1,4 @@
-"""IncCTR: go on learning from the newest period, taught by an older model of one's own or of another's making."""
+"""IncCTR: learn incrementally from the newest period and from an older model, one's own or another strategy's."""
 
 from __future__ import annotations
 
@@ -20,18 +20,56 @@ from nightloop.tasks.retraining.teacher_predictions import FAMILIES, check_label
 
 @dataclass(frozen=True)
 class IncCTR:
-    """Incremental learning with distillation (Wang et al. 2020), for labelled logs, of three modules.
+    """Incremental learning with distillation, of three modules, for labelled logs.
 
-    Features: the plan's `columns.min_count` is the threshold of its count; an id that a value earns begins as the row it
-    shared. Data: the `learner`, FineTune for the newest period alone (one epoch is the paper's least), SPMF for a
-    reservoir besides. Model: the learner begins at its own weights of the night before and is taught by `teacher`,
-    None for those very weights (KD-self), or a strategy of its own that makes batch models (KD-batch): FullRetrain for
-    one that is a night old, NoUpdate for the pre-trained one for ever; its time and memory are added. A learner's
-    row-wise Adagrad that is kept lets new rows move faster than old ones.
+    Features: the plan's `columns.min_count` is the threshold of the count; an id that passes it starts as the row that
+    it shared before. Data: the `learner`. Model: the learner starts at its own weights of the night before and is
+    taught by the `teacher`. With row-wise Adagrad and `optimizer` keep, new rows move faster than old ones.
 
-    The loss is CE(y, s(z)) + T^2 CE(s(z'/T), s(z/T)), T the `temperature` (why T^2:
-    `nightloop.tasks.retraining.distillation_loss`), and with a `weight` w (1 - w) and w times the two: so the
-    authors of ASMG have it, with w = 0.1 and 0.2 (Peng et al. 2021).
+    The loss is CE(y, s(z)) + T^2 CE(s(z'/T), s(z/T)) with T the `temperature`;
+    `nightloop.tasks.retraining.distillation_loss` says why there is a factor T^2. With a `weight` w the two terms are
+    multiplied by (1 - w) and w.
+
+    Parameters
+    ----------
+    learner : Strategy
+        The data module: FineTune for the newest period alone (the paper trains one epoch at least), SPMF for a
+        reservoir as well. FullRetrain, L2SP and EWC are allowed too.
+    teacher : Strategy or None, default None
+        None: the learner's own weights of the night before (KD-self). A strategy makes batch models (KD-batch):
+        FullRetrain for a model that is a night old, NoUpdate for the pre-trained model at all times. Its time and
+        memory are added.
+    weight : float or None, default None
+        Share of the teacher in the loss, 0 to 1. None is the sum of both terms, as in the paper. The authors of ASMG
+        use 0.1 and 0.2.
+    temperature : float, default 1.0
+        Divides both logits, above 0. 1 is the value of the ASMG authors' code. A larger value makes both distributions
+        more even.
+
+    Raises
+    ------
+    PlanError
+        An option is out of range, the learner cannot be given another loss, or the model is for rankings.
+    DataError
+        From `update`: a loss diverges.
+
+    References ---------- Wang et al. 2020, A practical incremental method to train deep CTR models (IncCTR). Peng et
+    al. 2021, Learning an adaptive meta model-generator for incrementally updating recommender systems (`weight`).
+
+    Examples
+    --------
+    The log loss of the newest period, before it is trained on. Without retraining it is 0.693.
+
+    >>> from nightloop.tasks.models.fm import FM
+    >>> from nightloop.tasks.retraining.contract_chains import run
+    >>> from nightloop.tasks.retraining.contract_data import simulated_periods
+    >>> from nightloop.tasks.retraining.prequential_loss import loss
+    >>> from nightloop.tasks.strategies.fine_tune import FineTune
+    >>> from nightloop.tasks.strategies.incctr import IncCTR
+    >>> periods, model = simulated_periods("ctr", rows=200), FM(["user", "item"], width=4)
+    >>> served = run(model, IncCTR(FineTune()), periods)[-2]
+    >>> print(round(loss(model, served.weights, periods[-1].since(4)), 3))
+    0.597
     """
 
     learner: Strategy
@@ -50,7 +88,7 @@ class IncCTR:
 
     @property
     def lookback(self) -> int:
-        """The learner's, or the teacher's where that is more."""
+        """The learner's, or the teacher's if that is longer."""
         return max(self.learner.lookback, self.teacher.lookback if self.teacher else 1)
 
     @property
@@ -66,7 +104,7 @@ class IncCTR:
         return Checkpoint(logs.period, begun.weights, _memory(begun, teacher))
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
-        """The teacher predicts and the learner learns, then the teacher does. ValueError where a loss diverges."""
+        """The teacher predicts, the learner learns, then the teacher learns. Raises DataError if a loss diverges."""
         check_labels(model, "IncCTR")
         memory = checkpoint.memory
         require_keys(memory, ("teacher/weights/",) if self.teacher else (), "IncCTR")
@@ -81,7 +119,7 @@ class IncCTR:
 
 
 def _memory(learned: Checkpoint, teacher: Checkpoint | None) -> dict[str, Tensor]:
-    """The learner's memory, and all that the teacher goes on from."""
+    """The learner's memory, and the teacher's weights and memory."""
     memory = pack("learner", learned.memory)
     if teacher is not None:
         memory |= {**pack("teacher/weights", teacher.weights), **pack("teacher/memory", teacher.memory)}

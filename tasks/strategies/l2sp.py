@@ -1,4 +1,4 @@
-"""L2SP: fine-tune, drawn back to where the weights were at the close of the period before."""
+"""L2SP: fine-tune, regularised towards the weights at the close of the period before."""
 
 from __future__ import annotations
 
@@ -16,10 +16,44 @@ from nightloop.tasks.training.fit import fit
 
 @dataclass(frozen=True)
 class L2SP:
-    """argmin L(w | newest period) + strength / 2 |w - w_before|^2, begun at w_before.
+    """Fine-tunes, regularised towards the weights of the period before.
 
-    The pull acts on a row once for each time it occurs, as L2 does; `training.l2`, a pull to nought, is best left out.
-    Source: L2-SP, Li et al. 2018; the starting point is yesterday's model.
+    argmin L(w | newest period) + strength / 2 |w - w_before|^2, started at w_before.
+
+    The penalty acts on a row once for each time it occurs, as L2 does. Leave `training.l2` at 0: it would regularise
+    the same rows towards zero.
+
+    Parameters
+    ----------
+    strength : float, default 0.03
+        Weight of the penalty, 0 or more. 0 is fine-tuning without it; a larger value keeps the weights closer to
+        yesterday's.
+    training : TrainConfig, default 10 epochs, batch size 1024, lr 0.1
+        How the newest period is trained on.
+
+    Raises
+    ------
+    PlanError
+        `strength` is below 0.
+    DataError
+        From `update`: the loss diverges.
+
+    References ---------- Li et al. 2018, Explicit inductive bias for transfer learning with convolutional networks
+    (L2-SP). The starting point is yesterday's model.
+
+    Examples
+    --------
+    The log loss of the newest period, before it is trained on. Without retraining it is 0.693.
+
+    >>> from nightloop.tasks.models.fm import FM
+    >>> from nightloop.tasks.retraining.contract_chains import run
+    >>> from nightloop.tasks.retraining.contract_data import simulated_periods
+    >>> from nightloop.tasks.retraining.prequential_loss import loss
+    >>> from nightloop.tasks.strategies.l2sp import L2SP
+    >>> periods, model = simulated_periods("ctr", rows=200), FM(["user", "item"], width=4)
+    >>> served = run(model, L2SP(), periods)[-2]
+    >>> print(round(loss(model, served.weights, periods[-1].since(4)), 3))
+    0.588
     """
 
     strength: float = 0.03

@@ -1,4 +1,4 @@
-"""NoUpdate: the control that never learns; what a night of training is worth is measured against it."""
+"""NoUpdate: the control that never learns. The value of a night's training is measured against it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,28 @@ from nightloop.tasks.modules.model import Model
 
 @dataclass(frozen=True)
 class NoUpdate:
-    """Serves the pre-trained weights for ever; new ids get the model's untrained rows."""
+    """Serves the pre-trained weights at all times. It has no options.
+
+    New ids get the model's untrained rows.
+
+    Examples
+    --------
+    The log loss of the newest period. It stays at log 2, because these weights were never trained.
+
+    >>> from nightloop.tasks.models.fm import FM
+    >>> from nightloop.tasks.retraining.contract_chains import run
+    >>> from nightloop.tasks.retraining.contract_data import simulated_periods
+    >>> from nightloop.tasks.retraining.prequential_loss import loss
+    >>> from nightloop.tasks.strategies.no_update import NoUpdate
+    >>> periods, model = simulated_periods("ctr", rows=200), FM(["user", "item"], width=4)
+    >>> served = run(model, NoUpdate(), periods)[-2]
+    >>> print(round(loss(model, served.weights, periods[-1].since(4)), 3))
+    0.693
+    """
 
     @property
     def lookback(self) -> int:
-        """One period, of which it reads nothing but the number."""
+        """One period, of which only the number is read."""
         return 1
 
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:

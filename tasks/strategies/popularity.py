@@ -1,4 +1,4 @@
-"""Popularity: the control no personal model may hide that it is below; decayed counts written as MF weights."""
+"""Popularity: the control that every personal model must beat; decayed counts written as MF weights."""
 
 from __future__ import annotations
 
@@ -18,11 +18,34 @@ from nightloop.tasks.retraining.time_decay import popularity
 
 @dataclass(frozen=True)
 class Popularity:
-    """Every user gets the items that were taken most of late: each taking counts half as much `half_life` periods on.
+    """Gives every user the items that were taken most often recently, by counts that halve every `half_life` periods.
 
-    It reads ten half-lives (what is older would count less than a thousandth) and remembers nothing. The item's bias is
-    log(1 + count), so that an item without a row stands where one stands that nobody took. Users without a row get the
-    same list only where MF has biases.
+    It reads ten half-lives, because what is older would count less than a thousandth, and keeps no memory. The item's
+    bias is log(1 + count), so that an item without a row scores as an item that nobody took. Users without a row get
+    the same list only if MF has biases.
+
+    Parameters
+    ----------
+    half_life : float, default 1.0
+        Periods after which an interaction counts half, above 0 and below 1,000,000. A larger value counts older
+        interactions more.
+
+    Raises
+    ------
+    PlanError
+        `half_life` is out of range.
+
+    Examples
+    --------
+    The bias of the item with the largest decayed count, log(1 + 7.9).
+
+    >>> from nightloop.tasks.models.mf import MF
+    >>> from nightloop.tasks.retraining.contract_chains import run
+    >>> from nightloop.tasks.retraining.contract_data import simulated_periods
+    >>> from nightloop.tasks.strategies.popularity import Popularity
+    >>> chain = run(MF(width=4, biases=True), Popularity(half_life=1.0), simulated_periods("ranking"))
+    >>> print(round(float(chain[-1].weights["table.item"][:, -1].max()), 3))
+    2.182
     """
 
     half_life: float = 1.0
@@ -38,11 +61,11 @@ class Popularity:
         return ceil(10 * self.half_life)
 
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
-        """The list at the close of the root; the pre-trained weights are not used."""
+        """The counts at the close of the root; the pre-trained weights are not used."""
         return self._listed(model, logs)
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
-        """The list at the close of the newest period."""
+        """The counts at the close of the newest period."""
         return self._listed(model, logs)
 
     def _listed(self, model: Model, logs: Logs) -> Checkpoint:

@@ -1,4 +1,4 @@
-"""ReLoop: correct oneself: be punished wherever the version before predicted a row better."""
+"""ReLoop: penalise a prediction if the version before predicted the row better."""
 
 from __future__ import annotations
 
@@ -22,10 +22,32 @@ from nightloop.tasks.training.predict import predict
 
 @dataclass(frozen=True)
 class SelfCorrection:
-    """An objective: `alpha` [y relu(p - q) + (1 - y) relu(q - p)] + (1 - `alpha`) CE(y, q), q the new prediction.
+    """The objective of ReLoop: cross-entropy, and a penalty for a prediction that is worse than the one before.
 
-    p is what the version before predicted (`Logs.served`); a row without one has cross-entropy alone, in full. At a tie
-    the slope is relu's, 0: begun warm at the very weights that predicted p, every row is one.
+    `alpha` [y relu(p - q) + (1 - y) relu(q - p)] + (1 - `alpha`) CE(y, q)
+
+    q is the new prediction and p that of the version before (`Logs.served`). A row without p has cross-entropy alone,
+    in full. If p = q the gradient of the first term is that of relu, 0: at the first step of a warm start from the very
+    weights that predicted p, this is so for every row.
+
+    Parameters
+    ----------
+    alpha : float
+        Share of self-correction in the loss, 0 <= alpha < 1.
+
+    Examples
+    --------
+    A positive that was predicted at 0.8 is now predicted at 0.5: 0.5 (0.8 - 0.5) + 0.5 log 2.
+
+    >>> from dataclasses import replace
+    >>> import torch
+    >>> from nightloop.tasks.modules.loss import Batch
+    >>> from nightloop.tasks.retraining.contract_data import simulated_periods
+    >>> from nightloop.tasks.strategies.reloop import SelfCorrection
+    >>> row = replace(simulated_periods("ctr")[0].select(slice(1, 2)), served=torch.tensor([0.8]))
+    >>> batch = Batch(torch.zeros(1), row.label, torch.tensor([0]), row.rows, torch.zeros(1, 2, 4), 1)
+    >>> print(row.label.item(), round(float(SelfCorrection(0.5)(row)(batch)), 3))
+    1.0 0.497
     """
 
     alpha: float
@@ -48,14 +70,52 @@ class SelfCorrection:
 
 @dataclass(frozen=True)
 class ReLoop:
-    """The self-correction loss (ReLoop, Cai et al. 2022) for a `learner`; nothing is added to serving.
+    """Trains a `learner` with the self-correction loss. Nothing is added to serving.
 
-    Unlike distillation it is one-sided: a prediction at least as good as the one before is free. What was predicted is
-    what was served, where the logs say so (the plan's `columns.logged_probability`); else what the weights before the night predict
-    for the newest period, which they have not seen. That is kept while the learner looks back on the row, a number a
-    row, and in SPMF's reservoir, so that no row is ever judged by weights that were trained on it. Rows of the root,
-    which the pre-trained weights have seen, have none unless one was logged. `alpha` 0 is the learner alone; at 1
-    nothing would pull where both were wrong, so it is below. For labelled logs.
+    Unlike distillation it is one-sided: a prediction at least as good as the one before is not penalised.
+
+    The prediction of the version before is the one that was served, if the logs have it (the plan's
+    `columns.logged_probability`). If not, it is what the weights before the night predict for the newest period, which
+    they have not seen. These predictions are kept, a number a row, as long as the learner looks back on the row, and in
+    the reservoir of SPMF, so that no row is ever compared with weights that were trained on it. Rows of the root, which
+    the pre-trained weights have seen, have none unless one was logged. For labelled logs.
+
+    Parameters
+    ----------
+    learner : Strategy
+        The strategy that is trained with this loss: FineTune, FullRetrain, SPMF, L2SP or EWC.
+    alpha : float, default 0.5
+        Share of self-correction in the loss, 0 <= alpha < 1. 0 is the learner alone. 1 is not allowed: a prediction
+        that is as wrong as the one before would have no gradient.
+
+    Raises
+    ------
+    PlanError
+        `alpha` is out of range, the learner cannot be given another loss, or the model is for rankings.
+    DataError
+        From `update`: the loss diverges, or a period was delivered anew since its predictions were kept.
+
+    References
+    ----------
+    Cai et al. 2022, ReLoop: a self-correction continual learning loop for recommender systems.
+
+    Examples
+    --------
+    Logs in which every row was served at 0.4. The log loss of the newest period, before it is trained on; without
+    retraining it is 0.693.
+
+    >>> from dataclasses import replace
+    >>> from nightloop.tasks.models.fm import FM
+    >>> from nightloop.tasks.retraining.contract_chains import run
+    >>> from nightloop.tasks.retraining.contract_data import simulated_periods
+    >>> from nightloop.tasks.retraining.prequential_loss import loss
+    >>> from nightloop.tasks.strategies.fine_tune import FineTune
+    >>> from nightloop.tasks.strategies.reloop import ReLoop
+    >>> periods, model = simulated_periods("ctr", rows=200), FM(["user", "item"], width=4)
+    >>> logged = [replace(logs, served=0 * logs.label + 0.4) for logs in periods]
+    >>> served = run(model, ReLoop(FineTune(), alpha=0.5), logged)[-2]
+    >>> print(round(loss(model, served.weights, periods[-1].since(4)), 3))
+    0.657
     """
 
     learner: Strategy
@@ -78,13 +138,13 @@ class ReLoop:
         return getattr(self.learner, "models", None)
 
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
-        """What the learner starts with. Raises ValueError for a ranking."""
+        """What the learner starts with. Raises PlanError for a ranking."""
         check_labels(model, "ReLoop")
         begun = self.learner.start(model, weights, logs)
         return Checkpoint(logs.period, begun.weights, self._memory(begun, logs))
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
-        """Find out what was predicted, let the learner learn. ValueError for a ranking and where the loss diverges."""
+        """Collect what was predicted, then let the learner learn. Raises DataError if the loss diverges."""
         check_labels(model, "ReLoop")
         require_keys(checkpoint.memory, ("served/periods", "served/values"), "ReLoop")
         judged = self._judged(model, checkpoint, logs)
@@ -93,7 +153,7 @@ class ReLoop:
         return Checkpoint(logs.period, learned.weights, self._memory(learned, judged))
 
     def _judged(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Logs:
-        """The logs with what was predicted for every row of the newest period, and for older rows where it is known."""
+        """The logs with the prediction for every row of the newest period, and for older rows if it is known."""
         kept, served = checkpoint.memory["served/periods"], logs.served.clone()
         before = from_memory(checkpoint.memory["served/values"])
         for period in torch.unique(kept).tolist():
@@ -110,7 +170,7 @@ class ReLoop:
         return replace(logs, served=served)
 
     def _memory(self, learned: Checkpoint, logs: Logs) -> dict[str, Tensor]:
-        """The learner's, and the predictions of the rows that it will look back on the next time."""
+        """The learner's memory, and the predictions of the rows that it will look back on next time."""
         again = logs.periods >= logs.period - self.lookback + 2
         kept = {"periods": logs.periods[again], "values": to_memory(logs.served[again])}
         return {**pack("learner", learned.memory), **pack("served", kept)}

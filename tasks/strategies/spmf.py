@@ -1,4 +1,4 @@
-"""SPMF: go on training on the newest period and a reservoir of the past, badly predicted positives more often."""
+"""SPMF: train on the newest period and a reservoir of earlier rows, badly predicted positives more often."""
 
 from __future__ import annotations
 
@@ -23,15 +23,57 @@ from nightloop.tasks.training.predict import predict
 
 @dataclass(frozen=True)
 class SPMF:
-    """Stream-based probabilistic matrix factorisation (Wang et al. 2018), for rankings and for labelled logs.
+    """Stream-based probabilistic matrix factorisation, for rankings and for labelled logs.
 
-    A reservoir of `size` rows is a uniform sample of all positives of the past. Rankings: T is the reservoir and the
-    newest period; positives of T, ranked r = 1... by the score of yesterday's weights (1: the best), are drawn with
-    replacement with probability exp(r / |T|) / sum, `training.epochs` times |T| of them. Labelled logs (ASMG's second
-    strategy): all rows of the newest period, besides `ratio` times as many positives from the reservoir of positives,
-    drawn by rank without replacement, and `ratio` times as many negatives, drawn uniformly from one of negatives. The
-    newest period enters the reservoirs after training. Without a reservoir (`size` 0) nothing is replayed: that is
-    fine-tuning. Negatives of a ranking are uniform over the items seen that the user does not have in T.
+    The reservoir is a uniform sample, without repeats, of all positives of the past. The newest period enters it after
+    training.
+
+    Rankings: T is the reservoir and the newest period. The positives of T are ranked by the score of yesterday's
+    weights, r = 1 for the best. `training.epochs` times |T| rows are drawn with replacement, with probability exp(r /
+    |T|) / sum, so that badly predicted positives are drawn more often. Negatives are uniform over the items seen that
+    the user does not have in T.
+
+    Labelled logs, as the second strategy of the ASMG code: all rows of the newest period, `ratio` times as many
+    positives from the reservoir of positives, drawn by rank without replacement, and `ratio` times as many negatives,
+    drawn uniformly from a reservoir of negatives.
+
+    Parameters
+    ----------
+    size : int, default 7000
+        Rows of a reservoir, 0 or more. 7000 is the value of the SML authors' code for Yelp. 0 replays nothing: that is
+        fine-tuning.
+    ratio : float, default 0.5
+        Labelled logs only: rows replayed for each new row of the same label, 0 to 10. 0.5 is the value of the ASMG
+        authors' code for MovieLens.
+    training : TrainConfig, default 10 epochs, batch size 1024, lr 0.1, l2 0.03
+        How the drawn rows are trained on.
+
+    Raises
+    ------
+    PlanError
+        `size` or `ratio` is out of range.
+    DataError
+        From `update`: the loss diverges, or the memory is that of another strategy.
+
+    References
+    ----------
+    Wang et al. 2018, Streaming ranking based recommender systems.
+    Peng et al. 2021, Learning an adaptive meta model-generator for incrementally updating recommender systems (labelled
+    logs).
+
+    Examples
+    --------
+    The log loss of the newest period, before it is trained on. Without retraining it is 0.693.
+
+    >>> from nightloop.tasks.models.fm import FM
+    >>> from nightloop.tasks.retraining.contract_chains import run
+    >>> from nightloop.tasks.retraining.contract_data import simulated_periods
+    >>> from nightloop.tasks.retraining.prequential_loss import loss
+    >>> from nightloop.tasks.strategies.spmf import SPMF
+    >>> periods, model = simulated_periods("ctr", rows=200), FM(["user", "item"], width=4)
+    >>> served = run(model, SPMF(size=100), periods)[-2]
+    >>> print(round(loss(model, served.weights, periods[-1].since(4)), 2))
+    0.57
     """
 
     size: int = 7000
@@ -49,16 +91,16 @@ class SPMF:
         return 1
 
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
-        """The pre-trained weights; the root's history streams through the reservoirs."""
+        """The pre-trained weights; the reservoirs are filled from the root's history."""
         kinds = {kind: empty(logs) for kind in self._kinds(model)}
         return Checkpoint(logs.period, weights, self._offered(kinds, logs))
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
-        """Train on what is drawn, then let the newest period into the reservoirs. ValueError where the loss diverges."""
+        """Train on the drawn rows, then add the newest period to the reservoirs."""
         return self.learn(model, checkpoint, logs, labels)
 
     def learn(self, model: Model, checkpoint: Checkpoint, logs: Logs, objective: Objective) -> Checkpoint:
-        """The same for another objective; a row in a reservoir keeps the prediction that it came with."""
+        """The same for another objective; a row of a reservoir keeps the prediction that it was stored with."""
         kinds = self._recalled(model, checkpoint.memory)
         mixed = self._mixed(model, checkpoint.weights, logs, kinds)
         once = replace(self.training, epochs=1) if model.family == "ranking" and self.size else self.training
@@ -75,7 +117,7 @@ class SPMF:
         return {kind: load_reservoir(unpack(kind, memory)) for kind in kinds}
 
     def _offered(self, kinds: dict[str, Reservoir], logs: Logs) -> dict[str, Tensor]:
-        """The memory of reservoirs that the rows of `logs` came by."""
+        """The memory of the reservoirs after the rows of `logs` were offered to them."""
         memory: dict[str, Tensor] = {}
         for kind, reservoir in kinds.items():
             rows = logs.select((logs.label > 0.5) == (kind == "positives"))
@@ -103,14 +145,32 @@ class SPMF:
 
 
 def rank_chances(scores: Tensor) -> Tensor:
-    """Chances [n] float64 of rows with these scores: exp(rank / n), the best score first, made to add up to one."""
+    """Probabilities by which SPMF draws rows: exp(rank / n), the best score first, divided by their sum.
+
+    Parameters
+    ----------
+    scores : Tensor
+        [n], the larger the better.
+
+    Returns
+    -------
+    Tensor
+        [n] float64 with sum 1. The largest is less than e times the smallest.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from nightloop.tasks.strategies.spmf import rank_chances
+    >>> [round(chance, 3) for chance in rank_chances(torch.tensor([0.9, 0.1])).tolist()]  # exp(1/2) to exp(1)
+    [0.378, 0.622]
+    """
     ranks = torch.empty(len(scores), dtype=torch.float64)
     ranks[torch.argsort(scores, descending=True, stable=True)] = torch.arange(1, len(scores) + 1, dtype=torch.float64)
     return torch.softmax(ranks / max(len(scores), 1), 0)
 
 
 def joined(first: Logs, second: Logs) -> Logs:
-    """The rows of both, the vocabulary of the second."""
+    """The rows of `first` and then of `second`, with the vocabulary of `second`."""
     one, two = columns_of(first), columns_of(second)
     both: dict[str, Any] = {name: torch.cat([one[name], two[name]]) for name in COLUMNS}
     return replace(second, **both)
