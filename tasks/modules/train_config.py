@@ -65,7 +65,7 @@ class TrainConfig:
     'adagrad'
     >>> TrainConfig(epochs=-1)
     Traceback (most recent call last):
-    nightloop.tasks.plan.errors.PlanError: training: epochs: given -1; allowed are whole numbers from 0
+    nightloop.tasks.plan.errors.PlanError: training: epochs: given -1; allowed are whole numbers from 0 to 1,000
     """
 
     epochs: int = 5
