@@ -11,8 +11,7 @@ from rich.console import Console
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.settings import Settings
-from nightloop.tasks.record.entries import pin_of
-from nightloop.tasks.record.promotion_log import served_on
+from nightloop.tasks.record.entries import pin_of, served_on
 from nightloop.tasks.reports import grid, leaderboard
 from nightloop.tasks.reports.findings import findings, headline
 from nightloop.tasks.reports.history import History

@@ -16,9 +16,8 @@ from nightloop.tasks.plan.load import as_given
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.record import manifest_store, promotions
-from nightloop.tasks.record.entries import Entry, pins
+from nightloop.tasks.record.entries import Act, Entry, pins
 from nightloop.tasks.record.manifest import Manifest
-from nightloop.tasks.record.promotion_log import Act
 from nightloop.tasks.record.promotions import ActOutcome
 from nightloop.tasks.reports.format import marked
 from nightloop.tasks.resources import actor, credentials, open_store

@@ -27,16 +27,12 @@ from nightloop.tasks.record import manifest_store
 from nightloop.tasks.record.entries import (
     Act,
     Entry,
-    draft,
     instant,
     refuse_without_reason,
     repeats,
     returned,
-    served_on,
 )
 from nightloop.tasks.record.manifest import Manifest
-
-__all__ = ["Act", "Entry", "champion", "draft", "hold", "log", "promote", "rollback", "served_on"]
 
 logger = logging.getLogger(__name__)
 

@@ -14,10 +14,9 @@ from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.record import manifest_store, promotion_log
 from nightloop.tasks.record.champion import served
 from nightloop.tasks.record.due import recorded, root
-from nightloop.tasks.record.entries import GATE, by_hand, instant, pin_of, pins, summary
+from nightloop.tasks.record.entries import GATE, Act, Entry, by_hand, draft, instant, pin_of, pins, summary
 from nightloop.tasks.record.manifest import Manifest
 from nightloop.tasks.record.night_context import walk_back
-from nightloop.tasks.record.promotion_log import Act, Entry, draft
 
 log = logging.getLogger(__name__)
 NO_TIME = timedelta(0)

@@ -9,8 +9,8 @@ from typing import Protocol
 from nightloop.tasks.evaluation.ranking_metrics import Numbers
 from nightloop.tasks.evaluation.summary import direction
 from nightloop.tasks.plan.leading_metric import leading_metric
+from nightloop.tasks.record.entries import Entry
 from nightloop.tasks.record.manifest import CHAMPION, ChampionRef, Manifest
-from nightloop.tasks.record.promotion_log import Entry
 
 CONTROL = "NoUpdate"
 

@@ -18,6 +18,7 @@ from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.objects.read_verified import trusted_bytes
 from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.record import manifest_store, promotion_log
+from nightloop.tasks.record.entries import Entry
 from nightloop.tasks.record.manifest import Manifest
 
 HASH = re.compile(rb"[0-9a-f]{64}")
@@ -182,7 +183,7 @@ def _read_well(objects: Objects, key: str, data: bytes) -> bytes:
         return data
 
 
-def _log(objects: Objects, pipeline: str, recorded: Recorded, keys: Collection[str]) -> list[promotion_log.Entry]:
+def _log(objects: Objects, pipeline: str, recorded: Recorded, keys: Collection[str]) -> list[Entry]:
     entries = promotion_log.log(objects, pipeline)
     _refuse_difference(pipeline, "log", [promotion_log.entry_key(pipeline, entry.number) for entry in entries], keys)
     there = b"".join(recorded.sealed.values())

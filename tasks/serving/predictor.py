@@ -14,7 +14,7 @@ from nightloop.tasks.plan.load import as_given
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.redact import redact
 from nightloop.tasks.record import manifest_store, promotion_log
-from nightloop.tasks.record.promotion_log import Entry
+from nightloop.tasks.record.entries import Entry
 from nightloop.tasks.serving import snapshot
 from nightloop.tasks.serving.ctr_model import Clicks
 from nightloop.tasks.serving.load import Served, load

@@ -18,6 +18,7 @@ import nightloop.tasks.resources
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plugins.assembly import read_plan
 from nightloop.tasks.record import promotion_log
+from nightloop.tasks.record.entries import Entry
 from nightloop.tasks.record.manifest import Manifest
 from nightloop.tasks.record.manifest_store import chain
 from nightloop.tasks.serving.smoke import SmokeResult
@@ -60,7 +61,7 @@ class Tiny:
         keys = [k for k in objects.keys("") if k.startswith("blobs/") or "/nights/" in k or "/log/" in k]
         return {key: found[0] for key in keys if (found := objects.read(key))}
 
-    def log(self) -> list[promotion_log.Entry]:
+    def log(self) -> list[Entry]:
         """The promotion log."""
         return promotion_log.log(nightloop.tasks.resources.open_store(), self.plan.pipeline)
 

@@ -10,7 +10,7 @@ import pytest
 from nightloop.tasks.objects import blobs
 from nightloop.tasks.objects.objects import Directory
 from nightloop.tasks.record import manifest_store, promotion_log
-from nightloop.tasks.record.entries import returned, served_on
+from nightloop.tasks.record.entries import Entry, returned, served_on
 from tests.objects.faulty_objects import HOWS, Crash, FaultyStore, How
 from tests.objects.memory_objects import Memory
 from tests.record.act_sequences import PIPELINE, act, check_invariants, draft, night, promoted, published
@@ -216,7 +216,7 @@ def test_a_fault_at_every_call_of_a_promotion_and_a_rollback(how: How) -> None:
         faulty = FaultyStore(store, at, how)
         entry = draft(nights[1], "A", act())
 
-        def move(objects: FaultyStore | Memory, entry: promotion_log.Entry = entry) -> list[promotion_log.Entry | None]:
+        def move(objects: FaultyStore | Memory, entry: Entry = entry) -> list[Entry | None]:
             forth = promotion_log.promote(objects, PIPELINE, entry, 1)
             back = promotion_log.rollback(objects, PIPELINE, act("ann", "slow"), 2)
             return [forth, back]
