@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from pydantic import ConfigDict, ValidationError, validate_call
 
-from nightloop.tasks.plan.safe_text import guarded
+from nightloop.tasks.plan.safe_text import guarded, telling_where
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.terminal import line, terminal
 
@@ -145,7 +145,7 @@ class Task(Generic[P, R]):
         worth: Callable[[object], bool],
     ) -> None:
         functools.update_wrapper(self, fn)
-        self.fn: Callable[P, R] = guarded()(fn)
+        self.fn: Callable[P, R] = guarded()(telling_where(fn, lambda *given: self.named(self._given(*given))))
         self.title, self.pauses, self.worth = title, tuple(pauses), worth
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -156,18 +156,22 @@ class Task(Generic[P, R]):
         return self._here(*args, **kwargs)
 
     def _here(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        given = inspect.signature(self.fn).bind(*args, **kwargs)
-        given.apply_defaults()
-        with line(self.named(given.arguments)):
+        name = self.named(self._given(args, kwargs))
+        with line(name):
             for pause in self.pauses:
                 try:
                     return self.fn(*args, **kwargs)
                 except Exception as error:
                     if not self.worth(error):
                         raise
-                    log.warning("%s: tried again in %g s: %s", self.named(given.arguments), pause, error)
+                    log.warning("%s: tried again in %g s: %s", name, pause, error)
                 time.sleep(pause)
             return self.fn(*args, **kwargs)
+
+    def _given(self, args: Any, kwargs: Any) -> dict[str, Any]:
+        given = inspect.signature(self.fn).bind(*args, **kwargs)
+        given.apply_defaults()
+        return given.arguments
 
     def named(self, given: Mapping[str, Any]) -> str:
         """What a run with these arguments is called."""

@@ -270,7 +270,7 @@ def main() -> None:
     os.environ.update(SURROUNDINGS | os.environ)
     try:
         app()
-    except (ValueError, LookupError, OSError, RuntimeError) as error:
+    except (ValueError, LookupError, OSError, RuntimeError, MemoryError) as error:
         fail(error)
     except Exception as error:
         told = refused(error)
