@@ -20,6 +20,7 @@ from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.safe_text import outward
 from nightloop.tasks.record.manifest import Manifest, Trained
 from nightloop.tasks.report import publish, report
+from nightloop.tasks.reports.findings import CATCH_UP
 from nightloop.tasks.reports.format import plain, plural
 from nightloop.tasks.reports.verdict import sentence
 from nightloop.tasks.schedule import decide, named, owed, plan_of, shown_until
@@ -33,7 +34,7 @@ Clock = Callable[[], datetime]
 def nightly(
     plan: str = "simulated",
     period: str = "",
-    catch_up: int = 31,
+    catch_up: int = CATCH_UP,
     accept: str = "",
     skip: str = "",
     replay_landed: bool = False,
@@ -97,7 +98,7 @@ def night(
         manifest, trained = train(found, only)
     if clock is not None:
         move_champion(manifest, clock().isoformat())
-    report(manifest, trained)
+    report(manifest, trained, clock is not None)
     return manifest
 
 
