@@ -244,6 +244,15 @@ def test_maintain_keeps_what_the_chain_and_the_log_need(tiny: Tiny, monkeypatch:
     assert json.dumps(status(str(tiny.path)), default=str)
 
 
+def test_a_scheduled_run_is_named_by_its_period(tiny: Tiny) -> None:
+    def name(period: str) -> str:
+        return nightly.run_name("nightly", {"plan": str(tiny.path), "period": period})
+
+    assert name("") == "nightly tiny 2026-01-03" and name("2026-01-02") == "nightly tiny 2026-01-02"
+    tiny.path.write_text("pipeline: [")
+    assert name("") == "nightly tiny", "what is wrong is told by the run itself"
+
+
 def test_status_advises_nothing_that_would_be_refused(tiny: Tiny) -> None:
     def advice(**changes: object) -> str:
         tiny.path.write_text(yaml.safe_dump(raw_plan(tiny.home, changes)))
