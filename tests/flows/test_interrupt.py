@@ -140,9 +140,10 @@ def test_ctrl_c_in_a_statement_that_duckdb_runs_itself_is_no_error_of_the_lake(b
         signal.signal(signal.SIGINT, before)
 
 
-def test_ctrl_c_before_a_verb_has_begun_is_one_sentence() -> None:
+@pytest.mark.parametrize("error", ["KeyboardInterrupt", "ImportError('half done') from KeyboardInterrupt()"])
+def test_ctrl_c_before_a_verb_has_begun_is_one_sentence(error: str) -> None:
     code = "import os, signal, sys, nightloop.__main__ as m; sys.modules['nightloop.flows.cli.main'] = M()"
-    early = "class M:\n    def __getattr__(self, name):\n        raise KeyboardInterrupt\n"
+    early = f"class M:\n    def __getattr__(self, name):\n        raise {error}\n"
     done = subprocess.run([sys.executable, "-c", f"{early}{code}; m.main()"], capture_output=True, text=True)
     assert done.returncode == EXIT_CODE and done.stderr.startswith("nightloop: interrupted;"), done.stderr
     assert done.stderr.count("\n") == 1
