@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from prefect.states import Cancelling, Completed, Crashed, Pending, Running, Sta
 from nightloop.flows.cli import cut_off, processes
 from nightloop.flows.cli.cut_off import follow, put_back, tell_ended
 from nightloop.flows.cli.processes import MARK, RUN, belonging, end_all, end_runs, only_one
+from nightloop.flows.cli.short_errors import ShortErrors
 from nightloop.flows.cli.up import up
 from nightloop.tasks.simulation.deliver import deliver
 from tests.flows.tiny_pipeline import WORLD, raw_plan
@@ -107,6 +109,18 @@ def test_one_home_has_one_up_and_the_second_says_where_the_first_is(
         assert sorted(tmp_path.rglob("*")) == before
     with only_one("http://127.0.0.1:4201"):
         pass  # what the first wrote is there, and it is gone
+
+
+def test_an_error_of_prefects_own_is_one_line_in_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    log = logging.Logger("prefect.server")
+    log.addHandler(ShortErrors(stream=sys.stderr))
+    try:
+        raise OSError("database is locked\nINSERT INTO worker")
+    except OSError:
+        log.exception("the heartbeat of %s failed", "a worker")
+    log.warning("no error")
+    told = capsys.readouterr().err
+    assert told.split("\n") == ["the heartbeat of a worker failed (OSError: database is locked)", "no error", ""]
 
 
 @pytest.fixture
