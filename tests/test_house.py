@@ -163,7 +163,8 @@ PARENTS |= {
     "Request",
     "APIRoute",
     "TyperGroup",
-}  # what uvicorn, FastAPI and Typer leave to be added to them
+    "PrefectConsoleHandler",
+}  # what uvicorn, FastAPI, Typer and Prefect leave to be added to them
 
 
 @pytest.mark.parametrize("path", CODE, ids=name)
