@@ -21,7 +21,8 @@ from nightloop.tasks.bakeoff.spec import BakeoffSpec, load_spec, spec_error
 from nightloop.tasks.bakeoff.splits import PeriodSplit, span_of
 from nightloop.tasks.bakeoff.worker import Job, end_running, run_in_subprocess
 from nightloop.tasks.collect import collect
-from nightloop.tasks.orchestration import flow, side_by_side
+from nightloop.tasks.orchestration import flow
+from nightloop.tasks.parallel import side_by_side
 from nightloop.tasks.plan.errors import NotReady, PlanError
 from nightloop.tasks.plan.plan import Counts, Plan
 from nightloop.tasks.reports.format import plural

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
 from nightloop.flows.night_limit import limited
@@ -20,20 +20,31 @@ from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.safe_text import outward
 from nightloop.tasks.record.manifest import Manifest, Trained
 from nightloop.tasks.report import publish, report
+from nightloop.tasks.reports.findings import CATCH_UP
 from nightloop.tasks.reports.format import plain, plural
 from nightloop.tasks.reports.verdict import sentence
-from nightloop.tasks.schedule import decide, named, owed, plan_of, shown_until
+from nightloop.tasks.resources import read_form
+from nightloop.tasks.schedule import decide, named, newest, owed, plan_of, shown_until
 from nightloop.tasks.validate import validate
 
 log = logging.getLogger(__name__)
 Clock = Callable[[], datetime]
 
 
-@flow("nightly", run_name)
+def night_name(flow: str, parameters: Mapping[str, object]) -> str:
+    """What a run is called: where no period was asked for, it is that of its scheduled time."""
+    with suppress(Exception):  # what is wrong with the plan is told by the run itself
+        if not str(parameters.get("period") or "").strip():
+            order = read_form(str(parameters["plan"]))
+            return run_name(flow, {**parameters, "period": named(order, newest(order, scheduled()))})
+    return run_name(flow, parameters)
+
+
+@flow("nightly", night_name)
 def nightly(
     plan: str = "simulated",
     period: str = "",
-    catch_up: int = 31,
+    catch_up: int = CATCH_UP,
     accept: str = "",
     skip: str = "",
     replay_landed: bool = False,
@@ -97,7 +108,7 @@ def night(
         manifest, trained = train(found, only)
     if clock is not None:
         move_champion(manifest, clock().isoformat())
-    report(manifest, trained)
+    report(manifest, trained, clock is not None)
     return manifest
 
 

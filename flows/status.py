@@ -11,14 +11,16 @@ from rich.console import Console
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.settings import Settings
+from nightloop.tasks.record.backfill_plan import changed
 from nightloop.tasks.record.entries import pin_of, served_on
+from nightloop.tasks.record.open_night import refuse_changed_plan
 from nightloop.tasks.reports import grid, leaderboard
 from nightloop.tasks.reports.findings import findings, headline
 from nightloop.tasks.reports.history import History
 from nightloop.tasks.reports.load_history import read_history
 from nightloop.tasks.reports.table import as_rich
-from nightloop.tasks.resources import open_lake, open_store, read_form
-from nightloop.tasks.schedule import shown_until
+from nightloop.tasks.resources import open_lake, open_store, read, read_form
+from nightloop.tasks.schedule import refuse_other_periods, shown_until
 
 WIDTH = 190  # characters, where the terminal does not say
 
@@ -33,7 +35,7 @@ def status(plan: str, on: str = "") -> dict[str, Any]:
         history = read_history(open_store(), warehouse, order, last)
     if on.strip():
         return _served(order, history, on.strip())
-    found = [{"text": f.text, "to_do": f.todo} for f in findings(history)]
+    found = [{"text": f.text, "to_do": f.todo} for f in findings(history, _refused(plan, order, history))]
     pin = pin_of(history.log)
     page = Settings().home / "reports" / f"{order.pipeline}.html"
     return {
@@ -48,6 +50,20 @@ def status(plan: str, on: str = "") -> dict[str, Any]:
         "report": str(page.resolve()) if page.exists() else None,
         "text": _text(history, found, str(page.resolve()) if page.exists() else ""),
     }
+
+
+def _refused(given: str, plan: Plan, history: History) -> str:
+    """Why no night can run under the plan as it is now; empty: one can, as far as is known without reading logs."""
+    newest = history.nights[max(history.nights)] if history.nights else None
+    if newest is not None and not changed(newest.plan, plan):
+        return ""  # its plug-ins were checked then, and to look at them takes seconds
+    try:
+        read(given)
+        refuse_other_periods(plan)
+        refuse_changed_plan(plan, newest, "the next night")
+    except (ValueError, LookupError, OSError) as error:
+        return f"No night runs under this plan: {error}"
+    return ""
 
 
 def _served(plan: Plan, history: History, on: str) -> dict[str, Any]:

@@ -16,8 +16,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextvars import ContextVar, copy_context
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import version
@@ -26,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 from pydantic import ConfigDict, ValidationError, validate_call
 
 from nightloop.tasks.plan.errors import ConflictError, PlanError
-from nightloop.tasks.plan.safe_text import guarded
+from nightloop.tasks.plan.safe_text import guarded, telling_where
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.terminal import line, terminal
 
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
 R = TypeVar("R")
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -148,7 +146,7 @@ class Task(Generic[P, R]):
         worth: Callable[[object], bool],
     ) -> None:
         functools.update_wrapper(self, fn)
-        self.fn: Callable[P, R] = guarded()(fn)
+        self.fn: Callable[P, R] = guarded()(telling_where(fn, lambda *given: self.named(self._given(*given))))
         self.title, self.pauses, self.worth = title, tuple(pauses), worth
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -159,18 +157,22 @@ class Task(Generic[P, R]):
         return self._here(*args, **kwargs)
 
     def _here(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        given = inspect.signature(self.fn).bind(*args, **kwargs)
-        given.apply_defaults()
-        with line(self.named(given.arguments)):
+        name = self.named(self._given(args, kwargs))
+        with line(name):
             for pause in self.pauses:
                 try:
                     return self.fn(*args, **kwargs)
                 except Exception as error:
                     if not self.worth(error):
                         raise
-                    log.warning("%s: tried again in %g s: %s", self.named(given.arguments), pause, error)
+                    log.warning("%s: tried again in %g s: %s", name, pause, error)
                 time.sleep(pause)
             return self.fn(*args, **kwargs)
+
+    def _given(self, args: Any, kwargs: Any) -> dict[str, Any]:
+        given = inspect.signature(self.fn).bind(*args, **kwargs)
+        given.apply_defaults()
+        return given.arguments
 
     def named(self, given: Mapping[str, Any]) -> str:
         """What a run with these arguments is called."""
@@ -217,24 +219,6 @@ def failed(message: str) -> Any:
     from prefect.states import Failed
 
     return Failed(message=message)
-
-
-def side_by_side(work: Callable[[Item], R], items: Sequence[Item], workers: int) -> list[R]:
-    """Call a task on each of these, at most `workers` at a time, in threads. The first error ends those not yet begun.
-
-    Ctrl-C waits for none of them: who gave `work` ends what it started.
-    """
-    pool, interrupted = ThreadPoolExecutor(max_workers=workers), False
-    try:
-        running = [pool.submit(copy_context().run, work, item) for item in items]
-        for ended in wait(running, return_when=FIRST_EXCEPTION).done:
-            ended.result()
-        return [one.result() for one in running]
-    except BaseException as error:
-        interrupted = not isinstance(error, Exception)
-        raise
-    finally:
-        pool.shutdown(wait=not interrupted, cancel_futures=True)
 
 
 def _recorded(fn: Callable[P, R]) -> Callable[P, R]:

@@ -29,8 +29,8 @@ FIT = 5  # columns of the leaderboard that the UI shows without scrolling
 
 
 @task("report {manifest.name}")
-def report(manifest: Manifest, trained: Mapping[str, Trained]) -> None:
-    """Keep what the night took, and show its validation and its verdict in the UI."""
+def report(manifest: Manifest, trained: Mapping[str, Trained], live: bool) -> None:
+    """Keep what the night took, and show its validation and its verdict in the UI. `live`: whether it moved the champion."""
     objects, pipeline = open_store(), manifest.pipeline
     if trained:
         note(objects, manifest, {
@@ -39,7 +39,7 @@ def report(manifest: Manifest, trained: Mapping[str, Trained]) -> None:
         })  # fmt: skip
     details = [json.loads(blobs.get(objects, one.blob)) for one in manifest.validated]
     show_markdown(f"{pipeline}-validation", f"Validation of {manifest.name}", validation_markdown(manifest, details))
-    show_markdown(f"{pipeline}-verdict", f"The gate on {manifest.name}", verdict_markdown(manifest))
+    show_markdown(f"{pipeline}-verdict", f"The gate on {manifest.name}", verdict_markdown(manifest, live))
 
 
 @task("publish {plan.pipeline}")

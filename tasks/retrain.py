@@ -19,6 +19,7 @@ from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.orchestration import task
 from nightloop.tasks.plan.errors import DataError, NightloopError, NotReady
 from nightloop.tasks.plan.redact import redact
+from nightloop.tasks.plan.safe_text import locate
 from nightloop.tasks.plugins.assembly import Parts, assemble
 from nightloop.tasks.record import step_cache
 from nightloop.tasks.record.checkpoints import load_checkpoint, save_checkpoint
@@ -87,10 +88,12 @@ def _attempted(night: Night, label: str, learn: Callable[[], Checkpoint]) -> Che
     What is wrong with the machine (memory, disk, network, a worker process that died) is raised: the night stops, and
     goes on when it is run again.
     """
+    where = f"retrain {label} {night.name}"
     try:
         return learn()
     except Exception as error:
         if _of_the_machine(error):
+            locate(error, where)
             raise
         kind = type(error).__name__
         log.warning("%s could not learn from %s and is tried once more: %s: %s", label, night.name, kind, _said(error))
@@ -98,11 +101,13 @@ def _attempted(night: Night, label: str, learn: Callable[[], Checkpoint]) -> Che
         return learn()
     except (NightloopError, ArithmeticError) as error:
         if _of_the_machine(error):
+            locate(error, where)
             raise
         log.error("%s could not learn from %s: %s", label, night.name, _said(error))
         return Failed(kind="failed", reason=_said(error))
     except Exception as error:
         if _of_the_machine(error):
+            locate(error, where)
             raise
         log.exception("%s broke in %s, which is a fault of the strategy or of nightloop", label, night.name)
         return Failed(kind="error", reason=f"{type(error).__name__}: {_said(error)}")

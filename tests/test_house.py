@@ -98,7 +98,7 @@ def test_the_packages_have_one_import_name() -> None:
         assert not enters(path, "flows", "tasks", "sql", "infra"), f"{name(path)}: import from nightloop"
 
 
-SUPPORT = ("resources", "orchestration", "artifacts", "terminal")  # what every task file may use
+SUPPORT = ("resources", "orchestration", "parallel", "artifacts", "terminal")  # what every task file may use
 
 
 def test_a_task_never_calls_a_task() -> None:
@@ -171,7 +171,8 @@ PARENTS |= {
     "Request",
     "APIRoute",
     "TyperGroup",
-}  # what uvicorn, FastAPI and Typer leave to be added to them
+    "PrefectConsoleHandler",
+}  # what uvicorn, FastAPI, Typer and Prefect leave to be added to them
 
 
 @pytest.mark.parametrize("path", CODE, ids=name)

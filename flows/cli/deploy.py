@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from nightloop.flows.cli.cut_off import put_back_all
 from nightloop.flows.cli.register import mark_dead_runs
 from nightloop.tasks.plan.cron import crons, timezone
 from nightloop.tasks.plan.errors import ConflictError, PlanError
@@ -167,6 +168,8 @@ def main() -> None:
         except (ValueError, LookupError, FileNotFoundError) as error:
             lines = [f"nightloop: {plan} is left out, the others go on: {outward(str(error))}"]
         sys.stderr.write("".join(f"{line}\n" for line in lines))
+    if taken:
+        put_back_all()
     sys.exit(0 if taken or not sys.argv[1:] else 1)
 
 

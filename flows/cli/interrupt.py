@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 from nightloop.tasks.plan.safe_text import outward
 
 EXIT_CODE = 130  # as shells have it
+SAID = "interrupted; what was finished is kept, run it again to resume"
 
 
 class Verbs(TyperGroup):
@@ -20,6 +21,7 @@ class Verbs(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
-            said = str(error) or "interrupted; what was finished is kept, run it again to resume"
-            sys.stderr.write(f"nightloop: {outward(said)}\n")
+            # It may have come in the middle of an import, after which no other import is safe: only a text needs one.
+            said = outward(str(error)) if str(error) else SAID
+            sys.stderr.write(f"nightloop: {said}\n")
             raise SystemExit(EXIT_CODE) from None

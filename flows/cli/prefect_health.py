@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import Any
 
+from nightloop.flows.cli.cut_off import POOL
 from nightloop.flows.cli.login import address, log_in, prefect_error
-from nightloop.flows.cli.register import DEAD, NAME
-from nightloop.flows.cli.up import POOL
+from nightloop.flows.cli.register import CANCEL, DEAD, NAME
 from nightloop.flows.pipeline_lock import store_clock
 from nightloop.tasks.objects import pipelines
 from nightloop.tasks.objects.lease import held, key_of
@@ -85,8 +85,9 @@ def _dead(client: Any) -> Iterator[str]:
     from prefect.client.schemas.filters import FlowRunFilter
 
     named = [one.name for one in client.read_automations()]
-    if NAME not in named:
-        yield f"the automation {NAME!r} is missing, which marks dead runs: nightloop deploy PLAN makes it"
+    for name in (NAME, CANCEL):
+        if name not in named:
+            yield f"the automation {name!r} is missing, which marks dead runs: nightloop deploy PLAN makes it"
     states = {"type": {"any_": ["RUNNING", "CANCELLING"]}}
     objects = open_store()
     now, clock = datetime.now(UTC), store_clock(objects)
@@ -99,7 +100,7 @@ def _dead(client: Any) -> Iterator[str]:
         if began is not None and now - began > timedelta(seconds=DEAD):
             yield (
                 f"the run {run.name!r} is {run.state_name} since {began:%Y-%m-%d %H:%M} UTC, and its process is gone. It is marked "
-                f"as crashed within three minutes; if not: prefect flow-run delete {run.id}"
+                f"as crashed or cancelled within three minutes; if not: prefect flow-run delete {run.id}"
             )
 
 

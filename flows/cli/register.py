@@ -20,27 +20,37 @@ from nightloop.tasks.schedule import shown_until
 log = logging.getLogger(__name__)
 DEAD = 140  # seconds without a sign of life after which a run is taken for dead; then its lease has ended as well
 NAME = "Crash zombie flows"  # as Prefect's documentation calls it
+CANCEL = "Cancel zombie flows"
 
 
 def mark_dead_runs() -> None:
-    """Have the server mark a run as crashed that gives no sign of life, so that no night waits behind it.
+    """Have the server mark a run that gives no sign of life, so that no night waits behind it.
 
     References: docs.prefect.io/v3/advanced/detect-zombie-flows.
     """
-    from prefect.automations import Automation
     from prefect.client.schemas.objects import StateType
+
+    alive = "prefect.flow-run.heartbeat"
+    gone = f"no sign of life for {DEAD} s: its process, or its machine, is gone. Run it again to resume"
+    _register(_automation(NAME, alive, {alive}, StateType.CRASHED, gone))
+    # The server refuses to mark a run as crashed that is being cancelled, so nothing else would ever end it.
+    late = f"nothing ended it for {DEAD} s after it was cancelled: its process, or its machine, is gone. Run it again to resume"
+    _register(_automation(CANCEL, "prefect.flow-run.Cancelling", set(), StateType.CANCELLED, late))
+
+
+def _automation(name: str, after: str, expected: set[str], state: Any, message: str) -> Any:
+    """Where a run of a deployment neither ends nor does what is expected within `DEAD` seconds after an event: its state."""
+    from prefect.automations import Automation
     from prefect.events.actions import ChangeFlowRunState
     from prefect.events.schemas.automations import EventTrigger, Posture
     from prefect.events.schemas.events import ResourceSpecification
 
-    alive = "prefect.flow-run.heartbeat"
-    ends = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")}
-    made = Automation(
-        name=NAME,
-        description="A run whose process died cannot say so: without a sign of life it is marked as crashed.",
+    return Automation(
+        name=name,
+        description="A run whose process died cannot say so: its state is set without it.",
         trigger=EventTrigger(
-            after={alive},
-            expect={alive, *ends},
+            after={after},
+            expect={*expected, *(f"prefect.flow-run.{end}" for end in ("Completed", "Failed", "Cancelled", "Crashed"))},
             match=ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]}),
             # Only runs of deployments: `nightloop up` gives their signs of life their rhythm.
             match_related=ResourceSpecification({"prefect.resource.role": "deployment"}),
@@ -49,15 +59,16 @@ def mark_dead_runs() -> None:
             threshold=1,
             within=timedelta(seconds=DEAD),
         ),
-        actions=[
-            ChangeFlowRunState(
-                state=StateType.CRASHED,
-                message=f"no sign of life for {DEAD} s: its process, or its machine, is gone. Run it again to resume",
-            )
-        ],
+        actions=[ChangeFlowRunState(state=state, message=message)],
     )
+
+
+def _register(made: Any) -> None:
+    """Create the automation, or change the one of its name where it does something else."""
+    from prefect.automations import Automation
+
     try:
-        known: Any = Automation.read(name=NAME)
+        known: Any = Automation.read(name=made.name)
     except ValueError:  # there is none yet
         made.create()
         return

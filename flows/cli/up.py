@@ -12,9 +12,11 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
+from nightloop.flows.cli.cut_off import POOL
 from nightloop.flows.cli.login import (
     CLIENT_LOGIN,
     SERVER_LOGIN,
@@ -23,31 +25,41 @@ from nightloop.flows.cli.login import (
     login_of_up,
     login_path,
     ours,
-    private_room,
+    room,
 )
 from nightloop.flows.cli.options import check_form
+from nightloop.flows.cli.processes import MARK, belonging, end_all, end_runs, only_one
 from nightloop.tasks.plan.errors import ConflictError
 from nightloop.tasks.plan.safe_text import outward
 from nightloop.tasks.plan.settings import Settings
 
-POOL = "nightloop"
 SIGNS_OF_LIFE = 30  # seconds between two signs of life of a run: the least that Prefect takes
 LIVED = 600.0  # seconds after which a process that ends has lived long
 LONGEST_PAUSE = 60.0  # seconds
+PATIENCE = 20.0  # seconds that runs have to end and say so when `up` is stopped
 
 
 def up(port: int, plans: Sequence[str]) -> None:
     """Start everything, and again what ends by itself, until Ctrl-C.
 
-    Raises ConflictError if the port is taken or the server does not answer.
+    Raises ConflictError if one of this home runs already, the port is taken or the server does not answer.
     """
     plans = _well_formed(plans)  # a mistake is said now, before anything starts
-    if not _free(port):
-        raise ConflictError(f"port {port} is taken; give another one: nightloop up --port {port + 1}")
     url = f"http://127.0.0.1:{port}"
-    private_room()
+    with only_one(url):
+        if left := end_all(room().parent):
+            sys.stderr.write(
+                f"nightloop: an earlier `nightloop up` of this home was killed; ended the processes that it left ({left})\n"
+            )
+        if not _free(port):
+            raise ConflictError(f"port {port} is taken; give another one: nightloop up --port {port + 1}")
+        signal.signal(signal.SIGTERM, _interrupt)
+        _kept_up(url, port, plans)
+
+
+def _kept_up(url: str, port: int, plans: Sequence[str]) -> None:
+    """Server, deployments and worker until Ctrl-C; then the runs, the worker and the server end in this order."""
     environment = surroundings(url)
-    signal.signal(signal.SIGTERM, _interrupt)
     kept: list[Kept] = []
     announcement = ExitStack()
     try:
@@ -58,12 +70,14 @@ def up(port: int, plans: Sequence[str]) -> None:
         if not os.environ.get(SERVER_LOGIN):  # the verbs know the login that is kept, and no other
             announcement.enter_context(announced(url))
         deploy(environment, plans)
-        kept.append(Kept("worker", ["prefect", "worker", "start", "--pool", POOL, "--type", "process"], environment))
+        worker = Kept("worker", ["prefect", "worker", "start", "--pool", POOL, "--type", "process"], environment)
+        kept.append(worker)
         kept.append(Kept("", ["nightloop.flows.cli.register"], environment))
         sys.stderr.write(greeting(url))
         while True:
-            for one in kept:
-                one.look_after(time.monotonic())
+            for one in tuple(kept):
+                if one.look_after(time.monotonic()) and one is worker:
+                    kept.append(Kept("", ["nightloop.flows.cli.cut_off", "worker", *_orphans()], environment))
             time.sleep(0.5)
     except KeyboardInterrupt:
         sys.stderr.write("nightloop is going down\n")
@@ -71,8 +85,26 @@ def up(port: int, plans: Sequence[str]) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):  # an impatient second Ctrl-C would leave children behind
             signal.signal(number, signal.SIG_IGN)
         announcement.close()  # from now on the login is sent to nobody
-        for one in reversed(kept):
-            _stop(one.process)
+        _end(kept, environment)
+
+
+def _orphans() -> list[str]:
+    """The time now, and the ids of the runs that go on although the worker that started them ended."""
+    return [datetime.now(UTC).isoformat(), *sorted({run for run in belonging(room().parent).values() if run})]
+
+
+def _end(kept: Sequence[Kept], environment: Mapping[str, str]) -> None:
+    """End everything: the runs first, while there is a server that takes their last state, and the server last."""
+    ended = end_runs(room().parent, PATIENCE)
+    for one in reversed(kept[1:]):
+        _stop(one.process)
+    ended |= end_runs(room().parent, 0)  # begun meanwhile
+    if ended:
+        command = [sys.executable, "-P", "-m", "nightloop.flows.cli.cut_off", "ended", *sorted(ended)]
+        with suppress(subprocess.TimeoutExpired):
+            subprocess.run(command, env=dict(environment), timeout=PATIENCE)
+    for one in kept[:1]:
+        _stop(one.process)
 
 
 def _well_formed(plans: Sequence[str]) -> list[str]:
@@ -110,10 +142,13 @@ class Kept:
         """Start it."""
         self.process, self.began = _start(self.words, self.environment), time.monotonic()
 
-    def look_after(self, now: float) -> None:
-        """Start it again if it ended, a while after: the others, and runs under way, go on meanwhile."""
+    def look_after(self, now: float) -> bool:
+        """Start it again if it ended, a while after: the others, and runs under way, go on meanwhile.
+
+        Returns whether it is seen just now that it ended.
+        """
         if not self.name or self.process.poll() is None:
-            return
+            return False
         if self.due is None:
             self.pause = 1.0 if now - self.began > LIVED else min(2 * self.pause, LONGEST_PAUSE)
             self.due = now + self.pause
@@ -123,9 +158,11 @@ class Kept:
                 else f"code {self.process.returncode}"
             )
             sys.stderr.write(f"nightloop: the {self.name} ended ({how}); it is started again in {self.pause:.0f} s\n")
-        elif now >= self.due:
+            return True
+        if now >= self.due:
             self.due = None
             self.process, self.began = _start(self.words, self.environment), now
+        return False
 
 
 def greeting(url: str) -> str:
@@ -153,10 +190,12 @@ def surroundings(url: str) -> dict[str, str]:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_LOGGING_EXTRA_LOGGERS": "nightloop",
         "PREFECT_LOGGING_LEVEL": "INFO",  # the verbs in a terminal are quiet; a run's page shows what it did
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_CLASS": "nightloop.flows.cli.short_errors.ShortErrors",
         "PREFECT_CLI_PROMPT": "false",
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(SIGNS_OF_LIFE),
         "PREFECT_WORKER_QUERY_SECONDS": "2",  # a click on Run is answered at once, not after ten seconds
         "NIGHTLOOP_PREFECT": "1",
+        MARK: str(room().parent),
         "NIGHTLOOP_HOME": str(settings.home.resolve()),
         "NIGHTLOOP_PLANS": str(settings.plans.resolve()),
         "PYTHONSAFEPATH": "1",  # a directory `flows` where `up` is started is not ours

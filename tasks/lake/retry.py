@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from contextvars import copy_context
 from functools import partial
 from typing import TypeVar
@@ -57,6 +58,17 @@ def interruptible(ask: Callable[[], Answer], interrupt: Callable[[], None]) -> A
                 interrupt()
                 wait([asked], 0.1)
             raise
+
+
+@contextmanager
+def signals_heard() -> Iterator[None]:
+    """A block in which Ctrl-C and a cancel stay what they are: DuckDB says "Query interrupted", and names them as the cause."""
+    try:
+        yield
+    except RuntimeError as error:
+        if error.__cause__ is None or isinstance(error.__cause__, Exception):
+            raise
+        raise error.__cause__ from None
 
 
 def next_batch(answer: pa.RecordBatchReader, interrupt: Callable[[], None]) -> pa.RecordBatch | None:

@@ -23,7 +23,7 @@ from duckdb_extensions import import_extension
 from nightloop.tasks.lake.batches import bounded
 from nightloop.tasks.lake.extension_signatures import remember, verified_extensions
 from nightloop.tasks.lake.file_names import exact
-from nightloop.tasks.lake.retry import IN_THE_WAY, interruptible, next_batch, retry_unseen
+from nightloop.tasks.lake.retry import IN_THE_WAY, interruptible, next_batch, retry_unseen, signals_heard
 from nightloop.tasks.lake.scratch import scratch
 from nightloop.tasks.objects.s3_client import open_object
 from nightloop.tasks.plan.errors import ConflictError, DataError, PlanError, StoreError
@@ -61,7 +61,8 @@ class Warehouse:
         `credentials` (aws_access_key_id, ...; {}: the environment's): S3 is within reach where they are given, or the settings
         name it. Raises ValueError for a catalog that a newer release wrote, OSError where the catalog cannot be reached.
         """
-        with guarded(), scratch(settings.home.absolute() / "lake") as room, _connected(settings, room) as connection:
+        place = settings.home.absolute() / "lake"
+        with guarded(), signals_heard(), scratch(place) as room, _connected(settings, room) as connection:
             warehouse = Warehouse(connection, room, int(settings.logs_memory))
             _configure(connection, settings)
             if settings.lake_on_s3 or credentials is not None:
@@ -75,11 +76,9 @@ class Warehouse:
 
     def query(self, name: str, params: Mapping[str, object] | None = None) -> pa.Table:
         """The answer to the statement in `sql/<name>.sql`, as one table."""
-        connection, text, given = self.connection, statement(name), exact(params)
+        lake, text, given = self.connection, statement(name), exact(params)
         with _plainly():
-            asked = partial(
-                interruptible, lambda: connection.execute(text, given).to_arrow_table(), connection.interrupt
-            )
+            asked = partial(interruptible, lambda: lake.execute(text, given).to_arrow_table(), lake.interrupt)
             return retry_unseen(asked, duckdb.Error)
 
     def stream(self, name: str, params: Mapping[str, object] | None = None) -> Iterator[pa.RecordBatch]:
@@ -107,7 +106,8 @@ class Warehouse:
 
     def define(self, name: str, words: Mapping[str, str]) -> None:
         """Run `sql/<name>.sql`, a statement about names: its quoted words '$word' and "$word" are filled in."""
-        self.connection.execute(filled(statement(name), words))
+        with signals_heard():
+            self.connection.execute(filled(statement(name), words))
 
     @contextmanager
     def lend(self, rows: pa.RecordBatchReader | pa.Table) -> Iterator[None]:

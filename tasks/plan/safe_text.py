@@ -14,10 +14,14 @@ import traceback
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import partial, wraps
 from types import TracebackType
+from typing import Any, ParamSpec, TypeVar
 
 from nightloop.tasks.plan.redact import MASK, holds_credentials, redact, redact_error
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 Hook = Callable[[type[BaseException], BaseException, TracebackType | None], object]
 
@@ -55,6 +59,31 @@ def guarded() -> Iterator[None]:
         if safe is error:
             raise
         raise safe from None
+
+
+def telling_where(fn: Callable[P, R], where: Callable[[Any, Any], str]) -> Callable[P, R]:
+    """The function, whose errors of memory and disk say where they came, by its arguments."""
+
+    @wraps(fn)
+    def located(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return fn(*args, **kwargs)
+        except (MemoryError, OSError) as error:
+            locate(error, where(args, kwargs))
+            raise
+
+    return located
+
+
+def locate(error: Exception, where: str) -> None:
+    """Put before what an error of the machine says where it came, once. Errors that nightloop words itself say it already."""
+    if getattr(error, "located", False) or (isinstance(error, OSError) and not error.strerror):
+        return
+    error.located = True  # type: ignore[attr-defined]
+    if isinstance(error, OSError):
+        error.strerror = f"{where}: {error.strerror}"
+    else:
+        error.args = (f"{where}: {error if str(error) else 'not enough memory'}", *error.args[1:])
 
 
 def guard_process() -> None:

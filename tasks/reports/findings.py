@@ -15,6 +15,7 @@ from nightloop.tasks.reports.table import Mood
 
 ENOUGH = 5  # nights that advice rests on
 CHEAPER = 3.0  # times; below this, a cheaper strategy is not worth a word
+CATCH_UP = 31  # missed nights that a nightly run does first, unless it is told otherwise
 MATCHED = 0.01  # relative loss that counts as matching
 
 
@@ -38,8 +39,13 @@ def headline(history: h.History) -> str:
     return f"Nobody serves yet; by its replayed nights {name} would{_beats(history, champion)}"
 
 
-def findings(history: h.History) -> list[Finding]:
-    """Everything that needs a hand, the worst first; then advice. All well: one line that says so."""
+def findings(history: h.History, refused: str = "") -> list[Finding]:
+    """Everything that needs a hand, the worst first; then advice. All well: one line that says so.
+
+    `refused`: why no night can run under the plan as it is now; what to run is advised only where that can be done.
+    """
+    if refused:
+        return [Finding("bad", refused), *_pinned(history), *_control(history), *_no_better_than_the_mean(history)]
     found = [
         *_broken(history),
         *_failed(history),
@@ -131,13 +137,10 @@ def _missing(history: h.History) -> list[Finding]:
         return []
     names = [h.name(history, i) for i in missing[:4]] + [""] * (len(missing) - 4 + history.later)  # the first are said
     text = f"{plural(len(names), 'night')} missing: {listed(names)}"
-    return [
-        Finding(
-            "warn",
-            text,
-            f"The next nightly run catches up; now: `nightloop backfill {as_given(history.pipeline)} --what missing`.",
-        )
-    ]
+    command = f"`nightloop backfill {as_given(history.pipeline)} --what missing`"
+    if len(names) > CATCH_UP + 1:  # the newest, and those before it
+        return [Finding("warn", text, f"These are more than a nightly run catches up ({CATCH_UP}), so run {command}.")]
+    return [Finding("warn", text, f"The next nightly run catches up; now: {command}.")]
 
 
 def _pinned(history: h.History) -> list[Finding]:

@@ -62,17 +62,17 @@ def _decided(night: Manifest, now: str | None, live: bool) -> str:
             instead = f" and {'takes' if live else 'would take'} over from {before}" if before != now else ""
             return f": {now} {'is' if live else 'would be'} promoted{instead}"
         waits = f"{listed(winners)} may be promoted, a person has to approve it"
-        return f": {waits}; {now or 'nobody'} serves meanwhile"
+        return f": {waits}; {now or 'nobody'} {'serves' if live else 'would serve'} meanwhile"
     said = {"hold": "no challenger is better enough", "reject": "the best challenger was refused"}
     return f": {said.get(night.verdict, 'there is not enough evidence')}; {now or 'nobody'} {goes}"
 
 
-def verdict(night: Manifest) -> Table:
+def verdict(night: Manifest, live: bool = True) -> Table:
     """One row a challenger, promotions first: its score beside what served, the paired difference, and why."""
     rows = sorted(night.judged.items(), key=lambda pair: (ORDER.index(pair[1].verdict), pair[0]))
     metric = next((str(j.numbers["metric"]) for _, j in rows if "metric" in j.numbers), "score")
     return Table(
-        sentence(night),
+        sentence(night, live),
         ("challenger", "verdict", metric, "served", "difference", "nights", "users", "why"),
         tuple(_row(strategy, judged) for strategy, judged in rows),
         NOTE if rows else "No challenger was judged this night.",
@@ -80,9 +80,9 @@ def verdict(night: Manifest) -> Table:
     )
 
 
-def verdict_markdown(night: Manifest) -> str:
-    """The verdict as a Prefect artifact: the table, then every reason in full and what to do."""
-    parts = [as_markdown(verdict(night).first(7))]  # the reasons stand below, in full
+def verdict_markdown(night: Manifest, live: bool = True) -> str:
+    """The verdict as a Prefect artifact: the table, then every reason in full and what to do. `live`: as for `sentence`."""
+    parts = [as_markdown(verdict(night, live).first(7))]  # the reasons stand below, in full
     for strategy, judged in sorted(night.judged.items()):
         if judged.reasons:
             parts.append(

@@ -123,7 +123,8 @@ def test_what_is_dead_on_a_server_is_named(begun: Tiny) -> None:
     assert "no worker of the pool nightloop is alive (the last was seen" in " ".join(_worker(asleep))
     began = SimpleNamespace(id="1", name="nightly tiny", state_name="Running", start_time=NOW - timedelta(hours=1))
     wrong = list(_dead(Client(read_automations=[], read_flow_runs=[began])))
-    assert "'Crash zombie flows' is missing" in wrong[0] and "'nightly tiny' is Running since" in wrong[1]
+    assert "'Crash zombie flows' is missing" in wrong[0] and "'Cancel zombie flows' is missing" in wrong[1]
+    assert "'nightly tiny' is Running since" in wrong[2]
     late = SimpleNamespace(expected_start_time=NOW - timedelta(hours=1))
     nightly = SimpleNamespace(
         id="00000000-0000-0000-0000-000000000001",

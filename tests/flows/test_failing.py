@@ -119,8 +119,9 @@ def test_what_is_wrong_with_the_machine_stops_the_night_which_resumes(
 ) -> None:
     with monkeypatch.context() as patch:
         tried = broken(patch, error)
-        with pytest.raises(type(error)):
+        with pytest.raises(type(error)) as stopped:
             run(begun, 3)
+        assert isinstance(error, KeyboardInterrupt) or str(stopped.value).count("retrain tuned 2026-01-04: ") == 1
         assert tried.count("FineTune") == 1, "not tried again"
     assert 3 not in begun.chain()
     (night,) = run(begun, 3)

@@ -244,6 +244,31 @@ def test_maintain_keeps_what_the_chain_and_the_log_need(tiny: Tiny, monkeypatch:
     assert json.dumps(status(str(tiny.path)), default=str)
 
 
+def test_a_scheduled_run_is_named_by_its_period(tiny: Tiny) -> None:
+    def name(period: str) -> str:
+        return nightly.run_name("nightly", {"plan": str(tiny.path), "period": period})
+
+    assert name("") == "nightly tiny 2026-01-03" and name("2026-01-02") == "nightly tiny 2026-01-02"
+    tiny.path.write_text("pipeline: [")
+    assert name("") == "nightly tiny", "what is wrong is told by the run itself"
+
+
+def test_status_advises_nothing_that_would_be_refused(tiny: Tiny) -> None:
+    def advice(**changes: object) -> str:
+        tiny.path.write_text(yaml.safe_dump(raw_plan(tiny.home, changes)))
+        return " ".join(f"{one['text']} {one['to_do']}" for one in status(str(tiny.path))["findings"])
+
+    assert "more than a nightly run catches up (31), so run `nightloop backfill" in advice()
+    for changes, said in (
+        ({"seed": 7}, "changed since 2026-01-03: seed"),
+        ({"periods": {"every": "hour", "start": "2026-01-01"}}, "the periods of tiny changed"),
+        ({"model": {"use": "MFF"}}, "MFF"),
+    ):
+        told = advice(**changes)
+        assert told.startswith("No night runs under this plan: ") and said in told and "catches up" not in told
+    assert "No night runs" not in advice(gate={"evidence_nights": 3, "resamples": 200})
+
+
 def test_a_report_is_drawn_anew_only_where_it_has_something_new_to_tell(
     tiny: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:

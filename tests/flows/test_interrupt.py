@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -21,6 +23,7 @@ import nightloop.tasks.retrain
 from nightloop.flows.cli.interrupt import EXIT_CODE
 from nightloop.flows.cli.main import main
 from nightloop.flows.nightly import reporting_early_end
+from nightloop.tasks.lake.retry import signals_heard
 from nightloop.tasks.plugins.assembly import read_plan
 from nightloop.tasks.record import step_cache
 from nightloop.tasks.reports.verdict import sentence
@@ -123,6 +126,27 @@ def test_a_replay_that_ends_early_says_would_be_of_what_it_moved_nothing_for(
             raise OSError("the disk is full")
         told = capsys.readouterr().err
         assert sentence(night, live) in told and "stopped after 1 of 2 nights; run it again to resume" in told
+
+
+def test_ctrl_c_in_a_statement_that_duckdb_runs_itself_is_no_error_of_the_lake(begun: Tiny) -> None:
+    told = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        lake = nightloop.tasks.resources.open_lake(begun.plan)
+        with pytest.raises(KeyboardInterrupt), lake as warehouse, signals_heard():
+            told.start()
+            warehouse.connection.execute(SLOW)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("error", ["KeyboardInterrupt", "ImportError('half done') from KeyboardInterrupt()"])
+def test_ctrl_c_before_a_verb_has_begun_is_one_sentence(error: str) -> None:
+    code = "import os, signal, sys, nightloop.__main__ as m; sys.modules['nightloop.flows.cli.main'] = M()"
+    early = f"class M:\n    def __getattr__(self, name):\n        raise {error}\n"
+    done = subprocess.run([sys.executable, "-c", f"{early}{code}; m.main()"], capture_output=True, text=True)
+    assert done.returncode == EXIT_CODE and done.stderr.startswith("nightloop: interrupted;"), done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.soak

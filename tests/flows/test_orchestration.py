@@ -19,7 +19,8 @@ import nightloop.flows.nightly
 import nightloop.flows.run_night
 from nightloop.flows.nightly import nightly
 from nightloop.tasks import orchestration
-from nightloop.tasks.orchestration import Run, failed, flow, run, side_by_side, task
+from nightloop.tasks.orchestration import Run, failed, flow, run, task
+from nightloop.tasks.parallel import side_by_side
 from nightloop.tasks.plan.settings import Settings
 from tests.flows.tiny_pipeline import Tiny, begin
 from tests.prefect_server import Server

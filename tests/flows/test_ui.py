@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import http.server
-import os
-import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -190,29 +187,3 @@ def test_every_deployment_is_there_and_the_nights_are_scheduled(server: Server) 
         time.sleep(1)
     assert due and {run["state_type"] for run in due} == {"SCHEDULED"}
     assert {run["expected_start_time"][11:16] for run in due} == {"02:00"}
-
-
-@pytest.mark.timeout(600)
-@pytest.mark.soak
-def test_a_run_that_was_killed_with_its_worker_is_marked_as_crashed_and_the_next_one_goes_on(
-    server: Server, backfilled: dict[str, Any], store: Any
-) -> None:
-    """`operator.md` P3: server and schedule stay, the dead run says so within three minutes, and nobody waits behind it."""
-    deliver(WORLD, server.place / "in", 4)
-    given = {"plan": str(server.place / "tiny.yaml"), "period": "2026-01-05"}
-    [worker] = [pid for pid in children(server.pid) if b"worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-    made = server.ask(f"/deployments/{server.deployment('nightly')['id']}/create_flow_run", {"parameters": given})
-    for _ in range(600):
-        if server.ask(f"/flow_runs/{made['id']}")["state_type"] == "RUNNING":
-            break
-        time.sleep(0.1)
-    time.sleep(1.0)  # it has given a sign of life
-    for pid in (worker, *children(worker)):
-        os.kill(pid, signal.SIGKILL)
-    killed = time.time()
-    assert server.start("nightly", given, 400)["state_type"] == "COMPLETED"
-    dead = server.ask(f"/flow_runs/{made['id']}")
-    assert dead["state_type"] == "CRASHED" and "no sign of life" in dead["state"]["message"]
-    assert datetime.fromisoformat(dead["end_time"].replace("Z", "+00:00")).timestamp() - killed < 180.0
-    assert "the worker ended (signal 9); it is started again" in server.said
-    assert manifest_store.current(store, "tiny", 4).outcome == "complete"  # type: ignore[union-attr]

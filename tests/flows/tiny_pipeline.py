@@ -98,7 +98,7 @@ def make(home: Path, monkeypatch: pytest.MonkeyPatch, changes: Mapping[str, Any]
 
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nights whose reports are not drawn, and acts by hand without a smoke test."""
-    monkeypatch.setattr(nightloop.flows.nightly, "report", lambda manifest, trained: None)
+    monkeypatch.setattr(nightloop.flows.nightly, "report", lambda *given: None)
     monkeypatch.setattr(nightloop.tasks.promote, "smoke", lambda *given, **more: SmokeResult(True, ""))
 
 

@@ -149,8 +149,9 @@ def test_verdict_puts_reasons_first(history: History) -> None:
     night = history.nights[7]
     assert sentence(night) == "2026-01-08: no challenger is better enough; FineTune goes on serving"
     assert {row[0].text: row[1].text for row in verdict(night).rows}["FullRetrain"] == "reject"
+    assert "would go on serving" in verdict_markdown(night, live=False), "a replay moves nothing"
     text = verdict_markdown(night)
-    assert "old items lose 9.1 %" in text and night.hash[:12] in text
+    assert "would" not in text and "old items lose 9.1 %" in text and night.hash[:12] in text
     assert sentence(history.nights[8]) == "2026-01-09: AverageWeights is promoted and takes over from FineTune"
     assert sentence(history.nights[12]).endswith("nothing was learned or compared; AverageWeights goes on serving")
 
@@ -158,6 +159,7 @@ def test_verdict_puts_reasons_first(history: History) -> None:
 def test_a_winner_that_waits_for_a_person_is_not_called_promoted(history: History) -> None:
     night = history.nights[8].model_copy(update={"champion": history.nights[8].served})
     assert "a person has to approve it; FineTune serves meanwhile" in sentence(night)
+    assert "FineTune would serve meanwhile" in sentence(night, live=False)
 
 
 def test_validation_shows_failed_checks_first_and_what_to_do(history: History) -> None:

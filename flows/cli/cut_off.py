@@ -1,0 +1,140 @@
+"""Cut off: runs of `nightloop up` whose process is gone are put back, or told as ended; for its start, worker and end."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Collection
+from datetime import UTC, datetime
+from typing import Any
+
+from nightloop.flows.cli.login import room
+from nightloop.flows.cli.processes import belonging, can_tell, end_runs
+from nightloop.tasks.plan.safe_text import outward
+
+POOL = "nightloop"
+TRIES = 3  # times that a run is begun; then it is left for a person: it may be what ends its process
+LOOK = 5.0  # seconds between two looks at runs that outlived their worker
+PATIENCE = 30.0  # seconds that a run which is cancelled has to end
+RESUMES = "what it finished is kept"
+
+
+def put_back(client: Any, alive: Collection[str], before: datetime) -> list[str]:
+    """Runs that were under way before that time and have no process any more are scheduled again, which resumes them.
+
+    One that was being cancelled is marked as cancelled instead, and one that was begun `TRIES` times as crashed. Returns a
+    line for each.
+    """
+    from prefect.states import Cancelled, Crashed, Scheduled
+
+    lines: list[str] = []
+    if not can_tell():
+        return lines
+    state: Any
+    for run in _under_way(client, "RUNNING", "PENDING", "CANCELLING"):
+        if str(run.id) in alive or run.state.timestamp > before:
+            continue
+        if run.state.is_cancelling():
+            state, then = (
+                Cancelled(message="its process had ended before; run it again to resume"),
+                "is marked as cancelled",
+            )
+        elif run.run_count >= TRIES:
+            state = Crashed(message=f"its process ended {TRIES} times before it was done; run it again to resume")
+            then = f"was begun {TRIES} times and is marked as crashed; run it again to resume"
+        else:
+            state, then = Scheduled(message="its process had ended; it resumes"), "starts again by itself, and resumes"
+        client.set_flow_run_state(run.id, state, force=True)
+        lines.append(f"{run.name}: its process had ended; {RESUMES}. It {then}")
+    return lines
+
+
+def tell_ended(client: Any, ids: Collection[str]) -> list[str]:
+    """Runs that were ended with `nightloop up`: their states say so. Returns a line for each that was not done."""
+    from prefect.states import Cancelled, Crashed
+
+    lines = []
+    for run in (client.read_flow_run(one) for one in sorted(ids)):
+        if run.state.is_completed() or run.state.is_failed() or run.state.is_cancelled():
+            continue
+        if run.state.is_cancelling():
+            client.set_flow_run_state(run.id, Cancelled(message="ended with `nightloop up`"), force=True)
+            continue
+        said = f"it was cut off when `nightloop up` was stopped; {RESUMES}. {_again(run)}"
+        client.set_flow_run_state(run.id, Crashed(message=said), force=True)
+        lines.append(f"{run.name}: {said}")
+    return lines
+
+
+def _again(run: Any) -> str:
+    """How a run that was cut off is resumed."""
+    flow, _, rest = str(run.name).partition(" ")
+    plan = run.parameters.get("plan", "PLAN")
+    if flow == "nightly":
+        period = rest.split()[1:2]
+        return (
+            "The next night on its schedule does it too; to resume it now: "
+            f"nightloop night {plan}{f' --period {period[0]}' if period else ''}"
+        )
+    return "Run it again with the same parameters to resume: in the UI, Copy to new run"
+
+
+def follow(client: Any, alive: Collection[str]) -> None:
+    """Runs that outlived their worker are cancelled here, where somebody cancels them, until the last has ended."""
+    from prefect.states import Cancelled
+
+    home, left = room().parent, frozenset(alive)
+    while left := left & set(belonging(home).values()):
+        for run in _under_way(client, "CANCELLING"):
+            if str(run.id) in left:
+                end_runs(home, PATIENCE, frozenset({str(run.id)}))
+                said: Any = Cancelled(message="cancelled; run it again to resume")
+                client.set_flow_run_state(run.id, said, force=True)
+        time.sleep(LOOK)
+
+
+def _under_way(client: Any, *states: str) -> list[Any]:
+    """The runs of deployments that this home's worker runs, in one of these states."""
+    from prefect.client.schemas.filters import FlowRunFilter, WorkPoolFilter
+
+    asked = FlowRunFilter.model_validate(
+        {"state": {"type": {"any_": list(states)}}, "deployment_id": {"is_null_": False}}
+    )
+    pool = WorkPoolFilter.model_validate({"name": {"any_": [POOL]}})
+    return list(client.read_flow_runs(flow_run_filter=asked, work_pool_filter=pool))
+
+
+def main() -> None:
+    """What `nightloop up` runs: `ended ID...` at its end; `worker TIME ID...` where its worker ended and these runs live."""
+    from prefect.client.orchestration import get_client
+
+    what, *given = sys.argv[1:]
+    logging.disable()  # Prefect's client would print what it cannot reach
+    while True:
+        try:
+            with get_client(sync_client=True) as client:
+                if what == "ended":
+                    return _say(tell_ended(client, given))
+                _say(put_back(client, given[1:], datetime.fromisoformat(given[0])))
+                return follow(client, given[1:])
+        except Exception as error:  # the server has ended as well, and is started again
+            if what == "ended":
+                return _say([f"the states of the runs that were cut off could not be recorded: {error}"])
+            time.sleep(LOOK)
+
+
+def put_back_all() -> None:
+    """At the start of `nightloop up`, when no run has a process yet."""
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        _say(put_back(client, (), datetime.now(UTC)))
+
+
+def _say(lines: list[str]) -> None:
+    sys.stderr.write("".join(f"nightloop: {outward(line)}\n" for line in lines))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""Short errors: what Prefect's server and worker log in the terminal of `nightloop up`, a line for each error."""
+
+from __future__ import annotations
+
+import copy
+import logging
+
+from prefect.logging.handlers import PrefectConsoleHandler
+
+
+class ShortErrors(PrefectConsoleHandler):
+    """Prefect's handler for the console, without tracebacks of Prefect's own code.
+
+    Its server and worker log them for what they try again, such as a database that is locked for a moment.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show the record; of an exception its kind and its first line."""
+        super().emit(short(record))
+
+
+def short(record: logging.LogRecord) -> logging.LogRecord:
+    """The record, or a copy whose message names the exception that came with it."""
+    if not record.exc_info and not record.exc_text:
+        return record
+    error = record.exc_info[1] if record.exc_info else None
+    said = copy.copy(record)
+    said.exc_info = said.exc_text = said.stack_info = None
+    if error is not None:
+        first = next(iter(str(error).splitlines()), "")
+        said.msg, said.args = f"{record.getMessage()} ({type(error).__name__}: {first[:200]})", ()
+    return said

@@ -1,0 +1,29 @@
+"""Parallel: call a task on several things at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextvars import copy_context
+from typing import TypeVar
+
+Item = TypeVar("Item")
+R = TypeVar("R")
+
+
+def side_by_side(work: Callable[[Item], R], items: Sequence[Item], workers: int) -> list[R]:
+    """Call a task on each of these, at most `workers` at a time, in threads. The first error ends those not yet begun.
+
+    Ctrl-C waits for none of them: who gave `work` ends what it started.
+    """
+    pool, interrupted = ThreadPoolExecutor(max_workers=workers), False
+    try:
+        running = [pool.submit(copy_context().run, work, item) for item in items]
+        for ended in wait(running, return_when=FIRST_EXCEPTION).done:
+            ended.result()
+        return [one.result() for one in running]
+    except BaseException as error:
+        interrupted = not isinstance(error, Exception)
+        raise
+    finally:
+        pool.shutdown(wait=not interrupted, cancel_futures=True)
