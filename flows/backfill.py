@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
-from nightloop.flows.night_limit import limited
-from nightloop.flows.nightly import Clock, collect_all, night, now, reporting_early_end, scheduled, told
-from nightloop.flows.pipeline_lock import writing
+from nightloop.flows.night_limit import limit_night
+from nightloop.flows.nightly import Clock, collect_all, night, reporting_early_end, scheduled_time, summarize, utc_now
+from nightloop.flows.pipeline_lock import hold_pipeline_lock
 from nightloop.flows.run_names import run_name
 from nightloop.tasks.artifacts import Bar
 from nightloop.tasks.orchestration import flow
@@ -17,7 +17,7 @@ from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.record.manifest import Manifest
 from nightloop.tasks.report import advance, publish
 from nightloop.tasks.resources import read
-from nightloop.tasks.schedule import Chosen, ends_at_newest, named, refuse_unknown, shown_until, steps
+from nightloop.tasks.schedule import Chosen, backfill_steps, ends_at_newest, newest_shown, period_name, refuse_unknown
 
 REFRESH = 5.0  # seconds between two looks at the grid while a range runs
 
@@ -47,17 +47,17 @@ def backfill(
         stop_on: Stop at a night that validation blocks, or already at one it only warns about.
         move_champion: Let the live champion follow, where the range ends at the newest period.
     """
-    order, when = read(plan), scheduled()
+    order, when = read(plan), scheduled_time()
     refuse_unknown(order, strategies)
-    agenda = steps(order, start, end, what, when)
+    agenda = backfill_steps(order, start, end, what, when)
     runs = [step.period for step in agenda if step.action == "run"]
     if dry_run or not runs:
-        return [f"{named(order, step.period)}: {step.action}, {step.why}" for step in agenda]
-    with writing(order):
+        return [f"{period_name(order, step.period)}: {step.action}, {step.why}" for step in agenda]
+    with hold_pipeline_lock(order):
         live = move_champion and ends_at_newest(order, runs[-1])
-        done = _in_order(order, runs, strategies, stop_on, when, now if live else None)
-        publish(order, shown_until(order, when))
-    return told(done, live)
+        done = _in_order(order, runs, strategies, stop_on, when, utc_now if live else None)
+        publish(order, newest_shown(order, when))
+    return summarize(done, live)
 
 
 def _in_order(
@@ -65,13 +65,13 @@ def _in_order(
 ) -> list[Manifest]:
     """The nights one by one; the champion moves at the last one, where it moves at all."""
     done: list[Manifest] = []
-    bar, until = Bar(f"{plan.pipeline}-backfill", f"{len(runs)} nights of {plan.pipeline}"), shown_until(plan, when)
+    bar, until = Bar(f"{plan.pipeline}-backfill", f"{len(runs)} nights of {plan.pipeline}"), newest_shown(plan, when)
     advance(plan, bar, 0, len(runs), until)
     shown = time.monotonic()
     with reporting_early_end(done, runs, clock is not None):
         for index in runs:
             last = clock if index == runs[-1] else None
-            with limited(plan, named(plan, index)):
+            with limit_night(plan, period_name(plan, index)):
                 done.append(night(plan, collect_all(plan, index), last, only))
             if time.monotonic() - shown > REFRESH:
                 advance(plan, bar, len(done), len(runs), until)

@@ -9,17 +9,17 @@ from datetime import datetime
 from importlib.util import find_spec
 from typing import Any, Literal
 
-from nightloop.flows.nightly import scheduled
-from nightloop.flows.pipeline_lock import writing
+from nightloop.flows.nightly import scheduled_time
+from nightloop.flows.pipeline_lock import hold_pipeline_lock
 from nightloop.flows.run_names import run_name
-from nightloop.tasks.bakeoff.entrants import Entrant, EntryList, field_of
-from nightloop.tasks.bakeoff.jobs import JobTable, cell, preparations
+from nightloop.tasks.bakeoff.entrants import Entrant, EntryList, resolve_field
+from nightloop.tasks.bakeoff.jobs import JobTable, cell_job, preparations
 from nightloop.tasks.bakeoff.json_report import BakeoffReport
 from nightloop.tasks.bakeoff.result import CLICKS, RunResult
-from nightloop.tasks.bakeoff.results import FinishedRun, Results, read_ran
+from nightloop.tasks.bakeoff.results import FinishedRun, Results, read_finished_run
 from nightloop.tasks.bakeoff.spec import BakeoffSpec, load_spec, spec_error
-from nightloop.tasks.bakeoff.splits import PeriodSplit, span_of
-from nightloop.tasks.bakeoff.worker import Job, end_running, run_in_subprocess
+from nightloop.tasks.bakeoff.splits import PeriodSplit, period_split
+from nightloop.tasks.bakeoff.worker import Job, end_workers, run_in_subprocess
 from nightloop.tasks.collect import collect
 from nightloop.tasks.orchestration import flow
 from nightloop.tasks.parallel import side_by_side
@@ -28,19 +28,19 @@ from nightloop.tasks.plan.plan import Counts, Plan
 from nightloop.tasks.reports.format import plural
 from nightloop.tasks.resources import keep_lake, read
 from nightloop.tasks.run_bakeoff import (
-    bake,
-    choose,
-    collected,
-    lay,
-    missing,
-    prepare,
-    rest,
-    rows_of,
-    show,
-    trials,
-    workroom,
+    choose_options,
+    missing_periods,
+    newest_collected,
+    prepare_jobs,
+    publish_report,
+    remaining_jobs,
+    run_cell,
+    scored_rows_of,
+    shared_directory,
+    tuning_jobs,
+    write_history,
 )
-from nightloop.tasks.schedule import named, newest
+from nightloop.tasks.schedule import newest_period, period_name
 
 Runner = Literal["processes", "dask"]
 
@@ -89,41 +89,41 @@ def bakeoff(
     })  # fmt: skip
     given = read(plan)
     with keep_lake(given):
-        field, span = resolved(given, asked, scheduled(), runner, workers)
-        fetched(given, span.last)
-        with workroom() as place, computers(runner, workers) as pool:
+        field, span = resolve_entrants(given, asked, scheduled_time(), runner, workers)
+        collect_missing(given, span.last)
+        with shared_directory() as place, open_worker_pool(runner, workers) as pool:
             kinds = asked.kinds if given.family == "ranking" else ()
-            table = JobTable(given, lay(given, span.last, place), place, kinds, asked.popular_negatives)
-            entrants, tried = chosen(table, field, span, pool)
-            found = raced(table, [cell(table, e, seed) for e in entrants for seed in field.seeds], pool)
-        return show(bake_of(table, field, span, entrants, tried, found))
+            table = JobTable(given, write_history(given, span.last, place), place, kinds, asked.popular_negatives)
+            entrants, tried = tuned_entrants(table, field, span, pool)
+            found = run_jobs(table, [cell_job(table, e, seed) for e in entrants for seed in field.seeds], pool)
+        return publish_report(bakeoff_report(table, field, span, entrants, tried, found))
 
 
-def resolved(
+def resolve_entrants(
     plan: Plan, order: BakeoffSpec, now: datetime, runner: Runner, workers: int
 ) -> tuple[EntryList, PeriodSplit]:
     """Who races over which periods. Raises one PlanError that lists every mistake, before anything runs."""
     wrong = [f"workers: given {workers}; allowed are 1 to 64"] * (not 1 <= workers <= 64)
     if runner == "dask" and find_spec("distributed") is None:
         wrong.append("runner dask: install the extra first: pip install 'nightloop[bakeoff-dask]'")
-    field, counted = field_of(plan, order, wrong), isinstance(plan.periods, Counts)
-    last = collected(plan)
+    field, counted = resolve_field(plan, order, wrong), isinstance(plan.periods, Counts)
+    last = newest_collected(plan)
     if last < plan.pretrain_periods and not order.end and not wrong:
-        last = all_there_is(plan) if counted else newest(plan, now)
-    span = span_of(plan, order, last, wrong)
-    if not counted and order.end and span.last > newest(plan, now):
+        last = collect_all_rows(plan) if counted else newest_period(plan, now)
+    span = period_split(plan, order, last, wrong)
+    if not counted and order.end and span.last > newest_period(plan, now):
         wrong.append(
-            f"end: {order.end} is not over yet at {now:%Y-%m-%d %H:%M %Z}; the newest is {named(plan, newest(plan, now))}"
+            f"end: {order.end} is not over yet at {now:%Y-%m-%d %H:%M %Z}; the newest is {period_name(plan, newest_period(plan, now))}"
         )
     if wrong or field is None:
         raise spec_error(wrong)
     return field, span
 
 
-def all_there_is(plan: Plan) -> int:
+def collect_all_rows(plan: Plan) -> int:
     """Collect every period of equal counts that the source has, where the lake has none yet. Returns the last one's index."""
     index = 0
-    with writing(plan):
+    with hold_pipeline_lock(plan):
         while True:
             try:
                 collect(plan, index)
@@ -132,23 +132,25 @@ def all_there_is(plan: Plan) -> int:
             index += 1
 
 
-def fetched(plan: Plan, last: int) -> None:
+def collect_missing(plan: Plan, last: int) -> None:
     """Collect what the lake lacks, as a night does, and as the pipeline's only writer."""
-    absent = missing(plan, last)
+    absent = missing_periods(plan, last)
     if absent:
-        with writing(plan):
+        with hold_pipeline_lock(plan):
             for index in absent:
                 try:
                     collect(plan, index)
                 except (FileNotFoundError, LookupError) as error:
                     until = (
-                        f"; or end before it: --end {named(plan, index - 1)}" if index > plan.pretrain_periods else ""
+                        f"; or end before it: --end {period_name(plan, index - 1)}"
+                        if index > plan.pretrain_periods
+                        else ""
                     )
-                    raise NotReady(f"{named(plan, index)} cannot be collected: {error}{until}") from error
+                    raise NotReady(f"{period_name(plan, index)} cannot be collected: {error}{until}") from error
 
 
 @dataclass(frozen=True)
-class Pool:
+class WorkerPool:
     """Where pieces of a bake-off are computed, and how many side by side."""
 
     compute: Callable[[Job], None]
@@ -156,31 +158,31 @@ class Pool:
 
 
 @contextmanager
-def computers(runner: Runner, workers: int) -> Iterator[Pool]:
+def open_worker_pool(runner: Runner, workers: int) -> Iterator[WorkerPool]:
     """Processes of this machine, or a Dask cluster's."""
     if runner == "processes":
         try:
-            yield Pool(run_in_subprocess, workers)
+            yield WorkerPool(run_in_subprocess, workers)
         finally:
-            end_running()  # after Ctrl-C some still run
+            end_workers()  # after Ctrl-C some still run
         return
     from distributed import Client, LocalCluster
 
     with LocalCluster(n_workers=workers, threads_per_worker=1) as cluster, Client(cluster) as client:
-        yield Pool(lambda job: client.submit(run_in_subprocess, job, pure=False).result(), workers)
+        yield WorkerPool(lambda job: client.submit(run_in_subprocess, job, pure=False).result(), workers)
 
 
-def chosen(
-    table: JobTable, field: EntryList, span: PeriodSplit, pool: Pool
+def tuned_entrants(
+    table: JobTable, field: EntryList, span: PeriodSplit, pool: WorkerPool
 ) -> tuple[list[Entrant], list[dict[str, Any]]]:
     """The entrants with the options that did best on the periods for tuning, and everything that was tried."""
-    tried = trials(table, field, span)
+    tried = tuning_jobs(table, field, span)
     if not tried:
         return list(field.entrants), []
-    return choose(field, span, tried, raced(table, [job for _, job in tried], pool))
+    return choose_options(field, span, tried, run_jobs(table, [job for _, job in tried], pool))
 
 
-def bake_of(
+def bakeoff_report(
     table: JobTable, field: EntryList, span: PeriodSplit, entrants: Sequence[Entrant], records: Sequence[dict[str, Any]],
     found: Mapping[str, RunResult],
 ) -> BakeoffReport:  # fmt: skip
@@ -194,11 +196,13 @@ def bake_of(
     failed: dict[str, list[str]] = {}
     for entrant in entrants:
         for seed in field.seeds:
-            outcome = found[cell(table, entrant, seed).key]
+            outcome = found[cell_job(table, entrant, seed).key]
             if outcome.failed:
                 failed.setdefault(entrant.name, []).append(outcome.failed)
             else:
-                ran.setdefault(entrant.name, []).append(read_ran(table.plan, seed, outcome, rows_of(outcome), kinds))
+                ran.setdefault(entrant.name, []).append(
+                    read_finished_run(table.plan, seed, outcome, scored_rows_of(outcome), kinds)
+                )
     board = Results(table.plan, field.metric, test, {e.name: e for e in entrants}, ran, failed)
     negatives = {"uniform": table.plan.ranking.negatives, "popular": table.popular_negatives}
     return BakeoffReport(
@@ -207,30 +211,30 @@ def bake_of(
     )  # fmt: skip
 
 
-def raced(table: JobTable, jobs: Sequence[Job], pool: Pool) -> dict[str, RunResult]:
+def run_jobs(table: JobTable, jobs: Sequence[Job], pool: WorkerPool) -> dict[str, RunResult]:
     """Every job's outcome by its key; only what no earlier run finished is run, first what cells share."""
-    done, todo = rest(jobs)
+    done, todo = remaining_jobs(jobs)
     if not todo:
         return done
     try:
-        side_by_side(lambda job: prepare(job, pool.compute), preparations(table, todo), pool.workers)
-        made = side_by_side(lambda job: bake(job, pool.compute), todo, pool.workers)
+        side_by_side(lambda job: prepare_jobs(job, pool.compute), preparations(table, todo), pool.workers)
+        made = side_by_side(lambda job: run_cell(job, pool.compute), todo, pool.workers)
     except KeyboardInterrupt:
-        kept = len(rest(jobs)[0])
+        kept = len(remaining_jobs(jobs)[0])
         raise KeyboardInterrupt(
             f"interrupted after {kept} of {plural(len(jobs), 'cell')}; run it again to resume"
         ) from None
     return done | {job.key: outcome for job, outcome in zip(todo, made, strict=True)}
 
 
-def names(given: str) -> tuple[str, ...]:
+def split_names(given: str) -> tuple[str, ...]:
     """`a, b` as a tuple."""
     return tuple(part.strip() for part in given.split(",") if part.strip())
 
 
-def numbers(given: str) -> tuple[int, ...]:
+def split_numbers(given: str) -> tuple[int, ...]:
     """`0,1,2` as a tuple. Raises PlanError if a part is no whole number."""
     try:
-        return tuple(int(part) for part in names(given))
+        return tuple(int(part) for part in split_names(given))
     except ValueError:
         raise PlanError(f"seeds: given {given[:80]!r}; give whole numbers, such as 0,1,2") from None

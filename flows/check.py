@@ -10,9 +10,9 @@ from nightloop.flows.run_names import run_name
 from nightloop.tasks.artifacts import show_markdown
 from nightloop.tasks.check import check as checked
 from nightloop.tasks.orchestration import flow
-from nightloop.tasks.reports.format import marked
-from nightloop.tasks.reports.sample import lines, problems
-from nightloop.tasks.resources import read_form
+from nightloop.tasks.reports.format import escape_markdown
+from nightloop.tasks.reports.sample import problems, sample_lines
+from nightloop.tasks.resources import read_plan_form
 
 
 @flow("check", run_name)
@@ -23,13 +23,13 @@ def check(plan: str = "simulated", whole: bool = False) -> dict[str, Any]:
         plan: Name of a plan in infra/plans, or the path of a YAML file.
         whole: Read every row of every file.
     """
-    order, now = read_form(plan), datetime.now(UTC)
+    order, now = read_plan_form(plan), datetime.now(UTC)
     sample = checked(order, whole)
-    told, wrong = lines(order, sample, now), problems(sample, now)
+    told, wrong = sample_lines(order, sample, now), problems(sample, now)
     show_markdown(
         f"{order.pipeline}-check",
         f"The logs of {order.pipeline}",
-        "\n".join(f"- {marked(line, 2000)}" for line in told),
+        "\n".join(f"- {escape_markdown(line, 2000)}" for line in told),
     )
     document = asdict(sample) | {"verdict": {"verdict": sample.verdict.verdict, "reasons": sample.verdict.reasons}}
     return {

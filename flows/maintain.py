@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 
-from nightloop.flows.pipeline_lock import store_clock, writing_if_free
+from nightloop.flows.pipeline_lock import store_clock, try_pipeline_lock
 from nightloop.flows.run_names import run_name
 from nightloop.tasks.maintain import adopt, bring_back, compact, sweep
-from nightloop.tasks.objects.trash import Act
+from nightloop.tasks.objects.trash import RemovalRequest
 from nightloop.tasks.orchestration import flow, run
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.resources import open_store, read
@@ -47,13 +47,13 @@ def maintain(
         return adopt(order, confirm)
     holder, grace = run().id, timedelta(days=grace_days)
     if restore.strip():
-        return bring_back(restore, Act(holder, store_clock(open_store())))
-    lines = sweep(order, Act(holder, store_clock(open_store())), grace, dry_run)
-    with writing_if_free(order) as busy:
+        return bring_back(restore, RemovalRequest(holder, store_clock(open_store())))
+    lines = sweep(order, RemovalRequest(holder, store_clock(open_store())), grace, dry_run)
+    with try_pipeline_lock(order) as busy:
         if busy:
             return [*lines, f"the lake was left alone: {busy}"]
         try:
-            return [*lines, *compact(order, Act(holder, store_clock(open_store())), grace, dry_run)]
+            return [*lines, *compact(order, RemovalRequest(holder, store_clock(open_store())), grace, dry_run)]
         except Exception:
             for line in lines:  # what the sweep did is done
                 log.warning("%s", line)

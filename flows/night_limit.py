@@ -21,7 +21,7 @@ EXIT_CODE = 124  # as timeout(1) has it
 
 
 @contextmanager
-def limited(plan: Plan, name: str) -> Iterator[None]:
+def limit_night(plan: Plan, name: str) -> Iterator[None]:
     """Raise TimeoutError in the block once it has taken the plan's `night_limit`; where nothing helps, end the process.
 
     The error is raised by a signal, wherever the block is. Code that waits in a library and hears no signal has `PATIENCE`

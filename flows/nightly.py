@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
-from nightloop.flows.night_limit import limited
-from nightloop.flows.pipeline_lock import writing
+from nightloop.flows.night_limit import limit_night
+from nightloop.flows.pipeline_lock import hold_pipeline_lock
 from nightloop.flows.run_names import run_name
 from nightloop.tasks.collect import collect, pass_over, replay
 from nightloop.tasks.follow_champion import move_champion
@@ -17,14 +17,14 @@ from nightloop.tasks.lake.landing import Landing
 from nightloop.tasks.orchestration import failed, flow, run
 from nightloop.tasks.plan.load import as_given
 from nightloop.tasks.plan.plan import Plan
-from nightloop.tasks.plan.safe_text import outward
+from nightloop.tasks.plan.safe_text import safe_text
 from nightloop.tasks.record.manifest import Manifest, Trained
 from nightloop.tasks.report import publish, report
 from nightloop.tasks.reports.findings import CATCH_UP
 from nightloop.tasks.reports.format import plain, plural
 from nightloop.tasks.reports.verdict import sentence
-from nightloop.tasks.resources import read_form
-from nightloop.tasks.schedule import decide, named, newest, owed, plan_of, shown_until
+from nightloop.tasks.resources import read_plan_form
+from nightloop.tasks.schedule import decide_override, newest_period, newest_shown, nights_to_run, period_name, plan_of
 from nightloop.tasks.validate import validate
 
 log = logging.getLogger(__name__)
@@ -35,8 +35,8 @@ def night_name(flow: str, parameters: Mapping[str, object]) -> str:
     """What a run is called: where no period was asked for, it is that of its scheduled time."""
     with suppress(Exception):  # what is wrong with the plan is told by the run itself
         if not str(parameters.get("period") or "").strip():
-            order = read_form(str(parameters["plan"]))
-            return run_name(flow, {**parameters, "period": named(order, newest(order, scheduled()))})
+            order = read_plan_form(str(parameters["plan"]))
+            return run_name(flow, {**parameters, "period": period_name(order, newest_period(order, scheduled_time()))})
     return run_name(flow, parameters)
 
 
@@ -63,29 +63,29 @@ def nightly(
         replay_landed: Validate the rows that were landed again, after the plan's expectations were mended.
         retry_failed: Run the night again although it is finished, where a strategy failed in it: a new revision.
     """
-    when = scheduled()
+    when = scheduled_time()
     order = plan_of(plan, period, when)
     done: list[Manifest] = []
     remark = ""
-    with writing(order):
-        nights = owed(order, period, when, catch_up)
+    with hold_pipeline_lock(order):
+        nights = nights_to_run(order, period, when, catch_up)
         with reporting_early_end(done, nights):
             for index in nights:
                 last = index == nights[-1]
-                with limited(order, named(order, index)):
+                with limit_night(order, period_name(order, index)):
                     landed = (
                         replay(order, index)
                         if replay_landed and last
                         else collect_all(order, index, skip if last else "")
                     )
                     if last:
-                        decide(order, landed[-1], accept, skip, when)
+                        decide_override(order, landed[-1], accept, skip, when)
                     remark = landed[-1].remark
-                    done.append(night(order, landed, now, (), retry_failed and last))
+                    done.append(night(order, landed, utc_now, (), retry_failed and last))
                 if done[-1].outcome == "blocked":
                     break
-        publish(order, shown_until(order, when))
-    return told(done, remark=remark)
+        publish(order, newest_shown(order, when))
+    return summarize(done, remark=remark)
 
 
 def night(
@@ -120,7 +120,7 @@ def collect_all(plan: Plan, index: int, skip: str = "") -> list[Landing]:
     try:
         return [collect(plan, index)]
     except (FileNotFoundError, ValueError) as error:
-        log.warning("%s is skipped without its logs: %s", named(plan, index), error)
+        log.warning("%s is skipped without its logs: %s", period_name(plan, index), error)
         return [pass_over(plan, index)]
 
 
@@ -144,10 +144,10 @@ def _say(line: str) -> None:
     if run().prefect:
         log.warning("%s", line)
     else:
-        sys.stderr.write(f"{outward(line)}\n")
+        sys.stderr.write(f"{safe_text(line)}\n")
 
 
-def told(done: Sequence[Manifest], live: bool = True, remark: str = "") -> list[str]:
+def summarize(done: Sequence[Manifest], live: bool = True, remark: str = "") -> list[str]:
     """One line a night; a failed state where the last one was stopped, so that somebody is called.
 
     Without `live` the nights were replayed, and moved no champion. `remark`: what is known of the last one's logs.
@@ -165,11 +165,11 @@ def told(done: Sequence[Manifest], live: bool = True, remark: str = "") -> list[
     return stopped
 
 
-def now() -> datetime:
+def utc_now() -> datetime:
     """The time in UTC: promotions are logged under the time at which they happen."""
     return datetime.now(UTC)
 
 
-def scheduled() -> datetime:
+def scheduled_time() -> datetime:
     """The time the schedule gave this run, so that a late or repeated run names the same period; now, if by hand."""
-    return run().scheduled or now()
+    return run().scheduled or utc_now()

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 
 from nightloop.tasks.lake.periods import period
 from nightloop.tasks.objects.clock import store_time
-from nightloop.tasks.objects.lease import SWEEP, kept_up, key_of, release, take, words
+from nightloop.tasks.objects.lease import SWEEP, keep_lease, lease_key, lease_words, release_lease, take_lease
 from nightloop.tasks.objects.objects import Objects
-from nightloop.tasks.objects.pipelines import roots
+from nightloop.tasks.objects.pipelines import first_nights
 from nightloop.tasks.orchestration import run
 from nightloop.tasks.plan.errors import ConflictError
 from nightloop.tasks.plan.plan import Plan
-from nightloop.tasks.plan.safe_text import guarded
+from nightloop.tasks.plan.safe_text import redact_errors
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.resources import keep_lake, open_lake, open_store
 
@@ -22,9 +22,9 @@ LARGEST_SKEW = 30.0  # seconds between this machine's clock and the store's
 
 
 @contextmanager
-def writing(plan: Plan) -> Iterator[None]:
+def hold_pipeline_lock(plan: Plan) -> Iterator[None]:
     """Hold the pipeline's lease, and its lake open. Raises ConflictError naming the other writer where one is alive."""
-    with writing_if_free(plan) as busy:
+    with try_pipeline_lock(plan) as busy:
         if busy:
             raise ConflictError(
                 f"{plan.pipeline} is being written: {busy}. Nothing was changed. Wait until it ends; if that run is dead, "
@@ -34,26 +34,28 @@ def writing(plan: Plan) -> Iterator[None]:
 
 
 @contextmanager
-def writing_if_free(plan: Plan) -> Iterator[str]:
+def try_pipeline_lock(plan: Plan) -> Iterator[str]:
     """As `writing`; where another writer is alive the value says who, and nothing is held."""
     objects, holder, seconds = open_store(), run().id, Settings().lease_seconds
     now = store_clock(objects)
     _refuse_lost_record(objects, plan)
-    lease = take(objects, plan.pipeline, holder, now, seconds)
+    lease = take_lease(objects, plan.pipeline, holder, now, seconds)
     if lease is None:
-        other = words(objects, key_of(plan.pipeline), now, holder) or words(objects, SWEEP, now, holder)
+        other = lease_words(objects, lease_key(plan.pipeline), now, holder) or lease_words(objects, SWEEP, now, holder)
         yield other or "another run was faster"
         return
     try:
-        with guarded(), kept_up(objects, lease, now, seconds), keep_lake(plan):
+        with redact_errors(), keep_lease(objects, lease, now, seconds), keep_lake(plan):
             yield ""
     finally:
-        release(objects, lease)
+        release_lease(objects, lease)
 
 
 def _refuse_lost_record(objects: Objects, plan: Plan) -> None:
     """Raise ConflictError if the store never heard of a pipeline whose lake holds logs: what was served would be forgotten."""
-    if roots(objects, plan.pipeline) is not None or next(iter(objects.keys(f"pipelines/{plan.pipeline}/")), None):
+    if first_nights(objects, plan.pipeline) is not None or next(
+        iter(objects.keys(f"pipelines/{plan.pipeline}/")), None
+    ):
         return
     with open_lake(plan) as warehouse:
         landed = sorted(warehouse.latest())

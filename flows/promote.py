@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from nightloop.flows.nightly import scheduled
+from nightloop.flows.nightly import scheduled_time
 from nightloop.flows.run_names import run_name
 from nightloop.tasks.orchestration import flow
 from nightloop.tasks.plan.errors import PlanError
@@ -13,7 +13,7 @@ from nightloop.tasks.promote import hold, promote_by_hand, take_back
 from nightloop.tasks.record.entries import refuse_without_reason
 from nightloop.tasks.report import publish
 from nightloop.tasks.resources import read
-from nightloop.tasks.schedule import shown_until
+from nightloop.tasks.schedule import newest_shown
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def promote(
     refuse_without_reason("a promotion", reason)
     if pin and unpin:
         raise PlanError("pin and unpin were both given; give one of them")
-    order, when = read(plan), scheduled().isoformat()
+    order, when = read(plan), scheduled_time().isoformat()
     if (pin or unpin) and not any(text.strip() for text in (strategy, period, manifest)):
         said = hold(order, reason, when, pin)
     else:
@@ -69,13 +69,13 @@ def rollback(plan: str = "simulated", to: str = "", reason: str = "", from_entry
     """
     refuse_without_reason("a rollback", reason)
     order = read(plan)
-    return _reported(order, take_back(order, to, reason, scheduled().isoformat(), from_entry))
+    return _reported(order, take_back(order, to, reason, scheduled_time().isoformat(), from_entry))
 
 
 def _reported(plan: Plan, said: str) -> str:
     """The outcome of an act that is done. A report that cannot be drawn is a warning."""
     try:
-        publish(plan, shown_until(plan, scheduled()))
+        publish(plan, newest_shown(plan, scheduled_time()))
     except Exception as error:
         log.warning("the act is done; the report of %s was not drawn: %s", plan.pipeline, error)
     return said

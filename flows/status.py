@@ -11,24 +11,24 @@ from rich.console import Console
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.settings import Settings
-from nightloop.tasks.record.backfill_plan import changed
-from nightloop.tasks.record.entries import pin_of, served_on
+from nightloop.tasks.record.backfill_plan import changed_fields
+from nightloop.tasks.record.entries import current_pin, served_on
 from nightloop.tasks.record.open_night import refuse_changed_plan
 from nightloop.tasks.reports import grid, leaderboard
 from nightloop.tasks.reports.findings import findings, headline
 from nightloop.tasks.reports.history import History
 from nightloop.tasks.reports.load_history import read_history
 from nightloop.tasks.reports.table import as_rich
-from nightloop.tasks.resources import open_lake, open_store, read, read_form
-from nightloop.tasks.schedule import refuse_other_periods, shown_until
+from nightloop.tasks.resources import open_lake, open_store, read, read_plan_form
+from nightloop.tasks.schedule import newest_shown, refuse_other_periods
 
 WIDTH = 190  # characters, where the terminal does not say
 
 
 def status(plan: str, on: str = "") -> dict[str, Any]:
     """What there is to know. With `on` (a date or time), who served then, and why."""
-    order, now = read_form(plan), datetime.now(UTC)
-    last = shown_until(order, now)
+    order, now = read_plan_form(plan), datetime.now(UTC)
+    last = newest_shown(order, now)
     if on[:4].isdigit() and on.strip() > now.isoformat():
         raise PlanError(f"on: given {on[:40]}, which is still to come; it is {now:%Y-%m-%dT%H:%M} UTC")
     with open_lake(order) as warehouse:
@@ -36,13 +36,13 @@ def status(plan: str, on: str = "") -> dict[str, Any]:
     if on.strip():
         return _served(order, history, on.strip())
     found = [{"text": f.text, "to_do": f.todo} for f in findings(history, _refused(plan, order, history))]
-    pin = pin_of(history.log)
+    pin = current_pin(history.log)
     page = Settings().home / "reports" / f"{order.pipeline}.html"
     return {
         "pipeline": order.pipeline,
         "headline": headline(history),
         "findings": found,
-        "nights": grid.records(history),
+        "nights": grid.grid_records(history),
         "missing_later": history.later,
         "leaderboard": leaderboard.records(history),
         "champion": history.log[-1].model_dump(mode="json") if history.log else None,
@@ -55,7 +55,7 @@ def status(plan: str, on: str = "") -> dict[str, Any]:
 def _refused(given: str, plan: Plan, history: History) -> str:
     """Why no night can run under the plan as it is now; empty: one can, as far as is known without reading logs."""
     newest = history.nights[max(history.nights)] if history.nights else None
-    if newest is not None and not changed(newest.plan, plan):
+    if newest is not None and not changed_fields(newest.plan, plan):
         return ""  # its plug-ins were checked then, and to look at them takes seconds
     try:
         read(given)

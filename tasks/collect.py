@@ -6,18 +6,17 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nightloop.tasks.lake.ingest import collect as collect_period
-from nightloop.tasks.lake.ingest import rules
+from nightloop.tasks.lake.ingest import land_period as collect_period
+from nightloop.tasks.lake.ingest import rules_digest
 from nightloop.tasks.lake.landing import Landing, land
 from nightloop.tasks.lake.periods import period
-from nightloop.tasks.lake.versions import landed_again
-from nightloop.tasks.lake.versions import replay as replay_version
+from nightloop.tasks.lake.versions import landed_again, replay_version
 from nightloop.tasks.orchestration import task
 from nightloop.tasks.plan.errors import NotReady
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.resources import open_lake
 from nightloop.tasks.sources import build
-from nightloop.tasks.validation.gx import prepare
+from nightloop.tasks.validation.gx import import_in_background
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +37,7 @@ def collect(plan: Plan, index: int) -> Landing:
     source = build(plan.source)
     with open_lake(plan) as warehouse:
         if index not in warehouse.latest():
-            prepare()  # a period that is new is validated next
+            import_in_background()  # a period that is new is validated next
         try:
             return collect_period(warehouse, source, plan, period(plan.periods, index))
         except FileNotFoundError as error:
@@ -52,7 +51,7 @@ def collect(plan: Plan, index: int) -> Landing:
 def pass_over(plan: Plan, index: int) -> Landing:
     """Land an empty version of a period whose logs cannot be collected, so that the decision to skip it has an object."""
     with open_lake(plan) as warehouse:
-        return land(warehouse, period(plan.periods, index), [], plan.columns, rules(plan))
+        return land(warehouse, period(plan.periods, index), [], plan.columns, rules_digest(plan))
 
 
 @task(_named("replay"))

@@ -10,7 +10,7 @@ from nightloop.tasks.orchestration import task
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.record.manifest import Manifest, Scored, Trained, failed_in
 from nightloop.tasks.record.night_context import Night
-from nightloop.tasks.record.outcomes import complete, record
+from nightloop.tasks.record.outcomes import complete_night, record_night
 from nightloop.tasks.resources import credentials, open_store
 from nightloop.tasks.serving.smoke import smoke
 
@@ -26,6 +26,6 @@ def deploy(night: Night, scores: Mapping[str, Scored], trained: Mapping[str, Tra
 
     tested = with_smoke_test(decision, night.champion.strategy if night.champion else None, test)
     champion = next_champion(night, tested.winner, kept)
-    manifest = complete(night, scores, kept, tested.judged, tested.verdict, champion, failed_in(trained))
-    record(objects, night, manifest)
+    manifest = complete_night(night, scores, kept, tested.judged, tested.verdict, champion, failed_in(trained))
+    record_night(objects, night, manifest)
     return manifest

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from nightloop.tasks.orchestration import task
 from nightloop.tasks.record.manifest import Manifest
-from nightloop.tasks.record.promotions import follow
+from nightloop.tasks.record.promotions import follow_chain
 from nightloop.tasks.resources import open_store
 
 
 @task("move the champion {manifest.name}")
 def move_champion(manifest: Manifest, when: str) -> str:
     """Let the live champion follow the night; again, or after a crash, it makes sure that it did. Returns who serves."""
-    moved = follow(open_store(), manifest, when)
+    moved = follow_chain(open_store(), manifest, when)
     return f"{moved.strategy} of {moved.name}" if moved else "unchanged"

@@ -5,18 +5,17 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from nightloop.tasks.lake.catalog_marks import removal_obstacle
-from nightloop.tasks.lake.versions import absent_versions, expire, idle_versions, other_rows
-from nightloop.tasks.lake.versions import compact as compact_lake
+from nightloop.tasks.lake.versions import absent_versions, compact_lake, expire, idle_versions, other_rows
 from nightloop.tasks.objects import pipelines, trash
-from nightloop.tasks.objects.trash import Act
+from nightloop.tasks.objects.trash import RemovalRequest
 from nightloop.tasks.orchestration import task
 from nightloop.tasks.plan.errors import DataError, PlanError
 from nightloop.tasks.plan.load import as_given
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.resources import actor, open_lake, open_store
-from nightloop.tasks.retention.garbage import expired, restore, unneeded
-from nightloop.tasks.retention.garbage import sweep as sweep_store
+from nightloop.tasks.retention.garbage import collect_garbage as sweep_store
+from nightloop.tasks.retention.garbage import expired_versions, restore_from_trash, unneeded_keys
 from nightloop.tasks.retention.needed_blobs import reads_of
 
 UNDER_WAY = timedelta(days=1)  # younger files of the lake may belong to a writer that still works
@@ -24,7 +23,7 @@ SHOWN = 50  # keys of a long list that are printed
 
 
 @task("compact {plan.pipeline}")
-def compact(plan: Plan, act: Act, grace: timedelta, dry_run: bool) -> list[str]:
+def compact(plan: Plan, act: RemovalRequest, grace: timedelta, dry_run: bool) -> list[str]:
     """Give up versions that no night read once their grace period is over, and merge small files."""
     objects = open_store()
     keep, rows = reads_of(objects, plan.pipeline)
@@ -47,7 +46,7 @@ def compact(plan: Plan, act: Act, grace: timedelta, dry_run: bool) -> list[str]:
                 f"from this one: nightloop backfill {as_given(plan.pipeline)} --start {period} --what all"
             )
         idle = idle_versions(warehouse, keep)
-        waiting, over = expired(objects, plan.pipeline, idle, act, grace.total_seconds())
+        waiting, over = expired_versions(objects, plan.pipeline, idle, act, grace.total_seconds())
         if dry_run:
             return [
                 f"the lake would be compacted; {len(idle)} versions were read by no night: {len(over)} would be given up "
@@ -67,14 +66,14 @@ def compact(plan: Plan, act: Act, grace: timedelta, dry_run: bool) -> list[str]:
 
 
 @task("sweep {plan.pipeline}")
-def sweep(plan: Plan, act: Act, grace: timedelta, dry_run: bool) -> list[str]:
+def sweep(plan: Plan, act: RemovalRequest, grace: timedelta, dry_run: bool) -> list[str]:
     """Move blobs that no record names into the trash, and delete what lay there for the grace period."""
     objects = open_store()
     if dry_run:
-        keys = unneeded(objects)
+        keys = unneeded_keys(objects)
         there = [
             f"in the trash since {one.date}: {len(one.keys)} objects (removal {one.number})"
-            for one in trash.still_open(objects) if one.keys
+            for one in trash.open_removals(objects) if one.keys
         ]  # fmt: skip
         return [f"{len(keys)} objects of the store would be moved to the trash", *keys[:SHOWN], *there]
     swept = sweep_store(objects, act.by, act.when, Settings().lease_seconds, grace=grace.total_seconds())
@@ -98,12 +97,12 @@ def _more(others: int) -> str:
 
 
 @task("restore from the trash")
-def bring_back(number: str, act: Act) -> list[str]:
+def bring_back(number: str, act: RemovalRequest) -> list[str]:
     """Bring back what lies in the trash: all of it, or what one removal put there."""
     text = number.strip().lower()
     if text != "all" and not text.isdecimal():
         raise PlanError(f"restore: given {number[:40]!r}; give all, or the number of a removal, such as 3")
-    back = restore(open_store(), None if text == "all" else int(text), act)
+    back = restore_from_trash(open_store(), None if text == "all" else int(text), act)
     return [f"{len(back)} objects were brought back from the trash", *back[:SHOWN]]
 
 
@@ -112,9 +111,9 @@ def adopt(plan: Plan, confirm: str) -> list[str]:
     """List the pipelines that the store shows; with their names in `confirm`, write that these are all."""
     objects = open_store()
     if confirm.strip():
-        known = pipelines.adopt(objects, confirm.split(","))
+        known = pipelines.adopt_pipelines(objects, confirm.split(","))
         return [f"the record of pipelines is complete: {', '.join(known) or 'none'} (by {actor()})"]
-    seen, record = pipelines.listed(objects.keys("pipelines/")), pipelines.readable(objects)
+    seen, record = pipelines.listed_pipelines(objects.keys("pipelines/")), pipelines.readable_record(objects)
     lines = [f"{name}: nights from {', '.join(map(str, roots)) or 'none'} on" for name, roots in sorted(seen.items())]
     lines += [f"{name}: in the record, and not to be seen" for name in record.roots if name not in seen]
     names = ",".join(sorted({*seen, *record.roots}))

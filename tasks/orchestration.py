@@ -25,9 +25,9 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 from pydantic import ConfigDict, ValidationError, validate_call
 
 from nightloop.tasks.plan.errors import ConflictError, PlanError
-from nightloop.tasks.plan.safe_text import guarded, telling_where
+from nightloop.tasks.plan.safe_text import redact_errors, telling_where
 from nightloop.tasks.plan.settings import Settings
-from nightloop.tasks.terminal import line, terminal
+from nightloop.tasks.terminal import progress_line, terminal
 
 if TYPE_CHECKING:
     import prefect
@@ -146,7 +146,7 @@ class Task(Generic[P, R]):
         worth: Callable[[object], bool],
     ) -> None:
         functools.update_wrapper(self, fn)
-        self.fn: Callable[P, R] = guarded()(telling_where(fn, lambda *given: self.named(self._given(*given))))
+        self.fn: Callable[P, R] = redact_errors()(telling_where(fn, lambda *given: self.named(self._given(*given))))
         self.title, self.pauses, self.worth = title, tuple(pauses), worth
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -158,7 +158,7 @@ class Task(Generic[P, R]):
 
     def _here(self, *args: P.args, **kwargs: P.kwargs) -> R:
         name = self.named(self._given(args, kwargs))
-        with line(name):
+        with progress_line(name):
             for pause in self.pauses:
                 try:
                     return self.fn(*args, **kwargs)

@@ -24,12 +24,12 @@ def pretrain(night: Night) -> CheckpointRef:
     objects, parts = open_store(), assemble(night.plan)
     read = history(objects, night, ALL_HISTORY)
     key = pretrain_key(night, read)
-    if done := step_cache.done(objects, night.plan.pipeline, key, "pretrain"):
+    if done := step_cache.cached_result(objects, night.plan.pipeline, key, "pretrain"):
         return Trained.model_validate(done).kept
     with open_lake(night.plan) as warehouse:
         logs = logs_of(objects, warehouse, night, read)
     began = time.perf_counter()
     weights = pretrained(parts.model, parts.pretrain, logs)
     trained = save_checkpoint(objects, Checkpoint(logs.period, weights), time.perf_counter() - began)
-    step_cache.finish(objects, night.plan.pipeline, key, "pretrain", trained.model_dump())
+    step_cache.store_result(objects, night.plan.pipeline, key, "pretrain", trained.model_dump())
     return trained.kept

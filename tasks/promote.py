@@ -16,10 +16,10 @@ from nightloop.tasks.plan.load import as_given
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.record import manifest_store, promotions
-from nightloop.tasks.record.entries import Act, Entry, pins
+from nightloop.tasks.record.entries import Act, Entry, pins_champion
 from nightloop.tasks.record.manifest import Manifest
 from nightloop.tasks.record.promotions import ActOutcome
-from nightloop.tasks.reports.format import marked
+from nightloop.tasks.reports.format import escape_markdown
 from nightloop.tasks.resources import actor, credentials, open_store
 from nightloop.tasks.serving.smoke import smoke
 
@@ -46,7 +46,7 @@ def promote_by_hand(
     act = Act(by=actor(), when=when, reason=reason, at_period=at)
     pinned = pins_by_hand(strategy.strip(), period.strip(), seen.strip(), pin)
     named = strategy.strip() or proposed(night)
-    return _told(promotions.promote_by_hand(objects, night, named, act, force, pinned, partial(_try_it, objects)))
+    return _told(promotions.promote_checkpoint(objects, night, named, act, force, pinned, partial(_try_it, objects)))
 
 
 @task("roll back")
@@ -63,7 +63,7 @@ def hold(plan: Plan, reason: str, when: str, pin: bool) -> str:
     """Pin what serves, so that the gate may not move it, or unpin it."""
     objects = open_store()
     act = Act(by=actor(), when=when, reason=reason, at_period=promotions.newest_nights(objects, plan)[1])
-    return _told(promotions.hold(objects, plan.pipeline, act, pin))
+    return _told(promotions.hold_champion(objects, plan.pipeline, act, pin))
 
 
 def _try_it(objects: Objects, entry: Entry) -> None:
@@ -72,7 +72,7 @@ def _try_it(objects: Objects, entry: Entry) -> None:
     Where it cannot be tried at all, a promotion is refused (RuntimeError). A rollback goes on with a warning: its checkpoint
     has served before, and nobody must be kept from it by a machine in trouble.
     """
-    night, settings = manifest_store.by_hash(objects, entry.pipeline, entry.manifest, entry.period), Settings()
+    night, settings = manifest_store.manifest_by_hash(objects, entry.pipeline, entry.manifest, entry.period), Settings()
     try:
         tried = smoke(
             settings,
@@ -96,7 +96,7 @@ def _try_it(objects: Objects, entry: Entry) -> None:
 def _night(objects: Objects, plan: Plan, period: str, manifest: str, newest: Manifest) -> Manifest:
     """The night that a period, or a manifest's hash, names; the newest complete one where neither is given."""
     if period.strip():
-        found = manifest_store.current(objects, plan.pipeline, parse(plan.periods, period).index)
+        found = manifest_store.current_manifest(objects, plan.pipeline, parse(plan.periods, period).index)
         if found is None:
             raise NotReady(
                 f"{plan.pipeline} has no night {period}; nightloop status {as_given(plan.pipeline)} shows those there are"
@@ -104,7 +104,7 @@ def _night(objects: Objects, plan: Plan, period: str, manifest: str, newest: Man
         return found
     if not manifest.strip():
         return newest
-    chain = manifest_store.chain(objects, plan.pipeline, plan.pretrain_periods - 1, newest.period).values()
+    chain = manifest_store.read_chain(objects, plan.pipeline, plan.pretrain_periods - 1, newest.period).values()
     named = [night for night in chain if night.hash.startswith(manifest.strip())]
     if len(manifest.strip()) < LEAST_HASH or len(named) > 1:
         raise PlanError(
@@ -118,7 +118,9 @@ def _told(outcome: ActOutcome) -> str:
     entry = outcome.entry
     what = f"{entry.strategy} of {entry.name} serves"
     pinned = (
-        "pinned: the gate does not move it" if pins(entry) else "not pinned: the gate decides from the next night on"
+        "pinned: the gate does not move it"
+        if pins_champion(entry)
+        else "not pinned: the gate decides from the next night on"
     )
     by = f"{entry.action} by {entry.by}: {entry.reason}"
     text = f"{what} from now on (entry {entry.number}, {by}; {pinned})"
@@ -129,7 +131,9 @@ def _told(outcome: ActOutcome) -> str:
     sys.stderr.flush()
     try:
         show_markdown(
-            f"{entry.pipeline}-champion", marked(text), f"**{marked(entry.pipeline)}**: {marked(text, 2000)}\n"
+            f"{entry.pipeline}-champion",
+            escape_markdown(text),
+            f"**{escape_markdown(entry.pipeline)}**: {escape_markdown(text, 2000)}\n",
         )
     except Exception as error:  # the act is done, whatever became of the page that shows it
         log.warning("the act is done; the artifact %s-champion was not drawn: %s", entry.pipeline, error)

@@ -12,7 +12,7 @@ from nightloop.tasks.plan.atomic_file import write_text
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.record.manifest import Manifest, Trained
-from nightloop.tasks.record.timings import note
+from nightloop.tasks.record.timings import write_timings
 from nightloop.tasks.reports.grid import grid
 from nightloop.tasks.reports.history import scored_nights
 from nightloop.tasks.reports.html import page
@@ -33,7 +33,7 @@ def report(manifest: Manifest, trained: Mapping[str, Trained], live: bool) -> No
     """Keep what the night took, and show its validation and its verdict in the UI. `live`: whether it moved the champion."""
     objects, pipeline = open_store(), manifest.pipeline
     if trained:
-        note(objects, manifest, {
+        write_timings(objects, manifest, {
             "seconds": {name: one.seconds for name, one in trained.items()},
             "bytes": {name: one.bytes for name, one in trained.items()},
         })  # fmt: skip

@@ -17,14 +17,14 @@ from nightloop.tasks.objects.s3_client import usual_credentials
 from nightloop.tasks.plan import load
 from nightloop.tasks.plan.load import find_plan
 from nightloop.tasks.plan.plan import Plan
-from nightloop.tasks.plan.safe_text import guarded
+from nightloop.tasks.plan.safe_text import redact_errors
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.record.entries import GATE
 
 _KEPT: dict[tuple[int, str, str], Warehouse] = {}  # by thread: a connection is not for two
 
 
-@guarded()
+@redact_errors()
 def open_store(settings: Settings | None = None) -> Objects:
     """The store, with credentials from the Prefect block that the settings name, or from the usual chain."""
     settings = settings or Settings()
@@ -34,7 +34,7 @@ def open_store(settings: Settings | None = None) -> Objects:
 @contextmanager
 def open_lake(plan: Plan) -> Iterator[Warehouse]:
     """The pipeline's lake: the one this thread keeps open already, or one of its own."""
-    with guarded():
+    with redact_errors():
         if kept := _KEPT.get(_place(plan)):
             yield kept
             return
@@ -60,7 +60,7 @@ def try_lake(pipeline: str, home: Path | None = None) -> None:
     settings = Settings()
     if home is not None:
         settings = settings.model_copy(update={"home": home, "data": ""})
-    with guarded(), Warehouse.open(settings, pipeline, lake_credentials(settings)) as warehouse:
+    with redact_errors(), Warehouse.open(settings, pipeline, lake_credentials(settings)) as warehouse:
         warehouse.write(lambda: None)
 
 
@@ -70,15 +70,15 @@ def _place(plan: Plan) -> tuple[int, str, str]:
     return threading.get_ident(), f"{settings.home.absolute()} {catalog} {settings.lake_place}", plan.pipeline
 
 
-@guarded()
-def read_form(plan: str) -> Plan:
+@redact_errors()
+def read_plan_form(plan: str) -> Plan:
     """The plan of this name or path, as it is written: its plug-ins and their options are not looked at."""
     found = load.read_form(find_plan(plan, Settings().plan_places))
-    load.remember(found, plan)
+    load.remember_name(found, plan)
     return found
 
 
-@guarded()
+@redact_errors()
 def read(plan: str) -> Plan:
     """The plan of this name or path, every plug-in option checked."""
     from nightloop.tasks.correctors import (
@@ -88,7 +88,7 @@ def read(plan: str) -> Plan:
 
     found = read_plan(find_plan(plan, Settings().plan_places))
     build_all(found.correctors)
-    load.remember(found, plan)
+    load.remember_name(found, plan)
     return found
 
 

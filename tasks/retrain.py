@@ -23,12 +23,12 @@ from nightloop.tasks.plan.safe_text import locate
 from nightloop.tasks.plugins.assembly import Parts, assemble
 from nightloop.tasks.record import step_cache
 from nightloop.tasks.record.checkpoints import load_checkpoint, save_checkpoint
-from nightloop.tasks.record.load_logs import histories, logs_of
+from nightloop.tasks.record.load_logs import history_logs, logs_of
 from nightloop.tasks.record.manifest import CheckpointRef, Failed, Trained
 from nightloop.tasks.record.night_context import Night, history
 from nightloop.tasks.record.step_keys import retrain_key
 from nightloop.tasks.resources import open_lake, open_store
-from nightloop.tasks.retraining.advance import begin, fold
+from nightloop.tasks.retraining.advance import fold, start_chain
 
 log = logging.getLogger(__name__)
 MACHINE = re.compile("can't allocate memory|not enough memory|out of memory|killed by signal|exited unexpectedly", re.I)
@@ -45,8 +45,8 @@ def retrain(night: Night, label: str, start: CheckpointRef | None, reuse_only: b
     """
     objects, parts = open_store(), assemble(night.plan)
     read = history(objects, night, parts.strategies[label].lookback)
-    key = retrain_key(night, label, histories(objects, night) or read)
-    if done := step_cache.done(objects, night.plan.pipeline, key, "retrain"):
+    key = retrain_key(night, label, history_logs(objects, night) or read)
+    if done := step_cache.cached_result(objects, night.plan.pipeline, key, "retrain"):
         return Trained.model_validate(done)
     if reuse_only:
         raise DataError(
@@ -61,7 +61,7 @@ def retrain(night: Night, label: str, start: CheckpointRef | None, reuse_only: b
     seconds = time.perf_counter() - began
     if isinstance(made, Checkpoint):
         trained = save_checkpoint(objects, made, seconds)
-        step_cache.finish(objects, night.plan.pipeline, key, "retrain", trained.model_dump(exclude={"failed"}))
+        step_cache.store_result(objects, night.plan.pipeline, key, "retrain", trained.model_dump(exclude={"failed"}))
         return trained
     if night.previous is None:
         raise DataError(f"{label} could not learn from {night.name}: {made.reason}")
@@ -75,7 +75,7 @@ def _learning(
     strategy = parts.strategies[label]
     if start is not None:
         weights = load_checkpoint(objects, start, night.period).weights
-        return lambda: begin(parts.model, strategy, weights, logs)
+        return lambda: start_chain(parts.model, strategy, weights, logs)
     if night.previous is None or label not in night.previous.checkpoints:
         raise NotReady(f"the predecessor of {night.name} has no checkpoint of {label}; backfill from the root")
     checkpoint = load_checkpoint(objects, night.previous.checkpoints[label], night.previous.period)

@@ -12,16 +12,16 @@ from pydantic import JsonValue
 
 from nightloop.tasks.artifacts import show_markdown, show_table
 from nightloop.tasks.bakeoff.entrants import Entrant, EntryList, variant
-from nightloop.tasks.bakeoff.history import ReplayedPeriod, past, uncollected
+from nightloop.tasks.bakeoff.history import ReplayedPeriod, uncollected_periods, validated_history
 from nightloop.tasks.bakeoff.html_report import page
-from nightloop.tasks.bakeoff.jobs import JobTable, cell
-from nightloop.tasks.bakeoff.json_report import BakeoffReport, document
+from nightloop.tasks.bakeoff.jobs import JobTable, cell_job
+from nightloop.tasks.bakeoff.json_report import BakeoffReport, json_document
 from nightloop.tasks.bakeoff.result import CLICKS, RunResult
 from nightloop.tasks.bakeoff.shared_inputs import write_logs
 from nightloop.tasks.bakeoff.splits import PeriodSplit
-from nightloop.tasks.bakeoff.tables import in_words, leaderboard, records
-from nightloop.tasks.bakeoff.tuning import Trial, best, record
-from nightloop.tasks.bakeoff.tuning import judged as judge
+from nightloop.tasks.bakeoff.tables import bakeoff_in_words, leaderboard, leaderboard_records
+from nightloop.tasks.bakeoff.tuning import Trial, best_trial, trial_record
+from nightloop.tasks.bakeoff.tuning import evaluate_trial as judge
 from nightloop.tasks.bakeoff.worker import ROWS, Job, outcome_of
 from nightloop.tasks.lake.scratch import scratch
 from nightloop.tasks.modules.checkpoint import Weights, from_bytes
@@ -29,11 +29,11 @@ from nightloop.tasks.objects import blobs
 from nightloop.tasks.orchestration import task
 from nightloop.tasks.plan.atomic_file import write_text
 from nightloop.tasks.plan.errors import PlanError
-from nightloop.tasks.plan.plan import Plan, canonical
+from nightloop.tasks.plan.plan import Plan, canonical_json
 from nightloop.tasks.plan.safe_text import json_of
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.record import step_cache
-from nightloop.tasks.reports.format import marked
+from nightloop.tasks.reports.format import escape_markdown
 from nightloop.tasks.reports.table import as_markdown
 from nightloop.tasks.resources import open_lake, open_store
 
@@ -42,42 +42,42 @@ Compute = Callable[[Job], None]  # computes a piece in a process of its own, and
 
 
 @task("what is missing in the lake")
-def missing(plan: Plan, last: int) -> list[int]:
+def missing_periods(plan: Plan, last: int) -> list[int]:
     """Periods up to `last` that must be collected first."""
     with open_lake(plan) as warehouse:
-        return uncollected(warehouse, plan, last)
+        return uncollected_periods(warehouse, plan, last)
 
 
 @task("lay out the history")
-def lay(plan: Plan, last: int, place: Path) -> tuple[ReplayedPeriod, ...]:
+def write_history(plan: Plan, last: int, place: Path) -> tuple[ReplayedPeriod, ...]:
     """Validate the history and write it where every cell can read it. Raises PlanError if validation stops it."""
     with open_lake(plan) as warehouse:
-        found = past(open_store(), warehouse, plan, last)
+        found = validated_history(open_store(), warehouse, plan, last)
         write_logs(place, found.logs(warehouse, plan))
     return found.periods
 
 
 @task("{job.title}")
-def prepare(job: Job, compute: Compute) -> None:
+def prepare_jobs(job: Job, compute: Compute) -> None:
     """Make what several cells share: the candidates of a seed, or the weights of a model and a seed."""
     objects, pipeline = open_store(), job.plan.pipeline
-    if job.do == "start" and (done := step_cache.done(objects, pipeline, job.key, STEP)):
+    if job.do == "start" and (done := step_cache.cached_result(objects, pipeline, job.key, STEP)):
         job.start.write_bytes(blobs.get(objects, str(done["weights"])))
         return
     compute(job)
     if job.do == "start":
         sha = blobs.put(objects, job.start.read_bytes())
-        step_cache.finish(objects, pipeline, job.key, STEP, {"weights": sha})
+        step_cache.store_result(objects, pipeline, job.key, STEP, {"weights": sha})
 
 
-def finished(job: Job) -> RunResult | None:
+def finished_result(job: Job) -> RunResult | None:
     """What the cell came to in an earlier run; None where it must be run."""
-    done = step_cache.done(open_store(), job.plan.pipeline, job.key, STEP)
+    done = step_cache.cached_result(open_store(), job.plan.pipeline, job.key, STEP)
     return RunResult.model_validate(done) if done else None
 
 
 @task("{job.title}")
-def bake(job: Job, compute: Compute) -> RunResult:
+def run_cell(job: Job, compute: Compute) -> RunResult:
     """Run one cell in a process of its own. A cell that failed says why, and is tried again by the next run."""
     try:
         compute(job)
@@ -87,11 +87,11 @@ def bake(job: Job, compute: Compute) -> RunResult:
     if outcome.failed:
         return outcome
     kept = outcome.model_copy(update={"rows": blobs.put(objects, (job.room / ROWS).read_bytes())})
-    done = step_cache.finish(objects, job.plan.pipeline, job.key, STEP, kept.model_dump(mode="json"))
+    done = step_cache.store_result(objects, job.plan.pipeline, job.key, STEP, kept.model_dump(mode="json"))
     return RunResult.model_validate(done)
 
 
-def collected(plan: Plan) -> int:
+def newest_collected(plan: Plan) -> int:
     """Index of the newest period in the lake that has every one before it; -1: none."""
     with open_lake(plan) as warehouse:
         there = warehouse.latest()
@@ -99,24 +99,24 @@ def collected(plan: Plan) -> int:
 
 
 @contextmanager
-def workroom() -> Iterator[Path]:
+def shared_directory() -> Iterator[Path]:
     """A directory for the files that cells share; it goes when the bake-off ends, or when the next one finds it dead."""
     with scratch((Settings().home / "bakeoff").absolute()) as place:
         yield place
 
 
-def trials(table: JobTable, field: EntryList, span: PeriodSplit) -> list[tuple[Trial, Job]]:
+def tuning_jobs(table: JobTable, field: EntryList, span: PeriodSplit) -> list[tuple[Trial, Job]]:
     """Every combination of options to try, with the cell that tries it: the first seed, up to the last tuning period."""
     early = table.until(max(span.tune_periods, default=-1))
     found = []
     for entrant in field.entrants:
         for options in field.variants.get(entrant.label, ()):
-            job = cell(early, variant(entrant, options), field.seeds[0])
+            job = cell_job(early, variant(entrant, options), field.seeds[0])
             found.append((Trial(entrant, options, job.key), job))
     return found
 
 
-def choose(
+def choose_options(
     field: EntryList, span: PeriodSplit, tried: Sequence[tuple[Trial, Job]], outcomes: Mapping[str, RunResult]
 ) -> tuple[list[Entrant], list[dict[str, JsonValue]]]:
     """The entrants with their best options, and the record of what was tried. Raises PlanError if all trials failed."""
@@ -124,11 +124,11 @@ def choose(
     entrants, records = [], []
     for entrant in field.entrants:
         mine = [trial for trial in judged if trial.entrant == entrant]
-        chosen = best(mine, field.metric)
+        chosen = best_trial(mine, field.metric)
         if mine and chosen is None:
             raise PlanError(f"tune.{entrant.label}: every combination failed, the first with: {mine[0].failed}")
         entrants.append(chosen.tried if chosen else entrant)
-        records += [record(trial, chosen) for trial in mine]
+        records += [trial_record(trial, chosen) for trial in mine]
     return entrants, records
 
 
@@ -139,22 +139,22 @@ def _first(job: Job) -> str:
 def _told(job: Job, outcomes: Mapping[str, RunResult], span: PeriodSplit) -> tuple[RunResult, Weights]:
     """A trial's outcome, and its rows of the periods for tuning."""
     outcome = outcomes[job.key]
-    rows = rows_of(outcome)
+    rows = scored_rows_of(outcome)
     return outcome, {name: rows[name] for name in rows if int(name.split("/")[1]) in span.tune_periods}
 
 
-def rows_of(outcome: RunResult) -> Weights:
+def scored_rows_of(outcome: RunResult) -> Weights:
     """The rows a cell kept; none where it failed."""
     return from_bytes(blobs.get(open_store(), outcome.rows)) if outcome.rows else {}
 
 
 @task("report of the bake-off")
-def show(bake: BakeoffReport) -> dict[str, JsonValue]:
+def publish_report(bake: BakeoffReport) -> dict[str, JsonValue]:
     """Keep the document in the store, write it and the page beside the reports, and show both in the UI."""
-    pipeline, objects, said = bake.board.plan.pipeline, open_store(), document(bake)
-    data = canonical(said)
+    pipeline, objects, said = bake.board.plan.pipeline, open_store(), json_document(bake)
+    data = canonical_json(said)
     key = hashlib.sha256(data).hexdigest()
-    step_cache.finish(objects, pipeline, key, "bakeoff", {"document": blobs.put(objects, data)})
+    step_cache.store_result(objects, pipeline, key, "bakeoff", {"document": blobs.put(objects, data)})
     place = (Settings().home / "reports").absolute()
     html, words = place / f"{pipeline}-bakeoff.html", place / f"{pipeline}-bakeoff.json"
     write_text(html, page(bake))
@@ -162,13 +162,15 @@ def show(bake: BakeoffReport) -> dict[str, JsonValue]:
     shown = [leaderboard(bake, kind) for kind in bake.kinds] if bake.board.ran else []
     advised = [str(one) for one in cast("list[str]", said["advice"])]
     for kind in bake.kinds if bake.board.ran else ():
-        show_table(f"{pipeline}-bakeoff-{kind}", f"Bake-off of {pipeline}: {advised[0]}", records(bake, kind))
-    text = "\n".join([*(f"- {marked(one, 600)}" for one in advised), "", *map(as_markdown, shown)])
+        show_table(
+            f"{pipeline}-bakeoff-{kind}", f"Bake-off of {pipeline}: {advised[0]}", leaderboard_records(bake, kind)
+        )
+    text = "\n".join([*(f"- {escape_markdown(one, 600)}" for one in advised), "", *map(as_markdown, shown)])
     show_markdown(f"{pipeline}-bakeoff", f"Bake-off of {pipeline}", text)
-    return {**said, "report": str(html), "json": str(words), "text": in_words(bake, advised, str(html))}
+    return {**said, "report": str(html), "json": str(words), "text": bakeoff_in_words(bake, advised, str(html))}
 
 
-def rest(jobs: Sequence[Job]) -> tuple[dict[str, RunResult], list[Job]]:
+def remaining_jobs(jobs: Sequence[Job]) -> tuple[dict[str, RunResult], list[Job]]:
     """By key what is finished already, and the jobs that must be run, each once."""
-    found = {job.key: outcome for job in jobs if (outcome := finished(job))}
+    found = {job.key: outcome for job in jobs if (outcome := finished_result(job))}
     return found, list({job.key: job for job in jobs if job.key not in found}.values())

@@ -8,21 +8,21 @@ from typing import Literal
 
 from nightloop.tasks.artifacts import show_markdown
 from nightloop.tasks.lake.landing import Landing
-from nightloop.tasks.lake.periods import closed, parse, period
+from nightloop.tasks.lake.periods import newest_closed, parse, period
 from nightloop.tasks.objects import pipelines
 from nightloop.tasks.orchestration import task
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.load import as_given
 from nightloop.tasks.plan.plan import Counts, Plan
 from nightloop.tasks.record import manifest_store
-from nightloop.tasks.record.backfill_plan import Step, backfill_plan, changed, matters
-from nightloop.tasks.record.due import due, following, recorded, root
+from nightloop.tasks.record.backfill_plan import Step, backfill_plan, changed_fields, invalidates_checkpoint
+from nightloop.tasks.record.due import due_nights, following_period, newest_recorded, root_period
 from nightloop.tasks.record.open_night import refuse_changed_plan
-from nightloop.tasks.record.overrides import Override, overridden, override
+from nightloop.tasks.record.overrides import Override, read_override, record_override
 from nightloop.tasks.record.period_states import overview
 from nightloop.tasks.reports.backfill import backfill as backfill_table
 from nightloop.tasks.reports.table import as_markdown
-from nightloop.tasks.resources import actor, open_lake, open_store, read, read_form
+from nightloop.tasks.resources import actor, open_lake, open_store, read, read_plan_form
 
 SHOWN = 500  # nights of a backfill's plan that its artifact lists
 Chosen = Literal["missing", "missing and failed", "stale", "all"]  # nights of a backfill, as its form says it
@@ -33,35 +33,45 @@ def plan_of(plan: str, name: str, when: datetime) -> Plan:
 
     `name`, `when`: as for `owed`. To look at plug-ins takes seconds, and a finished night needs none.
     """
-    form = read_form(plan)
-    there = manifest_store.current(open_store(), form.pipeline, _target(form, name, lambda: newest(form, when)))
-    if there is not None and there.outcome == "complete" and not changed(there.plan, form):
+    form = read_plan_form(plan)
+    there = manifest_store.current_manifest(
+        open_store(), form.pipeline, _target(form, name, lambda: newest_period(form, when))
+    )
+    if there is not None and there.outcome == "complete" and not changed_fields(there.plan, form):
         return form
     return read(plan)
 
 
 @task("agenda")
-def owed(plan: Plan, name: str, when: datetime, catch_up: int) -> list[int]:
+def nights_to_run(plan: Plan, name: str, when: datetime, catch_up: int) -> list[int]:
     """Indexes of the nights to run, in order: the one that is named, or the newest closed at `when`, after those missed."""
     refuse_other_periods(plan)
-    last = newest(plan, when)
+    last = newest_period(plan, when)
     target = _target(plan, name, lambda: last)
     if target > last:
         raise PlanError(
-            f"period {name} is not over yet at {when:%Y-%m-%d %H:%M %Z}; the newest closed one is {named(plan, last)}"
+            f"period {name} is not over yet at {when:%Y-%m-%d %H:%M %Z}; the newest closed one is {period_name(plan, last)}"
         )
-    nights = due(open_store(), plan, target, catch_up)
-    before = manifest_store.current(open_store(), plan.pipeline, nights[0] - 1) if nights[0] > root(plan) else None
-    refuse_changed_plan(plan, before, named(plan, nights[0]))
+    nights = due_nights(open_store(), plan, target, catch_up)
+    before = (
+        manifest_store.current_manifest(open_store(), plan.pipeline, nights[0] - 1)
+        if nights[0] > root_period(plan)
+        else None
+    )
+    refuse_changed_plan(plan, before, period_name(plan, nights[0]))
     return nights
 
 
 def refuse_other_periods(plan: Plan) -> None:
     """Raise PlanError if the pipeline's nights were made of other periods: no index means what it meant."""
     objects = open_store()
-    for index in pipelines.roots(objects, plan.pipeline) or ():
-        night = manifest_store.current(objects, plan.pipeline, index)
-        different = [f for f in changed(night.plan, plan) if f.startswith("periods") and matters(f)] if night else []
+    for index in pipelines.first_nights(objects, plan.pipeline) or ():
+        night = manifest_store.current_manifest(objects, plan.pipeline, index)
+        different = (
+            [f for f in changed_fields(night.plan, plan) if f.startswith("periods") and invalidates_checkpoint(f)]
+            if night
+            else []
+        )
         if night and different:
             raise PlanError(
                 f"the periods of {plan.pipeline} changed since {night.name}: {', '.join(different)}. Its logs and nights are "
@@ -75,21 +85,21 @@ def _target(plan: Plan, name: str, last: Callable[[], int]) -> int:
     return parse(plan.periods, name).index if name.strip() else last()
 
 
-def newest(plan: Plan, when: datetime) -> int:
+def newest_period(plan: Plan, when: datetime) -> int:
     """Index of the newest period that is closed. Where rows are counted: the first that has no night yet."""
     if isinstance(plan.periods, Counts):
-        return following(open_store(), plan)
-    return closed(plan.periods, round(when.timestamp() * 1_000_000))
+        return following_period(open_store(), plan)
+    return newest_closed(plan.periods, round(when.timestamp() * 1_000_000))
 
 
-def shown_until(plan: Plan, when: datetime) -> int | None:
+def newest_shown(plan: Plan, when: datetime) -> int | None:
     """Index of the last night that a report shows: missing ones too, up to the newest that is closed. None: as recorded."""
-    return None if isinstance(plan.periods, Counts) else max(newest(plan, when), root(plan))
+    return None if isinstance(plan.periods, Counts) else max(newest_period(plan, when), root_period(plan))
 
 
 def ends_at_newest(plan: Plan, last: int) -> bool:
     """Whether no night after `last` is recorded: only then may the live champion follow a backfill."""
-    return last >= recorded(open_store(), plan)
+    return last >= newest_recorded(open_store(), plan)
 
 
 def refuse_unknown(plan: Plan, strategies: Sequence[str]) -> None:
@@ -98,12 +108,12 @@ def refuse_unknown(plan: Plan, strategies: Sequence[str]) -> None:
         raise PlanError(f"{plan.pipeline} has no strategy {unknown[0][:80]!r}; it has {', '.join(plan.strategies)}")
 
 
-def named(plan: Plan, index: int) -> str:
+def period_name(plan: Plan, index: int) -> str:
     """The period's name; words where there is none."""
     return period(plan.periods, index).name if index >= 0 else "none"
 
 
-def decide(plan: Plan, landing: Landing, accept: str, skip: str, when: datetime) -> None:
+def decide_override(plan: Plan, landing: Landing, accept: str, skip: str, when: datetime) -> None:
     """Record that an operator accepts a version of a period, or passes over it; nothing where no reason is given."""
     if accept and skip:
         raise PlanError("accept and skip were both given; a period is either accepted or passed over")
@@ -113,17 +123,17 @@ def decide(plan: Plan, landing: Landing, accept: str, skip: str, when: datetime)
         decided = Override(
             kind="accept" if accept else "skip", by=actor(), reason=accept or skip, when=when.isoformat()
         )
-        override(open_store(), plan.pipeline, landing.place, decided)
+        record_override(open_store(), plan.pipeline, landing.place, decided)
 
 
 def _refuse_unseen(plan: Plan, landing: Landing) -> None:
     """Raise PlanError if what landed is not what validation stopped: nobody can accept what nobody has seen."""
-    objects, name = open_store(), named(plan, landing.period)
-    night = manifest_store.current(objects, plan.pipeline, landing.period)
+    objects, name = open_store(), period_name(plan, landing.period)
+    night = manifest_store.current_manifest(objects, plan.pipeline, landing.period)
     stopped = [one.version for one in night.logs if one.period == landing.period] if night else []
     if night and night.outcome == "blocked" and landing.version in stopped:
         return
-    if overridden(objects, plan.pipeline, landing.place):
+    if read_override(objects, plan.pipeline, landing.place):
         return  # it was decided before, and that stands
     if night and landing.version in stopped:
         raise PlanError(
@@ -142,20 +152,20 @@ def _refuse_unseen(plan: Plan, landing: Landing) -> None:
 
 
 @task("plan of the backfill")
-def steps(plan: Plan, start: str, end: str, what: Chosen, when: datetime) -> list[Step]:
+def backfill_steps(plan: Plan, start: str, end: str, what: Chosen, when: datetime) -> list[Step]:
     """What a backfill would run, and why: shown as an artifact before anything runs."""
     refuse_other_periods(plan)
-    closed_until = newest(plan, when)
-    first = parse(plan.periods, start).index if start.strip() else root(plan)
+    closed_until = newest_period(plan, when)
+    first = parse(plan.periods, start).index if start.strip() else root_period(plan)
     last = parse(plan.periods, end).index if end.strip() else closed_until
     counted = isinstance(plan.periods, Counts)  # how far the rows reach is known when they are read
     with open_lake(plan) as warehouse:
         reach = max(last, closed_until) if counted else closed_until
         _, known = overview(open_store(), warehouse, plan, reach)
     chosen, later = "failed" if what == "missing and failed" else what, reach - max(known, default=reach)
-    found = backfill_plan(known, chosen, first, last, lambda index: named(plan, index), later)
-    table = backfill_table(plan.pipeline, found, {step.period: named(plan, step.period) for step in found}).oldest(
-        SHOWN
-    )
+    found = backfill_plan(known, chosen, first, last, lambda index: period_name(plan, index), later)
+    table = backfill_table(
+        plan.pipeline, found, {step.period: period_name(plan, step.period) for step in found}
+    ).oldest(SHOWN)
     show_markdown(f"{plan.pipeline}-backfill-plan", "What runs, and why", as_markdown(table))
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.evaluation.candidates import Candidates, sample_candidates
 from nightloop.tasks.evaluation.score_period import scored_period
-from nightloop.tasks.evaluation.summary import means
+from nightloop.tasks.evaluation.summary import summarize_metrics
 from nightloop.tasks.modules.checkpoint import from_bytes, to_bytes
 from nightloop.tasks.objects import blobs
 from nightloop.tasks.objects.objects import Objects
@@ -31,7 +31,7 @@ def score(night: Night) -> dict[str, Scored]:
         kept[CHAMPION] = night.champion.checkpoint
     read = history(objects, night, ALL_HISTORY)
     keys = {label: score_key(night, k, read) for label, k in kept.items()}
-    found = {key: step_cache.done(objects, night.plan.pipeline, key, "score") for key in keys.values()}
+    found = {key: step_cache.cached_result(objects, night.plan.pipeline, key, "score") for key in keys.values()}
     if not all(found.values()):
         with open_lake(night.plan) as warehouse:
             logs = logs_of(objects, warehouse, night, night.logs)
@@ -42,7 +42,7 @@ def score(night: Night) -> dict[str, Scored]:
         for label, key in keys.items():  # equal checkpoints have equal keys: what serves is scored once
             if not found[key]:
                 made = _scored(objects, night, kept[label], logs, candidates).model_dump()
-                found[key] = step_cache.finish(objects, night.plan.pipeline, key, "score", made)
+                found[key] = step_cache.store_result(objects, night.plan.pipeline, key, "score", made)
     return {label: Scored.model_validate(found[key]) for label, key in keys.items()}
 
 
@@ -50,4 +50,4 @@ def _scored(objects: Objects, night: Night, kept: CheckpointRef, logs: Logs, can
     plan, model = night.plan, assemble(night.plan).model
     weights = from_bytes(blobs.get(objects, kept.weights))
     rows = scored_period(model, weights, logs, candidates)
-    return Scored(blob=blobs.put(objects, to_bytes(rows)), means=means(rows, plan.family, plan.ranking.k))
+    return Scored(blob=blobs.put(objects, to_bytes(rows)), means=summarize_metrics(rows, plan.family, plan.ranking.k))

@@ -33,7 +33,7 @@ def terminal() -> Iterator[None]:
 
 
 @contextmanager
-def line(title: str) -> Iterator[None]:
+def progress_line(title: str) -> Iterator[None]:
     """A line in the terminal while something is done."""
     if (lines := LINES.get()) is None:
         yield

@@ -9,7 +9,7 @@ from nightloop.tasks.orchestration import task
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.record.manifest import Manifest
 from nightloop.tasks.record.night_context import Night
-from nightloop.tasks.record.open_night import admit
+from nightloop.tasks.record.open_night import open_night
 from nightloop.tasks.resources import open_lake, open_store
 
 
@@ -17,4 +17,4 @@ from nightloop.tasks.resources import open_lake, open_store
 def validate(plan: Plan, landed: Sequence[Landing], retry_failed: bool = False) -> Night | Manifest:
     """The night to run, or the manifest of a night that is finished, stopped or passed over."""
     with open_lake(plan) as warehouse:
-        return admit(open_store(), warehouse, plan, landed, retry_failed)
+        return open_night(open_store(), warehouse, plan, landed, retry_failed)

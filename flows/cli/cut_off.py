@@ -9,9 +9,9 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
-from nightloop.flows.cli.login import room
+from nightloop.flows.cli.login import login_directory
 from nightloop.flows.cli.processes import belonging, can_tell, end_runs
-from nightloop.tasks.plan.safe_text import outward
+from nightloop.tasks.plan.safe_text import safe_text
 
 POOL = "nightloop"
 TRIES = 3  # times that a run is begun; then it is left for a person: it may be what ends its process
@@ -84,7 +84,7 @@ def follow(client: Any, alive: Collection[str]) -> None:
     """Runs that outlived their worker are cancelled here, where somebody cancels them, until the last has ended."""
     from prefect.states import Cancelled
 
-    home, left = room().parent, frozenset(alive)
+    home, left = login_directory().parent, frozenset(alive)
     while left := left & set(belonging(home).values()):
         for run in _under_way(client, "CANCELLING"):
             if str(run.id) in left:
@@ -133,7 +133,7 @@ def put_back_all() -> None:
 
 
 def _say(lines: list[str]) -> None:
-    sys.stderr.write("".join(f"nightloop: {outward(line)}\n" for line in lines))
+    sys.stderr.write("".join(f"nightloop: {safe_text(line)}\n" for line in lines))
 
 
 if __name__ == "__main__":

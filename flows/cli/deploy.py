@@ -17,7 +17,7 @@ from nightloop.tasks.plan.cron import crons, timezone
 from nightloop.tasks.plan.errors import ConflictError, PlanError
 from nightloop.tasks.plan.load import find_plan
 from nightloop.tasks.plan.plan import Plan
-from nightloop.tasks.plan.safe_text import outward
+from nightloop.tasks.plan.safe_text import safe_text
 from nightloop.tasks.plan.settings import PACKAGE, Settings
 from nightloop.tasks.resources import read
 
@@ -56,7 +56,7 @@ def plan_name(plan: str) -> str:
     return plan if found != Path(plan) else str(found.resolve())
 
 
-def described(name: str, order: Plan) -> list[dict[str, Any]]:
+def deployments_of(name: str, order: Plan) -> list[dict[str, Any]]:
     """The deployments of infra/prefect.yaml, with this plan's words filled in."""
     words = {
         "NIGHTLOOP_PIPELINE": order.pipeline,
@@ -92,7 +92,7 @@ def _registered(name: str, order: Plan) -> str:
 
     lines = []
     with get_client(sync_client=True) as client:
-        found = described(name, order)
+        found = deployments_of(name, order)
         for pool in {one["work_pool"]["name"] for one in found}:
             _pool(client, pool)
         for one in found:
@@ -166,7 +166,7 @@ def main() -> None:
             lines = deploy([plan])
             taken[pipeline] = plan
         except (ValueError, LookupError, FileNotFoundError) as error:
-            lines = [f"nightloop: {plan} is left out, the others go on: {outward(str(error))}"]
+            lines = [f"nightloop: {plan} is left out, the others go on: {safe_text(str(error))}"]
         sys.stderr.write("".join(f"{line}\n" for line in lines))
     if taken:
         put_back_all()

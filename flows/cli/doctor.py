@@ -71,14 +71,14 @@ def _plug_ins() -> str:
 def _store() -> str:
     objects = open_store()
     store_clock(objects)
-    record = pipelines.load(objects)
+    record = pipelines.load_record(objects)
     known = f"it knows {', '.join(record.roots) or 'no pipeline'}" if record and record.complete else INCOMPLETE
     return f"{Settings().store_place} keeps conditional writes, its clock and this machine's agree, {known}"
 
 
 def _lake() -> str:
     """Attach the lake of every pipeline, and take a turn to write without writing anything."""
-    names = sorted(pipelines.readable(open_store()).roots)
+    names = sorted(pipelines.readable_record(open_store()).roots)
     where = f"catalogs in {'PostgreSQL' if Settings().postgres else 'SQLite'}, data in {Settings().lake_place}"
     for name in names:
         try_lake(name)
@@ -96,23 +96,25 @@ def _blobs() -> str:
     objects = open_store()
     nights, needed = 0, set()
     wrong = []
-    for name in pipelines.readable(objects).roots:
+    for name in pipelines.readable_record(objects).roots:
         keys = [key.split("/")[3] for key in objects.keys(f"pipelines/{name}/nights/")]
         for index in sorted({int(key) for key in keys if key.isdecimal()}):
             nights += 1
-            found = manifest_store.revisions(objects, name, index)
+            found = manifest_store.read_revisions(objects, name, index)
             if not found:
-                wrong.append(f"{manifest_store.key_of(name, index, 1)} is not there, and other files of that night are")
+                wrong.append(
+                    f"{manifest_store.manifest_key(name, index, 1)} is not there, and other files of that night are"
+                )
             for number, sealed in enumerate(found, start=1):  # superseded ones too: a champion may be of one
                 try:
                     needed |= set(
-                        manifest_store.blobs_of(manifest_store.parsed(objects, (name, index, number), sealed))
+                        manifest_store.blobs_of(manifest_store.parse_manifest(objects, (name, index, number), sealed))
                     )
                 except ValueError as error:
                     wrong += [] if sealed.strip() == GIVEN_UP else [str(error)]
-        for entry in promotion_log.log(objects, name):
+        for entry in promotion_log.read_log(objects, name):
             needed |= {entry.vocabulary, entry.checkpoint.weights, entry.checkpoint.memory}
-    wrong += manifest_store.damage(objects, sorted(needed))
+    wrong += manifest_store.blob_damage(objects, sorted(needed))
     if wrong:
         more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
         raise PlanError(f"{plural(len(wrong), 'object')} damaged or missing: {'; '.join(wrong[:5])}{more}")

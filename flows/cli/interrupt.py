@@ -7,7 +7,7 @@ from typing import Any
 
 from typer.core import TyperGroup
 
-from nightloop.tasks.plan.safe_text import outward
+from nightloop.tasks.plan.safe_text import safe_text
 
 EXIT_CODE = 130  # as shells have it
 SAID = "interrupted; what was finished is kept, run it again to resume"
@@ -22,6 +22,6 @@ class Verbs(TyperGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
             # It may have come in the middle of an import, after which no other import is safe: only a text needs one.
-            said = outward(str(error)) if str(error) else SAID
+            said = safe_text(str(error)) if str(error) else SAID
             sys.stderr.write(f"nightloop: {said}\n")
             raise SystemExit(EXIT_CODE) from None

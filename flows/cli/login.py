@@ -32,11 +32,11 @@ def login(
     kept = read_login(path)
     if show and not sys.stdout.isatty():
         raise PlanError(f"--show shows a secret on a terminal only, and stdout is none; read the file {path} instead")
-    found = {"path": str(path), "text": advice(path)} | ({"login": kept, "text": kept} if show else {})
+    found = {"path": str(path), "text": login_advice(path)} | ({"login": kept, "text": kept} if show else {})
     sys.stdout.write((json.dumps(found, indent=2, ensure_ascii=False) if as_json else found["text"]) + "\n")
 
 
-def advice(path: Path) -> str:
+def login_advice(path: Path) -> str:
     """What to do with the login, without the login."""
     lines = [
         f"The login of `nightloop up` is in {path}, which only you can read.",
@@ -54,7 +54,7 @@ LISTENS = "0A"  # the state of a listening socket in /proc/net/tcp
 REACHED = ("0100007F", "00000000")  # of /proc/net/tcp: 127.0.0.1, where our servers listen, and every address
 
 
-def room() -> Path:
+def login_directory() -> Path:
     """The directory of Prefect under home: its database, the login and the address are for its owner alone."""
     from nightloop.tasks.plan.settings import Settings
 
@@ -63,12 +63,12 @@ def room() -> Path:
 
 def login_path() -> Path:
     """Where the login is kept."""
-    return room() / "login"
+    return login_directory() / "login"
 
 
-def private_room() -> Path:
+def private_directory() -> Path:
     """The directory of Prefect, made or made private. Raises PermissionError if it is somebody else's."""
-    path = room()
+    path = login_directory()
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     if stat.S_IMODE(path.stat().st_mode) != 0o700:
         path.chmod(0o700)
@@ -79,7 +79,7 @@ def login_of_up() -> str:
     """The login that `nightloop up` asks for: that of the environment, or the one kept, made where there is none."""
     if given := os.environ.get(SERVER_LOGIN, ""):
         return given
-    path = private_room() / "login"
+    path = private_directory() / "login"
     try:
         kept = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)  # private from the first moment
     except FileExistsError:
@@ -112,7 +112,7 @@ def new_login() -> str:
     return f"nightloop:{secrets.token_urlsafe(32)}"
 
 
-def closed(given: str) -> dict[str, str]:
+def locked_api_settings(given: str) -> dict[str, str]:
     """Settings of a server that answers nobody without this login and no other website, and of its clients."""
     return {
         SERVER_LOGIN: given,
@@ -151,7 +151,7 @@ def log_in() -> None:
 
     asked = get_current_settings().api
     if not asked.url:
-        os.environ.update(closed(new_login()))
+        os.environ.update(locked_api_settings(new_login()))
     elif not asked.auth_string and not asked.key and runs_at(asked.url.rstrip("/").removesuffix("/api")):
         os.environ[CLIENT_LOGIN] = read_login(login_path())
     else:
@@ -177,11 +177,11 @@ def prefect_error(error: Exception) -> OSError | None:
 
 
 @contextmanager
-def announced(url: str) -> Iterator[None]:
+def announce_address(url: str) -> Iterator[None]:
     """Meanwhile a `nightloop up` runs at this address: a file says so, and a lock on it, which ends with the process."""
     import fcntl  # not on every system, and no verb but `up` needs it there
 
-    path = room() / f"address-{url.rsplit(':', 1)[1]}"
+    path = login_directory() / f"address-{url.rsplit(':', 1)[1]}"
     with path.open("w") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         stream.write(url)
@@ -194,20 +194,22 @@ def announced(url: str) -> Iterator[None]:
 
 def runs_at(url: str) -> bool:
     """Whether a `nightloop up` of this home runs at this address now. Another server there may be anybody's."""
-    return any(_held(path) for path in room().glob("address-*") if path.read_text() == url) and ours(_port(url))
+    return any(
+        _held(path) for path in login_directory().glob("address-*") if path.read_text() == url
+    ) and is_own_process(_port(url))
 
 
 def address() -> str:
     """The address of a `nightloop up` of this home that runs now; empty where there is none."""
-    held = (path.read_text() for path in sorted(room().glob("address-*")) if _held(path))
-    return next((url for url in held if ours(_port(url))), "")
+    held = (path.read_text() for path in sorted(login_directory().glob("address-*")) if _held(path))
+    return next((url for url in held if is_own_process(_port(url))), "")
 
 
 def _port(url: str) -> int:
     return int(url.rsplit(":", 1)[1])
 
 
-def ours(port: int) -> bool:
+def is_own_process(port: int) -> bool:
     """Whether who listens on a port runs as this user: nobody else may be sent the login. True where it cannot be told."""
     table = Path("/proc/net/tcp")
     if not table.exists():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,7 +13,7 @@ import typer
 from nightloop.flows.cli.interrupt import Verbs
 from nightloop.flows.cli.login import log_in, log_in_for_credentials, login, prefect_error
 from nightloop.flows.cli.options import JSON, PLAN, PREFECT, REASON, Candidates, What
-from nightloop.flows.cli.output import broke, fail, not_said_twice, say
+from nightloop.flows.cli.output import broke, fail, not_said_twice, say, say_version
 from nightloop.flows.cli.serve import serve
 from nightloop.tasks.plan.errors import NightloopError
 from nightloop.tasks.plan.safe_text import guard_process
@@ -28,14 +27,6 @@ SURROUNDINGS = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
     "DO_NOT_TRACK": "1",
 }
-
-
-def say_version(wanted: bool) -> None:
-    """Print the release, and end."""
-    if wanted:
-        sys.stdout.write(f"nightloop {version('nightloop')}\n")
-        raise typer.Exit
-
 
 app = typer.Typer(
     cls=Verbs,
@@ -141,13 +132,25 @@ def bakeoff(
 ) -> None:
     """Replay a history with many strategies, models and seeds on an equal footing. Moves no champion; run again to resume."""
     from nightloop.flows.bakeoff import bakeoff as run
-    from nightloop.flows.bakeoff import names, numbers
+    from nightloop.flows.bakeoff import split_names, split_numbers
 
     say(
-        run(plan, names(strategies), names(models), numbers(seeds), start, end, names(test_periods), names(baselines),
-            candidates, None, (), spec, runner, workers),
+        run(
+            plan,
+            split_names(strategies),
+            split_names(models),
+            split_numbers(seeds),
+            start,
+            end,
+            split_names(test_periods),
+            split_names(baselines),
+            candidates,
+            spec=spec,
+            runner=runner,
+            workers=workers,
+        ),
         as_json,
-    )  # fmt: skip
+    )
 
 
 @app.command()

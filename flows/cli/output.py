@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
+from importlib.metadata import version
 from typing import Any, NoReturn
 
+import typer
+
 from nightloop.tasks.plan.redact import redact_error
-from nightloop.tasks.plan.safe_text import json_of, outward
+from nightloop.tasks.plan.safe_text import json_of, safe_text
 
 EXIT_MISTAKE = 2
 EXIT_FAULT = 70  # of sysexits.h: an internal software error
@@ -20,7 +23,7 @@ def say(found: Any, as_json: bool) -> None:
         sys.stdout.write(json_of({"text": found} if isinstance(found, str) else found, indent=2) + "\n")
         return
     text = found.get("text", "") if isinstance(found, dict) else found
-    sys.stdout.write(outward("\n".join(text) if isinstance(text, list) else str(text)) + "\n")
+    sys.stdout.write(safe_text("\n".join(text) if isinstance(text, list) else str(text)) + "\n")
 
 
 def not_said_twice(record: logging.LogRecord) -> bool:
@@ -33,7 +36,7 @@ def fail(error: BaseException) -> NoReturn:
     """Say what went wrong, in one paragraph."""
     error = redact_error(error)
     if logging.getLogger(__name__).isEnabledFor(logging.DEBUG):
-        sys.stderr.write(outward("".join(traceback.format_exception(error))))
+        sys.stderr.write(safe_text("".join(traceback.format_exception(error))))
     said = str(error) or ("there is not enough memory" if isinstance(error, MemoryError) else type(error).__name__)
     _end(said, EXIT_MISTAKE)
 
@@ -41,13 +44,20 @@ def fail(error: BaseException) -> NoReturn:
 def broke(error: BaseException) -> NoReturn:
     """Show a fault of nightloop or of a plug-in: where it happened, and what to do with it."""
     error = redact_error(error)
-    sys.stderr.write(outward("".join(traceback.format_exception(error))))
+    sys.stderr.write(safe_text("".join(traceback.format_exception(error))))
     what = f"{type(error).__name__}: {error}"
     _end(f"{what}. This is a fault of nightloop or of a plug-in: report it with the lines above", EXIT_FAULT)
 
 
 def _end(said: str, code: int) -> NoReturn:
-    sys.stderr.write(f"nightloop: {outward(said)}\n")
+    sys.stderr.write(f"nightloop: {safe_text(said)}\n")
     if "--json" in sys.argv:
         sys.stdout.write(json_of({"error": said}) + "\n")
     raise SystemExit(code)
+
+
+def say_version(wanted: bool) -> None:
+    """Print the release, and end."""
+    if wanted:
+        sys.stdout.write(f"nightloop {version('nightloop')}\n")
+        raise typer.Exit

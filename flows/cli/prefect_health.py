@@ -13,7 +13,7 @@ from nightloop.flows.cli.login import address, log_in, prefect_error
 from nightloop.flows.cli.register import CANCEL, DEAD, NAME
 from nightloop.flows.pipeline_lock import store_clock
 from nightloop.tasks.objects import pipelines
-from nightloop.tasks.objects.lease import held, key_of
+from nightloop.tasks.objects.lease import lease_key, other_holder
 from nightloop.tasks.plan.errors import ConflictError
 from nightloop.tasks.resources import open_store
 
@@ -91,7 +91,7 @@ def _dead(client: Any) -> Iterator[str]:
     states = {"type": {"any_": ["RUNNING", "CANCELLING"]}}
     objects = open_store()
     now, clock = datetime.now(UTC), store_clock(objects)
-    leases = [held(objects, key_of(name), clock) for name in pipelines.readable(objects).roots]
+    leases = [other_holder(objects, lease_key(name), clock) for name in pipelines.readable_record(objects).roots]
     holders = {lease.holder for lease in leases if lease}
     for run in client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate({"state": states})):
         began = run.start_time or run.created

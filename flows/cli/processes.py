@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from nightloop.flows.cli.login import private_room, room
+from nightloop.flows.cli.login import login_directory, private_directory
 from nightloop.tasks.plan.errors import ConflictError
 
 MARK = "NIGHTLOOP_UP"  # environment variable: the home of the `nightloop up` that a process belongs to
@@ -25,14 +25,14 @@ def only_one(url: str) -> Iterator[None]:
     """
     import fcntl  # not on every system, and no verb but `up` needs it there
 
-    with (private_room() / "up").open("a+") as stream:
+    with (private_directory() / "up").open("a+") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             stream.seek(0)
             where, _, pid = stream.read(200).strip().partition(" ")
             raise ConflictError(
-                f"`nightloop up` runs already on the home {room().parent}, at {where or 'a port that it has not said yet'}, as "
+                f"`nightloop up` runs already on the home {login_directory().parent}, at {where or 'a port that it has not said yet'}, as "
                 f"process {pid or 'unknown'}. Nothing was changed. Stop it first (Ctrl-C there, or `kill {pid or 'PID'}`), add a "
                 f"pipeline to it with `nightloop deploy PLAN`, or set NIGHTLOOP_HOME to another home"
             ) from None

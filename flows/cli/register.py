@@ -7,7 +7,7 @@ import sys
 from datetime import timedelta
 from typing import Any
 
-from nightloop.flows.nightly import scheduled
+from nightloop.flows.nightly import scheduled_time
 from nightloop.flows.run_names import run_name
 from nightloop.tasks.objects import pipelines
 from nightloop.tasks.orchestration import flow
@@ -15,7 +15,7 @@ from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.record.due import newest_plan
 from nightloop.tasks.report import publish
 from nightloop.tasks.resources import open_store
-from nightloop.tasks.schedule import shown_until
+from nightloop.tasks.schedule import newest_shown
 
 log = logging.getLogger(__name__)
 DEAD = 140  # seconds without a sign of life after which a run is taken for dead; then its lease has ended as well
@@ -90,11 +90,11 @@ def _said(automation: Any) -> dict[str, Any]:
 def publish_all() -> list[str]:
     """Draw the report and the artifacts of every pipeline in the store anew, so that earlier work is seen."""
     objects, done = open_store(), []
-    for name in pipelines.readable(objects).roots:
+    for name in pipelines.readable_record(objects).roots:
         try:
             if (plan := newest_plan(objects, name)) is not None:
                 read = Plan.model_validate(plan)
-                done.append(publish(read, shown_until(read, scheduled())))
+                done.append(publish(read, newest_shown(read, scheduled_time())))
         except Exception as error:  # one pipeline that cannot be read must not hide the others
             log.warning("the report of %s was not drawn: %s", name, error)
     return done

@@ -46,7 +46,7 @@ def serve(
     from nightloop.tasks.resources import open_store, read
     from nightloop.tasks.serving.predictor import Predictor
     from nightloop.tasks.serving.serving_log import ServingLog
-    from nightloop.tasks.serving.snapshot import key_of
+    from nightloop.tasks.serving.snapshot import snapshot_key
 
     try:
         import uvicorn
@@ -59,7 +59,7 @@ def serve(
     torch.set_num_threads(threads)  # requests run side by side; each on all cores would have them wait for each other
     settings, order = Settings(), read(plan)
     token, hosts = checked_token(settings.serve_token.get_secret_value()), [*map(checked_host, allow_host or ())]
-    key_of(order.pipeline, server)  # raises where it is no name
+    snapshot_key(order.pipeline, server)  # raises where it is no name
     listening = _listening(host, port)  # before what the server of that port learned is read, and written again
     predictor = Predictor.open(open_store(), order.pipeline)
     zone = ZoneInfo(order.periods.timezone if isinstance(order.periods, Calendar) else "UTC")

@@ -20,17 +20,17 @@ from nightloop.flows.cli.cut_off import POOL
 from nightloop.flows.cli.login import (
     CLIENT_LOGIN,
     SERVER_LOGIN,
-    announced,
-    closed,
+    announce_address,
+    is_own_process,
+    locked_api_settings,
+    login_directory,
     login_of_up,
     login_path,
-    ours,
-    room,
 )
 from nightloop.flows.cli.options import check_form
 from nightloop.flows.cli.processes import MARK, belonging, end_all, end_runs, only_one
 from nightloop.tasks.plan.errors import ConflictError
-from nightloop.tasks.plan.safe_text import outward
+from nightloop.tasks.plan.safe_text import safe_text
 from nightloop.tasks.plan.settings import Settings
 
 SIGNS_OF_LIFE = 30  # seconds between two signs of life of a run: the least that Prefect takes
@@ -47,7 +47,7 @@ def up(port: int, plans: Sequence[str]) -> None:
     plans = _well_formed(plans)  # a mistake is said now, before anything starts
     url = f"http://127.0.0.1:{port}"
     with only_one(url):
-        if left := end_all(room().parent):
+        if left := end_all(login_directory().parent):
             sys.stderr.write(
                 f"nightloop: an earlier `nightloop up` of this home was killed; ended the processes that it left ({left})\n"
             )
@@ -59,25 +59,31 @@ def up(port: int, plans: Sequence[str]) -> None:
 
 def _kept_up(url: str, port: int, plans: Sequence[str]) -> None:
     """Server, deployments and worker until Ctrl-C; then the runs, the worker and the server end in this order."""
-    environment = surroundings(url)
-    kept: list[Kept] = []
+    environment = server_environment(url)
+    kept: list[RestartedProcess] = []
     announcement = ExitStack()
     try:
         kept.append(
-            Kept("server", ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)], environment)
+            RestartedProcess(
+                "server", ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)], environment
+            )
         )
         _wait(url, kept[0].process)
         if not os.environ.get(SERVER_LOGIN):  # the verbs know the login that is kept, and no other
-            announcement.enter_context(announced(url))
-        deploy(environment, plans)
-        worker = Kept("worker", ["prefect", "worker", "start", "--pool", POOL, "--type", "process"], environment)
+            announcement.enter_context(announce_address(url))
+        deploy_plans(environment, plans)
+        worker = RestartedProcess(
+            "worker", ["prefect", "worker", "start", "--pool", POOL, "--type", "process"], environment
+        )
         kept.append(worker)
-        kept.append(Kept("", ["nightloop.flows.cli.register"], environment))
+        kept.append(RestartedProcess("", ["nightloop.flows.cli.register"], environment))
         sys.stderr.write(greeting(url))
         while True:
             for one in tuple(kept):
                 if one.look_after(time.monotonic()) and one is worker:
-                    kept.append(Kept("", ["nightloop.flows.cli.cut_off", "worker", *_orphans()], environment))
+                    kept.append(
+                        RestartedProcess("", ["nightloop.flows.cli.cut_off", "worker", *_orphans()], environment)
+                    )
             time.sleep(0.5)
     except KeyboardInterrupt:
         sys.stderr.write("nightloop is going down\n")
@@ -90,15 +96,18 @@ def _kept_up(url: str, port: int, plans: Sequence[str]) -> None:
 
 def _orphans() -> list[str]:
     """The time now, and the ids of the runs that go on although the worker that started them ended."""
-    return [datetime.now(UTC).isoformat(), *sorted({run for run in belonging(room().parent).values() if run})]
+    return [
+        datetime.now(UTC).isoformat(),
+        *sorted({run for run in belonging(login_directory().parent).values() if run}),
+    ]
 
 
-def _end(kept: Sequence[Kept], environment: Mapping[str, str]) -> None:
+def _end(kept: Sequence[RestartedProcess], environment: Mapping[str, str]) -> None:
     """End everything: the runs first, while there is a server that takes their last state, and the server last."""
-    ended = end_runs(room().parent, PATIENCE)
+    ended = end_runs(login_directory().parent, PATIENCE)
     for one in reversed(kept[1:]):
         _stop(one.process)
-    ended |= end_runs(room().parent, 0)  # begun meanwhile
+    ended |= end_runs(login_directory().parent, 0)  # begun meanwhile
     if ended:
         command = [sys.executable, "-P", "-m", "nightloop.flows.cli.cut_off", "ended", *sorted(ended)]
         with suppress(subprocess.TimeoutExpired):
@@ -122,12 +131,12 @@ def _well_formed(plans: Sequence[str]) -> list[str]:
     if wrong and not good:
         raise wrong[0]
     for one in wrong:
-        sys.stderr.write(f"nightloop: left out, the others go on: {outward(str(one))}\n")
+        sys.stderr.write(f"nightloop: left out, the others go on: {safe_text(str(one))}\n")
     return good
 
 
 @dataclass
-class Kept:
+class RestartedProcess:
     """A process that is started again when it ends by itself; one without a name ends when its work is done."""
 
     name: str
@@ -179,13 +188,13 @@ def greeting(url: str) -> str:
     )
 
 
-def surroundings(url: str) -> dict[str, str]:
+def server_environment(url: str) -> dict[str, str]:
     """The environment of server, deployments and worker: everything stays under the home directory."""
     settings = Settings()
     given = {
         "PREFECT_API_URL": f"{url}/api",
         "PREFECT_UI_API_URL": "/api",  # of the UI's own origin, by whatever name the browser reaches it
-        **closed(login_of_up()),
+        **locked_api_settings(login_of_up()),
         "PREFECT_HOME": str(settings.home.resolve() / "prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_LOGGING_EXTRA_LOGGERS": "nightloop",
@@ -195,7 +204,7 @@ def surroundings(url: str) -> dict[str, str]:
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(SIGNS_OF_LIFE),
         "PREFECT_WORKER_QUERY_SECONDS": "2",  # a click on Run is answered at once, not after ten seconds
         "NIGHTLOOP_PREFECT": "1",
-        MARK: str(room().parent),
+        MARK: str(login_directory().parent),
         "NIGHTLOOP_HOME": str(settings.home.resolve()),
         "NIGHTLOOP_PLANS": str(settings.plans.resolve()),
         "PYTHONSAFEPATH": "1",  # a directory `flows` where `up` is started is not ours
@@ -205,7 +214,7 @@ def surroundings(url: str) -> dict[str, str]:
     return {**os.environ, **given}
 
 
-def deploy(environment: Mapping[str, str], plans: Sequence[str]) -> None:
+def deploy_plans(environment: Mapping[str, str], plans: Sequence[str]) -> None:
     """Register the deployments of these plans; again changes nothing."""
     command = [sys.executable, "-P", "-m", "nightloop.flows.cli.deploy", *plans]
     done = subprocess.run(command, env=dict(environment), capture_output=True, text=True)
@@ -234,7 +243,7 @@ def _wait(url: str, server: subprocess.Popen[bytes]) -> None:
         if server.poll() is not None:
             raise ConflictError("the Prefect server stopped by itself; its last lines above say why")
         if _answers(url):
-            if not ours(int(url.rsplit(":", 1)[1])):
+            if not is_own_process(int(url.rsplit(":", 1)[1])):
                 raise ConflictError(f"another user's program answers at {url}; give another port with --port")
             return
         time.sleep(0.5)

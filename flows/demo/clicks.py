@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from nightloop.flows.demo.plans import BEGINNING, FINE_TUNE, ONCE, write
+from nightloop.flows.demo.plans import BEGINNING, FINE_TUNE, ONCE, write_plan
 from nightloop.flows.nightly import nightly
 from nightloop.flows.promote import promote
 from nightloop.tasks.evaluation.ctr_metrics import logloss
@@ -56,7 +56,7 @@ def clicks_plan(folder: Path) -> dict[str, Any]:
 def clicks_world(say: Say, tell: Tell) -> Path:
     """Four days of a drifting click world, served, corrected, recorded and learned from. Returns the plan's path."""
     folder = Settings().home.resolve() / "served" / "clicks"
-    plan = write(clicks_plan(folder))
+    plan = write_plan(clicks_plan(folder))
     say(1, f"{HISTORY} days of clicks that others served are pre-trained on: {WORLD.describe()}")
     for number in range(HISTORY):
         _found(folder, number)

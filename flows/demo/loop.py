@@ -23,27 +23,27 @@ from nightloop.flows.demo.plans import (
     options_of,
     own_plan,
     world_plan,
-    write,
+    write_plan,
 )
 from nightloop.flows.nightly import nightly
 from nightloop.flows.promote import rollback
 from nightloop.flows.status import status
 from nightloop.tasks.data.load import read_logs, read_pairs
-from nightloop.tasks.data.vocabulary import from_bytes
-from nightloop.tasks.evaluation.summary import means
-from nightloop.tasks.inspection.infer_columns import column_names
+from nightloop.tasks.data.vocabulary import vocabulary_from_bytes
+from nightloop.tasks.evaluation.summary import summarize_metrics
+from nightloop.tasks.inspection.infer_columns import columns_of_file
 from nightloop.tasks.lake.periods import parse
 from nightloop.tasks.objects import blobs
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plan import Plan
-from nightloop.tasks.plan.safe_text import outward
+from nightloop.tasks.plan.safe_text import safe_text
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.record import manifest_store
 from nightloop.tasks.record.manifest import CHAMPION
 from nightloop.tasks.record.night_context import walk_back
 from nightloop.tasks.resources import open_lake, open_store, read
 from nightloop.tasks.simulation.deliver import deliver
-from nightloop.tasks.simulation.oracle import ceiling
+from nightloop.tasks.simulation.oracle import oracle_scores
 from nightloop.tasks.sources.simulated import Simulated
 
 console = Console(stderr=True, highlight=False)
@@ -75,7 +75,7 @@ def _world() -> Path:
     """Fourteen nights of the simulated world: a promotion, a bad night, a late mend, refusals, a rollback."""
     world = Simulated()
     days = Settings().home.resolve() / "deliveries" / "demo"
-    plan = write(world_plan(days, world.start))
+    plan = write_plan(world_plan(days, world.start))
     names = [deliver(world, days, index, bad=index == BAD).stem for index in range(LAST + 1)]
 
     _say(1, f"{HISTORY} days of history are pre-trained on, then the nights run one by one")
@@ -114,13 +114,15 @@ def _world() -> Path:
 def _best_possible(plan: Plan, world: Simulated) -> str:
     """The oracle's score on the last night, beside that of what served."""
     objects = open_store()
-    nights = list(walk_back(objects, manifest_store.current(objects, plan.pipeline, LAST)))
-    vocabulary = from_bytes(blobs.get(objects, nights[0].vocabulary or ""))
+    nights = list(walk_back(objects, manifest_store.current_manifest(objects, plan.pipeline, LAST)))
+    vocabulary = vocabulary_from_bytes(blobs.get(objects, nights[0].vocabulary or ""))
     versions = [[(logs.period, logs.version) for logs in night.logs] for night in nights]
     with open_lake(plan) as warehouse:
         logs = read_logs(warehouse, plan, vocabulary, versions[0], plan.seed)
         taken = read_pairs(warehouse, vocabulary, sorted(v for earlier in versions[1:] for v in earlier))
-    best = means(ceiling(world.oracle(LAST), vocabulary, logs, taken, plan.ranking), plan.family, plan.ranking.k)
+    best = summarize_metrics(
+        oracle_scores(world.oracle(LAST), vocabulary, logs, taken, plan.ranking), plan.family, plan.ranking.k
+    )
     served = nights[0].scores[CHAMPION].means
     return f"{nights[0].name}: ndcg@20 of the oracle {best['ndcg@20']:.4f}, of what served {served['ndcg@20']:.4f}"
 
@@ -128,12 +130,12 @@ def _best_possible(plan: Plan, world: Simulated) -> str:
 def _own(data: Path, columns: str, options: Sequence[str]) -> Path:
     """The same loop on somebody's file: twenty periods of equal counts, the first six for pre-training."""
     made = own_plan(data, columns, options_of(options))
-    plan, used = write(made), made["columns"]
+    plan, used = write_plan(made), made["columns"]
     liked = f"{used['label']} is the click" if used["label"] else "every row counts as liked"
     rows = f"{PERIODS} periods of {made['periods']['rows']:,} rows, the first {PRETRAINED} for pre-training"
     _say(1, f"{data.name}: {used['user']} takes {used['item']} at {used['time']}; {liked}; {rows}")
     roles = {used[role] for role in ("user", "item", "time", "label")}
-    if unused := [name for name in column_names(str(data), options_of(options)) if name not in roles]:
+    if unused := [name for name in columns_of_file(str(data), options_of(options)) if name not in roles]:
         _told([f"not used: {', '.join(unused)[:300]}; columns.categorical and columns.numeric of the plan take such"])
     _told((looked := check(str(plan)))["text"])
     if looked["stops"]:
@@ -143,18 +145,18 @@ def _own(data: Path, columns: str, options: Sequence[str]) -> Path:
 
 
 def _say(number: int, what: str) -> None:
-    console.print(f"\n{number}. {outward(what)}", style="bold", markup=False, emoji=False, soft_wrap=True)
+    console.print(f"\n{number}. {safe_text(what)}", style="bold", markup=False, emoji=False, soft_wrap=True)
 
 
 def _told(lines: Sequence[str]) -> None:
     for line in lines:
-        console.print(f"   {outward(line)}", markup=False, emoji=False, soft_wrap=True)
+        console.print(f"   {safe_text(line)}", markup=False, emoji=False, soft_wrap=True)
 
 
 def _refused(plan: Path) -> None:
     """Show whom the gate refused last, and why."""
     order = read(str(plan))
-    chain = manifest_store.chain(open_store(), order.pipeline, HISTORY - 1, LAST)
+    chain = manifest_store.read_chain(open_store(), order.pipeline, HISTORY - 1, LAST)
     for index in sorted(chain, reverse=True):
         for name, judged in chain[index].judged.items():
             if judged.verdict == "reject":
@@ -168,7 +170,7 @@ def _stopped(plan: Path, name: str) -> None:
         nightly(str(plan), name)
     except RuntimeError as stopped:
         order = read(str(plan))
-        found = manifest_store.current(open_store(), order.pipeline, parse(order.periods, name).index)
+        found = manifest_store.current_manifest(open_store(), order.pipeline, parse(order.periods, name).index)
         if found is None or found.outcome != "blocked":
             raise
         _told([str(stopped)])

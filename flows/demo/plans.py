@@ -18,12 +18,12 @@ from nightloop.tasks.inspection.infer_columns import guess_columns
 from nightloop.tasks.lake.ingest import read_until_complete
 from nightloop.tasks.lake.periods import period
 from nightloop.tasks.lake.warehouse import Warehouse
-from nightloop.tasks.objects.lease import key_of, words
+from nightloop.tasks.objects.lease import lease_key, lease_words
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plan import Columns, Plan
 from nightloop.tasks.plan.settings import Settings
-from nightloop.tasks.record.entries import by_hand
-from nightloop.tasks.record.promotion_log import log
+from nightloop.tasks.record.entries import entries_by_hand
+from nightloop.tasks.record.promotion_log import read_log
 from nightloop.tasks.reports.format import plain
 from nightloop.tasks.resources import open_store
 from nightloop.tasks.sources import build
@@ -102,7 +102,7 @@ def own_plan(data: Path, given: str, options: Mapping[str, Any]) -> dict[str, An
     return plan
 
 
-def write(plan: dict[str, Any]) -> Path:
+def write_plan(plan: dict[str, Any]) -> Path:
     """Write a plan where it is found by name, in place of what the last demo left of its pipeline. Returns its path.
 
     Raises PlanError, before anything is removed, where a pipeline of this name is not a demo's.
@@ -137,10 +137,12 @@ def _clear(home: Path, pipeline: str, plan: Path) -> None:
 def _refuse_in_use(pipeline: str) -> None:
     """Raise PlanError if somebody acted on what the last demo made, or a night of it is under way."""
     objects = open_store()
-    acts = [entry for entry in by_hand(log(objects, pipeline)) if entry.reason not in (COMPLAINTS, BEGINNING)]
+    acts = [
+        entry for entry in entries_by_hand(read_log(objects, pipeline)) if entry.reason not in (COMPLAINTS, BEGINNING)
+    ]
     if acts:
         why = f"{acts[-1].action} by {acts[-1].by} (entry {acts[-1].number}: {plain(acts[-1].reason, 200)})"
-    elif why := words(objects, key_of(pipeline), store_clock(objects), ""):
+    elif why := lease_words(objects, lease_key(pipeline), store_clock(objects), ""):
         why = f"a run is under way: {why}"
     if why:
         raise PlanError(

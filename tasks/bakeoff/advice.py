@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from nightloop.tasks.bakeoff.result import CLICKS
 from nightloop.tasks.bakeoff.results import ResultRow, Results
 from nightloop.tasks.evaluation.paired_difference import Difference
-from nightloop.tasks.reports.format import listed, number, plural, seconds, size
+from nightloop.tasks.reports.format import join_words, number, plural, seconds, size
 
 CLOSE = 0.01  # a relative loss of the leading metric that is called a match
 NEAR = 0.05  # a relative loss that some would accept for a much cheaper night
@@ -43,7 +43,7 @@ def _leader(board: Results, lines: Sequence[ResultRow], kind: str) -> str:
         return f"{first.name} and {second.name} are level: {metric} {number(first.values[metric])}."
     sure = gap.low > 0 and board.agree(first.name, second.name, kind)
     words = "surely" if sure else "not surely"
-    return f"{led}, {words} ahead of {second.name} ({between(gap)})."
+    return f"{led}, {words} ahead of {second.name} ({interval_in_words(gap)})."
 
 
 def _level(board: Results, lines: Sequence[ResultRow], kind: str) -> list[str]:
@@ -53,7 +53,7 @@ def _level(board: Results, lines: Sequence[ResultRow], kind: str) -> list[str]:
     if not level:
         return []
     are = "is" if len(level) == 1 else "are"
-    return [f"{listed(level, 6)} {are} not surely behind {first}: more periods or seeds may turn the order."]
+    return [f"{join_words(level, 6)} {are} not surely behind {first}: more periods or seeds may turn the order."]
 
 
 def _cost(board: Results, leader: ResultRow) -> str:
@@ -90,7 +90,7 @@ def _cheap(board: Results, lines: Sequence[ResultRow], kind: str) -> list[str]:
     if chosen is None:
         return said
     theirs, gap = board.seconds(chosen.name), board.versus(leader.name, chosen.name, kind, board.metric)
-    by = f" ({between(gap)} behind)" if gap else ""
+    by = f" ({interval_in_words(gap)} behind)" if gap else ""
     share = f"1/{mine / theirs:.0f} of the time" if theirs > 0.001 else "next to no time"
     lost = (
         f"matches {leader.name}{by}"
@@ -129,7 +129,7 @@ def _popular(board: Results, lines: Sequence[ResultRow], kind: str) -> list[str]
             f"Nobody surely beats {best}, which shows everybody the same list: on these logs personal models are not "
             "worth their cost yet."
         ]
-    return [f"{listed(beat, 4)} surely beat{'s' * (len(beat) == 1)} {best}, which shows everybody the same list."]
+    return [f"{join_words(beat, 4)} surely beat{'s' * (len(beat) == 1)} {best}, which shows everybody the same list."]
 
 
 def _surely(board: Results, a: str, b: str, kind: str) -> bool:
@@ -184,7 +184,7 @@ def _caution(board: Results) -> list[str]:
     ]
 
 
-def between(gap: Difference) -> str:
+def interval_in_words(gap: Difference) -> str:
     """`0.0023 [0.0004, 0.0042]`."""
     return f"{gap.mean:.4f} [{gap.low:.4f}, {gap.high:.4f}]".replace("-", "−")
 

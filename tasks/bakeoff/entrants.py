@@ -13,7 +13,7 @@ from nightloop.tasks.bakeoff.spec import BakeoffSpec
 from nightloop.tasks.plan.leading_metric import leading_metric
 from nightloop.tasks.plan.plan import Part, Plan
 from nightloop.tasks.plan.plugins import installed
-from nightloop.tasks.plugins.assembly import apart, assemble
+from nightloop.tasks.plugins.assembly import assemble, mismatches
 
 RIVALS = ("FineTune", "FullRetrain")  # what everybody is compared with: the cheap way and the dear one
 
@@ -52,7 +52,7 @@ class EntryList:
     variants: Mapping[str, tuple[dict[str, JsonValue], ...]] = field(default_factory=dict)  # by label, to be tried
 
 
-def field_of(plan: Plan, order: BakeoffSpec, wrong: list[str]) -> EntryList | None:
+def resolve_field(plan: Plan, order: BakeoffSpec, wrong: list[str]) -> EntryList | None:
     """Resolve an order; every mistake is added to `wrong` with what is allowed, and None comes back."""
     before = len(wrong)
     strategies = _parts("strategies", order.strategies or dict.fromkeys(plan.strategies), plan.strategies, wrong)
@@ -66,11 +66,11 @@ def field_of(plan: Plan, order: BakeoffSpec, wrong: list[str]) -> EntryList | No
     wrong += _bad_variants(plan, entrants, variants) + ([] if entrants else list(left_out))
     rivals = [next((label for label, p in strategies.items() if p.use == use), "") for use in RIVALS]
     against = order.baselines or tuple(label for label in rivals if label)
-    seeds, metric = order.seeds or (plan.seed,), metric_of(plan, order)
+    seeds, metric = order.seeds or (plan.seed,), leading_metric_of(plan, order)
     return None if len(wrong) > before else EntryList(entrants, seeds, against, metric, left_out, variants)
 
 
-def metric_of(plan: Plan, order: BakeoffSpec) -> str:
+def leading_metric_of(plan: Plan, order: BakeoffSpec) -> str:
     """The metric that leads: the order's, else the gate's."""
     asked = order.metric if order.metric != "auto" else plan.gate.metric
     return leading_metric(asked, plan.family == "ctr", plan.ranking.k)
@@ -137,7 +137,7 @@ def _bad_labels(order: BakeoffSpec, strategies: Mapping[str, Part]) -> list[str]
 
 
 def _bad_metric(plan: Plan, order: BakeoffSpec) -> list[str]:
-    metric, allowed = metric_of(plan, order), [m for m in metrics_of(plan) if m != "auc"]
+    metric, allowed = leading_metric_of(plan, order), [m for m in metrics_of(plan) if m != "auc"]
     wrong = [f"metric: given {metric!r}; of this plan's logs there are {', '.join(allowed)}"]
     kinds = ["candidates: clicks are not ranked against candidates; leave it out"]
     return wrong * (metric not in allowed) + kinds * (plan.family == "ctr" and order.candidates != "uniform")
@@ -152,7 +152,7 @@ def _pairs(
     for (label, strategy), (model, part) in itertools.product(strategies.items(), models.items()):
         entrant = Entrant(label, model, strategy, part, len(models) > 1)
         try:
-            strangers = apart(entrant.plan(plan, plan.seed)) if len(models) > 1 else []
+            strangers = mismatches(entrant.plan(plan, plan.seed)) if len(models) > 1 else []
             if strangers:
                 left_out.append(f"{entrant.name}: {'; '.join(strangers)}")
                 continue
@@ -186,7 +186,7 @@ def _bad_variants(
             try:
                 assemble(variant(entrant, chosen).plan(plan, plan.seed))
             except (ValueError, TypeError) as error:
-                wrong.append(f"tune.{entrant.label} {words(chosen)}: {error}")
+                wrong.append(f"tune.{entrant.label} {options_in_words(chosen)}: {error}")
     return wrong
 
 
@@ -196,6 +196,6 @@ def variant(entrant: Entrant, chosen: Mapping[str, JsonValue]) -> Entrant:
     return Entrant(entrant.label, entrant.model, changed, entrant.part, entrant.several)
 
 
-def words(chosen: Mapping[str, JsonValue]) -> str:
+def options_in_words(chosen: Mapping[str, JsonValue]) -> str:
     """`training.lr 0.1, window 4`."""
     return ", ".join(f"{name} {value}" for name, value in chosen.items())

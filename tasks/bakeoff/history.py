@@ -10,17 +10,17 @@ from pydantic import BaseModel, ConfigDict
 from nightloop.tasks.data.clean_rows import clean_ids
 from nightloop.tasks.data.load import read_logs
 from nightloop.tasks.data.logs import Logs
-from nightloop.tasks.data.vocabulary import Vocabulary, empty, grow
-from nightloop.tasks.lake.ingest import rules
+from nightloop.tasks.data.vocabulary import Vocabulary, empty_vocabulary, grow_vocabulary
+from nightloop.tasks.lake.ingest import rules_digest
 from nightloop.tasks.lake.periods import period
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.load import as_given
 from nightloop.tasks.plan.plan import Plan
-from nightloop.tasks.record.overrides import overridden
-from nightloop.tasks.record.validations import ValidationOutcome, validation
-from nightloop.tasks.validation.gx import Nights
+from nightloop.tasks.record.overrides import read_override
+from nightloop.tasks.record.validations import ValidationOutcome, load_validation
+from nightloop.tasks.validation.gx import EarlierNights
 
 
 class ReplayedPeriod(BaseModel):
@@ -48,46 +48,48 @@ class ValidatedHistory:
         return read_logs(warehouse, plan, self.vocabulary, versions, plan.seed)
 
 
-def uncollected(warehouse: Warehouse, plan: Plan, last: int) -> list[int]:
+def uncollected_periods(warehouse: Warehouse, plan: Plan, last: int) -> list[int]:
     """Periods up to `last` that a night would have to land: not in the lake, or landed under other rules than the plan's."""
     missing = []
     for index in range(last + 1):
         newest = warehouse.query("ingest/newest_landing", {"period": index}).to_pylist()
-        if not newest or newest[0]["rules"] != rules(plan):
+        if not newest or newest[0]["rules"] != rules_digest(plan):
             missing.append(index)
     return missing
 
 
-def past(objects: Objects, warehouse: Warehouse, plan: Plan, last: int) -> ValidatedHistory:
+def validated_history(objects: Objects, warehouse: Warehouse, plan: Plan, last: int) -> ValidatedHistory:
     """The history from period 0 to `last`, each period held against the plan's expectations as a night does it.
 
     A period that an operator passed over is left out, as it was from the nights. Raises PlanError that names the first
     period which validation stops.
     """
-    newest, vocabulary = warehouse.latest(), empty(plan.columns)
+    newest, vocabulary = warehouse.latest(), empty_vocabulary(plan.columns)
     statistics: list[dict[str, float]] = []
     found: list[ReplayedPeriod] = []
     for index in range(last + 1):
         version, name = newest[index], period(plan.periods, index).name
         (landed,) = warehouse.query("ingest/newest_landing", {"period": index}).to_pylist()
-        decided = overridden(objects, plan.pipeline, (index, version, landed["digest"]))
+        decided = read_override(objects, plan.pipeline, (index, version, landed["digest"]))
         if decided is not None and decided.kind == "skip":
             continue
         accepted = decided.reason if decided is not None else None
-        passed = _passed(objects, warehouse, plan, (index, version), found, Nights(statistics, vocabulary), accepted)
+        passed = _passed(
+            objects, warehouse, plan, (index, version), found, EarlierNights(statistics, vocabulary), accepted
+        )
         statistics = [*statistics, passed.validated.statistics]
-        vocabulary = reduce(grow, clean_ids(warehouse, plan, index, version), vocabulary)
+        vocabulary = reduce(grow_vocabulary, clean_ids(warehouse, plan, index, version), vocabulary)
         found.append(ReplayedPeriod(period=index, name=name, version=version, digest=passed.digest, rows=passed.rows))
     return ValidatedHistory(tuple(found), vocabulary)
 
 
 def _passed(
-    objects: Objects, warehouse: Warehouse, plan: Plan, at: tuple[int, int], before: list[ReplayedPeriod], nights: Nights,
+    objects: Objects, warehouse: Warehouse, plan: Plan, at: tuple[int, int], before: list[ReplayedPeriod], nights: EarlierNights,
     accepted: str | None,
 ) -> ValidationOutcome:  # fmt: skip
     """What validation says of a period that it let pass. Raises PlanError if validation stops it."""
     earlier = [(one.period, one.digest) for one in before]
-    result = validation(objects, warehouse, plan, at, nights, earlier, accepted)
+    result = load_validation(objects, warehouse, plan, at, nights, earlier, accepted)
     if result.validated.verdict == "blocked":
         name = period(plan.periods, at[0]).name
         raise PlanError(

@@ -9,8 +9,8 @@ from nightloop.tasks.bakeoff.advice import advice
 from nightloop.tasks.bakeoff.json_report import FOOTING, MEASURES, BakeoffReport
 from nightloop.tasks.bakeoff.plots import metric_picture, time_picture
 from nightloop.tasks.reports.findings import Finding
-from nightloop.tasks.reports.format import markup, plural
-from nightloop.tasks.reports.html import bullet, document, section
+from nightloop.tasks.reports.format import escape_html, plural
+from nightloop.tasks.reports.html import finding_item, html_document, section
 from nightloop.tasks.reports.plot_style import as_svg
 from nightloop.tasks.reports.table import Mood, as_html
 
@@ -18,11 +18,11 @@ from nightloop.tasks.reports.table import Mood, as_html
 def page(bake: BakeoffReport) -> str:
     """The whole report. The same bake-off gives the same bytes."""
     board, said = bake.board, advice(bake.board, bake.kinds)
-    bullets = [bullet(Finding(_mood(one), one)) for one in said[1:]]
+    bullets = [finding_item(Finding(_mood(one), one)) for one in said[1:]]
     parts = [
-        f'<p class="kicker">nightloop bake-off · {markup(board.plan.pipeline)}</p>',
-        f"<h1>{markup(said[0], 400)}</h1>",
-        f"<p>{markup(_what(bake), 600)}</p>",
+        f'<p class="kicker">nightloop bake-off · {escape_html(board.plan.pipeline)}</p>',
+        f"<h1>{escape_html(said[0], 400)}</h1>",
+        f"<p>{escape_html(_what(bake), 600)}</p>",
         f'<ul class="findings">{"".join(bullets)}</ul>',
     ]
     if board.ran:
@@ -31,10 +31,10 @@ def page(bake: BakeoffReport) -> str:
             section("Every metric, every difference, old and new", "".join(_details(bake, kind) for kind in bake.kinds))
         )
     if bake.trials:
-        parts.append(section("What was tried", as_html(tables.tuning(bake))))
-    parts.append(section("Who raced", f'<div class="wrap">{as_html(tables.who(bake))}</div>'))
-    parts.append(f"<footer><p>{markup(FOOTING, 600)}</p><p>{markup(MEASURES, 800)}.</p></footer>")
-    return document(f"bake-off of {board.plan.pipeline}: {said[0]}", parts)
+        parts.append(section("What was tried", as_html(tables.tuning_table(bake))))
+    parts.append(section("Who raced", f'<div class="wrap">{as_html(tables.entrants_table(bake))}</div>'))
+    parts.append(f"<footer><p>{escape_html(FOOTING, 600)}</p><p>{escape_html(MEASURES, 800)}.</p></footer>")
+    return html_document(f"bake-off of {board.plan.pipeline}: {said[0]}", parts)
 
 
 def _table(bake: BakeoffReport, kind: str) -> str:
@@ -44,10 +44,10 @@ def _table(bake: BakeoffReport, kind: str) -> str:
 
 
 def _details(bake: BakeoffReport, kind: str) -> str:
-    rivals = [found for label in bake.against if (found := tables.against(bake, label, kind))]
-    shown = [tables.everything(bake, kind), *rivals, tables.slices(bake, kind)]
+    rivals = [found for label in bake.against if (found := tables.rival_table(bake, label, kind))]
+    shown = [tables.metrics_table(bake, kind), *rivals, tables.slice_table(bake, kind)]
     opened = " open" if kind == bake.kinds[0] else ""
-    title = markup(tables.leaderboard(bake, kind).title)
+    title = escape_html(tables.leaderboard(bake, kind).title)
     return f"<details{opened}><summary>{title}</summary>{''.join(map(as_html, shown))}</details>"
 
 

@@ -13,7 +13,7 @@ from nightloop.tasks.bakeoff.entrants import Entrant
 from nightloop.tasks.bakeoff.history import ReplayedPeriod
 from nightloop.tasks.bakeoff.spec import Kind
 from nightloop.tasks.bakeoff.worker import Job
-from nightloop.tasks.plan.plan import Plan, canonical
+from nightloop.tasks.plan.plan import Plan, canonical_json
 
 FORMAT = 1  # of what a cell keeps
 
@@ -41,7 +41,7 @@ class JobTable:
         return tuple(one.period for one in self.lived if one.period >= self.plan.pretrain_periods)
 
 
-def cell(table: JobTable, entrant: Entrant, seed: int) -> Job:
+def cell_job(table: JobTable, entrant: Entrant, seed: int) -> Job:
     """The replay of one entrant under one seed."""
     plan = entrant.plan(table.plan, seed)
     inputs: dict[str, JsonValue] = {
@@ -53,7 +53,7 @@ def cell(table: JobTable, entrant: Entrant, seed: int) -> Job:
     return _job(table, "cell", f"{entrant.name}, seed {seed}", plan, inputs)
 
 
-def start(table: JobTable, plan: Plan) -> Job:
+def start_job(table: JobTable, plan: Plan) -> Job:
     """The weights that every strategy starts from, of the plan's model and seed."""
     root = table.until(plan.pretrain_periods - 1)
     return _job(root, "start", f"pretrain {plan.model.use}, seed {plan.seed}", plan, {})
@@ -67,7 +67,7 @@ def candidate_job(table: JobTable, seed: int) -> Job:
 
 def preparations(table: JobTable, cells: Sequence[Job]) -> list[Job]:
     """What must be there before these cells run: the weights of each model and seed, the candidates of each seed."""
-    starts = {job.start: start(table, job.plan) for job in cells}
+    starts = {job.start: start_job(table, job.plan) for job in cells}
     deals = {job.plan.seed: candidate_job(table, job.plan.seed) for job in cells} if table.kinds else {}
     return [*deals.values(), *starts.values()]
 
@@ -78,7 +78,7 @@ def _job(table: JobTable, do: str, title: str, plan: Plan, inputs: dict[str, Jso
         "pretrain": plan.pretrain.model_dump(mode="json"), "model": plan.model.model_dump(mode="json"),
         "seed": plan.seed, "logs": [[one.period, one.digest] for one in table.lived],
     }  # fmt: skip
-    key = hashlib.sha256(canonical({**shared, **inputs})).hexdigest()
+    key = hashlib.sha256(canonical_json({**shared, **inputs})).hexdigest()
     return Job.model_validate({
         "do": do, "title": title, "key": key, "plan": plan, "label": next(iter(plan.strategies)), "place": table.place,
         "periods": table.after, "kinds": table.kinds, "popular_negatives": table.popular_negatives,

@@ -59,7 +59,7 @@ def rival_of(bake: BakeoffReport, name: str, label: str) -> str | None:
     return None
 
 
-def document(bake: BakeoffReport) -> dict[str, JsonValue]:
+def json_document(bake: BakeoffReport) -> dict[str, JsonValue]:
     """The whole record."""
     board, names = bake.board, bake.names
     return {
@@ -100,7 +100,7 @@ def _line(bake: BakeoffReport, line: ResultRow, kind: str) -> dict[str, JsonValu
     for label in bake.against:
         rival = rival_of(bake, line.name, label)
         if rival is not None:
-            found = {m: plainly(board.versus(line.name, rival, kind, m)) for m in metrics_of(board.plan)}
+            found = {m: difference_as_json(board.versus(line.name, rival, kind, m)) for m in metrics_of(board.plan)}
             against[label] = {"rival": rival, "all_seeds_agree": board.agree(line.name, rival, kind), **found}
     return {
         "entrant": line.name,
@@ -115,7 +115,7 @@ def _line(bake: BakeoffReport, line: ResultRow, kind: str) -> dict[str, JsonValu
     }
 
 
-def plainly(found: Difference | None) -> JsonValue:
+def difference_as_json(found: Difference | None) -> JsonValue:
     """A difference as plain values; None where it was not measured."""
     if found is None:
         return None
@@ -127,10 +127,10 @@ def _named(bake: BakeoffReport, line: ResultRow) -> dict[str, JsonValue]:
 
 
 def _times(bake: BakeoffReport, name: str) -> list[JsonValue]:
-    return [{"period": bake.names[p], "history_rows": rows, "seconds": s} for p, rows, s in times(bake, name)]
+    return [{"period": bake.names[p], "history_rows": rows, "seconds": s} for p, rows, s in learning_times(bake, name)]
 
 
-def times(bake: BakeoffReport, name: str) -> list[tuple[int, int, float]]:
+def learning_times(bake: BakeoffReport, name: str) -> list[tuple[int, int, float]]:
     """Period, rows of history at its close, and the mean seconds of learning it."""
     found: dict[int, list[float]] = {}
     for ran in bake.board.ran[name]:

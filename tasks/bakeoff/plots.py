@@ -6,12 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from nightloop.tasks.bakeoff.json_report import BakeoffReport, times, title_of
+from nightloop.tasks.bakeoff.json_report import BakeoffReport, learning_times, title_of
 from nightloop.tasks.bakeoff.result import CLICKS
 from nightloop.tasks.evaluation.summary import direction
 from nightloop.tasks.reports import plot_style as d
 from nightloop.tasks.reports.format import count, seconds
-from nightloop.tasks.reports.plots import Look, draw_lines, looks
+from nightloop.tasks.reports.plots import Look, draw_lines, line_styles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def look_of(bake: BakeoffReport) -> dict[str, Look]:
     """The same colour for an entrant in every picture; the one that never learns is grey."""
     still = bake.board.of_use("NoUpdate")
-    return looks(list(bake.board.ran), still[0] if still else None)
+    return line_styles(list(bake.board.ran), still[0] if still else None)
 
 
 def metric_picture(bake: BakeoffReport, kind: str) -> d.Drawn:
@@ -41,14 +41,14 @@ def metric_picture(bake: BakeoffReport, kind: str) -> d.Drawn:
         axes, {name: [curve.get(p, math.nan) for p in periods] for name, curve in lines.items()}, look_of(bake)
     )
     _shade(axes, [p in board.test for p in periods], [p in bake.span.tune_periods for p in periods])
-    d.dress(axes, [bake.names[p] for p in periods], metric)
+    d.style_axes(axes, [bake.names[p] for p in periods], metric)
     d.label_ends(axes, ends)
     return d.Drawn(f"bake-{kind}", figure, f"{title}; {metric} over {len(periods)} periods of {', '.join(lines)}.")
 
 
 def time_picture(bake: BakeoffReport) -> d.Drawn | None:
     """Seconds of learning a period against the rows of history at its close; None where nobody learns."""
-    found = {name: [(rows, s) for _, rows, s in times(bake, name) if s > 0] for name in bake.board.ran}
+    found = {name: [(rows, s) for _, rows, s in learning_times(bake, name) if s > 0] for name in bake.board.ran}
     idle = bake.board.of_use("NoUpdate")
     found = {name: points for name, points in found.items() if name not in idle}
     found = {name: points for name, points in found.items() if points and max(s for _, s in points) > 0.001}
@@ -65,7 +65,7 @@ def time_picture(bake: BakeoffReport) -> d.Drawn | None:
         xs, ys = zip(*points, strict=True)
         axes.plot(xs, ys, color=colour, linestyle=dashes, linewidth=1.8, marker="o", markersize=3.2)
         ends.append(d.End(ys[-1], name, colour, dashes))
-    d.dress(axes, ["", ""], "learning a period")
+    d.style_axes(axes, ["", ""], "learning a period")
     _rows_axis(axes, max(rows for points in found.values() for rows, _ in points))
     axes.yaxis.set_major_formatter(lambda v, _: seconds(v) if v else "0")
     if not wide:

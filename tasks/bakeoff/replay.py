@@ -14,8 +14,8 @@ from typing import cast
 
 from torch import Tensor
 
-from nightloop.tasks.bakeoff.result import CLICKS, RunResult, folder
-from nightloop.tasks.bakeoff.shared_inputs import dealt_candidates, file_of, known_at
+from nightloop.tasks.bakeoff.result import CLICKS, RunResult, rows_folder
+from nightloop.tasks.bakeoff.shared_inputs import file_of, logs_at_close, read_candidates
 from nightloop.tasks.bakeoff.spec import Kind
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.evaluation.rank import mean_user_ranker, rank
@@ -23,7 +23,7 @@ from nightloop.tasks.evaluation.score_period import scored_period
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, to_bytes
 from nightloop.tasks.modules.model import Factored, Model
 from nightloop.tasks.plan.redact import redact
-from nightloop.tasks.retraining.advance import begin, fold
+from nightloop.tasks.retraining.advance import fold, start_chain
 from nightloop.tasks.retraining.strategy import Strategy
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class ReplayInputs:
     place: Path  # of the files of candidates
 
 
-def replay(model: Model, strategy: Strategy, weights: Weights, course: ReplayInputs) -> tuple[RunResult, Found]:
+def replay_cell(model: Model, strategy: Strategy, weights: Weights, course: ReplayInputs) -> tuple[RunResult, Found]:
     """Run the cell. Whatever the strategy raises fails this cell alone: the outcome says what, and at which period."""
     notes: dict[str, object] = {"seconds": {}, "candidates": {}, "idle": _begin_to_measure()}
     rows: Found = {}
@@ -60,15 +60,15 @@ def _run(
     at: list[int],
 ) -> None:  # fmt: skip
     """Test, then train, period by period; what is learned about the run goes into `notes`, `rows` and `at`."""
-    logs = known_at(course.whole, course.root, strategy.lookback)
-    checkpoint, notes["start_seconds"] = _timed(lambda: begin(model, strategy, weights, logs))
+    logs = logs_at_close(course.whole, course.root, strategy.lookback)
+    checkpoint, notes["start_seconds"] = _timed(lambda: start_chain(model, strategy, weights, logs))
     seconds = cast(dict[int, float], notes["seconds"])
     for period in course.periods:
         at[0] = period
         rows |= _scored(model, checkpoint.weights, course, period, cast(dict[str, str], notes["candidates"]))
         if period == course.periods[-1]:
             break  # nobody is tested on what it would learn
-        logs = known_at(course.whole, period, strategy.lookback)
+        logs = logs_at_close(course.whole, period, strategy.lookback)
         before, part = checkpoint, logs
         checkpoint, seconds[period] = _timed(lambda b=before, p=part: fold(model, strategy, b, p))  # type: ignore[misc]
     notes["weights_bytes"], notes["memory_bytes"] = (len(to_bytes(t)) for t in (checkpoint.weights, checkpoint.memory))
@@ -82,17 +82,17 @@ def _timed(work: Callable[[], Checkpoint]) -> tuple[Checkpoint, float]:
 
 def _scored(model: Model, weights: Weights, course: ReplayInputs, period: int, hashes: dict[str, str]) -> Found:
     """The rows of one period, under every kind of candidates, also as the mean user's."""
-    logs = known_at(course.whole, period, 1)
+    logs = logs_at_close(course.whole, period, 1)
     if not course.kinds:
-        return pack(folder(period, CLICKS), scored_period(model, weights, logs))
+        return pack(rows_folder(period, CLICKS), scored_period(model, weights, logs))
     found: Found = {}
     mean = mean_user_ranker(cast(Factored, model).factors, weights)
     for kind in course.kinds:
         file = file_of(course.place, period, course.whole.seed, kind)
-        candidates, hashes[f"{kind}/{period}"] = dealt_candidates(file, logs)
+        candidates, hashes[f"{kind}/{period}"] = read_candidates(file, logs)
         mine, same = scored_period(model, weights, logs, candidates), rank(mean, candidates)
         mine |= {"mean_above": same["above"], "mean_equal": same["equal"]}
-        found |= pack(folder(period, kind), mine)
+        found |= pack(rows_folder(period, kind), mine)
     return found
 
 

@@ -38,14 +38,14 @@ class RunResult(BaseModel):
         return max(self.peak - self.idle, 0)
 
 
-def folder(period: int, kind: str) -> str:
+def rows_folder(period: int, kind: str) -> str:
     """Where the rows of a period are in the file."""
     return f"{kind}/{period:06d}"
 
 
-def scored(found: Weights, period: int, kind: str) -> dict[str, Tensor]:
+def scored_period_of(found: Weights, period: int, kind: str) -> dict[str, Tensor]:
     """The scored period of one kind; empty where it was not scored."""
-    return unpack(folder(period, kind), found)
+    return unpack(rows_folder(period, kind), found)
 
 
 def mean_user_rows(rows: Rows) -> dict[str, Tensor]:

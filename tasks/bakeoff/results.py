@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 from nightloop.tasks.bakeoff.entrants import Entrant
 from nightloop.tasks.bakeoff.result import RunResult, mean_user_rows
-from nightloop.tasks.bakeoff.result import scored as scored_rows
+from nightloop.tasks.bakeoff.result import scored_period_of as scored_rows
 from nightloop.tasks.evaluation.auc_interval import auc_difference
 from nightloop.tasks.evaluation.paired_difference import Difference, difference
-from nightloop.tasks.evaluation.summary import Rows, direction, means
+from nightloop.tasks.evaluation.summary import Rows, direction, summarize_metrics
 from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.plan.plan import Plan
 
@@ -54,7 +54,9 @@ class Results:
 
     def line(self, name: str, kind: str) -> ResultRow:
         """The entrant's means."""
-        seeds = [pooled([ran.means[kind][p] for p in self.test if p in ran.means[kind]]) for ran in self.ran[name]]
+        seeds = [
+            weighted_means([ran.means[kind][p] for p in self.test if p in ran.means[kind]]) for ran in self.ran[name]
+        ]
         keys = [key for key in seeds[0] if all(key in one for one in seeds)]
         several = len(seeds) > 1
         spread = {key: statistics.stdev(one[key] for one in seeds) for key in keys} if several else {}
@@ -113,13 +115,15 @@ class Results:
 
     def _by_seed(self, name: str, kind: str) -> dict[int, float]:
         return {
-            ran.seed: pooled([ran.means[kind][p] for p in self.test if p in ran.means[kind]])[self.metric]
+            ran.seed: weighted_means([ran.means[kind][p] for p in self.test if p in ran.means[kind]])[self.metric]
             for ran in self.ran[name]
         }
 
     def _personal(self, name: str, kind: str, values: Values) -> Values:
         same = [
-            pooled([means(rows, self.plan.family, self.plan.ranking.k) for rows in self._impersonal(ran, kind)])
+            weighted_means(
+                [summarize_metrics(rows, self.plan.family, self.plan.ranking.k) for rows in self._impersonal(ran, kind)]
+            )
             for ran in self.ran[name]
         ]
         if not all(same):
@@ -139,15 +143,17 @@ class Results:
         return {period: statistics.fmean(values) for period, values in sorted(found.items())}
 
 
-def read_ran(plan: Plan, seed: int, outcome: RunResult, rows: Weights, kinds: Sequence[str]) -> FinishedRun:
+def read_finished_run(plan: Plan, seed: int, outcome: RunResult, rows: Weights, kinds: Sequence[str]) -> FinishedRun:
     """A cell's rows and the means of every period."""
     periods = sorted({int(name.split("/")[1]) for name in rows})
     k = plan.ranking.k
-    found = {kind: {p: means(scored_rows(rows, p, kind), plan.family, k) for p in periods} for kind in kinds}
+    found = {
+        kind: {p: summarize_metrics(scored_rows(rows, p, kind), plan.family, k) for p in periods} for kind in kinds
+    }
     return FinishedRun(seed, outcome, rows, found)
 
 
-def pooled(found: Sequence[Mapping[str, float]]) -> Values:
+def weighted_means(found: Sequence[Mapping[str, float]]) -> Values:
     """Means over the rows of several periods, from the means of each."""
     sums: dict[str, float] = {}
     weights: dict[str, float] = {}

@@ -15,16 +15,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from nightloop.tasks.bakeoff.spec import Kind
-from nightloop.tasks.data.histories import latest
+from nightloop.tasks.data.histories import latest_histories
 from nightloop.tasks.data.logs import COLUMNS, Logs
-from nightloop.tasks.evaluation.candidates import CandidateBlock, Candidates, deal_popular, sample_candidates
+from nightloop.tasks.evaluation.candidates import CandidateBlock, Candidates, sample_candidates, sample_popular
 from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.plan.plan import Plan, Ranking
 
 LOGS = "logs.safetensors"
 DEAL: dict[Kind, Callable[[Logs, Tensor, Ranking], Candidates]] = {
     "uniform": sample_candidates,
-    "popular": deal_popular,
+    "popular": sample_popular,
 }
 SMALL = ("pool", "cut", "row", "place")  # kept as int32: half the bytes
 
@@ -50,14 +50,14 @@ def whole_logs(place: Path, plan: Plan) -> Logs:
     )  # fmt: skip
 
 
-def known_at(whole: Logs, period: int, lookback: int) -> Logs:
+def logs_at_close(whole: Logs, period: int, lookback: int) -> Logs:
     """The newest `lookback` periods at the close of `period`: nothing in it speaks of a later one. No row is copied."""
     ends = torch.tensor([max(period - lookback + 1, 0), period + 1], dtype=whole.periods.dtype)
     first, last = torch.searchsorted(whole.periods, ends).tolist()
     part = _part(whole, first, last)
     sizes = [int(torch.searchsorted(born, torch.tensor(period, dtype=born.dtype), right=True)) for born in whole.born]
     born = tuple(b[:size] for b, size in zip(whole.born, sizes, strict=True))
-    newest = latest(_part(whole, 0, last), sizes[0])
+    newest = latest_histories(_part(whole, 0, last), sizes[0])
     return replace(part, period=period, sizes=tuple(sizes), born=born, latest=newest).within(sizes)
 
 
@@ -70,11 +70,11 @@ def write_weights(file: Path, weights: Weights) -> None:
     save_file({name: tensor.contiguous() for name, tensor in weights.items()}, file)
 
 
-def lay_candidates(place: Path, whole: Logs, periods: Sequence[int], ranking: Ranking, kind: Kind) -> None:
+def write_candidates(place: Path, whole: Logs, periods: Sequence[int], ranking: Ranking, kind: Kind) -> None:
     """Deal the candidates of every period once: uniformly as a night deals them, or in proportion to popularity."""
     for period in periods:
         before = int(torch.searchsorted(whole.periods, torch.tensor(period, dtype=whole.periods.dtype)))
-        dealt = DEAL[kind](known_at(whole, period, 1), whole.rows[:before, :2], ranking)
+        dealt = DEAL[kind](logs_at_close(whole, period, 1), whole.rows[:before, :2], ranking)
         save_file(_flat(dealt), file_of(place, period, whole.seed, kind))
 
 
@@ -83,7 +83,7 @@ def file_of(place: Path, period: int, seed: int, kind: Kind) -> Path:
     return place / f"candidates-{kind}-{seed}-{period:06d}.safetensors"
 
 
-def dealt_candidates(file: Path, logs: Logs) -> tuple[Candidates, str]:
+def read_candidates(file: Path, logs: Logs) -> tuple[Candidates, str]:
     """The candidates in a file, which were dealt for `logs`, and the beginning of its SHA-256."""
     found = load_file(file)
     sampled = _hands(found, "sampled")

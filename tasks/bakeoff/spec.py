@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, f
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.nearest import nearest
 from nightloop.tasks.plan.plan import Part
-from nightloop.tasks.plan.safe_text import guarded
+from nightloop.tasks.plan.safe_text import redact_errors
 from nightloop.tasks.plan.yaml_reader import read_mapping
 
 Kind = Literal["uniform", "popular"]
@@ -68,7 +68,7 @@ class BakeoffSpec(BaseModel):
         return ("uniform", "popular") if self.candidates == "both" else (self.candidates,)
 
 
-@guarded()
+@redact_errors()
 def load_spec(path: str, options: Mapping[str, Any]) -> BakeoffSpec:
     """The order in a YAML file (no path: an empty one), with `options` that were given put over it.
 

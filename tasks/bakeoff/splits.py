@@ -19,7 +19,7 @@ class PeriodSplit:
     test: tuple[int, ...]
 
 
-def span_of(plan: Plan, order: BakeoffSpec, newest: int, wrong: list[str]) -> PeriodSplit:
+def period_split(plan: Plan, order: BakeoffSpec, newest: int, wrong: list[str]) -> PeriodSplit:
     """The periods of an order; `newest` is the last one where the order does not say. Mistakes are added to `wrong`."""
     before, root = len(wrong), plan.pretrain_periods - 1
     last = _one(plan, "end", order.end, newest, wrong)

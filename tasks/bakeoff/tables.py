@@ -37,7 +37,7 @@ def leaderboard(bake: BakeoffReport, kind: str) -> Table:
     return Table(title, head, tuple(rows), _note(bake, personal), frozenset(range(1, len(head))))
 
 
-def everything(bake: BakeoffReport, kind: str) -> Table:
+def metrics_table(bake: BakeoffReport, kind: str) -> Table:
     """Every metric of every entrant."""
     names = [*metrics_of(bake.board.plan), *_extra(bake, kind)]
     lines = bake.board.lines(kind)
@@ -47,7 +47,7 @@ def everything(bake: BakeoffReport, kind: str) -> Table:
                  frozenset(range(1, len(names) + 1)))  # fmt: skip
 
 
-def against(bake: BakeoffReport, label: str, kind: str) -> Table | None:
+def rival_table(bake: BakeoffReport, label: str, kind: str) -> Table | None:
     """Every metric's paired difference against one rival; None where nobody can be compared with it."""
     names = metrics_of(bake.board.plan)
     rows = []
@@ -65,7 +65,7 @@ def against(bake: BakeoffReport, label: str, kind: str) -> Table | None:
     return found if rows else None
 
 
-def slices(bake: BakeoffReport, kind: str) -> Table:
+def slice_table(bake: BakeoffReport, kind: str) -> Table:
     """The leading metric on new and old users and items."""
     metric, lines = bake.board.metric, bake.board.lines(kind)
     there = [s for s in SLICES if any(f"{metric}/{s}" in line.values for line in lines)]
@@ -76,7 +76,7 @@ def slices(bake: BakeoffReport, kind: str) -> Table:
                  frozenset(range(1, len(there) + 1)))  # fmt: skip
 
 
-def tuning(bake: BakeoffReport) -> Table:
+def tuning_table(bake: BakeoffReport) -> Table:
     """Everything that was tried, the choice marked."""
     rows = tuple(
         (
@@ -92,7 +92,7 @@ def tuning(bake: BakeoffReport) -> Table:
     return Table("", ("entrant", "options", bake.board.metric, ""), rows, note, frozenset({2}))
 
 
-def who(bake: BakeoffReport) -> Table:
+def entrants_table(bake: BakeoffReport) -> Table:
     """What each entrant is made of."""
     rows = tuple(
         (Cell(name), Cell(_part(e.strategy.use, e.strategy.options)), Cell(_part(e.part.use, e.part.options)))
@@ -167,13 +167,13 @@ def _note(bake: BakeoffReport, personal: bool) -> str:
     )
 
 
-def records(bake: BakeoffReport, kind: str) -> list[dict[str, str]]:
+def leaderboard_records(bake: BakeoffReport, kind: str) -> list[dict[str, str]]:
     """The leaderboard as rows of plain text, for a table artifact."""
     table = leaderboard(bake, kind)
     return [{plain(head): plain(cell.text) for head, cell in zip(table.head, row, strict=True)} for row in table.rows]
 
 
-def in_words(bake: BakeoffReport, advised: Sequence[str], page: str) -> str:
+def bakeoff_in_words(bake: BakeoffReport, advised: Sequence[str], page: str) -> str:
     """The bake-off for a terminal: the leaderboards, the advice, and where the page is."""
     out = io.StringIO()
     console = Console(file=out, width=max(WIDTH, Console().width), highlight=False, force_terminal=False, no_color=True)

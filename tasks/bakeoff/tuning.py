@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from nightloop.tasks.bakeoff.entrants import Entrant, variant, words
+from nightloop.tasks.bakeoff.entrants import Entrant, options_in_words, variant
 from nightloop.tasks.bakeoff.result import RunResult
-from nightloop.tasks.bakeoff.results import pooled, read_ran
+from nightloop.tasks.bakeoff.results import read_finished_run, weighted_means
 from nightloop.tasks.evaluation.summary import direction
 from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.plan.plan import Plan
@@ -31,24 +31,24 @@ class Trial:
         return variant(self.entrant, self.options)
 
 
-def judged(trial: Trial, plan: Plan, metric: str, kind: str, ran: tuple[RunResult, Weights]) -> Trial:
+def evaluate_trial(trial: Trial, plan: Plan, metric: str, kind: str, ran: tuple[RunResult, Weights]) -> Trial:
     """The trial with its value: the mean over the rows of all periods in `ran`."""
     outcome, rows = ran
     if outcome.failed:
         return Trial(trial.entrant, trial.options, trial.key, None, outcome.failed)
-    found = read_ran(plan, plan.seed, outcome, rows, [kind]).means[kind]
-    return Trial(trial.entrant, trial.options, trial.key, pooled(list(found.values()))[metric])
+    found = read_finished_run(plan, plan.seed, outcome, rows, [kind]).means[kind]
+    return Trial(trial.entrant, trial.options, trial.key, weighted_means(list(found.values()))[metric])
 
 
-def best(trials: Sequence[Trial], metric: str) -> Trial | None:
+def best_trial(trials: Sequence[Trial], metric: str) -> Trial | None:
     """The trial with the best value, the first of equals; None where all failed."""
     known = [trial for trial in trials if trial.value is not None]
     return max(known, key=lambda t: direction(metric) * (t.value or 0.0), default=None)
 
 
-def record(trial: Trial, chosen: Trial | None) -> dict[str, JsonValue]:
+def trial_record(trial: Trial, chosen: Trial | None) -> dict[str, JsonValue]:
     """A trial for the document."""
     return {
-        "entrant": trial.entrant.name, "options": dict(trial.options), "words": words(trial.options),
+        "entrant": trial.entrant.name, "options": dict(trial.options), "words": options_in_words(trial.options),
         "value": trial.value, "failed": trial.failed, "chosen": trial is chosen,
     }  # fmt: skip

@@ -13,12 +13,12 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from safetensors.torch import load_file, save_file
 
-from nightloop.tasks.bakeoff.replay import ReplayInputs, replay
+from nightloop.tasks.bakeoff.replay import ReplayInputs, replay_cell
 from nightloop.tasks.bakeoff.result import RunResult
-from nightloop.tasks.bakeoff.shared_inputs import known_at, lay_candidates, whole_logs, write_weights
+from nightloop.tasks.bakeoff.shared_inputs import logs_at_close, whole_logs, write_candidates, write_weights
 from nightloop.tasks.bakeoff.spec import Kind
 from nightloop.tasks.plan.errors import ConflictError
-from nightloop.tasks.plan.plan import Plan, Ranking, canonical
+from nightloop.tasks.plan.plan import Plan, Ranking, canonical_json
 from nightloop.tasks.plan.redact import redact
 from nightloop.tasks.plugins.assembly import assemble
 from nightloop.tasks.retraining.advance import pretrain
@@ -56,7 +56,7 @@ class Job(BaseModel):
     @property
     def start(self) -> Path:
         """The weights that every strategy with this model and seed starts from."""
-        model = hashlib.sha256(canonical(self.plan.model.model_dump(mode="json"))).hexdigest()[:16]
+        model = hashlib.sha256(canonical_json(self.plan.model.model_dump(mode="json"))).hexdigest()[:16]
         return self.place / f"start-{model}-{self.plan.seed}.safetensors"
 
     def ranking(self, kind: Kind) -> Ranking:
@@ -86,7 +86,7 @@ def run_in_subprocess(job: Job) -> None:
         raise ConflictError(f"{job.title}: {redact(''.join(last))[:600] or f'exit code {process.returncode}'}")
 
 
-def end_running() -> None:
+def end_workers() -> None:
     """End the processes that still work on a job: nobody waits for them any more."""
     for process in list(RUNNING):
         process.kill()
@@ -103,14 +103,14 @@ def run_job(job: Job) -> None:
     whole = whole_logs(job.place, job.plan)
     if job.do == "deal":
         for kind in job.kinds:
-            lay_candidates(job.place, whole, job.periods, job.ranking(kind), kind)
+            write_candidates(job.place, whole, job.periods, job.ranking(kind), kind)
     elif job.do == "start":
         parts = assemble(job.plan)
-        write_weights(job.start, pretrain(parts.model, parts.pretrain, known_at(whole, job.root, ALL_HISTORY)))
+        write_weights(job.start, pretrain(parts.model, parts.pretrain, logs_at_close(whole, job.root, ALL_HISTORY)))
     else:
         parts = assemble(job.plan)
         course = ReplayInputs(whole, job.root, job.periods, job.kinds, job.place)
-        outcome, rows = replay(parts.model, parts.strategies[job.label], load_file(job.start), course)
+        outcome, rows = replay_cell(parts.model, parts.strategies[job.label], load_file(job.start), course)
         save_file(rows, job.room / ROWS)
         (job.room / OUTCOME).write_text(outcome.model_dump_json(), encoding="utf-8")
 

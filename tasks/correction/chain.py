@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from nightloop.tasks.correction.corrector import Corrector, Scored, Shape, State
+from nightloop.tasks.correction.corrector import Corrector, ScoredRows, Shape, State
 from nightloop.tasks.modules.checkpoint import Weights, pack, unpack
 from nightloop.tasks.plan.errors import DataError
 
@@ -32,12 +32,12 @@ class Chain:
     correctors: Mapping[str, Corrector]
     states: dict[str, State]
 
-    def correct(self, scored: Scored) -> tuple[Tensor, Notes]:
+    def correct(self, scored: ScoredRows) -> tuple[Tensor, Notes]:
         """Corrected probabilities [n], and the notes that `observe` needs with the labels."""
         notes = []
         for label, corrector in self.correctors.items():
             probability, note = corrector.correct(self.states[label], scored)
-            scored = Scored(scored.rows, scored.hidden, probability)
+            scored = ScoredRows(scored.rows, scored.hidden, probability)
             notes.append(note)
         return scored.probability, tuple(notes)
 
@@ -58,12 +58,12 @@ class Chain:
         }
 
 
-def begin(version: str, correctors: Mapping[str, Corrector], shape: Shape) -> Chain:
+def begin_chain(version: str, correctors: Mapping[str, Corrector], shape: Shape) -> Chain:
     """A chain that has learned nothing."""
     return Chain(version, correctors, {label: corrector.start(shape) for label, corrector in correctors.items()})
 
 
-def restored(fresh: Chain, version: str, tensors: Weights) -> Chain:
+def restore_chain(fresh: Chain, version: str, tensors: Weights) -> Chain:
     """`fresh` with what a snapshot holds. Raises DataError if that is of another version or of other options."""
     if version != fresh.version:
         raise DataError(f"the snapshot is of {version}, the model that serves is {fresh.version}")

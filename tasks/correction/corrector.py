@@ -30,7 +30,7 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredRows:
     """Rows that the model has just scored, to be corrected.
 
     Parameters
@@ -61,8 +61,8 @@ class Corrector(Protocol):
 
     >>> import torch
     >>> from dataclasses import dataclass
-    >>> from nightloop.tasks.correction.chain import begin
-    >>> from nightloop.tasks.correction.corrector import Scored, Shape
+    >>> from nightloop.tasks.correction.chain import begin_chain
+    >>> from nightloop.tasks.correction.corrector import ScoredRows, Shape
     >>> @dataclass(frozen=True)
     ... class MeanError:
     ...     share: float = 0.2
@@ -73,8 +73,8 @@ class Corrector(Protocol):
     ...         return (p + self.share * state["error"] / state["rows"].clamp(min=1)).clamp(0, 1), p[:, None]
     ...     def observe(self, state, note, label):
     ...         return {"rows": state["rows"] + len(label), "error": state["error"] + (label - note[:, 0]).sum()}
-    >>> chain = begin("v1", {"mean": MeanError()}, Shape(hidden=1, users=1, items=1))
-    >>> scored = Scored(torch.zeros(2, 2, dtype=torch.int64), torch.zeros(2, 1), torch.tensor([0.5, 0.5]))
+    >>> chain = begin_chain("v1", {"mean": MeanError()}, Shape(hidden=1, users=1, items=1))
+    >>> scored = ScoredRows(torch.zeros(2, 2, dtype=torch.int64), torch.zeros(2, 1), torch.tensor([0.5, 0.5]))
     >>> chain.observe("v1", chain.correct(scored)[1], torch.ones(2))
     >>> print(round(chain.correct(scored)[0][0].item(), 2))
     0.6
@@ -95,7 +95,7 @@ class Corrector(Protocol):
         """
         ...
 
-    def correct(self, state: State, scored: Scored) -> tuple[Tensor, Tensor]:
+    def correct(self, state: State, scored: ScoredRows) -> tuple[Tensor, Tensor]:
         """Correct rows. The state is not changed.
 
         Parameters

@@ -23,7 +23,7 @@ def no_trials(settings: int) -> State:
     return {**state, "trials.weight": torch.ones(1, dtype=torch.float64), "trials.best": best}
 
 
-def record(state: State, before: Tensor, after: Tensor, label: Tensor, half_life: int, caution: float) -> None:
+def add_evidence(state: State, before: Tensor, after: Tensor, label: Tensor, half_life: int, caution: float) -> None:
     """Add to the evidence: probabilities before correction [n] and after that of each setting [n, S], with labels [n].
 
     Rows that no setting changes say nothing. Evidence counts half after `half_life` rows (0: never). From now on that
@@ -40,7 +40,7 @@ def record(state: State, before: Tensor, after: Tensor, label: Tensor, half_life
     state["trials.best"].fill_(_best(state, caution))
 
 
-def chosen(state: State) -> int | None:
+def best_setting(state: State) -> int | None:
     """The setting that serves; None: none is surely a gain."""
     best = int(state["trials.best"])
     return None if best < 0 else best

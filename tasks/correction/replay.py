@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nightloop.tasks.correction.chain import begin
-from nightloop.tasks.correction.corrector import Corrector, Scored, Shape
+from nightloop.tasks.correction.chain import begin_chain
+from nightloop.tasks.correction.corrector import Corrector, ScoredRows, Shape
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.modules.model import Model
@@ -18,7 +18,7 @@ from nightloop.tasks.training.hidden_features import logits_and_hidden
 
 
 @dataclass(frozen=True)
-class Replayed:
+class ReplayResult:
     """Probabilities [n] in the order of the logs: the model's own, and the corrected ones.
 
     Parameters
@@ -34,9 +34,9 @@ class Replayed:
 
 
 @torch.no_grad()
-def replay(
+def replay_stream(
     correctors: Mapping[str, Corrector], model: Model, weights: Weights, logs: Logs, slot: int = 1000, delay: int = 0
-) -> Replayed:
+) -> ReplayResult:
     """Correct the predictions for `logs` slot by slot in order of time, each before its labels are known.
 
     The correctors start with nothing learned.
@@ -70,13 +70,13 @@ def replay(
     --------
     The click rate, the prediction of an untrained model for the last row, and the corrected one.
 
-    >>> from nightloop.tasks.correction.replay import replay
+    >>> from nightloop.tasks.correction.replay import replay_stream
     >>> from nightloop.tasks.correctors.recalibration import Recalibration
     >>> from nightloop.tasks.models.fm import FM
     >>> from nightloop.tasks.retraining.contract_data import simulated_periods
-    >>> from nightloop.tasks.training.resize import initial
+    >>> from nightloop.tasks.training.resize import initial_weights
     >>> model, logs = FM(["user", "item"], width=4), simulated_periods("ctr", rows=200, count=1)[0]
-    >>> found = replay({"rate": Recalibration()}, model, initial(model, logs), logs, slot=100)
+    >>> found = replay_stream({"rate": Recalibration()}, model, initial_weights(model, logs), logs, slot=100)
     >>> print([round(p, 2) for p in (logs.label.mean().item(), found.base[-1].item(), found.corrected[-1].item())])
     [0.39, 0.5, 0.47]
     """
@@ -87,30 +87,30 @@ def replay(
         )
     base, corrected = torch.empty(len(logs)), torch.empty(len(logs))
     if not len(logs):
-        return Replayed(base, corrected)
+        return ReplayResult(base, corrected)
     width = logits_and_hidden(model, weights, logs.select(torch.zeros(1, dtype=torch.int64)))[1].shape[1]
     users, items = (len(weights[f"table.{field}"]) for field in ("user", "item"))
-    chain = begin("replay", correctors, Shape(width, users, items))
+    chain = begin_chain("replay", correctors, Shape(width, users, items))
     waiting = []
-    for places in slots(logs.time, slot):
+    for places in time_slots(logs.time, slot):
         part = logs.select(places)
         logits, hidden = logits_and_hidden(model, weights, part)
         base[places] = torch.sigmoid(logits)
-        corrected[places], notes = chain.correct(Scored(part.rows, hidden, base[places]))
+        corrected[places], notes = chain.correct(ScoredRows(part.rows, hidden, base[places]))
         waiting.append((notes, part.label))
         if len(waiting) > delay:
             chain.observe("replay", *waiting.pop(0))
-    return Replayed(base, corrected)
+    return ReplayResult(base, corrected)
 
 
-def slots(time: Tensor, rows: int) -> list[Tensor]:
+def time_slots(time: Tensor, rows: int) -> list[Tensor]:
     """Positions of rows in order of `time` [n], cut into slots of at least `rows`; equal times stay together.
 
     Examples
     --------
     >>> import torch
-    >>> from nightloop.tasks.correction.replay import slots
-    >>> [slot.tolist() for slot in slots(torch.tensor([30, 10, 20, 20, 40]), rows=2)]
+    >>> from nightloop.tasks.correction.replay import time_slots
+    >>> [slot.tolist() for slot in time_slots(torch.tensor([30, 10, 20, 20, 40]), rows=2)]
     [[1, 2, 3], [0, 4]]
     """
     order = torch.argsort(time, stable=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nightloop.tasks.correction.corrector import Scored, Shape, State, forget
-from nightloop.tasks.correction.online_selection import TRIED, chosen, no_trials, record
+from nightloop.tasks.correction.corrector import ScoredRows, Shape, State, forget
+from nightloop.tasks.correction.online_selection import TRIED, add_evidence, best_setting, no_trials
 from nightloop.tasks.plan.errors import PlanError
 
 
@@ -45,13 +45,13 @@ class Counters:
     Item 1 was predicted at 0.2 and clicked in two of four rows: (2 + 10 * 0.2) / (4 + 10) for another user.
 
     >>> import torch
-    >>> from nightloop.tasks.correction.corrector import Scored, Shape
+    >>> from nightloop.tasks.correction.corrector import ScoredRows, Shape
     >>> from nightloop.tasks.correctors.counters import Counters
     >>> corrector = Counters(prior=10, strengths=(1.0,), half_life=0)
     >>> state = corrector.start(Shape(hidden=4, users=2, items=2))
-    >>> rows = Scored(torch.tensor([[0, 1]] * 4), torch.zeros(4, 4), torch.full((4,), 0.2))
+    >>> rows = ScoredRows(torch.tensor([[0, 1]] * 4), torch.zeros(4, 4), torch.full((4,), 0.2))
     >>> state = corrector.observe(state, corrector.correct(state, rows)[1], torch.tensor([1.0, 1.0, 0.0, 0.0]))
-    >>> other = Scored(torch.tensor([[1, 1]]), torch.zeros(1, 4), torch.tensor([0.2]))
+    >>> other = ScoredRows(torch.tensor([[1, 1]]), torch.zeros(1, 4), torch.tensor([0.2]))
     >>> print(round(corrector.correct(state, other)[0].item(), 3))
     0.286
     """
@@ -82,7 +82,7 @@ class Counters:
             **no_trials(len(self.strengths)),
         }
 
-    def correct(self, state: State, scored: Scored) -> tuple[Tensor, Tensor]:
+    def correct(self, state: State, scored: ScoredRows) -> tuple[Tensor, Tensor]:
         """Corrected probabilities [n]; the note [n, 5] is user and item row, the prediction, d_item and d_user."""
         users, items = (_inside(scored.rows[:, column], state[name]) for column, name in ((0, "user"), (1, "item")))
         by_user, by_item = self._shift(state, torch.cat([state["user"][users], state["item"][items]])).chunk(2)
@@ -99,7 +99,7 @@ class Counters:
         if len(self.strengths) > 1:
             some = slice(None, None, len(note) // TRIED + 1)
             after = torch.sigmoid(z[some, None] + (by_item + by_user)[some, None] * torch.tensor(self.strengths))
-            record(state, torch.sigmoid(z[some]), after, label[some], self.half_life, self.caution)
+            add_evidence(state, torch.sigmoid(z[some]), after, label[some], self.half_life, self.caution)
         for name, column, prediction in (("user", 0, torch.sigmoid(z + by_item)), ("item", 1, p)):
             what = torch.stack([torch.ones(len(note)), label, prediction], 1)
             state[name].index_add_(0, note[:, column].long(), what * weight)
@@ -110,7 +110,7 @@ class Counters:
         """The strength in use; 0 if none has been shown to help."""
         if len(self.strengths) == 1:
             return self.strengths[0]
-        best = chosen(state)
+        best = best_setting(state)
         return 0.0 if best is None else self.strengths[best]
 
     def _shift(self, state: State, counted: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from nightloop.tasks.correction.corrector import Scored, Shape, State
+from nightloop.tasks.correction.corrector import ScoredRows, Shape, State
 from nightloop.tasks.plan.errors import PlanError
 
 CHUNK = 256  # rows of one step: a large delivery is many steps, as if it had come in small ones
@@ -47,11 +47,11 @@ class Recalibration:
     Ten clicked rows that were predicted at 0.5: one step of 10 * 0.5 / (10 * 0.25 + 10) = 0.4, and sigmoid(0.4).
 
     >>> import torch
-    >>> from nightloop.tasks.correction.corrector import Scored, Shape
+    >>> from nightloop.tasks.correction.corrector import ScoredRows, Shape
     >>> from nightloop.tasks.correctors.recalibration import Recalibration
     >>> corrector = Recalibration(half_life=0)
     >>> state = corrector.start(Shape(hidden=1, users=1, items=1))
-    >>> rows = Scored(torch.zeros(10, 2, dtype=torch.int64), torch.zeros(10, 1), torch.full((10,), 0.5))
+    >>> rows = ScoredRows(torch.zeros(10, 2, dtype=torch.int64), torch.zeros(10, 1), torch.full((10,), 0.5))
     >>> state = corrector.observe(state, corrector.correct(state, rows)[1], torch.ones(10))
     >>> print(round(corrector.correct(state, rows)[0][0].item(), 3))
     0.599
@@ -73,7 +73,7 @@ class Recalibration:
         size = 1 if self.form == "intercept" else 2
         return {"line": torch.zeros(size, dtype=torch.float64), "curvature": torch.zeros(size, size).double()}
 
-    def correct(self, state: State, scored: Scored) -> tuple[Tensor, Tensor]:
+    def correct(self, state: State, scored: ScoredRows) -> tuple[Tensor, Tensor]:
         """Recalibrated probabilities [n]; the note [n, 1] is the probabilities before."""
         z = torch.logit(scored.probability.double(), eps=1e-7)
         return torch.sigmoid(z + self._design(z) @ state["line"]).float(), scored.probability[:, None]

@@ -10,10 +10,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from nightloop.tasks.correction.corrector import Scored, Shape, State
+from nightloop.tasks.correction.corrector import ScoredRows, Shape, State
 from nightloop.tasks.correction.knn_memory import Neighbours
 from nightloop.tasks.correction.lsh_memory import Sketch
-from nightloop.tasks.correction.online_selection import TRIED, chosen, no_trials, record
+from nightloop.tasks.correction.online_selection import TRIED, add_evidence, best_setting, no_trials
 from nightloop.tasks.plan.errors import PlanError
 
 
@@ -59,12 +59,12 @@ class ReLoop2:
     Two clicked rows were predicted at 0.2. A row like them, predicted at 0.2, is corrected to 0.2 + 0.5 (1 - 0.2).
 
     >>> import torch
-    >>> from nightloop.tasks.correction.corrector import Scored, Shape
+    >>> from nightloop.tasks.correction.corrector import ScoredRows, Shape
     >>> from nightloop.tasks.correction.knn_memory import Neighbours
     >>> from nightloop.tasks.correctors.reloop2 import ReLoop2
     >>> corrector = ReLoop2(Neighbours(capacity=50), lambdas=(0.5,), gammas=(1.0,), prior=0)
     >>> state = corrector.start(Shape(hidden=2, users=1, items=1))
-    >>> rows = Scored(torch.zeros(2, 2, dtype=torch.int64), torch.ones(2, 2), torch.full((2,), 0.2))
+    >>> rows = ScoredRows(torch.zeros(2, 2, dtype=torch.int64), torch.ones(2, 2), torch.full((2,), 0.2))
     >>> state = corrector.observe(state, corrector.correct(state, rows)[1], torch.ones(2))
     >>> print(round(corrector.correct(state, rows)[0][0].item(), 3))
     0.6
@@ -97,7 +97,7 @@ class ReLoop2:
         """An empty memory, and no evidence about any pair."""
         return {**self.memory.start(shape.hidden), **no_trials(len(self.pairs))}
 
-    def correct(self, state: State, scored: Scored) -> tuple[Tensor, Tensor]:
+    def correct(self, state: State, scored: ScoredRows) -> tuple[Tensor, Tensor]:
         """Compensated probabilities [n]; the note [n, m] is the probability before, what was read, and the key."""
         key = self.memory.key(state, scored.hidden)
         read = self.memory.read(state, key)
@@ -112,7 +112,7 @@ class ReLoop2:
             some = slice(None, None, len(note) // TRIED + 1)
             strength, transfer = torch.tensor(self.pairs).T
             error = self.error(p[some, None], note[some, None, 1:4], strength, transfer)
-            record(state, p[some], p[some, None] + error, label[some], self.half_life, self.caution)
+            add_evidence(state, p[some], p[some, None] + error, label[some], self.half_life, self.caution)
         self.memory.write(state, key, label, p)
         return state
 
@@ -126,5 +126,5 @@ class ReLoop2:
         """The lambda and gamma in use; lambda is 0 if no pair has been shown to help."""
         if len(self.pairs) == 1:
             return self.pairs[0]
-        best = chosen(state)
+        best = best_setting(state)
         return (0.0, 1.0) if best is None else self.pairs[best]

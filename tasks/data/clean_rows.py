@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
-from nightloop.tasks.data.vocabulary import separate
+from nightloop.tasks.data.vocabulary import split_values
 from nightloop.tasks.lake.landing import digest
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.errors import NotReady
@@ -19,11 +19,11 @@ Versions = Sequence[tuple[int, int]]  # (period index, version)
 def clean_ids(warehouse: Warehouse, plan: Plan, period: int, version: int) -> Iterator[pa.Table]:
     """The ids of a version's clean rows, in order and in batches, to grow a vocabulary by one after the other."""
     asked = {
-        **asked_for(warehouse, [(period, version)]),
+        **existing_versions(warehouse, [(period, version)]),
         "columns": ["period", "user", "item", *plan.columns.categorical],
     }
     for batch in warehouse.stream("read/clean_rows", asked):
-        yield separate(pa.Table.from_batches([batch]), plan.columns)
+        yield split_values(pa.Table.from_batches([batch]), plan.columns)
 
 
 def clean_digest(warehouse: Warehouse, period: int, version: int) -> tuple[str, int, int]:
@@ -39,20 +39,20 @@ def clean_digest(warehouse: Warehouse, period: int, version: int) -> tuple[str, 
 
 def clean_counts(warehouse: Warehouse, versions: Versions) -> dict[int, int]:
     """How many clean rows each period has, in the version of it that is asked for. Raises LookupError as `asked_for`."""
-    counts = warehouse.query("read/clean_counts", asked_for(warehouse, versions)).to_pylist()
+    counts = warehouse.query("read/clean_counts", existing_versions(warehouse, versions)).to_pylist()
     return {one["period"]: one["rows"] for one in counts}
 
 
-def asked_for(warehouse: Warehouse, versions: Versions) -> dict[str, list[int]]:
+def existing_versions(warehouse: Warehouse, versions: Versions) -> dict[str, list[int]]:
     """The versions as parameters. Raises LookupError if one is not in the lake."""
-    asked = numbered(versions)
+    asked = as_parameters(versions)
     there = {(row["period"], row["version"]) for row in warehouse.query("read/versions_there", asked).to_pylist()}
     if missing := sorted(set(versions) - there):
         raise _absent(missing)
     return asked
 
 
-def numbered(versions: Versions) -> dict[str, list[int]]:
+def as_parameters(versions: Versions) -> dict[str, list[int]]:
     """The versions as parameters, whether they are there or not."""
     return {"periods": [period for period, _ in versions], "versions": [version for _, version in versions]}
 

@@ -10,16 +10,16 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nightloop.tasks.data.vocabulary import Vocabulary, encode, separate
+from nightloop.tasks.data.vocabulary import Vocabulary, encode, split_values
 from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.plan.plan import Plan
 
 
-def encoded(
+def encode_rows(
     plan: Plan, vocabulary: Vocabulary, sizes: Sequence[int], batch: pa.Table
 ) -> dict[str, npt.NDArray[np.generic]]:
     """The columns of logs that a batch of clean rows makes."""
-    table = separate(batch, plan.columns)
+    table = split_values(batch, plan.columns)
     rows, values = [], []
     for field, size in zip(vocabulary.fields, sizes, strict=True):
         if most := plan.columns.multi_value.get(field, 0):
@@ -40,7 +40,7 @@ def encoded(
     return found
 
 
-def rows_of(vocabulary: Vocabulary, field: str, values: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.int64]:
+def vocabulary_rows_of(vocabulary: Vocabulary, field: str, values: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.int64]:
     """The row of each value: [n] int64. Raises DataError for an id that the vocabulary lacks."""
     rows = encode(vocabulary, field, values)
     if (unknown := np.flatnonzero(rows < 0)).size:
@@ -65,7 +65,7 @@ def _several(vocabulary: Vocabulary, field: str, size: int, lists: pa.ChunkedArr
 
 def _known(vocabulary: Vocabulary, field: str, size: int, values: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.int64]:
     """Rows of one field, all below `size`."""
-    rows = rows_of(vocabulary, field, values)
+    rows = vocabulary_rows_of(vocabulary, field, values)
     if field in vocabulary.rare:
         return np.where(rows < size, rows, 0)  # what earned its row later was rare then
     if len(rows) and rows.max() >= size:

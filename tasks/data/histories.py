@@ -35,7 +35,7 @@ def with_histories(logs: Logs, length: int, earlier: Tensor = NOBODY) -> Logs:
     return replace(logs, history=history, latest=_newest(items, starts[:-1], starts[1:], length))
 
 
-def latest(logs: Logs, users: int) -> Tensor:
+def latest_histories(logs: Logs, users: int) -> Tensor:
     """The items that each of the first `users` users took last, of logs that hold all their rows: [users, L] int64."""
     length = logs.history.shape[1]
     if not length:

@@ -10,11 +10,11 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from nightloop.tasks.data.clean_rows import Versions, asked_for, clean_counts, numbered
-from nightloop.tasks.data.encode import encoded, rows_of
+from nightloop.tasks.data.clean_rows import Versions, as_parameters, clean_counts, existing_versions
+from nightloop.tasks.data.encode import encode_rows, vocabulary_rows_of
 from nightloop.tasks.data.histories import NOBODY, with_histories
 from nightloop.tasks.data.logs import NO_ITEMS, NONE, Logs
-from nightloop.tasks.data.memmap import columns
+from nightloop.tasks.data.memmap import allocate_columns
 from nightloop.tasks.data.vocabulary import Vocabulary
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.errors import ConflictError, DataError
@@ -84,14 +84,14 @@ def _columns(
     wanted = [*({"label", "served"} & kinds.keys()), "period", "time", *vocabulary.fields, *plan.columns.numeric]
     parts = _parts(warehouse, versions)
     count = sum(rows for _, rows in parts)
-    found, filled = columns(count, kinds, warehouse.most, warehouse.scratch), 0
+    found, filled = allocate_columns(count, kinds, warehouse.most, warehouse.scratch), 0
     for part, _ in parts:
-        for batch in warehouse.stream("read/clean_rows", {**numbered(part), "columns": wanted}):
+        for batch in warehouse.stream("read/clean_rows", {**as_parameters(part), "columns": wanted}):
             rows = slice(filled, filled + batch.num_rows)
             filled = rows.stop
             if filled > count:
                 break
-            for name, values in encoded(plan, vocabulary, sizes, pa.Table.from_batches([batch])).items():
+            for name, values in encode_rows(plan, vocabulary, sizes, pa.Table.from_batches([batch])).items():
                 found[name].numpy()[rows] = values
     if filled != count:
         raise ConflictError(f"the lake changed while it was read: of {count:,} rows {filled:,} came; read again")
@@ -123,8 +123,8 @@ def _taken_before(
     if max(earlier)[0] >= min(versions)[0]:
         raise DataError(f"histories go on from periods before {min(versions)[0]}; given is period {max(earlier)[0]}")
     asked = {"most": plan.columns.history_length, "labelled": plan.columns.label is not None}
-    table = warehouse.query("read/newest_items", {**asked_for(warehouse, earlier), **asked})
-    rows = [rows_of(vocabulary, field, table.column(field)) for field in ("user", "item")]
+    table = warehouse.query("read/newest_items", {**existing_versions(warehouse, earlier), **asked})
+    rows = [vocabulary_rows_of(vocabulary, field, table.column(field)) for field in ("user", "item")]
     return torch.from_numpy(np.stack(rows, axis=1))
 
 
@@ -132,8 +132,8 @@ def read_pairs(warehouse: Warehouse, vocabulary: Vocabulary, versions: Versions)
     """Every (user row, item row) that met in clean rows of `versions`, once each, in order: [m, 2] int64."""
     items = len(vocabulary.ids["item"])
     marks = [
-        rows_of(vocabulary, "user", batch.column("user")) * items + rows_of(vocabulary, "item", batch.column("item"))
-        for batch in warehouse.stream("read/clean_pairs", asked_for(warehouse, versions))
+        vocabulary_rows_of(vocabulary, "user", batch.column("user")) * items + vocabulary_rows_of(vocabulary, "item", batch.column("item"))
+        for batch in warehouse.stream("read/clean_pairs", existing_versions(warehouse, versions))
     ] if versions else []  # fmt: skip
     pairs = np.sort(np.concatenate([np.empty(0, dtype=np.int64), *marks]))
     return torch.from_numpy(np.stack([pairs // max(items, 1), pairs % max(items, 1)], axis=1))

@@ -15,7 +15,7 @@ from torch import Tensor
 Kinds = Mapping[str, tuple[tuple[int, ...], torch.dtype]]  # of each column the shape of one row, and the type
 
 
-def columns(rows: int, kinds: Kinds, most: int, folder: Path) -> dict[str, Tensor]:
+def allocate_columns(rows: int, kinds: Kinds, most: int, folder: Path) -> dict[str, Tensor]:
     """Columns of `rows` rows to write into: in memory, or in files in `folder` where all together have over `most` bytes.
 
     The system keeps of a file in memory what fits and takes it back when others need the room. `folder` must be on a

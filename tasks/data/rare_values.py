@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 
 @dataclass(frozen=True)
-class Rare:
+class ValueCounts:
     """How often each value was seen that shares an id: at most `most` times. Those seen more often are not here.
 
     Source: the feature module of IncCTR (Wang et al. 2020).
@@ -21,7 +21,7 @@ class Rare:
     values: pa.Array  # text, in the order of first sight
     counts: pa.Array  # int64, 1 to `most`
 
-    def count(self, values: pa.Array) -> tuple[Rare, pa.Array, npt.NDArray[np.int64]]:
+    def count(self, values: pa.Array) -> tuple[ValueCounts, pa.Array, npt.NDArray[np.int64]]:
         """Count `values` (text, none with an id of its own), in order.
 
         Returns what is rare from now on; the values that became frequent, in the order in which they did; and the
@@ -35,16 +35,16 @@ class Rare:
         crossed = np.flatnonzero(times == self.most + 1)
         after = before + np.bincount(codes, minlength=len(before))
         stay = np.flatnonzero(after <= self.most)
-        left = Rare(self.most, known.dictionary.take(pa.array(stay)), pa.array(after[stay], pa.int64()))
+        left = ValueCounts(self.most, known.dictionary.take(pa.array(stay)), pa.array(after[stay], pa.int64()))
         return left, known.dictionary.take(pa.array(codes[crossed])), crossed
 
 
-def none(most: int) -> Rare:
+def no_counts(most: int) -> ValueCounts:
     """Before the first value."""
-    return Rare(most, pa.array([], pa.large_string()), pa.array([], pa.int64()))
+    return ValueCounts(most, pa.array([], pa.large_string()), pa.array([], pa.int64()))
 
 
-def frequent(values: pa.Array, ids: pa.Array) -> npt.NDArray[np.bool_]:
+def frequent_values(values: pa.Array, ids: pa.Array) -> npt.NDArray[np.bool_]:
     """Which values have an id of their own: [n]."""
     return np.asarray(pc.is_in(values, value_set=ids).to_numpy(zero_copy_only=False), dtype=bool)
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nightloop.tasks.data.rare_values import Rare, frequent, none
+from nightloop.tasks.data.rare_values import ValueCounts, frequent_values, no_counts
 from nightloop.tasks.lake.values import BETWEEN, MISSING
 from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.plan.plan import Columns
@@ -30,7 +30,7 @@ class Vocabulary:
 
     ids: Mapping[str, pa.Array]
     births: Mapping[str, pa.Array]
-    rare: Mapping[str, Rare] = field(default_factory=dict)
+    rare: Mapping[str, ValueCounts] = field(default_factory=dict)
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -42,17 +42,17 @@ class Vocabulary:
         return tuple(int(np.searchsorted(born.to_numpy(), period, side="right")) for born in self.births.values())
 
 
-def empty(columns: Columns) -> Vocabulary:
+def empty_vocabulary(columns: Columns) -> Vocabulary:
     """The vocabulary before the first row."""
     fields = ("user", "item", *columns.categorical)
     return Vocabulary(
         {f: pa.array([], pa.large_string()) for f in fields},
         {f: pa.array([], pa.int32()) for f in fields},
-        {f: none(columns.rare) for f in columns.categorical if columns.rare},
+        {f: no_counts(columns.rare) for f in columns.categorical if columns.rare},
     )
 
 
-def grow(vocabulary: Vocabulary, table: pa.Table) -> Vocabulary:
+def grow_vocabulary(vocabulary: Vocabulary, table: pa.Table) -> Vocabulary:
     """The vocabulary with the new ids of `table` behind the old ones, in the order in which they earned their rows.
 
     `table` has the column `period` (int) and one column of text, or of lists of texts, per field, its rows ordered by (period, time, user,
@@ -87,7 +87,7 @@ def encode(vocabulary: Vocabulary, field: str, values: pa.Array | pa.ChunkedArra
     return np.asarray(pc.fill_null(found, unseen).to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
-def to_bytes(vocabulary: Vocabulary) -> bytes:
+def vocabulary_to_bytes(vocabulary: Vocabulary) -> bytes:
     """An Arrow file with one row of lists per field; equal vocabularies give equal bytes."""
     names = pa.array(list(vocabulary.fields), pa.string())
     lists = {"field": names, "ids": _lists(vocabulary.ids), "births": _lists(vocabulary.births)}
@@ -100,7 +100,7 @@ def to_bytes(vocabulary: Vocabulary) -> bytes:
     return bytes(sink.getvalue().to_pybytes())
 
 
-def from_bytes(data: bytes) -> Vocabulary:
+def vocabulary_from_bytes(data: bytes) -> Vocabulary:
     """The vocabulary of `to_bytes`. Raises DataError if the bytes are not a whole one."""
     try:
         with pa.ipc.open_file(pa.BufferReader(data)) as file:
@@ -125,7 +125,7 @@ def _lists(values: Mapping[str, pa.Array]) -> pa.Array:
 
 def _rare_lists(vocabulary: Vocabulary) -> dict[str, pa.Array]:
     """What is counted of each field, nothing of those that have a row for every value."""
-    found = {name: vocabulary.rare.get(name, none(0)) for name in vocabulary.fields}
+    found = {name: vocabulary.rare.get(name, no_counts(0)) for name in vocabulary.fields}
     return {
         "most": pa.array([one.most for one in found.values()], pa.int64()),
         "values": _lists({name: one.values for name, one in found.items()}),
@@ -133,14 +133,14 @@ def _rare_lists(vocabulary: Vocabulary) -> dict[str, pa.Array]:
     }
 
 
-def _rare_of(table: pa.Table, fields: list[str]) -> dict[str, Rare]:
+def _rare_of(table: pa.Table, fields: list[str]) -> dict[str, ValueCounts]:
     """What `_rare_lists` wrote."""
     columns = (table.column(name) for name in ("most", "values", "counts"))
-    found = {name: Rare(m.as_py(), v.values, c.values) for name, m, v, c in zip(fields, *columns, strict=True)}
+    found = {name: ValueCounts(m.as_py(), v.values, c.values) for name, m, v, c in zip(fields, *columns, strict=True)}
     return {name: one for name, one in found.items() if one.most}
 
 
-def separate(table: pa.Table, columns: Columns) -> pa.Table:
+def split_values(table: pa.Table, columns: Columns) -> pa.Table:
     """The table with lists of texts where the plan's rows have several values, which stand in one text with | between."""
     for name in columns.multi_value:
         place = table.schema.get_field_index(name)
@@ -174,12 +174,12 @@ def _first_seen(values: pa.Array, old: pa.Array) -> tuple[pa.Array, npt.NDArray[
     return coded.dictionary, fresh[first]
 
 
-def _earned(rare: Rare, values: pa.Array, old: pa.Array) -> tuple[Rare, pa.Array, npt.NDArray[np.int64]]:
+def _earned(rare: ValueCounts, values: pa.Array, old: pa.Array) -> tuple[ValueCounts, pa.Array, npt.NDArray[np.int64]]:
     """What is rare after these values; the new ids, and the position where each earned its row.
 
     The first row of a field is the one that rare values share.
     """
-    seldom = np.flatnonzero(~frequent(values, old))
+    seldom = np.flatnonzero(~frequent_values(values, old))
     left, new, crossed = rare.count(values.take(pa.array(seldom)))
     first = seldom[crossed]
     if len(old) or not len(values):

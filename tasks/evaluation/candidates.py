@@ -14,7 +14,7 @@ import torch
 from torch import Generator, Tensor
 
 from nightloop.tasks.data.logs import Logs
-from nightloop.tasks.evaluation.exclusions import ItemUsers, excluded_pairs, seen, takers
+from nightloop.tasks.evaluation.exclusions import ItemUsers, excluded_pairs, item_users, items_seen
 from nightloop.tasks.plan.plan import Ranking
 
 BLOCK = 128  # rows that share a pool of items at most; more is faster, fewer makes rows less alike
@@ -90,7 +90,7 @@ def sample_candidates(logs: Logs, taken: Tensor, ranking: Ranking) -> Candidates
     return _dealt(logs, taken, ranking, lambda items: UniformSampler(items, logs.generator("candidates")))
 
 
-def deal_popular(logs: Logs, taken: Tensor, ranking: Ranking) -> Candidates:
+def sample_popular(logs: Logs, taken: Tensor, ranking: Ranking) -> Candidates:
     """As `sample_candidates`, but drawn one after another in proportion to how often an item is in `taken`.
 
     Popularity then helps little: what an item is ranked against is popular as well. Items that nobody had taken before
@@ -110,11 +110,11 @@ def deal_popular(logs: Logs, taken: Tensor, ranking: Ranking) -> Candidates:
     --------
     Sixty rows, of which each eight share the items that they are ranked against.
 
-    >>> from nightloop.tasks.evaluation.candidates import deal_popular
+    >>> from nightloop.tasks.evaluation.candidates import sample_popular
     >>> from nightloop.tasks.plan.plan import Ranking
     >>> from nightloop.tasks.retraining.contract_data import simulated_periods
     >>> before, logs = simulated_periods("ranking")[3:]
-    >>> candidates = deal_popular(logs.since(4), before.rows, Ranking(negatives=5))
+    >>> candidates = sample_popular(logs.since(4), before.rows, Ranking(negatives=5))
     >>> candidates.block, len(candidates.sampled)
     (8, 8)
     """
@@ -126,7 +126,7 @@ def _dealt(
     logs: Logs, taken: Tensor, ranking: Ranking, shuffled: Callable[[int], UniformSampler | PopularitySampler]
 ) -> Candidates:
     """Draw for blocks of rows from what `shuffled` makes of the number of items seen."""
-    who, limits = takers(logs, taken), seen(logs)
+    who, limits = item_users(logs, taken), items_seen(logs)
     deck = shuffled(int(limits[-1]) if len(logs) else 0)
     size = min(max(len(logs) // POOLS, 8), BLOCK)
     blocks = [slice(i, min(i + size, len(logs))) for i in range(0, len(logs), size)]

@@ -39,7 +39,7 @@ def auc(label: ArrayLike, prediction: ArrayLike) -> float:
     >>> auc([1, 0, 1, 0], [0.8, 0.5, 0.5, 0.1])
     0.875
     """
-    y, p = checked(label, prediction)
+    y, p = checked_predictions(label, prediction)
     positives = float(y.sum())
     negatives = len(y) - positives
     if not positives or not negatives:
@@ -82,7 +82,7 @@ def gauc(user: ArrayLike, label: ArrayLike, prediction: ArrayLike) -> float:
     >>> gauc([1, 1, 2, 2, 2, 3], [1, 0, 1, 0, 0, 1], [0.9, 0.1, 0.5, 0.6, 0.4, 0.3])
     0.7
     """
-    y, p = checked(label, prediction)
+    y, p = checked_predictions(label, prediction)
     _, group = np.unique(np.asarray(user), return_inverse=True)
     rows = np.bincount(group).astype(np.float64)
     positives = np.bincount(group, y, len(rows))
@@ -127,7 +127,7 @@ def normalised_entropy(label: ArrayLike, prediction: ArrayLike) -> float:
     >>> [round(normalised_entropy([1, 0, 0, 0], p), 3) for p in ([0.25] * 4, [0.7, 0.1, 0.1, 0.1])]
     [1.0, 0.299]
     """
-    y, _ = checked(label, prediction)
+    y, _ = checked_predictions(label, prediction)
     rate = y.mean()
     if not 0 < float(rate) < 1:
         raise DataError("normalised entropy needs both classes")
@@ -163,7 +163,7 @@ def logloss(label: ArrayLike, prediction: ArrayLike) -> Numbers:
     >>> logloss([1, 0], [0.5, 0.9]).round(3).tolist()
     [0.693, 2.303]
     """
-    y, p = checked(label, prediction)
+    y, p = checked_predictions(label, prediction)
     _probabilities(p)
     p = np.clip(p, SMALLEST, 1 - SMALLEST)
     lost: Numbers = -(y * np.log(p) + (1 - y) * np.log1p(-p))
@@ -198,7 +198,7 @@ def calibration(label: ArrayLike, prediction: ArrayLike) -> float:
     >>> round(calibration([1, 0, 0, 0], [0.2, 0.1, 0.1, 0.1]), 3)
     0.5
     """
-    y, p = checked(label, prediction)
+    y, p = checked_predictions(label, prediction)
     _probabilities(p)
     if not bool(y.any()):
         raise DataError(f"calibration needs an observed positive: none in {len(y)} rows")
@@ -241,7 +241,7 @@ def ece(label: ArrayLike, prediction: ArrayLike, bins: int = 10) -> float:
     >>> round(ece([1, 0, 1, 0], [0.9, 0.9, 0.1, 0.1], bins=2), 3)
     0.4
     """
-    y, p = checked(label, prediction)
+    y, p = checked_predictions(label, prediction)
     _probabilities(p)
     if not len(y):
         raise DataError("the calibration error of no rows is not defined")
@@ -250,7 +250,7 @@ def ece(label: ArrayLike, prediction: ArrayLike, bins: int = 10) -> float:
     return float(np.abs(np.bincount(chosen, p - y, bins)).sum() / len(y))
 
 
-def checked(label: ArrayLike, prediction: ArrayLike) -> tuple[Numbers, Numbers]:
+def checked_predictions(label: ArrayLike, prediction: ArrayLike) -> tuple[Numbers, Numbers]:
     """Labels and predictions as float64 [n]. Raises DataError on NaN, another shape, or labels that are not 0 or 1."""
     y, p = np.asarray(label, dtype=np.float64), np.asarray(prediction, dtype=np.float64)
     if y.shape != p.shape or y.ndim != 1:

@@ -33,7 +33,7 @@ class ItemUsers:
         return torch.searchsorted(ends, hit, right=True), entry[hit]
 
 
-def takers(logs: Logs, taken: Tensor) -> ItemUsers:
+def item_users(logs: Logs, taken: Tensor) -> ItemUsers:
     """Interactions of before (`taken` [m, 2] user and item rows) and of the logs themselves."""
     items = logs.sizes[1]
     if len(taken) and (int(taken.min()) < 0 or int(taken[:, 1].max()) >= items):
@@ -46,7 +46,7 @@ def takers(logs: Logs, taken: Tensor) -> ItemUsers:
     return ItemUsers(start, user[order].int(), when[order], int(user.max()) + 1 if len(user) else 0)
 
 
-def seen(logs: Logs) -> Tensor:
+def items_seen(logs: Logs) -> Tensor:
     """Number of items seen up to and including each row, [n] int64: the vocabulary rows below it. It never falls.
 
     Vocabulary rows are given in order of first sight. An item was seen if it was born in an earlier period, or if an

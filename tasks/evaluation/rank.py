@@ -165,13 +165,13 @@ def rank(ranker: Ranker, candidates: Candidates) -> dict[str, Tensor]:
     >>> import torch
     >>> from nightloop.tasks.evaluation.candidates import sample_candidates
     >>> from nightloop.tasks.evaluation.rank import from_factors, rank
-    >>> from nightloop.tasks.evaluation.summary import means
+    >>> from nightloop.tasks.evaluation.summary import summarize_metrics
     >>> from nightloop.tasks.plan.plan import Ranking
     >>> from nightloop.tasks.retraining.contract_data import simulated_periods
     >>> before, logs = simulated_periods("ranking")[3:]
     >>> candidates = sample_candidates(logs.since(4), before.rows, Ranking(negatives=5))
     >>> scored = rank(from_factors(torch.zeros(1, 2), torch.zeros(1, 2)), candidates)
-    >>> print(round(means(scored, "ranking", ks=[2])["recall@2"], 3))
+    >>> print(round(summarize_metrics(scored, "ranking", ks=[2])["recall@2"], 3))
     0.333
     """
     logs = candidates.logs

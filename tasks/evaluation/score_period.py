@@ -48,9 +48,9 @@ def scored_period(
     >>> from nightloop.tasks.evaluation.score_period import scored_period
     >>> from nightloop.tasks.models.fm import FM
     >>> from nightloop.tasks.retraining.contract_data import simulated_periods
-    >>> from nightloop.tasks.training.resize import initial
+    >>> from nightloop.tasks.training.resize import initial_weights
     >>> model, logs = FM(["user", "item"], width=4), simulated_periods("ctr")[0]
-    >>> print(round(scored_period(model, initial(model, logs), logs)["prediction"].mean().item(), 2))
+    >>> print(round(scored_period(model, initial_weights(model, logs), logs)["prediction"].mean().item(), 2))
     0.5
     """
     if candidates is not None:

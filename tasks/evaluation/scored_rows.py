@@ -8,7 +8,7 @@ from nightloop.tasks.evaluation.ranking_metrics import Numbers
 from nightloop.tasks.plan.errors import DataError
 
 
-def from_bytes(data: bytes) -> dict[str, Numbers]:
+def rows_from_bytes(data: bytes) -> dict[str, Numbers]:
     """The columns of stored scored rows. Raises DataError if the bytes are not whole safetensors."""
     try:
         return dict(load(data))

@@ -23,7 +23,9 @@ NEEDED = {
 }
 
 
-def means(scored: Mapping[str, ArrayLike], family: str, ks: Sequence[int] = (5, 10, 20)) -> dict[str, float]:
+def summarize_metrics(
+    scored: Mapping[str, ArrayLike], family: str, ks: Sequence[int] = (5, 10, 20)
+) -> dict[str, float]:
     """Every metric of a scored period by name: `recall@20`, `ndcg@20/new_user`, `auc`, `logloss/old_item`, `rows`, ...
 
     What is not defined on a slice (the AUC of a single class) is left out.
@@ -52,18 +54,18 @@ def means(scored: Mapping[str, ArrayLike], family: str, ks: Sequence[int] = (5, 
     --------
     Two rows: a known user's item is first, a new user's item is eighth.
 
-    >>> from nightloop.tasks.evaluation.summary import means
+    >>> from nightloop.tasks.evaluation.summary import summarize_metrics
     >>> new = {"new_user": [False, True], "new_item": [False, False]}
-    >>> found = means({"user": [0, 1], "item": [0, 0], **new, "above": [0, 7], "equal": [0, 0]}, "ranking", ks=[5])
+    >>> found = summarize_metrics({"user": [0, 1], "item": [0, 0], **new, "above": [0, 7], "equal": [0, 0]}, "ranking", ks=[5])
     >>> found["recall@5"], found["recall@5/new_user"], found["rows/new_user"]
     (0.5, 0.0, 1.0)
     """
-    check(scored, family)
+    check_columns_of(scored, family)
     columns = {column: np.asarray(values) for column, values in scored.items()}
     measure = (lambda part: _ranked(part, ks)) if family == "ranking" else _clicked
     found = measure(columns)
     for name in SLICES:
-        keep = member(columns, name)
+        keep = slice_rows(columns, name)
         if bool(keep.any()):
             part = {column: values[keep] for column, values in columns.items()}
             found |= {f"{metric}/{name}": value for metric, value in measure(part).items()}
@@ -100,12 +102,12 @@ def per_interaction(scored: Mapping[str, ArrayLike], metric: str) -> Numbers:
     [1.0, 0.0]
     """
     if metric == "logloss":
-        check(scored, "ctr")
+        check_columns_of(scored, "ctr")
         return ctr_metrics.logloss(scored["label"], scored["prediction"])
     name, _, k = metric.removeprefix("catalogue_").partition("@")
     if name not in ("recall", "ndcg") or not k.isdigit():
         raise DataError(f"no metric {metric!r} of single rows; there are recall@K, ndcg@K and logloss")
-    check(scored, "ranking")
+    check_columns_of(scored, "ranking")
     prefix = "catalogue_" if metric.startswith("catalogue_") else ""
     if f"{prefix}above" not in scored:
         raise PlanError(f"{metric} asks for ranking.catalogue: true in the plan; the catalogue was not ranked")
@@ -118,7 +120,7 @@ def direction(metric: str) -> int:
     return -1 if metric in ("logloss", "ne") else 1
 
 
-def member(scored: Mapping[str, ArrayLike], name: str) -> Numbers:
+def slice_rows(scored: Mapping[str, ArrayLike], name: str) -> Numbers:
     """[n] bool: the rows of a slice, one of `SLICES`."""
     if name not in SLICES:
         raise DataError(f"no slice {name!r}; there are {', '.join(SLICES)}")
@@ -126,7 +128,7 @@ def member(scored: Mapping[str, ArrayLike], name: str) -> Numbers:
     return new if name.startswith("new") else ~new
 
 
-def check(scored: Mapping[str, ArrayLike], family: str) -> int:
+def check_columns_of(scored: Mapping[str, ArrayLike], family: str) -> int:
     """The number of rows. Raises DataError if `scored` is not a whole and clean record of its family."""
     if family not in NEEDED:
         raise DataError(f"no family {family!r}; there are {' and '.join(NEEDED)}")

@@ -46,7 +46,7 @@ class RefusedLine:
     text: str
 
 
-def rewritten(warehouse: Warehouse, file: str, form: CsvForm) -> tuple[str, list[RefusedLine]]:
+def rewrite_csv(warehouse: Warehouse, file: str, form: CsvForm) -> tuple[str, list[RefusedLine]]:
     """A csv file in the scratch room with the rows of a file: utf-8, commas, no names; and the lines that are none."""
     csv.field_size_limit(LARGEST)
     refused: list[RefusedLine] = []
@@ -62,7 +62,7 @@ def rewritten(warehouse: Warehouse, file: str, form: CsvForm) -> tuple[str, list
     return clean.name, refused
 
 
-def not_encoded(encoding: str) -> str:
+def encoding_error(encoding: str) -> str:
     """What is said of a line with bytes that are none of the encoding."""
     return f"it is not {encoding}: set the source's option `encoding` (latin-1, utf-16, ...)"
 
@@ -112,7 +112,7 @@ def _open(text: str, form: CsvForm) -> bool:
 def _row(text: str, form: CsvForm) -> list[str] | str:
     """The fields of one row, or what is wrong with it."""
     if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
-        return not_encoded(form.encoding)
+        return encoding_error(form.encoding)
     if len(form.delimiter) > 1 or not form.quote or form.quote not in text:
         fields = text.split(form.delimiter)
     else:

@@ -13,8 +13,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nightloop.tasks.formats.csv_cleaner import CsvForm, not_encoded, rewritten
-from nightloop.tasks.formats.file_head import directly, encoding_of, first_lines
+from nightloop.tasks.formats.csv_cleaner import CsvForm, encoding_error, rewrite_csv
+from nightloop.tasks.formats.file_head import encoding_of, first_lines, head_pieces
 from nightloop.tasks.formats.select_files import in_path, with_missing_columns
 from nightloop.tasks.formats.stray_quotes import swallows
 from nightloop.tasks.lake.incoming import LINE
@@ -29,7 +29,7 @@ BY_DUCKDB = ("utf-8", "latin-1")  # encodings that DuckDB reads; files of others
 MayLack = Callable[[str], bool]  # whether a file may lack a column, which is null there
 
 
-def nothing(name: str) -> bool:
+def no_column(name: str) -> bool:
     """No column may be missing."""
     return False
 
@@ -83,7 +83,7 @@ def read_delimited(
     columns: Columns,
     wanted: Sequence[str],
     timed: bool,
-    may_lack: MayLack = nothing,
+    may_lack: MayLack = no_column,
 ) -> Iterator[pa.RecordBatch]:
     """The columns `wanted` of every line as text, and where `timed` its time as `_micros`; lines that do not parse come
     last, as `_line`.
@@ -114,7 +114,7 @@ def _by_line(warehouse: Warehouse, file: str, look: FileLayout, dialect: Dialect
     before = look.skip > dialect.headed  # there are lines before the names
     if file in warehouse.by_line or look.encoding not in BY_DUCKDB or dialect.comment or before:
         return True
-    return swallows(directly(warehouse, file), dialect.quote, look.delimiter, len(look.names))
+    return swallows(head_pieces(warehouse, file), dialect.quote, look.delimiter, len(look.names))
 
 
 def _at_once(warehouse: Warehouse, files: list[str], look: FileLayout, asked: RowRequest) -> Iterator[pa.RecordBatch]:
@@ -127,7 +127,9 @@ def _at_once(warehouse: Warehouse, files: list[str], look: FileLayout, asked: Ro
             rows = batch.to_pylist()
             if open_ := {row["file"] for row in rows if row["error"] == "UNQUOTED VALUE"}:
                 raise DataError(f"a quote is out of order in {', '.join(sorted(open_))}")
-            yield rejected([(row["file"], row["line"], _why(row, look), row["text"]) for row in rows], asked.wanted)
+            yield rejected_rows(
+                [(row["file"], row["line"], _why(row, look), row["text"]) for row in rows], asked.wanted
+            )
     except ValueError as error:  # DuckDB's own words help nobody who did not choose it
         warehouse.by_line.update(files)
         raise BlockingIOError(f"to be read line by line: {', '.join(files)}: {error}") from error
@@ -138,14 +140,14 @@ def _line_by_line(warehouse: Warehouse, file: str, look: FileLayout, asked: RowR
     by = asked.dialect
     time = look.names.index(asked.columns.time)
     form = CsvForm(len(look.names), look.delimiter, by.quote, by.escape, by.comment, look.encoding, look.skip, time)
-    clean, refused = rewritten(warehouse, file, form)
+    clean, refused = rewrite_csv(warehouse, file, form)
     plain = replace(asked, dialect=replace(by, quote='"', escape='"', comment="", header=False))
     try:
         yield from _scanned(warehouse, [clean], replace(look, delimiter=",", encoding="utf-8"), plain)
     finally:
         Path(clean).unlink()
     if refused:
-        yield rejected([(file, one.line, one.why, one.text) for one in refused], asked.wanted)
+        yield rejected_rows([(file, one.line, one.why, one.text) for one in refused], asked.wanted)
 
 
 def _scanned(warehouse: Warehouse, files: list[str], look: FileLayout, asked: RowRequest) -> Iterator[pa.RecordBatch]:
@@ -178,7 +180,7 @@ def _unlike(names: Sequence[str], wanted: Sequence[str]) -> list[str]:
 def _why(row: Mapping[str, Any], look: FileLayout) -> str:
     """What is wrong with a line that DuckDB refused."""
     if row["error"] == "INVALID ENCODING":
-        return not_encoded(look.encoding)
+        return encoding_error(look.encoding)
     return str(row["message"])
 
 
@@ -210,15 +212,15 @@ def column_names(warehouse: Warehouse, file: str, dialect: Dialect) -> list[str]
     return list(_look(warehouse, file, dialect).names)
 
 
-def check_columns(file: str, names: Sequence[str], wanted: Sequence[str], may_lack: MayLack = nothing) -> None:
+def check_columns(file: str, names: Sequence[str], wanted: Sequence[str], may_lack: MayLack = no_column) -> None:
     """Raise DataError if a file lacks a column or has it twice, and say which it has."""
     shown, constant = ", ".join(repr(name[:60]) for name in names[:40]) or "none", in_path(file)
     for name in wanted:
-        if name not in names and (name in constant or (may_lack(name) and not like(name, names))):
+        if name not in names and (name in constant or (may_lack(name) and not similar_name(name, names))):
             continue
         if names.count(name) != 1 if isinstance(names, list) else name not in names:
             how = "two columns" if name in names else "no column"
-            other = like(name, names) if name not in names else ""
+            other = similar_name(name, names) if name not in names else ""
             if other and may_lack(name):
                 raise DataError(
                     f"{file} calls the column {name[:60]!r} of the newest file {other[:60]!r}: give it one name in all files, or "
@@ -231,7 +233,7 @@ def check_columns(file: str, names: Sequence[str], wanted: Sequence[str], may_la
             )
 
 
-def like(name: str, names: Iterable[str]) -> str:
+def similar_name(name: str, names: Iterable[str]) -> str:
     """One of the names that differs from a name in upper and lower case or blanks alone; empty where there is none."""
     alike = (other for other in names if other.strip(BLANKS).casefold() == name.casefold())
     return next((other for other in alike if other != name), "")
@@ -262,14 +264,14 @@ def _look(warehouse: Warehouse, file: str, dialect: Dialect) -> FileLayout:
     delimiter = dialect.delimiter or (spoken[1] if spoken else max(DELIMITERS, key=line.count))
     skip = rows[0] + dialect.headed if dialect.headed or spoken else 0
     if dialect.names:
-        told = [fields(lines[n], delimiter, dialect.quote) for n in rows[dialect.headed :]]
+        told = [split_fields(lines[n], delimiter, dialect.quote) for n in rows[dialect.headed :]]
         if told and all(len(one) != len(dialect.names) for one in told):
             raise DataError(
                 f"{file}: its first line has {len(told[0])} fields between {delimiter!r} and not the "
                 f"{len(dialect.names)} of this format ({', '.join(dialect.names[:16])}): it begins {line[:60]!r}"
             )
         return FileLayout(delimiter, encoding, dialect.names, skip)
-    names = [name.strip(BLANKS) for name in fields(line, delimiter, dialect.quote)]
+    names = [name.strip(BLANKS) for name in split_fields(line, delimiter, dialect.quote)]
     if not all(name.replace("\t", "").isprintable() for name in names):
         shown = line[:40].encode(errors="surrogateescape").decode(errors="backslashreplace")
         raise DataError(
@@ -278,14 +280,14 @@ def _look(warehouse: Warehouse, file: str, dialect: Dialect) -> FileLayout:
     return FileLayout(delimiter, encoding, tuple(names), skip)
 
 
-def fields(line: str, delimiter: str, quote: str = '"') -> list[str]:
+def split_fields(line: str, delimiter: str, quote: str = '"') -> list[str]:
     """What stands between the delimiters of one line."""
     if len(delimiter) > 1 or not quote:
         return line.split(delimiter)
     return next(csv.reader([line], delimiter=delimiter, quotechar=quote), [])
 
 
-def rejected(lines: Iterable[tuple[str, int, str, str | None]], wanted: Sequence[str]) -> pa.RecordBatch:
+def rejected_rows(lines: Iterable[tuple[str, int, str, str | None]], wanted: Sequence[str]) -> pa.RecordBatch:
     """Lines (file, number, what is wrong, text) that are no rows: nulls, and a `_line` that says all this."""
     texts = [f"{file}:{line}: {why}: {text}"[:2000] for file, line, why, text in lines]
     nothing = {name: pa.nulls(len(texts), pa.string()) for name in wanted}

@@ -35,12 +35,12 @@ LONGEST = 1 << 25  # bytes of a line: DuckDB puts lines above 4,000,000 bytes as
 Opened = Callable[[str], BinaryIO]  # opens a file, wherever it is, to be read once from its start
 
 
-def on_disk(file: str) -> BinaryIO:
+def open_file(file: str) -> BinaryIO:
     """A file on disk, opened."""
     return Path(file).open("rb")
 
 
-def check_text(file: str, head: bool = False, opened: Opened = on_disk) -> None:
+def check_text(file: str, head: bool = False, opened: Opened = open_file) -> None:
     """Raise DataError if a file, plain or with .gz or .zst, is cut off, damaged or has an endless line.
 
     Of a file that was cut off readers take what is left for all of it. `head`: only its first bytes are looked at.
@@ -65,7 +65,7 @@ def check_text(file: str, head: bool = False, opened: Opened = on_disk) -> None:
     if head or (small and not file.endswith((".gz", ".zst"))):
         return
     since = 0
-    for piece in pieces(file, opened):
+    for piece in unpacked_pieces(file, opened):
         end = max(piece.rfind(b"\n"), piece.rfind(b"\r"))
         since = len(piece) - end - 1 if end >= 0 else since + len(piece)
         if since > LONGEST:
@@ -79,14 +79,14 @@ def _endless(file: str) -> str:
     )
 
 
-def pieces(file: str, opened: Opened = on_disk) -> Iterator[bytes]:
+def unpacked_pieces(file: str, opened: Opened = open_file) -> Iterator[bytes]:
     """What a file holds, unpacked. Raises DataError if it is cut off or damaged."""
     unpacked = _gzip if file.endswith(".gz") else _zstd if file.endswith(".zst") else _plain
     with opened(file) as stream:
         yield from unpacked(file, stream)
 
 
-def text_lines(file: str, encoding: str, opened: Opened = on_disk) -> Iterator[str]:
+def text_lines(file: str, encoding: str, opened: Opened = open_file) -> Iterator[str]:
     """The lines of a file, blank ones too, without their ends: \\n, \\r\\n or \\r, mixed as they may be.
 
     A byte that is none of the encoding becomes a lone surrogate, which no text holds otherwise.
@@ -109,7 +109,7 @@ def text_lines(file: str, encoding: str, opened: Opened = on_disk) -> Iterator[s
 def _decoded(file: str, encoding: str, opened: Opened) -> Iterator[str]:
     """The text of a file. Raises DataError if it breaks off within a character, or is another encoding altogether."""
     try:
-        yield from codecs.iterdecode(pieces(file, opened), encoding, "surrogateescape")
+        yield from codecs.iterdecode(unpacked_pieces(file, opened), encoding, "surrogateescape")
     except UnicodeDecodeError as error:
         raise DataError(
             f"{file} is no whole text in {encoding} ({error.reason}): deliver it again, or set the source's option `encoding`"

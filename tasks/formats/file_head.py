@@ -6,7 +6,7 @@ import codecs
 from collections.abc import Iterator
 from itertools import islice
 
-from nightloop.tasks.formats.decompress import check_text, pieces, text_lines
+from nightloop.tasks.formats.decompress import check_text, text_lines, unpacked_pieces
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.errors import DataError
 
@@ -16,7 +16,7 @@ MARKS = ((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # a 
 
 def first_lines(warehouse: Warehouse, file: str, encoding: str = "utf-8") -> list[str]:
     """A text file's first lines, a hundred at most. Raises DataError if it is empty, cut off or has an endless line."""
-    if checked(warehouse, file):
+    if check_head(warehouse, file):
         lines = list(islice(text_lines(file, encoding, warehouse.opened), 100))
     else:
         lines = [(line or "").removeprefix("\ufeff")
@@ -43,7 +43,7 @@ def _is_utf8(text: str, encoding: str) -> bool:
     return True
 
 
-def checked(warehouse: Warehouse, file: str) -> bool:
+def check_head(warehouse: Warehouse, file: str) -> bool:
     """Whether a file was checked: it can be only if it is read without DuckDB. Raises DataError as `check_text` does."""
     direct = _read_directly(warehouse, file)
     if direct:
@@ -56,13 +56,13 @@ def _read_directly(warehouse: Warehouse, file: str) -> bool:
     return "://" not in file or (file.startswith("s3://") and warehouse.remote is not None)
 
 
-def directly(warehouse: Warehouse, file: str) -> Iterator[bytes]:
+def head_pieces(warehouse: Warehouse, file: str) -> Iterator[bytes]:
     """What a file holds, unpacked, or its first bytes where only those are wanted; nothing where DuckDB alone can read it."""
     most = HEAD if warehouse.head else None
-    return islice(pieces(file, warehouse.opened), most) if _read_directly(warehouse, file) else iter(())
+    return islice(unpacked_pieces(file, warehouse.opened), most) if _read_directly(warehouse, file) else iter(())
 
 
 def encoding_of(warehouse: Warehouse, file: str) -> str:
     """The encoding that a file's first bytes name; utf-8 where they name none."""
-    head = next(pieces(file, warehouse.opened), b"")[:4] if _read_directly(warehouse, file) else b""
+    head = next(unpacked_pieces(file, warehouse.opened), b"")[:4] if _read_directly(warehouse, file) else b""
     return next((name for mark, name in MARKS if head.startswith(mark)), "utf-8")

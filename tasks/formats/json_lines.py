@@ -9,8 +9,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nightloop.tasks.formats.csv_reader import MayLack, check_columns, check_time, like, nothing, rejected
-from nightloop.tasks.formats.file_head import checked
+from nightloop.tasks.formats.csv_reader import (
+    MayLack,
+    check_columns,
+    check_time,
+    no_column,
+    rejected_rows,
+    similar_name,
+)
+from nightloop.tasks.formats.file_head import check_head
 from nightloop.tasks.formats.select_files import in_path
 from nightloop.tasks.lake.incoming import LINE, nested_values
 from nightloop.tasks.lake.warehouse import Warehouse
@@ -24,7 +31,7 @@ NO_KEY: Mapping[str, Any] = {"nested": False, "twice": False, "beside": False}
 
 def read_json_lines(
     warehouse: Warehouse, files: Sequence[str], columns: Columns, wanted: Sequence[str], timed: bool,
-    may_lack: MayLack = nothing,
+    may_lack: MayLack = no_column,
 ) -> Iterator[pa.RecordBatch]:  # fmt: skip
     """The values `wanted` of every line as text, and where `timed` its time as `_micros`; a line that is no object, or
     that holds a list or an object where one value is wanted, as `_line`, all else null.
@@ -46,7 +53,7 @@ def read_json_lines(
                     f"{file} has the key {name[:60]!r} twice in one object, and readers differ in which of the two they take: write it "
                     "once"
                 )
-            if (other := like(name, keys)) and not found["beside"]:
+            if (other := similar_name(name, keys)) and not found["beside"]:
                 raise DataError(
                     f"{file} has the key {name[:60]!r} in some objects and {other[:60]!r} in others: give it one name"
                 )
@@ -63,7 +70,7 @@ def read_json_lines(
         ):
             if "error" in batch.schema.names:
                 lines = [(one["file"], one["line"], one["message"], one["text"]) for one in batch.to_pylist()]
-                yield rejected(lines, wanted)
+                yield rejected_rows(lines, wanted)
             else:
                 yield _taken_apart(batch, wanted, constant)
 
@@ -78,7 +85,7 @@ def json_keys(warehouse: Warehouse, file: str, whole: bool = False) -> list[str]
 
 def _keys(warehouse: Warehouse, file: str, most: int) -> dict[str, Mapping[str, Any]]:
     """The keys of a file's first objects, with what `json_keys.sql` says of each."""
-    checked(warehouse, file)
+    check_head(warehouse, file)
     found = warehouse.scan(("ingest/json_keys", {"files": [file], "most": most}))
     keys = [row for batch in found for row in batch.to_pylist()]
     if not keys:

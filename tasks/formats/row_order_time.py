@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nightloop.tasks.formats.select_files import midnight
+from nightloop.tasks.formats.select_files import midnight_of
 from nightloop.tasks.lake.incoming import LINE
 from nightloop.tasks.plan.errors import DataError
 
@@ -35,7 +35,7 @@ class Positions:
         """Raise DataError with everything that cannot be."""
         wrong = []
         try:
-            midnight(self.first_day)
+            midnight_of(self.first_day)
         except (TypeError, ValueError):
             wrong.append(f"first_day is {self.first_day!r:.60}, must be a date such as 2000-01-01")
         if not _whole(self.rows_a_day, DAY):
@@ -47,7 +47,7 @@ class Positions:
 
     def midnight(self, day: int) -> int:
         """First µs (UTC) of day `day`; 0 is the first."""
-        return midnight(self.first_day) + day * DAY
+        return midnight_of(self.first_day) + day * DAY
 
     def put(
         self,

@@ -163,7 +163,7 @@ def rows_in_period(
     if rows and not seen:
         raise DataError(f"{file}: not one of {rows:,} rows has a time that can be read{shown}. {TIMES}")
     if ends and not kept and remarks is not None:
-        remarks.append(no_row(file, rows, ends[0], ends[1]))
+        remarks.append(no_row_in_period(file, rows, ends[0], ends[1]))
 
 
 def _ends(micros: pa.Array) -> list[int]:
@@ -171,7 +171,7 @@ def _ends(micros: pa.Array) -> list[int]:
     return [] if list_files["min"] is None else [list_files["min"], list_files["max"]]
 
 
-def no_row(file: str, rows: int, first: int, last: int) -> str:
+def no_row_in_period(file: str, rows: int, first: int, last: int) -> str:
     """What is said of files none of whose rows lie in a period: how many they have, and from when to when (µs)."""
     begin, end = (EPOCH + timedelta(microseconds=at) for at in (first, last))
     return f"{file}: none of its {rows:,} rows lies in the period; its times go from {begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"
@@ -192,13 +192,13 @@ def rows_between_dates(batches: Iterable[pa.RecordBatch], begin: str, end: str) 
 
     Rows without a time that can be read stay, for the lake to put aside.
     """
-    first, last = midnight(begin or "0001-01-01"), midnight(end or "9999-12-31")
+    first, last = midnight_of(begin or "0001-01-01"), midnight_of(end or "9999-12-31")
     for batch in batches:
         micros = batch.column("_micros").cast(pa.int64())
         inside = pc.and_(pc.greater_equal(micros, first), pc.less(micros, last))
         yield batch.filter(pc.fill_null(inside, True))
 
 
-def midnight(day: str) -> int:
+def midnight_of(day: str) -> int:
     """The first µs (UTC, since 1970) of an ISO date. Raises DataError if it is none."""
     return (date.fromisoformat(day).toordinal() - date(1970, 1, 1).toordinal()) * 86_400_000_000

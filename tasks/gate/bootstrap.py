@@ -147,7 +147,7 @@ def interval(gain: Tensor, rows: Tensor, drawn: Resamples, alpha: float) -> Inte
     means, errors = _ratio(drawn.counts @ parts, groups)
     t = torch.where(means == mean, torch.zeros_like(means), (means - mean) / errors).sort().values
     beyond = max(int(alpha * len(t)), 1)
-    least = student(alpha, len(torch.unique(user[values != 0])) - 1)
+    least = student_quantile(alpha, len(torch.unique(user[values != 0])) - 1)
     below, above = max(float(t[-beyond]), least), max(-float(t[beyond - 1]), least)
     middle, width = float(mean), float(error) * _shared(values, user, drawn.draw[rows])
     return Interval(middle, middle - below * width, middle + above * width, people, len(values))
@@ -161,7 +161,7 @@ def _shared(values: Tensor, user: Tensor, draw: Tensor) -> float:
     return max(1.0, (by_user + by_draw - by_row) / by_user) ** 0.5 if by_user else 1.0
 
 
-def student(alpha: float, freedom: int) -> float:
+def student_quantile(alpha: float, freedom: int) -> float:
     """The value that Student's t exceeds with probability `alpha`; infinite without a degree of freedom.
 
     An expansion about the normal quantile, to the second order.
@@ -186,8 +186,8 @@ def student(alpha: float, freedom: int) -> float:
     --------
     Tables have 2.228.
 
-    >>> from nightloop.tasks.gate.bootstrap import student
-    >>> print(round(student(0.025, 10), 3))
+    >>> from nightloop.tasks.gate.bootstrap import student_quantile
+    >>> print(round(student_quantile(0.025, 10), 3))
     2.225
     """
     if freedom < 1:

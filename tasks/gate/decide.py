@@ -10,8 +10,14 @@ import torch
 from pydantic import JsonValue
 
 from nightloop.tasks.gate.bootstrap import FEWEST, Interval, Resamples, interval, resample
-from nightloop.tasks.gate.evidence import Evidence, Pool, metric_of, pooled
-from nightloop.tasks.gate.guardrails import Guarded, calibration, informative, slices, together
+from nightloop.tasks.gate.evidence import Evidence, Pool, metric_of, pool_nights
+from nightloop.tasks.gate.guardrails import (
+    GuardrailFindings,
+    check_calibration,
+    check_entropy,
+    check_slices,
+    merge_findings,
+)
 from nightloop.tasks.gate.numbers import bound, figures, finite, share, span
 from nightloop.tasks.plan.plan import Gate
 from nightloop.tasks.record.manifest import Judged
@@ -108,7 +114,7 @@ def decide(rule: Gate, family: str, incumbent: str | None, nights: Sequence[Evid
 
 def _judge(rule: Gate, case: Case, latest: Sequence[Evidence]) -> Judged:
     try:
-        pool = pooled(latest, case.name, case.metric)
+        pool = pool_nights(latest, case.name, case.metric)
     except ValueError as error:
         return _unknown(f"Its scores cannot be compared: {error}.")
     if pool is None:
@@ -127,17 +133,17 @@ def _judge(rule: Gate, case: Case, latest: Sequence[Evidence]) -> Judged:
     return _written(verdict, why, case, pool, plain, guarded)
 
 
-def _guarded(pool: Pool, drawn: Resamples, rule: Gate, case: Case) -> Guarded:
-    by_slice = slices(pool, drawn, rule, case.alpha)
+def _guarded(pool: Pool, drawn: Resamples, rule: Gate, case: Case) -> GuardrailFindings:
+    by_slice = check_slices(pool, drawn, rule, case.alpha)
     found = [replace(by_slice, numbers={"slices": by_slice.numbers})]
     if len(pool.label):
-        found.append(informative(pool, drawn, case.alpha, case.refresh))
-        found.append(calibration(pool, drawn, rule, case.alpha, case.refresh))
-    return together(found)
+        found.append(check_entropy(pool, drawn, case.alpha, case.refresh))
+        found.append(check_calibration(pool, drawn, rule, case.alpha, case.refresh))
+    return merge_findings(found)
 
 
 def _verdict(
-    rule: Gate, case: Case, plain: Interval, margin: Interval, guarded: Guarded
+    rule: Gate, case: Case, plain: Interval, margin: Interval, guarded: GuardrailFindings
 ) -> tuple[Verdict, tuple[str, ...]]:
     if plain.high < 0:
         return "reject", ("It is surely worse than what served.", *guarded.failed)
@@ -162,7 +168,7 @@ def _verdict(
 
 
 def _written(
-    verdict: Verdict, why: tuple[str, ...], case: Case, pool: Pool, plain: Interval, guarded: Guarded
+    verdict: Verdict, why: tuple[str, ...], case: Case, pool: Pool, plain: Interval, guarded: GuardrailFindings
 ) -> Judged:
     served, sign = float(pool.served.mean()), -1 if case.metric == "logloss" else 1
     mine = served + sign * plain.mean
@@ -195,7 +201,9 @@ def _winner(judged: Mapping[str, Judged], incumbent: str | None) -> str | None:
     return max(gains, key=lambda name: (gains[name], name == incumbent), default=None)
 
 
-def without(decision: Decision, name: str, why: str, incumbent: str | None, verdict: Verdict = "reject") -> Decision:
+def reject_winner(
+    decision: Decision, name: str, why: str, incumbent: str | None, verdict: Verdict = "reject"
+) -> Decision:
     """The decision if `name` may not serve after all: the next best that may be promoted wins, if there is one."""
     refused = Judged(
         verdict=verdict, reasons=(why, *decision.judged[name].reasons), numbers=decision.judged[name].numbers

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nightloop.tasks.evaluation.summary import SLICES, direction, member, per_interaction
+from nightloop.tasks.evaluation.summary import SLICES, direction, per_interaction, slice_rows
 from nightloop.tasks.plan.errors import DataError, PlanError
 from nightloop.tasks.plan.leading_metric import leading_metric
 from nightloop.tasks.plan.plan import Gate
@@ -90,7 +90,7 @@ def metric_of(rule: Gate, family: str) -> str:
     raise PlanError(f"gate.metric is {rule.metric!r}; a {family} plan may use auto, {allowed}")
 
 
-def pooled(nights: Sequence[Evidence], name: str, metric: str) -> Pool | None:
+def pool_nights(nights: Sequence[Evidence], name: str, metric: str) -> Pool | None:
     """The paired rows of all nights that scored both `name` and what served.
 
     Parameters
@@ -117,11 +117,11 @@ def pooled(nights: Sequence[Evidence], name: str, metric: str) -> Pool | None:
     Two nights of three rows; the challenger has one more item first in each.
 
     >>> import torch
-    >>> from nightloop.tasks.gate.evidence import Evidence, pooled
+    >>> from nightloop.tasks.gate.evidence import Evidence, pool_nights
     >>> row, no = torch.arange(3), torch.zeros(3, dtype=torch.bool)
     >>> rows = {"user": row, "item": row, "new_user": no, "new_item": no, "equal": 0 * row}
     >>> scored = {**rows, "above": torch.tensor([1, 1, 0])}, {"SML": {**rows, "above": torch.tensor([0, 1, 0])}}
-    >>> pooled([Evidence(0, *scored), Evidence(1, *scored)], "SML", "recall@1").gain.tolist()
+    >>> pool_nights([Evidence(0, *scored), Evidence(1, *scored)], "SML", "recall@1").gain.tolist()
     [1.0, 0.0, 0.0, 1.0, 0.0, 0.0]
     """
     found = [
@@ -148,7 +148,7 @@ def _paired(night: Evidence, served: Mapping[str, Tensor], other: Mapping[str, T
                 f"the two results of period {night.name or night.period} hold different rows: column {column!r} is not the same"
             )
     gain = direction(metric) * (after - before)
-    slices = {s: torch.from_numpy(member(served, s)) for s in SLICES}
+    slices = {s: torch.from_numpy(slice_rows(served, s)) for s in SLICES}
     draw = served["pool"].long() if "pool" in served else torch.arange(len(gain))
     nothing = torch.zeros(0, dtype=torch.float64)
     label, predicted, earlier = (

@@ -19,7 +19,7 @@ PEOPLE = {"new_user": "new users", "old_user": "known users", "new_item": "new i
 
 
 @dataclass(frozen=True)
-class Guarded:
+class GuardrailFindings:
     """What the guardrails found.
 
     Parameters
@@ -37,7 +37,7 @@ class Guarded:
     numbers: dict[str, JsonValue]
 
 
-def slices(pool: Pool, drawn: Resamples, rule: Gate, alpha: float) -> Guarded:
+def check_slices(pool: Pool, drawn: Resamples, rule: Gate, alpha: float) -> GuardrailFindings:
     """Fails if new or known users or items surely lose more than `rule.max_slice_loss` of what served gave them.
 
     A loss is sure if the upper bound of gain + max_slice_loss x served, row by row, is below zero.
@@ -64,14 +64,14 @@ def slices(pool: Pool, drawn: Resamples, rule: Gate, alpha: float) -> Guarded:
 
     >>> import torch
     >>> from nightloop.tasks.gate.bootstrap import resample
-    >>> from nightloop.tasks.gate.evidence import Evidence, pooled
-    >>> from nightloop.tasks.gate.guardrails import slices
+    >>> from nightloop.tasks.gate.evidence import Evidence, pool_nights
+    >>> from nightloop.tasks.gate.guardrails import check_slices
     >>> from nightloop.tasks.plan.plan import Gate
     >>> user = torch.arange(30)
     >>> rows = {"user": user, "item": user, "new_user": user < 25, "new_item": user < 0, "equal": 0 * user}
     >>> night = Evidence(0, {**rows, "above": 0 * user}, {"SML": {**rows, "above": (user < 25).int()}})
-    >>> pool = pooled([night], "SML", "recall@1")
-    >>> found = slices(pool, resample(pool.user, pool.draw, 200, 0.05, "night"), Gate(), alpha=0.05)
+    >>> pool = pool_nights([night], "SML", "recall@1")
+    >>> found = check_slices(pool, resample(pool.user, pool.draw, 200, 0.05, "night"), Gate(), alpha=0.05)
     >>> print(found.numbers["new_user"]["relative"], found.numbers["old_user"])
     -1.0 None
     """
@@ -90,10 +90,10 @@ def slices(pool: Pool, drawn: Resamples, rule: Gate, alpha: float) -> Guarded:
                 f"For {PEOPLE[name]} it is worse by {lost} ({plain.rows:,} rows of {plain.users:,} users), "
                 f"surely more than the {share(rule.max_slice_loss)} that gate.max_slice_loss allows."
             )
-    return Guarded(tuple(failed), (), numbers)
+    return GuardrailFindings(tuple(failed), (), numbers)
 
 
-def calibration(pool: Pool, drawn: Resamples, rule: Gate, alpha: float, refresh: bool) -> Guarded:
+def check_calibration(pool: Pool, drawn: Resamples, rule: Gate, alpha: float, refresh: bool) -> GuardrailFindings:
     """Fails if predicted divided by observed clicks is surely outside `rule.calibration`; doubts if it is not sure.
 
     Parameters
@@ -121,36 +121,38 @@ def calibration(pool: Pool, drawn: Resamples, rule: Gate, alpha: float, refresh:
 
     >>> import torch
     >>> from nightloop.tasks.gate.bootstrap import resample
-    >>> from nightloop.tasks.gate.evidence import Evidence, pooled
-    >>> from nightloop.tasks.gate.guardrails import calibration
+    >>> from nightloop.tasks.gate.evidence import Evidence, pool_nights
+    >>> from nightloop.tasks.gate.guardrails import check_calibration
     >>> from nightloop.tasks.plan.plan import Gate
     >>> user, half = torch.arange(30), torch.full((30,), 0.5)
     >>> rows = {"user": user, "item": user, "new_user": user < 0, "new_item": user < 0, "label": user % 2.0}
     >>> night = Evidence(0, {**rows, "prediction": half}, {"SML": {**rows, "prediction": half / 2}})
-    >>> pool = pooled([night], "SML", "logloss")
-    >>> found = calibration(pool, resample(pool.user, pool.draw, 200, 0.05, "night"), Gate(), 0.05, refresh=False)
+    >>> pool = pool_nights([night], "SML", "logloss")
+    >>> found = check_calibration(pool, resample(pool.user, pool.draw, 200, 0.05, "night"), Gate(), 0.05, refresh=False)
     >>> print(found.numbers["calibration"], found.numbers["calibration_served"], len(found.failed))
     0.5 1.0 1
     """
     observed, predicted, before = (float(column.sum()) for column in (pool.label, pool.predicted, pool.before))
     if not observed:
-        return Guarded((), ("No click was observed, so the calibration cannot be told.",), {"calibration": None})
+        return GuardrailFindings(
+            (), ("No click was observed, so the calibration cannot be told.",), {"calibration": None}
+        )
     ratio, was = predicted / observed, before / observed
     numbers: dict[str, JsonValue] = {"calibration": finite(ratio), "calibration_served": finite(was)}
     low, high = rule.calibration
     closer = bool(ratio) and bool(was) and abs(log(ratio)) <= abs(log(was))
     if low <= ratio <= high or (refresh and closer):
-        return Guarded((), (), numbers)
+        return GuardrailFindings((), (), numbers)
     beyond = pool.predicted - high * pool.label if ratio > high else low * pool.label - pool.predicted
     sure = interval(beyond, pool.label >= 0, drawn, alpha)
     said = f"It predicts {ratio:.2f} times the observed clicks ({was:.2f} for what served)"
     allowed = f"gate.calibration allows {low:g} to {high:g}"
     if sure is not None and sure.low > 0:
-        return Guarded((f"{said}; {allowed}.",), (), numbers)
-    return Guarded((), (f"{said}; {allowed}, and the evidence is too thin to be sure.",), numbers)
+        return GuardrailFindings((f"{said}; {allowed}.",), (), numbers)
+    return GuardrailFindings((), (f"{said}; {allowed}, and the evidence is too thin to be sure.",), numbers)
 
 
-def informative(pool: Pool, drawn: Resamples, alpha: float, refresh: bool) -> Guarded:
+def check_entropy(pool: Pool, drawn: Resamples, alpha: float, refresh: bool) -> GuardrailFindings:
     """Fails if the log loss is surely no lower than that of the mean click rate; doubts if it is not sure.
 
     The normalised entropy is the one divided by the other; if every label is the same there is none.
@@ -182,33 +184,33 @@ def informative(pool: Pool, drawn: Resamples, alpha: float, refresh: bool) -> Gu
 
     >>> import torch
     >>> from nightloop.tasks.gate.bootstrap import resample
-    >>> from nightloop.tasks.gate.evidence import Evidence, pooled
-    >>> from nightloop.tasks.gate.guardrails import informative
+    >>> from nightloop.tasks.gate.evidence import Evidence, pool_nights
+    >>> from nightloop.tasks.gate.guardrails import check_entropy
     >>> user, half = torch.arange(30), torch.full((30,), 0.5)
     >>> rows = {"user": user, "item": user, "new_user": user < 0, "new_item": user < 0, "label": user % 2.0}
     >>> night = Evidence(0, {**rows, "prediction": half}, {"SML": {**rows, "prediction": 0.8 * half}})
-    >>> pool = pooled([night], "SML", "logloss")
-    >>> found = informative(pool, resample(pool.user, pool.draw, 200, 0.05, "night"), 0.05, refresh=False)
+    >>> pool = pool_nights([night], "SML", "logloss")
+    >>> found = check_entropy(pool, resample(pool.user, pool.draw, 200, 0.05, "night"), 0.05, refresh=False)
     >>> print(round(found.numbers["ne"], 3), found.numbers["ne_served"])
     1.029 1.0
     """
     if not 0 < float(pool.label.mean()) < 1:
-        return Guarded((), (), {"ne": None, "ne_served": None})
+        return GuardrailFindings((), (), {"ne": None, "ne_served": None})
     mine, was = (normalised_entropy(pool.label, each) for each in (pool.predicted, pool.before))
     numbers: dict[str, JsonValue] = {"ne": finite(mine), "ne_served": finite(was)}
     if mine < 1 or (refresh and mine <= was):
-        return Guarded((), (), numbers)
+        return GuardrailFindings((), (), numbers)
     said = f"It predicts no better than the mean click rate (normalised entropy {mine:.3f}, {was:.3f} for what served)"
     losses = torch.from_numpy(logloss(pool.label, pool.predicted))
     sure = interval(losses - losses.mean() / mine, pool.label >= 0, drawn, alpha)
     if sure is not None and sure.low > 0:
-        return Guarded((f"{said}.",), (), numbers)
-    return Guarded((), (f"{said}, and the evidence is too thin to be sure.",), numbers)
+        return GuardrailFindings((f"{said}.",), (), numbers)
+    return GuardrailFindings((), (f"{said}, and the evidence is too thin to be sure.",), numbers)
 
 
-def together(found: Sequence[Guarded]) -> Guarded:
+def merge_findings(found: Sequence[GuardrailFindings]) -> GuardrailFindings:
     """All findings as one; the numbers of later ones are added to those of earlier ones."""
     numbers = {name: value for one in found for name, value in one.numbers.items()}
-    return Guarded(
+    return GuardrailFindings(
         tuple(f for one in found for f in one.failed), tuple(d for one in found for d in one.doubts), numbers
     )

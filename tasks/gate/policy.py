@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from nightloop.tasks.gate.decide import Decision, Verdict, without
+from nightloop.tasks.gate.decide import Decision, Verdict, reject_winner
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.record.manifest import CHAMPION, ChampionRef, CheckpointRef, Failed, Judged, Manifest, Scored
@@ -60,7 +60,7 @@ def with_smoke_test(decision: Decision, incumbent: str | None, test: Callable[[s
     """
     while (winner := decision.winner) is not None and not (tried := test(winner)).ok:
         verdict: Verdict = "hold" if tried.bug else "reject"
-        decision = without(decision, winner, f"The smoke test failed: {tried.reason}", incumbent, verdict)
+        decision = reject_winner(decision, winner, f"The smoke test failed: {tried.reason}", incumbent, verdict)
     return decision
 
 

@@ -17,7 +17,7 @@ from pydantic import JsonValue
 from starlette.exceptions import HTTPException
 
 from nightloop.tasks.http_service.access import Access
-from nightloop.tasks.http_service.limits import Limit
+from nightloop.tasks.http_service.limits import BodyLimit
 from nightloop.tasks.http_service.metrics import PATHS, ServiceMetrics, TimingMiddleware
 from nightloop.tasks.http_service.micro_batch import MicroBatcher
 from nightloop.tasks.http_service.request_bodies import StrictRoute
@@ -119,7 +119,7 @@ def service(
         docs_url=None, redoc_url=None, strict_content_type=True,
     )  # fmt: skip
     app.router.route_class = StrictRoute
-    app.add_middleware(Limit, most=body)
+    app.add_middleware(BodyLimit, most=body)
     app.add_middleware(Access, hosts=hosts, token=token)
     app.add_middleware(TimingMiddleware, gauges=desk.gauges)
 

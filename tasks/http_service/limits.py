@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 SMALL = 65_536  # bytes of a body that count for nothing
 
 
-class Limit:
+class BodyLimit:
     """ASGI middleware: 413 where a body says it is larger than `most` bytes, or turns out to be; 408 where it takes
     more than `patience` seconds to come; 503 where `waiting` requests with a body are being answered already, or where
     bodies hold `memory` bytes, not counting the first `SMALL` bytes of each.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nightloop.tasks.inspection.sample import lake_aside
+from nightloop.tasks.inspection.sample import temporary_lake
 from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.plan.plan import Columns
 from nightloop.tasks.plan.settings import Settings
@@ -27,7 +27,7 @@ def guess_columns(path: str, options: Mapping[str, Any] | None = None) -> Column
 
     Raises FileNotFoundError, or ValueError that names the columns there are and how to give the roles by hand.
     """
-    names = column_names(path, options or {})
+    names = columns_of_file(path, options or {})
     plain = {"".join(c for c in name.casefold() if c.isalnum() or c == "_"): name for name in reversed(names)}
     found = {role: next((plain[n] for n in usual.split() if n in plain), None) for role, usual in USUAL.items()}
     missing = [role for role in ("user", "item", "time") if found[role] is None]
@@ -43,8 +43,8 @@ def guess_columns(path: str, options: Mapping[str, Any] | None = None) -> Column
     return Columns(user=user, item=item, time=time, label=found["label"], key=())
 
 
-def column_names(path: str, options: Mapping[str, Any]) -> list[str]:
+def columns_of_file(path: str, options: Mapping[str, Any]) -> list[str]:
     """The names of a file's columns. `options`: those of the source `files`. Raises as `guess_columns`."""
     source = Files(path=path, **options)
-    with lake_aside(Settings(), "names") as warehouse:
+    with temporary_lake(Settings(), "names") as warehouse:
         return source.names_in(warehouse, source.files(warehouse)[0])

@@ -16,16 +16,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import SecretStr
 
-from nightloop.tasks.lake.incoming import flat
+from nightloop.tasks.lake.incoming import flat_column
 from nightloop.tasks.lake.ingest import read_until_complete
 from nightloop.tasks.lake.landing import land
-from nightloop.tasks.lake.periods import EPOCH, Period, containing, parse, period
+from nightloop.tasks.lake.periods import EPOCH, Period, index_at, parse, period
 from nightloop.tasks.lake.source import Source
 from nightloop.tasks.lake.values import as_text
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.settings import Settings
-from nightloop.tasks.validation.gx import Nights, prepare, validate
+from nightloop.tasks.validation.gx import EarlierNights, import_in_background, validate_period
 from nightloop.tasks.validation.result import Validation
 
 MOST = 100_000  # rows of a sample
@@ -76,20 +76,20 @@ class Sample:
         return not self.seen.cut and len(self.read) == self.files
 
 
-def sampled(
+def sample_source(
     plan: Plan, source: Source, settings: Settings, keys: Mapping[str, str] | None, whole: bool = False
 ) -> Sample:
     """A sample of the source's rows, or all of them. Nothing is written but in a directory that is removed again.
 
     Raises as the source does where no row can be read.
     """
-    prepare()
-    with lake_aside(settings, plan.pipeline, keys) as warehouse:
+    import_in_background()
+    with temporary_lake(settings, plan.pipeline, keys) as warehouse:
         return _sampled(replace(warehouse, head=not whole), plan, source, None if whole else MOST)
 
 
 @contextmanager
-def lake_aside(settings: Settings, pipeline: str, keys: Mapping[str, str] | None = None) -> Iterator[Warehouse]:
+def temporary_lake(settings: Settings, pipeline: str, keys: Mapping[str, str] | None = None) -> Iterator[Warehouse]:
     """A lake in a directory that is removed again, for a look at files that is not kept."""
     with TemporaryDirectory() as room:
         own = settings.model_copy(update={"home": Path(room), "data": "", "catalog": SecretStr("")})
@@ -119,7 +119,7 @@ def _sampled(warehouse: Warehouse, plan: Plan, source: Any, most: int | None) ->
     return Sample(
         files=len(files), read=read, seen=seen, periods=_periods(plan, found),
         span=(_iso(int(found.min())), _iso(int(found.max()))) if len(found) else None, distinct=distinct,
-        labels=tuple((row["label"], row["rows"]) for row in labels), verdict=validate(warehouse, plan, WHOLE, 1, Nights()),
+        labels=tuple((row["label"], row["rows"]) for row in labels), verdict=validate_period(warehouse, plan, WHOLE, 1, EarlierNights()),
         outside=tuple(_outside(seen)),
     )  # fmt: skip
 
@@ -160,7 +160,7 @@ def _passing(
                 seen.coarse = columns.time
         for role, name in (("user", columns.user), ("item", columns.item)):
             _note_ids(seen.ids[role], head, name)
-            _note_rounded(seen.rounded, flat(batch, name), name)
+            _note_rounded(seen.rounded, flat_column(batch, name), name)
         for name in columns.multi_value:
             _note_several(seen.several, batch, name)
         yield batch
@@ -168,7 +168,7 @@ def _passing(
 
 def _note_times(noted: dict[str, str], head: pa.RecordBatch, name: str) -> None:
     """Times as written and as read: the first few, and as many of those that cannot be read."""
-    for raw, at in zip(flat(head, name).to_pylist(), head.column("_micros").to_pylist(), strict=True):
+    for raw, at in zip(flat_column(head, name).to_pylist(), head.column("_micros").to_pylist(), strict=True):
         written = (
             _in_utc(raw).isoformat(timespec="seconds").replace("+00:00", "Z") if isinstance(raw, datetime) else str(raw)
         )
@@ -183,7 +183,7 @@ def _in_utc(time: datetime) -> datetime:
 
 def _note_ids(noted: dict[str, str], head: pa.RecordBatch, name: str) -> None:
     """Ids as written and as read: the first few, and as many of those that are read otherwise than they are written."""
-    values = flat(head, name)
+    values = flat_column(head, name)
     for raw, text in zip(values.to_pylist(), as_text(values).to_pylist(), strict=True):
         if raw is not None and (len(noted) < EXAMPLES or (str(raw) != text and len(noted) < 2 * EXAMPLES)):
             noted.setdefault(str(raw), "missing" if text is None else text)
@@ -235,7 +235,7 @@ def _periods(plan: Plan, instants: Micros) -> tuple[tuple[str, int], ...]:
     at = np.sort(instants)
     found, n = [], 0
     while n < len(at):
-        index = containing(plan.periods, int(at[n]))
+        index = index_at(plan.periods, int(at[n]))
         try:
             one = period(plan.periods, index) if index >= 0 else None
         except ValueError:  # it would end after the year 9999

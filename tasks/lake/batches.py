@@ -10,7 +10,7 @@ ROWS = 122_880  # of a batch: one DuckDB row group
 BYTES = 1 << 27  # of a batch: rows may be wide
 
 
-def bounded(chunks: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def bounded_batches(chunks: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """The same rows in batches of at least `ROWS` rows or `BYTES` bytes, the last one excepted."""
     held: list[pa.RecordBatch] = []
     rows = size = 0

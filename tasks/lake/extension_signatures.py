@@ -23,7 +23,7 @@ def verified_extensions(room: Path) -> set[str]:
     return set()
 
 
-def remember(room: Path, name: str, file: str) -> None:
+def remember_signature(room: Path, name: str, file: str) -> None:
     """Note that an extension's file was checked. Where it cannot be noted, it is checked again the next time."""
     with suppress(OSError, ValueError):
         place = room / RECORD

@@ -14,7 +14,7 @@ WILD = re.compile(r"[*?\[]")
 IMPOSSIBLE = re.compile(r"\\.*[*?\[]|[*?\[].*\\|\?.*\.(gz|zst)$", re.DOTALL)
 
 
-def exact(params: Mapping[str, object] | None) -> dict[str, object]:
+def exact_names(params: Mapping[str, object] | None) -> dict[str, object]:
     """Parameters of a statement, in which `file` and `files` are names: DuckDB's readers would take them for patterns."""
     found = dict(params or {})
     if isinstance(file := found.get("file"), str):

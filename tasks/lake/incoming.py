@@ -162,16 +162,16 @@ def _named(batch: pa.RecordBatch, columns: Columns, texts: tuple[str, ...], arri
     none = pa.nulls(size, pa.string())
     found: dict[str, pa.Array] = {
         "arrival": pa.array(np.arange(arrived, arrived + size, dtype=np.int64)),
-        "time": _dated(flat(batch, columns.time)),
-        "user": as_text(flat(batch, columns.user)),
-        "item": as_text(flat(batch, columns.item)),
-        "label": as_number(flat(batch, columns.label)) if columns.label else none,
+        "time": _dated(flat_column(batch, columns.time)),
+        "user": as_text(flat_column(batch, columns.user)),
+        "item": as_text(flat_column(batch, columns.item)),
+        "label": as_number(flat_column(batch, columns.label)) if columns.label else none,
     }
     if columns.logged_probability:
-        found["served"] = as_number(flat(batch, columns.logged_probability))
-    found |= {name: as_text(flat(batch, name)) for name in texts}
-    found |= {name: as_number(flat(batch, name)) for name in columns.numeric}
-    found["_key"] = _key([as_text(flat(batch, name)) for name in columns.key]) if columns.key else none
+        found["served"] = as_number(flat_column(batch, columns.logged_probability))
+    found |= {name: as_text(flat_column(batch, name)) for name in texts}
+    found |= {name: as_number(flat_column(batch, name)) for name in columns.numeric}
+    found["_key"] = _key([as_text(flat_column(batch, name)) for name in columns.key]) if columns.key else none
     found["_line"] = batch.column(LINE) if LINE in batch.schema.names else none
     return pa.RecordBatch.from_pydict({**found, "_none": none})
 
@@ -243,7 +243,7 @@ def nested_values(file: str, name: str, example: str) -> str:
     )
 
 
-def flat(batch: pa.RecordBatch, name: str) -> pa.Array:
+def flat_column(batch: pa.RecordBatch, name: str) -> pa.Array:
     """One column, decoded. Raises DataError if it is missing, there twice or nested."""
     if batch.schema.names.count(name) != 1:
         how = "two columns" if name in batch.schema.names else "no column"

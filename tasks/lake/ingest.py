@@ -11,12 +11,12 @@ from nightloop.tasks.lake.landing import Landing, land
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.lake.source import Source
 from nightloop.tasks.lake.warehouse import Warehouse
-from nightloop.tasks.plan.plan import Plan, canonical
+from nightloop.tasks.plan.plan import Plan, canonical_json
 
 Answer = TypeVar("Answer")
 
 
-def collect(warehouse: Warehouse, source: Source, plan: Plan, period: Period) -> Landing:
+def land_period(warehouse: Warehouse, source: Source, plan: Plan, period: Period) -> Landing:
     """Land what the source has of `period`.
 
     Rows under changed columns or expectations are a new version even where they are the same: the rows of a version
@@ -26,7 +26,9 @@ def collect(warehouse: Warehouse, source: Source, plan: Plan, period: Period) ->
 
     def landed() -> Landing:
         warehouse.remarks.clear()
-        return land(warehouse, period, source.batches(warehouse, period, plan.columns), plan.columns, rules(plan))
+        return land(
+            warehouse, period, source.batches(warehouse, period, plan.columns), plan.columns, rules_digest(plan)
+        )
 
     landing = read_until_complete(warehouse, landed)
     return landing if landing.rows else replace(landing, remark="; ".join(warehouse.remarks))
@@ -43,10 +45,10 @@ def read_until_complete(warehouse: Warehouse, read: Callable[[], Answer]) -> Ans
                 raise
 
 
-def rules(plan: Plan) -> str:
+def rules_digest(plan: Plan) -> str:
     """SHA-256 of what decides which rows of a delivery are clean. A field that a later release adds changes nothing by being
     there."""
     parts = {"columns": plan.columns, "expectations": plan.expectations, "periods": plan.periods}
     return hashlib.sha256(
-        canonical({name: part.model_dump(mode="json", exclude_defaults=True) for name, part in parts.items()})
+        canonical_json({name: part.model_dump(mode="json", exclude_defaults=True) for name, part in parts.items()})
     ).hexdigest()

@@ -65,15 +65,15 @@ def land(
         file, arrived = stage(warehouse, batches, columns, Path(room))
         if period.rows is not None:
             _refuse_moved_rows(warehouse, file, period, arrived.names, rules)
-            file = cut(warehouse, file, period.index, period.rows)
-        return put(warehouse, period, file, arrived, rules)
+            file = cut_rows(warehouse, file, period.index, period.rows)
+        return put_delivery(warehouse, period, file, arrived, rules)
 
 
-def put(
+def put_delivery(
     warehouse: Warehouse, period: Period, file: Path, arrived: IncomingRows, rules: str, again: bool = False
 ) -> Landing:
     """Put staged rows in the lake. `again`: as a new version even where the newest holds the same."""
-    delivery = weigh(warehouse, period, file, arrived)
+    delivery = measure_delivery(warehouse, period, file, arrived)
     if not again and (same := _same(warehouse, delivery.landing, rules)):
         return same
     return warehouse.write(
@@ -81,7 +81,7 @@ def put(
     )
 
 
-def weigh(warehouse: Warehouse, period: Period, file: Path, arrived: IncomingRows) -> StagedDelivery:
+def measure_delivery(warehouse: Warehouse, period: Period, file: Path, arrived: IncomingRows) -> StagedDelivery:
     """Count a staged delivery, name its content, and note which keys may be there twice."""
     (staged,) = warehouse.query("ingest/staged_digest", {"file": str(file)}).to_pylist()
     warehouse.query("ingest/no_suspects")
@@ -119,7 +119,7 @@ def _refuse_moved_rows(warehouse: Warehouse, file: Path, period: Period, names: 
         newest = warehouse.query("ingest/newest_landing", {"period": index}).to_pylist()
         if not newest or newest[0]["rules"] != rules:
             break  # it was cut by other rules, and says nothing
-        part = cut(warehouse, file, index, period.rows or 0)
+        part = cut_rows(warehouse, file, index, period.rows or 0)
         (found,) = warehouse.query("ingest/staged_digest", {"file": str(part)}).to_pylist()
         if digest(found["rows"], found["total"], names) == newest[0]["digest"]:
             break
@@ -132,7 +132,7 @@ def _refuse_moved_rows(warehouse: Warehouse, file: Path, period: Period, names: 
         )
 
 
-def cut(warehouse: Warehouse, file: Path, index: int, rows: int) -> Path:
+def cut_rows(warehouse: Warehouse, file: Path, index: int, rows: int) -> Path:
     """The rows of one period of equal counts, by its index, out of the staged history."""
     part, skip = file.with_name("cut.parquet"), index * rows
     found = (

@@ -44,7 +44,7 @@ def period(rule: Calendar | Counts, index: int) -> Period:
         raise DataError(f"period {index} of {_words(rule)} does not exist: {error}") from error
 
 
-def containing(rule: Calendar | Counts, instant: int) -> int:
+def index_at(rule: Calendar | Counts, instant: int) -> int:
     """Index of the period that holds `instant` (µs UTC); -1 before period 0. Raises DataError for equal counts."""
     if isinstance(rule, Counts):
         raise DataError("periods of equal counts are not on the calendar: name them by index, such as 000012")
@@ -67,11 +67,11 @@ def _begins_by(rule: Calendar, number: int, instant: int) -> bool:
         return False
 
 
-def closed(rule: Calendar | Counts, instant: int) -> int:
+def newest_closed(rule: Calendar | Counts, instant: int) -> int:
     """Index of the newest period that ended at or before `instant` (µs UTC); -1 where none has. Never beyond the end."""
     if isinstance(rule, Calendar) and rule.end:
         instant = min(instant, _micros(datetime.fromisoformat(rule.end).replace(tzinfo=ZoneInfo(rule.timezone))))
-    return max(containing(rule, instant) - 1, -1)
+    return max(index_at(rule, instant) - 1, -1)
 
 
 def parse(rule: Calendar | Counts, text: str) -> Period:
@@ -87,7 +87,7 @@ def parse(rule: Calendar | Counts, text: str) -> Period:
     except ValueError as error:
         raise DataError(f"no period {given!r}: give an index such as 12, or a name such as {example}") from error
     try:
-        index = containing(rule, _micros(at.replace(tzinfo=at.tzinfo or ZoneInfo(rule.timezone))))
+        index = index_at(rule, _micros(at.replace(tzinfo=at.tzinfo or ZoneInfo(rule.timezone))))
     except OverflowError as error:
         raise DataError(f"no period {given!r}: it lies at the end of the calendar") from error
     if index < 0 or period(rule, index).name != given:

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nightloop.tasks.lake.incoming import LINE
-from nightloop.tasks.lake.ingest import rules
-from nightloop.tasks.lake.landing import Landing, put, stage
+from nightloop.tasks.lake.ingest import rules_digest
+from nightloop.tasks.lake.landing import Landing, put_delivery, stage
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.errors import DataError, NotReady
@@ -23,7 +23,7 @@ from nightloop.tasks.plan.plan import Columns, Plan
 OURS = re.compile(r"/main/(landed|quarantine|collected|layout)/(.*/)?ducklake-[0-9a-f-]+\.parquet$")  # a file's path
 
 
-def replay(warehouse: Warehouse, plan: Plan, period: Period, version: int) -> Landing:
+def replay_version(warehouse: Warehouse, plan: Plan, period: Period, version: int) -> Landing:
     """Land the rows of a version once more, as a new version, as they first came: for changed rules, with the source
     gone.
 
@@ -41,7 +41,7 @@ def replay(warehouse: Warehouse, plan: Plan, period: Period, version: int) -> La
     batches = (_as_it_came(batch, plan.columns) for batch in warehouse.stream("ingest/replay_rows", asked))
     with tempfile.TemporaryDirectory(dir=warehouse.scratch) as room:
         file, arrived = stage(warehouse, batches, plan.columns, Path(room))
-        return put(warehouse, period, file, arrived, rules(plan), again=True)
+        return put_delivery(warehouse, period, file, arrived, rules_digest(plan), again=True)
 
 
 def landed_again(warehouse: Warehouse, plan: Plan, period: Period) -> Landing | None:
@@ -49,9 +49,9 @@ def landed_again(warehouse: Warehouse, plan: Plan, period: Period) -> Landing | 
     newest = warehouse.query("ingest/newest_landing", {"period": period.index}).to_pylist()
     if not newest or not newest[0]["rows"]:
         return None
-    if newest[0]["rules"] == rules(plan):
+    if newest[0]["rules"] == rules_digest(plan):
         return Landing(period.index, newest[0]["version"], newest[0]["digest"], newest[0]["rows"], False)
-    return replay(warehouse, plan, period, newest[0]["version"])
+    return replay_version(warehouse, plan, period, newest[0]["version"])
 
 
 def idle_versions(warehouse: Warehouse, keep: Mapping[int, Collection[int]]) -> list[tuple[int, int]]:
@@ -95,7 +95,7 @@ def other_rows(warehouse: Warehouse, rows: Mapping[tuple[int, int], int]) -> lis
     return sorted(found)
 
 
-def compact(warehouse: Warehouse, before: datetime) -> None:
+def compact_lake(warehouse: Warehouse, before: datetime) -> None:
     """Merge small files, and remove those that no snapshot has needed since `before`, nor any writer that still works.
 
     Snapshots of the catalog that are older than `before` cannot be gone back to afterwards; versions can. Only for a

@@ -20,15 +20,15 @@ import duckdb
 import pyarrow as pa
 from duckdb_extensions import import_extension
 
-from nightloop.tasks.lake.batches import bounded
-from nightloop.tasks.lake.extension_signatures import remember, verified_extensions
-from nightloop.tasks.lake.file_names import exact
+from nightloop.tasks.lake.batches import bounded_batches
+from nightloop.tasks.lake.extension_signatures import remember_signature, verified_extensions
+from nightloop.tasks.lake.file_names import exact_names
 from nightloop.tasks.lake.retry import IN_THE_WAY, interruptible, next_batch, retry_unseen, signals_heard
 from nightloop.tasks.lake.scratch import scratch
 from nightloop.tasks.objects.s3_client import open_object
 from nightloop.tasks.plan.errors import ConflictError, DataError, PlanError, StoreError
 from nightloop.tasks.plan.redact import redact_error
-from nightloop.tasks.plan.safe_text import guarded
+from nightloop.tasks.plan.safe_text import redact_errors
 from nightloop.tasks.plan.settings import Settings
 
 FORMAT = 1  # layout of the tables; a newer one is refused
@@ -62,7 +62,7 @@ class Warehouse:
         name it. Raises ValueError for a catalog that a newer release wrote, OSError where the catalog cannot be reached.
         """
         place = settings.home.absolute() / "lake"
-        with guarded(), signals_heard(), scratch(place) as room, _connected(settings, room) as connection:
+        with redact_errors(), signals_heard(), scratch(place) as room, _connected(settings, room) as connection:
             warehouse = Warehouse(connection, room, int(settings.logs_memory))
             _configure(connection, settings)
             if settings.lake_on_s3 or credentials is not None:
@@ -76,7 +76,7 @@ class Warehouse:
 
     def query(self, name: str, params: Mapping[str, object] | None = None) -> pa.Table:
         """The answer to the statement in `sql/<name>.sql`, as one table."""
-        lake, text, given = self.connection, statement(name), exact(params)
+        lake, text, given = self.connection, statement(name), exact_names(params)
         with _plainly():
             asked = partial(interruptible, lambda: lake.execute(text, given).to_arrow_table(), lake.interrupt)
             return retry_unseen(asked, duckdb.Error)
@@ -90,11 +90,11 @@ class Warehouse:
         with self.connection.cursor() as cursor, _plainly():
             retry_unseen(partial(_speak, cursor), duckdb.Error)
             for name, params in steps:
-                asked = partial(cursor.execute, statement(name), exact(params))
+                asked = partial(cursor.execute, statement(name), exact_names(params))
                 answer = retry_unseen(partial(interruptible, asked, cursor.interrupt), duckdb.Error).to_arrow_reader(
                     CHUNK
                 )
-                yield from bounded(iter(partial(next_batch, answer, cursor.interrupt), None))
+                yield from bounded_batches(iter(partial(next_batch, answer, cursor.interrupt), None))
 
     def opened(self, file: str) -> BinaryIO:
         """A file on disk, or an object of S3, to be read once from its start."""
@@ -107,7 +107,7 @@ class Warehouse:
     def define(self, name: str, words: Mapping[str, str]) -> None:
         """Run `sql/<name>.sql`, a statement about names: its quoted words '$word' and "$word" are filled in."""
         with signals_heard():
-            self.connection.execute(filled(statement(name), words))
+            self.connection.execute(fill_in(statement(name), words))
 
     @contextmanager
     def lend(self, rows: pa.RecordBatchReader | pa.Table) -> Iterator[None]:
@@ -227,7 +227,7 @@ def _load(connection: duckdb.DuckDBPyConnection, extension: str, room: Path) -> 
     if extension not in _SIGNED:
         _SIGNED.add(extension)
         if file := dict(connection.execute(statement("catalog/extension_files")).fetchall()).get(extension):
-            remember(room, extension, str(file))
+            remember_signature(room, extension, str(file))
 
 
 def _loaded(connection: duckdb.DuckDBPyConnection, extension: str) -> None:
@@ -251,7 +251,7 @@ def _reach_s3(connection: duckdb.DuckDBPyConnection, settings: Settings, credent
         "token": credentials.get("aws_session_token", ""), "region": settings.s3_region, "endpoint": url.netloc,
         "style": "path" if settings.s3_path_style else "vhost", "tls": str(url.scheme != "http").lower(),
     }  # fmt: skip
-    connection.execute(filled(statement("catalog/s3_secret"), words))
+    connection.execute(fill_in(statement("catalog/s3_secret"), words))
 
 
 def _attach(connection: duckdb.DuckDBPyConnection, settings: Settings, pipeline: str) -> None:
@@ -261,9 +261,9 @@ def _attach(connection: duckdb.DuckDBPyConnection, settings: Settings, pipeline:
     if catalog := settings.postgres:
         where, kind = f"postgres:{catalog.server}", "postgres"
         if catalog.password:  # apart from the connection string, which DuckDB repeats in its errors
-            connection.execute(filled(statement("catalog/postgres_secret"), {"password": catalog.password}))
+            connection.execute(fill_in(statement("catalog/postgres_secret"), {"password": catalog.password}))
     words = {"catalog": f"ducklake:{'' if catalog else 'sqlite:'}{where}", "data": f"{place}/{pipeline}/"}
-    attach = filled(statement(f"catalog/attach_{kind}"), {**words, "pipeline": pipeline})
+    attach = fill_in(statement(f"catalog/attach_{kind}"), {**words, "pipeline": pipeline})
     try:
         _patiently(lambda: connection.execute(attach))
     except (ValueError, OSError) as error:
@@ -288,7 +288,7 @@ def statement(name: str) -> str:
     return (files("nightloop.sql") / f"{name}.sql").read_text(encoding="utf-8")
 
 
-def filled(text: str, words: Mapping[str, str]) -> str:
+def fill_in(text: str, words: Mapping[str, str]) -> str:
     """A statement that takes no parameters, with its quoted words '$name' and "$name" filled in, quotes doubled."""
 
     def word(match: re.Match[str]) -> str:

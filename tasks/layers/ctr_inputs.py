@@ -9,11 +9,11 @@ import torch
 from torch import Generator, Tensor
 
 from nightloop.tasks.modules.model import Model
-from nightloop.tasks.plan.bounds import WIDEST, is_whole, words
+from nightloop.tasks.plan.bounds import WIDEST, bounds_in_words, is_whole
 from nightloop.tasks.plan.errors import PlanError
 
 
-def check(
+def check_options(
     model: str,
     numeric: object,
     scale: object,
@@ -25,7 +25,7 @@ def check(
     Raises PlanError that names them all.
     """
     wrong = [
-        f"{name}: given {value!r:.80}; {words(WIDEST)}"
+        f"{name}: given {value!r:.80}; {bounds_in_words(WIDEST)}"
         for name, values in sizes.items()
         for value in values
         if not is_whole(value, WIDEST)

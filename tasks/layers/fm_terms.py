@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-def factorised(embedded: Tensor) -> Tensor:
+def fm_logits(embedded: Tensor) -> Tensor:
     """sum w_i + 1/2 sum_d [(sum e)^2 - sum e^2] of rows [n, m, d + 1], embedding and weight: [n].
 
     The slope of this is (sum e) - e_i for an embedding and 1 for a weight, and slope times rows is the first sum plus

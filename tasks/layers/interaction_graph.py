@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from nightloop.tasks.data.logs import Logs
-from nightloop.tasks.layers.propagation import Propagation, Shape, propagation
+from nightloop.tasks.layers.propagation import GraphShape, Propagation, propagation
 from nightloop.tasks.modules.checkpoint import Weights, pack, unpack
 from nightloop.tasks.modules.fused_tables import fuse, split
 from nightloop.tasks.plan.errors import DataError
@@ -41,7 +41,7 @@ class Graph:
         """A full graph as it was at an earlier close."""
         return self if close >= self.period else Graph(close, self.edges[self.edges[:, 2] <= close])
 
-    def propagation(self, shape: Shape) -> Propagation:
+    def propagation(self, shape: GraphShape) -> Propagation:
         """How rows of tables are spread over it. Raises DataError if its past is one of other layers or widths."""
         names = ["degree", *(f"layer/{number}" for number in range(1, shape.layers + 1))] if self.past else []
         expected = {f"{name}/table.{f}": (1 if name == "degree" else shape.width) for name in names for f in FIELDS}
@@ -62,12 +62,12 @@ def load_graph(kept: Weights) -> Graph:
     return Graph(int(kept["period"]), kept["edges"], unpack("past", kept))
 
 
-def full(before: Graph, logs: Logs) -> Graph:
+def full_graph(before: Graph, logs: Logs) -> Graph:
     """All pairs of the graph and of the logs."""
     return Graph(logs.period, _distinct(torch.cat([before.edges, _pairs(logs)])))
 
 
-def incremental(before: Graph, weights: Weights, logs: Logs, shape: Shape) -> Graph:
+def incremental_graph(before: Graph, weights: Weights, logs: Logs, shape: GraphShape) -> Graph:
     """The pairs of later periods than the graph's; it becomes their past, with the layers of the `weights` it served."""
     if logs.period <= before.period:
         return before
@@ -104,9 +104,9 @@ class GraphAtClose:
 
     now: Graph
     before: Graph | None  # incremental: all earlier closes; full: None, `now` tells by itself
-    made: dict[tuple[int, Shape], Propagation] = field(default_factory=dict)  # those asked for: each is made once
+    made: dict[tuple[int, GraphShape], Propagation] = field(default_factory=dict)  # those asked for: each is made once
 
-    def propagation(self, close: int, shape: Shape) -> Propagation:
+    def propagation(self, close: int, shape: GraphShape) -> Propagation:
         """Of the graph at the close of a period; of a past that an incremental graph forgot, that of the night before."""
         if (close, shape) not in self.made:
             graph = self.before if self.before is not None and close < self.now.period else self.now.until(close)

@@ -43,11 +43,11 @@ def mlp_forward(
         values = linear(below, dense[f"{name}.{place}.weight"], dense[f"{name}.{place}.bias"])
         place += 1
     if values.shape[1] == 1 and place > 1:
-        show_hidden(below)
+        keep_hidden(below)
     return values
 
 
-def show_hidden(values: Tensor) -> None:
+def keep_hidden(values: Tensor) -> None:
     """Show what the last layer of a tower reads [n, hidden] to whoever looks (`last_hidden`)."""
     if (seen := _seen.get()) is not None:
         seen.append(values)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nightloop.tasks.modules.dot_product_step import Pairs, slopes
+from nightloop.tasks.modules.dot_product_step import Pairs, bilinear_gradients
 from nightloop.tasks.modules.lookup import own_rows
 from nightloop.tasks.modules.regularizers import Regularizer
 from nightloop.tasks.modules.rowwise_optimizers import RowOptimizer
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 
-class Shape(NamedTuple):
+class GraphShape(NamedTuple):
     """How far and what is spread."""
 
     layers: int
@@ -38,7 +38,7 @@ class Propagation:
     without links are nothing to B: theirs is (E^0 + P^1 + ... + P^L) / (L + 1).
     """
 
-    shape: Shape
+    shape: GraphShape
     linked: Tensor  # [k] int64, ascending: rows of the fused table that have links
     slot: Tensor  # [R] int64 of each row: its place among `linked`, or -1
     matrix: csr_matrix  # B [k, k]
@@ -80,7 +80,7 @@ class Propagation:
         return found
 
 
-def propagation(edges: Tensor, past: Sequence[Tensor], shape: Shape) -> Propagation:
+def propagation(edges: Tensor, past: Sequence[Tensor], shape: GraphShape) -> Propagation:
     """Of distinct links [m, 2 or more] int32 (user, item) and, of a past, degree [R, 1] and layers H^l [R, width] each.
 
     With D links in the past and T in all, a row's sum over the past links is H^l sqrt(D / T) = P^l: each term is divided
@@ -114,7 +114,7 @@ def propagation(edges: Tensor, past: Sequence[Tensor], shape: Shape) -> Propagat
 
 
 @dataclass(frozen=True, eq=False)
-class Spread:
+class LinkedRows:
     """The look-up of a propagated model: an entry is made of all linked rows, besides its own."""
 
     over: Propagation
@@ -141,14 +141,14 @@ class Spread:
         return found.view(*ids.shape, -1)
 
 
-def propagated_step(
+def propagation_step(
     table: Tensor, optimizer: RowOptimizer, pairs: Pairs, real: Tensor | None, springs: Regularizer, over: Propagation
 ) -> Tensor:
     """`bilinear_step` for a model of E, on E^0 = `table`; returns the mean loss. Every linked row moves.
 
     L2 and pulls act on rows of E^0 that occur in the batch, as often as they do, as they do without a graph.
     """
-    found = slopes(over.whole(table), pairs, real, over.shape.width)
+    found = bilinear_gradients(over.whole(table), pairs, real, over.shape.width)
     rows, gradient, times = (torch.cat(parts) for parts in (found.rows, found.gradient, found.times))
     slot = over.slot.index_select(0, rows)
     inside, lone = (slot >= 0).nonzero().flatten(), (slot < 0).nonzero().flatten()

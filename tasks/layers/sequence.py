@@ -13,7 +13,7 @@ from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.layers.state import FOLDER
 from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.modules.fused_tables import offsets
-from nightloop.tasks.modules.lookup import own
+from nightloop.tasks.modules.lookup import own_lookup
 from nightloop.tasks.modules.model import Lookup
 from nightloop.tasks.plan.errors import DataError, PlanError
 
@@ -22,7 +22,7 @@ BLOCK = 1024  # users that are encoded at once: always as many, so that nobody's
 
 
 @dataclass(frozen=True, eq=False)
-class Last:
+class LastItems:
     """Whose last items a ranking model is served by: those of the close before, until the night has closed."""
 
     before: Tensor  # [U, L], as `LATEST`
@@ -33,14 +33,14 @@ class Last:
         return {LATEST: self.after}
 
 
-def last(kept: Weights, logs: Logs) -> Last:
+def last_items(kept: Weights, logs: Logs) -> LastItems:
     """Of the night of `logs.period`; before the first one nobody had taken anything."""
     after = logs.latest + 1
     before = kept.get(LATEST, after.new_zeros(0, after.shape[1]))
-    return Last(pad(before, (0, 0, 0, len(after) - len(before))), after)
+    return LastItems(pad(before, (0, 0, 0, len(after) - len(before))), after)
 
 
-def served(weights: Weights, night: Last | None) -> Tensor:
+def items_to_encode(weights: Weights, night: LastItems | None) -> Tensor:
     """The last items to encode users by, as `LATEST`: those kept, or of weights that a strategy has those of before.
 
     Raises ValueError if nothing was kept and it is no night.
@@ -53,7 +53,7 @@ def served(weights: Weights, night: Last | None) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class Told:
+class HistoryRows:
     """A look-up of each entry's own rows and of the items that its user took before it.
 
     `embedded` is the own rows, then the history's, newest last and noughts where there are fewer: [n, F + L, width].
@@ -90,10 +90,10 @@ class Told:
 
 
 @dataclass(frozen=True, eq=False)
-class Mean:
+class MeanHistoryRows:
     """The same with the mean of the history's rows for all of them, nought for an empty one: [n, F + 1, width]."""
 
-    with_history: Told
+    with_history: HistoryRows
 
     def rows(self, positions: Tensor, ids: Tensor) -> Tensor:
         """The entries' own rows, then their histories'."""
@@ -107,14 +107,14 @@ class Mean:
         return torch.cat([own, mean[:, None]], 1)
 
 
-def with_history(fields: Sequence[str], length: int, sizes: list[int], logs: Logs) -> Told:
+def with_history(fields: Sequence[str], length: int, sizes: list[int], logs: Logs) -> HistoryRows:
     """The look-up of a model that reads `length` items. Raises ValueError if the logs have another number."""
     if logs.history.shape[1] != length:
         raise PlanError(
             f"the model reads the last {length} items of a user, the logs have {logs.history.shape[1]}: columns.history "
             "of the plan says how many"
         )
-    return Told(own(fields, sizes, logs), sizes, tuple(fields).index("item"), logs.history)
+    return HistoryRows(own_lookup(fields, sizes, logs), sizes, tuple(fields).index("item"), logs.history)
 
 
 def require_history(model: str, history: object) -> None:
@@ -125,7 +125,7 @@ def require_history(model: str, history: object) -> None:
         )
 
 
-def encoded(encode: Callable[[Tensor], Tensor], table: Tensor, latest: Tensor) -> Tensor:
+def encode_histories(encode: Callable[[Tensor], Tensor], table: Tensor, latest: Tensor) -> Tensor:
     """What `encode` makes of histories [B, L, width], of all users [U, d], from rows of the item `table`."""
     rows = torch.cat([table.new_zeros(1, table.shape[1]), table])
     whole = pad(latest.masked_fill(latest > len(table), 0), (0, 0, 0, -len(latest) % BLOCK))

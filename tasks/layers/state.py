@@ -18,17 +18,17 @@ def without_state(weights: Weights) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in weights.items() if not name.startswith(f"{FOLDER}/")}
 
 
-def kept(weights: Weights) -> dict[str, Tensor]:
+def state_of(weights: Weights) -> dict[str, Tensor]:
     """What is kept, by names without their folder; nothing: an empty dict."""
     return unpack(FOLDER, weights)
 
 
 def with_state(model: Model, weights: Weights, logs: Logs) -> Model:
     """The model as strategies are to have it on the night of `logs.period`, after a night that closed with `weights`."""
-    return model.at(without_state(weights), kept(weights), logs) if isinstance(model, StatefulModel) else model
+    return model.at(without_state(weights), state_of(weights), logs) if isinstance(model, StatefulModel) else model
 
 
-def state_kept(model: Model, checkpoint: Checkpoint) -> Checkpoint:
+def update_state(model: Model, checkpoint: Checkpoint) -> Checkpoint:
     """What a strategy made with tonight's model, with what is kept of the night."""
     if not isinstance(model, StatefulModel):
         return checkpoint

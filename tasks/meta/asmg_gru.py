@@ -102,7 +102,7 @@ def forward(
     found = [torch.empty_like(rows) for rows in sequence]
 
     def walk(piece: slice) -> list[Trace]:
-        traces, seen = [], room(state[piece].permute(1, 2, 0))
+        traces, seen = [], append_row(state[piece].permute(1, 2, 0))
         for rows, output in zip((rows[piece] for rows in sequence), (output[piece] for output in found), strict=True):
             if not len(rows):
                 break
@@ -117,7 +117,7 @@ def forward(
     return found, threads.map(walk, _pieces(len(state)))
 
 
-def room(state: Tensor) -> Tensor:
+def append_row(state: Tensor) -> Tensor:
     """A state [n, h, R] with room for a value after it: [n, h + 1, R]."""
     found = state.new_empty(state.shape[0], state.shape[1] + 1, state.shape[2])
     found[:, :-1] = state

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nightloop.tasks.meta import asmg_gru
 from nightloop.tasks.modules.checkpoint import Weights, pack, unpack
-from nightloop.tasks.modules.fused_tables import PREFIX, others
+from nightloop.tasks.modules.fused_tables import PREFIX, dense_names
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.modules.threads import ThreadPool, thread_pool
 
@@ -20,7 +20,7 @@ Form = Literal["GRU", "Linear"]
 ALONE = ThreadPool(1)
 
 
-class Made(NamedTuple):
+class GeneratedRows(NamedTuple):
     """Outputs [R, n] for each of a sequence of rows, and what their slope needs."""
 
     outputs: list[Tensor]
@@ -54,7 +54,7 @@ class Generator:
         found: dict[str, Tensor] = {}
         for field in self.fields:
             found |= pack(field, self._first(model.width, rng))
-        for name, tensor in others(weights).items():
+        for name, tensor in dense_names(weights).items():
             found |= pack(name, self._first(tensor.numel(), rng))
         return found
 
@@ -74,7 +74,7 @@ class Generator:
         sequence: Sequence[Tensor],
         state: Tensor | None,
         threads: ThreadPool = ALONE,
-    ) -> Made:
+    ) -> GeneratedRows:
         """The outputs for rows [R, n] of one table, begun at `state` [R, n, hidden] (Linear: None).
 
         Later members of the sequence may be shorter: of the rows they leave out there is no later output.
@@ -83,14 +83,14 @@ class Generator:
         if state is None:
             shares, last = torch.softmax(own["logits"], 1), len(sequence[-1])
             mean = sum((shares[:, place] * rows[:last] for place, rows in enumerate(sequence)), torch.zeros(()))
-            return Made([*sequence[:-1], mean], [], sequence)
+            return GeneratedRows([*sequence[:-1], mean], [], sequence)
         outputs, traces = asmg_gru.forward(own, sequence, state, threads)
         if self.residual:
             outputs = [output + rows for output, rows in zip(outputs, sequence, strict=True)]
-        return Made(outputs, traces, sequence)
+        return GeneratedRows(outputs, traces, sequence)
 
     def slopes(
-        self, parameters: Weights, name: str, made: Made, slopes: Sequence[Tensor], threads: ThreadPool
+        self, parameters: Weights, name: str, made: GeneratedRows, slopes: Sequence[Tensor], threads: ThreadPool
     ) -> dict[str, Tensor]:
         """The gradient of one table's parameters, by their full names, given that of each output."""
         own = unpack(name, parameters)
@@ -100,10 +100,10 @@ class Generator:
         of_shares = torch.stack([(slopes[-1] * rows[:last]).sum(0) for rows in made.sequence], 1)
         return {f"{name}/logits": shares * (of_shares - (shares * of_shares).sum(1, keepdim=True))}
 
-    def dense(self, parameters: Weights, sequence: Sequence[Weights], hidden: Weights) -> dict[str, Made]:
+    def dense(self, parameters: Weights, sequence: Sequence[Weights], hidden: Weights) -> dict[str, GeneratedRows]:
         """What is made of everything that is not a table; outputs are [1, numbers]."""
         found = {}
-        for name in others(sequence[-1]):
+        for name in dense_names(sequence[-1]):
             flat = [weights[name].reshape(1, -1) for weights in sequence]
             found[name] = self.rows(parameters, name, flat, hidden[name][None] if hidden else None)
         return found
@@ -129,14 +129,14 @@ class Generator:
         found = {name: tensor.clone() for name, tensor in hidden.items()}
 
         def move(name: str, rows: slice) -> None:
-            seen = asmg_gru.room(hidden[name][rows].permute(1, 2, 0))
+            seen = asmg_gru.append_row(hidden[name][rows].permute(1, 2, 0))
             seen[:, -1] = weights[name][rows].T
             moved = asmg_gru.step(parameters[f"{name.removeprefix(PREFIX)}/gates"], seen).state
             found[name][rows] = moved.permute(2, 0, 1)
 
         with thread_pool() as threads:
-            for name, tensor in others(weights).items():
-                seen = asmg_gru.room(hidden[name][:, :, None])
+            for name, tensor in dense_names(weights).items():
+                seen = asmg_gru.append_row(hidden[name][:, :, None])
                 seen[:, -1] = tensor.reshape(-1, 1)
                 found[name] = asmg_gru.step(parameters[f"{name}/gates"], seen).state[:, :, 0]
             threads.map(lambda chunk: move(*chunk), self._chunks(weights))

@@ -11,22 +11,22 @@ import torch
 from torch import Tensor
 
 from nightloop.tasks.data.logs import Logs
-from nightloop.tasks.meta.generator import Generator, Made
+from nightloop.tasks.meta.generator import GeneratedRows, Generator
 from nightloop.tasks.meta.meta_state import MetaState
 from nightloop.tasks.meta.needed_rows import NeededRows, needed_rows
 from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.modules.fused_tables import PREFIX, fuse, table_sizes
 from nightloop.tasks.modules.lookup import close_before, lookup
 from nightloop.tasks.modules.loss import Batch, cross_entropy
-from nightloop.tasks.modules.malloc import kept_memory
+from nightloop.tasks.modules.malloc import reuse_freed_memory
 from nightloop.tasks.modules.model import Model
-from nightloop.tasks.modules.negative_sampling import draw, known
-from nightloop.tasks.modules.progress import report
+from nightloop.tasks.modules.negative_sampling import draw, index_positives
+from nightloop.tasks.modules.progress import report_progress
 from nightloop.tasks.modules.row_order import canonical_order
 from nightloop.tasks.modules.table_rows import take_rows
 from nightloop.tasks.modules.threads import ThreadPool, thread_pool
 from nightloop.tasks.modules.train_config import TrainConfig
-from nightloop.tasks.training.step import StepRows, entries
+from nightloop.tasks.training.step import StepRows, step_entries
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,13 @@ def learn_generator(
     flat, adam = meta.flat(), meta.adam(training.lr)
     value, done, total = torch.zeros(()), 0, len(lesson.targets[-1]) * training.epochs
     tables = [fuse(weights, model.fields) for weights in lesson.sequence]
-    with kept_memory(), thread_pool() as threads:
+    with reuse_freed_memory(), thread_pool() as threads:
         for draws in _batches(model, lesson, training):
             value, slopes = losses_and_gradients(model, generator, meta.shaped(flat), lesson, tables, draws, threads)
             gradient = torch.cat([slopes[name].flatten() for name in meta.parameters])
             adam.step(flat, gradient.add_(flat, alpha=training.l2))
             done += len(draws[max(draws)].positions)
-            report(done, total)
+            report_progress(done, total)
     return meta.learned(flat, adam, value, "the generator")
 
 
@@ -79,7 +79,7 @@ def losses_and_gradients(
     `draws` are by number of the target; `tables` are the sequence's, fused (`tables.fuse`).
     """
     sizes = table_sizes(model, lesson.sequence[-1])
-    taken = {number: entries(model, lesson.targets[number], rows) for number, rows in draws.items()}
+    taken = {number: step_entries(model, lesson.targets[number], rows) for number, rows in draws.items()}
     targets = {number: lesson.targets[number] for number in draws}
     looks = {number: lookup(model, sizes, logs, close_before(logs)) for number, logs in targets.items()}
     wanted = needed_rows({number: looks[number].rows(at, ids) for number, (at, _, ids) in taken.items()}, sizes)
@@ -116,7 +116,7 @@ def _rows(
     tables: Sequence[Tensor],
     wanted: NeededRows,
     threads: ThreadPool,
-) -> dict[str, Made]:
+) -> dict[str, GeneratedRows]:
     """What is made of the rows of each table that are asked for, by field."""
     found = {}
     for number, rows in wanted.rows.items():
@@ -132,7 +132,7 @@ def _rows(
 def _gradient(
     generator: Generator,
     parameters: Weights,
-    made: Mapping[str, Made],
+    made: Mapping[str, GeneratedRows],
     slopes: Mapping[str, Sequence[Tensor]],
     threads: ThreadPool,
 ) -> dict[str, Tensor]:
@@ -163,7 +163,7 @@ def _dealt(model: Model, logs: Logs, training: TrainConfig, count: int, purpose:
     user, item = (logs.rows[:, logs.fields.index(field)] for field in ("user", "item"))
     born = logs.born[logs.fields.index("item")]
     ranking = model.family == "ranking" and len(logs)
-    positives = known(user, item, int((born <= logs.period).sum())) if ranking else None
+    positives = index_positives(user, item, int((born <= logs.period).sum())) if ranking else None
     for _ in range(training.epochs):
         order = torch.randperm(len(logs), generator=generator)
         order = order if canonical is None else canonical[order]

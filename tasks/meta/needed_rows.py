@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from nightloop.tasks.modules.fused_tables import offsets, parted
+from nightloop.tasks.modules.fused_tables import offsets, rows_by_field
 
 
 class NeededRows(NamedTuple):
@@ -27,7 +27,7 @@ def needed_rows(batches: Mapping[int, Tensor], sizes: Sequence[int]) -> NeededRo
     numbers = torch.tensor([*batches]).repeat_interleave(torch.tensor(lengths))
     deepest = torch.zeros(len(distinct), dtype=torch.int64).scatter_reduce_(0, place, numbers, "amax")
     orders, counts = {}, {}
-    for field, part in parted(distinct, sizes):
+    for field, part in rows_by_field(distinct, sizes):
         depth = deepest[part]
         orders[field] = torch.argsort(depth, descending=True, stable=True) + part.start
         counts[field] = [int((depth >= number).sum()) for number in range(max(batches) + 1)]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.model import Model
-from nightloop.tasks.modules.negative_sampling import draw, known
+from nightloop.tasks.modules.negative_sampling import draw, index_positives
 from nightloop.tasks.modules.row_order import canonical_order
 from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.training.step import StepRows
@@ -34,7 +34,9 @@ def epochs(
     canonical = canonical_order(logs)
     rows = torch.arange(len(logs)) if canonical is None else canonical
     who = torch.unique(user[rows], return_inverse=True)[1]
-    positives = known(user, torch.searchsorted(offered, item), len(offered)) if model.family == "ranking" else None
+    positives = (
+        index_positives(user, torch.searchsorted(offered, item), len(offered)) if model.family == "ranking" else None
+    )
 
     def steps(order: Tensor) -> Iterator[StepRows]:
         for batch in torch.split(order, training.batch_size):

@@ -15,17 +15,17 @@ from nightloop.tasks.meta.meta_state import MetaState
 from nightloop.tasks.meta.sml_batches import Batches, epochs
 from nightloop.tasks.meta.transfer_set import TransferSet
 from nightloop.tasks.modules.checkpoint import Weights
-from nightloop.tasks.modules.fused_tables import fuse, others, parted, table_sizes
+from nightloop.tasks.modules.fused_tables import dense_names, fuse, rows_by_field, table_sizes
 from nightloop.tasks.modules.lookup import close_before, lookup, own_close
 from nightloop.tasks.modules.loss import Batch, cross_entropy
-from nightloop.tasks.modules.malloc import kept_memory
+from nightloop.tasks.modules.malloc import reuse_freed_memory
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.modules.regularizers import regularizer_of
 from nightloop.tasks.modules.table_rows import take_rows
 from nightloop.tasks.modules.threads import ThreadPool, thread_pool
 from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.training.fit import train
-from nightloop.tasks.training.step import PartialGradient, Step, StepRows, entries, parallel_step, split_rows
+from nightloop.tasks.training.step import PartialGradient, Step, StepRows, parallel_step, split_rows, step_entries
 from nightloop.tasks.training.train_state import TrainState
 
 # Rows that are worth a thread: a part is a hundred operations, and of fewer rows each is too short to be shared.
@@ -39,7 +39,7 @@ class TransferInputs(NamedTuple):
     learned: Weights
 
 
-def learn_through(
+def learn_model(
     model: Model,
     carry: TransferSet,
     meta: MetaState,
@@ -54,13 +54,13 @@ def learn_through(
     """
     before, weights = past
     fixed, half = meta.parameters, training.precision == "bfloat16"
-    old, old_dense = fuse(before, model.fields), {name: before[name] for name in others(weights)}
+    old, old_dense = fuse(before, model.fields), {name: before[name] for name in dense_names(weights)}
     drawn = regularizer_of(training.l2, None, weights, model.fields)
     look = lookup(model, table_sizes(model, weights), logs, own_close(logs))
 
     def step_on(run: TrainState) -> Step:
         def slope(rows: StepRows, share: float) -> PartialGradient:
-            positions, label, ids = entries(model, logs, rows)
+            positions, label, ids = step_entries(model, logs, rows)
             distinct, place = torch.unique(look.rows(positions, ids), return_inverse=True)
             table = take_rows(run.table, distinct).requires_grad_()
             flat = run.flat.detach().requires_grad_()
@@ -100,7 +100,7 @@ def learn_transfer(
         return meta
     half = training.precision == "bfloat16"
     flat, adam = meta.flat(), meta.adam(training.lr)
-    sizes, dense = table_sizes(model, weights), others(weights)
+    sizes, dense = table_sizes(model, weights), dense_names(weights)
     old, new = fuse(before, model.fields), fuse(weights, model.fields)
     look = lookup(model, sizes, logs, close_before(logs))
     value = torch.zeros(())
@@ -108,7 +108,7 @@ def learn_transfer(
 
     def slope(rows: StepRows, share: float) -> tuple[Tensor, Tensor]:
         """The loss of a part, as it counts in the whole, and its gradient."""
-        positions, label, ids = entries(model, logs, rows)
+        positions, label, ids = step_entries(model, logs, rows)
         leaf = flat.detach().requires_grad_()
         parameters = meta.shaped(leaf)
         distinct, place = torch.unique(look.rows(positions, ids), return_inverse=True)
@@ -120,7 +120,7 @@ def learn_transfer(
         value = share * cross_entropy(Batch(logits, label, positions, ids, embedded, len(rows.positions)))
         return value.detach(), torch.autograd.grad(value, leaf)[0]
 
-    with kept_memory(), _crew(model, training) as threads:
+    with reuse_freed_memory(), _crew(model, training) as threads:
         for rows in chain.from_iterable(epochs(model, logs, training, batches, offered, "second")):
             found = threads.map(lambda part: slope(*part), split_rows(rows, threads, PART))
             value, gradient = (reduce(torch.add, each) for each in zip(*found, strict=True))
@@ -137,4 +137,4 @@ def _pieces(
     carry: TransferSet, distinct: Tensor, sizes: list[int], old: Tensor, new: Tensor
 ) -> dict[str, tuple[Tensor, Tensor]]:
     """Rows of the fused table, before and learned, by field, in the order of `distinct`."""
-    return {carry.fields[number]: (old[part], new[part]) for number, part in parted(distinct, sizes)}
+    return {carry.fields[number]: (old[part], new[part]) for number, part in rows_by_field(distinct, sizes)}

@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 
 from nightloop.tasks.meta.transfer import Transfer
 from nightloop.tasks.modules.checkpoint import Weights, pack, unpack
-from nightloop.tasks.modules.fused_tables import PREFIX, others
+from nightloop.tasks.modules.fused_tables import PREFIX, dense_names
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.modules.threads import ThreadPool, thread_pool
 
@@ -41,7 +41,7 @@ class TransferSet:
         found: dict[str, Tensor] = {}
         for field in self.fields:
             found |= pack(field, self.transfer.parameters(model.width, generator))
-        for name in sorted(others(weights)):
+        for name in sorted(dense_names(weights)):
             found |= pack(name, self.tower.parameters(weights[name].numel(), generator))
         return found
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from torch import Generator, Tensor, nn
 
-from nightloop.tasks.layers.ctr_inputs import check, first_rows, numeric_rows, with_numeric
+from nightloop.tasks.layers.ctr_inputs import check_options, first_rows, numeric_rows, with_numeric
 from nightloop.tasks.layers.mlp import first_layers, mlp_forward
 
 # Of a first value's spread: what is smaller counts as this. Zero has no logarithm, and the slope of log |e| is 1 / e, so
@@ -84,7 +84,9 @@ class AFNPlus(nn.Module):
         hidden: Sequence[int] = (400, 400, 400),
         scale: float = 0.1,
     ) -> None:
-        check("AFNPlus", numeric, scale, {"width": (width,), "neurons": (neurons,), "cross": cross, "hidden": hidden})
+        check_options(
+            "AFNPlus", numeric, scale, {"width": (width,), "neurons": (neurons,), "cross": cross, "hidden": hidden}
+        )
         super().__init__()
         self.fields, self.numeric, self.scale = tuple(fields), numeric, float(scale)
         self.factor_columns, self.neurons = width, neurons

@@ -12,9 +12,17 @@ from torch.linalg import vecdot
 from torch.nn.functional import conv1d, linear
 
 from nightloop.tasks.data.logs import Logs
-from nightloop.tasks.layers.ctr_inputs import check
+from nightloop.tasks.layers.ctr_inputs import check_options
 from nightloop.tasks.layers.mlp import xavier
-from nightloop.tasks.layers.sequence import Last, Told, encoded, last, require_history, served, with_history
+from nightloop.tasks.layers.sequence import (
+    HistoryRows,
+    LastItems,
+    encode_histories,
+    items_to_encode,
+    last_items,
+    require_history,
+    with_history,
+)
 from nightloop.tasks.modules.checkpoint import Weights
 
 
@@ -77,11 +85,11 @@ class Caser(nn.Module):
     ) -> None:
         require_history("Caser", history)
         sizes = {"width": (width,), "horizontal": (horizontal,), "vertical": (vertical,)}
-        check("Caser", 0, scale, sizes)
+        check_options("Caser", 0, scale, sizes)
         super().__init__()
         self.history, self.factor_columns, self.scale = history, width, float(scale)
         self.horizontal, self.vertical = horizontal, vertical
-        self.night: Last | None = None
+        self.night: LastItems | None = None
 
     @property
     def width(self) -> int:
@@ -126,21 +134,21 @@ class Caser(nn.Module):
     def factors(self, weights: Weights) -> tuple[Tensor, Tensor]:
         """Users [U, 2 d + 1], encoded by what they took last, and items [I, 2 d + 1]."""
         d, users, items = self.factor_columns, weights["table.user"], weights["table.item"]
-        latest = served(weights, self.night)[: len(users)]
+        latest = items_to_encode(weights, self.night)[: len(users)]
         latest = torch.cat([latest, latest.new_zeros(len(users) - len(latest), latest.shape[1])])
-        made = encoded(lambda past: self.encode(past, weights), items, latest)
+        made = encode_histories(lambda past: self.encode(past, weights), items, latest)
         return torch.cat([made, users[:, :d], users.new_ones(len(users), 1)], 1), items[:, d:]
 
     def at(self, weights: Weights, kept: Weights, logs: Logs) -> Caser:
         """As in `StatefulModel`: what is kept is what each user took last."""
         found = copy(self)
-        found.night = last(kept, logs)
+        found.night = last_items(kept, logs)
         return found
 
     def keep(self) -> dict[str, Tensor]:
         """As in `StatefulModel`."""
         return self.night.keep() if self.night else {}
 
-    def lookup(self, sizes: list[int], logs: Logs, close: int) -> Told:
+    def lookup(self, sizes: list[int], logs: Logs, close: int) -> HistoryRows:
         """As in `StatefulModel`; a row's history ends before the row, whatever the close."""
         return with_history(self.fields, self.history, sizes, logs)

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Generator, Tensor, nn
 
-from nightloop.tasks.layers.ctr_inputs import check, first_rows, numeric_rows, with_numeric
+from nightloop.tasks.layers.ctr_inputs import check_options, first_rows, numeric_rows, with_numeric
 from nightloop.tasks.layers.mlp import first_layers, mlp_forward, xavier
 
 
@@ -75,7 +75,7 @@ class DCN(nn.Module):
         hidden: Sequence[int] = (400, 400, 400),
         scale: float = 0.01,
     ) -> None:
-        check("DCN", numeric, scale, {"width": (width,), "cross": (cross,), "hidden": hidden})
+        check_options("DCN", numeric, scale, {"width": (width,), "cross": (cross,), "hidden": hidden})
         super().__init__()
         self.fields, self.numeric, self.scale = tuple(fields), numeric, float(scale)
         self.factor_columns, self.cross, self.hidden = width, cross, tuple(hidden)

@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn.functional import linear
 
-from nightloop.tasks.layers.ctr_inputs import check, first_rows, numeric_rows, with_numeric
+from nightloop.tasks.layers.ctr_inputs import check_options, first_rows, numeric_rows, with_numeric
 from nightloop.tasks.layers.mlp import first_layers, mlp_forward, xavier
 
 
@@ -76,7 +76,7 @@ class DCNv2(nn.Module):
         hidden: Sequence[int] = (400, 400, 400),
         scale: float = 0.01,
     ) -> None:
-        check("DCNv2", numeric, scale, {"width": (width,), "cross": (cross,), "hidden": hidden})
+        check_options("DCNv2", numeric, scale, {"width": (width,), "cross": (cross,), "hidden": hidden})
         super().__init__()
         self.fields, self.numeric, self.scale = tuple(fields), numeric, float(scale)
         self.factor_columns, self.cross, self.hidden = width, cross, tuple(hidden)

@@ -8,8 +8,8 @@ from typing import Literal
 import torch
 from torch import Generator, Tensor, nn
 
-from nightloop.tasks.layers.ctr_inputs import check, first_rows, numeric_rows, with_numeric
-from nightloop.tasks.layers.fm_terms import factorised
+from nightloop.tasks.layers.ctr_inputs import check_options, first_rows, numeric_rows, with_numeric
+from nightloop.tasks.layers.fm_terms import fm_logits
 from nightloop.tasks.layers.mlp import first_layers, mlp_forward, pad_columns
 
 
@@ -73,7 +73,7 @@ class DeepFM(nn.Module):
         hidden: Sequence[int] = (400, 400, 400),
         scale: float = 0.01,
     ) -> None:
-        check("DeepFM", numeric, scale, {"width": (width,), "hidden": hidden})
+        check_options("DeepFM", numeric, scale, {"width": (width,), "hidden": hidden})
         super().__init__()
         self.fields, self.numeric, self.scale = tuple(fields), numeric, float(scale)
         self.factor_columns, self.hidden = width, tuple(hidden)
@@ -97,4 +97,4 @@ class DeepFM(nn.Module):
         """Logits [n] from rows [n, F, width + 1] and numeric values [n, N]. Differentiable once."""
         rows = with_numeric(embedded, numeric, dense)
         first = pad_columns(dense["layers.0.weight"], self.factor_columns)
-        return dense["bias"] + factorised(rows) + mlp_forward(rows.flatten(1), dense, first=first)[:, 0]
+        return dense["bias"] + fm_logits(rows) + mlp_forward(rows.flatten(1), dense, first=first)[:, 0]

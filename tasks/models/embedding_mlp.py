@@ -9,9 +9,9 @@ from typing import Literal
 from torch import Generator, Tensor, nn
 
 from nightloop.tasks.data.logs import Logs
-from nightloop.tasks.layers.ctr_inputs import check, first_rows, numeric_rows, with_numeric
+from nightloop.tasks.layers.ctr_inputs import check_options, first_rows, numeric_rows, with_numeric
 from nightloop.tasks.layers.mlp import first_layers, mlp_forward
-from nightloop.tasks.layers.sequence import Last, Mean, last, require_history, with_history
+from nightloop.tasks.layers.sequence import LastItems, MeanHistoryRows, last_items, require_history, with_history
 from nightloop.tasks.modules.checkpoint import Weights
 
 
@@ -78,11 +78,11 @@ class EmbeddingMLP(nn.Module):
         scale: float = 0.01,
     ) -> None:
         require_history("EmbeddingMLP", history)
-        check("EmbeddingMLP", numeric, scale, {"width": (width,), "hidden": hidden})
+        check_options("EmbeddingMLP", numeric, scale, {"width": (width,), "hidden": hidden})
         super().__init__()
         self.fields, self.history, self.numeric = tuple(fields), history, numeric
         self.width, self.hidden, self.scale = width, tuple(hidden), float(scale)
-        self.night: Last | None = None
+        self.night: LastItems | None = None
 
     def new_rows(self, field: str, count: int, generator: Generator) -> Tensor:
         """First values of new rows: [count, width]."""
@@ -100,13 +100,13 @@ class EmbeddingMLP(nn.Module):
     def at(self, weights: Weights, kept: Weights, logs: Logs) -> EmbeddingMLP:
         """As in `StatefulModel`: what is kept is what each user took last, for requests that come without a history."""
         found = copy(self)
-        found.night = last(kept, logs)
+        found.night = last_items(kept, logs)
         return found
 
     def keep(self) -> dict[str, Tensor]:
         """As in `StatefulModel`."""
         return self.night.keep() if self.night else {}
 
-    def lookup(self, sizes: list[int], logs: Logs, close: int) -> Mean:
+    def lookup(self, sizes: list[int], logs: Logs, close: int) -> MeanHistoryRows:
         """As in `StatefulModel`; a row's history ends before the row, whatever the close."""
-        return Mean(with_history(self.fields, self.history, sizes, logs))
+        return MeanHistoryRows(with_history(self.fields, self.history, sizes, logs))

@@ -9,8 +9,8 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn.functional import linear
 
-from nightloop.tasks.layers.ctr_inputs import check, first_rows, numeric_rows, with_numeric
-from nightloop.tasks.layers.mlp import first_layers, mlp_forward, show_hidden, xavier
+from nightloop.tasks.layers.ctr_inputs import check_options, first_rows, numeric_rows, with_numeric
+from nightloop.tasks.layers.mlp import first_layers, keep_hidden, mlp_forward, xavier
 from nightloop.tasks.plan.errors import PlanError
 
 NAMES = ("left", "right")  # of the perceptrons' weights
@@ -84,7 +84,7 @@ class FinalMLP(nn.Module):
         scale: float = 0.01,
     ) -> None:
         layers = [size for tower in towers for size in tower]
-        check("FinalMLP", numeric, scale, {"width": (width,), "towers": layers, "heads": (heads,)})
+        check_options("FinalMLP", numeric, scale, {"width": (width,), "towers": layers, "heads": (heads,)})
         if len(towers) != 2 or any(not tower or tower[-1] % heads for tower in towers):
             raise PlanError(
                 f"FinalMLP: towers: given {towers!r}; two lists, the last of each a multiple of heads {heads}"
@@ -141,7 +141,7 @@ class FinalMLP(nn.Module):
         else:
             weight = weight * bias.sigmoid() * 2
         found = mlp_forward(flat, dense, name, weight).relu_()
-        show_hidden(found)
+        keep_hidden(found)
         return found, linear(found, dense[f"{name}.output"][None])[:, 0]
 
     def _by_head(self, values: Tensor) -> Tensor:

@@ -8,8 +8,8 @@ from typing import Literal
 import torch
 from torch import Generator, Tensor, nn
 
-from nightloop.tasks.layers.ctr_inputs import check, first_rows, numeric_rows, with_numeric
-from nightloop.tasks.layers.fm_terms import factorised
+from nightloop.tasks.layers.ctr_inputs import check_options, first_rows, numeric_rows, with_numeric
+from nightloop.tasks.layers.fm_terms import fm_logits
 
 
 class FM(nn.Module):
@@ -58,7 +58,7 @@ class FM(nn.Module):
     family: Literal["ranking", "ctr"] = "ctr"
 
     def __init__(self, fields: Sequence[str], numeric: int = 0, width: int = 10, scale: float = 0.01) -> None:
-        check("FM", numeric, scale, {"width": (width,)})
+        check_options("FM", numeric, scale, {"width": (width,)})
         super().__init__()
         self.fields, self.numeric, self.scale = tuple(fields), numeric, float(scale)
         self.factor_columns = width
@@ -78,4 +78,4 @@ class FM(nn.Module):
 
     def logits(self, embedded: Tensor, numeric: Tensor, dense: Mapping[str, Tensor]) -> Tensor:
         """Logits [n] from rows [n, F, width + 1] and numeric values [n, N]. Differentiable once."""
-        return dense["bias"] + factorised(with_numeric(embedded, numeric, dense))
+        return dense["bias"] + fm_logits(with_numeric(embedded, numeric, dense))

@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn.functional import linear
 
-from nightloop.tasks.layers.ctr_inputs import check, first_rows, numeric_rows, with_numeric
+from nightloop.tasks.layers.ctr_inputs import check_options, first_rows, numeric_rows, with_numeric
 from nightloop.tasks.plan.errors import PlanError
 
 
@@ -69,7 +69,7 @@ class FmFM(nn.Module):
         interaction: Literal["matrix", "vector"] = "matrix",
         scale: float = 0.01,
     ) -> None:
-        check("FmFM", numeric, scale, {"width": (width,)})
+        check_options("FmFM", numeric, scale, {"width": (width,)})
         if interaction not in ("matrix", "vector"):
             raise PlanError(f"FmFM: interaction: given {interaction!r}; allowed are matrix, vector")
         super().__init__()

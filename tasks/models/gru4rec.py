@@ -12,9 +12,17 @@ from torch.linalg import vecdot
 from torch.nn.functional import linear
 
 from nightloop.tasks.data.logs import Logs
-from nightloop.tasks.layers.ctr_inputs import check
+from nightloop.tasks.layers.ctr_inputs import check_options
 from nightloop.tasks.layers.mlp import xavier
-from nightloop.tasks.layers.sequence import Last, Told, encoded, last, require_history, served, with_history
+from nightloop.tasks.layers.sequence import (
+    HistoryRows,
+    LastItems,
+    encode_histories,
+    items_to_encode,
+    last_items,
+    require_history,
+    with_history,
+)
 from nightloop.tasks.modules.checkpoint import Weights
 
 
@@ -69,10 +77,10 @@ class GRU4Rec(nn.Module):
 
     def __init__(self, history: int, width: int = 64, scale: float = 0.1) -> None:
         require_history("GRU4Rec", history)
-        check("GRU4Rec", 0, scale, {"width": (width,)})
+        check_options("GRU4Rec", 0, scale, {"width": (width,)})
         super().__init__()
         self.history, self.factor_columns, self.scale = history, width, float(scale)
-        self.night: Last | None = None
+        self.night: LastItems | None = None
 
     @property
     def width(self) -> int:
@@ -111,19 +119,19 @@ class GRU4Rec(nn.Module):
     def factors(self, weights: Weights) -> tuple[Tensor, Tensor]:
         """Users [U, d + 1], encoded by what they took last, and items [I, d + 1]."""
         items = weights["table.item"]
-        users = encoded(lambda past: self.encode(past, weights), items, served(weights, self.night))
+        users = encode_histories(lambda past: self.encode(past, weights), items, items_to_encode(weights, self.night))
         return torch.cat([users, users.new_ones(len(users), 1)], 1), items
 
     def at(self, weights: Weights, kept: Weights, logs: Logs) -> GRU4Rec:
         """As in `StatefulModel`: what is kept is what each user took last."""
         found = copy(self)
-        found.night = last(kept, logs)
+        found.night = last_items(kept, logs)
         return found
 
     def keep(self) -> dict[str, Tensor]:
         """As in `StatefulModel`."""
         return self.night.keep() if self.night else {}
 
-    def lookup(self, sizes: list[int], logs: Logs, close: int) -> Told:
+    def lookup(self, sizes: list[int], logs: Logs, close: int) -> HistoryRows:
         """As in `StatefulModel`; a row's history ends before the row, whatever the close."""
         return with_history(self.fields, self.history, sizes, logs)

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Generator, Tensor, nn
 
-from nightloop.tasks.layers.ctr_inputs import check, first_rows, numeric_rows, with_numeric
+from nightloop.tasks.layers.ctr_inputs import check_options, first_rows, numeric_rows, with_numeric
 from nightloop.tasks.layers.mlp import first_layers, mlp_forward
 
 
@@ -70,7 +70,7 @@ class IPNN(nn.Module):
         hidden: Sequence[int] = (400, 400, 400),
         scale: float = 0.01,
     ) -> None:
-        check("IPNN", numeric, scale, {"width": (width,), "hidden": hidden})
+        check_options("IPNN", numeric, scale, {"width": (width,), "hidden": hidden})
         super().__init__()
         self.fields, self.numeric, self.scale = tuple(fields), numeric, float(scale)
         self.factor_columns, self.hidden = width, tuple(hidden)

@@ -9,9 +9,16 @@ from typing import Literal, get_args
 from torch import Generator, Tensor, nn
 
 from nightloop.tasks.data.logs import Logs
-from nightloop.tasks.layers.interaction_graph import FIELDS, Form, GraphAtClose, full, incremental, load_graph
-from nightloop.tasks.layers.propagation import Propagation, Shape, Spread
-from nightloop.tasks.layers.state import kept
+from nightloop.tasks.layers.interaction_graph import (
+    FIELDS,
+    Form,
+    GraphAtClose,
+    full_graph,
+    incremental_graph,
+    load_graph,
+)
+from nightloop.tasks.layers.propagation import GraphShape, LinkedRows, Propagation
+from nightloop.tasks.layers.state import state_of
 from nightloop.tasks.models.mf import MF
 from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.modules.fused_tables import fuse, split
@@ -128,7 +135,7 @@ class LightGCN(nn.Module):
     def factors(self, weights: Weights) -> tuple[Tensor, Tensor]:
         """Users [U, d'] and items [I, d'] whose dot products are the logits: E, with two more columns for biases."""
         sizes = [len(weights[f"table.{field}"]) for field in FIELDS]
-        if found := kept(weights):
+        if found := state_of(weights):
             over = load_graph(found).propagation(self._shape(sizes))
         else:
             over = self._propagation(sizes, self._tonight().now.period - 1)
@@ -138,29 +145,29 @@ class LightGCN(nn.Module):
         """The model on the night of `logs.period`, with the graphs of its close and of those before."""
         before, found = load_graph(kept), copy.copy(self)
         if self.graph == "full":
-            found.night = GraphAtClose(full(before, logs), None)
+            found.night = GraphAtClose(full_graph(before, logs), None)
         else:
             sizes = [len(weights[f"table.{field}"]) for field in FIELDS]
-            found.night = GraphAtClose(incremental(before, weights, logs, self._shape(sizes)), before)
+            found.night = GraphAtClose(incremental_graph(before, weights, logs, self._shape(sizes)), before)
         return found
 
     def keep(self) -> dict[str, Tensor]:
         """The graph at the close of the night."""
         return self._tonight().now.kept()
 
-    def lookup(self, sizes: list[int], logs: Logs, close: int) -> Spread:
+    def lookup(self, sizes: list[int], logs: Logs, close: int) -> LinkedRows:
         """Rows spread over the graph at the close of a period; if they are trained on, over the graph of `links`."""
         over = self._propagation(sizes, close)
         if self.links == "before" and close == own_close(logs):
             earlier = self._propagation(sizes, close - 1)
             over = earlier if len(earlier.linked) or earlier.past else over
-        return Spread(over)
+        return LinkedRows(over)
 
     def _propagation(self, sizes: list[int], close: int) -> Propagation:
         return self._tonight().propagation(close, self._shape(sizes))
 
-    def _shape(self, sizes: list[int]) -> Shape:
-        return Shape(self.layers, self.factor_width, (sizes[0], sizes[1]))
+    def _shape(self, sizes: list[int]) -> GraphShape:
+        return GraphShape(self.layers, self.factor_width, (sizes[0], sizes[1]))
 
     def _tonight(self) -> GraphAtClose:
         if self.night is None:

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Generator, Tensor, nn
 
-from nightloop.tasks.layers.ctr_inputs import check, numeric_rows, with_numeric
+from nightloop.tasks.layers.ctr_inputs import check_options, numeric_rows, with_numeric
 from nightloop.tasks.layers.fm_terms import weight_sum
 
 
@@ -53,7 +53,7 @@ class LR(nn.Module):
     width = 1
 
     def __init__(self, fields: Sequence[str], numeric: int = 0) -> None:
-        check("LR", numeric, 1, {})
+        check_options("LR", numeric, 1, {})
         super().__init__()
         self.fields, self.numeric = tuple(fields), numeric
 

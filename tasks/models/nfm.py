@@ -7,7 +7,7 @@ from typing import Literal
 
 from torch import Generator, Tensor, nn
 
-from nightloop.tasks.layers.ctr_inputs import check, first_rows, numeric_rows, with_numeric
+from nightloop.tasks.layers.ctr_inputs import check_options, first_rows, numeric_rows, with_numeric
 from nightloop.tasks.layers.fm_terms import pairwise_sum
 from nightloop.tasks.layers.mlp import first_layers, mlp_forward
 
@@ -75,7 +75,7 @@ class NFM(nn.Module):
         scale: float = 0.01,
         gain: float = 20.0,
     ) -> None:
-        check("NFM", numeric, scale, {"width": (width,), "hidden": hidden}, {"gain": gain})
+        check_options("NFM", numeric, scale, {"width": (width,), "hidden": hidden}, {"gain": gain})
         super().__init__()
         self.fields, self.numeric, self.scale = tuple(fields), numeric, float(scale)
         self.factor_columns, self.hidden, self.gain = width, tuple(hidden), float(gain)

@@ -7,7 +7,7 @@ from typing import Literal
 
 from torch import Generator, Tensor, nn
 
-from nightloop.tasks.layers.ctr_inputs import check, first_rows, numeric_rows, with_numeric
+from nightloop.tasks.layers.ctr_inputs import check_options, first_rows, numeric_rows, with_numeric
 from nightloop.tasks.layers.fm_terms import weight_sum
 from nightloop.tasks.layers.mlp import first_layers, mlp_forward, pad_columns
 
@@ -70,7 +70,7 @@ class WideDeep(nn.Module):
         hidden: Sequence[int] = (400, 400, 400),
         scale: float = 0.01,
     ) -> None:
-        check("WideDeep", numeric, scale, {"width": (width,), "hidden": hidden})
+        check_options("WideDeep", numeric, scale, {"width": (width,), "hidden": hidden})
         super().__init__()
         self.fields, self.numeric, self.scale = tuple(fields), numeric, float(scale)
         self.factor_columns, self.hidden = width, tuple(hidden)

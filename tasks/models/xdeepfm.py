@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Generator, Tensor, nn
 
-from nightloop.tasks.layers.ctr_inputs import check, first_rows, numeric_rows, with_numeric
+from nightloop.tasks.layers.ctr_inputs import check_options, first_rows, numeric_rows, with_numeric
 from nightloop.tasks.layers.fm_terms import weight_sum
 from nightloop.tasks.layers.mlp import first_layers, mlp_forward, pad_columns, xavier
 
@@ -80,7 +80,7 @@ class xDeepFM(nn.Module):
         hidden: Sequence[int] = (400, 400, 400),
         scale: float = 0.01,
     ) -> None:
-        check("xDeepFM", numeric, scale, {"width": (width,), "cin": cin, "hidden": hidden})
+        check_options("xDeepFM", numeric, scale, {"width": (width,), "cin": cin, "hidden": hidden})
         super().__init__()
         self.fields, self.numeric, self.scale = tuple(fields), numeric, float(scale)
         self.factor_columns, self.cin, self.hidden = width, tuple(cin), tuple(hidden)

@@ -11,7 +11,7 @@ from torch.nn.functional import softplus
 
 from nightloop.tasks.modules.regularizers import Regularizer
 from nightloop.tasks.modules.rowwise_optimizers import RowOptimizer
-from nightloop.tasks.modules.segment_sums import group, weighted_totals
+from nightloop.tasks.modules.segment_sums import group, weighted_sum_groups
 from nightloop.tasks.modules.table_rows import take_rows
 
 
@@ -29,7 +29,7 @@ class Bilinear(Protocol):
 Pairs = tuple[Tensor, Tensor, Tensor]  # users, positive items, negative items: rows of the fused table, each [b] int64
 
 
-class Slopes(NamedTuple):
+class RowGradients(NamedTuple):
     """The gradient of one step by the rows of a table that occur in it: users, then items, each ascending."""
 
     loss: Tensor  # the mean
@@ -42,7 +42,7 @@ def bilinear_step(
     table: Tensor, optimizer: RowOptimizer, pairs: Pairs, real: Tensor | None, width: int, springs: Regularizer
 ) -> Tensor:
     """One step on users, positive and negative items `pairs`; returns the mean loss."""
-    found = slopes(table, pairs, real, width)
+    found = bilinear_gradients(table, pairs, real, width)
     for rows, gradient, times in zip(found.rows, found.gradient, found.times, strict=True):
         springs.draw_rows(gradient, table, rows, times)
     for rows, gradient in zip(found.rows, found.gradient, strict=True):
@@ -50,7 +50,7 @@ def bilinear_step(
     return found.loss
 
 
-def slopes(table: Tensor, pairs: Pairs, real: Tensor | None, width: int) -> Slopes:
+def bilinear_gradients(table: Tensor, pairs: Pairs, real: Tensor | None, width: int) -> RowGradients:
     """Loss and gradient of users, positive and negative items `pairs`.
 
     With s = p_u . q_i and c = sigmoid(s) - y the gradients of the cross-entropy are sum c q_i for a user and sum c
@@ -74,7 +74,7 @@ def slopes(table: Tensor, pairs: Pairs, real: Tensor | None, width: int) -> Slop
     of_item = _gradient(table, _at(users.int().repeat(2), theirs.order), theirs.starts, _at(error, theirs.order), width)
     logits[:b].neg_()
     loss = softplus(logits).sum() / b
-    return Slopes(loss, (mine.rows, theirs.rows), (of_user, of_item), (2 * mine.counts, theirs.counts))
+    return RowGradients(loss, (mine.rows, theirs.rows), (of_user, of_item), (2 * mine.counts, theirs.counts))
 
 
 def _at(values: Tensor, positions: Tensor) -> Tensor:
@@ -90,8 +90,8 @@ def _scores(left: Tensor, right: Tensor, width: int) -> Tensor:
 
 def _gradient(table: Tensor, picks: Tensor, starts: Tensor, error: Tensor, width: int) -> Tensor:
     """Sum of error times the other side's row over each group [k, w]; a bias column gets the sum of the errors."""
-    found = weighted_totals(table, picks, starts, error)
+    found = weighted_sum_groups(table, picks, starts, error)
     if found.shape[1] > width:
         ones = torch.ones(1, 1)
-        found[:, width:] = weighted_totals(ones, torch.zeros_like(picks), starts, error)
+        found[:, width:] = weighted_sum_groups(ones, torch.zeros_like(picks), starts, error)
     return found

@@ -19,7 +19,7 @@ def offsets(sizes: Sequence[int]) -> Tensor:
     return torch.tensor([0, *sizes[:-1]]).cumsum(0)
 
 
-def parted(fused: Tensor, sizes: Sequence[int]) -> Iterator[tuple[int, slice]]:
+def rows_by_field(fused: Tensor, sizes: Sequence[int]) -> Iterator[tuple[int, slice]]:
     """Of ascending rows of a fused table, which belong to which field, by its number; fields without any are left out."""
     ends = torch.searchsorted(fused, torch.tensor(sizes).cumsum(0)).tolist()
     for number, (first, last) in enumerate(zip([0, *ends], ends, strict=False)):
@@ -54,7 +54,7 @@ def table_sizes(model: Model, weights: Weights) -> list[int]:
     return [len(weights[PREFIX + field]) for field in model.fields]
 
 
-def others(weights: Weights) -> dict[str, Tensor]:
+def dense_names(weights: Weights) -> dict[str, Tensor]:
     """The weights that are no table, by name in alphabetical order."""
     return {name: weights[name] for name in sorted(weights) if not name.startswith(PREFIX)}
 

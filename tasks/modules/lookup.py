@@ -56,7 +56,7 @@ class MultiValueRows:
         return values, (values >= 0) & (values < torch.tensor(self.sizes)[self.field])
 
 
-def own(fields: Sequence[str], sizes: list[int], logs: Logs) -> OwnRows | MultiValueRows:
+def own_lookup(fields: Sequence[str], sizes: list[int], logs: Logs) -> OwnRows | MultiValueRows:
     """The look-up of a model's own rows."""
     number = {logs.fields.index(field): place for place, field in enumerate(fields)}
     columns = [n for n, field in enumerate(logs.several) if field in number]
@@ -67,7 +67,9 @@ def own(fields: Sequence[str], sizes: list[int], logs: Logs) -> OwnRows | MultiV
 
 def lookup(model: Model, sizes: list[int], logs: Logs, close: int) -> Lookup:
     """The look-up for rows of `logs`, with what was known at the close of period `close`, of tables of these sizes."""
-    return model.lookup(sizes, logs, close) if isinstance(model, StatefulModel) else own(model.fields, sizes, logs)
+    return (
+        model.lookup(sizes, logs, close) if isinstance(model, StatefulModel) else own_lookup(model.fields, sizes, logs)
+    )
 
 
 def own_close(logs: Logs) -> int:

@@ -11,7 +11,7 @@ KEPT, LARGEST, USUAL = 512 << 20, 32 << 20, 64 << 20  # bytes; the last is the m
 
 
 @contextmanager
-def kept_memory() -> Iterator[None]:
+def reuse_freed_memory() -> Iterator[None]:
     """Within this context glibc keeps up to 512 MiB of freed memory. Other C libraries go on as they do.
 
     A step makes and frees tensors of some megabytes. Handed back each time, they return as thousands of page faults: up

@@ -29,7 +29,7 @@ class Model(Protocol):
     >>> from nightloop.tasks.retraining.contract_data import simulated_periods
     >>> from nightloop.tasks.training.fit import fit
     >>> from nightloop.tasks.training.predict import predict
-    >>> from nightloop.tasks.training.resize import initial
+    >>> from nightloop.tasks.training.resize import initial_weights
     >>> from nightloop.tasks.modules.train_config import TrainConfig
     >>> class ItemRate:
     ...     family, fields, width = "ctr", ("item",), 1
@@ -40,7 +40,7 @@ class Model(Protocol):
     ...     def logits(self, embedded, numeric, dense):
     ...         return embedded[:, 0, 0]
     >>> model, logs = ItemRate(), simulated_periods("ctr")[0]
-    >>> before = initial(model, logs)
+    >>> before = initial_weights(model, logs)
     >>> after = fit(model, before, logs, TrainConfig(epochs=20, lr=0.5)).weights
     >>> loss = torch.nn.BCEWithLogitsLoss()
     >>> print(*(round(loss(predict(model, weights, logs), logs.label).item(), 2) for weights in (before, after)))

@@ -33,7 +33,7 @@ class Positives:
         return maybe[self.keys[at] == asked]
 
 
-def known(users: Tensor, items: Tensor, size: int) -> Positives:
+def index_positives(users: Tensor, items: Tensor, size: int) -> Positives:
     """The positives (users, items) [n] int64, of a catalogue of `size` items."""
     keys = torch.from_numpy(np.sort((users * size + items).numpy()))
     sieve = torch.zeros(1 << min(max(4 * len(keys), 2).bit_length() + 1, 28), dtype=torch.bool)

@@ -21,7 +21,7 @@ def listening(callback: Listener) -> Iterator[None]:
         _listener.reset(token)
 
 
-def report(done: int, total: int) -> None:
+def report_progress(done: int, total: int) -> None:
     """Tell the listener, if there is one: `done` of `total` rows of this run."""
     callback = _listener.get()
     if callback is not None:

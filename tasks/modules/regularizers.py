@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from nightloop.tasks.modules.checkpoint import Weights
-from nightloop.tasks.modules.fused_tables import fuse, others
+from nightloop.tasks.modules.fused_tables import dense_names, fuse
 from nightloop.tasks.modules.table_rows import take_rows
 from nightloop.tasks.plan.errors import DataError
 
@@ -45,9 +45,9 @@ class Penalty:
     >>> from nightloop.tasks.modules.train_config import TrainConfig
     >>> from nightloop.tasks.retraining.contract_data import simulated_periods
     >>> from nightloop.tasks.training.fit import fit
-    >>> from nightloop.tasks.training.resize import initial
+    >>> from nightloop.tasks.training.resize import initial_weights
     >>> model, logs = MF(width=4), simulated_periods("ranking")[0]
-    >>> before = initial(model, logs)
+    >>> before = initial_weights(model, logs)
     >>> runs = [fit(model, before, logs, TrainConfig(epochs=5), pull=Penalty(s, before)).weights for s in (0.0, 1.0)]
     >>> print(*(round((run["table.item"] - before["table.item"]).norm().item(), 1) for run in runs))
     1.3 0.2
@@ -156,7 +156,7 @@ def regularizer_of(l2: float, pull: Penalty | None, weights: Weights, fields: Se
         wrong = [name for name in weights if name not in tensors or tensors[name].shape != weights[name].shape]
         if wrong:
             raise DataError(f"the {side} of a pull must be parallel to the weights; {', '.join(sorted(wrong))} is not")
-    dense = sorted(others(weights))
+    dense = sorted(dense_names(weights))
     tables = [fuse(tensors, fields) for tensors in sides.values()]
     flats = [
         torch.cat([torch.zeros(0), *(tensors[name].float().flatten() for name in dense)]) for tensors in sides.values()

@@ -71,7 +71,7 @@ class RowAdam:
 RowOptimizer = RowAdagrad | RowAdam
 
 
-def parts(optimizer: Optimizer, width: int) -> dict[str, tuple[int, ...]]:
+def state_shapes(optimizer: Optimizer, width: int) -> dict[str, tuple[int, ...]]:
     """Names of a rule's state, each with the shape it has for one row."""
     return {"squares": ()} if optimizer == "adagrad" else {"first": (width,), "second": (), "steps": ()}
 

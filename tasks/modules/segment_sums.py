@@ -28,7 +28,7 @@ def group(ids: Tensor) -> Groups:
     return Groups(rows.long(), order, (counts.cumsum(0) - counts).int(), counts)
 
 
-def runs(groups: Groups, parts: int) -> list[Groups]:
+def split_groups(groups: Groups, parts: int) -> list[Groups]:
     """The groups in so many runs, one after the other, nearly as many groups in each; positions stay those of all."""
     found, first, begin = [], 0, 0
     for rows, counts in zip(groups.rows.tensor_split(parts), groups.counts.tensor_split(parts), strict=True):
@@ -38,12 +38,12 @@ def runs(groups: Groups, parts: int) -> list[Groups]:
     return found
 
 
-def totals(groups: Groups, values: Tensor) -> Tensor:
+def sum_groups(groups: Groups, values: Tensor) -> Tensor:
     """Sum of `values` [n, w] over each group: [k, w]."""
     return embedding_bag(groups.order, values, groups.starts, mode="sum")
 
 
-def weighted_totals(table: Tensor, picks: Tensor, starts: Tensor, weights: Tensor) -> Tensor:
+def weighted_sum_groups(table: Tensor, picks: Tensor, starts: Tensor, weights: Tensor) -> Tensor:
     """Sums of `weights[j] * table[picks[j]]` over runs of j that begin at `starts`: [k, w]. Picks and starts int32."""
     return embedding_bag(picks, table, starts, mode="sum", per_sample_weights=weights)
 

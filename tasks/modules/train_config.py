@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 import torch
 
-from nightloop.tasks.plan.bounds import ROUNDS, ROWS, is_whole, words
+from nightloop.tasks.plan.bounds import ROUNDS, ROWS, bounds_in_words, is_whole
 from nightloop.tasks.plan.errors import PlanError
 
 Optimizer = Literal["adagrad", "adam"]
@@ -79,13 +79,13 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         checks = {
-            "epochs": (is_whole(self.epochs, ROUNDS, 0), words(ROUNDS, 0)),
-            "batch_size": (is_whole(self.batch_size, ROWS), words(ROWS)),
+            "epochs": (is_whole(self.epochs, ROUNDS, 0), bounds_in_words(ROUNDS, 0)),
+            "batch_size": (is_whole(self.batch_size, ROWS), bounds_in_words(ROWS)),
             "lr": (_number(self.lr) and self.lr > 0, "numbers above 0"),
             "optimizer": (self.optimizer in get_args(Optimizer), ", ".join(get_args(Optimizer))),
             "l2": (_number(self.l2) and self.l2 >= 0, "numbers from 0"),
             "dense_lr": (_number(self.dense_lr) and self.dense_lr > 0, "numbers above 0"),
-            "parts": (is_whole(self.parts, 64), words(64)),
+            "parts": (is_whole(self.parts, 64), bounds_in_words(64)),
             "precision": (self.precision in get_args(Precision), ", ".join(get_args(Precision))),
         }
         wrong = [

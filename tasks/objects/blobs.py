@@ -9,14 +9,14 @@ import time
 
 from nightloop.tasks.objects import trash
 from nightloop.tasks.objects.objects import Objects
-from nightloop.tasks.objects.read_verified import trusted
+from nightloop.tasks.objects.read_verified import read_parsed
 from nightloop.tasks.objects.retry import PAUSES
 from nightloop.tasks.plan.errors import DataError
 
 log = logging.getLogger(__name__)
 
 
-def key_of(sha: str) -> str:
+def blob_key(sha: str) -> str:
     """The object's key. Raises DataError if `sha` is no SHA-256 in lower-case hex."""
     if not re.fullmatch(r"[0-9a-f]{64}", sha):
         raise DataError(f"{sha[:80]!r} is no SHA-256; a blob is named by 64 lower-case hex digits")
@@ -30,7 +30,7 @@ def put(objects: Objects, data: bytes) -> str:
     TimeoutError where the store says that it has the name and does not show it.
     """
     sha = hashlib.sha256(data).hexdigest()
-    key = key_of(sha)
+    key = blob_key(sha)
     for pause in PAUSES:
         time.sleep(pause)
         if objects.create(key, data):
@@ -52,24 +52,26 @@ def get(objects: Objects, sha: str) -> bytes:
     Raises FileNotFoundError if it is absent, which says when and why it was removed, and ValueError where it was
     changed.
     """
-    key = key_of(sha)
+    key = blob_key(sha)
     try:
-        found = trusted(objects, key, lambda data: _checked(sha, data))
+        found = read_parsed(objects, key, lambda data: _checked(sha, data))
     except ValueError:
-        found = trash.bring_back(objects, key, lambda data: _checked(sha, data))
+        found = trash.restore_removal(objects, key, lambda data: _checked(sha, data))
         if found is None:
             raise
         put(objects, found)
     if found is None:
-        found = trash.bring_back(objects, key, lambda data: _checked(sha, data))
+        found = trash.restore_removal(objects, key, lambda data: _checked(sha, data))
     if found is None:
         raise FileNotFoundError(
-            f"{key} is not in the store{trash.removed(objects, key)}; what needs it must be run again"
+            f"{key} is not in the store{trash.removal_in_words(objects, key)}; what needs it must be run again"
         )
     return found
 
 
 def _checked(sha: str, data: bytes) -> bytes:
     if hashlib.sha256(data).hexdigest() != sha:
-        raise DataError(f"{key_of(sha)} ({len(data)} bytes) was changed or cut off: its SHA-256 is another; not parsed")
+        raise DataError(
+            f"{blob_key(sha)} ({len(data)} bytes) was changed or cut off: its SHA-256 is another; not parsed"
+        )
     return data

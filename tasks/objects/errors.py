@@ -54,7 +54,7 @@ def _meaning(status: int, code: str) -> Literal["lost", "absent", "again", "unsu
     return "absent" if status == 404 and code != "NoSuchBucket" else "refused"
 
 
-def refusal(trouble: StoreFailure, place: str) -> OSError | PlanError:
+def error_of_answer(trouble: StoreFailure, place: str) -> OSError | PlanError:
     """The exception to raise for a final answer: PermissionError, FileNotFoundError, PlanError or StoreError."""
     status, code, said = trouble.status, trouble.code, trouble.said
     if code == "NoSuchBucket":
@@ -72,7 +72,7 @@ def refusal(trouble: StoreFailure, place: str) -> OSError | PlanError:
 
 
 @contextmanager
-def explained(path: Path) -> Iterator[None]:
+def explain_disk_errors(path: Path) -> Iterator[None]:
     """Say what to do about the errors of a disk: PermissionError and OSError with the store's path."""
     try:
         yield

@@ -10,7 +10,7 @@ LONGEST = 512  # bytes; S3 allows 1024, a prefix needs room
 _PART = re.compile(r"[A-Za-z0-9_=+][A-Za-z0-9_=+.-]*")  # a leading dot is the store's own
 
 
-def checked(key: str) -> str:
+def checked_key(key: str) -> str:
     """The key itself. Raises PlanError if it is empty, too long, absolute, or holds anything but `a/b/c`."""
     if not 0 < len(key) <= LONGEST or not all(_PART.fullmatch(part) for part in key.split("/")):
         raise PlanError(
@@ -23,7 +23,7 @@ def checked(key: str) -> str:
 def checked_prefix(prefix: str) -> str:
     """A key, or one that ends with `/`, or nothing (all keys). Raises PlanError as `checked` does."""
     if prefix:
-        checked(prefix.removesuffix("/"))
+        checked_key(prefix.removesuffix("/"))
     return prefix
 
 
@@ -44,4 +44,4 @@ def bucket_of(place: str) -> tuple[str, str] | None:
     bucket, _, prefix = rest.rstrip("/").partition("/")
     if scheme != "s3" or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}", bucket):
         raise PlanError(f"the store {place[:200]!r} is neither a directory nor s3://bucket/prefix")
-    return bucket, checked(prefix) + "/" if prefix else ""
+    return bucket, checked_key(prefix) + "/" if prefix else ""

@@ -18,10 +18,10 @@ from nightloop.tasks.objects import pipelines
 from nightloop.tasks.objects.checksum import seal, unseal
 from nightloop.tasks.objects.keys import checked_pipeline
 from nightloop.tasks.objects.objects import Objects
-from nightloop.tasks.objects.read_verified import trusted, trusted_bytes
+from nightloop.tasks.objects.read_verified import read_parsed, read_parsed_bytes
 from nightloop.tasks.plan.errors import ConflictError, DataError
 from nightloop.tasks.plan.frozen import Frozen
-from nightloop.tasks.plan.plan import canonical
+from nightloop.tasks.plan.plan import canonical_json
 
 log = logging.getLogger(__name__)
 
@@ -38,12 +38,12 @@ class Lease(Frozen):
     expires: float
 
 
-def take(objects: Objects, pipeline: str, holder: str, now: float, seconds: float) -> Lease | None:
+def take_lease(objects: Objects, pipeline: str, holder: str, now: float, seconds: float) -> Lease | None:
     """The pipeline's lease, or None while another holder's has not expired or a sweep is under way."""
-    pipelines.register(objects, pipeline)  # a sweep asks the known pipelines whether a night is under way
-    lease = take_key(objects, key_of(pipeline), holder, now, seconds)
-    if lease is not None and held(objects, SWEEP, now, holder) is not None:
-        release(objects, lease)
+    pipelines.register_pipeline(objects, pipeline)  # a sweep asks the known pipelines whether a night is under way
+    lease = take_key(objects, lease_key(pipeline), holder, now, seconds)
+    if lease is not None and other_holder(objects, SWEEP, now, holder) is not None:
+        release_lease(objects, lease)
         return None
     return lease
 
@@ -56,13 +56,13 @@ def take_key(objects: Objects, key: str, holder: str, now: float, seconds: float
     found = objects.read(key)
     if found is None:
         return wanted if objects.create(key, _bytes(wanted)) else None
-    there = trusted_bytes(objects, key, found[0], lambda sealed: _parsed(key, sealed))
+    there = read_parsed_bytes(objects, key, found[0], lambda sealed: _parsed(key, sealed))
     if there.holder != holder and there.expires > now:
         return None
     return wanted if objects.swap(key, _bytes(wanted), found[1]) else None
 
 
-def renew(objects: Objects, lease: Lease, now: float, seconds: float) -> Lease | None:
+def renew_lease(objects: Objects, lease: Lease, now: float, seconds: float) -> Lease | None:
     """The lease with a later expiry, or None where it was lost: stop writing."""
     found = _mine(objects, lease)
     if found is None:
@@ -71,7 +71,7 @@ def renew(objects: Objects, lease: Lease, now: float, seconds: float) -> Lease |
     return later if objects.swap(lease.key, _bytes(later), found) else None
 
 
-def release(objects: Objects, lease: Lease) -> bool:
+def release_lease(objects: Objects, lease: Lease) -> bool:
     """Let go, so that the next need not wait for the expiry; False where the lease was lost before, or the store fails.
 
     What the lease was for is done by then: a failure here is a warning, and the next run waits until the lease has ended.
@@ -90,19 +90,19 @@ def _mine(objects: Objects, lease: Lease) -> str | None:
     found = objects.read(lease.key)
     if found is None:
         return None
-    there = trusted_bytes(objects, lease.key, found[0], lambda sealed: _parsed(lease.key, sealed))
+    there = read_parsed_bytes(objects, lease.key, found[0], lambda sealed: _parsed(lease.key, sealed))
     return found[1] if there.holder == lease.holder else None
 
 
-def held(objects: Objects, key: str, now: float, holder: str = "") -> Lease | None:
+def other_holder(objects: Objects, key: str, now: float, holder: str = "") -> Lease | None:
     """The lease of this key that somebody other than `holder` has, or None where it is free or expired."""
-    there = trusted(objects, key, lambda sealed: _parsed(key, sealed))
+    there = read_parsed(objects, key, lambda sealed: _parsed(key, sealed))
     return there if there and there.expires > now and there.holder != holder else None
 
 
-def words(objects: Objects, key: str, now: float, holder: str = "") -> str:
+def lease_words(objects: Objects, key: str, now: float, holder: str = "") -> str:
     """Who holds this lease, and when it ends unless its holder renews it; empty where nobody but `holder` does."""
-    other = held(objects, key, now, holder)
+    other = other_holder(objects, key, now, holder)
     if other is None:
         return ""
     who = "a sweep of the store" if key == SWEEP else key.split("/")[1]
@@ -114,7 +114,7 @@ def words(objects: Objects, key: str, now: float, holder: str = "") -> str:
 
 
 @contextmanager
-def kept_up(objects: Objects, lease: Lease, now: float, seconds: float) -> Iterator[Alive]:
+def keep_lease(objects: Objects, lease: Lease, now: float, seconds: float) -> Iterator[Alive]:
     """Renew a lease until the block ends. `now`: the time at its start, by the clock that it was taken with.
 
     The value raises ConflictError if the lease was lost: call it before what must not be done without it.
@@ -125,7 +125,7 @@ def kept_up(objects: Objects, lease: Lease, now: float, seconds: float) -> Itera
         mine = lease
         while not ended.wait(seconds / 3):
             try:
-                renewed = renew(objects, mine, now + _ticks() - began, seconds)
+                renewed = renew_lease(objects, mine, now + _ticks() - began, seconds)
             except (OSError, ValueError) as error:  # the next attempt may find the store again
                 log.warning("the lease of %s was not renewed: %s", lease.key, error)
                 continue
@@ -154,7 +154,7 @@ def _ticks() -> float:
     return time.monotonic() if boot is None else time.clock_gettime(boot)
 
 
-def key_of(pipeline: str) -> str:
+def lease_key(pipeline: str) -> str:
     """Where a pipeline's lease is kept."""
     return f"pipelines/{checked_pipeline(pipeline)}/lease.json"
 
@@ -170,4 +170,4 @@ def _parsed(key: str, sealed: bytes) -> Lease:
 
 
 def _bytes(lease: Lease) -> bytes:
-    return seal(canonical(lease.model_dump(mode="json")))
+    return seal(canonical_json(lease.model_dump(mode="json")))

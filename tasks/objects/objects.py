@@ -13,11 +13,11 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from nightloop.tasks.objects.errors import explained
-from nightloop.tasks.objects.keys import bucket_of, checked, checked_prefix
+from nightloop.tasks.objects.errors import explain_disk_errors
+from nightloop.tasks.objects.keys import bucket_of, checked_key, checked_prefix
 from nightloop.tasks.objects.listing import files_below
-from nightloop.tasks.objects.probe import check_format, mark, probe
-from nightloop.tasks.objects.retry import allowed, read_with_retry, within, write_once
+from nightloop.tasks.objects.probe import check_format, mark_store, probe_store
+from nightloop.tasks.objects.retry import answer_within, attempt_seconds, read_with_retry, write_once
 from nightloop.tasks.objects.s3_client import attempt, client
 from nightloop.tasks.plan.errors import StoreError
 from nightloop.tasks.plan.settings import Settings
@@ -61,15 +61,15 @@ class Directory:
     def read(self, key: str) -> tuple[bytes, str] | None:
         """As `Objects.read`; the tag is the SHA-256 of the bytes."""
         try:
-            data = (self.path / checked(key)).read_bytes()
+            data = (self.path / checked_key(key)).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
         return data, hashlib.sha256(data).hexdigest()
 
     def create(self, key: str, data: bytes) -> bool:
         """As `Objects.create`: a hard link either makes the whole file or finds one there."""
-        place = self.path / checked(key)
-        with explained(self.path), self._written(data) as written:
+        place = self.path / checked_key(key)
+        with explain_disk_errors(self.path), self._written(data) as written:
             _make_folder(place.parent)
             try:
                 os.link(written, place)
@@ -81,8 +81,8 @@ class Directory:
 
     def swap(self, key: str, data: bytes, tag: str) -> bool:
         """As `Objects.swap`; other writers wait while we compare."""
-        place = self.path / checked(key)
-        with explained(self.path), self._locked():
+        place = self.path / checked_key(key)
+        with explain_disk_errors(self.path), self._locked():
             found = self.read(key)
             if found is None or found[1] != tag:
                 return False
@@ -93,8 +93,8 @@ class Directory:
 
     def remove(self, key: str) -> None:
         """As `Objects.remove`."""
-        place = self.path / checked(key)
-        with explained(self.path), self._locked():
+        place = self.path / checked_key(key)
+        with explain_disk_errors(self.path), self._locked():
             if place.exists():
                 place.unlink()
                 _settle(place.parent)
@@ -108,7 +108,7 @@ class Directory:
 
     def file_time(self) -> float:
         """The time that the file system gives to a file written now, in seconds since 1970."""
-        with explained(self.path), self._written(b"") as written:
+        with explain_disk_errors(self.path), self._written(b"") as written:
             return written.stat().st_mtime
 
     def tidy(self) -> None:
@@ -170,27 +170,27 @@ class S3:
         """As `Objects.read`; the tag is the ETag."""
 
         def get() -> tuple[bytes, str]:
-            ask = partial(self.client.get_object, Bucket=self.bucket, Key=self.prefix + checked(key))
-            answer = within(allowed(0), ask)
-            return within(allowed(answer.get("ContentLength", 0)), answer["Body"].read), answer["ETag"]
+            ask = partial(self.client.get_object, Bucket=self.bucket, Key=self.prefix + checked_key(key))
+            answer = answer_within(attempt_seconds(0), ask)
+            return answer_within(attempt_seconds(answer.get("ContentLength", 0)), answer["Body"].read), answer["ETag"]
 
         return read_with_retry(lambda: attempt(get), self._place(key))
 
     def create(self, key: str, data: bytes) -> bool:
         """As `Objects.create`, by `If-None-Match: *`."""
-        put = partial(self.client.put_object, Bucket=self.bucket, Key=self.prefix + checked(key), Body=data)
+        put = partial(self.client.put_object, Bucket=self.bucket, Key=self.prefix + checked_key(key), Body=data)
         return self._wrote(partial(put, IfNoneMatch="*"), key, data)
 
     def swap(self, key: str, data: bytes, tag: str) -> bool:
         """As `Objects.swap`, by `If-Match`."""
-        put = partial(self.client.put_object, Bucket=self.bucket, Key=self.prefix + checked(key), Body=data)
+        put = partial(self.client.put_object, Bucket=self.bucket, Key=self.prefix + checked_key(key), Body=data)
         return self._wrote(partial(put, IfMatch=tag), key, data)
 
     def remove(self, key: str) -> None:
         """As `Objects.remove`."""
-        name = self.prefix + checked(key)
+        name = self.prefix + checked_key(key)
         remove = partial(self.client.delete_object, Bucket=self.bucket, Key=name)
-        read_with_retry(lambda: attempt(partial(within, allowed(0), remove)), self._place(key))
+        read_with_retry(lambda: attempt(partial(answer_within, attempt_seconds(0), remove)), self._place(key))
 
     def keys(self, prefix: str) -> Iterator[str]:
         """As `Objects.keys`, sorted."""
@@ -209,13 +209,13 @@ class S3:
     def answer_date(self) -> str:
         """The header Date of an answer of the server, to the second."""
         ask = partial(self.client.list_objects_v2, Bucket=self.bucket, Prefix=self.prefix, MaxKeys=1)
-        page = read_with_retry(lambda: attempt(partial(within, allowed(0), ask)), f"s3://{self.bucket}")
+        page = read_with_retry(lambda: attempt(partial(answer_within, attempt_seconds(0), ask)), f"s3://{self.bucket}")
         return str(page["ResponseMetadata"]["HTTPHeaders"]["date"]) if page else ""
 
     def _page(self, start: str, more: str) -> ListObjectsV2OutputTypeDef:
         ask = partial(self.client.list_objects_v2, Bucket=self.bucket, Prefix=start)
         ask = partial(ask, ContinuationToken=more) if more else ask
-        page = read_with_retry(lambda: attempt(partial(within, allowed(0), ask)), self._place(start))
+        page = read_with_retry(lambda: attempt(partial(answer_within, attempt_seconds(0), ask)), self._place(start))
         if page is None:
             raise FileNotFoundError(f"{self._place(start)} cannot be listed: the server says that it is not there")
         return page
@@ -225,14 +225,16 @@ class S3:
 
     def _wrote(self, put: Callable[[], object], key: str, data: bytes) -> bool:
         holds = lambda: (self.read(key) or (None,))[0] == data  # noqa: E731
-        return write_once(lambda: attempt(partial(within, allowed(len(data)), put)), holds, self._place(key))
+        return write_once(
+            lambda: attempt(partial(answer_within, attempt_seconds(len(data)), put)), holds, self._place(key)
+        )
 
 
 def open_objects(settings: Settings, credentials: Mapping[str, str] | None = None) -> Directory | S3:
     """The store of these settings, probed once a process. Raises as `Objects`, ValueError where it must not be used."""
     objects, place = open_for_reading(settings, credentials), settings.store_place
     _probed(objects, place)
-    mark(objects, place)
+    mark_store(objects, place)
     return objects
 
 
@@ -257,6 +259,6 @@ def read_again(objects: Objects, key: str) -> tuple[bytes, str] | None:
 
 @cache
 def _probed(objects: Directory | S3, place: str) -> None:
-    probe(objects, place)
+    probe_store(objects, place)
     if isinstance(objects, Directory):
         objects.tidy()

@@ -11,11 +11,11 @@ from typing import Literal
 from nightloop.tasks.objects.checksum import seal, unseal
 from nightloop.tasks.objects.keys import checked_pipeline
 from nightloop.tasks.objects.objects import Objects
-from nightloop.tasks.objects.read_verified import trusted
+from nightloop.tasks.objects.read_verified import read_parsed
 from nightloop.tasks.objects.retry import PAUSES
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.frozen import Frozen
-from nightloop.tasks.plan.plan import canonical
+from nightloop.tasks.plan.plan import canonical_json
 
 KEY = "pipelines.json"
 log = logging.getLogger(__name__)
@@ -30,33 +30,33 @@ class Pipelines(Frozen):
     roots: dict[str, tuple[int, ...]]
 
 
-def load(objects: Objects) -> Pipelines | None:
+def load_record(objects: Objects) -> Pipelines | None:
     """The record, or None where there is none yet. Raises PlanError if it is damaged."""
     try:
-        return trusted(objects, KEY, lambda sealed: Pipelines.model_validate_json(unseal(KEY, sealed)))
+        return read_parsed(objects, KEY, lambda sealed: Pipelines.model_validate_json(unseal(KEY, sealed)))
     except ValueError as error:
         raise PlanError(
             f"{error}. Nothing of the pipelines is lost: `nightloop maintain PLAN --adopt` makes it anew"
         ) from error
 
 
-def readable(objects: Objects) -> Pipelines:
+def readable_record(objects: Objects) -> Pipelines:
     """The record; an empty one that says it is not complete, where there is none or it is damaged: nights go on."""
     try:
-        return load(objects) or Pipelines(complete=False, roots={})
+        return load_record(objects) or Pipelines(complete=False, roots={})
     except ValueError as error:
         log.warning("%s", error)
         return Pipelines(complete=False, roots={})
 
 
-def begin(objects: Objects) -> None:
+def begin_record(objects: Objects) -> None:
     """Give a store its record; it is complete only where the store is new and holds nothing."""
-    if load(objects) is None:
+    if load_record(objects) is None:
         empty = not any(not key.startswith("probe/") for key in objects.keys(""))
         objects.create(KEY, _bytes(Pipelines(complete=empty, roots={})))
 
 
-def register(objects: Objects, pipeline: str, root: int | None = None) -> None:
+def register_pipeline(objects: Objects, pipeline: str, root: int | None = None) -> None:
     """Name a pipeline in the record before anything is written for it, with the first night of a chain of it."""
 
     def named(record: Pipelines) -> Pipelines:
@@ -66,12 +66,12 @@ def register(objects: Objects, pipeline: str, root: int | None = None) -> None:
     _change(objects, named)
 
 
-def roots(objects: Objects, pipeline: str) -> tuple[int, ...] | None:
+def first_nights(objects: Objects, pipeline: str) -> tuple[int, ...] | None:
     """First nights of a pipeline's chains; None where the record does not name it."""
-    return readable(objects).roots.get(pipeline)
+    return readable_record(objects).roots.get(pipeline)
 
 
-def listed(keys: Iterable[str]) -> dict[str, tuple[int, ...]]:
+def listed_pipelines(keys: Iterable[str]) -> dict[str, tuple[int, ...]]:
     """Pipelines that have nights or a promotion log in a listing, with the first night of each unbroken row of nights."""
     nights: dict[str, set[int]] = {}
     for key in keys:
@@ -80,16 +80,16 @@ def listed(keys: Iterable[str]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(sorted(i for i in indexes if i - 1 not in indexes)) for name, indexes in nights.items()}
 
 
-def adopt(objects: Objects, confirmed: Iterable[str]) -> Mapping[str, tuple[int, ...]]:
+def adopt_pipelines(objects: Objects, confirmed: Iterable[str]) -> Mapping[str, tuple[int, ...]]:
     """Make the record complete, with the pipelines that a person says are all there are.
 
     A name with a minus before it (-shop) is a pipeline that was given up: the record forgets it, and a sweep may remove
     what it needed. Raises PlanError if these are not the ones that the store shows and that the record names; nothing
     is written then.
     """
-    seen, names = listed(objects.keys("pipelines/")), {name.strip() for name in confirmed if name.strip()}
+    seen, names = listed_pipelines(objects.keys("pipelines/")), {name.strip() for name in confirmed if name.strip()}
     said, given_up = {n for n in names if n[0] != "-"}, {n[1:] for n in names if n[0] == "-"}
-    known = readable(objects).roots
+    known = readable_record(objects).roots
     if there := sorted(given_up & {*seen}):
         raise PlanError(f"{', '.join(there)} cannot be given up while the store shows it: move its folder away first")
     if unseen := sorted(said - {*seen, *known}):
@@ -119,7 +119,7 @@ def _change(objects: Objects, change: Callable[[Pipelines], Pipelines]) -> Pipel
     for pause in PAUSES:
         time.sleep(pause)
         found = objects.read(KEY)
-        record = readable(objects)
+        record = readable_record(objects)
         changed = change(record)
         if found and changed == record:
             return record
@@ -129,4 +129,4 @@ def _change(objects: Objects, change: Callable[[Pipelines], Pipelines]) -> Pipel
 
 
 def _bytes(record: Pipelines) -> bytes:
-    return seal(canonical(record.model_dump(mode="json")))
+    return seal(canonical_json(record.model_dump(mode="json")))

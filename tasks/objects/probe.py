@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 from pydantic import JsonValue
 
 from nightloop.tasks.plan.errors import DataError
-from nightloop.tasks.plan.plan import canonical
+from nightloop.tasks.plan.plan import canonical_json
 
 if TYPE_CHECKING:  # objects.py opens a store and so needs this file
     from nightloop.tasks.objects.objects import Objects
@@ -20,9 +20,9 @@ FORMAT_KEY = "format.json"
 
 def check_format(objects: Objects, place: str) -> bool:
     """True where the store is of our format, False where it says nothing. Raises DataError if it is of another."""
-    from nightloop.tasks.objects.read_verified import trusted  # it needs objects.py, which needs this file
+    from nightloop.tasks.objects.read_verified import read_parsed  # it needs objects.py, which needs this file
 
-    number = trusted(objects, FORMAT_KEY, lambda data: _format_of(data, place))
+    number = read_parsed(objects, FORMAT_KEY, lambda data: _format_of(data, place))
     if number is None:
         return False
     if number != FORMAT:
@@ -37,19 +37,19 @@ def _format_of(data: bytes, place: str) -> JsonValue:
         raise DataError(f"{FORMAT_KEY} of {place} is damaged ({data[:60]!r}); is this a nightloop store?") from error
 
 
-def mark(objects: Objects, place: str) -> None:
+def mark_store(objects: Objects, place: str) -> None:
     """Give a new store its format. Somebody else may do so at the same time."""
-    from nightloop.tasks.objects.pipelines import begin  # as above
+    from nightloop.tasks.objects.pipelines import begin_record  # as above
 
     if check_format(objects, place):
         return
-    begin(objects)
-    objects.create(FORMAT_KEY, canonical({"format": FORMAT}))
+    begin_record(objects)
+    objects.create(FORMAT_KEY, canonical_json({"format": FORMAT}))
     if not check_format(objects, place):
         raise DataError(f"{place} forgot what was written a moment ago; a store must read its own writes")
 
 
-def probe(objects: Objects, place: str) -> None:
+def probe_store(objects: Objects, place: str) -> None:
     """Write, lose and win as the promotion of a champion does. Raises DataError naming what the store gets wrong."""
     key = f"probe/{uuid.uuid4().hex}"
     try:

@@ -12,17 +12,17 @@ T = TypeVar("T")
 PAUSES = (0.0, 0.1, 0.3)  # seconds before each further read
 
 
-def trusted(objects: Objects, key: str, parse: Callable[[bytes], T]) -> T | None:
+def read_parsed(objects: Objects, key: str, parse: Callable[[bytes], T]) -> T | None:
     """What `parse` makes of an object's bytes, or None where there is no such key.
 
     Bytes that `parse` refuses with ValueError are read again over another connection. Raises that ValueError where they
     are refused each time: then it is the record that is damaged, not a read of it.
     """
     found = objects.read(key)
-    return None if found is None else trusted_bytes(objects, key, found[0], parse)
+    return None if found is None else read_parsed_bytes(objects, key, found[0], parse)
 
 
-def trusted_bytes(objects: Objects, key: str, data: bytes, parse: Callable[[bytes], T]) -> T:
+def read_parsed_bytes(objects: Objects, key: str, data: bytes, parse: Callable[[bytes], T]) -> T:
     """As `trusted`, for bytes of this key that were read a moment ago."""
     for pause in PAUSES:
         try:

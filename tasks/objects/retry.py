@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from nightloop.tasks.objects.errors import StoreFailure, refusal
+from nightloop.tasks.objects.errors import StoreFailure, error_of_answer
 
 T = TypeVar("T")
 Attempt = Callable[[], tuple[T | None, StoreFailure | None]]
@@ -16,12 +16,12 @@ DEADLINE = 120.0  # seconds after which no further attempt begins, and that one 
 SLOWEST = 500_000  # bytes a second; a connection that is slower is given up
 
 
-def allowed(size: int) -> float:
+def attempt_seconds(size: int) -> float:
     """Seconds that one attempt with so many bytes may take in all."""
     return DEADLINE + size / SLOWEST
 
 
-def within(seconds: float, ask: Callable[[], T]) -> T:
+def answer_within(seconds: float, ask: Callable[[], T]) -> T:
     """The answer of `ask`. Raises TimeoutError if it takes longer than `seconds`, however slowly bytes still come.
 
     A time-out of a socket is about one packet: a server that sends a byte now and then holds a reader for ever. So the
@@ -54,7 +54,7 @@ def read_with_retry(attempt: Attempt[T], place: str) -> T | None:
         if trouble is None or trouble.meaning == "absent":
             return answer
         if trouble.meaning == "refused":
-            raise refusal(trouble, place)
+            raise error_of_answer(trouble, place)
         said = trouble.said
     raise ConnectionError(f"{place} does not answer; is it up, is its address right? ({said})")
 
@@ -71,7 +71,7 @@ def write_once(attempt: Attempt[T], holds: Callable[[], bool], place: str) -> bo
         if trouble is None:
             return True
         if trouble.meaning == "refused":
-            raise refusal(trouble, place)
+            raise error_of_answer(trouble, place)
         unsure, said = unsure or trouble.repeated or trouble.meaning == "unsure", trouble.said
         if trouble.meaning in ("lost", "absent"):
             return unsure and holds()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
-from nightloop.tasks.objects.errors import StoreFailure, failure_of_connection, failure_of_response, refusal
+from nightloop.tasks.objects.errors import StoreFailure, error_of_answer, failure_of_connection, failure_of_response
 from nightloop.tasks.plan.settings import Settings
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def open_object(settings: Settings, credentials: Mapping[str, str], url: str) ->
     s3 = client(settings, tuple(sorted(credentials.items())))
     answer, trouble = attempt(lambda: s3.get_object(Bucket=bucket, Key=key))
     if trouble is not None:
-        raise refusal(trouble, url)
+        raise error_of_answer(trouble, url)
     body: Any = answer["Body"]  # type: ignore[index]
     return io.BufferedReader(body, 1 << 20)
 

@@ -15,11 +15,11 @@ from typing import Literal, NamedTuple
 
 from nightloop.tasks.objects.checksum import seal, unseal
 from nightloop.tasks.objects.objects import Objects
-from nightloop.tasks.objects.read_verified import trusted
+from nightloop.tasks.objects.read_verified import read_parsed
 from nightloop.tasks.objects.retry import PAUSES
 from nightloop.tasks.plan.errors import StoreError
 from nightloop.tasks.plan.frozen import Frozen
-from nightloop.tasks.plan.plan import canonical
+from nightloop.tasks.plan.plan import canonical_json
 
 log = logging.getLogger(__name__)
 WHY = "no manifest, log entry or unfinished work named it"
@@ -45,7 +45,7 @@ class Removal(Frozen):
         return datetime.fromtimestamp(self.when, UTC).date().isoformat()
 
 
-class Closed(Frozen):
+class RemovalOutcome(Frozen):
     """What became of a removal in the end."""
 
     format: Literal[1] = 1
@@ -57,7 +57,7 @@ class Closed(Frozen):
     given_up: tuple[tuple[int, int], ...] = ()  # versions of the lake
 
 
-class Act(NamedTuple):
+class RemovalRequest(NamedTuple):
     """Who sweeps, and when."""
 
     by: str
@@ -87,12 +87,12 @@ def _numbers(objects: Objects) -> Iterator[int]:
             yield number
 
 
-def still_open(objects: Objects) -> list[Removal]:
+def open_removals(objects: Objects) -> list[Removal]:
     """Removals whose grace period is not over, or that nobody has closed since."""
     return [found for found in removals(objects) if objects.read(_closed_key(found.number)) is None]
 
 
-def record(objects: Objects, removal: Removal) -> Removal:
+def removal_record(objects: Objects, removal: Removal) -> Removal:
     """Write the record under the next free number, and return it with its number."""
     number = 1 + max(_numbers(objects), default=0)
     for pause in PAUSES:
@@ -107,21 +107,25 @@ def record(objects: Objects, removal: Removal) -> Removal:
 
 
 def settle_versions(
-    objects: Objects, pipeline: str, waiting: Sequence[tuple[int, int]], gone: Sequence[tuple[int, int]], act: Act
+    objects: Objects,
+    pipeline: str,
+    waiting: Sequence[tuple[int, int]],
+    gone: Sequence[tuple[int, int]],
+    act: RemovalRequest,
 ) -> None:
     """Write down which versions of the lake wait from now on, and close the removals whose versions are all settled."""
-    theirs = [found for found in still_open(objects) if found.pipeline == pipeline]
+    theirs = [found for found in open_removals(objects) if found.pipeline == pipeline]
     known = {version for found in theirs for version in found.versions}
     if new := tuple(version for version in waiting if version not in known):
         wanted = Removal(number=0, when=act.when, by=act.by, reason=UNREAD, pipeline=pipeline, versions=new)
-        record(objects, wanted)
+        removal_record(objects, wanted)
     for found in theirs:
         if not {*found.versions} & {*waiting}:
             given_up = tuple(version for version in found.versions if version in {*gone})
-            close(objects, Closed(number=found.number, when=act.when, by=act.by, given_up=given_up))
+            close_removal(objects, RemovalOutcome(number=found.number, when=act.when, by=act.by, given_up=given_up))
 
 
-def move_in(objects: Objects, removal: Removal, key: str) -> bool:
+def move_to_trash(objects: Objects, removal: Removal, key: str) -> bool:
     """Move an object into the trash; False where it is not there (any more). The copy stands before the object goes."""
     found = objects.read(key)
     if found is None:
@@ -134,7 +138,7 @@ def move_in(objects: Objects, removal: Removal, key: str) -> bool:
     return True
 
 
-def move_out(objects: Objects, removal: Removal, key: str) -> bool:
+def restore_object(objects: Objects, removal: Removal, key: str) -> bool:
     """Bring an object back from the trash, unless it stands in its place again; False where the trash has it not."""
     kept = objects.read(_place(removal, key))
     if kept is None:
@@ -146,20 +150,20 @@ def move_out(objects: Objects, removal: Removal, key: str) -> bool:
     return True
 
 
-def forget(objects: Objects, removal: Removal, key: str) -> None:
+def delete_removal(objects: Objects, removal: Removal, key: str) -> None:
     """Delete the copy in the trash."""
     objects.remove(_place(removal, key))
 
 
-def close(objects: Objects, closed: Closed) -> None:
+def close_removal(objects: Objects, closed: RemovalOutcome) -> None:
     """Write down what became of a removal; the first to say so is right."""
     objects.create(_closed_key(closed.number), _bytes(closed))
 
 
-def bring_back(objects: Objects, key: str, parse: Callable[[bytes], bytes]) -> bytes | None:
+def restore_removal(objects: Objects, key: str, parse: Callable[[bytes], bytes]) -> bytes | None:
     """The bytes of a key that lies in the trash, put back in its place; None where no open removal has it."""
     for removal in reversed([found for found in removals(objects) if key in found.keys]):
-        data = trusted(objects, _place(removal, key), parse)
+        data = read_parsed(objects, _place(removal, key), parse)
         if data is None:
             continue
         try:
@@ -170,7 +174,7 @@ def bring_back(objects: Objects, key: str, parse: Callable[[bytes], bytes]) -> b
     return None
 
 
-def removed(objects: Objects, key: str) -> str:
+def removal_in_words(objects: Objects, key: str) -> str:
     """When and why a key was removed, for a message; empty where no removal names it."""
     named: Sequence[Removal] = [found for found in removals(objects) if key in found.keys]
     if not named:
@@ -181,7 +185,7 @@ def removed(objects: Objects, key: str) -> str:
 
 def _read(objects: Objects, number: int) -> Removal | None:
     key = _key(number)
-    return trusted(objects, key, lambda sealed: Removal.model_validate_json(unseal(key, sealed)))
+    return read_parsed(objects, key, lambda sealed: Removal.model_validate_json(unseal(key, sealed)))
 
 
 def _key(number: int) -> str:
@@ -196,5 +200,5 @@ def _place(removal: Removal, key: str) -> str:
     return f"trash/{removal.number:08d}/{key}"
 
 
-def _bytes(value: Removal | Closed) -> bytes:
-    return seal(canonical(value.model_dump(mode="json")))
+def _bytes(value: Removal | RemovalOutcome) -> bytes:
+    return seal(canonical_json(value.model_dump(mode="json")))

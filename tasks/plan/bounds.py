@@ -12,7 +12,7 @@ ROWS = 10**8
 def refuse_outside(name: str, given: object, most: int, least: int = 1, what: str = "") -> None:
     """Raise PlanError if an option is no whole number from `least` to `most`. `what`: it is, in words."""
     if not is_whole(given, most, least):
-        raise PlanError(f"{name}: given {given!r:.80}; {what and what + ', '}{words(most, least)}")
+        raise PlanError(f"{name}: given {given!r:.80}; {what and what + ', '}{bounds_in_words(most, least)}")
 
 
 def is_whole(given: object, most: int, least: int = 1) -> bool:
@@ -20,6 +20,6 @@ def is_whole(given: object, most: int, least: int = 1) -> bool:
     return isinstance(given, int) and not isinstance(given, bool) and least <= given <= most
 
 
-def words(most: int, least: int = 1) -> str:
+def bounds_in_words(most: int, least: int = 1) -> str:
     """What is allowed."""
     return f"whole numbers from {least:,} to {most:,}"

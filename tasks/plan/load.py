@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.nearest import nearest
 from nightloop.tasks.plan.plan import Plan
-from nightloop.tasks.plan.redact import cut
+from nightloop.tasks.plan.redact import redacted_head
 from nightloop.tasks.plan.yaml_reader import read_mapping
 
 WORDS = re.compile(r"[\w./@%+=:,~ -]{1,500}")  # what is shown as it is, in a terminal, in Markdown and in HTML
@@ -22,7 +22,7 @@ WORDS = re.compile(r"[\w./@%+=:,~ -]{1,500}")  # what is shown as it is, in a te
 _GIVEN: dict[str, str] = {}  # by pipeline: the plan as this process was given it
 
 
-def remember(plan: Plan, given: str) -> None:
+def remember_name(plan: Plan, given: str) -> None:
     """Keep how the plan was named, so that advice names it in the same way."""
     _GIVEN[plan.pipeline] = given
 
@@ -42,7 +42,7 @@ def find_plan(name: str, directories: Sequence[Path]) -> Path:
     if name in known:
         return known[name]
     raise FileNotFoundError(
-        f"no plan {cut(name, 80)!r}: give the path of a YAML file, or one of {', '.join(sorted(known)) or 'none'} "
+        f"no plan {redacted_head(name, 80)!r}: give the path of a YAML file, or one of {', '.join(sorted(known)) or 'none'} "
         f"(in {' and '.join(map(str, directories))})"
     )
 
@@ -58,18 +58,18 @@ def read_form(path: Path) -> Plan:
     Raises one ValueError that lists every mistake of form.
     """
     raw = read_yaml(path)
-    refuse(path, mistakes(raw))
+    raise_mistakes(path, form_mistakes(raw))
     return Plan.model_validate(raw)
 
 
-def refuse(path: Path, found: Sequence[str]) -> None:
+def raise_mistakes(path: Path, found: Sequence[str]) -> None:
     """Raise one ValueError that lists every mistake in the plan of this file; nothing where there is none."""
     if found:
         listed = "\n".join(f"  - {mistake}" for mistake in found)
         raise PlanError(f"{path} has {len(found)} mistake{'s' * (len(found) > 1)}:\n{listed}")
 
 
-def mistakes(raw: Mapping[str, Any]) -> list[str]:
+def form_mistakes(raw: Mapping[str, Any]) -> list[str]:
     """Every mistake of form in a plan, one sentence each; empty where `Plan` accepts it."""
     try:
         Plan.model_validate(raw)
@@ -88,7 +88,7 @@ def _meant(raw: Mapping[str, Any], where: tuple[Any, ...]) -> bool:
 
 def _sentence(error: Any) -> str:
     where = ".".join(str(part) for part in error["loc"] if not _kind(part))
-    given = cut(repr(error.get("input")), 80)
+    given = redacted_head(repr(error.get("input")), 80)
     if error["type"] in ("extra_forbidden", "invalid_key"):
         legal = _allowed(error["loc"])
         return f"{where}: unknown field{nearest(str(error['loc'][-1]), legal)}; allowed here: {', '.join(legal)}"

@@ -15,11 +15,11 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
-from nightloop.tasks.plan.bounds import ROWS, is_whole, words
+from nightloop.tasks.plan.bounds import ROWS, bounds_in_words, is_whole
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.expectations import Expectations
 from nightloop.tasks.plan.frozen import Frozen
-from nightloop.tasks.plan.redact import cut
+from nightloop.tasks.plan.redact import redacted_head
 
 
 class Part(Frozen):
@@ -92,7 +92,7 @@ class Columns(Frozen):
         left = re.sub(r"%-?[aAbBdfgHIjmMnpSyYzZ%]", "", self.time_format)
         if "%" in left or not re.search("%-?[yY]", self.time_format):
             raise PlanError(
-                f"time_format {cut(self.time_format, 60)!r} is none: give the year (%Y), month (%m), day (%d) and time of day "
+                f"time_format {redacted_head(self.time_format, 60)!r} is none: give the year (%Y), month (%m), day (%d) and time of day "
                 "(%H:%M:%S) as strptime has them, such as %d.%m.%Y %H:%M"
             )
         return self
@@ -102,8 +102,8 @@ class Columns(Frozen):
         for name, most in self.multi_value.items():
             if name not in self.categorical or not 2 <= most <= 100:
                 raise PlanError(
-                    f"multi_value: given {cut(name, 60)!r}: {most}; it is for categorical columns ({', '.join(self.categorical)}) and "
-                    "counts values, 2 to 100"
+                    f"multi_value: given {redacted_head(name, 60)!r}: {most}; it is for categorical columns "
+                    f"({', '.join(self.categorical)}) and counts values, 2 to 100"
                 )
         return self
 
@@ -111,8 +111,8 @@ class Columns(Frozen):
     def _labelled(self) -> Columns:
         if self.logged_probability is not None and self.label is None:
             raise PlanError(
-                f"logged_probability {cut(self.logged_probability, 60)!r} belongs to a label, and there is no label: name one, or "
-                "leave it out"
+                f"logged_probability {redacted_head(self.logged_probability, 60)!r} belongs to a label, and there is no "
+                "label: name one, or leave it out"
             )
         return self
 
@@ -162,7 +162,7 @@ class Ranking(Frozen):
     @classmethod
     def _cutoffs(cls, given: tuple[int, ...]) -> tuple[int, ...]:
         if not 1 <= len(given) <= 20 or not all(is_whole(one, 100_000) for one in given):
-            raise PlanError(f"1 to 20 cut-offs are allowed, which are {words(100_000)}")
+            raise PlanError(f"1 to 20 cut-offs are allowed, which are {bounds_in_words(100_000)}")
         return given
 
 
@@ -235,7 +235,7 @@ class Plan(Frozen):
             for name in names:
                 if not name or len(name) > 63 or not all(c.isalnum() or c in "-_.+" for c in name):
                     raise PlanError(
-                        f"{field}: {cut(name, 80)!r} is no name; use letters, digits and - _ . + (at most 63)"
+                        f"{field}: {redacted_head(name, 80)!r} is no name; use letters, digits and - _ . + (at most 63)"
                     )
         if self.correctors and not self.columns.label:
             raise PlanError("correctors: they correct probabilities of a click; columns.label is None")
@@ -254,7 +254,7 @@ class Plan(Frozen):
     @property
     def hash(self) -> str:
         """SHA-256 of the plan's canonical JSON; a changed plan is another plan."""
-        return hashlib.sha256(canonical(self.model_dump(mode="json"))).hexdigest()
+        return hashlib.sha256(canonical_json(self.model_dump(mode="json"))).hexdigest()
 
 
 def calendar_mistakes(start: str, timezone: str, cuts: Sequence[str]) -> list[str]:
@@ -262,17 +262,19 @@ def calendar_mistakes(start: str, timezone: str, cuts: Sequence[str]) -> list[st
     wrong = []
     try:
         if datetime.fromisoformat(start).tzinfo is not None:
-            wrong.append(f"start {cut(start, 60)!r} is local time: leave its offset out and give `timezone`")
+            wrong.append(f"start {redacted_head(start, 60)!r} is local time: leave its offset out and give `timezone`")
     except ValueError:
-        wrong.append(f"start {cut(start, 60)!r} is no local date or time, such as 2026-01-01 or 2026-01-01T04:00")
+        wrong.append(
+            f"start {redacted_head(start, 60)!r} is no local date or time, such as 2026-01-01 or 2026-01-01T04:00"
+        )
     try:
         ZoneInfo(timezone)
     except (KeyError, ValueError, OSError):
-        wrong.append(f"timezone {cut(timezone, 60)!r} is none, such as UTC or Europe/Paris")
+        wrong.append(f"timezone {redacted_head(timezone, 60)!r} is none, such as UTC or Europe/Paris")
     bad = [cut[:20] for cut in cuts if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d|24:00", cut)]
     return wrong + [f"cut {cut!r} is no time from 00:00 to 24:00" for cut in bad]
 
 
-def canonical(value: object) -> bytes:
+def canonical_json(value: object) -> bytes:
     """JSON bytes that depend on the value alone: sorted keys, no white space, no NaN (ValueError)."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()

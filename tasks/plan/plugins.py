@@ -52,7 +52,7 @@ class Builder:
         known, name = installed(kind), part["use"]
         if name not in known:
             self.mistakes.append(
-                f"{where}no {kind} {name!r:.80}{nearest(str(name), known)}; installed are {listed(known)}"
+                f"{where}no {kind} {name!r:.80}{nearest(str(name), known)}; installed are {name_list(known)}"
             )
             return None
         at = f"{path}." if path else ""
@@ -74,7 +74,7 @@ class Builder:
         for name in options:
             if name not in legal:
                 self.mistakes.append(
-                    f"{path}{name!s:.80}: no such option of {cls.__name__}{nearest(str(name), legal)}; it has {listed(legal)}"
+                    f"{path}{name!s:.80}: no such option of {cls.__name__}{nearest(str(name), legal)}; it has {name_list(legal)}"
                 )
         for name in legal:
             if name not in options and takes[name].default is Parameter.empty:
@@ -142,12 +142,12 @@ def classes(kind: Kind) -> dict[str, type]:
     return {name: point.load() for name, point in installed(kind).items()}
 
 
-def listed(names: Iterable[str]) -> str:
+def name_list(names: Iterable[str]) -> str:
     """The names in words: `a, b, c`, or `none`."""
     return ", ".join(names) or "none"
 
 
-def required(who: str, package: str, extra: str) -> None:
+def require_package(who: str, package: str, extra: str) -> None:
     """Raise PlanError if an optional package is not installed, with the words that install it."""
     if find_spec(package) is None:
         raise PlanError(f"{who} needs {package}: pip install 'nightloop[{extra}]'")

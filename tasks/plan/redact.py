@@ -73,7 +73,7 @@ def redact(text: str) -> str:
     return without_forms(known.sub(MASK, text) if known else text)
 
 
-def cut(text: str, most: int) -> str:
+def redacted_head(text: str, most: int) -> str:
     """The first characters of a text. It is masked before, for a cut may take away what a credential is known by."""
     return redact(text)[:most]
 

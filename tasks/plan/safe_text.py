@@ -26,12 +26,12 @@ R = TypeVar("R")
 Hook = Callable[[type[BaseException], BaseException, TracebackType | None], object]
 
 
-def outward(text: str) -> str:
+def safe_text(text: str) -> str:
     """The text as it may leave: credentials masked, control characters visible."""
-    return visible(redact(text))
+    return escape_controls(redact(text))
 
 
-def visible(text: str) -> str:
+def escape_controls(text: str) -> str:
     """The text with every character shown as an escape that would move a cursor, colour, hide or reorder what is read.
 
     Line ends and tabs stay. Names, reasons and rows of a log may hold ESC, C1, carriage returns and marks of direction.
@@ -49,7 +49,7 @@ def json_of(value: object, indent: int | None = None) -> str:
 
 
 @contextmanager
-def guarded() -> Iterator[None]:
+def redact_errors() -> Iterator[None]:
     """A block, or as `@guarded()` a function, out of which no error carries a credential."""
     guard_process()
     try:
@@ -123,13 +123,13 @@ def _safe(record: logging.LogRecord) -> logging.LogRecord:
     try:
         said = record.getMessage()
     except Exception:  # the words do not go with their values: nothing of these is shown, and no caller is stopped
-        record.msg, record.args = f"{outward(str(record.msg))} (its values cannot be shown)", ()
+        record.msg, record.args = f"{safe_text(str(record.msg))} (its values cannot be shown)", ()
         return record
-    if (safe := outward(said)) != said:
+    if (safe := safe_text(said)) != said:
         record.msg, record.args = safe, ()
     if record.exc_info and record.exc_info[1] is not None:
         redact_error(record.exc_info[1])
-        record.exc_text = outward("".join(traceback.format_exception(record.exc_info[1])).rstrip("\n"))
+        record.exc_text = safe_text("".join(traceback.format_exception(record.exc_info[1])).rstrip("\n"))
     return record
 
 
@@ -139,7 +139,7 @@ def _uncaught(before: Hook, kind: type[BaseException], error: BaseException, tra
     if before is not sys.__excepthook__:
         before(type(safe), safe, trace)
     else:
-        sys.stderr.write(outward("".join(traceback.format_exception(type(safe), safe, trace))))
+        sys.stderr.write(safe_text("".join(traceback.format_exception(type(safe), safe, trace))))
 
 
 def _ended(before: Callable[[threading.ExceptHookArgs], object], what: threading.ExceptHookArgs) -> None:

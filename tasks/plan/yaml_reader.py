@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from nightloop.tasks.plan.errors import PlanError
-from nightloop.tasks.plan.redact import cut, holds_credentials, redact
+from nightloop.tasks.plan.redact import holds_credentials, redact, redacted_head
 
 LARGEST = 1_000_000  # bytes; a plan is words, and words are short
 DEEPEST = 50  # mappings and lists within one another
@@ -41,7 +41,7 @@ def read_mapping(path: Path, what: str, fields: str) -> dict[str, Any]:
     try:
         content = _parsed(path.read_text(encoding="utf-8"))
     except Exception as error:  # PyYAML's constructors raise whatever int(), date() and a missing match raise
-        raise PlanError(redact(f"{path} is no YAML file that can be read: {cut(str(error), 500)}")) from None
+        raise PlanError(redact(f"{path} is no YAML file that can be read: {redacted_head(str(error), 500)}")) from None
     if not isinstance(content, dict):
         raise PlanError(f"{path}: {what} is a mapping of fields ({fields}), not {type(content).__name__}")
     if found := [place for place, text in _texts("", content) if holds_credentials(text)]:
@@ -134,7 +134,7 @@ def _refuse_repeats(loader: Any, top: yaml.Node) -> None:
             name = "<<" if key.tag == MERGE else repr(loader.construct_object(key, deep=True))
             if name in lines:
                 raise PlanError(
-                    f"{cut(name, 80)} stands twice in a mapping, in {lines[name]} and in {_line(key)}; keep one"
+                    f"{redacted_head(name, 80)} stands twice in a mapping, in {lines[name]} and in {_line(key)}; keep one"
                 )
             lines[name] = _line(key)
 

@@ -18,7 +18,7 @@ from nightloop.tasks.models import build as build_model
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.plan.bounds import WIDEST
 from nightloop.tasks.plan.errors import PlanError
-from nightloop.tasks.plan.load import mistakes, read_yaml, refuse
+from nightloop.tasks.plan.load import form_mistakes, raise_mistakes, read_yaml
 from nightloop.tasks.plan.plan import Part, Plan
 from nightloop.tasks.plan.plugins import Builder, Kind
 from nightloop.tasks.retraining.strategy import Strategy
@@ -43,7 +43,7 @@ class Parts:
 def read_plan(path: Path) -> Plan:
     """The plan in a file. Raises one ValueError that lists every mistake, those of plug-in options included."""
     raw = read_yaml(path)
-    refuse(path, mistakes(raw) + _plug_in_mistakes(raw))
+    raise_mistakes(path, form_mistakes(raw) + _plug_in_mistakes(raw))
     plan = Plan.model_validate(raw)
     assemble(plan)
     return plan
@@ -78,7 +78,7 @@ def _too_large(plan: Plan, model: Model) -> list[str]:
     return [said] if count > LARGEST else []
 
 
-def apart(plan: Plan) -> list[str]:
+def mismatches(plan: Plan) -> list[str]:
     """Which strategies do not go with the model, and why. Raises PlanError if a part cannot be built."""
     return _apart(plan, _built(plan))
 

@@ -46,7 +46,7 @@ class Step(NamedTuple):
     why: str
 
 
-def states(
+def night_states(
     chain: Mapping[int, Manifest],
     latest: Mapping[int, int],
     plan: Plan,
@@ -69,7 +69,7 @@ def states(
             continue
         newer = _newer(manifest, latest)
         reasons = (*newer, *_broken(manifest, chain.get(index - 1), found.get(index - 1), root))
-        mended = tuple(changed(manifest.plan, plan))
+        mended = tuple(changed_fields(manifest.plan, plan))
         if manifest.outcome == "blocked":
             found[index] = State(index, "blocked", (manifest.reason, *reasons), mended, bool(newer))
         else:
@@ -96,14 +96,14 @@ def _broken(manifest: Manifest, before: Manifest | None, state: State | None, ro
     return (f"its predecessor, {before.name}, is stale",) if state.state == "stale" or state.newer else ()
 
 
-def changed(before: Mapping[str, JsonValue], plan: Plan) -> list[str]:
+def changed_fields(before: Mapping[str, JsonValue], plan: Plan) -> list[str]:
     """Fields in which a plan kept in a manifest differs from this one: `gate.alpha`, `strategies.B (added)`."""
     with suppress(ValueError):  # a field that an older release did not have stands at its default, which is what it did
         before = Plan.model_validate(before).model_dump(mode="json")
     return sorted(_differences("", before, plan.model_dump(mode="json")))
 
 
-def matters(field: str) -> bool:
+def invalidates_checkpoint(field: str) -> bool:
     """Whether a checkpoint made before this field changed could not have come from the plan after it.
 
     What judges, scores or fetches may change on the way, and a strategy may go; what trains may not.

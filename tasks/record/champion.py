@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from nightloop.tasks.record.entries import Entry, by_hand, pin_of, summary
+from nightloop.tasks.record.entries import Entry, current_pin, entries_by_hand, summary
 from nightloop.tasks.record.manifest import ChampionRef, Manifest
 
 
@@ -17,7 +17,7 @@ class Incumbent(NamedTuple):
     last_act: int  # number of the newest entry by hand that was taken into account; 0: none
 
 
-def as_of(previous: Manifest | None, entries: Sequence[Entry]) -> Incumbent:
+def champion_after(previous: Manifest | None, entries: Sequence[Entry]) -> Incumbent:
     """The champion that serves the period after `previous`.
 
     The gate's own promotions are in the chain. An act by hand counts from the first night that did not know it: a
@@ -27,16 +27,16 @@ def as_of(previous: Manifest | None, entries: Sequence[Entry]) -> Incumbent:
     """
     if previous is None:
         return Incumbent(None, "", 0)
-    newest = max((entry.number for entry in by_hand(entries) if entry.at_period <= previous.period), default=0)
-    acts = [entry for entry in by_hand(entries) if entry.number <= newest]
+    newest = max((entry.number for entry in entries_by_hand(entries) if entry.at_period <= previous.period), default=0)
+    acts = [entry for entry in entries_by_hand(entries) if entry.number <= newest]
     champion, known = previous.champion, previous.last_act
     for entry in acts:
         if entry.number > known and entry.action != "unpin":
-            champion = served(entry)
-    pin = pin_of(acts)
+            champion = champion_of(entry)
+    pin = current_pin(acts)
     return Incumbent(champion, summary(pin) if pin else "", acts[-1].number if acts else 0)
 
 
-def served(entry: Entry) -> ChampionRef:
+def champion_of(entry: Entry) -> ChampionRef:
     """What an entry of the log made the champion."""
     return ChampionRef(strategy=entry.strategy, period=entry.period, checkpoint=entry.checkpoint)

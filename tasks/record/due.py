@@ -17,18 +17,18 @@ from nightloop.tasks.record import manifest_store
 BLOCK = 64  # nights that are read at once
 
 
-def root(plan: Plan) -> int:
+def root_period(plan: Plan) -> int:
     """Index of the root night: the last period of the history that is folded in at once."""
     return plan.pretrain_periods - 1
 
 
-def due(objects: Objects, plan: Plan, target: int, catch_up: int) -> list[int]:
+def due_nights(objects: Objects, plan: Plan, target: int, catch_up: int) -> list[int]:
     """Indexes of the nights to run, in order, up to `target`.
 
     The chain ends at its first night that is missing or blocked; everything from there on is owed. Raises PlanError if
     that is more than `catch_up` nights before the target, or where the target lies before the root.
     """
-    first = root(plan)
+    first = root_period(plan)
     if target < first:
         raise PlanError(
             f"period {period(plan.periods, target).name} lies before the first night, {period(plan.periods, first).name}, which "
@@ -45,24 +45,26 @@ def due(objects: Objects, plan: Plan, target: int, catch_up: int) -> list[int]:
 
 def _owed(objects: Objects, plan: Plan, target: int) -> Iterator[int]:
     """Nights that are missing or blocked, in order; who needs the first alone has no more read than up to it."""
-    for begin in range(root(plan), target + 1, BLOCK):
+    for begin in range(root_period(plan), target + 1, BLOCK):
         block = range(begin, min(begin + BLOCK, target + 1))
-        chain = manifest_store.chain(objects, plan.pipeline, block[0], block[-1])
+        chain = manifest_store.read_chain(objects, plan.pipeline, block[0], block[-1])
         yield from (index for index in block if index not in chain or chain[index].outcome == "blocked")
 
 
-def following(objects: Objects, plan: Plan) -> int:
+def following_period(objects: Objects, plan: Plan) -> int:
     """The first period after the chain's last night: what is due where periods are counted, not dated."""
-    index = root(plan)
-    while (night := manifest_store.current(objects, plan.pipeline, index)) is not None and night.outcome != "blocked":
+    index = root_period(plan)
+    while (
+        night := manifest_store.current_manifest(objects, plan.pipeline, index)
+    ) is not None and night.outcome != "blocked":
         index += 1
     return index
 
 
-def recorded(objects: Objects, plan: Plan) -> int:
+def newest_recorded(objects: Objects, plan: Plan) -> int:
     """Index of the last night that has a manifest, sound or not; below the root where there is none."""
-    index = root(plan)
-    while objects.read(manifest_store.key_of(plan.pipeline, index, 1)) is not None:
+    index = root_period(plan)
+    while objects.read(manifest_store.manifest_key(plan.pipeline, index, 1)) is not None:
         index += 1
     return index - 1
 
@@ -70,7 +72,7 @@ def recorded(objects: Objects, plan: Plan) -> int:
 def newest_plan(objects: Objects, pipeline: str) -> dict[str, JsonValue] | None:
     """The plan of the pipeline's newest sound night, as its manifest holds it; None where it has no night."""
     found = None
-    for root in pipelines.roots(objects, pipeline) or ():
+    for root in pipelines.first_nights(objects, pipeline) or ():
         index = root
         while (night := manifest_store.verified_manifest(objects, pipeline, index)) is not None:
             found, index = night.plan, index + 1

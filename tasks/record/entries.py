@@ -58,7 +58,7 @@ def refuse_without_reason(act: str, reason: str) -> None:
         )
 
 
-def draft(
+def draft_entry(
     manifest: Manifest, strategy: str, act: Act, forced: bool = False, evidence: Mapping[str, JsonValue] | None = None
 ) -> Entry:
     """The entry that would make this night's checkpoint of `strategy` the champion. ValueError: it has none.
@@ -69,7 +69,7 @@ def draft(
         has = ", ".join(sorted(manifest.checkpoints)) or f"nothing (it is {manifest.outcome})"
         raise PlanError(f"{manifest.name} has no checkpoint of {strategy[:80]!r} to promote; it has {has}")
     judged = manifest.judged.get(strategy)
-    instant(act.when)
+    parse_instant(act.when)
     return Entry(
         number=0,
         pipeline=manifest.pipeline,
@@ -90,20 +90,20 @@ def draft(
     )
 
 
-def by_hand(entries: Sequence[Entry]) -> list[Entry]:
+def entries_by_hand(entries: Sequence[Entry]) -> list[Entry]:
     """The entries that people made."""
     return [entry for entry in entries if entry.by != GATE]
 
 
-def pins(entry: Entry) -> bool:
+def pins_champion(entry: Entry) -> bool:
     """Whether the gate may not move the champion after this act by hand."""
     return entry.action == "rollback" if entry.pinned is None else entry.pinned
 
 
-def pin_of(entries: Sequence[Entry]) -> Entry | None:
+def current_pin(entries: Sequence[Entry]) -> Entry | None:
     """The act by hand that keeps the gate from moving the champion, or None: the newest act decides."""
-    acts = by_hand(entries)
-    return acts[-1] if acts and pins(acts[-1]) else None
+    acts = entries_by_hand(entries)
+    return acts[-1] if acts and pins_champion(acts[-1]) else None
 
 
 def summary(entry: Entry) -> str:
@@ -111,7 +111,7 @@ def summary(entry: Entry) -> str:
     return f"entry {entry.number} of the promotion log, {entry.action} by {entry.by}: {entry.reason[:300]}"
 
 
-def returned(entries: Sequence[Entry], to: str | None = None) -> Entry:
+def rollback_target(entries: Sequence[Entry], to: str | None = None) -> Entry:
     """The earlier entry that a rollback goes back to: the champion before this one, or the one of manifest `to`.
 
     A promotion puts a champion on a stack, a rollback takes off all above the one it returns to: rolling back twice
@@ -139,7 +139,7 @@ def _same(one: Entry, other: Entry) -> bool:
     return (one.manifest, one.strategy) == (other.manifest, other.strategy)
 
 
-def repeats(entry: Entry, last: Entry | None) -> bool:
+def repeats_entry(entry: Entry, last: Entry | None) -> bool:
     """Whether an act was done already by the newest entry: same champion, same person, same reason, whenever it was."""
     ignored = {"number", "when", "previous", "at_period"}
     return last is not None and entry.model_dump(exclude=ignored) == last.model_dump(exclude=ignored)
@@ -147,13 +147,13 @@ def repeats(entry: Entry, last: Entry | None) -> bool:
 
 def served_on(entries: Sequence[Entry], when: str) -> Entry | None:
     """What served at an instant (ISO 8601, else UTC), or at the end of a day in UTC (2026-01-07); None: nothing."""
-    asked = instant(when)
+    asked = parse_instant(when)
     if len(when) == len("2026-01-07"):
         asked = datetime.combine(asked.date(), time.max, UTC)
-    return next((entry for entry in reversed(entries) if instant(entry.when) <= asked), None)
+    return next((entry for entry in reversed(entries) if parse_instant(entry.when) <= asked), None)
 
 
-def instant(when: str) -> datetime:
+def parse_instant(when: str) -> datetime:
     """The instant that an ISO 8601 text names. Raises PlanError if it names none."""
     try:
         found = datetime.fromisoformat(when)

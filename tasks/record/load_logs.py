@@ -9,15 +9,14 @@ from torch import Tensor
 from nightloop.tasks.data import load
 from nightloop.tasks.data.clean_rows import clean_counts
 from nightloop.tasks.data.logs import Logs
-from nightloop.tasks.data.vocabulary import Vocabulary
-from nightloop.tasks.data.vocabulary import from_bytes as vocabulary_from_bytes
+from nightloop.tasks.data.vocabulary import Vocabulary, vocabulary_from_bytes
 from nightloop.tasks.lake.periods import period
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.objects import blobs
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.plan.errors import NotReady
 from nightloop.tasks.plan.load import as_given
-from nightloop.tasks.record.due import root
+from nightloop.tasks.record.due import root_period
 from nightloop.tasks.record.manifest import PeriodLogs
 from nightloop.tasks.record.night_context import Night, history
 
@@ -33,7 +32,7 @@ def logs_of(objects: Objects, warehouse: Warehouse, night: Night, read: Sequence
     What was read last is kept until other logs are read, or the next night begins: most strategies read the same rows.
     """
     versions = [(part.period, part.version) for part in read]
-    earlier = [part for part in histories(objects, night) if part.period < min(versions)[0]]
+    earlier = [part for part in history_logs(objects, night) if part.period < min(versions)[0]]
     before = [(part.period, part.version) for part in earlier]
     key = (night.plan.hash, night.vocabulary, tuple(versions), tuple(before))
     kept: Logs | None = warehouse.last_read.get(key)
@@ -47,7 +46,7 @@ def logs_of(objects: Objects, warehouse: Warehouse, night: Night, read: Sequence
     return found
 
 
-def histories(objects: Objects, night: Night) -> list[PeriodLogs]:
+def history_logs(objects: Objects, night: Night) -> list[PeriodLogs]:
     """What histories are made of: the logs of every period of the chain; nothing where the plan has no histories."""
     return history(objects, night, night.period + 1) if night.plan.columns.history_length else []
 
@@ -69,7 +68,7 @@ def _refuse_other_rows(warehouse: Warehouse, night: Night, read: Sequence[Period
     for part in read:
         if there.get(part.period, 0) != part.rows:
             name = period(night.plan.periods, part.period).name
-            start = period(night.plan.periods, max(part.period, root(night.plan))).name
+            start = period(night.plan.periods, max(part.period, root_period(night.plan))).name
             raise NotReady(
                 f"the lake has {there.get(part.period, 0):,} clean rows of {name} (version {part.version}), and the night that "
                 f"read them had {part.rows:,}: this is another catalog, or one that was restored or made again. Restore the one "

@@ -9,7 +9,7 @@ from typing import Final, Literal
 from pydantic import Field, JsonValue
 
 from nightloop.tasks.plan.frozen import Frozen
-from nightloop.tasks.plan.plan import canonical
+from nightloop.tasks.plan.plan import canonical_json
 
 FORMAT: Final = 2
 CHAMPION = "@champion"  # the scores of what really served; no strategy can have this name
@@ -109,7 +109,7 @@ class Manifest(Frozen):
     @property
     def data(self) -> bytes:
         """The bytes that are stored."""
-        return canonical(self.model_dump(mode="json"))
+        return canonical_json(self.model_dump(mode="json"))
 
     @property
     def hash(self) -> str:

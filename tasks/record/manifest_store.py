@@ -13,7 +13,7 @@ from nightloop.tasks.objects import blobs, pipelines
 from nightloop.tasks.objects.checksum import seal, unseal
 from nightloop.tasks.objects.keys import checked_pipeline
 from nightloop.tasks.objects.objects import Objects
-from nightloop.tasks.objects.read_verified import trusted_bytes
+from nightloop.tasks.objects.read_verified import read_parsed_bytes
 from nightloop.tasks.plan.errors import DataError, NotReady
 from nightloop.tasks.plan.load import as_given
 from nightloop.tasks.record.manifest import FORMAT, Manifest
@@ -21,16 +21,16 @@ from nightloop.tasks.record.manifest import FORMAT, Manifest
 log = logging.getLogger(__name__)
 
 
-def key_of(pipeline: str, index: int, revision: int) -> str:
+def manifest_key(pipeline: str, index: int, revision: int) -> str:
     """Where a revision of a night is kept. Raises DataError if a part is impossible."""
     if not (0 <= index < 10**6 and 1 <= revision < 10**4):
         raise DataError(f"night {index}, revision {revision}: a night is 0 to 999999, a revision 1 to 9999")
     return f"pipelines/{checked_pipeline(pipeline)}/nights/{index:06d}/{revision:04d}.json"
 
 
-def current(objects: Objects, pipeline: str, index: int) -> Manifest | None:
+def current_manifest(objects: Objects, pipeline: str, index: int) -> Manifest | None:
     """The night's newest revision, or None. A damaged one is logged and counts as missing, so that it can be mended."""
-    key_of(pipeline, index, 1)  # an impossible place is the caller's mistake, no damage
+    manifest_key(pipeline, index, 1)  # an impossible place is the caller's mistake, no damage
     try:
         return verified_manifest(objects, pipeline, index)
     except ValueError as error:
@@ -41,7 +41,7 @@ def current(objects: Objects, pipeline: str, index: int) -> Manifest | None:
 def verified_manifest(objects: Objects, pipeline: str, index: int) -> Manifest | None:
     """As `current`, but raises ValueError if the newest revision was changed, cut off or belongs elsewhere."""
     found = list(_revisions(objects, pipeline, index))
-    return parsed(objects, (pipeline, index, len(found)), found[-1]) if found else None
+    return parse_manifest(objects, (pipeline, index, len(found)), found[-1]) if found else None
 
 
 def next_revision(objects: Objects, pipeline: str, index: int) -> int:
@@ -49,15 +49,15 @@ def next_revision(objects: Objects, pipeline: str, index: int) -> int:
     return 1 + sum(1 for _ in _revisions(objects, pipeline, index))
 
 
-def chain(objects: Objects, pipeline: str, first: int, last: int) -> dict[int, Manifest]:
+def read_chain(objects: Objects, pipeline: str, first: int, last: int) -> dict[int, Manifest]:
     """Current manifests of periods `first` to `last`, both included; read side by side, for a store may be far away."""
     indexes = range(first, last + 1)
     with ThreadPoolExecutor(16) as pool:
-        found = pool.map(lambda index: current(objects, pipeline, index), indexes)
+        found = pool.map(lambda index: current_manifest(objects, pipeline, index), indexes)
         return {index: manifest for index, manifest in zip(indexes, found, strict=True) if manifest is not None}
 
 
-def survey(objects: Objects, pipeline: str, first: int, last: int) -> tuple[dict[int, Manifest], dict[int, str]]:
+def survey_chain(objects: Objects, pipeline: str, first: int, last: int) -> tuple[dict[int, Manifest], dict[int, str]]:
     """Current manifests of these periods, and of those that cannot be trusted what is wrong; one reading of each."""
 
     def looked(index: int) -> Manifest | str | None:
@@ -73,7 +73,7 @@ def survey(objects: Objects, pipeline: str, first: int, last: int) -> tuple[dict
     return good, {index: one for index, one in found.items() if isinstance(one, str)}
 
 
-def damaged(objects: Objects, pipeline: str, first: int, last: int) -> dict[int, str]:
+def damaged_nights(objects: Objects, pipeline: str, first: int, last: int) -> dict[int, str]:
     """What is wrong with the manifests of these periods that cannot be trusted, by period."""
     wrong = {}
     for index in range(first, last + 1):
@@ -84,11 +84,11 @@ def damaged(objects: Objects, pipeline: str, first: int, last: int) -> dict[int,
     return wrong
 
 
-def by_hash(objects: Objects, pipeline: str, hash: str, index: int) -> Manifest:
+def manifest_by_hash(objects: Objects, pipeline: str, hash: str, index: int) -> Manifest:
     """The revision that has this hash. Raises NotReady if there is none, ValueError where damaged."""
     for revision, sealed in enumerate(_revisions(objects, pipeline, index), start=1):
         if sealed.endswith(b'"%s"}\n' % hash.encode()):
-            return parsed(objects, (pipeline, index, revision), sealed)
+            return parse_manifest(objects, (pipeline, index, revision), sealed)
     for revision in range(1, next_revision(objects, pipeline, index)):  # was one of the reads bad?
         found = _readable(objects, (pipeline, index, revision))
         if found is not None and found.hash == hash:
@@ -96,26 +96,26 @@ def by_hash(objects: Objects, pipeline: str, hash: str, index: int) -> Manifest:
     raise NotReady(f"no revision of night {index} of {pipeline} has the hash {hash[:80]}; was it changed or removed?")
 
 
-def revision(objects: Objects, pipeline: str, index: int, number: int) -> Manifest:
+def read_revision(objects: Objects, pipeline: str, index: int, number: int) -> Manifest:
     """One revision of a night. Raises NotReady if there is none, ValueError where it is damaged."""
-    found = objects.read(key_of(pipeline, index, number))
+    found = objects.read(manifest_key(pipeline, index, number))
     if found is None:
         raise NotReady(f"night {index} of {pipeline} has no revision {number}")
-    return parsed(objects, (pipeline, index, number), found[0])
+    return parse_manifest(objects, (pipeline, index, number), found[0])
 
 
-def publish(objects: Objects, manifest: Manifest) -> bool:
+def create_manifest(objects: Objects, manifest: Manifest) -> bool:
     """Make a night exist. True: these very bytes stand; False: another manifest has this place, nothing was written.
 
     Raises DataError if a revision is left out, where the predecessor it names is no manifest of the night before,
     and where a blob it names is absent or damaged.
     """
     pipeline, index, revision = manifest.pipeline, manifest.period, manifest.revision
-    if revision > 1 and objects.read(key_of(pipeline, index, revision - 1)) is None:
+    if revision > 1 and objects.read(manifest_key(pipeline, index, revision - 1)) is None:
         raise DataError(f"revision {revision} of night {index} of {pipeline} must wait for revision {revision - 1}")
     _refuse_broken_promises(objects, manifest)
     _register(objects, manifest)
-    key, data = key_of(pipeline, index, revision), seal(manifest.data)
+    key, data = manifest_key(pipeline, index, revision), seal(manifest.data)
     if objects.create(key, data):
         return True
     found = objects.read(key)  # an earlier attempt of ours may have had its effect unseen
@@ -124,14 +124,14 @@ def publish(objects: Objects, manifest: Manifest) -> bool:
 
 def _register(objects: Objects, manifest: Manifest) -> None:
     """Name the night's chain in the record of pipelines, so that it is found without a listing."""
-    known = pipelines.roots(objects, manifest.pipeline) or ()
+    known = pipelines.first_nights(objects, manifest.pipeline) or ()
     if manifest.previous is None and manifest.period not in known:
-        pipelines.register(objects, manifest.pipeline, manifest.period)
+        pipelines.register_pipeline(objects, manifest.pipeline, manifest.period)
     elif not any(root <= manifest.period for root in known):  # an older release began the chain
         first = manifest.period
         while first > 0 and any(_revisions(objects, manifest.pipeline, first - 1)):
             first -= 1
-        pipelines.register(objects, manifest.pipeline, first)
+        pipelines.register_pipeline(objects, manifest.pipeline, first)
 
 
 def _refuse_broken_promises(objects: Objects, manifest: Manifest) -> None:
@@ -140,10 +140,10 @@ def _refuse_broken_promises(objects: Objects, manifest: Manifest) -> None:
     promised: tuple[str, ...] = ()
     if manifest.previous is not None:
         try:
-            promised = blobs_of(by_hash(objects, pipeline, manifest.previous, index - 1))
+            promised = blobs_of(manifest_by_hash(objects, pipeline, manifest.previous, index - 1))
         except LookupError as error:
             raise DataError(f"night {index} of {pipeline} names a predecessor that is not there: {error}") from error
-    if problems := damage(objects, sorted({*blobs_of(manifest)} - {*promised})):
+    if problems := blob_damage(objects, sorted({*blobs_of(manifest)} - {*promised})):
         raise DataError(f"night {index} of {pipeline} cannot be recorded, run it again: {'; '.join(problems)}")
 
 
@@ -156,20 +156,24 @@ def predecessor(objects: Objects, pipeline: str, index: int, root: int) -> Manif
     try:
         found = verified_manifest(objects, pipeline, index - 1)
     except ValueError as error:
-        raise NotReady(f"{error}. {mend(pipeline, index - 1, index, 'missing')}") from error
+        raise NotReady(f"{error}. {backfill_advice(pipeline, index - 1, index, 'missing')}") from error
     if found is None:
         start = _first_missing(objects, pipeline, index - 1, root)
-        raise NotReady(f"night {index - 1} of {pipeline} is missing. {mend(pipeline, start, index, 'missing')}")
+        raise NotReady(
+            f"night {index - 1} of {pipeline} is missing. {backfill_advice(pipeline, start, index, 'missing')}"
+        )
     if found.outcome == "blocked":
         reason = f"night {index - 1} ({found.name}) of {pipeline} is blocked: {found.reason[:300]}"
-        raise NotReady(f"{reason}. Correct its data or override it, then: {mend(pipeline, index - 1, index, 'failed')}")
+        raise NotReady(
+            f"{reason}. Correct its data or override it, then: {backfill_advice(pipeline, index - 1, index, 'failed')}"
+        )
     if (found.previous is None) != (index - 1 == root):
         reason = f"night {index - 1} of {pipeline} belongs to a chain with another root than {root}"
-        raise NotReady(f"{reason}. {mend(pipeline, root, index, 'all')}")
+        raise NotReady(f"{reason}. {backfill_advice(pipeline, root, index, 'all')}")
     return found
 
 
-def mend(pipeline: str, start: int, end: int, what: str) -> str:
+def backfill_advice(pipeline: str, start: int, end: int, what: str) -> str:
     """The sentence that tells an operator which backfill mends the chain."""
     return f"To mend it: nightloop backfill {as_given(pipeline)} --start {start} --end {end} --what {what}"
 
@@ -183,12 +187,12 @@ def blobs_of(manifest: Manifest) -> tuple[str, ...]:
     return tuple(sorted({*names, *(k.weights for k in kept), *(k.memory for k in kept)}))
 
 
-def verify(objects: Objects, manifest: Manifest) -> tuple[str, ...]:
+def verify_blobs(objects: Objects, manifest: Manifest) -> tuple[str, ...]:
     """Everything that is wrong with the blobs of a manifest; empty: all are there with the right hash."""
-    return tuple(f"{manifest.name}: {problem}" for problem in damage(objects, blobs_of(manifest)))
+    return tuple(f"{manifest.name}: {problem}" for problem in blob_damage(objects, blobs_of(manifest)))
 
 
-def damage(objects: Objects, names: Sequence[str]) -> list[str]:
+def blob_damage(objects: Objects, names: Sequence[str]) -> list[str]:
     """Which of these blobs are missing or have another hash, in words."""
     problems = []
     for sha in names:
@@ -199,7 +203,7 @@ def damage(objects: Objects, names: Sequence[str]) -> list[str]:
     return problems
 
 
-def revisions(objects: Objects, pipeline: str, index: int) -> list[bytes]:
+def read_revisions(objects: Objects, pipeline: str, index: int) -> list[bytes]:
     """Every revision of a night as it is stored, read until there is none."""
     return list(_revisions(objects, pipeline, index))
 
@@ -207,15 +211,15 @@ def revisions(objects: Objects, pipeline: str, index: int) -> list[bytes]:
 def _revisions(objects: Objects, pipeline: str, index: int) -> Iterator[bytes]:
     """Sealed bytes of revision 1, 2, ...: read until there is none, for a listing may lag behind."""
     revision = 1
-    while (found := objects.read(key_of(pipeline, index, revision))) is not None:
+    while (found := objects.read(manifest_key(pipeline, index, revision))) is not None:
         yield found[0]
         revision += 1
 
 
 def _readable(objects: Objects, place: tuple[str, int, int]) -> Manifest | None:
-    found = objects.read(key_of(*place))
+    found = objects.read(manifest_key(*place))
     try:
-        return parsed(objects, place, found[0]) if found else None
+        return parse_manifest(objects, place, found[0]) if found else None
     except ValueError:
         return None
 
@@ -226,9 +230,9 @@ def _first_missing(objects: Objects, pipeline: str, index: int, root: int) -> in
     return index
 
 
-def parsed(objects: Objects, place: tuple[str, int, int], sealed: bytes) -> Manifest:
+def parse_manifest(objects: Objects, place: tuple[str, int, int], sealed: bytes) -> Manifest:
     """The manifest at this pipeline, night and revision, read again before it is called damaged (ValueError)."""
-    return trusted_bytes(objects, key_of(*place), sealed, lambda data: _checked(*place, data))
+    return read_parsed_bytes(objects, manifest_key(*place), sealed, lambda data: _checked(*place, data))
 
 
 def _format(data: bytes) -> object:
@@ -241,7 +245,7 @@ def _format(data: bytes) -> object:
 
 
 def _checked(pipeline: str, index: int, revision: int, sealed: bytes) -> Manifest:
-    key = key_of(pipeline, index, revision)
+    key = manifest_key(pipeline, index, revision)
     data = unseal(key, sealed)
     if (found := _format(data)) not in (FORMAT, None):
         raise DataError(

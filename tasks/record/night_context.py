@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.record.manifest import ChampionRef, Manifest, PeriodLogs, Validated
-from nightloop.tasks.record.manifest_store import by_hash
+from nightloop.tasks.record.manifest_store import manifest_by_hash
 
 REMEMBERED = 4096  # manifests; every task of a night walks the chain, and a store may be far away
 _READ: dict[str, Manifest] = {}
@@ -41,7 +41,7 @@ def walk_back(objects: Objects, newest: Manifest | None) -> Iterator[Manifest]:
             return
         before = _READ.get(link.previous)  # a manifest never changes: read once, known for good
         if before is None:
-            before = by_hash(objects, link.pipeline, link.previous, link.period - 1)
+            before = manifest_by_hash(objects, link.pipeline, link.previous, link.period - 1)
             if len(_READ) >= REMEMBERED:
                 _READ.clear()  # by any thread, at any moment: nobody relies on what is there
             _READ[link.previous] = before

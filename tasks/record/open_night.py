@@ -7,7 +7,13 @@ from dataclasses import dataclass, replace
 from functools import reduce
 
 from nightloop.tasks.data.clean_rows import clean_ids
-from nightloop.tasks.data.vocabulary import Vocabulary, empty, from_bytes, grow, to_bytes
+from nightloop.tasks.data.vocabulary import (
+    Vocabulary,
+    empty_vocabulary,
+    grow_vocabulary,
+    vocabulary_from_bytes,
+    vocabulary_to_bytes,
+)
 from nightloop.tasks.lake.landing import Landing
 from nightloop.tasks.lake.periods import period
 from nightloop.tasks.lake.warehouse import Warehouse
@@ -17,19 +23,19 @@ from nightloop.tasks.plan.errors import ConflictError, PlanError
 from nightloop.tasks.plan.load import as_given
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.record import manifest_store, promotion_log
-from nightloop.tasks.record.backfill_plan import changed, matters
-from nightloop.tasks.record.champion import as_of
-from nightloop.tasks.record.due import root
+from nightloop.tasks.record.backfill_plan import changed_fields, invalidates_checkpoint
+from nightloop.tasks.record.champion import champion_after
+from nightloop.tasks.record.due import root_period
 from nightloop.tasks.record.manifest import Manifest, PeriodLogs, Validated
 from nightloop.tasks.record.night_context import Night, walk_back
-from nightloop.tasks.record.outcomes import blocked, history_statistics, same_night, skipped
-from nightloop.tasks.record.overrides import Override, overridden
-from nightloop.tasks.record.validations import validation
-from nightloop.tasks.validation.gx import Nights
+from nightloop.tasks.record.outcomes import blocked_night, history_statistics, same_night, skipped_night
+from nightloop.tasks.record.overrides import Override, read_override
+from nightloop.tasks.record.validations import load_validation
+from nightloop.tasks.validation.gx import EarlierNights
 
 
 @dataclass(frozen=True)
-class Passed:
+class ValidatedPeriod:
     """What validation found out about one period."""
 
     logs: PeriodLogs
@@ -37,7 +43,7 @@ class Passed:
     vocabulary: Vocabulary
 
 
-def admit(
+def open_night(
     objects: Objects, warehouse: Warehouse, plan: Plan, landings: Sequence[Landing], retry_failed: bool = False
 ) -> Night | Manifest:
     """The night to run on these landings, or its manifest where there is nothing to run.
@@ -49,10 +55,10 @@ def admit(
     """
     warehouse.last_read.clear()
     at = period(plan.periods, landings[-1].period)
-    previous = manifest_store.predecessor(objects, plan.pipeline, at.index, root(plan))
+    previous = manifest_store.predecessor(objects, plan.pipeline, at.index, root_period(plan))
     refuse_changed_plan(plan, previous, at.name)
-    entries = promotion_log.log(objects, plan.pipeline)
-    incumbent = as_of(previous, entries)
+    entries = promotion_log.read_log(objects, plan.pipeline)
+    incumbent = champion_after(previous, entries)
     passed = _validated(objects, warehouse, plan, landings, previous)
     night = Night(
         plan=plan, period=at.index, name=at.name, revision=1, previous=previous,
@@ -60,27 +66,27 @@ def admit(
         vocabulary="", champion=incumbent.champion, pinned=incumbent.pinned, entry=entries[-1].number if entries else 0,
         last_act=incumbent.last_act,
     )  # fmt: skip
-    there = manifest_store.current(objects, plan.pipeline, at.index)
+    there = manifest_store.current_manifest(objects, plan.pipeline, at.index)
     revision = manifest_store.next_revision(objects, plan.pipeline, at.index)
     if revision - 1 != (there.revision if there else 0):  # one of the two reads did not see what is there
-        there = manifest_store.current(objects, plan.pipeline, at.index)
+        there = manifest_store.current_manifest(objects, plan.pipeline, at.index)
     over = _skip(objects, landings, plan)
     again = retry_failed and there is not None and bool(there.failed)
     if there and not again and same_night(there, night) and (there.outcome == "skipped") == (over is not None):
         return there
     night = replace(night, revision=revision)
     if over is not None:
-        return _written(objects, night, skipped(_carrying(night), over.reason))
+        return _written(objects, night, skipped_night(_carrying(night), over.reason))
     if any(p.validated.verdict == "blocked" for p in passed):
-        return _written(objects, night, blocked(night))
-    return replace(night, vocabulary=blobs.put(objects, to_bytes(passed[-1].vocabulary)))
+        return _written(objects, night, blocked_night(night))
+    return replace(night, vocabulary=blobs.put(objects, vocabulary_to_bytes(passed[-1].vocabulary)))
 
 
 def refuse_changed_plan(plan: Plan, previous: Manifest | None, name: str) -> None:
     """Raise PlanError naming what changed where the chain's checkpoints could not have come from this plan."""
     if previous is None:
         return
-    different = [field for field in changed(previous.plan, plan) if matters(field)]
+    different = [field for field in changed_fields(previous.plan, plan) if invalidates_checkpoint(field)]
     if different:
         raise PlanError(
             f"the plan of {plan.pipeline} changed since {previous.name}: {', '.join(different)}. Checkpoints up to there were made "
@@ -92,33 +98,37 @@ def refuse_changed_plan(plan: Plan, previous: Manifest | None, name: str) -> Non
 
 def _validated(
     objects: Objects, warehouse: Warehouse, plan: Plan, landings: Sequence[Landing], previous: Manifest | None
-) -> list[Passed]:
-    vocabulary = empty(plan.columns)
+) -> list[ValidatedPeriod]:
+    vocabulary = empty_vocabulary(plan.columns)
     if previous is not None and previous.vocabulary:
-        vocabulary = from_bytes(blobs.get(objects, previous.vocabulary))
+        vocabulary = vocabulary_from_bytes(blobs.get(objects, previous.vocabulary))
     chain = list(walk_back(objects, previous))[::-1]
     statistics = history_statistics(chain)
     earlier = [(one.period, one.digest) for link in chain if link.outcome == "complete" for one in link.logs]
-    found: list[Passed] = []
+    found: list[ValidatedPeriod] = []
     for landing in landings:
-        override = overridden(objects, plan.pipeline, landing.place)
+        override = read_override(objects, plan.pipeline, landing.place)
         accepted = override.reason if override and override.kind == "accept" else None
         at = (landing.period, landing.version)
-        outcome = validation(objects, warehouse, plan, at, Nights(statistics, vocabulary), earlier, accepted)
+        outcome = load_validation(
+            objects, warehouse, plan, at, EarlierNights(statistics, vocabulary), earlier, accepted
+        )
         if outcome.validated.verdict != "blocked":
-            vocabulary = reduce(grow, clean_ids(warehouse, plan, landing.period, landing.version), vocabulary)
+            vocabulary = reduce(
+                grow_vocabulary, clean_ids(warehouse, plan, landing.period, landing.version), vocabulary
+            )
             statistics = [*statistics, outcome.validated.statistics]
             earlier = [*earlier, (landing.period, outcome.digest)]
         logs = PeriodLogs(
             period=landing.period, version=landing.version, digest=outcome.digest, rows=outcome.rows,
             quarantined=outcome.quarantined,
         )  # fmt: skip
-        found.append(Passed(logs, outcome.validated, vocabulary))
+        found.append(ValidatedPeriod(logs, outcome.validated, vocabulary))
     return found
 
 
 def _skip(objects: Objects, landings: Sequence[Landing], plan: Plan) -> Override | None:
-    found = [overridden(objects, plan.pipeline, one.place) for one in landings]
+    found = [read_override(objects, plan.pipeline, one.place) for one in landings]
     return next((o for o in found if o and o.kind == "skip"), None)
 
 
@@ -132,6 +142,6 @@ def _carrying(night: Night) -> Night:
 
 
 def _written(objects: Objects, night: Night, manifest: Manifest) -> Manifest:
-    if not manifest_store.publish(objects, manifest):
+    if not manifest_store.create_manifest(objects, manifest):
         raise ConflictError(f"{night.plan.pipeline}: another writer finished {night.name} first; its manifest stands")
     return manifest

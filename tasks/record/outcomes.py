@@ -11,7 +11,7 @@ from nightloop.tasks.record.manifest import ChampionRef, CheckpointRef, Failed, 
 from nightloop.tasks.record.night_context import Night
 
 
-def complete(
+def complete_night(
     night: Night,
     scores: Mapping[str, Scored],
     kept: Mapping[str, CheckpointRef],
@@ -29,7 +29,7 @@ def complete(
     return _manifest(night, {**made, "outcome": "complete", "reason": "; ".join(overridden)})
 
 
-def blocked(night: Night) -> Manifest:
+def blocked_night(night: Night) -> Manifest:
     """The manifest of a night that validation stopped: the verdict is kept, nothing is learned."""
     reasons = [r for v in night.validated if v.verdict == "blocked" for r in v.reasons]
     return _manifest(
@@ -43,7 +43,7 @@ def blocked(night: Night) -> Manifest:
     )
 
 
-def skipped(night: Night, reason: str) -> Manifest:
+def skipped_night(night: Night, reason: str) -> Manifest:
     """The manifest of a period that an operator passed over: everything is carried on as it was."""
     carried = night.previous.checkpoints if night.previous else {}
     return _manifest(night, {"outcome": "skipped", "reason": reason, "checkpoints": carried, "verdict": "hold"})
@@ -70,15 +70,15 @@ def _manifest(night: Night, made: Mapping[str, object]) -> Manifest:
     return Manifest.model_validate({**common, **made})
 
 
-def record(objects: Objects, night: Night, manifest: Manifest) -> None:
+def record_night(objects: Objects, night: Night, manifest: Manifest) -> None:
     """Write the manifest. Raises ConflictError if somebody moved the champion or wrote this night meanwhile."""
-    newest = promotion_log.log(objects, manifest.pipeline)
+    newest = promotion_log.read_log(objects, manifest.pipeline)
     if (newest[-1].number if newest else 0) != night.entry:
         raise ConflictError(
             f"{manifest.pipeline}: somebody acted on the champion while {manifest.name} ran ({newest[-1].reason!r}); "
             "nothing was written. Run the night again: what is done is kept, only the comparison is new."
         )
-    if not manifest_store.publish(objects, manifest):
+    if not manifest_store.create_manifest(objects, manifest):
         raise ConflictError(
             f"{manifest.pipeline}: another writer finished {manifest.name} (revision {manifest.revision}) first; "
             "its manifest stands. `nightloop status` shows it."

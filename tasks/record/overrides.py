@@ -9,10 +9,10 @@ from pydantic import ValidationError
 from nightloop.tasks.objects.checksum import seal, unseal
 from nightloop.tasks.objects.keys import checked_pipeline
 from nightloop.tasks.objects.objects import Objects
-from nightloop.tasks.objects.read_verified import trusted
+from nightloop.tasks.objects.read_verified import read_parsed
 from nightloop.tasks.plan.errors import DataError, PlanError
 from nightloop.tasks.plan.frozen import Frozen
-from nightloop.tasks.plan.plan import canonical
+from nightloop.tasks.plan.plan import canonical_json
 
 Decided = tuple[int, int, str]  # period, version and digest of what landed: a new catalog counts versions from 1 again
 
@@ -26,7 +26,7 @@ class Override(Frozen):
     when: str  # ISO 8601, as passed in
 
 
-def override(objects: Objects, pipeline: str, place: Decided, decided: Override) -> Override:
+def record_override(objects: Objects, pipeline: str, place: Decided, decided: Override) -> Override:
     """Record a decision and return it; the same one again changes nothing.
 
     Raises ValueError without a reason or a name, and where another decision about this version stands: collect the
@@ -34,9 +34,9 @@ def override(objects: Objects, pipeline: str, place: Decided, decided: Override)
     """
     if not decided.reason.strip() or not decided.by.strip():
         raise PlanError("an override needs a reason and the name of who decided: it is what the next person will read")
-    if objects.create(_key(pipeline, place), seal(canonical(decided.model_dump(mode="json")))):
+    if objects.create(_key(pipeline, place), seal(canonical_json(decided.model_dump(mode="json")))):
         return decided
-    stands = overridden(objects, pipeline, place)
+    stands = read_override(objects, pipeline, place)
     if stands is None or (stands.kind, stands.reason, stands.by) != (decided.kind, decided.reason, decided.by):
         said = f"{stands.kind} by {stands.by}, {stands.when}: {stands.reason}" if stands else "removed meanwhile"
         raise DataError(
@@ -45,11 +45,11 @@ def override(objects: Objects, pipeline: str, place: Decided, decided: Override)
     return stands
 
 
-def overridden(objects: Objects, pipeline: str, place: Decided) -> Override | None:
+def read_override(objects: Objects, pipeline: str, place: Decided) -> Override | None:
     """The decision about what landed there, or None. Raises ValueError if its record was changed."""
     key = _key(pipeline, place)
     try:
-        return trusted(objects, key, lambda sealed: Override.model_validate_json(unseal(key, sealed)))
+        return read_parsed(objects, key, lambda sealed: Override.model_validate_json(unseal(key, sealed)))
     except ValidationError as error:
         raise DataError(f"{key} is no override that this nightloop reads: {error}") from error
 

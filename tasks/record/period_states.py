@@ -6,8 +6,8 @@ from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.record import manifest_store
-from nightloop.tasks.record.backfill_plan import State, states
-from nightloop.tasks.record.due import root
+from nightloop.tasks.record.backfill_plan import State, night_states
+from nightloop.tasks.record.due import root_period
 from nightloop.tasks.record.manifest import Manifest
 
 AHEAD = 400  # periods without a night after which no later one is looked for: a night needs the one before it
@@ -20,9 +20,9 @@ def overview(
     are not looked at one by one: those after the states are missing."""
     chain: dict[int, Manifest] = {}
     broken: dict[int, str] = {}
-    shown = root(plan) - 1
-    while shown < last and shown < max([*chain, *broken], default=root(plan) - 1) + AHEAD:
+    shown = root_period(plan) - 1
+    while shown < last and shown < max([*chain, *broken], default=root_period(plan) - 1) + AHEAD:
         begin, shown = shown + 1, min(shown + AHEAD, last)
-        more, wrong = manifest_store.survey(objects, plan.pipeline, begin, shown)
+        more, wrong = manifest_store.survey_chain(objects, plan.pipeline, begin, shown)
         chain, broken = chain | more, broken | wrong
-    return chain, states(chain, warehouse.latest(), plan, shown, broken)
+    return chain, night_states(chain, warehouse.latest(), plan, shown, broken)

@@ -18,26 +18,26 @@ from nightloop.tasks.objects import blobs
 from nightloop.tasks.objects.checksum import seal, unseal
 from nightloop.tasks.objects.keys import checked_pipeline
 from nightloop.tasks.objects.objects import Objects
-from nightloop.tasks.objects.read_verified import trusted
+from nightloop.tasks.objects.read_verified import read_parsed
 from nightloop.tasks.objects.retry import PAUSES
 from nightloop.tasks.plan.errors import ConflictError, DataError, PlanError
 from nightloop.tasks.plan.load import as_given
-from nightloop.tasks.plan.plan import canonical
+from nightloop.tasks.plan.plan import canonical_json
 from nightloop.tasks.record import manifest_store
 from nightloop.tasks.record.entries import (
     Act,
     Entry,
-    instant,
+    parse_instant,
     refuse_without_reason,
-    repeats,
-    returned,
+    repeats_entry,
+    rollback_target,
 )
 from nightloop.tasks.record.manifest import Manifest
 
 logger = logging.getLogger(__name__)
 
 
-def champion(objects: Objects, pipeline: str) -> Entry | None:
+def read_champion(objects: Objects, pipeline: str) -> Entry | None:
     """Who serves, or None: the log's newest entry. A pointer that is behind the log, or says otherwise, is corrected.
 
     Raises ValueError if an entry of the log was changed, or removed from its end.
@@ -57,9 +57,9 @@ def champion(objects: Objects, pipeline: str) -> Entry | None:
     return newest
 
 
-def log(objects: Objects, pipeline: str) -> list[Entry]:
+def read_log(objects: Objects, pipeline: str) -> list[Entry]:
     """All entries, oldest first. Raises ValueError if one was changed or removed."""
-    newest = champion(objects, pipeline)
+    newest = read_champion(objects, pipeline)
     numbers = range(1, newest.number + 1 if newest else 1)
     with ThreadPoolExecutor(16) as pool:
         found = list(pool.map(lambda number: _entry(objects, pipeline, number), numbers))
@@ -69,7 +69,7 @@ def log(objects: Objects, pipeline: str) -> list[Entry]:
     return [entry for entry in found if entry is not None]
 
 
-def promote(
+def append_promotion(
     objects: Objects, pipeline: str, entry: Entry, expect: int, check: Callable[[Entry], None] | None = None
 ) -> Entry | None:
     """Make `entry` (see `draft`) the champion, provided that entry number `expect` (0: none) still is the newest.
@@ -85,7 +85,7 @@ def promote(
     return _append(objects, pipeline, entry, expect)
 
 
-def rollback(
+def append_rollback(
     objects: Objects, pipeline: str, act: Act, expect: int, to: str | None = None,
     check: Callable[[Entry], None] | None = None,
 ) -> Entry | None:  # fmt: skip
@@ -95,11 +95,11 @@ def rollback(
     Raises ValueError without a reason, and where there is nothing to return to.
     """
     refuse_without_reason("a rollback", act.reason)
-    entries = log(objects, pipeline)
+    entries = read_log(objects, pipeline)
     again = entries[expect:]  # our own entry, where an earlier attempt had its effect unseen
-    target = returned(entries[:expect], to)
+    target = rollback_target(entries[:expect], to)
     entry = _acted(target, "rollback", act).model_copy(update={"evidence": {"returns_to": target.number}})
-    if again and not repeats(entry, again[0]):
+    if again and not repeats_entry(entry, again[0]):
         return None
     _visible(objects, pipeline, entry)
     _check_blobs(objects, entry)
@@ -108,7 +108,7 @@ def rollback(
     return _append(objects, pipeline, entry, expect)
 
 
-def hold(objects: Objects, pipeline: str, act: Act, expect: int, pinned: bool) -> Entry | None:
+def append_hold(objects: Objects, pipeline: str, act: Act, expect: int, pinned: bool) -> Entry | None:
     """Pin the champion, so that the gate may not move it, or unpin it; `expect` and None as in `promote`.
 
     Raises ValueError without a reason, and where there is no champion.
@@ -123,7 +123,7 @@ def hold(objects: Objects, pipeline: str, act: Act, expect: int, pinned: bool) -
 
 def _acted(target: Entry, action: str, act: Act) -> Entry:
     """An entry that keeps or brings back what `target` made the champion."""
-    instant(act.when)
+    parse_instant(act.when)
     changes = {"action": action, "by": act.by, "when": act.when, "reason": act.reason, "at_period": act.at_period}
     return target.model_copy(update={**changes, "pinned": action != "unpin"})
 
@@ -142,14 +142,14 @@ def _append(objects: Objects, pipeline: str, entry: Entry, expect: int) -> Entry
     last = _entry(objects, pipeline, expect) if expect else None
     if expect and last is None:
         raise DataError(f"entry {expect} of {pipeline}'s promotion log does not exist; look at the champion again")
-    if repeats(entry, last):
+    if repeats_entry(entry, last):
         _settle_pointer(objects, pipeline)
         return last
     numbered = entry.model_copy(update={"number": expect + 1, "previous": last.manifest if last else None})
     mine = objects.create(entry_key(pipeline, expect + 1), _bytes(numbered))  # from here on it has happened
     stands = _standing(objects, pipeline, expect + 1, numbered if mine else None)
     _settle_pointer(objects, pipeline)
-    return stands if repeats(numbered, stands) else None
+    return stands if repeats_entry(numbered, stands) else None
 
 
 def _standing(objects: Objects, pipeline: str, number: int, mine: Entry | None) -> Entry:
@@ -178,7 +178,7 @@ def _standing(objects: Objects, pipeline: str, number: int, mine: Entry | None) 
 def _settle_pointer(objects: Objects, pipeline: str) -> None:
     """Bring the pointer up to the log. An entry that was written stands, even if this fails: the next reader does it."""
     try:
-        champion(objects, pipeline)
+        read_champion(objects, pipeline)
     except (OSError, ValueError) as error:
         logger.warning("the promotion of %s is written, its pointer is not up to date yet: %s", pipeline, error)
 
@@ -188,7 +188,7 @@ def _refuse_unfit(objects: Objects, pipeline: str, entry: Entry) -> None:
     kept = (manifest.checkpoints.get(entry.strategy), manifest.vocabulary, manifest.name)
     if kept != (entry.checkpoint, entry.vocabulary, entry.name) or entry.pipeline != pipeline:
         raise DataError(f"the entry and {manifest.name}'s manifest do not name the same checkpoint of {entry.strategy}")
-    newest = manifest_store.current(objects, pipeline, entry.period)
+    newest = manifest_store.current_manifest(objects, pipeline, entry.period)
     judged = manifest.judged.get(entry.strategy)
     objections = (
         [] if newest == manifest else [f"{manifest.name} was mended since; its revision {manifest.revision} is old"]
@@ -203,7 +203,7 @@ def _refuse_unfit(objects: Objects, pipeline: str, entry: Entry) -> None:
 
 def _visible(objects: Objects, pipeline: str, entry: Entry) -> Manifest:
     try:
-        return manifest_store.by_hash(objects, pipeline, entry.manifest, entry.period)
+        return manifest_store.manifest_by_hash(objects, pipeline, entry.manifest, entry.period)
     except LookupError as error:
         raise DataError(f"only a night that is recorded can serve: {error}") from error
 
@@ -219,7 +219,9 @@ def _check_blobs(objects: Objects, entry: Entry) -> None:
 def _pointer(objects: Objects, pipeline: str) -> Entry | None:
     """The pointer's entry; None where there is none, or where it is damaged and the log must be read from its start."""
     try:
-        return trusted(objects, pointer_key(pipeline), lambda sealed: _parsed(pipeline, pointer_key(pipeline), sealed))
+        return read_parsed(
+            objects, pointer_key(pipeline), lambda sealed: _parsed(pipeline, pointer_key(pipeline), sealed)
+        )
     except ValueError as error:
         logger.warning("%s; it is made again from the promotion log", error)
         return None
@@ -248,7 +250,7 @@ def _point(objects: Objects, newest: Entry) -> None:
 
 def _entry(objects: Objects, pipeline: str, number: int) -> Entry | None:
     key = entry_key(pipeline, number)
-    return trusted(objects, key, lambda sealed: _parsed(pipeline, key, sealed, number))
+    return read_parsed(objects, key, lambda sealed: _parsed(pipeline, key, sealed, number))
 
 
 def _parsed(pipeline: str, key: str, sealed: bytes, number: int | None = None) -> Entry:
@@ -262,4 +264,4 @@ def _parsed(pipeline: str, key: str, sealed: bytes, number: int | None = None) -
 
 
 def _bytes(entry: Entry) -> bytes:
-    return seal(canonical(entry.model_dump(mode="json")))
+    return seal(canonical_json(entry.model_dump(mode="json")))

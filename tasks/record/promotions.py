@@ -12,9 +12,19 @@ from nightloop.tasks.plan.errors import ConflictError, NotReady, PlanError
 from nightloop.tasks.plan.load import as_given
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.record import manifest_store, promotion_log
-from nightloop.tasks.record.champion import served
-from nightloop.tasks.record.due import recorded, root
-from nightloop.tasks.record.entries import GATE, Act, Entry, by_hand, draft, instant, pin_of, pins, summary
+from nightloop.tasks.record.champion import champion_of
+from nightloop.tasks.record.due import newest_recorded, root_period
+from nightloop.tasks.record.entries import (
+    GATE,
+    Act,
+    Entry,
+    current_pin,
+    draft_entry,
+    entries_by_hand,
+    parse_instant,
+    pins_champion,
+    summary,
+)
 from nightloop.tasks.record.manifest import Manifest
 from nightloop.tasks.record.night_context import walk_back
 
@@ -30,37 +40,37 @@ class ActOutcome(NamedTuple):
     repeated: bool
 
 
-def follow(objects: Objects, manifest: Manifest, when: str) -> Entry | None:
+def follow_chain(objects: Objects, manifest: Manifest, when: str) -> Entry | None:
     """Make the live champion what this night's chain says. None: it is already, or somebody acted by hand since.
 
     The gate decided on the acts by hand that the night knew. If the log has a newer one, the night moves nothing.
     """
-    entries = promotion_log.log(objects, manifest.pipeline)  # settles a pointer that a crash left behind its log
+    entries = promotion_log.read_log(objects, manifest.pipeline)  # settles a pointer that a crash left behind its log
     newest = entries[-1] if entries else None
     champion = manifest.champion
-    if champion is None or (newest and (served(newest) == champion or newest.at_period > manifest.period)):
+    if champion is None or (newest and (champion_of(newest) == champion or newest.at_period > manifest.period)):
         return None
-    acts = by_hand(entries)
+    acts = entries_by_hand(entries)
     if acts and acts[-1].number > manifest.last_act:
         log.info("%s moves no champion: %s is newer than its decision", manifest.name, summary(acts[-1]))
         return None
     night = next((m for m in walk_back(objects, manifest) if m.period == champion.period), None)
     if night is None or night.checkpoints.get(champion.strategy) != champion.checkpoint:
         return None  # a person chose a checkpoint that was mended since; the pointer says so itself
-    if manifest_store.current(objects, manifest.pipeline, night.period) != night:
+    if manifest_store.current_manifest(objects, manifest.pipeline, night.period) != night:
         log.warning("%s moves no champion: it builds on %s, which was run again since", manifest.name, night.name)
         return None
     judged = night.judged.get(champion.strategy)
     reason = judged.reasons[0] if judged and judged.reasons else "the gate's verdict"
     act = Act(by=GATE, when=when, reason=reason, at_period=manifest.period)
-    entry = draft(night, champion.strategy, act)
-    chosen = next((e for e in reversed(acts) if served(e) == champion), None)
+    entry = draft_entry(night, champion.strategy, act)
+    chosen = next((e for e in reversed(acts) if champion_of(e) == champion), None)
     if chosen is not None:  # the gate never had to agree with it
         entry = entry.model_copy(update={"forced": True, "reason": f"the choice of {summary(chosen)}"})
-    return promotion_log.promote(objects, manifest.pipeline, entry, newest.number if newest else 0)
+    return promotion_log.append_promotion(objects, manifest.pipeline, entry, newest.number if newest else 0)
 
 
-def promote_by_hand(
+def promote_checkpoint(
     objects: Objects, manifest: Manifest, strategy: str, act: Act, force: bool, pin: bool, check: Check | None = None
 ) -> ActOutcome:
     """Promote one night's checkpoint; with `pin` the gate may not move it. The same act again changes nothing.
@@ -73,14 +83,14 @@ def promote_by_hand(
             f"{strategy} failed in {manifest.name} ({manifest.failed[strategy].reason[:200]}), which has its checkpoint of an "
             "earlier night: give the period of a night in which it learned"
         )
-    entries = promotion_log.log(objects, manifest.pipeline)
+    entries = promotion_log.read_log(objects, manifest.pipeline)
     last = entries[-1] if entries else None
-    entry = draft(manifest, strategy, act, force)
+    entry = draft_entry(manifest, strategy, act, force)
     entry = entry.model_copy(update={"pinned": pin})
     if last and _same_act(entry, last) and (last.manifest, last.strategy) == (entry.manifest, entry.strategy):
         return ActOutcome(last, True)
     _refuse_later(last, act)
-    moved = promotion_log.promote(objects, manifest.pipeline, entry, last.number if last else 0, check)
+    moved = promotion_log.append_promotion(objects, manifest.pipeline, entry, last.number if last else 0, check)
     return _won(objects, moved, manifest.pipeline)
 
 
@@ -92,7 +102,7 @@ def roll_back(
     The same rollback again (same person, same reason) changes nothing, unless `after` says that it starts from entry
     `after`: then the log must end there. Raises as `promote_by_hand`.
     """
-    entries = promotion_log.log(objects, pipeline)
+    entries = promotion_log.read_log(objects, pipeline)
     if not entries:
         raise PlanError(f"{pipeline} has no champion yet: there is nothing to roll back")
     last = entries[-1]
@@ -108,22 +118,24 @@ def roll_back(
     if period is not None and not of_period:
         names = ", ".join(dict.fromkeys(e.name for e in entries))
         raise PlanError(f"no champion of {pipeline} came from that period; champions came from {names}")
-    moved = promotion_log.rollback(objects, pipeline, act, last.number, of_period[-1] if of_period else None, check)
+    moved = promotion_log.append_rollback(
+        objects, pipeline, act, last.number, of_period[-1] if of_period else None, check
+    )
     return _won(objects, moved, pipeline)
 
 
-def hold(objects: Objects, pipeline: str, act: Act, pin: bool) -> ActOutcome:
+def hold_champion(objects: Objects, pipeline: str, act: Act, pin: bool) -> ActOutcome:
     """Pin what serves, so that the gate may not move it, or unpin it. Raises as `promote_by_hand`."""
-    entries = promotion_log.log(objects, pipeline)
+    entries = promotion_log.read_log(objects, pipeline)
     if not entries:
         raise PlanError(f"{pipeline} has no champion yet: there is nothing to pin")
-    last, pinned = entries[-1], pin_of(entries)
+    last, pinned = entries[-1], current_pin(entries)
     if (pinned is not None) == pin and (last.by != GATE):
         return ActOutcome(last, True)
     if pinned is None and not pin:
         raise PlanError(f"the champion of {pipeline} is not pinned: the gate may move it. Nothing was changed")
     _refuse_later(last, act)
-    return _won(objects, promotion_log.hold(objects, pipeline, act, last.number, pin), pipeline)
+    return _won(objects, promotion_log.append_hold(objects, pipeline, act, last.number, pin), pipeline)
 
 
 def newest_nights(objects: Objects, plan: Plan) -> tuple[Manifest, int]:
@@ -131,7 +143,7 @@ def newest_nights(objects: Objects, plan: Plan) -> tuple[Manifest, int]:
 
     Raises NotReady if no night is complete.
     """
-    chain, _ = manifest_store.survey(objects, plan.pipeline, root(plan), recorded(objects, plan))
+    chain, _ = manifest_store.survey_chain(objects, plan.pipeline, root_period(plan), newest_recorded(objects, plan))
     complete = [index for index, night in chain.items() if night.outcome == "complete"]
     if not complete:
         raise NotReady(
@@ -141,7 +153,12 @@ def newest_nights(objects: Objects, plan: Plan) -> tuple[Manifest, int]:
 
 
 def _same_act(entry: Entry, last: Entry) -> bool:
-    return (entry.action, entry.by, entry.reason, pins(entry)) == (last.action, last.by, last.reason, pins(last))
+    return (entry.action, entry.by, entry.reason, pins_champion(entry)) == (
+        last.action,
+        last.by,
+        last.reason,
+        pins_champion(last),
+    )
 
 
 def _refuse_later(last: Entry | None, act: Act) -> None:
@@ -149,7 +166,7 @@ def _refuse_later(last: Entry | None, act: Act) -> None:
 
     An entry that is dated more than a day later was written by a machine whose clock was wrong, and refuses nobody.
     """
-    later = instant(last.when) - instant(act.when) if last else NO_TIME
+    later = parse_instant(last.when) - parse_instant(act.when) if last else NO_TIME
     if last and last.by != act.by and NO_TIME < later < timedelta(days=1):
         raise ConflictError(
             f"{summary(last)}. It was written at {last.when}, after this act was asked for at {act.when}; nothing was "
@@ -159,7 +176,7 @@ def _refuse_later(last: Entry | None, act: Act) -> None:
 
 def _won(objects: Objects, entry: Entry | None, pipeline: str) -> ActOutcome:
     if entry is None:
-        newest = promotion_log.champion(objects, pipeline)
+        newest = promotion_log.read_champion(objects, pipeline)
         who = f": {summary(newest)}" if newest else ""
         raise ConflictError(
             f"somebody else acted on the champion first{who}. Your act was not written. Look again: nightloop status {as_given(pipeline)}"

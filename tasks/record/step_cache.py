@@ -12,21 +12,21 @@ from nightloop.tasks.objects import blobs
 from nightloop.tasks.objects.checksum import seal, unseal
 from nightloop.tasks.objects.keys import checked_pipeline
 from nightloop.tasks.objects.objects import Objects
-from nightloop.tasks.objects.read_verified import trusted
-from nightloop.tasks.plan.plan import canonical
+from nightloop.tasks.objects.read_verified import read_parsed
+from nightloop.tasks.plan.plan import canonical_json
 
 log = logging.getLogger(__name__)
 
 
-def done(objects: Objects, pipeline: str, key: str, step: str) -> dict[str, JsonValue] | None:
+def cached_result(objects: Objects, pipeline: str, key: str, step: str) -> dict[str, JsonValue] | None:
     """What the step of this key (SHA-256 of all it depends on) came to, or None where it must be done.
 
     A record that is damaged, or that names a blob that is, is forgotten: doing the step again gives the same. Every
     SHA-256 in a record is the name of a blob.
     """
-    place = key_of(pipeline, key, step)
+    place = step_result_key(pipeline, key, step)
     try:
-        data = trusted(objects, place, lambda sealed: unseal(place, sealed))
+        data = read_parsed(objects, place, lambda sealed: unseal(place, sealed))
         if data is None:
             return None
         for sha in sorted(set(re.findall(rb'"([0-9a-f]{64})"', data))):
@@ -38,14 +38,16 @@ def done(objects: Objects, pipeline: str, key: str, step: str) -> dict[str, Json
         return None
 
 
-def finish(objects: Objects, pipeline: str, key: str, step: str, value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+def store_result(
+    objects: Objects, pipeline: str, key: str, step: str, value: dict[str, JsonValue]
+) -> dict[str, JsonValue]:
     """Record what a step came to; its blobs must be stored already. Returns what stands: the first is right."""
-    if objects.create(key_of(pipeline, key, step), seal(canonical(value))):
+    if objects.create(step_result_key(pipeline, key, step), seal(canonical_json(value))):
         return value
-    stands = done(objects, pipeline, key, step)
+    stands = cached_result(objects, pipeline, key, step)
     return value if stands is None else stands
 
 
-def key_of(pipeline: str, key: str, step: str) -> str:
+def step_result_key(pipeline: str, key: str, step: str) -> str:
     """Where the record of a step is kept."""
     return f"pipelines/{checked_pipeline(pipeline)}/work/{key}/{step}.json"

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from pydantic import JsonValue
 
-from nightloop.tasks.plan.plan import canonical
+from nightloop.tasks.plan.plan import canonical_json
 from nightloop.tasks.record.manifest import CheckpointRef, PeriodLogs
 from nightloop.tasks.record.night_context import Night
 
@@ -54,4 +54,4 @@ def _key(night: Night, inputs: dict[str, JsonValue], logs: Sequence[PeriodLogs])
         "vocabulary": night.vocabulary,
         "logs": [[part.period, part.digest] for part in logs],
     }
-    return hashlib.sha256(canonical({**inputs, **shared})).hexdigest()
+    return hashlib.sha256(canonical_json({**inputs, **shared})).hexdigest()

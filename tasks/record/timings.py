@@ -9,23 +9,23 @@ from pydantic import JsonValue
 
 from nightloop.tasks.objects.checksum import seal, unseal
 from nightloop.tasks.objects.objects import Objects
-from nightloop.tasks.objects.read_verified import trusted
-from nightloop.tasks.plan.plan import canonical
+from nightloop.tasks.objects.read_verified import read_parsed
+from nightloop.tasks.plan.plan import canonical_json
 from nightloop.tasks.record.manifest import Manifest
 
 log = logging.getLogger(__name__)
 
 
-def note(objects: Objects, manifest: Manifest, value: dict[str, JsonValue]) -> bool:
+def write_timings(objects: Objects, manifest: Manifest, value: dict[str, JsonValue]) -> bool:
     """Keep what a night took; False where an earlier run of the same night did so already (it did the work)."""
-    return objects.create(_key(manifest), seal(canonical(value)))
+    return objects.create(_key(manifest), seal(canonical_json(value)))
 
 
-def noted(objects: Objects, manifest: Manifest) -> dict[str, JsonValue] | None:
+def read_timings(objects: Objects, manifest: Manifest) -> dict[str, JsonValue] | None:
     """What the night took, or None where nobody wrote it down or it cannot be read any more."""
     key = _key(manifest)
     try:
-        found = trusted(objects, key, lambda sealed: unseal(key, sealed))
+        found = read_parsed(objects, key, lambda sealed: unseal(key, sealed))
         return dict(json.loads(found)) if found else None
     except ValueError as error:
         log.warning("%s; the night's seconds and bytes are not known", error)

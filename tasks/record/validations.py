@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from nightloop.tasks.data.clean_rows import clean_digest
-from nightloop.tasks.lake.ingest import rules
+from nightloop.tasks.lake.ingest import rules_digest
 from nightloop.tasks.lake.periods import period
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.objects import blobs
 from nightloop.tasks.objects.objects import Objects
-from nightloop.tasks.plan.plan import Plan, canonical
+from nightloop.tasks.plan.plan import Plan, canonical_json
 from nightloop.tasks.record import step_cache
 from nightloop.tasks.record.manifest import Validated
-from nightloop.tasks.validation.gx import Nights, validate
+from nightloop.tasks.validation.gx import EarlierNights, validate_period
 
 STEP = "validate"
 Version = tuple[int, int]  # of which period, and its number
@@ -39,27 +39,27 @@ class ValidationOutcome:
     quarantined: int
 
 
-def validation(
-    objects: Objects, warehouse: Warehouse, plan: Plan, version: Version, nights: Nights, earlier: Earlier,
+def load_validation(
+    objects: Objects, warehouse: Warehouse, plan: Plan, version: Version, nights: EarlierNights, earlier: Earlier,
     accepted: str | None,
 ) -> ValidationOutcome:  # fmt: skip
     """The verdict on a version of a period: the one that is kept, or a new one."""
     inputs: dict[str, object] = {
-        "rules": rules(plan), "version": list(version), "accepted": accepted,
+        "rules": rules_digest(plan), "version": list(version), "accepted": accepted,
         "earlier": [list(one) for one in earlier],
         "statistics": [_exact(one) for one in nights.history],
     }  # fmt: skip
     rows = clean_digest(warehouse, *version)
-    if known := step_cache.done(objects, plan.pipeline, _key(inputs, rows), STEP):
+    if known := step_cache.cached_result(objects, plan.pipeline, _key(inputs, rows), STEP):
         return _outcome(Validated.model_validate({**known, "statistics": _numbers(known["statistics"])}), rows)
-    result = validate(warehouse, plan, period(plan.periods, version[0]), version[1], nights, accepted)
+    result = validate_period(warehouse, plan, period(plan.periods, version[0]), version[1], nights, accepted)
     blob = blobs.put(objects, result.document)
     kept: dict[str, JsonValue] = {
         "verdict": result.verdict, "reasons": list(result.reasons), "blob": blob,
         "statistics": _exact(result.statistics),
     }  # fmt: skip
     rows = clean_digest(warehouse, *version)
-    step_cache.finish(objects, plan.pipeline, _key(inputs, rows), STEP, kept)
+    step_cache.store_result(objects, plan.pipeline, _key(inputs, rows), STEP, kept)
     made = Validated(verdict=result.verdict, reasons=result.reasons, statistics=dict(result.statistics), blob=blob)
     return _outcome(made, rows)
 
@@ -80,4 +80,4 @@ def _numbers(kept: JsonValue) -> dict[str, float]:
 
 def _key(inputs: Mapping[str, object], rows: Rows) -> str:
     """All that the verdict depends on; the rows that it put aside are part of it."""
-    return hashlib.sha256(canonical({**inputs, "rows": [*rows]})).hexdigest()
+    return hashlib.sha256(canonical_json({**inputs, "rows": [*rows]})).hexdigest()

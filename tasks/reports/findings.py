@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nightloop.tasks.plan.load import as_given
-from nightloop.tasks.record.entries import Entry, pin_of, summary
+from nightloop.tasks.record.entries import Entry, current_pin, summary
 from nightloop.tasks.record.manifest import ChampionRef
 from nightloop.tasks.reports import history as h
-from nightloop.tasks.reports.format import bare, listed, plain, plural
+from nightloop.tasks.reports.format import join_words, plain, plural, without_severity
 from nightloop.tasks.reports.grid import gain
 from nightloop.tasks.reports.standings import mean_note
 from nightloop.tasks.reports.table import Mood
@@ -93,7 +93,11 @@ def _broken(history: h.History) -> list[Finding]:
             '`--accept "why"`; to pass over the period, `--skip "why"`. The champion goes on serving meanwhile.'
         )
         found.append(
-            Finding("bad", f"{name} is blocked: {listed([bare(w) for w in why], 2) or 'no reason was recorded'}", todo)
+            Finding(
+                "bad",
+                f"{name} is blocked: {join_words([without_severity(w) for w in why], 2) or 'no reason was recorded'}",
+                todo,
+            )
         )
     return found
 
@@ -115,7 +119,9 @@ def _failed(history: h.History) -> list[Finding]:
             f"{newest.name} --retry-failed`. It joins again by itself the next night."
         )
         mood: Mood = "bad" if name == serves or why.kind == "error" else "warn"
-        found.append(Finding(mood, f"{name} {what} in {newest.name}{again}; {keeps}: {bare(why.reason)}", todo))
+        found.append(
+            Finding(mood, f"{name} {what} in {newest.name}{again}; {keeps}: {without_severity(why.reason)}", todo)
+        )
     return found
 
 
@@ -124,7 +130,7 @@ def _stale(history: h.History) -> list[Finding]:
     if not stale:
         return []
     why = h.state(history, stale[0])[1]
-    because = listed([bare(w) for w in why], 2) or "logs or predecessor changed since"
+    because = join_words([without_severity(w) for w in why], 2) or "logs or predecessor changed since"
     text = f"{plural(len(stale), 'night')} stale from {h.name(history, stale[0])} on: {because}"
     command = f"nightloop backfill {as_given(history.pipeline)} --what stale"
     todo = f"`{command} --dry-run` shows what would run again; `{command}` runs it."
@@ -136,7 +142,7 @@ def _missing(history: h.History) -> list[Finding]:
     if not missing:
         return []
     names = [h.name(history, i) for i in missing[:4]] + [""] * (len(missing) - 4 + history.later)  # the first are said
-    text = f"{plural(len(names), 'night')} missing: {listed(names)}"
+    text = f"{plural(len(names), 'night')} missing: {join_words(names)}"
     command = f"`nightloop backfill {as_given(history.pipeline)} --what missing`"
     if len(names) > CATCH_UP + 1:  # the newest, and those before it
         return [Finding("warn", text, f"These are more than a nightly run catches up ({CATCH_UP}), so run {command}.")]
@@ -144,7 +150,7 @@ def _missing(history: h.History) -> list[Finding]:
 
 
 def _pinned(history: h.History) -> list[Finding]:
-    pin = pin_of(history.log)
+    pin = current_pin(history.log)
     if pin is None:
         return []
     text = f"The champion is pinned: the gate does not move it ({plain(summary(pin), 300)})"
@@ -203,7 +209,7 @@ def _no_better_than_the_mean(history: h.History) -> list[Finding]:
     bad = {s: mean for s, mean in means.items() if mean >= 1 and s != h.control(history)}
     if not bad:
         return []
-    which = listed([f"{s} {mean:.3f}" for s, mean in bad.items()])
+    which = join_words([f"{s} {mean:.3f}" for s, mean in bad.items()])
     text = f"No better than the mean click rate, said to everybody (normalised entropy 1 or more): {which}"
     todo = "More rows a night, fewer epochs, a lower rate or a smaller model; see the schedule in the plan."
     return [Finding("warn", text, todo)]

@@ -29,12 +29,12 @@ def plain(text: object, longest: int = LONGEST) -> str:
     return line if len(line) <= longest and len(head) == len(said) else line[: longest - 1].rstrip() + "…"
 
 
-def markup(text: object, longest: int = LONGEST) -> str:
+def escape_html(text: object, longest: int = LONGEST) -> str:
     """`plain` text for HTML, also inside quoted attributes."""
     return _escape(plain(text, longest), quote=True)
 
 
-def marked(text: object, longest: int = LONGEST) -> str:
+def escape_markdown(text: object, longest: int = LONGEST) -> str:
     """`plain` text for markdown: nothing in it becomes a link, a picture, a table cell, emphasis or HTML."""
     line = plain(text, longest).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     line = "".join("\\" + c if c in "\\`*_{}[]|~$!#" else c for c in line)
@@ -85,14 +85,14 @@ def size(value: float | None) -> str:
     return f"{value:.0f} B"
 
 
-def listed(things: Sequence[str], most: int = 3) -> str:
+def join_words(things: Sequence[str], most: int = 3) -> str:
     """`a`, `a and b`, `a, b and c`, `a, b, c and 4 more`."""
     if len(things) > most:
         return ", ".join(things[:most]) + f" and {len(things) - most} more"
     return " and ".join(([", ".join(things[:-1])] if len(things) > 1 else []) + list(things[-1:]))
 
 
-def bare(reason: str) -> str:
+def without_severity(reason: str) -> str:
     """A reason of validation without the severity it begins with; the verdict beside it says that already."""
     return reason.removeprefix("stops the night: ").removeprefix("warning: ")
 

@@ -6,7 +6,7 @@ from pydantic import JsonValue
 
 from nightloop.tasks.record.manifest import Manifest
 from nightloop.tasks.reports import history as h
-from nightloop.tasks.reports.format import NONE, bare, count, listed, number, percent, plural
+from nightloop.tasks.reports.format import NONE, count, join_words, number, percent, plural, without_severity
 from nightloop.tasks.reports.table import Cell, Mood, Table
 
 STATES: dict[str, Mood] = {"complete": "", "blocked": "bad", "stale": "warn", "missing": "warn", "skipped": "quiet"}
@@ -27,7 +27,7 @@ def grid(history: h.History) -> Table:
     return Table(_title(history), head, rows, note, frozenset(range(5, 7 + len(columns))))
 
 
-def records(history: h.History) -> list[dict[str, JsonValue]]:
+def grid_records(history: h.History) -> list[dict[str, JsonValue]]:
     """The same rows as plain values, for `--json`."""
     metric, columns = h.metric(history), h.strategies(history)
     return [_record(history, index, metric, columns) for index in h.periods(history)]
@@ -38,7 +38,7 @@ def _title(history: h.History) -> str:
     more = {"missing": history.later}
     counts = [f"{n:,} {s}" for s in STATES if (n := states.count(s) + more.get(s, 0))]
     whole = plural(len(states) + history.later, "night")
-    return f"{whole}: {listed(counts, 9)}" if set(states) - {"complete"} else f"{whole}, all complete"
+    return f"{whole}: {join_words(counts, 9)}" if set(states) - {"complete"} else f"{whole}, all complete"
 
 
 def _row(history: h.History, index: int, metric: str, columns: list[str]) -> tuple[Cell, ...]:
@@ -72,9 +72,9 @@ def _remarks(history: h.History, night: Manifest) -> str:
     """What is out of the ordinary, in words: why it is stale or blocked, what was warned of, that it was mended."""
     state, why = h.state(history, night.period)
     told = [f"mended, revision {night.revision}"] if night.revision > 1 else []
-    told += [bare(reason) for reason in why] if state != "complete" else []
+    told += [without_severity(reason) for reason in why] if state != "complete" else []
     odd = [v for v in night.validated if v.verdict in ("warned", "overridden")]
-    told += [bare(v.reasons[0]) for v in odd if v.reasons]
+    told += [without_severity(v.reasons[0]) for v in odd if v.reasons]
     told += [f"{name} {'broke' if why.kind == 'error' else 'failed'}" for name, why in sorted(night.failed.items())]
     return "; ".join(dict.fromkeys(told))
 

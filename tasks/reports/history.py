@@ -135,7 +135,7 @@ def serving(history: History, index: int) -> ChampionRef | None:
     return night.served if night else None
 
 
-def champion(history: History) -> str | None:
+def serving_strategy(history: History) -> str | None:
     """The strategy that serves now: the promotion log's last word, the chain's where there is no log (a bake-off)."""
     if history.log:
         return history.log[-1].strategy

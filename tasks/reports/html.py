@@ -9,7 +9,7 @@ from nightloop.tasks.record.manifest import Manifest
 from nightloop.tasks.reports import history as h
 from nightloop.tasks.reports.css import CSS
 from nightloop.tasks.reports.findings import Finding, findings, headline
-from nightloop.tasks.reports.format import LONGEST, NONE, bare, count, markup
+from nightloop.tasks.reports.format import LONGEST, NONE, count, escape_html, without_severity
 from nightloop.tasks.reports.grid import grid
 from nightloop.tasks.reports.leaderboard import leaderboard
 from nightloop.tasks.reports.plot_style import as_svg
@@ -25,21 +25,21 @@ def page(history: h.History) -> str:
     """The whole report. The same history gives the same bytes; every name in it is escaped."""
     title = f"{history.pipeline}: {headline(history)}"
     parts = [
-        '<p class="kicker">nightloop · ' + markup(history.pipeline) + "</p>",
+        '<p class="kicker">nightloop · ' + escape_html(history.pipeline) + "</p>",
         f"<h1>{_code(headline(history), 400)}</h1>",
-        f'<ul class="findings">{"".join(bullet(f) for f in findings(history))}</ul>',
+        f'<ul class="findings">{"".join(finding_item(f) for f in findings(history))}</ul>',
         *_plots(history),
         section("Leaderboard", as_html(leaderboard(history))),
         section("Nights", f'<div class="nights">{as_html(grid(history))}</div>'),
-        section("Interventions and mends", _wrapped(mended(history))),
+        section("Interventions and mends", _wrapped(interventions(history))),
         section("Promotions and rollbacks", _wrapped(promotions(history))),
         section("Night by night: validation and verdict", _details(history)),
-        f"<footer><p>{markup(_footer(history), 400)}</p></footer>",
+        f"<footer><p>{escape_html(_footer(history), 400)}</p></footer>",
     ]
-    return document(title, parts)
+    return html_document(title, parts)
 
 
-def document(title: str, parts: Sequence[str]) -> str:
+def html_document(title: str, parts: Sequence[str]) -> str:
     """A whole page of these parts, which are HTML already; it may fetch nothing."""
     policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
     return (
@@ -47,7 +47,7 @@ def document(title: str, parts: Sequence[str]) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
-        f"<title>{markup(title, 200)}</title><style>{CSS}</style></head>\n<body>\n"
+        f"<title>{escape_html(title, 200)}</title><style>{CSS}</style></head>\n<body>\n"
         + "\n".join(parts)
         + "\n</body></html>\n"
     )
@@ -71,7 +71,7 @@ def promotions(history: h.History) -> Table:
     return Table("", head, rows, "" if rows else "Nothing has been promoted yet.")
 
 
-def mended(history: h.History) -> Table:
+def interventions(history: h.History) -> Table:
     """Every night that was blocked, skipped, accepted by hand, mended, or is stale or missing; and why."""
     rows = []
     for index in h.periods(history):
@@ -88,7 +88,7 @@ def mended(history: h.History) -> Table:
                 (
                     Cell(h.name(history, index)),
                     Cell(", ".join(words), mood),
-                    Cell("; ".join(bare(t) for t in told) or NONE),
+                    Cell("; ".join(without_severity(t) for t in told) or NONE),
                 )
             )
     note = "" if rows else "No night was blocked, skipped, mended or overridden."
@@ -99,7 +99,7 @@ def _replaced(history: h.History, night: Manifest) -> tuple[Cell, Cell, Cell]:
     """A night that was mended, as it stood before."""
     mood: Mood = "bad" if night.outcome == "blocked" else ""
     words = f"revision {night.revision} was {night.outcome}"
-    return Cell(h.name(history, night.period)), Cell(words, mood), Cell(bare(night.reason or NONE))
+    return Cell(h.name(history, night.period)), Cell(words, mood), Cell(without_severity(night.reason or NONE))
 
 
 def _plots(history: h.History) -> list[str]:
@@ -123,10 +123,10 @@ def _night(history: h.History, night: Manifest) -> str:
     checks = "".join(as_html(table) for table in tables)
     opened = " open" if night.outcome == "blocked" else ""
     said = f"{night.name} · {night.outcome} · {night.verdict}"
-    return f'<details{opened}><summary>{markup(said)}</summary><div class="wrap">{judged}{checks}</div></details>'
+    return f'<details{opened}><summary>{escape_html(said)}</summary><div class="wrap">{judged}{checks}</div></details>'
 
 
-def bullet(finding: Finding) -> str:
+def finding_item(finding: Finding) -> str:
     """A finding as a list item, with what to do about it."""
     todo = f"<span>{_code(finding.todo, 600)}</span>" if finding.todo else ""
     return f'<li class="{finding.mood}"><b>{_code(finding.text, 400)}</b>{todo}</li>'
@@ -134,12 +134,12 @@ def bullet(finding: Finding) -> str:
 
 def _code(text: str, longest: int = LONGEST) -> str:
     """Escaped text in which `commands` stand out."""
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", markup(text, longest))
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape_html(text, longest))
 
 
 def section(title: str, body: str) -> str:
     """A part of the page under a heading; `body` is HTML."""
-    return f"<section><h2>{markup(title)}</h2>{body}</section>"
+    return f"<section><h2>{escape_html(title)}</h2>{body}</section>"
 
 
 def _wrapped(table: Table) -> str:

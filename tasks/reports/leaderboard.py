@@ -17,7 +17,7 @@ MARK = "◆"
 def leaderboard(history: h.History) -> Table:
     """The standings as a table; the title says who leads."""
     metric, names, rows = h.metric(history), h.metrics(history)[1:], standings(history)
-    champion = h.champion(history)
+    champion = h.serving_strategy(history)
     slices = [s for s in SLICES if any(f"{metric}/{s}" in r.means for r in rows)]
     words = [f"{metric} {part.replace('_', ' ')}" for part in slices]
     costs = ("seconds a night", "checkpoint")

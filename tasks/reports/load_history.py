@@ -11,19 +11,19 @@ from importlib.metadata import version
 from pydantic import JsonValue
 
 from nightloop.tasks.evaluation.ranking_metrics import Numbers
-from nightloop.tasks.evaluation.scored_rows import from_bytes
+from nightloop.tasks.evaluation.scored_rows import rows_from_bytes
 from nightloop.tasks.lake.periods import period
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.objects import blobs
 from nightloop.tasks.objects.objects import Objects
-from nightloop.tasks.plan.plan import Plan, canonical
+from nightloop.tasks.plan.plan import Plan, canonical_json
 from nightloop.tasks.record import manifest_store, promotion_log
 from nightloop.tasks.record.backfill_plan import State
-from nightloop.tasks.record.due import recorded, root
+from nightloop.tasks.record.due import newest_recorded, root_period
 from nightloop.tasks.record.entries import Entry
 from nightloop.tasks.record.manifest import Manifest
 from nightloop.tasks.record.period_states import overview
-from nightloop.tasks.record.timings import noted
+from nightloop.tasks.record.timings import read_timings
 from nightloop.tasks.reports.history import History
 
 DETAILED = 30  # newest nights that are read in full: validation tables and scores of single rows
@@ -48,15 +48,15 @@ class Known:
             "later": self.later,
             "log": [entry.model_dump(mode="json") for entry in self.log[-1:]],
         }
-        return hashlib.sha256(canonical(told)).hexdigest()
+        return hashlib.sha256(canonical_json(told)).hexdigest()
 
 
 def read_known(objects: Objects, warehouse: Warehouse, plan: Plan, last: int | None = None) -> Known:
     """What is known of every night up to period `last`, or the last night that was recorded."""
-    first = root(plan)
-    reach = max(recorded(objects, plan), first, first if last is None else last)
+    first = root_period(plan)
+    reach = max(newest_recorded(objects, plan), first, first if last is None else last)
     nights, states = overview(objects, warehouse, plan, reach)
-    return Known(nights, states, reach - max(states), promotion_log.log(objects, plan.pipeline))
+    return Known(nights, states, reach - max(states), promotion_log.read_log(objects, plan.pipeline))
 
 
 def read_history(objects: Objects, warehouse: Warehouse, plan: Plan, last: int | None = None) -> History:
@@ -75,7 +75,7 @@ def history_of(objects: Objects, plan: Plan, known: Known) -> History:
         names={i: period(plan.periods, i).name for i in states if i not in nights},
         later=known.later,
         log=known.log,
-        notes={i: found for i, night in nights.items() if (found := _numbers(noted(objects, night) or {}))},
+        notes={i: found for i, night in nights.items() if (found := _numbers(read_timings(objects, night) or {}))},
         validations={i: json.loads(blobs.get(objects, n.validated[-1].blob)) for i, n in newest.items() if n.validated},
         earlier={i: _earlier(objects, night) for i, night in newest.items() if night.revision > 1},
         scored={i: _scores(objects, night) for i, night in newest.items() if night.scores},
@@ -83,12 +83,12 @@ def history_of(objects: Objects, plan: Plan, known: Known) -> History:
 
 
 def _scores(objects: Objects, night: Manifest) -> dict[str, dict[str, Numbers]]:
-    return {name: from_bytes(blobs.get(objects, s.blob)) for name, s in night.scores.items()}
+    return {name: rows_from_bytes(blobs.get(objects, s.blob)) for name, s in night.scores.items()}
 
 
 def _earlier(objects: Objects, night: Manifest) -> list[Manifest]:
     """What stood in the place of this night before it was mended, oldest first."""
-    return [manifest_store.revision(objects, night.pipeline, night.period, n) for n in range(1, night.revision)]
+    return [manifest_store.read_revision(objects, night.pipeline, night.period, n) for n in range(1, night.revision)]
 
 
 def _numbers(found: Mapping[str, JsonValue]) -> dict[str, dict[str, float]]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from nightloop.tasks.reports.format import markup, plain
+from nightloop.tasks.reports.format import escape_html, plain
 
 if TYPE_CHECKING:  # matplotlib is imported where something is drawn: it takes a second, and many commands draw nothing
     from matplotlib.axes import Axes
@@ -54,7 +54,7 @@ def canvas(title: str, subtitle: str) -> Figure:
     return figure
 
 
-def dress(axes: Axes, names: Sequence[str], ylabel: str) -> None:
+def style_axes(axes: Axes, names: Sequence[str], ylabel: str) -> None:
     """Quiet axes: a light grid, at most seven named nights, no box."""
     step = max(1, -(-len(names) // 7))
     places = list(range(len(names) - 1, -1, -step))[::-1]
@@ -80,14 +80,14 @@ def label_ends(axes: Axes, ends: Sequence[End]) -> None:
     to_axes = axes.transData + axes.transAxes.inverted()
     placed = sorted(((float(to_axes.transform((0, end.y))[1]), end) for end in ends), key=lambda pair: pair[0])
     for y, end in zip(_apart([y for y, _ in placed], gap), (end for _, end in placed), strict=True):
-        key(axes, y, end.name, size)
+        legend_entry(axes, y, end.name, size)
         axes.plot(
             (1.008, 1.034), (y, y), color=end.colour, linestyle=end.dashes, linewidth=2.2, transform=axes.transAxes,
             clip_on=False, scalex=False, scaley=False,
         )  # fmt: skip
 
 
-def key(axes: Axes, y: float, words: str, size: float) -> None:
+def legend_entry(axes: Axes, y: float, words: str, size: float) -> None:
     """Words in ink to the right of the axes; colour stays beside them, where it need not be read."""
     axes.text(
         1.042, y, plain(words, 26), color=INK, size=size, va="center", transform=axes.transAxes,
@@ -119,7 +119,7 @@ def as_svg(drawn: Drawn) -> str:
     svg = re.sub(r'(\sid="|url\(#|href="#)', rf"\g<1>{drawn.name}-", svg)
     for colour, variable in _variables().items():
         svg = svg.replace(colour, f"var({variable})")
-    head = f'<svg role="img" aria-label="{markup(drawn.words, 600)}" viewBox="0 0 648 288">'
+    head = f'<svg role="img" aria-label="{escape_html(drawn.words, 600)}" viewBox="0 0 648 288">'
     return head + svg[svg.index(">") + 1 :].strip()
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from nightloop.tasks.reports import history as h
 from nightloop.tasks.reports import plot_style as d
-from nightloop.tasks.reports.format import count, listed, number, plural, seconds
+from nightloop.tasks.reports.format import count, join_words, number, plural, seconds
 from nightloop.tasks.reports.standings import standings
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ STATES = ("blocked", "skipped", "missing")
 VERDICTS = {"passed": d.PALETTE[5], "warned": d.PALETTE[4], "overridden": d.PALETTE[3], "blocked": d.PALETTE[1]}
 
 
-def looks(strategies: Sequence[str], control: str | None) -> dict[str, Look]:
+def line_styles(strategies: Sequence[str], control: str | None) -> dict[str, Look]:
     """The same colour for a strategy in every plot; the control is grey and dashed."""
     learned = [s for s in strategies if s != control]
     found: dict[str, Look] = {
@@ -51,25 +51,25 @@ def metric_curve(history: h.History) -> d.Drawn:
     title = _title(history, metric)
     figure = d.canvas(title, f"{metric} on each night's rows before anyone learned from them ({arrow} is better)")
     axes = figure.add_axes((d.LEFT, 0.20, d.WIDTH, 0.62))
-    look = looks(h.strategies(history), h.control(history))
+    look = line_styles(h.strategies(history), h.control(history))
     lines = {s: [_value(history, i, s, metric) for i in nights] for s in look}
     ends = draw_lines(axes, lines, look)
     ends += _ceiling(axes, [history.oracle.get(i, math.nan) for i in nights])
     _mark_states(axes, history, nights)
-    d.dress(axes, [h.name(history, i) for i in nights], metric)
+    d.style_axes(axes, [h.name(history, i) for i in nights], metric)
     axes.tick_params(labelbottom=False)
     d.label_ends(axes, ends)
     strip = figure.add_axes((d.LEFT, 0.145, d.WIDTH, 0.03))
     _served(strip, history, nights, look)
     return d.Drawn(
-        "metric", figure, f"{title}. {metric} of {listed(list(look), 6)} over {plural(len(nights), 'night')}."
+        "metric", figure, f"{title}. {metric} of {join_words(list(look), 6)} over {plural(len(nights), 'night')}."
     )
 
 
 def seconds_curve(history: h.History) -> d.Drawn | None:
     """Training seconds of every strategy that trains; None where nobody noted any."""
     nights = [i for i in _drawn_periods(history) if history.notes.get(i, {}).get("seconds")]
-    look = looks(h.strategies(history), h.control(history))
+    look = line_styles(h.strategies(history), h.control(history))
     lines = {s: [history.notes[i]["seconds"].get(s, math.nan) for i in nights] for s in look if s != h.control(history)}
     lines = {s: [v if v > 0 else math.nan for v in values] for s, values in lines.items() if any(v > 0 for v in values)}
     if not lines:
@@ -85,7 +85,7 @@ def seconds_curve(history: h.History) -> d.Drawn | None:
     if not wide:
         axes.set_ylim(0, 1.08 * max(v for values in lines.values() for v in values if v == v))
     axes.yaxis.set_major_formatter(lambda v, _: seconds(v) if v else "0")
-    d.dress(axes, [h.name(history, i) for i in nights], "training time")
+    d.style_axes(axes, [h.name(history, i) for i in nights], "training time")
     d.label_ends(axes, ends)
     return d.Drawn("seconds", figure, title)
 
@@ -106,10 +106,10 @@ def volume_bars(history: h.History) -> d.Drawn | None:
     for place in (j for j, verdict in enumerate(verdicts) if verdict == "blocked"):  # its bar may be nought
         axes.axvspan(place - 0.5, place + 0.5, color=VERDICTS["blocked"], alpha=0.18, linewidth=0, zorder=0)
     axes.set_ylim(0, 1.08 * max(max(r + a for r, a in zip(rows, aside, strict=True)), 1))
-    d.dress(axes, [h.name(history, i) for i in nights], "rows")
+    d.style_axes(axes, [h.name(history, i) for i in nights], "rows")
     keys = [(v, c) for v, c in VERDICTS.items() if v in verdicts] + [("set aside", d.INK)] * any(aside)
     for j, (word, colour) in enumerate(reversed(keys)):
-        d.key(axes, 0.05 + 0.085 * j, word, 9)
+        d.legend_entry(axes, 0.05 + 0.085 * j, word, 9)
         axes.text(1.012, 0.05 + 0.085 * j, "■", color=colour, size=12, va="center", transform=axes.transAxes)
     return d.Drawn("volume", figure, title)
 
@@ -153,7 +153,7 @@ def _mark_states(axes: Axes, history: h.History, nights: Sequence[int]) -> None:
 
 
 def _served(strip: Axes, history: h.History, nights: Sequence[int], look: Mapping[str, Look]) -> None:
-    d.dress(strip, [h.name(history, i) for i in nights], "")
+    d.style_axes(strip, [h.name(history, i) for i in nights], "")
     names = [served.strategy if (served := h.serving(history, i)) else None for i in nights]
     runs = [j for j in range(len(names)) if j == 0 or names[j] != names[j - 1]]
     for start, end in pairwise([*runs, len(names)]):  # one bar a reign: no seams
@@ -161,7 +161,7 @@ def _served(strip: Axes, history: h.History, nights: Sequence[int], look: Mappin
             strip.barh(0, end - start, 0.9, left=start - 0.5, color=look.get(name, (d.INK, "-"))[0], linewidth=0)
     strip.set_yticks([])
     strip.grid(False)
-    d.key(strip, 0.5, "who served", 9)
+    d.legend_entry(strip, 0.5, "who served", 9)
 
 
 def _title(history: h.History, metric: str) -> str:
@@ -193,7 +193,7 @@ def _volumes(rows: Sequence[int], verdicts: Sequence[str]) -> str:
     least, most = count(min(rows)), count(max(rows))
     span = f"{least if least == most else f'{least} to {most}'} rows a night"
     return (
-        f"{span}; {listed(odd)} of {plural(len(rows), 'night')}"
+        f"{span}; {join_words(odd)} of {plural(len(rows), 'night')}"
         if odd
         else f"{span}; all {plural(len(rows), 'night')} passed"
     )

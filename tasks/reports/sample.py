@@ -49,7 +49,7 @@ def problems(sample: Sample, now: datetime) -> list[str]:
     return told
 
 
-def lines(plan: Plan, sample: Sample, now: datetime) -> list[str]:
+def sample_lines(plan: Plan, sample: Sample, now: datetime) -> list[str]:
     """What is in the sample, then its problems."""
     seen, columns = sample.seen, plan.columns
     of = f" of {plural(sample.files, 'file')}" if sample.files else ""

@@ -11,7 +11,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from nightloop.tasks.evaluation.paired_difference import Difference
-from nightloop.tasks.reports.format import NONE, count, marked, markup, plain, signed
+from nightloop.tasks.reports.format import NONE, count, escape_html, escape_markdown, plain, signed
 
 Mood = Literal["", "good", "warn", "bad", "quiet", "best"]
 STYLES: dict[str, str] = {
@@ -81,13 +81,13 @@ def difference_cell(found: Difference | None) -> Cell:
 def as_markdown(table: Table) -> str:
     """A GitHub table under a heading; every cell is harmless text."""
     rules = ["--:" if j in table.right else "---" for j in range(len(table.head))]
-    lines = [f"### {marked(table.title)}", ""] if table.title else []
+    lines = [f"### {escape_markdown(table.title)}", ""] if table.title else []
     if not table.rows:
-        return "\n".join([*lines, (table.note and marked(table.note, 2000)) or "Nothing to show yet."]) + "\n"
-    lines += [_line([marked(h) for h in table.head]), _line(rules)]
+        return "\n".join([*lines, (table.note and escape_markdown(table.note, 2000)) or "Nothing to show yet."]) + "\n"
+    lines += [_line([escape_markdown(h) for h in table.head]), _line(rules)]
     lines += [_line([_bold(cell) for cell in row]) for row in table.rows]
     if table.note:
-        lines += ["", marked(table.note, 2000)]
+        lines += ["", escape_markdown(table.note, 2000)]
     return "\n".join(lines) + "\n"
 
 
@@ -110,11 +110,11 @@ def as_rich(table: Table) -> RichTable:
 
 def as_html(table: Table, caption: str = "h3") -> str:
     """A table that scrolls inside its own box on a phone; every name in it is escaped."""
-    title = f"<{caption}>{markup(table.title)}</{caption}>" if table.title else ""
-    note = f'<p class="note">{markup(table.note, 2000)}</p>' if table.note else ""
+    title = f"<{caption}>{escape_html(table.title)}</{caption}>" if table.title else ""
+    note = f'<p class="note">{escape_html(table.note, 2000)}</p>' if table.note else ""
     if not table.rows:
         return title + (note or '<p class="note">Nothing to show yet.</p>')
-    head = "".join(f"<th{_right(j, table)} scope=col>{markup(h)}</th>" for j, h in enumerate(table.head))
+    head = "".join(f"<th{_right(j, table)} scope=col>{escape_html(h)}</th>" for j, h in enumerate(table.head))
     rows = "\n".join(f"<tr>{''.join(_cell(j, c, table) for j, c in enumerate(row))}</tr>" for row in table.rows)
     inside = f"<thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody>"
     return f'{title}<div class="scroll" tabindex="0"><table>{inside}</table></div>{note}'
@@ -122,9 +122,9 @@ def as_html(table: Table, caption: str = "h3") -> str:
 
 def _cell(column: int, cell: Cell, table: Table) -> str:
     classes = " ".join(c for c in ("n" if column in table.right else "", cell.mood) if c)
-    hint = f' title="{markup(cell.hint, 2000)}"' if cell.hint else ""
+    hint = f' title="{escape_html(cell.hint, 2000)}"' if cell.hint else ""
     tag = f"<{'th scope=row' if column == 0 else 'td'}" + (f' class="{classes}"' if classes else "") + hint
-    return f"{tag}>{markup(cell.text)}</{'th' if column == 0 else 'td'}>"
+    return f"{tag}>{escape_html(cell.text)}</{'th' if column == 0 else 'td'}>"
 
 
 def _right(column: int, table: Table) -> str:
@@ -136,5 +136,5 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _bold(cell: Cell) -> str:
-    text = marked(cell.text)
+    text = escape_markdown(cell.text)
     return f"**{text}**" if cell.mood in ("best", "bad") and text else text

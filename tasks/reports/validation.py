@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from nightloop.tasks.plan.load import as_given
 from nightloop.tasks.record.manifest import Manifest, Validated
-from nightloop.tasks.reports.format import NONE, bare, marked, plain, plural
+from nightloop.tasks.reports.format import NONE, escape_markdown, plain, plural, without_severity
 from nightloop.tasks.reports.table import Cell, Mood, Table, as_markdown
 
 MOODS: dict[str, Mood] = {"passed": "good", "warned": "warn", "blocked": "bad", "not judged": "quiet", "off": "quiet"}
@@ -24,7 +24,7 @@ def validation(name: str, found: Validated, detail: Mapping[str, object]) -> lis
 
     `detail` is the JSON of the validation's blob; where it was not read, the statistics of the manifest are shown.
     """
-    title = f"{name} {SAID[found.verdict]}" + (f": {bare(found.reasons[0])}" if found.reasons else "")
+    title = f"{name} {SAID[found.verdict]}" + (f": {without_severity(found.reasons[0])}" if found.reasons else "")
     checks, rules = _lines(detail, "checks"), _lines(detail, "rules")
     if not checks:
         known = sorted(found.statistics.items())
@@ -49,7 +49,7 @@ def validation_markdown(night: Manifest, details: Sequence[Mapping[str, object]]
         logs = night.logs[j] if j < len(night.logs) else None
         name = night.name if len(night.validated) == 1 or logs is None else f"{night.name}, period {logs.period}"
         parts += [as_markdown(table) for table in validation(name, found, details[j] if j < len(details) else {})]
-        parts += ["".join(f"- {marked(reason, 600)}\n" for reason in found.reasons)] if found.reasons else []
+        parts += ["".join(f"- {escape_markdown(reason, 600)}\n" for reason in found.reasons)] if found.reasons else []
         if logs is not None and logs.quarantined:
             parts.append(
                 f"{plural(logs.quarantined, 'row')} set aside in `quarantine` with reasons; {logs.rows:,} are clean.\n"
@@ -60,7 +60,7 @@ def validation_markdown(night: Manifest, details: Sequence[Mapping[str, object]]
 def _to_do(night: Manifest) -> list[str]:
     if night.outcome != "blocked":
         return []
-    pipeline, name = marked(night.pipeline), marked(night.name)
+    pipeline, name = escape_markdown(night.pipeline), escape_markdown(night.name)
     return [
         "**To do:** mend the source and run the night again (a new version of the period is landed, later nights "
         f'follow); or, if the logs are right, `nightloop night {as_given(pipeline)} --period {name} --accept "why"`; or pass '

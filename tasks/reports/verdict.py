@@ -6,7 +6,16 @@ from collections.abc import Mapping
 
 from nightloop.tasks.plan.load import as_given
 from nightloop.tasks.record.manifest import Judged, Manifest
-from nightloop.tasks.reports.format import NONE, bare, count, listed, marked, number, plain, plural
+from nightloop.tasks.reports.format import (
+    NONE,
+    count,
+    escape_markdown,
+    join_words,
+    number,
+    plain,
+    plural,
+    without_severity,
+)
 from nightloop.tasks.reports.table import Cell, Mood, Table, as_markdown
 
 MOODS: dict[str, Mood] = {"promote": "good", "hold": "", "reject": "bad", "insufficient_evidence": "warn"}
@@ -26,7 +35,7 @@ def sentence(night: Manifest, live: bool = True) -> str:
     if not night.failed:
         return decided
     others = [f"{name} ({_why(night, name)})" for name in sorted(night.failed) if name != serves]
-    also = f"; failed and kept at their last checkpoints: {listed(others, 5)}" if others else ""
+    also = f"; failed and kept at their last checkpoints: {join_words(others, 5)}" if others else ""
     if serves in night.failed and night.champion == night.served:
         goes = "go on serving" if live else "would go on serving"
         return f"{night.name}: {serves} could not be retrained ({_why(night, serves)}); its last weights {goes}{also}"
@@ -43,7 +52,9 @@ def _warned(night: Manifest) -> str:
     reasons = [r for v in night.validated if v.verdict == "warned" for r in v.reasons if r.startswith("warning: ")]
     more = f" and {plural(len(reasons) - 1, 'other warning')}" if len(reasons) > 1 else ""
     return (
-        f"; validation warns: {plain(bare(reasons[0]), 160)}{more}" if reasons and night.outcome == "complete" else ""
+        f"; validation warns: {plain(without_severity(reasons[0]), 160)}{more}"
+        if reasons and night.outcome == "complete"
+        else ""
     )
 
 
@@ -61,7 +72,7 @@ def _decided(night: Manifest, now: str | None, live: bool) -> str:
                 return f": {now} {goes}, with this night's weights"
             instead = f" and {'takes' if live else 'would take'} over from {before}" if before != now else ""
             return f": {now} {'is' if live else 'would be'} promoted{instead}"
-        waits = f"{listed(winners)} may be promoted, a person has to approve it"
+        waits = f"{join_words(winners)} may be promoted, a person has to approve it"
         return f": {waits}; {now or 'nobody'} {'serves' if live else 'would serve'} meanwhile"
     said = {"hold": "no challenger is better enough", "reject": "the best challenger was refused"}
     return f": {said.get(night.verdict, 'there is not enough evidence')}; {now or 'nobody'} {goes}"
@@ -86,10 +97,10 @@ def verdict_markdown(night: Manifest, live: bool = True) -> str:
     for strategy, judged in sorted(night.judged.items()):
         if judged.reasons:
             parts.append(
-                f"**{marked(strategy)}** ({judged.verdict})\n\n"
-                + "".join(f"- {marked(r, 600)}\n" for r in judged.reasons)
+                f"**{escape_markdown(strategy)}** ({judged.verdict})\n\n"
+                + "".join(f"- {escape_markdown(r, 600)}\n" for r in judged.reasons)
             )
-    pipeline = marked(night.pipeline)
+    pipeline = escape_markdown(night.pipeline)
     parts.append(
         f"By hand: promote with the deployment *promote* or `nightloop promote {as_given(pipeline)} --strategy NAME "
         '--force --reason "why"`, take back with *rollback* or '
@@ -107,14 +118,14 @@ def _row(strategy: str, judged: Judged) -> tuple[Cell, ...]:
         Cell(judged.verdict, MOODS[judged.verdict]),
         Cell(number(found.get("challenger"))),
         Cell(number(found.get("served"))),
-        Cell(difference(found)),
+        Cell(difference_in_words(found)),
         Cell(count(found.get("nights"))),
         Cell(count(found.get("users"))),
         Cell(why + more, "", "; ".join(judged.reasons)),
     )
 
 
-def difference(found: Mapping[str, float]) -> str:
+def difference_in_words(found: Mapping[str, float]) -> str:
     """`+0.0272 [+0.0193, +0.0350]`, plus is better; a dash where it was not measured."""
     if not {"effect", "low", "high"} <= set(found):
         return NONE

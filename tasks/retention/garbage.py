@@ -10,9 +10,9 @@ from typing import Literal
 
 from nightloop.tasks.objects import blobs, lease, pipelines, trash
 from nightloop.tasks.objects.objects import Objects
-from nightloop.tasks.objects.trash import Act, Closed, Removal
+from nightloop.tasks.objects.trash import Removal, RemovalOutcome, RemovalRequest
 from nightloop.tasks.plan.errors import ConflictError, NotReady
-from nightloop.tasks.retention.needed_blobs import named, promised
+from nightloop.tasks.retention.needed_blobs import mentioned_hashes, needed_names
 
 log = logging.getLogger(__name__)
 BLOB = re.compile(r"blobs/[0-9a-f]{64}")  # any other file there is not ours
@@ -21,7 +21,7 @@ Work = Literal["kept", "dropped"]
 
 
 @dataclass(frozen=True)
-class Swept:
+class GarbageReport:
     """What a sweep did, and who kept it from sweeping (then nothing was removed)."""
 
     removed: tuple[str, ...] = ()  # into the trash
@@ -40,7 +40,7 @@ class _Need:
     unneeded: tuple[str, ...] = field(default=())
 
 
-def unneeded(objects: Objects, work: Work = "kept") -> tuple[str, ...]:
+def unneeded_keys(objects: Objects, work: Work = "kept") -> tuple[str, ...]:
     """Keys that nothing needs, in the order in which they may be removed: records before the blobs that they name.
 
     Every manifest that was ever published stays, superseded revisions too, and so does every blob it names; so do log,
@@ -50,9 +50,9 @@ def unneeded(objects: Objects, work: Work = "kept") -> tuple[str, ...]:
     return _need(objects, work).unneeded
 
 
-def sweep(
+def collect_garbage(
     objects: Objects, holder: str, now: float, seconds: float = 120, work: Work = "kept", grace: float = GRACE
-) -> Swept:
+) -> GarbageReport:
     """Remove what is unneeded, unless a night is under way in any pipeline; no night can begin meanwhile.
 
     What is removed lies in the trash for `grace` seconds; whoever needs it brings it back. Then what is needed is found
@@ -62,20 +62,20 @@ def sweep(
     """
     mine = lease.take_key(objects, lease.SWEEP, holder, now, seconds)
     if mine is None:
-        return Swept(busy=lease.words(objects, lease.SWEEP, now) or "another sweep was faster")
+        return GarbageReport(busy=lease.lease_words(objects, lease.SWEEP, now) or "another sweep was faster")
     try:
-        with lease.kept_up(objects, mine, now, seconds) as alive:
+        with lease.keep_lease(objects, mine, now, seconds) as alive:
             if busy := _busy(objects, holder, now):
-                return Swept(busy=busy)
+                return GarbageReport(busy=busy)
             need = _need(objects, work)
-            deleted, restored = _close(objects, need, Act(holder, now), grace, alive)
-            moved = _move(objects, need.unneeded, Act(holder, now), alive)
-            return Swept(moved, tuple(deleted), tuple(restored), unseen=need.unseen)
+            deleted, restored = _close(objects, need, RemovalRequest(holder, now), grace, alive)
+            moved = _move(objects, need.unneeded, RemovalRequest(holder, now), alive)
+            return GarbageReport(moved, tuple(deleted), tuple(restored), unseen=need.unseen)
     finally:
-        lease.release(objects, mine)
+        lease.release_lease(objects, mine)
 
 
-def restore(objects: Objects, number: int | None, act: Act) -> list[str]:
+def restore_from_trash(objects: Objects, number: int | None, act: RemovalRequest) -> list[str]:
     """Bring back all that lies in the trash, or what removal `number` put there. Returns its keys.
 
     Raises NotReady if there is no such removal in the trash, RuntimeError while a sweep is under way.
@@ -83,34 +83,36 @@ def restore(objects: Objects, number: int | None, act: Act) -> list[str]:
     mine = lease.take_key(objects, lease.SWEEP, act.by, act.when, 120)
     if mine is None:
         raise ConflictError(
-            f"nothing was brought back: {lease.words(objects, lease.SWEEP, act.when, act.by) or 'another run was faster'}"
+            f"nothing was brought back: {lease.lease_words(objects, lease.SWEEP, act.when, act.by) or 'another run was faster'}"
         )
     try:
-        with lease.kept_up(objects, mine, act.when, 120):
+        with lease.keep_lease(objects, mine, act.when, 120):
             return _restored(objects, number, act)
     finally:
-        lease.release(objects, mine)
+        lease.release_lease(objects, mine)
 
 
-def _restored(objects: Objects, number: int | None, act: Act) -> list[str]:
-    found = [one for one in trash.still_open(objects) if number in (None, one.number)]
+def _restored(objects: Objects, number: int | None, act: RemovalRequest) -> list[str]:
+    found = [one for one in trash.open_removals(objects) if number in (None, one.number)]
     if not found:
-        there = ", ".join(str(one.number) for one in trash.still_open(objects)) or "none"
+        there = ", ".join(str(one.number) for one in trash.open_removals(objects)) or "none"
         raise NotReady(f"no removal {'' if number is None else number} lies in the trash; there are: {there}")
     back: list[str] = []
     for removal in found:
-        keys = [key for key in removal.keys if trash.move_out(objects, removal, key)]
-        trash.close(objects, Closed(number=removal.number, when=act.when, by=act.by, restored=tuple(keys)))
+        keys = [key for key in removal.keys if trash.restore_object(objects, removal, key)]
+        trash.close_removal(
+            objects, RemovalOutcome(number=removal.number, when=act.when, by=act.by, restored=tuple(keys))
+        )
         for key in keys:
-            trash.forget(objects, removal, key)
+            trash.delete_removal(objects, removal, key)
         back += keys
     return back
 
 
 def _need(objects: Objects, work: Work) -> _Need:
     keys = list(objects.keys(""))
-    needed, unseen = promised(objects, keys)
-    steps = named(objects, (key for key in keys if re.fullmatch(r"pipelines/[^/]+/work/.+", key)))
+    needed, unseen = needed_names(objects, keys)
+    steps = mentioned_hashes(objects, (key for key in keys if re.fullmatch(r"pipelines/[^/]+/work/.+", key)))
     stored = {key.removeprefix("blobs/") for key in keys if BLOB.fullmatch(key)}
     dropped = {key for key, hashes in steps.items() if (hashes & stored) - needed} if work == "dropped" else set()
     for step, hashes in steps.items():
@@ -121,35 +123,37 @@ def _need(objects: Objects, work: Work) -> _Need:
 
 def _busy(objects: Objects, holder: str, now: float) -> str:
     """Which night is under way, in words; empty: none. Known pipelines are asked, whatever a listing shows of them."""
-    record = pipelines.load(objects)
-    keys = {lease.key_of(name) for name in (record.roots if record else ())}
+    record = pipelines.load_record(objects)
+    keys = {lease.lease_key(name) for name in (record.roots if record else ())}
     keys |= {key for key in objects.keys("pipelines/") if key.endswith("/lease.json")}
-    return next((words for key in sorted(keys) if (words := lease.words(objects, key, now, holder))), "")
+    return next((words for key in sorted(keys) if (words := lease.lease_words(objects, key, now, holder))), "")
 
 
-def _move(objects: Objects, keys: tuple[str, ...], act: Act, alive: lease.Alive) -> tuple[str, ...]:
+def _move(objects: Objects, keys: tuple[str, ...], act: RemovalRequest, alive: lease.Alive) -> tuple[str, ...]:
     if not keys:
         return ()
     wanted = Removal(number=0, when=act.when, by=act.by, reason=trash.WHY, keys=keys)
-    removal = trash.record(objects, wanted)
+    removal = trash.removal_record(objects, wanted)
     moved = []
     for key in keys:
         alive()
-        if trash.move_in(objects, removal, key):
+        if trash.move_to_trash(objects, removal, key):
             moved.append(key)
     return tuple(moved)
 
 
-def _close(objects: Objects, need: _Need, act: Act, grace: float, alive: lease.Alive) -> tuple[list[str], list[str]]:
+def _close(
+    objects: Objects, need: _Need, act: RemovalRequest, grace: float, alive: lease.Alive
+) -> tuple[list[str], list[str]]:
     """Delete what lay in the trash for the whole grace period and is not needed; bring back at once what is.
 
     Nothing is deleted while a record is damaged: it may have named what lies there, and a backup may bring it back.
     """
     deleted, restored = [], []
-    for removal in trash.still_open(objects):
+    for removal in trash.open_removals(objects):
         alive()
         wanted = [key for key in removal.keys if key.removeprefix("blobs/") in need.blobs]
-        back = [key for key in wanted if objects.read(key) is None and trash.move_out(objects, removal, key)]
+        back = [key for key in wanted if objects.read(key) is None and trash.restore_object(objects, removal, key)]
         restored += back
         if (
             need.unseen
@@ -159,11 +163,13 @@ def _close(objects: Objects, need: _Need, act: Act, grace: float, alive: lease.A
         ):
             continue
         over = [key for key in removal.keys if key not in wanted]
-        closed = Closed(number=removal.number, when=act.when, by=act.by, deleted=tuple(over), restored=tuple(back))
+        closed = RemovalOutcome(
+            number=removal.number, when=act.when, by=act.by, deleted=tuple(over), restored=tuple(back)
+        )
         for key in removal.keys:
             alive()
-            trash.forget(objects, removal, key)
-        trash.close(objects, closed)
+            trash.delete_removal(objects, removal, key)
+        trash.close_removal(objects, closed)
         deleted += over
     return deleted, restored
 
@@ -177,13 +183,13 @@ def _sound(objects: Objects, key: str) -> bool:
         return False
 
 
-def expired(
-    objects: Objects, pipeline: str, idle: Iterable[tuple[int, int]], act: Act, grace: float
+def expired_versions(
+    objects: Objects, pipeline: str, idle: Iterable[tuple[int, int]], act: RemovalRequest, grace: float
 ) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
     """Versions of the lake that nothing needs: those that still wait, and those whose grace period is over."""
     since = {
         version: removal.when
-        for removal in reversed(trash.still_open(objects))  # the oldest is what counts
+        for removal in reversed(trash.open_removals(objects))  # the oldest is what counts
         for version in (removal.versions if removal.pipeline == pipeline else ())
     }
     found = [*idle]

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from nightloop.tasks.objects import pipelines
 from nightloop.tasks.objects.checksum import unseal
 from nightloop.tasks.objects.objects import Objects
-from nightloop.tasks.objects.read_verified import trusted_bytes
+from nightloop.tasks.objects.read_verified import read_parsed_bytes
 from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.record import manifest_store, promotion_log
 from nightloop.tasks.record.entries import Entry
@@ -28,7 +28,7 @@ GIVEN_UP = b"given up"  # what a person writes in the place of a damaged record 
 ADOPT = "Look with `nightloop maintain PLAN --adopt`, which lists what the store shows"
 
 
-class Recorded(NamedTuple):
+class PipelineRecord(NamedTuple):
     """The nights of one pipeline: every revision by its key, as stored, and the current ones in order."""
 
     sealed: Mapping[str, bytes]
@@ -44,7 +44,7 @@ class Promised(NamedTuple):
     unseen: tuple[str, ...]
 
 
-def promised(objects: Objects, keys: Collection[str]) -> Promised:
+def needed_names(objects: Objects, keys: Collection[str]) -> Promised:
     """What the records of all pipelines need; `keys`: a listing of the whole store.
 
     Raises DataError if the store has no complete record of its pipelines, where nights, log entries or pipelines are
@@ -84,25 +84,25 @@ def reads_of(objects: Objects, pipeline: str) -> LakeReads:
             for logs in recorded.current[night].logs:
                 found.setdefault(logs.period, set()).update(range(1, logs.version + 1))
             continue
-        for logs in manifest_store.parsed(objects, (pipeline, night, _revision_of(key)), sealed).logs:
+        for logs in manifest_store.parse_manifest(objects, (pipeline, night, _revision_of(key)), sealed).logs:
             found.setdefault(logs.period, set()).add(logs.version)
     return LakeReads(found, rows)
 
 
-def named(objects: Objects, keys: Iterable[str]) -> dict[str, set[str]]:
+def mentioned_hashes(objects: Objects, keys: Iterable[str]) -> dict[str, set[str]]:
     """Every hash that each of these records mentions; a record that is gone mentions none."""
     found = {key: objects.read(key) for key in keys}
     whole = {key: _read_well(objects, key, data[0]) if data else b"" for key, data in found.items()}
     return {key: {sha.decode() for sha in HASH.findall(data)} for key, data in whole.items()}
 
 
-def nights_of(objects: Objects, pipeline: str, keys: Collection[str]) -> Recorded:
+def nights_of(objects: Objects, pipeline: str, keys: Collection[str]) -> PipelineRecord:
     """All nights of a pipeline, from the first of each of its chains on. Raises DataError as `promised` does."""
-    roots = pipelines.roots(objects, pipeline) or ()
+    roots = pipelines.first_nights(objects, pipeline) or ()
     sealed: dict[str, bytes] = {}
     for root in roots:
         sealed |= _from(objects, pipeline, root)
-        if manifest_store.key_of(pipeline, root, 1) not in sealed:
+        if manifest_store.manifest_key(pipeline, root, 1) not in sealed:
             raise DataError(
                 f"{pipeline} is known to begin at night {root}, which cannot be seen: is its folder mounted and readable? "
                 f"Nothing was removed. If the pipeline was given up: {ADOPT}"
@@ -112,10 +112,10 @@ def nights_of(objects: Objects, pipeline: str, keys: Collection[str]) -> Recorde
     current: dict[int, Manifest] = {}
     for index, key in newest.items():
         try:
-            current[index] = manifest_store.parsed(objects, (pipeline, index, _revision_of(key)), sealed[key])
+            current[index] = manifest_store.parse_manifest(objects, (pipeline, index, _revision_of(key)), sealed[key])
         except ValueError as error:
             raise DataError(f"nothing was removed: {error}. Run these nights again first") from error
-    recorded = Recorded(
+    recorded = PipelineRecord(
         sealed, current, frozenset(_night_of(key) for key, data in sealed.items() if _unreadable(key, data))
     )
     _refuse_broken_chain(pipeline, recorded)
@@ -139,13 +139,13 @@ def _unreadable(key: str, sealed: bytes) -> bool:
 
 
 def _known(objects: Objects, keys: Collection[str]) -> list[str]:
-    record = pipelines.load(objects)
+    record = pipelines.load_record(objects)
     if record is None or not record.complete:
         raise DataError(
             "nothing was removed: the store has no complete record of its pipelines (an older release wrote it). "
             f"{ADOPT}, and asks a person whether these are all"
         )
-    if unknown := sorted(set(pipelines.listed(keys)) - set(record.roots)):
+    if unknown := sorted(set(pipelines.listed_pipelines(keys)) - set(record.roots)):
         raise DataError(
             f"nothing was removed: the store shows {', '.join(unknown)}, which its record of pipelines does not name. If it is a "
             f"copy, move its folder away; else: {ADOPT}"
@@ -159,13 +159,13 @@ def _from(objects: Objects, pipeline: str, root: int) -> dict[str, bytes]:
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for start in count(root, AT_ONCE):
             nights = list(
-                pool.map(lambda i: manifest_store.revisions(objects, pipeline, i), range(start, start + AT_ONCE))
+                pool.map(lambda i: manifest_store.read_revisions(objects, pipeline, i), range(start, start + AT_ONCE))
             )
             for index, revisions in zip(range(start, start + AT_ONCE), nights, strict=True):
                 if not revisions:
                     return found
                 for number, data in enumerate(revisions, start=1):
-                    key = manifest_store.key_of(pipeline, index, number)
+                    key = manifest_store.manifest_key(pipeline, index, number)
                     found[key] = _read_well(objects, key, data)
     return found
 
@@ -178,13 +178,13 @@ def _read_well(objects: Objects, key: str, data: bytes) -> bytes:
         return read
 
     try:
-        return trusted_bytes(objects, key, data, whole)
+        return read_parsed_bytes(objects, key, data, whole)
     except ValueError:
         return data
 
 
-def _log(objects: Objects, pipeline: str, recorded: Recorded, keys: Collection[str]) -> list[Entry]:
-    entries = promotion_log.log(objects, pipeline)
+def _log(objects: Objects, pipeline: str, recorded: PipelineRecord, keys: Collection[str]) -> list[Entry]:
+    entries = promotion_log.read_log(objects, pipeline)
     _refuse_difference(pipeline, "log", [promotion_log.entry_key(pipeline, entry.number) for entry in entries], keys)
     there = b"".join(recorded.sealed.values())
     for entry in entries:
@@ -212,7 +212,7 @@ def _refuse_difference(pipeline: str, kind: str, read: Collection[str], keys: Co
         )
 
 
-def _refuse_broken_chain(pipeline: str, recorded: Recorded) -> None:
+def _refuse_broken_chain(pipeline: str, recorded: PipelineRecord) -> None:
     for index, manifest in recorded.current.items():
         if manifest.previous is None or index - 1 in recorded.damaged:
             continue

@@ -7,12 +7,12 @@ from dataclasses import replace
 import torch
 
 from nightloop.tasks.data.logs import Logs
-from nightloop.tasks.layers.state import state_kept, with_state, without_state
+from nightloop.tasks.layers.state import update_state, with_state, without_state
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.plan.errors import DataError, PlanError
 from nightloop.tasks.retraining.strategy import Strategy
-from nightloop.tasks.training.resize import grow, initial
+from nightloop.tasks.training.resize import grow, initial_weights
 
 
 def fold(model: Model, strategy: Strategy, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
@@ -44,26 +44,26 @@ def fold(model: Model, strategy: Strategy, checkpoint: Checkpoint, logs: Logs) -
     The number of users for which there is a row, at the root and a period later.
 
     >>> from nightloop.tasks.models.mf import MF
-    >>> from nightloop.tasks.retraining.advance import begin, fold
+    >>> from nightloop.tasks.retraining.advance import start_chain, fold
     >>> from nightloop.tasks.retraining.contract_data import simulated_periods
     >>> from nightloop.tasks.strategies.fine_tune import FineTune
-    >>> from nightloop.tasks.training.resize import initial
+    >>> from nightloop.tasks.training.resize import initial_weights
     >>> model, (first, second) = MF(width=4), simulated_periods("ranking", count=2)
-    >>> root = begin(model, FineTune(), initial(model, first), first)
+    >>> root = start_chain(model, FineTune(), initial_weights(model, first), first)
     >>> print([len(one.weights["table.user"]) for one in (root, fold(model, FineTune(), root, second))])
     [12, 14]
     """
-    return updated(model, strategy, grow(model, checkpoint, logs), recent(logs, strategy.lookback))
+    return update_grown(model, strategy, grow(model, checkpoint, logs), recent_rows(logs, strategy.lookback))
 
 
-def updated(model: Model, strategy: Strategy, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
+def update_grown(model: Model, strategy: Strategy, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
     """As `fold`, for a checkpoint that is grown already and no more logs than the strategy looks back on."""
     at_work = with_state(model, checkpoint.weights, logs)
     made = strategy.update(at_work, replace(checkpoint, weights=without_state(checkpoint.weights)), logs)
-    return state_kept(at_work, _finite(strategy, made))
+    return update_state(at_work, _finite(strategy, made))
 
 
-def begin(model: Model, strategy: Strategy, weights: Weights, logs: Logs) -> Checkpoint:
+def start_chain(model: Model, strategy: Strategy, weights: Weights, logs: Logs) -> Checkpoint:
     """The checkpoint at the close of the root night.
 
     Parameters
@@ -90,16 +90,16 @@ def begin(model: Model, strategy: Strategy, weights: Weights, logs: Logs) -> Che
     Examples
     --------
     >>> from nightloop.tasks.models.mf import MF
-    >>> from nightloop.tasks.retraining.advance import begin
+    >>> from nightloop.tasks.retraining.advance import start_chain
     >>> from nightloop.tasks.retraining.contract_data import simulated_periods
     >>> from nightloop.tasks.strategies.no_update import NoUpdate
-    >>> from nightloop.tasks.training.resize import initial
+    >>> from nightloop.tasks.training.resize import initial_weights
     >>> model, logs = MF(width=4), simulated_periods("ranking")[0]
-    >>> begin(model, NoUpdate(), initial(model, logs), logs).period
+    >>> start_chain(model, NoUpdate(), initial_weights(model, logs), logs).period
     0
     """
     at_work = with_state(model, weights, logs)
-    return state_kept(at_work, _finite(strategy, strategy.start(at_work, without_state(weights), logs)))
+    return update_state(at_work, _finite(strategy, strategy.start(at_work, without_state(weights), logs)))
 
 
 def pretrain(model: Model, strategy: Strategy, logs: Logs) -> Weights:
@@ -131,19 +131,19 @@ def pretrain(model: Model, strategy: Strategy, logs: Logs) -> Weights:
     >>> from nightloop.tasks.models.fm import FM
     >>> from nightloop.tasks.retraining.advance import pretrain
     >>> from nightloop.tasks.retraining.contract_data import simulated_periods
-    >>> from nightloop.tasks.retraining.prequential_loss import loss
+    >>> from nightloop.tasks.retraining.prequential_loss import mean_logloss
     >>> from nightloop.tasks.strategies.fine_tune import FineTune
     >>> model, logs = FM(["user", "item"], width=4), simulated_periods("ctr", rows=200)[0]
-    >>> print(round(loss(model, pretrain(model, FineTune(), logs), logs), 3))
+    >>> print(round(mean_logloss(model, pretrain(model, FineTune(), logs), logs), 3))
     0.549
     """
-    first = initial(model, logs)
+    first = initial_weights(model, logs)
     at_work = with_state(model, first, logs)
     made = strategy.update(at_work, strategy.start(at_work, first, logs), logs)
-    return state_kept(at_work, _finite(strategy, made)).weights
+    return update_state(at_work, _finite(strategy, made)).weights
 
 
-def recent(logs: Logs, lookback: int) -> Logs:
+def recent_rows(logs: Logs, lookback: int) -> Logs:
     """The rows of the newest `lookback` periods, with the whole vocabulary.
 
     Parameters
@@ -167,9 +167,9 @@ def recent(logs: Logs, lookback: int) -> Logs:
     --------
     Five periods of 60 rows, of which the newest two are kept.
 
-    >>> from nightloop.tasks.retraining.advance import recent
+    >>> from nightloop.tasks.retraining.advance import recent_rows
     >>> from nightloop.tasks.retraining.contract_data import simulated_periods
-    >>> len(recent(simulated_periods("ranking")[-1], 2))
+    >>> len(recent_rows(simulated_periods("ranking")[-1], 2))
     120
     """
     if lookback < 1:

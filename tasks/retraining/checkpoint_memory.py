@@ -13,7 +13,7 @@ from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
 from nightloop.tasks.modules.loss import Objective
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.plan.errors import DataError
-from nightloop.tasks.retraining.advance import recent
+from nightloop.tasks.retraining.advance import recent_rows
 from nightloop.tasks.retraining.strategy import Strategy, Teachable
 from nightloop.tasks.training.weight_average import Snapshot
 
@@ -55,7 +55,7 @@ def update_learner(
 
     A ValueError says `where` the learner was.
     """
-    rows = recent(logs, learner.lookback)
+    rows = recent_rows(logs, learner.lookback)
     try:
         if objective is None:
             return learner.update(model, checkpoint, rows)

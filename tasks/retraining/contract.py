@@ -25,22 +25,22 @@ from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.layers.state import without_state
 from nightloop.tasks.modules.checkpoint import Checkpoint
 from nightloop.tasks.modules.model import Model
-from nightloop.tasks.retraining.advance import begin, fold, recent, updated
+from nightloop.tasks.retraining.advance import fold, recent_rows, start_chain, update_grown
 from nightloop.tasks.retraining.contract_chains import (
-    finite,
+    all_finite,
+    assert_same,
+    assert_same_chains,
+    assert_sizes,
     finite_chain,
     log_bytes,
-    reloaded,
-    run,
-    same,
-    same_chains,
-    sized,
-    stored,
+    reload_checkpoint,
+    run_chain,
+    stored_tensors,
 )
 from nightloop.tasks.retraining.contract_data import simulated_periods
 from nightloop.tasks.retraining.strategy import Strategy
 from nightloop.tasks.training.predict import predict
-from nightloop.tasks.training.resize import grow, initial
+from nightloop.tasks.training.resize import grow, initial_weights
 
 Check = Callable[[Model, Strategy, Sequence[Logs]], None]
 PART = r"[A-Za-z0-9_][A-Za-z0-9_.+-]*"
@@ -56,17 +56,17 @@ def all_checks() -> list[Check]:
 
 def check_inputs_unchanged(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> None:
     """`start` and `update` change neither checkpoint nor logs nor themselves."""
-    weights = initial(model, periods[0])
-    before = stored(Checkpoint(0, weights)), log_bytes(periods[0]), repr(strategy)
-    checkpoint = begin(model, strategy, weights, periods[0])
-    after = stored(Checkpoint(0, weights)), log_bytes(periods[0]), repr(strategy)
-    same(before, after, "start changed the weights, the logs or the strategy it was given; return new tensors")
+    weights = initial_weights(model, periods[0])
+    before = stored_tensors(Checkpoint(0, weights)), log_bytes(periods[0]), repr(strategy)
+    checkpoint = start_chain(model, strategy, weights, periods[0])
+    after = stored_tensors(Checkpoint(0, weights)), log_bytes(periods[0]), repr(strategy)
+    assert_same(before, after, "start changed the weights, the logs or the strategy it was given; return new tensors")
     for logs in periods[1:]:
-        grown, read = grow(model, checkpoint, logs), recent(logs, strategy.lookback)
-        before = stored(grown), log_bytes(read), repr(strategy)
-        checkpoint = updated(model, strategy, grown, read)
-        after = stored(grown), log_bytes(read), repr(strategy)
-        same(
+        grown, read = grow(model, checkpoint, logs), recent_rows(logs, strategy.lookback)
+        before = stored_tensors(grown), log_bytes(read), repr(strategy)
+        checkpoint = update_grown(model, strategy, grown, read)
+        after = stored_tensors(grown), log_bytes(read), repr(strategy)
+        assert_same(
             before,
             after,
             f"update of period {logs.period} changed the checkpoint, the logs or the strategy it was given",
@@ -76,61 +76,71 @@ def check_inputs_unchanged(model: Model, strategy: Strategy, periods: Sequence[L
 def check_determinism(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> None:
     """The same inputs give the same bytes, whatever the state of the global random generator."""
     torch.manual_seed(1)
-    once = run(model, strategy, periods)
+    once = run_chain(model, strategy, periods)
     torch.manual_seed(2)
-    same_chains(once, run(model, strategy, periods), "a second run gave other bytes; draw from logs.generator(purpose)")
+    assert_same_chains(
+        once, run_chain(model, strategy, periods), "a second run gave other bytes; draw from logs.generator(purpose)"
+    )
 
 
 def check_round_trip(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> None:
     """Every checkpoint survives safetensors: same names, types, shapes and values."""
-    for checkpoint in run(model, strategy, periods):
+    for checkpoint in run_chain(model, strategy, periods):
         for name, value in {**checkpoint.weights, **checkpoint.memory}.items():
             dense = isinstance(value, Tensor) and value.layout == torch.strided
             assert dense, f"{name} is {type(value).__name__}; a checkpoint holds dense tensors and nothing else"
-        same(stored(checkpoint), stored(reloaded(checkpoint)), f"the checkpoint of {checkpoint.period} changed on disk")
+        assert_same(
+            stored_tensors(checkpoint),
+            stored_tensors(reload_checkpoint(checkpoint)),
+            f"the checkpoint of {checkpoint.period} changed on disk",
+        )
 
 
 def check_resume(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> None:
     """Stopped after any period and taken up from disk by a fresh strategy, the chain ends in the same bytes."""
-    chain = run(model, strategy, periods)
+    chain = run_chain(model, strategy, periods)
     for k in range(len(periods) - 1):
-        resumed = [reloaded(chain[k])]
+        resumed = [reload_checkpoint(chain[k])]
         for logs in periods[k + 1 :]:
             resumed.append(fold(model, copy.deepcopy(strategy), resumed[-1], logs))
-        same_chains(
+        assert_same_chains(
             chain[k:], resumed, f"resumed from period {k}, the chain took another way; keep all state in memory"
         )
 
 
 def check_fold_equals_nights(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> None:
     """A backfill in one go equals night after night, each in a fresh process that reads its lookback only."""
-    checkpoint = begin(model, copy.deepcopy(strategy), initial(model, periods[0]), periods[0])
+    checkpoint = start_chain(model, copy.deepcopy(strategy), initial_weights(model, periods[0]), periods[0])
     nights = [checkpoint]
     for logs in periods[1:]:
-        nights.append(fold(model, copy.deepcopy(strategy), reloaded(nights[-1]), recent(logs, strategy.lookback)))
-    same_chains(nights, run(model, strategy, periods), "a backfill and single nights differ")
+        nights.append(
+            fold(model, copy.deepcopy(strategy), reload_checkpoint(nights[-1]), recent_rows(logs, strategy.lookback))
+        )
+    assert_same_chains(nights, run_chain(model, strategy, periods), "a backfill and single nights differ")
 
 
 def check_causality(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> None:
     """Nothing of period t+1 is in the checkpoint of t, even where t+1 was seen by the same object before."""
-    chain = run(model, strategy, periods)
+    chain = run_chain(model, strategy, periods)
     for t in range(1, len(periods)):
         other = [*periods[:t], _altered(periods[t])]
-        same_chains(chain[:t], run(model, strategy, other)[:t], f"altering period {t} changed what was made before it")
-    same_chains(
-        chain, run(model, strategy, periods), "what was seen in between changed a later run: state outside memory"
+        assert_same_chains(
+            chain[:t], run_chain(model, strategy, other)[:t], f"altering period {t} changed what was made before it"
+        )
+    assert_same_chains(
+        chain, run_chain(model, strategy, periods), "what was seen in between changed a later run: state outside memory"
     )
 
 
 def check_growth(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> None:
     """Ids that nobody uses change no prediction, and every parallel tensor has a row for each id."""
-    for logs, checkpoint in zip(periods, run(model, strategy, periods), strict=True):
+    for logs, checkpoint in zip(periods, run_chain(model, strategy, periods), strict=True):
         more = _with_unused_ids(logs, 7)
         grown = grow(model, checkpoint, more)
         plain, padded = predict(model, checkpoint.weights, logs), predict(model, grown.weights, more)
-        same(plain.tolist(), padded.tolist(), f"period {logs.period}: 7 unused ids a field changed predictions")
-        sized(checkpoint, logs)
-        sized(grown, more)
+        assert_same(plain.tolist(), padded.tolist(), f"period {logs.period}: 7 unused ids a field changed predictions")
+        assert_sizes(checkpoint, logs)
+        assert_sizes(grown, more)
 
 
 def check_single_row(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> None:
@@ -147,39 +157,39 @@ def check_one_class(model: Model, strategy: Strategy, periods: Sequence[Logs]) -
     """A period may have only negatives or only positives; a ranking has only positives always."""
     for value in (0.0, 1.0) if model.family == "ctr" else (1.0,):
         altered = [replace(logs, label=torch.where(logs.periods > 0, value, logs.label)) for logs in periods]
-        finite_chain(model, run(model, strategy, altered), altered)
+        finite_chain(model, run_chain(model, strategy, altered), altered)
 
 
 def check_unseen_ids(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> None:
     """Ids that came after the checkpoint can be scored: as a row of zeros, finite."""
-    for checkpoint, later in zip(run(model, strategy, periods), periods[1:], strict=False):
-        finite(
+    for checkpoint, later in zip(run_chain(model, strategy, periods), periods[1:], strict=False):
+        all_finite(
             predict(model, checkpoint.weights, later), f"predictions of {checkpoint.period} on period {later.period}"
         )
 
 
 def check_finite(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> None:
     """No NaN and no infinity in weights, memory or predictions."""
-    finite_chain(model, run(model, strategy, periods), periods)
+    finite_chain(model, run_chain(model, strategy, periods), periods)
 
 
 def check_row_order(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> None:
     """Rows that share an instant may come in any order: the strategy learns as well, if not the same bits."""
     swapped = [_shuffled_instants(logs) for logs in periods]
-    once, twice = run(model, strategy, periods)[-1], run(model, strategy, swapped)[-1]
+    once, twice = run_chain(model, strategy, periods)[-1], run_chain(model, strategy, swapped)[-1]
     one, two = (_loss(model, checkpoint, periods[-1]) for checkpoint in (once, twice))
     assert abs(one - two) <= 0.25 * max(one, two), (
         f"the order of rows of one instant moved the loss from {one:.3g} to {two:.3g}"
     )
 
 
-def check_names(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> None:
+def check_contract_names(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> None:
     """The checkpoint speaks the contract: the model's weight names, legal memory names, its own period, a lookback."""
     assert isinstance(strategy.lookback, int) and strategy.lookback >= 1, (
         f"lookback is {strategy.lookback!r}, not 1 or more"
     )
-    expected = {name: tensor.shape for name, tensor in initial(model, periods[-1]).items()}
-    chain = run(model, strategy, periods)
+    expected = {name: tensor.shape for name, tensor in initial_weights(model, periods[-1]).items()}
+    chain = run_chain(model, strategy, periods)
     for checkpoint, logs in zip(chain, periods, strict=True):
         assert checkpoint.period == logs.period, f"a checkpoint of period {logs.period} says {checkpoint.period}"
         for name in checkpoint.memory:
@@ -199,7 +209,7 @@ def _survives(model: Model, strategy: Strategy, periods: Sequence[Logs], keep: C
         inside = logs.periods == thin
         mask[inside] = keep(int(inside.sum()))
         altered.append(logs.select(mask))
-    finite_chain(model, run(model, strategy, altered), altered)
+    finite_chain(model, run_chain(model, strategy, altered), altered)
 
 
 def _loss(model: Model, checkpoint: Checkpoint, logs: Logs) -> float:

@@ -11,27 +11,27 @@ from torch import Tensor
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Checkpoint, from_bytes, to_bytes
 from nightloop.tasks.modules.model import Model
-from nightloop.tasks.retraining.advance import begin, fold
+from nightloop.tasks.retraining.advance import fold, start_chain
 from nightloop.tasks.retraining.strategy import Strategy
 from nightloop.tasks.training.predict import predict
-from nightloop.tasks.training.resize import initial
+from nightloop.tasks.training.resize import initial_weights
 
 
-def run(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> list[Checkpoint]:
+def run_chain(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> list[Checkpoint]:
     """The checkpoint at the close of every period, begun at the model's first values."""
-    chain = [begin(model, strategy, initial(model, periods[0]), periods[0])]
+    chain = [start_chain(model, strategy, initial_weights(model, periods[0]), periods[0])]
     for logs in periods[1:]:
         chain.append(fold(model, strategy, chain[-1], logs))
     return chain
 
 
-def reloaded(checkpoint: Checkpoint) -> Checkpoint:
+def reload_checkpoint(checkpoint: Checkpoint) -> Checkpoint:
     """The checkpoint after a journey through safetensors."""
     weights, memory = from_bytes(to_bytes(checkpoint.weights)), from_bytes(to_bytes(checkpoint.memory))
     return Checkpoint(checkpoint.period, weights, memory)
 
 
-def stored(checkpoint: Checkpoint) -> tuple[bytes, bytes]:
+def stored_tensors(checkpoint: Checkpoint) -> tuple[bytes, bytes]:
     """Weights and memory as they would be stored."""
     return to_bytes(checkpoint.weights), to_bytes(checkpoint.memory)
 
@@ -42,7 +42,7 @@ def log_bytes(logs: Logs) -> bytes:
     return to_bytes(tensors | {f"born/{j}": born for j, born in enumerate(logs.born)})
 
 
-def same_chains(one: Sequence[Checkpoint], two: Sequence[Checkpoint], message: str) -> None:
+def assert_same_chains(one: Sequence[Checkpoint], two: Sequence[Checkpoint], message: str) -> None:
     """Raises AssertionError that names the first tensors that differ by a bit."""
     for a, b in zip(one, two, strict=True):
         for part in ("weights", "memory"):
@@ -57,7 +57,7 @@ def _equal(one: Tensor, two: Tensor) -> bool:
     return to_bytes({"t": one}) == to_bytes({"t": two})
 
 
-def same(one: object, two: object, message: str) -> None:
+def assert_same(one: object, two: object, message: str) -> None:
     """Raises AssertionError with the message where the two differ."""
     assert one == two, message
 
@@ -66,18 +66,18 @@ def finite_chain(model: Model, chain: Sequence[Checkpoint], periods: Sequence[Lo
     """Raises AssertionError on NaN, infinity or a table of the wrong size anywhere."""
     for checkpoint, logs in zip(chain, periods, strict=True):
         for name, tensor in {**checkpoint.weights, **checkpoint.memory}.items():
-            finite(tensor, f"{name} of period {checkpoint.period}")
-        finite(predict(model, checkpoint.weights, logs), f"predictions of period {checkpoint.period}")
-        sized(checkpoint, logs)
+            all_finite(tensor, f"{name} of period {checkpoint.period}")
+        all_finite(predict(model, checkpoint.weights, logs), f"predictions of period {checkpoint.period}")
+        assert_sizes(checkpoint, logs)
 
 
-def finite(tensor: Tensor, what: str) -> None:
+def all_finite(tensor: Tensor, what: str) -> None:
     """Raises AssertionError on NaN and infinity."""
     bad = int((~torch.isfinite(tensor)).sum()) if tensor.is_floating_point() else 0
     assert not bad, f"{what}: {bad} of {tensor.numel()} values are NaN or infinite"
 
 
-def sized(checkpoint: Checkpoint, logs: Logs) -> None:
+def assert_sizes(checkpoint: Checkpoint, logs: Logs) -> None:
     """Raises AssertionError if a table has not one row for each id."""
     for name, tensor in {**checkpoint.weights, **checkpoint.memory}.items():
         last = name.rsplit("/", 1)[-1]

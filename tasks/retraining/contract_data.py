@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Generator, Tensor
 
-from nightloop.tasks.data.histories import latest, with_histories
+from nightloop.tasks.data.histories import latest_histories, with_histories
 from nightloop.tasks.data.logs import Logs
 
 HOUR = 3_600_000_000  # microseconds
@@ -60,7 +60,7 @@ def simulated_periods(
     generator = torch.Generator().manual_seed(seed)
     ids = torch.cat([_ids(len(fields), t, rows, generator) for t in range(count)])
     periods = torch.arange(count, dtype=torch.int32).repeat_interleave(rows)
-    codes, births = zip(*(coded(ids[:, j], periods) for j in range(len(fields))), strict=True)
+    codes, births = zip(*(encode_ids(ids[:, j], periods) for j in range(len(fields))), strict=True)
     label = _labels(family, ids, rows, generator)
     values = torch.randn(len(ids), numeric, generator=generator)
     whole = Logs(
@@ -68,15 +68,15 @@ def simulated_periods(
         time=torch.arange(len(ids)) // 2 * HOUR, sizes=tuple(len(b) for b in births), born=tuple(births), seed=seed,
     )  # fmt: skip
     told = with_histories(whole, history)
-    return [until(told, t) for t in range(count)]
+    return [logs_until(told, t) for t in range(count)]
 
 
-def until(logs: Logs, period: int) -> Logs:
+def logs_until(logs: Logs, period: int) -> Logs:
     """The logs as they were at the close of an earlier period, without later rows and later ids."""
     keep = logs.select(logs.periods <= period)
     born = tuple(b[b <= period] for b in logs.born)
     sizes = tuple(len(b) for b in born)
-    return replace(keep, period=period, sizes=sizes, born=born, latest=latest(keep, sizes[0]))
+    return replace(keep, period=period, sizes=sizes, born=born, latest=latest_histories(keep, sizes[0]))
 
 
 def _ids(fields: int, period: int, rows: int, generator: Generator) -> Tensor:
@@ -86,7 +86,7 @@ def _ids(fields: int, period: int, rows: int, generator: Generator) -> Tensor:
     return drawn + period * (widths // 5)
 
 
-def coded(ids: Tensor, periods: Tensor) -> tuple[Tensor, Tensor]:
+def encode_ids(ids: Tensor, periods: Tensor) -> tuple[Tensor, Tensor]:
     """Vocabulary rows in order of first sight, and the period each was born in."""
     values, inverse = torch.unique(ids, return_inverse=True)
     first = torch.full((len(values),), len(ids)).scatter_reduce(0, inverse, torch.arange(len(ids)), "amin")

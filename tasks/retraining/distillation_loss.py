@@ -11,7 +11,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.loss import Batch, Loss
 from nightloop.tasks.plan.errors import PlanError
-from nightloop.tasks.retraining.teacher_predictions import known
+from nightloop.tasks.retraining.teacher_predictions import teacher_targets
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Distil:
 
     def __call__(self, logs: Logs) -> Loss:
         """The loss for these rows."""
-        teacher, present = known(logs)
-        wanted = softened(teacher, self.temperature)
+        teacher, present = teacher_targets(logs)
+        wanted = soften(teacher, self.temperature)
         hard = self.hard + self.soft * (1 - present)
         soft = self.soft * self.temperature**2 * present
 
@@ -43,7 +43,7 @@ class Distil:
         return loss
 
 
-def softened(probability: Tensor, temperature: float) -> Tensor:
+def soften(probability: Tensor, temperature: float) -> Tensor:
     """s(z / temperature) of the logit z behind each probability [n]: p^(1/T) / (p^(1/T) + (1 - p)^(1/T)).
 
     Written so that certainty, 0 or 1, stays what it is: it has no finite logit.

@@ -28,6 +28,6 @@ def with_negatives(logs: Logs) -> Logs:
     return replace(twice, rows=rows, label=label)
 
 
-def loss(model: Model, weights: Weights, logs: Logs) -> float:
+def mean_logloss(model: Model, weights: Weights, logs: Logs) -> float:
     """Mean binary cross-entropy of the weights on labelled rows."""
     return float(binary_cross_entropy_with_logits(predict(model, weights, logs), logs.label))

@@ -54,7 +54,7 @@ class Reservoir:
         return {**self.columns, "served": to_memory(self.columns["served"]), "seen": torch.tensor([self.seen])}
 
 
-def empty(logs: Logs) -> Reservoir:
+def empty_reservoir(logs: Logs) -> Reservoir:
     """A reservoir that has seen nothing, of rows like these."""
     return Reservoir(columns_of(logs.select(torch.zeros(0, dtype=torch.int64))), 0)
 

@@ -33,7 +33,7 @@ class Strategy(Protocol):
     >>> from nightloop.tasks.models.fm import FM
     >>> from nightloop.tasks.modules.checkpoint import Checkpoint
     >>> from nightloop.tasks.modules.train_config import TrainConfig
-    >>> from nightloop.tasks.retraining.contract_chains import run
+    >>> from nightloop.tasks.retraining.contract_chains import run_chain
     >>> from nightloop.tasks.retraining.contract_data import simulated_periods
     >>> from nightloop.tasks.training.fit import fit
     >>> @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Strategy(Protocol):
     ...     def update(self, model, checkpoint, logs):
     ...         tuned = fit(model, checkpoint.weights, logs, self.training).weights
     ...         return Checkpoint(logs.period, {name: (w + tuned[name]) / 2 for name, w in checkpoint.weights.items()})
-    >>> chain = run(FM(["user", "item"], width=4), HalfStep(), simulated_periods("ctr"))
+    >>> chain = run_chain(FM(["user", "item"], width=4), HalfStep(), simulated_periods("ctr"))
     >>> print(len(chain), round(float(chain[-1].weights["bias"]), 3))
     5 -0.002
     """

@@ -36,12 +36,12 @@ def check_labels(model: Model, strategy: str) -> None:
         )
 
 
-def predicted(model: Model, weights: Weights, logs: Logs) -> Logs:
+def with_predictions(model: Model, weights: Weights, logs: Logs) -> Logs:
     """The logs with the probabilities that `weights` give to their rows in place of those that were served."""
     return replace(logs, served=predict(model, weights, logs).sigmoid())
 
 
-def known(logs: Logs) -> tuple[Tensor, Tensor]:
+def teacher_targets(logs: Logs) -> tuple[Tensor, Tensor]:
     """Predictions [n] with the label where there is none, and for which rows there is one [n] (float32, 0 or 1).
 
     Raises PlanError if one is no probability.

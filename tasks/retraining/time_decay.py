@@ -11,11 +11,11 @@ from nightloop.tasks.data.logs import Logs
 def popularity(logs: Logs, half_life: float) -> Tensor:
     """log(1 + decayed count) of every item at the close of `logs`, [items] float32: nought of what nobody took."""
     place = logs.fields.index("item")
-    count = torch.bincount(logs.rows[:, place], decayed(logs, half_life), minlength=logs.sizes[place])
+    count = torch.bincount(logs.rows[:, place], decay_weights(logs, half_life), minlength=logs.sizes[place])
     return torch.log1p(count).float()
 
 
-def decayed(logs: Logs, half_life: float) -> Tensor:
+def decay_weights(logs: Logs, half_life: float) -> Tensor:
     """Weight of each row, [n] float64 in (0, 1]: 2^(-age / half_life), the age in periods, the newest row's 0.
 
     Within a period rows are taken to be evenly spread, so that the weight falls row by row and not in steps.

@@ -12,12 +12,12 @@ from torch.nn.functional import pad
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.lake.values import BETWEEN
 from nightloop.tasks.layers.sequence import LATEST
-from nightloop.tasks.layers.state import kept
+from nightloop.tasks.layers.state import state_of
 from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.plan.errors import DataError
-from nightloop.tasks.serving.id_map import Ids
-from nightloop.tasks.serving.ranking_model import best
+from nightloop.tasks.serving.id_map import IdMap
+from nightloop.tasks.serving.ranking_model import top_items
 from nightloop.tasks.training.predict import predict
 
 HISTORY = "history"  # the one feature that may be left out
@@ -34,7 +34,7 @@ class Clicks:
 
     model: Model
     weights: Weights
-    ids: Mapping[str, Ids]  # by field: user, item and every categorical column
+    ids: Mapping[str, IdMap]  # by field: user, item and every categorical column
     categorical: tuple[str, ...]
     numeric: tuple[str, ...]
     several: Mapping[str, int] = field(default_factory=dict)  # by categorical column how many values a row may have
@@ -49,7 +49,7 @@ class Clicks:
         self, user: object, k: int, exclude: Collection[object], features: Mapping[str, object]
     ) -> list[tuple[str, float]]:
         """The `k` items most likely to be clicked in this context; every item is scored, so it costs what it costs."""
-        return best(self._probabilities(self.catalogue(user, features)), k, exclude, self.ids["item"])
+        return top_items(self._probabilities(self.catalogue(user, features)), k, exclude, self.ids["item"])
 
     def encoded(self, users: Sequence[object], items: Sequence[object], features: Mapping[str, object]) -> Logs:
         """The rows of pairs in a context, as the model reads them. Raises DataError if features do not fit."""
@@ -61,7 +61,7 @@ class Clicks:
         return self._encoded(self.ids["user"].rows([user]).expand(len(items)), items, features)
 
     def _encoded(self, users: Tensor, items: Tensor, features: Mapping[str, object]) -> Logs:
-        wanted, latest = {*self.categorical, *self.numeric}, kept(self.weights).get(LATEST)
+        wanted, latest = {*self.categorical, *self.numeric}, state_of(self.weights).get(LATEST)
         if set(features) - ({HISTORY} if latest is not None else set()) != wanted:
             raise DataError(f"features: this champion needs exactly {sorted(wanted)}; given {sorted(features)!s:.500}")
         n = len(users)
@@ -105,7 +105,7 @@ def _column(given: object, n: int, name: str) -> Sequence[object]:
     return given
 
 
-def _lists(given: Sequence[object], ids: Ids, name: str) -> list[Tensor]:
+def _lists(given: Sequence[object], ids: IdMap, name: str) -> list[Tensor]:
     """The rows of the values in each text, which has | between them; -1 where one is unknown."""
     if wrong := [one for one in given if not isinstance(one, str | None)]:
         raise DataError(f"features: {name} must be text with | between its values; given {wrong[0]!r:.80}")

@@ -23,7 +23,7 @@ from nightloop.tasks.plan.errors import NightloopError
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.redact import redact
 from nightloop.tasks.plan.settings import Settings
-from nightloop.tasks.serving.load import load
+from nightloop.tasks.serving.load import load_model
 
 
 def answer(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
     except Exception as error:
         return {"trouble": _said(error)}
     try:
-        model = load(objects, Plan.model_validate(request["plan"]), request["weights"], request["vocabulary"])
+        model = load_model(objects, Plan.model_validate(request["plan"]), request["weights"], request["vocabulary"])
         asked = request["questions"]
         return {"predictions": model.score(asked["users"], asked["items"], asked["features"])}
     except (NightloopError, FileNotFoundError) as error:

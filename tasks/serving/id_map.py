@@ -13,7 +13,7 @@ from nightloop.tasks.lake.values import MISSING, id_of
 
 
 @dataclass(frozen=True)
-class Ids:
+class IdMap:
     """One field's vocabulary. Ids are compared as text, as they are in the lake: 17, 17.0 and "17" are the same user."""
 
     names: Sequence[str]  # by row
@@ -36,7 +36,7 @@ class Ids:
         return row
 
 
-def ids_of(vocabulary: Vocabulary, field: str) -> Ids:
+def id_map(vocabulary: Vocabulary, field: str) -> IdMap:
     """The ids of one field in the order of their rows."""
     names = vocabulary.ids[field].to_pylist()
-    return Ids(names, {name: row for row, name in enumerate(names)})
+    return IdMap(names, {name: row for row, name in enumerate(names)})

@@ -8,7 +8,7 @@ from typing import Protocol, cast
 from torch import Tensor
 
 from nightloop.tasks.data.vocabulary import Vocabulary
-from nightloop.tasks.data.vocabulary import from_bytes as vocabulary_from
+from nightloop.tasks.data.vocabulary import vocabulary_from_bytes as vocabulary_from
 from nightloop.tasks.models import build
 from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.modules.checkpoint import from_bytes as weights_from
@@ -18,11 +18,11 @@ from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.serving.ctr_model import Clicks
-from nightloop.tasks.serving.id_map import ids_of
-from nightloop.tasks.serving.ranking_model import from_factors
+from nightloop.tasks.serving.id_map import id_map
+from nightloop.tasks.serving.ranking_model import model_from_factors
 
 
-class Ranking(Protocol):
+class FactorModel(Protocol):
     """What a ranking model adds to `Model`."""
 
     def factors(self, weights: Weights) -> tuple[Tensor, Tensor]:
@@ -44,25 +44,25 @@ class Served(Protocol):
         ...
 
 
-def load(objects: Objects, plan: Plan, weights: str, vocabulary: str) -> Served:
+def load_model(objects: Objects, plan: Plan, weights: str, vocabulary: str) -> Served:
     """The model of `plan` with the weights and vocabulary of these hashes, ready to serve.
 
     Raises FileNotFoundError if a blob is gone, ValueError where one was changed or the parts do not fit each other.
     """
-    return ready(plan, weights_from(blobs.get(objects, weights)), vocabulary_from(blobs.get(objects, vocabulary)))
+    return build_model(plan, weights_from(blobs.get(objects, weights)), vocabulary_from(blobs.get(objects, vocabulary)))
 
 
-def ready(plan: Plan, weights: Weights, vocabulary: Vocabulary) -> Served:
+def build_model(plan: Plan, weights: Weights, vocabulary: Vocabulary) -> Served:
     """The same from values in memory."""
     columns = plan.columns
     fields, numbers = ("user", "item", *columns.categorical), len(columns.numeric)
     model = build(plan.model.use, plan.model.options, fields, numbers, columns.history_length)
     sizes = table_sizes(model, weights)
-    ids = {field: ids_of(vocabulary, field) for field in fields}
+    ids = {field: id_map(vocabulary, field) for field in fields}
     wrong = [f"{f}: {n} rows, {len(ids[f])} ids" for f, n in zip(model.fields, sizes, strict=True) if n != len(ids[f])]
     if wrong:
         raise DataError(f"checkpoint and vocabulary are of different nights: {'; '.join(wrong)}")
     if model.family == "ranking":
-        users, items = cast(Ranking, model).factors(weights)
-        return from_factors(users, items, ids["user"], ids["item"])
+        users, items = cast(FactorModel, model).factors(weights)
+        return model_from_factors(users, items, ids["user"], ids["item"])
     return Clicks(model, weights, ids, columns.categorical, columns.numeric, columns.multi_value)

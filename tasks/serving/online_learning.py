@@ -12,14 +12,14 @@ from time import perf_counter, sleep
 import torch
 from torch import Tensor
 
-from nightloop.tasks.correction.chain import Chain, Notes, begin
-from nightloop.tasks.correction.corrector import Scored, Shape
+from nightloop.tasks.correction.chain import Chain, Notes, begin_chain
+from nightloop.tasks.correction.corrector import ScoredRows, Shape
 from nightloop.tasks.correctors import build_all
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.plan.plan import Plan, Serving
 from nightloop.tasks.serving.ctr_model import Clicks
-from nightloop.tasks.serving.pending_labels import PendingLabels, Row, ScoredRequest, gathered
+from nightloop.tasks.serving.pending_labels import PendingLabels, Row, ScoredRequest, gather_rows
 from nightloop.tasks.training.hidden_features import logits_and_hidden
 
 log = logging.getLogger(__name__)
@@ -58,12 +58,12 @@ class Observed:
         self.examples.setdefault(outcome, request)
 
 
-def known(version: str, clicks: Clicks, plan: Plan) -> OnlineModel:
+def with_correctors(version: str, clicks: Clicks, plan: Plan) -> OnlineModel:
     """A model whose correctors have seen nothing yet."""
     nothing = {**dict.fromkeys(clicks.categorical), **dict.fromkeys(clicks.numeric, 0.0)}
     width = logits_and_hidden(clicks.model, clicks.weights, clicks.encoded([None], [None], nothing))[1].shape[1]
     shape = Shape(width, len(clicks.ids["user"]), len(clicks.ids["item"]))
-    return OnlineModel(version, clicks, begin(version, build_all(plan.correctors), shape), width=width)
+    return OnlineModel(version, clicks, begin_chain(version, build_all(plan.correctors), shape), width=width)
 
 
 class Learning:
@@ -79,7 +79,7 @@ class Learning:
     def corrected(self, model: OnlineModel, logs: Logs) -> tuple[Tensor, Tensor, Notes]:
         """Probabilities [n] of `model`, what its correctors make of them, and the notes to learn from."""
         logits, hidden = logits_and_hidden(model.clicks.model, model.clicks.weights, logs)
-        scored = Scored(logs.rows, hidden, torch.sigmoid(logits))
+        scored = ScoredRows(logs.rows, hidden, torch.sigmoid(logits))
         with self.lock:
             probability, notes = model.chain.correct(scored)
             if model.old is not None and model.seen < self.rules.warmup_rows:
@@ -192,14 +192,14 @@ class Learning:
                     sleep(2 * (perf_counter() - began))
 
     def _learn_again(self, model: OnlineModel, rows: Sequence[tuple[Row, float]]) -> None:
-        asked = gathered([row for row, _ in rows])
+        asked = gather_rows([row for row, _ in rows])
         try:
             logs = model.clicks.encoded(asked.users, asked.items, asked.features)
         except DataError as error:  # the new plan has other columns: these rows cannot be its own
             log.warning("%d labelled rows do not fit %s and are not learned again: %s", len(rows), model.version, error)
             return
         logits, hidden = logits_and_hidden(model.clicks.model, model.clicks.weights, logs)
-        notes = model.chain.correct(Scored(logs.rows, hidden, torch.sigmoid(logits)))[1]
+        notes = model.chain.correct(ScoredRows(logs.rows, hidden, torch.sigmoid(logits)))[1]
         model.chain.observe(model.version, notes, torch.tensor([label for _, label in rows]))
         model.seen += len(rows)
 

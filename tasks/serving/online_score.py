@@ -9,7 +9,7 @@ from torch import Tensor
 from nightloop.tasks.correction.chain import Notes
 from nightloop.tasks.plan.errors import NightloopError
 from nightloop.tasks.serving.online_learning import Learning, OnlineModel
-from nightloop.tasks.serving.pending_labels import RecordedRequest, ScoredRequest, ScoreRequest, together
+from nightloop.tasks.serving.pending_labels import RecordedRequest, ScoredRequest, ScoreRequest, merge_requests
 
 
 def score_requests(
@@ -38,7 +38,7 @@ def _pages(
 ) -> Sequence[ScoredRequest | NightloopError]:
     asked = [question.asked for question in questions]
     try:
-        whole = asked[0] if len(asked) == 1 else together(asked)
+        whole = asked[0] if len(asked) == 1 else merge_requests(asked)
         base, prediction, notes = learning.corrected(
             model, model.clicks.encoded(whole.users, whole.items, whole.features)
         )

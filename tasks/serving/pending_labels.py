@@ -33,34 +33,34 @@ class ScoreRequest:
     @property
     def characters(self) -> int:
         """How much text it holds, about: of the users the first, who is the user of a request."""
-        values = [self.users[:1], self.items, *(v if listed(v) else (v,) for v in self.features.values())]
+        values = [self.users[:1], self.items, *(v if is_row_wise(v) else (v,) for v in self.features.values())]
         return sum(len(one) for column in values for one in column if isinstance(one, str))
 
     def rows(self, places: Iterable[int]) -> Iterator[Row]:
         """User, item and features of some rows, each with a dictionary of its own."""
-        each = {name: value for name, value in self.features.items() if listed(value)}
+        each = {name: value for name, value in self.features.items() if is_row_wise(value)}
         for place in places:
             yield self.users[place], self.items[place], {**self.features, **{n: v[place] for n, v in each.items()}}
 
 
-def listed(value: object) -> TypeGuard[Sequence[object]]:
+def is_row_wise(value: object) -> TypeGuard[Sequence[object]]:
     """Whether a feature is given row by row."""
     return isinstance(value, Sequence) and not isinstance(value, str)
 
 
-def together(asked: Sequence[ScoreRequest]) -> ScoreRequest:
+def merge_requests(asked: Sequence[ScoreRequest]) -> ScoreRequest:
     """Several requests with features of the same names as one. Raises DataError if a list is not one value a row."""
     features: dict[str, list[object]] = {name: [] for name in asked[0].features}
     for one in asked:
         for name, column in features.items():
             value, n = one.features[name], len(one)
-            if listed(value) and len(value) != n:
+            if is_row_wise(value) and len(value) != n:
                 raise DataError(f"features: {name} has {len(value)} values for {n} rows")
-            column.extend(value if listed(value) else [value] * n)
+            column.extend(value if is_row_wise(value) else [value] * n)
     return ScoreRequest([u for one in asked for u in one.users], [i for one in asked for i in one.items], features)
 
 
-def gathered(rows: Sequence[Row]) -> ScoreRequest:
+def gather_rows(rows: Sequence[Row]) -> ScoreRequest:
     """One request of many rows, all with the same features. A replay gathers hundreds at once: no look at each value."""
     users, items, features = [list(part) for part in zip(*rows, strict=True)] if rows else ([], [], [])
     names = list(features[0]) if features else []

@@ -17,11 +17,11 @@ from nightloop.tasks.record import manifest_store, promotion_log
 from nightloop.tasks.record.entries import Entry
 from nightloop.tasks.serving import snapshot
 from nightloop.tasks.serving.ctr_model import Clicks
-from nightloop.tasks.serving.load import Served, load
-from nightloop.tasks.serving.online_learning import Learning, Observed, OnlineModel, known
+from nightloop.tasks.serving.load import Served, load_model
+from nightloop.tasks.serving.online_learning import Learning, Observed, OnlineModel, with_correctors
 from nightloop.tasks.serving.online_score import score_requests, scored_request
-from nightloop.tasks.serving.pending_labels import RecordedRequest, ScoredRequest, ScoreRequest, listed
-from nightloop.tasks.serving.ranking_model import best
+from nightloop.tasks.serving.pending_labels import RecordedRequest, ScoredRequest, ScoreRequest, is_row_wise
+from nightloop.tasks.serving.ranking_model import top_items
 
 log = logging.getLogger(__name__)
 
@@ -68,11 +68,11 @@ class Predictor:
 
     >>> import torch
     >>> from nightloop.tasks.record.entries import CheckpointRef, Entry
-    >>> from nightloop.tasks.serving.id_map import Ids
+    >>> from nightloop.tasks.serving.id_map import IdMap
     >>> from nightloop.tasks.serving.predictor import Predictor, Version
-    >>> from nightloop.tasks.serving.ranking_model import from_factors
-    >>> ids, ref = Ids(["a", "b"], {"a": 0, "b": 1}), CheckpointRef(weights="0" * 64, memory="0" * 64)
-    >>> model = from_factors(torch.eye(2), torch.tensor([[2.0, 0.0], [1.0, 3.0]]), ids, ids)
+    >>> from nightloop.tasks.serving.ranking_model import model_from_factors
+    >>> ids, ref = IdMap(["a", "b"], {"a": 0, "b": 1}), CheckpointRef(weights="0" * 64, memory="0" * 64)
+    >>> model = model_from_factors(torch.eye(2), torch.tensor([[2.0, 0.0], [1.0, 3.0]]), ids, ids)
     >>> entry = Entry.model_construct(name="2026-01-02", strategy="FineTune", checkpoint=ref)
     >>> predictor = Predictor(None, "shop", Version(entry, "", model, None, None))
     >>> predictor.recommend("a", k=1), predictor.recommend("unknown", k=1), predictor.score(["b"], ["a"])
@@ -182,9 +182,9 @@ class Predictor:
             return _uncorrected(now, ScoreRequest([user] * len(items), items, features), when, scores)
         clicks = now.known.clicks
         base, probability, notes = self._learning.corrected(now.known, clicks.catalogue(user, features))
-        items = [item for item, _ in best(probability, k, exclude, clicks.ids["item"])]
+        items = [item for item, _ in top_items(probability, k, exclude, clicks.ids["item"])]
         rows = clicks.ids["item"].rows(items)
-        each = {n: [v[row] for row in rows] if listed(v) else v for n, v in features.items()}
+        each = {n: [v[row] for row in rows] if is_row_wise(v) else v for n, v in features.items()}
         asked = ScoreRequest([user] * len(items), items, each)
         page = scored_request(
             now.known, asked, when, (base[rows], probability[rows], tuple(note[rows] for note in notes))
@@ -215,7 +215,9 @@ class Predictor:
 
     def restore(self, server: str) -> bool:
         """Continue from what `save` wrote, before the first request; False if nothing usable is there."""
-        return self._learning is not None and snapshot.load(self._objects, self._pipeline, server, self._learning)
+        return self._learning is not None and snapshot.load_snapshot(
+            self._objects, self._pipeline, server, self._learning
+        )
 
     def refresh(self) -> bool:
         """Look for a new champion, load it and serve it; True if it changed. Costs one small read if it did not.
@@ -274,19 +276,19 @@ def _tag(objects: Objects, pipeline: str) -> str:
 
 
 def _load_champion(objects: Objects, pipeline: str, tag: str) -> Version:
-    entry = promotion_log.champion(objects, pipeline)
+    entry = promotion_log.read_champion(objects, pipeline)
     if entry is None:
         raise NotReady(
             f"{pipeline} has no champion yet: run a night, or promote one by hand: nightloop promote "
             f'{as_given(pipeline)} --strategy NAME --force --reason "why"'
         )
-    manifest = manifest_store.by_hash(objects, pipeline, entry.manifest, entry.period)
+    manifest = manifest_store.manifest_by_hash(objects, pipeline, entry.manifest, entry.period)
     if manifest.checkpoints.get(entry.strategy) != entry.checkpoint or manifest.vocabulary != entry.vocabulary:
         raise DataError(
             f"entry {entry.number} of {pipeline}'s promotion log names a checkpoint of {entry.strategy} that its "
             f"manifest {entry.manifest[:12]} does not: one of them was changed. Roll back to a sound champion."
         )
     plan = Plan.model_validate(manifest.plan)
-    model = load(objects, plan, entry.checkpoint.weights, entry.vocabulary)
+    model = load_model(objects, plan, entry.checkpoint.weights, entry.vocabulary)
     version = Version(entry, tag, model, plan, None)
-    return replace(version, known=known(version.name, model, plan)) if isinstance(model, Clicks) else version
+    return replace(version, known=with_correctors(version.name, model, plan)) if isinstance(model, Clicks) else version

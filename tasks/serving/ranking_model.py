@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nightloop.tasks.evaluation.rank import mean_user
 from nightloop.tasks.plan.errors import DataError
-from nightloop.tasks.serving.id_map import Ids
+from nightloop.tasks.serving.id_map import IdMap
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,8 @@ class Factors:
     popular items of the day, never an error and never random order. An unknown item scores 0.
     """
 
-    user_ids: Ids
-    item_ids: Ids
+    user_ids: IdMap
+    item_ids: IdMap
     users: Tensor  # [U + 1, d]
     items: Tensor  # [d, I]: a matrix-vector product reads this order a third faster
 
@@ -48,10 +48,10 @@ class Factors:
                 f"this champion is a ranking model without features; given: {', '.join(map(str, features))}"
             )
         scores = self.users[int(self.user_ids.rows([user]))] @ self.items
-        return best(scores, k, exclude, self.item_ids)
+        return top_items(scores, k, exclude, self.item_ids)
 
 
-def from_factors(users: Tensor, items: Tensor, user_ids: Ids, item_ids: Ids) -> Factors:
+def model_from_factors(users: Tensor, items: Tensor, user_ids: IdMap, item_ids: IdMap) -> Factors:
     """Ready to serve from users [U, d] and items [I, d]. Raises DataError if they do not fit the vocabulary."""
     for name, table, ids in (("user", users, user_ids), ("item", items, item_ids)):
         if len(table) != len(ids):
@@ -63,7 +63,7 @@ def from_factors(users: Tensor, items: Tensor, user_ids: Ids, item_ids: Ids) -> 
     return Factors(user_ids, item_ids, torch.cat([users, mean_user(users)]).float(), items.T.float().contiguous())
 
 
-def best(scores: Tensor, k: int, exclude: Collection[object], ids: Ids) -> list[tuple[str, float]]:
+def top_items(scores: Tensor, k: int, exclude: Collection[object], ids: IdMap) -> list[tuple[str, float]]:
     """The `k` highest of `scores` [I] with their ids, best first, without `exclude`; fewer where there are no more."""
     if not isinstance(k, int) or k < 1:
         raise DataError(f"k: given {k!r}; allowed are whole numbers from 1")

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from nightloop.tasks.data.vocabulary import Vocabulary
-from nightloop.tasks.data.vocabulary import from_bytes as vocabulary_from
+from nightloop.tasks.data.vocabulary import vocabulary_from_bytes as vocabulary_from
 from nightloop.tasks.gate.policy import SmokeResult
 from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.modules.checkpoint import from_bytes as weights_from
@@ -21,8 +21,8 @@ from nightloop.tasks.plan.redact import redact
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.record.manifest import CheckpointRef
 from nightloop.tasks.serving.fresh_process import fork_server_of_process
-from nightloop.tasks.serving.id_map import ids_of
-from nightloop.tasks.serving.load import ready
+from nightloop.tasks.serving.id_map import id_map
+from nightloop.tasks.serving.load import build_model
 
 log = logging.getLogger(__name__)
 ROWS = 64  # pairs that are asked; enough that a wrong table, order or scale cannot hide
@@ -61,7 +61,7 @@ def smoke(
         "plan": plan.model_dump(mode="json"),
         "weights": kept.weights,
         "vocabulary": vocabulary,
-        "questions": asdict(questions(plan, words)),
+        "questions": asdict(smoke_questions(plan, words)),
         "seconds": LIMIT,
     }
     found = fork_server_of_process().ask(request)
@@ -74,17 +74,17 @@ def smoke(
         return SmokeResult(False, f"it broke by a fault of nightloop or of a plug-in: {found['bug'][:400]}", bug=True)
     if "fault" in found:
         return SmokeResult(False, f"a fresh process could not serve it: {found['fault']}")
-    return compare(expected, found["predictions"])
+    return compare_predictions(expected, found["predictions"])
 
 
 def predictions(plan: Plan, weights: Weights, vocabulary: Vocabulary) -> list[float]:
     """What these weights answer to the `questions`, in this process."""
-    asked = questions(plan, vocabulary)
-    return ready(plan, weights, vocabulary).score(asked.users, asked.items, asked.features)
+    asked = smoke_questions(plan, vocabulary)
+    return build_model(plan, weights, vocabulary).score(asked.users, asked.items, asked.features)
 
 
 @dataclass(frozen=True)
-class Questions:
+class SmokeQuestions:
     """Pairs to be scored, with their features by column."""
 
     users: list[str]
@@ -92,19 +92,19 @@ class Questions:
     features: dict[str, list[str] | list[float]]
 
 
-def questions(plan: Plan, vocabulary: Vocabulary) -> Questions:
+def smoke_questions(plan: Plan, vocabulary: Vocabulary) -> SmokeQuestions:
     """A fixed set of pairs spread over the whole vocabulary, a stranger and an unknown item among them."""
-    users, items = (_spread(ids_of(vocabulary, field).names) for field in ("user", "item"))
+    users, items = (_spread(id_map(vocabulary, field).names) for field in ("user", "item"))
     if plan.family == "ranking":  # its models look at users and items alone, whatever else the logs hold
-        return Questions(users, items[::-1], {})
+        return SmokeQuestions(users, items[::-1], {})
     features: dict[str, list[str] | list[float]] = {
-        c: _spread(ids_of(vocabulary, c).names) for c in plan.columns.categorical
+        c: _spread(id_map(vocabulary, c).names) for c in plan.columns.categorical
     }
     features |= {column: [(j % 7) / 3 - 1 for j in range(ROWS)] for column in plan.columns.numeric}
-    return Questions(users, items[::-1], features)
+    return SmokeQuestions(users, items[::-1], features)
 
 
-def compare(expected: Sequence[float], found: Sequence[float]) -> SmokeResult:
+def compare_predictions(expected: Sequence[float], found: Sequence[float]) -> SmokeResult:
     """Whether both are the same predictions, all of them finite numbers."""
     if len(expected) != len(found) or not expected:
         return SmokeResult(

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from nightloop.tasks.correction.chain import restored
+from nightloop.tasks.correction.chain import restore_chain
 from nightloop.tasks.modules.checkpoint import from_bytes, pack, to_bytes, unpack
 from nightloop.tasks.objects.checksum import seal, unseal
 from nightloop.tasks.objects.keys import checked_pipeline
 from nightloop.tasks.objects.objects import Objects
-from nightloop.tasks.objects.read_verified import trusted
+from nightloop.tasks.objects.read_verified import read_parsed
 from nightloop.tasks.serving.online_learning import Learning
 
 log = logging.getLogger(__name__)
@@ -22,20 +22,20 @@ log = logging.getLogger(__name__)
 
 def save(objects: Objects, pipeline: str, server: str, learning: Learning) -> bool:
     """Write the snapshot over the one before; False where another server of this name did so at the same time."""
-    data, key = seal(to_bytes(_tensors(learning))), key_of(pipeline, server)
+    data, key = seal(to_bytes(_tensors(learning))), snapshot_key(pipeline, server)
     found = objects.read(key)
     return objects.swap(key, data, found[1]) if found else objects.create(key, data)
 
 
-def load(objects: Objects, pipeline: str, server: str, learning: Learning) -> bool:
+def load_snapshot(objects: Objects, pipeline: str, server: str, learning: Learning) -> bool:
     """Let `learning` go on where the snapshot was; False where there is none.
 
     A snapshot about another model than the one that serves now is treated as a new champion is. One that was damaged is
     passed over with a warning: it holds nothing that the next labels do not teach again.
     """
-    key = key_of(pipeline, server)
+    key = snapshot_key(pipeline, server)
     try:
-        found = trusted(objects, key, lambda sealed: unseal(key, sealed))
+        found = read_parsed(objects, key, lambda sealed: unseal(key, sealed))
         if found is None:
             return False
         _restore(learning, from_bytes(found))
@@ -45,7 +45,7 @@ def load(objects: Objects, pipeline: str, server: str, learning: Learning) -> bo
     return True
 
 
-def key_of(pipeline: str, server: str) -> str:
+def snapshot_key(pipeline: str, server: str) -> str:
     """Where the snapshot of a server is kept: beside the chain, never part of it."""
     return f"pipelines/{checked_pipeline(pipeline)}/serving/{checked_pipeline(server)}.memory"
 
@@ -69,7 +69,7 @@ def _restore(learning: Learning, tensors: dict[str, Tensor]) -> None:
     recent = [((row[0], row[1], row[2]), float(label)) for row, label in map(json.loads, _lines(tensors["recent"]))]
     now = learning.now
     if head["version"] == now.version:
-        now.chain, now.seen = restored(now.chain, now.version, unpack("chain", tensors)), head["seen"]
+        now.chain, now.seen = restore_chain(now.chain, now.version, unpack("chain", tensors)), head["seen"]
     elif learning.rules.on_new_champion == "replay":
         learning.replay(now, recent)
     learning.recent.extend(recent)

@@ -30,7 +30,7 @@ class World(Protocol):
 def deliver(world: World, folder: Path, number: int, bad: bool = False) -> Path:
     """Write day `number` as `<folder>/<YYYY-MM-DD>.parquet`, in one step, over what is there. Returns the path."""
     batch = world.day(number)
-    table = pa.Table.from_batches([spoiled(batch, number) if bad else batch])
+    table = pa.Table.from_batches([spoil_delivery(batch, number) if bad else batch])
     name = (date.fromisoformat(world.start) + timedelta(days=number)).isoformat()
     folder.mkdir(parents=True, exist_ok=True)
     path, part = folder / f"{name}.parquet", folder / f".{name}.part"
@@ -39,7 +39,7 @@ def deliver(world: World, folder: Path, number: int, bad: bool = False) -> Path:
     return path
 
 
-def spoiled(batch: pa.RecordBatch, number: int) -> pa.RecordBatch:
+def spoil_delivery(batch: pa.RecordBatch, number: int) -> pa.RecordBatch:
     """What a broken upstream leaves: half the day is missing, a third of the items null, some prices absurd."""
     kept = batch.slice(0, max(1, batch.num_rows // 2))
     random = np.random.default_rng([number, 3])

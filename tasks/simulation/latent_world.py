@@ -46,7 +46,7 @@ def normal(seed: int, stream: int, *keys: Ints) -> Floats:
     return np.asarray(radius * np.cos(2.0 * np.pi * uniform(seed, 2 * stream + 1, *keys)))
 
 
-def moving(seed: int, stream: int, days: Floats, *keys: Ints) -> Floats:
+def moving_values(seed: int, stream: int, days: Floats, *keys: Ints) -> Floats:
     """Standard normal values that move smoothly; `days` is the day times the speed, broadcast with the keys."""
     total = np.zeros(np.broadcast_shapes(np.shape(days), *(np.shape(key) for key in keys)))
     for wave in range(COSINES):
@@ -71,7 +71,7 @@ class Oracle:
 
 
 @dataclass(frozen=True)
-class World:
+class LatentWorld:
     """`users` and `items` alive at any time; each has a place that somebody new takes when its life ends.
 
     Whoever holds place `s` in generation `g` has the number `g * places + s`, forever.
@@ -101,7 +101,7 @@ class World:
         axis = np.arange(self.tastes, dtype=np.int64)
         who = users[:, None]
         fixed = normal(self.seed, 5, who, axis)
-        drifting = moving(self.seed, 6, (days * self.drift)[:, None], who, axis)
+        drifting = moving_values(self.seed, 6, (days * self.drift)[:, None], who, axis)
         return np.asarray((0.6 * fixed + 0.8 * drifting) / np.sqrt(self.tastes))
 
     def traits_of(self, items: Ints) -> Floats:
@@ -117,7 +117,7 @@ class World:
 
     def appeal_of(self, items: Ints, age: Floats, day: Floats) -> Floats:
         """Log of how often items are shown [n]: their own level, their category's trend, and being new."""
-        trend = moving(self.seed, 10, day * 2.0 * self.drift, self.category_of(items))
+        trend = moving_values(self.seed, 10, day * 2.0 * self.drift, self.category_of(items))
         own = normal(self.seed, 11, items)
         return np.asarray(1.1 * own + 0.6 * trend + 1.0 * np.exp(-age / 4.0))
 

@@ -15,7 +15,9 @@ from nightloop.tasks.plan.plan import Ranking
 from nightloop.tasks.simulation.latent_world import Oracle
 
 
-def ceiling(oracle: Oracle, vocabulary: Vocabulary, logs: Logs, taken: Tensor, ranking: Ranking) -> dict[str, Tensor]:
+def oracle_scores(
+    oracle: Oracle, vocabulary: Vocabulary, logs: Logs, taken: Tensor, ranking: Ranking
+) -> dict[str, Tensor]:
     """The scored period of the oracle, as `rank` gives it: no model that only sees logs can be expected to be above."""
     users = _table(vocabulary, "user", oracle.users, oracle.user_factors)
     items = _table(vocabulary, "item", oracle.items, oracle.item_factors)

@@ -14,7 +14,7 @@ import pyarrow as pa
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.plan.errors import DataError, PlanError
 from nightloop.tasks.plan.plan import Columns
-from nightloop.tasks.simulation.latent_world import Floats, Ints, moving, normal, uniform
+from nightloop.tasks.simulation.latent_world import Floats, Ints, moving_values, normal, uniform
 
 DAY, HOUR = 86_400_000_000, 3_600_000_000  # microseconds
 USER, ITEM = 0, 1  # fields; all others belong, by turns, to the user, the item and the visit
@@ -24,7 +24,7 @@ LIFE = 20.0  # days an item is shown, about, in a world with drift 0.1; half as 
 SMALL = 12  # values at most of a field that takes part in pairs and triples, so that each has rows to be learned from
 
 
-class Shape(NamedTuple):
+class WorldShape(NamedTuple):
     """Categorical fields, numeric columns, the largest vocabulary, impressions a day, days."""
 
     fields: int
@@ -35,10 +35,10 @@ class Shape(NamedTuple):
 
 
 SHAPES = {  # published: 45,840,617 rows of 7 days (Criteo), 40,428,967 of 10 days by the hour (Avazu)
-    ("criteo", "full"): Shape(26, 13, 2_000_000, 6_548_660, 7),
-    ("avazu", "full"): Shape(22, 0, 4_000_000, 4_042_897, 10),
-    ("criteo", "small"): Shape(26, 13, 3_000, 10_000, 14),
-    ("avazu", "small"): Shape(22, 0, 3_000, 10_000, 14),
+    ("criteo", "full"): WorldShape(26, 13, 2_000_000, 6_548_660, 7),
+    ("avazu", "full"): WorldShape(22, 0, 4_000_000, 4_042_897, 10),
+    ("criteo", "small"): WorldShape(26, 13, 3_000, 10_000, 14),
+    ("avazu", "small"): WorldShape(22, 0, 3_000, 10_000, 14),
 }
 MOST = 100_000_000  # impressions a day, which is more than the published sets have in all
 RATES = {"criteo": 0.25, "avazu": 0.17}
@@ -132,7 +132,7 @@ class ClickWorld:
             raise PlanError("the click world cannot be made: " + "; ".join(wrong))
 
     @property
-    def shape(self) -> Shape:
+    def shape(self) -> WorldShape:
         """Fields, numeric columns, vocabulary, rows and days."""
         shape = SHAPES[self.like, self.size]
         return shape._replace(rows=self.rows or shape.rows)
@@ -246,14 +246,16 @@ class ClickWorld:
         for column in range(numbers.shape[1]):
             shape = np.cos(2.0 * logs[:, column]) if column % 2 else logs[:, column] - 1.4
             total += NUMBER / np.sqrt(numbers.shape[1]) * normal(seed, 400, np.full(1, column)) * shape
-        return total + self._base + BASE * moving(seed, 401, 2.0 * speed) * (self.drift > 0)
+        return total + self._base + BASE * moving_values(seed, 401, 2.0 * speed) * (self.drift > 0)
 
     def _moving(self, stream: int, speed: Floats, *keys: Ints) -> Floats:
         """Effects of standard deviation 1 that stay in part and move in part."""
         stays = normal(self.seed, stream, *keys)
         if self.drift == 0:
             return stays
-        return np.asarray(np.sqrt(1 - MOVED) * stays + np.sqrt(MOVED) * moving(self.seed, stream + 500, speed, *keys))
+        return np.asarray(
+            np.sqrt(1 - MOVED) * stays + np.sqrt(MOVED) * moving_values(self.seed, stream + 500, speed, *keys)
+        )
 
     @property
     def crossed(self) -> tuple[list[tuple[int, int]], list[tuple[int, int, int]]]:

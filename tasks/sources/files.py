@@ -18,7 +18,7 @@ from nightloop.tasks.formats.csv_reader import (
     check_columns,
     check_time,
     column_names,
-    nothing,
+    no_column,
     read_delimited,
 )
 from nightloop.tasks.formats.decompress import UNPACK
@@ -26,7 +26,7 @@ from nightloop.tasks.formats.json_lines import json_keys, read_json_lines
 from nightloop.tasks.formats.select_files import (
     in_path,
     list_files,
-    no_row,
+    no_row_in_period,
     plan_columns,
     rows_in_period,
     with_missing_columns,
@@ -240,7 +240,7 @@ def _expression(escaped: str) -> str:
 
 def read_parquet(
     warehouse: Warehouse, files: list[str], columns: Columns, wanted: list[str], window: tuple[int, int] | None,
-    may_lack: MayLack = nothing,
+    may_lack: MayLack = no_column,
 ) -> Iterator[pa.RecordBatch]:  # fmt: skip
     """Rows of Parquet files in the `window` of times (µs), or all; each with its time as `_micros`."""
     known = {file: _parquet_types(warehouse, file) for file in files}
@@ -277,7 +277,7 @@ def read_parquet(
         spans = [span for part in parts for span in part.to_pylist()]
         if spans := [span for span in spans if span["rows"]]:
             ends = min(span["first"] for span in spans), max(span["last"] for span in spans)
-            warehouse.remarks.append(no_row(_named(files), sum(span["rows"] for span in spans), *ends))
+            warehouse.remarks.append(no_row_in_period(_named(files), sum(span["rows"] for span in spans), *ends))
 
 
 def parquet_columns(warehouse: Warehouse, file: str) -> list[str]:

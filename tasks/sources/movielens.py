@@ -9,7 +9,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nightloop.tasks.formats.csv_reader import Dialect, read_delimited
-from nightloop.tasks.formats.select_files import list_files, midnight, plan_columns, rows_between_dates, rows_in_period
+from nightloop.tasks.formats.select_files import (
+    list_files,
+    midnight_of,
+    plan_columns,
+    rows_between_dates,
+    rows_in_period,
+)
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.errors import PlanError
@@ -82,7 +88,7 @@ class MovieLens:
         if not isinstance(self.path, str) or self.name not in DIALECTS:
             raise PlanError(f"movielens reads {', '.join(DIALECTS)}, plain or .gz, not {str(self.path)[:200]!r}")
         try:
-            _ = [midnight(day) for day in (self.begin, self.end) if day]
+            _ = [midnight_of(day) for day in (self.begin, self.end) if day]
         except (TypeError, ValueError) as error:
             raise PlanError(
                 f"begin is {self.begin!r:.60} and end {self.end!r:.60}: give dates such as 2014-01-01"

@@ -15,7 +15,7 @@ import pyarrow as pa
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.plan.errors import DataError, PlanError
 from nightloop.tasks.plan.plan import Columns
-from nightloop.tasks.simulation.latent_world import Floats, Ints, Oracle, moving, normal, uniform
+from nightloop.tasks.simulation.latent_world import Floats, Ints, Oracle, moving_values, normal, uniform
 
 DAY = 86_400_000_000  # microseconds
 PART = 1 << 20  # pairs of user and item that are weighed at once
@@ -56,7 +56,7 @@ class RankingWorld:
     """Simulated interactions in a world like Adressa's (news, gone in days) or Yelp's (places, liked for years).
 
     One day is one period of the SML paper. Users and items arrive and leave. Interests move smoothly, so that a day
-    continues the movement of the day before (`nightloop.tasks.simulation.latent_world.moving`); part of the movement is
+    continues the movement of the day before (`nightloop.tasks.simulation.latent_world.moving_values`); part of the movement is
     common to all users. A visitor is offered items in proportion to their appeal and takes those that suit best. Every
     day is a function of the options and its number, whatever was read before. The columns are user_id, item_id and ts.
 
@@ -238,8 +238,8 @@ class RankingWorld:
     def tastes_of(self, users: Ints, number: int) -> Floats:
         """What users like on a day [n, TASTES]: shared and moving, their own and moving, their own and staying."""
         axis, day = np.arange(TASTES, dtype=np.int64), np.full((1, 1), number * self.pace.drift)
-        shared = moving(self.seed, 46, day, axis[None])
-        own = moving(self.seed, 47, day, users[:, None], axis)
+        shared = moving_values(self.seed, 46, day, axis[None])
+        own = moving_values(self.seed, 47, day, users[:, None], axis)
         stays = normal(self.seed, 48, users[:, None], axis)
         parts = np.sqrt([self.pace.shared, self.pace.moved, 1.0 - self.pace.shared - self.pace.moved])
         return np.asarray((parts[0] * shared + parts[1] * own + parts[2] * stays) / np.sqrt(TASTES))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from nightloop.tasks.formats.csv_reader import Dialect, fields, read_delimited
+from nightloop.tasks.formats.csv_reader import Dialect, read_delimited, split_fields
 from nightloop.tasks.formats.file_head import first_lines
 from nightloop.tasks.formats.json_lines import json_keys, read_json_lines
 from nightloop.tasks.formats.select_files import list_files, plan_columns, rows_in_period
@@ -95,7 +95,7 @@ class Reviews:
 def _read(warehouse: Warehouse, file: str, columns: Columns, timed: bool) -> Iterator[pa.RecordBatch]:
     """One file's reviews, its columns renamed."""
     csv = file.lower().removesuffix(".gz").endswith(".csv")
-    line = fields(first_lines(warehouse, file)[0], ",") if csv else []
+    line = split_fields(first_lines(warehouse, file)[0], ",") if csv else []
     headless = _headless(line)
     layout = ROLES if headless else _layout(file, line or json_keys(warehouse, file))
     theirs = dict(zip(ROLES, layout, strict=True))

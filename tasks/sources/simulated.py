@@ -13,7 +13,7 @@ import pyarrow as pa
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.plan.errors import DataError, PlanError
 from nightloop.tasks.plan.plan import Columns
-from nightloop.tasks.simulation.latent_world import CATEGORIES, Floats, Ints, Oracle, World
+from nightloop.tasks.simulation.latent_world import CATEGORIES, Floats, Ints, LatentWorld, Oracle
 
 DAY = 86_400_000_000  # microseconds
 DEVICES = ("phone", "desktop", "tablet")
@@ -122,9 +122,9 @@ class Simulated:
             raise PlanError("the simulated source cannot be made: " + "; ".join(wrong))
 
     @property
-    def world(self) -> World:
+    def world(self) -> LatentWorld:
         """The world behind the rows."""
-        return World(self.users, self.items, self.drift, self.user_life, self.item_life, self.seed)
+        return LatentWorld(self.users, self.items, self.drift, self.user_life, self.item_life, self.seed)
 
     @property
     def columns(self) -> Columns:

@@ -15,7 +15,7 @@ from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.retraining.checkpoint_memory import require_keys, update_learner
-from nightloop.tasks.retraining.prequential_loss import evaluation_rows, loss
+from nightloop.tasks.retraining.prequential_loss import evaluation_rows, mean_logloss
 from nightloop.tasks.retraining.strategy import Strategy
 from nightloop.tasks.retraining.time_decay import popularity
 
@@ -60,12 +60,12 @@ class AddPopularity:
     What was added to the bias of the most popular item: 0.5 log(1 + count), so its decayed count is 21.2.
 
     >>> from nightloop.tasks.models.mf import MF
-    >>> from nightloop.tasks.retraining.contract_chains import run
+    >>> from nightloop.tasks.retraining.contract_chains import run_chain
     >>> from nightloop.tasks.retraining.contract_data import simulated_periods
     >>> from nightloop.tasks.strategies.add_popularity import AddPopularity
     >>> from nightloop.tasks.strategies.fine_tune import FineTune
     >>> model, strategy = MF(width=4, biases=True), AddPopularity(FineTune(), weights=(0.5,))
-    >>> newest = run(model, strategy, simulated_periods("ranking", rows=200))[-1]
+    >>> newest = run_chain(model, strategy, simulated_periods("ranking", rows=200))[-1]
     >>> added = newest.weights["table.item"] - newest.memory["own/weights/table.item"]
     >>> print(round(float(added[:, -1].max()), 3))
     1.551
@@ -119,7 +119,7 @@ class AddPopularity:
             return before
         then = replace(logs.select(logs.periods < logs.period), period=logs.period - 1)
         rows, liked = evaluation_rows(model, newest), popularity(then, self.half_life)
-        return min(self.weights, key=lambda share: loss(model, _added(own, share * liked), rows))
+        return min(self.weights, key=lambda share: mean_logloss(model, _added(own, share * liked), rows))
 
     def _served(self, learned: Checkpoint, logs: Logs, share: float) -> Checkpoint:
         own = {**pack("learner", learned.memory), **pack("own/weights", learned.weights)}

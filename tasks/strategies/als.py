@@ -13,10 +13,10 @@ from nightloop.tasks.modules.checkpoint import Checkpoint, Weights
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.plan.bounds import ROUNDS, refuse_outside
 from nightloop.tasks.plan.errors import PlanError
-from nightloop.tasks.plan.plugins import required
+from nightloop.tasks.plan.plugins import require_package
 from nightloop.tasks.retraining.mf_weights import from_parts, inner_width
 from nightloop.tasks.retraining.strategy import ALL_HISTORY
-from nightloop.tasks.retraining.time_decay import decayed
+from nightloop.tasks.retraining.time_decay import decay_weights
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,12 @@ class ALS:
     The mean score of the newest period's pairs, before and after they were learned from.
 
     >>> from nightloop.tasks.models.mf import MF
-    >>> from nightloop.tasks.retraining.contract_chains import run
+    >>> from nightloop.tasks.retraining.contract_chains import run_chain
     >>> from nightloop.tasks.retraining.contract_data import simulated_periods
     >>> from nightloop.tasks.strategies.als import ALS
     >>> from nightloop.tasks.training.predict import predict
     >>> model, periods = MF(width=8), simulated_periods("ranking")
-    >>> before, after = run(model, ALS(regularization=0.1), periods)[-2:]
+    >>> before, after = run_chain(model, ALS(regularization=0.1), periods)[-2:]
     >>> print([round(float(predict(model, one.weights, periods[-1].since(4)).mean()), 2) for one in (before, after)])
     [0.35, 0.88]
     """
@@ -72,7 +72,7 @@ class ALS:
             if not getattr(self, name) > 0:
                 raise PlanError(f"{name}: given {getattr(self, name)}; it must be above 0")
         refuse_outside("iterations", self.iterations, ROUNDS)
-        required("ALS", "implicit", "controls")
+        require_package("ALS", "implicit", "controls")
 
     @property
     def lookback(self) -> int:
@@ -93,7 +93,7 @@ class ALS:
 
         user, item = logs.fields.index("user"), logs.fields.index("item")
         shape = (logs.sizes[user], logs.sizes[item])
-        heavy = decayed(logs, self.half_life).float().numpy()
+        heavy = decay_weights(logs, self.half_life).float().numpy()
         matrix = csr_matrix((heavy, (logs.rows[:, user].numpy(), logs.rows[:, item].numpy())), shape=shape)
         als = AlternatingLeastSquares(  # type: ignore[no-untyped-call]
             factors=inner_width(model), regularization=self.regularization, alpha=self.alpha, num_threads=1,

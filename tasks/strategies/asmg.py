@@ -26,7 +26,7 @@ from nightloop.tasks.retraining.checkpoint_memory import (
     require_shapes,
     update_learner,
 )
-from nightloop.tasks.retraining.prequential_loss import evaluation_rows, loss
+from nightloop.tasks.retraining.prequential_loss import evaluation_rows, mean_logloss
 from nightloop.tasks.retraining.strategy import ALL_HISTORY, Strategy
 from nightloop.tasks.training.weight_average import Snapshot
 
@@ -34,7 +34,7 @@ Variant = Literal["multi", "unif", "single", "zero", "full", "Linear"]
 
 
 @dataclass(frozen=True)
-class Maker:
+class MetaGenerator:
     """A generator for windows of `window` weights, what it has learned, and its next hidden state."""
 
     window: int
@@ -98,14 +98,14 @@ class ASMG:
     The log loss of the newest period, before it is trained on. Without retraining it is 0.693.
 
     >>> from nightloop.tasks.models.fm import FM
-    >>> from nightloop.tasks.retraining.contract_chains import run
+    >>> from nightloop.tasks.retraining.contract_chains import run_chain
     >>> from nightloop.tasks.retraining.contract_data import simulated_periods
-    >>> from nightloop.tasks.retraining.prequential_loss import loss
+    >>> from nightloop.tasks.retraining.prequential_loss import mean_logloss
     >>> from nightloop.tasks.strategies.asmg import ASMG
     >>> from nightloop.tasks.strategies.fine_tune import FineTune
     >>> periods, model = simulated_periods("ctr", rows=200), FM(["user", "item"], width=4)
-    >>> served = run(model, ASMG(FineTune(), window=2, residual=True), periods)[-2]
-    >>> print(round(loss(model, served.weights, periods[-1].since(4)), 3))
+    >>> served = run_chain(model, ASMG(FineTune(), window=2, residual=True), periods)[-2]
+    >>> print(round(mean_logloss(model, served.weights, periods[-1].since(4)), 3))
     0.597
     """
 
@@ -167,25 +167,27 @@ class ASMG:
         served = self._served(makers[choice], [past.weights for past in pool])
         return Checkpoint(logs.period, served, self._memory(pool, learned, makers, choice))
 
-    def _makers(self, model: Model, weights: Weights, logs: Logs) -> list[Maker]:
+    def _makers(self, model: Model, weights: Weights, logs: Logs) -> list[MetaGenerator]:
         """One for each window; first values are the same for all variants of a form."""
         found, carries = [], self.variant in ("multi", "unif", "single")
         for k in self.windows:
             form: Literal["GRU", "Linear"] = "Linear" if self.variant == "Linear" else "GRU"
             generator = Generator(model.fields, form, self.hidden, self.residual, k)
             meta = new_meta_state(generator.parameters(model, weights, logs.generator("asmg/generator")))
-            found.append(Maker(k, generator, meta, generator.blank(weights) if carries else {}))
+            found.append(MetaGenerator(k, generator, meta, generator.blank(weights) if carries else {}))
         return found
 
     def _memory(
-        self, pool: Sequence[Snapshot], learned: Checkpoint, makers: Sequence[Maker], choice: int
+        self, pool: Sequence[Snapshot], learned: Checkpoint, makers: Sequence[MetaGenerator], choice: int
     ) -> dict[str, Tensor]:
         memory = {**pack("learner", learned.memory), **pack_snapshots(pool), "choice": torch.tensor([choice])}
         for place, maker in enumerate(makers):
             memory |= pack(f"generators/{place}", _kept(maker))
         return memory
 
-    def _recalled(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> tuple[list[Snapshot], list[Maker], int]:
+    def _recalled(
+        self, model: Model, checkpoint: Checkpoint, logs: Logs
+    ) -> tuple[list[Snapshot], list[MetaGenerator], int]:
         """Pool, makers and choice of a memory. Raises DataError if it was made with other options."""
         memory, found = checkpoint.memory, []
         require_keys(memory, ("pool/periods", "choice", "generators/"), "ASMG")
@@ -197,7 +199,7 @@ class ASMG:
         return past_weights(memory), found, min(int(memory["choice"]), len(found) - 1)
 
     def _choose(
-        self, model: Model, makers: Sequence[Maker], pool: Sequence[Snapshot], newest: Logs, before: int
+        self, model: Model, makers: Sequence[MetaGenerator], pool: Sequence[Snapshot], newest: Logs, before: int
     ) -> int:
         """Position of the maker that would have served `newest` best; `before` if nothing can be compared."""
         if len(makers) == 1 or not pool or not len(newest):
@@ -206,10 +208,10 @@ class ASMG:
         weights = [_born(past.weights, newest, pool[0].period) for past in pool]
         for maker in makers:
             then = replace(maker, hidden=_born(maker.hidden, newest, pool[0].period))
-            losses.append(loss(model, self._served(then, weights), rows))
+            losses.append(mean_logloss(model, self._served(then, weights), rows))
         return losses.index(min(losses))
 
-    def _learned(self, model: Model, maker: Maker, pool: Sequence[Snapshot], logs: Logs) -> Maker:
+    def _learned(self, model: Model, maker: MetaGenerator, pool: Sequence[Snapshot], logs: Logs) -> MetaGenerator:
         """The maker after training on its window; unchanged while the window is not full."""
         if len(pool) < maker.window:
             return maker
@@ -230,7 +232,7 @@ class ASMG:
         rising = [1 if self.variant == "unif" else place for place in range(1, count + 1)]
         return [place / sum(rising) for place in rising]
 
-    def _served(self, maker: Maker, newest_first: Sequence[Weights]) -> dict[str, Tensor]:
+    def _served(self, maker: MetaGenerator, newest_first: Sequence[Weights]) -> dict[str, Tensor]:
         """The last output for the window, or the learner's weights as long as the generator was not trained."""
         if not maker.meta.steps or len(newest_first) < maker.window:
             return dict(newest_first[0])
@@ -243,7 +245,7 @@ class ASMG:
         return made
 
 
-def _kept(maker: Maker) -> dict[str, Tensor]:
+def _kept(maker: MetaGenerator) -> dict[str, Tensor]:
     """A maker as tensors of a checkpoint's memory; hidden states grow with their tables, by zeros."""
     return {**pack("meta", maker.meta.memory()), **pack("hidden", maker.hidden)}
 

@@ -15,9 +15,9 @@ from nightloop.tasks.modules.model import Model
 from nightloop.tasks.plan.bounds import ROUNDS
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.retraining.checkpoint_memory import pack_snapshots, past_weights, require_keys, update_learner
-from nightloop.tasks.retraining.prequential_loss import evaluation_rows, loss
+from nightloop.tasks.retraining.prequential_loss import evaluation_rows, mean_logloss
 from nightloop.tasks.retraining.strategy import Strategy
-from nightloop.tasks.training.weight_average import Snapshot, blend
+from nightloop.tasks.training.weight_average import Snapshot, average_weights
 
 
 @dataclass(frozen=True)
@@ -57,14 +57,14 @@ class AverageWeights:
     The log loss of the newest period, before it is trained on. Without retraining it is 0.693.
 
     >>> from nightloop.tasks.models.fm import FM
-    >>> from nightloop.tasks.retraining.contract_chains import run
+    >>> from nightloop.tasks.retraining.contract_chains import run_chain
     >>> from nightloop.tasks.retraining.contract_data import simulated_periods
-    >>> from nightloop.tasks.retraining.prequential_loss import loss
+    >>> from nightloop.tasks.retraining.prequential_loss import mean_logloss
     >>> from nightloop.tasks.strategies.average_weights import AverageWeights
     >>> from nightloop.tasks.strategies.fine_tune import FineTune
     >>> periods, model = simulated_periods("ctr", rows=200), FM(["user", "item"], width=4)
-    >>> served = run(model, AverageWeights(FineTune(), coefficients=(0.3,)), periods)[-2]
-    >>> print(round(loss(model, served.weights, periods[-1].since(4)), 3))
+    >>> served = run_chain(model, AverageWeights(FineTune(), coefficients=(0.3,)), periods)[-2]
+    >>> print(round(mean_logloss(model, served.weights, periods[-1].since(4)), 3))
     0.611
     """
 
@@ -106,7 +106,7 @@ class AverageWeights:
             [Snapshot(checkpoint.weights, checkpoint.period)] if self.method == "ema" else pool[: max(self.counts) - 1]
         )
         pool = [Snapshot(learned.weights, logs.period), *older]
-        served = blend(pool, self._shares()[choice], logs)
+        served = average_weights(pool, self._shares()[choice], logs)
         return Checkpoint(logs.period, served, _memory(pool, learned, choice))
 
     def _shares(self) -> list[tuple[float, ...]]:
@@ -121,7 +121,7 @@ class AverageWeights:
         if len(shares) == 1 or len(pool) == 1 or not len(newest):
             return before
         rows = evaluation_rows(model, newest)
-        losses = [loss(model, blend(pool, share, newest), rows) for share in shares]
+        losses = [mean_logloss(model, average_weights(pool, share, newest), rows) for share in shares]
         return losses.index(min(losses))
 
 

@@ -12,7 +12,7 @@ from nightloop.tasks.modules.checkpoint import Checkpoint, Weights
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.plan.bounds import ROUNDS, refuse_outside
 from nightloop.tasks.plan.errors import PlanError
-from nightloop.tasks.plan.plugins import required
+from nightloop.tasks.plan.plugins import require_package
 from nightloop.tasks.retraining.mf_weights import from_parts, inner_width
 from nightloop.tasks.retraining.strategy import ALL_HISTORY
 
@@ -47,12 +47,12 @@ class BPR:
     The mean score of the newest period's pairs, before and after they were learned from.
 
     >>> from nightloop.tasks.models.mf import MF
-    >>> from nightloop.tasks.retraining.contract_chains import run
+    >>> from nightloop.tasks.retraining.contract_chains import run_chain
     >>> from nightloop.tasks.retraining.contract_data import simulated_periods
     >>> from nightloop.tasks.strategies.bpr import BPR
     >>> from nightloop.tasks.training.predict import predict
     >>> model, periods = MF(width=8, biases=True), simulated_periods("ranking")
-    >>> before, after = run(model, BPR(rate=0.1), periods)[-2:]
+    >>> before, after = run_chain(model, BPR(rate=0.1), periods)[-2:]
     >>> print([round(float(predict(model, one.weights, periods[-1].since(4)).mean()), 1) for one in (before, after)])
     [0.1, 0.4]
     """
@@ -66,7 +66,7 @@ class BPR:
         if not self.rate > 0 or not self.regularization >= 0:
             raise PlanError(f"rate: given {self.rate}, above 0; regularization: given {self.regularization}, 0 or more")
         refuse_outside("epochs", self.epochs, ROUNDS)
-        required("BPR", "implicit", "controls")
+        require_package("BPR", "implicit", "controls")
 
     @property
     def lookback(self) -> int:

@@ -47,13 +47,13 @@ class FineTune:
     The log loss of the newest period, before it is trained on. Without retraining it is 0.693.
 
     >>> from nightloop.tasks.models.fm import FM
-    >>> from nightloop.tasks.retraining.contract_chains import run
+    >>> from nightloop.tasks.retraining.contract_chains import run_chain
     >>> from nightloop.tasks.retraining.contract_data import simulated_periods
-    >>> from nightloop.tasks.retraining.prequential_loss import loss
+    >>> from nightloop.tasks.retraining.prequential_loss import mean_logloss
     >>> from nightloop.tasks.strategies.fine_tune import FineTune
     >>> periods, model = simulated_periods("ctr", rows=200), FM(["user", "item"], width=4)
-    >>> served = run(model, FineTune(), periods)[-2]
-    >>> print(round(loss(model, served.weights, periods[-1].since(4)), 3))
+    >>> served = run_chain(model, FineTune(), periods)[-2]
+    >>> print(round(mean_logloss(model, served.weights, periods[-1].since(4)), 3))
     0.598
     """
 

@@ -13,7 +13,7 @@ from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.retraining.strategy import ALL_HISTORY
 from nightloop.tasks.training.fit import fit
-from nightloop.tasks.training.resize import initial
+from nightloop.tasks.training.resize import initial_weights
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,13 @@ class FullRetrain:
     The log loss of the newest period, before it is trained on. Without retraining it is 0.693.
 
     >>> from nightloop.tasks.models.fm import FM
-    >>> from nightloop.tasks.retraining.contract_chains import run
+    >>> from nightloop.tasks.retraining.contract_chains import run_chain
     >>> from nightloop.tasks.retraining.contract_data import simulated_periods
-    >>> from nightloop.tasks.retraining.prequential_loss import loss
+    >>> from nightloop.tasks.retraining.prequential_loss import mean_logloss
     >>> from nightloop.tasks.strategies.full_retrain import FullRetrain
     >>> periods, model = simulated_periods("ctr", rows=200), FM(["user", "item"], width=4)
-    >>> served = run(model, FullRetrain(window=2), periods)[-2]
-    >>> print(round(loss(model, served.weights, periods[-1].since(4)), 2))
+    >>> served = run_chain(model, FullRetrain(window=2), periods)[-2]
+    >>> print(round(mean_logloss(model, served.weights, periods[-1].since(4)), 2))
     0.64
     """
 
@@ -86,5 +86,5 @@ class FullRetrain:
 
     def learn(self, model: Model, checkpoint: Checkpoint, logs: Logs, objective: Objective) -> Checkpoint:
         """The same for another objective."""
-        weights = initial(model, logs) if self.begin == "scratch" else checkpoint.weights
+        weights = initial_weights(model, logs) if self.begin == "scratch" else checkpoint.weights
         return Checkpoint(logs.period, fit(model, weights, logs, self.training, objective(logs)).weights)

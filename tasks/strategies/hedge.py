@@ -14,7 +14,7 @@ from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.retraining.checkpoint_memory import require_keys, require_shapes, update_learner
-from nightloop.tasks.retraining.prequential_loss import evaluation_rows, loss
+from nightloop.tasks.retraining.prequential_loss import evaluation_rows, mean_logloss
 from nightloop.tasks.retraining.strategy import Strategy
 
 
@@ -56,13 +56,13 @@ class Hedge:
     The weights of the two candidates at the end: fine-tuning is served.
 
     >>> from nightloop.tasks.models.fm import FM
-    >>> from nightloop.tasks.retraining.contract_chains import run
+    >>> from nightloop.tasks.retraining.contract_chains import run_chain
     >>> from nightloop.tasks.retraining.contract_data import simulated_periods
     >>> from nightloop.tasks.strategies.fine_tune import FineTune
     >>> from nightloop.tasks.strategies.hedge import Hedge
     >>> from nightloop.tasks.strategies.no_update import NoUpdate
     >>> strategy = Hedge((NoUpdate(), FineTune()))
-    >>> newest = run(FM(["user", "item"], width=4), strategy, simulated_periods("ctr", rows=200))[-1]
+    >>> newest = run_chain(FM(["user", "item"], width=4), strategy, simulated_periods("ctr", rows=200))[-1]
     >>> print([round(weight, 2) for weight in newest.memory["log_weights"].exp().tolist()])
     [0.47, 0.53]
     """
@@ -116,7 +116,7 @@ class Hedge:
         if not len(newest):
             return before
         rows = evaluation_rows(model, newest)
-        losses = torch.tensor([loss(model, one.weights, rows) for one in chain], dtype=torch.float64)
+        losses = torch.tensor([mean_logloss(model, one.weights, rows) for one in chain], dtype=torch.float64)
         moved = torch.log_softmax(self.forget * before - self.eta * losses, 0)
         return torch.log((1 - self.share) * moved.exp() + self.share / len(chain)) if self.share else moved
 

@@ -11,11 +11,11 @@ from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.plan.errors import PlanError
-from nightloop.tasks.retraining.advance import recent
+from nightloop.tasks.retraining.advance import recent_rows
 from nightloop.tasks.retraining.checkpoint_memory import require_keys, update_learner
 from nightloop.tasks.retraining.distillation_loss import Distil, check_temperature
 from nightloop.tasks.retraining.strategy import Strategy
-from nightloop.tasks.retraining.teacher_predictions import FAMILIES, check_labels, check_teachable, predicted
+from nightloop.tasks.retraining.teacher_predictions import FAMILIES, check_labels, check_teachable, with_predictions
 
 
 @dataclass(frozen=True)
@@ -61,14 +61,14 @@ class IncCTR:
     The log loss of the newest period, before it is trained on. Without retraining it is 0.693.
 
     >>> from nightloop.tasks.models.fm import FM
-    >>> from nightloop.tasks.retraining.contract_chains import run
+    >>> from nightloop.tasks.retraining.contract_chains import run_chain
     >>> from nightloop.tasks.retraining.contract_data import simulated_periods
-    >>> from nightloop.tasks.retraining.prequential_loss import loss
+    >>> from nightloop.tasks.retraining.prequential_loss import mean_logloss
     >>> from nightloop.tasks.strategies.fine_tune import FineTune
     >>> from nightloop.tasks.strategies.incctr import IncCTR
     >>> periods, model = simulated_periods("ctr", rows=200), FM(["user", "item"], width=4)
-    >>> served = run(model, IncCTR(FineTune()), periods)[-2]
-    >>> print(round(loss(model, served.weights, periods[-1].since(4)), 3))
+    >>> served = run_chain(model, IncCTR(FineTune()), periods)[-2]
+    >>> print(round(mean_logloss(model, served.weights, periods[-1].since(4)), 3))
     0.597
     """
 
@@ -100,7 +100,9 @@ class IncCTR:
         """What the learner starts with; the teacher starts, too. Raises PlanError for a ranking."""
         check_labels(model, "IncCTR")
         teacher = self.teacher.start(model, weights, logs) if self.teacher else None
-        begun = self.learner.start(model, weights, predicted(model, teacher.weights if teacher else weights, logs))
+        begun = self.learner.start(
+            model, weights, with_predictions(model, teacher.weights if teacher else weights, logs)
+        )
         return Checkpoint(logs.period, begun.weights, _memory(begun, teacher))
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
@@ -110,8 +112,8 @@ class IncCTR:
         require_keys(memory, ("teacher/weights/",) if self.teacher else (), "IncCTR")
         own = Checkpoint(checkpoint.period, checkpoint.weights, unpack("learner", memory))
         old = Checkpoint(checkpoint.period, unpack("teacher/weights", memory), unpack("teacher/memory", memory))
-        rows = recent(logs, self.learner.lookback)
-        heard = predicted(model, old.weights if self.teacher else own.weights, rows)
+        rows = recent_rows(logs, self.learner.lookback)
+        heard = with_predictions(model, old.weights if self.teacher else own.weights, rows)
         shares = (1.0, 1.0) if self.weight is None else (1 - self.weight, self.weight)
         learned = update_learner(self.learner, "IncCTR's learner", model, own, heard, Distil(*shares, self.temperature))
         teacher = update_learner(self.teacher, "IncCTR's teacher", model, old, logs) if self.teacher else None

@@ -12,7 +12,7 @@ from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.retraining.checkpoint_memory import require_keys, update_learner
 from nightloop.tasks.retraining.distillation_loss import Distil, check_temperature
 from nightloop.tasks.retraining.strategy import Strategy
-from nightloop.tasks.retraining.teacher_predictions import FAMILIES, check_labels, check_teachable, predicted
+from nightloop.tasks.retraining.teacher_predictions import FAMILIES, check_labels, check_teachable, with_predictions
 
 
 @dataclass(frozen=True)
@@ -55,14 +55,14 @@ class KD:
     The log loss of the newest period, before it is trained on. Without retraining it is 0.693.
 
     >>> from nightloop.tasks.models.fm import FM
-    >>> from nightloop.tasks.retraining.contract_chains import run
+    >>> from nightloop.tasks.retraining.contract_chains import run_chain
     >>> from nightloop.tasks.retraining.contract_data import simulated_periods
-    >>> from nightloop.tasks.retraining.prequential_loss import loss
+    >>> from nightloop.tasks.retraining.prequential_loss import mean_logloss
     >>> from nightloop.tasks.strategies.fine_tune import FineTune
     >>> from nightloop.tasks.strategies.kd import KD
     >>> periods, model = simulated_periods("ctr", rows=200), FM(["user", "item"], width=4)
-    >>> served = run(model, KD(FineTune(), weight=0.2), periods)[-2]
-    >>> print(round(loss(model, served.weights, periods[-1].since(4)), 3))
+    >>> served = run_chain(model, KD(FineTune(), weight=0.2), periods)[-2]
+    >>> print(round(mean_logloss(model, served.weights, periods[-1].since(4)), 3))
     0.596
     """
 
@@ -90,7 +90,7 @@ class KD:
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
         """What the learner starts with. Raises PlanError for a ranking."""
         check_labels(model, "KD")
-        begun = self.learner.start(model, weights, predicted(model, weights, logs))
+        begun = self.learner.start(model, weights, with_predictions(model, weights, logs))
         return Checkpoint(logs.period, begun.weights, pack("learner", begun.memory))
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
@@ -99,6 +99,6 @@ class KD:
         require_keys(checkpoint.memory, (), "KD")
         mine = Checkpoint(checkpoint.period, checkpoint.weights, unpack("learner", checkpoint.memory))
         objective = Distil(1 - self.weight, self.weight, self.temperature)
-        heard = predicted(model, checkpoint.weights, logs)
+        heard = with_predictions(model, checkpoint.weights, logs)
         learned = update_learner(self.learner, "KD's learner", model, mine, heard, objective)
         return Checkpoint(logs.period, learned.weights, pack("learner", learned.memory))

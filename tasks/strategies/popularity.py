@@ -40,10 +40,10 @@ class Popularity:
     The bias of the item with the largest decayed count, log(1 + 7.9).
 
     >>> from nightloop.tasks.models.mf import MF
-    >>> from nightloop.tasks.retraining.contract_chains import run
+    >>> from nightloop.tasks.retraining.contract_chains import run_chain
     >>> from nightloop.tasks.retraining.contract_data import simulated_periods
     >>> from nightloop.tasks.strategies.popularity import Popularity
-    >>> chain = run(MF(width=4, biases=True), Popularity(half_life=1.0), simulated_periods("ranking"))
+    >>> chain = run_chain(MF(width=4, biases=True), Popularity(half_life=1.0), simulated_periods("ranking"))
     >>> print(round(float(chain[-1].weights["table.item"][:, -1].max()), 3))
     2.182
     """

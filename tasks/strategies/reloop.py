@@ -16,7 +16,7 @@ from nightloop.tasks.modules.model import Model
 from nightloop.tasks.plan.errors import DataError, PlanError
 from nightloop.tasks.retraining.checkpoint_memory import from_memory, require_keys, to_memory, update_learner
 from nightloop.tasks.retraining.strategy import Strategy
-from nightloop.tasks.retraining.teacher_predictions import FAMILIES, check_labels, check_teachable, known
+from nightloop.tasks.retraining.teacher_predictions import FAMILIES, check_labels, check_teachable, teacher_targets
 from nightloop.tasks.training.predict import predict
 
 
@@ -54,7 +54,7 @@ class SelfCorrection:
 
     def __call__(self, logs: Logs) -> Loss:
         """The loss for these rows."""
-        last, present = known(logs)
+        last, present = teacher_targets(logs)
         corrected = self.alpha * present
         plain = 1 - corrected
 
@@ -106,15 +106,15 @@ class ReLoop:
 
     >>> from dataclasses import replace
     >>> from nightloop.tasks.models.fm import FM
-    >>> from nightloop.tasks.retraining.contract_chains import run
+    >>> from nightloop.tasks.retraining.contract_chains import run_chain
     >>> from nightloop.tasks.retraining.contract_data import simulated_periods
-    >>> from nightloop.tasks.retraining.prequential_loss import loss
+    >>> from nightloop.tasks.retraining.prequential_loss import mean_logloss
     >>> from nightloop.tasks.strategies.fine_tune import FineTune
     >>> from nightloop.tasks.strategies.reloop import ReLoop
     >>> periods, model = simulated_periods("ctr", rows=200), FM(["user", "item"], width=4)
     >>> logged = [replace(logs, served=0 * logs.label + 0.4) for logs in periods]
-    >>> served = run(model, ReLoop(FineTune(), alpha=0.5), logged)[-2]
-    >>> print(round(loss(model, served.weights, periods[-1].since(4)), 3))
+    >>> served = run_chain(model, ReLoop(FineTune(), alpha=0.5), logged)[-2]
+    >>> print(round(mean_logloss(model, served.weights, periods[-1].since(4)), 3))
     0.657
     """
 

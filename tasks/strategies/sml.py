@@ -12,7 +12,7 @@ from torch import Tensor
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.meta.meta_state import MetaState, load_meta_state, new_meta_state
 from nightloop.tasks.meta.sml_batches import Batches
-from nightloop.tasks.meta.sml_training import TransferInputs, learn_through, learn_transfer
+from nightloop.tasks.meta.sml_training import TransferInputs, learn_model, learn_transfer
 from nightloop.tasks.meta.transfer import Transfer
 from nightloop.tasks.meta.transfer_set import TransferSet, active_rows
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
@@ -79,14 +79,14 @@ class SML:
 
     >>> from nightloop.tasks.meta.transfer import Transfer
     >>> from nightloop.tasks.models.fm import FM
-    >>> from nightloop.tasks.retraining.contract_chains import run
+    >>> from nightloop.tasks.retraining.contract_chains import run_chain
     >>> from nightloop.tasks.retraining.contract_data import simulated_periods
-    >>> from nightloop.tasks.retraining.prequential_loss import loss
+    >>> from nightloop.tasks.retraining.prequential_loss import mean_logloss
     >>> from nightloop.tasks.strategies.fine_tune import FineTune
     >>> from nightloop.tasks.strategies.sml import SML
     >>> periods, model = simulated_periods("ctr", rows=200), FM(["user", "item"], width=4)
-    >>> served = run(model, SML(FineTune(), Transfer("average"), rounds=2), periods)[-2]
-    >>> print(round(loss(model, served.weights, periods[-1].since(4)), 3))
+    >>> served = run_chain(model, SML(FineTune(), Transfer("average"), rounds=2), periods)[-2]
+    >>> print(round(mean_logloss(model, served.weights, periods[-1].since(4)), 3))
     0.649
     """
 
@@ -164,7 +164,7 @@ class SML:
             if number and self.learner is None:
                 again = learned if self.start_from == "learned" else done
                 anew = replace(own, seed=own.seed + number)  # another order and other negatives every round
-                learned = learn_through(
+                learned = learn_model(
                     model, carry, meta, TransferInputs(before, again), anew, self.learner_training, self.batches
                 )
             judged = replace(newest if self.train_on == "next" else own, seed=own.seed + number)
@@ -182,7 +182,7 @@ class SML:
         if self.learner is None:
             newest = logs.since(logs.period)
             past = TransferInputs(base.weights, base.weights)
-            return learn_through(model, carry, meta, past, newest, self.learner_training, self.batches), {}
+            return learn_model(model, carry, meta, past, newest, self.learner_training, self.batches), {}
         found = update_learner(self.learner, "SML's learner", model, base, logs)
         return dict(found.weights), found.memory
 

@@ -16,7 +16,7 @@ from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.plan.bounds import ROWS, refuse_outside
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.retraining.checkpoint_memory import require_keys
-from nightloop.tasks.retraining.reservoir import Reservoir, columns_of, empty, load_reservoir
+from nightloop.tasks.retraining.reservoir import Reservoir, columns_of, empty_reservoir, load_reservoir
 from nightloop.tasks.training.fit import fit
 from nightloop.tasks.training.predict import predict
 
@@ -66,13 +66,13 @@ class SPMF:
     The log loss of the newest period, before it is trained on. Without retraining it is 0.693.
 
     >>> from nightloop.tasks.models.fm import FM
-    >>> from nightloop.tasks.retraining.contract_chains import run
+    >>> from nightloop.tasks.retraining.contract_chains import run_chain
     >>> from nightloop.tasks.retraining.contract_data import simulated_periods
-    >>> from nightloop.tasks.retraining.prequential_loss import loss
+    >>> from nightloop.tasks.retraining.prequential_loss import mean_logloss
     >>> from nightloop.tasks.strategies.spmf import SPMF
     >>> periods, model = simulated_periods("ctr", rows=200), FM(["user", "item"], width=4)
-    >>> served = run(model, SPMF(size=100), periods)[-2]
-    >>> print(round(loss(model, served.weights, periods[-1].since(4)), 2))
+    >>> served = run_chain(model, SPMF(size=100), periods)[-2]
+    >>> print(round(mean_logloss(model, served.weights, periods[-1].since(4)), 2))
     0.57
     """
 
@@ -92,7 +92,7 @@ class SPMF:
 
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
         """The pre-trained weights; the reservoirs are filled from the root's history."""
-        kinds = {kind: empty(logs) for kind in self._kinds(model)}
+        kinds = {kind: empty_reservoir(logs) for kind in self._kinds(model)}
         return Checkpoint(logs.period, weights, self._offered(kinds, logs))
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
@@ -130,7 +130,7 @@ class SPMF:
         if model.family == "ranking":
             if not self.size:
                 return logs
-            both = joined(kinds["positives"].logs(logs), logs)
+            both = join_logs(kinds["positives"].logs(logs), logs)
             chances = rank_chances(predict(model, weights, both))
             wanted = len(both) * self.training.epochs
             drawn = torch.multinomial(chances, wanted, True, generator=generator) if wanted else torch.arange(0)
@@ -141,7 +141,7 @@ class SPMF:
         chances = rank_chances(predict(model, weights, positives))
         best = torch.multinomial(chances, like, generator=generator) if like else torch.arange(0)
         some = torch.randperm(len(negatives), generator=generator)[:other]
-        return joined(joined(positives.select(best.sort().values), negatives.select(some.sort().values)), logs)
+        return join_logs(join_logs(positives.select(best.sort().values), negatives.select(some.sort().values)), logs)
 
 
 def rank_chances(scores: Tensor) -> Tensor:
@@ -169,7 +169,7 @@ def rank_chances(scores: Tensor) -> Tensor:
     return torch.softmax(ranks / max(len(scores), 1), 0)
 
 
-def joined(first: Logs, second: Logs) -> Logs:
+def join_logs(first: Logs, second: Logs) -> Logs:
     """The rows of `first` and then of `second`, with the vocabulary of `second`."""
     one, two = columns_of(first), columns_of(second)
     both: dict[str, Any] = {name: torch.cat([one[name], two[name]]) for name in COLUMNS}

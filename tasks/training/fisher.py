@@ -8,13 +8,13 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Weights
-from nightloop.tasks.modules.fused_tables import fuse, others, split, table_sizes
+from nightloop.tasks.modules.fused_tables import dense_names, fuse, split, table_sizes
 from nightloop.tasks.modules.lookup import lookup, own_close
 from nightloop.tasks.modules.model import Model
-from nightloop.tasks.modules.negative_sampling import draw, known
-from nightloop.tasks.modules.segment_sums import group, totals
+from nightloop.tasks.modules.negative_sampling import draw, index_positives
+from nightloop.tasks.modules.segment_sums import group, sum_groups
 from nightloop.tasks.modules.table_rows import take_rows
-from nightloop.tasks.training.step import StepRows, entries
+from nightloop.tasks.training.step import StepRows, step_entries
 
 BATCH = 256
 
@@ -26,7 +26,7 @@ def fisher(model: Model, weights: Weights, logs: Logs) -> dict[str, Tensor]:
     others, the squares are those of a batch's summed gradient, which rows of independent labels make equal in
     expectation. Source: Kirkpatrick et al. 2017, equation 3.
     """
-    sizes, dense = table_sizes(model, weights), others(weights)
+    sizes, dense = table_sizes(model, weights), dense_names(weights)
     table, squares = fuse(weights, model.fields), torch.zeros(sum(sizes), model.width)
     of_dense = {name: torch.zeros_like(tensor, dtype=torch.float32) for name, tensor in dense.items()}
     positions, label, ids = _entries(model, logs)
@@ -40,7 +40,7 @@ def fisher(model: Model, weights: Weights, logs: Logs) -> dict[str, Tensor]:
         loss = binary_cross_entropy_with_logits(logits, label[part], reduction="sum")
         found = torch.autograd.grad(loss, [values, *leaves.values()], allow_unused=True)
         groups = group(fused)
-        squares.index_add_(0, groups.rows, totals(groups, found[0].square()))
+        squares.index_add_(0, groups.rows, sum_groups(groups, found[0].square()))
         for name, gradient in zip(leaves, found[1:], strict=True):
             of_dense[name] += gradient.square() if gradient is not None else 0
     return {**split(squares, model.fields, sizes), **of_dense}
@@ -51,6 +51,6 @@ def _entries(model: Model, logs: Logs) -> tuple[Tensor, Tensor, Tensor]:
     every = StepRows(torch.arange(len(logs)))
     if model.family == "ranking" and len(logs):
         user, item = (logs.rows[:, logs.fields.index(field)] for field in ("user", "item"))
-        positives = known(user, item, logs.sizes[logs.fields.index("item")])
+        positives = index_positives(user, item, logs.sizes[logs.fields.index("item")])
         every = StepRows(every.positions, *draw(positives, user, logs.generator("fisher")))
-    return entries(model, logs, every)
+    return step_entries(model, logs, every)

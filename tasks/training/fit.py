@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 
 from nightloop.tasks.data.logs import Logs
-from nightloop.tasks.layers.propagation import Spread, propagated_step
+from nightloop.tasks.layers.propagation import LinkedRows, propagation_step
 from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.modules.dot_product_step import Bilinear, bilinear_step
 from nightloop.tasks.modules.lookup import lookup, own_close
 from nightloop.tasks.modules.loss import Loss, cross_entropy
-from nightloop.tasks.modules.malloc import kept_memory
+from nightloop.tasks.modules.malloc import reuse_freed_memory
 from nightloop.tasks.modules.model import Model
-from nightloop.tasks.modules.negative_sampling import draw, known
-from nightloop.tasks.modules.progress import report
+from nightloop.tasks.modules.negative_sampling import draw, index_positives
+from nightloop.tasks.modules.progress import report_progress
 from nightloop.tasks.modules.regularizers import Penalty, Regularizer, regularizer_of
 from nightloop.tasks.modules.row_order import canonical_order
 from nightloop.tasks.modules.threads import one_thread, thread_pool
@@ -97,9 +97,9 @@ def fit(
     >>> from nightloop.tasks.retraining.contract_data import simulated_periods
     >>> from nightloop.tasks.training.fit import fit
     >>> from nightloop.tasks.training.predict import predict
-    >>> from nightloop.tasks.training.resize import initial
+    >>> from nightloop.tasks.training.resize import initial_weights
     >>> logs, model, loss = simulated_periods("ctr")[0], FM(("user", "item"), width=4), torch.nn.BCEWithLogitsLoss()
-    >>> before = initial(model, logs)
+    >>> before = initial_weights(model, logs)
     >>> after = fit(model, before, logs, TrainConfig(epochs=10)).weights
     >>> print(*(round(loss(predict(model, weights, logs), logs.label).item(), 2) for weights in (before, after)))
     0.69 0.54
@@ -158,7 +158,7 @@ def train(
     _check_sizes(model, run, logs)
     if not len(logs) or not training.epochs:
         return Fitted(dict(weights), run.state())
-    with kept_memory():
+    with reuse_freed_memory():
         _run(step_on(run), _epochs(model, logs, training) if draws is None else draws, run, logs, training)
     return Fitted(run.weights(), run.state())
 
@@ -171,7 +171,7 @@ def _run(step: Step, epochs: Iterable[Iterator[StepRows]], run: TrainState, logs
         for rows in draws:
             last = step(rows)
             done += len(rows.positions)
-            report(done, total)
+            report_progress(done, total)
         _check_epoch(run, float(last), epoch, training)
 
 
@@ -182,7 +182,7 @@ def _epochs(model: Model, logs: Logs, training: TrainConfig) -> Iterator[Iterato
     user, item = (logs.rows[:, logs.fields.index(field)] for field in ("user", "item"))
     ranking = model.family == "ranking"
     user = user.contiguous() if ranking else user  # a click model never asks for it, and there may be millions
-    positives = known(user, item, logs.sizes[logs.fields.index("item")]) if ranking else None
+    positives = index_positives(user, item, logs.sizes[logs.fields.index("item")]) if ranking else None
 
     def epoch() -> Iterator[StepRows]:
         order = torch.randperm(len(logs), generator=shuffle)
@@ -212,8 +212,8 @@ def _closed_step(model: Model, width: int, run: TrainState, logs: Logs, drawn: R
             raise DataError("a ranking step needs negatives")
         positives = item.index_select(0, rows.positions) + shift
         pairs = (user.index_select(0, rows.positions), positives, rows.negatives + shift)
-        if isinstance(look, Spread):
-            return propagated_step(run.table, run.rows, pairs, rows.real, drawn, look.over)
+        if isinstance(look, LinkedRows):
+            return propagation_step(run.table, run.rows, pairs, rows.real, drawn, look.over)
         return bilinear_step(run.table, run.rows, pairs, rows.real, width, drawn)
 
     return step

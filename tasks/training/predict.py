@@ -10,7 +10,7 @@ from torch.linalg import vecdot
 
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Weights
-from nightloop.tasks.modules.fused_tables import PREFIX, offsets, others, table_sizes, with_zero_rows
+from nightloop.tasks.modules.fused_tables import PREFIX, dense_names, offsets, table_sizes, with_zero_rows
 from nightloop.tasks.modules.lookup import OwnRows, close_before, lookup
 from nightloop.tasks.modules.model import Factored, Lookup, Model, StatefulModel
 from nightloop.tasks.plan.errors import DataError
@@ -69,7 +69,7 @@ def predict(model: Model, weights: Weights, logs: Logs, batch: int = 16384) -> T
     tables = [weights[PREFIX + field] for field in model.fields]
     there = dict(zip(model.fields, sizes, strict=True))
     logs = logs.within([there.get(field, size) for field, size in zip(logs.fields, logs.sizes, strict=True)])
-    dense, found = others(weights), torch.empty(len(logs))
+    dense, found = dense_names(weights), torch.empty(len(logs))
     look = lookup(model, sizes, logs, close_before(logs))
     limits = torch.tensor(sizes)
     pooled = torch.tensor([column in logs.several for column in columns])  # their means leave out what is unseen

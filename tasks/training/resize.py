@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 
 from nightloop.tasks.data.logs import Logs
-from nightloop.tasks.layers.state import FOLDER, kept
+from nightloop.tasks.layers.state import FOLDER, state_of
 from nightloop.tasks.modules.checkpoint import Checkpoint
 from nightloop.tasks.modules.fused_tables import PREFIX, table_sizes
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.plan.errors import DataError
 
 
-def initial(model: Model, logs: Logs) -> dict[str, Tensor]:
+def initial_weights(model: Model, logs: Logs) -> dict[str, Tensor]:
     """Untrained weights: the model's first values for every row of the vocabulary and for everything else."""
     tables = {f"{PREFIX}{field}": _new_rows(model, logs, field, _size(logs, field)) for field in model.fields}
     return {**tables, **model.dense(logs.generator("dense"))}
@@ -29,7 +29,7 @@ def grow(model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
     than the vocabulary, or a memory is not as long as its table.
     """
     old = dict(zip(model.fields, table_sizes(model, checkpoint.weights), strict=True))
-    for name, tensor in kept(checkpoint.weights).items():  # of fields that have no table, too
+    for name, tensor in state_of(checkpoint.weights).items():  # of fields that have no table, too
         field = name.rsplit("/", 1)[-1].removeprefix(PREFIX)
         old |= {field: len(tensor)} if field in set(logs.fields) - old.keys() else {}
     fresh: dict[str, Tensor] = {}

@@ -14,7 +14,7 @@ from nightloop.tasks.modules.lookup import lookup, occurrences, own_close
 from nightloop.tasks.modules.loss import Batch, Loss
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.modules.regularizers import Regularizer
-from nightloop.tasks.modules.segment_sums import Groups, group, runs, totals
+from nightloop.tasks.modules.segment_sums import Groups, group, split_groups, sum_groups
 from nightloop.tasks.modules.table_rows import take_rows
 from nightloop.tasks.modules.threads import ThreadPool
 from nightloop.tasks.modules.train_config import Precision
@@ -51,7 +51,7 @@ def autograd_step(
     look = lookup(model, run.sizes, logs, own_close(logs))
 
     def slope(rows: StepRows, share: float) -> PartialGradient:
-        positions, label, ids = entries(model, logs, rows)
+        positions, label, ids = step_entries(model, logs, rows)
         fused = look.rows(positions, ids)
         values = take_rows(run.table, fused).requires_grad_()
         embedded = look.embedded(values, positions, ids)
@@ -101,18 +101,21 @@ def parallel_step(
             groups, gradient, times = together
 
             def move(part: Groups, times: Tensor) -> None:
-                summed = totals(part, gradient).mul_(count)
+                summed = sum_groups(part, gradient).mul_(count)
                 drawn.draw_rows(summed, run.table, part.rows, times)
                 run.rows.step(run.table, part.rows, summed)
 
             parts = len(found)
-            crew.map(lambda part: move(*part), zip(runs(groups, parts), torch.tensor_split(times, parts), strict=True))
+            crew.map(
+                lambda part: move(*part),
+                zip(split_groups(groups, parts), torch.tensor_split(times, parts), strict=True),
+            )
         return reduce(torch.add, [one.loss for one in found])
 
     return step
 
 
-def entries(model: Model, logs: Logs, rows: StepRows) -> tuple[Tensor, Tensor, Tensor]:
+def step_entries(model: Model, logs: Logs, rows: StepRows) -> tuple[Tensor, Tensor, Tensor]:
     """Positions [n], labels [n] and vocabulary rows [n, F] of a step, the negatives after the positives."""
     ids = logs.rows.index_select(0, rows.positions)
     if model.fields != logs.fields:

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from nightloop.tasks.modules.adam import Adam
 from nightloop.tasks.modules.checkpoint import Weights
-from nightloop.tasks.modules.fused_tables import fuse, others, split, table_sizes
+from nightloop.tasks.modules.fused_tables import dense_names, fuse, split, table_sizes
 from nightloop.tasks.modules.model import Model
-from nightloop.tasks.modules.rowwise_optimizers import RowOptimizer, parts, row_optimizer
+from nightloop.tasks.modules.rowwise_optimizers import RowOptimizer, row_optimizer, state_shapes
 from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.plan.errors import DataError
 
@@ -55,9 +55,9 @@ class TrainState:
 
 def init_state(model: Model, weights: Weights, training: TrainConfig, state: Weights | None) -> TrainState:
     """Copies to train on. `state` None begins anew. Raises DataError if weights or state do not fit the model."""
-    sizes, dense = table_sizes(model, weights), others(weights)
+    sizes, dense = table_sizes(model, weights), dense_names(weights)
     shapes = {name: tuple(tensor.shape) for name, tensor in dense.items()}
-    pieces = {part: (sum(sizes), *shape) for part, shape in parts(training.optimizer, model.width).items()}
+    pieces = {part: (sum(sizes), *shape) for part, shape in state_shapes(training.optimizer, model.width).items()}
     _check(model, weights, training, state)
     if state:
         kept = {part: fuse(state, model.fields, f"{part}/").float() for part in pieces}
@@ -77,10 +77,10 @@ def _check(model: Model, weights: Weights, training: TrainConfig, state: Weights
         raise DataError(f"{', '.join(sorted(bad))}: weights hold NaN or infinity before training begins")
     if not state:
         return
-    expected: dict[str, tuple[int, ...]] = {CLOCK: (1,)} if others(weights) else {}
+    expected: dict[str, tuple[int, ...]] = {CLOCK: (1,)} if dense_names(weights) else {}
     for name, tensor in weights.items():
         if name.startswith("table."):
-            shapes = parts(training.optimizer, model.width)
+            shapes = state_shapes(training.optimizer, model.width)
             expected |= {f"{part}/{name}": (len(tensor), *shape) for part, shape in shapes.items()}
         else:
             expected |= {f"{part}/{name}": tuple(tensor.shape) for part in ("first", "second")}

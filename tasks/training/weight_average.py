@@ -20,7 +20,7 @@ class Snapshot(NamedTuple):
     period: int
 
 
-def blend(pool: Sequence[Snapshot], shares: Sequence[float], logs: Logs) -> dict[str, Tensor]:
+def average_weights(pool: Sequence[Snapshot], shares: Sequence[float], logs: Logs) -> dict[str, Tensor]:
     """Weighted mean by tensor name, newest of the pool first; shares without a past are dropped.
 
     A row of a table leaves out every past in which its id was not born yet: a first value is nobody's opinion. The

@@ -21,7 +21,7 @@ RARE = 1e-4  # a share of 0 counts as this much, or PSI would be infinite
 QUANTILES = 41  # points that stand for a numeric distribution: 0, 1/40, ..., 1
 
 
-def allowed(band: Band, name: str, history: History) -> tuple[float, float] | None:
+def allowed_range(band: Band, name: str, history: History) -> tuple[float, float] | None:
     """The least and the most that `name` may be tonight; None while too few nights passed to tell."""
     seen = [night[name] for night in history if math.isfinite(night.get(name, math.nan))][-band.nights :]
     if len(seen) < band.least:
@@ -34,14 +34,14 @@ def allowed(band: Band, name: str, history: History) -> tuple[float, float] | No
     return low, high
 
 
-def reference(drift: Drift, prefix: str, history: History) -> list[dict[str, float]]:
+def reference_values(drift: Drift, prefix: str, history: History) -> list[dict[str, float]]:
     """What the last passed nights kept under `prefix`, the prefix taken off; empty while there are too few."""
-    nights = [under(prefix, night) for night in history]
+    nights = [with_prefix(prefix, night) for night in history]
     known = [night for night in nights if night][-drift.nights :]
     return known if len(known) >= drift.least else []
 
 
-def under(prefix: str, statistics: Mapping[str, float]) -> dict[str, float]:
+def with_prefix(prefix: str, statistics: Mapping[str, float]) -> dict[str, float]:
     """The statistics whose name begins with `prefix`, the prefix taken off."""
     return {name[len(prefix) :]: value for name, value in statistics.items() if name.startswith(prefix)}
 

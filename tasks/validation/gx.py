@@ -45,20 +45,20 @@ UNUSABLE = {
 
 
 @dataclass(frozen=True)
-class Nights:
+class EarlierNights:
     """What validation may know of earlier nights: statistics of those that passed, and the ids seen by then."""
 
     history: History = ()  # oldest first
     vocabulary: Vocabulary | None = None
 
 
-def prepare() -> None:
+def import_in_background() -> None:
     """Begin to import Great Expectations, which takes two seconds, while the database reads a delivery."""
     Thread(target=import_module, args=("great_expectations",), daemon=True).start()
 
 
-def validate(
-    warehouse: Warehouse, plan: Plan, period: Period, version: int, nights: Nights, accepted: str | None = None
+def validate_period(
+    warehouse: Warehouse, plan: Plan, period: Period, version: int, nights: EarlierNights, accepted: str | None = None
 ) -> Validation:
     """Judge one version of a period, put broken rows aside, and say why.
 
@@ -81,7 +81,7 @@ def validate(
 def _with_ids(
     warehouse: Warehouse,
     version: tuple[int, int],
-    nights: Nights,
+    nights: EarlierNights,
     check: Check,
     results: Mapping[str, Mapping[str, Any]],
 ) -> Check:

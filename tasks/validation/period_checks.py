@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from nightloop.tasks.plan.expectations import Band, Drift, Expectations, Limit, Severity, Sudden
 from nightloop.tasks.plan.plan import Columns
-from nightloop.tasks.validation.drift import QUANTILES, History, allowed, ks, psi, reference, under
+from nightloop.tasks.validation.drift import QUANTILES, History, allowed_range, ks, psi, reference_values, with_prefix
 
 CERTAIN = 3.09  # standard deviations: what chance exceeds once in a thousand nights
 
@@ -79,7 +79,7 @@ def _limit(name: str, limit: Limit, key: str, tonight: Mapping[str, float]) -> C
 
 
 def _band(name: str, band: Band, key: str, tonight: Mapping[str, float], history: History) -> Check:
-    observed, span = tonight.get(key, math.nan), allowed(band, key, history)
+    observed, span = tonight.get(key, math.nan), allowed_range(band, key, history)
     if span is None:
         passed = sum(key in night for night in history)
         note = f"not judged: {passed} nights passed before, {band.least} are needed"
@@ -99,8 +99,8 @@ def _sudden(name: str, sudden: Sudden, key: str, tonight: Mapping[str, float], h
 def _psi(drift: Drift, column: str, tonight: Mapping[str, float], history: History) -> Check:
     """PSI between two samples of one distribution is about (1/n + 1/m) chi-square(B - 1) (Yurdakul 2018, chapter 3)."""
     name, prefix = f"PSI of {column}", f"category/{column}/"
-    before = reference(drift, prefix, history)
-    now = under(prefix, tonight)
+    before = reference_values(drift, prefix, history)
+    now = with_prefix(prefix, tonight)
     if not before:
         return _unknown(name, drift)
     freedom = max(1, len({*now, *(key for night in before for key in night)}) - 1)
@@ -112,8 +112,8 @@ def _psi(drift: Drift, column: str, tonight: Mapping[str, float], history: Histo
 def _ks(drift: Drift, column: str, tonight: Mapping[str, float], history: History) -> Check:
     """KS between two samples exceeds 1.95 sqrt(1/n + 1/m) once in a thousand nights (Smirnov 1948)."""
     name, prefix = f"KS of {column}", f"number/{column}/"
-    before = reference(drift, prefix, history)
-    now = under(prefix, tonight)
+    before = reference_values(drift, prefix, history)
+    now = with_prefix(prefix, tonight)
     if not before:
         return _unknown(name, drift)
     chance = 1.95 * math.sqrt(_inverse_rows(drift, tonight, history)) + 1.0 / (QUANTILES - 1)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import JsonValue
 
-from nightloop.tasks.plan.plan import Plan, canonical
+from nightloop.tasks.plan.plan import Plan, canonical_json
 from nightloop.tasks.validation.period_checks import Check
 
 LONGEST = 500  # characters of a reason
@@ -70,7 +70,7 @@ def judge(
         "rules": [_rule(one) for one in broken],
         "great_expectations": [_plain(results[check.name]) for check in checks if check.name in results],
     }
-    return Validation(verdict, told, dict(statistics), canonical(document))
+    return Validation(verdict, told, dict(statistics), canonical_json(document))
 
 
 def _short(text: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import nightloop.flows.bakeoff
-from nightloop.flows.bakeoff import Pool
+from nightloop.flows.bakeoff import WorkerPool
 from nightloop.tasks.bakeoff.worker import Job, run_job
 
 WHEN = datetime.fromisoformat("2026-01-20T02:00:00+00:00")
@@ -44,7 +44,9 @@ def oven(monkeypatch: pytest.MonkeyPatch) -> Oven:
 
 def computed_by(monkeypatch: pytest.MonkeyPatch, compute: Callable[[Job], None]) -> None:
     """Bake-offs have this compute their pieces, one by one."""
-    monkeypatch.setattr(nightloop.flows.bakeoff, "computers", lambda runner, workers: nullcontext(Pool(compute, 1)))
+    monkeypatch.setattr(
+        nightloop.flows.bakeoff, "open_worker_pool", lambda runner, workers: nullcontext(WorkerPool(compute, 1))
+    )
 
 
 def bake(plan: object, **given: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import torch
 from nightloop.tasks.bakeoff.advice import advice
 from nightloop.tasks.bakeoff.entrants import Entrant, with_options
 from nightloop.tasks.bakeoff.result import RunResult
-from nightloop.tasks.bakeoff.results import FinishedRun, Results, read_ran
+from nightloop.tasks.bakeoff.results import FinishedRun, Results, read_finished_run
 from nightloop.tasks.modules.checkpoint import Weights, pack
 from nightloop.tasks.plan.plan import Part, Plan
 from tests.flows.tiny_pipeline import raw_plan
@@ -35,7 +35,7 @@ def rows(above: float, personal: bool, seed: int) -> Weights:
 
 def ran(above: float, seconds: float, personal: bool = True, seed: int = 0, luck: int = 0) -> FinishedRun:
     outcome = RunResult(seconds={2: seconds}, weights_bytes=1000, peak=50_000_000, idle=10_000_000)
-    return read_ran(PLAN, seed, outcome, rows(above, personal, 100 * seed + luck), ["uniform"])
+    return read_finished_run(PLAN, seed, outcome, rows(above, personal, 100 * seed + luck), ["uniform"])
 
 
 def board(**entrants: Any) -> Results:

@@ -12,7 +12,7 @@ import yaml
 import nightloop.tasks.collect
 import nightloop.tasks.resources
 from nightloop.tasks.bakeoff.result import RunResult
-from nightloop.tasks.schedule import decide
+from nightloop.tasks.schedule import decide_override
 from tests.bakeoff.make_specs import WHEN, Oven, bake, computed_by, oven
 from tests.flows.tiny_pipeline import Tiny, begin, make
 
@@ -128,7 +128,7 @@ def test_a_period_that_an_operator_passed_over_is_left_out(
     tiny.deliver(3, bad=True)
     plan = tiny.plan
     landing = nightloop.tasks.collect.collect.fn(plan, 3)
-    decide(plan, landing, "", "the shop was closed", WHEN)
+    decide_override(plan, landing, "", "the shop was closed", WHEN)
     found = bake(tiny.path, end="2026-01-06")
     assert found["test"] == ["2026-01-03", "2026-01-05", "2026-01-06"]
     assert "2026-01-04" not in [one["name"] for one in found["history"]]

@@ -24,7 +24,7 @@ from nightloop.tasks.models.embedding_mlp import EmbeddingMLP
 from nightloop.tasks.models.mf import MF
 from nightloop.tasks.modules.checkpoint import Checkpoint
 from nightloop.tasks.modules.train_config import TrainConfig
-from nightloop.tasks.retraining.advance import begin, fold, pretrain, recent
+from nightloop.tasks.retraining.advance import fold, pretrain, recent_rows, start_chain
 from nightloop.tasks.retraining.strategy import Strategy
 from nightloop.tasks.strategies.asmg import ASMG
 from nightloop.tasks.strategies.fine_tune import FineTune
@@ -73,12 +73,12 @@ def chain(model: EmbeddingMLP, strategy: Strategy) -> float:
     """Median seconds of the last three periods."""
     periods = [world(period) for period in range(PERIODS)]
     weights = pretrain(model, FullRetrain(FINE.training, begin="scratch"), periods[0])
-    checkpoint: Checkpoint = begin(model, strategy, weights, periods[0])
+    checkpoint: Checkpoint = start_chain(model, strategy, weights, periods[0])
     took = []
     for period in range(1, PERIODS):
         logs = joined(periods[max(0, period - WINDOW) : period + 1])
         began = time.perf_counter()
-        checkpoint = fold(model, strategy, checkpoint, recent(logs, strategy.lookback))
+        checkpoint = fold(model, strategy, checkpoint, recent_rows(logs, strategy.lookback))
         took.append(time.perf_counter() - began)
         print(type(strategy).__name__, period, round(took[-1], 2), file=sys.stderr, flush=True)
     return statistics.median(took[-3:])

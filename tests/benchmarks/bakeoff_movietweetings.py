@@ -20,7 +20,7 @@ from nightloop.tasks.evaluation.rank import from_weights
 from nightloop.tasks.models.mf import MF
 from nightloop.tasks.plan.plan import Part
 from nightloop.tasks.retraining.advance import pretrain
-from nightloop.tasks.retraining.contract_data import until
+from nightloop.tasks.retraining.contract_data import logs_until
 from nightloop.tasks.strategies import build
 from nightloop.tasks.strategies.full_retrain import FullRetrain
 from tests.benchmarks.bakeoffs import ORDERS, raced
@@ -74,13 +74,13 @@ def against_neighbours(name: str, data: Path, metric: str) -> dict[str, float]:
     whole, model = read(data), MF(width=64, biases=True)
     strategy = build(Part.model_validate(order["strategies"][name]))
     first = FullRetrain(build(Part.model_validate(plan(data)["pretrain"])).training, begin="scratch")  # type: ignore[attr-defined]
-    weights = pretrain(model, first, until(whole, HISTORY - 1))
+    weights = pretrain(model, first, logs_until(whole, HISTORY - 1))
     nights = []
     for checkpoint, _ in chain(model, strategy, weights, whole, TEST[-1]):
         period = checkpoint.period + 1
         if period in TEST:
             mine = ranked(from_weights(model.factors, checkpoint.weights), whole, period)
-            nights.append((mine, ranked(ItemKNN().fitted(until(whole, period - 1)), whole, period)))
+            nights.append((mine, ranked(ItemKNN().fitted(logs_until(whole, period - 1)), whole, period)))
     gap = difference(nights, metric)
     return {"mean": gap.mean, "low": gap.low, "high": gap.high} if gap else {}
 

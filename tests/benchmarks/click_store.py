@@ -7,14 +7,14 @@ from pathlib import Path
 import pyarrow as pa
 import torch
 
-from nightloop.tasks.data.vocabulary import Vocabulary, to_bytes
+from nightloop.tasks.data.vocabulary import Vocabulary, vocabulary_to_bytes
 from nightloop.tasks.models import build
 from nightloop.tasks.modules.checkpoint import to_bytes as weights_to_bytes
 from nightloop.tasks.objects import blobs
 from nightloop.tasks.objects.objects import Directory
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.record import manifest_store, promotion_log
-from nightloop.tasks.record.entries import Act, draft
+from nightloop.tasks.record.entries import Act, draft_entry
 from nightloop.tasks.record.manifest import CheckpointRef, Manifest
 
 SIZES = {"user": 20_000, "item": 5_000, **{f"c{k}": 100 for k in range(8)}}
@@ -41,14 +41,14 @@ def night(objects: Directory, order: Plan, period: int) -> Manifest:
     kept = CheckpointRef(
         weights=blobs.put(objects, weights_to_bytes(weights)), memory=blobs.put(objects, weights_to_bytes({}))
     )
-    before = manifest_store.current(objects, "bench", period - 1) if period else None
+    before = manifest_store.current_manifest(objects, "bench", period - 1) if period else None
     manifest = Manifest(
         pipeline="bench", period=period, name=f"{period:06d}", revision=1, previous=before.hash if before else None,
         outcome="complete", reason="", plan=order.model_dump(mode="json"), logs=(), validated=(),
-        vocabulary=blobs.put(objects, to_bytes(words)), served=None, scores={}, checkpoints={"FineTune": kept}, judged={},
+        vocabulary=blobs.put(objects, vocabulary_to_bytes(words)), served=None, scores={}, checkpoints={"FineTune": kept}, judged={},
         verdict="promote", champion=None,
     )  # fmt: skip
-    if not manifest_store.publish(objects, manifest):
+    if not manifest_store.create_manifest(objects, manifest):
         raise RuntimeError("the bench's night could not be written")
     return manifest
 
@@ -56,7 +56,9 @@ def night(objects: Directory, order: Plan, period: int) -> Manifest:
 def promoted(objects: Directory, manifest: Manifest) -> None:
     """Make the night's candidate the champion."""
     act = Act("gate", "2026-01-01T00:00:00+00:00", "bench", manifest.period)
-    promotion_log.promote(objects, "bench", draft(manifest, "FineTune", act, evidence={}), manifest.period)
+    promotion_log.append_promotion(
+        objects, "bench", draft_entry(manifest, "FineTune", act, evidence={}), manifest.period
+    )
 
 
 def store(path: Path, order: Plan) -> Directory:

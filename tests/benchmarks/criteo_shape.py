@@ -30,8 +30,13 @@ import torch
 
 from nightloop.tasks.data.clean_rows import clean_ids
 from nightloop.tasks.data.load import read_logs
-from nightloop.tasks.data.vocabulary import empty, from_bytes, grow, to_bytes
-from nightloop.tasks.lake.ingest import collect
+from nightloop.tasks.data.vocabulary import (
+    empty_vocabulary,
+    grow_vocabulary,
+    vocabulary_from_bytes,
+    vocabulary_to_bytes,
+)
+from nightloop.tasks.lake.ingest import land_period
 from nightloop.tasks.lake.periods import period
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.models.deepfm import DeepFM
@@ -42,7 +47,7 @@ from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.retraining.advance import fold
 from nightloop.tasks.sources.click_world import ITEM, ClickWorld
 from nightloop.tasks.strategies.full_retrain import FullRetrain
-from nightloop.tasks.training.resize import initial
+from nightloop.tasks.training.resize import initial_weights
 
 WHOLE, DAYS, TARGET = 45_840_617, 7, 6.0  # rows, days, GiB
 DUCKDB = 300  # MB
@@ -94,7 +99,7 @@ def apart(act: str, *words: object) -> dict[str, float]:
 def landed(rows: int, home: str) -> dict[str, float]:
     """Collect the world's days and keep their vocabulary. Its own making is not counted."""
     torch.set_num_threads(1)
-    order, words = plan(), empty(world().columns)
+    order, words = plan(), empty_vocabulary(world().columns)
     began, drawn = time.perf_counter(), 0.0
     with lake(home) as warehouse:
         for day, _ in VERSIONS:
@@ -102,9 +107,9 @@ def landed(rows: int, home: str) -> dict[str, float]:
             draws = time.perf_counter()
             made = Made(list(world(rows // DAYS).batches(warehouse, now, order.columns)))
             drawn += time.perf_counter() - draws
-            collect(warehouse, made, order, now)
-            words = reduce(grow, clean_ids(warehouse, order, day, 1), words)
-    (Path(home) / "words").write_bytes(to_bytes(words))
+            land_period(warehouse, made, order, now)
+            words = reduce(grow_vocabulary, clean_ids(warehouse, order, day, 1), words)
+    (Path(home) / "words").write_bytes(vocabulary_to_bytes(words))
     took = time.perf_counter() - began - drawn
     return {"ids": sum(words.sizes(DAYS)), "rows a second": round(rows / took)}
 
@@ -112,7 +117,7 @@ def landed(rows: int, home: str) -> dict[str, float]:
 def retrained(network: str, home: str) -> dict[str, float]:
     """Read all days and train on them."""
     torch.set_num_threads(1)
-    order, words = plan(), from_bytes((Path(home) / "words").read_bytes())
+    order, words = plan(), vocabulary_from_bytes((Path(home) / "words").read_bytes())
     with watched() as while_reading:
         began = time.perf_counter()
         with lake(home) as warehouse:
@@ -120,7 +125,7 @@ def retrained(network: str, home: str) -> dict[str, float]:
         read = time.perf_counter() - began
     with watched() as while_training:
         model = DeepFM(logs.fields, numeric=logs.numeric.shape[1], width=10, hidden=NETWORKS[network])
-        start = Checkpoint(logs.period, initial(model, logs))
+        start = Checkpoint(logs.period, initial_weights(model, logs))
         began, worked = time.perf_counter(), time.process_time()
         fold(model, FullRetrain(ONE_EPOCH, begin="scratch"), start, logs)
         took, worked = time.perf_counter() - began, time.process_time() - worked

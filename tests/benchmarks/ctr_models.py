@@ -42,7 +42,7 @@ from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.modules.train_config import TrainConfig, fast_bfloat16
 from nightloop.tasks.training.fit import fit
 from nightloop.tasks.training.predict import predict
-from nightloop.tasks.training.resize import initial
+from nightloop.tasks.training.resize import initial_weights
 from tests.benchmarks.deepfm_train import BATCH, world
 
 TURNS, BATCHES, HELD_OUT = 3, 24, 50_000
@@ -135,7 +135,7 @@ Turns = dict[str, list[dict[str, float]]]
 def turns(name: str, logs: Logs, other: Peer | None) -> tuple[Turns, Weights]:
     """What the turns of both sides took, and what ours learned."""
     model = build(name, {}, logs.fields, 0)
-    weights, state = initial(model, logs), None
+    weights, state = initial_weights(model, logs), None
     seconds: Turns = {"ours": [], "FuxiCTR": []}
     for turn in range(TURNS):
         part = logs.select(torch.arange(turn * BATCHES * BATCH, (turn + 1) * BATCHES * BATCH))

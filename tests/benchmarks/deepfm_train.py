@@ -22,7 +22,7 @@ from nightloop.tasks.models.deepfm import DeepFM
 from nightloop.tasks.modules.train_config import TrainConfig, fast_bfloat16
 from nightloop.tasks.training.fit import fit
 from nightloop.tasks.training.predict import predict
-from nightloop.tasks.training.resize import initial
+from nightloop.tasks.training.resize import initial_weights
 
 FIELDS, IDS, BATCH = 39, 1_000_000, 4096
 TRAIN, HELD_OUT, ROUNDS = 120 * BATCH, 50_000, 3
@@ -91,7 +91,7 @@ def run() -> dict[str, object]:
     whole = world(TRAIN + HELD_OUT)
     train, held_out = whole.select(torch.arange(TRAIN)), whole.select(torch.arange(TRAIN, TRAIN + HELD_OUT))
     model = DeepFM(whole.fields)
-    weights = initial(model, whole)
+    weights = initial_weights(model, whole)
     reference = Reference(whole.sizes)
     optimizer = torch.optim.Adam(reference.parameters())
     reference_rate(reference, optimizer, whole)  # its moments are made in the first step

@@ -14,7 +14,7 @@ from nightloop.tasks.meta.transfer import Transfer
 from nightloop.tasks.models.lightgcn import LightGCN
 from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.retraining.advance import pretrain
-from nightloop.tasks.retraining.contract_data import until
+from nightloop.tasks.retraining.contract_data import logs_until
 from nightloop.tasks.strategies.fine_tune import FineTune
 from nightloop.tasks.strategies.full_retrain import FullRetrain
 from nightloop.tasks.strategies.sml import SML
@@ -43,7 +43,7 @@ def run(path: Path = DATA / "movietweetings.parquet", seed: int = 0) -> dict[str
     for graph, model, name, strategy in ROWS:
         if model.graph not in first:  # with the same links for all: rows of one graph begin alike
             begun = FULL if model is OWN else model
-            first[model.graph] = pretrain(begun, PRETRAIN, until(whole, HISTORY - 1))
+            first[model.graph] = pretrain(begun, PRETRAIN, logs_until(whole, HISTORY - 1))
         rows.append(measure(f"{name} ({graph})", model, strategy, first[model.graph], whole))
         print(table(rows[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
     own, before = (r.metrics["recall@20"] for r in rows[:2])

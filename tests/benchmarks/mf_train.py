@@ -21,11 +21,11 @@ from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.evaluation.rank import from_factors
 from nightloop.tasks.models.mf import MF
 from nightloop.tasks.modules.checkpoint import Weights
-from nightloop.tasks.modules.negative_sampling import draw, known
+from nightloop.tasks.modules.negative_sampling import draw, index_positives
 from nightloop.tasks.modules.train_config import TrainConfig
-from nightloop.tasks.retraining.contract_data import until
+from nightloop.tasks.retraining.contract_data import logs_until
 from nightloop.tasks.training.fit import fit
-from nightloop.tasks.training.resize import initial
+from nightloop.tasks.training.resize import initial_weights
 from tests.benchmarks.real_logs import DATA, TEST, read, scored
 
 USERS, ITEMS, ROWS = 59_082, 122_816, 2_500_000
@@ -63,7 +63,7 @@ def rate(weights: Weights, logs: Logs) -> float:
 def by_dense_adam(weights: Weights, logs: Logs, epochs: int, batch: int = 1024) -> dict[str, Tensor]:
     """The reference: the same loss and negatives by autograd, and Adam over every row at each step."""
     user, item = logs.rows.T.contiguous()
-    positives, g = known(user, item, logs.sizes[1]), logs.generator("reference")
+    positives, g = index_positives(user, item, logs.sizes[1]), logs.generator("reference")
     tables = [nn.Embedding.from_pretrained(weights[f"table.{f}"].clone(), freeze=False) for f in ("user", "item")]
     optimizer = torch.optim.Adam([table.weight for table in tables], **ADAM)
     for _ in range(epochs):
@@ -88,8 +88,8 @@ def quality() -> dict[str, list[float]]:
     whole = read()
     found: dict[str, list[float]] = {"ours": [], "reference": []}
     for seed in SEEDS:
-        logs = replace(until(whole, TEST[0] - 1), seed=seed)
-        weights = initial(MODEL, logs)
+        logs = replace(logs_until(whole, TEST[0] - 1), seed=seed)
+        weights = initial_weights(MODEL, logs)
         ours = fit(MODEL, weights, logs, replace(SCHEDULE, epochs=EPOCHS)).weights
         found["ours"].append(recall(*MODEL.factors(ours), whole))
         found["reference"].append(recall(*MODEL.factors(by_dense_adam(weights, logs, EPOCHS)), whole))
@@ -99,7 +99,7 @@ def quality() -> dict[str, list[float]]:
 def run() -> dict[str, object]:
     """Median interactions a second of five calls; Recall@20 as means over three seeds."""
     logs = zipf_logs()
-    weights = initial(MODEL, logs)
+    weights = initial_weights(MODEL, logs)
     rates = [rate(weights, logs) for _ in range(ROUNDS)]
     recalls = quality() if (DATA / "movietweetings.parquet").exists() else {}
     ratio = statistics.mean(recalls["ours"]) / statistics.mean(recalls["reference"]) if recalls else None

@@ -16,9 +16,9 @@ from implicit.cpu.bpr import BayesianPersonalizedRanking
 from scipy.sparse import csr_matrix
 
 from nightloop.tasks.data.logs import Logs
-from nightloop.tasks.retraining.contract_data import until
+from nightloop.tasks.retraining.contract_data import logs_until
 from nightloop.tasks.training.fit import fit
-from nightloop.tasks.training.resize import initial
+from nightloop.tasks.training.resize import initial_weights
 from tests.benchmarks.mf_train import EPOCHS, MODEL, ROUNDS, SCHEDULE, rate, recall, zipf_logs
 from tests.benchmarks.real_logs import DATA, TEST, read
 
@@ -45,7 +45,7 @@ def bpr(rows: csr_matrix, iterations: int, learning_rate: float = 0.001) -> tupl
 def speeds() -> dict[str, list[float]]:
     """Interactions a second of each, in turn."""
     logs = zipf_logs()
-    weights, rows = initial(MODEL, logs), matrix(logs)
+    weights, rows = initial_weights(MODEL, logs), matrix(logs)
     found: dict[str, list[float]] = {"ours": [], "implicit": []}
     for _ in range(ROUNDS):
         found["ours"].append(rate(weights, logs))
@@ -56,8 +56,8 @@ def speeds() -> dict[str, list[float]]:
 def equal_time() -> dict[str, float]:
     """Recall@20 of both after the seconds that BPR takes."""
     whole = read()
-    logs = until(whole, TEST[0] - 1)
-    weights = initial(MODEL, logs)
+    logs = logs_until(whole, TEST[0] - 1)
+    weights = initial_weights(MODEL, logs)
     peer, seconds = bpr(matrix(logs), ITERATIONS)
     began = time.perf_counter()
     fit(MODEL, weights, logs, replace(SCHEDULE, epochs=EPOCHS))

@@ -11,13 +11,13 @@ from typing import Any
 import pyarrow as pa
 import torch
 
-from nightloop.tasks.data.vocabulary import Vocabulary, to_bytes
+from nightloop.tasks.data.vocabulary import Vocabulary, vocabulary_to_bytes
 from nightloop.tasks.modules.checkpoint import to_bytes as weights_to_bytes
 from nightloop.tasks.objects import blobs
 from nightloop.tasks.objects.objects import Directory
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.record import manifest_store, promotion_log
-from nightloop.tasks.record.entries import Act, draft
+from nightloop.tasks.record.entries import Act, draft_entry
 from nightloop.tasks.record.manifest import CheckpointRef, Manifest
 
 HOUSE = Path(__file__).parents[2]
@@ -77,14 +77,14 @@ def _store(path: Path) -> None:
     )
     manifest = Manifest(
         pipeline="bench", period=0, name="000000", revision=1, previous=None, outcome="complete", reason="",
-        plan=plan.model_dump(mode="json"), logs=(), validated=(), vocabulary=blobs.put(objects, to_bytes(words)),
+        plan=plan.model_dump(mode="json"), logs=(), validated=(), vocabulary=blobs.put(objects, vocabulary_to_bytes(words)),
         served=None, scores={}, checkpoints={"FineTune": kept}, judged={},
         verdict="promote", champion=None,
     )  # fmt: skip
-    if not manifest_store.publish(objects, manifest):
+    if not manifest_store.create_manifest(objects, manifest):
         raise RuntimeError("the bench's night could not be written")
     act = Act("gate", "2026-01-01T00:00:00+00:00", "bench", 0)
-    promotion_log.promote(objects, "bench", draft(manifest, "FineTune", act, evidence={}), 0)
+    promotion_log.append_promotion(objects, "bench", draft_entry(manifest, "FineTune", act, evidence={}), 0)
 
 
 if __name__ == "__main__":

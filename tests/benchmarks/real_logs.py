@@ -31,8 +31,8 @@ from nightloop.tasks.modules.checkpoint import Checkpoint, Weights
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.plan.plan import Ranking
-from nightloop.tasks.retraining.advance import begin, fold, pretrain, recent
-from nightloop.tasks.retraining.contract_data import coded, until
+from nightloop.tasks.retraining.advance import fold, pretrain, recent_rows, start_chain
+from nightloop.tasks.retraining.contract_data import encode_ids, logs_until
 from nightloop.tasks.retraining.strategy import Strategy
 from nightloop.tasks.strategies.add_popularity import AddPopularity
 from nightloop.tasks.strategies.als import ALS
@@ -81,7 +81,7 @@ def read(path: Path = DATA / "movietweetings.parquet", seed: int = 0) -> Logs:
     table = table.slice(0, ROWS * PERIODS)
     periods = torch.arange(PERIODS, dtype=torch.int32).repeat_interleave(ROWS)
     ids = [torch.tensor(table[name].to_numpy()) for name in ("user_id", "item_id")]
-    codes, born = zip(*(coded(column, periods) for column in ids), strict=True)
+    codes, born = zip(*(encode_ids(column, periods) for column in ids), strict=True)
     return Logs(
         period=PERIODS - 1, periods=periods, fields=("user", "item"), rows=torch.stack(codes, 1), born=tuple(born),
         numeric=torch.zeros(len(table), 0), label=torch.ones(len(table)), sizes=tuple(len(b) for b in born),
@@ -99,10 +99,10 @@ def chain(
     clock: Callable[[], float] = time.perf_counter,
 ) -> Iterator[tuple[Checkpoint, float]]:
     """The checkpoints at the close of the root and of every later period before `last`, with the seconds each took."""
-    checkpoint = begin(model, strategy, weights, until(whole, root))
+    checkpoint = start_chain(model, strategy, weights, logs_until(whole, root))
     yield checkpoint, 0.0
     for period in range(root + 1, last):
-        logs = until(whole, period)
+        logs = logs_until(whole, period)
         began = clock()
         checkpoint = fold(model, strategy, checkpoint, logs)
         yield checkpoint, clock() - began
@@ -116,7 +116,7 @@ def scored(ranker: Ranker, whole: Logs, period: int) -> dict[str, Tensor]:
 
 def ranked(ranker: Ranker, whole: Logs, period: int) -> dict[str, Tensor]:
     """The scored period of a ranker, against 999 negatives."""
-    logs = until(whole, period)
+    logs = logs_until(whole, period)
     return rank(ranker, sample_candidates(logs.since(period), logs.rows[logs.periods < period], Ranking()))
 
 
@@ -136,9 +136,9 @@ def measure_fresh(name: str, model: MF, strategy: Strategy, whole: Logs, periods
     """The same for a control that remembers nothing: made anew at the close of t-1 for every t of `periods`."""
     results, seconds = [], []
     for period in periods:
-        logs = until(whole, period - 1)
+        logs = logs_until(whole, period - 1)
         began = time.perf_counter()
-        checkpoint = strategy.start(model, {}, recent(logs, strategy.lookback))
+        checkpoint = strategy.start(model, {}, recent_rows(logs, strategy.lookback))
         seconds.append(time.perf_counter() - began)
         results.append(scored(from_weights(model.factors, checkpoint.weights), whole, period))
     return row(name, results, seconds)
@@ -158,7 +158,7 @@ def half_life(model: MF, whole: Logs) -> float:
 
 def learned(model: MF, whole: Logs) -> Iterator[Row]:
     """The strategies, each with the settings that did best on periods 13 and 14."""
-    weights = pretrain(model, FullRetrain(PRETRAIN, begin="scratch"), until(whole, HISTORY - 1))
+    weights = pretrain(model, FullRetrain(PRETRAIN, begin="scratch"), logs_until(whole, HISTORY - 1))
     for name, strategy in STRATEGIES.items():
         yield measure(name, model, strategy, weights, whole)
 
@@ -176,7 +176,7 @@ def neighbours(whole: Logs, periods: Sequence[int] = TEST) -> Row:
     """Popularity plus item-kNN, fitted anew at the close of t-1 for every t of `periods`."""
     results, seconds = [], []
     for period in periods:
-        logs = until(whole, period - 1)
+        logs = logs_until(whole, period - 1)
         began = time.perf_counter()
         ranker = ItemKNN().fitted(logs)
         seconds.append(time.perf_counter() - began)

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import torch
 
-from nightloop.tasks.correction.corrector import Scored, Shape
+from nightloop.tasks.correction.corrector import ScoredRows, Shape
 from nightloop.tasks.correctors.reloop2 import ReLoop2
 from nightloop.tasks.models.deepfm import DeepFM
 from nightloop.tasks.modules.checkpoint import to_bytes
 from nightloop.tasks.serving.predictor import Predictor
 from nightloop.tasks.training.hidden_features import logits_and_hidden
 from nightloop.tasks.training.predict import predict
-from nightloop.tasks.training.resize import initial
+from nightloop.tasks.training.resize import initial_weights
 from tests.benchmarks.click_store import CONTEXT, plan, store
 from tests.benchmarks.deepfm_train import world
 
@@ -33,10 +33,10 @@ def overhead() -> tuple[float, dict[str, float]]:
     """Share of reading and writing in the time of a batch score, by medians of rounds in turn; microseconds a row."""
     logs = world(BATCH)
     model, corrector = DeepFM(logs.fields), ReLoop2()
-    weights = initial(model, logs)
+    weights = initial_weights(model, logs)
     hidden = logits_and_hidden(model, weights, logs)[1]
     state = corrector.start(Shape(hidden.shape[1], 1, 1))
-    scored = Scored(logs.rows, hidden, torch.full((BATCH,), 0.3))
+    scored = ScoredRows(logs.rows, hidden, torch.full((BATCH,), 0.3))
     times: dict[str, list[float]] = {"score": [], "read": [], "write": []}
     for _ in range(ROUNDS):
         begin = time.thread_time()
@@ -60,7 +60,7 @@ def ten_million() -> dict[str, float]:
     state = corrector.start(Shape(128, 1, 1))
     pool = torch.randn(20_000, 128, generator=generator).relu()
     label = (torch.rand(20_000, generator=generator) < 0.2).float()
-    scored = Scored(torch.zeros(20_000, 2).long(), pool, torch.full((20_000,), 0.2))
+    scored = ScoredRows(torch.zeros(20_000, 2).long(), pool, torch.full((20_000,), 0.2))
     found = {}
     for rounds in range(OBSERVED // len(pool)):
         if rounds in (20, OBSERVED // len(pool) - 1):

@@ -24,7 +24,7 @@ from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.strategies.fine_tune import FineTune
 from nightloop.tasks.strategies.reloop import ReLoop, SelfCorrection
 from nightloop.tasks.training.predict import predict
-from nightloop.tasks.training.resize import initial
+from nightloop.tasks.training.resize import initial_weights
 from tests.benchmarks.deepfm_train import BATCH, world
 
 STEPS, PAIRS, REPEATS, MOST = 4, 7, 200, 1.8  # MOST per cent: what the paper reports
@@ -71,7 +71,7 @@ def run() -> dict[str, object]:
     torch.set_num_threads(1)
     logs = world(STEPS * BATCH)
     model = DeepFM(logs.fields)
-    weights = initial(model, logs)
+    weights = initial_weights(model, logs)
     logs = replace(logs, served=predict(model, weights, logs).sigmoid())
     idle, looped = ReLoop(Idle()), ReLoop(PLAIN)
     begun = {one: one.start(model, weights, logs) for one in (PLAIN, idle, looped)}

@@ -18,7 +18,7 @@ from nightloop.tasks.models.mf import MF
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.retraining.advance import fold
-from nightloop.tasks.retraining.contract_data import until
+from nightloop.tasks.retraining.contract_data import logs_until
 from nightloop.tasks.retraining.strategy import Strategy
 from nightloop.tasks.strategies.als import ALS
 from nightloop.tasks.strategies.asmg import ASMG
@@ -35,7 +35,7 @@ from nightloop.tasks.strategies.popularity import Popularity
 from nightloop.tasks.strategies.reloop import ReLoop
 from nightloop.tasks.strategies.sml import SML
 from nightloop.tasks.strategies.spmf import SPMF
-from nightloop.tasks.training.resize import initial
+from nightloop.tasks.training.resize import initial_weights
 from tests.benchmarks.worlds import picture
 
 ROWS, USERS, ITEMS, HISTORY = 2_000, 2_000, 1_000, 10
@@ -84,10 +84,10 @@ def took(model: Model, strategy: Strategy, whole: Logs) -> float:
     first, *others = range(whole.period - 2, whole.period + 1)
     found = []
     for _ in range(2):
-        begun = until(whole, first)
-        checkpoint = strategy.start(model, initial(model, begun), begun)
+        begun = logs_until(whole, first)
+        checkpoint = strategy.start(model, initial_weights(model, begun), begun)
         for period in others:
-            logs = until(whole, period)
+            logs = logs_until(whole, period)
             began = time.process_time()
             checkpoint = fold(model, strategy, checkpoint, logs)
             last = time.process_time() - began

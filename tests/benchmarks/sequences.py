@@ -26,7 +26,7 @@ from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.plan.plan import Ranking
 from nightloop.tasks.retraining.advance import pretrain
-from nightloop.tasks.retraining.contract_data import until
+from nightloop.tasks.retraining.contract_data import logs_until
 from nightloop.tasks.strategies.fine_tune import FineTune
 from nightloop.tasks.strategies.full_retrain import FullRetrain
 from tests.benchmarks.real_logs import HISTORY, METRICS, TEST, Row, chain, read, row, table
@@ -40,11 +40,11 @@ def measured(name: str, whole: Logs) -> Iterator[Row]:
     """A model's two lines."""
     model = MODELS[name]
     root = FullRetrain(replace(NIGHTLY, epochs=3), begin="scratch")
-    weights = pretrain(model, root, until(whole, HISTORY - 1))
+    weights = pretrain(model, root, logs_until(whole, HISTORY - 1))
     nightly, fresh, seconds = [], [], []
     for checkpoint, took in chain(model, FineTune(NIGHTLY), weights, whole, TEST[-1]):
         if checkpoint.period + 1 in TEST:
-            logs = until(whole, checkpoint.period + 1)
+            logs = logs_until(whole, checkpoint.period + 1)
             newest = logs.since(logs.period)
             dealt = sample_candidates(newest, logs.rows[logs.periods < logs.period], Ranking())
             nightly.append(_metrics(rank(from_weights(model.factors, checkpoint.weights), dealt)))

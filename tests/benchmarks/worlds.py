@@ -16,7 +16,7 @@ import torch
 from scipy.stats import t as student
 
 from nightloop.tasks.reports import plot_style as d
-from nightloop.tasks.reports.plots import looks
+from nightloop.tasks.reports.plots import line_styles
 
 SEEDS = tuple(range(int(os.environ.get("NIGHTLOOP_BENCH_SEEDS", "5"))))  # fewer for a first look
 PICTURES = Path("bench")  # beside bench.json
@@ -71,10 +71,10 @@ def picture(
     axes = figure.add_axes((d.LEFT, 0.16, d.WIDTH, 0.66))
     axes.set_yscale("log" if log else "linear")
     ends = []
-    for label, (colour, dashes) in looks(list(lines), None).items():
+    for label, (colour, dashes) in line_styles(list(lines), None).items():
         axes.plot(range(len(xs)), lines[label], color=colour, linestyle=dashes, linewidth=1.8, marker="o", markersize=3)
         ends.append(d.End(lines[label][-1], label, colour, dashes))
-    d.dress(axes, xs, labels[1])
+    d.style_axes(axes, xs, labels[1])
     axes.set_xlabel(labels[0], color=d.INK, size=9.5)
     d.label_ends(axes, ends)
     PICTURES.mkdir(exist_ok=True)

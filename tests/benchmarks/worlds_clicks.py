@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from nightloop.tasks.correction.corrector import Corrector
-from nightloop.tasks.correction.replay import replay as corrected
+from nightloop.tasks.correction.replay import replay_stream as corrected
 from nightloop.tasks.correctors.recalibration import Recalibration
 from nightloop.tasks.correctors.reloop2 import ReLoop2
 from nightloop.tasks.data.logs import Logs
@@ -28,7 +28,7 @@ from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.retraining.advance import pretrain
-from nightloop.tasks.retraining.contract_data import coded, until
+from nightloop.tasks.retraining.contract_data import encode_ids, logs_until
 from nightloop.tasks.retraining.strategy import Strategy
 from nightloop.tasks.sources.click_world import ClickWorld
 from nightloop.tasks.strategies.fine_tune import FineTune
@@ -71,7 +71,7 @@ def read(world: ClickWorld) -> tuple[Logs, Tensor]:
     days = [world.day(number) for number in range(world.shape.days)]
     periods = torch.arange(len(days), dtype=torch.int32).repeat_interleave(world.shape.rows)
     values = torch.from_numpy(np.concatenate([day.values for day in days]))
-    codes, born = zip(*(coded(values[:, j], periods) for j in range(values.shape[1])), strict=True)
+    codes, born = zip(*(encode_ids(values[:, j], periods) for j in range(values.shape[1])), strict=True)
     names = ("user", "item", *(f"C{j + 1}" for j in range(2, values.shape[1])))
     numeric, label, times, chance = (
         torch.from_numpy(np.concatenate(part))
@@ -96,7 +96,7 @@ def replay(like: str, drift: float, seed: int) -> dict[str, Any]:
     found = {"oracle": {day: quality(labels[day], chance[whole.periods == day]) for day in labels}}
     for name in ("LR", "FM", *DEEP):
         model = model_of(name, whole)
-        weights = pretrain(model, FullRetrain(training(name, 2), begin="scratch"), until(whole, ROOT))
+        weights = pretrain(model, FullRetrain(training(name, 2), begin="scratch"), logs_until(whole, ROOT))
         served, kept = predicted(model, FineTune(training(name)), weights, whole)
         found[name] = {day: quality(labels[day], p) for day, p in served.items()}
         if name == BACKBONE:
@@ -105,7 +105,7 @@ def replay(like: str, drift: float, seed: int) -> dict[str, Any]:
     rivals: dict[str, Strategy] = {
         "no update": NoUpdate(), "KD": KD(fine, WEIGHT[kind]), "ReLoop": ReLoop(fine, ALPHA[kind])
     }  # fmt: skip
-    before = {d: predict(backbone, checkpoints[d - 1], until(whole, d).since(d)).sigmoid() for d in test}
+    before = {d: predict(backbone, checkpoints[d - 1], logs_until(whole, d).since(d)).sigmoid() for d in test}
     wrong: dict[str, float] = {}
     for name, strategy in rivals.items():
         served, _ = predicted(backbone, strategy, begun, whole)
@@ -125,7 +125,7 @@ def predicted(
     served, kept = {}, {}
     for checkpoint, _ in chain(model, strategy, weights, whole, whole.period, ROOT, time.process_time):
         day = checkpoint.period + 1
-        served[day] = predict(model, checkpoint.weights, until(whole, day).since(day)).sigmoid()
+        served[day] = predict(model, checkpoint.weights, logs_until(whole, day).since(day)).sigmoid()
         kept[day] = checkpoint.weights
     return served, kept
 
@@ -156,7 +156,7 @@ def online(
     for name, correctors in tried.items():
         found[name] = {}
         for day, own in weights.items():
-            made = corrected(correctors, model, own, until(whole, day).since(day), SLOT, DELAY)
+            made = corrected(correctors, model, own, logs_until(whole, day).since(day), SLOT, DELAY)
             found[name][day] = quality(labels[day], made.corrected)
     return found
 

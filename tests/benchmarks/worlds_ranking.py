@@ -27,7 +27,7 @@ from nightloop.tasks.models.mf import MF
 from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.plan.plan import Ranking
 from nightloop.tasks.retraining.advance import pretrain
-from nightloop.tasks.retraining.contract_data import coded, until
+from nightloop.tasks.retraining.contract_data import encode_ids, logs_until
 from nightloop.tasks.retraining.strategy import Strategy
 from nightloop.tasks.simulation.latent_world import Ints
 from nightloop.tasks.sources.ranking_world import RankingWorld
@@ -81,7 +81,7 @@ def read(world: RankingWorld) -> tuple[Logs, tuple[Ints, Ints]]:
     days = [world.takes(day) for day in range(world.shape[3])]
     periods = torch.arange(len(days), dtype=torch.int32).repeat_interleave(torch.tensor([len(d[0]) for d in days]))
     users, items, times = (torch.from_numpy(np.concatenate(column)) for column in zip(*days, strict=True))
-    codes, born = zip(*(coded(ids, periods) for ids in (users, items)), strict=True)
+    codes, born = zip(*(encode_ids(ids, periods) for ids in (users, items)), strict=True)
     numbers = []
     for ids, code, births in zip((users, items), codes, born, strict=True):
         known = torch.zeros(len(births), dtype=torch.int64)
@@ -116,10 +116,10 @@ def replay(like: str, seed: int, only: Sequence[str] = ()) -> dict[str, Any]:
     whole, numbers = read(world)
     model, hands = MF(width=8), {}
     for period in range(ROOT + 1, whole.period + 1):
-        logs = until(whole, period)
+        logs = logs_until(whole, period)
         hands[period] = sample_candidates(logs.since(period), logs.rows[logs.periods < period], Ranking(negatives=299))
     scratch = FullRetrain(TrainConfig(epochs=20, batch_size=256, lr=0.1, l2=0.03), begin="scratch")
-    weights = pretrain(model, scratch, until(whole, ROOT))
+    weights = pretrain(model, scratch, logs_until(whole, ROOT))
     best = {p: judged(oracle(world, numbers, p), hand) for p, hand in hands.items()}
     found = {"oracle": summary(best, [])}
     for name, strategy in strategies(like).items():

@@ -18,11 +18,11 @@ from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.models.mf import MF
 from nightloop.tasks.modules.checkpoint import Checkpoint
 from nightloop.tasks.modules.train_config import TrainConfig
-from nightloop.tasks.retraining.advance import recent
+from nightloop.tasks.retraining.advance import recent_rows
 from nightloop.tasks.retraining.strategy import Strategy
 from nightloop.tasks.strategies.fine_tune import FineTune
 from nightloop.tasks.strategies.full_retrain import FullRetrain
-from nightloop.tasks.training.resize import initial
+from nightloop.tasks.training.resize import initial_weights
 from tests.benchmarks.mf_train import SCHEDULE
 from tests.benchmarks.sml_speed import LIGHT, authors, beside, sentence
 
@@ -78,12 +78,12 @@ def work(strategy: Strategy, whole_history: bool) -> None:
     model = MF(width=64)
     rows = HISTORY if whole_history else ROWS
     periods = [world(period, rows if period else ROWS) for period in range(3)]
-    checkpoint = strategy.start(model, initial(model, periods[0]), periods[0])
+    checkpoint = strategy.start(model, initial_weights(model, periods[0]), periods[0])
     took = 0.0
     for logs in periods[2 if whole_history else 1 :]:
         own = Checkpoint(logs.period - 1, checkpoint.weights, checkpoint.memory)
         began = time.perf_counter()
-        checkpoint = strategy.update(model, own, recent(logs, strategy.lookback))
+        checkpoint = strategy.update(model, own, recent_rows(logs, strategy.lookback))
         took = time.perf_counter() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(json.dumps({"seconds": round(took, 2), "gib": round(peak, 2)}))

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from nightloop.tasks.correction.chain import Chain, begin
-from nightloop.tasks.correction.corrector import Corrector, Scored, Shape
+from nightloop.tasks.correction.chain import Chain, begin_chain
+from nightloop.tasks.correction.corrector import Corrector, ScoredRows, Shape
 
 USERS, ITEMS, WIDTH = 60, 40, 16
 
@@ -17,7 +17,7 @@ USERS, ITEMS, WIDTH = 60, 40, 16
 class Stream:
     """Rows in order of time; the base model is right until `turn`, and then wrong about some items by a lot."""
 
-    scored: Scored
+    scored: ScoredRows
     label: Tensor
     places: list[Tensor] = field(default_factory=list)
 
@@ -31,15 +31,15 @@ def stream(rows: int, shift: float = 0.0, turn: float = 0.25, seed: int = 0) -> 
     moved = shift * ((i < ITEMS // 4) & (torch.arange(rows) >= turn * rows))
     label = (torch.rand(rows, generator=g) < torch.sigmoid(z + moved)).float()
     hidden = torch.cat([users[u], items[i]], 1).relu()
-    return Stream(Scored(torch.stack([u, i], 1), hidden, torch.sigmoid(z)), label)
+    return Stream(ScoredRows(torch.stack([u, i], 1), hidden, torch.sigmoid(z)), label)
 
 
-def part(scored: Scored, places: slice) -> Scored:
-    return Scored(scored.rows[places], scored.hidden[places], scored.probability[places])
+def part(scored: ScoredRows, places: slice) -> ScoredRows:
+    return ScoredRows(scored.rows[places], scored.hidden[places], scored.probability[places])
 
 
 def chain(*correctors: Corrector, version: str = "a") -> Chain:
-    return begin(version, {f"c{n}": one for n, one in enumerate(correctors)}, Shape(2 * WIDTH, USERS, ITEMS))
+    return begin_chain(version, {f"c{n}": one for n, one in enumerate(correctors)}, Shape(2 * WIDTH, USERS, ITEMS))
 
 
 def prequential(one: Chain, made: Stream, slot: int = 200) -> Tensor:

@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from nightloop.tasks.correction.chain import restored
-from nightloop.tasks.correction.corrector import Scored
+from nightloop.tasks.correction.chain import restore_chain
+from nightloop.tasks.correction.corrector import ScoredRows
 from nightloop.tasks.correction.knn_memory import Neighbours
-from nightloop.tasks.correction.replay import replay, slots
+from nightloop.tasks.correction.replay import replay_stream, time_slots
 from nightloop.tasks.correctors import build_all
 from nightloop.tasks.correctors.counters import Counters
 from nightloop.tasks.correctors.recalibration import Recalibration
@@ -22,7 +22,7 @@ from nightloop.tasks.models.mf import MF
 from nightloop.tasks.modules.checkpoint import from_bytes, to_bytes
 from nightloop.tasks.plan.plan import Part
 from nightloop.tasks.plan.plugins import classes
-from nightloop.tasks.training.resize import initial
+from nightloop.tasks.training.resize import initial_weights
 from tests.correctors import make_rows
 from tests.models.make_logs import make
 
@@ -35,7 +35,7 @@ def test_recalibration_finds_the_line_that_the_base_is_off_by(form: str) -> None
     wrong = torch.sigmoid((torch.logit(p) + 0.8) / slope)
     found = make_rows.prequential(
         make_rows.chain(Recalibration(form)),  # type: ignore[arg-type]
-        make_rows.Stream(Scored(world.scored.rows, world.scored.hidden, wrong), world.label),
+        make_rows.Stream(ScoredRows(world.scored.rows, world.scored.hidden, wrong), world.label),
     )
     late = slice(5000, None)
     assert calibration(world.label[late], wrong[late]) > 1.1
@@ -50,7 +50,7 @@ def test_counters_learn_items_that_changed_and_a_shrunk_rate_is_the_beta_posteri
     assert auc(world.label[late], found[late]) > auc(world.label[late], world.scored.probability[late]) + 0.02
     corrector = Counters(prior=10, strengths=(1.0,), half_life=0)
     state = make_rows.chain(corrector).states["c0"]
-    scored = Scored(torch.tensor([[3, 5]]), torch.zeros(1, 32), torch.tensor([0.2]))
+    scored = ScoredRows(torch.tensor([[3, 5]]), torch.zeros(1, 32), torch.tensor([0.2]))
     for label in (1, 1, 0, 0):
         corrector.observe(state, corrector.correct(state, scored)[1], torch.tensor([float(label)]))
     posterior = (2 + 10 * 0.2) / (4 + 10)
@@ -69,7 +69,7 @@ def test_strangers_are_corrected_and_counted_together() -> None:
     corrector = Counters(strengths=(1.0,))
     one = make_rows.chain(corrector)
     rows = torch.tensor([[-1, -1], [make_rows.USERS, make_rows.ITEMS], [10**6, 3]])
-    scored = Scored(rows, torch.zeros(3, 32), torch.full((3,), 0.5))
+    scored = ScoredRows(rows, torch.zeros(3, 32), torch.full((3,), 0.5))
     one.observe("a", one.correct(scored)[1], torch.ones(3))
     assert one.states["c0"]["user"][-1, 0] == 3 and one.states["c0"]["item"][-1, 0] == 2
     assert bool(torch.isfinite(one.correct(scored)[0]).all())
@@ -79,7 +79,7 @@ def test_strangers_are_corrected_and_counted_together() -> None:
 def test_a_certain_base_breaks_nothing(certain: float) -> None:
     one = make_rows.chain(Recalibration("platt"), Counters(), ReLoop2(), ReLoop2(Neighbours()))
     world = make_rows.stream(2000)
-    sure = Scored(world.scored.rows, world.scored.hidden, torch.full((2000,), certain))
+    sure = ScoredRows(world.scored.rows, world.scored.hidden, torch.full((2000,), certain))
     found = make_rows.prequential(one, make_rows.Stream(sure, world.label))
     assert bool(((found >= 0) & (found <= 1)).all())
     assert all(bool(torch.isfinite(t).all()) for t in one.snapshot().values())
@@ -106,34 +106,34 @@ def test_a_snapshot_goes_on_where_it_was_and_another_version_or_other_options_ar
     expected = make_rows.prequential(whole, world)[2000:]
     make_rows.prequential(halved, first)
     kept = from_bytes(to_bytes(halved.snapshot()))
-    assert torch.equal(make_rows.prequential(restored(make_rows.chain(*parts), "a", kept), second), expected)
+    assert torch.equal(make_rows.prequential(restore_chain(make_rows.chain(*parts), "a", kept), second), expected)
     with pytest.raises(ValueError, match=r"snapshot is of b"):
-        restored(make_rows.chain(*parts), "b", kept)
+        restore_chain(make_rows.chain(*parts), "b", kept)
     with pytest.raises(ValueError, match=r"c2 was made with other options"):
-        restored(make_rows.chain(Recalibration(), Counters(), ReLoop2(Neighbours())), "a", kept)
+        restore_chain(make_rows.chain(Recalibration(), Counters(), ReLoop2(Neighbours())), "a", kept)
 
 
 def test_a_replay_scores_each_slot_before_it_learns_from_it_and_a_delay_postpones_what_is_known() -> None:
     logs = make((30, 20, 4), 2000, numeric=2, labels=True)
     model = DeepFM(logs.fields, 2, width=4, hidden=(8,))
-    weights = initial(model, logs)
+    weights = initial_weights(model, logs)
     parts = {"rate": Recalibration(), "memory": ReLoop2()}
-    found = replay(parts, model, weights, logs, slot=200)
+    found = replay_stream(parts, model, weights, logs, slot=200)
     flipped = replace(logs, label=torch.cat([logs.label[:1000], 1 - logs.label[1000:]]))
-    other = replay(parts, model, weights, flipped, slot=200)
+    other = replay_stream(parts, model, weights, flipped, slot=200)
     assert torch.equal(found.base, other.base) and torch.equal(found.corrected[:1200], other.corrected[:1200])
     assert not torch.equal(found.corrected[1200:], other.corrected[1200:])
-    late = replay(parts, model, weights, flipped, slot=200, delay=2)
+    late = replay_stream(parts, model, weights, flipped, slot=200, delay=2)
     assert torch.equal(late.corrected[:600], late.base[:600]) and not torch.equal(late.corrected, late.base)
     shuffled = torch.randperm(2000, generator=torch.Generator().manual_seed(1))
-    again = replay(parts, model, weights, logs.select(shuffled), slot=200)
+    again = replay_stream(parts, model, weights, logs.select(shuffled), slot=200)
     assert torch.allclose(again.corrected, found.corrected[shuffled], atol=1e-6)
     with pytest.raises(ValueError, match="ranking model"):
-        replay(parts, MF(width=4), weights, logs)
+        replay_stream(parts, MF(width=4), weights, logs)
 
 
 def test_rows_of_one_moment_are_never_in_two_slots() -> None:
-    cut = slots(torch.tensor([5, 1, 1, 1, 2, 9]), 2)
+    cut = time_slots(torch.tensor([5, 1, 1, 1, 2, 9]), 2)
     assert [c.tolist() for c in cut] == [[1, 2, 3], [4, 0], [5]]
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nightloop.tasks.correction.corrector import Scored, Shape, State
+from nightloop.tasks.correction.corrector import ScoredRows, Shape, State
 from nightloop.tasks.correction.knn_memory import Neighbours
 from nightloop.tasks.correction.lsh_memory import Sketch
 from nightloop.tasks.correctors.counters import Counters
@@ -66,7 +66,7 @@ def test_l3_no_error_is_passed_on_where_the_base_is_right_about_similar_rows(mem
     pairs = hidden[::2].repeat_interleave(2, 0)  # each point once clicked, once not: 0.5 is exactly right
     corrector = fixed(memory, 1.0, 0.0)
     state = corrector.start(Shape(32, 1, 1))
-    scored = Scored(torch.zeros(200, 2).long(), pairs, p)
+    scored = ScoredRows(torch.zeros(200, 2).long(), pairs, p)
     corrector.observe(state, corrector.correct(state, scored)[1], label)
     assert torch.allclose(corrector.correct(state, scored)[0], p, atol=1e-5 if isinstance(memory, Sketch) else 0.05)
 
@@ -76,7 +76,7 @@ def test_l4_probabilities_are_cut_at_the_end_alone_and_cutting_ties_the_order() 
     state = corrector.start(Shape(4, 1, 1))
     observed = torch.cat([torch.full((1, 1), 0.4), torch.zeros(1, 3), torch.ones(1, 4) / 2], 1)
     corrector.observe(state, observed, torch.ones(1))  # a click that was given 0.4: the error is 0.6
-    scored = Scored(torch.zeros(3, 2).long(), hidden, torch.tensor([0.3, 0.7, 0.9]))
+    scored = ScoredRows(torch.zeros(3, 2).long(), hidden, torch.tensor([0.3, 0.7, 0.9]))
     corrected, note = corrector.correct(state, scored)
     unclipped = scored.probability + corrector.error(note[:, 0], note[:, 1:4], 1.0, 0.0)
     assert unclipped.tolist() == pytest.approx([0.9, 1.3, 1.5]) and corrected.tolist() == pytest.approx([0.9, 1, 1])

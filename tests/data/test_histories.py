@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from nightloop.tasks.data.clean_rows import clean_ids
-from nightloop.tasks.data.histories import latest, with_histories
+from nightloop.tasks.data.histories import latest_histories, with_histories
 from nightloop.tasks.data.load import read_logs
 from nightloop.tasks.data.logs import Logs
-from nightloop.tasks.data.vocabulary import empty, grow
+from nightloop.tasks.data.vocabulary import empty_vocabulary, grow_vocabulary
 from nightloop.tasks.lake.landing import land
 from nightloop.tasks.lake.warehouse import Warehouse
-from nightloop.tasks.retraining.contract_data import simulated_periods, until
+from nightloop.tasks.retraining.contract_data import logs_until, simulated_periods
 from tests.lake.make_lake import NAMES, day, lake, plan, rows
 
 TOLD = NAMES.model_copy(update={"history_length": 3})
@@ -30,9 +30,9 @@ DAY_1 = (("ann", 1, 86_401, 0, "tv", 0.0), ("bob", 3, 86_402, 1, "tv", 0.0), ("b
 
 def told(warehouse: Warehouse, versions: list[tuple[int, int]], earlier: list[tuple[int, int]], most: int = 3) -> Logs:
     columns = NAMES.model_copy(update={"history_length": most})
-    vocabulary = empty(columns)
+    vocabulary = empty_vocabulary(columns)
     for period, version in sorted([*earlier, *versions]):
-        vocabulary = reduce(grow, clean_ids(warehouse, plan(columns), period, version), vocabulary)
+        vocabulary = reduce(grow_vocabulary, clean_ids(warehouse, plan(columns), period, version), vocabulary)
     return read_logs(warehouse, plan(columns), vocabulary, versions, 0, earlier)
 
 
@@ -76,8 +76,8 @@ def test_late_data_and_rows_put_aside_count_by_version(pond: Warehouse) -> None:
 
 def test_without_a_label_all_rows_were_taken(pond: Warehouse) -> None:
     columns = TOLD.model_copy(update={"label": None})
-    vocabulary = reduce(grow, clean_ids(pond, plan(columns), 0, 1), empty(columns))
-    vocabulary = reduce(grow, clean_ids(pond, plan(columns), 1, 1), vocabulary)
+    vocabulary = reduce(grow_vocabulary, clean_ids(pond, plan(columns), 0, 1), empty_vocabulary(columns))
+    vocabulary = reduce(grow_vocabulary, clean_ids(pond, plan(columns), 1, 1), vocabulary)
     logs = read_logs(pond, plan(columns), vocabulary, [(1, 1)], 0, [(0, 1)])
     assert words(logs, logs.history.tolist()) == [[3, 10, 2], [1], [1, 3]]
     assert words(logs, logs.latest.tolist()) == [[10, 2, 1], [1, 3, 2]]
@@ -129,13 +129,13 @@ def test_later_rows_change_no_earlier_history() -> None:
     again = with_histories(other, 5)
     assert torch.equal(again.history[~later], whole.history[~later])
     assert not torch.equal(again.history[later], whole.history[later])
-    assert torch.equal(until(again, 1).latest, until(whole, 1).latest)
+    assert torch.equal(logs_until(again, 1).latest, logs_until(whole, 1).latest)
 
 
 def test_logs_keep_their_histories() -> None:
     logs = simulated_periods("ranking", history=3)[2]
     newest = logs.since(2)
     assert torch.equal(newest.history, logs.history[logs.periods == 2]) and newest.latest is logs.latest
-    assert torch.equal(latest(logs, logs.sizes[0]), logs.latest)
+    assert torch.equal(latest_histories(logs, logs.sizes[0]), logs.latest)
     nobody = with_histories(logs.select(torch.zeros(len(logs), dtype=torch.bool)), 3)
     assert nobody.history.shape == (0, 3) and bool((nobody.latest == -1).all())

@@ -12,10 +12,10 @@ import torch
 
 from nightloop.tasks.data.clean_rows import clean_digest, clean_ids
 from nightloop.tasks.data.load import read_logs, read_pairs
-from nightloop.tasks.data.vocabulary import Vocabulary, empty, grow
+from nightloop.tasks.data.vocabulary import Vocabulary, empty_vocabulary, grow_vocabulary
 from nightloop.tasks.lake.landing import land
 from nightloop.tasks.lake.warehouse import Warehouse
-from nightloop.tasks.validation.gx import Nights, validate
+from nightloop.tasks.validation.gx import EarlierNights, validate_period
 from tests.lake.make_lake import NAMES, SIMPLE, START, day, lake, plan, rows
 
 BOTH = ((0, 1), (1, 1))
@@ -31,9 +31,9 @@ def pond(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
 
 @pytest.fixture(scope="module")
 def vocabulary(pond: Warehouse) -> Vocabulary:
-    grown = empty(NAMES)
+    grown = empty_vocabulary(NAMES)
     for period, version in BOTH:
-        grown = reduce(grow, clean_ids(pond, plan(), period, version), grown)
+        grown = reduce(grow_vocabulary, clean_ids(pond, plan(), period, version), grown)
     return grown
 
 
@@ -50,14 +50,14 @@ def test_rows_are_in_order_of_period_time_user_and_item(pond: Warehouse, vocabul
 
 
 def test_a_later_vocabulary_reads_the_same(pond: Warehouse, vocabulary: Vocabulary) -> None:
-    then = reduce(grow, clean_ids(pond, plan(), 0, 1), empty(NAMES))
+    then = reduce(grow_vocabulary, clean_ids(pond, plan(), 0, 1), empty_vocabulary(NAMES))
     early, late = (read_logs(pond, plan(), v, BOTH[:1], seed=0) for v in (then, vocabulary))
     assert early.sizes == late.sizes == (2, 3, 3)
     assert all(torch.equal(a, b) for a, b in zip((early.rows, *early.born), (late.rows, *late.born), strict=True))
 
 
 def test_ids_that_the_vocabulary_lacks(pond: Warehouse) -> None:
-    then = reduce(grow, clean_ids(pond, plan(), 0, 1), empty(NAMES))
+    then = reduce(grow_vocabulary, clean_ids(pond, plan(), 0, 1), empty_vocabulary(NAMES))
     with pytest.raises(ValueError, match="user: 1 rows have ids that the vocabulary lacks, such as 'cat'"):
         read_logs(pond, plan(), then, BOTH, seed=0)
 
@@ -95,9 +95,13 @@ def test_what_was_served_is_read_and_what_is_no_probability_is_put_aside(tmp_pat
     order = plan(columns)
     with lake(tmp_path) as warehouse:
         land(warehouse, day(0), batches, columns)
-        found = validate(warehouse, order, day(0), 1, Nights())
+        found = validate_period(warehouse, order, day(0), 1, EarlierNights())
         logs = read_logs(
-            warehouse, order, reduce(grow, clean_ids(warehouse, order, 0, 1), empty(columns)), [(0, 1)], seed=0
+            warehouse,
+            order,
+            reduce(grow_vocabulary, clean_ids(warehouse, order, 0, 1), empty_vocabulary(columns)),
+            [(0, 1)],
+            seed=0,
         )
     assert "served/range: 2 rows put aside (allowed is 0.0 to 1.0)" in " ".join(found.reasons)
     assert torch.equal(logs.served.nan_to_num(-1), torch.tensor([0.25, 1.0, -1, 0.0, -1])) and logs.numeric.shape == (

@@ -17,8 +17,8 @@ from nightloop.tasks.data import load
 from nightloop.tasks.data.clean_rows import clean_ids
 from nightloop.tasks.data.load import read_logs
 from nightloop.tasks.data.logs import Logs
-from nightloop.tasks.data.memmap import columns
-from nightloop.tasks.data.vocabulary import Vocabulary, empty, grow, to_bytes
+from nightloop.tasks.data.memmap import allocate_columns
+from nightloop.tasks.data.vocabulary import Vocabulary, empty_vocabulary, grow_vocabulary, vocabulary_to_bytes
 from nightloop.tasks.lake.landing import land
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.models.deepfm import DeepFM
@@ -26,7 +26,7 @@ from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.plan.plan import Columns
 from nightloop.tasks.retraining.advance import fold
 from nightloop.tasks.strategies.full_retrain import FullRetrain
-from nightloop.tasks.training.resize import initial
+from nightloop.tasks.training.resize import initial_weights
 from tests.lake.make_lake import START, day, lake, plan
 
 COLUMNS = Columns(
@@ -62,10 +62,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def vocabulary(home: Path) -> Vocabulary:
-    grown = empty(COLUMNS)
+    grown = empty_vocabulary(COLUMNS)
     with lake(home) as warehouse:
         for index in range(3):
-            grown = reduce(grow, clean_ids(warehouse, plan(COLUMNS), index, 1), grown)
+            grown = reduce(grow_vocabulary, clean_ids(warehouse, plan(COLUMNS), index, 1), grown)
     return grown
 
 
@@ -122,11 +122,11 @@ def test_a_vocabulary_grown_in_batches_is_the_same(home: Path, monkeypatch: pyte
     rare = COLUMNS.model_copy(update={"min_count": 5})
 
     def grown() -> bytes:
-        words = empty(rare)
+        words = empty_vocabulary(rare)
         with lake(home) as warehouse:
             for index in range(3):
-                words = reduce(grow, clean_ids(warehouse, plan(rare), index, 1), words)
-        return to_bytes(words)
+                words = reduce(grow_vocabulary, clean_ids(warehouse, plan(rare), index, 1), words)
+        return vocabulary_to_bytes(words)
 
     whole = grown()
     monkeypatch.setattr("nightloop.tasks.lake.warehouse.CHUNK", 16)
@@ -139,7 +139,7 @@ def test_training_on_logs_in_files_is_the_same_to_the_bit(read: Callable[[str], 
     strategy = FullRetrain(TrainConfig(epochs=2, batch_size=32, lr=0.05), begin="scratch")
     made = []
     for logs in (read("1GB"), read("1KB")):
-        start = strategy.start(model, initial(model, logs), logs)
+        start = strategy.start(model, initial_weights(model, logs), logs)
         made.append(fold(model, strategy, start, logs).weights)
     assert all(torch.equal(made[0][name], made[1][name]) for name in made[0])
 
@@ -175,5 +175,5 @@ def test_a_disk_without_room_is_an_error(tmp_path: Path) -> None:
     free = os.statvfs(tmp_path)
     rows = free.f_bavail * free.f_frsize // 4
     with pytest.raises(OSError, match=r"No space left|too large"):
-        columns(2 * rows, {"time": ((), torch.int64)}, 0, tmp_path)
+        allocate_columns(2 * rows, {"time": ((), torch.int64)}, 0, tmp_path)
     assert not list(tmp_path.iterdir())

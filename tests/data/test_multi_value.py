@@ -14,20 +14,20 @@ import torch
 from nightloop.tasks.data.clean_rows import clean_ids
 from nightloop.tasks.data.load import read_logs
 from nightloop.tasks.data.logs import Logs
-from nightloop.tasks.data.vocabulary import empty, grow
+from nightloop.tasks.data.vocabulary import empty_vocabulary, grow_vocabulary
 from nightloop.tasks.lake.landing import land
 from nightloop.tasks.models.deepfm import DeepFM
 from nightloop.tasks.models.embedding_mlp import EmbeddingMLP
 from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.plan.plan import Columns
-from nightloop.tasks.retraining.contract_chains import run
+from nightloop.tasks.retraining.contract_chains import run_chain
 from nightloop.tasks.retraining.contract_data import simulated_periods
 from nightloop.tasks.serving.ctr_model import Clicks
-from nightloop.tasks.serving.id_map import ids_of
+from nightloop.tasks.serving.id_map import id_map
 from nightloop.tasks.strategies.spmf import SPMF
 from nightloop.tasks.training.fit import fit
 from nightloop.tasks.training.predict import predict
-from nightloop.tasks.training.resize import initial
+from nightloop.tasks.training.resize import initial_weights
 from tests.lake.make_lake import NAMES, START, day, lake, plan
 
 COLUMNS = NAMES.model_copy(update={"categorical": ("genres", "device"), "numeric": (), "multi_value": {"genres": 2}})
@@ -48,7 +48,9 @@ def test_lists_and_text_are_read_alike(tmp_path: Path) -> None:
             land(warehouse, day(index), delivered(genres), COLUMNS)  # type: ignore[arg-type]
         found = []
         for index in range(3):
-            vocabulary = reduce(grow, clean_ids(warehouse, plan(COLUMNS), index, 1), empty(COLUMNS))
+            vocabulary = reduce(
+                grow_vocabulary, clean_ids(warehouse, plan(COLUMNS), index, 1), empty_vocabulary(COLUMNS)
+            )
             assert vocabulary.ids["genres"].to_pylist() == ["b", "a", "", "c"], "in order of first sight"
             found.append(read_logs(warehouse, plan(COLUMNS), vocabulary, [(index, 1)], 0))
     for logs in found:
@@ -84,7 +86,7 @@ MODELS = {
 def test_models_see_the_mean(name: str) -> None:
     """A table with a row for each set of values, their mean, and one value a row, predicts the same."""
     model, logs = MODELS[name], PERIODS[-1]
-    weights = {n: torch.randn_like(t) for n, t in initial(model, logs).items()}
+    weights = {n: torch.randn_like(t) for n, t in initial_weights(model, logs).items()}
     means = [weights["table.c"][[v for v in row if v >= 0]].mean(0) for row in logs.values.tolist()]
     rows = torch.cat([logs.rows[:, :2], torch.arange(len(logs))[:, None]], 1)
     single = replace(logs, rows=rows, values=logs.values[:, :0], several=())
@@ -96,7 +98,7 @@ def test_models_see_the_mean(name: str) -> None:
 def test_all_values_of_a_row_are_learned(name: str) -> None:
     model, logs = MODELS[name], PERIODS[-1]
     row = logs.select(torch.tensor([int((logs.values >= 0).all(1).nonzero()[0])]))
-    weights = {n: torch.rand_like(t) for n, t in initial(model, logs).items()}
+    weights = {n: torch.rand_like(t) for n, t in initial_weights(model, logs).items()}
     fitted = fit(model, weights, row, TrainConfig(epochs=1)).weights
     moved = (fitted["table.c"] != weights["table.c"]).any(1).nonzero().flatten().tolist()
     assert moved == sorted(set(row.values[0].tolist()))
@@ -104,7 +106,7 @@ def test_all_values_of_a_row_are_learned(name: str) -> None:
 
 def test_values_that_a_table_lacks_are_left_out() -> None:
     model, logs = MODELS["DeepFM"], PERIODS[-1].select(torch.tensor([0]))
-    weights = {n: torch.randn_like(t) for n, t in initial(model, logs).items()}
+    weights = {n: torch.randn_like(t) for n, t in initial_weights(model, logs).items()}
     first = replace(logs, values=torch.tensor([[1, 99, -1]]))
     torch.testing.assert_close(
         predict(model, weights, first), predict(model, weights, replace(logs, values=torch.tensor([[1, -1, -1]])))
@@ -112,19 +114,19 @@ def test_values_that_a_table_lacks_are_left_out() -> None:
 
 
 def test_strategies_and_reservoirs_keep_them() -> None:
-    chain = run(MODELS["EmbeddingMLP"], SPMF(size=9, training=TrainConfig(epochs=1, batch_size=16)), PERIODS)
+    chain = run_chain(MODELS["EmbeddingMLP"], SPMF(size=9, training=TrainConfig(epochs=1, batch_size=16)), PERIODS)
     assert chain[-1].memory["positives/values"].shape == (9, 3)
 
 
 def test_requests_give_them_as_text() -> None:
-    vocabulary = grow(
-        empty(COLUMNS),
+    vocabulary = grow_vocabulary(
+        empty_vocabulary(COLUMNS),
         pa.table({"period": [0], "user": ["v"], "item": ["1"], "genres": [["b", "a", "c"]], "device": ["tv"]}),
     )
     model = DeepFM(("user", "item", "genres", "device"), width=3, hidden=(4,))
     g = torch.Generator().manual_seed(0)
     tables = {f"table.{f}": torch.randn(len(vocabulary.ids[f]), 4, generator=g) for f in vocabulary.fields}
-    ids = {f: ids_of(vocabulary, f) for f in vocabulary.fields}
+    ids = {f: id_map(vocabulary, f) for f in vocabulary.fields}
     clicks = Clicks(model, {**tables, **model.dense(g)}, ids, ("genres", "device"), (), {"genres": 2})
     logs = clicks.encoded(["v"] * 3, ["1"] * 3, {"genres": ["a|b|c", "new|c", None], "device": "tv"})
     assert logs.values.tolist() == [[1, 0], [-1, 2], [-1, -1]] and logs.several == (2, 2)

@@ -14,10 +14,10 @@ from nightloop.tasks.evaluation.candidates import (
     Candidates,
     PopularitySampler,
     UniformSampler,
-    deal_popular,
     sample_candidates,
+    sample_popular,
 )
-from nightloop.tasks.evaluation.exclusions import seen, takers
+from nightloop.tasks.evaluation.exclusions import item_users, items_seen
 from nightloop.tasks.evaluation.rank import from_factors, from_weights, rank
 from nightloop.tasks.models.mf import MF
 from nightloop.tasks.plan.plan import Ranking
@@ -130,11 +130,11 @@ def test_candidates_are_uniform() -> None:
 
 
 def test_a_constant_scorer_gets_k_of_a_thousand_and_an_oracle_gets_all() -> None:
-    from nightloop.tasks.evaluation.summary import means
+    from nightloop.tasks.evaluation.summary import summarize_metrics
 
     logs = made([(u % 50, (u * 37) % 3000) for u in range(300)], 50, 3000, 3000)
     nothing = torch.zeros(0, 2, dtype=torch.int64)
-    constant = means(
+    constant = summarize_metrics(
         rank(from_factors(torch.ones(50, 4), torch.ones(3000, 4)), sample_candidates(logs, nothing, Ranking())),
         "ranking",
     )
@@ -145,7 +145,7 @@ def test_a_constant_scorer_gets_k_of_a_thousand_and_an_oracle_gets_all() -> None
         return torch.tensor([[float((u, i) in truth) for i in items.tolist()] for u in users.tolist()])
 
     few = logs.select(torch.arange(20))
-    best = means(rank(oracle, sample_candidates(few, logs.rows, Ranking())), "ranking")
+    best = summarize_metrics(rank(oracle, sample_candidates(few, logs.rows, Ranking())), "ranking")
     assert best["recall@5"] == best["ndcg@5"] == 1.0
 
 
@@ -252,8 +252,8 @@ def test_a_deck_deals_distinct_items_and_every_one_before_any_comes_again() -> N
 
 def test_seen_and_takers_by_hand() -> None:
     logs = made([(0, 1), (1, 2), (0, 0), (1, 3)], 2, 4, 2)
-    assert seen(logs).tolist() == [2, 3, 3, 4]
-    who = takers(logs, torch.tensor([[1, 0]]))
+    assert items_seen(logs).tolist() == [2, 3, 3, 4]
+    who = item_users(logs, torch.tensor([[1, 0]]))
     place, entry = who.of(torch.tensor([0, 3]), torch.tensor([0, 1]))
     found = zip(place.tolist(), who.user[entry].tolist(), who.when[entry].tolist(), strict=True)
     assert sorted(found) == [(0, 0, 2), (0, 1, -1), (1, 1, 3)]
@@ -278,12 +278,13 @@ def test_the_uniform_draw_is_what_it_always_was() -> None:
 def test_popular_candidates_are_valid_distinct_and_as_many_as_asked() -> None:
     logs, taken = world(2, n=150)
     for negatives in (1, 7, 20):
-        out = rank(lambda u, i: torch.ones(len(u), len(i)), deal_popular(logs, taken, Ranking(negatives=negatives)))
+        out = rank(lambda u, i: torch.ones(len(u), len(i)), sample_popular(logs, taken, Ranking(negatives=negatives)))
         for count, allowed in zip(out["equal"].tolist(), valid(logs, taken), strict=True):
             assert count == min(negatives, len(allowed))
     scores = torch.randn(12, 60, generator=torch.Generator().manual_seed(1))
     one, two = (
-        rank(lambda u, i: scores[u][:, i], dealt(logs, taken, Ranking())) for dealt in (sample_candidates, deal_popular)
+        rank(lambda u, i: scores[u][:, i], dealt(logs, taken, Ranking()))
+        for dealt in (sample_candidates, sample_popular)
     )
     assert torch.equal(one["above"], two["above"]), "where all are used it does not matter how they are drawn"
 
@@ -317,7 +318,7 @@ def test_against_popular_candidates_popularity_is_of_no_use() -> None:
     popular = torch.bincount(taken[:, 1], minlength=items).float()
     uniform, weighted = (
         rank(lambda u, i: popular[i].expand(len(u), -1), dealt(logs, taken, Ranking(negatives=1)))
-        for dealt in (sample_candidates, deal_popular)
+        for dealt in (sample_candidates, sample_popular)
     )
     right = [float((1 - f["above"] - f["equal"] / 2).mean()) for f in (uniform, weighted)]
     assert right[0] > 0.65 and abs(right[1] - 0.5) < 0.05, right

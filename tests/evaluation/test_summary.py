@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nightloop.tasks.evaluation.summary import SLICES, direction, means, member, per_interaction
+from nightloop.tasks.evaluation.summary import SLICES, direction, per_interaction, slice_rows, summarize_metrics
 
 
 def ranked(n: int = 60) -> dict[str, Tensor]:
@@ -32,12 +32,12 @@ def clicked(n: int = 200) -> dict[str, Tensor]:
 
 def test_ranking_means_are_means_of_rows_and_slices_add_up() -> None:
     scored = ranked()
-    found = means(scored, "ranking")
+    found = summarize_metrics(scored, "ranking")
     for metric in ("recall@5", "recall@10", "recall@20", "ndcg@5", "ndcg@10", "ndcg@20"):
         each = per_interaction(scored, metric)
         assert found[metric] == pytest.approx(float(each.mean()))
         for name in SLICES:
-            assert found[f"{metric}/{name}"] == pytest.approx(float(each[member(scored, name)].mean()))
+            assert found[f"{metric}/{name}"] == pytest.approx(float(each[slice_rows(scored, name)].mean()))
     assert found["rows"] == 60 == found["rows/new_user"] + found["rows/old_user"]
     assert "catalogue_recall@5" not in found
 
@@ -45,7 +45,7 @@ def test_ranking_means_are_means_of_rows_and_slices_add_up() -> None:
 def test_the_catalogue_is_in_the_table_where_it_was_ranked() -> None:
     scored = ranked()
     scored |= {"catalogue_above": scored["above"] * 10, "catalogue_equal": scored["equal"]}
-    found = means(scored, "ranking", ks=(7,))
+    found = summarize_metrics(scored, "ranking", ks=(7,))
     assert found["catalogue_recall@7"] == pytest.approx(float(per_interaction(scored, "catalogue_recall@7").mean()))
     assert "recall@5" not in found
     with pytest.raises(ValueError, match="catalogue: true"):
@@ -53,7 +53,7 @@ def test_the_catalogue_is_in_the_table_where_it_was_ranked() -> None:
 
 
 def test_clicks() -> None:
-    found = means(clicked(), "ctr")
+    found = summarize_metrics(clicked(), "ctr")
     assert {"auc", "gauc", "logloss", "ece", "calibration", "auc/new_user", "logloss/old_item"} <= found.keys()
     assert all(math.isfinite(v) for v in found.values())
     assert float(per_interaction(clicked(), "logloss").mean()) == pytest.approx(found["logloss"])
@@ -63,7 +63,7 @@ def test_clicks() -> None:
 def test_a_single_class_leaves_out_what_is_not_defined(value: float) -> None:
     scored = clicked()
     scored["label"] = torch.full_like(scored["label"], value)
-    found = means(scored, "ctr")
+    found = summarize_metrics(scored, "ctr")
     assert "auc" not in found and "gauc" not in found and "logloss" in found
     assert ("calibration" in found) == bool(value)
 
@@ -71,7 +71,7 @@ def test_a_single_class_leaves_out_what_is_not_defined(value: float) -> None:
 def test_users_of_one_class_each_have_no_gauc_but_an_auc() -> None:
     scored = clicked(20)
     scored["label"] = (scored["user"] % 2).float()
-    found = means(scored, "ctr")
+    found = summarize_metrics(scored, "ctr")
     assert "auc" in found and "gauc" not in found
 
 
@@ -79,25 +79,25 @@ def test_no_rows_and_one_row() -> None:
     for family, scored in (("ranking", ranked()), ("ctr", clicked())):
         none = {k: v[:0] for k, v in scored.items()}
         one = {k: v[:1] for k, v in scored.items()}
-        assert means(none, family)["rows"] == 0
-        assert means(one, family)["rows"] == 1
+        assert summarize_metrics(none, family)["rows"] == 0
+        assert summarize_metrics(one, family)["rows"] == 1
 
 
 def test_nan_missing_columns_and_unequal_lengths_are_errors() -> None:
     bad = clicked()
     bad["prediction"][3] = float("nan")
     with pytest.raises(ValueError, match="NaN"):
-        means(bad, "ctr")
+        summarize_metrics(bad, "ctr")
     short = ranked()
     short["above"] = short["above"][:-1]
     with pytest.raises(ValueError, match="must be"):
-        means(short, "ranking")
+        summarize_metrics(short, "ranking")
     lacking = ranked()
     del lacking["equal"]
     with pytest.raises(ValueError, match="equal"):
-        means(lacking, "ranking")
+        summarize_metrics(lacking, "ranking")
     with pytest.raises(ValueError, match="family"):
-        means(ranked(), "sequence")
+        summarize_metrics(ranked(), "sequence")
 
 
 def test_metrics_of_rows_and_their_direction() -> None:
@@ -106,4 +106,4 @@ def test_metrics_of_rows_and_their_direction() -> None:
         with pytest.raises(ValueError, match="no metric"):
             per_interaction(ranked(), name)
     with pytest.raises(ValueError, match="no slice"):
-        member(ranked(), "old")
+        slice_rows(ranked(), "old")

@@ -59,16 +59,16 @@ POINTS = {
     "rows in the lake, not yet committed": Point(Warehouse, "query", True, 1, sql("ingest/insert_landed")),
     "after the period is landed": Point(nightloop.tasks.collect, "collect_period", True),
     "after validation": Point(nightloop.flows.nightly, "validate", True),
-    "after the first of the scores": Point(step_cache, "finish", True, 1, step("score")),
-    "scores stored, not yet noted": Point(step_cache, "finish", False, 2, step("score")),
+    "after the first of the scores": Point(step_cache, "store_result", True, 1, step("score")),
+    "scores stored, not yet noted": Point(step_cache, "store_result", False, 2, step("score")),
     "after the scores": Point(nightloop.flows.run_night, "score", True),
-    "first checkpoint stored, not yet noted": Point(step_cache, "finish", False, 1, step("retrain")),
-    "second checkpoint stored, not yet noted": Point(step_cache, "finish", False, 2, step("retrain")),
-    "third checkpoint stored, not yet noted": Point(step_cache, "finish", False, 3, step("retrain")),
+    "first checkpoint stored, not yet noted": Point(step_cache, "store_result", False, 1, step("retrain")),
+    "second checkpoint stored, not yet noted": Point(step_cache, "store_result", False, 2, step("retrain")),
+    "third checkpoint stored, not yet noted": Point(step_cache, "store_result", False, 3, step("retrain")),
     "a blob written, not yet visible": Point(os, "link", False, 7, linked("/blobs/")),
     "after the comparison": Point(nightloop.flows.run_night, "compare", True),
     "manifest written, not yet visible": Point(os, "link", False, 1, linked("/nights/")),
-    "manifest visible": Point(manifest_store, "publish", True),
+    "manifest visible": Point(manifest_store, "create_manifest", True),
     "before the gate's entry": Point(promotion_log, "_append", False),
     "between the gate's entry and the pointer": Point(promotion_log, "_point", False),
     "after the gate's promotion": Point(nightloop.flows.nightly, "move_champion", True),
@@ -78,7 +78,7 @@ POINTS = {
 }
 ROOT_POINTS = {
     "history landed in part": Point(nightloop.tasks.collect, "collect_period", True),
-    "pre-trained weights stored, not yet noted": Point(step_cache, "finish", False, 1, step("pretrain")),
+    "pre-trained weights stored, not yet noted": Point(step_cache, "store_result", False, 1, step("pretrain")),
     "pre-trained": Point(nightloop.flows.run_night, "pretrain", True),
 }
 

@@ -15,7 +15,7 @@ import nightloop.tasks.promote
 import nightloop.tasks.resources
 import nightloop.tasks.schedule
 from nightloop.flows.nightly import collect_all
-from nightloop.flows.pipeline_lock import store_clock, writing
+from nightloop.flows.pipeline_lock import hold_pipeline_lock, store_clock
 from nightloop.tasks.objects import blobs, lease, pipelines, trash
 from nightloop.tasks.objects.objects import Directory
 from nightloop.tasks.record import manifest_store
@@ -34,7 +34,7 @@ def skipped(tiny: Tiny, day: int) -> None:
     """A night that an operator passes over."""
     with nightloop.tasks.resources.keep_lake(tiny.plan):
         landed = collect_all(tiny.plan, day)
-    nightloop.tasks.schedule.decide(
+    nightloop.tasks.schedule.decide_override(
         tiny.plan, landed[-1], "", "the vendor's file is broken", datetime.fromisoformat(WHEN)
     )
     assert [night.outcome for night in run(tiny, day)] == ["skipped"]
@@ -140,7 +140,7 @@ def test_a_cut_read_of_a_finished_night_does_not_run_it_again(begun: Tiny, monke
 
     def short(store: Directory, key: str) -> tuple[bytes, str] | None:
         found = real(store, key)
-        if found and key == manifest_store.key_of("tiny", 2, 1) and len(cut) < 2:
+        if found and key == manifest_store.manifest_key("tiny", 2, 1) and len(cut) < 2:
             cut.append(key)
             return found[0][: len(found[0]) // 2], found[1]
         return found
@@ -159,9 +159,11 @@ def test_two_clocks_that_differ_are_named(begun: Tiny, monkeypatch: pytest.Monke
             RuntimeError, match=r"clock of this machine says \d{4}-.* UTC, the store's says \d{4}-.* UTC"
         ):
             store_clock(objects)
-        with pytest.raises(RuntimeError, match="nothing was changed"), writing(begun.plan):
+        with pytest.raises(RuntimeError, match="nothing was changed"), hold_pipeline_lock(begun.plan):
             pass
-    assert objects.read(lease.key_of("tiny")) is None or not lease.held(objects, lease.key_of("tiny"), real())
+    assert objects.read(lease.lease_key("tiny")) is None or not lease.other_holder(
+        objects, lease.lease_key("tiny"), real()
+    )
 
 
 def test_a_dead_sweep_is_told_with_its_true_end(begun: Tiny) -> None:
@@ -172,18 +174,18 @@ def test_a_dead_sweep_is_told_with_its_true_end(begun: Tiny) -> None:
         pytest.raises(
             RuntimeError, match=r"a sweep of the store is held by the run the dead sweep; its lease ends in (8|9)\d s"
         ),
-        writing(begun.plan),
+        hold_pipeline_lock(begun.plan),
     ):
         pass
     assert lease.take_key(objects, lease.SWEEP, "the dead sweep", now - 100, 90)
-    with writing(begun.plan):
-        assert lease.held(objects, lease.key_of("tiny"), now)
+    with hold_pipeline_lock(begun.plan):
+        assert lease.other_holder(objects, lease.lease_key("tiny"), now)
 
 
 def test_maintain_of_a_store_whose_pipelines_are_elsewhere(begun: Tiny, tmp_path: Path) -> None:
     """Links are followed, an unmounted disk refuses, an older store asks first; nothing that is needed ever goes."""
     store, plan = begun.home / "home" / "store", begun.plan
-    needed, act, week = begun.record(), trash.Act("me", NOW), timedelta(days=7)
+    needed, act, week = begun.record(), trash.RemovalRequest("me", NOW), timedelta(days=7)
     orphan = blobs.put(nightloop.tasks.resources.open_store(), b"nobody names this")
     (store / "pipelines").rename(tmp_path / "disk")
     (store / "pipelines").mkdir()
@@ -218,7 +220,7 @@ def test_maintain_of_a_store_whose_pipelines_are_elsewhere(begun: Tiny, tmp_path
 def test_a_catalog_or_a_store_that_does_not_know_the_nights_gives_up_nothing(
     begun: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan, act, none = begun.plan, trash.Act("me", NOW), timedelta(0)
+    plan, act, none = begun.plan, trash.RemovalRequest("me", NOW), timedelta(0)
     files = sorted((begun.home / "home" / "lake").rglob("*.parquet"))
     catalog = begun.home / "home" / "lake" / "tiny.sqlite"
     catalog.rename(tmp_path / "catalog")
@@ -245,16 +247,18 @@ def test_versions_that_no_night_read_wait_for_the_grace_period(begun: Tiny) -> N
         collect_all(plan, 3)  # version 1, that no night reads
     begun.deliver(3)
     run(begun, 3)  # version 2
-    waiting = nightloop.tasks.maintain.compact.fn(plan, trash.Act("me", NOW), week, False)
+    waiting = nightloop.tasks.maintain.compact.fn(plan, trash.RemovalRequest("me", NOW), week, False)
     assert "0 versions that no night read were given up, 1 wait" in waiting[0]
     assert (
         "0 would be given up now"
-        in nightloop.tasks.maintain.compact.fn(plan, trash.Act("me", NOW + 6 * DAY), week, True)[0]
+        in nightloop.tasks.maintain.compact.fn(plan, trash.RemovalRequest("me", NOW + 6 * DAY), week, True)[0]
     )
-    assert "1 wait" in nightloop.tasks.maintain.compact.fn(plan, trash.Act("me", NOW + 6 * DAY), week, False)[0]
+    assert (
+        "1 wait" in nightloop.tasks.maintain.compact.fn(plan, trash.RemovalRequest("me", NOW + 6 * DAY), week, False)[0]
+    )
     assert (
         "1 versions that no night read were given up, 0 wait"
-        in (nightloop.tasks.maintain.compact.fn(plan, trash.Act("me", NOW + 8 * DAY), week, False)[0])
+        in (nightloop.tasks.maintain.compact.fn(plan, trash.RemovalRequest("me", NOW + 8 * DAY), week, False)[0])
     )
-    assert not trash.still_open(nightloop.tasks.resources.open_store())
+    assert not trash.open_removals(nightloop.tasks.resources.open_store())
     assert run(begun, 3)[0].revision == 1

@@ -13,9 +13,9 @@ import yaml
 from nightloop.flows.backfill import backfill
 from nightloop.flows.nightly import nightly
 from nightloop.tasks.lake.landing import Landing
-from nightloop.tasks.record.overrides import overridden
+from nightloop.tasks.record.overrides import read_override
 from nightloop.tasks.resources import open_store
-from nightloop.tasks.schedule import decide
+from nightloop.tasks.schedule import decide_override
 from tests.flows.test_flows import clock, periods, tiny
 from tests.flows.tiny_pipeline import Tiny, raw_plan
 
@@ -144,6 +144,6 @@ def test_a_user_of_a_container_who_has_no_name_may_decide(tiny: Tiny, monkeypatc
 
     monkeypatch.setattr(getpass, "getuser", nameless)
     landing = Landing(3, 1, "d" * 64, 0, True)
-    decide(tiny.plan, landing, "", "the vendor had an outage", datetime(2026, 1, 6, tzinfo=UTC))
-    found = overridden(open_store(), "tiny", landing.place)
+    decide_override(tiny.plan, landing, "", "the vendor had an outage", datetime(2026, 1, 6, tzinfo=UTC))
+    found = read_override(open_store(), "tiny", landing.place)
     assert found is not None and found.by == f"user {os.getuid()}"

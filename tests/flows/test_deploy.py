@@ -13,13 +13,13 @@ import yaml
 from prefect.server.schemas.schedules import CronSchedule
 
 from nightloop.flows import deployments
-from nightloop.flows.cli.deploy import deploy, described, main
+from nightloop.flows.cli.deploy import deploy, deployments_of, main
 from nightloop.flows.cli.up import _well_formed, up
 from nightloop.tasks.lake.periods import period
 from nightloop.tasks.plan.cron import AFTER, crons, timezone
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.resources import open_store
-from nightloop.tasks.schedule import newest
+from nightloop.tasks.schedule import newest_period
 from tests.flows.tiny_pipeline import raw_plan
 from tests.prefect_server import Server
 
@@ -49,7 +49,7 @@ def test_a_night_starts_soon_after_its_period_has_closed_and_never_before(name: 
     for cron in wanted:
         schedule = CronSchedule(cron=cron, timezone=timezone(plan))
         for start in asyncio.run(schedule.get_dates(30, since)):
-            closed = period(plan.periods, newest(plan, start)).end
+            closed = period(plan.periods, newest_period(plan, start)).end
             assert closed is not None
             late = start - datetime.fromtimestamp(closed / 1e6, UTC)
             assert timedelta(0) <= late <= AFTER + timedelta(hours=1), (start, late)
@@ -64,7 +64,7 @@ def test_a_plan_may_say_when_its_nights_start_and_no_manifest_keeps_it(tmp_path:
 
 
 def test_every_flow_is_deployed_for_the_pipeline(tmp_path: Path) -> None:
-    found = described("shop", planned(tmp_path, pipeline="shop", periods=CALENDARS["cut days"][0]))
+    found = deployments_of("shop", planned(tmp_path, pipeline="shop", periods=CALENDARS["cut days"][0]))
     for one in found:
         made = getattr(deployments, one["entrypoint"].removeprefix("nightloop.flows.deployments."))
         assert one["name"] == f"shop-{made.name}" and one["tags"] == ["shop"] and one["parameters"]["plan"] == "shop"

@@ -53,14 +53,14 @@ def test_a_machine_without_a_pipeline(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_a_damaged_blob_is_found_where_somebody_looks_for_it(begun: Tiny) -> None:
     sha = begun.chain()[2].checkpoints["tuned"].weights
-    (begun.home / "home" / "store" / blobs.key_of(sha)).write_bytes(b"something else")
+    (begun.home / "home" / "store" / blobs.blob_key(sha)).write_bytes(b"something else")
     assert all(ok for ok, _ in found().values())
     ok, finding = found(deep=True)["blobs"]
     assert not ok and sha[:12] in finding
 
 
 def test_a_damaged_night_is_found_where_somebody_looks_for_it(begun: Tiny) -> None:
-    key = manifest_store.key_of("tiny", 2, 1)
+    key = manifest_store.manifest_key("tiny", 2, 1)
     path = begun.home / "home" / "store" / key
     path.write_bytes(path.read_bytes()[:-80])
     ok, finding = found(deep=True)["blobs"]

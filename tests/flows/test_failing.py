@@ -16,7 +16,7 @@ import nightloop.tasks.promote
 import nightloop.tasks.resources
 import nightloop.tasks.retrain
 from nightloop.flows.status import status
-from nightloop.tasks.gate.decide import Decision, without
+from nightloop.tasks.gate.decide import Decision, reject_winner
 from nightloop.tasks.gate.policy import SmokeResult
 from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.record.manifest import ChampionRef, Judged, Manifest
@@ -210,12 +210,12 @@ def test_where_the_winner_fails_its_smoke_test_the_next_best_is_tried() -> None:
         return Judged(verdict="promote", reasons=("It is surely better.",), numbers={"effect": effect})
 
     first = Decision({"a": judged(0.3), "b": judged(0.2), "c": judged(0.1)}, "promote", "a")
-    broken = without(first, "a", "The smoke test failed: it broke", None, "hold")
+    broken = reject_winner(first, "a", "The smoke test failed: it broke", None, "hold")
     assert broken.judged["a"].verdict == "hold" and broken.winner == "b"
-    second = without(first, "a", "The smoke test failed: a table is missing", None)
+    second = reject_winner(first, "a", "The smoke test failed: a table is missing", None)
     assert (second.winner, second.verdict, second.judged["a"].verdict) == ("b", "promote", "reject")
     assert second.judged["a"].reasons[0].startswith("The smoke test failed")
-    last = without(without(second, "b", "broken", None), "c", "broken", None)
+    last = reject_winner(reject_winner(second, "b", "broken", None), "c", "broken", None)
     assert (last.winner, last.verdict) == (None, "reject")
 
 

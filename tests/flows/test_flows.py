@@ -20,7 +20,7 @@ import nightloop.tasks.resources
 from nightloop.flows.backfill import backfill
 from nightloop.flows.maintain import maintain
 from nightloop.flows.nightly import nightly
-from nightloop.flows.pipeline_lock import writing
+from nightloop.flows.pipeline_lock import hold_pipeline_lock
 from nightloop.flows.promote import promote, rollback
 from nightloop.flows.status import status
 from nightloop.tasks.objects import blobs, lease
@@ -195,14 +195,16 @@ def test_the_second_of_two_writers_is_told_and_a_dead_one_is_followed(
     tiny: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = tiny.record()
-    with writing(tiny.plan):
+    with hold_pipeline_lock(tiny.plan):
         for flow in (lambda: nightly(str(tiny.path)), lambda: backfill(str(tiny.path), what="all")):
             with pytest.raises(
                 RuntimeError, match=r"tiny is being written: tiny is held by the run .* Nothing was changed"
             ):
                 flow()
     assert tiny.record() == before
-    assert lease.take(nightloop.tasks.resources.open_store(), "tiny", "killed", time.time() - 3600, 60) is not None
+    assert (
+        lease.take_lease(nightloop.tasks.resources.open_store(), "tiny", "killed", time.time() - 3600, 60) is not None
+    )
     clock(monkeypatch, "2026-01-05T02:00:00+00:00")
     nightly(str(tiny.path))
     assert periods(tiny) == [1, 2, 3]
@@ -233,11 +235,11 @@ def test_maintain_keeps_what_the_chain_and_the_log_need(tiny: Tiny, monkeypatch:
     idle = blobs.put(objects, b"nobody names this")
     dry = maintain(str(tiny.path), dry_run=True)
     assert any("1 objects of the store would be moved to the trash" in line for line in dry)
-    assert objects.read(blobs.key_of(idle))
+    assert objects.read(blobs.blob_key(idle))
     maintain(str(tiny.path))
-    assert objects.read(blobs.key_of(idle)) is None
+    assert objects.read(blobs.blob_key(idle)) is None
     assert f"blobs/{idle}" in maintain(str(tiny.path), restore="all")
-    assert tiny.record() == {**needed, blobs.key_of(idle): b"nobody names this"}
+    assert tiny.record() == {**needed, blobs.blob_key(idle): b"nobody names this"}
     clock(monkeypatch, "2026-01-05T02:00:00+00:00")
     nightly(str(tiny.path))
     assert periods(tiny) == [1, 2, 3]

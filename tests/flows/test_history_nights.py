@@ -14,7 +14,7 @@ from nightloop.tasks.objects import blobs
 from nightloop.tasks.objects.objects import open_objects
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.record import step_cache
-from nightloop.tasks.record.load_logs import histories, logs_of, vocabulary_of
+from nightloop.tasks.record.load_logs import history_logs, logs_of, vocabulary_of
 from nightloop.tasks.record.manifest import Manifest
 from nightloop.tasks.record.night_context import Night, history
 from nightloop.tasks.record.step_keys import retrain_key
@@ -66,12 +66,12 @@ def test_nights_with_histories(tiny: Tiny) -> None:
 
 def _an_earlier_period_is_part_of_the_key(night: Night, manifest: Manifest) -> None:
     objects = nightloop.tasks.resources.open_store()
-    told = histories(objects, night)
+    told = history_logs(objects, night)
     assert [part.period for part in told] == [0, 1, 2, 3]
     late = [part.model_copy(update={"digest": "late"}) if not part.period else part for part in told]
     assert retrain_key(night, "tuned", told) != retrain_key(night, "tuned", late)
     key = retrain_key(night, "tuned", told)
-    done = step_cache.done(objects, "tiny", key, "retrain")
+    done = step_cache.cached_result(objects, "tiny", key, "retrain")
     assert done and done["kept"] == manifest.checkpoints["tuned"].model_dump(), "that is the key the night used"
     without = night.plan.columns.model_copy(update={"history_length": 0})
-    assert histories(objects, replace(night, plan=night.plan.model_copy(update={"columns": without}))) == []
+    assert history_logs(objects, replace(night, plan=night.plan.model_copy(update={"columns": without}))) == []

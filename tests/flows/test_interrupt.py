@@ -44,8 +44,8 @@ POINTS_OF_A_NIGHT = {
 }
 OFTEN = ("collect",)
 OTHERS = {
-    "second night": Point(step_cache, "finish", False, 5, step("retrain")),
-    "third piece": Point(step_cache, "finish", True, 3),
+    "second night": Point(step_cache, "store_result", False, 5, step("retrain")),
+    "third piece": Point(step_cache, "store_result", True, 3),
     "swept": Point(nightloop.flows.maintain, "sweep", True),
     "plan of an act read": Point(nightloop.flows.promote, "read", True),
 }

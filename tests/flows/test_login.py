@@ -112,29 +112,29 @@ def test_it_is_sent_to_the_running_up_of_this_home_and_to_nobody_else(
     asked: str, running: str, sent: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = login.login_of_up()
-    with login.announced(running) if running else nullcontext():
+    with login.announce_address(running) if running else nullcontext():
         assert sent_to(asked, "", monkeypatch) == (made if sent else None)
     assert sent_to(asked, "", monkeypatch) is None, "it has stopped"
 
 
 def test_the_address_of_one_that_was_killed_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
     login.login_of_up()
-    with login.announced(RUNNING):
-        [path] = login.room().glob("address-*")
+    with login.announce_address(RUNNING):
+        [path] = login.login_directory().glob("address-*")
     path.write_text(RUNNING)
     assert sent_to(ADDRESS, "", monkeypatch) is None, "whoever listens there now may be anybody"
 
 
 def test_a_program_of_another_user_that_took_the_port_is_sent_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     login.login_of_up()
-    with login.announced(RUNNING):  # its server has died, and is started again in a moment
+    with login.announce_address(RUNNING):  # its server has died, and is started again in a moment
         assert sent_to(ADDRESS, "", monkeypatch, ours=False) is None
         assert login.address() == ""
 
 
 def test_a_login_of_ones_own_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     login.login_of_up()
-    with login.announced(RUNNING):
+    with login.announce_address(RUNNING):
         assert sent_to(ADDRESS, "me:mine", monkeypatch) is None
 
 
@@ -149,9 +149,9 @@ def sent_to(url: str, own: str, monkeypatch: pytest.MonkeyPatch, ours: bool = Tr
 
     `ours`: whether this user's program listens there.
     """
-    monkeypatch.setattr(login, "ours", lambda port: ours)
+    monkeypatch.setattr(login, "is_own_process", lambda port: ours)
     monkeypatch.setattr("prefect.context.refresh_global_settings_context", lambda: None)
-    for name, value in login.closed("").items():
+    for name, value in login.locked_api_settings("").items():
         monkeypatch.setenv(name, value)  # so that it is put back after the test
     monkeypatch.delenv(login.CLIENT_LOGIN)
     with temporary_settings({PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: own}):
@@ -172,4 +172,4 @@ def test_who_listens_at_another_address_of_the_port_is_no_matter(monkeypatch: py
     ):  # fmt: skip
         table = told(*addresses)
         monkeypatch.setattr(Path, "read_text", lambda self, table=table: table)
-        assert login.ours(0x1068) is mine
+        assert login.is_own_process(0x1068) is mine

@@ -17,7 +17,7 @@ import nightloop.tasks.schedule
 from nightloop.tasks.maintain import compact
 from nightloop.tasks.objects import blobs
 from nightloop.tasks.objects.objects import Objects
-from nightloop.tasks.objects.trash import Act
+from nightloop.tasks.objects.trash import RemovalRequest
 from nightloop.tasks.record import manifest_store
 from nightloop.tasks.record.manifest import Manifest
 from tests.flows.tiny_pipeline import WHEN, Tiny, begin, raw_plan, run
@@ -41,7 +41,7 @@ def test_a_chain_of_nights_is_bound_by_hashes_and_every_blob_is_sound(tiny: Tiny
     nights = run(tiny, 1, 2, 3)
     assert [n.outcome for n in nights] == ["complete"] * 3
     assert [n.previous for n in nights] == [None, nights[0].hash, nights[1].hash]
-    assert all(manifest_store.verify(nightloop.tasks.resources.open_store(), night) == () for night in nights)
+    assert all(manifest_store.verify_blobs(nightloop.tasks.resources.open_store(), night) == () for night in nights)
     assert not nights[0].scores, "nothing can be scored at the root"
     assert set(nights[1].scores) >= {"still", "tuned", "popular"}
     assert nights[2].checkpoints["still"].weights != nights[2].checkpoints["tuned"].weights
@@ -56,13 +56,13 @@ def test_a_finished_night_run_again_changes_nothing(begun: Tiny) -> None:
 
 
 def test_a_night_that_one_read_does_not_see_is_not_run_again(begun: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    before, seen, real = begun.record(), [], manifest_store.current
+    before, seen, real = begun.record(), [], manifest_store.current_manifest
 
     def blind(objects: Objects, pipeline: str, index: int) -> Manifest | None:
         seen.append(index)
         return None if index == 2 and seen.count(2) == 1 else real(objects, pipeline, index)
 
-    monkeypatch.setattr(manifest_store, "current", blind)
+    monkeypatch.setattr(manifest_store, "current_manifest", blind)
     (night,) = run(begun, 2)
     assert 2 in seen and night.revision == 1 and begun.record() == before
 
@@ -146,7 +146,7 @@ def test_a_night_does_not_learn_from_other_rows_than_the_chain_names(begun: Tiny
     with pytest.raises(LookupError, match=r"this is another catalog.*--start 2026-01-03 --what all"):
         run(begun, 3)
     assert list(begun.chain()) == [1, 2]
-    act, grace = Act("ann", nightloop.tasks.resources.open_store().file_time()), timedelta(0)  # type: ignore[attr-defined]
+    act, grace = RemovalRequest("ann", nightloop.tasks.resources.open_store().file_time()), timedelta(0)  # type: ignore[attr-defined]
     with pytest.raises(ValueError, match=r"the lake was left alone: version 1 of period 2 .* has other rows"):
         compact(begun.plan, act, grace, False)
     run(begun, 2, 3)  # as the message says
@@ -162,8 +162,8 @@ def test_an_operator_accepts_or_passes_over_a_bad_day_with_a_reason(begun: Tiny)
     run(begun, 3)
     landed = nightloop.flows.nightly.collect_all(begun.plan, 3)
     with pytest.raises(ValueError, match="both given"):
-        nightloop.tasks.schedule.decide(begun.plan, landed[-1], "a", "b", when)
-    nightloop.tasks.schedule.decide(begun.plan, landed[-1], "", "upstream outage", when)
+        nightloop.tasks.schedule.decide_override(begun.plan, landed[-1], "a", "b", when)
+    nightloop.tasks.schedule.decide_override(begun.plan, landed[-1], "", "upstream outage", when)
     (over,) = run(begun, 3)
     assert (over.outcome, over.reason, over.revision) == ("skipped", "upstream outage", 2)
     before = begun.chain()[2]
@@ -171,14 +171,14 @@ def test_an_operator_accepts_or_passes_over_a_bad_day_with_a_reason(begun: Tiny)
     (after,) = run(begun, 4)
     assert after.outcome == "complete"
     with pytest.raises(ValueError, match="decided already"):
-        nightloop.tasks.schedule.decide(begun.plan, landed[-1], "it is fine after all", "", when)
+        nightloop.tasks.schedule.decide_override(begun.plan, landed[-1], "it is fine after all", "", when)
 
 
 def test_the_root_cannot_be_passed_over(tiny: Tiny) -> None:
     from datetime import datetime
 
     landed = nightloop.flows.nightly.collect_all(tiny.plan, 1)
-    nightloop.tasks.schedule.decide(tiny.plan, landed[-1], "", "no", datetime.fromisoformat(WHEN))
+    nightloop.tasks.schedule.decide_override(tiny.plan, landed[-1], "", "no", datetime.fromisoformat(WHEN))
     with pytest.raises(ValueError, match="root of tiny: it cannot be skipped"):
         run(tiny, 1)
 
@@ -244,7 +244,7 @@ def test_a_new_strategy_is_backfilled_and_the_others_are_not_trained_again(
 def test_a_damaged_predecessor_stops_the_run_and_names_the_mend(begun: Tiny) -> None:
     run(begun, 3)
     before = begun.chain()
-    place = begun.home / "home" / "store" / manifest_store.key_of("tiny", 2, 1)
+    place = begun.home / "home" / "store" / manifest_store.manifest_key("tiny", 2, 1)
     place.write_bytes(place.read_bytes().replace(b"complete", b"completE", 1))
     with pytest.raises(LookupError, match="nightloop backfill tiny --start 2"):
         run(begun, 3)
@@ -254,7 +254,7 @@ def test_a_damaged_predecessor_stops_the_run_and_names_the_mend(begun: Tiny) -> 
 
 def test_a_checkpoint_that_was_changed_is_refused_before_it_is_read(begun: Tiny) -> None:
     night = begun.chain()[2]
-    place = begun.home / "home" / "store" / blobs.key_of(night.checkpoints["tuned"].weights)
+    place = begun.home / "home" / "store" / blobs.blob_key(night.checkpoints["tuned"].weights)
     data = bytearray(place.read_bytes())
     data[-1] ^= 1
     place.write_bytes(data)

@@ -40,7 +40,7 @@ def fresh(factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> T
         found = begin(factory, plainly, 1, 2)
     monkeypatch.setenv("NIGHTLOOP_HOME", str(found.home / "home"))
     monkeypatch.setattr(
-        nightloop.flows.nightly, "scheduled", lambda: datetime.fromisoformat("2026-01-06T02:00:00+00:00")
+        nightloop.flows.nightly, "scheduled_time", lambda: datetime.fromisoformat("2026-01-06T02:00:00+00:00")
     )
     return found
 

@@ -65,10 +65,10 @@ def store(server: Server, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_a_form_filled_in_the_browser_runs_the_nights(server: Server, backfilled: dict[str, Any], store: Any) -> None:
     assert backfilled["state_type"] == "COMPLETED", backfilled["state"]["message"]
     assert backfilled["name"] == f"backfill tiny root to {LAST}"
-    nights = manifest_store.chain(store, "tiny", HISTORY - 1, 6)
+    nights = manifest_store.read_chain(store, "tiny", HISTORY - 1, 6)
     assert [night.name for night in nights.values()] == ["2026-01-02", "2026-01-03", LAST]
     assert {night.outcome for night in nights.values()} == {"complete"}
-    assert promotion_log.champion(store, "tiny") is None, (
+    assert promotion_log.read_champion(store, "tiny") is None, (
         "a backfill leaves the champion where it is, unless told otherwise"
     )
 
@@ -107,11 +107,11 @@ def test_promotion_and_rollback_from_their_forms_move_the_champion(
     second = server.ended(fill(page, server, "promote", texts, ("force",)))
     assert second["state_type"] == "COMPLETED", (second["state"]["message"], second["parameters"])
     assert second["name"] == f"promote tiny popular {LAST}"
-    now = promotion_log.champion(store, "tiny")
+    now = promotion_log.read_champion(store, "tiny")
     assert now and (now.strategy, now.name, now.reason, now.forced) == ("popular", LAST, "from the form", True)
     third = server.start("rollback", {"plan": plan, "reason": "it was worse"})
     assert third["state_type"] == "COMPLETED", third["state"]["message"]
-    back = promotion_log.champion(store, "tiny")
+    back = promotion_log.read_champion(store, "tiny")
     assert back and (back.strategy, back.name, back.action) == ("still", "2026-01-03", "rollback")
 
 

@@ -136,9 +136,9 @@ def told(stream: IO[str] | None) -> str:
 def test_no_setting_of_the_environment_opens_a_server(
     variable: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from nightloop.flows.cli.up import surroundings
+    from nightloop.flows.cli.up import server_environment
 
     monkeypatch.setenv("NIGHTLOOP_HOME", str(tmp_path))
-    closed = surroundings("http://127.0.0.1:1")
+    closed = server_environment("http://127.0.0.1:1")
     monkeypatch.setenv(variable, "*")
-    assert surroundings("http://127.0.0.1:1")[variable] == closed[variable] != os.environ[variable]
+    assert server_environment("http://127.0.0.1:1")[variable] == closed[variable] != os.environ[variable]

@@ -20,7 +20,7 @@ from nightloop.tasks.plugins.assembly import read_plan
 from nightloop.tasks.record import promotion_log
 from nightloop.tasks.record.entries import Entry
 from nightloop.tasks.record.manifest import Manifest
-from nightloop.tasks.record.manifest_store import chain
+from nightloop.tasks.record.manifest_store import read_chain
 from nightloop.tasks.serving.smoke import SmokeResult
 from nightloop.tasks.simulation.deliver import deliver
 from nightloop.tasks.sources.simulated import Simulated
@@ -53,7 +53,7 @@ class Tiny:
 
     def chain(self) -> dict[int, Manifest]:
         """Every night that is recorded."""
-        return chain(nightloop.tasks.resources.open_store(), self.plan.pipeline, HISTORY - 1, 12)
+        return read_chain(nightloop.tasks.resources.open_store(), self.plan.pipeline, HISTORY - 1, 12)
 
     def record(self) -> dict[str, bytes]:
         """Every object that says what happened: nights, log, pointer and blobs."""
@@ -63,7 +63,7 @@ class Tiny:
 
     def log(self) -> list[Entry]:
         """The promotion log."""
-        return promotion_log.log(nightloop.tasks.resources.open_store(), self.plan.pipeline)
+        return promotion_log.read_log(nightloop.tasks.resources.open_store(), self.plan.pipeline)
 
 
 def raw_plan(home: Path, changes: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from nightloop.tasks.formats.decompress import LONGEST, check_text
-from nightloop.tasks.lake.ingest import collect
+from nightloop.tasks.lake.ingest import land_period
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.sources.files import Files
 from tests.lake.make_lake import day, lake
@@ -68,7 +68,7 @@ def test_an_endless_line_is_refused_and_not_lost(pond: Warehouse, tmp_path: Path
     path = packed(tmp_path / name, [begin, *[MEGABYTE] * 70, b",1,2026-01-01\n", begin])
     before = pond.latest()
     with pytest.raises(ValueError, match=rf"{name} has a line of more than {LONGEST:,} bytes") as caught:
-        collect(pond, Files(str(path)), PLAN, day(0))
+        land_period(pond, Files(str(path)), PLAN, day(0))
     assert len(str(caught.value)) < 500 and pond.latest() == before
 
 
@@ -76,7 +76,7 @@ def test_a_long_line_that_is_not_endless_is_put_aside(pond: Warehouse, tmp_path:
     path = packed(
         tmp_path / "2026-01-01.csv.gz", [HEADER.encode(), *[MEGABYTE] * 30, b",1,2026-01-01\n", LINES.encode()]
     )
-    landing = collect(pond, Files(str(path).replace("2026-01-01", "{period}")), PLAN, day(0))
+    landing = land_period(pond, Files(str(path).replace("2026-01-01", "{period}")), PLAN, day(0))
     assert landing.rows == 4 and "ann" in users(pond, landing)
 
 
@@ -84,11 +84,11 @@ def test_a_long_line_that_is_not_endless_is_put_aside(pond: Warehouse, tmp_path:
 @pytest.mark.parametrize("name", ["a.csv.zst", "a.jsonl.zst"])
 def test_a_file_that_is_cut_off_is_refused(pond: Warehouse, tmp_path: Path, name: str, part: float) -> None:
     path = packed(tmp_path / name, [(MANY if "csv" in name else JSON * 5_000).encode()])
-    assert collect(pond, Files(str(path)), PLAN, day(0)).rows > 0
+    assert land_period(pond, Files(str(path)), PLAN, day(0)).rows > 0
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * part)])
     with pytest.raises(ValueError, match="deliver it again"):
-        collect(pond, Files(str(path)), PLAN, day(0))
+        land_period(pond, Files(str(path)), PLAN, day(0))
 
 
 def test_gzip_files_in_parts_with_padding_and_of_any_size_are_whole(tmp_path: Path) -> None:

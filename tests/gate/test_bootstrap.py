@@ -7,7 +7,7 @@ from math import inf
 import pytest
 import torch
 
-from nightloop.tasks.gate.bootstrap import FEWEST, MOST, Resamples, interval, resample, student
+from nightloop.tasks.gate.bootstrap import FEWEST, MOST, Resamples, interval, resample, student_quantile
 
 
 def by_user(user: torch.Tensor, resamples: int, alpha: float, name: str) -> Resamples:
@@ -89,9 +89,9 @@ def test_resamples_follow_the_name_and_a_small_alpha_asks_for_more() -> None:
 
 
 def test_student_against_the_table() -> None:
-    assert student(0.05, 0) == inf
+    assert student_quantile(0.05, 0) == inf
     for freedom, value in ((5, 2.015), (10, 1.812), (30, 1.697), (100000, 1.645)):
-        assert student(0.05, freedom) == pytest.approx(value, abs=0.01)
+        assert student_quantile(0.05, freedom) == pytest.approx(value, abs=0.01)
 
 
 def test_rows_that_share_a_pool_share_its_luck() -> None:

@@ -10,7 +10,7 @@ import torch
 
 from nightloop.tasks.gate.decide import decide
 from nightloop.tasks.gate.evidence import Evidence
-from nightloop.tasks.plan.plan import Gate, canonical
+from nightloop.tasks.plan.plan import Gate, canonical_json
 from tests.gate.make_nights import clicked, race, ranked, rows
 
 RULE = Gate(resamples=200)
@@ -51,7 +51,7 @@ def test_numbers_and_reasons_say_what_an_operator_needs() -> None:
     text = " ".join(judged.reasons)
     for word in ("surely better", "ndcg@20", "2,400 rows", "users", "3 nights (period 100 to period 102)", "0.025"):
         assert word in text
-    json.loads(canonical(judged.model_dump(mode="json")))
+    json.loads(canonical_json(judged.model_dump(mode="json")))
 
 
 def test_the_same_evidence_gives_the_same_bytes() -> None:

@@ -12,10 +12,10 @@ pytest.importorskip("starlette")
 
 from starlette.types import Message, Receive, Scope, Send
 
-from nightloop.tasks.http_service.limits import Limit
+from nightloop.tasks.http_service.limits import BodyLimit
 
 
-async def asked(limit: Limit, parts: Sequence[Message | float], method: str = "POST") -> tuple[int, dict[str, str]]:
+async def asked(limit: BodyLimit, parts: Sequence[Message | float], method: str = "POST") -> tuple[int, dict[str, str]]:
     """Status and answer of a request whose body comes in these parts, with pauses of so many seconds."""
     waiting, sent = list(parts), list[Message]()
 
@@ -52,7 +52,7 @@ def app(gate: asyncio.Event) -> object:
 
 def test_a_body_that_does_not_come_is_not_waited_for() -> None:
     async def ask() -> None:
-        limit = Limit(app(asyncio.Event()), 100, patience=0.1)  # type: ignore[arg-type]
+        limit = BodyLimit(app(asyncio.Event()), 100, patience=0.1)  # type: ignore[arg-type]
         assert await asked(limit, [part(b"he", True), 0.01, part(b"llo")]) == (200, {"got": "hello"})
         status, told = await asked(limit, [part(b"he", True), 5.0, part(b"llo")])
         assert status == 408 and "within 0.1 seconds" in told["error"]
@@ -64,7 +64,7 @@ def test_a_body_that_does_not_come_is_not_waited_for() -> None:
 
 def test_slow_bodies_take_nobodys_place() -> None:
     async def ask() -> None:
-        limit = Limit(app(asyncio.Event()), 100, waiting=2, patience=1)  # type: ignore[arg-type]
+        limit = BodyLimit(app(asyncio.Event()), 100, waiting=2, patience=1)  # type: ignore[arg-type]
         slow = [asyncio.create_task(asked(limit, [part(b"q", True), 0.1, part(b"q")])) for _ in range(50)]
         await asyncio.sleep(0.01)
         assert (await asked(limit, [part(b"quick")]))[0] == 200
@@ -75,7 +75,7 @@ def test_slow_bodies_take_nobodys_place() -> None:
 
 def test_bodies_hold_no_more_than_a_given_memory_and_small_ones_are_let_in() -> None:
     async def ask() -> None:
-        limit = Limit(app(asyncio.Event()), 10**6, patience=0.1, memory=500_000)  # type: ignore[arg-type]
+        limit = BodyLimit(app(asyncio.Event()), 10**6, patience=0.1, memory=500_000)  # type: ignore[arg-type]
         large = part(b"x" * 200_000, True)
         held = [asyncio.create_task(asked(limit, [large, 5.0])) for _ in range(3)]
         await asyncio.sleep(0.01)
@@ -91,7 +91,7 @@ def test_bodies_hold_no_more_than_a_given_memory_and_small_ones_are_let_in() -> 
 def test_more_requests_than_may_wait_are_told_so_and_operators_are_let_in() -> None:
     async def ask() -> None:
         gate = asyncio.Event()
-        limit = Limit(app(gate), 100, waiting=2)  # type: ignore[arg-type]
+        limit = BodyLimit(app(gate), 100, waiting=2)  # type: ignore[arg-type]
         held = [asyncio.create_task(asked(limit, [part(b"slow")])) for _ in range(2)]
         await asyncio.sleep(0.05)
         status, told = await asked(limit, [part(b"quick")])

@@ -15,7 +15,7 @@ import pytest
 import nightloop.tasks.resources
 from nightloop.tasks.lake.catalog_marks import leave_mark, removal_obstacle
 from nightloop.tasks.lake.landing import land
-from nightloop.tasks.lake.versions import compact
+from nightloop.tasks.lake.versions import compact_lake
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.settings import Settings
 from tests.lake.make_lake import NAMES, SIMPLE, day, rows
@@ -84,10 +84,10 @@ def test_files_that_the_lake_did_not_write_are_never_removed(tmp_path: Path) -> 
     os.utime(theirs, (1.7e9, 1.7e9))
     with Warehouse.open(settings, "pond") as warehouse:
         with pytest.raises(ValueError, match=r"files that nightloop did not write, the first is .*2026-01-01\.parquet"):
-            compact(warehouse, datetime.now(UTC))
+            compact_lake(warehouse, datetime.now(UTC))
         assert theirs.exists()
         theirs.rename(tmp_path / "2026-01-01.parquet")
-        compact(warehouse, datetime.now(UTC))
+        compact_lake(warehouse, datetime.now(UTC))
 
 
 @pytest.mark.parametrize("place", [elsewhere, linked])

@@ -19,9 +19,9 @@ import duckdb
 import pytest
 
 from nightloop.tasks.data.clean_rows import clean_digest
-from nightloop.tasks.lake.extension_signatures import remember, verified_extensions
+from nightloop.tasks.lake.extension_signatures import remember_signature, verified_extensions
 from nightloop.tasks.lake.landing import land
-from nightloop.tasks.lake.versions import compact, expire, idle_versions
+from nightloop.tasks.lake.versions import compact_lake, expire, idle_versions
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.settings import Settings
 from tests.lake.make_lake import NAMES, SIMPLE, day, lake, rows
@@ -87,7 +87,7 @@ def through(warehouse: Warehouse) -> None:
     assert warehouse.latest() == {0: 2, 1: 1} and first.rows == 500
     kept = clean_digest(warehouse, 0, 2), clean_digest(warehouse, 1, 1)
     assert expire(warehouse, {}, idle_versions(warehouse, {})) == [(0, 1)]
-    compact(warehouse, datetime.now(UTC) + timedelta(minutes=1))
+    compact_lake(warehouse, datetime.now(UTC) + timedelta(minutes=1))
     assert (clean_digest(warehouse, 0, 2), clean_digest(warehouse, 1, 1)) == kept
 
 
@@ -351,7 +351,7 @@ def test_a_signature_is_checked_again_once_the_file_is_another(tmp_path: Path) -
     files = {name: tmp_path / name for name in ("ducklake", "sqlite_scanner")}
     for name, file in files.items():
         file.write_bytes(b"signed")
-        remember(tmp_path, name, str(file))
+        remember_signature(tmp_path, name, str(file))
     assert verified_extensions(tmp_path) == {*files}
     times = files["ducklake"].stat()
     files["ducklake"].write_bytes(b"forged")

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from nightloop.tasks.lake.ingest import collect
+from nightloop.tasks.lake.ingest import land_period
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.sources.files import Files
 from tests.lake.make_lake import day, lake
@@ -47,7 +47,7 @@ def test_each_file_of_an_inbox_is_read_once_whatever_its_name(pond: Warehouse, t
     ]
     for number, name in enumerate(names):
         write(tmp_path / f"{name}{ending}", HEADER + row(f"u{number}"))
-    landing = collect(pond, Files(f"{tmp_path}/*.csv{ending}"), PLAN, day(0))
+    landing = land_period(pond, Files(f"{tmp_path}/*.csv{ending}"), PLAN, day(0))
     assert sorted(users(pond, landing)) == sorted(f"u{n}" for n in range(len(names))) and landing.rows == len(names)
 
 
@@ -59,13 +59,13 @@ def test_other_formats_too(pond: Warehouse, tmp_path: Path, kind: str) -> None:
             pq.write_table(pa.table({"user": [str(user)], "item": ["1"], "time": ["2026-01-01T10:00"]}), path)
         else:
             write(path, f'{{"user": "{user}", "item": 1, "time": "2026-01-01T10:00"}}\n')
-    landing = collect(pond, Files(f"{tmp_path}/*.{kind}"), PLAN, day(0))
+    landing = land_period(pond, Files(f"{tmp_path}/*.{kind}"), PLAN, day(0))
     assert sorted(users(pond, landing)) == list("01234") and landing.rows == 5
 
 
 def test_a_line_that_does_not_parse_is_told_by_the_files_own_name(pond: Warehouse, tmp_path: Path) -> None:
     write(tmp_path / "2026-01-01[a].csv", HEADER + row("ann") + "bob\n")
-    landing = collect(pond, Files(f"{tmp_path}/{{period}}*.csv"), PLAN, day(0))
+    landing = land_period(pond, Files(f"{tmp_path}/{{period}}*.csv"), PLAN, day(0))
     asked = {"version": landing.version}
     (raw,) = pond.connection.execute("SELECT raw FROM quarantine WHERE version = $version", asked).fetchall()
     assert users(pond, landing) == ["ann"] and "2026-01-01[a].csv:3: " in raw[0]
@@ -75,7 +75,7 @@ def test_a_home_may_have_any_name_too(tmp_path: Path) -> None:
     (tmp_path / "[ab]*?").mkdir()
     with lake(tmp_path / "[ab]*?") as warehouse:
         source = Files(str(write(tmp_path / "x.csv", HEADER + row("ann"))))
-        assert users(warehouse, collect(warehouse, source, PLAN, day(0))) == ["ann"]
+        assert users(warehouse, land_period(warehouse, source, PLAN, day(0))) == ["ann"]
 
 
 def test_a_name_that_is_no_text_is_refused_by_name(pond: Warehouse, tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_a_name_that_is_no_text_is_refused_by_name(pond: Warehouse, tmp_path: Pa
     with open(bad, "w") as file:
         file.write(HEADER + row("bob"))
     with pytest.raises(ValueError, match=r"b\\xff\.csv: the file's name is no UTF-8: rename it"):
-        collect(pond, Files(f"{tmp_path}/*.csv"), PLAN, day(0))
+        land_period(pond, Files(f"{tmp_path}/*.csv"), PLAN, day(0))
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_a_link_that_leads_out_of_an_inbox_is_refused(pond: Warehouse, inbox: Pa
     write(inbox.parent / "x.csv", HEADER + row("eve"))
     before = pond.latest()
     with pytest.raises(ValueError, match="is a symbolic link that leads out of") as caught:
-        collect(pond, Files(f"{inbox}/{pattern}", format="csv"), PLAN, day(0))
+        land_period(pond, Files(f"{inbox}/{pattern}", format="csv"), PLAN, day(0))
     assert "x:0:0" not in str(caught.value) and pond.latest() == before
 
 
@@ -117,14 +117,14 @@ def test_links_within_an_inbox_and_places_that_a_plan_names_are_read(pond: Wareh
     (inbox.parent / "elsewhere").symlink_to(inbox)
     (inbox.parent / "file.csv").symlink_to(inbox / "2026-01-01.csv")
     for path in ("inbox/*/*.csv", "elsewhere/*.csv", "elsewhere/{period}.csv", "file.csv"):
-        assert users(pond, collect(pond, Files(f"{inbox.parent}/{path}"), PLAN, day(0))) == ["ann"]
+        assert users(pond, land_period(pond, Files(f"{inbox.parent}/{path}"), PLAN, day(0))) == ["ann"]
 
 
 def test_what_is_no_regular_file_is_refused_and_not_waited_for(pond: Warehouse, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "2026-01-01.csv")
     for pattern in ("*.csv", "{period}.csv", "2026-01-01.csv"):
         with pytest.raises((ValueError, FileNotFoundError), match=r"is no regular file|no file"):
-            collect(pond, Files(f"{tmp_path}/{pattern}"), PLAN, day(0))
+            land_period(pond, Files(f"{tmp_path}/{pattern}"), PLAN, day(0))
 
 
 @pytest.mark.parametrize("name", ["a\\*b.csv", "[a\\b.csv", "a?b.csv.gz", "a?b.jsonl.zst"])
@@ -132,7 +132,7 @@ def test_a_name_that_cannot_be_read_right_is_refused(pond: Warehouse, tmp_path: 
     for other in (name, f"z{name[-6:].replace('?', '')}"):
         write(tmp_path / other, HEADER + row("ann"))
     with pytest.raises(ValueError, match="rename it") as caught:
-        collect(pond, Files(f"{tmp_path}/*"), PLAN, day(0))
+        land_period(pond, Files(f"{tmp_path}/*"), PLAN, day(0))
     assert repr(name)[1:-1] in str(caught.value)
 
 
@@ -158,7 +158,7 @@ def test_names_on_s3_are_read_as_they_are_spelt_too(moto: Server, tmp_path: Path
         body = (HEADER + row(f"u{number}")).encode()
         moto.client().put_object(Bucket=bucket.removeprefix("s3://"), Key=f"in/{name}", Body=body)
     with Warehouse.open(moto.settings("", tmp_path), "pond", moto.credentials) as warehouse:
-        landing = collect(warehouse, Files(f"{bucket}/in/*.csv"), PLAN, day(0))
+        landing = land_period(warehouse, Files(f"{bucket}/in/*.csv"), PLAN, day(0))
         assert sorted(users(warehouse, landing)) == ["u0", "u1", "u2", "u3", "u4"]
 
 
@@ -168,7 +168,7 @@ def test_a_file_on_s3_whose_lines_are_out_of_order_is_read_line_by_line_too(moto
     for name, data in (("a.csv", body), ("b.csv.gz", gzip.compress(body))):
         moto.client().put_object(Bucket=bucket.removeprefix("s3://"), Key=f"in/{name}", Body=data)
     with Warehouse.open(moto.settings("", tmp_path), "pond", moto.credentials) as warehouse:
-        landing = collect(warehouse, Files(f"{bucket}/in/*"), PLAN, day(0))
+        landing = land_period(warehouse, Files(f"{bucket}/in/*"), PLAN, day(0))
         assert sorted(users(warehouse, landing)) == ["u0", "u2"] and landing.rows == 6
 
 
@@ -187,11 +187,11 @@ def test_a_file_on_s3_that_is_cut_off_or_has_an_endless_line_is_refused_as_on_di
         for name, (data, said) in cases.items():
             moto.client().put_object(Bucket=bucket.removeprefix("s3://"), Key=f"in/{name}", Body=data)
             with pytest.raises(ValueError, match=said):
-                collect(warehouse, Files(f"{bucket}/in/{name}"), PLAN, day(0))
+                land_period(warehouse, Files(f"{bucket}/in/{name}"), PLAN, day(0))
         assert not warehouse.latest()
         wide = (HEADER + row("u0") + row("u1")).encode("utf-16")
         moto.client().put_object(Bucket=bucket.removeprefix("s3://"), Key="in/wide16.csv", Body=wide)
-        assert sorted(users(warehouse, collect(warehouse, Files(f"{bucket}/in/wide16.csv"), PLAN, day(0)))) == [
+        assert sorted(users(warehouse, land_period(warehouse, Files(f"{bucket}/in/wide16.csv"), PLAN, day(0)))) == [
             "u0",
             "u1",
         ]

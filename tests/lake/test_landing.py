@@ -10,10 +10,10 @@ import pyarrow as pa
 import pytest
 
 from nightloop.tasks.data.clean_rows import clean_digest, clean_ids
-from nightloop.tasks.lake.ingest import rules
+from nightloop.tasks.lake.ingest import rules_digest
 from nightloop.tasks.lake.landing import land
 from nightloop.tasks.lake.periods import Period, period
-from nightloop.tasks.lake.versions import compact, expire, idle_versions, replay
+from nightloop.tasks.lake.versions import compact_lake, expire, idle_versions, replay_version
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.plan import Columns, Counts
 from tests.lake.make_lake import DAY, NAMES, SIMPLE, START, day, lake, plan, rows
@@ -284,10 +284,10 @@ def test_replay_reads_again_what_could_not_be_read(tmp_path: Path) -> None:
     with lake(tmp_path) as warehouse:
         landed = land(warehouse, day(0), [batch], wrong)
         assert reasons(warehouse) == {(0, 1, 0, "unreadable_time"), (0, 1, 2, "duplicate")}
-        again = replay(warehouse, plan(wrong), day(0), 1)
+        again = replay_version(warehouse, plan(wrong), day(0), 1)
         assert (again.version, again.fresh, again.digest) == (2, True, landed.digest)
         assert clean_digest(warehouse, 0, 2) == clean_digest(warehouse, 0, 1)
-        mended = replay(warehouse, plan(wrong.model_copy(update={"time_unit": "auto"})), day(0), 2)
+        mended = replay_version(warehouse, plan(wrong.model_copy(update={"time_unit": "auto"})), day(0), 2)
         assert mended.version == 3
         assert {r for r in reasons(warehouse) if r[1] == 3} == {(0, 3, 2, "duplicate")}
         kept = warehouse.connection.execute(
@@ -295,7 +295,7 @@ def test_replay_reads_again_what_could_not_be_read(tmp_path: Path) -> None:
         ).fetchall()
         assert kept == [(START, 1.25), (START, None)]
         with pytest.raises(LookupError, match="no version 9 of period 2026-01-01"):
-            replay(warehouse, plan(wrong), day(0), 9)
+            replay_version(warehouse, plan(wrong), day(0), 9)
 
 
 def test_quarantine_twice_is_once(tmp_path: Path) -> None:
@@ -320,9 +320,9 @@ def test_expiry_keeps_what_is_named_and_the_newest(tmp_path: Path) -> None:
         assert idle_versions(warehouse, {0: {2}}) == [(0, 1), (0, 3)]
         assert expire(warehouse, {0: {2, 3}}, [(0, 1), (0, 2), (0, 3), (0, 4)]) == [(0, 1)]  # kept and newest stay
         assert expire(warehouse, {0: {2}}, []) == [] and expire(warehouse, {0: {2}}, [(0, 3)]) == [(0, 3)]
-        compact(warehouse, datetime(2026, 1, 1, tzinfo=UTC))
+        compact_lake(warehouse, datetime(2026, 1, 1, tzinfo=UTC))
         assert len(list((tmp_path / "lake").rglob("*.parquet"))) >= files  # nothing goes before its time
-        compact(warehouse, datetime.now(UTC) + timedelta(minutes=1))
+        compact_lake(warehouse, datetime.now(UTC) + timedelta(minutes=1))
         assert idle_versions(warehouse, {0: {2}}) == []
         assert (clean_digest(warehouse, 0, 2), clean_digest(warehouse, 0, 4)) == (kept, newest)
         assert clean_digest(warehouse, 1, 1)[1] == 4
@@ -360,4 +360,4 @@ def test_rows_are_the_same_under_a_release_whose_plans_have_more_fields() -> Non
     now = plan(NAMES)
     later = now.model_copy(update={"columns": Later(**NAMES.model_dump())})
     other = now.model_copy(update={"columns": Later(**NAMES.model_dump(), folded=True)})
-    assert rules(later) == rules(now) != rules(other)
+    assert rules_digest(later) == rules_digest(now) != rules_digest(other)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from nightloop.tasks.lake.periods import HOUR, Period, closed, containing, parse, period
+from nightloop.tasks.lake.periods import HOUR, Period, index_at, newest_closed, parse, period
 from nightloop.tasks.plan.plan import Calendar, Counts
 
 AMSTERDAM = "Europe/Amsterdam"
@@ -75,15 +75,13 @@ def test_three_weeks_of_cuts_are_63_periods_whatever_the_clocks_do() -> None:
         hours = {p.name: ((p.end or 0) - (p.start or 0)) / HOUR for p in periods}
         assert hours.get(f"{change}T00:00", 10) == night and hours[f"{change or start}T10:00"] == 7
         for k, p in enumerate(periods):
-            assert (
-                containing(rule, p.start or 0) == containing(rule, (p.end or 0) - 1) == k == parse(rule, p.name).index
-            )
+            assert index_at(rule, p.start or 0) == index_at(rule, (p.end or 0) - 1) == k == parse(rule, p.name).index
 
 
 def test_a_day_that_begins_in_the_morning() -> None:
     rule = Calendar(start="2026-01-01T04:00")
     assert period(rule, 1).name == "2026-01-02T04:00"
-    assert containing(rule, micros("2026-01-02T03:59:59.999999")) == 0
+    assert index_at(rule, micros("2026-01-02T03:59:59.999999")) == 0
 
 
 @given(
@@ -92,11 +90,11 @@ def test_a_day_that_begins_in_the_morning() -> None:
 )  # fmt: skip
 def test_every_instant_is_in_one_period(every: str, length: int, instant: int, zone: str) -> None:
     rule = Calendar(start="1969-12-01", every=every, length=length, timezone=zone)  # type: ignore[arg-type]
-    index = containing(rule, instant)
+    index = index_at(rule, instant)
     here = period(rule, index)
     assert here.start is not None and here.end is not None and here.start <= instant < here.end
-    assert closed(rule, instant) == index - 1
-    assert closed(rule, here.end) == index
+    assert newest_closed(rule, instant) == index - 1
+    assert newest_closed(rule, here.end) == index
     assert parse(rule, here.name) == parse(rule, str(index)) == here
 
 
@@ -109,15 +107,15 @@ def test_periods_leave_no_gap(zone: str) -> None:
 
 def test_before_the_first_period() -> None:
     rule = Calendar(start="2026-01-01")
-    assert containing(rule, micros("2025-12-31")) == -1
-    assert closed(rule, micros("2025-12-31")) == closed(rule, micros("2026-01-01T12:00")) == -1
+    assert index_at(rule, micros("2025-12-31")) == -1
+    assert newest_closed(rule, micros("2025-12-31")) == newest_closed(rule, micros("2026-01-01T12:00")) == -1
 
 
 def test_equal_counts_have_no_calendar() -> None:
     rule = Counts(rows=7084)
     assert period(rule, 12) == Period(12, "000012", None, None, 7084) == parse(rule, "000012") == parse(rule, "12")
     with pytest.raises(ValueError, match="not on the calendar"):
-        containing(rule, 0)
+        index_at(rule, 0)
 
 
 @pytest.mark.parametrize(
@@ -157,8 +155,8 @@ def test_all_mistakes_of_a_calendar_at_once() -> None:
 def test_a_finished_history_closes_no_period_after_its_end() -> None:
     rule = Calendar(every="day", start="2026-01-01", end="2026-01-05", timezone="Europe/Oslo")
     late = period(rule, 400).start
-    assert late is not None and closed(rule, late) == 3
-    assert closed(rule, period(rule, 2).start or 0) == 1, "before the end it is as without one"
+    assert late is not None and newest_closed(rule, late) == 3
+    assert newest_closed(rule, period(rule, 2).start or 0) == 1, "before the end it is as without one"
     for wrong, said in (("2026-01-01", "does not lie after start"), ("soon", "soon")):
         with pytest.raises(ValueError, match=said):
             Calendar(every="day", start="2026-01-01", end=wrong)

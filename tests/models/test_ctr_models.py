@@ -13,13 +13,13 @@ import torch
 from nightloop.tasks.evaluation.ctr_metrics import auc
 from nightloop.tasks.models import build
 from nightloop.tasks.modules.checkpoint import Checkpoint
-from nightloop.tasks.modules.fused_tables import PREFIX, others
+from nightloop.tasks.modules.fused_tables import PREFIX, dense_names
 from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.plan.plugins import classes
 from nightloop.tasks.training.fit import fit
 from nightloop.tasks.training.hidden_features import logits_and_hidden
 from nightloop.tasks.training.predict import predict
-from nightloop.tasks.training.resize import grow, initial
+from nightloop.tasks.training.resize import grow, initial_weights
 from tests.models.literal_ctr import literal
 from tests.models.make_logs import make, same
 
@@ -67,12 +67,14 @@ def named(name, fields=FIELDS, numeric=0, **more):
 def wild(model, logs, spread=0.6):
     """Weights of the model's shapes, none of them nought."""
     g = torch.Generator().manual_seed(1)
-    return {name: spread * torch.randn(tensor.shape, generator=g) for name, tensor in initial(model, logs).items()}
+    return {
+        name: spread * torch.randn(tensor.shape, generator=g) for name, tensor in initial_weights(model, logs).items()
+    }
 
 
 def written_out(name, model, weights, logs):
     """Logits of all rows of `logs`, by the formula."""
-    dense = {key: tensor.tolist() for key, tensor in others(weights).items()}
+    dense = {key: tensor.tolist() for key, tensor in dense_names(weights).items()}
     found = []
     for ids, numbers in zip(logs.rows.tolist(), logs.numeric.double(), strict=True):
         rows = [weights[PREFIX + field][id].tolist() for field, id in zip(model.fields, ids, strict=True)]
@@ -117,7 +119,7 @@ def test_the_slope_is_that_of_the_formula(name):
     logs = make((7, 9, 3), 2, numeric=1)
     model = named(name, FIELDS[:3], numeric=1)
     g = torch.Generator().manual_seed(2)
-    dense = {n: t.double().requires_grad_() for n, t in others(wild(model, logs)).items()}
+    dense = {n: t.double().requires_grad_() for n, t in dense_names(wild(model, logs)).items()}
     embedded = torch.randn(2, 3, model.width, dtype=torch.float64, generator=g).requires_grad_()
     values = logs.numeric.double()
     call = lambda e, *d: model.logits(e, values, dict(zip(dense, d, strict=True)))  # noqa: E731
@@ -158,13 +160,13 @@ def test_hidden_is_what_the_last_layer_reads(name):
 def test_weights_grow_with_the_vocabulary_and_predictions_stay(name):
     logs = make((7, 9, 3, 4), 30, numeric=1, labels=True)
     model = named(name, numeric=1)
-    before = fit(model, initial(model, logs), logs, TrainConfig(epochs=1, batch_size=8))
+    before = fit(model, initial_weights(model, logs), logs, TrainConfig(epochs=1, batch_size=8))
     sizes = tuple(size + 5 for size in logs.sizes)
     more = replace(logs, sizes=sizes, born=tuple(torch.zeros(size, dtype=torch.int32) for size in sizes))
     grown = grow(model, Checkpoint(0, before.weights), more)
     assert torch.equal(predict(model, grown.weights, more), predict(model, before.weights, logs))
     assert [len(grown.weights[PREFIX + field]) for field in FIELDS] == list(sizes)
-    assert same(others(grown.weights), others(before.weights))
+    assert same(dense_names(grown.weights), dense_names(before.weights))
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -172,7 +174,7 @@ def test_every_weight_learns(name):
     """One step moves every tensor: nothing is left out of the logit, and nothing begins where it has no slope."""
     logs = make((7, 9, 3, 4), 200, numeric=2, labels=True)
     model = named(name, numeric=2)
-    before = initial(model, logs)
+    before = initial_weights(model, logs)
     after = fit(model, before, logs, TrainConfig(epochs=2, batch_size=50)).weights
     still = [key for key in before if torch.equal(before[key], after[key])]
     assert not still, f"{name}: {still} never moved"
@@ -183,7 +185,7 @@ def test_numbers_of_any_size_are_tame(name):
     logs = make((7, 9, 3, 4), 40, numeric=2, labels=True)
     logs = replace(logs, numeric=logs.numeric * 1e12)
     model = named(name, numeric=2)
-    fitted = fit(model, initial(model, logs), logs, TrainConfig(epochs=2, batch_size=8))
+    fitted = fit(model, initial_weights(model, logs), logs, TrainConfig(epochs=2, batch_size=8))
     assert float(predict(model, fitted.weights, logs).abs().max()) < 50
 
 
@@ -202,7 +204,7 @@ def test_a_planted_cross_is_learned_by_all_but_the_linear_model(name):
     model = named(name, numeric=1, **wide)
     train, held_out = logs.select(torch.arange(1200)), logs.select(torch.arange(1200, 1500))
     training = TrainConfig(epochs=8, batch_size=50, lr=0.1, dense_lr=0.01)
-    weights = fit(model, initial(model, train), train, training).weights
+    weights = fit(model, initial_weights(model, train), train, training).weights
     found = float(auc(held_out.label, predict(model, weights, held_out).sigmoid()))
     assert found < 0.6 if name == "LR" else found > 0.95, found
 
@@ -214,15 +216,15 @@ def test_bfloat16_is_for_the_layers_alone(name):
     model = named(name, numeric=2)
     weights = wild(model, logs, 0.3)
     embedded = torch.stack([weights[PREFIX + f][logs.rows[:, k]] for k, f in enumerate(FIELDS)], 1).requires_grad_()
-    whole = model.logits(embedded, logs.numeric, others(weights))
+    whole = model.logits(embedded, logs.numeric, dense_names(weights))
     with torch.autocast("cpu", torch.bfloat16):
-        half = model.logits(embedded, logs.numeric, others(weights))
+        half = model.logits(embedded, logs.numeric, dense_names(weights))
     half.float().sum().backward()
     assert bool(torch.isfinite(embedded.grad).all())
     if name in LAYERLESS:
         assert half.dtype == torch.float32 and torch.equal(half, whole)
     torch.testing.assert_close(half.float(), whole, rtol=0.05, atol=0.05)
-    fitted = fit(model, initial(model, logs), logs, TrainConfig(epochs=1, batch_size=20, precision="bfloat16"))
+    fitted = fit(model, initial_weights(model, logs), logs, TrainConfig(epochs=1, batch_size=20, precision="bfloat16"))
     assert all(tensor.dtype == torch.float32 for tensor in fitted.weights.values())
 
 

@@ -9,8 +9,8 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from nightloop.tasks.data.logs import Logs
-from nightloop.tasks.layers.interaction_graph import Graph, full, incremental, load_graph
-from nightloop.tasks.layers.propagation import Shape
+from nightloop.tasks.layers.interaction_graph import Graph, full_graph, incremental_graph, load_graph
+from nightloop.tasks.layers.propagation import GraphShape
 from nightloop.tasks.layers.state import with_state, without_state
 from nightloop.tasks.meta.transfer import Transfer
 from nightloop.tasks.models.lightgcn import LightGCN
@@ -18,8 +18,8 @@ from nightloop.tasks.modules.fused_tables import fuse
 from nightloop.tasks.modules.lookup import lookup
 from nightloop.tasks.modules.loss import cross_entropy
 from nightloop.tasks.modules.train_config import TrainConfig
-from nightloop.tasks.retraining.advance import begin, fold, pretrain
-from nightloop.tasks.retraining.contract_chains import run
+from nightloop.tasks.retraining.advance import fold, pretrain, start_chain
+from nightloop.tasks.retraining.contract_chains import run_chain
 from nightloop.tasks.retraining.contract_data import simulated_periods
 from nightloop.tasks.strategies.asmg import ASMG
 from nightloop.tasks.strategies.fine_tune import FineTune
@@ -29,7 +29,7 @@ from nightloop.tasks.strategies.no_update import NoUpdate
 from nightloop.tasks.strategies.sml import SML
 from nightloop.tasks.training.fit import fit
 from nightloop.tasks.training.predict import predict
-from nightloop.tasks.training.resize import grow, initial
+from nightloop.tasks.training.resize import grow, initial_weights
 
 SHORT = TrainConfig(epochs=2, batch_size=16)
 FULL = LightGCN(width=4, layers=3)
@@ -72,7 +72,7 @@ def close(left: torch.Tensor, right: torch.Tensor) -> bool:
 @pytest.mark.parametrize("form", ["full", "incremental"])
 def test_what_is_served_is_the_formula(layers: int, biases: bool, form: str) -> None:
     model = LightGCN(width=4, layers=layers, graph=form, biases=biases)
-    made = begin(model, NoUpdate(), initial(model, FIRST), FIRST)
+    made = start_chain(model, NoUpdate(), initial_weights(model, FIRST), FIRST)
     table = fuse(made.weights, model.fields)
     expected = mean(dense(FIRST, table[:, :4], layers, FIRST.sizes))
     users, items = model.factors(made.weights)
@@ -87,7 +87,7 @@ def test_what_is_served_is_the_formula(layers: int, biases: bool, form: str) -> 
 
 
 def test_ids_without_links_have_their_own_row_over_all_layers() -> None:
-    made = begin(FULL, NoUpdate(), initial(FULL, FIRST), FIRST)
+    made = start_chain(FULL, NoUpdate(), initial_weights(FULL, FIRST), FIRST)
     grown = grow(FULL, made, PERIODS[1])
     users, items = FULL.factors(grown.weights)
     for found, field, size in ((users, "user", FIRST.sizes[0]), (items, "item", FIRST.sizes[1])):
@@ -101,7 +101,7 @@ def test_ids_without_links_have_their_own_row_over_all_layers() -> None:
 
 def test_an_empty_graph_is_factorisation_of_smaller_rows() -> None:
     none = FIRST.select(torch.zeros(0, dtype=torch.int64))
-    made = begin(FULL, NoUpdate(), initial(FULL, FIRST), none)
+    made = start_chain(FULL, NoUpdate(), initial_weights(FULL, FIRST), none)
     assert close(FULL.factors(made.weights)[0], made.weights["table.user"] / 4)
 
 
@@ -110,7 +110,7 @@ def test_an_empty_graph_is_factorisation_of_smaller_rows() -> None:
 def test_one_step_by_hand_is_one_by_autograd_and_through_dense_matrices(form: str, biases: bool) -> None:
     """All rows of a period in one step, against plain autograd of E(E^0) written out."""
     model = LightGCN(width=4, layers=2, graph=form, links="own", biases=biases, scale=0.5)
-    before = begin(model, NoUpdate(), initial(model, FIRST), FIRST)
+    before = start_chain(model, NoUpdate(), initial_weights(model, FIRST), FIRST)
     logs = PERIODS[1].since(1)
     grown = grow(model, before, logs)
     night = with_state(model, grown.weights, logs)
@@ -154,9 +154,9 @@ def test_incremental_layers_meet_the_full_ones_where_nothing_old_changes() -> No
     sizes = tuple(2 * size for size in FIRST.sizes)
     later = replace(FIRST, period=1, periods=torch.ones_like(FIRST.periods), rows=apart, sizes=sizes)
     weights = {f"table.{f}": torch.randn(n, 4) for f, n in zip(("user", "item"), sizes, strict=True)}
-    shape = Shape(2, 4, sizes)
-    before = full(load_graph({}), FIRST)
-    one, two = full(before, later), incremental(before, weights, later, shape)
+    shape = GraphShape(2, 4, sizes)
+    before = full_graph(load_graph({}), FIRST)
+    one, two = full_graph(before, later), incremental_graph(before, weights, later, shape)
     table = fuse(weights, ("user", "item"))
     assert close(one.propagation(shape).whole(table), two.propagation(shape).whole(table))
     assert len(two.edges) < len(one.edges)
@@ -165,17 +165,17 @@ def test_incremental_layers_meet_the_full_ones_where_nothing_old_changes() -> No
 def test_the_graph_has_each_pair_once_as_it_was_first_seen() -> None:
     graph = load_graph({})
     for logs in PERIODS:
-        graph = full(graph, logs.since(logs.period))
-    assert torch.equal(graph.edges, full(load_graph({}), PERIODS[-1]).edges), "night by night is all at once"
+        graph = full_graph(graph, logs.since(logs.period))
+    assert torch.equal(graph.edges, full_graph(load_graph({}), PERIODS[-1]).edges), "night by night is all at once"
     pairs = {(u, i) for u, i, _ in graph.edges.tolist()}
     assert len(pairs) == len(graph.edges) == len({tuple(row) for row in PERIODS[-1].rows.tolist()})
-    assert torch.equal(graph.until(2).edges, full(load_graph({}), PERIODS[2]).edges)
-    assert torch.equal(full(graph, PERIODS[-1]).edges, graph.edges), "delivered again"
+    assert torch.equal(graph.until(2).edges, full_graph(load_graph({}), PERIODS[2]).edges)
+    assert torch.equal(full_graph(graph, PERIODS[-1]).edges, graph.edges), "delivered again"
 
 
 def test_an_incremental_graph_keeps_the_newest_links_and_a_past_of_fixed_size() -> None:
     model = LightGCN(width=4, layers=2, graph="incremental")
-    chain = run(model, FineTune(SHORT), PERIODS)
+    chain = run_chain(model, FineTune(SHORT), PERIODS)
     for checkpoint, logs in zip(chain, PERIODS, strict=True):
         edges, own = checkpoint.weights["kept/edges"], logs.since(logs.period)
         assert {(u, i) for u, i, _ in edges.tolist()} == {tuple(row) for row in own.rows.tolist()}
@@ -187,7 +187,7 @@ def test_what_is_judged_sees_no_link_of_its_own_night() -> None:
     for form in ("full", "incremental"):
         model = LightGCN(width=4, layers=2, graph=form)
         paper = LightGCN(width=4, layers=2, graph=form, links="own")
-        chain = run(model, FineTune(SHORT), PERIODS[:2])
+        chain = run_chain(model, FineTune(SHORT), PERIODS[:2])
         logs = PERIODS[2]
         grown = grow(model, chain[1], logs)
         night, own = with_state(model, grown.weights, logs), with_state(paper, grown.weights, logs)
@@ -206,7 +206,7 @@ def test_what_is_judged_sees_no_link_of_its_own_night() -> None:
 def test_an_empty_night_changes_nothing_that_is_served() -> None:
     for form in ("full", "incremental"):
         model = LightGCN(width=4, layers=2, graph=form)
-        made = run(model, FineTune(SHORT), PERIODS[:2])[-1]
+        made = run_chain(model, FineTune(SHORT), PERIODS[:2])[-1]
         logs = replace(PERIODS[1].select(PERIODS[1].periods > 1), period=2)
         after = fold(model, FineTune(SHORT), made, logs)
         assert all(close(x, y) for x, y in zip(model.factors(made.weights), model.factors(after.weights), strict=True))
@@ -215,7 +215,7 @@ def test_an_empty_night_changes_nothing_that_is_served() -> None:
 
 def test_the_past_of_an_incremental_graph_is_what_was_served() -> None:
     model = LightGCN(width=4, layers=2, graph="incremental")
-    made = run(model, FineTune(SHORT), PERIODS[:1])[-1]
+    made = run_chain(model, FineTune(SHORT), PERIODS[:1])[-1]
     table = fuse(made.weights, model.fields)
     after = fold(model, FineTune(SHORT), made, PERIODS[1])
     layers = dense(FIRST, table, 2, FIRST.sizes)
@@ -229,7 +229,7 @@ def test_training_learns_and_a_fresh_start_keeps_the_graph() -> None:
     for form in ("full", "incremental"):
         model = LightGCN(width=8, graph=form)
         weights = pretrain(model, FullRetrain(TrainConfig(epochs=15, batch_size=64), begin="scratch"), periods[0])
-        made = begin(model, NoUpdate(), weights, periods[0])
+        made = start_chain(model, NoUpdate(), weights, periods[0])
         assert torch.equal(made.weights["kept/edges"], weights["kept/edges"])
         users, items = model.factors(made.weights)
         scores = users @ items.T
@@ -237,15 +237,15 @@ def test_training_learns_and_a_fresh_start_keeps_the_graph() -> None:
         taken[periods[0].rows[:, 0], periods[0].rows[:, 1]] = True
         assert scores[taken].mean() > scores[~taken].mean() + 0.3, form
     scratch = FullRetrain(SHORT, begin="scratch", window=1)
-    last = fold(FULL, scratch, begin(FULL, scratch, initial(FULL, periods[0]), periods[0]), periods[1])
-    assert torch.equal(last.weights["kept/edges"], full(load_graph({}), periods[1]).edges)
+    last = fold(FULL, scratch, start_chain(FULL, scratch, initial_weights(FULL, periods[0]), periods[0]), periods[1])
+    assert torch.equal(last.weights["kept/edges"], full_graph(load_graph({}), periods[1]).edges)
 
 
 def test_the_graph_is_the_same_whatever_a_strategy_makes_of_the_tables() -> None:
     quick = TrainConfig(epochs=1, batch_size=64)
     transfer = SML(transfer=Transfer("average"), rounds=1, learner_training=quick, transfer_training=quick)
     ones = (FineTune(quick), transfer, ASMG(FineTune(quick), window=1, training=quick), Hedge((FineTune(quick),)))
-    ends = [run(FULL, strategy, PERIODS[:4])[-1] for strategy in ones]
+    ends = [run_chain(FULL, strategy, PERIODS[:4])[-1] for strategy in ones]
     assert all(torch.equal(end.weights["kept/edges"], ends[0].weights["kept/edges"]) for end in ends)
     assert not [name for end in ends for name in end.memory if "kept" in name.split("/")], (
         "kept once, with what is served"
@@ -270,16 +270,16 @@ def test_impossible_options(options: dict, said: str) -> None:
 
 def test_weights_without_a_graph_are_refused() -> None:
     with pytest.raises(ValueError, match="kept/edges"):
-        FULL.factors(initial(FULL, FIRST))
+        FULL.factors(initial_weights(FULL, FIRST))
     with pytest.raises(ValueError, match=r"tasks\.retraining\.advance"):
-        fit(FULL, initial(FULL, FIRST), FIRST, SHORT)
+        fit(FULL, initial_weights(FULL, FIRST), FIRST, SHORT)
     other = LightGCN(width=4, layers=2, graph="incremental")
-    kept = run(other, FineTune(SHORT), PERIODS[:2])[-1].weights
+    kept = run_chain(other, FineTune(SHORT), PERIODS[:2])[-1].weights
     with pytest.raises(ValueError, match="other layers"):
         LightGCN(width=4, layers=3, graph="incremental").factors(kept)
 
 
 def test_a_graph_is_what_it_kept() -> None:
-    graph = full(load_graph({}), PERIODS[-1])
+    graph = full_graph(load_graph({}), PERIODS[-1])
     again = load_graph(graph.kept())
     assert isinstance(again, Graph) and again.period == graph.period and torch.equal(again.edges, graph.edges)

@@ -15,7 +15,7 @@ from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.plan.plugins import classes
 from nightloop.tasks.training.fit import fit
 from nightloop.tasks.training.predict import predict
-from nightloop.tasks.training.resize import initial
+from nightloop.tasks.training.resize import initial_weights
 from tests.models.make_logs import make, same
 
 LOGS = make((7, 9, 3), 20, numeric=2, labels=True)
@@ -49,7 +49,7 @@ def literal_deepfm(weights, rows, numeric) -> float:
 
 def test_deepfm_is_its_formula():
     model = DeepFM(LOGS.fields, numeric=2, width=4, hidden=(5, 6), scale=0.5)
-    weights = {name: torch.randn_like(tensor) for name, tensor in initial(model, LOGS).items()}
+    weights = {name: torch.randn_like(tensor) for name, tensor in initial_weights(model, LOGS).items()}
     found = predict(model, weights, LOGS).tolist()
     for n in range(len(LOGS)):
         expected = literal_deepfm(weights, LOGS.rows[n].tolist(), LOGS.numeric[n].tolist())
@@ -70,7 +70,7 @@ def test_deepfm_gradients(numeric):
 def test_mf_factors_give_the_logits(biases):
     logs = make((7, 9), 20)
     model = MF(width=3, biases=biases)
-    weights = {name: torch.randn_like(tensor) for name, tensor in initial(model, logs).items()}
+    weights = {name: torch.randn_like(tensor) for name, tensor in initial_weights(model, logs).items()}
     users, items = model.factors(weights)
     p, q = weights["table.user"][logs.rows[:, 0]], weights["table.item"][logs.rows[:, 1]]
     expected = (p[:, :3] * q[:, :3]).sum(1) + (p[:, 3] + q[:, 3] if biases else 0)
@@ -87,7 +87,7 @@ def test_new_rows_have_the_stated_spread():
 @pytest.mark.parametrize("model", [MF(width=3), DeepFM(("user", "item"), width=3, hidden=(4,))])
 def test_an_unseen_id_counts_as_a_row_of_zeros(model):
     logs = make((7, 9), 5)
-    weights = initial(model, logs)
+    weights = initial_weights(model, logs)
     unseen = logs.rows.clone()
     unseen[:, 1] = torch.tensor([9, 500, -1, 10**9, 8])
     padded = {**weights, "table.item": torch.cat([weights["table.item"], torch.zeros(1, model.width)])}
@@ -100,7 +100,7 @@ def test_an_unseen_id_counts_as_a_row_of_zeros(model):
 
 def test_prediction_does_not_depend_on_the_batch_and_refuses_nan():
     model = DeepFM(LOGS.fields, numeric=2, width=4, hidden=(5,))
-    weights = initial(model, LOGS)
+    weights = initial_weights(model, LOGS)
     torch.testing.assert_close(predict(model, weights, LOGS, batch=3), predict(model, weights, LOGS))
     assert predict(model, weights, LOGS.select(torch.tensor([], dtype=torch.int64))).shape == (0,)
     with pytest.raises(ValueError, match="not finite"):
@@ -110,7 +110,7 @@ def test_prediction_does_not_depend_on_the_batch_and_refuses_nan():
 def test_numbers_of_any_size_are_tame():
     logs = replace(LOGS, numeric=LOGS.numeric * 1e12)
     model = DeepFM(logs.fields, numeric=2, width=4, hidden=(5,))
-    fitted = fit(model, initial(model, logs), logs, TrainConfig(batch_size=8))
+    fitted = fit(model, initial_weights(model, logs), logs, TrainConfig(batch_size=8))
     assert float(predict(model, fitted.weights, logs).abs().max()) < 50
 
 
@@ -144,8 +144,8 @@ def test_wrong_options_are_named_with_the_legal_ones(name, options, message):
 
 def test_first_values_are_the_same_for_everyone():
     model = DeepFM(LOGS.fields, numeric=2)
-    assert same(initial(model, LOGS), initial(DeepFM(LOGS.fields, numeric=2), LOGS))
-    assert not same(initial(model, LOGS), initial(model, replace(LOGS, seed=1)))
+    assert same(initial_weights(model, LOGS), initial_weights(DeepFM(LOGS.fields, numeric=2), LOGS))
+    assert not same(initial_weights(model, LOGS), initial_weights(model, replace(LOGS, seed=1)))
 
 
 def test_bfloat16_is_for_the_layers_alone():

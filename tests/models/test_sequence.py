@@ -21,8 +21,8 @@ from nightloop.tasks.modules.lookup import lookup
 from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.training.fit import fit
 from nightloop.tasks.training.predict import predict
-from nightloop.tasks.training.resize import initial
-from nightloop.tasks.training.step import StepRows, entries
+from nightloop.tasks.training.resize import initial_weights
+from nightloop.tasks.training.step import StepRows, step_entries
 from tests.models.make_logs import make, same
 
 L = 4
@@ -38,13 +38,13 @@ SHORT = TrainConfig(epochs=2, batch_size=16)
 def weights_of(name: str, logs: Logs = LOGS) -> dict[str, torch.Tensor]:
     """Weights of a size that shows."""
     g = torch.Generator().manual_seed(1)
-    return {n: torch.randn(t.shape, generator=g) * 0.7 for n, t in initial(MODELS[name], logs).items()}
+    return {n: torch.randn(t.shape, generator=g) * 0.7 for n, t in initial_weights(MODELS[name], logs).items()}
 
 
 def row_logits(name: str, weights: dict[str, torch.Tensor], logs: Logs) -> torch.Tensor:
     """Logits of the logs' own rows, each with its own history, as training has them."""
     model = MODELS[name]
-    positions, _, ids = entries(model, logs, StepRows(torch.arange(len(logs))))
+    positions, _, ids = step_entries(model, logs, StepRows(torch.arange(len(logs))))
     sizes = [len(weights[f"table.{field}"]) for field in model.fields]
     look = lookup(model, sizes, logs, 0)
     table = torch.cat([weights[f"table.{field}"] for field in model.fields])
@@ -134,7 +134,7 @@ def test_gradients(name):
     few = LOGS.select(torch.tensor([0, 5, 20, 39]))  # the first has no history
     assert bool((few.history[0] == -1).all())
     names = [n for n in weights if not n.startswith("table.")]
-    positions, _, ids = entries(model, few, StepRows(torch.arange(4)))
+    positions, _, ids = step_entries(model, few, StepRows(torch.arange(4)))
     sizes = [len(weights[f"table.{field}"]) for field in model.fields]
     look = lookup(model, sizes, few, 0)
     values = torch.cat([weights[f"table.{f}"] for f in model.fields])[look.rows(positions, ids)].requires_grad_()
@@ -225,7 +225,7 @@ def test_order_is_learned():
     logs = with_histories(replace(logs, latest=torch.zeros(300, 0, dtype=torch.int64)), 3)
     for model in (GRU4Rec(3, width=8), Caser(3, width=8, horizontal=4, vertical=2)):
         training = TrainConfig(epochs=12, batch_size=128, lr=0.1, dense_lr=0.01)
-        weights = fit(model, initial(model, logs), logs, training).weights
+        weights = fit(model, initial_weights(model, logs), logs, training).weights
         users, items = with_state(model, weights, logs).factors({**weights, "kept/latest/table.user": logs.latest + 1})
         best = (users @ items.T).scatter(1, logs.latest, -torch.inf).argmax(1)  # negatives are never items taken
         assert float((best == (logs.latest[:, -1] + 1) % 8).float().mean()) > 0.9, type(model).__name__

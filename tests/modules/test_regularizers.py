@@ -16,7 +16,7 @@ from nightloop.tasks.modules.regularizers import Penalty
 from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.training.fisher import fisher
 from nightloop.tasks.training.fit import fit
-from nightloop.tasks.training.resize import initial
+from nightloop.tasks.training.resize import initial_weights
 from tests.models.make_logs import make
 
 SHORT = TrainConfig(epochs=3, batch_size=32, lr=0.05)
@@ -26,7 +26,7 @@ DEEP = DeepFM(("user", "item", "c0"), numeric=2, width=4, hidden=(8,))
 @pytest.mark.parametrize("weighted", [False, True])
 def test_closed_form_equals_autograd(weighted: bool) -> None:
     model, logs = MF(width=6, biases=True), make((15, 40), 200)
-    weights = initial(model, logs)
+    weights = initial_weights(model, logs)
     importance = {n: torch.rand(w.shape) for n, w in weights.items()} if weighted else None
     pull = Penalty(0.5, weights, importance)
     closed = fit(model, weights, logs, SHORT, pull=pull)
@@ -38,7 +38,7 @@ def test_closed_form_equals_autograd(weighted: bool) -> None:
 @pytest.mark.parametrize("model", [MF(width=6), DEEP], ids=["MF", "DeepFM"])
 def test_the_stronger_the_pull_the_nearer_the_anchor(model) -> None:
     logs = make((15, 40, 3), 200, 2, labels=True) if model is DEEP else make((15, 40), 200)
-    weights = initial(model, logs)
+    weights = initial_weights(model, logs)
     away = []
     for strength in (0.0, 1.0, 100.0):
         found = fit(model, weights, logs, replace(SHORT, epochs=20), pull=Penalty(strength, weights)).weights
@@ -50,7 +50,7 @@ def test_the_stronger_the_pull_the_nearer_the_anchor(model) -> None:
 
 def test_an_anchor_of_another_shape_is_refused() -> None:
     model, logs = MF(width=6), make((15, 40), 20)
-    weights = initial(model, logs)
+    weights = initial_weights(model, logs)
     with pytest.raises(ValueError, match="anchor of a pull must be parallel"):
         fit(model, weights, logs, SHORT, pull=Penalty(1.0, {**weights, "table.user": torch.zeros(3, 6)}))
 
@@ -58,7 +58,7 @@ def test_an_anchor_of_another_shape_is_refused() -> None:
 def test_fisher_is_the_sum_of_squared_gradients() -> None:
     """Row by row, with autograd on the whole table, against the batched sums."""
     logs = make((6, 9, 3), 30, 2, labels=True)
-    weights = initial(DEEP, logs)
+    weights = initial_weights(DEEP, logs)
     found = fisher(DEEP, weights, logs)
     tables = {n: w.clone().requires_grad_() for n, w in weights.items() if n.startswith(PREFIX)}
     slow = {n: torch.zeros_like(t) for n, t in tables.items()}

@@ -9,18 +9,18 @@ import pytest
 import torch
 
 from nightloop.tasks.meta.meta_state import new_meta_state
-from nightloop.tasks.meta.sml_training import TransferInputs, learn_through, learn_transfer
+from nightloop.tasks.meta.sml_training import TransferInputs, learn_model, learn_transfer
 from nightloop.tasks.meta.transfer import Transfer
 from nightloop.tasks.meta.transfer_set import TransferSet
 from nightloop.tasks.models.deepfm import DeepFM
 from nightloop.tasks.models.mf import MF
 from nightloop.tasks.modules.loss import Batch, cross_entropy
 from nightloop.tasks.modules.regularizers import Penalty
-from nightloop.tasks.modules.segment_sums import group, runs, totals
+from nightloop.tasks.modules.segment_sums import group, split_groups, sum_groups
 from nightloop.tasks.modules.threads import thread_pool
 from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.training.fit import fit
-from nightloop.tasks.training.resize import initial
+from nightloop.tasks.training.resize import initial_weights
 from tests.models.make_logs import make, same
 
 MODEL = DeepFM(("user", "item", "c0"), numeric=2, width=4, hidden=(8, 8))
@@ -44,7 +44,7 @@ def test_two_threads_learn_what_one_learns(optimizer, several, pulled):
     if several:
         values = torch.randint(-1, 3, (len(LOGS), 3), generator=torch.Generator().manual_seed(0))
         logs = replace(LOGS, several=("c0",) * 3, values=values)
-    weights = initial(MODEL, logs)
+    weights = initial_weights(MODEL, logs)
     pull = Penalty(0.1, {name: tensor + 0.1 for name, tensor in weights.items()}) if pulled else None
     training = replace(SCHEDULE, optimizer=optimizer, l2=0.01 if pulled else 0.0)
     found = {}
@@ -62,14 +62,14 @@ def test_two_threads_learn_what_one_learns(optimizer, several, pulled):
 @pytest.mark.parametrize("biases", [False, True])
 def test_two_threads_learn_through_a_transfer_what_one_learns(batches, biases):
     model, logs = MF(width=4, biases=biases), make((300, 400), 5001)  # 5,000 rows are two parts, one is one
-    carry, before = TransferSet(Transfer(hidden=8), model.fields), initial(model, logs)
+    carry, before = TransferSet(Transfer(hidden=8), model.fields), initial_weights(model, logs)
     after = {name: tensor + 0.1 for name, tensor in before.items()}
     meta = new_meta_state(carry.parameters(model, before, logs.generator("transfer")))
     training, found = replace(SCHEDULE, batch_size=5000, l2=0.01), {}
     for count in (1, 2):
         torch.set_num_threads(count)
-        learned = learn_through(model, carry, meta, TransferInputs(before, after), logs, training, batches)
-        again = learn_through(model, carry, meta, TransferInputs(before, after), logs, training, batches)
+        learned = learn_model(model, carry, meta, TransferInputs(before, after), logs, training, batches)
+        again = learn_model(model, carry, meta, TransferInputs(before, after), logs, training, batches)
         taught = learn_transfer(
             model, carry, meta, TransferInputs(before, learned), logs, replace(training, lr=0.01), batches
         )
@@ -94,7 +94,7 @@ def test_each_part_counts_as_its_rows_do(threads):
 
     fit(
         MODEL,
-        initial(MODEL, LOGS),
+        initial_weights(MODEL, LOGS),
         LOGS.select(torch.arange(2001)),
         TrainConfig(epochs=1, batch_size=2001, lr=0.05),
         loss=loss,
@@ -109,7 +109,7 @@ def test_what_a_part_raises_is_raised_and_torch_is_as_it_was(threads):
         raise RuntimeError("no such teacher")
 
     with pytest.raises(RuntimeError, match="no such teacher"):
-        fit(MODEL, initial(MODEL, LOGS), LOGS, SCHEDULE, loss=loss)
+        fit(MODEL, initial_weights(MODEL, LOGS), LOGS, SCHEDULE, loss=loss)
     assert torch.get_num_threads() == threads
 
 
@@ -122,7 +122,9 @@ def test_a_crew_answers_in_the_order_it_was_asked():
 def test_runs_are_the_groups(parts):
     ids = torch.randint(7, (40,), generator=torch.Generator().manual_seed(1))
     values, whole = torch.rand(40, 3), group(ids)
-    dealt = runs(whole, parts)
+    dealt = split_groups(whole, parts)
     assert len(dealt) == parts
-    torch.testing.assert_close(torch.cat([totals(one, values) for one in dealt]), totals(whole, values), rtol=0, atol=0)
+    torch.testing.assert_close(
+        torch.cat([sum_groups(one, values) for one in dealt]), sum_groups(whole, values), rtol=0, atol=0
+    )
     assert torch.equal(torch.cat([one.rows for one in dealt]), whole.rows)

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from nightloop.tasks.modules.adam import Adam
-from nightloop.tasks.modules.negative_sampling import draw, known
+from nightloop.tasks.modules.negative_sampling import draw, index_positives
 from nightloop.tasks.modules.row_order import canonical_order
 from nightloop.tasks.modules.rowwise_optimizers import RowAdagrad, RowAdam
-from nightloop.tasks.modules.segment_sums import RADIX, group, totals, weighted_totals
+from nightloop.tasks.modules.segment_sums import RADIX, group, sum_groups, weighted_sum_groups
 from nightloop.tasks.modules.table_rows import put_rows, take_rows
 from tests.models.make_logs import make
 
@@ -30,13 +30,13 @@ def test_groups_by_hand():
     assert groups.rows.tolist() == [0, 2, 7] and groups.counts.tolist() == [1, 2, 3]
     assert groups.order.tolist() == [3, 1, 4, 0, 2, 5] and groups.starts.tolist() == [0, 1, 3]
     values = torch.arange(12.0).view(6, 2)
-    assert totals(groups, values).tolist() == [[6, 7], [10, 12], [14, 17]]
+    assert sum_groups(groups, values).tolist() == [[6, 7], [10, 12], [14, 17]]
     table, weights = torch.randn(4, 3), torch.randn(6)
     picks = torch.tensor([0, 1, 2, 3, 0, 1], dtype=torch.int32)
     expected = torch.stack(
         [(weights[a:b, None] * table[picks[a:b].long()]).sum(0) for a, b in ((0, 1), (1, 3), (3, 6))]
     )
-    torch.testing.assert_close(weighted_totals(table, picks, groups.starts, weights), expected)
+    torch.testing.assert_close(weighted_sum_groups(table, picks, groups.starts, weights), expected)
 
 
 def test_groups_of_large_ids():
@@ -91,7 +91,7 @@ def test_adam_is_torch_adam():
 def test_negatives_are_never_known_positives_and_uniform_over_the_rest():
     users = torch.tensor([0] * 8 + [1] * 2)
     items = torch.tensor([*range(8), 0, 9])
-    positives = known(users, items, 10)
+    positives = index_positives(users, items, 10)
     who = torch.cat([torch.zeros(2000, dtype=torch.int64), torch.ones(16000, dtype=torch.int64)])
     found, real = draw(positives, who, torch.Generator().manual_seed(0))
     assert real is None
@@ -102,7 +102,7 @@ def test_negatives_are_never_known_positives_and_uniform_over_the_rest():
 
 
 def test_negatives_of_a_user_who_took_everything():
-    positives = known(torch.tensor([0, 0, 1]), torch.tensor([0, 1, 0]), 2)
+    positives = index_positives(torch.tensor([0, 0, 1]), torch.tensor([0, 1, 0]), 2)
     found, real = draw(positives, torch.tensor([0, 1, 0]), torch.Generator().manual_seed(0))
     assert real is not None and real.tolist() == [False, True, False] and int(found[1]) == 1
 
@@ -110,7 +110,7 @@ def test_negatives_of_a_user_who_took_everything():
 def test_the_sieve_lets_no_known_positive_through():
     g = torch.Generator().manual_seed(1)
     users, items = torch.randint(1000, (50_000,), generator=g), torch.randint(900, (50_000,), generator=g)
-    positives = known(users, items, 900)
+    positives = index_positives(users, items, 900)
     asked = torch.randint(1000, (50_000,), generator=g), torch.randint(900, (50_000,), generator=g)
     keys = set((users * 900 + items).tolist())
     expected = [n for n, key in enumerate((asked[0] * 900 + asked[1]).tolist()) if key in keys]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from nightloop.tasks.objects import pipelines
-from nightloop.tasks.objects.keys import checked, checked_prefix
+from nightloop.tasks.objects.keys import checked_key, checked_prefix
 
 
 @dataclass(frozen=True)
@@ -18,15 +18,15 @@ class Memory:
     def fresh(cls) -> Memory:
         """A new store, as `open_objects` makes one: it has a complete record of its pipelines."""
         store = cls()
-        pipelines.begin(store)
+        pipelines.begin_record(store)
         return store
 
     def read(self, key: str) -> tuple[bytes, str] | None:
-        data = self.held.get(checked(key))
+        data = self.held.get(checked_key(key))
         return None if data is None else (data, hashlib.md5(data).hexdigest())
 
     def create(self, key: str, data: bytes) -> bool:
-        if checked(key) in self.held:
+        if checked_key(key) in self.held:
             return False
         self.held[key] = data
         return True
@@ -39,7 +39,7 @@ class Memory:
         return True
 
     def remove(self, key: str) -> None:
-        self.held.pop(checked(key), None)
+        self.held.pop(checked_key(key), None)
 
     def keys(self, prefix: str) -> Iterator[str]:
         checked_prefix(prefix)

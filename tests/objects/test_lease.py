@@ -6,7 +6,7 @@ import pytest
 
 from nightloop.tasks.objects import blobs, lease
 from nightloop.tasks.record import step_cache, timings
-from nightloop.tasks.record.overrides import Override, overridden, override
+from nightloop.tasks.record.overrides import Override, read_override, record_override
 from tests.objects.faulty_objects import HOWS, Crash, FaultyStore, How
 from tests.objects.memory_objects import Memory
 from tests.record.act_sequences import PIPELINE, published
@@ -16,27 +16,27 @@ KEY = "a" * 64
 
 def test_one_writer_at_a_time() -> None:
     store = Memory()
-    mine = lease.take(store, PIPELINE, "run 1", 100.0, 60)
+    mine = lease.take_lease(store, PIPELINE, "run 1", 100.0, 60)
     assert mine and mine.expires == 160.0
-    assert lease.take(store, PIPELINE, "run 2", 159.0, 60) is None
-    assert lease.take(store, PIPELINE, "run 1", 110.0, 60)  # its own, again
-    assert lease.renew(store, mine, 150.0, 60)
-    assert lease.take(store, PIPELINE, "run 2", 205.0, 60) is None
-    theirs = lease.take(store, PIPELINE, "run 2", 211.0, 60)  # run 1 showed no sign of life
+    assert lease.take_lease(store, PIPELINE, "run 2", 159.0, 60) is None
+    assert lease.take_lease(store, PIPELINE, "run 1", 110.0, 60)  # its own, again
+    assert lease.renew_lease(store, mine, 150.0, 60)
+    assert lease.take_lease(store, PIPELINE, "run 2", 205.0, 60) is None
+    theirs = lease.take_lease(store, PIPELINE, "run 2", 211.0, 60)  # run 1 showed no sign of life
     assert theirs
-    assert lease.renew(store, mine, 212.0, 60) is None and not lease.release(store, mine)  # run 1 is told
-    assert lease.release(store, theirs) and lease.take(store, PIPELINE, "run 3", 213.0, 60)
-    assert lease.take(store, "other", "run 4", 213.0, 60)
+    assert lease.renew_lease(store, mine, 212.0, 60) is None and not lease.release_lease(store, mine)  # run 1 is told
+    assert lease.release_lease(store, theirs) and lease.take_lease(store, PIPELINE, "run 3", 213.0, 60)
+    assert lease.take_lease(store, "other", "run 4", 213.0, 60)
 
 
 def test_a_lease_that_was_damaged_or_makes_no_sense() -> None:
     store = Memory()
-    lease.take(store, PIPELINE, "run 1", 0.0, 60)
-    store.held[lease.key_of(PIPELINE)] = b"{}"
+    lease.take_lease(store, PIPELINE, "run 1", 0.0, 60)
+    store.held[lease.lease_key(PIPELINE)] = b"{}"
     with pytest.raises(ValueError, match="When no run is under way, remove it"):
-        lease.take(store, PIPELINE, "run 2", 0.0, 60)
+        lease.take_lease(store, PIPELINE, "run 2", 0.0, 60)
     with pytest.raises(ValueError, match="positive number of seconds"):
-        lease.take(store, PIPELINE, "run 2", 0.0, -1)
+        lease.take_lease(store, PIPELINE, "run 2", 0.0, -1)
 
 
 @pytest.mark.parametrize("how", HOWS)
@@ -44,73 +44,78 @@ def test_no_fault_gives_a_lease_to_two(how: How) -> None:
     for at in range(1, 6):
         store = Memory()
         try:
-            mine = lease.take(FaultyStore(store, at, how), PIPELINE, "run 1", 0.0, 60)
+            mine = lease.take_lease(FaultyStore(store, at, how), PIPELINE, "run 1", 0.0, 60)
         except (OSError, Crash):
             mine = None
-        theirs = lease.take(store, PIPELINE, "run 2", 1.0, 60)
+        theirs = lease.take_lease(store, PIPELINE, "run 2", 1.0, 60)
         assert not (mine and theirs)
-        assert lease.take(store, PIPELINE, "run 1", 62.0, 60) or theirs  # and nobody is locked out for ever
+        assert lease.take_lease(store, PIPELINE, "run 1", 62.0, 60) or theirs  # and nobody is locked out for ever
 
 
 def test_finished_work() -> None:
     store = Memory()
-    assert step_cache.done(store, PIPELINE, KEY, "retrain") is None
-    assert step_cache.finish(store, PIPELINE, KEY, "retrain", {"weights": "x"}) == {"weights": "x"}
-    assert step_cache.done(store, PIPELINE, KEY, "retrain") == {"weights": "x"}
-    assert step_cache.finish(store, PIPELINE, KEY, "retrain", {"weights": "y"}) == {
+    assert step_cache.cached_result(store, PIPELINE, KEY, "retrain") is None
+    assert step_cache.store_result(store, PIPELINE, KEY, "retrain", {"weights": "x"}) == {"weights": "x"}
+    assert step_cache.cached_result(store, PIPELINE, KEY, "retrain") == {"weights": "x"}
+    assert step_cache.store_result(store, PIPELINE, KEY, "retrain", {"weights": "y"}) == {
         "weights": "x"
     }  # the first is right
-    place = step_cache.key_of(PIPELINE, KEY, "retrain")
+    place = step_cache.step_result_key(PIPELINE, KEY, "retrain")
     for damage in (b"", store.held[place][:9], store.held[place].replace(b"x", b"y")):
         store.held[place] = damage
-        assert step_cache.done(store, PIPELINE, KEY, "retrain") is None
-        assert step_cache.finish(store, PIPELINE, KEY, "retrain", {"weights": "x"}) == {"weights": "x"}
+        assert step_cache.cached_result(store, PIPELINE, KEY, "retrain") is None
+        assert step_cache.store_result(store, PIPELINE, KEY, "retrain", {"weights": "x"}) == {"weights": "x"}
     for bad in ("../../x", "a b", "'"):
         with pytest.raises(ValueError, match="is no key"):
-            step_cache.done(store, PIPELINE, KEY, bad)
+            step_cache.cached_result(store, PIPELINE, KEY, bad)
 
 
 def test_work_whose_blobs_are_damaged_is_done_again() -> None:
     store = Memory()
     sha = blobs.put(store, b"weights")
     for damage in (b"other", None):
-        step_cache.finish(store, PIPELINE, KEY, "retrain", {"weights": sha})
-        assert step_cache.done(store, PIPELINE, KEY, "retrain")
-        store.held.pop(blobs.key_of(sha))
+        step_cache.store_result(store, PIPELINE, KEY, "retrain", {"weights": sha})
+        assert step_cache.cached_result(store, PIPELINE, KEY, "retrain")
+        store.held.pop(blobs.blob_key(sha))
         if damage:
-            store.held[blobs.key_of(sha)] = damage
-        assert step_cache.done(store, PIPELINE, KEY, "retrain") is None
+            store.held[blobs.blob_key(sha)] = damage
+        assert step_cache.cached_result(store, PIPELINE, KEY, "retrain") is None
         assert blobs.put(store, b"weights") == sha
 
 
 def test_notes_may_be_missing() -> None:
     store = Memory()
     made = published(store, 0, None)
-    assert timings.noted(store, made) is None
-    assert timings.note(store, made, {"seconds": {"A": 1.5}}) and not timings.note(store, made, {"seconds": {"A": 9.0}})
-    assert timings.noted(store, made) == {"seconds": {"A": 1.5}}
+    assert timings.read_timings(store, made) is None
+    assert timings.write_timings(store, made, {"seconds": {"A": 1.5}}) and not timings.write_timings(
+        store, made, {"seconds": {"A": 9.0}}
+    )
+    assert timings.read_timings(store, made) == {"seconds": {"A": 1.5}}
     key = next(k for k in store.held if "/notes/" in k)
     store.held[key] = b"x"
-    assert timings.noted(store, made) is None
+    assert timings.read_timings(store, made) is None
 
 
 def test_overrides_need_a_reason_and_stand() -> None:
     store = Memory()
     decided = Override(kind="accept", by="ann", reason="the sale was real", when="2026-01-07")
-    assert overridden(store, PIPELINE, (6, 2, "ab" * 32)) is None
-    assert override(store, PIPELINE, (6, 2, "ab" * 32), decided) == decided
-    assert override(store, PIPELINE, (6, 2, "ab" * 32), decided.model_copy(update={"when": "2026-01-08"})) == decided
+    assert read_override(store, PIPELINE, (6, 2, "ab" * 32)) is None
+    assert record_override(store, PIPELINE, (6, 2, "ab" * 32), decided) == decided
     assert (
-        overridden(store, PIPELINE, (6, 2, "ab" * 32)) == decided
-        and overridden(store, PIPELINE, (6, 3, "ab" * 32)) is None
+        record_override(store, PIPELINE, (6, 2, "ab" * 32), decided.model_copy(update={"when": "2026-01-08"}))
+        == decided
+    )
+    assert (
+        read_override(store, PIPELINE, (6, 2, "ab" * 32)) == decided
+        and read_override(store, PIPELINE, (6, 3, "ab" * 32)) is None
     )
     with pytest.raises(ValueError, match="accept by ann, 2026-01-07: the sale was real"):
-        override(store, PIPELINE, (6, 2, "ab" * 32), decided.model_copy(update={"kind": "skip"}))
+        record_override(store, PIPELINE, (6, 2, "ab" * 32), decided.model_copy(update={"kind": "skip"}))
     for empty in ({"reason": " "}, {"by": ""}):
         with pytest.raises(ValueError, match="needs a reason and the name"):
-            override(store, PIPELINE, (7, 1, "ab" * 32), decided.model_copy(update=empty))
+            record_override(store, PIPELINE, (7, 1, "ab" * 32), decided.model_copy(update=empty))
     with pytest.raises(ValueError, match="a period is 0 to"):
-        override(store, PIPELINE, (-1, 1, "ab" * 32), decided)
+        record_override(store, PIPELINE, (-1, 1, "ab" * 32), decided)
     store.held["pipelines/shop/overrides/000006-0002-" + "ab" * 8 + ".json"] = b"{}"
     with pytest.raises(ValueError, match="changed or cut off"):
-        overridden(store, PIPELINE, (6, 2, "ab" * 32))
+        read_override(store, PIPELINE, (6, 2, "ab" * 32))

@@ -12,7 +12,7 @@ from nightloop.tasks.objects import blobs
 from nightloop.tasks.objects.listing import files_below
 from nightloop.tasks.objects.objects import Directory, open_objects
 from nightloop.tasks.plan.settings import Settings
-from nightloop.tasks.retention.garbage import sweep
+from nightloop.tasks.retention.garbage import collect_garbage
 from tests.record.act_sequences import check_invariants, promoted, published
 
 
@@ -45,11 +45,11 @@ def test_a_folder_that_was_moved_to_another_disk_and_linked_is_seen_whole(tmp_pa
     place.rename(elsewhere)
     place.symlink_to(elsewhere)
     assert list(store.keys("")) == before
-    assert len(sweep(store, "ann", 0.0).removed) == 1
+    assert len(collect_garbage(store, "ann", 0.0).removed) == 1
     check_invariants(store)
     elsewhere.rename(tmp_path / "unmounted")
     with pytest.raises(FileNotFoundError, match=r"is a symbolic link that leads nowhere.*mount the disk"):
-        sweep(store, "ann", 1000.0)
+        collect_garbage(store, "ann", 1000.0)
     (tmp_path / "unmounted").rename(elsewhere)
     check_invariants(store)
 
@@ -59,7 +59,7 @@ def test_an_empty_mount_point_is_no_proof(tmp_path: Path) -> None:
     (tmp_path / "store" / "pipelines").rename(tmp_path / "disk")
     (tmp_path / "store" / "pipelines").mkdir()
     with pytest.raises(ValueError, match=r"known to begin at night 0, which cannot be seen: is its folder mounted"):
-        sweep(store, "ann", 0.0)
+        collect_garbage(store, "ann", 0.0)
     assert len(list(store.keys("blobs/"))) > 5
     for left in (tmp_path / "store" / "pipelines").rglob("*.json"):
         left.unlink()  # the sweep's lease
@@ -82,7 +82,7 @@ def test_a_folder_that_cannot_be_read_raises(
 
     monkeypatch.setattr(os, "scandir", broken)
     with pytest.raises(OSError, match=folder):
-        sweep(store, "ann", 0.0)
+        collect_garbage(store, "ann", 0.0)
     monkeypatch.undo()
     assert not list(store.keys("trash/"))
     check_invariants(store)

@@ -66,7 +66,7 @@ def test_keys_that_could_leave_the_store(store: Objects) -> None:
 def test_blobs_are_checked_before_use_and_mended(store: Objects) -> None:
     sha = blobs.put(store, b"some weights")
     assert blobs.put(store, b"some weights") == sha and blobs.get(store, sha) == b"some weights"
-    key = blobs.key_of(sha)
+    key = blobs.blob_key(sha)
     for damage in (b"other weights", b"some", b""):
         assert store.swap(key, damage, store.read(key)[1])  # type: ignore[index]
         with pytest.raises(ValueError, match="changed or cut off"):

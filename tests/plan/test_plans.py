@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from nightloop.tasks.plan.load import as_given, find_plan, mistakes, read_yaml, refuse, remember
+from nightloop.tasks.plan.load import as_given, find_plan, form_mistakes, raise_mistakes, read_yaml, remember_name
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plugins.assembly import read_plan
 
@@ -294,7 +294,7 @@ def test_a_credential_is_masked_before_its_message_is_cut(tmp_path: Path) -> Non
     for content in (line + line, f"pretrain_periods: postgresql://user:{secret}@h/d\n"):
         path.write_text(content)
         with pytest.raises(ValueError) as told:
-            refuse(path, mistakes(read_yaml(path)))
+            raise_mistakes(path, form_mistakes(read_yaml(path)))
         assert "S3cret" not in str(told.value)
     with pytest.raises(FileNotFoundError) as missing:
         find_plan(f"postgresql://user:{secret}@h/d", [tmp_path])
@@ -308,5 +308,5 @@ def test_a_credential_is_masked_before_its_message_is_cut(tmp_path: Path) -> Non
 def test_advice_names_the_plan_as_it_was_given(given: str, word: str, tmp_path: Path) -> None:
     order = read_plan(written(tmp_path, raw() | {"pipeline": "advised"}))
     assert as_given("never-read") == "never-read"
-    remember(order, given)
+    remember_name(order, given)
     assert as_given("advised") == word

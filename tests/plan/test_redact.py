@@ -19,9 +19,9 @@ from pydantic import BaseModel, ValidationError
 
 from nightloop.tasks.plan.dsn import keywords, read_catalog
 from nightloop.tasks.plan.redact import holds_credentials, redact, redact_error, without_forms
-from nightloop.tasks.plan.safe_text import guard_process, guarded, json_of, outward, visible
+from nightloop.tasks.plan.safe_text import escape_controls, guard_process, json_of, redact_errors, safe_text
 from nightloop.tasks.plan.settings import Settings
-from nightloop.tasks.reports.format import marked, markup, plain
+from nightloop.tasks.reports.format import escape_html, escape_markdown, plain
 
 SECRET = "hunter" + "2"  # a traceback shows lines of source: they must not hold it
 SECRETS = (SECRET, "s3cr'et", 'qu"ote', "back\\slash", "sp ace 9", "pa@ss/wo:rd", "a&b=c;d,e)f", "päß-wörd", "x' OR '1")
@@ -199,7 +199,7 @@ def failing(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["pydantic", "duckdb", "file", "group", "note"])
 def test_an_error_is_masked_with_all_that_caused_it(kind: str) -> None:
-    with pytest.raises((ValueError, FileNotFoundError)) as told, guarded():
+    with pytest.raises((ValueError, FileNotFoundError)) as told, redact_errors():
         failing(kind)
     printed = "".join(traceback.format_exception(told.value))
     assert SECRET not in printed + repr(told.value) and ("***" in printed)
@@ -272,15 +272,21 @@ NASTY = ("\x1b[31m", "\x1b]0;x\x07", "\x9b2J", "\x9d8;;u\x9c", "\x85", "\x7f", "
 @pytest.mark.parametrize("nasty", NASTY, ids=ascii)
 def test_nothing_that_leaves_moves_a_cursor(nasty: str) -> None:
     text = f"because {nasty} of é – 日本 😀"
-    for said in (visible(text), outward(text), json_of({"reason": text, nasty: [text]}), plain(text), marked(text)):
+    for said in (
+        escape_controls(text),
+        safe_text(text),
+        json_of({"reason": text, nasty: [text]}),
+        plain(text),
+        escape_markdown(text),
+    ):
         assert all(c.isprintable() for c in said), ascii(said)
         said.encode()
-    assert f"{ord(nasty[0]):02x}" in visible(text) and visible(text).endswith(" of é – 日本 😀")
+    assert f"{ord(nasty[0]):02x}" in escape_controls(text) and escape_controls(text).endswith(" of é – 日本 😀")
     assert json.loads(json_of({"reason": text}))["reason"] == text
 
 
 def test_lines_and_tabs_stay() -> None:
-    assert visible("a\n\tb\u00a0c") == "a\n\tb\u00a0c" and json_of(["a\n"], 1) == '[\n "a\\n"\n]'
+    assert escape_controls("a\n\tb\u00a0c") == "a\n\tb\u00a0c" and json_of(["a\n"], 1) == '[\n "a\\n"\n]'
 
 
 @pytest.mark.parametrize(
@@ -349,7 +355,7 @@ def test_a_record_whose_values_cannot_be_shown_stops_no_caller(caplog: pytest.Lo
 
 
 def test_addresses_in_markdown_are_words() -> None:
-    told = marked("see https://host/x, www.evil.example and a@b.c")
+    told = escape_markdown("see https://host/x, www.evil.example and a@b.c")
     assert (
         "://" not in told.replace("&#58;//", "") and "www." not in told and "@" not in told and "&#58;//host/x" in told
     )
@@ -366,7 +372,7 @@ def test_a_credential_of_the_process_is_masked_before_markdown_or_html_spell_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("SHOP_PASSWORD", "hunter_2*<long>")
-    for said in (plain, marked, markup):
+    for said in (plain, escape_markdown, escape_html):
         assert "hunter" not in said("because hunter_2*<long> is old") and "is old" in said(
             "because hunter_2*<long> is old"
         )

@@ -8,7 +8,7 @@ from nightloop.tasks.objects import blobs, lease
 from nightloop.tasks.objects.checksum import unseal
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.record import manifest_store, promotion_log
-from nightloop.tasks.record.entries import Act, Entry, draft
+from nightloop.tasks.record.entries import Act, Entry, draft_entry
 from nightloop.tasks.record.manifest import ChampionRef, CheckpointRef, Judged, Manifest, PeriodLogs, Scored, Validated
 
 PIPELINE = "shop"
@@ -69,13 +69,15 @@ def night(
 
 def published(objects: Objects, period: int, previous: Manifest | None, salt: str = "", **more: str) -> Manifest:
     made = night(objects, period, previous, salt, **more)
-    assert manifest_store.publish(objects, made)
+    assert manifest_store.create_manifest(objects, made)
     return made
 
 
 def promoted(objects: Objects, manifest: Manifest, strategy: str = "A", by: str = "gate") -> Entry:
-    newest = promotion_log.champion(objects, PIPELINE)
-    entry = promotion_log.promote(objects, PIPELINE, draft(manifest, strategy, act(by)), newest.number if newest else 0)
+    newest = promotion_log.read_champion(objects, PIPELINE)
+    entry = promotion_log.append_promotion(
+        objects, PIPELINE, draft_entry(manifest, strategy, act(by)), newest.number if newest else 0
+    )
     assert entry is not None
     return entry
 
@@ -97,14 +99,14 @@ def check_invariants(objects: Objects, seen: dict[str, bytes] | None = None, pip
             manifest = Manifest.model_validate_json(unseal(key, records[key]))
             visible[manifest.hash] = manifest
             assert {*manifest_store.blobs_of(manifest)} <= there, f"a blob of {key} is not in its place"
-            assert manifest_store.verify(objects, manifest) == (), key
+            assert manifest_store.verify_blobs(objects, manifest) == (), key
     for manifest in visible.values():
         assert manifest.previous is None or visible[manifest.previous].period == manifest.period - 1
     _check_log(objects, visible, pipeline)
 
 
 def _check_log(objects: Objects, visible: dict[str, Manifest], pipeline: str) -> None:
-    entries = promotion_log.log(objects, pipeline)  # settles the pointer
+    entries = promotion_log.read_log(objects, pipeline)  # settles the pointer
     assert [e.number for e in entries] == list(range(1, len(entries) + 1))
     pointer = objects.read(promotion_log.pointer_key(pipeline))
     assert (pointer is not None) == bool(entries)
@@ -117,4 +119,4 @@ def _check_log(objects: Objects, visible: dict[str, Manifest], pipeline: str) ->
         blobs.get(objects, entry.checkpoint.weights)
 
 
-__all__ = ["PIPELINE", "act", "check_invariants", "draft", "kept", "lease", "night", "promoted", "published"]
+__all__ = ["PIPELINE", "act", "check_invariants", "draft_entry", "kept", "lease", "night", "promoted", "published"]

@@ -10,12 +10,12 @@ from typing import Any, cast
 import pytest
 
 from nightloop.tasks.record import manifest_store, promotion_log, promotions
-from nightloop.tasks.record.champion import Incumbent, as_of, served
-from nightloop.tasks.record.entries import GATE, Act, Entry, by_hand, pin_of, pins
+from nightloop.tasks.record.champion import Incumbent, champion_after, champion_of
+from nightloop.tasks.record.entries import GATE, Act, Entry, current_pin, entries_by_hand, pins_champion
 from nightloop.tasks.record.manifest import ChampionRef, Judged, Manifest
 from nightloop.tasks.record.night_context import Night
-from nightloop.tasks.record.outcomes import record
-from nightloop.tasks.retention.garbage import sweep
+from nightloop.tasks.record.outcomes import record_night
+from nightloop.tasks.retention.garbage import collect_garbage
 from tests.objects.faulty_objects import HOWS, Crash, FaultyStore
 from tests.objects.memory_objects import Memory
 from tests.record.act_sequences import PIPELINE, check_invariants, night
@@ -36,9 +36,9 @@ class Loop:
 
     def begun(self, index: int) -> tuple[Manifest | None, Incumbent, int]:
         """What a night knows when it begins: its predecessor, who serves, and where the log ends."""
-        entries = promotion_log.log(self.store, PIPELINE)
+        entries = promotion_log.read_log(self.store, PIPELINE)
         previous = manifest_store.predecessor(self.store, PIPELINE, index, 0)
-        return previous, as_of(previous, entries), len(entries)
+        return previous, champion_after(previous, entries), len(entries)
 
     def made(self, index: int, knows: tuple[Manifest | None, Incumbent, int], outcome: str, winner: str) -> Manifest:
         """The night's manifest: a pinned champion stays, else the winner serves, else who served before."""
@@ -60,14 +60,14 @@ class Loop:
 
     def written(self, made: Manifest, knows: tuple[Manifest | None, Incumbent, int]) -> None:
         """The manifest is published as a night publishes it."""
-        record(self.store, cast(Night, SimpleNamespace(entry=knows[2])), made)
+        record_night(self.store, cast(Night, SimpleNamespace(entry=knows[2])), made)
 
     def run(self, index: int, winner: str = "", outcome: str = "complete") -> Manifest:
         """One night to its end; the champion follows."""
         knows = self.begun(index)
         made = self.made(index, knows, outcome, winner)
         self.written(made, knows)
-        promotions.follow(self.store, made, WHEN)
+        promotions.follow_chain(self.store, made, WHEN)
         return made
 
     def truth_of(self, entry: Entry) -> None:
@@ -77,12 +77,12 @@ class Loop:
 
     @property
     def live(self) -> Entry:
-        found = promotion_log.champion(self.store, PIPELINE)
+        found = promotion_log.read_champion(self.store, PIPELINE)
         assert found is not None
         return found
 
     def log(self) -> list[Entry]:
-        return promotion_log.log(self.store, PIPELINE)
+        return promotion_log.read_log(self.store, PIPELINE)
 
 
 def begun() -> Loop:
@@ -105,8 +105,8 @@ def test_a_rollback_holds_whatever_the_night_before_it_came_to(outcome: str) -> 
     if outcome == "blocked":
         loop.run(2, "B")  # mended: it was decided with the rollback known
     last = loop.run(3, "B")
-    assert loop.live == back and last.champion == served(back) == last.served
-    assert loop.run(4, "A").champion == served(back) and loop.live == back
+    assert loop.live == back and last.champion == champion_of(back) == last.served
+    assert loop.run(4, "A").champion == champion_of(back) and loop.live == back
 
 
 def test_a_rollback_holds_though_an_act_of_an_earlier_time_follows_it() -> None:
@@ -114,22 +114,22 @@ def test_a_rollback_holds_though_an_act_of_an_earlier_time_follows_it() -> None:
     loop.run(2)
     back = rolled_back(loop, 2)
     loop.run(2, outcome="blocked")  # run again, since its data changed
-    promotions.hold(loop.store, PIPELINE, a_person("the gate may judge again", 1), False)
+    promotions.hold_champion(loop.store, PIPELINE, a_person("the gate may judge again", 1), False)
     mended = loop.run(2)
-    assert mended.champion == served(back) == served(loop.live) and loop.live.action == "unpin"
+    assert mended.champion == champion_of(back) == champion_of(loop.live) and loop.live.action == "unpin"
 
 
 def test_a_strategy_promoted_after_a_skipped_night_is_the_incumbent_of_the_next() -> None:
     loop = begun()
-    first = manifest_store.current(loop.store, PIPELINE, 1)
+    first = manifest_store.current_manifest(loop.store, PIPELINE, 1)
     assert first is not None
     loop.run(2, outcome="skipped")
-    chosen = promotions.promote_by_hand(loop.store, first, "B", a_person("trial", 2), True, False).entry
-    assert not pins(chosen)
+    chosen = promotions.promote_checkpoint(loop.store, first, "B", a_person("trial", 2), True, False).entry
+    assert not pins_champion(chosen)
     _, incumbent, _ = loop.begun(3)
-    assert incumbent == Incumbent(served(chosen), "", chosen.number)
+    assert incumbent == Incumbent(champion_of(chosen), "", chosen.number)
     refreshed = loop.run(3, "B")  # the newer weights of the strategy that serves
-    assert loop.live.period == 3 and loop.live.strategy == "B" and refreshed.champion == served(loop.live)
+    assert loop.live.period == 3 and loop.live.strategy == "B" and refreshed.champion == champion_of(loop.live)
 
 
 def test_a_rollback_that_lands_between_a_nights_look_and_its_manifest_stands() -> None:
@@ -137,11 +137,11 @@ def test_a_rollback_that_lands_between_a_nights_look_and_its_manifest_stands() -
     knows = loop.begun(2)
     made = loop.made(2, knows, "complete", "A")
     back = rolled_back(loop, 1)
-    assert manifest_store.publish(loop.store, made)  # the look at the log had been before the rollback
-    assert promotions.follow(loop.store, made, WHEN) is None and loop.live == back
+    assert manifest_store.create_manifest(loop.store, made)  # the look at the log had been before the rollback
+    assert promotions.follow_chain(loop.store, made, WHEN) is None and loop.live == back
     again = loop.run(3, "A")
-    assert again.served == again.champion == served(back) and loop.live == back
-    assert promotions.follow(loop.store, made, WHEN) is None and loop.live == back  # the night run again
+    assert again.served == again.champion == champion_of(back) and loop.live == back
+    assert promotions.follow_chain(loop.store, made, WHEN) is None and loop.live == back  # the night run again
 
 
 def test_a_night_that_sees_the_rollback_in_time_is_not_written() -> None:
@@ -151,7 +151,7 @@ def test_a_night_that_sees_the_rollback_in_time_is_not_written() -> None:
     rolled_back(loop, 1)
     with pytest.raises(RuntimeError, match=r"acted on the champion .*'complaints'.*nothing was written"):
         loop.written(made, knows)
-    assert manifest_store.current(loop.store, PIPELINE, 2) is None
+    assert manifest_store.current_manifest(loop.store, PIPELINE, 2) is None
 
 
 def test_the_same_act_again_is_the_same_entry() -> None:
@@ -168,33 +168,33 @@ def test_the_same_act_again_is_the_same_entry() -> None:
         promotions.roll_back(loop.store, PIPELINE, a_person("complaints", 2), None, first.number - 1)
     with pytest.raises(ValueError, match="no earlier champion"):
         promotions.roll_back(loop.store, PIPELINE, a_person("another reason", 2), None)
-    newest = manifest_store.current(loop.store, PIPELINE, 2)
+    newest = manifest_store.current_manifest(loop.store, PIPELINE, 2)
     assert newest is not None
     for pin in (False, True):
-        made = promotions.promote_by_hand(loop.store, newest, "B", a_person("better", 2), True, pin)
-        assert not made.repeated and pins(made.entry) == pin
-        again = promotions.promote_by_hand(loop.store, newest, "B", a_person("better", 2), True, pin)
+        made = promotions.promote_checkpoint(loop.store, newest, "B", a_person("better", 2), True, pin)
+        assert not made.repeated and pins_champion(made.entry) == pin
+        again = promotions.promote_checkpoint(loop.store, newest, "B", a_person("better", 2), True, pin)
         assert again == (made.entry, True)
-    assert not promotions.promote_by_hand(loop.store, newest, "A", a_person("better", 2), True, True).repeated
+    assert not promotions.promote_checkpoint(loop.store, newest, "A", a_person("better", 2), True, True).repeated
 
 
 @pytest.mark.parametrize("reason", ["", " ", "\n"])
 def test_force_needs_a_reason(reason: str) -> None:
     loop = begun()
-    newest = manifest_store.current(loop.store, PIPELINE, 1)
+    newest = manifest_store.current_manifest(loop.store, PIPELINE, 1)
     assert newest is not None
     before = loop.log()
     with pytest.raises(ValueError, match="a promotion needs a reason"):
-        promotions.promote_by_hand(loop.store, newest, "A", a_person(reason, 1), True, False)
+        promotions.promote_checkpoint(loop.store, newest, "A", a_person(reason, 1), True, False)
     assert loop.log() == before
 
 
 def test_an_act_does_not_undo_an_entry_made_after_it_was_asked_for() -> None:
     loop = begun()
     late = a_person("trial", 1, "ben", "2026-02-01T02:00:09+00:00")
-    newest = manifest_store.current(loop.store, PIPELINE, 1)
+    newest = manifest_store.current_manifest(loop.store, PIPELINE, 1)
     assert newest is not None
-    theirs = promotions.promote_by_hand(loop.store, newest, "B", late, True, False).entry
+    theirs = promotions.promote_checkpoint(loop.store, newest, "B", late, True, False).entry
     with pytest.raises(
         RuntimeError, match=rf"entry 3 .*promote by ben: trial.*nothing was changed.*--from {theirs.number}"
     ):
@@ -206,37 +206,41 @@ def test_an_act_does_not_undo_an_entry_made_after_it_was_asked_for() -> None:
 def test_pin_and_unpin() -> None:
     loop = begun()
     with pytest.raises(ValueError, match="is not pinned"):
-        promotions.hold(loop.store, PIPELINE, a_person("why not", 1), False)
+        promotions.hold_champion(loop.store, PIPELINE, a_person("why not", 1), False)
     with pytest.raises(ValueError, match="needs a reason"):
-        promotions.hold(loop.store, PIPELINE, a_person(" ", 1), True)
-    pinned = promotions.hold(loop.store, PIPELINE, a_person("the sale", 1), True).entry
-    assert served(pinned) == served(loop.log()[1]) and pin_of(loop.log()) == pinned
-    assert promotions.hold(loop.store, PIPELINE, a_person("the sale", 1), True) == (pinned, True)
+        promotions.hold_champion(loop.store, PIPELINE, a_person(" ", 1), True)
+    pinned = promotions.hold_champion(loop.store, PIPELINE, a_person("the sale", 1), True).entry
+    assert champion_of(pinned) == champion_of(loop.log()[1]) and current_pin(loop.log()) == pinned
+    assert promotions.hold_champion(loop.store, PIPELINE, a_person("the sale", 1), True) == (pinned, True)
     held = loop.run(2, "B")
-    assert held.champion == served(pinned) and loop.live == pinned
-    free = promotions.hold(loop.store, PIPELINE, a_person("it is over", 2), False).entry
-    assert pin_of(loop.log()) is None and served(free) == served(pinned)
-    assert loop.run(3, "B").champion == served(loop.live) and loop.live.by == GATE
+    assert held.champion == champion_of(pinned) and loop.live == pinned
+    free = promotions.hold_champion(loop.store, PIPELINE, a_person("it is over", 2), False).entry
+    assert current_pin(loop.log()) is None and champion_of(free) == champion_of(pinned)
+    assert loop.run(3, "B").champion == champion_of(loop.live) and loop.live.by == GATE
     with pytest.raises(ValueError, match="is not pinned"):
-        promotions.hold(loop.store, PIPELINE, a_person("again", 3), False)
+        promotions.hold_champion(loop.store, PIPELINE, a_person("again", 3), False)
 
 
 def test_nobody_serves_so_there_is_nothing_to_pin() -> None:
     with pytest.raises(ValueError, match="no champion yet"):
-        promotions.hold(Memory.fresh(), PIPELINE, a_person("why not", 1), True)
+        promotions.hold_champion(Memory.fresh(), PIPELINE, a_person("why not", 1), True)
 
 
 def test_a_forced_choice_is_followed_by_the_chain_without_a_verdict() -> None:
     """The chain was made again and the gate's later promotion is no more: the choice before it serves, and no night fails."""
     loop = begun()
-    first = manifest_store.current(loop.store, PIPELINE, 1)
+    first = manifest_store.current_manifest(loop.store, PIPELINE, 1)
     assert first is not None
-    chosen = promotions.promote_by_hand(loop.store, first, "B", a_person("trial", 1), True, False).entry
+    chosen = promotions.promote_checkpoint(loop.store, first, "B", a_person("trial", 1), True, False).entry
     loop.run(2, "A")
     assert loop.live.by == GATE and loop.live.period == 2
     replayed = loop.run(2)  # a late delivery: the gate holds
-    assert replayed.champion == served(chosen)
-    assert served(loop.live) == served(chosen) and loop.live.forced and "the choice of entry 3" in loop.live.reason
+    assert replayed.champion == champion_of(chosen)
+    assert (
+        champion_of(loop.live) == champion_of(chosen)
+        and loop.live.forced
+        and "the choice of entry 3" in loop.live.reason
+    )
 
 
 def test_a_mended_night_in_the_middle_fails_no_later_night() -> None:
@@ -252,17 +256,17 @@ def test_a_mended_night_in_the_middle_fails_no_later_night() -> None:
 
 def test_a_clock_that_was_a_year_ahead_locks_nobody_out() -> None:
     loop = begun()
-    newest = manifest_store.current(loop.store, PIPELINE, 1)
+    newest = manifest_store.current_manifest(loop.store, PIPELINE, 1)
     assert newest is not None
     wrong = a_person("trial", 1, "ben", "2027-03-01T02:00:00+00:00")
-    promotions.promote_by_hand(loop.store, newest, "B", wrong, True, False)
-    assert promotions.hold(loop.store, PIPELINE, a_person("the sale", 1), True).entry.number == 4
+    promotions.promote_checkpoint(loop.store, newest, "B", wrong, True, False)
+    assert promotions.hold_champion(loop.store, PIPELINE, a_person("the sale", 1), True).entry.number == 4
 
 
 def test_a_rollback_of_an_older_release_pins() -> None:
     loop = begun()
     back = rolled_back(loop, 1).model_copy(update={"pinned": None})
-    assert pins(back)
+    assert pins_champion(back)
     loop.truth_of(back)
     assert promotions.roll_back(loop.store, PIPELINE, a_person("complaints", 1), None).repeated
 
@@ -281,17 +285,17 @@ class Chaos:
 
     def newest(self) -> int:
         index = 0
-        while manifest_store.current(self.truth, PIPELINE, index) is not None:
+        while manifest_store.current_manifest(self.truth, PIPELINE, index) is not None:
             index += 1
         return index - 1
 
     def at(self) -> int:
-        chain = manifest_store.chain(self.truth, PIPELINE, 0, self.newest())
+        chain = manifest_store.read_chain(self.truth, PIPELINE, 0, self.newest())
         return max((i for i, m in chain.items() if m.outcome != "blocked"), default=0)
 
     def night(self) -> None:
         newest = self.newest()
-        blocked = manifest_store.current(self.truth, PIPELINE, newest) if newest >= 0 else None
+        blocked = manifest_store.current_manifest(self.truth, PIPELINE, newest) if newest >= 0 else None
         head = newest if blocked and blocked.outcome == "blocked" else newest + 1
         index = head if self.random.random() < 0.7 else self.random.randint(0, max(head, 0))
         try:
@@ -311,13 +315,13 @@ class Chaos:
         log, previous = self.loop.log(), knows[0]
         if not at_head or previous is None or not log or log[-1].by == GATE or log[-1].at_period > previous.period:
             return  # the last: a night that was there when the person acted is blocked by now; it is made again first
-        pin = pin_of(log)
+        pin = current_pin(log)
         assert knows[1].last_act == log[-1].number and bool(knows[1].pinned) == (pin is not None)
         if pin is not None or previous.last_act < log[-1].number:
-            assert knows[1].champion == served(log[-1]), "the next night serves what the person chose"
+            assert knows[1].champion == champion_of(log[-1]), "the next night serves what the person chose"
 
     def finish(self, made: Manifest, knows: tuple[Manifest | None, Incumbent, int]) -> None:
-        if self.random.random() < 0.5 and manifest_store.publish(self.truth, made):
+        if self.random.random() < 0.5 and manifest_store.create_manifest(self.truth, made):
             self.told.append("published after the look")  # as if the act had come right after it
         else:
             self.loop.written(made, knows)
@@ -325,16 +329,18 @@ class Chaos:
 
     def move(self, made: Manifest) -> None:
         before = self.loop.log()
-        promotions.follow(self.loop.store, made, WHEN)
-        after = promotion_log.log(self.truth, PIPELINE)
+        promotions.follow_chain(self.loop.store, made, WHEN)
+        after = promotion_log.read_log(self.truth, PIPELINE)
         if len(after) > len(before):
-            acts = by_hand(before)
+            acts = entries_by_hand(before)
             assert not acts or acts[-1].number == made.last_act, "moved by a night that did not know the last act"
-            assert pin_of(before) is None or served(after[-1]) == served(acts[-1]), "moved in spite of a pin"
+            assert current_pin(before) is None or champion_of(after[-1]) == champion_of(acts[-1]), (
+                "moved in spite of a pin"
+            )
             self.told.append("the gate moved")
 
     def replay(self) -> None:
-        chain = manifest_store.chain(self.truth, PIPELINE, 0, self.newest())
+        chain = manifest_store.read_chain(self.truth, PIPELINE, 0, self.newest())
         if chain:
             self.move(self.random.choice(list(chain.values())))
 
@@ -353,7 +359,9 @@ class Chaos:
         log, who = self.loop.log(), self.random.choice(("ann", "ben"))
         act = a_person(f"reason {self.random.randint(0, 9)}", self.at(), who)
         chain = [
-            m for m in manifest_store.chain(self.truth, PIPELINE, 0, self.newest()).values() if m.outcome == "complete"
+            m
+            for m in manifest_store.read_chain(self.truth, PIPELINE, 0, self.newest()).values()
+            if m.outcome == "complete"
         ]
         kind = self.random.choice(("promote", "promote", "rollback", "rollback", "pin", "unpin"))
 
@@ -361,8 +369,8 @@ class Chaos:
             if kind == "rollback":
                 return promotions.roll_back(store, PIPELINE, act, None)
             if kind == "promote" and chain:
-                return promotions.promote_by_hand(store, chain[-1], pick, act, True, pin)
-            return promotions.hold(store, PIPELINE, act, kind == "pin")
+                return promotions.promote_checkpoint(store, chain[-1], pick, act, True, pin)
+            return promotions.hold_champion(store, PIPELINE, act, kind == "pin")
 
         pick, pin = self.random.choice("AB"), self.random.random() < 0.3
         at = self.random.choice((0, 0, self.random.randint(1, 30)))
@@ -377,7 +385,7 @@ class Chaos:
                 return
         except (ValueError, RuntimeError):
             return
-        after = promotion_log.log(self.truth, PIPELINE)
+        after = promotion_log.read_log(self.truth, PIPELINE)
         assert len(after) <= len(log) + 1, "one act, one entry, however often it was typed"
         assert done.entry == after[-1] and do(self.truth) == (done.entry, True)
         self.told.append(done.entry.action)
@@ -386,7 +394,7 @@ class Chaos:
         self.clock += self.random.choice((1.0, 86_400.0, 8 * 86_400.0))
         at = self.random.choice((0, 0, self.random.randint(1, 60)))
         try:
-            sweep(FaultyStore(self.truth, at, self.random.choice(HOWS)), "sweeper", self.clock, 60)
+            collect_garbage(FaultyStore(self.truth, at, self.random.choice(HOWS)), "sweeper", self.clock, 60)
         except (Crash, OSError, ValueError):
             self.told.append("a sweep that failed")
 
@@ -405,7 +413,7 @@ class Chaos:
         except ValueError as error:  # a slow night whose place or predecessor is another by now
             told = ("must wait for revision", "names a predecessor", "cannot be recorded")
             assert any(words in str(error) for words in told), error
-        after = promotion_log.log(self.truth, PIPELINE)
+        after = promotion_log.read_log(self.truth, PIPELINE)
         assert after[: len(before)] == before
         check_invariants(self.truth, self.seen)
 

@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from nightloop.tasks.plan.plan import Columns, Counts, Part, Plan
-from nightloop.tasks.record.backfill_plan import State, backfill_plan, changed, matters, states
+from nightloop.tasks.record.backfill_plan import (
+    State,
+    backfill_plan,
+    changed_fields,
+    invalidates_checkpoint,
+    night_states,
+)
 from nightloop.tasks.record.manifest import Manifest
 from tests.objects.memory_objects import Memory
 from tests.record.act_sequences import PIPELINE, published
@@ -37,14 +43,14 @@ def kinds(found: dict[int, State]) -> str:
 
 def test_complete_and_missing() -> None:
     _, chain = chain_of(3)
-    found = states(chain, {}, plan(), 4)
+    found = night_states(chain, {}, plan(), 4)
     assert kinds(found) == "oooii" and found[3].reasons == ("no night was recorded",)
-    assert states(chain, {}, plan(), 4, {3: "cut off"})[3].reasons == ("cut off",)
+    assert night_states(chain, {}, plan(), 4, {3: "cut off"})[3].reasons == ("cut off",)
 
 
 def test_late_data_makes_its_night_and_all_later_ones_stale() -> None:
     _, chain = chain_of(4)
-    found = states(chain, {0: 1, 1: 2, 2: 1}, plan(), 3)
+    found = night_states(chain, {0: 1, 1: 2, 2: 1}, plan(), 3)
     assert kinds(found) == "ottt"
     assert found[1].reasons == ("period 1 has version 2, the night read 1",) and found[1].newer
     assert "2026-01-02, is stale" in found[2].reasons[0] and not found[2].newer
@@ -53,46 +59,46 @@ def test_late_data_makes_its_night_and_all_later_ones_stale() -> None:
 def test_a_mended_night_makes_its_successor_stale() -> None:
     store, chain = chain_of(4)
     chain[1] = published(store, 1, chain[0], salt="late")
-    found = states(chain, {}, plan(), 3)
+    found = night_states(chain, {}, plan(), 3)
     assert kinds(found) == "oott" and "was run again since" in found[2].reasons[0]
 
 
 def test_a_hole_or_another_root_makes_stale() -> None:
     _, chain = chain_of(4)
     del chain[1]
-    assert kinds(states(chain, {}, plan(), 3)) == "oitt"
-    assert "the plan's root" not in str(states(chain, {}, plan(), 3))
-    found = states(chain, {}, plan(pretrain_periods=3), 3)
+    assert kinds(night_states(chain, {}, plan(), 3)) == "oitt"
+    assert "the plan's root" not in str(night_states(chain, {}, plan(), 3))
+    found = night_states(chain, {}, plan(pretrain_periods=3), 3)
     assert "it is the root now" in found[2].reasons[0]
 
 
 def test_blocked_and_skipped() -> None:
     store, chain = chain_of(2)
     chain[2] = published(store, 2, chain[1], outcome="blocked")
-    found = states(chain, {2: 1}, plan(), 3)
+    found = night_states(chain, {2: 1}, plan(), 3)
     assert kinds(found) == "ooli" and found[2].reasons[0] == "too few rows" and not found[2].newer
-    assert states(chain, {2: 2}, plan(), 3)[2].newer
+    assert night_states(chain, {2: 2}, plan(), 3)[2].newer
     chain[2] = published(store, 2, chain[1], outcome="skipped")
-    assert kinds(states(chain, {}, plan(), 2)) == "ook"
+    assert kinds(night_states(chain, {}, plan(), 2)) == "ook"
 
 
 def test_a_changed_plan_is_named() -> None:
     before = plan().model_dump(mode="json")
-    assert changed(before, plan()) == []
+    assert changed_fields(before, plan()) == []
     after = plan(
         strategies={"B": Part(use="FineTune", options={"lr": 0.2}), "C": Part(use="NoUpdate")},
         gate={"alpha": 0.01},
         model=Part(use="MF", options={"width": 16}),
     )
-    found = changed(before, after)
+    found = changed_fields(before, after)
     assert found == [
         "gate.alpha", "model.options.width", "strategies.A (removed)", "strategies.B.options.lr",
         "strategies.C (added)",
     ]  # fmt: skip
-    assert [matters(field) for field in found] == [False, True, False, True, True]
+    assert [invalidates_checkpoint(field) for field in found] == [False, True, False, True, True]
     _store, chain = chain_of(1)
     kept = chain[0].model_copy(update={"plan": before})
-    assert states({0: kept}, {}, after, 0)[0].changed == tuple(found)
+    assert night_states({0: kept}, {}, after, 0)[0].changed == tuple(found)
 
 
 def actions(steps: list) -> str:  # type: ignore[type-arg]
@@ -102,9 +108,9 @@ def actions(steps: list) -> str:  # type: ignore[type-arg]
 def test_a_field_that_an_older_release_did_not_have_is_no_change() -> None:
     before = plan().model_dump(mode="json")
     del before["columns"]["time_format"], before["expectations"]["all_new"]
-    assert changed(before, plan()) == []
+    assert changed_fields(before, plan()) == []
     before["seed"] = 7
-    assert changed(before, plan()) == ["seed"]
+    assert changed_fields(before, plan()) == ["seed"]
 
 
 def test_what_a_backfill_runs() -> None:

@@ -16,9 +16,9 @@ from nightloop.tasks.objects import blobs, lease, probe, read_verified, retry
 from nightloop.tasks.objects.objects import Objects, open_for_reading
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.record import manifest_store, overrides, promotion_log, step_cache, timings
-from nightloop.tasks.retention.garbage import sweep
+from nightloop.tasks.retention.garbage import collect_garbage
 from tests.objects.memory_objects import Memory
-from tests.record.act_sequences import PIPELINE, act, draft, kept, promoted, published
+from tests.record.act_sequences import PIPELINE, act, draft_entry, kept, promoted, published
 
 KEY = "a" * 64
 
@@ -47,37 +47,37 @@ def cut(store: Memory, damage: Callable[[bytes], bytes], **bad: int) -> Cut:
 def world() -> Memory:
     """One of every record there is."""
     store = Memory.fresh()
-    probe.mark(store, "here")
+    probe.mark_store(store, "here")
     first = published(store, 0, None)
     promoted(store, first)
     second = published(store, 1, first)
     promoted(store, second)
-    step_cache.finish(store, PIPELINE, KEY, "retrain", kept(store, "half a night").model_dump())
-    timings.note(store, second, {"seconds": {"A": 1.0}})
+    step_cache.store_result(store, PIPELINE, KEY, "retrain", kept(store, "half a night").model_dump())
+    timings.write_timings(store, second, {"seconds": {"A": 1.0}})
     decided = overrides.Override(kind="accept", by="ann", reason="a sale", when="2026-01-07")
-    overrides.override(store, PIPELINE, (1, 1, "ab" * 32), decided)
-    lease.take(store, PIPELINE, "run 1", 0.0, 60)
+    overrides.record_override(store, PIPELINE, (1, 1, "ab" * 32), decided)
+    lease.take_lease(store, PIPELINE, "run 1", 0.0, 60)
     return store
 
 
 def everything(store: Objects) -> list[Any]:
     """What every reader of a record says."""
-    newest = manifest_store.current(store, PIPELINE, 1)
+    newest = manifest_store.current_manifest(store, PIPELINE, 1)
     assert newest is not None
     return [
         probe.check_format(store, "here"),
         newest,
         manifest_store.verified_manifest(store, PIPELINE, 0),
         manifest_store.predecessor(store, PIPELINE, 1, 0),
-        manifest_store.by_hash(store, PIPELINE, newest.hash, 1),
-        manifest_store.revision(store, PIPELINE, 1, 1),
-        manifest_store.verify(store, newest),
-        promotion_log.log(store, PIPELINE),
-        promotion_log.champion(store, PIPELINE),
-        step_cache.done(store, PIPELINE, KEY, "retrain"),
-        timings.noted(store, newest),
-        overrides.overridden(store, PIPELINE, (1, 1, "ab" * 32)),
-        lease.held(store, lease.key_of(PIPELINE), 1.0),
+        manifest_store.manifest_by_hash(store, PIPELINE, newest.hash, 1),
+        manifest_store.read_revision(store, PIPELINE, 1, 1),
+        manifest_store.verify_blobs(store, newest),
+        promotion_log.read_log(store, PIPELINE),
+        promotion_log.read_champion(store, PIPELINE),
+        step_cache.cached_result(store, PIPELINE, KEY, "retrain"),
+        timings.read_timings(store, newest),
+        overrides.read_override(store, PIPELINE, (1, 1, "ab" * 32)),
+        lease.other_holder(store, lease.lease_key(PIPELINE), 1.0),
         blobs.get(store, newest.checkpoints["A"].weights),
     ]
 
@@ -116,9 +116,9 @@ def test_one_bad_read_of_every_record_makes_a_sweep_remove_nothing(
     for times in (1, 2, 3):
         store = world()
         blobs.put(store, b"of no use to anybody")
-        expected = sweep(Memory(dict(store.held)), "ann", 100.0).removed
+        expected = collect_garbage(Memory(dict(store.held)), "ann", 100.0).removed
         assert len(expected) == 1
-        assert sweep(cut(store, damage, times=times), "ann", 100.0).removed == expected
+        assert collect_garbage(cut(store, damage, times=times), "ann", 100.0).removed == expected
 
 
 def test_damage_that_stays_is_called_damage(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,9 +159,9 @@ def test_a_promotion_that_was_written_is_never_said_not_to_be(reads: int, monkey
     store = Memory.fresh()
     made = published(store, 0, None)
     slow = lagging(store, reads)
-    entry = promotion_log.promote(slow, PIPELINE, draft(made, "A", act("ann")), 0)
+    entry = promotion_log.append_promotion(slow, PIPELINE, draft_entry(made, "A", act("ann")), 0)
     assert entry is not None and entry.number == 1
-    assert promotion_log.log(store, PIPELINE) == [entry]
+    assert promotion_log.read_log(store, PIPELINE) == [entry]
 
 
 def test_a_lost_race_whose_winner_is_not_shown_is_no_lost_race(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +171,7 @@ def test_a_lost_race_whose_winner_is_not_shown_is_no_lost_race(monkeypatch: pyte
     slow = lagging(store, 1000)
     slow.create(promotion_log.entry_key(PIPELINE, 1), b"theirs, not to be seen yet")
     with pytest.raises(TimeoutError, match="exists and cannot be read, so it is not known whose it is"):
-        promotion_log.promote(slow, PIPELINE, draft(made, "A", act("ann")), 0)
+        promotion_log.append_promotion(slow, PIPELINE, draft_entry(made, "A", act("ann")), 0)
 
 
 def test_a_store_that_overwrites_what_it_created_is_found_out() -> None:
@@ -181,19 +181,21 @@ def test_a_store_that_overwrites_what_it_created_is_found_out() -> None:
     class Perverse(Memory):
         def create(self, key: str, data: bytes) -> bool:
             if "/log/" in key:
-                self.held[key] = promotion_log._bytes(draft(made, "B", act("ben")).model_copy(update={"number": 1}))
+                self.held[key] = promotion_log._bytes(
+                    draft_entry(made, "B", act("ben")).model_copy(update={"number": 1})
+                )
                 return True
             return super().create(key, data)
 
     with pytest.raises(RuntimeError, match="does not keep its conditional writes"):
-        promotion_log.promote(Perverse(store.held), PIPELINE, draft(made, "A", act("ann")), 0)
+        promotion_log.append_promotion(Perverse(store.held), PIPELINE, draft_entry(made, "A", act("ann")), 0)
 
 
 def test_a_blob_that_the_store_says_it_has_and_never_shows_ends_the_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blobs, "PAUSES", (0.0,) * 7)
     assert blobs.put(lagging(Memory(), 1), b"weights")
     slow = lagging(Memory(), 1000)
-    slow.create(blobs.key_of(blobs.put(Memory(), b"weights")), b"weights")
+    slow.create(blobs.blob_key(blobs.put(Memory(), b"weights")), b"weights")
     with pytest.raises(TimeoutError, match="a store must read its own writes"):
         blobs.put(slow, b"weights")
 
@@ -209,8 +211,8 @@ def test_a_pointer_that_cannot_be_moved_ends_and_the_promotion_stands(monkeypatc
         def swap(self, key: str, data: bytes, tag: str) -> bool:
             return False
 
-    entry = promotion_log.promote(Stuck(store.held), PIPELINE, draft(made, "B", act("ann")), 1)
-    assert entry is not None and promotion_log.champion(store, PIPELINE) == entry
+    entry = promotion_log.append_promotion(Stuck(store.held), PIPELINE, draft_entry(made, "B", act("ann")), 1)
+    assert entry is not None and promotion_log.read_champion(store, PIPELINE) == entry
 
 
 @contextmanager

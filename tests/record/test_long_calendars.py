@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from nightloop.flows.status import status
-from nightloop.tasks.lake.periods import closed, containing, parse, period
+from nightloop.tasks.lake.periods import index_at, newest_closed, parse, period
 from nightloop.tasks.plan.plan import Calendar
 from nightloop.tasks.record.backfill_plan import MOST, backfill_plan
-from nightloop.tasks.record.due import due
+from nightloop.tasks.record.due import due_nights
 from nightloop.tasks.record.manifest import Manifest
 from nightloop.tasks.record.period_states import AHEAD, overview
 from tests.flows.tiny_pipeline import make
@@ -54,10 +54,10 @@ def test_what_is_due_is_found_without_reading_every_period(count: int) -> None:
     nights(store, *range(count))
     store.reads = 0
     with pytest.raises(ValueError, match=f"{LAST - count} nights before this one are missing, more than catch_up = 31"):
-        due(store, plan(), LAST, 31)
+        due_nights(store, plan(), LAST, 31)
     assert store.reads < 2 * count + 200
-    assert due(store, plan(), count + 3, 31) == list(range(count, count + 4))
-    assert due(store, plan(), max(count - 1, 0), 31) == [max(count - 1, 0)]
+    assert due_nights(store, plan(), count + 3, 31) == list(range(count, count + 4))
+    assert due_nights(store, plan(), max(count - 1, 0), 31) == [max(count - 1, 0)]
 
 
 @pytest.mark.parametrize("there", [(), (0, 1, 2), (0, 1, *range(300, 303)), tuple(range(AHEAD - 1, AHEAD + 5))])
@@ -95,7 +95,7 @@ def test_a_backfill_of_far_too_many_nights_is_refused_in_words() -> None:
 def test_the_calendar_itself_is_quick_far_from_its_start() -> None:
     rule, began = Calendar.model_validate(HOURLY), time.process_time()
     instant = 1_767_225_600_000_000  # 2026-01-01
-    assert containing(rule, instant) == closed(rule, instant) + 1 == 666_216
+    assert index_at(rule, instant) == newest_closed(rule, instant) + 1 == 666_216
     assert period(rule, 666_216).name == "2026-01-01T00:00" and parse(rule, "2026-01-01T00:00").index == 666_216
     assert time.process_time() - began < 1.0
 

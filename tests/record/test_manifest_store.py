@@ -15,12 +15,14 @@ from tests.s3_servers import Server
 def test_publish_once() -> None:
     store = Memory()
     first = night(store, 0, None)
-    assert manifest_store.current(store, PIPELINE, 0) is None
-    assert manifest_store.publish(store, first) and manifest_store.publish(store, first)  # the same again: it stands
-    assert manifest_store.current(store, PIPELINE, 0) == first
+    assert manifest_store.current_manifest(store, PIPELINE, 0) is None
+    assert manifest_store.create_manifest(store, first) and manifest_store.create_manifest(
+        store, first
+    )  # the same again: it stands
+    assert manifest_store.current_manifest(store, PIPELINE, 0) == first
     other = first.model_copy(update={"verdict": "hold"})
-    assert not manifest_store.publish(store, other)  # another: refused, nothing changed
-    assert manifest_store.current(store, PIPELINE, 0) == first
+    assert not manifest_store.create_manifest(store, other)  # another: refused, nothing changed
+    assert manifest_store.current_manifest(store, PIPELINE, 0) == first
 
 
 def test_revisions_and_chain() -> None:
@@ -28,27 +30,27 @@ def test_revisions_and_chain() -> None:
     first = published(store, 0, None)
     second = published(store, 1, first)
     mended = published(store, 1, first, salt="late")
-    assert (mended.revision, manifest_store.current(store, PIPELINE, 1)) == (2, mended)
-    assert manifest_store.by_hash(store, PIPELINE, second.hash, 1) == second
-    assert manifest_store.chain(store, PIPELINE, 0, 5) == {0: first, 1: mended}
-    assert manifest_store.chain(store, PIPELINE, 3, 2) == {}
+    assert (mended.revision, manifest_store.current_manifest(store, PIPELINE, 1)) == (2, mended)
+    assert manifest_store.manifest_by_hash(store, PIPELINE, second.hash, 1) == second
+    assert manifest_store.read_chain(store, PIPELINE, 0, 5) == {0: first, 1: mended}
+    assert manifest_store.read_chain(store, PIPELINE, 3, 2) == {}
     for unknown in ("0" * 64, "", second.hash[:10], "'; --"):
         with pytest.raises(LookupError, match="no revision of night 1"):
-            manifest_store.by_hash(store, PIPELINE, unknown, 1)
+            manifest_store.manifest_by_hash(store, PIPELINE, unknown, 1)
 
 
 def test_publish_refuses_gaps_and_unknown_predecessors() -> None:
     store = Memory()
     first = night(store, 0, None)
     with pytest.raises(ValueError, match="must wait for revision 1"):
-        manifest_store.publish(store, first.model_copy(update={"revision": 2}))
+        manifest_store.create_manifest(store, first.model_copy(update={"revision": 2}))
     with pytest.raises(ValueError, match="names a predecessor that is not there"):
-        manifest_store.publish(store, night(store, 1, first))
+        manifest_store.create_manifest(store, night(store, 1, first))
     for pipeline in ("../../etc", "A", "a'b", "x" * 1_000_000, ""):
         with pytest.raises(ValueError, match="is no name of a pipeline"):
-            manifest_store.publish(store, first.model_copy(update={"pipeline": pipeline}))
+            manifest_store.create_manifest(store, first.model_copy(update={"pipeline": pipeline}))
     with pytest.raises(ValueError, match="a night is 0 to 999999"):
-        manifest_store.current(store, PIPELINE, -1)
+        manifest_store.current_manifest(store, PIPELINE, -1)
     assert not [k for k in store.held if k.startswith("pipelines/")]
 
 
@@ -62,13 +64,13 @@ def test_a_manifest_that_was_changed_cut_off_or_swapped() -> None:
     store = Memory()
     first = published(store, 0, None)
     published(store, 1, first)
-    key = manifest_store.key_of(PIPELINE, 1, 1)
+    key = manifest_store.manifest_key(PIPELINE, 1, 1)
     good = store.held[key]
-    for data in damages(good, store.held[manifest_store.key_of(PIPELINE, 0, 1)]):
+    for data in damages(good, store.held[manifest_store.manifest_key(PIPELINE, 0, 1)]):
         store.held[key] = data
-        assert manifest_store.current(store, PIPELINE, 1) is None
-        assert list(manifest_store.chain(store, PIPELINE, 0, 1)) == [0]
-        assert list(manifest_store.damaged(store, PIPELINE, 0, 1)) == [1]
+        assert manifest_store.current_manifest(store, PIPELINE, 1) is None
+        assert list(manifest_store.read_chain(store, PIPELINE, 0, 1)) == [0]
+        assert list(manifest_store.damaged_nights(store, PIPELINE, 0, 1)) == [1]
         with pytest.raises(ValueError, match=r"000001/0001"):
             manifest_store.verified_manifest(store, PIPELINE, 1)
         with pytest.raises(LookupError, match=f"nightloop backfill {PIPELINE} --start 1 --end 2 --what missing"):
@@ -83,7 +85,7 @@ def test_a_manifest_written_by_hand_or_by_a_newer_version() -> None:
 
     store = Memory()
     first = published(store, 0, None)
-    key = manifest_store.key_of(PIPELINE, 0, 1)
+    key = manifest_store.manifest_key(PIPELINE, 0, 1)
     store.held[key] = seal(first.data.replace(b'"format":2', b'"format":1'))
     with pytest.raises(ValueError, match="has format 1, and this nightloop reads format 2: use the release that wrote"):
         manifest_store.verified_manifest(store, PIPELINE, 0)
@@ -119,13 +121,13 @@ def test_predecessor_says_which_backfill_mends_the_chain() -> None:
 def test_verify_names_every_damaged_blob() -> None:
     store = Memory()
     made = published(store, 0, None)
-    assert manifest_store.verify(store, made) == ()
+    assert manifest_store.verify_blobs(store, made) == ()
     assert len(manifest_store.blobs_of(made)) == 8  # vocabulary, validation, two scores, two checkpoints of two
-    store.held[blobs.key_of(made.scores["A"].blob)] = b"changed"
-    del store.held[blobs.key_of(made.checkpoints["B"].memory)]
+    store.held[blobs.blob_key(made.scores["A"].blob)] = b"changed"
+    del store.held[blobs.blob_key(made.checkpoints["B"].memory)]
     with pytest.raises(ValueError, match=r"cannot be recorded, run it again: .*is not in the store"):
-        manifest_store.publish(store, made.model_copy(update={"revision": 2}))
-    problems = manifest_store.verify(store, made)
+        manifest_store.create_manifest(store, made.model_copy(update={"revision": 2}))
+    problems = manifest_store.verify_blobs(store, made)
     assert len(problems) == 2 and any("is not in the store" in p for p in problems)
 
 
@@ -136,7 +138,9 @@ def test_a_fault_at_every_call_of_a_night(how: How) -> None:
     def run(store: FaultyStore | Memory) -> bool:
         first = manifest_store.predecessor(store, PIPELINE, 1, 0)
         made = night(store, 1, first)
-        return manifest_store.publish(store, made) if made.revision == 1 else True  # a finished night is left alone
+        return (
+            manifest_store.create_manifest(store, made) if made.revision == 1 else True
+        )  # a finished night is left alone
 
     undisturbed = Memory()
     published(undisturbed, 0, None)
@@ -164,5 +168,5 @@ def test_on_s3(moto: Server, moto_store_url: str, tmp_path: object) -> None:
     store = open_objects(moto.settings(moto_store_url, tmp_path), moto.credentials)  # type: ignore[arg-type]
     first = published(store, 0, None)
     second = published(store, 1, first)
-    assert manifest_store.chain(store, PIPELINE, 0, 9) == {0: first, 1: second}
+    assert manifest_store.read_chain(store, PIPELINE, 0, 9) == {0: first, 1: second}
     check_invariants(store)

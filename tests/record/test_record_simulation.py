@@ -10,9 +10,9 @@ import pytest
 
 from nightloop.tasks.objects import blobs, lease
 from nightloop.tasks.record import manifest_store, promotion_log, step_cache
-from nightloop.tasks.record.entries import Entry, draft
+from nightloop.tasks.record.entries import Entry, draft_entry
 from nightloop.tasks.record.manifest import CheckpointRef, Manifest
-from nightloop.tasks.retention.garbage import sweep
+from nightloop.tasks.retention.garbage import collect_garbage
 from tests.objects.faulty_objects import HOWS, Crash, FaultyStore
 from tests.objects.memory_objects import Memory
 from tests.record.act_sequences import PIPELINE, act, check_invariants, kept, night
@@ -39,11 +39,11 @@ class World:
 
 def a_night(world: World, store: FaultyStore, me: str) -> Steps:
     """The first night that is missing, or now and then a late version of an earlier one; then the gate's promotion."""
-    mine = lease.take(store, PIPELINE, me, world.clock, 50)
+    mine = lease.take_lease(store, PIPELINE, me, world.clock, 50)
     yield
     if mine is None:
         return
-    done = manifest_store.chain(store, PIPELINE, 0, 50)
+    done = manifest_store.read_chain(store, PIPELINE, 0, 50)
     index = next(i for i in range(51) if i not in done)
     if done and world.random.random() < 0.3:
         index = world.random.choice(sorted(done))
@@ -52,50 +52,50 @@ def a_night(world: World, store: FaultyStore, me: str) -> Steps:
     salt = str(manifest_store.next_revision(store, PIPELINE, index))
     key = f"{index:032d}{salt:0>32}"
     for name in ("A", "B"):
-        if step_cache.done(store, PIPELINE, key, name) is None:
-            step_cache.finish(store, PIPELINE, key, name, kept(store, f"{name} {index} {salt}").model_dump())
+        if step_cache.cached_result(store, PIPELINE, key, name) is None:
+            step_cache.store_result(store, PIPELINE, key, name, kept(store, f"{name} {index} {salt}").model_dump())
         yield
     made = night(store, index, previous, salt, verdict=world.random.choice(("promote", "promote", "hold")))
     yield
-    finished = {name: step_cache.done(store, PIPELINE, key, name) for name in ("A", "B")}
+    finished = {name: step_cache.cached_result(store, PIPELINE, key, name) for name in ("A", "B")}
     if None in finished.values():
         return  # frozen past the end of its lease, its work was swept
     made = made.model_copy(
         update={"checkpoints": {n: CheckpointRef.model_validate(kept) for n, kept in finished.items()}}
     )
-    if lease.renew(store, mine, world.clock, 50) is None:
+    if lease.renew_lease(store, mine, world.clock, 50) is None:
         return  # somebody took over: he who lost the lease stops writing
     try:
-        stands = manifest_store.publish(store, made)
+        stands = manifest_store.create_manifest(store, made)
     except ValueError as error:
         assert "is not in the store" in str(error), error
         world.told.append("swept away")
         return
     if stands and made.verdict == "promote":
-        newest = promotion_log.champion(store, PIPELINE)
+        newest = promotion_log.read_champion(store, PIPELINE)
         yield
-        entry = draft(made, "A", act(at_period=index, when=f"2026-01-07T02:00:{world.clock % 60:02.0f}"))
-        note(world, entry, promotion_log.promote(store, PIPELINE, entry, newest.number if newest else 0))
-    lease.release(store, mine)
+        entry = draft_entry(made, "A", act(at_period=index, when=f"2026-01-07T02:00:{world.clock % 60:02.0f}"))
+        note(world, entry, promotion_log.append_promotion(store, PIPELINE, entry, newest.number if newest else 0))
+    lease.release_lease(store, mine)
 
 
 def a_person(world: World, store: FaultyStore, me: str) -> Steps:
     """Promotes any night he likes, by force, or rolls back; decides on what he saw a while ago."""
-    newest = promotion_log.champion(store, PIPELINE)
+    newest = promotion_log.read_champion(store, PIPELINE)
     expect = newest.number if newest else 0
-    nights = manifest_store.chain(store, PIPELINE, 0, 50)
+    nights = manifest_store.read_chain(store, PIPELINE, 0, 50)
     yield
     if not nights:
         return
     try:
         if newest is not None and world.random.random() < 0.6:
-            moved = promotion_log.rollback(store, PIPELINE, act(me, "clicks fell"), expect)
+            moved = promotion_log.append_rollback(store, PIPELINE, act(me, "clicks fell"), expect)
             note(world, moved, moved)
         else:
             made: Manifest = world.random.choice(list(nights.values()))
-            entry = draft(made, world.random.choice("AB"), act(me, "because"), forced=True)
+            entry = draft_entry(made, world.random.choice("AB"), act(me, "because"), forced=True)
             yield
-            note(world, entry, promotion_log.promote(store, PIPELINE, entry, expect))
+            note(world, entry, promotion_log.append_promotion(store, PIPELINE, entry, expect))
     except ValueError as error:
         assert "roll back to" in str(error), error
 
@@ -112,7 +112,7 @@ def a_sweep(world: World, store: FaultyStore, me: str) -> Steps:
     yield
     store.hidden = world.random.choice(("", "", *HIDDEN))
     try:
-        swept = sweep(store, me, world.clock, 50, world.random.choice(("kept", "kept", "dropped")), 30)
+        swept = collect_garbage(store, me, world.clock, 50, world.random.choice(("kept", "kept", "dropped")), 30)
     except ValueError as error:
         assert "nothing was removed" in str(error) or "cannot be seen" in str(error), error
         world.told.append("refused")

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from nightloop.tasks.record.entries import Act, Entry, draft
+from nightloop.tasks.record.entries import Act, Entry, draft_entry
 from nightloop.tasks.record.manifest import (
     CHAMPION,
     ChampionRef,
@@ -242,5 +242,5 @@ def log(manifests: dict[int, Manifest]) -> tuple[Entry, ...]:
 
 
 def entry(manifest: Manifest, strategy: str, by: str, when: str, reason: str, number: int) -> Entry:
-    made = draft(manifest, strategy, Act(by, when, reason, manifest.period), forced=by != "gate", evidence={})
+    made = draft_entry(manifest, strategy, Act(by, when, reason, manifest.period), forced=by != "gate", evidence={})
     return made.model_copy(update={"number": number})

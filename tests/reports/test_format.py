@@ -93,8 +93,8 @@ def test_numbers() -> None:
     assert w.number(float("nan")) == w.number(None) == w.count(None) == w.size(None) == w.percent(None) == "–"
     assert (w.size(812), w.size(4100), w.size(96e6)) == ("812 B", "4.1 kB", "96 MB")
     assert (w.percent(0.034), w.percent(-0.034)) == ("+3.4 %", "−3.4 %")
-    assert w.listed(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
-    assert (w.listed([]), w.listed(["a"]), w.listed(["a", "b"])) == ("", "a", "a and b")
+    assert w.join_words(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
+    assert (w.join_words([]), w.join_words(["a"]), w.join_words(["a", "b"])) == ("", "a", "a and b")
 
 
 def test_newest_rows_say_what_is_hidden() -> None:

@@ -14,7 +14,7 @@ import pytest
 from nightloop.tasks.reports.history import History
 from nightloop.tasks.reports.html import page
 from nightloop.tasks.reports.plot_style import as_png, as_svg, png_markdown
-from nightloop.tasks.reports.plots import looks, metric_curve, seconds_curve, volume_bars
+from nightloop.tasks.reports.plots import line_styles, metric_curve, seconds_curve, volume_bars
 from tests.reports import make_history
 from tests.reports.test_format import HOSTILE, tags
 
@@ -78,7 +78,7 @@ def test_curves_name_every_strategy_at_its_line(history: History) -> None:
     svg = as_svg(metric_curve(history))
     for words in (*make_history.STRATEGIES, "oracle (best possible)", "who served", "blocked", "missing", "ndcg@20"):
         assert words in svg
-    assert len(set(looks([f"s{i}" for i in range(20)], None).values())) == 20
+    assert len(set(line_styles([f"s{i}" for i in range(20)], None).values())) == 20
 
 
 def test_labels_do_not_cover_each_other() -> None:

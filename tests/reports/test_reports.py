@@ -49,7 +49,7 @@ def test_grid_marks_who_served_and_who_was_best(history: History) -> None:
 
 
 def test_grid_records_are_the_same_facts(history: History) -> None:
-    record = grid.records(history)[12]
+    record = grid.grid_records(history)[12]
     assert (record["name"], record["state"], record["rows"], record["quarantined"]) == ("2026-01-13", "blocked", 3, 41)
     assert record["scores"] == dict.fromkeys(["NoUpdate", "AverageWeights", "FineTune", "FullRetrain"])
 

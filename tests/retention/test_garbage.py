@@ -9,7 +9,7 @@ import pytest
 
 from nightloop.tasks.objects import blobs, lease, pipelines, trash
 from nightloop.tasks.record import manifest_store, promotion_log, step_cache
-from nightloop.tasks.retention.garbage import restore, sweep, unneeded
+from nightloop.tasks.retention.garbage import collect_garbage, restore_from_trash, unneeded_keys
 from nightloop.tasks.retention.needed_blobs import reads_of
 from tests.objects.faulty_objects import HOWS, Crash, FaultyStore, How
 from tests.objects.memory_objects import Memory
@@ -30,7 +30,7 @@ def world() -> Memory:
 
 def test_nothing_is_unneeded_in_a_sound_store() -> None:
     store = world()
-    assert unneeded(store) == unneeded(store, "dropped") == ()
+    assert unneeded_keys(store) == unneeded_keys(store, "dropped") == ()
 
 
 def test_orphans_go_and_unfinished_work_stays_until_dropped() -> None:
@@ -39,18 +39,18 @@ def test_orphans_go_and_unfinished_work_stays_until_dropped() -> None:
     orphan = blobs.put(store, b"a crash left this")
     store.create("probe/left", b"1")
     half = kept(store, "half a night")
-    step_cache.finish(store, PIPELINE, KEY, "retrain", half.model_dump())
-    done = manifest_store.current(store, PIPELINE, 1).checkpoints["A"]  # type: ignore[union-attr]
-    step_cache.finish(store, PIPELINE, "b" * 64, "retrain", done.model_dump())
-    assert unneeded(store) == ("probe/left", blobs.key_of(orphan))
-    dropped = unneeded(store, "dropped")
-    assert dropped[0] == step_cache.key_of(PIPELINE, KEY, "retrain") and len(dropped) == 5
-    assert sweep(store, "ann", 0.0, work="dropped").removed == dropped
-    assert step_cache.done(store, PIPELINE, KEY, "retrain") is None
+    step_cache.store_result(store, PIPELINE, KEY, "retrain", half.model_dump())
+    done = manifest_store.current_manifest(store, PIPELINE, 1).checkpoints["A"]  # type: ignore[union-attr]
+    step_cache.store_result(store, PIPELINE, "b" * 64, "retrain", done.model_dump())
+    assert unneeded_keys(store) == ("probe/left", blobs.blob_key(orphan))
+    dropped = unneeded_keys(store, "dropped")
+    assert dropped[0] == step_cache.step_result_key(PIPELINE, KEY, "retrain") and len(dropped) == 5
+    assert collect_garbage(store, "ann", 0.0, work="dropped").removed == dropped
+    assert step_cache.cached_result(store, PIPELINE, KEY, "retrain") is None
     assert (
-        step_cache.done(store, PIPELINE, "b" * 64, "retrain") == done.model_dump()
+        step_cache.cached_result(store, PIPELINE, "b" * 64, "retrain") == done.model_dump()
     )  # of a finished night: costs nothing
-    for key in (step_cache.key_of(PIPELINE, "b" * 64, "retrain"), lease.SWEEP):
+    for key in (step_cache.step_result_key(PIPELINE, "b" * 64, "retrain"), lease.SWEEP):
         del store.held[key]
     aside = {key for key in store.held if key.startswith(("trash/", "removals/"))}
     assert {key.removeprefix("trash/00000001/") for key in aside if key.startswith("trash/")} == {*dropped}
@@ -61,35 +61,35 @@ def test_orphans_go_and_unfinished_work_stays_until_dropped() -> None:
 def test_a_night_and_a_sweep_exclude_each_other() -> None:
     store = world()
     orphan = blobs.put(store, b"soon to be named")
-    mine = lease.take(store, PIPELINE, "night", 0.0, 60)
+    mine = lease.take_lease(store, PIPELINE, "night", 0.0, 60)
     assert mine
-    swept = sweep(store, "ann", 1.0)
+    swept = collect_garbage(store, "ann", 1.0)
     assert swept.removed == () and "held by the run night; its lease ends in 59 s" in swept.busy
     assert blobs.get(store, orphan)
-    lease.release(store, mine)
+    lease.release_lease(store, mine)
     broom = lease.take_key(store, lease.SWEEP, "ben", 2.0, 60)
-    assert broom and lease.take(store, PIPELINE, "night", 3.0, 60) is None
-    assert "held by the run ben; its lease ends in 59 s" in sweep(store, "ann", 3.0).busy
-    lease.release(store, broom)
-    assert lease.take(store, PIPELINE, "night", 4.0, 60)  # the refused one left nothing behind
-    assert sweep(store, "ann", 100.0).removed == (blobs.key_of(orphan),)  # and the dead do not count
+    assert broom and lease.take_lease(store, PIPELINE, "night", 3.0, 60) is None
+    assert "held by the run ben; its lease ends in 59 s" in collect_garbage(store, "ann", 3.0).busy
+    lease.release_lease(store, broom)
+    assert lease.take_lease(store, PIPELINE, "night", 4.0, 60)  # the refused one left nothing behind
+    assert collect_garbage(store, "ann", 100.0).removed == (blobs.blob_key(orphan),)  # and the dead do not count
 
 
 def test_a_damaged_record_stops_the_sweep_until_it_is_mended() -> None:
     store = world()
-    first = manifest_store.current(store, PIPELINE, 0)
+    first = manifest_store.current_manifest(store, PIPELINE, 0)
     orphan = blobs.put(store, b"orphan")
-    key = manifest_store.key_of(PIPELINE, 1, 2)
+    key = manifest_store.manifest_key(PIPELINE, 1, 2)
     store.held[key] = store.held[key][:100]
     with pytest.raises(ValueError, match=r"nothing was removed: .*000001/0002.*Run these nights again"):
-        sweep(store, "ann", 0.0)
+        collect_garbage(store, "ann", 0.0)
     assert blobs.get(store, orphan)
     published(store, 1, first, salt="again")
-    assert blobs.key_of(orphan) in sweep(store, "ann", 1.0).removed
+    assert blobs.blob_key(orphan) in collect_garbage(store, "ann", 1.0).removed
     entry = promotion_log.entry_key(PIPELINE, 1)
     store.held[entry] = store.held[entry][:50]
     with pytest.raises(ValueError, match="changed or cut off"):
-        sweep(store, "ann", 2.0)
+        collect_garbage(store, "ann", 2.0)
 
 
 @pytest.mark.parametrize("how", HOWS)
@@ -97,15 +97,15 @@ def test_a_fault_at_every_call_of_a_sweep(how: How) -> None:
     at = 1
     while True:
         store = world()
-        step_cache.finish(store, PIPELINE, KEY, "retrain", kept(store, "half a night").model_dump())
+        step_cache.store_result(store, PIPELINE, KEY, "retrain", kept(store, "half a night").model_dump())
         faulty = FaultyStore(store, at, how)
         with contextlib.suppress(OSError, Crash):
-            sweep(faulty, "ann", 0.0, work="dropped")
+            collect_garbage(faulty, "ann", 0.0, work="dropped")
         check_invariants(store)
-        found = step_cache.done(store, PIPELINE, KEY, "retrain")
+        found = step_cache.cached_result(store, PIPELINE, KEY, "retrain")
         assert found is None or blobs.get(store, str(found["weights"]))  # a record never outlives its blobs
-        assert sweep(store, "ann", 4000.0, work="dropped").busy == ""
-        assert unneeded(store, "dropped") == ()
+        assert collect_garbage(store, "ann", 4000.0, work="dropped").busy == ""
+        assert unneeded_keys(store, "dropped") == ()
         if faulty.calls < at:
             return
         at += 1
@@ -144,9 +144,9 @@ def test_a_listing_that_is_not_whole_costs_no_file(hidden: tuple[str, ...]) -> N
     orphan = blobs.put(store, b"nobody's")
     before = {key: data for key, data in store.held.items() if not key.startswith("sweep/")}
     with pytest.raises(ValueError, match=r"nothing was removed: the listing of the store leaves out \d+ records"):
-        sweep(partial(store, *hidden), "ann", 0.0)
+        collect_garbage(partial(store, *hidden), "ann", 0.0)
     assert {key: data for key, data in store.held.items() if not key.startswith("sweep/")} == before
-    assert sweep(store, "ann", 1.0).removed == (blobs.key_of(orphan),)
+    assert collect_garbage(store, "ann", 1.0).removed == (blobs.blob_key(orphan),)
 
 
 def test_records_that_are_gone_stop_the_sweep() -> None:
@@ -160,7 +160,7 @@ def test_records_that_are_gone_stop_the_sweep() -> None:
         for key in [key for key in store.held if gone in key]:
             del store.held[key]
         with pytest.raises(ValueError, match=said):
-            sweep(store, "ann", 0.0)
+            collect_garbage(store, "ann", 0.0)
         assert not [key for key in store.held if key.startswith("trash/")], gone
 
 
@@ -169,19 +169,19 @@ def test_a_store_without_a_complete_record_is_not_swept_until_a_person_confirms(
     blobs.put(store, b"nobody's")
     del store.held[pipelines.KEY]  # as an older release left it
     with pytest.raises(ValueError, match=r"no complete record of its pipelines .*--adopt"):
-        sweep(store, "ann", 0.0)
-    first = manifest_store.current(store, PIPELINE, 1)
+        collect_garbage(store, "ann", 0.0)
+    first = manifest_store.current_manifest(store, PIPELINE, 1)
     published(store, 2, first)  # a night of this release does not make the record complete
     with pytest.raises(ValueError, match="no complete record"):
-        sweep(store, "ann", 0.0)
+        collect_garbage(store, "ann", 0.0)
     with pytest.raises(ValueError, match=r"shows no pipeline other; it shows shop.*not mounted"):
-        pipelines.adopt(store, ["shop", "other"])
+        pipelines.adopt_pipelines(store, ["shop", "other"])
     with pytest.raises(ValueError, match=r"the store also shows or knows shop; .* -shop"):
-        pipelines.adopt(store, [])
+        pipelines.adopt_pipelines(store, [])
     with pytest.raises(ValueError, match="shop cannot be given up while the store shows it"):
-        pipelines.adopt(store, ["-shop"])
-    assert pipelines.adopt(store, ["shop "]) == {PIPELINE: (0,)}
-    assert len(sweep(store, "ann", 0.0).removed) == 1
+        pipelines.adopt_pipelines(store, ["-shop"])
+    assert pipelines.adopt_pipelines(store, ["shop "]) == {PIPELINE: (0,)}
+    assert len(collect_garbage(store, "ann", 0.0).removed) == 1
     check_invariants(store)
 
 
@@ -190,7 +190,7 @@ def test_a_pipeline_that_the_record_does_not_name_stops_the_sweep() -> None:
     for key in [key for key in store.held if key.startswith(f"pipelines/{PIPELINE}/nights/")]:
         store.held[key.replace(PIPELINE, "copied")] = store.held[key]
     with pytest.raises(ValueError, match="shows copied, which its record of pipelines does not name"):
-        sweep(store, "ann", 0.0)
+        collect_garbage(store, "ann", 0.0)
 
 
 def test_a_chain_with_a_new_root_is_known_whole() -> None:
@@ -200,57 +200,61 @@ def test_a_chain_with_a_new_root_is_known_whole() -> None:
     published(store, 6, old)
     new = published(store, 2, None)
     published(store, 3, new)
-    assert pipelines.roots(store, PIPELINE) == (2, 5)
-    assert unneeded(store) == ()
+    assert pipelines.first_nights(store, PIPELINE) == (2, 5)
+    assert unneeded_keys(store) == ()
     for hidden in ("/nights/000005", "/nights/000002"):
         with pytest.raises(ValueError, match="leaves out"):
-            sweep(partial(store, hidden), "ann", 0.0)
+            collect_garbage(partial(store, hidden), "ann", 0.0)
 
 
 def test_the_trash_keeps_for_the_grace_period_and_gives_back() -> None:
     store, day = world(), 86_400.0
     sha = blobs.put(store, b"nobody's")
-    key = blobs.key_of(sha)
-    assert sweep(store, "ann", 0.0).removed == (key,) and key not in store.held
-    assert sweep(store, "ann", 6 * day).deleted == () and "trash/00000001/" + key in store.held
+    key = blobs.blob_key(sha)
+    assert collect_garbage(store, "ann", 0.0).removed == (key,) and key not in store.held
+    assert collect_garbage(store, "ann", 6 * day).deleted == () and "trash/00000001/" + key in store.held
     assert blobs.get(store, sha) == b"nobody's" and key in store.held, "whoever needs it brings it back"
-    assert sweep(store, "ann", 6.5 * day).removed == (key,)  # nobody named it: into the trash anew
-    assert sweep(store, "ann", 8 * day).deleted == (key,)  # the first removal's copy; the second keeps its own time
+    assert collect_garbage(store, "ann", 6.5 * day).removed == (key,)  # nobody named it: into the trash anew
+    assert collect_garbage(store, "ann", 8 * day).deleted == (
+        key,
+    )  # the first removal's copy; the second keeps its own time
     assert blobs.get(store, sha) == b"nobody's"
-    assert sweep(store, "ann", 8.1 * day).removed == (key,)
-    assert sweep(store, "ann", 20 * day).deleted == (key, key)
-    assert not [k for k in store.held if k.startswith("trash/")] and not list(trash.still_open(store))
+    assert collect_garbage(store, "ann", 8.1 * day).removed == (key,)
+    assert collect_garbage(store, "ann", 20 * day).deleted == (key, key)
+    assert not [k for k in store.held if k.startswith("trash/")] and not list(trash.open_removals(store))
     with pytest.raises(FileNotFoundError, match=r"it was removed on 1970-01-09 by ann because no manifest.*removal 3"):
         blobs.get(store, sha)
 
 
 def test_what_is_needed_by_then_is_brought_back_and_never_deleted() -> None:
     store, day = world(), 86_400.0
-    newest = manifest_store.current(store, PIPELINE, 1)
+    newest = manifest_store.current_manifest(store, PIPELINE, 1)
     waiting = night(store, 2, newest, salt="frozen")  # its blobs are stored, its manifest is still to come
-    assert len(sweep(store, "ann", 0.0).removed) == 8
-    assert manifest_store.publish(store, waiting), "the writer found its blobs in the trash"
+    assert len(collect_garbage(store, "ann", 0.0).removed) == 8
+    assert manifest_store.create_manifest(store, waiting), "the writer found its blobs in the trash"
     check_invariants(store)
     for key in next(iter(trash.removals(store))).keys:
         store.held.pop(key, None)  # and were they lost again: the trash still has them
-    swept = sweep(store, "ann", 1 * day)
+    swept = collect_garbage(store, "ann", 1 * day)
     assert len(swept.restored) >= 7
     check_invariants(store)
-    assert sweep(store, "ann", 30 * day).busy == ""
+    assert collect_garbage(store, "ann", 30 * day).busy == ""
     check_invariants(store)
 
 
 def test_restore_brings_everything_back() -> None:
     store = world()
     shas = [blobs.put(store, b"one"), blobs.put(store, b"two")]
-    sweep(store, "ann", 0.0)
+    collect_garbage(store, "ann", 0.0)
     with pytest.raises(LookupError, match=r"no removal 9 lies in the trash; there are: 1"):
-        restore(store, 9, trash.Act("ben", 1.0))
-    assert sorted(restore(store, None, trash.Act("ben", 1.0))) == sorted(map(blobs.key_of, shas))
-    assert all(blobs.key_of(sha) in store.held for sha in shas)
+        restore_from_trash(store, 9, trash.RemovalRequest("ben", 1.0))
+    assert sorted(restore_from_trash(store, None, trash.RemovalRequest("ben", 1.0))) == sorted(
+        map(blobs.blob_key, shas)
+    )
+    assert all(blobs.blob_key(sha) in store.held for sha in shas)
     assert not [k for k in store.held if k.startswith("trash/")]
     with pytest.raises(LookupError, match="there are: none"):
-        restore(store, None, trash.Act("ben", 1.0))
+        restore_from_trash(store, None, trash.RemovalRequest("ben", 1.0))
 
 
 @pytest.mark.parametrize("how", HOWS)
@@ -259,10 +263,10 @@ def test_a_fault_at_every_call_of_a_restore(how: How) -> None:
     while True:
         store = world()
         shas = [blobs.put(store, b"one"), blobs.put(store, b"two")]
-        sweep(store, "ann", 0.0)
+        collect_garbage(store, "ann", 0.0)
         faulty = FaultyStore(store, at, how)
         with contextlib.suppress(OSError, Crash, RuntimeError):
-            restore(faulty, None, trash.Act("ben", 1.0))
+            restore_from_trash(faulty, None, trash.RemovalRequest("ben", 1.0))
         assert [blobs.get(store, sha) for sha in shas] == [b"one", b"two"]
         if faulty.calls < at:
             return
@@ -273,28 +277,31 @@ def test_a_damaged_record_of_pipelines_stops_sweeps_and_no_night() -> None:
     store = world()
     store.held[pipelines.KEY] = store.held[pipelines.KEY][:50]
     with pytest.raises(ValueError, match=r"pipelines.json .* was changed or cut off.*--adopt. makes it anew"):
-        sweep(store, "ann", 0.0)
-    newest = manifest_store.current(store, PIPELINE, 1)
-    mine = lease.take(store, PIPELINE, "night", 10_000.0, 60)
+        collect_garbage(store, "ann", 0.0)
+    newest = manifest_store.current_manifest(store, PIPELINE, 1)
+    mine = lease.take_lease(store, PIPELINE, "night", 10_000.0, 60)
     assert mine and published(store, 2, newest)
-    lease.release(store, mine)
+    lease.release_lease(store, mine)
     with pytest.raises(ValueError, match="no complete record"):
-        sweep(store, "ann", 20_000.0)
-    assert pipelines.adopt(store, [PIPELINE]) == {PIPELINE: (0,)} and sweep(store, "ann", 30_000.0).busy == ""
+        collect_garbage(store, "ann", 20_000.0)
+    assert (
+        pipelines.adopt_pipelines(store, [PIPELINE]) == {PIPELINE: (0,)}
+        and collect_garbage(store, "ann", 30_000.0).busy == ""
+    )
 
 
 def test_a_pipeline_that_is_not_to_be_seen_is_given_up_only_in_words() -> None:
     store = world()
-    pipelines.register(store, "other", 3)
+    pipelines.register_pipeline(store, "other", 3)
     with pytest.raises(ValueError, match="other is known to begin at night 3"):
-        sweep(store, "ann", 0.0)
+        collect_garbage(store, "ann", 0.0)
     with pytest.raises(ValueError, match="shows or knows other"):
-        pipelines.adopt(store, [PIPELINE])
-    pipelines.adopt(store, [PIPELINE, "other"])  # it comes back: nothing is forgotten
+        pipelines.adopt_pipelines(store, [PIPELINE])
+    pipelines.adopt_pipelines(store, [PIPELINE, "other"])  # it comes back: nothing is forgotten
     with pytest.raises(ValueError, match="other is known to begin at night 3"):
-        sweep(store, "ann", 1000.0)
-    assert list(pipelines.adopt(store, [PIPELINE, "-other"])) == [PIPELINE]
-    assert sweep(store, "ann", 2000.0).busy == ""
+        collect_garbage(store, "ann", 1000.0)
+    assert list(pipelines.adopt_pipelines(store, [PIPELINE, "-other"])) == [PIPELINE]
+    assert collect_garbage(store, "ann", 2000.0).busy == ""
 
 
 def test_a_damaged_night_that_was_run_again_stops_no_sweep_though_it_was_promoted() -> None:
@@ -304,12 +311,12 @@ def test_a_damaged_night_that_was_run_again_stops_no_sweep_though_it_was_promote
     second = published(store, 1, first)
     promoted(store, second)
     published(store, 2, second)
-    key = manifest_store.key_of(PIPELINE, 1, 1)
+    key = manifest_store.manifest_key(PIPELINE, 1, 1)
     store.held[key] = store.held[key][:200]
     with pytest.raises(ValueError, match="Run these nights again first"):
-        sweep(store, "ann", 0.0)
+        collect_garbage(store, "ann", 0.0)
     published(store, 1, first, salt="again")
-    assert sweep(store, "ann", 1000.0).busy == ""
+    assert collect_garbage(store, "ann", 1000.0).busy == ""
     assert reads_of(store, PIPELINE).versions == {0: {1}, 1: {1}, 2: {1}}
 
 
@@ -319,25 +326,28 @@ def test_what_a_damaged_superseded_night_named_stays_in_the_trash_until_it_is_gi
     first = published(store, 0, None)
     second = published(store, 1, first)
     published(store, 1, first, salt="again")
-    key = manifest_store.key_of(PIPELINE, 1, 1)
+    key = manifest_store.manifest_key(PIPELINE, 1, 1)
     whole = store.held[key]
     store.held[key] = whole[:left]
-    found = sweep(store, "ann", 0.0, grace=10.0)
+    found = collect_garbage(store, "ann", 0.0, grace=10.0)
     assert found.removed and found.unseen == (key,)
-    late = sweep(store, "ann", 1e6, grace=10.0)
+    late = collect_garbage(store, "ann", 1e6, grace=10.0)
     assert not late.deleted and late.unseen == (key,)
     store.held[key] = whole  # from a backup
-    assert not manifest_store.verify(store, second)
-    assert sweep(store, "ann", 2e6, grace=10.0).unseen == ()
+    assert not manifest_store.verify_blobs(store, second)
+    assert collect_garbage(store, "ann", 2e6, grace=10.0).unseen == ()
     store.held[key] = b"given up\n"
-    assert sweep(store, "ann", 3e6, grace=10.0).removed and sweep(store, "ann", 4e6, grace=10.0).deleted
+    assert (
+        collect_garbage(store, "ann", 3e6, grace=10.0).removed
+        and collect_garbage(store, "ann", 4e6, grace=10.0).deleted
+    )
 
 
 def test_files_of_other_programs_are_left_alone() -> None:
     store = world()
     others = ["blobs/README", f"pipelines/{PIPELINE}/nights/000001/0001.json.bak", f"pipelines/{PIPELINE}/log/old.json"]
     store.held.update(dict.fromkeys(others, b"x"))
-    assert sweep(store, "ann", 0.0).removed == () and all(key in store.held for key in others)
+    assert collect_garbage(store, "ann", 0.0).removed == () and all(key in store.held for key in others)
 
 
 def test_removals_whose_records_are_gone_or_damaged_hide_no_other() -> None:
@@ -345,41 +355,41 @@ def test_removals_whose_records_are_gone_or_damaged_hide_no_other() -> None:
     shas = []
     for number in range(3):
         shas.append(blobs.put(store, b"orphan %d" % number))
-        sweep(store, "ann", number * day)
+        collect_garbage(store, "ann", number * day)
     del store.held["removals/00000001.json"]
     store.held["removals/00000002.json"] = b"{}"
     assert [one.number for one in trash.removals(store)] == [3]
     assert blobs.get(store, shas[2]) == b"orphan 2"
     blobs.put(store, b"one more")
-    sweep(store, "ann", 4 * day)
+    collect_garbage(store, "ann", 4 * day)
     assert "removals/00000004.json" in store.held, "no number is given twice"
 
 
 def test_restore_waits_for_a_sweep() -> None:
     store = world()
     blobs.put(store, b"orphan")
-    sweep(store, "ann", 0.0)
+    collect_garbage(store, "ann", 0.0)
     lease.take_key(store, lease.SWEEP, "a sweep", 10.0, 60)
     with pytest.raises(RuntimeError, match="nothing was brought back: a sweep of the store is held by the run a sweep"):
-        restore(store, None, trash.Act("ben", 11.0))
+        restore_from_trash(store, None, trash.RemovalRequest("ben", 11.0))
 
 
 def test_the_trash_mends_a_needed_blob_that_rotted_in_its_place() -> None:
     store, day = world(), 86_400.0
-    newest = manifest_store.current(store, PIPELINE, 1)
+    newest = manifest_store.current_manifest(store, PIPELINE, 1)
     waiting = night(store, 2, newest, salt="frozen")
-    sweep(store, "ann", 0.0)
-    assert manifest_store.publish(store, waiting)
-    key = blobs.key_of(waiting.checkpoints["A"].weights)
+    collect_garbage(store, "ann", 0.0)
+    assert manifest_store.create_manifest(store, waiting)
+    key = blobs.blob_key(waiting.checkpoints["A"].weights)
     store.held[key] = b"rotten"
-    sweep(store, "ann", 30 * day)
+    collect_garbage(store, "ann", 30 * day)
     check_invariants(store)
     assert store.held[key] != b"rotten"
 
 
 def test_one_bad_read_of_a_lease_ends_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
     store = Memory.fresh()
-    mine = lease.take(store, PIPELINE, "run 1", 0.0, 60)
+    mine = lease.take_lease(store, PIPELINE, "run 1", 0.0, 60)
     assert mine
     real, cut = Memory.read, []
 
@@ -391,11 +401,11 @@ def test_one_bad_read_of_a_lease_ends_no_run(monkeypatch: pytest.MonkeyPatch) ->
         return found
 
     monkeypatch.setattr(Memory, "read", short)
-    assert lease.renew(store, mine, 1.0, 60)
+    assert lease.renew_lease(store, mine, 1.0, 60)
     cut.clear()
-    assert lease.take(store, PIPELINE, "run 2", 2.0, 60) is None
+    assert lease.take_lease(store, PIPELINE, "run 2", 2.0, 60) is None
     cut.clear()
-    assert lease.release(store, mine) and lease.take(store, PIPELINE, "run 2", 3.0, 60)
+    assert lease.release_lease(store, mine) and lease.take_lease(store, PIPELINE, "run 2", 3.0, 60)
 
 
 def test_a_sweep_that_lost_its_lease_stops() -> None:
@@ -409,8 +419,8 @@ def test_a_sweep_that_lost_its_lease_stops() -> None:
             time.sleep(0.3)
 
     with pytest.raises(RuntimeError, match=r"the lease of sweep/lease.json was lost"):
-        sweep(Slow(store.held), "ann", 0.0, seconds=0.3)
-    assert sum(blobs.key_of(sha) in store.held for sha in orphans) == 2
+        collect_garbage(Slow(store.held), "ann", 0.0, seconds=0.3)
+    assert sum(blobs.blob_key(sha) in store.held for sha in orphans) == 2
 
 
 def test_a_sweep_renews_its_lease() -> None:
@@ -421,9 +431,9 @@ def test_a_sweep_renews_its_lease() -> None:
     class Slow(Memory):
         def remove(self, key: str) -> None:
             time.sleep(0.5)
-            found = lease.held(store, lease.SWEEP, 0.0)
+            found = lease.other_holder(store, lease.SWEEP, 0.0)
             seen.append(found.expires if found else 0.0)
             super().remove(key)
 
-    sweep(Slow(store.held), "ann", 100.0, seconds=0.6)
+    collect_garbage(Slow(store.held), "ann", 100.0, seconds=0.6)
     assert seen[0] > 100.75, "renewed while it removed, by the clock it was taken with"

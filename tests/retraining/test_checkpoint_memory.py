@@ -12,7 +12,7 @@ from nightloop.tasks.models.mf import MF
 from nightloop.tasks.modules.checkpoint import Checkpoint
 from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.retraining.advance import fold
-from nightloop.tasks.retraining.contract_chains import run
+from nightloop.tasks.retraining.contract_chains import run_chain
 from nightloop.tasks.retraining.contract_data import simulated_periods
 from nightloop.tasks.strategies.add_popularity import AddPopularity
 from nightloop.tasks.strategies.asmg import ASMG
@@ -43,7 +43,7 @@ ONES = {
 def test_a_checkpoint_of_another_strategy_is_refused(name: str) -> None:
     periods = simulated_periods("ranking")
     for other in (FINE, *(one for key, one in ONES.items() if key != name)):
-        made = run(MODEL, other, periods[:3])[-1]
+        made = run_chain(MODEL, other, periods[:3])[-1]
         with pytest.raises(ValueError, match=f"{name} expects") as caught:
             fold(MODEL, ONES[name], made, periods[3])
         assert "Begin anew" in str(caught.value) and len(str(caught.value)) < 600
@@ -54,7 +54,7 @@ def test_a_checkpoint_of_another_strategy_is_refused(name: str) -> None:
 @pytest.mark.parametrize("name", ONES)
 def test_a_checkpoint_of_another_width_is_refused(name: str) -> None:
     periods = simulated_periods("ranking")
-    made = run(MODEL, ONES[name], periods[:3])[-1]
+    made = run_chain(MODEL, ONES[name], periods[:3])[-1]
     with pytest.raises(ValueError, match=r"table.user is \[\d+, 3\], the model's tables are \[rows, 5\]"):
         fold(MF(width=5), ONES[name], made, periods[3])
 
@@ -70,7 +70,7 @@ def test_a_checkpoint_of_another_width_is_refused(name: str) -> None:
 def test_a_checkpoint_made_with_other_options_is_refused(made, taken) -> None:
     periods = simulated_periods("ranking")
     with pytest.raises(ValueError, match=f"{type(taken).__name__} expects .*other options"):
-        fold(MODEL, taken, run(MODEL, made, periods[:3])[-1], periods[3])
+        fold(MODEL, taken, run_chain(MODEL, made, periods[:3])[-1], periods[3])
 
 
 @pytest.mark.parametrize(("strategy", "said"), [
@@ -83,14 +83,14 @@ def test_a_checkpoint_made_with_other_options_is_refused(made, taken) -> None:
 ])  # fmt: skip
 def test_a_learner_that_diverges_is_named(strategy, said: str) -> None:
     with pytest.raises(ValueError, match=said + r"training diverged in epoch .* rate 1e\+06"):
-        run(MODEL, strategy, simulated_periods("ranking"))
+        run_chain(MODEL, strategy, simulated_periods("ranking"))
 
 
 def test_steps_of_sml_that_diverge_are_named() -> None:
     wild = TrainConfig(epochs=3, batch_size=16, lr=1e6)
     for part, said in (("learner_training", "training diverged"), ("transfer_training", "the transfer diverged")):
         with pytest.raises(ValueError, match=rf"{said}.* rate 1e\+06"):
-            run(MODEL, replace(ONES["SML"], **{part: wild}), simulated_periods("ranking"))
+            run_chain(MODEL, replace(ONES["SML"], **{part: wild}), simulated_periods("ranking"))
 
 
 @pytest.mark.parametrize("name", ONES)
@@ -106,7 +106,7 @@ def test_a_period_of_nobody_known(name: str) -> None:
         born = tuple(torch.cat([b, torch.full((3 * (logs.period >= odd),), odd, dtype=torch.int32)])
                      for b in periods[-1].born)  # fmt: skip
         whole.append(replace(logs, rows=rows, sizes=sizes, born=born))
-    chain = run(MODEL, ONES[name], whole)
+    chain = run_chain(MODEL, ONES[name], whole)
     for checkpoint, logs in zip(chain, whole, strict=True):
         assert all(bool(torch.isfinite(tensor).all()) for tensor in checkpoint.weights.values())
         assert bool(torch.isfinite(predict(MODEL, checkpoint.weights, logs)).all())

@@ -162,7 +162,7 @@ def test_a_message_names_the_promise():
     with pytest.raises(AssertionError, match="changed the checkpoint"):
         contract.check_inputs_unchanged(MODEL, Mutates(), simulated_periods("ranking"))
     with pytest.raises(AssertionError, match=r"memory name '\.\./evil'"):
-        contract.check_names(MODEL, NamesBadly(), simulated_periods("ranking"))
+        contract.check_contract_names(MODEL, NamesBadly(), simulated_periods("ranking"))
 
 
 def test_simulated_periods_are_nested():

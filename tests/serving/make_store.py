@@ -13,7 +13,7 @@ from nightloop.tasks.objects import blobs
 from nightloop.tasks.objects.objects import Directory, Objects
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.record import manifest_store, promotion_log
-from nightloop.tasks.record.entries import Act, Entry, draft
+from nightloop.tasks.record.entries import Act, Entry, draft_entry
 from nightloop.tasks.record.manifest import CheckpointRef, Judged, Manifest, PeriodLogs, Validated
 
 USERS, ITEMS, WIDTH = 12, 30, 4
@@ -64,24 +64,26 @@ def night(objects: Objects, plan: Plan, period: int = 0, seed: int = 0) -> Manif
     """A published night whose gate says promote."""
     sha, none = blobs.put(objects, to_bytes(weights(plan, seed))), blobs.put(objects, to_bytes({}))
     kept = {name: CheckpointRef(weights=sha, memory=none) for name in plan.strategies}
-    before = manifest_store.current(objects, plan.pipeline, period - 1) if period else None
+    before = manifest_store.current_manifest(objects, plan.pipeline, period - 1) if period else None
     passed = Validated(verdict="passed", reasons=(), statistics={}, blob=blobs.put(objects, b"{}"))
     manifest = Manifest(
         pipeline=plan.pipeline, period=period, name=f"{period:06d}", revision=1,
         previous=before.hash if before else None, outcome="complete", reason="", plan=plan.model_dump(mode="json"),
         logs=(PeriodLogs(period=period, version=1, digest="d", rows=10, quarantined=0),), validated=(passed,),
-        vocabulary=blobs.put(objects, v.to_bytes(vocabulary(plan))), served=None, scores={}, checkpoints=kept,
+        vocabulary=blobs.put(objects, v.vocabulary_to_bytes(vocabulary(plan))), served=None, scores={}, checkpoints=kept,
         judged={"FineTune": Judged(verdict="promote", reasons=("better",), numbers={})}, verdict="promote",
         champion=None,
     )  # fmt: skip
-    if not manifest_store.publish(objects, manifest):
+    if not manifest_store.create_manifest(objects, manifest):
         raise RuntimeError("the night is there already")
     return manifest
 
 
 def promote(objects: Objects, manifest: Manifest, expect: int = 0) -> Entry:
     act = Act("gate", WHEN, "better", manifest.period)
-    entry = promotion_log.promote(objects, manifest.pipeline, draft(manifest, "FineTune", act, evidence={}), expect)
+    entry = promotion_log.append_promotion(
+        objects, manifest.pipeline, draft_entry(manifest, "FineTune", act, evidence={}), expect
+    )
     if entry is None:
         raise RuntimeError("somebody was faster")
     return entry

@@ -7,7 +7,7 @@ import torch
 
 from nightloop.tasks.models import build
 from nightloop.tasks.serving.ctr_model import Clicks
-from nightloop.tasks.serving.load import ready
+from nightloop.tasks.serving.load import build_model
 from nightloop.tasks.training.predict import predict
 from tests.serving import make_store as made
 
@@ -27,7 +27,7 @@ def clicks() -> Clicks:
     tables = {f"table.{f}": torch.randn(len(words.ids[f]), model.width, generator=g) for f in model.fields}
     latest = torch.zeros(made.USERS, 3, dtype=torch.int64)
     latest[2] = torch.tensor([0, 5, 8])  # i4, then i7
-    found = ready(PLAN, {**tables, **model.dense(g), "kept/latest/table.user": latest}, words)
+    found = build_model(PLAN, {**tables, **model.dense(g), "kept/latest/table.user": latest}, words)
     assert isinstance(found, Clicks)
     return found
 

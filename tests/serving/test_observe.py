@@ -13,7 +13,7 @@ import torch
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.serving.pending_labels import PendingLabels, ScoredRequest, ScoreRequest
 from nightloop.tasks.serving.predictor import Predictor
-from nightloop.tasks.serving.snapshot import key_of
+from nightloop.tasks.serving.snapshot import snapshot_key
 from tests.serving import make_store as made
 
 FIXED = {"intercept": {"use": "Recalibration", "options": {"prior": 1}}}
@@ -205,7 +205,7 @@ def test_a_damaged_snapshot_is_passed_over(tmp_path: Path, caplog: pytest.LogCap
     before = asked(predictor)
     taught(predictor, "r", 1)
     predictor.save("a")
-    path = tmp_path / key_of("books", "a")
+    path = tmp_path / snapshot_key("books", "a")
     path.chmod(0o600)
     path.write_bytes(path.read_bytes()[:-100])
     again = Predictor.open(objects, "books")

@@ -19,11 +19,11 @@ from nightloop.tasks.modules.checkpoint import from_bytes, to_bytes
 from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.objects.objects import Directory
 from nightloop.tasks.plan.plan import Part, Plan
-from nightloop.tasks.retraining.contract_chains import run
+from nightloop.tasks.retraining.contract_chains import run_chain
 from nightloop.tasks.retraining.contract_data import simulated_periods
 from nightloop.tasks.serving.ctr_model import as_logs
-from nightloop.tasks.serving.id_map import Ids
-from nightloop.tasks.serving.load import ready
+from nightloop.tasks.serving.id_map import IdMap
+from nightloop.tasks.serving.load import build_model
 from nightloop.tasks.serving.predictor import Predictor
 from nightloop.tasks.strategies.fine_tune import FineTune
 from nightloop.tasks.training.predict import predict
@@ -57,13 +57,13 @@ def test_scores_are_the_models_own_logits(place: Path, biases: bool) -> None:
 def test_a_graph_kept_beside_the_weights_serves(tmp_path: Path) -> None:
     periods = simulated_periods("ranking")
     model = LightGCN(width=4)
-    made_of = run(model, FineTune(TrainConfig(epochs=2)), periods)[-1]
+    made_of = run_chain(model, FineTune(TrainConfig(epochs=2)), periods)[-1]
     plan = made.ranking_plan().model_copy(update={"model": Part(use="LightGCN", options={"width": 4})})
     names = [
         [f"{field[0]}{n}" for n in range(size)] for field, size in zip(("user", "item"), periods[-1].sizes, strict=True)
     ]
     words = Vocabulary({f: pa.array(n, pa.large_string()) for f, n in zip(("user", "item"), names, strict=True)}, {})
-    served = ready(plan, from_bytes(to_bytes(made_of.weights)), words)
+    served = build_model(plan, from_bytes(to_bytes(made_of.weights)), words)
     pairs = periods[-1].select(torch.arange(20))
     asked = [[names[j][row] for row in pairs.rows[:, j]] for j in (0, 1)]
     assert served.score(*asked, {}) == pytest.approx(predict(model, made_of.weights, pairs).tolist(), abs=1e-6)
@@ -92,7 +92,7 @@ def test_a_stranger_gets_the_mean_user(place: Path, stranger: object) -> None:
 
 
 def test_ids_are_text_whatever_type_they_come_in() -> None:
-    ids = Ids(["", "17", "True"], {"": 0, "17": 1, "True": 2})
+    ids = IdMap(["", "17", "True"], {"": 0, "17": 1, "True": 2})
     assert ids.rows([17, "17", None, True, 17.0, " 17.0", "017"]).tolist() == [1, 1, 0, 2, 1, 1, -1]
 
 
@@ -183,15 +183,15 @@ def test_a_champion_that_does_not_load_leaves_the_old_one_serving(
 
 
 def test_checkpoint_and_vocabulary_of_different_nights_are_refused(place: Path) -> None:
-    from nightloop.tasks.serving.load import ready
+    from nightloop.tasks.serving.load import build_model
 
     plan = made.ranking_plan()
     short = {name: table[:-1] for name, table in made.weights(plan).items()}
     with pytest.raises(ValueError, match="different nights"):
-        ready(plan, short, made.vocabulary(plan))
+        build_model(plan, short, made.vocabulary(plan))
     broken = {name: table.clone().fill_(float("nan")) for name, table in made.weights(plan).items()}
     with pytest.raises(ValueError, match="NaN"):
-        ready(plan, broken, made.vocabulary(plan))
+        build_model(plan, broken, made.vocabulary(plan))
 
 
 def test_requests_see_one_champion_whole_while_it_changes(place: Path) -> None:

@@ -142,17 +142,17 @@ def test_a_child_that_dies_or_hangs_is_trouble(monkeypatch: pytest.MonkeyPatch) 
      ([1.0, 2.0], [1.0, 2.1], "row 1"), ([1e6], [1e6 + 2.0], "row 0")],
 )  # fmt: skip
 def test_compare_refuses(expected: list[float], found: list[float], said: str) -> None:
-    result = smoke.compare(expected, found)
+    result = smoke.compare_predictions(expected, found)
     assert not result.ok and said in result.reason
 
 
 def test_compare_allows_rounding_only() -> None:
-    assert smoke.compare([1.0, 1e6], [1.0 + 5e-7, 1e6 + 0.5]).ok
-    assert not smoke.compare([0.0], [2e-6]).ok
+    assert smoke.compare_predictions([1.0, 1e6], [1.0 + 5e-7, 1e6 + 0.5]).ok
+    assert not smoke.compare_predictions([0.0], [2e-6]).ok
 
 
 def test_questions_cover_the_vocabulary_and_strangers() -> None:
     plan = made.click_plan()
-    asked = smoke.questions(plan, made.vocabulary(plan))
+    asked = smoke.smoke_questions(plan, made.vocabulary(plan))
     assert {"u0", "u11", smoke.STRANGER} <= set(asked.users) and {"i0", "i29", smoke.STRANGER} <= set(asked.items)
     assert set(asked.features) == {"device", "age"} and len(asked.users) == len(asked.items) == smoke.ROWS

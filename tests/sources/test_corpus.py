@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nightloop.tasks.lake.ingest import collect
+from nightloop.tasks.lake.ingest import land_period
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.plan import Columns, Part
 from nightloop.tasks.sources import build
@@ -28,7 +28,7 @@ def pond(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
 def test_what_is_read(case: Case, pond: Warehouse, tmp_path: Path) -> None:
     (tmp_path / case.file).write_bytes(case.content)
     source = build(Part(use="files", options={"path": str(tmp_path / case.file), **case.options}))  # type: ignore[dict-item]
-    landing = collect(pond, source, plan(Columns.model_validate(case.columns)), day(0))
+    landing = land_period(pond, source, plan(Columns.model_validate(case.columns)), day(0))
     place = {"period": landing.period, "version": landing.version}
     names = ", ".join(f'"{name}"' for name in case.wanted)
     text = f"SELECT {names} FROM logs WHERE period = $period AND version = $version ORDER BY arrival"  # noqa: S608

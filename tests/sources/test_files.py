@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from nightloop.tasks.data.clean_rows import clean_ids
-from nightloop.tasks.inspection.infer_columns import column_names, guess_columns
-from nightloop.tasks.lake.ingest import collect
+from nightloop.tasks.inspection.infer_columns import columns_of_file, guess_columns
+from nightloop.tasks.lake.ingest import land_period
 from nightloop.tasks.lake.landing import Landing
 from nightloop.tasks.lake.periods import period
 from nightloop.tasks.lake.warehouse import Warehouse
@@ -69,8 +69,8 @@ JSON += '{"user":"cat","item":3,"time":"2026-01-02T10:00"}\n'
 )  # fmt: skip
 def test_formats(pond: Warehouse, tmp_path: Path, name: str, content: str) -> None:
     source = Files(str(write(tmp_path / name, content)))
-    assert users(pond, collect(pond, source, PLAN, day(0))) == ["ann", "bob"]
-    assert users(pond, collect(pond, source, PLAN, day(1))) == ["cat"]
+    assert users(pond, land_period(pond, source, PLAN, day(0))) == ["ann", "bob"]
+    assert users(pond, land_period(pond, source, PLAN, day(1))) == ["cat"]
 
 
 def test_parquet_of_two_types(pond: Warehouse, tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_parquet_of_two_types(pond: Warehouse, tmp_path: Path) -> None:
         pq.write_table(
             pa.table({"user": ids, "item": ids, "time": times.cast(pa.string())}), tmp_path / f"{name}.parquet"
         )
-    assert users(pond, collect(pond, Files(str(tmp_path / "*.parquet")), PLAN, day(0))) == ["7", "9", "8", "x"]
+    assert users(pond, land_period(pond, Files(str(tmp_path / "*.parquet")), PLAN, day(0))) == ["7", "9", "8", "x"]
 
 
 def test_many_files_a_period(pond: Warehouse, tmp_path: Path) -> None:
@@ -89,10 +89,10 @@ def test_many_files_a_period(pond: Warehouse, tmp_path: Path) -> None:
     write(tmp_path / "2026-01-01-c.jsonl", JSON.splitlines()[2])  # a row of the day after: validation puts it aside
     write(tmp_path / "2026-01-02-a.csv", HEADER)
     source = Files(str(tmp_path / "{period}-*"))
-    assert users(pond, collect(pond, source, PLAN, day(0))) == ["ann", "bob", "cat"]
-    assert collect(pond, source, PLAN, day(1)).rows == 0
+    assert users(pond, land_period(pond, source, PLAN, day(0))) == ["ann", "bob", "cat"]
+    assert land_period(pond, source, PLAN, day(1)).rows == 0
     with pytest.raises(FileNotFoundError, match=r"no file '.*2026-01-03-\*'"):
-        collect(pond, source, PLAN, day(2))
+        land_period(pond, source, PLAN, day(2))
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_a_bad_file_is_named_and_nothing_is_written(
 ) -> None:
     before = pond.latest()
     with pytest.raises(ValueError) as caught:
-        collect(pond, Files(str(write(tmp_path / name, content))), PLAN, day(0))
+        land_period(pond, Files(str(write(tmp_path / name, content))), PLAN, day(0))
     assert says in str(caught.value) and len(str(caught.value)) < 2_000
     assert pond.latest() == before and list(pond.scratch.iterdir()) == []
 
@@ -136,7 +136,7 @@ def test_a_file_that_is_cut_off(pond: Warehouse, tmp_path: Path, name: str, part
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * part)])
     with pytest.raises(ValueError, match="deliver it again"):
-        collect(pond, Files(str(path)), PLAN, day(0))
+        land_period(pond, Files(str(path)), PLAN, day(0))
 
 
 def test_a_damaged_gzip_and_one_in_two_parts(pond: Warehouse, tmp_path: Path) -> None:
@@ -144,9 +144,9 @@ def test_a_damaged_gzip_and_one_in_two_parts(pond: Warehouse, tmp_path: Path) ->
     path = tmp_path / "a.csv.gz"
     path.write_bytes(good[:2000] + b"\0" * 100 + good[2100:])
     with pytest.raises(ValueError, match="no whole gzip file"):
-        collect(pond, Files(str(path)), PLAN, day(0))
+        land_period(pond, Files(str(path)), PLAN, day(0))
     path.write_bytes(gzip.compress(HEADER.encode()) + gzip.compress(LINES.encode()))
-    assert users(pond, collect(pond, Files(str(path)), PLAN, day(0))) == ["ann", "bob"]
+    assert users(pond, land_period(pond, Files(str(path)), PLAN, day(0))) == ["ann", "bob"]
 
 
 def test_lines_that_do_not_parse_are_put_aside_with_their_text(pond: Warehouse, tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_lines_that_do_not_parse_are_put_aside_with_their_text(pond: Warehouse, 
         + "ann,1,2026-01-01\nbob,2\ncat,3,2026-01-01,more\n"
         + f"{'x' * 5_000_000},1,2026-01-01\ndan,4,2026-01-01\n"
     )
-    landing = collect(
+    landing = land_period(
         pond, Files(str(write(tmp_path / "2026-01-01.csv", content)).replace("2026-01-01", "{period}")), PLAN, day(0)
     )
     assert users(pond, landing) == ["ann", "dan"] and landing.rows == 5
@@ -166,7 +166,7 @@ def test_lines_that_do_not_parse_are_put_aside_with_their_text(pond: Warehouse, 
 
 def test_json_lines_that_do_not_parse_are_put_aside(pond: Warehouse, tmp_path: Path) -> None:
     content = JSON.splitlines()[0] + '\nnot json\n{"user": "eve", "time": "2026-01-01"}\n[1]\n'
-    landing = collect(
+    landing = land_period(
         pond, Files(str(write(tmp_path / "2026-01-01.jsonl", content)).replace("2026-01-01", "{period}")), PLAN, day(0)
     )
     assert users(pond, landing) == ["ann"]
@@ -180,15 +180,15 @@ def test_a_key_of_json_lines_may_come_late(pond: Warehouse, tmp_path: Path) -> N
         '{"user": "ann", "time": "2026-01-01"}\n' * 1_001,
         '{"user": "bob", "item": 2, "time": "2026-01-01"}\n',
     )
-    landing = collect(pond, Files(str(write(tmp_path / "0.jsonl", early + late))), PLAN, day(0))
+    landing = land_period(pond, Files(str(write(tmp_path / "0.jsonl", early + late))), PLAN, day(0))
     assert users(pond, landing) == ["bob"] and len(reasons(pond, landing)) == 1_001
     old, new = write(tmp_path / "2026-01-01.jsonl", plain), write(tmp_path / "2026-01-02.jsonl", plain)
     with new.open("a") as file:  # what only the newest file has, and late, the older ones may lack
         file.write('{"user": "bob", "item": 2, "time": "2026-01-02", "device": "d1", "list": [1]}\n')
     featured = plan(Columns(user="user", item="item", time="time", categorical=("device",), numeric=("list",)))
     path = str(old).replace("2026-01-01", "{period}")
-    assert collect(pond, Files(path), featured, day(0)).rows == 1_100
-    landing = collect(pond, Files(path), featured, day(1))
+    assert land_period(pond, Files(path), featured, day(0)).rows == 1_100
+    landing = land_period(pond, Files(path), featured, day(1))
     assert ("unreadable_row" in {reason for reason, _ in reasons(pond, landing)}) and landing.rows == 1_101
 
 
@@ -199,7 +199,7 @@ def test_a_time_that_cannot_be_read_goes_where_its_neighbours_go(pond: Warehouse
     for name, write_as in (("a.csv", write), ("a.parquet", as_parquet)):
         source = Files(str(write_as(tmp_path / name, content)))
         counts = [(len(users(pond, one)), [r for r, _ in reasons(pond, one)])
-                  for one in (collect(pond, source, PLAN, day(k)) for k in range(3))]  # fmt: skip
+                  for one in (land_period(pond, source, PLAN, day(k)) for k in range(3))]  # fmt: skip
         assert counts == [(2, ["unreadable_time"]), (1, ["unreadable_time"]), (0, [])]
 
 
@@ -211,9 +211,11 @@ def as_parquet(path: Path, content: str) -> Path:
 
 def test_other_encodings_and_delimiters_by_option(pond: Warehouse, tmp_path: Path) -> None:
     latin = write(tmp_path / "a.csv", "user~item~time\nJosé~1~2026-01-01\n".encode("latin-1"))
-    assert users(pond, collect(pond, Files(str(latin), delimiter="~", encoding="latin-1"), PLAN, day(0))) == ["José"]
+    assert users(pond, land_period(pond, Files(str(latin), delimiter="~", encoding="latin-1"), PLAN, day(0))) == [
+        "José"
+    ]
     wide = write(tmp_path / "b.csv", (HEADER + LINES).encode("utf-16"))
-    assert users(pond, collect(pond, Files(str(wide), encoding="utf-16"), PLAN, day(0))) == ["ann", "bob"]
+    assert users(pond, land_period(pond, Files(str(wide), encoding="utf-16"), PLAN, day(0))) == ["ann", "bob"]
 
 
 def test_quotes_newlines_and_sql_are_only_text(pond: Warehouse, tmp_path: Path) -> None:
@@ -222,7 +224,7 @@ def test_quotes_newlines_and_sql_are_only_text(pond: Warehouse, tmp_path: Path) 
         HEADER + f'"a""b",1,2026-01-01T01:00\n"two\nlines",2,2026-01-01T02:00\n'
         f'"{hostile}",3,2026-01-01T03:00\n../../x,4,2026-01-01T04:00\n'
     )
-    landing = collect(pond, Files(str(write(tmp_path / "it's; $a.csv", content))), PLAN, day(0))
+    landing = land_period(pond, Files(str(write(tmp_path / "it's; $a.csv", content))), PLAN, day(0))
     assert users(pond, landing) == ['a"b', "two\nlines", hostile, "../../x"]
 
 
@@ -231,15 +233,15 @@ def test_a_file_that_may_not_be_read(pond: Warehouse, tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", HEADER + LINES)
     path.chmod(0)
     with pytest.raises(OSError, match=r"a\.csv"):
-        collect(pond, Files(str(path)), PLAN, day(0))
+        land_period(pond, Files(str(path)), PLAN, day(0))
 
 
 def test_equal_counts_of_one_file(pond: Warehouse, tmp_path: Path) -> None:
     rule = Counts(rows=2)
     counted = plan(COLUMNS, rule)
     source = Files(str(write(tmp_path / "a.csv", HEADER + LINES + "dan,1,2026-01-01T09:00\n")))
-    assert users(pond, collect(pond, source, counted, period(rule, 0))) == ["dan", "ann"]
-    assert users(pond, collect(pond, source, counted, period(rule, 1))) == ["bob", "cat"]
+    assert users(pond, land_period(pond, source, counted, period(rule, 0))) == ["dan", "ann"]
+    assert users(pond, land_period(pond, source, counted, period(rule, 1))) == ["bob", "cat"]
 
 
 @pytest.mark.parametrize(
@@ -253,7 +255,7 @@ def test_equal_counts_of_one_file(pond: Warehouse, tmp_path: Path) -> None:
 def test_movielens(pond: Warehouse, tmp_path: Path, name: str, content: str) -> None:
     columns = Columns(user="userId", item="movieId", time="timestamp") if name.endswith("csv") else COLUMNS
     source = MovieLens(str(write(tmp_path / name, content)))
-    assert users(pond, collect(pond, source, plan(columns), day(0))) == ["ann", "bob"]
+    assert users(pond, land_period(pond, source, plan(columns), day(0))) == ["ann", "bob"]
     with pytest.raises(ValueError, match=r"movielens reads u\.data"):
         MovieLens("movies.csv")
 
@@ -294,7 +296,7 @@ def test_a_file_that_holds_no_rows_is_told_for_what_it_is(
     pond: Warehouse, tmp_path: Path, name: str, content: str | bytes, said: str
 ) -> None:
     with pytest.raises(ValueError, match=said):
-        collect(pond, Files(str(write(tmp_path / name, content))), PLAN, day(0))
+        land_period(pond, Files(str(write(tmp_path / name, content))), PLAN, day(0))
 
 
 def test_columns_are_guessed_from_the_usual_names(tmp_path: Path) -> None:
@@ -311,7 +313,7 @@ def test_columns_are_guessed_from_the_usual_names(tmp_path: Path) -> None:
         guess_columns(str(tmp_path / "absent.csv"))
     told = {"names": ["user", "item", "rating", "time"], "comment": "#", "delimiter": ";"}
     other = write(tmp_path / "d.csv", "# made by us\n1;2;3;4\n".encode("utf-16"))
-    assert column_names(str(other), told) == told["names"]
+    assert columns_of_file(str(other), told) == told["names"]
     assert guess_columns(str(other), told) == Columns(user="user", item="item", time="time")
 
 
@@ -333,7 +335,7 @@ def test_movietweetings_in_the_order_of_the_protocol(tmp_path: Path, movietweeti
         [(name, "ascending") for name in (columns.time, columns.user, columns.item)]
     )
     with lake(tmp_path) as warehouse:
-        landing = collect(warehouse, Files(str(movietweetings)), plan(columns, rule), period(rule, 5))
+        landing = land_period(warehouse, Files(str(movietweetings)), plan(columns, rule), period(rule, 5))
         found = pa.concat_tables(clean_ids(warehouse, plan(columns, rule), 5, landing.version))
     expected = table.slice(5 * 7084, 7084)
     assert [int(u) for u in found.column("user").to_pylist()] == expected.column(columns.user).to_pylist()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nightloop.tasks.lake.ingest import collect
+from nightloop.tasks.lake.ingest import land_period
 from nightloop.tasks.lake.landing import Landing
 from nightloop.tasks.lake.periods import Period, period
 from nightloop.tasks.lake.source import Source
@@ -38,7 +38,7 @@ def write(path: Path, content: str) -> str:
 
 def landed(pond: Warehouse, source: Source, made: Plan, one: Period) -> tuple[list[Row], Landing]:
     """User, item, second (UTC) and rating of every row that can be used."""
-    landing = collect(pond, source, made, one)
+    landing = land_period(pond, source, made, one)
     asked = """SELECT "user", item, floor(epoch(time)), rating FROM logs
         WHERE period = ? AND version = ? ORDER BY arrival"""
     return pond.connection.execute(asked, [one.index, landing.version]).fetchall(), landing
@@ -93,9 +93,9 @@ def test_a_movielens_file_of_another_format_is_named(pond: Warehouse, tmp_path: 
     with pytest.raises(
         ValueError, match=r"ratings\.dat: its first line has 1 fields between '::' and not the 4 of this"
     ):
-        collect(pond, source, plan(ROLES), period(Calendar(start="2001-01-01"), 0))
+        land_period(pond, source, plan(ROLES), period(Calendar(start="2001-01-01"), 0))
     with pytest.raises(FileNotFoundError, match=r"no file .*u\.data"):
-        collect(pond, MovieLens(str(tmp_path / "u.data")), plan(ROLES), period(Calendar(start="2001-01-01"), 0))
+        land_period(pond, MovieLens(str(tmp_path / "u.data")), plan(ROLES), period(Calendar(start="2001-01-01"), 0))
 
 
 def test_ratings_as_labels_of_some_years(pond: Warehouse, tmp_path: Path) -> None:
@@ -172,9 +172,9 @@ def test_reviews_that_are_none(pond: Warehouse, tmp_path: Path) -> None:
         ("empty.csv", "", "is empty"),
     ):
         with pytest.raises(ValueError, match=says):
-            collect(pond, Reviews(write(tmp_path / name, content)), plan(ROLES, rule), period(rule, 0))
+            land_period(pond, Reviews(write(tmp_path / name, content)), plan(ROLES, rule), period(rule, 0))
     with pytest.raises(FileNotFoundError):
-        collect(pond, Reviews(str(tmp_path / "absent.json")), plan(ROLES, rule), period(rule, 0))
+        land_period(pond, Reviews(str(tmp_path / "absent.json")), plan(ROLES, rule), period(rule, 0))
     with pytest.raises(ValueError, match="reviews needs `path`"):
         Reviews("")
 
@@ -199,9 +199,9 @@ def test_adressa(pond: Warehouse, tmp_path: Path) -> None:
     assert landed(pond, source, made, period(CUTS, 1))[0] == [("cx:132", "b2", noon, None)]
     assert landed(pond, source, made, period(CUTS, 2))[0] == [("cx:133", "c3", night, None)]
     with pytest.raises(FileNotFoundError, match="is named by a date near period 2017-02-10"):
-        collect(pond, source, made, period(CUTS, 120))
+        land_period(pond, source, made, period(CUTS, 120))
     with pytest.raises(ValueError, match="no line that is a JSON object"):
-        collect(pond, source, made, period(CUTS, 360))
+        land_period(pond, source, made, period(CUTS, 360))
     with pytest.raises(ValueError, match="adressa needs `path`"):
         Adressa("")
 

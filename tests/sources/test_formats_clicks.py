@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from nightloop.tasks.formats.row_order_time import Positions
-from nightloop.tasks.lake.ingest import collect
+from nightloop.tasks.lake.ingest import land_period
 from nightloop.tasks.lake.landing import Landing
 from nightloop.tasks.lake.periods import period
 from nightloop.tasks.lake.source import Source
@@ -40,7 +40,7 @@ def write(path: Path, content: str) -> str:
 
 def landed(pond: Warehouse, source: Source, made: Plan, index: int) -> tuple[list[dict[str, object]], Landing]:
     """Every row that can be used, its time in seconds."""
-    landing = collect(pond, source, made, period(made.periods, index))
+    landing = land_period(pond, source, made, period(made.periods, index))
     asked = """SELECT * REPLACE (epoch(time) AS time) FROM logs WHERE period = ? AND version = ? ORDER BY arrival"""
     found = pond.connection.execute(asked, [index, landing.version]).to_arrow_table().to_pylist()
     return found, landing
@@ -102,10 +102,10 @@ def test_criteo_of_a_terabyte(pond: Warehouse, tmp_path: Path) -> None:
     (tmp_path / "day_10.gz").write_bytes(b"no gzip")
     assert len(landed(pond, source, made, 2)[0]) == 2
     with pytest.raises(ValueError, match=r"day_2\.gz has more than 1 rows, and a file is a day: give a larger"):
-        collect(pond, Criteo(str(tmp_path / "day_*"), rows_a_day=1), made, period(DAYS, 2))
+        land_period(pond, Criteo(str(tmp_path / "day_*"), rows_a_day=1), made, period(DAYS, 2))
     write(tmp_path / "day_2", impression(1, "2", "x"))
     with pytest.raises(ValueError, match="would both be day 2"):
-        collect(pond, source, made, period(DAYS, 2))
+        land_period(pond, source, made, period(DAYS, 2))
 
 
 def test_made_up_times_keep_the_order_of_a_terabyte() -> None:
@@ -124,12 +124,12 @@ def test_a_file_that_is_not_criteos_is_named(pond: Warehouse, tmp_path: Path) ->
         ("empty.txt", "", "is empty"),
     ):
         with pytest.raises(ValueError, match=says):
-            collect(pond, Criteo(write(tmp_path / name, content)), plan(CRITEO, DAYS), period(DAYS, 0))
+            land_period(pond, Criteo(write(tmp_path / name, content)), plan(CRITEO, DAYS), period(DAYS, 0))
     with pytest.raises(FileNotFoundError, match="no file"):
-        collect(pond, Criteo(str(tmp_path / "absent.txt")), plan(CRITEO, DAYS), period(DAYS, 0))
+        land_period(pond, Criteo(str(tmp_path / "absent.txt")), plan(CRITEO, DAYS), period(DAYS, 0))
     with pytest.raises(ValueError, match="no column 'user_id'; its columns are 'label', 'I1'"):
         wrong = plan(CRITEO.model_copy(update={"user": "user_id"}), DAYS)
-        collect(pond, Criteo(str(tmp_path / "test.txt")), wrong, period(DAYS, 0))
+        land_period(pond, Criteo(str(tmp_path / "test.txt")), wrong, period(DAYS, 0))
     with pytest.raises(ValueError, match=r"first_day is 'soon', must be a date .*rows_a_day is 0, must .*groups is -1"):
         build(Part(use="criteo", options={"path": "x", "first_day": "soon", "rows_a_day": 0, "groups": -1}))
 
@@ -176,11 +176,11 @@ def test_a_file_that_is_not_avazus_is_named(pond: Warehouse, tmp_path: Path) -> 
     made = plan(AVAZU, Calendar(start="2014-10-21"))
     for content, says in (("a,b\n1,2\n", "no column 'device_ip'; its columns are 'a', 'b'"), ("", "is empty")):
         with pytest.raises(ValueError, match=says):
-            collect(pond, Avazu(write(tmp_path / "train.csv", content)), made, period(made.periods, 0))
+            land_period(pond, Avazu(write(tmp_path / "train.csv", content)), made, period(made.periods, 0))
     with pytest.raises(FileNotFoundError):
-        collect(pond, Avazu(str(tmp_path / "absent.csv")), made, period(made.periods, 0))
+        land_period(pond, Avazu(str(tmp_path / "absent.csv")), made, period(made.periods, 0))
     with pytest.raises(ValueError, match="avazu's time is in the column 'hour', and the plan's is 'id'"):
-        collect(pond, Avazu("x"), plan(AVAZU.model_copy(update={"time": "id"})), period(made.periods, 0))
+        land_period(pond, Avazu("x"), plan(AVAZU.model_copy(update={"time": "id"})), period(made.periods, 0))
 
 
 FRAPPE = ("user", "item", "daytime", "weekday", "isweekend", "homework", "cost", "weather", "country", "city")
@@ -227,9 +227,9 @@ def test_a_file_that_is_no_libfm_is_named(pond: Warehouse, tmp_path: Path) -> No
     with pytest.raises(
         ValueError, match=r"a\.libfm: its lines are no label and 2 times index:1 \(user, item\); the first"
     ):
-        collect(pond, LibFM(path, fields=("user", "item")), made, period(DAYS, 0))
+        land_period(pond, LibFM(path, fields=("user", "item")), made, period(DAYS, 0))
     with pytest.raises(FileNotFoundError):
-        collect(pond, LibFM(str(tmp_path / "b.libfm"), fields=("user", "item")), made, period(DAYS, 0))
+        land_period(pond, LibFM(str(tmp_path / "b.libfm"), fields=("user", "item")), made, period(DAYS, 0))
     for fields in ((), ("user", "user"), ("user", "time")):
         with pytest.raises(ValueError, match="libfm needs `fields`"):
             LibFM(path, fields=fields)

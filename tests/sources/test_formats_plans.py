@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nightloop.tasks.lake.ingest import collect
+from nightloop.tasks.lake.ingest import land_period
 from nightloop.tasks.lake.periods import period
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.plan import Counts, Part, Plan
 from nightloop.tasks.plugins.assembly import read_plan
 from nightloop.tasks.sources import build
-from nightloop.tasks.validation.gx import Nights, validate
+from nightloop.tasks.validation.gx import EarlierNights, validate_period
 from tests.lake.make_lake import lake
 from tests.s3_servers import Server
 
@@ -127,8 +127,8 @@ def rows_of(warehouse: Warehouse, plan: Plan, count: int) -> int:
     """Rows that arrived over the first periods; none is put aside but as a duplicate."""
     found = 0
     for index in range(count):
-        landing = collect(warehouse, build(plan.source), plan, period(plan.periods, index))
-        verdict = validate(warehouse, plan, period(plan.periods, index), landing.version, Nights())
+        landing = land_period(warehouse, build(plan.source), plan, period(plan.periods, index))
+        verdict = validate_period(warehouse, plan, period(plan.periods, index), landing.version, EarlierNights())
         asked = (
             "SELECT count(DISTINCT arrival) FROM quarantine WHERE period = ? AND version = ? AND reason <> 'duplicate'"
         )

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from nightloop.tasks.lake.ingest import collect
+from nightloop.tasks.lake.ingest import land_period
 from nightloop.tasks.lake.landing import Landing
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.plan import Columns
@@ -38,16 +38,16 @@ def test_names_that_writers_set_apart_are_passed_over(pond: Warehouse, tmp_path:
     ):
         (tmp_path / "d" / name).parent.mkdir(parents=True, exist_ok=True)
         write(tmp_path / "d" / name, HEADER + f"{name},1,2026-01-01T10:00\n")
-    landing = collect(pond, Files(f"{tmp_path}/d/**/part-*.csv"), PLAN, day(0))
+    landing = land_period(pond, Files(f"{tmp_path}/d/**/part-*.csv"), PLAN, day(0))
     assert users(pond, landing) == ["part-0.csv", "deep/er/part-1.csv"]
-    asked = collect(pond, Files(f"{tmp_path}/d/_temporary/*.csv"), PLAN, day(0))
+    asked = land_period(pond, Files(f"{tmp_path}/d/_temporary/*.csv"), PLAN, day(0))
     assert users(pond, asked) == ["_temporary/part-9.csv"]
     with pytest.raises(FileNotFoundError, match=r"is a directory: name the files in it, such as .*/d/\*\*/\*.parquet"):
-        collect(pond, Files(f"{tmp_path}/d"), PLAN, day(0))
+        land_period(pond, Files(f"{tmp_path}/d"), PLAN, day(0))
     (tmp_path / "only").mkdir()
     write(tmp_path / "only" / "_SUCCESS", "")
     with pytest.raises(FileNotFoundError, match=r"names that begin with _ or \. are passed over"):
-        collect(pond, Files(f"{tmp_path}/only/*"), PLAN, day(0))
+        land_period(pond, Files(f"{tmp_path}/only/*"), PLAN, day(0))
 
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
@@ -65,7 +65,7 @@ def test_what_a_path_says_of_all_rows_is_read_and_never_goes_before_the_file(
             text = f'{{"user":"{user}","item":{item},"time":"{time}"}}\n'
         (as_parquet if ending == "parquet" else write)(folder / f"part-0.{ending}", text)
     source = Files(f"{tmp_path}/{{period}}/**/*.{ending}")
-    landing = collect(pond, source, plan(columns), day(0))
+    landing = land_period(pond, source, plan(columns), day(0))
     found = pond.connection.execute(
         'SELECT "user", country, "hour" FROM logs WHERE period = 0 AND version = $1 ORDER BY "user"', [landing.version]
     ).fetchall()
@@ -85,16 +85,16 @@ def test_a_feature_that_older_files_lack_is_null_there_and_a_misspelt_one_is_a_m
         (as_parquet if ending == "parquet" else write)(tmp_path / f"2026-01-0{number + 1}.{ending}", text)
     for path in (f"{tmp_path}/{{period}}.{ending}", f"{tmp_path}/*.{ending}"):
         columns = Columns(user="user", item="item", time="time", categorical=("device",))
-        versions = [collect(pond, Files(path), plan(columns), day(n)).version for n in (0, 1)]
+        versions = [land_period(pond, Files(path), plan(columns), day(n)).version for n in (0, 1)]
         read = "SELECT device FROM logs WHERE period = $1 AND version = $2"
         assert [pond.connection.execute(read, [n, v]).fetchall() for n, v in enumerate(versions)] == [
             [(None,)],
             [("phone",)],
         ]
         with pytest.raises(ValueError, match="no column 'devise'"):
-            collect(pond, Files(path), plan(columns.model_copy(update={"categorical": ("devise",)})), day(0))
+            land_period(pond, Files(path), plan(columns.model_copy(update={"categorical": ("devise",)})), day(0))
         with pytest.raises(ValueError, match="no column 'who'"):
-            collect(pond, Files(path), plan(columns.model_copy(update={"user": "who"})), day(0))
+            land_period(pond, Files(path), plan(columns.model_copy(update={"user": "who"})), day(0))
 
 
 def test_a_link_that_leads_nowhere_is_no_smaller_delivery(pond: Warehouse, tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_a_link_that_leads_nowhere_is_no_smaller_delivery(pond: Warehouse, tmp_p
     ):
         (tmp_path / "parts" / link).symlink_to("/not/mounted")
         with pytest.raises(FileNotFoundError, match="symbolic link to what is not there"):
-            collect(pond, Files(f"{tmp_path}/parts/{path}"), PLAN, day(0))
+            land_period(pond, Files(f"{tmp_path}/parts/{path}"), PLAN, day(0))
         (tmp_path / "parts" / link).unlink()
 
 
@@ -116,7 +116,7 @@ def test_a_file_that_is_read_line_by_line_tells_of_the_lines_that_follow(pond: W
     body = "".join(
         f'"u{n},{n},2026-01-01T10:00\n' if n % 7 == 3 else f"u{n},{n},2026-01-01T10:00\n" for n in range(20_000)
     )
-    landing = collect(pond, Files(str(write(tmp_path / "a.csv", HEADER + body))), PLAN, day(0))
+    landing = land_period(pond, Files(str(write(tmp_path / "a.csv", HEADER + body))), PLAN, day(0))
     assert users(pond, landing) == [f"u{n}" for n in range(20_000) if n % 7 != 3]
     aside = reasons(pond, landing)
     assert len(aside) == len(range(3, 20_000, 7)) and "a.csv:5: " in aside[0][1]
@@ -144,13 +144,13 @@ def test_files_without_a_row_of_the_period_say_what_they_hold(pond: Warehouse, t
             for line in LINES.split()
         )
     (as_parquet if ending == "parquet" else write)(tmp_path / f"a.{ending}", text)
-    found = collect(pond, Files(f"{tmp_path}/a.{ending}"), PLAN, day(40))
+    found = land_period(pond, Files(f"{tmp_path}/a.{ending}"), PLAN, day(40))
     assert found.rows == 0
     assert (
         "none of its 3 rows lies in the period; its times go from 2026-01-01 10:00 to 2026-01-02 10:00 UTC"
         in found.remark
     )
-    assert collect(pond, Files(f"{tmp_path}/a.{ending}"), PLAN, day(0)).remark == ""
+    assert land_period(pond, Files(f"{tmp_path}/a.{ending}"), PLAN, day(0)).remark == ""
 
 
 def test_files_of_two_types_keep_their_ids_and_times_or_are_refused(pond: Warehouse, tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_files_of_two_types_keep_their_ids_and_times_or_are_refused(pond: Wareho
         for number, table in enumerate(tables):
             (tmp_path / folder / f"c={number}").mkdir(parents=True)
             pq.write_table(pa.table(table), tmp_path / folder / f"c={number}" / "a.parquet")
-        return collect(pond, Files(f"{tmp_path}/{folder}/*/*.parquet"), PLAN, day(0))
+        return land_period(pond, Files(f"{tmp_path}/{folder}/*/*.parquet"), PLAN, day(0))
 
     long, short = pa.array([16777217, 9007199254740993]), pa.array([1.0, 2.0], pa.float32())
     landing = delivered(
@@ -187,10 +187,10 @@ def test_a_time_that_only_the_path_says_is_refused(pond: Warehouse, tmp_path: Pa
     (as_parquet if ending == "parquet" else write)(folder / f"a.{ending}", text)
     columns = PLAN.columns.model_copy(update={"time": "dt"})
     with pytest.raises(ValueError, match="stands in the path alone"):
-        collect(pond, Files(f"{tmp_path}/*/a.{ending}"), plan(columns), day(0))
+        land_period(pond, Files(f"{tmp_path}/*/a.{ending}"), plan(columns), day(0))
 
 
 def test_a_name_that_looks_like_a_pattern_is_the_file_of_that_name(pond: Warehouse, tmp_path: Path) -> None:
     write(tmp_path / "d[1].csv", HEADER + "ann,1,2026-01-01T10:00\n")
     write(tmp_path / "d1.csv", HEADER + "eve,1,2026-01-01T10:00\n")
-    assert users(pond, collect(pond, Files(f"{tmp_path}/d[1].csv"), PLAN, day(0))) == ["ann"]
+    assert users(pond, land_period(pond, Files(f"{tmp_path}/d[1].csv"), PLAN, day(0))) == ["ann"]

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from nightloop.tasks.formats.stray_quotes import swallows
-from nightloop.tasks.lake.ingest import collect
+from nightloop.tasks.lake.ingest import land_period
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.plan import Columns, Part
 from nightloop.tasks.plan.settings import Settings
@@ -50,12 +50,12 @@ def test_a_file_that_can_be_read_in_two_ways(
 ) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=says):
-        collect(pond, Files(str(tmp_path / name)), plan(DEVICE), day(0))
+        land_period(pond, Files(str(tmp_path / name)), plan(DEVICE), day(0))
 
 
 def test_keys_of_two_cases_in_one_object_are_two_keys(pond: Warehouse, tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(jsonl({**ANN, "User": "x"}, {**ANN, "user": "bob", "item": 2}))
-    assert collect(pond, Files(str(tmp_path / "a.jsonl")), plan(COLUMNS), day(0)).rows == 2
+    assert land_period(pond, Files(str(tmp_path / "a.jsonl")), plan(COLUMNS), day(0)).rows == 2
 
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
@@ -72,7 +72,7 @@ def test_a_feature_that_is_written_in_another_case_is_not_missing(pond: Warehous
     with pytest.raises(
         ValueError, match=r"-0\..*calls the column 'device' of the newest file 'Device': give it one name"
     ):
-        collect(pond, source, plan(DEVICE), day(0))
+        land_period(pond, source, plan(DEVICE), day(0))
 
 
 def test_utf8_that_is_called_something_else(pond: Warehouse, tmp_path: Path) -> None:
@@ -82,20 +82,20 @@ def test_utf8_that_is_called_something_else(pond: Warehouse, tmp_path: Path) -> 
         with pytest.raises(
             ValueError, match=f"is written in utf-8, and the source's option `encoding` is {encoding}: leave"
         ):
-            collect(pond, Files(str(path), encoding=encoding), plan(COLUMNS), day(0))
+            land_period(pond, Files(str(path), encoding=encoding), plan(COLUMNS), day(0))
     path.write_bytes(f"{HEAD}\n\u8054\u901a,1,{AT}\n".encode("gbk"))  # its bytes are utf-8 too, of another word
-    assert collect(pond, Files(str(path), encoding="gbk"), plan(COLUMNS), day(0)).rows == 1
+    assert land_period(pond, Files(str(path), encoding="gbk"), plan(COLUMNS), day(0)).rows == 1
 
 
 @pytest.mark.parametrize("place", ["gs://bucket/a.csv", "az://box/a.csv", "https://host/a.csv", "hdfs://host/a.csv"])
 def test_a_place_that_files_are_not_read_from(pond: Warehouse, place: str) -> None:
     with pytest.raises(ValueError, match="read are files on disk and on S3, s3://bucket/key"):
-        collect(pond, Files(place), plan(COLUMNS), day(0))
+        land_period(pond, Files(place), plan(COLUMNS), day(0))
 
 
 def test_s3_is_reached_for_a_source_though_the_lake_is_on_disk(pond: Warehouse, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="S3 is out of reach here"):
-        collect(pond, Files("s3://bucket/a.csv"), plan(COLUMNS), day(0))
+        land_period(pond, Files("s3://bucket/a.csv"), plan(COLUMNS), day(0))
     part = Part(use="files", options={"path": ["a.csv", "s3://bucket/{period}.csv"]})
     assert plan(COLUMNS).model_copy(update={"source": part}).reads_s3 and not plan(COLUMNS).reads_s3
     with Warehouse.open(Settings(home=tmp_path), "pond", {}) as warehouse:

@@ -14,7 +14,7 @@ import pytest
 
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.simulation.deliver import deliver
-from nightloop.tasks.simulation.latent_world import moving, normal, uniform
+from nightloop.tasks.simulation.latent_world import moving_values, normal, uniform
 from nightloop.tasks.sources.simulated import DAY, Simulated
 
 WORLD = Simulated(users=200, items=150, rows=1500, seed=3)
@@ -58,7 +58,7 @@ def test_hash_noise_is_uniform_normal_and_moves_smoothly() -> None:
     u, z = uniform(1, 1, who), normal(1, 50, who)
     assert u.min() > 0 and u.max() < 1 and abs(u.mean() - 0.5) < 0.01
     assert abs(z.mean()) < 0.03 and abs(z.std() - 1) < 0.03
-    today, soon, late = (moving(1, 60, np.full(1, day), who) for day in (10.0, 10.1, 14.0))
+    today, soon, late = (moving_values(1, 60, np.full(1, day), who) for day in (10.0, 10.1, 14.0))
     assert abs(today.std() - 1) < 0.03
     assert np.corrcoef(today, soon)[0, 1] > 0.98 and abs(np.corrcoef(today, late)[0, 1]) < 0.1
 

@@ -10,7 +10,7 @@ from nightloop.tasks.models.mf import MF
 from nightloop.tasks.modules.checkpoint import unpack
 from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.retraining.advance import fold
-from nightloop.tasks.retraining.contract_chains import run
+from nightloop.tasks.retraining.contract_chains import run_chain
 from nightloop.tasks.retraining.contract_data import simulated_periods
 from nightloop.tasks.strategies.add_popularity import AddPopularity
 from nightloop.tasks.strategies.fine_tune import FineTune
@@ -33,7 +33,7 @@ def counted(logs, half_life):
 
 def test_biases_by_hand():
     periods = simulated_periods("ranking", count=4)
-    plain, added = run(MODEL, LEARNER, periods), run(MODEL, AddPopularity(LEARNER, 0.3, (0.5,)), periods)
+    plain, added = run_chain(MODEL, LEARNER, periods), run_chain(MODEL, AddPopularity(LEARNER, 0.3, (0.5,)), periods)
     for alone, served, logs in zip(plain, added, periods, strict=True):
         gained = served.weights["table.item"] - alone.weights["table.item"]
         recent = logs.since(max(0, logs.period - 3))
@@ -43,7 +43,7 @@ def test_biases_by_hand():
 
 def test_the_learners_chain_is_untouched():
     periods = simulated_periods("ranking")
-    plain, added = run(MODEL, LEARNER, periods), run(MODEL, AddPopularity(LEARNER), periods)
+    plain, added = run_chain(MODEL, LEARNER, periods), run_chain(MODEL, AddPopularity(LEARNER), periods)
     for alone, wrapped in zip(plain, added, strict=True):
         inner = unpack("own/weights", wrapped.memory)
         assert all(torch.equal(inner[name], alone.weights[name]) for name in alone.weights)
@@ -51,7 +51,7 @@ def test_the_learners_chain_is_untouched():
 
 def test_a_share_of_nought_is_the_learner():
     periods = simulated_periods("ranking")
-    plain, added = run(MODEL, LEARNER, periods), run(MODEL, AddPopularity(LEARNER, weights=(0.0,)), periods)
+    plain, added = run_chain(MODEL, LEARNER, periods), run_chain(MODEL, AddPopularity(LEARNER, weights=(0.0,)), periods)
     for alone, wrapped in zip(plain, added, strict=True):
         assert all(torch.equal(wrapped.weights[name], alone.weights[name]) for name in alone.weights)
 
@@ -73,8 +73,8 @@ def test_the_share_that_would_have_served_best_is_chosen():
         return altered
 
     strategy = AddPopularity(NoUpdate(), half_life=0.5, weights=(0.0, 0.5))
-    same = run(MODEL, strategy, taken(lambda n, t: n % 2))
-    turns = run(MODEL, strategy, taken(lambda n, t: n % half + half * (t % 2)))
+    same = run_chain(MODEL, strategy, taken(lambda n, t: n % 2))
+    turns = run_chain(MODEL, strategy, taken(lambda n, t: n % half + half * (t % 2)))
     assert [float(one.memory["share"]) for one in same] == [0, 0.5, 0.5, 0.5]
     assert [float(one.memory["share"]) for one in turns] == [0, 0, 0, 0]
 
@@ -82,7 +82,7 @@ def test_the_share_that_would_have_served_best_is_chosen():
 def test_a_period_without_rows_keeps_the_share_and_other_shares_may_follow():
     periods = simulated_periods("ranking", count=4)
     empty = [logs.select(logs.periods != 3) for logs in periods]
-    made = run(MODEL, AddPopularity(NoUpdate(), weights=(0.25,)), empty[:3])[-1]
+    made = run_chain(MODEL, AddPopularity(NoUpdate(), weights=(0.25,)), empty[:3])[-1]
     kept = fold(MODEL, AddPopularity(NoUpdate(), weights=(0.0, 1.0)), made, empty[3])
     assert float(kept.memory["share"]) == 0.25
     assert float(fold(MODEL, AddPopularity(NoUpdate(), weights=(1.0,)), made, periods[3]).memory["share"]) == 1.0
@@ -90,7 +90,7 @@ def test_a_period_without_rows_keeps_the_share_and_other_shares_may_follow():
 
 def test_strangers_get_what_is_popular():
     periods = simulated_periods("ranking", count=3)
-    served = run(MODEL, AddPopularity(NoUpdate(), 1.0, (50.0,)), periods)[-1]
+    served = run_chain(MODEL, AddPopularity(NoUpdate(), 1.0, (50.0,)), periods)[-1]
     items = torch.arange(periods[-1].sizes[1])
     stranger = torch.tensor([periods[-1].sizes[0] + 5])
     scores = from_weights(MODEL.factors, served.weights)(stranger, items)[0]
@@ -114,7 +114,7 @@ def test_options_that_mean_nothing_are_refused(options, said):
 
 def test_models_without_biases_and_learners_without_mf_are_refused():
     with pytest.raises(ValueError, match="this model has none; give MF the option biases: true"):
-        run(MF(width=3), AddPopularity(LEARNER), simulated_periods("ranking"))
+        run_chain(MF(width=3), AddPopularity(LEARNER), simulated_periods("ranking"))
 
     class Graphs(NoUpdate):
         models = ("LightGCN",)

@@ -19,13 +19,13 @@ from nightloop.tasks.modules.fused_tables import fuse
 from nightloop.tasks.modules.loss import Batch, cross_entropy
 from nightloop.tasks.modules.threads import ThreadPool
 from nightloop.tasks.modules.train_config import TrainConfig
-from nightloop.tasks.retraining.contract_chains import run, same_chains
+from nightloop.tasks.retraining.contract_chains import assert_same_chains, run_chain
 from nightloop.tasks.retraining.contract_data import simulated_periods
 from nightloop.tasks.strategies import asmg as module
 from nightloop.tasks.strategies.asmg import ASMG
 from nightloop.tasks.strategies.fine_tune import FineTune
-from nightloop.tasks.training.resize import grow, initial
-from nightloop.tasks.training.step import entries
+from nightloop.tasks.training.resize import grow, initial_weights
+from nightloop.tasks.training.step import step_entries
 
 MODEL = MF(width=3)
 LEARNER = FineTune(TrainConfig(epochs=2, batch_size=16), optimizer="keep")
@@ -50,20 +50,20 @@ def equal(one, two) -> bool:
 
 
 def test_a1_a_window_of_one_has_one_loss() -> None:
-    chains = [run(MODEL, made(variant, 1), periods()) for variant in ("multi", "unif", "single")]
-    same_chains(chains[0], chains[1], "multi and unif")
-    same_chains(chains[0], chains[2], "multi and single")
+    chains = [run_chain(MODEL, made(variant, 1), periods()) for variant in ("multi", "unif", "single")]
+    assert_same_chains(chains[0], chains[1], "multi and unif")
+    assert_same_chains(chains[0], chains[2], "multi and single")
 
 
 def test_a2_zero_and_multi_begin_alike() -> None:
-    zero, multi = (run(MODEL, made(variant), periods()) for variant in ("zero", "multi"))
+    zero, multi = (run_chain(MODEL, made(variant), periods()) for variant in ("zero", "multi"))
     assert not equal(omega(multi[2]), omega(multi[3])), "the first window is judged at the close of 1 + k"
     assert equal(omega(zero[3]), omega(multi[3])) and not equal(omega(zero[4]), omega(multi[4]))
 
 
 @pytest.mark.parametrize("k", [2, 3])
 def test_a3_linear_that_learned_nothing_is_the_mean_of_the_last(k: int) -> None:
-    chain = run(MODEL, made("Linear", k, STILL), periods())
+    chain = run_chain(MODEL, made("Linear", k, STILL), periods())
     for checkpoint in chain[1 + k :]:
         pool = [unpack(f"pool/{j}/weights", checkpoint.memory) for j in range(k)]
         for name, served in checkpoint.weights.items():
@@ -84,11 +84,11 @@ def test_a4_of_equal_weights_the_output_depends_on_number_and_state_alone() -> N
 
 
 def test_a5_residual_begins_as_the_learner() -> None:
-    plain = run(MODEL, LEARNER, periods())
+    plain = run_chain(MODEL, LEARNER, periods())
     for variant in ("multi", "full"):
-        served = run(MODEL, made(variant, training=STILL, residual=True), periods())
+        served = run_chain(MODEL, made(variant, training=STILL, residual=True), periods())
         assert all(equal(dict(a.weights), dict(b.weights)) for a, b in zip(plain, served, strict=True))
-    moved = run(MODEL, made(residual=True), periods())
+    moved = run_chain(MODEL, made(residual=True), periods())
     assert not equal(dict(moved[-1].weights), dict(plain[-1].weights))
 
 
@@ -120,7 +120,7 @@ def slow_loss(model, generator, parameters, lesson, draws):
             outputs[name] = [out.view(tensor.shape) for out in slow_rows(own, sequence, hidden)]
     for number, rows in draws.items():
         logs = lesson.targets[number]
-        positions, label, ids = entries(model, logs, rows)
+        positions, label, ids = step_entries(model, logs, rows)
         embedded = torch.stack([outputs[f"table.{f}"][number][ids[:, j]] for j, f in enumerate(model.fields)], 1)
         dense = {n: outputs[n][number].view(lesson.sequence[0][n].shape) for n in outputs if n[:6] != "table."}
         logits = model.logits(embedded, logs.numeric[positions], dense)
@@ -132,7 +132,7 @@ def slow_loss(model, generator, parameters, lesson, draws):
 
 def lesson_for(model, generator, logs, shares):
     rng = torch.Generator().manual_seed(1)
-    first = initial(model, logs[-1])
+    first = initial_weights(model, logs[-1])
     sequence = [{n: t + 0.3 * torch.randn(t.shape, generator=rng) for n, t in first.items()} for _ in shares]
     hidden = {n: torch.rand(t.shape, generator=rng) - 0.5 for n, t in generator.blank(first).items()}
     targets = [replace(logs[-1].select(logs[-1].periods == t), period=t) for t in range(1, 1 + len(shares))]
@@ -188,8 +188,8 @@ def test_a7_the_cell_by_hand_and_not_pytorchs() -> None:
 
 
 def test_a8_the_carried_state_is_that_of_the_unrolled_sequence() -> None:
-    chain = run(MODEL, made(training=STILL), periods())
-    generator, plain = Generator(MODEL.fields), run(MODEL, LEARNER, periods())
+    chain = run_chain(MODEL, made(training=STILL), periods())
+    generator, plain = Generator(MODEL.fields), run_chain(MODEL, LEARNER, periods())
     state = generator.blank(plain[1].weights)
     for t in range(1, len(chain) - 2):  # the newest window has the last two
         moved = generator.advanced(omega(chain[-1]), plain[t].weights, state)
@@ -203,7 +203,7 @@ def test_a8_the_carried_state_is_that_of_the_unrolled_sequence() -> None:
 
 def test_g5_new_ids_have_first_values_in_every_past_and_no_state() -> None:
     logs = periods()
-    chain = run(MODEL, made(), logs[:-1])
+    chain = run_chain(MODEL, made(), logs[:-1])
     grown, old = grow(MODEL, chain[-1], logs[-1]), logs[-2].sizes[1]
     assert len(grown.weights["table.item"]) == logs[-1].sizes[1] > old
     fresh = [grown.memory[f"pool/{j}/weights/table.item"][old:] for j in range(2)]
@@ -225,7 +225,7 @@ def test_a9_shares_of_the_losses(variant: str, expected: list[float]) -> None:
 @pytest.mark.parametrize("variant", ["multi", "full", "Linear"])
 def test_a10_the_learners_chain_is_untouched(variant: str) -> None:
     for alone, wrapped in zip(
-        run(MODEL, LEARNER, periods())[1:], run(MODEL, made(variant), periods())[1:], strict=True
+        run_chain(MODEL, LEARNER, periods())[1:], run_chain(MODEL, made(variant), periods())[1:], strict=True
     ):
         assert equal(unpack("pool/0/weights", wrapped.memory), dict(alone.weights))
         assert equal(unpack("learner", wrapped.memory), dict(alone.memory))
@@ -233,7 +233,7 @@ def test_a10_the_learners_chain_is_untouched(variant: str) -> None:
 
 def test_a11_what_nobody_touched_is_bounded_or_left_alone() -> None:
     whole = periods()
-    plain, free, masked = (run(MODEL, s, whole) for s in (LEARNER, made(), made(mask_inactive=True)))
+    plain, free, masked = (run_chain(MODEL, s, whole) for s in (LEARNER, made(), made(mask_inactive=True)))
     absent = torch.ones(whole[-1].sizes[0], dtype=torch.bool)
     absent[whole[-1].rows[whole[-1].periods >= 5, 0]] = False  # the window has what 5 and 6 made
     assert absent.any()
@@ -256,15 +256,15 @@ def test_the_timetable(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(module, "learn_generator", learned)
     monkeypatch.setattr(module, "update_learner", lambda *a: events.append("learner") or teach(*a))
-    run(MODEL, made(k=2), periods(5))
+    run_chain(MODEL, made(k=2), periods(5))
     assert events == ["learner", "learner", [[2], [3]], "learner", [[3], [4]], "learner"]
     events.clear()
-    run(MODEL, made("full", 2), periods(5))
+    run_chain(MODEL, made("full", 2), periods(5))
     assert events == ["learner", "learner", [[2], [3]], "learner", [[2], [3], [4]], "learner"]
 
 
 def test_the_state_is_recomputed_after_the_windows_last_step() -> None:
-    chain = run(MODEL, made(), periods(5))
+    chain = run_chain(MODEL, made(), periods(5))
     generator = Generator(MODEL.fields)
     window = unpack("pool/1/weights", chain[2].memory)  # what period 1 made, the first of the window judged at 3
     size = {n: len(t) for n, t in window.items()}
@@ -291,34 +291,36 @@ def test_several_windows_are_generators_of_their_own_chosen_in_hindsight(monkeyp
     losses = []
     real = module.loss
     monkeypatch.setattr(module, "loss", lambda *a: losses.append(real(*a)) or losses[-1])
-    several = run(MODEL, made(k=(1, 3)), periods())
+    several = run_chain(MODEL, made(k=(1, 3)), periods())
     for place, k in enumerate((1, 3)):
-        alone = run(MODEL, made(k=k), periods())
+        alone = run_chain(MODEL, made(k=k), periods())
         for one, two in zip(several, alone, strict=True):
             assert equal(unpack(f"generators/{place}", one.memory), unpack("generators/0", two.memory))
     pairs = [losses[i : i + 2] for i in range(0, len(losses), 2)]
     choices = [int(checkpoint.memory["choice"]) for checkpoint in several]
     assert choices == [0, 0, *(pair.index(min(pair)) for pair in pairs)], "nothing is known at the first two"
-    served = run(MODEL, made(k=(1, 3)[choices[-1]]), periods())[-1]
+    served = run_chain(MODEL, made(k=(1, 3)[choices[-1]]), periods())[-1]
     assert equal(dict(several[-1].weights), dict(served.weights))
 
 
 @pytest.mark.parametrize("variant", ["multi", "full", "Linear"])
 def test_a_window_longer_than_the_chain_serves_the_learner(variant: str) -> None:
-    for alone, wrapped in zip(run(MODEL, LEARNER, periods()), run(MODEL, made(variant, 7), periods()), strict=True):
+    for alone, wrapped in zip(
+        run_chain(MODEL, LEARNER, periods()), run_chain(MODEL, made(variant, 7), periods()), strict=True
+    ):
         assert equal(dict(alone.weights), dict(wrapped.weights))
 
 
 def test_an_empty_period_teaches_the_generator_nothing() -> None:
     empty = [logs.select(logs.periods != 4) for logs in periods()]
-    chain = run(MODEL, made(), empty)
+    chain = run_chain(MODEL, made(), empty)
     assert equal(omega(chain[4]), omega(chain[3])) and not equal(omega(chain[5]), omega(chain[4]))
     assert all(bool(torch.isfinite(t).all()) for t in chain[-1].weights.values())
 
 
 def test_a_period_left_out_is_judged_with_the_next() -> None:
     logs = periods()
-    chain = run(MODEL, made(), [logs[t] for t in (0, 1, 2, 3, 5, 6)])
+    chain = run_chain(MODEL, made(), [logs[t] for t in (0, 1, 2, 3, 5, 6)])
     assert [c.period for c in chain] == [0, 1, 2, 3, 5, 6]
     assert chain[-1].memory["pool/periods"].tolist() == [6, 5]
 
@@ -338,4 +340,4 @@ def test_lookback_is_what_judges_a_window() -> None:
 
 def test_a_rate_that_is_too_high_is_named() -> None:
     with pytest.raises(ValueError, match=r"generator diverged.*lr 1e\+09"):
-        run(MODEL, made("multi", training=TrainConfig(epochs=3, batch_size=16, lr=1e9)), periods())
+        run_chain(MODEL, made("multi", training=TrainConfig(epochs=3, batch_size=16, lr=1e9)), periods())

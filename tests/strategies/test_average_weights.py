@@ -8,11 +8,11 @@ import torch
 from nightloop.tasks.models.mf import MF
 from nightloop.tasks.modules.checkpoint import Checkpoint, unpack
 from nightloop.tasks.modules.train_config import TrainConfig
-from nightloop.tasks.retraining.contract_chains import run
+from nightloop.tasks.retraining.contract_chains import run_chain
 from nightloop.tasks.retraining.contract_data import simulated_periods
 from nightloop.tasks.strategies.average_weights import AverageWeights
 from nightloop.tasks.strategies.fine_tune import FineTune
-from nightloop.tasks.training.weight_average import Snapshot, blend
+from nightloop.tasks.training.weight_average import Snapshot, average_weights
 
 MODEL = MF(width=3, biases=True)
 LEARNER = FineTune(TrainConfig(epochs=2, batch_size=16))
@@ -45,7 +45,7 @@ def biases(chain):
 @pytest.mark.parametrize("averager", [{"coefficients": (0.6,)}, {"method": "last", "counts": (3,)}, {}])
 def test_the_learners_chain_is_untouched(averager):
     periods = simulated_periods("ranking")
-    plain, averaged = run(MODEL, LEARNER, periods), run(MODEL, AverageWeights(LEARNER, **averager), periods)
+    plain, averaged = run_chain(MODEL, LEARNER, periods), run_chain(MODEL, AverageWeights(LEARNER, **averager), periods)
     for alone, wrapped in zip(plain, averaged, strict=True):
         inner = unpack("pool/0/weights", wrapped.memory)
         assert all(torch.equal(inner[name], alone.weights[name]) for name in alone.weights)
@@ -57,28 +57,28 @@ def test_the_learners_chain_is_untouched(averager):
 @pytest.mark.parametrize("averager", [{"coefficients": (0.0,)}, {"method": "last", "counts": (1,)}])
 def test_no_share_of_the_past_is_the_learner(averager):
     periods = simulated_periods("ranking")
-    plain, averaged = run(MODEL, LEARNER, periods), run(MODEL, AverageWeights(LEARNER, **averager), periods)
+    plain, averaged = run_chain(MODEL, LEARNER, periods), run_chain(MODEL, AverageWeights(LEARNER, **averager), periods)
     for alone, wrapped in zip(plain, averaged, strict=True):
         assert all(torch.equal(wrapped.weights[name], alone.weights[name]) for name in alone.weights)
 
 
 def test_ema_by_hand():
     periods = simulated_periods("ranking", count=4)
-    chain = run(MODEL, AverageWeights(Says((1.0, 2.0, 4.0, 8.0)), coefficients=(0.5,)), periods)
+    chain = run_chain(MODEL, AverageWeights(Says((1.0, 2.0, 4.0, 8.0)), coefficients=(0.5,)), periods)
     assert biases(chain) == pytest.approx([1, 1.5, 2.75, 5.375])
 
 
 def test_mean_of_the_last_by_hand():
     periods = simulated_periods("ranking", count=4)
-    chain = run(MODEL, AverageWeights(Says((1.0, 2.0, 4.0, 8.0)), method="last", counts=(3,)), periods)
+    chain = run_chain(MODEL, AverageWeights(Says((1.0, 2.0, 4.0, 8.0)), method="last", counts=(3,)), periods)
     assert biases(chain) == pytest.approx([1, 1.5, 7 / 3, 14 / 3])
 
 
 @pytest.mark.parametrize("averager", [{"coefficients": (0.9,)}, {"method": "last", "counts": (5,)}])
 def test_a_new_id_is_averaged_from_its_birth_on(averager):
     periods = simulated_periods("ranking", count=4)
-    averaged = run(MODEL, AverageWeights(LEARNER, **averager), periods)
-    plain = run(MODEL, LEARNER, periods)
+    averaged = run_chain(MODEL, AverageWeights(LEARNER, **averager), periods)
+    plain = run_chain(MODEL, LEARNER, periods)
     for t in range(1, 4):
         new = periods[t].born[1] == t
         assert new.any()
@@ -90,17 +90,17 @@ def test_the_choice_is_what_would_have_served_the_closed_period_best():
     periods = [replace(p, label=torch.ones(len(p))) for p in simulated_periods("ranking", count=4)]
     # Bias 0 fits positives and negatives in equal numbers. The learner swings between -4 and 4: half of each is 0.
     swings = AverageWeights(Says((-4.0, 4.0, -4.0, 4.0)), coefficients=(0.0, 0.5))
-    chain = run(MODEL, swings, periods)
+    chain = run_chain(MODEL, swings, periods)
     assert [int(c.memory["choice"]) for c in chain] == [0, 0, 1, 1]
     steady = AverageWeights(Says((4.0, 2.0, 1.0, 0.0)), coefficients=(0.0, 0.5))
-    assert [int(c.memory["choice"]) for c in run(MODEL, steady, periods)] == [0, 0, 0, 0]
+    assert [int(c.memory["choice"]) for c in run_chain(MODEL, steady, periods)] == [0, 0, 0, 0]
 
 
 def test_an_empty_period_leaves_the_choice():
     periods = simulated_periods("ranking", count=4)
     empty = [p.select(p.periods != 3) for p in periods]
     swings = AverageWeights(Says((-4.0, 4.0, -4.0, 4.0)), coefficients=(0.0, 0.5))
-    assert int(run(MODEL, swings, empty)[-1].memory["choice"]) == 1
+    assert int(run_chain(MODEL, swings, empty)[-1].memory["choice"]) == 1
 
 
 def test_lookback_and_models_are_the_learners():
@@ -111,4 +111,4 @@ def test_lookback_and_models_are_the_learners():
 def test_blend_refuses_a_newest_that_does_not_count():
     logs = simulated_periods("ranking")[0]
     with pytest.raises(ValueError, match="above 0"):
-        blend([Snapshot({}, 0), Snapshot({}, 0)], (0.0, 1.0), logs)
+        average_weights([Snapshot({}, 0), Snapshot({}, 0)], (0.0, 1.0), logs)

@@ -7,34 +7,34 @@ import torch
 
 from nightloop.tasks.models.deepfm import DeepFM
 from nightloop.tasks.models.mf import MF
-from nightloop.tasks.retraining.advance import recent
+from nightloop.tasks.retraining.advance import recent_rows
 from nightloop.tasks.retraining.contract_data import simulated_periods
 from nightloop.tasks.retraining.mf_weights import from_parts, inner_width
-from nightloop.tasks.retraining.time_decay import decayed
+from nightloop.tasks.retraining.time_decay import decay_weights
 from nightloop.tasks.strategies.als import ALS
 from nightloop.tasks.strategies.bpr import BPR
 from nightloop.tasks.strategies.popularity import Popularity
 from nightloop.tasks.training.predict import predict
-from nightloop.tasks.training.resize import initial
+from nightloop.tasks.training.resize import initial_weights
 
 BIASED, PLAIN = MF(width=4, biases=True), MF(width=5)
 
 
 def test_decay_halves_by_the_period_and_falls_row_by_row():
     logs = simulated_periods("ranking", rows=60)[-1]
-    weight = decayed(logs, 2.0)
+    weight = decay_weights(logs, 2.0)
     assert weight[-1] == 1.0
     assert weight[-121] / weight[-1] == pytest.approx(0.5)
     steps = [later / earlier for earlier, later in pairwise(weight.tolist())]
     assert steps == pytest.approx([2 ** (1 / 120)] * len(steps))
-    assert len(decayed(logs.since(99), 2.0)) == 0
+    assert len(decay_weights(logs.since(99), 2.0)) == 0
 
 
 @pytest.mark.parametrize("model", [BIASED, PLAIN])
 def test_popularity_gives_everybody_the_decayed_counts(model):
     logs = simulated_periods("ranking")[-1]
     made = Popularity(1.0).start(model, {}, logs)
-    count = torch.bincount(logs.rows[:, 1], decayed(logs, 1.0), minlength=logs.sizes[1])
+    count = torch.bincount(logs.rows[:, 1], decay_weights(logs, 1.0), minlength=logs.sizes[1])
     assert torch.allclose(predict(model, made.weights, logs), torch.log1p(count)[logs.rows[:, 1]].float())
 
 
@@ -42,7 +42,7 @@ def test_ten_half_lives_are_enough():
     logs = simulated_periods("ranking", count=14, rows=30)[-1]
     strategy = Popularity(1.0)
     whole, short = (
-        strategy.start(BIASED, {}, part).weights["table.item"] for part in (logs, recent(logs, strategy.lookback))
+        strategy.start(BIASED, {}, part).weights["table.item"] for part in (logs, recent_rows(logs, strategy.lookback))
     )
     assert float((whole - short).abs().max()) < 0.03
 
@@ -60,7 +60,7 @@ def test_only_biases_serve_users_without_a_row():
 def test_factorisations_rank_what_was_taken_above_the_rest(strategy, model):
     pytest.importorskip("implicit")
     logs = simulated_periods("ranking", rows=200)[2]
-    weights = strategy.start(model, initial(model, logs), logs).weights
+    weights = strategy.start(model, initial_weights(model, logs), logs).weights
     users, items = model.factors(weights)
     taken = torch.zeros(logs.sizes, dtype=torch.bool)
     taken[logs.rows[:, 0], logs.rows[:, 1]] = True

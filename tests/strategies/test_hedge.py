@@ -12,7 +12,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from nightloop.tasks.models.mf import MF
 from nightloop.tasks.modules.checkpoint import Checkpoint, unpack
 from nightloop.tasks.modules.train_config import TrainConfig
-from nightloop.tasks.retraining.contract_chains import run
+from nightloop.tasks.retraining.contract_chains import run_chain
 from nightloop.tasks.retraining.contract_data import simulated_periods
 from nightloop.tasks.retraining.prequential_loss import evaluation_rows
 from nightloop.tasks.strategies.fine_tune import FineTune
@@ -49,9 +49,9 @@ def served(chain) -> list[float]:
 
 def test_candidates_go_on_by_themselves() -> None:
     periods = simulated_periods("ranking")
-    chain = run(MODEL, Hedge((FINE, FULL)), periods)
+    chain = run_chain(MODEL, Hedge((FINE, FULL)), periods)
     for place, candidate in enumerate((FINE, FULL)):
-        for alone, within in zip(run(MODEL, candidate, periods), chain, strict=True):
+        for alone, within in zip(run_chain(MODEL, candidate, periods), chain, strict=True):
             own = unpack(f"candidates/{place}", within.memory)
             for part, given in (("weights", alone.weights), ("memory", alone.memory)):
                 kept = unpack(part, own)
@@ -60,15 +60,17 @@ def test_candidates_go_on_by_themselves() -> None:
 
 def test_of_one_candidate_it_is_that_candidate() -> None:
     periods = simulated_periods("ranking")
-    for alone, within in zip(run(MODEL, FINE, periods), run(MODEL, Hedge((FINE,)), periods), strict=True):
+    for alone, within in zip(run_chain(MODEL, FINE, periods), run_chain(MODEL, Hedge((FINE,)), periods), strict=True):
         assert all(torch.equal(alone.weights[name], within.weights[name]) for name in alone.weights)
 
 
 def test_who_served_best_is_served_next() -> None:
     periods = simulated_periods("ranking", count=4)
     good, bad = Says((0.0, 0.0, 3.0, 3.0)), Says((3.0, 3.0, 0.0, 0.0))
-    assert served(run(MODEL, Hedge((bad, good)), periods))[:3] == [3.0, 0.0, 3.0], "judged by what served, then learned"
-    assert served(run(MODEL, Hedge((good, good)), periods)) == [0.0, 0.0, 3.0, 3.0]
+    assert served(run_chain(MODEL, Hedge((bad, good)), periods))[:3] == [3.0, 0.0, 3.0], (
+        "judged by what served, then learned"
+    )
+    assert served(run_chain(MODEL, Hedge((good, good)), periods)) == [0.0, 0.0, 3.0, 3.0]
 
 
 @pytest.mark.parametrize(("eta", "forget", "share"), [(1.0, 1.0, 0.0), (5.0, 0.5, 0.0), (2.0, 1.0, 0.2)])
@@ -76,7 +78,7 @@ def test_weights_by_hand(eta: float, forget: float, share: float) -> None:
     periods = simulated_periods("ctr", count=4)
     model = MF(width=3, biases=True)
     model.family = "ctr"
-    chain = run(model, Hedge((FINE, FULL), eta, forget, share), periods)
+    chain = run_chain(model, Hedge((FINE, FULL), eta, forget, share), periods)
     weights = [0.5, 0.5]
     for before, now, logs in zip(chain, chain[1:], periods[1:], strict=False):
         newest = logs.since(logs.period)
@@ -95,16 +97,16 @@ def test_weights_by_hand(eta: float, forget: float, share: float) -> None:
 def test_equal_losses_leave_the_first_and_an_empty_period_leaves_the_weights() -> None:
     periods = simulated_periods("ranking", count=4)
     empty = [logs.select(logs.periods != 2) for logs in periods]
-    chain = run(MODEL, Hedge((FINE, FULL)), empty)
+    chain = run_chain(MODEL, Hedge((FINE, FULL)), empty)
     assert torch.equal(chain[1].memory["log_weights"], chain[2].memory["log_weights"])
-    same = run(MODEL, Hedge((Says((1.0, 1.0, 1.0, 1.0)), Says((1.0, 1.0, 1.0, 1.0)))), periods)
+    same = run_chain(MODEL, Hedge((Says((1.0, 1.0, 1.0, 1.0)), Says((1.0, 1.0, 1.0, 1.0)))), periods)
     assert all(float(c.memory["log_weights"].diff()) == 0 for c in same)
 
 
 def test_a_share_lets_a_candidate_come_back() -> None:
     periods = simulated_periods("ranking", count=9)
     early, late = Says((0.0,) * 5 + (3.0,) * 4), Says((3.0,) * 5 + (0.0,) * 4)
-    lasting, shared = (served(run(MODEL, Hedge((early, late), 5.0, 1.0, s), periods)) for s in (0.0, 0.1))
+    lasting, shared = (served(run_chain(MODEL, Hedge((early, late), 5.0, 1.0, s), periods)) for s in (0.0, 0.1))
     assert lasting[-3:-2] == [3.0], "without a share the past must be made good first"
     assert shared[-2:] == [0.0, 0.0] and shared.count(0.0) > lasting.count(0.0)
 

@@ -13,7 +13,7 @@ from nightloop.tasks.models.mf import MF
 from nightloop.tasks.modules.loss import Batch
 from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.plan.plan import Part
-from nightloop.tasks.retraining.contract_chains import run
+from nightloop.tasks.retraining.contract_chains import run_chain
 from nightloop.tasks.retraining.contract_data import simulated_periods
 from nightloop.tasks.retraining.distillation_loss import Distil
 from nightloop.tasks.strategies import build
@@ -34,7 +34,7 @@ ONCE = TrainConfig(epochs=1, batch_size=16)
 
 
 def weights_of(strategy: object) -> list[dict[str, torch.Tensor]]:
-    return [dict(checkpoint.weights) for checkpoint in run(MODEL, strategy, PERIODS)]  # type: ignore[arg-type]
+    return [dict(checkpoint.weights) for checkpoint in run_chain(MODEL, strategy, PERIODS)]  # type: ignore[arg-type]
 
 
 def test_with_a_weight_and_its_own_teacher_it_is_distillation() -> None:
@@ -55,7 +55,7 @@ def test_without_a_weight_the_loss_is_the_papers_sum() -> None:
             heard.append(objective)
             return super().learn(model, checkpoint, logs, objective)
 
-    run(MODEL, IncCTR(Hears(ONCE)), PERIODS[:2])
+    run_chain(MODEL, IncCTR(Hears(ONCE)), PERIODS[:2])
     assert heard == [Distil(1.0, 1.0)]
 
 
@@ -66,8 +66,8 @@ def test_a_batch_teacher_is_the_model_that_its_strategy_made_the_night_before(mo
     real = module.predicted
     monkeypatch.setattr(module, "predicted", lambda m, w, logs: heard.append(real(m, w, logs)) or heard[-1])
     batch = FullRetrain(ONCE, begin="scratch", window=3)
-    chain = run(MODEL, IncCTR(FineTune(ONCE), teacher=batch), PERIODS)
-    alone = run(MODEL, batch, PERIODS)
+    chain = run_chain(MODEL, IncCTR(FineTune(ONCE), teacher=batch), PERIODS)
+    alone = run_chain(MODEL, batch, PERIODS)
     for t, rows in enumerate(heard[1:], 1):
         teacher = grow(MODEL, alone[t - 1], PERIODS[t])
         assert set(rows.periods.tolist()) == {t}, "the learner reads the newest period alone"
@@ -77,11 +77,11 @@ def test_a_batch_teacher_is_the_model_that_its_strategy_made_the_night_before(mo
 
 
 def test_a_teacher_that_never_learns_is_the_pretrained_model_for_ever() -> None:
-    chain = run(MODEL, IncCTR(SPMF(size=30, training=ONCE), teacher=NoUpdate()), PERIODS)
+    chain = run_chain(MODEL, IncCTR(SPMF(size=30, training=ONCE), teacher=NoUpdate()), PERIODS)
     for name, first in chain[0].weights.items():
         kept = chain[-1].memory[f"teacher/weights/{name}"]
         assert torch.equal(kept[: len(first)], first)
-    assert not any(name.startswith("teacher") for name in run(MODEL, IncCTR(FineTune(ONCE)), PERIODS)[-1].memory)
+    assert not any(name.startswith("teacher") for name in run_chain(MODEL, IncCTR(FineTune(ONCE)), PERIODS)[-1].memory)
 
 
 def test_lookback_is_the_longer_of_both() -> None:
@@ -105,7 +105,7 @@ def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(ValueError, match="IncCTR gives its learner another loss, and NoUpdate takes none"):
         IncCTR(NoUpdate())
     with pytest.raises(ValueError, match="IncCTR learns from probabilities and needs labelled logs"):
-        run(MF(width=4), IncCTR(FineTune(ONCE)), simulated_periods("ranking"))
-    chain = run(MODEL, IncCTR(FineTune(ONCE)), PERIODS[:1])
+        run_chain(MF(width=4), IncCTR(FineTune(ONCE)), simulated_periods("ranking"))
+    chain = run_chain(MODEL, IncCTR(FineTune(ONCE)), PERIODS[:1])
     with pytest.raises(ValueError, match="IncCTR expects teacher/weights/"):
         IncCTR(FineTune(ONCE), teacher=NoUpdate()).update(MODEL, chain[0], PERIODS[0])

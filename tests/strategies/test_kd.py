@@ -14,9 +14,9 @@ from nightloop.tasks.models.deepfm import DeepFM
 from nightloop.tasks.models.mf import MF
 from nightloop.tasks.modules.loss import Batch, Loss
 from nightloop.tasks.modules.train_config import TrainConfig
-from nightloop.tasks.retraining.contract_chains import run
+from nightloop.tasks.retraining.contract_chains import run_chain
 from nightloop.tasks.retraining.contract_data import simulated_periods
-from nightloop.tasks.retraining.distillation_loss import Distil, softened
+from nightloop.tasks.retraining.distillation_loss import Distil, soften
 from nightloop.tasks.strategies.average_weights import AverageWeights
 from nightloop.tasks.strategies.fine_tune import FineTune
 from nightloop.tasks.strategies.full_retrain import FullRetrain
@@ -53,10 +53,10 @@ def told(loss: Loss, logs: Logs, logits: Tensor) -> tuple[Tensor, Tensor]:
 
 @pytest.mark.parametrize("learner", LEARNERS.values(), ids=LEARNERS)
 def test_k1_without_weight_it_is_the_learner_bit_by_bit(learner: FineTune) -> None:
-    alone, taught = run(MODEL, learner, PERIODS), run(MODEL, KD(learner, weight=0), PERIODS)
+    alone, taught = run_chain(MODEL, learner, PERIODS), run_chain(MODEL, KD(learner, weight=0), PERIODS)
     for one, two in zip(alone, taught, strict=True):
         assert all(torch.equal(one.weights[name], two.weights[name]) for name in one.weights)
-    assert not torch.equal(run(MODEL, KD(learner, 0.5), PERIODS)[-1].weights["bias"], alone[-1].weights["bias"])
+    assert not torch.equal(run_chain(MODEL, KD(learner, 0.5), PERIODS)[-1].weights["bias"], alone[-1].weights["bias"])
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.2, 0.7, 1.0])
@@ -90,7 +90,7 @@ def test_the_gradient_keeps_its_size_at_every_temperature() -> None:
 
 
 def test_a_certain_teacher_stays_certain_and_a_silent_one_leaves_the_label() -> None:
-    assert softened(torch.tensor([0.0, 1.0, 0.5]), 3.0).tolist() == [0.0, 1.0, 0.5]
+    assert soften(torch.tensor([0.0, 1.0, 0.5]), 3.0).tolist() == [0.0, 1.0, 0.5]
     logs, logits = drawn()
     _, gradient = told(Distil(0.4, 0.6, 2.0)(replace(logs, served=torch.full((200,), torch.nan))), logs, logits)
     plain = torch.autograd.grad(binary_cross_entropy_with_logits(logits, logs.label), logits)[0]
@@ -105,13 +105,13 @@ def test_the_teacher_is_yesterdays_version_on_every_row_the_learner_reads() -> N
             heard.append(logs)
             return super().learn(model, checkpoint, logs, objective)
 
-    chain = run(MODEL, KD(Listens(SHORT)), PERIODS)
+    chain = run_chain(MODEL, KD(Listens(SHORT)), PERIODS)
     for before, logs in zip(chain[1:], heard[1:], strict=False):
         assert torch.equal(logs.served, predict(MODEL, grow(MODEL, before, logs).weights, logs).sigmoid())
 
 
 def test_a_reservoirs_row_keeps_the_teachers_word_of_its_own_night() -> None:
-    chain = run(MODEL, KD(SPMF(size=200, training=SHORT)), PERIODS)
+    chain = run_chain(MODEL, KD(SPMF(size=200, training=SHORT)), PERIODS)
     kept = {k.rsplit("/", 1)[-1]: v for k, v in chain[-1].memory.items() if k.startswith("learner/positives/")}
     for period in range(1, 5):
         mine = kept["periods"] == period
@@ -124,7 +124,7 @@ def test_a_reservoirs_row_keeps_the_teachers_word_of_its_own_night() -> None:
 
 def test_a_ranking_is_refused() -> None:
     with pytest.raises(ValueError, match=r"KD learns from probabilities and needs labelled logs; the model MF is for"):
-        run(MF(width=4), KD(FineTune(SHORT)), simulated_periods("ranking"))
+        run_chain(MF(width=4), KD(FineTune(SHORT)), simulated_periods("ranking"))
 
 
 def test_learners_that_take_no_loss_are_refused_by_name() -> None:

@@ -13,9 +13,9 @@ from nightloop.tasks.evaluation.ctr_metrics import auc
 from nightloop.tasks.meta.transfer import Transfer
 from nightloop.tasks.models.mf import MF
 from nightloop.tasks.modules.train_config import TrainConfig
-from nightloop.tasks.retraining.advance import recent
+from nightloop.tasks.retraining.advance import recent_rows
 from nightloop.tasks.retraining.contract import check_resume, check_row_order
-from nightloop.tasks.retraining.contract_chains import run, same_chains
+from nightloop.tasks.retraining.contract_chains import assert_same_chains, run_chain
 from nightloop.tasks.retraining.contract_data import simulated_periods
 from nightloop.tasks.strategies.add_popularity import AddPopularity
 from nightloop.tasks.strategies.asmg import ASMG
@@ -64,7 +64,7 @@ def test_g3_labels_that_mean_nothing_are_not_predicted(name: str) -> None:
     label = torch.randint(0, 2, (len(periods[-1]),), generator=torch.Generator().manual_seed(3)).float()
     mixed = [replace(logs, label=label[: len(logs)]) for logs in periods]
     logits, labels = [], []
-    for checkpoint, later in zip(run(model, ONES[name], mixed[:-1])[2:], mixed[3:], strict=True):
+    for checkpoint, later in zip(run_chain(model, ONES[name], mixed[:-1])[2:], mixed[3:], strict=True):
         newest = later.since(later.period)
         logits.append(_ranks(predict(model, checkpoint.weights, newest)))
         labels.append(newest.label)
@@ -81,6 +81,6 @@ def _ranks(values: torch.Tensor) -> torch.Tensor:
 def test_g6_a_period_delivered_again_makes_the_same_checkpoint(name: str) -> None:
     model = MF(width=4, biases=True)
     periods = simulated_periods("ranking", count=6)
-    chain, strategy = run(model, ONES[name], periods), ONES[name]
-    again = strategy.update(model, grow(model, chain[-2], periods[-1]), recent(periods[-1], strategy.lookback))
-    same_chains([chain[-1]], [again], "delivered again")
+    chain, strategy = run_chain(model, ONES[name], periods), ONES[name]
+    again = strategy.update(model, grow(model, chain[-2], periods[-1]), recent_rows(periods[-1], strategy.lookback))
+    assert_same_chains([chain[-1]], [again], "delivered again")

@@ -5,15 +5,15 @@ import torch
 
 from nightloop.tasks.models.mf import MF
 from nightloop.tasks.modules.train_config import TrainConfig
-from nightloop.tasks.retraining.advance import fold, pretrain, recent
-from nightloop.tasks.retraining.contract_chains import run, same_chains
-from nightloop.tasks.retraining.contract_data import simulated_periods, until
+from nightloop.tasks.retraining.advance import fold, pretrain, recent_rows
+from nightloop.tasks.retraining.contract_chains import assert_same_chains, run_chain
+from nightloop.tasks.retraining.contract_data import logs_until, simulated_periods
 from nightloop.tasks.retraining.strategy import ALL_HISTORY
 from nightloop.tasks.strategies.fine_tune import FineTune
 from nightloop.tasks.strategies.full_retrain import FullRetrain
 from nightloop.tasks.strategies.no_update import NoUpdate
 from nightloop.tasks.training.fit import fit
-from nightloop.tasks.training.resize import grow, initial
+from nightloop.tasks.training.resize import grow, initial_weights
 
 MODEL = MF(width=4, biases=True)
 SHORT = TrainConfig(epochs=2, batch_size=16)
@@ -25,7 +25,7 @@ def equal(one, two):
 
 def test_no_update_only_grows():
     periods = simulated_periods("ranking")
-    chain = run(MODEL, NoUpdate(), periods)
+    chain = run_chain(MODEL, NoUpdate(), periods)
     for name, first in chain[0].weights.items():
         assert torch.equal(chain[-1].weights[name][: len(first)], first)
         assert len(chain[-1].weights[name]) > len(first)
@@ -33,7 +33,7 @@ def test_no_update_only_grows():
 
 def test_fine_tune_reads_the_newest_period_alone():
     periods = simulated_periods("ranking")
-    start = FineTune(SHORT).start(MODEL, initial(MODEL, periods[0]), periods[0])
+    start = FineTune(SHORT).start(MODEL, initial_weights(MODEL, periods[0]), periods[0])
     folded = fold(MODEL, FineTune(SHORT), start, periods[1])
     by_hand = fit(MODEL, grow(MODEL, start, periods[1]).weights, periods[1].since(1), SHORT)
     assert equal(folded.weights, by_hand.weights)
@@ -41,7 +41,7 @@ def test_fine_tune_reads_the_newest_period_alone():
 
 def test_a_kept_optimizer_changes_the_second_night_and_not_the_first():
     periods = simulated_periods("ranking")
-    keep, reset = (run(MODEL, FineTune(SHORT, optimizer=o), periods) for o in ("keep", "reset"))
+    keep, reset = (run_chain(MODEL, FineTune(SHORT, optimizer=o), periods) for o in ("keep", "reset"))
     assert equal(keep[1].weights, reset[1].weights)
     assert not equal(keep[2].weights, reset[2].weights)
     assert all(name.startswith("optimizer/") for name in keep[1].memory) and keep[1].memory
@@ -50,17 +50,20 @@ def test_a_kept_optimizer_changes_the_second_night_and_not_the_first():
 
 def test_full_retrain_of_one_period_is_fine_tune():
     periods = simulated_periods("ranking")
-    full, fine = run(MODEL, FullRetrain(SHORT, window=1), periods), run(MODEL, FineTune(SHORT, "reset"), periods)
-    same_chains(full, fine, "a window of one period")
+    full, fine = (
+        run_chain(MODEL, FullRetrain(SHORT, window=1), periods),
+        run_chain(MODEL, FineTune(SHORT, "reset"), periods),
+    )
+    assert_same_chains(full, fine, "a window of one period")
 
 
 def test_full_retrain_from_scratch_forgets_the_past():
     periods = simulated_periods("ranking")
     scratch = FullRetrain(SHORT, begin="scratch", window=2)
-    chain = run(MODEL, scratch, periods)
-    fresh = scratch.start(MODEL, initial(MODEL, periods[3]), periods[3])
+    chain = run_chain(MODEL, scratch, periods)
+    fresh = scratch.start(MODEL, initial_weights(MODEL, periods[3]), periods[3])
     assert equal(chain[-1].weights, fold(MODEL, scratch, fresh, periods[4]).weights)
-    assert not equal(chain[-1].weights, run(MODEL, FullRetrain(SHORT, window=2), periods)[-1].weights)
+    assert not equal(chain[-1].weights, run_chain(MODEL, FullRetrain(SHORT, window=2), periods)[-1].weights)
 
 
 def test_lookbacks():
@@ -71,18 +74,20 @@ def test_lookbacks():
 
 def test_recent_keeps_the_vocabulary_and_the_newest_periods():
     logs = simulated_periods("ranking")[-1]
-    assert recent(logs, 2).periods.unique().tolist() == [3, 4]
-    assert recent(logs, 2).sizes == logs.sizes
-    assert len(recent(logs, ALL_HISTORY)) == len(logs)
+    assert recent_rows(logs, 2).periods.unique().tolist() == [3, 4]
+    assert recent_rows(logs, 2).sizes == logs.sizes
+    assert len(recent_rows(logs, ALL_HISTORY)) == len(logs)
     with pytest.raises(ValueError, match="1 or more"):
-        recent(logs, 0)
+        recent_rows(logs, 0)
 
 
 def test_pretraining_learns():
     logs = simulated_periods("ranking", rows=200)[2]
     trained = pretrain(MODEL, FullRetrain(TrainConfig(epochs=20, batch_size=16)), logs)
     assert trained["table.item"][:, -1].std() > 0.05
-    assert {name: t.shape for name, t in trained.items()} == {n: t.shape for n, t in initial(MODEL, logs).items()}
+    assert {name: t.shape for name, t in trained.items()} == {
+        n: t.shape for n, t in initial_weights(MODEL, logs).items()
+    }
 
 
 def test_practice_logs_are_canonical():
@@ -93,5 +98,5 @@ def test_practice_logs_are_canonical():
         assert firsts == sorted(firsts), "rows are given in order of first sight"
         assert born.tolist() == [int(logs.periods[first]) for first in firsts]
     assert logs.label.unique().tolist() == [0, 1]
-    early = until(logs, 1)
+    early = logs_until(logs, 1)
     assert early.sizes < logs.sizes and int(early.rows.max()) < max(early.sizes)

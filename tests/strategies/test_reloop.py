@@ -17,7 +17,7 @@ from nightloop.tasks.modules.loss import Batch, Loss, Objective
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.retraining.advance import fold
-from nightloop.tasks.retraining.contract_chains import run
+from nightloop.tasks.retraining.contract_chains import run_chain
 from nightloop.tasks.retraining.contract_data import simulated_periods
 from nightloop.tasks.retraining.distillation_loss import Distil
 from nightloop.tasks.retraining.strategy import Strategy
@@ -27,7 +27,7 @@ from nightloop.tasks.strategies.no_update import NoUpdate
 from nightloop.tasks.strategies.reloop import ReLoop, SelfCorrection
 from nightloop.tasks.strategies.spmf import SPMF
 from nightloop.tasks.training.predict import predict
-from nightloop.tasks.training.resize import grow, initial
+from nightloop.tasks.training.resize import grow, initial_weights
 
 FIELDS = ("user", "item", "device")
 MODEL = DeepFM(fields=FIELDS, numeric=2, width=4, hidden=(8,))
@@ -88,9 +88,9 @@ def same(one: Checkpoint, two: Checkpoint) -> bool:
 
 @pytest.mark.parametrize("learner", LEARNERS.values(), ids=LEARNERS)
 def test_r1_without_alpha_it_is_the_learner_bit_by_bit(learner: Strategy) -> None:
-    alone, looped = run(MODEL, learner, PERIODS), run(MODEL, ReLoop(learner, alpha=0), PERIODS)
+    alone, looped = run_chain(MODEL, learner, PERIODS), run_chain(MODEL, ReLoop(learner, alpha=0), PERIODS)
     assert all(same(one, two) for one, two in zip(alone, looped, strict=True))
-    assert not same(run(MODEL, ReLoop(learner, alpha=0.5), PERIODS)[-1], alone[-1])
+    assert not same(run_chain(MODEL, ReLoop(learner, alpha=0.5), PERIODS)[-1], alone[-1])
 
 
 def test_r2_what_is_as_good_as_before_is_free_and_a_tie_is_flat() -> None:
@@ -146,7 +146,7 @@ def test_r6_it_is_one_sided_where_distillation_is_not() -> None:
 def test_r7_no_row_was_predicted_by_weights_that_had_seen_it(learner: Strategy) -> None:
     """What a learner hears of a row was predicted at the close of the period before the row's own."""
     listener = Listener(learner)  # type: ignore[arg-type]
-    chain = run(MODEL, ReLoop(listener), PERIODS)  # type: ignore[arg-type]
+    chain = run_chain(MODEL, ReLoop(listener), PERIODS)  # type: ignore[arg-type]
     for rows in listener.heard:
         for period in rows.periods.unique().tolist():
             mine = rows.select(rows.periods == period)
@@ -166,7 +166,7 @@ def test_r7_labels_of_a_period_do_not_move_what_was_predicted_of_it(learner: Str
             replace(logs, label=torch.where(logs.periods == 2, 1 - logs.label, logs.label)) if turned else logs
             for logs in PERIODS
         ]
-        run(MODEL, ReLoop(listener), periods)  # type: ignore[arg-type]
+        run_chain(MODEL, ReLoop(listener), periods)  # type: ignore[arg-type]
         heard.append(listener.heard)
     for one, two in zip(*heard, strict=True):
         mine, other = (rows.served[rows.periods == 2] for rows in (one, two))
@@ -177,7 +177,7 @@ def test_r7_labels_of_a_period_do_not_move_what_was_predicted_of_it(learner: Str
 def test_what_was_served_is_taken_from_the_logs() -> None:
     listener = Listener(FullRetrain(SHORT, window=2))
     periods = [_served(logs) for logs in PERIODS]
-    run(MODEL, ReLoop(listener), periods)  # type: ignore[arg-type]
+    run_chain(MODEL, ReLoop(listener), periods)  # type: ignore[arg-type]
     for rows, logs in zip(listener.heard, periods[1:], strict=True):
         logged = logs.since(logs.period - 1)
         there = ~logged.served.isnan()
@@ -189,12 +189,12 @@ def test_nothing_is_predicted_where_everything_was_logged(monkeypatch: pytest.Mo
     from nightloop.tasks.strategies import reloop
 
     monkeypatch.setattr(reloop, "predict", lambda *_: pytest.fail("what was served is at hand"))
-    run(MODEL, ReLoop(FineTune(SHORT)), [replace(logs, served=torch.full((len(logs),), 0.3)) for logs in PERIODS])
+    run_chain(MODEL, ReLoop(FineTune(SHORT)), [replace(logs, served=torch.full((len(logs),), 0.3)) for logs in PERIODS])
 
 
 def test_after_a_skipped_period_the_rest_is_remembered() -> None:
     strategy = ReLoop(FullRetrain(SHORT, window=3))
-    checkpoint = strategy.start(MODEL, initial(MODEL, PERIODS[0]), PERIODS[0])
+    checkpoint = strategy.start(MODEL, initial_weights(MODEL, PERIODS[0]), PERIODS[0])
     for t in (1, 2, 4):
         logs = PERIODS[t].select(PERIODS[t].periods != 3)
         checkpoint = fold(MODEL, strategy, checkpoint, logs)
@@ -203,7 +203,7 @@ def test_after_a_skipped_period_the_rest_is_remembered() -> None:
 
 def test_a_period_that_was_delivered_anew_is_named() -> None:
     strategy = ReLoop(FullRetrain(SHORT, window=2))
-    chain = run(MODEL, strategy, PERIODS[:3])
+    chain = run_chain(MODEL, strategy, PERIODS[:3])
     fewer = PERIODS[3].select(torch.arange(len(PERIODS[3])) != 130)
     with pytest.raises(ValueError, match=r"period 2 has 59 rows, and had 60 when their predictions were kept"):
         fold(MODEL, strategy, chain[-1], fewer)
@@ -211,7 +211,7 @@ def test_a_period_that_was_delivered_anew_is_named() -> None:
 
 def test_a_ranking_and_a_deaf_learner_are_refused() -> None:
     with pytest.raises(ValueError, match="ReLoop learns from probabilities and needs labelled logs"):
-        run(MF(width=4), ReLoop(FineTune(SHORT)), simulated_periods("ranking"))
+        run_chain(MF(width=4), ReLoop(FineTune(SHORT)), simulated_periods("ranking"))
     with pytest.raises(ValueError, match="learner: ReLoop gives its learner another loss, and NoUpdate takes none"):
         ReLoop(NoUpdate())
 

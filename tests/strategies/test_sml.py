@@ -13,21 +13,21 @@ from torch.nn.functional import gelu
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.meta.meta_state import new_meta_state
 from nightloop.tasks.meta.sml_batches import Batches, epochs
-from nightloop.tasks.meta.sml_training import TransferInputs, learn_through, learn_transfer
+from nightloop.tasks.meta.sml_training import TransferInputs, learn_model, learn_transfer
 from nightloop.tasks.meta.transfer import TINY, Transfer
 from nightloop.tasks.meta.transfer_set import TransferSet
 from nightloop.tasks.models.mf import MF
 from nightloop.tasks.modules.checkpoint import pack, to_bytes, unpack
 from nightloop.tasks.modules.loss import Batch, cross_entropy
 from nightloop.tasks.modules.train_config import TrainConfig
-from nightloop.tasks.retraining.contract_chains import run, same_chains
+from nightloop.tasks.retraining.contract_chains import assert_same_chains, run_chain
 from nightloop.tasks.retraining.contract_data import simulated_periods
-from nightloop.tasks.retraining.prequential_loss import loss
+from nightloop.tasks.retraining.prequential_loss import mean_logloss
 from nightloop.tasks.strategies.fine_tune import FineTune
 from nightloop.tasks.strategies.sml import SML
 from nightloop.tasks.training.fit import fit
 from nightloop.tasks.training.predict import predict
-from nightloop.tasks.training.resize import grow, initial
+from nightloop.tasks.training.resize import grow, initial_weights
 
 MODEL = MF(width=4)
 FIRST = TrainConfig(epochs=2, batch_size=16, optimizer="adam", lr=0.01, l2=0.001)
@@ -51,8 +51,8 @@ def close(one, two) -> None:
 
 def test_m1_the_identity_is_fine_tuning() -> None:
     periods = simulated_periods("ranking")
-    chain = run(MODEL, made(Transfer("average", share=0.0), rounds=1), periods)
-    plain = run(MODEL, FineTune(FIRST, optimizer="reset"), periods)
+    chain = run_chain(MODEL, made(Transfer("average", share=0.0), rounds=1), periods)
+    plain = run_chain(MODEL, FineTune(FIRST, optimizer="reset"), periods)
     for one, two in zip(chain, plain, strict=True):
         close(one.weights, two.weights)
 
@@ -60,7 +60,7 @@ def test_m1_the_identity_is_fine_tuning() -> None:
 @pytest.mark.parametrize("restart", ["output", "learned"])
 def test_m1_the_identity_with_rounds_is_fine_tuning_as_often(restart: str) -> None:
     periods, rounds = simulated_periods("ranking"), 3
-    chain = run(MODEL, made(Transfer("average", share=0.0), rounds=rounds, start_from=restart), periods)
+    chain = run_chain(MODEL, made(Transfer("average", share=0.0), rounds=rounds, start_from=restart), periods)
     checkpoint = chain[0]
     for logs, got in zip(periods[1:], chain[1:], strict=True):
         weights = grow(MODEL, checkpoint, logs).weights
@@ -73,7 +73,7 @@ def test_m1_the_identity_with_rounds_is_fine_tuning_as_often(restart: str) -> No
 
 def test_m2_yesterdays_weights_never_change() -> None:
     periods = simulated_periods("ranking")
-    chain = run(MODEL, made(Transfer("average", share=1.0)), periods)
+    chain = run_chain(MODEL, made(Transfer("average", share=1.0)), periods)
     for checkpoint in chain[1:]:
         for name, first in chain[0].weights.items():
             assert torch.equal(checkpoint.weights[name][: len(first)], first)
@@ -81,7 +81,7 @@ def test_m2_yesterdays_weights_never_change() -> None:
 
 def test_m3_a_share_in_between_is_the_average() -> None:
     periods = simulated_periods("ranking")
-    checkpoint = run(MODEL, made(Transfer("average", share=0.25)), periods)[-1]
+    checkpoint = run_chain(MODEL, made(Transfer("average", share=0.25)), periods)[-1]
     before, learned = (unpack(f"task/{which}/weights", checkpoint.memory) for which in ("before", "learned"))
     for name, served in checkpoint.weights.items():
         torch.testing.assert_close(served, 0.25 * before[name] + 0.75 * learned[name])
@@ -91,12 +91,12 @@ def test_m3_a_share_in_between_is_the_average() -> None:
 @pytest.mark.parametrize("batches", ["shuffled", "by_user"])
 def test_m4_each_step_changes_its_own_half_alone(batches: Batches) -> None:
     logs = simulated_periods("ranking")[1]
-    carry, before = TransferSet(Transfer(hidden=8), MODEL.fields), initial(MODEL, logs)
+    carry, before = TransferSet(Transfer(hidden=8), MODEL.fields), initial_weights(MODEL, logs)
     weights = {name: tensor + 0.1 for name, tensor in before.items()}
     meta = new_meta_state(carry.parameters(MODEL, weights, logs.generator("x")))
     halves = lambda: [to_bytes(dict(part)) for part in (meta.memory(), before, weights)]  # noqa: E731
     was = halves()
-    learned = learn_through(MODEL, carry, meta, TransferInputs(before, weights), logs, FIRST, batches)
+    learned = learn_model(MODEL, carry, meta, TransferInputs(before, weights), logs, FIRST, batches)
     assert halves() == was and to_bytes(learned) != was[2]
     taught = learn_transfer(MODEL, carry, meta, TransferInputs(before, learned), logs, SECOND, batches)
     assert halves() == was and to_bytes(taught.memory()) != was[0]
@@ -172,8 +172,8 @@ def test_m8_what_is_served_knows_nothing_of_the_period_it_serves() -> None:
     rows = last.rows.clone()
     rows[last.periods == last.period, 1] = 0
     spoilt = [*periods[:-1], replace(last, rows=rows)]
-    one, two = run(MODEL, made(), periods), run(MODEL, made(), spoilt)
-    same_chains(one[:-1], two[:-1], "the future leaked")
+    one, two = run_chain(MODEL, made(), periods), run_chain(MODEL, made(), spoilt)
+    assert_same_chains(one[:-1], two[:-1], "the future leaked")
     assert not torch.equal(one[-1].weights["table.item"], two[-1].weights["table.item"])
 
 
@@ -207,7 +207,7 @@ def taught_on(speed: float, ahead: int) -> tuple[float, float]:
     training = TrainConfig(epochs=12, batch_size=256, lr=0.02)
     meta = learn_transfer(model, carry, meta, TransferInputs(truth[0], truth[1]), logs[1 + ahead], training, "shuffled")
     served = carry.whole(meta.parameters, truth[1], truth[2])
-    return loss(model, truth[2], logs[3]), loss(model, served, logs[3])
+    return mean_logloss(model, truth[2], logs[3]), mean_logloss(model, served, logs[3])
 
 
 def test_m9_the_next_period_teaches_drift_and_the_same_does_not() -> None:
@@ -223,7 +223,7 @@ def test_m10_a_learned_transfer_foresees_a_constant_velocity() -> None:
     newest, foreseen = taught_on(0.4, 1)
     model, truth, logs = world(0.4)
     extrapolated = {name: 2 * truth[2][name] - truth[1][name] for name in truth[2]}
-    best = loss(model, extrapolated, logs[3])
+    best = mean_logloss(model, extrapolated, logs[3])
     assert best < newest and foreseen < newest - 0.5 * (newest - best), "at least half of what there is to gain"
 
 
@@ -248,14 +248,14 @@ def test_m11_rows_alone_are_rows_of_the_whole_table() -> None:
 
 def test_an_empty_period_keeps_what_was_served() -> None:
     periods = [logs.select(logs.periods != 2) for logs in simulated_periods("ranking")]
-    chain = run(MODEL, made(rounds=1), periods)
+    chain = run_chain(MODEL, made(rounds=1), periods)
     meta = [unpack("meta", checkpoint.memory) for checkpoint in chain]
     assert all(torch.equal(meta[1][name], meta[2][name]) for name in meta[1]), "nothing to learn the transfer from"
     assert all(bool(torch.isfinite(t).all()) for t in pack("", chain[-1].weights).values())
 
 
 def test_freeze_counts_finished_tasks() -> None:
-    chain = run(MODEL, made(freeze=2), simulated_periods("ranking"))
+    chain = run_chain(MODEL, made(freeze=2), simulated_periods("ranking"))
     assert [int(checkpoint.memory["finished"]) for checkpoint in chain] == [0, 0, 1, 2, 2]
     last = [unpack("meta", checkpoint.memory) for checkpoint in chain[-2:]]
     assert all(torch.equal(last[0][name], last[1][name]) for name in last[0])

@@ -11,11 +11,11 @@ from nightloop.tasks.models.mf import MF
 from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.retraining.advance import fold
 from nightloop.tasks.retraining.contract_data import simulated_periods
-from nightloop.tasks.retraining.reservoir import empty
+from nightloop.tasks.retraining.reservoir import empty_reservoir
 from nightloop.tasks.strategies.fine_tune import FineTune
 from nightloop.tasks.strategies.spmf import SPMF, rank_chances
 from nightloop.tasks.training.predict import predict
-from nightloop.tasks.training.resize import initial
+from nightloop.tasks.training.resize import initial_weights
 
 SHORT = TrainConfig(epochs=2, batch_size=16)
 MODEL = MF(width=4)
@@ -34,7 +34,7 @@ def test_s1_every_past_row_is_kept_with_the_same_chance() -> None:
     counts = torch.zeros(sum(sizes))
     for seed in range(runs):
         parts = chunks(sizes, seed)
-        reservoir = empty(parts[0])
+        reservoir = empty_reservoir(parts[0])
         for number, part in enumerate(parts):
             reservoir = reservoir.offer(part, size, replace(part, period=number).generator("test"))
         kept = reservoir.columns["rows"][:, 0]
@@ -51,7 +51,7 @@ def test_s1_every_past_row_is_kept_with_the_same_chance() -> None:
 
 def test_a_reservoir_larger_than_history_keeps_all_of_it() -> None:
     parts = chunks((30, 10), 0)
-    reservoir = empty(parts[0])
+    reservoir = empty_reservoir(parts[0])
     for part in parts:
         reservoir = reservoir.offer(part, 100, part.generator("x"))
     assert sorted(reservoir.columns["rows"][:, 0].tolist()) == list(range(40)) and reservoir.seen == 40
@@ -63,7 +63,7 @@ def test_s2_without_a_reservoir_it_is_fine_tuning(family: str) -> None:
     model = MODEL if family == "ranking" else MF(width=4)
     model.family = family
     one, two = SPMF(size=0, training=SHORT), FineTune(SHORT, optimizer="reset")
-    weights = initial(model, periods[0])
+    weights = initial_weights(model, periods[0])
     spmf, fine = one.start(model, weights, periods[0]), two.start(model, weights, periods[0])
     for logs in periods[1:]:
         spmf, fine = fold(model, one, spmf, logs), fold(model, two, fine, logs)
@@ -86,7 +86,7 @@ def test_s4_the_newest_period_enters_the_reservoir_after_training(monkeypatch: p
     periods, seen = simulated_periods("ranking"), []
     monkeypatch.setattr(module, "predict", lambda m, w, logs: seen.append(logs) or predict(m, w, logs))
     strategy = SPMF(size=1000, training=SHORT)
-    checkpoint = strategy.start(MODEL, initial(MODEL, periods[0]), periods[0])
+    checkpoint = strategy.start(MODEL, initial_weights(MODEL, periods[0]), periods[0])
     for t, logs in enumerate(periods[1:], 1):
         checkpoint = fold(MODEL, strategy, checkpoint, logs)
         assert len(seen[-1]) == len(logs), "every row once: no row of the newest period is in the reservoir too"
@@ -103,7 +103,7 @@ def test_clicks_replay_their_share_of_each_class(monkeypatch: pytest.MonkeyPatch
     model.family = "ctr"
     periods = simulated_periods("ctr", rows=100)
     strategy = SPMF(size=30, ratio=0.3, training=SHORT)
-    checkpoint = strategy.start(model, initial(model, periods[0]), periods[0])
+    checkpoint = strategy.start(model, initial_weights(model, periods[0]), periods[0])
     for logs in periods[1:]:
         newest = logs.since(logs.period)
         checkpoint = fold(model, strategy, checkpoint, logs)

@@ -30,7 +30,7 @@ from nightloop.tasks.models.nfm import NFM
 from nightloop.tasks.models.wide_deep import WideDeep
 from nightloop.tasks.models.xdeepfm import xDeepFM
 from nightloop.tasks.modules.train_config import TrainConfig
-from nightloop.tasks.retraining.advance import begin, fold, pretrain
+from nightloop.tasks.retraining.advance import fold, pretrain, start_chain
 from nightloop.tasks.retraining.contract_data import simulated_periods
 from nightloop.tasks.strategies.add_popularity import AddPopularity
 from nightloop.tasks.strategies.asmg import ASMG
@@ -124,7 +124,7 @@ def periods(model: Any) -> list[Logs]:
 
 def learned(strategy: Any, model: Any, logs: list[Logs]) -> dict[str, str]:
     """Hashes of all weights after two nights, and of what the model predicts for the newest rows."""
-    checkpoint = begin(model, strategy, pretrain(model, FullRetrain(ONE), logs[0]), logs[0])
+    checkpoint = start_chain(model, strategy, pretrain(model, FullRetrain(ONE), logs[0]), logs[0])
     for night in logs[1:]:
         checkpoint = fold(model, strategy, checkpoint, night)
     found = {**checkpoint.weights, "predicted": predict(model, checkpoint.weights, logs[-1].since(logs[-1].period))}

@@ -14,7 +14,7 @@ from nightloop.tasks.modules.progress import listening
 from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.training.fit import fit
 from nightloop.tasks.training.predict import predict
-from nightloop.tasks.training.resize import initial
+from nightloop.tasks.training.resize import initial_weights
 from tests.models.make_logs import make, same
 
 FIELDS = ("user", "item", "c0")
@@ -36,7 +36,7 @@ def logs_for(name: str, n: int = 200, seed: int = 0):
 def test_closed_form_equals_autograd(biases, l2, optimizer):
     model, logs = MF(width=6, biases=biases), make((15, 40), 200)
     training = replace(SHORT, l2=l2, optimizer=optimizer)
-    weights = initial(model, logs)
+    weights = initial_weights(model, logs)
     closed = fit(model, weights, logs, training)
     by_autograd = fit(model, weights, logs, training, loss=lambda batch: cross_entropy(batch))
     for name in weights:
@@ -49,7 +49,7 @@ def test_one_step_equals_the_formula():
     model, logs = MF(width=3), make((4, 9), 12)
     seen = []
     by_autograd = lambda batch: seen.append(batch) or cross_entropy(batch)  # noqa: E731
-    weights = initial(model, logs)
+    weights = initial_weights(model, logs)
     fitted = fit(model, weights, logs, TrainConfig(epochs=1, batch_size=100, lr=0.1), loss=by_autograd)
     gradient = {name: torch.zeros_like(tensor) for name, tensor in weights.items()}
     for (user, item), label in zip(seen[0].rows.tolist(), seen[0].label.tolist(), strict=True):
@@ -65,7 +65,7 @@ def test_one_step_equals_the_formula():
 @pytest.mark.parametrize("name", MODELS)
 def test_inputs_stay_as_they_are(name):
     model, logs = MODELS[name], logs_for(name)
-    weights = initial(model, logs)
+    weights = initial_weights(model, logs)
     state = fit(model, weights, logs, SHORT).optimizer
     before = [{k: v.clone() for k, v in tensors.items()} for tensors in (weights, state)]
     rows, label = logs.rows.clone(), logs.label.clone()
@@ -77,7 +77,7 @@ def test_inputs_stay_as_they_are(name):
 @pytest.mark.parametrize("name", MODELS)
 def test_same_inputs_same_bytes_whatever_the_global_generator(name):
     model, logs = MODELS[name], logs_for(name)
-    weights = initial(model, logs)
+    weights = initial_weights(model, logs)
     torch.manual_seed(1)
     once = fit(model, weights, logs, SHORT)
     torch.manual_seed(2)
@@ -92,7 +92,7 @@ def test_same_inputs_same_bytes_whatever_the_global_generator(name):
 def test_the_order_of_rows_changes_nothing(name, ties):
     model, logs = MODELS[name], logs_for(name)
     logs = replace(logs, time=logs.time // 50) if ties else logs
-    weights = initial(model, logs)
+    weights = initial_weights(model, logs)
     shuffled = logs.select(torch.randperm(len(logs), generator=torch.Generator().manual_seed(5)))
     assert same(fit(model, weights, logs, SHORT).weights, fit(model, weights, shuffled, SHORT).weights)
 
@@ -108,13 +108,13 @@ def test_positions_name_rows_of_the_given_logs():
         assert batch.label.sum() == batch.taken
         return cross_entropy(batch)
 
-    fit(model, initial(model, logs), logs, SHORT, loss=loss)
+    fit(model, initial_weights(model, logs), logs, SHORT, loss=loss)
 
 
 def test_a_loss_may_pull_towards_earlier_rows():
     """What L2SP needs: a penalty on embedded rows through their vocabulary rows."""
     model, logs = MODELS["MF"], logs_for("MF")
-    weights = initial(model, logs)
+    weights = initial_weights(model, logs)
     anchor = [weights["table.user"], weights["table.item"]]
 
     def pulled(batch: Batch) -> torch.Tensor:
@@ -132,7 +132,7 @@ def test_a_loss_may_pull_towards_earlier_rows():
 def test_state_in_state_out(name, optimizer):
     """Kept state slows Adagrad down, and Adam goes on where it was; new state is all zeros without rows."""
     model, logs = MODELS[name], logs_for(name)
-    training, weights = replace(SHORT, optimizer=optimizer), initial(model, logs)
+    training, weights = replace(SHORT, optimizer=optimizer), initial_weights(model, logs)
     first = fit(model, weights, logs, training)
     kept = fit(model, first.weights, logs, training, state=first.optimizer)
     anew = fit(model, first.weights, logs, training)
@@ -146,7 +146,7 @@ def test_state_in_state_out(name, optimizer):
 
 def test_state_of_another_rule_is_refused():
     model, logs = MODELS["MF"], logs_for("MF")
-    weights = initial(model, logs)
+    weights = initial_weights(model, logs)
     state = fit(model, weights, logs, SHORT).optimizer
     with pytest.raises(ValueError, match="does not fit adam"):
         fit(model, weights, logs, replace(SHORT, optimizer="adam"), state=state)
@@ -154,7 +154,7 @@ def test_state_of_another_rule_is_refused():
 
 def test_rows_without_data_stay_where_they_are():
     model, logs = MODELS["DeepFM"], logs_for("DeepFM", n=5)
-    weights = initial(model, logs)
+    weights = initial_weights(model, logs)
     fitted = fit(model, weights, logs, replace(SHORT, l2=0.1)).weights
     idle = torch.ones(15, dtype=torch.bool)
     idle[logs.rows[:, 0]] = False
@@ -165,13 +165,13 @@ def test_rows_without_data_stay_where_they_are():
 @pytest.mark.parametrize("name", MODELS)
 def test_a_single_row(name):
     model, logs = MODELS[name], logs_for(name).select(torch.tensor([3]))
-    fitted = fit(model, initial(model, logs), logs, SHORT)
+    fitted = fit(model, initial_weights(model, logs), logs, SHORT)
     assert bool(torch.isfinite(predict(model, fitted.weights, logs)).all())
 
 
 def test_a_user_who_took_everything_learns_from_positives_alone():
     model, logs = MF(width=4), make((1, 1), 1)
-    fitted = fit(model, initial(model, logs), logs, TrainConfig(epochs=30, lr=0.1))
+    fitted = fit(model, initial_weights(model, logs), logs, TrainConfig(epochs=30, lr=0.1))
     assert float(predict(model, fitted.weights, logs)) > 1.0
 
 
@@ -179,7 +179,7 @@ def test_a_user_who_took_everything_learns_from_positives_alone():
 def test_labels_of_one_kind(label):
     model, logs = MODELS["DeepFM"], logs_for("DeepFM")
     logs = replace(logs, label=torch.full((len(logs),), label))
-    fitted = fit(model, initial(model, logs), logs, replace(SHORT, dense_lr=0.01))
+    fitted = fit(model, initial_weights(model, logs), logs, replace(SHORT, dense_lr=0.01))
     mean = float(torch.sigmoid(predict(model, fitted.weights, logs)).mean())
     assert abs(mean - label) < 0.25
 
@@ -188,18 +188,18 @@ def test_labels_of_one_kind(label):
 def test_divergence_names_the_epoch_and_the_rate(name):
     model, logs = MODELS[name], logs_for(name)
     with pytest.raises(ValueError, match=r"diverged in epoch 1 of 3.*lr 1e\+15"):
-        fit(model, initial(model, logs), logs, replace(SHORT, lr=1e15))
+        fit(model, initial_weights(model, logs), logs, replace(SHORT, lr=1e15))
 
 
 def test_nan_from_a_loss_names_the_epoch():
     model, logs = MODELS["MF"], logs_for("MF")
     with pytest.raises(ValueError, match="diverged in epoch 1 of 3"):
-        fit(model, initial(model, logs), logs, SHORT, loss=lambda batch: cross_entropy(batch) * float("nan"))
+        fit(model, initial_weights(model, logs), logs, SHORT, loss=lambda batch: cross_entropy(batch) * float("nan"))
 
 
 def test_what_does_not_fit_is_refused():
     model, logs = MODELS["DeepFM"], logs_for("DeepFM")
-    weights = initial(model, logs)
+    weights = initial_weights(model, logs)
     cases = [
         (weights, replace(logs, label=logs.label * 5), "labels must be numbers from 0 to 1"),
         (weights, replace(logs, label=logs.label * float("nan")), "labels must be numbers from 0 to 1"),
@@ -218,7 +218,7 @@ def test_what_does_not_fit_is_refused():
 def test_progress_counts_every_row_and_changes_nothing(name):
     model, logs = MODELS[name], logs_for(name)
     heard: list[tuple[int, int]] = []
-    weights = initial(model, logs)
+    weights = initial_weights(model, logs)
     with listening(lambda done, total: heard.append((done, total))):
         told = fit(model, weights, logs, SHORT)
     assert heard[-1] == (600, 600) and heard == sorted(heard) and len(heard) == 21
@@ -232,7 +232,7 @@ def test_a_ranking_learns_who_likes_what():
     item = torch.randint(30, (3000,), generator=g) + 30 * (user % 2)
     logs = replace(make((40, 60), 3000), rows=torch.stack([user, item], 1))
     model = MF(width=8)
-    fitted = fit(model, initial(model, logs), logs, TrainConfig(epochs=20, batch_size=256, lr=0.1))
+    fitted = fit(model, initial_weights(model, logs), logs, TrainConfig(epochs=20, batch_size=256, lr=0.1))
     users, items = model.factors(fitted.weights)
     scores = users @ items.T
     own = scores[0::2, :30].mean() + scores[1::2, 30:].mean()
@@ -241,7 +241,7 @@ def test_a_ranking_learns_who_likes_what():
 
 def test_bfloat16_is_a_choice_and_changes_little():
     model, logs = MODELS["DeepFM"], logs_for("DeepFM")
-    weights = initial(model, logs)
+    weights = initial_weights(model, logs)
     full = predict(model, fit(model, weights, logs, SHORT).weights, logs)
     half = predict(model, fit(model, weights, logs, replace(SHORT, precision="bfloat16")).weights, logs)
     assert not torch.equal(full, half) and float((full - half).abs().max()) < 0.1

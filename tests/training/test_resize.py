@@ -13,7 +13,7 @@ from nightloop.tasks.modules.checkpoint import Checkpoint, from_bytes, pack, to_
 from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.training.fit import fit
 from nightloop.tasks.training.predict import predict
-from nightloop.tasks.training.resize import grow, initial
+from nightloop.tasks.training.resize import grow, initial_weights
 from tests.models.make_logs import make
 
 SMALL = make((5, 8, 3), 60, numeric=1, labels=True)
@@ -22,7 +22,7 @@ MODEL = DeepFM(SMALL.fields, numeric=1, width=3, hidden=(4,))
 
 
 def checkpoint(optimizer="adam"):
-    fitted = fit(MODEL, initial(MODEL, SMALL), SMALL, TrainConfig(optimizer=optimizer))
+    fitted = fit(MODEL, initial_weights(MODEL, SMALL), SMALL, TrainConfig(optimizer=optimizer))
     memory = {
         **pack("optimizer", fitted.optimizer),
         **pack("learner/weights", fitted.weights),
@@ -55,7 +55,7 @@ def test_every_parallel_tensor_grows(optimizer):
 
 
 def test_growth_is_the_same_for_every_strategy_and_only_once():
-    one, two = checkpoint(), Checkpoint(0, initial(MODEL, SMALL))
+    one, two = checkpoint(), Checkpoint(0, initial_weights(MODEL, SMALL))
     a, b = grow(MODEL, one, LARGE), grow(MODEL, two, LARGE)
     assert torch.equal(a.weights["table.item"][8:], b.weights["table.item"][8:])
     again = grow(MODEL, a, LARGE)
@@ -69,7 +69,7 @@ def test_a_grown_checkpoint_trains_on_with_its_state():
 
 @pytest.mark.parametrize("model", [MODEL, MF(width=4), MF(width=4, biases=True)])
 def test_unused_ids_change_no_prediction(model):
-    weights = initial(model, SMALL)
+    weights = initial_weights(model, SMALL)
     grown = grow(model, Checkpoint(0, weights), LARGE)
     assert torch.equal(predict(model, weights, SMALL), predict(model, grown.weights, SMALL))
 

@@ -11,7 +11,7 @@ from scipy.stats import ks_2samp
 
 from nightloop.tasks.plan.expectations import Band, Drift, Expectations
 from nightloop.tasks.plan.plan import Columns
-from nightloop.tasks.validation.drift import QUANTILES, allowed, ks, psi, reference, under
+from nightloop.tasks.validation.drift import QUANTILES, allowed_range, ks, psi, reference_values, with_prefix
 from nightloop.tasks.validation.period_checks import period_checks
 
 COLUMNS = Columns(user="u", item="i", time="t", categorical=("c",), numeric=("x",), key=())
@@ -34,18 +34,18 @@ def night(
 
 def test_a_band_is_the_median_give_or_take_the_largest_of_three() -> None:
     nights = [{"rows": value} for value in (100.0, 110.0, 90.0, 100.0, 5000.0)]
-    assert allowed(Band(relative=0.4), "rows", nights) == (pytest.approx(100 - 5 * 14.826), pytest.approx(174.13))
-    assert allowed(Band(relative=0.9), "rows", nights) == (pytest.approx(10.0), pytest.approx(190.0))
-    assert allowed(Band(relative=0, absolute=300), "rows", nights) == (-200.0, 400.0)
-    assert allowed(Band(sides="above", relative=0.9), "rows", nights) == (-math.inf, pytest.approx(190.0))
-    assert allowed(Band(sides="below", relative=0.9), "rows", nights) == (pytest.approx(10.0), math.inf)
-    assert allowed(Band(nights=1, least=1, relative=0.5), "rows", nights) == (2500.0, 7500.0)
+    assert allowed_range(Band(relative=0.4), "rows", nights) == (pytest.approx(100 - 5 * 14.826), pytest.approx(174.13))
+    assert allowed_range(Band(relative=0.9), "rows", nights) == (pytest.approx(10.0), pytest.approx(190.0))
+    assert allowed_range(Band(relative=0, absolute=300), "rows", nights) == (-200.0, 400.0)
+    assert allowed_range(Band(sides="above", relative=0.9), "rows", nights) == (-math.inf, pytest.approx(190.0))
+    assert allowed_range(Band(sides="below", relative=0.9), "rows", nights) == (pytest.approx(10.0), math.inf)
+    assert allowed_range(Band(nights=1, least=1, relative=0.5), "rows", nights) == (2500.0, 7500.0)
 
 
 def test_too_few_nights_or_nights_without_the_number_judge_nothing() -> None:
-    assert allowed(Band(least=3), "rows", [{"rows": 1.0}, {"rows": 2.0}]) is None
-    assert allowed(Band(least=1), "rows", [{"other": 1.0}, {"rows": math.nan}]) is None
-    assert reference(Drift(most=1, least=2), "category/c/", [{"category/c/aa": 1.0}]) == []
+    assert allowed_range(Band(least=3), "rows", [{"rows": 1.0}, {"rows": 2.0}]) is None
+    assert allowed_range(Band(least=1), "rows", [{"other": 1.0}, {"rows": math.nan}]) is None
+    assert reference_values(Drift(most=1, least=2), "category/c/", [{"category/c/aa": 1.0}]) == []
 
 
 def test_psi_is_the_sum_it_is_said_to_be() -> None:
@@ -104,7 +104,7 @@ def test_only_nights_handed_in_count_and_order_of_names_does_not() -> None:
     plan = Expectations()
     straight = period_checks(plan, COLUMNS, nights[4], nights[:4])
     assert straight == period_checks(plan, COLUMNS, shuffled[4], shuffled[:4])
-    assert under("category/c/", {"category/c/aa": 1.0, "category/cc/bb": 2.0}) == {"aa": 1.0}
+    assert with_prefix("category/c/", {"category/c/aa": 1.0, "category/cc/bb": 2.0}) == {"aa": 1.0}
 
 
 def test_a_missing_statistic_is_not_a_number_and_never_passes() -> None:

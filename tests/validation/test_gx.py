@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from nightloop.tasks.data.vocabulary import empty, grow
+from nightloop.tasks.data.vocabulary import empty_vocabulary, grow_vocabulary
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.plan.plan import Calendar, Columns, Part, Plan
-from nightloop.tasks.validation.gx import Nights, validate
+from nightloop.tasks.validation.gx import EarlierNights, validate_period
 from nightloop.tasks.validation.result import Validation
 from tests.lake.small_lake import SmallLake
 
@@ -61,9 +61,9 @@ def changed(table: pa.Table, column: str, values: Mapping[int, object]) -> pa.Ta
     return table.set_column(at, column, pa.array(old, table.schema.field(column).type))
 
 
-def look(table: pa.Table, the: Plan | None = None, nights: Nights | None = None) -> tuple[Validation, SmallLake]:
+def look(table: pa.Table, the: Plan | None = None, nights: EarlierNights | None = None) -> tuple[Validation, SmallLake]:
     lake = SmallLake(table)
-    return validate(lake, the or plan(), TODAY, 1, nights or Nights()), lake  # type: ignore[arg-type]
+    return validate_period(lake, the or plan(), TODAY, 1, nights or EarlierNights()), lake  # type: ignore[arg-type]
 
 
 @cache
@@ -206,7 +206,7 @@ def test_no_configuration_stops_the_night() -> None:
 
 
 def test_a_number_that_is_missing_all_night_stops_it() -> None:
-    nights = Nights(history())
+    nights = EarlierNights(history())
     seen, _ = look(rows(price=pa.nulls(400, pa.float64())), nights=nights)
     assert seen.verdict == "blocked"
     assert any("KS of price is not a number" in reason for reason in seen.reasons)
@@ -224,7 +224,7 @@ def test_a_number_that_is_missing_all_night_stops_it() -> None:
     ],
 )
 def test_a_period_outside_the_band_of_passed_nights_is_told(table: pa.Table, sentence: str) -> None:
-    seen, _ = look(table, nights=Nights(history()))
+    seen, _ = look(table, nights=EarlierNights(history()))
     assert any(sentence in reason for reason in seen.reasons), seen.reasons
     assert seen.verdict == ("blocked" if sentence.startswith("stops") else "warned")
 
@@ -233,7 +233,7 @@ def test_duplicates_and_rows_outside_the_period_that_landing_found_are_counted()
     lake = SmallLake(rows())
     lake.connection.execute("INSERT INTO quarantine SELECT 0, 1, range, 'duplicate', NULL FROM range(60)")
     lake.connection.execute("INSERT INTO quarantine SELECT 0, 1, 100 + range, 'outside_period', '[3]' FROM range(40)")
-    seen = validate(lake, plan(budget=1), TODAY, 1, Nights())  # type: ignore[arg-type]
+    seen = validate_period(lake, plan(budget=1), TODAY, 1, EarlierNights())  # type: ignore[arg-type]
     assert seen.statistics["duplicate_share"] == 0.15 and seen.statistics["outside_share"] == 0.1
     assert seen.verdict == "blocked"
     assert any("duplicate share" in reason and "warning" in reason for reason in seen.reasons)
@@ -243,19 +243,19 @@ def test_duplicates_and_rows_outside_the_period_that_landing_found_are_counted()
 
 def test_an_operator_may_let_a_stopped_period_pass_with_a_reason() -> None:
     lake = SmallLake(rows(0))
-    seen = validate(lake, plan(), TODAY, 1, Nights(), accepted="public holiday")  # type: ignore[arg-type]
+    seen = validate_period(lake, plan(), TODAY, 1, EarlierNights(), accepted="public holiday")  # type: ignore[arg-type]
     assert seen.verdict == "overridden" and seen.reasons[0] == "accepted by an operator: public holiday"
     with pytest.raises(ValueError, match="only with a reason"):
-        validate(lake, plan(), TODAY, 1, Nights(), accepted=" ")  # type: ignore[arg-type]
-    good = validate(SmallLake(rows()), plan(), TODAY, 1, Nights(), accepted="x")  # type: ignore[arg-type]
+        validate_period(lake, plan(), TODAY, 1, EarlierNights(), accepted=" ")  # type: ignore[arg-type]
+    good = validate_period(SmallLake(rows()), plan(), TODAY, 1, EarlierNights(), accepted="x")  # type: ignore[arg-type]
     assert good.verdict == "passed"
 
 
 def test_the_same_rows_give_the_same_bytes_however_often() -> None:
     table = changed(rows(), "item", dict.fromkeys(range(30)))
-    nights = Nights(history())
+    nights = EarlierNights(history())
     first, lake = look(table, nights=nights)
-    again = validate(lake, plan(), TODAY, 1, nights)  # type: ignore[arg-type]
+    again = validate_period(lake, plan(), TODAY, 1, nights)  # type: ignore[arg-type]
     other, _ = look(table, nights=nights)
     assert first == again == other
     assert lake.reasons() == {"item/null": 30}
@@ -264,25 +264,25 @@ def test_the_same_rows_give_the_same_bytes_however_often() -> None:
 def test_a_poisoned_period_leaves_no_trace_in_the_bands() -> None:
     """Only passed nights are handed in, and nothing is kept between two calls (invariant 11)."""
     before = history()
-    calm, _ = look(rows(), nights=Nights(before))
-    poisoned, _ = look(rows(5, category=pa.array(["x"] * 5)), nights=Nights(before))
+    calm, _ = look(rows(), nights=EarlierNights(before))
+    poisoned, _ = look(rows(5, category=pa.array(["x"] * 5)), nights=EarlierNights(before))
     assert poisoned.verdict == "blocked"
-    after, _ = look(rows(), nights=Nights(before))
+    after, _ = look(rows(), nights=EarlierNights(before))
     assert after == calm
 
 
 def test_rows_of_later_periods_change_nothing() -> None:
     lake = SmallLake(rows())
-    before = validate(lake, plan(), TODAY, 1, Nights())  # type: ignore[arg-type]
+    before = validate_period(lake, plan(), TODAY, 1, EarlierNights())  # type: ignore[arg-type]
     lake.connection.execute(
         "INSERT INTO landed SELECT 1, 1, arrival, time, 'nobody', item, 9, category, -1e300 FROM landed"
     )
     lake.connection.execute("INSERT INTO quarantine VALUES (1, 1, 3, 'duplicate', NULL)")
-    assert validate(lake, plan(), TODAY, 1, Nights()) == before  # type: ignore[arg-type]
+    assert validate_period(lake, plan(), TODAY, 1, EarlierNights()) == before  # type: ignore[arg-type]
 
 
 def test_the_document_says_what_great_expectations_said_and_nothing_of_when() -> None:
-    seen, _ = look(changed(rows(), "item", {0: None}), nights=Nights(history()))
+    seen, _ = look(changed(rows(), "item", {0: None}), nights=EarlierNights(history()))
     document = json.loads(seen.document)
     assert {check["verdict"] for check in document["checks"]} == {"passed"}
     assert document["rules"] == [
@@ -307,8 +307,8 @@ def test_new_users_and_items_are_counted_against_the_vocabulary() -> None:
     table = rows()
     known = table.filter(pc.not_equal(table.column("user"), "u7"))
     ids = known.select(["user", "item", "category"]).add_column(0, "period", pa.array([0] * len(known), pa.int32()))
-    vocabulary = grow(empty(plan().columns), ids)
-    seen, _ = look(table, nights=Nights(vocabulary=vocabulary))
+    vocabulary = grow_vocabulary(empty_vocabulary(plan().columns), ids)
+    seen, _ = look(table, nights=EarlierNights(vocabulary=vocabulary))
     share = pc.sum(pc.equal(table.column("user"), "u7")).as_py() / 400
     assert seen.statistics["new_user_rate"] == pytest.approx(share)
     assert seen.statistics["new_item_rate"] == 0.0

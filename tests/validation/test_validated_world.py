@@ -13,14 +13,14 @@ import pyarrow as pa
 import pytest
 
 from nightloop.tasks.data.clean_rows import clean_digest
-from nightloop.tasks.lake.ingest import collect
+from nightloop.tasks.lake.ingest import land_period
 from nightloop.tasks.lake.periods import Period, period
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.plan import Calendar, Columns, Part, Plan
 from nightloop.tasks.plan.settings import Settings
-from nightloop.tasks.simulation.deliver import spoiled
+from nightloop.tasks.simulation.deliver import spoil_delivery
 from nightloop.tasks.sources.simulated import Simulated
-from nightloop.tasks.validation.gx import Nights, validate
+from nightloop.tasks.validation.gx import EarlierNights, validate_period
 from nightloop.tasks.validation.result import Validation
 
 WORLD = Simulated(users=300, items=200, rows=2000, seed=5)
@@ -36,7 +36,7 @@ class Upstream:
 
     def batches(self, warehouse: Warehouse, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
         for batch in WORLD.batches(warehouse, period, columns):
-            yield spoiled(batch, period.index) if period.index in self.bad else batch
+            yield spoil_delivery(batch, period.index) if period.index in self.bad else batch
 
     def describe(self) -> str:
         return "upstream"
@@ -57,8 +57,8 @@ def plan(**expectations: object) -> Plan:
 
 def night(lake: Warehouse, upstream: Upstream, the: Plan, index: int, history: list[Mapping[str, float]]) -> Validation:
     at = period(the.periods, index)
-    landing = collect(lake, upstream, the, at)
-    return validate(lake, the, at, landing.version, Nights(tuple(history)))
+    landing = land_period(lake, upstream, the, at)
+    return validate_period(lake, the, at, landing.version, EarlierNights(tuple(history)))
 
 
 def test_good_nights_pass_a_spoiled_one_is_stopped_and_its_mend_passes(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_impressions_have_a_label_rate(tmp_path: Path) -> None:
     the = plan().model_copy(update={"columns": world.columns})
     with Warehouse.open(Settings(home=tmp_path), "world") as lake:
         at = period(the.periods, 0)
-        landing = collect(lake, world, the, at)
-        seen = validate(lake, the, at, landing.version, Nights())
+        landing = land_period(lake, world, the, at)
+        seen = validate_period(lake, the, at, landing.version, EarlierNights())
     assert seen.verdict == "passed"
     assert seen.statistics["label_rate"] == pytest.approx(0.15, abs=0.03)
