@@ -69,11 +69,27 @@ FIRST = (
     "bakeoff/test_bakeoff.py",
     "flows/test_demo.py",
     "flows/test_login.py",
+    "tests/test_examples.py",
 )
 
 
+TIERS = ("unit", "flow", "soak")
+SERVERS = {"moto", "moto_store_url", "rclone", "rclone_store_url", "nightloop_up"}  # fixtures
+STARTERS = ("subprocess", "multiprocessing")  # a test file that imports one of them starts processes
+
+
+def tier(item: pytest.Item) -> str:
+    """`flow` for a test that runs nights or starts processes or servers, told by its folder, its file and its fixtures."""
+    starts = any(hasattr(getattr(item, "module", None), name) for name in STARTERS)
+    nights = item.path.parent.name in ("flows", "bakeoff")
+    return "flow" if nights or starts or SERVERS & {*getattr(item, "fixturenames", ())} else "unit"
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first; otherwise the order stays."""
+    """A tier for every test that names none. The longest files first; otherwise the order stays."""
+    for item in items:
+        if not any(item.get_closest_marker(name) for name in TIERS):
+            item.add_marker(tier(item))
     items.sort(
         key=lambda item: next((n for n, file in enumerate(FIRST) if item.nodeid.split("::")[0].endswith(file)), 99)
     )

@@ -17,6 +17,8 @@ from nightloop.tasks.record.manifest import Manifest
 from nightloop.tasks.serving import fork_server, fresh_process, smoke
 from tests.serving import make_store as made
 
+pytestmark = pytest.mark.flow  # the fork server is a process
+
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
