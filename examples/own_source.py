@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 import pyarrow as pa
 from pydantic import SecretStr
 
-from nightloop.tasks.lake.ingest import collect
+from nightloop.tasks.lake.ingest import land_period
 from nightloop.tasks.lake.periods import Period, period
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.plan import Calendar, Columns, Part, Plan
@@ -70,7 +70,7 @@ if __name__ == "__main__":
             for index, content in ((0, FIRST), (1, SECOND), (1, LATE), (1, LATE)):
                 day = period(PLAN.periods, index)
                 Path(source.path.format(day=day.name)).write_text(content)
-                landed = collect(lake, source, PLAN, day)
+                landed = land_period(lake, source, PLAN, day)
                 what = "a new version" if landed.fresh else "nothing new"
                 print(f"{day.name}  {what}: version {landed.version}, {landed.rows} rows")
             for view in ("logs", "quarantine"):

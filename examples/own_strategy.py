@@ -18,12 +18,12 @@ import torch
 
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.evaluation.score_period import scored_period
-from nightloop.tasks.evaluation.summary import means
+from nightloop.tasks.evaluation.summary import summarize_metrics
 from nightloop.tasks.models.fm import FM
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.modules.train_config import TrainConfig
-from nightloop.tasks.retraining.advance import begin, fold, pretrain, recent
+from nightloop.tasks.retraining.advance import fold, pretrain, recent_rows, start_chain
 from nightloop.tasks.retraining.contract import all_checks, simulated_periods
 from nightloop.tasks.retraining.strategy import Strategy
 from nightloop.tasks.strategies.fine_tune import FineTune
@@ -53,10 +53,10 @@ class Rehearse:
 
 def prequential(model: Model, strategy: Strategy, periods: list[Logs]) -> list[float]:
     """The LogLoss of each period after the first, measured before the strategy trains on that period."""
-    checkpoint, found = begin(model, strategy, pretrain(model, FineTune(TRAINING), periods[0]), periods[0]), []
+    checkpoint, found = start_chain(model, strategy, pretrain(model, FineTune(TRAINING), periods[0]), periods[0]), []
     for logs in periods[1:]:
-        scored = scored_period(model, checkpoint.weights, recent(logs, 1))
-        found.append(means(scored, "ctr")["logloss"])
+        scored = scored_period(model, checkpoint.weights, recent_rows(logs, 1))
+        found.append(summarize_metrics(scored, "ctr")["logloss"])
         checkpoint = fold(model, strategy, checkpoint, logs)
     return found
 

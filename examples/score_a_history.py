@@ -12,14 +12,14 @@ import sys
 import pandas as pd
 import torch
 
-from nightloop.tasks.bakeoff.shared_inputs import known_at
+from nightloop.tasks.bakeoff.shared_inputs import logs_at_close
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.evaluation.candidates import sample_candidates
 from nightloop.tasks.evaluation.score_period import scored_period
-from nightloop.tasks.evaluation.summary import means
+from nightloop.tasks.evaluation.summary import summarize_metrics
 from nightloop.tasks.models.mf import MF
 from nightloop.tasks.plan.plan import Ranking
-from nightloop.tasks.retraining.advance import begin, fold, pretrain
+from nightloop.tasks.retraining.advance import fold, pretrain, start_chain
 from nightloop.tasks.retraining.strategy import ALL_HISTORY, Strategy
 from nightloop.tasks.sources.simulated import Simulated
 from nightloop.tasks.strategies.fine_tune import FineTune
@@ -61,14 +61,14 @@ def to_logs(frame: pd.DataFrame) -> Logs:
 
 def score(logs: Logs, strategy: Strategy) -> dict[int, float]:
     """NDCG@20 of each period after the root, among 99 sampled items: test, then train."""
-    root, found = known_at(logs, ROOT, ALL_HISTORY), {}
-    checkpoint = begin(MODEL, strategy, pretrain(MODEL, FullRetrain(begin="scratch"), root), root)
+    root, found = logs_at_close(logs, ROOT, ALL_HISTORY), {}
+    checkpoint = start_chain(MODEL, strategy, pretrain(MODEL, FullRetrain(begin="scratch"), root), root)
     for period in range(ROOT + 1, logs.period + 1):
         taken = logs.rows[logs.periods < period]
-        candidates = sample_candidates(known_at(logs, period, 1), taken, Ranking(negatives=99))
+        candidates = sample_candidates(logs_at_close(logs, period, 1), taken, Ranking(negatives=99))
         scored = scored_period(MODEL, checkpoint.weights, candidates.logs, candidates)
-        found[period] = means(scored, "ranking")["ndcg@20"]
-        checkpoint = fold(MODEL, strategy, checkpoint, known_at(logs, period, strategy.lookback))
+        found[period] = summarize_metrics(scored, "ranking")["ndcg@20"]
+        checkpoint = fold(MODEL, strategy, checkpoint, logs_at_close(logs, period, strategy.lookback))
     return found
 
 
