@@ -74,7 +74,7 @@ def validated_history(objects: Objects, warehouse: Warehouse, plan: Plan, last: 
         if decided is not None and decided.kind == "skip":
             continue
         accepted = decided.reason if decided is not None else None
-        passed = _passed(
+        passed = _load_passed(
             objects, warehouse, plan, (index, version), found, EarlierNights(statistics, vocabulary), accepted
         )
         statistics = [*statistics, passed.validated.statistics]
@@ -83,7 +83,7 @@ def validated_history(objects: Objects, warehouse: Warehouse, plan: Plan, last: 
     return ValidatedHistory(tuple(found), vocabulary)
 
 
-def _passed(
+def _load_passed(
     objects: Objects, warehouse: Warehouse, plan: Plan, at: tuple[int, int], before: list[ReplayedPeriod], nights: EarlierNights,
     accepted: str | None,
 ) -> ValidationOutcome:  # fmt: skip

@@ -80,7 +80,7 @@ def json_document(bake: BakeoffReport) -> dict[str, JsonValue]:
             for name, e in board.entrants.items()
         ],
         "leaderboard": {kind: [_line(bake, line, kind) for line in board.lines(kind)] for kind in bake.kinds},
-        "curves": {kind: {line.name: _named(bake, line) for line in board.lines(kind)} for kind in bake.kinds},
+        "curves": {kind: {line.name: _name_periods(bake, line) for line in board.lines(kind)} for kind in bake.kinds},
         "time": {name: _times(bake, name) for name in board.ran},
         "cells": [
             {"entrant": name, "seed": ran.seed, **ran.outcome.model_dump(mode="json", exclude={"rows"})}
@@ -122,7 +122,7 @@ def difference_as_json(found: Difference | None) -> JsonValue:
     return {"mean": found.mean, "low": found.low, "high": found.high, "users": found.users, "rows": found.rows}
 
 
-def _named(bake: BakeoffReport, line: ResultRow) -> dict[str, JsonValue]:
+def _name_periods(bake: BakeoffReport, line: ResultRow) -> dict[str, JsonValue]:
     return {bake.names[period]: value for period, value in line.curve.items()}
 
 

@@ -23,7 +23,7 @@ def look_of(bake: BakeoffReport) -> dict[str, Look]:
     return line_styles(list(bake.board.ran), still[0] if still else None)
 
 
-def metric_picture(bake: BakeoffReport, kind: str) -> d.Drawn:
+def metric_picture(bake: BakeoffReport, kind: str) -> d.Plot:
     """The leading metric of every entrant on every period, before it learned from it."""
     board, metric = bake.board, bake.board.metric
     lines = {line.name: line.curve for line in board.lines(kind)}
@@ -43,10 +43,10 @@ def metric_picture(bake: BakeoffReport, kind: str) -> d.Drawn:
     _shade(axes, [p in board.test for p in periods], [p in bake.span.tune_periods for p in periods])
     d.style_axes(axes, [bake.names[p] for p in periods], metric)
     d.label_ends(axes, ends)
-    return d.Drawn(f"bake-{kind}", figure, f"{title}; {metric} over {len(periods)} periods of {', '.join(lines)}.")
+    return d.Plot(f"bake-{kind}", figure, f"{title}; {metric} over {len(periods)} periods of {', '.join(lines)}.")
 
 
-def time_picture(bake: BakeoffReport) -> d.Drawn | None:
+def time_picture(bake: BakeoffReport) -> d.Plot | None:
     """Seconds of learning a period against the rows of history at its close; None where nobody learns."""
     found = {name: [(rows, s) for _, rows, s in learning_times(bake, name) if s > 0] for name in bake.board.ran}
     idle = bake.board.of_use("NoUpdate")
@@ -71,7 +71,7 @@ def time_picture(bake: BakeoffReport) -> d.Drawn | None:
     if not wide:
         axes.set_ylim(0, None)
     d.label_ends(axes, ends)
-    return d.Drawn("bake-time", figure, title)
+    return d.Plot("bake-time", figure, title)
 
 
 def _rows_axis(axes: Axes, most: int) -> None:

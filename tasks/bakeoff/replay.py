@@ -61,26 +61,26 @@ def _run(
 ) -> None:  # fmt: skip
     """Test, then train, period by period; what is learned about the run goes into `notes`, `rows` and `at`."""
     logs = logs_at_close(course.whole, course.root, strategy.lookback)
-    checkpoint, notes["start_seconds"] = _timed(lambda: start_chain(model, strategy, weights, logs))
+    checkpoint, notes["start_seconds"] = _measure_seconds(lambda: start_chain(model, strategy, weights, logs))
     seconds = cast(dict[int, float], notes["seconds"])
     for period in course.periods:
         at[0] = period
-        rows |= _scored(model, checkpoint.weights, course, period, cast(dict[str, str], notes["candidates"]))
+        rows |= _score_period(model, checkpoint.weights, course, period, cast(dict[str, str], notes["candidates"]))
         if period == course.periods[-1]:
             break  # nobody is tested on what it would learn
         logs = logs_at_close(course.whole, period, strategy.lookback)
         before, part = checkpoint, logs
-        checkpoint, seconds[period] = _timed(lambda b=before, p=part: fold(model, strategy, b, p))  # type: ignore[misc]
+        checkpoint, seconds[period] = _measure_seconds(lambda b=before, p=part: fold(model, strategy, b, p))  # type: ignore[misc]
     notes["weights_bytes"], notes["memory_bytes"] = (len(to_bytes(t)) for t in (checkpoint.weights, checkpoint.memory))
 
 
-def _timed(work: Callable[[], Checkpoint]) -> tuple[Checkpoint, float]:
+def _measure_seconds(work: Callable[[], Checkpoint]) -> tuple[Checkpoint, float]:
     began = time.perf_counter()
     made = work()
     return made, round(time.perf_counter() - began, 4)
 
 
-def _scored(model: Model, weights: Weights, course: ReplayInputs, period: int, hashes: dict[str, str]) -> Found:
+def _score_period(model: Model, weights: Weights, course: ReplayInputs, period: int, hashes: dict[str, str]) -> Found:
     """The rows of one period, under every kind of candidates, also as the mean user's."""
     logs = logs_at_close(course.whole, period, 1)
     if not course.kinds:

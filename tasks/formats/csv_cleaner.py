@@ -95,7 +95,7 @@ def _rows(file: str, opened: Opened, form: CsvForm) -> Iterator[list[str] | Refu
             found, text, taken = found, line, 0
         for _ in range(taken):
             ahead.popleft()
-        yield RefusedLine(number, found, _shown(text)) if isinstance(found, str) else found
+        yield RefusedLine(number, found, _escape_bytes(text)) if isinstance(found, str) else found
 
 
 def _open(text: str, form: CsvForm) -> bool:
@@ -127,7 +127,7 @@ def _row(text: str, form: CsvForm) -> list[str] | str:
     return fields if len(fields) == form.width else f"it has {len(fields)} fields, the file has {form.width} columns"
 
 
-def _shown(text: str) -> str:
+def _escape_bytes(text: str) -> str:
     """The text with bytes that are no letters written out."""
     return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
 

@@ -38,9 +38,9 @@ class Positions:
             midnight_of(self.first_day)
         except (TypeError, ValueError):
             wrong.append(f"first_day is {self.first_day!r:.60}, must be a date such as 2000-01-01")
-        if not _whole(self.rows_a_day, DAY):
+        if not _is_whole_number(self.rows_a_day, DAY):
             wrong.append(f"rows_a_day is {self.rows_a_day!r:.60}, must be a whole number from 1 to {DAY:,}")
-        if not _whole(self.groups, 1 << 30):
+        if not _is_whole_number(self.groups, 1 << 30):
             wrong.append(f"groups is {self.groups!r:.60}, must be a whole number from 1")
         if wrong:
             raise DataError("; ".join(wrong))
@@ -94,5 +94,5 @@ def _with(batch: pa.RecordBatch, numbers: Ints, micros: Ints, name: str, groups:
     return pa.RecordBatch.from_pydict({**own, **made, "_micros": times})
 
 
-def _whole(value: object, most: int) -> bool:
+def _is_whole_number(value: object, most: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most

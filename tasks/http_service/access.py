@@ -35,7 +35,7 @@ class Access:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or say why not."""
-        refused = self._refused(scope) if scope["type"] == "http" else None
+        refused = self._refusal(scope) if scope["type"] == "http" else None
         if refused is None:
             await self.app(scope, receive, send)
             return
@@ -43,7 +43,7 @@ class Access:
         headers = {"www-authenticate": "Bearer"} if status == 401 else None
         await JSONResponse({"error": words}, status, headers)(scope, receive, send)
 
-    def _refused(self, scope: Scope) -> tuple[int, str] | None:
+    def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         headers = Headers(scope=scope)
         called, origins = headers.getlist("host"), headers.getlist("origin")
         if self.hosts is not None and not self._is_ours(called, scope["http_version"]):

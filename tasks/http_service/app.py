@@ -62,18 +62,18 @@ class ServiceContext:
     def record(self, request: str, page: ScoredRequest) -> None:
         """Note what was served, for the collect of the next night; where records are kept."""
         if self.records is not None:
-            self._kept(self.records.served, request, page)
+            self._write_records(self.records.write_served, request, page)
 
     def observing(self, labels: Sequence[tuple[str, Sequence[float | None]]]) -> Iterator[Observed]:
         """Learn from labels and record them, a few rows with each step."""
         done = 0
         for found in self.predictor.observing(labels):
             if self.records is not None:
-                self._kept(self.records.labelled, found.rows[done:])
+                self._write_records(self.records.write_labelled, found.rows[done:])
             done = len(found.rows)
             yield found
 
-    def _kept(self, write: Callable[..., None], *what: object) -> None:
+    def _write_records(self, write: Callable[..., None], *what: object) -> None:
         """Write records; where that is not possible, say so to operators and serve on."""
         try:
             write(*what)
@@ -85,19 +85,19 @@ class ServiceContext:
         else:
             self.trouble = ""
 
-    def asked_of(self, pipeline: str | None) -> None:
+    def check_pipeline(self, pipeline: str | None) -> None:
         """Raise NotReady if another pipeline is meant."""
         if pipeline is not None and pipeline != self.pipeline:
             raise NotReady(f"this server answers for {self.pipeline}, not for {pipeline[:63]!r}")
 
-    def tend(self, stop: threading.Event) -> None:
+    def refresh_periodically(self, stop: threading.Event) -> None:
         """Look for a new champion every few seconds, save now and then; until told to stop."""
         waited = 0.0
         while not stop.wait(self.every):
             try:
                 self.predictor.refresh()
                 if self.records is not None:
-                    self._kept(self.records.flush)
+                    self._write_records(self.records.flush)
                 waited += self.every
                 if waited >= self.save_every:
                     waited = 0.0
@@ -126,7 +126,7 @@ def service(
     @app.post("/score")
     async def score(question: Score) -> JSONResponse:
         """Probabilities of a click (scores of a ranking model) for one user's candidates, in their order."""
-        desk.asked_of(question.pipeline)
+        desk.check_pipeline(question.pipeline)
         request, when = question.request or uuid.uuid4().hex, desk.clock().isoformat()
         asked = ScoreRequest([question.user] * len(question.items), question.items, question.features)
         page = await batches.answer(RecordedRequest(asked, request, when))
@@ -135,7 +135,7 @@ def service(
     @app.post("/recommend")
     def recommend(question: Recommend) -> JSONResponse:  # on a thread of the app's: all items would hold up a batch
         """The best items for one user, best first."""
-        desk.asked_of(question.pipeline)
+        desk.check_pipeline(question.pipeline)
         request, when = question.request or uuid.uuid4().hex, desk.clock().isoformat()
         features: dict[str, object] = dict(question.features)
         page = desk.predictor.best(question.user, question.k, question.exclude, features, request, when)
@@ -146,7 +146,7 @@ def service(
     @app.post("/observe")
     async def observe(question: Observe) -> JSONResponse:
         """Labels of what was served; each row is learned once. 409 where there was nothing that could be learned."""
-        desk.asked_of(question.pipeline)
+        desk.check_pipeline(question.pipeline)
         labels = [(one.request, one.labels) for one in question.observations]
         found = await batches.last(desk.observing(labels))
         desk.gauges.labels(found.counts)
@@ -181,7 +181,7 @@ def _lifespan(desk: ServiceContext, batches: MicroBatcher) -> Callable[[FastAPI]
     @asynccontextmanager
     async def lives(app: FastAPI) -> AsyncIterator[None]:
         stop = threading.Event()
-        carer = threading.Thread(target=desk.tend, args=(stop,), daemon=True)
+        carer = threading.Thread(target=desk.refresh_periodically, args=(stop,), daemon=True)
         desk.predictor.restore(desk.server)
         carer.start()
         batches.start()
@@ -193,7 +193,7 @@ def _lifespan(desk: ServiceContext, batches: MicroBatcher) -> Callable[[FastAPI]
             carer.join(30)
             desk.predictor.save(desk.server)
             if desk.records is not None:
-                desk._kept(desk.records.close)
+                desk._write_records(desk.records.close)
 
     return lives
 

@@ -59,7 +59,7 @@ FEATURES: Any = Field(
 )
 
 
-def _known(model: type[BaseModel], given: object) -> object:
+def _refuse_unknown_fields(model: type[BaseModel], given: object) -> object:
     """Refuse unknown fields in one sentence: a body of a million of them would have as many mistakes."""
     if isinstance(given, dict) and (unknown := sorted(map(str, given.keys() - model.model_fields.keys()))):
         more = f" and {len(unknown) - 3:,} more" if len(unknown) > 3 else ""
@@ -68,7 +68,7 @@ def _known(model: type[BaseModel], given: object) -> object:
     return given
 
 
-def _bounded(rows: int, call: Score | Recommend) -> None:
+def _refuse_large_record(rows: int, call: Score | Recommend) -> None:
     """Raise DataError if a small body would become large records."""
     values = (call.user, call.request, *call.features.values())
     common = sum(len(str(value)) for value in values if isinstance(value, str | int))
@@ -86,9 +86,9 @@ class Score(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def known(cls, given: object) -> object:
+    def refuse_unknown_fields(cls, given: object) -> object:
         """Refuse fields that there are not."""
-        return _known(cls, given)
+        return _refuse_unknown_fields(cls, given)
 
     user: Id
     items: Ids = Field(min_length=1, max_length=MOST_ITEMS)
@@ -97,9 +97,9 @@ class Score(BaseModel):
     pipeline: str | None = PIPELINE
 
     @model_validator(mode="after")
-    def bounded(self) -> Self:
+    def refuse_large_record(self) -> Self:
         """Raise DataError if its record would be too large."""
-        _bounded(len(self.items), self)
+        _refuse_large_record(len(self.items), self)
         return self
 
 
@@ -110,9 +110,9 @@ class Recommend(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def known(cls, given: object) -> object:
+    def refuse_unknown_fields(cls, given: object) -> object:
         """Refuse fields that there are not."""
-        return _known(cls, given)
+        return _refuse_unknown_fields(cls, given)
 
     user: Id
     k: int = Field(10, ge=1, le=1000)
@@ -122,9 +122,9 @@ class Recommend(BaseModel):
     pipeline: str | None = PIPELINE
 
     @model_validator(mode="after")
-    def bounded(self) -> Self:
+    def refuse_large_record(self) -> Self:
         """Raise DataError if its record would be too large."""
-        _bounded(self.k, self)
+        _refuse_large_record(self.k, self)
         return self
 
 
@@ -135,9 +135,9 @@ class Labels(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def known(cls, given: object) -> object:
+    def refuse_unknown_fields(cls, given: object) -> object:
         """Refuse fields that there are not."""
-        return _known(cls, given)
+        return _refuse_unknown_fields(cls, given)
 
     request: Request
     labels: Annotated[list[StrictInt | StrictFloat | StrictBool | None], Field(fail_fast=True)] = Field(
@@ -153,9 +153,9 @@ class Observe(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def known(cls, given: object) -> object:
+    def refuse_unknown_fields(cls, given: object) -> object:
         """Refuse fields that there are not."""
-        return _known(cls, given)
+        return _refuse_unknown_fields(cls, given)
 
     observations: Annotated[list[Labels], Field(fail_fast=True)] = Field(min_length=1, max_length=MOST_LABELS)
     pipeline: str | None = PIPELINE

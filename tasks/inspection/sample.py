@@ -71,7 +71,7 @@ class Sample:
     outside: tuple[str, ...]  # files whose rows lie in other periods than their name says, in words
 
     @property
-    def whole(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether nothing was left out."""
         return not self.seen.cut and len(self.read) == self.files
 
@@ -85,7 +85,7 @@ def sample_source(
     """
     import_in_background()
     with temporary_lake(settings, plan.pipeline, keys) as warehouse:
-        return _sampled(replace(warehouse, head=not whole), plan, source, None if whole else MOST)
+        return _take_sample(replace(warehouse, head=not whole), plan, source, None if whole else MOST)
 
 
 @contextmanager
@@ -97,7 +97,7 @@ def temporary_lake(settings: Settings, pipeline: str, keys: Mapping[str, str] | 
             yield warehouse
 
 
-def _sampled(warehouse: Warehouse, plan: Plan, source: Any, most: int | None) -> Sample:
+def _take_sample(warehouse: Warehouse, plan: Plan, source: Any, most: int | None) -> Sample:
     files: list[str] = source.files(warehouse) if hasattr(source, "files") else []
     few = dict.fromkeys(files[n] for n in (0, len(files) // 2, -1)) if files else {}
     read = tuple(few if most else files)

@@ -32,7 +32,7 @@ def headline(history: h.History) -> str:
     """Who serves, since when, and why; the promotion log first, the chain where there is no log (a bake-off)."""
     if history.log:
         return _by_entry(history, history.log[-1])
-    champion = _chosen(history)
+    champion = _newest_champion(history)
     if champion is None:
         return "Nobody serves yet: no night has promoted a strategy"
     name = f"{champion.strategy} of {h.name(history, champion.period)}"
@@ -45,17 +45,22 @@ def findings(history: h.History, refused: str = "") -> list[Finding]:
     `refused`: why no night can run under the plan as it is now; what to run is advised only where that can be done.
     """
     if refused:
-        return [Finding("bad", refused), *_pinned(history), *_control(history), *_no_better_than_the_mean(history)]
+        return [
+            Finding("bad", refused),
+            *_list_pin(history),
+            *_compare_with_control(history),
+            *_compare_with_mean_rate(history),
+        ]
     found = [
-        *_broken(history),
-        *_failed(history),
-        *_stale(history),
-        *_missing(history),
-        *_pinned(history),
-        *_not_moved(history),
-        *_control(history),
-        *_no_better_than_the_mean(history),
-        *_cheaper(history),
+        *_list_blocked(history),
+        *_list_failed(history),
+        *_list_stale(history),
+        *_list_missing(history),
+        *_list_pin(history),
+        *_list_unpromoted(history),
+        *_compare_with_control(history),
+        *_compare_with_mean_rate(history),
+        *_list_cheaper(history),
     ]
     trouble = any(f.mood in ("bad", "warn") for f in found)
     return found if trouble else [Finding("good", "Every night is in place; nothing needs a hand."), *found]
@@ -83,7 +88,7 @@ def _beats(history: h.History, champion: ChampionRef) -> str:
     return f": {gain(metric, a, b)} {metric} against {control} over the last {plural(len(known), 'night')}"
 
 
-def _broken(history: h.History) -> list[Finding]:
+def _list_blocked(history: h.History) -> list[Finding]:
     found = []
     for index in _in_state(history, "blocked"):
         why = h.state(history, index)[1] or h.reasons(history.nights[index])
@@ -102,7 +107,7 @@ def _broken(history: h.History) -> list[Finding]:
     return found
 
 
-def _failed(history: h.History) -> list[Finding]:
+def _list_failed(history: h.History) -> list[Finding]:
     """Strategies that could not learn in the newest night, what serves first."""
     nights = [night for _, night in sorted(history.nights.items()) if night.outcome == "complete"]
     if not nights or not nights[-1].failed:
@@ -125,7 +130,7 @@ def _failed(history: h.History) -> list[Finding]:
     return found
 
 
-def _stale(history: h.History) -> list[Finding]:
+def _list_stale(history: h.History) -> list[Finding]:
     stale = _in_state(history, "stale")
     if not stale:
         return []
@@ -137,7 +142,7 @@ def _stale(history: h.History) -> list[Finding]:
     return [Finding("warn", text, todo)]
 
 
-def _missing(history: h.History) -> list[Finding]:
+def _list_missing(history: h.History) -> list[Finding]:
     missing = _in_state(history, "missing")
     if not missing:
         return []
@@ -149,7 +154,7 @@ def _missing(history: h.History) -> list[Finding]:
     return [Finding("warn", text, f"The next nightly run catches up; now: {command}.")]
 
 
-def _pinned(history: h.History) -> list[Finding]:
+def _list_pin(history: h.History) -> list[Finding]:
     pin = current_pin(history.log)
     if pin is None:
         return []
@@ -162,9 +167,9 @@ def _pinned(history: h.History) -> list[Finding]:
     return [Finding("warn", text, todo)]
 
 
-def _not_moved(history: h.History) -> list[Finding]:
+def _list_unpromoted(history: h.History) -> list[Finding]:
     """A backfill decides as nights do, and moves nothing: what it chose serves once somebody, or a night, promotes it."""
-    champion, last = _chosen(history), history.log[-1] if history.log else None
+    champion, last = _newest_champion(history), history.log[-1] if history.log else None
     if champion is None or (last and (last.by != "gate" or last.period >= champion.period)):
         return []
     serves = f"{last.strategy} of {h.name(history, last.period)} serves" if last else "nobody serves"
@@ -176,12 +181,12 @@ def _not_moved(history: h.History) -> list[Finding]:
     return [Finding("warn", text, todo)]
 
 
-def _chosen(history: h.History) -> ChampionRef | None:
+def _newest_champion(history: h.History) -> ChampionRef | None:
     """The champion of the newest night."""
     return history.nights[max(history.nights)].champion if history.nights else None
 
 
-def _control(history: h.History) -> list[Finding]:
+def _compare_with_control(history: h.History) -> list[Finding]:
     """Models that learn every night should beat the one that never does; where they do not, something is wrong."""
     metric, control, nights = h.metric(history), h.control(history), h.scored_nights(history)[-ENOUGH:]
     if control is None or len(nights) < ENOUGH:
@@ -201,7 +206,7 @@ def _control(history: h.History) -> list[Finding]:
     ]
 
 
-def _no_better_than_the_mean(history: h.History) -> list[Finding]:
+def _compare_with_mean_rate(history: h.History) -> list[Finding]:
     """Click probabilities should beat the mean click rate, whose normalised entropy is 1; the control ages, and may not."""
     nights = h.scored_nights(history)[-ENOUGH:]
     found = [[v for i in nights if (v := h.value(history, i, s, "ne")) is not None] for s in h.strategies(history)]
@@ -215,8 +220,8 @@ def _no_better_than_the_mean(history: h.History) -> list[Finding]:
     return [Finding("warn", text, todo)]
 
 
-def _cheaper(history: h.History) -> list[Finding]:
-    champion = _chosen(history)
+def _list_cheaper(history: h.History) -> list[Finding]:
+    champion = _newest_champion(history)
     metric, nights = h.metric(history), h.scored_nights(history)
     if champion is None or h.better(metric, 0, 1):
         return []
@@ -224,7 +229,7 @@ def _cheaper(history: h.History) -> list[Finding]:
     mine = cost.get(champion.strategy)
     found = []
     for strategy, theirs in cost.items():
-        ran = _matched(history, strategy, champion.strategy, metric, nights)
+        ran = _count_matched_nights(history, strategy, champion.strategy, metric, nights)
         if mine and theirs and mine / theirs >= CHEAPER and ran >= ENOUGH and strategy != h.control(history):
             share = f"1/{mine / theirs:.0f} of the time"
             text = f"{strategy} has matched {champion.strategy} for {plural(ran, 'night')} at {share}: switch?"
@@ -238,7 +243,7 @@ def _cheaper(history: h.History) -> list[Finding]:
     return found
 
 
-def _matched(history: h.History, strategy: str, champion: str, metric: str, nights: list[int]) -> int:
+def _count_matched_nights(history: h.History, strategy: str, champion: str, metric: str, nights: list[int]) -> int:
     run = 0
     for index in reversed(nights):
         a, b = h.value(history, index, strategy, metric), h.value(history, index, champion, metric)

@@ -30,7 +30,7 @@ DETAILED = 30  # newest nights that are read in full: validation tables and scor
 
 
 @dataclass(frozen=True)
-class Known:
+class RecordedNights:
     """What is known of every night without a look at its blobs."""
 
     nights: Mapping[int, Manifest]
@@ -51,20 +51,20 @@ class Known:
         return hashlib.sha256(canonical_json(told)).hexdigest()
 
 
-def read_known(objects: Objects, warehouse: Warehouse, plan: Plan, last: int | None = None) -> Known:
+def read_recorded_nights(objects: Objects, warehouse: Warehouse, plan: Plan, last: int | None = None) -> RecordedNights:
     """What is known of every night up to period `last`, or the last night that was recorded."""
     first = root_period(plan)
     reach = max(newest_recorded(objects, plan), first, first if last is None else last)
     nights, states = overview(objects, warehouse, plan, reach)
-    return Known(nights, states, reach - max(states), promotion_log.read_log(objects, plan.pipeline))
+    return RecordedNights(nights, states, reach - max(states), promotion_log.read_log(objects, plan.pipeline))
 
 
 def read_history(objects: Objects, warehouse: Warehouse, plan: Plan, last: int | None = None) -> History:
     """Everything there is to tell, up to period `last` or the last night that was recorded."""
-    return history_of(objects, plan, read_known(objects, warehouse, plan, last))
+    return history_of(objects, plan, read_recorded_nights(objects, warehouse, plan, last))
 
 
-def history_of(objects: Objects, plan: Plan, known: Known) -> History:
+def history_of(objects: Objects, plan: Plan, known: RecordedNights) -> History:
     """The same of nights that are known already: the newest of them are read in full."""
     nights, states = known.nights, known.states
     newest = {i: nights[i] for i in sorted(nights)[-DETAILED:]}

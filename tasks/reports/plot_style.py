@@ -27,7 +27,7 @@ _saving = threading.Lock()  # matplotlib's settings are global while a figure is
 
 
 @dataclass(frozen=True)
-class Drawn:
+class Plot:
     """A figure, and in words what it shows, for those who cannot see it."""
 
     name: str
@@ -107,7 +107,7 @@ def _apart(heights: list[float], gap: float) -> list[float]:
     return [y + shift for y in heights]
 
 
-def as_svg(drawn: Drawn) -> str:
+def as_svg(drawn: Plot) -> str:
     """Inline SVG that follows the page: it scales, takes the page's fonts and, in the dark, the page's colours."""
     import matplotlib
 
@@ -123,7 +123,7 @@ def as_svg(drawn: Drawn) -> str:
     return head + svg[svg.index(">") + 1 :].strip()
 
 
-def as_png(drawn: Drawn, dots: int = 96) -> bytes:
+def as_png(drawn: Plot, dots: int = 96) -> bytes:
     """PNG bytes on white, `dots` to the inch; well below 100 kB at 96."""
     with _saving:
         file = io.BytesIO()
@@ -131,7 +131,7 @@ def as_png(drawn: Drawn, dots: int = 96) -> bytes:
     return file.getvalue()
 
 
-def png_markdown(drawn: Drawn) -> str:
+def png_markdown(drawn: Plot) -> str:
     """The figure as a picture inside a markdown artifact."""
     words = plain(drawn.words, 300).translate(str.maketrans("[]()\\`", "      "))
     return f"![{words}](data:image/png;base64,{base64.b64encode(as_png(drawn)).decode()})\n"

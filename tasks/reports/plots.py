@@ -44,7 +44,7 @@ def draw_lines(axes: Axes, lines: Mapping[str, Sequence[float]], look: Mapping[s
     return ends
 
 
-def metric_curve(history: h.History) -> d.Drawn:
+def metric_curve(history: h.History) -> d.Plot:
     """The gate's metric of every strategy, tested on each night before it trained on it; below, who served."""
     metric, nights = h.metric(history), _drawn_periods(history)
     arrow = "lower" if h.better(metric, 0, 1) else "higher"
@@ -60,13 +60,13 @@ def metric_curve(history: h.History) -> d.Drawn:
     axes.tick_params(labelbottom=False)
     d.label_ends(axes, ends)
     strip = figure.add_axes((d.LEFT, 0.145, d.WIDTH, 0.03))
-    _served(strip, history, nights, look)
-    return d.Drawn(
+    _draw_served(strip, history, nights, look)
+    return d.Plot(
         "metric", figure, f"{title}. {metric} of {join_words(list(look), 6)} over {plural(len(nights), 'night')}."
     )
 
 
-def seconds_curve(history: h.History) -> d.Drawn | None:
+def seconds_curve(history: h.History) -> d.Plot | None:
     """Training seconds of every strategy that trains; None where nobody noted any."""
     nights = [i for i in _drawn_periods(history) if history.notes.get(i, {}).get("seconds")]
     look = line_styles(h.strategies(history), h.control(history))
@@ -87,10 +87,10 @@ def seconds_curve(history: h.History) -> d.Drawn | None:
     axes.yaxis.set_major_formatter(lambda v, _: seconds(v) if v else "0")
     d.style_axes(axes, [h.name(history, i) for i in nights], "training time")
     d.label_ends(axes, ends)
-    return d.Drawn("seconds", figure, title)
+    return d.Plot("seconds", figure, title)
 
 
-def volume_bars(history: h.History) -> d.Drawn | None:
+def volume_bars(history: h.History) -> d.Plot | None:
     """Rows of each night by what validation said, and the rows that were set aside; None before the first night."""
     nights = [i for i in sorted(history.nights) if history.nights[i].logs]
     if not nights:
@@ -111,7 +111,7 @@ def volume_bars(history: h.History) -> d.Drawn | None:
     for j, (word, colour) in enumerate(reversed(keys)):
         d.legend_entry(axes, 0.05 + 0.085 * j, word, 9)
         axes.text(1.012, 0.05 + 0.085 * j, "■", color=colour, size=12, va="center", transform=axes.transAxes)
-    return d.Drawn("volume", figure, title)
+    return d.Plot("volume", figure, title)
 
 
 def _drawn_periods(history: h.History) -> list[int]:
@@ -152,7 +152,7 @@ def _mark_states(axes: Axes, history: h.History, nights: Sequence[int]) -> None:
             )
 
 
-def _served(strip: Axes, history: h.History, nights: Sequence[int], look: Mapping[str, Look]) -> None:
+def _draw_served(strip: Axes, history: h.History, nights: Sequence[int], look: Mapping[str, Look]) -> None:
     d.style_axes(strip, [h.name(history, i) for i in nights], "")
     names = [served.strategy if (served := h.serving(history, i)) else None for i in nights]
     runs = [j for j in range(len(names)) if j == 0 or names[j] != names[j - 1]]

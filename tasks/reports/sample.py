@@ -55,7 +55,7 @@ def sample_lines(plan: Plan, sample: Sample, now: datetime) -> list[str]:
     of = f" of {plural(sample.files, 'file')}" if sample.files else ""
     how = (
         "all rows"
-        if sample.whole
+        if sample.is_complete
         else f"a sample of {seen.rows:,} rows"
         if not sample.files or sample.files == len(sample.read)
         else (f"{seen.rows:,} rows of {len(sample.read)}")
@@ -65,7 +65,7 @@ def sample_lines(plan: Plan, sample: Sample, now: datetime) -> list[str]:
     named += [f"categorical {', '.join(columns.categorical)}"] if columns.categorical else []
     named += [f"numeric {', '.join(columns.numeric)}"] if columns.numeric else []
     found = [
-        f"read: {how}{of}" + (f" ({seen.rows:,})" if sample.whole else ""),
+        f"read: {how}{of}" + (f" ({seen.rows:,})" if sample.is_complete else ""),
         *(f"  {plain(file, 200)}" for file in sample.read[:FEW]),
         f"columns: {plain('; '.join(named), 600)}",
         f"times: {_pairs(seen.times)}" + (f"; from {sample.span[0]} to {sample.span[1]}" if sample.span else ""),
@@ -73,7 +73,7 @@ def sample_lines(plan: Plan, sample: Sample, now: datetime) -> list[str]:
         f"items: {sample.distinct['items']:,} different, such as {_pairs(seen.ids['item'])}",
     ]
     if isinstance(plan.periods, Calendar):
-        found.append(f"periods: {_counted(sample.periods)}")
+        found.append(f"periods: {_list_periods(sample.periods)}")
     if columns.label:
         found.append(
             f"labels: {', '.join(f'{label:g} in {rows:,} rows' for label, rows in sample.labels[:FEW]) or 'none'}"
@@ -96,7 +96,7 @@ def _pairs(written: dict[str, str]) -> str:
     )
 
 
-def _counted(periods: Sequence[tuple[str, int]]) -> str:
+def _list_periods(periods: Sequence[tuple[str, int]]) -> str:
     if not periods:
         return "none has a row"
     shown = [

@@ -40,7 +40,7 @@ def _standing(history: h.History, strategy: str, metric: str) -> Standing:
     return Standing(
         strategy,
         len(mine),
-        sum(_won(history, i, strategy, metric) for i in mine),
+        sum(_is_best(history, i, strategy, metric) for i in mine),
         _means(history, strategy, mine),
         mean_note(history, "seconds", strategy),
         mean_note(history, "bytes", strategy),
@@ -64,7 +64,7 @@ def _means(history: h.History, strategy: str, nights: list[int]) -> dict[str, fl
     return {key: sums[key] / weights[key] for key in sums if weights[key]}
 
 
-def _won(history: h.History, index: int, strategy: str, metric: str) -> bool:
+def _is_best(history: h.History, index: int, strategy: str, metric: str) -> bool:
     scores = {s: v for s in history.nights[index].scores if (v := h.value(history, index, s, metric)) is not None}
     mine = scores.get(strategy)
     others = [v for s, v in scores.items() if s not in (strategy, CHAMPION)]

@@ -31,23 +31,23 @@ def sentence(night: Manifest, live: bool = True) -> str:
     Without `live` the night was replayed and moved nothing: it says who would serve.
     """
     serves = night.champion.strategy if night.champion else None
-    decided = f"{night.name}{_decided(night, serves, live)}{_warned(night)}"
+    decided = f"{night.name}{_describe_decision(night, serves, live)}{_describe_warning(night)}"
     if not night.failed:
         return decided
-    others = [f"{name} ({_why(night, name)})" for name in sorted(night.failed) if name != serves]
+    others = [f"{name} ({_describe_failure(night, name)})" for name in sorted(night.failed) if name != serves]
     also = f"; failed and kept at their last checkpoints: {join_words(others, 5)}" if others else ""
     if serves in night.failed and night.champion == night.served:
         goes = "go on serving" if live else "would go on serving"
-        return f"{night.name}: {serves} could not be retrained ({_why(night, serves)}); its last weights {goes}{also}"
+        return f"{night.name}: {serves} could not be retrained ({_describe_failure(night, serves)}); its last weights {goes}{also}"
     return decided + also
 
 
-def _why(night: Manifest, name: str) -> str:
+def _describe_failure(night: Manifest, name: str) -> str:
     failed = night.failed[name]
     return ("error: " if failed.kind == "error" else "") + plain(failed.reason, 160)
 
 
-def _warned(night: Manifest) -> str:
+def _describe_warning(night: Manifest) -> str:
     """The first warning of validation, where it let the period pass."""
     reasons = [r for v in night.validated if v.verdict == "warned" for r in v.reasons if r.startswith("warning: ")]
     more = f" and {plural(len(reasons) - 1, 'other warning')}" if len(reasons) > 1 else ""
@@ -58,7 +58,7 @@ def _warned(night: Manifest) -> str:
     )
 
 
-def _decided(night: Manifest, now: str | None, live: bool) -> str:
+def _describe_decision(night: Manifest, now: str | None, live: bool) -> str:
     goes = "goes on serving" if live else "would go on serving"
     if night.outcome != "complete":
         return (

@@ -36,17 +36,17 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
         os.chdir(request["directory"])
         objects = open_for_reading(Settings.model_validate(request["settings"]), request["credentials"])
     except Exception as error:
-        return {"trouble": _said(error)}
+        return {"trouble": _describe_error(error)}
     try:
         model = load_model(objects, Plan.model_validate(request["plan"]), request["weights"], request["vocabulary"])
         asked = request["questions"]
         return {"predictions": model.score(asked["users"], asked["items"], asked["features"])}
     except (NightloopError, FileNotFoundError) as error:
-        return {"fault": _said(error)}
+        return {"fault": _describe_error(error)}
     except (OSError, MemoryError) as error:
-        return {"trouble": _said(error)}
+        return {"trouble": _describe_error(error)}
     except Exception as error:
-        return {"bug": _said(error), "traceback": redact(traceback.format_exc())}
+        return {"bug": _describe_error(error), "traceback": redact(traceback.format_exc())}
 
 
 def serve_requests(requests: TextIO, answers: TextIO) -> None:
@@ -89,7 +89,7 @@ def _be_a_child(request: Mapping[str, Any], pipe: int) -> None:
         os._exit(code)
 
 
-def _said(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     return redact(f"{type(error).__name__}: {error}")[:2000]
 
 

@@ -30,7 +30,7 @@ class FactorModel(Protocol):
         ...
 
 
-class Served(Protocol):
+class ServingModel(Protocol):
     """A loaded model: frozen, so that any number of threads may ask it."""
 
     def score(self, users: Sequence[object], items: Sequence[object], features: Mapping[str, object]) -> list[float]:
@@ -44,7 +44,7 @@ class Served(Protocol):
         ...
 
 
-def load_model(objects: Objects, plan: Plan, weights: str, vocabulary: str) -> Served:
+def load_model(objects: Objects, plan: Plan, weights: str, vocabulary: str) -> ServingModel:
     """The model of `plan` with the weights and vocabulary of these hashes, ready to serve.
 
     Raises FileNotFoundError if a blob is gone, ValueError where one was changed or the parts do not fit each other.
@@ -52,7 +52,7 @@ def load_model(objects: Objects, plan: Plan, weights: str, vocabulary: str) -> S
     return build_model(plan, weights_from(blobs.get(objects, weights)), vocabulary_from(blobs.get(objects, vocabulary)))
 
 
-def build_model(plan: Plan, weights: Weights, vocabulary: Vocabulary) -> Served:
+def build_model(plan: Plan, weights: Weights, vocabulary: Vocabulary) -> ServingModel:
     """The same from values in memory."""
     columns = plan.columns
     fields, numbers = ("user", "item", *columns.categorical), len(columns.numeric)

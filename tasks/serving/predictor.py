@@ -17,7 +17,7 @@ from nightloop.tasks.record import manifest_store, promotion_log
 from nightloop.tasks.record.entries import Entry
 from nightloop.tasks.serving import snapshot
 from nightloop.tasks.serving.ctr_model import Clicks
-from nightloop.tasks.serving.load import Served, load_model
+from nightloop.tasks.serving.load import ServingModel, load_model
 from nightloop.tasks.serving.online_learning import Learning, Observed, OnlineModel, with_correctors
 from nightloop.tasks.serving.online_score import score_requests, scored_request
 from nightloop.tasks.serving.pending_labels import RecordedRequest, ScoredRequest, ScoreRequest, is_row_wise
@@ -35,7 +35,7 @@ class Version:
 
     entry: Entry
     tag: str
-    model: Served
+    model: ServingModel
     plan: Plan
     known: OnlineModel | None
 
@@ -157,7 +157,7 @@ class Predictor:
         now = self._now
         if now.known is not None and self._learning is not None:
             return score_requests(self._learning, now.known, questions)
-        return [_scored(now, question) for question in questions]
+        return [_score_request(now, question) for question in questions]
 
     def recommend(
         self, user: object, k: int = 10, exclude: Collection[object] = (), features: Mapping[str, object] | None = None
@@ -179,7 +179,7 @@ class Predictor:
         if now.known is None or self._learning is None:
             found = now.model.recommend(user, k, exclude, features)
             items, scores = [item for item, _ in found], [score for _, score in found]
-            return _uncorrected(now, ScoreRequest([user] * len(items), items, features), when, scores)
+            return _without_correction(now, ScoreRequest([user] * len(items), items, features), when, scores)
         clicks = now.known.clicks
         base, probability, notes = self._learning.corrected(now.known, clicks.catalogue(user, features))
         items = [item for item, _ in top_items(probability, k, exclude, clicks.ids["item"])]
@@ -257,16 +257,16 @@ class Predictor:
         return self._now.entry != before.entry
 
 
-def _scored(now: Version, question: RecordedRequest) -> ScoredRequest | NightloopError:
+def _score_request(now: Version, question: RecordedRequest) -> ScoredRequest | NightloopError:
     asked = question.asked
     try:
         scores = now.model.score(asked.users, asked.items, asked.features)
     except NightloopError as error:
         return error
-    return _uncorrected(now, asked, question.when, scores)
+    return _without_correction(now, asked, question.when, scores)
 
 
-def _uncorrected(now: Version, asked: ScoreRequest, when: str, scores: list[float]) -> ScoredRequest:
+def _without_correction(now: Version, asked: ScoreRequest, when: str, scores: list[float]) -> ScoredRequest:
     return ScoredRequest(now.name, asked, when, scores, scores, [None] * len(asked))
 
 

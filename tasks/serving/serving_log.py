@@ -51,7 +51,7 @@ class ServingLog:
         self._open: dict[Path, BufferedWriter] = {}
         self._room: int | None = None  # bytes that may be written, when it was measured last
 
-    def served(self, request: str, page: ScoredRequest) -> None:
+    def write_served(self, request: str, page: ScoredRequest) -> None:
         """Write an answer. Raises OSError if the records may not grow."""
         columns, asked = self._columns, page.asked
         line = {
@@ -61,7 +61,7 @@ class ServingLog:
         }  # fmt: skip
         self._write("served", page.when, [line])
 
-    def labelled(self, rows: Iterable[tuple[str, ScoredRequest, Sequence[int]]]) -> None:
+    def write_labelled(self, rows: Iterable[tuple[str, ScoredRequest, Sequence[int]]]) -> None:
         """Write rows whose labels have come. Raises OSError if the records may not grow."""
         for request, page, places in rows:
             lines = self._lines(request, page, places)
@@ -96,7 +96,7 @@ class ServingLog:
         ]  # fmt: skip
 
     def _write(self, kind: str, when: str, lines: Iterable[dict[str, object]]) -> None:
-        text = b"".join(map(_encoded, lines))
+        text = b"".join(map(_encode_line, lines))
         with self._lock:
             if self._room is None or self._room <= 0:
                 self._measure()
@@ -118,14 +118,14 @@ class ServingLog:
     def _file(self, path: Path) -> BufferedWriter:
         if path not in self._open:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._open[path] = _appending(path)
+            self._open[path] = _open_to_append(path)
         file = self._open[path] = self._open.pop(path)  # the last one is the one that was used last
         while len(self._open) > OPEN:
             self._open.pop(next(iter(self._open))).close()
         return file
 
 
-def _appending(path: Path) -> BufferedWriter:
+def _open_to_append(path: Path) -> BufferedWriter:
     """The file, to be written at its end. Half a line that a crash left there ends first: the next one is whole."""
     file = path.open("ab")
     if file.tell():
@@ -141,7 +141,7 @@ def _once(values: Sequence[object]) -> object:
     return values[0] if len(values) and all(value == values[0] for value in values) else list(values)
 
 
-def _encoded(line: Mapping[str, object]) -> bytes:
+def _encode_line(line: Mapping[str, object]) -> bytes:
     try:
         return orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE)
     except TypeError:  # an id of more than 64 bits

@@ -77,10 +77,10 @@ class Avazu:
             raise DataError(f"avazu's time is in the column {TIME!r}, and the plan's is {columns.time[:60]!r}")
         wanted = [name for name in plan_columns(columns) if name not in ("hour_of_day", "weekday")]
         rows = read_delimited(warehouse, list_files(warehouse, self.path), Dialect(","), columns, wanted, False)
-        return rows_in_period(_timed(rows), period, self.path)
+        return rows_in_period(_read_hours(rows), period, self.path)
 
 
-def _timed(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _read_hours(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Rows with YYMMDDHH read as a time; if it is not one, it stays text, which the lake puts into quarantine."""
     for batch in batches:
         hour = batch.column(TIME)

@@ -161,7 +161,9 @@ class Files:
             same = [file for file in files if self._kind(file) == kind]
             rows = self._read(warehouse, same, columns, wanted, window, may_lack)
             yield from (
-                rows if window is None else rows_in_period(rows, period, _named(same), columns.time, warehouse.remarks)
+                rows
+                if window is None
+                else rows_in_period(rows, period, _name_files(same), columns.time, warehouse.remarks)
             )
 
     def files(self, warehouse: Warehouse) -> list[str]:
@@ -229,7 +231,7 @@ class Files:
         return read_json_lines(warehouse, files, columns, wanted, timed, may_lack)
 
 
-def _named(files: list[str]) -> str:
+def _name_files(files: list[str]) -> str:
     return files[0] if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
 
 
@@ -277,7 +279,7 @@ def read_parquet(
         spans = [span for part in parts for span in part.to_pylist()]
         if spans := [span for span in spans if span["rows"]]:
             ends = min(span["first"] for span in spans), max(span["last"] for span in spans)
-            warehouse.remarks.append(no_row_in_period(_named(files), sum(span["rows"] for span in spans), *ends))
+            warehouse.remarks.append(no_row_in_period(_name_files(files), sum(span["rows"] for span in spans), *ends))
 
 
 def parquet_columns(warehouse: Warehouse, file: str) -> list[str]:

@@ -178,15 +178,15 @@ class RankingWorld:
         crowd = np.cumsum(np.exp(ACTIVITY * normal(self.seed, 44, users)))
         visits = np.bincount(np.searchsorted(crowd, random.random(rows) * crowd[-1]), minlength=len(users))
         users, visits = users[visits > 0], visits[visits > 0]
-        size = max(1, PART // self._offered(users[:1], items, number).shape[1])
+        size = max(1, PART // self._offer_items(users[:1], items, number).shape[1])
         parts = [slice(first, first + size) for first in range(0, len(users), size)]
-        pairs = np.concatenate([self._chosen(users[p], visits[p], items, number, random) for p in parts], axis=1)
+        pairs = np.concatenate([self._choose_items(users[p], visits[p], items, number, random) for p in parts], axis=1)
         who, what = pairs[:, random.permutation(pairs.shape[1])]
         return who, what, self.midnight(number) + np.sort(random.choice(DAY // 1000, len(who), replace=False)) * 1000
 
-    def _chosen(self, users: Ints, visits: Ints, items: Ints, number: int, random: np.random.Generator) -> Ints:
+    def _choose_items(self, users: Ints, visits: Ints, items: Ints, number: int, random: np.random.Generator) -> Ints:
         """Pairs [2, n]: of what each user is offered the best `visits`, by appeal, affinity and chance, none twice."""
-        offered = self._offered(users, items, number)
+        offered = self._offer_items(users, items, number)
         shown = np.full(int(offered.max()) + 1, -np.inf)
         known = items[items < len(shown)]
         shown[known] = self._appeal(known, number)
@@ -197,7 +197,7 @@ class RankingWorld:
         taken &= np.arange(order.shape[1]) < visits[:, None]
         return np.stack([np.repeat(users, taken.sum(1)), np.take_along_axis(offered, order, 1)[taken]])
 
-    def _offered(self, users: Ints, items: Ints, number: int) -> Ints:
+    def _offer_items(self, users: Ints, items: Ints, number: int) -> Ints:
         """Numbers of what each user may take today [n, c], also of items that are not there yet or any more.
 
         A user's order of all items is a + b v modulo a prime: all users' orders differ, and none has to be stored.
@@ -216,12 +216,12 @@ class RankingWorld:
             zip(self.shape[:2], (self.pace.user_life, self.pace.item_life), strict=True)
         ):
             who = np.arange(many, dtype=np.int64)
-            born = self._born(kind, many)
+            born = self._arrival_days(kind, many)
             span = life * (0.5 + uniform(self.seed, 40 + kind, who))  # half to one and a half mean lives
             found.append(who[(born <= number) & (number < born + span)])
         return found[0], found[1]
 
-    def _born(self, kind: int, many: int) -> Floats:
+    def _arrival_days(self, kind: int, many: int) -> Floats:
         """The day each number arrives: a share before day 0, some time ago, the others evenly over all days."""
         early = round(self.pace.head_start * many)
         life = (self.pace.user_life, self.pace.item_life)[kind]
@@ -231,7 +231,7 @@ class RankingWorld:
 
     def _appeal(self, items: Ints, number: int) -> Floats:
         """Log of how often each item alive on a day is shown."""
-        age = number - self._born(1, self.shape[1])[items]
+        age = number - self._arrival_days(1, self.shape[1])[items]
         late = LATE * (age == 0)
         return np.asarray(APPEAL * normal(self.seed, 45, items) - age / self.pace.freshness - late)
 

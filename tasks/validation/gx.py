@@ -26,7 +26,7 @@ from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.validation.drift import History
 from nightloop.tasks.validation.period_checks import Check, period_checks
-from nightloop.tasks.validation.result import Broken, Validation, judge
+from nightloop.tasks.validation.result import BrokenRule, Validation, judge
 from nightloop.tasks.validation.row_rules import RowRule, row_rules
 from nightloop.tasks.validation.statistics import measure, written_otherwise
 
@@ -91,7 +91,7 @@ def _with_ids(
     return replace(check, note=written_otherwise(warehouse, *version, nights.vocabulary, check.role))
 
 
-def _put_aside(warehouse: Warehouse, rules: Sequence[RowRule], period: int, version: int) -> list[Broken]:
+def _put_aside(warehouse: Warehouse, rules: Sequence[RowRule], period: int, version: int) -> list[BrokenRule]:
     """Apply the row rules to every row; what breaks one goes to quarantine under the rule's code."""
     place = {"period": period, "version": version}
     found: dict[str, list[Arrivals]] = {rule.code: [] for rule in rules}
@@ -104,17 +104,17 @@ def _put_aside(warehouse: Warehouse, rules: Sequence[RowRule], period: int, vers
     rows = pa.table({"arrival": pa.array(arrivals, pa.int64()), "reason": pa.array(codes, pa.string())})
     warehouse.quarantine(period, version, rows)
     return [
-        Broken(rule.code, rule.words, len(aside[rule.code]), _examples(warehouse, rule, place, aside[rule.code]))
+        BrokenRule(rule.code, rule.words, len(aside[rule.code]), _examples(warehouse, rule, place, aside[rule.code]))
         for rule in rules
         if rule.code in aside
     ]
 
 
-def _unusable(warehouse: Warehouse, period: int, version: int) -> list[Broken]:
+def _unusable(warehouse: Warehouse, period: int, version: int) -> list[BrokenRule]:
     """What landing put aside already: rows that could not be typed, and repeats."""
     rows = warehouse.query("validate/unusable_rows", {"period": period, "version": version}).to_pylist()
     return [
-        Broken(row["reason"], UNUSABLE.get(row["reason"]) or UNUSABLE[row["reason"].split("_")[0]], row["rows"],
+        BrokenRule(row["reason"], UNUSABLE.get(row["reason"]) or UNUSABLE[row["reason"].split("_")[0]], row["rows"],
                tuple((example["arrival"], example["value"]) for example in row["examples"]))
         for row in rows
     ]  # fmt: skip
@@ -183,13 +183,13 @@ def _judge_values(rules: Sequence[RowRule], values: Mapping[str, pa.Array]) -> d
     if not rules:
         return {}
     most = max(len(each) for each in values.values())
-    filled = {rule.code: _filled(rule, values[rule.code], most) for rule in rules}
+    filled = {rule.code: _pad_values(rule, values[rule.code], most) for rule in rules}
     expectations = [(rule.code, _row_expectation(rule)) for rule in rules]
     results = _expect(expectations, pa.table(filled).to_pandas(), "COMPLETE")
     return {code: result["result"]["unexpected_index_list"] for code, result in results.items()}
 
 
-def _filled(rule: RowRule, values: pa.Array, length: int) -> pa.Array:
+def _pad_values(rule: RowRule, values: pa.Array, length: int) -> pa.Array:
     """The values with more after them, as many as the longest column has, of which none breaks the rule that did not.
 
     Texts are followed by nulls, which only the null rule looks at, and that one never at the text: one long value, again
@@ -223,7 +223,7 @@ def _judge_period(checks: Sequence[Check]) -> dict[str, dict[str, Any]]:
     import great_expectations as gx
     import pandas as pd
 
-    judged = [check for check in checks if check.judged]
+    judged = [check for check in checks if check.is_judged]
     if not judged:
         return {}
     gxe: Any = gx.expectations

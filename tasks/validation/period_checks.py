@@ -29,7 +29,7 @@ class Check:
     role: str = ""  # user or item: whose ids tell more where it fails
 
     @property
-    def judged(self) -> bool:
+    def is_judged(self) -> bool:
         """Whether there is anything to compare with. NaN is always judged, and fails."""
         return not self.note or bool(self.role) or math.isnan(self.observed)
 

@@ -17,7 +17,7 @@ MOST = 40  # reasons kept
 
 
 @dataclass(frozen=True)
-class Broken:
+class BrokenRule:
     """One reason why rows are in quarantine: how many, and the first of them as (arrival, value)."""
 
     code: str
@@ -44,7 +44,7 @@ class Validation:
 
 def judge(
     plan: Plan,
-    broken: Sequence[Broken],
+    broken: Sequence[BrokenRule],
     checks: Sequence[Check],
     results: Mapping[str, Mapping[str, Any]],
     statistics: Mapping[str, float],
@@ -82,7 +82,7 @@ def _row(check: Check, result: Mapping[str, Any] | None, stops: bool) -> dict[st
     return {
         "check": check.name,
         "severity": check.severity,
-        "observed": _finite(check.observed) if check.judged else None,
+        "observed": _finite(check.observed) if check.is_judged else None,
         "least": _finite(check.low),
         "most": _finite(check.high),
         "verdict": verdict,
@@ -90,7 +90,7 @@ def _row(check: Check, result: Mapping[str, Any] | None, stops: bool) -> dict[st
     }
 
 
-def _rule(one: Broken) -> dict[str, JsonValue]:
+def _rule(one: BrokenRule) -> dict[str, JsonValue]:
     examples: list[JsonValue] = [{"arrival": arrival, "value": value} for arrival, value in one.examples]
     return {"rule": one.code, "allowed": one.allowed, "rows": one.rows, "examples": examples}
 

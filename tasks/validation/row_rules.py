@@ -26,7 +26,7 @@ LATEST = 4_102_444_800_000_000  # 2100-01-01: a time after it is in milliseconds
 WORDS = ", or a word for them: true, false, yes, no"
 
 
-def _shown(value: str | float) -> str:
+def _format_value(value: str | float) -> str:
     return f"{value:g}" if isinstance(value, float) else value
 
 
@@ -54,7 +54,7 @@ class RowRule:
             "length": f"at most {self.most} characters",
             "forbidden": SOMEBODY if self.pattern == NOBODY else "no value that the plan's rule `forbidden` names",
             "range": f"{self.least} to {self.most}",
-            "values": f"one of {', '.join(_shown(value) for value in self.allowed[:20])}{WORDS if self.column == 'label' else ''}",
+            "values": f"one of {', '.join(_format_value(value) for value in self.allowed[:20])}{WORDS if self.column == 'label' else ''}",
             "outside": "a time inside the period",
         }[self.kind]
 
@@ -110,9 +110,9 @@ def _column(plan: Plan, column: str, rule: Rule) -> list[RowRule]:
     if forbidden and not number:
         found.append(RowRule(column, "forbidden", pattern=forbidden))
     if allowed:
-        found.append(RowRule(column, "values", allowed=tuple(_typed(number, value) for value in allowed)))
+        found.append(RowRule(column, "values", allowed=tuple(_convert_value(number, value) for value in allowed)))
     return found
 
 
-def _typed(number: bool, value: str | float) -> str | float:
+def _convert_value(number: bool, value: str | float) -> str | float:
     return float(value) if number else str(value)
