@@ -17,11 +17,11 @@ from nightloop.tasks.reports.table import Mood, as_html
 
 def page(bake: BakeoffReport) -> str:
     """The whole report. The same bake-off gives the same bytes."""
-    board, said = bake.board, advice(bake.board, bake.kinds)
-    bullets = [finding_item(Finding(_mood(one), one)) for one in said[1:]]
+    board, sentences = bake.board, advice(bake.board, bake.kinds)
+    bullets = [finding_item(Finding(_mood(sentence), sentence)) for sentence in sentences[1:]]
     parts = [
         f'<p class="kicker">nightloop bake-off · {escape_html(board.plan.pipeline)}</p>',
-        f"<h1>{escape_html(said[0], 400)}</h1>",
+        f"<h1>{escape_html(sentences[0], 400)}</h1>",
         f"<p>{escape_html(_what(bake), 600)}</p>",
         f'<ul class="findings">{"".join(bullets)}</ul>',
     ]
@@ -32,19 +32,19 @@ def page(bake: BakeoffReport) -> str:
         )
     if bake.trials:
         parts.append(section("What was tried", as_html(tables.tuning_table(bake))))
-    parts.append(section("Who raced", f'<div class="wrap">{as_html(tables.entrants_table(bake))}</div>'))
+    parts.append(section("Entrants", f'<div class="wrap">{as_html(tables.entrants_table(bake))}</div>'))
     parts.append(f"<footer><p>{escape_html(FOOTING, 600)}</p><p>{escape_html(MEASURES, 800)}.</p></footer>")
-    return html_document(f"bake-off of {board.plan.pipeline}: {said[0]}", parts)
+    return html_document(f"bake-off of {board.plan.pipeline}: {sentences[0]}", parts)
 
 
 def _table(bake: BakeoffReport, kind: str) -> str:
     shown = tables.leaderboard(bake, kind)
-    note = shown.note if kind == bake.kinds[0] else ""  # said once
+    note = shown.note if kind == bake.kinds[0] else ""  # shown once
     return section(shown.title, as_html(replace(shown, title="", note=note)))
 
 
 def _details(bake: BakeoffReport, kind: str) -> str:
-    rivals = [found for label in bake.against if (found := tables.rival_table(bake, label, kind))]
+    rivals = [table for label in bake.against if (table := tables.rival_table(bake, label, kind))]
     shown = [tables.metrics_table(bake, kind), *rivals, tables.slice_table(bake, kind)]
     opened = " open" if kind == bake.kinds[0] else ""
     title = escape_html(tables.leaderboard(bake, kind).title)
@@ -52,13 +52,13 @@ def _details(bake: BakeoffReport, kind: str) -> str:
 
 
 def _pictures(bake: BakeoffReport) -> list[str]:
-    drawn = [*(metric_picture(bake, kind) for kind in bake.kinds), time_picture(bake)]
-    return ["<h2>Curves</h2>", *(f'<figure tabindex="0">{as_svg(one)}</figure>' for one in drawn if one)]
+    plots = [*(metric_picture(bake, kind) for kind in bake.kinds), time_picture(bake)]
+    return ["<h2>Curves</h2>", *(f'<figure tabindex="0">{as_svg(plot)}</figure>' for plot in plots if plot)]
 
 
 def _what(bake: BakeoffReport) -> str:
     names, board = bake.names, bake.board
-    rows = sum(one.rows for one in bake.lived if one.period in board.test)
+    rows = sum(period.rows for period in bake.lived if period.period in board.test)
     tuned = f"; options were chosen on {plural(len(bake.span.tune_periods), 'period')} before" if bake.trials else ""
     return (
         f"{plural(len(board.entrants), 'entrant')}, {plural(len(bake.seeds), 'seed')}; pre-trained up to "
@@ -68,8 +68,8 @@ def _what(bake: BakeoffReport) -> str:
 
 
 def _mood(sentence: str) -> Mood:
-    if " failed: " in sentence or sentence.startswith("Nobody finished"):
+    if " failed: " in sentence or sentence.startswith("All runs failed"):
         return "bad"
-    if sentence.startswith(("Nobody surely", "No learner", "Next to nothing", "Measured on")):
+    if sentence.startswith(("No entrant surely", "No learner", "Next to nothing", "Measured on")):
         return "warn"
     return "good" if sentence.startswith("The cheap choice") else ""

@@ -1,4 +1,4 @@
-"""The document: everything a bake-off found out, as one JSON value."""
+"""The JSON report: everything that a bake-off found, as one value."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ MEASURES = (
 )
 FOOTING = (
     "Every entrant replays the same logs with the same vocabulary; those of one model and seed start from the same "
-    "weights, and everybody is ranked against the same candidates, dealt once a period and seed."
+    "weights, and all are ranked against the same candidates, sampled once a period and seed."
 )
 
 
 @dataclass(frozen=True)
 class BakeoffReport:
-    """A finished bake-off: the board, the history, what was asked, and what is told of it."""
+    """A finished bake-off: the results, the history, and the resolved specification."""
 
     board: Results
     lived: tuple[ReplayedPeriod, ...]
     span: PeriodSplit
-    kinds: tuple[str, ...]  # CLICKS alone where nothing is ranked
+    kinds: tuple[str, ...]  # CLICKS alone if nothing is ranked
     against: tuple[str, ...]  # labels of strategies
     left_out: tuple[str, ...]
     seeds: tuple[int, ...]
@@ -42,7 +42,7 @@ class BakeoffReport:
     @property
     def names(self) -> dict[int, str]:
         """Periods by index."""
-        return {one.period: one.name for one in self.lived}
+        return {period.period: period.name for period in self.lived}
 
     @property
     def rivals(self) -> list[str]:
@@ -51,10 +51,10 @@ class BakeoffReport:
 
 
 def rival_of(bake: BakeoffReport, name: str, label: str) -> str | None:
-    """The entrant of this label with the same model, where it finished; None for itself."""
-    mine = bake.board.entrants[name]
+    """The entrant of this label with the same model, if it finished; None for itself."""
+    own_entrant = bake.board.entrants[name]
     for other, entrant in bake.board.entrants.items():
-        if other != name and entrant.label == label and entrant.model == mine.model and other in bake.board.ran:
+        if other != name and entrant.label == label and entrant.model == own_entrant.model and other in bake.board.ran:
             return other
     return None
 
@@ -73,7 +73,7 @@ def json_document(bake: BakeoffReport) -> dict[str, JsonValue]:
         "tune_periods": [names[p] for p in bake.span.tune_periods if p in names],
         "test": [names[p] for p in board.test],
         "seeds": list(bake.seeds),
-        "history": [one.model_dump(mode="json") for one in bake.lived],
+        "history": [period.model_dump(mode="json") for period in bake.lived],
         "negatives": dict(bake.negatives),
         "entrants": [
             {"name": name, "strategy": e.strategy.model_dump(mode="json"), "model": e.part.model_dump(mode="json")}
@@ -87,7 +87,7 @@ def json_document(bake: BakeoffReport) -> dict[str, JsonValue]:
             for name, several in board.ran.items()
             for ran in several
         ],
-        "failed": [{"entrant": name, "reason": reason} for name, why in board.failed.items() for reason in why],
+        "failed": [{"entrant": name, "reason": reason} for name, reasons in board.failed.items() for reason in reasons],
         "left_out": list(bake.left_out),
         "tuning": list(bake.trials),
         "advice": list(advice(bake.board, bake.kinds)),
@@ -100,8 +100,10 @@ def _line(bake: BakeoffReport, line: ResultRow, kind: str) -> dict[str, JsonValu
     for label in bake.against:
         rival = rival_of(bake, line.name, label)
         if rival is not None:
-            found = {m: difference_as_json(board.versus(line.name, rival, kind, m)) for m in metrics_of(board.plan)}
-            against[label] = {"rival": rival, "all_seeds_agree": board.agree(line.name, rival, kind), **found}
+            differences = {
+                m: difference_as_json(board.versus(line.name, rival, kind, m)) for m in metrics_of(board.plan)
+            }
+            against[label] = {"rival": rival, "all_seeds_agree": board.agree(line.name, rival, kind), **differences}
     return {
         "entrant": line.name,
         "seeds": [ran.seed for ran in board.ran[line.name]],
@@ -115,11 +117,11 @@ def _line(bake: BakeoffReport, line: ResultRow, kind: str) -> dict[str, JsonValu
     }
 
 
-def difference_as_json(found: Difference | None) -> JsonValue:
-    """A difference as plain values; None where it was not measured."""
-    if found is None:
+def difference_as_json(gap: Difference | None) -> JsonValue:
+    """A difference as plain values; None if it was not measured."""
+    if gap is None:
         return None
-    return {"mean": found.mean, "low": found.low, "high": found.high, "users": found.users, "rows": found.rows}
+    return {"mean": gap.mean, "low": gap.low, "high": gap.high, "users": gap.users, "rows": gap.rows}
 
 
 def _name_periods(bake: BakeoffReport, line: ResultRow) -> dict[str, JsonValue]:
@@ -132,12 +134,12 @@ def _times(bake: BakeoffReport, name: str) -> list[JsonValue]:
 
 def learning_times(bake: BakeoffReport, name: str) -> list[tuple[int, int, float]]:
     """Period, rows of history at its close, and the mean seconds of learning it."""
-    found: dict[int, list[float]] = {}
+    seconds_by_period: dict[int, list[float]] = {}
     for ran in bake.board.ran[name]:
         for period, seconds in ran.outcome.seconds.items():
-            found.setdefault(period, []).append(seconds)
-    rows = {p: sum(one.rows for one in bake.lived if one.period <= p) for p in found}
-    return [(p, rows[p], sum(values) / len(values)) for p, values in sorted(found.items())]
+            seconds_by_period.setdefault(period, []).append(seconds)
+    rows = {p: sum(replayed.rows for replayed in bake.lived if replayed.period <= p) for p in seconds_by_period}
+    return [(p, rows[p], sum(values) / len(values)) for p, values in sorted(seconds_by_period.items())]
 
 
 def title_of(kind: str, negatives: int) -> str:

@@ -15,7 +15,7 @@ from nightloop.tasks.evaluation.summary import SLICES, direction
 from nightloop.tasks.reports.format import NONE, number, plain, plural, seconds, size
 from nightloop.tasks.reports.table import Cell, Table, as_rich, difference_cell
 
-WIDTH = 160  # characters, where the terminal does not say
+WIDTH = 160  # characters, if the terminal does not say
 
 
 def leaderboard(bake: BakeoffReport, kind: str) -> Table:
@@ -29,8 +29,8 @@ def leaderboard(bake: BakeoffReport, kind: str) -> Table:
     )  # fmt: skip
     rows = [_row(bake, line, kind, personal, line is lines[0]) for line in lines]
     rows += [
-        (Cell(name), Cell("failed", "bad", why[0]), *(Cell(NONE, "quiet") for _ in head[2:]))
-        for name, why in board.failed.items()
+        (Cell(name), Cell("failed", "bad", reasons[0]), *(Cell(NONE, "quiet") for _ in head[2:]))
+        for name, reasons in board.failed.items()
         if name not in board.ran
     ]
     title = title_of(kind, bake.negatives.get(kind, 0))
@@ -48,7 +48,7 @@ def metrics_table(bake: BakeoffReport, kind: str) -> Table:
 
 
 def rival_table(bake: BakeoffReport, label: str, kind: str) -> Table | None:
-    """Every metric's paired difference against one rival; None where nobody can be compared with it."""
+    """Every metric's paired difference against one rival; None if no entrant can be compared with it."""
     names = metrics_of(bake.board.plan)
     rows = []
     for line in bake.board.lines(kind):
@@ -59,21 +59,21 @@ def rival_table(bake: BakeoffReport, label: str, kind: str) -> Table | None:
             )
     note = (
         "Differences on the same rows, plus is better, with 95 % intervals over users, each on its own (none is widened for "
-        "the number of comparisons). Green and red: the interval leaves nought out."
+        "the number of comparisons). Green and red: the interval excludes zero."
     )
-    found = Table(f"Against {label}", ("entrant", *names), tuple(rows), note, frozenset(range(1, len(names) + 1)))
-    return found if rows else None
+    table = Table(f"Against {label}", ("entrant", *names), tuple(rows), note, frozenset(range(1, len(names) + 1)))
+    return table if rows else None
 
 
 def slice_table(bake: BakeoffReport, kind: str) -> Table:
     """The leading metric on new and old users and items."""
     metric, lines = bake.board.metric, bake.board.lines(kind)
-    there = [s for s in SLICES if any(f"{metric}/{s}" in line.values for line in lines)]
-    rows = tuple((Cell(line.name), *(_mean(line, f"{metric}/{s}", lines) for s in there)) for line in lines)
-    words = tuple(s.replace("_", " ") + "s" for s in there)
-    note = "New: seen for the first time in the period that is scored, so that nobody can have learned of it."
+    slices = [s for s in SLICES if any(f"{metric}/{s}" in line.values for line in lines)]
+    rows = tuple((Cell(line.name), *(_mean(line, f"{metric}/{s}", lines) for s in slices)) for line in lines)
+    words = tuple(s.replace("_", " ") + "s" for s in slices)
+    note = "New: seen for the first time in the period that is scored, so that no entrant can have learned of it."
     return Table(f"{metric} of new and old users and items", ("entrant", *words), rows, note,
-                 frozenset(range(1, len(there) + 1)))  # fmt: skip
+                 frozenset(range(1, len(slices) + 1)))  # fmt: skip
 
 
 def tuning_table(bake: BakeoffReport) -> Table:
@@ -98,23 +98,23 @@ def entrants_table(bake: BakeoffReport) -> Table:
         (Cell(name), Cell(_part(e.strategy.use, e.strategy.options)), Cell(_part(e.part.use, e.part.options)))
         for name, e in bake.board.entrants.items()
     )
-    return Table("", ("entrant", "strategy", "model"), rows, " ".join(f"Left out: {one}." for one in bake.left_out))
+    return Table("", ("entrant", "strategy", "model"), rows, " ".join(f"Left out: {text}." for text in bake.left_out))
 
 
-def _row(bake: BakeoffReport, line: ResultRow, kind: str, personal: bool, first: bool) -> tuple[Cell, ...]:
+def _row(bake: BakeoffReport, line: ResultRow, kind: str, personal: bool, leads: bool) -> tuple[Cell, ...]:
     board, metric = bake.board, bake.board.metric
     rivals = [(label, rival_of(bake, line.name, label)) for label in bake.against]
     gaps = [difference_cell(board.versus(line.name, r, kind, metric) if r else None) for _, r in rivals]
-    mine = Cell(
+    personal_cell = Cell(
         number(line.personal.get(metric)).replace("-", "−"), "", "the metric minus what it is with the mean user's list"
     )
     short = len(board.ran[line.name]) < len(bake.seeds)
     name = line.name + (f" ({len(board.ran[line.name])} of {len(bake.seeds)} seeds)" if short else "")
     return (
-        Cell(name, "best" if first else ""),
+        Cell(name, "best" if leads else ""),
         _mean(line, metric, board.lines(kind)),
         *gaps,
-        *((mine,) if personal else ()),
+        *((personal_cell,) if personal else ()),
         Cell(seconds(board.seconds(line.name))),
         Cell(size(board.working(line.name))),
         Cell(size(board.state(line.name))),
@@ -138,31 +138,31 @@ def _sign(metric: str) -> int:
 
 def _extra(bake: BakeoffReport, kind: str) -> list[str]:
     """Metrics that were measured besides, such as those of the whole catalogue."""
-    known = set(metrics_of(bake.board.plan))
-    found = [key for line in bake.board.lines(kind) for key in line.values if "/" not in key and key not in known]
-    return [key for key in dict.fromkeys(found) if key not in ("calibration", "ece")]
+    standard = set(metrics_of(bake.board.plan))
+    keys = [key for line in bake.board.lines(kind) for key in line.values if "/" not in key and key not in standard]
+    return [key for key in dict.fromkeys(keys) if key not in ("calibration", "ece")]
 
 
 def _part(use: str, options: object) -> str:
-    given = options if isinstance(options, dict) else {}
-    return use + (f"({', '.join(f'{name} {value}' for name, value in given.items())})" if given else "")
+    values = options if isinstance(options, dict) else {}
+    return use + (f"({', '.join(f'{name} {value}' for name, value in values.items())})" if values else "")
 
 
 def _note(bake: BakeoffReport, personal: bool) -> str:
     board = bake.board
     arrow = "lower" if direction(board.metric) < 0 else "higher"
     seeds = f", {plural(len(bake.seeds), 'seed')}" + (" (± over seeds)" if len(bake.seeds) > 1 else "")
-    mine = (
-        " personal: the metric minus what it is when every user is given the mean user vector, nought for a list that "
+    personal_note = (
+        " personal: the metric minus what it is when every user is given the mean user vector, zero for a list that "
         "all share."
         if personal
         else ""
     )
-    failed = "".join(f" {name} failed: {why[0]}." for name, why in board.failed.items())
+    failed = "".join(f" {name} failed: {reasons[0]}." for name, reasons in board.failed.items())
     return (
         f"Means over all rows of {plural(len(board.test), 'test period')}{seeds}; {board.metric}: {arrow} is better. "
         "vs: the difference on the same rows within the same model, plus is better, 95 % interval over users; green and "
-        f"red leave nought out.{mine} Seconds are of learning, one thread; peak memory is the most a cell's own process "
+        f"red exclude zero.{personal_note} Seconds are of learning, one thread; peak memory is the most a cell's own process "
         f"held above an idle one; state is weights and memory of the last checkpoint.{failed}"
     )
 
@@ -180,4 +180,4 @@ def bakeoff_in_words(bake: BakeoffReport, advised: Sequence[str], page: str) -> 
     for kind in bake.kinds if bake.board.ran else ():
         shown = leaderboard(bake, kind)
         console.print(as_rich(replace(shown, note=shown.note if kind == bake.kinds[-1] else "")))
-    return out.getvalue() + "\n".join([*(f"- {one}" for one in advised), f"report: file://{page}"])
+    return out.getvalue() + "\n".join([*(f"- {text}" for text in advised), f"report: file://{page}"])

@@ -1,7 +1,7 @@
-"""Rewriting: delimited text whose lines or quotes are out of order, made into plain csv; what cannot be is put aside by line.
+"""Rewrites delimited text with irregular lines or quotes as plain csv; lines that cannot be parsed are put aside.
 
-DuckDB reads such a file at once and in parallel, and refuses all of it where its lines end in several ways or a quote is
-opened and never closed. Here it is read line by line, which takes longer and knows of every line what is wrong with it.
+DuckDB reads such a file at once and in parallel, and refuses all of it if its lines end in several ways or a quote is
+opened and never closed. Here it is read line by line, which takes longer and can say of every line what is wrong with it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from nightloop.tasks.formats.decompress import Opened, text_lines
 from nightloop.tasks.formats.stray_quotes import are_rows
 from nightloop.tasks.lake.warehouse import Warehouse
 
-HEAD = 100_000  # lines, where only the first rows are wanted
+HEAD = 100_000  # lines, if only the first rows are wanted
 FURTHEST = 100  # lines after which a quote that is still open was never meant to be closed
 LARGEST = 4_000_000  # characters of a field, as DuckDB has it
 
@@ -47,7 +47,7 @@ class RefusedLine:
 
 
 def rewrite_csv(warehouse: Warehouse, file: str, form: CsvForm) -> tuple[str, list[RefusedLine]]:
-    """A csv file in the scratch room with the rows of a file: utf-8, commas, no names; and the lines that are none."""
+    """A csv file in the scratch room with the rows of a file: utf-8, commas, no names; and the lines that cannot be parsed."""
     csv.field_size_limit(LARGEST)
     refused: list[RefusedLine] = []
     with NamedTemporaryFile(
@@ -63,12 +63,12 @@ def rewrite_csv(warehouse: Warehouse, file: str, form: CsvForm) -> tuple[str, li
 
 
 def encoding_error(encoding: str) -> str:
-    """What is said of a line with bytes that are none of the encoding."""
+    """The message for a line with bytes that are invalid in the encoding."""
     return f"it is not {encoding}: set the source's option `encoding` (latin-1, utf-16, ...)"
 
 
 def _rows(file: str, opened: Opened, form: CsvForm) -> Iterator[list[str] | RefusedLine]:
-    """The fields of each row, and the lines that are no row, in order."""
+    """The fields of each row, and the lines that cannot be parsed, in order."""
     lines = enumerate(text_lines(file, form.encoding, opened), 1)
     ahead: deque[tuple[int, str]] = deque()
     while True:
@@ -88,8 +88,8 @@ def _rows(file: str, opened: Opened, form: CsvForm) -> Iterator[list[str] | Refu
         found = _row(text, form)
         if taken and not isinstance(found, str) and are_rows(text.split("\n"), form.delimiter, form.width, form.time):
             found = (
-                f"a quote is opened here and closed in line {number + taken}, and both lines are rows of their own: mend the quote, "
-                "or set the source's option `quote` to '' where quotes mean nothing"
+                f"a quote is opened here and closed in line {number + taken}, and both lines are rows of their own: fix the quote, "
+                "or set the source's option `quote` to '' if quotes have no meaning"
             )
         if isinstance(found, str) and taken:  # the lines after it may be rows all the same
             found, text, taken = found, line, 0
@@ -128,7 +128,7 @@ def _row(text: str, form: CsvForm) -> list[str] | str:
 
 
 def _escape_bytes(text: str) -> str:
-    """The text with bytes that are no letters written out."""
+    """The text with undecodable bytes written as escapes."""
     return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 

@@ -1,4 +1,4 @@
-"""Delimited text: csv, tsv and the like, read as text with every line that cannot be taken apart accounted for."""
+"""Delimited text: csv, tsv and the like, read as text; every line that cannot be parsed is reported."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.plan.plan import Columns
 
 DELIMITERS = (",", "\t", ";", "|", "::")
-SPOKEN = re.compile(r'"?sep=(.)"?')  # the line by which a file tells Excel its delimiter
-BY_DUCKDB = ("utf-8", "latin-1")  # encodings that DuckDB reads; files of others are written anew in utf-8
+SPOKEN = re.compile(r'"?sep=(.)"?')  # the line that gives Excel the delimiter
+BY_DUCKDB = ("utf-8", "latin-1")  # encodings that DuckDB reads; files in others are rewritten in utf-8
 MayLack = Callable[[str], bool]  # whether a file may lack a column, which is null there
 
 
@@ -37,7 +37,7 @@ def no_column(name: str) -> bool:
 @dataclass(frozen=True)
 class Dialect:
     """How text is written. No delimiter: the one that the first line holds most of. No encoding: utf-8, or what the file's
-    first bytes say. `header`: whether the first line holds the columns' names; None: it does where no `names` are given.
+    first bytes say. `header`: whether the first line holds the columns' names; None: it does if no `names` are given.
     """
 
     delimiter: str = ""
@@ -85,12 +85,12 @@ def read_delimited(
     timed: bool,
     may_lack: MayLack = no_column,
 ) -> Iterator[pa.RecordBatch]:
-    """The columns `wanted` of every line as text, and where `timed` its time as `_micros`; lines that do not parse come
+    """The columns `wanted` of every line as text, and if `timed` its time as `_micros`; lines that do not parse come
     last, as `_line`.
 
-    Raises DataError naming the file where it is empty, cut off or without a column that is wanted. Where it turns out
+    Raises DataError with the file's name if it is empty, cut off or lacks a wanted column. If it turns out
     half-way that files have to be read line by line, they are noted in `warehouse.by_line`, and BlockingIOError says that
-    all is to be read again.
+    everything has to be read again.
     """
     known = {file: _look(warehouse, file, dialect) for file in files}
     for file, look in known.items():
@@ -110,7 +110,7 @@ def read_delimited(
 
 
 def _by_line(warehouse: Warehouse, file: str, look: FileLayout, dialect: Dialect) -> bool:
-    """Whether a file is read line by line. DuckDB takes a comment for one in the middle of a line too, and its ends amiss."""
+    """Whether a file is read line by line. DuckDB sees comments also in the middle of a line, and misreads some line ends."""
     before = look.skip > dialect.headed  # there are lines before the names
     if file in warehouse.by_line or look.encoding not in BY_DUCKDB or dialect.comment or before:
         return True
@@ -118,7 +118,7 @@ def _by_line(warehouse: Warehouse, file: str, look: FileLayout, dialect: Dialect
 
 
 def _at_once(warehouse: Warehouse, files: list[str], look: FileLayout, asked: RowRequest) -> Iterator[pa.RecordBatch]:
-    """Rows of files that are written alike, as DuckDB reads them; BlockingIOError where it cannot."""
+    """Rows of files that are written alike, as DuckDB reads them; BlockingIOError if it cannot."""
     try:
         for batch in _scanned(warehouse, files, look, asked):
             if "error" not in batch.schema.names:
@@ -130,13 +130,13 @@ def _at_once(warehouse: Warehouse, files: list[str], look: FileLayout, asked: Ro
             yield rejected_rows(
                 [(row["file"], row["line"], _why(row, look), row["text"]) for row in rows], asked.wanted
             )
-    except ValueError as error:  # DuckDB's own words help nobody who did not choose it
+    except ValueError as error:  # DuckDB's own message does not help an operator
         warehouse.by_line.update(files)
         raise BlockingIOError(f"to be read line by line: {', '.join(files)}: {error}") from error
 
 
 def _line_by_line(warehouse: Warehouse, file: str, look: FileLayout, asked: RowRequest) -> Iterator[pa.RecordBatch]:
-    """Rows of one file by way of a copy in plain csv; then its lines that are none."""
+    """Rows of one file from a copy in plain csv; then the lines that cannot be parsed."""
     by = asked.dialect
     time = look.names.index(asked.columns.time)
     form = CsvForm(len(look.names), look.delimiter, by.quote, by.escape, by.comment, look.encoding, look.skip, time)
@@ -167,7 +167,7 @@ def _scanned(warehouse: Warehouse, files: list[str], look: FileLayout, asked: Ro
 
 
 def _unlike(names: Sequence[str], wanted: Sequence[str]) -> list[str]:
-    """The names of all columns, those that nobody wants made unlike all others, as DuckDB wants them whatever their case."""
+    """The names of all columns. Unwanted ones are made unique, because DuckDB needs unique names whatever their case."""
     taken, found = {name.casefold() for name in wanted}, []
     for place, name in enumerate(names):
         if name not in wanted and (not name.strip() or name.casefold() in taken):
@@ -185,7 +185,7 @@ def _why(row: Mapping[str, Any], look: FileLayout) -> str:
 
 
 def _pointed(batch: pa.RecordBatch, dialect: Dialect, columns: Columns) -> pa.RecordBatch:
-    """The batch with a decimal point in its numbers, and none in ids that are whole ones."""
+    """The batch with a decimal point in its numbers, and without decimals in ids that are whole numbers."""
     if dialect.decimal == ".":
         return batch
     other = f" (has {'.'!r}, and decimals stand behind {dialect.decimal!r})"
@@ -200,7 +200,7 @@ def _pointed(batch: pa.RecordBatch, dialect: Dialect, columns: Columns) -> pa.Re
 
 
 def _comma(values: pa.Array, decimal: str, other: str) -> pa.Array:
-    """Numbers with a decimal point; those that have one already, which may stand between thousands, so that nobody reads them."""
+    """Numbers with a decimal point; those that have one already get a note, because the point may separate thousands."""
     pointed = pc.match_substring(values, ".")
     return pc.if_else(
         pointed, pc.binary_join_element_wise(values, other, ""), pc.replace_substring(values, decimal, ".")
@@ -234,7 +234,7 @@ def check_columns(file: str, names: Sequence[str], wanted: Sequence[str], may_la
 
 
 def similar_name(name: str, names: Iterable[str]) -> str:
-    """One of the names that differs from a name in upper and lower case or blanks alone; empty where there is none."""
+    """One of the names that differs from a name in upper and lower case or blanks alone; empty if there is none."""
     alike = (other for other in names if other.strip(BLANKS).casefold() == name.casefold())
     return next((other for other in alike if other != name), "")
 
@@ -275,20 +275,20 @@ def _look(warehouse: Warehouse, file: str, dialect: Dialect) -> FileLayout:
     if not all(name.replace("\t", "").isprintable() for name in names):
         shown = line[:40].encode(errors="surrogateescape").decode(errors="backslashreplace")
         raise DataError(
-            f"{file} is no text in {encoding}: its first line is {shown!r}; give the source's option `format` or `encoding`"
+            f"{file} is not text in {encoding}: its first line is {shown!r}; give the source's option `format` or `encoding`"
         )
     return FileLayout(delimiter, encoding, tuple(names), skip)
 
 
 def split_fields(line: str, delimiter: str, quote: str = '"') -> list[str]:
-    """What stands between the delimiters of one line."""
+    """The fields of one line."""
     if len(delimiter) > 1 or not quote:
         return line.split(delimiter)
     return next(csv.reader([line], delimiter=delimiter, quotechar=quote), [])
 
 
 def rejected_rows(lines: Iterable[tuple[str, int, str, str | None]], wanted: Sequence[str]) -> pa.RecordBatch:
-    """Lines (file, number, what is wrong, text) that are no rows: nulls, and a `_line` that says all this."""
+    """Lines (file, number, what is wrong, text) that cannot be parsed: nulls, and a `_line` that says all this."""
     texts = [f"{file}:{line}: {why}: {text}"[:2000] for file, line, why, text in lines]
     nothing = {name: pa.nulls(len(texts), pa.string()) for name in wanted}
     return pa.RecordBatch.from_pydict(

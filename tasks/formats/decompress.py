@@ -1,4 +1,4 @@
-"""Unpacking: a look at all of a text file before it is read, for what its reader would pass over without a word."""
+"""Decompression, and a check of a whole text file before it is read, for faults that its reader would ignore."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def open_file(file: str) -> BinaryIO:
 def check_text(file: str, head: bool = False, opened: Opened = open_file) -> None:
     """Raise DataError if a file, plain or with .gz or .zst, is cut off, damaged or has an endless line.
 
-    Of a file that was cut off readers take what is left for all of it. `head`: only its first bytes are looked at.
+    Readers take a file that was cut off for a whole one. `head`: only its first bytes are looked at.
     """
     with opened(file) as stream:
         first = stream.read(64)
@@ -54,7 +54,7 @@ def check_text(file: str, head: bool = False, opened: Opened = open_file) -> Non
     for mark, (what, ending) in MAGIC.items():
         if first.startswith(mark) and not (ending and file.endswith(ending)):
             raise DataError(
-                f"{file} is {what}, and no text: {f'let its name end with {ending} in small letters' if ending else UNPACK}"
+                f"{file} is {what}, and not text: {f'let its name end with {ending} in small letters' if ending else UNPACK}"
             )
     for ending, mark in PACKED_MARKS.items():
         if file.endswith(ending) and first and not first.startswith(mark):
@@ -89,7 +89,7 @@ def unpacked_pieces(file: str, opened: Opened = open_file) -> Iterator[bytes]:
 def text_lines(file: str, encoding: str, opened: Opened = open_file) -> Iterator[str]:
     """The lines of a file, blank ones too, without their ends: \\n, \\r\\n or \\r, mixed as they may be.
 
-    A byte that is none of the encoding becomes a lone surrogate, which no text holds otherwise.
+    A byte that is invalid in the encoding becomes a lone surrogate, which no text holds otherwise.
     """
     rest, first = "", True
     for text in _decoded(file, encoding, opened):
@@ -112,7 +112,7 @@ def _decoded(file: str, encoding: str, opened: Opened) -> Iterator[str]:
         yield from codecs.iterdecode(unpacked_pieces(file, opened), encoding, "surrogateescape")
     except UnicodeDecodeError as error:
         raise DataError(
-            f"{file} is no whole text in {encoding} ({error.reason}): deliver it again, or set the source's option `encoding`"
+            f"{file} is not complete text in {encoding} ({error.reason}): deliver it again, or set the source's option `encoding`"
         ) from error
 
 
@@ -135,7 +135,7 @@ def _gzip(file: str, stream: BinaryIO) -> Iterator[bytes]:
                     data, ahead = ahead.lstrip(b"\0"), stream.read(PACKED)
                 unpack = zlib.decompressobj(wbits=31) if data else unpack
     except zlib.error as error:
-        raise DataError(f"{file} is no whole gzip file ({error}): deliver it again") from error
+        raise DataError(f"{file} is not a complete gzip file ({error}): deliver it again") from error
     if not unpack.eof:
         raise DataError(f"{file} is cut off: the gzip stream has no end; deliver it again")
 
@@ -146,4 +146,4 @@ def _zstd(file: str, packed: BinaryIO) -> Iterator[bytes]:
             while piece := stream.read(PIECE):
                 yield piece
         except OSError as error:
-            raise DataError(f"{file} is no whole zstd file ({error}): deliver it again") from error
+            raise DataError(f"{file} is not a complete zstd file ({error}): deliver it again") from error

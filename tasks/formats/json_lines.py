@@ -1,4 +1,4 @@
-"""JSON lines: one object a line, read out-of-core, with every line that is none accounted for."""
+"""JSON lines: one object a line, read out-of-core, every line that is not an object is reported."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ def read_json_lines(
     warehouse: Warehouse, files: Sequence[str], columns: Columns, wanted: Sequence[str], timed: bool,
     may_lack: MayLack = no_column,
 ) -> Iterator[pa.RecordBatch]:  # fmt: skip
-    """The values `wanted` of every line as text, and where `timed` its time as `_micros`; a line that is no object, or
-    that holds a list or an object where one value is wanted, as `_line`, all else null.
+    """The values `wanted` of every line as text, and if `timed` its time as `_micros`; a line that is not an object, or
+    that holds a list or an object instead of a wanted value, as `_line`, all else null.
 
-    Raises DataError naming the file where it is cut off, holds no object, lacks a key that is wanted or holds lists or
+    Raises DataError with the file's name if it is cut off, holds no object, lacks a key that is wanted or holds lists or
     objects there from its first lines on.
     """
     for file in files:
         keys = _keys(warehouse, file, HEAD)
         if any(name not in keys and name not in in_path(file) and not may_lack(name) for name in wanted):
-            late = _keys(warehouse, file, ALL)  # of what comes late a single line is judged, not the file
+            late = _keys(warehouse, file, ALL)  # a key that comes late is judged line by line, not for the file
             keys |= {name: {**NO_KEY, "example": None} for name in late if name not in keys}
         check_columns(file, [*keys], wanted, may_lack)
         check_time(file, keys, columns)

@@ -1,4 +1,4 @@
-"""Finding: which files a path names, which of their columns a plan wants, and which of their rows a period has."""
+"""Selects the files that a path names, the columns that a plan needs, and the rows of a period."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def plan_columns(columns: Columns) -> list[str]:
 
 def list_files(warehouse: Warehouse, pattern: str, period: str = "") -> list[str]:
     """The files a path names, whose {period} is the name of one. Raises FileNotFoundError if there are none, and
-    ValueError where one may not be read."""
+    DataError or StoreError if one may not be read."""
     path = pattern.replace("{period}", period) if period else pattern
     scheme, sign, _ = path.partition("://")
     if sign and scheme != "s3":
@@ -54,7 +54,7 @@ def list_files(warehouse: Warehouse, pattern: str, period: str = "") -> list[str
         batches = list(warehouse.scan(("ingest/found_files", {"pattern": path})))
     except ValueError as error:
         if name := unreadable_name(path):
-            raise DataError(f"{name}: the file's name is no UTF-8: rename it") from error
+            raise DataError(f"{name}: the file's name is not UTF-8: rename it") from error
         raise
     except OSError as error:
         if not sign:
@@ -65,7 +65,7 @@ def list_files(warehouse: Warehouse, pattern: str, period: str = "") -> list[str
         ) from error
     if "://" not in path and (lost := _dangling(path)):
         raise FileNotFoundError(
-            f"{lost!r} is a symbolic link to what is not there: is a disk not mounted? Nothing was read"
+            f"{lost!r} is a symbolic link to a file that does not exist: is a disk not mounted? Nothing was read"
         )
     if "://" not in path and "[" in path and not {*"*?"} & {*path} and Path(path).is_file():
         return [path]  # a name that looks like a pattern
@@ -86,7 +86,7 @@ def list_files(warehouse: Warehouse, pattern: str, period: str = "") -> list[str
 
 
 def _dangling(pattern: str) -> str:
-    """The first link that a pattern comes by, on its way or at its end, and that leads nowhere; empty where there is none."""
+    """The first broken symbolic link on the path of a pattern or among its files; empty if there is none."""
     parts = pattern.split("/")
     wild = next((n for n, part in enumerate(parts) if WILD.search(part)), len(parts))
     deep = next((n for n, part in enumerate(parts) if part == "**"), len(parts))
@@ -137,11 +137,11 @@ def with_missing_columns(
 def rows_in_period(
     batches: Iterable[pa.RecordBatch], period: Period, file: str, time: str = "", remarks: list[str] | None = None
 ) -> Iterator[pa.RecordBatch]:
-    """Rows with a time (`_micros`) in the period, or all by equal counts; a row whose time cannot be read goes where
-    the row before it goes.
+    """Rows with a time (`_micros`) in the period, or all by equal counts; a row whose time cannot be read belongs to
+    the period of the row before it.
 
     Raises DataError if no row has a time that can be read. `time`: the column that holds it, to show one.
-    `remarks` gets a sentence where rows have times, and none lies in the period.
+    `remarks` gets a sentence if rows have times and none lies in the period.
     """
     if period.start is None or period.end is None:
         yield from batches
@@ -167,12 +167,12 @@ def rows_in_period(
 
 
 def _ends(micros: pa.Array) -> list[int]:
-    list_files = pc.min_max(micros).as_py()
-    return [] if list_files["min"] is None else [list_files["min"], list_files["max"]]
+    ends = pc.min_max(micros).as_py()
+    return [] if ends["min"] is None else [ends["min"], ends["max"]]
 
 
 def no_row_in_period(file: str, rows: int, first: int, last: int) -> str:
-    """What is said of files none of whose rows lie in a period: how many they have, and from when to when (µs)."""
+    """The message for files without a row in a period: how many rows they have, and their first and last time (µs)."""
     begin, end = (EPOCH + timedelta(microseconds=at) for at in (first, last))
     return f"{file}: none of its {rows:,} rows lies in the period; its times go from {begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"
 
@@ -190,7 +190,7 @@ def _example(batch: pa.RecordBatch, time: str) -> str:
 def rows_between_dates(batches: Iterable[pa.RecordBatch], begin: str, end: str) -> Iterator[pa.RecordBatch]:
     """Rows with a time (`_micros`) from the date `begin` up to, not including, the date `end` (UTC; empty: no bound).
 
-    Rows without a time that can be read stay, for the lake to put aside.
+    Rows without a time that can be read are kept; the lake puts them aside.
     """
     first, last = midnight_of(begin or "0001-01-01"), midnight_of(end or "9999-12-31")
     for batch in batches:
@@ -200,5 +200,5 @@ def rows_between_dates(batches: Iterable[pa.RecordBatch], begin: str, end: str) 
 
 
 def midnight_of(day: str) -> int:
-    """The first µs (UTC, since 1970) of an ISO date. Raises DataError if it is none."""
+    """The first µs (UTC, since 1970) of an ISO date. Raises ValueError if it is not one."""
     return (date.fromisoformat(day).toordinal() - date(1970, 1, 1).toordinal()) * 86_400_000_000

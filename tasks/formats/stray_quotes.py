@@ -1,6 +1,6 @@
 """Stray quotes: lines whose quotes do not match although they have all fields of a row.
 
-A quote that is no quote opens a field, and the next one, some lines later, closes it: a reader takes the rows between them
+A stray quote opens a field, and the next one, some lines later, closes it: a reader takes the rows between them
 for the text of one field, and nothing is wrong with the row that it makes of them.
 """
 

@@ -34,25 +34,25 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class ServiceContext:
-    """What the service works with. `clock` tells the time of a request, with its zone."""
+    """What the service works with. `clock` gives the time of a request, with its zone."""
 
     predictor: Predictor
     pipeline: str
     clock: Callable[[], datetime]
     records: ServingLog | None = None
     server: str = "server"  # the name under which what was learned is kept
-    every: float = 5.0  # seconds between looks for a new champion
+    every: float = 5.0  # seconds between checks for a new champion
     save_every: float = 60.0
     gauges: ServiceMetrics = field(default_factory=ServiceMetrics)
-    trouble: str = ""  # why what is served cannot be recorded; it is served all the same
+    trouble: str = ""  # why what is served cannot be recorded; serving continues
 
     @property
     def problem(self) -> str:
-        """What an operator has to mend; empty where all is well."""
+        """What an operator has to fix; empty if all is well."""
         return "; ".join(filter(None, (self.predictor.problem, self.trouble)))
 
     def answers(self, questions: Sequence[RecordedRequest]) -> Sequence[ScoredRequest | NightloopError]:
-        """Each question's page, after it was recorded."""
+        """Each request scored, after it was recorded."""
         pages = self.predictor.score_requests(questions)
         for question, page in zip(questions, pages, strict=True):
             if isinstance(page, ScoredRequest) and question.request:
@@ -60,7 +60,7 @@ class ServiceContext:
         return pages
 
     def record(self, request: str, page: ScoredRequest) -> None:
-        """Note what was served, for the collect of the next night; where records are kept."""
+        """Record what was served, for the collect of the next night, if records are kept."""
         if self.records is not None:
             self._write_records(self.records.write_served, request, page)
 
@@ -74,14 +74,14 @@ class ServiceContext:
             yield found
 
     def _write_records(self, write: Callable[..., None], *what: object) -> None:
-        """Write records; where that is not possible, say so to operators and serve on."""
+        """Write records; if that is not possible, report it to operators and continue to serve."""
         try:
             write(*what)
         except OSError as error:
             self.gauges.unrecorded()
             if not self.trouble:
                 log.error("%s: what is served cannot be recorded: %s", self.pipeline, error)
-            self.trouble = f"what is served cannot be recorded: {error}; make room, or mend the disk"
+            self.trouble = f"what is served cannot be recorded: {error}; free disk space, or repair the disk"
         else:
             self.trouble = ""
 
@@ -91,7 +91,7 @@ class ServiceContext:
             raise NotReady(f"this server answers for {self.pipeline}, not for {pipeline[:63]!r}")
 
     def refresh_periodically(self, stop: threading.Event) -> None:
-        """Look for a new champion every few seconds, save now and then; until told to stop."""
+        """Look for a new champion every few seconds, save from time to time, until `stop` is set."""
         waited = 0.0
         while not stop.wait(self.every):
             try:
@@ -102,8 +102,8 @@ class ServiceContext:
                 if waited >= self.save_every:
                     waited = 0.0
                     self.predictor.save(self.server)
-            except Exception:  # a full disk or a store that is away must not end the care for good
-                log.exception("%s: the round of care failed; the next is in %g s", self.pipeline, self.every)
+            except Exception:  # a full disk or a store that is away must not end this thread
+                log.exception("%s: the background refresh failed; the next is in %g s", self.pipeline, self.every)
 
 
 def service(
@@ -145,7 +145,7 @@ def service(
 
     @app.post("/observe")
     async def observe(question: Observe) -> JSONResponse:
-        """Labels of what was served; each row is learned once. 409 where there was nothing that could be learned."""
+        """Labels of what was served; each row is learned once. 409 if nothing could be learned."""
         desk.check_pipeline(question.pipeline)
         labels = [(one.request, one.labels) for one in question.observations]
         found = await batches.last(desk.observing(labels))
@@ -156,7 +156,7 @@ def service(
 
     @app.get("/health")
     def health() -> dict[str, JsonValue]:
-        """`ok`; or `degraded` where the newest champion does not load and an older one goes on serving, or where what
+        """`ok`; or `degraded` if the newest champion does not load and an older one continues to serve, or if what
         is served cannot be recorded."""
         entry, problem = desk.predictor.version, desk.problem
         return {
@@ -181,16 +181,16 @@ def _lifespan(desk: ServiceContext, batches: MicroBatcher) -> Callable[[FastAPI]
     @asynccontextmanager
     async def lives(app: FastAPI) -> AsyncIterator[None]:
         stop = threading.Event()
-        carer = threading.Thread(target=desk.refresh_periodically, args=(stop,), daemon=True)
+        refresher = threading.Thread(target=desk.refresh_periodically, args=(stop,), daemon=True)
         desk.predictor.restore(desk.server)
-        carer.start()
+        refresher.start()
         batches.start()
         try:
             yield
         finally:
             stop.set()
             batches.stop()
-            carer.join(30)
+            refresher.join(30)
             desk.predictor.save(desk.server)
             if desk.records is not None:
                 desk._write_records(desk.records.close)
@@ -206,12 +206,12 @@ def _mistake(status: int) -> Callable[[Request, Exception], JSONResponse]:
 
 
 def _fault(request: Request, error: Exception) -> JSONResponse:
-    """A fault of ours or of a plug-in, or of the machine. The server logs its traceback; the caller can do nothing."""
+    """A bug of nightloop or of a plug-in, or a failure of the machine. The server logs its traceback; the caller can do nothing."""
     return JSONResponse({"error": "the service failed to answer; its log says why"}, 500)
 
 
 def _no_such_thing(request: Request, error: Exception) -> JSONResponse:
-    """An address or a method that the service does not know, or a body it does not take, said as all other mistakes."""
+    """An address or a method that the service does not know, or a body it does not take; answered like all other mistakes."""
     if not isinstance(error, HTTPException):
         raise error
     words = error.detail

@@ -1,4 +1,4 @@
-"""Gauges: what a Prometheus server wants to know of a running service."""
+"""Metrics of a running service for Prometheus."""
 
 from __future__ import annotations
 
@@ -37,9 +37,7 @@ class ServiceMetrics:
             "Answers and deliveries of labels that could not be recorded",
             registry=self._registry,
         )
-        self._degraded = self._gauge(
-            "degraded", "1 where the newest champion does not load, or nothing can be recorded"
-        )
+        self._degraded = self._gauge("degraded", "1 if the newest champion does not load or nothing can be recorded")
         self._champion = self._gauge("champion", "Entry of the promotion log that serves")
         self._waiting = self._gauge("book_rows", "Served rows that are kept for their labels")
         self._forgotten = self._gauge("book_forgotten", "Requests that left the book")
@@ -61,7 +59,7 @@ class ServiceMetrics:
             self._labels.labels(outcome).inc(rows)
 
     def unrecorded(self) -> None:
-        """Count an answer, or labels, of which there is no record."""
+        """Count an answer, or labels, that could not be recorded."""
         self._unrecorded.inc()
 
     def text(self, predictor: Predictor, degraded: bool) -> bytes:
@@ -81,7 +79,7 @@ class ServiceMetrics:
 
 
 class TimingMiddleware:
-    """ASGI middleware: counts requests by path, any but `PATHS` as `other`; who went away unanswered counts as 499."""
+    """ASGI middleware: counts requests by path, any but `PATHS` as `other`; a client that left before the answer counts as 499."""
 
     def __init__(self, app: ASGIApp, gauges: ServiceMetrics) -> None:
         self.app, self.gauges = app, gauges

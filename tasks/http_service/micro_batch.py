@@ -1,6 +1,6 @@
-"""Batches: one thread that answers all requests that wait, in one pass of the model; the more wait, the cheaper is each.
+"""Micro-batches: one thread answers all waiting requests in one pass of the model; the more wait, the cheaper is each.
 
-Two threads would cost more than one: each operation of a model lets the interpreter go and waits to have it again.
+Two threads would cost more than one: each operation of a model releases the interpreter lock and waits for it again.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import Any, TypeVar
 
 from nightloop.tasks.serving.pending_labels import RecordedRequest, ScoredRequest
 
-ROWS = 2000  # of one pass: those who come later wait for no more than these
+ROWS = 2000  # of one pass: later requests wait for no more than these
 Answer = ScoredRequest | Exception
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class _Waiting:
-    """Who waits for an answer to `what`: a question, or the last thing that an iterator gives."""
+    """A waiting request, or an iterator whose last value is waited for."""
 
     what: RecordedRequest | Iterator[Any]
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
@@ -32,7 +32,7 @@ class _Waiting:
 class MicroBatcher:
     """Requests from an event loop, answered by `answers` on a thread of their own between `start` and `stop`.
 
-    Nobody waits for a batch to fill: it is whatever has come while the one before was worked on. Work that takes longer
+    A batch does not wait to fill: it is what has come while the one before was worked on. Work that takes longer
     is an iterator, of which one step is done after each batch.
     """
 
@@ -41,23 +41,23 @@ class MicroBatcher:
         self._thread = threading.Thread(target=self._work, name="batches", daemon=True)
 
     async def answer(self, question: RecordedRequest) -> ScoredRequest:
-        """Raises what is wrong with the question."""
+        """Raises the error of a wrong request."""
         self._queue.put(waiting := _Waiting(question))
         page: ScoredRequest = await waiting.answer
         return page
 
     async def last(self, steps: Iterator[T]) -> T:
-        """The last thing that `steps` gives, which gives something. Raises what it raises."""
+        """The last value of `steps`, which has at least one. Raises what it raises."""
         self._queue.put(waiting := _Waiting(steps))
         found: T = await waiting.answer
         return found
 
     def start(self) -> None:
-        """Begin to answer; questions that came before have waited."""
+        """Start to answer, also the requests that already wait."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Answer those who wait, then end."""
+        """Answer the waiting requests, then end."""
         self._queue.put(None)
         self._thread.join()
 
@@ -88,8 +88,8 @@ class MicroBatcher:
         found: Sequence[Answer]
         try:
             found = self._answers([one.what for one in batch])  # type: ignore[misc]
-        except Exception as error:  # a mistake of ours, and the thread goes on
-            if len(batch) > 1:  # whoever it is about, the others are answered
+        except Exception as error:  # a bug; the thread must continue
+            if len(batch) > 1:  # one request causes it; the others are answered
                 for one in batch:
                     self._answer([one])
                 return
@@ -99,7 +99,7 @@ class MicroBatcher:
 
 def _hand_out(batch: Sequence[_Waiting], found: Sequence[object]) -> None:
     for one, answer in zip(batch, found, strict=True):
-        if one.answer.done():  # who asked has gone away
+        if one.answer.done():  # the client has left
             continue
         if isinstance(answer, Exception):
             one.answer.set_exception(answer)

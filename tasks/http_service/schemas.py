@@ -1,4 +1,4 @@
-"""Questions: what the HTTP service may be asked, field by field; each is explained in its /docs."""
+"""Schemas of the requests to the HTTP service, field by field; /openapi.json explains each."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ MOST_DIGITS = 40  # of a whole number; a UUID has 39
 
 
 def _few(given: object) -> object:
-    """Refuse a mapping that nobody needs before each of its values has a mistake of its own."""
+    """Refuse a very large mapping at once, before each of its values is checked."""
     if isinstance(given, dict) and len(given) > MOST_FEATURES:
         raise DataError(f"{len(given):,} features were given; a call has at most {MOST_FEATURES:,}")
     return given
 
 
 def _short(given: int) -> int:
-    """Refuse a number whose writing out would take longer than what it is for."""
+    """Refuse a number that would take long to write out."""
     if abs(given) >= 10**MOST_DIGITS:
         raise DataError(f"a whole number has at most {MOST_DIGITS} digits")
     return given
 
 
-# A list says what is wrong with its first wrong element: a million sentences would take minutes and gigabytes.
+# A list says what is wrong with its first wrong element: a million messages would take minutes and gigabytes.
 Whole = Annotated[StrictInt, AfterValidator(_short)]
 Id = Annotated[StrictStr, Field(max_length=1_000)] | Whole
 Ids = Annotated[list[Id], Field(fail_fast=True)]
@@ -50,7 +50,7 @@ Features = Annotated[
 Context = Annotated[dict[str, Value], BeforeValidator(_few)]
 Request = Annotated[str, Field(min_length=1, max_length=200)]
 REQUEST = Field(None, description="An id of your own for this request; without one it gets a random one.")
-PIPELINE = Field(None, description="Where given, an answer of any other pipeline is refused.")
+PIPELINE = Field(None, description="If given, the request is refused by a server of another pipeline.")
 FEATURES: Any = Field(
     default_factory=dict,
     description="Every categorical and numeric column of the plan: one value for all items, or a list of one an item. A "
@@ -87,7 +87,7 @@ class Score(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def refuse_unknown_fields(cls, given: object) -> object:
-        """Refuse fields that there are not."""
+        """Refuse unknown fields."""
         return _refuse_unknown_fields(cls, given)
 
     user: Id
@@ -111,7 +111,7 @@ class Recommend(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def refuse_unknown_fields(cls, given: object) -> object:
-        """Refuse fields that there are not."""
+        """Refuse unknown fields."""
         return _refuse_unknown_fields(cls, given)
 
     user: Id
@@ -129,14 +129,14 @@ class Recommend(BaseModel):
 
 
 class Labels(BaseModel):
-    """What became of one request."""
+    """The labels of one request."""
 
     model_config = ConfigDict(extra="forbid")
 
     @model_validator(mode="before")
     @classmethod
     def refuse_unknown_fields(cls, given: object) -> object:
-        """Refuse fields that there are not."""
+        """Refuse unknown fields."""
         return _refuse_unknown_fields(cls, given)
 
     request: Request
@@ -154,7 +154,7 @@ class Observe(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def refuse_unknown_fields(cls, given: object) -> object:
-        """Refuse fields that there are not."""
+        """Refuse unknown fields."""
         return _refuse_unknown_fields(cls, given)
 
     observations: Annotated[list[Labels], Field(fail_fast=True)] = Field(min_length=1, max_length=MOST_LABELS)

@@ -1,4 +1,4 @@
-"""Guessing: which column of somebody's file plays which role, by the names that people usually give."""
+"""Guesses which column of a file plays which role, by usual names."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ USUAL: Mapping[str, str] = {
 def guess_columns(path: str, options: Mapping[str, Any] | None = None) -> Columns:
     """The roles of the columns of a csv, Parquet or JSON-lines file, .gz too. `options`: those of the source `files`.
 
-    Raises FileNotFoundError, or ValueError that names the columns there are and how to give the roles by hand.
+    Raises FileNotFoundError, or DataError that names the columns and how to give the roles by hand.
     """
     names = columns_of_file(path, options or {})
     plain = {"".join(c for c in name.casefold() if c.isalnum() or c == "_"): name for name in reversed(names)}

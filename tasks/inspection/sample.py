@@ -1,4 +1,4 @@
-"""Sample: rows of the first, a middle and the newest file of a source, read as a night reads them, and what is in them."""
+"""A sample: rows of the first, a middle and the newest file of a source, read as a night reads them, and what is in them."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ Micros = npt.NDArray[np.int64]
 
 @dataclass
 class SampleNotes:
-    """What is noted of rows while they pass by."""
+    """What is recorded of rows while they are read."""
 
     rows: int = 0
     cut: bool = False  # whether rows were left out
-    coarse: str = ""  # the column of times, where it holds seconds less exactly than they are
+    coarse: str = ""  # the column of times, if its type is too coarse for seconds
     rounded: dict[str, str] = field(
         default_factory=dict
-    )  # columns of ids with numbers beyond what their type tells apart
+    )  # columns of ids with numbers that their type cannot distinguish
     times: dict[str, str] = field(default_factory=dict)  # as written -> as read
     ids: dict[str, dict[str, str]] = field(default_factory=lambda: {"user": {}, "item": {}})
     several: dict[str, str] = field(
@@ -58,7 +58,7 @@ class SampleNotes:
 
 @dataclass(frozen=True)
 class Sample:
-    """What was read of a source, and what a night would say of it."""
+    """What was read of a source, and the validation that a night would give it."""
 
     files: int  # that there are; 0: the source does not read files
     read: tuple[str, ...]  # those that were read
@@ -81,7 +81,7 @@ def sample_source(
 ) -> Sample:
     """A sample of the source's rows, or all of them. Nothing is written but in a directory that is removed again.
 
-    Raises as the source does where no row can be read.
+    Raises as the source does if no row can be read.
     """
     import_in_background()
     with temporary_lake(settings, plan.pipeline, keys) as warehouse:
@@ -199,7 +199,7 @@ def _note_rounded(noted: dict[str, str], ids: pa.Array, name: str) -> None:
 
 
 def _note_several(noted: dict[str, str], batch: pa.RecordBatch, name: str) -> None:
-    """A value of a column that the plan says has several, where no row so far has more than one."""
+    """A value of a column that the plan says has several, if no row so far has more than one."""
     values = batch.column(name)
     if noted.get(name, "none yet") and pa.types.is_string(values.type):
         values = pc.drop_null(values)

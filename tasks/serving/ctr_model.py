@@ -1,4 +1,4 @@
-"""Clicks: a click model ready to serve; a score is the probability of a click in a context of features."""
+"""A click model ready to serve; a score is the probability of a click in a context of features."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Clicks:
     """A click model with its vocabulary. An unknown id of any field counts as a row of zeros, as in evaluation.
 
     Of a column whose rows have several values the feature is text with | between them. A model of histories takes one
-    more, `history`: the items that the user took last, oldest first, as such a text. Without it a user has what the
-    champion's night knew; nights judge with all until the row.
+    more, `history`: the items that the user took last, oldest first, as such a text. Without it a user has the
+    history that the champion's night knew; nights evaluate with all items up to the row.
     """
 
     model: Model
@@ -48,7 +48,7 @@ class Clicks:
     def recommend(
         self, user: object, k: int, exclude: Collection[object], features: Mapping[str, object]
     ) -> list[tuple[str, float]]:
-        """The `k` items most likely to be clicked in this context; every item is scored, so it costs what it costs."""
+        """The `k` items most likely to be clicked in this context; every item is scored, so it takes time in proportion to their number."""
         return top_items(self._probabilities(self.catalogue(user, features)), k, exclude, self.ids["item"])
 
     def encoded(self, users: Sequence[object], items: Sequence[object], features: Mapping[str, object]) -> Logs:
@@ -106,19 +106,19 @@ def _column(given: object, n: int, name: str) -> Sequence[object]:
 
 
 def _lists(given: Sequence[object], ids: IdMap, name: str) -> list[Tensor]:
-    """The rows of the values in each text, which has | between them; -1 where one is unknown."""
+    """The rows of the values in each text, which has | between them; -1 if a value is unknown."""
     if wrong := [one for one in given if not isinstance(one, str | None)]:
         raise DataError(f"features: {name} must be text with | between its values; given {wrong[0]!r:.80}")
     return [ids.rows(str(text or "").split(BETWEEN)) for text in given]
 
 
 def _first(lists: Sequence[Tensor], most: int) -> Tensor:
-    """The first `most` of each, -1 where there are fewer: [n, most]."""
+    """The first `most` of each, -1 if there are fewer: [n, most]."""
     return torch.stack([pad(one[:most], (0, most - len(one[:most])), value=-1) for one in lists])
 
 
 def _last(lists: Sequence[Tensor], most: int) -> Tensor:
-    """The last `most` of each, the last at the end, -1 where there are fewer: [n, most]."""
+    """The last `most` of each, the last at the end, -1 if there are fewer: [n, most]."""
     return torch.stack([pad(one[-most:], (most - len(one[-most:]), 0), value=-1) for one in lists])
 
 

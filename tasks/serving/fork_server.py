@@ -1,11 +1,11 @@
-"""Nursery: a process that has only imported what serving needs, and forks a fresh child for every candidate.
+"""Fork server: a process that has only imported what serving needs, and forks a fresh child for every candidate.
 
-How fresh is a child? The nursery is a new interpreter (fork and exec): no memory, no module, no tensor of the process
-that trained. It imports, answers by forking, and never itself opens a store or loads a model, so each child begins from
+How fresh is a child? The fork server is a new interpreter (fork and exec): no memory, no module, no tensor of the process
+that trained. It imports, answers by forking, and never itself opens a store or loads a model, so each child starts from
 the state right after the imports and knows nothing of earlier candidates. It differs from a cold start in one thing:
-modules were read from disk when the nursery began. The first answer waits for the imports, later ones cost a fork.
+modules were read from disk when the server started. The first answer waits for the imports, later ones cost a fork.
 
-Requests and answers are lines of JSON, on the standard input and output that the nursery was started with.
+Requests and answers are lines of JSON, on the standard input and output of the server.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from nightloop.tasks.serving.load import load_model
 
 
 def answer(request: Mapping[str, Any]) -> dict[str, Any]:
-    """`predictions` of a candidate, or its `fault`, or the `trouble` that kept it from being tried, or a `bug`.
+    """`predictions` of a candidate; or its `fault`; or `trouble`, if it could not be tried; or a `bug`.
 
-    A fault is a finding, the same however often one looks; a network that is away is not. A bug is an error of the code
+    A fault is a property of the candidate and the same at every try; an unreachable network is not. A bug is an error of the code
     of nightloop or of a plug-in, and says nothing about the candidate's weights.
     """
     try:
@@ -50,7 +50,7 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def serve_requests(requests: TextIO, answers: TextIO) -> None:
-    """Answer until the requests end, which they do at the latest when the process that started the nursery dies."""
+    """Answer until the requests end, at the latest when the process that started the server ends."""
     for line in requests:
         answers.write(json.dumps(_in_a_child(json.loads(line))) + "\n")
         answers.flush()
@@ -76,7 +76,7 @@ def _in_a_child(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _be_a_child(request: Mapping[str, Any], pipe: int) -> None:
-    """Never returns: a child must not go on with its parent's loop, whatever happens."""
+    """Never returns: a child must not continue its parent's loop, whatever happens."""
     code = 1
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asked; it closes our input
@@ -94,7 +94,7 @@ def _describe_error(error: Exception) -> str:
 
 
 def main() -> None:
-    """Tend on standard input and output; what anybody prints goes to standard error instead."""
+    """Serve requests on standard input and output; other output goes to standard error."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)

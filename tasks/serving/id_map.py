@@ -1,4 +1,4 @@
-"""Ids: from what the world calls a user or an item to its row, and back, in a microsecond."""
+"""Ids: from the id of a user or an item to its row, and back, in a microsecond."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class IdMap:
         return len(self.names)
 
     def rows(self, ids: Iterable[object]) -> Tensor:
-        """The row of each id: [n] int64, -1 where it is unknown; None is the category that a row of logs lacked.
+        """The row of each id: [n] int64, -1 if it is unknown; None is the category that a row of logs lacked.
 
         An unknown id of a field whose rare values share a row has that row.
         """
@@ -31,7 +31,7 @@ class IdMap:
 
     def _row(self, one: object) -> int:
         row = self.of.get(MISSING if one is None else str(one))
-        if row is None:  # as a rule it is written as it is in the lake
+        if row is None:  # usually the id is written as in the lake
             row = self.of.get(id_of(one) or MISSING, self.of.get(None, -1))
         return row
 

@@ -1,4 +1,4 @@
-"""Loading: from blobs to a model that serves; every byte is checked against its hash before it is parsed."""
+"""Loads a model that serves from blobs; every byte is checked against its hash before it is parsed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class FactorModel(Protocol):
 
 
 class ServingModel(Protocol):
-    """A loaded model: frozen, so that any number of threads may ask it."""
+    """A loaded model: frozen, so that any number of threads may call it."""
 
     def score(self, users: Sequence[object], items: Sequence[object], features: Mapping[str, object]) -> list[float]:
         """One score a row."""
@@ -47,13 +47,13 @@ class ServingModel(Protocol):
 def load_model(objects: Objects, plan: Plan, weights: str, vocabulary: str) -> ServingModel:
     """The model of `plan` with the weights and vocabulary of these hashes, ready to serve.
 
-    Raises FileNotFoundError if a blob is gone, ValueError where one was changed or the parts do not fit each other.
+    Raises FileNotFoundError if a blob is gone, DataError if one was changed or the parts do not fit each other.
     """
     return build_model(plan, weights_from(blobs.get(objects, weights)), vocabulary_from(blobs.get(objects, vocabulary)))
 
 
 def build_model(plan: Plan, weights: Weights, vocabulary: Vocabulary) -> ServingModel:
-    """The same from values in memory."""
+    """As `load_model`, from values in memory."""
     columns = plan.columns
     fields, numbers = ("user", "item", *columns.categorical), len(columns.numeric)
     model = build(plan.model.use, plan.model.options, fields, numbers, columns.history_length)

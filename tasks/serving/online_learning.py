@@ -1,4 +1,4 @@
-"""Learning: corrects what a click model predicts, and learns from the labels of what was served, as they come back."""
+"""Online learning: corrects what a click model predicts, and learns from the labels of what was served, as they come back."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ROUNDS = 20  # of a replay, each of what was labelled during the one before
 
 @dataclass
 class OnlineModel:
-    """A click model that serves, with what its correctors know about it."""
+    """A click model that serves, with the state of its correctors."""
 
     version: str
     clicks: Clicks
@@ -67,7 +67,7 @@ def with_correctors(version: str, clicks: Clicks, plan: Plan) -> OnlineModel:
 
 
 class Learning:
-    """The book, the newest labelled rows, and the model that learns now. Any number of threads may use it."""
+    """The pending labels, the newest labelled rows, and the model that learns now. Any number of threads may use it."""
 
     def __init__(self, now: OnlineModel, rules: Serving) -> None:
         self.now, self.rules, self.book = now, rules, PendingLabels(rules.max_pending_rows)
@@ -87,17 +87,17 @@ class Learning:
         return scored.probability, probability, notes
 
     def remember(self, request: str, page: ScoredRequest) -> None:
-        """Keep a page until its labels come. Raises DataError if the id is taken."""
+        """Keep a scored request until its labels come. Raises DataError if the id is taken."""
         with self.lock:
             self.book.add(request, page)
 
     def observing(self, labels: Sequence[tuple[str, Sequence[float | None]]]) -> Iterator[Observed]:
-        """Learn from labels by request id, one a row: 0, 1, or None where it is not known (yet); a few with each step.
+        """Learn from labels by request id, one a row: 0, 1, or None if it is not known (yet); a few with each step.
 
-        What is given is what has become of them so far, one object that grows.
+        Each step yields what has become of the labels so far: always the same object, which grows.
 
         Each row is learned once, in whatever order labels come; a later label of the same row changes nothing. Raises
-        ValueError, and learns nothing at all, where a label is no label or there is not one for each row.
+        DataError, and learns nothing, if a label is not 0, 1 or None or there is not one for each row.
         """
         for request, given in labels:
             page = self.book.page(request)
@@ -105,7 +105,7 @@ class Learning:
                 raise DataError(f"request {request[:80]!r}: given label {wrong[0]!r:.40}; allowed are 0, 1 and null")
             if page is not None and len(given) != len(page.asked):
                 raise DataError(
-                    f"request {request[:80]!r}: {len(given)} labels for {len(page.asked)} rows; give one a row, null where "
+                    f"request {request[:80]!r}: {len(given)} labels for {len(page.asked)} rows; give one a row, null if "
                     "it is not known"
                 )
         found, waiting, rows = Observed(Counter()), [], 0
@@ -119,7 +119,7 @@ class Learning:
                 yield found
 
     def renewed(self, fresh: OnlineModel, rules: Serving) -> None:
-        """Let `fresh` learn from now on; what becomes of what is known is the plan's `on_new_champion`.
+        """Let `fresh` learn from now on; the plan's `on_new_champion` says what it takes over.
 
         A replay runs beside the requests, and again for what was labelled meanwhile, until that is little; only the rest
         is replayed while they wait.
@@ -205,7 +205,7 @@ class Learning:
 
 
 def _fresh(request: str, page: ScoredRequest | None, given: Sequence[float | None], found: Observed) -> list[int]:
-    """Places whose label is new; the others are counted for what they are."""
+    """Positions of rows whose label is new; the others are counted by the reason."""
     fresh = []
     for place, label in enumerate(given):
         if label is None:
@@ -219,5 +219,5 @@ def _fresh(request: str, page: ScoredRequest | None, given: Sequence[float | Non
 
 
 def _alike(before: OnlineModel, after: OnlineModel) -> bool:
-    """Whether what was learned about one model can be read with the rows of the other at all."""
+    """Whether the correctors of one model can read the rows of the other."""
     return before.width == after.width and before.chain.correctors == after.chain.correctors

@@ -1,4 +1,4 @@
-"""Answering: pages of requests to a click model, all that have features of the same names in one pass of it."""
+"""Scores requests to a click model; those with features of the same names in one pass."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nightloop.tasks.serving.pending_labels import RecordedRequest, ScoredReques
 def score_requests(
     learning: Learning, model: OnlineModel, questions: Sequence[RecordedRequest]
 ) -> list[ScoredRequest | NightloopError]:
-    """A page of each request, kept for its labels where it has an id; or what is wrong with it."""
+    """Each request scored, and kept for its labels if it has an id; or the error of a wrong one."""
     kinds: dict[tuple[str, ...], list[int]] = {}
     for place, question in enumerate(questions):
         kinds.setdefault(tuple(sorted(question.asked.features)), []).append(place)
@@ -28,7 +28,7 @@ def score_requests(
 def scored_request(
     model: OnlineModel, asked: ScoreRequest, when: str, parts: tuple[Tensor, Tensor, Notes]
 ) -> ScoredRequest:
-    """A page of what `corrected` found."""
+    """A scored request of what `corrected` returned."""
     base, prediction, notes = parts
     return ScoredRequest(model.version, asked, when, base.tolist(), prediction.tolist(), [None] * len(asked), notes)
 
@@ -45,7 +45,7 @@ def _pages(
     except NightloopError as error:
         if len(questions) == 1:
             return [error]
-        return [_pages(learning, model, [question])[0] for question in questions]  # whose mistake it is
+        return [_pages(learning, model, [question])[0] for question in questions]  # to find the wrong one
     pages, first = list[ScoredRequest | NightloopError](), 0
     for question in questions:
         rows = slice(first, first := first + len(question.asked))

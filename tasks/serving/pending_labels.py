@@ -1,4 +1,4 @@
-"""Book: what was asked and answered, kept until the labels come; bounded, the oldest requests go first."""
+"""Pending labels: scored requests, kept until their labels come; bounded, the oldest are dropped first."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 from nightloop.tasks.correction.chain import Notes
 from nightloop.tasks.plan.errors import DataError
 
-TEXT = 1_000  # characters a row that a full book may hold, on average
+TEXT = 1_000  # characters a row that may be held, on average
 Row = tuple[object, object, dict[str, object]]  # user, item and features
 
 
@@ -23,7 +23,7 @@ class ScoreRequest:
     features: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Raise DataError if users and items are no pairs."""
+        """Raise DataError if users and items are not equally many."""
         if len(self.users) != len(self.items):
             raise DataError(f"{len(self.users)} users and {len(self.items)} items were given; give pairs")
 
@@ -78,18 +78,18 @@ class RecordedRequest:
 
 @dataclass(frozen=True)
 class ScoredRequest:
-    """One request. `label` is filled in as labels come; `notes` are None where they must be made again."""
+    """One request. `label` is filled in as labels come; `notes` are None if they must be made again."""
 
     version: str  # of the model that answered
     asked: ScoreRequest
-    when: str  # as the caller told the time; the book does not read it
+    when: str  # as the caller gave the time; it is not parsed here
     base: Sequence[float]
     prediction: Sequence[float]
     label: list[float | None]
     notes: Notes | None = None
 
     def words(self, request: str) -> str:
-        """The page without its notes as one line of JSON."""
+        """The request without its notes as one line of JSON."""
         asked = [list(self.asked.users), list(self.asked.items), dict(self.asked.features)]
         return json.dumps(
             [request, self.version, asked, self.when, self.base, self.prediction, self.label], default=str
@@ -97,7 +97,7 @@ class ScoredRequest:
 
 
 class PendingLabels:
-    """Pages by request id, of at most `limit` rows and `TEXT` characters a row. No thread-safety: the caller's lock."""
+    """Scored requests by id, of at most `limit` rows and `TEXT` characters a row. Not thread-safe: the caller locks."""
 
     def __init__(self, limit: int) -> None:
         self.limit, self.rows, self.characters, self.forgotten = limit, 0, 0, 0
@@ -120,15 +120,15 @@ class PendingLabels:
             self.forgotten += 1
 
     def page(self, request: str) -> ScoredRequest | None:
-        """None where it was never served, or so long ago that it is forgotten."""
+        """None if it was never served, or so long ago that it was dropped."""
         return self._pages.get(request)
 
     def pages(self) -> list[tuple[str, ScoredRequest]]:
-        """Every page with its request id, oldest first."""
+        """Every scored request with its id, oldest first."""
         return list(self._pages.items())
 
     def read(self, lines: Sequence[str]) -> None:
-        """Add pages that `Page.words` wrote; their notes are to be made again."""
+        """Add requests that `ScoredRequest.words` wrote; their notes are made again."""
         for line in lines:
             found: list[Any] = json.loads(line)
             request, version, asked, when, base, prediction, label = found

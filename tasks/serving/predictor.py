@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 class Version:
     """A loaded champion: the log entry that made it one, the pointer's tag when it was read, the model and its plan.
 
-    A click model is `known` as well: its correctors and what they have learned go with it.
+    A click model has an `online_model` as well: its correctors and what they have learned.
     """
 
     entry: Entry
@@ -227,13 +227,13 @@ class Predictor:
         """
         try:
             changed = self.reload()
-        except Exception as error:  # whatever is wrong with the new champion, the old one must go on serving
+        except Exception as error:  # whatever is wrong with the new champion, the old one must continue to serve
             said = redact(f"{type(error).__name__}: {error}")
             self._problem = (
-                f"{said}. Mend what it names, or: nightloop rollback {as_given(self._pipeline)} --reason '...'"
+                f"{said}. Fix what it names, or: nightloop rollback {as_given(self._pipeline)} --reason '...'"
             )
             log.error(
-                "%s: the new champion does not load; %s of %s goes on serving. %s",
+                "%s: the new champion does not load; %s of %s continues to serve. %s",
                 self._pipeline,
                 self.version.strategy,
                 self.version.name,

@@ -1,4 +1,4 @@
-"""Factors: a ranking model ready to serve; a score is a dot product, the best items are one matrix-vector product."""
+"""A ranking model ready to serve; a score is a dot product, the best items are one matrix-vector product."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from nightloop.tasks.serving.id_map import IdMap
 
 @dataclass(frozen=True)
 class Factors:
-    """Users and items as vectors. `users` has one row more than there are users: their mean, for whoever is unknown.
+    """Users and items as vectors. `users` has one row more than there are users: their mean, for unknown users.
 
-    A user the champion never saw is served the mean user vector: with biases or a popularity-like geometry that is the
-    popular items of the day, never an error and never random order. An unknown item scores 0.
+    An unknown user gets the mean user vector: with biases or a geometry that follows popularity its best items are the
+    popular ones. An unknown item scores 0.
     """
 
     user_ids: IdMap
@@ -64,7 +64,7 @@ def model_from_factors(users: Tensor, items: Tensor, user_ids: IdMap, item_ids: 
 
 
 def top_items(scores: Tensor, k: int, exclude: Collection[object], ids: IdMap) -> list[tuple[str, float]]:
-    """The `k` highest of `scores` [I] with their ids, best first, without `exclude`; fewer where there are no more."""
+    """The `k` highest of `scores` [I] with their ids, best first, without `exclude`; fewer if there are no more."""
     if not isinstance(k, int) or k < 1:
         raise DataError(f"k: given {k!r}; allowed are whole numbers from 1")
     out = {row for row in ids.rows(exclude).tolist() if row >= 0}

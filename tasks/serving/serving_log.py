@@ -1,4 +1,4 @@
-"""Records: what was served, and what came of it, as JSON lines a day, for the next night to collect.
+"""Serving log: what was served, and its labels, as JSON lines, one file a day, for the next night to collect.
 
 A line of `served/` is one answer: what all its rows have in common once, and lists of what each row has of its own. A
 line of `labelled/` is one row with its label, written when that comes, into the file of the day on which the row was
@@ -9,7 +9,7 @@ served. Keys are the plan's own column names for user, item, time, label and fea
     prediction  the probability or score served      base    the model's own, before correctors
     version     the champion: period/strategy/weights
 
-`prediction` is called as `columns.logged_probability` says where the plan names it.
+`prediction` has the name that `columns.logged_probability` gives it, if the plan has that.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class ServingLog:
         self._room: int | None = None  # bytes that may be written, when it was measured last
 
     def write_served(self, request: str, page: ScoredRequest) -> None:
-        """Write an answer. Raises OSError if the records may not grow."""
+        """Write an answer. Raises StoreError if the records may not grow."""
         columns, asked = self._columns, page.asked
         line = {
             columns.time: _time(page.when, columns.time_writing), columns.user: _once(asked.users),
@@ -62,7 +62,7 @@ class ServingLog:
         self._write("served", page.when, [line])
 
     def write_labelled(self, rows: Iterable[tuple[str, ScoredRequest, Sequence[int]]]) -> None:
-        """Write rows whose labels have come. Raises OSError if the records may not grow."""
+        """Write rows whose labels have come. Raises StoreError if the records may not grow."""
         for request, page, places in rows:
             lines = self._lines(request, page, places)
             if label := self._columns.label:
@@ -72,7 +72,7 @@ class ServingLog:
             self._write("labelled", page.when, lines)
 
     def flush(self) -> None:
-        """Hand all lines to the system. Raises OSError if the records may not grow any more."""
+        """Hand all lines to the system. Raises StoreError if the records may not grow any more."""
         with self._lock:
             for file in self._open.values():
                 file.flush()
@@ -104,7 +104,7 @@ class ServingLog:
             self._room = (self._room or 0) - len(text)
 
     def _measure(self) -> None:
-        """Look how much may be written. Raises OSError if that is nothing."""
+        """Measure how much may be written. Raises StoreError if nothing may."""
         self._folder.mkdir(parents=True, exist_ok=True)
         there = sum(path.lstat().st_size for path in self._folder.glob("*/*.jsonl"))
         free = shutil.disk_usage(self._folder).free
@@ -112,7 +112,7 @@ class ServingLog:
         if self._room <= 0:
             raise StoreError(
                 f"{self._folder} has {there:,} bytes of at most {self._most:,} (NIGHTLOOP_RECORDS), and its disk {free:,} "
-                f"bytes free, of which {RESERVE:,} are left to others: remove days that no night needs any more"
+                f"bytes free, of which {RESERVE:,} are left to others: remove files of days that no night needs any more"
             )
 
     def _file(self, path: Path) -> BufferedWriter:
@@ -126,7 +126,7 @@ class ServingLog:
 
 
 def _open_to_append(path: Path) -> BufferedWriter:
-    """The file, to be written at its end. Half a line that a crash left there ends first: the next one is whole."""
+    """The file, to be written at its end. If a crash left half a line, a line break ends it first."""
     file = path.open("ab")
     if file.tell():
         with path.open("rb") as there:
@@ -149,7 +149,7 @@ def _encode_line(line: Mapping[str, object]) -> bytes:
 
 
 def _time(when: str, unit: str) -> str | int:
-    """An ISO time as the plan's source tells times: text, or a number since 1970."""
+    """An ISO time as the plan's source writes times: text, or a number since 1970."""
     at = datetime.fromisoformat(when)
     if "%" in unit:
         return at.strftime(unit)

@@ -1,4 +1,4 @@
-"""Snapshot: what a server has learned and still waits for, as bytes, so that a restart goes on where it was."""
+"""Snapshot: what a server has learned and still waits for, as bytes, so that a restart continues from it."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ log = logging.getLogger(__name__)
 
 
 def save(objects: Objects, pipeline: str, server: str, learning: Learning) -> bool:
-    """Write the snapshot over the one before; False where another server of this name did so at the same time."""
+    """Write the snapshot over the one before; False if another server of this name did so at the same time."""
     data, key = seal(to_bytes(_tensors(learning))), snapshot_key(pipeline, server)
     found = objects.read(key)
     return objects.swap(key, data, found[1]) if found else objects.create(key, data)
 
 
 def load_snapshot(objects: Objects, pipeline: str, server: str, learning: Learning) -> bool:
-    """Let `learning` go on where the snapshot was; False where there is none.
+    """Let `learning` continue from the snapshot; False if there is none.
 
-    A snapshot about another model than the one that serves now is treated as a new champion is. One that was damaged is
-    passed over with a warning: it holds nothing that the next labels do not teach again.
+    A snapshot about another model than the one that serves now is treated as a new champion is. A damaged one is
+    ignored with a warning: the next labels teach the same again.
     """
     key = snapshot_key(pipeline, server)
     try:

@@ -1,4 +1,4 @@
-"""Deliveries: a simulated world written as one file a day, good or spoiled, as an upstream system would leave them.
+"""Delivers a simulated world as one file a day, good or spoiled, as an upstream system would.
 
 Read them with the `files` source and `{period}` in its path. A spoiled day that is delivered again, whole, is late
 data: collecting it again makes a new version, and the plan does not change.

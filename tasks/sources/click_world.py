@@ -129,7 +129,7 @@ class ClickWorld:
         except (TypeError, ValueError):
             wrong.append(f"start is {self.start!r}, must be a date such as 2026-01-01")
         if wrong:
-            raise PlanError("the click world cannot be made: " + "; ".join(wrong))
+            raise PlanError("the click world has wrong options: " + "; ".join(wrong))
 
     @property
     def shape(self) -> WorldShape:

@@ -73,7 +73,7 @@ class Files:
     escape : str, default '"'
         csv: the character before a quote inside such a field. Empty: none.
     comment : str, default ""
-        csv: the character that a line which is no row begins with. Empty: there are no such lines.
+        csv: the character that a comment line begins with. Empty: there are no such lines.
     decimal : {".", ","}, default "."
         csv: the character before the decimals of a number.
 
@@ -264,7 +264,7 @@ def read_parquet(
             for part in warehouse.scan(("ingest/untimed_parquet", {**asked, "files": group}))
         )
         if sum(part.column(0)[0].as_py() for part in parts):
-            window = None  # a row without a time goes where its neighbours go
+            window = None  # a row without a time belongs to the period of its neighbours
     start, end = (None, None) if warehouse.head else window or (None, None)
     rows = 0
     for values, group in groups:
@@ -296,5 +296,5 @@ def _parquet_types(warehouse: Warehouse, file: str) -> dict[str, str]:
         return {row["name"]: row["type"] for row in rows}
     except ValueError as error:
         raise DataError(
-            f"{file} is no whole Parquet file: it is cut off, or another format: deliver it again, or set the option `format`"
+            f"{file} is not a complete Parquet file: it is cut off, or another format: deliver it again, or set the option `format`"
         ) from error

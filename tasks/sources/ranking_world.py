@@ -117,7 +117,7 @@ class RankingWorld:
         except (TypeError, ValueError):
             wrong.append(f"start is {self.start!r}, must be a date such as 2026-01-01")
         if wrong:
-            raise PlanError("the ranking world cannot be made: " + "; ".join(wrong))
+            raise PlanError("the ranking world has wrong options: " + "; ".join(wrong))
 
     @property
     def shape(self) -> tuple[int, int, int, int]:

@@ -18,7 +18,7 @@ from nightloop.tasks.simulation.latent_world import CATEGORIES, Floats, Ints, La
 DAY = 86_400_000_000  # microseconds
 DEVICES = ("phone", "desktop", "tablet")
 HOURS = np.array([3, 2, 1, 1, 1, 2, 4, 7, 8, 7, 6, 7, 8, 7, 6, 6, 7, 8, 10, 12, 13, 12, 9, 5], dtype=float)
-SLATE = 40  # items somebody sees before one is clicked
+SLATE = 40  # items a visitor sees before one is clicked
 PAGE = 10  # positions of an impression
 MOST = {"users": 10**7, "items": 10**7, "rows": 10**8, "days": 36_500}
 BIAS = 0.7  # position bias: the chance to look at position r is (1 + r) ** -BIAS
@@ -119,7 +119,7 @@ class Simulated:
         except (TypeError, ValueError):
             wrong.append(f"start is {self.start!r}, must be a date such as 2026-01-01")
         if wrong:
-            raise PlanError("the simulated source cannot be made: " + "; ".join(wrong))
+            raise PlanError("the simulated source has wrong options: " + "; ".join(wrong))
 
     @property
     def world(self) -> LatentWorld:

@@ -1,7 +1,7 @@
-"""Validation: the one door to Great Expectations. Row rules fill the quarantine, period checks give the verdict.
+"""Validation with Great Expectations, which only this file uses. Row rules fill the quarantine, period checks give the verdict.
 
-Rows are streamed, a batch at a time, so memory does not grow with the period. Nothing that Great Expectations says of
-itself (run ids, times) is kept: the same rows, rules and history give the same bytes.
+Rows are streamed, a batch at a time, so memory does not grow with the period. Metadata of Great Expectations
+(run ids, times) is not kept: the same rows, rules and history give the same bytes.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def validate_period(
 ) -> Validation:
     """Judge one version of a period, put broken rows aside, and say why.
 
-    Doing it again changes nothing: what landing put aside is left alone, everything else is judged anew. (Mended rules
+    Doing it again changes nothing: what landing put aside is left alone, everything else is judged again. (Changed rules
     make a new version of the period when it is collected.) `accepted` is an operator's reason to let a stopped period
     pass: the verdict is then `overridden`. Raises PlanError for an empty reason and for rules that name a column the
     plan does not have.
@@ -85,7 +85,7 @@ def _with_ids(
     check: Check,
     results: Mapping[str, Mapping[str, Any]],
 ) -> Check:
-    """The check; where one of ids failed, with an id of this period and one that was known before."""
+    """The check; if it is about ids and failed, with an id of this period and one that was known before."""
     if not check.role or nights.vocabulary is None or results.get(check.name, {}).get("success", True):
         return check
     return replace(check, note=written_otherwise(warehouse, *version, nights.vocabulary, check.role))
@@ -111,7 +111,7 @@ def _put_aside(warehouse: Warehouse, rules: Sequence[RowRule], period: int, vers
 
 
 def _unusable(warehouse: Warehouse, period: int, version: int) -> list[BrokenRule]:
-    """What landing put aside already: rows that could not be typed, and repeats."""
+    """What landing put aside already: rows with unreadable values, and repeats."""
     rows = warehouse.query("validate/unusable_rows", {"period": period, "version": version}).to_pylist()
     return [
         BrokenRule(row["reason"], UNUSABLE.get(row["reason"]) or UNUSABLE[row["reason"].split("_")[0]], row["rows"],
@@ -205,7 +205,7 @@ def _pad_values(rule: RowRule, values: pa.Array, length: int) -> pa.Array:
 def _row_expectation(rule: RowRule) -> Any:
     import great_expectations as gx
 
-    gxe: Any = gx.expectations  # its names are re-exported without saying so, which a strict checker refuses
+    gxe: Any = gx.expectations  # its names are re-exported implicitly, which a strict checker refuses
     column, meta = rule.code, {"code": rule.code}
     if rule.kind == "null":
         return gxe.ExpectColumnValuesToNotBeNull(column=column, meta=meta)

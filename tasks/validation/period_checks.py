@@ -1,6 +1,6 @@
-"""Checks of a period: each a statistic, what it may be, and how much it matters; Great Expectations judges next door.
+"""Checks of a period: each a statistic, what it may be, and its severity; `gx` judges them.
 
-Nothing to judge is no licence: a night without rows, without a configured check or with a NaN is stopped.
+Missing input blocks the night: a period without rows, without a configured check or with a NaN is blocked.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from nightloop.tasks.plan.expectations import Band, Drift, Expectations, Limit, 
 from nightloop.tasks.plan.plan import Columns
 from nightloop.tasks.validation.drift import QUANTILES, History, allowed_range, ks, psi, reference_values, with_prefix
 
-CERTAIN = 3.09  # standard deviations: what chance exceeds once in a thousand nights
+CERTAIN = 3.09  # standard deviations: exceeded by chance once in a thousand nights
 
 
 @dataclass(frozen=True)
 class Check:
-    """One check: `observed` must be in [low, high]; `note` says why it is not judged, where it is not."""
+    """One check: `observed` must be in [low, high]; `note` says why it is not judged, if it is not."""
 
     name: str
     severity: Severity
@@ -26,7 +26,7 @@ class Check:
     low: float = -math.inf
     high: float = math.inf
     note: str = ""
-    role: str = ""  # user or item: whose ids tell more where it fails
+    role: str = ""  # user or item: whose ids explain a failure
 
     @property
     def is_judged(self) -> bool:
@@ -88,7 +88,7 @@ def _band(name: str, band: Band, key: str, tonight: Mapping[str, float], history
 
 
 def _sudden(name: str, sudden: Sudden, key: str, tonight: Mapping[str, float], history: History) -> Check:
-    """Judged where the night before knew most of its ids: then not all can be new, unless they are written in another way."""
+    """Judged if the night before knew most of its ids: then not all can be new, unless they are written in another way."""
     observed, before = tonight.get(key, 0.0), history[-1].get(key) if history else None
     if before is None or before > sudden.before:
         how = "no night passed before" if before is None else f"it was {_number(before)} in the night before"

@@ -1,4 +1,4 @@
-"""Verdict of a validation: passed, warned, blocked or overridden, with reasons and a table that people can read."""
+"""The result of a validation: passed, warned, blocked or overridden, with reasons and a table that people can read."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class BrokenRule:
 
 @dataclass(frozen=True)
 class Validation:
-    """What a night writes down: the verdict, why, the statistics later nights learn from, and the whole table."""
+    """What a night records: the verdict, its reasons, the statistics that later nights use, and the whole table."""
 
     verdict: Literal["passed", "warned", "blocked", "overridden"]
     reasons: tuple[str, ...]
@@ -56,7 +56,7 @@ def judge(
     reasons = [f"{'stops the night' if check in stopping else 'warning'}: {check.words}" for check in failed]
     nothing = all(severity == "off" for severity in plan.expectations.severities)
     if nothing:
-        reasons.insert(0, "stops the night: every check is off, so nothing vouches for this period; configure one")
+        reasons.insert(0, "stops the night: every check is off, so this period is not validated; configure a check")
     reasons += [one.words for one in sorted(broken, key=lambda one: (-one.rows, one.code))]
     verdict: Literal["passed", "warned", "blocked", "overridden"] = "warned" if failed else "passed"
     if stopping or nothing:
@@ -100,7 +100,7 @@ def _finite(value: float) -> float | None:
 
 
 def _plain(result: Any) -> JsonValue:
-    """A Great Expectations result without what canonical JSON cannot hold: NaN and infinities become null."""
+    """A Great Expectations result for canonical JSON: NaN and infinities become null."""
     if isinstance(result, Mapping):
         kept = {str(key): _plain(value) for key, value in result.items() if key not in ("batch_id", "id")}
         return kept

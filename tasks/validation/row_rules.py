@@ -16,7 +16,7 @@ from nightloop.tasks.plan.plan import Plan
 Kind = Literal["null", "length", "forbidden", "range", "values", "outside"]
 
 SOMEBODY = (
-    "an id: no blank, no word for nobody (unknown, undefined, nil, n/a), no control characters or lost letters, no number that a "
+    "an id: no blank, no word for a missing id (unknown, undefined, nil, n/a), no control characters or lost letters, no number that a "
     'spreadsheet shortened (1.23457E+12) or guards (="0012"), no list; another rule is `forbidden` of the column under '
     "`expectations: rules` of the plan"
 )
@@ -92,7 +92,7 @@ def _time(rule: Rule, period: Period) -> list[RowRule]:
 
 
 def _column(plan: Plan, column: str, rule: Rule) -> list[RowRule]:
-    """The rules of one column: what its role asks for, with what the plan says in place of it."""
+    """The rules of one column: the defaults of its role, replaced by what the plan says."""
     id_like, label, served = column in ("user", "item"), column == "label", column == "served"
     number = label or served or column in plan.columns.numeric
     required = rule.required if rule.required is not None else id_like or label

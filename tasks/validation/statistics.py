@@ -1,4 +1,4 @@
-"""Statistics of one period: what its checks look at now, and what later nights learn their bands from.
+"""Statistics of one period: what its checks use now, and what later nights compute their ranges from.
 
 Names: rows, clean, label_rate, new_user_rate, new_item_rate, quarantine_share, duplicate_share, outside_share,
 out_of_order_share; reason/<code> (rows); category/<column>/<bucket> (share of clean rows; values fall into BUCKETS by
@@ -25,7 +25,7 @@ SAMPLE = 200_000  # rows that quantiles are taken over: every n-th one, so that 
 def measure(
     warehouse: Warehouse, columns: Columns, period: int, version: int, vocabulary: Vocabulary | None
 ) -> dict[str, float]:
-    """The statistics of one version of a period; what cannot be told (a rate of no rows) is left out."""
+    """The statistics of one version of a period; what cannot be computed (a rate of no rows) is left out."""
     place: dict[str, object] = {"period": period, "version": version}
     reasons = {row["reason"]: float(row["rows"]) for row in _rows(warehouse, "validate/reason_counts", place)}
     (counts,) = _rows(warehouse, "validate/period_counts", place)
@@ -82,7 +82,7 @@ def written_otherwise(warehouse: Warehouse, period: int, version: int, vocabular
         for value in values.filter(pa.array(encode(vocabulary, role, values) < 0)).to_pylist():
             first = first or value
             if same := next((plain[form] for form in _forms(value) if form in plain), ""):
-                return f"{value[:60]!r} is new, where {same[:60]!r} is known"
+                return f"{value[:60]!r} is new; {same[:60]!r} is known"
     return f"{first[:60]!r} is new; known are such as {str(next(iter(known), ''))[:60]!r}"
 
 
