@@ -23,7 +23,7 @@ class JobTable:
     """What all pieces share: the plan, the history, where files lie, which candidates are ranked."""
 
     plan: Plan
-    lived: tuple[ReplayedPeriod, ...]
+    replayed: tuple[ReplayedPeriod, ...]
     place: Path
     kinds: tuple[Kind, ...]  # none for clicks
     popular_negatives: int
@@ -31,14 +31,14 @@ class JobTable:
     def until(self, last: int) -> JobTable:
         """The same up to an earlier period."""
         return JobTable(
-            self.plan, tuple(period for period in self.lived if period.period <= last), self.place, self.kinds,
+            self.plan, tuple(period for period in self.replayed if period.period <= last), self.place, self.kinds,
             self.popular_negatives,
         )  # fmt: skip
 
     @property
     def after(self) -> tuple[int, ...]:
         """Periods after the root."""
-        return tuple(period.period for period in self.lived if period.period >= self.plan.pretrain_periods)
+        return tuple(period.period for period in self.replayed if period.period >= self.plan.pretrain_periods)
 
 
 def cell_job(table: JobTable, entrant: Entrant, seed: int) -> Job:
@@ -76,7 +76,7 @@ def _job(table: JobTable, do: str, title: str, plan: Plan, inputs: dict[str, Jso
     shared: dict[str, JsonValue] = {
         "format": FORMAT, "do": do, "columns": plan.columns.model_dump(mode="json"), "history": plan.pretrain_periods,
         "pretrain": plan.pretrain.model_dump(mode="json"), "model": plan.model.model_dump(mode="json"),
-        "seed": plan.seed, "logs": [[period.period, period.digest] for period in table.lived],
+        "seed": plan.seed, "logs": [[period.period, period.digest] for period in table.replayed],
     }  # fmt: skip
     key = hashlib.sha256(canonical_json({**shared, **inputs})).hexdigest()
     return Job.model_validate({

@@ -17,41 +17,41 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def look_of(bake: BakeoffReport) -> dict[str, Look]:
+def look_of(report: BakeoffReport) -> dict[str, Look]:
     """The same colour for an entrant in every plot; the one that never learns is grey."""
-    still = bake.board.of_use("NoUpdate")
-    return line_styles(list(bake.board.ran), still[0] if still else None)
+    still = report.results.of_use("NoUpdate")
+    return line_styles(list(report.results.ran), still[0] if still else None)
 
 
-def metric_picture(bake: BakeoffReport, kind: str) -> d.Plot:
+def metric_picture(report: BakeoffReport, kind: str) -> d.Plot:
     """The leading metric of every entrant on every period, before it learned from it."""
-    board, metric = bake.board, bake.board.metric
-    lines = {line.name: line.curve for line in board.lines(kind)}
+    results, metric = report.results, report.results.metric
+    lines = {line.name: line.curve for line in results.lines(kind)}
     periods = sorted({p for curve in lines.values() for p in curve})
     leader = next(iter(lines))
     arrow = "lower" if direction(metric) < 0 else "higher"
-    won = sum(_leads(lines, leader, p, direction(metric)) for p in board.test)
-    title = f"{leader} is ahead on {won} of {len(board.test)} test periods"
-    against = "" if kind == CLICKS else f"; {title_of(kind, bake.negatives.get(kind, 0)).lower()}"
+    won = sum(_leads(lines, leader, p, direction(metric)) for p in results.test)
+    title = f"{leader} is ahead on {won} of {len(results.test)} test periods"
+    against = "" if kind == CLICKS else f"; {title_of(kind, report.negatives.get(kind, 0)).lower()}"
     figure = d.canvas(
         title, f"{metric} on each period's rows before anyone learned from them ({arrow} is better){against}"
     )
     axes = figure.add_axes((d.LEFT, 0.13, d.WIDTH, 0.69))
     ends = draw_lines(
-        axes, {name: [curve.get(p, math.nan) for p in periods] for name, curve in lines.items()}, look_of(bake)
+        axes, {name: [curve.get(p, math.nan) for p in periods] for name, curve in lines.items()}, look_of(report)
     )
-    _shade(axes, [p in board.test for p in periods], [p in bake.span.tune_periods for p in periods])
-    d.style_axes(axes, [bake.names[p] for p in periods], metric)
+    _shade(axes, [p in results.test for p in periods], [p in report.split.tune_periods for p in periods])
+    d.style_axes(axes, [report.names[p] for p in periods], metric)
     d.label_ends(axes, ends)
     return d.Plot(f"bake-{kind}", figure, f"{title}; {metric} over {len(periods)} periods of {', '.join(lines)}.")
 
 
-def time_picture(bake: BakeoffReport) -> d.Plot | None:
+def time_picture(report: BakeoffReport) -> d.Plot | None:
     """Seconds of learning a period against the rows of history at its close; None if no entrant learns."""
     points_by_name = {
-        name: [(rows, s) for _, rows, s in learning_times(bake, name) if s > 0] for name in bake.board.ran
+        name: [(rows, s) for _, rows, s in learning_times(report, name) if s > 0] for name in report.results.ran
     }
-    idle = bake.board.of_use("NoUpdate")
+    idle = report.results.of_use("NoUpdate")
     points_by_name = {name: points for name, points in points_by_name.items() if name not in idle}
     points_by_name = {
         name: points for name, points in points_by_name.items() if points and max(s for _, s in points) > 0.001
@@ -65,7 +65,7 @@ def time_picture(bake: BakeoffReport) -> d.Plot | None:
     figure = d.canvas(title, f"seconds of learning one period, one thread{', logarithmic scale' if wide else ''}")
     axes = figure.add_axes((d.LEFT, 0.19, d.WIDTH, 0.63))
     axes.set_yscale("log" if wide else "linear")
-    look, ends = look_of(bake), []
+    look, ends = look_of(report), []
     for name, points in points_by_name.items():
         colour, dashes = look[name]
         xs, ys = zip(*points, strict=True)

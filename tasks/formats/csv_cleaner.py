@@ -42,7 +42,7 @@ class RefusedLine:
     """A line that is put aside: its number, what is wrong with it, and its text."""
 
     line: int
-    why: str
+    reason: str
     text: str
 
 
@@ -54,11 +54,11 @@ def rewrite_csv(warehouse: Warehouse, file: str, form: CsvForm) -> tuple[str, li
         "w", encoding="utf-8", newline="", suffix=".csv", dir=warehouse.scratch, delete=False
     ) as clean:
         write = csv.writer(clean, lineterminator="\n").writerow
-        for found in islice(_rows(file, warehouse.opened, form), HEAD if warehouse.head else None):
-            if isinstance(found, RefusedLine):
-                refused.append(found)
+        for row in islice(_rows(file, warehouse.opened, form), HEAD if warehouse.head else None):
+            if isinstance(row, RefusedLine):
+                refused.append(row)
             else:
-                write(found)
+                write(row)
     return clean.name, refused
 
 
@@ -85,17 +85,17 @@ def _rows(file: str, opened: Opened, form: CsvForm) -> Iterator[list[str] | Refu
                 ahead.append(more)
             text, taken = f"{text}\n{ahead[taken][1]}", taken + 1
             open_ = form.quote not in ahead[taken - 1][1] or _open(text, form)
-        found = _row(text, form)
-        if taken and not isinstance(found, str) and are_rows(text.split("\n"), form.delimiter, form.width, form.time):
-            found = (
+        row = _row(text, form)
+        if taken and not isinstance(row, str) and are_rows(text.split("\n"), form.delimiter, form.width, form.time):
+            row = (
                 f"a quote is opened here and closed in line {number + taken}, and both lines are rows of their own: fix the quote, "
                 "or set the source's option `quote` to '' if quotes have no meaning"
             )
-        if isinstance(found, str) and taken:  # the lines after it may be rows all the same
-            found, text, taken = found, line, 0
+        if isinstance(row, str) and taken:  # the lines after it may be rows all the same
+            text, taken = line, 0
         for _ in range(taken):
             ahead.popleft()
-        yield RefusedLine(number, found, _escape_bytes(text)) if isinstance(found, str) else found
+        yield RefusedLine(number, row, _escape_bytes(text)) if isinstance(row, str) else row
 
 
 def _open(text: str, form: CsvForm) -> bool:

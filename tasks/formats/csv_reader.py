@@ -92,35 +92,35 @@ def read_delimited(
     half-way that files have to be read line by line, they are noted in `warehouse.by_line`, and BlockingIOError says that
     everything has to be read again.
     """
-    known = {file: _look(warehouse, file, dialect) for file in files}
-    for file, look in known.items():
-        check_columns(file, list(look.names), wanted, may_lack)
-        check_time(file, look.names, columns)
+    layouts = {file: _look(warehouse, file, dialect) for file in files}
+    for file, layout in layouts.items():
+        check_columns(file, list(layout.names), wanted, may_lack)
+        check_time(file, layout.names, columns)
 
     def alike(file: str) -> tuple[FileLayout, bool, dict[str, str | None]]:
-        return known[file], _by_line(warehouse, file, known[file], dialect), in_path(file)
+        return layouts[file], _by_line(warehouse, file, layouts[file], dialect), in_path(file)
 
-    for (look, by_line, constant), group in groupby(files, key=alike):
-        asked = RowRequest(dialect, columns, tuple(wanted), timed, constant)
+    for (layout, by_line, constant), group in groupby(files, key=alike):
+        query = RowRequest(dialect, columns, tuple(wanted), timed, constant)
         if by_line:
             for file in group:
-                yield from _line_by_line(warehouse, file, look, asked)
+                yield from _line_by_line(warehouse, file, layout, query)
         else:
-            yield from _at_once(warehouse, list(group), look, asked)
+            yield from _at_once(warehouse, list(group), layout, query)
 
 
-def _by_line(warehouse: Warehouse, file: str, look: FileLayout, dialect: Dialect) -> bool:
+def _by_line(warehouse: Warehouse, file: str, layout: FileLayout, dialect: Dialect) -> bool:
     """Whether a file is read line by line. DuckDB sees comments also in the middle of a line, and misreads some line ends."""
-    before = look.skip > dialect.headed  # there are lines before the names
-    if file in warehouse.by_line or look.encoding not in BY_DUCKDB or dialect.comment or before:
+    before = layout.skip > dialect.headed  # there are lines before the names
+    if file in warehouse.by_line or layout.encoding not in BY_DUCKDB or dialect.comment or before:
         return True
-    return swallows(head_pieces(warehouse, file), dialect.quote, look.delimiter, len(look.names))
+    return swallows(head_pieces(warehouse, file), dialect.quote, layout.delimiter, len(layout.names))
 
 
-def _at_once(warehouse: Warehouse, files: list[str], look: FileLayout, asked: RowRequest) -> Iterator[pa.RecordBatch]:
+def _at_once(warehouse: Warehouse, files: list[str], layout: FileLayout, query: RowRequest) -> Iterator[pa.RecordBatch]:
     """Rows of files that are written alike, as DuckDB reads them; BlockingIOError if it cannot."""
     try:
-        for batch in _scanned(warehouse, files, look, asked):
+        for batch in _scanned(warehouse, files, layout, query):
             if "error" not in batch.schema.names:
                 yield batch
                 continue
@@ -128,59 +128,61 @@ def _at_once(warehouse: Warehouse, files: list[str], look: FileLayout, asked: Ro
             if open_ := {row["file"] for row in rows if row["error"] == "UNQUOTED VALUE"}:
                 raise DataError(f"a quote is out of order in {', '.join(sorted(open_))}")
             yield rejected_rows(
-                [(row["file"], row["line"], _why(row, look), row["text"]) for row in rows], asked.wanted
+                [(row["file"], row["line"], _why(row, layout), row["text"]) for row in rows], query.wanted
             )
     except ValueError as error:  # DuckDB's own message does not help an operator
         warehouse.by_line.update(files)
         raise BlockingIOError(f"to be read line by line: {', '.join(files)}: {error}") from error
 
 
-def _line_by_line(warehouse: Warehouse, file: str, look: FileLayout, asked: RowRequest) -> Iterator[pa.RecordBatch]:
+def _line_by_line(warehouse: Warehouse, file: str, layout: FileLayout, query: RowRequest) -> Iterator[pa.RecordBatch]:
     """Rows of one file from a copy in plain csv; then the lines that cannot be parsed."""
-    by = asked.dialect
-    time = look.names.index(asked.columns.time)
-    form = CsvForm(len(look.names), look.delimiter, by.quote, by.escape, by.comment, look.encoding, look.skip, time)
+    dialect = query.dialect
+    form = CsvForm(
+        len(layout.names), layout.delimiter, dialect.quote, dialect.escape, dialect.comment, layout.encoding, layout.skip,
+        layout.names.index(query.columns.time),
+    )  # fmt: skip
     clean, refused = rewrite_csv(warehouse, file, form)
-    plain = replace(asked, dialect=replace(by, quote='"', escape='"', comment="", header=False))
+    plain = replace(query, dialect=replace(dialect, quote='"', escape='"', comment="", header=False))
     try:
-        yield from _scanned(warehouse, [clean], replace(look, delimiter=",", encoding="utf-8"), plain)
+        yield from _scanned(warehouse, [clean], replace(layout, delimiter=",", encoding="utf-8"), plain)
     finally:
         Path(clean).unlink()
     if refused:
-        yield rejected_rows([(file, one.line, one.why, one.text) for one in refused], asked.wanted)
+        yield rejected_rows([(file, row.line, row.reason, row.text) for row in refused], query.wanted)
 
 
-def _scanned(warehouse: Warehouse, files: list[str], look: FileLayout, asked: RowRequest) -> Iterator[pa.RecordBatch]:
+def _scanned(warehouse: Warehouse, files: list[str], layout: FileLayout, query: RowRequest) -> Iterator[pa.RecordBatch]:
     """What DuckDB reads: rows, then lines that it refused."""
-    by = asked.dialect
-    given = {
-        "files": files, "names": dict.fromkeys(_unlike(look.names, asked.wanted), "VARCHAR"),
-        "wanted": list(asked.wanted), "time": asked.columns.time,
-        "unit": asked.columns.time_writing, "header": by.headed, "delimiter": look.delimiter, "encoding": look.encoding,
-        "timed": asked.timed, "quote": by.quote, "escape": by.escape,
+    dialect = query.dialect
+    parameters = {
+        "files": files, "names": dict.fromkeys(_unlike(layout.names, query.wanted), "VARCHAR"),
+        "wanted": list(query.wanted), "time": query.columns.time,
+        "unit": query.columns.time_writing, "header": dialect.headed, "delimiter": layout.delimiter, "encoding": layout.encoding,
+        "timed": query.timed, "quote": dialect.quote, "escape": dialect.escape,
     }  # fmt: skip
-    for batch in warehouse.scan(("ingest/read_delimited", given), ("ingest/rejected_lines", {})):
+    for batch in warehouse.scan(("ingest/read_delimited", parameters), ("ingest/rejected_lines", {})):
         if "error" in batch.schema.names:
             yield batch
         else:
-            yield with_missing_columns(_pointed(batch, by, asked.columns), asked.wanted, asked.in_path)
+            yield with_missing_columns(_pointed(batch, dialect, query.columns), query.wanted, query.in_path)
 
 
 def _unlike(names: Sequence[str], wanted: Sequence[str]) -> list[str]:
     """The names of all columns. Unwanted ones are made unique, because DuckDB needs unique names whatever their case."""
-    taken, found = {name.casefold() for name in wanted}, []
-    for place, name in enumerate(names):
+    taken, unique = {name.casefold() for name in wanted}, []
+    for position, name in enumerate(names):
         if name not in wanted and (not name.strip() or name.casefold() in taken):
-            name = f"{name} ({place})"
+            name = f"{name} ({position})"
         taken.add(name.casefold())
-        found.append(name)
-    return found
+        unique.append(name)
+    return unique
 
 
-def _why(row: Mapping[str, Any], look: FileLayout) -> str:
+def _why(row: Mapping[str, Any], layout: FileLayout) -> str:
     """What is wrong with a line that DuckDB refused."""
     if row["error"] == "INVALID ENCODING":
-        return encoding_error(look.encoding)
+        return encoding_error(layout.encoding)
     return str(row["message"])
 
 
@@ -190,12 +192,12 @@ def _pointed(batch: pa.RecordBatch, dialect: Dialect, columns: Columns) -> pa.Re
         return batch
     other = f" (has {'.'!r}, and decimals stand behind {dialect.decimal!r})"
     for name in {columns.label, columns.logged_probability, *columns.numeric} & {*batch.schema.names}:
-        place = batch.schema.get_field_index(name)
-        batch = batch.set_column(place, name, _comma(batch.column(place), dialect.decimal, other))
+        position = batch.schema.get_field_index(name)
+        batch = batch.set_column(position, name, _comma(batch.column(position), dialect.decimal, other))
     for name in {columns.user, columns.item, *columns.categorical, *columns.key} & {*batch.schema.names}:
-        place = batch.schema.get_field_index(name)
-        whole = pc.replace_substring_regex(batch.column(place), rf"^\s*(-?[0-9]+){dialect.decimal}0+\s*$", r"\1")
-        batch = batch.set_column(place, name, whole)
+        position = batch.schema.get_field_index(name)
+        whole = pc.replace_substring_regex(batch.column(position), rf"^\s*(-?[0-9]+){dialect.decimal}0+\s*$", r"\1")
+        batch = batch.set_column(position, name, whole)
     return batch
 
 
@@ -257,17 +259,17 @@ def _look(warehouse: Warehouse, file: str, dialect: Dialect) -> FileLayout:
     ]
     if not rows:
         raise DataError(f"{file}: its first {len(lines)} lines are blank or comments")
-    spoken = SPOKEN.fullmatch(lines[rows[0]].strip()) if len(rows) > 1 else None
-    if spoken is not None:
+    declared = SPOKEN.fullmatch(lines[rows[0]].strip()) if len(rows) > 1 else None
+    if declared is not None:
         rows = rows[1:]
     line = lines[rows[0]]
-    delimiter = dialect.delimiter or (spoken[1] if spoken else max(DELIMITERS, key=line.count))
-    skip = rows[0] + dialect.headed if dialect.headed or spoken else 0
+    delimiter = dialect.delimiter or (declared[1] if declared else max(DELIMITERS, key=line.count))
+    skip = rows[0] + dialect.headed if dialect.headed or declared else 0
     if dialect.names:
-        told = [split_fields(lines[n], delimiter, dialect.quote) for n in rows[dialect.headed :]]
-        if told and all(len(one) != len(dialect.names) for one in told):
+        fields = [split_fields(lines[n], delimiter, dialect.quote) for n in rows[dialect.headed :]]
+        if fields and all(len(line_fields) != len(dialect.names) for line_fields in fields):
             raise DataError(
-                f"{file}: its first line has {len(told[0])} fields between {delimiter!r} and not the "
+                f"{file}: its first line has {len(fields[0])} fields between {delimiter!r} and not the "
                 f"{len(dialect.names)} of this format ({', '.join(dialect.names[:16])}): it begins {line[:60]!r}"
             )
         return FileLayout(delimiter, encoding, dialect.names, skip)
@@ -289,7 +291,7 @@ def split_fields(line: str, delimiter: str, quote: str = '"') -> list[str]:
 
 def rejected_rows(lines: Iterable[tuple[str, int, str, str | None]], wanted: Sequence[str]) -> pa.RecordBatch:
     """Lines (file, number, what is wrong, text) that cannot be parsed: nulls, and a `_line` that says all this."""
-    texts = [f"{file}:{line}: {why}: {text}"[:2000] for file, line, why, text in lines]
+    texts = [f"{file}:{line}: {reason}: {text}"[:2000] for file, line, reason, text in lines]
     nothing = {name: pa.nulls(len(texts), pa.string()) for name in wanted}
     return pa.RecordBatch.from_pydict(
         {**nothing, "_micros": pa.nulls(len(texts), pa.int64()), LINE: pa.array(texts, pa.string())}

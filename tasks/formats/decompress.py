@@ -46,18 +46,18 @@ def check_text(file: str, head: bool = False, opened: Opened = open_file) -> Non
     Readers take a file that was cut off for a whole one. `head`: only its first bytes are looked at.
     """
     with opened(file) as stream:
-        first = stream.read(64)
-    text = first.removeprefix(codecs.BOM_UTF8).lstrip().lower()
-    for mark, what in NO_LOGS.items():
+        head_bytes = stream.read(64)
+    text = head_bytes.removeprefix(codecs.BOM_UTF8).lstrip().lower()
+    for mark, kind in NO_LOGS.items():
         if text.startswith(mark):
-            raise DataError(f"{file} is {what}")
-    for mark, (what, ending) in MAGIC.items():
-        if first.startswith(mark) and not (ending and file.endswith(ending)):
+            raise DataError(f"{file} is {kind}")
+    for mark, (kind, ending) in MAGIC.items():
+        if head_bytes.startswith(mark) and not (ending and file.endswith(ending)):
             raise DataError(
-                f"{file} is {what}, and not text: {f'let its name end with {ending} in small letters' if ending else UNPACK}"
+                f"{file} is {kind}, and not text: {f'let its name end with {ending} in small letters' if ending else UNPACK}"
             )
     for ending, mark in PACKED_MARKS.items():
-        if file.endswith(ending) and first and not first.startswith(mark):
+        if file.endswith(ending) and head_bytes and not head_bytes.startswith(mark):
             raise DataError(
                 f"{file} is not packed, although its name ends with {ending}: let its name end otherwise, or deliver it again"
             )

@@ -47,29 +47,29 @@ def read_json_lines(
         check_columns(file, [*keys], wanted, may_lack)
         check_time(file, keys, columns)
         for name in wanted:
-            found = keys.get(name, NO_KEY)
-            if found["twice"]:
+            key = keys.get(name, NO_KEY)
+            if key["twice"]:
                 raise DataError(
                     f"{file} has the key {name[:60]!r} twice in one object, and readers differ in which of the two they take: write it "
                     "once"
                 )
-            if (other := similar_name(name, keys)) and not found["beside"]:
+            if (other := similar_name(name, keys)) and not key["beside"]:
                 raise DataError(
                     f"{file} has the key {name[:60]!r} in some objects and {other[:60]!r} in others: give it one name"
                 )
-            if found["nested"] and name not in columns.multi_value:
-                raise DataError(nested_values(file, name, found["example"]))
+            if key["nested"] and name not in columns.multi_value:
+                raise DataError(nested_values(file, name, key["example"]))
     pointers = {name: "/" + name.replace("~", "~0").replace("/", "~1") for name in wanted}
-    asked = {
+    parameters = {
         "pointers": list(pointers.values()), "time": pointers[columns.time], "unit": columns.time_writing, "timed": timed,
         "single": [pointer for name, pointer in pointers.items() if name not in columns.multi_value],
     }  # fmt: skip
     for constant, group in groupby(files, key=in_path):
         for batch in warehouse.scan(
-            ("ingest/read_json_lines", {**asked, "files": list(group)}), ("ingest/rejected_lines", {})
+            ("ingest/read_json_lines", {**parameters, "files": list(group)}), ("ingest/rejected_lines", {})
         ):
             if "error" in batch.schema.names:
-                lines = [(one["file"], one["line"], one["message"], one["text"]) for one in batch.to_pylist()]
+                lines = [(line["file"], line["line"], line["message"], line["text"]) for line in batch.to_pylist()]
                 yield rejected_rows(lines, wanted)
             else:
                 yield _taken_apart(batch, wanted, constant)
@@ -86,8 +86,8 @@ def json_keys(warehouse: Warehouse, file: str, whole: bool = False) -> list[str]
 def _keys(warehouse: Warehouse, file: str, most: int) -> dict[str, Mapping[str, Any]]:
     """The keys of a file's first objects, with what `json_keys.sql` says of each."""
     check_head(warehouse, file)
-    found = warehouse.scan(("ingest/json_keys", {"files": [file], "most": most}))
-    keys = [row for batch in found for row in batch.to_pylist()]
+    batches = warehouse.scan(("ingest/json_keys", {"files": [file], "most": most}))
+    keys = [row for batch in batches for row in batch.to_pylist()]
     if not keys:
         raise DataError(
             f"{file} has no line that is a JSON object: one object a line is wanted. Of a JSON array, or of objects in one "

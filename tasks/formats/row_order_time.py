@@ -84,14 +84,14 @@ def _with(batch: pa.RecordBatch, numbers: Ints, micros: Ints, name: str, groups:
     good = pc.is_null(batch.column(LINE)) if LINE in batch.schema.names else pa.array(np.ones(len(numbers), dtype=bool))
     times = pc.if_else(good, pa.array(micros), None)
     texts = pa.array(numbers).cast(pa.string())
-    made = {
+    made_columns = {
         "time": times.cast(pa.timestamp("us", tz="UTC")),
         "row": pc.if_else(good, pc.binary_join_element_wise(name, texts, ":"), None),
         "group": pc.if_else(good, pa.array(numbers % groups).cast(pa.string()), None),
         "everything": pc.if_else(good, "everything", pa.scalar(None, pa.string())),
     }
-    own = {n: batch.column(n) for n in batch.schema.names if n not in (*MADE, "_micros")}
-    return pa.RecordBatch.from_pydict({**own, **made, "_micros": times})
+    file_columns = {n: batch.column(n) for n in batch.schema.names if n not in (*MADE, "_micros")}
+    return pa.RecordBatch.from_pydict({**file_columns, **made_columns, "_micros": times})
 
 
 def _is_whole_number(value: object, most: int) -> bool:

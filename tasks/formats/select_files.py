@@ -63,20 +63,20 @@ def list_files(warehouse: Warehouse, pattern: str, period: str = "") -> list[str
             f"{path[:200]!r} cannot be looked up on S3: {error}. NIGHTLOOP_S3_ENDPOINT and NIGHTLOOP_S3_REGION say where S3 is, "
             "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY who asks"
         ) from error
-    if "://" not in path and (lost := _dangling(path)):
+    if "://" not in path and (broken_link := _dangling(path)):
         raise FileNotFoundError(
-            f"{lost!r} is a symbolic link to a file that does not exist: is a disk not mounted? Nothing was read"
+            f"{broken_link!r} is a symbolic link to a file that does not exist: is a disk not mounted? Nothing was read"
         )
     if "://" not in path and "[" in path and not {*"*?"} & {*path} and Path(path).is_file():
         return [path]  # a name that looks like a pattern
-    there: list[str] = [name for batch in batches for name in batch.column("file").to_pylist()]
-    files = [file for file in there if not _set_apart(file, pattern)]
+    names: list[str] = [name for batch in batches for name in batch.column("file").to_pylist()]
+    files = [file for file in names if not _set_apart(file, pattern)]
     if not files:
         if "://" not in path and Path(path).is_dir():
             raise FileNotFoundError(
                 f"{path[:200]!r} is a directory: name the files in it, such as {path[:200].rstrip('/')}/**/*.parquet"
             )
-        beside = f" (but {there[0]!r}, and names that begin with _ or . are passed over)" if there else ""
+        beside = f" (but {names[0]!r}, and names that begin with _ or . are passed over)" if names else ""
         raise FileNotFoundError(
             f"no file {path[:200]!r}{beside}: deliver it, or change the source's `path` in the plan"
         )
@@ -97,8 +97,8 @@ def _dangling(pattern: str) -> str:
 
 def _below(start: str, rest: Sequence[str]) -> Iterator[str]:
     """What lies at any depth under folders and may be a file that is looked for, or a folder; links are not gone into."""
-    for place in glob.iglob(start) if rest else ():
-        for folder, folders, files in os.walk(place):
+    for folder_start in glob.iglob(start) if rest else ():
+        for folder, folders, files in os.walk(folder_start):
             yield from (
                 os.path.join(folder, name) for name in (*folders, *files) if "." not in name or fnmatch(name, rest[-1])
             )
@@ -112,9 +112,9 @@ def _set_apart(file: str, pattern: str) -> bool:
     wild = WILD.search(pattern.replace("{period}", "*"))
     if wild is None:
         return False
-    place = pattern[: wild.start()].rpartition("/")[0]
-    parts, asked = file.removeprefix(place).split("/"), pattern.removeprefix(place).split("/")
-    return any(part.startswith(MARKS) for part in parts) and not any(part.startswith(MARKS) for part in asked)
+    base = pattern[: wild.start()].rpartition("/")[0]
+    parts, pattern_parts = file.removeprefix(base).split("/"), pattern.removeprefix(base).split("/")
+    return any(part.startswith(MARKS) for part in parts) and not any(part.startswith(MARKS) for part in pattern_parts)
 
 
 def in_path(file: str) -> dict[str, str | None]:
@@ -146,23 +146,23 @@ def rows_in_period(
     if period.start is None or period.end is None:
         yield from batches
         return
-    last, seen, rows, shown, kept = None, 0, 0, "", 0
+    last, readable, rows, example, inside_rows = None, 0, 0, "", 0
     ends: list[int] = []  # first and last time
     for batch in batches:
         micros = batch.column("_micros")
         if micros.null_count:
             micros = pc.fill_null_forward(pa.concat_arrays([pa.array([last], pa.int64()), micros]))[1:]
             micros = pc.fill_null(micros, period.start if period.index == 0 else -(2**62))
-        shown = shown or _example(batch, time)
-        seen, rows = seen + batch.num_rows - batch.column("_micros").null_count, rows + batch.num_rows
-        last = micros[-1].as_py() if len(micros) and seen else last
+        example = example or _example(batch, time)
+        readable, rows = readable + batch.num_rows - batch.column("_micros").null_count, rows + batch.num_rows
+        last = micros[-1].as_py() if len(micros) and readable else last
         inside = batch.filter(pc.and_(pc.greater_equal(micros, period.start), pc.less(micros, period.end)))
-        kept, ends = kept + inside.num_rows, [*ends, *_ends(batch.column("_micros"))]
+        inside_rows, ends = inside_rows + inside.num_rows, [*ends, *_ends(batch.column("_micros"))]
         ends = [min(ends), max(ends)] if ends else []
         yield inside
-    if rows and not seen:
-        raise DataError(f"{file}: not one of {rows:,} rows has a time that can be read{shown}. {TIMES}")
-    if ends and not kept and remarks is not None:
+    if rows and not readable:
+        raise DataError(f"{file}: not one of {rows:,} rows has a time that can be read{example}. {TIMES}")
+    if ends and not inside_rows and remarks is not None:
         remarks.append(no_row_in_period(file, rows, ends[0], ends[1]))
 
 

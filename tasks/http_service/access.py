@@ -35,11 +35,11 @@ class Access:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer why it is refused."""
-        refused = self._refusal(scope) if scope["type"] == "http" else None
-        if refused is None:
+        refusal = self._refusal(scope) if scope["type"] == "http" else None
+        if refusal is None:
             await self.app(scope, receive, send)
             return
-        status, words = refused
+        status, words = refusal
         headers = {"www-authenticate": "Bearer"} if status == 401 else None
         await JSONResponse({"error": words}, status, headers)(scope, receive, send)
 
@@ -53,18 +53,18 @@ class Access:
             )
         if any(_authority(origin) not in [host.lower() for host in called] for origin in origins):
             return 403, f"origin {origins[0][:80]!r} is not allowed: pages of other sites may not use this server"
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        same = hmac.compare_digest(given.strip().encode("latin-1"), self._token)
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        same = hmac.compare_digest(token.strip().encode("latin-1"), self._token)
         if self._token and scope["path"] != OPEN and not (same and scheme.lower() == "bearer"):
             return 401, "send the server's token, as the header authorization: Bearer TOKEN"
         return None
 
     def _is_ours(self, called: Sequence[str], version: str) -> bool:
         """Whether the `Host` headers of a request are one name of this server. HTTP/1.0 needs none."""
-        found = NAME.fullmatch(called[0]) if len(called) == 1 else None
-        if found is None:
+        match = NAME.fullmatch(called[0]) if len(called) == 1 else None
+        if match is None:
             return not called and version == "1.0"
-        name = (found[1] or found[2]).lower().rstrip(".")
+        name = (match[1] or match[2]).lower().rstrip(".")
         return name == "localhost" or _is_address(name) or any(_is_below(name, host) for host in self.hosts or ())
 
 

@@ -53,30 +53,30 @@ class ServiceContext:
 
     def answers(self, questions: Sequence[RecordedRequest]) -> Sequence[ScoredRequest | NightloopError]:
         """Each request scored, after it was recorded."""
-        pages = self.predictor.score_requests(questions)
-        for question, page in zip(questions, pages, strict=True):
-            if isinstance(page, ScoredRequest) and question.request:
-                self.record(question.request, page)
-        return pages
+        results = self.predictor.score_requests(questions)
+        for question, scored in zip(questions, results, strict=True):
+            if isinstance(scored, ScoredRequest) and question.request:
+                self.record(question.request, scored)
+        return results
 
-    def record(self, request: str, page: ScoredRequest) -> None:
+    def record(self, request: str, scored: ScoredRequest) -> None:
         """Record what was served, for the collect of the next night, if records are kept."""
         if self.records is not None:
-            self._write_records(self.records.write_served, request, page)
+            self._write_records(self.records.write_served, request, scored)
 
     def observing(self, labels: Sequence[tuple[str, Sequence[float | None]]]) -> Iterator[Observed]:
         """Learn from labels and record them, a few rows with each step."""
         done = 0
-        for found in self.predictor.observing(labels):
+        for observed in self.predictor.observing(labels):
             if self.records is not None:
-                self._write_records(self.records.write_labelled, found.rows[done:])
-            done = len(found.rows)
-            yield found
+                self._write_records(self.records.write_labelled, observed.rows[done:])
+            done = len(observed.rows)
+            yield observed
 
-    def _write_records(self, write: Callable[..., None], *what: object) -> None:
+    def _write_records(self, write: Callable[..., None], *args: object) -> None:
         """Write records; if that is not possible, report it to operators and continue to serve."""
         try:
-            write(*what)
+            write(*args)
         except OSError as error:
             self.gauges.unrecorded()
             if not self.trouble:
@@ -107,67 +107,69 @@ class ServiceContext:
 
 
 def service(
-    desk: ServiceContext, body: int = 4_000_000, hosts: Sequence[str] | None = None, token: str = ""
+    context: ServiceContext, body: int = 4_000_000, hosts: Sequence[str] | None = None, token: str = ""
 ) -> FastAPI:
     """The app. `body` is the most bytes that a request may have; `Access` says what `hosts` and `token` are.
 
     It has no /docs: those pages load scripts from elsewhere. /openapi.json describes what it answers.
     """
-    batches = MicroBatcher(desk.answers)
+    batches = MicroBatcher(context.answers)
     app = FastAPI(
-        title=f"nightloop {desk.pipeline}", lifespan=_lifespan(desk, batches), redirect_slashes=False,
+        title=f"nightloop {context.pipeline}", lifespan=_lifespan(context, batches), redirect_slashes=False,
         docs_url=None, redoc_url=None, strict_content_type=True,
     )  # fmt: skip
     app.router.route_class = StrictRoute
     app.add_middleware(BodyLimit, most=body)
     app.add_middleware(Access, hosts=hosts, token=token)
-    app.add_middleware(TimingMiddleware, gauges=desk.gauges)
+    app.add_middleware(TimingMiddleware, gauges=context.gauges)
 
     @app.post("/score")
     async def score(question: Score) -> JSONResponse:
         """Probabilities of a click (scores of a ranking model) for one user's candidates, in their order."""
-        desk.check_pipeline(question.pipeline)
-        request, when = question.request or uuid.uuid4().hex, desk.clock().isoformat()
-        asked = ScoreRequest([question.user] * len(question.items), question.items, question.features)
-        page = await batches.answer(RecordedRequest(asked, request, when))
-        return JSONResponse({"request": request, "version": page.version, "scores": page.prediction})
+        context.check_pipeline(question.pipeline)
+        request, when = question.request or uuid.uuid4().hex, context.clock().isoformat()
+        inputs = ScoreRequest([question.user] * len(question.items), question.items, question.features)
+        scored = await batches.answer(RecordedRequest(inputs, request, when))
+        return JSONResponse({"request": request, "version": scored.version, "scores": scored.prediction})
 
     @app.post("/recommend")
     def recommend(question: Recommend) -> JSONResponse:  # on a thread of the app's: all items would hold up a batch
         """The best items for one user, best first."""
-        desk.check_pipeline(question.pipeline)
-        request, when = question.request or uuid.uuid4().hex, desk.clock().isoformat()
+        context.check_pipeline(question.pipeline)
+        request, when = question.request or uuid.uuid4().hex, context.clock().isoformat()
         features: dict[str, object] = dict(question.features)
-        page = desk.predictor.best(question.user, question.k, question.exclude, features, request, when)
-        desk.record(request, page)
-        items = [str(item) for item in page.asked.items]
-        return JSONResponse({"request": request, "version": page.version, "items": items, "scores": page.prediction})
+        scored = context.predictor.best(question.user, question.k, question.exclude, features, request, when)
+        context.record(request, scored)
+        items = [str(item) for item in scored.inputs.items]
+        return JSONResponse(
+            {"request": request, "version": scored.version, "items": items, "scores": scored.prediction}
+        )
 
     @app.post("/observe")
     async def observe(question: Observe) -> JSONResponse:
         """Labels of what was served; each row is learned once. 409 if nothing could be learned."""
-        desk.check_pipeline(question.pipeline)
-        labels = [(one.request, one.labels) for one in question.observations]
-        found = await batches.last(desk.observing(labels))
-        desk.gauges.labels(found.counts)
-        refused = bool(found.examples) and not found.rows
-        said = {"error": f"nothing was learned: {'; '.join(_reasons(found.examples))}"} if refused else {}
-        return JSONResponse({**said, **found.counts, "examples": found.examples}, 409 if refused else 200)
+        context.check_pipeline(question.pipeline)
+        labels = [(observation.request, observation.labels) for observation in question.observations]
+        observed = await batches.last(context.observing(labels))
+        context.gauges.labels(observed.counts)
+        refused = bool(observed.examples) and not observed.rows
+        error = {"error": f"nothing was learned: {'; '.join(_reasons(observed.examples))}"} if refused else {}
+        return JSONResponse({**error, **observed.counts, "examples": observed.examples}, 409 if refused else 200)
 
     @app.get("/health")
     def health() -> dict[str, JsonValue]:
         """`ok`; or `degraded` if the newest champion does not load and an older one continues to serve, or if what
         is served cannot be recorded."""
-        entry, problem = desk.predictor.version, desk.problem
+        entry, problem = context.predictor.version, context.problem
         return {
-            "status": "degraded" if problem else "ok", "problem": problem, "pipeline": desk.pipeline,
-            "version": desk.predictor.now.name, "champion": entry.number, "manifest": entry.manifest,
+            "status": "degraded" if problem else "ok", "problem": problem, "pipeline": context.pipeline,
+            "version": context.predictor.now.name, "champion": entry.number, "manifest": entry.manifest,
         }  # fmt: skip
 
     @app.get("/metrics")
     def metrics() -> Response:
         """Counts and times for Prometheus."""
-        return Response(desk.gauges.text(desk.predictor, bool(desk.problem)), media_type=desk.gauges.media)
+        return Response(context.gauges.text(context.predictor, bool(context.problem)), media_type=context.gauges.media)
 
     for kind, status in ((PlanError, 422), (DataError, 422), (NotReady, 404), (ConflictError, 409)):
         app.add_exception_handler(kind, _mistake(status))
@@ -177,12 +179,12 @@ def service(
     return app
 
 
-def _lifespan(desk: ServiceContext, batches: MicroBatcher) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _lifespan(context: ServiceContext, batches: MicroBatcher) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lives(app: FastAPI) -> AsyncIterator[None]:
         stop = threading.Event()
-        refresher = threading.Thread(target=desk.refresh_periodically, args=(stop,), daemon=True)
-        desk.predictor.restore(desk.server)
+        refresher = threading.Thread(target=context.refresh_periodically, args=(stop,), daemon=True)
+        context.predictor.restore(context.server)
         refresher.start()
         batches.start()
         try:
@@ -191,9 +193,9 @@ def _lifespan(desk: ServiceContext, batches: MicroBatcher) -> Callable[[FastAPI]
             stop.set()
             batches.stop()
             refresher.join(30)
-            desk.predictor.save(desk.server)
-            if desk.records is not None:
-                desk._write_records(desk.records.close)
+            context.predictor.save(context.server)
+            if context.records is not None:
+                context._write_records(context.records.close)
 
     return lives
 
@@ -222,35 +224,35 @@ def _no_such_thing(request: Request, error: Exception) -> JSONResponse:
 
 def _malformed(request: Request, error: Exception) -> JSONResponse:
     """Every mistake of form in one sentence; the input itself is not sent back: it may hold what is no JSON."""
-    said: dict[str, dict[str, None]] = {}
+    messages: dict[str, dict[str, None]] = {}
     if isinstance(error, RequestValidationError) and not isinstance(error.body, dict):
-        said = {"body": {"send a JSON object, with content-type: application/json": None}}
+        messages = {"body": {"send a JSON object, with content-type: application/json": None}}
     elif isinstance(error, RequestValidationError):
-        for one in error.errors():
-            where = _place(one["loc"][1:], error.body, one["type"] == "missing")
-            said.setdefault(where, {})[one["msg"].removeprefix("Value error, ")] = None
-    listed = "; ".join(f"{where or 'body'}: {', or '.join(words)}" for where, words in said.items())
+        for mistake in error.errors():
+            where = _place(mistake["loc"][1:], error.body, mistake["type"] == "missing")
+            messages.setdefault(where, {})[mistake["msg"].removeprefix("Value error, ")] = None
+    listed = "; ".join(f"{where or 'body'}: {', or '.join(words)}" for where, words in messages.items())
     return JSONResponse({"error": listed[:2000]}, 422)
 
 
-def _place(way: Sequence[str | int], body: object, missing: bool) -> str:
+def _place(location: Sequence[str | int], body: object, missing: bool) -> str:
     """The way to a mistake as the caller knows it, without the kinds of value that were tried there."""
-    found, inside = [], body
-    for step in way:
+    path, inside = [], body
+    for step in location:
         keys = inside if isinstance(inside, dict) else range(len(inside)) if isinstance(inside, list) else ()
         if step in keys:
             inside = inside[step]  # type: ignore[index]
         elif not missing:
             continue
-        found.append(str(step)[:80])
-    return ".".join(found)
+        path.append(str(step)[:80])
+    return ".".join(path)
 
 
 def _reasons(examples: dict[str, str]) -> list[str]:
-    why = {
+    texts = {
         "unknown": "was never served here, or so long ago that it is forgotten",
         "repeated": "has these labels already",
         "contradicted": "has other labels already; the first stand",
         "outdated": "was served by another model, which the plan says to drop",
     }
-    return [f"request {request[:80]!r} {why[outcome]}" for outcome, request in examples.items()]
+    return [f"request {request[:80]!r} {texts[outcome]}" for outcome, request in examples.items()]

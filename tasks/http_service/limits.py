@@ -30,8 +30,8 @@ class BodyLimit:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
             await self.app(scope, receive, send)
             return
-        said = dict(scope["headers"]).get(b"content-length", b"")
-        if said.isdigit() and int(said) > self.most:
+        declared = dict(scope["headers"]).get(b"content-length", b"")
+        if declared.isdigit() and int(declared) > self.most:
             await self._too_large(send)
             return
         body = bytearray()

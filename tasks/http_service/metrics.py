@@ -67,14 +67,14 @@ class ServiceMetrics:
         self._degraded.set(degraded)
         self._champion.set(predictor.version.number)
         if learning := predictor.learning:
-            self._waiting.set(learning.book.rows)
-            self._forgotten.set(learning.book.forgotten)
+            self._waiting.set(learning.pending.rows)
+            self._forgotten.set(learning.pending.forgotten)
             with learning.lock:
                 chain = learning.now.chain
-                for label, one in chain.correctors.items():
-                    if isinstance(one, ReLoop2):
-                        self._occupancy.labels(label).set(one.memory.occupancy(chain.states[label]))
-                        self._strength.labels(label).set(one.serving(chain.states[label])[0])
+                for label, corrector in chain.correctors.items():
+                    if isinstance(corrector, ReLoop2):
+                        self._occupancy.labels(label).set(corrector.memory.occupancy(chain.states[label]))
+                        self._strength.labels(label).set(corrector.serving(chain.states[label])[0])
         return generate_latest(self._registry)
 
 

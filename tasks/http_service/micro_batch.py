@@ -24,7 +24,7 @@ T = TypeVar("T")
 class _Waiting:
     """A waiting request, or an iterator whose last value is waited for."""
 
-    what: RecordedRequest | Iterator[Any]
+    work: RecordedRequest | Iterator[Any]
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     answer: asyncio.Future[Any] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
@@ -43,14 +43,14 @@ class MicroBatcher:
     async def answer(self, question: RecordedRequest) -> ScoredRequest:
         """Raises the error of a wrong request."""
         self._queue.put(waiting := _Waiting(question))
-        page: ScoredRequest = await waiting.answer
-        return page
+        scored: ScoredRequest = await waiting.answer
+        return scored
 
     async def last(self, steps: Iterator[T]) -> T:
         """The last value of `steps`, which has at least one. Raises what it raises."""
         self._queue.put(waiting := _Waiting(steps))
-        found: T = await waiting.answer
-        return found
+        value: T = await waiting.answer
+        return value
 
     def start(self) -> None:
         """Start to answer, also the requests that already wait."""
@@ -62,46 +62,46 @@ class MicroBatcher:
         self._thread.join()
 
     def _work(self) -> None:
-        longer, going = deque[tuple[_Waiting, Any]](), True  # with what its iterator gave so far
-        while going or longer:
+        iterators, running = deque[tuple[_Waiting, Any]](), True  # with what its iterator gave so far
+        while running or iterators:
             batch, rows = list[_Waiting](), 0
-            while going and rows < ROWS and not (self._queue.empty() and (batch or longer)):
-                one = self._queue.get()
-                going = one is not None
-                if one is not None and isinstance(one.what, RecordedRequest):
-                    batch.append(one)
-                    rows += len(one.what.asked)
-                elif one is not None:
-                    longer.append((one, None))
+            while running and rows < ROWS and not (self._queue.empty() and (batch or iterators)):
+                waiting = self._queue.get()
+                running = waiting is not None
+                if waiting is not None and isinstance(waiting.work, RecordedRequest):
+                    batch.append(waiting)
+                    rows += len(waiting.work.inputs)
+                elif waiting is not None:
+                    iterators.append((waiting, None))
             if batch:
                 self._answer(batch)
-            if longer:
-                one, before = longer.popleft()
+            if iterators:
+                waiting, before = iterators.popleft()
                 try:
-                    longer.appendleft((one, next(one.what)))  # type: ignore[arg-type]
+                    iterators.appendleft((waiting, next(waiting.work)))  # type: ignore[arg-type]
                 except StopIteration:
-                    one.loop.call_soon_threadsafe(_hand_out, [one], [before])
+                    waiting.loop.call_soon_threadsafe(_set_answers, [waiting], [before])
                 except Exception as error:
-                    one.loop.call_soon_threadsafe(_hand_out, [one], [error])
+                    waiting.loop.call_soon_threadsafe(_set_answers, [waiting], [error])
 
     def _answer(self, batch: Sequence[_Waiting]) -> None:
-        found: Sequence[Answer]
+        answers: Sequence[Answer]
         try:
-            found = self._answers([one.what for one in batch])  # type: ignore[misc]
+            answers = self._answers([waiting.work for waiting in batch])  # type: ignore[misc]
         except Exception as error:  # a bug; the thread must continue
             if len(batch) > 1:  # one request causes it; the others are answered
-                for one in batch:
-                    self._answer([one])
+                for waiting in batch:
+                    self._answer([waiting])
                 return
-            found = [error]
-        batch[0].loop.call_soon_threadsafe(_hand_out, batch, found)
+            answers = [error]
+        batch[0].loop.call_soon_threadsafe(_set_answers, batch, answers)
 
 
-def _hand_out(batch: Sequence[_Waiting], found: Sequence[object]) -> None:
-    for one, answer in zip(batch, found, strict=True):
-        if one.answer.done():  # the client has left
+def _set_answers(batch: Sequence[_Waiting], answers: Sequence[object]) -> None:
+    for waiting, answer in zip(batch, answers, strict=True):
+        if waiting.answer.done():  # the client has left
             continue
         if isinstance(answer, Exception):
-            one.answer.set_exception(answer)
+            waiting.answer.set_exception(answer)
         else:
-            one.answer.set_result(answer)
+            waiting.answer.set_result(answer)

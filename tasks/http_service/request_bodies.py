@@ -43,9 +43,9 @@ class StrictRoute(APIRoute):
 
 def _unique(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
     """An object. Raises HTTPException if a key is given twice: either value could be meant."""
-    found = dict[str, object]()
+    unique = dict[str, object]()
     for key, value in pairs:
-        if key in found:
+        if key in unique:
             raise HTTPException(422, f"body: the key {key[:80]!r} is given twice; give it once")
-        found[key] = value
-    return found
+        unique[key] = value
+    return unique

@@ -25,18 +25,18 @@ MOST_REPEATED = 4_000_000  # characters that all rows have in common, times the 
 MOST_DIGITS = 40  # of a whole number; a UUID has 39
 
 
-def _few(given: object) -> object:
+def _few(value: object) -> object:
     """Refuse a very large mapping at once, before each of its values is checked."""
-    if isinstance(given, dict) and len(given) > MOST_FEATURES:
-        raise DataError(f"{len(given):,} features were given; a call has at most {MOST_FEATURES:,}")
-    return given
+    if isinstance(value, dict) and len(value) > MOST_FEATURES:
+        raise DataError(f"{len(value):,} features were given; a call has at most {MOST_FEATURES:,}")
+    return value
 
 
-def _short(given: int) -> int:
+def _short(number: int) -> int:
     """Refuse a number that would take long to write out."""
-    if abs(given) >= 10**MOST_DIGITS:
+    if abs(number) >= 10**MOST_DIGITS:
         raise DataError(f"a whole number has at most {MOST_DIGITS} digits")
-    return given
+    return number
 
 
 # A list says what is wrong with its first wrong element: a million messages would take minutes and gigabytes.
@@ -59,13 +59,13 @@ FEATURES: Any = Field(
 )
 
 
-def _refuse_unknown_fields(model: type[BaseModel], given: object) -> object:
+def _refuse_unknown_fields(model: type[BaseModel], body: object) -> object:
     """Refuse unknown fields in one sentence: a body of a million of them would have as many mistakes."""
-    if isinstance(given, dict) and (unknown := sorted(map(str, given.keys() - model.model_fields.keys()))):
+    if isinstance(body, dict) and (unknown := sorted(map(str, body.keys() - model.model_fields.keys()))):
         more = f" and {len(unknown) - 3:,} more" if len(unknown) > 3 else ""
         named = ", ".join(repr(name[:60]) for name in unknown[:3])
         raise DataError(f"there is no field {named}{more}; there are {', '.join(model.model_fields)}")
-    return given
+    return body
 
 
 def _refuse_large_record(rows: int, call: Score | Recommend) -> None:
@@ -86,9 +86,9 @@ class Score(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def refuse_unknown_fields(cls, given: object) -> object:
+    def refuse_unknown_fields(cls, body: object) -> object:
         """Refuse unknown fields."""
-        return _refuse_unknown_fields(cls, given)
+        return _refuse_unknown_fields(cls, body)
 
     user: Id
     items: Ids = Field(min_length=1, max_length=MOST_ITEMS)
@@ -110,9 +110,9 @@ class Recommend(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def refuse_unknown_fields(cls, given: object) -> object:
+    def refuse_unknown_fields(cls, body: object) -> object:
         """Refuse unknown fields."""
-        return _refuse_unknown_fields(cls, given)
+        return _refuse_unknown_fields(cls, body)
 
     user: Id
     k: int = Field(10, ge=1, le=1000)
@@ -135,9 +135,9 @@ class Labels(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def refuse_unknown_fields(cls, given: object) -> object:
+    def refuse_unknown_fields(cls, body: object) -> object:
         """Refuse unknown fields."""
-        return _refuse_unknown_fields(cls, given)
+        return _refuse_unknown_fields(cls, body)
 
     request: Request
     labels: Annotated[list[StrictInt | StrictFloat | StrictBool | None], Field(fail_fast=True)] = Field(
@@ -153,9 +153,9 @@ class Observe(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def refuse_unknown_fields(cls, given: object) -> object:
+    def refuse_unknown_fields(cls, body: object) -> object:
         """Refuse unknown fields."""
-        return _refuse_unknown_fields(cls, given)
+        return _refuse_unknown_fields(cls, body)
 
     observations: Annotated[list[Labels], Field(fail_fast=True)] = Field(min_length=1, max_length=MOST_LABELS)
     pipeline: str | None = PIPELINE

@@ -21,19 +21,19 @@ def problems(sample: Sample, now: datetime) -> list[str]:
             f"the last time is {sample.span[1]}, which is still to come: are the times digits that spell a date, or of another "
             "zone? `time_format`, such as %Y%m%d%H, in the plan's `columns` says so"
         )
-    if sample.seen.coarse:
+    if sample.notes.coarse:
         texts.append(
-            f"the column {plain(sample.seen.coarse, 60)} holds times as 32-bit floats, which are two minutes apart: write it as "
+            f"the column {plain(sample.notes.coarse, 60)} holds times as 32-bit floats, which are two minutes apart: write it as "
             "64-bit floats or as integers"
         )
     texts += [
         f"the column {plain(name, 60)} holds ids as {kind}, so that different ids become one: write it as integers or as text"
-        for name, kind in sample.seen.rounded.items()
+        for name, kind in sample.notes.rounded.items()
     ]
     texts += [
         f"no row of the column {plain(name, 60)} has several values, such as {plain(value, 60)!r}: write | between them, or take it "
         "out of `multi_value`"
-        for name, value in sample.seen.several.items()
+        for name, value in sample.notes.several.items()
         if value
     ]
     if sample.span and sample.span[0] < OLD <= sample.span[1]:
@@ -51,7 +51,7 @@ def problems(sample: Sample, now: datetime) -> list[str]:
 
 def sample_lines(plan: Plan, sample: Sample, now: datetime) -> list[str]:
     """What is in the sample, then its problems."""
-    notes, columns = sample.seen, plan.columns
+    notes, columns = sample.notes, plan.columns
     of = f" of {plural(sample.files, 'file')}" if sample.files else ""
     how = (
         "all rows"

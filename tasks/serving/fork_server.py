@@ -39,8 +39,8 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
         return {"trouble": _describe_error(error)}
     try:
         model = load_model(objects, Plan.model_validate(request["plan"]), request["weights"], request["vocabulary"])
-        asked = request["questions"]
-        return {"predictions": model.score(asked["users"], asked["items"], asked["features"])}
+        questions = request["questions"]
+        return {"predictions": model.score(questions["users"], questions["items"], questions["features"])}
     except (NightloopError, FileNotFoundError) as error:
         return {"fault": _describe_error(error)}
     except (OSError, MemoryError) as error:
@@ -71,8 +71,8 @@ def _in_a_child(request: Mapping[str, Any]) -> dict[str, Any]:
         return {
             "trouble": f"the process that loaded it died ({f'signal {-code}' if code < 0 else f'exit code {code}'})"
         }
-    found: dict[str, Any] = json.loads(text)
-    return found
+    result: dict[str, Any] = json.loads(text)
+    return result
 
 
 def _be_a_child(request: Mapping[str, Any], pipe: int) -> None:

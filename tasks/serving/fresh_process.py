@@ -39,8 +39,8 @@ class ForkServer:
             except (BrokenPipeError, TimeoutError) as error:
                 self.close()
                 return {"trouble": f"no fresh process could be started: {error}"}
-        found: dict[str, Any] = json.loads(line) if line else {"trouble": "the process that starts fresh ones died"}
-        return found
+        result: dict[str, Any] = json.loads(line) if line else {"trouble": "the process that starts fresh ones died"}
+        return result
 
     def close(self) -> None:
         """End it."""

@@ -29,10 +29,10 @@ class IdMap:
         """
         return torch.tensor([self._row(i) for i in ids], dtype=torch.int64)
 
-    def _row(self, one: object) -> int:
-        row = self.of.get(MISSING if one is None else str(one))
+    def _row(self, id_: object) -> int:
+        row = self.of.get(MISSING if id_ is None else str(id_))
         if row is None:  # usually the id is written as in the lake
-            row = self.of.get(id_of(one) or MISSING, self.of.get(None, -1))
+            row = self.of.get(id_of(id_) or MISSING, self.of.get(None, -1))
         return row
 
 

@@ -34,13 +34,17 @@ class ScoreRequest:
     def characters(self) -> int:
         """How much text it holds, about: of the users the first, who is the user of a request."""
         values = [self.users[:1], self.items, *(v if is_row_wise(v) else (v,) for v in self.features.values())]
-        return sum(len(one) for column in values for one in column if isinstance(one, str))
+        return sum(len(value) for column in values for value in column if isinstance(value, str))
 
-    def rows(self, places: Iterable[int]) -> Iterator[Row]:
+    def rows(self, positions: Iterable[int]) -> Iterator[Row]:
         """User, item and features of some rows, each with a dictionary of its own."""
         each = {name: value for name, value in self.features.items() if is_row_wise(value)}
-        for place in places:
-            yield self.users[place], self.items[place], {**self.features, **{n: v[place] for n, v in each.items()}}
+        for position in positions:
+            yield (
+                self.users[position],
+                self.items[position],
+                {**self.features, **{n: v[position] for n, v in each.items()}},
+            )
 
 
 def is_row_wise(value: object) -> TypeGuard[Sequence[object]]:
@@ -48,30 +52,32 @@ def is_row_wise(value: object) -> TypeGuard[Sequence[object]]:
     return isinstance(value, Sequence) and not isinstance(value, str)
 
 
-def merge_requests(asked: Sequence[ScoreRequest]) -> ScoreRequest:
+def merge_requests(requests: Sequence[ScoreRequest]) -> ScoreRequest:
     """Several requests with features of the same names as one. Raises DataError if a list is not one value a row."""
-    features: dict[str, list[object]] = {name: [] for name in asked[0].features}
-    for one in asked:
+    features: dict[str, list[object]] = {name: [] for name in requests[0].features}
+    for request in requests:
         for name, column in features.items():
-            value, n = one.features[name], len(one)
+            value, n = request.features[name], len(request)
             if is_row_wise(value) and len(value) != n:
                 raise DataError(f"features: {name} has {len(value)} values for {n} rows")
             column.extend(value if is_row_wise(value) else [value] * n)
-    return ScoreRequest([u for one in asked for u in one.users], [i for one in asked for i in one.items], features)
+    return ScoreRequest(
+        [u for request in requests for u in request.users], [i for request in requests for i in request.items], features
+    )
 
 
 def gather_rows(rows: Sequence[Row]) -> ScoreRequest:
     """One request of many rows, all with the same features. A replay gathers hundreds at once: no look at each value."""
     users, items, features = [list(part) for part in zip(*rows, strict=True)] if rows else ([], [], [])
     names = list(features[0]) if features else []
-    return ScoreRequest(users, items, {name: [one[name] for one in features] for name in names})
+    return ScoreRequest(users, items, {name: [row[name] for row in features] for name in names})
 
 
 @dataclass(frozen=True)
 class RecordedRequest:
     """Pairs to be scored; with a `request` id they are kept for their labels, and `when` with them."""
 
-    asked: ScoreRequest
+    inputs: ScoreRequest
     request: str | None = None
     when: str = ""
 
@@ -81,18 +87,18 @@ class ScoredRequest:
     """One request. `label` is filled in as labels come; `notes` are None if they must be made again."""
 
     version: str  # of the model that answered
-    asked: ScoreRequest
+    inputs: ScoreRequest
     when: str  # as the caller gave the time; it is not parsed here
     base: Sequence[float]
     prediction: Sequence[float]
     label: list[float | None]
     notes: Notes | None = None
 
-    def words(self, request: str) -> str:
+    def to_json(self, request: str) -> str:
         """The request without its notes as one line of JSON."""
-        asked = [list(self.asked.users), list(self.asked.items), dict(self.asked.features)]
+        inputs = [list(self.inputs.users), list(self.inputs.items), dict(self.inputs.features)]
         return json.dumps(
-            [request, self.version, asked, self.when, self.base, self.prediction, self.label], default=str
+            [request, self.version, inputs, self.when, self.base, self.prediction, self.label], default=str
         )
 
 
@@ -101,36 +107,36 @@ class PendingLabels:
 
     def __init__(self, limit: int) -> None:
         self.limit, self.rows, self.characters, self.forgotten = limit, 0, 0, 0
-        self._pages: dict[str, ScoredRequest] = {}
+        self._requests: dict[str, ScoredRequest] = {}
 
     def __len__(self) -> int:
-        return len(self._pages)
+        return len(self._requests)
 
-    def add(self, request: str, page: ScoredRequest) -> None:
+    def add(self, request: str, scored: ScoredRequest) -> None:
         """Raises DataError if the id is taken: labels for it could mean either."""
-        if request in self._pages:
+        if request in self._requests:
             raise DataError(f"request {request[:80]!r} was served already; give every request an id of its own")
-        self._pages[request] = page
-        self.rows += len(page.asked)
-        self.characters += page.asked.characters
-        while (self.rows > self.limit or self.characters > TEXT * self.limit) and len(self._pages) > 1:
-            oldest = self._pages.pop(next(iter(self._pages))).asked
+        self._requests[request] = scored
+        self.rows += len(scored.inputs)
+        self.characters += scored.inputs.characters
+        while (self.rows > self.limit or self.characters > TEXT * self.limit) and len(self._requests) > 1:
+            oldest = self._requests.pop(next(iter(self._requests))).inputs
             self.rows -= len(oldest)
             self.characters -= oldest.characters
             self.forgotten += 1
 
-    def page(self, request: str) -> ScoredRequest | None:
+    def get(self, request: str) -> ScoredRequest | None:
         """None if it was never served, or so long ago that it was dropped."""
-        return self._pages.get(request)
+        return self._requests.get(request)
 
-    def pages(self) -> list[tuple[str, ScoredRequest]]:
+    def items(self) -> list[tuple[str, ScoredRequest]]:
         """Every scored request with its id, oldest first."""
-        return list(self._pages.items())
+        return list(self._requests.items())
 
     def read(self, lines: Sequence[str]) -> None:
-        """Add requests that `ScoredRequest.words` wrote; their notes are made again."""
+        """Add requests that `ScoredRequest.to_json` wrote; their notes are made again."""
         for line in lines:
-            found: list[Any] = json.loads(line)
-            request, version, asked, when, base, prediction, label = found
-            if request not in self._pages:
-                self.add(request, ScoredRequest(version, ScoreRequest(*asked), when, base, prediction, label))
+            fields: list[Any] = json.loads(line)
+            request, version, inputs, when, base, prediction, label = fields
+            if request not in self._requests:
+                self.add(request, ScoredRequest(version, ScoreRequest(*inputs), when, base, prediction, label))

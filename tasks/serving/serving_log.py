@@ -44,32 +44,35 @@ class ServingLog:
         columns = plan.columns
         self._prediction = columns.logged_probability or "prediction"
         taken = {"request", "place", self._prediction, "base", "version"}
-        own = {columns.user, columns.item, columns.time, columns.label, *columns.categorical, *columns.numeric}
-        if both := sorted(name for name in own if name in taken):
-            raise DataError(f"records of what is served have fields of their own called {', '.join(both)}: rename them")
+        plan_columns = {columns.user, columns.item, columns.time, columns.label, *columns.categorical, *columns.numeric}
+        if conflicts := sorted(name for name in plan_columns if name in taken):
+            raise DataError(
+                f"records of what is served have fields of their own called {', '.join(conflicts)}: rename them"
+            )
         self._lock = threading.Lock()
         self._open: dict[Path, BufferedWriter] = {}
         self._room: int | None = None  # bytes that may be written, when it was measured last
 
-    def write_served(self, request: str, page: ScoredRequest) -> None:
+    def write_served(self, request: str, scored: ScoredRequest) -> None:
         """Write an answer. Raises StoreError if the records may not grow."""
-        columns, asked = self._columns, page.asked
+        columns, inputs = self._columns, scored.inputs
         line = {
-            columns.time: _time(page.when, columns.time_writing), columns.user: _once(asked.users),
-            columns.item: list(asked.items), **asked.features, "request": request,
-            self._prediction: list(page.prediction), "base": list(page.base), "version": page.version,
+            columns.time: _time(scored.when, columns.time_writing), columns.user: _once(inputs.users),
+            columns.item: list(inputs.items), **inputs.features, "request": request,
+            self._prediction: list(scored.prediction), "base": list(scored.base), "version": scored.version,
         }  # fmt: skip
-        self._write("served", page.when, [line])
+        self._write("served", scored.when, [line])
 
     def write_labelled(self, rows: Iterable[tuple[str, ScoredRequest, Sequence[int]]]) -> None:
         """Write rows whose labels have come. Raises StoreError if the records may not grow."""
-        for request, page, places in rows:
-            lines = self._lines(request, page, places)
+        for request, scored, positions in rows:
+            lines = self._lines(request, scored, positions)
             if label := self._columns.label:
                 lines = [
-                    {**line, label: int(page.label[place] or 0)} for line, place in zip(lines, places, strict=True)
+                    {**line, label: int(scored.label[position] or 0)}
+                    for line, position in zip(lines, positions, strict=True)
                 ]
-            self._write("labelled", page.when, lines)
+            self._write("labelled", scored.when, lines)
 
     def flush(self) -> None:
         """Hand all lines to the system. Raises StoreError if the records may not grow any more."""
@@ -84,15 +87,15 @@ class ServingLog:
             while self._open:
                 self._open.popitem()[1].close()
 
-    def _lines(self, request: str, page: ScoredRequest, places: Sequence[int]) -> list[dict[str, object]]:
-        columns, time = self._columns, _time(page.when, self._columns.time_writing)
+    def _lines(self, request: str, scored: ScoredRequest, positions: Sequence[int]) -> list[dict[str, object]]:
+        columns, time = self._columns, _time(scored.when, self._columns.time_writing)
         return [
             {
                 columns.time: time, columns.user: user, columns.item: item, **features,
-                "request": request, "place": place, self._prediction: page.prediction[place], "base": page.base[place],
-                "version": page.version,
+                "request": request, "place": position, self._prediction: scored.prediction[position], "base": scored.base[position],
+                "version": scored.version,
             }
-            for place, (user, item, features) in zip(places, page.asked.rows(places), strict=True)
+            for position, (user, item, features) in zip(positions, scored.inputs.rows(positions), strict=True)
         ]  # fmt: skip
 
     def _write(self, kind: str, when: str, lines: Iterable[dict[str, object]]) -> None:
@@ -106,12 +109,12 @@ class ServingLog:
     def _measure(self) -> None:
         """Measure how much may be written. Raises StoreError if nothing may."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        there = sum(path.lstat().st_size for path in self._folder.glob("*/*.jsonl"))
+        size = sum(path.lstat().st_size for path in self._folder.glob("*/*.jsonl"))
         free = shutil.disk_usage(self._folder).free
-        self._room = min(self._most - there, free - RESERVE)
+        self._room = min(self._most - size, free - RESERVE)
         if self._room <= 0:
             raise StoreError(
-                f"{self._folder} has {there:,} bytes of at most {self._most:,} (NIGHTLOOP_RECORDS), and its disk {free:,} "
+                f"{self._folder} has {size:,} bytes of at most {self._most:,} (NIGHTLOOP_RECORDS), and its disk {free:,} "
                 f"bytes free, of which {RESERVE:,} are left to others: remove files of days that no night needs any more"
             )
 
@@ -129,9 +132,9 @@ def _open_to_append(path: Path) -> BufferedWriter:
     """The file, to be written at its end. If a crash left half a line, a line break ends it first."""
     file = path.open("ab")
     if file.tell():
-        with path.open("rb") as there:
-            there.seek(-1, SEEK_END)
-            if there.read() != b"\n":
+        with path.open("rb") as existing:
+            existing.seek(-1, SEEK_END)
+            if existing.read() != b"\n":
                 file.write(b"\n")
     return file
 

@@ -34,7 +34,7 @@ UNKNOWN_ID = "\u0001 nobody"  # no log has this id
 def smoke(
     settings: Settings,
     plan: Plan,
-    kept: CheckpointRef,
+    checkpoint: CheckpointRef,
     vocabulary: str,
     expected: Sequence[float] | None = None,
     credentials: Mapping[str, str] | None = None,
@@ -49,9 +49,9 @@ def smoke(
     """
     objects = open_for_reading(settings, credentials)
     try:
-        words = vocabulary_from(blobs.get(objects, vocabulary))
+        loaded_vocabulary = vocabulary_from(blobs.get(objects, vocabulary))
         if expected is None:
-            expected = predictions(plan, weights_from(blobs.get(objects, kept.weights)), words)
+            expected = predictions(plan, weights_from(blobs.get(objects, checkpoint.weights)), loaded_vocabulary)
     except (NightloopError, FileNotFoundError) as error:
         return SmokeResult(False, redact(f"the candidate is incomplete: {type(error).__name__}: {error}")[:500])
     request = {
@@ -59,28 +59,28 @@ def smoke(
         "settings": settings.model_dump(mode="json", exclude={"catalog"}),
         "credentials": credentials,
         "plan": plan.model_dump(mode="json"),
-        "weights": kept.weights,
+        "weights": checkpoint.weights,
         "vocabulary": vocabulary,
-        "questions": asdict(smoke_questions(plan, words)),
+        "questions": asdict(smoke_questions(plan, loaded_vocabulary)),
         "seconds": LIMIT,
     }
-    found = fork_server_of_process().ask(request)
-    if "trouble" in found:
+    result = fork_server_of_process().ask(request)
+    if "trouble" in result:
         raise ConflictError(
-            f"the candidate could not be tried in a fresh process: {found['trouble']}; run the night again"
+            f"the candidate could not be tried in a fresh process: {result['trouble']}; run the night again"
         )
-    if "bug" in found:
-        log.error("the smoke test of a candidate failed with a bug:\n%s", found["traceback"])
-        return SmokeResult(False, f"it failed by a bug of nightloop or of a plug-in: {found['bug'][:400]}", bug=True)
-    if "fault" in found:
-        return SmokeResult(False, f"a fresh process could not serve it: {found['fault']}")
-    return compare_predictions(expected, found["predictions"])
+    if "bug" in result:
+        log.error("the smoke test of a candidate failed with a bug:\n%s", result["traceback"])
+        return SmokeResult(False, f"it failed by a bug of nightloop or of a plug-in: {result['bug'][:400]}", bug=True)
+    if "fault" in result:
+        return SmokeResult(False, f"a fresh process could not serve it: {result['fault']}")
+    return compare_predictions(expected, result["predictions"])
 
 
 def predictions(plan: Plan, weights: Weights, vocabulary: Vocabulary) -> list[float]:
     """The scores of these weights for `smoke_questions`, in this process."""
-    asked = smoke_questions(plan, vocabulary)
-    return build_model(plan, weights, vocabulary).score(asked.users, asked.items, asked.features)
+    questions = smoke_questions(plan, vocabulary)
+    return build_model(plan, weights, vocabulary).score(questions.users, questions.items, questions.features)
 
 
 @dataclass(frozen=True)
@@ -104,20 +104,20 @@ def smoke_questions(plan: Plan, vocabulary: Vocabulary) -> SmokeQuestions:
     return SmokeQuestions(users, items[::-1], features)
 
 
-def compare_predictions(expected: Sequence[float], found: Sequence[float]) -> SmokeResult:
+def compare_predictions(expected: Sequence[float], predicted: Sequence[float]) -> SmokeResult:
     """Whether both are the same predictions, all of them finite numbers."""
-    if len(expected) != len(found) or not expected:
+    if len(expected) != len(predicted) or not expected:
         return SmokeResult(
-            False, f"{len(found)} predictions came back from a fresh process, {len(expected)} were expected"
+            False, f"{len(predicted)} predictions came back from a fresh process, {len(expected)} were expected"
         )
-    if not all(math.isfinite(x) for x in (*expected, *found)):
+    if not all(math.isfinite(x) for x in (*expected, *predicted)):
         return SmokeResult(False, "a prediction is NaN or infinite")
-    gap, row = max((abs(a - b) / max(1.0, abs(a)), j) for j, (a, b) in enumerate(zip(expected, found, strict=True)))
+    gap, row = max((abs(a - b) / max(1.0, abs(a)), j) for j, (a, b) in enumerate(zip(expected, predicted, strict=True)))
     if gap > CLOSE:
         return SmokeResult(
-            False, f"row {row}: {found[row]!r} in a fresh process, {expected[row]!r} in the process that trained it"
+            False, f"row {row}: {predicted[row]!r} in a fresh process, {expected[row]!r} in the process that trained it"
         )
-    return SmokeResult(True, f"{len(found)} predictions of a fresh process agree")
+    return SmokeResult(True, f"{len(predicted)} predictions of a fresh process agree")
 
 
 def _spread(names: Sequence[str]) -> list[str]:

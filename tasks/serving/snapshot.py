@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 def save(objects: Objects, pipeline: str, server: str, learning: Learning) -> bool:
     """Write the snapshot over the one before; False if another server of this name did so at the same time."""
     data, key = seal(to_bytes(_tensors(learning))), snapshot_key(pipeline, server)
-    found = objects.read(key)
-    return objects.swap(key, data, found[1]) if found else objects.create(key, data)
+    current = objects.read(key)
+    return objects.swap(key, data, current[1]) if current else objects.create(key, data)
 
 
 def load_snapshot(objects: Objects, pipeline: str, server: str, learning: Learning) -> bool:
@@ -35,10 +35,10 @@ def load_snapshot(objects: Objects, pipeline: str, server: str, learning: Learni
     """
     key = snapshot_key(pipeline, server)
     try:
-        found = read_parsed(objects, key, lambda sealed: unseal(key, sealed))
-        if found is None:
+        data = read_parsed(objects, key, lambda sealed: unseal(key, sealed))
+        if data is None:
             return False
-        _restore(learning, from_bytes(found))
+        _restore(learning, from_bytes(data))
     except (ValueError, KeyError, TypeError) as error:
         log.warning("%s: the snapshot of %s is not used: %s", pipeline, server, error)
         return False
@@ -54,13 +54,13 @@ def _tensors(learning: Learning) -> dict[str, Tensor]:
     with learning.lock:  # what is changed in place is copied; rows and pages are only ever added
         now, seen = learning.now, learning.now.seen
         chain, recent, labelled = now.chain.snapshot(), list(learning.recent), learning.labelled
-        pages = learning.book.pages()
+        pages = learning.pending.items()
     head = json.dumps({"version": now.version, "seen": seen, "labelled": labelled})
     return {
         **pack("chain", chain),
         "head": _words([head]),
         "recent": _words([json.dumps(row, default=str) for row in recent]),
-        "pages": _words([page.words(request) for request, page in pages]),
+        "pages": _words([page.to_json(request) for request, page in pages]),
     }
 
 
@@ -74,7 +74,7 @@ def _restore(learning: Learning, tensors: dict[str, Tensor]) -> None:
         learning.replay(now, recent)
     learning.recent.extend(recent)
     learning.labelled = head["labelled"]
-    learning.book.read(_lines(tensors["pages"]))
+    learning.pending.read(_lines(tensors["pages"]))
 
 
 def _words(lines: Sequence[str]) -> Tensor:

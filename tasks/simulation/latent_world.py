@@ -108,8 +108,8 @@ class LatentWorld:
         """What items are [n, tastes]: their category's centre and something of their own; times `strength`."""
         axis = np.arange(self.tastes, dtype=np.int64)
         centre = normal(self.seed, 7, self.category_of(items)[:, None], axis)
-        own = normal(self.seed, 8, items[:, None], axis)
-        return np.asarray(self.strength * (0.8 * centre + 0.6 * own))
+        own_part = normal(self.seed, 8, items[:, None], axis)
+        return np.asarray(self.strength * (0.8 * centre + 0.6 * own_part))
 
     def category_of(self, items: Ints) -> Ints:
         """Position of each item's category in CATEGORIES [n]."""
@@ -118,8 +118,8 @@ class LatentWorld:
     def appeal_of(self, items: Ints, age: Floats, day: Floats) -> Floats:
         """Log of how often items are shown [n]: their own level, their category's trend, and being new."""
         trend = moving_values(self.seed, 10, day * 2.0 * self.drift, self.category_of(items))
-        own = normal(self.seed, 11, items)
-        return np.asarray(1.1 * own + 0.6 * trend + 1.0 * np.exp(-age / 4.0))
+        own_level = normal(self.seed, 11, items)
+        return np.asarray(1.1 * own_level + 0.6 * trend + 1.0 * np.exp(-age / 4.0))
 
     def price_of(self, items: Ints) -> Floats:
         """Price of each item [n], in money, two decimals."""

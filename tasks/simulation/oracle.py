@@ -30,6 +30,6 @@ def _table(
     """Factors by vocabulary row; ids that are not alive that day have zeros."""
     rows = encode(vocabulary, field, pa.array(ids, pa.string()))
     table = torch.zeros(len(vocabulary.ids[field]), factors.shape[1], dtype=torch.float64)
-    known = torch.from_numpy(rows) >= 0
-    table[torch.from_numpy(rows)[known]] = torch.from_numpy(np.asarray(factors))[known]
+    in_vocabulary = torch.from_numpy(rows) >= 0
+    table[torch.from_numpy(rows)[in_vocabulary]] = torch.from_numpy(np.asarray(factors))[in_vocabulary]
     return table

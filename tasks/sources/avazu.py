@@ -88,11 +88,11 @@ def _read_hours(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         times = pc.strptime(pc.if_else(whole, hour, None), format="%y%m%d%H", unit="us", error_is_null=True)
         times = pc.assume_timezone(times, "UTC")
         words = pc.coalesce(pc.strftime(times, format="%Y-%m-%dT%H:%M:%SZ"), pc.binary_join_element_wise("?", hour, ""))
-        made = {
+        made_columns = {
             TIME: words,
             "hour_of_day": pc.if_else(pc.is_valid(times), pc.utf8_slice_codeunits(hour, 6, 8), None),
             "weekday": pc.strftime(times, format="%u"),
             "_micros": times.cast(pa.int64()),
         }
-        own = {name: batch.column(name) for name in batch.schema.names if name not in made}
-        yield pa.RecordBatch.from_pydict({**own, **made})
+        file_columns = {name: batch.column(name) for name in batch.schema.names if name not in made_columns}
+        yield pa.RecordBatch.from_pydict({**file_columns, **made_columns})

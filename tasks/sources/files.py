@@ -245,36 +245,34 @@ def read_parquet(
     may_lack: MayLack = no_column,
 ) -> Iterator[pa.RecordBatch]:  # fmt: skip
     """Rows of Parquet files in the `window` of times (µs), or all; each with its time as `_micros`."""
-    known = {file: _parquet_types(warehouse, file) for file in files}
-    for file, names in known.items():
+    types = {file: _parquet_types(warehouse, file) for file in files}
+    for file, names in types.items():
         check_columns(file, [*names], wanted, may_lack)
         check_time(file, names, columns)
 
     def alike(file: str) -> tuple[dict[str, str | None], list[str]]:
         """What the path says, and types: of two files together DuckDB would make the ids of one as coarse as the other's."""
-        constant = {name: value for name, value in in_path(file).items() if name in wanted and name not in known[file]}
-        return constant, [known[file].get(name, "") for name in wanted]
+        constant = {name: value for name, value in in_path(file).items() if name in wanted and name not in types[file]}
+        return constant, [types[file].get(name, "") for name in wanted]
 
-    asked = {"time": columns.time, "unit": columns.time_writing}
+    time = {"time": columns.time, "unit": columns.time_writing}
     groups = [(values, list(group)) for (values, _), group in groupby(files, key=alike)]
     if window is not None and not warehouse.head:
         parts = (
-            part
-            for _, group in groups
-            for part in warehouse.scan(("ingest/untimed_parquet", {**asked, "files": group}))
+            part for _, group in groups for part in warehouse.scan(("ingest/untimed_parquet", {**time, "files": group}))
         )
         if sum(part.column(0)[0].as_py() for part in parts):
             window = None  # a row without a time belongs to the period of its neighbours
     start, end = (None, None) if warehouse.head else window or (None, None)
     rows = 0
     for values, group in groups:
-        given = {**asked, "files": group, "wanted": wanted, "start": start, "end": end}
-        for batch in warehouse.scan(("ingest/read_parquet", given)):
+        query = {**time, "files": group, "wanted": wanted, "start": start, "end": end}
+        for batch in warehouse.scan(("ingest/read_parquet", query)):
             rows += batch.num_rows
             yield with_missing_columns(batch, wanted, values)
     if start is not None and not rows:
         parts = (
-            part for _, group in groups for part in warehouse.scan(("ingest/parquet_times", {**asked, "files": group}))
+            part for _, group in groups for part in warehouse.scan(("ingest/parquet_times", {**time, "files": group}))
         )
         spans = [span for part in parts for span in part.to_pylist()]
         if spans := [span for span in spans if span["rows"]]:

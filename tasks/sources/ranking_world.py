@@ -144,9 +144,9 @@ class RankingWorld:
 
     def batches(self, warehouse: object, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
         """The rows of one period, in order of time. Raises DataError if a column of the plan is not simulated."""
-        asked = [columns.user, columns.item, columns.time, *filter(None, [columns.label]), *columns.categorical,
+        wanted = [columns.user, columns.item, columns.time, *filter(None, [columns.label]), *columns.categorical,
                  *columns.numeric, *columns.key]  # fmt: skip
-        unknown = [name for name in asked if name not in ("user_id", "item_id", "ts")]
+        unknown = [name for name in wanted if name not in ("user_id", "item_id", "ts")]
         if unknown:
             raise DataError(f"the ranking world has no column {unknown}; it has user_id, item_id, ts")
         return self._between(period)
@@ -160,10 +160,10 @@ class RankingWorld:
             if midnight >= end or midnight + DAY <= begin:
                 continue
             users, items, times = self.takes(number)
-            kept = slice(*np.searchsorted(times, [begin, end]).tolist())
+            window = slice(*np.searchsorted(times, [begin, end]).tolist())
             yield pa.RecordBatch.from_pydict({
-                "user_id": _names("u", users[kept]), "item_id": _names("i", items[kept]),
-                "ts": pa.array(times[kept], pa.timestamp("us", tz="UTC")),
+                "user_id": _names("u", users[window]), "item_id": _names("i", items[window]),
+                "ts": pa.array(times[window], pa.timestamp("us", tz="UTC")),
             })  # fmt: skip
 
     def midnight(self, number: int) -> int:
@@ -181,15 +181,19 @@ class RankingWorld:
         size = max(1, PART // self._offer_items(users[:1], items, number).shape[1])
         parts = [slice(first, first + size) for first in range(0, len(users), size)]
         pairs = np.concatenate([self._choose_items(users[p], visits[p], items, number, random) for p in parts], axis=1)
-        who, what = pairs[:, random.permutation(pairs.shape[1])]
-        return who, what, self.midnight(number) + np.sort(random.choice(DAY // 1000, len(who), replace=False)) * 1000
+        users_taking, items_taken = pairs[:, random.permutation(pairs.shape[1])]
+        return (
+            users_taking,
+            items_taken,
+            self.midnight(number) + np.sort(random.choice(DAY // 1000, len(users_taking), replace=False)) * 1000,
+        )
 
     def _choose_items(self, users: Ints, visits: Ints, items: Ints, number: int, random: np.random.Generator) -> Ints:
         """Pairs [2, n]: of what each user is offered the best `visits`, by appeal, affinity and chance, none twice."""
         offered = self._offer_items(users, items, number)
         shown = np.full(int(offered.max()) + 1, -np.inf)
-        known = items[items < len(shown)]
-        shown[known] = self._appeal(known, number)
+        on_offer = items[items < len(shown)]
+        shown[on_offer] = self._appeal(on_offer, number)
         liked = np.einsum("uk,uck->uc", self.tastes_of(users, number), self._traits[offered], optimize=True)
         worth = shown[offered] + liked - np.log(-np.log(random.random(offered.shape)))
         order = np.argsort(-worth, axis=1)
@@ -211,15 +215,15 @@ class RankingWorld:
 
     def alive(self, number: int) -> tuple[Ints, Ints]:
         """Numbers of the users and of the items that are here on day `number`, ascending."""
-        found = []
+        alive_numbers = []
         for kind, (many, life) in enumerate(
             zip(self.shape[:2], (self.pace.user_life, self.pace.item_life), strict=True)
         ):
             who = np.arange(many, dtype=np.int64)
             born = self._arrival_days(kind, many)
             span = life * (0.5 + uniform(self.seed, 40 + kind, who))  # half to one and a half mean lives
-            found.append(who[(born <= number) & (number < born + span)])
-        return found[0], found[1]
+            alive_numbers.append(who[(born <= number) & (number < born + span)])
+        return alive_numbers[0], alive_numbers[1]
 
     def _arrival_days(self, kind: int, many: int) -> Floats:
         """The day each number arrives: a share before day 0, some time ago, the others evenly over all days."""
@@ -239,10 +243,10 @@ class RankingWorld:
         """What users like on a day [n, TASTES]: shared and moving, their own and moving, their own and staying."""
         axis, day = np.arange(TASTES, dtype=np.int64), np.full((1, 1), number * self.pace.drift)
         shared = moving_values(self.seed, 46, day, axis[None])
-        own = moving_values(self.seed, 47, day, users[:, None], axis)
+        own_moving = moving_values(self.seed, 47, day, users[:, None], axis)
         stays = normal(self.seed, 48, users[:, None], axis)
         parts = np.sqrt([self.pace.shared, self.pace.moved, 1.0 - self.pace.shared - self.pace.moved])
-        return np.asarray((parts[0] * shared + parts[1] * own + parts[2] * stays) / np.sqrt(TASTES))
+        return np.asarray((parts[0] * shared + parts[1] * own_moving + parts[2] * stays) / np.sqrt(TASTES))
 
     def traits_of(self, items: Ints) -> Floats:
         """What items are [n, TASTES], constant: affinity to a user is the dot product with the user's tastes."""

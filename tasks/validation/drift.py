@@ -23,22 +23,22 @@ QUANTILES = 41  # points that stand for a numeric distribution: 0, 1/40, ..., 1
 
 def allowed_range(band: Band, name: str, history: History) -> tuple[float, float] | None:
     """The least and the most that `name` may be tonight; None while too few nights passed."""
-    seen = [night[name] for night in history if math.isfinite(night.get(name, math.nan))][-band.nights :]
-    if len(seen) < band.least:
+    values = [night[name] for night in history if math.isfinite(night.get(name, math.nan))][-band.nights :]
+    if len(values) < band.least:
         return None
-    middle = median(seen)
-    spread = SPREAD * median(abs(value - middle) for value in seen)
-    room = max(band.width * spread, band.relative * abs(middle), band.absolute)
-    low = -math.inf if band.sides == "above" else middle - room
-    high = math.inf if band.sides == "below" else middle + room
+    middle = median(values)
+    spread = SPREAD * median(abs(value - middle) for value in values)
+    margin = max(band.width * spread, band.relative * abs(middle), band.absolute)
+    low = -math.inf if band.sides == "above" else middle - margin
+    high = math.inf if band.sides == "below" else middle + margin
     return low, high
 
 
 def reference_values(drift: Drift, prefix: str, history: History) -> list[dict[str, float]]:
     """What the last passed nights kept under `prefix`, the prefix taken off; empty while there are too few."""
     nights = [with_prefix(prefix, night) for night in history]
-    known = [night for night in nights if night][-drift.nights :]
-    return known if len(known) >= drift.least else []
+    nights_with_values = [night for night in nights if night][-drift.nights :]
+    return nights_with_values if len(nights_with_values) >= drift.least else []
 
 
 def with_prefix(prefix: str, statistics: Mapping[str, float]) -> dict[str, float]:

@@ -93,18 +93,20 @@ def _with_ids(
 
 def _put_aside(warehouse: Warehouse, rules: Sequence[RowRule], period: int, version: int) -> list[BrokenRule]:
     """Apply the row rules to every row; what breaks one goes to quarantine under the rule's code."""
-    place = {"period": period, "version": version}
-    found: dict[str, list[Arrivals]] = {rule.code: [] for rule in rules}
-    for batch in _batches(warehouse, place) if rules else ():
+    version_key = {"period": period, "version": version}
+    arrivals_by_rule: dict[str, list[Arrivals]] = {rule.code: [] for rule in rules}
+    for batch in _batches(warehouse, version_key) if rules else ():
         for code, arrivals in _break(rules, batch).items():
-            found[code].append(arrivals)
-    aside = {code: np.sort(np.concatenate(parts)) for code, parts in found.items() if parts}
+            arrivals_by_rule[code].append(arrivals)
+    aside = {code: np.sort(np.concatenate(parts)) for code, parts in arrivals_by_rule.items() if parts}
     codes = np.repeat(np.array([*aside, ""], dtype=object), [*(len(rows) for rows in aside.values()), 0])
     arrivals = np.concatenate([np.empty(0, np.int64), *aside.values()])
     rows = pa.table({"arrival": pa.array(arrivals, pa.int64()), "reason": pa.array(codes, pa.string())})
     warehouse.quarantine(period, version, rows)
     return [
-        BrokenRule(rule.code, rule.words, len(aside[rule.code]), _examples(warehouse, rule, place, aside[rule.code]))
+        BrokenRule(
+            rule.code, rule.words, len(aside[rule.code]), _examples(warehouse, rule, version_key, aside[rule.code])
+        )
         for rule in rules
         if rule.code in aside
     ]
@@ -120,10 +122,10 @@ def _unusable(warehouse: Warehouse, period: int, version: int) -> list[BrokenRul
     ]  # fmt: skip
 
 
-def _batches(warehouse: Warehouse, place: Mapping[str, object]) -> Iterator[pa.Table]:
+def _batches(warehouse: Warehouse, version_key: Mapping[str, object]) -> Iterator[pa.Table]:
     """Rows in tables of about BATCH: one call of Great Expectations costs a tenth of a second, however few the rows."""
     waiting: list[pa.RecordBatch] = []
-    for batch in warehouse.stream("validate/arrived_rows", place):
+    for batch in warehouse.stream("validate/arrived_rows", version_key):
         waiting.append(batch)
         if sum(b.num_rows for b in waiting) >= BATCH:
             yield pa.Table.from_batches(waiting)
@@ -133,10 +135,10 @@ def _batches(warehouse: Warehouse, place: Mapping[str, object]) -> Iterator[pa.T
 
 
 def _examples(
-    warehouse: Warehouse, rule: RowRule, place: Mapping[str, object], arrivals: Arrivals
+    warehouse: Warehouse, rule: RowRule, version_key: Mapping[str, object], arrivals: Arrivals
 ) -> tuple[tuple[int, str | None], ...]:
-    asked = {**place, "column": rule.column, "arrivals": arrivals[:EXAMPLES].tolist()}
-    rows = warehouse.query("validate/example_values", asked).to_pylist()
+    parameters = {**version_key, "column": rule.column, "arrivals": arrivals[:EXAMPLES].tolist()}
+    rows = warehouse.query("validate/example_values", parameters).to_pylist()
     return tuple((row["arrival"], row["value"]) for row in rows)
 
 
@@ -147,15 +149,15 @@ def _break(rules: Sequence[RowRule], rows: pa.Table) -> dict[str, Arrivals]:
     those breaks it, to every value of the column: most nights are clean.
     """
     columns = {name: _comparable(rows.column(name)) for name in {rule.column for rule in rules}}
-    decided = _judge_values(rules, {rule.code: _deciding(rule, columns[rule.column]) for rule in rules})
-    suspect = [rule for rule in rules if decided[rule.code]]
+    suspects = _judge_values(rules, {rule.code: _deciding(rule, columns[rule.column]) for rule in rules})
+    suspect = [rule for rule in rules if suspects[rule.code]]
     coded = {name: columns[name].dictionary_encode("encode") for name in {rule.column for rule in suspect}}
     broken = _judge_values(suspect, {rule.code: coded[rule.column].dictionary for rule in suspect})
-    arrival, found = rows.column("arrival").to_numpy(), {}
+    arrival, arrivals = rows.column("arrival").to_numpy(), {}
     for code, values in {rule.code: coded[rule.column] for rule in suspect}.items():
         bad = np.isin(np.arange(len(values.dictionary)), broken[code])
-        found[code] = arrival[bad[values.indices.to_numpy()]].astype(np.int64)
-    return found
+        arrivals[code] = arrival[bad[values.indices.to_numpy()]].astype(np.int64)
+    return arrivals
 
 
 def _comparable(column: pa.ChunkedArray) -> pa.Array:
@@ -260,11 +262,11 @@ def _expect(
     asset = context.data_sources.add_pandas("lake").add_dataframe_asset("rows")
     batch = asset.add_batch_definition_whole_dataframe("all").get_batch(batch_parameters={"dataframe": frame})
     suite = gx.ExpectationSuite(name="rules", expectations=[expectation for _, expectation in expectations])
-    found: dict[str, dict[str, Any]] = {}
-    for one in batch.validate(suite, result_format={"result_format": form}).results:
-        result = cast("dict[str, Any]", one.to_json_dict())
+    results: dict[str, dict[str, Any]] = {}
+    for outcome in batch.validate(suite, result_format={"result_format": form}).results:
+        result = cast("dict[str, Any]", outcome.to_json_dict())
         code = result["expectation_config"]["meta"]["code"]
         if result["exception_info"].get("raised_exception"):
             raise RuntimeError(f"the check {code} could not be made: {result['exception_info']['exception_message']}")
-        found[code] = result
-    return {code: found[code] for code, _ in expectations}
+        results[code] = result
+    return {code: results[code] for code, _ in expectations}

@@ -51,7 +51,7 @@ def _number(value: float) -> str:
 
 def period_checks(plan: Expectations, columns: Columns, tonight: Mapping[str, float], history: History) -> list[Check]:
     """Every check that is not off, most basic first."""
-    found = [
+    checks = [
         Check("clean rows", "block", tonight.get("clean", 0.0), low=plan.least_rows),
         _limit("quarantine share", Limit(severity=plan.rows, most=plan.budget), "quarantine_share", tonight),
         _band("volume", plan.volume, "rows", tonight, history),
@@ -60,18 +60,18 @@ def period_checks(plan: Expectations, columns: Columns, tonight: Mapping[str, fl
         _limit("share out of order", plan.out_of_order, "out_of_order_share", tonight),
     ]
     if columns.label is not None:
-        found.append(_band("label rate", plan.label_rate, "label_rate", tonight, history))
+        checks.append(_band("label rate", plan.label_rate, "label_rate", tonight, history))
     for name, band, key in (
         ("new user rate", plan.new_users, "new_user_rate"),
         ("new item rate", plan.new_items, "new_item_rate"),
     ):
         if key in tonight or any(key in night for night in history):
-            found.append(_band(name, band, key, tonight, history))
-            found.append(_sudden(f"share of rows with a new {name.split()[1]}", plan.all_new, key, tonight, history))
-    found += [_psi(plan.psi, name, tonight, history) for name in columns.categorical]
-    found += [_ks(plan.ks, name, tonight, history) for name in columns.numeric]
+            checks.append(_band(name, band, key, tonight, history))
+            checks.append(_sudden(f"share of rows with a new {name.split()[1]}", plan.all_new, key, tonight, history))
+    checks += [_psi(plan.psi, name, tonight, history) for name in columns.categorical]
+    checks += [_ks(plan.ks, name, tonight, history) for name in columns.numeric]
     nothing = not tonight.get("clean")  # then one sentence is enough
-    return [c for c in found if c.severity != "off" and not (nothing and math.isnan(c.observed))]
+    return [c for c in checks if c.severity != "off" and not (nothing and math.isnan(c.observed))]
 
 
 def _limit(name: str, limit: Limit, key: str, tonight: Mapping[str, float]) -> Check:

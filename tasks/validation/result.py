@@ -54,23 +54,23 @@ def judge(
     failed = [check for check in checks if check.name in results and not results[check.name]["success"]]
     stopping = [check for check in failed if check.severity == "block" or math.isnan(check.observed)]
     reasons = [f"{'stops the night' if check in stopping else 'warning'}: {check.words}" for check in failed]
-    nothing = all(severity == "off" for severity in plan.expectations.severities)
-    if nothing:
+    unchecked = all(severity == "off" for severity in plan.expectations.severities)
+    if unchecked:
         reasons.insert(0, "stops the night: every check is off, so this period is not validated; configure a check")
-    reasons += [one.words for one in sorted(broken, key=lambda one: (-one.rows, one.code))]
+    reasons += [rule.words for rule in sorted(broken, key=lambda rule: (-rule.rows, rule.code))]
     verdict: Literal["passed", "warned", "blocked", "overridden"] = "warned" if failed else "passed"
-    if stopping or nothing:
+    if stopping or unchecked:
         verdict = "blocked" if accepted is None else "overridden"
         reasons = reasons if accepted is None else [f"accepted by an operator: {accepted}", *reasons]
-    told = tuple(_short(reason) for reason in reasons[:MOST])
+    shortened = tuple(_short(reason) for reason in reasons[:MOST])
     document = {
         "verdict": verdict,
-        "reasons": list(told),
+        "reasons": list(shortened),
         "checks": [_row(check, results.get(check.name), check in stopping) for check in checks],
-        "rules": [_rule(one) for one in broken],
+        "rules": [_rule(rule) for rule in broken],
         "great_expectations": [_plain(results[check.name]) for check in checks if check.name in results],
     }
-    return Validation(verdict, told, dict(statistics), canonical_json(document))
+    return Validation(verdict, shortened, dict(statistics), canonical_json(document))
 
 
 def _short(text: str) -> str:
@@ -90,9 +90,9 @@ def _row(check: Check, result: Mapping[str, Any] | None, stops: bool) -> dict[st
     }
 
 
-def _rule(one: BrokenRule) -> dict[str, JsonValue]:
-    examples: list[JsonValue] = [{"arrival": arrival, "value": value} for arrival, value in one.examples]
-    return {"rule": one.code, "allowed": one.allowed, "rows": one.rows, "examples": examples}
+def _rule(rule: BrokenRule) -> dict[str, JsonValue]:
+    examples: list[JsonValue] = [{"arrival": arrival, "value": value} for arrival, value in rule.examples]
+    return {"rule": rule.code, "allowed": rule.allowed, "rows": rule.rows, "examples": examples}
 
 
 def _finite(value: float) -> float | None:
@@ -102,8 +102,8 @@ def _finite(value: float) -> float | None:
 def _plain(result: Any) -> JsonValue:
     """A Great Expectations result for canonical JSON: NaN and infinities become null."""
     if isinstance(result, Mapping):
-        kept = {str(key): _plain(value) for key, value in result.items() if key not in ("batch_id", "id")}
-        return kept
+        plain = {str(key): _plain(value) for key, value in result.items() if key not in ("batch_id", "id")}
+        return plain
     if isinstance(result, list | tuple):
         return [_plain(value) for value in result]
     if isinstance(result, float):

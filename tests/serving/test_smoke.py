@@ -37,7 +37,7 @@ def settings(place: Path) -> Settings:
 
 def tried(place: Path, manifest: Manifest, **changes: Any) -> smoke.SmokeResult:
     plan = changes.pop("plan", made.ranking_plan())
-    given = {"kept": manifest.checkpoints["FineTune"], "vocabulary": str(manifest.vocabulary), **changes}
+    given = {"checkpoint": manifest.checkpoints["FineTune"], "vocabulary": str(manifest.vocabulary), **changes}
     return smoke.smoke(settings(place), plan, **given)
 
 
@@ -62,7 +62,10 @@ def test_other_weights_than_were_trained_fail(place: Path) -> None:
 def test_a_candidate_that_is_not_whole_fails_with_the_reason(place: Path) -> None:
     _, manifest = made.store(place, made.ranking_plan())
     expected = [0.0] * 64
-    assert "not in the store" in tried(place, manifest, kept=made.lost(made.ranking_plan()), expected=expected).reason
+    assert (
+        "not in the store"
+        in tried(place, manifest, checkpoint=made.lost(made.ranking_plan()), expected=expected).reason
+    )
     made.damage(place, manifest.checkpoints["FineTune"].weights, b"cut")
     assert "not parsed" in tried(place, manifest, expected=expected).reason
     assert "the candidate is incomplete" in tried(place, manifest).reason
