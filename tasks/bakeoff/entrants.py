@@ -55,15 +55,15 @@ class EntryList:
 def resolve_field(plan: Plan, spec: BakeoffSpec, wrong: list[str]) -> EntryList | None:
     """Resolve a specification. Every mistake is added to `wrong` with what is allowed; then None is returned."""
     before = len(wrong)
-    strategies = _parts("strategies", spec.strategies or dict.fromkeys(plan.strategies), plan.strategies, wrong)
+    strategies = _resolve_parts("strategies", spec.strategies or dict.fromkeys(plan.strategies), plan.strategies, wrong)
     plan_models = {plan.model.use: plan.model}
-    models = _parts("models", spec.models or dict.fromkeys(plan_models), plan_models, wrong)
-    wrong += _bad_seeds(spec) + _bad_labels(spec, strategies) + _bad_metric(plan, spec) + _too_many(spec)
+    models = _resolve_parts("models", spec.models or dict.fromkeys(plan_models), plan_models, wrong)
+    wrong += _check_seeds(spec) + _check_labels(spec, strategies) + _check_metric(plan, spec) + _check_grid_sizes(spec)
     if len(wrong) > before:
         return None
-    entrants, left_out = _pairs(plan, strategies, models, wrong)
-    variants = {label: _grid(grid) for label, grid in spec.tune.items()}
-    wrong += _bad_variants(plan, entrants, variants) + ([] if entrants else list(left_out))
+    entrants, left_out = _pair_parts(plan, strategies, models, wrong)
+    variants = {label: _combine_values(grid) for label, grid in spec.tune.items()}
+    wrong += _check_variants(plan, entrants, variants) + ([] if entrants else list(left_out))
     rivals = [next((label for label, p in strategies.items() if p.use == use), "") for use in RIVALS]
     against = spec.baselines or tuple(label for label in rivals if label)
     seeds, metric = spec.seeds or (plan.seed,), leading_metric_of(plan, spec)
@@ -97,7 +97,7 @@ def with_options(part: Part, chosen: Mapping[str, JsonValue]) -> Part:
     return Part(use=part.use, options=options)
 
 
-def _parts(
+def _resolve_parts(
     group: str, requested: Mapping[str, Part | None], plan_parts: Mapping[str, Part], wrong: list[str]
 ) -> dict[str, Part]:
     """Each label's part: as given, as the plan has it, or an installed plug-in of that name with its defaults."""
@@ -117,12 +117,12 @@ def _parts(
     return resolved
 
 
-def _bad_seeds(spec: BakeoffSpec) -> list[str]:
+def _check_seeds(spec: BakeoffSpec) -> list[str]:
     wrong = [f"seeds: given {s}; a seed is 0 or more and below {2**31}" for s in spec.seeds if not 0 <= s < 2**31]
     return wrong + [f"seeds: {list(spec.seeds)} names one twice"] * (len(set(spec.seeds)) < len(spec.seeds))
 
 
-def _bad_labels(spec: BakeoffSpec, strategies: Mapping[str, Part]) -> list[str]:
+def _check_labels(spec: BakeoffSpec, strategies: Mapping[str, Part]) -> list[str]:
     wrong = [
         f"{name}: {label[:80]!r} is not an entrant; allowed are {', '.join(strategies)}"
         for name, labels in (("baselines", spec.baselines), ("tune", tuple(spec.tune)))
@@ -138,14 +138,14 @@ def _bad_labels(spec: BakeoffSpec, strategies: Mapping[str, Part]) -> list[str]:
     return wrong
 
 
-def _bad_metric(plan: Plan, spec: BakeoffSpec) -> list[str]:
+def _check_metric(plan: Plan, spec: BakeoffSpec) -> list[str]:
     metric, allowed = leading_metric_of(plan, spec), [m for m in metrics_of(plan) if m != "auc"]
     wrong = [f"metric: given {metric!r}; of this plan's logs there are {', '.join(allowed)}"]
     kinds = ["candidates: clicks are not ranked against candidates; leave it out"]
     return wrong * (metric not in allowed) + kinds * (plan.family == "ctr" and spec.candidates != "uniform")
 
 
-def _pairs(
+def _pair_parts(
     plan: Plan, strategies: Mapping[str, Part], models: Mapping[str, Part], wrong: list[str]
 ) -> tuple[tuple[Entrant, ...], tuple[str, ...]]:
     """Every strategy with every model it works with; the others are left out and listed."""
@@ -165,7 +165,7 @@ def _pairs(
     return tuple(entrants), tuple(left_out)
 
 
-def _too_many(spec: BakeoffSpec) -> list[str]:
+def _check_grid_sizes(spec: BakeoffSpec) -> list[str]:
     """Grids of too many combinations."""
     counts = {label: math.prod(len(values) for values in grid.values()) for label, grid in spec.tune.items()}
     return [
@@ -174,12 +174,12 @@ def _too_many(spec: BakeoffSpec) -> list[str]:
     ]  # fmt: skip
 
 
-def _grid(grid: Mapping[str, Sequence[JsonValue]]) -> tuple[dict[str, JsonValue], ...]:
+def _combine_values(grid: Mapping[str, Sequence[JsonValue]]) -> tuple[dict[str, JsonValue], ...]:
     """Every combination of the values."""
     return tuple(dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values()))
 
 
-def _bad_variants(
+def _check_variants(
     plan: Plan, entrants: Sequence[Entrant], variants: Mapping[str, Sequence[Mapping[str, JsonValue]]]
 ) -> list[str]:
     wrong = []

@@ -7,7 +7,7 @@ from dataclasses import replace
 from nightloop.tasks.bakeoff import tables
 from nightloop.tasks.bakeoff.advice import advice
 from nightloop.tasks.bakeoff.json_report import FOOTING, MEASURES, BakeoffReport
-from nightloop.tasks.bakeoff.plots import metric_picture, time_picture
+from nightloop.tasks.bakeoff.plots import plot_metric, plot_time
 from nightloop.tasks.reports.findings import Finding
 from nightloop.tasks.reports.format import escape_html, plural
 from nightloop.tasks.reports.html import finding_item, html_document, section
@@ -22,11 +22,11 @@ def page(report: BakeoffReport) -> str:
     parts = [
         f'<p class="kicker">nightloop bake-off · {escape_html(results.plan.pipeline)}</p>',
         f"<h1>{escape_html(sentences[0], 400)}</h1>",
-        f"<p>{escape_html(_what(report), 600)}</p>",
+        f"<p>{escape_html(_describe(report), 600)}</p>",
         f'<ul class="findings">{"".join(bullets)}</ul>',
     ]
     if results.ran:
-        parts += [*(_table(report, kind) for kind in report.kinds), *_pictures(report)]
+        parts += [*(_table(report, kind) for kind in report.kinds), *_draw_plots(report)]
         parts.append(
             section(
                 "Every metric, every difference, old and new", "".join(_details(report, kind) for kind in report.kinds)
@@ -53,12 +53,12 @@ def _details(report: BakeoffReport, kind: str) -> str:
     return f"<details{opened}><summary>{title}</summary>{''.join(map(as_html, shown))}</details>"
 
 
-def _pictures(report: BakeoffReport) -> list[str]:
-    plots = [*(metric_picture(report, kind) for kind in report.kinds), time_picture(report)]
+def _draw_plots(report: BakeoffReport) -> list[str]:
+    plots = [*(plot_metric(report, kind) for kind in report.kinds), plot_time(report)]
     return ["<h2>Curves</h2>", *(f'<figure tabindex="0">{as_svg(plot)}</figure>' for plot in plots if plot)]
 
 
-def _what(report: BakeoffReport) -> str:
+def _describe(report: BakeoffReport) -> str:
     names, results = report.names, report.results
     rows = sum(period.rows for period in report.replayed if period.period in results.test)
     tuned = (

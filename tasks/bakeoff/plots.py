@@ -23,7 +23,7 @@ def look_of(report: BakeoffReport) -> dict[str, Look]:
     return line_styles(list(report.results.ran), still[0] if still else None)
 
 
-def metric_picture(report: BakeoffReport, kind: str) -> d.Plot:
+def plot_metric(report: BakeoffReport, kind: str) -> d.Plot:
     """The leading metric of every entrant on every period, before it learned from it."""
     results, metric = report.results, report.results.metric
     lines = {line.name: line.curve for line in results.lines(kind)}
@@ -46,7 +46,7 @@ def metric_picture(report: BakeoffReport, kind: str) -> d.Plot:
     return d.Plot(f"bake-{kind}", figure, f"{title}; {metric} over {len(periods)} periods of {', '.join(lines)}.")
 
 
-def time_picture(report: BakeoffReport) -> d.Plot | None:
+def plot_time(report: BakeoffReport) -> d.Plot | None:
     """Seconds of learning a period against the rows of history at its close; None if no entrant learns."""
     points_by_name = {
         name: [(rows, s) for _, rows, s in learning_times(report, name) if s > 0] for name in report.results.ran

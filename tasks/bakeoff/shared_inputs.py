@@ -36,7 +36,7 @@ def write_logs(folder: Path, logs: Logs) -> None:
     save_file({name: tensor.contiguous() for name, tensor in {**parts, **born}.items()}, folder / LOGS)
 
 
-def whole_logs(folder: Path, plan: Plan) -> Logs:
+def read_all_logs(folder: Path, plan: Plan) -> Logs:
     """The whole history again, under the plan's seed."""
     tensors = load_file(folder / LOGS)
     fields = ("user", "item", *plan.columns.categorical)
@@ -75,7 +75,7 @@ def write_candidates(folder: Path, whole: Logs, periods: Sequence[int], ranking:
     for period in periods:
         before = int(torch.searchsorted(whole.periods, torch.tensor(period, dtype=whole.periods.dtype)))
         candidates = DEAL[kind](logs_at_close(whole, period, 1), whole.rows[:before, :2], ranking)
-        save_file(_flat(candidates), file_of(folder, period, whole.seed, kind))
+        save_file(_pack_blocks(candidates), file_of(folder, period, whole.seed, kind))
 
 
 def file_of(folder: Path, period: int, seed: int, kind: Kind) -> Path:
@@ -86,14 +86,14 @@ def file_of(folder: Path, period: int, seed: int, kind: Kind) -> Path:
 def read_candidates(file: Path, logs: Logs) -> tuple[Candidates, str]:
     """The candidates in a file, which were sampled for `logs`, and the beginning of its SHA-256."""
     tensors = load_file(file)
-    sampled = _hands(tensors, "sampled")
-    catalogue = _hands(tensors, "catalogue") if "catalogue/sizes" in tensors else None
+    sampled = _unpack_blocks(tensors, "sampled")
+    catalogue = _unpack_blocks(tensors, "catalogue") if "catalogue/sizes" in tensors else None
     return Candidates(logs, int(tensors["block"]), sampled, catalogue), hashlib.sha256(file.read_bytes()).hexdigest()[
         :16
     ]
 
 
-def _flat(candidates: Candidates) -> dict[str, Tensor]:
+def _pack_blocks(candidates: Candidates) -> dict[str, Tensor]:
     """The tensors of every block, concatenated."""
     flat = {"block": torch.tensor(candidates.block)}
     for name, blocks in (("sampled", candidates.sampled), ("catalogue", candidates.catalogue)):
@@ -106,7 +106,7 @@ def _flat(candidates: Candidates) -> dict[str, Tensor]:
     return flat
 
 
-def _hands(tensors: dict[str, Tensor], name: str) -> list[CandidateBlock]:
+def _unpack_blocks(tensors: dict[str, Tensor], name: str) -> list[CandidateBlock]:
     sizes = tensors[f"{name}/sizes"]
     parts = [torch.split(tensors[f"{name}/{part}"].long(), sizes[:, 2 + j].tolist()) for j, part in enumerate(SMALL)]
     rows = [slice(first, last) for first, last in sizes[:, :2].tolist()]

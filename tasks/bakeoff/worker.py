@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from nightloop.tasks.bakeoff.replay import ReplayInputs, replay_cell
 from nightloop.tasks.bakeoff.result import RunResult
-from nightloop.tasks.bakeoff.shared_inputs import logs_at_close, whole_logs, write_candidates, write_weights
+from nightloop.tasks.bakeoff.shared_inputs import logs_at_close, read_all_logs, write_candidates, write_weights
 from nightloop.tasks.bakeoff.spec import Kind
 from nightloop.tasks.plan.errors import ConflictError
 from nightloop.tasks.plan.plan import Plan, Ranking, canonical_json
@@ -100,7 +100,7 @@ def outcome_of(job: Job) -> RunResult:
 def run_job(job: Job) -> None:
     """Do the job in this process, with one thread, so that results are reproducible."""
     torch.set_num_threads(1)
-    whole = whole_logs(job.place, job.plan)
+    whole = read_all_logs(job.place, job.plan)
     if job.do == "deal":
         for kind in job.kinds:
             write_candidates(job.place, whole, job.periods, job.ranking(kind), kind)

@@ -54,7 +54,7 @@ def rewrite_csv(warehouse: Warehouse, file: str, form: CsvForm) -> tuple[str, li
         "w", encoding="utf-8", newline="", suffix=".csv", dir=warehouse.scratch, delete=False
     ) as clean:
         write = csv.writer(clean, lineterminator="\n").writerow
-        for row in islice(_rows(file, warehouse.opened, form), HEAD if warehouse.head else None):
+        for row in islice(_parse_rows(file, warehouse.opened, form), HEAD if warehouse.head else None):
             if isinstance(row, RefusedLine):
                 refused.append(row)
             else:
@@ -67,7 +67,7 @@ def encoding_error(encoding: str) -> str:
     return f"it is not {encoding}: set the source's option `encoding` (latin-1, utf-16, ...)"
 
 
-def _rows(file: str, opened: Opened, form: CsvForm) -> Iterator[list[str] | RefusedLine]:
+def _parse_rows(file: str, opened: Opened, form: CsvForm) -> Iterator[list[str] | RefusedLine]:
     """The fields of each row, and the lines that cannot be parsed, in order."""
     lines = enumerate(text_lines(file, form.encoding, opened), 1)
     ahead: deque[tuple[int, str]] = deque()
@@ -77,15 +77,15 @@ def _rows(file: str, opened: Opened, form: CsvForm) -> Iterator[list[str] | Refu
             return
         if number <= form.skip or not line.strip() or (form.comment and line.startswith(form.comment)):
             continue
-        text, taken, open_ = line, 0, _open(line, form)
+        text, taken, open_ = line, 0, _has_open_quote(line, form)
         while open_ and taken < FURTHEST:
             if taken == len(ahead):
                 if not (more := next(lines, None)):
                     break
                 ahead.append(more)
             text, taken = f"{text}\n{ahead[taken][1]}", taken + 1
-            open_ = form.quote not in ahead[taken - 1][1] or _open(text, form)
-        row = _row(text, form)
+            open_ = form.quote not in ahead[taken - 1][1] or _has_open_quote(text, form)
+        row = _parse_row(text, form)
         if taken and not isinstance(row, str) and are_rows(text.split("\n"), form.delimiter, form.width, form.time):
             row = (
                 f"a quote is opened here and closed in line {number + taken}, and both lines are rows of their own: fix the quote, "
@@ -98,7 +98,7 @@ def _rows(file: str, opened: Opened, form: CsvForm) -> Iterator[list[str] | Refu
         yield RefusedLine(number, row, _escape_bytes(text)) if isinstance(row, str) else row
 
 
-def _open(text: str, form: CsvForm) -> bool:
+def _has_open_quote(text: str, form: CsvForm) -> bool:
     """Whether a quote is opened in the text and not closed."""
     if len(form.delimiter) > 1 or not form.quote or form.quote not in text:
         return False
@@ -109,7 +109,7 @@ def _open(text: str, form: CsvForm) -> bool:
     return False
 
 
-def _row(text: str, form: CsvForm) -> list[str] | str:
+def _parse_row(text: str, form: CsvForm) -> list[str] | str:
     """The fields of one row, or what is wrong with it."""
     if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
         return encoding_error(form.encoding)

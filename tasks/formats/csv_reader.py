@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from nightloop.tasks.formats.csv_cleaner import CsvForm, encoding_error, rewrite_csv
 from nightloop.tasks.formats.file_head import encoding_of, first_lines, head_pieces
 from nightloop.tasks.formats.select_files import in_path, with_missing_columns
-from nightloop.tasks.formats.stray_quotes import swallows
+from nightloop.tasks.formats.stray_quotes import has_stray_quote
 from nightloop.tasks.lake.incoming import LINE
 from nightloop.tasks.lake.values import BLANKS
 from nightloop.tasks.lake.warehouse import Warehouse
@@ -92,35 +92,35 @@ def read_delimited(
     half-way that files have to be read line by line, they are noted in `warehouse.by_line`, and BlockingIOError says that
     everything has to be read again.
     """
-    layouts = {file: _look(warehouse, file, dialect) for file in files}
+    layouts = {file: _read_layout(warehouse, file, dialect) for file in files}
     for file, layout in layouts.items():
         check_columns(file, list(layout.names), wanted, may_lack)
         check_time(file, layout.names, columns)
 
     def alike(file: str) -> tuple[FileLayout, bool, dict[str, str | None]]:
-        return layouts[file], _by_line(warehouse, file, layouts[file], dialect), in_path(file)
+        return layouts[file], _needs_line_by_line(warehouse, file, layouts[file], dialect), in_path(file)
 
     for (layout, by_line, constant), group in groupby(files, key=alike):
         query = RowRequest(dialect, columns, tuple(wanted), timed, constant)
         if by_line:
             for file in group:
-                yield from _line_by_line(warehouse, file, layout, query)
+                yield from _read_lines(warehouse, file, layout, query)
         else:
-            yield from _at_once(warehouse, list(group), layout, query)
+            yield from _read(warehouse, list(group), layout, query)
 
 
-def _by_line(warehouse: Warehouse, file: str, layout: FileLayout, dialect: Dialect) -> bool:
+def _needs_line_by_line(warehouse: Warehouse, file: str, layout: FileLayout, dialect: Dialect) -> bool:
     """Whether a file is read line by line. DuckDB sees comments also in the middle of a line, and misreads some line ends."""
     before = layout.skip > dialect.headed  # there are lines before the names
     if file in warehouse.by_line or layout.encoding not in BY_DUCKDB or dialect.comment or before:
         return True
-    return swallows(head_pieces(warehouse, file), dialect.quote, layout.delimiter, len(layout.names))
+    return has_stray_quote(head_pieces(warehouse, file), dialect.quote, layout.delimiter, len(layout.names))
 
 
-def _at_once(warehouse: Warehouse, files: list[str], layout: FileLayout, query: RowRequest) -> Iterator[pa.RecordBatch]:
+def _read(warehouse: Warehouse, files: list[str], layout: FileLayout, query: RowRequest) -> Iterator[pa.RecordBatch]:
     """Rows of files that are written alike, as DuckDB reads them; BlockingIOError if it cannot."""
     try:
-        for batch in _scanned(warehouse, files, layout, query):
+        for batch in _scan(warehouse, files, layout, query):
             if "error" not in batch.schema.names:
                 yield batch
                 continue
@@ -128,14 +128,14 @@ def _at_once(warehouse: Warehouse, files: list[str], layout: FileLayout, query: 
             if open_ := {row["file"] for row in rows if row["error"] == "UNQUOTED VALUE"}:
                 raise DataError(f"a quote is out of order in {', '.join(sorted(open_))}")
             yield rejected_rows(
-                [(row["file"], row["line"], _why(row, layout), row["text"]) for row in rows], query.wanted
+                [(row["file"], row["line"], _rejection_reason(row, layout), row["text"]) for row in rows], query.wanted
             )
     except ValueError as error:  # DuckDB's own message does not help an operator
         warehouse.by_line.update(files)
         raise BlockingIOError(f"to be read line by line: {', '.join(files)}: {error}") from error
 
 
-def _line_by_line(warehouse: Warehouse, file: str, layout: FileLayout, query: RowRequest) -> Iterator[pa.RecordBatch]:
+def _read_lines(warehouse: Warehouse, file: str, layout: FileLayout, query: RowRequest) -> Iterator[pa.RecordBatch]:
     """Rows of one file from a copy in plain csv; then the lines that cannot be parsed."""
     dialect = query.dialect
     form = CsvForm(
@@ -145,18 +145,18 @@ def _line_by_line(warehouse: Warehouse, file: str, layout: FileLayout, query: Ro
     clean, refused = rewrite_csv(warehouse, file, form)
     plain = replace(query, dialect=replace(dialect, quote='"', escape='"', comment="", header=False))
     try:
-        yield from _scanned(warehouse, [clean], replace(layout, delimiter=",", encoding="utf-8"), plain)
+        yield from _scan(warehouse, [clean], replace(layout, delimiter=",", encoding="utf-8"), plain)
     finally:
         Path(clean).unlink()
     if refused:
         yield rejected_rows([(file, row.line, row.reason, row.text) for row in refused], query.wanted)
 
 
-def _scanned(warehouse: Warehouse, files: list[str], layout: FileLayout, query: RowRequest) -> Iterator[pa.RecordBatch]:
+def _scan(warehouse: Warehouse, files: list[str], layout: FileLayout, query: RowRequest) -> Iterator[pa.RecordBatch]:
     """What DuckDB reads: rows, then lines that it refused."""
     dialect = query.dialect
     parameters = {
-        "files": files, "names": dict.fromkeys(_unlike(layout.names, query.wanted), "VARCHAR"),
+        "files": files, "names": dict.fromkeys(_unique_names(layout.names, query.wanted), "VARCHAR"),
         "wanted": list(query.wanted), "time": query.columns.time,
         "unit": query.columns.time_writing, "header": dialect.headed, "delimiter": layout.delimiter, "encoding": layout.encoding,
         "timed": query.timed, "quote": dialect.quote, "escape": dialect.escape,
@@ -165,10 +165,10 @@ def _scanned(warehouse: Warehouse, files: list[str], layout: FileLayout, query: 
         if "error" in batch.schema.names:
             yield batch
         else:
-            yield with_missing_columns(_pointed(batch, dialect, query.columns), query.wanted, query.in_path)
+            yield with_missing_columns(_with_points(batch, dialect, query.columns), query.wanted, query.in_path)
 
 
-def _unlike(names: Sequence[str], wanted: Sequence[str]) -> list[str]:
+def _unique_names(names: Sequence[str], wanted: Sequence[str]) -> list[str]:
     """The names of all columns. Unwanted ones are made unique, because DuckDB needs unique names whatever their case."""
     taken, unique = {name.casefold() for name in wanted}, []
     for position, name in enumerate(names):
@@ -179,21 +179,21 @@ def _unlike(names: Sequence[str], wanted: Sequence[str]) -> list[str]:
     return unique
 
 
-def _why(row: Mapping[str, Any], layout: FileLayout) -> str:
+def _rejection_reason(row: Mapping[str, Any], layout: FileLayout) -> str:
     """What is wrong with a line that DuckDB refused."""
     if row["error"] == "INVALID ENCODING":
         return encoding_error(layout.encoding)
     return str(row["message"])
 
 
-def _pointed(batch: pa.RecordBatch, dialect: Dialect, columns: Columns) -> pa.RecordBatch:
+def _with_points(batch: pa.RecordBatch, dialect: Dialect, columns: Columns) -> pa.RecordBatch:
     """The batch with a decimal point in its numbers, and without decimals in ids that are whole numbers."""
     if dialect.decimal == ".":
         return batch
     other = f" (has {'.'!r}, and decimals stand behind {dialect.decimal!r})"
     for name in {columns.label, columns.logged_probability, *columns.numeric} & {*batch.schema.names}:
         position = batch.schema.get_field_index(name)
-        batch = batch.set_column(position, name, _comma(batch.column(position), dialect.decimal, other))
+        batch = batch.set_column(position, name, _replace_comma(batch.column(position), dialect.decimal, other))
     for name in {columns.user, columns.item, *columns.categorical, *columns.key} & {*batch.schema.names}:
         position = batch.schema.get_field_index(name)
         whole = pc.replace_substring_regex(batch.column(position), rf"^\s*(-?[0-9]+){dialect.decimal}0+\s*$", r"\1")
@@ -201,7 +201,7 @@ def _pointed(batch: pa.RecordBatch, dialect: Dialect, columns: Columns) -> pa.Re
     return batch
 
 
-def _comma(values: pa.Array, decimal: str, other: str) -> pa.Array:
+def _replace_comma(values: pa.Array, decimal: str, other: str) -> pa.Array:
     """Numbers with a decimal point; those that have one already get a note, because the point may separate thousands."""
     pointed = pc.match_substring(values, ".")
     return pc.if_else(
@@ -211,7 +211,7 @@ def _comma(values: pa.Array, decimal: str, other: str) -> pa.Array:
 
 def column_names(warehouse: Warehouse, file: str, dialect: Dialect) -> list[str]:
     """The names of a file's columns."""
-    return list(_look(warehouse, file, dialect).names)
+    return list(_read_layout(warehouse, file, dialect).names)
 
 
 def check_columns(file: str, names: Sequence[str], wanted: Sequence[str], may_lack: MayLack = no_column) -> None:
@@ -250,7 +250,7 @@ def check_time(file: str, names: Iterable[str], columns: Columns) -> None:
         )
 
 
-def _look(warehouse: Warehouse, file: str, dialect: Dialect) -> FileLayout:
+def _read_layout(warehouse: Warehouse, file: str, dialect: Dialect) -> FileLayout:
     """What the first lines of a file say."""
     encoding = dialect.encoding or encoding_of(warehouse, file)
     lines = first_lines(warehouse, file, encoding)

@@ -69,10 +69,10 @@ def check_text(file: str, head: bool = False, opened: Opened = open_file) -> Non
         end = max(piece.rfind(b"\n"), piece.rfind(b"\r"))
         since = len(piece) - end - 1 if end >= 0 else since + len(piece)
         if since > LONGEST:
-            raise DataError(_endless(file))
+            raise DataError(_line_length_error(file))
 
 
-def _endless(file: str) -> str:
+def _line_length_error(file: str) -> str:
     return (
         f"{file} has a line of more than {LONGEST:,} bytes, which cannot be read: give it a line a row, each of at most "
         "4,000,000 bytes"
@@ -81,7 +81,7 @@ def _endless(file: str) -> str:
 
 def unpacked_pieces(file: str, opened: Opened = open_file) -> Iterator[bytes]:
     """What a file holds, unpacked. Raises DataError if it is cut off or damaged."""
-    unpacked = _gzip if file.endswith(".gz") else _zstd if file.endswith(".zst") else _plain
+    unpacked = _read_gzip if file.endswith(".gz") else _read_zstd if file.endswith(".zst") else _read_plain
     with opened(file) as stream:
         yield from unpacked(file, stream)
 
@@ -92,21 +92,21 @@ def text_lines(file: str, encoding: str, opened: Opened = open_file) -> Iterator
     A byte that is invalid in the encoding becomes a lone surrogate, which no text holds otherwise.
     """
     rest, first = "", True
-    for text in _decoded(file, encoding, opened):
+    for text in _decode(file, encoding, opened):
         rest += text.removeprefix("\ufeff") if first else text
         first = first and not text
         end = max(rest.rfind("\n"), rest.rfind("\r", 0, -1)) + 1  # a \\r at the very end may be half of an end
         yield from ENDS.split(rest[:end])[:-1]
         rest = rest[end:]
         if len(rest) > LONGEST:
-            raise DataError(_endless(file))
+            raise DataError(_line_length_error(file))
     *whole, last = ENDS.split(rest)
     yield from whole
     if last:
         yield last
 
 
-def _decoded(file: str, encoding: str, opened: Opened) -> Iterator[str]:
+def _decode(file: str, encoding: str, opened: Opened) -> Iterator[str]:
     """The text of a file. Raises DataError if it breaks off within a character, or is another encoding altogether."""
     try:
         yield from codecs.iterdecode(unpacked_pieces(file, opened), encoding, "surrogateescape")
@@ -116,12 +116,12 @@ def _decoded(file: str, encoding: str, opened: Opened) -> Iterator[str]:
         ) from error
 
 
-def _plain(file: str, stream: BinaryIO) -> Iterator[bytes]:
+def _read_plain(file: str, stream: BinaryIO) -> Iterator[bytes]:
     while piece := stream.read(PIECE):
         yield piece
 
 
-def _gzip(file: str, stream: BinaryIO) -> Iterator[bytes]:
+def _read_gzip(file: str, stream: BinaryIO) -> Iterator[bytes]:
     unpack, data, ahead = zlib.decompressobj(wbits=31), b"", stream.read(PACKED)
     try:
         while data or ahead:
@@ -140,7 +140,7 @@ def _gzip(file: str, stream: BinaryIO) -> Iterator[bytes]:
         raise DataError(f"{file} is cut off: the gzip stream has no end; deliver it again")
 
 
-def _zstd(file: str, packed: BinaryIO) -> Iterator[bytes]:
+def _read_zstd(file: str, packed: BinaryIO) -> Iterator[bytes]:
     with pa.input_stream(packed, compression="zstd") as stream:
         try:
             while piece := stream.read(PIECE):

@@ -72,7 +72,7 @@ def read_json_lines(
                 lines = [(line["file"], line["line"], line["message"], line["text"]) for line in batch.to_pylist()]
                 yield rejected_rows(lines, wanted)
             else:
-                yield _taken_apart(batch, wanted, constant)
+                yield _split_values(batch, wanted, constant)
 
 
 def json_keys(warehouse: Warehouse, file: str, whole: bool = False) -> list[str]:
@@ -97,7 +97,7 @@ def _keys(warehouse: Warehouse, file: str, most: int) -> dict[str, Mapping[str, 
     return {row["name"]: row for row in keys}
 
 
-def _taken_apart(batch: pa.RecordBatch, wanted: Sequence[str], constant: Mapping[str, str | None]) -> pa.RecordBatch:
+def _split_values(batch: pa.RecordBatch, wanted: Sequence[str], constant: Mapping[str, str | None]) -> pa.RecordBatch:
     lists = batch.column("found")
     values = {name: pc.list_element(lists, position) for position, name in enumerate(wanted)}
     for name in constant.keys() & values.keys():  # the file itself goes before its path

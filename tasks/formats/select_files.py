@@ -63,14 +63,14 @@ def list_files(warehouse: Warehouse, pattern: str, period: str = "") -> list[str
             f"{path[:200]!r} cannot be looked up on S3: {error}. NIGHTLOOP_S3_ENDPOINT and NIGHTLOOP_S3_REGION say where S3 is, "
             "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY who asks"
         ) from error
-    if "://" not in path and (broken_link := _dangling(path)):
+    if "://" not in path and (broken_link := _find_broken_link(path)):
         raise FileNotFoundError(
             f"{broken_link!r} is a symbolic link to a file that does not exist: is a disk not mounted? Nothing was read"
         )
     if "://" not in path and "[" in path and not {*"*?"} & {*path} and Path(path).is_file():
         return [path]  # a name that looks like a pattern
     names: list[str] = [name for batch in batches for name in batch.column("file").to_pylist()]
-    files = [file for file in names if not _set_apart(file, pattern)]
+    files = [file for file in names if not _is_hidden(file, pattern)]
     if not files:
         if "://" not in path and Path(path).is_dir():
             raise FileNotFoundError(
@@ -85,17 +85,19 @@ def list_files(warehouse: Warehouse, pattern: str, period: str = "") -> list[str
     return files
 
 
-def _dangling(pattern: str) -> str:
+def _find_broken_link(pattern: str) -> str:
     """The first broken symbolic link on the path of a pattern or among its files; empty if there is none."""
     parts = pattern.split("/")
     wild = next((n for n, part in enumerate(parts) if WILD.search(part)), len(parts))
     deep = next((n for n, part in enumerate(parts) if part == "**"), len(parts))
     starts = ("/".join(parts[: n + 1]) for n in range(min(wild, len(parts) - 1), min(deep, len(parts))))
-    met = chain((path for start in starts for path in glob.iglob(start)), _below("/".join(parts[:deep]), parts[deep:]))
+    met = chain(
+        (path for start in starts for path in glob.iglob(start)), _walk_below("/".join(parts[:deep]), parts[deep:])
+    )
     return next((path for path in met if os.path.islink(path) and not os.path.exists(path)), "")
 
 
-def _below(start: str, rest: Sequence[str]) -> Iterator[str]:
+def _walk_below(start: str, rest: Sequence[str]) -> Iterator[str]:
     """What lies at any depth under folders and may be a file that is looked for, or a folder; links are not gone into."""
     for folder_start in glob.iglob(start) if rest else ():
         for folder, folders, files in os.walk(folder_start):
@@ -104,7 +106,7 @@ def _below(start: str, rest: Sequence[str]) -> Iterator[str]:
             )
 
 
-def _set_apart(file: str, pattern: str) -> bool:
+def _is_hidden(file: str, pattern: str) -> bool:
     """Whether a file, or a folder that wildcards found it in, begins with _ or . and the pattern does not ask for such.
 
     So are named what writers leave beside their data: _SUCCESS, _temporary, .part-0.crc.
@@ -157,7 +159,7 @@ def rows_in_period(
         readable, rows = readable + batch.num_rows - batch.column("_micros").null_count, rows + batch.num_rows
         last = micros[-1].as_py() if len(micros) and readable else last
         inside = batch.filter(pc.and_(pc.greater_equal(micros, period.start), pc.less(micros, period.end)))
-        inside_rows, ends = inside_rows + inside.num_rows, [*ends, *_ends(batch.column("_micros"))]
+        inside_rows, ends = inside_rows + inside.num_rows, [*ends, *_time_range(batch.column("_micros"))]
         ends = [min(ends), max(ends)] if ends else []
         yield inside
     if rows and not readable:
@@ -166,7 +168,7 @@ def rows_in_period(
         remarks.append(no_row_in_period(file, rows, ends[0], ends[1]))
 
 
-def _ends(micros: pa.Array) -> list[int]:
+def _time_range(micros: pa.Array) -> list[int]:
     ends = pc.min_max(micros).as_py()
     return [] if ends["min"] is None else [ends["min"], ends["max"]]
 

@@ -64,10 +64,10 @@ class ServiceContext:
         if self.records is not None:
             self._write_records(self.records.write_served, request, scored)
 
-    def observing(self, labels: Sequence[tuple[str, Sequence[float | None]]]) -> Iterator[Observed]:
+    def observe_in_steps(self, labels: Sequence[tuple[str, Sequence[float | None]]]) -> Iterator[Observed]:
         """Learn from labels and record them, a few rows with each step."""
         done = 0
-        for observed in self.predictor.observing(labels):
+        for observed in self.predictor.observe_in_steps(labels):
             if self.records is not None:
                 self._write_records(self.records.write_labelled, observed.rows[done:])
             done = len(observed.rows)
@@ -78,7 +78,7 @@ class ServiceContext:
         try:
             write(*args)
         except OSError as error:
-            self.gauges.unrecorded()
+            self.gauges.count_unrecorded()
             if not self.trouble:
                 log.error("%s: what is served cannot be recorded: %s", self.pipeline, error)
             self.trouble = f"what is served cannot be recorded: {error}; free disk space, or repair the disk"
@@ -150,8 +150,8 @@ def service(
         """Labels of what was served; each row is learned once. 409 if nothing could be learned."""
         context.check_pipeline(question.pipeline)
         labels = [(observation.request, observation.labels) for observation in question.observations]
-        observed = await batches.last(context.observing(labels))
-        context.gauges.labels(observed.counts)
+        observed = await batches.last(context.observe_in_steps(labels))
+        context.gauges.count_labels(observed.counts)
         refused = bool(observed.examples) and not observed.rows
         error = {"error": f"nothing was learned: {'; '.join(_reasons(observed.examples))}"} if refused else {}
         return JSONResponse({**error, **observed.counts, "examples": observed.examples}, 409 if refused else 200)
@@ -172,16 +172,16 @@ def service(
         return Response(context.gauges.text(context.predictor, bool(context.problem)), media_type=context.gauges.media)
 
     for kind, status in ((PlanError, 422), (DataError, 422), (NotReady, 404), (ConflictError, 409)):
-        app.add_exception_handler(kind, _mistake(status))
-    app.add_exception_handler(Exception, _fault)
-    app.add_exception_handler(HTTPException, _no_such_thing)
-    app.add_exception_handler(RequestValidationError, _malformed)
+        app.add_exception_handler(kind, _answer_error(status))
+    app.add_exception_handler(Exception, _answer_bug)
+    app.add_exception_handler(HTTPException, _answer_http_error)
+    app.add_exception_handler(RequestValidationError, _answer_malformed)
     return app
 
 
 def _lifespan(context: ServiceContext, batches: MicroBatcher) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
-    async def lives(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         stop = threading.Event()
         refresher = threading.Thread(target=context.refresh_periodically, args=(stop,), daemon=True)
         context.predictor.restore(context.server)
@@ -197,22 +197,22 @@ def _lifespan(context: ServiceContext, batches: MicroBatcher) -> Callable[[FastA
             if context.records is not None:
                 context._write_records(context.records.close)
 
-    return lives
+    return lifespan
 
 
-def _mistake(status: int) -> Callable[[Request, Exception], JSONResponse]:
-    def say(request: Request, error: Exception) -> JSONResponse:
+def _answer_error(status: int) -> Callable[[Request, Exception], JSONResponse]:
+    def respond(request: Request, error: Exception) -> JSONResponse:
         return JSONResponse({"error": redact(str(error))[:2000]}, status)
 
-    return say
+    return respond
 
 
-def _fault(request: Request, error: Exception) -> JSONResponse:
+def _answer_bug(request: Request, error: Exception) -> JSONResponse:
     """A bug of nightloop or of a plug-in, or a failure of the machine. The server logs its traceback; the caller can do nothing."""
     return JSONResponse({"error": "the service failed to answer; its log says why"}, 500)
 
 
-def _no_such_thing(request: Request, error: Exception) -> JSONResponse:
+def _answer_http_error(request: Request, error: Exception) -> JSONResponse:
     """An address or a method that the service does not know, or a body it does not take; answered like all other mistakes."""
     if not isinstance(error, HTTPException):
         raise error
@@ -222,20 +222,20 @@ def _no_such_thing(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"error": words}, error.status_code, error.headers)
 
 
-def _malformed(request: Request, error: Exception) -> JSONResponse:
+def _answer_malformed(request: Request, error: Exception) -> JSONResponse:
     """Every mistake of form in one sentence; the input itself is not sent back: it may hold what is no JSON."""
     messages: dict[str, dict[str, None]] = {}
     if isinstance(error, RequestValidationError) and not isinstance(error.body, dict):
         messages = {"body": {"send a JSON object, with content-type: application/json": None}}
     elif isinstance(error, RequestValidationError):
         for mistake in error.errors():
-            where = _place(mistake["loc"][1:], error.body, mistake["type"] == "missing")
+            where = _mistake_path(mistake["loc"][1:], error.body, mistake["type"] == "missing")
             messages.setdefault(where, {})[mistake["msg"].removeprefix("Value error, ")] = None
     listed = "; ".join(f"{where or 'body'}: {', or '.join(words)}" for where, words in messages.items())
     return JSONResponse({"error": listed[:2000]}, 422)
 
 
-def _place(location: Sequence[str | int], body: object, missing: bool) -> str:
+def _mistake_path(location: Sequence[str | int], body: object, missing: bool) -> str:
     """The way to a mistake as the caller knows it, without the kinds of value that were tried there."""
     path, inside = [], body
     for step in location:

@@ -72,7 +72,7 @@ class BodyLimit:
             return
         read = False
 
-        async def replayed() -> Message:
+        async def receive_body() -> Message:
             nonlocal read
             if read:
                 return await receive()
@@ -81,7 +81,7 @@ class BodyLimit:
 
         self._now += 1
         try:
-            await self.app(scope, replayed, send)
+            await self.app(scope, receive_body, send)
         finally:
             self._now -= 1
 

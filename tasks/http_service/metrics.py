@@ -49,16 +49,16 @@ class ServiceMetrics:
     def _gauge(self, name: str, words: str, *labels: str) -> Gauge:
         return Gauge(f"nightloop_{name}", words, labels, registry=self._registry)
 
-    def took(self, path: str, status: int, seconds: float) -> None:
+    def count_request(self, path: str, status: int, seconds: float) -> None:
         """Count a request."""
         self._seconds.labels(path, str(status)).observe(seconds)
 
-    def labels(self, counts: Mapping[str, int]) -> None:
+    def count_labels(self, counts: Mapping[str, int]) -> None:
         """Count labelled rows."""
         for outcome, rows in counts.items():
             self._labels.labels(outcome).inc(rows)
 
-    def unrecorded(self) -> None:
+    def count_unrecorded(self) -> None:
         """Count an answer, or labels, that could not be recorded."""
         self._unrecorded.inc()
 
@@ -88,17 +88,17 @@ class TimingMiddleware:
         """Pass a request on, and look at what is sent back."""
         begin, status = perf_counter(), 499
 
-        async def sent(message: Message) -> None:
+        async def send_counted(message: Message) -> None:
             nonlocal status
             status = message.get("status", status)
             await send(message)
 
         try:
-            await self.app(scope, receive, sent)
+            await self.app(scope, receive, send_counted)
         except Exception:
             status = 500
             raise
         finally:
             if scope["type"] == "http":
                 path = scope["path"] if scope["path"] in PATHS else "other"
-                self.gauges.took(path, status, perf_counter() - begin)
+                self.gauges.count_request(path, status, perf_counter() - begin)

@@ -17,7 +17,7 @@ class StrictRequest(Request):
         """The body. Raises HTTPException if it is not UTF-8 or repeats a key, JSONDecodeError if it is not JSON."""
         body = await self.body()
         try:
-            return json.loads(body, object_pairs_hook=_unique)
+            return json.loads(body, object_pairs_hook=_refuse_repeated_keys)
         except json.JSONDecodeError:
             raise
         except UnicodeDecodeError as error:
@@ -41,7 +41,7 @@ class StrictRoute(APIRoute):
         return read_strictly
 
 
-def _unique(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
+def _refuse_repeated_keys(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
     """An object. Raises HTTPException if a key is given twice: either value could be meant."""
     unique = dict[str, object]()
     for key, value in pairs:

@@ -25,14 +25,14 @@ MOST_REPEATED = 4_000_000  # characters that all rows have in common, times the 
 MOST_DIGITS = 40  # of a whole number; a UUID has 39
 
 
-def _few(value: object) -> object:
+def _refuse_many_features(value: object) -> object:
     """Refuse a very large mapping at once, before each of its values is checked."""
     if isinstance(value, dict) and len(value) > MOST_FEATURES:
         raise DataError(f"{len(value):,} features were given; a call has at most {MOST_FEATURES:,}")
     return value
 
 
-def _short(number: int) -> int:
+def _refuse_long_number(number: int) -> int:
     """Refuse a number that would take long to write out."""
     if abs(number) >= 10**MOST_DIGITS:
         raise DataError(f"a whole number has at most {MOST_DIGITS} digits")
@@ -40,14 +40,15 @@ def _short(number: int) -> int:
 
 
 # A list says what is wrong with its first wrong element: a million messages would take minutes and gigabytes.
-Whole = Annotated[StrictInt, AfterValidator(_short)]
+Whole = Annotated[StrictInt, AfterValidator(_refuse_long_number)]
 Id = Annotated[StrictStr, Field(max_length=1_000)] | Whole
 Ids = Annotated[list[Id], Field(fail_fast=True)]
 Value = Annotated[StrictStr, Field(max_length=100_000)] | Whole | StrictFloat | StrictBool | None
 Features = Annotated[
-    dict[str, Value | Annotated[list[Value], Field(fail_fast=True, max_length=MOST_ITEMS)]], BeforeValidator(_few)
+    dict[str, Value | Annotated[list[Value], Field(fail_fast=True, max_length=MOST_ITEMS)]],
+    BeforeValidator(_refuse_many_features),
 ]
-Context = Annotated[dict[str, Value], BeforeValidator(_few)]
+Context = Annotated[dict[str, Value], BeforeValidator(_refuse_many_features)]
 Request = Annotated[str, Field(min_length=1, max_length=200)]
 REQUEST = Field(None, description="An id of your own for this request; without one it gets a random one.")
 PIPELINE = Field(None, description="If given, the request is refused by a server of another pipeline.")

@@ -108,7 +108,7 @@ def _take_sample(warehouse: Warehouse, plan: Plan, source: Any, most: int | None
         land(
             warehouse,
             WHOLE,
-            _passing(_rows(warehouse, plan, source, read, most, notes), plan, source, notes),
+            _take_notes(_rows(warehouse, plan, source, read, most, notes), plan, source, notes),
             plan.columns,
         )
 
@@ -144,7 +144,7 @@ def _rows(
                 break
 
 
-def _passing(
+def _take_notes(
     rows: Iterator[tuple[str, pa.RecordBatch]], plan: Plan, source: Any, notes: SampleNotes
 ) -> Iterator[pa.RecordBatch]:
     """The batches, noted on their way."""

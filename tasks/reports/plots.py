@@ -46,7 +46,7 @@ def draw_lines(axes: Axes, lines: Mapping[str, Sequence[float]], look: Mapping[s
 
 def metric_curve(history: h.History) -> d.Plot:
     """The gate's metric of every strategy, tested on each night before it trained on it; below, what served."""
-    metric, nights = h.metric(history), _drawn_periods(history)
+    metric, nights = h.metric(history), _list_plotted_periods(history)
     arrow = "lower" if h.better(metric, 0, 1) else "higher"
     title = _title(history, metric)
     figure = d.canvas(title, f"{metric} on each night's rows before anyone learned from them ({arrow} is better)")
@@ -68,7 +68,7 @@ def metric_curve(history: h.History) -> d.Plot:
 
 def seconds_curve(history: h.History) -> d.Plot | None:
     """Training seconds of every strategy that trains; None if none was recorded."""
-    nights = [i for i in _drawn_periods(history) if history.notes.get(i, {}).get("seconds")]
+    nights = [i for i in _list_plotted_periods(history) if history.notes.get(i, {}).get("seconds")]
     look = line_styles(h.strategies(history), h.control(history))
     lines = {s: [history.notes[i]["seconds"].get(s, math.nan) for i in nights] for s in look if s != h.control(history)}
     lines = {s: [v if v > 0 else math.nan for v in values] for s, values in lines.items() if any(v > 0 for v in values)}
@@ -114,7 +114,7 @@ def volume_bars(history: h.History) -> d.Plot | None:
     return d.Plot("volume", figure, title)
 
 
-def _drawn_periods(history: h.History) -> list[int]:
+def _list_plotted_periods(history: h.History) -> list[int]:
     scored = h.scored_nights(history)
     return [i for i in h.periods(history) if scored and i >= scored[0]]
 

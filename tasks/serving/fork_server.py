@@ -52,15 +52,15 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
 def serve_requests(requests: TextIO, answers: TextIO) -> None:
     """Answer until the requests end, at the latest when the process that started the server ends."""
     for line in requests:
-        answers.write(json.dumps(_in_a_child(json.loads(line))) + "\n")
+        answers.write(json.dumps(_answer_in_child(json.loads(line))) + "\n")
         answers.flush()
 
 
-def _in_a_child(request: Mapping[str, Any]) -> dict[str, Any]:
+def _answer_in_child(request: Mapping[str, Any]) -> dict[str, Any]:
     ours, childs = os.pipe()
     child = os.fork()
     if child == 0:
-        _be_a_child(request, childs)
+        _run_child(request, childs)
     os.close(childs)
     with os.fdopen(ours, encoding="utf-8") as pipe:
         text = pipe.read()
@@ -75,7 +75,7 @@ def _in_a_child(request: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _be_a_child(request: Mapping[str, Any], pipe: int) -> None:
+def _run_child(request: Mapping[str, Any], pipe: int) -> None:
     """Never returns: a child must not continue its parent's loop, whatever happens."""
     code = 1
     try:

@@ -91,7 +91,7 @@ class Learning:
         with self.lock:
             self.pending.add(request, scored)
 
-    def observing(self, labels: Sequence[tuple[str, Sequence[float | None]]]) -> Iterator[Observed]:
+    def observe_in_steps(self, labels: Sequence[tuple[str, Sequence[float | None]]]) -> Iterator[Observed]:
         """Learn from labels by request id, one a row: 0, 1, or None if it is not known (yet); a few with each step.
 
         Each step yields what has become of the labels so far: always the same object, which grows.
@@ -135,7 +135,7 @@ class Learning:
             before = self.now
             if rounds:
                 self.replay(fresh, self._since(done))
-            elif rules.on_new_champion == "keep" and _alike(before, fresh):
+            elif rules.on_new_champion == "keep" and _can_share_correctors(before, fresh):
                 fresh.old = before.old if before.old and before.seen < self.rules.warmup_rows else before.chain
             self.now, self.rules, self.pending.limit = fresh, rules, rules.max_pending_rows
             self.recent = deque(self.recent, maxlen=rules.replay_rows)
@@ -149,7 +149,7 @@ class Learning:
         now, noted, replay_rows = self.now, [], []
         for request, row_labels in labels:
             scored = self.pending.get(request)
-            fresh = _fresh(request, scored, row_labels, observed)
+            fresh = _find_new_labels(request, scored, row_labels, observed)
             if scored is None or not fresh:
                 continue
             rows = [
@@ -207,7 +207,7 @@ class Learning:
         model.seen += len(rows)
 
 
-def _fresh(
+def _find_new_labels(
     request: str, scored: ScoredRequest | None, row_labels: Sequence[float | None], observed: Observed
 ) -> list[int]:
     """Positions of rows whose label is new; the others are counted by the reason."""
@@ -223,6 +223,6 @@ def _fresh(
     return fresh
 
 
-def _alike(before: OnlineModel, after: OnlineModel) -> bool:
+def _can_share_correctors(before: OnlineModel, after: OnlineModel) -> bool:
     """Whether the correctors of one model can read the rows of the other."""
     return before.width == after.width and before.chain.correctors == after.chain.correctors

@@ -21,7 +21,9 @@ def score_requests(
         kinds.setdefault(tuple(sorted(request.inputs.features)), []).append(position)
     scored: dict[int, ScoredRequest | NightloopError] = {}
     for positions in kinds.values():
-        scored |= zip(positions, _pages(learning, model, [requests[position] for position in positions]), strict=True)
+        scored |= zip(
+            positions, _score_together(learning, model, [requests[position] for position in positions]), strict=True
+        )
     return [scored[position] for position in range(len(requests))]
 
 
@@ -33,7 +35,7 @@ def scored_request(
     return ScoredRequest(model.version, inputs, when, base.tolist(), prediction.tolist(), [None] * len(inputs), notes)
 
 
-def _pages(
+def _score_together(
     learning: Learning, model: OnlineModel, requests: Sequence[RecordedRequest]
 ) -> Sequence[ScoredRequest | NightloopError]:
     inputs = [request.inputs for request in requests]
@@ -45,7 +47,7 @@ def _pages(
     except NightloopError as error:
         if len(requests) == 1:
             return [error]
-        return [_pages(learning, model, [request])[0] for request in requests]  # to find the wrong one
+        return [_score_together(learning, model, [request])[0] for request in requests]  # to find the wrong one
     results, first = list[ScoredRequest | NightloopError](), 0
     for request in requests:
         rows = slice(first, first := first + len(request.inputs))

@@ -201,13 +201,13 @@ class Predictor:
         once. What cannot be learned is counted (see `Observed`). If a label is not 0, 1 or None it raises DataError,
         and nothing is learned.
         """
-        return [Observed(Counter()), *self.observing(labels)][-1]
+        return [Observed(Counter()), *self.observe_in_steps(labels)][-1]
 
-    def observing(self, labels: Sequence[tuple[str, Sequence[float | None]]]) -> Iterator[Observed]:
+    def observe_in_steps(self, labels: Sequence[tuple[str, Sequence[float | None]]]) -> Iterator[Observed]:
         """As `observe`, a few rows at each step, so that requests can be answered in between."""
         if self._learning is None:
             raise DataError("this champion is a ranking model: there is no probability that a label could correct")
-        return self._learning.observing(labels)
+        return self._learning.observe_in_steps(labels)
 
     def save(self, server: str) -> bool:
         """Write what was learned to the store; False if another server of this name did so at the same time."""

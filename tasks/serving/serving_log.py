@@ -57,7 +57,7 @@ class ServingLog:
         """Write an answer. Raises StoreError if the records may not grow."""
         columns, inputs = self._columns, scored.inputs
         line = {
-            columns.time: _time(scored.when, columns.time_writing), columns.user: _once(inputs.users),
+            columns.time: _time(scored.when, columns.time_writing), columns.user: _merge_equal(inputs.users),
             columns.item: list(inputs.items), **inputs.features, "request": request,
             self._prediction: list(scored.prediction), "base": list(scored.base), "version": scored.version,
         }  # fmt: skip
@@ -139,7 +139,7 @@ def _open_to_append(path: Path) -> BufferedWriter:
     return file
 
 
-def _once(values: Sequence[object]) -> object:
+def _merge_equal(values: Sequence[object]) -> object:
     """A value that all rows have in common, or the list of them."""
     return values[0] if len(values) and all(value == values[0] for value in values) else list(values)
 

@@ -58,15 +58,17 @@ def _tensors(learning: Learning) -> dict[str, Tensor]:
     head = json.dumps({"version": now.version, "seen": seen, "labelled": labelled})
     return {
         **pack("chain", chain),
-        "head": _words([head]),
-        "recent": _words([json.dumps(row, default=str) for row in recent]),
-        "pages": _words([page.to_json(request) for request, page in pages]),
+        "head": _encode_lines([head]),
+        "recent": _encode_lines([json.dumps(row, default=str) for row in recent]),
+        "pages": _encode_lines([page.to_json(request) for request, page in pages]),
     }
 
 
 def _restore(learning: Learning, tensors: dict[str, Tensor]) -> None:
-    (head,) = map(json.loads, _lines(tensors["head"]))
-    recent = [((row[0], row[1], row[2]), float(label)) for row, label in map(json.loads, _lines(tensors["recent"]))]
+    (head,) = map(json.loads, _decode_lines(tensors["head"]))
+    recent = [
+        ((row[0], row[1], row[2]), float(label)) for row, label in map(json.loads, _decode_lines(tensors["recent"]))
+    ]
     now = learning.now
     if head["version"] == now.version:
         now.chain, now.seen = restore_chain(now.chain, now.version, unpack("chain", tensors)), head["seen"]
@@ -74,12 +76,12 @@ def _restore(learning: Learning, tensors: dict[str, Tensor]) -> None:
         learning.replay(now, recent)
     learning.recent.extend(recent)
     learning.labelled = head["labelled"]
-    learning.pending.read(_lines(tensors["pages"]))
+    learning.pending.read(_decode_lines(tensors["pages"]))
 
 
-def _words(lines: Sequence[str]) -> Tensor:
+def _encode_lines(lines: Sequence[str]) -> Tensor:
     return torch.frombuffer(bytearray("\n".join(lines).encode() or b"\n"), dtype=torch.uint8)
 
 
-def _lines(words: Tensor) -> list[str]:
+def _decode_lines(words: Tensor) -> list[str]:
     return [line for line in words.numpy().tobytes().decode().split("\n") if line]

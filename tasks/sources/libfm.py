@@ -117,7 +117,7 @@ class LibFM:
         for batch in lines:
             blank = pc.equal(pc.utf8_trim_whitespace(pc.fill_null(batch.column("line"), "")), "")
             rejected = pc.is_valid(batch.column(LINE)) if LINE in batch.schema.names else False
-            rows = _taken_apart(batch.filter(pc.or_(rejected, pc.invert(blank))), self.fields)
+            rows = _parse_lines(batch.filter(pc.or_(rejected, pc.invert(blank))), self.fields)
             if not checked and rows.column(LINE).null_count == 0 and rows.num_rows:
                 raise DataError(
                     f"{file}: its lines are not a label and {len(self.fields)} times index:1 "
@@ -127,7 +127,7 @@ class LibFM:
             yield rows
 
 
-def _taken_apart(batch: pa.RecordBatch, fields: tuple[str, ...]) -> pa.RecordBatch:
+def _parse_lines(batch: pa.RecordBatch, fields: tuple[str, ...]) -> pa.RecordBatch:
     """A label and one index for each of `fields` from column `line`; in other cases `_line`."""
     lines = batch.column("line")
     shape = rf"^\s*(?:[+-]?1|0)(?:\.0*)?(?:\s+\d+:1(?:\.0*)?){{{len(fields)}}}\s*$"

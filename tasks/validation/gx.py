@@ -28,7 +28,7 @@ from nightloop.tasks.validation.drift import History
 from nightloop.tasks.validation.period_checks import Check, period_checks
 from nightloop.tasks.validation.result import BrokenRule, Validation, judge
 from nightloop.tasks.validation.row_rules import RowRule, row_rules
-from nightloop.tasks.validation.statistics import measure, written_otherwise
+from nightloop.tasks.validation.statistics import describe_rewritten_id, measure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,7 +70,9 @@ def validate_period(
     if accepted is not None and not accepted.strip():
         raise PlanError("a blocked period is accepted only with a reason; the reason given is empty")
     rules = row_rules(plan, period)
-    broken = _unusable(warehouse, period.index, version) + _put_aside(warehouse, rules, period.index, version)
+    broken = _list_unusable(warehouse, period.index, version) + _quarantine_rows(
+        warehouse, rules, period.index, version
+    )
     statistics = measure(warehouse, plan.columns, period.index, version, nights.vocabulary)
     checks = period_checks(plan.expectations, plan.columns, statistics, nights.history)
     results = _judge_period(checks)
@@ -88,15 +90,15 @@ def _with_ids(
     """The check; if it is about ids and failed, with an id of this period and one that was known before."""
     if not check.role or nights.vocabulary is None or results.get(check.name, {}).get("success", True):
         return check
-    return replace(check, note=written_otherwise(warehouse, *version, nights.vocabulary, check.role))
+    return replace(check, note=describe_rewritten_id(warehouse, *version, nights.vocabulary, check.role))
 
 
-def _put_aside(warehouse: Warehouse, rules: Sequence[RowRule], period: int, version: int) -> list[BrokenRule]:
+def _quarantine_rows(warehouse: Warehouse, rules: Sequence[RowRule], period: int, version: int) -> list[BrokenRule]:
     """Apply the row rules to every row; what breaks one goes to quarantine under the rule's code."""
     version_key = {"period": period, "version": version}
     arrivals_by_rule: dict[str, list[Arrivals]] = {rule.code: [] for rule in rules}
     for batch in _batches(warehouse, version_key) if rules else ():
-        for code, arrivals in _break(rules, batch).items():
+        for code, arrivals in _find_broken(rules, batch).items():
             arrivals_by_rule[code].append(arrivals)
     aside = {code: np.sort(np.concatenate(parts)) for code, parts in arrivals_by_rule.items() if parts}
     codes = np.repeat(np.array([*aside, ""], dtype=object), [*(len(rows) for rows in aside.values()), 0])
@@ -112,7 +114,7 @@ def _put_aside(warehouse: Warehouse, rules: Sequence[RowRule], period: int, vers
     ]
 
 
-def _unusable(warehouse: Warehouse, period: int, version: int) -> list[BrokenRule]:
+def _list_unusable(warehouse: Warehouse, period: int, version: int) -> list[BrokenRule]:
     """What landing put aside already: rows with unreadable values, and repeats."""
     rows = warehouse.query("validate/unusable_rows", {"period": period, "version": version}).to_pylist()
     return [
@@ -142,14 +144,14 @@ def _examples(
     return tuple((row["arrival"], row["value"]) for row in rows)
 
 
-def _break(rules: Sequence[RowRule], rows: pa.Table) -> dict[str, Arrivals]:
+def _find_broken(rules: Sequence[RowRule], rows: pa.Table) -> dict[str, Arrivals]:
     """Arrivals of the rows that break each rule, by its code.
 
     A rule is put first to the few values that decide it (of a range: the smallest and the largest) and, only if one of
     those breaks it, to every value of the column: most nights are clean.
     """
-    columns = {name: _comparable(rows.column(name)) for name in {rule.column for rule in rules}}
-    suspects = _judge_values(rules, {rule.code: _deciding(rule, columns[rule.column]) for rule in rules})
+    columns = {name: _make_comparable(rows.column(name)) for name in {rule.column for rule in rules}}
+    suspects = _judge_values(rules, {rule.code: _select_deciding(rule, columns[rule.column]) for rule in rules})
     suspect = [rule for rule in rules if suspects[rule.code]]
     coded = {name: columns[name].dictionary_encode("encode") for name in {rule.column for rule in suspect}}
     broken = _judge_values(suspect, {rule.code: coded[rule.column].dictionary for rule in suspect})
@@ -160,7 +162,7 @@ def _break(rules: Sequence[RowRule], rows: pa.Table) -> dict[str, Arrivals]:
     return arrivals
 
 
-def _comparable(column: pa.ChunkedArray) -> pa.Array:
+def _make_comparable(column: pa.ChunkedArray) -> pa.Array:
     """A column as rules compare it: times as µs, and NaN as infinity, because to pandas a NaN is a missing value."""
     values = column.combine_chunks()
     if pa.types.is_timestamp(values.type):
@@ -170,7 +172,7 @@ def _comparable(column: pa.ChunkedArray) -> pa.Array:
     return values
 
 
-def _deciding(rule: RowRule, values: pa.Array) -> pa.Array:
+def _select_deciding(rule: RowRule, values: pa.Array) -> pa.Array:
     """The few values of a column, at least one, of which some break the rule exactly when some of the column do."""
     if rule.kind == "null":
         return pa.nulls(1, values.type) if values.null_count else values.slice(0, 1)
@@ -187,7 +189,7 @@ def _judge_values(rules: Sequence[RowRule], values: Mapping[str, pa.Array]) -> d
     most = max(len(each) for each in values.values())
     filled = {rule.code: _pad_values(rule, values[rule.code], most) for rule in rules}
     expectations = [(rule.code, _row_expectation(rule)) for rule in rules]
-    results = _expect(expectations, pa.table(filled).to_pandas(), "COMPLETE")
+    results = _run_expectations(expectations, pa.table(filled).to_pandas(), "COMPLETE")
     return {code: result["result"]["unexpected_index_list"] for code, result in results.items()}
 
 
@@ -239,10 +241,10 @@ def _judge_period(checks: Sequence[Check]) -> dict[str, dict[str, Any]]:
         else:
             expectation = gxe.ExpectColumnValuesToBeBetween(column=name, min_value=low, max_value=high, meta=meta)
         expectations.append((name, expectation))
-    return _expect(expectations, frame, "BASIC")
+    return _run_expectations(expectations, frame, "BASIC")
 
 
-def _expect(
+def _run_expectations(
     expectations: Sequence[tuple[str, Any]], frame: pd.DataFrame, form: Literal["BASIC", "COMPLETE"]
 ) -> dict[str, dict[str, Any]]:
     """What Great Expectations says of each expectation, by code; a check that could not be run is a RuntimeError."""

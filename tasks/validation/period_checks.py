@@ -102,7 +102,7 @@ def _psi(drift: Drift, column: str, tonight: Mapping[str, float], history: Histo
     before = reference_values(drift, prefix, history)
     now = with_prefix(prefix, tonight)
     if not before:
-        return _unknown(name, drift)
+        return _not_judged(name, drift)
     freedom = max(1, len({*now, *(key for night in before for key in night)}) - 1)
     bend = 2.0 / (9.0 * freedom)  # Wilson and Hilferty 1931: quantile of chi-square
     chance = freedom * (1.0 - bend + CERTAIN * math.sqrt(bend)) ** 3 * _inverse_rows(drift, tonight, history)
@@ -115,7 +115,7 @@ def _ks(drift: Drift, column: str, tonight: Mapping[str, float], history: Histor
     before = reference_values(drift, prefix, history)
     now = with_prefix(prefix, tonight)
     if not before:
-        return _unknown(name, drift)
+        return _not_judged(name, drift)
     chance = 1.95 * math.sqrt(_inverse_rows(drift, tonight, history)) + 1.0 / (QUANTILES - 1)
     return Check(name, drift.severity, ks(now, before), high=max(drift.most, chance))
 
@@ -125,5 +125,5 @@ def _inverse_rows(drift: Drift, tonight: Mapping[str, float], history: History) 
     return 1.0 / max(tonight.get("clean", 0.0), 1.0) + 1.0 / max(before, 1.0)
 
 
-def _unknown(name: str, drift: Drift) -> Check:
+def _not_judged(name: str, drift: Drift) -> Check:
     return Check(name, drift.severity, 0.0, note=f"not judged: {drift.least} passed nights are needed")

@@ -38,7 +38,7 @@ def measure(
         if columns.label is not None:
             statistics["label_rate"] = math.nan if counts["label_rate"] is None else counts["label_rate"]
         if vocabulary is not None:
-            statistics |= _new(warehouse, version_key, vocabulary)
+            statistics |= _new_id_rates(warehouse, version_key, vocabulary)
     return {name: value for name, value in statistics.items() if math.isfinite(value)}
 
 
@@ -74,7 +74,7 @@ def _columns(
     return statistics
 
 
-def written_otherwise(warehouse: Warehouse, period: int, version: int, vocabulary: Vocabulary, role: str) -> str:
+def describe_rewritten_id(warehouse: Warehouse, period: int, version: int, vocabulary: Vocabulary, role: str) -> str:
     """A new id of the period beside a known one that may be the same in another writing, in words."""
     known_ids = vocabulary.ids[role].slice(0, COMPARED).to_pylist()
     plain = {form: id_ for id_ in reversed(known_ids) if id_ for form in _forms(id_)}
@@ -94,7 +94,7 @@ def _forms(id_: str) -> list[str]:
     return [id_.casefold(), *([digits] if digits else [])]
 
 
-def _new(warehouse: Warehouse, version_key: Mapping[str, object], vocabulary: Vocabulary) -> dict[str, float]:
+def _new_id_rates(warehouse: Warehouse, version_key: Mapping[str, object], vocabulary: Vocabulary) -> dict[str, float]:
     """Shares of clean rows whose user, and whose item, the vocabulary does not have."""
     new, total = dict.fromkeys(("user", "item"), 0), dict.fromkeys(("user", "item"), 0)
     for batch in warehouse.stream("validate/value_counts", {**version_key, "columns": ["user", "item"]}):
