@@ -187,7 +187,7 @@ def bakeoff_report(
     found: Mapping[str, RunResult],
 ) -> BakeoffReport:  # fmt: skip
     """What came of it, put together. Raises PlanError if no test period passed validation."""
-    there = {one.period for one in table.lived}
+    there = {one.period for one in table.replayed}
     test = tuple(p for p in span.test if p in there)
     if not test:
         raise PlanError("every test period was passed over by an operator: give others")
@@ -206,7 +206,7 @@ def bakeoff_report(
     board = Results(table.plan, field.metric, test, {e.name: e for e in entrants}, ran, failed)
     negatives = {"uniform": table.plan.ranking.negatives, "popular": table.popular_negatives}
     return BakeoffReport(
-        board, table.lived, span, kinds, field.against, field.left_out, field.seeds, tuple(records),
+        board, table.replayed, span, kinds, field.against, field.left_out, field.seeds, tuple(records),
         {kind: negatives[kind] for kind in table.kinds},
     )  # fmt: skip
 

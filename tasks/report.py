@@ -17,7 +17,7 @@ from nightloop.tasks.reports.grid import grid
 from nightloop.tasks.reports.history import scored_nights
 from nightloop.tasks.reports.html import page
 from nightloop.tasks.reports.leaderboard import leaderboard
-from nightloop.tasks.reports.load_history import history_of, read_history, read_known
+from nightloop.tasks.reports.load_history import history_of, read_history, read_recorded_nights
 from nightloop.tasks.reports.plot_style import png_markdown
 from nightloop.tasks.reports.plots import metric_curve
 from nightloop.tasks.reports.table import as_markdown
@@ -50,7 +50,7 @@ def publish(plan: Plan, last: int | None = None) -> str:
     """
     objects, path = open_store(), Settings().home / "reports" / f"{plan.pipeline}.html"
     with open_lake(plan) as warehouse:
-        known = read_known(objects, warehouse, plan, last)
+        known = read_recorded_nights(objects, warehouse, plan, last)
     stamp = f"<!-- {known.stamp} -->\n"
     if not run().prefect and path.exists() and path.read_text(encoding="utf-8").endswith(stamp):
         return str(path)

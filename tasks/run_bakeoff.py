@@ -151,7 +151,7 @@ def scored_rows_of(outcome: RunResult) -> Weights:
 @task("report of the bake-off")
 def publish_report(bake: BakeoffReport) -> dict[str, JsonValue]:
     """Keep the document in the store, write it and the page beside the reports, and show both in the UI."""
-    pipeline, objects, said = bake.board.plan.pipeline, open_store(), json_document(bake)
+    pipeline, objects, said = bake.results.plan.pipeline, open_store(), json_document(bake)
     data = canonical_json(said)
     key = hashlib.sha256(data).hexdigest()
     step_cache.store_result(objects, pipeline, key, "bakeoff", {"document": blobs.put(objects, data)})
@@ -159,9 +159,9 @@ def publish_report(bake: BakeoffReport) -> dict[str, JsonValue]:
     html, words = place / f"{pipeline}-bakeoff.html", place / f"{pipeline}-bakeoff.json"
     write_text(html, page(bake))
     write_text(words, json_of(said, indent=1))
-    shown = [leaderboard(bake, kind) for kind in bake.kinds] if bake.board.ran else []
+    shown = [leaderboard(bake, kind) for kind in bake.kinds] if bake.results.ran else []
     advised = [str(one) for one in cast("list[str]", said["advice"])]
-    for kind in bake.kinds if bake.board.ran else ():
+    for kind in bake.kinds if bake.results.ran else ():
         show_table(
             f"{pipeline}-bakeoff-{kind}", f"Bake-off of {pipeline}: {advised[0]}", leaderboard_records(bake, kind)
         )

@@ -80,12 +80,12 @@ def _served(predictor: Predictor, folder: Path, number: int) -> str:
     back = world.known[arrived]
     for place, rows in enumerate(_requests(world)):
         due = int(np.searchsorted(back, world.times[rows.start]))
-        records.labelled(predictor.observe(_labels(world, number, arrived[done:due])).rows)
+        records.write_labelled(predictor.observe(_labels(world, number, arrived[done:due])).rows)
         done = max(done, due)
         page = predictor.answer(_asked(world, rows), f"{number}-{place}", _when(int(world.times[rows.start])))
-        records.served(f"{number}-{place}", page)
+        records.write_served(f"{number}-{place}", page)
         pages.append(page)
-    records.labelled(predictor.observe(_labels(world, number, arrived[done:])).rows)
+    records.write_labelled(predictor.observe(_labels(world, number, arrived[done:])).rows)
     records.close()
     label = torch.tensor(world.label)
     base, corrected, truth = (

@@ -10,7 +10,7 @@ from nightloop.tasks.formats.decompress import check_text, text_lines, unpacked_
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.errors import DataError
 
-HEAD = 32  # pieces that are looked at where only the first rows are wanted
+HEAD = 32  # pieces that are looked at if only the first rows are wanted
 MARKS = ((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # a file that begins so says its encoding
 
 
@@ -57,12 +57,12 @@ def _read_directly(warehouse: Warehouse, file: str) -> bool:
 
 
 def head_pieces(warehouse: Warehouse, file: str) -> Iterator[bytes]:
-    """What a file holds, unpacked, or its first bytes where only those are wanted; nothing where DuckDB alone can read it."""
+    """What a file holds, unpacked, or its first bytes if only those are wanted; nothing if only DuckDB can read it."""
     most = HEAD if warehouse.head else None
     return islice(unpacked_pieces(file, warehouse.opened), most) if _read_directly(warehouse, file) else iter(())
 
 
 def encoding_of(warehouse: Warehouse, file: str) -> str:
-    """The encoding that a file's first bytes name; utf-8 where they name none."""
+    """The encoding that a file's first bytes name; utf-8 if they name none."""
     head = next(unpacked_pieces(file, warehouse.opened), b"")[:4] if _read_directly(warehouse, file) else b""
     return next((name for mark, name in MARKS if head.startswith(mark)), "utf-8")

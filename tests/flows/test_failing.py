@@ -144,7 +144,7 @@ def test_a_root_that_fails_is_no_night(
     def start(model: object, strategy: object, *rest: object) -> None:
         raise NAN
 
-    monkeypatch.setattr(nightloop.tasks.retrain, "begin", start)
+    monkeypatch.setattr(nightloop.tasks.retrain, "start_chain", start)
     with pytest.raises(ValueError, match=r"could not learn from 2026-01-02: training diverged"):
         run(tiny, 1)
     assert not tiny.chain()
@@ -163,7 +163,7 @@ def test_the_champions_last_weights_go_on_serving_and_that_is_said_first(
     assert all(night.champion == night.served for night in nights if "tuned" in (night.champion or _none()).strategy)
     if nights[-1].champion == nights[0].served:
         assert sentence(nights[-1]).startswith("2026-01-06: tuned could not be retrained (training diverged")
-        assert "its last weights go on serving" in sentence(nights[-1])
+        assert "its last weights continue to serve" in sentence(nights[-1])
     found = status(str(begun.path))
     first = next(one for one in found["findings"] if "tuned could not learn" in one["text"])
     assert "2 nights in a row" in first["text"] and "--retry-failed" in first["to_do"]

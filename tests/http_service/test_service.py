@@ -330,7 +330,7 @@ def test_a_fault_of_the_code_is_no_mistake_of_the_caller(
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr("nightloop.tasks.serving.online_learning.Learning.corrected", broken)
+        patch.setattr("nightloop.tasks.serving.online_learning.Learning.correct", broken)
         for path, body in (("/score", GOOD), ("/recommend", {"user": "u1", "features": CONTEXT})):
             told = client.post(path, json=body)
             assert told.status_code == 500 and told.json() == {

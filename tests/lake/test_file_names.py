@@ -83,7 +83,7 @@ def test_a_name_that_is_no_text_is_refused_by_name(pond: Warehouse, tmp_path: Pa
     bad = os.path.join(os.fsencode(tmp_path), b"b\xff.csv")
     with open(bad, "w") as file:
         file.write(HEADER + row("bob"))
-    with pytest.raises(ValueError, match=r"b\\xff\.csv: the file's name is no UTF-8: rename it"):
+    with pytest.raises(ValueError, match=r"b\\xff\.csv: the file's name is not UTF-8: rename it"):
         land_period(pond, Files(f"{tmp_path}/*.csv"), PLAN, day(0))
 
 

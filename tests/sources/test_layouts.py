@@ -106,7 +106,7 @@ def test_a_link_that_leads_nowhere_is_no_smaller_delivery(pond: Warehouse, tmp_p
         ("2026-01-01.csv", "{period}.csv"),
     ):
         (tmp_path / "parts" / link).symlink_to("/not/mounted")
-        with pytest.raises(FileNotFoundError, match="symbolic link to what is not there"):
+        with pytest.raises(FileNotFoundError, match="symbolic link to a file that does not exist"):
             land_period(pond, Files(f"{tmp_path}/parts/{path}"), PLAN, day(0))
         (tmp_path / "parts" / link).unlink()
 

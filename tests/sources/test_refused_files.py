@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from nightloop.tasks.formats.stray_quotes import swallows
+from nightloop.tasks.formats.stray_quotes import has_stray_quote
 from nightloop.tasks.lake.ingest import land_period
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.plan import Columns, Part
@@ -107,4 +107,4 @@ def test_a_line_with_one_quote_too_many_is_found_wherever_a_piece_of_the_file_en
     sound = f'ann,"a ""b""",1,{AT}\nbob,5" nails,2,{AT}\ncat,"c,\nd",3,{AT}\n'
     for text, found in ((sound, False), (sound + f'dan,"d,4,{AT}\n', True), (sound + f'dan,"d,4,{AT}', True)):
         data = text.encode()
-        assert swallows((data[n : n + size] for n in range(0, len(data), size)), '"', ",", 4) is found
+        assert has_stray_quote((data[n : n + size] for n in range(0, len(data), size)), '"', ",", 4) is found
