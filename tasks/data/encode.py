@@ -24,7 +24,7 @@ def encode_rows(
     for field, size in zip(vocabulary.fields, sizes, strict=True):
         if most := plan.columns.multi_value.get(field, 0):
             values.append(_several(vocabulary, field, size, table.column(field), most))
-        rows.append(values[-1][:, 0] if most else _known(vocabulary, field, size, table.column(field)))
+        rows.append(values[-1][:, 0] if most else _encode_column(vocabulary, field, size, table.column(field)))
     numbers = [_numbers(table, name) for name in plan.columns.numeric]
     found: dict[str, npt.NDArray[np.generic]] = {
         "periods": np.asarray(table.column("period").to_numpy(), dtype=np.int32),
@@ -58,12 +58,14 @@ def _several(vocabulary: Vocabulary, field: str, size: int, lists: pa.ChunkedArr
     first = np.searchsorted(parent, np.arange(len(whole)))
     place = np.arange(len(parent)) - first[parent]
     found = np.full((len(whole), most), -1, dtype=np.int64)
-    coded = _known(vocabulary, field, size, pc.list_flatten(whole))
+    coded = _encode_column(vocabulary, field, size, pc.list_flatten(whole))
     found[parent[place < most], place[place < most]] = coded[place < most]
     return found
 
 
-def _known(vocabulary: Vocabulary, field: str, size: int, values: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.int64]:
+def _encode_column(
+    vocabulary: Vocabulary, field: str, size: int, values: pa.Array | pa.ChunkedArray
+) -> npt.NDArray[np.int64]:
     """Rows of one field, all below `size`."""
     rows = vocabulary_rows_of(vocabulary, field, values)
     if field in vocabulary.rare:

@@ -63,7 +63,7 @@ class Logs:
             return self
         return self.select(slice(dropped, None) if bool(keep[dropped:].all()) else keep)
 
-    def within(self, sizes: Sequence[int]) -> Logs:
+    def share_rare_rows(self, sizes: Sequence[int]) -> Logs:
         """The rows as tables of these sizes [F] know them: a value that was rare then has the row that such ones share."""
         if max(self.others, default=-1) < 0:
             return self

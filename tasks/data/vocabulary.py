@@ -66,7 +66,7 @@ def grow_vocabulary(vocabulary: Vocabulary, table: pa.Table) -> Vocabulary:
         old, born = vocabulary.ids[name], vocabulary.births[name]
         values, row = _flat(table.column(name))
         if name in rare:
-            rare[name], new, first = _earned(rare[name], values, old)
+            rare[name], new, first = _count_rare_values(rare[name], values, old)
         else:
             new, first = _first_seen(values, old)
         first = row[first]
@@ -174,7 +174,9 @@ def _first_seen(values: pa.Array, old: pa.Array) -> tuple[pa.Array, npt.NDArray[
     return coded.dictionary, fresh[first]
 
 
-def _earned(rare: ValueCounts, values: pa.Array, old: pa.Array) -> tuple[ValueCounts, pa.Array, npt.NDArray[np.int64]]:
+def _count_rare_values(
+    rare: ValueCounts, values: pa.Array, old: pa.Array
+) -> tuple[ValueCounts, pa.Array, npt.NDArray[np.int64]]:
     """What is rare after these values; the new ids, and the position where each earned its row.
 
     The first row of a field is the one that rare values share.

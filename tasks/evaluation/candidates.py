@@ -87,7 +87,7 @@ def sample_candidates(logs: Logs, taken: Tensor, ranking: Ranking) -> Candidates
     >>> rank(from_factors(torch.zeros(1, 2), torch.zeros(1, 2)), candidates)["equal"].double().mean().item()
     5.0
     """
-    return _dealt(logs, taken, ranking, lambda items: UniformSampler(items, logs.generator("candidates")))
+    return _sample_blocks(logs, taken, ranking, lambda items: UniformSampler(items, logs.generator("candidates")))
 
 
 def sample_popular(logs: Logs, taken: Tensor, ranking: Ranking) -> Candidates:
@@ -119,10 +119,10 @@ def sample_popular(logs: Logs, taken: Tensor, ranking: Ranking) -> Candidates:
     (8, 8)
     """
     generator = logs.generator("candidates/popular")
-    return _dealt(logs, taken, ranking, lambda items: PopularitySampler(_counts(taken, items), generator))
+    return _sample_blocks(logs, taken, ranking, lambda items: PopularitySampler(_counts(taken, items), generator))
 
 
-def _dealt(
+def _sample_blocks(
     logs: Logs, taken: Tensor, ranking: Ranking, shuffled: Callable[[int], UniformSampler | PopularitySampler]
 ) -> Candidates:
     """Draw for blocks of rows from what `shuffled` makes of the number of items seen."""
@@ -130,12 +130,12 @@ def _dealt(
     deck = shuffled(int(limits[-1]) if len(logs) else 0)
     size = min(max(len(logs) // POOLS, 8), BLOCK)
     blocks = [slice(i, min(i + size, len(logs))) for i in range(0, len(logs), size)]
-    sampled = [_sampled(logs, who, limits, rows, ranking.negatives, deck) for rows in blocks]
+    sampled = [_sample_block(logs, who, limits, rows, ranking.negatives, deck) for rows in blocks]
     whole = [hand for rows in blocks for hand in _catalogue(logs, who, limits, rows)] if ranking.catalogue else None
     return Candidates(logs, size, sampled, whole)
 
 
-def _sampled(
+def _sample_block(
     logs: Logs, who: ItemUsers, limits: Tensor, rows: slice, negatives: int, deck: UniformSampler | PopularitySampler
 ) -> CandidateBlock:
     """A block against random items, of which each row takes its first valid ones."""

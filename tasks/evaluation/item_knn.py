@@ -83,7 +83,7 @@ class ItemKNN:
         alike = _cosine(took, self.shrinkage)
 
         def scores(users: Tensor, items: Tensor) -> Tensor:
-            near = (took[_known(users, took.shape[0])] @ alike)[:, _known(items, took.shape[1])].toarray()
+            near = (took[_clamp_ids(users, took.shape[0])] @ alike)[:, _clamp_ids(items, took.shape[1])].toarray()
             base = liked[items.clamp(max=len(liked) - 1)]
             return (base + self.weight * torch.from_numpy(near)).float()
 
@@ -112,6 +112,6 @@ def _cosine(took: sp.csr_matrix, shrinkage: float) -> sp.csr_matrix:
     return sp.csr_matrix((value, (row, col)), shape=product.shape)
 
 
-def _known(ids: Tensor, size: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _clamp_ids(ids: Tensor, size: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """The ids, those beyond the table as its last, empty row."""
     return ids.clamp(max=size - 1).numpy()

@@ -179,13 +179,13 @@ def rank(ranker: Ranker, candidates: Candidates) -> dict[str, Tensor]:
     for column, field in ((0, "user"), (1, "item")):
         found[f"new_{field}"] = logs.born[column][logs.rows[:, column]] == logs.periods
     found["pool"] = (torch.arange(len(logs)) // candidates.block).int()
-    found["above"], found["equal"] = _counted(ranker, logs, candidates.sampled)
+    found["above"], found["equal"] = _count_blocks(ranker, logs, candidates.sampled)
     if candidates.catalogue is not None:
-        found["catalogue_above"], found["catalogue_equal"] = _counted(ranker, logs, candidates.catalogue)
+        found["catalogue_above"], found["catalogue_equal"] = _count_blocks(ranker, logs, candidates.catalogue)
     return found
 
 
-def _counted(ranker: Ranker, logs: Logs, hands: Sequence[CandidateBlock]) -> Tensor:
+def _count_blocks(ranker: Ranker, logs: Logs, hands: Sequence[CandidateBlock]) -> Tensor:
     """Above and equal [2, n] over all blocks of candidates; a block of rows may have several."""
     total = torch.zeros(2, len(logs), dtype=torch.int32)
     for hand in hands:
@@ -200,10 +200,10 @@ def _count(ranker: Ranker, logs: Logs, hand: CandidateBlock) -> Tensor:
     _no_nan(scores)
     own = scores[:, size:].diagonal()[:, None]
     marks = (scores[:, :size] > own, scores[:, :size] == own)
-    return torch.stack([_within(mark, hand.cut, hand.row, hand.place) for mark in marks])
+    return torch.stack([_count_marks(mark, hand.cut, hand.row, hand.place) for mark in marks])
 
 
-def _within(mark: Tensor, cut: Tensor, row: Tensor, place: Tensor) -> Tensor:
+def _count_marks(mark: Tensor, cut: Tensor, row: Tensor, place: Tensor) -> Tensor:
     """Marks of each row before its cut, without the excluded ones: [B]."""
     whole = int(cut.min())
     total = mark[:, :whole].sum(1)

@@ -130,7 +130,7 @@ def _judge(rule: Gate, case: Case, latest: Sequence[Evidence]) -> Judged:
         return _unknown(f"There is evidence from only {len(drawn.group)} users; at least {FEWEST} are needed.")
     guarded = _guarded(pool, drawn, rule, case)
     verdict, why = _verdict(rule, case, plain, margin, guarded)
-    return _written(verdict, why, case, pool, plain, guarded)
+    return _describe_verdict(verdict, why, case, pool, plain, guarded)
 
 
 def _guarded(pool: Pool, drawn: Resamples, rule: Gate, case: Case) -> GuardrailFindings:
@@ -167,7 +167,7 @@ def _verdict(
     return "hold", ("It may be better or worse than what served: the interval holds zero.",)
 
 
-def _written(
+def _describe_verdict(
     verdict: Verdict, why: tuple[str, ...], case: Case, pool: Pool, plain: Interval, guarded: GuardrailFindings
 ) -> Judged:
     served, sign = float(pool.served.mean()), -1 if case.metric == "logloss" else 1

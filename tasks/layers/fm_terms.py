@@ -13,14 +13,14 @@ def fm_logits(embedded: Tensor) -> Tensor:
     twice the second. Autograd is given that product, which takes half the memory traffic of the formula as it stands;
     it is differentiable once. Source: Rendle 2010, lemma 3.1.
     """
-    slope, total = _slope(embedded)
+    slope, total = _pair_gradient(embedded)
     product = (embedded * slope).flatten(1).sum(1)  # no vecdot: autocast would round it to bfloat16
     return product - 0.5 * (product.detach() - total[:, -1])
 
 
 def pairwise_sum(embedded: Tensor) -> Tensor:
     """The same before it is summed over columns: [n, d + 1], 1/2 [(sum e)^2 - sum e^2] and, last, sum w_i."""
-    product = (embedded * _slope(embedded)[0]).sum(1)
+    product = (embedded * _pair_gradient(embedded)[0]).sum(1)
     half = 0.5 * product.detach()
     half[:, -1] = 0
     return product - half
@@ -33,7 +33,7 @@ def weight_sum(embedded: Tensor) -> Tensor:
     return torch.mv(embedded.flatten(1), last.flatten())
 
 
-def _slope(embedded: Tensor) -> tuple[Tensor, Tensor]:
+def _pair_gradient(embedded: Tensor) -> tuple[Tensor, Tensor]:
     """Slope [n, m, d + 1] and sum over columns [n, d + 1], without a gradient."""
     rows = embedded.detach()
     total = rows.sum(1)

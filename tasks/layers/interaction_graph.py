@@ -33,7 +33,7 @@ class Graph:
     edges: Tensor  # [m, 3] int32: user, item, period of first sight; distinct pairs, by period, user and item
     past: Weights = field(default_factory=dict)
 
-    def kept(self) -> dict[str, Tensor]:
+    def to_tensors(self) -> dict[str, Tensor]:
         """As a checkpoint keeps it."""
         return {"period": torch.tensor([self.period]), "edges": self.edges, **pack("past", self.past)}
 
@@ -56,7 +56,7 @@ class Graph:
 
 
 def load_graph(kept: Weights) -> Graph:
-    """What `Graph.kept` wrote; of nothing the empty graph."""
+    """What `Graph.to_tensors` wrote; of nothing the empty graph."""
     if not kept:
         return Graph(NEVER, torch.zeros(0, 3, dtype=torch.int32))
     return Graph(int(kept["period"]), kept["edges"], unpack("past", kept))

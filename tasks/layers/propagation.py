@@ -46,7 +46,7 @@ class Propagation:
     past: tuple[Tensor, ...]  # P^l [R, width] for l = 1..L; or none
     constant: Tensor  # [R, width] what the past adds to E; or [1, 1] nought
 
-    def whole(self, table: Tensor) -> Tensor:
+    def propagate(self, table: Tensor) -> Tensor:
         """E of a whole table: [R, w]."""
         found = self.alone(table)
         found[self.linked] = self.spread(take_rows(table, self.linked))
@@ -148,7 +148,7 @@ def propagation_step(
 
     L2 and pulls act on rows of E^0 that occur in the batch, as often as they do, as they do without a graph.
     """
-    found = bilinear_gradients(over.whole(table), pairs, real, over.shape.width)
+    found = bilinear_gradients(over.propagate(table), pairs, real, over.shape.width)
     rows, gradient, times = (torch.cat(parts) for parts in (found.rows, found.gradient, found.times))
     slot = over.slot.index_select(0, rows)
     inside, lone = (slot >= 0).nonzero().flatten(), (slot < 0).nonzero().flatten()

@@ -67,7 +67,7 @@ class HistoryRows:
 
     def rows(self, positions: Tensor, ids: Tensor) -> Tensor:
         """The entries' own rows, then their histories'."""
-        past, there = self.past(positions)
+        past, there = self.histories(positions)
         return torch.cat([self.own.rows(positions, ids), past[there] + offsets(self.sizes)[self.item]])
 
     def embedded(self, values: Tensor, positions: Tensor, ids: Tensor) -> Tensor:
@@ -79,11 +79,11 @@ class HistoryRows:
 
     def parted(self, values: Tensor, positions: Tensor, ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The entries' own rows [n, F, width], those of their items [m, width], and where there is an item [n, L]."""
-        _, there = self.past(positions)
+        _, there = self.histories(positions)
         first = len(values) - int(there.sum())
         return self.own.embedded(values[:first], positions, ids), values[first:], there
 
-    def past(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+    def histories(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Histories [n, L] of rows of the logs, and where there is an item."""
         past = self.history.index_select(0, positions)
         return past, (past >= 0) & (past < self.sizes[self.item])

@@ -89,7 +89,7 @@ class Generator:
             outputs = [output + rows for output, rows in zip(outputs, sequence, strict=True)]
         return GeneratedRows(outputs, traces, sequence)
 
-    def slopes(
+    def gradients(
         self, parameters: Weights, name: str, made: GeneratedRows, slopes: Sequence[Tensor], threads: ThreadPool
     ) -> dict[str, Tensor]:
         """The gradient of one table's parameters, by their full names, given that of each output."""
@@ -108,7 +108,7 @@ class Generator:
             found[name] = self.rows(parameters, name, flat, hidden[name][None] if hidden else None)
         return found
 
-    def whole(self, parameters: Weights, sequence: Sequence[Weights], hidden: Weights) -> dict[str, Tensor]:
+    def generate(self, parameters: Weights, sequence: Sequence[Weights], hidden: Weights) -> dict[str, Tensor]:
         """The last output for every weight: what is served."""
         last = sequence[-1]
         found = {PREFIX + field: last[PREFIX + field].clone() for field in self.fields}
@@ -124,7 +124,7 @@ class Generator:
             threads.map(lambda chunk: make(*chunk), self._chunks(last))
         return found
 
-    def advanced(self, parameters: Weights, weights: Weights, hidden: Weights) -> dict[str, Tensor]:
+    def advance_hidden(self, parameters: Weights, weights: Weights, hidden: Weights) -> dict[str, Tensor]:
         """The hidden states one weight further."""
         found = {name: tensor.clone() for name, tensor in hidden.items()}
 

@@ -62,7 +62,7 @@ def learn_generator(
             adam.step(flat, gradient.add_(flat, alpha=training.l2))
             done += len(draws[max(draws)].positions)
             report_progress(done, total)
-    return meta.learned(flat, adam, value, "the generator")
+    return meta.finish_run(flat, adam, value, "the generator")
 
 
 def losses_and_gradients(
@@ -139,7 +139,7 @@ def _gradient(
     """The gradient of all parameters, those of tables without a row in the batch included."""
     found = {name: torch.zeros_like(tensor) for name, tensor in parameters.items()}
     for name, one in made.items():
-        found |= generator.slopes(parameters, name, one, slopes[name], threads)
+        found |= generator.gradients(parameters, name, one, slopes[name], threads)
     return found
 
 
@@ -148,7 +148,7 @@ def _batches(model: Model, lesson: TrainingWindow, training: TrainConfig) -> Ite
     last, newest = len(lesson.targets) - 1, lesson.targets[-1]
     count = ceil(len(newest) / training.batch_size)
     dealt = {
-        number: _dealt(model, logs, training, 0 if number == last else count, f"asmg/{newest.period}")
+        number: _target_batches(model, logs, training, 0 if number == last else count, f"asmg/{newest.period}")
         for number, (logs, share) in enumerate(zip(lesson.targets, lesson.shares, strict=True))
         if share
     }
@@ -157,7 +157,9 @@ def _batches(model: Model, lesson: TrainingWindow, training: TrainConfig) -> Ite
         yield {number: one for number, one in drawn.items() if one is not None}
 
 
-def _dealt(model: Model, logs: Logs, training: TrainConfig, count: int, purpose: str) -> Iterator[StepRows | None]:
+def _target_batches(
+    model: Model, logs: Logs, training: TrainConfig, count: int, purpose: str
+) -> Iterator[StepRows | None]:
     """One target's draws, in a new order each epoch: `count` an epoch, or, with 0, of `training.batch_size` rows each."""
     generator, canonical = logs.generator(purpose), canonical_order(logs)
     user, item = (logs.rows[:, logs.fields.index(field)] for field in ("user", "item"))

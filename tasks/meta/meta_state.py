@@ -44,7 +44,7 @@ class MetaState:
             for (name, tensor), piece in zip(self.parameters.items(), pieces, strict=True)
         }
 
-    def learned(self, flat: Tensor, adam: Adam, value: Tensor, what: str) -> MetaState:
+    def finish_run(self, flat: Tensor, adam: Adam, value: Tensor, what: str) -> MetaState:
         """What a run made, `value` its last loss. Raises DataError, naming `what` learned, where it diverged."""
         if not float(value) <= HOPELESS or not bool(torch.isfinite(flat.sum())):
             raise DataError(f"{what} diverged: loss {float(value):.4g} with lr {adam.rate:g}; lower it")

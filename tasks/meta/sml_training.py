@@ -59,7 +59,7 @@ def learn_model(
     look = lookup(model, table_sizes(model, weights), logs, own_close(logs))
 
     def step_on(run: TrainState) -> Step:
-        def slope(rows: StepRows, share: float) -> PartialGradient:
+        def compute_gradient(rows: StepRows, share: float) -> PartialGradient:
             positions, label, ids = step_entries(model, logs, rows)
             distinct, place = torch.unique(look.rows(positions, ids), return_inverse=True)
             table = take_rows(run.table, distinct).requires_grad_()
@@ -72,11 +72,11 @@ def learn_model(
             gradient, of_dense = torch.autograd.grad(value, [table, flat], allow_unused=True)
             return PartialGradient(value.detach(), distinct, gradient, of_dense, ids)
 
-        return parallel_step(slope, run, drawn, threads, PART)
+        return parallel_step(compute_gradient, run, drawn, threads, PART)
 
     every = torch.arange(logs.sizes[logs.fields.index("item")])
     draws = None if batches == "shuffled" else epochs(model, logs, training, batches, every, "first")
-    with _crew(model, training) as threads:
+    with _open_threads(model, training) as threads:
         return train(step_on, model, weights, logs, training, None, draws).weights
 
 
@@ -106,7 +106,7 @@ def learn_transfer(
     value = torch.zeros(())
     offered = torch.unique(logs.rows[:, logs.fields.index("item")])
 
-    def slope(rows: StepRows, share: float) -> tuple[Tensor, Tensor]:
+    def compute_gradient(rows: StepRows, share: float) -> tuple[Tensor, Tensor]:
         """The loss of a part, as it counts in the whole, and its gradient."""
         positions, label, ids = step_entries(model, logs, rows)
         leaf = flat.detach().requires_grad_()
@@ -120,15 +120,15 @@ def learn_transfer(
         value = share * cross_entropy(Batch(logits, label, positions, ids, embedded, len(rows.positions)))
         return value.detach(), torch.autograd.grad(value, leaf)[0]
 
-    with reuse_freed_memory(), _crew(model, training) as threads:
+    with reuse_freed_memory(), _open_threads(model, training) as threads:
         for rows in chain.from_iterable(epochs(model, logs, training, batches, offered, "second")):
-            found = threads.map(lambda part: slope(*part), split_rows(rows, threads, PART))
+            found = threads.map(lambda part: compute_gradient(*part), split_rows(rows, threads, PART))
             value, gradient = (reduce(torch.add, each) for each in zip(*found, strict=True))
             adam.step(flat, gradient.add(flat, alpha=training.l2))
-    return meta.learned(flat, adam, value, "the transfer")
+    return meta.finish_run(flat, adam, value, "the transfer")
 
 
-def _crew(model: Model, training: TrainConfig) -> AbstractContextManager[ThreadPool]:
+def _open_threads(model: Model, training: TrainConfig) -> AbstractContextManager[ThreadPool]:
     """Parts of the rows side by side; towers are carried once a part, so there it is one part for all."""
     return thread_pool(training.parts if model.family == "ranking" else 1)
 

@@ -64,7 +64,7 @@ class TransferSet:
         }
 
     @torch.no_grad()
-    def whole(
+    def transfer_all(
         self, parameters: Weights, before: Weights, learned: Weights, only: Mapping[str, Tensor] | None = None
     ) -> dict[str, Tensor]:
         """Every weight carried; with `only` (rows by field) the other rows of the tables stay as they were learned."""

@@ -139,7 +139,7 @@ class LightGCN(nn.Module):
             over = load_graph(found).propagation(self._shape(sizes))
         else:
             over = self._propagation(sizes, self._tonight().now.period - 1)
-        return self.dot.factors(split(over.whole(fuse(weights, FIELDS)), FIELDS, sizes))
+        return self.dot.factors(split(over.propagate(fuse(weights, FIELDS)), FIELDS, sizes))
 
     def at(self, weights: Weights, kept: Weights, logs: Logs) -> LightGCN:
         """The model on the night of `logs.period`, with the graphs of its close and of those before."""
@@ -153,7 +153,7 @@ class LightGCN(nn.Module):
 
     def keep(self) -> dict[str, Tensor]:
         """The graph at the close of the night."""
-        return self._tonight().now.kept()
+        return self._tonight().now.to_tensors()
 
     def lookup(self, sizes: list[int], logs: Logs, close: int) -> LinkedRows:
         """Rows spread over the graph at the close of a period; if they are trained on, over the graph of `links`."""

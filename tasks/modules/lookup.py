@@ -38,12 +38,12 @@ class MultiValueRows:
 
     def rows(self, positions: Tensor, ids: Tensor) -> Tensor:
         """The entries' own rows, of those fields the first value's, then those of all values."""
-        values, there = self._there(positions)
+        values, there = self._values_and_mask(positions)
         return torch.cat([own_rows(ids, self.sizes), (values + offsets(self.sizes)[self.field])[there]])
 
     def embedded(self, values: Tensor, positions: Tensor, ids: Tensor) -> Tensor:
         """[n, F, width]."""
-        _, there = self._there(positions)
+        _, there = self._values_and_mask(positions)
         n, f = ids.shape
         spots = (torch.arange(n)[:, None] * f + self.field)[there]
         total = values.new_zeros(n * f, values.shape[1]).index_add(0, spots, values[n * f :])
@@ -51,7 +51,7 @@ class MultiValueRows:
         several = torch.zeros(f, dtype=torch.bool).index_fill(0, self.field, True)
         return torch.where(several[:, None], mean.view(n, f, -1), values[: n * f].view(n, f, -1))
 
-    def _there(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+    def _values_and_mask(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         values = self.values.index_select(0, positions)
         return values, (values >= 0) & (values < torch.tensor(self.sizes)[self.field])
 

@@ -91,7 +91,7 @@ class Regularizer:
     flat: tuple[Tensor, Tensor | None] | None = None
 
     @property
-    def taut(self) -> bool:
+    def has_row_penalty(self) -> bool:
         """Whether there is a penalty on rows of tables. If not, it need not be counted how often each row occurs."""
         return bool(self.l2) or self.table is not None
 

@@ -31,7 +31,7 @@ def require_keys(memory: Weights, names: Sequence[str], strategy: str, besides: 
     if missing or strange:
         expected = ", ".join(missing) or f"nothing but {', '.join(sorted(folders))}"
         raise DataError(
-            f"{strategy} expects {expected} in a checkpoint's memory; given is {_listed(strange or memory)}: "
+            f"{strategy} expects {expected} in a checkpoint's memory; given is {_join_names(strange or memory)}: "
             "another strategy, or other options, made it. Begin anew from its weights"
         )
 
@@ -96,7 +96,7 @@ def _shape(tensors: Weights, name: str) -> object:
     return list(tensors[name].shape) if name in tensors else "absent"
 
 
-def _listed(memory: Iterable[str]) -> str:
+def _join_names(memory: Iterable[str]) -> str:
     names = sorted(memory)
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return f"{', '.join(names[:SHOWN])}{more}" if names else "an empty memory"

@@ -102,7 +102,7 @@ class AddPopularity:
             raise PlanError(
                 "AddPopularity adds to items' biases, and this model has none; give MF the option biases: true"
             )
-        return self._served(self.learner.start(model, weights, logs), logs, self.weights[0])
+        return self._make_checkpoint(self.learner.start(model, weights, logs), logs, self.weights[0])
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
         """Choose the weight on the newest period, let the learner learn from it, add popularity."""
@@ -110,7 +110,9 @@ class AddPopularity:
         own, before = unpack("own/weights", checkpoint.memory), float(checkpoint.memory["share"])
         share = self._choose(model, own, logs, before)
         mine = Checkpoint(checkpoint.period, own, unpack("learner", checkpoint.memory))
-        return self._served(update_learner(self.learner, "AddPopularity's learner", model, mine, logs), logs, share)
+        return self._make_checkpoint(
+            update_learner(self.learner, "AddPopularity's learner", model, mine, logs), logs, share
+        )
 
     def _choose(self, model: Model, own: Weights, logs: Logs, before: float) -> float:
         """The weight that would have served the newest period best; `before` if the period has no rows."""
@@ -121,7 +123,7 @@ class AddPopularity:
         rows, liked = evaluation_rows(model, newest), popularity(then, self.half_life)
         return min(self.weights, key=lambda share: mean_logloss(model, _added(own, share * liked), rows))
 
-    def _served(self, learned: Checkpoint, logs: Logs, share: float) -> Checkpoint:
+    def _make_checkpoint(self, learned: Checkpoint, logs: Logs, share: float) -> Checkpoint:
         own = {**pack("learner", learned.memory), **pack("own/weights", learned.weights)}
         liked = popularity(logs, self.half_life)
         memory = {**own, "share": torch.tensor([share], dtype=torch.float64)}

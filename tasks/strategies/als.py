@@ -101,9 +101,10 @@ class ALS:
         )  # fmt: skip
         als.fit(matrix, show_progress=False)  # type: ignore[no-untyped-call]
         return Checkpoint(
-            logs.period, from_parts(model, _kept(als.user_factors), _kept(als.item_factors), torch.zeros(shape[1]))
+            logs.period,
+            from_parts(model, _to_tensor(als.user_factors), _to_tensor(als.item_factors), torch.zeros(shape[1])),
         )
 
 
-def _kept(factors: object) -> Tensor:
+def _to_tensor(factors: object) -> Tensor:
     return torch.tensor(factors, dtype=torch.float32)

@@ -156,15 +156,15 @@ class ASMG:
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
         """Choose a window, train the generators and then the learner, generate the served weights."""
-        pool, makers, before = self._recalled(model, checkpoint, logs)
+        pool, makers, before = self._load_memory(model, checkpoint, logs)
         choice = self._choose(model, makers, pool, logs.since(logs.period), before)
-        makers = [self._learned(model, maker, pool, logs) for maker in makers]
+        makers = [self._train_maker(model, maker, pool, logs) for maker in makers]
         own = pool[0].weights if pool else checkpoint.weights
         mine = Checkpoint(checkpoint.period, own, unpack("learner", checkpoint.memory))
         learned = update_learner(self.learner, "ASMG's learner", model, mine, logs)
         kept = pool if self.variant == "full" else pool[: max(self.windows) - 1]
         pool = [Snapshot(learned.weights, logs.period), *kept]
-        served = self._served(makers[choice], [past.weights for past in pool])
+        served = self._generate_weights(makers[choice], [past.weights for past in pool])
         return Checkpoint(logs.period, served, self._memory(pool, learned, makers, choice))
 
     def _makers(self, model: Model, weights: Weights, logs: Logs) -> list[MetaGenerator]:
@@ -182,10 +182,10 @@ class ASMG:
     ) -> dict[str, Tensor]:
         memory = {**pack("learner", learned.memory), **pack_snapshots(pool), "choice": torch.tensor([choice])}
         for place, maker in enumerate(makers):
-            memory |= pack(f"generators/{place}", _kept(maker))
+            memory |= pack(f"generators/{place}", _maker_tensors(maker))
         return memory
 
-    def _recalled(
+    def _load_memory(
         self, model: Model, checkpoint: Checkpoint, logs: Logs
     ) -> tuple[list[Snapshot], list[MetaGenerator], int]:
         """Pool, makers and choice of a memory. Raises DataError if it was made with other options."""
@@ -193,7 +193,7 @@ class ASMG:
         require_keys(memory, ("pool/periods", "choice", "generators/"), "ASMG")
         for place, maker in enumerate(self._makers(model, checkpoint.weights, logs)):
             folder = f"generators/{place}"
-            require_shapes(memory, pack(folder, _kept(maker)), "ASMG")
+            require_shapes(memory, pack(folder, _maker_tensors(maker)), "ASMG")
             meta = load_meta_state(unpack(f"{folder}/meta", memory))
             found.append(replace(maker, meta=meta, hidden=unpack(f"{folder}/hidden", memory)))
         return past_weights(memory), found, min(int(memory["choice"]), len(found) - 1)
@@ -205,13 +205,13 @@ class ASMG:
         if len(makers) == 1 or not pool or not len(newest):
             return before
         rows, losses = evaluation_rows(model, newest), []
-        weights = [_born(past.weights, newest, pool[0].period) for past in pool]
+        weights = [_tensors_at_close(past.weights, newest, pool[0].period) for past in pool]
         for maker in makers:
-            then = replace(maker, hidden=_born(maker.hidden, newest, pool[0].period))
-            losses.append(mean_logloss(model, self._served(then, weights), rows))
+            then = replace(maker, hidden=_tensors_at_close(maker.hidden, newest, pool[0].period))
+            losses.append(mean_logloss(model, self._generate_weights(then, weights), rows))
         return losses.index(min(losses))
 
-    def _learned(self, model: Model, maker: MetaGenerator, pool: Sequence[Snapshot], logs: Logs) -> MetaGenerator:
+    def _train_maker(self, model: Model, maker: MetaGenerator, pool: Sequence[Snapshot], logs: Logs) -> MetaGenerator:
         """The maker after training on its window; unchanged while the window is not full."""
         if len(pool) < maker.window:
             return maker
@@ -222,7 +222,7 @@ class ASMG:
         hidden = maker.start(sequence[-1])
         lesson = TrainingWindow(sequence, hidden, targets, self._shares(len(window)))
         meta = learn_generator(model, maker.generator, maker.meta, lesson, self.training)
-        moved = maker.generator.advanced(meta.parameters, sequence[0], hidden) if maker.hidden else {}
+        moved = maker.generator.advance_hidden(meta.parameters, sequence[0], hidden) if maker.hidden else {}
         return replace(maker, meta=meta, hidden=moved)
 
     def _shares(self, count: int) -> list[float]:
@@ -232,12 +232,12 @@ class ASMG:
         rising = [1 if self.variant == "unif" else place for place in range(1, count + 1)]
         return [place / sum(rising) for place in rising]
 
-    def _served(self, maker: MetaGenerator, newest_first: Sequence[Weights]) -> dict[str, Tensor]:
+    def _generate_weights(self, maker: MetaGenerator, newest_first: Sequence[Weights]) -> dict[str, Tensor]:
         """The last output for the window, or the learner's weights as long as the generator was not trained."""
         if not maker.meta.steps or len(newest_first) < maker.window:
             return dict(newest_first[0])
         sequence = list(reversed(newest_first if self.variant == "full" else newest_first[: maker.window]))
-        made = maker.generator.whole(maker.meta.parameters, sequence, maker.start(sequence[-1]))
+        made = maker.generator.generate(maker.meta.parameters, sequence, maker.start(sequence[-1]))
         for name in made if self.mask_inactive else ():
             if name.startswith(PREFIX):
                 still = torch.stack([(w[name] == sequence[-1][name]).all(1) for w in sequence]).all(0)
@@ -245,7 +245,7 @@ class ASMG:
         return made
 
 
-def _kept(maker: MetaGenerator) -> dict[str, Tensor]:
+def _maker_tensors(maker: MetaGenerator) -> dict[str, Tensor]:
     """A maker as tensors of a checkpoint's memory; hidden states grow with their tables, by zeros."""
     return {**pack("meta", maker.meta.memory()), **pack("hidden", maker.hidden)}
 
@@ -255,7 +255,7 @@ def _between(logs: Logs, after: int, until: int) -> Logs:
     return replace(logs.select((logs.periods > after) & (logs.periods <= until)), period=until)
 
 
-def _born(tensors: Weights, logs: Logs, period: int) -> dict[str, Tensor]:
+def _tensors_at_close(tensors: Weights, logs: Logs, period: int) -> dict[str, Tensor]:
     """The tensors as they were at the close of a period: later ids have no row yet."""
     sizes = {PREFIX + field: int((born <= period).sum()) for field, born in zip(logs.fields, logs.born, strict=True)}
     return {name: tensor[: sizes[name]] if name in sizes else tensor for name, tensor in tensors.items()}

@@ -99,19 +99,19 @@ class Hedge:
         """All candidates start with equal weights; the first one is served."""
         begun = [candidate.start(model, weights, logs) for candidate in self.candidates]
         alike = torch.full((len(begun),), -log(len(begun)), dtype=torch.float64)
-        return self._served(begun, alike, logs)
+        return self._make_checkpoint(begun, alike, logs)
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
         """Score all candidates on the newest period, then let each learn. A DataError names the one that fails."""
-        chain = self._recalled(checkpoint)
-        log_weights = self._weighed(model, chain, checkpoint.memory["log_weights"], logs.since(logs.period))
+        chain = self._load_candidates(checkpoint)
+        log_weights = self._update_log_weights(model, chain, checkpoint.memory["log_weights"], logs.since(logs.period))
         learned = [
             update_learner(candidate, f"Hedge's candidates[{place}]", model, one, logs)
             for place, (candidate, one) in enumerate(zip(self.candidates, chain, strict=True))
         ]
-        return self._served(learned, log_weights, logs)
+        return self._make_checkpoint(learned, log_weights, logs)
 
-    def _weighed(self, model: Model, chain: Sequence[Checkpoint], before: Tensor, newest: Logs) -> Tensor:
+    def _update_log_weights(self, model: Model, chain: Sequence[Checkpoint], before: Tensor, newest: Logs) -> Tensor:
         """Logarithms of the weights [candidates] float64 after `newest`; unchanged if it has no rows."""
         if not len(newest):
             return before
@@ -120,7 +120,7 @@ class Hedge:
         moved = torch.log_softmax(self.forget * before - self.eta * losses, 0)
         return torch.log((1 - self.share) * moved.exp() + self.share / len(chain)) if self.share else moved
 
-    def _served(self, chain: Sequence[Checkpoint], log_weights: Tensor, logs: Logs) -> Checkpoint:
+    def _make_checkpoint(self, chain: Sequence[Checkpoint], log_weights: Tensor, logs: Logs) -> Checkpoint:
         """The checkpoint: the first of the largest weight is served, all are kept in memory."""
         memory: dict[str, Tensor] = {"log_weights": log_weights}
         for place, one in enumerate(chain):
@@ -129,7 +129,7 @@ class Hedge:
         best = int((log_weights == log_weights.max()).nonzero()[0])
         return Checkpoint(logs.period, chain[best].weights, memory)
 
-    def _recalled(self, checkpoint: Checkpoint) -> list[Checkpoint]:
+    def _load_candidates(self, checkpoint: Checkpoint) -> list[Checkpoint]:
         """The candidates' own checkpoints. Raises DataError if the memory is not that of as many candidates."""
         memory, count = checkpoint.memory, len(self.candidates)
         require_keys(memory, ["log_weights", *(f"candidates/{place}/weights/" for place in range(count))], "Hedge")

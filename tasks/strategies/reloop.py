@@ -147,12 +147,12 @@ class ReLoop:
         """Collect what was predicted, then let the learner learn. Raises DataError if the loss diverges."""
         check_labels(model, "ReLoop")
         require_keys(checkpoint.memory, ("served/periods", "served/values"), "ReLoop")
-        judged = self._judged(model, checkpoint, logs)
+        judged = self._add_predictions(model, checkpoint, logs)
         mine = Checkpoint(checkpoint.period, checkpoint.weights, unpack("learner", checkpoint.memory))
         learned = update_learner(self.learner, "ReLoop's learner", model, mine, judged, SelfCorrection(self.alpha))
         return Checkpoint(logs.period, learned.weights, self._memory(learned, judged))
 
-    def _judged(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Logs:
+    def _add_predictions(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Logs:
         """The logs with the prediction for every row of the newest period, and for older rows if it is known."""
         kept, served = checkpoint.memory["served/periods"], logs.served.clone()
         before = from_memory(checkpoint.memory["served/values"])

@@ -136,13 +136,13 @@ class SML:
         task = unpack("task", memory)
         frozen = self.freeze is not None and finished >= self.freeze
         if task and not frozen:
-            meta, base = self._finished(model, carry, meta, task, logs)
+            meta, base = self._finish_task(model, carry, meta, task, logs)
             finished += 1
         newest = logs.since(logs.period)
-        learned, kept = self._opened(
+        learned, kept = self._open_task(
             model, carry, meta, Checkpoint(logs.period - 1, base, unpack("learner", memory)), logs
         )
-        served = carry.whole(meta.parameters, base, learned, self._moving(model, newest))
+        served = carry.transfer_all(meta.parameters, base, learned, self._moving(model, newest))
         memory = {
             **pack("meta", meta.memory()), "finished": torch.tensor([finished]), **pack("learner", kept),
             **pack("task/before/weights", base), **pack("task/learned/weights", learned),
@@ -152,7 +152,7 @@ class SML:
     def _transfers(self, model: Model, weights: Weights, logs: Logs) -> dict[str, Tensor]:
         return TransferSet(self.transfer, model.fields).parameters(model, weights, logs.generator("sml/transfer"))
 
-    def _finished(
+    def _finish_task(
         self, model: Model, carry: TransferSet, meta: MetaState, task: Weights, logs: Logs
     ) -> tuple[MetaState, dict[str, Tensor]]:
         """Step 2, and step 1 again, for the period before the newest; the transfers, and W of that period."""
@@ -172,10 +172,10 @@ class SML:
                 model, carry, meta, TransferInputs(before, learned), judged, self.transfer_training, self.batches
             )
             if self.start_from == "output" or number + 1 == self.rounds:
-                done = carry.whole(meta.parameters, before, learned, moving)
+                done = carry.transfer_all(meta.parameters, before, learned, moving)
         return meta, done
 
-    def _opened(
+    def _open_task(
         self, model: Model, carry: TransferSet, meta: MetaState, base: Checkpoint, logs: Logs
     ) -> tuple[dict[str, Tensor], Weights]:
         """Step 1 on the newest period: W^ learned from the base's weights, and the learner's memory."""

@@ -93,7 +93,7 @@ class SPMF:
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
         """The pre-trained weights; the reservoirs are filled from the root's history."""
         kinds = {kind: empty_reservoir(logs) for kind in self._kinds(model)}
-        return Checkpoint(logs.period, weights, self._offered(kinds, logs))
+        return Checkpoint(logs.period, weights, self._offer_rows(kinds, logs))
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
         """Train on the drawn rows, then add the newest period to the reservoirs."""
@@ -101,22 +101,22 @@ class SPMF:
 
     def learn(self, model: Model, checkpoint: Checkpoint, logs: Logs, objective: Objective) -> Checkpoint:
         """The same for another objective; a row of a reservoir keeps the prediction that it was stored with."""
-        kinds = self._recalled(model, checkpoint.memory)
+        kinds = self._load_reservoirs(model, checkpoint.memory)
         mixed = self._mixed(model, checkpoint.weights, logs, kinds)
         once = replace(self.training, epochs=1) if model.family == "ranking" and self.size else self.training
         fitted = fit(model, checkpoint.weights, mixed, once, objective(mixed))
-        return Checkpoint(logs.period, fitted.weights, self._offered(kinds, logs))
+        return Checkpoint(logs.period, fitted.weights, self._offer_rows(kinds, logs))
 
     def _kinds(self, model: Model) -> tuple[str, ...]:
         return ("positives",) if model.family == "ranking" else ("positives", "negatives")
 
-    def _recalled(self, model: Model, memory: Weights) -> dict[str, Reservoir]:
+    def _load_reservoirs(self, model: Model, memory: Weights) -> dict[str, Reservoir]:
         """The reservoirs of a memory. Raises PlanError if they are not there."""
         kinds = self._kinds(model)
         require_keys(memory, [f"{kind}/{name}" for kind in kinds for name in (*COLUMNS, "seen")], "SPMF")
         return {kind: load_reservoir(unpack(kind, memory)) for kind in kinds}
 
-    def _offered(self, kinds: dict[str, Reservoir], logs: Logs) -> dict[str, Tensor]:
+    def _offer_rows(self, kinds: dict[str, Reservoir], logs: Logs) -> dict[str, Tensor]:
         """The memory of the reservoirs after the rows of `logs` were offered to them."""
         memory: dict[str, Tensor] = {}
         for kind, reservoir in kinds.items():

@@ -68,7 +68,7 @@ def predict(model: Model, weights: Weights, logs: Logs, batch: int = 16384) -> T
     columns = [logs.fields.index(field) for field in model.fields]
     tables = [weights[PREFIX + field] for field in model.fields]
     there = dict(zip(model.fields, sizes, strict=True))
-    logs = logs.within([there.get(field, size) for field, size in zip(logs.fields, logs.sizes, strict=True)])
+    logs = logs.share_rare_rows([there.get(field, size) for field, size in zip(logs.fields, logs.sizes, strict=True)])
     dense, found = dense_names(weights), torch.empty(len(logs))
     look = lookup(model, sizes, logs, close_before(logs))
     limits = torch.tensor(sizes)
@@ -78,14 +78,16 @@ def predict(model: Model, weights: Weights, logs: Logs, batch: int = 16384) -> T
         ids = logs.rows[part][:, columns]
         unseen = (ids < 0) | (ids >= limits)
         known = ids.masked_fill(unseen, 0)
-        embedded = _own(tables, known) if isinstance(look, OwnRows) else _looked_up(look, tables, known, first)
+        embedded = (
+            _take_own_rows(tables, known) if isinstance(look, OwnRows) else _looked_up(look, tables, known, first)
+        )
         if bool(unseen.any()):
             embedded[:, : len(tables)][unseen & ~pooled] = 0
         found[part] = model.logits(embedded, logs.numeric[part], dense)
     return _finite(found)
 
 
-def _own(tables: Sequence[Tensor], ids: Tensor) -> Tensor:
+def _take_own_rows(tables: Sequence[Tensor], ids: Tensor) -> Tensor:
     """Rows [n, F, width] of ids [n, F]; zeros of a table without rows."""
     found = [
         t.index_select(0, i) if len(t) else t.new_zeros(len(i), t.shape[1])

@@ -50,7 +50,7 @@ def autograd_step(
     """The step of any model under any loss."""
     look = lookup(model, run.sizes, logs, own_close(logs))
 
-    def slope(rows: StepRows, share: float) -> PartialGradient:
+    def compute_gradient(rows: StepRows, share: float) -> PartialGradient:
         positions, label, ids = step_entries(model, logs, rows)
         fused = look.rows(positions, ids)
         values = take_rows(run.table, fused).requires_grad_()
@@ -62,11 +62,11 @@ def autograd_step(
         of_values, of_flat = torch.autograd.grad(value, [values, flat], allow_unused=True)
         return PartialGradient(value.detach(), fused, of_values, of_flat, ids)
 
-    return parallel_step(slope, run, drawn, crew)
+    return parallel_step(compute_gradient, run, drawn, crew)
 
 
 def parallel_step(
-    slope: Callable[[StepRows, float], PartialGradient],
+    compute_gradient: Callable[[StepRows, float], PartialGradient],
     run: TrainState,
     drawn: Regularizer,
     crew: ThreadPool,
@@ -74,7 +74,7 @@ def parallel_step(
 ) -> Step:
     """A step whose rows are dealt to the crew in parts of `least` or more.
 
-    `slope` is asked for that of a part's rows, as it counts in the whole, of which they are a share.
+    `compute_gradient` is asked for that of a part's rows, as it counts in the whole, of which they are a share.
     """
 
     def move_dense(found: Sequence[PartialGradient]) -> None:
@@ -89,13 +89,13 @@ def parallel_step(
             return None
         groups = group(_joined([one.fused for one in found]))
         times = groups.counts  # nobody reads them unless weights are drawn somewhere
-        if drawn.taut:
+        if drawn.has_row_penalty:
             times = occurrences(groups.rows, _joined([one.ids for one in found]), run.sizes)
         return groups, _joined(values), times
 
     def step(rows: StepRows) -> Tensor:
         count = len(rows.positions)
-        found = crew.map(lambda part: slope(*part), split_rows(rows, crew, least))
+        found = crew.map(lambda part: compute_gradient(*part), split_rows(rows, crew, least))
         together = crew.map(lambda work: work(found), (move_dense, grouped))[1]  # neither waits for the other
         if together is not None:
             groups, gradient, times = together

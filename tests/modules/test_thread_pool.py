@@ -74,7 +74,7 @@ def test_two_threads_learn_through_a_transfer_what_one_learns(batches, biases):
             model, carry, meta, TransferInputs(before, learned), logs, replace(training, lr=0.01), batches
         )
         assert same(learned, again)
-        served = carry.whole(taught.parameters, before, learned)
+        served = carry.transfer_all(taught.parameters, before, learned)
         found[count] = {
             **taught.parameters,
             **served,
