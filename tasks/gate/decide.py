@@ -121,7 +121,7 @@ def _judge(rule: Gate, case: Case, latest: Sequence[Evidence]) -> Judged:
         return _unknown("There is no night on which both it and something that served were scored.")
     wanted = 1 if case.refresh else rule.evidence_nights
     if len(pool.periods) < wanted:
-        return _unknown(f"There is evidence from {span(pool.names)}; gate.periods asks for {wanted}.")
+        return _unknown(f"There is evidence from {span(pool.names)}; gate.evidence_nights asks for {wanted}.")
     drawn = resample(pool.user, pool.draw, rule.resamples, case.alpha, f"gate/{latest[-1].period}")
     every = torch.ones(len(pool.gain), dtype=torch.bool)
     plain = interval(pool.gain, every, drawn, case.alpha)
