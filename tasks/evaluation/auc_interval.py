@@ -40,8 +40,10 @@ def auc_difference(pairs: Sequence[tuple[Rows, Rows]]) -> Difference | None:
     DeLong et al. 1988, Comparing the areas under two or more correlated ROC curves (each row's share).
     Obuchowski 1997, Nonparametric analysis of clustered ROC curve data (rows of one user).
 
-    Examples -------- Twenty users with a positive and a negative each. `a` orders those of fifteen users rightly, `b`
-    predicts a constant: of 400 pairs, 225 are in order and 150 tie, which is an AUC of 0.75.
+    Examples
+    --------
+    Twenty users with a positive and a negative each. `a` orders those of fifteen users rightly, `b` predicts a
+    constant: of 400 pairs, 225 are in order and 150 tie, which is an AUC of 0.75.
 
     >>> import torch
     >>> from nightloop.tasks.evaluation.auc_interval import auc_difference

@@ -73,8 +73,10 @@ def difference(
     ----------
     Cochran 1977, Sampling techniques, chapter 9A.
 
-    Examples -------- Twenty users; `a` puts the item of ten of them first, `b` puts none first: 0.5, and 1.96 sqrt(0.25
-    / 19) to each side.
+    Examples
+    --------
+    Twenty users; `a` puts the item of ten of them first, `b` puts none first: 0.5, and 1.96 sqrt(0.25 / 19) to each
+    side.
 
     >>> import numpy as np
     >>> from nightloop.tasks.evaluation.paired_difference import difference

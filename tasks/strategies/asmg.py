@@ -90,8 +90,10 @@ class ASMG:
     DataError
         From `update`: a loss diverges, or the memory was made with other options.
 
-    References ---------- Peng et al. 2021, Learning an adaptive meta model-generator for incrementally updating
-    recommender systems. Its code is danni9594/ASMG.
+    References
+    ----------
+    Peng et al. 2021, Learning an adaptive meta model-generator for incrementally updating recommender systems. Its code
+    is danni9594/ASMG.
 
     Examples
     --------

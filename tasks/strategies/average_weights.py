@@ -48,9 +48,11 @@ class AverageWeights:
     DataError
         From `update`: the learner fails, or the memory is that of another strategy.
 
-    References ---------- Zhang et al. 2020, How to retrain recommender system? A sequential meta-learning method,
-    section 4 (weighted average). Peng et al. 2021, Learning an adaptive meta model-generator for incrementally updating
-    recommender systems (Linear is the learned mean of the last k).
+    References
+    ----------
+    Zhang et al. 2020, How to retrain recommender system? A sequential meta-learning method, section 4 (weighted
+    average). Peng et al. 2021, Learning an adaptive meta model-generator for incrementally updating recommender systems
+    (Linear is the learned mean of the last k).
 
     Examples
     --------

@@ -53,8 +53,10 @@ class IncCTR:
     DataError
         From `update`: a loss diverges.
 
-    References ---------- Wang et al. 2020, A practical incremental method to train deep CTR models (IncCTR). Peng et
-    al. 2021, Learning an adaptive meta model-generator for incrementally updating recommender systems (`weight`).
+    References
+    ----------
+    Wang et al. 2020, A practical incremental method to train deep CTR models (IncCTR). Peng et al. 2021, Learning an
+    adaptive meta model-generator for incrementally updating recommender systems (`weight`).
 
     Examples
     --------

@@ -38,8 +38,10 @@ class L2SP:
     DataError
         From `update`: the loss diverges.
 
-    References ---------- Li et al. 2018, Explicit inductive bias for transfer learning with convolutional networks
-    (L2-SP). The starting point is yesterday's model.
+    References
+    ----------
+    Li et al. 2018, Explicit inductive bias for transfer learning with convolutional networks (L2-SP). The starting
+    point is yesterday's model.
 
     Examples
     --------
