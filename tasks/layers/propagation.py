@@ -161,6 +161,6 @@ def propagation_step(
         (rows[lone], over.alone(take_rows(gradient, lone)), times[lone]),
     ]
     for which, slope, count in moves:
-        springs.draw_rows(slope, table, which, count)
+        springs.add_row_gradient(slope, table, which, count)
         optimizer.step(table, which, slope)
     return found.loss

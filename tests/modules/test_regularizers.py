@@ -51,7 +51,7 @@ def test_the_stronger_the_pull_the_nearer_the_anchor(model) -> None:
 def test_an_anchor_of_another_shape_is_refused() -> None:
     model, logs = MF(width=6), make((15, 40), 20)
     weights = initial_weights(model, logs)
-    with pytest.raises(ValueError, match="anchor of a pull must be parallel"):
+    with pytest.raises(ValueError, match="anchor of a penalty must have"):
         fit(model, weights, logs, SHORT, pull=Penalty(1.0, {**weights, "table.user": torch.zeros(3, 6)}))
 
 
