@@ -13,7 +13,7 @@ from nightloop.tasks.evaluation.ranking_metrics import Numbers
 from nightloop.tasks.evaluation.summary import direction, per_interaction
 from nightloop.tasks.plan.errors import DataError
 
-FEWEST = 20  # users; with fewer the normal approximation says more than it knows
+FEWEST = 20  # users; with fewer the normal approximation is not valid
 WIDTH = 1.959964  # of a two-sided interval of 95 %, in standard errors
 
 

@@ -134,5 +134,5 @@ def test_what_earned_its_id_later_is_read_as_it_was(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", [b"", b"x" * 40])
 def test_damaged_bytes_are_refused(damage: bytes) -> None:
     data = vocabulary_to_bytes(grow_vocabulary(empty_vocabulary(SELDOM), table([0, 0], ["web", "tv"])))
-    with pytest.raises(ValueError, match="no vocabulary"):
+    with pytest.raises(ValueError, match="not a vocabulary"):
         vocabulary_from_bytes(data[: len(data) // 2] + damage)
