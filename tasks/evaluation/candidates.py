@@ -168,12 +168,12 @@ def _make_block(
 ) -> tuple[CandidateBlock, bool]:
     """Each row's first `negatives` valid items of the pool, and whether any row found fewer."""
     users = logs.rows[rows, 0]
-    row, place = excluded_pairs(takers, pool, users, limits[rows], rows.start)
+    row, position = excluded_pairs(takers, pool, users, limits[rows], rows.start)
     count = torch.bincount(row, minlength=len(users))
     nth = torch.arange(len(row)) - (count.cumsum(0) - count)[row]
     cut = torch.full((len(users),), min(negatives, len(pool)))
-    cut.index_add_(0, row, (place - nth < negatives).long())  # one more item for each excluded one
-    return CandidateBlock(rows, pool, cut.clamp(max=len(pool)), row, place), bool((cut > len(pool)).any())
+    cut.index_add_(0, row, (position - nth < negatives).long())  # one more item for each excluded one
+    return CandidateBlock(rows, pool, cut.clamp(max=len(pool)), row, position), bool((cut > len(pool)).any())
 
 
 @dataclass

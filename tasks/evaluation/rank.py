@@ -203,13 +203,13 @@ def _count(ranker: Ranker, logs: Logs, block: CandidateBlock) -> Tensor:
     return torch.stack([_count_marks(mark, block.cut, block.row, block.place) for mark in marks])
 
 
-def _count_marks(mark: Tensor, cut: Tensor, row: Tensor, place: Tensor) -> Tensor:
+def _count_marks(mark: Tensor, cut: Tensor, row: Tensor, position: Tensor) -> Tensor:
     """Marks of each row before its cut, without the excluded ones: [B]."""
     full = int(cut.min())
     total = mark[:, :full].sum(1)
     tail = torch.arange(full, mark.shape[1]) < cut[:, None]
     total += (mark[:, full:] & tail).sum(1)
-    excluded_marks = mark[row, place] & (place < cut[row])
+    excluded_marks = mark[row, position] & (position < cut[row])
     return total.index_add_(0, row, -excluded_marks.long())
 
 

@@ -96,7 +96,7 @@ def losses_and_gradients(
         """The loss of one target. Its gradients are written to `output_gradients`."""
         positions, label, ids = entries[number]
         outputs = {name: generated.outputs[number].detach() for name, generated in {**rows, **dense_outputs}.items()}
-        values = torch.cat([outputs[name] for name in rows])[needed.spots[number]].requires_grad_()
+        values = torch.cat([outputs[name] for name in rows])[needed.positions[number]].requires_grad_()
         embedded = looks[number].embedded(values, positions, ids)
         dense = {name: outputs[name].view(window.sequence[0][name].shape).requires_grad_() for name in dense_outputs}
         logits = model.logits(embedded, window.targets[number].numeric[positions], dense)
@@ -104,7 +104,7 @@ def losses_and_gradients(
         loss = window.shares[number] * cross_entropy(batch)
         row_gradients, *dense_gradients = torch.autograd.grad(loss, [values, *dense.values()], allow_unused=True)
         summed = torch.zeros(sum(len(outputs[name]) for name in rows), values.shape[1])
-        summed.index_add_(0, needed.spots[number], row_gradients)
+        summed.index_add_(0, needed.positions[number], row_gradients)
         parts = torch.split(summed, [len(outputs[name]) for name in rows])
         for name, gradient in zip([*rows, *dense], [*parts, *dense_gradients], strict=True):
             output_gradients[name][number] = (

@@ -17,7 +17,7 @@ class NeededRows(NamedTuple):
     rows: dict[int, Tensor]  # [R] int64 of the fused table, those first whose last output is latest
     counts: dict[int, list[int]]
     starts: list[int]  # where each field begins in the fused table
-    spots: dict[int, Tensor]  # of each batch's entries: where its row is among the n-th outputs of all fields
+    positions: dict[int, Tensor]  # of each batch's entries: where its row is among the n-th outputs of all fields
 
 
 def needed_rows(batches: Mapping[int, Tensor], sizes: Sequence[int]) -> NeededRows:
@@ -31,11 +31,11 @@ def needed_rows(batches: Mapping[int, Tensor], sizes: Sequence[int]) -> NeededRo
         last_output = latest[part]
         orders[field] = torch.argsort(last_output, descending=True, stable=True) + part.start
         counts[field] = [int((last_output >= number).sum()) for number in range(max(batches) + 1)]
-    spots = {}
-    for number, spots_of in zip(batches, torch.split(position, lengths), strict=True):
+    positions = {}
+    for number, entries in zip(batches, torch.split(position, lengths), strict=True):
         order = torch.cat([order[: counts[field][number]] for field, order in orders.items()])
-        spot = torch.empty(len(distinct), dtype=torch.int64)
-        spot[order] = torch.arange(len(order))
-        spots[number] = spot[spots_of]
+        place_of = torch.empty(len(distinct), dtype=torch.int64)
+        place_of[order] = torch.arange(len(order))
+        positions[number] = place_of[entries]
     rows = {field: distinct[order] for field, order in orders.items()}
-    return NeededRows(rows, counts, offsets(sizes).tolist(), spots)
+    return NeededRows(rows, counts, offsets(sizes).tolist(), positions)

@@ -19,7 +19,7 @@ CHUNK = 1024  # rows that are transferred at a time, up to twice as many: they f
 
 @dataclass(frozen=True)
 class TransferSet:
-    """Today's weights made of yesterday's and of what was learned on them.
+    """The transfers that make the served weights from those of the period before and those learned since.
 
     Tables have a transfer each, shared by their rows. A dense weight is one long row of its own, whose numbers share
     a transfer without a hidden layer: one with a hidden layer would have as many parameters as the weight has, times

@@ -48,7 +48,7 @@ class Penalty:
     >>> from nightloop.tasks.training.resize import initial_weights
     >>> model, logs = MF(width=4), simulated_periods("ranking")[0]
     >>> before = initial_weights(model, logs)
-    >>> runs = [fit(model, before, logs, TrainConfig(epochs=5), pull=Penalty(s, before)).weights for s in (0.0, 1.0)]
+    >>> runs = [fit(model, before, logs, TrainConfig(epochs=5), penalty=Penalty(s, before)).weights for s in (0.0, 1.0)]
     >>> print(*(round((run["table.item"] - before["table.item"]).norm().item(), 1) for run in runs))
     1.3 0.2
     """
@@ -115,14 +115,14 @@ class Regularizer:
         return gradient + self.strength * distance
 
 
-def regularizer_of(l2: float, pull: Penalty | None, weights: Weights, fields: Sequence[str]) -> Regularizer:
+def regularizer_of(l2: float, penalty: Penalty | None, weights: Weights, fields: Sequence[str]) -> Regularizer:
     """The regularizer of a run.
 
     Parameters
     ----------
     l2 : float
         Weight of half of a row's squared length, for each time it occurs.
-    pull : Penalty or None
+    penalty : Penalty or None
         The penalty, if there is one.
     weights : mapping of str to Tensor
         The weights that are trained.
@@ -149,9 +149,9 @@ def regularizer_of(l2: float, pull: Penalty | None, weights: Weights, fields: Se
     >>> gradient.tolist()
     [[0.5, 0.5]]
     """
-    if pull is None or not pull.strength:
+    if penalty is None or not penalty.strength:
         return Regularizer(l2)
-    parts = {"anchor": pull.anchor, **({"importance": pull.importance} if pull.importance is not None else {})}
+    parts = {"anchor": penalty.anchor, **({"importance": penalty.importance} if penalty.importance is not None else {})}
     for part, tensors in parts.items():
         wrong = [name for name in weights if name not in tensors or tensors[name].shape != weights[name].shape]
         if wrong:
@@ -165,4 +165,4 @@ def regularizer_of(l2: float, pull: Penalty | None, weights: Weights, fields: Se
         torch.cat([torch.zeros(0), *(tensors[name].float().flatten() for name in dense)]) for tensors in parts.values()
     ]
     table, flat = ((each[0], each[1] if len(each) > 1 else None) for each in (tables, flats))
-    return Regularizer(l2, pull.strength, table, flat if dense else None)
+    return Regularizer(l2, penalty.strength, table, flat if dense else None)

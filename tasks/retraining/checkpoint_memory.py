@@ -34,7 +34,7 @@ def require_keys(
         expected = ", ".join(missing) or f"nothing but {', '.join(sorted(folders))}"
         raise DataError(
             f"{strategy} expects {expected} in a checkpoint's memory; given is {_join_names(unexpected or memory)}: "
-            "another strategy, or other options, made it. Begin anew from its weights"
+            "another strategy, or other options, made it. Start a new chain from its weights"
         )
 
 
@@ -46,7 +46,7 @@ def require_shapes(memory: Weights, expected: Mapping[str, Tensor], strategy: st
         raise DataError(
             f"{strategy} expects {first} to be {_shape(expected, first)}, given is {_shape(memory, first)} "
             f"({len(wrong)} differ): the checkpoint was made with other options, or for another model. "
-            "Begin anew from its weights"
+            "Start a new chain from its weights"
         )
 
 

@@ -56,8 +56,8 @@ class ASMG:
     (`nightloop.tasks.meta.generator`).
 
     At the close of t, after it was scored, M is trained on w_t-k..w_t-1 so that its i-th output does well on D_i+1.
-    Then the learner learns, and the last output of M is served. The learner's weights are served until k of them can be
-    judged. A period without rows teaches M nothing; a period that was left out is judged with the next one.
+    Then the learner learns, and the last output of M is served. The learner's weights are served until there
+    are k of them with a later period. In a period without rows M is not trained. A skipped period counts with the next.
 
     Parameters
     ----------

@@ -93,8 +93,8 @@ class EWC:
         """The same for another objective; the Fisher information is always that of the labels."""
         require_keys(checkpoint.memory, [f"fisher/{name}" for name in checkpoint.weights], "EWC")
         before = unpack("fisher", checkpoint.memory)
-        pull = Penalty(self.strength, checkpoint.weights, before)
-        weights = fit(model, checkpoint.weights, logs, self.training, objective(logs), pull=pull).weights
+        penalty = Penalty(self.strength, checkpoint.weights, before)
+        weights = fit(model, checkpoint.weights, logs, self.training, objective(logs), penalty=penalty).weights
         newest = fisher(model, weights, logs)
         total = {name: torch.add(newest[name], before[name], alpha=self.decay) for name in newest}
         return Checkpoint(logs.period, weights, pack("fisher", total))

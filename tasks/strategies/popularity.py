@@ -21,7 +21,7 @@ class Popularity:
     """Gives every user the items that were taken most often recently, by counts that halve every `half_life` periods.
 
     It reads ten half-lives, because what is older would count less than a thousandth, and keeps no memory. The item's
-    bias is log(1 + count), so that an item without a row scores as an item that nobody took. Users without a row get
+    bias is log(1 + count), so that an item without a row scores as an item that was never taken. Users without a row get
     the same list only if MF has biases.
 
     Parameters

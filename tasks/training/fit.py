@@ -52,7 +52,7 @@ def fit(
     training: TrainConfig,
     loss: Loss = cross_entropy,
     state: Weights | None = None,
-    pull: Penalty | None = None,
+    penalty: Penalty | None = None,
 ) -> Fitted:
     """Train weights on logs. The inputs are not changed.
 
@@ -74,7 +74,7 @@ def fit(
         A scalar to minimise for a `Batch`.
     state : mapping of str to Tensor, optional
         The optimiser's state of an earlier run (`Fitted.optimizer`). If it is not given, the optimiser starts with an empty state.
-    pull : Penalty, optional
+    penalty : Penalty, optional
         A penalty on the distance from earlier weights.
 
     Returns
@@ -105,7 +105,7 @@ def fit(
     0.69 0.54
     """
     _check(model, logs)
-    regularizer = regularizer_of(training.l2, pull, weights, model.fields)
+    regularizer = regularizer_of(training.l2, penalty, weights, model.fields)
     if loss is cross_entropy and model.family == "ranking" and isinstance(model, Bilinear):
         width = model.factor_width
         with one_thread():

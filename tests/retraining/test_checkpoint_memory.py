@@ -46,7 +46,7 @@ def test_a_checkpoint_of_another_strategy_is_refused(name: str) -> None:
         made = run_chain(MODEL, other, periods[:3])[-1]
         with pytest.raises(ValueError, match=f"{name} expects") as caught:
             fold(MODEL, ONES[name], made, periods[3])
-        assert "Begin anew" in str(caught.value) and len(str(caught.value)) < 600
+        assert "Start a new chain" in str(caught.value) and len(str(caught.value)) < 600
     with pytest.raises(ValueError, match=f"{name} expects .* given is an empty memory"):
         fold(MODEL, ONES[name], Checkpoint(made.period, made.weights), periods[3])
 
