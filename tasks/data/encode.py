@@ -23,9 +23,9 @@ def encode_rows(
     rows, values = [], []
     for field, size in zip(vocabulary.fields, sizes, strict=True):
         if most := plan.columns.multi_value.get(field, 0):
-            values.append(_several(vocabulary, field, size, table.column(field), most))
+            values.append(_encode_lists(vocabulary, field, size, table.column(field), most))
         rows.append(values[-1][:, 0] if most else _encode_column(vocabulary, field, size, table.column(field)))
-    numbers = [_numbers(table, name) for name in plan.columns.numeric]
+    numbers = [_read_numbers(table, name) for name in plan.columns.numeric]
     columns: dict[str, npt.NDArray[np.generic]] = {
         "periods": np.asarray(table.column("period").to_numpy(), dtype=np.int32),
         "rows": np.stack(rows, axis=1),
@@ -34,9 +34,9 @@ def encode_rows(
         "values": np.concatenate(values, axis=1) if values else np.empty((len(table), 0), dtype=np.int64),
     }
     if plan.columns.label:
-        columns["label"] = _numbers(table, "label")
+        columns["label"] = _read_numbers(table, "label")
     if plan.columns.logged_probability:
-        columns["served"] = _numbers(table, "served", math.nan)
+        columns["served"] = _read_numbers(table, "served", math.nan)
     return columns
 
 
@@ -51,7 +51,9 @@ def vocabulary_rows_of(vocabulary: Vocabulary, field: str, values: pa.Array | pa
     return rows
 
 
-def _several(vocabulary: Vocabulary, field: str, size: int, lists: pa.ChunkedArray, most: int) -> npt.NDArray[np.int64]:
+def _encode_lists(
+    vocabulary: Vocabulary, field: str, size: int, lists: pa.ChunkedArray, most: int
+) -> npt.NDArray[np.int64]:
     """Rows of the first `most` values of each list, -1 if there are fewer: [n, most]."""
     whole = lists.combine_chunks()
     parent = np.asarray(pc.list_parent_indices(whole), dtype=np.int64)
@@ -77,5 +79,5 @@ def _encode_column(
     return rows
 
 
-def _numbers(table: pa.Table, name: str, missing: float = 0.0) -> npt.NDArray[np.float32]:
+def _read_numbers(table: pa.Table, name: str, missing: float = 0.0) -> npt.NDArray[np.float32]:
     return np.asarray(pc.fill_null(table.column(name), missing).to_numpy(), dtype=np.float32)

@@ -64,11 +64,11 @@ def grow_vocabulary(vocabulary: Vocabulary, table: pa.Table) -> Vocabulary:
     ids, births, rare = {}, {}, dict(vocabulary.rare)
     for name in vocabulary.fields:
         old, born = vocabulary.ids[name], vocabulary.births[name]
-        values, row = _flat(table.column(name))
+        values, row = _flatten(table.column(name))
         if name in rare:
             rare[name], new, first = _count_rare_values(rare[name], values, old)
         else:
-            new, first = _first_seen(values, old)
+            new, first = _find_new_values(values, old)
         first = row[first]
         if len(new) and len(born) and periods[first[0]] < born[-1].as_py():
             raise DataError(f"period {periods[first[0]]} comes after {born[-1]} was seen: a vocabulary grows in order")
@@ -82,7 +82,7 @@ def encode(vocabulary: Vocabulary, field: str, values: pa.Array | pa.ChunkedArra
 
     A value without a row of its own has row 0 if the field's rare values share it.
     """
-    found = pc.index_in(_text(values), value_set=vocabulary.ids[field])
+    found = pc.index_in(_to_text(values), value_set=vocabulary.ids[field])
     unseen = 0 if field in vocabulary.rare and len(vocabulary.ids[field]) else -1
     return np.asarray(pc.fill_null(found, unseen).to_numpy(zero_copy_only=False), dtype=np.int64)
 
@@ -90,7 +90,7 @@ def encode(vocabulary: Vocabulary, field: str, values: pa.Array | pa.ChunkedArra
 def vocabulary_to_bytes(vocabulary: Vocabulary) -> bytes:
     """An Arrow file with one row of lists per field; equal vocabularies give equal bytes."""
     names = pa.array(list(vocabulary.fields), pa.string())
-    lists = {"field": names, "ids": _lists(vocabulary.ids), "births": _lists(vocabulary.births)}
+    lists = {"field": names, "ids": _to_lists(vocabulary.ids), "births": _to_lists(vocabulary.births)}
     if vocabulary.rare:
         lists |= _rare_lists(vocabulary)
     sink = pa.BufferOutputStream()
@@ -117,7 +117,7 @@ def vocabulary_from_bytes(data: bytes) -> Vocabulary:
     return Vocabulary(ids, births, rare)
 
 
-def _lists(values: Mapping[str, pa.Array]) -> pa.Array:
+def _to_lists(values: Mapping[str, pa.Array]) -> pa.Array:
     """One list per field."""
     ends = np.cumsum([0, *(len(v) for v in values.values())])
     return pa.LargeListArray.from_arrays(pa.array(ends, pa.int64()), pa.concat_arrays(list(values.values())))
@@ -128,8 +128,8 @@ def _rare_lists(vocabulary: Vocabulary) -> dict[str, pa.Array]:
     counts_of = {name: vocabulary.rare.get(name, no_counts(0)) for name in vocabulary.fields}
     return {
         "most": pa.array([counts.most for counts in counts_of.values()], pa.int64()),
-        "values": _lists({name: counts.values for name, counts in counts_of.items()}),
-        "counts": _lists({name: counts.counts for name, counts in counts_of.items()}),
+        "values": _to_lists({name: counts.values for name, counts in counts_of.items()}),
+        "counts": _to_lists({name: counts.counts for name, counts in counts_of.items()}),
     }
 
 
@@ -150,15 +150,15 @@ def split_values(table: pa.Table, columns: Columns) -> pa.Table:
     return table
 
 
-def _flat(values: pa.Array | pa.ChunkedArray) -> tuple[pa.Array, npt.NDArray[np.int64]]:
+def _flatten(values: pa.Array | pa.ChunkedArray) -> tuple[pa.Array, npt.NDArray[np.int64]]:
     """All values of a column, of lists one after the other, and the row each is in."""
     if not pa.types.is_list(values.type) and not pa.types.is_large_list(values.type):
-        return _text(values), np.arange(len(values))
+        return _to_text(values), np.arange(len(values))
     whole = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
-    return _text(pc.list_flatten(whole)), np.asarray(pc.list_parent_indices(whole), dtype=np.int64)
+    return _to_text(pc.list_flatten(whole)), np.asarray(pc.list_parent_indices(whole), dtype=np.int64)
 
 
-def _text(values: pa.Array | pa.ChunkedArray) -> pa.Array:
+def _to_text(values: pa.Array | pa.ChunkedArray) -> pa.Array:
     """One array of text, nulls as the missing category."""
     whole = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
     if isinstance(whole, pa.ChunkedArray):
@@ -166,7 +166,7 @@ def _text(values: pa.Array | pa.ChunkedArray) -> pa.Array:
     return pc.fill_null(whole.cast(pa.large_string()), MISSING)
 
 
-def _first_seen(values: pa.Array, old: pa.Array) -> tuple[pa.Array, npt.NDArray[np.int64]]:
+def _find_new_values(values: pa.Array, old: pa.Array) -> tuple[pa.Array, npt.NDArray[np.int64]]:
     """The values that are not in `old`, once each in order of first occurrence, and its position."""
     unknown = np.flatnonzero(np.asarray(pc.invert(pc.is_in(values, value_set=old)).to_numpy(zero_copy_only=False)))
     encoded = values.take(pa.array(unknown)).dictionary_encode()

@@ -214,7 +214,7 @@ class UniformSampler:
                 self.left = torch.randperm(self.items, generator=self.generator)
             missing = size - len(pool)
             taken, self.left = self.left[:missing], self.left[missing:]
-            pool = _firsts(torch.cat([pool, taken])) if len(pool) else taken
+            pool = _drop_repeats(torch.cat([pool, taken])) if len(pool) else taken
         return pool
 
 
@@ -274,7 +274,7 @@ def _counts(taken: Tensor, items: int) -> Tensor:
     return torch.bincount(taken[:, 1].long(), minlength=items)[:items].double()
 
 
-def _firsts(values: Tensor) -> Tensor:
+def _drop_repeats(values: Tensor) -> Tensor:
     """The values without repeats, in order of first appearance."""
     ordered, index = torch.sort(values, stable=True)
     keep = torch.ones(len(values), dtype=torch.bool)

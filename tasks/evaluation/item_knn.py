@@ -53,7 +53,7 @@ class ItemKNN:
     >>> from nightloop.tasks.evaluation.item_knn import ItemKNN
     >>> from nightloop.tasks.retraining.contract_data import simulated_periods
     >>> logs = simulated_periods("ranking")[0]
-    >>> score = ItemKNN(half_life=1e9, weight=0.0).fitted(logs)(torch.tensor([0]), torch.tensor([0]))
+    >>> score = ItemKNN(half_life=1e9, weight=0.0).fit(logs)(torch.tensor([0]), torch.tensor([0]))
     >>> print(round(score.exp().item(), 2), (logs.rows[:, 1] == 0).sum().item())
     3.0 3
     """
@@ -70,7 +70,7 @@ class ItemKNN:
                 f"{', '.join(wrong) or 'a half-life is 0'}; half_life and memory are above 0, the others 0 or more"
             )
 
-    def fitted(self, logs: Logs) -> Ranker:
+    def fit(self, logs: Logs) -> Ranker:
         """The ranker at the close of `logs`, which hold all history; ids beyond its vocabulary score as never seen.
 
         Memory grows with the pairs of items that share a user. Raises PlanError if the first two fields are not user

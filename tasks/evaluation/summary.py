@@ -62,7 +62,7 @@ def summarize_metrics(
     """
     check_columns_of(scored, family)
     columns = {column: np.asarray(values) for column, values in scored.items()}
-    measure = (lambda part: _ranked(part, ks)) if family == "ranking" else _clicked
+    measure = (lambda part: _summarize_ranking(part, ks)) if family == "ranking" else _summarize_clicks
     found = measure(columns)
     for name in SLICES:
         keep = slice_rows(columns, name)
@@ -78,7 +78,7 @@ def per_interaction(scored: Mapping[str, ArrayLike], metric: str) -> Numbers:
     Parameters
     ----------
     scored : mapping of str to array_like
-        A scored period, as for `means`.
+        A scored period, as for `summarize_metrics`.
     metric : str
         recall@K, ndcg@K, either of them with `catalogue_` before it, or logloss.
 
@@ -145,7 +145,7 @@ def check_columns_of(scored: Mapping[str, ArrayLike], family: str) -> int:
     return len(columns["user"])
 
 
-def _ranked(scored: Mapping[str, Numbers], ks: Sequence[int]) -> dict[str, float]:
+def _summarize_ranking(scored: Mapping[str, Numbers], ks: Sequence[int]) -> dict[str, float]:
     rows = len(scored["user"])
     metrics = {"rows": float(rows)}
     prefixes = ("", "catalogue_") if "catalogue_above" in scored else ("",)
@@ -157,7 +157,7 @@ def _ranked(scored: Mapping[str, Numbers], ks: Sequence[int]) -> dict[str, float
     return metrics
 
 
-def _clicked(scored: Mapping[str, Numbers]) -> dict[str, float]:
+def _summarize_clicks(scored: Mapping[str, Numbers]) -> dict[str, float]:
     label, prediction = scored["label"], scored["prediction"]
     metrics = {"rows": float(len(label)), "positives": float(label.sum())}
     if not len(label):

@@ -109,27 +109,27 @@ def decide(rule: Gate, family: str, incumbent: str | None, nights: Sequence[Evid
         case = Case(name, metric, refresh, rule.alpha if refresh else rule.alpha / rivals, 1 if refresh else rivals)
         judged[name] = _judge(rule, case, latest)
     winner = _winner(judged, incumbent)
-    return Decision(judged, "promote" if winner else _overall(judged), winner)
+    return Decision(judged, "promote" if winner else _combine_verdicts(judged), winner)
 
 
 def _judge(rule: Gate, case: Case, latest: Sequence[Evidence]) -> Judged:
     try:
         pool = pool_nights(latest, case.name, case.metric)
     except ValueError as error:
-        return _unknown(f"Its scores cannot be compared: {error}.")
+        return _no_verdict(f"Its scores cannot be compared: {error}.")
     if pool is None:
-        return _unknown("There is no night on which both it and something that served were scored.")
+        return _no_verdict("There is no night on which both it and something that served were scored.")
     needed = 1 if case.refresh else rule.evidence_nights
     if len(pool.periods) < needed:
-        return _unknown(f"There is evidence from {span(pool.names)}; gate.evidence_nights asks for {needed}.")
+        return _no_verdict(f"There is evidence from {span(pool.names)}; gate.evidence_nights asks for {needed}.")
     resamples = resample(pool.user, pool.draw, rule.resamples, case.alpha, f"gate/{latest[-1].period}")
     every = torch.ones(len(pool.gain), dtype=torch.bool)
     plain = interval(pool.gain, every, resamples, case.alpha)
     margin = interval(pool.gain - rule.min_gain * pool.served, every, resamples, case.alpha)
     if plain is None or margin is None:
-        return _unknown(f"There is evidence from only {len(resamples.group)} users; at least {FEWEST} are needed.")
+        return _no_verdict(f"There is evidence from only {len(resamples.group)} users; at least {FEWEST} are needed.")
     guardrails = _check_guardrails(pool, resamples, rule, case)
-    verdict, why = _verdict(rule, case, plain, margin, guardrails)
+    verdict, why = _choose_verdict(rule, case, plain, margin, guardrails)
     return _describe_verdict(verdict, why, case, pool, plain, guardrails)
 
 
@@ -142,7 +142,7 @@ def _check_guardrails(pool: Pool, resamples: Resamples, rule: Gate, case: Case) 
     return merge_findings(findings)
 
 
-def _verdict(
+def _choose_verdict(
     rule: Gate, case: Case, plain: Interval, margin: Interval, guardrails: GuardrailFindings
 ) -> tuple[Verdict, tuple[str, ...]]:
     if plain.high < 0:
@@ -191,7 +191,7 @@ def _describe_verdict(
     return Judged(verdict=verdict, reasons=(*why, sentence, evidence), numbers={**case_numbers, **numbers})
 
 
-def _unknown(reason: str) -> Judged:
+def _no_verdict(reason: str) -> Judged:
     return Judged(verdict="insufficient_evidence", reasons=(reason,), numbers={})
 
 
@@ -210,10 +210,10 @@ def reject_winner(
     )
     judged = {**decision.judged, name: refused}
     winner = _winner(judged, incumbent)
-    return Decision(judged, "promote" if winner else _overall(judged), winner)
+    return Decision(judged, "promote" if winner else _combine_verdicts(judged), winner)
 
 
-def _overall(judged: Mapping[str, Judged]) -> Verdict:
+def _combine_verdicts(judged: Mapping[str, Judged]) -> Verdict:
     """The best of the verdicts other than `promote`, which needs a winner."""
     verdicts = {j.verdict for j in judged.values()}
     order: tuple[Verdict, ...] = ("hold", "reject", "insufficient_evidence")

@@ -125,7 +125,7 @@ def pool_nights(nights: Sequence[Evidence], name: str, metric: str) -> Pool | No
     [1.0, 0.0, 0.0, 1.0, 0.0, 0.0]
     """
     pairs = [
-        _paired(night, night.served, night.challengers[name], metric)
+        _pair_night(night, night.served, night.challengers[name], metric)
         for night in nights
         if night.served is not None and name in night.challengers and len(night.served.get("user", ()))
     ]
@@ -140,7 +140,7 @@ def pool_nights(nights: Sequence[Evidence], name: str, metric: str) -> Pool | No
     return Pool(periods, user, served, gain, slices, label, predicted, before, names, draw)
 
 
-def _paired(night: Evidence, served: Mapping[str, Tensor], challenger: Mapping[str, Tensor], metric: str) -> Pool:
+def _pair_night(night: Evidence, served: Mapping[str, Tensor], challenger: Mapping[str, Tensor], metric: str) -> Pool:
     before, after = (torch.from_numpy(per_interaction(scored, metric)) for scored in (served, challenger))
     for column in ("user", "item", "label") if "label" in served else ("user", "item"):
         if not torch.equal(served[column], challenger[column]):

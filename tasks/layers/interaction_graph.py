@@ -51,7 +51,7 @@ class Graph:
                 f"the model has {shape.layers} layers of {shape.width} columns. Start a new chain from a root"
             )
         tables = dict(zip(FIELDS, shape.sizes, strict=True))
-        past = [torch.cat([_longer(self.past[f"{name}/table.{f}"], tables[f]) for f in FIELDS]) for name in names]
+        past = [torch.cat([_pad_rows(self.past[f"{name}/table.{f}"], tables[f]) for f in FIELDS]) for name in names]
         return propagation(self.edges, past, shape)
 
 
@@ -64,14 +64,14 @@ def load_graph(tensors: Weights) -> Graph:
 
 def full_graph(before: Graph, logs: Logs) -> Graph:
     """All pairs of the graph and of the logs."""
-    return Graph(logs.period, _distinct(torch.cat([before.edges, _pairs(logs)])))
+    return Graph(logs.period, _drop_repeats(torch.cat([before.edges, _pairs(logs)])))
 
 
 def incremental_graph(before: Graph, weights: Weights, logs: Logs, shape: GraphShape) -> Graph:
     """The pairs of later periods than the graph's; it becomes their past, with the layers of the `weights` it served."""
     if logs.period <= before.period:
         return before
-    edges = _distinct(_pairs(logs.since(before.period + 1)))
+    edges = _drop_repeats(_pairs(logs.since(before.period + 1)))
     if before.period == NEVER:
         return Graph(logs.period, edges)
     over = before.propagation(shape)
@@ -86,7 +86,7 @@ def _pairs(logs: Logs) -> Tensor:
     return torch.stack([*columns, logs.periods.long()], 1).int()
 
 
-def _distinct(edges: Tensor) -> Tensor:
+def _drop_repeats(edges: Tensor) -> Tensor:
     """Each pair once, with the period of its first occurrence: [m, 3] int32."""
     key, pair = torch.unique(edges[:, 0].long() * FAR + edges[:, 1], return_inverse=True)
     first = torch.full((len(key),), FAR - 1, dtype=torch.int32).scatter_reduce_(0, pair, edges[:, 2], "amin")
@@ -94,7 +94,7 @@ def _distinct(edges: Tensor) -> Tensor:
     return torch.stack([(key // FAR).int(), (key % FAR).int(), first], 1)[order]
 
 
-def _longer(table: Tensor, size: int) -> Tensor:
+def _pad_rows(table: Tensor, size: int) -> Tensor:
     return torch.cat([table, table.new_zeros(size - len(table), table.shape[1])])
 
 

@@ -72,12 +72,12 @@ class HistoryRows:
 
     def embedded(self, values: Tensor, positions: Tensor, ids: Tensor) -> Tensor:
         """[n, F + L, width]."""
-        own_rows, with_history, present = self.parted(values, positions, ids)
+        own_rows, with_history, present = self.split_values(values, positions, ids)
         cells = present.flatten().nonzero().flatten()
         spread = values.new_zeros(present.numel(), values.shape[1]).index_copy(0, cells, with_history)
         return torch.cat([own_rows, spread.view(*present.shape, -1)], 1)
 
-    def parted(self, values: Tensor, positions: Tensor, ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def split_values(self, values: Tensor, positions: Tensor, ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The entries' own rows [n, F, width], those of their items [m, width], and at which positions there is an item [n, L]."""
         _, present = self.histories(positions)
         first = len(values) - int(present.sum())
@@ -101,7 +101,7 @@ class MeanHistoryRows:
 
     def embedded(self, values: Tensor, positions: Tensor, ids: Tensor) -> Tensor:
         """[n, F + 1, width]."""
-        own_rows, with_history, present = self.with_history.parted(values, positions, ids)
+        own_rows, with_history, present = self.with_history.split_values(values, positions, ids)
         total = values.new_zeros(len(ids), values.shape[1]).index_add(0, present.nonzero()[:, 0], with_history)
         mean = total / present.sum(1, keepdim=True).clamp(min=1)
         return torch.cat([own_rows, mean[:, None]], 1)

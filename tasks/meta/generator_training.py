@@ -58,7 +58,7 @@ def learn_generator(
     with reuse_freed_memory(), thread_pool() as threads:
         for batches in _batches(model, window, training):
             value, gradients = losses_and_gradients(
-                model, generator, meta.shaped(flat), window, tables, batches, threads
+                model, generator, meta.unflatten(flat), window, tables, batches, threads
             )
             gradient = torch.cat([gradients[name].flatten() for name in meta.parameters])
             adam.step(flat, gradient.add_(flat, alpha=training.l2))

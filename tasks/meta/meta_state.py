@@ -36,7 +36,7 @@ class MetaState:
         """An optimiser of the flat vector that continues from this state, on copies."""
         return Adam(lr, self.exp_avg.clone(), self.exp_avg_sq.clone(), self.steps)
 
-    def shaped(self, flat: Tensor) -> dict[str, Tensor]:
+    def unflatten(self, flat: Tensor) -> dict[str, Tensor]:
         """A flat vector as views, named and shaped like the parameters."""
         pieces = torch.split(flat, [prod(tensor.shape) for tensor in self.parameters.values()])
         return {
@@ -48,22 +48,22 @@ class MetaState:
         """The state after a run. Raises DataError, which names `what` was trained, if the last `loss` diverged."""
         if not float(loss) <= HOPELESS or not bool(torch.isfinite(flat.sum())):
             raise DataError(f"{what} diverged: loss {float(loss):.4g} with lr {adam.lr:g}; lower lr")
-        parameters = {name: tensor.clone() for name, tensor in self.shaped(flat).items()}
+        parameters = {name: tensor.clone() for name, tensor in self.unflatten(flat).items()}
         return MetaState(parameters, adam.exp_avg, adam.exp_avg_sq, adam.steps)
 
 
 def new_meta_state(parameters: Weights) -> MetaState:
     """Untrained parameters with an empty Adam."""
     count = sum(tensor.numel() for tensor in parameters.values())
-    return MetaState(_ordered(parameters), torch.zeros(count), torch.zeros(count), 0)
+    return MetaState(_sort_by_name(parameters), torch.zeros(count), torch.zeros(count), 0)
 
 
 def load_meta_state(memory: Weights) -> MetaState:
     """The state that `MetaState.memory` wrote."""
     adam = unpack("adam", memory)
-    return MetaState(_ordered(unpack("parameters", memory)), adam["first"], adam["second"], int(adam["steps"]))
+    return MetaState(_sort_by_name(unpack("parameters", memory)), adam["first"], adam["second"], int(adam["steps"]))
 
 
-def _ordered(parameters: Weights) -> dict[str, Tensor]:
+def _sort_by_name(parameters: Weights) -> dict[str, Tensor]:
     """In order of name, as in Adam's moments. A file may return them in another order."""
     return {name: parameters[name] for name in sorted(parameters)}

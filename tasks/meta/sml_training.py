@@ -111,7 +111,7 @@ def learn_transfer(
         """The loss of a part, weighted by its share of the rows, and its gradient."""
         positions, label, ids = step_entries(model, logs, rows)
         leaf = flat.detach().requires_grad_()
-        parameters = meta.shaped(leaf)
+        parameters = meta.unflatten(leaf)
         distinct, position = torch.unique(look.rows(positions, ids), return_inverse=True)
         pieces = _pieces(transfers, distinct, sizes, take_rows(old, distinct), take_rows(new, distinct))
         transferred = transfers.rows(parameters, pieces, half)

@@ -138,7 +138,7 @@ class LightGCN(nn.Module):
         if state := state_of(weights):
             graph = load_graph(state).propagation(self._shape(sizes))
         else:
-            graph = self._propagation(sizes, self._tonight().now.period - 1)
+            graph = self._propagation(sizes, self._night_graphs().now.period - 1)
         return self.dot.factors(split(graph.propagate(fuse(weights, FIELDS)), FIELDS, sizes))
 
     def at(self, weights: Weights, kept: Weights, logs: Logs) -> LightGCN:
@@ -153,7 +153,7 @@ class LightGCN(nn.Module):
 
     def keep(self) -> dict[str, Tensor]:
         """The graph at the close of the night."""
-        return self._tonight().now.to_tensors()
+        return self._night_graphs().now.to_tensors()
 
     def lookup(self, sizes: list[int], logs: Logs, close: int) -> LinkedRows:
         """Rows spread over the graph at the close of a period; if they are trained on, over the graph of `links`."""
@@ -164,12 +164,12 @@ class LightGCN(nn.Module):
         return LinkedRows(graph)
 
     def _propagation(self, sizes: list[int], close: int) -> Propagation:
-        return self._tonight().propagation(close, self._shape(sizes))
+        return self._night_graphs().propagation(close, self._shape(sizes))
 
     def _shape(self, sizes: list[int]) -> GraphShape:
         return GraphShape(self.layers, self.factor_width, (sizes[0], sizes[1]))
 
-    def _tonight(self) -> GraphAtClose:
+    def _night_graphs(self) -> GraphAtClose:
         if self.night is None:
             raise PlanError(
                 "LightGCN has no graph: these weights have none beside them (kept/edges), and the model is not at a "

@@ -67,10 +67,10 @@ def to_bytes(tensors: Weights) -> bytes:
     >>> to_bytes(one) == to_bytes(two), from_bytes(to_bytes(one))["a"].tolist()
     (True, [1.0, 1.0])
     """
-    return save(_apart({name: tensors[name].detach().contiguous() for name in sorted(tensors)}))
+    return save(_copy_shared({name: tensors[name].detach().contiguous() for name in sorted(tensors)}))
 
 
-def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _copy_shared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """The same values, each with its own storage. safetensors refuses tensors that share one, as in a memory."""
     addresses: set[int] = set()
     for name, tensor in tensors.items():

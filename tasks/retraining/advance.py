@@ -60,7 +60,7 @@ def update_grown(model: Model, strategy: Strategy, checkpoint: Checkpoint, logs:
     """As `fold`, for a checkpoint that is already grown and the logs of the strategy's lookback alone."""
     tonight = with_state(model, checkpoint.weights, logs)
     updated = strategy.update(tonight, replace(checkpoint, weights=without_state(checkpoint.weights)), logs)
-    return update_state(tonight, _finite(strategy, updated))
+    return update_state(tonight, _check_finite(strategy, updated))
 
 
 def start_chain(model: Model, strategy: Strategy, weights: Weights, logs: Logs) -> Checkpoint:
@@ -99,7 +99,7 @@ def start_chain(model: Model, strategy: Strategy, weights: Weights, logs: Logs) 
     0
     """
     tonight = with_state(model, weights, logs)
-    return update_state(tonight, _finite(strategy, strategy.start(tonight, without_state(weights), logs)))
+    return update_state(tonight, _check_finite(strategy, strategy.start(tonight, without_state(weights), logs)))
 
 
 def pretrain(model: Model, strategy: Strategy, logs: Logs) -> Weights:
@@ -140,7 +140,7 @@ def pretrain(model: Model, strategy: Strategy, logs: Logs) -> Weights:
     first = initial_weights(model, logs)
     tonight = with_state(model, first, logs)
     updated = strategy.update(tonight, strategy.start(tonight, first, logs), logs)
-    return update_state(tonight, _finite(strategy, updated)).weights
+    return update_state(tonight, _check_finite(strategy, updated)).weights
 
 
 def recent_rows(logs: Logs, lookback: int) -> Logs:
@@ -177,7 +177,7 @@ def recent_rows(logs: Logs, lookback: int) -> Logs:
     return logs.since(logs.period - lookback + 1)
 
 
-def _finite(strategy: Strategy, checkpoint: Checkpoint) -> Checkpoint:
+def _check_finite(strategy: Strategy, checkpoint: Checkpoint) -> Checkpoint:
     """The checkpoint. Raises DataError if its weights hold NaN or infinity, because every later night would fail."""
     for name, tensor in checkpoint.weights.items():
         # The sum is a quick check: it is finite if all of them are, unless it overflows.

@@ -123,7 +123,7 @@ def check_causality(model: Model, strategy: Strategy, periods: Sequence[Logs]) -
     """Nothing of period t+1 is in the checkpoint of t, even if the same object has seen t+1 before."""
     chain = run_chain(model, strategy, periods)
     for t in range(1, len(periods)):
-        other = [*periods[:t], _altered(periods[t])]
+        other = [*periods[:t], _alter_newest(periods[t])]
         assert_same_chains(
             chain[:t], run_chain(model, strategy, other)[:t], f"altering period {t} changed what was made before it"
         )
@@ -145,12 +145,12 @@ def check_growth(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> N
 
 def check_single_row(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> None:
     """A period may have one row."""
-    _survives(model, strategy, periods, lambda n: torch.arange(n) == n - 1)
+    _check_thinned(model, strategy, periods, lambda n: torch.arange(n) == n - 1)
 
 
 def check_empty_period(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> None:
     """A period may have no rows at all."""
-    _survives(model, strategy, periods, lambda n: torch.zeros(n, dtype=torch.bool))
+    _check_thinned(model, strategy, periods, lambda n: torch.zeros(n, dtype=torch.bool))
 
 
 def check_one_class(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> None:
@@ -175,7 +175,7 @@ def check_finite(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> N
 
 def check_row_order(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> None:
     """Rows that share an instant may come in any order: the loss stays similar, though not the bits."""
-    swapped = [_shuffled_instants(logs) for logs in periods]
+    swapped = [_shuffle_instants(logs) for logs in periods]
     once, twice = run_chain(model, strategy, periods)[-1], run_chain(model, strategy, swapped)[-1]
     one, two = (_loss(model, checkpoint, periods[-1]) for checkpoint in (once, twice))
     assert abs(one - two) <= 0.25 * max(one, two), (
@@ -200,7 +200,7 @@ def check_contract_names(model: Model, strategy: Strategy, periods: Sequence[Log
     assert got == expected, f"weights {got} are not the model's {expected}"
 
 
-def _survives(model: Model, strategy: Strategy, periods: Sequence[Logs], keep: Callable[[int], Tensor]) -> None:
+def _check_thinned(model: Model, strategy: Strategy, periods: Sequence[Logs], keep: Callable[[int], Tensor]) -> None:
     """Remove rows of the second period, then fold it and the later ones."""
     thin = periods[1].period
     altered = []
@@ -216,7 +216,7 @@ def _loss(model: Model, checkpoint: Checkpoint, logs: Logs) -> float:
     return float(binary_cross_entropy_with_logits(predict(model, checkpoint.weights, logs), logs.label))
 
 
-def _altered(logs: Logs) -> Logs:
+def _alter_newest(logs: Logs) -> Logs:
     """The newest period with items in another order and labels turned round."""
     newest = logs.periods == logs.period
     rows, label = logs.rows.clone(), logs.label.clone()
@@ -230,6 +230,6 @@ def _with_unused_ids(logs: Logs, extra: int) -> Logs:
     return replace(logs, sizes=tuple(size + extra for size in logs.sizes), born=born)
 
 
-def _shuffled_instants(logs: Logs) -> Logs:
+def _shuffle_instants(logs: Logs) -> Logs:
     mixed = torch.randperm(len(logs), generator=torch.Generator().manual_seed(7))
     return logs.select(mixed[torch.argsort(logs.time[mixed], stable=True)])

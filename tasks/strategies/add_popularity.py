@@ -122,17 +122,18 @@ class AddPopularity:
         earlier = replace(logs.select(logs.periods < logs.period), period=logs.period - 1)
         rows, log_popularity = evaluation_rows(model, newest), popularity(earlier, self.half_life)
         return min(
-            self.weights, key=lambda share: mean_logloss(model, _added(learner_weights, share * log_popularity), rows)
+            self.weights,
+            key=lambda share: mean_logloss(model, _add_bias(learner_weights, share * log_popularity), rows),
         )
 
     def _make_checkpoint(self, learned: Checkpoint, logs: Logs, share: float) -> Checkpoint:
         learner_memory = {**pack("learner", learned.memory), **pack("own/weights", learned.weights)}
         log_popularity = popularity(logs, self.half_life)
         memory = {**learner_memory, "share": torch.tensor([share], dtype=torch.float64)}
-        return Checkpoint(logs.period, _added(learned.weights, share * log_popularity), memory)
+        return Checkpoint(logs.period, _add_bias(learned.weights, share * log_popularity), memory)
 
 
-def _added(weights: Weights, bias: Tensor) -> Mapping[str, Tensor]:
+def _add_bias(weights: Weights, bias: Tensor) -> Mapping[str, Tensor]:
     """The weights with `bias` [items] added to the items' biases, the last column of their table."""
     table = weights[TABLE].clone()
     table[:, -1] += bias

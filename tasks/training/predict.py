@@ -82,7 +82,7 @@ def predict(model: Model, weights: Weights, logs: Logs, batch: int = 16384) -> T
         if bool(unseen.any()):
             embedded[:, : len(tables)][unseen & ~multi_value] = 0
         logits[part] = model.logits(embedded, logs.numeric[part], dense)
-    return _finite(logits)
+    return _check_finite(logits)
 
 
 def _take_own_rows(tables: Sequence[Tensor], ids: Tensor) -> Tensor:
@@ -114,10 +114,10 @@ def _dot_products(model: Factored, weights: Weights, logs: Logs) -> Tensor:
         torch.where(i < 0, len(table) - 1, i.clamp(max=len(table) - 1)) for i, table in zip(ids, factors, strict=True)
     ]
     logits: Tensor = vecdot(*(table.index_select(0, i) for i, table in zip(rows, factors, strict=True)))
-    return _finite(logits)
+    return _check_finite(logits)
 
 
-def _finite(logits: Tensor) -> Tensor:
+def _check_finite(logits: Tensor) -> Tensor:
     if not bool(torch.isfinite(logits).all()):
         raise DataError(f"{int((~torch.isfinite(logits)).sum())} of {len(logits)} predictions are not finite numbers")
     return logits

@@ -44,17 +44,17 @@ def grow(model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
             fresh[field] = _new_rows(model, logs, field, added)
     shared = {field: row for field, row in zip(logs.fields, logs.others, strict=False) if 0 <= row < old.get(field, 0)}
     grown = {
-        name: _longer(name, tensor, old, fresh, None if name.startswith(f"{FOLDER}/") else shared)
+        name: _grow_tensor(name, tensor, old, fresh, None if name.startswith(f"{FOLDER}/") else shared)
         for name, tensor in checkpoint.weights.items()
     }
     memory = {
-        name: _longer(name, tensor, old, fresh, shared if "weights" in name.split("/")[:-1] else None)
+        name: _grow_tensor(name, tensor, old, fresh, shared if "weights" in name.split("/")[:-1] else None)
         for name, tensor in checkpoint.memory.items()
     }
     return Checkpoint(checkpoint.period, grown, memory)
 
 
-def _longer(
+def _grow_tensor(
     name: str, tensor: Tensor, old: dict[str, int], fresh: dict[str, Tensor], shared: dict[str, int] | None
 ) -> Tensor:
     """The tensor with new rows, if its last part names a table that grows; else the tensor itself.

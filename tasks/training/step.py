@@ -93,11 +93,11 @@ def parallel_step(
         values = [part.values for part in gradients if part.values is not None]
         if not values:
             return None
-        groups = group(_joined([part.fused for part in gradients]))
+        groups = group(_concatenate([part.fused for part in gradients]))
         times = groups.counts  # used only by a penalty on rows
         if regularizer.has_row_penalty:
-            times = occurrences(groups.rows, _joined([part.ids for part in gradients]), run.sizes)
-        return groups, _joined(values), times
+            times = occurrences(groups.rows, _concatenate([part.ids for part in gradients]), run.sizes)
+        return groups, _concatenate(values), times
 
     def step(rows: StepRows) -> Tensor:
         count = len(rows.positions)
@@ -146,6 +146,6 @@ def split_rows(rows: StepRows, threads: ThreadPool, least: int = PART) -> list[t
     return [(part, len(part.positions) / count) for part in (StepRows(*piece) for piece in zip(*pieces, strict=True))]
 
 
-def _joined(parts: Sequence[Tensor]) -> Tensor:
+def _concatenate(parts: Sequence[Tensor]) -> Tensor:
     """The tensors concatenated; a single one is not copied."""
     return parts[0].contiguous() if len(parts) == 1 else torch.cat(list(parts))

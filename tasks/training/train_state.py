@@ -38,7 +38,7 @@ class TrainState:
 
     def weights(self) -> dict[str, Tensor]:
         """The weights as they now are, by their own names."""
-        return {**split(self.table, self.fields, self.sizes), **_copies(self.dense(self.flat))}
+        return {**split(self.table, self.fields, self.sizes), **_copy(self.dense(self.flat))}
 
     def state(self) -> dict[str, Tensor]:
         """The optimisers' state: `<part>/table.<field>`, and for dense weights `<moment>/<name>` and the steps."""
@@ -47,7 +47,7 @@ class TrainState:
             state |= split(tensor, self.fields, self.sizes, f"{part}/")
         if self.shapes:
             for part, moment in (("first", self.adam.exp_avg), ("second", self.adam.exp_avg_sq)):
-                state |= {f"{part}/{name}": tensor for name, tensor in _copies(self.dense(moment)).items()}
+                state |= {f"{part}/{name}": tensor for name, tensor in _copy(self.dense(moment)).items()}
             state[CLOCK] = torch.tensor([self.adam.steps])
         return state
 
@@ -60,13 +60,15 @@ def init_state(model: Model, weights: Weights, training: TrainConfig, state: Wei
     _check(model, weights, training, state)
     if state:
         row_state = {part: fuse(state, model.fields, f"{part}/").float() for part in pieces}
-        exp_avg, exp_avg_sq = (_flat({name: state[f"{part}/{name}"] for name in dense}) for part in ("first", "second"))
+        exp_avg, exp_avg_sq = (
+            _flatten({name: state[f"{part}/{name}"] for name in dense}) for part in ("first", "second")
+        )
     else:
         row_state = {part: torch.zeros(shape) for part, shape in pieces.items()}
         exp_avg, exp_avg_sq = (torch.zeros(sum(map(prod, shapes.values()))) for _ in range(2))
     adam = Adam(training.dense_lr, exp_avg, exp_avg_sq, int(state[CLOCK]) if state and dense else 0)
     rows = row_optimizer(training.optimizer, training.lr, row_state)
-    return TrainState(tuple(model.fields), sizes, fuse(weights, model.fields), rows, shapes, _flat(dense), adam)
+    return TrainState(tuple(model.fields), sizes, fuse(weights, model.fields), rows, shapes, _flatten(dense), adam)
 
 
 def _check(model: Model, weights: Weights, training: TrainConfig, state: Weights | None) -> None:
@@ -94,9 +96,9 @@ def _check(model: Model, weights: Weights, training: TrainConfig, state: Weights
         )
 
 
-def _flat(dense: Weights) -> Tensor:
+def _flatten(dense: Weights) -> Tensor:
     return torch.cat([torch.zeros(0), *(tensor.detach().float().flatten() for tensor in dense.values())])
 
 
-def _copies(dense: Weights) -> dict[str, Tensor]:
+def _copy(dense: Weights) -> dict[str, Tensor]:
     return {name: tensor.detach().clone() for name, tensor in dense.items()}
