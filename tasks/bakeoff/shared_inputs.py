@@ -58,7 +58,7 @@ def logs_at_close(whole: Logs, period: int, lookback: int) -> Logs:
     sizes = [int(torch.searchsorted(born, torch.tensor(period, dtype=born.dtype), right=True)) for born in whole.born]
     born = tuple(b[:size] for b, size in zip(whole.born, sizes, strict=True))
     newest = latest_histories(_part(whole, 0, last), sizes[0])
-    return replace(part, period=period, sizes=tuple(sizes), born=born, latest=newest).within(sizes)
+    return replace(part, period=period, sizes=tuple(sizes), born=born, latest=newest).share_rare_rows(sizes)
 
 
 def _part(whole: Logs, first: int, last: int) -> Logs:

@@ -326,7 +326,7 @@ def test_expiry_keeps_what_is_named_and_the_newest(tmp_path: Path) -> None:
         assert idle_versions(warehouse, {0: {2}}) == []
         assert (clean_digest(warehouse, 0, 2), clean_digest(warehouse, 0, 4)) == (kept, newest)
         assert clean_digest(warehouse, 1, 1)[1] == 4
-        with pytest.raises(LookupError, match="version 1 of period 0: it was never collected, or has expired"):
+        with pytest.raises(LookupError, match="version 1 of period 0: it was never collected, or it has expired"):
             clean_digest(warehouse, 0, 1)
         assert len(list((tmp_path / "lake").rglob("*.parquet"))) < files
         assert land(warehouse, day(0), rows(*SIMPLE), NAMES).version == 5
