@@ -18,7 +18,7 @@ from nightloop.tasks.orchestration import failed, flow, run
 from nightloop.tasks.plan.load import as_given
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.safe_text import safe_text
-from nightloop.tasks.record.manifest import Manifest, Trained
+from nightloop.tasks.record.manifest import Manifest, TrainedCheckpoint
 from nightloop.tasks.report import publish, report
 from nightloop.tasks.reports.findings import CATCH_UP
 from nightloop.tasks.reports.format import plain, plural
@@ -96,7 +96,7 @@ def night(
     Running a finished night again changes nothing; one that crashed goes on where it stopped. A strategy that fails keeps
     its last checkpoint. Raises ValueError if all strategies failed; nothing is recorded then.
     """
-    trained: Mapping[str, Trained] = {}
+    trained: Mapping[str, TrainedCheckpoint] = {}
     found = validate(plan, landed, retry_failed)
     if isinstance(found, Manifest):
         manifest = found

@@ -8,14 +8,14 @@ from nightloop.tasks.compare import compare
 from nightloop.tasks.deploy import deploy
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.pretrain import pretrain
-from nightloop.tasks.record.manifest import Manifest, Trained, failed_in
+from nightloop.tasks.record.manifest import Manifest, TrainedCheckpoint, failed_in
 from nightloop.tasks.record.night_context import Night
 from nightloop.tasks.reports.format import plain
 from nightloop.tasks.retrain import retrain
 from nightloop.tasks.score import score
 
 
-def train(night: Night, only: Sequence[str] = ()) -> tuple[Manifest, Mapping[str, Trained]]:
+def train(night: Night, only: Sequence[str] = ()) -> tuple[Manifest, Mapping[str, TrainedCheckpoint]]:
     """The night's manifest, and what each strategy made. `only`: those that may train; empty: all.
 
     A strategy that fails keeps its last checkpoint. Raises PlanError if all fail; nothing is recorded then.

@@ -34,8 +34,8 @@ def status(plan: str, on: str = "") -> dict[str, Any]:
     with open_lake(order) as warehouse:
         history = read_history(open_store(), warehouse, order, last)
     if on.strip():
-        return _served(order, history, on.strip())
-    found = [{"text": f.text, "to_do": f.todo} for f in findings(history, _refused(plan, order, history))]
+        return _served_status(order, history, on.strip())
+    found = [{"text": f.text, "to_do": f.todo} for f in findings(history, _plan_refusal(plan, order, history))]
     pin = current_pin(history.log)
     page = Settings().home / "reports" / f"{order.pipeline}.html"
     return {
@@ -52,7 +52,7 @@ def status(plan: str, on: str = "") -> dict[str, Any]:
     }
 
 
-def _refused(given: str, plan: Plan, history: History) -> str:
+def _plan_refusal(given: str, plan: Plan, history: History) -> str:
     """Why no night can run under the plan as it is now; empty: one can, as far as is known without reading logs."""
     newest = history.nights[max(history.nights)] if history.nights else None
     if newest is not None and not changed_fields(newest.plan, plan):
@@ -66,7 +66,7 @@ def _refused(given: str, plan: Plan, history: History) -> str:
     return ""
 
 
-def _served(plan: Plan, history: History, on: str) -> dict[str, Any]:
+def _served_status(plan: Plan, history: History, on: str) -> dict[str, Any]:
     entry = served_on(history.log, on)
     if entry is None:
         return {

@@ -24,7 +24,7 @@ def show_markdown(key: str, description: str, markdown: str) -> None:
     if run().prefect:
         from prefect.artifacts import create_markdown_artifact
 
-        _shown(lambda: create_markdown_artifact(markdown, key=_key(key), description=description))
+        _try_to_show(lambda: create_markdown_artifact(markdown, key=_key(key), description=description))
 
 
 def show_table(key: str, description: str, rows: list[dict[str, Any]]) -> None:
@@ -32,7 +32,7 @@ def show_table(key: str, description: str, rows: list[dict[str, Any]]) -> None:
     if run().prefect:
         from prefect.artifacts import create_table_artifact
 
-        _shown(lambda: create_table_artifact(rows, key=_key(key), description=description))
+        _try_to_show(lambda: create_table_artifact(rows, key=_key(key), description=description))
 
 
 class Bar:
@@ -57,9 +57,9 @@ class Bar:
 
         self._last = now
         if (made := self._made) is not None:
-            _shown(lambda: update_progress_artifact(made, percent))
+            _try_to_show(lambda: update_progress_artifact(made, percent))
             return
-        found = _shown(lambda: create_progress_artifact(percent, key=self._key, description=self._title))
+        found = _try_to_show(lambda: create_progress_artifact(percent, key=self._key, description=self._title))
         self._made = found if isinstance(found, UUID) else None
 
     def end(self) -> None:
@@ -74,7 +74,7 @@ def _key(text: str) -> str:
     return "".join(c if c.isascii() and c.isalnum() else "-" for c in text.lower()).strip("-")
 
 
-def _shown(tell: Callable[[], object]) -> object:
+def _try_to_show(tell: Callable[[], object]) -> object:
     """What Prefect answers; None, and a warning, where it cannot be told.
 
     After that it is left alone for a minute: each try waits for the API, and a run must not wait for what is only shown.

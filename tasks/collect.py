@@ -26,12 +26,12 @@ def _worth_another_try(error: object) -> bool:
     return isinstance(error, OSError) and not isinstance(error, FileNotFoundError)
 
 
-def _named(verb: str) -> Callable[[Mapping[str, Any]], str]:
+def _run_title(verb: str) -> Callable[[Mapping[str, Any]], str]:
     """The verb and the period's name."""
     return lambda given: f"{verb} {period(given['plan'].periods, given['index']).name}"
 
 
-@task(_named("collect"), pauses=(1.0, 5.0), worth=_worth_another_try)
+@task(_run_title("collect"), pauses=(1.0, 5.0), worth=_worth_another_try)
 def collect(plan: Plan, index: int) -> Landing:
     """Read the period from the plan's source and land it. Collecting the same rows again changes nothing."""
     source = build(plan.source)
@@ -47,14 +47,14 @@ def collect(plan: Plan, index: int) -> Landing:
             return landed
 
 
-@task(_named("pass over"))
+@task(_run_title("pass over"))
 def pass_over(plan: Plan, index: int) -> Landing:
     """Land an empty version of a period whose logs cannot be collected, so that the decision to skip it has an object."""
     with open_lake(plan) as warehouse:
         return land(warehouse, period(plan.periods, index), [], plan.columns, rules_digest(plan))
 
 
-@task(_named("replay"))
+@task(_run_title("replay"))
 def replay(plan: Plan, index: int) -> list[Landing]:
     """Land the newest version of a period again as a new one, so that mended expectations can judge it anew."""
     with open_lake(plan) as warehouse:

@@ -8,7 +8,7 @@ from nightloop.tasks.gate.decide import Decision
 from nightloop.tasks.gate.policy import SmokeResult, next_champion, with_smoke_test
 from nightloop.tasks.orchestration import task
 from nightloop.tasks.plan.settings import Settings
-from nightloop.tasks.record.manifest import Manifest, Scored, Trained, failed_in
+from nightloop.tasks.record.manifest import Manifest, StrategyScores, TrainedCheckpoint, failed_in
 from nightloop.tasks.record.night_context import Night
 from nightloop.tasks.record.outcomes import complete_night, record_night
 from nightloop.tasks.resources import credentials, open_store
@@ -16,7 +16,9 @@ from nightloop.tasks.serving.smoke import smoke
 
 
 @task("deploy {night.name}")
-def deploy(night: Night, scores: Mapping[str, Scored], trained: Mapping[str, Trained], decision: Decision) -> Manifest:
+def deploy(
+    night: Night, scores: Mapping[str, StrategyScores], trained: Mapping[str, TrainedCheckpoint], decision: Decision
+) -> Manifest:
     """The night's manifest, written: from here on the night exists."""
     objects, settings = open_store(), Settings()
     kept = {label: one.kept for label, one in trained.items()}

@@ -90,20 +90,20 @@ class Flow(Generic[P, R]):
 
             try:
                 with terminal():
-                    found: R = _finished(_sturdy(self.by_prefect, self._here, args, kwargs))
+                    found: R = _raise_if_failed(_call_prefect(self.by_prefect, self._run_here, args, kwargs))
                     return found
             except ParameterTypeError as error:
                 raise PlanError(str(error)) from None
             except FailedRun as error:
                 raise ConflictError(str(error)) from None
-        return self._here(*args, **kwargs)
+        return self._run_here(*args, **kwargs)
 
-    def _here(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def _run_here(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run it in this process, without any server."""
         before = _RUN.set(Run(_new_id()))
         try:
             with terminal():
-                found: R = self._checked(*args, **kwargs)
+                found: R = self._validated_fn(*args, **kwargs)
                 return found
         except ValidationError as error:
             if error.title != self.fn.__qualname__:  # of something that the flow read
@@ -116,7 +116,7 @@ class Flow(Generic[P, R]):
             _RUN.reset(before)
 
     @functools.cached_property
-    def _checked(self) -> Callable[..., Any]:
+    def _validated_fn(self) -> Callable[..., Any]:
         """The function, which checks and converts its parameters as Prefect does."""
         config = ConfigDict(arbitrary_types_allowed=True, hide_input_in_errors=True)
         checked: Callable[..., Any] = validate_call(config=config)(self.fn)
@@ -132,7 +132,7 @@ class Flow(Generic[P, R]):
             name=self.name,
             version=version("nightloop"),
             flow_run_name=lambda: self.run_name(self.name, flow_run.get_parameters()),
-        )(_recorded(self.fn))
+        )(_record_outcome(self.fn))
 
 
 class Task(Generic[P, R]):
@@ -146,18 +146,20 @@ class Task(Generic[P, R]):
         worth: Callable[[object], bool],
     ) -> None:
         functools.update_wrapper(self, fn)
-        self.fn: Callable[P, R] = redact_errors()(telling_where(fn, lambda *given: self.named(self._given(*given))))
+        self.fn: Callable[P, R] = redact_errors()(
+            telling_where(fn, lambda *given: self.run_title(self._bind_arguments(*given)))
+        )
         self.title, self.pauses, self.worth = title, tuple(pauses), worth
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the task; again after each pause, where it failed and another try is worth it."""
         if run().prefect:
-            found: R = _sturdy(self.by_prefect, self._here, args, kwargs)
+            found: R = _call_prefect(self.by_prefect, self._run_here, args, kwargs)
             return found
-        return self._here(*args, **kwargs)
+        return self._run_here(*args, **kwargs)
 
-    def _here(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        name = self.named(self._given(args, kwargs))
+    def _run_here(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        name = self.run_title(self._bind_arguments(args, kwargs))
         with progress_line(name):
             for pause in self.pauses:
                 try:
@@ -169,12 +171,12 @@ class Task(Generic[P, R]):
                 time.sleep(pause)
             return self.fn(*args, **kwargs)
 
-    def _given(self, args: Any, kwargs: Any) -> dict[str, Any]:
+    def _bind_arguments(self, args: Any, kwargs: Any) -> dict[str, Any]:
         given = inspect.signature(self.fn).bind(*args, **kwargs)
         given.apply_defaults()
         return given.arguments
 
-    def named(self, given: Mapping[str, Any]) -> str:
+    def run_title(self, given: Mapping[str, Any]) -> str:
         """What a run with these arguments is called."""
         return self.title.format(**given) if isinstance(self.title, str) else self.title(given)
 
@@ -186,12 +188,12 @@ class Task(Generic[P, R]):
         from prefect.runtime import task_run
 
         return task(
-            task_run_name=lambda: self.named(task_run.parameters),
+            task_run_name=lambda: self.run_title(task_run.parameters),
             cache_policy=NO_CACHE,
             retries=len(self.pauses),
             retry_delay_seconds=list(self.pauses) or 0,
             retry_condition_fn=lambda task, run, state: self.worth(state.result(raise_on_failure=False)),
-        )(_recorded(self.fn))
+        )(_record_outcome(self.fn))
 
 
 def flow(name: str, run_name: Callable[[str, Mapping[str, object]], str]) -> Callable[[Callable[P, R]], Flow[P, R]]:
@@ -221,11 +223,11 @@ def failed(message: str) -> Any:
     return Failed(message=message)
 
 
-def _recorded(fn: Callable[P, R]) -> Callable[P, R]:
+def _record_outcome(fn: Callable[P, R]) -> Callable[P, R]:
     """The function, which leaves its outcome where the caller finds it even if Prefect loses it."""
 
     @functools.wraps(fn)
-    def recorded(*args: P.args, **kwargs: P.kwargs) -> R:
+    def recording_fn(*args: P.args, **kwargs: P.kwargs) -> R:
         call = _CALL.get() or _Call()
         call.began, call.error = True, None
         try:
@@ -236,12 +238,12 @@ def _recorded(fn: Callable[P, R]) -> Callable[P, R]:
         return call.results[-1]  # type: ignore[no-any-return]
 
     # Prefect reads the types of a form's fields from the function that it is given, in that function's own module.
-    recorded.__signature__ = inspect.signature(fn, eval_str=True)  # type: ignore[attr-defined]
-    recorded.__annotations__ = inspect.get_annotations(fn, eval_str=True)
-    return recorded
+    recording_fn.__signature__ = inspect.signature(fn, eval_str=True)  # type: ignore[attr-defined]
+    recording_fn.__annotations__ = inspect.get_annotations(fn, eval_str=True)
+    return recording_fn
 
 
-def _sturdy(by_prefect: Callable[..., Any], here: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+def _call_prefect(by_prefect: Callable[..., Any], here: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """Have Prefect call it. Where Prefect's API is lost: what came of the call; the call itself, where it had not begun."""
     before = _CALL.set(call := _Call())
     try:
@@ -273,7 +275,7 @@ def lost(error: BaseException | None) -> bool:
     return error is not None and lost(error.__cause__)
 
 
-def _finished(found: Any) -> Any:
+def _raise_if_failed(found: Any) -> Any:
     """What a flow returned. Raises ConflictError with its message where that is a failed state."""
     message = getattr(found, "message", None)
     if message is not None and getattr(found, "is_failed", bool)():

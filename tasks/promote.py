@@ -46,7 +46,9 @@ def promote_by_hand(
     act = Act(by=actor(), when=when, reason=reason, at_period=at)
     pinned = pins_by_hand(strategy.strip(), period.strip(), seen.strip(), pin)
     named = strategy.strip() or proposed(night)
-    return _told(promotions.promote_checkpoint(objects, night, named, act, force, pinned, partial(_try_it, objects)))
+    return _report_outcome(
+        promotions.promote_checkpoint(objects, night, named, act, force, pinned, partial(_try_it, objects))
+    )
 
 
 @task("roll back")
@@ -55,7 +57,7 @@ def take_back(plan: Plan, to: str, reason: str, when: str, after: int | None = N
     objects = open_store()
     act = Act(by=actor(), when=when, reason=reason, at_period=promotions.newest_nights(objects, plan)[1])
     period = parse(plan.periods, to).index if to.strip() else None
-    return _told(promotions.roll_back(objects, plan.pipeline, act, period, after, partial(_try_it, objects)))
+    return _report_outcome(promotions.roll_back(objects, plan.pipeline, act, period, after, partial(_try_it, objects)))
 
 
 @task("pin or unpin")
@@ -63,7 +65,7 @@ def hold(plan: Plan, reason: str, when: str, pin: bool) -> str:
     """Pin what serves, so that the gate may not move it, or unpin it."""
     objects = open_store()
     act = Act(by=actor(), when=when, reason=reason, at_period=promotions.newest_nights(objects, plan)[1])
-    return _told(promotions.hold_champion(objects, plan.pipeline, act, pin))
+    return _report_outcome(promotions.hold_champion(objects, plan.pipeline, act, pin))
 
 
 def _try_it(objects: Objects, entry: Entry) -> None:
@@ -113,7 +115,7 @@ def _night(objects: Objects, plan: Plan, period: str, manifest: str, newest: Man
     return named[0] if named else newest
 
 
-def _told(outcome: ActOutcome) -> str:
+def _report_outcome(outcome: ActOutcome) -> str:
     """The outcome in words, on stderr at once: what fails after this does not undo it, and must not hide it."""
     entry = outcome.entry
     what = f"{entry.strategy} of {entry.name} serves"

@@ -11,7 +11,7 @@ from nightloop.tasks.orchestration import run, task
 from nightloop.tasks.plan.atomic_file import write_text
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.settings import Settings
-from nightloop.tasks.record.manifest import Manifest, Trained
+from nightloop.tasks.record.manifest import Manifest, TrainedCheckpoint
 from nightloop.tasks.record.timings import write_timings
 from nightloop.tasks.reports.grid import grid
 from nightloop.tasks.reports.history import scored_nights
@@ -29,7 +29,7 @@ FIT = 5  # columns of the leaderboard that the UI shows without scrolling
 
 
 @task("report {manifest.name}")
-def report(manifest: Manifest, trained: Mapping[str, Trained], live: bool) -> None:
+def report(manifest: Manifest, trained: Mapping[str, TrainedCheckpoint], live: bool) -> None:
     """Keep what the night took, and show its validation and its verdict in the UI. `live`: whether it moved the champion."""
     objects, pipeline = open_store(), manifest.pipeline
     if trained:

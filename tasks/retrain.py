@@ -24,7 +24,7 @@ from nightloop.tasks.plugins.assembly import Parts, assemble
 from nightloop.tasks.record import step_cache
 from nightloop.tasks.record.checkpoints import load_checkpoint, save_checkpoint
 from nightloop.tasks.record.load_logs import history_logs, logs_of
-from nightloop.tasks.record.manifest import CheckpointRef, Failed, Trained
+from nightloop.tasks.record.manifest import CheckpointRef, TrainedCheckpoint, TrainingFailure
 from nightloop.tasks.record.night_context import Night, history
 from nightloop.tasks.record.step_keys import retrain_key
 from nightloop.tasks.resources import open_lake, open_store
@@ -37,7 +37,7 @@ WORTH_SHOWING = 2.0  # seconds of training before a bar appears in the UI
 
 
 @task("retrain {label} {night.name}")
-def retrain(night: Night, label: str, start: CheckpointRef | None, reuse_only: bool = False) -> Trained:
+def retrain(night: Night, label: str, start: CheckpointRef | None, reuse_only: bool = False) -> TrainedCheckpoint:
     """One strategy's next checkpoint; the one already made where nothing it depends on has changed.
 
     `start` holds the pre-trained weights at the root and is None elsewhere. With `reuse_only` a strategy whose inputs did
@@ -47,17 +47,17 @@ def retrain(night: Night, label: str, start: CheckpointRef | None, reuse_only: b
     read = history(objects, night, parts.strategies[label].lookback)
     key = retrain_key(night, label, history_logs(objects, night) or read)
     if done := step_cache.cached_result(objects, night.plan.pipeline, key, "retrain"):
-        return Trained.model_validate(done)
+        return TrainedCheckpoint.model_validate(done)
     if reuse_only:
         raise DataError(
             f"{label} was not chosen, but its inputs of {night.name} changed; choose it too, or choose none for all"
         )
     with open_lake(night.plan) as warehouse:
         logs = logs_of(objects, warehouse, night, read)
-    learn = _learning(objects, parts, night, label, start, logs)
+    learn = _training_call(objects, parts, night, label, start, logs)
     began = time.perf_counter()
-    with _shown(label, night):
-        made = _attempted(night, label, learn)
+    with _training_bar(label, night):
+        made = _train_twice(night, label, learn)
     seconds = time.perf_counter() - began
     if isinstance(made, Checkpoint):
         trained = save_checkpoint(objects, made, seconds)
@@ -65,10 +65,10 @@ def retrain(night: Night, label: str, start: CheckpointRef | None, reuse_only: b
         return trained
     if night.previous is None:
         raise DataError(f"{label} could not learn from {night.name}: {made.reason}")
-    return Trained(kept=night.previous.checkpoints[label], seconds=round(seconds, 3), bytes=0, failed=made)
+    return TrainedCheckpoint(kept=night.previous.checkpoints[label], seconds=round(seconds, 3), bytes=0, failed=made)
 
 
-def _learning(
+def _training_call(
     objects: Objects, parts: Parts, night: Night, label: str, start: CheckpointRef | None, logs: Logs
 ) -> Callable[[], Checkpoint]:
     """What the strategy has to compute: nothing but its own code runs in it."""
@@ -82,7 +82,7 @@ def _learning(
     return lambda: fold(parts.model, strategy, checkpoint, logs)
 
 
-def _attempted(night: Night, label: str, learn: Callable[[], Checkpoint]) -> Checkpoint | Failed:
+def _train_twice(night: Night, label: str, learn: Callable[[], Checkpoint]) -> Checkpoint | TrainingFailure:
     """The next checkpoint, or why there is none: what went wrong twice in the strategy's own code.
 
     What is wrong with the machine (memory, disk, network, a worker process that died) is raised: the night stops, and
@@ -96,21 +96,23 @@ def _attempted(night: Night, label: str, learn: Callable[[], Checkpoint]) -> Che
             locate(error, where)
             raise
         kind = type(error).__name__
-        log.warning("%s could not learn from %s and is tried once more: %s: %s", label, night.name, kind, _said(error))
+        log.warning(
+            "%s could not learn from %s and is tried once more: %s: %s", label, night.name, kind, _reason_of(error)
+        )
     try:
         return learn()
     except (NightloopError, ArithmeticError) as error:
         if _of_the_machine(error):
             locate(error, where)
             raise
-        log.error("%s could not learn from %s: %s", label, night.name, _said(error))
-        return Failed(kind="failed", reason=_said(error))
+        log.error("%s could not learn from %s: %s", label, night.name, _reason_of(error))
+        return TrainingFailure(kind="failed", reason=_reason_of(error))
     except Exception as error:
         if _of_the_machine(error):
             locate(error, where)
             raise
         log.exception("%s broke in %s, which is a fault of the strategy or of nightloop", label, night.name)
-        return Failed(kind="error", reason=f"{type(error).__name__}: {_said(error)}")
+        return TrainingFailure(kind="error", reason=f"{type(error).__name__}: {_reason_of(error)}")
 
 
 def _of_the_machine(error: Exception) -> bool:
@@ -120,13 +122,13 @@ def _of_the_machine(error: Exception) -> bool:
     return isinstance(error, RuntimeError) and bool(MACHINE.search(str(error)))
 
 
-def _said(error: Exception) -> str:
+def _reason_of(error: Exception) -> str:
     """What the error says, as it may be kept."""
     return redact(str(error)).strip()[:LONGEST] or "no message"
 
 
 @contextmanager
-def _shown(label: str, night: Night) -> Iterator[None]:
+def _training_bar(label: str, night: Night) -> Iterator[None]:
     """A bar while it trains; in the UI where that takes long enough to look at."""
     bar = Bar(f"{night.plan.pipeline}-{label}", f"{label} learns {night.name}", WORTH_SHOWING)
     try:

@@ -120,7 +120,10 @@ def choose_options(
     field: EntryList, span: PeriodSplit, tried: Sequence[tuple[Trial, Job]], outcomes: Mapping[str, RunResult]
 ) -> tuple[list[Entrant], list[dict[str, JsonValue]]]:
     """The entrants with their best options, and the record of what was tried. Raises PlanError if all trials failed."""
-    judged = [judge(trial, job.plan, field.metric, _first(job), _told(job, outcomes, span)) for trial, job in tried]
+    judged = [
+        judge(trial, job.plan, field.metric, _leading_kind(job), _tuning_rows(job, outcomes, span))
+        for trial, job in tried
+    ]
     entrants, records = [], []
     for entrant in field.entrants:
         mine = [trial for trial in judged if trial.entrant == entrant]
@@ -132,11 +135,11 @@ def choose_options(
     return entrants, records
 
 
-def _first(job: Job) -> str:
+def _leading_kind(job: Job) -> str:
     return job.kinds[0] if job.kinds else CLICKS
 
 
-def _told(job: Job, outcomes: Mapping[str, RunResult], span: PeriodSplit) -> tuple[RunResult, Weights]:
+def _tuning_rows(job: Job, outcomes: Mapping[str, RunResult], span: PeriodSplit) -> tuple[RunResult, Weights]:
     """A trial's outcome, and its rows of the periods for tuning."""
     outcome = outcomes[job.key]
     rows = scored_rows_of(outcome)

@@ -13,7 +13,7 @@ from nightloop.tasks.orchestration import task
 from nightloop.tasks.plugins.assembly import assemble
 from nightloop.tasks.record import step_cache
 from nightloop.tasks.record.load_logs import logs_of, pairs_of
-from nightloop.tasks.record.manifest import CHAMPION, CheckpointRef, Scored
+from nightloop.tasks.record.manifest import CHAMPION, CheckpointRef, StrategyScores
 from nightloop.tasks.record.night_context import Night, history
 from nightloop.tasks.record.step_keys import score_key
 from nightloop.tasks.resources import open_lake, open_store
@@ -21,7 +21,7 @@ from nightloop.tasks.retraining.strategy import ALL_HISTORY
 
 
 @task("score {night.name}")
-def score(night: Night) -> dict[str, Scored]:
+def score(night: Night) -> dict[str, StrategyScores]:
     """Every strategy's checkpoint of the night before, and what really served, on this night's rows. Empty at the root."""
     if night.previous is None:
         return {}
@@ -41,13 +41,17 @@ def score(night: Night) -> dict[str, Scored]:
                 candidates = sample_candidates(logs, taken, night.plan.ranking)  # the same for everyone who is scored
         for label, key in keys.items():  # equal checkpoints have equal keys: what serves is scored once
             if not found[key]:
-                made = _scored(objects, night, kept[label], logs, candidates).model_dump()
+                made = _score_checkpoint(objects, night, kept[label], logs, candidates).model_dump()
                 found[key] = step_cache.store_result(objects, night.plan.pipeline, key, "score", made)
-    return {label: Scored.model_validate(found[key]) for label, key in keys.items()}
+    return {label: StrategyScores.model_validate(found[key]) for label, key in keys.items()}
 
 
-def _scored(objects: Objects, night: Night, kept: CheckpointRef, logs: Logs, candidates: Candidates | None) -> Scored:
+def _score_checkpoint(
+    objects: Objects, night: Night, kept: CheckpointRef, logs: Logs, candidates: Candidates | None
+) -> StrategyScores:
     plan, model = night.plan, assemble(night.plan).model
     weights = from_bytes(blobs.get(objects, kept.weights))
     rows = scored_period(model, weights, logs, candidates)
-    return Scored(blob=blobs.put(objects, to_bytes(rows)), means=summarize_metrics(rows, plan.family, plan.ranking.k))
+    return StrategyScores(
+        blob=blobs.put(objects, to_bytes(rows)), means=summarize_metrics(rows, plan.family, plan.ranking.k)
+    )

@@ -45,7 +45,7 @@ def deploy(plans: Sequence[str]) -> list[str]:
             other = orders[order.pipeline][0]
             raise PlanError(f"{other} and {plan} are plans of one pipeline, {order.pipeline}; give one of them")
         orders[order.pipeline] = (plan, order)
-    lines = [_registered(plan_name(plan), order) for plan, order in orders.values()]
+    lines = [_register_pipeline(plan_name(plan), order) for plan, order in orders.values()]
     mark_dead_runs()
     return lines
 
@@ -68,7 +68,7 @@ def deployments_of(name: str, order: Plan) -> list[dict[str, Any]]:
         "NIGHTLOOP_PLANS": str(Settings().plans.resolve()),
     }
     raw = yaml.safe_load(FILE.read_text(encoding="utf-8"))["deployments"]
-    found: list[dict[str, Any]] = _filled(raw, words)
+    found: list[dict[str, Any]] = _fill_template(raw, words)
     for one in found:
         first, *more = one.get("schedules", [{}])
         if first.get("slug") == "nightly":  # days that are cut at several times have several schedules
@@ -77,16 +77,16 @@ def deployments_of(name: str, order: Plan) -> list[dict[str, Any]]:
     return found
 
 
-def _filled(value: Any, words: Mapping[str, str]) -> Any:
+def _fill_template(value: Any, words: Mapping[str, str]) -> Any:
     """The value with `{{ $WORD }}` filled in wherever it stands, as `prefect deploy` does from the environment."""
     if isinstance(value, str):
         return re.sub(r"{{ \$(\w+) }}", lambda found: words[found[1]], value)
     if isinstance(value, dict):
-        return {key: _filled(one, words) for key, one in value.items()}
-    return [_filled(one, words) for one in value] if isinstance(value, list) else value
+        return {key: _fill_template(one, words) for key, one in value.items()}
+    return [_fill_template(one, words) for one in value] if isinstance(value, list) else value
 
 
-def _registered(name: str, order: Plan) -> str:
+def _register_pipeline(name: str, order: Plan) -> str:
     """Register the deployments of one pipeline. Returns what is scheduled, in words."""
     from prefect.client.orchestration import get_client
 
@@ -96,7 +96,7 @@ def _registered(name: str, order: Plan) -> str:
         for pool in {one["work_pool"]["name"] for one in found}:
             _pool(client, pool)
         for one in found:
-            lines += _scheduled(client, _register(one), one)
+            lines += _describe_schedules(client, _register(one), one)
     return f"{order.pipeline}: {len(lines)} schedules: {'; '.join(lines)}"
 
 
@@ -133,7 +133,7 @@ def _register(one: Mapping[str, Any]) -> Any:
     return made.apply()
 
 
-def _scheduled(client: Any, deployment: Any, one: Mapping[str, Any]) -> list[str]:
+def _describe_schedules(client: Any, deployment: Any, one: Mapping[str, Any]) -> list[str]:
     """Bring the schedules that the file describes to what it says. Those that people paused or added stay so."""
     from prefect.client.schemas.actions import DeploymentScheduleCreate
     from prefect.client.schemas.schedules import CronSchedule

@@ -41,7 +41,7 @@ def doctor(deep: bool = False) -> dict[str, Any]:
     }
     if deep:
         checks["blobs"] = _blobs
-    rows = [_checked(name, check) for name, check in checks.items()]
+    rows = [_run_check(name, check) for name, check in checks.items()]
     healthy = all(row["ok"] for row in rows)
     lines = [f"{'ok ' if row['ok'] else 'BAD'}  {row['check']:<9} {row['finding']}" for row in rows]
     return {
@@ -51,7 +51,7 @@ def doctor(deep: bool = False) -> dict[str, Any]:
     }
 
 
-def _checked(name: str, check: Callable[[], str]) -> dict[str, Any]:
+def _run_check(name: str, check: Callable[[], str]) -> dict[str, Any]:
     try:
         return {"check": name, "ok": True, "finding": check()}
     except Exception as error:  # a doctor reports what is broken, whatever it is

@@ -195,13 +195,13 @@ def announce_address(url: str) -> Iterator[None]:
 def runs_at(url: str) -> bool:
     """Whether a `nightloop up` of this home runs at this address now. Another server there may be anybody's."""
     return any(
-        _held(path) for path in login_directory().glob("address-*") if path.read_text() == url
+        _is_locked(path) for path in login_directory().glob("address-*") if path.read_text() == url
     ) and is_own_process(_port(url))
 
 
 def address() -> str:
     """The address of a `nightloop up` of this home that runs now; empty where there is none."""
-    held = (path.read_text() for path in sorted(login_directory().glob("address-*")) if _held(path))
+    held = (path.read_text() for path in sorted(login_directory().glob("address-*")) if _is_locked(path))
     return next((url for url in held if is_own_process(_port(url))), "")
 
 
@@ -219,7 +219,7 @@ def is_own_process(port: int) -> bool:
     return users == {os.geteuid()}
 
 
-def _held(path: Path) -> bool:
+def _is_locked(path: Path) -> bool:
     import fcntl
 
     with path.open() as stream:

@@ -30,7 +30,7 @@ def server() -> str:
     before = dict(os.environ)
     os.environ.update({"PREFECT_API_URL": url, "PREFECT_CLIENT_MAX_RETRIES": "0"})
     try:
-        return _asked(url)
+        return _check_server(url)
     except Exception as error:
         if (told := prefect_error(error)) is not None:
             raise told from None
@@ -40,7 +40,7 @@ def server() -> str:
         os.environ.update(before)
 
 
-def _asked(url: str) -> str:
+def _check_server(url: str) -> str:
     from prefect.client.orchestration import get_client
     from prefect.context import refresh_global_settings_context
 
@@ -49,7 +49,7 @@ def _asked(url: str) -> str:
     with get_client(sync_client=True) as client:
         if error := client.api_healthcheck():
             raise ConflictError(f"{url} does not answer: {error}")
-        wrong = [*_versions(client), *_worker(client), *_dead(client)]
+        wrong = [*_versions(client), *_worker(client), *_find_dead_runs(client)]
         said, late = _schedules(client)
     if wrong + late:
         raise ConflictError(f"{url}: {'; '.join(wrong + late)}")
@@ -80,7 +80,7 @@ def _worker(client: Any) -> Iterator[str]:
         )
 
 
-def _dead(client: Any) -> Iterator[str]:
+def _find_dead_runs(client: Any) -> Iterator[str]:
     """Runs that say they run although nothing holds their pipeline's lease, and what should have marked them."""
     from prefect.client.schemas.filters import FlowRunFilter
 

@@ -59,20 +59,20 @@ def clicks_world(say: Say, tell: Tell) -> Path:
     plan = write_plan(clicks_plan(folder))
     say(1, f"{HISTORY} days of clicks that others served are pre-trained on: {WORLD.describe()}")
     for number in range(HISTORY):
-        _found(folder, number)
+        _write_day_of_others(folder, number)
     tell(nightly(str(plan), str(_day(HISTORY - 1))))
     tell([promote(str(plan), "fine-tune", reason=BEGINNING, force=True)])
     say(2, "the champion serves each day; labels come back in hours, correctors learn from them, and all is recorded")
     predictor = Predictor.open(open_store(), "clicks")
     for number in range(HISTORY, LAST + 1):
         predictor.refresh()
-        tell([_served(predictor, folder, number)])
+        tell([_serve_day(predictor, folder, number)])
         tell(nightly(str(plan), str(_day(number))))
     say(3, "every row of these nights carries the probability that was served: what ReLoop was punished for was real")
     return plan
 
 
-def _served(predictor: Predictor, folder: Path, number: int) -> str:
+def _serve_day(predictor: Predictor, folder: Path, number: int) -> str:
     """Serve a day, request by request; labels that have come back by then are learned from first. Returns what came of it."""
     world, pages = WORLD.day(number), list[ScoredRequest]()
     records = ServingLog(folder, predictor.now.plan)
@@ -82,7 +82,9 @@ def _served(predictor: Predictor, folder: Path, number: int) -> str:
         due = int(np.searchsorted(back, world.times[rows.start]))
         records.labelled(predictor.observe(_labels(world, number, arrived[done:due])).rows)
         done = max(done, due)
-        page = predictor.answer(_asked(world, rows), f"{number}-{place}", _when(int(world.times[rows.start])))
+        page = predictor.answer(
+            _score_request(world, rows), f"{number}-{place}", _iso_time(int(world.times[rows.start]))
+        )
         records.served(f"{number}-{place}", page)
         pages.append(page)
     records.labelled(predictor.observe(_labels(world, number, arrived[done:])).rows)
@@ -103,11 +105,11 @@ def _served(predictor: Predictor, folder: Path, number: int) -> str:
     )
 
 
-def _found(folder: Path, number: int) -> None:
+def _write_day_of_others(folder: Path, number: int) -> None:
     """Write a day as a service without nightloop would have logged it: clicks, and no predictions."""
     world, lines = WORLD.day(number), []
     for place, rows in enumerate(_requests(world)):
-        asked, when = _asked(world, rows), _when(int(world.times[rows.start]))
+        asked, when = _score_request(world, rows), _iso_time(int(world.times[rows.start]))
         for row, (user, item, features) in enumerate(asked.rows(range(len(asked)))):
             line = {
                 WORLD.columns.user: user,
@@ -129,7 +131,7 @@ def _requests(world: Day) -> Iterator[slice]:
     return (slice(first, first + REQUEST) for first in range(0, len(world.label), REQUEST))
 
 
-def _asked(world: Day, rows: slice) -> ScoreRequest:
+def _score_request(world: Day, rows: slice) -> ScoreRequest:
     values = world.values[rows].astype(str).T.tolist()
     numbers = dict(zip(WORLD.columns.numeric, world.numbers[rows].T.tolist(), strict=True))
     return ScoreRequest(
@@ -147,7 +149,7 @@ def _labels(world: Day, number: int, rows: Ints) -> list[tuple[str, list[float |
     return list(found.items())
 
 
-def _when(microseconds: int) -> str:
+def _iso_time(microseconds: int) -> str:
     return datetime.fromtimestamp(microseconds / 1e6, UTC).isoformat()
 
 

@@ -45,18 +45,18 @@ def incoming_rows(batches: Iterable[pa.RecordBatch], columns: Columns) -> Incomi
     Raises DataError if a column of the plan is missing, has a name that the lake needs for itself or holds nested
     values.
     """
-    texts = tuple(dict.fromkeys(name for name in (*columns.categorical, *columns.key) if not _role(name, columns)))
+    texts = tuple(dict.fromkeys(name for name in (*columns.categorical, *columns.key) if not _is_role(name, columns)))
     texts = tuple(name for name in texts if name not in columns.numeric)
     check_names((*texts, *columns.numeric))
     numbers = ("label", *(["served"] if columns.logged_probability else []), *columns.numeric)
     stream = _read(batches)
     first = next(stream, None)
     if first is None:
-        first = _nothing(columns, texts)
-    head = _named(first, columns, texts, 0)
+        first = _empty_batch(columns, texts)
+    head = _lake_columns(first, columns, texts, 0)
     words = tuple(name for name in numbers if pa.types.is_string(head.schema.field(name).type))
     failures: list[Exception] = []
-    named = _numbered(chain([first], stream), head.schema, columns, texts)
+    named = _number_rows(chain([first], stream), head.schema, columns, texts)
     reader = pa.RecordBatchReader.from_batches(head.schema, _watched(named, failures))
     return IncomingRows(reader, texts, numbers, (*words, "_none"), failures)
 
@@ -102,11 +102,11 @@ def check_names(names: Iterable[str]) -> None:
         seen[plain] = name
 
 
-def _role(name: str, columns: Columns) -> bool:
+def _is_role(name: str, columns: Columns) -> bool:
     return name in (columns.user, columns.item, columns.time, columns.label, columns.logged_probability)
 
 
-def _nothing(columns: Columns, texts: tuple[str, ...]) -> pa.RecordBatch:
+def _empty_batch(columns: Columns, texts: tuple[str, ...]) -> pa.RecordBatch:
     """A delivery without a row."""
     names = [
         columns.user,
@@ -120,17 +120,17 @@ def _nothing(columns: Columns, texts: tuple[str, ...]) -> pa.RecordBatch:
     return pa.RecordBatch.from_pydict({name: pa.array([], pa.string()) for name in names})
 
 
-def _numbered(
+def _number_rows(
     batches: Iterable[pa.RecordBatch], schema: pa.Schema, columns: Columns, texts: tuple[str, ...]
 ) -> Iterator[pa.RecordBatch]:
     arrived = 0
     for batch in batches:
-        named = _named(batch, columns, texts, arrived)
+        named = _lake_columns(batch, columns, texts, arrived)
         arrived += batch.num_rows
-        yield named if named.schema.equals(schema) else _alike(named, schema)
+        yield named if named.schema.equals(schema) else _cast_to_first(named, schema)
 
 
-def _alike(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+def _cast_to_first(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     """The batch in the types that the first one had. Raises DataError if its values do not fit."""
     first, now = schema.field("time").type, batch.schema.field("time").type
     if (
@@ -156,9 +156,9 @@ def _types(schema: pa.Schema) -> str:
     return ", ".join(f"{field.name} {field.type}" for field in schema)[:500]
 
 
-def _named(batch: pa.RecordBatch, columns: Columns, texts: tuple[str, ...], arrived: int) -> pa.RecordBatch:
+def _lake_columns(batch: pa.RecordBatch, columns: Columns, texts: tuple[str, ...], arrived: int) -> pa.RecordBatch:
     """The plan's columns of one batch under the lake's names; ids and categories as text."""
-    batch, size = _joined(batch, columns), batch.num_rows
+    batch, size = _join_lists(batch, columns), batch.num_rows
     none = pa.nulls(size, pa.string())
     found: dict[str, pa.Array] = {
         "arrival": pa.array(np.arange(arrived, arrived + size, dtype=np.int64)),
@@ -176,7 +176,7 @@ def _named(batch: pa.RecordBatch, columns: Columns, texts: tuple[str, ...], arri
     return pa.RecordBatch.from_pydict({**found, "_none": none})
 
 
-def _joined(batch: pa.RecordBatch, columns: Columns) -> pa.RecordBatch:
+def _join_lists(batch: pa.RecordBatch, columns: Columns) -> pa.RecordBatch:
     """The batch with one text for each list, | between its values, where the plan's rows have several."""
     for name in columns.multi_value:
         place = batch.schema.get_field_index(name)

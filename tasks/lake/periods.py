@@ -111,7 +111,7 @@ def _boundary(rule: Calendar, number: int) -> int:
     if rule.every == "hour":  # absolute: an hour is an hour on the day the clocks change as well
         return _micros(first.replace(tzinfo=zone)) + number * rule.length * HOUR
     if rule.cuts:
-        return _cut(rule, first.date(), number)
+        return _cut_boundary(rule, first.date(), number)
     if rule.every == "month":
         months = first.month - 1 + number * rule.length
         local = datetime.combine(date(first.year + months // 12, months % 12 + 1, first.day), first.time())
@@ -120,7 +120,7 @@ def _boundary(rule: Calendar, number: int) -> int:
     return _micros(local.replace(tzinfo=zone))
 
 
-def _cut(rule: Calendar, first: date, number: int) -> int:
+def _cut_boundary(rule: Calendar, first: date, number: int) -> int:
     """Boundary `number` of days that are cut at local times; 24:00 is the next day's 00:00."""
     minutes = sorted({_minute(cut) % 1440 for cut in rule.cuts})
     at = datetime.fromisoformat(rule.start)

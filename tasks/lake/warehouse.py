@@ -96,7 +96,7 @@ class Warehouse:
                 )
                 yield from bounded_batches(iter(partial(next_batch, answer, cursor.interrupt), None))
 
-    def opened(self, file: str) -> BinaryIO:
+    def open_file(self, file: str) -> BinaryIO:
         """A file on disk, or an object of S3, to be read once from its start."""
         if "://" not in file:
             return Path(file).open("rb")

@@ -54,14 +54,14 @@ def get(objects: Objects, sha: str) -> bytes:
     """
     key = blob_key(sha)
     try:
-        found = read_parsed(objects, key, lambda data: _checked(sha, data))
+        found = read_parsed(objects, key, lambda data: _check_hash(sha, data))
     except ValueError:
-        found = trash.restore_removal(objects, key, lambda data: _checked(sha, data))
+        found = trash.restore_removal(objects, key, lambda data: _check_hash(sha, data))
         if found is None:
             raise
         put(objects, found)
     if found is None:
-        found = trash.restore_removal(objects, key, lambda data: _checked(sha, data))
+        found = trash.restore_removal(objects, key, lambda data: _check_hash(sha, data))
     if found is None:
         raise FileNotFoundError(
             f"{key} is not in the store{trash.removal_in_words(objects, key)}; what needs it must be run again"
@@ -69,7 +69,7 @@ def get(objects: Objects, sha: str) -> bytes:
     return found
 
 
-def _checked(sha: str, data: bytes) -> bytes:
+def _check_hash(sha: str, data: bytes) -> bytes:
     if hashlib.sha256(data).hexdigest() != sha:
         raise DataError(
             f"{blob_key(sha)} ({len(data)} bytes) was changed or cut off: its SHA-256 is another; not parsed"

@@ -69,7 +69,7 @@ class Directory:
     def create(self, key: str, data: bytes) -> bool:
         """As `Objects.create`: a hard link either makes the whole file or finds one there."""
         place = self.path / checked_key(key)
-        with explain_disk_errors(self.path), self._written(data) as written:
+        with explain_disk_errors(self.path), self._temporary_file(data) as written:
             _make_folder(place.parent)
             try:
                 os.link(written, place)
@@ -86,7 +86,7 @@ class Directory:
             found = self.read(key)
             if found is None or found[1] != tag:
                 return False
-            with self._written(data) as written:
+            with self._temporary_file(data) as written:
                 os.replace(written, place)
                 _settle(place.parent)
             return True
@@ -108,7 +108,7 @@ class Directory:
 
     def file_time(self) -> float:
         """The time that the file system gives to a file written now, in seconds since 1970."""
-        with explain_disk_errors(self.path), self._written(b"") as written:
+        with explain_disk_errors(self.path), self._temporary_file(b"") as written:
             return written.stat().st_mtime
 
     def tidy(self) -> None:
@@ -119,7 +119,7 @@ class Directory:
                 left.unlink(missing_ok=True)
 
     @contextmanager
-    def _written(self, data: bytes) -> Iterator[Path]:
+    def _temporary_file(self, data: bytes) -> Iterator[Path]:
         """A temporary file that holds the data, on the disk for good; gone afterwards."""
         temporary = self.path / ".writing" / uuid.uuid4().hex
         _make_folder(temporary.parent)

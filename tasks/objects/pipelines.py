@@ -59,11 +59,11 @@ def begin_record(objects: Objects) -> None:
 def register_pipeline(objects: Objects, pipeline: str, root: int | None = None) -> None:
     """Name a pipeline in the record before anything is written for it, with the first night of a chain of it."""
 
-    def named(record: Pipelines) -> Pipelines:
+    def add_root(record: Pipelines) -> Pipelines:
         roots = {*record.roots.get(pipeline, ()), *(() if root is None else (root,))}
         return record.model_copy(update={"roots": {**record.roots, checked_pipeline(pipeline): tuple(sorted(roots))}})
 
-    _change(objects, named)
+    _update_record(objects, add_root)
 
 
 def first_nights(objects: Objects, pipeline: str) -> tuple[int, ...] | None:
@@ -103,19 +103,19 @@ def adopt_pipelines(objects: Objects, confirmed: Iterable[str]) -> Mapping[str, 
             f"before it: -{left[0]}"
         )
 
-    def whole(record: Pipelines) -> Pipelines:
+    def complete_record(record: Pipelines) -> Pipelines:
         return Pipelines(
-            complete=True, roots={name: _joined(record.roots.get(name), seen.get(name)) for name in sorted(said)}
+            complete=True, roots={name: _merge_roots(record.roots.get(name), seen.get(name)) for name in sorted(said)}
         )
 
-    return _change(objects, whole).roots
+    return _update_record(objects, complete_record).roots
 
 
-def _joined(known: tuple[int, ...] | None, seen: tuple[int, ...] | None) -> tuple[int, ...]:
+def _merge_roots(known: tuple[int, ...] | None, seen: tuple[int, ...] | None) -> tuple[int, ...]:
     return tuple(sorted({*(known or ()), *(seen or ())}))
 
 
-def _change(objects: Objects, change: Callable[[Pipelines], Pipelines]) -> Pipelines:
+def _update_record(objects: Objects, change: Callable[[Pipelines], Pipelines]) -> Pipelines:
     for pause in PAUSES:
         time.sleep(pause)
         found = objects.read(KEY)

@@ -84,7 +84,7 @@ class Columns(Frozen):
         return (-1, -1, *[0 if self.rare else -1] * len(self.categorical))
 
     @model_validator(mode="after")
-    def _written(self) -> Columns:
+    def _check_time_format(self) -> Columns:
         if not self.time_format:
             return self
         if self.time_unit not in ("auto", "text"):
@@ -98,7 +98,7 @@ class Columns(Frozen):
         return self
 
     @model_validator(mode="after")
-    def _several(self) -> Columns:
+    def _check_multi_value(self) -> Columns:
         for name, most in self.multi_value.items():
             if name not in self.categorical or not 2 <= most <= 100:
                 raise PlanError(
@@ -108,7 +108,7 @@ class Columns(Frozen):
         return self
 
     @model_validator(mode="after")
-    def _labelled(self) -> Columns:
+    def _check_logged_probability(self) -> Columns:
         if self.logged_probability is not None and self.label is None:
             raise PlanError(
                 f"logged_probability {redacted_head(self.logged_probability, 60)!r} belongs to a label, and there is no "

@@ -69,7 +69,7 @@ def redact(text: str) -> str:
     """The text with every credential in it masked."""
     from nightloop.tasks.plan.settings import credentials_of_process  # brings pydantic, which --help does without
 
-    known = _known(credentials_of_process())
+    known = _values_pattern(credentials_of_process())
     return without_forms(known.sub(MASK, text) if known else text)
 
 
@@ -96,9 +96,9 @@ def redact_error(error: BaseException) -> BaseException:
     for one in _chain(error):
         _mask(one)
     for one in _chain(error):  # what computes its text anew, as pydantic's errors do, is cut off
-        if (cause := one.__cause__ or one.__context__) is not None and _tells(cause):
+        if (cause := one.__cause__ or one.__context__) is not None and _shows_secret(cause):
             one.__cause__ = one.__context__ = None
-    if not _tells(error):
+    if not _shows_secret(error):
         return error
     kind = next((k for k in REPLACED if isinstance(error, k)), RuntimeError)
     return kind(redact(f"{type(error).__name__}: {error}"))
@@ -111,7 +111,7 @@ def _masked(found: re.Match[str]) -> str:
 
 
 @lru_cache(maxsize=8)
-def _known(values: tuple[str, ...]) -> re.Pattern[str] | None:
+def _values_pattern(values: tuple[str, ...]) -> re.Pattern[str] | None:
     """A pattern of these values, and of the ways in which they are spelt."""
     unusual = [value for value in values if len(value) >= (WORD if value.isalpha() else SHORTEST)]
     spelt = {way for value in unusual for way in _ways(value) if len(way) >= SHORTEST}
@@ -153,6 +153,6 @@ def _mask(error: BaseException) -> None:
         error.__notes__ = [redact(str(note)) for note in notes]
 
 
-def _tells(error: BaseException) -> bool:
+def _shows_secret(error: BaseException) -> bool:
     said = str(error)
     return redact(said) != said

@@ -45,7 +45,9 @@ def escape_controls(text: str) -> str:
 
 def json_of(value: object, indent: int | None = None) -> str:
     """One JSON document in ASCII, credentials masked, that is harmless in a terminal as well."""
-    return json.dumps(_redacted(value), indent=indent, default=lambda one: redact(str(one))).replace("\x7f", "\\u007f")
+    return json.dumps(_redact_nested(value), indent=indent, default=lambda one: redact(str(one))).replace(
+        "\x7f", "\\u007f"
+    )
 
 
 @contextmanager
@@ -93,12 +95,12 @@ def guard_process() -> None:
         return
 
     def guarded_record(*what: object) -> logging.LogRecord:
-        return _safe(made(*what))
+        return _redact_record(made(*what))
 
     guarded_record.guarded = True  # type: ignore[attr-defined]
     logging.setLogRecordFactory(guarded_record)
-    sys.excepthook = partial(_uncaught, sys.excepthook)
-    threading.excepthook = partial(_ended, threading.excepthook)
+    sys.excepthook = partial(_report_uncaught, sys.excepthook)
+    threading.excepthook = partial(_report_uncaught_in_thread, threading.excepthook)
 
 
 def _escaped(c: str) -> str:
@@ -106,20 +108,20 @@ def _escaped(c: str) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-def _redacted(value: object) -> object:
+def _redact_nested(value: object) -> object:
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, dict):
-        return {redact(k) if isinstance(k, str) else k: _named(k, v) for k, v in value.items()}
-    return [_redacted(one) for one in value] if isinstance(value, list | tuple) else value
+        return {redact(k) if isinstance(k, str) else k: _redact_entry(k, v) for k, v in value.items()}
+    return [_redact_nested(one) for one in value] if isinstance(value, list | tuple) else value
 
 
-def _named(key: object, value: object) -> object:
+def _redact_entry(key: object, value: object) -> object:
     """A value under its key, which may say that it is a credential."""
-    return MASK if isinstance(value, str) and value and holds_credentials(f"{key}={value}") else _redacted(value)
+    return MASK if isinstance(value, str) and value and holds_credentials(f"{key}={value}") else _redact_nested(value)
 
 
-def _safe(record: logging.LogRecord) -> logging.LogRecord:
+def _redact_record(record: logging.LogRecord) -> logging.LogRecord:
     try:
         said = record.getMessage()
     except Exception:  # the words do not go with their values: nothing of these is shown, and no caller is stopped
@@ -133,7 +135,9 @@ def _safe(record: logging.LogRecord) -> logging.LogRecord:
     return record
 
 
-def _uncaught(before: Hook, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+def _report_uncaught(
+    before: Hook, kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
     """What nobody caught, masked: to the hook that somebody else set, or as a traceback."""
     safe = redact_error(error)
     if before is not sys.__excepthook__:
@@ -142,11 +146,13 @@ def _uncaught(before: Hook, kind: type[BaseException], error: BaseException, tra
         sys.stderr.write(safe_text("".join(traceback.format_exception(type(safe), safe, trace))))
 
 
-def _ended(before: Callable[[threading.ExceptHookArgs], object], what: threading.ExceptHookArgs) -> None:
+def _report_uncaught_in_thread(
+    before: Callable[[threading.ExceptHookArgs], object], what: threading.ExceptHookArgs
+) -> None:
     """The same for a thread."""
     if what.exc_value is not None and what.exc_type is not SystemExit:
         redact_error(what.exc_value)
         if before is not threading.__excepthook__:
             before(what)
         else:
-            _uncaught(sys.__excepthook__, what.exc_type, what.exc_value, what.exc_traceback)
+            _report_uncaught(sys.__excepthook__, what.exc_type, what.exc_value, what.exc_traceback)

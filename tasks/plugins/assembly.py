@@ -51,14 +51,14 @@ def read_plan(path: Path) -> Plan:
 
 def assemble(plan: Plan) -> Parts:
     """Build what the plan names. Raises PlanError if model, logs and strategies do not go together."""
-    return _assembled(plan.model_dump_json())
+    return _assemble_json(plan.model_dump_json())
 
 
 @lru_cache(maxsize=8)  # every task of a night asks; finding entry points takes longer than what most of them do
-def _assembled(text: str) -> Parts:
+def _assemble_json(text: str) -> Parts:
     plan = Plan.model_validate_json(text)
-    parts = _built(plan)
-    wrong = [*_too_large(plan, parts.model), *_apart(plan, parts), *_wrong_logs(plan, parts)]
+    parts = _build_parts(plan)
+    wrong = [*_too_large(plan, parts.model), *_model_mismatches(plan, parts), *_wrong_logs(plan, parts)]
     if wrong:
         raise PlanError("; ".join(wrong))
     return parts
@@ -80,10 +80,10 @@ def _too_large(plan: Plan, model: Model) -> list[str]:
 
 def mismatches(plan: Plan) -> list[str]:
     """Which strategies do not go with the model, and why. Raises PlanError if a part cannot be built."""
-    return _apart(plan, _built(plan))
+    return _model_mismatches(plan, _build_parts(plan))
 
 
-def _built(plan: Plan) -> Parts:
+def _build_parts(plan: Plan) -> Parts:
     fields = ("user", "item", *plan.columns.categorical)
     model = build_model(
         plan.model.use, plan.model.options, fields, len(plan.columns.numeric), plan.columns.history_length
@@ -92,7 +92,7 @@ def _built(plan: Plan) -> Parts:
     return Parts(build_source(plan.source), model, build_strategy(plan.pretrain), strategies)
 
 
-def _named(parts: Parts) -> dict[str, Strategy]:
+def _strategies_by_path(parts: Parts) -> dict[str, Strategy]:
     """Every strategy by the place in the plan that names it."""
     return {"pretrain": parts.pretrain, **{f"strategies.{label}": one for label, one in parts.strategies.items()}}
 
@@ -106,10 +106,10 @@ def _with_inner(where: str, strategy: object) -> Iterator[tuple[str, object]]:
                 yield from _with_inner(f"{where}.{name}", one)
 
 
-def _apart(plan: Plan, parts: Parts) -> list[str]:
+def _model_mismatches(plan: Plan, parts: Parts) -> list[str]:
     """Strategies that work with other models alone; that, or one within which, need an option that is off."""
     found = []
-    for where, strategy in _named(parts).items():
+    for where, strategy in _strategies_by_path(parts).items():
         models = getattr(strategy, "models", None)  # those of a wrapper are those of what it wraps
         if models is not None and plan.model.use not in models:
             found.append(
@@ -125,7 +125,7 @@ def _apart(plan: Plan, parts: Parts) -> list[str]:
 def _wrong_logs(plan: Plan, parts: Parts) -> list[str]:
     """Model and strategies, those within others too, that are for another family of logs than the plan's."""
     found, label = [], plan.columns.label
-    for where, strategy in _named(parts).items():
+    for where, strategy in _strategies_by_path(parts).items():
         for place, one in _with_inner(where, strategy):
             families = getattr(one, "families", (plan.family,))
             if plan.family not in families:

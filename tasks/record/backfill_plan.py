@@ -67,8 +67,8 @@ def night_states(
             why = (damaged or {}).get(index, UNRECORDED)
             found[index] = State(index, "missing", (why,), newer=index in latest)
             continue
-        newer = _newer(manifest, latest)
-        reasons = (*newer, *_broken(manifest, chain.get(index - 1), found.get(index - 1), root))
+        newer = _newer_logs(manifest, latest)
+        reasons = (*newer, *_broken_links(manifest, chain.get(index - 1), found.get(index - 1), root))
         mended = tuple(changed_fields(manifest.plan, plan))
         if manifest.outcome == "blocked":
             found[index] = State(index, "blocked", (manifest.reason, *reasons), mended, bool(newer))
@@ -79,12 +79,12 @@ def night_states(
     return found
 
 
-def _newer(manifest: Manifest, latest: Mapping[int, int]) -> tuple[str, ...]:
+def _newer_logs(manifest: Manifest, latest: Mapping[int, int]) -> tuple[str, ...]:
     late = [logs for logs in manifest.logs if latest.get(logs.period, logs.version) > logs.version]
     return tuple(f"period {one.period} has version {latest[one.period]}, the night read {one.version}" for one in late)
 
 
-def _broken(manifest: Manifest, before: Manifest | None, state: State | None, root: int) -> tuple[str, ...]:
+def _broken_links(manifest: Manifest, before: Manifest | None, state: State | None, root: int) -> tuple[str, ...]:
     if manifest.period == root:
         return () if manifest.previous is None else ("it is the root now, but was built on another night",)
     if manifest.previous is None:

@@ -34,7 +34,7 @@ def due_nights(objects: Objects, plan: Plan, target: int, catch_up: int) -> list
             f"period {period(plan.periods, target).name} lies before the first night, {period(plan.periods, first).name}, which "
             f"pre-trains on the {plan.pretrain_periods} periods up to it (pretrain_periods): give that one or a later one"
         )
-    start = next(_owed(objects, plan, target), target)
+    start = next(_unfinished_nights(objects, plan, target), target)
     if target - start > catch_up:
         raise PlanError(
             f"{target - start} nights before this one are missing, more than catch_up = {catch_up}; "
@@ -43,7 +43,7 @@ def due_nights(objects: Objects, plan: Plan, target: int, catch_up: int) -> list
     return list(range(start, target + 1))
 
 
-def _owed(objects: Objects, plan: Plan, target: int) -> Iterator[int]:
+def _unfinished_nights(objects: Objects, plan: Plan, target: int) -> Iterator[int]:
     """Nights that are missing or blocked, in order; who needs the first alone has no more read than up to it."""
     for begin in range(root_period(plan), target + 1, BLOCK):
         block = range(begin, min(begin + BLOCK, target + 1))

@@ -25,7 +25,7 @@ class PeriodLogs(Frozen):
     quarantined: int
 
 
-class Validated(Frozen):
+class PeriodValidation(Frozen):
     """The validation's outcome, and the statistics that later nights learn their bands from."""
 
     verdict: Literal["passed", "warned", "blocked", "overridden"]
@@ -34,7 +34,7 @@ class Validated(Frozen):
     blob: str  # the readable table and the Great Expectations result, as JSON
 
 
-class Scored(Frozen):
+class StrategyScores(Frozen):
     """How yesterday's checkpoint of one strategy did on this period, before anyone learned from it."""
 
     blob: str  # per-interaction results, safetensors
@@ -56,7 +56,7 @@ class ChampionRef(Frozen):
     checkpoint: CheckpointRef
 
 
-class Judged(Frozen):
+class StrategyVerdict(Frozen):
     """The gate's verdict on one challenger, in words and numbers."""
 
     verdict: Literal["promote", "hold", "reject", "insufficient_evidence"]
@@ -64,20 +64,20 @@ class Judged(Frozen):
     numbers: dict[str, JsonValue]
 
 
-class Failed(Frozen):
+class TrainingFailure(Frozen):
     """Why a strategy did not learn in a night. It keeps its last checkpoint and joins again the next night."""
 
     kind: Literal["failed", "error"]  # it could not learn from these rows, or it broke in a way that nobody expects
     reason: str
 
 
-class Trained(Frozen):
+class TrainedCheckpoint(Frozen):
     """A checkpoint that was made, and what making and keeping it took."""
 
     kept: CheckpointRef
     seconds: float
     bytes: int  # of weights and memory together
-    failed: Failed | None = None  # why it is an earlier night's checkpoint
+    failed: TrainingFailure | None = None  # why it is an earlier night's checkpoint
 
 
 class Manifest(Frozen):
@@ -93,15 +93,15 @@ class Manifest(Frozen):
     reason: str  # why it was skipped or overridden; empty otherwise
     plan: dict[str, JsonValue]
     logs: tuple[PeriodLogs, ...]  # one period, or all of the root's history
-    validated: tuple[Validated, ...]  # one for each of `logs`
+    validated: tuple[PeriodValidation, ...]  # one for each of `logs`
     vocabulary: str | None  # blob; None where blocked
     served: ChampionRef | None  # who served this period
-    scores: dict[str, Scored]
+    scores: dict[str, StrategyScores]
     checkpoints: dict[str, CheckpointRef]
-    judged: dict[str, Judged]
+    judged: dict[str, StrategyVerdict]
     verdict: Literal["promote", "hold", "reject", "insufficient_evidence"]  # the night's
     champion: ChampionRef | None  # who serves the next one
-    failed: dict[str, Failed] = Field(
+    failed: dict[str, TrainingFailure] = Field(
         default_factory=dict
     )  # by strategy; its entry in `checkpoints` is an earlier night's
     last_act: int = 0  # newest entry by hand that the night knew; 0: none
@@ -117,6 +117,6 @@ class Manifest(Frozen):
         return hashlib.sha256(self.data).hexdigest()
 
 
-def failed_in(trained: Mapping[str, Trained]) -> dict[str, Failed]:
+def failed_in(trained: Mapping[str, TrainedCheckpoint]) -> dict[str, TrainingFailure]:
     """The strategies that did not learn in this night, and why."""
     return {label: one.failed for label, one in trained.items() if one.failed}

@@ -232,7 +232,7 @@ def _first_missing(objects: Objects, pipeline: str, index: int, root: int) -> in
 
 def parse_manifest(objects: Objects, place: tuple[str, int, int], sealed: bytes) -> Manifest:
     """The manifest at this pipeline, night and revision, read again before it is called damaged (ValueError)."""
-    return read_parsed_bytes(objects, manifest_key(*place), sealed, lambda data: _checked(*place, data))
+    return read_parsed_bytes(objects, manifest_key(*place), sealed, lambda data: _parse_sealed(*place, data))
 
 
 def _format(data: bytes) -> object:
@@ -244,7 +244,7 @@ def _format(data: bytes) -> object:
     return found.get("format") if isinstance(found, dict) else None
 
 
-def _checked(pipeline: str, index: int, revision: int, sealed: bytes) -> Manifest:
+def _parse_sealed(pipeline: str, index: int, revision: int, sealed: bytes) -> Manifest:
     key = manifest_key(pipeline, index, revision)
     data = unseal(key, sealed)
     if (found := _format(data)) not in (FORMAT, None):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.plan.plan import Plan
-from nightloop.tasks.record.manifest import ChampionRef, Manifest, PeriodLogs, Validated
+from nightloop.tasks.record.manifest import ChampionRef, Manifest, PeriodLogs, PeriodValidation
 from nightloop.tasks.record.manifest_store import manifest_by_hash
 
 REMEMBERED = 4096  # manifests; every task of a night walks the chain, and a store may be far away
@@ -24,7 +24,7 @@ class Night:
     revision: int
     previous: Manifest | None  # None: the root
     logs: tuple[PeriodLogs, ...]
-    validated: tuple[Validated, ...]
+    validated: tuple[PeriodValidation, ...]
     vocabulary: str  # blob
     champion: ChampionRef | None  # as of this night, before it
     pinned: str  # why the gate may not move the champion; empty: it may

@@ -26,7 +26,7 @@ from nightloop.tasks.record import manifest_store, promotion_log
 from nightloop.tasks.record.backfill_plan import changed_fields, invalidates_checkpoint
 from nightloop.tasks.record.champion import champion_after
 from nightloop.tasks.record.due import root_period
-from nightloop.tasks.record.manifest import Manifest, PeriodLogs, Validated
+from nightloop.tasks.record.manifest import Manifest, PeriodLogs, PeriodValidation
 from nightloop.tasks.record.night_context import Night, walk_back
 from nightloop.tasks.record.outcomes import blocked_night, history_statistics, same_night, skipped_night
 from nightloop.tasks.record.overrides import Override, read_override
@@ -39,7 +39,7 @@ class ValidatedPeriod:
     """What validation found out about one period."""
 
     logs: PeriodLogs
-    validated: Validated
+    validated: PeriodValidation
     vocabulary: Vocabulary
 
 
@@ -59,7 +59,7 @@ def open_night(
     refuse_changed_plan(plan, previous, at.name)
     entries = promotion_log.read_log(objects, plan.pipeline)
     incumbent = champion_after(previous, entries)
-    passed = _validated(objects, warehouse, plan, landings, previous)
+    passed = _validate_landings(objects, warehouse, plan, landings, previous)
     night = Night(
         plan=plan, period=at.index, name=at.name, revision=1, previous=previous,
         logs=tuple(p.logs for p in passed), validated=tuple(p.validated for p in passed),
@@ -76,9 +76,9 @@ def open_night(
         return there
     night = replace(night, revision=revision)
     if over is not None:
-        return _written(objects, night, skipped_night(_carrying(night), over.reason))
+        return _write_manifest(objects, night, skipped_night(_carry_vocabulary(night), over.reason))
     if any(p.validated.verdict == "blocked" for p in passed):
-        return _written(objects, night, blocked_night(night))
+        return _write_manifest(objects, night, blocked_night(night))
     return replace(night, vocabulary=blobs.put(objects, vocabulary_to_bytes(passed[-1].vocabulary)))
 
 
@@ -96,7 +96,7 @@ def refuse_changed_plan(plan: Plan, previous: Manifest | None, name: str) -> Non
         )
 
 
-def _validated(
+def _validate_landings(
     objects: Objects, warehouse: Warehouse, plan: Plan, landings: Sequence[Landing], previous: Manifest | None
 ) -> list[ValidatedPeriod]:
     vocabulary = empty_vocabulary(plan.columns)
@@ -132,7 +132,7 @@ def _skip(objects: Objects, landings: Sequence[Landing], plan: Plan) -> Override
     return next((o for o in found if o and o.kind == "skip"), None)
 
 
-def _carrying(night: Night) -> Night:
+def _carry_vocabulary(night: Night) -> Night:
     """The night with its predecessor's vocabulary. Raises PlanError at the root: there is nothing to carry."""
     if night.previous is None or night.previous.vocabulary is None:
         raise PlanError(
@@ -141,7 +141,7 @@ def _carrying(night: Night) -> Night:
     return replace(night, vocabulary=night.previous.vocabulary)
 
 
-def _written(objects: Objects, night: Night, manifest: Manifest) -> Manifest:
+def _write_manifest(objects: Objects, night: Night, manifest: Manifest) -> Manifest:
     if not manifest_store.create_manifest(objects, manifest):
         raise ConflictError(f"{night.plan.pipeline}: another writer finished {night.name} first; its manifest stands")
     return manifest

@@ -7,18 +7,25 @@ from collections.abc import Mapping, Sequence
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.plan.errors import ConflictError
 from nightloop.tasks.record import manifest_store, promotion_log
-from nightloop.tasks.record.manifest import ChampionRef, CheckpointRef, Failed, Judged, Manifest, Scored
+from nightloop.tasks.record.manifest import (
+    ChampionRef,
+    CheckpointRef,
+    Manifest,
+    StrategyScores,
+    StrategyVerdict,
+    TrainingFailure,
+)
 from nightloop.tasks.record.night_context import Night
 
 
 def complete_night(
     night: Night,
-    scores: Mapping[str, Scored],
+    scores: Mapping[str, StrategyScores],
     kept: Mapping[str, CheckpointRef],
-    judged: Mapping[str, Judged],
+    judged: Mapping[str, StrategyVerdict],
     verdict: str,
     champion: ChampionRef | None,
-    failed: Mapping[str, Failed],
+    failed: Mapping[str, TrainingFailure],
 ) -> Manifest:
     """The manifest of a night that ran to its end; `kept` has the last checkpoint of what failed, `champion` serves next."""
     made: dict[str, object] = {

@@ -91,7 +91,7 @@ def promote_checkpoint(
         return ActOutcome(last, True)
     _refuse_later(last, act)
     moved = promotion_log.append_promotion(objects, manifest.pipeline, entry, last.number if last else 0, check)
-    return _won(objects, moved, manifest.pipeline)
+    return _act_outcome(objects, moved, manifest.pipeline)
 
 
 def roll_back(
@@ -121,7 +121,7 @@ def roll_back(
     moved = promotion_log.append_rollback(
         objects, pipeline, act, last.number, of_period[-1] if of_period else None, check
     )
-    return _won(objects, moved, pipeline)
+    return _act_outcome(objects, moved, pipeline)
 
 
 def hold_champion(objects: Objects, pipeline: str, act: Act, pin: bool) -> ActOutcome:
@@ -135,7 +135,7 @@ def hold_champion(objects: Objects, pipeline: str, act: Act, pin: bool) -> ActOu
     if pinned is None and not pin:
         raise PlanError(f"the champion of {pipeline} is not pinned: the gate may move it. Nothing was changed")
     _refuse_later(last, act)
-    return _won(objects, promotion_log.append_hold(objects, pipeline, act, last.number, pin), pipeline)
+    return _act_outcome(objects, promotion_log.append_hold(objects, pipeline, act, last.number, pin), pipeline)
 
 
 def newest_nights(objects: Objects, plan: Plan) -> tuple[Manifest, int]:
@@ -174,7 +174,7 @@ def _refuse_later(last: Entry | None, act: Act) -> None:
         )
 
 
-def _won(objects: Objects, entry: Entry | None, pipeline: str) -> ActOutcome:
+def _act_outcome(objects: Objects, entry: Entry | None, pipeline: str) -> ActOutcome:
     if entry is None:
         newest = promotion_log.read_champion(objects, pipeline)
         who = f": {summary(newest)}" if newest else ""

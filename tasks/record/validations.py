@@ -20,7 +20,7 @@ from nightloop.tasks.objects import blobs
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.plan.plan import Plan, canonical_json
 from nightloop.tasks.record import step_cache
-from nightloop.tasks.record.manifest import Validated
+from nightloop.tasks.record.manifest import PeriodValidation
 from nightloop.tasks.validation.gx import EarlierNights, validate_period
 
 STEP = "validate"
@@ -33,7 +33,7 @@ Earlier = Sequence[tuple[int, str]]  # period and digest of what the history and
 class ValidationOutcome:
     """What validation says of a version of a period, and what it left of its rows."""
 
-    validated: Validated
+    validated: PeriodValidation
     digest: str  # of the clean rows
     rows: int  # that are clean
     quarantined: int
@@ -51,7 +51,7 @@ def load_validation(
     }  # fmt: skip
     rows = clean_digest(warehouse, *version)
     if known := step_cache.cached_result(objects, plan.pipeline, _key(inputs, rows), STEP):
-        return _outcome(Validated.model_validate({**known, "statistics": _numbers(known["statistics"])}), rows)
+        return _outcome(PeriodValidation.model_validate({**known, "statistics": _numbers(known["statistics"])}), rows)
     result = validate_period(warehouse, plan, period(plan.periods, version[0]), version[1], nights, accepted)
     blob = blobs.put(objects, result.document)
     kept: dict[str, JsonValue] = {
@@ -60,11 +60,13 @@ def load_validation(
     }  # fmt: skip
     rows = clean_digest(warehouse, *version)
     step_cache.store_result(objects, plan.pipeline, _key(inputs, rows), STEP, kept)
-    made = Validated(verdict=result.verdict, reasons=result.reasons, statistics=dict(result.statistics), blob=blob)
+    made = PeriodValidation(
+        verdict=result.verdict, reasons=result.reasons, statistics=dict(result.statistics), blob=blob
+    )
     return _outcome(made, rows)
 
 
-def _outcome(validated: Validated, rows: Rows) -> ValidationOutcome:
+def _outcome(validated: PeriodValidation, rows: Rows) -> ValidationOutcome:
     digest, arrived, aside = rows
     return ValidationOutcome(validated, digest, arrived - aside, aside)
 

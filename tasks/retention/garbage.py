@@ -45,7 +45,7 @@ def unneeded_keys(objects: Objects, work: Work = "kept") -> tuple[str, ...]:
 
     Every manifest that was ever published stays, superseded revisions too, and so does every blob it names; so do log,
     pointer, overrides and leases. With `dropped`, the work of nights that never came to a manifest is removed as well:
-    such a night starts anew. Raises ValueError if what is needed cannot be told, see `needed.promised`.
+    such a night starts anew. Raises ValueError if what is needed cannot be told, see `needed_names`.
     """
     return _need(objects, work).unneeded
 
@@ -87,12 +87,12 @@ def restore_from_trash(objects: Objects, number: int | None, act: RemovalRequest
         )
     try:
         with lease.keep_lease(objects, mine, act.when, 120):
-            return _restored(objects, number, act)
+            return _restore_removals(objects, number, act)
     finally:
         lease.release_lease(objects, mine)
 
 
-def _restored(objects: Objects, number: int | None, act: RemovalRequest) -> list[str]:
+def _restore_removals(objects: Objects, number: int | None, act: RemovalRequest) -> list[str]:
     found = [one for one in trash.open_removals(objects) if number in (None, one.number)]
     if not found:
         there = ", ".join(str(one.number) for one in trash.open_removals(objects)) or "none"
@@ -159,7 +159,7 @@ def _close(
             need.unseen
             or removal.versions
             or act.when - removal.when < grace
-            or not all(_sound(objects, key) for key in wanted)
+            or not all(_is_intact(objects, key) for key in wanted)
         ):
             continue
         over = [key for key in removal.keys if key not in wanted]
@@ -174,7 +174,7 @@ def _close(
     return deleted, restored
 
 
-def _sound(objects: Objects, key: str) -> bool:
+def _is_intact(objects: Objects, key: str) -> bool:
     """Whether a needed blob stands in its place with its hash; a damaged one is mended from the trash first."""
     try:
         return bool(blobs.get(objects, key.removeprefix("blobs/")))

@@ -36,7 +36,7 @@ class PipelineRecord(NamedTuple):
     damaged: frozenset[int]  # nights that have a revision which cannot be read, and a newer one
 
 
-class Promised(NamedTuple):
+class NeededBlobs(NamedTuple):
     """Names of all blobs that records need, and the keys of superseded nights that are damaged: what else they need is
     not known."""
 
@@ -44,7 +44,7 @@ class Promised(NamedTuple):
     unseen: tuple[str, ...]
 
 
-def needed_names(objects: Objects, keys: Collection[str]) -> Promised:
+def needed_names(objects: Objects, keys: Collection[str]) -> NeededBlobs:
     """What the records of all pipelines need; `keys`: a listing of the whole store.
 
     Raises DataError if the store has no complete record of its pipelines, where nights, log entries or pipelines are
@@ -52,15 +52,15 @@ def needed_names(objects: Objects, keys: Collection[str]) -> Promised:
     """
     found: set[str] = set()
     unseen: list[str] = []
-    for pipeline in _known(objects, keys):
+    for pipeline in _recorded_pipelines(objects, keys):
         recorded = nights_of(objects, pipeline, keys)
         for key, sealed in recorded.sealed.items():
             found |= {sha.decode() for sha in HASH.findall(sealed)}  # those that a damaged record still shows, too
             if _unreadable(key, sealed) and sealed.strip() != GIVEN_UP:
                 unseen.append(key)
-        for entry in _log(objects, pipeline, recorded, keys):
+        for entry in _read_log(objects, pipeline, recorded, keys):
             found |= {entry.checkpoint.weights, entry.checkpoint.memory, entry.vocabulary}
-    return Promised(found, tuple(unseen))
+    return NeededBlobs(found, tuple(unseen))
 
 
 class LakeReads(NamedTuple):
@@ -71,9 +71,9 @@ class LakeReads(NamedTuple):
 
 
 def reads_of(objects: Objects, pipeline: str) -> LakeReads:
-    """What the nights of a pipeline read of the lake. Raises as `promised`."""
+    """What the nights of a pipeline read of the lake. Raises as `needed_names` does."""
     keys = list(objects.keys("pipelines/"))
-    _known(objects, keys)
+    _recorded_pipelines(objects, keys)
     found: dict[int, set[int]] = {}
     recorded = nights_of(objects, pipeline, keys)
     complete = [night for night in recorded.current.values() if night.outcome == "complete"]
@@ -97,11 +97,11 @@ def mentioned_hashes(objects: Objects, keys: Iterable[str]) -> dict[str, set[str
 
 
 def nights_of(objects: Objects, pipeline: str, keys: Collection[str]) -> PipelineRecord:
-    """All nights of a pipeline, from the first of each of its chains on. Raises DataError as `promised` does."""
+    """All nights of a pipeline, from the first of each of its chains on. Raises DataError as `needed_names` does."""
     roots = pipelines.first_nights(objects, pipeline) or ()
     sealed: dict[str, bytes] = {}
     for root in roots:
-        sealed |= _from(objects, pipeline, root)
+        sealed |= _read_nights_from(objects, pipeline, root)
         if manifest_store.manifest_key(pipeline, root, 1) not in sealed:
             raise DataError(
                 f"{pipeline} is known to begin at night {root}, which cannot be seen: is its folder mounted and readable? "
@@ -138,7 +138,7 @@ def _unreadable(key: str, sealed: bytes) -> bool:
     return False
 
 
-def _known(objects: Objects, keys: Collection[str]) -> list[str]:
+def _recorded_pipelines(objects: Objects, keys: Collection[str]) -> list[str]:
     record = pipelines.load_record(objects)
     if record is None or not record.complete:
         raise DataError(
@@ -153,7 +153,7 @@ def _known(objects: Objects, keys: Collection[str]) -> list[str]:
     return list(record.roots)
 
 
-def _from(objects: Objects, pipeline: str, root: int) -> dict[str, bytes]:
+def _read_nights_from(objects: Objects, pipeline: str, root: int) -> dict[str, bytes]:
     """Every revision of the unbroken row of nights from `root` on, read until there is none."""
     found: dict[str, bytes] = {}
     with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -173,17 +173,17 @@ def _from(objects: Objects, pipeline: str, root: int) -> dict[str, bytes]:
 def _read_well(objects: Objects, key: str, data: bytes) -> bytes:
     """The record as it is stored: read again where a read of it was bad, and as it is where the record itself is damaged."""
 
-    def whole(read: bytes) -> bytes:
+    def check_seal(read: bytes) -> bytes:
         unseal(key, read)
         return read
 
     try:
-        return read_parsed_bytes(objects, key, data, whole)
+        return read_parsed_bytes(objects, key, data, check_seal)
     except ValueError:
         return data
 
 
-def _log(objects: Objects, pipeline: str, recorded: PipelineRecord, keys: Collection[str]) -> list[Entry]:
+def _read_log(objects: Objects, pipeline: str, recorded: PipelineRecord, keys: Collection[str]) -> list[Entry]:
     entries = promotion_log.read_log(objects, pipeline)
     _refuse_difference(pipeline, "log", [promotion_log.entry_key(pipeline, entry.number) for entry in entries], keys)
     there = b"".join(recorded.sealed.values())

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from nightloop.flows.cli.doctor import doctor
-from nightloop.flows.cli.prefect_health import _dead, _schedules, _worker, server
+from nightloop.flows.cli.prefect_health import _find_dead_runs, _schedules, _worker, server
 from nightloop.tasks.objects import blobs
 from nightloop.tasks.record import manifest_store
 from tests.flows.tiny_pipeline import Tiny, begin, run
@@ -122,7 +122,7 @@ def test_what_is_dead_on_a_server_is_named(begun: Tiny) -> None:
     asleep = Client(read_workers_for_work_pool=[SimpleNamespace(last_heartbeat_time=NOW - timedelta(minutes=5))])
     assert "no worker of the pool nightloop is alive (the last was seen" in " ".join(_worker(asleep))
     began = SimpleNamespace(id="1", name="nightly tiny", state_name="Running", start_time=NOW - timedelta(hours=1))
-    wrong = list(_dead(Client(read_automations=[], read_flow_runs=[began])))
+    wrong = list(_find_dead_runs(Client(read_automations=[], read_flow_runs=[began])))
     assert "'Crash zombie flows' is missing" in wrong[0] and "'Cancel zombie flows' is missing" in wrong[1]
     assert "'nightly tiny' is Running since" in wrong[2]
     late = SimpleNamespace(expected_start_time=NOW - timedelta(hours=1))

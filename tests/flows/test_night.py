@@ -229,13 +229,13 @@ def test_a_new_strategy_is_backfilled_and_the_others_are_not_trained_again(
     more["strategies"]["slow"] = {"use": "FineTune", "options": {"training": {"epochs": 2}}}
     begun.path.write_text(yaml.safe_dump(more, sort_keys=False))
     trained: list[str] = []
-    real = nightloop.tasks.retrain._learning
+    real = nightloop.tasks.retrain._training_call
 
     def noticed(objects, parts, night, label, start, logs):  # type: ignore[no-untyped-def]
         trained.append(label)
         return real(objects, parts, night, label, start, logs)
 
-    monkeypatch.setattr(nightloop.tasks.retrain, "_learning", noticed)
+    monkeypatch.setattr(nightloop.tasks.retrain, "_training_call", noticed)
     after = run(begun, 1, 2, 3)
     assert set(trained) == {"slow"}
     assert all(n.revision == 2 and n.checkpoints["tuned"] == before[n.period].checkpoints["tuned"] for n in after)

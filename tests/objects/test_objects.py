@@ -204,7 +204,7 @@ def test_killed_while_writing(tmp_path: Path) -> None:
     store = Directory(tmp_path)
     assert len(list((tmp_path / ".writing").iterdir())) == 1
     assert store.read("a") is None and "a" not in list(store.keys(""))
-    with store._written(b"at work") as mine:
+    with store._temporary_file(b"at work") as mine:
         store.tidy()
         assert list((tmp_path / ".writing").iterdir()) == [mine]
     assert store.create("a", b"whole")

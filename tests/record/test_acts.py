@@ -12,7 +12,7 @@ import pytest
 from nightloop.tasks.record import manifest_store, promotion_log, promotions
 from nightloop.tasks.record.champion import Incumbent, champion_after, champion_of
 from nightloop.tasks.record.entries import GATE, Act, Entry, current_pin, entries_by_hand, pins_champion
-from nightloop.tasks.record.manifest import ChampionRef, Judged, Manifest
+from nightloop.tasks.record.manifest import ChampionRef, Manifest, StrategyVerdict
 from nightloop.tasks.record.night_context import Night
 from nightloop.tasks.record.outcomes import record_night
 from nightloop.tasks.retention.garbage import collect_garbage
@@ -50,7 +50,7 @@ class Loop:
         if wins:
             champion = ChampionRef(strategy=wins, period=index, checkpoint=made.checkpoints[wins])
         judged = {
-            name: Judged(verdict="promote" if name == wins else "hold", reasons=("seen",), numbers={})
+            name: StrategyVerdict(verdict="promote" if name == wins else "hold", reasons=("seen",), numbers={})
             for name in made.checkpoints
         }
         if outcome == "skipped":
