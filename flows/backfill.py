@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 from nightloop.flows.night_limit import limit_night
-from nightloop.flows.nightly import Clock, collect_all, night, reporting_early_end, scheduled_time, summarize, utc_now
+from nightloop.flows.nightly import Clock, collect_all, night, report_early_end, scheduled_time, summarize, utc_now
 from nightloop.flows.pipeline_lock import hold_pipeline_lock
 from nightloop.flows.run_names import run_name
 from nightloop.tasks.artifacts import Bar
@@ -55,12 +55,12 @@ def backfill(
         return [f"{period_name(order, step.period)}: {step.action}, {step.why}" for step in agenda]
     with hold_pipeline_lock(order):
         live = move_champion and ends_at_newest(order, runs[-1])
-        done = _in_order(order, runs, strategies, stop_on, when, utc_now if live else None)
+        done = _run_in_order(order, runs, strategies, stop_on, when, utc_now if live else None)
         publish(order, newest_shown(order, when))
     return summarize(done, live)
 
 
-def _in_order(
+def _run_in_order(
     plan: Plan, runs: Sequence[int], only: Sequence[str], stop_on: str, when: datetime, clock: Clock | None
 ) -> list[Manifest]:
     """The nights one by one; the champion moves at the last one, where it moves at all."""
@@ -68,7 +68,7 @@ def _in_order(
     bar, until = Bar(f"{plan.pipeline}-backfill", f"{len(runs)} nights of {plan.pipeline}"), newest_shown(plan, when)
     advance(plan, bar, 0, len(runs), until)
     shown = time.monotonic()
-    with reporting_early_end(done, runs, clock is not None):
+    with report_early_end(done, runs, clock is not None):
         for index in runs:
             last = clock if index == runs[-1] else None
             with limit_night(plan, period_name(plan, index)):

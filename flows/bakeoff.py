@@ -94,7 +94,7 @@ def bakeoff(
         with shared_directory() as place, open_worker_pool(runner, workers) as pool:
             kinds = asked.kinds if given.family == "ranking" else ()
             table = JobTable(given, write_history(given, span.last, place), place, kinds, asked.popular_negatives)
-            entrants, tried = tuned_entrants(table, field, span, pool)
+            entrants, tried = tune_entrants(table, field, span, pool)
             found = run_jobs(table, [cell_job(table, e, seed) for e in entrants for seed in field.seeds], pool)
         return publish_report(bakeoff_report(table, field, span, entrants, tried, found))
 
@@ -172,7 +172,7 @@ def open_worker_pool(runner: Runner, workers: int) -> Iterator[WorkerPool]:
         yield WorkerPool(lambda job: client.submit(run_in_subprocess, job, pure=False).result(), workers)
 
 
-def tuned_entrants(
+def tune_entrants(
     table: JobTable, field: EntryList, span: PeriodSplit, pool: WorkerPool
 ) -> tuple[list[Entrant], list[dict[str, Any]]]:
     """The entrants with the options that did best on the periods for tuning, and everything that was tried."""

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from nightloop.flows.pipeline_lock import store_clock, try_pipeline_lock
 from nightloop.flows.run_names import run_name
-from nightloop.tasks.maintain import adopt, bring_back, compact, sweep
+from nightloop.tasks.maintain import adopt, compact, restore_trash, sweep
 from nightloop.tasks.objects.trash import RemovalRequest
 from nightloop.tasks.orchestration import flow, run
 from nightloop.tasks.plan.errors import PlanError
@@ -47,7 +47,7 @@ def maintain(
         return adopt(order, confirm)
     holder, grace = run().id, timedelta(days=grace_days)
     if restore.strip():
-        return bring_back(restore, RemovalRequest(holder, store_clock(open_store())))
+        return restore_trash(restore, RemovalRequest(holder, store_clock(open_store())))
     lines = sweep(order, RemovalRequest(holder, store_clock(open_store())), grace, dry_run)
     with try_pipeline_lock(order) as busy:
         if busy:

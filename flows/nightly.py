@@ -69,7 +69,7 @@ def nightly(
     remark = ""
     with hold_pipeline_lock(order):
         nights = nights_to_run(order, period, when, catch_up)
-        with reporting_early_end(done, nights):
+        with report_early_end(done, nights):
             for index in nights:
                 last = index == nights[-1]
                 with limit_night(order, period_name(order, index)):
@@ -125,7 +125,7 @@ def collect_all(plan: Plan, index: int, skip: str = "") -> list[Landing]:
 
 
 @contextmanager
-def reporting_early_end(done: Sequence[Manifest], planned: Sequence[int], live: bool = True) -> Iterator[None]:
+def report_early_end(done: Sequence[Manifest], planned: Sequence[int], live: bool = True) -> Iterator[None]:
     """If a run of nights ends early: say which of them are done, and that it can be resumed. `live`: as in `told`."""
     try:
         yield

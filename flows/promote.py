@@ -9,7 +9,7 @@ from nightloop.flows.run_names import run_name
 from nightloop.tasks.orchestration import flow
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plan import Plan
-from nightloop.tasks.promote import hold, promote_by_hand, take_back
+from nightloop.tasks.promote import pin_by_hand, promote_by_hand, roll_back_by_hand
 from nightloop.tasks.record.entries import refuse_without_reason
 from nightloop.tasks.report import publish
 from nightloop.tasks.resources import read
@@ -49,10 +49,10 @@ def promote(
         raise PlanError("pin and unpin were both given; give one of them")
     order, when = read(plan), scheduled_time().isoformat()
     if (pin or unpin) and not any(text.strip() for text in (strategy, period, manifest)):
-        said = hold(order, reason, when, pin)
+        said = pin_by_hand(order, reason, when, pin)
     else:
         said = promote_by_hand(order, strategy, period, manifest, (reason, force), when, pin if pin or unpin else None)
-    return _reported(order, said)
+    return _publish_report(order, said)
 
 
 @flow("rollback", run_name)
@@ -69,10 +69,10 @@ def rollback(plan: str = "simulated", to: str = "", reason: str = "", from_entry
     """
     refuse_without_reason("a rollback", reason)
     order = read(plan)
-    return _reported(order, take_back(order, to, reason, scheduled_time().isoformat(), from_entry))
+    return _publish_report(order, roll_back_by_hand(order, to, reason, scheduled_time().isoformat(), from_entry))
 
 
-def _reported(plan: Plan, said: str) -> str:
+def _publish_report(plan: Plan, said: str) -> str:
     """The outcome of an act that is done. A report that cannot be drawn is a warning."""
     try:
         publish(plan, newest_shown(plan, scheduled_time()))

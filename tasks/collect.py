@@ -10,7 +10,7 @@ from nightloop.tasks.lake.ingest import land_period as collect_period
 from nightloop.tasks.lake.ingest import rules_digest
 from nightloop.tasks.lake.landing import Landing, land
 from nightloop.tasks.lake.periods import period
-from nightloop.tasks.lake.versions import landed_again, replay_version
+from nightloop.tasks.lake.versions import reland_newest, replay_version
 from nightloop.tasks.orchestration import task
 from nightloop.tasks.plan.errors import NotReady
 from nightloop.tasks.plan.plan import Plan
@@ -41,7 +41,7 @@ def collect(plan: Plan, index: int) -> Landing:
         try:
             return collect_period(warehouse, source, plan, period(plan.periods, index))
         except FileNotFoundError as error:
-            if (landed := landed_again(warehouse, plan, period(plan.periods, index))) is None:
+            if (landed := reland_newest(warehouse, plan, period(plan.periods, index))) is None:
                 raise
             log.warning("%s; what landed of it before is used", error)
             return landed

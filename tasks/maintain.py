@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from nightloop.tasks.lake.catalog_marks import removal_obstacle
-from nightloop.tasks.lake.versions import absent_versions, compact_lake, expire, idle_versions, other_rows
+from nightloop.tasks.lake.versions import absent_versions, compact_lake, expire_versions, idle_versions, other_rows
 from nightloop.tasks.objects import pipelines, trash
 from nightloop.tasks.objects.trash import RemovalRequest
 from nightloop.tasks.orchestration import task
@@ -52,7 +52,7 @@ def compact(plan: Plan, act: RemovalRequest, grace: timedelta, dry_run: bool) ->
                 f"the lake would be compacted; {len(idle)} versions were read by no night: {len(over)} would be given up "
                 f"now, the others {grace.days} days after they were first seen"
             ]
-        gone = expire(warehouse, keep, over)
+        gone = expire_versions(warehouse, keep, over)
         before = datetime.fromtimestamp(act.when, UTC) - max(grace, UNDER_WAY)
         if not (why := removal_obstacle(warehouse, Settings(), plan.pipeline, before)):
             compact_lake(warehouse, before)
@@ -86,18 +86,18 @@ def sweep(plan: Plan, act: RemovalRequest, grace: timedelta, dry_run: bool) -> l
         )
     if swept.unseen:
         lines.append(
-            f"nothing is deleted from the trash: {swept.unseen[0]}{_more(len(swept.unseen) - 1)} cannot be read, so what it "
+            f"nothing is deleted from the trash: {swept.unseen[0]}{_others_in_words(len(swept.unseen) - 1)} cannot be read, so what it "
             "needs is not known. Restore it from your backup; if it is lost for good, write the words `given up` into it"
         )
     return [*lines, *(f"brought back, because something needs it: {key}" for key in swept.restored[:SHOWN])]
 
 
-def _more(others: int) -> str:
+def _others_in_words(others: int) -> str:
     return f" (and {others} more)" if others else ""
 
 
 @task("restore from the trash")
-def bring_back(number: str, act: RemovalRequest) -> list[str]:
+def restore_trash(number: str, act: RemovalRequest) -> list[str]:
     """Bring back what lies in the trash: all of it, or what one removal put there."""
     text = number.strip().lower()
     if text != "all" and not text.isdecimal():

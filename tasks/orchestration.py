@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 from pydantic import ConfigDict, ValidationError, validate_call
 
 from nightloop.tasks.plan.errors import ConflictError, PlanError
-from nightloop.tasks.plan.safe_text import redact_errors, telling_where
+from nightloop.tasks.plan.safe_text import locate_errors, redact_errors
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.terminal import progress_line, terminal
 
@@ -147,7 +147,7 @@ class Task(Generic[P, R]):
     ) -> None:
         functools.update_wrapper(self, fn)
         self.fn: Callable[P, R] = redact_errors()(
-            telling_where(fn, lambda *given: self.run_title(self._bind_arguments(*given)))
+            locate_errors(fn, lambda *given: self.run_title(self._bind_arguments(*given)))
         )
         self.title, self.pauses, self.worth = title, tuple(pauses), worth
 

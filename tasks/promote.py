@@ -37,7 +37,7 @@ def promote_by_hand(
     """
     objects = open_store()
     newest, at = promotions.newest_nights(objects, plan)
-    night = _night(objects, plan, period, seen if not strategy.strip() else "", newest)
+    night = _find_night(objects, plan, period, seen if not strategy.strip() else "", newest)
     if seen.strip() and not night.hash.startswith(seen.strip()):
         raise ConflictError(
             f"{night.name} is manifest {night.hash[:12]} by now, not {seen.strip()[:12]} as you saw it; look again"
@@ -47,28 +47,30 @@ def promote_by_hand(
     pinned = pins_by_hand(strategy.strip(), period.strip(), seen.strip(), pin)
     named = strategy.strip() or proposed(night)
     return _report_outcome(
-        promotions.promote_checkpoint(objects, night, named, act, force, pinned, partial(_try_it, objects))
+        promotions.promote_checkpoint(objects, night, named, act, force, pinned, partial(_smoke_test, objects))
     )
 
 
 @task("roll back")
-def take_back(plan: Plan, to: str, reason: str, when: str, after: int | None = None) -> str:
+def roll_back_by_hand(plan: Plan, to: str, reason: str, when: str, after: int | None = None) -> str:
     """Return to the champion before this one, or to the one that came from period `to`; from entry `after` on."""
     objects = open_store()
     act = Act(by=actor(), when=when, reason=reason, at_period=promotions.newest_nights(objects, plan)[1])
     period = parse(plan.periods, to).index if to.strip() else None
-    return _report_outcome(promotions.roll_back(objects, plan.pipeline, act, period, after, partial(_try_it, objects)))
+    return _report_outcome(
+        promotions.roll_back(objects, plan.pipeline, act, period, after, partial(_smoke_test, objects))
+    )
 
 
 @task("pin or unpin")
-def hold(plan: Plan, reason: str, when: str, pin: bool) -> str:
+def pin_by_hand(plan: Plan, reason: str, when: str, pin: bool) -> str:
     """Pin what serves, so that the gate may not move it, or unpin it."""
     objects = open_store()
     act = Act(by=actor(), when=when, reason=reason, at_period=promotions.newest_nights(objects, plan)[1])
     return _report_outcome(promotions.hold_champion(objects, plan.pipeline, act, pin))
 
 
-def _try_it(objects: Objects, entry: Entry) -> None:
+def _smoke_test(objects: Objects, entry: Entry) -> None:
     """Raise PlanError if the entry's checkpoint does not load and predict the same in a fresh process.
 
     Where it cannot be tried at all, a promotion is refused (RuntimeError). A rollback goes on with a warning: its checkpoint
@@ -95,7 +97,7 @@ def _try_it(objects: Objects, entry: Entry) -> None:
         )
 
 
-def _night(objects: Objects, plan: Plan, period: str, manifest: str, newest: Manifest) -> Manifest:
+def _find_night(objects: Objects, plan: Plan, period: str, manifest: str, newest: Manifest) -> Manifest:
     """The night that a period, or a manifest's hash, names; the newest complete one where neither is given."""
     if period.strip():
         found = manifest_store.current_manifest(objects, plan.pipeline, parse(plan.periods, period).index)

@@ -92,7 +92,7 @@ def _train_twice(night: Night, label: str, learn: Callable[[], Checkpoint]) -> C
     try:
         return learn()
     except Exception as error:
-        if _of_the_machine(error):
+        if _is_machine_error(error):
             locate(error, where)
             raise
         kind = type(error).__name__
@@ -102,20 +102,20 @@ def _train_twice(night: Night, label: str, learn: Callable[[], Checkpoint]) -> C
     try:
         return learn()
     except (NightloopError, ArithmeticError) as error:
-        if _of_the_machine(error):
+        if _is_machine_error(error):
             locate(error, where)
             raise
         log.error("%s could not learn from %s: %s", label, night.name, _reason_of(error))
         return TrainingFailure(kind="failed", reason=_reason_of(error))
     except Exception as error:
-        if _of_the_machine(error):
+        if _is_machine_error(error):
             locate(error, where)
             raise
         log.exception("%s broke in %s, which is a fault of the strategy or of nightloop", label, night.name)
         return TrainingFailure(kind="error", reason=f"{type(error).__name__}: {_reason_of(error)}")
 
 
-def _of_the_machine(error: Exception) -> bool:
+def _is_machine_error(error: Exception) -> bool:
     """Whether the error comes from the machine and not from the strategy; torch says some of it in RuntimeErrors."""
     if isinstance(error, MemoryError | OSError | BrokenExecutor | torch.OutOfMemoryError):
         return True

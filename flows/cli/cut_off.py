@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from nightloop.flows.cli.login import login_directory
-from nightloop.flows.cli.processes import belonging, can_tell, end_runs
+from nightloop.flows.cli.processes import can_list_processes, child_processes, end_runs
 from nightloop.tasks.plan.safe_text import safe_text
 
 POOL = "nightloop"
@@ -20,7 +20,7 @@ PATIENCE = 30.0  # seconds that a run which is cancelled has to end
 RESUMES = "what it finished is kept"
 
 
-def put_back(client: Any, alive: Collection[str], before: datetime) -> list[str]:
+def resume_lost_runs(client: Any, alive: Collection[str], before: datetime) -> list[str]:
     """Runs that were under way before that time and have no process any more are scheduled again, which resumes them.
 
     One that was being cancelled is marked as cancelled instead, and one that was begun `TRIES` times as crashed. Returns a
@@ -29,10 +29,10 @@ def put_back(client: Any, alive: Collection[str], before: datetime) -> list[str]
     from prefect.states import Cancelled, Crashed, Scheduled
 
     lines: list[str] = []
-    if not can_tell():
+    if not can_list_processes():
         return lines
     state: Any
-    for run in _under_way(client, "RUNNING", "PENDING", "CANCELLING"):
+    for run in _active_runs(client, "RUNNING", "PENDING", "CANCELLING"):
         if str(run.id) in alive or run.state.timestamp > before:
             continue
         if run.state.is_cancelling():
@@ -50,7 +50,7 @@ def put_back(client: Any, alive: Collection[str], before: datetime) -> list[str]
     return lines
 
 
-def tell_ended(client: Any, ids: Collection[str]) -> list[str]:
+def mark_ended_runs(client: Any, ids: Collection[str]) -> list[str]:
     """Runs that were ended with `nightloop up`: their states say so. Returns a line for each that was not done."""
     from prefect.states import Cancelled, Crashed
 
@@ -61,13 +61,13 @@ def tell_ended(client: Any, ids: Collection[str]) -> list[str]:
         if run.state.is_cancelling():
             client.set_flow_run_state(run.id, Cancelled(message="ended with `nightloop up`"), force=True)
             continue
-        said = f"it was cut off when `nightloop up` was stopped; {RESUMES}. {_again(run)}"
+        said = f"it was cut off when `nightloop up` was stopped; {RESUMES}. {_resume_advice(run)}"
         client.set_flow_run_state(run.id, Crashed(message=said), force=True)
         lines.append(f"{run.name}: {said}")
     return lines
 
 
-def _again(run: Any) -> str:
+def _resume_advice(run: Any) -> str:
     """How a run that was cut off is resumed."""
     flow, _, rest = str(run.name).partition(" ")
     plan = run.parameters.get("plan", "PLAN")
@@ -80,13 +80,13 @@ def _again(run: Any) -> str:
     return "Run it again with the same parameters to resume: in the UI, Copy to new run"
 
 
-def follow(client: Any, alive: Collection[str]) -> None:
+def watch_orphaned_runs(client: Any, alive: Collection[str]) -> None:
     """Runs that outlived their worker are cancelled here, where somebody cancels them, until the last has ended."""
     from prefect.states import Cancelled
 
     home, left = login_directory().parent, frozenset(alive)
-    while left := left & set(belonging(home).values()):
-        for run in _under_way(client, "CANCELLING"):
+    while left := left & set(child_processes(home).values()):
+        for run in _active_runs(client, "CANCELLING"):
             if str(run.id) in left:
                 end_runs(home, PATIENCE, frozenset({str(run.id)}))
                 said: Any = Cancelled(message="cancelled; run it again to resume")
@@ -94,7 +94,7 @@ def follow(client: Any, alive: Collection[str]) -> None:
         time.sleep(LOOK)
 
 
-def _under_way(client: Any, *states: str) -> list[Any]:
+def _active_runs(client: Any, *states: str) -> list[Any]:
     """The runs of deployments that this home's worker runs, in one of these states."""
     from prefect.client.schemas.filters import FlowRunFilter, WorkPoolFilter
 
@@ -115,21 +115,21 @@ def main() -> None:
         try:
             with get_client(sync_client=True) as client:
                 if what == "ended":
-                    return _say(tell_ended(client, given))
-                _say(put_back(client, given[1:], datetime.fromisoformat(given[0])))
-                return follow(client, given[1:])
+                    return _say(mark_ended_runs(client, given))
+                _say(resume_lost_runs(client, given[1:], datetime.fromisoformat(given[0])))
+                return watch_orphaned_runs(client, given[1:])
         except Exception as error:  # the server has ended as well, and is started again
             if what == "ended":
                 return _say([f"the states of the runs that were cut off could not be recorded: {error}"])
             time.sleep(LOOK)
 
 
-def put_back_all() -> None:
+def resume_all_lost_runs() -> None:
     """At the start of `nightloop up`, when no run has a process yet."""
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:
-        _say(put_back(client, (), datetime.now(UTC)))
+        _say(resume_lost_runs(client, (), datetime.now(UTC)))
 
 
 def _say(lines: list[str]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from nightloop.flows.cli.cut_off import put_back_all
+from nightloop.flows.cli.cut_off import resume_all_lost_runs
 from nightloop.flows.cli.register import mark_dead_runs
 from nightloop.tasks.plan.cron import crons, timezone
 from nightloop.tasks.plan.errors import ConflictError, PlanError
@@ -94,13 +94,13 @@ def _register_pipeline(name: str, order: Plan) -> str:
     with get_client(sync_client=True) as client:
         found = deployments_of(name, order)
         for pool in {one["work_pool"]["name"] for one in found}:
-            _pool(client, pool)
+            _make_pool(client, pool)
         for one in found:
-            lines += _describe_schedules(client, _register(one), one)
+            lines += _update_schedules(client, _register(one), one)
     return f"{order.pipeline}: {len(lines)} schedules: {'; '.join(lines)}"
 
 
-def _pool(client: Any, name: str) -> None:
+def _make_pool(client: Any, name: str) -> None:
     """Make the work pool, where there is none."""
     from prefect.client.schemas.actions import WorkPoolCreate
     from prefect.exceptions import ObjectNotFound
@@ -133,7 +133,7 @@ def _register(one: Mapping[str, Any]) -> Any:
     return made.apply()
 
 
-def _describe_schedules(client: Any, deployment: Any, one: Mapping[str, Any]) -> list[str]:
+def _update_schedules(client: Any, deployment: Any, one: Mapping[str, Any]) -> list[str]:
     """Bring the schedules that the file describes to what it says. Those that people paused or added stay so."""
     from prefect.client.schemas.actions import DeploymentScheduleCreate
     from prefect.client.schemas.schedules import CronSchedule
@@ -169,7 +169,7 @@ def main() -> None:
             lines = [f"nightloop: {plan} is left out, the others go on: {safe_text(str(error))}"]
         sys.stderr.write("".join(f"{line}\n" for line in lines))
     if taken:
-        put_back_all()
+        resume_all_lost_runs()
     sys.exit(0 if taken or not sys.argv[1:] else 1)
 
 

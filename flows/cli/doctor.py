@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from nightloop.flows.cli.prefect_health import server
+from nightloop.flows.cli.prefect_health import check_prefect_server
 from nightloop.flows.pipeline_lock import store_clock
 from nightloop.tasks.objects import pipelines
 from nightloop.tasks.plan.errors import PlanError, StoreError
@@ -31,16 +31,16 @@ def doctor(deep: bool = False) -> dict[str, Any]:
     checks: dict[str, Callable[[], str]] = {
         "python": lambda: platform.python_version(),
         "packages": lambda: ", ".join(f"{name} {version(name)}" for name in PACKAGES),
-        "install": _install,
-        "plug-ins": _plug_ins,
-        "store": _store,
-        "lake": _lake,
-        "disk": _disk,
-        "plans": _plans,
-        "prefect": server,
+        "install": _check_install,
+        "plug-ins": _check_plug_ins,
+        "store": _check_store,
+        "lake": _check_lake,
+        "disk": _check_disk,
+        "plans": _check_plans,
+        "prefect": check_prefect_server,
     }
     if deep:
-        checks["blobs"] = _blobs
+        checks["blobs"] = _check_blobs
     rows = [_run_check(name, check) for name, check in checks.items()]
     healthy = all(row["ok"] for row in rows)
     lines = [f"{'ok ' if row['ok'] else 'BAD'}  {row['check']:<9} {row['finding']}" for row in rows]
@@ -58,17 +58,17 @@ def _run_check(name: str, check: Callable[[], str]) -> dict[str, Any]:
         return {"check": name, "ok": False, "finding": f"{type(error).__name__}: {error}"}
 
 
-def _install() -> str:
+def _check_install() -> str:
     return f"nightloop {version('nightloop')} in {PACKAGE.parent}"
 
 
-def _plug_ins() -> str:
+def _check_plug_ins() -> str:
     return "; ".join(
         f"{group.removeprefix('nightloop.')}: {', '.join(classes(kind))}" for kind, group in GROUPS.items()
     )
 
 
-def _store() -> str:
+def _check_store() -> str:
     objects = open_store()
     store_clock(objects)
     record = pipelines.load_record(objects)
@@ -76,7 +76,7 @@ def _store() -> str:
     return f"{Settings().store_place} keeps conditional writes, its clock and this machine's agree, {known}"
 
 
-def _lake() -> str:
+def _check_lake() -> str:
     """Attach the lake of every pipeline, and take a turn to write without writing anything."""
     names = sorted(pipelines.readable_record(open_store()).roots)
     where = f"catalogs in {'PostgreSQL' if Settings().postgres else 'SQLite'}, data in {Settings().lake_place}"
@@ -91,7 +91,7 @@ def _lake() -> str:
     return f"{where}; there is no pipeline yet, and one that was made to try it can be attached and written"
 
 
-def _blobs() -> str:
+def _check_blobs() -> str:
     """Read every blob that a night or the promotion log names, and compare it with its hash."""
     objects = open_store()
     nights, needed = 0, set()
@@ -121,7 +121,7 @@ def _blobs() -> str:
     return f"{plural(nights, 'night')} and their {plural(len(needed), 'blob')} are whole"
 
 
-def _disk() -> str:
+def _check_disk() -> str:
     home = Settings().home.resolve()
     there = next(place for place in (home, *home.parents) if place.exists())
     free = shutil.disk_usage(there).free
@@ -130,7 +130,7 @@ def _disk() -> str:
     return f"{free / 1e9:.0f} GB free at {there}"
 
 
-def _plans() -> str:
+def _check_plans() -> str:
     """Read every plan that is found by name, plug-in options included."""
     found, wrong = [], []
     for place in dict.fromkeys(place.resolve() for place in Settings().plan_places):

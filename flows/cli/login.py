@@ -199,7 +199,7 @@ def runs_at(url: str) -> bool:
     ) and is_own_process(_port(url))
 
 
-def address() -> str:
+def address_of_up() -> str:
     """The address of a `nightloop up` of this home that runs now; empty where there is none."""
     held = (path.read_text() for path in sorted(login_directory().glob("address-*")) if _is_locked(path))
     return next((url for url in held if is_own_process(_port(url))), "")

@@ -13,7 +13,7 @@ import typer
 from nightloop.flows.cli.interrupt import Verbs
 from nightloop.flows.cli.login import log_in, log_in_for_credentials, login, prefect_error
 from nightloop.flows.cli.options import JSON, PLAN, PREFECT, REASON, Candidates, What
-from nightloop.flows.cli.output import broke, fail, not_said_twice, say, say_version
+from nightloop.flows.cli.output import fail, keep_log_record, report_fault, say, say_version
 from nightloop.flows.cli.serve import serve
 from nightloop.tasks.plan.errors import NightloopError
 from nightloop.tasks.plan.safe_text import guard_process
@@ -283,7 +283,7 @@ def main() -> None:
     and exit code 70."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(message)s")
     for handler in logging.getLogger().handlers:
-        handler.addFilter(not_said_twice)
+        handler.addFilter(keep_log_record)
     guard_process()
     os.environ.update(SURROUNDINGS | os.environ)
     try:
@@ -293,7 +293,7 @@ def main() -> None:
     except Exception as error:
         if known := prefect_error(error):
             fail(known)
-        broke(error)
+        report_fault(error)
 
 
 if __name__ == "__main__":

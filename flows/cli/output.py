@@ -26,7 +26,7 @@ def say(found: Any, as_json: bool) -> None:
     sys.stdout.write(safe_text("\n".join(text) if isinstance(text, list) else str(text)) + "\n")
 
 
-def not_said_twice(record: logging.LogRecord) -> bool:
+def keep_log_record(record: logging.LogRecord) -> bool:
     """Prefect logs what a flow or task raised, with and without a traceback; `main` says it in one sentence, or raises it."""
     said = record.exc_info or str(record.msg).startswith(("Finished in state", "Crash detected"))
     return not (record.name.startswith("prefect.") and said)
@@ -38,18 +38,18 @@ def fail(error: BaseException) -> NoReturn:
     if logging.getLogger(__name__).isEnabledFor(logging.DEBUG):
         sys.stderr.write(safe_text("".join(traceback.format_exception(error))))
     said = str(error) or ("there is not enough memory" if isinstance(error, MemoryError) else type(error).__name__)
-    _end(said, EXIT_MISTAKE)
+    _exit_with(said, EXIT_MISTAKE)
 
 
-def broke(error: BaseException) -> NoReturn:
+def report_fault(error: BaseException) -> NoReturn:
     """Show a fault of nightloop or of a plug-in: where it happened, and what to do with it."""
     error = redact_error(error)
     sys.stderr.write(safe_text("".join(traceback.format_exception(error))))
     what = f"{type(error).__name__}: {error}"
-    _end(f"{what}. This is a fault of nightloop or of a plug-in: report it with the lines above", EXIT_FAULT)
+    _exit_with(f"{what}. This is a fault of nightloop or of a plug-in: report it with the lines above", EXIT_FAULT)
 
 
-def _end(said: str, code: int) -> NoReturn:
+def _exit_with(said: str, code: int) -> NoReturn:
     sys.stderr.write(f"nightloop: {safe_text(said)}\n")
     if "--json" in sys.argv:
         sys.stdout.write(json_of({"error": said}) + "\n")

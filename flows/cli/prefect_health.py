@@ -9,7 +9,7 @@ from importlib.metadata import version
 from typing import Any
 
 from nightloop.flows.cli.cut_off import POOL
-from nightloop.flows.cli.login import address, log_in, prefect_error
+from nightloop.flows.cli.login import address_of_up, log_in, prefect_error
 from nightloop.flows.cli.register import CANCEL, DEAD, NAME
 from nightloop.flows.pipeline_lock import store_clock
 from nightloop.tasks.objects import pipelines
@@ -22,9 +22,9 @@ PLANNED = timedelta(minutes=5)  # the server looks once a minute for runs to pla
 HELD = ("nightly", "backfill")  # flows whose runs hold the lease of their pipeline
 
 
-def server() -> str:
+def check_prefect_server() -> str:
     """What there is. Raises ConflictError that lists everything that is wrong; where no server is used, that is right too."""
-    url = os.environ.get("PREFECT_API_URL") or (f"{address()}/api" if address() else "")
+    url = os.environ.get("PREFECT_API_URL") or (f"{address_of_up()}/api" if address_of_up() else "")
     if not url:
         return "not used: PREFECT_API_URL is not set, and no `nightloop up` of this home runs"
     before = dict(os.environ)
@@ -49,20 +49,20 @@ def _check_server(url: str) -> str:
     with get_client(sync_client=True) as client:
         if error := client.api_healthcheck():
             raise ConflictError(f"{url} does not answer: {error}")
-        wrong = [*_versions(client), *_worker(client), *_find_dead_runs(client)]
-        said, late = _schedules(client)
+        wrong = [*_check_versions(client), *_check_worker(client), *_find_dead_runs(client)]
+        said, late = _check_schedules(client)
     if wrong + late:
         raise ConflictError(f"{url}: {'; '.join(wrong + late)}")
     return f"{url} answers, with a worker; {said or 'no pipeline is deployed: nightloop deploy PLAN'}"
 
 
-def _versions(client: Any) -> Iterator[str]:
+def _check_versions(client: Any) -> Iterator[str]:
     theirs, ours = client.api_version(), version("prefect")
     if theirs.split(".")[:2] != ours.split(".")[:2]:
         yield f"the server is Prefect {theirs}, this is {ours}: install the same"
 
 
-def _worker(client: Any) -> Iterator[str]:
+def _check_worker(client: Any) -> Iterator[str]:
     """Whether somebody runs what is scheduled."""
     from prefect.exceptions import ObjectNotFound
 
@@ -104,7 +104,7 @@ def _find_dead_runs(client: Any) -> Iterator[str]:
             )
 
 
-def _schedules(client: Any) -> tuple[str, list[str]]:
+def _check_schedules(client: Any) -> tuple[str, list[str]]:
     """When each pipeline's next night starts, in words, and what keeps nights from starting."""
     from prefect.client.schemas.filters import DeploymentFilter, FlowRunFilter
 

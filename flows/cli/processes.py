@@ -42,12 +42,12 @@ def only_one(url: str) -> Iterator[None]:
         yield
 
 
-def can_tell() -> bool:
+def can_list_processes() -> bool:
     """Whether this system shows which processes belong to a run. Where not, no run is taken for dead for having none."""
     return Path("/proc/self/environ").exists()
 
 
-def belonging(home: Path) -> dict[int, str]:
+def child_processes(home: Path) -> dict[int, str]:
     """The living processes that a `nightloop up` of this home started, itself apart: id of the run of each, or empty.
 
     Where there is no /proc nothing is found; children are then known to their parents alone.
@@ -72,7 +72,7 @@ def end_runs(home: Path, patience: float, wanted: frozenset[str] | None = None) 
     Each is told once, and records its end with the server. What does not end within `patience` seconds is killed.
     """
     last, told, runs = time.monotonic() + patience, set[int](), set[str]()
-    while here := {pid: run for pid, run in belonging(home).items() if run and (wanted is None or run in wanted)}:
+    while here := {pid: run for pid, run in child_processes(home).items() if run and (wanted is None or run in wanted)}:
         runs |= set(here.values())
         for pid in here:
             if time.monotonic() > last:
@@ -89,8 +89,8 @@ def end_all(home: Path) -> int:
 
     Its worker and server die before its runs: nobody records that those ended, so they are known as under way.
     """
-    there = len(belonging(home))
-    while here := belonging(home):
+    there = len(child_processes(home))
+    while here := child_processes(home):
         for pid in sorted(here, key=lambda pid: bool(here[pid])):
             _send(pid, signal.SIGKILL)
         time.sleep(PAUSE)

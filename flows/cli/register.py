@@ -32,13 +32,13 @@ def mark_dead_runs() -> None:
 
     alive = "prefect.flow-run.heartbeat"
     gone = f"no sign of life for {DEAD} s: its process, or its machine, is gone. Run it again to resume"
-    _register(_automation(NAME, alive, {alive}, StateType.CRASHED, gone))
+    _register(_build_automation(NAME, alive, {alive}, StateType.CRASHED, gone))
     # The server refuses to mark a run as crashed that is being cancelled, so nothing else would ever end it.
     late = f"nothing ended it for {DEAD} s after it was cancelled: its process, or its machine, is gone. Run it again to resume"
-    _register(_automation(CANCEL, "prefect.flow-run.Cancelling", set(), StateType.CANCELLED, late))
+    _register(_build_automation(CANCEL, "prefect.flow-run.Cancelling", set(), StateType.CANCELLED, late))
 
 
-def _automation(name: str, after: str, expected: set[str], state: Any, message: str) -> Any:
+def _build_automation(name: str, after: str, expected: set[str], state: Any, message: str) -> Any:
     """Where a run of a deployment neither ends nor does what is expected within `DEAD` seconds after an event: its state."""
     from prefect.automations import Automation
     from prefect.events.actions import ChangeFlowRunState
@@ -72,13 +72,13 @@ def _register(made: Any) -> None:
     except ValueError:  # there is none yet
         made.create()
         return
-    if _said(known) == _said(made):
+    if _comparable_fields(known) == _comparable_fields(made):
         return  # an update makes the server forget which runs it waits for a sign of life of
     made.id = known.id
     made.update()
 
 
-def _said(automation: Any) -> dict[str, Any]:
+def _comparable_fields(automation: Any) -> dict[str, Any]:
     """What an automation does, without the ids that the server gives."""
     found: dict[str, Any] = automation.model_dump(
         mode="json", include={"name", "description", "enabled", "trigger", "actions"}, exclude={"trigger": {"id"}}

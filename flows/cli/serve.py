@@ -60,7 +60,7 @@ def serve(
     settings, order = Settings(), read(plan)
     token, hosts = checked_token(settings.serve_token.get_secret_value()), [*map(checked_host, allow_host or ())]
     snapshot_key(order.pipeline, server)  # raises where it is no name
-    listening = _listening(host, port)  # before what the server of that port learned is read, and written again
+    listening = _open_socket(host, port)  # before what the server of that port learned is read, and written again
     predictor = Predictor.open(open_store(), order.pipeline)
     zone = ZoneInfo(order.periods.timezone if isinstance(order.periods, Calendar) else "UTC")
     records = ServingLog(settings.home / "served" / order.pipeline, predictor.now.plan, int(settings.records))
@@ -93,7 +93,7 @@ def _most_connections() -> int:
     return 2_000 if files == resource.RLIM_INFINITY else max(min(2_000, files - 200), 10)
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def _open_socket(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server(
             (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2048

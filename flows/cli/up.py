@@ -28,7 +28,7 @@ from nightloop.flows.cli.login import (
     login_path,
 )
 from nightloop.flows.cli.options import check_form
-from nightloop.flows.cli.processes import MARK, belonging, end_all, end_runs, only_one
+from nightloop.flows.cli.processes import MARK, child_processes, end_all, end_runs, only_one
 from nightloop.tasks.plan.errors import ConflictError
 from nightloop.tasks.plan.safe_text import safe_text
 from nightloop.tasks.plan.settings import Settings
@@ -44,20 +44,20 @@ def up(port: int, plans: Sequence[str]) -> None:
 
     Raises ConflictError if one of this home runs already, the port is taken or the server does not answer.
     """
-    plans = _well_formed(plans)  # a mistake is said now, before anything starts
+    plans = _drop_malformed(plans)  # a mistake is said now, before anything starts
     url = f"http://127.0.0.1:{port}"
     with only_one(url):
         if left := end_all(login_directory().parent):
             sys.stderr.write(
                 f"nightloop: an earlier `nightloop up` of this home was killed; ended the processes that it left ({left})\n"
             )
-        if not _free(port):
+        if not _is_free(port):
             raise ConflictError(f"port {port} is taken; give another one: nightloop up --port {port + 1}")
         signal.signal(signal.SIGTERM, _interrupt)
-        _kept_up(url, port, plans)
+        _run_until_interrupt(url, port, plans)
 
 
-def _kept_up(url: str, port: int, plans: Sequence[str]) -> None:
+def _run_until_interrupt(url: str, port: int, plans: Sequence[str]) -> None:
     """Server, deployments and worker until Ctrl-C; then the runs, the worker and the server end in this order."""
     environment = server_environment(url)
     kept: list[RestartedProcess] = []
@@ -80,9 +80,11 @@ def _kept_up(url: str, port: int, plans: Sequence[str]) -> None:
         sys.stderr.write(greeting(url))
         while True:
             for one in tuple(kept):
-                if one.look_after(time.monotonic()) and one is worker:
+                if one.restart_if_ended(time.monotonic()) and one is worker:
                     kept.append(
-                        RestartedProcess("", ["nightloop.flows.cli.cut_off", "worker", *_orphans()], environment)
+                        RestartedProcess(
+                            "", ["nightloop.flows.cli.cut_off", "worker", *_orphan_arguments()], environment
+                        )
                     )
             time.sleep(0.5)
     except KeyboardInterrupt:
@@ -91,18 +93,18 @@ def _kept_up(url: str, port: int, plans: Sequence[str]) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):  # an impatient second Ctrl-C would leave children behind
             signal.signal(number, signal.SIG_IGN)
         announcement.close()  # from now on the login is sent to nobody
-        _end(kept, environment)
+        _end_processes(kept, environment)
 
 
-def _orphans() -> list[str]:
+def _orphan_arguments() -> list[str]:
     """The time now, and the ids of the runs that go on although the worker that started them ended."""
     return [
         datetime.now(UTC).isoformat(),
-        *sorted({run for run in belonging(login_directory().parent).values() if run}),
+        *sorted({run for run in child_processes(login_directory().parent).values() if run}),
     ]
 
 
-def _end(kept: Sequence[RestartedProcess], environment: Mapping[str, str]) -> None:
+def _end_processes(kept: Sequence[RestartedProcess], environment: Mapping[str, str]) -> None:
     """End everything: the runs first, while there is a server that takes their last state, and the server last."""
     ended = end_runs(login_directory().parent, PATIENCE)
     for one in reversed(kept[1:]):
@@ -116,7 +118,7 @@ def _end(kept: Sequence[RestartedProcess], environment: Mapping[str, str]) -> No
         _stop(one.process)
 
 
-def _well_formed(plans: Sequence[str]) -> list[str]:
+def _drop_malformed(plans: Sequence[str]) -> list[str]:
     """The plans that are there and well-formed; of the others what is wrong is said, and their pipelines are left out.
 
     Raises FileNotFoundError or ValueError if there is none.
@@ -151,7 +153,7 @@ class RestartedProcess:
         """Start it."""
         self.process, self.began = _start(self.words, self.environment), time.monotonic()
 
-    def look_after(self, now: float) -> bool:
+    def restart_if_ended(self, now: float) -> bool:
         """Start it again if it ended, a while after: the others, and runs under way, go on meanwhile.
 
         Returns whether it is seen just now that it ended.
@@ -250,7 +252,7 @@ def _wait(url: str, server: subprocess.Popen[bytes]) -> None:
     raise ConflictError(f"the Prefect server did not answer at {url} within two minutes")
 
 
-def _free(port: int) -> bool:
+def _is_free(port: int) -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -18,9 +18,9 @@ def exact_names(params: Mapping[str, object] | None) -> dict[str, object]:
     """Parameters of a statement, in which `file` and `files` are names: DuckDB's readers would take them for patterns."""
     found = dict(params or {})
     if isinstance(file := found.get("file"), str):
-        found["file"] = _spelt(file)
+        found["file"] = _escape_name(file)
     if isinstance(files := found.get("files"), list):
-        found["files"] = [_spelt(file) for file in files]
+        found["files"] = [_escape_name(file) for file in files]
     return found
 
 
@@ -56,7 +56,7 @@ def unreadable_name(pattern: str) -> str:
     return next((repr(name.encode(errors="surrogateescape"))[2:-1] for name in names if not _is_text(name)), "")
 
 
-def _spelt(file: str) -> str:
+def _escape_name(file: str) -> str:
     """A pattern that finds this file alone: what would stand for others stands in brackets. A URL is none."""
     return file if file.startswith(("http://", "https://")) else WILD.sub(r"[\g<0>]", file)
 

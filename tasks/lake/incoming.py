@@ -49,7 +49,7 @@ def incoming_rows(batches: Iterable[pa.RecordBatch], columns: Columns) -> Incomi
     texts = tuple(name for name in texts if name not in columns.numeric)
     check_names((*texts, *columns.numeric))
     numbers = ("label", *(["served"] if columns.logged_probability else []), *columns.numeric)
-    stream = _read(batches)
+    stream = _read_batches(batches)
     first = next(stream, None)
     if first is None:
         first = _empty_batch(columns, texts)
@@ -57,11 +57,11 @@ def incoming_rows(batches: Iterable[pa.RecordBatch], columns: Columns) -> Incomi
     words = tuple(name for name in numbers if pa.types.is_string(head.schema.field(name).type))
     failures: list[Exception] = []
     named = _number_rows(chain([first], stream), head.schema, columns, texts)
-    reader = pa.RecordBatchReader.from_batches(head.schema, _watched(named, failures))
+    reader = pa.RecordBatchReader.from_batches(head.schema, _collect_failures(named, failures))
     return IncomingRows(reader, texts, numbers, (*words, "_none"), failures)
 
 
-def _read(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _read_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """The same batches. A library's ValueError, such as Arrow's, is what it says of the file and no fault of ours."""
     try:
         yield from batches
@@ -71,7 +71,7 @@ def _read(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         raise DataError(str(error)) from error
 
 
-def _watched(batches: Iterable[pa.RecordBatch], failures: list[Exception]) -> Iterator[pa.RecordBatch]:
+def _collect_failures(batches: Iterable[pa.RecordBatch], failures: list[Exception]) -> Iterator[pa.RecordBatch]:
     """The same batches; an exception on the way is kept."""
     try:
         yield from batches
@@ -162,7 +162,7 @@ def _lake_columns(batch: pa.RecordBatch, columns: Columns, texts: tuple[str, ...
     none = pa.nulls(size, pa.string())
     found: dict[str, pa.Array] = {
         "arrival": pa.array(np.arange(arrived, arrived + size, dtype=np.int64)),
-        "time": _dated(flat_column(batch, columns.time)),
+        "time": _dates_to_times(flat_column(batch, columns.time)),
         "user": as_text(flat_column(batch, columns.user)),
         "item": as_text(flat_column(batch, columns.item)),
         "label": as_number(flat_column(batch, columns.label)) if columns.label else none,
@@ -180,7 +180,7 @@ def _join_lists(batch: pa.RecordBatch, columns: Columns) -> pa.RecordBatch:
     """The batch with one text for each list, | between its values, where the plan's rows have several."""
     for name in columns.multi_value:
         place = batch.schema.get_field_index(name)
-        lists = _lists(batch.column(place), name) if place >= 0 else None
+        lists = _parse_lists(batch.column(place), name) if place >= 0 else None
         if lists is None:
             continue
         parts = pc.fill_null(as_text(lists.values), MISSING)
@@ -194,7 +194,7 @@ def _join_lists(batch: pa.RecordBatch, columns: Columns) -> pa.RecordBatch:
     return batch
 
 
-def _lists(values: pa.Array, name: str) -> pa.Array | None:
+def _parse_lists(values: pa.Array, name: str) -> pa.Array | None:
     """The lists of a column: its own, or those of text among which are lists as JSON writes them; None: there are none."""
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
@@ -202,11 +202,11 @@ def _lists(values: pa.Array, name: str) -> pa.Array | None:
         return values.cast(pa.list_(values.type.value_type))
     if not pa.types.is_string(values.type) or not pc.any(pc.match_substring_regex(values, r"^\s*[\[{]")).as_py():
         return None
-    rows = [None if text is None else _parts(text, name) for text in values.to_pylist()]
+    rows = [None if text is None else _parse_values(text, name) for text in values.to_pylist()]
     return pa.array(rows, pa.list_(pa.string()))
 
 
-def _parts(text: str, name: str) -> list[str | None]:
+def _parse_values(text: str, name: str) -> list[str | None]:
     """The values in one text. Raises ValueError where it is a list that JSON does not write, or holds lists or objects."""
     if not text.lstrip().startswith(("[", "{")):
         return list(text.split(BETWEEN))
@@ -224,7 +224,7 @@ def _parts(text: str, name: str) -> list[str | None]:
     return [str(value).lower() if isinstance(value, bool) else value for value in found]
 
 
-def _dated(values: pa.Array) -> pa.Array:
+def _dates_to_times(values: pa.Array) -> pa.Array:
     """Dates as times at midnight, which other files of the delivery may have in their place."""
     return values.cast(pa.timestamp("us")) if pa.types.is_date(values.type) else values
 

@@ -74,10 +74,13 @@ def put_delivery(
 ) -> Landing:
     """Put staged rows in the lake. `again`: as a new version even where the newest holds the same."""
     delivery = measure_delivery(warehouse, period, file, arrived)
-    if not again and (same := _same(warehouse, delivery.landing, rules)):
+    if not again and (same := _find_same(warehouse, delivery.landing, rules)):
         return same
     return warehouse.write(
-        lambda: (not again and _same(warehouse, delivery.landing, rules)) or _record(warehouse, delivery, rules)
+        lambda: (
+            (not again and _find_same(warehouse, delivery.landing, rules))
+            or _insert_version(warehouse, delivery, rules)
+        )
     )
 
 
@@ -150,7 +153,7 @@ def digest(rows: int, total: str, names: Sequence[str]) -> str:
     return hashlib.sha256(json.dumps([rows, total, sorted(names)]).encode()).hexdigest()
 
 
-def _same(warehouse: Warehouse, found: Landing, rules: str) -> Landing | None:
+def _find_same(warehouse: Warehouse, found: Landing, rules: str) -> Landing | None:
     """The period's newest version where it holds the same rows under the same rules."""
     newest = warehouse.query("ingest/newest_landing", {"period": found.period}).to_pylist()
     if newest and (newest[0]["digest"], newest[0]["rules"]) == (found.digest, rules):
@@ -158,11 +161,11 @@ def _same(warehouse: Warehouse, found: Landing, rules: str) -> Landing | None:
     return None
 
 
-def _record(warehouse: Warehouse, delivery: StagedDelivery, rules: str) -> Landing:
+def _insert_version(warehouse: Warehouse, delivery: StagedDelivery, rules: str) -> Landing:
     """Inside a transaction: a new version."""
     found, columns = delivery.landing, delivery.arrived.names
     version = warehouse.latest().get(found.period, 0) + 1
-    _widen(warehouse, delivery.arrived)
+    _add_columns(warehouse, delivery.arrived)
     place = {"file": str(delivery.file), "period": found.period, "version": version}
     warehouse.query("ingest/insert_landed", place)
     warehouse.query("ingest/insert_unreadable", place)
@@ -173,7 +176,7 @@ def _record(warehouse: Warehouse, delivery: StagedDelivery, rules: str) -> Landi
     return replace(found, version=version)
 
 
-def _widen(warehouse: Warehouse, arrived: IncomingRows) -> None:
+def _add_columns(warehouse: Warehouse, arrived: IncomingRows) -> None:
     """Give `landed` the plan's columns. Raises DataError if one is there already with the other type."""
     there = {row["name"].casefold(): row["type"] for row in warehouse.query("catalog/landed_columns").to_pylist()}
     wanted = dict.fromkeys(arrived.texts, "VARCHAR") | dict.fromkeys(arrived.numbers, "DOUBLE")

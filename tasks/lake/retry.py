@@ -61,7 +61,7 @@ def interruptible(ask: Callable[[], Answer], interrupt: Callable[[], None]) -> A
 
 
 @contextmanager
-def signals_heard() -> Iterator[None]:
+def unwrap_interrupts() -> Iterator[None]:
     """A block in which Ctrl-C and a cancel stay what they are: DuckDB says "Query interrupted", and names them as the cause."""
     try:
         yield

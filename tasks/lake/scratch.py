@@ -19,7 +19,7 @@ def scratch(parent: Path) -> Iterator[Path]:
     parent.mkdir(parents=True, exist_ok=True)
     for left in parent.glob(f"{PREFIX}*"):
         _remove_if_dead(left)
-    handle, path = _locked(parent)
+    handle, path = _create_locked(parent)
     try:
         yield path
     finally:
@@ -27,7 +27,7 @@ def scratch(parent: Path) -> Iterator[Path]:
         os.close(handle)
 
 
-def _locked(parent: Path) -> tuple[int, Path]:
+def _create_locked(parent: Path) -> tuple[int, Path]:
     while True:
         path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
         try:

@@ -26,21 +26,21 @@ LONGEST = 6  # bytes of the longest of them
 FIRST_WORD = ord("<")  # the least byte of a word; digits, points and signs come before
 WORDS = {"true": "1", "t": "1", "yes": "1", "y": "1", "false": "0", "f": "0", "no": "0", "n": "0"}
 WHOLE = r"^(-?[0-9]+)\.0+$"
-NOUGHT = r"^-0\.0+$"
+NEGATIVE_ZERO = r"^-0\.0+$"
 EXACT = 2.0**63  # whole floats below it are written as whole numbers
 
 
 def as_text(values: pa.Array) -> pa.Array:
     """Ids as text, null where one is missing. A float that is NaN is missing."""
     if pa.types.is_floating(values.type):
-        values = _of_floats(values)
+        values = _format_floats(values)
     elif not pa.types.is_string(values.type):
         values = values.cast(pa.string())
     if not len(values):
         return values
-    values, letters = _present(values)
+    values, letters = _trim_and_null(values)
     if (letters == ord(".")).any():
-        values = pc.replace_substring_regex(pc.replace_substring_regex(values, NOUGHT, "0"), WHOLE, r"\1")
+        values = pc.replace_substring_regex(pc.replace_substring_regex(values, NEGATIVE_ZERO, "0"), WHOLE, r"\1")
     return values
 
 
@@ -51,7 +51,7 @@ def as_number(values: pa.Array) -> pa.Array:
         return pc.if_else(pc.is_nan(values), None, values)
     if not len(values):
         return values
-    values, letters = _present(values, (*NULLS, *NO_NUMBERS))
+    values, letters = _trim_and_null(values, (*NULLS, *NO_NUMBERS))
     if letters.max(initial=0) < FIRST_WORD and not (letters == ord("-")).any():
         return values
     place = pc.index_in(pc.ascii_lower(values), pa.array(list(WORDS)))
@@ -65,10 +65,10 @@ def id_of(value: object) -> str | None:
     text = "" if value is None else str(value).strip(BLANKS)
     if text.lower() in NULLS:
         return None
-    return re.sub(WHOLE, r"\1", re.sub(NOUGHT, "0", text))
+    return re.sub(WHOLE, r"\1", re.sub(NEGATIVE_ZERO, "0", text))
 
 
-def _of_floats(values: pa.Array) -> pa.Array:
+def _format_floats(values: pa.Array) -> pa.Array:
     values = pc.if_else(pc.is_nan(values), None, values)
     whole = pc.and_(pc.equal(pc.floor(values), values), pc.less(pc.abs(values), EXACT))
     return pc.if_else(
@@ -76,7 +76,7 @@ def _of_floats(values: pa.Array) -> pa.Array:
     )
 
 
-def _present(text: pa.Array, nulls: Sequence[str] = NULLS) -> tuple[pa.Array, npt.NDArray[np.uint8]]:
+def _trim_and_null(text: pa.Array, nulls: Sequence[str] = NULLS) -> tuple[pa.Array, npt.NDArray[np.uint8]]:
     """Text without blanks around it, null where it stands for a missing value; and its bytes.
 
     As a rule nothing has to be changed, which a look at the bytes tells in a hundredth of the time.

@@ -38,13 +38,13 @@ def replay_version(warehouse: Warehouse, plan: Plan, period: Period, version: in
             f"{warehouse.latest().get(period.index)}"
         )
     asked = {**place, "columns": json.loads(found[0]["columns"])}
-    batches = (_as_it_came(batch, plan.columns) for batch in warehouse.stream("ingest/replay_rows", asked))
+    batches = (_source_rows(batch, plan.columns) for batch in warehouse.stream("ingest/replay_rows", asked))
     with tempfile.TemporaryDirectory(dir=warehouse.scratch) as room:
         file, arrived = stage(warehouse, batches, plan.columns, Path(room))
         return put_delivery(warehouse, period, file, arrived, rules_digest(plan), again=True)
 
 
-def landed_again(warehouse: Warehouse, plan: Plan, period: Period) -> Landing | None:
+def reland_newest(warehouse: Warehouse, plan: Plan, period: Period) -> Landing | None:
     """The newest version of a period, under the plan's rules: the very same, or one with its rows; None if there is none."""
     newest = warehouse.query("ingest/newest_landing", {"period": period.index}).to_pylist()
     if not newest or not newest[0]["rows"]:
@@ -57,29 +57,29 @@ def landed_again(warehouse: Warehouse, plan: Plan, period: Period) -> Landing | 
 def idle_versions(warehouse: Warehouse, keep: Mapping[int, Collection[int]]) -> list[tuple[int, int]]:
     """Versions, as (period, version), that are neither in `keep` nor the newest of their period."""
     kept = [(period, version) for period in sorted(keep) for version in sorted(keep[period])]
-    rows = warehouse.query("maintain/expired_versions", _lists(kept)).to_pylist()
+    rows = warehouse.query("maintain/expired_versions", _as_lists(kept)).to_pylist()
     return [(row["period"], row["version"]) for row in rows]
 
 
-def expire(
+def expire_versions(
     warehouse: Warehouse, keep: Mapping[int, Collection[int]], chosen: Collection[tuple[int, int]]
 ) -> list[tuple[int, int]]:
     """Give up those of the `chosen` versions that are neither in `keep` nor the newest of their period; returns them."""
 
-    def give_up() -> list[tuple[int, int]]:
+    def delete_versions() -> list[tuple[int, int]]:
         gone = [version for version in idle_versions(warehouse, keep) if version in {*chosen}]
         for table in ("landed", "quarantine", "collected") if gone else ():
-            warehouse.query(f"maintain/expire_{table}", _lists(gone))
+            warehouse.query(f"maintain/expire_{table}", _as_lists(gone))
         return gone
 
-    return warehouse.write(give_up) if chosen else []
+    return warehouse.write(delete_versions) if chosen else []
 
 
 def absent_versions(warehouse: Warehouse, keep: Mapping[int, Collection[int]]) -> list[tuple[int, int]]:
     """Versions, as (period, version), that are in `keep` and not in the catalog: it is not the one that nights read."""
     asked = [(period, version) for period in sorted(keep) for version in sorted(keep[period])]
     there = {
-        (row["period"], row["version"]) for row in warehouse.query("read/versions_there", _lists(asked)).to_pylist()
+        (row["period"], row["version"]) for row in warehouse.query("read/versions_there", _as_lists(asked)).to_pylist()
     }
     return [version for version in asked if version not in there]
 
@@ -89,7 +89,7 @@ def other_rows(warehouse: Warehouse, rows: Mapping[tuple[int, int], int]) -> lis
     found: list[tuple[int, int]] = []
     for number in {version for _, version in rows}:
         asked = [place for place in rows if place[1] == number]
-        counts = warehouse.query("read/clean_counts", _lists(asked)).to_pylist()
+        counts = warehouse.query("read/clean_counts", _as_lists(asked)).to_pylist()
         there = {row["period"]: row["rows"] for row in counts}
         found += [place for place in asked if there.get(place[0], 0) != rows[place]]
     return sorted(found)
@@ -120,11 +120,11 @@ def _refuse_files_of_others(warehouse: Warehouse, before: datetime) -> None:
         )
 
 
-def _lists(versions: Collection[tuple[int, int]]) -> dict[str, list[int]]:
+def _as_lists(versions: Collection[tuple[int, int]]) -> dict[str, list[int]]:
     return {"periods": [period for period, _ in versions], "versions": [version for _, version in versions]}
 
 
-def _as_it_came(batch: pa.RecordBatch, columns: Columns) -> pa.RecordBatch:
+def _source_rows(batch: pa.RecordBatch, columns: Columns) -> pa.RecordBatch:
     """Rows as text under the source's names; where there is `_raw`, its values."""
     names = {"user": columns.user, "item": columns.item, "time": columns.time, "label": columns.label or "label",
              "served": columns.logged_probability or "served"}  # fmt: skip
@@ -133,10 +133,10 @@ def _as_it_came(batch: pa.RecordBatch, columns: Columns) -> pa.RecordBatch:
     raw = batch.column("_raw")
     if raw.null_count < len(raw):
         rows = [json.loads(text) for text in raw.drop_null().to_pylist()]
-        found = {name: _replaced(values, raw, [row.get(name) for row in rows]) for name, values in found.items()}
+        found = {name: _restore_texts(values, raw, [row.get(name) for row in rows]) for name, values in found.items()}
     return pa.RecordBatch.from_pydict({names.get(name, name): values for name, values in found.items()})
 
 
-def _replaced(values: pa.Array, raw: pa.Array, originals: list[object]) -> pa.Array:
+def _restore_texts(values: pa.Array, raw: pa.Array, originals: list[object]) -> pa.Array:
     texts = pa.array([None if value is None else str(value) for value in originals], pa.string())
     return pc.replace_with_mask(values.cast(pa.string()), pc.is_valid(raw), texts)

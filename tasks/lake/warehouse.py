@@ -23,7 +23,7 @@ from duckdb_extensions import import_extension
 from nightloop.tasks.lake.batches import bounded_batches
 from nightloop.tasks.lake.extension_signatures import remember_signature, verified_extensions
 from nightloop.tasks.lake.file_names import exact_names
-from nightloop.tasks.lake.retry import IN_THE_WAY, interruptible, next_batch, retry_unseen, signals_heard
+from nightloop.tasks.lake.retry import IN_THE_WAY, interruptible, next_batch, retry_unseen, unwrap_interrupts
 from nightloop.tasks.lake.scratch import scratch
 from nightloop.tasks.objects.s3_client import open_object
 from nightloop.tasks.plan.errors import ConflictError, DataError, PlanError, StoreError
@@ -62,22 +62,22 @@ class Warehouse:
         name it. Raises ValueError for a catalog that a newer release wrote, OSError where the catalog cannot be reached.
         """
         place = settings.home.absolute() / "lake"
-        with redact_errors(), signals_heard(), scratch(place) as room, _connected(settings, room) as connection:
+        with redact_errors(), unwrap_interrupts(), scratch(place) as room, _connect(settings, room) as connection:
             warehouse = Warehouse(connection, room, int(settings.logs_memory))
             _configure(connection, settings)
             if settings.lake_on_s3 or credentials is not None:
                 keys = credentials or settings.s3_keys
-                _reach_s3(connection, settings, keys)
+                _configure_s3(connection, settings, keys)
                 warehouse = replace(warehouse, remote=partial(open_object, settings, keys))
             connection.execute(statement("catalog/set_signed_only"))
             _attach(connection, settings, pipeline)
-            warehouse._lay_out()
+            warehouse._create_missing_tables()
             yield warehouse
 
     def query(self, name: str, params: Mapping[str, object] | None = None) -> pa.Table:
         """The answer to the statement in `sql/<name>.sql`, as one table."""
         lake, text, given = self.connection, statement(name), exact_names(params)
-        with _plainly():
+        with _translate_errors():
             asked = partial(interruptible, lambda: lake.execute(text, given).to_arrow_table(), lake.interrupt)
             return retry_unseen(asked, duckdb.Error)
 
@@ -87,8 +87,8 @@ class Warehouse:
 
     def scan(self, *steps: tuple[str, Mapping[str, object]]) -> Iterator[pa.RecordBatch]:
         """Like `stream`, for several statements one after another that share what they make on the way."""
-        with self.connection.cursor() as cursor, _plainly():
-            retry_unseen(partial(_speak, cursor), duckdb.Error)
+        with self.connection.cursor() as cursor, _translate_errors():
+            retry_unseen(partial(_prepare_session, cursor), duckdb.Error)
             for name, params in steps:
                 asked = partial(cursor.execute, statement(name), exact_names(params))
                 answer = retry_unseen(partial(interruptible, asked, cursor.interrupt), duckdb.Error).to_arrow_reader(
@@ -106,7 +106,7 @@ class Warehouse:
 
     def define(self, name: str, words: Mapping[str, str]) -> None:
         """Run `sql/<name>.sql`, a statement about names: its quoted words '$word' and "$word" are filled in."""
-        with signals_heard():
+        with unwrap_interrupts():
             self.connection.execute(fill_in(statement(name), words))
 
     @contextmanager
@@ -136,7 +136,7 @@ class Warehouse:
                 self.query("catalog/take_turn")
                 return change()
 
-        return _patiently(once)
+        return _retry_conflicts(once)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -149,14 +149,14 @@ class Warehouse:
                 self.connection.rollback()
             raise
 
-    def _lay_out(self) -> None:
+    def _create_missing_tables(self) -> None:
         """Make the tables of a new catalog; refuse those of a newer release."""
         if not self.query("catalog/layout_there").num_rows:
-            _patiently(self._make)
+            _retry_conflicts(self._create_tables)
         if (found := self.query("catalog/layout_format").column(0)[0].as_py()) > FORMAT:
             raise DataError(f"the lake's tables have layout {found}, this release knows {FORMAT}: install a newer one")
 
-    def _make(self) -> None:
+    def _create_tables(self) -> None:
         with self._transaction():
             if not self.query("catalog/layout_there").num_rows:
                 for name in TABLES:
@@ -165,7 +165,7 @@ class Warehouse:
 
 
 @contextmanager
-def _plainly() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     """DuckDB's errors as built-in ones; only that another writer is in the way stays what it is, to be tried again."""
     try:
         yield
@@ -181,12 +181,12 @@ def _plainly() -> Iterator[None]:
         raise DataError(said) from error
 
 
-def _patiently(attempt: Callable[[], Answer]) -> Answer:
+def _retry_conflicts(attempt: Callable[[], Answer]) -> Answer:
     """The answer of `attempt`, tried again with longer and longer waits while other writers get in its way."""
     last = ""
     for number in range(ATTEMPTS):
         try:
-            with _plainly():
+            with _translate_errors():
                 return attempt()
         except duckdb.Error as error:
             last = str(error)
@@ -194,7 +194,7 @@ def _patiently(attempt: Callable[[], Answer]) -> Answer:
     raise TimeoutError(f"other writers were in the way {ATTEMPTS} times; try again when they are done. At last: {last}")
 
 
-def _connected(settings: Settings, room: Path) -> duckdb.DuckDBPyConnection:
+def _connect(settings: Settings, room: Path) -> duckdb.DuckDBPyConnection:
     """A database in memory. Signatures of extensions are checked once: that takes a quarter of a second for each.
 
     What it may use is given here: DuckDB imports pandas to look at a statement's parameters, which takes another half.
@@ -222,15 +222,15 @@ def _load(connection: duckdb.DuckDBPyConnection, extension: str, room: Path) -> 
     unsigned_taken = (connection.execute(statement("catalog/unsigned_taken")).fetchone() or (True,))[0]
     if extension not in _SIGNED and unsigned_taken:  # a connection that takes none checks by itself
         with duckdb.connect() as strict:
-            _loaded(strict, extension)
-    _loaded(connection, extension)
+            _load_or_import(strict, extension)
+    _load_or_import(connection, extension)
     if extension not in _SIGNED:
         _SIGNED.add(extension)
         if file := dict(connection.execute(statement("catalog/extension_files")).fetchall()).get(extension):
             remember_signature(room, extension, str(file))
 
 
-def _loaded(connection: duckdb.DuckDBPyConnection, extension: str) -> None:
+def _load_or_import(connection: duckdb.DuckDBPyConnection, extension: str) -> None:
     try:
         connection.load_extension(extension)
     except duckdb.Error:
@@ -242,7 +242,7 @@ def _loaded(connection: duckdb.DuckDBPyConnection, extension: str) -> None:
         connection.load_extension(extension)
 
 
-def _reach_s3(connection: duckdb.DuckDBPyConnection, settings: Settings, credentials: Mapping[str, str]) -> None:
+def _configure_s3(connection: duckdb.DuckDBPyConnection, settings: Settings, credentials: Mapping[str, str]) -> None:
     """Tell DuckDB where S3 is and who asks."""
     _load(connection, "httpfs", settings.home / "lake")
     url = urlsplit(settings.s3_endpoint or f"https://s3.{settings.s3_region}.amazonaws.com")
@@ -265,15 +265,15 @@ def _attach(connection: duckdb.DuckDBPyConnection, settings: Settings, pipeline:
     words = {"catalog": f"ducklake:{'' if catalog else 'sqlite:'}{where}", "data": f"{place}/{pipeline}/"}
     attach = fill_in(statement(f"catalog/attach_{kind}"), {**words, "pipeline": pipeline})
     try:
-        _patiently(lambda: connection.execute(attach))
+        _retry_conflicts(lambda: connection.execute(attach))
     except (ValueError, OSError) as error:
         if "version mismatch" in str(error):
             raise DataError(f"the catalog {where} has a format that this release does not know: {error}") from error
         raise StoreError(f"the catalog {where} cannot be opened: {error}") from error
-    retry_unseen(partial(_speak, connection), duckdb.Error)
+    retry_unseen(partial(_prepare_session, connection), duckdb.Error)
 
 
-def _speak(connection: duckdb.DuckDBPyConnection) -> None:
+def _prepare_session(connection: duckdb.DuckDBPyConnection) -> None:
     """What every connection needs to understand the statements: UTC, how to read times, and the lake's names.
 
     These come last: where a name may be the lake's, each statement asks its catalog first.

@@ -36,7 +36,7 @@ def failure_of_response(response: Mapping[str, object], said: str) -> StoreFailu
     status = int(meta.get("HTTPStatusCode", 0)) if isinstance(meta, Mapping) else 0
     repeated = bool(meta.get("RetryAttempts", 0)) if isinstance(meta, Mapping) else False
     code = str(error.get("Code", "")) if isinstance(error, Mapping) else ""
-    return StoreFailure(_meaning(status, code), repeated, status, code, said)
+    return StoreFailure(_classify(status, code), repeated, status, code, said)
 
 
 def failure_of_connection(kind: str, said: str) -> StoreFailure:
@@ -44,7 +44,7 @@ def failure_of_connection(kind: str, said: str) -> StoreFailure:
     return StoreFailure("refused" if kind in _NO_KEYS else "unsure", False, 401 if kind in _NO_KEYS else 0, kind, said)
 
 
-def _meaning(status: int, code: str) -> Literal["lost", "absent", "again", "unsure", "refused"]:
+def _classify(status: int, code: str) -> Literal["lost", "absent", "again", "unsure", "refused"]:
     if status == 412 or code == "PreconditionFailed":
         return "lost"
     if status == 409 or code in ("ConditionalRequestConflict", "OperationAborted"):

@@ -56,7 +56,7 @@ def take_key(objects: Objects, key: str, holder: str, now: float, seconds: float
     found = objects.read(key)
     if found is None:
         return wanted if objects.create(key, _bytes(wanted)) else None
-    there = read_parsed_bytes(objects, key, found[0], lambda sealed: _parsed(key, sealed))
+    there = read_parsed_bytes(objects, key, found[0], lambda sealed: _parse(key, sealed))
     if there.holder != holder and there.expires > now:
         return None
     return wanted if objects.swap(key, _bytes(wanted), found[1]) else None
@@ -64,7 +64,7 @@ def take_key(objects: Objects, key: str, holder: str, now: float, seconds: float
 
 def renew_lease(objects: Objects, lease: Lease, now: float, seconds: float) -> Lease | None:
     """The lease with a later expiry, or None where it was lost: stop writing."""
-    found = _mine(objects, lease)
+    found = _own_tag(objects, lease)
     if found is None:
         return None
     later = lease.model_copy(update={"expires": now + seconds})
@@ -77,7 +77,7 @@ def release_lease(objects: Objects, lease: Lease) -> bool:
     What the lease was for is done by then: a failure here is a warning, and the next run waits until the lease has ended.
     """
     try:
-        found = _mine(objects, lease)
+        found = _own_tag(objects, lease)
         free = lease.model_copy(update={"holder": "", "expires": 0.0})
         return found is not None and objects.swap(lease.key, _bytes(free), found)
     except (OSError, ValueError) as error:
@@ -85,18 +85,18 @@ def release_lease(objects: Objects, lease: Lease) -> bool:
         return False
 
 
-def _mine(objects: Objects, lease: Lease) -> str | None:
+def _own_tag(objects: Objects, lease: Lease) -> str | None:
     """The tag of the lease's present state; None where another run has it."""
     found = objects.read(lease.key)
     if found is None:
         return None
-    there = read_parsed_bytes(objects, lease.key, found[0], lambda sealed: _parsed(lease.key, sealed))
+    there = read_parsed_bytes(objects, lease.key, found[0], lambda sealed: _parse(lease.key, sealed))
     return found[1] if there.holder == lease.holder else None
 
 
 def other_holder(objects: Objects, key: str, now: float, holder: str = "") -> Lease | None:
     """The lease of this key that somebody other than `holder` has, or None where it is free or expired."""
-    there = read_parsed(objects, key, lambda sealed: _parsed(key, sealed))
+    there = read_parsed(objects, key, lambda sealed: _parse(key, sealed))
     return there if there and there.expires > now and there.holder != holder else None
 
 
@@ -159,7 +159,7 @@ def lease_key(pipeline: str) -> str:
     return f"pipelines/{checked_pipeline(pipeline)}/lease.json"
 
 
-def _parsed(key: str, sealed: bytes) -> Lease:
+def _parse(key: str, sealed: bytes) -> Lease:
     try:
         lease = Lease.model_validate_json(unseal(key, sealed))
     except ValidationError as error:

@@ -18,7 +18,7 @@ def files_below(top: Path) -> list[str]:
     read, or where a symbolic link leads nowhere (a disk that is not mounted) or back into a folder above it.
     """
     if top.is_symlink() and not top.exists():
-        raise FileNotFoundError(_nowhere(top))
+        raise FileNotFoundError(_dangling_link(top))
     if not top.exists():
         return []
     return list(_files(top, "", ()))
@@ -38,8 +38,8 @@ def _files(folder: Path, name: str, above: tuple[tuple[int, int], ...]) -> Itera
         elif entry.is_file():
             yield path
         elif entry.is_symlink():
-            raise FileNotFoundError(_nowhere(entry.path))
+            raise FileNotFoundError(_dangling_link(entry.path))
 
 
-def _nowhere(link: Path | str) -> str:
+def _dangling_link(link: Path | str) -> str:
     return f"{link} is a symbolic link that leads nowhere: what is behind it cannot be seen; mount the disk, or correct the link"

@@ -82,7 +82,7 @@ class Directory:
     def swap(self, key: str, data: bytes, tag: str) -> bool:
         """As `Objects.swap`; other writers wait while we compare."""
         place = self.path / checked_key(key)
-        with explain_disk_errors(self.path), self._locked():
+        with explain_disk_errors(self.path), self._lock():
             found = self.read(key)
             if found is None or found[1] != tag:
                 return False
@@ -94,7 +94,7 @@ class Directory:
     def remove(self, key: str) -> None:
         """As `Objects.remove`."""
         place = self.path / checked_key(key)
-        with explain_disk_errors(self.path), self._locked():
+        with explain_disk_errors(self.path), self._lock():
             if place.exists():
                 place.unlink()
                 _settle(place.parent)
@@ -134,7 +134,7 @@ class Directory:
             temporary.unlink(missing_ok=True)
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _lock(self) -> Iterator[None]:
         """One swap at a time, across threads and processes; a process that dies lets go."""
         _make_folder(self.path)
         with (self.path / ".lock").open("ab") as lock:
@@ -179,12 +179,12 @@ class S3:
     def create(self, key: str, data: bytes) -> bool:
         """As `Objects.create`, by `If-None-Match: *`."""
         put = partial(self.client.put_object, Bucket=self.bucket, Key=self.prefix + checked_key(key), Body=data)
-        return self._wrote(partial(put, IfNoneMatch="*"), key, data)
+        return self._write(partial(put, IfNoneMatch="*"), key, data)
 
     def swap(self, key: str, data: bytes, tag: str) -> bool:
         """As `Objects.swap`, by `If-Match`."""
         put = partial(self.client.put_object, Bucket=self.bucket, Key=self.prefix + checked_key(key), Body=data)
-        return self._wrote(partial(put, IfMatch=tag), key, data)
+        return self._write(partial(put, IfMatch=tag), key, data)
 
     def remove(self, key: str) -> None:
         """As `Objects.remove`."""
@@ -223,7 +223,7 @@ class S3:
     def _place(self, key: str) -> str:
         return f"s3://{self.bucket}/{self.prefix}{key}"
 
-    def _wrote(self, put: Callable[[], object], key: str, data: bytes) -> bool:
+    def _write(self, put: Callable[[], object], key: str, data: bytes) -> bool:
         holds = lambda: (self.read(key) or (None,))[0] == data  # noqa: E731
         return write_once(
             lambda: attempt(partial(answer_within, attempt_seconds(len(data)), put)), holds, self._place(key)
@@ -233,7 +233,7 @@ class S3:
 def open_objects(settings: Settings, credentials: Mapping[str, str] | None = None) -> Directory | S3:
     """The store of these settings, probed once a process. Raises as `Objects`, ValueError where it must not be used."""
     objects, place = open_for_reading(settings, credentials), settings.store_place
-    _probed(objects, place)
+    _probe_once(objects, place)
     mark_store(objects, place)
     return objects
 
@@ -258,7 +258,7 @@ def read_again(objects: Objects, key: str) -> tuple[bytes, str] | None:
 
 
 @cache
-def _probed(objects: Directory | S3, place: str) -> None:
+def _probe_once(objects: Directory | S3, place: str) -> None:
     probe_store(objects, place)
     if isinstance(objects, Directory):
         objects.tidy()

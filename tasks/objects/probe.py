@@ -53,7 +53,7 @@ def probe_store(objects: Objects, place: str) -> None:
     """Write, lose and win as the promotion of a champion does. Raises DataError naming what the store gets wrong."""
     key = f"probe/{uuid.uuid4().hex}"
     try:
-        lies = _lies(objects, key)
+        lies = _violations(objects, key)
     finally:
         objects.remove(key)
     if objects.read(key) is not None:
@@ -65,7 +65,7 @@ def probe_store(objects: Objects, place: str) -> None:
         )
 
 
-def _lies(objects: Objects, key: str) -> list[str]:
+def _violations(objects: Objects, key: str) -> list[str]:
     lies = []
     if objects.swap(key, b"0", '"d41d8cd98f00b204e9800998ecf8427e"'):
         lies.append("it replaced an object that was not there (If-Match ignored)")

@@ -39,7 +39,7 @@ def read_catalog(text: str) -> Catalog:
         meant = nearest(unknown[0][:40], KEYWORDS)
         raise PlanError(f"{unknown[0][:40]!r} is no keyword of libpq{meant}: write keyword=value, as in {FORMS}")
     password = found.pop("password", "")
-    return Catalog(" ".join(f"{key}={_quoted(value)}" for key, value in found.items()), password)
+    return Catalog(" ".join(f"{key}={_quote(value)}" for key, value in found.items()), password)
 
 
 def keywords(text: str) -> dict[str, str]:
@@ -89,7 +89,7 @@ def _host(text: str) -> tuple[str, str]:
     return host, port
 
 
-def _quoted(value: str) -> str:
+def _quote(value: str) -> str:
     """A value as it stands behind its keyword."""
     if re.fullmatch(r"[^\s'\\]+", value):
         return value

@@ -34,7 +34,7 @@ class Rule(Frozen):
 
     @field_validator("forbidden")
     @classmethod
-    def _expression(cls, value: str | None) -> str | None:
+    def _check_expression(cls, value: str | None) -> str | None:
         try:
             re.compile(value or "")
         except re.error as error:
@@ -42,7 +42,7 @@ class Rule(Frozen):
         return value
 
     @model_validator(mode="after")
-    def _range(self) -> Rule:
+    def _check_range(self) -> Rule:
         if self.least is not None and self.most is not None and self.least > self.most:
             raise PlanError(f"least {self.least} is above most {self.most}")
         return self

@@ -74,11 +74,11 @@ def form_mistakes(raw: Mapping[str, Any]) -> list[str]:
     try:
         Plan.model_validate(raw)
     except ValidationError as error:
-        return [_sentence(e) for e in error.errors(include_url=False) if _meant(raw, e["loc"])]
+        return [_sentence(e) for e in error.errors(include_url=False) if _is_relevant(raw, e["loc"])]
     return []
 
 
-def _meant(raw: Mapping[str, Any], where: tuple[Any, ...]) -> bool:
+def _is_relevant(raw: Mapping[str, Any], where: tuple[Any, ...]) -> bool:
     """Whether an error is about the kind of periods that was meant: those of a count have `rows`."""
     periods = raw.get("periods")
     if where[:1] != ("periods",) or len(where) < 2 or not isinstance(periods, Mapping):
@@ -87,7 +87,7 @@ def _meant(raw: Mapping[str, Any], where: tuple[Any, ...]) -> bool:
 
 
 def _sentence(error: Any) -> str:
-    where = ".".join(str(part) for part in error["loc"] if not _kind(part))
+    where = ".".join(str(part) for part in error["loc"] if not _period_kind(part))
     given = redacted_head(repr(error.get("input")), 80)
     if error["type"] in ("extra_forbidden", "invalid_key"):
         legal = _allowed(error["loc"])
@@ -97,7 +97,7 @@ def _sentence(error: Any) -> str:
     return f"{where or 'plan'}: {error['msg']} (given: {given})"
 
 
-def _kind(part: object) -> str:
+def _period_kind(part: object) -> str:
     """`Calendar` or `Counts` where a part of an error's place names a kind of periods (pydantic may wrap it in words)."""
     return next((kind for kind in ("Calendar", "Counts") if str(part) == kind or f", {kind}]" in str(part)), "")
 
@@ -106,7 +106,7 @@ def _allowed(where: tuple[Any, ...]) -> list[str]:
     """The fields that are legal beside an unknown one, found by walking the plan's types."""
     model: Any = Plan
     for part in where[:-1]:
-        if kind := _kind(part):
+        if kind := _period_kind(part):
             model = next(m for m in Plan.model_fields["periods"].annotation.__args__ if m.__name__ == kind)  # type: ignore[union-attr]
         elif hasattr(model, "model_fields") and part in model.model_fields:
             model = _model(model.model_fields[part].annotation)

@@ -130,7 +130,7 @@ class Calendar(Frozen):
     )
 
     @model_validator(mode="after")
-    def _possible(self) -> Calendar:
+    def _check_calendar(self) -> Calendar:
         wrong = calendar_mistakes(self.start, self.timezone, self.cuts)
         if self.end:
             wrong += [w for w in calendar_mistakes(self.end, self.timezone, ()) if w not in wrong]
@@ -160,7 +160,7 @@ class Ranking(Frozen):
 
     @field_validator("k")
     @classmethod
-    def _cutoffs(cls, given: tuple[int, ...]) -> tuple[int, ...]:
+    def _check_cutoffs(cls, given: tuple[int, ...]) -> tuple[int, ...]:
         if not 1 <= len(given) <= 20 or not all(is_whole(one, 100_000) for one in given):
             raise PlanError(f"1 to 20 cut-offs are allowed, which are {bounds_in_words(100_000)}")
         return given
@@ -230,7 +230,7 @@ class Plan(Frozen):
     )  # fmt: skip
 
     @model_validator(mode="after")
-    def _names(self) -> Plan:
+    def _check_names(self) -> Plan:
         for field, names in (("strategies", self.strategies), ("correctors", self.correctors)):
             for name in names:
                 if not name or len(name) > 63 or not all(c.isalnum() or c in "-_.+" for c in name):

@@ -82,7 +82,7 @@ def without_forms(text: str) -> str:
     """The text with everything masked that has the form of a credential."""
     if HINT.search(text):
         for form in FORMS:
-            text = form.sub(_masked, text)
+            text = form.sub(_mask_match, text)
     return text
 
 
@@ -104,7 +104,7 @@ def redact_error(error: BaseException) -> BaseException:
     return kind(redact(f"{type(error).__name__}: {error}"))
 
 
-def _masked(found: re.Match[str]) -> str:
+def _mask_match(found: re.Match[str]) -> str:
     """What was found, its first group masked."""
     text, start = found.group(), found.start()
     return text[: found.start(1) - start] + MASK + text[found.end(1) - start :]
@@ -114,11 +114,11 @@ def _masked(found: re.Match[str]) -> str:
 def _values_pattern(values: tuple[str, ...]) -> re.Pattern[str] | None:
     """A pattern of these values, and of the ways in which they are spelt."""
     unusual = [value for value in values if len(value) >= (WORD if value.isalpha() else SHORTEST)]
-    spelt = {way for value in unusual for way in _ways(value) if len(way) >= SHORTEST}
+    spelt = {way for value in unusual for way in _spellings(value) if len(way) >= SHORTEST}
     return re.compile("|".join(map(re.escape, sorted(spelt, key=len, reverse=True)))) if spelt else None
 
 
-def _ways(value: str) -> Iterator[str]:
+def _spellings(value: str) -> Iterator[str]:
     yield value
     yield from (quote(value, safe=""), quote(value), unquote(value))
     yield from (value.replace("'", "''"), value.replace("\\", "\\\\").replace("'", "\\'"))

@@ -38,9 +38,7 @@ def escape_controls(text: str) -> str:
     """
     if text.isascii() and text.isprintable():
         return text
-    return "".join(
-        c if c.isprintable() or c in "\n\t" or unicodedata.category(c) == "Zs" else _escaped(c) for c in text
-    )
+    return "".join(c if c.isprintable() or c in "\n\t" or unicodedata.category(c) == "Zs" else _escape(c) for c in text)
 
 
 def json_of(value: object, indent: int | None = None) -> str:
@@ -63,18 +61,18 @@ def redact_errors() -> Iterator[None]:
         raise safe from None
 
 
-def telling_where(fn: Callable[P, R], where: Callable[[Any, Any], str]) -> Callable[P, R]:
+def locate_errors(fn: Callable[P, R], where: Callable[[Any, Any], str]) -> Callable[P, R]:
     """The function, whose errors of memory and disk say where they came, by its arguments."""
 
     @wraps(fn)
-    def located(*args: P.args, **kwargs: P.kwargs) -> R:
+    def with_location(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return fn(*args, **kwargs)
         except (MemoryError, OSError) as error:
             locate(error, where(args, kwargs))
             raise
 
-    return located
+    return with_location
 
 
 def locate(error: Exception, where: str) -> None:
@@ -103,7 +101,7 @@ def guard_process() -> None:
     threading.excepthook = partial(_report_uncaught_in_thread, threading.excepthook)
 
 
-def _escaped(c: str) -> str:
+def _escape(c: str) -> str:
     code = ord(c)
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 

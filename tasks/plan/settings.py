@@ -59,7 +59,7 @@ class Settings(BaseSettings):
 
     @field_validator("catalog")
     @classmethod
-    def _readable(cls, given: SecretStr) -> SecretStr:
+    def _check_catalog(cls, given: SecretStr) -> SecretStr:
         text = given.get_secret_value()
         if text and not text.startswith("postgres:"):
             raise PlanError(f"NIGHTLOOP_CATALOG names PostgreSQL as {dsn.FORMS}; leave it empty for SQLite under home")
@@ -71,7 +71,7 @@ class Settings(BaseSettings):
 
     @field_validator("store", "data", "s3_endpoint")
     @classmethod
-    def _without_credentials(cls, given: str, info: ValidationInfo) -> str:
+    def _refuse_credentials(cls, given: str, info: ValidationInfo) -> str:
         endpoint = info.field_name == "s3_endpoint"
         if "@" in (given if endpoint else given.partition("://")[2].partition("/")[0]):
             raise PlanError(
@@ -120,11 +120,11 @@ class Settings(BaseSettings):
 
 def credentials_of_process() -> tuple[str, ...]:
     """Every credential in the environment: values of variables that are named so, and passwords within other values."""
-    return _credentials(tuple(os.environ.items()))
+    return _find_credentials(tuple(os.environ.items()))
 
 
 @lru_cache(maxsize=1)  # a report asks for each of its cells
-def _credentials(environment: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+def _find_credentials(environment: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
     found = set()
     for name, value in environment:
         if name.upper().endswith(CREDENTIALS):

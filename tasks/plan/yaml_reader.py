@@ -39,7 +39,7 @@ def read_mapping(path: Path, what: str, fields: str) -> dict[str, Any]:
     if path.stat().st_size > LARGEST:
         raise PlanError(f"{path}: {path.stat().st_size:,} bytes; {what} has at most {LARGEST:,}")
     try:
-        content = _parsed(path.read_text(encoding="utf-8"))
+        content = _parse(path.read_text(encoding="utf-8"))
     except Exception as error:  # PyYAML's constructors raise whatever int(), date() and a missing match raise
         raise PlanError(redact(f"{path} is no YAML file that can be read: {redacted_head(str(error), 500)}")) from None
     if not isinstance(content, dict):
@@ -49,7 +49,7 @@ def read_mapping(path: Path, what: str, fields: str) -> dict[str, Any]:
     return content
 
 
-def _parsed(text: str) -> object:
+def _parse(text: str) -> object:
     kind = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     _refuse_depth(yaml.parse(text, Loader=kind))
     loader = kind(text)
@@ -58,7 +58,7 @@ def _parsed(text: str) -> object:
         if node is None:
             return None
         _refuse_size(node, {})
-        for one in _every(node):
+        for one in _walk(node):
             if one.tag == DATE:  # which needs no quotes to be the text that it is everywhere in a plan
                 one.tag = TEXT
         _refuse_repeats(loader, node)
@@ -111,7 +111,7 @@ def _refuse_size(node: yaml.Node, known: dict[int, tuple[int, int, int] | None])
     return values, depth, letters
 
 
-def _every(top: yaml.Node) -> Iterator[yaml.Node]:
+def _walk(top: yaml.Node) -> Iterator[yaml.Node]:
     """The node and all within it, each once."""
     waiting, seen = [top], set()
     while waiting:
@@ -128,7 +128,7 @@ def _every(top: yaml.Node) -> Iterator[yaml.Node]:
 
 def _refuse_repeats(loader: Any, top: yaml.Node) -> None:
     """Raise PlanError if a mapping names a key twice: YAML would let the last one win without a word."""
-    for node in _every(top):
+    for node in _walk(top):
         lines: dict[str, str] = {}
         for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             name = "<<" if key.tag == MERGE else repr(loader.construct_object(key, deep=True))

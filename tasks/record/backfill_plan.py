@@ -148,12 +148,12 @@ def backfill_plan(
         if gap >= 0:
             steps.append(Step(index, "skip", f"night {named(gap)} before it is {found[gap].state} and not chosen"))
         elif what == "all" or state.state in due or (what == "stale" and state.state == "blocked" and state.newer):
-            steps.append(Step(index, "run", _why(state)))
+            steps.append(Step(index, "run", _state_in_words(state)))
             follows = index
         elif follows >= 0:
             steps.append(Step(index, "run", f"follows night {named(follows)}, which runs again"))
         else:
-            steps.append(Step(index, "skip", _why(state)))
+            steps.append(Step(index, "skip", _state_in_words(state)))
             gap = index if state.state in ("blocked", "missing") else -1
         runs += steps[-1].action == "run"
         if runs > MOST:
@@ -168,7 +168,7 @@ def _state(found: Mapping[int, State], index: int) -> State:
     return found.get(index) or State(index, "missing", (UNRECORDED,))
 
 
-def _why(state: State) -> str:
+def _state_in_words(state: State) -> str:
     return f"{state.state}: {'; '.join(r for r in state.reasons if r)[:300]}" if any(state.reasons) else state.state
 
 

@@ -119,10 +119,10 @@ def rollback_target(entries: Sequence[Entry], to: str | None = None) -> Entry:
     """
     stack: list[Entry] = []
     for entry in entries:
-        places = [i for i, below in enumerate(stack) if _same(below, entry)]
+        places = [i for i, below in enumerate(stack) if _same_checkpoint(below, entry)]
         if entry.action == "rollback" and places:
             del stack[places[-1] :]
-        if not stack or not _same(stack[-1], entry):
+        if not stack or not _same_checkpoint(stack[-1], entry):
             stack.append(entry)
     if to is None and len(stack) > 1:
         return stack[-2]
@@ -135,7 +135,7 @@ def rollback_target(entries: Sequence[Entry], to: str | None = None) -> Entry:
     raise PlanError(f"there is {wanted} to roll back to; this pipeline served {served}")
 
 
-def _same(one: Entry, other: Entry) -> bool:
+def _same_checkpoint(one: Entry, other: Entry) -> bool:
     return (one.manifest, one.strategy) == (other.manifest, other.strategy)
 
 

@@ -60,7 +60,7 @@ def read_chain(objects: Objects, pipeline: str, first: int, last: int) -> dict[i
 def survey_chain(objects: Objects, pipeline: str, first: int, last: int) -> tuple[dict[int, Manifest], dict[int, str]]:
     """Current manifests of these periods, and of those that cannot be trusted what is wrong; one reading of each."""
 
-    def looked(index: int) -> Manifest | str | None:
+    def read_or_explain(index: int) -> Manifest | str | None:
         try:
             return verified_manifest(objects, pipeline, index)
         except ValueError as error:
@@ -68,7 +68,7 @@ def survey_chain(objects: Objects, pipeline: str, first: int, last: int) -> tupl
 
     indexes = range(first, last + 1)
     with ThreadPoolExecutor(16) as pool:
-        found = dict(zip(indexes, pool.map(looked, indexes), strict=True))
+        found = dict(zip(indexes, pool.map(read_or_explain, indexes), strict=True))
     good = {index: one for index, one in found.items() if isinstance(one, Manifest)}
     return good, {index: one for index, one in found.items() if isinstance(one, str)}
 
@@ -90,7 +90,7 @@ def manifest_by_hash(objects: Objects, pipeline: str, hash: str, index: int) -> 
         if sealed.endswith(b'"%s"}\n' % hash.encode()):
             return parse_manifest(objects, (pipeline, index, revision), sealed)
     for revision in range(1, next_revision(objects, pipeline, index)):  # was one of the reads bad?
-        found = _readable(objects, (pipeline, index, revision))
+        found = _read_or_none(objects, (pipeline, index, revision))
         if found is not None and found.hash == hash:
             return found
     raise NotReady(f"no revision of night {index} of {pipeline} has the hash {hash[:80]}; was it changed or removed?")
@@ -113,7 +113,7 @@ def create_manifest(objects: Objects, manifest: Manifest) -> bool:
     pipeline, index, revision = manifest.pipeline, manifest.period, manifest.revision
     if revision > 1 and objects.read(manifest_key(pipeline, index, revision - 1)) is None:
         raise DataError(f"revision {revision} of night {index} of {pipeline} must wait for revision {revision - 1}")
-    _refuse_broken_promises(objects, manifest)
+    _refuse_damaged_blobs(objects, manifest)
     _register(objects, manifest)
     key, data = manifest_key(pipeline, index, revision), seal(manifest.data)
     if objects.create(key, data):
@@ -134,7 +134,7 @@ def _register(objects: Objects, manifest: Manifest) -> None:
         pipelines.register_pipeline(objects, manifest.pipeline, first)
 
 
-def _refuse_broken_promises(objects: Objects, manifest: Manifest) -> None:
+def _refuse_damaged_blobs(objects: Objects, manifest: Manifest) -> None:
     """What the predecessor promises was checked when it was published, and is never swept: only what is new is read."""
     pipeline, index = manifest.pipeline, manifest.period
     promised: tuple[str, ...] = ()
@@ -216,7 +216,7 @@ def _revisions(objects: Objects, pipeline: str, index: int) -> Iterator[bytes]:
         revision += 1
 
 
-def _readable(objects: Objects, place: tuple[str, int, int]) -> Manifest | None:
+def _read_or_none(objects: Objects, place: tuple[str, int, int]) -> Manifest | None:
     found = objects.read(manifest_key(*place))
     try:
         return parse_manifest(objects, place, found[0]) if found else None

@@ -53,7 +53,7 @@ def read_champion(objects: Objects, pipeline: str) -> Entry | None:
     while (entry := _entry(objects, pipeline, number + 1)) is not None:
         newest, number = entry, number + 1
     if newest is not None and newest != pointer:
-        _point(objects, newest)
+        _move_pointer(objects, newest)
     return newest
 
 
@@ -98,10 +98,10 @@ def append_rollback(
     entries = read_log(objects, pipeline)
     again = entries[expect:]  # our own entry, where an earlier attempt had its effect unseen
     target = rollback_target(entries[:expect], to)
-    entry = _acted(target, "rollback", act).model_copy(update={"evidence": {"returns_to": target.number}})
+    entry = _draft_act(target, "rollback", act).model_copy(update={"evidence": {"returns_to": target.number}})
     if again and not repeats_entry(entry, again[0]):
         return None
-    _visible(objects, pipeline, entry)
+    _recorded_night(objects, pipeline, entry)
     _check_blobs(objects, entry)
     if check is not None:
         check(entry)
@@ -117,11 +117,11 @@ def append_hold(objects: Objects, pipeline: str, act: Act, expect: int, pinned: 
     last = _entry(objects, pipeline, expect) if expect else None
     if last is None:
         raise PlanError(f"{pipeline} has no champion yet: there is nothing to pin")
-    entry = _acted(last, "pin" if pinned else "unpin", act)
+    entry = _draft_act(last, "pin" if pinned else "unpin", act)
     return _append(objects, pipeline, entry.model_copy(update={"evidence": {}}), expect)
 
 
-def _acted(target: Entry, action: str, act: Act) -> Entry:
+def _draft_act(target: Entry, action: str, act: Act) -> Entry:
     """An entry that keeps or brings back what `target` made the champion."""
     parse_instant(act.when)
     changes = {"action": action, "by": act.by, "when": act.when, "reason": act.reason, "at_period": act.at_period}
@@ -147,12 +147,12 @@ def _append(objects: Objects, pipeline: str, entry: Entry, expect: int) -> Entry
         return last
     numbered = entry.model_copy(update={"number": expect + 1, "previous": last.manifest if last else None})
     mine = objects.create(entry_key(pipeline, expect + 1), _bytes(numbered))  # from here on it has happened
-    stands = _standing(objects, pipeline, expect + 1, numbered if mine else None)
+    stands = _read_back(objects, pipeline, expect + 1, numbered if mine else None)
     _settle_pointer(objects, pipeline)
     return stands if repeats_entry(numbered, stands) else None
 
 
-def _standing(objects: Objects, pipeline: str, number: int, mine: Entry | None) -> Entry:
+def _read_back(objects: Objects, pipeline: str, number: int, mine: Entry | None) -> Entry:
     """The entry that has this number. `mine`: the store said that it is ours.
 
     Raises TimeoutError if the store refused ours and shows no other, RuntimeError where it overwrote ours.
@@ -184,7 +184,7 @@ def _settle_pointer(objects: Objects, pipeline: str) -> None:
 
 
 def _refuse_unfit(objects: Objects, pipeline: str, entry: Entry) -> None:
-    manifest = _visible(objects, pipeline, entry)
+    manifest = _recorded_night(objects, pipeline, entry)
     kept = (manifest.checkpoints.get(entry.strategy), manifest.vocabulary, manifest.name)
     if kept != (entry.checkpoint, entry.vocabulary, entry.name) or entry.pipeline != pipeline:
         raise DataError(f"the entry and {manifest.name}'s manifest do not name the same checkpoint of {entry.strategy}")
@@ -201,7 +201,7 @@ def _refuse_unfit(objects: Objects, pipeline: str, entry: Entry) -> None:
     _check_blobs(objects, entry)
 
 
-def _visible(objects: Objects, pipeline: str, entry: Entry) -> Manifest:
+def _recorded_night(objects: Objects, pipeline: str, entry: Entry) -> Manifest:
     try:
         return manifest_store.manifest_by_hash(objects, pipeline, entry.manifest, entry.period)
     except LookupError as error:
@@ -220,14 +220,14 @@ def _pointer(objects: Objects, pipeline: str) -> Entry | None:
     """The pointer's entry; None where there is none, or where it is damaged and the log must be read from its start."""
     try:
         return read_parsed(
-            objects, pointer_key(pipeline), lambda sealed: _parsed(pipeline, pointer_key(pipeline), sealed)
+            objects, pointer_key(pipeline), lambda sealed: _parse(pipeline, pointer_key(pipeline), sealed)
         )
     except ValueError as error:
         logger.warning("%s; it is made again from the promotion log", error)
         return None
 
 
-def _point(objects: Objects, newest: Entry) -> None:
+def _move_pointer(objects: Objects, newest: Entry) -> None:
     """Bring the pointer up to this entry, unless somebody brought it further."""
     key = pointer_key(newest.pipeline)
     for pause in PAUSES:
@@ -250,10 +250,10 @@ def _point(objects: Objects, newest: Entry) -> None:
 
 def _entry(objects: Objects, pipeline: str, number: int) -> Entry | None:
     key = entry_key(pipeline, number)
-    return read_parsed(objects, key, lambda sealed: _parsed(pipeline, key, sealed, number))
+    return read_parsed(objects, key, lambda sealed: _parse(pipeline, key, sealed, number))
 
 
-def _parsed(pipeline: str, key: str, sealed: bytes, number: int | None = None) -> Entry:
+def _parse(pipeline: str, key: str, sealed: bytes, number: int | None = None) -> Entry:
     try:
         entry = Entry.model_validate_json(unseal(key, sealed))
     except ValidationError as error:

@@ -47,16 +47,18 @@ def load_validation(
     inputs: dict[str, object] = {
         "rules": rules_digest(plan), "version": list(version), "accepted": accepted,
         "earlier": [list(one) for one in earlier],
-        "statistics": [_exact(one) for one in nights.history],
+        "statistics": [_to_texts(one) for one in nights.history],
     }  # fmt: skip
     rows = clean_digest(warehouse, *version)
     if known := step_cache.cached_result(objects, plan.pipeline, _key(inputs, rows), STEP):
-        return _outcome(PeriodValidation.model_validate({**known, "statistics": _numbers(known["statistics"])}), rows)
+        return _outcome(
+            PeriodValidation.model_validate({**known, "statistics": _to_numbers(known["statistics"])}), rows
+        )
     result = validate_period(warehouse, plan, period(plan.periods, version[0]), version[1], nights, accepted)
     blob = blobs.put(objects, result.document)
     kept: dict[str, JsonValue] = {
         "verdict": result.verdict, "reasons": list(result.reasons), "blob": blob,
-        "statistics": _exact(result.statistics),
+        "statistics": _to_texts(result.statistics),
     }  # fmt: skip
     rows = clean_digest(warehouse, *version)
     step_cache.store_result(objects, plan.pipeline, _key(inputs, rows), STEP, kept)
@@ -71,12 +73,12 @@ def _outcome(validated: PeriodValidation, rows: Rows) -> ValidationOutcome:
     return ValidationOutcome(validated, digest, arrived - aside, aside)
 
 
-def _exact(statistics: Mapping[str, float]) -> dict[str, JsonValue]:
+def _to_texts(statistics: Mapping[str, float]) -> dict[str, JsonValue]:
     """Numbers as text: every digit stays, and so do NaN and infinity, which JSON does not have."""
     return {name: repr(float(value)) for name, value in statistics.items()}
 
 
-def _numbers(kept: JsonValue) -> dict[str, float]:
+def _to_numbers(kept: JsonValue) -> dict[str, float]:
     return {name: float(str(value)) for name, value in kept.items()} if isinstance(kept, dict) else {}
 
 

@@ -47,7 +47,7 @@ def unneeded_keys(objects: Objects, work: Work = "kept") -> tuple[str, ...]:
     pointer, overrides and leases. With `dropped`, the work of nights that never came to a manifest is removed as well:
     such a night starts anew. Raises ValueError if what is needed cannot be told, see `needed_names`.
     """
-    return _need(objects, work).unneeded
+    return _find_needed(objects, work).unneeded
 
 
 def collect_garbage(
@@ -65,11 +65,11 @@ def collect_garbage(
         return GarbageReport(busy=lease.lease_words(objects, lease.SWEEP, now) or "another sweep was faster")
     try:
         with lease.keep_lease(objects, mine, now, seconds) as alive:
-            if busy := _busy(objects, holder, now):
+            if busy := _busy_in_words(objects, holder, now):
                 return GarbageReport(busy=busy)
-            need = _need(objects, work)
-            deleted, restored = _close(objects, need, RemovalRequest(holder, now), grace, alive)
-            moved = _move(objects, need.unneeded, RemovalRequest(holder, now), alive)
+            need = _find_needed(objects, work)
+            deleted, restored = _empty_trash(objects, need, RemovalRequest(holder, now), grace, alive)
+            moved = _move_all(objects, need.unneeded, RemovalRequest(holder, now), alive)
             return GarbageReport(moved, tuple(deleted), tuple(restored), unseen=need.unseen)
     finally:
         lease.release_lease(objects, mine)
@@ -109,7 +109,7 @@ def _restore_removals(objects: Objects, number: int | None, act: RemovalRequest)
     return back
 
 
-def _need(objects: Objects, work: Work) -> _Need:
+def _find_needed(objects: Objects, work: Work) -> _Need:
     keys = list(objects.keys(""))
     needed, unseen = needed_names(objects, keys)
     steps = mentioned_hashes(objects, (key for key in keys if re.fullmatch(r"pipelines/[^/]+/work/.+", key)))
@@ -121,7 +121,7 @@ def _need(objects: Objects, work: Work) -> _Need:
     return _Need(needed, unseen, (*sorted(dropped), *probes, *(f"blobs/{sha}" for sha in sorted(stored - needed))))
 
 
-def _busy(objects: Objects, holder: str, now: float) -> str:
+def _busy_in_words(objects: Objects, holder: str, now: float) -> str:
     """Which night is under way, in words; empty: none. Known pipelines are asked, whatever a listing shows of them."""
     record = pipelines.load_record(objects)
     keys = {lease.lease_key(name) for name in (record.roots if record else ())}
@@ -129,7 +129,7 @@ def _busy(objects: Objects, holder: str, now: float) -> str:
     return next((words for key in sorted(keys) if (words := lease.lease_words(objects, key, now, holder))), "")
 
 
-def _move(objects: Objects, keys: tuple[str, ...], act: RemovalRequest, alive: lease.Alive) -> tuple[str, ...]:
+def _move_all(objects: Objects, keys: tuple[str, ...], act: RemovalRequest, alive: lease.Alive) -> tuple[str, ...]:
     if not keys:
         return ()
     wanted = Removal(number=0, when=act.when, by=act.by, reason=trash.WHY, keys=keys)
@@ -142,7 +142,7 @@ def _move(objects: Objects, keys: tuple[str, ...], act: RemovalRequest, alive: l
     return tuple(moved)
 
 
-def _close(
+def _empty_trash(
     objects: Objects, need: _Need, act: RemovalRequest, grace: float, alive: lease.Alive
 ) -> tuple[list[str], list[str]]:
     """Delete what lay in the trash for the whole grace period and is not needed; bring back at once what is.

@@ -56,7 +56,7 @@ def needed_names(objects: Objects, keys: Collection[str]) -> NeededBlobs:
         recorded = nights_of(objects, pipeline, keys)
         for key, sealed in recorded.sealed.items():
             found |= {sha.decode() for sha in HASH.findall(sealed)}  # those that a damaged record still shows, too
-            if _unreadable(key, sealed) and sealed.strip() != GIVEN_UP:
+            if _is_unreadable(key, sealed) and sealed.strip() != GIVEN_UP:
                 unseen.append(key)
         for entry in _read_log(objects, pipeline, recorded, keys):
             found |= {entry.checkpoint.weights, entry.checkpoint.memory, entry.vocabulary}
@@ -80,7 +80,7 @@ def reads_of(objects: Objects, pipeline: str) -> LakeReads:
     rows = {(logs.period, logs.version): logs.rows for night in complete for logs in night.logs}
     for key, sealed in recorded.sealed.items():
         night = _night_of(key)
-        if _unreadable(key, sealed):  # what it read is not known: every version up to the one that replaced it
+        if _is_unreadable(key, sealed):  # what it read is not known: every version up to the one that replaced it
             for logs in recorded.current[night].logs:
                 found.setdefault(logs.period, set()).update(range(1, logs.version + 1))
             continue
@@ -92,7 +92,7 @@ def reads_of(objects: Objects, pipeline: str) -> LakeReads:
 def mentioned_hashes(objects: Objects, keys: Iterable[str]) -> dict[str, set[str]]:
     """Every hash that each of these records mentions; a record that is gone mentions none."""
     found = {key: objects.read(key) for key in keys}
-    whole = {key: _read_well(objects, key, data[0]) if data else b"" for key, data in found.items()}
+    whole = {key: _read_again(objects, key, data[0]) if data else b"" for key, data in found.items()}
     return {key: {sha.decode() for sha in HASH.findall(data)} for key, data in whole.items()}
 
 
@@ -116,7 +116,7 @@ def nights_of(objects: Objects, pipeline: str, keys: Collection[str]) -> Pipelin
         except ValueError as error:
             raise DataError(f"nothing was removed: {error}. Run these nights again first") from error
     recorded = PipelineRecord(
-        sealed, current, frozenset(_night_of(key) for key, data in sealed.items() if _unreadable(key, data))
+        sealed, current, frozenset(_night_of(key) for key, data in sealed.items() if _is_unreadable(key, data))
     )
     _refuse_broken_chain(pipeline, recorded)
     return recorded
@@ -130,7 +130,7 @@ def _revision_of(key: str) -> int:
     return int(key.split("/")[-1].removesuffix(".json"))
 
 
-def _unreadable(key: str, sealed: bytes) -> bool:
+def _is_unreadable(key: str, sealed: bytes) -> bool:
     try:
         unseal(key, sealed)
     except ValueError:
@@ -166,11 +166,11 @@ def _read_nights_from(objects: Objects, pipeline: str, root: int) -> dict[str, b
                     return found
                 for number, data in enumerate(revisions, start=1):
                     key = manifest_store.manifest_key(pipeline, index, number)
-                    found[key] = _read_well(objects, key, data)
+                    found[key] = _read_again(objects, key, data)
     return found
 
 
-def _read_well(objects: Objects, key: str, data: bytes) -> bytes:
+def _read_again(objects: Objects, key: str, data: bytes) -> bytes:
     """The record as it is stored: read again where a read of it was bad, and as it is where the record itself is damaged."""
 
     def check_seal(read: bytes) -> bytes:

@@ -50,7 +50,7 @@ def test_a_rollback_after_a_skipped_night_is_not_undone(begun: Tiny) -> None:
     run(begun, 3)
     promote(begun, "tuned")
     skipped(begun, 4)
-    said = nightloop.tasks.promote.take_back.fn(begun.plan, "", "complaints", WHEN)
+    said = nightloop.tasks.promote.roll_back_by_hand.fn(begun.plan, "", "complaints", WHEN)
     assert said.startswith("popular of 2026-01-0") and "pinned: the gate does not move it" in said
     nights, back = run(begun, 5, 6), begun.log()[-1]
     assert back.action == "rollback"
@@ -202,7 +202,7 @@ def test_maintain_of_a_store_whose_pipelines_are_elsewhere(begun: Tiny, tmp_path
         "1 objects of the store were moved to the trash" in nightloop.tasks.maintain.sweep.fn(plan, act, week, False)[0]
     )
     assert begun.record().keys() == needed.keys()
-    assert f"blobs/{orphan}" in nightloop.tasks.maintain.bring_back.fn("all", act)
+    assert f"blobs/{orphan}" in nightloop.tasks.maintain.restore_trash.fn("all", act)
     (store / pipelines.KEY).unlink()
     for refused in (nightloop.tasks.maintain.sweep.fn, nightloop.tasks.maintain.compact.fn):
         with pytest.raises(ValueError, match=r"no complete record.*--adopt"):
@@ -214,7 +214,7 @@ def test_maintain_of_a_store_whose_pipelines_are_elsewhere(begun: Tiny, tmp_path
     assert "complete: tiny" in nightloop.tasks.maintain.adopt.fn(plan, "tiny")[0]
     assert "0 deleted" in nightloop.tasks.maintain.sweep.fn(plan, act, week, False)[0]
     with pytest.raises(ValueError, match="give all, or the number of a removal"):
-        nightloop.tasks.maintain.bring_back.fn("tomorrow", act)
+        nightloop.tasks.maintain.restore_trash.fn("tomorrow", act)
 
 
 def test_a_catalog_or_a_store_that_does_not_know_the_nights_gives_up_nothing(

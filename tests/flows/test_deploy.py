@@ -14,7 +14,7 @@ from prefect.server.schemas.schedules import CronSchedule
 
 from nightloop.flows import deployments
 from nightloop.flows.cli.deploy import deploy, deployments_of, main
-from nightloop.flows.cli.up import _well_formed, up
+from nightloop.flows.cli.up import _drop_malformed, up
 from nightloop.tasks.lake.periods import period
 from nightloop.tasks.plan.cron import AFTER, crons, timezone
 from nightloop.tasks.plan.plan import Plan
@@ -91,7 +91,7 @@ def test_mistakes_are_said_before_anything_is_deployed(
         deploy([str(one), str(two)])
     with pytest.raises(ValueError, match="seed"):
         up(1, [str(wrong)])
-    assert _well_formed([str(wrong), str(one), "absent"]) == [str(one)]
+    assert _drop_malformed([str(wrong), str(one), "absent"]) == [str(one)]
     said = capsys.readouterr().err
     assert "wrong.yaml has 1 mistake" in said and "'absent'" in said and said.count("left out, the others go on") == 2
 

@@ -250,7 +250,7 @@ def test_acts_by_hand_are_smoke_tested(
         return nightloop.tasks.promote.promote_by_hand.fn(begun.plan, strategy, "", "", ("trial", True), WHEN)
 
     def back() -> str:
-        return nightloop.tasks.promote.take_back.fn(begun.plan, "", "complaints", WHEN)
+        return nightloop.tasks.promote.roll_back_by_hand.fn(begun.plan, "", "complaints", WHEN)
 
     newest: Manifest = begun.chain()[2]
     with monkeypatch.context() as patch:

@@ -274,7 +274,7 @@ def test_the_gate_promotes_and_people_roll_back_for_good(begun: Tiny) -> None:
         nightloop.tasks.promote.promote_by_hand.fn(begun.plan, other, "", "0000", ("because", True), WHEN)
     nightloop.tasks.promote.promote_by_hand.fn(begun.plan, other, "", newest.hash[:12], ("trial", True), WHEN)
     nightloop.tasks.promote.promote_by_hand.fn(begun.plan, "still", "", "", ("another trial", True), WHEN)
-    assert other in nightloop.tasks.promote.take_back.fn(begun.plan, "", "it was worse", WHEN)
+    assert other in nightloop.tasks.promote.roll_back_by_hand.fn(begun.plan, "", "it was worse", WHEN)
     (night,) = run(begun, 5)
     assert night.served is not None and night.served.strategy == other
     assert night.verdict == "hold" and night.champion == night.served
