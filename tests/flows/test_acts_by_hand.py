@@ -94,7 +94,7 @@ def test_an_act_that_is_done_says_so_though_the_report_fails(begun: Tiny, monkey
         raise FileExistsError(17, "File exists", "lake")
 
     monkeypatch.setattr(nightloop.flows.promote, "publish", away)
-    monkeypatch.setattr(nightloop.flows.promote, "scheduled", lambda: datetime.now(UTC))
+    monkeypatch.setattr(nightloop.flows.promote, "scheduled_time", lambda: datetime.now(UTC))
     plan = str(begun.path)
     nightloop.flows.promote.promote(plan, "tuned", reason="trial", force=True)
     nightloop.flows.promote.promote(plan, "popular", reason="trial", force=True)

@@ -159,7 +159,7 @@ def test_the_end_leaves_no_run_behind_and_another_homes_alone(waiting: Any, tmp_
 def test_a_run_that_outlived_its_worker_can_be_cancelled(
     waiting: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cut_off, "room", lambda: tmp_path / "prefect")
+    monkeypatch.setattr(cut_off, "login_directory", lambda: tmp_path / "prefect")
     monkeypatch.setattr(cut_off, "LOOK", 0.0)
     one, client = waiting("one"), Client(known("one", Cancelling()), known("gone", Running()))
     watch_orphaned_runs(client, ["one", "gone"])

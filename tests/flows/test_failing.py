@@ -144,7 +144,7 @@ def test_a_root_that_fails_is_no_night(
     def start(model: object, strategy: object, *rest: object) -> None:
         raise NAN
 
-    monkeypatch.setattr(nightloop.tasks.retrain, "begin", start)
+    monkeypatch.setattr(nightloop.tasks.retrain, "start_chain", start)
     with pytest.raises(ValueError, match=r"could not learn from 2026-01-02: training diverged"):
         run(tiny, 1)
     assert not tiny.chain()

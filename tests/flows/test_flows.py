@@ -48,7 +48,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
 def clock(monkeypatch: pytest.MonkeyPatch, when: str) -> None:
     """The time by which the runs from now on go."""
     for flow in (nightloop.flows.nightly, nightloop.flows.backfill, nightloop.flows.promote):
-        monkeypatch.setattr(flow, "scheduled", lambda: datetime.fromisoformat(when))
+        monkeypatch.setattr(flow, "scheduled_time", lambda: datetime.fromisoformat(when))
 
 
 def periods(tiny: Tiny) -> list[int]:

@@ -117,7 +117,7 @@ def test_a_fault_of_the_code_says_nothing_about_the_candidate(
         patch.setattr(fresh_process.ForkServer, "ask", lambda self, request: asked.append(request) or {"trouble": "x"})
         with pytest.raises(ConflictError):
             tried(place, manifest)
-    monkeypatch.setattr(fork_server, "load", broken)
+    monkeypatch.setattr(fork_server, "load_model", broken)
     answer = fork_server.answer(asked[0])
     assert answer["bug"] == "KeyError: 'table.user'" and "in broken" in answer["traceback"]
     monkeypatch.setattr(fresh_process.ForkServer, "ask", lambda self, request: answer)
