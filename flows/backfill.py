@@ -1,4 +1,4 @@
-"""Backfill: a range of periods, in order, from a plan that is shown before anything runs."""
+"""Backfill: run a range of periods in order. What would run, and why, is shown first."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def backfill(
         strategies: Names of the strategies that may be trained, such as fine-tune; the others must be reusable. Empty: all.
         dry_run: Show the plan and stop.
         stop_on: Stop at a night that validation blocks, or already at one it only warns about.
-        move_champion: Let the live champion follow, where the range ends at the newest period.
+        move_champion: Let the live champion follow, if the range ends at the newest period.
     """
     order, when = read(plan), scheduled_time()
     refuse_unknown(order, strategies)
@@ -63,7 +63,7 @@ def backfill(
 def _run_in_order(
     plan: Plan, runs: Sequence[int], only: Sequence[str], stop_on: str, when: datetime, clock: Clock | None
 ) -> list[Manifest]:
-    """The nights one by one; the champion moves at the last one, where it moves at all."""
+    """Run the nights one by one. The champion moves at the last one, or not at all."""
     done: list[Manifest] = []
     bar, until = Bar(f"{plan.pipeline}-backfill", f"{len(runs)} nights of {plan.pipeline}"), newest_shown(plan, when)
     advance(plan, bar, 0, len(runs), until)

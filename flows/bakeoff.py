@@ -70,15 +70,15 @@ def bakeoff(
         plan: Name of a plan in infra/plans, or the path of a YAML file.
         strategies: Labels of the plan, or names of installed strategies; empty: all of the plan.
         models: Names of installed models (the plan's keeps its options); empty: the plan's.
-        seeds: Each is a race of its own, with its own first weights and candidates; empty: the plan's.
+        seeds: Each is a comparison of its own, with its own first weights and candidates; empty: the plan's.
         start: First period that is scored; empty: the first after the root. Learning always begins at the root.
         end: Last period; empty: the newest in the lake.
         test_periods: Names or a..b; empty: all that are scored, after the tune_periods.
-        baselines: Labels that everybody is compared with; empty: those of FineTune and FullRetrain.
+        baselines: Labels that every strategy is compared with; empty: those of FineTune and FullRetrain.
         candidates: Rank against items drawn uniformly, by popularity, or both, in two tables; empty: as the spec says, or uniform.
         tune: By label, options to try: {"fine-tune": {"training.lr": [0.02, 0.1]}}.
         tune_periods: Periods on which the best is chosen; all of them before the test.
-        spec: Path of a YAML file with these fields, and with parts of its own; what is given here goes before it.
+        spec: Path of a YAML file with these fields, and with parts of its own; what is given here overrides it.
         runner: Each cell is a process either way; dask spreads them over a Dask cluster (extra bakeoff-dask).
         workers: Cells that run side by side.
     """
@@ -102,7 +102,7 @@ def bakeoff(
 def resolve_entrants(
     plan: Plan, order: BakeoffSpec, now: datetime, runner: Runner, workers: int
 ) -> tuple[EntryList, PeriodSplit]:
-    """Who races over which periods. Raises one PlanError that lists every mistake, before anything runs."""
+    """Which entrants are compared over which periods. Raises one PlanError that lists every mistake, before anything runs."""
     wrong = [f"workers: given {workers}; allowed are 1 to 64"] * (not 1 <= workers <= 64)
     if runner == "dask" and find_spec("distributed") is None:
         wrong.append("runner dask: install the extra first: pip install 'nightloop[bakeoff-dask]'")
@@ -121,7 +121,7 @@ def resolve_entrants(
 
 
 def collect_all_rows(plan: Plan) -> int:
-    """Collect every period of equal counts that the source has, where the lake has none yet. Returns the last one's index."""
+    """Collect every period of equal counts that the source has, if the lake has none yet. Returns the last one's index."""
     index = 0
     with hold_pipeline_lock(plan):
         while True:
@@ -133,7 +133,7 @@ def collect_all_rows(plan: Plan) -> int:
 
 
 def collect_missing(plan: Plan, last: int) -> None:
-    """Collect what the lake lacks, as a night does, and as the pipeline's only writer."""
+    """Collect the periods that the lake lacks, as a night does, while holding the pipeline's lock."""
     absent = missing_periods(plan, last)
     if absent:
         with hold_pipeline_lock(plan):
@@ -151,7 +151,7 @@ def collect_missing(plan: Plan, last: int) -> None:
 
 @dataclass(frozen=True)
 class WorkerPool:
-    """Where pieces of a bake-off are computed, and how many side by side."""
+    """Where the jobs of a bake-off are computed, and how many of them at a time."""
 
     compute: Callable[[Job], None]
     workers: int
@@ -175,7 +175,7 @@ def open_worker_pool(runner: Runner, workers: int) -> Iterator[WorkerPool]:
 def tune_entrants(
     table: JobTable, field: EntryList, span: PeriodSplit, pool: WorkerPool
 ) -> tuple[list[Entrant], list[dict[str, Any]]]:
-    """The entrants with the options that did best on the periods for tuning, and everything that was tried."""
+    """The entrants with their best options on the tuning periods, and the record of all trials."""
     tried = tuning_jobs(table, field, span)
     if not tried:
         return list(field.entrants), []
@@ -186,11 +186,11 @@ def bakeoff_report(
     table: JobTable, field: EntryList, span: PeriodSplit, entrants: Sequence[Entrant], records: Sequence[dict[str, Any]],
     found: Mapping[str, RunResult],
 ) -> BakeoffReport:  # fmt: skip
-    """What came of it, put together. Raises PlanError if no test period passed validation."""
+    """The report of all runs. Raises PlanError if no test period passed validation."""
     there = {one.period for one in table.lived}
     test = tuple(p for p in span.test if p in there)
     if not test:
-        raise PlanError("every test period was passed over by an operator: give others")
+        raise PlanError("every test period was skipped by an operator: give others")
     kinds = tuple(table.kinds) or (CLICKS,)
     ran: dict[str, list[FinishedRun]] = {}
     failed: dict[str, list[str]] = {}
@@ -212,7 +212,7 @@ def bakeoff_report(
 
 
 def run_jobs(table: JobTable, jobs: Sequence[Job], pool: WorkerPool) -> dict[str, RunResult]:
-    """Every job's outcome by its key; only what no earlier run finished is run, first what cells share."""
+    """Every job's outcome by its key. Only jobs that no earlier run finished are run, those that cells share first."""
     done, todo = remaining_jobs(jobs)
     if not todo:
         return done

@@ -1,4 +1,4 @@
-"""Check: a look at the logs that a plan names, before any night."""
+"""Check: read a sample of the logs that a plan names, before any night."""
 
 from __future__ import annotations
 

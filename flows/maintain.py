@@ -28,13 +28,13 @@ def maintain(
 ) -> list[str]:
     """Compact the lake and sweep the store. What a manifest, the champion or the promotion log needs is never removed.
 
-    What nothing needs lies in the trash for `grace_days`. Then it is looked at again, and deleted if nothing needs it.
+    What nothing needs is kept in the trash for `grace_days`. Then it is checked again, and deleted if nothing needs it.
 
     Args:
         plan: Name of a plan in infra/plans, or the path of a YAML file.
-        dry_run: Say what would be removed, and what lies in the trash, and stop.
+        dry_run: Say what would be removed, and what is in the trash, and stop.
         grace_days: Days in the trash before something is deleted for good.
-        restore: Bring back what lies in the trash: all, or the number of a removal. Nothing else is done.
+        restore: Bring back what is in the trash: all, or the number of a removal. Nothing else is done.
         adopt_pipelines: List the pipelines that the store shows, for a store of an older release. Nothing else is done.
         confirm: With adopt_pipelines: the names of all pipelines of the store, a,b. They are written to its record.
     """
@@ -51,7 +51,7 @@ def maintain(
     lines = sweep(order, RemovalRequest(holder, store_clock(open_store())), grace, dry_run)
     with try_pipeline_lock(order) as busy:
         if busy:
-            return [*lines, f"the lake was left alone: {busy}"]
+            return [*lines, f"the lake was not changed: {busy}"]
         try:
             return [*lines, *compact(order, RemovalRequest(holder, store_clock(open_store())), grace, dry_run)]
         except Exception:

@@ -15,18 +15,18 @@ from types import FrameType
 from nightloop.tasks.plan.plan import Plan
 
 log = logging.getLogger(__name__)
-AGAIN = 5.0  # seconds between two attempts to stop what does not end at the first
+AGAIN = 5.0  # seconds between two attempts to stop the block
 PATIENCE = 60.0  # seconds that the night has to end; then its process is ended
 EXIT_CODE = 124  # as timeout(1) has it
 
 
 @contextmanager
 def limit_night(plan: Plan, name: str) -> Iterator[None]:
-    """Raise TimeoutError in the block once it has taken the plan's `night_limit`; where nothing helps, end the process.
+    """Raise TimeoutError in the block once it has taken the plan's `night_limit`; if that does not end it, end the process.
 
-    The error is raised by a signal, wherever the block is. Code that waits in a library and hears no signal has `PATIENCE`
-    seconds more. Then the process ends, the lease of the pipeline ends by itself soon after, and the night can be run
-    again. Outside the main thread, and on systems without SIGALRM, no limit is kept.
+    A signal raises the error, whatever the block is doing. Code that waits in a library and does not handle the signal has
+    `PATIENCE` seconds more. Then the process ends, the lease of the pipeline expires soon after, and the night can be run
+    again. Outside the main thread, and on systems without SIGALRM, no limit applies.
     """
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGALRM"):
         yield
@@ -40,8 +40,8 @@ def limit_night(plan: Plan, name: str) -> Iterator[None]:
 
     def stop(number: int, frame: FrameType | None) -> None:
         if due.is_set() and not ended.is_set():
-            raise KeyboardInterrupt(said)  # which no code on the way takes for an error of what it reads or trains
-        if callable(before):  # somebody else's alarm
+            raise KeyboardInterrupt(said)  # code that the block calls does not treat this as an error of its data
+        if callable(before):  # the handler that was set before
             before(number, frame)
 
     before = signal.signal(signal.SIGALRM, stop)
@@ -50,7 +50,7 @@ def limit_night(plan: Plan, name: str) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        if due.is_set():  # also where a library told of the signal in its own words
+        if due.is_set():  # also if a library turned the signal into an error of its own
             raise TimeoutError(said) from error
         raise
     finally:

@@ -1,4 +1,4 @@
-"""Writer: one writer a pipeline, by a lease in the store that is renewed while the run lives."""
+"""Pipeline lock: one writer a pipeline, by a lease in the store that is renewed while the run is alive."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LARGEST_SKEW = 30.0  # seconds between this machine's clock and the store's
 
 @contextmanager
 def hold_pipeline_lock(plan: Plan) -> Iterator[None]:
-    """Hold the pipeline's lease, and its lake open. Raises ConflictError naming the other writer where one is alive."""
+    """Hold the pipeline's lease, and keep its lake open. Raises ConflictError naming the other writer if one is alive."""
     with try_pipeline_lock(plan) as busy:
         if busy:
             raise ConflictError(
@@ -35,7 +35,7 @@ def hold_pipeline_lock(plan: Plan) -> Iterator[None]:
 
 @contextmanager
 def try_pipeline_lock(plan: Plan) -> Iterator[str]:
-    """As `writing`; where another writer is alive the value says who, and nothing is held."""
+    """As `hold_pipeline_lock`. If another writer is alive the value names it, and nothing is held."""
     objects, holder, seconds = open_store(), run().id, Settings().lease_seconds
     now = store_clock(objects)
     _refuse_lost_record(objects, plan)
@@ -52,7 +52,7 @@ def try_pipeline_lock(plan: Plan) -> Iterator[str]:
 
 
 def _refuse_lost_record(objects: Objects, plan: Plan) -> None:
-    """Raise ConflictError if the store never heard of a pipeline whose lake holds logs: what was served would be forgotten."""
+    """Raise ConflictError if the store has no record of a pipeline whose lake holds logs: its history would be lost."""
     if first_nights(objects, plan.pipeline) is not None or next(
         iter(objects.keys(f"pipelines/{plan.pipeline}/")), None
     ):
@@ -69,7 +69,7 @@ def _refuse_lost_record(objects: Objects, plan: Plan) -> None:
 
 
 def store_clock(objects: Objects) -> float:
-    """The time by the store's clock, which all writers of the store share, in seconds since 1970.
+    """The time of the store's clock, which all writers of the store share, in seconds since 1970.
 
     Raises ConflictError if this machine's clock differs from it by more than `LARGEST_SKEW`.
     """

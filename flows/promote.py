@@ -31,14 +31,14 @@ def promote(
 ) -> str:
     """Make a checkpoint the champion, or pin or unpin the one that serves.
 
-    A strategy that is promoted goes on serving with its newer checkpoints. A period, or a manifest alone, names one
+    A strategy that is promoted continues to serve with its newer checkpoints. A period, or a manifest alone, names one
     checkpoint: it is pinned, and the gate does not move it.
 
     Args:
         plan: Name of a plan in infra/plans, or the path of a YAML file.
         strategy: The strategy whose checkpoint is to serve; empty: the one that the gate would promote.
         period: The night whose checkpoint is to serve, such as 2026-01-07; empty: the newest complete one.
-        manifest: Hash of that night's manifest as you saw it; refused where it is another by now. Empty: not checked.
+        manifest: Hash of that night's manifest as you saw it; refused if it has changed since. Empty: not checked.
         reason: Why, in words; kept in the promotion log. Every act by hand needs one.
         force: Promote although the gate's verdict is not promote.
         pin: The gate may not move what is promoted. With no strategy, period or manifest: pin what serves now.
@@ -57,7 +57,7 @@ def promote(
 
 @flow("rollback", run_name)
 def rollback(plan: str = "simulated", to: str = "", reason: str = "", from_entry: int | None = None) -> str:
-    """Take the champion back and pin it: the gate leaves it there until somebody promotes or unpins it by hand.
+    """Return to an earlier champion and pin it: the gate does not move it until a person promotes or unpins it.
 
     The same rollback again, by the same person for the same reason, changes nothing.
 

@@ -1,4 +1,4 @@
-"""Training: a night that validation admitted, through score, retrain, compare and deploy."""
+"""Run a night that passed validation: score, retrain, compare and deploy."""
 
 from __future__ import annotations
 

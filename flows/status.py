@@ -1,4 +1,4 @@
-"""Status: the period grid, the leaderboard, who serves and why, as words for a terminal or one JSON document."""
+"""Status: the period grid, the leaderboard, which checkpoint serves and why, as text or as one JSON document."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from nightloop.tasks.reports.table import as_rich
 from nightloop.tasks.resources import open_lake, open_store, read, read_plan_form
 from nightloop.tasks.schedule import newest_shown, refuse_other_periods
 
-WIDTH = 190  # characters, where the terminal does not say
+WIDTH = 190  # characters, if the terminal does not say
 
 
 def status(plan: str, on: str = "") -> dict[str, Any]:
-    """What there is to know. With `on` (a date or time), who served then, and why."""
+    """The state of a pipeline. With `on` (a date or time): which checkpoint served then, and why."""
     order, now = read_plan_form(plan), datetime.now(UTC)
     last = newest_shown(order, now)
     if on[:4].isdigit() and on.strip() > now.isoformat():
@@ -53,10 +53,10 @@ def status(plan: str, on: str = "") -> dict[str, Any]:
 
 
 def _plan_refusal(given: str, plan: Plan, history: History) -> str:
-    """Why no night can run under the plan as it is now; empty: one can, as far as is known without reading logs."""
+    """Why no night can run under the plan as it is now. Empty if one can, as far as is known without reading logs."""
     newest = history.nights[max(history.nights)] if history.nights else None
     if newest is not None and not changed_fields(newest.plan, plan):
-        return ""  # its plug-ins were checked then, and to look at them takes seconds
+        return ""  # its plug-ins were checked when that night ran, and checking takes seconds
     try:
         read(given)
         refuse_other_periods(plan)

@@ -1,4 +1,4 @@
-"""Compare: weigh the newest honest numbers, paired row by row, and let the gate judge every strategy."""
+"""Compare: the gate judges every strategy on the newest prequential scores, paired row by row."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from nightloop.tasks.resources import open_store
 def compare(night: Night, scores: Mapping[str, StrategyScores], failed: Mapping[str, TrainingFailure]) -> Decision:
     """The gate's decision on the last nights of evidence, this one included.
 
-    A night in which a strategy failed is no evidence for it, and does not promote it.
+    A night in which a strategy failed does not count as evidence for it, and does not promote it.
     """
     objects, plan = open_store(), night.plan
     incumbent = night.champion.strategy if night.champion else None
@@ -53,7 +53,7 @@ def _evidence(
     served: ChampionRef | None,
     scores: Mapping[str, StrategyScores],
 ) -> Evidence:
-    """One night's scored rows, the challengers' beside those of what they must beat."""
+    """One night's scored rows: those of the challengers and those of the reference that they must beat."""
     rows = {label: from_bytes(blobs.get(objects, s.blob)) for label, s in scores.items() if label in plan.strategies}
     reference = reference_label(plan, incumbent, served, scores)
     against = from_bytes(blobs.get(objects, scores[reference].blob)) if reference else None

@@ -1,4 +1,4 @@
-"""Deploy: try the winner in a fresh process, and write the night's manifest last."""
+"""Deploy: smoke-test the winner in a fresh process, and write the night's manifest last."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from nightloop.tasks.serving.smoke import smoke
 def deploy(
     night: Night, scores: Mapping[str, StrategyScores], trained: Mapping[str, TrainedCheckpoint], decision: Decision
 ) -> Manifest:
-    """The night's manifest, written: from here on the night exists."""
+    """Write the night's manifest and return it. From then on the night exists."""
     objects, settings = open_store(), Settings()
     kept = {label: one.kept for label, one in trained.items()}
 

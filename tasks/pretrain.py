@@ -20,7 +20,7 @@ from nightloop.tasks.retraining.strategy import ALL_HISTORY
 
 @task("pretrain {night.name}")
 def pretrain(night: Night) -> CheckpointRef:
-    """Train fresh weights on the root's whole history, as the plan's `pretrain` says."""
+    """Train new weights on the root's whole history, with the plan's `pretrain` strategy."""
     objects, parts = open_store(), assemble(night.plan)
     read = history(objects, night, ALL_HISTORY)
     key = pretrain_key(night, read)

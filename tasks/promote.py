@@ -1,4 +1,4 @@
-"""Move: act on the champion by hand: promote, roll back, pin; compare-and-swap from what the operator saw."""
+"""Promote: act on the champion by hand: promote, roll back, pin; compare-and-swap from the entry that the operator saw."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LEAST_HASH = 8  # hex digits that name a manifest
 def promote_by_hand(
     plan: Plan, strategy: str, period: str, seen: str, why: tuple[str, bool], when: str, pin: bool | None = None
 ) -> str:
-    """Promote one night's checkpoint; `why` is the reason, and whether the gate's verdict is to be passed over.
+    """Promote one night's checkpoint. `why`: the reason, and whether to ignore the gate's verdict.
 
     `pin`: whether the gate may not move it; None: as `pins_by_hand` says.
     """
@@ -40,7 +40,7 @@ def promote_by_hand(
     night = _find_night(objects, plan, period, seen if not strategy.strip() else "", newest)
     if seen.strip() and not night.hash.startswith(seen.strip()):
         raise ConflictError(
-            f"{night.name} is manifest {night.hash[:12]} by now, not {seen.strip()[:12]} as you saw it; look again"
+            f"{night.name} is manifest {night.hash[:12]} now, not {seen.strip()[:12]} as you saw it; look again"
         )
     reason, force = why
     act = Act(by=actor(), when=when, reason=reason, at_period=at)
@@ -64,7 +64,7 @@ def roll_back_by_hand(plan: Plan, to: str, reason: str, when: str, after: int | 
 
 @task("pin or unpin")
 def pin_by_hand(plan: Plan, reason: str, when: str, pin: bool) -> str:
-    """Pin what serves, so that the gate may not move it, or unpin it."""
+    """Pin the champion, so that the gate may not move it, or unpin it."""
     objects = open_store()
     act = Act(by=actor(), when=when, reason=reason, at_period=promotions.newest_nights(objects, plan)[1])
     return _report_outcome(promotions.hold_champion(objects, plan.pipeline, act, pin))
@@ -73,8 +73,8 @@ def pin_by_hand(plan: Plan, reason: str, when: str, pin: bool) -> str:
 def _smoke_test(objects: Objects, entry: Entry) -> None:
     """Raise PlanError if the entry's checkpoint does not load and predict the same in a fresh process.
 
-    Where it cannot be tried at all, a promotion is refused (RuntimeError). A rollback goes on with a warning: its checkpoint
-    has served before, and nobody must be kept from it by a machine in trouble.
+    If the test cannot run, a promotion is refused (RuntimeError). A rollback continues with a warning: its checkpoint
+    has served before, and a fault of this machine must not prevent it.
     """
     night, settings = manifest_store.manifest_by_hash(objects, entry.pipeline, entry.manifest, entry.period), Settings()
     try:
@@ -98,12 +98,12 @@ def _smoke_test(objects: Objects, entry: Entry) -> None:
 
 
 def _find_night(objects: Objects, plan: Plan, period: str, manifest: str, newest: Manifest) -> Manifest:
-    """The night that a period, or a manifest's hash, names; the newest complete one where neither is given."""
+    """The night that a period, or a manifest's hash, names; the newest complete one if neither is given."""
     if period.strip():
         found = manifest_store.current_manifest(objects, plan.pipeline, parse(plan.periods, period).index)
         if found is None:
             raise NotReady(
-                f"{plan.pipeline} has no night {period}; nightloop status {as_given(plan.pipeline)} shows those there are"
+                f"{plan.pipeline} has no night {period}; nightloop status {as_given(plan.pipeline)} shows those that exist"
             )
         return found
     if not manifest.strip():
@@ -118,7 +118,7 @@ def _find_night(objects: Objects, plan: Plan, period: str, manifest: str, newest
 
 
 def _report_outcome(outcome: ActOutcome) -> str:
-    """The outcome in words, on stderr at once: what fails after this does not undo it, and must not hide it."""
+    """The outcome in words. It is written to stderr at once: a later failure does not undo the act, and must not hide it."""
     entry = outcome.entry
     what = f"{entry.strategy} of {entry.name} serves"
     pinned = (
@@ -139,6 +139,6 @@ def _report_outcome(outcome: ActOutcome) -> str:
             escape_markdown(text),
             f"**{escape_markdown(entry.pipeline)}**: {escape_markdown(text, 2000)}\n",
         )
-    except Exception as error:  # the act is done, whatever became of the page that shows it
+    except Exception as error:  # the act is done even if the artifact cannot be shown
         log.warning("the act is done; the artifact %s-champion was not drawn: %s", entry.pipeline, error)
     return text

@@ -1,4 +1,4 @@
-"""Report: what people look at, drawn from the chain: artifacts in the UI, and one HTML page."""
+"""Report: artifacts in the UI and one HTML page, drawn from the chain of nights."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FIT = 5  # columns of the leaderboard that the UI shows without scrolling
 
 @task("report {manifest.name}")
 def report(manifest: Manifest, trained: Mapping[str, TrainedCheckpoint], live: bool) -> None:
-    """Keep what the night took, and show its validation and its verdict in the UI. `live`: whether it moved the champion."""
+    """Store the night's timings, and show its validation and its verdict in the UI. `live`: whether it moved the champion."""
     objects, pipeline = open_store(), manifest.pipeline
     if trained:
         write_timings(objects, manifest, {
@@ -46,7 +46,7 @@ def report(manifest: Manifest, trained: Mapping[str, TrainedCheckpoint], live: b
 def publish(plan: Plan, last: int | None = None) -> str:
     """Draw the grid, up to night `last`, the leaderboard and the HTML report. Returns the report's path.
 
-    A report that tells of the same nights already stays as it is.
+    A report that shows the same nights already stays as it is.
     """
     objects, path = open_store(), Settings().home / "reports" / f"{plan.pipeline}.html"
     with open_lake(plan) as warehouse:
@@ -68,7 +68,7 @@ def publish(plan: Plan, last: int | None = None) -> str:
 
 @task("progress of {plan.pipeline}: {done} of {total}")
 def advance(plan: Plan, bar: Bar, done: int, total: int, last: int | None = None) -> None:
-    """Move the bar of a range of nights, and refresh the grid beside it where Prefect shows it."""
+    """Move the bar of a range of nights, and refresh the grid if Prefect shows it."""
     if run().prefect:
         with open_lake(plan) as warehouse:
             history = read_history(open_store(), warehouse, plan, last)

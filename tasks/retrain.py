@@ -1,4 +1,4 @@
-"""Retrain: fold the period into one strategy's checkpoint."""
+"""Retrain: update one strategy's checkpoint with the period's logs."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ WORTH_SHOWING = 2.0  # seconds of training before a bar appears in the UI
 
 @task("retrain {label} {night.name}")
 def retrain(night: Night, label: str, start: CheckpointRef | None, reuse_only: bool = False) -> TrainedCheckpoint:
-    """One strategy's next checkpoint; the one already made where nothing it depends on has changed.
+    """One strategy's next checkpoint. It is reused if nothing that it depends on has changed.
 
-    `start` holds the pre-trained weights at the root and is None elsewhere. With `reuse_only` a strategy whose inputs did
-    change is an error instead of work.
+    `start` holds the pre-trained weights at the root and is None elsewhere. With `reuse_only` a strategy whose inputs
+    changed raises DataError and is not trained.
     """
     objects, parts = open_store(), assemble(night.plan)
     read = history(objects, night, parts.strategies[label].lookback)
@@ -50,7 +50,7 @@ def retrain(night: Night, label: str, start: CheckpointRef | None, reuse_only: b
         return TrainedCheckpoint.model_validate(done)
     if reuse_only:
         raise DataError(
-            f"{label} was not chosen, but its inputs of {night.name} changed; choose it too, or choose none for all"
+            f"{label} was not chosen, but its inputs of {night.name} changed; choose it too, or name no strategy to train all"
         )
     with open_lake(night.plan) as warehouse:
         logs = logs_of(objects, warehouse, night, read)
@@ -71,7 +71,7 @@ def retrain(night: Night, label: str, start: CheckpointRef | None, reuse_only: b
 def _training_call(
     objects: Objects, parts: Parts, night: Night, label: str, start: CheckpointRef | None, logs: Logs
 ) -> Callable[[], Checkpoint]:
-    """What the strategy has to compute: nothing but its own code runs in it."""
+    """A function that trains the strategy; only the strategy's own code runs in it."""
     strategy = parts.strategies[label]
     if start is not None:
         weights = load_checkpoint(objects, start, night.period).weights
@@ -83,10 +83,10 @@ def _training_call(
 
 
 def _train_twice(night: Night, label: str, learn: Callable[[], Checkpoint]) -> Checkpoint | TrainingFailure:
-    """The next checkpoint, or why there is none: what went wrong twice in the strategy's own code.
+    """The next checkpoint, or the reason why the strategy's own code failed twice.
 
-    What is wrong with the machine (memory, disk, network, a worker process that died) is raised: the night stops, and
-    goes on when it is run again.
+    An error of the machine (memory, disk, network, a worker process that died) is raised: the night stops, and continues
+    when it is run again.
     """
     where = f"retrain {label} {night.name}"
     try:
@@ -116,20 +116,20 @@ def _train_twice(night: Night, label: str, learn: Callable[[], Checkpoint]) -> C
 
 
 def _is_machine_error(error: Exception) -> bool:
-    """Whether the error comes from the machine and not from the strategy; torch says some of it in RuntimeErrors."""
+    """Whether the error comes from the machine and not from the strategy; torch raises some of these as RuntimeError."""
     if isinstance(error, MemoryError | OSError | BrokenExecutor | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and bool(MACHINE.search(str(error)))
 
 
 def _reason_of(error: Exception) -> str:
-    """What the error says, as it may be kept."""
+    """The error's message, redacted and cut, so that it can be stored."""
     return redact(str(error)).strip()[:LONGEST] or "no message"
 
 
 @contextmanager
 def _training_bar(label: str, night: Night) -> Iterator[None]:
-    """A bar while it trains; in the UI where that takes long enough to look at."""
+    """Show a bar during training; in the UI only if training takes long enough."""
     bar = Bar(f"{night.plan.pipeline}-{label}", f"{label} learns {night.name}", WORTH_SHOWING)
     try:
         with listening(bar.at):

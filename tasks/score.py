@@ -1,4 +1,4 @@
-"""Score: how every checkpoint of yesterday does on this period, before anyone learns from it."""
+"""Score: evaluate every checkpoint of yesterday on this period, before any strategy learns from it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from nightloop.tasks.retraining.strategy import ALL_HISTORY
 
 @task("score {night.name}")
 def score(night: Night) -> dict[str, StrategyScores]:
-    """Every strategy's checkpoint of the night before, and what really served, on this night's rows. Empty at the root."""
+    """Score every strategy's checkpoint of the night before, and the champion, on this night's rows. Empty at the root."""
     if night.previous is None:
         return {}
     objects = open_store()

@@ -1,4 +1,4 @@
-"""Cut off: runs of `nightloop up` whose process is gone are put back, or told as ended; for its start, worker and end."""
+"""Cut-off runs: runs of `nightloop up` whose process is gone are scheduled again, or marked as ended."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from nightloop.flows.cli.processes import can_list_processes, child_processes, e
 from nightloop.tasks.plan.safe_text import safe_text
 
 POOL = "nightloop"
-TRIES = 3  # times that a run is begun; then it is left for a person: it may be what ends its process
-LOOK = 5.0  # seconds between two looks at runs that outlived their worker
-PATIENCE = 30.0  # seconds that a run which is cancelled has to end
+TRIES = 3  # times that a run is started; after that a person must decide: the run may be what ends its process
+LOOK = 5.0  # seconds between two checks of runs that outlived their worker
+PATIENCE = 30.0  # seconds that a cancelled run has to end
 RESUMES = "what it finished is kept"
 
 
 def resume_lost_runs(client: Any, alive: Collection[str], before: datetime) -> list[str]:
-    """Runs that were under way before that time and have no process any more are scheduled again, which resumes them.
+    """Schedule the runs again that were active before that time and have no process any more; this resumes them.
 
-    One that was being cancelled is marked as cancelled instead, and one that was begun `TRIES` times as crashed. Returns a
-    line for each.
+    A run that was being cancelled is marked as cancelled instead. A run that was started `TRIES` times is marked as
+    crashed. Returns a line for each.
     """
     from prefect.states import Cancelled, Crashed, Scheduled
 
@@ -42,7 +42,7 @@ def resume_lost_runs(client: Any, alive: Collection[str], before: datetime) -> l
             )
         elif run.run_count >= TRIES:
             state = Crashed(message=f"its process ended {TRIES} times before it was done; run it again to resume")
-            then = f"was begun {TRIES} times and is marked as crashed; run it again to resume"
+            then = f"was started {TRIES} times and is marked as crashed; run it again to resume"
         else:
             state, then = Scheduled(message="its process had ended; it resumes"), "starts again by itself, and resumes"
         client.set_flow_run_state(run.id, state, force=True)
@@ -51,7 +51,7 @@ def resume_lost_runs(client: Any, alive: Collection[str], before: datetime) -> l
 
 
 def mark_ended_runs(client: Any, ids: Collection[str]) -> list[str]:
-    """Runs that were ended with `nightloop up`: their states say so. Returns a line for each that was not done."""
+    """Set the states of the runs that were ended with `nightloop up`. Returns a line for each that was not finished."""
     from prefect.states import Cancelled, Crashed
 
     lines = []
@@ -68,7 +68,7 @@ def mark_ended_runs(client: Any, ids: Collection[str]) -> list[str]:
 
 
 def _resume_advice(run: Any) -> str:
-    """How a run that was cut off is resumed."""
+    """How to resume a run that was cut off."""
     flow, _, rest = str(run.name).partition(" ")
     plan = run.parameters.get("plan", "PLAN")
     if flow == "nightly":
@@ -81,7 +81,7 @@ def _resume_advice(run: Any) -> str:
 
 
 def watch_orphaned_runs(client: Any, alive: Collection[str]) -> None:
-    """Runs that outlived their worker are cancelled here, where somebody cancels them, until the last has ended."""
+    """Watch the runs that outlived their worker until the last has ended; end those that a person cancels."""
     from prefect.states import Cancelled
 
     home, left = login_directory().parent, frozenset(alive)
@@ -106,7 +106,7 @@ def _active_runs(client: Any, *states: str) -> list[Any]:
 
 
 def main() -> None:
-    """What `nightloop up` runs: `ended ID...` at its end; `worker TIME ID...` where its worker ended and these runs live."""
+    """What `nightloop up` runs: `ended ID...` at its end; `worker TIME ID...` if its worker ended and these runs are alive."""
     from prefect.client.orchestration import get_client
 
     what, *given = sys.argv[1:]
@@ -125,7 +125,7 @@ def main() -> None:
 
 
 def resume_all_lost_runs() -> None:
-    """At the start of `nightloop up`, when no run has a process yet."""
+    """Schedule all lost runs again, at the start of `nightloop up`, when no run has a process yet."""
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:

@@ -1,4 +1,4 @@
-"""Deploy: the deployments of pipelines, registered with the Prefect server whose address is in the environment."""
+"""Deploy: register the deployments of pipelines with the Prefect server of PREFECT_API_URL."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ FILE = PACKAGE / "prefect.yaml"
 
 
 def deploy(plans: Sequence[str]) -> list[str]:
-    """Register every deployment of infra/prefect.yaml for each of these plans; one line each says what is scheduled.
+    """Register every deployment of infra/prefect.yaml for each of these plans. Returns a line for each: what is scheduled.
 
-    Deployments that are there are updated, and those of other pipelines stay. A schedule starts when the plan says. One
-    that a person paused stays paused, and one that a person added stays.
+    Existing deployments are updated, and those of other pipelines stay. Schedules follow the plan. One that a person
+    paused stays paused, and one that a person added stays.
 
-    Raises PlanError for mistakes in a plan, or two plans of one pipeline, before anything is registered, and RuntimeError
-    where no server is named.
+    Raises PlanError for mistakes in a plan, or two plans of one pipeline, before anything is registered, and ConflictError
+    if PREFECT_API_URL is not set.
     """
     if not os.environ.get("PREFECT_API_URL"):
         raise ConflictError(
@@ -51,13 +51,13 @@ def deploy(plans: Sequence[str]) -> list[str]:
 
 
 def plan_name(plan: str) -> str:
-    """How a run on this machine names the plan: by its name where it is found by name, else by its full path."""
+    """How a run on this machine names the plan: by its name if it is found by name, else by its full path."""
     found = find_plan(plan, Settings().plan_places)
     return plan if found != Path(plan) else str(found.resolve())
 
 
 def deployments_of(name: str, order: Plan) -> list[dict[str, Any]]:
-    """The deployments of infra/prefect.yaml, with this plan's words filled in."""
+    """The deployments of infra/prefect.yaml, with the values of this plan filled in."""
     words = {
         "NIGHTLOOP_PIPELINE": order.pipeline,
         "NIGHTLOOP_PLAN": name,
@@ -78,7 +78,7 @@ def deployments_of(name: str, order: Plan) -> list[dict[str, Any]]:
 
 
 def _fill_template(value: Any, words: Mapping[str, str]) -> Any:
-    """The value with `{{ $WORD }}` filled in wherever it stands, as `prefect deploy` does from the environment."""
+    """The value with every `{{ $WORD }}` filled in, as `prefect deploy` does from the environment."""
     if isinstance(value, str):
         return re.sub(r"{{ \$(\w+) }}", lambda found: words[found[1]], value)
     if isinstance(value, dict):
@@ -101,7 +101,7 @@ def _register_pipeline(name: str, order: Plan) -> str:
 
 
 def _make_pool(client: Any, name: str) -> None:
-    """Make the work pool, where there is none."""
+    """Make the work pool if there is none."""
     from prefect.client.schemas.actions import WorkPoolCreate
     from prefect.exceptions import ObjectNotFound
     from prefect.workers.process import ProcessWorker
@@ -134,7 +134,7 @@ def _register(one: Mapping[str, Any]) -> Any:
 
 
 def _update_schedules(client: Any, deployment: Any, one: Mapping[str, Any]) -> list[str]:
-    """Bring the schedules that the file describes to what it says. Those that people paused or added stay so."""
+    """Create or update the schedules that the file describes. Those that people paused or added stay as they are."""
     from prefect.client.schemas.actions import DeploymentScheduleCreate
     from prefect.client.schemas.schedules import CronSchedule
 

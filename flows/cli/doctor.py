@@ -1,4 +1,4 @@
-"""Doctor: look at this machine before it is trusted with a night."""
+"""Doctor: check this machine before a night runs on it."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from nightloop.tasks.resources import open_store, read, try_lake
 from nightloop.tasks.retention.needed_blobs import GIVEN_UP
 
 PACKAGES = ("prefect", "torch", "duckdb", "great-expectations", "boto3", "pandas", "pyarrow")
-INCOMPLETE = "and it has no complete record of its pipelines: nightloop maintain PLAN --adopt, before anything is swept"
+INCOMPLETE = "and it has no complete record of its pipelines: run nightloop maintain PLAN --adopt before a sweep"
 LEAST_DISK = 2 * 1024**3  # bytes
 
 
 def doctor(deep: bool = False) -> dict[str, Any]:
-    """Every check with its finding; `healthy` is True only where all passed. `deep`: read every blob of every night too."""
+    """Every check with its finding; `healthy` is True only if all passed. `deep`: read every blob of every night too."""
     checks: dict[str, Callable[[], str]] = {
         "python": lambda: platform.python_version(),
         "packages": lambda: ", ".join(f"{name} {version(name)}" for name in PACKAGES),
@@ -47,14 +47,14 @@ def doctor(deep: bool = False) -> dict[str, Any]:
     return {
         "healthy": healthy,
         "checks": rows,
-        "text": "\n".join([*lines, "", "healthy" if healthy else "not healthy: mend what is BAD"]),
+        "text": "\n".join([*lines, "", "healthy" if healthy else "not healthy: repair what is BAD"]),
     }
 
 
 def _run_check(name: str, check: Callable[[], str]) -> dict[str, Any]:
     try:
         return {"check": name, "ok": True, "finding": check()}
-    except Exception as error:  # a doctor reports what is broken, whatever it is
+    except Exception as error:  # every failure is a finding, whatever its type
         return {"check": name, "ok": False, "finding": f"{type(error).__name__}: {error}"}
 
 
@@ -77,7 +77,7 @@ def _check_store() -> str:
 
 
 def _check_lake() -> str:
-    """Attach the lake of every pipeline, and take a turn to write without writing anything."""
+    """Attach the lake of every pipeline, and take the write lock without writing anything."""
     names = sorted(pipelines.readable_record(open_store()).roots)
     where = f"catalogs in {'PostgreSQL' if Settings().postgres else 'SQLite'}, data in {Settings().lake_place}"
     for name in names:
@@ -103,9 +103,9 @@ def _check_blobs() -> str:
             found = manifest_store.read_revisions(objects, name, index)
             if not found:
                 wrong.append(
-                    f"{manifest_store.manifest_key(name, index, 1)} is not there, and other files of that night are"
+                    f"{manifest_store.manifest_key(name, index, 1)} is missing, and other files of that night exist"
                 )
-            for number, sealed in enumerate(found, start=1):  # superseded ones too: a champion may be of one
+            for number, sealed in enumerate(found, start=1):  # superseded ones too: a champion may come from one
                 try:
                     needed |= set(
                         manifest_store.blobs_of(manifest_store.parse_manifest(objects, (name, index, number), sealed))
@@ -118,7 +118,7 @@ def _check_blobs() -> str:
     if wrong:
         more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
         raise PlanError(f"{plural(len(wrong), 'object')} damaged or missing: {'; '.join(wrong[:5])}{more}")
-    return f"{plural(nights, 'night')} and their {plural(len(needed), 'blob')} are whole"
+    return f"{plural(nights, 'night')} and their {plural(len(needed), 'blob')} are intact"
 
 
 def _check_disk() -> str:

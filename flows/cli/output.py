@@ -1,4 +1,4 @@
-"""Output: what a verb of the console script prints, and how it ends where it failed."""
+"""Output: what a verb of the console script prints, and how it ends if it failed."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def say(found: Any, as_json: bool) -> None:
 
 
 def keep_log_record(record: logging.LogRecord) -> bool:
-    """Prefect logs what a flow or task raised, with and without a traceback; `main` says it in one sentence, or raises it."""
+    """Whether to show a log record. Prefect logs what a flow or task raised; `main` reports it, so it is not shown twice."""
     said = record.exc_info or str(record.msg).startswith(("Finished in state", "Crash detected"))
     return not (record.name.startswith("prefect.") and said)
 
 
 def fail(error: BaseException) -> NoReturn:
-    """Say what went wrong, in one paragraph."""
+    """Report an error that a person can correct, in one paragraph, and exit."""
     error = redact_error(error)
     if logging.getLogger(__name__).isEnabledFor(logging.DEBUG):
         sys.stderr.write(safe_text("".join(traceback.format_exception(error))))
@@ -42,7 +42,7 @@ def fail(error: BaseException) -> NoReturn:
 
 
 def report_fault(error: BaseException) -> NoReturn:
-    """Show a fault of nightloop or of a plug-in: where it happened, and what to do with it."""
+    """Report a fault of nightloop or of a plug-in with its traceback and what to do, and exit."""
     error = redact_error(error)
     sys.stderr.write(safe_text("".join(traceback.format_exception(error))))
     what = f"{type(error).__name__}: {error}"
@@ -57,7 +57,7 @@ def _exit_with(said: str, code: int) -> NoReturn:
 
 
 def say_version(wanted: bool) -> None:
-    """Print the release, and end."""
+    """Print the release, and exit."""
     if wanted:
         sys.stdout.write(f"nightloop {version('nightloop')}\n")
         raise typer.Exit

@@ -1,4 +1,4 @@
-"""Server: what is wrong with the Prefect server, its worker, its schedules and its runs; for `nightloop doctor`."""
+"""Prefect health: check the Prefect server, its worker, its schedules and its runs, for `nightloop doctor`."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from nightloop.tasks.objects.lease import lease_key, other_holder
 from nightloop.tasks.plan.errors import ConflictError
 from nightloop.tasks.resources import open_store
 
-AWAKE = timedelta(seconds=90)  # a worker says every 30 s that it lives
-PLANNED = timedelta(minutes=5)  # the server looks once a minute for runs to plan
+AWAKE = timedelta(seconds=90)  # a worker sends a heartbeat every 30 s
+PLANNED = timedelta(minutes=5)  # the server plans runs once a minute
 HELD = ("nightly", "backfill")  # flows whose runs hold the lease of their pipeline
 
 
 def check_prefect_server() -> str:
-    """What there is. Raises ConflictError that lists everything that is wrong; where no server is used, that is right too."""
+    """The state of the server, or that none is used. Raises ConflictError that lists everything that is wrong."""
     url = os.environ.get("PREFECT_API_URL") or (f"{address_of_up()}/api" if address_of_up() else "")
     if not url:
         return "not used: PREFECT_API_URL is not set, and no `nightloop up` of this home runs"
@@ -63,7 +63,7 @@ def _check_versions(client: Any) -> Iterator[str]:
 
 
 def _check_worker(client: Any) -> Iterator[str]:
-    """Whether somebody runs what is scheduled."""
+    """What is wrong with the worker that runs what is scheduled."""
     from prefect.exceptions import ObjectNotFound
 
     try:
@@ -81,13 +81,13 @@ def _check_worker(client: Any) -> Iterator[str]:
 
 
 def _find_dead_runs(client: Any) -> Iterator[str]:
-    """Runs that say they run although nothing holds their pipeline's lease, and what should have marked them."""
+    """Runs whose state is running although nothing holds their pipeline's lease, and missing automations that mark them."""
     from prefect.client.schemas.filters import FlowRunFilter
 
     named = [one.name for one in client.read_automations()]
     for name in (NAME, CANCEL):
         if name not in named:
-            yield f"the automation {name!r} is missing, which marks dead runs: nightloop deploy PLAN makes it"
+            yield f"the automation {name!r} is missing; it marks dead runs: nightloop deploy PLAN makes it"
     states = {"type": {"any_": ["RUNNING", "CANCELLING"]}}
     objects = open_store()
     now, clock = datetime.now(UTC), store_clock(objects)
@@ -105,7 +105,7 @@ def _find_dead_runs(client: Any) -> Iterator[str]:
 
 
 def _check_schedules(client: Any) -> tuple[str, list[str]]:
-    """When each pipeline's next night starts, in words, and what keeps nights from starting."""
+    """When each pipeline's next night starts, in words, and what prevents nights from starting."""
     from prefect.client.schemas.filters import DeploymentFilter, FlowRunFilter
 
     said, wrong = [], []

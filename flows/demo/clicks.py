@@ -1,4 +1,4 @@
-"""Demo of the closed loop: what the champion served by day, and what came of it, is what the next night learns from."""
+"""Demo of the closed loop: the next night learns from the predictions that the champion served and their labels."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from nightloop.tasks.serving.serving_log import ServingLog
 from nightloop.tasks.simulation.latent_world import Ints
 from nightloop.tasks.sources.click_world import ClickWorld, Day
 
-HISTORY, LAST = 4, 7  # days that were served by somebody else; index of the last day
+HISTORY, LAST = 4, 7  # days that were served without nightloop; index of the last day
 REQUEST = 100  # impressions a request
 WORLD = ClickWorld(like="avazu", drift=0.5)
-SERVED = "prediction"  # the column of what was served
+SERVED = "prediction"  # the column of the served probability
 
 Say = Callable[[int, str], None]
 Tell = Callable[[Sequence[str]], None]
 
 
 def clicks_plan(folder: Path) -> dict[str, Any]:
-    """The plan `clicks`: it reads the records of the service, a file a day."""
+    """The plan `clicks`. Its source reads the records of the service, a file a day."""
     kept = {**WORLD.columns.model_dump(mode="json"), "key": ["request", "place"], "logged_probability": SERVED}
     return {
         "pipeline": "clicks",
@@ -54,26 +54,26 @@ def clicks_plan(folder: Path) -> dict[str, Any]:
 
 
 def clicks_world(say: Say, tell: Tell) -> Path:
-    """Four days of a drifting click world, served, corrected, recorded and learned from. Returns the plan's path."""
+    """Run the demo: serve, correct, record and learn from four days of simulated clicks. Returns the plan's path."""
     folder = Settings().home.resolve() / "served" / "clicks"
     plan = write_plan(clicks_plan(folder))
-    say(1, f"{HISTORY} days of clicks that others served are pre-trained on: {WORLD.describe()}")
+    say(1, f"pre-train on {HISTORY} days of clicks that were served without nightloop: {WORLD.describe()}")
     for number in range(HISTORY):
         _write_day_of_others(folder, number)
     tell(nightly(str(plan), str(_day(HISTORY - 1))))
     tell([promote(str(plan), "fine-tune", reason=BEGINNING, force=True)])
-    say(2, "the champion serves each day; labels come back in hours, correctors learn from them, and all is recorded")
+    say(2, "the champion serves each day; labels arrive within hours, correctors learn from them, and all is recorded")
     predictor = Predictor.open(open_store(), "clicks")
     for number in range(HISTORY, LAST + 1):
         predictor.refresh()
         tell([_serve_day(predictor, folder, number)])
         tell(nightly(str(plan), str(_day(number))))
-    say(3, "every row of these nights carries the probability that was served: what ReLoop was punished for was real")
+    say(3, "every row of these nights has the probability that was served: ReLoop learned from real served predictions")
     return plan
 
 
 def _serve_day(predictor: Predictor, folder: Path, number: int) -> str:
-    """Serve a day, request by request; labels that have come back by then are learned from first. Returns what came of it."""
+    """Serve a day, request by request. Before each, learn from the labels that have arrived. Returns the day's metrics."""
     world, pages = WORLD.day(number), list[ScoredRequest]()
     records = ServingLog(folder, predictor.now.plan)
     arrived, done = np.argsort(world.known, kind="stable"), 0
@@ -101,12 +101,12 @@ def _serve_day(predictor: Predictor, folder: Path, number: int) -> str:
     entry = predictor.version
     return (
         f"{_day(number)}: {len(label):,} impressions served by {entry.strategy} of {entry.name}; LogLoss {base:.4f} as "
-        f"predicted, {corrected:.4f} as served, corrected; {truth:.4f} who knows the world"
+        f"predicted, {corrected:.4f} as served, corrected; {truth:.4f} with the true probabilities"
     )
 
 
 def _write_day_of_others(folder: Path, number: int) -> None:
-    """Write a day as a service without nightloop would have logged it: clicks, and no predictions."""
+    """Write a day as a service without nightloop would have logged it: clicks without predictions."""
     world, lines = WORLD.day(number), []
     for place, rows in enumerate(_requests(world)):
         asked, when = _score_request(world, rows), _iso_time(int(world.times[rows.start]))
@@ -140,7 +140,7 @@ def _score_request(world: Day, rows: slice) -> ScoreRequest:
 
 
 def _labels(world: Day, number: int, rows: Ints) -> list[tuple[str, list[float | None]]]:
-    """Labels of some rows of a day, as `observe` wants them: by request, None for rows whose labels have not come."""
+    """Labels of some rows of a day, as `observe` takes them: by request, None for rows whose labels have not arrived."""
     found: dict[str, list[float | None]] = {}
     for row in rows.tolist():
         request, place = divmod(row, REQUEST)

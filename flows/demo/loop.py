@@ -1,4 +1,4 @@
-"""Demo: the whole loop on a simulated world, or on your own file, told as it happens."""
+"""Demo: the whole loop on simulated logs, or on your own file, with a line for each step."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ console = Console(stderr=True, highlight=False)
 
 
 def demo(data: Path | None, columns: str, clicks: bool, options: Sequence[str] = ()) -> dict[str, Any]:
-    """Run the pipeline `demo`, `clicks`, or `own` on somebody's file. Returns grid, leaderboard and the report's path.
+    """Run the pipeline `demo`, `clicks`, or `own` on a user's file. Returns grid, leaderboard and the report's path.
 
     `options`: how the file is written, NAME=VALUE, as the files source has them.
     """
@@ -61,10 +61,10 @@ def demo(data: Path | None, columns: str, clicks: bool, options: Sequence[str] =
 
 
 def _next(plan: Path) -> str:
-    """What to try now, to be copied."""
+    """Commands to try next."""
     lake = Path(Settings().lake_place).resolve() / f"{plan.stem}.sqlite"
     return "\n".join([
-        f"The pipeline `{plan.stem}` stays, its plan is {plan}. Go on with it:",
+        f"The pipeline `{plan.stem}` stays, its plan is {plan}. Continue with it:",
         f"  nightloop status {plan.stem}",
         f"  nightloop bakeoff {plan.stem}",
         f"  its logs, in any DuckDB: ATTACH 'ducklake:sqlite:{lake}' AS lake (READ_ONLY); FROM lake.collected;",
@@ -72,47 +72,47 @@ def _next(plan: Path) -> str:
 
 
 def _world() -> Path:
-    """Fourteen nights of the simulated world: a promotion, a bad night, a late mend, refusals, a rollback."""
+    """Run fourteen nights of simulated logs: a promotion, a bad night, a late correction, refusals, a rollback."""
     world = Simulated()
     days = Settings().home.resolve() / "deliveries" / "demo"
     plan = write_plan(world_plan(days, world.start))
     names = [deliver(world, days, index, bad=index == BAD).stem for index in range(LAST + 1)]
 
-    _say(1, f"{HISTORY} days of history are pre-trained on, then the nights run one by one")
+    _say(1, f"pre-train on {HISTORY} days of history, then run the nights one by one")
     for index in range(HISTORY - 1, BAD):
         _print_lines(nightly(str(plan), names[index]))
 
     _say(2, f"the delivery of {names[BAD]} is broken: validation stops that night before anyone learns from it")
     _show_blocked_night(plan, names[BAD])
-    _say(3, "an operator passes over it, with a reason, and the loop goes on")
+    _say(3, "an operator skips it, with a reason, and the loop continues")
     _print_lines(nightly(str(plan), names[BAD], skip="upstream outage; the good file comes later"))
     for index in range(BAD + 1, MENDED):
         _print_lines(nightly(str(plan), names[index]))
 
     _say(
-        4, "the good file arrives late; collected again it is a new version, and what was built on the old one is stale"
+        4, "the good file arrives late; collected again it is a new version, and nights built on the old one are stale"
     )
     deliver(world, days, BAD)
     _print_lines(nightly(str(plan), names[BAD]))
     _print_lines(backfill(str(plan), names[BAD], names[MENDED - 1], "stale", dry_run=True))
     _print_lines(backfill(str(plan), names[BAD], names[MENDED - 1], "stale", move_champion=True))
 
-    _say(5, "the nights go on")
+    _say(5, "the nights continue")
     for index in range(MENDED, LAST + 1):
         _print_lines(nightly(str(plan), names[index]))
 
-    _say(6, "a challenger that was refused by the gate, and why")
+    _say(6, "a challenger that the gate refused, and why")
     _show_refusal(plan)
 
-    _say(7, "somebody does not like the newest champion: one action takes it back")
+    _say(7, "the newest champion gets complaints: one action rolls it back")
     _print_lines([rollback(str(plan), reason=COMPLAINTS)])
-    _say(8, "how good anybody could have been, who knows the world behind the logs")
+    _say(8, "the best possible score: an oracle that knows the simulation behind the logs")
     _print_lines([_best_possible(read(str(plan)), world)])
     return plan
 
 
 def _best_possible(plan: Plan, world: Simulated) -> str:
-    """The oracle's score on the last night, beside that of what served."""
+    """The oracle's score on the last night, and that of the champion."""
     objects = open_store()
     nights = list(walk_back(objects, manifest_store.current_manifest(objects, plan.pipeline, LAST)))
     vocabulary = vocabulary_from_bytes(blobs.get(objects, nights[0].vocabulary or ""))
@@ -128,7 +128,7 @@ def _best_possible(plan: Plan, world: Simulated) -> str:
 
 
 def _run_own_data(data: Path, columns: str, options: Sequence[str]) -> Path:
-    """The same loop on somebody's file: twenty periods of equal counts, the first six for pre-training."""
+    """Run the same loop on a user's file: twenty periods of equal counts, the first six for pre-training."""
     made = own_plan(data, columns, options_of(options))
     plan, used = write_plan(made), made["columns"]
     liked = f"{used['label']} is the click" if used["label"] else "every row counts as liked"
@@ -137,11 +137,13 @@ def _run_own_data(data: Path, columns: str, options: Sequence[str]) -> Path:
     roles = {used[role] for role in ("user", "item", "time", "label")}
     if unused := [name for name in columns_of_file(str(data), options_of(options)) if name not in roles]:
         _print_lines(
-            [f"not used: {', '.join(unused)[:300]}; columns.categorical and columns.numeric of the plan take such"]
+            [
+                f"not used: {', '.join(unused)[:300]}; to use them, name them in the plan's columns.categorical or columns.numeric"
+            ]
         )
     _print_lines((looked := check(str(plan)))["text"])
     if looked["stops"]:
-        raise PlanError(f"{data.name}: a night of these rows would be stopped by validation, for the reasons above")
+        raise PlanError(f"{data.name}: validation would stop a night of these rows, for the reasons above")
     _print_lines(backfill(str(plan), end=str(PERIODS - 1), what="missing", move_champion=True))
     return plan
 
@@ -156,7 +158,7 @@ def _print_lines(lines: Sequence[str]) -> None:
 
 
 def _show_refusal(plan: Path) -> None:
-    """Show whom the gate refused last, and why."""
+    """Show which strategy the gate refused last, and why."""
     order = read(str(plan))
     chain = manifest_store.read_chain(open_store(), order.pipeline, HISTORY - 1, LAST)
     for index in sorted(chain, reverse=True):
@@ -167,7 +169,7 @@ def _show_refusal(plan: Path) -> None:
 
 
 def _show_blocked_night(plan: Path, name: str) -> None:
-    """Run a night that validation is to stop, and show what an operator would see."""
+    """Run a night that validation must stop, and show what an operator would see."""
     try:
         nightly(str(plan), name)
     except RuntimeError as stopped:

@@ -1,4 +1,4 @@
-"""States: what the chain says about every period, and which nights a backfill would run; pure functions of both."""
+"""Backfill plan: the state of every period, and which nights a backfill would run; pure functions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.record.manifest import Manifest
 
 What = Literal["missing", "failed", "stale", "all"]
-MOST = 10_000  # nights that one backfill may run; hours of more than a year
+MOST = 10_000  # nights that one backfill may run; more than a year of hourly periods
 DECIDES = (
     "columns",
     "pretrain_periods",
@@ -29,7 +29,7 @@ UNRECORDED = "no night was recorded"
 
 @dataclass(frozen=True)
 class State:
-    """One period's state, why, and which fields of the plan changed since its night ran."""
+    """One period's state, the reasons, and which fields of the plan changed since its night ran."""
 
     period: int
     state: Literal["missing", "complete", "blocked", "skipped", "stale"]
@@ -55,7 +55,7 @@ def night_states(
 ) -> dict[int, State]:
     """The state of every period from the root to `last`.
 
-    `chain`: current manifests; `latest`: newest version in the lake by period; `damaged`: why one cannot be trusted.
+    `chain`: current manifests; `latest`: newest version in the lake by period; `damaged`: why a manifest is not valid.
     A night is stale when it read an older version than the lake's newest, when its predecessor is not the current
     manifest of the period before, and when its predecessor is stale.
     """
@@ -98,15 +98,16 @@ def _broken_links(manifest: Manifest, before: Manifest | None, state: State | No
 
 def changed_fields(before: Mapping[str, JsonValue], plan: Plan) -> list[str]:
     """Fields in which a plan kept in a manifest differs from this one: `gate.alpha`, `strategies.B (added)`."""
-    with suppress(ValueError):  # a field that an older release did not have stands at its default, which is what it did
+    with suppress(ValueError):  # a field that an older release did not have gets its default, which is how it behaved
         before = Plan.model_validate(before).model_dump(mode="json")
     return sorted(_differences("", before, plan.model_dump(mode="json")))
 
 
 def invalidates_checkpoint(field: str) -> bool:
-    """Whether a checkpoint made before this field changed could not have come from the plan after it.
+    """Whether a change of this field means that older checkpoints could not have come from the new plan.
 
-    What judges, scores or fetches may change on the way, and a strategy may go; what trains may not.
+    Fields for validation, scoring, the gate or the source may change, and a strategy may be removed; fields for training
+    may not change.
     """
     return field != "periods.end" and field.split(".")[0].split(" ")[0] in DECIDES and not field.endswith("(removed)")
 
@@ -132,9 +133,9 @@ def backfill_plan(
     """What a backfill of `start` to `end` would do, and why; a pure function, shown before anything runs.
 
     `failed` means missing and blocked; `named` gives a period's name for people; `later` periods after those of `found`
-    are missing. A night that runs makes every later one due, for each builds on the one before.
-    Raises PlanError if the range is reversed, outside of what is known, begins after a night that must run first, or
-    would run more than `MOST` nights.
+    are missing. A night that runs makes every later one due, because each builds on the one before.
+    Raises PlanError if the range is reversed or outside of the known periods, if it begins after a night that must run
+    first, or if it would run more than `MOST` nights.
     """
     _refuse_range(found, start, end, named, later)
     due = {"missing": ("missing",), "failed": ("missing", "blocked"), "stale": ("stale",), "all": ()}[what]

@@ -1,4 +1,4 @@
-"""Reading: a night's logs as tensors, in the words of the night's own vocabulary."""
+"""Load logs: a night's logs as tensors, encoded with the night's own vocabulary."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def vocabulary_of(objects: Objects, night: Night) -> Vocabulary:
 
 
 def logs_of(objects: Objects, warehouse: Warehouse, night: Night, read: Sequence[PeriodLogs]) -> Logs:
-    """The clean rows of `read`, encoded, with histories that go on from all periods before them in the chain.
+    """The clean rows of `read`, encoded, with histories from all periods before them in the chain.
 
-    What was read last is kept until other logs are read, or the next night begins: most strategies read the same rows.
+    The result is cached until other logs are read, or the next night begins: most strategies read the same rows.
     """
     versions = [(part.period, part.version) for part in read]
     earlier = [part for part in history_logs(objects, night) if part.period < min(versions)[0]]
@@ -38,7 +38,7 @@ def logs_of(objects: Objects, warehouse: Warehouse, night: Night, read: Sequence
     kept: Logs | None = warehouse.last_read.get(key)
     if kept is not None:
         return kept
-    warehouse.last_read.clear()  # first, so that no two are in memory
+    warehouse.last_read.clear()  # before reading, so that two sets of logs are never in memory
     _refuse_other_rows(warehouse, night, [*earlier, *read])
     vocabulary = vocabulary_of(objects, night)
     found = load.read_logs(warehouse, night.plan, vocabulary, versions, night.plan.seed, before)
@@ -47,7 +47,7 @@ def logs_of(objects: Objects, warehouse: Warehouse, night: Night, read: Sequence
 
 
 def history_logs(objects: Objects, night: Night) -> list[PeriodLogs]:
-    """What histories are made of: the logs of every period of the chain; nothing where the plan has no histories."""
+    """The logs that histories are made of: those of every period of the chain; none if the plan has no histories."""
     return history(objects, night, night.period + 1) if night.plan.columns.history_length else []
 
 
@@ -61,8 +61,8 @@ def pairs_of(objects: Objects, warehouse: Warehouse, night: Night, read: Sequenc
 def _refuse_other_rows(warehouse: Warehouse, night: Night, read: Sequence[PeriodLogs]) -> None:
     """Raise NotReady if the lake's versions are not those that the nights of this chain read.
 
-    Every catalog counts its versions from 1: one that was made again, restored, or is another machine's has other rows
-    under the same number.
+    Every catalog counts its versions from 1. A catalog that was made again or restored, or that of another machine, has
+    other rows under the same number.
     """
     there = clean_counts(warehouse, [(part.period, part.version) for part in read])
     for part in read:

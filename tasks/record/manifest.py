@@ -1,4 +1,4 @@
-"""Manifest: the immutable record of one night, the last thing that is written; a night exists when it exists."""
+"""Manifest: the immutable record of one night. It is written last; a night exists if its manifest exists."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nightloop.tasks.plan.frozen import Frozen
 from nightloop.tasks.plan.plan import canonical_json
 
 FORMAT: Final = 2
-CHAMPION = "@champion"  # the scores of what really served; no strategy can have this name
+CHAMPION = "@champion"  # the scores of the champion; no strategy can have this name
 
 
 class PeriodLogs(Frozen):
@@ -26,16 +26,16 @@ class PeriodLogs(Frozen):
 
 
 class PeriodValidation(Frozen):
-    """The validation's outcome, and the statistics that later nights learn their bands from."""
+    """The outcome of validation, and the statistics from which later nights compute their bands."""
 
     verdict: Literal["passed", "warned", "blocked", "overridden"]
     reasons: tuple[str, ...]
     statistics: dict[str, float]
-    blob: str  # the readable table and the Great Expectations result, as JSON
+    blob: str  # the table for people and the Great Expectations result, as JSON
 
 
 class StrategyScores(Frozen):
-    """How yesterday's checkpoint of one strategy did on this period, before anyone learned from it."""
+    """The prequential scores of one strategy: its checkpoint of yesterday on this period."""
 
     blob: str  # per-interaction results, safetensors
     means: dict[str, float]
@@ -49,7 +49,7 @@ class CheckpointRef(Frozen):
 
 
 class ChampionRef(Frozen):
-    """What a champion is: one strategy's checkpoint of one night."""
+    """A champion: one strategy's checkpoint of one night."""
 
     strategy: str
     period: int
@@ -67,27 +67,27 @@ class StrategyVerdict(Frozen):
 class TrainingFailure(Frozen):
     """Why a strategy did not learn in a night. It keeps its last checkpoint and joins again the next night."""
 
-    kind: Literal["failed", "error"]  # it could not learn from these rows, or it broke in a way that nobody expects
+    kind: Literal["failed", "error"]  # it could not learn from these rows, or it raised an unexpected error
     reason: str
 
 
 class TrainedCheckpoint(Frozen):
-    """A checkpoint that was made, and what making and keeping it took."""
+    """A checkpoint that was trained, with its training time and its size."""
 
     kept: CheckpointRef
     seconds: float
     bytes: int  # of weights and memory together
-    failed: TrainingFailure | None = None  # why it is an earlier night's checkpoint
+    failed: TrainingFailure | None = None  # why this is an earlier night's checkpoint
 
 
 class Manifest(Frozen):
-    """All that a night made. Nothing in it depends on the clock or the machine: run again, it is the same bytes."""
+    """Everything that a night produced. It does not depend on the clock or the machine: a repeated run has the same bytes."""
 
     format: Literal[2] = FORMAT
     pipeline: str
     period: int
     name: str  # of the period
-    revision: int  # 1, and one more each time the night is mended
+    revision: int  # 1, and one more each time the night is run again with another result
     previous: str | None  # hash of the predecessor's manifest; None: an explicit root
     outcome: Literal["complete", "blocked", "skipped"]
     reason: str  # why it was skipped or overridden; empty otherwise
@@ -104,7 +104,7 @@ class Manifest(Frozen):
     failed: dict[str, TrainingFailure] = Field(
         default_factory=dict
     )  # by strategy; its entry in `checkpoints` is an earlier night's
-    last_act: int = 0  # newest entry by hand that the night knew; 0: none
+    last_act: int = 0  # number of the newest entry by hand that the night knew; 0: none
 
     @property
     def data(self) -> bytes:

@@ -1,4 +1,4 @@
-"""Admission: a landed period becomes a night, or the manifest of a night that is over already, stopped or passed over."""
+"""Open a night: validate what landed. The result is the night to run, or its manifest if it is finished or stopped."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from nightloop.tasks.validation.gx import EarlierNights
 
 @dataclass(frozen=True)
 class ValidatedPeriod:
-    """What validation found out about one period."""
+    """The outcome of validation for one period."""
 
     logs: PeriodLogs
     validated: PeriodValidation
@@ -46,12 +46,12 @@ class ValidatedPeriod:
 def open_night(
     objects: Objects, warehouse: Warehouse, plan: Plan, landings: Sequence[Landing], retry_failed: bool = False
 ) -> Night | Manifest:
-    """The night to run on these landings, or its manifest where there is nothing to run.
+    """The night to run on these landings, or its manifest if there is nothing to run.
 
-    A manifest comes back when the very same night is finished already, and when validation stops it or an operator passed
-    over it (both written here). With `retry_failed` a finished night in which a strategy failed is run again. Raises
-    LookupError where the predecessor is missing, blocked or corrupt, and ValueError where the plan changed in a way that the
-    chain behind it does not have.
+    A manifest is returned if the same night is finished already, and if validation stops it or an operator skipped it
+    (both are written here). With `retry_failed` a finished night in which a strategy failed is run again. Raises NotReady
+    if the predecessor is missing, blocked or damaged, and PlanError if the plan changed so that the chain's checkpoints
+    could not have come from it.
     """
     warehouse.last_read.clear()
     at = period(plan.periods, landings[-1].period)
@@ -68,7 +68,7 @@ def open_night(
     )  # fmt: skip
     there = manifest_store.current_manifest(objects, plan.pipeline, at.index)
     revision = manifest_store.next_revision(objects, plan.pipeline, at.index)
-    if revision - 1 != (there.revision if there else 0):  # one of the two reads did not see what is there
+    if revision - 1 != (there.revision if there else 0):  # one of the two reads was incomplete
         there = manifest_store.current_manifest(objects, plan.pipeline, at.index)
     over = _skip(objects, landings, plan)
     again = retry_failed and there is not None and bool(there.failed)
@@ -83,14 +83,14 @@ def open_night(
 
 
 def refuse_changed_plan(plan: Plan, previous: Manifest | None, name: str) -> None:
-    """Raise PlanError naming what changed where the chain's checkpoints could not have come from this plan."""
+    """Raise PlanError naming the changed fields, if the chain's checkpoints could not have come from this plan."""
     if previous is None:
         return
     different = [field for field in changed_fields(previous.plan, plan) if invalidates_checkpoint(field)]
     if different:
         raise PlanError(
             f"the plan of {plan.pipeline} changed since {previous.name}: {', '.join(different)}. Checkpoints up to there were made "
-            f"under the old plan, so {name} cannot go on from them. Either restore the plan, or make the whole chain again under "
+            f"under the old plan, so {name} cannot continue from them. Either restore the plan, or make the whole chain again under "
             f"the new one: nightloop backfill {as_given(plan.pipeline)} --what all (what did not change is reused), or give the "
             "pipeline a new name"
         )
@@ -133,7 +133,7 @@ def _skip(objects: Objects, landings: Sequence[Landing], plan: Plan) -> Override
 
 
 def _carry_vocabulary(night: Night) -> Night:
-    """The night with its predecessor's vocabulary. Raises PlanError at the root: there is nothing to carry."""
+    """The night with its predecessor's vocabulary. Raises PlanError at the root, which has no predecessor."""
     if night.previous is None or night.previous.vocabulary is None:
         raise PlanError(
             f"{night.name} is the root of {night.plan.pipeline}: it cannot be skipped, since later nights start from it"
@@ -143,5 +143,5 @@ def _carry_vocabulary(night: Night) -> Night:
 
 def _write_manifest(objects: Objects, night: Night, manifest: Manifest) -> Manifest:
     if not manifest_store.create_manifest(objects, manifest):
-        raise ConflictError(f"{night.plan.pipeline}: another writer finished {night.name} first; its manifest stands")
+        raise ConflictError(f"{night.plan.pipeline}: another writer finished {night.name} first; its manifest is valid")
     return manifest

@@ -1,4 +1,4 @@
-"""Nights: the manifests a night can end in, and writing one so that nobody's work is overwritten."""
+"""Outcomes: the manifests a night can end in, and writing one without overwriting another run's work."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def complete_night(
     champion: ChampionRef | None,
     failed: Mapping[str, TrainingFailure],
 ) -> Manifest:
-    """The manifest of a night that ran to its end; `kept` has the last checkpoint of what failed, `champion` serves next."""
+    """The manifest of a complete night. `kept` has the last checkpoint of a failed strategy; `champion` serves next."""
     made: dict[str, object] = {
         "scores": scores, "checkpoints": kept, "judged": judged, "verdict": verdict, "champion": champion,
         "failed": failed,
@@ -37,7 +37,7 @@ def complete_night(
 
 
 def blocked_night(night: Night) -> Manifest:
-    """The manifest of a night that validation stopped: the verdict is kept, nothing is learned."""
+    """The manifest of a night that validation stopped. It keeps the verdict; no strategy is trained."""
     reasons = [r for v in night.validated if v.verdict == "blocked" for r in v.reasons]
     return _manifest(
         night,
@@ -51,7 +51,7 @@ def blocked_night(night: Night) -> Manifest:
 
 
 def skipped_night(night: Night, reason: str) -> Manifest:
-    """The manifest of a period that an operator passed over: everything is carried on as it was."""
+    """The manifest of a period that an operator skipped. Checkpoints and vocabulary are those of the night before."""
     carried = night.previous.checkpoints if night.previous else {}
     return _manifest(night, {"outcome": "skipped", "reason": reason, "checkpoints": carried, "verdict": "hold"})
 
@@ -78,24 +78,24 @@ def _manifest(night: Night, made: Mapping[str, object]) -> Manifest:
 
 
 def record_night(objects: Objects, night: Night, manifest: Manifest) -> None:
-    """Write the manifest. Raises ConflictError if somebody moved the champion or wrote this night meanwhile."""
+    """Write the manifest. Raises ConflictError if another run or person moved the champion or wrote this night meanwhile."""
     newest = promotion_log.read_log(objects, manifest.pipeline)
     if (newest[-1].number if newest else 0) != night.entry:
         raise ConflictError(
-            f"{manifest.pipeline}: somebody acted on the champion while {manifest.name} ran ({newest[-1].reason!r}); "
-            "nothing was written. Run the night again: what is done is kept, only the comparison is new."
+            f"{manifest.pipeline}: the champion was changed while {manifest.name} ran ({newest[-1].reason!r}); "
+            "nothing was written. Run the night again: finished steps are reused, only the comparison is new."
         )
     if not manifest_store.create_manifest(objects, manifest):
         raise ConflictError(
             f"{manifest.pipeline}: another writer finished {manifest.name} (revision {manifest.revision}) first; "
-            "its manifest stands. `nightloop status` shows it."
+            "its manifest is valid. `nightloop status` shows it."
         )
 
 
 def same_night(manifest: Manifest, night: Night) -> bool:
-    """Whether a written night read exactly what this one reads, so that running it again would change nothing.
+    """Whether a recorded night read exactly what this one reads, so that running it again would change nothing.
 
-    Who served is not compared: an act by hand that was written while the night ran counts from the next one.
+    The champion is not compared: an act by hand that was written while the night ran counts from the next night.
     """
     return (
         manifest.plan == night.plan.model_dump(mode="json")
@@ -106,5 +106,5 @@ def same_night(manifest: Manifest, night: Night) -> bool:
 
 
 def history_statistics(chain: Sequence[Manifest]) -> list[dict[str, float]]:
-    """Statistics of the periods that passed, oldest first: all that a band may be learned from."""
+    """Statistics of the periods that passed, oldest first. Bands are computed from these only."""
     return [v.statistics for m in chain if m.outcome == "complete" for v in m.validated]

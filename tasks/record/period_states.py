@@ -1,4 +1,4 @@
-"""Overview: the state of every period, from the store's record and the lake's newest versions."""
+"""Period states: the state of every period, from the store's manifests and the lake's newest versions."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from nightloop.tasks.record.backfill_plan import State, night_states
 from nightloop.tasks.record.due import root_period
 from nightloop.tasks.record.manifest import Manifest
 
-AHEAD = 400  # periods without a night after which no later one is looked for: a night needs the one before it
+AHEAD = 400  # periods without a night after which the search ends: a night needs the one before it
 
 
 def overview(
     objects: Objects, warehouse: Warehouse, plan: Plan, last: int
 ) -> tuple[dict[int, Manifest], dict[int, State]]:
-    """The current manifests, and the state of every period, from the root to `last`; far beyond the last night, periods
-    are not looked at one by one: those after the states are missing."""
+    """The current manifests, and the state of every period, from the root to `last`. Periods far beyond the last night are
+    not read: those that have no state are missing."""
     chain: dict[int, Manifest] = {}
     broken: dict[int, str] = {}
     shown = root_period(plan) - 1

@@ -1,7 +1,7 @@
-"""Validations: a version of a period is held against the plan's expectations once, and what came of it is kept.
+"""Validations: a version of a period is checked against the plan's expectations once, and the outcome is stored.
 
-The rows that validation puts aside are part of the key: where the lake's catalog was restored to a time before it, they
-are put aside again.
+The quarantined rows are part of the key: if the lake's catalog was restored to an earlier time, validation runs again
+and quarantines them again.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from nightloop.tasks.validation.gx import EarlierNights, validate_period
 STEP = "validate"
 Version = tuple[int, int]  # of which period, and its number
 Rows = tuple[str, int, int]  # digest of the clean rows; rows that arrived; rows in quarantine
-Earlier = Sequence[tuple[int, str]]  # period and digest of what the history and the vocabulary of `Nights` come from
+Earlier = Sequence[tuple[int, str]]  # period and digest of the logs behind the statistics and the vocabulary
 
 
 @dataclass(frozen=True)
 class ValidationOutcome:
-    """What validation says of a version of a period, and what it left of its rows."""
+    """The outcome of validation for a version of a period, and its counts of rows."""
 
     validated: PeriodValidation
     digest: str  # of the clean rows
@@ -43,7 +43,7 @@ def load_validation(
     objects: Objects, warehouse: Warehouse, plan: Plan, version: Version, nights: EarlierNights, earlier: Earlier,
     accepted: str | None,
 ) -> ValidationOutcome:  # fmt: skip
-    """The verdict on a version of a period: the one that is kept, or a new one."""
+    """The outcome for a version of a period: the stored one, or a new one."""
     inputs: dict[str, object] = {
         "rules": rules_digest(plan), "version": list(version), "accepted": accepted,
         "earlier": [list(one) for one in earlier],
@@ -74,7 +74,7 @@ def _outcome(validated: PeriodValidation, rows: Rows) -> ValidationOutcome:
 
 
 def _to_texts(statistics: Mapping[str, float]) -> dict[str, JsonValue]:
-    """Numbers as text: every digit stays, and so do NaN and infinity, which JSON does not have."""
+    """Numbers as text, which keeps every digit, and NaN and infinity, which JSON does not have."""
     return {name: repr(float(value)) for name, value in statistics.items()}
 
 
@@ -83,5 +83,5 @@ def _to_numbers(kept: JsonValue) -> dict[str, float]:
 
 
 def _key(inputs: Mapping[str, object], rows: Rows) -> str:
-    """All that the verdict depends on; the rows that it put aside are part of it."""
+    """The hash of everything that the outcome depends on, the quarantined rows included."""
     return hashlib.sha256(canonical_json({**inputs, "rows": [*rows]})).hexdigest()

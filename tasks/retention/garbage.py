@@ -1,4 +1,4 @@
-"""Sweep: move what nothing needs into the trash, and delete it when a grace period is over and nothing needs it still."""
+"""Garbage collection: move unneeded objects into the trash; delete them after a grace period if they are still unneeded."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from nightloop.tasks.plan.errors import ConflictError, NotReady
 from nightloop.tasks.retention.needed_blobs import mentioned_hashes, needed_names
 
 log = logging.getLogger(__name__)
-BLOB = re.compile(r"blobs/[0-9a-f]{64}")  # any other file there is not ours
+BLOB = re.compile(r"blobs/[0-9a-f]{64}")  # any other key there was not written by nightloop
 GRACE = 7 * 86_400.0  # seconds in the trash
 Work = Literal["kept", "dropped"]
 
 
 @dataclass(frozen=True)
 class GarbageReport:
-    """What a sweep did, and who kept it from sweeping (then nothing was removed)."""
+    """What a sweep did, or which run prevented it (then nothing was removed)."""
 
     removed: tuple[str, ...] = ()  # into the trash
     deleted: tuple[str, ...] = ()  # from the trash, for good
     restored: tuple[str, ...] = ()  # from the trash, because something needs them
     busy: str = ""
-    unseen: tuple[str, ...] = ()  # damaged records, for whose sake nothing was deleted from the trash
+    unseen: tuple[str, ...] = ()  # damaged records, because of which nothing was deleted from the trash
 
 
 @dataclass
 class _Need:
-    """What a sweep found to be needed, and what not. `unseen`: damaged records, whose needs are not known."""
+    """The needed blobs and the unneeded keys. `unseen`: damaged records, for which the needed blobs are not known."""
 
     blobs: set[str]
     unseen: tuple[str, ...]
@@ -43,9 +43,9 @@ class _Need:
 def unneeded_keys(objects: Objects, work: Work = "kept") -> tuple[str, ...]:
     """Keys that nothing needs, in the order in which they may be removed: records before the blobs that they name.
 
-    Every manifest that was ever published stays, superseded revisions too, and so does every blob it names; so do log,
-    pointer, overrides and leases. With `dropped`, the work of nights that never came to a manifest is removed as well:
-    such a night starts anew. Raises ValueError if what is needed cannot be told, see `needed_names`.
+    Every published manifest stays, superseded revisions too, and every blob that it names; so do log, pointer, overrides
+    and leases. With `dropped`, the step cache of nights without a manifest is removed as well: such a night starts from
+    its beginning. Raises DataError if it cannot be determined what is needed, see `needed_names`.
     """
     return _find_needed(objects, work).unneeded
 
@@ -53,12 +53,12 @@ def unneeded_keys(objects: Objects, work: Work = "kept") -> tuple[str, ...]:
 def collect_garbage(
     objects: Objects, holder: str, now: float, seconds: float = 120, work: Work = "kept", grace: float = GRACE
 ) -> GarbageReport:
-    """Remove what is unneeded, unless a night is under way in any pipeline; no night can begin meanwhile.
+    """Remove what is unneeded, unless a night is running in any pipeline. No night can start meanwhile.
 
-    What is removed lies in the trash for `grace` seconds; whoever needs it brings it back. Then what is needed is found
-    out again, and only what is not is deleted. `seconds`: how long the lease lasts that is renewed meanwhile.
-    A night and a sweep each take their own lease first and then look for the other's: at least one sees the other.
-    A run that was frozen past the end of its lease finds out when it publishes: its blobs are looked at before that.
+    A removed object stays in the trash for `grace` seconds; a run that needs it restores it. After that the needed blobs
+    are determined again, and only unneeded ones are deleted. `seconds`: the length of the lease, which is renewed meanwhile.
+    A night and a sweep each take their own lease first and then check the other's, so at least one sees the other.
+    A run that was suspended past the end of its lease verifies its blobs before it publishes its manifest.
     """
     mine = lease.take_key(objects, lease.SWEEP, holder, now, seconds)
     if mine is None:
@@ -76,9 +76,9 @@ def collect_garbage(
 
 
 def restore_from_trash(objects: Objects, number: int | None, act: RemovalRequest) -> list[str]:
-    """Bring back all that lies in the trash, or what removal `number` put there. Returns its keys.
+    """Restore all objects in the trash, or those of removal `number`. Returns their keys.
 
-    Raises NotReady if there is no such removal in the trash, RuntimeError while a sweep is under way.
+    Raises NotReady if there is no such removal in the trash, ConflictError while a sweep is running.
     """
     mine = lease.take_key(objects, lease.SWEEP, act.by, act.when, 120)
     if mine is None:
@@ -96,7 +96,7 @@ def _restore_removals(objects: Objects, number: int | None, act: RemovalRequest)
     found = [one for one in trash.open_removals(objects) if number in (None, one.number)]
     if not found:
         there = ", ".join(str(one.number) for one in trash.open_removals(objects)) or "none"
-        raise NotReady(f"no removal {'' if number is None else number} lies in the trash; there are: {there}")
+        raise NotReady(f"no removal {'' if number is None else number} is in the trash; there are: {there}")
     back: list[str] = []
     for removal in found:
         keys = [key for key in removal.keys if trash.restore_object(objects, removal, key)]
@@ -122,7 +122,7 @@ def _find_needed(objects: Objects, work: Work) -> _Need:
 
 
 def _busy_in_words(objects: Objects, holder: str, now: float) -> str:
-    """Which night is under way, in words; empty: none. Known pipelines are asked, whatever a listing shows of them."""
+    """Which night is running, in words; empty: none. Recorded pipelines are checked, whatever a listing shows."""
     record = pipelines.load_record(objects)
     keys = {lease.lease_key(name) for name in (record.roots if record else ())}
     keys |= {key for key in objects.keys("pipelines/") if key.endswith("/lease.json")}
@@ -145,9 +145,9 @@ def _move_all(objects: Objects, keys: tuple[str, ...], act: RemovalRequest, aliv
 def _empty_trash(
     objects: Objects, need: _Need, act: RemovalRequest, grace: float, alive: lease.Alive
 ) -> tuple[list[str], list[str]]:
-    """Delete what lay in the trash for the whole grace period and is not needed; bring back at once what is.
+    """Delete unneeded objects whose grace period is over, and restore needed ones at once.
 
-    Nothing is deleted while a record is damaged: it may have named what lies there, and a backup may bring it back.
+    Nothing is deleted while a record is damaged: it may name objects in the trash, and a backup may restore it.
     """
     deleted, restored = [], []
     for removal in trash.open_removals(objects):
@@ -175,7 +175,7 @@ def _empty_trash(
 
 
 def _is_intact(objects: Objects, key: str) -> bool:
-    """Whether a needed blob stands in its place with its hash; a damaged one is mended from the trash first."""
+    """Whether a needed blob has its hash; a damaged one is first restored from the trash."""
     try:
         return bool(blobs.get(objects, key.removeprefix("blobs/")))
     except (FileNotFoundError, ValueError) as error:
@@ -186,10 +186,10 @@ def _is_intact(objects: Objects, key: str) -> bool:
 def expired_versions(
     objects: Objects, pipeline: str, idle: Iterable[tuple[int, int]], act: RemovalRequest, grace: float
 ) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """Versions of the lake that nothing needs: those that still wait, and those whose grace period is over."""
+    """Unneeded versions of the lake: those that still wait, and those whose grace period is over."""
     since = {
         version: removal.when
-        for removal in reversed(trash.open_removals(objects))  # the oldest is what counts
+        for removal in reversed(trash.open_removals(objects))  # so that the oldest removal counts
         for version in (removal.versions if removal.pipeline == pipeline else ())
     }
     found = [*idle]

@@ -80,7 +80,7 @@ def test_what_names_one_checkpoint_is_pinned(begun: Tiny, capsys: pytest.Capture
     assert "pinned: the gate" in promote(begun, "tuned", "again", period="2026-01-03")
     newest = begun.chain()[3]
     assert "not pinned" in promote(begun, "tuned", "seen", seen=newest.hash[:12]), "a look at the newest night"
-    with pytest.raises(RuntimeError, match=r"2026-01-04 is manifest .* by now, not .* as you saw it"):
+    with pytest.raises(RuntimeError, match=r"2026-01-04 is manifest .* now, not .* as you saw it"):
         promote(begun, "tuned", "seen", seen=second.hash[:12])
     proposed = [name for name, judged in second.judged.items() if judged.verdict == "promote"]
     if len(proposed) == 1:
@@ -225,7 +225,7 @@ def test_a_catalog_or_a_store_that_does_not_know_the_nights_gives_up_nothing(
     catalog = begun.home / "home" / "lake" / "tiny.sqlite"
     catalog.rename(tmp_path / "catalog")
     with pytest.raises(
-        ValueError, match=r"the lake was left alone: its catalog does not know \d versions.*Restore the catalog"
+        ValueError, match=r"the lake was not changed: its catalog does not have \d versions.*Restore the catalog"
     ):
         nightloop.tasks.maintain.compact.fn(plan, act, none, False)
     assert sorted((begun.home / "home" / "lake").rglob("*.parquet")) == files and files

@@ -168,7 +168,7 @@ def test_the_champions_last_weights_go_on_serving_and_that_is_said_first(
     first = next(one for one in found["findings"] if "tuned could not learn" in one["text"])
     assert "2 nights in a row" in first["text"] and "--retry-failed" in first["to_do"]
     with pytest.raises(
-        ValueError, match=r"tuned failed in 2026-01-06 .*give the period of a night in which it learned"
+        ValueError, match=r"tuned failed in 2026-01-06 .*give the period of a night in which it was trained"
     ):
         nightloop.tasks.promote.promote_by_hand.fn(begun.plan, "tuned", "2026-01-06", "", ("again", True), WHEN)
 

@@ -149,7 +149,7 @@ def test_a_night_that_sees_the_rollback_in_time_is_not_written() -> None:
     knows = loop.begun(2)
     made = loop.made(2, knows, "complete", "A")
     rolled_back(loop, 1)
-    with pytest.raises(RuntimeError, match=r"acted on the champion .*'complaints'.*nothing was written"):
+    with pytest.raises(RuntimeError, match=r"the champion was changed .*'complaints'.*nothing was written"):
         loop.written(made, knows)
     assert manifest_store.current_manifest(loop.store, PIPELINE, 2) is None
 
