@@ -1,4 +1,4 @@
-"""Batches of rows: as many rows as are worth a step, and no more bytes than memory can be spared for."""
+"""Batches of rows: large enough for efficient steps, with a limit on their bytes."""
 
 from __future__ import annotations
 

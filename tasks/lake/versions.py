@@ -1,4 +1,4 @@
-"""Keeping: replay a version under changed rules, give up versions that nobody needs, and keep the files few."""
+"""Versions: replay a version under changed rules, delete unneeded versions, and compact files."""
 
 from __future__ import annotations
 
@@ -24,11 +24,9 @@ OURS = re.compile(r"/main/(landed|quarantine|collected|layout)/(.*/)?ducklake-[0
 
 
 def replay_version(warehouse: Warehouse, plan: Plan, period: Period, version: int) -> Landing:
-    """Land the rows of a version once more, as a new version, as they first came: for changed rules, with the source
-    gone.
+    """Land the original rows of a version again, as a new version: for changed rules, if the source is gone.
 
-    Rows that could not be typed are read again from what was kept of them. Raises NotReady if the version is not
-    there.
+    Rows that could not be typed are read again from their stored text. Raises NotReady if the version does not exist.
     """
     place = {"period": period.index, "version": version}
     found = warehouse.query("read/collected_version", place).to_pylist()
@@ -45,7 +43,7 @@ def replay_version(warehouse: Warehouse, plan: Plan, period: Period, version: in
 
 
 def reland_newest(warehouse: Warehouse, plan: Plan, period: Period) -> Landing | None:
-    """The newest version of a period, under the plan's rules: the very same, or one with its rows; None if there is none."""
+    """The newest version of a period under the plan's rules: the version itself, or a replay of it; None if there is none."""
     newest = warehouse.query("ingest/newest_landing", {"period": period.index}).to_pylist()
     if not newest or not newest[0]["rows"]:
         return None
@@ -64,7 +62,7 @@ def idle_versions(warehouse: Warehouse, keep: Mapping[int, Collection[int]]) -> 
 def expire_versions(
     warehouse: Warehouse, keep: Mapping[int, Collection[int]], chosen: Collection[tuple[int, int]]
 ) -> list[tuple[int, int]]:
-    """Give up those of the `chosen` versions that are neither in `keep` nor the newest of their period; returns them."""
+    """Delete those of the `chosen` versions that are neither in `keep` nor the newest of their period; return them."""
 
     def delete_versions() -> list[tuple[int, int]]:
         gone = [version for version in idle_versions(warehouse, keep) if version in {*chosen}]
@@ -76,7 +74,7 @@ def expire_versions(
 
 
 def absent_versions(warehouse: Warehouse, keep: Mapping[int, Collection[int]]) -> list[tuple[int, int]]:
-    """Versions, as (period, version), that are in `keep` and not in the catalog: it is not the one that nights read."""
+    """Versions, as (period, version), that are in `keep` and not in the catalog: then it is not the one that nights read."""
     asked = [(period, version) for period in sorted(keep) for version in sorted(keep[period])]
     there = {
         (row["period"], row["version"]) for row in warehouse.query("read/versions_there", _as_lists(asked)).to_pylist()
@@ -85,7 +83,7 @@ def absent_versions(warehouse: Warehouse, keep: Mapping[int, Collection[int]]) -
 
 
 def other_rows(warehouse: Warehouse, rows: Mapping[tuple[int, int], int]) -> list[tuple[int, int]]:
-    """Versions, as (period, version), that have another number of clean rows than nights read: another catalog's."""
+    """Versions, as (period, version), that have another number of clean rows than nights read: then it is another catalog."""
     found: list[tuple[int, int]] = []
     for number in {version for _, version in rows}:
         asked = [place for place in rows if place[1] == number]
@@ -96,10 +94,10 @@ def other_rows(warehouse: Warehouse, rows: Mapping[tuple[int, int], int]) -> lis
 
 
 def compact_lake(warehouse: Warehouse, before: datetime) -> None:
-    """Merge small files, and remove those that no snapshot has needed since `before`, nor any writer that still works.
+    """Merge small files, and remove those that no snapshot since `before` needs.
 
-    Snapshots of the catalog that are older than `before` cannot be gone back to afterwards; versions can. Only for a
-    catalog that is alone in its data place (see `owners`): files that it does not know, or need, go.
+    Snapshots of the catalog that are older than `before` are lost; versions stay. Only for a catalog that is alone in its
+    data place (see `catalog_marks`): files that it does not know are removed.
     """
     _refuse_files_of_others(warehouse, before)
     warehouse.query("maintain/merge_files")
@@ -111,12 +109,12 @@ def compact_lake(warehouse: Warehouse, before: datetime) -> None:
 
 
 def _refuse_files_of_others(warehouse: Warehouse, before: datetime) -> None:
-    """Raise DataError if the data place holds Parquet files that DuckLake did not write: it would remove them as its own."""
+    """Raise DataError if the data place holds Parquet files that DuckLake did not write: it would remove them as well."""
     found = warehouse.query("maintain/remove_orphans", {"before": before, "dry": True}).column(0).to_pylist()
     if others := [path for path in found if not OURS.search(path)]:
         raise DataError(
             f"no file of the lake was removed or merged: its directory holds files that nightloop did not write, the first is "
-            f"{others[0]}. Move them elsewhere, or give nightloop a NIGHTLOOP_DATA of its own"
+            f"{others[0]}. Move them to another directory, or set NIGHTLOOP_DATA to a directory that only nightloop uses"
         )
 
 
@@ -125,7 +123,7 @@ def _as_lists(versions: Collection[tuple[int, int]]) -> dict[str, list[int]]:
 
 
 def _source_rows(batch: pa.RecordBatch, columns: Columns) -> pa.RecordBatch:
-    """Rows as text under the source's names; where there is `_raw`, its values."""
+    """Rows as text under the source's names. If a row has `_raw`, its values are used."""
     names = {"user": columns.user, "item": columns.item, "time": columns.time, "label": columns.label or "label",
              "served": columns.logged_probability or "served"}  # fmt: skip
     found = {name: batch.column(name) for name in batch.schema.names if name != "_raw"}

@@ -1,4 +1,4 @@
-"""Answers: what a disk's or an S3 server's refusal, or its silence, means, in words that say what to do."""
+"""Store errors: what an error or a time-out of a disk or an S3 server means, and what to do."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _NO_KEYS = ("NoCredentialsError", "PartialCredentialsError")
 class StoreFailure(NamedTuple):
     """An attempt that did not succeed.
 
-    `lost`: somebody else was first (412). `absent`: no such key. `again`: two at once, nothing done (409). `unsure`: it
-    may have been done. `refused`: asking again is of no use.
+    `lost`: another writer was first (412). `absent`: no such key. `again`: two writers at once, nothing was done (409).
+    `unsure`: it may have been done. `refused`: a retry is of no use.
     """
 
     meaning: Literal["lost", "absent", "again", "unsure", "refused"]
@@ -31,7 +31,7 @@ class StoreFailure(NamedTuple):
 
 
 def failure_of_response(response: Mapping[str, object], said: str) -> StoreFailure:
-    """From boto3's `error.response`."""
+    """The failure in boto3's `error.response`."""
     meta, error = response.get("ResponseMetadata"), response.get("Error")
     status = int(meta.get("HTTPStatusCode", 0)) if isinstance(meta, Mapping) else 0
     repeated = bool(meta.get("RetryAttempts", 0)) if isinstance(meta, Mapping) else False
@@ -40,7 +40,7 @@ def failure_of_response(response: Mapping[str, object], said: str) -> StoreFailu
 
 
 def failure_of_connection(kind: str, said: str) -> StoreFailure:
-    """From an error of the connection, by the name of its class: cut off, timed out, nobody there, no credentials."""
+    """The failure behind an error of the connection, by the name of its class: closed, timed out, no answer, no credentials."""
     return StoreFailure("refused" if kind in _NO_KEYS else "unsure", False, 401 if kind in _NO_KEYS else 0, kind, said)
 
 
@@ -65,15 +65,15 @@ def error_of_answer(trouble: StoreFailure, place: str) -> OSError | PlanError:
         needs = "s3:GetObject, s3:PutObject, s3:DeleteObject and s3:ListBucket"
         return PermissionError(f"{place} refuses these credentials; they need {needs} ({said})")
     if code in _FULL or status == 507:
-        return StoreError(f"{place} is full; nothing was half-written; free space and run again ({said})")
+        return StoreError(f"{place} is full; no part of the object was written; free space and run again ({said})")
     if status == 501 or code == "NotImplemented":
-        return PlanError(f"{place} does not know conditional writes; use a store that does ({said})")
+        return PlanError(f"{place} does not support conditional writes; use a store that does ({said})")
     return StoreError(f"{place} answered {status} {code} ({said})")
 
 
 @contextmanager
 def explain_disk_errors(path: Path) -> Iterator[None]:
-    """Say what to do about the errors of a disk: PermissionError and OSError with the store's path."""
+    """Add the store's path and advice to errors of a disk: PermissionError and OSError."""
     try:
         yield
     except OSError as error:
@@ -81,6 +81,6 @@ def explain_disk_errors(path: Path) -> Iterator[None]:
             hint = f"the store {path} may not be written, or its file system has no hard links ({error.strerror})"
             raise PermissionError(error.errno, hint) from error
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            hint = f"the store {path} is full ({error.strerror}); nothing was half-written; free space and run again"
+            hint = f"the store {path} is full ({error.strerror}); no part of the object was written; free space and run again"
             raise OSError(error.errno, hint) from error
         raise

@@ -1,4 +1,4 @@
-"""Objects: the one door to stored bytes, a flat map from key to bytes with conditional writes."""
+"""Objects: the only module that stores bytes; a flat map from key to bytes with conditional writes."""
 
 from __future__ import annotations
 
@@ -30,31 +30,31 @@ T = TypeVar("T")
 
 
 class Objects(Protocol):
-    """A store. Keys are `a/b/c` of letters, digits, `-_.=+` ; a key that could leave the store is a ValueError.
+    """A store. Keys are `a/b/c` of letters, digits, `-_.=+`; any other key raises PlanError.
 
-    All raise PermissionError (read-only, wrong credentials), FileNotFoundError (no such store), TimeoutError (a write
-    may or may not have happened) and OSError (full, broken).
+    All methods raise PermissionError (read-only, wrong credentials), FileNotFoundError (no such store), TimeoutError (a
+    write may or may not have happened) and OSError (full, broken).
     """
 
     def read(self, key: str) -> tuple[bytes, str] | None:
-        """The bytes and the tag (ETag) of this very state, or None where there is no such key."""
+        """The bytes and the tag (ETag) of this state, or None if there is no such key."""
 
     def create(self, key: str, data: bytes) -> bool:
-        """Write where nothing is (`If-None-Match: *`); False where something is already."""
+        """Write if the key does not exist (`If-None-Match: *`); False if it exists."""
 
     def swap(self, key: str, data: bytes, tag: str) -> bool:
-        """Replace the state that has this tag (`If-Match`); False where the state is another by now."""
+        """Replace the state that has this tag (`If-Match`); False if the state has changed."""
 
     def remove(self, key: str) -> None:
-        """Forget a key; no error where it is not there."""
+        """Remove a key; no error if it does not exist."""
 
     def keys(self, prefix: str) -> Iterator[str]:
-        """Keys that begin so, for sweeping only: that a key is not listed proves nothing. A listing error raises."""
+        """Keys with this prefix, for sweeps only: a key that is not listed may exist. A listing error raises."""
 
 
 @dataclass(frozen=True)
 class Directory:
-    """A store in a local directory: what `create` and `swap` said True to is on the disk, whole, whatever happens."""
+    """A store in a local directory. If `create` or `swap` returned True, the whole object is on the disk."""
 
     path: Path
 
@@ -67,7 +67,7 @@ class Directory:
         return data, hashlib.sha256(data).hexdigest()
 
     def create(self, key: str, data: bytes) -> bool:
-        """As `Objects.create`: a hard link either makes the whole file or finds one there."""
+        """As `Objects.create`: a hard link either makes the whole file or finds an existing one."""
         place = self.path / checked_key(key)
         with explain_disk_errors(self.path), self._temporary_file(data) as written:
             _make_folder(place.parent)
@@ -77,10 +77,10 @@ class Directory:
             except FileExistsError:
                 return False
             finally:
-                _settle(place.parent)  # what is reported, either way, must outlive a power cut
+                _settle(place.parent)  # either result must survive a power cut
 
     def swap(self, key: str, data: bytes, tag: str) -> bool:
-        """As `Objects.swap`; other writers wait while we compare."""
+        """As `Objects.swap`; other writers wait during the comparison."""
         place = self.path / checked_key(key)
         with explain_disk_errors(self.path), self._lock():
             found = self.read(key)
@@ -100,7 +100,7 @@ class Directory:
                 _settle(place.parent)
 
     def keys(self, prefix: str) -> Iterator[str]:
-        """As `Objects.keys`, sorted; half-written files are not seen."""
+        """As `Objects.keys`, sorted; partly written files are not listed."""
         folder = checked_prefix(prefix).rpartition("/")[0]
         start = f"{folder}/" if folder else ""
         found = (start + name for name in files_below(self.path / folder))
@@ -112,7 +112,7 @@ class Directory:
             return written.stat().st_mtime
 
     def tidy(self) -> None:
-        """Remove what writers that died left half-written; those at work hold a lock on theirs."""
+        """Remove partly written files of dead writers; active writers hold a lock on theirs."""
         for left in (self.path / ".writing").glob("*"):
             with left.open("rb") as file, suppress(BlockingIOError):
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -120,7 +120,7 @@ class Directory:
 
     @contextmanager
     def _temporary_file(self, data: bytes) -> Iterator[Path]:
-        """A temporary file that holds the data, on the disk for good; gone afterwards."""
+        """A temporary file that holds the data, synced to the disk; removed afterwards."""
         temporary = self.path / ".writing" / uuid.uuid4().hex
         _make_folder(temporary.parent)
         try:
@@ -135,7 +135,7 @@ class Directory:
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
-        """One swap at a time, across threads and processes; a process that dies lets go."""
+        """One swap at a time, across threads and processes; the lock ends with its process."""
         _make_folder(self.path)
         with (self.path / ".lock").open("ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -143,7 +143,7 @@ class Directory:
 
 
 def _make_folder(folder: Path) -> None:
-    """Make a folder and its parents so that they outlive a power cut."""
+    """Make a folder and its parents so that they survive a power cut."""
     if not folder.is_dir():
         _make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
@@ -160,7 +160,7 @@ def _settle(folder: Path) -> None:
 
 @dataclass(frozen=True)
 class S3:
-    """A store under a prefix of a bucket; `settling` says how lost races, conflicts and silence are dealt with."""
+    """A store under a prefix of a bucket; `retry.py` handles conflicts, retries and time-outs."""
 
     bucket: str
     prefix: str  # empty, or ends with /
@@ -202,7 +202,7 @@ class S3:
                 return
             if (following := page.get("NextContinuationToken", "")) in ("", more):
                 raise StoreError(
-                    f"{self._place(start)}: the server lists a part and does not say how to go on; nothing is known"
+                    f"{self._place(start)}: the server sent a part of the listing without a token for the rest; try again later"
                 )
             more = following
 
@@ -231,7 +231,7 @@ class S3:
 
 
 def open_objects(settings: Settings, credentials: Mapping[str, str] | None = None) -> Directory | S3:
-    """The store of these settings, probed once a process. Raises as `Objects`, ValueError where it must not be used."""
+    """The store of these settings, probed once a process. Raises as `Objects`, and DataError if it must not be used."""
     objects, place = open_for_reading(settings, credentials), settings.store_place
     _probe_once(objects, place)
     mark_store(objects, place)
@@ -239,7 +239,7 @@ def open_objects(settings: Settings, credentials: Mapping[str, str] | None = Non
 
 
 def open_for_reading(settings: Settings, credentials: Mapping[str, str] | None = None) -> Directory | S3:
-    """The store without a probe, for who may only read it. Raises ValueError if its format is another."""
+    """The store without a probe, for read-only access. Raises DataError if it has another format."""
     place = settings.store_place
     objects: Directory | S3 = Directory(Path(place))
     if found := bucket_of(place):
@@ -251,7 +251,7 @@ def open_for_reading(settings: Settings, credentials: Mapping[str, str] | None =
 
 
 def read_again(objects: Objects, key: str) -> tuple[bytes, str] | None:
-    """As `Objects.read`, over another connection: for bytes that cannot be what was written."""
+    """As `Objects.read`, over a new connection: for bytes that failed verification."""
     if isinstance(objects, S3):
         objects.client.close()  # its idle connections; the next request opens a new one
     return objects.read(key)

@@ -1,4 +1,4 @@
-"""Reading a plan: from a YAML file to a Plan, or to every mistake in it at once with the legal values."""
+"""Load a plan from a YAML file. An error lists every mistake at once, with the legal values."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.redact import redacted_head
 from nightloop.tasks.plan.yaml_reader import read_mapping
 
-WORDS = re.compile(r"[\w./@%+=:,~ -]{1,500}")  # what is shown as it is, in a terminal, in Markdown and in HTML
+WORDS = re.compile(r"[\w./@%+=:,~ -]{1,500}")  # texts that need no escapes in a terminal, in Markdown and in HTML
 
 
-_GIVEN: dict[str, str] = {}  # by pipeline: the plan as this process was given it
+_GIVEN: dict[str, str] = {}  # by pipeline: the name or path by which this process read the plan
 
 
 def remember_name(plan: Plan, given: str) -> None:
-    """Keep how the plan was named, so that advice names it in the same way."""
+    """Remember the name or path of the plan, so that advice uses the same one."""
     _GIVEN[plan.pipeline] = given
 
 
 def as_given(pipeline: str) -> str:
-    """The plan of a pipeline as a word of a command: as this process was given it, else the pipeline's name."""
+    """The plan of a pipeline as an argument of a command: the name or path that this process used, else the pipeline."""
     given = _GIVEN.get(pipeline, pipeline)
     return shlex.quote(given) if WORDS.fullmatch(given) else "PLAN"
 
@@ -53,9 +53,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def read_form(path: Path) -> Plan:
-    """The plan in a file, as it is written: its plug-ins and their options are not looked at.
+    """The plan in a file, as it is written. Its plug-ins and their options are not checked.
 
-    Raises one ValueError that lists every mistake of form.
+    Raises one PlanError that lists every mistake of form.
     """
     raw = read_yaml(path)
     raise_mistakes(path, form_mistakes(raw))
@@ -63,14 +63,14 @@ def read_form(path: Path) -> Plan:
 
 
 def raise_mistakes(path: Path, found: Sequence[str]) -> None:
-    """Raise one ValueError that lists every mistake in the plan of this file; nothing where there is none."""
+    """Raise one PlanError that lists every mistake in the plan of this file; do nothing if there is none."""
     if found:
         listed = "\n".join(f"  - {mistake}" for mistake in found)
         raise PlanError(f"{path} has {len(found)} mistake{'s' * (len(found) > 1)}:\n{listed}")
 
 
 def form_mistakes(raw: Mapping[str, Any]) -> list[str]:
-    """Every mistake of form in a plan, one sentence each; empty where `Plan` accepts it."""
+    """Every mistake of form in a plan, one sentence each; empty if `Plan` accepts it."""
     try:
         Plan.model_validate(raw)
     except ValidationError as error:
@@ -79,7 +79,7 @@ def form_mistakes(raw: Mapping[str, Any]) -> list[str]:
 
 
 def _is_relevant(raw: Mapping[str, Any], where: tuple[Any, ...]) -> bool:
-    """Whether an error is about the kind of periods that was meant: those of a count have `rows`."""
+    """Whether an error is about the kind of periods that the plan uses: periods of equal counts have `rows`."""
     periods = raw.get("periods")
     if where[:1] != ("periods",) or len(where) < 2 or not isinstance(periods, Mapping):
         return True
@@ -98,7 +98,7 @@ def _sentence(error: Any) -> str:
 
 
 def _period_kind(part: object) -> str:
-    """`Calendar` or `Counts` where a part of an error's place names a kind of periods (pydantic may wrap it in words)."""
+    """`Calendar` or `Counts` if a part of an error's location names a kind of periods (pydantic may wrap it); else empty."""
     return next((kind for kind in ("Calendar", "Counts") if str(part) == kind or f", {kind}]" in str(part)), "")
 
 

@@ -1,6 +1,6 @@
-"""Plug-ins: sources, models, strategies and correctors, found by entry point and built from what a plan says of them.
+"""Plug-ins: sources, models, strategies and correctors, found by entry point and built from a plan's options.
 
-Ours have no other way in than everybody's.
+The built-in ones use the same entry points as those of other packages.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ GROUPS: Mapping[Kind, str] = {
     "source": "nightloop.sources", "model": "nightloop.models", "strategy": "nightloop.strategies",
     "corrector": "nightloop.correctors",
 }  # fmt: skip
-METHODS = {  # what each must have, whatever else it has
+METHODS = {  # the attributes that each kind must have
     "source": ("describe", "batches"), "model": ("family", "fields", "new_rows", "dense"),
     "strategy": ("lookback", "start", "update"), "corrector": ("start", "correct", "observe"),
 }  # fmt: skip
@@ -31,16 +31,16 @@ METHODS = {  # what each must have, whatever else it has
 
 @dataclasses.dataclass
 class Builder:
-    """Builds plug-ins and collects every mistake, named by its place in the plan."""
+    """Builds plug-ins and collects every mistake, named by its path in the plan."""
 
     protocols: Mapping[Any, Kind] = dataclasses.field(default_factory=dict)  # a field of this type is another plug-in
     mistakes: list[str] = dataclasses.field(default_factory=list)
 
     def plug_in(self, kind: Kind, given: object, path: str = "", context: Mapping[str, object] | None = None) -> Any:
-        """The plug-in that `{use, options}`, or a bare name, stands for; None if there are mistakes.
+        """The plug-in of `{use, options}`, or of a name alone; None if there are mistakes.
 
-        `path` comes before the names in messages. `context`: arguments that are not the plan's to give, used by those who
-        take them.
+        `path` is put before the names in messages. `context`: arguments that do not come from the plan, for classes that
+        have such parameters.
         """
         part = {"use": given} if isinstance(given, str) else given
         where = f"{path}: " if path else ""
@@ -59,7 +59,7 @@ class Builder:
         made = self.instance(known[name].load(), part.get("options") or {}, at, context or {})
         missing = [method for method in METHODS[kind] if made is not None and not hasattr(made, method)]
         if missing:
-            self.mistakes.append(f"{where}{name} is no {kind}: it has no {', '.join(missing)}")
+            self.mistakes.append(f"{where}{name} is not a {kind}: it has no {', '.join(missing)}")
         return None if missing else made
 
     def instance(self, cls: type, options: object, path: str, context: Mapping[str, object]) -> Any:
@@ -90,7 +90,7 @@ class Builder:
             return None
 
     def _value(self, hint: Any, given: object, path: str) -> object:
-        """An option as its type. Other plug-ins, several of them in a tuple, and dataclasses are built in their turn."""
+        """An option as its type. Options that are plug-ins, tuples of plug-ins or dataclasses are built as well."""
         for protocol, kind in self.protocols.items():
             if hint == protocol | None and given is None:
                 return None
@@ -104,7 +104,7 @@ class Builder:
         if dataclasses.is_dataclass(hint) and isinstance(hint, type):
             return given if isinstance(given, hint) else self.instance(hint, given, f"{path}.", {})
         if _holds_bool(given) and "bool" not in str(hint):  # pydantic would take true for 1
-            self.mistakes.append(f"{path}: given {given!r:.80}; true and false are no values of it")
+            self.mistakes.append(f"{path}: given {given!r:.80}; true and false are not allowed")
             return None
         try:
             value: object = TypeAdapter(hint).validate_python(given)
@@ -127,7 +127,7 @@ def _holds_bool(given: object) -> bool:
     return isinstance(given, bool) or (isinstance(given, list | tuple) and any(map(_holds_bool, given)))
 
 
-@cache  # reading what every installed package says of itself takes 25 ms
+@cache  # reading the metadata of every installed package takes 25 ms
 def installed(kind: Kind) -> dict[str, EntryPoint]:
     """Every plug-in of a kind by its name, in alphabetical order. Raises PlanError if two packages offer one name."""
     found: dict[str, EntryPoint] = {}
@@ -148,6 +148,6 @@ def name_list(names: Iterable[str]) -> str:
 
 
 def require_package(who: str, package: str, extra: str) -> None:
-    """Raise PlanError if an optional package is not installed, with the words that install it."""
+    """Raise PlanError if an optional package is not installed, with the command that installs it."""
     if find_spec(package) is None:
         raise PlanError(f"{who} needs {package}: pip install 'nightloop[{extra}]'")

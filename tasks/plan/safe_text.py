@@ -1,7 +1,7 @@
-"""Outward: text on its way out of the process, to a terminal, a log, a state: credentials masked, control characters shown.
+"""Safe text: text that leaves the process, to a terminal, a log or a state: credentials masked, control characters escaped.
 
-`guarded` stands around every task and around the doors to plan, store and lake, so that what an error says is masked
-before Prefect keeps it; `guard_process` does the same for log records and for tracebacks that nobody caught.
+`redact_errors` wraps every task and the functions that open plan, store and lake, so that errors are masked before Prefect
+stores them; `guard_process` does the same for log records and for uncaught exceptions.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ Hook = Callable[[type[BaseException], BaseException, TracebackType | None], obje
 
 
 def safe_text(text: str) -> str:
-    """The text as it may leave: credentials masked, control characters visible."""
+    """The text with credentials masked and control characters escaped."""
     return escape_controls(redact(text))
 
 
 def escape_controls(text: str) -> str:
-    """The text with every character shown as an escape that would move a cursor, colour, hide or reorder what is read.
+    """The text with every character escaped that would move a cursor, colour, hide or reorder text.
 
-    Line ends and tabs stay. Names, reasons and rows of a log may hold ESC, C1, carriage returns and marks of direction.
+    Line ends and tabs stay. Names, reasons and rows of logs may hold ESC, C1, carriage returns and direction marks.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -42,7 +42,7 @@ def escape_controls(text: str) -> str:
 
 
 def json_of(value: object, indent: int | None = None) -> str:
-    """One JSON document in ASCII, credentials masked, that is harmless in a terminal as well."""
+    """One JSON document in ASCII with credentials masked; safe in a terminal as well."""
     return json.dumps(_redact_nested(value), indent=indent, default=lambda one: redact(str(one))).replace(
         "\x7f", "\\u007f"
     )
@@ -50,7 +50,7 @@ def json_of(value: object, indent: int | None = None) -> str:
 
 @contextmanager
 def redact_errors() -> Iterator[None]:
-    """A block, or as `@guarded()` a function, out of which no error carries a credential."""
+    """A block, or as `@redact_errors()` a function, whose errors carry no credential."""
     guard_process()
     try:
         yield
@@ -62,7 +62,7 @@ def redact_errors() -> Iterator[None]:
 
 
 def locate_errors(fn: Callable[P, R], where: Callable[[Any, Any], str]) -> Callable[P, R]:
-    """The function, whose errors of memory and disk say where they came, by its arguments."""
+    """The function; its errors of memory and disk say where they occurred, by its arguments."""
 
     @wraps(fn)
     def with_location(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -76,7 +76,7 @@ def locate_errors(fn: Callable[P, R], where: Callable[[Any, Any], str]) -> Calla
 
 
 def locate(error: Exception, where: str) -> None:
-    """Put before what an error of the machine says where it came, once. Errors that nightloop words itself say it already."""
+    """Add to an error of the machine where it occurred, once. Messages of nightloop itself say it already."""
     if getattr(error, "located", False) or (isinstance(error, OSError) and not error.strerror):
         return
     error.located = True  # type: ignore[attr-defined]
@@ -87,7 +87,7 @@ def locate(error: Exception, where: str) -> None:
 
 
 def guard_process() -> None:
-    """Mask log records when they are made, before any handler sees them, and tracebacks that nobody caught; once."""
+    """Mask log records when they are made, before any handler sees them, and uncaught exceptions. Repeating is harmless."""
     made = logging.getLogRecordFactory()
     if getattr(made, "guarded", False):
         return
@@ -115,14 +115,14 @@ def _redact_nested(value: object) -> object:
 
 
 def _redact_entry(key: object, value: object) -> object:
-    """A value under its key, which may say that it is a credential."""
+    """A value under its key; it is masked if the key says that it is a credential."""
     return MASK if isinstance(value, str) and value and holds_credentials(f"{key}={value}") else _redact_nested(value)
 
 
 def _redact_record(record: logging.LogRecord) -> logging.LogRecord:
     try:
         said = record.getMessage()
-    except Exception:  # the words do not go with their values: nothing of these is shown, and no caller is stopped
+    except Exception:  # the format does not fit its values: do not show them, and do not raise in the caller
         record.msg, record.args = f"{safe_text(str(record.msg))} (its values cannot be shown)", ()
         return record
     if (safe := safe_text(said)) != said:
@@ -136,7 +136,7 @@ def _redact_record(record: logging.LogRecord) -> logging.LogRecord:
 def _report_uncaught(
     before: Hook, kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
-    """What nobody caught, masked: to the hook that somebody else set, or as a traceback."""
+    """Mask an uncaught exception, and pass it to the hook that was set before, or print its traceback."""
     safe = redact_error(error)
     if before is not sys.__excepthook__:
         before(type(safe), safe, trace)
@@ -147,7 +147,7 @@ def _report_uncaught(
 def _report_uncaught_in_thread(
     before: Callable[[threading.ExceptHookArgs], object], what: threading.ExceptHookArgs
 ) -> None:
-    """The same for a thread."""
+    """The same for an exception in a thread."""
     if what.exc_value is not None and what.exc_type is not SystemExit:
         redact_error(what.exc_value)
         if before is not threading.__excepthook__:

@@ -190,7 +190,7 @@ def test_maintain_of_a_store_whose_pipelines_are_elsewhere(begun: Tiny, tmp_path
     (store / "pipelines").rename(tmp_path / "disk")
     (store / "pipelines").mkdir()
     for refused in (nightloop.tasks.maintain.sweep.fn, nightloop.tasks.maintain.compact.fn):
-        with pytest.raises(ValueError, match="cannot be seen"):
+        with pytest.raises(ValueError, match="the store does not show it"):
             refused(plan, act, week, False)
     for left in (store / "pipelines").rglob("*.json"):
         left.unlink()

@@ -48,7 +48,7 @@ def test_a_folder_that_was_moved_to_another_disk_and_linked_is_seen_whole(tmp_pa
     assert len(collect_garbage(store, "ann", 0.0).removed) == 1
     check_invariants(store)
     elsewhere.rename(tmp_path / "unmounted")
-    with pytest.raises(FileNotFoundError, match=r"is a symbolic link that leads nowhere.*mount the disk"):
+    with pytest.raises(FileNotFoundError, match=r"is a symbolic link whose target does not exist.*mount the disk"):
         collect_garbage(store, "ann", 1000.0)
     (tmp_path / "unmounted").rename(elsewhere)
     check_invariants(store)

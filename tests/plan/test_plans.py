@@ -93,7 +93,7 @@ def test_every_mistake_is_said_at_once_with_what_is_legal(tmp_path: Path) -> Non
         ({"columns": {"user": "u", "item": "i", "time": "t", "time_unit": "weeks"}}, "columns.time_unit"),
         (
             {"columns": {"user": "u", "item": "i", "time": "t", "logged_probability": "p"}},
-            "there is no label: name one",
+            "needs a label, and there is none",
         ),
         (
             {"strategies": {"kd": {"use": "KD", "options": {"learner": "FineTune"}}}},
@@ -184,9 +184,9 @@ def test_a_pretrain_that_does_not_fit_the_model_is_refused(tmp_path: Path) -> No
         (b"- a\n- b\n", "not list"),
         (b"just words", "not str"),
         (b"42", "not int"),
-        (b"a: [1, 2", "is no YAML file"),
-        (b"\x00\x01\xff\xfe\x89PNG", "is no YAML file"),
-        (b"!!python/object/apply:os.system ['echo hi']", "is no YAML file"),
+        (b"a: [1, 2", "is not a YAML file"),
+        (b"\x00\x01\xff\xfe\x89PNG", "is not a YAML file"),
+        (b"!!python/object/apply:os.system ['echo hi']", "is not a YAML file"),
         (b"pipeline: " + b"x" * 1_000_001, "a plan has at most 1,000,000"),
         (
             b"a: &a [x,x]\nb: &b [" + b",".join([b"*a"] * 300) + b"]\nc: &c [" + b",".join([b"*b"] * 300) + b"]",

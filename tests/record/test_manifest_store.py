@@ -47,7 +47,7 @@ def test_publish_refuses_gaps_and_unknown_predecessors() -> None:
     with pytest.raises(ValueError, match="names a predecessor that does not exist"):
         manifest_store.create_manifest(store, night(store, 1, first))
     for pipeline in ("../../etc", "A", "a'b", "x" * 1_000_000, ""):
-        with pytest.raises(ValueError, match="is no name of a pipeline"):
+        with pytest.raises(ValueError, match="is not a name of a pipeline"):
             manifest_store.create_manifest(store, first.model_copy(update={"pipeline": pipeline}))
     with pytest.raises(ValueError, match="a night is 0 to 999999"):
         manifest_store.current_manifest(store, PIPELINE, -1)
