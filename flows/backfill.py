@@ -67,15 +67,15 @@ def _run_in_order(
     done: list[Manifest] = []
     bar, until = Bar(f"{plan.pipeline}-backfill", f"{len(runs)} nights of {plan.pipeline}"), newest_shown(plan, when)
     advance(plan, bar, 0, len(runs), until)
-    shown = time.monotonic()
+    refreshed = time.monotonic()
     with report_early_end(done, runs, clock is not None):
         for index in runs:
             last = clock if index == runs[-1] else None
             with limit_night(plan, period_name(plan, index)):
                 done.append(night(plan, collect_all(plan, index), last, only))
-            if time.monotonic() - shown > REFRESH:
+            if time.monotonic() - refreshed > REFRESH:
                 advance(plan, bar, len(done), len(runs), until)
-                shown = time.monotonic()
+                refreshed = time.monotonic()
             warned = any(v.verdict == "warned" for v in done[-1].validated)
             if done[-1].outcome == "blocked" or (stop_on == "warned" and warned):
                 break

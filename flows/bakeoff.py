@@ -82,21 +82,23 @@ def bakeoff(
         runner: Each cell is a process either way; dask spreads them over a Dask cluster (extra bakeoff-dask).
         workers: Cells that run side by side.
     """
-    asked = load_spec(spec, {
+    bakeoff_spec = load_spec(spec, {
         "strategies": list(strategies), "models": list(models), "seeds": list(seeds), "start": start, "end": end,
         "test_periods": list(test_periods), "baselines": list(baselines), "candidates": candidates, "tune": tune,
         "tune_periods": list(tune_periods),
     })  # fmt: skip
-    given = read(plan)
-    with keep_lake(given):
-        field, span = resolve_entrants(given, asked, scheduled_time(), runner, workers)
-        collect_missing(given, span.last)
-        with shared_directory() as place, open_worker_pool(runner, workers) as pool:
-            kinds = asked.kinds if given.family == "ranking" else ()
-            table = JobTable(given, write_history(given, span.last, place), place, kinds, asked.popular_negatives)
+    order = read(plan)
+    with keep_lake(order):
+        field, span = resolve_entrants(order, bakeoff_spec, scheduled_time(), runner, workers)
+        collect_missing(order, span.last)
+        with shared_directory() as directory, open_worker_pool(runner, workers) as pool:
+            kinds = bakeoff_spec.kinds if order.family == "ranking" else ()
+            table = JobTable(
+                order, write_history(order, span.last, directory), directory, kinds, bakeoff_spec.popular_negatives
+            )
             entrants, tried = tune_entrants(table, field, span, pool)
-            found = run_jobs(table, [cell_job(table, e, seed) for e in entrants for seed in field.seeds], pool)
-        return publish_report(bakeoff_report(table, field, span, entrants, tried, found))
+            results = run_jobs(table, [cell_job(table, e, seed) for e in entrants for seed in field.seeds], pool)
+        return publish_report(bakeoff_report(table, field, span, entrants, tried, results))
 
 
 def resolve_entrants(
@@ -184,11 +186,11 @@ def tune_entrants(
 
 def bakeoff_report(
     table: JobTable, field: EntryList, span: PeriodSplit, entrants: Sequence[Entrant], records: Sequence[dict[str, Any]],
-    found: Mapping[str, RunResult],
+    results: Mapping[str, RunResult],
 ) -> BakeoffReport:  # fmt: skip
     """The report of all runs. Raises PlanError if no test period passed validation."""
-    there = {one.period for one in table.lived}
-    test = tuple(p for p in span.test if p in there)
+    replayed = {entry.period for entry in table.lived}
+    test = tuple(p for p in span.test if p in replayed)
     if not test:
         raise PlanError("every test period was skipped by an operator: give others")
     kinds = tuple(table.kinds) or (CLICKS,)
@@ -196,7 +198,7 @@ def bakeoff_report(
     failed: dict[str, list[str]] = {}
     for entrant in entrants:
         for seed in field.seeds:
-            outcome = found[cell_job(table, entrant, seed).key]
+            outcome = results[cell_job(table, entrant, seed).key]
             if outcome.failed:
                 failed.setdefault(entrant.name, []).append(outcome.failed)
             else:
@@ -218,13 +220,13 @@ def run_jobs(table: JobTable, jobs: Sequence[Job], pool: WorkerPool) -> dict[str
         return done
     try:
         side_by_side(lambda job: prepare_jobs(job, pool.compute), preparations(table, todo), pool.workers)
-        made = side_by_side(lambda job: run_cell(job, pool.compute), todo, pool.workers)
+        results = side_by_side(lambda job: run_cell(job, pool.compute), todo, pool.workers)
     except KeyboardInterrupt:
-        kept = len(remaining_jobs(jobs)[0])
+        finished = len(remaining_jobs(jobs)[0])
         raise KeyboardInterrupt(
-            f"interrupted after {kept} of {plural(len(jobs), 'cell')}; run it again to resume"
+            f"interrupted after {finished} of {plural(len(jobs), 'cell')}; run it again to resume"
         ) from None
-    return done | {job.key: outcome for job, outcome in zip(todo, made, strict=True)}
+    return done | {job.key: outcome for job, outcome in zip(todo, results, strict=True)}
 
 
 def split_names(given: str) -> tuple[str, ...]:

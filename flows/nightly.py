@@ -97,15 +97,15 @@ def night(
     its last checkpoint. Raises PlanError if all strategies failed; nothing is recorded then.
     """
     trained: Mapping[str, TrainedCheckpoint] = {}
-    found = validate(plan, landed, retry_failed)
-    if isinstance(found, Manifest):
-        manifest = found
+    opened = validate(plan, landed, retry_failed)
+    if isinstance(opened, Manifest):
+        manifest = opened
     else:
         from nightloop.flows.run_night import (
             train,  # brings torch, which takes seconds, and a finished night needs none
         )
 
-        manifest, trained = train(found, only)
+        manifest, trained = train(opened, only)
     if clock is not None:
         move_champion(manifest, clock().isoformat())
     report(manifest, trained, clock is not None)
@@ -156,9 +156,9 @@ def summarize(done: Sequence[Manifest], live: bool = True, remark: str = "") -> 
     if not done or done[-1].outcome != "blocked":
         return lines
     last = done[-1]
-    why = [plain(last.reason, 900), *([plain(remark, 600)] if remark else [])]
+    reasons = [plain(last.reason, 900), *([plain(remark, 600)] if remark else [])]
     stopped: list[str] = failed(
-        f"{last.name} of {last.pipeline} was stopped by validation: {'. '.join(why)}. Correct the source and run the "
+        f"{last.name} of {last.pipeline} was stopped by validation: {'. '.join(reasons)}. Correct the source and run the "
         f'night again, or decide: nightloop night {as_given(last.pipeline)} --period {last.name} --accept "why" '
         '(or --skip "why")'
     )

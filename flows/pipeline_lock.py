@@ -74,15 +74,15 @@ def store_clock(objects: Objects) -> float:
     Raises ConflictError if this machine's clock differs from it by more than `LARGEST_SKEW`.
     """
     before = time.time()
-    found = store_time(objects)
+    now = store_time(objects)
     after = time.time()
-    skew = max(before - found, found - after)
+    skew = max(before - now, now - after)
     if skew > LARGEST_SKEW:
         raise ConflictError(
-            f"the clock of this machine says {_words(after)}, the store's says {_words(found)}: they differ by {skew:.0f} s, "
+            f"the clock of this machine says {_words(after)}, the store's says {_words(now)}: they differ by {skew:.0f} s, "
             f"more than {LARGEST_SKEW:.0f} s. Correct the clock that is wrong (NTP); nothing was changed"
         )
-    return found
+    return now
 
 
 def _words(seconds: float) -> str:

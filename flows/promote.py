@@ -49,10 +49,12 @@ def promote(
         raise PlanError("pin and unpin were both given; give one of them")
     order, when = read(plan), scheduled_time().isoformat()
     if (pin or unpin) and not any(text.strip() for text in (strategy, period, manifest)):
-        said = pin_by_hand(order, reason, when, pin)
+        outcome = pin_by_hand(order, reason, when, pin)
     else:
-        said = promote_by_hand(order, strategy, period, manifest, (reason, force), when, pin if pin or unpin else None)
-    return _publish_report(order, said)
+        outcome = promote_by_hand(
+            order, strategy, period, manifest, (reason, force), when, pin if pin or unpin else None
+        )
+    return _publish_report(order, outcome)
 
 
 @flow("rollback", run_name)
@@ -72,10 +74,10 @@ def rollback(plan: str = "simulated", to: str = "", reason: str = "", from_entry
     return _publish_report(order, roll_back_by_hand(order, to, reason, scheduled_time().isoformat(), from_entry))
 
 
-def _publish_report(plan: Plan, said: str) -> str:
+def _publish_report(plan: Plan, outcome: str) -> str:
     """The outcome of an act that is done. A report that cannot be drawn is a warning."""
     try:
         publish(plan, newest_shown(plan, scheduled_time()))
     except Exception as error:
         log.warning("the act is done; the report of %s was not drawn: %s", plan.pipeline, error)
-    return said
+    return outcome

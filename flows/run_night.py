@@ -26,6 +26,6 @@ def train(night: Night, only: Sequence[str] = ()) -> tuple[Manifest, Mapping[str
     trained = {label: retrain(night, label, start, bool(only) and label not in only) for label in labels}
     failures = failed_in(trained)
     if len(failures) == len(trained):
-        reasons = "; ".join(f"{label}: {why.reason}" for label, why in failures.items())
+        reasons = "; ".join(f"{label}: {failure.reason}" for label, failure in failures.items())
         raise PlanError(f"no strategy could learn from {night.name}, so nothing was recorded: {plain(reasons, 900)}")
     return deploy(night, scores, trained, compare(night, scores, failures)), trained

@@ -35,20 +35,20 @@ def status(plan: str, on: str = "") -> dict[str, Any]:
         history = read_history(open_store(), warehouse, order, last)
     if on.strip():
         return _served_status(order, history, on.strip())
-    found = [{"text": f.text, "to_do": f.todo} for f in findings(history, _plan_refusal(plan, order, history))]
+    findings_to_do = [{"text": f.text, "to_do": f.todo} for f in findings(history, _plan_refusal(plan, order, history))]
     pin = current_pin(history.log)
     page = Settings().home / "reports" / f"{order.pipeline}.html"
     return {
         "pipeline": order.pipeline,
         "headline": headline(history),
-        "findings": found,
+        "findings": findings_to_do,
         "nights": grid.grid_records(history),
         "missing_later": history.later,
         "leaderboard": leaderboard.records(history),
         "champion": history.log[-1].model_dump(mode="json") if history.log else None,
         "pinned": pin.model_dump(mode="json") if pin else None,
         "report": str(page.resolve()) if page.exists() else None,
-        "text": _text(history, found, str(page.resolve()) if page.exists() else ""),
+        "text": _text(history, findings_to_do, str(page.resolve()) if page.exists() else ""),
     }
 
 
@@ -75,15 +75,18 @@ def _served_status(plan: Plan, history: History, on: str) -> dict[str, Any]:
             "served": None,
             "text": f"{on}, by the clock of the promotions: nothing of {plan.pipeline} served yet",
         }
-    why = f"{entry.action} number {entry.number} by {entry.by}, {entry.when}: {entry.reason}"
-    text = f"{on}, by the clock of the promotions: {entry.strategy} of {entry.name} served\n  {why}\n  manifest {entry.manifest}"
+    reason = f"{entry.action} number {entry.number} by {entry.by}, {entry.when}: {entry.reason}"
+    text = f"{on}, by the clock of the promotions: {entry.strategy} of {entry.name} served\n  {reason}\n  manifest {entry.manifest}"
     return {"pipeline": plan.pipeline, "on": on, "served": entry.model_dump(mode="json"), "text": text}
 
 
-def _text(history: History, found: list[dict[str, str]], page: str) -> str:
+def _text(history: History, findings_to_do: list[dict[str, str]], page: str) -> str:
     out = io.StringIO()
     console = Console(file=out, width=max(WIDTH, Console().width), highlight=False, force_terminal=False, no_color=True)
     console.print(as_rich(grid.grid(history).newest(40)))
     console.print(as_rich(leaderboard.leaderboard(history).first(8)))
-    lines = [headline(history), *(f"- {f['text']}" + (f"  To do: {f['to_do']}" if f["to_do"] else "") for f in found)]
+    lines = [
+        headline(history),
+        *(f"- {f['text']}" + (f"  To do: {f['to_do']}" if f["to_do"] else "") for f in findings_to_do),
+    ]
     return out.getvalue() + "\n".join([*lines, *([f"report: file://{page}"] if page else [])])

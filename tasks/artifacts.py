@@ -56,11 +56,11 @@ class Bar:
         from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
         self._last = now
-        if (made := self._made) is not None:
-            _try_to_show(lambda: update_progress_artifact(made, percent))
+        if (artifact := self._made) is not None:
+            _try_to_show(lambda: update_progress_artifact(artifact, percent))
             return
-        found = _try_to_show(lambda: create_progress_artifact(percent, key=self._key, description=self._title))
-        self._made = found if isinstance(found, UUID) else None
+        answer = _try_to_show(lambda: create_progress_artifact(percent, key=self._key, description=self._title))
+        self._made = answer if isinstance(answer, UUID) else None
 
     def end(self) -> None:
         """Remove the line in the terminal."""
@@ -74,7 +74,7 @@ def _key(text: str) -> str:
     return "".join(c if c.isascii() and c.isalnum() else "-" for c in text.lower()).strip("-")
 
 
-def _try_to_show(tell: Callable[[], object]) -> object:
+def _try_to_show(call: Callable[[], object]) -> object:
     """Call Prefect and return its answer; if that fails, log a warning and return None.
 
     After a failure Prefect is not called for a minute: each attempt waits for the API, and a run must not wait for display.
@@ -82,7 +82,7 @@ def _try_to_show(tell: Callable[[], object]) -> object:
     if time.monotonic() < _LEFT_ALONE["until"]:
         return None
     try:
-        return tell()
+        return call()
     except Exception as error:
         _LEFT_ALONE["until"] = time.monotonic() + 60.0
         log.warning("an artifact could not be shown in Prefect; the store has the record: %s", error)

@@ -33,7 +33,7 @@ def compare(night: Night, scores: Mapping[str, StrategyScores], failed: Mapping[
             break
         if link.scores:
             nights.append((link.period, link.served, _drop_failed(link.scores, link.failed)))
-    evidence = [_evidence(objects, plan, incumbent, *one) for one in reversed(nights)]
+    evidence = [_evidence(objects, plan, incumbent, *night_scores) for night_scores in reversed(nights)]
     leading = leading_metric(plan.gate.metric, plan.family == "ctr", plan.ranking.k)
     decision = decide(plan.gate.model_copy(update={"metric": leading}), plan.family, incumbent, evidence)
     return with_pin(with_failures(decision, failed), night.pinned)

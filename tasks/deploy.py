@@ -21,13 +21,13 @@ def deploy(
 ) -> Manifest:
     """Write the night's manifest and return it. From then on the night exists."""
     objects, settings = open_store(), Settings()
-    kept = {label: one.kept for label, one in trained.items()}
+    checkpoints = {label: result.kept for label, result in trained.items()}
 
     def test(winner: str) -> SmokeResult:
-        return smoke(settings, night.plan, kept[winner], night.vocabulary, credentials=credentials(settings))
+        return smoke(settings, night.plan, checkpoints[winner], night.vocabulary, credentials=credentials(settings))
 
     tested = with_smoke_test(decision, night.champion.strategy if night.champion else None, test)
-    champion = next_champion(night, tested.winner, kept)
-    manifest = complete_night(night, scores, kept, tested.judged, tested.verdict, champion, failed_in(trained))
+    champion = next_champion(night, tested.winner, checkpoints)
+    manifest = complete_night(night, scores, checkpoints, tested.judged, tested.verdict, champion, failed_in(trained))
     record_night(objects, night, manifest)
     return manifest

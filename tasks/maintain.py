@@ -54,13 +54,13 @@ def compact(plan: Plan, act: RemovalRequest, grace: timedelta, dry_run: bool) ->
             ]
         gone = expire_versions(warehouse, keep, over)
         before = datetime.fromtimestamp(act.when, UTC) - max(grace, UNDER_WAY)
-        if not (why := removal_obstacle(warehouse, Settings(), plan.pipeline, before)):
+        if not (obstacle := removal_obstacle(warehouse, Settings(), plan.pipeline, before)):
             compact_lake(warehouse, before)
     trash.settle_versions(objects, plan.pipeline, waiting, gone, act)
-    if why:
+    if obstacle:
         return [
             f"{len(gone)} versions that no night read were deleted, {len(waiting)} wait; no file of the lake was removed or "
-            f"merged: {why}"
+            f"merged: {obstacle}"
         ]
     return [f"the lake was compacted; {len(gone)} versions that no night read were deleted, {len(waiting)} wait"]
 
@@ -71,11 +71,11 @@ def sweep(plan: Plan, act: RemovalRequest, grace: timedelta, dry_run: bool) -> l
     objects = open_store()
     if dry_run:
         keys = unneeded_keys(objects)
-        there = [
-            f"in the trash since {one.date}: {len(one.keys)} objects (removal {one.number})"
-            for one in trash.open_removals(objects) if one.keys
+        in_trash = [
+            f"in the trash since {removal.date}: {len(removal.keys)} objects (removal {removal.number})"
+            for removal in trash.open_removals(objects) if removal.keys
         ]  # fmt: skip
-        return [f"{len(keys)} objects of the store would be moved to the trash", *keys[:SHOWN], *there]
+        return [f"{len(keys)} objects of the store would be moved to the trash", *keys[:SHOWN], *in_trash]
     swept = sweep_store(objects, act.by, act.when, Settings().lease_seconds, grace=grace.total_seconds())
     if swept.busy:
         return [f"nothing removed: {swept.busy}"]
@@ -102,8 +102,8 @@ def restore_trash(number: str, act: RemovalRequest) -> list[str]:
     text = number.strip().lower()
     if text != "all" and not text.isdecimal():
         raise PlanError(f"restore: given {number[:40]!r}; give all, or the number of a removal, such as 3")
-    back = restore_from_trash(open_store(), None if text == "all" else int(text), act)
-    return [f"{len(back)} objects were brought back from the trash", *back[:SHOWN]]
+    restored = restore_from_trash(open_store(), None if text == "all" else int(text), act)
+    return [f"{len(restored)} objects were brought back from the trash", *restored[:SHOWN]]
 
 
 @task("adopt pipelines")
@@ -111,12 +111,12 @@ def adopt(plan: Plan, confirm: str) -> list[str]:
     """List the pipelines that the store shows; with their names in `confirm`, record that these are all."""
     objects = open_store()
     if confirm.strip():
-        known = pipelines.adopt_pipelines(objects, confirm.split(","))
-        return [f"the record of pipelines is complete: {', '.join(known) or 'none'} (by {actor()})"]
-    seen, record = pipelines.listed_pipelines(objects.keys("pipelines/")), pipelines.readable_record(objects)
-    lines = [f"{name}: nights from {', '.join(map(str, roots)) or 'none'} on" for name, roots in sorted(seen.items())]
-    lines += [f"{name}: in the record, but the store does not show it" for name in record.roots if name not in seen]
-    names = ",".join(sorted({*seen, *record.roots}))
+        roots_by_name = pipelines.adopt_pipelines(objects, confirm.split(","))
+        return [f"the record of pipelines is complete: {', '.join(roots_by_name) or 'none'} (by {actor()})"]
+    listed, record = pipelines.listed_pipelines(objects.keys("pipelines/")), pipelines.readable_record(objects)
+    lines = [f"{name}: nights from {', '.join(map(str, roots)) or 'none'} on" for name, roots in sorted(listed.items())]
+    lines += [f"{name}: in the record, but the store does not show it" for name in record.roots if name not in listed]
+    names = ",".join(sorted({*listed, *record.roots}))
     return [
         *(lines or ["the store shows no pipeline"]),
         "If these are all the pipelines of the store, and you know of no other, confirm with the command below. Put a minus",

@@ -90,8 +90,8 @@ class Flow(Generic[P, R]):
 
             try:
                 with terminal():
-                    found: R = _raise_if_failed(_call_prefect(self.by_prefect, self._run_here, args, kwargs))
-                    return found
+                    result: R = _raise_if_failed(_call_prefect(self.by_prefect, self._run_here, args, kwargs))
+                    return result
             except ParameterTypeError as error:
                 raise PlanError(str(error)) from None
             except FailedRun as error:
@@ -103,14 +103,16 @@ class Flow(Generic[P, R]):
         before = _RUN.set(Run(_new_id()))
         try:
             with terminal():
-                found: R = self._validated_fn(*args, **kwargs)
-                return found
+                result: R = self._validated_fn(*args, **kwargs)
+                return result
         except ValidationError as error:
             if error.title != self.fn.__qualname__:  # of something that the flow read
                 raise
             names = list(inspect.signature(self.fn).parameters)
-            where = ((one["loc"], one["msg"]) for one in error.errors())
-            wrong = "; ".join(f"{names[at[0]] if isinstance(at[0], int) else at[0]}: {what}" for at, what in where)
+            where = ((detail["loc"], detail["msg"]) for detail in error.errors())
+            wrong = "; ".join(
+                f"{names[at[0]] if isinstance(at[0], int) else at[0]}: {message}" for at, message in where
+            )
             raise PlanError(f"{self.name}: {wrong}") from None
         finally:
             _RUN.reset(before)
@@ -154,8 +156,8 @@ class Task(Generic[P, R]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the task. If it failed and another attempt is worth it, run it again after each pause."""
         if run().prefect:
-            found: R = _call_prefect(self.by_prefect, self._run_here, args, kwargs)
-            return found
+            result: R = _call_prefect(self.by_prefect, self._run_here, args, kwargs)
+            return result
         return self._run_here(*args, **kwargs)
 
     def _run_here(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -172,9 +174,9 @@ class Task(Generic[P, R]):
             return self.fn(*args, **kwargs)
 
     def _bind_arguments(self, args: Any, kwargs: Any) -> dict[str, Any]:
-        given = inspect.signature(self.fn).bind(*args, **kwargs)
-        given.apply_defaults()
-        return given.arguments
+        bound = inspect.signature(self.fn).bind(*args, **kwargs)
+        bound.apply_defaults()
+        return bound.arguments
 
     def run_title(self, given: Mapping[str, Any]) -> str:
         """The name of a run with these arguments."""
@@ -243,7 +245,7 @@ def _record_outcome(fn: Callable[P, R]) -> Callable[P, R]:
     return recording_fn
 
 
-def _call_prefect(by_prefect: Callable[..., Any], here: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+def _call_prefect(by_prefect: Callable[..., Any], call_here: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """Have Prefect make the call. If Prefect's API is lost: return the call's outcome, or make the call here if it had not
     started."""
     before = _CALL.set(call := _Call())
@@ -259,7 +261,7 @@ def _call_prefect(by_prefect: Callable[..., Any], here: Callable[..., Any], args
             return call.results[-1]
         if call.began:
             raise
-        return here(*args, **kwargs)
+        return call_here(*args, **kwargs)
     finally:
         _CALL.reset(before)
 
@@ -276,9 +278,9 @@ def lost(error: BaseException | None) -> bool:
     return error is not None and lost(error.__cause__)
 
 
-def _raise_if_failed(found: Any) -> Any:
+def _raise_if_failed(result: Any) -> Any:
     """What a flow returned. Raises ConflictError with its message if that is a failed state."""
-    message = getattr(found, "message", None)
-    if message is not None and getattr(found, "is_failed", bool)():
+    message = getattr(result, "message", None)
+    if message is not None and getattr(result, "is_failed", bool)():
         raise ConflictError(message)
-    return found
+    return result

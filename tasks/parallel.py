@@ -21,7 +21,7 @@ def side_by_side(work: Callable[[Item], R], items: Sequence[Item], workers: int)
         running = [pool.submit(copy_context().run, work, item) for item in items]
         for ended in wait(running, return_when=FIRST_EXCEPTION).done:
             ended.result()
-        return [one.result() for one in running]
+        return [future.result() for future in running]
     except BaseException as error:
         interrupted = not isinstance(error, Exception)
         raise

@@ -29,25 +29,31 @@ LEAST_HASH = 8  # hex digits that name a manifest
 
 @task("promote")
 def promote_by_hand(
-    plan: Plan, strategy: str, period: str, seen: str, why: tuple[str, bool], when: str, pin: bool | None = None
+    plan: Plan,
+    strategy: str,
+    period: str,
+    manifest: str,
+    decision: tuple[str, bool],
+    when: str,
+    pin: bool | None = None,
 ) -> str:
-    """Promote one night's checkpoint. `why`: the reason, and whether to ignore the gate's verdict.
+    """Promote one night's checkpoint. `decision`: the reason, and whether to ignore the gate's verdict.
 
     `pin`: whether the gate may not move it; None: as `pins_by_hand` says.
     """
     objects = open_store()
     newest, at = promotions.newest_nights(objects, plan)
-    night = _find_night(objects, plan, period, seen if not strategy.strip() else "", newest)
-    if seen.strip() and not night.hash.startswith(seen.strip()):
+    night = _find_night(objects, plan, period, manifest if not strategy.strip() else "", newest)
+    if manifest.strip() and not night.hash.startswith(manifest.strip()):
         raise ConflictError(
-            f"{night.name} is manifest {night.hash[:12]} now, not {seen.strip()[:12]} as you saw it; look again"
+            f"{night.name} is manifest {night.hash[:12]} now, not {manifest.strip()[:12]} as you saw it; look again"
         )
-    reason, force = why
+    reason, force = decision
     act = Act(by=actor(), when=when, reason=reason, at_period=at)
-    pinned = pins_by_hand(strategy.strip(), period.strip(), seen.strip(), pin)
-    named = strategy.strip() or proposed(night)
+    pinned = pins_by_hand(strategy.strip(), period.strip(), manifest.strip(), pin)
+    chosen = strategy.strip() or proposed(night)
     return _report_outcome(
-        promotions.promote_checkpoint(objects, night, named, act, force, pinned, partial(_smoke_test, objects))
+        promotions.promote_checkpoint(objects, night, chosen, act, force, pinned, partial(_smoke_test, objects))
     )
 
 
@@ -78,7 +84,7 @@ def _smoke_test(objects: Objects, entry: Entry) -> None:
     """
     night, settings = manifest_store.manifest_by_hash(objects, entry.pipeline, entry.manifest, entry.period), Settings()
     try:
-        tried = smoke(
+        result = smoke(
             settings,
             Plan.model_validate(night.plan),
             entry.checkpoint,
@@ -90,9 +96,9 @@ def _smoke_test(objects: Objects, entry: Entry) -> None:
             raise
         log.warning("%s of %s is rolled back to without a smoke test: %s", entry.strategy, entry.name, trouble)
         return
-    if not tried.ok:
+    if not result.ok:
         raise PlanError(
-            f"{entry.strategy} of {entry.name} cannot serve, its smoke test failed: {tried.reason}. Nothing was changed; give "
+            f"{entry.strategy} of {entry.name} cannot serve, its smoke test failed: {result.reason}. Nothing was changed; give "
             "another period"
         )
 
@@ -120,16 +126,16 @@ def _find_night(objects: Objects, plan: Plan, period: str, manifest: str, newest
 def _report_outcome(outcome: ActOutcome) -> str:
     """The outcome in words. It is written to stderr at once: a later failure does not undo the act, and must not hide it."""
     entry = outcome.entry
-    what = f"{entry.strategy} of {entry.name} serves"
+    subject = f"{entry.strategy} of {entry.name} serves"
     pinned = (
         "pinned: the gate does not move it"
         if pins_champion(entry)
         else "not pinned: the gate decides from the next night on"
     )
     by = f"{entry.action} by {entry.by}: {entry.reason}"
-    text = f"{what} from now on (entry {entry.number}, {by}; {pinned})"
+    text = f"{subject} from now on (entry {entry.number}, {by}; {pinned})"
     if outcome.repeated:
-        text = f"already done as entry {entry.number}: {what} ({by}; {pinned}); nothing was changed"
+        text = f"already done as entry {entry.number}: {subject} ({by}; {pinned}); nothing was changed"
     log.info("%s: %s", entry.pipeline, text)
     sys.stderr.write(f"{entry.pipeline}: entry {entry.number} of the promotion log stands\n")
     sys.stderr.flush()

@@ -34,10 +34,10 @@ def report(manifest: Manifest, trained: Mapping[str, TrainedCheckpoint], live: b
     objects, pipeline = open_store(), manifest.pipeline
     if trained:
         write_timings(objects, manifest, {
-            "seconds": {name: one.seconds for name, one in trained.items()},
-            "bytes": {name: one.bytes for name, one in trained.items()},
+            "seconds": {name: result.seconds for name, result in trained.items()},
+            "bytes": {name: result.bytes for name, result in trained.items()},
         })  # fmt: skip
-    details = [json.loads(blobs.get(objects, one.blob)) for one in manifest.validated]
+    details = [json.loads(blobs.get(objects, result.blob)) for result in manifest.validated]
     show_markdown(f"{pipeline}-validation", f"Validation of {manifest.name}", validation_markdown(manifest, details))
     show_markdown(f"{pipeline}-verdict", f"The gate on {manifest.name}", verdict_markdown(manifest, live))
 
@@ -50,19 +50,19 @@ def publish(plan: Plan, last: int | None = None) -> str:
     """
     objects, path = open_store(), Settings().home / "reports" / f"{plan.pipeline}.html"
     with open_lake(plan) as warehouse:
-        known = read_known(objects, warehouse, plan, last)
-    stamp = f"<!-- {known.stamp} -->\n"
+        record = read_known(objects, warehouse, plan, last)
+    stamp = f"<!-- {record.stamp} -->\n"
     if not run().prefect and path.exists() and path.read_text(encoding="utf-8").endswith(stamp):
         return str(path)
-    history = history_of(objects, plan, known)
+    history = history_of(objects, plan, record)
     write_text(path, page(history) + stamp)
     show_markdown(f"{plan.pipeline}-grid", f"Nights of {plan.pipeline}", as_markdown(grid(history).newest(60)))
     if run().prefect:  # the plot takes a second
         standing, details = leaderboard(history).parted(FIT)
-        shown = as_markdown(standing)
+        text = as_markdown(standing)
         if scored_nights(history):
-            shown = "\n".join([shown, png_markdown(metric_curve(history)), "", as_markdown(details)])
-        show_markdown(f"{plan.pipeline}-leaderboard", f"Leaderboard of {plan.pipeline}", shown)
+            text = "\n".join([text, png_markdown(metric_curve(history)), "", as_markdown(details)])
+        show_markdown(f"{plan.pipeline}-leaderboard", f"Leaderboard of {plan.pipeline}", text)
     return str(path)
 
 

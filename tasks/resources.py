@@ -35,8 +35,8 @@ def open_store(settings: Settings | None = None) -> Objects:
 def open_lake(plan: Plan) -> Iterator[Warehouse]:
     """The pipeline's lake: the one that this thread keeps open already, or a new one."""
     with redact_errors():
-        if kept := _KEPT.get(_place(plan)):
-            yield kept
+        if opened := _KEPT.get(_place(plan)):
+            yield opened
             return
         settings = Settings()
         with Warehouse.open(settings, plan.pipeline, lake_credentials(settings, plan)) as warehouse:
@@ -73,9 +73,9 @@ def _place(plan: Plan) -> tuple[int, str, str]:
 @redact_errors()
 def read_plan_form(plan: str) -> Plan:
     """The plan of this name or path, as it is written. Its plug-ins and their options are not checked."""
-    found = load.read_form(find_plan(plan, Settings().plan_places))
-    load.remember_name(found, plan)
-    return found
+    form = load.read_form(find_plan(plan, Settings().plan_places))
+    load.remember_name(form, plan)
+    return form
 
 
 @redact_errors()
@@ -86,10 +86,10 @@ def read(plan: str) -> Plan:
     )
     from nightloop.tasks.plugins.assembly import read_plan
 
-    found = read_plan(find_plan(plan, Settings().plan_places))
-    build_all(found.correctors)
-    load.remember_name(found, plan)
-    return found
+    checked = read_plan(find_plan(plan, Settings().plan_places))
+    build_all(checked.correctors)
+    load.remember_name(checked, plan)
+    return checked
 
 
 def actor() -> str:
@@ -115,9 +115,9 @@ def credentials(settings: Settings) -> Mapping[str, str] | None:
 
     block: Any = AwsCredentials.load(settings.s3_credentials_block)
     secret = block.aws_secret_access_key
-    found = {
+    keys = {
         "aws_access_key_id": block.aws_access_key_id,
         "aws_secret_access_key": secret.get_secret_value() if secret else None,
         "aws_session_token": block.aws_session_token,
     }
-    return {name: value for name, value in found.items() if value}
+    return {name: value for name, value in keys.items() if value}

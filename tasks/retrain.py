@@ -46,8 +46,8 @@ def retrain(night: Night, label: str, start: CheckpointRef | None, reuse_only: b
     objects, parts = open_store(), assemble(night.plan)
     read = history(objects, night, parts.strategies[label].lookback)
     key = retrain_key(night, label, history_logs(objects, night) or read)
-    if done := step_cache.cached_result(objects, night.plan.pipeline, key, "retrain"):
-        return TrainedCheckpoint.model_validate(done)
+    if cached := step_cache.cached_result(objects, night.plan.pipeline, key, "retrain"):
+        return TrainedCheckpoint.model_validate(cached)
     if reuse_only:
         raise DataError(
             f"{label} was not chosen, but its inputs of {night.name} changed; choose it too, or name no strategy to train all"
@@ -57,15 +57,15 @@ def retrain(night: Night, label: str, start: CheckpointRef | None, reuse_only: b
     learn = _training_call(objects, parts, night, label, start, logs)
     began = time.perf_counter()
     with _training_bar(label, night):
-        made = _train_twice(night, label, learn)
+        result = _train_twice(night, label, learn)
     seconds = time.perf_counter() - began
-    if isinstance(made, Checkpoint):
-        trained = save_checkpoint(objects, made, seconds)
+    if isinstance(result, Checkpoint):
+        trained = save_checkpoint(objects, result, seconds)
         step_cache.store_result(objects, night.plan.pipeline, key, "retrain", trained.model_dump(exclude={"failed"}))
         return trained
     if night.previous is None:
-        raise DataError(f"{label} could not learn from {night.name}: {made.reason}")
-    return TrainedCheckpoint(kept=night.previous.checkpoints[label], seconds=round(seconds, 3), bytes=0, failed=made)
+        raise DataError(f"{label} could not learn from {night.name}: {result.reason}")
+    return TrainedCheckpoint(kept=night.previous.checkpoints[label], seconds=round(seconds, 3), bytes=0, failed=result)
 
 
 def _training_call(

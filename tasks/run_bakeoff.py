@@ -49,12 +49,12 @@ def missing_periods(plan: Plan, last: int) -> list[int]:
 
 
 @task("lay out the history")
-def write_history(plan: Plan, last: int, place: Path) -> tuple[ReplayedPeriod, ...]:
+def write_history(plan: Plan, last: int, directory: Path) -> tuple[ReplayedPeriod, ...]:
     """Validate the history and write it where every cell can read it. Raises PlanError if validation stops it."""
     with open_lake(plan) as warehouse:
-        found = validated_history(open_store(), warehouse, plan, last)
-        write_logs(place, found.logs(warehouse, plan))
-    return found.periods
+        replay = validated_history(open_store(), warehouse, plan, last)
+        write_logs(directory, replay.logs(warehouse, plan))
+    return replay.periods
 
 
 @task("{job.title}")
@@ -86,34 +86,34 @@ def run_cell(job: Job, compute: Compute) -> RunResult:
     outcome, objects = outcome_of(job), open_store()
     if outcome.failed:
         return outcome
-    kept = outcome.model_copy(update={"rows": blobs.put(objects, (job.room / ROWS).read_bytes())})
-    done = step_cache.store_result(objects, job.plan.pipeline, job.key, STEP, kept.model_dump(mode="json"))
+    result = outcome.model_copy(update={"rows": blobs.put(objects, (job.room / ROWS).read_bytes())})
+    done = step_cache.store_result(objects, job.plan.pipeline, job.key, STEP, result.model_dump(mode="json"))
     return RunResult.model_validate(done)
 
 
 def newest_collected(plan: Plan) -> int:
     """Index of the newest period in the lake; -1: none."""
     with open_lake(plan) as warehouse:
-        there = warehouse.latest()
-    return max(there, default=-1)
+        latest = warehouse.latest()
+    return max(latest, default=-1)
 
 
 @contextmanager
 def shared_directory() -> Iterator[Path]:
     """A directory for the files that cells share. It is removed when the bake-off ends, or by the next one after a crash."""
-    with scratch((Settings().home / "bakeoff").absolute()) as place:
-        yield place
+    with scratch((Settings().home / "bakeoff").absolute()) as directory:
+        yield directory
 
 
 def tuning_jobs(table: JobTable, field: EntryList, span: PeriodSplit) -> list[tuple[Trial, Job]]:
     """Every combination of options to try, with the cell that tries it, for the first seed, up to the last tuning period."""
     early = table.until(max(span.tune_periods, default=-1))
-    found = []
+    jobs = []
     for entrant in field.entrants:
         for options in field.variants.get(entrant.label, ()):
             job = cell_job(early, variant(entrant, options), field.seeds[0])
-            found.append((Trial(entrant, options, job.key), job))
-    return found
+            jobs.append((Trial(entrant, options, job.key), job))
+    return jobs
 
 
 def choose_options(
@@ -126,12 +126,12 @@ def choose_options(
     ]
     entrants, records = [], []
     for entrant in field.entrants:
-        mine = [trial for trial in judged if trial.entrant == entrant]
-        chosen = best_trial(mine, field.metric)
-        if mine and chosen is None:
-            raise PlanError(f"tune.{entrant.label}: every combination failed, the first with: {mine[0].failed}")
+        trials = [trial for trial in judged if trial.entrant == entrant]
+        chosen = best_trial(trials, field.metric)
+        if trials and chosen is None:
+            raise PlanError(f"tune.{entrant.label}: every combination failed, the first with: {trials[0].failed}")
         entrants.append(chosen.tried if chosen else entrant)
-        records += [trial_record(trial, chosen) for trial in mine]
+        records += [trial_record(trial, chosen) for trial in trials]
     return entrants, records
 
 
@@ -154,26 +154,31 @@ def scored_rows_of(outcome: RunResult) -> Weights:
 @task("report of the bake-off")
 def publish_report(bake: BakeoffReport) -> dict[str, JsonValue]:
     """Store the JSON document, write it and the HTML page into the reports directory, and show both in the UI."""
-    pipeline, objects, said = bake.board.plan.pipeline, open_store(), json_document(bake)
-    data = canonical_json(said)
+    pipeline, objects, document = bake.board.plan.pipeline, open_store(), json_document(bake)
+    data = canonical_json(document)
     key = hashlib.sha256(data).hexdigest()
     step_cache.store_result(objects, pipeline, key, "bakeoff", {"document": blobs.put(objects, data)})
-    place = (Settings().home / "reports").absolute()
-    html, words = place / f"{pipeline}-bakeoff.html", place / f"{pipeline}-bakeoff.json"
-    write_text(html, page(bake))
-    write_text(words, json_of(said, indent=1))
-    shown = [leaderboard(bake, kind) for kind in bake.kinds] if bake.board.ran else []
-    advised = [str(one) for one in cast("list[str]", said["advice"])]
+    directory = (Settings().home / "reports").absolute()
+    html_path, json_path = directory / f"{pipeline}-bakeoff.html", directory / f"{pipeline}-bakeoff.json"
+    write_text(html_path, page(bake))
+    write_text(json_path, json_of(document, indent=1))
+    tables = [leaderboard(bake, kind) for kind in bake.kinds] if bake.board.ran else []
+    advised = [str(advice) for advice in cast("list[str]", document["advice"])]
     for kind in bake.kinds if bake.board.ran else ():
         show_table(
             f"{pipeline}-bakeoff-{kind}", f"Bake-off of {pipeline}: {advised[0]}", leaderboard_records(bake, kind)
         )
-    text = "\n".join([*(f"- {escape_markdown(one, 600)}" for one in advised), "", *map(as_markdown, shown)])
+    text = "\n".join([*(f"- {escape_markdown(advice, 600)}" for advice in advised), "", *map(as_markdown, tables)])
     show_markdown(f"{pipeline}-bakeoff", f"Bake-off of {pipeline}", text)
-    return {**said, "report": str(html), "json": str(words), "text": bakeoff_in_words(bake, advised, str(html))}
+    return {
+        **document,
+        "report": str(html_path),
+        "json": str(json_path),
+        "text": bakeoff_in_words(bake, advised, str(html_path)),
+    }
 
 
 def remaining_jobs(jobs: Sequence[Job]) -> tuple[dict[str, RunResult], list[Job]]:
     """The results of finished jobs by key, and the jobs that must be run, each once."""
-    found = {job.key: outcome for job in jobs if (outcome := finished_result(job))}
-    return found, list({job.key: job for job in jobs if job.key not in found}.values())
+    finished = {job.key: outcome for job in jobs if (outcome := finished_result(job))}
+    return finished, list({job.key: job for job in jobs if job.key not in finished}.values())

@@ -34,10 +34,10 @@ def plan_of(plan: str, name: str, when: datetime) -> Plan:
     `name`, `when`: as for `nights_to_run`. Checking plug-ins takes seconds, and a finished night needs none.
     """
     form = read_plan_form(plan)
-    there = manifest_store.current_manifest(
+    recorded = manifest_store.current_manifest(
         open_store(), form.pipeline, _target(form, name, lambda: newest_period(form, when))
     )
-    if there is not None and there.outcome == "complete" and not changed_fields(there.plan, form):
+    if recorded is not None and recorded.outcome == "complete" and not changed_fields(recorded.plan, form):
         return form
     return read(plan)
 
@@ -130,7 +130,7 @@ def _refuse_unseen(plan: Plan, landing: Landing) -> None:
     """Raise PlanError if this version is not the one that validation stopped: an operator must have seen what to accept."""
     objects, name = open_store(), period_name(plan, landing.period)
     night = manifest_store.current_manifest(objects, plan.pipeline, landing.period)
-    stopped = [one.version for one in night.logs if one.period == landing.period] if night else []
+    stopped = [logs.version for logs in night.logs if logs.period == landing.period] if night else []
     if night and night.outcome == "blocked" and landing.version in stopped:
         return
     if read_override(objects, plan.pipeline, landing.place):
@@ -140,13 +140,13 @@ def _refuse_unseen(plan: Plan, landing: Landing) -> None:
             f"accept: validation has not stopped version {landing.version} of {name}; the night of it is {night.outcome}. There is "
             "nothing to accept"
         )
-    what = (
+    stop = (
         f"it stopped version {stopped[-1]}"
         if night and night.outcome == "blocked" and stopped
         else "it stopped nothing"
     )
     raise PlanError(
-        f"accept: validation has not judged version {landing.version} of {name}, which has just landed; {what}. Nothing was "
+        f"accept: validation has not judged version {landing.version} of {name}, which has just landed; {stop}. Nothing was "
         f"accepted. Run `nightloop night {as_given(plan.pipeline)} --period {name}`, look at what it says, then accept"
     )
 
@@ -161,11 +161,11 @@ def backfill_steps(plan: Plan, start: str, end: str, what: Chosen, when: datetim
     counted = isinstance(plan.periods, Counts)  # how far the rows reach is known when they are read
     with open_lake(plan) as warehouse:
         reach = max(last, closed_until) if counted else closed_until
-        _, known = overview(open_store(), warehouse, plan, reach)
-    chosen, later = "failed" if what == "missing and failed" else what, reach - max(known, default=reach)
-    found = backfill_plan(known, chosen, first, last, lambda index: period_name(plan, index), later)
+        _, states = overview(open_store(), warehouse, plan, reach)
+    chosen, later = "failed" if what == "missing and failed" else what, reach - max(states, default=reach)
+    steps = backfill_plan(states, chosen, first, last, lambda index: period_name(plan, index), later)
     table = backfill_table(
-        plan.pipeline, found, {step.period: period_name(plan, step.period) for step in found}
+        plan.pipeline, steps, {step.period: period_name(plan, step.period) for step in steps}
     ).oldest(SHOWN)
     show_markdown(f"{plan.pipeline}-backfill-plan", "What runs, and why", as_markdown(table))
-    return found
+    return steps

@@ -26,13 +26,13 @@ def score(night: Night) -> dict[str, StrategyScores]:
     if night.previous is None:
         return {}
     objects = open_store()
-    kept = dict(night.previous.checkpoints)
+    checkpoints = dict(night.previous.checkpoints)
     if night.champion:
-        kept[CHAMPION] = night.champion.checkpoint
+        checkpoints[CHAMPION] = night.champion.checkpoint
     read = history(objects, night, ALL_HISTORY)
-    keys = {label: score_key(night, k, read) for label, k in kept.items()}
-    found = {key: step_cache.cached_result(objects, night.plan.pipeline, key, "score") for key in keys.values()}
-    if not all(found.values()):
+    keys = {label: score_key(night, k, read) for label, k in checkpoints.items()}
+    results = {key: step_cache.cached_result(objects, night.plan.pipeline, key, "score") for key in keys.values()}
+    if not all(results.values()):
         with open_lake(night.plan) as warehouse:
             logs = logs_of(objects, warehouse, night, night.logs)
             candidates = None  # clicks are scored as they are
@@ -40,17 +40,17 @@ def score(night: Night) -> dict[str, StrategyScores]:
                 taken = pairs_of(objects, warehouse, night, [r for r in read if r.period < night.period])
                 candidates = sample_candidates(logs, taken, night.plan.ranking)  # the same for everyone who is scored
         for label, key in keys.items():  # equal checkpoints have equal keys: what serves is scored once
-            if not found[key]:
-                made = _score_checkpoint(objects, night, kept[label], logs, candidates).model_dump()
-                found[key] = step_cache.store_result(objects, night.plan.pipeline, key, "score", made)
-    return {label: StrategyScores.model_validate(found[key]) for label, key in keys.items()}
+            if not results[key]:
+                result = _score_checkpoint(objects, night, checkpoints[label], logs, candidates).model_dump()
+                results[key] = step_cache.store_result(objects, night.plan.pipeline, key, "score", result)
+    return {label: StrategyScores.model_validate(results[key]) for label, key in keys.items()}
 
 
 def _score_checkpoint(
-    objects: Objects, night: Night, kept: CheckpointRef, logs: Logs, candidates: Candidates | None
+    objects: Objects, night: Night, checkpoint: CheckpointRef, logs: Logs, candidates: Candidates | None
 ) -> StrategyScores:
     plan, model = night.plan, assemble(night.plan).model
-    weights = from_bytes(blobs.get(objects, kept.weights))
+    weights = from_bytes(blobs.get(objects, checkpoint.weights))
     rows = scored_period(model, weights, logs, candidates)
     return StrategyScores(
         blob=blobs.put(objects, to_bytes(rows)), means=summarize_metrics(rows, plan.family, plan.ranking.k)

@@ -55,15 +55,15 @@ def mark_ended_runs(client: Any, ids: Collection[str]) -> list[str]:
     from prefect.states import Cancelled, Crashed
 
     lines = []
-    for run in (client.read_flow_run(one) for one in sorted(ids)):
+    for run in (client.read_flow_run(run_id) for run_id in sorted(ids)):
         if run.state.is_completed() or run.state.is_failed() or run.state.is_cancelled():
             continue
         if run.state.is_cancelling():
             client.set_flow_run_state(run.id, Cancelled(message="ended with `nightloop up`"), force=True)
             continue
-        said = f"it was cut off when `nightloop up` was stopped; {RESUMES}. {_resume_advice(run)}"
-        client.set_flow_run_state(run.id, Crashed(message=said), force=True)
-        lines.append(f"{run.name}: {said}")
+        message = f"it was cut off when `nightloop up` was stopped; {RESUMES}. {_resume_advice(run)}"
+        client.set_flow_run_state(run.id, Crashed(message=message), force=True)
+        lines.append(f"{run.name}: {message}")
     return lines
 
 
@@ -89,8 +89,8 @@ def watch_orphaned_runs(client: Any, alive: Collection[str]) -> None:
         for run in _active_runs(client, "CANCELLING"):
             if str(run.id) in left:
                 end_runs(home, PATIENCE, frozenset({str(run.id)}))
-                said: Any = Cancelled(message="cancelled; run it again to resume")
-                client.set_flow_run_state(run.id, said, force=True)
+                state: Any = Cancelled(message="cancelled; run it again to resume")
+                client.set_flow_run_state(run.id, state, force=True)
         time.sleep(LOOK)
 
 
@@ -98,28 +98,28 @@ def _active_runs(client: Any, *states: str) -> list[Any]:
     """The runs of deployments that this home's worker runs, in one of these states."""
     from prefect.client.schemas.filters import FlowRunFilter, WorkPoolFilter
 
-    asked = FlowRunFilter.model_validate(
+    run_filter = FlowRunFilter.model_validate(
         {"state": {"type": {"any_": list(states)}}, "deployment_id": {"is_null_": False}}
     )
     pool = WorkPoolFilter.model_validate({"name": {"any_": [POOL]}})
-    return list(client.read_flow_runs(flow_run_filter=asked, work_pool_filter=pool))
+    return list(client.read_flow_runs(flow_run_filter=run_filter, work_pool_filter=pool))
 
 
 def main() -> None:
     """What `nightloop up` runs: `ended ID...` at its end; `worker TIME ID...` if its worker ended and these runs are alive."""
     from prefect.client.orchestration import get_client
 
-    what, *given = sys.argv[1:]
+    command, *arguments = sys.argv[1:]
     logging.disable()  # Prefect's client would print what it cannot reach
     while True:
         try:
             with get_client(sync_client=True) as client:
-                if what == "ended":
-                    return _say(mark_ended_runs(client, given))
-                _say(resume_lost_runs(client, given[1:], datetime.fromisoformat(given[0])))
-                return watch_orphaned_runs(client, given[1:])
+                if command == "ended":
+                    return _say(mark_ended_runs(client, arguments))
+                _say(resume_lost_runs(client, arguments[1:], datetime.fromisoformat(arguments[0])))
+                return watch_orphaned_runs(client, arguments[1:])
         except Exception as error:  # the server has ended as well, and is started again
-            if what == "ended":
+            if command == "ended":
                 return _say([f"the states of the runs that were cut off could not be recorded: {error}"])
             time.sleep(LOOK)
 

@@ -52,8 +52,8 @@ def deploy(plans: Sequence[str]) -> list[str]:
 
 def plan_name(plan: str) -> str:
     """How a run on this machine names the plan: by its name if it is found by name, else by its full path."""
-    found = find_plan(plan, Settings().plan_places)
-    return plan if found != Path(plan) else str(found.resolve())
+    path = find_plan(plan, Settings().plan_places)
+    return plan if path != Path(plan) else str(path.resolve())
 
 
 def deployments_of(name: str, order: Plan) -> list[dict[str, Any]]:
@@ -68,22 +68,22 @@ def deployments_of(name: str, order: Plan) -> list[dict[str, Any]]:
         "NIGHTLOOP_PLANS": str(Settings().plans.resolve()),
     }
     raw = yaml.safe_load(FILE.read_text(encoding="utf-8"))["deployments"]
-    found: list[dict[str, Any]] = _fill_template(raw, words)
-    for one in found:
-        first, *more = one.get("schedules", [{}])
+    deployments: list[dict[str, Any]] = _fill_template(raw, words)
+    for deployment in deployments:
+        first, *more = deployment.get("schedules", [{}])
         if first.get("slug") == "nightly":  # days that are cut at several times have several schedules
             others = [first | {"cron": cron, "slug": f"nightly-{n}"} for n, cron in enumerate(crons(order)[1:], 2)]
-            one["schedules"] = [first, *others, *more]
-    return found
+            deployment["schedules"] = [first, *others, *more]
+    return deployments
 
 
 def _fill_template(value: Any, words: Mapping[str, str]) -> Any:
     """The value with every `{{ $WORD }}` filled in, as `prefect deploy` does from the environment."""
     if isinstance(value, str):
-        return re.sub(r"{{ \$(\w+) }}", lambda found: words[found[1]], value)
+        return re.sub(r"{{ \$(\w+) }}", lambda match: words[match[1]], value)
     if isinstance(value, dict):
-        return {key: _fill_template(one, words) for key, one in value.items()}
-    return [_fill_template(one, words) for one in value] if isinstance(value, list) else value
+        return {key: _fill_template(item, words) for key, item in value.items()}
+    return [_fill_template(item, words) for item in value] if isinstance(value, list) else value
 
 
 def _register_pipeline(name: str, order: Plan) -> str:
@@ -92,11 +92,11 @@ def _register_pipeline(name: str, order: Plan) -> str:
 
     lines = []
     with get_client(sync_client=True) as client:
-        found = deployments_of(name, order)
-        for pool in {one["work_pool"]["name"] for one in found}:
+        deployments = deployments_of(name, order)
+        for pool in {deployment["work_pool"]["name"] for deployment in deployments}:
             _make_pool(client, pool)
-        for one in found:
-            lines += _update_schedules(client, _register(one), one)
+        for deployment in deployments:
+            lines += _update_schedules(client, _register(deployment), deployment)
     return f"{order.pipeline}: {len(lines)} schedules: {'; '.join(lines)}"
 
 
@@ -113,47 +113,47 @@ def _make_pool(client: Any, name: str) -> None:
         client.create_work_pool(WorkPoolCreate(name=name, type="process", base_job_template=template))
 
 
-def _register(one: Mapping[str, Any]) -> Any:
+def _register(description: Mapping[str, Any]) -> Any:
     """Create or update one deployment, without its schedules. Returns its id."""
     from prefect.client.schemas.objects import ConcurrencyLimitConfig
 
     from nightloop.flows import deployments
 
-    limit = one.get("concurrency_limit")
-    made = getattr(deployments, one["entrypoint"].rpartition(".")[2]).to_deployment(
-        one["name"],
-        description=one["description"],
-        tags=one["tags"],
-        parameters=one["parameters"],
+    limit = description.get("concurrency_limit")
+    deployment = getattr(deployments, description["entrypoint"].rpartition(".")[2]).to_deployment(
+        description["name"],
+        description=description["description"],
+        tags=description["tags"],
+        parameters=description["parameters"],
         concurrency_limit=ConcurrencyLimitConfig(**limit) if limit else None,
-        work_pool_name=one["work_pool"]["name"],
-        job_variables=one["work_pool"]["job_variables"],
+        work_pool_name=description["work_pool"]["name"],
+        job_variables=description["work_pool"]["job_variables"],
     )
-    made.entrypoint = one["entrypoint"]
-    return made.apply()
+    deployment.entrypoint = description["entrypoint"]
+    return deployment.apply()
 
 
-def _update_schedules(client: Any, deployment: Any, one: Mapping[str, Any]) -> list[str]:
+def _update_schedules(client: Any, deployment: Any, description: Mapping[str, Any]) -> list[str]:
     """Create or update the schedules that the file describes. Those that people paused or added stay as they are."""
     from prefect.client.schemas.actions import DeploymentScheduleCreate
     from prefect.client.schemas.schedules import CronSchedule
 
-    there = {schedule.slug: schedule for schedule in client.read_deployment_schedules(deployment)}
-    said = []
-    for wanted in one.get("schedules", []):
+    existing = {schedule.slug: schedule for schedule in client.read_deployment_schedules(deployment)}
+    lines = []
+    for wanted in description.get("schedules", []):
         when = CronSchedule(cron=wanted["cron"], timezone=wanted["timezone"])
-        known = there.pop(wanted["slug"], None)
-        if known is None:
+        present = existing.pop(wanted["slug"], None)
+        if present is None:
             created = DeploymentScheduleCreate(schedule=when, active=True, slug=wanted["slug"])
             client.create_deployment_schedules(deployment, [created])
-        elif (known.schedule.cron, known.schedule.timezone) != (when.cron, when.timezone):
-            client.update_deployment_schedule(deployment, known.id, schedule=when)
-        paused = "" if known is None or known.active else ", paused in Prefect and left so"
-        said.append(f"{one['name']} at {when.cron} {when.timezone}{paused}")
-    for slug, old in there.items():
+        elif (present.schedule.cron, present.schedule.timezone) != (when.cron, when.timezone):
+            client.update_deployment_schedule(deployment, present.id, schedule=when)
+        paused = "" if present is None or present.active else ", paused in Prefect and left so"
+        lines.append(f"{description['name']} at {when.cron} {when.timezone}{paused}")
+    for slug, old in existing.items():
         if slug and slug.startswith("nightly-"):  # the plan cuts its days at fewer times than before
             client.delete_deployment_schedule(deployment, old.id)
-    return said
+    return lines
 
 
 def main() -> None:

@@ -72,8 +72,12 @@ def _check_store() -> str:
     objects = open_store()
     store_clock(objects)
     record = pipelines.load_record(objects)
-    known = f"it knows {', '.join(record.roots) or 'no pipeline'}" if record and record.complete else INCOMPLETE
-    return f"{Settings().store_place} keeps conditional writes, its clock and this machine's agree, {known}"
+    pipelines_in_words = (
+        f"it knows {', '.join(record.roots) or 'no pipeline'}" if record and record.complete else INCOMPLETE
+    )
+    return (
+        f"{Settings().store_place} keeps conditional writes, its clock and this machine's agree, {pipelines_in_words}"
+    )
 
 
 def _check_lake() -> str:
@@ -100,12 +104,12 @@ def _check_blobs() -> str:
         keys = [key.split("/")[3] for key in objects.keys(f"pipelines/{name}/nights/")]
         for index in sorted({int(key) for key in keys if key.isdecimal()}):
             nights += 1
-            found = manifest_store.read_revisions(objects, name, index)
-            if not found:
+            revisions = manifest_store.read_revisions(objects, name, index)
+            if not revisions:
                 wrong.append(
                     f"{manifest_store.manifest_key(name, index, 1)} is missing, and other files of that night exist"
                 )
-            for number, sealed in enumerate(found, start=1):  # superseded ones too: a champion may come from one
+            for number, sealed in enumerate(revisions, start=1):  # superseded ones too: a champion may come from one
                 try:
                     needed |= set(
                         manifest_store.blobs_of(manifest_store.parse_manifest(objects, (name, index, number), sealed))
@@ -123,25 +127,25 @@ def _check_blobs() -> str:
 
 def _check_disk() -> str:
     home = Settings().home.resolve()
-    there = next(place for place in (home, *home.parents) if place.exists())
-    free = shutil.disk_usage(there).free
+    existing = next(directory for directory in (home, *home.parents) if directory.exists())
+    free = shutil.disk_usage(existing).free
     if free < LEAST_DISK:
-        raise StoreError(f"{free / 1e9:.1f} GB free at {there}; a night needs room for checkpoints, at least 2 GB")
-    return f"{free / 1e9:.0f} GB free at {there}"
+        raise StoreError(f"{free / 1e9:.1f} GB free at {existing}; a night needs room for checkpoints, at least 2 GB")
+    return f"{free / 1e9:.0f} GB free at {existing}"
 
 
 def _check_plans() -> str:
     """Read every plan that is found by name, plug-in options included."""
-    found, wrong = [], []
-    for place in dict.fromkeys(place.resolve() for place in Settings().plan_places):
-        names = sorted(place.glob("*.yaml"))
+    lines, wrong = [], []
+    for directory in dict.fromkeys(directory.resolve() for directory in Settings().plan_places):
+        names = sorted(directory.glob("*.yaml"))
         for path in names:
             try:
                 read(str(path))
             except (ValueError, LookupError, OSError) as error:
                 wrong.append(str(error))
         if names:
-            found.append(f"{', '.join(path.stem for path in names)} in {place}")
+            lines.append(f"{', '.join(path.stem for path in names)} in {directory}")
     if wrong:
         raise PlanError("; ".join(wrong))
-    return "; ".join(found)
+    return "; ".join(lines)

@@ -22,6 +22,6 @@ class Verbs(TyperGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
             # The interrupt may have come in the middle of an import, after which no other import is safe.
-            said = safe_text(str(error)) if str(error) else SAID
-            sys.stderr.write(f"nightloop: {said}\n")
+            message = safe_text(str(error)) if str(error) else SAID
+            sys.stderr.write(f"nightloop: {message}\n")
             raise SystemExit(EXIT_CODE) from None

@@ -29,11 +29,11 @@ def login(
 ) -> None:
     """Say where the login of `nightloop up` is kept, and how to use it; --show shows it on a terminal."""
     path = login_path()
-    kept = read_login(path)
+    value = read_login(path)
     if show and not sys.stdout.isatty():
         raise PlanError(f"--show shows a secret on a terminal only, and stdout is none; read the file {path} instead")
-    found = {"path": str(path), "text": login_advice(path)} | ({"login": kept, "text": kept} if show else {})
-    sys.stdout.write((json.dumps(found, indent=2, ensure_ascii=False) if as_json else found["text"]) + "\n")
+    document = {"path": str(path), "text": login_advice(path)} | ({"login": value, "text": value} if show else {})
+    sys.stdout.write((json.dumps(document, indent=2, ensure_ascii=False) if as_json else document["text"]) + "\n")
 
 
 def login_advice(path: Path) -> str:
@@ -77,34 +77,34 @@ def private_directory() -> Path:
 
 def login_of_up() -> str:
     """The login that `nightloop up` asks for: that of the environment, or the one in the file, which is made if missing."""
-    if given := os.environ.get(SERVER_LOGIN, ""):
-        return given
+    if value := os.environ.get(SERVER_LOGIN, ""):
+        return value
     path = private_directory() / "login"
     try:
-        kept = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)  # private from the first moment
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)  # private from the first moment
     except FileExistsError:
         return read_login(path)
-    with os.fdopen(kept, "w") as stream:
+    with os.fdopen(descriptor, "w") as stream:
         stream.write(new_login() + "\n")
     return read_login(path)
 
 
 def read_login(path: Path) -> str:
     """The login in the file. Raises an error that says what to do if it is missing, damaged or not private."""
-    anew = f"Delete it; `nightloop up` then makes a new one, or set {SERVER_LOGIN} yourself"
+    advice = f"Delete it; `nightloop up` then makes a new one, or set {SERVER_LOGIN} yourself"
     try:
-        opened = os.open(path, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no login at {path} yet: `nightloop up` makes it") from None
-    with os.fdopen(opened) as stream:
-        found = os.fstat(opened)
-        if found.st_uid != os.geteuid() or found.st_mode & 0o077:
-            mode = f"mode {stat.S_IMODE(found.st_mode):04o}, owner {found.st_uid}"
-            raise PermissionError(f"others can read or change the login {path} ({mode}), so it is not used. {anew}")
-        kept = stream.read(1000).strip()
-    if not SHAPE.fullmatch(kept):
-        raise PlanError(f"the file {path} holds no login (user:password, 16 characters or more of password). {anew}")
-    return kept
+    with os.fdopen(descriptor) as stream:
+        status = os.fstat(descriptor)
+        if status.st_uid != os.geteuid() or status.st_mode & 0o077:
+            mode = f"mode {stat.S_IMODE(status.st_mode):04o}, owner {status.st_uid}"
+            raise PermissionError(f"others can read or change the login {path} ({mode}), so it is not used. {advice}")
+        value = stream.read(1000).strip()
+    if not SHAPE.fullmatch(value):
+        raise PlanError(f"the file {path} holds no login (user:password, 16 characters or more of password). {advice}")
+    return value
 
 
 def new_login() -> str:
@@ -149,10 +149,10 @@ def log_in() -> None:
     from prefect.context import refresh_global_settings_context
     from prefect.settings import get_current_settings
 
-    asked = get_current_settings().api
-    if not asked.url:
+    api = get_current_settings().api
+    if not api.url:
         os.environ.update(locked_api_settings(new_login()))
-    elif not asked.auth_string and not asked.key and runs_at(asked.url.rstrip("/").removesuffix("/api")):
+    elif not api.auth_string and not api.key and runs_at(api.url.rstrip("/").removesuffix("/api")):
         os.environ[CLIENT_LOGIN] = read_login(login_path())
     else:
         return
@@ -201,8 +201,8 @@ def runs_at(url: str) -> bool:
 
 def address_of_up() -> str:
     """The address of a `nightloop up` of this home that runs now; empty if there is none."""
-    held = (path.read_text() for path in sorted(login_directory().glob("address-*")) if _is_locked(path))
-    return next((url for url in held if is_own_process(_port(url))), "")
+    urls = (path.read_text() for path in sorted(login_directory().glob("address-*")) if _is_locked(path))
+    return next((url for url in urls if is_own_process(_port(url))), "")
 
 
 def _port(url: str) -> int:

@@ -212,9 +212,9 @@ def doctor(
     """Check this machine: versions, plug-ins, store, lake, disk, plans, and the Prefect server if there is one."""
     from nightloop.flows.cli.doctor import doctor as check
 
-    found = check(deep)
-    say(found, as_json)
-    if not found["healthy"]:
+    report = check(deep)
+    say(report, as_json)
+    if not report["healthy"]:
         raise typer.Exit(1)
 
 
@@ -228,9 +228,9 @@ def check(
     """Read a sample of the logs that a plan names, and say what is in it and what a night would say. Nothing is written."""
     from nightloop.flows.check import check as run
 
-    found = run(plan, every)
-    say(found, as_json)
-    if not found["sound"]:
+    report = run(plan, every)
+    say(report, as_json)
+    if not report["sound"]:
         raise typer.Exit(1)
 
 
@@ -289,8 +289,8 @@ def main() -> None:
     except (NightloopError, OSError, MemoryError) as error:
         fail(error)
     except Exception as error:
-        if known := prefect_error(error):
-            fail(known)
+        if reported := prefect_error(error):
+            fail(reported)
         report_fault(error)
 
 

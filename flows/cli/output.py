@@ -17,19 +17,19 @@ EXIT_MISTAKE = 2
 EXIT_FAULT = 70  # of sysexits.h: an internal software error
 
 
-def say(found: Any, as_json: bool) -> None:
+def say(report: Any, as_json: bool) -> None:
     """Print a report: one JSON document, or its text."""
     if as_json:
-        sys.stdout.write(json_of({"text": found} if isinstance(found, str) else found, indent=2) + "\n")
+        sys.stdout.write(json_of({"text": report} if isinstance(report, str) else report, indent=2) + "\n")
         return
-    text = found.get("text", "") if isinstance(found, dict) else found
+    text = report.get("text", "") if isinstance(report, dict) else report
     sys.stdout.write(safe_text("\n".join(text) if isinstance(text, list) else str(text)) + "\n")
 
 
 def keep_log_record(record: logging.LogRecord) -> bool:
     """Whether to show a log record. Prefect logs what a flow or task raised; `main` reports it, so it is not shown twice."""
-    said = record.exc_info or str(record.msg).startswith(("Finished in state", "Crash detected"))
-    return not (record.name.startswith("prefect.") and said)
+    repeated = record.exc_info or str(record.msg).startswith(("Finished in state", "Crash detected"))
+    return not (record.name.startswith("prefect.") and repeated)
 
 
 def fail(error: BaseException) -> NoReturn:
@@ -37,22 +37,22 @@ def fail(error: BaseException) -> NoReturn:
     error = redact_error(error)
     if logging.getLogger(__name__).isEnabledFor(logging.DEBUG):
         sys.stderr.write(safe_text("".join(traceback.format_exception(error))))
-    said = str(error) or ("there is not enough memory" if isinstance(error, MemoryError) else type(error).__name__)
-    _exit_with(said, EXIT_MISTAKE)
+    message = str(error) or ("there is not enough memory" if isinstance(error, MemoryError) else type(error).__name__)
+    _exit_with(message, EXIT_MISTAKE)
 
 
 def report_fault(error: BaseException) -> NoReturn:
     """Report a fault of nightloop or of a plug-in with its traceback and what to do, and exit."""
     error = redact_error(error)
     sys.stderr.write(safe_text("".join(traceback.format_exception(error))))
-    what = f"{type(error).__name__}: {error}"
-    _exit_with(f"{what}. This is a fault of nightloop or of a plug-in: report it with the lines above", EXIT_FAULT)
+    message = f"{type(error).__name__}: {error}"
+    _exit_with(f"{message}. This is a fault of nightloop or of a plug-in: report it with the lines above", EXIT_FAULT)
 
 
-def _exit_with(said: str, code: int) -> NoReturn:
-    sys.stderr.write(f"nightloop: {safe_text(said)}\n")
+def _exit_with(message: str, code: int) -> NoReturn:
+    sys.stderr.write(f"nightloop: {safe_text(message)}\n")
     if "--json" in sys.argv:
-        sys.stdout.write(json_of({"error": said}) + "\n")
+        sys.stdout.write(json_of({"error": message}) + "\n")
     raise SystemExit(code)
 
 

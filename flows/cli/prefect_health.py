@@ -32,8 +32,8 @@ def check_prefect_server() -> str:
     try:
         return _check_server(url)
     except Exception as error:
-        if (told := prefect_error(error)) is not None:
-            raise told from None
+        if (reported := prefect_error(error)) is not None:
+            raise reported from None
         raise
     finally:
         os.environ.clear()
@@ -50,10 +50,10 @@ def _check_server(url: str) -> str:
         if error := client.api_healthcheck():
             raise ConflictError(f"{url} does not answer: {error}")
         wrong = [*_check_versions(client), *_check_worker(client), *_find_dead_runs(client)]
-        said, late = _check_schedules(client)
+        schedules, late = _check_schedules(client)
     if wrong + late:
         raise ConflictError(f"{url}: {'; '.join(wrong + late)}")
-    return f"{url} answers, with a worker; {said or 'no pipeline is deployed: nightloop deploy PLAN'}"
+    return f"{url} answers, with a worker; {schedules or 'no pipeline is deployed: nightloop deploy PLAN'}"
 
 
 def _check_versions(client: Any) -> Iterator[str]:
@@ -71,9 +71,9 @@ def _check_worker(client: Any) -> Iterator[str]:
     except ObjectNotFound:
         yield f"there is no work pool {POOL}: nightloop deploy PLAN makes it"
         return
-    seen = [one.last_heartbeat_time for one in workers if one.last_heartbeat_time]
-    if not seen or datetime.now(UTC) - max(seen) > AWAKE:
-        last = f"the last was seen {max(seen):%Y-%m-%d %H:%M} UTC" if seen else "none was ever seen"
+    heartbeats = [worker.last_heartbeat_time for worker in workers if worker.last_heartbeat_time]
+    if not heartbeats or datetime.now(UTC) - max(heartbeats) > AWAKE:
+        last = f"the last was seen {max(heartbeats):%Y-%m-%d %H:%M} UTC" if heartbeats else "none was ever seen"
         yield (
             f"no worker of the pool {POOL} is alive ({last}), so nothing that is scheduled runs: nightloop up, or "
             f"prefect worker start --pool {POOL}"
@@ -84,9 +84,9 @@ def _find_dead_runs(client: Any) -> Iterator[str]:
     """Runs whose state is running although nothing holds their pipeline's lease, and missing automations that mark them."""
     from prefect.client.schemas.filters import FlowRunFilter
 
-    named = [one.name for one in client.read_automations()]
+    names = [automation.name for automation in client.read_automations()]
     for name in (NAME, CANCEL):
-        if name not in named:
+        if name not in names:
             yield f"the automation {name!r} is missing; it marks dead runs: nightloop deploy PLAN makes it"
     states = {"type": {"any_": ["RUNNING", "CANCELLING"]}}
     objects = open_store()
@@ -108,24 +108,30 @@ def _check_schedules(client: Any) -> tuple[str, list[str]]:
     """When each pipeline's next night starts, in words, and what prevents nights from starting."""
     from prefect.client.schemas.filters import DeploymentFilter, FlowRunFilter
 
-    said, wrong = [], []
+    lines, wrong = [], []
     nightly = DeploymentFilter.model_validate({"name": {"like_": "-nightly"}})
-    for one in client.read_deployments(deployment_filter=nightly):
-        asked = FlowRunFilter.model_validate(
-            {"deployment_id": {"any_": [one.id]}, "state": {"type": {"any_": ["SCHEDULED"]}}}
+    for deployment in client.read_deployments(deployment_filter=nightly):
+        run_filter = FlowRunFilter.model_validate(
+            {"deployment_id": {"any_": [deployment.id]}, "state": {"type": {"any_": ["SCHEDULED"]}}}
         )
         due = sorted(
-            run.expected_start_time for run in client.read_flow_runs(flow_run_filter=asked) if run.expected_start_time
+            run.expected_start_time
+            for run in client.read_flow_runs(flow_run_filter=run_filter)
+            if run.expected_start_time
         )
-        active = [schedule for schedule in one.schedules if schedule.active]
+        active = [schedule for schedule in deployment.schedules if schedule.active]
         if not active:
-            said.append(f"{one.name} has no active schedule")
-        elif not due and one.updated and datetime.now(UTC) - one.updated < PLANNED:
-            said.append(f"{one.name} was deployed a moment ago")
+            lines.append(f"{deployment.name} has no active schedule")
+        elif not due and deployment.updated and datetime.now(UTC) - deployment.updated < PLANNED:
+            lines.append(f"{deployment.name} was deployed a moment ago")
         elif not due:
-            wrong.append(f"{one.name} is scheduled, but the server has planned no run of it: is its scheduler alive?")
+            wrong.append(
+                f"{deployment.name} is scheduled, but the server has planned no run of it: is its scheduler alive?"
+            )
         elif datetime.now(UTC) - due[0] > timedelta(minutes=15):
-            wrong.append(f"{one.name} was due at {due[0]:%Y-%m-%d %H:%M} UTC and has not started: is a worker alive?")
+            wrong.append(
+                f"{deployment.name} was due at {due[0]:%Y-%m-%d %H:%M} UTC and has not started: is a worker alive?"
+            )
         else:
-            said.append(f"{one.name} starts next at {due[0]:%Y-%m-%d %H:%M} UTC")
-    return "; ".join(said), wrong
+            lines.append(f"{deployment.name} starts next at {due[0]:%Y-%m-%d %H:%M} UTC")
+    return "; ".join(lines), wrong

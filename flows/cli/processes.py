@@ -52,18 +52,18 @@ def child_processes(home: Path) -> dict[int, str]:
 
     Without /proc the result is empty: then only parents know their children.
     """
-    found = {}
+    processes = {}
     mark = f"{MARK}={home}".encode()
-    for place in Path("/proc").glob("[0-9]*/environ"):
+    for path in Path("/proc").glob("[0-9]*/environ"):
         try:
-            words = place.read_bytes().split(b"\0")  # empty for a process that has ended
+            words = path.read_bytes().split(b"\0")  # empty for a process that has ended
         except OSError:  # it has just ended, or belongs to another user
             continue
-        pid = int(place.parent.name)
+        pid = int(path.parent.name)
         if mark in words and pid != os.getpid():
             runs = (word.decode(errors="replace") for word in words if word.startswith(f"{RUN}=".encode()))
-            found[pid] = next(runs, "=").partition("=")[2]
-    return found
+            processes[pid] = next(runs, "=").partition("=")[2]
+    return processes
 
 
 def end_runs(home: Path, patience: float, wanted: frozenset[str] | None = None) -> set[str]:
@@ -71,14 +71,18 @@ def end_runs(home: Path, patience: float, wanted: frozenset[str] | None = None) 
 
     Each gets one SIGTERM, and records its end with the server. What does not end within `patience` seconds is killed.
     """
-    last, told, runs = time.monotonic() + patience, set[int](), set[str]()
-    while here := {pid: run for pid, run in child_processes(home).items() if run and (wanted is None or run in wanted)}:
-        runs |= set(here.values())
-        for pid in here:
+    last, signalled, runs = time.monotonic() + patience, set[int](), set[str]()
+    while alive := {
+        pid: run for pid, run in child_processes(home).items() if run and (wanted is None or run in wanted)
+    }:
+        runs |= set(alive.values())
+        for pid in alive:
             if time.monotonic() > last:
                 _send(pid, signal.SIGKILL)
-            elif pid not in told and _leader(pid) not in set(here) - {pid}:  # helpers end with the process they help
-                told.add(pid)
+            elif pid not in signalled and _leader(pid) not in set(alive) - {
+                pid
+            }:  # helpers end with the process they help
+                signalled.add(pid)
                 _send(pid, signal.SIGTERM)
         time.sleep(PAUSE)
     return runs
@@ -89,12 +93,12 @@ def end_all(home: Path) -> int:
 
     Its worker and server are killed before its runs, so that no end of a run is recorded: they stay active, to be resumed.
     """
-    there = len(child_processes(home))
-    while here := child_processes(home):
-        for pid in sorted(here, key=lambda pid: bool(here[pid])):
+    count = len(child_processes(home))
+    while alive := child_processes(home):
+        for pid in sorted(alive, key=lambda pid: bool(alive[pid])):
             _send(pid, signal.SIGKILL)
         time.sleep(PAUSE)
-    return there
+    return count
 
 
 def _leader(pid: int) -> int:

@@ -64,27 +64,27 @@ def _build_automation(name: str, after: str, expected: set[str], state: Any, mes
     )
 
 
-def _register(made: Any) -> None:
+def _register(automation: Any) -> None:
     """Create the automation, or update the one of its name if it differs."""
     from prefect.automations import Automation
 
     try:
-        known: Any = Automation.read(name=made.name)
+        existing: Any = Automation.read(name=automation.name)
     except ValueError:  # there is none yet
-        made.create()
+        automation.create()
         return
-    if _comparable_fields(known) == _comparable_fields(made):
+    if _comparable_fields(existing) == _comparable_fields(automation):
         return  # after an update the server would forget the runs whose heartbeat it waits for
-    made.id = known.id
-    made.update()
+    automation.id = existing.id
+    automation.update()
 
 
 def _comparable_fields(automation: Any) -> dict[str, Any]:
     """The fields of an automation that nightloop sets, without the ids that the server gives."""
-    found: dict[str, Any] = automation.model_dump(
+    fields: dict[str, Any] = automation.model_dump(
         mode="json", include={"name", "description", "enabled", "trigger", "actions"}, exclude={"trigger": {"id"}}
     )
-    return found
+    return fields
 
 
 @flow("publish", run_name)

@@ -24,9 +24,9 @@ def short(record: logging.LogRecord) -> logging.LogRecord:
     if not record.exc_info and not record.exc_text:
         return record
     error = record.exc_info[1] if record.exc_info else None
-    said = copy.copy(record)
-    said.exc_info = said.exc_text = said.stack_info = None
+    shortened = copy.copy(record)
+    shortened.exc_info = shortened.exc_text = shortened.stack_info = None
     if error is not None:
         first = next(iter(str(error).splitlines()), "")
-        said.msg, said.args = f"{record.getMessage()} ({type(error).__name__}: {first[:200]})", ()
-    return said
+        shortened.msg, shortened.args = f"{record.getMessage()} ({type(error).__name__}: {first[:200]})", ()
+    return shortened

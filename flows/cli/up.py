@@ -60,28 +60,28 @@ def up(port: int, plans: Sequence[str]) -> None:
 def _run_until_interrupt(url: str, port: int, plans: Sequence[str]) -> None:
     """Run server, deployments and worker until Ctrl-C; then end the runs, the worker and the server, in this order."""
     environment = server_environment(url)
-    kept: list[RestartedProcess] = []
+    processes: list[RestartedProcess] = []
     announcement = ExitStack()
     try:
-        kept.append(
+        processes.append(
             RestartedProcess(
                 "server", ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)], environment
             )
         )
-        _wait(url, kept[0].process)
+        _wait(url, processes[0].process)
         if not os.environ.get(SERVER_LOGIN):  # the verbs know only the login in the file
             announcement.enter_context(announce_address(url))
         deploy_plans(environment, plans)
         worker = RestartedProcess(
             "worker", ["prefect", "worker", "start", "--pool", POOL, "--type", "process"], environment
         )
-        kept.append(worker)
-        kept.append(RestartedProcess("", ["nightloop.flows.cli.register"], environment))
+        processes.append(worker)
+        processes.append(RestartedProcess("", ["nightloop.flows.cli.register"], environment))
         sys.stderr.write(greeting(url))
         while True:
-            for one in tuple(kept):
-                if one.restart_if_ended(time.monotonic()) and one is worker:
-                    kept.append(
+            for process in tuple(processes):
+                if process.restart_if_ended(time.monotonic()) and process is worker:
+                    processes.append(
                         RestartedProcess(
                             "", ["nightloop.flows.cli.cut_off", "worker", *_orphan_arguments()], environment
                         )
@@ -93,7 +93,7 @@ def _run_until_interrupt(url: str, port: int, plans: Sequence[str]) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):  # a second Ctrl-C would leave child processes running
             signal.signal(number, signal.SIG_IGN)
         announcement.close()  # from now on the login is not sent to any server
-        _end_processes(kept, environment)
+        _end_processes(processes, environment)
 
 
 def _orphan_arguments() -> list[str]:
@@ -104,18 +104,18 @@ def _orphan_arguments() -> list[str]:
     ]
 
 
-def _end_processes(kept: Sequence[RestartedProcess], environment: Mapping[str, str]) -> None:
+def _end_processes(processes: Sequence[RestartedProcess], environment: Mapping[str, str]) -> None:
     """End all processes: the runs first, while the server can record their last state, and the server last."""
     ended = end_runs(login_directory().parent, PATIENCE)
-    for one in reversed(kept[1:]):
-        _stop(one.process)
+    for restarted in reversed(processes[1:]):
+        _stop(restarted.process)
     ended |= end_runs(login_directory().parent, 0)  # runs that started meanwhile
     if ended:
         command = [sys.executable, "-P", "-m", "nightloop.flows.cli.cut_off", "ended", *sorted(ended)]
         with suppress(subprocess.TimeoutExpired):
             subprocess.run(command, env=dict(environment), timeout=PATIENCE)
-    for one in kept[:1]:
-        _stop(one.process)
+    for restarted in processes[:1]:
+        _stop(restarted.process)
 
 
 def _drop_malformed(plans: Sequence[str]) -> list[str]:
@@ -193,7 +193,7 @@ def greeting(url: str) -> str:
 def server_environment(url: str) -> dict[str, str]:
     """The environment of server, deployments and worker. All their files stay under the home directory."""
     settings = Settings()
-    given = {
+    variables = {
         "PREFECT_API_URL": f"{url}/api",
         "PREFECT_UI_API_URL": "/api",  # of the UI's own origin, by whatever name the browser reaches it
         **locked_api_settings(login_of_up()),
@@ -213,7 +213,7 @@ def server_environment(url: str) -> dict[str, str]:
         "OMP_WAIT_POLICY": "PASSIVE",
         "DO_NOT_TRACK": "1",
     }
-    return {**os.environ, **given}
+    return {**os.environ, **variables}
 
 
 def deploy_plans(environment: Mapping[str, str], plans: Sequence[str]) -> None:

@@ -34,11 +34,11 @@ Tell = Callable[[Sequence[str]], None]
 
 def clicks_plan(folder: Path) -> dict[str, Any]:
     """The plan `clicks`. Its source reads the records of the service, a file a day."""
-    kept = {**WORLD.columns.model_dump(mode="json"), "key": ["request", "place"], "logged_probability": SERVED}
+    columns = {**WORLD.columns.model_dump(mode="json"), "key": ["request", "place"], "logged_probability": SERVED}
     return {
         "pipeline": "clicks",
         "source": {"use": "files", "options": {"path": f"{folder}/labelled/{{period}}.jsonl"}},
-        "columns": kept,
+        "columns": columns,
         "periods": {"every": "day", "start": WORLD.start, "end": str(_day(LAST + 1)), "timezone": "UTC"},
         "pretrain_periods": HISTORY,
         "pretrain": {"use": "FullRetrain", "options": {"begin": "scratch", "training": ONCE}},
@@ -78,14 +78,14 @@ def _serve_day(predictor: Predictor, folder: Path, number: int) -> str:
     records = ServingLog(folder, predictor.now.plan)
     arrived, done = np.argsort(world.known, kind="stable"), 0
     back = world.known[arrived]
-    for place, rows in enumerate(_requests(world)):
+    for position, rows in enumerate(_requests(world)):
         due = int(np.searchsorted(back, world.times[rows.start]))
         records.labelled(predictor.observe(_labels(world, number, arrived[done:due])).rows)
         done = max(done, due)
         page = predictor.answer(
-            _score_request(world, rows), f"{number}-{place}", _iso_time(int(world.times[rows.start]))
+            _score_request(world, rows), f"{number}-{position}", _iso_time(int(world.times[rows.start]))
         )
-        records.served(f"{number}-{place}", page)
+        records.served(f"{number}-{position}", page)
         pages.append(page)
     records.labelled(predictor.observe(_labels(world, number, arrived[done:])).rows)
     records.close()
@@ -108,19 +108,19 @@ def _serve_day(predictor: Predictor, folder: Path, number: int) -> str:
 def _write_day_of_others(folder: Path, number: int) -> None:
     """Write a day as a service without nightloop would have logged it: clicks without predictions."""
     world, lines = WORLD.day(number), []
-    for place, rows in enumerate(_requests(world)):
-        asked, when = _score_request(world, rows), _iso_time(int(world.times[rows.start]))
-        for row, (user, item, features) in enumerate(asked.rows(range(len(asked)))):
+    for position, rows in enumerate(_requests(world)):
+        request, served_at = _score_request(world, rows), _iso_time(int(world.times[rows.start]))
+        for row, (user, item, features) in enumerate(request.rows(range(len(request)))):
             line = {
                 WORLD.columns.user: user,
                 WORLD.columns.item: item,
                 **features,
-                "ts": when,
+                "ts": served_at,
                 "place": row,
                 SERVED: None,
             }
             lines.append(
-                json.dumps({**line, "request": f"{number}-{place}", "click": int(world.label[rows.start + row])})
+                json.dumps({**line, "request": f"{number}-{position}", "click": int(world.label[rows.start + row])})
             )
     path = folder / "labelled" / f"{_day(number)}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -141,12 +141,12 @@ def _score_request(world: Day, rows: slice) -> ScoreRequest:
 
 def _labels(world: Day, number: int, rows: Ints) -> list[tuple[str, list[float | None]]]:
     """Labels of some rows of a day, as `observe` takes them: by request, None for rows whose labels have not arrived."""
-    found: dict[str, list[float | None]] = {}
+    labels: dict[str, list[float | None]] = {}
     for row in rows.tolist():
-        request, place = divmod(row, REQUEST)
+        request, position = divmod(row, REQUEST)
         size = min(REQUEST, len(world.label) - request * REQUEST)
-        found.setdefault(f"{number}-{request}", [None] * size)[place] = float(world.label[row])
-    return list(found.items())
+        labels.setdefault(f"{number}-{request}", [None] * size)[position] = float(world.label[row])
+    return list(labels.items())
 
 
 def _iso_time(microseconds: int) -> str:

@@ -56,8 +56,8 @@ def demo(data: Path | None, columns: str, clicks: bool, options: Sequence[str] =
     """
     began = time.perf_counter()
     plan = _run_own_data(data, columns, options) if data else clicks_world(_say, _print_lines) if clicks else _world()
-    found = status(plan.stem)
-    return {**found, "seconds": round(time.perf_counter() - began, 1), "text": f"{found['text']}\n{_next(plan)}"}
+    document = status(plan.stem)
+    return {**document, "seconds": round(time.perf_counter() - began, 1), "text": f"{document['text']}\n{_next(plan)}"}
 
 
 def _next(plan: Path) -> str:
@@ -129,10 +129,10 @@ def _best_possible(plan: Plan, world: Simulated) -> str:
 
 def _run_own_data(data: Path, columns: str, options: Sequence[str]) -> Path:
     """Run the same loop on a user's file: twenty periods of equal counts, the first six for pre-training."""
-    made = own_plan(data, columns, options_of(options))
-    plan, used = write_plan(made), made["columns"]
+    document = own_plan(data, columns, options_of(options))
+    plan, used = write_plan(document), document["columns"]
     liked = f"{used['label']} is the click" if used["label"] else "every row counts as liked"
-    rows = f"{PERIODS} periods of {made['periods']['rows']:,} rows, the first {PRETRAINED} for pre-training"
+    rows = f"{PERIODS} periods of {document['periods']['rows']:,} rows, the first {PRETRAINED} for pre-training"
     _say(1, f"{data.name}: {used['user']} takes {used['item']} at {used['time']}; {liked}; {rows}")
     roles = {used[role] for role in ("user", "item", "time", "label")}
     if unused := [name for name in columns_of_file(str(data), options_of(options)) if name not in roles]:
@@ -141,15 +141,15 @@ def _run_own_data(data: Path, columns: str, options: Sequence[str]) -> Path:
                 f"not used: {', '.join(unused)[:300]}; to use them, name them in the plan's columns.categorical or columns.numeric"
             ]
         )
-    _print_lines((looked := check(str(plan)))["text"])
-    if looked["stops"]:
+    _print_lines((checked := check(str(plan)))["text"])
+    if checked["stops"]:
         raise PlanError(f"{data.name}: validation would stop a night of these rows, for the reasons above")
     _print_lines(backfill(str(plan), end=str(PERIODS - 1), what="missing", move_champion=True))
     return plan
 
 
-def _say(number: int, what: str) -> None:
-    console.print(f"\n{number}. {safe_text(what)}", style="bold", markup=False, emoji=False, soft_wrap=True)
+def _say(number: int, text: str) -> None:
+    console.print(f"\n{number}. {safe_text(text)}", style="bold", markup=False, emoji=False, soft_wrap=True)
 
 
 def _print_lines(lines: Sequence[str]) -> None:
@@ -174,8 +174,8 @@ def _show_blocked_night(plan: Path, name: str) -> None:
         nightly(str(plan), name)
     except RuntimeError as stopped:
         order = read(str(plan))
-        found = manifest_store.current_manifest(open_store(), order.pipeline, parse(order.periods, name).index)
-        if found is None or found.outcome != "blocked":
+        manifest = manifest_store.current_manifest(open_store(), order.pipeline, parse(order.periods, name).index)
+        if manifest is None or manifest.outcome != "blocked":
             raise
         _print_lines([str(stopped)])
         return

@@ -123,15 +123,15 @@ def _clear(home: Path, pipeline: str, plan: Path) -> None:
             "the demo writes only to its home: unset NIGHTLOOP_STORE, NIGHTLOOP_DATA and NIGHTLOOP_CATALOG first"
         )
     record, lake = home / "store" / "pipelines" / pipeline, home / "lake"
-    there = record.exists() or any(lake.glob(f"{pipeline}.sqlite*"))
-    if there and not (plan.is_file() and plan.read_text(encoding="utf-8").startswith(HEAD)):
+    exists = record.exists() or any(lake.glob(f"{pipeline}.sqlite*"))
+    if exists and not (plan.is_file() and plan.read_text(encoding="utf-8").startswith(HEAD)):
         raise PlanError(
             f"{home} holds a pipeline {pipeline!r} that no demo made: set NIGHTLOOP_HOME to another directory"
         )
-    if there:
+    if exists:
         _refuse_in_use(pipeline)
-    for place in (record, lake / pipeline, home / "deliveries" / pipeline, home / "served" / pipeline):
-        shutil.rmtree(place, ignore_errors=True)
+    for directory in (record, lake / pipeline, home / "deliveries" / pipeline, home / "served" / pipeline):
+        shutil.rmtree(directory, ignore_errors=True)
     for file in (*lake.glob(f"{pipeline}.sqlite*"), home / "reports" / f"{pipeline}.html", plan):
         file.unlink(missing_ok=True)
 
@@ -143,12 +143,12 @@ def _refuse_in_use(pipeline: str) -> None:
         entry for entry in entries_by_hand(read_log(objects, pipeline)) if entry.reason not in (COMPLAINTS, BEGINNING)
     ]
     if acts:
-        why = f"{acts[-1].action} by {acts[-1].by} (entry {acts[-1].number}: {plain(acts[-1].reason, 200)})"
-    elif why := lease_words(objects, lease_key(pipeline), store_clock(objects), ""):
-        why = f"a run is active: {why}"
-    if why:
+        reason = f"{acts[-1].action} by {acts[-1].by} (entry {acts[-1].number}: {plain(acts[-1].reason, 200)})"
+    elif reason := lease_words(objects, lease_key(pipeline), store_clock(objects), ""):
+        reason = f"a run is active: {reason}"
+    if reason:
         raise PlanError(
-            f"the pipeline {pipeline!r} of the last demo is in use: {why}. A new demo would remove it. Set NIGHTLOOP_HOME to another "
+            f"the pipeline {pipeline!r} of the last demo is in use: {reason}. A new demo would remove it. Set NIGHTLOOP_HOME to another "
             "directory; to keep this one for good, give its plan another file and pipeline name"
         )
 
@@ -169,15 +169,15 @@ def _roles(given: str) -> Columns:
 
 def options_of(given: Sequence[str]) -> dict[str, Any]:
     """`delimiter=;`, `names=[user, item, time]` as options of the source. Raises PlanError if one has another form."""
-    found: dict[str, Any] = {}
-    for one in given:
-        name, sign, value = one.partition("=")
+    options: dict[str, Any] = {}
+    for option in given:
+        name, sign, value = option.partition("=")
         if not sign or not name.strip():
             raise PlanError(
-                f"option: given {one[:80]!r}; write NAME=VALUE, such as delimiter=; or names=[user, item, time]"
+                f"option: given {option[:80]!r}; write NAME=VALUE, such as delimiter=; or names=[user, item, time]"
             )
-        found[name.strip()] = yaml.safe_load(value) if value.strip()[:1] in "[tf" and value.strip() else value
-    return found
+        options[name.strip()] = yaml.safe_load(value) if value.strip()[:1] in "[tf" and value.strip() else value
+    return options
 
 
 def _rows(plan: Plan) -> int:
