@@ -41,28 +41,28 @@ def removal_obstacle(warehouse: Warehouse, settings: Settings, pipeline: str, be
     It may if no other catalog has a mark, and its own is older than `before`: by then every other catalog in use has been
     opened, and has written one.
     """
-    own, pattern = _catalog(warehouse, settings, pipeline), f"{_marks(settings, pipeline)}/*.txt"
+    catalog, pattern = _catalog(warehouse, settings, pipeline), f"{_marks(settings, pipeline)}/*.txt"
     rows, within = warehouse.query("catalog/marks", {"pattern": pattern}).to_pylist(), _within_home(settings, pipeline)
-    here = "" if "://" in settings.lake_place else _place(settings, pipeline)
+    directory = "" if "://" in settings.lake_place else _place(settings, pipeline)
     for row in rows:
-        row["catalog"], sign, place = row["catalog"].partition(PLACE)
-        other = row["catalog"] != own
+        row["catalog"], sign, marked = row["catalog"].partition(PLACE)
+        other = row["catalog"] != catalog
         if within:  # ignore copied marks, and the mark of a catalog file that this one replaced
-            other = sign + place == here and row["catalog"].partition(FILE)[0] != own.partition(FILE)[0]
+            other = sign + marked == directory and row["catalog"].partition(FILE)[0] != catalog.partition(FILE)[0]
         if other:
             return (
                 f"another catalog has files there too: {row['catalog']}. Give each catalog its own NIGHTLOOP_DATA; if "
                 f"that catalog no longer exists, remove {row['mark']}"
             )
-    since = next((row["since"] for row in rows if row["catalog"] == own), None)
+    since = next((row["since"] for row in rows if row["catalog"] == catalog), None)
     if within or (since and since <= before):
         return ""
-    known = (
+    since_words = (
         f"only since {since:%Y-%m-%d}, and other catalogs that use the place must have time to write their marks"
         if since
         else "by no mark"
     )
-    return f"this catalog is known there {known}"
+    return f"this catalog is known there {since_words}"
 
 
 def _within_home(settings: Settings, pipeline: str) -> bool:

@@ -18,17 +18,17 @@ RECORD = "extensions.json"
 def verified_extensions(room: Path) -> set[str]:
     """Names of the extensions whose file has not changed since it was verified; none if the record cannot be read."""
     with suppress(OSError, ValueError):
-        found = json.loads((room / RECORD).read_text(encoding="utf-8"))
-        return {name for name, (file, *mark) in found.items() if mark and mark == _mark(file)}
+        recorded = json.loads((room / RECORD).read_text(encoding="utf-8"))
+        return {name for name, (file, *mark) in recorded.items() if mark and mark == _mark(file)}
     return set()
 
 
 def remember_signature(room: Path, name: str, file: str) -> None:
     """Record that an extension's file was verified. If that fails, it is verified again the next time."""
     with suppress(OSError, ValueError):
-        place = room / RECORD
-        found = json.loads(place.read_text(encoding="utf-8")) if place.exists() else {}
-        write_text(place, json.dumps({**found, name: [file, *_mark(file)]}))
+        path = room / RECORD
+        recorded = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        write_text(path, json.dumps({**recorded, name: [file, *_mark(file)]}))
 
 
 def _mark(file: str) -> list[int]:

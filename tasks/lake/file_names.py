@@ -16,12 +16,12 @@ IMPOSSIBLE = re.compile(r"\\.*[*?\[]|[*?\[].*\\|\?.*\.(gz|zst)$", re.DOTALL)
 
 def exact_names(params: Mapping[str, object] | None) -> dict[str, object]:
     """The parameters of a statement, with `file` and `files` escaped: DuckDB's readers would read names as patterns."""
-    found = dict(params or {})
-    if isinstance(file := found.get("file"), str):
-        found["file"] = _escape_name(file)
-    if isinstance(files := found.get("files"), list):
-        found["files"] = [_escape_name(file) for file in files]
-    return found
+    escaped = dict(params or {})
+    if isinstance(file := escaped.get("file"), str):
+        escaped["file"] = _escape_name(file)
+    if isinstance(files := escaped.get("files"), list):
+        escaped["files"] = [_escape_name(file) for file in files]
+    return escaped
 
 
 def check_file(file: str, pattern: str) -> None:

@@ -57,8 +57,8 @@ def incoming_rows(batches: Iterable[pa.RecordBatch], columns: Columns) -> Incomi
     head = _lake_columns(first, columns, texts, 0)
     words = tuple(name for name in numbers if pa.types.is_string(head.schema.field(name).type))
     failures: list[Exception] = []
-    named = _number_rows(chain([first], stream), head.schema, columns, texts)
-    reader = pa.RecordBatchReader.from_batches(head.schema, _collect_failures(named, failures))
+    numbered = _number_rows(chain([first], stream), head.schema, columns, texts)
+    reader = pa.RecordBatchReader.from_batches(head.schema, _collect_failures(numbered, failures))
     return IncomingRows(reader, texts, numbers, (*words, "_none"), failures)
 
 
@@ -126,9 +126,9 @@ def _number_rows(
 ) -> Iterator[pa.RecordBatch]:
     arrived = 0
     for batch in batches:
-        named = _lake_columns(batch, columns, texts, arrived)
+        renamed = _lake_columns(batch, columns, texts, arrived)
         arrived += batch.num_rows
-        yield named if named.schema.equals(schema) else _cast_to_first(named, schema)
+        yield renamed if renamed.schema.equals(schema) else _cast_to_first(renamed, schema)
 
 
 def _cast_to_first(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
@@ -161,7 +161,7 @@ def _lake_columns(batch: pa.RecordBatch, columns: Columns, texts: tuple[str, ...
     """The plan's columns of one batch under the lake's names; ids and categories as text."""
     batch, size = _join_lists(batch, columns), batch.num_rows
     none = pa.nulls(size, pa.string())
-    found: dict[str, pa.Array] = {
+    arrays: dict[str, pa.Array] = {
         "arrival": pa.array(np.arange(arrived, arrived + size, dtype=np.int64)),
         "time": _dates_to_times(flat_column(batch, columns.time)),
         "user": as_text(flat_column(batch, columns.user)),
@@ -169,19 +169,19 @@ def _lake_columns(batch: pa.RecordBatch, columns: Columns, texts: tuple[str, ...
         "label": as_number(flat_column(batch, columns.label)) if columns.label else none,
     }
     if columns.logged_probability:
-        found["served"] = as_number(flat_column(batch, columns.logged_probability))
-    found |= {name: as_text(flat_column(batch, name)) for name in texts}
-    found |= {name: as_number(flat_column(batch, name)) for name in columns.numeric}
-    found["_key"] = _key([as_text(flat_column(batch, name)) for name in columns.key]) if columns.key else none
-    found["_line"] = batch.column(LINE) if LINE in batch.schema.names else none
-    return pa.RecordBatch.from_pydict({**found, "_none": none})
+        arrays["served"] = as_number(flat_column(batch, columns.logged_probability))
+    arrays |= {name: as_text(flat_column(batch, name)) for name in texts}
+    arrays |= {name: as_number(flat_column(batch, name)) for name in columns.numeric}
+    arrays["_key"] = _key([as_text(flat_column(batch, name)) for name in columns.key]) if columns.key else none
+    arrays["_line"] = batch.column(LINE) if LINE in batch.schema.names else none
+    return pa.RecordBatch.from_pydict({**arrays, "_none": none})
 
 
 def _join_lists(batch: pa.RecordBatch, columns: Columns) -> pa.RecordBatch:
     """The batch with each list of a `multi_value` column joined to one text, with | between its values."""
     for name in columns.multi_value:
-        place = batch.schema.get_field_index(name)
-        lists = _parse_lists(batch.column(place), name) if place >= 0 else None
+        index = batch.schema.get_field_index(name)
+        lists = _parse_lists(batch.column(index), name) if index >= 0 else None
         if lists is None:
             continue
         parts = pc.fill_null(as_text(lists.values), MISSING)
@@ -191,7 +191,7 @@ def _join_lists(batch: pa.RecordBatch, columns: Columns) -> pa.RecordBatch:
                 f"{torn[:60]!r}. Use another character in the value"
             )
         texts = pa.ListArray.from_arrays(lists.offsets, parts)
-        batch = batch.set_column(place, name, pc.binary_join(texts, BETWEEN))
+        batch = batch.set_column(index, name, pc.binary_join(texts, BETWEEN))
     return batch
 
 
@@ -212,17 +212,17 @@ def _parse_values(text: str, name: str) -> list[str | None]:
     if not text.lstrip().startswith(("[", "{")):
         return list(text.split(BETWEEN))
     try:
-        found = json.loads(text, parse_float=str, parse_int=str)
+        values = json.loads(text, parse_float=str, parse_int=str)
     except ValueError:
-        found = (
+        values = (
             [text] if any(map(str.isalpha, text)) and not {*text} & {*"'\","} else None
         )  # [promo] is a text, [1 2] is a numpy list
-    if not isinstance(found, list) or any(isinstance(value, list | dict) for value in found):
+    if not isinstance(values, list) or any(isinstance(value, list | dict) for value in values):
         raise DataError(
             f"the source: the column {name[:60]!r} is in multi_value, and holds {text[:60]!r}: write | between the values, or a "
             'JSON list of texts, ["a", "b"]'
         )
-    return [str(value).lower() if isinstance(value, bool) else value for value in found]
+    return [str(value).lower() if isinstance(value, bool) else value for value in values]
 
 
 def _dates_to_times(values: pa.Array) -> pa.Array:
@@ -248,8 +248,10 @@ def flat_column(batch: pa.RecordBatch, name: str) -> pa.Array:
     """One column, decoded. Raises DataError if it is missing, not unique or nested."""
     if batch.schema.names.count(name) != 1:
         how = "two columns" if name in batch.schema.names else "no column"
-        there = ", ".join(repr(n[:60]) for n in batch.schema.names[:40])
-        raise DataError(f"the source has {how} {name[:60]!r}; it has {there}: name the right one in the plan's columns")
+        present = ", ".join(repr(n[:60]) for n in batch.schema.names[:40])
+        raise DataError(
+            f"the source has {how} {name[:60]!r}; it has {present}: name the right one in the plan's columns"
+        )
     values = batch.column(name)
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()

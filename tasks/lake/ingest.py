@@ -37,11 +37,11 @@ def land_period(warehouse: Warehouse, source: Source, plan: Plan, period: Period
 def read_until_complete(warehouse: Warehouse, read: Callable[[], Answer]) -> Answer:
     """The result of `read`, which is called again each time it finds files that must be read line by line."""
     while True:
-        known = len(warehouse.by_line)
+        count = len(warehouse.by_line)
         try:
             return read()
         except BlockingIOError:
-            if len(warehouse.by_line) == known:
+            if len(warehouse.by_line) == count:
                 raise
 
 

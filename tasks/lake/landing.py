@@ -88,10 +88,10 @@ def measure_delivery(warehouse: Warehouse, period: Period, file: Path, arrived: 
     (staged,) = warehouse.query("ingest/staged_digest", {"file": str(file)}).to_pylist()
     warehouse.query("ingest/no_suspects")
     parts = 1 + staged["rows"] // PART
-    asked = ({"file": str(file), "part": part, "parts": parts} for part in range(parts))
-    suspects = sum(warehouse.query("ingest/note_suspects", part).column(0)[0].as_py() for part in asked)
-    named = digest(staged["rows"], staged["total"], arrived.names)
-    return StagedDelivery(Landing(period.index, 0, named, staged["rows"], True), file, arrived, suspects)
+    params = ({"file": str(file), "part": part, "parts": parts} for part in range(parts))
+    suspects = sum(warehouse.query("ingest/note_suspects", part).column(0)[0].as_py() for part in params)
+    content = digest(staged["rows"], staged["total"], arrived.names)
+    return StagedDelivery(Landing(period.index, 0, content, staged["rows"], True), file, arrived, suspects)
 
 
 def stage(
@@ -99,13 +99,13 @@ def stage(
 ) -> tuple[Path, IncomingRows]:
     """Write a delivery with typed columns to a file in the directory `room`."""
     arrived, file = incoming_rows(batches, columns), room / "staged.parquet"
-    asked = {
+    params = {
         "part": str(file), "unit": columns.time_writing, "numbers": list(arrived.numbers), "words": list(arrived.words),
         "labelled": columns.label is not None, "private": PRIVATE,
     }  # fmt: skip
     try:
         with warehouse.lend(arrived.reader):
-            warehouse.query("ingest/stage_rows", asked)
+            warehouse.query("ingest/stage_rows", params)
     except (ValueError, OSError, MemoryError) as error:
         raise arrived.failures[0] if arrived.failures else error from None
     return file, arrived
@@ -122,8 +122,8 @@ def _refuse_moved_rows(warehouse: Warehouse, file: Path, period: Period, names: 
         if not newest or newest[0]["rules"] != rules:
             break  # it landed under other rules, so it cannot be compared
         part = cut_rows(warehouse, file, index, period.rows or 0)
-        (found,) = warehouse.query("ingest/staged_digest", {"file": str(part)}).to_pylist()
-        if digest(found["rows"], found["total"], names) == newest[0]["digest"]:
+        (counted,) = warehouse.query("ingest/staged_digest", {"file": str(part)}).to_pylist()
+        if digest(counted["rows"], counted["total"], names) == newest[0]["digest"]:
             break
         moved = index
     if moved is not None:
@@ -137,13 +137,13 @@ def _refuse_moved_rows(warehouse: Warehouse, file: Path, period: Period, names: 
 def cut_rows(warehouse: Warehouse, file: Path, index: int, rows: int) -> Path:
     """The rows of one period of equal counts, by its index, from the staged history."""
     part, skip = file.with_name("cut.parquet"), index * rows
-    found = (
+    count = (
         warehouse.query("ingest/cut_rows", {"file": str(file), "part": str(part), "rows": rows, "skip": skip})
         .column(0)[0]
         .as_py()
     )
-    if found < rows:
-        raise NotReady(f"period {index:06d} is not complete: the source has {found:,} of its {rows:,} rows so far")
+    if count < rows:
+        raise NotReady(f"period {index:06d} is not complete: the source has {count:,} of its {rows:,} rows so far")
     return part
 
 
@@ -152,40 +152,46 @@ def digest(rows: int, total: str, names: Sequence[str]) -> str:
     return hashlib.sha256(json.dumps([rows, total, sorted(names)]).encode()).hexdigest()
 
 
-def _find_same(warehouse: Warehouse, found: Landing, rules: str) -> Landing | None:
+def _find_same(warehouse: Warehouse, landing: Landing, rules: str) -> Landing | None:
     """The period's newest version, if it holds the same rows under the same rules; else None."""
-    newest = warehouse.query("ingest/newest_landing", {"period": found.period}).to_pylist()
-    if newest and (newest[0]["digest"], newest[0]["rules"]) == (found.digest, rules):
-        return replace(found, version=newest[0]["version"], fresh=False)
+    newest = warehouse.query("ingest/newest_landing", {"period": landing.period}).to_pylist()
+    if newest and (newest[0]["digest"], newest[0]["rules"]) == (landing.digest, rules):
+        return replace(landing, version=newest[0]["version"], fresh=False)
     return None
 
 
 def _insert_version(warehouse: Warehouse, delivery: StagedDelivery, rules: str) -> Landing:
     """Insert a new version. To be called in a transaction."""
-    found, columns = delivery.landing, delivery.arrived.names
-    version = warehouse.latest().get(found.period, 0) + 1
+    landing, columns = delivery.landing, delivery.arrived.names
+    version = warehouse.latest().get(landing.period, 0) + 1
     _add_columns(warehouse, delivery.arrived)
-    place = {"file": str(delivery.file), "period": found.period, "version": version}
-    warehouse.query("ingest/insert_landed", place)
-    warehouse.query("ingest/insert_unreadable", place)
+    params = {"file": str(delivery.file), "period": landing.period, "version": version}
+    warehouse.query("ingest/insert_landed", params)
+    warehouse.query("ingest/insert_unreadable", params)
     if delivery.suspects:
-        warehouse.query("ingest/insert_duplicates", place)
-    record = {"period": found.period, "version": version, "digest": found.digest, "rules": rules, "rows": found.rows}
+        warehouse.query("ingest/insert_duplicates", params)
+    record = {
+        "period": landing.period,
+        "version": version,
+        "digest": landing.digest,
+        "rules": rules,
+        "rows": landing.rows,
+    }
     warehouse.query("ingest/insert_collected", {**record, "columns": json.dumps(columns)})
-    return replace(found, version=version)
+    return replace(landing, version=version)
 
 
 def _add_columns(warehouse: Warehouse, arrived: IncomingRows) -> None:
     """Add the plan's columns to the table `landed`. Raises DataError if one exists with the other type."""
-    there = {row["name"].casefold(): row["type"] for row in warehouse.query("catalog/landed_columns").to_pylist()}
+    types = {row["name"].casefold(): row["type"] for row in warehouse.query("catalog/landed_columns").to_pylist()}
     wanted = dict.fromkeys(arrived.texts, "VARCHAR") | dict.fromkeys(arrived.numbers, "DOUBLE")
     for name, kind in wanted.items():
-        if there.get(name.casefold(), kind) != kind:
+        if types.get(name.casefold(), kind) != kind:
             raise DataError(
-                f"column {name!r} is {there[name.casefold()]} in this pipeline's lake and {kind} in the plan: "
+                f"column {name!r} is {types[name.casefold()]} in this pipeline's lake and {kind} in the plan: "
                 "keep its role, rename it at the source, or give the pipeline a new name"
             )
-    new = [name for name in wanted if name.casefold() not in there]
+    new = [name for name in wanted if name.casefold() not in types]
     for name in new:
         warehouse.define("catalog/add_text" if wanted[name] == "VARCHAR" else "catalog/add_number", {"column": name})
     if new:  # a view does not get columns that were added later

@@ -139,8 +139,8 @@ def _name(rule: Calendar, start: int) -> str:
     """The local wall-clock time at which a period begins, in its shortest unique form."""
     local = (EPOCH + timedelta(microseconds=start)).astimezone(ZoneInfo(rule.timezone))
     if rule.every == "hour":  # after a clock change in autumn, 02:00 occurs twice
-        again = local.utcoffset() != local.replace(fold=0).utcoffset()
-        return local.strftime("%Y-%m-%dT%H:%M") + (local.strftime("%z") if again else "")
+        repeated = local.utcoffset() != local.replace(fold=0).utcoffset()
+        return local.strftime("%Y-%m-%dT%H:%M") + (local.strftime("%z") if repeated else "")
     whole = datetime.fromisoformat(rule.start).time() == datetime.min.time() and not rule.cuts
     if not whole:
         return local.strftime("%Y-%m-%dT%H:%M")

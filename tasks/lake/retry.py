@@ -50,13 +50,13 @@ def interruptible(ask: Callable[[], Answer], interrupt: Callable[[], None]) -> A
     if threading.current_thread() is not threading.main_thread():  # signals arrive only in the main thread
         return ask()
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(copy_context().run, ask)
+        future = pool.submit(copy_context().run, ask)
         try:
-            return asked.result()
+            return future.result()
         except BaseException:
-            while not asked.done():  # a statement that has not started yet ignores the interrupt
+            while not future.done():  # a statement that has not started yet ignores the interrupt
                 interrupt()
-                wait([asked], 0.1)
+                wait([future], 0.1)
             raise
 
 

@@ -54,8 +54,8 @@ def as_number(values: pa.Array) -> pa.Array:
     values, letters = _trim_and_null(values, (*NULLS, *NO_NUMBERS))
     if letters.max(initial=0) < FIRST_WORD and not (letters == ord("-")).any():
         return values
-    place = pc.index_in(pc.ascii_lower(values), pa.array(list(WORDS)))
-    return pc.coalesce(pa.array(list(WORDS.values())).take(place), values)
+    index = pc.index_in(pc.ascii_lower(values), pa.array(list(WORDS)))
+    return pc.coalesce(pa.array(list(WORDS.values())).take(index), values)
 
 
 def id_of(value: object) -> str | None:

@@ -28,15 +28,15 @@ def replay_version(warehouse: Warehouse, plan: Plan, period: Period, version: in
 
     Rows that could not be typed are read again from their stored text. Raises NotReady if the version does not exist.
     """
-    place = {"period": period.index, "version": version}
-    found = warehouse.query("read/collected_version", place).to_pylist()
-    if not found:
+    key = {"period": period.index, "version": version}
+    collected = warehouse.query("read/collected_version", key).to_pylist()
+    if not collected:
         raise NotReady(
             f"the lake has no version {version} of period {period.name} to replay; newest is "
             f"{warehouse.latest().get(period.index)}"
         )
-    asked = {**place, "columns": json.loads(found[0]["columns"])}
-    batches = (_source_rows(batch, plan.columns) for batch in warehouse.stream("ingest/replay_rows", asked))
+    params = {**key, "columns": json.loads(collected[0]["columns"])}
+    batches = (_source_rows(batch, plan.columns) for batch in warehouse.stream("ingest/replay_rows", params))
     with tempfile.TemporaryDirectory(dir=warehouse.scratch) as room:
         file, arrived = stage(warehouse, batches, plan.columns, Path(room))
         return put_delivery(warehouse, period, file, arrived, rules_digest(plan), again=True)
@@ -54,8 +54,8 @@ def reland_newest(warehouse: Warehouse, plan: Plan, period: Period) -> Landing |
 
 def idle_versions(warehouse: Warehouse, keep: Mapping[int, Collection[int]]) -> list[tuple[int, int]]:
     """Versions, as (period, version), that are neither in `keep` nor the newest of their period."""
-    kept = [(period, version) for period in sorted(keep) for version in sorted(keep[period])]
-    rows = warehouse.query("maintain/expired_versions", _as_lists(kept)).to_pylist()
+    versions = [(period, version) for period in sorted(keep) for version in sorted(keep[period])]
+    rows = warehouse.query("maintain/expired_versions", _as_lists(versions)).to_pylist()
     return [(row["period"], row["version"]) for row in rows]
 
 
@@ -75,22 +75,23 @@ def expire_versions(
 
 def absent_versions(warehouse: Warehouse, keep: Mapping[int, Collection[int]]) -> list[tuple[int, int]]:
     """Versions, as (period, version), that are in `keep` and not in the catalog: then it is not the one that nights read."""
-    asked = [(period, version) for period in sorted(keep) for version in sorted(keep[period])]
-    there = {
-        (row["period"], row["version"]) for row in warehouse.query("read/versions_there", _as_lists(asked)).to_pylist()
+    versions = [(period, version) for period in sorted(keep) for version in sorted(keep[period])]
+    present = {
+        (row["period"], row["version"])
+        for row in warehouse.query("read/versions_there", _as_lists(versions)).to_pylist()
     }
-    return [version for version in asked if version not in there]
+    return [version for version in versions if version not in present]
 
 
 def other_rows(warehouse: Warehouse, rows: Mapping[tuple[int, int], int]) -> list[tuple[int, int]]:
     """Versions, as (period, version), that have another number of clean rows than nights read: then it is another catalog."""
-    found: list[tuple[int, int]] = []
+    different: list[tuple[int, int]] = []
     for number in {version for _, version in rows}:
-        asked = [place for place in rows if place[1] == number]
-        counts = warehouse.query("read/clean_counts", _as_lists(asked)).to_pylist()
-        there = {row["period"]: row["rows"] for row in counts}
-        found += [place for place in asked if there.get(place[0], 0) != rows[place]]
-    return sorted(found)
+        versions = [place for place in rows if place[1] == number]
+        counts = warehouse.query("read/clean_counts", _as_lists(versions)).to_pylist()
+        present = {row["period"]: row["rows"] for row in counts}
+        different += [place for place in versions if present.get(place[0], 0) != rows[place]]
+    return sorted(different)
 
 
 def compact_lake(warehouse: Warehouse, before: datetime) -> None:
@@ -110,8 +111,8 @@ def compact_lake(warehouse: Warehouse, before: datetime) -> None:
 
 def _refuse_files_of_others(warehouse: Warehouse, before: datetime) -> None:
     """Raise DataError if the data place holds Parquet files that DuckLake did not write: it would remove them as well."""
-    found = warehouse.query("maintain/remove_orphans", {"before": before, "dry": True}).column(0).to_pylist()
-    if others := [path for path in found if not OURS.search(path)]:
+    orphans = warehouse.query("maintain/remove_orphans", {"before": before, "dry": True}).column(0).to_pylist()
+    if others := [path for path in orphans if not OURS.search(path)]:
         raise DataError(
             f"no file of the lake was removed or merged: its directory holds files that nightloop did not write, the first is "
             f"{others[0]}. Move them to another directory, or set NIGHTLOOP_DATA to a directory that only nightloop uses"
@@ -126,13 +127,16 @@ def _source_rows(batch: pa.RecordBatch, columns: Columns) -> pa.RecordBatch:
     """Rows as text under the source's names. If a row has `_raw`, its values are used."""
     names = {"user": columns.user, "item": columns.item, "time": columns.time, "label": columns.label or "label",
              "served": columns.logged_probability or "served"}  # fmt: skip
-    found = {name: batch.column(name) for name in batch.schema.names if name != "_raw"}
-    found[LINE] = pa.nulls(batch.num_rows, pa.string())
+    columns_by_name = {name: batch.column(name) for name in batch.schema.names if name != "_raw"}
+    columns_by_name[LINE] = pa.nulls(batch.num_rows, pa.string())
     raw = batch.column("_raw")
     if raw.null_count < len(raw):
         rows = [json.loads(text) for text in raw.drop_null().to_pylist()]
-        found = {name: _restore_texts(values, raw, [row.get(name) for row in rows]) for name, values in found.items()}
-    return pa.RecordBatch.from_pydict({names.get(name, name): values for name, values in found.items()})
+        columns_by_name = {
+            name: _restore_texts(values, raw, [row.get(name) for row in rows])
+            for name, values in columns_by_name.items()
+        }
+    return pa.RecordBatch.from_pydict({names.get(name, name): values for name, values in columns_by_name.items()})
 
 
 def _restore_texts(values: pa.Array, raw: pa.Array, originals: list[object]) -> pa.Array:

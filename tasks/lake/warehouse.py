@@ -61,8 +61,8 @@ class Warehouse:
         `credentials` (aws_access_key_id, ...; {}: the environment's): S3 can be used if they are given, or if the settings
         name it. Raises DataError for a catalog that a newer release wrote, StoreError if the catalog cannot be reached.
         """
-        place = settings.home.absolute() / "lake"
-        with redact_errors(), unwrap_interrupts(), scratch(place) as room, _connect(settings, room) as connection:
+        directory = settings.home.absolute() / "lake"
+        with redact_errors(), unwrap_interrupts(), scratch(directory) as room, _connect(settings, room) as connection:
             warehouse = Warehouse(connection, room, int(settings.logs_memory))
             _configure(connection, settings)
             if settings.lake_on_s3 or credentials is not None:
@@ -76,10 +76,10 @@ class Warehouse:
 
     def query(self, name: str, params: Mapping[str, object] | None = None) -> pa.Table:
         """The result of the statement in `sql/<name>.sql`, as one table."""
-        lake, text, given = self.connection, statement(name), exact_names(params)
+        lake, text, values = self.connection, statement(name), exact_names(params)
         with _translate_errors():
-            asked = partial(interruptible, lambda: lake.execute(text, given).to_arrow_table(), lake.interrupt)
-            return retry_unseen(asked, duckdb.Error)
+            execute = partial(interruptible, lambda: lake.execute(text, values).to_arrow_table(), lake.interrupt)
+            return retry_unseen(execute, duckdb.Error)
 
     def stream(self, name: str, params: Mapping[str, object] | None = None) -> Iterator[pa.RecordBatch]:
         """The result of the statement in `sql/<name>.sql`, in batches, without holding all of it in memory."""
@@ -90,8 +90,8 @@ class Warehouse:
         with self.connection.cursor() as cursor, _translate_errors():
             retry_unseen(partial(_prepare_session, cursor), duckdb.Error)
             for name, params in steps:
-                asked = partial(cursor.execute, statement(name), exact_names(params))
-                answer = retry_unseen(partial(interruptible, asked, cursor.interrupt), duckdb.Error).to_arrow_reader(
+                execute = partial(cursor.execute, statement(name), exact_names(params))
+                answer = retry_unseen(partial(interruptible, execute, cursor.interrupt), duckdb.Error).to_arrow_reader(
                     CHUNK
                 )
                 yield from bounded_batches(iter(partial(next_batch, answer, cursor.interrupt), None))
@@ -153,9 +153,9 @@ class Warehouse:
         """Make the tables of a new catalog; refuse those of a newer release."""
         if not self.query("catalog/layout_there").num_rows:
             _retry_conflicts(self._create_tables)
-        if (found := self.query("catalog/layout_format").column(0)[0].as_py()) > FORMAT:
+        if (layout := self.query("catalog/layout_format").column(0)[0].as_py()) > FORMAT:
             raise DataError(
-                f"the lake's tables have layout {found}, this release reads {FORMAT}: install a newer release"
+                f"the lake's tables have layout {layout}, this release reads {FORMAT}: install a newer release"
             )
 
     def _create_tables(self) -> None:
@@ -175,12 +175,12 @@ def _translate_errors() -> Iterator[None]:
         redact_error(error)
         if IN_THE_WAY.search(str(error)):
             raise
-        said = str(error).partition("\n\nLINE ")[0]  # what follows is the statement
+        message = str(error).partition("\n\nLINE ")[0]  # what follows is the statement
         if isinstance(error, duckdb.IOException | duckdb.HTTPException | duckdb.PermissionException):
-            raise StoreError(said) from error
+            raise StoreError(message) from error
         if isinstance(error, duckdb.OutOfMemoryException):
-            raise MemoryError(f"{said}\nGive NIGHTLOOP_MEMORY more, or collect smaller periods") from error
-        raise DataError(said) from error
+            raise MemoryError(f"{message}\nGive NIGHTLOOP_MEMORY more, or collect smaller periods") from error
+        raise DataError(message) from error
 
 
 def _retry_conflicts(attempt: Callable[[], Answer]) -> Answer:
@@ -258,13 +258,13 @@ def _configure_s3(connection: duckdb.DuckDBPyConnection, settings: Settings, cre
 
 def _attach(connection: duckdb.DuckDBPyConnection, settings: Settings, pipeline: str) -> None:
     """Open the catalog. Raises DataError for one of a newer DuckLake, StoreError if it cannot be reached."""
-    place = settings.lake_place if "://" in settings.lake_place else str(Path(settings.lake_place).absolute())
+    data = settings.lake_place if "://" in settings.lake_place else str(Path(settings.lake_place).absolute())
     where, kind = f"{settings.home.absolute()}/lake/{pipeline}.sqlite", "sqlite"
     if catalog := settings.postgres:
         where, kind = f"postgres:{catalog.server}", "postgres"
         if catalog.password:  # not in the connection string, which DuckDB repeats in its errors
             connection.execute(fill_in(statement("catalog/postgres_secret"), {"password": catalog.password}))
-    words = {"catalog": f"ducklake:{'' if catalog else 'sqlite:'}{where}", "data": f"{place}/{pipeline}/"}
+    words = {"catalog": f"ducklake:{'' if catalog else 'sqlite:'}{where}", "data": f"{data}/{pipeline}/"}
     attach = fill_in(statement(f"catalog/attach_{kind}"), {**words, "pipeline": pipeline})
     try:
         _retry_conflicts(lambda: connection.execute(attach))

@@ -35,12 +35,12 @@ def put(objects: Objects, data: bytes) -> str:
         time.sleep(pause)
         if objects.create(key, data):
             return sha
-        found = objects.read(key)
-        if found is not None and found[0] == data:
+        stored = objects.read(key)
+        if stored is not None and stored[0] == data:
             return sha
-        if found is not None:  # None: swept a moment ago, or a stale read; create it again
-            log.warning("%s was damaged (%d bytes, not %d); written again", key, len(found[0]), len(data))
-            objects.swap(key, data, found[1])
+        if stored is not None:  # None: swept a moment ago, or a stale read; create it again
+            log.warning("%s was damaged (%d bytes, not %d); written again", key, len(stored[0]), len(data))
+            objects.swap(key, data, stored[1])
     raise TimeoutError(
         f"the store says that {key} exists and does not return it; a store must read its own writes. Run again later"
     )

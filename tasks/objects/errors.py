@@ -30,18 +30,20 @@ class StoreFailure(NamedTuple):
     said: str
 
 
-def failure_of_response(response: Mapping[str, object], said: str) -> StoreFailure:
+def failure_of_response(response: Mapping[str, object], message: str) -> StoreFailure:
     """The failure in boto3's `error.response`."""
     meta, error = response.get("ResponseMetadata"), response.get("Error")
     status = int(meta.get("HTTPStatusCode", 0)) if isinstance(meta, Mapping) else 0
     repeated = bool(meta.get("RetryAttempts", 0)) if isinstance(meta, Mapping) else False
     code = str(error.get("Code", "")) if isinstance(error, Mapping) else ""
-    return StoreFailure(_classify(status, code), repeated, status, code, said)
+    return StoreFailure(_classify(status, code), repeated, status, code, message)
 
 
-def failure_of_connection(kind: str, said: str) -> StoreFailure:
+def failure_of_connection(kind: str, message: str) -> StoreFailure:
     """The failure behind an error of the connection, by the name of its class: closed, timed out, no answer, no credentials."""
-    return StoreFailure("refused" if kind in _NO_KEYS else "unsure", False, 401 if kind in _NO_KEYS else 0, kind, said)
+    return StoreFailure(
+        "refused" if kind in _NO_KEYS else "unsure", False, 401 if kind in _NO_KEYS else 0, kind, message
+    )
 
 
 def _classify(status: int, code: str) -> Literal["lost", "absent", "again", "unsure", "refused"]:
@@ -54,21 +56,23 @@ def _classify(status: int, code: str) -> Literal["lost", "absent", "again", "uns
     return "absent" if status == 404 and code != "NoSuchBucket" else "refused"
 
 
-def error_of_answer(trouble: StoreFailure, place: str) -> OSError | PlanError:
+def error_of_answer(failure: StoreFailure, place: str) -> OSError | PlanError:
     """The exception to raise for a final answer: PermissionError, FileNotFoundError, PlanError or StoreError."""
-    status, code, said = trouble.status, trouble.code, trouble.said
+    status, code, message = failure.status, failure.code, failure.said
     if code == "NoSuchBucket":
-        return FileNotFoundError(f"there is no bucket for {place}; create it, or correct NIGHTLOOP_STORE ({said})")
+        return FileNotFoundError(f"there is no bucket for {place}; create it, or correct NIGHTLOOP_STORE ({message})")
     if code in _NO_KEYS:
-        return PermissionError(f"no credentials for {place}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY ({said})")
+        return PermissionError(
+            f"no credentials for {place}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY ({message})"
+        )
     if code in _DENIED or status in (401, 403):
         needs = "s3:GetObject, s3:PutObject, s3:DeleteObject and s3:ListBucket"
-        return PermissionError(f"{place} refuses these credentials; they need {needs} ({said})")
+        return PermissionError(f"{place} refuses these credentials; they need {needs} ({message})")
     if code in _FULL or status == 507:
-        return StoreError(f"{place} is full; no part of the object was written; free space and run again ({said})")
+        return StoreError(f"{place} is full; no part of the object was written; free space and run again ({message})")
     if status == 501 or code == "NotImplemented":
-        return PlanError(f"{place} does not support conditional writes; use a store that does ({said})")
-    return StoreError(f"{place} answered {status} {code} ({said})")
+        return PlanError(f"{place} does not support conditional writes; use a store that does ({message})")
+    return StoreError(f"{place} answered {status} {code} ({message})")
 
 
 @contextmanager

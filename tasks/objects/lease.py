@@ -53,22 +53,22 @@ def take_key(objects: Objects, key: str, holder: str, now: float, seconds: float
     if not holder or seconds <= 0:
         raise DataError(f"a lease needs a holder and a positive number of seconds, not {holder!r} and {seconds}")
     wanted = Lease(key=key, holder=holder, expires=now + seconds)
-    found = objects.read(key)
-    if found is None:
+    stored = objects.read(key)
+    if stored is None:
         return wanted if objects.create(key, _bytes(wanted)) else None
-    there = read_parsed_bytes(objects, key, found[0], lambda sealed: _parse(key, sealed))
-    if there.holder != holder and there.expires > now:
+    present = read_parsed_bytes(objects, key, stored[0], lambda sealed: _parse(key, sealed))
+    if present.holder != holder and present.expires > now:
         return None
-    return wanted if objects.swap(key, _bytes(wanted), found[1]) else None
+    return wanted if objects.swap(key, _bytes(wanted), stored[1]) else None
 
 
 def renew_lease(objects: Objects, lease: Lease, now: float, seconds: float) -> Lease | None:
     """The lease with a later expiry, or None if it was lost: then the caller must stop writing."""
-    found = _own_tag(objects, lease)
-    if found is None:
+    tag = _own_tag(objects, lease)
+    if tag is None:
         return None
     later = lease.model_copy(update={"expires": now + seconds})
-    return later if objects.swap(lease.key, _bytes(later), found) else None
+    return later if objects.swap(lease.key, _bytes(later), tag) else None
 
 
 def release_lease(objects: Objects, lease: Lease) -> bool:
@@ -77,9 +77,9 @@ def release_lease(objects: Objects, lease: Lease) -> bool:
     The work is done by then, so a failure is only a warning: the next run waits until the lease has expired.
     """
     try:
-        found = _own_tag(objects, lease)
+        tag = _own_tag(objects, lease)
         free = lease.model_copy(update={"holder": "", "expires": 0.0})
-        return found is not None and objects.swap(lease.key, _bytes(free), found)
+        return tag is not None and objects.swap(lease.key, _bytes(free), tag)
     except (OSError, ValueError) as error:
         log.warning("the lease of %s was not released; it expires by itself: %s", lease.key, error)
         return False
@@ -87,17 +87,17 @@ def release_lease(objects: Objects, lease: Lease) -> bool:
 
 def _own_tag(objects: Objects, lease: Lease) -> str | None:
     """The tag of the lease's present state; None if another run has it."""
-    found = objects.read(lease.key)
-    if found is None:
+    stored = objects.read(lease.key)
+    if stored is None:
         return None
-    there = read_parsed_bytes(objects, lease.key, found[0], lambda sealed: _parse(lease.key, sealed))
-    return found[1] if there.holder == lease.holder else None
+    present = read_parsed_bytes(objects, lease.key, stored[0], lambda sealed: _parse(lease.key, sealed))
+    return stored[1] if present.holder == lease.holder else None
 
 
 def other_holder(objects: Objects, key: str, now: float, holder: str = "") -> Lease | None:
     """The lease of this key that a run other than `holder` has, or None if it is free or expired."""
-    there = read_parsed(objects, key, lambda sealed: _parse(key, sealed))
-    return there if there and there.expires > now and there.holder != holder else None
+    present = read_parsed(objects, key, lambda sealed: _parse(key, sealed))
+    return present if present and present.expires > now and present.holder != holder else None
 
 
 def lease_words(objects: Objects, key: str, now: float, holder: str = "") -> str:
@@ -105,10 +105,12 @@ def lease_words(objects: Objects, key: str, now: float, holder: str = "") -> str
     other = other_holder(objects, key, now, holder)
     if other is None:
         return ""
-    who = "a sweep of the store" if key == SWEEP else key.split("/")[1]
+    subject = "a sweep of the store" if key == SWEEP else key.split("/")[1]
     left = other.expires - now
     wrong = f". No lease is that long, a clock was wrong: if no run is active, remove {key}" if left > LONGEST else ""
-    return f"{who} is held by the run {other.holder}; its lease ends in {left:.0f} s unless that run renews it{wrong}"
+    return (
+        f"{subject} is held by the run {other.holder}; its lease ends in {left:.0f} s unless that run renews it{wrong}"
+    )
 
 
 @contextmanager
@@ -121,10 +123,10 @@ def keep_lease(objects: Objects, lease: Lease, now: float, seconds: float) -> It
     began, ended, lost = _ticks(), threading.Event(), threading.Event()
 
     def renew_on() -> None:
-        mine = lease
+        held = lease
         while not ended.wait(seconds / 3):
             try:
-                renewed = renew_lease(objects, mine, now + _ticks() - began, seconds)
+                renewed = renew_lease(objects, held, now + _ticks() - began, seconds)
             except (OSError, ValueError) as error:  # the next attempt may find the store again
                 log.warning("the lease of %s was not renewed: %s", lease.key, error)
                 continue
@@ -132,7 +134,7 @@ def keep_lease(objects: Objects, lease: Lease, now: float, seconds: float) -> It
                 log.error("the lease of %s was lost to another run; what this run writes now is refused", lease.key)
                 lost.set()
                 return
-            mine = renewed
+            held = renewed
 
     def alive() -> None:
         if lost.is_set():

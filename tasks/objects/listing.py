@@ -25,16 +25,16 @@ def files_below(top: Path) -> list[str]:
 
 
 def _files(folder: Path, name: str, above: tuple[tuple[int, int], ...]) -> Iterator[str]:
-    seen = folder.stat()
-    here = (seen.st_dev, seen.st_ino)
-    if here in above:
+    status = folder.stat()
+    identity = (status.st_dev, status.st_ino)
+    if identity in above:
         raise StoreError(f"{folder} is a symbolic link to a folder above it; remove the link")
-    with os.scandir(folder) as found:  # read to its end before its folders are, so that few are open at once
-        entries = [entry for entry in found if not entry.name.startswith(".") and entry.name != LOST]
+    with os.scandir(folder) as scan:  # read to its end before its folders are, so that few are open at once
+        entries = [entry for entry in scan if not entry.name.startswith(".") and entry.name != LOST]
     for entry in entries:
         path = f"{name}{entry.name}"
         if entry.is_dir():
-            yield from _files(Path(entry.path), f"{path}/", (*above, here))
+            yield from _files(Path(entry.path), f"{path}/", (*above, identity))
         elif entry.is_file():
             yield path
         elif entry.is_symlink():

@@ -68,43 +68,43 @@ class Directory:
 
     def create(self, key: str, data: bytes) -> bool:
         """As `Objects.create`: a hard link either makes the whole file or finds an existing one."""
-        place = self.path / checked_key(key)
+        path = self.path / checked_key(key)
         with explain_disk_errors(self.path), self._temporary_file(data) as written:
-            _make_folder(place.parent)
+            _make_folder(path.parent)
             try:
-                os.link(written, place)
+                os.link(written, path)
                 return True
             except FileExistsError:
                 return False
             finally:
-                _settle(place.parent)  # either result must survive a power cut
+                _settle(path.parent)  # either result must survive a power cut
 
     def swap(self, key: str, data: bytes, tag: str) -> bool:
         """As `Objects.swap`; other writers wait during the comparison."""
-        place = self.path / checked_key(key)
+        path = self.path / checked_key(key)
         with explain_disk_errors(self.path), self._lock():
-            found = self.read(key)
-            if found is None or found[1] != tag:
+            stored = self.read(key)
+            if stored is None or stored[1] != tag:
                 return False
             with self._temporary_file(data) as written:
-                os.replace(written, place)
-                _settle(place.parent)
+                os.replace(written, path)
+                _settle(path.parent)
             return True
 
     def remove(self, key: str) -> None:
         """As `Objects.remove`."""
-        place = self.path / checked_key(key)
+        path = self.path / checked_key(key)
         with explain_disk_errors(self.path), self._lock():
-            if place.exists():
-                place.unlink()
-                _settle(place.parent)
+            if path.exists():
+                path.unlink()
+                _settle(path.parent)
 
     def keys(self, prefix: str) -> Iterator[str]:
         """As `Objects.keys`, sorted; partly written files are not listed."""
         folder = checked_prefix(prefix).rpartition("/")[0]
         start = f"{folder}/" if folder else ""
-        found = (start + name for name in files_below(self.path / folder))
-        yield from sorted(key for key in found if key.startswith(prefix))
+        names = (start + name for name in files_below(self.path / folder))
+        yield from sorted(key for key in names if key.startswith(prefix))
 
     def file_time(self) -> float:
         """The time that the file system gives to a file written now, in seconds since 1970."""
@@ -242,8 +242,8 @@ def open_for_reading(settings: Settings, credentials: Mapping[str, str] | None =
     """The store without a probe, for read-only access. Raises DataError if it has another format."""
     place = settings.store_place
     objects: Directory | S3 = Directory(Path(place))
-    if found := bucket_of(place):
-        objects = S3(*found, client(settings, tuple(sorted((credentials or {}).items()))))
+    if bucket := bucket_of(place):
+        objects = S3(*bucket, client(settings, tuple(sorted((credentials or {}).items()))))
     elif Path(place).exists() and not Path(place).is_dir():
         raise NotADirectoryError(f"the store {place} is a file; name a directory or s3://bucket/prefix")
     check_format(objects, place)

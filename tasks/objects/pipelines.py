@@ -75,8 +75,8 @@ def listed_pipelines(keys: Iterable[str]) -> dict[str, tuple[int, ...]]:
     """Pipelines that have nights or a promotion log in a listing, with the first night of each consecutive sequence."""
     nights: dict[str, set[int]] = {}
     for key in keys:
-        if found := RECORDED.fullmatch(key):
-            nights.setdefault(found[1], set()).update(() if found[2] is None else (int(found[2]),))
+        if match := RECORDED.fullmatch(key):
+            nights.setdefault(match[1], set()).update(() if match[2] is None else (int(match[2]),))
     return {name: tuple(sorted(i for i in indexes if i - 1 not in indexes)) for name, indexes in nights.items()}
 
 
@@ -87,17 +87,17 @@ def adopt_pipelines(objects: Objects, confirmed: Iterable[str]) -> Mapping[str, 
     remove what it needed. Raises PlanError if the names are not those that the store shows and the record has; nothing is
     written then.
     """
-    seen, names = listed_pipelines(objects.keys("pipelines/")), {name.strip() for name in confirmed if name.strip()}
-    said, given_up = {n for n in names if n[0] != "-"}, {n[1:] for n in names if n[0] == "-"}
-    known = readable_record(objects).roots
-    if there := sorted(given_up & {*seen}):
-        raise PlanError(f"{', '.join(there)} cannot be given up while the store shows it: move its folder away first")
-    if unseen := sorted(said - {*seen, *known}):
+    listed, names = listed_pipelines(objects.keys("pipelines/")), {name.strip() for name in confirmed if name.strip()}
+    kept, given_up = {n for n in names if n[0] != "-"}, {n[1:] for n in names if n[0] == "-"}
+    recorded = readable_record(objects).roots
+    if present := sorted(given_up & {*listed}):
+        raise PlanError(f"{', '.join(present)} cannot be given up while the store shows it: move its folder away first")
+    if unseen := sorted(kept - {*listed, *recorded}):
         raise PlanError(
-            f"the store shows no pipeline {', '.join(unseen)}; it shows {', '.join(sorted(seen)) or 'none'}. Nothing was "
+            f"the store shows no pipeline {', '.join(unseen)}; it shows {', '.join(sorted(listed)) or 'none'}. Nothing was "
             "written. Check that its folder is mounted and readable"
         )
-    if left := sorted({*seen, *known} - said - given_up):
+    if left := sorted({*listed, *recorded} - kept - given_up):
         raise PlanError(
             f"the store or its record also has {', '.join(left)}; name every pipeline, and put a minus before one that was "
             f"given up: -{left[0]}"
@@ -105,25 +105,25 @@ def adopt_pipelines(objects: Objects, confirmed: Iterable[str]) -> Mapping[str, 
 
     def complete_record(record: Pipelines) -> Pipelines:
         return Pipelines(
-            complete=True, roots={name: _merge_roots(record.roots.get(name), seen.get(name)) for name in sorted(said)}
+            complete=True, roots={name: _merge_roots(record.roots.get(name), listed.get(name)) for name in sorted(kept)}
         )
 
     return _update_record(objects, complete_record).roots
 
 
-def _merge_roots(known: tuple[int, ...] | None, seen: tuple[int, ...] | None) -> tuple[int, ...]:
-    return tuple(sorted({*(known or ()), *(seen or ())}))
+def _merge_roots(recorded: tuple[int, ...] | None, listed: tuple[int, ...] | None) -> tuple[int, ...]:
+    return tuple(sorted({*(recorded or ()), *(listed or ())}))
 
 
 def _update_record(objects: Objects, change: Callable[[Pipelines], Pipelines]) -> Pipelines:
     for pause in PAUSES:
         time.sleep(pause)
-        found = objects.read(KEY)
+        stored = objects.read(KEY)
         record = readable_record(objects)
         changed = change(record)
-        if found and changed == record:
+        if stored and changed == record:
             return record
-        if objects.swap(KEY, _bytes(changed), found[1]) if found else objects.create(KEY, _bytes(changed)):
+        if objects.swap(KEY, _bytes(changed), stored[1]) if stored else objects.create(KEY, _bytes(changed)):
             return changed
     raise TimeoutError(f"other writers changed {KEY} at each attempt; nothing was written. Run again")
 

@@ -74,12 +74,12 @@ def _violations(objects: Objects, key: str) -> list[str]:
         violations.append("it refused to create a new object")
     if objects.create(key, b"2"):
         violations.append("it created the same object twice (If-None-Match ignored)")
-    found = objects.read(key)
-    if found is None or found[0] != b"1":
+    stored = objects.read(key)
+    if stored is None or stored[0] != b"1":
         violations.append("it does not read back what was written")
         return violations
-    if not objects.swap(key, b"3", found[1]):
+    if not objects.swap(key, b"3", stored[1]):
         violations.append("it refused a replacement with the right ETag")
-    if objects.swap(key, b"4", found[1]):
+    if objects.swap(key, b"4", stored[1]):
         violations.append("it replaced an object that had changed (If-Match ignored)")
     return violations

@@ -18,8 +18,8 @@ def read_parsed(objects: Objects, key: str, parse: Callable[[bytes], T]) -> T | 
     If `parse` raises ValueError, the bytes are read again over a new connection. If every read fails, the record is
     damaged, and that ValueError is raised.
     """
-    found = objects.read(key)
-    return None if found is None else read_parsed_bytes(objects, key, found[0], parse)
+    stored = objects.read(key)
+    return None if stored is None else read_parsed_bytes(objects, key, stored[0], parse)
 
 
 def read_parsed_bytes(objects: Objects, key: str, data: bytes, parse: Callable[[bytes], T]) -> T:
@@ -29,6 +29,6 @@ def read_parsed_bytes(objects: Objects, key: str, data: bytes, parse: Callable[[
             return parse(data)
         except ValueError:
             time.sleep(pause)
-        found = read_again(objects, key)
-        data = found[0] if found else data
+        stored = read_again(objects, key)
+        data = stored[0] if stored else data
     return parse(data)

@@ -27,36 +27,38 @@ def answer_within(seconds: float, ask: Callable[[], T]) -> T:
     The time-out of a socket applies to one packet, so a very slow server could block a reader for ever. So the reader runs
     in a thread of its own, which ends when its connection does.
     """
-    found: list[T] = []
-    failed: list[BaseException] = []
+    answers: list[T] = []
+    errors: list[BaseException] = []
 
     def run() -> None:
         try:
-            found.append(ask())
+            answers.append(ask())
         except BaseException as error:  # it is raised in the waiting thread
-            failed.append(error)
+            errors.append(error)
 
     thread = threading.Thread(target=run, daemon=True, name="store request")
     thread.start()
     thread.join(max(seconds, 0.0))
-    if failed:
-        raise failed[0]
-    if not found:
+    if errors:
+        raise errors[0]
+    if not answers:
         raise TimeoutError(f"no complete answer within {seconds:.0f} s")
-    return found[0]
+    return answers[0]
 
 
 def read_with_retry(attempt: Attempt[T], place: str) -> T | None:
     """The answer, or None if there is no such key. Raises ConnectionError after the last attempt, or the server's refusal."""
-    said = ""
+    message = ""
     for _ in _attempts():
-        answer, trouble = attempt()
-        if trouble is None or trouble.meaning == "absent":
+        answer, failure = attempt()
+        if failure is None or failure.meaning == "absent":
             return answer
-        if trouble.meaning == "refused":
-            raise error_of_answer(trouble, place)
-        said = trouble.said
-    raise ConnectionError(f"{place} does not answer; check that the server runs and that its address is right ({said})")
+        if failure.meaning == "refused":
+            raise error_of_answer(failure, place)
+        message = failure.said
+    raise ConnectionError(
+        f"{place} does not answer; check that the server runs and that its address is right ({message})"
+    )
 
 
 def write_once(attempt: Attempt[T], holds: Callable[[], bool], place: str) -> bool:
@@ -65,19 +67,19 @@ def write_once(attempt: Attempt[T], holds: Callable[[], bool], place: str) -> bo
     If an attempt may have succeeded without an answer (a time-out, a retry inside the client), a later 412 may come from
     our own write. Then the stored bytes decide (`holds`: they are ours). Raises TimeoutError if it stays unknown.
     """
-    unsure, said = False, ""
+    unsure, message = False, ""
     for _ in _attempts():
-        _, trouble = attempt()
-        if trouble is None:
+        _, failure = attempt()
+        if failure is None:
             return True
-        if trouble.meaning == "refused":
-            raise error_of_answer(trouble, place)
-        unsure, said = unsure or trouble.repeated or trouble.meaning == "unsure", trouble.said
-        if trouble.meaning in ("lost", "absent"):
+        if failure.meaning == "refused":
+            raise error_of_answer(failure, place)
+        unsure, message = unsure or failure.repeated or failure.meaning == "unsure", failure.said
+        if failure.meaning in ("lost", "absent"):
             return unsure and holds()
     if unsure and holds():
         return True
-    raise TimeoutError(f"{place} may or may not have been written; run again to complete it ({said})")
+    raise TimeoutError(f"{place} may or may not have been written; run again to complete it ({message})")
 
 
 def _attempts() -> Iterator[None]:

@@ -68,12 +68,12 @@ def removals(objects: Objects) -> Iterator[Removal]:
     """All removals, oldest first. If a record is damaged, its trash stays, and a warning names it."""
     for number in _numbers(objects):
         try:
-            found = _read(objects, number)
+            removal = _read(objects, number)
         except ValueError as error:
             log.warning("%s; the objects under trash/%08d/ stay there", error, number)
             continue
-        if found is not None:
-            yield found
+        if removal is not None:
+            yield removal
 
 
 def _numbers(objects: Objects) -> Iterator[int]:
@@ -81,15 +81,15 @@ def _numbers(objects: Objects) -> Iterator[int]:
     absent, number = 0, 0
     while absent < GAP:
         number += 1
-        there = any(objects.read(key) is not None for key in (_key(number), _closed_key(number)))
-        absent = 0 if there else absent + 1
-        if there:
+        exists = any(objects.read(key) is not None for key in (_key(number), _closed_key(number)))
+        absent = 0 if exists else absent + 1
+        if exists:
             yield number
 
 
 def open_removals(objects: Objects) -> list[Removal]:
     """Removals that are not closed yet."""
-    return [found for found in removals(objects) if objects.read(_closed_key(found.number)) is None]
+    return [removal for removal in removals(objects) if objects.read(_closed_key(removal.number)) is None]
 
 
 def removal_record(objects: Objects, removal: Removal) -> Removal:
@@ -114,25 +114,25 @@ def settle_versions(
     act: RemovalRequest,
 ) -> None:
     """Record which versions of the lake wait from now on, and close the removals that have no waiting version left."""
-    theirs = [found for found in open_removals(objects) if found.pipeline == pipeline]
-    known = {version for found in theirs for version in found.versions}
-    if new := tuple(version for version in waiting if version not in known):
+    removals_of_pipeline = [removal for removal in open_removals(objects) if removal.pipeline == pipeline]
+    recorded = {version for removal in removals_of_pipeline for version in removal.versions}
+    if new := tuple(version for version in waiting if version not in recorded):
         wanted = Removal(number=0, when=act.when, by=act.by, reason=UNREAD, pipeline=pipeline, versions=new)
         removal_record(objects, wanted)
-    for found in theirs:
-        if not {*found.versions} & {*waiting}:
-            given_up = tuple(version for version in found.versions if version in {*gone})
-            close_removal(objects, RemovalOutcome(number=found.number, when=act.when, by=act.by, given_up=given_up))
+    for removal in removals_of_pipeline:
+        if not {*removal.versions} & {*waiting}:
+            given_up = tuple(version for version in removal.versions if version in {*gone})
+            close_removal(objects, RemovalOutcome(number=removal.number, when=act.when, by=act.by, given_up=given_up))
 
 
 def move_to_trash(objects: Objects, removal: Removal, key: str) -> bool:
     """Move an object into the trash; False if it does not exist. It is copied before it is removed."""
-    found = objects.read(key)
-    if found is None:
+    stored = objects.read(key)
+    if stored is None:
         return False
-    objects.create(_place(removal, key), found[0])
-    kept = objects.read(_place(removal, key))
-    if kept is None or kept[0] != found[0]:
+    objects.create(_place(removal, key), stored[0])
+    copy = objects.read(_place(removal, key))
+    if copy is None or copy[0] != stored[0]:
         raise StoreError(f"{_place(removal, key)} does not hold what was written; {key} was not removed")
     objects.remove(key)
     return True
@@ -140,12 +140,12 @@ def move_to_trash(objects: Objects, removal: Removal, key: str) -> bool:
 
 def restore_object(objects: Objects, removal: Removal, key: str) -> bool:
     """Restore an object from the trash, unless it exists again; False if the trash does not have it."""
-    kept = objects.read(_place(removal, key))
-    if kept is None:
+    copy = objects.read(_place(removal, key))
+    if copy is None:
         return False
-    objects.create(key, kept[0])
-    there = objects.read(key)
-    if there is None:
+    objects.create(key, copy[0])
+    restored = objects.read(key)
+    if restored is None:
         raise StoreError(f"{key} could not be restored: the store does not show it; it stays in the trash")
     return True
 
@@ -176,10 +176,10 @@ def restore_removal(objects: Objects, key: str, parse: Callable[[bytes], bytes])
 
 def removal_in_words(objects: Objects, key: str) -> str:
     """When and why a key was removed, for a message; empty if no removal names it."""
-    named: Sequence[Removal] = [found for found in removals(objects) if key in found.keys]
-    if not named:
+    removals_of_key: Sequence[Removal] = [removal for removal in removals(objects) if key in removal.keys]
+    if not removals_of_key:
         return ""
-    last = named[-1]
+    last = removals_of_key[-1]
     return f": it was removed on {last.date} by {last.by} because {last.reason} (removal {last.number})"
 
 

@@ -34,19 +34,19 @@ class Catalog(NamedTuple):
 
 def read_catalog(text: str) -> Catalog:
     """Parse a connection string. Raises PlanError if libpq could not read it; the message does not contain the text."""
-    found = keywords(text)
-    if unknown := [key for key in found if key not in KEYWORDS]:
+    values = keywords(text)
+    if unknown := [key for key in values if key not in KEYWORDS]:
         meant = nearest(unknown[0][:40], KEYWORDS)
         raise PlanError(f"{unknown[0][:40]!r} is not a keyword of libpq{meant}: write keyword=value, as in {FORMS}")
-    password = found.pop("password", "")
-    return Catalog(" ".join(f"{key}={_quote(value)}" for key, value in found.items()), password)
+    password = values.pop("password", "")
+    return Catalog(" ".join(f"{key}={_quote(value)}" for key, value in values.items()), password)
 
 
 def keywords(text: str) -> dict[str, str]:
     """The keywords of a connection string with their values. Raises PlanError if libpq could not read it."""
     if text.startswith(SCHEMES):
         return _of_uri(text.partition("://")[2])
-    found, at = {}, 0
+    values, at = {}, 0
     text = text.strip()
     while at < len(text):
         pair = PAIR.match(text, at)
@@ -56,26 +56,26 @@ def keywords(text: str) -> dict[str, str]:
                 "quotes, with a backslash before a quote or a backslash in it"
             )
         key, quoted, bare = pair.groups()
-        found[key] = re.sub(r"\\(.)", r"\1", quoted if quoted is not None else bare or "", flags=re.S)
+        values[key] = re.sub(r"\\(.)", r"\1", quoted if quoted is not None else bare or "", flags=re.S)
         at = pair.end()
-    return found
+    return values
 
 
 def _of_uri(rest: str) -> dict[str, str]:
-    place, _, query = rest.partition("?")
-    server, _, dbname = place.partition("/")
-    who, _, hosts = server.rpartition("@")
-    user, _, password = who.partition(":")
-    named = [_host(host) for host in hosts.split(",")]
-    if "@" in dbname + query or not all(re.fullmatch(r"\d*", port) for _, port in named):
+    location, _, query = rest.partition("?")
+    server, _, dbname = location.partition("/")
+    login, _, hosts = server.rpartition("@")
+    user, _, password = login.partition(":")
+    addresses = [_host(host) for host in hosts.split(",")]
+    if "@" in dbname + query or not all(re.fullmatch(r"\d*", port) for _, port in addresses):
         raise PlanError("it is not a URL that libpq reads: in a password write / ? # and @ as %2F %3F %23 and %40")
-    found = {
-        "host": ",".join(host for host, _ in named), "port": ",".join(port for _, port in named), "dbname": dbname,
+    values = {
+        "host": ",".join(host for host, _ in addresses), "port": ",".join(port for _, port in addresses), "dbname": dbname,
         "user": user, "password": password,
     }  # fmt: skip
     try:
-        found |= {key: value for key, _, value in (part.partition("=") for part in query.split("&") if part)}
-        return {unquote(k, errors="strict"): unquote(v, errors="strict") for k, v in found.items() if v.strip(",")}
+        values |= {key: value for key, _, value in (part.partition("=") for part in query.split("&") if part)}
+        return {unquote(k, errors="strict"): unquote(v, errors="strict") for k, v in values.items() if v.strip(",")}
     except UnicodeDecodeError:
         raise PlanError("it is not a URL: a percent sign in it does not start a UTF-8 character") from None
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
-def leading_metric(asked: str, labelled: bool, ks: Sequence[int]) -> str:
-    """The metric that leads: `asked`, unless that is `auto`.
+def leading_metric(metric: str, labelled: bool, ks: Sequence[int]) -> str:
+    """The metric that leads: `metric`, unless that is `auto`.
 
     Then it is logloss for clicks (`labelled`), and for rankings NDCG at 20, or at the largest of the plan's `ks` if 20
     is not one of them. Without `ks` it is at 20.
     """
-    if asked != "auto":
-        return asked
+    if metric != "auto":
+        return metric
     if labelled:
         return "logloss"
     return f"ndcg@{20 if 20 in ks or not ks else max(ks)}"

@@ -38,11 +38,11 @@ def find_plan(name: str, directories: Sequence[Path]) -> Path:
     given = Path(name)
     if len(name) < 500 and (given.suffix in (".yaml", ".yml") or "/" in name) and given.is_file():
         return given
-    known = {p.stem: p for directory in reversed(directories) for p in sorted(directory.glob("*.yaml"))}
-    if name in known:
-        return known[name]
+    plans = {p.stem: p for directory in reversed(directories) for p in sorted(directory.glob("*.yaml"))}
+    if name in plans:
+        return plans[name]
     raise FileNotFoundError(
-        f"no plan {redacted_head(name, 80)!r}: give the path of a YAML file, or one of {', '.join(sorted(known)) or 'none'} "
+        f"no plan {redacted_head(name, 80)!r}: give the path of a YAML file, or one of {', '.join(sorted(plans)) or 'none'} "
         f"(in {' and '.join(map(str, directories))})"
     )
 
@@ -62,11 +62,11 @@ def read_form(path: Path) -> Plan:
     return Plan.model_validate(raw)
 
 
-def raise_mistakes(path: Path, found: Sequence[str]) -> None:
+def raise_mistakes(path: Path, mistakes: Sequence[str]) -> None:
     """Raise one PlanError that lists every mistake in the plan of this file; do nothing if there is none."""
-    if found:
-        listed = "\n".join(f"  - {mistake}" for mistake in found)
-        raise PlanError(f"{path} has {len(found)} mistake{'s' * (len(found) > 1)}:\n{listed}")
+    if mistakes:
+        listed = "\n".join(f"  - {mistake}" for mistake in mistakes)
+        raise PlanError(f"{path} has {len(mistakes)} mistake{'s' * (len(mistakes) > 1)}:\n{listed}")
 
 
 def form_mistakes(raw: Mapping[str, Any]) -> list[str]:

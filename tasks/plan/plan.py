@@ -161,7 +161,7 @@ class Ranking(Frozen):
     @field_validator("k")
     @classmethod
     def _check_cutoffs(cls, given: tuple[int, ...]) -> tuple[int, ...]:
-        if not 1 <= len(given) <= 20 or not all(is_whole(one, 100_000) for one in given):
+        if not 1 <= len(given) <= 20 or not all(is_whole(cutoff, 100_000) for cutoff in given):
             raise PlanError(f"1 to 20 cut-offs are allowed, which are {bounds_in_words(100_000)}")
         return given
 

@@ -69,8 +69,8 @@ def redact(text: str) -> str:
     """The text with every credential in it masked."""
     from nightloop.tasks.plan.settings import credentials_of_process  # brings pydantic, which --help does without
 
-    known = _values_pattern(credentials_of_process())
-    return without_forms(known.sub(MASK, text) if known else text)
+    pattern = _values_pattern(credentials_of_process())
+    return without_forms(pattern.sub(MASK, text) if pattern else text)
 
 
 def redacted_head(text: str, most: int) -> str:
@@ -93,21 +93,21 @@ def holds_credentials(text: str) -> bool:
 
 def redact_error(error: BaseException) -> BaseException:
     """The error, masked together with its causes; a new one if its own text cannot be changed."""
-    for one in _chain(error):
-        _mask(one)
-    for one in _chain(error):  # drop causes that compute their text each time, as pydantic's errors do
-        if (cause := one.__cause__ or one.__context__) is not None and _shows_secret(cause):
-            one.__cause__ = one.__context__ = None
+    for link in _chain(error):
+        _mask(link)
+    for link in _chain(error):  # drop causes that compute their text each time, as pydantic's errors do
+        if (cause := link.__cause__ or link.__context__) is not None and _shows_secret(cause):
+            link.__cause__ = link.__context__ = None
     if not _shows_secret(error):
         return error
     kind = next((k for k in REPLACED if isinstance(error, k)), RuntimeError)
     return kind(redact(f"{type(error).__name__}: {error}"))
 
 
-def _mask_match(found: re.Match[str]) -> str:
+def _mask_match(match: re.Match[str]) -> str:
     """The matched text, with its first group masked."""
-    text, start = found.group(), found.start()
-    return text[: found.start(1) - start] + MASK + text[found.end(1) - start :]
+    text, start = match.group(), match.start()
+    return text[: match.start(1) - start] + MASK + text[match.end(1) - start :]
 
 
 @lru_cache(maxsize=8)
@@ -132,14 +132,14 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]
     while waiting:
-        one = waiting.pop()
-        if one is None or id(one) in seen:
+        link = waiting.pop()
+        if link is None or id(link) in seen:
             continue
-        seen.add(id(one))
-        yield one
-        waiting += [one.__cause__, one.__context__]
-        if isinstance(one, BaseExceptionGroup):
-            waiting += one.exceptions
+        seen.add(id(link))
+        yield link
+        waiting += [link.__cause__, link.__context__]
+        if isinstance(link, BaseExceptionGroup):
+            waiting += link.exceptions
 
 
 def _mask(error: BaseException) -> None:
@@ -154,5 +154,5 @@ def _mask(error: BaseException) -> None:
 
 
 def _shows_secret(error: BaseException) -> bool:
-    said = str(error)
-    return redact(said) != said
+    message = str(error)
+    return redact(message) != message

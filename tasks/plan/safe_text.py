@@ -43,7 +43,7 @@ def escape_controls(text: str) -> str:
 
 def json_of(value: object, indent: int | None = None) -> str:
     """One JSON document in ASCII with credentials masked; safe in a terminal as well."""
-    return json.dumps(_redact_nested(value), indent=indent, default=lambda one: redact(str(one))).replace(
+    return json.dumps(_redact_nested(value), indent=indent, default=lambda unknown: redact(str(unknown))).replace(
         "\x7f", "\\u007f"
     )
 
@@ -88,12 +88,12 @@ def locate(error: Exception, where: str) -> None:
 
 def guard_process() -> None:
     """Mask log records when they are made, before any handler sees them, and uncaught exceptions. Repeating is harmless."""
-    made = logging.getLogRecordFactory()
-    if getattr(made, "guarded", False):
+    factory = logging.getLogRecordFactory()
+    if getattr(factory, "guarded", False):
         return
 
-    def guarded_record(*what: object) -> logging.LogRecord:
-        return _redact_record(made(*what))
+    def guarded_record(*arguments: object) -> logging.LogRecord:
+        return _redact_record(factory(*arguments))
 
     guarded_record.guarded = True  # type: ignore[attr-defined]
     logging.setLogRecordFactory(guarded_record)
@@ -111,7 +111,7 @@ def _redact_nested(value: object) -> object:
         return redact(value)
     if isinstance(value, dict):
         return {redact(k) if isinstance(k, str) else k: _redact_entry(k, v) for k, v in value.items()}
-    return [_redact_nested(one) for one in value] if isinstance(value, list | tuple) else value
+    return [_redact_nested(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _redact_entry(key: object, value: object) -> object:
@@ -121,11 +121,11 @@ def _redact_entry(key: object, value: object) -> object:
 
 def _redact_record(record: logging.LogRecord) -> logging.LogRecord:
     try:
-        said = record.getMessage()
+        message = record.getMessage()
     except Exception:  # the format does not fit its values: do not show them, and do not raise in the caller
         record.msg, record.args = f"{safe_text(str(record.msg))} (its values cannot be shown)", ()
         return record
-    if (safe := safe_text(said)) != said:
+    if (safe := safe_text(message)) != message:
         record.msg, record.args = safe, ()
     if record.exc_info and record.exc_info[1] is not None:
         redact_error(record.exc_info[1])
@@ -145,12 +145,12 @@ def _report_uncaught(
 
 
 def _report_uncaught_in_thread(
-    before: Callable[[threading.ExceptHookArgs], object], what: threading.ExceptHookArgs
+    before: Callable[[threading.ExceptHookArgs], object], arguments: threading.ExceptHookArgs
 ) -> None:
     """The same for an exception in a thread."""
-    if what.exc_value is not None and what.exc_type is not SystemExit:
-        redact_error(what.exc_value)
+    if arguments.exc_value is not None and arguments.exc_type is not SystemExit:
+        redact_error(arguments.exc_value)
         if before is not threading.__excepthook__:
-            before(what)
+            before(arguments)
         else:
-            _report_uncaught(sys.__excepthook__, what.exc_type, what.exc_value, what.exc_traceback)
+            _report_uncaught(sys.__excepthook__, arguments.exc_type, arguments.exc_value, arguments.exc_traceback)

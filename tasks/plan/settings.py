@@ -125,12 +125,12 @@ def credentials_of_process() -> tuple[str, ...]:
 
 @lru_cache(maxsize=1)  # a report calls this for each of its cells
 def _find_credentials(environment: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
-    found = set()
+    values = set()
     for name, value in environment:
         if name.upper().endswith(CREDENTIALS):
-            found |= {value, value.partition(":")[2]}  # user:password
+            values |= {value, value.partition(":")[2]}  # user:password
         elif name == "NIGHTLOOP_CATALOG":
-            found.add(dsn.password_of(value))
+            values.add(dsn.password_of(value))
         elif url := re.match(r"[A-Za-z][\w+.-]*://[^/?#\s:]*:(\S*)@", value):  # of a database, a proxy
-            found.add(url[1])
-    return tuple(sorted(found - {""}))
+            values.add(url[1])
+    return tuple(sorted(values - {""}))

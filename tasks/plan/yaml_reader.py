@@ -28,16 +28,16 @@ FORBIDDEN = "forbidden"  # the value of this rule may be a pattern of credential
 NO_WORD = "xxxxxxxx"
 
 
-def read_mapping(path: Path, what: str, fields: str) -> dict[str, Any]:
-    """The mapping that a YAML file holds. `what`: the kind of file, and `fields`: its legal fields, both for messages.
+def read_mapping(path: Path, kind: str, fields: str) -> dict[str, Any]:
+    """The mapping that a YAML file holds. `kind`: the kind of file, and `fields`: its legal fields, both for messages.
 
     Raises one PlanError, which names the file, if it is not YAML or not a mapping, if it is too large or too deep (with
     aliases expanded), if it has a key twice, or if it holds a credential.
     """
     if path.exists() and not path.is_file():  # a device or a pipe has no size, and no end
-        raise PlanError(f"{path} is not a regular file; {what} is a YAML file")
+        raise PlanError(f"{path} is not a regular file; {kind} is a YAML file")
     if path.stat().st_size > LARGEST:
-        raise PlanError(f"{path}: {path.stat().st_size:,} bytes; {what} has at most {LARGEST:,}")
+        raise PlanError(f"{path}: {path.stat().st_size:,} bytes; {kind} has at most {LARGEST:,}")
     try:
         content = _parse(path.read_text(encoding="utf-8"))
     except Exception as error:  # PyYAML's constructors raise whatever int(), date() and a missing match raise
@@ -45,9 +45,9 @@ def read_mapping(path: Path, what: str, fields: str) -> dict[str, Any]:
             redact(f"{path} is not a YAML file that can be read: {redacted_head(str(error), 500)}")
         ) from None
     if not isinstance(content, dict):
-        raise PlanError(f"{path}: {what} is a mapping of fields ({fields}), not {type(content).__name__}")
-    if found := [place for place, text in _texts("", content) if holds_credentials(text)]:
-        raise PlanError(f"{path}: {found[0]} {CREDENTIALS}")
+        raise PlanError(f"{path}: {kind} is a mapping of fields ({fields}), not {type(content).__name__}")
+    if secrets := [path_in_file for path_in_file, text in _texts("", content) if holds_credentials(text)]:
+        raise PlanError(f"{path}: {secrets[0]} {CREDENTIALS}")
     return content
 
 
@@ -60,9 +60,9 @@ def _parse(text: str) -> object:
         if node is None:
             return None
         _refuse_size(node, {})
-        for one in _walk(node):
-            if one.tag == DATE:  # dates are texts in a plan, also without quotes
-                one.tag = TEXT
+        for inner in _walk(node):
+            if inner.tag == DATE:  # dates are texts in a plan, also without quotes
+                inner.tag = TEXT
         _refuse_repeats(loader, node)
         return loader.construct_document(node)
     finally:
@@ -82,23 +82,23 @@ def _refuse_depth(events: Iterator[yaml.Event]) -> None:
             )
 
 
-def _refuse_size(node: yaml.Node, known: dict[int, tuple[int, int, int] | None]) -> tuple[int, int, int]:
+def _refuse_size(node: yaml.Node, sizes: dict[int, tuple[int, int, int] | None]) -> tuple[int, int, int]:
     """Values, depth and characters of a node with its aliases expanded. Raises PlanError if they are too many.
 
-    `known`: the sizes of nodes measured before; None while a node is being measured, to detect a node within itself.
+    `sizes`: the sizes of nodes measured before; None while a node is being measured, to detect a node within itself.
     """
-    if id(node) in known:
-        found = known[id(node)]
-        if found is None:
+    if id(node) in sizes:
+        size_of_node = sizes[id(node)]
+        if size_of_node is None:
             raise PlanError(f"{_line(node)} holds an alias (*name) of a part that contains it; it would never end")
-        return found
-    known[id(node)] = None
+        return size_of_node
+    sizes[id(node)] = None
     if isinstance(node, yaml.ScalarNode) and len(node.value) > LONGEST_NUMBER and node.tag in NUMBERS:
         raise PlanError(
             f"{_line(node)} is a number of {len(node.value):,} characters; at most {LONGEST_NUMBER} are read"
         )
-    within = [one for pair in node.value for one in pair] if isinstance(node, yaml.MappingNode) else node.value
-    parts = [_refuse_size(one, known) for one in within] if isinstance(node, yaml.CollectionNode) else []
+    within = [child for pair in node.value for child in pair] if isinstance(node, yaml.MappingNode) else node.value
+    parts = [_refuse_size(child, sizes) for child in within] if isinstance(node, yaml.CollectionNode) else []
     values, depth = 1 + sum(size for size, _, _ in parts), 1 + max((deep for _, deep, _ in parts), default=0)
     letters = len(node.value) if isinstance(node, yaml.ScalarNode) else sum(long for _, _, long in parts)
     if letters > LARGEST:
@@ -110,7 +110,7 @@ def _refuse_size(node: yaml.Node, known: dict[int, tuple[int, int, int] | None])
             f"{_line(node)} has {values:,} values, {depth} deep, with its aliases (*name) expanded; at most {MOST:,} "
             f"are read, {DEEPEST} deep"
         )
-    known[id(node)] = values, depth, letters
+    sizes[id(node)] = values, depth, letters
     return values, depth, letters
 
 
@@ -126,7 +126,7 @@ def _walk(top: yaml.Node) -> Iterator[yaml.Node]:
         if isinstance(node, yaml.SequenceNode):
             waiting += node.value
         elif isinstance(node, yaml.MappingNode):
-            waiting += [one for pair in node.value for one in pair]
+            waiting += [child for pair in node.value for child in pair]
 
 
 def _refuse_repeats(loader: Any, top: yaml.Node) -> None:
@@ -146,16 +146,16 @@ def _line(part: yaml.Event | yaml.Node) -> str:
     return f"line {part.start_mark.line + 1}" if part.start_mark else "a line"
 
 
-def _texts(place: str, value: object, under: str = "") -> Iterator[tuple[str, str]]:
+def _texts(path: str, value: object, under: str = "") -> Iterator[tuple[str, str]]:
     """Every text and number in the content, keys too, with its path. A value under `password` becomes `password=value`."""
     if isinstance(value, dict):
         for key, inner in value.items():
-            name = f"{place}.{key}" if place else str(key)
-            yield place or "a field", str(key)
+            name = f"{path}.{key}" if path else str(key)
+            yield path or "a field", str(key)
             secret = under if holds_credentials(f"{under}={NO_WORD}") else str(key)
             yield from _texts(name, inner, secret)
     elif isinstance(value, list | tuple | set):
         for number, inner in enumerate(value):
-            yield from _texts(f"{place}[{number}]", inner, under)
+            yield from _texts(f"{path}[{number}]", inner, under)
     elif value is not None and not isinstance(value, bool) and under != FORBIDDEN:
-        yield place, f"{under}={value}" if under else str(value)
+        yield path, f"{under}={value}" if under else str(value)

@@ -74,8 +74,8 @@ def _too_large(plan: Plan, model: Model) -> list[str]:
     except Exception as error:  # a user's own model, whose weights cannot be made on this device
         log.debug("the weights of model %s are not counted: %s", plan.model.use, error)
         return []
-    said = f"model {plan.model.use}: its layers have {count:,} weights; at most {LARGEST:,}: set smaller widths or fewer layers"
-    return [said] if count > LARGEST else []
+    mistake = f"model {plan.model.use}: its layers have {count:,} weights; at most {LARGEST:,}: set smaller widths or fewer layers"
+    return [mistake] if count > LARGEST else []
 
 
 def mismatches(plan: Plan) -> list[str]:
@@ -94,48 +94,51 @@ def _build_parts(plan: Plan) -> Parts:
 
 def _strategies_by_path(parts: Parts) -> dict[str, Strategy]:
     """Every strategy by its path in the plan."""
-    return {"pretrain": parts.pretrain, **{f"strategies.{label}": one for label, one in parts.strategies.items()}}
+    return {
+        "pretrain": parts.pretrain,
+        **{f"strategies.{label}": strategy for label, strategy in parts.strategies.items()},
+    }
 
 
 def _with_inner(where: str, strategy: object) -> Iterator[tuple[str, object]]:
     """The strategy and all strategies within it, each with its path in the plan."""
     yield where, strategy
     for name, value in vars(strategy).items():
-        for one in value if isinstance(value, tuple) else (value,):
-            if hasattr(one, "update"):
-                yield from _with_inner(f"{where}.{name}", one)
+        for inner in value if isinstance(value, tuple) else (value,):
+            if hasattr(inner, "update"):
+                yield from _with_inner(f"{where}.{name}", inner)
 
 
 def _model_mismatches(plan: Plan, parts: Parts) -> list[str]:
     """Strategies that do not work with the model, or that (or one within which) need an option of it that is off."""
-    found = []
+    mistakes = []
     for where, strategy in _strategies_by_path(parts).items():
         models = getattr(strategy, "models", None)  # those of a wrapper are those of what it wraps
         if models is not None and plan.model.use not in models:
-            found.append(
+            mistakes.append(
                 f"{where}: {type(strategy).__name__} works with {', '.join(models)}, not with {plan.model.use}"
             )
             continue
-        for place, one in _with_inner(where, strategy):
-            off = [option for option in getattr(one, "needs", ()) if not getattr(parts.model, option, False)]
-            found += [f"{place}: {type(one).__name__} needs the model's option {option}: true" for option in off]
-    return found
+        for path, inner in _with_inner(where, strategy):
+            off = [option for option in getattr(inner, "needs", ()) if not getattr(parts.model, option, False)]
+            mistakes += [f"{path}: {type(inner).__name__} needs the model's option {option}: true" for option in off]
+    return mistakes
 
 
 def _wrong_logs(plan: Plan, parts: Parts) -> list[str]:
     """Model and strategies, also those within others, that are for another family of logs than the plan's."""
-    found, label = [], plan.columns.label
+    mistakes, label = [], plan.columns.label
     for where, strategy in _strategies_by_path(parts).items():
-        for place, one in _with_inner(where, strategy):
-            families = getattr(one, "families", (plan.family,))
+        for path, inner in _with_inner(where, strategy):
+            families = getattr(inner, "families", (plan.family,))
             if plan.family not in families:
-                found.append(
-                    f"{place}: {type(one).__name__} is for {' and '.join(families)} logs; columns.label is {label!r}"
+                mistakes.append(
+                    f"{path}: {type(inner).__name__} is for {' and '.join(families)} logs; columns.label is {label!r}"
                 )
     if (family := parts.model.family) != plan.family:
         role = "a label column" if family == "ctr" else "no label column"
-        found.append(f"model {plan.model.use} is for {family} logs and needs {role}; columns.label is {label!r}")
-    return found
+        mistakes.append(f"model {plan.model.use} is for {family} logs and needs {role}; columns.label is {label!r}")
+    return mistakes
 
 
 def _plug_in_mistakes(raw: Mapping[str, Any]) -> list[str]:

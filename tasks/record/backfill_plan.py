@@ -59,24 +59,24 @@ def night_states(
     A night is stale when it read an older version than the lake's newest, when its predecessor is not the current
     manifest of the period before, and when its predecessor is stale.
     """
-    found: dict[int, State] = {}
+    states: dict[int, State] = {}
     root = plan.pretrain_periods - 1
     for index in range(root, last + 1):
         manifest = chain.get(index)
         if manifest is None:
-            why = (damaged or {}).get(index, UNRECORDED)
-            found[index] = State(index, "missing", (why,), newer=index in latest)
+            damage = (damaged or {}).get(index, UNRECORDED)
+            states[index] = State(index, "missing", (damage,), newer=index in latest)
             continue
         newer = _newer_logs(manifest, latest)
-        reasons = (*newer, *_broken_links(manifest, chain.get(index - 1), found.get(index - 1), root))
-        mended = tuple(changed_fields(manifest.plan, plan))
+        reasons = (*newer, *_broken_links(manifest, chain.get(index - 1), states.get(index - 1), root))
+        changed = tuple(changed_fields(manifest.plan, plan))
         if manifest.outcome == "blocked":
-            found[index] = State(index, "blocked", (manifest.reason, *reasons), mended, bool(newer))
+            states[index] = State(index, "blocked", (manifest.reason, *reasons), changed, bool(newer))
         else:
             state = "stale" if reasons else manifest.outcome
-            said = (manifest.reason,) if manifest.reason else ()
-            found[index] = State(index, state, reasons or said, mended, bool(newer))
-    return found
+            reason = (manifest.reason,) if manifest.reason else ()
+            states[index] = State(index, state, reasons or reason, changed, bool(newer))
+    return states
 
 
 def _newer_logs(manifest: Manifest, latest: Mapping[int, int]) -> tuple[str, ...]:
@@ -128,66 +128,66 @@ def _differences(path: str, before: JsonValue | Mapping[str, JsonValue], after: 
 
 
 def backfill_plan(
-    found: Mapping[int, State], what: What, start: int, end: int, named: Callable[[int], str] = str, later: int = 0
+    states: Mapping[int, State], what: What, start: int, end: int, name_of: Callable[[int], str] = str, later: int = 0
 ) -> list[Step]:
     """What a backfill of `start` to `end` would do, and why; a pure function, shown before anything runs.
 
-    `failed` means missing and blocked; `named` gives a period's name for people; `later` periods after those of `found`
+    `failed` means missing and blocked; `name_of` gives a period's name for people; `later` periods after those of `states`
     are missing. A night that runs makes every later one due, because each builds on the one before.
     Raises PlanError if the range is reversed or outside of the known periods, if it begins after a night that must run
     first, or if it would run more than `MOST` nights.
     """
-    _refuse_range(found, start, end, named, later)
+    _refuse_range(states, start, end, name_of, later)
     due = {"missing": ("missing",), "failed": ("missing", "blocked"), "stale": ("stale",), "all": ()}[what]
     steps: list[Step] = []
     follows, gap, runs = -1, -1, 0
     for index in range(start, end + 1):
-        state = _state(found, index)
-        if gap >= 0 and index not in found:
+        state = _state(states, index)
+        if gap >= 0 and index not in states:
             steps.append(Step(index, "skip", f"this night and the {end - index:,} after it are missing and not chosen"))
             break
         if gap >= 0:
-            steps.append(Step(index, "skip", f"night {named(gap)} before it is {found[gap].state} and not chosen"))
+            steps.append(Step(index, "skip", f"night {name_of(gap)} before it is {states[gap].state} and not chosen"))
         elif what == "all" or state.state in due or (what == "stale" and state.state == "blocked" and state.newer):
             steps.append(Step(index, "run", _state_in_words(state)))
             follows = index
         elif follows >= 0:
-            steps.append(Step(index, "run", f"follows night {named(follows)}, which runs again"))
+            steps.append(Step(index, "run", f"follows night {name_of(follows)}, which runs again"))
         else:
             steps.append(Step(index, "skip", _state_in_words(state)))
             gap = index if state.state in ("blocked", "missing") else -1
         runs += steps[-1].action == "run"
         if runs > MOST:
             raise PlanError(
-                f"{named(start)} to {named(end)} are {end - start + 1:,} nights; one backfill runs at most {MOST:,}: let it end at "
-                f"{named(index - 1)} or earlier, or let the plan's periods start later"
+                f"{name_of(start)} to {name_of(end)} are {end - start + 1:,} nights; one backfill runs at most {MOST:,}: let it end at "
+                f"{name_of(index - 1)} or earlier, or let the plan's periods start later"
             )
     return steps
 
 
-def _state(found: Mapping[int, State], index: int) -> State:
-    return found.get(index) or State(index, "missing", (UNRECORDED,))
+def _state(states: Mapping[int, State], index: int) -> State:
+    return states.get(index) or State(index, "missing", (UNRECORDED,))
 
 
 def _state_in_words(state: State) -> str:
     return f"{state.state}: {'; '.join(r for r in state.reasons if r)[:300]}" if any(state.reasons) else state.state
 
 
-def _refuse_range(found: Mapping[int, State], start: int, end: int, named: Callable[[int], str], later: int) -> None:
-    if not found:
+def _refuse_range(states: Mapping[int, State], start: int, end: int, name_of: Callable[[int], str], later: int) -> None:
+    if not states:
         raise PlanError("there is no period to backfill yet: none is closed")
-    root, last = min(found), max(found) + later
+    root, last = min(states), max(states) + later
     if start > end:
         raise PlanError(
-            f"the range {named(start)} to {named(end)} is reversed; did you mean {named(end)} to {named(start)}?"
+            f"the range {name_of(start)} to {name_of(end)} is reversed; did you mean {name_of(end)} to {name_of(start)}?"
         )
     if start < root or end > last:
         raise PlanError(
-            f"the range {named(start)} to {named(end)} is not within {named(root)} (the root) to {named(last)} "
+            f"the range {name_of(start)} to {name_of(end)} is not within {name_of(root)} (the root) to {name_of(last)} "
             "(the newest closed period)"
         )
-    before = _state(found, start - 1)
+    before = _state(states, start - 1)
     if start > root and before.state in ("missing", "blocked"):
         raise PlanError(
-            f"night {named(start - 1)} is {before.state}, and night {named(start)} builds on it; start there or earlier"
+            f"night {name_of(start - 1)} is {before.state}, and night {name_of(start)} builds on it; start there or earlier"
         )

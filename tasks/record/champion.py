@@ -29,9 +29,9 @@ def champion_after(previous: Manifest | None, entries: Sequence[Entry]) -> Incum
         return Incumbent(None, "", 0)
     newest = max((entry.number for entry in entries_by_hand(entries) if entry.at_period <= previous.period), default=0)
     acts = [entry for entry in entries_by_hand(entries) if entry.number <= newest]
-    champion, known = previous.champion, previous.last_act
+    champion, last_act = previous.champion, previous.last_act
     for entry in acts:
-        if entry.number > known and entry.action != "unpin":
+        if entry.number > last_act and entry.action != "unpin":
             champion = champion_of(entry)
     pin = current_pin(acts)
     return Incumbent(champion, summary(pin) if pin else "", acts[-1].number if acts else 0)

@@ -71,9 +71,9 @@ def newest_recorded(objects: Objects, plan: Plan) -> int:
 
 def newest_plan(objects: Objects, pipeline: str) -> dict[str, JsonValue] | None:
     """The plan of the pipeline's newest valid night, as its manifest holds it; None if it has no night."""
-    found = None
+    plan = None
     for root in pipelines.first_nights(objects, pipeline) or ():
         index = root
         while (night := manifest_store.verified_manifest(objects, pipeline, index)) is not None:
-            found, index = night.plan, index + 1
-    return found
+            plan, index = night.plan, index + 1
+    return plan

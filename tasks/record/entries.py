@@ -129,9 +129,9 @@ def rollback_target(entries: Sequence[Entry], to: str | None = None) -> Entry:
     if to is None and len(stack) > 1:
         return stack[-2]
     serving = stack[-1].manifest if stack else None
-    found = [e for e in entries if to is not None and e.manifest == to and to != serving]
-    if found:
-        return found[-1]
+    matches = [e for e in entries if to is not None and e.manifest == to and to != serving]
+    if matches:
+        return matches[-1]
     served = ", ".join(dict.fromkeys(f"{e.manifest[:12]} ({e.strategy} of {e.name})" for e in entries)) or "nothing"
     wanted = f"no earlier champion of manifest {to[:80]}" if to else "no earlier champion"
     raise PlanError(f"there is {wanted} to roll back to; this pipeline served {served}")
@@ -149,18 +149,18 @@ def repeats_entry(entry: Entry, last: Entry | None) -> bool:
 
 def served_on(entries: Sequence[Entry], when: str) -> Entry | None:
     """The entry that served at an instant (ISO 8601, UTC if it has no offset), or at the end of a UTC day (2026-01-07)."""
-    asked = parse_instant(when)
+    instant = parse_instant(when)
     if len(when) == len("2026-01-07"):
-        asked = datetime.combine(asked.date(), time.max, UTC)
-    return next((entry for entry in reversed(entries) if parse_instant(entry.when) <= asked), None)
+        instant = datetime.combine(instant.date(), time.max, UTC)
+    return next((entry for entry in reversed(entries) if parse_instant(entry.when) <= instant), None)
 
 
 def parse_instant(when: str) -> datetime:
     """Parse an ISO 8601 text. Raises PlanError if it is not one."""
     try:
-        found = datetime.fromisoformat(when)
+        instant = datetime.fromisoformat(when)
     except ValueError as error:
         raise PlanError(
             f"{when[:80]!r} is not a date or time; write 2026-01-07 or 2026-01-07T02:00:00+00:00"
         ) from error
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)

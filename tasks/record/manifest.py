@@ -119,4 +119,4 @@ class Manifest(Frozen):
 
 def failed_in(trained: Mapping[str, TrainedCheckpoint]) -> dict[str, TrainingFailure]:
     """The strategies that did not learn in this night, and why."""
-    return {label: one.failed for label, one in trained.items() if one.failed}
+    return {label: result.failed for label, result in trained.items() if result.failed}

@@ -40,8 +40,8 @@ def current_manifest(objects: Objects, pipeline: str, index: int) -> Manifest | 
 
 def verified_manifest(objects: Objects, pipeline: str, index: int) -> Manifest | None:
     """As `current_manifest`, but raises DataError if the newest revision was changed, cut off or is of another night."""
-    found = list(_revisions(objects, pipeline, index))
-    return parse_manifest(objects, (pipeline, index, len(found)), found[-1]) if found else None
+    revisions = list(_revisions(objects, pipeline, index))
+    return parse_manifest(objects, (pipeline, index, len(revisions)), revisions[-1]) if revisions else None
 
 
 def next_revision(objects: Objects, pipeline: str, index: int) -> int:
@@ -53,8 +53,8 @@ def read_chain(objects: Objects, pipeline: str, first: int, last: int) -> dict[i
     """Current manifests of periods `first` to `last`, both included. They are read in parallel, because a store may be slow."""
     indexes = range(first, last + 1)
     with ThreadPoolExecutor(16) as pool:
-        found = pool.map(lambda index: current_manifest(objects, pipeline, index), indexes)
-        return {index: manifest for index, manifest in zip(indexes, found, strict=True) if manifest is not None}
+        manifests = pool.map(lambda index: current_manifest(objects, pipeline, index), indexes)
+        return {index: manifest for index, manifest in zip(indexes, manifests, strict=True) if manifest is not None}
 
 
 def survey_chain(objects: Objects, pipeline: str, first: int, last: int) -> tuple[dict[int, Manifest], dict[int, str]]:
@@ -68,9 +68,9 @@ def survey_chain(objects: Objects, pipeline: str, first: int, last: int) -> tupl
 
     indexes = range(first, last + 1)
     with ThreadPoolExecutor(16) as pool:
-        found = dict(zip(indexes, pool.map(read_or_explain, indexes), strict=True))
-    good = {index: one for index, one in found.items() if isinstance(one, Manifest)}
-    return good, {index: one for index, one in found.items() if isinstance(one, str)}
+        results = dict(zip(indexes, pool.map(read_or_explain, indexes), strict=True))
+    good = {index: result for index, result in results.items() if isinstance(result, Manifest)}
+    return good, {index: result for index, result in results.items() if isinstance(result, str)}
 
 
 def damaged_nights(objects: Objects, pipeline: str, first: int, last: int) -> dict[int, str]:
@@ -90,18 +90,18 @@ def manifest_by_hash(objects: Objects, pipeline: str, hash: str, index: int) -> 
         if sealed.endswith(b'"%s"}\n' % hash.encode()):
             return parse_manifest(objects, (pipeline, index, revision), sealed)
     for revision in range(1, next_revision(objects, pipeline, index)):  # one of the reads may have been bad
-        found = _read_or_none(objects, (pipeline, index, revision))
-        if found is not None and found.hash == hash:
-            return found
+        manifest = _read_or_none(objects, (pipeline, index, revision))
+        if manifest is not None and manifest.hash == hash:
+            return manifest
     raise NotReady(f"no revision of night {index} of {pipeline} has the hash {hash[:80]}; was it changed or removed?")
 
 
 def read_revision(objects: Objects, pipeline: str, index: int, number: int) -> Manifest:
     """One revision of a night. Raises NotReady if there is none, DataError if it is damaged."""
-    found = objects.read(manifest_key(pipeline, index, number))
-    if found is None:
+    stored = objects.read(manifest_key(pipeline, index, number))
+    if stored is None:
         raise NotReady(f"night {index} of {pipeline} has no revision {number}")
-    return parse_manifest(objects, (pipeline, index, number), found[0])
+    return parse_manifest(objects, (pipeline, index, number), stored[0])
 
 
 def create_manifest(objects: Objects, manifest: Manifest) -> bool:
@@ -118,16 +118,16 @@ def create_manifest(objects: Objects, manifest: Manifest) -> bool:
     key, data = manifest_key(pipeline, index, revision), seal(manifest.data)
     if objects.create(key, data):
         return True
-    found = objects.read(key)  # an earlier attempt of this run may have succeeded without an answer
-    return found is not None and found[0] == data
+    stored = objects.read(key)  # an earlier attempt of this run may have succeeded without an answer
+    return stored is not None and stored[0] == data
 
 
 def _register(objects: Objects, manifest: Manifest) -> None:
     """Add the night's chain to the record of pipelines, so that it is found without a listing."""
-    known = pipelines.first_nights(objects, manifest.pipeline) or ()
-    if manifest.previous is None and manifest.period not in known:
+    roots = pipelines.first_nights(objects, manifest.pipeline) or ()
+    if manifest.previous is None and manifest.period not in roots:
         pipelines.register_pipeline(objects, manifest.pipeline, manifest.period)
-    elif not any(root <= manifest.period for root in known):  # an older release started the chain
+    elif not any(root <= manifest.period for root in roots):  # an older release started the chain
         first = manifest.period
         while first > 0 and any(_revisions(objects, manifest.pipeline, first - 1)):
             first -= 1
@@ -157,23 +157,23 @@ def predecessor(objects: Objects, pipeline: str, index: int, root: int) -> Manif
     if index < root:
         raise NotReady(f"night {index} of {pipeline} is before the root {root}; there is nothing it could build on")
     try:
-        found = verified_manifest(objects, pipeline, index - 1)
+        manifest = verified_manifest(objects, pipeline, index - 1)
     except ValueError as error:
         raise NotReady(f"{error}. {backfill_advice(pipeline, index - 1, index, 'missing')}") from error
-    if found is None:
+    if manifest is None:
         start = _first_missing(objects, pipeline, index - 1, root)
         raise NotReady(
             f"night {index - 1} of {pipeline} is missing. {backfill_advice(pipeline, start, index, 'missing')}"
         )
-    if found.outcome == "blocked":
-        reason = f"night {index - 1} ({found.name}) of {pipeline} is blocked: {found.reason[:300]}"
+    if manifest.outcome == "blocked":
+        reason = f"night {index - 1} ({manifest.name}) of {pipeline} is blocked: {manifest.reason[:300]}"
         raise NotReady(
             f"{reason}. Correct its data or override it, then: {backfill_advice(pipeline, index - 1, index, 'failed')}"
         )
-    if (found.previous is None) != (index - 1 == root):
+    if (manifest.previous is None) != (index - 1 == root):
         reason = f"night {index - 1} of {pipeline} belongs to a chain with another root than {root}"
         raise NotReady(f"{reason}. {backfill_advice(pipeline, root, index, 'all')}")
-    return found
+    return manifest
 
 
 def backfill_advice(pipeline: str, start: int, end: int, what: str) -> str:
@@ -183,11 +183,13 @@ def backfill_advice(pipeline: str, start: int, end: int, what: str) -> str:
 
 def blobs_of(manifest: Manifest) -> tuple[str, ...]:
     """Names of all blobs that a manifest names, each once, in order."""
-    kept = list(manifest.checkpoints.values())
-    kept += [one.checkpoint for one in (manifest.served, manifest.champion) if one]
+    checkpoints = list(manifest.checkpoints.values())
+    checkpoints += [reference.checkpoint for reference in (manifest.served, manifest.champion) if reference]
     names = [manifest.vocabulary] if manifest.vocabulary else []
-    names += [one.blob for one in manifest.validated] + [one.blob for one in manifest.scores.values()]
-    return tuple(sorted({*names, *(k.weights for k in kept), *(k.memory for k in kept)}))
+    names += [reference.blob for reference in manifest.validated] + [
+        reference.blob for reference in manifest.scores.values()
+    ]
+    return tuple(sorted({*names, *(k.weights for k in checkpoints), *(k.memory for k in checkpoints)}))
 
 
 def verify_blobs(objects: Objects, manifest: Manifest) -> tuple[str, ...]:
@@ -214,15 +216,15 @@ def read_revisions(objects: Objects, pipeline: str, index: int) -> list[bytes]:
 def _revisions(objects: Objects, pipeline: str, index: int) -> Iterator[bytes]:
     """Sealed bytes of revision 1, 2, ..., read until there is none, because a listing may be incomplete."""
     revision = 1
-    while (found := objects.read(manifest_key(pipeline, index, revision))) is not None:
-        yield found[0]
+    while (stored := objects.read(manifest_key(pipeline, index, revision))) is not None:
+        yield stored[0]
         revision += 1
 
 
-def _read_or_none(objects: Objects, place: tuple[str, int, int]) -> Manifest | None:
-    found = objects.read(manifest_key(*place))
+def _read_or_none(objects: Objects, position: tuple[str, int, int]) -> Manifest | None:
+    stored = objects.read(manifest_key(*position))
     try:
-        return parse_manifest(objects, place, found[0]) if found else None
+        return parse_manifest(objects, position, stored[0]) if stored else None
     except ValueError:
         return None
 
@@ -233,26 +235,26 @@ def _first_missing(objects: Objects, pipeline: str, index: int, root: int) -> in
     return index
 
 
-def parse_manifest(objects: Objects, place: tuple[str, int, int], sealed: bytes) -> Manifest:
+def parse_manifest(objects: Objects, position: tuple[str, int, int], sealed: bytes) -> Manifest:
     """Parse the manifest of this pipeline, night and revision. Raises DataError if repeated reads show it damaged."""
-    return read_parsed_bytes(objects, manifest_key(*place), sealed, lambda data: _parse_sealed(*place, data))
+    return read_parsed_bytes(objects, manifest_key(*position), sealed, lambda data: _parse_sealed(*position, data))
 
 
 def _format(data: bytes) -> object:
     """The format that a manifest says it has; None if it says none."""
     try:
-        found = json.loads(data)
+        document = json.loads(data)
     except ValueError:
         return None
-    return found.get("format") if isinstance(found, dict) else None
+    return document.get("format") if isinstance(document, dict) else None
 
 
 def _parse_sealed(pipeline: str, index: int, revision: int, sealed: bytes) -> Manifest:
     key = manifest_key(pipeline, index, revision)
     data = unseal(key, sealed)
-    if (found := _format(data)) not in (FORMAT, None):
+    if (version := _format(data)) not in (FORMAT, None):
         raise DataError(
-            f"{key} has format {found}, and this nightloop reads format {FORMAT}: use the release that wrote this store, or start "
+            f"{key} has format {version}, and this nightloop reads format {FORMAT}: use the release that wrote this store, or start "
             "with an empty one"
         )
     try:
@@ -260,6 +262,6 @@ def _parse_sealed(pipeline: str, index: int, revision: int, sealed: bytes) -> Ma
     except ValidationError as error:
         raise DataError(f"{key} is not a manifest that this nightloop reads: {error}") from error
     if manifest.data != data or (manifest.pipeline, manifest.period, manifest.revision) != (pipeline, index, revision):
-        named = f"night {manifest.period}, revision {manifest.revision} of {manifest.pipeline}"
-        raise DataError(f"{key} holds the manifest of {named}: it was swapped or written by hand")
+        description = f"night {manifest.period}, revision {manifest.revision} of {manifest.pipeline}"
+        raise DataError(f"{key} holds the manifest of {description}: it was swapped or written by hand")
     return manifest

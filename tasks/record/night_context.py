@@ -54,10 +54,10 @@ def history(objects: Objects, night: Night, lookback: int) -> list[PeriodLogs]:
     Skipped nights have no logs but count as periods: a window is a length of time, not a number of complete nights.
     """
     first = night.period - lookback + 1
-    found = list(night.logs)
+    logs_read = list(night.logs)
     for link in walk_back(objects, night.previous):
         if link.period < first and link.previous is not None:
             break
         if link.outcome == "complete":
-            found += link.logs
-    return sorted((logs for logs in found if logs.period >= first), key=lambda logs: logs.period)
+            logs_read += link.logs
+    return sorted((logs for logs in logs_read if logs.period >= first), key=lambda logs: logs.period)

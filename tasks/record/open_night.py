@@ -66,17 +66,17 @@ def open_night(
         vocabulary="", champion=incumbent.champion, pinned=incumbent.pinned, entry=entries[-1].number if entries else 0,
         last_act=incumbent.last_act,
     )  # fmt: skip
-    there = manifest_store.current_manifest(objects, plan.pipeline, at.index)
+    recorded = manifest_store.current_manifest(objects, plan.pipeline, at.index)
     revision = manifest_store.next_revision(objects, plan.pipeline, at.index)
-    if revision - 1 != (there.revision if there else 0):  # one of the two reads was incomplete
-        there = manifest_store.current_manifest(objects, plan.pipeline, at.index)
-    over = _skip(objects, landings, plan)
-    again = retry_failed and there is not None and bool(there.failed)
-    if there and not again and same_night(there, night) and (there.outcome == "skipped") == (over is not None):
-        return there
+    if revision - 1 != (recorded.revision if recorded else 0):  # one of the two reads was incomplete
+        recorded = manifest_store.current_manifest(objects, plan.pipeline, at.index)
+    skip = _skip(objects, landings, plan)
+    retry = retry_failed and recorded is not None and bool(recorded.failed)
+    if recorded and not retry and same_night(recorded, night) and (recorded.outcome == "skipped") == (skip is not None):
+        return recorded
     night = replace(night, revision=revision)
-    if over is not None:
-        return _write_manifest(objects, night, skipped_night(_carry_vocabulary(night), over.reason))
+    if skip is not None:
+        return _write_manifest(objects, night, skipped_night(_carry_vocabulary(night), skip.reason))
     if any(p.validated.verdict == "blocked" for p in passed):
         return _write_manifest(objects, night, blocked_night(night))
     return replace(night, vocabulary=blobs.put(objects, vocabulary_to_bytes(passed[-1].vocabulary)))
@@ -104,8 +104,8 @@ def _validate_landings(
         vocabulary = vocabulary_from_bytes(blobs.get(objects, previous.vocabulary))
     chain = list(walk_back(objects, previous))[::-1]
     statistics = history_statistics(chain)
-    earlier = [(one.period, one.digest) for link in chain if link.outcome == "complete" for one in link.logs]
-    found: list[ValidatedPeriod] = []
+    earlier = [(read.period, read.digest) for link in chain if link.outcome == "complete" for read in link.logs]
+    results: list[ValidatedPeriod] = []
     for landing in landings:
         override = read_override(objects, plan.pipeline, landing.place)
         accepted = override.reason if override and override.kind == "accept" else None
@@ -123,13 +123,13 @@ def _validate_landings(
             period=landing.period, version=landing.version, digest=outcome.digest, rows=outcome.rows,
             quarantined=outcome.quarantined,
         )  # fmt: skip
-        found.append(ValidatedPeriod(logs, outcome.validated, vocabulary))
-    return found
+        results.append(ValidatedPeriod(logs, outcome.validated, vocabulary))
+    return results
 
 
 def _skip(objects: Objects, landings: Sequence[Landing], plan: Plan) -> Override | None:
-    found = [read_override(objects, plan.pipeline, one.place) for one in landings]
-    return next((o for o in found if o and o.kind == "skip"), None)
+    overrides = [read_override(objects, plan.pipeline, landing.place) for landing in landings]
+    return next((o for o in overrides if o and o.kind == "skip"), None)
 
 
 def _carry_vocabulary(night: Night) -> Night:

@@ -21,19 +21,19 @@ from nightloop.tasks.record.night_context import Night
 def complete_night(
     night: Night,
     scores: Mapping[str, StrategyScores],
-    kept: Mapping[str, CheckpointRef],
+    checkpoints: Mapping[str, CheckpointRef],
     judged: Mapping[str, StrategyVerdict],
     verdict: str,
     champion: ChampionRef | None,
     failed: Mapping[str, TrainingFailure],
 ) -> Manifest:
-    """The manifest of a complete night. `kept` has the last checkpoint of a failed strategy; `champion` serves next."""
-    made: dict[str, object] = {
-        "scores": scores, "checkpoints": kept, "judged": judged, "verdict": verdict, "champion": champion,
+    """The manifest of a complete night. `checkpoints` has the last checkpoint of a failed strategy; `champion` serves next."""
+    fields: dict[str, object] = {
+        "scores": scores, "checkpoints": checkpoints, "judged": judged, "verdict": verdict, "champion": champion,
         "failed": failed,
     }  # fmt: skip
     overridden = [v.reasons[0] for v in night.validated if v.verdict == "overridden" and v.reasons]
-    return _manifest(night, {**made, "outcome": "complete", "reason": "; ".join(overridden)})
+    return _manifest(night, {**fields, "outcome": "complete", "reason": "; ".join(overridden)})
 
 
 def blocked_night(night: Night) -> Manifest:
@@ -56,7 +56,7 @@ def skipped_night(night: Night, reason: str) -> Manifest:
     return _manifest(night, {"outcome": "skipped", "reason": reason, "checkpoints": carried, "verdict": "hold"})
 
 
-def _manifest(night: Night, made: Mapping[str, object]) -> Manifest:
+def _manifest(night: Night, fields: Mapping[str, object]) -> Manifest:
     common = {
         "pipeline": night.plan.pipeline,
         "period": night.period,
@@ -74,7 +74,7 @@ def _manifest(night: Night, made: Mapping[str, object]) -> Manifest:
         "checkpoints": {},
         "judged": {},
     }
-    return Manifest.model_validate({**common, **made})
+    return Manifest.model_validate({**common, **fields})
 
 
 def record_night(objects: Objects, night: Night, manifest: Manifest) -> None:

@@ -26,7 +26,7 @@ class Override(Frozen):
     when: str  # ISO 8601, as passed in
 
 
-def record_override(objects: Objects, pipeline: str, place: Decided, decided: Override) -> Override:
+def record_override(objects: Objects, pipeline: str, landing: Decided, decided: Override) -> Override:
     """Record a decision and return it. Recording the same one again changes nothing.
 
     Raises PlanError without a reason or a name, and DataError if another decision about this version is recorded. If that
@@ -36,28 +36,28 @@ def record_override(objects: Objects, pipeline: str, place: Decided, decided: Ov
         raise PlanError(
             "an override needs a reason and the name of the person who decided; both are kept in the record"
         )
-    if objects.create(_key(pipeline, place), seal(canonical_json(decided.model_dump(mode="json")))):
+    if objects.create(_key(pipeline, landing), seal(canonical_json(decided.model_dump(mode="json")))):
         return decided
-    stands = read_override(objects, pipeline, place)
+    stands = read_override(objects, pipeline, landing)
     if stands is None or (stands.kind, stands.reason, stands.by) != (decided.kind, decided.reason, decided.by):
-        said = f"{stands.kind} by {stands.by}, {stands.when}: {stands.reason}" if stands else "removed meanwhile"
+        recorded = f"{stands.kind} by {stands.by}, {stands.when}: {stands.reason}" if stands else "removed meanwhile"
         raise DataError(
-            f"version {place[1]} of period {place[0]} of {pipeline} was decided already ({said[:300]}); that decision is final"
+            f"version {landing[1]} of period {landing[0]} of {pipeline} was decided already ({recorded[:300]}); that decision is final"
         )
     return stands
 
 
-def read_override(objects: Objects, pipeline: str, place: Decided) -> Override | None:
+def read_override(objects: Objects, pipeline: str, landing: Decided) -> Override | None:
     """The decision about this landing, or None. Raises DataError if its record was changed."""
-    key = _key(pipeline, place)
+    key = _key(pipeline, landing)
     try:
         return read_parsed(objects, key, lambda sealed: Override.model_validate_json(unseal(key, sealed)))
     except ValidationError as error:
         raise DataError(f"{key} is not an override that this nightloop reads: {error}") from error
 
 
-def _key(pipeline: str, place: Decided) -> str:
-    index, version, digest = place
+def _key(pipeline: str, landing: Decided) -> str:
+    index, version, digest = landing
     if not (0 <= index < 10**6 and 0 <= version < 10**4):
         raise DataError(f"period {index}, version {version}: a period is 0 to 999999, a version 0 to 9999")
     return f"pipelines/{checked_pipeline(pipeline)}/overrides/{index:06d}-{version:04d}-{digest[:16]}.json"

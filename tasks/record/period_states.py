@@ -20,9 +20,9 @@ def overview(
     not read: those that have no state are missing."""
     chain: dict[int, Manifest] = {}
     broken: dict[int, str] = {}
-    shown = root_period(plan) - 1
-    while shown < last and shown < max([*chain, *broken], default=root_period(plan) - 1) + AHEAD:
-        begin, shown = shown + 1, min(shown + AHEAD, last)
-        more, wrong = manifest_store.survey_chain(objects, plan.pipeline, begin, shown)
+    read_up_to = root_period(plan) - 1
+    while read_up_to < last and read_up_to < max([*chain, *broken], default=root_period(plan) - 1) + AHEAD:
+        begin, read_up_to = read_up_to + 1, min(read_up_to + AHEAD, last)
+        more, wrong = manifest_store.survey_chain(objects, plan.pipeline, begin, read_up_to)
         chain, broken = chain | more, broken | wrong
-    return chain, night_states(chain, warehouse.latest(), plan, shown, broken)
+    return chain, night_states(chain, warehouse.latest(), plan, read_up_to, broken)

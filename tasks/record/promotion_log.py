@@ -62,11 +62,11 @@ def read_log(objects: Objects, pipeline: str) -> list[Entry]:
     newest = read_champion(objects, pipeline)
     numbers = range(1, newest.number + 1 if newest else 1)
     with ThreadPoolExecutor(16) as pool:
-        found = list(pool.map(lambda number: _entry(objects, pipeline, number), numbers))
-    gaps = [number for number, entry in zip(numbers, found, strict=True) if entry is None]
+        entries = list(pool.map(lambda number: _entry(objects, pipeline, number), numbers))
+    gaps = [number for number, entry in zip(numbers, entries, strict=True) if entry is None]
     if gaps:
         raise DataError(f"the promotion log of {pipeline} lacks entries {gaps[:10]}: they were removed; restore them")
-    return [entry for entry in found if entry is not None]
+    return [entry for entry in entries if entry is not None]
 
 
 def append_promotion(
@@ -97,10 +97,10 @@ def append_rollback(
     """
     refuse_without_reason("a rollback", act.reason)
     entries = read_log(objects, pipeline)
-    again = entries[expect:]  # our own entry, if an earlier attempt succeeded without an answer
+    written = entries[expect:]  # our own entry, if an earlier attempt succeeded without an answer
     target = rollback_target(entries[:expect], to)
     entry = _draft_act(target, "rollback", act).model_copy(update={"evidence": {"returns_to": target.number}})
-    if again and not repeats_entry(entry, again[0]):
+    if written and not repeats_entry(entry, written[0]):
         return None
     _recorded_night(objects, pipeline, entry)
     _check_blobs(objects, entry)
@@ -147,23 +147,23 @@ def _append(objects: Objects, pipeline: str, entry: Entry, expect: int) -> Entry
         _settle_pointer(objects, pipeline)
         return last
     numbered = entry.model_copy(update={"number": expect + 1, "previous": last.manifest if last else None})
-    mine = objects.create(entry_key(pipeline, expect + 1), _bytes(numbered))  # this write is the promotion
-    stands = _read_back(objects, pipeline, expect + 1, numbered if mine else None)
+    created = objects.create(entry_key(pipeline, expect + 1), _bytes(numbered))  # this write is the promotion
+    stands = _read_back(objects, pipeline, expect + 1, numbered if created else None)
     _settle_pointer(objects, pipeline)
     return stands if repeats_entry(numbered, stands) else None
 
 
-def _read_back(objects: Objects, pipeline: str, number: int, mine: Entry | None) -> Entry:
-    """The entry that has this number. `mine`: our entry, if the store confirmed that it created it.
+def _read_back(objects: Objects, pipeline: str, number: int, created: Entry | None) -> Entry:
+    """The entry that has this number. `created`: our entry, if the store confirmed that it created it.
 
     Raises TimeoutError if the store refused ours and shows no other, ConflictError if it overwrote ours.
     """
     for pause in PAUSES:
         time.sleep(pause)
         stands = _entry(objects, pipeline, number)
-        if stands is None and mine is not None:
-            return mine  # the read is older than the write; the created entry is valid
-        if stands is not None and mine is not None and stands != mine:
+        if stands is None and created is not None:
+            return created  # the read is older than the write; the created entry is valid
+        if stands is not None and created is not None and stands != created:
             raise ConflictError(
                 f"the store replaced {entry_key(pipeline, number)}, which it had created for this run: it does not honour "
                 "conditional writes. Use another store; until then its record of the champion may be wrong"
@@ -186,8 +186,8 @@ def _settle_pointer(objects: Objects, pipeline: str) -> None:
 
 def _refuse_unfit(objects: Objects, pipeline: str, entry: Entry) -> None:
     manifest = _recorded_night(objects, pipeline, entry)
-    kept = (manifest.checkpoints.get(entry.strategy), manifest.vocabulary, manifest.name)
-    if kept != (entry.checkpoint, entry.vocabulary, entry.name) or entry.pipeline != pipeline:
+    recorded = (manifest.checkpoints.get(entry.strategy), manifest.vocabulary, manifest.name)
+    if recorded != (entry.checkpoint, entry.vocabulary, entry.name) or entry.pipeline != pipeline:
         raise DataError(f"the entry and {manifest.name}'s manifest do not name the same checkpoint of {entry.strategy}")
     newest = manifest_store.current_manifest(objects, pipeline, entry.period)
     judged = manifest.judged.get(entry.strategy)
@@ -195,8 +195,8 @@ def _refuse_unfit(objects: Objects, pipeline: str, entry: Entry) -> None:
         [] if newest == manifest else [f"{manifest.name} was run again since; its revision {manifest.revision} is old"]
     )
     if manifest.verdict != "promote" or (judged is not None and judged.verdict != "promote"):
-        said = judged.verdict if judged else manifest.verdict
-        objections.append(f"the gate's verdict on {entry.strategy} in {manifest.name} is {said!r}")
+        verdict = judged.verdict if judged else manifest.verdict
+        objections.append(f"the gate's verdict on {entry.strategy} in {manifest.name} is {verdict!r}")
     if objections and not entry.forced:
         raise PlanError(f"{'; '.join(objections)}: to promote it anyway, give --force (force in the form)")
     _check_blobs(objects, entry)
@@ -233,12 +233,12 @@ def _move_pointer(objects: Objects, newest: Entry) -> None:
     key = pointer_key(newest.pipeline)
     for pause in PAUSES:
         time.sleep(pause)
-        found = objects.read(key)
-        there = _pointer(objects, newest.pipeline)
-        if there is not None and (there == newest or there.number > newest.number):
+        stored = objects.read(key)
+        present = _pointer(objects, newest.pipeline)
+        if present is not None and (present == newest or present.number > newest.number):
             return
         try:
-            done = objects.swap(key, _bytes(newest), found[1]) if found else objects.create(key, _bytes(newest))
+            done = objects.swap(key, _bytes(newest), stored[1]) if stored else objects.create(key, _bytes(newest))
         except PermissionError:
             logger.info(
                 "%s is behind the log and may not be written from here", key

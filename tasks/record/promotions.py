@@ -106,8 +106,8 @@ def roll_back(
     if not entries:
         raise PlanError(f"{pipeline} has no champion yet: there is nothing to roll back")
     last = entries[-1]
-    asked = last.model_copy(update={"action": "rollback", "by": act.by, "reason": act.reason, "pinned": True})
-    same = _same_act(asked, last) and period in (None, last.period)
+    requested = last.model_copy(update={"action": "rollback", "by": act.by, "reason": act.reason, "pinned": True})
+    same = _same_act(requested, last) and period in (None, last.period)
     if same and after in (None, last.number - 1):
         return ActOutcome(last, True)
     if after is not None and after != last.number:
@@ -177,9 +177,9 @@ def _refuse_later(last: Entry | None, act: Act) -> None:
 def _act_outcome(objects: Objects, entry: Entry | None, pipeline: str) -> ActOutcome:
     if entry is None:
         newest = promotion_log.read_champion(objects, pipeline)
-        who = f": {summary(newest)}" if newest else ""
+        other_act = f": {summary(newest)}" if newest else ""
         raise ConflictError(
-            f"another act on the champion was written first{who}. Your act was not written. Look again: "
+            f"another act on the champion was written first{other_act}. Your act was not written. Look again: "
             f"nightloop status {as_given(pipeline)}"
         )
     return ActOutcome(entry, False)

@@ -24,9 +24,9 @@ def cached_result(objects: Objects, pipeline: str, key: str, step: str) -> dict[
     A record that is damaged, or that names a damaged blob, is removed: running the step again gives the same result.
     Every SHA-256 in a record is the name of a blob.
     """
-    place = step_result_key(pipeline, key, step)
+    record_key = step_result_key(pipeline, key, step)
     try:
-        data = read_parsed(objects, place, lambda sealed: unseal(place, sealed))
+        data = read_parsed(objects, record_key, lambda sealed: unseal(record_key, sealed))
         if data is None:
             return None
         for sha in sorted(set(re.findall(rb'"([0-9a-f]{64})"', data))):
@@ -34,7 +34,7 @@ def cached_result(objects: Objects, pipeline: str, key: str, step: str) -> dict[
         return dict(json.loads(data))
     except (ValueError, FileNotFoundError) as error:
         log.warning("%s; the step is done again", error)
-        objects.remove(place)
+        objects.remove(record_key)
         return None
 
 

@@ -34,11 +34,11 @@ def retrain_key(night: Night, label: str, logs: Sequence[PeriodLogs]) -> str:
     return _key(night, inputs, logs)
 
 
-def score_key(night: Night, kept: CheckpointRef, logs: Sequence[PeriodLogs]) -> str:
+def score_key(night: Night, checkpoint: CheckpointRef, logs: Sequence[PeriodLogs]) -> str:
     """The key of the scores of one checkpoint on this night; `logs` are those of the whole history (what users took)."""
     inputs: dict[str, JsonValue] = {
         "step": "score",
-        "weights": kept.weights,
+        "weights": checkpoint.weights,
         "ranking": night.plan.ranking.model_dump(mode="json"),
     }
     return _key(night, inputs, logs)

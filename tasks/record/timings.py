@@ -25,8 +25,8 @@ def read_timings(objects: Objects, manifest: Manifest) -> dict[str, JsonValue] |
     """The timings of a night, or None if they were not stored or cannot be read."""
     key = _key(manifest)
     try:
-        found = read_parsed(objects, key, lambda sealed: unseal(key, sealed))
-        return dict(json.loads(found)) if found else None
+        data = read_parsed(objects, key, lambda sealed: unseal(key, sealed))
+        return dict(json.loads(data)) if data else None
     except ValueError as error:
         log.warning("%s; the night's seconds and bytes are not known", error)
         return None

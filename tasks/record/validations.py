@@ -50,22 +50,22 @@ def load_validation(
         "statistics": [_to_texts(one) for one in nights.history],
     }  # fmt: skip
     rows = clean_digest(warehouse, *version)
-    if known := step_cache.cached_result(objects, plan.pipeline, _key(inputs, rows), STEP):
+    if cached := step_cache.cached_result(objects, plan.pipeline, _key(inputs, rows), STEP):
         return _outcome(
-            PeriodValidation.model_validate({**known, "statistics": _to_numbers(known["statistics"])}), rows
+            PeriodValidation.model_validate({**cached, "statistics": _to_numbers(cached["statistics"])}), rows
         )
     result = validate_period(warehouse, plan, period(plan.periods, version[0]), version[1], nights, accepted)
     blob = blobs.put(objects, result.document)
-    kept: dict[str, JsonValue] = {
+    record: dict[str, JsonValue] = {
         "verdict": result.verdict, "reasons": list(result.reasons), "blob": blob,
         "statistics": _to_texts(result.statistics),
     }  # fmt: skip
     rows = clean_digest(warehouse, *version)
-    step_cache.store_result(objects, plan.pipeline, _key(inputs, rows), STEP, kept)
-    made = PeriodValidation(
+    step_cache.store_result(objects, plan.pipeline, _key(inputs, rows), STEP, record)
+    validation = PeriodValidation(
         verdict=result.verdict, reasons=result.reasons, statistics=dict(result.statistics), blob=blob
     )
-    return _outcome(made, rows)
+    return _outcome(validation, rows)
 
 
 def _outcome(validated: PeriodValidation, rows: Rows) -> ValidationOutcome:
@@ -78,8 +78,8 @@ def _to_texts(statistics: Mapping[str, float]) -> dict[str, JsonValue]:
     return {name: repr(float(value)) for name, value in statistics.items()}
 
 
-def _to_numbers(kept: JsonValue) -> dict[str, float]:
-    return {name: float(str(value)) for name, value in kept.items()} if isinstance(kept, dict) else {}
+def _to_numbers(texts: JsonValue) -> dict[str, float]:
+    return {name: float(str(value)) for name, value in texts.items()} if isinstance(texts, dict) else {}
 
 
 def _key(inputs: Mapping[str, object], rows: Rows) -> str:

@@ -60,11 +60,11 @@ def collect_garbage(
     A night and a sweep each take their own lease first and then check the other's, so at least one sees the other.
     A run that was suspended past the end of its lease verifies its blobs before it publishes its manifest.
     """
-    mine = lease.take_key(objects, lease.SWEEP, holder, now, seconds)
-    if mine is None:
+    own_lease = lease.take_key(objects, lease.SWEEP, holder, now, seconds)
+    if own_lease is None:
         return GarbageReport(busy=lease.lease_words(objects, lease.SWEEP, now) or "another sweep was faster")
     try:
-        with lease.keep_lease(objects, mine, now, seconds) as alive:
+        with lease.keep_lease(objects, own_lease, now, seconds) as alive:
             if busy := _busy_in_words(objects, holder, now):
                 return GarbageReport(busy=busy)
             need = _find_needed(objects, work)
@@ -72,7 +72,7 @@ def collect_garbage(
             moved = _move_all(objects, need.unneeded, RemovalRequest(holder, now), alive)
             return GarbageReport(moved, tuple(deleted), tuple(restored), unseen=need.unseen)
     finally:
-        lease.release_lease(objects, mine)
+        lease.release_lease(objects, own_lease)
 
 
 def restore_from_trash(objects: Objects, number: int | None, act: RemovalRequest) -> list[str]:
@@ -80,33 +80,33 @@ def restore_from_trash(objects: Objects, number: int | None, act: RemovalRequest
 
     Raises NotReady if there is no such removal in the trash, ConflictError while a sweep is running.
     """
-    mine = lease.take_key(objects, lease.SWEEP, act.by, act.when, 120)
-    if mine is None:
+    own_lease = lease.take_key(objects, lease.SWEEP, act.by, act.when, 120)
+    if own_lease is None:
         raise ConflictError(
             f"nothing was brought back: {lease.lease_words(objects, lease.SWEEP, act.when, act.by) or 'another run was faster'}"
         )
     try:
-        with lease.keep_lease(objects, mine, act.when, 120):
+        with lease.keep_lease(objects, own_lease, act.when, 120):
             return _restore_removals(objects, number, act)
     finally:
-        lease.release_lease(objects, mine)
+        lease.release_lease(objects, own_lease)
 
 
 def _restore_removals(objects: Objects, number: int | None, act: RemovalRequest) -> list[str]:
-    found = [one for one in trash.open_removals(objects) if number in (None, one.number)]
-    if not found:
-        there = ", ".join(str(one.number) for one in trash.open_removals(objects)) or "none"
-        raise NotReady(f"no removal {'' if number is None else number} is in the trash; there are: {there}")
-    back: list[str] = []
-    for removal in found:
+    chosen = [candidate for candidate in trash.open_removals(objects) if number in (None, candidate.number)]
+    if not chosen:
+        numbers = ", ".join(str(candidate.number) for candidate in trash.open_removals(objects)) or "none"
+        raise NotReady(f"no removal {'' if number is None else number} is in the trash; there are: {numbers}")
+    restored: list[str] = []
+    for removal in chosen:
         keys = [key for key in removal.keys if trash.restore_object(objects, removal, key)]
         trash.close_removal(
             objects, RemovalOutcome(number=removal.number, when=act.when, by=act.by, restored=tuple(keys))
         )
         for key in keys:
             trash.delete_removal(objects, removal, key)
-        back += keys
-    return back
+        restored += keys
+    return restored
 
 
 def _find_needed(objects: Objects, work: Work) -> _Need:
@@ -153,8 +153,10 @@ def _empty_trash(
     for removal in trash.open_removals(objects):
         alive()
         wanted = [key for key in removal.keys if key.removeprefix("blobs/") in need.blobs]
-        back = [key for key in wanted if objects.read(key) is None and trash.restore_object(objects, removal, key)]
-        restored += back
+        brought_back = [
+            key for key in wanted if objects.read(key) is None and trash.restore_object(objects, removal, key)
+        ]
+        restored += brought_back
         if (
             need.unseen
             or removal.versions
@@ -162,15 +164,15 @@ def _empty_trash(
             or not all(_is_intact(objects, key) for key in wanted)
         ):
             continue
-        over = [key for key in removal.keys if key not in wanted]
+        unneeded = [key for key in removal.keys if key not in wanted]
         closed = RemovalOutcome(
-            number=removal.number, when=act.when, by=act.by, deleted=tuple(over), restored=tuple(back)
+            number=removal.number, when=act.when, by=act.by, deleted=tuple(unneeded), restored=tuple(brought_back)
         )
         for key in removal.keys:
             alive()
             trash.delete_removal(objects, removal, key)
         trash.close_removal(objects, closed)
-        deleted += over
+        deleted += unneeded
     return deleted, restored
 
 
@@ -192,6 +194,6 @@ def expired_versions(
         for removal in reversed(trash.open_removals(objects))  # so that the oldest removal counts
         for version in (removal.versions if removal.pipeline == pipeline else ())
     }
-    found = [*idle]
-    over = [version for version in found if act.when - since.get(version, act.when) >= max(grace, 1.0)]
-    return [version for version in found if version not in over], over
+    versions = [*idle]
+    over = [version for version in versions if act.when - since.get(version, act.when) >= max(grace, 1.0)]
+    return [version for version in versions if version not in over], over

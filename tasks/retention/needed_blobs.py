@@ -49,17 +49,17 @@ def needed_names(objects: Objects, keys: Collection[str]) -> NeededBlobs:
     Raises DataError if the store has no complete record of its pipelines, if nights, log entries or pipelines are missing
     that another record names, if the listing is incomplete, or if a record is damaged.
     """
-    found: set[str] = set()
+    names: set[str] = set()
     unseen: list[str] = []
     for pipeline in _recorded_pipelines(objects, keys):
         recorded = nights_of(objects, pipeline, keys)
         for key, sealed in recorded.sealed.items():
-            found |= {sha.decode() for sha in HASH.findall(sealed)}  # also those that a damaged record still shows
+            names |= {sha.decode() for sha in HASH.findall(sealed)}  # also those that a damaged record still shows
             if _is_unreadable(key, sealed) and sealed.strip() != GIVEN_UP:
                 unseen.append(key)
         for entry in _read_log(objects, pipeline, recorded, keys):
-            found |= {entry.checkpoint.weights, entry.checkpoint.memory, entry.vocabulary}
-    return NeededBlobs(found, tuple(unseen))
+            names |= {entry.checkpoint.weights, entry.checkpoint.memory, entry.vocabulary}
+    return NeededBlobs(names, tuple(unseen))
 
 
 class LakeReads(NamedTuple):
@@ -73,7 +73,7 @@ def reads_of(objects: Objects, pipeline: str) -> LakeReads:
     """The versions of the lake that the nights of a pipeline read. Raises as `needed_names` does."""
     keys = list(objects.keys("pipelines/"))
     _recorded_pipelines(objects, keys)
-    found: dict[int, set[int]] = {}
+    versions: dict[int, set[int]] = {}
     recorded = nights_of(objects, pipeline, keys)
     complete = [night for night in recorded.current.values() if night.outcome == "complete"]
     rows = {(logs.period, logs.version): logs.rows for night in complete for logs in night.logs}
@@ -81,18 +81,18 @@ def reads_of(objects: Objects, pipeline: str) -> LakeReads:
         night = _night_of(key)
         if _is_unreadable(key, sealed):  # what it read is not known: keep every version up to that of its replacement
             for logs in recorded.current[night].logs:
-                found.setdefault(logs.period, set()).update(range(1, logs.version + 1))
+                versions.setdefault(logs.period, set()).update(range(1, logs.version + 1))
             continue
         for logs in manifest_store.parse_manifest(objects, (pipeline, night, _revision_of(key)), sealed).logs:
-            found.setdefault(logs.period, set()).add(logs.version)
-    return LakeReads(found, rows)
+            versions.setdefault(logs.period, set()).add(logs.version)
+    return LakeReads(versions, rows)
 
 
 def mentioned_hashes(objects: Objects, keys: Iterable[str]) -> dict[str, set[str]]:
     """The hashes that each of these records mentions; a missing record mentions none."""
-    found = {key: objects.read(key) for key in keys}
-    whole = {key: _read_again(objects, key, data[0]) if data else b"" for key, data in found.items()}
-    return {key: {sha.decode() for sha in HASH.findall(data)} for key, data in whole.items()}
+    stored = {key: objects.read(key) for key in keys}
+    verified = {key: _read_again(objects, key, data[0]) if data else b"" for key, data in stored.items()}
+    return {key: {sha.decode() for sha in HASH.findall(data)} for key, data in verified.items()}
 
 
 def nights_of(objects: Objects, pipeline: str, keys: Collection[str]) -> PipelineRecord:
@@ -154,7 +154,7 @@ def _recorded_pipelines(objects: Objects, keys: Collection[str]) -> list[str]:
 
 def _read_nights_from(objects: Objects, pipeline: str, root: int) -> dict[str, bytes]:
     """Every revision of the consecutive nights from `root` on, read until there is none."""
-    found: dict[str, bytes] = {}
+    sealed: dict[str, bytes] = {}
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for start in count(root, AT_ONCE):
             nights = list(
@@ -162,11 +162,11 @@ def _read_nights_from(objects: Objects, pipeline: str, root: int) -> dict[str, b
             )
             for index, revisions in zip(range(start, start + AT_ONCE), nights, strict=True):
                 if not revisions:
-                    return found
+                    return sealed
                 for number, data in enumerate(revisions, start=1):
                     key = manifest_store.manifest_key(pipeline, index, number)
-                    found[key] = _read_again(objects, key, data)
-    return found
+                    sealed[key] = _read_again(objects, key, data)
+    return sealed
 
 
 def _read_again(objects: Objects, key: str, data: bytes) -> bytes:
@@ -185,9 +185,9 @@ def _read_again(objects: Objects, key: str, data: bytes) -> bytes:
 def _read_log(objects: Objects, pipeline: str, recorded: PipelineRecord, keys: Collection[str]) -> list[Entry]:
     entries = promotion_log.read_log(objects, pipeline)
     _refuse_difference(pipeline, "log", [promotion_log.entry_key(pipeline, entry.number) for entry in entries], keys)
-    there = b"".join(recorded.sealed.values())
+    manifests = b"".join(recorded.sealed.values())
     for entry in entries:
-        if entry.manifest.encode() not in there and entry.period not in recorded.damaged:
+        if entry.manifest.encode() not in manifests and entry.period not in recorded.damaged:
             raise DataError(
                 f"nothing was removed: entry {entry.number} of {pipeline}'s promotion log names a manifest of {entry.name} "
                 "that the store does not show. Restore the nights from your backup"
@@ -197,14 +197,14 @@ def _read_log(objects: Objects, pipeline: str, recorded: PipelineRecord, keys: C
 
 def _refuse_difference(pipeline: str, kind: str, read: Collection[str], keys: Collection[str]) -> None:
     """Raise DataError if the listing and the records that were read differ."""
-    place = f"pipelines/{pipeline}/{kind}/"  # other keys there were not written by nightloop, and are ignored
-    seen = {key for key in keys if key.startswith(place) and NAMED.fullmatch(key.removeprefix(place))}
-    if hidden := sorted({*read} - seen):
+    prefix = f"pipelines/{pipeline}/{kind}/"  # other keys there were not written by nightloop, and are ignored
+    listed = {key for key in keys if key.startswith(prefix) and NAMED.fullmatch(key.removeprefix(prefix))}
+    if hidden := sorted({*read} - listed):
         raise DataError(
             f"nothing was removed: the listing of the store leaves out {len(hidden)} records that exist, the first is "
             f"{hidden[0]}. The listing is incomplete; run again later, and check links and permissions"
         )
-    if loose := sorted(seen - {*read}):
+    if loose := sorted(listed - {*read}):
         raise DataError(
             f"nothing was removed: {loose[0]} and {len(loose) - 1} more are listed, but cannot be reached from the record of "
             f"pipelines: nights between are missing. {ADOPT}"

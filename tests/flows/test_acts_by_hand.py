@@ -248,16 +248,16 @@ def test_versions_that_no_night_read_wait_for_the_grace_period(begun: Tiny) -> N
     begun.deliver(3)
     run(begun, 3)  # version 2
     waiting = nightloop.tasks.maintain.compact.fn(plan, trash.RemovalRequest("me", NOW), week, False)
-    assert "0 versions that no night read were given up, 1 wait" in waiting[0]
+    assert "0 versions that no night read were deleted, 1 wait" in waiting[0]
     assert (
-        "0 would be given up now"
+        "0 would be deleted now"
         in nightloop.tasks.maintain.compact.fn(plan, trash.RemovalRequest("me", NOW + 6 * DAY), week, True)[0]
     )
     assert (
         "1 wait" in nightloop.tasks.maintain.compact.fn(plan, trash.RemovalRequest("me", NOW + 6 * DAY), week, False)[0]
     )
     assert (
-        "1 versions that no night read were given up, 0 wait"
+        "1 versions that no night read were deleted, 0 wait"
         in (nightloop.tasks.maintain.compact.fn(plan, trash.RemovalRequest("me", NOW + 8 * DAY), week, False)[0])
     )
     assert not trash.open_removals(nightloop.tasks.resources.open_store())
