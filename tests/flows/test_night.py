@@ -147,7 +147,7 @@ def test_a_night_does_not_learn_from_other_rows_than_the_chain_names(begun: Tiny
         run(begun, 3)
     assert list(begun.chain()) == [1, 2]
     act, grace = RemovalRequest("ann", nightloop.tasks.resources.open_store().file_time()), timedelta(0)  # type: ignore[attr-defined]
-    with pytest.raises(ValueError, match=r"the lake was left alone: version 1 of period 2 .* has other rows"):
+    with pytest.raises(ValueError, match=r"the lake was not changed: version 1 of period 2 .* has other rows"):
         compact(begun.plan, act, grace, False)
     run(begun, 2, 3)  # as the message says
     assert [night.revision for night in begun.chain().values()] == [1, 2, 1]

@@ -264,7 +264,7 @@ def test_tables_of_a_newer_release_are_refused(tmp_path: Path) -> None:
     with lake(tmp_path) as warehouse:
         warehouse.connection.execute("UPDATE layout SET format = 2")
     with (
-        pytest.raises(ValueError, match="layout 2, this release knows 1: install a newer one"),
+        pytest.raises(ValueError, match="layout 2, this release reads 1: install a newer release"),
         lake(tmp_path),
     ):
         pass

@@ -105,7 +105,7 @@ def test_every_mistake_is_said_at_once_with_what_is_legal(tmp_path: Path) -> Non
                     "a": {"use": "ASMG", "options": {"learner": {"use": "ReLoop", "options": {"learner": "SPMF"}}}}
                 }
             },
-            "strategies.a.learner: ReLoop is for ctr logs; columns.label is None",
+            "strategies.a.learner: ReLoop is for ctr logs; columns.label is not set",
         ),
         (
             {
@@ -121,7 +121,7 @@ def test_every_mistake_is_said_at_once_with_what_is_legal(tmp_path: Path) -> Non
         ({"strategies": {"r": {"use": "ReLoop", "options": {"learner": "FineTune", "alpha": 1}}}}, "0 <= alpha < 1"),
         ({"strategies": {"r": {"use": "ReLoop", "options": {"learner": "NoUpdate"}}}}, "NoUpdate takes none"),
         ({"model": {"use": "../MF"}}, "model: no model '../MF'; installed are "),
-        ({"model": {"use": "DeepFM"}}, "model DeepFM is for ctr logs and needs a label column; columns.label is None"),
+        ({"model": {"use": "DeepFM"}}, "model DeepFM is for ctr logs and needs a label column; columns.label is not set"),
         ({"model": "MF"}, "model"),
         ({"source": {"use": "files", "options": {"path": ""}}}, "`path`"),
         ({"expectations": {"rules": {"price": {"least": 2, "most": 1}}}}, "least 2.0 is above most 1.0"),
@@ -190,12 +190,12 @@ def test_a_pretrain_that_does_not_fit_the_model_is_refused(tmp_path: Path) -> No
         (b"pipeline: " + b"x" * 1_000_001, "a plan has at most 1,000,000"),
         (
             b"a: &a [x,x]\nb: &b [" + b",".join([b"*a"] * 300) + b"]\nc: &c [" + b",".join([b"*b"] * 300) + b"]",
-            "line 3 stands for 270,301",
+            "line 3 has 270,301",
         ),
         (b"a: &a [*a]", "it would never end"),
-        (b"pipeline: a\nseed: 1\npipeline: b\n", "'pipeline' stands twice in a mapping, in line 1 and in line 3"),
-        (b"model: {use: MF, options: {1: 2, 0x1: 3}}", "1 stands twice"),
-        (b"a: " + b"[" * 3000 + b"]" * 3000, "line 1 lies more than 50 lists and mappings deep"),
+        (b"pipeline: a\nseed: 1\npipeline: b\n", "'pipeline' occurs twice in a mapping, in line 1 and in line 3"),
+        (b"model: {use: MF, options: {1: 2, 0x1: 3}}", "1 occurs twice"),
+        (b"a: " + b"[" * 3000 + b"]" * 3000, "line 1 is more than 50 lists and mappings deep"),
         (b"seed: " + b"1" * 5000, "line 1 is a number of 5,000 characters"),
         (b"seed: !!binary abc", "failed to decode base64"),
         (b"? [1, 2]\n: 3", "unhashable key"),
@@ -284,7 +284,7 @@ if __name__ == "__main__":
 def test_text_that_aliases_repeat_is_counted(tmp_path: Path) -> None:
     path = tmp_path / "shop.yaml"
     path.write_text(f"a: &x {'x' * 400_000}\nb: [*x, *x]\n")
-    with pytest.raises(ValueError, match=r"stands for 1,200,00\d characters with its aliases"):
+    with pytest.raises(ValueError, match=r"has 1,200,00\d characters with its aliases"):
         read_yaml(path)
 
 

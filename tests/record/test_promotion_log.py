@@ -72,7 +72,7 @@ def test_refused_where_the_night_is_not_recorded_or_was_mended() -> None:
         promotion_log.append_promotion(store, PIPELINE, draft_entry(unseen, "A", act()), 0)
     assert manifest_store.create_manifest(store, unseen)
     published(store, 0, None, salt="late rows")
-    with pytest.raises(ValueError, match=r"was mended since. its revision 1 is old"):
+    with pytest.raises(ValueError, match=r"was run again since. its revision 1 is old"):
         promotion_log.append_promotion(store, PIPELINE, draft_entry(unseen, "A", act()), 0)
     assert promotion_log.append_promotion(
         store, PIPELINE, draft_entry(unseen, "A", act("ann", "the new one crashes"), forced=True), 0
