@@ -82,9 +82,9 @@ def test_every_mistake_is_said_at_once_with_what_is_legal(tmp_path: Path) -> Non
         ({"ranking": {"negatives": 0}}, "ranking.negatives"),
         ({"seed": -1}, "seed"),
         ({"strategies": {}}, "strategies"),
-        ({"strategies": {"../up": {"use": "NoUpdate"}}}, "'../up' is no name"),
-        ({"strategies": {"a'; drop table logs": {"use": "NoUpdate"}}}, "is no name"),
-        ({"strategies": {"x" * 1_000: {"use": "NoUpdate"}}}, "is no name"),
+        ({"strategies": {"../up": {"use": "NoUpdate"}}}, "'../up' is not a name"),
+        ({"strategies": {"a'; drop table logs": {"use": "NoUpdate"}}}, "is not a name"),
+        ({"strategies": {"x" * 1_000: {"use": "NoUpdate"}}}, "is not a name"),
         ({"pipeline": "../../etc"}, "pipeline"),
         ({"pipeline": "shop'; drop table logs; --"}, "pipeline"),
         ({"pipeline": "Shop"}, "pipeline"),
@@ -105,7 +105,7 @@ def test_every_mistake_is_said_at_once_with_what_is_legal(tmp_path: Path) -> Non
                     "a": {"use": "ASMG", "options": {"learner": {"use": "ReLoop", "options": {"learner": "SPMF"}}}}
                 }
             },
-            "strategies.a.learner: ReLoop is for ctr logs; columns.label is not set",
+            "strategies.a.learner: ReLoop is for ctr logs; columns.label is None",
         ),
         (
             {
@@ -121,7 +121,7 @@ def test_every_mistake_is_said_at_once_with_what_is_legal(tmp_path: Path) -> Non
         ({"strategies": {"r": {"use": "ReLoop", "options": {"learner": "FineTune", "alpha": 1}}}}, "0 <= alpha < 1"),
         ({"strategies": {"r": {"use": "ReLoop", "options": {"learner": "NoUpdate"}}}}, "NoUpdate takes none"),
         ({"model": {"use": "../MF"}}, "model: no model '../MF'; installed are "),
-        ({"model": {"use": "DeepFM"}}, "model DeepFM is for ctr logs and needs a label column; columns.label is not set"),
+        ({"model": {"use": "DeepFM"}}, "model DeepFM is for ctr logs and needs a label column; columns.label is None"),
         ({"model": "MF"}, "model"),
         ({"source": {"use": "files", "options": {"path": ""}}}, "`path`"),
         ({"expectations": {"rules": {"price": {"least": 2, "most": 1}}}}, "least 2.0 is above most 1.0"),
@@ -263,7 +263,7 @@ def test_a_plan_that_is_not_there(tmp_path: Path, name: str) -> None:
 
 def test_a_plan_that_is_a_device_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "shop.yaml").symlink_to("/dev/zero")
-    with pytest.raises(ValueError, match=r"is no regular file; a plan is a YAML file"):
+    with pytest.raises(ValueError, match=r"is not a regular file; a plan is a YAML file"):
         read_yaml(find_plan("shop", [tmp_path]))
 
 
