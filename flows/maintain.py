@@ -33,7 +33,7 @@ def maintain(
     Args:
         plan: Name of a plan in infra/plans, or the path of a YAML file.
         dry_run: Say what would be removed, and what is in the trash, and stop.
-        grace_days: Days in the trash before something is deleted for good.
+        grace_days: Days in the trash before something is deleted.
         restore: Bring back what is in the trash: all, or the number of a removal. Nothing else is done.
         adopt_pipelines: List the pipelines that the store shows, for a store of an older release. Nothing else is done.
         confirm: With adopt_pipelines: the names of all pipelines of the store, a,b. They are written to its record.

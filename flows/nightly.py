@@ -60,7 +60,7 @@ def nightly(
         catch_up: Most missed nights to run before it. More are refused, so that a year is not started by mistake.
         accept: Let the period pass although validation stops it, for this reason.
         skip: Skip the period, for this reason; models stay as they are.
-        replay_landed: Validate the rows that were landed again, after the plan's expectations were mended.
+        replay_landed: Validate the rows that were landed again, after the plan's expectations were corrected.
         retry_failed: Run a finished night again if a strategy failed in it. This makes a new revision.
     """
     when = scheduled_time()

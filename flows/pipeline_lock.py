@@ -64,7 +64,7 @@ def _refuse_lost_record(objects: Objects, plan: Plan) -> None:
         raise ConflictError(
             f"the store {settings.store_place} has no record of {plan.pipeline}, and the lake holds {len(landed)} periods of it, up "
             f"to {period(plan.periods, landed[-1]).name}. Is a disk not mounted, is NIGHTLOOP_STORE another one? Nothing was "
-            "changed. If the record is lost for good, give the pipeline a new name and backfill it"
+            "changed. If the record cannot be restored, give the pipeline a new name and backfill it"
         )
 
 

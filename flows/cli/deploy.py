@@ -166,7 +166,7 @@ def main() -> None:
             lines = deploy([plan])
             taken[pipeline] = plan
         except (ValueError, LookupError, FileNotFoundError) as error:
-            lines = [f"nightloop: {plan} is left out, the others go on: {safe_text(str(error))}"]
+            lines = [f"nightloop: {plan} is left out, the others are used: {safe_text(str(error))}"]
         sys.stderr.write("".join(f"{line}\n" for line in lines))
     if taken:
         resume_all_lost_runs()

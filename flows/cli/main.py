@@ -168,7 +168,7 @@ def promote(
 ) -> None:
     """Make a checkpoint the champion by hand, or pin or unpin the one that serves.
 
-    A strategy goes on serving with its newer checkpoints. A period, or a manifest alone, is pinned.
+    A strategy continues to serve with its newer checkpoints. A period, or a manifest alone, is pinned.
     """
     from nightloop.flows.promote import promote as run
 

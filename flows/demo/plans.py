@@ -149,7 +149,7 @@ def _refuse_in_use(pipeline: str) -> None:
     if reason:
         raise PlanError(
             f"the pipeline {pipeline!r} of the last demo is in use: {reason}. A new demo would remove it. Set NIGHTLOOP_HOME to another "
-            "directory; to keep this one for good, give its plan another file and pipeline name"
+            "directory; to keep this one, give its plan another file and pipeline name"
         )
 
 

@@ -1,4 +1,4 @@
-"""Errors: what a person can mend. Each message says what was given, what is allowed and what to do.
+"""Errors: what a person can correct. Each message says what was given, what is allowed and what to do.
 
 Anything else that is raised is a fault of nightloop or of a plug-in, except OSError and MemoryError, which are the
 machine's: a file that is not there, a store that does not answer, a full disk.

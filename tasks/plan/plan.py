@@ -123,7 +123,7 @@ class Calendar(Frozen):
     every: Literal["hour", "day", "week", "month"] = "day"
     length: int = Field(1, ge=1, le=1_000)
     start: str = Field(description="Local date or time at which period 0 begins: 2026-01-01 or 2026-01-01T04:00.")
-    end: str = Field("", description="Local date or time at which a finished history ends; empty: it goes on.")
+    end: str = Field("", description="Local date or time at which a finished history ends; empty: it has no end.")
     timezone: str = "UTC"
     cuts: tuple[str, ...] = Field(
         (), description="Local times that cut every day, such as 10:00, 17:00, 24:00; only with every: day, length: 1."

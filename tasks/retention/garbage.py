@@ -25,7 +25,7 @@ class GarbageReport:
     """What a sweep did, or which run prevented it (then nothing was removed)."""
 
     removed: tuple[str, ...] = ()  # into the trash
-    deleted: tuple[str, ...] = ()  # from the trash, for good
+    deleted: tuple[str, ...] = ()  # from the trash, finally
     restored: tuple[str, ...] = ()  # from the trash, because something needs them
     busy: str = ""
     unseen: tuple[str, ...] = ()  # damaged records, because of which nothing was deleted from the trash

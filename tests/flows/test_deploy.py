@@ -93,7 +93,9 @@ def test_mistakes_are_said_before_anything_is_deployed(
         up(1, [str(wrong)])
     assert _drop_malformed([str(wrong), str(one), "absent"]) == [str(one)]
     said = capsys.readouterr().err
-    assert "wrong.yaml has 1 mistake" in said and "'absent'" in said and said.count("left out, the others go on") == 2
+    assert (
+        "wrong.yaml has 1 mistake" in said and "'absent'" in said and said.count("left out, the others are used") == 2
+    )
 
 
 def test_a_mistake_in_one_plan_keeps_no_other_pipeline_from_being_deployed(
@@ -109,7 +111,7 @@ def test_a_mistake_in_one_plan_keeps_no_other_pipeline_from_being_deployed(
         with pytest.raises(SystemExit) as ended:
             main()
         said = capsys.readouterr().err
-        assert ended.value.code == code and "bad.yaml is left out, the others go on" in said and "'MFF'" in said
+        assert ended.value.code == code and "bad.yaml is left out, the others are used" in said and "'MFF'" in said
         assert ("good: " in said and "is a plan of good too" in said) == (code == 0)
 
 

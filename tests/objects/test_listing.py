@@ -58,7 +58,9 @@ def test_an_empty_mount_point_is_no_proof(tmp_path: Path) -> None:
     store = a_store(tmp_path / "store")
     (tmp_path / "store" / "pipelines").rename(tmp_path / "disk")
     (tmp_path / "store" / "pipelines").mkdir()
-    with pytest.raises(ValueError, match=r"begins at night 0 by its record, and the store does not show it: is its folder mounted"):
+    with pytest.raises(
+        ValueError, match=r"begins at night 0 by its record, and the store does not show it: is its folder mounted"
+    ):
         collect_garbage(store, "ann", 0.0)
     assert len(list(store.keys("blobs/"))) > 5
     for left in (tmp_path / "store" / "pipelines").rglob("*.json"):
