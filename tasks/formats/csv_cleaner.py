@@ -54,7 +54,7 @@ def rewrite_csv(warehouse: Warehouse, file: str, form: CsvForm) -> tuple[str, li
         "w", encoding="utf-8", newline="", suffix=".csv", dir=warehouse.scratch, delete=False
     ) as clean:
         write = csv.writer(clean, lineterminator="\n").writerow
-        for row in islice(_parse_rows(file, warehouse.opened, form), HEAD if warehouse.head else None):
+        for row in islice(_parse_rows(file, warehouse.open_file, form), HEAD if warehouse.head else None):
             if isinstance(row, RefusedLine):
                 refused.append(row)
             else:

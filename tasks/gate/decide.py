@@ -20,7 +20,7 @@ from nightloop.tasks.gate.guardrails import (
 )
 from nightloop.tasks.gate.numbers import bound, figures, finite, share, span
 from nightloop.tasks.plan.plan import Gate
-from nightloop.tasks.record.manifest import Judged
+from nightloop.tasks.record.manifest import StrategyVerdict
 
 Verdict = Literal["promote", "hold", "reject", "insufficient_evidence"]
 
@@ -31,7 +31,7 @@ class Decision:
 
     Parameters
     ----------
-    judged : mapping of str to Judged
+    judged : mapping of str to StrategyVerdict
         By challenger: verdict, reasons and numbers.
     verdict : {"promote", "hold", "reject", "insufficient_evidence"}
         Of the night: `promote` if there is a winner.
@@ -39,7 +39,7 @@ class Decision:
         The challenger that is to serve; None: what serves now.
     """
 
-    judged: Mapping[str, Judged]
+    judged: Mapping[str, StrategyVerdict]
     verdict: Verdict
     winner: str | None
 
@@ -112,7 +112,7 @@ def decide(rule: Gate, family: str, incumbent: str | None, nights: Sequence[Evid
     return Decision(judged, "promote" if winner else _combine_verdicts(judged), winner)
 
 
-def _judge(rule: Gate, case: Case, latest: Sequence[Evidence]) -> Judged:
+def _judge(rule: Gate, case: Case, latest: Sequence[Evidence]) -> StrategyVerdict:
     try:
         pool = pool_nights(latest, case.name, case.metric)
     except ValueError as error:
@@ -169,7 +169,7 @@ def _choose_verdict(
 
 def _describe_verdict(
     verdict: Verdict, why: tuple[str, ...], case: Case, pool: Pool, plain: Interval, guardrails: GuardrailFindings
-) -> Judged:
+) -> StrategyVerdict:
     served, sign = float(pool.served.mean()), -1 if case.metric == "logloss" else 1
     challenger = served + sign * plain.mean
     relative = plain.mean / served if served else None
@@ -188,14 +188,14 @@ def _describe_verdict(
         "comparisons": case.comparisons,
         "refresh": case.refresh,
     }
-    return Judged(verdict=verdict, reasons=(*why, sentence, evidence), numbers={**case_numbers, **numbers})
+    return StrategyVerdict(verdict=verdict, reasons=(*why, sentence, evidence), numbers={**case_numbers, **numbers})
 
 
-def _no_verdict(reason: str) -> Judged:
-    return Judged(verdict="insufficient_evidence", reasons=(reason,), numbers={})
+def _no_verdict(reason: str) -> StrategyVerdict:
+    return StrategyVerdict(verdict="insufficient_evidence", reasons=(reason,), numbers={})
 
 
-def _winner(judged: Mapping[str, Judged], incumbent: str | None) -> str | None:
+def _winner(judged: Mapping[str, StrategyVerdict], incumbent: str | None) -> str | None:
     """The promoted challenger with the largest gain; the incumbent if it gained as much."""
     gains = {name: float(str(j.numbers["effect"])) for name, j in judged.items() if j.verdict == "promote"}
     return max(gains, key=lambda name: (gains[name], name == incumbent), default=None)
@@ -205,7 +205,7 @@ def reject_winner(
     decision: Decision, name: str, why: str, incumbent: str | None, verdict: Verdict = "reject"
 ) -> Decision:
     """The decision if `name` may not serve after all: the next best that may be promoted wins, if there is one."""
-    refused = Judged(
+    refused = StrategyVerdict(
         verdict=verdict, reasons=(why, *decision.judged[name].reasons), numbers=decision.judged[name].numbers
     )
     judged = {**decision.judged, name: refused}
@@ -213,7 +213,7 @@ def reject_winner(
     return Decision(judged, "promote" if winner else _combine_verdicts(judged), winner)
 
 
-def _combine_verdicts(judged: Mapping[str, Judged]) -> Verdict:
+def _combine_verdicts(judged: Mapping[str, StrategyVerdict]) -> Verdict:
     """The best of the verdicts other than `promote`, which needs a winner."""
     verdicts = {j.verdict for j in judged.values()}
     order: tuple[Verdict, ...] = ("hold", "reject", "insufficient_evidence")

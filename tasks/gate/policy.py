@@ -8,7 +8,15 @@ from dataclasses import dataclass, replace
 from nightloop.tasks.gate.decide import Decision, Verdict, reject_winner
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plan import Plan
-from nightloop.tasks.record.manifest import CHAMPION, ChampionRef, CheckpointRef, Failed, Judged, Manifest, Scored
+from nightloop.tasks.record.manifest import (
+    CHAMPION,
+    ChampionRef,
+    CheckpointRef,
+    Manifest,
+    StrategyScores,
+    StrategyVerdict,
+    TrainingFailure,
+)
 from nightloop.tasks.record.night_context import Night
 
 
@@ -22,7 +30,7 @@ class SmokeResult:
 
 
 def reference_label(
-    plan: Plan, incumbent: str | None, served: ChampionRef | None, scores: Mapping[str, Scored]
+    plan: Plan, incumbent: str | None, served: ChampionRef | None, scores: Mapping[str, StrategyScores]
 ) -> str | None:
     """Whose scores of a night challengers are compared with.
 
@@ -36,7 +44,7 @@ def reference_label(
     return incumbent if incumbent in scores else None
 
 
-def with_failures(decision: Decision, failed: Mapping[str, Failed]) -> Decision:
+def with_failures(decision: Decision, failed: Mapping[str, TrainingFailure]) -> Decision:
     """The decision; a strategy that failed in this night is not promoted, and the night is no evidence for it."""
     return replace(decision, judged={**decision.judged, **{name: _failed(failure) for name, failure in failed.items()}})
 
@@ -47,7 +55,9 @@ def with_pin(decision: Decision, pin_reason: str) -> Decision:
         return decision
     reason = f"The champion is pinned ({pin_reason}). The gate may move it again after nightloop promote --unpin."
     judged = {
-        label: Judged(verdict="hold", reasons=(reason, *j.reasons), numbers=j.numbers) if j.verdict == "promote" else j
+        label: StrategyVerdict(verdict="hold", reasons=(reason, *j.reasons), numbers=j.numbers)
+        if j.verdict == "promote"
+        else j
         for label, j in decision.judged.items()
     }
     return replace(decision, judged=judged, verdict="hold", winner=None)
@@ -90,7 +100,7 @@ def pins_by_hand(strategy: str, period: str, manifest: str, pin: bool | None) ->
     return bool(period) or bool(manifest and not strategy) if pin is None else pin
 
 
-def _failed(failure: Failed) -> Judged:
+def _failed(failure: TrainingFailure) -> StrategyVerdict:
     verb = "It broke" if failure.kind == "error" else "It could not learn"
     reason = f"{verb} in this night and keeps its last checkpoint: {failure.reason}"
-    return Judged(verdict="insufficient_evidence", reasons=(reason,), numbers={})
+    return StrategyVerdict(verdict="insufficient_evidence", reasons=(reason,), numbers={})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from nightloop.tasks.plan.load import as_given
-from nightloop.tasks.record.manifest import Manifest, Validated
+from nightloop.tasks.record.manifest import Manifest, PeriodValidation
 from nightloop.tasks.reports.format import NONE, escape_markdown, plain, plural, without_severity
 from nightloop.tasks.reports.table import Cell, Mood, Table, as_markdown
 
@@ -19,7 +19,7 @@ SAID = {
 WORST = ("blocked", "warned", "passed", "not judged")
 
 
-def validation(name: str, validated: Validated, detail: Mapping[str, object]) -> list[Table]:
+def validation(name: str, validated: PeriodValidation, detail: Mapping[str, object]) -> list[Table]:
     """The checks of one period, failed ones first, and the row rules that set rows aside.
 
     `detail` is the JSON of the validation's blob; if it was not read, the statistics of the manifest are shown.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from nightloop.tasks.plan.load import as_given
-from nightloop.tasks.record.manifest import Judged, Manifest
+from nightloop.tasks.record.manifest import Manifest, StrategyVerdict
 from nightloop.tasks.reports.format import (
     NONE,
     count,
@@ -107,7 +107,7 @@ def verdict_markdown(night: Manifest, live: bool = True) -> str:
     return "\n".join(parts)
 
 
-def _row(strategy: str, judged: Judged) -> tuple[Cell, ...]:
+def _row(strategy: str, judged: StrategyVerdict) -> tuple[Cell, ...]:
     reason = judged.reasons[0] if judged.reasons else ""
     more = f" (and {len(judged.reasons) - 1} more)" if len(judged.reasons) > 1 else ""
     numbers = {key: value for key, value in judged.numbers.items() if isinstance(value, int | float)}

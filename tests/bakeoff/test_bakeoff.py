@@ -132,7 +132,7 @@ def test_a_period_that_an_operator_passed_over_is_left_out(
     found = bake(tiny.path, end="2026-01-06")
     assert found["test"] == ["2026-01-03", "2026-01-05", "2026-01-06"]
     assert "2026-01-04" not in [one["name"] for one in found["history"]]
-    with pytest.raises(ValueError, match="every test period was passed over"):
+    with pytest.raises(ValueError, match="every test period was skipped by an operator"):
         bake(tiny.path, end="2026-01-06", test_periods=("2026-01-04",))
 
 

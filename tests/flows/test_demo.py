@@ -28,8 +28,8 @@ def surroundings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {"NIGHTLOOP_HOME": str(tmp_path_factory.mktemp("demo") / "home")}
 
 
-WORDS = ("stops that night", "an operator passes over it", "collected again it is a new version",
-         "its predecessor, 2026-01-12, was run again", "refused by the gate", "takes it back", "of the oracle")  # fmt: skip
+WORDS = ("stops that night", "an operator skips it", "collected again it is a new version",
+         "its predecessor, 2026-01-12, was run again", "the gate refused", "rolls it back", "of the oracle")  # fmt: skip
 
 
 @pytest.mark.soak

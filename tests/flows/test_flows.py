@@ -73,7 +73,7 @@ def test_what_nightly_refuses_changes_nothing(tiny: Tiny, monkeypatch: pytest.Mo
         nightly(str(tiny.path), "2026-01-04")
     with pytest.raises(ValueError, match="yesterday"):
         nightly(str(tiny.path), "yesterday")
-    with pytest.raises(ValueError, match="lies before the first night"):
+    with pytest.raises(ValueError, match="is before the first night"):
         nightly(str(tiny.path), "2026-01-01")
     clock(monkeypatch, "2026-01-08T02:00:00+00:00")
     with pytest.raises(ValueError, match=r"3 nights before this one are missing, more than catch_up = 2.*backfill"):

@@ -123,7 +123,7 @@ def test_links_within_an_inbox_and_places_that_a_plan_names_are_read(pond: Wareh
 def test_what_is_no_regular_file_is_refused_and_not_waited_for(pond: Warehouse, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "2026-01-01.csv")
     for pattern in ("*.csv", "{period}.csv", "2026-01-01.csv"):
-        with pytest.raises((ValueError, FileNotFoundError), match=r"is no regular file|no file"):
+        with pytest.raises((ValueError, FileNotFoundError), match=r"is not a regular file|no file"):
             land_period(pond, Files(f"{tmp_path}/{pattern}"), PLAN, day(0))
 
 

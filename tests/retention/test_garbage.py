@@ -152,8 +152,8 @@ def test_a_listing_that_is_not_whole_costs_no_file(hidden: tuple[str, ...]) -> N
 def test_records_that_are_gone_stop_the_sweep() -> None:
     """A disk that is not mounted, or an older copy of it: neither listing nor reading shows what is known to exist."""
     for gone, said in (
-        ("/nights/", "is known to begin at night 0, which cannot be seen"),
-        ("/nights/000001/", "names a manifest of 2026-01-02 that cannot be seen"),
+        ("/nights/", "begins at night 0 by its record, and the store does not show it"),
+        ("/nights/000001/", "names a manifest of 2026-01-02 that the store does not show"),
         ("/log/00000002", "the promotion log lacks"),
     ):
         store = world()
@@ -246,7 +246,7 @@ def test_restore_brings_everything_back() -> None:
     store = world()
     shas = [blobs.put(store, b"one"), blobs.put(store, b"two")]
     collect_garbage(store, "ann", 0.0)
-    with pytest.raises(LookupError, match=r"no removal 9 lies in the trash; there are: 1"):
+    with pytest.raises(LookupError, match=r"no removal 9 is in the trash; there are: 1"):
         restore_from_trash(store, 9, trash.RemovalRequest("ben", 1.0))
     assert sorted(restore_from_trash(store, None, trash.RemovalRequest("ben", 1.0))) == sorted(
         map(blobs.blob_key, shas)
@@ -276,7 +276,7 @@ def test_a_fault_at_every_call_of_a_restore(how: How) -> None:
 def test_a_damaged_record_of_pipelines_stops_sweeps_and_no_night() -> None:
     store = world()
     store.held[pipelines.KEY] = store.held[pipelines.KEY][:50]
-    with pytest.raises(ValueError, match=r"pipelines.json .* was changed or cut off.*--adopt. makes it anew"):
+    with pytest.raises(ValueError, match=r"pipelines.json .* was changed or cut off.*--adopt. makes the record again"):
         collect_garbage(store, "ann", 0.0)
     newest = manifest_store.current_manifest(store, PIPELINE, 1)
     mine = lease.take_lease(store, PIPELINE, "night", 10_000.0, 60)

@@ -67,7 +67,7 @@ def test_a_candidate_that_is_not_whole_fails_with_the_reason(place: Path) -> Non
         in tried(place, manifest, checkpoint=made.lost(made.ranking_plan()), expected=expected).reason
     )
     made.damage(place, manifest.checkpoints["FineTune"].weights, b"cut")
-    assert "not parsed" in tried(place, manifest, expected=expected).reason
+    assert "It is not used" in tried(place, manifest, expected=expected).reason
     assert "the candidate is incomplete" in tried(place, manifest).reason
 
 

@@ -287,7 +287,7 @@ def test_options_that_cannot_be() -> None:
         (
             "a.jsonl",
             f'{{"user": {{"$oid": "ann"}}, "item": 1, "time": "{AT}"}}\n',
-            "but an object.*columns of their own",
+            "but an object.*separate columns",
         ),
         ("A.CSV.GZ", gzip.compress(f"user,item,time\nann,1,{AT}\n".encode(), mtime=0), "in small letters"),
     ],

@@ -173,7 +173,7 @@ def test_files_of_two_types_keep_their_ids_and_times_or_are_refused(pond: Wareho
         "SELECT hour(time) FROM logs WHERE period = 0 AND version = $1 ORDER BY arrival", [landing.version]
     )
     assert found.fetchall() == [(0,), (10,)]
-    with pytest.raises(ValueError, match="write their times in two ways"):
+    with pytest.raises(ValueError, match="write their times in two types"):
         delivered(
             "mixed", {"user": ["bob"], "item": [2], "time": [at]}, {"user": ["ann"], "item": [1], "time": [1767261600]}
         )
