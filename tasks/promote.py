@@ -9,6 +9,7 @@ from functools import partial
 from nightloop.tasks.artifacts import show_markdown
 from nightloop.tasks.gate.policy import pins_by_hand, proposed
 from nightloop.tasks.lake.periods import parse
+from nightloop.tasks.objects.clock import store_time
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.orchestration import task
 from nightloop.tasks.plan.errors import ConflictError, NotReady, PlanError
@@ -16,7 +17,7 @@ from nightloop.tasks.plan.load import as_given
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.record import manifest_store, promotions
-from nightloop.tasks.record.entries import Act, Entry, pins_champion
+from nightloop.tasks.record.entries import Act, Entry, pins_champion, summary
 from nightloop.tasks.record.manifest import Manifest
 from nightloop.tasks.record.promotions import ActOutcome
 from nightloop.tasks.reports.format import escape_markdown
@@ -49,7 +50,7 @@ def promote_by_hand(
             f"{night.name} is manifest {night.hash[:12]} now, not {manifest.strip()[:12]} as you saw it; look again"
         )
     reason, force = decision
-    act = Act(by=actor(), when=when, reason=reason, at_period=at)
+    act = Act(actor(), when, reason, at, store_time(objects))
     pinned = pins_by_hand(strategy.strip(), period.strip(), manifest.strip(), pin)
     chosen = strategy.strip() or proposed(night)
     return _report_outcome(
@@ -61,7 +62,7 @@ def promote_by_hand(
 def roll_back_by_hand(plan: Plan, to: str, reason: str, when: str, after: int | None = None) -> str:
     """Return to the champion before this one, or to the one that came from period `to`; from entry `after` on."""
     objects = open_store()
-    act = Act(by=actor(), when=when, reason=reason, at_period=promotions.newest_nights(objects, plan)[1])
+    act = Act(actor(), when, reason, promotions.newest_nights(objects, plan)[1], store_time(objects))
     period = parse(plan.periods, to).index if to.strip() else None
     return _report_outcome(
         promotions.roll_back(objects, plan.pipeline, act, period, after, partial(_smoke_test, objects))
@@ -72,7 +73,7 @@ def roll_back_by_hand(plan: Plan, to: str, reason: str, when: str, after: int | 
 def pin_by_hand(plan: Plan, reason: str, when: str, pin: bool) -> str:
     """Pin the champion, so that the gate may not move it, or unpin it."""
     objects = open_store()
-    act = Act(by=actor(), when=when, reason=reason, at_period=promotions.newest_nights(objects, plan)[1])
+    act = Act(actor(), when, reason, promotions.newest_nights(objects, plan)[1], store_time(objects))
     return _report_outcome(promotions.hold_champion(objects, plan.pipeline, act, pin))
 
 
@@ -136,6 +137,10 @@ def _report_outcome(outcome: ActOutcome) -> str:
     text = f"{subject} from now on (entry {entry.number}, {by}; {pinned})"
     if outcome.repeated:
         text = f"already done as entry {entry.number}: {subject} ({by}; {pinned}); nothing was changed"
+    if outcome.newer is not None:
+        text = f"already done as entry {entry.number} ({by}); {summary(outcome.newer)} since; nothing was changed"
+        log.warning("%s: %s", entry.pipeline, text)
+        return text
     log.info("%s: %s", entry.pipeline, text)
     sys.stderr.write(f"{entry.pipeline}: entry {entry.number} of the promotion log stands\n")
     sys.stderr.flush()

@@ -43,12 +43,17 @@ class Entry(Frozen):
 
 @dataclass(frozen=True)
 class Act:
-    """Who acts on the champion, when (ISO 8601 text), why, and the newest period at that time that was not blocked."""
+    """Who acts on the champion, when (ISO 8601 text), why, and the newest period at that time that was not blocked.
+
+    `when` is the time of the request: a run of Prefect's may wait for a worker, or resume. `now` is the time of the store;
+    None: the time of the request.
+    """
 
     by: str
     when: str
     reason: str
     at_period: int
+    now: float | None = None  # seconds since 1970
 
 
 def refuse_without_reason(act: str, reason: str) -> None:

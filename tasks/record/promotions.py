@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from nightloop.tasks.objects.objects import Objects
@@ -29,15 +28,17 @@ from nightloop.tasks.record.manifest import Manifest
 from nightloop.tasks.record.night_context import walk_back
 
 log = logging.getLogger(__name__)
-NO_TIME = timedelta(0)
+SKEW = 30.0  # seconds by which the clocks of two writers may differ
 Check = Callable[[Entry], None]  # raises if an entry cannot serve
 
 
 class ActOutcome(NamedTuple):
-    """The outcome of an act by hand: its entry, and whether an earlier run of the same act had written it."""
+    """The outcome of an act by hand: its entry, whether an earlier run of the same act had written it, and the entry that
+    has replaced it since."""
 
     entry: Entry
     repeated: bool
+    newer: Entry | None = None
 
 
 def follow_chain(objects: Objects, manifest: Manifest, when: str) -> Entry | None:
@@ -89,6 +90,8 @@ def promote_checkpoint(
     entry = entry.model_copy(update={"pinned": pin})
     if last and _same_act(entry, last) and (last.manifest, last.strategy) == (entry.manifest, entry.strategy):
         return ActOutcome(last, True)
+    if done := _entry_of_request(entries, "promote", act):
+        return ActOutcome(done, True, last if last != done else None)
     _refuse_later(last, act)
     moved = promotion_log.append_promotion(objects, manifest.pipeline, entry, last.number if last else 0, check)
     return _act_outcome(objects, moved, manifest.pipeline)
@@ -110,6 +113,8 @@ def roll_back(
     same = _same_act(requested, last) and period in (None, last.period)
     if same and after in (None, last.number - 1):
         return ActOutcome(last, True)
+    if after is None and (done := _entry_of_request(entries, "rollback", act)):
+        return ActOutcome(done, True, last if last != done else None)
     if after is not None and after != last.number:
         raise ConflictError(f"the log does not end at entry {after}: it ends with {summary(last)}. Nothing was changed")
     if after is None:
@@ -132,6 +137,8 @@ def hold_champion(objects: Objects, pipeline: str, act: Act, pin: bool) -> ActOu
     last, pinned = entries[-1], current_pin(entries)
     if (pinned is not None) == pin and (last.by != GATE):
         return ActOutcome(last, True)
+    if done := _entry_of_request(entries, "pin" if pin else "unpin", act):
+        return ActOutcome(done, True, last if last != done else None)
     if pinned is None and not pin:
         raise PlanError(f"the champion of {pipeline} is not pinned: the gate may move it. Nothing was changed")
     _refuse_later(last, act)
@@ -161,13 +168,22 @@ def _same_act(entry: Entry, last: Entry) -> bool:
     )
 
 
-def _refuse_later(last: Entry | None, act: Act) -> None:
-    """Raise ConflictError if another person's entry is newer than the request for this act: its author has not seen it.
+def _entry_of_request(entries: Sequence[Entry], action: str, act: Act) -> Entry | None:
+    """The entry that this very request has written: its run was cut off after that, and resumes."""
+    wanted = (action, act.by, act.when, act.reason)
+    return next((e for e in entries if (e.action, e.by, e.when, e.reason) == wanted), None)
 
-    An entry that is dated more than a day later was written by a machine whose clock was wrong, and is ignored here.
+
+def _refuse_later(last: Entry | None, act: Act) -> None:
+    """Raise ConflictError if the newest entry is newer than the request for this act: whoever asked has not seen it.
+
+    All who act in Prefect's UI have one name, so the same name is refused too. An entry that is dated after the present
+    was written by a machine whose clock was wrong, and is ignored here.
     """
-    later = parse_instant(last.when) - parse_instant(act.when) if last else NO_TIME
-    if last and last.by != act.by and NO_TIME < later < timedelta(days=1):
+    if last is None:
+        return
+    written, requested = parse_instant(last.when).timestamp(), parse_instant(act.when).timestamp()
+    if requested < written <= (act.now or requested) + SKEW:
         raise ConflictError(
             f"{summary(last)}. It was written at {last.when}, after this act was requested at {act.when}; nothing was "
             f"changed. Look again; if you mean that entry, run the act again (a rollback: --from {last.number})"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from nightloop.tasks.plan.errors import ConflictError
 from nightloop.tasks.record import manifest_store, promotion_log, promotions
 from nightloop.tasks.record.champion import Incumbent, champion_after, champion_of
 from nightloop.tasks.record.entries import GATE, Act, Entry, current_pin, entries_by_hand, pins_champion
@@ -159,11 +161,11 @@ def test_the_same_act_again_is_the_same_entry() -> None:
     loop.run(2, "B")
     first = rolled_back(loop, 2)
     again = promotions.roll_back(loop.store, PIPELINE, a_person("complaints", 2), None)
-    assert again == (first, True) and len(loop.log()) == first.number
+    assert again == (first, True, None) and len(loop.log()) == first.number
     other = promotions.roll_back(loop.store, PIPELINE, a_person("complaints", 2), None, first.number)  # --from
     assert other.entry.number == first.number + 1 and other.entry.period < first.period
     again = promotions.roll_back(loop.store, PIPELINE, a_person("complaints", 2), None, first.number)
-    assert again == (other.entry, True), "killed after it was written, run again"
+    assert again == (other.entry, True, None), "killed after it was written, run again"
     with pytest.raises(RuntimeError, match=rf"does not end at entry {first.number - 1}: it ends with entry"):
         promotions.roll_back(loop.store, PIPELINE, a_person("complaints", 2), None, first.number - 1)
     with pytest.raises(ValueError, match="no earlier champion"):
@@ -174,7 +176,7 @@ def test_the_same_act_again_is_the_same_entry() -> None:
         made = promotions.promote_checkpoint(loop.store, newest, "B", a_person("better", 2), True, pin)
         assert not made.repeated and pins_champion(made.entry) == pin
         again = promotions.promote_checkpoint(loop.store, newest, "B", a_person("better", 2), True, pin)
-        assert again == (made.entry, True)
+        assert again == (made.entry, True, None)
     assert not promotions.promote_checkpoint(loop.store, newest, "A", a_person("better", 2), True, True).repeated
 
 
@@ -211,7 +213,7 @@ def test_pin_and_unpin() -> None:
         promotions.hold_champion(loop.store, PIPELINE, a_person(" ", 1), True)
     pinned = promotions.hold_champion(loop.store, PIPELINE, a_person("the sale", 1), True).entry
     assert champion_of(pinned) == champion_of(loop.log()[1]) and current_pin(loop.log()) == pinned
-    assert promotions.hold_champion(loop.store, PIPELINE, a_person("the sale", 1), True) == (pinned, True)
+    assert promotions.hold_champion(loop.store, PIPELINE, a_person("the sale", 1), True) == (pinned, True, None)
     held = loop.run(2, "B")
     assert held.champion == champion_of(pinned) and loop.live == pinned
     free = promotions.hold_champion(loop.store, PIPELINE, a_person("it is over", 2), False).entry
@@ -263,6 +265,27 @@ def test_a_clock_that_was_a_year_ahead_locks_nobody_out() -> None:
     assert promotions.hold_champion(loop.store, PIPELINE, a_person("the sale", 1), True).entry.number == 4
 
 
+def test_a_request_that_waited_or_resumes_does_not_undo_what_the_same_name_did_since() -> None:
+    """All who act in the UI have one name, and a run that waits for a worker keeps the time of its request."""
+    loop = begun()
+    loop.run(2, "A")
+    early, late = "2026-03-01T09:00:00+00:00", "2026-03-01T09:10:00+00:00"
+    now = datetime.fromisoformat("2026-03-03T12:00:00+00:00").timestamp()  # two days later
+    in_terminal = Act("ann", late, "bad recommendations, incident 7", 2, now)
+    served = promotions.roll_back(loop.store, PIPELINE, in_terminal, None).entry
+    waited = Act("ann", early, "bad recommendations", 2, now)
+    with pytest.raises(ConflictError, match=r"after this act was requested at 2026-03-01T09:00.*--from"):
+        promotions.roll_back(loop.store, PIPELINE, waited, None)
+    newest = manifest_store.current_manifest(loop.store, PIPELINE, 2)
+    assert newest is not None
+    with pytest.raises(ConflictError, match="nothing was changed"):
+        promotions.promote_checkpoint(loop.store, newest, "A", waited, True, False)
+    third = Act("ann", "2026-03-01T09:20:00+00:00", "trial", 2, now)
+    promoted = promotions.promote_checkpoint(loop.store, newest, "A", third, True, True).entry
+    resumed = promotions.roll_back(loop.store, PIPELINE, in_terminal, None)  # its run was cut off after it had written
+    assert resumed == (served, True, promoted) and loop.live == promoted
+
+
 def test_a_rollback_of_an_older_release_pins() -> None:
     loop = begun()
     back = rolled_back(loop, 1).model_copy(update={"pinned": None})
@@ -281,7 +304,7 @@ class Chaos:
         self.seen: dict[str, bytes] = {}
         self.told: list[str] = []
         self.open: list[tuple[Manifest, tuple[Manifest | None, Incumbent, int]]] = []
-        self.clock = 0.0
+        self.clock, self.requests = 0.0, 0
 
     def newest(self) -> int:
         index = 0
@@ -357,7 +380,9 @@ class Chaos:
 
     def person(self) -> None:
         log, who = self.loop.log(), self.random.choice(("ann", "ben"))
-        act = a_person(f"reason {self.random.randint(0, 9)}", self.at(), who)
+        self.requests += 1  # no two requests have one time
+        when = f"2026-02-01T02:00:00.{self.requests:06d}+00:00"
+        act = a_person(f"reason {self.random.randint(0, 9)}", self.at(), who, when)
         chain = [
             m
             for m in manifest_store.read_chain(self.truth, PIPELINE, 0, self.newest()).values()
@@ -387,7 +412,7 @@ class Chaos:
             return
         after = promotion_log.read_log(self.truth, PIPELINE)
         assert len(after) <= len(log) + 1, "one act, one entry, however often it was typed"
-        assert done.entry == after[-1] and do(self.truth) == (done.entry, True)
+        assert done.entry == after[-1] and do(self.truth) == (done.entry, True, None)
         self.told.append(done.entry.action)
 
     def sweep(self) -> None:
