@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from nightloop.tasks.formats.csv_cleaner import CsvForm, encoding_error, rewrite_csv
 from nightloop.tasks.formats.file_head import encoding_of, first_lines, head_pieces
 from nightloop.tasks.formats.select_files import in_path, with_missing_columns
-from nightloop.tasks.formats.stray_quotes import swallows
+from nightloop.tasks.formats.stray_quotes import has_null_mark, swallows
 from nightloop.tasks.lake.incoming import LINE
 from nightloop.tasks.lake.values import BLANKS
 from nightloop.tasks.lake.warehouse import Warehouse
@@ -110,9 +110,12 @@ def read_delimited(
 
 
 def _by_line(warehouse: Warehouse, file: str, look: FileLayout, dialect: Dialect) -> bool:
-    """Whether a file is read line by line. DuckDB takes a comment for one in the middle of a line too, and its ends amiss."""
+    r"""Whether a file is read line by line. DuckDB takes a comment for one in the middle of a line too, its ends amiss, and \N for
+    an N."""
     before = look.skip > dialect.headed  # there are lines before the names
     if file in warehouse.by_line or look.encoding not in BY_DUCKDB or dialect.comment or before:
+        return True
+    if dialect.escape == "\\" and has_null_mark(head_pieces(warehouse, file)):
         return True
     return swallows(head_pieces(warehouse, file), dialect.quote, look.delimiter, len(look.names))
 
