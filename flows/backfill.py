@@ -1,4 +1,4 @@
-"""Backfill: a range of periods, in order, from a plan that is shown before anything runs."""
+"""Backfill: run a range of periods in order. What would run, and why, is shown first."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 from nightloop.flows.night_limit import limit_night
-from nightloop.flows.nightly import Clock, collect_all, night, reporting_early_end, scheduled_time, summarize, utc_now
+from nightloop.flows.nightly import Clock, collect_all, night, report_early_end, scheduled_time, summarize, utc_now
 from nightloop.flows.pipeline_lock import hold_pipeline_lock
 from nightloop.flows.run_names import run_name
 from nightloop.tasks.artifacts import Bar
@@ -45,7 +45,7 @@ def backfill(
         strategies: Names of the strategies that may be trained, such as fine-tune; the others must be reusable. Empty: all.
         dry_run: Show the plan and stop.
         stop_on: Stop at a night that validation blocks, or already at one it only warns about.
-        move_champion: Let the live champion follow, where the range ends at the newest period.
+        move_champion: Let the live champion follow, if the range ends at the newest period.
     """
     order, when = read(plan), scheduled_time()
     refuse_unknown(order, strategies)
@@ -55,27 +55,27 @@ def backfill(
         return [f"{period_name(order, step.period)}: {step.action}, {step.why}" for step in agenda]
     with hold_pipeline_lock(order):
         live = move_champion and ends_at_newest(order, runs[-1])
-        done = _in_order(order, runs, strategies, stop_on, when, utc_now if live else None)
+        done = _run_in_order(order, runs, strategies, stop_on, when, utc_now if live else None)
         publish(order, newest_shown(order, when))
     return summarize(done, live)
 
 
-def _in_order(
+def _run_in_order(
     plan: Plan, runs: Sequence[int], only: Sequence[str], stop_on: str, when: datetime, clock: Clock | None
 ) -> list[Manifest]:
-    """The nights one by one; the champion moves at the last one, where it moves at all."""
+    """Run the nights one by one. The champion moves at the last one, or not at all."""
     done: list[Manifest] = []
     bar, until = Bar(f"{plan.pipeline}-backfill", f"{len(runs)} nights of {plan.pipeline}"), newest_shown(plan, when)
     advance(plan, bar, 0, len(runs), until)
-    shown = time.monotonic()
-    with reporting_early_end(done, runs, clock is not None):
+    refreshed = time.monotonic()
+    with report_early_end(done, runs, clock is not None):
         for index in runs:
             last = clock if index == runs[-1] else None
             with limit_night(plan, period_name(plan, index)):
                 done.append(night(plan, collect_all(plan, index), last, only))
-            if time.monotonic() - shown > REFRESH:
+            if time.monotonic() - refreshed > REFRESH:
                 advance(plan, bar, len(done), len(runs), until)
-                shown = time.monotonic()
+                refreshed = time.monotonic()
             warned = any(v.verdict == "warned" for v in done[-1].validated)
             if done[-1].outcome == "blocked" or (stop_on == "warned" and warned):
                 break

@@ -70,39 +70,41 @@ def bakeoff(
         plan: Name of a plan in infra/plans, or the path of a YAML file.
         strategies: Labels of the plan, or names of installed strategies; empty: all of the plan.
         models: Names of installed models (the plan's keeps its options); empty: the plan's.
-        seeds: Each is a race of its own, with its own first weights and candidates; empty: the plan's.
+        seeds: Each is a comparison of its own, with its own first weights and candidates; empty: the plan's.
         start: First period that is scored; empty: the first after the root. Learning always begins at the root.
         end: Last period; empty: the newest in the lake.
         test_periods: Names or a..b; empty: all that are scored, after the tune_periods.
-        baselines: Labels that everybody is compared with; empty: those of FineTune and FullRetrain.
+        baselines: Labels that every strategy is compared with; empty: those of FineTune and FullRetrain.
         candidates: Rank against items drawn uniformly, by popularity, or both, in two tables; empty: as the spec says, or uniform.
         tune: By label, options to try: {"fine-tune": {"training.lr": [0.02, 0.1]}}.
         tune_periods: Periods on which the best is chosen; all of them before the test.
-        spec: Path of a YAML file with these fields, and with parts of its own; what is given here goes before it.
+        spec: Path of a YAML file with these fields, and with parts of its own; what is given here overrides it.
         runner: Each cell is a process either way; dask spreads them over a Dask cluster (extra bakeoff-dask).
         workers: Cells that run side by side.
     """
-    asked = load_spec(spec, {
+    bakeoff_spec = load_spec(spec, {
         "strategies": list(strategies), "models": list(models), "seeds": list(seeds), "start": start, "end": end,
         "test_periods": list(test_periods), "baselines": list(baselines), "candidates": candidates, "tune": tune,
         "tune_periods": list(tune_periods),
     })  # fmt: skip
-    given = read(plan)
-    with keep_lake(given):
-        field, span = resolve_entrants(given, asked, scheduled_time(), runner, workers)
-        collect_missing(given, span.last)
-        with shared_directory() as place, open_worker_pool(runner, workers) as pool:
-            kinds = asked.kinds if given.family == "ranking" else ()
-            table = JobTable(given, write_history(given, span.last, place), place, kinds, asked.popular_negatives)
-            entrants, tried = tuned_entrants(table, field, span, pool)
-            found = run_jobs(table, [cell_job(table, e, seed) for e in entrants for seed in field.seeds], pool)
-        return publish_report(bakeoff_report(table, field, span, entrants, tried, found))
+    order = read(plan)
+    with keep_lake(order):
+        field, span = resolve_entrants(order, bakeoff_spec, scheduled_time(), runner, workers)
+        collect_missing(order, span.last)
+        with shared_directory() as directory, open_worker_pool(runner, workers) as pool:
+            kinds = bakeoff_spec.kinds if order.family == "ranking" else ()
+            table = JobTable(
+                order, write_history(order, span.last, directory), directory, kinds, bakeoff_spec.popular_negatives
+            )
+            entrants, tried = tune_entrants(table, field, span, pool)
+            results = run_jobs(table, [cell_job(table, e, seed) for e in entrants for seed in field.seeds], pool)
+        return publish_report(bakeoff_report(table, field, span, entrants, tried, results))
 
 
 def resolve_entrants(
     plan: Plan, order: BakeoffSpec, now: datetime, runner: Runner, workers: int
 ) -> tuple[EntryList, PeriodSplit]:
-    """Who races over which periods. Raises one PlanError that lists every mistake, before anything runs."""
+    """Which entrants are compared over which periods. Raises one PlanError that lists every mistake, before anything runs."""
     wrong = [f"workers: given {workers}; allowed are 1 to 64"] * (not 1 <= workers <= 64)
     if runner == "dask" and find_spec("distributed") is None:
         wrong.append("runner dask: install the extra first: pip install 'nightloop[bakeoff-dask]'")
@@ -121,7 +123,7 @@ def resolve_entrants(
 
 
 def collect_all_rows(plan: Plan) -> int:
-    """Collect every period of equal counts that the source has, where the lake has none yet. Returns the last one's index."""
+    """Collect every period of equal counts that the source has, if the lake has none yet. Returns the last one's index."""
     index = 0
     with hold_pipeline_lock(plan):
         while True:
@@ -133,7 +135,7 @@ def collect_all_rows(plan: Plan) -> int:
 
 
 def collect_missing(plan: Plan, last: int) -> None:
-    """Collect what the lake lacks, as a night does, and as the pipeline's only writer."""
+    """Collect the periods that the lake lacks, as a night does, while holding the pipeline's lock."""
     absent = missing_periods(plan, last)
     if absent:
         with hold_pipeline_lock(plan):
@@ -151,7 +153,7 @@ def collect_missing(plan: Plan, last: int) -> None:
 
 @dataclass(frozen=True)
 class WorkerPool:
-    """Where pieces of a bake-off are computed, and how many side by side."""
+    """Where the jobs of a bake-off are computed, and how many of them at a time."""
 
     compute: Callable[[Job], None]
     workers: int
@@ -172,10 +174,10 @@ def open_worker_pool(runner: Runner, workers: int) -> Iterator[WorkerPool]:
         yield WorkerPool(lambda job: client.submit(run_in_subprocess, job, pure=False).result(), workers)
 
 
-def tuned_entrants(
+def tune_entrants(
     table: JobTable, field: EntryList, span: PeriodSplit, pool: WorkerPool
 ) -> tuple[list[Entrant], list[dict[str, Any]]]:
-    """The entrants with the options that did best on the periods for tuning, and everything that was tried."""
+    """The entrants with their best options on the tuning periods, and the record of all trials."""
     tried = tuning_jobs(table, field, span)
     if not tried:
         return list(field.entrants), []
@@ -184,19 +186,19 @@ def tuned_entrants(
 
 def bakeoff_report(
     table: JobTable, field: EntryList, span: PeriodSplit, entrants: Sequence[Entrant], records: Sequence[dict[str, Any]],
-    found: Mapping[str, RunResult],
+    results: Mapping[str, RunResult],
 ) -> BakeoffReport:  # fmt: skip
-    """What came of it, put together. Raises PlanError if no test period passed validation."""
-    there = {one.period for one in table.lived}
-    test = tuple(p for p in span.test if p in there)
+    """The report of all runs. Raises PlanError if no test period passed validation."""
+    replayed = {entry.period for entry in table.replayed}
+    test = tuple(p for p in span.test if p in replayed)
     if not test:
-        raise PlanError("every test period was passed over by an operator: give others")
+        raise PlanError("every test period was skipped by an operator: give others")
     kinds = tuple(table.kinds) or (CLICKS,)
     ran: dict[str, list[FinishedRun]] = {}
     failed: dict[str, list[str]] = {}
     for entrant in entrants:
         for seed in field.seeds:
-            outcome = found[cell_job(table, entrant, seed).key]
+            outcome = results[cell_job(table, entrant, seed).key]
             if outcome.failed:
                 failed.setdefault(entrant.name, []).append(outcome.failed)
             else:
@@ -206,25 +208,25 @@ def bakeoff_report(
     board = Results(table.plan, field.metric, test, {e.name: e for e in entrants}, ran, failed)
     negatives = {"uniform": table.plan.ranking.negatives, "popular": table.popular_negatives}
     return BakeoffReport(
-        board, table.lived, span, kinds, field.against, field.left_out, field.seeds, tuple(records),
+        board, table.replayed, span, kinds, field.against, field.left_out, field.seeds, tuple(records),
         {kind: negatives[kind] for kind in table.kinds},
     )  # fmt: skip
 
 
 def run_jobs(table: JobTable, jobs: Sequence[Job], pool: WorkerPool) -> dict[str, RunResult]:
-    """Every job's outcome by its key; only what no earlier run finished is run, first what cells share."""
+    """Every job's outcome by its key. Only jobs that no earlier run finished are run, those that cells share first."""
     done, todo = remaining_jobs(jobs)
     if not todo:
         return done
     try:
         side_by_side(lambda job: prepare_jobs(job, pool.compute), preparations(table, todo), pool.workers)
-        made = side_by_side(lambda job: run_cell(job, pool.compute), todo, pool.workers)
+        results = side_by_side(lambda job: run_cell(job, pool.compute), todo, pool.workers)
     except KeyboardInterrupt:
-        kept = len(remaining_jobs(jobs)[0])
+        finished = len(remaining_jobs(jobs)[0])
         raise KeyboardInterrupt(
-            f"interrupted after {kept} of {plural(len(jobs), 'cell')}; run it again to resume"
+            f"interrupted after {finished} of {plural(len(jobs), 'cell')}; run it again to resume"
         ) from None
-    return done | {job.key: outcome for job, outcome in zip(todo, made, strict=True)}
+    return done | {job.key: outcome for job, outcome in zip(todo, results, strict=True)}
 
 
 def split_names(given: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Check: a look at the logs that a plan names, before any night."""
+"""Check: read a sample of the logs that a plan names, before any night."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def check(plan: str = "simulated", whole: bool = False) -> dict[str, Any]:
     """
     order, now = read_plan_form(plan), datetime.now(UTC)
     sample = checked(order, whole)
-    told, wrong = sample_lines(order, sample, now), problems(sample, now)
+    lines, wrong = sample_lines(order, sample, now), problems(sample, now)
     show_markdown(
         f"{order.pipeline}-check",
         f"The logs of {order.pipeline}",
-        "\n".join(f"- {escape_markdown(line, 2000)}" for line in told),
+        "\n".join(f"- {escape_markdown(line, 2000)}" for line in lines),
     )
     document = asdict(sample) | {"verdict": {"verdict": sample.verdict.verdict, "reasons": sample.verdict.reasons}}
     return {
@@ -38,5 +38,5 @@ def check(plan: str = "simulated", whole: bool = False) -> dict[str, Any]:
         "stops": sample.verdict.verdict == "blocked",
         "problems": wrong,
         "sample": document,
-        "text": told,
+        "text": lines,
     }

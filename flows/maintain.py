@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from nightloop.flows.pipeline_lock import store_clock, try_pipeline_lock
 from nightloop.flows.run_names import run_name
-from nightloop.tasks.maintain import adopt, bring_back, compact, sweep
+from nightloop.tasks.maintain import adopt, compact, restore_trash, sweep
 from nightloop.tasks.objects.trash import RemovalRequest
 from nightloop.tasks.orchestration import flow, run
 from nightloop.tasks.plan.errors import PlanError
@@ -28,13 +28,13 @@ def maintain(
 ) -> list[str]:
     """Compact the lake and sweep the store. What a manifest, the champion or the promotion log needs is never removed.
 
-    What nothing needs lies in the trash for `grace_days`. Then it is looked at again, and deleted if nothing needs it.
+    What nothing needs is kept in the trash for `grace_days`. Then it is checked again, and deleted if nothing needs it.
 
     Args:
         plan: Name of a plan in infra/plans, or the path of a YAML file.
-        dry_run: Say what would be removed, and what lies in the trash, and stop.
-        grace_days: Days in the trash before something is deleted for good.
-        restore: Bring back what lies in the trash: all, or the number of a removal. Nothing else is done.
+        dry_run: Say what would be removed, and what is in the trash, and stop.
+        grace_days: Days in the trash before something is deleted.
+        restore: Bring back what is in the trash: all, or the number of a removal. Nothing else is done.
         adopt_pipelines: List the pipelines that the store shows, for a store of an older release. Nothing else is done.
         confirm: With adopt_pipelines: the names of all pipelines of the store, a,b. They are written to its record.
     """
@@ -47,11 +47,11 @@ def maintain(
         return adopt(order, confirm)
     holder, grace = run().id, timedelta(days=grace_days)
     if restore.strip():
-        return bring_back(restore, RemovalRequest(holder, store_clock(open_store())))
+        return restore_trash(restore, RemovalRequest(holder, store_clock(open_store())))
     lines = sweep(order, RemovalRequest(holder, store_clock(open_store())), grace, dry_run)
     with try_pipeline_lock(order) as busy:
         if busy:
-            return [*lines, f"the lake was left alone: {busy}"]
+            return [*lines, f"the lake was not changed: {busy}"]
         try:
             return [*lines, *compact(order, RemovalRequest(holder, store_clock(open_store())), grace, dry_run)]
         except Exception:

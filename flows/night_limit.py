@@ -15,24 +15,24 @@ from types import FrameType
 from nightloop.tasks.plan.plan import Plan
 
 log = logging.getLogger(__name__)
-AGAIN = 5.0  # seconds between two attempts to stop what does not end at the first
+AGAIN = 5.0  # seconds between two attempts to stop the block
 PATIENCE = 60.0  # seconds that the night has to end; then its process is ended
 EXIT_CODE = 124  # as timeout(1) has it
 
 
 @contextmanager
 def limit_night(plan: Plan, name: str) -> Iterator[None]:
-    """Raise TimeoutError in the block once it has taken the plan's `night_limit`; where nothing helps, end the process.
+    """Raise TimeoutError in the block once it has taken the plan's `night_limit`; if that does not end it, end the process.
 
-    The error is raised by a signal, wherever the block is. Code that waits in a library and hears no signal has `PATIENCE`
-    seconds more. Then the process ends, the lease of the pipeline ends by itself soon after, and the night can be run
-    again. Outside the main thread, and on systems without SIGALRM, no limit is kept.
+    A signal raises the error, whatever the block is doing. Code that waits in a library and does not handle the signal has
+    `PATIENCE` seconds more. Then the process ends, the lease of the pipeline expires soon after, and the night can be run
+    again. Outside the main thread, and on systems without SIGALRM, no limit applies.
     """
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGALRM"):
         yield
         return
     seconds = plan.night_limit * 3600
-    said = (
+    message = (
         f"{name} of {plan.pipeline} took longer than the plan's night_limit of {plan.night_limit:g} h and was stopped. What "
         "was finished is kept. Find out what it waited for, or raise night_limit; then run the night again to resume"
     )
@@ -40,18 +40,20 @@ def limit_night(plan: Plan, name: str) -> Iterator[None]:
 
     def stop(number: int, frame: FrameType | None) -> None:
         if due.is_set() and not ended.is_set():
-            raise KeyboardInterrupt(said)  # which no code on the way takes for an error of what it reads or trains
-        if callable(before):  # somebody else's alarm
+            raise KeyboardInterrupt(message)  # code that the block calls does not treat this as an error of its data
+        if callable(before):  # the handler that was set before
             before(number, frame)
 
     before = signal.signal(signal.SIGALRM, stop)
-    watching = threading.Thread(target=_watch, args=(seconds, due, ended, said), daemon=True, name=f"limit of {name}")
+    watching = threading.Thread(
+        target=_watch, args=(seconds, due, ended, message), daemon=True, name=f"limit of {name}"
+    )
     watching.start()
     try:
         yield
     except BaseException as error:
-        if due.is_set():  # also where a library told of the signal in its own words
-            raise TimeoutError(said) from error
+        if due.is_set():  # also if a library turned the signal into an error of its own
+            raise TimeoutError(message) from error
         raise
     finally:
         try:
@@ -62,7 +64,7 @@ def limit_night(plan: Plan, name: str) -> Iterator[None]:
             signal.signal(signal.SIGALRM, before)
 
 
-def _watch(seconds: float, due: threading.Event, ended: threading.Event, said: str) -> None:
+def _watch(seconds: float, due: threading.Event, ended: threading.Event, message: str) -> None:
     """Signal the main thread when the time is over, until the block has ended; then end the process."""
     if ended.wait(seconds):
         return
@@ -72,6 +74,6 @@ def _watch(seconds: float, due: threading.Event, ended: threading.Event, said: s
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGALRM)
         if ended.wait(min(AGAIN, PATIENCE)):
             return
-    sys.stderr.write(f"nightloop: {said}. It did not end within {PATIENCE:.0f} s: its process ends now\n")
+    sys.stderr.write(f"nightloop: {message}. It did not end within {PATIENCE:.0f} s: its process ends now\n")
     sys.stderr.flush()
     os._exit(EXIT_CODE)

@@ -18,7 +18,7 @@ from nightloop.tasks.orchestration import failed, flow, run
 from nightloop.tasks.plan.load import as_given
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.safe_text import safe_text
-from nightloop.tasks.record.manifest import Manifest, Trained
+from nightloop.tasks.record.manifest import Manifest, TrainedCheckpoint
 from nightloop.tasks.report import publish, report
 from nightloop.tasks.reports.findings import CATCH_UP
 from nightloop.tasks.reports.format import plain, plural
@@ -32,8 +32,8 @@ Clock = Callable[[], datetime]
 
 
 def night_name(flow: str, parameters: Mapping[str, object]) -> str:
-    """What a run is called: where no period was asked for, it is that of its scheduled time."""
-    with suppress(Exception):  # what is wrong with the plan is told by the run itself
+    """The name of a run. If no period was given, it is that of the scheduled time."""
+    with suppress(Exception):  # the run itself reports what is wrong with the plan
         if not str(parameters.get("period") or "").strip():
             order = read_plan_form(str(parameters["plan"]))
             return run_name(flow, {**parameters, "period": period_name(order, newest_period(order, scheduled_time()))})
@@ -57,11 +57,11 @@ def nightly(
     Args:
         plan: Name of a plan in infra/plans, or the path of a YAML file.
         period: Name of the period, such as 2026-01-07; empty: the newest that was closed at the scheduled time.
-        catch_up: Most missed nights to run before it; more are refused, so that nobody starts a year by mistake.
+        catch_up: Most missed nights to run before it. More are refused, so that a year is not started by mistake.
         accept: Let the period pass although validation stops it, for this reason.
-        skip: Pass over the period, for this reason; models stay as they are.
-        replay_landed: Validate the rows that were landed again, after the plan's expectations were mended.
-        retry_failed: Run the night again although it is finished, where a strategy failed in it: a new revision.
+        skip: Skip the period, for this reason; models stay as they are.
+        replay_landed: Validate the rows that were landed again, after the plan's expectations were corrected.
+        retry_failed: Run a finished night again if a strategy failed in it. This makes a new revision.
     """
     when = scheduled_time()
     order = plan_of(plan, period, when)
@@ -69,7 +69,7 @@ def nightly(
     remark = ""
     with hold_pipeline_lock(order):
         nights = nights_to_run(order, period, when, catch_up)
-        with reporting_early_end(done, nights):
+        with report_early_end(done, nights):
             for index in nights:
                 last = index == nights[-1]
                 with limit_night(order, period_name(order, index)):
@@ -91,21 +91,21 @@ def nightly(
 def night(
     plan: Plan, landed: Sequence[Landing], clock: Clock | None, only: Sequence[str] = (), retry_failed: bool = False
 ) -> Manifest:
-    """One night, of logs that were collected. `clock`: tells when the champion moves; None: the champion stays.
+    """Run one night on logs that were collected. `clock`: gives the time at which the champion moves; None: it stays.
 
-    Running a finished night again changes nothing; one that crashed goes on where it stopped. A strategy that fails keeps
-    its last checkpoint. Raises ValueError if all strategies failed; nothing is recorded then.
+    Running a finished night again changes nothing; one that crashed continues where it stopped. A strategy that fails keeps
+    its last checkpoint. Raises PlanError if all strategies failed; nothing is recorded then.
     """
-    trained: Mapping[str, Trained] = {}
-    found = validate(plan, landed, retry_failed)
-    if isinstance(found, Manifest):
-        manifest = found
+    trained: Mapping[str, TrainedCheckpoint] = {}
+    opened = validate(plan, landed, retry_failed)
+    if isinstance(opened, Manifest):
+        manifest = opened
     else:
         from nightloop.flows.run_night import (
             train,  # brings torch, which takes seconds, and a finished night needs none
         )
 
-        manifest, trained = train(found, only)
+        manifest, trained = train(opened, only)
     if clock is not None:
         move_champion(manifest, clock().isoformat())
     report(manifest, trained, clock is not None)
@@ -125,8 +125,8 @@ def collect_all(plan: Plan, index: int, skip: str = "") -> list[Landing]:
 
 
 @contextmanager
-def reporting_early_end(done: Sequence[Manifest], planned: Sequence[int], live: bool = True) -> Iterator[None]:
-    """If a run of nights ends early: say which of them are done, and that it can be resumed. `live`: as in `told`."""
+def report_early_end(done: Sequence[Manifest], planned: Sequence[int], live: bool = True) -> Iterator[None]:
+    """If a run of nights ends early: say which are done, and that it can be resumed. `live`: as in `summarize`."""
     try:
         yield
     except BaseException as error:
@@ -140,7 +140,7 @@ def reporting_early_end(done: Sequence[Manifest], planned: Sequence[int], live: 
 
 
 def _say(line: str) -> None:
-    """A line on stderr, or among the logs of the run where Prefect runs it."""
+    """Print a line on stderr. If Prefect runs the flow, log it instead."""
     if run().prefect:
         log.warning("%s", line)
     else:
@@ -148,17 +148,17 @@ def _say(line: str) -> None:
 
 
 def summarize(done: Sequence[Manifest], live: bool = True, remark: str = "") -> list[str]:
-    """One line a night; a failed state where the last one was stopped, so that somebody is called.
+    """One line a night. A failed state if validation stopped the last one, so that an alert is sent.
 
-    Without `live` the nights were replayed, and moved no champion. `remark`: what is known of the last one's logs.
+    Without `live` the nights were replayed and moved no champion. `remark`: what is known of the last one's logs.
     """
     lines = [sentence(manifest, live) for manifest in done]
     if not done or done[-1].outcome != "blocked":
         return lines
     last = done[-1]
-    why = [plain(last.reason, 900), *([plain(remark, 600)] if remark else [])]
+    reasons = [plain(last.reason, 900), *([plain(remark, 600)] if remark else [])]
     stopped: list[str] = failed(
-        f"{last.name} of {last.pipeline} was stopped by validation: {'. '.join(why)}. Mend the source and run the "
+        f"{last.name} of {last.pipeline} was stopped by validation: {'. '.join(reasons)}. Correct the source and run the "
         f'night again, or decide: nightloop night {as_given(last.pipeline)} --period {last.name} --accept "why" '
         '(or --skip "why")'
     )
@@ -166,10 +166,10 @@ def summarize(done: Sequence[Manifest], live: bool = True, remark: str = "") -> 
 
 
 def utc_now() -> datetime:
-    """The time in UTC: promotions are logged under the time at which they happen."""
+    """The time now in UTC. Promotions are logged with the time at which they happen."""
     return datetime.now(UTC)
 
 
 def scheduled_time() -> datetime:
-    """The time the schedule gave this run, so that a late or repeated run names the same period; now, if by hand."""
+    """The time that the schedule gave this run, so that a late or repeated run names the same period. By hand: now."""
     return run().scheduled or utc_now()

@@ -1,4 +1,4 @@
-"""Writer: one writer a pipeline, by a lease in the store that is renewed while the run lives."""
+"""Pipeline lock: one writer a pipeline, by a lease in the store that is renewed while the run is alive."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LARGEST_SKEW = 30.0  # seconds between this machine's clock and the store's
 
 @contextmanager
 def hold_pipeline_lock(plan: Plan) -> Iterator[None]:
-    """Hold the pipeline's lease, and its lake open. Raises ConflictError naming the other writer where one is alive."""
+    """Hold the pipeline's lease, and keep its lake open. Raises ConflictError naming the other writer if one is alive."""
     with try_pipeline_lock(plan) as busy:
         if busy:
             raise ConflictError(
@@ -35,7 +35,7 @@ def hold_pipeline_lock(plan: Plan) -> Iterator[None]:
 
 @contextmanager
 def try_pipeline_lock(plan: Plan) -> Iterator[str]:
-    """As `writing`; where another writer is alive the value says who, and nothing is held."""
+    """As `hold_pipeline_lock`. If another writer is alive the value names it, and nothing is held."""
     objects, holder, seconds = open_store(), run().id, Settings().lease_seconds
     now = store_clock(objects)
     _refuse_lost_record(objects, plan)
@@ -52,7 +52,7 @@ def try_pipeline_lock(plan: Plan) -> Iterator[str]:
 
 
 def _refuse_lost_record(objects: Objects, plan: Plan) -> None:
-    """Raise ConflictError if the store never heard of a pipeline whose lake holds logs: what was served would be forgotten."""
+    """Raise ConflictError if the store has no record of a pipeline whose lake holds logs: its history would be lost."""
     if first_nights(objects, plan.pipeline) is not None or next(
         iter(objects.keys(f"pipelines/{plan.pipeline}/")), None
     ):
@@ -64,25 +64,25 @@ def _refuse_lost_record(objects: Objects, plan: Plan) -> None:
         raise ConflictError(
             f"the store {settings.store_place} has no record of {plan.pipeline}, and the lake holds {len(landed)} periods of it, up "
             f"to {period(plan.periods, landed[-1]).name}. Is a disk not mounted, is NIGHTLOOP_STORE another one? Nothing was "
-            "changed. If the record is lost for good, give the pipeline a new name and backfill it"
+            "changed. If the record cannot be restored, give the pipeline a new name and backfill it"
         )
 
 
 def store_clock(objects: Objects) -> float:
-    """The time by the store's clock, which all writers of the store share, in seconds since 1970.
+    """The time of the store's clock, which all writers of the store share, in seconds since 1970.
 
     Raises ConflictError if this machine's clock differs from it by more than `LARGEST_SKEW`.
     """
     before = time.time()
-    found = store_time(objects)
+    now = store_time(objects)
     after = time.time()
-    skew = max(before - found, found - after)
+    skew = max(before - now, now - after)
     if skew > LARGEST_SKEW:
         raise ConflictError(
-            f"the clock of this machine says {_words(after)}, the store's says {_words(found)}: they differ by {skew:.0f} s, "
+            f"the clock of this machine says {_words(after)}, the store's says {_words(now)}: they differ by {skew:.0f} s, "
             f"more than {LARGEST_SKEW:.0f} s. Correct the clock that is wrong (NTP); nothing was changed"
         )
-    return found
+    return now
 
 
 def _words(seconds: float) -> str:

@@ -9,7 +9,7 @@ from nightloop.flows.run_names import run_name
 from nightloop.tasks.orchestration import flow
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plan import Plan
-from nightloop.tasks.promote import hold, promote_by_hand, take_back
+from nightloop.tasks.promote import pin_by_hand, promote_by_hand, roll_back_by_hand
 from nightloop.tasks.record.entries import refuse_without_reason
 from nightloop.tasks.report import publish
 from nightloop.tasks.resources import read
@@ -31,14 +31,14 @@ def promote(
 ) -> str:
     """Make a checkpoint the champion, or pin or unpin the one that serves.
 
-    A strategy that is promoted goes on serving with its newer checkpoints. A period, or a manifest alone, names one
+    A strategy that is promoted continues to serve with its newer checkpoints. A period, or a manifest alone, names one
     checkpoint: it is pinned, and the gate does not move it.
 
     Args:
         plan: Name of a plan in infra/plans, or the path of a YAML file.
         strategy: The strategy whose checkpoint is to serve; empty: the one that the gate would promote.
         period: The night whose checkpoint is to serve, such as 2026-01-07; empty: the newest complete one.
-        manifest: Hash of that night's manifest as you saw it; refused where it is another by now. Empty: not checked.
+        manifest: Hash of that night's manifest as you saw it; refused if it has changed since. Empty: not checked.
         reason: Why, in words; kept in the promotion log. Every act by hand needs one.
         force: Promote although the gate's verdict is not promote.
         pin: The gate may not move what is promoted. With no strategy, period or manifest: pin what serves now.
@@ -49,15 +49,17 @@ def promote(
         raise PlanError("pin and unpin were both given; give one of them")
     order, when = read(plan), scheduled_time().isoformat()
     if (pin or unpin) and not any(text.strip() for text in (strategy, period, manifest)):
-        said = hold(order, reason, when, pin)
+        outcome = pin_by_hand(order, reason, when, pin)
     else:
-        said = promote_by_hand(order, strategy, period, manifest, (reason, force), when, pin if pin or unpin else None)
-    return _reported(order, said)
+        outcome = promote_by_hand(
+            order, strategy, period, manifest, (reason, force), when, pin if pin or unpin else None
+        )
+    return _publish_report(order, outcome)
 
 
 @flow("rollback", run_name)
 def rollback(plan: str = "simulated", to: str = "", reason: str = "", from_entry: int | None = None) -> str:
-    """Take the champion back and pin it: the gate leaves it there until somebody promotes or unpins it by hand.
+    """Return to an earlier champion and pin it: the gate does not move it until a person promotes or unpins it.
 
     The same rollback again, by the same person for the same reason, changes nothing.
 
@@ -69,13 +71,13 @@ def rollback(plan: str = "simulated", to: str = "", reason: str = "", from_entry
     """
     refuse_without_reason("a rollback", reason)
     order = read(plan)
-    return _reported(order, take_back(order, to, reason, scheduled_time().isoformat(), from_entry))
+    return _publish_report(order, roll_back_by_hand(order, to, reason, scheduled_time().isoformat(), from_entry))
 
 
-def _reported(plan: Plan, said: str) -> str:
+def _publish_report(plan: Plan, outcome: str) -> str:
     """The outcome of an act that is done. A report that cannot be drawn is a warning."""
     try:
         publish(plan, newest_shown(plan, scheduled_time()))
     except Exception as error:
         log.warning("the act is done; the report of %s was not drawn: %s", plan.pipeline, error)
-    return said
+    return outcome

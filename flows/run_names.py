@@ -1,4 +1,4 @@
-"""Naming: what a run is called in the UI, from what it was asked to do."""
+"""Run names: what a run is called in the UI, from its parameters."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LONGEST = 200  # characters
 
 
 def run_name(flow: str, parameters: Mapping[str, object]) -> str:
-    """The flow, the plan's name without directories, and the parameters that say which part of it."""
+    """The flow, the plan's name without directories, and the parameters that select a part of it."""
     given = {name: str(value).strip() for name, value in parameters.items() if value is not None}
     plan = Path(given.get("plan", "")).stem
     words = [given.get("strategy", ""), given.get("period", "")]

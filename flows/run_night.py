@@ -1,4 +1,4 @@
-"""Training: a night that validation admitted, through score, retrain, compare and deploy."""
+"""Run a night that passed validation: score, retrain, compare and deploy."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from nightloop.tasks.compare import compare
 from nightloop.tasks.deploy import deploy
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.pretrain import pretrain
-from nightloop.tasks.record.manifest import Manifest, Trained, failed_in
+from nightloop.tasks.record.manifest import Manifest, TrainedCheckpoint, failed_in
 from nightloop.tasks.record.night_context import Night
 from nightloop.tasks.reports.format import plain
 from nightloop.tasks.retrain import retrain
 from nightloop.tasks.score import score
 
 
-def train(night: Night, only: Sequence[str] = ()) -> tuple[Manifest, Mapping[str, Trained]]:
+def train(night: Night, only: Sequence[str] = ()) -> tuple[Manifest, Mapping[str, TrainedCheckpoint]]:
     """The night's manifest, and what each strategy made. `only`: those that may train; empty: all.
 
     A strategy that fails keeps its last checkpoint. Raises PlanError if all fail; nothing is recorded then.
@@ -26,6 +26,6 @@ def train(night: Night, only: Sequence[str] = ()) -> tuple[Manifest, Mapping[str
     trained = {label: retrain(night, label, start, bool(only) and label not in only) for label in labels}
     failures = failed_in(trained)
     if len(failures) == len(trained):
-        reasons = "; ".join(f"{label}: {why.reason}" for label, why in failures.items())
+        reasons = "; ".join(f"{label}: {failure.reason}" for label, failure in failures.items())
         raise PlanError(f"no strategy could learn from {night.name}, so nothing was recorded: {plain(reasons, 900)}")
     return deploy(night, scores, trained, compare(night, scores, failures)), trained

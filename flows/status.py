@@ -1,4 +1,4 @@
-"""Status: the period grid, the leaderboard, who serves and why, as words for a terminal or one JSON document."""
+"""Status: the period grid, the leaderboard, which checkpoint serves and why, as text or as one JSON document."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from nightloop.tasks.reports.table import as_rich
 from nightloop.tasks.resources import open_lake, open_store, read, read_plan_form
 from nightloop.tasks.schedule import newest_shown, refuse_other_periods
 
-WIDTH = 190  # characters, where the terminal does not say
+WIDTH = 190  # characters, if the terminal does not say
 
 
 def status(plan: str, on: str = "") -> dict[str, Any]:
-    """What there is to know. With `on` (a date or time), who served then, and why."""
+    """The state of a pipeline. With `on` (a date or time): which checkpoint served then, and why."""
     order, now = read_plan_form(plan), datetime.now(UTC)
     last = newest_shown(order, now)
     if on[:4].isdigit() and on.strip() > now.isoformat():
@@ -34,29 +34,29 @@ def status(plan: str, on: str = "") -> dict[str, Any]:
     with open_lake(order) as warehouse:
         history = read_history(open_store(), warehouse, order, last)
     if on.strip():
-        return _served(order, history, on.strip())
-    found = [{"text": f.text, "to_do": f.todo} for f in findings(history, _refused(plan, order, history))]
+        return _served_status(order, history, on.strip())
+    findings_to_do = [{"text": f.text, "to_do": f.todo} for f in findings(history, _plan_refusal(plan, order, history))]
     pin = current_pin(history.log)
     page = Settings().home / "reports" / f"{order.pipeline}.html"
     return {
         "pipeline": order.pipeline,
         "headline": headline(history),
-        "findings": found,
+        "findings": findings_to_do,
         "nights": grid.grid_records(history),
         "missing_later": history.later,
         "leaderboard": leaderboard.records(history),
         "champion": history.log[-1].model_dump(mode="json") if history.log else None,
         "pinned": pin.model_dump(mode="json") if pin else None,
         "report": str(page.resolve()) if page.exists() else None,
-        "text": _text(history, found, str(page.resolve()) if page.exists() else ""),
+        "text": _text(history, findings_to_do, str(page.resolve()) if page.exists() else ""),
     }
 
 
-def _refused(given: str, plan: Plan, history: History) -> str:
-    """Why no night can run under the plan as it is now; empty: one can, as far as is known without reading logs."""
+def _plan_refusal(given: str, plan: Plan, history: History) -> str:
+    """Why no night can run under the plan as it is now. Empty if one can, as far as is known without reading logs."""
     newest = history.nights[max(history.nights)] if history.nights else None
     if newest is not None and not changed_fields(newest.plan, plan):
-        return ""  # its plug-ins were checked then, and to look at them takes seconds
+        return ""  # its plug-ins were checked when that night ran, and checking takes seconds
     try:
         read(given)
         refuse_other_periods(plan)
@@ -66,7 +66,7 @@ def _refused(given: str, plan: Plan, history: History) -> str:
     return ""
 
 
-def _served(plan: Plan, history: History, on: str) -> dict[str, Any]:
+def _served_status(plan: Plan, history: History, on: str) -> dict[str, Any]:
     entry = served_on(history.log, on)
     if entry is None:
         return {
@@ -75,15 +75,18 @@ def _served(plan: Plan, history: History, on: str) -> dict[str, Any]:
             "served": None,
             "text": f"{on}, by the clock of the promotions: nothing of {plan.pipeline} served yet",
         }
-    why = f"{entry.action} number {entry.number} by {entry.by}, {entry.when}: {entry.reason}"
-    text = f"{on}, by the clock of the promotions: {entry.strategy} of {entry.name} served\n  {why}\n  manifest {entry.manifest}"
+    reason = f"{entry.action} number {entry.number} by {entry.by}, {entry.when}: {entry.reason}"
+    text = f"{on}, by the clock of the promotions: {entry.strategy} of {entry.name} served\n  {reason}\n  manifest {entry.manifest}"
     return {"pipeline": plan.pipeline, "on": on, "served": entry.model_dump(mode="json"), "text": text}
 
 
-def _text(history: History, found: list[dict[str, str]], page: str) -> str:
+def _text(history: History, findings_to_do: list[dict[str, str]], page: str) -> str:
     out = io.StringIO()
     console = Console(file=out, width=max(WIDTH, Console().width), highlight=False, force_terminal=False, no_color=True)
     console.print(as_rich(grid.grid(history).newest(40)))
     console.print(as_rich(leaderboard.leaderboard(history).first(8)))
-    lines = [headline(history), *(f"- {f['text']}" + (f"  To do: {f['to_do']}" if f["to_do"] else "") for f in found)]
+    lines = [
+        headline(history),
+        *(f"- {f['text']}" + (f"  To do: {f['to_do']}" if f["to_do"] else "") for f in findings_to_do),
+    ]
     return out.getvalue() + "\n".join([*lines, *([f"report: file://{page}"] if page else [])])

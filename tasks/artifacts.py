@@ -1,6 +1,6 @@
-"""Showing: texts, tables and bars in Prefect's UI, where Prefect runs the flow; bars in the terminal as well.
+"""Artifacts: texts, tables and progress bars in Prefect's UI, if Prefect runs the flow; bars in the terminal as well.
 
-What is shown is drawn from the store, which keeps the record. What cannot be shown is a warning.
+The store keeps the record of everything that is shown. If something cannot be shown, that is a warning.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _LEFT_ALONE = {"until": -math.inf}  # of this process, by the monotonic clock
 
 
 def show_markdown(key: str, description: str, markdown: str) -> None:
-    """Show a text in Prefect's UI, in the place of the one before it under this key; nothing without Prefect."""
+    """Show a text in Prefect's UI, replacing the one before it under this key; nothing without Prefect."""
     if run().prefect:
         from prefect.artifacts import create_markdown_artifact
 
-        _shown(lambda: create_markdown_artifact(markdown, key=_key(key), description=description))
+        _try_to_show(lambda: create_markdown_artifact(markdown, key=_key(key), description=description))
 
 
 def show_table(key: str, description: str, rows: list[dict[str, Any]]) -> None:
@@ -32,14 +32,14 @@ def show_table(key: str, description: str, rows: list[dict[str, Any]]) -> None:
     if run().prefect:
         from prefect.artifacts import create_table_artifact
 
-        _shown(lambda: create_table_artifact(rows, key=_key(key), description=description))
+        _try_to_show(lambda: create_table_artifact(rows, key=_key(key), description=description))
 
 
 class Bar:
-    """How far something is: a line in the terminal where somebody sits at one, and a bar in Prefect's UI."""
+    """A progress bar: a line in an interactive terminal, and an artifact in Prefect's UI."""
 
     def __init__(self, key: str, title: str, after: float = 0.0) -> None:
-        """`after`: seconds before it is worth a place in the UI."""
+        """`after`: seconds before it is shown in the UI."""
         self._key, self._title, self._after = _key(key), title, after
         self._began, self._last = time.monotonic(), -math.inf
         self._made: UUID | None = None
@@ -47,7 +47,7 @@ class Bar:
         self._line = self._lines.add_task(title, total=None) if self._lines else None
 
     def at(self, done: int, total: int) -> None:
-        """It is so far. The UI is told once a second at most, and at the end."""
+        """Set the progress. The UI is updated once a second at most, and at the end."""
         if self._lines and self._line is not None:
             self._lines.update(self._line, completed=done, total=total)
         now, percent = time.monotonic(), 100.0 * done / max(total, 1)
@@ -56,14 +56,14 @@ class Bar:
         from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
         self._last = now
-        if (made := self._made) is not None:
-            _shown(lambda: update_progress_artifact(made, percent))
+        if (artifact := self._made) is not None:
+            _try_to_show(lambda: update_progress_artifact(artifact, percent))
             return
-        found = _shown(lambda: create_progress_artifact(percent, key=self._key, description=self._title))
-        self._made = found if isinstance(found, UUID) else None
+        answer = _try_to_show(lambda: create_progress_artifact(percent, key=self._key, description=self._title))
+        self._made = answer if isinstance(answer, UUID) else None
 
     def end(self) -> None:
-        """It is over: the line in the terminal goes."""
+        """Remove the line in the terminal."""
         if self._lines and self._line is not None:
             self._lines.remove_task(self._line)
             self._line = None
@@ -74,16 +74,16 @@ def _key(text: str) -> str:
     return "".join(c if c.isascii() and c.isalnum() else "-" for c in text.lower()).strip("-")
 
 
-def _shown(tell: Callable[[], object]) -> object:
-    """What Prefect answers; None, and a warning, where it cannot be told.
+def _try_to_show(call: Callable[[], object]) -> object:
+    """Call Prefect and return its answer; if that fails, log a warning and return None.
 
-    After that it is left alone for a minute: each try waits for the API, and a run must not wait for what is only shown.
+    After a failure Prefect is not called for a minute: each attempt waits for the API, and a run must not wait for display.
     """
     if time.monotonic() < _LEFT_ALONE["until"]:
         return None
     try:
-        return tell()
+        return call()
     except Exception as error:
         _LEFT_ALONE["until"] = time.monotonic() + 60.0
-        log.warning("Prefect could not be shown something; the store keeps its record: %s", error)
+        log.warning("an artifact could not be shown in Prefect; the store has the record: %s", error)
         return None

@@ -1,4 +1,4 @@
-"""Check: read a sample of a plan's logs, and say what is in it and what a night would say of it. Nothing is kept."""
+"""Check: read a sample of a plan's logs, and report what is in it and how validation would judge it. Nothing is stored."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nightloop.tasks.sources import build
 
 @task("check the logs of {plan.pipeline}")
 def check(plan: Plan, whole: bool) -> Sample:
-    """A sample of what the plan's source has, or all of it. Raises as the source does where nothing can be read."""
+    """A sample of the rows of the plan's source, or all of them. Raises as the source does if nothing can be read."""
     settings = Settings()
     with redact_errors():
         return sample_source(plan, build(plan.source), settings, lake_credentials(settings, plan), whole)

@@ -1,4 +1,4 @@
-"""Collect: land one period of logs in the lake, as a new version only where the content is new."""
+"""Collect: land one period of logs in the lake, as a new version only if the content is new."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nightloop.tasks.lake.ingest import land_period as collect_period
 from nightloop.tasks.lake.ingest import rules_digest
 from nightloop.tasks.lake.landing import Landing, land
 from nightloop.tasks.lake.periods import period
-from nightloop.tasks.lake.versions import landed_again, replay_version
+from nightloop.tasks.lake.versions import reland_newest, replay_version
 from nightloop.tasks.orchestration import task
 from nightloop.tasks.plan.errors import NotReady
 from nightloop.tasks.plan.plan import Plan
@@ -22,43 +22,43 @@ log = logging.getLogger(__name__)
 
 
 def _worth_another_try(error: object) -> bool:
-    """Whether trying again may help: a broken file stays broken, a network comes back."""
+    """Whether another attempt may help: a broken file stays broken, a network error may pass."""
     return isinstance(error, OSError) and not isinstance(error, FileNotFoundError)
 
 
-def _named(verb: str) -> Callable[[Mapping[str, Any]], str]:
+def _run_title(verb: str) -> Callable[[Mapping[str, Any]], str]:
     """The verb and the period's name."""
     return lambda given: f"{verb} {period(given['plan'].periods, given['index']).name}"
 
 
-@task(_named("collect"), pauses=(1.0, 5.0), worth=_worth_another_try)
+@task(_run_title("collect"), pauses=(1.0, 5.0), worth=_worth_another_try)
 def collect(plan: Plan, index: int) -> Landing:
     """Read the period from the plan's source and land it. Collecting the same rows again changes nothing."""
     source = build(plan.source)
     with open_lake(plan) as warehouse:
         if index not in warehouse.latest():
-            import_in_background()  # a period that is new is validated next
+            import_in_background()  # a new period is validated next
         try:
             return collect_period(warehouse, source, plan, period(plan.periods, index))
         except FileNotFoundError as error:
-            if (landed := landed_again(warehouse, plan, period(plan.periods, index))) is None:
+            if (landed := reland_newest(warehouse, plan, period(plan.periods, index))) is None:
                 raise
-            log.warning("%s; what landed of it before is used", error)
+            log.warning("%s; the version that landed before is used", error)
             return landed
 
 
-@task(_named("pass over"))
+@task(_run_title("pass over"))
 def pass_over(plan: Plan, index: int) -> Landing:
-    """Land an empty version of a period whose logs cannot be collected, so that the decision to skip it has an object."""
+    """Land an empty version of a period whose logs cannot be collected, so that the decision to skip it can be recorded."""
     with open_lake(plan) as warehouse:
         return land(warehouse, period(plan.periods, index), [], plan.columns, rules_digest(plan))
 
 
-@task(_named("replay"))
+@task(_run_title("replay"))
 def replay(plan: Plan, index: int) -> list[Landing]:
-    """Land the newest version of a period again as a new one, so that mended expectations can judge it anew."""
+    """Land the newest version of a period again as a new one, so that corrected expectations can validate it."""
     with open_lake(plan) as warehouse:
         at, newest = period(plan.periods, index), warehouse.latest()
         if index not in newest:
-            raise NotReady(f"nothing of {at.name} was ever collected: there is nothing to replay")
+            raise NotReady(f"{at.name} was never collected: there is nothing to replay")
         return [replay_version(warehouse, plan, at, newest[index])]

@@ -1,4 +1,4 @@
-"""Compare: weigh the newest honest numbers, paired row by row, and let the gate judge every strategy."""
+"""Compare: the gate judges every strategy on the newest prequential scores, paired row by row."""
 
 from __future__ import annotations
 
@@ -14,32 +14,34 @@ from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.orchestration import task
 from nightloop.tasks.plan.leading_metric import leading_metric
 from nightloop.tasks.plan.plan import Plan
-from nightloop.tasks.record.manifest import ChampionRef, Failed, Scored
+from nightloop.tasks.record.manifest import ChampionRef, StrategyScores, TrainingFailure
 from nightloop.tasks.record.night_context import Night, walk_back
 from nightloop.tasks.resources import open_store
 
 
 @task("compare {night.name}")
-def compare(night: Night, scores: Mapping[str, Scored], failed: Mapping[str, Failed]) -> Decision:
+def compare(night: Night, scores: Mapping[str, StrategyScores], failed: Mapping[str, TrainingFailure]) -> Decision:
     """The gate's decision on the last nights of evidence, this one included.
 
-    A night in which a strategy failed is no evidence for it, and does not promote it.
+    A night in which a strategy failed does not count as evidence for it, and does not promote it.
     """
     objects, plan = open_store(), night.plan
     incumbent = night.champion.strategy if night.champion else None
-    nights = [(night.period, night.champion, _without(scores, failed))] if scores else []
+    nights = [(night.period, night.champion, _drop_failed(scores, failed))] if scores else []
     for link in walk_back(objects, night.previous):
         if len(nights) >= plan.gate.evidence_nights:
             break
         if link.scores:
-            nights.append((link.period, link.served, _without(link.scores, link.failed)))
-    evidence = [_evidence(objects, plan, incumbent, *one) for one in reversed(nights)]
+            nights.append((link.period, link.served, _drop_failed(link.scores, link.failed)))
+    evidence = [_evidence(objects, plan, incumbent, *night_scores) for night_scores in reversed(nights)]
     leading = leading_metric(plan.gate.metric, plan.family == "ctr", plan.ranking.k)
     decision = decide(plan.gate.model_copy(update={"metric": leading}), plan.family, incumbent, evidence)
     return with_pin(with_failures(decision, failed), night.pinned)
 
 
-def _without(scores: Mapping[str, Scored], failed: Mapping[str, Failed]) -> dict[str, Scored]:
+def _drop_failed(
+    scores: Mapping[str, StrategyScores], failed: Mapping[str, TrainingFailure]
+) -> dict[str, StrategyScores]:
     return {label: scored for label, scored in scores.items() if label not in failed}
 
 
@@ -49,9 +51,9 @@ def _evidence(
     incumbent: str | None,
     period: int,
     served: ChampionRef | None,
-    scores: Mapping[str, Scored],
+    scores: Mapping[str, StrategyScores],
 ) -> Evidence:
-    """One night's scored rows, the challengers' beside those of what they must beat."""
+    """One night's scored rows: those of the challengers and those of the reference that they must beat."""
     rows = {label: from_bytes(blobs.get(objects, s.blob)) for label, s in scores.items() if label in plan.strategies}
     reference = reference_label(plan, incumbent, served, scores)
     against = from_bytes(blobs.get(objects, scores[reference].blob)) if reference else None

@@ -1,4 +1,4 @@
-"""Deploy: try the winner in a fresh process, and write the night's manifest last."""
+"""Deploy: smoke-test the winner in a fresh process, and write the night's manifest last."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from nightloop.tasks.gate.decide import Decision
 from nightloop.tasks.gate.policy import SmokeResult, next_champion, with_smoke_test
 from nightloop.tasks.orchestration import task
 from nightloop.tasks.plan.settings import Settings
-from nightloop.tasks.record.manifest import Manifest, Scored, Trained, failed_in
+from nightloop.tasks.record.manifest import Manifest, StrategyScores, TrainedCheckpoint, failed_in
 from nightloop.tasks.record.night_context import Night
 from nightloop.tasks.record.outcomes import complete_night, record_night
 from nightloop.tasks.resources import credentials, open_store
@@ -16,16 +16,18 @@ from nightloop.tasks.serving.smoke import smoke
 
 
 @task("deploy {night.name}")
-def deploy(night: Night, scores: Mapping[str, Scored], trained: Mapping[str, Trained], decision: Decision) -> Manifest:
-    """The night's manifest, written: from here on the night exists."""
+def deploy(
+    night: Night, scores: Mapping[str, StrategyScores], trained: Mapping[str, TrainedCheckpoint], decision: Decision
+) -> Manifest:
+    """Write the night's manifest and return it. From then on the night exists."""
     objects, settings = open_store(), Settings()
-    kept = {label: one.kept for label, one in trained.items()}
+    checkpoints = {label: result.kept for label, result in trained.items()}
 
     def test(winner: str) -> SmokeResult:
-        return smoke(settings, night.plan, kept[winner], night.vocabulary, credentials=credentials(settings))
+        return smoke(settings, night.plan, checkpoints[winner], night.vocabulary, credentials=credentials(settings))
 
     tested = with_smoke_test(decision, night.champion.strategy if night.champion else None, test)
-    champion = next_champion(night, tested.winner, kept)
-    manifest = complete_night(night, scores, kept, tested.judged, tested.verdict, champion, failed_in(trained))
+    champion = next_champion(night, tested.winner, checkpoints)
+    manifest = complete_night(night, scores, checkpoints, tested.judged, tested.verdict, champion, failed_in(trained))
     record_night(objects, night, manifest)
     return manifest

@@ -1,4 +1,4 @@
-"""Follow: let the live champion follow a night that is finished."""
+"""Follow: let the live champion follow a finished night."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ from nightloop.tasks.resources import open_store
 
 @task("move the champion {manifest.name}")
 def move_champion(manifest: Manifest, when: str) -> str:
-    """Let the live champion follow the night; again, or after a crash, it makes sure that it did. Returns who serves."""
+    """Let the live champion follow the night. It is safe to repeat, also after a crash. Returns the new champion."""
     moved = follow_chain(open_store(), manifest, when)
     return f"{moved.strategy} of {moved.name}" if moved else "unchanged"

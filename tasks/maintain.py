@@ -1,11 +1,11 @@
-"""Sweep: what the store and the lake hold and nobody needs; the chain and the promotion log decide who needs what."""
+"""Maintain: remove from the store and the lake what neither the chain of nights nor the promotion log needs."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
 from nightloop.tasks.lake.catalog_marks import removal_obstacle
-from nightloop.tasks.lake.versions import absent_versions, compact_lake, expire, idle_versions, other_rows
+from nightloop.tasks.lake.versions import absent_versions, compact_lake, expire_versions, idle_versions, other_rows
 from nightloop.tasks.objects import pipelines, trash
 from nightloop.tasks.objects.trash import RemovalRequest
 from nightloop.tasks.orchestration import task
@@ -24,24 +24,24 @@ SHOWN = 50  # keys of a long list that are printed
 
 @task("compact {plan.pipeline}")
 def compact(plan: Plan, act: RemovalRequest, grace: timedelta, dry_run: bool) -> list[str]:
-    """Give up versions that no night read once their grace period is over, and merge small files."""
+    """Delete versions that no night read once their grace period is over, and merge small files."""
     objects = open_store()
     keep, rows = reads_of(objects, plan.pipeline)
     if not keep:
         return [
-            f"the lake was left alone: this store has no night of {plan.pipeline}, so it cannot tell what nights read"
+            f"the lake was not changed: this store has no night of {plan.pipeline}, so it is not known what nights read"
         ]
     with open_lake(plan) as warehouse:
         if absent := absent_versions(warehouse, keep):
             period, version = absent[0]
             raise DataError(
-                f"the lake was left alone: its catalog does not know {len(absent)} versions that nights read, the first is "
+                f"the lake was not changed: its catalog does not have {len(absent)} versions that nights read, the first is "
                 f"version {version} of period {period}. Is it another catalog, or a new one? Restore the catalog first"
             )
         if other := other_rows(warehouse, rows):
             period, version = other[0]
             raise DataError(
-                f"the lake was left alone: version {version} of period {period} (and {len(other) - 1} more) has other rows than the "
+                f"the lake was not changed: version {version} of period {period} (and {len(other) - 1} more) has other rows than the "
                 "night that read it: its catalog is another one, or was made again. Restore the catalog, or run these nights again "
                 f"from this one: nightloop backfill {as_given(plan.pipeline)} --start {period} --what all"
             )
@@ -49,33 +49,33 @@ def compact(plan: Plan, act: RemovalRequest, grace: timedelta, dry_run: bool) ->
         waiting, over = expired_versions(objects, plan.pipeline, idle, act, grace.total_seconds())
         if dry_run:
             return [
-                f"the lake would be compacted; {len(idle)} versions were read by no night: {len(over)} would be given up "
+                f"the lake would be compacted; {len(idle)} versions were read by no night: {len(over)} would be deleted "
                 f"now, the others {grace.days} days after they were first seen"
             ]
-        gone = expire(warehouse, keep, over)
+        gone = expire_versions(warehouse, keep, over)
         before = datetime.fromtimestamp(act.when, UTC) - max(grace, UNDER_WAY)
-        if not (why := removal_obstacle(warehouse, Settings(), plan.pipeline, before)):
+        if not (obstacle := removal_obstacle(warehouse, Settings(), plan.pipeline, before)):
             compact_lake(warehouse, before)
     trash.settle_versions(objects, plan.pipeline, waiting, gone, act)
-    if why:
+    if obstacle:
         return [
-            f"{len(gone)} versions that no night read were given up, {len(waiting)} wait; no file of the lake was removed or "
-            f"merged: {why}"
+            f"{len(gone)} versions that no night read were deleted, {len(waiting)} wait; no file of the lake was removed or "
+            f"merged: {obstacle}"
         ]
-    return [f"the lake was compacted; {len(gone)} versions that no night read were given up, {len(waiting)} wait"]
+    return [f"the lake was compacted; {len(gone)} versions that no night read were deleted, {len(waiting)} wait"]
 
 
 @task("sweep {plan.pipeline}")
 def sweep(plan: Plan, act: RemovalRequest, grace: timedelta, dry_run: bool) -> list[str]:
-    """Move blobs that no record names into the trash, and delete what lay there for the grace period."""
+    """Move blobs that no record names into the trash, and delete what was there for the grace period."""
     objects = open_store()
     if dry_run:
         keys = unneeded_keys(objects)
-        there = [
-            f"in the trash since {one.date}: {len(one.keys)} objects (removal {one.number})"
-            for one in trash.open_removals(objects) if one.keys
+        in_trash = [
+            f"in the trash since {removal.date}: {len(removal.keys)} objects (removal {removal.number})"
+            for removal in trash.open_removals(objects) if removal.keys
         ]  # fmt: skip
-        return [f"{len(keys)} objects of the store would be moved to the trash", *keys[:SHOWN], *there]
+        return [f"{len(keys)} objects of the store would be moved to the trash", *keys[:SHOWN], *in_trash]
     swept = sweep_store(objects, act.by, act.when, Settings().lease_seconds, grace=grace.total_seconds())
     if swept.busy:
         return [f"nothing removed: {swept.busy}"]
@@ -86,40 +86,40 @@ def sweep(plan: Plan, act: RemovalRequest, grace: timedelta, dry_run: bool) -> l
         )
     if swept.unseen:
         lines.append(
-            f"nothing is deleted from the trash: {swept.unseen[0]}{_more(len(swept.unseen) - 1)} cannot be read, so what it "
-            "needs is not known. Restore it from your backup; if it is lost for good, write the words `given up` into it"
+            f"nothing is deleted from the trash: {swept.unseen[0]}{_others_in_words(len(swept.unseen) - 1)} cannot be read, so what it "
+            "needs is not known. Restore it from your backup; if it is lost for ever, write the words `given up` into it"
         )
     return [*lines, *(f"brought back, because something needs it: {key}" for key in swept.restored[:SHOWN])]
 
 
-def _more(others: int) -> str:
+def _others_in_words(others: int) -> str:
     return f" (and {others} more)" if others else ""
 
 
 @task("restore from the trash")
-def bring_back(number: str, act: RemovalRequest) -> list[str]:
-    """Bring back what lies in the trash: all of it, or what one removal put there."""
+def restore_trash(number: str, act: RemovalRequest) -> list[str]:
+    """Bring back what is in the trash: all of it, or what one removal put there."""
     text = number.strip().lower()
     if text != "all" and not text.isdecimal():
         raise PlanError(f"restore: given {number[:40]!r}; give all, or the number of a removal, such as 3")
-    back = restore_from_trash(open_store(), None if text == "all" else int(text), act)
-    return [f"{len(back)} objects were brought back from the trash", *back[:SHOWN]]
+    restored = restore_from_trash(open_store(), None if text == "all" else int(text), act)
+    return [f"{len(restored)} objects were brought back from the trash", *restored[:SHOWN]]
 
 
 @task("adopt pipelines")
 def adopt(plan: Plan, confirm: str) -> list[str]:
-    """List the pipelines that the store shows; with their names in `confirm`, write that these are all."""
+    """List the pipelines that the store shows; with their names in `confirm`, record that these are all."""
     objects = open_store()
     if confirm.strip():
-        known = pipelines.adopt_pipelines(objects, confirm.split(","))
-        return [f"the record of pipelines is complete: {', '.join(known) or 'none'} (by {actor()})"]
-    seen, record = pipelines.listed_pipelines(objects.keys("pipelines/")), pipelines.readable_record(objects)
-    lines = [f"{name}: nights from {', '.join(map(str, roots)) or 'none'} on" for name, roots in sorted(seen.items())]
-    lines += [f"{name}: in the record, and not to be seen" for name in record.roots if name not in seen]
-    names = ",".join(sorted({*seen, *record.roots}))
+        roots_by_name = pipelines.adopt_pipelines(objects, confirm.split(","))
+        return [f"the record of pipelines is complete: {', '.join(roots_by_name) or 'none'} (by {actor()})"]
+    listed, record = pipelines.listed_pipelines(objects.keys("pipelines/")), pipelines.readable_record(objects)
+    lines = [f"{name}: nights from {', '.join(map(str, roots)) or 'none'} on" for name, roots in sorted(listed.items())]
+    lines += [f"{name}: in the record, but the store does not show it" for name in record.roots if name not in listed]
+    names = ",".join(sorted({*listed, *record.roots}))
     return [
         *(lines or ["the store shows no pipeline"]),
-        "If these are all the pipelines of the store, and nothing is missing that you know of, say so. A pipeline that was",
-        "given up for good gets a minus before its name: -shop. What it needed may then be removed.",
+        "If these are all the pipelines of the store, and you know of no other, confirm with the command below. Put a minus",
+        "before the name of a pipeline that was given up: -shop. What it needed may then be removed.",
         f"  nightloop maintain {as_given(plan.pipeline)} --adopt --confirm {names}",
     ]

@@ -1,8 +1,8 @@
-"""Orchestration: flows and tasks, run by Prefect or by this process alone; who starts a flow decides that once.
+"""Orchestration: flows and tasks, run by Prefect or by this process alone. That is decided once, when a flow starts.
 
-A flow runs under Prefect where a deployment starts it, or where the settings say so (`Settings.uses_prefect`). Its tasks
-follow it. Both ways the same functions run and the same records are written. Prefect shows what happened and is never the
-record: where its API is lost, a run goes on and says so in a warning.
+A flow runs under Prefect if a deployment starts it, or if the settings say so (`Settings.uses_prefect`). Its tasks
+follow it. Both ways the same functions run and the same records are written. Prefect only shows what happened: if its API
+is lost, a run continues and logs a warning.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 from pydantic import ConfigDict, ValidationError, validate_call
 
 from nightloop.tasks.plan.errors import ConflictError, PlanError
-from nightloop.tasks.plan.safe_text import redact_errors, telling_where
+from nightloop.tasks.plan.safe_text import locate_errors, redact_errors
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.terminal import progress_line, terminal
 
@@ -41,14 +41,14 @@ R = TypeVar("R")
 class Run:
     """The run of a flow that this code belongs to."""
 
-    id: str  # no other run has it
-    scheduled: datetime | None = None  # when the schedule wanted it; None: somebody started it by hand
+    id: str  # unique
+    scheduled: datetime | None = None  # the scheduled time; None: a person started it by hand
     prefect: bool = False  # whether Prefect runs it
 
 
 @dataclass
 class _Call:
-    """What became of a call that Prefect makes for us, whatever becomes of Prefect."""
+    """The outcome of a call that Prefect makes for us, known even if Prefect fails afterwards."""
 
     began: bool = False
     results: list[Any] = field(default_factory=list)
@@ -60,7 +60,7 @@ _CALL: ContextVar[_Call | None] = ContextVar("call", default=None)
 
 
 def run() -> Run:
-    """The run that this code belongs to; outside any flow one that has no schedule."""
+    """The run that this code belongs to; outside any flow a new one without a schedule."""
     if (current := _RUN.get()) is not None:
         return current
     if "prefect.runtime" in sys.modules:
@@ -72,59 +72,61 @@ def run() -> Run:
 
 
 def _new_id() -> str:
-    """Which process of which machine, and a number that no other run has."""
+    """The machine, the process and a random number."""
     return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 class Flow(Generic[P, R]):
-    """A function that Prefect runs as a flow, or that runs here; it is called as the function itself."""
+    """A function that Prefect runs as a flow, or that runs in this process. It is called as the function itself."""
 
     def __init__(self, fn: Callable[P, R], name: str, run_name: Callable[[str, Mapping[str, object]], str]) -> None:
         functools.update_wrapper(self, fn)
         self.fn, self.name, self.run_name = fn, name, run_name
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run the flow. Raises ConflictError with its message where the flow returned `failed`."""
+        """Run the flow. Raises ConflictError with its message if the flow returned `failed`."""
         if Settings().uses_prefect:
             from prefect.exceptions import FailedRun, ParameterTypeError
 
             try:
                 with terminal():
-                    found: R = _finished(_sturdy(self.by_prefect, self._here, args, kwargs))
-                    return found
+                    result: R = _raise_if_failed(_call_prefect(self.by_prefect, self._run_here, args, kwargs))
+                    return result
             except ParameterTypeError as error:
                 raise PlanError(str(error)) from None
             except FailedRun as error:
                 raise ConflictError(str(error)) from None
-        return self._here(*args, **kwargs)
+        return self._run_here(*args, **kwargs)
 
-    def _here(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def _run_here(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run it in this process, without any server."""
         before = _RUN.set(Run(_new_id()))
         try:
             with terminal():
-                found: R = self._checked(*args, **kwargs)
-                return found
+                result: R = self._validated_fn(*args, **kwargs)
+                return result
         except ValidationError as error:
             if error.title != self.fn.__qualname__:  # of something that the flow read
                 raise
             names = list(inspect.signature(self.fn).parameters)
-            where = ((one["loc"], one["msg"]) for one in error.errors())
-            wrong = "; ".join(f"{names[at[0]] if isinstance(at[0], int) else at[0]}: {what}" for at, what in where)
+            where = ((detail["loc"], detail["msg"]) for detail in error.errors())
+            wrong = "; ".join(
+                f"{names[at[0]] if isinstance(at[0], int) else at[0]}: {message}" for at, message in where
+            )
             raise PlanError(f"{self.name}: {wrong}") from None
         finally:
             _RUN.reset(before)
 
     @functools.cached_property
-    def _checked(self) -> Callable[..., Any]:
-        """The function, which checks and converts its parameters as Prefect does."""
+    def _validated_fn(self) -> Callable[..., Any]:
+        """The function, with its parameters checked and converted as Prefect does."""
         config = ConfigDict(arbitrary_types_allowed=True, hide_input_in_errors=True)
         checked: Callable[..., Any] = validate_call(config=config)(self.fn)
         return checked
 
     @functools.cached_property
     def by_prefect(self) -> prefect.Flow[..., Any]:
-        """The flow as Prefect knows it; deployments name it."""
+        """The Prefect flow; deployments name it."""
         from prefect import flow
         from prefect.runtime import flow_run
 
@@ -132,11 +134,11 @@ class Flow(Generic[P, R]):
             name=self.name,
             version=version("nightloop"),
             flow_run_name=lambda: self.run_name(self.name, flow_run.get_parameters()),
-        )(_recorded(self.fn))
+        )(_record_outcome(self.fn))
 
 
 class Task(Generic[P, R]):
-    """A function that Prefect runs as a task where Prefect runs its flow; elsewhere it is the function itself."""
+    """A function that Prefect runs as a task if Prefect runs its flow; elsewhere it is the function itself."""
 
     def __init__(
         self,
@@ -146,18 +148,20 @@ class Task(Generic[P, R]):
         worth: Callable[[object], bool],
     ) -> None:
         functools.update_wrapper(self, fn)
-        self.fn: Callable[P, R] = redact_errors()(telling_where(fn, lambda *given: self.named(self._given(*given))))
+        self.fn: Callable[P, R] = redact_errors()(
+            locate_errors(fn, lambda *given: self.run_title(self._bind_arguments(*given)))
+        )
         self.title, self.pauses, self.worth = title, tuple(pauses), worth
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run the task; again after each pause, where it failed and another try is worth it."""
+        """Run the task. If it failed and another attempt is worth it, run it again after each pause."""
         if run().prefect:
-            found: R = _sturdy(self.by_prefect, self._here, args, kwargs)
-            return found
-        return self._here(*args, **kwargs)
+            result: R = _call_prefect(self.by_prefect, self._run_here, args, kwargs)
+            return result
+        return self._run_here(*args, **kwargs)
 
-    def _here(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        name = self.named(self._given(args, kwargs))
+    def _run_here(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        name = self.run_title(self._bind_arguments(args, kwargs))
         with progress_line(name):
             for pause in self.pauses:
                 try:
@@ -169,33 +173,33 @@ class Task(Generic[P, R]):
                 time.sleep(pause)
             return self.fn(*args, **kwargs)
 
-    def _given(self, args: Any, kwargs: Any) -> dict[str, Any]:
-        given = inspect.signature(self.fn).bind(*args, **kwargs)
-        given.apply_defaults()
-        return given.arguments
+    def _bind_arguments(self, args: Any, kwargs: Any) -> dict[str, Any]:
+        bound = inspect.signature(self.fn).bind(*args, **kwargs)
+        bound.apply_defaults()
+        return bound.arguments
 
-    def named(self, given: Mapping[str, Any]) -> str:
-        """What a run with these arguments is called."""
+    def run_title(self, given: Mapping[str, Any]) -> str:
+        """The name of a run with these arguments."""
         return self.title.format(**given) if isinstance(self.title, str) else self.title(given)
 
     @functools.cached_property
     def by_prefect(self) -> prefect.Task[..., Any]:
-        """The task as Prefect knows it. Its results are kept by the store alone."""
+        """The Prefect task. Only the store keeps its results."""
         from prefect import task
         from prefect.cache_policies import NO_CACHE
         from prefect.runtime import task_run
 
         return task(
-            task_run_name=lambda: self.named(task_run.parameters),
+            task_run_name=lambda: self.run_title(task_run.parameters),
             cache_policy=NO_CACHE,
             retries=len(self.pauses),
             retry_delay_seconds=list(self.pauses) or 0,
             retry_condition_fn=lambda task, run, state: self.worth(state.result(raise_on_failure=False)),
-        )(_recorded(self.fn))
+        )(_record_outcome(self.fn))
 
 
 def flow(name: str, run_name: Callable[[str, Mapping[str, object]], str]) -> Callable[[Callable[P, R]], Flow[P, R]]:
-    """Make a function a flow. `run_name`: what a run is called, from the flow's name and its parameters."""
+    """Make a function a flow. `run_name` names a run, from the flow's name and its parameters."""
     return lambda fn: Flow(fn, name, run_name)
 
 
@@ -206,14 +210,14 @@ def task(
 ) -> Callable[[Callable[P, R]], Task[P, R]]:
     """Make a function a task.
 
-    `title`: what a run is called; a template over its arguments, or a function of them. `pauses`: seconds before each
-    further try. `worth`: whether another try may help after this error. No error of a task carries a credential.
+    `title`: the name of a run; a template over its arguments, or a function of them. `pauses`: seconds before each
+    further attempt. `worth`: whether another attempt may help after this error. No error of a task carries a credential.
     """
     return lambda fn: Task(fn, title, pauses, worth)
 
 
 def failed(message: str) -> Any:
-    """What a flow returns that ends as failed although nothing broke. Without Prefect it raises ConflictError at once."""
+    """The value that a flow returns to end as failed without an exception. Without Prefect it raises ConflictError at once."""
     if not run().prefect:
         raise ConflictError(message)
     from prefect.states import Failed
@@ -221,11 +225,11 @@ def failed(message: str) -> Any:
     return Failed(message=message)
 
 
-def _recorded(fn: Callable[P, R]) -> Callable[P, R]:
-    """The function, which leaves its outcome where the caller finds it even if Prefect loses it."""
+def _record_outcome(fn: Callable[P, R]) -> Callable[P, R]:
+    """The function, which stores its outcome for the caller, in case Prefect loses it."""
 
     @functools.wraps(fn)
-    def recorded(*args: P.args, **kwargs: P.kwargs) -> R:
+    def recording_fn(*args: P.args, **kwargs: P.kwargs) -> R:
         call = _CALL.get() or _Call()
         call.began, call.error = True, None
         try:
@@ -236,33 +240,34 @@ def _recorded(fn: Callable[P, R]) -> Callable[P, R]:
         return call.results[-1]  # type: ignore[no-any-return]
 
     # Prefect reads the types of a form's fields from the function that it is given, in that function's own module.
-    recorded.__signature__ = inspect.signature(fn, eval_str=True)  # type: ignore[attr-defined]
-    recorded.__annotations__ = inspect.get_annotations(fn, eval_str=True)
-    return recorded
+    recording_fn.__signature__ = inspect.signature(fn, eval_str=True)  # type: ignore[attr-defined]
+    recording_fn.__annotations__ = inspect.get_annotations(fn, eval_str=True)
+    return recording_fn
 
 
-def _sturdy(by_prefect: Callable[..., Any], here: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    """Have Prefect call it. Where Prefect's API is lost: what came of the call; the call itself, where it had not begun."""
+def _call_prefect(by_prefect: Callable[..., Any], call_here: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """Have Prefect make the call. If Prefect's API is lost: return the call's outcome, or make the call here if it had not
+    started."""
     before = _CALL.set(call := _Call())
     try:
         return by_prefect(*args, **kwargs)
     except Exception as error:
         if error is call.error or not lost(error):
             raise
-        log.warning("Prefect's API is lost (%s): this run goes on without it; the store keeps its record", error)
+        log.warning("Prefect's API is lost (%s): this run continues without it; the store keeps its record", error)
         if call.error is not None:
             raise call.error from None
         if call.results:
             return call.results[-1]
         if call.began:
             raise
-        return here(*args, **kwargs)
+        return call_here(*args, **kwargs)
     finally:
         _CALL.reset(before)
 
 
 def lost(error: BaseException | None) -> bool:
-    """Whether this error says that Prefect's API cannot be reached, or can do nothing at present."""
+    """Whether this error says that Prefect's API cannot be reached, or cannot answer at present."""
     import httpx
     from prefect.exceptions import PrefectHTTPStatusError
 
@@ -273,9 +278,9 @@ def lost(error: BaseException | None) -> bool:
     return error is not None and lost(error.__cause__)
 
 
-def _finished(found: Any) -> Any:
-    """What a flow returned. Raises ConflictError with its message where that is a failed state."""
-    message = getattr(found, "message", None)
-    if message is not None and getattr(found, "is_failed", bool)():
+def _raise_if_failed(result: Any) -> Any:
+    """What a flow returned. Raises ConflictError with its message if that is a failed state."""
+    message = getattr(result, "message", None)
+    if message is not None and getattr(result, "is_failed", bool)():
         raise ConflictError(message)
-    return found
+    return result

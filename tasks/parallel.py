@@ -1,4 +1,4 @@
-"""Parallel: call a task on several things at a time."""
+"""Parallel: call a task on several items at a time."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ R = TypeVar("R")
 
 
 def side_by_side(work: Callable[[Item], R], items: Sequence[Item], workers: int) -> list[R]:
-    """Call a task on each of these, at most `workers` at a time, in threads. The first error ends those not yet begun.
+    """Call a task on each item, at most `workers` at a time, in threads. After the first error no further call starts.
 
-    Ctrl-C waits for none of them: who gave `work` ends what it started.
+    Ctrl-C does not wait for the calls: the caller must end what `work` started.
     """
     pool, interrupted = ThreadPoolExecutor(max_workers=workers), False
     try:
         running = [pool.submit(copy_context().run, work, item) for item in items]
         for ended in wait(running, return_when=FIRST_EXCEPTION).done:
             ended.result()
-        return [one.result() for one in running]
+        return [future.result() for future in running]
     except BaseException as error:
         interrupted = not isinstance(error, Exception)
         raise

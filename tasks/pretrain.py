@@ -10,7 +10,7 @@ from nightloop.tasks.plugins.assembly import assemble
 from nightloop.tasks.record import step_cache
 from nightloop.tasks.record.checkpoints import save_checkpoint
 from nightloop.tasks.record.load_logs import logs_of
-from nightloop.tasks.record.manifest import CheckpointRef, Trained
+from nightloop.tasks.record.manifest import CheckpointRef, TrainedCheckpoint
 from nightloop.tasks.record.night_context import Night, history
 from nightloop.tasks.record.step_keys import pretrain_key
 from nightloop.tasks.resources import open_lake, open_store
@@ -20,12 +20,12 @@ from nightloop.tasks.retraining.strategy import ALL_HISTORY
 
 @task("pretrain {night.name}")
 def pretrain(night: Night) -> CheckpointRef:
-    """Train fresh weights on the root's whole history, as the plan's `pretrain` says."""
+    """Train new weights on the root's whole history, with the plan's `pretrain` strategy."""
     objects, parts = open_store(), assemble(night.plan)
     read = history(objects, night, ALL_HISTORY)
     key = pretrain_key(night, read)
     if done := step_cache.cached_result(objects, night.plan.pipeline, key, "pretrain"):
-        return Trained.model_validate(done).kept
+        return TrainedCheckpoint.model_validate(done).kept
     with open_lake(night.plan) as warehouse:
         logs = logs_of(objects, warehouse, night, read)
     began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Move: act on the champion by hand: promote, roll back, pin; compare-and-swap from what the operator saw."""
+"""Promote: act on the champion by hand: promote, roll back, pin; compare-and-swap from the entry that the operator saw."""
 
 from __future__ import annotations
 
@@ -29,52 +29,62 @@ LEAST_HASH = 8  # hex digits that name a manifest
 
 @task("promote")
 def promote_by_hand(
-    plan: Plan, strategy: str, period: str, seen: str, why: tuple[str, bool], when: str, pin: bool | None = None
+    plan: Plan,
+    strategy: str,
+    period: str,
+    manifest: str,
+    decision: tuple[str, bool],
+    when: str,
+    pin: bool | None = None,
 ) -> str:
-    """Promote one night's checkpoint; `why` is the reason, and whether the gate's verdict is to be passed over.
+    """Promote one night's checkpoint. `decision`: the reason, and whether to ignore the gate's verdict.
 
     `pin`: whether the gate may not move it; None: as `pins_by_hand` says.
     """
     objects = open_store()
     newest, at = promotions.newest_nights(objects, plan)
-    night = _night(objects, plan, period, seen if not strategy.strip() else "", newest)
-    if seen.strip() and not night.hash.startswith(seen.strip()):
+    night = _find_night(objects, plan, period, manifest if not strategy.strip() else "", newest)
+    if manifest.strip() and not night.hash.startswith(manifest.strip()):
         raise ConflictError(
-            f"{night.name} is manifest {night.hash[:12]} by now, not {seen.strip()[:12]} as you saw it; look again"
+            f"{night.name} is manifest {night.hash[:12]} now, not {manifest.strip()[:12]} as you saw it; look again"
         )
-    reason, force = why
+    reason, force = decision
     act = Act(by=actor(), when=when, reason=reason, at_period=at)
-    pinned = pins_by_hand(strategy.strip(), period.strip(), seen.strip(), pin)
-    named = strategy.strip() or proposed(night)
-    return _told(promotions.promote_checkpoint(objects, night, named, act, force, pinned, partial(_try_it, objects)))
+    pinned = pins_by_hand(strategy.strip(), period.strip(), manifest.strip(), pin)
+    chosen = strategy.strip() or proposed(night)
+    return _report_outcome(
+        promotions.promote_checkpoint(objects, night, chosen, act, force, pinned, partial(_smoke_test, objects))
+    )
 
 
 @task("roll back")
-def take_back(plan: Plan, to: str, reason: str, when: str, after: int | None = None) -> str:
+def roll_back_by_hand(plan: Plan, to: str, reason: str, when: str, after: int | None = None) -> str:
     """Return to the champion before this one, or to the one that came from period `to`; from entry `after` on."""
     objects = open_store()
     act = Act(by=actor(), when=when, reason=reason, at_period=promotions.newest_nights(objects, plan)[1])
     period = parse(plan.periods, to).index if to.strip() else None
-    return _told(promotions.roll_back(objects, plan.pipeline, act, period, after, partial(_try_it, objects)))
+    return _report_outcome(
+        promotions.roll_back(objects, plan.pipeline, act, period, after, partial(_smoke_test, objects))
+    )
 
 
 @task("pin or unpin")
-def hold(plan: Plan, reason: str, when: str, pin: bool) -> str:
-    """Pin what serves, so that the gate may not move it, or unpin it."""
+def pin_by_hand(plan: Plan, reason: str, when: str, pin: bool) -> str:
+    """Pin the champion, so that the gate may not move it, or unpin it."""
     objects = open_store()
     act = Act(by=actor(), when=when, reason=reason, at_period=promotions.newest_nights(objects, plan)[1])
-    return _told(promotions.hold_champion(objects, plan.pipeline, act, pin))
+    return _report_outcome(promotions.hold_champion(objects, plan.pipeline, act, pin))
 
 
-def _try_it(objects: Objects, entry: Entry) -> None:
+def _smoke_test(objects: Objects, entry: Entry) -> None:
     """Raise PlanError if the entry's checkpoint does not load and predict the same in a fresh process.
 
-    Where it cannot be tried at all, a promotion is refused (RuntimeError). A rollback goes on with a warning: its checkpoint
-    has served before, and nobody must be kept from it by a machine in trouble.
+    If the test cannot run, a promotion is refused (RuntimeError). A rollback continues with a warning: its checkpoint
+    has served before, and a fault of this machine must not prevent it.
     """
     night, settings = manifest_store.manifest_by_hash(objects, entry.pipeline, entry.manifest, entry.period), Settings()
     try:
-        tried = smoke(
+        result = smoke(
             settings,
             Plan.model_validate(night.plan),
             entry.checkpoint,
@@ -86,20 +96,20 @@ def _try_it(objects: Objects, entry: Entry) -> None:
             raise
         log.warning("%s of %s is rolled back to without a smoke test: %s", entry.strategy, entry.name, trouble)
         return
-    if not tried.ok:
+    if not result.ok:
         raise PlanError(
-            f"{entry.strategy} of {entry.name} cannot serve, its smoke test failed: {tried.reason}. Nothing was changed; give "
+            f"{entry.strategy} of {entry.name} cannot serve, its smoke test failed: {result.reason}. Nothing was changed; give "
             "another period"
         )
 
 
-def _night(objects: Objects, plan: Plan, period: str, manifest: str, newest: Manifest) -> Manifest:
-    """The night that a period, or a manifest's hash, names; the newest complete one where neither is given."""
+def _find_night(objects: Objects, plan: Plan, period: str, manifest: str, newest: Manifest) -> Manifest:
+    """The night that a period, or a manifest's hash, names; the newest complete one if neither is given."""
     if period.strip():
         found = manifest_store.current_manifest(objects, plan.pipeline, parse(plan.periods, period).index)
         if found is None:
             raise NotReady(
-                f"{plan.pipeline} has no night {period}; nightloop status {as_given(plan.pipeline)} shows those there are"
+                f"{plan.pipeline} has no night {period}; nightloop status {as_given(plan.pipeline)} shows those that exist"
             )
         return found
     if not manifest.strip():
@@ -113,19 +123,19 @@ def _night(objects: Objects, plan: Plan, period: str, manifest: str, newest: Man
     return named[0] if named else newest
 
 
-def _told(outcome: ActOutcome) -> str:
-    """The outcome in words, on stderr at once: what fails after this does not undo it, and must not hide it."""
+def _report_outcome(outcome: ActOutcome) -> str:
+    """The outcome in words. It is written to stderr at once: a later failure does not undo the act, and must not hide it."""
     entry = outcome.entry
-    what = f"{entry.strategy} of {entry.name} serves"
+    subject = f"{entry.strategy} of {entry.name} serves"
     pinned = (
         "pinned: the gate does not move it"
         if pins_champion(entry)
         else "not pinned: the gate decides from the next night on"
     )
     by = f"{entry.action} by {entry.by}: {entry.reason}"
-    text = f"{what} from now on (entry {entry.number}, {by}; {pinned})"
+    text = f"{subject} from now on (entry {entry.number}, {by}; {pinned})"
     if outcome.repeated:
-        text = f"already done as entry {entry.number}: {what} ({by}; {pinned}); nothing was changed"
+        text = f"already done as entry {entry.number}: {subject} ({by}; {pinned}); nothing was changed"
     log.info("%s: %s", entry.pipeline, text)
     sys.stderr.write(f"{entry.pipeline}: entry {entry.number} of the promotion log stands\n")
     sys.stderr.flush()
@@ -135,6 +145,6 @@ def _told(outcome: ActOutcome) -> str:
             escape_markdown(text),
             f"**{escape_markdown(entry.pipeline)}**: {escape_markdown(text, 2000)}\n",
         )
-    except Exception as error:  # the act is done, whatever became of the page that shows it
+    except Exception as error:  # the act is done even if the artifact cannot be shown
         log.warning("the act is done; the artifact %s-champion was not drawn: %s", entry.pipeline, error)
     return text

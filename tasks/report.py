@@ -1,4 +1,4 @@
-"""Report: what people look at, drawn from the chain: artifacts in the UI, and one HTML page."""
+"""Report: artifacts in the UI and one HTML page, drawn from the chain of nights."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from nightloop.tasks.orchestration import run, task
 from nightloop.tasks.plan.atomic_file import write_text
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.settings import Settings
-from nightloop.tasks.record.manifest import Manifest, Trained
+from nightloop.tasks.record.manifest import Manifest, TrainedCheckpoint
 from nightloop.tasks.record.timings import write_timings
 from nightloop.tasks.reports.grid import grid
 from nightloop.tasks.reports.history import scored_nights
 from nightloop.tasks.reports.html import page
 from nightloop.tasks.reports.leaderboard import leaderboard
-from nightloop.tasks.reports.load_history import history_of, read_history, read_known
+from nightloop.tasks.reports.load_history import history_of, read_history, read_recorded_nights
 from nightloop.tasks.reports.plot_style import png_markdown
 from nightloop.tasks.reports.plots import metric_curve
 from nightloop.tasks.reports.table import as_markdown
@@ -29,15 +29,15 @@ FIT = 5  # columns of the leaderboard that the UI shows without scrolling
 
 
 @task("report {manifest.name}")
-def report(manifest: Manifest, trained: Mapping[str, Trained], live: bool) -> None:
-    """Keep what the night took, and show its validation and its verdict in the UI. `live`: whether it moved the champion."""
+def report(manifest: Manifest, trained: Mapping[str, TrainedCheckpoint], live: bool) -> None:
+    """Store the night's timings, and show its validation and its verdict in the UI. `live`: whether it moved the champion."""
     objects, pipeline = open_store(), manifest.pipeline
     if trained:
         write_timings(objects, manifest, {
-            "seconds": {name: one.seconds for name, one in trained.items()},
-            "bytes": {name: one.bytes for name, one in trained.items()},
+            "seconds": {name: result.seconds for name, result in trained.items()},
+            "bytes": {name: result.bytes for name, result in trained.items()},
         })  # fmt: skip
-    details = [json.loads(blobs.get(objects, one.blob)) for one in manifest.validated]
+    details = [json.loads(blobs.get(objects, result.blob)) for result in manifest.validated]
     show_markdown(f"{pipeline}-validation", f"Validation of {manifest.name}", validation_markdown(manifest, details))
     show_markdown(f"{pipeline}-verdict", f"The gate on {manifest.name}", verdict_markdown(manifest, live))
 
@@ -46,29 +46,29 @@ def report(manifest: Manifest, trained: Mapping[str, Trained], live: bool) -> No
 def publish(plan: Plan, last: int | None = None) -> str:
     """Draw the grid, up to night `last`, the leaderboard and the HTML report. Returns the report's path.
 
-    A report that tells of the same nights already stays as it is.
+    A report that shows the same nights already stays as it is.
     """
     objects, path = open_store(), Settings().home / "reports" / f"{plan.pipeline}.html"
     with open_lake(plan) as warehouse:
-        known = read_known(objects, warehouse, plan, last)
-    stamp = f"<!-- {known.stamp} -->\n"
+        record = read_recorded_nights(objects, warehouse, plan, last)
+    stamp = f"<!-- {record.stamp} -->\n"
     if not run().prefect and path.exists() and path.read_text(encoding="utf-8").endswith(stamp):
         return str(path)
-    history = history_of(objects, plan, known)
+    history = history_of(objects, plan, record)
     write_text(path, page(history) + stamp)
     show_markdown(f"{plan.pipeline}-grid", f"Nights of {plan.pipeline}", as_markdown(grid(history).newest(60)))
     if run().prefect:  # the plot takes a second
         standing, details = leaderboard(history).parted(FIT)
-        shown = as_markdown(standing)
+        text = as_markdown(standing)
         if scored_nights(history):
-            shown = "\n".join([shown, png_markdown(metric_curve(history)), "", as_markdown(details)])
-        show_markdown(f"{plan.pipeline}-leaderboard", f"Leaderboard of {plan.pipeline}", shown)
+            text = "\n".join([text, png_markdown(metric_curve(history)), "", as_markdown(details)])
+        show_markdown(f"{plan.pipeline}-leaderboard", f"Leaderboard of {plan.pipeline}", text)
     return str(path)
 
 
 @task("progress of {plan.pipeline}: {done} of {total}")
 def advance(plan: Plan, bar: Bar, done: int, total: int, last: int | None = None) -> None:
-    """Move the bar of a range of nights, and refresh the grid beside it where Prefect shows it."""
+    """Move the bar of a range of nights, and refresh the grid if Prefect shows it."""
     if run().prefect:
         with open_lake(plan) as warehouse:
             history = read_history(open_store(), warehouse, plan, last)

@@ -33,10 +33,10 @@ def open_store(settings: Settings | None = None) -> Objects:
 
 @contextmanager
 def open_lake(plan: Plan) -> Iterator[Warehouse]:
-    """The pipeline's lake: the one this thread keeps open already, or one of its own."""
+    """The pipeline's lake: the one that this thread keeps open already, or a new one."""
     with redact_errors():
-        if kept := _KEPT.get(_place(plan)):
-            yield kept
+        if opened := _KEPT.get(_place(plan)):
+            yield opened
             return
         settings = Settings()
         with Warehouse.open(settings, plan.pipeline, lake_credentials(settings, plan)) as warehouse:
@@ -46,7 +46,7 @@ def open_lake(plan: Plan) -> Iterator[Warehouse]:
 
 @contextmanager
 def keep_lake(plan: Plan) -> Iterator[None]:
-    """Keep the lake open for the tasks of a run: opening takes longer than most of what they ask."""
+    """Keep the lake open for the tasks of a run: opening it takes longer than most of their queries."""
     with open_lake(plan) as warehouse:
         _KEPT[_place(plan)] = warehouse
         try:
@@ -56,7 +56,7 @@ def keep_lake(plan: Plan) -> Iterator[None]:
 
 
 def try_lake(pipeline: str, home: Path | None = None) -> None:
-    """Attach the lake of a pipeline and take a turn to write, without writing anything. `home`: of one to try it with."""
+    """Attach the lake of a pipeline and take the write lock, without writing anything. `home`: use a new lake there."""
     settings = Settings()
     if home is not None:
         settings = settings.model_copy(update={"home": home, "data": ""})
@@ -72,28 +72,28 @@ def _place(plan: Plan) -> tuple[int, str, str]:
 
 @redact_errors()
 def read_plan_form(plan: str) -> Plan:
-    """The plan of this name or path, as it is written: its plug-ins and their options are not looked at."""
-    found = load.read_form(find_plan(plan, Settings().plan_places))
-    load.remember_name(found, plan)
-    return found
+    """The plan of this name or path, as it is written. Its plug-ins and their options are not checked."""
+    form = load.read_form(find_plan(plan, Settings().plan_places))
+    load.remember_name(form, plan)
+    return form
 
 
 @redact_errors()
 def read(plan: str) -> Plan:
     """The plan of this name or path, every plug-in option checked."""
     from nightloop.tasks.correctors import (
-        build_all,  # these bring torch, and who only looks at what is recorded needs none
+        build_all,  # imported here because it imports torch, which verbs that only read the record do not need
     )
     from nightloop.tasks.plugins.assembly import read_plan
 
-    found = read_plan(find_plan(plan, Settings().plan_places))
-    build_all(found.correctors)
-    load.remember_name(found, plan)
-    return found
+    checked = read_plan(find_plan(plan, Settings().plan_places))
+    build_all(checked.correctors)
+    load.remember_name(checked, plan)
+    return checked
 
 
 def actor() -> str:
-    """Who acts: the name of the user of this machine, which is never taken for the gate's."""
+    """Who acts: the name of the user of this machine, in a form that is never the gate's name."""
     try:
         name = getpass.getuser()
     except (KeyError, OSError):  # a container whose user has no name
@@ -115,9 +115,9 @@ def credentials(settings: Settings) -> Mapping[str, str] | None:
 
     block: Any = AwsCredentials.load(settings.s3_credentials_block)
     secret = block.aws_secret_access_key
-    found = {
+    keys = {
         "aws_access_key_id": block.aws_access_key_id,
         "aws_secret_access_key": secret.get_secret_value() if secret else None,
         "aws_session_token": block.aws_session_token,
     }
-    return {name: value for name, value in found.items() if value}
+    return {name: value for name, value in keys.items() if value}

@@ -1,4 +1,4 @@
-"""Retrain: fold the period into one strategy's checkpoint."""
+"""Retrain: update one strategy's checkpoint with the period's logs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from nightloop.tasks.plugins.assembly import Parts, assemble
 from nightloop.tasks.record import step_cache
 from nightloop.tasks.record.checkpoints import load_checkpoint, save_checkpoint
 from nightloop.tasks.record.load_logs import history_logs, logs_of
-from nightloop.tasks.record.manifest import CheckpointRef, Failed, Trained
+from nightloop.tasks.record.manifest import CheckpointRef, TrainedCheckpoint, TrainingFailure
 from nightloop.tasks.record.night_context import Night, history
 from nightloop.tasks.record.step_keys import retrain_key
 from nightloop.tasks.resources import open_lake, open_store
@@ -37,41 +37,41 @@ WORTH_SHOWING = 2.0  # seconds of training before a bar appears in the UI
 
 
 @task("retrain {label} {night.name}")
-def retrain(night: Night, label: str, start: CheckpointRef | None, reuse_only: bool = False) -> Trained:
-    """One strategy's next checkpoint; the one already made where nothing it depends on has changed.
+def retrain(night: Night, label: str, start: CheckpointRef | None, reuse_only: bool = False) -> TrainedCheckpoint:
+    """One strategy's next checkpoint. It is reused if nothing that it depends on has changed.
 
-    `start` holds the pre-trained weights at the root and is None elsewhere. With `reuse_only` a strategy whose inputs did
-    change is an error instead of work.
+    `start` holds the pre-trained weights at the root and is None elsewhere. With `reuse_only` a strategy whose inputs
+    changed raises DataError and is not trained.
     """
     objects, parts = open_store(), assemble(night.plan)
     read = history(objects, night, parts.strategies[label].lookback)
     key = retrain_key(night, label, history_logs(objects, night) or read)
-    if done := step_cache.cached_result(objects, night.plan.pipeline, key, "retrain"):
-        return Trained.model_validate(done)
+    if cached := step_cache.cached_result(objects, night.plan.pipeline, key, "retrain"):
+        return TrainedCheckpoint.model_validate(cached)
     if reuse_only:
         raise DataError(
-            f"{label} was not chosen, but its inputs of {night.name} changed; choose it too, or choose none for all"
+            f"{label} was not chosen, but its inputs of {night.name} changed; choose it too, or name no strategy to train all"
         )
     with open_lake(night.plan) as warehouse:
         logs = logs_of(objects, warehouse, night, read)
-    learn = _learning(objects, parts, night, label, start, logs)
+    learn = _training_call(objects, parts, night, label, start, logs)
     began = time.perf_counter()
-    with _shown(label, night):
-        made = _attempted(night, label, learn)
+    with _training_bar(label, night):
+        result = _train_twice(night, label, learn)
     seconds = time.perf_counter() - began
-    if isinstance(made, Checkpoint):
-        trained = save_checkpoint(objects, made, seconds)
+    if isinstance(result, Checkpoint):
+        trained = save_checkpoint(objects, result, seconds)
         step_cache.store_result(objects, night.plan.pipeline, key, "retrain", trained.model_dump(exclude={"failed"}))
         return trained
     if night.previous is None:
-        raise DataError(f"{label} could not learn from {night.name}: {made.reason}")
-    return Trained(kept=night.previous.checkpoints[label], seconds=round(seconds, 3), bytes=0, failed=made)
+        raise DataError(f"{label} could not learn from {night.name}: {result.reason}")
+    return TrainedCheckpoint(kept=night.previous.checkpoints[label], seconds=round(seconds, 3), bytes=0, failed=result)
 
 
-def _learning(
+def _training_call(
     objects: Objects, parts: Parts, night: Night, label: str, start: CheckpointRef | None, logs: Logs
 ) -> Callable[[], Checkpoint]:
-    """What the strategy has to compute: nothing but its own code runs in it."""
+    """A function that trains the strategy; only the strategy's own code runs in it."""
     strategy = parts.strategies[label]
     if start is not None:
         weights = load_checkpoint(objects, start, night.period).weights
@@ -82,52 +82,54 @@ def _learning(
     return lambda: fold(parts.model, strategy, checkpoint, logs)
 
 
-def _attempted(night: Night, label: str, learn: Callable[[], Checkpoint]) -> Checkpoint | Failed:
-    """The next checkpoint, or why there is none: what went wrong twice in the strategy's own code.
+def _train_twice(night: Night, label: str, learn: Callable[[], Checkpoint]) -> Checkpoint | TrainingFailure:
+    """The next checkpoint, or the reason why the strategy's own code failed twice.
 
-    What is wrong with the machine (memory, disk, network, a worker process that died) is raised: the night stops, and
-    goes on when it is run again.
+    An error of the machine (memory, disk, network, a worker process that died) is raised: the night stops, and continues
+    when it is run again.
     """
     where = f"retrain {label} {night.name}"
     try:
         return learn()
     except Exception as error:
-        if _of_the_machine(error):
+        if _is_machine_error(error):
             locate(error, where)
             raise
         kind = type(error).__name__
-        log.warning("%s could not learn from %s and is tried once more: %s: %s", label, night.name, kind, _said(error))
+        log.warning(
+            "%s could not learn from %s and is tried once more: %s: %s", label, night.name, kind, _reason_of(error)
+        )
     try:
         return learn()
     except (NightloopError, ArithmeticError) as error:
-        if _of_the_machine(error):
+        if _is_machine_error(error):
             locate(error, where)
             raise
-        log.error("%s could not learn from %s: %s", label, night.name, _said(error))
-        return Failed(kind="failed", reason=_said(error))
+        log.error("%s could not learn from %s: %s", label, night.name, _reason_of(error))
+        return TrainingFailure(kind="failed", reason=_reason_of(error))
     except Exception as error:
-        if _of_the_machine(error):
+        if _is_machine_error(error):
             locate(error, where)
             raise
         log.exception("%s broke in %s, which is a fault of the strategy or of nightloop", label, night.name)
-        return Failed(kind="error", reason=f"{type(error).__name__}: {_said(error)}")
+        return TrainingFailure(kind="error", reason=f"{type(error).__name__}: {_reason_of(error)}")
 
 
-def _of_the_machine(error: Exception) -> bool:
-    """Whether the error comes from the machine and not from the strategy; torch says some of it in RuntimeErrors."""
+def _is_machine_error(error: Exception) -> bool:
+    """Whether the error comes from the machine and not from the strategy; torch raises some of these as RuntimeError."""
     if isinstance(error, MemoryError | OSError | BrokenExecutor | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and bool(MACHINE.search(str(error)))
 
 
-def _said(error: Exception) -> str:
-    """What the error says, as it may be kept."""
+def _reason_of(error: Exception) -> str:
+    """The error's message, redacted and cut, so that it can be stored."""
     return redact(str(error)).strip()[:LONGEST] or "no message"
 
 
 @contextmanager
-def _shown(label: str, night: Night) -> Iterator[None]:
-    """A bar while it trains; in the UI where that takes long enough to look at."""
+def _training_bar(label: str, night: Night) -> Iterator[None]:
+    """Show a bar during training; in the UI only if training takes long enough."""
     bar = Bar(f"{night.plan.pipeline}-{label}", f"{label} learns {night.name}", WORTH_SHOWING)
     try:
         with listening(bar.at):

@@ -1,4 +1,4 @@
-"""Bake: a bake-off's pieces: the history laid out, shared weights and candidates, every cell once, and what came of it."""
+"""Run a bake-off: write the history, make shared weights and candidates, run every cell once, and publish the report."""
 
 from __future__ import annotations
 
@@ -38,28 +38,28 @@ from nightloop.tasks.reports.table import as_markdown
 from nightloop.tasks.resources import open_lake, open_store
 
 STEP = "bake"
-Compute = Callable[[Job], None]  # computes a piece in a process of its own, and waits
+Compute = Callable[[Job], None]  # runs a job in a process of its own, and waits
 
 
 @task("what is missing in the lake")
 def missing_periods(plan: Plan, last: int) -> list[int]:
-    """Periods up to `last` that must be collected first."""
+    """Periods up to `last` that the lake lacks and that must be collected first."""
     with open_lake(plan) as warehouse:
         return uncollected_periods(warehouse, plan, last)
 
 
 @task("lay out the history")
-def write_history(plan: Plan, last: int, place: Path) -> tuple[ReplayedPeriod, ...]:
+def write_history(plan: Plan, last: int, directory: Path) -> tuple[ReplayedPeriod, ...]:
     """Validate the history and write it where every cell can read it. Raises PlanError if validation stops it."""
     with open_lake(plan) as warehouse:
-        found = validated_history(open_store(), warehouse, plan, last)
-        write_logs(place, found.logs(warehouse, plan))
-    return found.periods
+        replay = validated_history(open_store(), warehouse, plan, last)
+        write_logs(directory, replay.logs(warehouse, plan))
+    return replay.periods
 
 
 @task("{job.title}")
 def prepare_jobs(job: Job, compute: Compute) -> None:
-    """Make what several cells share: the candidates of a seed, or the weights of a model and a seed."""
+    """Make an input that several cells share: the candidates of a seed, or the weights of a model and a seed."""
     objects, pipeline = open_store(), job.plan.pipeline
     if job.do == "start" and (done := step_cache.cached_result(objects, pipeline, job.key, STEP)):
         job.start.write_bytes(blobs.get(objects, str(done["weights"])))
@@ -71,106 +71,114 @@ def prepare_jobs(job: Job, compute: Compute) -> None:
 
 
 def finished_result(job: Job) -> RunResult | None:
-    """What the cell came to in an earlier run; None where it must be run."""
+    """The cell's result from an earlier run; None if it must be run."""
     done = step_cache.cached_result(open_store(), job.plan.pipeline, job.key, STEP)
     return RunResult.model_validate(done) if done else None
 
 
 @task("{job.title}")
 def run_cell(job: Job, compute: Compute) -> RunResult:
-    """Run one cell in a process of its own. A cell that failed says why, and is tried again by the next run."""
+    """Run one cell in a process of its own. A failed cell has a reason, and the next run tries it again."""
     try:
         compute(job)
-    except RuntimeError as error:  # its process died, and could not say why itself
+    except RuntimeError as error:  # its process died without a result
         return RunResult(failed=str(error))
     outcome, objects = outcome_of(job), open_store()
     if outcome.failed:
         return outcome
-    kept = outcome.model_copy(update={"rows": blobs.put(objects, (job.room / ROWS).read_bytes())})
-    done = step_cache.store_result(objects, job.plan.pipeline, job.key, STEP, kept.model_dump(mode="json"))
+    result = outcome.model_copy(update={"rows": blobs.put(objects, (job.room / ROWS).read_bytes())})
+    done = step_cache.store_result(objects, job.plan.pipeline, job.key, STEP, result.model_dump(mode="json"))
     return RunResult.model_validate(done)
 
 
 def newest_collected(plan: Plan) -> int:
-    """Index of the newest period in the lake that has every one before it; -1: none."""
+    """Index of the newest period in the lake; -1: none."""
     with open_lake(plan) as warehouse:
-        there = warehouse.latest()
-    return max(there, default=-1)
+        latest = warehouse.latest()
+    return max(latest, default=-1)
 
 
 @contextmanager
 def shared_directory() -> Iterator[Path]:
-    """A directory for the files that cells share; it goes when the bake-off ends, or when the next one finds it dead."""
-    with scratch((Settings().home / "bakeoff").absolute()) as place:
-        yield place
+    """A directory for the files that cells share. It is removed when the bake-off ends, or by the next one after a crash."""
+    with scratch((Settings().home / "bakeoff").absolute()) as directory:
+        yield directory
 
 
 def tuning_jobs(table: JobTable, field: EntryList, span: PeriodSplit) -> list[tuple[Trial, Job]]:
-    """Every combination of options to try, with the cell that tries it: the first seed, up to the last tuning period."""
+    """Every combination of options to try, with the cell that tries it, for the first seed, up to the last tuning period."""
     early = table.until(max(span.tune_periods, default=-1))
-    found = []
+    jobs = []
     for entrant in field.entrants:
         for options in field.variants.get(entrant.label, ()):
             job = cell_job(early, variant(entrant, options), field.seeds[0])
-            found.append((Trial(entrant, options, job.key), job))
-    return found
+            jobs.append((Trial(entrant, options, job.key), job))
+    return jobs
 
 
 def choose_options(
     field: EntryList, span: PeriodSplit, tried: Sequence[tuple[Trial, Job]], outcomes: Mapping[str, RunResult]
 ) -> tuple[list[Entrant], list[dict[str, JsonValue]]]:
-    """The entrants with their best options, and the record of what was tried. Raises PlanError if all trials failed."""
-    judged = [judge(trial, job.plan, field.metric, _first(job), _told(job, outcomes, span)) for trial, job in tried]
+    """The entrants with their best options, and the record of all trials. Raises PlanError if all trials failed."""
+    judged = [
+        judge(trial, job.plan, field.metric, _leading_kind(job), _tuning_rows(job, outcomes, span))
+        for trial, job in tried
+    ]
     entrants, records = [], []
     for entrant in field.entrants:
-        mine = [trial for trial in judged if trial.entrant == entrant]
-        chosen = best_trial(mine, field.metric)
-        if mine and chosen is None:
-            raise PlanError(f"tune.{entrant.label}: every combination failed, the first with: {mine[0].failed}")
+        trials = [trial for trial in judged if trial.entrant == entrant]
+        chosen = best_trial(trials, field.metric)
+        if trials and chosen is None:
+            raise PlanError(f"tune.{entrant.label}: every combination failed, the first with: {trials[0].failed}")
         entrants.append(chosen.tried if chosen else entrant)
-        records += [trial_record(trial, chosen) for trial in mine]
+        records += [trial_record(trial, chosen) for trial in trials]
     return entrants, records
 
 
-def _first(job: Job) -> str:
+def _leading_kind(job: Job) -> str:
     return job.kinds[0] if job.kinds else CLICKS
 
 
-def _told(job: Job, outcomes: Mapping[str, RunResult], span: PeriodSplit) -> tuple[RunResult, Weights]:
-    """A trial's outcome, and its rows of the periods for tuning."""
+def _tuning_rows(job: Job, outcomes: Mapping[str, RunResult], span: PeriodSplit) -> tuple[RunResult, Weights]:
+    """A trial's outcome, and its rows of the tuning periods."""
     outcome = outcomes[job.key]
     rows = scored_rows_of(outcome)
     return outcome, {name: rows[name] for name in rows if int(name.split("/")[1]) in span.tune_periods}
 
 
 def scored_rows_of(outcome: RunResult) -> Weights:
-    """The rows a cell kept; none where it failed."""
+    """The scored rows that a cell stored; none if it failed."""
     return from_bytes(blobs.get(open_store(), outcome.rows)) if outcome.rows else {}
 
 
 @task("report of the bake-off")
 def publish_report(bake: BakeoffReport) -> dict[str, JsonValue]:
-    """Keep the document in the store, write it and the page beside the reports, and show both in the UI."""
-    pipeline, objects, said = bake.board.plan.pipeline, open_store(), json_document(bake)
-    data = canonical_json(said)
+    """Store the JSON document, write it and the HTML page into the reports directory, and show both in the UI."""
+    pipeline, objects, document = bake.results.plan.pipeline, open_store(), json_document(bake)
+    data = canonical_json(document)
     key = hashlib.sha256(data).hexdigest()
     step_cache.store_result(objects, pipeline, key, "bakeoff", {"document": blobs.put(objects, data)})
-    place = (Settings().home / "reports").absolute()
-    html, words = place / f"{pipeline}-bakeoff.html", place / f"{pipeline}-bakeoff.json"
-    write_text(html, page(bake))
-    write_text(words, json_of(said, indent=1))
-    shown = [leaderboard(bake, kind) for kind in bake.kinds] if bake.board.ran else []
-    advised = [str(one) for one in cast("list[str]", said["advice"])]
-    for kind in bake.kinds if bake.board.ran else ():
+    directory = (Settings().home / "reports").absolute()
+    html_path, json_path = directory / f"{pipeline}-bakeoff.html", directory / f"{pipeline}-bakeoff.json"
+    write_text(html_path, page(bake))
+    write_text(json_path, json_of(document, indent=1))
+    tables = [leaderboard(bake, kind) for kind in bake.kinds] if bake.results.ran else []
+    advised = [str(advice) for advice in cast("list[str]", document["advice"])]
+    for kind in bake.kinds if bake.results.ran else ():
         show_table(
             f"{pipeline}-bakeoff-{kind}", f"Bake-off of {pipeline}: {advised[0]}", leaderboard_records(bake, kind)
         )
-    text = "\n".join([*(f"- {escape_markdown(one, 600)}" for one in advised), "", *map(as_markdown, shown)])
+    text = "\n".join([*(f"- {escape_markdown(advice, 600)}" for advice in advised), "", *map(as_markdown, tables)])
     show_markdown(f"{pipeline}-bakeoff", f"Bake-off of {pipeline}", text)
-    return {**said, "report": str(html), "json": str(words), "text": bakeoff_in_words(bake, advised, str(html))}
+    return {
+        **document,
+        "report": str(html_path),
+        "json": str(json_path),
+        "text": bakeoff_in_words(bake, advised, str(html_path)),
+    }
 
 
 def remaining_jobs(jobs: Sequence[Job]) -> tuple[dict[str, RunResult], list[Job]]:
-    """By key what is finished already, and the jobs that must be run, each once."""
-    found = {job.key: outcome for job in jobs if (outcome := finished_result(job))}
-    return found, list({job.key: job for job in jobs if job.key not in found}.values())
+    """The results of finished jobs by key, and the jobs that must be run, each once."""
+    finished = {job.key: outcome for job in jobs if (outcome := finished_result(job))}
+    return finished, list({job.key: job for job in jobs if job.key not in finished}.values())

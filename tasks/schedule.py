@@ -1,4 +1,4 @@
-"""Agenda: which nights a run owes, and what an operator decided about one; read before anything is written."""
+"""Schedule: which nights are due, and an operator's decision about one; read before anything is written."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ Chosen = Literal["missing", "missing and failed", "stale", "all"]  # nights of a
 
 
 def plan_of(plan: str, name: str, when: datetime) -> Plan:
-    """The plan of this name or path, its plug-ins' options checked where they were not when the night was recorded.
+    """The plan of this name or path. Its plug-ins' options are checked, unless the night was recorded under the same plan.
 
-    `name`, `when`: as for `owed`. To look at plug-ins takes seconds, and a finished night needs none.
+    `name`, `when`: as for `nights_to_run`. Checking plug-ins takes seconds, and a finished night needs none.
     """
     form = read_plan_form(plan)
-    there = manifest_store.current_manifest(
+    recorded = manifest_store.current_manifest(
         open_store(), form.pipeline, _target(form, name, lambda: newest_period(form, when))
     )
-    if there is not None and there.outcome == "complete" and not changed_fields(there.plan, form):
+    if recorded is not None and recorded.outcome == "complete" and not changed_fields(recorded.plan, form):
         return form
     return read(plan)
 
 
 @task("agenda")
 def nights_to_run(plan: Plan, name: str, when: datetime, catch_up: int) -> list[int]:
-    """Indexes of the nights to run, in order: the one that is named, or the newest closed at `when`, after those missed."""
+    """Indexes of the nights to run, in order: those missed, then the named one, or the newest that is closed at `when`."""
     refuse_other_periods(plan)
     last = newest_period(plan, when)
     target = _target(plan, name, lambda: last)
@@ -63,7 +63,7 @@ def nights_to_run(plan: Plan, name: str, when: datetime, catch_up: int) -> list[
 
 
 def refuse_other_periods(plan: Plan) -> None:
-    """Raise PlanError if the pipeline's nights were made of other periods: no index means what it meant."""
+    """Raise PlanError if the pipeline's nights have other periods: the same index would be another period."""
     objects = open_store()
     for index in pipelines.first_nights(objects, plan.pipeline) or ():
         night = manifest_store.current_manifest(objects, plan.pipeline, index)
@@ -75,25 +75,25 @@ def refuse_other_periods(plan: Plan) -> None:
         if night and different:
             raise PlanError(
                 f"the periods of {plan.pipeline} changed since {night.name}: {', '.join(different)}. Its logs and nights are "
-                "numbered by the old periods, so they cannot go on under new ones. Restore the plan's `periods`, or give the "
+                "numbered by the old periods, so they cannot continue under new ones. Restore the plan's `periods`, or give the "
                 "pipeline a new name and backfill it; nothing was changed"
             )
 
 
 def _target(plan: Plan, name: str, last: Callable[[], int]) -> int:
-    """Index of the night that is named; where none is, the `last`, which of counted rows the whole chain is walked for."""
+    """Index of the named night; if none is named, `last()`, which for counted rows reads the whole chain."""
     return parse(plan.periods, name).index if name.strip() else last()
 
 
 def newest_period(plan: Plan, when: datetime) -> int:
-    """Index of the newest period that is closed. Where rows are counted: the first that has no night yet."""
+    """Index of the newest period that is closed. If rows are counted: the first that has no night yet."""
     if isinstance(plan.periods, Counts):
         return following_period(open_store(), plan)
     return newest_closed(plan.periods, round(when.timestamp() * 1_000_000))
 
 
 def newest_shown(plan: Plan, when: datetime) -> int | None:
-    """Index of the last night that a report shows: missing ones too, up to the newest that is closed. None: as recorded."""
+    """Index of the last night that a report shows, missing ones included. None: only recorded nights."""
     return None if isinstance(plan.periods, Counts) else max(newest_period(plan, when), root_period(plan))
 
 
@@ -103,20 +103,20 @@ def ends_at_newest(plan: Plan, last: int) -> bool:
 
 
 def refuse_unknown(plan: Plan, strategies: Sequence[str]) -> None:
-    """Raise PlanError if a name is none of the plan's strategies."""
+    """Raise PlanError if a name is not one of the plan's strategies."""
     if unknown := [name for name in strategies if name not in plan.strategies]:
         raise PlanError(f"{plan.pipeline} has no strategy {unknown[0][:80]!r}; it has {', '.join(plan.strategies)}")
 
 
 def period_name(plan: Plan, index: int) -> str:
-    """The period's name; words where there is none."""
+    """The period's name; `none` for a negative index."""
     return period(plan.periods, index).name if index >= 0 else "none"
 
 
 def decide_override(plan: Plan, landing: Landing, accept: str, skip: str, when: datetime) -> None:
-    """Record that an operator accepts a version of a period, or passes over it; nothing where no reason is given."""
+    """Record that an operator accepts or skips a version of a period; nothing if no reason is given."""
     if accept and skip:
-        raise PlanError("accept and skip were both given; a period is either accepted or passed over")
+        raise PlanError("accept and skip were both given; a period is either accepted or skipped")
     if accept:
         _refuse_unseen(plan, landing)
     if accept or skip:
@@ -127,33 +127,33 @@ def decide_override(plan: Plan, landing: Landing, accept: str, skip: str, when: 
 
 
 def _refuse_unseen(plan: Plan, landing: Landing) -> None:
-    """Raise PlanError if what landed is not what validation stopped: nobody can accept what nobody has seen."""
+    """Raise PlanError if this version is not the one that validation stopped: an operator must have seen what to accept."""
     objects, name = open_store(), period_name(plan, landing.period)
     night = manifest_store.current_manifest(objects, plan.pipeline, landing.period)
-    stopped = [one.version for one in night.logs if one.period == landing.period] if night else []
+    stopped = [logs.version for logs in night.logs if logs.period == landing.period] if night else []
     if night and night.outcome == "blocked" and landing.version in stopped:
         return
     if read_override(objects, plan.pipeline, landing.place):
-        return  # it was decided before, and that stands
+        return  # it was decided before
     if night and landing.version in stopped:
         raise PlanError(
             f"accept: validation has not stopped version {landing.version} of {name}; the night of it is {night.outcome}. There is "
             "nothing to accept"
         )
-    what = (
+    stop = (
         f"it stopped version {stopped[-1]}"
         if night and night.outcome == "blocked" and stopped
         else "it stopped nothing"
     )
     raise PlanError(
-        f"accept: validation has not judged version {landing.version} of {name}, which has just landed; {what}. Nothing was "
+        f"accept: validation has not judged version {landing.version} of {name}, which has just landed; {stop}. Nothing was "
         f"accepted. Run `nightloop night {as_given(plan.pipeline)} --period {name}`, look at what it says, then accept"
     )
 
 
 @task("plan of the backfill")
 def backfill_steps(plan: Plan, start: str, end: str, what: Chosen, when: datetime) -> list[Step]:
-    """What a backfill would run, and why: shown as an artifact before anything runs."""
+    """What a backfill would run, and why. It is shown as an artifact before anything runs."""
     refuse_other_periods(plan)
     closed_until = newest_period(plan, when)
     first = parse(plan.periods, start).index if start.strip() else root_period(plan)
@@ -161,11 +161,11 @@ def backfill_steps(plan: Plan, start: str, end: str, what: Chosen, when: datetim
     counted = isinstance(plan.periods, Counts)  # how far the rows reach is known when they are read
     with open_lake(plan) as warehouse:
         reach = max(last, closed_until) if counted else closed_until
-        _, known = overview(open_store(), warehouse, plan, reach)
-    chosen, later = "failed" if what == "missing and failed" else what, reach - max(known, default=reach)
-    found = backfill_plan(known, chosen, first, last, lambda index: period_name(plan, index), later)
+        _, states = overview(open_store(), warehouse, plan, reach)
+    chosen, later = "failed" if what == "missing and failed" else what, reach - max(states, default=reach)
+    steps = backfill_plan(states, chosen, first, last, lambda index: period_name(plan, index), later)
     table = backfill_table(
-        plan.pipeline, found, {step.period: period_name(plan, step.period) for step in found}
+        plan.pipeline, steps, {step.period: period_name(plan, step.period) for step in steps}
     ).oldest(SHOWN)
     show_markdown(f"{plan.pipeline}-backfill-plan", "What runs, and why", as_markdown(table))
-    return found
+    return steps

@@ -1,4 +1,4 @@
-"""Terminal: lines of progress on stderr, where somebody sits at a terminal."""
+"""Terminal: progress lines on stderr, if it is a terminal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LINES: ContextVar[Progress | None] = ContextVar("lines", default=None)
 
 @contextmanager
 def terminal() -> Iterator[None]:
-    """Lines of progress on stderr, where somebody sits at a terminal; they go when the flow has ended."""
+    """Show progress lines on stderr, if it is a terminal; they are removed when the flow has ended."""
     if LINES.get() is not None or not sys.stderr.isatty():
         yield
         return
@@ -34,7 +34,7 @@ def terminal() -> Iterator[None]:
 
 @contextmanager
 def progress_line(title: str) -> Iterator[None]:
-    """A line in the terminal while something is done."""
+    """Show a line in the terminal while the block runs."""
     if (lines := LINES.get()) is None:
         yield
         return

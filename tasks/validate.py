@@ -1,4 +1,4 @@
-"""Validate: hold a landed period against the plan's expectations, and admit it to the night or stop the night."""
+"""Validate: check a landed period against the plan's expectations, and open the night or stop it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,6 @@ from nightloop.tasks.resources import open_lake, open_store
 
 @task("validate {landed[0].period}")
 def validate(plan: Plan, landed: Sequence[Landing], retry_failed: bool = False) -> Night | Manifest:
-    """The night to run, or the manifest of a night that is finished, stopped or passed over."""
+    """The night to run, or the manifest of a night that is finished, stopped or skipped."""
     with open_lake(plan) as warehouse:
         return open_night(open_store(), warehouse, plan, landed, retry_failed)

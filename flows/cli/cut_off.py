@@ -1,4 +1,4 @@
-"""Cut off: runs of `nightloop up` whose process is gone are put back, or told as ended; for its start, worker and end."""
+"""Cut-off runs: runs of `nightloop up` whose process is gone are scheduled again, or marked as ended."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from datetime import UTC, datetime
 from typing import Any
 
 from nightloop.flows.cli.login import login_directory
-from nightloop.flows.cli.processes import belonging, can_tell, end_runs
+from nightloop.flows.cli.processes import can_list_processes, child_processes, end_runs
 from nightloop.tasks.plan.safe_text import safe_text
 
 POOL = "nightloop"
-TRIES = 3  # times that a run is begun; then it is left for a person: it may be what ends its process
-LOOK = 5.0  # seconds between two looks at runs that outlived their worker
-PATIENCE = 30.0  # seconds that a run which is cancelled has to end
+TRIES = 3  # times that a run is started; after that a person must decide: the run may be what ends its process
+LOOK = 5.0  # seconds between two checks of runs that outlived their worker
+PATIENCE = 30.0  # seconds that a cancelled run has to end
 RESUMES = "what it finished is kept"
 
 
-def put_back(client: Any, alive: Collection[str], before: datetime) -> list[str]:
-    """Runs that were under way before that time and have no process any more are scheduled again, which resumes them.
+def resume_lost_runs(client: Any, alive: Collection[str], before: datetime) -> list[str]:
+    """Schedule the runs again that were active before that time and have no process any more; this resumes them.
 
-    One that was being cancelled is marked as cancelled instead, and one that was begun `TRIES` times as crashed. Returns a
-    line for each.
+    A run that was being cancelled is marked as cancelled instead. A run that was started `TRIES` times is marked as
+    crashed. Returns a line for each.
     """
     from prefect.states import Cancelled, Crashed, Scheduled
 
     lines: list[str] = []
-    if not can_tell():
+    if not can_list_processes():
         return lines
     state: Any
-    for run in _under_way(client, "RUNNING", "PENDING", "CANCELLING"):
+    for run in _active_runs(client, "RUNNING", "PENDING", "CANCELLING"):
         if str(run.id) in alive or run.state.timestamp > before:
             continue
         if run.state.is_cancelling():
@@ -42,7 +42,7 @@ def put_back(client: Any, alive: Collection[str], before: datetime) -> list[str]
             )
         elif run.run_count >= TRIES:
             state = Crashed(message=f"its process ended {TRIES} times before it was done; run it again to resume")
-            then = f"was begun {TRIES} times and is marked as crashed; run it again to resume"
+            then = f"was started {TRIES} times and is marked as crashed; run it again to resume"
         else:
             state, then = Scheduled(message="its process had ended; it resumes"), "starts again by itself, and resumes"
         client.set_flow_run_state(run.id, state, force=True)
@@ -50,25 +50,25 @@ def put_back(client: Any, alive: Collection[str], before: datetime) -> list[str]
     return lines
 
 
-def tell_ended(client: Any, ids: Collection[str]) -> list[str]:
-    """Runs that were ended with `nightloop up`: their states say so. Returns a line for each that was not done."""
+def mark_ended_runs(client: Any, ids: Collection[str]) -> list[str]:
+    """Set the states of the runs that were ended with `nightloop up`. Returns a line for each that was not finished."""
     from prefect.states import Cancelled, Crashed
 
     lines = []
-    for run in (client.read_flow_run(one) for one in sorted(ids)):
+    for run in (client.read_flow_run(run_id) for run_id in sorted(ids)):
         if run.state.is_completed() or run.state.is_failed() or run.state.is_cancelled():
             continue
         if run.state.is_cancelling():
             client.set_flow_run_state(run.id, Cancelled(message="ended with `nightloop up`"), force=True)
             continue
-        said = f"it was cut off when `nightloop up` was stopped; {RESUMES}. {_again(run)}"
-        client.set_flow_run_state(run.id, Crashed(message=said), force=True)
-        lines.append(f"{run.name}: {said}")
+        message = f"it was cut off when `nightloop up` was stopped; {RESUMES}. {_resume_advice(run)}"
+        client.set_flow_run_state(run.id, Crashed(message=message), force=True)
+        lines.append(f"{run.name}: {message}")
     return lines
 
 
-def _again(run: Any) -> str:
-    """How a run that was cut off is resumed."""
+def _resume_advice(run: Any) -> str:
+    """How to resume a run that was cut off."""
     flow, _, rest = str(run.name).partition(" ")
     plan = run.parameters.get("plan", "PLAN")
     if flow == "nightly":
@@ -80,56 +80,56 @@ def _again(run: Any) -> str:
     return "Run it again with the same parameters to resume: in the UI, Copy to new run"
 
 
-def follow(client: Any, alive: Collection[str]) -> None:
-    """Runs that outlived their worker are cancelled here, where somebody cancels them, until the last has ended."""
+def watch_orphaned_runs(client: Any, alive: Collection[str]) -> None:
+    """Watch the runs that outlived their worker until the last has ended; end those that a person cancels."""
     from prefect.states import Cancelled
 
     home, left = login_directory().parent, frozenset(alive)
-    while left := left & set(belonging(home).values()):
-        for run in _under_way(client, "CANCELLING"):
+    while left := left & set(child_processes(home).values()):
+        for run in _active_runs(client, "CANCELLING"):
             if str(run.id) in left:
                 end_runs(home, PATIENCE, frozenset({str(run.id)}))
-                said: Any = Cancelled(message="cancelled; run it again to resume")
-                client.set_flow_run_state(run.id, said, force=True)
+                state: Any = Cancelled(message="cancelled; run it again to resume")
+                client.set_flow_run_state(run.id, state, force=True)
         time.sleep(LOOK)
 
 
-def _under_way(client: Any, *states: str) -> list[Any]:
+def _active_runs(client: Any, *states: str) -> list[Any]:
     """The runs of deployments that this home's worker runs, in one of these states."""
     from prefect.client.schemas.filters import FlowRunFilter, WorkPoolFilter
 
-    asked = FlowRunFilter.model_validate(
+    run_filter = FlowRunFilter.model_validate(
         {"state": {"type": {"any_": list(states)}}, "deployment_id": {"is_null_": False}}
     )
     pool = WorkPoolFilter.model_validate({"name": {"any_": [POOL]}})
-    return list(client.read_flow_runs(flow_run_filter=asked, work_pool_filter=pool))
+    return list(client.read_flow_runs(flow_run_filter=run_filter, work_pool_filter=pool))
 
 
 def main() -> None:
-    """What `nightloop up` runs: `ended ID...` at its end; `worker TIME ID...` where its worker ended and these runs live."""
+    """What `nightloop up` runs: `ended ID...` at its end; `worker TIME ID...` if its worker ended and these runs are alive."""
     from prefect.client.orchestration import get_client
 
-    what, *given = sys.argv[1:]
+    command, *arguments = sys.argv[1:]
     logging.disable()  # Prefect's client would print what it cannot reach
     while True:
         try:
             with get_client(sync_client=True) as client:
-                if what == "ended":
-                    return _say(tell_ended(client, given))
-                _say(put_back(client, given[1:], datetime.fromisoformat(given[0])))
-                return follow(client, given[1:])
+                if command == "ended":
+                    return _say(mark_ended_runs(client, arguments))
+                _say(resume_lost_runs(client, arguments[1:], datetime.fromisoformat(arguments[0])))
+                return watch_orphaned_runs(client, arguments[1:])
         except Exception as error:  # the server has ended as well, and is started again
-            if what == "ended":
+            if command == "ended":
                 return _say([f"the states of the runs that were cut off could not be recorded: {error}"])
             time.sleep(LOOK)
 
 
-def put_back_all() -> None:
-    """At the start of `nightloop up`, when no run has a process yet."""
+def resume_all_lost_runs() -> None:
+    """Schedule all lost runs again, at the start of `nightloop up`, when no run has a process yet."""
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:
-        _say(put_back(client, (), datetime.now(UTC)))
+        _say(resume_lost_runs(client, (), datetime.now(UTC)))
 
 
 def _say(lines: list[str]) -> None:

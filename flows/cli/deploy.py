@@ -1,4 +1,4 @@
-"""Deploy: the deployments of pipelines, registered with the Prefect server whose address is in the environment."""
+"""Deploy: register the deployments of pipelines with the Prefect server of PREFECT_API_URL."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from nightloop.flows.cli.cut_off import put_back_all
+from nightloop.flows.cli.cut_off import resume_all_lost_runs
 from nightloop.flows.cli.register import mark_dead_runs
 from nightloop.tasks.plan.cron import crons, timezone
 from nightloop.tasks.plan.errors import ConflictError, PlanError
@@ -25,13 +25,13 @@ FILE = PACKAGE / "prefect.yaml"
 
 
 def deploy(plans: Sequence[str]) -> list[str]:
-    """Register every deployment of infra/prefect.yaml for each of these plans; one line each says what is scheduled.
+    """Register every deployment of infra/prefect.yaml for each of these plans. Returns a line for each: what is scheduled.
 
-    Deployments that are there are updated, and those of other pipelines stay. A schedule starts when the plan says. One
-    that a person paused stays paused, and one that a person added stays.
+    Existing deployments are updated, and those of other pipelines stay. Schedules follow the plan. One that a person
+    paused stays paused, and one that a person added stays.
 
-    Raises PlanError for mistakes in a plan, or two plans of one pipeline, before anything is registered, and RuntimeError
-    where no server is named.
+    Raises PlanError for mistakes in a plan, or two plans of one pipeline, before anything is registered, and ConflictError
+    if PREFECT_API_URL is not set.
     """
     if not os.environ.get("PREFECT_API_URL"):
         raise ConflictError(
@@ -45,19 +45,19 @@ def deploy(plans: Sequence[str]) -> list[str]:
             other = orders[order.pipeline][0]
             raise PlanError(f"{other} and {plan} are plans of one pipeline, {order.pipeline}; give one of them")
         orders[order.pipeline] = (plan, order)
-    lines = [_registered(plan_name(plan), order) for plan, order in orders.values()]
+    lines = [_register_pipeline(plan_name(plan), order) for plan, order in orders.values()]
     mark_dead_runs()
     return lines
 
 
 def plan_name(plan: str) -> str:
-    """How a run on this machine names the plan: by its name where it is found by name, else by its full path."""
-    found = find_plan(plan, Settings().plan_places)
-    return plan if found != Path(plan) else str(found.resolve())
+    """How a run on this machine names the plan: by its name if it is found by name, else by its full path."""
+    path = find_plan(plan, Settings().plan_places)
+    return plan if path != Path(plan) else str(path.resolve())
 
 
 def deployments_of(name: str, order: Plan) -> list[dict[str, Any]]:
-    """The deployments of infra/prefect.yaml, with this plan's words filled in."""
+    """The deployments of infra/prefect.yaml, with the values of this plan filled in."""
     words = {
         "NIGHTLOOP_PIPELINE": order.pipeline,
         "NIGHTLOOP_PLAN": name,
@@ -68,40 +68,40 @@ def deployments_of(name: str, order: Plan) -> list[dict[str, Any]]:
         "NIGHTLOOP_PLANS": str(Settings().plans.resolve()),
     }
     raw = yaml.safe_load(FILE.read_text(encoding="utf-8"))["deployments"]
-    found: list[dict[str, Any]] = _filled(raw, words)
-    for one in found:
-        first, *more = one.get("schedules", [{}])
+    deployments: list[dict[str, Any]] = _fill_template(raw, words)
+    for deployment in deployments:
+        first, *more = deployment.get("schedules", [{}])
         if first.get("slug") == "nightly":  # days that are cut at several times have several schedules
             others = [first | {"cron": cron, "slug": f"nightly-{n}"} for n, cron in enumerate(crons(order)[1:], 2)]
-            one["schedules"] = [first, *others, *more]
-    return found
+            deployment["schedules"] = [first, *others, *more]
+    return deployments
 
 
-def _filled(value: Any, words: Mapping[str, str]) -> Any:
-    """The value with `{{ $WORD }}` filled in wherever it stands, as `prefect deploy` does from the environment."""
+def _fill_template(value: Any, words: Mapping[str, str]) -> Any:
+    """The value with every `{{ $WORD }}` filled in, as `prefect deploy` does from the environment."""
     if isinstance(value, str):
-        return re.sub(r"{{ \$(\w+) }}", lambda found: words[found[1]], value)
+        return re.sub(r"{{ \$(\w+) }}", lambda match: words[match[1]], value)
     if isinstance(value, dict):
-        return {key: _filled(one, words) for key, one in value.items()}
-    return [_filled(one, words) for one in value] if isinstance(value, list) else value
+        return {key: _fill_template(item, words) for key, item in value.items()}
+    return [_fill_template(item, words) for item in value] if isinstance(value, list) else value
 
 
-def _registered(name: str, order: Plan) -> str:
+def _register_pipeline(name: str, order: Plan) -> str:
     """Register the deployments of one pipeline. Returns what is scheduled, in words."""
     from prefect.client.orchestration import get_client
 
     lines = []
     with get_client(sync_client=True) as client:
-        found = deployments_of(name, order)
-        for pool in {one["work_pool"]["name"] for one in found}:
-            _pool(client, pool)
-        for one in found:
-            lines += _scheduled(client, _register(one), one)
+        deployments = deployments_of(name, order)
+        for pool in {deployment["work_pool"]["name"] for deployment in deployments}:
+            _make_pool(client, pool)
+        for deployment in deployments:
+            lines += _update_schedules(client, _register(deployment), deployment)
     return f"{order.pipeline}: {len(lines)} schedules: {'; '.join(lines)}"
 
 
-def _pool(client: Any, name: str) -> None:
-    """Make the work pool, where there is none."""
+def _make_pool(client: Any, name: str) -> None:
+    """Make the work pool if there is none."""
     from prefect.client.schemas.actions import WorkPoolCreate
     from prefect.exceptions import ObjectNotFound
     from prefect.workers.process import ProcessWorker
@@ -113,47 +113,47 @@ def _pool(client: Any, name: str) -> None:
         client.create_work_pool(WorkPoolCreate(name=name, type="process", base_job_template=template))
 
 
-def _register(one: Mapping[str, Any]) -> Any:
+def _register(description: Mapping[str, Any]) -> Any:
     """Create or update one deployment, without its schedules. Returns its id."""
     from prefect.client.schemas.objects import ConcurrencyLimitConfig
 
     from nightloop.flows import deployments
 
-    limit = one.get("concurrency_limit")
-    made = getattr(deployments, one["entrypoint"].rpartition(".")[2]).to_deployment(
-        one["name"],
-        description=one["description"],
-        tags=one["tags"],
-        parameters=one["parameters"],
+    limit = description.get("concurrency_limit")
+    deployment = getattr(deployments, description["entrypoint"].rpartition(".")[2]).to_deployment(
+        description["name"],
+        description=description["description"],
+        tags=description["tags"],
+        parameters=description["parameters"],
         concurrency_limit=ConcurrencyLimitConfig(**limit) if limit else None,
-        work_pool_name=one["work_pool"]["name"],
-        job_variables=one["work_pool"]["job_variables"],
+        work_pool_name=description["work_pool"]["name"],
+        job_variables=description["work_pool"]["job_variables"],
     )
-    made.entrypoint = one["entrypoint"]
-    return made.apply()
+    deployment.entrypoint = description["entrypoint"]
+    return deployment.apply()
 
 
-def _scheduled(client: Any, deployment: Any, one: Mapping[str, Any]) -> list[str]:
-    """Bring the schedules that the file describes to what it says. Those that people paused or added stay so."""
+def _update_schedules(client: Any, deployment: Any, description: Mapping[str, Any]) -> list[str]:
+    """Create or update the schedules that the file describes. Those that people paused or added stay as they are."""
     from prefect.client.schemas.actions import DeploymentScheduleCreate
     from prefect.client.schemas.schedules import CronSchedule
 
-    there = {schedule.slug: schedule for schedule in client.read_deployment_schedules(deployment)}
-    said = []
-    for wanted in one.get("schedules", []):
+    existing = {schedule.slug: schedule for schedule in client.read_deployment_schedules(deployment)}
+    lines = []
+    for wanted in description.get("schedules", []):
         when = CronSchedule(cron=wanted["cron"], timezone=wanted["timezone"])
-        known = there.pop(wanted["slug"], None)
-        if known is None:
+        present = existing.pop(wanted["slug"], None)
+        if present is None:
             created = DeploymentScheduleCreate(schedule=when, active=True, slug=wanted["slug"])
             client.create_deployment_schedules(deployment, [created])
-        elif (known.schedule.cron, known.schedule.timezone) != (when.cron, when.timezone):
-            client.update_deployment_schedule(deployment, known.id, schedule=when)
-        paused = "" if known is None or known.active else ", paused in Prefect and left so"
-        said.append(f"{one['name']} at {when.cron} {when.timezone}{paused}")
-    for slug, old in there.items():
+        elif (present.schedule.cron, present.schedule.timezone) != (when.cron, when.timezone):
+            client.update_deployment_schedule(deployment, present.id, schedule=when)
+        paused = "" if present is None or present.active else ", paused in Prefect and left so"
+        lines.append(f"{description['name']} at {when.cron} {when.timezone}{paused}")
+    for slug, old in existing.items():
         if slug and slug.startswith("nightly-"):  # the plan cuts its days at fewer times than before
             client.delete_deployment_schedule(deployment, old.id)
-    return said
+    return lines
 
 
 def main() -> None:
@@ -166,10 +166,10 @@ def main() -> None:
             lines = deploy([plan])
             taken[pipeline] = plan
         except (ValueError, LookupError, FileNotFoundError) as error:
-            lines = [f"nightloop: {plan} is left out, the others go on: {safe_text(str(error))}"]
+            lines = [f"nightloop: {plan} is left out, the others are used: {safe_text(str(error))}"]
         sys.stderr.write("".join(f"{line}\n" for line in lines))
     if taken:
-        put_back_all()
+        resume_all_lost_runs()
     sys.exit(0 if taken or not sys.argv[1:] else 1)
 
 

@@ -1,4 +1,4 @@
-"""Doctor: look at this machine before it is trusted with a night."""
+"""Doctor: check this machine before a night runs on it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from nightloop.flows.cli.prefect_health import server
+from nightloop.flows.cli.prefect_health import check_prefect_server
 from nightloop.flows.pipeline_lock import store_clock
 from nightloop.tasks.objects import pipelines
 from nightloop.tasks.plan.errors import PlanError, StoreError
@@ -22,62 +22,66 @@ from nightloop.tasks.resources import open_store, read, try_lake
 from nightloop.tasks.retention.needed_blobs import GIVEN_UP
 
 PACKAGES = ("prefect", "torch", "duckdb", "great-expectations", "boto3", "pandas", "pyarrow")
-INCOMPLETE = "and it has no complete record of its pipelines: nightloop maintain PLAN --adopt, before anything is swept"
+INCOMPLETE = "and it has no complete record of its pipelines: run nightloop maintain PLAN --adopt before a sweep"
 LEAST_DISK = 2 * 1024**3  # bytes
 
 
 def doctor(deep: bool = False) -> dict[str, Any]:
-    """Every check with its finding; `healthy` is True only where all passed. `deep`: read every blob of every night too."""
+    """Every check with its finding; `healthy` is True only if all passed. `deep`: read every blob of every night too."""
     checks: dict[str, Callable[[], str]] = {
         "python": lambda: platform.python_version(),
         "packages": lambda: ", ".join(f"{name} {version(name)}" for name in PACKAGES),
-        "install": _install,
-        "plug-ins": _plug_ins,
-        "store": _store,
-        "lake": _lake,
-        "disk": _disk,
-        "plans": _plans,
-        "prefect": server,
+        "install": _check_install,
+        "plug-ins": _check_plug_ins,
+        "store": _check_store,
+        "lake": _check_lake,
+        "disk": _check_disk,
+        "plans": _check_plans,
+        "prefect": check_prefect_server,
     }
     if deep:
-        checks["blobs"] = _blobs
-    rows = [_checked(name, check) for name, check in checks.items()]
+        checks["blobs"] = _check_blobs
+    rows = [_run_check(name, check) for name, check in checks.items()]
     healthy = all(row["ok"] for row in rows)
     lines = [f"{'ok ' if row['ok'] else 'BAD'}  {row['check']:<9} {row['finding']}" for row in rows]
     return {
         "healthy": healthy,
         "checks": rows,
-        "text": "\n".join([*lines, "", "healthy" if healthy else "not healthy: mend what is BAD"]),
+        "text": "\n".join([*lines, "", "healthy" if healthy else "not healthy: repair what is BAD"]),
     }
 
 
-def _checked(name: str, check: Callable[[], str]) -> dict[str, Any]:
+def _run_check(name: str, check: Callable[[], str]) -> dict[str, Any]:
     try:
         return {"check": name, "ok": True, "finding": check()}
-    except Exception as error:  # a doctor reports what is broken, whatever it is
+    except Exception as error:  # every failure is a finding, whatever its type
         return {"check": name, "ok": False, "finding": f"{type(error).__name__}: {error}"}
 
 
-def _install() -> str:
+def _check_install() -> str:
     return f"nightloop {version('nightloop')} in {PACKAGE.parent}"
 
 
-def _plug_ins() -> str:
+def _check_plug_ins() -> str:
     return "; ".join(
         f"{group.removeprefix('nightloop.')}: {', '.join(classes(kind))}" for kind, group in GROUPS.items()
     )
 
 
-def _store() -> str:
+def _check_store() -> str:
     objects = open_store()
     store_clock(objects)
     record = pipelines.load_record(objects)
-    known = f"it knows {', '.join(record.roots) or 'no pipeline'}" if record and record.complete else INCOMPLETE
-    return f"{Settings().store_place} keeps conditional writes, its clock and this machine's agree, {known}"
+    pipelines_in_words = (
+        f"it knows {', '.join(record.roots) or 'no pipeline'}" if record and record.complete else INCOMPLETE
+    )
+    return (
+        f"{Settings().store_place} keeps conditional writes, its clock and this machine's agree, {pipelines_in_words}"
+    )
 
 
-def _lake() -> str:
-    """Attach the lake of every pipeline, and take a turn to write without writing anything."""
+def _check_lake() -> str:
+    """Attach the lake of every pipeline, and take the write lock without writing anything."""
     names = sorted(pipelines.readable_record(open_store()).roots)
     where = f"catalogs in {'PostgreSQL' if Settings().postgres else 'SQLite'}, data in {Settings().lake_place}"
     for name in names:
@@ -91,7 +95,7 @@ def _lake() -> str:
     return f"{where}; there is no pipeline yet, and one that was made to try it can be attached and written"
 
 
-def _blobs() -> str:
+def _check_blobs() -> str:
     """Read every blob that a night or the promotion log names, and compare it with its hash."""
     objects = open_store()
     nights, needed = 0, set()
@@ -100,12 +104,12 @@ def _blobs() -> str:
         keys = [key.split("/")[3] for key in objects.keys(f"pipelines/{name}/nights/")]
         for index in sorted({int(key) for key in keys if key.isdecimal()}):
             nights += 1
-            found = manifest_store.read_revisions(objects, name, index)
-            if not found:
+            revisions = manifest_store.read_revisions(objects, name, index)
+            if not revisions:
                 wrong.append(
-                    f"{manifest_store.manifest_key(name, index, 1)} is not there, and other files of that night are"
+                    f"{manifest_store.manifest_key(name, index, 1)} is missing, and other files of that night exist"
                 )
-            for number, sealed in enumerate(found, start=1):  # superseded ones too: a champion may be of one
+            for number, sealed in enumerate(revisions, start=1):  # superseded ones too: a champion may come from one
                 try:
                     needed |= set(
                         manifest_store.blobs_of(manifest_store.parse_manifest(objects, (name, index, number), sealed))
@@ -118,30 +122,30 @@ def _blobs() -> str:
     if wrong:
         more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
         raise PlanError(f"{plural(len(wrong), 'object')} damaged or missing: {'; '.join(wrong[:5])}{more}")
-    return f"{plural(nights, 'night')} and their {plural(len(needed), 'blob')} are whole"
+    return f"{plural(nights, 'night')} and their {plural(len(needed), 'blob')} are intact"
 
 
-def _disk() -> str:
+def _check_disk() -> str:
     home = Settings().home.resolve()
-    there = next(place for place in (home, *home.parents) if place.exists())
-    free = shutil.disk_usage(there).free
+    existing = next(directory for directory in (home, *home.parents) if directory.exists())
+    free = shutil.disk_usage(existing).free
     if free < LEAST_DISK:
-        raise StoreError(f"{free / 1e9:.1f} GB free at {there}; a night needs room for checkpoints, at least 2 GB")
-    return f"{free / 1e9:.0f} GB free at {there}"
+        raise StoreError(f"{free / 1e9:.1f} GB free at {existing}; a night needs room for checkpoints, at least 2 GB")
+    return f"{free / 1e9:.0f} GB free at {existing}"
 
 
-def _plans() -> str:
+def _check_plans() -> str:
     """Read every plan that is found by name, plug-in options included."""
-    found, wrong = [], []
-    for place in dict.fromkeys(place.resolve() for place in Settings().plan_places):
-        names = sorted(place.glob("*.yaml"))
+    lines, wrong = [], []
+    for directory in dict.fromkeys(directory.resolve() for directory in Settings().plan_places):
+        names = sorted(directory.glob("*.yaml"))
         for path in names:
             try:
                 read(str(path))
             except (ValueError, LookupError, OSError) as error:
                 wrong.append(str(error))
         if names:
-            found.append(f"{', '.join(path.stem for path in names)} in {place}")
+            lines.append(f"{', '.join(path.stem for path in names)} in {directory}")
     if wrong:
         raise PlanError("; ".join(wrong))
-    return "; ".join(found)
+    return "; ".join(lines)

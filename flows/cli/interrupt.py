@@ -14,14 +14,14 @@ SAID = "interrupted; what was finished is kept, run it again to resume"
 
 
 class Verbs(TyperGroup):
-    """The verbs of the console script. One that is interrupted says how far it came, and how to go on."""
+    """The verbs of the console script. One that is interrupted says how far it came, and how to continue."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the verb that was asked for."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
-            # It may have come in the middle of an import, after which no other import is safe: only a text needs one.
-            said = safe_text(str(error)) if str(error) else SAID
-            sys.stderr.write(f"nightloop: {said}\n")
+            # The interrupt may have come in the middle of an import, after which no other import is safe.
+            message = safe_text(str(error)) if str(error) else SAID
+            sys.stderr.write(f"nightloop: {message}\n")
             raise SystemExit(EXIT_CODE) from None

@@ -1,4 +1,4 @@
-"""Login: who may use the Prefect servers that nightloop starts, and where the login of `nightloop up` is kept."""
+"""Login: the login of the Prefect servers that nightloop starts, and the file that keeps it."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ def login(
 ) -> None:
     """Say where the login of `nightloop up` is kept, and how to use it; --show shows it on a terminal."""
     path = login_path()
-    kept = read_login(path)
+    value = read_login(path)
     if show and not sys.stdout.isatty():
         raise PlanError(f"--show shows a secret on a terminal only, and stdout is none; read the file {path} instead")
-    found = {"path": str(path), "text": login_advice(path)} | ({"login": kept, "text": kept} if show else {})
-    sys.stdout.write((json.dumps(found, indent=2, ensure_ascii=False) if as_json else found["text"]) + "\n")
+    document = {"path": str(path), "text": login_advice(path)} | ({"login": value, "text": value} if show else {})
+    sys.stdout.write((json.dumps(document, indent=2, ensure_ascii=False) if as_json else document["text"]) + "\n")
 
 
 def login_advice(path: Path) -> str:
-    """What to do with the login, without the login."""
+    """How to use the login, without the login itself."""
     lines = [
         f"The login of `nightloop up` is in {path}, which only you can read.",
         "  in the browser: paste the text that `nightloop login --show` shows",
         f'  other programs: export {CLIENT_LOGIN}="$(cat {shlex.quote(str(path))})"',
-        "  nightloop itself takes it from there, where PREFECT_API_URL is the address of a running `nightloop up`",
+        "  nightloop itself reads it there, if PREFECT_API_URL is the address of a running `nightloop up`",
         "  a new one: stop `nightloop up`, delete the file, start it again",
     ]
     if os.environ.get(SERVER_LOGIN):
@@ -55,7 +55,7 @@ REACHED = ("0100007F", "00000000")  # of /proc/net/tcp: 127.0.0.1, where our ser
 
 
 def login_directory() -> Path:
-    """The directory of Prefect under home: its database, the login and the address are for its owner alone."""
+    """The directory of Prefect under home. Only its owner may read its database, the login and the address."""
     from nightloop.tasks.plan.settings import Settings
 
     return Settings().home.resolve() / "prefect"
@@ -67,7 +67,7 @@ def login_path() -> Path:
 
 
 def private_directory() -> Path:
-    """The directory of Prefect, made or made private. Raises PermissionError if it is somebody else's."""
+    """Make the directory of Prefect, or make it private. Raises PermissionError if another user owns it."""
     path = login_directory()
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     if stat.S_IMODE(path.stat().st_mode) != 0o700:
@@ -76,44 +76,44 @@ def private_directory() -> Path:
 
 
 def login_of_up() -> str:
-    """The login that `nightloop up` asks for: that of the environment, or the one kept, made where there is none."""
-    if given := os.environ.get(SERVER_LOGIN, ""):
-        return given
+    """The login that `nightloop up` asks for: that of the environment, or the one in the file, which is made if missing."""
+    if value := os.environ.get(SERVER_LOGIN, ""):
+        return value
     path = private_directory() / "login"
     try:
-        kept = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)  # private from the first moment
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)  # private from the first moment
     except FileExistsError:
         return read_login(path)
-    with os.fdopen(kept, "w") as stream:
+    with os.fdopen(descriptor, "w") as stream:
         stream.write(new_login() + "\n")
     return read_login(path)
 
 
 def read_login(path: Path) -> str:
-    """The login in the file. Raises an error that says what to do where it is missing, damaged or not private."""
-    anew = f"Delete it; `nightloop up` then makes a new one, or set {SERVER_LOGIN} yourself"
+    """The login in the file. Raises an error that says what to do if it is missing, damaged or not private."""
+    advice = f"Delete it; `nightloop up` then makes a new one, or set {SERVER_LOGIN} yourself"
     try:
-        opened = os.open(path, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no login at {path} yet: `nightloop up` makes it") from None
-    with os.fdopen(opened) as stream:
-        found = os.fstat(opened)
-        if found.st_uid != os.geteuid() or found.st_mode & 0o077:
-            mode = f"mode {stat.S_IMODE(found.st_mode):04o}, owner {found.st_uid}"
-            raise PermissionError(f"others can read or change the login {path} ({mode}), so it is not used. {anew}")
-        kept = stream.read(1000).strip()
-    if not SHAPE.fullmatch(kept):
-        raise PlanError(f"the file {path} holds no login (user:password, 16 characters or more of password). {anew}")
-    return kept
+    with os.fdopen(descriptor) as stream:
+        status = os.fstat(descriptor)
+        if status.st_uid != os.geteuid() or status.st_mode & 0o077:
+            mode = f"mode {stat.S_IMODE(status.st_mode):04o}, owner {status.st_uid}"
+            raise PermissionError(f"others can read or change the login {path} ({mode}), so it is not used. {advice}")
+        value = stream.read(1000).strip()
+    if not SHAPE.fullmatch(value):
+        raise PlanError(f"the file {path} holds no login (user:password, 16 characters or more of password). {advice}")
+    return value
 
 
 def new_login() -> str:
-    """A login that nobody can guess."""
+    """A random login."""
     return f"nightloop:{secrets.token_urlsafe(32)}"
 
 
 def locked_api_settings(given: str) -> dict[str, str]:
-    """Settings of a server that answers nobody without this login and no other website, and of its clients."""
+    """Settings of a server that requires this login and answers no other website, and of its clients."""
     return {
         SERVER_LOGIN: given,
         CLIENT_LOGIN: given,
@@ -124,7 +124,7 @@ def locked_api_settings(given: str) -> dict[str, str]:
 
 
 def choose_prefect(chosen: bool | None) -> bool | None:
-    """Before a flow: settle whether Prefect runs it, and log in there if so. Called by the option of that name."""
+    """Before a flow: decide whether Prefect runs it, and log in there if so. Called by the option of that name."""
     from nightloop.tasks.plan.settings import Settings
 
     if chosen is not None:
@@ -135,24 +135,24 @@ def choose_prefect(chosen: bool | None) -> bool | None:
 
 
 def log_in_for_credentials(context: typer.Context) -> None:
-    """Before a verb that finds its S3 credentials in a block of Prefect's."""
+    """Log in before a verb that reads its S3 credentials from a Prefect block."""
     if os.environ.get("NIGHTLOOP_S3_CREDENTIALS_BLOCK") and context.invoked_subcommand not in WITHOUT_PREFECT:
         log_in()
 
 
 def log_in() -> None:
-    """Close Prefect's temporary server where no other is named; else take the login of this home's `nightloop up`.
+    """Protect Prefect's temporary server if no other is named; else use the login of this home's `nightloop up`.
 
-    A login that the operator gave is used as it is. The kept one is sent to a `nightloop up` of this home that runs now,
-    and to no other server.
+    A login that the operator gave is used as it is. The one in the file is sent only to a `nightloop up` of this home that
+    runs now.
     """
     from prefect.context import refresh_global_settings_context
     from prefect.settings import get_current_settings
 
-    asked = get_current_settings().api
-    if not asked.url:
+    api = get_current_settings().api
+    if not api.url:
         os.environ.update(locked_api_settings(new_login()))
-    elif not asked.auth_string and not asked.key and runs_at(asked.url.rstrip("/").removesuffix("/api")):
+    elif not api.auth_string and not api.key and runs_at(api.url.rstrip("/").removesuffix("/api")):
         os.environ[CLIENT_LOGIN] = read_login(login_path())
     else:
         return
@@ -160,7 +160,7 @@ def log_in() -> None:
 
 
 def prefect_error(error: Exception) -> OSError | None:
-    """What to say if a Prefect server cannot be reached or did not accept the login; None if the error is another one."""
+    """The error to raise if a Prefect server cannot be reached or did not accept the login; None for any other error."""
     if "prefect" not in sys.modules:
         return None
     from prefect.exceptions import PrefectHTTPStatusError
@@ -168,8 +168,8 @@ def prefect_error(error: Exception) -> OSError | None:
     if not isinstance(error, PrefectHTTPStatusError) or error.response.status_code != 401:
         from nightloop.tasks.orchestration import lost
 
-        return StoreError(f"Prefect's API is away: {error}") if lost(error) else None
-    where = error.request.url.netloc.decode()  # without what may stand before an @
+        return StoreError(f"Prefect's API cannot be reached: {error}") if lost(error) else None
+    where = error.request.url.netloc.decode()  # netloc, so that no user name or password is shown
     return PermissionError(
         f"the Prefect server at {where} asks for another login. If it is a `nightloop up`: set NIGHTLOOP_HOME to its home, "
         f"or export {CLIENT_LOGIN} as it said when it started"
@@ -178,7 +178,7 @@ def prefect_error(error: Exception) -> OSError | None:
 
 @contextmanager
 def announce_address(url: str) -> Iterator[None]:
-    """Meanwhile a `nightloop up` runs at this address: a file says so, and a lock on it, which ends with the process."""
+    """While the block runs, a locked file says that a `nightloop up` runs at this address; the lock ends with the process."""
     import fcntl  # not on every system, and no verb but `up` needs it there
 
     path = login_directory() / f"address-{url.rsplit(':', 1)[1]}"
@@ -193,16 +193,16 @@ def announce_address(url: str) -> Iterator[None]:
 
 
 def runs_at(url: str) -> bool:
-    """Whether a `nightloop up` of this home runs at this address now. Another server there may be anybody's."""
+    """Whether a `nightloop up` of this home runs at this address now, and not another user's server."""
     return any(
-        _held(path) for path in login_directory().glob("address-*") if path.read_text() == url
+        _is_locked(path) for path in login_directory().glob("address-*") if path.read_text() == url
     ) and is_own_process(_port(url))
 
 
-def address() -> str:
-    """The address of a `nightloop up` of this home that runs now; empty where there is none."""
-    held = (path.read_text() for path in sorted(login_directory().glob("address-*")) if _held(path))
-    return next((url for url in held if is_own_process(_port(url))), "")
+def address_of_up() -> str:
+    """The address of a `nightloop up` of this home that runs now; empty if there is none."""
+    urls = (path.read_text() for path in sorted(login_directory().glob("address-*")) if _is_locked(path))
+    return next((url for url in urls if is_own_process(_port(url))), "")
 
 
 def _port(url: str) -> int:
@@ -210,7 +210,7 @@ def _port(url: str) -> int:
 
 
 def is_own_process(port: int) -> bool:
-    """Whether who listens on a port runs as this user: nobody else may be sent the login. True where it cannot be told."""
+    """Whether the process that listens on a port runs as this user; no other may get the login. True if that is unknown."""
     table = Path("/proc/net/tcp")
     if not table.exists():
         return True
@@ -219,7 +219,7 @@ def is_own_process(port: int) -> bool:
     return users == {os.geteuid()}
 
 
-def _held(path: Path) -> bool:
+def _is_locked(path: Path) -> bool:
     import fcntl
 
     with path.open() as stream:

@@ -13,12 +13,12 @@ import typer
 from nightloop.flows.cli.interrupt import Verbs
 from nightloop.flows.cli.login import log_in, log_in_for_credentials, login, prefect_error
 from nightloop.flows.cli.options import JSON, PLAN, PREFECT, REASON, Candidates, What
-from nightloop.flows.cli.output import broke, fail, not_said_twice, say, say_version
+from nightloop.flows.cli.output import fail, keep_log_record, report_fault, say, say_version
 from nightloop.flows.cli.serve import serve
 from nightloop.tasks.plan.errors import NightloopError
 from nightloop.tasks.plan.safe_text import guard_process
 
-# Where nobody said otherwise: Prefect's own server in the background, quiet, patient on a busy machine.
+# Defaults of the environment: Prefect's own server in the background, with few log lines and a long start time-out.
 SURROUNDINGS = {
     "OMP_WAIT_POLICY": "PASSIVE",  # torch's threads that wait by spinning stop each other on a busy machine
     "PREFECT_LOGGING_EXTRA_LOGGERS": "nightloop",
@@ -47,7 +47,7 @@ def before_every_verb(
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show where in the code an error was raised.")] = False,
 ) -> None:
-    """Set what holds for every verb."""
+    """Set what applies to every verb."""
     if debug:
         logging.getLogger("nightloop").setLevel(logging.DEBUG)
     log_in_for_credentials(context)
@@ -56,7 +56,7 @@ def before_every_verb(
 @app.command()
 def demo(
     data: Annotated[Path | None, typer.Option(help="Your ratings or clicks: csv, parquet or jsonl, .gz too.")] = None,
-    columns: Annotated[str, typer.Option(help="Your columns, where not usual: user=uid,item=sku,time=at")] = "",
+    columns: Annotated[str, typer.Option(help="Your columns, if not usual: user=uid,item=sku,time=at")] = "",
     option: Annotated[
         list[str] | None,
         typer.Option(
@@ -67,7 +67,7 @@ def demo(
     as_json: JSON = False,
     prefect: PREFECT = None,
 ) -> None:
-    """Run the whole loop on a simulated world, or on your own file: nights, a bad one, a late mend, a rollback."""
+    """Run the whole loop on simulated logs, or on your own file: nights, a bad one, a late correction, a rollback."""
     from nightloop.flows.demo.loop import demo as run
 
     say(run(data, columns, clicks, tuple(option or ())), as_json)
@@ -79,7 +79,7 @@ def night(
     period: Annotated[str, typer.Option(help="Period such as 2026-01-07; default: the newest that is closed.")] = "",
     catch_up: Annotated[int, typer.Option(help="Most missed nights to run before it.")] = 31,
     accept: Annotated[str, typer.Option(help="Accept a period that validation blocked, for this reason.")] = "",
-    skip: Annotated[str, typer.Option(help="Pass over a period that validation blocked, for this reason.")] = "",
+    skip: Annotated[str, typer.Option(help="Skip a period that validation blocked, for this reason.")] = "",
     replay: Annotated[bool, typer.Option(help="Validate what was landed again, after a fix of the plan.")] = False,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Run a finished night again if a strategy failed in it.")
@@ -158,9 +158,7 @@ def promote(
     plan: PLAN,
     strategy: Annotated[str, typer.Option(help="Strategy whose checkpoint is to serve.")] = "",
     period: Annotated[str, typer.Option(help="Its night; default: the newest complete one.")] = "",
-    manifest: Annotated[
-        str, typer.Option(help="Hash of the manifest you saw; refused where it is another by now.")
-    ] = "",
+    manifest: Annotated[str, typer.Option(help="Hash of the manifest you saw; refused if it has changed since.")] = "",
     reason: REASON = "",
     force: Annotated[bool, typer.Option(help="Although the gate did not say promote.")] = False,
     pin: Annotated[bool, typer.Option("--pin", help="The gate may not move it; alone: pin what serves now.")] = False,
@@ -170,7 +168,7 @@ def promote(
 ) -> None:
     """Make a checkpoint the champion by hand, or pin or unpin the one that serves.
 
-    A strategy goes on serving with its newer checkpoints. A period, or a manifest alone, is pinned.
+    A strategy continues to serve with its newer checkpoints. A period, or a manifest alone, is pinned.
     """
     from nightloop.flows.promote import promote as run
 
@@ -188,7 +186,7 @@ def rollback(
     as_json: JSON = False,
     prefect: PREFECT = None,
 ) -> None:
-    """Take the champion back in one action and pin it: the gate leaves it there. Repeated, it changes nothing."""
+    """Return to an earlier champion in one action and pin it: the gate does not move it. Repeated, it changes nothing."""
     from nightloop.flows.promote import rollback as run
 
     say(run(plan, to, reason, from_entry), as_json)
@@ -200,7 +198,7 @@ def status(
     on: Annotated[str, typer.Option(help="What served at this time, and why: 2026-01-07T09:00.")] = "",
     as_json: JSON = False,
 ) -> None:
-    """Show the period grid, the leaderboard, who serves and why, and what to do next."""
+    """Show the period grid, the leaderboard, which checkpoint serves and why, and what to do next."""
     from nightloop.flows.status import status as look
 
     say(look(plan, on), as_json)
@@ -214,9 +212,9 @@ def doctor(
     """Check this machine: versions, plug-ins, store, lake, disk, plans, and the Prefect server if there is one."""
     from nightloop.flows.cli.doctor import doctor as check
 
-    found = check(deep)
-    say(found, as_json)
-    if not found["healthy"]:
+    report = check(deep)
+    say(report, as_json)
+    if not report["healthy"]:
         raise typer.Exit(1)
 
 
@@ -230,9 +228,9 @@ def check(
     """Read a sample of the logs that a plan names, and say what is in it and what a night would say. Nothing is written."""
     from nightloop.flows.check import check as run
 
-    found = run(plan, every)
-    say(found, as_json)
-    if not found["sound"]:
+    report = run(plan, every)
+    say(report, as_json)
+    if not report["sound"]:
         raise typer.Exit(1)
 
 
@@ -279,11 +277,11 @@ def maintain(
 
 
 def main() -> None:
-    """Run a verb. What a person can mend is said in a sentence on stderr, with exit code 2; a fault ends with its traceback
-    and exit code 70."""
+    """Run a verb. An error that a person can correct is one sentence on stderr, with exit code 2; a fault ends with its
+    traceback and exit code 70."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(message)s")
     for handler in logging.getLogger().handlers:
-        handler.addFilter(not_said_twice)
+        handler.addFilter(keep_log_record)
     guard_process()
     os.environ.update(SURROUNDINGS | os.environ)
     try:
@@ -291,9 +289,9 @@ def main() -> None:
     except (NightloopError, OSError, MemoryError) as error:
         fail(error)
     except Exception as error:
-        if known := prefect_error(error):
-            fail(known)
-        broke(error)
+        if reported := prefect_error(error):
+            fail(reported)
+        report_fault(error)
 
 
 if __name__ == "__main__":

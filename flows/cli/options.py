@@ -10,7 +10,7 @@ from nightloop.flows.cli.login import choose_prefect
 
 
 def check_form(plan: str) -> str:
-    """Refuse a plan that is not there or not well-formed, before anything heavy is imported. Called by the argument."""
+    """Refuse a plan that is missing or malformed, before slow imports. Called by the argument."""
     from nightloop.tasks.plan.load import find_plan, read_form
     from nightloop.tasks.plan.settings import Settings
 
@@ -24,7 +24,7 @@ PLAN = Annotated[
 ]
 JSON = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; logs go to stderr.")]
 What = Literal["missing", "failed", "missing and failed", "stale", "all"]  # failed is short for missing and failed
-Candidates = Literal["", "uniform", "popular", "both"]  # empty: as the order says
+Candidates = Literal["", "uniform", "popular", "both"]  # empty: as the spec says
 PREFECT = Annotated[
     bool | None,
     typer.Option(

@@ -1,4 +1,4 @@
-"""Server: what is wrong with the Prefect server, its worker, its schedules and its runs; for `nightloop doctor`."""
+"""Prefect health: check the Prefect server, its worker, its schedules and its runs, for `nightloop doctor`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from importlib.metadata import version
 from typing import Any
 
 from nightloop.flows.cli.cut_off import POOL
-from nightloop.flows.cli.login import address, log_in, prefect_error
+from nightloop.flows.cli.login import address_of_up, log_in, prefect_error
 from nightloop.flows.cli.register import CANCEL, DEAD, NAME
 from nightloop.flows.pipeline_lock import store_clock
 from nightloop.tasks.objects import pipelines
@@ -17,30 +17,30 @@ from nightloop.tasks.objects.lease import lease_key, other_holder
 from nightloop.tasks.plan.errors import ConflictError
 from nightloop.tasks.resources import open_store
 
-AWAKE = timedelta(seconds=90)  # a worker says every 30 s that it lives
-PLANNED = timedelta(minutes=5)  # the server looks once a minute for runs to plan
+AWAKE = timedelta(seconds=90)  # a worker sends a heartbeat every 30 s
+PLANNED = timedelta(minutes=5)  # the server plans runs once a minute
 HELD = ("nightly", "backfill")  # flows whose runs hold the lease of their pipeline
 
 
-def server() -> str:
-    """What there is. Raises ConflictError that lists everything that is wrong; where no server is used, that is right too."""
-    url = os.environ.get("PREFECT_API_URL") or (f"{address()}/api" if address() else "")
+def check_prefect_server() -> str:
+    """The state of the server, or that none is used. Raises ConflictError that lists everything that is wrong."""
+    url = os.environ.get("PREFECT_API_URL") or (f"{address_of_up()}/api" if address_of_up() else "")
     if not url:
         return "not used: PREFECT_API_URL is not set, and no `nightloop up` of this home runs"
     before = dict(os.environ)
     os.environ.update({"PREFECT_API_URL": url, "PREFECT_CLIENT_MAX_RETRIES": "0"})
     try:
-        return _asked(url)
+        return _check_server(url)
     except Exception as error:
-        if (told := prefect_error(error)) is not None:
-            raise told from None
+        if (reported := prefect_error(error)) is not None:
+            raise reported from None
         raise
     finally:
         os.environ.clear()
         os.environ.update(before)
 
 
-def _asked(url: str) -> str:
+def _check_server(url: str) -> str:
     from prefect.client.orchestration import get_client
     from prefect.context import refresh_global_settings_context
 
@@ -49,21 +49,21 @@ def _asked(url: str) -> str:
     with get_client(sync_client=True) as client:
         if error := client.api_healthcheck():
             raise ConflictError(f"{url} does not answer: {error}")
-        wrong = [*_versions(client), *_worker(client), *_dead(client)]
-        said, late = _schedules(client)
+        wrong = [*_check_versions(client), *_check_worker(client), *_find_dead_runs(client)]
+        schedules, late = _check_schedules(client)
     if wrong + late:
         raise ConflictError(f"{url}: {'; '.join(wrong + late)}")
-    return f"{url} answers, with a worker; {said or 'no pipeline is deployed: nightloop deploy PLAN'}"
+    return f"{url} answers, with a worker; {schedules or 'no pipeline is deployed: nightloop deploy PLAN'}"
 
 
-def _versions(client: Any) -> Iterator[str]:
+def _check_versions(client: Any) -> Iterator[str]:
     theirs, ours = client.api_version(), version("prefect")
     if theirs.split(".")[:2] != ours.split(".")[:2]:
         yield f"the server is Prefect {theirs}, this is {ours}: install the same"
 
 
-def _worker(client: Any) -> Iterator[str]:
-    """Whether somebody runs what is scheduled."""
+def _check_worker(client: Any) -> Iterator[str]:
+    """What is wrong with the worker that runs what is scheduled."""
     from prefect.exceptions import ObjectNotFound
 
     try:
@@ -71,23 +71,23 @@ def _worker(client: Any) -> Iterator[str]:
     except ObjectNotFound:
         yield f"there is no work pool {POOL}: nightloop deploy PLAN makes it"
         return
-    seen = [one.last_heartbeat_time for one in workers if one.last_heartbeat_time]
-    if not seen or datetime.now(UTC) - max(seen) > AWAKE:
-        last = f"the last was seen {max(seen):%Y-%m-%d %H:%M} UTC" if seen else "none was ever seen"
+    heartbeats = [worker.last_heartbeat_time for worker in workers if worker.last_heartbeat_time]
+    if not heartbeats or datetime.now(UTC) - max(heartbeats) > AWAKE:
+        last = f"the last was seen {max(heartbeats):%Y-%m-%d %H:%M} UTC" if heartbeats else "none was ever seen"
         yield (
             f"no worker of the pool {POOL} is alive ({last}), so nothing that is scheduled runs: nightloop up, or "
             f"prefect worker start --pool {POOL}"
         )
 
 
-def _dead(client: Any) -> Iterator[str]:
-    """Runs that say they run although nothing holds their pipeline's lease, and what should have marked them."""
+def _find_dead_runs(client: Any) -> Iterator[str]:
+    """Runs whose state is running although nothing holds their pipeline's lease, and missing automations that mark them."""
     from prefect.client.schemas.filters import FlowRunFilter
 
-    named = [one.name for one in client.read_automations()]
+    names = [automation.name for automation in client.read_automations()]
     for name in (NAME, CANCEL):
-        if name not in named:
-            yield f"the automation {name!r} is missing, which marks dead runs: nightloop deploy PLAN makes it"
+        if name not in names:
+            yield f"the automation {name!r} is missing; it marks dead runs: nightloop deploy PLAN makes it"
     states = {"type": {"any_": ["RUNNING", "CANCELLING"]}}
     objects = open_store()
     now, clock = datetime.now(UTC), store_clock(objects)
@@ -104,28 +104,34 @@ def _dead(client: Any) -> Iterator[str]:
             )
 
 
-def _schedules(client: Any) -> tuple[str, list[str]]:
-    """When each pipeline's next night starts, in words, and what keeps nights from starting."""
+def _check_schedules(client: Any) -> tuple[str, list[str]]:
+    """When each pipeline's next night starts, in words, and what prevents nights from starting."""
     from prefect.client.schemas.filters import DeploymentFilter, FlowRunFilter
 
-    said, wrong = [], []
+    lines, wrong = [], []
     nightly = DeploymentFilter.model_validate({"name": {"like_": "-nightly"}})
-    for one in client.read_deployments(deployment_filter=nightly):
-        asked = FlowRunFilter.model_validate(
-            {"deployment_id": {"any_": [one.id]}, "state": {"type": {"any_": ["SCHEDULED"]}}}
+    for deployment in client.read_deployments(deployment_filter=nightly):
+        run_filter = FlowRunFilter.model_validate(
+            {"deployment_id": {"any_": [deployment.id]}, "state": {"type": {"any_": ["SCHEDULED"]}}}
         )
         due = sorted(
-            run.expected_start_time for run in client.read_flow_runs(flow_run_filter=asked) if run.expected_start_time
+            run.expected_start_time
+            for run in client.read_flow_runs(flow_run_filter=run_filter)
+            if run.expected_start_time
         )
-        active = [schedule for schedule in one.schedules if schedule.active]
+        active = [schedule for schedule in deployment.schedules if schedule.active]
         if not active:
-            said.append(f"{one.name} has no active schedule")
-        elif not due and one.updated and datetime.now(UTC) - one.updated < PLANNED:
-            said.append(f"{one.name} was deployed a moment ago")
+            lines.append(f"{deployment.name} has no active schedule")
+        elif not due and deployment.updated and datetime.now(UTC) - deployment.updated < PLANNED:
+            lines.append(f"{deployment.name} was deployed a moment ago")
         elif not due:
-            wrong.append(f"{one.name} is scheduled, but the server has planned no run of it: is its scheduler alive?")
+            wrong.append(
+                f"{deployment.name} is scheduled, but the server has planned no run of it: is its scheduler alive?"
+            )
         elif datetime.now(UTC) - due[0] > timedelta(minutes=15):
-            wrong.append(f"{one.name} was due at {due[0]:%Y-%m-%d %H:%M} UTC and has not started: is a worker alive?")
+            wrong.append(
+                f"{deployment.name} was due at {due[0]:%Y-%m-%d %H:%M} UTC and has not started: is a worker alive?"
+            )
         else:
-            said.append(f"{one.name} starts next at {due[0]:%Y-%m-%d %H:%M} UTC")
-    return "; ".join(said), wrong
+            lines.append(f"{deployment.name} starts next at {due[0]:%Y-%m-%d %H:%M} UTC")
+    return "; ".join(lines), wrong

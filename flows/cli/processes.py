@@ -1,4 +1,4 @@
-"""Processes: one `nightloop up` a home, and every process that it or one of its runs started, whoever their parent is."""
+"""Processes: one `nightloop up` a home, and every process that it or one of its runs started, whatever its parent is."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from nightloop.tasks.plan.errors import ConflictError
 
 MARK = "NIGHTLOOP_UP"  # environment variable: the home of the `nightloop up` that a process belongs to
 RUN = "PREFECT__FLOW_RUN_ID"  # environment variable of a run's processes, set by Prefect
-PAUSE = 0.2  # seconds between two looks at processes that are to end
+PAUSE = 0.2  # seconds between two checks of processes that are to end
 
 
 @contextmanager
 def only_one(url: str) -> Iterator[None]:
-    """Meanwhile no other `nightloop up` starts on this home. Raises RuntimeError that says where one runs already.
+    """While the block runs, no other `nightloop up` starts on this home. Raises ConflictError with the address of another.
 
-    A lock says so, and it ends with the process: what a dead one wrote keeps nobody out.
+    A lock ensures this. It ends with the process, so a dead one blocks no other.
     """
     import fcntl  # not on every system, and no verb but `up` needs it there
 
@@ -32,7 +32,7 @@ def only_one(url: str) -> Iterator[None]:
             stream.seek(0)
             where, _, pid = stream.read(200).strip().partition(" ")
             raise ConflictError(
-                f"`nightloop up` runs already on the home {login_directory().parent}, at {where or 'a port that it has not said yet'}, as "
+                f"`nightloop up` runs already on the home {login_directory().parent}, at {where or 'a port that is not known yet'}, as "
                 f"process {pid or 'unknown'}. Nothing was changed. Stop it first (Ctrl-C there, or `kill {pid or 'PID'}`), add a "
                 f"pipeline to it with `nightloop deploy PLAN`, or set NIGHTLOOP_HOME to another home"
             ) from None
@@ -42,59 +42,63 @@ def only_one(url: str) -> Iterator[None]:
         yield
 
 
-def can_tell() -> bool:
-    """Whether this system shows which processes belong to a run. Where not, no run is taken for dead for having none."""
+def can_list_processes() -> bool:
+    """Whether this system shows which processes belong to a run. If not, a run without one is not treated as dead."""
     return Path("/proc/self/environ").exists()
 
 
-def belonging(home: Path) -> dict[int, str]:
-    """The living processes that a `nightloop up` of this home started, itself apart: id of the run of each, or empty.
+def child_processes(home: Path) -> dict[int, str]:
+    """The processes that a `nightloop up` of this home started, without itself, each with the id of its run or an empty text.
 
-    Where there is no /proc nothing is found; children are then known to their parents alone.
+    Without /proc the result is empty: then only parents know their children.
     """
-    found = {}
+    processes = {}
     mark = f"{MARK}={home}".encode()
-    for place in Path("/proc").glob("[0-9]*/environ"):
+    for path in Path("/proc").glob("[0-9]*/environ"):
         try:
-            words = place.read_bytes().split(b"\0")  # of a process that has ended: nothing
-        except OSError:  # it has just ended, or is somebody else's
+            words = path.read_bytes().split(b"\0")  # empty for a process that has ended
+        except OSError:  # it has just ended, or belongs to another user
             continue
-        pid = int(place.parent.name)
+        pid = int(path.parent.name)
         if mark in words and pid != os.getpid():
             runs = (word.decode(errors="replace") for word in words if word.startswith(f"{RUN}=".encode()))
-            found[pid] = next(runs, "=").partition("=")[2]
-    return found
+            processes[pid] = next(runs, "=").partition("=")[2]
+    return processes
 
 
 def end_runs(home: Path, patience: float, wanted: frozenset[str] | None = None) -> set[str]:
     """End the processes of these runs (None: of all), and wait until they are gone. Returns the ids of the runs.
 
-    Each is told once, and records its end with the server. What does not end within `patience` seconds is killed.
+    Each gets one SIGTERM, and records its end with the server. What does not end within `patience` seconds is killed.
     """
-    last, told, runs = time.monotonic() + patience, set[int](), set[str]()
-    while here := {pid: run for pid, run in belonging(home).items() if run and (wanted is None or run in wanted)}:
-        runs |= set(here.values())
-        for pid in here:
+    last, signalled, runs = time.monotonic() + patience, set[int](), set[str]()
+    while alive := {
+        pid: run for pid, run in child_processes(home).items() if run and (wanted is None or run in wanted)
+    }:
+        runs |= set(alive.values())
+        for pid in alive:
             if time.monotonic() > last:
                 _send(pid, signal.SIGKILL)
-            elif pid not in told and _leader(pid) not in set(here) - {pid}:  # helpers end with the process they help
-                told.add(pid)
+            elif pid not in signalled and _leader(pid) not in set(alive) - {
+                pid
+            }:  # helpers end with the process they help
+                signalled.add(pid)
                 _send(pid, signal.SIGTERM)
         time.sleep(PAUSE)
     return runs
 
 
 def end_all(home: Path) -> int:
-    """Kill everything that an earlier `nightloop up` of this home left behind. Returns how many processes that were.
+    """Kill all processes that an earlier `nightloop up` of this home left. Returns how many there were.
 
-    Its worker and server die before its runs: nobody records that those ended, so they are known as under way.
+    Its worker and server are killed before its runs, so that no end of a run is recorded: they stay active, to be resumed.
     """
-    there = len(belonging(home))
-    while here := belonging(home):
-        for pid in sorted(here, key=lambda pid: bool(here[pid])):
+    count = len(child_processes(home))
+    while alive := child_processes(home):
+        for pid in sorted(alive, key=lambda pid: bool(alive[pid])):
             _send(pid, signal.SIGKILL)
         time.sleep(PAUSE)
-    return there
+    return count
 
 
 def _leader(pid: int) -> int:

@@ -1,4 +1,4 @@
-"""Register: what a Prefect server is told once: to mark dead runs, and what earlier work came to."""
+"""Register: the automations that mark dead runs on a Prefect server, and the reports of earlier work."""
 
 from __future__ import annotations
 
@@ -18,28 +18,29 @@ from nightloop.tasks.resources import open_store
 from nightloop.tasks.schedule import newest_shown
 
 log = logging.getLogger(__name__)
-DEAD = 140  # seconds without a sign of life after which a run is taken for dead; then its lease has ended as well
+DEAD = 140  # seconds without a heartbeat after which a run counts as dead; its lease has expired by then
 NAME = "Crash zombie flows"  # as Prefect's documentation calls it
 CANCEL = "Cancel zombie flows"
 
 
 def mark_dead_runs() -> None:
-    """Have the server mark a run that gives no sign of life, so that no night waits behind it.
+    """Have the server mark a run that sends no heartbeat, so that no night waits for it.
 
     References: docs.prefect.io/v3/advanced/detect-zombie-flows.
     """
     from prefect.client.schemas.objects import StateType
 
     alive = "prefect.flow-run.heartbeat"
-    gone = f"no sign of life for {DEAD} s: its process, or its machine, is gone. Run it again to resume"
-    _register(_automation(NAME, alive, {alive}, StateType.CRASHED, gone))
-    # The server refuses to mark a run as crashed that is being cancelled, so nothing else would ever end it.
+    gone = f"no heartbeat for {DEAD} s: its process, or its machine, is gone. Run it again to resume"
+    _register(_build_automation(NAME, alive, {alive}, StateType.CRASHED, gone))
+    # The server does not mark a run as crashed that is being cancelled, so nothing else would end it.
     late = f"nothing ended it for {DEAD} s after it was cancelled: its process, or its machine, is gone. Run it again to resume"
-    _register(_automation(CANCEL, "prefect.flow-run.Cancelling", set(), StateType.CANCELLED, late))
+    _register(_build_automation(CANCEL, "prefect.flow-run.Cancelling", set(), StateType.CANCELLED, late))
 
 
-def _automation(name: str, after: str, expected: set[str], state: Any, message: str) -> Any:
-    """Where a run of a deployment neither ends nor does what is expected within `DEAD` seconds after an event: its state."""
+def _build_automation(name: str, after: str, expected: set[str], state: Any, message: str) -> Any:
+    """An automation that sets the state of a deployment's run if, within `DEAD` seconds after an event, it neither ends nor
+    sends an expected event."""
     from prefect.automations import Automation
     from prefect.events.actions import ChangeFlowRunState
     from prefect.events.schemas.automations import EventTrigger, Posture
@@ -52,7 +53,7 @@ def _automation(name: str, after: str, expected: set[str], state: Any, message: 
             after={after},
             expect={*expected, *(f"prefect.flow-run.{end}" for end in ("Completed", "Failed", "Cancelled", "Crashed"))},
             match=ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]}),
-            # Only runs of deployments: `nightloop up` gives their signs of life their rhythm.
+            # Only runs of deployments: `nightloop up` sets the interval of their heartbeats.
             match_related=ResourceSpecification({"prefect.resource.role": "deployment"}),
             for_each={"prefect.resource.id"},
             posture=Posture.Proactive,
@@ -63,32 +64,32 @@ def _automation(name: str, after: str, expected: set[str], state: Any, message: 
     )
 
 
-def _register(made: Any) -> None:
-    """Create the automation, or change the one of its name where it does something else."""
+def _register(automation: Any) -> None:
+    """Create the automation, or update the one of its name if it differs."""
     from prefect.automations import Automation
 
     try:
-        known: Any = Automation.read(name=made.name)
+        existing: Any = Automation.read(name=automation.name)
     except ValueError:  # there is none yet
-        made.create()
+        automation.create()
         return
-    if _said(known) == _said(made):
-        return  # an update makes the server forget which runs it waits for a sign of life of
-    made.id = known.id
-    made.update()
+    if _comparable_fields(existing) == _comparable_fields(automation):
+        return  # after an update the server would forget the runs whose heartbeat it waits for
+    automation.id = existing.id
+    automation.update()
 
 
-def _said(automation: Any) -> dict[str, Any]:
-    """What an automation does, without the ids that the server gives."""
-    found: dict[str, Any] = automation.model_dump(
+def _comparable_fields(automation: Any) -> dict[str, Any]:
+    """The fields of an automation that nightloop sets, without the ids that the server gives."""
+    fields: dict[str, Any] = automation.model_dump(
         mode="json", include={"name", "description", "enabled", "trigger", "actions"}, exclude={"trigger": {"id"}}
     )
-    return found
+    return fields
 
 
 @flow("publish", run_name)
 def publish_all() -> list[str]:
-    """Draw the report and the artifacts of every pipeline in the store anew, so that earlier work is seen."""
+    """Draw the report and the artifacts of every pipeline in the store again, so that earlier work is shown."""
     objects, done = open_store(), []
     for name in pipelines.readable_record(objects).roots:
         try:
@@ -101,7 +102,7 @@ def publish_all() -> list[str]:
 
 
 def main() -> None:
-    """Draw them; what fails is a warning, for nights do not depend on it."""
+    """Draw the reports of all pipelines. A failure is a warning, because nights do not depend on reports."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(message)s")
     try:
         publish_all()

@@ -1,4 +1,4 @@
-"""Serve: the champion of a pipeline over HTTP, until Ctrl-C; corrected as labels come back, and never a night behind."""
+"""Serve: the champion of a pipeline over HTTP, until Ctrl-C. It loads new champions, and correctors learn from labels."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def serve(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8080,
     server: Annotated[
-        str, typer.Option(help="Name under which what was learned is kept; one server a name.")
+        str, typer.Option(help="Name under which the state of the correctors is kept; one server a name.")
     ] = "server",
-    refresh: Annotated[float, typer.Option(help="Seconds between looks for a new champion.", min=0.1)] = 5.0,
+    refresh: Annotated[float, typer.Option(help="Seconds between checks for a new champion.", min=0.1)] = 5.0,
     threads: Annotated[int, typer.Option(help="Threads of one prediction.", min=1)] = 1,
     allow_host: Annotated[
         list[str] | None,
@@ -56,11 +56,11 @@ def serve(
         from nightloop.tasks.http_service.connections import BoundedProtocol, ConnectionLimits
     except ImportError as error:
         raise ConflictError(f"serving needs {error.name}: pip install 'nightloop[serve]'") from error
-    torch.set_num_threads(threads)  # requests run side by side; each on all cores would have them wait for each other
+    torch.set_num_threads(threads)  # requests run in parallel; if each used all cores they would wait for each other
     settings, order = Settings(), read(plan)
     token, hosts = checked_token(settings.serve_token.get_secret_value()), [*map(checked_host, allow_host or ())]
-    snapshot_key(order.pipeline, server)  # raises where it is no name
-    listening = _listening(host, port)  # before what the server of that port learned is read, and written again
+    snapshot_key(order.pipeline, server)  # raises if the name is not valid
+    listening = _open_socket(host, port)  # before what the server of that port learned is read, and written again
     predictor = Predictor.open(open_store(), order.pipeline)
     zone = ZoneInfo(order.periods.timezone if isinstance(order.periods, Calendar) else "UTC")
     records = ServingLog(settings.home / "served" / order.pipeline, predictor.now.plan, int(settings.records))
@@ -70,30 +70,30 @@ def serve(
     )
     if not token and not is_loopback(host):
         sys.stderr.write(
-            f"nightloop: warning: whoever reaches {host} may ask, and teach with false labels: set NIGHTLOOP_SERVE_TOKEN, "
-            "or listen at 127.0.0.1 behind a proxy that asks who it is\n"
+            f"nightloop: warning: everyone who can reach {host} can send requests and false labels: set NIGHTLOOP_SERVE_TOKEN, "
+            "or listen at 127.0.0.1 behind a proxy that authenticates clients\n"
         )
     app = service(desk, hosts=hosts, token=token)
     gc.collect()
-    gc.freeze()  # what is there now stays: to look through all of it now and then would hold requests up for 0.2 s
-    gc.set_threshold(10_000, 50, 50)  # and what comes is freed without it: pages and rows hold no cycles
-    # An idle connection outlives the minute that load balancers keep theirs, so that none is closed under a request.
+    gc.freeze()  # objects that exist now stay: a collection over all of them would delay requests by 0.2 s
+    gc.set_threshold(10_000, 50, 50)  # new objects are freed by reference counts: pages and rows hold no cycles
+    # Idle connections are kept longer than the minute of common load balancers, so that none is closed during a request.
     protocol: Any = partial(BoundedProtocol, ConnectionLimits(_most_connections()))
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, timeout_keep_alive=75, timeout_graceful_shutdown=10,
         http=protocol, ws="none", proxy_headers=False,
     )  # fmt: skip
-    with suppress(KeyboardInterrupt):  # it has stopped in good order, and says once more what stopped it
+    with suppress(KeyboardInterrupt):  # the server has shut down cleanly, and raises the interrupt again
         uvicorn.Server(config).run(sockets=[listening])
 
 
 def _most_connections() -> int:
-    """As many as are wanted, and fewer where the system lets a process open few files: records need some too."""
+    """2,000, or fewer if the process may open few files; records need some too."""
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return 2_000 if files == resource.RLIM_INFINITY else max(min(2_000, files - 200), 10)
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def _open_socket(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server(
             (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2048

@@ -1,4 +1,4 @@
-"""Short errors: what Prefect's server and worker log in the terminal of `nightloop up`, a line for each error."""
+"""Short errors: one line for each error that Prefect's server and worker log in the terminal of `nightloop up`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from prefect.logging.handlers import PrefectConsoleHandler
 class ShortErrors(PrefectConsoleHandler):
     """Prefect's handler for the console, without tracebacks of Prefect's own code.
 
-    Its server and worker log them for what they try again, such as a database that is locked for a moment.
+    Its server and worker log tracebacks of errors that they retry, such as a database that is locked for a moment.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -20,13 +20,13 @@ class ShortErrors(PrefectConsoleHandler):
 
 
 def short(record: logging.LogRecord) -> logging.LogRecord:
-    """The record, or a copy whose message names the exception that came with it."""
+    """The record; if it holds an exception, a copy whose message names it."""
     if not record.exc_info and not record.exc_text:
         return record
     error = record.exc_info[1] if record.exc_info else None
-    said = copy.copy(record)
-    said.exc_info = said.exc_text = said.stack_info = None
+    shortened = copy.copy(record)
+    shortened.exc_info = shortened.exc_text = shortened.stack_info = None
     if error is not None:
         first = next(iter(str(error).splitlines()), "")
-        said.msg, said.args = f"{record.getMessage()} ({type(error).__name__}: {first[:200]})", ()
-    return said
+        shortened.msg, shortened.args = f"{record.getMessage()} ({type(error).__name__}: {first[:200]})", ()
+    return shortened

@@ -28,98 +28,100 @@ from nightloop.flows.cli.login import (
     login_path,
 )
 from nightloop.flows.cli.options import check_form
-from nightloop.flows.cli.processes import MARK, belonging, end_all, end_runs, only_one
+from nightloop.flows.cli.processes import MARK, child_processes, end_all, end_runs, only_one
 from nightloop.tasks.plan.errors import ConflictError
 from nightloop.tasks.plan.safe_text import safe_text
 from nightloop.tasks.plan.settings import Settings
 
-SIGNS_OF_LIFE = 30  # seconds between two signs of life of a run: the least that Prefect takes
-LIVED = 600.0  # seconds after which a process that ends has lived long
+SIGNS_OF_LIFE = 30  # seconds between two heartbeats of a run: the least that Prefect allows
+LIVED = 600.0  # seconds; the restart pause of a process that ran longer is reset
 LONGEST_PAUSE = 60.0  # seconds
-PATIENCE = 20.0  # seconds that runs have to end and say so when `up` is stopped
+PATIENCE = 20.0  # seconds that runs have to end and record it when `up` is stopped
 
 
 def up(port: int, plans: Sequence[str]) -> None:
-    """Start everything, and again what ends by itself, until Ctrl-C.
+    """Start all processes, and restart those that end by themselves, until Ctrl-C.
 
     Raises ConflictError if one of this home runs already, the port is taken or the server does not answer.
     """
-    plans = _well_formed(plans)  # a mistake is said now, before anything starts
+    plans = _drop_malformed(plans)  # mistakes are reported before anything starts
     url = f"http://127.0.0.1:{port}"
     with only_one(url):
         if left := end_all(login_directory().parent):
             sys.stderr.write(
                 f"nightloop: an earlier `nightloop up` of this home was killed; ended the processes that it left ({left})\n"
             )
-        if not _free(port):
+        if not _is_free(port):
             raise ConflictError(f"port {port} is taken; give another one: nightloop up --port {port + 1}")
         signal.signal(signal.SIGTERM, _interrupt)
-        _kept_up(url, port, plans)
+        _run_until_interrupt(url, port, plans)
 
 
-def _kept_up(url: str, port: int, plans: Sequence[str]) -> None:
-    """Server, deployments and worker until Ctrl-C; then the runs, the worker and the server end in this order."""
+def _run_until_interrupt(url: str, port: int, plans: Sequence[str]) -> None:
+    """Run server, deployments and worker until Ctrl-C; then end the runs, the worker and the server, in this order."""
     environment = server_environment(url)
-    kept: list[RestartedProcess] = []
+    processes: list[RestartedProcess] = []
     announcement = ExitStack()
     try:
-        kept.append(
+        processes.append(
             RestartedProcess(
                 "server", ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)], environment
             )
         )
-        _wait(url, kept[0].process)
-        if not os.environ.get(SERVER_LOGIN):  # the verbs know the login that is kept, and no other
+        _wait(url, processes[0].process)
+        if not os.environ.get(SERVER_LOGIN):  # the verbs know only the login in the file
             announcement.enter_context(announce_address(url))
         deploy_plans(environment, plans)
         worker = RestartedProcess(
             "worker", ["prefect", "worker", "start", "--pool", POOL, "--type", "process"], environment
         )
-        kept.append(worker)
-        kept.append(RestartedProcess("", ["nightloop.flows.cli.register"], environment))
+        processes.append(worker)
+        processes.append(RestartedProcess("", ["nightloop.flows.cli.register"], environment))
         sys.stderr.write(greeting(url))
         while True:
-            for one in tuple(kept):
-                if one.look_after(time.monotonic()) and one is worker:
-                    kept.append(
-                        RestartedProcess("", ["nightloop.flows.cli.cut_off", "worker", *_orphans()], environment)
+            for process in tuple(processes):
+                if process.restart_if_ended(time.monotonic()) and process is worker:
+                    processes.append(
+                        RestartedProcess(
+                            "", ["nightloop.flows.cli.cut_off", "worker", *_orphan_arguments()], environment
+                        )
                     )
             time.sleep(0.5)
     except KeyboardInterrupt:
-        sys.stderr.write("nightloop is going down\n")
+        sys.stderr.write("nightloop is shutting down\n")
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):  # an impatient second Ctrl-C would leave children behind
+        for number in (signal.SIGINT, signal.SIGTERM):  # a second Ctrl-C would leave child processes running
             signal.signal(number, signal.SIG_IGN)
-        announcement.close()  # from now on the login is sent to nobody
-        _end(kept, environment)
+        announcement.close()  # from now on the login is not sent to any server
+        _end_processes(processes, environment)
 
 
-def _orphans() -> list[str]:
-    """The time now, and the ids of the runs that go on although the worker that started them ended."""
+def _orphan_arguments() -> list[str]:
+    """The time now, and the ids of the runs that continue although the worker that started them ended."""
     return [
         datetime.now(UTC).isoformat(),
-        *sorted({run for run in belonging(login_directory().parent).values() if run}),
+        *sorted({run for run in child_processes(login_directory().parent).values() if run}),
     ]
 
 
-def _end(kept: Sequence[RestartedProcess], environment: Mapping[str, str]) -> None:
-    """End everything: the runs first, while there is a server that takes their last state, and the server last."""
+def _end_processes(processes: Sequence[RestartedProcess], environment: Mapping[str, str]) -> None:
+    """End all processes: the runs first, while the server can record their last state, and the server last."""
     ended = end_runs(login_directory().parent, PATIENCE)
-    for one in reversed(kept[1:]):
-        _stop(one.process)
-    ended |= end_runs(login_directory().parent, 0)  # begun meanwhile
+    for restarted in reversed(processes[1:]):
+        _stop(restarted.process)
+    ended |= end_runs(login_directory().parent, 0)  # runs that started meanwhile
     if ended:
         command = [sys.executable, "-P", "-m", "nightloop.flows.cli.cut_off", "ended", *sorted(ended)]
         with suppress(subprocess.TimeoutExpired):
             subprocess.run(command, env=dict(environment), timeout=PATIENCE)
-    for one in kept[:1]:
-        _stop(one.process)
+    for restarted in processes[:1]:
+        _stop(restarted.process)
 
 
-def _well_formed(plans: Sequence[str]) -> list[str]:
-    """The plans that are there and well-formed; of the others what is wrong is said, and their pipelines are left out.
+def _drop_malformed(plans: Sequence[str]) -> list[str]:
+    """The plans that exist and are well-formed. The mistakes of the others are reported, and their pipelines are left out.
 
-    Raises FileNotFoundError or ValueError if there is none.
+    Raises FileNotFoundError or PlanError if there is none.
     """
     good: list[str] = []
     wrong: list[Exception] = []
@@ -131,30 +133,30 @@ def _well_formed(plans: Sequence[str]) -> list[str]:
     if wrong and not good:
         raise wrong[0]
     for one in wrong:
-        sys.stderr.write(f"nightloop: left out, the others go on: {safe_text(str(one))}\n")
+        sys.stderr.write(f"nightloop: this plan is left out, the others are used: {safe_text(str(one))}\n")
     return good
 
 
 @dataclass
 class RestartedProcess:
-    """A process that is started again when it ends by itself; one without a name ends when its work is done."""
+    """A process that is restarted when it ends by itself. One without a name is not restarted."""
 
     name: str
     words: list[str]
     environment: Mapping[str, str]
     process: subprocess.Popen[bytes] = field(init=False)
-    pause: float = 1.0  # seconds until it is started again; doubled each time that it did not live long
-    due: float | None = None  # when it is started again, by the monotonic clock
+    pause: float = 1.0  # seconds until it is restarted; doubled each time that it ended soon
+    due: float | None = None  # when it is restarted, by the monotonic clock
     began: float = field(init=False)
 
     def __post_init__(self) -> None:
         """Start it."""
         self.process, self.began = _start(self.words, self.environment), time.monotonic()
 
-    def look_after(self, now: float) -> bool:
-        """Start it again if it ended, a while after: the others, and runs under way, go on meanwhile.
+    def restart_if_ended(self, now: float) -> bool:
+        """Restart it some time after it ended. The others, and active runs, continue meanwhile.
 
-        Returns whether it is seen just now that it ended.
+        Returns whether this call noticed that it ended.
         """
         if not self.name or self.process.poll() is None:
             return False
@@ -175,7 +177,7 @@ class RestartedProcess:
 
 
 def greeting(url: str) -> str:
-    """What to do next; where the login is, and never the login itself."""
+    """What to do next, and where the login is; never the login itself."""
     if os.environ.get(SERVER_LOGIN):
         where, value = f"with the text of {SERVER_LOGIN}", "the same text"
     else:
@@ -189,33 +191,33 @@ def greeting(url: str) -> str:
 
 
 def server_environment(url: str) -> dict[str, str]:
-    """The environment of server, deployments and worker: everything stays under the home directory."""
+    """The environment of server, deployments and worker. All their files stay under the home directory."""
     settings = Settings()
-    given = {
+    variables = {
         "PREFECT_API_URL": f"{url}/api",
         "PREFECT_UI_API_URL": "/api",  # of the UI's own origin, by whatever name the browser reaches it
         **locked_api_settings(login_of_up()),
         "PREFECT_HOME": str(settings.home.resolve() / "prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_LOGGING_EXTRA_LOGGERS": "nightloop",
-        "PREFECT_LOGGING_LEVEL": "INFO",  # the verbs in a terminal are quiet; a run's page shows what it did
+        "PREFECT_LOGGING_LEVEL": "INFO",  # for the pages of runs; the verbs in a terminal log less
         "PREFECT_LOGGING_HANDLERS_CONSOLE_CLASS": "nightloop.flows.cli.short_errors.ShortErrors",
         "PREFECT_CLI_PROMPT": "false",
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(SIGNS_OF_LIFE),
-        "PREFECT_WORKER_QUERY_SECONDS": "2",  # a click on Run is answered at once, not after ten seconds
+        "PREFECT_WORKER_QUERY_SECONDS": "2",  # a click on Run starts within 2 s, not 10
         "NIGHTLOOP_PREFECT": "1",
         MARK: str(login_directory().parent),
         "NIGHTLOOP_HOME": str(settings.home.resolve()),
         "NIGHTLOOP_PLANS": str(settings.plans.resolve()),
-        "PYTHONSAFEPATH": "1",  # a directory `flows` where `up` is started is not ours
+        "PYTHONSAFEPATH": "1",  # so that a directory `flows` in the current directory is not imported
         "OMP_WAIT_POLICY": "PASSIVE",
         "DO_NOT_TRACK": "1",
     }
-    return {**os.environ, **given}
+    return {**os.environ, **variables}
 
 
 def deploy_plans(environment: Mapping[str, str], plans: Sequence[str]) -> None:
-    """Register the deployments of these plans; again changes nothing."""
+    """Register the deployments of these plans. Repeating it changes nothing."""
     command = [sys.executable, "-P", "-m", "nightloop.flows.cli.deploy", *plans]
     done = subprocess.run(command, env=dict(environment), capture_output=True, text=True)
     if done.returncode:
@@ -233,7 +235,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         return
     os.killpg(process.pid, signal.SIGINT)
     try:
-        process.wait(5)  # Prefect's server waits for its open connections, for ever
+        process.wait(5)  # Prefect's server waits for its open connections without a limit
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
 
@@ -250,7 +252,7 @@ def _wait(url: str, server: subprocess.Popen[bytes]) -> None:
     raise ConflictError(f"the Prefect server did not answer at {url} within two minutes")
 
 
-def _free(port: int) -> bool:
+def _is_free(port: int) -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -1,4 +1,4 @@
-"""Demo of the closed loop: what the champion served by day, and what came of it, is what the next night learns from."""
+"""Demo of the closed loop: the next night learns from the predictions that the champion served and their labels."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from nightloop.tasks.serving.serving_log import ServingLog
 from nightloop.tasks.simulation.latent_world import Ints
 from nightloop.tasks.sources.click_world import ClickWorld, Day
 
-HISTORY, LAST = 4, 7  # days that were served by somebody else; index of the last day
+HISTORY, LAST = 4, 7  # days that were served without nightloop; index of the last day
 REQUEST = 100  # impressions a request
 WORLD = ClickWorld(like="avazu", drift=0.5)
-SERVED = "prediction"  # the column of what was served
+SERVED = "prediction"  # the column of the served probability
 
 Say = Callable[[int, str], None]
 Tell = Callable[[Sequence[str]], None]
 
 
 def clicks_plan(folder: Path) -> dict[str, Any]:
-    """The plan `clicks`: it reads the records of the service, a file a day."""
-    kept = {**WORLD.columns.model_dump(mode="json"), "key": ["request", "place"], "logged_probability": SERVED}
+    """The plan `clicks`. Its source reads the records of the service, a file a day."""
+    columns = {**WORLD.columns.model_dump(mode="json"), "key": ["request", "place"], "logged_probability": SERVED}
     return {
         "pipeline": "clicks",
         "source": {"use": "files", "options": {"path": f"{folder}/labelled/{{period}}.jsonl"}},
-        "columns": kept,
+        "columns": columns,
         "periods": {"every": "day", "start": WORLD.start, "end": str(_day(LAST + 1)), "timezone": "UTC"},
         "pretrain_periods": HISTORY,
         "pretrain": {"use": "FullRetrain", "options": {"begin": "scratch", "training": ONCE}},
@@ -54,38 +54,40 @@ def clicks_plan(folder: Path) -> dict[str, Any]:
 
 
 def clicks_world(say: Say, tell: Tell) -> Path:
-    """Four days of a drifting click world, served, corrected, recorded and learned from. Returns the plan's path."""
+    """Run the demo: serve, correct, record and learn from four days of simulated clicks. Returns the plan's path."""
     folder = Settings().home.resolve() / "served" / "clicks"
     plan = write_plan(clicks_plan(folder))
-    say(1, f"{HISTORY} days of clicks that others served are pre-trained on: {WORLD.describe()}")
+    say(1, f"pre-train on {HISTORY} days of clicks that were served without nightloop: {WORLD.describe()}")
     for number in range(HISTORY):
-        _found(folder, number)
+        _write_day_of_others(folder, number)
     tell(nightly(str(plan), str(_day(HISTORY - 1))))
     tell([promote(str(plan), "fine-tune", reason=BEGINNING, force=True)])
-    say(2, "the champion serves each day; labels come back in hours, correctors learn from them, and all is recorded")
+    say(2, "the champion serves each day; labels arrive within hours, correctors learn from them, and all is recorded")
     predictor = Predictor.open(open_store(), "clicks")
     for number in range(HISTORY, LAST + 1):
         predictor.refresh()
-        tell([_served(predictor, folder, number)])
+        tell([_serve_day(predictor, folder, number)])
         tell(nightly(str(plan), str(_day(number))))
-    say(3, "every row of these nights carries the probability that was served: what ReLoop was punished for was real")
+    say(3, "every row of these nights has the probability that was served: ReLoop learned from real served predictions")
     return plan
 
 
-def _served(predictor: Predictor, folder: Path, number: int) -> str:
-    """Serve a day, request by request; labels that have come back by then are learned from first. Returns what came of it."""
+def _serve_day(predictor: Predictor, folder: Path, number: int) -> str:
+    """Serve a day, request by request. Before each, learn from the labels that have arrived. Returns the day's metrics."""
     world, pages = WORLD.day(number), list[ScoredRequest]()
     records = ServingLog(folder, predictor.now.plan)
     arrived, done = np.argsort(world.known, kind="stable"), 0
     back = world.known[arrived]
-    for place, rows in enumerate(_requests(world)):
+    for position, rows in enumerate(_requests(world)):
         due = int(np.searchsorted(back, world.times[rows.start]))
-        records.labelled(predictor.observe(_labels(world, number, arrived[done:due])).rows)
+        records.write_labelled(predictor.observe(_labels(world, number, arrived[done:due])).rows)
         done = max(done, due)
-        page = predictor.answer(_asked(world, rows), f"{number}-{place}", _when(int(world.times[rows.start])))
-        records.served(f"{number}-{place}", page)
+        page = predictor.answer(
+            _score_request(world, rows), f"{number}-{position}", _iso_time(int(world.times[rows.start]))
+        )
+        records.write_served(f"{number}-{position}", page)
         pages.append(page)
-    records.labelled(predictor.observe(_labels(world, number, arrived[done:])).rows)
+    records.write_labelled(predictor.observe(_labels(world, number, arrived[done:])).rows)
     records.close()
     label = torch.tensor(world.label)
     base, corrected, truth = (
@@ -99,26 +101,26 @@ def _served(predictor: Predictor, folder: Path, number: int) -> str:
     entry = predictor.version
     return (
         f"{_day(number)}: {len(label):,} impressions served by {entry.strategy} of {entry.name}; LogLoss {base:.4f} as "
-        f"predicted, {corrected:.4f} as served, corrected; {truth:.4f} who knows the world"
+        f"predicted, {corrected:.4f} as served, corrected; {truth:.4f} with the true probabilities"
     )
 
 
-def _found(folder: Path, number: int) -> None:
-    """Write a day as a service without nightloop would have logged it: clicks, and no predictions."""
+def _write_day_of_others(folder: Path, number: int) -> None:
+    """Write a day as a service without nightloop would have logged it: clicks without predictions."""
     world, lines = WORLD.day(number), []
-    for place, rows in enumerate(_requests(world)):
-        asked, when = _asked(world, rows), _when(int(world.times[rows.start]))
-        for row, (user, item, features) in enumerate(asked.rows(range(len(asked)))):
+    for position, rows in enumerate(_requests(world)):
+        request, served_at = _score_request(world, rows), _iso_time(int(world.times[rows.start]))
+        for row, (user, item, features) in enumerate(request.rows(range(len(request)))):
             line = {
                 WORLD.columns.user: user,
                 WORLD.columns.item: item,
                 **features,
-                "ts": when,
+                "ts": served_at,
                 "place": row,
                 SERVED: None,
             }
             lines.append(
-                json.dumps({**line, "request": f"{number}-{place}", "click": int(world.label[rows.start + row])})
+                json.dumps({**line, "request": f"{number}-{position}", "click": int(world.label[rows.start + row])})
             )
     path = folder / "labelled" / f"{_day(number)}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -129,7 +131,7 @@ def _requests(world: Day) -> Iterator[slice]:
     return (slice(first, first + REQUEST) for first in range(0, len(world.label), REQUEST))
 
 
-def _asked(world: Day, rows: slice) -> ScoreRequest:
+def _score_request(world: Day, rows: slice) -> ScoreRequest:
     values = world.values[rows].astype(str).T.tolist()
     numbers = dict(zip(WORLD.columns.numeric, world.numbers[rows].T.tolist(), strict=True))
     return ScoreRequest(
@@ -138,16 +140,16 @@ def _asked(world: Day, rows: slice) -> ScoreRequest:
 
 
 def _labels(world: Day, number: int, rows: Ints) -> list[tuple[str, list[float | None]]]:
-    """Labels of some rows of a day, as `observe` wants them: by request, None for rows whose labels have not come."""
-    found: dict[str, list[float | None]] = {}
+    """Labels of some rows of a day, as `observe` takes them: by request, None for rows whose labels have not arrived."""
+    labels: dict[str, list[float | None]] = {}
     for row in rows.tolist():
-        request, place = divmod(row, REQUEST)
+        request, position = divmod(row, REQUEST)
         size = min(REQUEST, len(world.label) - request * REQUEST)
-        found.setdefault(f"{number}-{request}", [None] * size)[place] = float(world.label[row])
-    return list(found.items())
+        labels.setdefault(f"{number}-{request}", [None] * size)[position] = float(world.label[row])
+    return list(labels.items())
 
 
-def _when(microseconds: int) -> str:
+def _iso_time(microseconds: int) -> str:
     return datetime.fromtimestamp(microseconds / 1e6, UTC).isoformat()
 
 

@@ -1,4 +1,4 @@
-"""Demo: the whole loop on a simulated world, or on your own file, told as it happens."""
+"""Demo: the whole loop on simulated logs, or on your own file, with a line for each step."""
 
 from __future__ import annotations
 
@@ -50,21 +50,21 @@ console = Console(stderr=True, highlight=False)
 
 
 def demo(data: Path | None, columns: str, clicks: bool, options: Sequence[str] = ()) -> dict[str, Any]:
-    """Run the pipeline `demo`, `clicks`, or `own` on somebody's file. Returns grid, leaderboard and the report's path.
+    """Run the pipeline `demo`, `clicks`, or `own` on a user's file. Returns grid, leaderboard and the report's path.
 
     `options`: how the file is written, NAME=VALUE, as the files source has them.
     """
     began = time.perf_counter()
-    plan = _own(data, columns, options) if data else clicks_world(_say, _told) if clicks else _world()
-    found = status(plan.stem)
-    return {**found, "seconds": round(time.perf_counter() - began, 1), "text": f"{found['text']}\n{_next(plan)}"}
+    plan = _run_own_data(data, columns, options) if data else clicks_world(_say, _print_lines) if clicks else _world()
+    document = status(plan.stem)
+    return {**document, "seconds": round(time.perf_counter() - began, 1), "text": f"{document['text']}\n{_next(plan)}"}
 
 
 def _next(plan: Path) -> str:
-    """What to try now, to be copied."""
+    """Commands to try next."""
     lake = Path(Settings().lake_place).resolve() / f"{plan.stem}.sqlite"
     return "\n".join([
-        f"The pipeline `{plan.stem}` stays, its plan is {plan}. Go on with it:",
+        f"The pipeline `{plan.stem}` stays, its plan is {plan}. Continue with it:",
         f"  nightloop status {plan.stem}",
         f"  nightloop bakeoff {plan.stem}",
         f"  its logs, in any DuckDB: ATTACH 'ducklake:sqlite:{lake}' AS lake (READ_ONLY); FROM lake.collected;",
@@ -72,47 +72,47 @@ def _next(plan: Path) -> str:
 
 
 def _world() -> Path:
-    """Fourteen nights of the simulated world: a promotion, a bad night, a late mend, refusals, a rollback."""
+    """Run fourteen nights of simulated logs: a promotion, a bad night, a late correction, refusals, a rollback."""
     world = Simulated()
     days = Settings().home.resolve() / "deliveries" / "demo"
     plan = write_plan(world_plan(days, world.start))
     names = [deliver(world, days, index, bad=index == BAD).stem for index in range(LAST + 1)]
 
-    _say(1, f"{HISTORY} days of history are pre-trained on, then the nights run one by one")
+    _say(1, f"pre-train on {HISTORY} days of history, then run the nights one by one")
     for index in range(HISTORY - 1, BAD):
-        _told(nightly(str(plan), names[index]))
+        _print_lines(nightly(str(plan), names[index]))
 
     _say(2, f"the delivery of {names[BAD]} is broken: validation stops that night before anyone learns from it")
-    _stopped(plan, names[BAD])
-    _say(3, "an operator passes over it, with a reason, and the loop goes on")
-    _told(nightly(str(plan), names[BAD], skip="upstream outage; the good file comes later"))
+    _show_blocked_night(plan, names[BAD])
+    _say(3, "an operator skips it, with a reason, and the loop continues")
+    _print_lines(nightly(str(plan), names[BAD], skip="upstream outage; the good file comes later"))
     for index in range(BAD + 1, MENDED):
-        _told(nightly(str(plan), names[index]))
+        _print_lines(nightly(str(plan), names[index]))
 
     _say(
-        4, "the good file arrives late; collected again it is a new version, and what was built on the old one is stale"
+        4, "the good file arrives late; collected again it is a new version, and nights built on the old one are stale"
     )
     deliver(world, days, BAD)
-    _told(nightly(str(plan), names[BAD]))
-    _told(backfill(str(plan), names[BAD], names[MENDED - 1], "stale", dry_run=True))
-    _told(backfill(str(plan), names[BAD], names[MENDED - 1], "stale", move_champion=True))
+    _print_lines(nightly(str(plan), names[BAD]))
+    _print_lines(backfill(str(plan), names[BAD], names[MENDED - 1], "stale", dry_run=True))
+    _print_lines(backfill(str(plan), names[BAD], names[MENDED - 1], "stale", move_champion=True))
 
-    _say(5, "the nights go on")
+    _say(5, "the nights continue")
     for index in range(MENDED, LAST + 1):
-        _told(nightly(str(plan), names[index]))
+        _print_lines(nightly(str(plan), names[index]))
 
-    _say(6, "a challenger that was refused by the gate, and why")
-    _refused(plan)
+    _say(6, "a challenger that the gate refused, and why")
+    _show_refusal(plan)
 
-    _say(7, "somebody does not like the newest champion: one action takes it back")
-    _told([rollback(str(plan), reason=COMPLAINTS)])
-    _say(8, "how good anybody could have been, who knows the world behind the logs")
-    _told([_best_possible(read(str(plan)), world)])
+    _say(7, "the newest champion gets complaints: one action rolls it back")
+    _print_lines([rollback(str(plan), reason=COMPLAINTS)])
+    _say(8, "the best possible score: an oracle that knows the simulation behind the logs")
+    _print_lines([_best_possible(read(str(plan)), world)])
     return plan
 
 
 def _best_possible(plan: Plan, world: Simulated) -> str:
-    """The oracle's score on the last night, beside that of what served."""
+    """The oracle's score on the last night, and that of the champion."""
     objects = open_store()
     nights = list(walk_back(objects, manifest_store.current_manifest(objects, plan.pipeline, LAST)))
     vocabulary = vocabulary_from_bytes(blobs.get(objects, nights[0].vocabulary or ""))
@@ -127,52 +127,56 @@ def _best_possible(plan: Plan, world: Simulated) -> str:
     return f"{nights[0].name}: ndcg@20 of the oracle {best['ndcg@20']:.4f}, of what served {served['ndcg@20']:.4f}"
 
 
-def _own(data: Path, columns: str, options: Sequence[str]) -> Path:
-    """The same loop on somebody's file: twenty periods of equal counts, the first six for pre-training."""
-    made = own_plan(data, columns, options_of(options))
-    plan, used = write_plan(made), made["columns"]
+def _run_own_data(data: Path, columns: str, options: Sequence[str]) -> Path:
+    """Run the same loop on a user's file: twenty periods of equal counts, the first six for pre-training."""
+    document = own_plan(data, columns, options_of(options))
+    plan, used = write_plan(document), document["columns"]
     liked = f"{used['label']} is the click" if used["label"] else "every row counts as liked"
-    rows = f"{PERIODS} periods of {made['periods']['rows']:,} rows, the first {PRETRAINED} for pre-training"
+    rows = f"{PERIODS} periods of {document['periods']['rows']:,} rows, the first {PRETRAINED} for pre-training"
     _say(1, f"{data.name}: {used['user']} takes {used['item']} at {used['time']}; {liked}; {rows}")
     roles = {used[role] for role in ("user", "item", "time", "label")}
     if unused := [name for name in columns_of_file(str(data), options_of(options)) if name not in roles]:
-        _told([f"not used: {', '.join(unused)[:300]}; columns.categorical and columns.numeric of the plan take such"])
-    _told((looked := check(str(plan)))["text"])
-    if looked["stops"]:
-        raise PlanError(f"{data.name}: a night of these rows would be stopped by validation, for the reasons above")
-    _told(backfill(str(plan), end=str(PERIODS - 1), what="missing", move_champion=True))
+        _print_lines(
+            [
+                f"not used: {', '.join(unused)[:300]}; to use them, name them in the plan's columns.categorical or columns.numeric"
+            ]
+        )
+    _print_lines((checked := check(str(plan)))["text"])
+    if checked["stops"]:
+        raise PlanError(f"{data.name}: validation would stop a night of these rows, for the reasons above")
+    _print_lines(backfill(str(plan), end=str(PERIODS - 1), what="missing", move_champion=True))
     return plan
 
 
-def _say(number: int, what: str) -> None:
-    console.print(f"\n{number}. {safe_text(what)}", style="bold", markup=False, emoji=False, soft_wrap=True)
+def _say(number: int, text: str) -> None:
+    console.print(f"\n{number}. {safe_text(text)}", style="bold", markup=False, emoji=False, soft_wrap=True)
 
 
-def _told(lines: Sequence[str]) -> None:
+def _print_lines(lines: Sequence[str]) -> None:
     for line in lines:
         console.print(f"   {safe_text(line)}", markup=False, emoji=False, soft_wrap=True)
 
 
-def _refused(plan: Path) -> None:
-    """Show whom the gate refused last, and why."""
+def _show_refusal(plan: Path) -> None:
+    """Show which strategy the gate refused last, and why."""
     order = read(str(plan))
     chain = manifest_store.read_chain(open_store(), order.pipeline, HISTORY - 1, LAST)
     for index in sorted(chain, reverse=True):
         for name, judged in chain[index].judged.items():
             if judged.verdict == "reject":
-                _told([f"{chain[index].name}, {name}: {' '.join(judged.reasons)}"])
+                _print_lines([f"{chain[index].name}, {name}: {' '.join(judged.reasons)}"])
                 return
 
 
-def _stopped(plan: Path, name: str) -> None:
-    """Run a night that validation is to stop, and show what an operator would see."""
+def _show_blocked_night(plan: Path, name: str) -> None:
+    """Run a night that validation must stop, and show what an operator would see."""
     try:
         nightly(str(plan), name)
     except RuntimeError as stopped:
         order = read(str(plan))
-        found = manifest_store.current_manifest(open_store(), order.pipeline, parse(order.periods, name).index)
-        if found is None or found.outcome != "blocked":
+        manifest = manifest_store.current_manifest(open_store(), order.pipeline, parse(order.periods, name).index)
+        if manifest is None or manifest.outcome != "blocked":
             raise
-        _told([str(stopped)])
+        _print_lines([str(stopped)])
         return
     raise RuntimeError(f"the night of {name} should have been stopped by validation, and was not")

@@ -1,4 +1,4 @@
-"""Demo plans: the plans a demo writes, for the simulated world and for somebody's own file."""
+"""Demo plans: the plans that a demo writes, for simulated logs and for a user's own file."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from nightloop.tasks.reports.format import plain
 from nightloop.tasks.resources import open_store
 from nightloop.tasks.sources import build
 
-HISTORY = 5  # days folded into the root night
+HISTORY = 5  # days that the root night pre-trains on
 LAST = HISTORY + 13  # index of the last of 14 nights after the root
-BAD = HISTORY + 6  # the day whose first delivery is spoiled
+BAD = HISTORY + 6  # the day whose first delivery is corrupt
 MENDED = BAD + 3  # the night before which the good delivery arrives
-PERIODS, PRETRAINED, LEAST = 20, 6, 50  # of somebody's own file: periods, those pre-trained on, fewest rows in each
+PERIODS, PRETRAINED, LEAST = 20, 6, 50  # of a user's own file: periods, those pre-trained on, fewest rows in each
 
 RANKING: dict[str, Any] = {
     "pretrain": {"use": "FullRetrain", "options": {"begin": "scratch"}},
@@ -45,7 +45,7 @@ RANKING: dict[str, Any] = {
         "popularity": {"use": "Popularity"},
     },
 }
-ONCE = {"epochs": 1, "batch_size": 256, "lr": 0.02}  # click models overfit their tables in a second epoch
+ONCE = {"epochs": 1, "batch_size": 256, "lr": 0.02}  # click models overfit their embeddings in a second epoch
 FINE_TUNE = {"use": "FineTune", "options": {"training": ONCE}}
 CLICKS: dict[str, Any] = {
     "pretrain": {"use": "FullRetrain", "options": {"begin": "scratch", "training": ONCE}},
@@ -80,10 +80,10 @@ def world_plan(deliveries: Path, start: str) -> dict[str, Any]:
 
 
 def own_plan(data: Path, given: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The plan `own`: somebody's file in periods of equal counts; `given` are columns by hand, empty: guessed.
+    """The plan `own`: a user's file in periods of equal counts. `given`: the columns by hand; empty: inferred.
     `options` are those of the source.
 
-    Raises FileNotFoundError, or ValueError where a column is missing or there are too few rows.
+    Raises FileNotFoundError, or PlanError if a column is missing or there are too few rows.
     """
     if not data.is_file():
         raise FileNotFoundError(
@@ -103,9 +103,9 @@ def own_plan(data: Path, given: str, options: Mapping[str, Any]) -> dict[str, An
 
 
 def write_plan(plan: dict[str, Any]) -> Path:
-    """Write a plan where it is found by name, in place of what the last demo left of its pipeline. Returns its path.
+    """Write a plan where it is found by name, and remove the pipeline of the last demo. Returns the plan's path.
 
-    Raises PlanError, before anything is removed, where a pipeline of this name is not a demo's.
+    Raises PlanError, before anything is removed, if a pipeline of this name is not a demo's.
     """
     home, pipeline = Settings().home.resolve(), str(plan["pipeline"])
     path = home / "plans" / f"{pipeline}.yaml"
@@ -119,35 +119,37 @@ def write_plan(plan: dict[str, Any]) -> Path:
 def _clear(home: Path, pipeline: str, plan: Path) -> None:
     settings = Settings()
     if settings.store or settings.data or settings.postgres:
-        raise PlanError("the demo keeps to its home: unset NIGHTLOOP_STORE, NIGHTLOOP_DATA and NIGHTLOOP_CATALOG first")
+        raise PlanError(
+            "the demo writes only to its home: unset NIGHTLOOP_STORE, NIGHTLOOP_DATA and NIGHTLOOP_CATALOG first"
+        )
     record, lake = home / "store" / "pipelines" / pipeline, home / "lake"
-    there = record.exists() or any(lake.glob(f"{pipeline}.sqlite*"))
-    if there and not (plan.is_file() and plan.read_text(encoding="utf-8").startswith(HEAD)):
+    exists = record.exists() or any(lake.glob(f"{pipeline}.sqlite*"))
+    if exists and not (plan.is_file() and plan.read_text(encoding="utf-8").startswith(HEAD)):
         raise PlanError(
             f"{home} holds a pipeline {pipeline!r} that no demo made: set NIGHTLOOP_HOME to another directory"
         )
-    if there:
+    if exists:
         _refuse_in_use(pipeline)
-    for place in (record, lake / pipeline, home / "deliveries" / pipeline, home / "served" / pipeline):
-        shutil.rmtree(place, ignore_errors=True)
+    for directory in (record, lake / pipeline, home / "deliveries" / pipeline, home / "served" / pipeline):
+        shutil.rmtree(directory, ignore_errors=True)
     for file in (*lake.glob(f"{pipeline}.sqlite*"), home / "reports" / f"{pipeline}.html", plan):
         file.unlink(missing_ok=True)
 
 
 def _refuse_in_use(pipeline: str) -> None:
-    """Raise PlanError if somebody acted on what the last demo made, or a night of it is under way."""
+    """Raise PlanError if a person acted on the last demo's pipeline, or a night of it is running."""
     objects = open_store()
     acts = [
         entry for entry in entries_by_hand(read_log(objects, pipeline)) if entry.reason not in (COMPLAINTS, BEGINNING)
     ]
     if acts:
-        why = f"{acts[-1].action} by {acts[-1].by} (entry {acts[-1].number}: {plain(acts[-1].reason, 200)})"
-    elif why := lease_words(objects, lease_key(pipeline), store_clock(objects), ""):
-        why = f"a run is under way: {why}"
-    if why:
+        reason = f"{acts[-1].action} by {acts[-1].by} (entry {acts[-1].number}: {plain(acts[-1].reason, 200)})"
+    elif reason := lease_words(objects, lease_key(pipeline), store_clock(objects), ""):
+        reason = f"a run is active: {reason}"
+    if reason:
         raise PlanError(
-            f"the pipeline {pipeline!r} of the last demo is in use: {why}. A new demo would remove it. Set NIGHTLOOP_HOME to another "
-            "directory; to keep this one for good, give its plan another file and pipeline name"
+            f"the pipeline {pipeline!r} of the last demo is in use: {reason}. A new demo would remove it. Set NIGHTLOOP_HOME to another "
+            "directory; to keep this one, give its plan another file and pipeline name"
         )
 
 
@@ -166,20 +168,20 @@ def _roles(given: str) -> Columns:
 
 
 def options_of(given: Sequence[str]) -> dict[str, Any]:
-    """`delimiter=;`, `names=[user, item, time]` as options of the source. Raises PlanError if one is not so written."""
-    found: dict[str, Any] = {}
-    for one in given:
-        name, sign, value = one.partition("=")
+    """`delimiter=;`, `names=[user, item, time]` as options of the source. Raises PlanError if one has another form."""
+    options: dict[str, Any] = {}
+    for option in given:
+        name, sign, value = option.partition("=")
         if not sign or not name.strip():
             raise PlanError(
-                f"option: given {one[:80]!r}; write NAME=VALUE, such as delimiter=; or names=[user, item, time]"
+                f"option: given {option[:80]!r}; write NAME=VALUE, such as delimiter=; or names=[user, item, time]"
             )
-        found[name.strip()] = yaml.safe_load(value) if value.strip()[:1] in "[tf" and value.strip() else value
-    return found
+        options[name.strip()] = yaml.safe_load(value) if value.strip()[:1] in "[tf" and value.strip() else value
+    return options
 
 
 def _rows(plan: Plan) -> int:
-    """Rows of the file. Raises PlanError if there are too few to make periods of."""
+    """The number of rows in the file. Raises PlanError if there are too few for the periods."""
     source = build(plan.source)
     with TemporaryDirectory() as room, Warehouse.open(Settings(home=Path(room)), plan.pipeline) as warehouse:
         batches = partial(source.batches, warehouse, period(plan.periods, 0), plan.columns)

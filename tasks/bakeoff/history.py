@@ -1,4 +1,4 @@
-"""Past: the history that is replayed, period by period: which version, whether validation let it pass, who was known."""
+"""History: the periods that are replayed, each with its version and its validation, and the vocabulary."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class ValidatedHistory:
 
     def logs(self, warehouse: Warehouse, plan: Plan) -> Logs:
         """All rows of all periods."""
-        versions = [(one.period, one.version) for one in self.periods]
+        versions = [(replayed.period, replayed.version) for replayed in self.periods]
         return read_logs(warehouse, plan, self.vocabulary, versions, plan.seed)
 
 
@@ -59,42 +59,44 @@ def uncollected_periods(warehouse: Warehouse, plan: Plan, last: int) -> list[int
 
 
 def validated_history(objects: Objects, warehouse: Warehouse, plan: Plan, last: int) -> ValidatedHistory:
-    """The history from period 0 to `last`, each period held against the plan's expectations as a night does it.
+    """The history from period 0 to `last`, each period validated by the plan's expectations as in a night.
 
-    A period that an operator passed over is left out, as it was from the nights. Raises PlanError that names the first
+    A period that an operator skipped is left out, as it was from the nights. Raises PlanError that names the first
     period which validation stops.
     """
     newest, vocabulary = warehouse.latest(), empty_vocabulary(plan.columns)
     statistics: list[dict[str, float]] = []
-    found: list[ReplayedPeriod] = []
+    replayed: list[ReplayedPeriod] = []
     for index in range(last + 1):
         version, name = newest[index], period(plan.periods, index).name
         (landed,) = warehouse.query("ingest/newest_landing", {"period": index}).to_pylist()
-        decided = read_override(objects, plan.pipeline, (index, version, landed["digest"]))
-        if decided is not None and decided.kind == "skip":
+        override = read_override(objects, plan.pipeline, (index, version, landed["digest"]))
+        if override is not None and override.kind == "skip":
             continue
-        accepted = decided.reason if decided is not None else None
-        passed = _passed(
-            objects, warehouse, plan, (index, version), found, EarlierNights(statistics, vocabulary), accepted
+        accepted = override.reason if override is not None else None
+        outcome = _load_passed(
+            objects, warehouse, plan, (index, version), replayed, EarlierNights(statistics, vocabulary), accepted
         )
-        statistics = [*statistics, passed.validated.statistics]
+        statistics = [*statistics, outcome.validated.statistics]
         vocabulary = reduce(grow_vocabulary, clean_ids(warehouse, plan, index, version), vocabulary)
-        found.append(ReplayedPeriod(period=index, name=name, version=version, digest=passed.digest, rows=passed.rows))
-    return ValidatedHistory(tuple(found), vocabulary)
+        replayed.append(
+            ReplayedPeriod(period=index, name=name, version=version, digest=outcome.digest, rows=outcome.rows)
+        )
+    return ValidatedHistory(tuple(replayed), vocabulary)
 
 
-def _passed(
+def _load_passed(
     objects: Objects, warehouse: Warehouse, plan: Plan, at: tuple[int, int], before: list[ReplayedPeriod], nights: EarlierNights,
     accepted: str | None,
 ) -> ValidationOutcome:  # fmt: skip
     """What validation says of a period that it let pass. Raises PlanError if validation stops it."""
-    earlier = [(one.period, one.digest) for one in before]
+    earlier = [(replayed.period, replayed.digest) for replayed in before]
     result = load_validation(objects, warehouse, plan, at, nights, earlier, accepted)
     if result.validated.verdict == "blocked":
         name = period(plan.periods, at[0]).name
         raise PlanError(
             f"{name} of {plan.pipeline} is stopped by validation: {'; '.join(result.validated.reasons)[:600]}. Nothing was "
-            "replayed. Mend the source and collect it again, accept it or pass over it (nightloop night "
+            "replayed. Fix the source and collect it again, accept it or skip it (nightloop night "
             f'{as_given(plan.pipeline)} --period {name} --accept "why", or --skip "why"), or end before it (--end)'
         )
     return result

@@ -7,7 +7,7 @@ from dataclasses import replace
 from nightloop.tasks.bakeoff import tables
 from nightloop.tasks.bakeoff.advice import advice
 from nightloop.tasks.bakeoff.json_report import FOOTING, MEASURES, BakeoffReport
-from nightloop.tasks.bakeoff.plots import metric_picture, time_picture
+from nightloop.tasks.bakeoff.plots import plot_metric, plot_time
 from nightloop.tasks.reports.findings import Finding
 from nightloop.tasks.reports.format import escape_html, plural
 from nightloop.tasks.reports.html import finding_item, html_document, section
@@ -15,61 +15,65 @@ from nightloop.tasks.reports.plot_style import as_svg
 from nightloop.tasks.reports.table import Mood, as_html
 
 
-def page(bake: BakeoffReport) -> str:
+def page(report: BakeoffReport) -> str:
     """The whole report. The same bake-off gives the same bytes."""
-    board, said = bake.board, advice(bake.board, bake.kinds)
-    bullets = [finding_item(Finding(_mood(one), one)) for one in said[1:]]
+    results, sentences = report.results, advice(report.results, report.kinds)
+    bullets = [finding_item(Finding(_mood(sentence), sentence)) for sentence in sentences[1:]]
     parts = [
-        f'<p class="kicker">nightloop bake-off · {escape_html(board.plan.pipeline)}</p>',
-        f"<h1>{escape_html(said[0], 400)}</h1>",
-        f"<p>{escape_html(_what(bake), 600)}</p>",
+        f'<p class="kicker">nightloop bake-off · {escape_html(results.plan.pipeline)}</p>',
+        f"<h1>{escape_html(sentences[0], 400)}</h1>",
+        f"<p>{escape_html(_describe(report), 600)}</p>",
         f'<ul class="findings">{"".join(bullets)}</ul>',
     ]
-    if board.ran:
-        parts += [*(_table(bake, kind) for kind in bake.kinds), *_pictures(bake)]
+    if results.ran:
+        parts += [*(_table(report, kind) for kind in report.kinds), *_draw_plots(report)]
         parts.append(
-            section("Every metric, every difference, old and new", "".join(_details(bake, kind) for kind in bake.kinds))
+            section(
+                "Every metric, every difference, old and new", "".join(_details(report, kind) for kind in report.kinds)
+            )
         )
-    if bake.trials:
-        parts.append(section("What was tried", as_html(tables.tuning_table(bake))))
-    parts.append(section("Who raced", f'<div class="wrap">{as_html(tables.entrants_table(bake))}</div>'))
+    if report.trials:
+        parts.append(section("What was tried", as_html(tables.tuning_table(report))))
+    parts.append(section("Entrants", f'<div class="wrap">{as_html(tables.entrants_table(report))}</div>'))
     parts.append(f"<footer><p>{escape_html(FOOTING, 600)}</p><p>{escape_html(MEASURES, 800)}.</p></footer>")
-    return html_document(f"bake-off of {board.plan.pipeline}: {said[0]}", parts)
+    return html_document(f"bake-off of {results.plan.pipeline}: {sentences[0]}", parts)
 
 
-def _table(bake: BakeoffReport, kind: str) -> str:
-    shown = tables.leaderboard(bake, kind)
-    note = shown.note if kind == bake.kinds[0] else ""  # said once
+def _table(report: BakeoffReport, kind: str) -> str:
+    shown = tables.leaderboard(report, kind)
+    note = shown.note if kind == report.kinds[0] else ""  # shown once
     return section(shown.title, as_html(replace(shown, title="", note=note)))
 
 
-def _details(bake: BakeoffReport, kind: str) -> str:
-    rivals = [found for label in bake.against if (found := tables.rival_table(bake, label, kind))]
-    shown = [tables.metrics_table(bake, kind), *rivals, tables.slice_table(bake, kind)]
-    opened = " open" if kind == bake.kinds[0] else ""
-    title = escape_html(tables.leaderboard(bake, kind).title)
+def _details(report: BakeoffReport, kind: str) -> str:
+    rivals = [table for label in report.against if (table := tables.rival_table(report, label, kind))]
+    shown = [tables.metrics_table(report, kind), *rivals, tables.slice_table(report, kind)]
+    opened = " open" if kind == report.kinds[0] else ""
+    title = escape_html(tables.leaderboard(report, kind).title)
     return f"<details{opened}><summary>{title}</summary>{''.join(map(as_html, shown))}</details>"
 
 
-def _pictures(bake: BakeoffReport) -> list[str]:
-    drawn = [*(metric_picture(bake, kind) for kind in bake.kinds), time_picture(bake)]
-    return ["<h2>Curves</h2>", *(f'<figure tabindex="0">{as_svg(one)}</figure>' for one in drawn if one)]
+def _draw_plots(report: BakeoffReport) -> list[str]:
+    plots = [*(plot_metric(report, kind) for kind in report.kinds), plot_time(report)]
+    return ["<h2>Curves</h2>", *(f'<figure tabindex="0">{as_svg(plot)}</figure>' for plot in plots if plot)]
 
 
-def _what(bake: BakeoffReport) -> str:
-    names, board = bake.names, bake.board
-    rows = sum(one.rows for one in bake.lived if one.period in board.test)
-    tuned = f"; options were chosen on {plural(len(bake.span.tune_periods), 'period')} before" if bake.trials else ""
+def _describe(report: BakeoffReport) -> str:
+    names, results = report.names, report.results
+    rows = sum(period.rows for period in report.replayed if period.period in results.test)
+    tuned = (
+        f"; options were chosen on {plural(len(report.split.tune_periods), 'period')} before" if report.trials else ""
+    )
     return (
-        f"{plural(len(board.entrants), 'entrant')}, {plural(len(bake.seeds), 'seed')}; pre-trained up to "
-        f"{names.get(bake.span.root, '')}, tested on {names[board.test[0]]} to {names[board.test[-1]]} "
-        f"({plural(len(board.test), 'period')}, {rows:,} rows), each scored before anyone learned from it{tuned}."
+        f"{plural(len(results.entrants), 'entrant')}, {plural(len(report.seeds), 'seed')}; pre-trained up to "
+        f"{names.get(report.split.root, '')}, tested on {names[results.test[0]]} to {names[results.test[-1]]} "
+        f"({plural(len(results.test), 'period')}, {rows:,} rows), each scored before anyone learned from it{tuned}."
     )
 
 
 def _mood(sentence: str) -> Mood:
-    if " failed: " in sentence or sentence.startswith("Nobody finished"):
+    if " failed: " in sentence or sentence.startswith("All runs failed"):
         return "bad"
-    if sentence.startswith(("Nobody surely", "No learner", "Next to nothing", "Measured on")):
+    if sentence.startswith(("No entrant surely", "No learner", "Next to nothing", "Measured on")):
         return "warn"
     return "good" if sentence.startswith("The cheap choice") else ""

@@ -1,4 +1,4 @@
-"""Jobs: the pieces of a bake-off, each named by everything its result depends on, so that what is done stays done."""
+"""Jobs: the pieces of a bake-off, each named by everything its result depends on, so that finished pieces are not run again."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from nightloop.tasks.bakeoff.spec import Kind
 from nightloop.tasks.bakeoff.worker import Job
 from nightloop.tasks.plan.plan import Plan, canonical_json
 
-FORMAT = 1  # of what a cell keeps
+FORMAT = 1  # of a cell's stored result
 
 
 @dataclass(frozen=True)
 class JobTable:
-    """What all pieces share: the plan, the history, where files lie, what is ranked against what."""
+    """What all pieces share: the plan, the history, where files lie, which candidates are ranked."""
 
     plan: Plan
-    lived: tuple[ReplayedPeriod, ...]
+    replayed: tuple[ReplayedPeriod, ...]
     place: Path
     kinds: tuple[Kind, ...]  # none for clicks
     popular_negatives: int
@@ -31,14 +31,14 @@ class JobTable:
     def until(self, last: int) -> JobTable:
         """The same up to an earlier period."""
         return JobTable(
-            self.plan, tuple(one for one in self.lived if one.period <= last), self.place, self.kinds,
+            self.plan, tuple(period for period in self.replayed if period.period <= last), self.place, self.kinds,
             self.popular_negatives,
         )  # fmt: skip
 
     @property
     def after(self) -> tuple[int, ...]:
         """Periods after the root."""
-        return tuple(one.period for one in self.lived if one.period >= self.plan.pretrain_periods)
+        return tuple(period.period for period in self.replayed if period.period >= self.plan.pretrain_periods)
 
 
 def cell_job(table: JobTable, entrant: Entrant, seed: int) -> Job:
@@ -66,7 +66,7 @@ def candidate_job(table: JobTable, seed: int) -> Job:
 
 
 def preparations(table: JobTable, cells: Sequence[Job]) -> list[Job]:
-    """What must be there before these cells run: the weights of each model and seed, the candidates of each seed."""
+    """What must exist before these cells run: the weights of each model and seed, the candidates of each seed."""
     starts = {job.start: start_job(table, job.plan) for job in cells}
     deals = {job.plan.seed: candidate_job(table, job.plan.seed) for job in cells} if table.kinds else {}
     return [*deals.values(), *starts.values()]
@@ -76,7 +76,7 @@ def _job(table: JobTable, do: str, title: str, plan: Plan, inputs: dict[str, Jso
     shared: dict[str, JsonValue] = {
         "format": FORMAT, "do": do, "columns": plan.columns.model_dump(mode="json"), "history": plan.pretrain_periods,
         "pretrain": plan.pretrain.model_dump(mode="json"), "model": plan.model.model_dump(mode="json"),
-        "seed": plan.seed, "logs": [[one.period, one.digest] for one in table.lived],
+        "seed": plan.seed, "logs": [[period.period, period.digest] for period in table.replayed],
     }  # fmt: skip
     key = hashlib.sha256(canonical_json({**shared, **inputs})).hexdigest()
     return Job.model_validate({

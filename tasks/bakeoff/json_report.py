@@ -1,4 +1,4 @@
-"""The document: everything a bake-off found out, as one JSON value."""
+"""The JSON report: everything that a bake-off found, as one value."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ MEASURES = (
 )
 FOOTING = (
     "Every entrant replays the same logs with the same vocabulary; those of one model and seed start from the same "
-    "weights, and everybody is ranked against the same candidates, dealt once a period and seed."
+    "weights, and all are ranked against the same candidates, sampled once a period and seed."
 )
 
 
 @dataclass(frozen=True)
 class BakeoffReport:
-    """A finished bake-off: the board, the history, what was asked, and what is told of it."""
+    """A finished bake-off: the results, the history, and the resolved specification."""
 
-    board: Results
-    lived: tuple[ReplayedPeriod, ...]
-    span: PeriodSplit
-    kinds: tuple[str, ...]  # CLICKS alone where nothing is ranked
+    results: Results
+    replayed: tuple[ReplayedPeriod, ...]
+    split: PeriodSplit
+    kinds: tuple[str, ...]  # CLICKS alone if nothing is ranked
     against: tuple[str, ...]  # labels of strategies
     left_out: tuple[str, ...]
     seeds: tuple[int, ...]
@@ -42,102 +42,115 @@ class BakeoffReport:
     @property
     def names(self) -> dict[int, str]:
         """Periods by index."""
-        return {one.period: one.name for one in self.lived}
+        return {period.period: period.name for period in self.replayed}
 
     @property
     def rivals(self) -> list[str]:
         """Entrants that others are compared with: by label, within the same model."""
-        return [name for name, entrant in self.board.entrants.items() if entrant.label in self.against]
+        return [name for name, entrant in self.results.entrants.items() if entrant.label in self.against]
 
 
-def rival_of(bake: BakeoffReport, name: str, label: str) -> str | None:
-    """The entrant of this label with the same model, where it finished; None for itself."""
-    mine = bake.board.entrants[name]
-    for other, entrant in bake.board.entrants.items():
-        if other != name and entrant.label == label and entrant.model == mine.model and other in bake.board.ran:
+def rival_of(report: BakeoffReport, name: str, label: str) -> str | None:
+    """The entrant of this label with the same model, if it finished; None for itself."""
+    own_entrant = report.results.entrants[name]
+    for other, entrant in report.results.entrants.items():
+        if (
+            other != name
+            and entrant.label == label
+            and entrant.model == own_entrant.model
+            and other in report.results.ran
+        ):
             return other
     return None
 
 
-def json_document(bake: BakeoffReport) -> dict[str, JsonValue]:
+def json_document(report: BakeoffReport) -> dict[str, JsonValue]:
     """The whole record."""
-    board, names = bake.board, bake.names
+    results, names = report.results, report.names
     return {
         "format": 2,
-        "pipeline": board.plan.pipeline,
-        "family": board.plan.family,
-        "metric": board.metric,
+        "pipeline": results.plan.pipeline,
+        "family": results.plan.family,
+        "metric": results.metric,
         "equal_footing": FOOTING,
         "measures": MEASURES,
-        "root": names.get(bake.span.root, str(bake.span.root)),
-        "tune_periods": [names[p] for p in bake.span.tune_periods if p in names],
-        "test": [names[p] for p in board.test],
-        "seeds": list(bake.seeds),
-        "history": [one.model_dump(mode="json") for one in bake.lived],
-        "negatives": dict(bake.negatives),
+        "root": names.get(report.split.root, str(report.split.root)),
+        "tune_periods": [names[p] for p in report.split.tune_periods if p in names],
+        "test": [names[p] for p in results.test],
+        "seeds": list(report.seeds),
+        "history": [period.model_dump(mode="json") for period in report.replayed],
+        "negatives": dict(report.negatives),
         "entrants": [
             {"name": name, "strategy": e.strategy.model_dump(mode="json"), "model": e.part.model_dump(mode="json")}
-            for name, e in board.entrants.items()
+            for name, e in results.entrants.items()
         ],
-        "leaderboard": {kind: [_line(bake, line, kind) for line in board.lines(kind)] for kind in bake.kinds},
-        "curves": {kind: {line.name: _named(bake, line) for line in board.lines(kind)} for kind in bake.kinds},
-        "time": {name: _times(bake, name) for name in board.ran},
+        "leaderboard": {kind: [_line(report, line, kind) for line in results.lines(kind)] for kind in report.kinds},
+        "curves": {
+            kind: {line.name: _name_periods(report, line) for line in results.lines(kind)} for kind in report.kinds
+        },
+        "time": {name: _times(report, name) for name in results.ran},
         "cells": [
             {"entrant": name, "seed": ran.seed, **ran.outcome.model_dump(mode="json", exclude={"rows"})}
-            for name, several in board.ran.items()
+            for name, several in results.ran.items()
             for ran in several
         ],
-        "failed": [{"entrant": name, "reason": reason} for name, why in board.failed.items() for reason in why],
-        "left_out": list(bake.left_out),
-        "tuning": list(bake.trials),
-        "advice": list(advice(bake.board, bake.kinds)),
+        "failed": [
+            {"entrant": name, "reason": reason} for name, reasons in results.failed.items() for reason in reasons
+        ],
+        "left_out": list(report.left_out),
+        "tuning": list(report.trials),
+        "advice": list(advice(report.results, report.kinds)),
     }
 
 
-def _line(bake: BakeoffReport, line: ResultRow, kind: str) -> dict[str, JsonValue]:
-    board = bake.board
+def _line(report: BakeoffReport, line: ResultRow, kind: str) -> dict[str, JsonValue]:
+    results = report.results
     against: dict[str, JsonValue] = {}
-    for label in bake.against:
-        rival = rival_of(bake, line.name, label)
+    for label in report.against:
+        rival = rival_of(report, line.name, label)
         if rival is not None:
-            found = {m: difference_as_json(board.versus(line.name, rival, kind, m)) for m in metrics_of(board.plan)}
-            against[label] = {"rival": rival, "all_seeds_agree": board.agree(line.name, rival, kind), **found}
+            differences = {
+                m: difference_as_json(results.versus(line.name, rival, kind, m)) for m in metrics_of(results.plan)
+            }
+            against[label] = {"rival": rival, "all_seeds_agree": results.agree(line.name, rival, kind), **differences}
     return {
         "entrant": line.name,
-        "seeds": [ran.seed for ran in board.ran[line.name]],
+        "seeds": [ran.seed for ran in results.ran[line.name]],
         "means": dict(line.values),
         "sd_over_seeds": dict(line.spread),
         "baselines": against,
         "personalisation": dict(line.personal),
-        "seconds_a_period": board.seconds(line.name),
-        "peak_memory": board.working(line.name),
-        "state": board.state(line.name),
+        "seconds_a_period": results.seconds(line.name),
+        "peak_memory": results.working(line.name),
+        "state": results.state(line.name),
     }
 
 
-def difference_as_json(found: Difference | None) -> JsonValue:
-    """A difference as plain values; None where it was not measured."""
-    if found is None:
+def difference_as_json(gap: Difference | None) -> JsonValue:
+    """A difference as plain values; None if it was not measured."""
+    if gap is None:
         return None
-    return {"mean": found.mean, "low": found.low, "high": found.high, "users": found.users, "rows": found.rows}
+    return {"mean": gap.mean, "low": gap.low, "high": gap.high, "users": gap.users, "rows": gap.rows}
 
 
-def _named(bake: BakeoffReport, line: ResultRow) -> dict[str, JsonValue]:
-    return {bake.names[period]: value for period, value in line.curve.items()}
+def _name_periods(report: BakeoffReport, line: ResultRow) -> dict[str, JsonValue]:
+    return {report.names[period]: value for period, value in line.curve.items()}
 
 
-def _times(bake: BakeoffReport, name: str) -> list[JsonValue]:
-    return [{"period": bake.names[p], "history_rows": rows, "seconds": s} for p, rows, s in learning_times(bake, name)]
+def _times(report: BakeoffReport, name: str) -> list[JsonValue]:
+    return [
+        {"period": report.names[p], "history_rows": rows, "seconds": s} for p, rows, s in learning_times(report, name)
+    ]
 
 
-def learning_times(bake: BakeoffReport, name: str) -> list[tuple[int, int, float]]:
+def learning_times(report: BakeoffReport, name: str) -> list[tuple[int, int, float]]:
     """Period, rows of history at its close, and the mean seconds of learning it."""
-    found: dict[int, list[float]] = {}
-    for ran in bake.board.ran[name]:
+    seconds_by_period: dict[int, list[float]] = {}
+    for ran in report.results.ran[name]:
         for period, seconds in ran.outcome.seconds.items():
-            found.setdefault(period, []).append(seconds)
-    rows = {p: sum(one.rows for one in bake.lived if one.period <= p) for p in found}
-    return [(p, rows[p], sum(values) / len(values)) for p, values in sorted(found.items())]
+            seconds_by_period.setdefault(period, []).append(seconds)
+    rows = {p: sum(replayed.rows for replayed in report.replayed if replayed.period <= p) for p in seconds_by_period}
+    return [(p, rows[p], sum(values) / len(values)) for p, values in sorted(seconds_by_period.items())]
 
 
 def title_of(kind: str, negatives: int) -> str:

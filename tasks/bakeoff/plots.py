@@ -1,4 +1,4 @@
-"""Pictures of a bake-off: the metric over periods, and the time of a period against the length of history."""
+"""Plots of a bake-off: the metric over periods, and the time of a period against the length of history."""
 
 from __future__ import annotations
 
@@ -17,61 +17,67 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def look_of(bake: BakeoffReport) -> dict[str, Look]:
-    """The same colour for an entrant in every picture; the one that never learns is grey."""
-    still = bake.board.of_use("NoUpdate")
-    return line_styles(list(bake.board.ran), still[0] if still else None)
+def look_of(report: BakeoffReport) -> dict[str, Look]:
+    """The same colour for an entrant in every plot; the one that never learns is grey."""
+    still = report.results.of_use("NoUpdate")
+    return line_styles(list(report.results.ran), still[0] if still else None)
 
 
-def metric_picture(bake: BakeoffReport, kind: str) -> d.Drawn:
+def plot_metric(report: BakeoffReport, kind: str) -> d.Plot:
     """The leading metric of every entrant on every period, before it learned from it."""
-    board, metric = bake.board, bake.board.metric
-    lines = {line.name: line.curve for line in board.lines(kind)}
+    results, metric = report.results, report.results.metric
+    lines = {line.name: line.curve for line in results.lines(kind)}
     periods = sorted({p for curve in lines.values() for p in curve})
     leader = next(iter(lines))
     arrow = "lower" if direction(metric) < 0 else "higher"
-    won = sum(_leads(lines, leader, p, direction(metric)) for p in board.test)
-    title = f"{leader} is ahead on {won} of {len(board.test)} test periods"
-    against = "" if kind == CLICKS else f"; {title_of(kind, bake.negatives.get(kind, 0)).lower()}"
+    won = sum(_leads(lines, leader, p, direction(metric)) for p in results.test)
+    title = f"{leader} is ahead on {won} of {len(results.test)} test periods"
+    against = "" if kind == CLICKS else f"; {title_of(kind, report.negatives.get(kind, 0)).lower()}"
     figure = d.canvas(
         title, f"{metric} on each period's rows before anyone learned from them ({arrow} is better){against}"
     )
     axes = figure.add_axes((d.LEFT, 0.13, d.WIDTH, 0.69))
     ends = draw_lines(
-        axes, {name: [curve.get(p, math.nan) for p in periods] for name, curve in lines.items()}, look_of(bake)
+        axes, {name: [curve.get(p, math.nan) for p in periods] for name, curve in lines.items()}, look_of(report)
     )
-    _shade(axes, [p in board.test for p in periods], [p in bake.span.tune_periods for p in periods])
-    d.style_axes(axes, [bake.names[p] for p in periods], metric)
+    _shade(axes, [p in results.test for p in periods], [p in report.split.tune_periods for p in periods])
+    d.style_axes(axes, [report.names[p] for p in periods], metric)
     d.label_ends(axes, ends)
-    return d.Drawn(f"bake-{kind}", figure, f"{title}; {metric} over {len(periods)} periods of {', '.join(lines)}.")
+    return d.Plot(f"bake-{kind}", figure, f"{title}; {metric} over {len(periods)} periods of {', '.join(lines)}.")
 
 
-def time_picture(bake: BakeoffReport) -> d.Drawn | None:
-    """Seconds of learning a period against the rows of history at its close; None where nobody learns."""
-    found = {name: [(rows, s) for _, rows, s in learning_times(bake, name) if s > 0] for name in bake.board.ran}
-    idle = bake.board.of_use("NoUpdate")
-    found = {name: points for name, points in found.items() if name not in idle}
-    found = {name: points for name, points in found.items() if points and max(s for _, s in points) > 0.001}
-    if not found:
+def plot_time(report: BakeoffReport) -> d.Plot | None:
+    """Seconds of learning a period against the rows of history at its close; None if no entrant learns."""
+    points_by_name = {
+        name: [(rows, s) for _, rows, s in learning_times(report, name) if s > 0] for name in report.results.ran
+    }
+    idle = report.results.of_use("NoUpdate")
+    points_by_name = {name: points for name, points in points_by_name.items() if name not in idle}
+    points_by_name = {
+        name: points for name, points in points_by_name.items() if points and max(s for _, s in points) > 0.001
+    }
+    if not points_by_name:
         return None
-    title = _growth(found)
-    wide = max(s for p in found.values() for _, s in p) > 20 * min(s for p in found.values() for _, s in p)
+    title = _growth(points_by_name)
+    wide = max(s for p in points_by_name.values() for _, s in p) > 20 * min(
+        s for p in points_by_name.values() for _, s in p
+    )
     figure = d.canvas(title, f"seconds of learning one period, one thread{', logarithmic scale' if wide else ''}")
     axes = figure.add_axes((d.LEFT, 0.19, d.WIDTH, 0.63))
     axes.set_yscale("log" if wide else "linear")
-    look, ends = look_of(bake), []
-    for name, points in found.items():
+    look, ends = look_of(report), []
+    for name, points in points_by_name.items():
         colour, dashes = look[name]
         xs, ys = zip(*points, strict=True)
         axes.plot(xs, ys, color=colour, linestyle=dashes, linewidth=1.8, marker="o", markersize=3.2)
         ends.append(d.End(ys[-1], name, colour, dashes))
     d.style_axes(axes, ["", ""], "learning a period")
-    _rows_axis(axes, max(rows for points in found.values() for rows, _ in points))
+    _rows_axis(axes, max(rows for points in points_by_name.values() for rows, _ in points))
     axes.yaxis.set_major_formatter(lambda v, _: seconds(v) if v else "0")
     if not wide:
         axes.set_ylim(0, None)
     d.label_ends(axes, ends)
-    return d.Drawn("bake-time", figure, title)
+    return d.Plot("bake-time", figure, title)
 
 
 def _rows_axis(axes: Axes, most: int) -> None:
@@ -97,19 +103,23 @@ def _shade(axes: Axes, test: Sequence[bool], tuned: Sequence[bool]) -> None:
 
 
 def _leads(lines: Mapping[str, Mapping[int, float]], leader: str, period: int, sign: int) -> bool:
-    known = [curve[period] for curve in lines.values() if period in curve]
-    return period in lines[leader] and sign * lines[leader][period] >= max(sign * v for v in known)
+    values = [curve[period] for curve in lines.values() if period in curve]
+    return period in lines[leader] and sign * lines[leader][period] >= max(sign * v for v in values)
 
 
-def _growth(found: Mapping[str, Sequence[tuple[int, float]]]) -> str:
-    """Whose time grows with history, and how much; those that take next to no time are not worth a word."""
-    dear = max(found, key=lambda name: _mean(found[name]))
-    found = {name: points for name, points in found.items() if _mean(points) > _mean(found[dear]) / 20}
-    ends = {name: (_mean(points[:3]), _mean(points[-3:])) for name, points in found.items() if len(points) >= 6}
+def _growth(points_by_name: Mapping[str, Sequence[tuple[int, float]]]) -> str:
+    """Whose time grows with history, and how much; those that take next to no time are left out."""
+    slowest = max(points_by_name, key=lambda name: _mean(points_by_name[name]))
+    points_by_name = {
+        name: points for name, points in points_by_name.items() if _mean(points) > _mean(points_by_name[slowest]) / 20
+    }
+    ends = {
+        name: (_mean(points[:3]), _mean(points[-3:])) for name, points in points_by_name.items() if len(points) >= 6
+    }
     grown = {name: last / first for name, (first, last) in ends.items() if first > 0}
     most = max(grown, key=lambda name: grown[name], default=None)
     if most is None or grown[most] < 1.3:
-        return f"{dear} takes longest, {seconds(_mean(found[dear]))} a period; nobody's time grows much with history"
+        return f"{slowest} takes longest, {seconds(_mean(points_by_name[slowest]))} a period; no time grows much with history"
     return f"{most}'s time grows with history: {seconds(ends[most][0])} a period at first, {seconds(ends[most][1])} at last"
 
 

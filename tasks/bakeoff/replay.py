@@ -32,7 +32,7 @@ Found = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class ReplayInputs:
-    """What is run: the history, where it begins, which periods follow, and what is ranked against what."""
+    """What is run: the history, its root, the periods that follow, and the kinds of candidates."""
 
     whole: Logs
     root: int
@@ -41,13 +41,13 @@ class ReplayInputs:
     place: Path  # of the files of candidates
 
 
-def replay_cell(model: Model, strategy: Strategy, weights: Weights, course: ReplayInputs) -> tuple[RunResult, Found]:
+def replay_cell(model: Model, strategy: Strategy, weights: Weights, inputs: ReplayInputs) -> tuple[RunResult, Found]:
     """Run the cell. Whatever the strategy raises fails this cell alone: the outcome says what, and at which period."""
     notes: dict[str, object] = {"seconds": {}, "candidates": {}, "idle": _begin_to_measure()}
     rows: Found = {}
-    at = [course.root]
+    at = [inputs.root]
     try:
-        _run(model, strategy, weights, course, notes, rows, at)
+        _run(model, strategy, weights, inputs, notes, rows, at)
     except Exception as error:  # a plug-in may raise anything; the others go on
         log.warning("a cell failed at period %d", at[0], exc_info=error)
         kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
@@ -56,49 +56,49 @@ def replay_cell(model: Model, strategy: Strategy, weights: Weights, course: Repl
 
 
 def _run(
-    model: Model, strategy: Strategy, weights: Weights, course: ReplayInputs, notes: dict[str, object], rows: Found,
+    model: Model, strategy: Strategy, weights: Weights, inputs: ReplayInputs, notes: dict[str, object], rows: Found,
     at: list[int],
 ) -> None:  # fmt: skip
     """Test, then train, period by period; what is learned about the run goes into `notes`, `rows` and `at`."""
-    logs = logs_at_close(course.whole, course.root, strategy.lookback)
-    checkpoint, notes["start_seconds"] = _timed(lambda: start_chain(model, strategy, weights, logs))
+    logs = logs_at_close(inputs.whole, inputs.root, strategy.lookback)
+    checkpoint, notes["start_seconds"] = _measure_seconds(lambda: start_chain(model, strategy, weights, logs))
     seconds = cast(dict[int, float], notes["seconds"])
-    for period in course.periods:
+    for period in inputs.periods:
         at[0] = period
-        rows |= _scored(model, checkpoint.weights, course, period, cast(dict[str, str], notes["candidates"]))
-        if period == course.periods[-1]:
-            break  # nobody is tested on what it would learn
-        logs = logs_at_close(course.whole, period, strategy.lookback)
+        rows |= _score_period(model, checkpoint.weights, inputs, period, cast(dict[str, str], notes["candidates"]))
+        if period == inputs.periods[-1]:
+            break  # no later period would test it
+        logs = logs_at_close(inputs.whole, period, strategy.lookback)
         before, part = checkpoint, logs
-        checkpoint, seconds[period] = _timed(lambda b=before, p=part: fold(model, strategy, b, p))  # type: ignore[misc]
+        checkpoint, seconds[period] = _measure_seconds(lambda b=before, p=part: fold(model, strategy, b, p))  # type: ignore[misc]
     notes["weights_bytes"], notes["memory_bytes"] = (len(to_bytes(t)) for t in (checkpoint.weights, checkpoint.memory))
 
 
-def _timed(work: Callable[[], Checkpoint]) -> tuple[Checkpoint, float]:
+def _measure_seconds(work: Callable[[], Checkpoint]) -> tuple[Checkpoint, float]:
     began = time.perf_counter()
-    made = work()
-    return made, round(time.perf_counter() - began, 4)
+    checkpoint = work()
+    return checkpoint, round(time.perf_counter() - began, 4)
 
 
-def _scored(model: Model, weights: Weights, course: ReplayInputs, period: int, hashes: dict[str, str]) -> Found:
+def _score_period(model: Model, weights: Weights, inputs: ReplayInputs, period: int, hashes: dict[str, str]) -> Found:
     """The rows of one period, under every kind of candidates, also as the mean user's."""
-    logs = logs_at_close(course.whole, period, 1)
-    if not course.kinds:
+    logs = logs_at_close(inputs.whole, period, 1)
+    if not inputs.kinds:
         return pack(rows_folder(period, CLICKS), scored_period(model, weights, logs))
-    found: Found = {}
+    tensors: Found = {}
     mean = mean_user_ranker(cast(Factored, model).factors, weights)
-    for kind in course.kinds:
-        file = file_of(course.place, period, course.whole.seed, kind)
+    for kind in inputs.kinds:
+        file = file_of(inputs.place, period, inputs.whole.seed, kind)
         candidates, hashes[f"{kind}/{period}"] = read_candidates(file, logs)
-        mine, same = scored_period(model, weights, logs, candidates), rank(mean, candidates)
-        mine |= {"mean_above": same["above"], "mean_equal": same["equal"]}
-        found |= pack(rows_folder(period, kind), mine)
-    return found
+        scored, same = scored_period(model, weights, logs, candidates), rank(mean, candidates)
+        scored |= {"mean_above": same["above"], "mean_equal": same["equal"]}
+        tensors |= pack(rows_folder(period, kind), scored)
+    return tensors
 
 
 def _begin_to_measure() -> int:
-    """Bytes this process holds now; from here on `_peak` tells the most it held."""
-    with suppress(OSError):  # a kernel that does not let us begin anew leaves the peak of the imports in
+    """Bytes this process holds now; from here on `_peak` gives the most it held."""
+    with suppress(OSError):  # without this permission the peak includes the imports
         Path("/proc/self/clear_refs").write_text("5")
     return _of_memory("VmRSS")
 
@@ -109,7 +109,7 @@ def _peak() -> int:
 
 
 def _of_memory(name: str) -> int:
-    """A figure of Linux about this very program; elsewhere the most it ever held."""
+    """A figure of Linux about this process; on other systems the most it ever held."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))

@@ -1,4 +1,4 @@
-"""Outcome: what the replay of one strategy, model and seed came to; its rows are a file beside it."""
+"""The result of one replay: one strategy, model and seed. Its rows are a file beside it."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def rows_folder(period: int, kind: str) -> str:
     return f"{kind}/{period:06d}"
 
 
-def scored_period_of(found: Weights, period: int, kind: str) -> dict[str, Tensor]:
-    """The scored period of one kind; empty where it was not scored."""
-    return unpack(rows_folder(period, kind), found)
+def scored_period_of(tensors: Weights, period: int, kind: str) -> dict[str, Tensor]:
+    """The scored period of one kind; empty if it was not scored."""
+    return unpack(rows_folder(period, kind), tensors)
 
 
 def mean_user_rows(rows: Rows) -> dict[str, Tensor]:
-    """The same rows as they would be ranked were every user given the mean user vector; empty where that was not done."""
+    """The same rows as they would be ranked if every user had the mean user vector; empty if that was not measured."""
     if "mean_above" not in rows:
         return {}
     return {**rows, "above": rows["mean_above"], "equal": rows["mean_equal"]}

@@ -1,4 +1,4 @@
-"""The board: what the cells came to, entrant by entrant, over the test periods; and differences on the same rows."""
+"""Results of the cells, entrant by entrant, over the test periods; and differences on the same rows."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class ResultRow:
 
 @dataclass(frozen=True)
 class Results:
-    """Everybody who finished at least one seed, in the order of the plan; and who failed, and why."""
+    """Every entrant that finished at least one seed, in the order of the plan; and those that failed, with the reasons."""
 
     plan: Plan
     metric: str
@@ -49,7 +49,7 @@ class Results:
     entrants: Mapping[str, Entrant]
     ran: Mapping[str, Sequence[FinishedRun]]  # by entrant, one a seed
     failed: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    _lines: dict[str, list[ResultRow]] = field(default_factory=dict, repr=False, compare=False)  # found out once
+    _lines: dict[str, list[ResultRow]] = field(default_factory=dict, repr=False, compare=False)  # computed once
     _gaps: dict[tuple[str, ...], Difference | None] = field(default_factory=dict, repr=False, compare=False)
 
     def line(self, name: str, kind: str) -> ResultRow:
@@ -57,17 +57,17 @@ class Results:
         seeds = [
             weighted_means([ran.means[kind][p] for p in self.test if p in ran.means[kind]]) for ran in self.ran[name]
         ]
-        keys = [key for key in seeds[0] if all(key in one for one in seeds)]
+        keys = [key for key in seeds[0] if all(key in means for means in seeds)]
         several = len(seeds) > 1
-        spread = {key: statistics.stdev(one[key] for one in seeds) for key in keys} if several else {}
-        values = {key: statistics.fmean(one[key] for one in seeds) for key in keys}
+        spread = {key: statistics.stdev(means[key] for means in seeds) for key in keys} if several else {}
+        values = {key: statistics.fmean(means[key] for means in seeds) for key in keys}
         return ResultRow(name, values, spread, self._personal(name, kind, values), self._curve(name, kind))
 
     def lines(self, kind: str) -> list[ResultRow]:
         """Every entrant's line, the best first."""
         if kind not in self._lines:
-            found, sign = [self.line(name, kind) for name in self.ran], direction(self.metric)
-            self._lines[kind] = sorted(found, key=lambda line: (-sign * line.values[self.metric], line.name))
+            rows, sign = [self.line(name, kind) for name in self.ran], direction(self.metric)
+            self._lines[kind] = sorted(rows, key=lambda line: (-sign * line.values[self.metric], line.name))
         return self._lines[kind]
 
     def versus(self, a: str, b: str, kind: str, metric: str) -> Difference | None:
@@ -87,14 +87,14 @@ class Results:
             if ran.seed in rows
             for p in self.test
         ]
-        known = [(one, other) for one, other in pairs if one and other]
-        return auc_difference(known) if metric == "auc" else difference(known, metric)
+        scored_pairs = [(first, second) for first, second in pairs if first and second]
+        return auc_difference(scored_pairs) if metric == "auc" else difference(scored_pairs, metric)
 
     def agree(self, a: str, b: str, kind: str) -> bool:
         """Whether `a` is better than `b` in the leading metric under every seed that both finished."""
-        mine, theirs = (self._by_seed(name, kind) for name in (a, b))
+        values_a, values_b = (self._by_seed(name, kind) for name in (a, b))
         sign = direction(self.metric)
-        return all(sign * (mine[seed] - theirs[seed]) > 0 for seed in mine.keys() & theirs.keys())
+        return all(sign * (values_a[seed] - values_b[seed]) > 0 for seed in values_a.keys() & values_b.keys())
 
     def of_use(self, use: str) -> list[str]:
         """Entrants whose strategy is this plug-in."""
@@ -102,8 +102,8 @@ class Results:
 
     def seconds(self, name: str) -> float:
         """Of learning one period, the mean over periods and seeds."""
-        found = [second for ran in self.ran[name] for second in ran.outcome.seconds.values()]
-        return statistics.fmean(found) if found else 0.0
+        values = [second for ran in self.ran[name] for second in ran.outcome.seconds.values()]
+        return statistics.fmean(values) if values else 0.0
 
     def working(self, name: str) -> int:
         """Most bytes of memory that any seed took."""
@@ -128,41 +128,41 @@ class Results:
         ]
         if not all(same):
             return {}
-        return {key: values[key] - statistics.fmean(one[key] for one in same) for key in values if key in same[0]}
+        return {key: values[key] - statistics.fmean(means[key] for means in same) for key in values if key in same[0]}
 
     def _impersonal(self, ran: FinishedRun, kind: str) -> list[Rows]:
-        found = [mean_user_rows(scored_rows(ran.rows, p, kind)) for p in self.test]
-        return [rows for rows in found if rows]
+        rows_by_period = [mean_user_rows(scored_rows(ran.rows, p, kind)) for p in self.test]
+        return [rows_of_period for rows_of_period in rows_by_period if rows_of_period]
 
     def _curve(self, name: str, kind: str) -> dict[int, float]:
-        found: dict[int, list[float]] = {}
+        values_by_period: dict[int, list[float]] = {}
         for ran in self.ran[name]:
             for period, values in ran.means[kind].items():
                 if self.metric in values:
-                    found.setdefault(period, []).append(values[self.metric])
-        return {period: statistics.fmean(values) for period, values in sorted(found.items())}
+                    values_by_period.setdefault(period, []).append(values[self.metric])
+        return {period: statistics.fmean(values) for period, values in sorted(values_by_period.items())}
 
 
 def read_finished_run(plan: Plan, seed: int, outcome: RunResult, rows: Weights, kinds: Sequence[str]) -> FinishedRun:
     """A cell's rows and the means of every period."""
     periods = sorted({int(name.split("/")[1]) for name in rows})
     k = plan.ranking.k
-    found = {
+    means = {
         kind: {p: summarize_metrics(scored_rows(rows, p, kind), plan.family, k) for p in periods} for kind in kinds
     }
-    return FinishedRun(seed, outcome, rows, found)
+    return FinishedRun(seed, outcome, rows, means)
 
 
-def weighted_means(found: Sequence[Mapping[str, float]]) -> Values:
+def weighted_means(means_by_period: Sequence[Mapping[str, float]]) -> Values:
     """Means over the rows of several periods, from the means of each."""
     sums: dict[str, float] = {}
     weights: dict[str, float] = {}
-    for one in found:
-        for key, value in one.items():
+    for means in means_by_period:
+        for key, value in means.items():
             metric, _, part = key.partition("/")
             if metric in ("rows", "positives"):
                 continue
-            weight = one[f"rows/{part}" if part else "rows"]
+            weight = means[f"rows/{part}" if part else "rows"]
             sums[key] = sums.get(key, 0.0) + weight * value
             weights[key] = weights.get(key, 0.0) + weight
     return {key: sums[key] / weights[key] for key in sums if weights[key]}

@@ -1,6 +1,6 @@
-"""Footing: what all entrants share, as files: the history, the weights they start from, and the candidates.
+"""Shared inputs: what all entrants share, as files: the history, the weights they start from, and the candidates.
 
-Files are mapped into memory, so that many processes hold one copy, and an entrant touches the rows it looks back on only.
+Files are mapped into memory, so that many processes hold one copy, and an entrant reads only the rows of its lookback.
 """
 
 from __future__ import annotations
@@ -29,36 +29,36 @@ DEAL: dict[Kind, Callable[[Logs, Tensor, Ranking], Candidates]] = {
 SMALL = ("pool", "cut", "row", "place")  # kept as int32: half the bytes
 
 
-def write_logs(place: Path, logs: Logs) -> None:
+def write_logs(folder: Path, logs: Logs) -> None:
     """Write the whole history, ordered by (period, time, user, item)."""
     parts = {name: getattr(logs, name) for name in COLUMNS}
     born = {f"born/{field}": born for field, born in zip(logs.fields, logs.born, strict=True)}
-    save_file({name: tensor.contiguous() for name, tensor in {**parts, **born}.items()}, place / LOGS)
+    save_file({name: tensor.contiguous() for name, tensor in {**parts, **born}.items()}, folder / LOGS)
 
 
-def whole_logs(place: Path, plan: Plan) -> Logs:
+def read_all_logs(folder: Path, plan: Plan) -> Logs:
     """The whole history again, under the plan's seed."""
-    found = load_file(place / LOGS)
+    tensors = load_file(folder / LOGS)
     fields = ("user", "item", *plan.columns.categorical)
-    born = tuple(found[f"born/{field}"] for field in fields)
+    born = tuple(tensors[f"born/{field}"] for field in fields)
     return Logs(
-        period=int(found["periods"][-1]), periods=found["periods"], fields=fields, rows=found["rows"],
-        numeric=found["numeric"], label=found["label"], time=found["time"], sizes=tuple(len(b) for b in born),
-        born=born, seed=plan.seed, served=found["served"], history=found["history"], values=found["values"],
+        period=int(tensors["periods"][-1]), periods=tensors["periods"], fields=fields, rows=tensors["rows"],
+        numeric=tensors["numeric"], label=tensors["label"], time=tensors["time"], sizes=tuple(len(b) for b in born),
+        born=born, seed=plan.seed, served=tensors["served"], history=tensors["history"], values=tensors["values"],
         several=plan.columns.multi_value_fields,
         others=plan.columns.others,
     )  # fmt: skip
 
 
 def logs_at_close(whole: Logs, period: int, lookback: int) -> Logs:
-    """The newest `lookback` periods at the close of `period`: nothing in it speaks of a later one. No row is copied."""
+    """The newest `lookback` periods at the close of `period`: it holds nothing of a later one. No row is copied."""
     ends = torch.tensor([max(period - lookback + 1, 0), period + 1], dtype=whole.periods.dtype)
     first, last = torch.searchsorted(whole.periods, ends).tolist()
     part = _part(whole, first, last)
     sizes = [int(torch.searchsorted(born, torch.tensor(period, dtype=born.dtype), right=True)) for born in whole.born]
     born = tuple(b[:size] for b, size in zip(whole.born, sizes, strict=True))
     newest = latest_histories(_part(whole, 0, last), sizes[0])
-    return replace(part, period=period, sizes=tuple(sizes), born=born, latest=newest).within(sizes)
+    return replace(part, period=period, sizes=tuple(sizes), born=born, latest=newest).share_rare_rows(sizes)
 
 
 def _part(whole: Logs, first: int, last: int) -> Logs:
@@ -70,42 +70,44 @@ def write_weights(file: Path, weights: Weights) -> None:
     save_file({name: tensor.contiguous() for name, tensor in weights.items()}, file)
 
 
-def write_candidates(place: Path, whole: Logs, periods: Sequence[int], ranking: Ranking, kind: Kind) -> None:
-    """Deal the candidates of every period once: uniformly as a night deals them, or in proportion to popularity."""
+def write_candidates(folder: Path, whole: Logs, periods: Sequence[int], ranking: Ranking, kind: Kind) -> None:
+    """Sample the candidates of every period once: uniformly as a night does, or in proportion to popularity."""
     for period in periods:
         before = int(torch.searchsorted(whole.periods, torch.tensor(period, dtype=whole.periods.dtype)))
-        dealt = DEAL[kind](logs_at_close(whole, period, 1), whole.rows[:before, :2], ranking)
-        save_file(_flat(dealt), file_of(place, period, whole.seed, kind))
+        candidates = DEAL[kind](logs_at_close(whole, period, 1), whole.rows[:before, :2], ranking)
+        save_file(_pack_blocks(candidates), file_of(folder, period, whole.seed, kind))
 
 
-def file_of(place: Path, period: int, seed: int, kind: Kind) -> Path:
+def file_of(folder: Path, period: int, seed: int, kind: Kind) -> Path:
     """Where the candidates of a period are."""
-    return place / f"candidates-{kind}-{seed}-{period:06d}.safetensors"
+    return folder / f"candidates-{kind}-{seed}-{period:06d}.safetensors"
 
 
 def read_candidates(file: Path, logs: Logs) -> tuple[Candidates, str]:
-    """The candidates in a file, which were dealt for `logs`, and the beginning of its SHA-256."""
-    found = load_file(file)
-    sampled = _hands(found, "sampled")
-    catalogue = _hands(found, "catalogue") if "catalogue/sizes" in found else None
-    return Candidates(logs, int(found["block"]), sampled, catalogue), hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+    """The candidates in a file, which were sampled for `logs`, and the beginning of its SHA-256."""
+    tensors = load_file(file)
+    sampled = _unpack_blocks(tensors, "sampled")
+    catalogue = _unpack_blocks(tensors, "catalogue") if "catalogue/sizes" in tensors else None
+    return Candidates(logs, int(tensors["block"]), sampled, catalogue), hashlib.sha256(file.read_bytes()).hexdigest()[
+        :16
+    ]
 
 
-def _flat(dealt: Candidates) -> dict[str, Tensor]:
-    """Every hand's tensors, end to end."""
-    flat = {"block": torch.tensor(dealt.block)}
-    for name, hands in (("sampled", dealt.sampled), ("catalogue", dealt.catalogue)):
-        for part in SMALL if hands is not None else ():
-            pieces = [getattr(hand, part).int() for hand in hands or ()]
+def _pack_blocks(candidates: Candidates) -> dict[str, Tensor]:
+    """The tensors of every block, concatenated."""
+    flat = {"block": torch.tensor(candidates.block)}
+    for name, blocks in (("sampled", candidates.sampled), ("catalogue", candidates.catalogue)):
+        for part in SMALL if blocks is not None else ():
+            pieces = [getattr(block, part).int() for block in blocks or ()]
             flat[f"{name}/{part}"] = torch.cat([torch.zeros(0, dtype=torch.int32), *pieces])
-        if hands is not None:
-            sizes = [[h.rows.start, h.rows.stop, len(h.pool), len(h.cut), len(h.row), len(h.place)] for h in hands]
+        if blocks is not None:
+            sizes = [[h.rows.start, h.rows.stop, len(h.pool), len(h.cut), len(h.row), len(h.place)] for h in blocks]
             flat[f"{name}/sizes"] = torch.tensor(sizes, dtype=torch.int64).reshape(-1, 6)
     return flat
 
 
-def _hands(found: dict[str, Tensor], name: str) -> list[CandidateBlock]:
-    sizes = found[f"{name}/sizes"]
-    parts = [torch.split(found[f"{name}/{part}"].long(), sizes[:, 2 + j].tolist()) for j, part in enumerate(SMALL)]
+def _unpack_blocks(tensors: dict[str, Tensor], name: str) -> list[CandidateBlock]:
+    sizes = tensors[f"{name}/sizes"]
+    parts = [torch.split(tensors[f"{name}/{part}"].long(), sizes[:, 2 + j].tolist()) for j, part in enumerate(SMALL)]
     rows = [slice(first, last) for first, last in sizes[:, :2].tolist()]
-    return [CandidateBlock(*one) for one in zip(rows, *parts, strict=True)]
+    return [CandidateBlock(*block) for block in zip(rows, *parts, strict=True)]

@@ -1,4 +1,4 @@
-"""The specification of a bake-off: who enters, over which periods, judged how. Every mistake in it is said at once."""
+"""The specification of a bake-off: the entrants, the periods and the metric. Every mistake in it is reported at once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Kind = Literal["uniform", "popular"]
 
 
 class BakeoffSpec(BaseModel):
-    """What is asked for. All of it may be left out: the plan's strategies, its model and its seed then race."""
+    """What is asked for. All of it may be left out: then the plan's strategies, model and seed are compared."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -29,20 +29,18 @@ class BakeoffSpec(BaseModel):
     models: dict[str, Part | None] = Field(
         default_factory=dict, description="Names of models, or labels with {use, options}; empty: the plan's."
     )
-    seeds: tuple[int, ...] = Field((), description="Each is a race of its own; empty: the plan's seed.")
+    seeds: tuple[int, ...] = Field((), description="Each seed runs every entrant once; empty: the plan's seed.")
     start: str = Field("", description="First period that is scored; empty: the one after the root.")
     end: str = Field("", description="Last period; empty: the newest in the lake.")
     test_periods: tuple[str, ...] = Field((), description="Test periods, names or a..b; empty: all after the tuning.")
     baselines: tuple[str, ...] = Field((), description="Labels to compare with; empty: FineTune and FullRetrain.")
     candidates: Literal["uniform", "popular", "both"] = "uniform"
-    popular_negatives: int = Field(
-        99, ge=1, le=100_000, description="Negatives a row where they are drawn by popularity."
-    )
+    popular_negatives: int = Field(99, ge=1, le=100_000, description="Negatives a row if they are drawn by popularity.")
     tune: dict[str, dict[str, tuple[JsonValue, ...]]] = Field(
         default_factory=dict, description="By label the values of options to try: {training.lr: [0.02, 0.1]}."
     )
     tune_periods: tuple[str, ...] = Field((), description="Periods to choose on, names or a..b; all before the test.")
-    metric: str = Field("auto", description="What leads the board: recall@K, ndcg@K or logloss; auto: the gate's.")
+    metric: str = Field("auto", description="The leading metric: recall@K, ndcg@K or logloss; auto: the gate's.")
 
     @field_validator("strategies", "models", mode="before")
     @classmethod
@@ -60,7 +58,7 @@ class BakeoffSpec(BaseModel):
     @classmethod
     def _names(cls, given: object) -> object:
         several = given if isinstance(given, list | tuple) else [given]
-        return tuple(cls._name(one) for one in several)
+        return tuple(cls._name(name) for name in several)
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
@@ -70,18 +68,18 @@ class BakeoffSpec(BaseModel):
 
 @redact_errors()
 def load_spec(path: str, options: Mapping[str, Any]) -> BakeoffSpec:
-    """The order in a YAML file (no path: an empty one), with `options` that were given put over it.
+    """The specification in a YAML file (no path: an empty one), with `options` that were given put over it.
 
     The fields stand at the top of the file or under `bakeoff:`. Raises FileNotFoundError if there is no file, and one
-    ValueError that lists every mistake of form.
+    PlanError that lists every mistake of form.
     """
     raw = _raw(path) if path else {}
     given = {name: value for name, value in options.items() if value not in (None, "", (), [], {})}
     try:
         return BakeoffSpec.model_validate({**raw, **given})
     except ValidationError as error:
-        said = [_sentence(e) for e in error.errors(include_url=False)]
-        raise spec_error(said) from error
+        mistakes = [_sentence(e) for e in error.errors(include_url=False)]
+        raise spec_error(mistakes) from error
 
 
 def _raw(path: str) -> dict[str, Any]:
@@ -104,7 +102,7 @@ def _sentence(error: Any) -> str:
     return f"{where}: given {error.get('input')!r:.80}; {error['msg'][:1].lower()}{error['msg'][1:]}"
 
 
-def spec_error(found: Sequence[str]) -> PlanError:
+def spec_error(mistakes: Sequence[str]) -> PlanError:
     """One error that lists every mistake."""
-    listed = "\n".join(f"  - {one}" for one in dict.fromkeys(found))
-    return PlanError(f"the bake-off has {len(found)} mistake{'s' * (len(found) > 1)}; nothing was run:\n{listed}")
+    listed = "\n".join(f"  - {mistake}" for mistake in dict.fromkeys(mistakes))
+    return PlanError(f"the bake-off has {len(mistakes)} mistake{'s' * (len(mistakes) > 1)}; nothing was run:\n{listed}")

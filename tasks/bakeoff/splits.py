@@ -1,4 +1,4 @@
-"""Span: which periods of the history are replayed, chosen on and tested on."""
+"""Splits: which periods of the history are replayed, chosen on and tested on."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class PeriodSplit:
     test: tuple[int, ...]
 
 
-def period_split(plan: Plan, order: BakeoffSpec, newest: int, wrong: list[str]) -> PeriodSplit:
-    """The periods of an order; `newest` is the last one where the order does not say. Mistakes are added to `wrong`."""
+def period_split(plan: Plan, spec: BakeoffSpec, newest: int, wrong: list[str]) -> PeriodSplit:
+    """The periods of a specification; `newest` is the last one if it names none. Mistakes are added to `wrong`."""
     before, root = len(wrong), plan.pretrain_periods - 1
-    last = _one(plan, "end", order.end, newest, wrong)
-    first = _one(plan, "start", order.start, root + 1, wrong)
-    tune_periods = _several(plan, "tune_periods", order.tune_periods, wrong)
-    given = _several(plan, "periods", order.test_periods, wrong)
+    last = _one(plan, "end", spec.end, newest, wrong)
+    first = _one(plan, "start", spec.start, root + 1, wrong)
+    tune_periods = _several(plan, "tune_periods", spec.tune_periods, wrong)
+    test_periods = _several(plan, "periods", spec.test_periods, wrong)
     if len(wrong) > before:
-        return PeriodSplit(root, last, tune_periods, given)
+        return PeriodSplit(root, last, tune_periods, test_periods)
     if last <= root:
         wrong.append(
             f"end: {_name(plan, last)} is not after the root {_name(plan, root)} (pretrain_periods: {plan.pretrain_periods}); give a later "
@@ -36,13 +36,13 @@ def period_split(plan: Plan, order: BakeoffSpec, newest: int, wrong: list[str]) 
     elif not root < first <= last:
         wrong.append(f"start: given {_name(plan, first)}; allowed are {_name(plan, root + 1)} to {_name(plan, last)}")
     after = max([*tune_periods, first - 1])
-    test = given or tuple(range(after + 1, last + 1))
-    for name, chosen in (("tune_periods", tune_periods), ("test_periods", given)):
+    test = test_periods or tuple(range(after + 1, last + 1))
+    for name, chosen in (("tune_periods", tune_periods), ("test_periods", test_periods)):
         outside = [index for index in chosen if not first <= index <= last]
         if outside and last > root:
             allowed = f"{_name(plan, first)} to {_name(plan, last)}"
             wrong.append(f"{name}: {_name(plan, outside[0])} is not within the scored periods, {allowed}")
-    if tune_periods and min([*given, last + 1]) <= max(tune_periods):
+    if tune_periods and min([*test_periods, last + 1]) <= max(tune_periods):
         wrong.append("periods: test periods must all come after those of tune_periods, or the choice has seen the test")
     if not test and len(wrong) == before:
         wrong.append(
@@ -51,26 +51,26 @@ def period_split(plan: Plan, order: BakeoffSpec, newest: int, wrong: list[str]) 
     return PeriodSplit(root, last, tune_periods, test)
 
 
-def _one(plan: Plan, field: str, given: str, default: int, wrong: list[str]) -> int:
-    if not given.strip():
+def _one(plan: Plan, field: str, name: str, default: int, wrong: list[str]) -> int:
+    if not name.strip():
         return default
     try:
-        return parse(plan.periods, given).index
+        return parse(plan.periods, name).index
     except ValueError as error:
         wrong.append(f"{field}: {error}")
         return default
 
 
-def _several(plan: Plan, field: str, given: tuple[str, ...], wrong: list[str]) -> tuple[int, ...]:
-    found: set[int] = set()
-    for text in given:
+def _several(plan: Plan, field: str, names: tuple[str, ...], wrong: list[str]) -> tuple[int, ...]:
+    indexes: set[int] = set()
+    for text in names:
         first, _, last = text.partition("..")
         begin = _one(plan, field, first or "?", -1, wrong)
         end = _one(plan, field, last, begin, wrong)
         if end < begin:
             wrong.append(f"{field}: the range {text!r} is reversed")
-        found |= set(range(begin, end + 1))
-    return tuple(sorted(found - {-1}))
+        indexes |= set(range(begin, end + 1))
+    return tuple(sorted(indexes - {-1}))
 
 
 def _name(plan: Plan, index: int) -> str:

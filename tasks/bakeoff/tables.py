@@ -15,68 +15,68 @@ from nightloop.tasks.evaluation.summary import SLICES, direction
 from nightloop.tasks.reports.format import NONE, number, plain, plural, seconds, size
 from nightloop.tasks.reports.table import Cell, Table, as_rich, difference_cell
 
-WIDTH = 160  # characters, where the terminal does not say
+WIDTH = 160  # characters, if the terminal does not say
 
 
-def leaderboard(bake: BakeoffReport, kind: str) -> Table:
+def leaderboard(report: BakeoffReport, kind: str) -> Table:
     """One row an entrant, the best first; those that failed come last, with their reason."""
-    board, metric = bake.board, bake.board.metric
-    lines = board.lines(kind)
+    results, metric = report.results, report.results.metric
+    lines = results.lines(kind)
     personal = any(line.personal for line in lines)
     head = (
-        "entrant", metric, *(f"vs {label}" for label in bake.against), *(("personal",) if personal else ()),
+        "entrant", metric, *(f"vs {label}" for label in report.against), *(("personal",) if personal else ()),
         "seconds a period", "peak memory", "state",
     )  # fmt: skip
-    rows = [_row(bake, line, kind, personal, line is lines[0]) for line in lines]
+    rows = [_row(report, line, kind, personal, line is lines[0]) for line in lines]
     rows += [
-        (Cell(name), Cell("failed", "bad", why[0]), *(Cell(NONE, "quiet") for _ in head[2:]))
-        for name, why in board.failed.items()
-        if name not in board.ran
+        (Cell(name), Cell("failed", "bad", reasons[0]), *(Cell(NONE, "quiet") for _ in head[2:]))
+        for name, reasons in results.failed.items()
+        if name not in results.ran
     ]
-    title = title_of(kind, bake.negatives.get(kind, 0))
-    return Table(title, head, tuple(rows), _note(bake, personal), frozenset(range(1, len(head))))
+    title = title_of(kind, report.negatives.get(kind, 0))
+    return Table(title, head, tuple(rows), _note(report, personal), frozenset(range(1, len(head))))
 
 
-def metrics_table(bake: BakeoffReport, kind: str) -> Table:
+def metrics_table(report: BakeoffReport, kind: str) -> Table:
     """Every metric of every entrant."""
-    names = [*metrics_of(bake.board.plan), *_extra(bake, kind)]
-    lines = bake.board.lines(kind)
+    names = [*metrics_of(report.results.plan), *_extra(report, kind)]
+    lines = report.results.lines(kind)
     rows = tuple((Cell(line.name), *(_mean(line, m, lines) for m in names)) for line in lines)
-    spread = " ± is the standard deviation over seeds." if len(bake.seeds) > 1 else ""
+    spread = " ± is the standard deviation over seeds." if len(report.seeds) > 1 else ""
     return Table("Every metric", ("entrant", *names), rows, f"Means over all rows of all test periods.{spread}",
                  frozenset(range(1, len(names) + 1)))  # fmt: skip
 
 
-def rival_table(bake: BakeoffReport, label: str, kind: str) -> Table | None:
-    """Every metric's paired difference against one rival; None where nobody can be compared with it."""
-    names = metrics_of(bake.board.plan)
+def rival_table(report: BakeoffReport, label: str, kind: str) -> Table | None:
+    """Every metric's paired difference against one rival; None if no entrant can be compared with it."""
+    names = metrics_of(report.results.plan)
     rows = []
-    for line in bake.board.lines(kind):
-        rival = rival_of(bake, line.name, label)
+    for line in report.results.lines(kind):
+        rival = rival_of(report, line.name, label)
         if rival is not None:
             rows.append(
-                (Cell(line.name), *(difference_cell(bake.board.versus(line.name, rival, kind, m)) for m in names))
+                (Cell(line.name), *(difference_cell(report.results.versus(line.name, rival, kind, m)) for m in names))
             )
     note = (
         "Differences on the same rows, plus is better, with 95 % intervals over users, each on its own (none is widened for "
-        "the number of comparisons). Green and red: the interval leaves nought out."
+        "the number of comparisons). Green and red: the interval excludes zero."
     )
-    found = Table(f"Against {label}", ("entrant", *names), tuple(rows), note, frozenset(range(1, len(names) + 1)))
-    return found if rows else None
+    table = Table(f"Against {label}", ("entrant", *names), tuple(rows), note, frozenset(range(1, len(names) + 1)))
+    return table if rows else None
 
 
-def slice_table(bake: BakeoffReport, kind: str) -> Table:
+def slice_table(report: BakeoffReport, kind: str) -> Table:
     """The leading metric on new and old users and items."""
-    metric, lines = bake.board.metric, bake.board.lines(kind)
-    there = [s for s in SLICES if any(f"{metric}/{s}" in line.values for line in lines)]
-    rows = tuple((Cell(line.name), *(_mean(line, f"{metric}/{s}", lines) for s in there)) for line in lines)
-    words = tuple(s.replace("_", " ") + "s" for s in there)
-    note = "New: seen for the first time in the period that is scored, so that nobody can have learned of it."
+    metric, lines = report.results.metric, report.results.lines(kind)
+    slices = [s for s in SLICES if any(f"{metric}/{s}" in line.values for line in lines)]
+    rows = tuple((Cell(line.name), *(_mean(line, f"{metric}/{s}", lines) for s in slices)) for line in lines)
+    words = tuple(s.replace("_", " ") + "s" for s in slices)
+    note = "New: seen for the first time in the period that is scored, so that no entrant can have learned of it."
     return Table(f"{metric} of new and old users and items", ("entrant", *words), rows, note,
-                 frozenset(range(1, len(there) + 1)))  # fmt: skip
+                 frozenset(range(1, len(slices) + 1)))  # fmt: skip
 
 
-def tuning_table(bake: BakeoffReport) -> Table:
+def tuning_table(report: BakeoffReport) -> Table:
     """Everything that was tried, the choice marked."""
     rows = tuple(
         (
@@ -85,39 +85,39 @@ def tuning_table(bake: BakeoffReport) -> Table:
             Cell(number(value) if isinstance(value := trial["value"], float) else f"failed: {trial['failed']}"),
             Cell("chosen" if trial["chosen"] else "", "good"),
         )
-        for trial in bake.trials
+        for trial in report.trials
     )
-    where = plural(len(bake.span.tune_periods), "period")
-    note = f"Chosen by {bake.board.metric} on {where} before the test, which no trial has seen."
-    return Table("", ("entrant", "options", bake.board.metric, ""), rows, note, frozenset({2}))
+    where = plural(len(report.split.tune_periods), "period")
+    note = f"Chosen by {report.results.metric} on {where} before the test, which no trial has seen."
+    return Table("", ("entrant", "options", report.results.metric, ""), rows, note, frozenset({2}))
 
 
-def entrants_table(bake: BakeoffReport) -> Table:
+def entrants_table(report: BakeoffReport) -> Table:
     """What each entrant is made of."""
     rows = tuple(
         (Cell(name), Cell(_part(e.strategy.use, e.strategy.options)), Cell(_part(e.part.use, e.part.options)))
-        for name, e in bake.board.entrants.items()
+        for name, e in report.results.entrants.items()
     )
-    return Table("", ("entrant", "strategy", "model"), rows, " ".join(f"Left out: {one}." for one in bake.left_out))
+    return Table("", ("entrant", "strategy", "model"), rows, " ".join(f"Left out: {text}." for text in report.left_out))
 
 
-def _row(bake: BakeoffReport, line: ResultRow, kind: str, personal: bool, first: bool) -> tuple[Cell, ...]:
-    board, metric = bake.board, bake.board.metric
-    rivals = [(label, rival_of(bake, line.name, label)) for label in bake.against]
-    gaps = [difference_cell(board.versus(line.name, r, kind, metric) if r else None) for _, r in rivals]
-    mine = Cell(
+def _row(report: BakeoffReport, line: ResultRow, kind: str, personal: bool, leads: bool) -> tuple[Cell, ...]:
+    results, metric = report.results, report.results.metric
+    rivals = [(label, rival_of(report, line.name, label)) for label in report.against]
+    gaps = [difference_cell(results.versus(line.name, r, kind, metric) if r else None) for _, r in rivals]
+    personal_cell = Cell(
         number(line.personal.get(metric)).replace("-", "−"), "", "the metric minus what it is with the mean user's list"
     )
-    short = len(board.ran[line.name]) < len(bake.seeds)
-    name = line.name + (f" ({len(board.ran[line.name])} of {len(bake.seeds)} seeds)" if short else "")
+    short = len(results.ran[line.name]) < len(report.seeds)
+    name = line.name + (f" ({len(results.ran[line.name])} of {len(report.seeds)} seeds)" if short else "")
     return (
-        Cell(name, "best" if first else ""),
-        _mean(line, metric, board.lines(kind)),
+        Cell(name, "best" if leads else ""),
+        _mean(line, metric, results.lines(kind)),
         *gaps,
-        *((mine,) if personal else ()),
-        Cell(seconds(board.seconds(line.name))),
-        Cell(size(board.working(line.name))),
-        Cell(size(board.state(line.name))),
+        *((personal_cell,) if personal else ()),
+        Cell(seconds(results.seconds(line.name))),
+        Cell(size(results.working(line.name))),
+        Cell(size(results.state(line.name))),
     )
 
 
@@ -136,48 +136,48 @@ def _sign(metric: str) -> int:
     return direction(metric.split("/")[0])
 
 
-def _extra(bake: BakeoffReport, kind: str) -> list[str]:
+def _extra(report: BakeoffReport, kind: str) -> list[str]:
     """Metrics that were measured besides, such as those of the whole catalogue."""
-    known = set(metrics_of(bake.board.plan))
-    found = [key for line in bake.board.lines(kind) for key in line.values if "/" not in key and key not in known]
-    return [key for key in dict.fromkeys(found) if key not in ("calibration", "ece")]
+    standard = set(metrics_of(report.results.plan))
+    keys = [key for line in report.results.lines(kind) for key in line.values if "/" not in key and key not in standard]
+    return [key for key in dict.fromkeys(keys) if key not in ("calibration", "ece")]
 
 
 def _part(use: str, options: object) -> str:
-    given = options if isinstance(options, dict) else {}
-    return use + (f"({', '.join(f'{name} {value}' for name, value in given.items())})" if given else "")
+    values = options if isinstance(options, dict) else {}
+    return use + (f"({', '.join(f'{name} {value}' for name, value in values.items())})" if values else "")
 
 
-def _note(bake: BakeoffReport, personal: bool) -> str:
-    board = bake.board
-    arrow = "lower" if direction(board.metric) < 0 else "higher"
-    seeds = f", {plural(len(bake.seeds), 'seed')}" + (" (± over seeds)" if len(bake.seeds) > 1 else "")
-    mine = (
-        " personal: the metric minus what it is when every user is given the mean user vector, nought for a list that "
+def _note(report: BakeoffReport, personal: bool) -> str:
+    results = report.results
+    arrow = "lower" if direction(results.metric) < 0 else "higher"
+    seeds = f", {plural(len(report.seeds), 'seed')}" + (" (± over seeds)" if len(report.seeds) > 1 else "")
+    personal_note = (
+        " personal: the metric minus what it is when every user is given the mean user vector, zero for a list that "
         "all share."
         if personal
         else ""
     )
-    failed = "".join(f" {name} failed: {why[0]}." for name, why in board.failed.items())
+    failed = "".join(f" {name} failed: {reasons[0]}." for name, reasons in results.failed.items())
     return (
-        f"Means over all rows of {plural(len(board.test), 'test period')}{seeds}; {board.metric}: {arrow} is better. "
+        f"Means over all rows of {plural(len(results.test), 'test period')}{seeds}; {results.metric}: {arrow} is better. "
         "vs: the difference on the same rows within the same model, plus is better, 95 % interval over users; green and "
-        f"red leave nought out.{mine} Seconds are of learning, one thread; peak memory is the most a cell's own process "
+        f"red exclude zero.{personal_note} Seconds are of learning, one thread; peak memory is the most a cell's own process "
         f"held above an idle one; state is weights and memory of the last checkpoint.{failed}"
     )
 
 
-def leaderboard_records(bake: BakeoffReport, kind: str) -> list[dict[str, str]]:
+def leaderboard_records(report: BakeoffReport, kind: str) -> list[dict[str, str]]:
     """The leaderboard as rows of plain text, for a table artifact."""
-    table = leaderboard(bake, kind)
+    table = leaderboard(report, kind)
     return [{plain(head): plain(cell.text) for head, cell in zip(table.head, row, strict=True)} for row in table.rows]
 
 
-def bakeoff_in_words(bake: BakeoffReport, advised: Sequence[str], page: str) -> str:
+def bakeoff_in_words(report: BakeoffReport, advised: Sequence[str], page: str) -> str:
     """The bake-off for a terminal: the leaderboards, the advice, and where the page is."""
     out = io.StringIO()
     console = Console(file=out, width=max(WIDTH, Console().width), highlight=False, force_terminal=False, no_color=True)
-    for kind in bake.kinds if bake.board.ran else ():
-        shown = leaderboard(bake, kind)
-        console.print(as_rich(replace(shown, note=shown.note if kind == bake.kinds[-1] else "")))
-    return out.getvalue() + "\n".join([*(f"- {one}" for one in advised), f"report: file://{page}"])
+    for kind in report.kinds if report.results.ran else ():
+        shown = leaderboard(report, kind)
+        console.print(as_rich(replace(shown, note=shown.note if kind == report.kinds[-1] else "")))
+    return out.getvalue() + "\n".join([*(f"- {text}" for text in advised), f"report: file://{page}"])

@@ -19,7 +19,7 @@ from nightloop.tasks.plan.plan import Plan
 class Trial:
     """One combination of options of one entrant, and how it did on the periods for tuning."""
 
-    entrant: Entrant  # as it stands in the order
+    entrant: Entrant  # as the specification has it
     options: dict[str, JsonValue]
     key: str  # of the cell
     value: float | None = None  # of the leading metric; None: it failed
@@ -36,14 +36,14 @@ def evaluate_trial(trial: Trial, plan: Plan, metric: str, kind: str, ran: tuple[
     outcome, rows = ran
     if outcome.failed:
         return Trial(trial.entrant, trial.options, trial.key, None, outcome.failed)
-    found = read_finished_run(plan, plan.seed, outcome, rows, [kind]).means[kind]
-    return Trial(trial.entrant, trial.options, trial.key, weighted_means(list(found.values()))[metric])
+    means = read_finished_run(plan, plan.seed, outcome, rows, [kind]).means[kind]
+    return Trial(trial.entrant, trial.options, trial.key, weighted_means(list(means.values()))[metric])
 
 
 def best_trial(trials: Sequence[Trial], metric: str) -> Trial | None:
-    """The trial with the best value, the first of equals; None where all failed."""
-    known = [trial for trial in trials if trial.value is not None]
-    return max(known, key=lambda t: direction(metric) * (t.value or 0.0), default=None)
+    """The trial with the best value, the first of equals; None if all failed."""
+    finished = [trial for trial in trials if trial.value is not None]
+    return max(finished, key=lambda t: direction(metric) * (t.value or 0.0), default=None)
 
 
 def trial_record(trial: Trial, chosen: Trial | None) -> dict[str, JsonValue]:

@@ -1,4 +1,4 @@
-"""Apart: a piece of a bake-off in a process of its own, so that its memory is its own and a crash stays there."""
+"""Worker: a piece of a bake-off in its own process, so that its memory can be measured and a crash ends only this piece."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from nightloop.tasks.bakeoff.replay import ReplayInputs, replay_cell
 from nightloop.tasks.bakeoff.result import RunResult
-from nightloop.tasks.bakeoff.shared_inputs import logs_at_close, whole_logs, write_candidates, write_weights
+from nightloop.tasks.bakeoff.shared_inputs import logs_at_close, read_all_logs, write_candidates, write_weights
 from nightloop.tasks.bakeoff.spec import Kind
 from nightloop.tasks.plan.errors import ConflictError
 from nightloop.tasks.plan.plan import Plan, Ranking, canonical_json
@@ -45,7 +45,7 @@ class Job(BaseModel):
 
     @property
     def root(self) -> int:
-        """The last period of the history that is folded in at once."""
+        """The last period of pre-training."""
         return self.plan.pretrain_periods - 1
 
     @property
@@ -66,28 +66,28 @@ class Job(BaseModel):
 
 
 def run_in_subprocess(job: Job) -> None:
-    """Run the job in another process and wait. Raises ConflictError with its last words where it did not end well."""
+    """Run the job in another process and wait. Raises ConflictError with its last line of output if it failed."""
     job.room.mkdir(parents=True, exist_ok=True)
     written = job.room / "job.json"
     written.write_text(job.model_dump_json(), encoding="utf-8")
     command = [sys.executable, "-P", "-m", "nightloop.tasks.bakeoff.worker", str(written)]
-    quiet, kept = subprocess.DEVNULL, subprocess.PIPE
-    with subprocess.Popen(command, stdout=quiet, stderr=kept, text=True, errors="replace") as process:
+    quiet, piped = subprocess.DEVNULL, subprocess.PIPE
+    with subprocess.Popen(command, stdout=quiet, stderr=piped, text=True, errors="replace") as process:
         RUNNING.add(process)
         try:
-            _, said = process.communicate()
+            _, stderr = process.communicate()
         finally:
             RUNNING.discard(process)
     if process.returncode < 0:
         memory = " (out of memory?)" if process.returncode == -9 else ""
         raise ConflictError(f"{job.title}: its process was ended by signal {-process.returncode}{memory}")
     if process.returncode:
-        last = [line for line in said.splitlines() if line.strip()][-1:]
+        last = [line for line in stderr.splitlines() if line.strip()][-1:]
         raise ConflictError(f"{job.title}: {redact(''.join(last))[:600] or f'exit code {process.returncode}'}")
 
 
 def end_workers() -> None:
-    """End the processes that still work on a job: nobody waits for them any more."""
+    """End the processes that still work on a job: their results are not needed any more."""
     for process in list(RUNNING):
         process.kill()
 
@@ -98,9 +98,9 @@ def outcome_of(job: Job) -> RunResult:
 
 
 def run_job(job: Job) -> None:
-    """Do the job in this process, with one thread, so that figures come out again."""
+    """Do the job in this process, with one thread, so that results are reproducible."""
     torch.set_num_threads(1)
-    whole = whole_logs(job.place, job.plan)
+    whole = read_all_logs(job.place, job.plan)
     if job.do == "deal":
         for kind in job.kinds:
             write_candidates(job.place, whole, job.periods, job.ranking(kind), kind)

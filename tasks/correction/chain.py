@@ -28,7 +28,7 @@ class Chain:
         What each has learned, by label.
     """
 
-    version: str  # of the model whose errors these are; what was learned of one says nothing about another
+    version: str  # of the model
     correctors: Mapping[str, Corrector]
     states: dict[str, State]
 
@@ -45,7 +45,7 @@ class Chain:
         """Learn from labels [n]. Raises DataError if the notes are of another version of the model."""
         if version != self.version:
             raise DataError(
-                f"these rows were served by {version}, what is remembered is of {self.version}: their errors are not "
+                f"these rows were served by {version}, the correctors learned from {self.version}: their errors are not "
                 "comparable. Score the rows again with the model that serves"
             )
         for (name, corrector), note in zip(self.correctors.items(), notes, strict=True):

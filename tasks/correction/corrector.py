@@ -1,4 +1,4 @@
-"""Corrector: what may correct a prediction between two nights, as labels come back."""
+"""Corrector: the interface of what corrects predictions between two nights, as labels arrive."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-State = dict[str, Tensor]  # all that a corrector remembers, of a size that does not grow; so a snapshot is its tensors
+State = dict[str, Tensor]  # what a corrector has learned: tensors of fixed size
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Shape:
     Parameters
     ----------
     hidden : int
-        d, columns of `Scored.hidden`.
+        d, columns of `ScoredRows.hidden`.
     users : int
         Rows of the user table.
     items : int
@@ -81,7 +81,7 @@ class Corrector(Protocol):
     """
 
     def start(self, shape: Shape) -> State:
-        """The state that knows nothing and corrects nothing.
+        """The empty state, which corrects nothing.
 
         Parameters
         ----------
@@ -102,7 +102,7 @@ class Corrector(Protocol):
         ----------
         state : dict of str to Tensor
             What was learned so far.
-        scored : Scored
+        scored : ScoredRows
             n rows.
 
         Returns
@@ -137,8 +137,8 @@ class Corrector(Protocol):
 def forget(state: State, sums: tuple[str, ...], rows: int, half_life: int) -> None:
     """Let `rows` more rows pass: what was added before them counts half after `half_life` rows.
 
-    What is added counts `state["weight"]` each, and that grows, so that nothing else has to be changed; now and then
-    all is scaled back. Divide the sums by the weight to get numbers of rows.
+    New rows are added with `state["weight"]`, which grows, so that older sums need no change. If it becomes large, all
+    sums are scaled back. Divide the sums by the weight to get numbers of rows.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Neighbours: a memory of the newest labelled rows; the rows nearest to a query are averaged."""
+"""kNN memory: a memory of the newest labelled rows. The rows nearest to a query are averaged."""
 
 from __future__ import annotations
 
@@ -86,20 +86,20 @@ class Neighbours:
 
     def read(self, state: State, key: Tensor) -> Tensor:
         """Weighted mean label and prediction of the neighbours, and their number: [n, 3]."""
-        have = min(int(state["written"]), self.capacity)
-        if not have:
+        stored = min(int(state["written"]), self.capacity)
+        if not stored:
             return torch.zeros(len(key), 3)
-        near = torch.topk(key @ state["keys"][:have].T, min(self.k, have))
-        weights = torch.softmax(near.values / self.temperature, 1)
-        means = (state["values"][near.indices] * weights[:, :, None]).sum(1)
-        return torch.cat([means, torch.full((len(key), 1), float(near.values.shape[1]))], 1)
+        nearest = torch.topk(key @ state["keys"][:stored].T, min(self.k, stored))
+        weights = torch.softmax(nearest.values / self.temperature, 1)
+        means = (state["values"][nearest.indices] * weights[:, :, None]).sum(1)
+        return torch.cat([means, torch.full((len(key), 1), float(nearest.values.shape[1]))], 1)
 
     def write(self, state: State, key: Tensor, label: Tensor, prediction: Tensor) -> None:
         """Replace the oldest rows."""
         first = int(state["written"]) + max(len(key) - self.capacity, 0)
         key, values = key[-self.capacity :], torch.stack([label, prediction], 1)[-self.capacity :]
-        places = (first + torch.arange(len(key))) % self.capacity
-        state["keys"][places], state["values"][places] = key, values
+        positions = (first + torch.arange(len(key))) % self.capacity
+        state["keys"][positions], state["values"][positions] = key, values
         state["written"].fill_(first + len(key))
 
     def occupancy(self, state: State) -> float:

@@ -1,4 +1,4 @@
-"""Sketch: a memory of labelled rows as sums in buckets of random hyperplanes, of constant size."""
+"""LSH memory: a memory of labelled rows as sums in buckets of random hyperplanes, of constant size."""
 
 from __future__ import annotations
 
@@ -96,11 +96,11 @@ class Sketch:
         generator = torch.Generator().manual_seed(self.seed)
         pick = torch.zeros(self.planes, self.arrays)
         shuffled: list[int] = []
-        for array in range(self.arrays):  # deal the planes out: each is used once before any is used twice
+        for array in range(self.arrays):  # each plane is used once before any is used twice
             if len(shuffled) < self.bits:
                 shuffled = torch.randperm(self.planes, generator=generator).tolist()
-            hand, shuffled = shuffled[: self.bits], shuffled[self.bits :]
-            pick[hand, array] = 2.0 ** torch.arange(self.bits)
+            chosen, shuffled = shuffled[: self.bits], shuffled[self.bits :]
+            pick[chosen, array] = 2.0 ** torch.arange(self.bits)
         return {
             "planes": torch.randn(width, self.planes, generator=generator),
             "pick": pick,
@@ -117,9 +117,9 @@ class Sketch:
 
     def read(self, state: State, key: Tensor) -> Tensor:
         """Mean label, mean prediction and number of rows [n, 3] in the buckets of keys [n, planes]: ratios of sums."""
-        found = embedding_bag(self.buckets(state, key), state["sums"], mode="sum")
-        rows = found[:, :1]
-        means = torch.where(rows > 0, found[:, 1:] / rows.clamp(min=1e-30), 0.0)
+        sums = embedding_bag(self.buckets(state, key), state["sums"], mode="sum")
+        rows = sums[:, :1]
+        means = torch.where(rows > 0, sums[:, 1:] / rows.clamp(min=1e-30), 0.0)
         return torch.cat([means, rows / (self.arrays * state["weight"].float())], 1)
 
     def write(self, state: State, key: Tensor, label: Tensor, prediction: Tensor) -> None:
@@ -150,9 +150,9 @@ class Sketch:
         return float(-(torch.xlogy(shares, shares)).sum(1).mean() / (self.bits * torch.log(torch.tensor(2.0))))
 
     def _add(self, state: State, key: Tensor, label: Tensor, prediction: Tensor) -> None:
-        where = self.buckets(state, key).flatten() * 3
+        positions = self.buckets(state, key).flatten() * 3
         sums = state["sums"].view(-1)  # three additions of numbers take half the time of one of triples
-        for column, what in enumerate((torch.ones_like(label), label, prediction)):
-            each = (what * state["weight"].float()).repeat_interleave(self.arrays)
-            sums.index_add_(0, where + column, each)
+        for column, values in enumerate((torch.ones_like(label), label, prediction)):
+            weighted = (values * state["weight"].float()).repeat_interleave(self.arrays)
+            sums.index_add_(0, positions + column, weighted)
         forget(state, ("sums",), len(label), self.half_life)

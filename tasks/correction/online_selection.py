@@ -1,4 +1,4 @@
-"""Trials: which of several settings would have served best so far, each judged on rows before their labels were known."""
+"""Online selection: which of several settings would have served best so far, each evaluated on rows before their labels."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from torch import Tensor
 
 from nightloop.tasks.correction.corrector import State, forget
 
-TRIED = 512  # rows of a delivery on which settings are tried: more do not change the choice, and cost
-LEAST = 1e-6  # probability at which a loss is cut
+TRIED = 512  # most rows of a delivery on which settings are evaluated: more cost time and do not change the choice
+LEAST = 1e-6  # smallest probability in a loss
 SUMS = ("trials.gain", "trials.square", "trials.rows")
 
 
 def no_trials(settings: int) -> State:
-    """Nothing is known about any setting; keep it in the corrector's state."""
+    """Empty evidence about each setting, as a part of the corrector's state."""
     state = {
         "trials.gain": torch.zeros(settings),
         "trials.square": torch.zeros(settings),
@@ -26,8 +26,8 @@ def no_trials(settings: int) -> State:
 def add_evidence(state: State, before: Tensor, after: Tensor, label: Tensor, half_life: int, caution: float) -> None:
     """Add to the evidence: probabilities before correction [n] and after that of each setting [n, S], with labels [n].
 
-    Rows that no setting changes say nothing. Evidence counts half after `half_life` rows (0: never). From now on that
-    setting is `chosen` whose gain in LogLoss, less `caution` standard errors, is largest.
+    Rows that no setting changes do not count. Evidence counts half after `half_life` rows (0: never). `best_setting` is
+    then the setting whose gain in log loss, minus `caution` standard errors, is largest.
     """
     positive = label[:, None] > 0.5
     (was, now) = (torch.where(positive, p, 1 - p).clamp(LEAST, 1).log() for p in (before[:, None], after))
@@ -41,7 +41,7 @@ def add_evidence(state: State, before: Tensor, after: Tensor, label: Tensor, hal
 
 
 def best_setting(state: State) -> int | None:
-    """The setting that serves; None: none is surely a gain."""
+    """The setting to use; None: no setting is surely a gain."""
     best = int(state["trials.best"])
     return None if best < 0 else best
 

@@ -1,4 +1,4 @@
-"""Replay: what correctors would have predicted in a period, slot by slot in order of time: score, then observe."""
+"""Replay: the predictions of correctors for a period, slot by slot in order of time: first score, then observe."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def replay_stream(
 
     Returns
     -------
-    Replayed
+    ReplayResult
         Probabilities before and after correction.
 
     Raises

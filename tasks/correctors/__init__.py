@@ -1,4 +1,4 @@
-"""Correctors: what may correct a prediction at serving time, one a file."""
+"""Correctors: classes that correct predictions at serving time, one a file."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def build_all(parts: Mapping[str, Part]) -> dict[str, Corrector]:
     20000
     """
     builder = Builder()
-    made = {
+    correctors = {
         label: builder.plug_in("corrector", part.model_dump(), f"correctors.{label}") for label, part in parts.items()
     }
     builder.raise_mistakes()
-    return made
+    return correctors

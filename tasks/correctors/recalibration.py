@@ -39,8 +39,10 @@ class Recalibration:
     PlanError
         An option is out of range.
 
-    References ---------- Platt 1999, Probabilistic outputs for support vector machines. Titterington 1984, Recursive
-    parameter estimation using incomplete data. The recursion is that of the extended Kalman filter.
+    References
+    ----------
+    Platt 1999, Probabilistic outputs for support vector machines. Titterington 1984, Recursive parameter estimation
+    using incomplete data. The recursion is that of the extended Kalman filter.
 
     Examples
     --------

@@ -28,10 +28,10 @@ def with_histories(logs: Logs, length: int, earlier: Tensor = NOBODY) -> Logs:
     before = taken[order].cumsum(0) - taken[order].long()  # items taken in the rows above
     place = torch.arange(len(order))
     first = torch.where(_new_instant(logs, user, order), place, 0).cummax(0).values  # of the row's instant
-    mine = order >= len(earlier)
-    rows = order[mine] - len(earlier)
+    in_logs = order >= len(earlier)
+    rows = order[in_logs] - len(earlier)
     history = logs.rows.new_empty(len(logs), length)
-    history[rows] = _newest(items, starts[logs.rows[rows, 0]], before[first[mine]], length)
+    history[rows] = _newest(items, starts[logs.rows[rows, 0]], before[first[in_logs]], length)
     return replace(logs, history=history, latest=_newest(items, starts[:-1], starts[1:], length))
 
 
@@ -46,10 +46,10 @@ def latest_histories(logs: Logs, users: int) -> Tensor:
 
 def _of_each_user(user: Tensor, item: Tensor, taken: Tensor, users: int) -> tuple[Tensor, Tensor]:
     """All items taken, user by user and oldest first, and where each user's begin: [users + 1], [k]."""
-    who = user[taken]
+    users_of_taken = user[taken]
     starts = torch.zeros(users + 1, dtype=torch.int64)
-    starts[1:] = torch.bincount(who, minlength=users).cumsum(0)
-    return starts, item[taken][torch.argsort(who, stable=True)]
+    starts[1:] = torch.bincount(users_of_taken, minlength=users).cumsum(0)
+    return starts, item[taken][torch.argsort(users_of_taken, stable=True)]
 
 
 def _new_instant(logs: Logs, user: Tensor, order: Tensor) -> Tensor:
@@ -64,6 +64,6 @@ def _new_instant(logs: Logs, user: Tensor, order: Tensor) -> Tensor:
 
 def _newest(items: Tensor, first: Tensor, end: Tensor, length: int) -> Tensor:
     """Of `items` [k] those from `end - length` up to `end`, newest last, -1 for any before `first`: [n, length]."""
-    place = end[:, None] + torch.arange(-length, 0)
-    found = torch.cat([items, items.new_zeros(1)])[place.clamp(min=0)]  # one more: there may be none at all
-    return torch.where(place >= first[:, None], found, -1)
+    positions = end[:, None] + torch.arange(-length, 0)
+    newest = torch.cat([items, items.new_zeros(1)])[positions.clamp(min=0)]  # one more: there may be none at all
+    return torch.where(positions >= first[:, None], newest, -1)

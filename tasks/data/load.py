@@ -1,4 +1,4 @@
-"""Reading: clean rows of chosen versions, as tensors in the words of a vocabulary, in one order for everyone."""
+"""Load: clean rows of chosen versions as tensors of vocabulary rows, always in the same order."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ def read_logs(
     """The clean rows of `versions` as Logs of the newest of them, in order of (period, time, user, item).
 
     The vocabulary may be a later one: of it only ids born up to the newest period are used. Missing numbers are 0,
-    missing categories have an id of their own, values beyond the most that a row may have are left out, what was served
-    and not logged is NaN. Where the plan has histories they go on from the versions of periods `earlier`, whose rows
-    are not read themselves. Raises LookupError for a version that is not in the lake, ValueError for an id that the
-    vocabulary lacks and for an earlier period that is not before all of `versions`, RuntimeError where the lake changed
-    in the meantime.
+    missing categories have an id of their own, values beyond the most that a row may have are left out, and a
+    probability that was not logged is NaN. If the plan has histories, they continue from the versions of periods
+    `earlier`, whose rows are not read. Raises NotReady for a version that is not in the lake, DataError for an id that
+    the vocabulary lacks and for an earlier period that is not before all of `versions`, and ConflictError if the lake
+    changed in the meantime.
 
-    Rows come in batches. Logs larger than the setting `logs_memory` lie in files that go with them (`lake.mapped`).
+    Rows are read in batches. Logs larger than the setting `logs_memory` are in memory-mapped files (`data.memmap`).
     """
     if not versions:
         raise DataError("read_logs needs at least one version of a period")
     fields, newest = vocabulary.fields, max(period for period, _ in versions)
     sizes = vocabulary.sizes(newest)
-    read = _columns(warehouse, plan, vocabulary, versions, sizes)
+    columns = _columns(warehouse, plan, vocabulary, versions, sizes)
     logs = Logs(
         period=newest,
         fields=fields,
@@ -55,13 +55,13 @@ def read_logs(
         seed=seed,
         others=plan.columns.others,
         several=plan.columns.multi_value_fields,
-        periods=read["periods"],
-        rows=read["rows"],
-        numeric=read["numeric"],
-        label=read["label"] if plan.columns.label else torch.ones(len(read["rows"])),
-        time=read["time"],
-        values=read["values"] if plan.columns.multi_value else NO_ITEMS,
-        served=read["served"] if plan.columns.logged_probability else NONE,
+        periods=columns["periods"],
+        rows=columns["rows"],
+        numeric=columns["numeric"],
+        label=columns["label"] if plan.columns.label else torch.ones(len(columns["rows"])),
+        time=columns["time"],
+        values=columns["values"] if plan.columns.multi_value else NO_ITEMS,
+        served=columns["served"] if plan.columns.logged_probability else NONE,
     )
     if not plan.columns.history_length:
         return logs
@@ -73,35 +73,37 @@ def read_logs(
 def _columns(
     warehouse: Warehouse, plan: Plan, vocabulary: Vocabulary, versions: Versions, sizes: Sequence[int]
 ) -> dict[str, Tensor]:
-    """The columns of logs that come out of the lake, filled batch by batch; beside them one batch is in memory."""
-    maybe = (("label", plan.columns.label), ("served", plan.columns.logged_probability))
+    """The columns of logs that come from the lake, filled batch by batch. One batch more is in memory."""
+    optional = (("label", plan.columns.label), ("served", plan.columns.logged_probability))
     kinds = {
         "periods": ((), torch.int32), "rows": ((len(vocabulary.fields),), torch.int64), "time": ((), torch.int64),
         "numeric": ((len(plan.columns.numeric),), torch.float32),
         "values": ((len(plan.columns.multi_value_fields),), torch.int64),
-        **{role: ((), torch.float32) for role, name in maybe if name},
+        **{role: ((), torch.float32) for role, name in optional if name},
     }  # fmt: skip
-    wanted = [*({"label", "served"} & kinds.keys()), "period", "time", *vocabulary.fields, *plan.columns.numeric]
+    needed = [*({"label", "served"} & kinds.keys()), "period", "time", *vocabulary.fields, *plan.columns.numeric]
     parts = _parts(warehouse, versions)
     count = sum(rows for _, rows in parts)
-    found, filled = allocate_columns(count, kinds, warehouse.most, warehouse.scratch), 0
+    columns, filled = allocate_columns(count, kinds, warehouse.most, warehouse.scratch), 0
     for part, _ in parts:
-        for batch in warehouse.stream("read/clean_rows", {**as_parameters(part), "columns": wanted}):
+        for batch in warehouse.stream("read/clean_rows", {**as_parameters(part), "columns": needed}):
             rows = slice(filled, filled + batch.num_rows)
             filled = rows.stop
             if filled > count:
                 break
             for name, values in encode_rows(plan, vocabulary, sizes, pa.Table.from_batches([batch])).items():
-                found[name].numpy()[rows] = values
+                columns[name].numpy()[rows] = values
     if filled != count:
-        raise ConflictError(f"the lake changed while it was read: of {count:,} rows {filled:,} came; read again")
-    return found
+        raise ConflictError(
+            f"the lake changed while it was read: {filled:,} rows came instead of {count:,}; read again"
+        )
+    return columns
 
 
 def _parts(warehouse: Warehouse, versions: Versions) -> list[tuple[list[tuple[int, int]], int]]:
     """The versions in parts of whole periods, oldest first, and how many clean rows each has.
 
-    A part is what the lake is asked for, and sorts, at once: small periods together, a large one alone.
+    The lake reads and sorts one part at a time: small periods together, a large one alone.
     """
     rows = clean_counts(warehouse, versions)
     parts: list[tuple[list[tuple[int, int]], int]] = []
@@ -121,9 +123,9 @@ def _taken_before(
     if not earlier:
         return NOBODY
     if max(earlier)[0] >= min(versions)[0]:
-        raise DataError(f"histories go on from periods before {min(versions)[0]}; given is period {max(earlier)[0]}")
-    asked = {"most": plan.columns.history_length, "labelled": plan.columns.label is not None}
-    table = warehouse.query("read/newest_items", {**existing_versions(warehouse, earlier), **asked})
+        raise DataError(f"histories continue from periods before {min(versions)[0]}; given is period {max(earlier)[0]}")
+    options = {"most": plan.columns.history_length, "labelled": plan.columns.label is not None}
+    table = warehouse.query("read/newest_items", {**existing_versions(warehouse, earlier), **options})
     rows = [vocabulary_rows_of(vocabulary, field, table.column(field)) for field in ("user", "item")]
     return torch.from_numpy(np.stack(rows, axis=1))
 

@@ -1,4 +1,4 @@
-"""Logs: one or more periods as tensors, the only thing a strategy ever sees of the lake."""
+"""Logs: one or more periods as tensors. A strategy reads nothing else of the lake."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Logs:
     """Rows of consecutive periods, ordered by (period, time, user, item).
 
     `rows[:, j]` is the vocabulary row of field `fields[j]`; fields are user, item, then the plan's categorical columns.
-    `sizes[j]` is the size of that field's vocabulary at the close of `period`, the newest period included: nothing here
-    speaks of a later one. Every row id is in [0, sizes[j]).
+    `sizes[j]` is the size of that field's vocabulary at the close of `period`, the newest period included. No id of a
+    later period is here. Every row id is in [0, sizes[j]).
     """
 
     period: int  # index of the newest period
@@ -28,14 +28,14 @@ class Logs:
     fields: tuple[str, ...]
     rows: Tensor  # [n, F] int64
     numeric: Tensor  # [n, N] float32
-    label: Tensor  # [n] float32; all ones where the plan has no label
+    label: Tensor  # [n] float32; all ones if the plan has no label
     time: Tensor  # [n] int64, microseconds since 1970-01-01 UTC
     sizes: tuple[int, ...]  # [F]
     born: tuple[Tensor, ...]  # F x [sizes[j]] int32: index of the period each vocabulary row was born in
-    seed: int  # of the newest period: same for every strategy, so that a race is fair
-    served: Tensor = NONE  # [n] float32: probability that was served for the row; NaN where none was logged
+    seed: int  # of the newest period: the same for every strategy, so that a comparison is fair
+    served: Tensor = NONE  # [n] float32: probability that was served for the row; NaN if none was logged
     history: Tensor = NO_ITEMS  # [n, L] int64: items the user took before the row, newest last; -1: fewer
-    values: Tensor = NO_ITEMS  # [n, V] int64: all values of fields that have several, -1 where there are fewer
+    values: Tensor = NO_ITEMS  # [n, V] int64: all values of fields that have several, -1 if there are fewer
     several: tuple[int, ...] = ()  # [V] number of the field of each column of `values`; in `rows` is its first value
     others: tuple[int, ...] = ()  # [F] row that the field's rare values share, -1: none; empty: no field has one
     latest: Tensor = NO_ITEMS  # [sizes[0], L] int64: items each user took last when `period` closed, in the same way
@@ -51,28 +51,30 @@ class Logs:
         return int(self.rows.shape[0])
 
     def generator(self, purpose: str = "") -> torch.Generator:
-        """A fresh random generator of this period, the same for everyone who names the same purpose."""
+        """A new random generator of this period, always the same for the same purpose."""
         digest = hashlib.sha256(f"{self.seed}/{self.period}/{purpose}".encode()).digest()
         return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
 
     def since(self, first: int) -> Logs:
-        """The rows of period `first` and later, without a copy where they are the last ones; the vocabulary stays."""
+        """The rows of period `first` and later, without a copy if they are the last ones. The vocabulary stays."""
         keep = self.periods >= first
         dropped = len(keep) - int(keep.sum())
         if not dropped:
             return self
         return self.select(slice(dropped, None) if bool(keep[dropped:].all()) else keep)
 
-    def within(self, sizes: Sequence[int]) -> Logs:
-        """The rows as tables of these sizes [F] know them: a value that was rare then has the row that such ones share."""
+    def share_rare_rows(self, sizes: Sequence[int]) -> Logs:
+        """The rows for tables of these sizes [F]. An id beyond its table becomes the row that rare values share, if there is one."""
         if max(self.others, default=-1) < 0:
             return self
-        shared = torch.tensor(self.others)
-        known, of_values = torch.tensor(sizes), list(self.several)
-        rows = torch.where((self.rows >= known) & (shared >= 0), shared, self.rows)
-        shared, known = shared[of_values], known[of_values]
-        return replace(self, rows=rows, values=torch.where((self.values >= known) & (shared >= 0), shared, self.values))
+        rare_rows = torch.tensor(self.others)
+        limits, of_values = torch.tensor(sizes), list(self.several)
+        rows = torch.where((self.rows >= limits) & (rare_rows >= 0), rare_rows, self.rows)
+        rare_rows, limits = rare_rows[of_values], limits[of_values]
+        return replace(
+            self, rows=rows, values=torch.where((self.values >= limits) & (rare_rows >= 0), rare_rows, self.values)
+        )
 
     def select(self, keep: Tensor | slice) -> Logs:
-        """The rows where `keep` [n] (bool mask or int64 positions) or a slice says so; the vocabulary stays."""
+        """The rows at `keep`: a bool mask [n], int64 positions or a slice. The vocabulary stays."""
         return replace(self, **{name: getattr(self, name)[keep] for name in COLUMNS})

@@ -1,4 +1,4 @@
-"""Mapped: columns too large for memory lie in files without a name, which go with the last tensor that reads them."""
+"""Memory-mapped columns: columns too large for memory are in unnamed files, which end with the last tensor on them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Kinds = Mapping[str, tuple[tuple[int, ...], torch.dtype]]  # of each column the 
 
 
 def allocate_columns(rows: int, kinds: Kinds, most: int, folder: Path) -> dict[str, Tensor]:
-    """Columns of `rows` rows to write into: in memory, or in files in `folder` where all together have over `most` bytes.
+    """Columns of `rows` rows to write into: in memory, or in files in `folder` if all together have over `most` bytes.
 
-    The system keeps of a file in memory what fits and takes it back when others need the room. `folder` must be on a
-    disk: a file system in memory gains nothing. Raises OSError if it has no room for them.
+    The system keeps as much of a file in memory as fits, and frees it if others need memory. `folder` must be on a
+    disk: a file system in memory saves nothing. Raises OSError if it has not enough space.
     """
     shapes = {name: ((rows, *shape), kind) for name, (shape, kind) in kinds.items()}
     large = sum(prod(shape) * kind.itemsize for shape, kind in shapes.values()) > most

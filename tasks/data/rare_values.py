@@ -1,4 +1,4 @@
-"""Rare: values of a category that were seen too seldom for an id of their own, counted until they are not."""
+"""Rare values: values of a category that are too rare for an id of their own, counted until they are not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 @dataclass(frozen=True)
 class ValueCounts:
-    """How often each value was seen that shares an id: at most `most` times. Those seen more often are not here.
+    """The counts of the values that share an id, at most `most` each. Values with larger counts have their own id.
 
     Source: the feature module of IncCTR (Wang et al. 2020).
     """
@@ -27,16 +27,16 @@ class ValueCounts:
         Returns what is rare from now on; the values that became frequent, in the order in which they did; and the
         position in `values` where each did.
         """
-        known = pa.concat_arrays([self.values, values]).dictionary_encode()
-        codes = np.asarray(known.indices)[len(self.values) :]
-        before = np.zeros(len(known.dictionary), dtype=np.int64)
+        values_seen = pa.concat_arrays([self.values, values]).dictionary_encode()
+        codes = np.asarray(values_seen.indices)[len(self.values) :]
+        before = np.zeros(len(values_seen.dictionary), dtype=np.int64)
         before[: len(self.values)] = self.counts.to_numpy()
         times = before[codes] + _occurrence(codes)
         crossed = np.flatnonzero(times == self.most + 1)
         after = before + np.bincount(codes, minlength=len(before))
         stay = np.flatnonzero(after <= self.most)
-        left = ValueCounts(self.most, known.dictionary.take(pa.array(stay)), pa.array(after[stay], pa.int64()))
-        return left, known.dictionary.take(pa.array(codes[crossed])), crossed
+        left = ValueCounts(self.most, values_seen.dictionary.take(pa.array(stay)), pa.array(after[stay], pa.int64()))
+        return left, values_seen.dictionary.take(pa.array(codes[crossed])), crossed
 
 
 def no_counts(most: int) -> ValueCounts:
@@ -55,6 +55,6 @@ def _occurrence(codes: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
     sorted_codes = codes[order]
     begins = np.flatnonzero(np.diff(sorted_codes, prepend=-1))
     sizes = np.diff(np.append(begins, len(codes)))
-    found = np.empty(len(codes), dtype=np.int64)
-    found[order] = np.arange(len(codes)) - np.repeat(begins, sizes) + 1
-    return found
+    occurrences = np.empty(len(codes), dtype=np.int64)
+    occurrences[order] = np.arange(len(codes)) - np.repeat(begins, sizes) + 1
+    return occurrences

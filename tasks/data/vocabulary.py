@@ -1,8 +1,8 @@
-"""Vocabulary: the row of every user, item and category, given on first sight and never taken back.
+"""Vocabulary: the row of every user, item and category, given at the first occurrence and never changed.
 
 With the plan's `columns.min_count` a category gets its row once it was seen more often than that; until then it shares one,
-row 0, with all others of its field. A pure fold over clean logs. Each night's manifest carries its own, so that no
-night knows an id of a later one.
+row 0, with all others of its field. It depends only on clean logs. Each night's manifest has its own, so that no night
+knows an id of a later one.
 """
 
 from __future__ import annotations
@@ -53,22 +53,22 @@ def empty_vocabulary(columns: Columns) -> Vocabulary:
 
 
 def grow_vocabulary(vocabulary: Vocabulary, table: pa.Table) -> Vocabulary:
-    """The vocabulary with the new ids of `table` behind the old ones, in the order in which they earned their rows.
+    """The vocabulary with the new ids of `table` behind the old ones, in the order in which they got their rows.
 
     `table` has the column `period` (int) and one column of text, or of lists of texts, per field, its rows ordered by (period, time, user,
     item). Raises DataError if its periods fall, or come before one that the vocabulary has seen already.
     """
     periods = np.asarray(table.column("period"), dtype=np.int32)
     if len(periods) and (np.diff(periods) < 0).any():
-        raise DataError("rows that a vocabulary grows by must be ordered by period")
+        raise DataError("the rows that extend a vocabulary must be ordered by period")
     ids, births, rare = {}, {}, dict(vocabulary.rare)
     for name in vocabulary.fields:
         old, born = vocabulary.ids[name], vocabulary.births[name]
-        values, row = _flat(table.column(name))
+        values, row = _flatten(table.column(name))
         if name in rare:
-            rare[name], new, first = _earned(rare[name], values, old)
+            rare[name], new, first = _count_rare_values(rare[name], values, old)
         else:
-            new, first = _first_seen(values, old)
+            new, first = _find_new_values(values, old)
         first = row[first]
         if len(new) and len(born) and periods[first[0]] < born[-1].as_py():
             raise DataError(f"period {periods[first[0]]} comes after {born[-1]} was seen: a vocabulary grows in order")
@@ -78,11 +78,11 @@ def grow_vocabulary(vocabulary: Vocabulary, table: pa.Table) -> Vocabulary:
 
 
 def encode(vocabulary: Vocabulary, field: str, values: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.int64]:
-    """The row of each value (text; null is the missing category): [n] int64, -1 where it was never seen.
+    """The row of each value (text; null is the missing category): [n] int64, -1 if it never occurred.
 
-    A value without a row of its own has row 0 where the field's rare values share it.
+    A value without a row of its own has row 0 if the field's rare values share it.
     """
-    found = pc.index_in(_text(values), value_set=vocabulary.ids[field])
+    found = pc.index_in(_to_text(values), value_set=vocabulary.ids[field])
     unseen = 0 if field in vocabulary.rare and len(vocabulary.ids[field]) else -1
     return np.asarray(pc.fill_null(found, unseen).to_numpy(zero_copy_only=False), dtype=np.int64)
 
@@ -90,7 +90,7 @@ def encode(vocabulary: Vocabulary, field: str, values: pa.Array | pa.ChunkedArra
 def vocabulary_to_bytes(vocabulary: Vocabulary) -> bytes:
     """An Arrow file with one row of lists per field; equal vocabularies give equal bytes."""
     names = pa.array(list(vocabulary.fields), pa.string())
-    lists = {"field": names, "ids": _lists(vocabulary.ids), "births": _lists(vocabulary.births)}
+    lists = {"field": names, "ids": _to_lists(vocabulary.ids), "births": _to_lists(vocabulary.births)}
     if vocabulary.rare:
         lists |= _rare_lists(vocabulary)
     sink = pa.BufferOutputStream()
@@ -101,7 +101,7 @@ def vocabulary_to_bytes(vocabulary: Vocabulary) -> bytes:
 
 
 def vocabulary_from_bytes(data: bytes) -> Vocabulary:
-    """The vocabulary of `to_bytes`. Raises DataError if the bytes are not a whole one."""
+    """The vocabulary that `vocabulary_to_bytes` wrote. Raises DataError if the bytes are not complete."""
     try:
         with pa.ipc.open_file(pa.BufferReader(data)) as file:
             table = file.read_all()
@@ -111,52 +111,54 @@ def vocabulary_from_bytes(data: bytes) -> Vocabulary:
         births = {f: table.column("births")[i].values.cast(pa.int32()) for i, f in enumerate(fields)}
         rare = _rare_of(table, fields) if "most" in table.column_names else {}
     except (pa.ArrowException, KeyError, AttributeError, OSError) as error:
-        raise DataError(f"these {len(data):,} bytes are no vocabulary: {error}") from error
+        raise DataError(f"these {len(data):,} bytes are not a vocabulary: {error}") from error
     if any(len(ids[f]) != len(births[f]) for f in fields):
         raise DataError("this vocabulary is damaged: ids and births do not match")
     return Vocabulary(ids, births, rare)
 
 
-def _lists(values: Mapping[str, pa.Array]) -> pa.Array:
+def _to_lists(values: Mapping[str, pa.Array]) -> pa.Array:
     """One list per field."""
     ends = np.cumsum([0, *(len(v) for v in values.values())])
     return pa.LargeListArray.from_arrays(pa.array(ends, pa.int64()), pa.concat_arrays(list(values.values())))
 
 
 def _rare_lists(vocabulary: Vocabulary) -> dict[str, pa.Array]:
-    """What is counted of each field, nothing of those that have a row for every value."""
-    found = {name: vocabulary.rare.get(name, no_counts(0)) for name in vocabulary.fields}
+    """The counts of each field; empty for fields that have a row for every value."""
+    counts_of = {name: vocabulary.rare.get(name, no_counts(0)) for name in vocabulary.fields}
     return {
-        "most": pa.array([one.most for one in found.values()], pa.int64()),
-        "values": _lists({name: one.values for name, one in found.items()}),
-        "counts": _lists({name: one.counts for name, one in found.items()}),
+        "most": pa.array([counts.most for counts in counts_of.values()], pa.int64()),
+        "values": _to_lists({name: counts.values for name, counts in counts_of.items()}),
+        "counts": _to_lists({name: counts.counts for name, counts in counts_of.items()}),
     }
 
 
 def _rare_of(table: pa.Table, fields: list[str]) -> dict[str, ValueCounts]:
-    """What `_rare_lists` wrote."""
+    """The counts that `_rare_lists` wrote."""
     columns = (table.column(name) for name in ("most", "values", "counts"))
-    found = {name: ValueCounts(m.as_py(), v.values, c.values) for name, m, v, c in zip(fields, *columns, strict=True)}
-    return {name: one for name, one in found.items() if one.most}
+    counts_of = {
+        name: ValueCounts(m.as_py(), v.values, c.values) for name, m, v, c in zip(fields, *columns, strict=True)
+    }
+    return {name: counts for name, counts in counts_of.items() if counts.most}
 
 
 def split_values(table: pa.Table, columns: Columns) -> pa.Table:
-    """The table with lists of texts where the plan's rows have several values, which stand in one text with | between."""
+    """The table with lists of texts for the plan's multi-value columns, whose values are one text with | between them."""
     for name in columns.multi_value:
-        place = table.schema.get_field_index(name)
-        table = table.set_column(place, name, pc.split_pattern(pc.fill_null(table.column(name), MISSING), BETWEEN))
+        position = table.schema.get_field_index(name)
+        table = table.set_column(position, name, pc.split_pattern(pc.fill_null(table.column(name), MISSING), BETWEEN))
     return table
 
 
-def _flat(values: pa.Array | pa.ChunkedArray) -> tuple[pa.Array, npt.NDArray[np.int64]]:
+def _flatten(values: pa.Array | pa.ChunkedArray) -> tuple[pa.Array, npt.NDArray[np.int64]]:
     """All values of a column, of lists one after the other, and the row each is in."""
     if not pa.types.is_list(values.type) and not pa.types.is_large_list(values.type):
-        return _text(values), np.arange(len(values))
+        return _to_text(values), np.arange(len(values))
     whole = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
-    return _text(pc.list_flatten(whole)), np.asarray(pc.list_parent_indices(whole), dtype=np.int64)
+    return _to_text(pc.list_flatten(whole)), np.asarray(pc.list_parent_indices(whole), dtype=np.int64)
 
 
-def _text(values: pa.Array | pa.ChunkedArray) -> pa.Array:
+def _to_text(values: pa.Array | pa.ChunkedArray) -> pa.Array:
     """One array of text, nulls as the missing category."""
     whole = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
     if isinstance(whole, pa.ChunkedArray):
@@ -164,24 +166,26 @@ def _text(values: pa.Array | pa.ChunkedArray) -> pa.Array:
     return pc.fill_null(whole.cast(pa.large_string()), MISSING)
 
 
-def _first_seen(values: pa.Array, old: pa.Array) -> tuple[pa.Array, npt.NDArray[np.int64]]:
-    """The values that are not in `old`, once each in order of first sight, and where each was first seen."""
-    fresh = np.flatnonzero(np.asarray(pc.invert(pc.is_in(values, value_set=old)).to_numpy(zero_copy_only=False)))
-    coded = values.take(pa.array(fresh)).dictionary_encode()
-    codes = np.asarray(coded.indices)
-    first = np.full(len(coded.dictionary), len(codes), dtype=np.int64)
+def _find_new_values(values: pa.Array, old: pa.Array) -> tuple[pa.Array, npt.NDArray[np.int64]]:
+    """The values that are not in `old`, once each in order of first occurrence, and its position."""
+    unknown = np.flatnonzero(np.asarray(pc.invert(pc.is_in(values, value_set=old)).to_numpy(zero_copy_only=False)))
+    encoded = values.take(pa.array(unknown)).dictionary_encode()
+    codes = np.asarray(encoded.indices)
+    first = np.full(len(encoded.dictionary), len(codes), dtype=np.int64)
     np.minimum.at(first, codes, np.arange(len(codes)))
-    return coded.dictionary, fresh[first]
+    return encoded.dictionary, unknown[first]
 
 
-def _earned(rare: ValueCounts, values: pa.Array, old: pa.Array) -> tuple[ValueCounts, pa.Array, npt.NDArray[np.int64]]:
-    """What is rare after these values; the new ids, and the position where each earned its row.
+def _count_rare_values(
+    rare: ValueCounts, values: pa.Array, old: pa.Array
+) -> tuple[ValueCounts, pa.Array, npt.NDArray[np.int64]]:
+    """The counts after these values; the new ids, and the position at which each got its row.
 
     The first row of a field is the one that rare values share.
     """
-    seldom = np.flatnonzero(~frequent_values(values, old))
-    left, new, crossed = rare.count(values.take(pa.array(seldom)))
-    first = seldom[crossed]
+    rare_positions = np.flatnonzero(~frequent_values(values, old))
+    left, new, crossed = rare.count(values.take(pa.array(rare_positions)))
+    first = rare_positions[crossed]
     if len(old) or not len(values):
         return left, new, first
     return left, pa.concat_arrays([pa.nulls(1, pa.large_string()), new]), np.concatenate([[0], first])

@@ -40,8 +40,10 @@ def auc_difference(pairs: Sequence[tuple[Rows, Rows]]) -> Difference | None:
     DeLong et al. 1988, Comparing the areas under two or more correlated ROC curves (each row's share).
     Obuchowski 1997, Nonparametric analysis of clustered ROC curve data (rows of one user).
 
-    Examples -------- Twenty users with a positive and a negative each. `a` orders those of fifteen users rightly, `b`
-    predicts a constant: of 400 pairs, 225 are in order and 150 tie, which is an AUC of 0.75.
+    Examples
+    --------
+    Twenty users with a positive and a negative each. `a` orders those of fifteen users rightly, `b` predicts a
+    constant: of 400 pairs, 225 are in order and 150 tie, which is an AUC of 0.75.
 
     >>> import torch
     >>> from nightloop.tasks.evaluation.auc_interval import auc_difference
@@ -54,10 +56,10 @@ def auc_difference(pairs: Sequence[tuple[Rows, Rows]]) -> Difference | None:
     """
     parts: list[Tensor] = []
     users: list[Tensor] = []
-    kept = [pair for pair in pairs if 0 < float(pair[0]["label"].sum()) < len(pair[0]["label"])]
-    rows = sum(len(a["label"]) for a, _ in kept)
+    usable = [pair for pair in pairs if 0 < float(pair[0]["label"].sum()) < len(pair[0]["label"])]
+    rows = sum(len(a["label"]) for a, _ in usable)
     total = 0.0
-    for a, b in kept:
+    for a, b in usable:
         if not (torch.equal(a["user"], b["user"]) and torch.equal(a["label"], b["label"])):
             raise DataError("paired results must hold the same rows in the same order; score both on the same night")
         weight = len(a["label"]) / rows
@@ -66,24 +68,24 @@ def auc_difference(pairs: Sequence[tuple[Rows, Rows]]) -> Difference | None:
         total += weight * (auc_a - auc_b)
         parts.append(weight * (share_a - share_b))
         users.append(a["user"])
-    if not kept:
+    if not usable:
         return None
-    error, people = cluster_error(torch.cat(parts), torch.cat(users))
-    if people < FEWEST:
+    error, user_count = cluster_error(torch.cat(parts), torch.cat(users))
+    if user_count < FEWEST:
         return None
-    return Difference(total, total - WIDTH * error, total + WIDTH * error, people, rows)
+    return Difference(total, total - WIDTH * error, total + WIDTH * error, user_count, rows)
 
 
 def _shares(rows: Rows) -> tuple[float, Tensor]:
     """The AUC, and for each row how far it moves it: [n] float64 with sum 0."""
     score, positive = rows["prediction"].double(), rows["label"] > 0.5
     up, down = score[positive].sort().values, score[~positive].sort().values
-    placed = torch.empty(len(score), dtype=torch.float64)
-    placed[positive] = _below(down, score[positive])
-    placed[~positive] = 1 - _below(up, score[~positive])
-    auc = float(placed[positive].mean())
+    placements = torch.empty(len(score), dtype=torch.float64)
+    placements[positive] = _below(down, score[positive])
+    placements[~positive] = 1 - _below(up, score[~positive])
+    auc = float(placements[positive].mean())
     count = torch.where(positive, len(up), len(down)).double()
-    return auc, (placed - auc) / count
+    return auc, (placements - auc) / count
 
 
 def _below(ordered: Tensor, values: Tensor) -> Tensor:

@@ -1,8 +1,7 @@
 """Candidates: which items a row's positive is ranked against, of those that were seen and not taken by then.
 
 They are drawn uniformly, as in nights, or in proportion to how often items were taken, so that popularity does not
-help. They do not depend on who ranks them, so they are drawn once a period and shared by every checkpoint that is
-scored.
+help. They do not depend on the model, so they are drawn once a period and shared by all checkpoints that are scored.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.evaluation.exclusions import ItemUsers, excluded_pairs, item_users, items_seen
 from nightloop.tasks.plan.plan import Ranking
 
-BLOCK = 128  # rows that share a pool of items at most; more is faster, fewer makes rows less alike
-POOLS = 128  # pools of a night at least, as long as 8 rows share one
+BLOCK = 128  # most rows that share a pool of items; more is faster, fewer makes rows less dependent
+POOLS = 128  # fewest pools of a night, unless fewer than 8 rows would share one
 CHUNK = 8192  # items of the catalogue that are scored at a time
 
 
@@ -87,14 +86,14 @@ def sample_candidates(logs: Logs, taken: Tensor, ranking: Ranking) -> Candidates
     >>> rank(from_factors(torch.zeros(1, 2), torch.zeros(1, 2)), candidates)["equal"].double().mean().item()
     5.0
     """
-    return _dealt(logs, taken, ranking, lambda items: UniformSampler(items, logs.generator("candidates")))
+    return _sample_blocks(logs, taken, ranking, lambda items: UniformSampler(items, logs.generator("candidates")))
 
 
 def sample_popular(logs: Logs, taken: Tensor, ranking: Ranking) -> Candidates:
     """As `sample_candidates`, but drawn one after another in proportion to how often an item is in `taken`.
 
-    Popularity then helps little: what an item is ranked against is popular as well. Items that nobody had taken before
-    come last.
+    Popularity then helps little: what an item is ranked against is popular as well. Items that were never taken
+    before come last.
 
     Parameters
     ----------
@@ -119,55 +118,62 @@ def sample_popular(logs: Logs, taken: Tensor, ranking: Ranking) -> Candidates:
     (8, 8)
     """
     generator = logs.generator("candidates/popular")
-    return _dealt(logs, taken, ranking, lambda items: PopularitySampler(_counts(taken, items), generator))
+    return _sample_blocks(logs, taken, ranking, lambda items: PopularitySampler(_counts(taken, items), generator))
 
 
-def _dealt(
-    logs: Logs, taken: Tensor, ranking: Ranking, shuffled: Callable[[int], UniformSampler | PopularitySampler]
+def _sample_blocks(
+    logs: Logs, taken: Tensor, ranking: Ranking, make_sampler: Callable[[int], UniformSampler | PopularitySampler]
 ) -> Candidates:
-    """Draw for blocks of rows from what `shuffled` makes of the number of items seen."""
-    who, limits = item_users(logs, taken), items_seen(logs)
-    deck = shuffled(int(limits[-1]) if len(logs) else 0)
+    """Candidates for blocks of rows, from the sampler that `make_sampler` makes for the number of items seen."""
+    takers, limits = item_users(logs, taken), items_seen(logs)
+    sampler = make_sampler(int(limits[-1]) if len(logs) else 0)
     size = min(max(len(logs) // POOLS, 8), BLOCK)
     blocks = [slice(i, min(i + size, len(logs))) for i in range(0, len(logs), size)]
-    sampled = [_sampled(logs, who, limits, rows, ranking.negatives, deck) for rows in blocks]
-    whole = [hand for rows in blocks for hand in _catalogue(logs, who, limits, rows)] if ranking.catalogue else None
-    return Candidates(logs, size, sampled, whole)
+    sampled = [_sample_block(logs, takers, limits, rows, ranking.negatives, sampler) for rows in blocks]
+    catalogue = (
+        [block for rows in blocks for block in _catalogue(logs, takers, limits, rows)] if ranking.catalogue else None
+    )
+    return Candidates(logs, size, sampled, catalogue)
 
 
-def _sampled(
-    logs: Logs, who: ItemUsers, limits: Tensor, rows: slice, negatives: int, deck: UniformSampler | PopularitySampler
+def _sample_block(
+    logs: Logs,
+    takers: ItemUsers,
+    limits: Tensor,
+    rows: slice,
+    negatives: int,
+    sampler: UniformSampler | PopularitySampler,
 ) -> CandidateBlock:
-    """A block against random items, of which each row takes its first valid ones."""
-    share = int(limits[rows][0]) / deck.items  # of the items dealt, how many the block's first row had seen
-    spare = int((negatives * 1.05 + 24) / share) // 64 * 64 + 64  # for what users have taken
-    pool = deck.sample(torch.zeros(0, dtype=torch.int64), min(deck.items, spare))
+    """A block of rows and its pool of random items; each row takes the first valid ones."""
+    share = int(limits[rows][0]) / sampler.items  # share of all items that existed at the block's first row
+    pool_size = int((negatives * 1.05 + 24) / share) // 64 * 64 + 64  # with a reserve for items that users have taken
+    pool = sampler.sample(torch.zeros(0, dtype=torch.int64), min(sampler.items, pool_size))
     while True:
-        hand, short = _hand(logs, who, limits, rows, pool, negatives)
-        if not short or len(pool) == deck.items:
-            return hand
-        pool = deck.sample(pool, min(deck.items, 2 * len(pool)))  # the same random order, further on
+        block, short = _make_block(logs, takers, limits, rows, pool, negatives)
+        if not short or len(pool) == sampler.items:
+            return block
+        pool = sampler.sample(pool, min(sampler.items, 2 * len(pool)))  # the next items of the same random order
 
 
-def _catalogue(logs: Logs, who: ItemUsers, limits: Tensor, rows: slice) -> Iterator[CandidateBlock]:
+def _catalogue(logs: Logs, takers: ItemUsers, limits: Tensor, rows: slice) -> Iterator[CandidateBlock]:
     """Every item that was seen and not taken, a part at a time."""
-    among = int(limits[rows][-1])
-    for first in range(0, among, CHUNK):
-        pool = torch.arange(first, min(first + CHUNK, among))
-        yield _hand(logs, who, limits, rows, pool, len(pool))[0]
+    items = int(limits[rows][-1])
+    for first in range(0, items, CHUNK):
+        pool = torch.arange(first, min(first + CHUNK, items))
+        yield _make_block(logs, takers, limits, rows, pool, len(pool))[0]
 
 
-def _hand(
-    logs: Logs, who: ItemUsers, limits: Tensor, rows: slice, pool: Tensor, negatives: int
+def _make_block(
+    logs: Logs, takers: ItemUsers, limits: Tensor, rows: slice, pool: Tensor, negatives: int
 ) -> tuple[CandidateBlock, bool]:
     """Each row's first `negatives` valid items of the pool, and whether any row found fewer."""
     users = logs.rows[rows, 0]
-    row, place = excluded_pairs(who, pool, users, limits[rows], rows.start)
+    row, position = excluded_pairs(takers, pool, users, limits[rows], rows.start)
     count = torch.bincount(row, minlength=len(users))
     nth = torch.arange(len(row)) - (count.cumsum(0) - count)[row]
     cut = torch.full((len(users),), min(negatives, len(pool)))
-    cut.index_add_(0, row, (place - nth < negatives).long())  # a barred item makes room for one more
-    return CandidateBlock(rows, pool, cut.clamp(max=len(pool)), row, place), bool((cut > len(pool)).any())
+    cut.index_add_(0, row, (position - nth < negatives).long())  # one more item for each excluded one
+    return CandidateBlock(rows, pool, cut.clamp(max=len(pool)), row, position), bool((cut > len(pool)).any())
 
 
 @dataclass
@@ -206,9 +212,9 @@ class UniformSampler:
         while len(pool) < size:
             if not len(self.left):
                 self.left = torch.randperm(self.items, generator=self.generator)
-            wanted = size - len(pool)
-            taken, self.left = self.left[:wanted], self.left[wanted:]
-            pool = _firsts(torch.cat([pool, taken])) if len(pool) else taken
+            missing = size - len(pool)
+            taken, self.left = self.left[:missing], self.left[missing:]
+            pool = _drop_repeats(torch.cat([pool, taken])) if len(pool) else taken
         return pool
 
 
@@ -250,16 +256,16 @@ class PopularitySampler:
 
     @property
     def items(self) -> int:
-        """How many there are."""
+        """How many items there are."""
         return len(self.weights)
 
     def sample(self, pool: Tensor, size: int) -> Tensor:
         """The first `size` items of a new order, or of the present one if `pool` was drawn already: [size]."""
         if not len(pool):
             clocks = torch.empty(self.items, dtype=torch.float64).exponential_(generator=self.generator)
-            late = torch.where(self.weights > 0, 0.0, 1.0)  # who is never drawn comes last, in any order
+            never_taken = torch.where(self.weights > 0, 0.0, 1.0)  # items of weight 0 come last, in any order
             self.order = torch.argsort(clocks / self.weights.clamp(min=1.0))
-            self.order = self.order[torch.argsort(late[self.order], stable=True)]
+            self.order = self.order[torch.argsort(never_taken[self.order], stable=True)]
         return self.order[:size]
 
 
@@ -268,7 +274,7 @@ def _counts(taken: Tensor, items: int) -> Tensor:
     return torch.bincount(taken[:, 1].long(), minlength=items)[:items].double()
 
 
-def _firsts(values: Tensor) -> Tensor:
+def _drop_repeats(values: Tensor) -> Tensor:
     """The values without repeats, in order of first appearance."""
     ordered, index = torch.sort(values, stable=True)
     keep = torch.ones(len(values), dtype=torch.bool)

@@ -1,4 +1,4 @@
-"""Exclusions: items that a row is not ranked against, those not seen yet and those its user has taken by then."""
+"""Exclusions: items that a row is not ranked against: those not seen yet, and those that its user has taken."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nightloop.tasks.plan.errors import DataError
 
 @dataclass(frozen=True)
 class ItemUsers:
-    """Who took each item and when, by item: entries `start[i]` to `start[i + 1]` are those of item i."""
+    """The users that took each item, and when: entries `start[i]` to `start[i + 1]` are those of item i."""
 
     start: Tensor  # [items + 1] int64
     user: Tensor  # [m] int32: half the bytes to read
@@ -27,10 +27,10 @@ class ItemUsers:
         ends = count.cumsum(0)
         entry = torch.repeat_interleave(begin - (ends - count), count)
         entry += torch.arange(len(entry))
-        asked = torch.zeros(self.users, dtype=torch.bool)
-        asked[users] = True
-        hit = asked.index_select(0, self.user.index_select(0, entry)).nonzero().flatten()  # a few in a hundred
-        return torch.searchsorted(ends, hit, right=True), entry[hit]
+        is_user = torch.zeros(self.users, dtype=torch.bool)
+        is_user[users] = True
+        hits = is_user.index_select(0, self.user.index_select(0, entry)).nonzero().flatten()  # a few per cent
+        return torch.searchsorted(ends, hits, right=True), entry[hits]
 
 
 def item_users(logs: Logs, taken: Tensor) -> ItemUsers:
@@ -58,24 +58,24 @@ def items_seen(logs: Logs) -> Tensor:
     return torch.maximum(before, logs.rows[:, 1].cummax(0).values + 1)
 
 
-def excluded_pairs(who: ItemUsers, pool: Tensor, users: Tensor, limits: Tensor, first: int) -> tuple[Tensor, Tensor]:
+def excluded_pairs(takers: ItemUsers, pool: Tensor, users: Tensor, limits: Tensor, first: int) -> tuple[Tensor, Tensor]:
     """Which items of the pool a row is not ranked against: (row in the block, position in the pool), each [found].
 
     `users` and `limits` [B] are the user and the number of items seen of rows `first`, `first + 1`, ... of the logs.
     Pairs come in order, once each: items not yet seen, and items that the user has taken up to and including that row.
     """
-    place, entry = who.of(pool, users)
-    blocked, slot = torch.unique(users, return_inverse=True)
-    at, when = torch.searchsorted(blocked, who.user[entry].long()), who.when[entry]
+    position, entry = takers.of(pool, users)
+    distinct_users, slot = torch.unique(users, return_inverse=True)
+    at, when = torch.searchsorted(distinct_users, takers.user[entry].long()), takers.when[entry]
     rows_of = torch.argsort(slot, stable=True)  # rows of the block, user by user
-    count = torch.bincount(slot, minlength=len(blocked))
+    count = torch.bincount(slot, minlength=len(distinct_users))
     begin = count.cumsum(0) - count
     pair = torch.repeat_interleave(count[at])
     offset = torch.arange(len(pair)) - (count[at].cumsum(0) - count[at])[pair]
     row = rows_of[begin[at][pair] + offset]
-    past = when[pair] <= row + first
-    future = (pool >= limits[0]).nonzero().flatten()  # limits never fall: the others were seen by all rows
-    late_row, late = (pool[future] >= limits[:, None]).nonzero(as_tuple=True)
-    key = torch.cat([row[past] * len(pool) + place[pair][past], late_row * len(pool) + future[late]])
+    taken = when[pair] <= row + first
+    not_yet = (pool >= limits[0]).nonzero().flatten()  # limits never fall: the others were seen by all rows
+    late_row, late = (pool[not_yet] >= limits[:, None]).nonzero(as_tuple=True)
+    key = torch.cat([row[taken] * len(pool) + position[pair][taken], late_row * len(pool) + not_yet[late]])
     key = torch.unique(key)
     return key // len(pool), key % len(pool)

@@ -13,7 +13,7 @@ from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.evaluation.rank import Ranker
 from nightloop.tasks.plan.errors import PlanError
 
-NEVER = 1e-9  # the popularity of what nobody took: below all, and the same for all
+NEVER = 1e-9  # the popularity of items that were never taken: below all others
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class ItemKNN:
     >>> from nightloop.tasks.evaluation.item_knn import ItemKNN
     >>> from nightloop.tasks.retraining.contract_data import simulated_periods
     >>> logs = simulated_periods("ranking")[0]
-    >>> score = ItemKNN(half_life=1e9, weight=0.0).fitted(logs)(torch.tensor([0]), torch.tensor([0]))
+    >>> score = ItemKNN(half_life=1e9, weight=0.0).fit(logs)(torch.tensor([0]), torch.tensor([0]))
     >>> print(round(score.exp().item(), 2), (logs.rows[:, 1] == 0).sum().item())
     3.0 3
     """
@@ -70,7 +70,7 @@ class ItemKNN:
                 f"{', '.join(wrong) or 'a half-life is 0'}; half_life and memory are above 0, the others 0 or more"
             )
 
-    def fitted(self, logs: Logs) -> Ranker:
+    def fit(self, logs: Logs) -> Ranker:
         """The ranker at the close of `logs`, which hold all history; ids beyond its vocabulary score as never seen.
 
         Memory grows with the pairs of items that share a user. Raises PlanError if the first two fields are not user
@@ -78,14 +78,15 @@ class ItemKNN:
         """
         if logs.fields[:2] != ("user", "item"):
             raise PlanError(f"the first two fields must be user and item; the logs have {', '.join(logs.fields)}")
-        liked = self._popularity(logs)
-        took = self._took(logs)
-        alike = _cosine(took, self.shrinkage)
+        popularity = self._popularity(logs)
+        interactions = self._interactions(logs)
+        similarity = _cosine(interactions, self.shrinkage)
 
         def scores(users: Tensor, items: Tensor) -> Tensor:
-            near = (took[_known(users, took.shape[0])] @ alike)[:, _known(items, took.shape[1])].toarray()
-            base = liked[items.clamp(max=len(liked) - 1)]
-            return (base + self.weight * torch.from_numpy(near)).float()
+            rows, columns = _clamp_ids(users, interactions.shape[0]), _clamp_ids(items, interactions.shape[1])
+            neighbours = (interactions[rows] @ similarity)[:, columns].toarray()
+            base = popularity[items.clamp(max=len(popularity) - 1)]
+            return (base + self.weight * torch.from_numpy(neighbours)).float()
 
         return scores
 
@@ -95,23 +96,23 @@ class ItemKNN:
         count = torch.bincount(logs.rows[:, 1], 0.5 ** (age / self.half_life), minlength=logs.sizes[1] + 1)
         return (count + NEVER).log()
 
-    def _took(self, logs: Logs) -> sp.csr_matrix:
-        """The present weight of each user's interactions with each item [users + 1, items + 1], the last ones empty."""
-        still = 0.5 ** ((logs.period - logs.periods).double() / self.memory)
+    def _interactions(self, logs: Logs) -> sp.csr_matrix:
+        """The decayed number of interactions of each user with each item [users + 1, items + 1]; the last ones are empty."""
+        decay = 0.5 ** ((logs.period - logs.periods).double() / self.memory)
         shape = (logs.sizes[0] + 1, logs.sizes[1] + 1)
-        return sp.csr_matrix((still.numpy(), (logs.rows[:, 0].numpy(), logs.rows[:, 1].numpy())), shape=shape)
+        return sp.csr_matrix((decay.numpy(), (logs.rows[:, 0].numpy(), logs.rows[:, 1].numpy())), shape=shape)
 
 
-def _cosine(took: sp.csr_matrix, shrinkage: float) -> sp.csr_matrix:
+def _cosine(interactions: sp.csr_matrix, shrinkage: float) -> sp.csr_matrix:
     """Shrunk cosine between columns, [items, items]; 0 between an item and itself."""
-    product = (took.T @ took).tocoo()
+    product = (interactions.T @ interactions).tocoo()
     norm = np.sqrt(product.diagonal())
-    apart = product.row != product.col
-    row, col, value = product.row[apart], product.col[apart], product.data[apart]
+    off_diagonal = product.row != product.col
+    row, col, value = product.row[off_diagonal], product.col[off_diagonal], product.data[off_diagonal]
     value = value / (norm[row] * norm[col] + shrinkage)
     return sp.csr_matrix((value, (row, col)), shape=product.shape)
 
 
-def _known(ids: Tensor, size: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """The ids, those beyond the table as its last, empty row."""
+def _clamp_ids(ids: Tensor, size: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """The ids; those beyond the table become its last row, which is empty."""
     return ids.clamp(max=size - 1).numpy()

@@ -13,7 +13,7 @@ from nightloop.tasks.evaluation.ranking_metrics import Numbers
 from nightloop.tasks.evaluation.summary import direction, per_interaction
 from nightloop.tasks.plan.errors import DataError
 
-FEWEST = 20  # users; with fewer the normal approximation says more than it knows
+FEWEST = 20  # users; with fewer the normal approximation is not valid
 WIDTH = 1.959964  # of a two-sided interval of 95 %, in standard errors
 
 
@@ -73,8 +73,10 @@ def difference(
     ----------
     Cochran 1977, Sampling techniques, chapter 9A.
 
-    Examples -------- Twenty users; `a` puts the item of ten of them first, `b` puts none first: 0.5, and 1.96 sqrt(0.25
-    / 19) to each side.
+    Examples
+    --------
+    Twenty users; `a` puts the item of ten of them first, `b` puts none first: 0.5, and 1.96 sqrt(0.25 / 19) to each
+    side.
 
     >>> import numpy as np
     >>> from nightloop.tasks.evaluation.paired_difference import difference

@@ -56,7 +56,7 @@ def from_factors(users: Tensor, items: Tensor) -> Ranker:
 
 
 def from_weights(factors: Factors, weights: Weights) -> Ranker:
-    """The ranker of a model, which ranks as the predictor does.
+    """The ranker of a model. It ranks as the predictor does.
 
     A user beyond the table is the mean user, so that an unknown user is shown what is popular; an item beyond the table
     is a row of zeros.
@@ -129,9 +129,9 @@ def _dots(users: Tensor, items: Tensor) -> Ranker:
             raise DataError(f"{name} factors hold NaN or infinity: this checkpoint cannot rank")
     left, right = users.detach().double(), items.detach().double()
 
-    def scores(who: Tensor, what: Tensor) -> Tensor:
-        rows = left.index_select(0, who.clamp(max=len(left) - 1))
-        return (rows @ right.index_select(0, what.clamp(max=len(right) - 1)).T).float()
+    def scores(user_ids: Tensor, item_ids: Tensor) -> Tensor:
+        rows = left.index_select(0, user_ids.clamp(max=len(left) - 1))
+        return (rows @ right.index_select(0, item_ids.clamp(max=len(right) - 1)).T).float()
 
     return scores
 
@@ -175,44 +175,44 @@ def rank(ranker: Ranker, candidates: Candidates) -> dict[str, Tensor]:
     0.333
     """
     logs = candidates.logs
-    found = {"user": logs.rows[:, 0].clone(), "item": logs.rows[:, 1].clone()}
+    columns = {"user": logs.rows[:, 0].clone(), "item": logs.rows[:, 1].clone()}
     for column, field in ((0, "user"), (1, "item")):
-        found[f"new_{field}"] = logs.born[column][logs.rows[:, column]] == logs.periods
-    found["pool"] = (torch.arange(len(logs)) // candidates.block).int()
-    found["above"], found["equal"] = _counted(ranker, logs, candidates.sampled)
+        columns[f"new_{field}"] = logs.born[column][logs.rows[:, column]] == logs.periods
+    columns["pool"] = (torch.arange(len(logs)) // candidates.block).int()
+    columns["above"], columns["equal"] = _count_blocks(ranker, logs, candidates.sampled)
     if candidates.catalogue is not None:
-        found["catalogue_above"], found["catalogue_equal"] = _counted(ranker, logs, candidates.catalogue)
-    return found
+        columns["catalogue_above"], columns["catalogue_equal"] = _count_blocks(ranker, logs, candidates.catalogue)
+    return columns
 
 
-def _counted(ranker: Ranker, logs: Logs, hands: Sequence[CandidateBlock]) -> Tensor:
+def _count_blocks(ranker: Ranker, logs: Logs, blocks: Sequence[CandidateBlock]) -> Tensor:
     """Above and equal [2, n] over all blocks of candidates; a block of rows may have several."""
     total = torch.zeros(2, len(logs), dtype=torch.int32)
-    for hand in hands:
-        total[:, hand.rows] += _count(ranker, logs, hand)
+    for block in blocks:
+        total[:, block.rows] += _count(ranker, logs, block)
     return total
 
 
-def _count(ranker: Ranker, logs: Logs, hand: CandidateBlock) -> Tensor:
+def _count(ranker: Ranker, logs: Logs, block: CandidateBlock) -> Tensor:
     """Above and equal [2, B] of one block of candidates."""
-    users, items, size = logs.rows[hand.rows, 0], logs.rows[hand.rows, 1], len(hand.pool)
-    scores = ranker(users, torch.cat([hand.pool, items]))  # one product, so that an equal item scores the same
+    users, items, size = logs.rows[block.rows, 0], logs.rows[block.rows, 1], len(block.pool)
+    scores = ranker(users, torch.cat([block.pool, items]))  # one product, so that an equal item scores the same
     _no_nan(scores)
     own = scores[:, size:].diagonal()[:, None]
     marks = (scores[:, :size] > own, scores[:, :size] == own)
-    return torch.stack([_within(mark, hand.cut, hand.row, hand.place) for mark in marks])
+    return torch.stack([_count_marks(mark, block.cut, block.row, block.place) for mark in marks])
 
 
-def _within(mark: Tensor, cut: Tensor, row: Tensor, place: Tensor) -> Tensor:
+def _count_marks(mark: Tensor, cut: Tensor, row: Tensor, position: Tensor) -> Tensor:
     """Marks of each row before its cut, without the excluded ones: [B]."""
-    whole = int(cut.min())
-    total = mark[:, :whole].sum(1)
-    tail = torch.arange(whole, mark.shape[1]) < cut[:, None]
-    total += (mark[:, whole:] & tail).sum(1)
-    barred_marks = mark[row, place] & (place < cut[row])
-    return total.index_add_(0, row, -barred_marks.long())
+    full = int(cut.min())
+    total = mark[:, :full].sum(1)
+    tail = torch.arange(full, mark.shape[1]) < cut[:, None]
+    total += (mark[:, full:] & tail).sum(1)
+    excluded_marks = mark[row, position] & (position < cut[row])
+    return total.index_add_(0, row, -excluded_marks.long())
 
 
 def _no_nan(scores: Tensor) -> None:
-    if not bool(torch.isfinite(scores.sum())) and bool(torch.isnan(scores).any()):  # the sum is the cheap first look
-        raise DataError(f"{int(torch.isnan(scores).sum())} of {scores.numel()} scores are NaN: they rank nothing")
+    if not bool(torch.isfinite(scores.sum())) and bool(torch.isnan(scores).any()):  # the sum is a cheap first check
+        raise DataError(f"{int(torch.isnan(scores).sum())} of {scores.numel()} scores are NaN; a NaN cannot be ranked")

@@ -1,4 +1,4 @@
-"""Scoring: what one checkpoint predicts for a period it has not seen, row by row."""
+"""Score a period: the predictions of one checkpoint for a period it has not seen, row by row."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def scored_period(
     """
     if candidates is not None:
         return rank(from_weights(cast(Factored, model).factors, weights), candidates)
-    found = {"user": logs.rows[:, 0].clone(), "item": logs.rows[:, 1].clone()}
+    columns = {"user": logs.rows[:, 0].clone(), "item": logs.rows[:, 1].clone()}
     for column, field in ((0, "user"), (1, "item")):
-        found[f"new_{field}"] = logs.born[column][logs.rows[:, column]] == logs.periods
-    return {**found, "label": logs.label.clone(), "prediction": torch.sigmoid(predict(model, weights, logs))}
+        columns[f"new_{field}"] = logs.born[column][logs.rows[:, column]] == logs.periods
+    return {**columns, "label": logs.label.clone(), "prediction": torch.sigmoid(predict(model, weights, logs))}

@@ -13,4 +13,4 @@ def rows_from_bytes(data: bytes) -> dict[str, Numbers]:
     try:
         return dict(load(data))
     except Exception as error:
-        raise DataError(f"these {len(data)} bytes are no safetensors file: {error}") from error
+        raise DataError(f"these {len(data)} bytes are not a safetensors file: {error}") from error

@@ -62,7 +62,7 @@ def summarize_metrics(
     """
     check_columns_of(scored, family)
     columns = {column: np.asarray(values) for column, values in scored.items()}
-    measure = (lambda part: _ranked(part, ks)) if family == "ranking" else _clicked
+    measure = (lambda part: _summarize_ranking(part, ks)) if family == "ranking" else _summarize_clicks
     found = measure(columns)
     for name in SLICES:
         keep = slice_rows(columns, name)
@@ -78,7 +78,7 @@ def per_interaction(scored: Mapping[str, ArrayLike], metric: str) -> Numbers:
     Parameters
     ----------
     scored : mapping of str to array_like
-        A scored period, as for `means`.
+        A scored period, as for `summarize_metrics`.
     metric : str
         recall@K, ndcg@K, either of them with `catalogue_` before it, or logloss.
 
@@ -145,35 +145,35 @@ def check_columns_of(scored: Mapping[str, ArrayLike], family: str) -> int:
     return len(columns["user"])
 
 
-def _ranked(scored: Mapping[str, Numbers], ks: Sequence[int]) -> dict[str, float]:
+def _summarize_ranking(scored: Mapping[str, Numbers], ks: Sequence[int]) -> dict[str, float]:
     rows = len(scored["user"])
-    found = {"rows": float(rows)}
+    metrics = {"rows": float(rows)}
     prefixes = ("", "catalogue_") if "catalogue_above" in scored else ("",)
     for prefix in prefixes if rows else ():
         above, equal = scored[f"{prefix}above"], scored[f"{prefix}equal"]
         for k in ks:
-            found[f"{prefix}recall@{k}"] = float(ranking_metrics.recall(above, equal, k).mean())
-            found[f"{prefix}ndcg@{k}"] = float(ranking_metrics.ndcg(above, equal, k).mean())
-    return found
+            metrics[f"{prefix}recall@{k}"] = float(ranking_metrics.recall(above, equal, k).mean())
+            metrics[f"{prefix}ndcg@{k}"] = float(ranking_metrics.ndcg(above, equal, k).mean())
+    return metrics
 
 
-def _clicked(scored: Mapping[str, Numbers]) -> dict[str, float]:
+def _summarize_clicks(scored: Mapping[str, Numbers]) -> dict[str, float]:
     label, prediction = scored["label"], scored["prediction"]
-    found = {"rows": float(len(label)), "positives": float(label.sum())}
+    metrics = {"rows": float(len(label)), "positives": float(label.sum())}
     if not len(label):
-        return found
-    found["logloss"] = float(ctr_metrics.logloss(label, prediction).mean())
-    found["ece"] = ctr_metrics.ece(label, prediction)
+        return metrics
+    metrics["logloss"] = float(ctr_metrics.logloss(label, prediction).mean())
+    metrics["ece"] = ctr_metrics.ece(label, prediction)
     if bool(label.any()):
-        found["calibration"] = ctr_metrics.calibration(label, prediction)
-    if 0 < found["positives"] < found["rows"]:
-        found["auc"] = ctr_metrics.auc(label, prediction)
-        found["ne"] = ctr_metrics.normalised_entropy(label, prediction)
-        found |= _by_user(scored)
-    return found
+        metrics["calibration"] = ctr_metrics.calibration(label, prediction)
+    if 0 < metrics["positives"] < metrics["rows"]:
+        metrics["auc"] = ctr_metrics.auc(label, prediction)
+        metrics["ne"] = ctr_metrics.normalised_entropy(label, prediction)
+        metrics |= _by_user(scored)
+    return metrics
 
 
 def _by_user(scored: Mapping[str, Numbers]) -> dict[str, float]:
     keys = scored["user"] * 2 + scored["label"].astype(np.int64)
-    both = len(np.unique(keys)) > len(np.unique(scored["user"]))  # some user has both classes
-    return {"gauc": ctr_metrics.gauc(scored["user"], scored["label"], scored["prediction"])} if both else {}
+    has_both = len(np.unique(keys)) > len(np.unique(scored["user"]))  # some user has both classes
+    return {"gauc": ctr_metrics.gauc(scored["user"], scored["label"], scored["prediction"])} if has_both else {}

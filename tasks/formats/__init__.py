@@ -1,1 +1,1 @@
-"""Formats: how logs are written in files: which files and rows are wanted, text, JSON, and what is packed."""
+"""Formats of log files: selection of files and rows, csv, JSON lines, and compression."""

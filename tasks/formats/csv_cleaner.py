@@ -1,7 +1,7 @@
-"""Rewriting: delimited text whose lines or quotes are out of order, made into plain csv; what cannot be is put aside by line.
+"""Rewrites delimited text with irregular lines or quotes as plain csv; lines that cannot be parsed are put aside.
 
-DuckDB reads such a file at once and in parallel, and refuses all of it where its lines end in several ways or a quote is
-opened and never closed. Here it is read line by line, which takes longer and knows of every line what is wrong with it.
+DuckDB reads such a file at once and in parallel, and refuses all of it if its lines end in several ways or a quote is
+opened and never closed. Here it is read line by line, which takes longer and can say of every line what is wrong with it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from nightloop.tasks.formats.decompress import Opened, text_lines
 from nightloop.tasks.formats.stray_quotes import are_rows
 from nightloop.tasks.lake.warehouse import Warehouse
 
-HEAD = 100_000  # lines, where only the first rows are wanted
+HEAD = 100_000  # lines, if only the first rows are wanted
 FURTHEST = 100  # lines after which a quote that is still open was never meant to be closed
 LARGEST = 4_000_000  # characters of a field, as DuckDB has it
 
@@ -43,33 +43,33 @@ class RefusedLine:
     """A line that is put aside: its number, what is wrong with it, and its text."""
 
     line: int
-    why: str
+    reason: str
     text: str
 
 
 def rewrite_csv(warehouse: Warehouse, file: str, form: CsvForm) -> tuple[str, list[RefusedLine]]:
-    """A csv file in the scratch room with the rows of a file: utf-8, commas, no names; and the lines that are none."""
+    """A csv file in the scratch room with the rows of a file: utf-8, commas, no names; and the lines that cannot be parsed."""
     csv.field_size_limit(LARGEST)
     refused: list[RefusedLine] = []
     with NamedTemporaryFile(
         "w", encoding="utf-8", newline="", suffix=".csv", dir=warehouse.scratch, delete=False
     ) as clean:
         write = csv.writer(clean, lineterminator="\n").writerow
-        for found in islice(_rows(file, warehouse.opened, form), HEAD if warehouse.head else None):
-            if isinstance(found, RefusedLine):
-                refused.append(found)
+        for row in islice(_parse_rows(file, warehouse.open_file, form), HEAD if warehouse.head else None):
+            if isinstance(row, RefusedLine):
+                refused.append(row)
             else:
-                write(found)
+                write(row)
     return clean.name, refused
 
 
 def encoding_error(encoding: str) -> str:
-    """What is said of a line with bytes that are none of the encoding."""
+    """The message for a line with bytes that are invalid in the encoding."""
     return f"it is not {encoding}: set the source's option `encoding` (latin-1, utf-16, ...)"
 
 
-def _rows(file: str, opened: Opened, form: CsvForm) -> Iterator[list[str] | RefusedLine]:
-    """The fields of each row, and the lines that are no row, in order."""
+def _parse_rows(file: str, opened: Opened, form: CsvForm) -> Iterator[list[str] | RefusedLine]:
+    """The fields of each row, and the lines that cannot be parsed, in order."""
     lines = enumerate(text_lines(file, form.encoding, opened), 1)
     ahead: deque[tuple[int, str]] = deque()
     while True:
@@ -78,28 +78,28 @@ def _rows(file: str, opened: Opened, form: CsvForm) -> Iterator[list[str] | Refu
             return
         if number <= form.skip or not line.strip() or (form.comment and line.startswith(form.comment)):
             continue
-        text, taken, open_ = line, 0, _open(line, form)
+        text, taken, open_ = line, 0, _has_open_quote(line, form)
         while open_ and taken < FURTHEST:
             if taken == len(ahead):
                 if not (more := next(lines, None)):
                     break
                 ahead.append(more)
             text, taken = f"{text}\n{ahead[taken][1]}", taken + 1
-            open_ = form.quote not in ahead[taken - 1][1] or _open(text, form)
-        found = _row(text, form)
-        if taken and not isinstance(found, str) and are_rows(text.split("\n"), form.delimiter, form.width, form.time):
-            found = (
-                f"a quote is opened here and closed in line {number + taken}, and both lines are rows of their own: mend the quote, "
-                "or set the source's option `quote` to '' where quotes mean nothing"
+            open_ = form.quote not in ahead[taken - 1][1] or _has_open_quote(text, form)
+        row = _parse_row(text, form)
+        if taken and not isinstance(row, str) and are_rows(text.split("\n"), form.delimiter, form.width, form.time):
+            row = (
+                f"a quote is opened here and closed in line {number + taken}, and both lines are rows of their own: fix the quote, "
+                "or set the source's option `quote` to '' if quotes have no meaning"
             )
-        if isinstance(found, str) and taken:  # the lines after it may be rows all the same
-            found, text, taken = found, line, 0
+        if isinstance(row, str) and taken:  # the lines after it may be rows all the same
+            text, taken = line, 0
         for _ in range(taken):
             ahead.popleft()
-        yield RefusedLine(number, found, _shown(text)) if isinstance(found, str) else found
+        yield RefusedLine(number, row, _escape_bytes(text)) if isinstance(row, str) else row
 
 
-def _open(text: str, form: CsvForm) -> bool:
+def _has_open_quote(text: str, form: CsvForm) -> bool:
     """Whether a quote is opened in the text and not closed."""
     if len(form.delimiter) > 1 or not form.quote or form.quote not in text:
         return False
@@ -110,7 +110,7 @@ def _open(text: str, form: CsvForm) -> bool:
     return False
 
 
-def _row(text: str, form: CsvForm) -> list[str] | str:
+def _parse_row(text: str, form: CsvForm) -> list[str] | str:
     """The fields of one row, or what is wrong with it."""
     if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
         return encoding_error(form.encoding)
@@ -136,8 +136,8 @@ def _with_nulls(text: str, form: CsvForm) -> str:
     return re.sub(rf"(^|{between})({around}?)\\N({around}?)(?={between}|$)", r"\1\2\\\\N\3", text)
 
 
-def _shown(text: str) -> str:
-    """The text with bytes that are no letters written out."""
+def _escape_bytes(text: str) -> str:
+    """The text with undecodable bytes written as escapes."""
     return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 

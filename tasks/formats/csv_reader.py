@@ -1,4 +1,4 @@
-"""Delimited text: csv, tsv and the like, read as text with every line that cannot be taken apart accounted for."""
+"""Delimited text: csv, tsv and the like, read as text; every line that cannot be parsed is reported."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from nightloop.tasks.formats.csv_cleaner import CsvForm, encoding_error, rewrite_csv
 from nightloop.tasks.formats.file_head import encoding_of, first_lines, head_pieces
 from nightloop.tasks.formats.select_files import in_path, with_missing_columns
-from nightloop.tasks.formats.stray_quotes import has_null_mark, swallows
+from nightloop.tasks.formats.stray_quotes import has_null_mark, has_stray_quote
 from nightloop.tasks.lake.incoming import LINE
 from nightloop.tasks.lake.values import BLANKS
 from nightloop.tasks.lake.warehouse import Warehouse
@@ -24,8 +24,8 @@ from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.plan.plan import Columns
 
 DELIMITERS = (",", "\t", ";", "|", "::")
-SPOKEN = re.compile(r'"?sep=(.)"?')  # the line by which a file tells Excel its delimiter
-BY_DUCKDB = ("utf-8", "latin-1")  # encodings that DuckDB reads; files of others are written anew in utf-8
+SPOKEN = re.compile(r'"?sep=(.)"?')  # the line that gives Excel the delimiter
+BY_DUCKDB = ("utf-8", "latin-1")  # encodings that DuckDB reads; files in others are rewritten in utf-8
 MayLack = Callable[[str], bool]  # whether a file may lack a column, which is null there
 
 
@@ -37,7 +37,7 @@ def no_column(name: str) -> bool:
 @dataclass(frozen=True)
 class Dialect:
     """How text is written. No delimiter: the one that the first line holds most of. No encoding: utf-8, or what the file's
-    first bytes say. `header`: whether the first line holds the columns' names; None: it does where no `names` are given.
+    first bytes say. `header`: whether the first line holds the columns' names; None: it does if no `names` are given.
     """
 
     delimiter: str = ""
@@ -85,45 +85,44 @@ def read_delimited(
     timed: bool,
     may_lack: MayLack = no_column,
 ) -> Iterator[pa.RecordBatch]:
-    """The columns `wanted` of every line as text, and where `timed` its time as `_micros`; lines that do not parse come
+    """The columns `wanted` of every line as text, and if `timed` its time as `_micros`; lines that do not parse come
     last, as `_line`.
 
-    Raises DataError naming the file where it is empty, cut off or without a column that is wanted. Where it turns out
+    Raises DataError with the file's name if it is empty, cut off or lacks a wanted column. If it turns out
     half-way that files have to be read line by line, they are noted in `warehouse.by_line`, and BlockingIOError says that
-    all is to be read again.
+    everything has to be read again.
     """
-    known = {file: _look(warehouse, file, dialect) for file in files}
-    for file, look in known.items():
-        check_columns(file, list(look.names), wanted, may_lack)
-        check_time(file, look.names, columns)
+    layouts = {file: _read_layout(warehouse, file, dialect) for file in files}
+    for file, layout in layouts.items():
+        check_columns(file, list(layout.names), wanted, may_lack)
+        check_time(file, layout.names, columns)
 
     def alike(file: str) -> tuple[FileLayout, bool, dict[str, str | None]]:
-        return known[file], _by_line(warehouse, file, known[file], dialect), in_path(file)
+        return layouts[file], _needs_line_by_line(warehouse, file, layouts[file], dialect), in_path(file)
 
-    for (look, by_line, constant), group in groupby(files, key=alike):
-        asked = RowRequest(dialect, columns, tuple(wanted), timed, constant)
+    for (layout, by_line, constant), group in groupby(files, key=alike):
+        query = RowRequest(dialect, columns, tuple(wanted), timed, constant)
         if by_line:
             for file in group:
-                yield from _line_by_line(warehouse, file, look, asked)
+                yield from _read_lines(warehouse, file, layout, query)
         else:
-            yield from _at_once(warehouse, list(group), look, asked)
+            yield from _read(warehouse, list(group), layout, query)
 
 
-def _by_line(warehouse: Warehouse, file: str, look: FileLayout, dialect: Dialect) -> bool:
-    r"""Whether a file is read line by line. DuckDB takes a comment for one in the middle of a line too, its ends amiss, and \N for
-    an N."""
-    before = look.skip > dialect.headed  # there are lines before the names
-    if file in warehouse.by_line or look.encoding not in BY_DUCKDB or dialect.comment or before:
+def _needs_line_by_line(warehouse: Warehouse, file: str, layout: FileLayout, dialect: Dialect) -> bool:
+    r"""Whether a file is read line by line. DuckDB sees comments inside lines, misreads some line ends, and reads an escaped \N as N."""
+    before = layout.skip > dialect.headed  # there are lines before the names
+    if file in warehouse.by_line or layout.encoding not in BY_DUCKDB or dialect.comment or before:
         return True
     if dialect.escape == "\\" and has_null_mark(head_pieces(warehouse, file)):
         return True
-    return swallows(head_pieces(warehouse, file), dialect.quote, look.delimiter, len(look.names))
+    return has_stray_quote(head_pieces(warehouse, file), dialect.quote, layout.delimiter, len(layout.names))
 
 
-def _at_once(warehouse: Warehouse, files: list[str], look: FileLayout, asked: RowRequest) -> Iterator[pa.RecordBatch]:
-    """Rows of files that are written alike, as DuckDB reads them; BlockingIOError where it cannot."""
+def _read(warehouse: Warehouse, files: list[str], layout: FileLayout, query: RowRequest) -> Iterator[pa.RecordBatch]:
+    """Rows of files that are written alike, as DuckDB reads them; BlockingIOError if it cannot."""
     try:
-        for batch in _scanned(warehouse, files, look, asked):
+        for batch in _scan(warehouse, files, layout, query):
             if "error" not in batch.schema.names:
                 yield batch
                 continue
@@ -131,79 +130,81 @@ def _at_once(warehouse: Warehouse, files: list[str], look: FileLayout, asked: Ro
             if open_ := {row["file"] for row in rows if row["error"] == "UNQUOTED VALUE"}:
                 raise DataError(f"a quote is out of order in {', '.join(sorted(open_))}")
             yield rejected_rows(
-                [(row["file"], row["line"], _why(row, look), row["text"]) for row in rows], asked.wanted
+                [(row["file"], row["line"], _rejection_reason(row, layout), row["text"]) for row in rows], query.wanted
             )
-    except ValueError as error:  # DuckDB's own words help nobody who did not choose it
+    except ValueError as error:  # DuckDB's own message does not help an operator
         warehouse.by_line.update(files)
         raise BlockingIOError(f"to be read line by line: {', '.join(files)}: {error}") from error
 
 
-def _line_by_line(warehouse: Warehouse, file: str, look: FileLayout, asked: RowRequest) -> Iterator[pa.RecordBatch]:
-    """Rows of one file by way of a copy in plain csv; then its lines that are none."""
-    by = asked.dialect
-    time = look.names.index(asked.columns.time)
-    form = CsvForm(len(look.names), look.delimiter, by.quote, by.escape, by.comment, look.encoding, look.skip, time)
+def _read_lines(warehouse: Warehouse, file: str, layout: FileLayout, query: RowRequest) -> Iterator[pa.RecordBatch]:
+    """Rows of one file from a copy in plain csv; then the lines that cannot be parsed."""
+    dialect = query.dialect
+    form = CsvForm(
+        len(layout.names), layout.delimiter, dialect.quote, dialect.escape, dialect.comment, layout.encoding, layout.skip,
+        layout.names.index(query.columns.time),
+    )  # fmt: skip
     clean, refused = rewrite_csv(warehouse, file, form)
-    plain = replace(asked, dialect=replace(by, quote='"', escape='"', comment="", header=False))
+    plain = replace(query, dialect=replace(dialect, quote='"', escape='"', comment="", header=False))
     try:
-        yield from _scanned(warehouse, [clean], replace(look, delimiter=",", encoding="utf-8"), plain)
+        yield from _scan(warehouse, [clean], replace(layout, delimiter=",", encoding="utf-8"), plain)
     finally:
         Path(clean).unlink()
     if refused:
-        yield rejected_rows([(file, one.line, one.why, one.text) for one in refused], asked.wanted)
+        yield rejected_rows([(file, row.line, row.reason, row.text) for row in refused], query.wanted)
 
 
-def _scanned(warehouse: Warehouse, files: list[str], look: FileLayout, asked: RowRequest) -> Iterator[pa.RecordBatch]:
+def _scan(warehouse: Warehouse, files: list[str], layout: FileLayout, query: RowRequest) -> Iterator[pa.RecordBatch]:
     """What DuckDB reads: rows, then lines that it refused."""
-    by = asked.dialect
-    given = {
-        "files": files, "names": dict.fromkeys(_unlike(look.names, asked.wanted), "VARCHAR"),
-        "wanted": list(asked.wanted), "time": asked.columns.time,
-        "unit": asked.columns.time_writing, "header": by.headed, "delimiter": look.delimiter, "encoding": look.encoding,
-        "timed": asked.timed, "quote": by.quote, "escape": by.escape,
+    dialect = query.dialect
+    parameters = {
+        "files": files, "names": dict.fromkeys(_unique_names(layout.names, query.wanted), "VARCHAR"),
+        "wanted": list(query.wanted), "time": query.columns.time,
+        "unit": query.columns.time_writing, "header": dialect.headed, "delimiter": layout.delimiter, "encoding": layout.encoding,
+        "timed": query.timed, "quote": dialect.quote, "escape": dialect.escape,
     }  # fmt: skip
-    for batch in warehouse.scan(("ingest/read_delimited", given), ("ingest/rejected_lines", {})):
+    for batch in warehouse.scan(("ingest/read_delimited", parameters), ("ingest/rejected_lines", {})):
         if "error" in batch.schema.names:
             yield batch
         else:
-            yield with_missing_columns(_pointed(batch, by, asked.columns), asked.wanted, asked.in_path)
+            yield with_missing_columns(_with_points(batch, dialect, query.columns), query.wanted, query.in_path)
 
 
-def _unlike(names: Sequence[str], wanted: Sequence[str]) -> list[str]:
-    """The names of all columns, those that nobody wants made unlike all others, as DuckDB wants them whatever their case."""
-    taken, found = {name.casefold() for name in wanted}, []
-    for place, name in enumerate(names):
+def _unique_names(names: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """The names of all columns. Unwanted ones are made unique, because DuckDB needs unique names whatever their case."""
+    taken, unique = {name.casefold() for name in wanted}, []
+    for position, name in enumerate(names):
         if name not in wanted and (not name.strip() or name.casefold() in taken):
-            name = f"{name} ({place})"
+            name = f"{name} ({position})"
         taken.add(name.casefold())
-        found.append(name)
-    return found
+        unique.append(name)
+    return unique
 
 
-def _why(row: Mapping[str, Any], look: FileLayout) -> str:
+def _rejection_reason(row: Mapping[str, Any], layout: FileLayout) -> str:
     """What is wrong with a line that DuckDB refused."""
     if row["error"] == "INVALID ENCODING":
-        return encoding_error(look.encoding)
+        return encoding_error(layout.encoding)
     return str(row["message"])
 
 
-def _pointed(batch: pa.RecordBatch, dialect: Dialect, columns: Columns) -> pa.RecordBatch:
-    """The batch with a decimal point in its numbers, and none in ids that are whole ones."""
+def _with_points(batch: pa.RecordBatch, dialect: Dialect, columns: Columns) -> pa.RecordBatch:
+    """The batch with a decimal point in its numbers, and without decimals in ids that are whole numbers."""
     if dialect.decimal == ".":
         return batch
     other = f" (has {'.'!r}, and decimals stand behind {dialect.decimal!r})"
     for name in {columns.label, columns.logged_probability, *columns.numeric} & {*batch.schema.names}:
-        place = batch.schema.get_field_index(name)
-        batch = batch.set_column(place, name, _comma(batch.column(place), dialect.decimal, other))
+        position = batch.schema.get_field_index(name)
+        batch = batch.set_column(position, name, _replace_comma(batch.column(position), dialect.decimal, other))
     for name in {columns.user, columns.item, *columns.categorical, *columns.key} & {*batch.schema.names}:
-        place = batch.schema.get_field_index(name)
-        whole = pc.replace_substring_regex(batch.column(place), rf"^\s*(-?[0-9]+){dialect.decimal}0+\s*$", r"\1")
-        batch = batch.set_column(place, name, whole)
+        position = batch.schema.get_field_index(name)
+        whole = pc.replace_substring_regex(batch.column(position), rf"^\s*(-?[0-9]+){dialect.decimal}0+\s*$", r"\1")
+        batch = batch.set_column(position, name, whole)
     return batch
 
 
-def _comma(values: pa.Array, decimal: str, other: str) -> pa.Array:
-    """Numbers with a decimal point; those that have one already, which may stand between thousands, so that nobody reads them."""
+def _replace_comma(values: pa.Array, decimal: str, other: str) -> pa.Array:
+    """Numbers with a decimal point; those that have one already get a note, because the point may separate thousands."""
     pointed = pc.match_substring(values, ".")
     return pc.if_else(
         pointed, pc.binary_join_element_wise(values, other, ""), pc.replace_substring(values, decimal, ".")
@@ -212,7 +213,7 @@ def _comma(values: pa.Array, decimal: str, other: str) -> pa.Array:
 
 def column_names(warehouse: Warehouse, file: str, dialect: Dialect) -> list[str]:
     """The names of a file's columns."""
-    return list(_look(warehouse, file, dialect).names)
+    return list(_read_layout(warehouse, file, dialect).names)
 
 
 def check_columns(file: str, names: Sequence[str], wanted: Sequence[str], may_lack: MayLack = no_column) -> None:
@@ -237,7 +238,7 @@ def check_columns(file: str, names: Sequence[str], wanted: Sequence[str], may_la
 
 
 def similar_name(name: str, names: Iterable[str]) -> str:
-    """One of the names that differs from a name in upper and lower case or blanks alone; empty where there is none."""
+    """One of the names that differs from a name in upper and lower case or blanks alone; empty if there is none."""
     alike = (other for other in names if other.strip(BLANKS).casefold() == name.casefold())
     return next((other for other in alike if other != name), "")
 
@@ -251,7 +252,7 @@ def check_time(file: str, names: Iterable[str], columns: Columns) -> None:
         )
 
 
-def _look(warehouse: Warehouse, file: str, dialect: Dialect) -> FileLayout:
+def _read_layout(warehouse: Warehouse, file: str, dialect: Dialect) -> FileLayout:
     """What the first lines of a file say."""
     encoding = dialect.encoding or encoding_of(warehouse, file)
     lines = first_lines(warehouse, file, encoding)
@@ -260,17 +261,17 @@ def _look(warehouse: Warehouse, file: str, dialect: Dialect) -> FileLayout:
     ]
     if not rows:
         raise DataError(f"{file}: its first {len(lines)} lines are blank or comments")
-    spoken = SPOKEN.fullmatch(lines[rows[0]].strip()) if len(rows) > 1 else None
-    if spoken is not None:
+    declared = SPOKEN.fullmatch(lines[rows[0]].strip()) if len(rows) > 1 else None
+    if declared is not None:
         rows = rows[1:]
     line = lines[rows[0]]
-    delimiter = dialect.delimiter or (spoken[1] if spoken else max(DELIMITERS, key=line.count))
-    skip = rows[0] + dialect.headed if dialect.headed or spoken else 0
+    delimiter = dialect.delimiter or (declared[1] if declared else max(DELIMITERS, key=line.count))
+    skip = rows[0] + dialect.headed if dialect.headed or declared else 0
     if dialect.names:
-        told = [split_fields(lines[n], delimiter, dialect.quote) for n in rows[dialect.headed :]]
-        if told and all(len(one) != len(dialect.names) for one in told):
+        fields = [split_fields(lines[n], delimiter, dialect.quote) for n in rows[dialect.headed :]]
+        if fields and all(len(line_fields) != len(dialect.names) for line_fields in fields):
             raise DataError(
-                f"{file}: its first line has {len(told[0])} fields between {delimiter!r} and not the "
+                f"{file}: its first line has {len(fields[0])} fields between {delimiter!r} and not the "
                 f"{len(dialect.names)} of this format ({', '.join(dialect.names[:16])}): it begins {line[:60]!r}"
             )
         return FileLayout(delimiter, encoding, dialect.names, skip)
@@ -278,21 +279,21 @@ def _look(warehouse: Warehouse, file: str, dialect: Dialect) -> FileLayout:
     if not all(name.replace("\t", "").isprintable() for name in names):
         shown = line[:40].encode(errors="surrogateescape").decode(errors="backslashreplace")
         raise DataError(
-            f"{file} is no text in {encoding}: its first line is {shown!r}; give the source's option `format` or `encoding`"
+            f"{file} is not text in {encoding}: its first line is {shown!r}; give the source's option `format` or `encoding`"
         )
     return FileLayout(delimiter, encoding, tuple(names), skip)
 
 
 def split_fields(line: str, delimiter: str, quote: str = '"') -> list[str]:
-    """What stands between the delimiters of one line."""
+    """The fields of one line."""
     if len(delimiter) > 1 or not quote:
         return line.split(delimiter)
     return next(csv.reader([line], delimiter=delimiter, quotechar=quote), [])
 
 
 def rejected_rows(lines: Iterable[tuple[str, int, str, str | None]], wanted: Sequence[str]) -> pa.RecordBatch:
-    """Lines (file, number, what is wrong, text) that are no rows: nulls, and a `_line` that says all this."""
-    texts = [f"{file}:{line}: {why}: {text}"[:2000] for file, line, why, text in lines]
+    """Lines (file, number, what is wrong, text) that cannot be parsed: nulls, and a `_line` that says all this."""
+    texts = [f"{file}:{line}: {reason}: {text}"[:2000] for file, line, reason, text in lines]
     nothing = {name: pa.nulls(len(texts), pa.string()) for name in wanted}
     return pa.RecordBatch.from_pydict(
         {**nothing, "_micros": pa.nulls(len(texts), pa.int64()), LINE: pa.array(texts, pa.string())}

@@ -1,4 +1,4 @@
-"""Unpacking: a look at all of a text file before it is read, for what its reader would pass over without a word."""
+"""Decompression, and a check of a whole text file before it is read, for faults that its reader would ignore."""
 
 from __future__ import annotations
 
@@ -43,21 +43,21 @@ def open_file(file: str) -> BinaryIO:
 def check_text(file: str, head: bool = False, opened: Opened = open_file) -> None:
     """Raise DataError if a file, plain or with .gz or .zst, is cut off, damaged or has an endless line.
 
-    Of a file that was cut off readers take what is left for all of it. `head`: only its first bytes are looked at.
+    Readers take a file that was cut off for a whole one. `head`: only its first bytes are looked at.
     """
     with opened(file) as stream:
-        first = stream.read(64)
-    text = first.removeprefix(codecs.BOM_UTF8).lstrip().lower()
-    for mark, what in NO_LOGS.items():
+        head_bytes = stream.read(64)
+    text = head_bytes.removeprefix(codecs.BOM_UTF8).lstrip().lower()
+    for mark, kind in NO_LOGS.items():
         if text.startswith(mark):
-            raise DataError(f"{file} is {what}")
-    for mark, (what, ending) in MAGIC.items():
-        if first.startswith(mark) and not (ending and file.endswith(ending)):
+            raise DataError(f"{file} is {kind}")
+    for mark, (kind, ending) in MAGIC.items():
+        if head_bytes.startswith(mark) and not (ending and file.endswith(ending)):
             raise DataError(
-                f"{file} is {what}, and no text: {f'let its name end with {ending} in small letters' if ending else UNPACK}"
+                f"{file} is {kind}, and not text: {f'let its name end with {ending} in small letters' if ending else UNPACK}"
             )
     for ending, mark in PACKED_MARKS.items():
-        if file.endswith(ending) and first and not first.startswith(mark):
+        if file.endswith(ending) and head_bytes and not head_bytes.startswith(mark):
             raise DataError(
                 f"{file} is not packed, although its name ends with {ending}: let its name end otherwise, or deliver it again"
             )
@@ -69,10 +69,10 @@ def check_text(file: str, head: bool = False, opened: Opened = open_file) -> Non
         end = max(piece.rfind(b"\n"), piece.rfind(b"\r"))
         since = len(piece) - end - 1 if end >= 0 else since + len(piece)
         if since > LONGEST:
-            raise DataError(_endless(file))
+            raise DataError(_line_length_error(file))
 
 
-def _endless(file: str) -> str:
+def _line_length_error(file: str) -> str:
     return (
         f"{file} has a line of more than {LONGEST:,} bytes, which cannot be read: give it a line a row, each of at most "
         "4,000,000 bytes"
@@ -81,7 +81,7 @@ def _endless(file: str) -> str:
 
 def unpacked_pieces(file: str, opened: Opened = open_file) -> Iterator[bytes]:
     """What a file holds, unpacked. Raises DataError if it is cut off or damaged."""
-    unpacked = _gzip if file.endswith(".gz") else _zstd if file.endswith(".zst") else _plain
+    unpacked = _read_gzip if file.endswith(".gz") else _read_zstd if file.endswith(".zst") else _read_plain
     with opened(file) as stream:
         yield from unpacked(file, stream)
 
@@ -89,39 +89,39 @@ def unpacked_pieces(file: str, opened: Opened = open_file) -> Iterator[bytes]:
 def text_lines(file: str, encoding: str, opened: Opened = open_file) -> Iterator[str]:
     """The lines of a file, blank ones too, without their ends: \\n, \\r\\n or \\r, mixed as they may be.
 
-    A byte that is none of the encoding becomes a lone surrogate, which no text holds otherwise.
+    A byte that is invalid in the encoding becomes a lone surrogate, which no text holds otherwise.
     """
     rest, first = "", True
-    for text in _decoded(file, encoding, opened):
+    for text in _decode(file, encoding, opened):
         rest += text.removeprefix("\ufeff") if first else text
         first = first and not text
         end = max(rest.rfind("\n"), rest.rfind("\r", 0, -1)) + 1  # a \\r at the very end may be half of an end
         yield from ENDS.split(rest[:end])[:-1]
         rest = rest[end:]
         if len(rest) > LONGEST:
-            raise DataError(_endless(file))
+            raise DataError(_line_length_error(file))
     *whole, last = ENDS.split(rest)
     yield from whole
     if last:
         yield last
 
 
-def _decoded(file: str, encoding: str, opened: Opened) -> Iterator[str]:
+def _decode(file: str, encoding: str, opened: Opened) -> Iterator[str]:
     """The text of a file. Raises DataError if it breaks off within a character, or is another encoding altogether."""
     try:
         yield from codecs.iterdecode(unpacked_pieces(file, opened), encoding, "surrogateescape")
     except UnicodeDecodeError as error:
         raise DataError(
-            f"{file} is no whole text in {encoding} ({error.reason}): deliver it again, or set the source's option `encoding`"
+            f"{file} is not complete text in {encoding} ({error.reason}): deliver it again, or set the source's option `encoding`"
         ) from error
 
 
-def _plain(file: str, stream: BinaryIO) -> Iterator[bytes]:
+def _read_plain(file: str, stream: BinaryIO) -> Iterator[bytes]:
     while piece := stream.read(PIECE):
         yield piece
 
 
-def _gzip(file: str, stream: BinaryIO) -> Iterator[bytes]:
+def _read_gzip(file: str, stream: BinaryIO) -> Iterator[bytes]:
     unpack, data, ahead = zlib.decompressobj(wbits=31), b"", stream.read(PACKED)
     try:
         while data or ahead:
@@ -135,15 +135,15 @@ def _gzip(file: str, stream: BinaryIO) -> Iterator[bytes]:
                     data, ahead = ahead.lstrip(b"\0"), stream.read(PACKED)
                 unpack = zlib.decompressobj(wbits=31) if data else unpack
     except zlib.error as error:
-        raise DataError(f"{file} is no whole gzip file ({error}): deliver it again") from error
+        raise DataError(f"{file} is not a complete gzip file ({error}): deliver it again") from error
     if not unpack.eof:
         raise DataError(f"{file} is cut off: the gzip stream has no end; deliver it again")
 
 
-def _zstd(file: str, packed: BinaryIO) -> Iterator[bytes]:
+def _read_zstd(file: str, packed: BinaryIO) -> Iterator[bytes]:
     with pa.input_stream(packed, compression="zstd") as stream:
         try:
             while piece := stream.read(PIECE):
                 yield piece
         except OSError as error:
-            raise DataError(f"{file} is no whole zstd file ({error}): deliver it again") from error
+            raise DataError(f"{file} is not a complete zstd file ({error}): deliver it again") from error

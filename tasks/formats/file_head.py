@@ -10,14 +10,14 @@ from nightloop.tasks.formats.decompress import check_text, text_lines, unpacked_
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.errors import DataError
 
-HEAD = 32  # pieces that are looked at where only the first rows are wanted
+HEAD = 32  # pieces that are looked at if only the first rows are wanted
 MARKS = ((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # a file that begins so says its encoding
 
 
 def first_lines(warehouse: Warehouse, file: str, encoding: str = "utf-8") -> list[str]:
     """A text file's first lines, a hundred at most. Raises DataError if it is empty, cut off or has an endless line."""
     if check_head(warehouse, file):
-        lines = list(islice(text_lines(file, encoding, warehouse.opened), 100))
+        lines = list(islice(text_lines(file, encoding, warehouse.open_file), 100))
     else:
         lines = [(line or "").removeprefix("\ufeff")
                  for batch in warehouse.scan(("ingest/first_lines", {"file": file, "encoding": encoding}))
@@ -47,7 +47,7 @@ def check_head(warehouse: Warehouse, file: str) -> bool:
     """Whether a file was checked: it can be only if it is read without DuckDB. Raises DataError as `check_text` does."""
     direct = _read_directly(warehouse, file)
     if direct:
-        check_text(file, warehouse.head, warehouse.opened)
+        check_text(file, warehouse.head, warehouse.open_file)
     return direct
 
 
@@ -57,12 +57,12 @@ def _read_directly(warehouse: Warehouse, file: str) -> bool:
 
 
 def head_pieces(warehouse: Warehouse, file: str) -> Iterator[bytes]:
-    """What a file holds, unpacked, or its first bytes where only those are wanted; nothing where DuckDB alone can read it."""
+    """What a file holds, unpacked, or its first bytes if only those are wanted; nothing if only DuckDB can read it."""
     most = HEAD if warehouse.head else None
-    return islice(unpacked_pieces(file, warehouse.opened), most) if _read_directly(warehouse, file) else iter(())
+    return islice(unpacked_pieces(file, warehouse.open_file), most) if _read_directly(warehouse, file) else iter(())
 
 
 def encoding_of(warehouse: Warehouse, file: str) -> str:
-    """The encoding that a file's first bytes name; utf-8 where they name none."""
-    head = next(unpacked_pieces(file, warehouse.opened), b"")[:4] if _read_directly(warehouse, file) else b""
+    """The encoding that a file's first bytes name; utf-8 if they name none."""
+    head = next(unpacked_pieces(file, warehouse.open_file), b"")[:4] if _read_directly(warehouse, file) else b""
     return next((name for mark, name in MARKS if head.startswith(mark)), "utf-8")

@@ -1,4 +1,4 @@
-"""JSON lines: one object a line, read out-of-core, with every line that is none accounted for."""
+"""JSON lines: one object a line, read out-of-core, every line that is not an object is reported."""
 
 from __future__ import annotations
 
@@ -33,50 +33,50 @@ def read_json_lines(
     warehouse: Warehouse, files: Sequence[str], columns: Columns, wanted: Sequence[str], timed: bool,
     may_lack: MayLack = no_column,
 ) -> Iterator[pa.RecordBatch]:  # fmt: skip
-    """The values `wanted` of every line as text, and where `timed` its time as `_micros`; a line that is no object, holds
-    a list or an object where one value is wanted, has a wanted key twice or in another case, or an id with more digits than a
-    number of JSON is read with, as `_line`, all else null.
+    """The values `wanted` of every line as text, and if `timed` its time as `_micros`; a line that is not an object, that
+    holds a list or an object instead of a wanted value, that has a wanted key twice or in another case, or an id with more
+    digits than are kept of a number of JSON, as `_line`, all else null.
 
-    Raises DataError naming the file where it is cut off, holds no object, lacks a key that is wanted or holds lists or
+    Raises DataError with the file's name if it is cut off, holds no object, lacks a key that is wanted or holds lists or
     objects there from its first lines on.
     """
     beside: set[str] = set()  # keys that objects have beside one that differs in case alone
     for file in files:
         keys = _keys(warehouse, file, HEAD)
         if any(name not in keys and name not in in_path(file) and not may_lack(name) for name in wanted):
-            late = _keys(warehouse, file, ALL)  # of what comes late a single line is judged, not the file
+            late = _keys(warehouse, file, ALL)  # a key that comes late is judged line by line, not for the file
             keys |= {name: {**NO_KEY, "example": None} for name in late if name not in keys}
         check_columns(file, [*keys], wanted, may_lack)
         check_time(file, keys, columns)
         for name in wanted:
-            found = keys.get(name, NO_KEY)
-            if found["twice"]:
+            key = keys.get(name, NO_KEY)
+            if key["twice"]:
                 raise DataError(
                     f"{file} has the key {name[:60]!r} twice in one object, and readers differ in which of the two they take: write it "
                     "once"
                 )
-            beside |= {name} if found["beside"] else set()
-            if (other := similar_name(name, keys)) and not found["beside"]:
+            beside |= {name} if key["beside"] else set()
+            if (other := similar_name(name, keys)) and not key["beside"]:
                 raise DataError(
                     f"{file} has the key {name[:60]!r} in some objects and {other[:60]!r} in others: give it one name"
                 )
-            if found["nested"] and name not in columns.multi_value:
-                raise DataError(nested_values(file, name, found["example"]))
+            if key["nested"] and name not in columns.multi_value:
+                raise DataError(nested_values(file, name, key["example"]))
     pointers = {name: "/" + name.replace("~", "~0").replace("/", "~1") for name in wanted}
-    asked = {
+    parameters = {
         "pointers": list(pointers.values()), "time": pointers[columns.time], "unit": columns.time_writing, "timed": timed,
         "names": [name for name in wanted if name not in beside], "ids": [pointers[columns.user], pointers[columns.item]],
         "single": [pointer for name, pointer in pointers.items() if name not in columns.multi_value],
     }  # fmt: skip
     for constant, group in groupby(files, key=in_path):
         for batch in warehouse.scan(
-            ("ingest/read_json_lines", {**asked, "files": list(group)}), ("ingest/rejected_lines", {})
+            ("ingest/read_json_lines", {**parameters, "files": list(group)}), ("ingest/rejected_lines", {})
         ):
             if "error" in batch.schema.names:
-                lines = [(one["file"], one["line"], one["message"], one["text"]) for one in batch.to_pylist()]
+                lines = [(line["file"], line["line"], line["message"], line["text"]) for line in batch.to_pylist()]
                 yield rejected_rows(lines, wanted)
             else:
-                yield _taken_apart(batch, wanted, constant)
+                yield _split_values(batch, wanted, constant)
 
 
 def json_keys(warehouse: Warehouse, file: str, whole: bool = False) -> list[str]:
@@ -90,8 +90,8 @@ def json_keys(warehouse: Warehouse, file: str, whole: bool = False) -> list[str]
 def _keys(warehouse: Warehouse, file: str, most: int) -> dict[str, Mapping[str, Any]]:
     """The keys of a file's first objects, with what `json_keys.sql` says of each."""
     check_head(warehouse, file)
-    found = warehouse.scan(("ingest/json_keys", {"files": [file], "most": most}))
-    keys = [row for batch in found for row in batch.to_pylist()]
+    batches = warehouse.scan(("ingest/json_keys", {"files": [file], "most": most}))
+    keys = [row for batch in batches for row in batch.to_pylist()]
     if not keys:
         raise DataError(
             f"{file} has no line that is a JSON object: one object a line is wanted. Of a JSON array, or of objects in one "
@@ -101,7 +101,7 @@ def _keys(warehouse: Warehouse, file: str, most: int) -> dict[str, Mapping[str, 
     return {row["name"]: row for row in keys}
 
 
-def _taken_apart(batch: pa.RecordBatch, wanted: Sequence[str], constant: Mapping[str, str | None]) -> pa.RecordBatch:
+def _split_values(batch: pa.RecordBatch, wanted: Sequence[str], constant: Mapping[str, str | None]) -> pa.RecordBatch:
     lists = batch.column("found")
     values = {name: pc.list_element(lists, position) for position, name in enumerate(wanted)}
     for name in constant.keys() & values.keys():  # the file itself goes before its path

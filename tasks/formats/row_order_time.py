@@ -1,6 +1,6 @@
-"""Positions: a clock for logs that have an order but no times, and groups for logs that have no users.
+"""Times for logs that have an order but no times, and groups for logs that have no users.
 
-What it gives is made up and says only what came before what: row n of a file is put n / `rows_a_day` days after the
+The times are made up and keep only the order: row n of a file is put n / `rows_a_day` days after the
 file's first midnight (UTC). Nothing else can be known of data sets that were published without times.
 """
 
@@ -25,22 +25,22 @@ MADE = ("time", "row", "group", "everything")  # the columns that are made up
 
 @dataclass(frozen=True)
 class Positions:
-    """Times and groups from positions: `first_day` is an ISO date, `groups` how many groups rows are dealt to."""
+    """Times and groups from positions: `first_day` is an ISO date, `groups` the number of groups that rows are spread over."""
 
     first_day: str
     rows_a_day: int
     groups: int = 1000
 
     def __post_init__(self) -> None:
-        """Raise DataError with everything that cannot be."""
+        """Raise DataError with every option that is out of range."""
         wrong = []
         try:
             midnight_of(self.first_day)
         except (TypeError, ValueError):
             wrong.append(f"first_day is {self.first_day!r:.60}, must be a date such as 2000-01-01")
-        if not _whole(self.rows_a_day, DAY):
+        if not _is_whole_number(self.rows_a_day, DAY):
             wrong.append(f"rows_a_day is {self.rows_a_day!r:.60}, must be a whole number from 1 to {DAY:,}")
-        if not _whole(self.groups, 1 << 30):
+        if not _is_whole_number(self.groups, 1 << 30):
             wrong.append(f"groups is {self.groups!r:.60}, must be a whole number from 1")
         if wrong:
             raise DataError("; ".join(wrong))
@@ -60,7 +60,7 @@ class Positions:
         """The rows of `batches`, in their order, with `time` and `_micros` (µs, UTC), `row` (`name`:position), `group`
         (position modulo `groups`) and `everything` (one word), up to the time `end`.
 
-        Lines that could not be taken apart have no time. Raises DataError if there are more than `most` rows.
+        Lines that could not be parsed have no time. Raises DataError if there are more than `most` rows.
         """
         position = 0
         for batch in batches:
@@ -80,19 +80,19 @@ class Positions:
 
 
 def _with(batch: pa.RecordBatch, numbers: Ints, micros: Ints, name: str, groups: int) -> pa.RecordBatch:
-    """The batch with what its positions give; null where a row is a line that could not be taken apart."""
+    """The batch with what its positions give; null for a line that could not be parsed."""
     good = pc.is_null(batch.column(LINE)) if LINE in batch.schema.names else pa.array(np.ones(len(numbers), dtype=bool))
     times = pc.if_else(good, pa.array(micros), None)
     texts = pa.array(numbers).cast(pa.string())
-    made = {
+    made_columns = {
         "time": times.cast(pa.timestamp("us", tz="UTC")),
         "row": pc.if_else(good, pc.binary_join_element_wise(name, texts, ":"), None),
         "group": pc.if_else(good, pa.array(numbers % groups).cast(pa.string()), None),
         "everything": pc.if_else(good, "everything", pa.scalar(None, pa.string())),
     }
-    own = {n: batch.column(n) for n in batch.schema.names if n not in (*MADE, "_micros")}
-    return pa.RecordBatch.from_pydict({**own, **made, "_micros": times})
+    file_columns = {n: batch.column(n) for n in batch.schema.names if n not in (*MADE, "_micros")}
+    return pa.RecordBatch.from_pydict({**file_columns, **made_columns, "_micros": times})
 
 
-def _whole(value: object, most: int) -> bool:
+def _is_whole_number(value: object, most: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most

@@ -1,4 +1,4 @@
-"""Finding: which files a path names, which of their columns a plan wants, and which of their rows a period has."""
+"""Selects the files that a path names, the columns that a plan needs, and the rows of a period."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def plan_columns(columns: Columns) -> list[str]:
 
 def list_files(warehouse: Warehouse, pattern: str, period: str = "") -> list[str]:
     """The files a path names, whose {period} is the name of one. Raises FileNotFoundError if there are none, and
-    ValueError where one may not be read."""
+    DataError or StoreError if one may not be read."""
     path = pattern.replace("{period}", period) if period else pattern
     scheme, sign, _ = path.partition("://")
     if sign and scheme != "s3":
@@ -54,7 +54,7 @@ def list_files(warehouse: Warehouse, pattern: str, period: str = "") -> list[str
         batches = list(warehouse.scan(("ingest/found_files", {"pattern": path})))
     except ValueError as error:
         if name := unreadable_name(path):
-            raise DataError(f"{name}: the file's name is no UTF-8: rename it") from error
+            raise DataError(f"{name}: the file's name is not UTF-8: rename it") from error
         raise
     except OSError as error:
         if not sign:
@@ -63,20 +63,20 @@ def list_files(warehouse: Warehouse, pattern: str, period: str = "") -> list[str
             f"{path[:200]!r} cannot be looked up on S3: {error}. NIGHTLOOP_S3_ENDPOINT and NIGHTLOOP_S3_REGION say where S3 is, "
             "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY who asks"
         ) from error
-    if "://" not in path and (lost := _dangling(path)):
+    if "://" not in path and (broken_link := _find_broken_link(path)):
         raise FileNotFoundError(
-            f"{lost!r} is a symbolic link to what is not there: is a disk not mounted? Nothing was read"
+            f"{broken_link!r} is a symbolic link to a file that does not exist: is a disk not mounted? Nothing was read"
         )
     if "://" not in path and "[" in path and not {*"*?"} & {*path} and Path(path).is_file():
         return [path]  # a name that looks like a pattern
-    there: list[str] = [name for batch in batches for name in batch.column("file").to_pylist()]
-    files = [file for file in there if not _set_apart(file, pattern)]
+    names: list[str] = [name for batch in batches for name in batch.column("file").to_pylist()]
+    files = [file for file in names if not _is_hidden(file, pattern)]
     if not files:
         if "://" not in path and Path(path).is_dir():
             raise FileNotFoundError(
                 f"{path[:200]!r} is a directory: name the files in it, such as {path[:200].rstrip('/')}/**/*.parquet"
             )
-        beside = f" (but {there[0]!r}, and names that begin with _ or . are passed over)" if there else ""
+        beside = f" (but {names[0]!r}, and names that begin with _ or . are passed over)" if names else ""
         raise FileNotFoundError(
             f"no file {path[:200]!r}{beside}: deliver it, or change the source's `path` in the plan"
         )
@@ -85,26 +85,28 @@ def list_files(warehouse: Warehouse, pattern: str, period: str = "") -> list[str
     return files
 
 
-def _dangling(pattern: str) -> str:
-    """The first link that a pattern comes by, on its way or at its end, and that leads nowhere; empty where there is none."""
+def _find_broken_link(pattern: str) -> str:
+    """The first broken symbolic link on the path of a pattern or among its files; empty if there is none."""
     parts = pattern.split("/")
     wild = next((n for n, part in enumerate(parts) if WILD.search(part)), len(parts))
     deep = next((n for n, part in enumerate(parts) if part == "**"), len(parts))
     starts = ("/".join(parts[: n + 1]) for n in range(min(wild, len(parts) - 1), min(deep, len(parts))))
-    met = chain((path for start in starts for path in glob.iglob(start)), _below("/".join(parts[:deep]), parts[deep:]))
+    met = chain(
+        (path for start in starts for path in glob.iglob(start)), _walk_below("/".join(parts[:deep]), parts[deep:])
+    )
     return next((path for path in met if os.path.islink(path) and not os.path.exists(path)), "")
 
 
-def _below(start: str, rest: Sequence[str]) -> Iterator[str]:
+def _walk_below(start: str, rest: Sequence[str]) -> Iterator[str]:
     """What lies at any depth under folders and may be a file that is looked for, or a folder; links are not gone into."""
-    for place in glob.iglob(start) if rest else ():
-        for folder, folders, files in os.walk(place):
+    for folder_start in glob.iglob(start) if rest else ():
+        for folder, folders, files in os.walk(folder_start):
             yield from (
                 os.path.join(folder, name) for name in (*folders, *files) if "." not in name or fnmatch(name, rest[-1])
             )
 
 
-def _set_apart(file: str, pattern: str) -> bool:
+def _is_hidden(file: str, pattern: str) -> bool:
     """Whether a file, or a folder that wildcards found it in, begins with _ or . and the pattern does not ask for such.
 
     So are named what writers leave beside their data: _SUCCESS, _temporary, .part-0.crc.
@@ -112,9 +114,9 @@ def _set_apart(file: str, pattern: str) -> bool:
     wild = WILD.search(pattern.replace("{period}", "*"))
     if wild is None:
         return False
-    place = pattern[: wild.start()].rpartition("/")[0]
-    parts, asked = file.removeprefix(place).split("/"), pattern.removeprefix(place).split("/")
-    return any(part.startswith(MARKS) for part in parts) and not any(part.startswith(MARKS) for part in asked)
+    base = pattern[: wild.start()].rpartition("/")[0]
+    parts, pattern_parts = file.removeprefix(base).split("/"), pattern.removeprefix(base).split("/")
+    return any(part.startswith(MARKS) for part in parts) and not any(part.startswith(MARKS) for part in pattern_parts)
 
 
 def in_path(file: str) -> dict[str, str | None]:
@@ -137,42 +139,42 @@ def with_missing_columns(
 def rows_in_period(
     batches: Iterable[pa.RecordBatch], period: Period, file: str, time: str = "", remarks: list[str] | None = None
 ) -> Iterator[pa.RecordBatch]:
-    """Rows with a time (`_micros`) in the period, or all by equal counts; a row whose time cannot be read goes where
-    the row before it goes.
+    """Rows with a time (`_micros`) in the period, or all by equal counts; a row whose time cannot be read belongs to
+    the period of the row before it.
 
     Raises DataError if no row has a time that can be read. `time`: the column that holds it, to show one.
-    `remarks` gets a sentence where rows have times, and none lies in the period.
+    `remarks` gets a sentence if rows have times and none lies in the period.
     """
     if period.start is None or period.end is None:
         yield from batches
         return
-    last, seen, rows, shown, kept = None, 0, 0, "", 0
+    last, readable, rows, example, inside_rows = None, 0, 0, "", 0
     ends: list[int] = []  # first and last time
     for batch in batches:
         micros = batch.column("_micros")
         if micros.null_count:
             micros = pc.fill_null_forward(pa.concat_arrays([pa.array([last], pa.int64()), micros]))[1:]
             micros = pc.fill_null(micros, period.start if period.index == 0 else -(2**62))
-        shown = shown or _example(batch, time)
-        seen, rows = seen + batch.num_rows - batch.column("_micros").null_count, rows + batch.num_rows
-        last = micros[-1].as_py() if len(micros) and seen else last
+        example = example or _example(batch, time)
+        readable, rows = readable + batch.num_rows - batch.column("_micros").null_count, rows + batch.num_rows
+        last = micros[-1].as_py() if len(micros) and readable else last
         inside = batch.filter(pc.and_(pc.greater_equal(micros, period.start), pc.less(micros, period.end)))
-        kept, ends = kept + inside.num_rows, [*ends, *_ends(batch.column("_micros"))]
+        inside_rows, ends = inside_rows + inside.num_rows, [*ends, *_time_range(batch.column("_micros"))]
         ends = [min(ends), max(ends)] if ends else []
         yield inside
-    if rows and not seen:
-        raise DataError(f"{file}: not one of {rows:,} rows has a time that can be read{shown}. {TIMES}")
-    if ends and not kept and remarks is not None:
+    if rows and not readable:
+        raise DataError(f"{file}: not one of {rows:,} rows has a time that can be read{example}. {TIMES}")
+    if ends and not inside_rows and remarks is not None:
         remarks.append(no_row_in_period(file, rows, ends[0], ends[1]))
 
 
-def _ends(micros: pa.Array) -> list[int]:
-    list_files = pc.min_max(micros).as_py()
-    return [] if list_files["min"] is None else [list_files["min"], list_files["max"]]
+def _time_range(micros: pa.Array) -> list[int]:
+    ends = pc.min_max(micros).as_py()
+    return [] if ends["min"] is None else [ends["min"], ends["max"]]
 
 
 def no_row_in_period(file: str, rows: int, first: int, last: int) -> str:
-    """What is said of files none of whose rows lie in a period: how many they have, and from when to when (µs)."""
+    """The message for files without a row in a period: how many rows they have, and their first and last time (µs)."""
     begin, end = (EPOCH + timedelta(microseconds=at) for at in (first, last))
     return f"{file}: none of its {rows:,} rows lies in the period; its times go from {begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"
 
@@ -190,7 +192,7 @@ def _example(batch: pa.RecordBatch, time: str) -> str:
 def rows_between_dates(batches: Iterable[pa.RecordBatch], begin: str, end: str) -> Iterator[pa.RecordBatch]:
     """Rows with a time (`_micros`) from the date `begin` up to, not including, the date `end` (UTC; empty: no bound).
 
-    Rows without a time that can be read stay, for the lake to put aside.
+    Rows without a time that can be read are kept; the lake puts them aside.
     """
     first, last = midnight_of(begin or "0001-01-01"), midnight_of(end or "9999-12-31")
     for batch in batches:
@@ -200,5 +202,5 @@ def rows_between_dates(batches: Iterable[pa.RecordBatch], begin: str, end: str) 
 
 
 def midnight_of(day: str) -> int:
-    """The first µs (UTC, since 1970) of an ISO date. Raises DataError if it is none."""
+    """The first µs (UTC, since 1970) of an ISO date. Raises ValueError if it is not one."""
     return (date.fromisoformat(day).toordinal() - date(1970, 1, 1).toordinal()) * 86_400_000_000

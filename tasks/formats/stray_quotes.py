@@ -1,6 +1,6 @@
 """Stray quotes: lines whose quotes do not match although they have all fields of a row.
 
-A quote that is no quote opens a field, and the next one, some lines later, closes it: a reader takes the rows between them
+A stray quote opens a field, and the next one, some lines later, closes it: a reader takes the rows between them
 for the text of one field, and nothing is wrong with the row that it makes of them.
 """
 
@@ -24,7 +24,7 @@ def has_null_mark(pieces: Iterable[bytes]) -> bool:
     return False
 
 
-def swallows(pieces: Iterable[bytes], quote: str, delimiter: str, width: int) -> bool:
+def has_stray_quote(pieces: Iterable[bytes], quote: str, delimiter: str, width: int) -> bool:
     """Whether a line has the fields of a row and an odd number of quotes, one of them at the start of a field."""
     if not quote:
         return False
@@ -33,12 +33,12 @@ def swallows(pieces: Iterable[bytes], quote: str, delimiter: str, width: int) ->
         data = rest + piece
         end = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
         rest = data[end:]
-        if mark in data and _in_lines(data[:end], mark, between, width):
+        if mark in data and _is_in_lines(data[:end], mark, between, width):
             return True
-    return mark in rest and _in_lines(rest + b"\n", mark, between, width)
+    return mark in rest and _is_in_lines(rest + b"\n", mark, between, width)
 
 
-def _in_lines(data: bytes, mark: bytes, delimiter: bytes, width: int) -> bool:
+def _is_in_lines(data: bytes, mark: bytes, delimiter: bytes, width: int) -> bool:
     """The same of whole lines."""
     letters = np.frombuffer(data, np.uint8)
     ends = np.flatnonzero((letters == ord("\n")) | (letters == ord("\r")))

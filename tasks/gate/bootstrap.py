@@ -12,10 +12,10 @@ from torch import Tensor
 
 from nightloop.tasks.evaluation.cluster_error import cluster_error
 
-FEWEST = 20  # users; with fewer the resamples are too alike to say anything
-MOST = 4096  # groups; more users than that share groups at random, which widens no interval to speak of
-POOLS = 8  # groups; the spread between fewer is anybody's guess
-TAIL = 10  # resamples that must lie beyond a bound, or the bound is a guess
+FEWEST = 20  # users; with fewer the resamples are too similar
+MOST = 4096  # groups; more users share groups at random, which hardly widens an interval
+POOLS = 8  # groups; the spread between fewer cannot be estimated
+TAIL = 10  # fewest resamples beyond a bound that make it reliable
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Resamples:
     """How often each group of users was drawn in each resample, and whose each row is."""
 
     user: Tensor  # [n] int64, from 0
-    draw: Tensor  # [n] int64, from 0: rows that share the luck of one pool of candidates
+    draw: Tensor  # [n] int64, from 0: rows of one number share a pool of candidates and its random error
     group: Tensor  # [users] int64
     counts: Tensor  # [R, G] float64
 
@@ -76,22 +76,22 @@ def resample(user: Tensor, draw: Tensor, resamples: int, alpha: float, name: str
 
     >>> import torch
     >>> from nightloop.tasks.gate.bootstrap import resample
-    >>> drawn = resample(torch.tensor([5, 5, 7, 9]), torch.arange(4), 200, 0.05, "night")
-    >>> tuple(drawn.counts.shape), drawn.counts.sum(1).unique().tolist()
+    >>> sampled = resample(torch.tensor([5, 5, 7, 9]), torch.arange(4), 200, 0.05, "night")
+    >>> tuple(sampled.counts.shape), sampled.counts.sum(1).unique().tolist()
     ((200, 3), [3.0])
     """
-    users, mine = torch.unique(user, return_inverse=True)
+    users, user_of_row = torch.unique(user, return_inverse=True)
     seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big")
     generator = torch.Generator().manual_seed(seed)
     groups = min(len(users), MOST)
     group = torch.randperm(len(users), generator=generator) % max(groups, 1)
     draws = max(resamples, ceil(TAIL / alpha))
-    drawn = torch.randint(max(groups, 1), (draws, groups), generator=generator)
-    counts = torch.zeros(draws, groups, dtype=torch.float64).scatter_add_(1, drawn, torch.ones_like(drawn).double())
-    return Resamples(mine, torch.unique(draw, return_inverse=True)[1], group, counts)
+    sampled = torch.randint(max(groups, 1), (draws, groups), generator=generator)
+    counts = torch.zeros(draws, groups, dtype=torch.float64).scatter_add_(1, sampled, torch.ones_like(sampled).double())
+    return Resamples(user_of_row, torch.unique(draw, return_inverse=True)[1], group, counts)
 
 
-def interval(gain: Tensor, rows: Tensor, drawn: Resamples, alpha: float) -> Interval | None:
+def interval(gain: Tensor, rows: Tensor, resamples: Resamples, alpha: float) -> Interval | None:
     """The mean of `gain` over some rows, with a lower and an upper bound.
 
     Each bound is wrong with probability `alpha`: the studentised bootstrap, but never narrower than Student's t with
@@ -106,7 +106,7 @@ def interval(gain: Tensor, rows: Tensor, drawn: Resamples, alpha: float) -> Inte
         [n] float64.
     rows : Tensor
         [n] bool, the rows that count.
-    drawn : Resamples
+    resamples : Resamples
         Resamples of the users of all n rows.
     alpha : float
         Probability of a mistake of each bound.
@@ -132,25 +132,27 @@ def interval(gain: Tensor, rows: Tensor, drawn: Resamples, alpha: float) -> Inte
     >>> print(round(found.mean, 2), round(found.low, 1), round(found.high, 1))
     0.5 0.4 0.6
     """
-    user, values = drawn.user[rows], gain[rows]
-    people = len(torch.unique(user))
-    if people < FEWEST:
+    user, values = resamples.user[rows], gain[rows]
+    user_count = len(torch.unique(user))
+    if user_count < FEWEST:
         return None
-    group = drawn.group[user]
-    each = torch.bincount(group, minlength=drawn.counts.shape[1]).double()
-    total = torch.zeros_like(each).index_add_(0, group, values)
-    parts = torch.stack([total, each, total * total, total * each, each * each], 1)  # all that a resample needs
-    groups = int((each > 0).sum())
+    group = resamples.group[user]
+    row_count = torch.bincount(group, minlength=resamples.counts.shape[1]).double()
+    total = torch.zeros_like(row_count).index_add_(0, group, values)
+    parts = torch.stack(
+        [total, row_count, total * total, total * row_count, row_count * row_count], 1
+    )  # the sums that a resample needs
+    groups = int((row_count > 0).sum())
     mean, error = _ratio(parts.sum(0), groups)
     if not bool(error):
-        return Interval(float(mean), float(mean), float(mean), people, len(values))
-    means, errors = _ratio(drawn.counts @ parts, groups)
+        return Interval(float(mean), float(mean), float(mean), user_count, len(values))
+    means, errors = _ratio(resamples.counts @ parts, groups)
     t = torch.where(means == mean, torch.zeros_like(means), (means - mean) / errors).sort().values
     beyond = max(int(alpha * len(t)), 1)
     least = student_quantile(alpha, len(torch.unique(user[values != 0])) - 1)
     below, above = max(float(t[-beyond]), least), max(-float(t[beyond - 1]), least)
-    middle, width = float(mean), float(error) * _shared(values, user, drawn.draw[rows])
-    return Interval(middle, middle - below * width, middle + above * width, people, len(values))
+    middle, width = float(mean), float(error) * _shared(values, user, resamples.draw[rows])
+    return Interval(middle, middle - below * width, middle + above * width, user_count, len(values))
 
 
 def _shared(values: Tensor, user: Tensor, draw: Tensor) -> float:
@@ -202,5 +204,5 @@ def _ratio(sums: Tensor, groups: int) -> tuple[Tensor, Tensor]:
     n = n.clamp(min=1)
     mean = s / n
     spread = (ss - 2 * mean * sn + mean * mean * nn).clamp(min=0) * groups / (groups - 1)
-    floor = 1e-24 * (ss + mean * mean * nn)  # what rounding leaves of equal values is no spread
+    floor = 1e-24 * (ss + mean * mean * nn)  # equal values have no spread; below the floor it is rounding
     return mean, torch.where(spread > floor, spread, torch.zeros_like(spread)).sqrt() / n

@@ -1,4 +1,4 @@
-"""Decide: may a challenger serve? Paired evidence in, a verdict with reasons out; closed by default."""
+"""Decide: whether a challenger may serve. Paired evidence gives a verdict with reasons; by default nothing is promoted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from nightloop.tasks.gate.guardrails import (
 )
 from nightloop.tasks.gate.numbers import bound, figures, finite, share, span
 from nightloop.tasks.plan.plan import Gate
-from nightloop.tasks.record.manifest import Judged
+from nightloop.tasks.record.manifest import StrategyVerdict
 
 Verdict = Literal["promote", "hold", "reject", "insufficient_evidence"]
 
@@ -31,7 +31,7 @@ class Decision:
 
     Parameters
     ----------
-    judged : mapping of str to Judged
+    judged : mapping of str to StrategyVerdict
         By challenger: verdict, reasons and numbers.
     verdict : {"promote", "hold", "reject", "insufficient_evidence"}
         Of the night: `promote` if there is a winner.
@@ -39,14 +39,14 @@ class Decision:
         The challenger that is to serve; None: what serves now.
     """
 
-    judged: Mapping[str, Judged]
+    judged: Mapping[str, StrategyVerdict]
     verdict: Verdict
     winner: str | None
 
 
 @dataclass(frozen=True)
 class Case:
-    """What one challenger is judged by."""
+    """The terms of the comparison of one challenger."""
 
     name: str
     metric: str
@@ -109,48 +109,48 @@ def decide(rule: Gate, family: str, incumbent: str | None, nights: Sequence[Evid
         case = Case(name, metric, refresh, rule.alpha if refresh else rule.alpha / rivals, 1 if refresh else rivals)
         judged[name] = _judge(rule, case, latest)
     winner = _winner(judged, incumbent)
-    return Decision(judged, "promote" if winner else _overall(judged), winner)
+    return Decision(judged, "promote" if winner else _combine_verdicts(judged), winner)
 
 
-def _judge(rule: Gate, case: Case, latest: Sequence[Evidence]) -> Judged:
+def _judge(rule: Gate, case: Case, latest: Sequence[Evidence]) -> StrategyVerdict:
     try:
         pool = pool_nights(latest, case.name, case.metric)
     except ValueError as error:
-        return _unknown(f"Its scores cannot be compared: {error}.")
+        return _no_verdict(f"Its scores cannot be compared: {error}.")
     if pool is None:
-        return _unknown("There is no night on which both it and something that served were scored.")
-    wanted = 1 if case.refresh else rule.evidence_nights
-    if len(pool.periods) < wanted:
-        return _unknown(f"There is evidence from {span(pool.names)}; gate.periods asks for {wanted}.")
-    drawn = resample(pool.user, pool.draw, rule.resamples, case.alpha, f"gate/{latest[-1].period}")
+        return _no_verdict("There is no night on which both it and something that served were scored.")
+    needed = 1 if case.refresh else rule.evidence_nights
+    if len(pool.periods) < needed:
+        return _no_verdict(f"There is evidence from {span(pool.names)}; gate.evidence_nights asks for {needed}.")
+    resamples = resample(pool.user, pool.draw, rule.resamples, case.alpha, f"gate/{latest[-1].period}")
     every = torch.ones(len(pool.gain), dtype=torch.bool)
-    plain = interval(pool.gain, every, drawn, case.alpha)
-    margin = interval(pool.gain - rule.min_gain * pool.served, every, drawn, case.alpha)
+    plain = interval(pool.gain, every, resamples, case.alpha)
+    margin = interval(pool.gain - rule.min_gain * pool.served, every, resamples, case.alpha)
     if plain is None or margin is None:
-        return _unknown(f"There is evidence from only {len(drawn.group)} users; at least {FEWEST} are needed.")
-    guarded = _guarded(pool, drawn, rule, case)
-    verdict, why = _verdict(rule, case, plain, margin, guarded)
-    return _written(verdict, why, case, pool, plain, guarded)
+        return _no_verdict(f"There is evidence from only {len(resamples.group)} users; at least {FEWEST} are needed.")
+    guardrails = _check_guardrails(pool, resamples, rule, case)
+    verdict, why = _choose_verdict(rule, case, plain, margin, guardrails)
+    return _describe_verdict(verdict, why, case, pool, plain, guardrails)
 
 
-def _guarded(pool: Pool, drawn: Resamples, rule: Gate, case: Case) -> GuardrailFindings:
-    by_slice = check_slices(pool, drawn, rule, case.alpha)
-    found = [replace(by_slice, numbers={"slices": by_slice.numbers})]
+def _check_guardrails(pool: Pool, resamples: Resamples, rule: Gate, case: Case) -> GuardrailFindings:
+    by_slice = check_slices(pool, resamples, rule, case.alpha)
+    findings = [replace(by_slice, numbers={"slices": by_slice.numbers})]
     if len(pool.label):
-        found.append(check_entropy(pool, drawn, case.alpha, case.refresh))
-        found.append(check_calibration(pool, drawn, rule, case.alpha, case.refresh))
-    return merge_findings(found)
+        findings.append(check_entropy(pool, resamples, case.alpha, case.refresh))
+        findings.append(check_calibration(pool, resamples, rule, case.alpha, case.refresh))
+    return merge_findings(findings)
 
 
-def _verdict(
-    rule: Gate, case: Case, plain: Interval, margin: Interval, guarded: GuardrailFindings
+def _choose_verdict(
+    rule: Gate, case: Case, plain: Interval, margin: Interval, guardrails: GuardrailFindings
 ) -> tuple[Verdict, tuple[str, ...]]:
     if plain.high < 0:
-        return "reject", ("It is surely worse than what served.", *guarded.failed)
-    if guarded.failed:
-        return "reject", guarded.failed
-    if guarded.doubts:
-        return "hold", guarded.doubts
+        return "reject", ("It is surely worse than what served.", *guardrails.failed)
+    if guardrails.failed:
+        return "reject", guardrails.failed
+    if guardrails.doubts:
+        return "hold", guardrails.doubts
     if case.refresh:
         return "promote", (
             "It is the newer weights of the strategy that serves, and nothing says that they are worse.",
@@ -167,35 +167,35 @@ def _verdict(
     return "hold", ("It may be better or worse than what served: the interval holds zero.",)
 
 
-def _written(
-    verdict: Verdict, why: tuple[str, ...], case: Case, pool: Pool, plain: Interval, guarded: GuardrailFindings
-) -> Judged:
+def _describe_verdict(
+    verdict: Verdict, why: tuple[str, ...], case: Case, pool: Pool, plain: Interval, guardrails: GuardrailFindings
+) -> StrategyVerdict:
     served, sign = float(pool.served.mean()), -1 if case.metric == "logloss" else 1
-    mine = served + sign * plain.mean
+    challenger = served + sign * plain.mean
     relative = plain.mean / served if served else None
-    moved = "gained" if plain.mean >= 0 else "lost"
+    verb = "gained" if plain.mean >= 0 else "lost"
     sentence = (
-        f"It {moved} {abs(plain.mean):.4g} {case.metric} ({served:.4f} served, {mine:.4f} now: {share(relative)} "
+        f"It {verb} {abs(plain.mean):.4g} {case.metric} ({served:.4f} served, {challenger:.4f} now: {share(relative)} "
         f"{'better' if plain.mean >= 0 else 'worse'}); interval {bound(plain.low)} to {bound(plain.high)}, "
         f"each end wrong with chance {case.alpha:.3g}."
     )
-    seen = f"Evidence: {plain.rows:,} rows of {plain.users:,} users over {span(pool.names)}."
-    numbers = {**figures(plain, served), "challenger": finite(mine), **guarded.numbers}
-    about: dict[str, JsonValue] = {
+    evidence = f"Evidence: {plain.rows:,} rows of {plain.users:,} users over {span(pool.names)}."
+    numbers = {**figures(plain, served), "challenger": finite(challenger), **guardrails.numbers}
+    case_numbers: dict[str, JsonValue] = {
         "metric": case.metric,
         "nights": len(pool.periods),
         "alpha": finite(case.alpha),
         "comparisons": case.comparisons,
         "refresh": case.refresh,
     }
-    return Judged(verdict=verdict, reasons=(*why, sentence, seen), numbers={**about, **numbers})
+    return StrategyVerdict(verdict=verdict, reasons=(*why, sentence, evidence), numbers={**case_numbers, **numbers})
 
 
-def _unknown(reason: str) -> Judged:
-    return Judged(verdict="insufficient_evidence", reasons=(reason,), numbers={})
+def _no_verdict(reason: str) -> StrategyVerdict:
+    return StrategyVerdict(verdict="insufficient_evidence", reasons=(reason,), numbers={})
 
 
-def _winner(judged: Mapping[str, Judged], incumbent: str | None) -> str | None:
+def _winner(judged: Mapping[str, StrategyVerdict], incumbent: str | None) -> str | None:
     """The promoted challenger with the largest gain; the incumbent if it gained as much."""
     gains = {name: float(str(j.numbers["effect"])) for name, j in judged.items() if j.verdict == "promote"}
     return max(gains, key=lambda name: (gains[name], name == incumbent), default=None)
@@ -205,16 +205,16 @@ def reject_winner(
     decision: Decision, name: str, why: str, incumbent: str | None, verdict: Verdict = "reject"
 ) -> Decision:
     """The decision if `name` may not serve after all: the next best that may be promoted wins, if there is one."""
-    refused = Judged(
+    refused = StrategyVerdict(
         verdict=verdict, reasons=(why, *decision.judged[name].reasons), numbers=decision.judged[name].numbers
     )
     judged = {**decision.judged, name: refused}
     winner = _winner(judged, incumbent)
-    return Decision(judged, "promote" if winner else _overall(judged), winner)
+    return Decision(judged, "promote" if winner else _combine_verdicts(judged), winner)
 
 
-def _overall(judged: Mapping[str, Judged]) -> Verdict:
-    """The most hopeful of the verdicts, `promote` left out: it takes a winner."""
-    found = {j.verdict for j in judged.values()}
+def _combine_verdicts(judged: Mapping[str, StrategyVerdict]) -> Verdict:
+    """The best of the verdicts other than `promote`, which needs a winner."""
+    verdicts = {j.verdict for j in judged.values()}
     order: tuple[Verdict, ...] = ("hold", "reject", "insufficient_evidence")
-    return next((verdict for verdict in order if verdict in found), "insufficient_evidence")
+    return next((verdict for verdict in order if verdict in verdicts), "insufficient_evidence")

@@ -16,7 +16,7 @@ from nightloop.tasks.plan.plan import Gate
 
 @dataclass(frozen=True)
 class Evidence:
-    """One night: how what served and each challenger predicted it, before anyone learned from it.
+    """One night: the predictions of what served and of each challenger, made before training on the night.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class Pool:
     label: Tensor  # clicks only; empty for rankings
     predicted: Tensor  # by the challenger
     before: Tensor  # by what served
-    names: tuple[str, ...]  # of the periods, for people
+    names: tuple[str, ...]  # of the periods, for messages
     draw: Tensor  # rankings: rows of one number were ranked against one pool of items; clicks: every row its own
 
 
@@ -124,26 +124,26 @@ def pool_nights(nights: Sequence[Evidence], name: str, metric: str) -> Pool | No
     >>> pool_nights([Evidence(0, *scored), Evidence(1, *scored)], "SML", "recall@1").gain.tolist()
     [1.0, 0.0, 0.0, 1.0, 0.0, 0.0]
     """
-    found = [
-        _paired(night, night.served, night.challengers[name], metric)
+    pairs = [
+        _pair_night(night, night.served, night.challengers[name], metric)
         for night in nights
         if night.served is not None and name in night.challengers and len(night.served.get("user", ()))
     ]
-    if not found:
+    if not pairs:
         return None
-    slices = {s: torch.cat([one.slices[s] for one in found]) for s in SLICES}
+    slices = {s: torch.cat([pair.slices[s] for pair in pairs]) for s in SLICES}
     parts = ("user", "served", "gain", "label", "predicted", "before")
-    columns = [torch.cat([getattr(one, part) for one in found]) for part in parts]
+    columns = [torch.cat([getattr(pair, part) for pair in pairs]) for part in parts]
     user, served, gain, label, predicted, before = columns
-    draw = torch.cat([one.draw + night * 2**32 for night, one in enumerate(found)])
-    periods, names = tuple(one.periods[0] for one in found), tuple(one.names[0] for one in found)
+    draw = torch.cat([pair.draw + night * 2**32 for night, pair in enumerate(pairs)])
+    periods, names = tuple(pair.periods[0] for pair in pairs), tuple(pair.names[0] for pair in pairs)
     return Pool(periods, user, served, gain, slices, label, predicted, before, names, draw)
 
 
-def _paired(night: Evidence, served: Mapping[str, Tensor], other: Mapping[str, Tensor], metric: str) -> Pool:
-    before, after = (torch.from_numpy(per_interaction(scored, metric)) for scored in (served, other))
+def _pair_night(night: Evidence, served: Mapping[str, Tensor], challenger: Mapping[str, Tensor], metric: str) -> Pool:
+    before, after = (torch.from_numpy(per_interaction(scored, metric)) for scored in (served, challenger))
     for column in ("user", "item", "label") if "label" in served else ("user", "item"):
-        if not torch.equal(served[column], other[column]):
+        if not torch.equal(served[column], challenger[column]):
             raise DataError(
                 f"the two results of period {night.name or night.period} hold different rows: column {column!r} is not the same"
             )
@@ -152,7 +152,7 @@ def _paired(night: Evidence, served: Mapping[str, Tensor], other: Mapping[str, T
     draw = served["pool"].long() if "pool" in served else torch.arange(len(gain))
     nothing = torch.zeros(0, dtype=torch.float64)
     label, predicted, earlier = (
-        (served["label"].double(), other["prediction"].double(), served["prediction"].double())
+        (served["label"].double(), challenger["prediction"].double(), served["prediction"].double())
         if "label" in served
         else (nothing, nothing, nothing)
     )

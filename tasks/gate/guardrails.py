@@ -1,4 +1,4 @@
-"""Guardrails: what a challenger may not do, whatever its mean gain."""
+"""Guardrails: limits that a challenger must keep, whatever its mean gain."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class GuardrailFindings:
     numbers: dict[str, JsonValue]
 
 
-def check_slices(pool: Pool, drawn: Resamples, rule: Gate, alpha: float) -> GuardrailFindings:
+def check_slices(pool: Pool, resamples: Resamples, rule: Gate, alpha: float) -> GuardrailFindings:
     """Fails if new or known users or items surely lose more than `rule.max_slice_loss` of what served gave them.
 
     A loss is sure if the upper bound of gain + max_slice_loss x served, row by row, is below zero.
@@ -46,7 +46,7 @@ def check_slices(pool: Pool, drawn: Resamples, rule: Gate, alpha: float) -> Guar
     ----------
     pool : Pool
         The paired rows.
-    drawn : Resamples
+    resamples : Resamples
         Resamples of the users of the pool.
     rule : Gate
         The plan's `gate`.
@@ -55,7 +55,7 @@ def check_slices(pool: Pool, drawn: Resamples, rule: Gate, alpha: float) -> Guar
 
     Returns
     -------
-    Guarded
+    GuardrailFindings
         `numbers` by slice; None for a slice of too few users, which is not judged.
 
     Examples
@@ -77,8 +77,8 @@ def check_slices(pool: Pool, drawn: Resamples, rule: Gate, alpha: float) -> Guar
     """
     failed, numbers = [], dict[str, JsonValue]()
     for name, rows in pool.slices.items():
-        plain = interval(pool.gain, rows, drawn, alpha)
-        slack = interval(pool.gain + rule.max_slice_loss * pool.served, rows, drawn, alpha)
+        plain = interval(pool.gain, rows, resamples, alpha)
+        slack = interval(pool.gain + rule.max_slice_loss * pool.served, rows, resamples, alpha)
         if plain is None or slack is None:
             numbers[name] = None
             continue
@@ -93,14 +93,14 @@ def check_slices(pool: Pool, drawn: Resamples, rule: Gate, alpha: float) -> Guar
     return GuardrailFindings(tuple(failed), (), numbers)
 
 
-def check_calibration(pool: Pool, drawn: Resamples, rule: Gate, alpha: float, refresh: bool) -> GuardrailFindings:
+def check_calibration(pool: Pool, resamples: Resamples, rule: Gate, alpha: float, refresh: bool) -> GuardrailFindings:
     """Fails if predicted divided by observed clicks is surely outside `rule.calibration`; doubts if it is not sure.
 
     Parameters
     ----------
     pool : Pool
         The paired rows of a click model.
-    drawn : Resamples
+    resamples : Resamples
         Resamples of the users of the pool.
     rule : Gate
         The plan's `gate`.
@@ -112,7 +112,7 @@ def check_calibration(pool: Pool, drawn: Resamples, rule: Gate, alpha: float, re
 
     Returns
     -------
-    Guarded
+    GuardrailFindings
         `numbers` has the `calibration` of the challenger and of what served.
 
     Examples
@@ -137,31 +137,31 @@ def check_calibration(pool: Pool, drawn: Resamples, rule: Gate, alpha: float, re
         return GuardrailFindings(
             (), ("No click was observed, so the calibration cannot be told.",), {"calibration": None}
         )
-    ratio, was = predicted / observed, before / observed
-    numbers: dict[str, JsonValue] = {"calibration": finite(ratio), "calibration_served": finite(was)}
+    ratio, ratio_served = predicted / observed, before / observed
+    numbers: dict[str, JsonValue] = {"calibration": finite(ratio), "calibration_served": finite(ratio_served)}
     low, high = rule.calibration
-    closer = bool(ratio) and bool(was) and abs(log(ratio)) <= abs(log(was))
+    closer = bool(ratio) and bool(ratio_served) and abs(log(ratio)) <= abs(log(ratio_served))
     if low <= ratio <= high or (refresh and closer):
         return GuardrailFindings((), (), numbers)
     beyond = pool.predicted - high * pool.label if ratio > high else low * pool.label - pool.predicted
-    sure = interval(beyond, pool.label >= 0, drawn, alpha)
-    said = f"It predicts {ratio:.2f} times the observed clicks ({was:.2f} for what served)"
+    sure = interval(beyond, pool.label >= 0, resamples, alpha)
+    sentence = f"It predicts {ratio:.2f} times the observed clicks ({ratio_served:.2f} for what served)"
     allowed = f"gate.calibration allows {low:g} to {high:g}"
     if sure is not None and sure.low > 0:
-        return GuardrailFindings((f"{said}; {allowed}.",), (), numbers)
-    return GuardrailFindings((), (f"{said}; {allowed}, and the evidence is too thin to be sure.",), numbers)
+        return GuardrailFindings((f"{sentence}; {allowed}.",), (), numbers)
+    return GuardrailFindings((), (f"{sentence}; {allowed}, and the evidence is too thin to be sure.",), numbers)
 
 
-def check_entropy(pool: Pool, drawn: Resamples, alpha: float, refresh: bool) -> GuardrailFindings:
+def check_entropy(pool: Pool, resamples: Resamples, alpha: float, refresh: bool) -> GuardrailFindings:
     """Fails if the log loss is surely no lower than that of the mean click rate; doubts if it is not sure.
 
-    The normalised entropy is the one divided by the other; if every label is the same there is none.
+    The normalised entropy is the first divided by the second; if all labels are equal there is none.
 
     Parameters
     ----------
     pool : Pool
         The paired rows of a click model.
-    drawn : Resamples
+    resamples : Resamples
         Resamples of the users of the pool.
     alpha : float
         Probability of a mistake.
@@ -171,7 +171,7 @@ def check_entropy(pool: Pool, drawn: Resamples, alpha: float, refresh: bool) -> 
 
     Returns
     -------
-    Guarded
+    GuardrailFindings
         `numbers` has the normalised entropy `ne` of the challenger and of what served.
 
     References
@@ -196,21 +196,23 @@ def check_entropy(pool: Pool, drawn: Resamples, alpha: float, refresh: bool) -> 
     """
     if not 0 < float(pool.label.mean()) < 1:
         return GuardrailFindings((), (), {"ne": None, "ne_served": None})
-    mine, was = (normalised_entropy(pool.label, each) for each in (pool.predicted, pool.before))
-    numbers: dict[str, JsonValue] = {"ne": finite(mine), "ne_served": finite(was)}
-    if mine < 1 or (refresh and mine <= was):
+    entropy, entropy_served = (normalised_entropy(pool.label, each) for each in (pool.predicted, pool.before))
+    numbers: dict[str, JsonValue] = {"ne": finite(entropy), "ne_served": finite(entropy_served)}
+    if entropy < 1 or (refresh and entropy <= entropy_served):
         return GuardrailFindings((), (), numbers)
-    said = f"It predicts no better than the mean click rate (normalised entropy {mine:.3f}, {was:.3f} for what served)"
+    sentence = f"It predicts no better than the mean click rate (normalised entropy {entropy:.3f}, {entropy_served:.3f} for what served)"
     losses = torch.from_numpy(logloss(pool.label, pool.predicted))
-    sure = interval(losses - losses.mean() / mine, pool.label >= 0, drawn, alpha)
+    sure = interval(losses - losses.mean() / entropy, pool.label >= 0, resamples, alpha)
     if sure is not None and sure.low > 0:
-        return GuardrailFindings((f"{said}.",), (), numbers)
-    return GuardrailFindings((), (f"{said}, and the evidence is too thin to be sure.",), numbers)
+        return GuardrailFindings((f"{sentence}.",), (), numbers)
+    return GuardrailFindings((), (f"{sentence}, and the evidence is too thin to be sure.",), numbers)
 
 
-def merge_findings(found: Sequence[GuardrailFindings]) -> GuardrailFindings:
+def merge_findings(findings: Sequence[GuardrailFindings]) -> GuardrailFindings:
     """All findings as one; the numbers of later ones are added to those of earlier ones."""
-    numbers = {name: value for one in found for name, value in one.numbers.items()}
+    numbers = {name: value for finding in findings for name, value in finding.numbers.items()}
     return GuardrailFindings(
-        tuple(f for one in found for f in one.failed), tuple(d for one in found for d in one.doubts), numbers
+        tuple(f for finding in findings for f in finding.failed),
+        tuple(d for finding in findings for d in finding.doubts),
+        numbers,
     )

@@ -1,4 +1,4 @@
-"""Words: how the gate says a number to an operator, and how it keeps one in a manifest."""
+"""Numbers: how the gate writes a number for an operator, and how it stores one in a manifest."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from nightloop.tasks.gate.bootstrap import Interval
 
 
 def finite(value: float | None) -> float | None:
-    """The number to nine digits, so that a sum's last bits change no manifest; None where it has no value."""
+    """The number to nine digits, so that the last bits of a sum change no manifest; None if it is not finite."""
     return float(f"{value:.9g}") if value is not None and isfinite(value) else None
 
 
 def share(relative: float | None) -> str:
-    """`4.3 %`, without its sign; `an unknown share` where the base is zero."""
+    """`4.3 %`, without its sign; `an unknown share` if the base is zero."""
     return (
         f"{abs(relative):.1%}".replace("%", " %") if relative is not None and isfinite(relative) else "an unknown share"
     )
 
 
-def figures(found: Interval, served: float) -> dict[str, JsonValue]:
-    """An interval as a manifest keeps it, beside the mean of what served."""
+def figures(estimate: Interval, served: float) -> dict[str, JsonValue]:
+    """An interval as it is stored in a manifest, with the mean of what served."""
     return {
-        "effect": finite(found.mean),
-        "low": finite(found.low),
-        "high": finite(found.high),
-        "relative": finite(found.mean / served if served else None),
+        "effect": finite(estimate.mean),
+        "low": finite(estimate.low),
+        "high": finite(estimate.high),
+        "relative": finite(estimate.mean / served if served else None),
         "served": finite(served),
-        "users": found.users,
-        "rows": found.rows,
+        "users": estimate.users,
+        "rows": estimate.rows,
     }
 
 
@@ -43,5 +43,5 @@ def span(names: Sequence[str]) -> str:
 
 
 def bound(value: float) -> str:
-    """A bound with its sign and four digits; `unbounded` where the resamples say nothing."""
+    """A bound with its sign and four digits; `unbounded` if it is infinite."""
     return f"{value:+.4g}" if isfinite(value) else "unbounded"

@@ -1,4 +1,4 @@
-"""Policy: who may serve. What challengers are compared with, and what a failure, a pin, a smoke test and an approval change."""
+"""Policy: which strategy may serve. It says what challengers are compared with, and applies failures, pins, smoke tests and approval."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from dataclasses import dataclass, replace
 from nightloop.tasks.gate.decide import Decision, Verdict, reject_winner
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plan import Plan
-from nightloop.tasks.record.manifest import CHAMPION, ChampionRef, CheckpointRef, Failed, Judged, Manifest, Scored
+from nightloop.tasks.record.manifest import (
+    CHAMPION,
+    ChampionRef,
+    CheckpointRef,
+    Manifest,
+    StrategyScores,
+    StrategyVerdict,
+    TrainingFailure,
+)
 from nightloop.tasks.record.night_context import Night
 
 
@@ -18,16 +26,16 @@ class SmokeResult:
 
     ok: bool
     reason: str
-    bug: bool = False  # the test itself broke: nothing is known of the candidate
+    bug: bool = False  # the test itself failed: it says nothing about the candidate
 
 
 def reference_label(
-    plan: Plan, incumbent: str | None, served: ChampionRef | None, scores: Mapping[str, Scored]
+    plan: Plan, incumbent: str | None, served: ChampionRef | None, scores: Mapping[str, StrategyScores]
 ) -> str | None:
     """Whose scores of a night challengers are compared with.
 
-    The scores of what served, if it was the incumbent's; the incumbent's own scores, if another strategy served that night;
-    as long as there is no champion, the scores of the control that never learns; else None, and nothing is known.
+    The scores of what served, if it was the incumbent's; the incumbent's own scores, if another strategy served that
+    night. If there is no champion yet, the scores of NoUpdate. None: there are no such scores.
     """
     if incumbent is None:
         return next((n for n, part in plan.strategies.items() if part.use == "NoUpdate" and n in scores), None)
@@ -36,18 +44,20 @@ def reference_label(
     return incumbent if incumbent in scores else None
 
 
-def with_failures(decision: Decision, failed: Mapping[str, Failed]) -> Decision:
+def with_failures(decision: Decision, failed: Mapping[str, TrainingFailure]) -> Decision:
     """The decision; a strategy that failed in this night is not promoted, and the night is no evidence for it."""
-    return replace(decision, judged={**decision.judged, **{name: _failed(why) for name, why in failed.items()}})
+    return replace(decision, judged={**decision.judged, **{name: _failed(failure) for name, failure in failed.items()}})
 
 
-def with_pin(decision: Decision, why: str) -> Decision:
-    """The decision on the same evidence while a person has pinned the champion, `why`; empty: there is no pin."""
-    if not why:
+def with_pin(decision: Decision, pin_reason: str) -> Decision:
+    """The decision on the same evidence while a person has pinned the champion, `pin_reason`; empty: there is no pin."""
+    if not pin_reason:
         return decision
-    reason = f"The champion is pinned ({why}). The gate may move it again after nightloop promote --unpin."
+    reason = f"The champion is pinned ({pin_reason}). The gate may move it again after nightloop promote --unpin."
     judged = {
-        label: Judged(verdict="hold", reasons=(reason, *j.reasons), numbers=j.numbers) if j.verdict == "promote" else j
+        label: StrategyVerdict(verdict="hold", reasons=(reason, *j.reasons), numbers=j.numbers)
+        if j.verdict == "promote"
+        else j
         for label, j in decision.judged.items()
     }
     return replace(decision, judged=judged, verdict="hold", winner=None)
@@ -56,16 +66,16 @@ def with_pin(decision: Decision, why: str) -> Decision:
 def with_smoke_test(decision: Decision, incumbent: str | None, test: Callable[[str], SmokeResult]) -> Decision:
     """The decision after the winner's smoke test. A winner that fails gives way to the next best, which is tested too.
 
-    A test that broke by a fault of the code rejects nobody: the candidate is held until it can be tested.
+    If the test itself fails, the candidate is held until it can be tested.
     """
-    while (winner := decision.winner) is not None and not (tried := test(winner)).ok:
-        verdict: Verdict = "hold" if tried.bug else "reject"
-        decision = reject_winner(decision, winner, f"The smoke test failed: {tried.reason}", incumbent, verdict)
+    while (winner := decision.winner) is not None and not (result := test(winner)).ok:
+        verdict: Verdict = "hold" if result.bug else "reject"
+        decision = reject_winner(decision, winner, f"The smoke test failed: {result.reason}", incumbent, verdict)
     return decision
 
 
 def next_champion(night: Night, winner: str | None, kept: Mapping[str, CheckpointRef]) -> ChampionRef | None:
-    """Who serves after a night: its winner; or who served before, also if the plan has a person approve winners."""
+    """The champion after a night: its winner. Without a winner, or if the plan requires approval, it does not change."""
     if winner is None or night.plan.gate.require_approval:
         return night.champion
     return ChampionRef(strategy=winner, period=night.period, checkpoint=kept[winner])
@@ -76,7 +86,7 @@ def proposed(night: Manifest) -> str:
     names = [name for name, judged in night.judged.items() if judged.verdict == "promote"]
     if len(names) != 1:
         raise PlanError(
-            f"the gate proposes {', '.join(names) or 'nobody'} for {night.name}; name a strategy: {', '.join(night.checkpoints)}"
+            f"the gate proposes {', '.join(names) or 'no strategy'} for {night.name}; name a strategy: {', '.join(night.checkpoints)}"
         )
     return names[0]
 
@@ -90,7 +100,7 @@ def pins_by_hand(strategy: str, period: str, manifest: str, pin: bool | None) ->
     return bool(period) or bool(manifest and not strategy) if pin is None else pin
 
 
-def _failed(why: Failed) -> Judged:
-    what = "It broke" if why.kind == "error" else "It could not learn"
-    reason = f"{what} in this night and keeps its last checkpoint: {why.reason}"
-    return Judged(verdict="insufficient_evidence", reasons=(reason,), numbers={})
+def _failed(failure: TrainingFailure) -> StrategyVerdict:
+    verb = "It broke" if failure.kind == "error" else "It could not learn"
+    reason = f"{verb} in this night and keeps its last checkpoint: {failure.reason}"
+    return StrategyVerdict(verdict="insufficient_evidence", reasons=(reason,), numbers={})

@@ -1,4 +1,4 @@
-"""Access: who may ask at all, before a body is read: by the name that is called, the page that asks, and the token."""
+"""Access: which requests are allowed, before a body is read: by host name, origin and token."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nightloop.tasks.plan.errors import PlanError
 
-OPEN = "/health"  # answered without the token: whoever looks whether the server lives has none
+OPEN = "/health"  # answered without the token: health probes have no token
 SHORTEST = 16  # characters of a token
 NAME = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::\d{1,5})?|([\w.-]+)(?::\d{1,5})?", re.ASCII)
 
 
 class Access:
-    """ASGI middleware: 400 where the `Host` header names no host of this server, 403 where a page of another origin
-    asks, 401 where the token is missing or wrong.
+    """ASGI middleware: 400 if the `Host` header names no host of this server, 403 if a page of another origin
+    asks, 401 if the token is missing or wrong.
 
     `hosts` are the names that may be called, `*.example.com` for all names below one; None allows every name. IP
     addresses and localhost may always be called: probes call a server by its address, and a page of another site that
@@ -34,16 +34,16 @@ class Access:
         self._token = checked_token(token).encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or say why not."""
-        refused = self._refused(scope) if scope["type"] == "http" else None
-        if refused is None:
+        """Pass a request on, or answer why it is refused."""
+        refusal = self._refusal(scope) if scope["type"] == "http" else None
+        if refusal is None:
             await self.app(scope, receive, send)
             return
-        status, words = refused
+        status, words = refusal
         headers = {"www-authenticate": "Bearer"} if status == 401 else None
         await JSONResponse({"error": words}, status, headers)(scope, receive, send)
 
-    def _refused(self, scope: Scope) -> tuple[int, str] | None:
+    def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         headers = Headers(scope=scope)
         called, origins = headers.getlist("host"), headers.getlist("origin")
         if self.hosts is not None and not self._is_ours(called, scope["http_version"]):
@@ -53,33 +53,33 @@ class Access:
             )
         if any(_authority(origin) not in [host.lower() for host in called] for origin in origins):
             return 403, f"origin {origins[0][:80]!r} is not allowed: pages of other sites may not use this server"
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        same = hmac.compare_digest(given.strip().encode("latin-1"), self._token)
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        same = hmac.compare_digest(token.strip().encode("latin-1"), self._token)
         if self._token and scope["path"] != OPEN and not (same and scheme.lower() == "bearer"):
             return 401, "send the server's token, as the header authorization: Bearer TOKEN"
         return None
 
     def _is_ours(self, called: Sequence[str], version: str) -> bool:
         """Whether the `Host` headers of a request are one name of this server. HTTP/1.0 needs none."""
-        found = NAME.fullmatch(called[0]) if len(called) == 1 else None
-        if found is None:
+        match = NAME.fullmatch(called[0]) if len(called) == 1 else None
+        if match is None:
             return not called and version == "1.0"
-        name = (found[1] or found[2]).lower().rstrip(".")
+        name = (match[1] or match[2]).lower().rstrip(".")
         return name == "localhost" or _is_address(name) or any(_is_below(name, host) for host in self.hosts or ())
 
 
 def checked_host(host: str) -> str:
-    """A name as it is compared. Raises PlanError if it is none."""
+    """A host name as it is compared. Raises PlanError if it is not one."""
     name = host.lower().rstrip(".")
     if not re.fullmatch(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*", name, re.ASCII):
         raise PlanError(
-            f"host {host[:80]!r} is no name: give one without a port, such as rec.example.com or *.example.com"
+            f"host {host[:80]!r} is not a host name: give one without a port, such as rec.example.com or *.example.com"
         )
     return name
 
 
 def checked_token(token: str) -> str:
-    """A token, or none at all. Raises PlanError, which does not tell it, where it could be guessed or not be sent."""
+    """The token, or empty. Raises PlanError, without the token in it, if it is short or cannot be sent in a header."""
     if token and not re.fullmatch(rf"[!-~]{{{SHORTEST},1000}}", token):
         raise PlanError(
             f"NIGHTLOOP_SERVE_TOKEN must have {SHORTEST} to 1,000 printable ASCII characters without spaces: "
@@ -89,7 +89,7 @@ def checked_token(token: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address that a server listens at is reached from its own machine alone."""
+    """Whether a listening address can be reached only from the same machine."""
     return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
 
 
@@ -105,7 +105,7 @@ def _is_below(name: str, host: str) -> bool:
 
 
 def _authority(origin: str) -> str:
-    """Host and port of an origin; empty where it is none that a server can have, such as null."""
+    """Host and port of an origin; empty if no server can have it, such as null."""
     try:
         return urlsplit(origin).netloc.lower()
     except ValueError:

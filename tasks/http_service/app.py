@@ -34,184 +34,186 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class ServiceContext:
-    """What the service works with. `clock` tells the time of a request, with its zone."""
+    """What the service works with. `clock` gives the time of a request, with its zone."""
 
     predictor: Predictor
     pipeline: str
     clock: Callable[[], datetime]
     records: ServingLog | None = None
     server: str = "server"  # the name under which what was learned is kept
-    every: float = 5.0  # seconds between looks for a new champion
+    every: float = 5.0  # seconds between checks for a new champion
     save_every: float = 60.0
     gauges: ServiceMetrics = field(default_factory=ServiceMetrics)
-    trouble: str = ""  # why what is served cannot be recorded; it is served all the same
+    trouble: str = ""  # why what is served cannot be recorded; serving continues
 
     @property
     def problem(self) -> str:
-        """What an operator has to mend; empty where all is well."""
+        """What an operator has to fix; empty if all is well."""
         return "; ".join(filter(None, (self.predictor.problem, self.trouble)))
 
     def answers(self, questions: Sequence[RecordedRequest]) -> Sequence[ScoredRequest | NightloopError]:
-        """Each question's page, after it was recorded."""
-        pages = self.predictor.score_requests(questions)
-        for question, page in zip(questions, pages, strict=True):
-            if isinstance(page, ScoredRequest) and question.request:
-                self.record(question.request, page)
-        return pages
+        """Each request scored, after it was recorded."""
+        results = self.predictor.score_requests(questions)
+        for question, scored in zip(questions, results, strict=True):
+            if isinstance(scored, ScoredRequest) and question.request:
+                self.record(question.request, scored)
+        return results
 
-    def record(self, request: str, page: ScoredRequest) -> None:
-        """Note what was served, for the collect of the next night; where records are kept."""
+    def record(self, request: str, scored: ScoredRequest) -> None:
+        """Record what was served, for the collect of the next night, if records are kept."""
         if self.records is not None:
-            self._kept(self.records.served, request, page)
+            self._write_records(self.records.write_served, request, scored)
 
-    def observing(self, labels: Sequence[tuple[str, Sequence[float | None]]]) -> Iterator[Observed]:
+    def observe_in_steps(self, labels: Sequence[tuple[str, Sequence[float | None]]]) -> Iterator[Observed]:
         """Learn from labels and record them, a few rows with each step."""
         done = 0
-        for found in self.predictor.observing(labels):
+        for observed in self.predictor.observe_in_steps(labels):
             if self.records is not None:
-                self._kept(self.records.labelled, found.rows[done:])
-            done = len(found.rows)
-            yield found
+                self._write_records(self.records.write_labelled, observed.rows[done:])
+            done = len(observed.rows)
+            yield observed
 
-    def _kept(self, write: Callable[..., None], *what: object) -> None:
-        """Write records; where that is not possible, say so to operators and serve on."""
+    def _write_records(self, write: Callable[..., None], *args: object) -> None:
+        """Write records; if that is not possible, report it to operators and continue to serve."""
         try:
-            write(*what)
+            write(*args)
         except OSError as error:
-            self.gauges.unrecorded()
+            self.gauges.count_unrecorded()
             if not self.trouble:
                 log.error("%s: what is served cannot be recorded: %s", self.pipeline, error)
-            self.trouble = f"what is served cannot be recorded: {error}; make room, or mend the disk"
+            self.trouble = f"what is served cannot be recorded: {error}; free disk space, or repair the disk"
         else:
             self.trouble = ""
 
-    def asked_of(self, pipeline: str | None) -> None:
+    def check_pipeline(self, pipeline: str | None) -> None:
         """Raise NotReady if another pipeline is meant."""
         if pipeline is not None and pipeline != self.pipeline:
             raise NotReady(f"this server answers for {self.pipeline}, not for {pipeline[:63]!r}")
 
-    def tend(self, stop: threading.Event) -> None:
-        """Look for a new champion every few seconds, save now and then; until told to stop."""
+    def refresh_periodically(self, stop: threading.Event) -> None:
+        """Look for a new champion every few seconds, save from time to time, until `stop` is set."""
         waited = 0.0
         while not stop.wait(self.every):
             try:
                 self.predictor.refresh()
                 if self.records is not None:
-                    self._kept(self.records.flush)
+                    self._write_records(self.records.flush)
                 waited += self.every
                 if waited >= self.save_every:
                     waited = 0.0
                     self.predictor.save(self.server)
-            except Exception:  # a full disk or a store that is away must not end the care for good
-                log.exception("%s: the round of care failed; the next is in %g s", self.pipeline, self.every)
+            except Exception:  # a full disk or a store that is away must not end this thread
+                log.exception("%s: the background refresh failed; the next is in %g s", self.pipeline, self.every)
 
 
 def service(
-    desk: ServiceContext, body: int = 4_000_000, hosts: Sequence[str] | None = None, token: str = ""
+    context: ServiceContext, body: int = 4_000_000, hosts: Sequence[str] | None = None, token: str = ""
 ) -> FastAPI:
     """The app. `body` is the most bytes that a request may have; `Access` says what `hosts` and `token` are.
 
     It has no /docs: those pages load scripts from elsewhere. /openapi.json describes what it answers.
     """
-    batches = MicroBatcher(desk.answers)
+    batches = MicroBatcher(context.answers)
     app = FastAPI(
-        title=f"nightloop {desk.pipeline}", lifespan=_lifespan(desk, batches), redirect_slashes=False,
+        title=f"nightloop {context.pipeline}", lifespan=_lifespan(context, batches), redirect_slashes=False,
         docs_url=None, redoc_url=None, strict_content_type=True,
     )  # fmt: skip
     app.router.route_class = StrictRoute
     app.add_middleware(BodyLimit, most=body)
     app.add_middleware(Access, hosts=hosts, token=token)
-    app.add_middleware(TimingMiddleware, gauges=desk.gauges)
+    app.add_middleware(TimingMiddleware, gauges=context.gauges)
 
     @app.post("/score")
     async def score(question: Score) -> JSONResponse:
         """Probabilities of a click (scores of a ranking model) for one user's candidates, in their order."""
-        desk.asked_of(question.pipeline)
-        request, when = question.request or uuid.uuid4().hex, desk.clock().isoformat()
-        asked = ScoreRequest([question.user] * len(question.items), question.items, question.features)
-        page = await batches.answer(RecordedRequest(asked, request, when))
-        return JSONResponse({"request": request, "version": page.version, "scores": page.prediction})
+        context.check_pipeline(question.pipeline)
+        request, when = question.request or uuid.uuid4().hex, context.clock().isoformat()
+        inputs = ScoreRequest([question.user] * len(question.items), question.items, question.features)
+        scored = await batches.answer(RecordedRequest(inputs, request, when))
+        return JSONResponse({"request": request, "version": scored.version, "scores": scored.prediction})
 
     @app.post("/recommend")
     def recommend(question: Recommend) -> JSONResponse:  # on a thread of the app's: all items would hold up a batch
         """The best items for one user, best first."""
-        desk.asked_of(question.pipeline)
-        request, when = question.request or uuid.uuid4().hex, desk.clock().isoformat()
+        context.check_pipeline(question.pipeline)
+        request, when = question.request or uuid.uuid4().hex, context.clock().isoformat()
         features: dict[str, object] = dict(question.features)
-        page = desk.predictor.best(question.user, question.k, question.exclude, features, request, when)
-        desk.record(request, page)
-        items = [str(item) for item in page.asked.items]
-        return JSONResponse({"request": request, "version": page.version, "items": items, "scores": page.prediction})
+        scored = context.predictor.best(question.user, question.k, question.exclude, features, request, when)
+        context.record(request, scored)
+        items = [str(item) for item in scored.inputs.items]
+        return JSONResponse(
+            {"request": request, "version": scored.version, "items": items, "scores": scored.prediction}
+        )
 
     @app.post("/observe")
     async def observe(question: Observe) -> JSONResponse:
-        """Labels of what was served; each row is learned once. 409 where there was nothing that could be learned."""
-        desk.asked_of(question.pipeline)
-        labels = [(one.request, one.labels) for one in question.observations]
-        found = await batches.last(desk.observing(labels))
-        desk.gauges.labels(found.counts)
-        refused = bool(found.examples) and not found.rows
-        said = {"error": f"nothing was learned: {'; '.join(_reasons(found.examples))}"} if refused else {}
-        return JSONResponse({**said, **found.counts, "examples": found.examples}, 409 if refused else 200)
+        """Labels of what was served; each row is learned once. 409 if nothing could be learned."""
+        context.check_pipeline(question.pipeline)
+        labels = [(observation.request, observation.labels) for observation in question.observations]
+        observed = await batches.last(context.observe_in_steps(labels))
+        context.gauges.count_labels(observed.counts)
+        refused = bool(observed.examples) and not observed.rows
+        error = {"error": f"nothing was learned: {'; '.join(_reasons(observed.examples))}"} if refused else {}
+        return JSONResponse({**error, **observed.counts, "examples": observed.examples}, 409 if refused else 200)
 
     @app.get("/health")
     def health() -> dict[str, JsonValue]:
-        """`ok`; or `degraded` where the newest champion does not load and an older one goes on serving, or where what
+        """`ok`; or `degraded` if the newest champion does not load and an older one continues to serve, or if what
         is served cannot be recorded."""
-        entry, problem = desk.predictor.version, desk.problem
+        entry, problem = context.predictor.version, context.problem
         return {
-            "status": "degraded" if problem else "ok", "problem": problem, "pipeline": desk.pipeline,
-            "version": desk.predictor.now.name, "champion": entry.number, "manifest": entry.manifest,
+            "status": "degraded" if problem else "ok", "problem": problem, "pipeline": context.pipeline,
+            "version": context.predictor.now.name, "champion": entry.number, "manifest": entry.manifest,
         }  # fmt: skip
 
     @app.get("/metrics")
     def metrics() -> Response:
         """Counts and times for Prometheus."""
-        return Response(desk.gauges.text(desk.predictor, bool(desk.problem)), media_type=desk.gauges.media)
+        return Response(context.gauges.text(context.predictor, bool(context.problem)), media_type=context.gauges.media)
 
     for kind, status in ((PlanError, 422), (DataError, 422), (NotReady, 404), (ConflictError, 409)):
-        app.add_exception_handler(kind, _mistake(status))
-    app.add_exception_handler(Exception, _fault)
-    app.add_exception_handler(HTTPException, _no_such_thing)
-    app.add_exception_handler(RequestValidationError, _malformed)
+        app.add_exception_handler(kind, _answer_error(status))
+    app.add_exception_handler(Exception, _answer_bug)
+    app.add_exception_handler(HTTPException, _answer_http_error)
+    app.add_exception_handler(RequestValidationError, _answer_malformed)
     return app
 
 
-def _lifespan(desk: ServiceContext, batches: MicroBatcher) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _lifespan(context: ServiceContext, batches: MicroBatcher) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
-    async def lives(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         stop = threading.Event()
-        carer = threading.Thread(target=desk.tend, args=(stop,), daemon=True)
-        desk.predictor.restore(desk.server)
-        carer.start()
+        refresher = threading.Thread(target=context.refresh_periodically, args=(stop,), daemon=True)
+        context.predictor.restore(context.server)
+        refresher.start()
         batches.start()
         try:
             yield
         finally:
             stop.set()
             batches.stop()
-            carer.join(30)
-            desk.predictor.save(desk.server)
-            if desk.records is not None:
-                desk._kept(desk.records.close)
+            refresher.join(30)
+            context.predictor.save(context.server)
+            if context.records is not None:
+                context._write_records(context.records.close)
 
-    return lives
+    return lifespan
 
 
-def _mistake(status: int) -> Callable[[Request, Exception], JSONResponse]:
-    def say(request: Request, error: Exception) -> JSONResponse:
+def _answer_error(status: int) -> Callable[[Request, Exception], JSONResponse]:
+    def respond(request: Request, error: Exception) -> JSONResponse:
         return JSONResponse({"error": redact(str(error))[:2000]}, status)
 
-    return say
+    return respond
 
 
-def _fault(request: Request, error: Exception) -> JSONResponse:
-    """A fault of ours or of a plug-in, or of the machine. The server logs its traceback; the caller can do nothing."""
+def _answer_bug(request: Request, error: Exception) -> JSONResponse:
+    """A bug of nightloop or of a plug-in, or a failure of the machine. The server logs its traceback; the caller can do nothing."""
     return JSONResponse({"error": "the service failed to answer; its log says why"}, 500)
 
 
-def _no_such_thing(request: Request, error: Exception) -> JSONResponse:
-    """An address or a method that the service does not know, or a body it does not take, said as all other mistakes."""
+def _answer_http_error(request: Request, error: Exception) -> JSONResponse:
+    """An address or a method that the service does not know, or a body it does not take; answered like all other mistakes."""
     if not isinstance(error, HTTPException):
         raise error
     words = error.detail
@@ -220,37 +222,37 @@ def _no_such_thing(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"error": words}, error.status_code, error.headers)
 
 
-def _malformed(request: Request, error: Exception) -> JSONResponse:
+def _answer_malformed(request: Request, error: Exception) -> JSONResponse:
     """Every mistake of form in one sentence; the input itself is not sent back: it may hold what is no JSON."""
-    said: dict[str, dict[str, None]] = {}
+    messages: dict[str, dict[str, None]] = {}
     if isinstance(error, RequestValidationError) and not isinstance(error.body, dict):
-        said = {"body": {"send a JSON object, with content-type: application/json": None}}
+        messages = {"body": {"send a JSON object, with content-type: application/json": None}}
     elif isinstance(error, RequestValidationError):
-        for one in error.errors():
-            where = _place(one["loc"][1:], error.body, one["type"] == "missing")
-            said.setdefault(where, {})[one["msg"].removeprefix("Value error, ")] = None
-    listed = "; ".join(f"{where or 'body'}: {', or '.join(words)}" for where, words in said.items())
+        for mistake in error.errors():
+            where = _mistake_path(mistake["loc"][1:], error.body, mistake["type"] == "missing")
+            messages.setdefault(where, {})[mistake["msg"].removeprefix("Value error, ")] = None
+    listed = "; ".join(f"{where or 'body'}: {', or '.join(words)}" for where, words in messages.items())
     return JSONResponse({"error": listed[:2000]}, 422)
 
 
-def _place(way: Sequence[str | int], body: object, missing: bool) -> str:
+def _mistake_path(location: Sequence[str | int], body: object, missing: bool) -> str:
     """The way to a mistake as the caller knows it, without the kinds of value that were tried there."""
-    found, inside = [], body
-    for step in way:
+    path, inside = [], body
+    for step in location:
         keys = inside if isinstance(inside, dict) else range(len(inside)) if isinstance(inside, list) else ()
         if step in keys:
             inside = inside[step]  # type: ignore[index]
         elif not missing:
             continue
-        found.append(str(step)[:80])
-    return ".".join(found)
+        path.append(str(step)[:80])
+    return ".".join(path)
 
 
 def _reasons(examples: dict[str, str]) -> list[str]:
-    why = {
+    texts = {
         "unknown": "was never served here, or so long ago that it is forgotten",
         "repeated": "has these labels already",
         "contradicted": "has other labels already; the first stand",
         "outdated": "was served by another model, which the plan says to drop",
     }
-    return [f"request {request[:80]!r} {why[outcome]}" for outcome, request in examples.items()]
+    return [f"request {request[:80]!r} {texts[outcome]}" for outcome, request in examples.items()]

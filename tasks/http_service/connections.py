@@ -36,8 +36,8 @@ class ConnectionLimits:
 class BoundedProtocol(HttpToolsProtocol):
     """uvicorn's httptools protocol, which closes connections that send or read too slowly, or send too large a head.
 
-    Where there are too many connections, the one that has waited longest for its client is closed to let the new one in,
-    whether it is idle or has sent half a head or half a body. Where none waits, the new one is refused.
+    If there are too many connections, the one that has waited longest for its client is closed to let the new one in,
+    whether it is idle or has sent half a head or half a body. If none waits, the new one is refused.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_bytes = self._headers = 0  # of this message
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Wait for a request; where there are too many connections, close the one that has waited longest."""
+        """Wait for a request; if there are too many connections, close the one that has waited longest."""
         super().connection_made(transport)
         if len(self.connections) > self._limits.connections:
             longest = next(iter(self._limits.waiting), self)
@@ -75,7 +75,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Hand bytes to the parser, and look at how far it came with them."""
+        """Give bytes to the parser, and see how far it came."""
         self._advanced = self._complete = False
         super().data_received(data)
         if self.transport.is_closing():
@@ -90,7 +90,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._sending.start(seconds, self._too_slow)
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what cannot be parsed, which is said of a head that is too large as well."""
+        """Refuse what cannot be parsed; a head that is too large also ends here."""
         if self.transport.is_closing():
             return
         if self._headers > self._limits.headers or self._head_bytes > self._limits.head_bytes:
@@ -99,7 +99,7 @@ class BoundedProtocol(HttpToolsProtocol):
             super().send_400_response(msg)
 
     def on_message_begin(self) -> None:
-        """Begin to count anew."""
+        """Reset the counts."""
         self._complete, self._head_bytes, self._headers = False, 0, 0
         super().on_message_begin()
 
@@ -109,7 +109,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Count a header or a trailer. Raises DataError, which stops the parser, where there are too many."""
+        """Count a header or a trailer. Raises DataError, which stops the parser, if there are too many."""
         self._headers += 1
         self._head_bytes += len(name) + len(value)
         if self._headers > self._limits.headers or self._head_bytes > self._limits.head_bytes:
@@ -117,14 +117,14 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Wait for the body. Raises DataError, which stops the parser, where the request may not go on.
+        """Wait for the body. Raises DataError, which stops the parser, if the request may not continue.
 
         The parser takes the body of a request that asks for an upgrade for the next request, and uvicorn reads on after
         each answer however many requests wait.
         """
         sized = any(name in (b"content-length", b"transfer-encoding") for name, _ in self.headers)
         if sized and self.parser.should_upgrade():
-            self._refuse(400, "there are no upgrades here: send the request without the header Upgrade")
+            self._refuse(400, "upgrades are not supported: send the request without the header Upgrade")
             raise DataError("an upgrade with a body")
         self._in_body = self._advanced = True
         self._sending.stop()
@@ -134,7 +134,7 @@ class BoundedProtocol(HttpToolsProtocol):
             raise DataError("too many requests wait on one connection")
 
     def on_body(self, body: bytes) -> None:
-        """Take bytes of a body; `Limit` sees to it that they are not too many."""
+        """Take bytes of a body; `BodyLimit` bounds them."""
         self._advanced = True
         super().on_body(body)
 
@@ -172,7 +172,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refuse(431, f"the head of the request is too large: at most {most} are allowed")
 
     def _refuse(self, status: int, words: str) -> None:
-        """Close the connection; say why where no answer is under way."""
+        """Close the connection; say why if no answer is under way."""
         if self.cycle is None or self.cycle.response_complete:
             body = json.dumps({"error": words}).encode()
             head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/json\r\n"
@@ -181,19 +181,19 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 class Timer:
-    """A call that is to come, one at a time."""
+    """A delayed call, one at a time."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._call: asyncio.TimerHandle | None = None
 
     def start(self, seconds: float, call: Callable[[], None]) -> None:
-        """Call it in so many seconds, if none is to come already."""
+        """Call it after `seconds`, unless a call is already scheduled."""
         if self._call is None:
             self._call = self._loop.call_later(seconds, call)
 
     def stop(self) -> None:
-        """Call nothing."""
+        """Cancel the call."""
         if self._call is not None:
             self._call.cancel()
             self._call = None

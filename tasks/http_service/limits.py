@@ -7,15 +7,15 @@ import json
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-SMALL = 65_536  # bytes of a body that count for nothing
+SMALL = 65_536  # bytes of a body that are not counted
 
 
 class BodyLimit:
-    """ASGI middleware: 413 where a body says it is larger than `most` bytes, or turns out to be; 408 where it takes
-    more than `patience` seconds to come; 503 where `waiting` requests with a body are being answered already, or where
+    """ASGI middleware: 413 if a body is declared or turns out larger than `most` bytes; 408 if it takes
+    more than `patience` seconds to come; 503 if `waiting` requests with a body are being answered already, or if
     bodies hold `memory` bytes, not counting the first `SMALL` bytes of each.
 
-    A request counts from when its body has come: who sends slowly takes nobody's place. Requests without a body, such
+    A request counts from when its body has come, so that a slow sender blocks no other. Requests without a body, such
     as /health, are always let in.
     """
 
@@ -30,8 +30,8 @@ class BodyLimit:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
             await self.app(scope, receive, send)
             return
-        said = dict(scope["headers"]).get(b"content-length", b"")
-        if said.isdigit() and int(said) > self.most:
+        declared = dict(scope["headers"]).get(b"content-length", b"")
+        if declared.isdigit() and int(declared) > self.most:
             await self._too_large(send)
             return
         body = bytearray()
@@ -42,7 +42,7 @@ class BodyLimit:
             self._held -= max(len(body) - SMALL, 0)
 
     async def _read(self, body: bytearray, receive: Receive, send: Send) -> bool:
-        """Read the body; False where it was refused, or the client went away."""
+        """Read the body; False if it was refused, or the client went away."""
         more = True
         try:
             async with asyncio.timeout(self.patience):
@@ -72,7 +72,7 @@ class BodyLimit:
             return
         read = False
 
-        async def replayed() -> Message:
+        async def receive_body() -> Message:
             nonlocal read
             if read:
                 return await receive()
@@ -81,7 +81,7 @@ class BodyLimit:
 
         self._now += 1
         try:
-            await self.app(scope, replayed, send)
+            await self.app(scope, receive_body, send)
         finally:
             self._now -= 1
 

@@ -1,4 +1,4 @@
-"""Gauges: what a Prometheus server wants to know of a running service."""
+"""Metrics of a running service for Prometheus."""
 
 from __future__ import annotations
 
@@ -37,9 +37,7 @@ class ServiceMetrics:
             "Answers and deliveries of labels that could not be recorded",
             registry=self._registry,
         )
-        self._degraded = self._gauge(
-            "degraded", "1 where the newest champion does not load, or nothing can be recorded"
-        )
+        self._degraded = self._gauge("degraded", "1 if the newest champion does not load or nothing can be recorded")
         self._champion = self._gauge("champion", "Entry of the promotion log that serves")
         self._waiting = self._gauge("book_rows", "Served rows that are kept for their labels")
         self._forgotten = self._gauge("book_forgotten", "Requests that left the book")
@@ -51,17 +49,17 @@ class ServiceMetrics:
     def _gauge(self, name: str, words: str, *labels: str) -> Gauge:
         return Gauge(f"nightloop_{name}", words, labels, registry=self._registry)
 
-    def took(self, path: str, status: int, seconds: float) -> None:
+    def count_request(self, path: str, status: int, seconds: float) -> None:
         """Count a request."""
         self._seconds.labels(path, str(status)).observe(seconds)
 
-    def labels(self, counts: Mapping[str, int]) -> None:
+    def count_labels(self, counts: Mapping[str, int]) -> None:
         """Count labelled rows."""
         for outcome, rows in counts.items():
             self._labels.labels(outcome).inc(rows)
 
-    def unrecorded(self) -> None:
-        """Count an answer, or labels, of which there is no record."""
+    def count_unrecorded(self) -> None:
+        """Count an answer, or labels, that could not be recorded."""
         self._unrecorded.inc()
 
     def text(self, predictor: Predictor, degraded: bool) -> bytes:
@@ -69,19 +67,19 @@ class ServiceMetrics:
         self._degraded.set(degraded)
         self._champion.set(predictor.version.number)
         if learning := predictor.learning:
-            self._waiting.set(learning.book.rows)
-            self._forgotten.set(learning.book.forgotten)
+            self._waiting.set(learning.pending.rows)
+            self._forgotten.set(learning.pending.forgotten)
             with learning.lock:
                 chain = learning.now.chain
-                for label, one in chain.correctors.items():
-                    if isinstance(one, ReLoop2):
-                        self._occupancy.labels(label).set(one.memory.occupancy(chain.states[label]))
-                        self._strength.labels(label).set(one.serving(chain.states[label])[0])
+                for label, corrector in chain.correctors.items():
+                    if isinstance(corrector, ReLoop2):
+                        self._occupancy.labels(label).set(corrector.memory.occupancy(chain.states[label]))
+                        self._strength.labels(label).set(corrector.serving(chain.states[label])[0])
         return generate_latest(self._registry)
 
 
 class TimingMiddleware:
-    """ASGI middleware: counts requests by path, any but `PATHS` as `other`; who went away unanswered counts as 499."""
+    """ASGI middleware: counts requests by path, any but `PATHS` as `other`; a client that left before the answer counts as 499."""
 
     def __init__(self, app: ASGIApp, gauges: ServiceMetrics) -> None:
         self.app, self.gauges = app, gauges
@@ -90,17 +88,17 @@ class TimingMiddleware:
         """Pass a request on, and look at what is sent back."""
         begin, status = perf_counter(), 499
 
-        async def sent(message: Message) -> None:
+        async def send_counted(message: Message) -> None:
             nonlocal status
             status = message.get("status", status)
             await send(message)
 
         try:
-            await self.app(scope, receive, sent)
+            await self.app(scope, receive, send_counted)
         except Exception:
             status = 500
             raise
         finally:
             if scope["type"] == "http":
                 path = scope["path"] if scope["path"] in PATHS else "other"
-                self.gauges.took(path, status, perf_counter() - begin)
+                self.gauges.count_request(path, status, perf_counter() - begin)

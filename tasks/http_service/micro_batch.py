@@ -1,6 +1,6 @@
-"""Batches: one thread that answers all requests that wait, in one pass of the model; the more wait, the cheaper is each.
+"""Micro-batches: one thread answers all waiting requests in one pass of the model; the more wait, the cheaper is each.
 
-Two threads would cost more than one: each operation of a model lets the interpreter go and waits to have it again.
+Two threads would cost more than one: each operation of a model releases the interpreter lock and waits for it again.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import Any, TypeVar
 
 from nightloop.tasks.serving.pending_labels import RecordedRequest, ScoredRequest
 
-ROWS = 2000  # of one pass: those who come later wait for no more than these
+ROWS = 2000  # of one pass: later requests wait for no more than these
 Answer = ScoredRequest | Exception
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class _Waiting:
-    """Who waits for an answer to `what`: a question, or the last thing that an iterator gives."""
+    """A waiting request, or an iterator whose last value is waited for."""
 
-    what: RecordedRequest | Iterator[Any]
+    work: RecordedRequest | Iterator[Any]
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     answer: asyncio.Future[Any] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
@@ -32,7 +32,7 @@ class _Waiting:
 class MicroBatcher:
     """Requests from an event loop, answered by `answers` on a thread of their own between `start` and `stop`.
 
-    Nobody waits for a batch to fill: it is whatever has come while the one before was worked on. Work that takes longer
+    A batch does not wait to fill: it is what has come while the one before was worked on. Work that takes longer
     is an iterator, of which one step is done after each batch.
     """
 
@@ -41,67 +41,67 @@ class MicroBatcher:
         self._thread = threading.Thread(target=self._work, name="batches", daemon=True)
 
     async def answer(self, question: RecordedRequest) -> ScoredRequest:
-        """Raises what is wrong with the question."""
+        """Raises the error of a wrong request."""
         self._queue.put(waiting := _Waiting(question))
-        page: ScoredRequest = await waiting.answer
-        return page
+        scored: ScoredRequest = await waiting.answer
+        return scored
 
     async def last(self, steps: Iterator[T]) -> T:
-        """The last thing that `steps` gives, which gives something. Raises what it raises."""
+        """The last value of `steps`, which has at least one. Raises what it raises."""
         self._queue.put(waiting := _Waiting(steps))
-        found: T = await waiting.answer
-        return found
+        value: T = await waiting.answer
+        return value
 
     def start(self) -> None:
-        """Begin to answer; questions that came before have waited."""
+        """Start to answer, also the requests that already wait."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Answer those who wait, then end."""
+        """Answer the waiting requests, then end."""
         self._queue.put(None)
         self._thread.join()
 
     def _work(self) -> None:
-        longer, going = deque[tuple[_Waiting, Any]](), True  # with what its iterator gave so far
-        while going or longer:
+        iterators, running = deque[tuple[_Waiting, Any]](), True  # with what its iterator gave so far
+        while running or iterators:
             batch, rows = list[_Waiting](), 0
-            while going and rows < ROWS and not (self._queue.empty() and (batch or longer)):
-                one = self._queue.get()
-                going = one is not None
-                if one is not None and isinstance(one.what, RecordedRequest):
-                    batch.append(one)
-                    rows += len(one.what.asked)
-                elif one is not None:
-                    longer.append((one, None))
+            while running and rows < ROWS and not (self._queue.empty() and (batch or iterators)):
+                waiting = self._queue.get()
+                running = waiting is not None
+                if waiting is not None and isinstance(waiting.work, RecordedRequest):
+                    batch.append(waiting)
+                    rows += len(waiting.work.inputs)
+                elif waiting is not None:
+                    iterators.append((waiting, None))
             if batch:
                 self._answer(batch)
-            if longer:
-                one, before = longer.popleft()
+            if iterators:
+                waiting, before = iterators.popleft()
                 try:
-                    longer.appendleft((one, next(one.what)))  # type: ignore[arg-type]
+                    iterators.appendleft((waiting, next(waiting.work)))  # type: ignore[arg-type]
                 except StopIteration:
-                    one.loop.call_soon_threadsafe(_hand_out, [one], [before])
+                    waiting.loop.call_soon_threadsafe(_set_answers, [waiting], [before])
                 except Exception as error:
-                    one.loop.call_soon_threadsafe(_hand_out, [one], [error])
+                    waiting.loop.call_soon_threadsafe(_set_answers, [waiting], [error])
 
     def _answer(self, batch: Sequence[_Waiting]) -> None:
-        found: Sequence[Answer]
+        answers: Sequence[Answer]
         try:
-            found = self._answers([one.what for one in batch])  # type: ignore[misc]
-        except Exception as error:  # a mistake of ours, and the thread goes on
-            if len(batch) > 1:  # whoever it is about, the others are answered
-                for one in batch:
-                    self._answer([one])
+            answers = self._answers([waiting.work for waiting in batch])  # type: ignore[misc]
+        except Exception as error:  # a bug; the thread must continue
+            if len(batch) > 1:  # one request causes it; the others are answered
+                for waiting in batch:
+                    self._answer([waiting])
                 return
-            found = [error]
-        batch[0].loop.call_soon_threadsafe(_hand_out, batch, found)
+            answers = [error]
+        batch[0].loop.call_soon_threadsafe(_set_answers, batch, answers)
 
 
-def _hand_out(batch: Sequence[_Waiting], found: Sequence[object]) -> None:
-    for one, answer in zip(batch, found, strict=True):
-        if one.answer.done():  # who asked has gone away
+def _set_answers(batch: Sequence[_Waiting], answers: Sequence[object]) -> None:
+    for waiting, answer in zip(batch, answers, strict=True):
+        if waiting.answer.done():  # the client has left
             continue
         if isinstance(answer, Exception):
-            one.answer.set_exception(answer)
+            waiting.answer.set_exception(answer)
         else:
-            one.answer.set_result(answer)
+            waiting.answer.set_result(answer)

@@ -1,4 +1,4 @@
-"""Bodies: the JSON of a request, parsed as FastAPI does it, but without a key that is given twice."""
+"""Request bodies: the JSON of a request, parsed as FastAPI does it, but without a key that is given twice."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from fastapi.routing import APIRoute
 
 
 class StrictRequest(Request):
-    """A request whose JSON says each thing once."""
+    """A request whose JSON has each key once."""
 
     async def json(self) -> Any:
-        """The body. Raises HTTPException where it is no text or repeats a key, JSONDecodeError where it is no JSON."""
+        """The body. Raises HTTPException if it is not UTF-8 or repeats a key, JSONDecodeError if it is not JSON."""
         body = await self.body()
         try:
-            return json.loads(body, object_pairs_hook=_unique)
+            return json.loads(body, object_pairs_hook=_refuse_repeated_keys)
         except json.JSONDecodeError:
             raise
         except UnicodeDecodeError as error:
@@ -41,11 +41,11 @@ class StrictRoute(APIRoute):
         return read_strictly
 
 
-def _unique(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
-    """An object. Raises HTTPException where a key is given twice: either value could be meant."""
-    found = dict[str, object]()
+def _refuse_repeated_keys(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
+    """An object. Raises HTTPException if a key is given twice: either value could be meant."""
+    unique = dict[str, object]()
     for key, value in pairs:
-        if key in found:
+        if key in unique:
             raise HTTPException(422, f"body: the key {key[:80]!r} is given twice; give it once")
-        found[key] = value
-    return found
+        unique[key] = value
+    return unique

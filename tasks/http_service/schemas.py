@@ -1,4 +1,4 @@
-"""Questions: what the HTTP service may be asked, field by field; each is explained in its /docs."""
+"""Schemas of the requests to the HTTP service, field by field; /openapi.json explains each."""
 
 from __future__ import annotations
 
@@ -25,32 +25,33 @@ MOST_REPEATED = 4_000_000  # characters that all rows have in common, times the 
 MOST_DIGITS = 40  # of a whole number; a UUID has 39
 
 
-def _few(given: object) -> object:
-    """Refuse a mapping that nobody needs before each of its values has a mistake of its own."""
-    if isinstance(given, dict) and len(given) > MOST_FEATURES:
-        raise DataError(f"{len(given):,} features were given; a call has at most {MOST_FEATURES:,}")
-    return given
+def _refuse_many_features(value: object) -> object:
+    """Refuse a very large mapping at once, before each of its values is checked."""
+    if isinstance(value, dict) and len(value) > MOST_FEATURES:
+        raise DataError(f"{len(value):,} features were given; a call has at most {MOST_FEATURES:,}")
+    return value
 
 
-def _short(given: int) -> int:
-    """Refuse a number whose writing out would take longer than what it is for."""
-    if abs(given) >= 10**MOST_DIGITS:
+def _refuse_long_number(number: int) -> int:
+    """Refuse a number that would take long to write out."""
+    if abs(number) >= 10**MOST_DIGITS:
         raise DataError(f"a whole number has at most {MOST_DIGITS} digits")
-    return given
+    return number
 
 
-# A list says what is wrong with its first wrong element: a million sentences would take minutes and gigabytes.
-Whole = Annotated[StrictInt, AfterValidator(_short)]
+# A list says what is wrong with its first wrong element: a million messages would take minutes and gigabytes.
+Whole = Annotated[StrictInt, AfterValidator(_refuse_long_number)]
 Id = Annotated[StrictStr, Field(max_length=1_000)] | Whole
 Ids = Annotated[list[Id], Field(fail_fast=True)]
 Value = Annotated[StrictStr, Field(max_length=100_000)] | Whole | StrictFloat | StrictBool | None
 Features = Annotated[
-    dict[str, Value | Annotated[list[Value], Field(fail_fast=True, max_length=MOST_ITEMS)]], BeforeValidator(_few)
+    dict[str, Value | Annotated[list[Value], Field(fail_fast=True, max_length=MOST_ITEMS)]],
+    BeforeValidator(_refuse_many_features),
 ]
-Context = Annotated[dict[str, Value], BeforeValidator(_few)]
+Context = Annotated[dict[str, Value], BeforeValidator(_refuse_many_features)]
 Request = Annotated[str, Field(min_length=1, max_length=200)]
 REQUEST = Field(None, description="An id of your own for this request; without one it gets a random one.")
-PIPELINE = Field(None, description="Where given, an answer of any other pipeline is refused.")
+PIPELINE = Field(None, description="If given, the request is refused by a server of another pipeline.")
 FEATURES: Any = Field(
     default_factory=dict,
     description="Every categorical and numeric column of the plan: one value for all items, or a list of one an item. A "
@@ -59,16 +60,16 @@ FEATURES: Any = Field(
 )
 
 
-def _known(model: type[BaseModel], given: object) -> object:
+def _refuse_unknown_fields(model: type[BaseModel], body: object) -> object:
     """Refuse unknown fields in one sentence: a body of a million of them would have as many mistakes."""
-    if isinstance(given, dict) and (unknown := sorted(map(str, given.keys() - model.model_fields.keys()))):
+    if isinstance(body, dict) and (unknown := sorted(map(str, body.keys() - model.model_fields.keys()))):
         more = f" and {len(unknown) - 3:,} more" if len(unknown) > 3 else ""
         named = ", ".join(repr(name[:60]) for name in unknown[:3])
         raise DataError(f"there is no field {named}{more}; there are {', '.join(model.model_fields)}")
-    return given
+    return body
 
 
-def _bounded(rows: int, call: Score | Recommend) -> None:
+def _refuse_large_record(rows: int, call: Score | Recommend) -> None:
     """Raise DataError if a small body would become large records."""
     values = (call.user, call.request, *call.features.values())
     common = sum(len(str(value)) for value in values if isinstance(value, str | int))
@@ -86,9 +87,9 @@ class Score(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def known(cls, given: object) -> object:
-        """Refuse fields that there are not."""
-        return _known(cls, given)
+    def refuse_unknown_fields(cls, body: object) -> object:
+        """Refuse unknown fields."""
+        return _refuse_unknown_fields(cls, body)
 
     user: Id
     items: Ids = Field(min_length=1, max_length=MOST_ITEMS)
@@ -97,9 +98,9 @@ class Score(BaseModel):
     pipeline: str | None = PIPELINE
 
     @model_validator(mode="after")
-    def bounded(self) -> Self:
+    def refuse_large_record(self) -> Self:
         """Raise DataError if its record would be too large."""
-        _bounded(len(self.items), self)
+        _refuse_large_record(len(self.items), self)
         return self
 
 
@@ -110,9 +111,9 @@ class Recommend(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def known(cls, given: object) -> object:
-        """Refuse fields that there are not."""
-        return _known(cls, given)
+    def refuse_unknown_fields(cls, body: object) -> object:
+        """Refuse unknown fields."""
+        return _refuse_unknown_fields(cls, body)
 
     user: Id
     k: int = Field(10, ge=1, le=1000)
@@ -122,22 +123,22 @@ class Recommend(BaseModel):
     pipeline: str | None = PIPELINE
 
     @model_validator(mode="after")
-    def bounded(self) -> Self:
+    def refuse_large_record(self) -> Self:
         """Raise DataError if its record would be too large."""
-        _bounded(self.k, self)
+        _refuse_large_record(self.k, self)
         return self
 
 
 class Labels(BaseModel):
-    """What became of one request."""
+    """The labels of one request."""
 
     model_config = ConfigDict(extra="forbid")
 
     @model_validator(mode="before")
     @classmethod
-    def known(cls, given: object) -> object:
-        """Refuse fields that there are not."""
-        return _known(cls, given)
+    def refuse_unknown_fields(cls, body: object) -> object:
+        """Refuse unknown fields."""
+        return _refuse_unknown_fields(cls, body)
 
     request: Request
     labels: Annotated[list[StrictInt | StrictFloat | StrictBool | None], Field(fail_fast=True)] = Field(
@@ -153,9 +154,9 @@ class Observe(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def known(cls, given: object) -> object:
-        """Refuse fields that there are not."""
-        return _known(cls, given)
+    def refuse_unknown_fields(cls, body: object) -> object:
+        """Refuse unknown fields."""
+        return _refuse_unknown_fields(cls, body)
 
     observations: Annotated[list[Labels], Field(fail_fast=True)] = Field(min_length=1, max_length=MOST_LABELS)
     pipeline: str | None = PIPELINE

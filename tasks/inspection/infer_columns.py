@@ -1,4 +1,4 @@
-"""Guessing: which column of somebody's file plays which role, by the names that people usually give."""
+"""Guesses which column of a file plays which role, by usual names."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ USUAL: Mapping[str, str] = {
 def guess_columns(path: str, options: Mapping[str, Any] | None = None) -> Columns:
     """The roles of the columns of a csv, Parquet or JSON-lines file, .gz too. `options`: those of the source `files`.
 
-    Raises FileNotFoundError, or ValueError that names the columns there are and how to give the roles by hand.
+    Raises FileNotFoundError, or DataError that names the columns and how to give the roles by hand.
     """
     names = columns_of_file(path, options or {})
     plain = {"".join(c for c in name.casefold() if c.isalnum() or c == "_"): name for name in reversed(names)}
-    found = {role: next((plain[n] for n in usual.split() if n in plain), None) for role, usual in USUAL.items()}
-    missing = [role for role in ("user", "item", "time") if found[role] is None]
+    roles_found = {role: next((plain[n] for n in usual.split() if n in plain), None) for role, usual in USUAL.items()}
+    missing = [role for role in ("user", "item", "time") if roles_found[role] is None]
     if missing:
         usual = "; ".join(f"usual names of the {role} are {', '.join(USUAL[role].split()[:6])}" for role in missing)
-        roles = ",".join(f"{role}={found[role] or '...'}" for role in ("user", "item", "time"))
+        roles = ",".join(f"{role}={roles_found[role] or '...'}" for role in ("user", "item", "time"))
         raise DataError(
             f"{path}: no column is plainly the {' or the '.join(missing)}; its columns are "
             f"{', '.join(map(repr, names[:40]))}. Say which is which, --columns {roles} (label=... for clicks), or in "
             f"a plan's `columns`; {usual}"
         )
-    user, item, time = (str(found[role]) for role in ("user", "item", "time"))
-    return Columns(user=user, item=item, time=time, label=found["label"], key=())
+    user, item, time = (str(roles_found[role]) for role in ("user", "item", "time"))
+    return Columns(user=user, item=item, time=time, label=roles_found["label"], key=())
 
 
 def columns_of_file(path: str, options: Mapping[str, Any]) -> list[str]:

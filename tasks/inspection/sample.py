@@ -1,4 +1,4 @@
-"""Sample: rows of the first, a middle and the newest file of a source, read as a night reads them, and what is in them."""
+"""A sample: rows of the first, a middle and the newest file of a source, read as a night reads them, and what is in them."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ Micros = npt.NDArray[np.int64]
 
 @dataclass
 class SampleNotes:
-    """What is noted of rows while they pass by."""
+    """What is recorded of rows while they are read."""
 
     rows: int = 0
     cut: bool = False  # whether rows were left out
-    coarse: str = ""  # the column of times, where it holds seconds less exactly than they are
+    coarse: str = ""  # the column of times, if its type is too coarse for seconds
     rounded: dict[str, str] = field(
         default_factory=dict
-    )  # columns of ids with numbers beyond what their type tells apart
+    )  # columns of ids with numbers that their type cannot distinguish
     times: dict[str, str] = field(default_factory=dict)  # as written -> as read
     ids: dict[str, dict[str, str]] = field(default_factory=lambda: {"user": {}, "item": {}})
     several: dict[str, str] = field(
@@ -58,11 +58,11 @@ class SampleNotes:
 
 @dataclass(frozen=True)
 class Sample:
-    """What was read of a source, and what a night would say of it."""
+    """What was read of a source, and the validation that a night would give it."""
 
     files: int  # that there are; 0: the source does not read files
     read: tuple[str, ...]  # those that were read
-    seen: SampleNotes
+    notes: SampleNotes
     periods: tuple[tuple[str, int], ...]  # each with its rows, those before the first under "before"
     span: tuple[str, str] | None  # first and last time
     distinct: Mapping[str, int]  # users and items
@@ -71,9 +71,9 @@ class Sample:
     outside: tuple[str, ...]  # files whose rows lie in other periods than their name says, in words
 
     @property
-    def whole(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether nothing was left out."""
-        return not self.seen.cut and len(self.read) == self.files
+        return not self.notes.cut and len(self.read) == self.files
 
 
 def sample_source(
@@ -81,51 +81,51 @@ def sample_source(
 ) -> Sample:
     """A sample of the source's rows, or all of them. Nothing is written but in a directory that is removed again.
 
-    Raises as the source does where no row can be read.
+    Raises as the source does if no row can be read.
     """
     import_in_background()
     with temporary_lake(settings, plan.pipeline, keys) as warehouse:
-        return _sampled(replace(warehouse, head=not whole), plan, source, None if whole else MOST)
+        return _take_sample(replace(warehouse, head=not whole), plan, source, None if whole else MOST)
 
 
 @contextmanager
 def temporary_lake(settings: Settings, pipeline: str, keys: Mapping[str, str] | None = None) -> Iterator[Warehouse]:
     """A lake in a directory that is removed again, for a look at files that is not kept."""
-    with TemporaryDirectory() as room:
-        own = settings.model_copy(update={"home": Path(room), "data": "", "catalog": SecretStr("")})
-        with Warehouse.open(own, pipeline, keys) as warehouse:
+    with TemporaryDirectory() as folder:
+        local = settings.model_copy(update={"home": Path(folder), "data": "", "catalog": SecretStr("")})
+        with Warehouse.open(local, pipeline, keys) as warehouse:
             yield warehouse
 
 
-def _sampled(warehouse: Warehouse, plan: Plan, source: Any, most: int | None) -> Sample:
+def _take_sample(warehouse: Warehouse, plan: Plan, source: Any, most: int | None) -> Sample:
     files: list[str] = source.files(warehouse) if hasattr(source, "files") else []
     few = dict.fromkeys(files[n] for n in (0, len(files) // 2, -1)) if files else {}
     read = tuple(few if most else files)
-    seen = SampleNotes()
+    notes = SampleNotes()
 
-    def landed() -> None:
-        vars(seen).update(vars(SampleNotes()))
+    def land_sample() -> None:
+        vars(notes).update(vars(SampleNotes()))
         land(
             warehouse,
             WHOLE,
-            _passing(_rows(warehouse, plan, source, read, most, seen), plan, source, seen),
+            _take_notes(_rows(warehouse, plan, source, read, most, notes), plan, source, notes),
             plan.columns,
         )
 
-    read_until_complete(warehouse, landed)
-    found = warehouse.query("ingest/sample_times").column("micros").to_numpy()
+    read_until_complete(warehouse, land_sample)
+    times = warehouse.query("ingest/sample_times").column("micros").to_numpy()
     labels = warehouse.query("ingest/sample_labels").to_pylist() if plan.columns.label else []
     (distinct,) = warehouse.query("ingest/sample_ids").to_pylist()
     return Sample(
-        files=len(files), read=read, seen=seen, periods=_periods(plan, found),
-        span=(_iso(int(found.min())), _iso(int(found.max()))) if len(found) else None, distinct=distinct,
+        files=len(files), read=read, notes=notes, periods=_periods(plan, times),
+        span=(_iso(int(times.min())), _iso(int(times.max()))) if len(times) else None, distinct=distinct,
         labels=tuple((row["label"], row["rows"]) for row in labels), verdict=validate_period(warehouse, plan, WHOLE, 1, EarlierNights()),
-        outside=tuple(_outside(seen)),
+        outside=tuple(_outside(notes)),
     )  # fmt: skip
 
 
 def _rows(
-    warehouse: Warehouse, plan: Plan, source: Any, read: tuple[str, ...], most: int | None, seen: SampleNotes
+    warehouse: Warehouse, plan: Plan, source: Any, read: tuple[str, ...], most: int | None, notes: SampleNotes
 ) -> Iterator[tuple[str, pa.RecordBatch]]:
     """Rows of these files, as many of each; of a source without files those of its first period."""
     for file in read or ("",):
@@ -136,33 +136,33 @@ def _rows(
         )  # fmt: skip
         for batch in batches:
             if left is not None and batch.num_rows > left:
-                seen.cut, batch = True, batch.slice(0, left)
+                notes.cut, batch = True, batch.slice(0, left)
             yield file, batch
             left = None if left is None else left - batch.num_rows
             if left == 0:
-                seen.cut = True
+                notes.cut = True
                 break
 
 
-def _passing(
-    rows: Iterator[tuple[str, pa.RecordBatch]], plan: Plan, source: Any, seen: SampleNotes
+def _take_notes(
+    rows: Iterator[tuple[str, pa.RecordBatch]], plan: Plan, source: Any, notes: SampleNotes
 ) -> Iterator[pa.RecordBatch]:
     """The batches, noted on their way."""
     columns = plan.columns
     for file, batch in rows:
-        seen.rows += batch.num_rows
+        notes.rows += batch.num_rows
         head = batch.slice(0, 200)
         if "_micros" in batch.schema.names:
             micros = batch.column("_micros").drop_null().to_numpy()
-            _note_outside(seen, file, source, plan, micros)
-            _note_times(seen.times, head, columns.time)
+            _note_outside(notes, file, source, plan, micros)
+            _note_times(notes.times, head, columns.time)
             if pa.types.is_float32(head.column(columns.time).type):
-                seen.coarse = columns.time
+                notes.coarse = columns.time
         for role, name in (("user", columns.user), ("item", columns.item)):
-            _note_ids(seen.ids[role], head, name)
-            _note_rounded(seen.rounded, flat_column(batch, name), name)
+            _note_ids(notes.ids[role], head, name)
+            _note_rounded(notes.rounded, flat_column(batch, name), name)
         for name in columns.multi_value:
-            _note_several(seen.several, batch, name)
+            _note_several(notes.several, batch, name)
         yield batch
 
 
@@ -199,15 +199,15 @@ def _note_rounded(noted: dict[str, str], ids: pa.Array, name: str) -> None:
 
 
 def _note_several(noted: dict[str, str], batch: pa.RecordBatch, name: str) -> None:
-    """A value of a column that the plan says has several, where no row so far has more than one."""
+    """A value of a column that the plan says has several, if no row so far has more than one."""
     values = batch.column(name)
     if noted.get(name, "none yet") and pa.types.is_string(values.type):
         values = pc.drop_null(values)
-        found = pc.any(pc.match_substring_regex(values, SEVERAL)).as_py()
-        noted[name] = "" if found else noted.get(name) or next(iter(values.slice(0, 1).to_pylist()), "")
+        several = pc.any(pc.match_substring_regex(values, SEVERAL)).as_py()
+        noted[name] = "" if several else noted.get(name) or next(iter(values.slice(0, 1).to_pylist()), "")
 
 
-def _note_outside(seen: SampleNotes, file: str, source: Any, plan: Plan, micros: Micros) -> None:
+def _note_outside(notes: SampleNotes, file: str, source: Any, plan: Plan, micros: Micros) -> None:
     name = source.period_of(file) if file and hasattr(source, "period_of") else ""
     if not name or not len(micros):
         return
@@ -217,13 +217,13 @@ def _note_outside(seen: SampleNotes, file: str, source: Any, plan: Plan, micros:
         return
     if at.start is None or at.end is None:
         return
-    rows, out, first, last = seen.outside.get(file, [0, 0, int(micros.min()), int(micros.max())])
+    rows, out, first, last = notes.outside.get(file, [0, 0, int(micros.min()), int(micros.max())])
     out += int(((micros < at.start) | (micros >= at.end)).sum())
-    seen.outside[file] = [rows + len(micros), out, min(first, int(micros.min())), max(last, int(micros.max()))]
+    notes.outside[file] = [rows + len(micros), out, min(first, int(micros.min())), max(last, int(micros.max()))]
 
 
-def _outside(seen: SampleNotes) -> Iterator[str]:
-    for file, (rows, out, first, last) in seen.outside.items():
+def _outside(notes: SampleNotes) -> Iterator[str]:
+    for file, (rows, out, first, last) in notes.outside.items():
         if out:
             yield f"{file}: {out:,} of {rows:,} rows lie outside its period; its times go from {_iso(first)} to {_iso(last)}"
 
@@ -233,19 +233,19 @@ def _periods(plan: Plan, instants: Micros) -> tuple[tuple[str, int], ...]:
     if not len(instants) or hasattr(plan.periods, "rows"):
         return ()
     at = np.sort(instants)
-    found, n = [], 0
+    counts, n = [], 0
     while n < len(at):
         index = index_at(plan.periods, int(at[n]))
         try:
-            one = period(plan.periods, index) if index >= 0 else None
+            current = period(plan.periods, index) if index >= 0 else None
         except ValueError:  # it would end after the year 9999
-            found.append((BEYOND, len(at) - n))
+            counts.append((BEYOND, len(at) - n))
             break
-        end = (one.end if one else period(plan.periods, 0).start) or 0
+        end = (current.end if current else period(plan.periods, 0).start) or 0
         following = int(np.searchsorted(at, end))
-        found.append((one.name if one else "before", following - n))
+        counts.append((current.name if current else "before", following - n))
         n = following
-    return tuple(found)
+    return tuple(counts)
 
 
 def _iso(micros: int) -> str:

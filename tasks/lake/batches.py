@@ -1,4 +1,4 @@
-"""Batches of rows: as many rows as are worth a step, and no more bytes than memory can be spared for."""
+"""Batches of rows: large enough for efficient steps, with a limit on their bytes."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ BYTES = 1 << 27  # of a batch: rows may be wide
 
 def bounded_batches(chunks: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """The same rows in batches of at least `ROWS` rows or `BYTES` bytes, the last one excepted."""
-    held: list[pa.RecordBatch] = []
+    pending: list[pa.RecordBatch] = []
     rows = size = 0
     for chunk in chunks:
-        held.append(chunk)
+        pending.append(chunk)
         rows, size = rows + chunk.num_rows, size + chunk.nbytes
         if rows >= ROWS or size >= BYTES:
-            yield pa.concat_batches(held)
-            held, rows, size = [], 0, 0
-    if held:
-        yield pa.concat_batches(held)
+            yield pa.concat_batches(pending)
+            pending, rows, size = [], 0, 0
+    if pending:
+        yield pa.concat_batches(pending)

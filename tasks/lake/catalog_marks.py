@@ -1,8 +1,8 @@
-"""Owners: the catalogs that know files of a lake's data place. Only the one that is alone there may remove files.
+"""Catalog marks: which catalogs know files of a lake's data place. Only the one that is alone there may remove files.
 
-A catalog cannot see what another one needs: that of a copied home, or of a second database with the same `NIGHTLOOP_DATA`.
-So each leaves a mark in the data place when it is opened, which names the catalog and the directory. Of a place within the
-catalog's own home only marks that were left in this very directory count: a copy of a home has copies of the marks too.
+A catalog does not know what another one needs: that of a copied home, or of a second database with the same
+`NIGHTLOOP_DATA`. So each writes a mark into the data place when it is opened, which names the catalog and the directory.
+If the place is within the catalog's own home, only marks that name this directory count: a copied home has copied marks.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ PLACE = " in directory "  # between a catalog and the number of the directory, i
 
 
 def leave_mark(warehouse: Warehouse, settings: Settings, pipeline: str) -> None:
-    """Leave this catalog's mark in the data place, where it has none yet. Who may not write there leaves none."""
+    """Write this catalog's mark into the data place, if it has none yet. Without write access no mark is written."""
     catalog = _catalog(warehouse, settings, pipeline)
     file = f"{_marks(settings, pipeline)}/{hashlib.sha256(catalog.encode()).hexdigest()[:24]}.txt"
     with suppress(OSError):
-        if "://" not in file:  # every command opens the lake: a file is looked for without a statement
+        if "://" not in file:  # every command opens the lake, so local files are checked without a statement
             Path(file).parent.mkdir(parents=True, exist_ok=True)
             catalog += _place(settings, pipeline)
             if Path(file).exists() and Path(file).read_text(encoding="utf-8").strip() == catalog:
@@ -36,55 +36,55 @@ def leave_mark(warehouse: Warehouse, settings: Settings, pipeline: str) -> None:
 
 
 def removal_obstacle(warehouse: Warehouse, settings: Settings, pipeline: str, before: datetime) -> str:
-    """Why this catalog may not remove files of the data place; empty where it may.
+    """Why this catalog may not remove files of the data place; empty if it may.
 
-    It may where no other catalog has a mark, and its own is older than `before`: by then every other that is still in use
-    has been opened, and has left one.
+    It may if no other catalog has a mark, and its own is older than `before`: by then every other catalog in use has been
+    opened, and has written one.
     """
-    own, pattern = _catalog(warehouse, settings, pipeline), f"{_marks(settings, pipeline)}/*.txt"
+    catalog, pattern = _catalog(warehouse, settings, pipeline), f"{_marks(settings, pipeline)}/*.txt"
     rows, within = warehouse.query("catalog/marks", {"pattern": pattern}).to_pylist(), _within_home(settings, pipeline)
-    here = "" if "://" in settings.lake_place else _place(settings, pipeline)
+    directory = "" if "://" in settings.lake_place else _place(settings, pipeline)
     for row in rows:
-        row["catalog"], sign, place = row["catalog"].partition(PLACE)
-        other = row["catalog"] != own
-        if within:  # copies of marks, and that of the file which this catalog replaced at its place, mean nothing
-            other = sign + place == here and row["catalog"].partition(FILE)[0] != own.partition(FILE)[0]
+        row["catalog"], sign, marked = row["catalog"].partition(PLACE)
+        other = row["catalog"] != catalog
+        if within:  # ignore copied marks, and the mark of a catalog file that this one replaced
+            other = sign + marked == directory and row["catalog"].partition(FILE)[0] != catalog.partition(FILE)[0]
         if other:
             return (
-                f"another catalog knows files there too: {row['catalog']}. Give each catalog a NIGHTLOOP_DATA of its own; if "
-                f"that one is gone for good, remove {row['mark']}"
+                f"another catalog has files there too: {row['catalog']}. Give each catalog its own NIGHTLOOP_DATA; if "
+                f"that catalog no longer exists, remove {row['mark']}"
             )
-    since = next((row["since"] for row in rows if row["catalog"] == own), None)
+    since = next((row["since"] for row in rows if row["catalog"] == catalog), None)
     if within or (since and since <= before):
         return ""
-    known = (
-        f"only since {since:%Y-%m-%d}, and others that use the place must have time to be seen"
+    since_words = (
+        f"only since {since:%Y-%m-%d}, and other catalogs that use the place must have time to write their marks"
         if since
         else "by no mark"
     )
-    return f"this catalog is known there {known}"
+    return f"this catalog is known there {since_words}"
 
 
 def _within_home(settings: Settings, pipeline: str) -> bool:
-    """Whether the directory of the data lies in the home of its catalog, so that a copy of the home has a copy of it."""
+    """Whether the data directory is in the home of its catalog, so that a copy of the home has a copy of it."""
     if settings.postgres or "://" in settings.lake_place:
         return False
     return (Path(settings.lake_place) / pipeline).resolve().is_relative_to(settings.home.resolve())
 
 
 def _place(settings: Settings, pipeline: str) -> str:
-    """The directory of the data in words that no other directory has, by whatever way it is reached."""
+    """A text that identifies the data directory, whatever path leads to it."""
     return f"{PLACE}{(Path(settings.lake_place) / pipeline).stat().st_ino}"
 
 
 def _marks(settings: Settings, pipeline: str) -> str:
-    """Where the marks are: among the files that they speak of, whose removal looks at Parquet files alone."""
+    """The directory of the marks. It is in the data place, from which only Parquet files are removed."""
     place = settings.lake_place if "://" in settings.lake_place else str(Path(settings.lake_place).absolute())
     return f"{place}/{pipeline}/_catalogs"
 
 
 def _catalog(warehouse: Warehouse, settings: Settings, pipeline: str) -> str:
-    """The catalog in words that no other one has. A copied SQLite file is another file."""
+    """A text that identifies the catalog. A copied SQLite file is another catalog."""
     name = warehouse.query("catalog/catalog_name").column("name")[0].as_py()
     if catalog := settings.postgres:
         at = dsn.keywords(catalog.server)

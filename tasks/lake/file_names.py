@@ -1,4 +1,4 @@
-"""Names: of files on disk, each meant as it is spelt, and none that leads out of the place a plan names."""
+"""File names: escape names so that DuckDB does not read them as patterns, and refuse links out of the plan's place."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ from pathlib import Path
 from nightloop.tasks.plan.errors import DataError
 
 WILD = re.compile(r"[*?\[]")
-# Where a name has wildcards, \ divides folders for DuckDB; and the ending of a name with ? is looked for before that.
+# If a name has wildcards, DuckDB reads \ as a folder separator, and looks at the ending of a name with ? before that.
 IMPOSSIBLE = re.compile(r"\\.*[*?\[]|[*?\[].*\\|\?.*\.(gz|zst)$", re.DOTALL)
 
 
 def exact_names(params: Mapping[str, object] | None) -> dict[str, object]:
-    """Parameters of a statement, in which `file` and `files` are names: DuckDB's readers would take them for patterns."""
-    found = dict(params or {})
-    if isinstance(file := found.get("file"), str):
-        found["file"] = _spelt(file)
-    if isinstance(files := found.get("files"), list):
-        found["files"] = [_spelt(file) for file in files]
-    return found
+    """The parameters of a statement, with `file` and `files` escaped: DuckDB's readers would read names as patterns."""
+    escaped = dict(params or {})
+    if isinstance(file := escaped.get("file"), str):
+        escaped["file"] = _escape_name(file)
+    if isinstance(files := escaped.get("files"), list):
+        escaped["files"] = [_escape_name(file) for file in files]
+    return escaped
 
 
 def check_file(file: str, pattern: str) -> None:
-    """Raise DataError if a file that a plan's path found is no regular file, has a name that DuckDB cannot be given,
+    """Raise DataError if a file that a plan's path found is not a regular file, has a name that DuckDB cannot read,
     or is a link that leads out of its place.
 
-    The place is what the path names before its first * ? [ or {period}: that may be a link itself. A path without any
-    of them names one file, wherever that is.
+    The place is the part of the path before its first * ? [ or {period}; it may be a link itself. A path without any of
+    them names one file, and that file may be anywhere.
     """
     if "://" in file:
         return
     if not Path(file).is_file():
-        raise DataError(f"{file!r} is no regular file: deliver a file")
+        raise DataError(f"{file!r} is not a regular file: deliver a file")
     if IMPOSSIBLE.search(file):
         raise DataError(
-            f"{file!r}: a name may not have \\ beside * ? or [, nor ? where it ends with .gz or .zst: rename it"
+            f"{file!r}: a name may not have \\ together with * ? or [, nor ? if it ends with .gz or .zst: rename it"
         )
     wild = WILD.search(pattern.replace("{period}", "*"))
     if wild is None:
@@ -51,13 +51,13 @@ def check_file(file: str, pattern: str) -> None:
 
 
 def unreadable_name(pattern: str) -> str:
-    """The first file that a pattern finds whose name is no UTF-8, with what is not as \\x..; empty where there is none."""
+    """The first file of a pattern whose name is not UTF-8, with other bytes as \\x..; empty if there is none."""
     names = (str(name) for name in sorted(glob.iglob(pattern, recursive=True)))
     return next((repr(name.encode(errors="surrogateescape"))[2:-1] for name in names if not _is_text(name)), "")
 
 
-def _spelt(file: str) -> str:
-    """A pattern that finds this file alone: what would stand for others stands in brackets. A URL is none."""
+def _escape_name(file: str) -> str:
+    """A pattern that finds this file only: wildcards are put in brackets. A URL is returned as it is."""
     return file if file.startswith(("http://", "https://")) else WILD.sub(r"[\g<0>]", file)
 
 

@@ -1,4 +1,4 @@
-"""Arrivals: what a source hands over, as one stream with the lake's names and a number for each row."""
+"""Incoming rows: the batches of a source as one stream with the lake's column names and a number for each row."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ from nightloop.tasks.plan.plan import Columns
 ROLES = ("time", "user", "item", "label", "served")
 RESERVED = (*ROLES, "period", "version", "arrival", "_key", "_line", "_none", "_row", "_raw", "_reasons", "_found",
             "_words", "_values", "_micros", "_mark")  # fmt: skip
-LINE = "_line"  # a source may hand over a row it could not take apart: this column holds its text, the others are null
-PRIVATE = '{"arrival":null,"_key":null,"_none":null}'  # a JSON patch (RFC 7396): what of a row is not content
+LINE = "_line"  # for a row that a source could not parse: this column holds its text, the others are null
+PRIVATE = (
+    '{"arrival":null,"_key":null,"_none":null}'  # a JSON patch (RFC 7396) that removes fields that are not content
+)
 LONGEST = 255  # bytes of a column's name
 
 
@@ -31,38 +33,37 @@ class IncomingRows:
     texts: tuple[str, ...]  # the plan's own columns that stay text
     numbers: tuple[str, ...]
     words: tuple[str, ...]
-    failures: list[Exception]  # what the source raised half-way: a stream can only say that it broke off
+    failures: list[Exception]  # what the source raised during the stream: the stream's own error does not contain it
 
     @property
     def names(self) -> list[str]:
-        """The columns that say what a row is."""
+        """The columns of a row's content."""
         return ["time", "user", "item", *self.texts, *self.numbers]
 
 
 def incoming_rows(batches: Iterable[pa.RecordBatch], columns: Columns) -> IncomingRows:
-    """Name, number and check rows as they stream by; nothing is read before the first batch is asked for.
+    """Rename, number and check rows in a stream.
 
-    Raises DataError if a column of the plan is missing, has a name that the lake needs for itself or holds nested
-    values.
+    Raises DataError if a column of the plan is missing, has a name that is reserved for the lake, or holds nested values.
     """
-    texts = tuple(dict.fromkeys(name for name in (*columns.categorical, *columns.key) if not _role(name, columns)))
+    texts = tuple(dict.fromkeys(name for name in (*columns.categorical, *columns.key) if not _is_role(name, columns)))
     texts = tuple(name for name in texts if name not in columns.numeric)
     check_names((*texts, *columns.numeric))
     numbers = ("label", *(["served"] if columns.logged_probability else []), *columns.numeric)
-    stream = _read(batches)
+    stream = _read_batches(batches)
     first = next(stream, None)
     if first is None:
-        first = _nothing(columns, texts)
-    head = _named(first, columns, texts, 0)
+        first = _empty_batch(columns, texts)
+    head = _lake_columns(first, columns, texts, 0)
     words = tuple(name for name in numbers if pa.types.is_string(head.schema.field(name).type))
     failures: list[Exception] = []
-    named = _numbered(chain([first], stream), head.schema, columns, texts)
-    reader = pa.RecordBatchReader.from_batches(head.schema, _watched(named, failures))
+    numbered = _number_rows(chain([first], stream), head.schema, columns, texts)
+    reader = pa.RecordBatchReader.from_batches(head.schema, _collect_failures(numbered, failures))
     return IncomingRows(reader, texts, numbers, (*words, "_none"), failures)
 
 
-def _read(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The same batches. A library's ValueError, such as Arrow's, is what it says of the file and no fault of ours."""
+def _read_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The same batches. A library's ValueError, such as Arrow's, is about the file, so it becomes a DataError."""
     try:
         yield from batches
     except ValueError as error:
@@ -71,8 +72,8 @@ def _read(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         raise DataError(str(error)) from error
 
 
-def _watched(batches: Iterable[pa.RecordBatch], failures: list[Exception]) -> Iterator[pa.RecordBatch]:
-    """The same batches; an exception on the way is kept."""
+def _collect_failures(batches: Iterable[pa.RecordBatch], failures: list[Exception]) -> Iterator[pa.RecordBatch]:
+    """The same batches; an exception is added to `failures`."""
     try:
         yield from batches
     except Exception as error:
@@ -81,13 +82,13 @@ def _watched(batches: Iterable[pa.RecordBatch], failures: list[Exception]) -> It
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Raise DataError for names of columns that the lake cannot give, and say why."""
+    """Raise DataError for names of columns that the lake cannot have, with the reason."""
     seen: dict[str, str] = {}
     for name in names:
         plain = name.casefold()
         if plain in RESERVED:
             raise DataError(
-                f"column {name!r} has a name that the lake uses itself ({', '.join(RESERVED[:8])}): rename it at "
+                f"column {name!r} has a name that is reserved for the lake ({', '.join(RESERVED[:8])}): rename it at "
                 f"the source"
             )
         if len(name.encode()) > LONGEST or not name.isprintable() or not name:
@@ -97,16 +98,16 @@ def check_names(names: Iterable[str]) -> None:
             )
         if plain in seen:
             raise DataError(
-                f"columns {seen[plain]!r} and {name!r} differ in upper and lower case alone: rename one at the source"
+                f"columns {seen[plain]!r} and {name!r} differ only in upper and lower case: rename one at the source"
             )
         seen[plain] = name
 
 
-def _role(name: str, columns: Columns) -> bool:
+def _is_role(name: str, columns: Columns) -> bool:
     return name in (columns.user, columns.item, columns.time, columns.label, columns.logged_probability)
 
 
-def _nothing(columns: Columns, texts: tuple[str, ...]) -> pa.RecordBatch:
+def _empty_batch(columns: Columns, texts: tuple[str, ...]) -> pa.RecordBatch:
     """A delivery without a row."""
     names = [
         columns.user,
@@ -120,17 +121,17 @@ def _nothing(columns: Columns, texts: tuple[str, ...]) -> pa.RecordBatch:
     return pa.RecordBatch.from_pydict({name: pa.array([], pa.string()) for name in names})
 
 
-def _numbered(
+def _number_rows(
     batches: Iterable[pa.RecordBatch], schema: pa.Schema, columns: Columns, texts: tuple[str, ...]
 ) -> Iterator[pa.RecordBatch]:
     arrived = 0
     for batch in batches:
-        named = _named(batch, columns, texts, arrived)
+        renamed = _lake_columns(batch, columns, texts, arrived)
         arrived += batch.num_rows
-        yield named if named.schema.equals(schema) else _alike(named, schema)
+        yield renamed if renamed.schema.equals(schema) else _cast_to_first(renamed, schema)
 
 
-def _alike(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+def _cast_to_first(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     """The batch in the types that the first one had. Raises DataError if its values do not fit."""
     first, now = schema.field("time").type, batch.schema.field("time").type
     if (
@@ -139,16 +140,16 @@ def _alike(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
         and not (pa.types.is_temporal(first) and pa.types.is_temporal(now))
     ):
         raise DataError(
-            f"the files write their times in two ways: first as {first}, then as {now}. Deliver them alike, or each kind under "
-            "a path of its own"
+            f"the files write their times in two types: first {first}, then {now}. Deliver them all in one type, or each type "
+            "under its own path"
         )
     try:
         return batch.cast(schema)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
         raise DataError(
-            f"the source changed the types of its columns half-way: first {_types(schema)}, then "
+            f"the source changed the types of its columns between batches: first {_types(schema)}, then "
             f"{_types(batch.schema)} ({error}); "
-            "hand such a column over as text"
+            "deliver such a column as text"
         ) from error
 
 
@@ -156,25 +157,25 @@ def _types(schema: pa.Schema) -> str:
     return ", ".join(f"{field.name} {field.type}" for field in schema)[:500]
 
 
-def _named(batch: pa.RecordBatch, columns: Columns, texts: tuple[str, ...], arrived: int) -> pa.RecordBatch:
+def _lake_columns(batch: pa.RecordBatch, columns: Columns, texts: tuple[str, ...], arrived: int) -> pa.RecordBatch:
     """The plan's columns of one batch under the lake's names; ids and categories as text."""
     _refuse_other_order(batch, columns)
-    batch, size = _joined(batch, columns), batch.num_rows
+    batch, size = _join_lists(batch, columns), batch.num_rows
     none = pa.nulls(size, pa.string())
-    found: dict[str, pa.Array] = {
+    arrays: dict[str, pa.Array] = {
         "arrival": pa.array(np.arange(arrived, arrived + size, dtype=np.int64)),
-        "time": _dated(flat_column(batch, columns.time)),
+        "time": _dates_to_times(flat_column(batch, columns.time)),
         "user": as_text(flat_column(batch, columns.user)),
         "item": as_text(flat_column(batch, columns.item)),
         "label": as_number(flat_column(batch, columns.label)) if columns.label else none,
     }
     if columns.logged_probability:
-        found["served"] = as_number(flat_column(batch, columns.logged_probability))
-    found |= {name: as_text(flat_column(batch, name)) for name in texts}
-    found |= {name: as_number(flat_column(batch, name)) for name in columns.numeric}
-    found["_key"] = _key([as_text(flat_column(batch, name)) for name in columns.key]) if columns.key else none
-    found["_line"] = batch.column(LINE) if LINE in batch.schema.names else none
-    return pa.RecordBatch.from_pydict({**found, "_none": none})
+        arrays["served"] = as_number(flat_column(batch, columns.logged_probability))
+    arrays |= {name: as_text(flat_column(batch, name)) for name in texts}
+    arrays |= {name: as_number(flat_column(batch, name)) for name in columns.numeric}
+    arrays["_key"] = _key([as_text(flat_column(batch, name)) for name in columns.key]) if columns.key else none
+    arrays["_line"] = batch.column(LINE) if LINE in batch.schema.names else none
+    return pa.RecordBatch.from_pydict({**arrays, "_none": none})
 
 
 def _refuse_other_order(batch: pa.RecordBatch, columns: Columns) -> None:
@@ -193,65 +194,65 @@ def _refuse_other_order(batch: pa.RecordBatch, columns: Columns) -> None:
                 )
 
 
-def _joined(batch: pa.RecordBatch, columns: Columns) -> pa.RecordBatch:
-    """The batch with one text for each list, | between its values, where the plan's rows have several."""
+def _join_lists(batch: pa.RecordBatch, columns: Columns) -> pa.RecordBatch:
+    """The batch with each list of a `multi_value` column joined to one text, with | between its values."""
     for name in columns.multi_value:
-        place = batch.schema.get_field_index(name)
-        lists = _lists(batch.column(place), name) if place >= 0 else None
+        index = batch.schema.get_field_index(name)
+        lists = _parse_lists(batch.column(index), name) if index >= 0 else None
         if lists is None:
             continue
         parts = pc.fill_null(as_text(lists.values), MISSING)
         if torn := next(iter(parts.filter(pc.match_substring(parts, BETWEEN)).to_pylist()), ""):
             raise DataError(
-                f"the source: a value in a list of the column {name[:60]!r} has a {BETWEEN}, which stands between values here: "
-                f"{torn[:60]!r}. Write another sign"
+                f"the source: a value in a list of the column {name[:60]!r} has a {BETWEEN}, which separates values: "
+                f"{torn[:60]!r}. Use another character in the value"
             )
         texts = pa.ListArray.from_arrays(lists.offsets, parts)
-        batch = batch.set_column(place, name, pc.binary_join(texts, BETWEEN))
+        batch = batch.set_column(index, name, pc.binary_join(texts, BETWEEN))
     return batch
 
 
-def _lists(values: pa.Array, name: str) -> pa.Array | None:
-    """The lists of a column: its own, or those of text among which are lists as JSON writes them; None: there are none."""
+def _parse_lists(values: pa.Array, name: str) -> pa.Array | None:
+    """The lists of a column: of a list type, or parsed from texts if some are JSON lists; None: the column has no lists."""
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
     if hasattr(values.type, "value_type"):
         return values.cast(pa.list_(values.type.value_type))
     if not pa.types.is_string(values.type) or not pc.any(pc.match_substring_regex(values, r"^\s*[\[{]")).as_py():
         return None
-    rows = [None if text is None else _parts(text, name) for text in values.to_pylist()]
+    rows = [None if text is None else _parse_values(text, name) for text in values.to_pylist()]
     return pa.array(rows, pa.list_(pa.string()))
 
 
-def _parts(text: str, name: str) -> list[str | None]:
-    """The values in one text. Raises ValueError where it is a list that JSON does not write, or holds lists or objects."""
+def _parse_values(text: str, name: str) -> list[str | None]:
+    """The values in one text. Raises DataError if it is a list that is not JSON, or if it holds lists or objects."""
     if not text.lstrip().startswith(("[", "{")):
         return list(text.split(BETWEEN))
     try:
-        found = json.loads(text, parse_float=str, parse_int=str)
+        values = json.loads(text, parse_float=str, parse_int=str)
     except ValueError:
-        found = (
+        values = (
             [text] if any(map(str.isalpha, text)) and not {*text} & {*"'\","} else None
-        )  # [promo] is no list, [1 2] is numpy's
-    if not isinstance(found, list) or any(isinstance(value, list | dict) for value in found):
+        )  # [promo] is a text, [1 2] is a numpy list
+    if not isinstance(values, list) or any(isinstance(value, list | dict) for value in values):
         raise DataError(
-            f"the source: the column {name[:60]!r} is to have several values, and holds {text[:60]!r}: write | between them, or a "
-            'list of texts as JSON has it, ["a", "b"]'
+            f"the source: the column {name[:60]!r} is in multi_value, and holds {text[:60]!r}: write | between the values, or a "
+            'JSON list of texts, ["a", "b"]'
         )
-    return [str(value).lower() if isinstance(value, bool) else value for value in found]
+    return [str(value).lower() if isinstance(value, bool) else value for value in values]
 
 
-def _dated(values: pa.Array) -> pa.Array:
-    """Dates as times at midnight, which other files of the delivery may have in their place."""
+def _dates_to_times(values: pa.Array) -> pa.Array:
+    """Dates as times at midnight, because other files of the delivery may have times in this column."""
     return values.cast(pa.timestamp("us")) if pa.types.is_date(values.type) else values
 
 
 def nested_values(file: str, name: str, example: str) -> str:
-    """What is said of a column that holds lists, objects or bytes where one value is wanted."""
+    """The message for a column that holds lists, objects or bytes instead of one value."""
     if example.startswith(("{", "struct", "map")):
         return (
-            f"{file}: column {name[:60]!r} does not hold one value a row, but an object, {example[:80]}. Write its parts as columns "
-            "of their own (jq: .user = .user.id; SQL: user.id AS user)"
+            f"{file}: column {name[:60]!r} does not hold one value a row, but an object, {example[:80]}. Write its parts as "
+            "separate columns (jq: .user = .user.id; SQL: user.id AS user)"
         )
     return (
         f"{file}: column {name[:60]!r} does not hold one value a row, but {example[:80]}. Write one row for each value (UNNEST in "
@@ -261,11 +262,13 @@ def nested_values(file: str, name: str, example: str) -> str:
 
 
 def flat_column(batch: pa.RecordBatch, name: str) -> pa.Array:
-    """One column, decoded. Raises DataError if it is missing, there twice or nested."""
+    """One column, decoded. Raises DataError if it is missing, not unique or nested."""
     if batch.schema.names.count(name) != 1:
         how = "two columns" if name in batch.schema.names else "no column"
-        there = ", ".join(repr(n[:60]) for n in batch.schema.names[:40])
-        raise DataError(f"the source has {how} {name[:60]!r}; it has {there}: name the right one in the plan's columns")
+        present = ", ".join(repr(n[:60]) for n in batch.schema.names[:40])
+        raise DataError(
+            f"the source has {how} {name[:60]!r}; it has {present}: name the right one in the plan's columns"
+        )
     values = batch.column(name)
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
@@ -277,6 +280,6 @@ def flat_column(batch: pa.RecordBatch, name: str) -> pa.Array:
 
 
 def _key(parts: list[pa.Array]) -> pa.Array:
-    """What tells rows apart, as one text: each part behind its length, so that no two keys look alike."""
+    """The key of a row as one text: each part is preceded by its length, so that different keys are different texts."""
     marked = [pc.binary_join_element_wise(pc.binary_length(part).cast(pa.string()), part, ":") for part in parts]
     return pc.binary_join_element_wise(*(pc.fill_null(part, "-") for part in marked), " ")

@@ -1,4 +1,4 @@
-"""Collect: read one period from a plan's source and land it. The same rows again are the same version."""
+"""Ingest: read one period from a plan's source and land it. The same rows again are the same version."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Answer = TypeVar("Answer")
 
 
 def land_period(warehouse: Warehouse, source: Source, plan: Plan, period: Period) -> Landing:
-    """Land what the source has of `period`.
+    """Land the rows that the source has of `period`.
 
-    Rows under changed columns or expectations are a new version even where they are the same: the rows of a version
-    that a night was made from stay as they were. Raises ValueError if the source cannot be read, FileNotFoundError
-    where it is not there and LookupError where the period is not complete yet; nothing is written then.
+    The same rows under changed columns or expectations are a new version: the rows of a version that a night read never
+    change. Raises DataError if the source cannot be read, FileNotFoundError if it does not exist and NotReady if the period
+    is not complete yet; nothing is written then.
     """
 
     def landed() -> Landing:
@@ -35,19 +35,19 @@ def land_period(warehouse: Warehouse, source: Source, plan: Plan, period: Period
 
 
 def read_until_complete(warehouse: Warehouse, read: Callable[[], Answer]) -> Answer:
-    """What `read` returns, called again as often as it finds files that have to be read line by line."""
+    """The result of `read`, which is called again each time it finds files that must be read line by line."""
     while True:
-        known = len(warehouse.by_line)
+        count = len(warehouse.by_line)
         try:
             return read()
         except BlockingIOError:
-            if len(warehouse.by_line) == known:
+            if len(warehouse.by_line) == count:
                 raise
 
 
 def rules_digest(plan: Plan) -> str:
-    """SHA-256 of what decides which rows of a delivery are clean. A field that a later release adds changes nothing by being
-    there."""
+    """SHA-256 of the plan's fields that decide which rows of a delivery are clean. A field of a later release does not change
+    it while it has its default."""
     parts = {"columns": plan.columns, "expectations": plan.expectations, "periods": plan.periods}
     return hashlib.sha256(
         canonical_json({name: part.model_dump(mode="json", exclude_defaults=True) for name, part in parts.items()})

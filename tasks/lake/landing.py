@@ -1,6 +1,6 @@
-"""Landing: a delivery finds its place in the lake, as a new version of its period or as the version it already is.
+"""Landing: put a delivery into the lake, as a new version of its period, or as the version that it is already.
 
-Everything is read, typed and counted in a scratch file first: where the source fails, nothing is written.
+All rows are read, typed and counted in a scratch file first. If the source fails, nothing is written.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ PART = 2_000_000  # rows whose keys are compared at once
 
 @dataclass(frozen=True)
 class Landing:
-    """One version of one period in the lake. `fresh`: this call made it; else the same rows were there already."""
+    """One version of one period in the lake. `fresh`: this call made it; else the same rows had landed before."""
 
     period: int
     version: int
     digest: str  # SHA-256 over all rows that arrived, whatever their order
     rows: int
     fresh: bool
-    remark: str = ""  # of a delivery without a row: what its files hold instead
+    remark: str = ""  # for a delivery without rows: what its files hold instead
 
     @property
     def place(self) -> tuple[int, int, str]:
-        """What tells it from every other landing, of another catalog too."""
+        """Period, version and digest: they identify the landing, also among those of another catalog."""
         return self.period, self.version, self.digest
 
 
 @dataclass(frozen=True)
 class StagedDelivery:
-    """A staged delivery, counted. `suspects`: how many marks of keys more than one row has."""
+    """A staged delivery, counted. `suspects`: how many hashes of keys occur in more than one row."""
 
     landing: Landing
     file: Path
@@ -56,10 +56,9 @@ def land(
     """The version of `period` that holds these rows: a new one, unless the newest holds the same under the same
     `rules`.
 
-    For a period of equal counts `batches` is the whole history, of which this period's rows are kept. `rules` names
-    what decides which rows are clean. Rows that cannot be typed go to quarantine with their reasons, as do repeats of a
-    key. Raises DataError if the source cannot be read, LookupError where a period of equal counts is not complete
-    yet.
+    For a period of equal counts `batches` is the whole history, of which this period's rows are used. `rules` is the digest
+    of what decides which rows are clean. Rows that cannot be typed go to quarantine with their reasons, as do repeats of a
+    key. Raises DataError if the source cannot be read, NotReady if a period of equal counts is not complete yet.
     """
     with tempfile.TemporaryDirectory(dir=warehouse.scratch) as room:
         file, arrived = stage(warehouse, batches, columns, Path(room))
@@ -72,120 +71,129 @@ def land(
 def put_delivery(
     warehouse: Warehouse, period: Period, file: Path, arrived: IncomingRows, rules: str, again: bool = False
 ) -> Landing:
-    """Put staged rows in the lake. `again`: as a new version even where the newest holds the same."""
+    """Put staged rows into the lake. `again`: as a new version even if the newest holds the same rows."""
     delivery = measure_delivery(warehouse, period, file, arrived)
-    if not again and (same := _same(warehouse, delivery.landing, rules)):
+    if not again and (same := _find_same(warehouse, delivery.landing, rules)):
         return same
     return warehouse.write(
-        lambda: (not again and _same(warehouse, delivery.landing, rules)) or _record(warehouse, delivery, rules)
+        lambda: (
+            (not again and _find_same(warehouse, delivery.landing, rules))
+            or _insert_version(warehouse, delivery, rules)
+        )
     )
 
 
 def measure_delivery(warehouse: Warehouse, period: Period, file: Path, arrived: IncomingRows) -> StagedDelivery:
-    """Count a staged delivery, name its content, and note which keys may be there twice."""
+    """Count a staged delivery, hash its content, and note which keys may be repeated."""
     (staged,) = warehouse.query("ingest/staged_digest", {"file": str(file)}).to_pylist()
     warehouse.query("ingest/no_suspects")
     parts = 1 + staged["rows"] // PART
-    asked = ({"file": str(file), "part": part, "parts": parts} for part in range(parts))
-    suspects = sum(warehouse.query("ingest/note_suspects", part).column(0)[0].as_py() for part in asked)
-    named = digest(staged["rows"], staged["total"], arrived.names)
-    return StagedDelivery(Landing(period.index, 0, named, staged["rows"], True), file, arrived, suspects)
+    params = ({"file": str(file), "part": part, "parts": parts} for part in range(parts))
+    suspects = sum(warehouse.query("ingest/note_suspects", part).column(0)[0].as_py() for part in params)
+    content = digest(staged["rows"], staged["total"], arrived.names)
+    return StagedDelivery(Landing(period.index, 0, content, staged["rows"], True), file, arrived, suspects)
 
 
 def stage(
     warehouse: Warehouse, batches: Iterable[pa.RecordBatch], columns: Columns, room: Path
 ) -> tuple[Path, IncomingRows]:
-    """Type a delivery into a file in the directory `room`."""
+    """Write a delivery with typed columns to a file in the directory `room`."""
     arrived, file = incoming_rows(batches, columns), room / "staged.parquet"
-    asked = {
+    params = {
         "part": str(file), "unit": columns.time_writing, "numbers": list(arrived.numbers), "words": list(arrived.words),
         "labelled": columns.label is not None, "private": PRIVATE,
     }  # fmt: skip
     try:
         with warehouse.lend(arrived.reader):
-            warehouse.query("ingest/stage_rows", asked)
+            warehouse.query("ingest/stage_rows", params)
     except (ValueError, OSError, MemoryError) as error:
         raise arrived.failures[0] if arrived.failures else error from None
     return file, arrived
 
 
 def _refuse_moved_rows(warehouse: Warehouse, file: Path, period: Period, names: Sequence[str], rules: str) -> None:
-    """Raise DataError if the rows of earlier periods are no longer those that landed: what came late moves all that follow.
+    """Raise DataError if the rows of earlier periods are no longer those that landed: late rows move all that follow.
 
-    Periods would share rows, or miss some, and a night would be scored on rows that another one learned from.
+    Otherwise periods would share or miss rows, and a night would be scored on rows that another one was trained on.
     """
     moved = None
     for index in range(period.index - 1, -1, -1):
         newest = warehouse.query("ingest/newest_landing", {"period": index}).to_pylist()
         if not newest or newest[0]["rules"] != rules:
-            break  # it was cut by other rules, and says nothing
+            break  # it landed under other rules, so it cannot be compared
         part = cut_rows(warehouse, file, index, period.rows or 0)
-        (found,) = warehouse.query("ingest/staged_digest", {"file": str(part)}).to_pylist()
-        if digest(found["rows"], found["total"], names) == newest[0]["digest"]:
+        (counted,) = warehouse.query("ingest/staged_digest", {"file": str(part)}).to_pylist()
+        if digest(counted["rows"], counted["total"], names) == newest[0]["digest"]:
             break
         moved = index
     if moved is not None:
         raise DataError(
-            f"the rows of period {moved:06d} are no longer those that landed: rows that came late, or are gone, have moved all "
+            f"the rows of period {moved:06d} are no longer those that landed: rows that came late, or were removed, have moved all "
             f"that follow, so that period {period.name} would share rows with earlier ones or miss some. Give late rows "
             f"times after all that landed; or collect again: nightloop backfill PLAN --start {moved:06d} --what all"
         )
 
 
 def cut_rows(warehouse: Warehouse, file: Path, index: int, rows: int) -> Path:
-    """The rows of one period of equal counts, by its index, out of the staged history."""
+    """The rows of one period of equal counts, by its index, from the staged history."""
     part, skip = file.with_name("cut.parquet"), index * rows
-    found = (
+    count = (
         warehouse.query("ingest/cut_rows", {"file": str(file), "part": str(part), "rows": rows, "skip": skip})
         .column(0)[0]
         .as_py()
     )
-    if found < rows:
-        raise NotReady(f"period {index:06d} is not complete: the source has {found:,} of its {rows:,} rows so far")
+    if count < rows:
+        raise NotReady(f"period {index:06d} is not complete: the source has {count:,} of its {rows:,} rows so far")
     return part
 
 
 def digest(rows: int, total: str, names: Sequence[str]) -> str:
-    """One name for content: SHA-256 of how many rows, the sum of their hashes, and what the columns are called."""
+    """The hash of a content: SHA-256 of the number of rows, the sum of their hashes, and the names of the columns."""
     return hashlib.sha256(json.dumps([rows, total, sorted(names)]).encode()).hexdigest()
 
 
-def _same(warehouse: Warehouse, found: Landing, rules: str) -> Landing | None:
-    """The period's newest version where it holds the same rows under the same rules."""
-    newest = warehouse.query("ingest/newest_landing", {"period": found.period}).to_pylist()
-    if newest and (newest[0]["digest"], newest[0]["rules"]) == (found.digest, rules):
-        return replace(found, version=newest[0]["version"], fresh=False)
+def _find_same(warehouse: Warehouse, landing: Landing, rules: str) -> Landing | None:
+    """The period's newest version, if it holds the same rows under the same rules; else None."""
+    newest = warehouse.query("ingest/newest_landing", {"period": landing.period}).to_pylist()
+    if newest and (newest[0]["digest"], newest[0]["rules"]) == (landing.digest, rules):
+        return replace(landing, version=newest[0]["version"], fresh=False)
     return None
 
 
-def _record(warehouse: Warehouse, delivery: StagedDelivery, rules: str) -> Landing:
-    """Inside a transaction: a new version."""
-    found, columns = delivery.landing, delivery.arrived.names
-    version = warehouse.latest().get(found.period, 0) + 1
-    _widen(warehouse, delivery.arrived)
-    place = {"file": str(delivery.file), "period": found.period, "version": version}
-    warehouse.query("ingest/insert_landed", place)
-    warehouse.query("ingest/insert_unreadable", place)
+def _insert_version(warehouse: Warehouse, delivery: StagedDelivery, rules: str) -> Landing:
+    """Insert a new version. To be called in a transaction."""
+    landing, columns = delivery.landing, delivery.arrived.names
+    version = warehouse.latest().get(landing.period, 0) + 1
+    _add_columns(warehouse, delivery.arrived)
+    params = {"file": str(delivery.file), "period": landing.period, "version": version}
+    warehouse.query("ingest/insert_landed", params)
+    warehouse.query("ingest/insert_unreadable", params)
     if delivery.suspects:
-        warehouse.query("ingest/insert_duplicates", place)
-    record = {"period": found.period, "version": version, "digest": found.digest, "rules": rules, "rows": found.rows}
+        warehouse.query("ingest/insert_duplicates", params)
+    record = {
+        "period": landing.period,
+        "version": version,
+        "digest": landing.digest,
+        "rules": rules,
+        "rows": landing.rows,
+    }
     warehouse.query("ingest/insert_collected", {**record, "columns": json.dumps(columns)})
-    return replace(found, version=version)
+    return replace(landing, version=version)
 
 
-def _widen(warehouse: Warehouse, arrived: IncomingRows) -> None:
-    """Give `landed` the plan's columns. Raises DataError if one is there already with the other type."""
-    there = {row["name"].casefold(): row["type"] for row in warehouse.query("catalog/landed_columns").to_pylist()}
+def _add_columns(warehouse: Warehouse, arrived: IncomingRows) -> None:
+    """Add the plan's columns to the table `landed`. Raises DataError if one exists with the other type."""
+    types = {row["name"].casefold(): row["type"] for row in warehouse.query("catalog/landed_columns").to_pylist()}
     wanted = dict.fromkeys(arrived.texts, "VARCHAR") | dict.fromkeys(arrived.numbers, "DOUBLE")
     for name, kind in wanted.items():
-        if there.get(name.casefold(), kind) != kind:
+        if types.get(name.casefold(), kind) != kind:
             raise DataError(
-                f"column {name!r} is {there[name.casefold()]} in this pipeline's lake and {kind} in the plan: "
+                f"column {name!r} is {types[name.casefold()]} in this pipeline's lake and {kind} in the plan: "
                 "keep its role, rename it at the source, or give the pipeline a new name"
             )
-    new = [name for name in wanted if name.casefold() not in there]
+    new = [name for name in wanted if name.casefold() not in types]
     for name in new:
         warehouse.define("catalog/add_text" if wanted[name] == "VARCHAR" else "catalog/add_number", {"column": name})
-    if new:  # a view keeps the columns that it was made with
+    if new:  # a view does not get columns that were added later
         warehouse.query("catalog/create_logs")
         warehouse.query("catalog/create_newest_logs")

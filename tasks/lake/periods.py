@@ -16,8 +16,8 @@ from nightloop.tasks.plan.plan import Calendar, Counts
 
 SECOND = 1_000_000  # µs
 HOUR = 3600 * SECOND
-EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)  # noqa: UP017 - the name that people know
-LARGEST = 10_000_000  # no pipeline has more periods; a larger index is a mistake
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)  # noqa: UP017 - the better known name
+LARGEST = 10_000_000  # a larger index is a mistake
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Period:
 
 
 def period(rule: Calendar | Counts, index: int) -> Period:
-    """Period `index` (0 is the first). Raises DataError if there can be no such period."""
+    """Period `index` (0 is the first). Raises DataError if the index is out of range."""
     if not 0 <= index <= LARGEST:
         raise DataError(f"period {index}: an index is between 0 and {LARGEST}")
     if isinstance(rule, Counts):
@@ -47,7 +47,7 @@ def period(rule: Calendar | Counts, index: int) -> Period:
 def index_at(rule: Calendar | Counts, instant: int) -> int:
     """Index of the period that holds `instant` (µs UTC); -1 before period 0. Raises DataError for equal counts."""
     if isinstance(rule, Counts):
-        raise DataError("periods of equal counts are not on the calendar: name them by index, such as 000012")
+        raise DataError("periods of equal counts have no dates: name them by index, such as 000012")
     low, high = 0, 1
     if instant < _boundary(rule, 0):
         return -1
@@ -60,7 +60,7 @@ def index_at(rule: Calendar | Counts, instant: int) -> int:
 
 
 def _begins_by(rule: Calendar, number: int, instant: int) -> bool:
-    """Whether period `number` has begun at an instant; one beyond the end of the calendar, the year 9999, never has."""
+    """Whether period `number` has begun at an instant. One after the year 9999, the end of the calendar, never begins."""
     try:
         return _boundary(rule, number) <= instant
     except (OverflowError, ValueError):
@@ -68,7 +68,7 @@ def _begins_by(rule: Calendar, number: int, instant: int) -> bool:
 
 
 def newest_closed(rule: Calendar | Counts, instant: int) -> int:
-    """Index of the newest period that ended at or before `instant` (µs UTC); -1 where none has. Never beyond the end."""
+    """Index of the newest period that ended at or before `instant` (µs UTC) and before the plan's end; -1: none."""
     if isinstance(rule, Calendar) and rule.end:
         instant = min(instant, _micros(datetime.fromisoformat(rule.end).replace(tzinfo=ZoneInfo(rule.timezone))))
     return max(index_at(rule, instant) - 1, -1)
@@ -89,9 +89,9 @@ def parse(rule: Calendar | Counts, text: str) -> Period:
     try:
         index = index_at(rule, _micros(at.replace(tzinfo=at.tzinfo or ZoneInfo(rule.timezone))))
     except OverflowError as error:
-        raise DataError(f"no period {given!r}: it lies at the end of the calendar") from error
+        raise DataError(f"no period {given!r}: it is at the end of the calendar, the year 9999") from error
     if index < 0 or period(rule, index).name != given:
-        near = f"; the one that holds that moment is {period(rule, index).name}" if index >= 0 else ""
+        near = f"; the one that holds that time is {period(rule, index).name}" if index >= 0 else ""
         raise DataError(f"no period of {_words(rule)} is called {given!r}{near}")
     return period(rule, index)
 
@@ -108,10 +108,10 @@ def _micros(at: datetime) -> int:
 def _boundary(rule: Calendar, number: int) -> int:
     """The instant (µs UTC) at which period `number` begins."""
     zone, first = ZoneInfo(rule.timezone), datetime.fromisoformat(rule.start)
-    if rule.every == "hour":  # absolute: an hour is an hour on the day the clocks change as well
+    if rule.every == "hour":  # absolute: an hour has 60 minutes also on the day of a clock change
         return _micros(first.replace(tzinfo=zone)) + number * rule.length * HOUR
     if rule.cuts:
-        return _cut(rule, first.date(), number)
+        return _cut_boundary(rule, first.date(), number)
     if rule.every == "month":
         months = first.month - 1 + number * rule.length
         local = datetime.combine(date(first.year + months // 12, months % 12 + 1, first.day), first.time())
@@ -120,7 +120,7 @@ def _boundary(rule: Calendar, number: int) -> int:
     return _micros(local.replace(tzinfo=zone))
 
 
-def _cut(rule: Calendar, first: date, number: int) -> int:
+def _cut_boundary(rule: Calendar, first: date, number: int) -> int:
     """Boundary `number` of days that are cut at local times; 24:00 is the next day's 00:00."""
     minutes = sorted({_minute(cut) % 1440 for cut in rule.cuts})
     at = datetime.fromisoformat(rule.start)
@@ -136,11 +136,11 @@ def _minute(cut: str) -> int:
 
 
 def _name(rule: Calendar, start: int) -> str:
-    """The local wall-clock time at which a period begins, as short as it can be told apart."""
+    """The local wall-clock time at which a period begins, in its shortest unique form."""
     local = (EPOCH + timedelta(microseconds=start)).astimezone(ZoneInfo(rule.timezone))
-    if rule.every == "hour":  # the second 02:00 of an autumn night is another hour than the first
-        again = local.utcoffset() != local.replace(fold=0).utcoffset()
-        return local.strftime("%Y-%m-%dT%H:%M") + (local.strftime("%z") if again else "")
+    if rule.every == "hour":  # after a clock change in autumn, 02:00 occurs twice
+        repeated = local.utcoffset() != local.replace(fold=0).utcoffset()
+        return local.strftime("%Y-%m-%dT%H:%M") + (local.strftime("%z") if repeated else "")
     whole = datetime.fromisoformat(rule.start).time() == datetime.min.time() and not rule.cuts
     if not whole:
         return local.strftime("%Y-%m-%dT%H:%M")

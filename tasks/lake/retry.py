@@ -1,4 +1,4 @@
-"""Asking: how DuckDB is asked: again where the next moment answers otherwise, and so that Ctrl-C ends it."""
+"""Retry: repeat DuckDB statements after temporary errors, and let Ctrl-C end them."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ import pyarrow as pa
 
 from nightloop.tasks.plan.errors import DataError
 
-# A statement that could not see the catalog has done nothing yet: SQLite says "disk I/O error" to who opens it while the
-# last of the others closes and takes its write-ahead log away.
+# A statement that could not read the catalog has done nothing yet. SQLite reports "disk I/O error" if it is opened while
+# the last other connection closes and removes its write-ahead log.
 UNSEEN = re.compile("(query most recent snapshot|journal_mode).*(disk I/O error|is locked)", re.I)
-# Other writers, and a transaction that such a moment has ended.
+# Conflicts with other writers, and a transaction that such an error has aborted.
 IN_THE_WAY = re.compile(
     "conflict|is locked|concurrent|could not serialize|deadlock|already exists|unique constraint|is aborted|"
     + UNSEEN.pattern,
     re.I,
 )
-# Wrong with what is read, which pyarrow tells as an OSError where DuckDB finds it on the way.
+# Errors in the data, which pyarrow raises as OSError if DuckDB finds them while it streams.
 AMISS = re.compile("^(Invalid Input|Conversion|Out of Range|Parser|Invalid) ?Error", re.I)
 Answer = TypeVar("Answer")
 
 
 def retry_unseen(ask: Callable[[], Answer], kind: type[Exception]) -> Answer:
-    """The answer of a statement, asked again where an error of this kind says that it could not see the catalog."""
+    """The answer of a statement. It is repeated if an error of this kind says that it could not read the catalog."""
     for pause in (0.02, 0.1, 0.5):
         try:
             return ask()
@@ -43,26 +43,26 @@ def retry_unseen(ask: Callable[[], Answer], kind: type[Exception]) -> Answer:
 
 
 def interruptible(ask: Callable[[], Answer], interrupt: Callable[[], None]) -> Answer:
-    """The answer of a statement. Ctrl-C, a cancel and the limit of a night end it: `interrupt` does, from another thread.
+    """The answer of a statement. Ctrl-C, a cancel and the limit of a night end it, by `interrupt` from another thread.
 
-    DuckDB makes Arrow tables without a look at signals: it works in a thread of its own while this one waits for it.
+    DuckDB does not check signals while it makes Arrow tables, so it runs in a thread of its own while this one waits.
     """
-    if threading.current_thread() is not threading.main_thread():  # where signals do not arrive
+    if threading.current_thread() is not threading.main_thread():  # signals arrive only in the main thread
         return ask()
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(copy_context().run, ask)
+        future = pool.submit(copy_context().run, ask)
         try:
-            return asked.result()
+            return future.result()
         except BaseException:
-            while not asked.done():  # a statement that has not begun yet hears nothing
+            while not future.done():  # a statement that has not started yet ignores the interrupt
                 interrupt()
-                wait([asked], 0.1)
+                wait([future], 0.1)
             raise
 
 
 @contextmanager
-def signals_heard() -> Iterator[None]:
-    """A block in which Ctrl-C and a cancel stay what they are: DuckDB says "Query interrupted", and names them as the cause."""
+def unwrap_interrupts() -> Iterator[None]:
+    """A block out of which Ctrl-C and a cancel are raised as such: DuckDB wraps them in "Query interrupted" errors."""
     try:
         yield
     except RuntimeError as error:
@@ -72,7 +72,7 @@ def signals_heard() -> Iterator[None]:
 
 
 def next_batch(answer: pa.RecordBatchReader, interrupt: Callable[[], None]) -> pa.RecordBatch | None:
-    """The next batch of an answer, or None. Raises DataError for what is wrong with the rows, OSError for the way to them."""
+    """The next batch of an answer, or None. Raises DataError if the rows are wrong, OSError if they cannot be read."""
     try:
         return interruptible(partial(next, answer, None), interrupt)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Scratch: a directory for what is under way; it goes when its owner is done, or is found dead."""
+"""Scratch: a temporary directory. It is removed when its owner ends, or by the next owner if the process was killed."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ PREFIX = "scratch-"
 
 @contextmanager
 def scratch(parent: Path) -> Iterator[Path]:
-    """A new directory in `parent`, locked until the block ends. What killed processes left there is removed first."""
+    """A new directory in `parent`, locked until the block ends. Directories of killed processes are removed first."""
     parent.mkdir(parents=True, exist_ok=True)
     for left in parent.glob(f"{PREFIX}*"):
         _remove_if_dead(left)
-    handle, path = _locked(parent)
+    handle, path = _create_locked(parent)
     try:
         yield path
     finally:
@@ -27,7 +27,7 @@ def scratch(parent: Path) -> Iterator[Path]:
         os.close(handle)
 
 
-def _locked(parent: Path) -> tuple[int, Path]:
+def _create_locked(parent: Path) -> tuple[int, Path]:
     while True:
         path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
         try:
@@ -37,7 +37,7 @@ def _locked(parent: Path) -> tuple[int, Path]:
             continue
         if path.exists():
             return handle, path
-        os.close(handle)  # another opener took it for a dead one's in the instant before the lock
+        os.close(handle)  # another process removed it before it was locked
 
 
 def _remove_if_dead(path: Path) -> None:
@@ -49,6 +49,6 @@ def _remove_if_dead(path: Path) -> None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         shutil.rmtree(path, ignore_errors=True)
     except BlockingIOError:
-        return  # its owner lives
+        return  # its owner is alive
     finally:
         os.close(handle)

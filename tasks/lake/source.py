@@ -1,4 +1,4 @@
-"""Source: where logs come from. It returns Arrow batches and does not depend on what is done with them."""
+"""Source: the protocol of a reader of logs. It returns Arrow batches and does not depend on their use."""
 
 from __future__ import annotations
 

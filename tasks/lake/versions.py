@@ -1,4 +1,4 @@
-"""Keeping: replay a version under changed rules, give up versions that nobody needs, and keep the files few."""
+"""Versions: replay a version under changed rules, delete unneeded versions, and compact files."""
 
 from __future__ import annotations
 
@@ -24,28 +24,26 @@ OURS = re.compile(r"/main/(landed|quarantine|collected|layout)/(.*/)?ducklake-[0
 
 
 def replay_version(warehouse: Warehouse, plan: Plan, period: Period, version: int) -> Landing:
-    """Land the rows of a version once more, as a new version, as they first came: for changed rules, with the source
-    gone.
+    """Land the original rows of a version again, as a new version: for changed rules, if the source is gone.
 
-    Rows that could not be typed are read again from what was kept of them. Raises NotReady if the version is not
-    there.
+    Rows that could not be typed are read again from their stored text. Raises NotReady if the version does not exist.
     """
-    place = {"period": period.index, "version": version}
-    found = warehouse.query("read/collected_version", place).to_pylist()
-    if not found:
+    key = {"period": period.index, "version": version}
+    collected = warehouse.query("read/collected_version", key).to_pylist()
+    if not collected:
         raise NotReady(
             f"the lake has no version {version} of period {period.name} to replay; newest is "
             f"{warehouse.latest().get(period.index)}"
         )
-    asked = {**place, "columns": json.loads(found[0]["columns"])}
-    batches = (_as_it_came(batch, plan.columns) for batch in warehouse.stream("ingest/replay_rows", asked))
+    params = {**key, "columns": json.loads(collected[0]["columns"])}
+    batches = (_source_rows(batch, plan.columns) for batch in warehouse.stream("ingest/replay_rows", params))
     with tempfile.TemporaryDirectory(dir=warehouse.scratch) as room:
         file, arrived = stage(warehouse, batches, plan.columns, Path(room))
         return put_delivery(warehouse, period, file, arrived, rules_digest(plan), again=True)
 
 
-def landed_again(warehouse: Warehouse, plan: Plan, period: Period) -> Landing | None:
-    """The newest version of a period, under the plan's rules: the very same, or one with its rows; None if there is none."""
+def reland_newest(warehouse: Warehouse, plan: Plan, period: Period) -> Landing | None:
+    """The newest version of a period under the plan's rules: the version itself, or a replay of it; None if there is none."""
     newest = warehouse.query("ingest/newest_landing", {"period": period.index}).to_pylist()
     if not newest or not newest[0]["rows"]:
         return None
@@ -56,50 +54,51 @@ def landed_again(warehouse: Warehouse, plan: Plan, period: Period) -> Landing | 
 
 def idle_versions(warehouse: Warehouse, keep: Mapping[int, Collection[int]]) -> list[tuple[int, int]]:
     """Versions, as (period, version), that are neither in `keep` nor the newest of their period."""
-    kept = [(period, version) for period in sorted(keep) for version in sorted(keep[period])]
-    rows = warehouse.query("maintain/expired_versions", _lists(kept)).to_pylist()
+    versions = [(period, version) for period in sorted(keep) for version in sorted(keep[period])]
+    rows = warehouse.query("maintain/expired_versions", _as_lists(versions)).to_pylist()
     return [(row["period"], row["version"]) for row in rows]
 
 
-def expire(
+def expire_versions(
     warehouse: Warehouse, keep: Mapping[int, Collection[int]], chosen: Collection[tuple[int, int]]
 ) -> list[tuple[int, int]]:
-    """Give up those of the `chosen` versions that are neither in `keep` nor the newest of their period; returns them."""
+    """Delete those of the `chosen` versions that are neither in `keep` nor the newest of their period; return them."""
 
-    def give_up() -> list[tuple[int, int]]:
+    def delete_versions() -> list[tuple[int, int]]:
         gone = [version for version in idle_versions(warehouse, keep) if version in {*chosen}]
         for table in ("landed", "quarantine", "collected") if gone else ():
-            warehouse.query(f"maintain/expire_{table}", _lists(gone))
+            warehouse.query(f"maintain/expire_{table}", _as_lists(gone))
         return gone
 
-    return warehouse.write(give_up) if chosen else []
+    return warehouse.write(delete_versions) if chosen else []
 
 
 def absent_versions(warehouse: Warehouse, keep: Mapping[int, Collection[int]]) -> list[tuple[int, int]]:
-    """Versions, as (period, version), that are in `keep` and not in the catalog: it is not the one that nights read."""
-    asked = [(period, version) for period in sorted(keep) for version in sorted(keep[period])]
-    there = {
-        (row["period"], row["version"]) for row in warehouse.query("read/versions_there", _lists(asked)).to_pylist()
+    """Versions, as (period, version), that are in `keep` and not in the catalog: then it is not the one that nights read."""
+    versions = [(period, version) for period in sorted(keep) for version in sorted(keep[period])]
+    present = {
+        (row["period"], row["version"])
+        for row in warehouse.query("read/versions_there", _as_lists(versions)).to_pylist()
     }
-    return [version for version in asked if version not in there]
+    return [version for version in versions if version not in present]
 
 
 def other_rows(warehouse: Warehouse, rows: Mapping[tuple[int, int], int]) -> list[tuple[int, int]]:
-    """Versions, as (period, version), that have another number of clean rows than nights read: another catalog's."""
-    found: list[tuple[int, int]] = []
+    """Versions, as (period, version), that have another number of clean rows than nights read: then it is another catalog."""
+    different: list[tuple[int, int]] = []
     for number in {version for _, version in rows}:
-        asked = [place for place in rows if place[1] == number]
-        counts = warehouse.query("read/clean_counts", _lists(asked)).to_pylist()
-        there = {row["period"]: row["rows"] for row in counts}
-        found += [place for place in asked if there.get(place[0], 0) != rows[place]]
-    return sorted(found)
+        versions = [place for place in rows if place[1] == number]
+        counts = warehouse.query("read/clean_counts", _as_lists(versions)).to_pylist()
+        present = {row["period"]: row["rows"] for row in counts}
+        different += [place for place in versions if present.get(place[0], 0) != rows[place]]
+    return sorted(different)
 
 
 def compact_lake(warehouse: Warehouse, before: datetime) -> None:
-    """Merge small files, and remove those that no snapshot has needed since `before`, nor any writer that still works.
+    """Merge small files, and remove those that no snapshot since `before` needs.
 
-    Snapshots of the catalog that are older than `before` cannot be gone back to afterwards; versions can. Only for a
-    catalog that is alone in its data place (see `owners`): files that it does not know, or need, go.
+    Snapshots of the catalog that are older than `before` are lost; versions stay. Only for a catalog that is alone in its
+    data place (see `catalog_marks`): files that it does not know are removed.
     """
     _refuse_files_of_others(warehouse, before)
     warehouse.query("maintain/merge_files")
@@ -111,32 +110,35 @@ def compact_lake(warehouse: Warehouse, before: datetime) -> None:
 
 
 def _refuse_files_of_others(warehouse: Warehouse, before: datetime) -> None:
-    """Raise DataError if the data place holds Parquet files that DuckLake did not write: it would remove them as its own."""
-    found = warehouse.query("maintain/remove_orphans", {"before": before, "dry": True}).column(0).to_pylist()
-    if others := [path for path in found if not OURS.search(path)]:
+    """Raise DataError if the data place holds Parquet files that DuckLake did not write: it would remove them as well."""
+    orphans = warehouse.query("maintain/remove_orphans", {"before": before, "dry": True}).column(0).to_pylist()
+    if others := [path for path in orphans if not OURS.search(path)]:
         raise DataError(
             f"no file of the lake was removed or merged: its directory holds files that nightloop did not write, the first is "
-            f"{others[0]}. Move them elsewhere, or give nightloop a NIGHTLOOP_DATA of its own"
+            f"{others[0]}. Move them to another directory, or set NIGHTLOOP_DATA to a directory that only nightloop uses"
         )
 
 
-def _lists(versions: Collection[tuple[int, int]]) -> dict[str, list[int]]:
+def _as_lists(versions: Collection[tuple[int, int]]) -> dict[str, list[int]]:
     return {"periods": [period for period, _ in versions], "versions": [version for _, version in versions]}
 
 
-def _as_it_came(batch: pa.RecordBatch, columns: Columns) -> pa.RecordBatch:
-    """Rows as text under the source's names; where there is `_raw`, its values."""
+def _source_rows(batch: pa.RecordBatch, columns: Columns) -> pa.RecordBatch:
+    """Rows as text under the source's names. If a row has `_raw`, its values are used."""
     names = {"user": columns.user, "item": columns.item, "time": columns.time, "label": columns.label or "label",
              "served": columns.logged_probability or "served"}  # fmt: skip
-    found = {name: batch.column(name) for name in batch.schema.names if name != "_raw"}
-    found[LINE] = pa.nulls(batch.num_rows, pa.string())
+    columns_by_name = {name: batch.column(name) for name in batch.schema.names if name != "_raw"}
+    columns_by_name[LINE] = pa.nulls(batch.num_rows, pa.string())
     raw = batch.column("_raw")
     if raw.null_count < len(raw):
         rows = [json.loads(text) for text in raw.drop_null().to_pylist()]
-        found = {name: _replaced(values, raw, [row.get(name) for row in rows]) for name, values in found.items()}
-    return pa.RecordBatch.from_pydict({names.get(name, name): values for name, values in found.items()})
+        columns_by_name = {
+            name: _restore_texts(values, raw, [row.get(name) for row in rows])
+            for name, values in columns_by_name.items()
+        }
+    return pa.RecordBatch.from_pydict({names.get(name, name): values for name, values in columns_by_name.items()})
 
 
-def _replaced(values: pa.Array, raw: pa.Array, originals: list[object]) -> pa.Array:
+def _restore_texts(values: pa.Array, raw: pa.Array, originals: list[object]) -> pa.Array:
     texts = pa.array([None if value is None else str(value) for value in originals], pa.string())
     return pc.replace_with_mask(values.cast(pa.string()), pc.is_valid(raw), texts)

@@ -1,6 +1,6 @@
-"""Warehouse: the one door to DuckDB. The logs of one pipeline in a DuckLake catalog, asked through the files in `sql/`.
+"""Warehouse: the only module that uses DuckDB. The logs of one pipeline in a DuckLake catalog, queried by the files in `sql/`.
 
-By default a SQLite file and Parquet files under home; PostgreSQL and S3 take other settings and the same SQL."""
+By default a SQLite file and Parquet files under home; PostgreSQL and S3 need other settings and use the same SQL."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from duckdb_extensions import import_extension
 from nightloop.tasks.lake.batches import bounded_batches
 from nightloop.tasks.lake.extension_signatures import remember_signature, verified_extensions
 from nightloop.tasks.lake.file_names import exact_names
-from nightloop.tasks.lake.retry import IN_THE_WAY, interruptible, next_batch, retry_unseen, signals_heard
+from nightloop.tasks.lake.retry import IN_THE_WAY, interruptible, next_batch, retry_unseen, unwrap_interrupts
 from nightloop.tasks.lake.scratch import scratch
 from nightloop.tasks.objects.s3_client import open_object
 from nightloop.tasks.plan.errors import ConflictError, DataError, PlanError, StoreError
@@ -32,8 +32,8 @@ from nightloop.tasks.plan.safe_text import redact_errors
 from nightloop.tasks.plan.settings import Settings
 
 FORMAT = 1  # layout of the tables; a newer one is refused
-CHUNK = 4_096  # rows that DuckDB hands over at once: they may be wide
-ATTEMPTS = 60  # of a write that others got in the way of
+CHUNK = 4_096  # rows that DuckDB returns at once: they may be wide
+ATTEMPTS = 60  # of a write that conflicts with other writers
 TABLES = ("create_landed", "partition_landed", "create_quarantine", "create_collected", "create_logs",
           "create_newest_logs")  # fmt: skip
 Answer = TypeVar("Answer")
@@ -42,61 +42,61 @@ _SIGNED: set[str] = set()  # extensions whose signature this process has checked
 
 @dataclass(frozen=True)
 class Warehouse:
-    """An open lake of one pipeline. Not for two threads at once: open one each."""
+    """An open lake of one pipeline. It is not thread-safe: each thread opens its own."""
 
     connection: duckdb.DuckDBPyConnection = field(repr=False)
-    scratch: Path  # a directory that goes when the lake is closed
+    scratch: Path  # a directory that is removed when the lake is closed
     most: int  # bytes that logs may take up in memory; larger ones are read into files
     by_line: set[str] = field(default_factory=set, repr=False)  # files that the fast reader of delimited text refused
-    head: bool = False  # only the first rows of files are wanted: what stands behind them is not looked at
+    head: bool = False  # read only the first rows of files, and do not check the rest
     remote: Callable[[str], BinaryIO] | None = field(default=None, repr=False)  # opens an object of S3 by its address
-    remarks: list[str] = field(default_factory=list, repr=False)  # what sources say of files without a row of a period
+    remarks: list[str] = field(default_factory=list, repr=False)  # remarks of sources on files without rows of a period
     last_read: dict[object, Any] = field(default_factory=dict, repr=False)  # at most one; strategies share it
 
     @staticmethod
     @contextmanager
     def open(settings: Settings, pipeline: str, credentials: Mapping[str, str] | None = None) -> Iterator[Warehouse]:
-        """The lake of a pipeline, made where it is not there yet.
+        """Open the lake of a pipeline, and make it if it does not exist.
 
-        `credentials` (aws_access_key_id, ...; {}: the environment's): S3 is within reach where they are given, or the settings
-        name it. Raises ValueError for a catalog that a newer release wrote, OSError where the catalog cannot be reached.
+        `credentials` (aws_access_key_id, ...; {}: the environment's): S3 can be used if they are given, or if the settings
+        name it. Raises DataError for a catalog that a newer release wrote, StoreError if the catalog cannot be reached.
         """
-        place = settings.home.absolute() / "lake"
-        with redact_errors(), signals_heard(), scratch(place) as room, _connected(settings, room) as connection:
+        directory = settings.home.absolute() / "lake"
+        with redact_errors(), unwrap_interrupts(), scratch(directory) as room, _connect(settings, room) as connection:
             warehouse = Warehouse(connection, room, int(settings.logs_memory))
             _configure(connection, settings)
             if settings.lake_on_s3 or credentials is not None:
                 keys = credentials or settings.s3_keys
-                _reach_s3(connection, settings, keys)
+                _configure_s3(connection, settings, keys)
                 warehouse = replace(warehouse, remote=partial(open_object, settings, keys))
             connection.execute(statement("catalog/set_signed_only"))
             _attach(connection, settings, pipeline)
-            warehouse._lay_out()
+            warehouse._create_missing_tables()
             yield warehouse
 
     def query(self, name: str, params: Mapping[str, object] | None = None) -> pa.Table:
-        """The answer to the statement in `sql/<name>.sql`, as one table."""
-        lake, text, given = self.connection, statement(name), exact_names(params)
-        with _plainly():
-            asked = partial(interruptible, lambda: lake.execute(text, given).to_arrow_table(), lake.interrupt)
-            return retry_unseen(asked, duckdb.Error)
+        """The result of the statement in `sql/<name>.sql`, as one table."""
+        lake, text, values = self.connection, statement(name), exact_names(params)
+        with _translate_errors():
+            execute = partial(interruptible, lambda: lake.execute(text, values).to_arrow_table(), lake.interrupt)
+            return retry_unseen(execute, duckdb.Error)
 
     def stream(self, name: str, params: Mapping[str, object] | None = None) -> Iterator[pa.RecordBatch]:
-        """The answer to the statement in `sql/<name>.sql`, in batches, without holding all of it in memory."""
+        """The result of the statement in `sql/<name>.sql`, in batches, without holding all of it in memory."""
         return self.scan((name, params or {}))
 
     def scan(self, *steps: tuple[str, Mapping[str, object]]) -> Iterator[pa.RecordBatch]:
-        """Like `stream`, for several statements one after another that share what they make on the way."""
-        with self.connection.cursor() as cursor, _plainly():
-            retry_unseen(partial(_speak, cursor), duckdb.Error)
+        """Like `stream`, for several consecutive statements that share temporary tables."""
+        with self.connection.cursor() as cursor, _translate_errors():
+            retry_unseen(partial(_prepare_session, cursor), duckdb.Error)
             for name, params in steps:
-                asked = partial(cursor.execute, statement(name), exact_names(params))
-                answer = retry_unseen(partial(interruptible, asked, cursor.interrupt), duckdb.Error).to_arrow_reader(
+                execute = partial(cursor.execute, statement(name), exact_names(params))
+                answer = retry_unseen(partial(interruptible, execute, cursor.interrupt), duckdb.Error).to_arrow_reader(
                     CHUNK
                 )
                 yield from bounded_batches(iter(partial(next_batch, answer, cursor.interrupt), None))
 
-    def opened(self, file: str) -> BinaryIO:
+    def open_file(self, file: str) -> BinaryIO:
         """A file on disk, or an object of S3, to be read once from its start."""
         if "://" not in file:
             return Path(file).open("rb")
@@ -105,13 +105,13 @@ class Warehouse:
         return self.remote(file)
 
     def define(self, name: str, words: Mapping[str, str]) -> None:
-        """Run `sql/<name>.sql`, a statement about names: its quoted words '$word' and "$word" are filled in."""
-        with signals_heard():
+        """Run `sql/<name>.sql`, a statement with variable names: its quoted words '$word' and "$word" are filled in."""
+        with unwrap_interrupts():
             self.connection.execute(fill_in(statement(name), words))
 
     @contextmanager
     def lend(self, rows: pa.RecordBatchReader | pa.Table) -> Iterator[None]:
-        """Arrow rows that statements see as the table `incoming`."""
+        """Make Arrow rows visible to statements as the table `incoming`, while the block runs."""
         self.connection.register("incoming", rows)
         try:
             yield
@@ -119,24 +119,24 @@ class Warehouse:
             self.connection.unregister("incoming")
 
     def latest(self) -> dict[int, int]:
-        """The newest version of each period that ever landed."""
+        """The newest version of each period that has landed."""
         return {row["period"]: row["version"] for row in self.query("read/newest_versions").to_pylist()}
 
     def quarantine(self, period: int, version: int, rows: pa.Table) -> None:
-        """Put rows of a version aside: columns arrival (int64) and reason (text). Repeating changes nothing."""
+        """Put rows of a version into quarantine: columns arrival (int64) and reason (text). Repeating changes nothing."""
         if rows.num_rows:
             with self.lend(rows):
                 self.write(lambda: self.query("ingest/put_aside", {"period": period, "version": version}))
 
     def write(self, change: Callable[[], Answer]) -> Answer:
-        """Run `change` in one transaction; where other writers get in the way wait a little and run it again."""
+        """Run `change` in one transaction. If it conflicts with other writers, wait and run it again."""
 
         def once() -> Answer:
             with self._transaction():
                 self.query("catalog/take_turn")
                 return change()
 
-        return _patiently(once)
+        return _retry_conflicts(once)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -145,18 +145,20 @@ class Warehouse:
             yield
             self.connection.commit()
         except BaseException:
-            with suppress(duckdb.TransactionException):  # a commit that failed has ended the transaction by itself
+            with suppress(duckdb.TransactionException):  # a failed commit has ended the transaction already
                 self.connection.rollback()
             raise
 
-    def _lay_out(self) -> None:
+    def _create_missing_tables(self) -> None:
         """Make the tables of a new catalog; refuse those of a newer release."""
         if not self.query("catalog/layout_there").num_rows:
-            _patiently(self._make)
-        if (found := self.query("catalog/layout_format").column(0)[0].as_py()) > FORMAT:
-            raise DataError(f"the lake's tables have layout {found}, this release knows {FORMAT}: install a newer one")
+            _retry_conflicts(self._create_tables)
+        if (layout := self.query("catalog/layout_format").column(0)[0].as_py()) > FORMAT:
+            raise DataError(
+                f"the lake's tables have layout {layout}, this release reads {FORMAT}: install a newer release"
+            )
 
-    def _make(self) -> None:
+    def _create_tables(self) -> None:
         with self._transaction():
             if not self.query("catalog/layout_there").num_rows:
                 for name in TABLES:
@@ -165,39 +167,39 @@ class Warehouse:
 
 
 @contextmanager
-def _plainly() -> Iterator[None]:
-    """DuckDB's errors as built-in ones; only that another writer is in the way stays what it is, to be tried again."""
+def _translate_errors() -> Iterator[None]:
+    """Turn DuckDB's errors into ours. Only conflicts with other writers stay DuckDB errors, so that they can be retried."""
     try:
         yield
     except duckdb.Error as error:
         redact_error(error)
         if IN_THE_WAY.search(str(error)):
             raise
-        said = str(error).partition("\n\nLINE ")[0]  # what follows is the statement
+        message = str(error).partition("\n\nLINE ")[0]  # what follows is the statement
         if isinstance(error, duckdb.IOException | duckdb.HTTPException | duckdb.PermissionException):
-            raise StoreError(said) from error
+            raise StoreError(message) from error
         if isinstance(error, duckdb.OutOfMemoryException):
-            raise MemoryError(f"{said}\nGive NIGHTLOOP_MEMORY more, or collect smaller periods") from error
-        raise DataError(said) from error
+            raise MemoryError(f"{message}\nGive NIGHTLOOP_MEMORY more, or collect smaller periods") from error
+        raise DataError(message) from error
 
 
-def _patiently(attempt: Callable[[], Answer]) -> Answer:
-    """The answer of `attempt`, tried again with longer and longer waits while other writers get in its way."""
+def _retry_conflicts(attempt: Callable[[], Answer]) -> Answer:
+    """The result of `attempt`, repeated with increasing pauses while it conflicts with other writers."""
     last = ""
     for number in range(ATTEMPTS):
         try:
-            with _plainly():
+            with _translate_errors():
                 return attempt()
         except duckdb.Error as error:
             last = str(error)
         time.sleep(random.uniform(0.5, 1.0) * min(2.0, 0.02 * 1.5**number))
-    raise TimeoutError(f"other writers were in the way {ATTEMPTS} times; try again when they are done. At last: {last}")
+    raise TimeoutError(f"other writers conflicted {ATTEMPTS} times; run again when they are done. Last error: {last}")
 
 
-def _connected(settings: Settings, room: Path) -> duckdb.DuckDBPyConnection:
-    """A database in memory. Signatures of extensions are checked once: that takes a quarter of a second for each.
+def _connect(settings: Settings, room: Path) -> duckdb.DuckDBPyConnection:
+    """A database in memory. Signatures of extensions are verified once: that takes a quarter of a second for each.
 
-    What it may use is given here: DuckDB imports pandas to look at a statement's parameters, which takes another half.
+    Its limits are set here: for the parameters of a statement DuckDB imports pandas, which takes half a second.
     """
     _SIGNED.update(verified_extensions(settings.home / "lake"))
     config: dict[str, str | bool | int | float | list[str]] = {
@@ -218,19 +220,19 @@ def _configure(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Non
 
 
 def _load(connection: duckdb.DuckDBPyConnection, extension: str, room: Path) -> None:
-    """Load an extension: as installed before, else from its wheel, which is signed and needs no network."""
+    """Load an extension: the installed one, else from its wheel, which is signed and needs no network."""
     unsigned_taken = (connection.execute(statement("catalog/unsigned_taken")).fetchone() or (True,))[0]
-    if extension not in _SIGNED and unsigned_taken:  # a connection that takes none checks by itself
+    if extension not in _SIGNED and unsigned_taken:  # a connection that refuses unsigned ones verifies them itself
         with duckdb.connect() as strict:
-            _loaded(strict, extension)
-    _loaded(connection, extension)
+            _load_or_import(strict, extension)
+    _load_or_import(connection, extension)
     if extension not in _SIGNED:
         _SIGNED.add(extension)
         if file := dict(connection.execute(statement("catalog/extension_files")).fetchall()).get(extension):
             remember_signature(room, extension, str(file))
 
 
-def _loaded(connection: duckdb.DuckDBPyConnection, extension: str) -> None:
+def _load_or_import(connection: duckdb.DuckDBPyConnection, extension: str) -> None:
     try:
         connection.load_extension(extension)
     except duckdb.Error:
@@ -238,12 +240,12 @@ def _loaded(connection: duckdb.DuckDBPyConnection, extension: str) -> None:
             import_extension(extension, con=connection)
         except ModuleNotFoundError as error:
             wheel = f"duckdb-extension-{extension.replace('_', '-')}=={duckdb.__version__}"
-            raise ConflictError(f"{extension} is missing, and is not downloaded: pip install {wheel}") from error
+            raise ConflictError(f"{extension} is missing and is not downloaded: pip install {wheel}") from error
         connection.load_extension(extension)
 
 
-def _reach_s3(connection: duckdb.DuckDBPyConnection, settings: Settings, credentials: Mapping[str, str]) -> None:
-    """Tell DuckDB where S3 is and who asks."""
+def _configure_s3(connection: duckdb.DuckDBPyConnection, settings: Settings, credentials: Mapping[str, str]) -> None:
+    """Give DuckDB the address of S3 and the credentials."""
     _load(connection, "httpfs", settings.home / "lake")
     url = urlsplit(settings.s3_endpoint or f"https://s3.{settings.s3_region}.amazonaws.com")
     words = {
@@ -255,28 +257,28 @@ def _reach_s3(connection: duckdb.DuckDBPyConnection, settings: Settings, credent
 
 
 def _attach(connection: duckdb.DuckDBPyConnection, settings: Settings, pipeline: str) -> None:
-    """Open the catalog. Raises ValueError for one of a newer DuckLake, OSError where it cannot be reached."""
-    place = settings.lake_place if "://" in settings.lake_place else str(Path(settings.lake_place).absolute())
+    """Open the catalog. Raises DataError for one of a newer DuckLake, StoreError if it cannot be reached."""
+    data = settings.lake_place if "://" in settings.lake_place else str(Path(settings.lake_place).absolute())
     where, kind = f"{settings.home.absolute()}/lake/{pipeline}.sqlite", "sqlite"
     if catalog := settings.postgres:
         where, kind = f"postgres:{catalog.server}", "postgres"
-        if catalog.password:  # apart from the connection string, which DuckDB repeats in its errors
+        if catalog.password:  # not in the connection string, which DuckDB repeats in its errors
             connection.execute(fill_in(statement("catalog/postgres_secret"), {"password": catalog.password}))
-    words = {"catalog": f"ducklake:{'' if catalog else 'sqlite:'}{where}", "data": f"{place}/{pipeline}/"}
+    words = {"catalog": f"ducklake:{'' if catalog else 'sqlite:'}{where}", "data": f"{data}/{pipeline}/"}
     attach = fill_in(statement(f"catalog/attach_{kind}"), {**words, "pipeline": pipeline})
     try:
-        _patiently(lambda: connection.execute(attach))
+        _retry_conflicts(lambda: connection.execute(attach))
     except (ValueError, OSError) as error:
         if "version mismatch" in str(error):
-            raise DataError(f"the catalog {where} has a format that this release does not know: {error}") from error
+            raise DataError(f"the catalog {where} has a format that this release cannot read: {error}") from error
         raise StoreError(f"the catalog {where} cannot be opened: {error}") from error
-    retry_unseen(partial(_speak, connection), duckdb.Error)
+    retry_unseen(partial(_prepare_session, connection), duckdb.Error)
 
 
-def _speak(connection: duckdb.DuckDBPyConnection) -> None:
-    """What every connection needs to understand the statements: UTC, how to read times, and the lake's names.
+def _prepare_session(connection: duckdb.DuckDBPyConnection) -> None:
+    """Define what the statements need: UTC, functions that parse times, and the lake as the default catalog.
 
-    These come last: where a name may be the lake's, each statement asks its catalog first.
+    The catalog comes last, because after it every statement looks up names in the lake's catalog first.
     """
     for name in ("use_utc", "define_scaled", "define_written_date", "define_spelt", "define_instant", "use_lake"):
         connection.execute(statement(f"catalog/{name}"))
@@ -289,7 +291,7 @@ def statement(name: str) -> str:
 
 
 def fill_in(text: str, words: Mapping[str, str]) -> str:
-    """A statement that takes no parameters, with its quoted words '$name' and "$name" filled in, quotes doubled."""
+    """A statement that takes no parameters, with its quoted words '$name' and "$name" filled in and quotes doubled."""
 
     def word(match: re.Match[str]) -> str:
         return match[1] + words[match[2]].replace(match[1], 2 * match[1]) + match[1]

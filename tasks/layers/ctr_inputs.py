@@ -1,4 +1,4 @@
-"""Inputs: what every click model makes of its columns: options checked, first rows drawn, numbers given rows."""
+"""CTR inputs: the parts that all click models share: checks of options, first values of rows, numeric columns."""
 
 from __future__ import annotations
 
@@ -42,23 +42,23 @@ def check_options(
 
 
 def first_rows(count: int, factors: int, width: int, scale: float, generator: Generator) -> Tensor:
-    """New rows [count, width]: `factors` columns from N(0, scale^2), the others, which hold weights, nought."""
+    """New rows [count, width]: `factors` columns from N(0, scale^2), the others, which hold weights, zero."""
     rows = torch.randn(count, width, generator=generator).mul_(scale)
     rows[:, factors:] = 0
     return rows
 
 
 def numeric_rows(model: Model, count: int, generator: Generator) -> dict[str, Tensor]:
-    """First values of the rows of numeric columns, `numeric` [N, width]; nothing where there are none."""
+    """First values of the rows of numeric columns, `numeric` [N, width]; nothing if there are none."""
     return {"numeric": model.new_rows("", count, generator)} if count else {}
 
 
 def with_numeric(embedded: Tensor, numeric: Tensor, dense: Mapping[str, Tensor]) -> Tensor:
     """Rows [n, m, w] of all columns: the fields' [n, F, w], then `dense["numeric"]` [N, w] times the values [n, N].
 
-    A value counts as sign(x) log(1 + |x|), so that counts and amounts of any size are tame.
+    A value counts as sign(x) log(1 + |x|), so that counts and amounts of any size stay in a small range.
     """
     if "numeric" not in dense:
         return embedded
-    tame = numeric.sign() * numeric.abs().log1p()
-    return torch.cat([embedded, tame[:, :, None] * dense["numeric"]], 1)
+    scaled = numeric.sign() * numeric.abs().log1p()
+    return torch.cat([embedded, scaled[:, :, None] * dense["numeric"]], 1)

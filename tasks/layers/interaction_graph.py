@@ -1,4 +1,4 @@
-"""Graph: who took what, as LightGCN carries it from night to night, and as it was at earlier closes."""
+"""Interaction graph: which users took which items, kept by LightGCN from night to night, also as of earlier closes."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ FAR = 1 << 31  # above every vocabulary row
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """Pairs of user and item, and what the past before them left.
+    """Pairs of user and item, and a summary of the past before them.
 
     The past is `degree/table.<field>` [rows, 1] and `layer/<l>/table.<field>` [rows, width], l = 1..L; a full graph,
     whose pairs are all there ever were, has none.
     """
 
-    period: int  # at whose close it is like this
+    period: int  # the graph is as of its close
     edges: Tensor  # [m, 3] int32: user, item, period of first sight; distinct pairs, by period, user and item
     past: Weights = field(default_factory=dict)
 
-    def kept(self) -> dict[str, Tensor]:
-        """As a checkpoint keeps it."""
+    def to_tensors(self) -> dict[str, Tensor]:
+        """The graph as tensors of a checkpoint."""
         return {"period": torch.tensor([self.period]), "edges": self.edges, **pack("past", self.past)}
 
     def until(self, close: int) -> Graph:
@@ -48,30 +48,30 @@ class Graph:
         if {name: tensor.shape[1] for name, tensor in self.past.items()} != expected:
             raise DataError(
                 f"the graph's past was kept for other layers or another width; given are {', '.join(sorted(self.past))}, "
-                f"the model has {shape.layers} layers of {shape.width} columns. Begin anew from a root"
+                f"the model has {shape.layers} layers of {shape.width} columns. Start a new chain from a root"
             )
         tables = dict(zip(FIELDS, shape.sizes, strict=True))
-        past = [torch.cat([_longer(self.past[f"{name}/table.{f}"], tables[f]) for f in FIELDS]) for name in names]
+        past = [torch.cat([_pad_rows(self.past[f"{name}/table.{f}"], tables[f]) for f in FIELDS]) for name in names]
         return propagation(self.edges, past, shape)
 
 
-def load_graph(kept: Weights) -> Graph:
-    """What `Graph.kept` wrote; of nothing the empty graph."""
-    if not kept:
+def load_graph(tensors: Weights) -> Graph:
+    """The graph that `Graph.to_tensors` wrote; without tensors the empty graph."""
+    if not tensors:
         return Graph(NEVER, torch.zeros(0, 3, dtype=torch.int32))
-    return Graph(int(kept["period"]), kept["edges"], unpack("past", kept))
+    return Graph(int(tensors["period"]), tensors["edges"], unpack("past", tensors))
 
 
 def full_graph(before: Graph, logs: Logs) -> Graph:
     """All pairs of the graph and of the logs."""
-    return Graph(logs.period, _distinct(torch.cat([before.edges, _pairs(logs)])))
+    return Graph(logs.period, _drop_repeats(torch.cat([before.edges, _pairs(logs)])))
 
 
 def incremental_graph(before: Graph, weights: Weights, logs: Logs, shape: GraphShape) -> Graph:
     """The pairs of later periods than the graph's; it becomes their past, with the layers of the `weights` it served."""
     if logs.period <= before.period:
         return before
-    edges = _distinct(_pairs(logs.since(before.period + 1)))
+    edges = _drop_repeats(_pairs(logs.since(before.period + 1)))
     if before.period == NEVER:
         return Graph(logs.period, edges)
     over = before.propagation(shape)
@@ -86,25 +86,25 @@ def _pairs(logs: Logs) -> Tensor:
     return torch.stack([*columns, logs.periods.long()], 1).int()
 
 
-def _distinct(edges: Tensor) -> Tensor:
-    """Each pair once, as it was first seen: [m, 3] int32."""
-    key, place = torch.unique(edges[:, 0].long() * FAR + edges[:, 1], return_inverse=True)
-    first = torch.full((len(key),), FAR - 1, dtype=torch.int32).scatter_reduce_(0, place, edges[:, 2], "amin")
+def _drop_repeats(edges: Tensor) -> Tensor:
+    """Each pair once, with the period of its first occurrence: [m, 3] int32."""
+    key, pair = torch.unique(edges[:, 0].long() * FAR + edges[:, 1], return_inverse=True)
+    first = torch.full((len(key),), FAR - 1, dtype=torch.int32).scatter_reduce_(0, pair, edges[:, 2], "amin")
     order = torch.argsort(first, stable=True)
     return torch.stack([(key // FAR).int(), (key % FAR).int(), first], 1)[order]
 
 
-def _longer(table: Tensor, size: int) -> Tensor:
+def _pad_rows(table: Tensor, size: int) -> Tensor:
     return torch.cat([table, table.new_zeros(size - len(table), table.shape[1])])
 
 
 @dataclass(frozen=True, eq=False)
 class GraphAtClose:
-    """The graphs of a night: as it is to be at its close, and as it was before."""
+    """The graphs of a night: as of its close, and as of the close before."""
 
     now: Graph
-    before: Graph | None  # incremental: all earlier closes; full: None, `now` tells by itself
-    made: dict[tuple[int, GraphShape], Propagation] = field(default_factory=dict)  # those asked for: each is made once
+    before: Graph | None  # incremental: for all earlier closes; full: None, because `now` has all pairs
+    made: dict[tuple[int, GraphShape], Propagation] = field(default_factory=dict)  # cache
 
     def propagation(self, close: int, shape: GraphShape) -> Propagation:
         """Of the graph at the close of a period; of a past that an incremental graph forgot, that of the night before."""

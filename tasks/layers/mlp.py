@@ -1,7 +1,7 @@
-"""Tower: the multi-layer perceptron of the click models, ReLU between its layers and no normalisation.
+"""MLP: the multi-layer perceptron of the click models, with ReLU between its layers and without normalisation.
 
-There is no dropout either: a night's pass or two over fresh rows does not overfit the layers, and a logit stays a
-function of weights and row.
+There is no dropout: one or two passes over a night's new rows do not overfit the layers, and a logit depends only on
+weights and row.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ def xavier(out: int, into: int, generator: Generator) -> Tensor:
 
 
 def first_layers(sizes: Sequence[int], generator: Generator, name: str = "layers") -> dict[str, Tensor]:
-    """Weights `<name>.<k>.weight` [out, in] and noughts for `<name>.<k>.bias` of layers between these sizes."""
-    found = {}
-    for place, (into, out) in enumerate(pairwise(sizes)):
-        found[f"{name}.{place}.weight"] = xavier(out, into, generator)
-        found[f"{name}.{place}.bias"] = torch.zeros(out)
-    return found
+    """Weights `<name>.<k>.weight` [out, in] and zeros for `<name>.<k>.bias` of layers between these sizes."""
+    weights = {}
+    for number, (into, out) in enumerate(pairwise(sizes)):
+        weights[f"{name}.{number}.weight"] = xavier(out, into, generator)
+        weights[f"{name}.{number}.bias"] = torch.zeros(out)
+    return weights
 
 
 def mlp_forward(
@@ -37,32 +37,32 @@ def mlp_forward(
 ) -> Tensor:
     """The last layer's output [n, out] of `values` [n, in]. `first` stands for the weight of layer 0, if given."""
     weight = dense[f"{name}.0.weight"] if first is None else first
-    below, values, place = values, linear(values, weight, dense[f"{name}.0.bias"]), 1
-    while f"{name}.{place}.weight" in dense:
+    below, values, number = values, linear(values, weight, dense[f"{name}.0.bias"]), 1
+    while f"{name}.{number}.weight" in dense:
         below = values.relu_()
-        values = linear(below, dense[f"{name}.{place}.weight"], dense[f"{name}.{place}.bias"])
-        place += 1
-    if values.shape[1] == 1 and place > 1:
+        values = linear(below, dense[f"{name}.{number}.weight"], dense[f"{name}.{number}.bias"])
+        number += 1
+    if values.shape[1] == 1 and number > 1:
         keep_hidden(below)
     return values
 
 
 def keep_hidden(values: Tensor) -> None:
-    """Show what the last layer of a tower reads [n, hidden] to whoever looks (`last_hidden`)."""
-    if (seen := _seen.get()) is not None:
-        seen.append(values)
+    """Record the input [n, hidden] of the last layer of a tower, if `last_hidden` is active."""
+    if (layers := _seen.get()) is not None:
+        layers.append(values)
 
 
 @contextmanager
 def last_hidden() -> Iterator[list[Tensor]]:
-    """What the last layers of towers read, [n, hidden] each, of the towers that are climbed meanwhile.
+    """The inputs of the last layers of all towers that are computed in this context, [n, hidden] each.
 
-    Other threads are not listened to.
+    Towers on other threads are not recorded.
     """
-    seen: list[Tensor] = []
-    token = _seen.set(seen)
+    layers: list[Tensor] = []
+    token = _seen.set(layers)
     try:
-        yield seen
+        yield layers
     finally:
         _seen.reset(token)
 
@@ -70,7 +70,7 @@ def last_hidden() -> Iterator[list[Tensor]]:
 def pad_columns(weight: Tensor, factors: int) -> Tensor:
     """A first layer's weight [out, m factors], laid out to read the first `factors` columns of rows that have one more.
 
-    Its product with whole rows is that with a copy of those columns, without the copy: [out, m (factors + 1)], noughts
-    for the last column of each.
+    Its product with whole rows equals the product with a copy of those columns, without the copy. The weight is
+    [out, m (factors + 1)], with zeros for the last column of each row.
     """
     return pad(weight.view(len(weight), -1, factors), (0, 1)).flatten(1)

@@ -1,4 +1,4 @@
-"""Propagation: rows of users and items spread over whom they are linked to, as LightGCN does it."""
+"""Propagation: rows of users and items are spread over the links of a graph, as in LightGCN."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class Propagation:
     """E = (E^0 + ... + E^L) / (L + 1) of the fused table E^0 [R, w], with E^l = P^l + B E^(l-1).
 
     B is 1 / sqrt(T_u T_i) where user u and item i are linked, T the degrees: symmetric. P^l is what layer l has of a
-    past that is not among the links; without one it is nought, and this is LightGCN (He et al. 2020, equations 3, 4 and
-    9). So E is affine in E^0, and the gradient by E^0 is that by E, spread in the same way without the P^l. Rows
-    without links are nothing to B: theirs is (E^0 + P^1 + ... + P^L) / (L + 1).
+    past that is not among the links. Without a past it is zero, and this is LightGCN (He et al. 2020, equations 3, 4 and
+    9). So E is affine in E^0, and the gradient by E^0 is that by E, spread in the same way without the P^l. For rows
+    without links E is (E^0 + P^1 + ... + P^L) / (L + 1).
     """
 
     shape: GraphShape
@@ -44,40 +44,40 @@ class Propagation:
     matrix: csr_matrix  # B [k, k]
     degree: Tensor  # [R] float32: T
     past: tuple[Tensor, ...]  # P^l [R, width] for l = 1..L; or none
-    constant: Tensor  # [R, width] what the past adds to E; or [1, 1] nought
+    constant: Tensor  # [R, width] what the past adds to E; or [1, 1] zero
 
-    def whole(self, table: Tensor) -> Tensor:
+    def propagate(self, table: Tensor) -> Tensor:
         """E of a whole table: [R, w]."""
-        found = self.alone(table)
-        found[self.linked] = self.spread(take_rows(table, self.linked))
-        found[:, : self.shape.width] += self.constant
-        return found
+        propagated = self.alone(table)
+        propagated[self.linked] = self.spread(take_rows(table, self.linked))
+        propagated[:, : self.shape.width] += self.constant
+        return propagated
 
     def spread(self, rows: Tensor) -> Tensor:
         """Of the linked rows [k, w], or of the gradient by what they become, without the past: [k, w]."""
-        found, own = rows.clone(), rows[:, : self.shape.width].contiguous().numpy()
-        mixed = own
+        spread, rows_before = rows.clone(), rows[:, : self.shape.width].contiguous().numpy()
+        mixed = rows_before
         for _ in range(self.shape.layers):
             mixed = self.matrix @ mixed
-            mixed += own
-        found[:, : self.shape.width] = torch.from_numpy(mixed) / (self.shape.layers + 1)
-        return found
+            mixed += rows_before
+        spread[:, : self.shape.width] = torch.from_numpy(mixed) / (self.shape.layers + 1)
+        return spread
 
     def alone(self, rows: Tensor) -> Tensor:
         """The same of rows [k, w] that have no links."""
-        found = rows.clone()
-        found[:, : self.shape.width] /= self.shape.layers + 1
-        return found
+        averaged = rows.clone()
+        averaged[:, : self.shape.width] /= self.shape.layers + 1
+        return averaged
 
     def every_layer(self, table: Tensor) -> list[Tensor]:
         """E^1, ..., E^L [R, width] of a whole table."""
-        found, below = [], table[:, : self.shape.width].contiguous()
+        layers, below = [], table[:, : self.shape.width].contiguous()
         for number in range(self.shape.layers):
             layer = self.past[number].clone() if self.past else torch.zeros_like(below)
             layer[self.linked] += torch.from_numpy(self.matrix @ take_rows(below, self.linked).numpy())
-            found.append(layer)
+            layers.append(layer)
             below = layer
-        return found
+        return layers
 
 
 def propagation(edges: Tensor, past: Sequence[Tensor], shape: GraphShape) -> Propagation:
@@ -88,7 +88,7 @@ def propagation(edges: Tensor, past: Sequence[Tensor], shape: GraphShape) -> Pro
     their degrees have changed since; that is all in which this differs from the full graph. Source: the incremental
     graph convolution of CIGC (Ding et al. 2022), with its weights of old and new at one and no distillation.
     """
-    from scipy.sparse import csr_matrix  # only where there is a graph: the import takes time
+    from scipy.sparse import csr_matrix  # only if there is a graph: the import takes time
 
     users, count = shape.sizes[0], sum(shape.sizes)
     ends = torch.cat([edges[:, 0].long(), edges[:, 1].long() + users])
@@ -98,19 +98,19 @@ def propagation(edges: Tensor, past: Sequence[Tensor], shape: GraphShape) -> Pro
     linked = new.nonzero().flatten()
     slot = torch.full((count,), -1)
     slot[linked] = torch.arange(len(linked))
-    here, there = slot[ends], slot[ends.roll(len(edges))]
+    from_slot, to_slot = slot[ends], slot[ends.roll(len(edges))]
     value = (degree[ends] * degree[ends.roll(len(edges))]).rsqrt()
-    index = (here.numpy(), there.numpy())
+    index = (from_slot.numpy(), to_slot.numpy())
     matrix = csr_matrix((value.numpy(), index), shape=(len(linked), len(linked)), dtype=np.float32)
     matrix.sort_indices()
     scale = (old / degree.clamp(min=1)).sqrt()[:, None]
-    still = tuple(layer * scale for layer in past[1:])
-    made = Propagation(shape, linked, slot, matrix, degree, still, torch.zeros(1, 1))
-    if not still:
-        return made
-    layers = made.every_layer(torch.zeros(count, shape.width))
+    old_layers = tuple(layer * scale for layer in past[1:])
+    graph = Propagation(shape, linked, slot, matrix, degree, old_layers, torch.zeros(1, 1))
+    if not old_layers:
+        return graph
+    layers = graph.every_layer(torch.zeros(count, shape.width))
     constant = torch.stack(layers).sum(0) / (shape.layers + 1)
-    return Propagation(shape, linked, slot, matrix, degree, still, constant)
+    return Propagation(shape, linked, slot, matrix, degree, old_layers, constant)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,40 +127,45 @@ class LinkedRows:
         """E of the entries' rows, [n, F, w]. Differentiable."""
         over, own = self.over, own_rows(ids, [*self.over.shape.sizes])
         linked, alone = values[: len(over.linked)], values[len(over.linked) :]
-        by_hand = linked - linked.detach()  # nought, whose gradient is that of what is spread
-        if by_hand.requires_grad:
-            by_hand.register_hook(over.spread)  # type: ignore[no-untyped-call]
-        spread, slot = over.spread(linked.detach()) + by_hand, over.slot[own]
+        with_gradient = linked - linked.detach()  # zero; its gradient is that of the spread rows
+        if with_gradient.requires_grad:
+            with_gradient.register_hook(over.spread)  # type: ignore[no-untyped-call]
+        spread, slot = over.spread(linked.detach()) + with_gradient, over.slot[own]
         width = over.shape.width
-        lone = torch.cat([alone[:, :width] / (over.shape.layers + 1), alone[:, width:]], 1)
-        found = lone
+        unlinked = torch.cat([alone[:, :width] / (over.shape.layers + 1), alone[:, width:]], 1)
+        embedded = unlinked
         if len(over.linked):
-            found = torch.where(slot[:, None] >= 0, spread.index_select(0, slot.clamp(min=0)), lone)
+            embedded = torch.where(slot[:, None] >= 0, spread.index_select(0, slot.clamp(min=0)), unlinked)
         if over.past:
-            found = torch.cat([found[:, :width] + over.constant.index_select(0, own), found[:, width:]], 1)
-        return found.view(*ids.shape, -1)
+            embedded = torch.cat([embedded[:, :width] + over.constant.index_select(0, own), embedded[:, width:]], 1)
+        return embedded.view(*ids.shape, -1)
 
 
 def propagation_step(
-    table: Tensor, optimizer: RowOptimizer, pairs: Pairs, real: Tensor | None, springs: Regularizer, over: Propagation
+    table: Tensor,
+    optimizer: RowOptimizer,
+    pairs: Pairs,
+    real: Tensor | None,
+    regularizer: Regularizer,
+    graph: Propagation,
 ) -> Tensor:
-    """`bilinear_step` for a model of E, on E^0 = `table`; returns the mean loss. Every linked row moves.
+    """`bilinear_step` for a model of E, on E^0 = `table`; returns the mean loss. Every linked row is updated.
 
-    L2 and pulls act on rows of E^0 that occur in the batch, as often as they do, as they do without a graph.
+    L2 and penalties act on rows of E^0 that occur in the batch, once for each time, as without a graph.
     """
-    found = bilinear_gradients(over.whole(table), pairs, real, over.shape.width)
-    rows, gradient, times = (torch.cat(parts) for parts in (found.rows, found.gradient, found.times))
-    slot = over.slot.index_select(0, rows)
-    inside, lone = (slot >= 0).nonzero().flatten(), (slot < 0).nonzero().flatten()
-    of_linked = torch.zeros(len(over.linked), table.shape[1])
-    put_rows(of_linked, slot[inside], take_rows(gradient, inside))
-    often = torch.zeros(len(over.linked), dtype=torch.int64)
-    often[slot[inside]] = times[inside]
-    moves = [
-        (over.linked, over.spread(of_linked), often),
-        (rows[lone], over.alone(take_rows(gradient, lone)), times[lone]),
+    gradients = bilinear_gradients(graph.propagate(table), pairs, real, graph.shape.width)
+    rows, gradient, times = (torch.cat(parts) for parts in (gradients.rows, gradients.gradient, gradients.times))
+    slot = graph.slot.index_select(0, rows)
+    inside, unlinked = (slot >= 0).nonzero().flatten(), (slot < 0).nonzero().flatten()
+    linked_gradient = torch.zeros(len(graph.linked), table.shape[1])
+    put_rows(linked_gradient, slot[inside], take_rows(gradient, inside))
+    linked_times = torch.zeros(len(graph.linked), dtype=torch.int64)
+    linked_times[slot[inside]] = times[inside]
+    updates = [
+        (graph.linked, graph.spread(linked_gradient), linked_times),
+        (rows[unlinked], graph.alone(take_rows(gradient, unlinked)), times[unlinked]),
     ]
-    for which, slope, count in moves:
-        springs.draw_rows(slope, table, which, count)
-        optimizer.step(table, which, slope)
-    return found.loss
+    for step_rows, step_gradient, count in updates:
+        regularizer.add_row_gradient(step_gradient, table, step_rows, count)
+        optimizer.step(table, step_rows, step_gradient)
+    return gradients.loss

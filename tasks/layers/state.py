@@ -1,4 +1,4 @@
-"""Kept: what a model needs of past logs besides its weights, carried in a checkpoint where no strategy sees it."""
+"""State: what a model needs of past logs besides its weights. A checkpoint carries it; strategies do not see it."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ FOLDER = "kept"
 
 
 def without_state(weights: Weights) -> dict[str, Tensor]:
-    """What is learned: the weights without what is kept."""
+    """The trained weights, without the state."""
     return {name: tensor for name, tensor in weights.items() if not name.startswith(f"{FOLDER}/")}
 
 
 def state_of(weights: Weights) -> dict[str, Tensor]:
-    """What is kept, by names without their folder; nothing: an empty dict."""
+    """The state by names without their folder; empty if there is none."""
     return unpack(FOLDER, weights)
 
 
 def with_state(model: Model, weights: Weights, logs: Logs) -> Model:
-    """The model as strategies are to have it on the night of `logs.period`, after a night that closed with `weights`."""
+    """The model for the night of `logs.period`, with the state of the `weights` of the night before."""
     return model.at(without_state(weights), state_of(weights), logs) if isinstance(model, StatefulModel) else model
 
 
 def update_state(model: Model, checkpoint: Checkpoint) -> Checkpoint:
-    """What a strategy made with tonight's model, with what is kept of the night."""
+    """The checkpoint of a strategy, with the state of this night's model."""
     if not isinstance(model, StatefulModel):
         return checkpoint
     return replace(checkpoint, weights={**checkpoint.weights, **pack(FOLDER, model.keep())})

@@ -12,16 +12,16 @@ from torch import Tensor
 
 from nightloop.tasks.modules.threads import ThreadPool
 
-PIECE = 512  # rows at a time: what a step makes of them stays in the processor's cache
+PIECE = 512  # rows at a time: the tensors of a step fit into the processor's cache
 
-# Slopes of functions from what they gave, in one pass.
+# Gradients of functions from their outputs, in one pass.
 sigmoid_backward, tanh_backward = torch.ops.aten.sigmoid_backward.grad_input, torch.ops.aten.tanh_backward
 
 
 class Trace(NamedTuple):
-    """What one step of n networks of h numbers on R rows computed: all that its gradient needs."""
+    """The tensors of one step of n networks of h numbers on R rows that its gradient needs."""
 
-    seen: Tensor  # [n, h + 1, R] state and value
+    inputs: Tensor  # [n, h + 1, R] state and value
     both: Tensor  # [n, 2 h, R] z and r
     reset: Tensor  # [n, h + 1, R] r times state, and value
     candidate: Tensor  # [n, h, R]
@@ -63,7 +63,7 @@ def first_values(columns: int, hidden: int, rng: torch.Generator) -> dict[str, T
 
 
 def forward(
-    own: Mapping[str, Tensor], sequence: Sequence[Tensor], state: Tensor, threads: ThreadPool
+    parameters: Mapping[str, Tensor], sequence: Sequence[Tensor], state: Tensor, threads: ThreadPool
 ) -> tuple[list[Tensor], list[list[Trace]]]:
     """The outputs of n networks for a sequence, and what the backward pass needs.
 
@@ -71,14 +71,14 @@ def forward(
 
     Parameters
     ----------
-    own : mapping of str to Tensor
+    parameters : mapping of str to Tensor
         The parameters, as `first_values` gives them.
     sequence : sequence of Tensor
         k tensors [R, n], oldest first.
     state : Tensor
         [R, n, h], the hidden state to start at.
     threads : ThreadPool
-        Pieces of `PIECE` rows are computed side by side.
+        Pieces of `PIECE` rows are computed in parallel.
 
     Returns
     -------
@@ -99,32 +99,32 @@ def forward(
     >>> print([round(output.item(), 2) for output in outputs])
     [0.6, 0.35]
     """
-    found = [torch.empty_like(rows) for rows in sequence]
+    outputs = [torch.empty_like(rows) for rows in sequence]
 
-    def walk(piece: slice) -> list[Trace]:
-        traces, seen = [], append_row(state[piece].permute(1, 2, 0))
-        for rows, output in zip((rows[piece] for rows in sequence), (output[piece] for output in found), strict=True):
+    def run_piece(piece: slice) -> list[Trace]:
+        traces, inputs = [], append_row(state[piece].permute(1, 2, 0))
+        for rows, output in zip((rows[piece] for rows in sequence), (output[piece] for output in outputs), strict=True):
             if not len(rows):
                 break
-            seen = seen[:, :, : len(rows)]
-            seen[:, -1] = rows.T
-            after = torch.empty_like(seen)  # what the next step sees: its state is written where it is read
-            traces.append(step(own["gates"], seen, after[:, :-1]))
-            output.copy_((_times(own["weight"], traces[-1].state) + own["bias"])[:, 0].T)
-            seen = after
+            inputs = inputs[:, :, : len(rows)]
+            inputs[:, -1] = rows.T
+            next_inputs = torch.empty_like(inputs)  # the state is written where the next step reads it
+            traces.append(step(parameters["gates"], inputs, next_inputs[:, :-1]))
+            output.copy_((_times(parameters["weight"], traces[-1].state) + parameters["bias"])[:, 0].T)
+            inputs = next_inputs
         return traces
 
-    return found, threads.map(walk, _pieces(len(state)))
+    return outputs, threads.map(run_piece, _pieces(len(state)))
 
 
 def append_row(state: Tensor) -> Tensor:
-    """A state [n, h, R] with room for a value after it: [n, h + 1, R]."""
-    found = state.new_empty(state.shape[0], state.shape[1] + 1, state.shape[2])
-    found[:, :-1] = state
-    return found
+    """A state [n, h, R] with an empty row for a value after it: [n, h + 1, R]."""
+    inputs = state.new_empty(state.shape[0], state.shape[1] + 1, state.shape[2])
+    inputs[:, :-1] = state
+    return inputs
 
 
-def step(gates: Tensor, seen: Tensor, into: Tensor | None = None) -> Trace:
+def step(gates: Tensor, inputs: Tensor, out: Tensor | None = None) -> Trace:
     """One step of n networks on R rows: z, r = sigmoid(W [h, w]); g = tanh(W_g [r h, w]); h' = (1 - z) h + z g.
 
     z weighs the new candidate g, and r is applied before the product: PyTorch's GRU does both in another way.
@@ -133,9 +133,9 @@ def step(gates: Tensor, seen: Tensor, into: Tensor | None = None) -> Trace:
     ----------
     gates : Tensor
         [n, 3 h, h + 1], as in `first_values`.
-    seen : Tensor
+    inputs : Tensor
         [n, h + 1, R], the state and, after it, the value w.
-    into : Tensor or None, default None
+    out : Tensor or None, default None
         [n, h, R], where the new state is written. None: a new tensor.
 
     Returns
@@ -152,34 +152,36 @@ def step(gates: Tensor, seen: Tensor, into: Tensor | None = None) -> Trace:
     >>> step(torch.zeros(1, 3, 2), torch.tensor([[[0.8], [5.0]]])).state.flatten()
     tensor([0.4000])
     """
-    size = seen.shape[1] - 1
-    state, both = seen[:, :size], _times(gates[:, : 2 * size], seen).sigmoid_()
+    size = inputs.shape[1] - 1
+    state, both = inputs[:, :size], _times(gates[:, : 2 * size], inputs).sigmoid_()
     z, r = both.chunk(2, 1)
-    reset = torch.empty_like(seen)
+    reset = torch.empty_like(inputs)
     torch.mul(r, state, out=reset[:, :size])
-    reset[:, size] = seen[:, size]
+    reset[:, size] = inputs[:, size]
     candidate = _tanh(_times(gates[:, 2 * size :], reset))
-    return Trace(seen, both, reset, candidate, torch.lerp(state, candidate, z, out=into))
+    return Trace(inputs, both, reset, candidate, torch.lerp(state, candidate, z, out=out))
 
 
 def backward(
-    own: Mapping[str, Tensor], traces: Sequence[Sequence[Trace]], slopes: Sequence[Tensor], threads: ThreadPool
+    parameters: Mapping[str, Tensor],
+    traces: Sequence[Sequence[Trace]],
+    output_gradients: Sequence[Tensor],
+    threads: ThreadPool,
 ) -> dict[str, Tensor]:
     """The gradient of the parameters; the sequence and its first state are constants.
 
-    Written by hand, it takes less than half of the time of autograd, which spends most of it on one order of two
-    factors.
+    Without autograd it takes less than half of the time. Autograd multiplies two factors in an order that is slow.
 
     Parameters
     ----------
-    own : mapping of str to Tensor
+    parameters : mapping of str to Tensor
         The parameters, as given to `forward`.
     traces : sequence of sequence of Trace
         What `forward` returned.
-    slopes : sequence of Tensor
+    output_gradients : sequence of Tensor
         The gradient [R, n] of each output.
     threads : ThreadPool
-        Pieces of rows are computed side by side.
+        Pieces of rows are computed in parallel.
 
     Returns
     -------
@@ -199,44 +201,44 @@ def backward(
     0.6
     """
 
-    def walk_back(steps: Sequence[Trace], piece: slice) -> dict[str, Tensor]:
-        found = {name: torch.zeros_like(tensor) for name, tensor in own.items()}
+    def backward_piece(steps: Sequence[Trace], piece: slice) -> dict[str, Tensor]:
+        gradients = {name: torch.zeros_like(tensor) for name, tensor in parameters.items()}
         later: Tensor | None = None
-        for place in reversed(range(len(steps))):
-            trace, slope = steps[place], slopes[place][piece].T.unsqueeze(1).contiguous()
-            found["weight"] += _outer(slope, trace.state)
-            found["bias"] += slope.sum(2, keepdim=True)
-            total = own["weight"].transpose(1, 2) * slope
+        for number in reversed(range(len(steps))):
+            trace, gradient = steps[number], output_gradients[number][piece].T.unsqueeze(1).contiguous()
+            gradients["weight"] += _outer(gradient, trace.state)
+            gradients["bias"] += gradient.sum(2, keepdim=True)
+            total = parameters["weight"].transpose(1, 2) * gradient
             if later is not None:
                 total[:, :, : later.shape[2]] += later
-            of_gates, later = _step_back(own["gates"], trace, total, bool(place))
-            found["gates"] += of_gates
-        return found
+            gate_gradient, later = _step_back(parameters["gates"], trace, total, bool(number))
+            gradients["gates"] += gate_gradient
+        return gradients
 
-    parts = threads.map(lambda part: walk_back(*part), zip(traces, _pieces(len(slopes[0])), strict=True))
-    return {name: reduce(torch.add, [part[name] for part in parts]) for name in own}
+    parts = threads.map(lambda part: backward_piece(*part), zip(traces, _pieces(len(output_gradients[0])), strict=True))
+    return {name: reduce(torch.add, [part[name] for part in parts]) for name in parameters}
 
 
 def _pieces(rows: int) -> list[slice]:
     return [slice(first, first + PIECE) for first in range(0, max(rows, 1), PIECE)]
 
 
-def _step_back(gates: Tensor, trace: Trace, slope: Tensor, further: bool) -> tuple[Tensor, Tensor | None]:
+def _step_back(gates: Tensor, trace: Trace, gradient: Tensor, further: bool) -> tuple[Tensor, Tensor | None]:
     """The gradient of the gates, and of the state before if it has to go `further` back."""
     size = trace.candidate.shape[1]
-    state, (z, r) = trace.seen[:, :size], trace.both.chunk(2, 1)
-    moved = slope * z
-    of_candidate = tanh_backward(moved, trace.candidate)
-    of_reset = _times(gates[:, 2 * size :, :size].transpose(1, 2), of_candidate)
-    of_both = torch.empty_like(trace.both)
-    torch.mul(trace.candidate - state, slope, out=of_both[:, :size])
-    torch.mul(of_reset, state, out=of_both[:, size:])
-    sigmoid_backward(of_both, trace.both, grad_input=of_both)
-    of_gates = torch.cat([_outer(of_both, trace.seen), _outer(of_candidate, trace.reset)], 1)
+    state, (z, r) = trace.inputs[:, :size], trace.both.chunk(2, 1)
+    candidate_part = gradient * z
+    candidate_gradient = tanh_backward(candidate_part, trace.candidate)
+    reset_gradient = _times(gates[:, 2 * size :, :size].transpose(1, 2), candidate_gradient)
+    both_gradient = torch.empty_like(trace.both)
+    torch.mul(trace.candidate - state, gradient, out=both_gradient[:, :size])
+    torch.mul(reset_gradient, state, out=both_gradient[:, size:])
+    sigmoid_backward(both_gradient, trace.both, grad_input=both_gradient)
+    gate_gradient = torch.cat([_outer(both_gradient, trace.inputs), _outer(candidate_gradient, trace.reset)], 1)
     if not further:
-        return of_gates, None
-    before = _times(gates[:, : 2 * size, :size].transpose(1, 2), of_both)
-    return of_gates, before.add_(slope).sub_(moved).addcmul_(of_reset, r)
+        return gate_gradient, None
+    before = _times(gates[:, : 2 * size, :size].transpose(1, 2), both_gradient)
+    return gate_gradient, before.add_(gradient).sub_(candidate_part).addcmul_(reset_gradient, r)
 
 
 def _times(matrices: Tensor, values: Tensor) -> Tensor:
@@ -246,11 +248,11 @@ def _times(matrices: Tensor, values: Tensor) -> Tensor:
     return torch.bmm(matrices, values)
 
 
-def _outer(slope: Tensor, values: Tensor) -> Tensor:
+def _outer(gradient: Tensor, values: Tensor) -> Tensor:
     """The gradient [n, a, b] of the matrices, given that of their products [n, a, R]."""
     if values.shape[2] == 1:
-        return slope * values.transpose(1, 2)
-    return torch.bmm(values, slope.transpose(1, 2)).transpose(1, 2)  # the other order takes four times as long
+        return gradient * values.transpose(1, 2)
+    return torch.bmm(values, gradient.transpose(1, 2)).transpose(1, 2)  # the other order takes four times as long
 
 
 def _tanh(values: Tensor) -> Tensor:

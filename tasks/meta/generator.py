@@ -1,4 +1,4 @@
-"""Generator: what ASMG makes weights to be served with, of a sequence of a learner's weights, number by number."""
+"""Generator: the network of ASMG. It makes the served weights from a sequence of a learner's weights."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ALONE = ThreadPool(1)
 
 
 class GeneratedRows(NamedTuple):
-    """Outputs [R, n] for each of a sequence of rows, and what their slope needs."""
+    """Outputs [R, n] for each of a sequence of rows, and what their gradient needs."""
 
     outputs: list[Tensor]
     traces: list[list[asmg_gru.Trace]]
@@ -37,9 +37,9 @@ class Generator:
         z, r = sigmoid(W [h, w])    g = tanh(W_g [r h, w])    h' = (1 - z) h + z g    output = v h' + b
 
     without biases in the gates; z weighs the new candidate, r comes before the product: not PyTorch's GRU. A table has
-    one GRU for each of its columns, shared by its rows; all else has one for each number. `residual` adds w to the
-    output, where v and b begin at nought: it begins as the learner's own weights. Form `Linear`: the output for the
-    last is sum_i a_i w_i, a the softmax of `window` logits, begun at 0, for each column or number.
+    one GRU for each of its columns, shared by its rows. All other weights have one for each number. `residual` adds w
+    to the output, and v and b start at zero: the first outputs are the learner's own weights. Form `Linear`: the output
+    for the last is sum_i a_i w_i. a is the softmax of `window` logits, which start at 0, for each column or number.
     Source: ASMG (Peng et al. 2021), section 4; first values are TensorFlow's Glorot, as in the authors' code.
     """
 
@@ -51,15 +51,15 @@ class Generator:
 
     def parameters(self, model: Model, weights: Weights, rng: torch.Generator) -> dict[str, Tensor]:
         """First values, `<field or weight>/<parameter>`; 65 for each column of a table and each other number."""
-        found: dict[str, Tensor] = {}
+        first_values: dict[str, Tensor] = {}
         for field in self.fields:
-            found |= pack(field, self._first(model.width, rng))
+            first_values |= pack(field, self._first(model.width, rng))
         for name, tensor in dense_names(weights).items():
-            found |= pack(name, self._first(tensor.numel(), rng))
-        return found
+            first_values |= pack(name, self._first(tensor.numel(), rng))
+        return first_values
 
     def blank(self, weights: Weights) -> dict[str, Tensor]:
-        """Hidden states of nought by name of the weights, [rows, columns, hidden] or [numbers, hidden]; Linear: none."""
+        """Hidden states of zero by name of the weights, [rows, columns, hidden] or [numbers, hidden]; Linear: none."""
         if self.form == "Linear":
             return {}
         return {
@@ -75,80 +75,85 @@ class Generator:
         state: Tensor | None,
         threads: ThreadPool = ALONE,
     ) -> GeneratedRows:
-        """The outputs for rows [R, n] of one table, begun at `state` [R, n, hidden] (Linear: None).
+        """The outputs for rows [R, n] of one table, from the hidden state `state` [R, n, hidden] (Linear: None).
 
-        Later members of the sequence may be shorter: of the rows they leave out there is no later output.
+        Later members of the sequence may be shorter. Rows that they leave out have no later output.
         """
-        own = unpack(name, parameters)
+        table_parameters = unpack(name, parameters)
         if state is None:
-            shares, last = torch.softmax(own["logits"], 1), len(sequence[-1])
-            mean = sum((shares[:, place] * rows[:last] for place, rows in enumerate(sequence)), torch.zeros(()))
+            shares, last = torch.softmax(table_parameters["logits"], 1), len(sequence[-1])
+            mean = sum((shares[:, position] * rows[:last] for position, rows in enumerate(sequence)), torch.zeros(()))
             return GeneratedRows([*sequence[:-1], mean], [], sequence)
-        outputs, traces = asmg_gru.forward(own, sequence, state, threads)
+        outputs, traces = asmg_gru.forward(table_parameters, sequence, state, threads)
         if self.residual:
             outputs = [output + rows for output, rows in zip(outputs, sequence, strict=True)]
         return GeneratedRows(outputs, traces, sequence)
 
-    def slopes(
-        self, parameters: Weights, name: str, made: GeneratedRows, slopes: Sequence[Tensor], threads: ThreadPool
+    def gradients(
+        self,
+        parameters: Weights,
+        name: str,
+        generated: GeneratedRows,
+        output_gradients: Sequence[Tensor],
+        threads: ThreadPool,
     ) -> dict[str, Tensor]:
         """The gradient of one table's parameters, by their full names, given that of each output."""
-        own = unpack(name, parameters)
-        if made.traces:
-            return pack(name, asmg_gru.backward(own, made.traces, slopes, threads))
-        shares, last = torch.softmax(own["logits"], 1), len(slopes[-1])
-        of_shares = torch.stack([(slopes[-1] * rows[:last]).sum(0) for rows in made.sequence], 1)
-        return {f"{name}/logits": shares * (of_shares - (shares * of_shares).sum(1, keepdim=True))}
+        table_parameters = unpack(name, parameters)
+        if generated.traces:
+            return pack(name, asmg_gru.backward(table_parameters, generated.traces, output_gradients, threads))
+        shares, last = torch.softmax(table_parameters["logits"], 1), len(output_gradients[-1])
+        share_gradients = torch.stack([(output_gradients[-1] * rows[:last]).sum(0) for rows in generated.sequence], 1)
+        return {f"{name}/logits": shares * (share_gradients - (shares * share_gradients).sum(1, keepdim=True))}
 
     def dense(self, parameters: Weights, sequence: Sequence[Weights], hidden: Weights) -> dict[str, GeneratedRows]:
-        """What is made of everything that is not a table; outputs are [1, numbers]."""
-        found = {}
+        """The outputs for all weights that are not a table, [1, numbers] each."""
+        generated = {}
         for name in dense_names(sequence[-1]):
             flat = [weights[name].reshape(1, -1) for weights in sequence]
-            found[name] = self.rows(parameters, name, flat, hidden[name][None] if hidden else None)
-        return found
+            generated[name] = self.rows(parameters, name, flat, hidden[name][None] if hidden else None)
+        return generated
 
-    def whole(self, parameters: Weights, sequence: Sequence[Weights], hidden: Weights) -> dict[str, Tensor]:
-        """The last output for every weight: what is served."""
+    def generate(self, parameters: Weights, sequence: Sequence[Weights], hidden: Weights) -> dict[str, Tensor]:
+        """The last output for every weight: the weights to serve."""
         last = sequence[-1]
-        found = {PREFIX + field: last[PREFIX + field].clone() for field in self.fields}
+        weights = {PREFIX + field: last[PREFIX + field].clone() for field in self.fields}
 
-        def make(name: str, rows: slice) -> None:
+        def generate_rows(name: str, rows: slice) -> None:
             state = hidden[name][rows] if hidden else None
-            part = self.rows(parameters, name.removeprefix(PREFIX), [w[name][rows] for w in sequence], state)
-            found[name][rows] = part.outputs[-1]
+            generated = self.rows(parameters, name.removeprefix(PREFIX), [w[name][rows] for w in sequence], state)
+            weights[name][rows] = generated.outputs[-1]
 
         with thread_pool() as threads:
-            made = self.dense(parameters, sequence, hidden)
-            found |= {name: one.outputs[-1].reshape(last[name].shape) for name, one in made.items()}
-            threads.map(lambda chunk: make(*chunk), self._chunks(last))
-        return found
+            dense = self.dense(parameters, sequence, hidden)
+            weights |= {name: one.outputs[-1].reshape(last[name].shape) for name, one in dense.items()}
+            threads.map(lambda chunk: generate_rows(*chunk), self._chunks(last))
+        return weights
 
-    def advanced(self, parameters: Weights, weights: Weights, hidden: Weights) -> dict[str, Tensor]:
-        """The hidden states one weight further."""
-        found = {name: tensor.clone() for name, tensor in hidden.items()}
+    def advance_hidden(self, parameters: Weights, weights: Weights, hidden: Weights) -> dict[str, Tensor]:
+        """The hidden states after one more step of the sequence."""
+        state = {name: tensor.clone() for name, tensor in hidden.items()}
 
-        def move(name: str, rows: slice) -> None:
-            seen = asmg_gru.append_row(hidden[name][rows].permute(1, 2, 0))
-            seen[:, -1] = weights[name][rows].T
-            moved = asmg_gru.step(parameters[f"{name.removeprefix(PREFIX)}/gates"], seen).state
-            found[name][rows] = moved.permute(2, 0, 1)
+        def advance_rows(name: str, rows: slice) -> None:
+            inputs = asmg_gru.append_row(hidden[name][rows].permute(1, 2, 0))
+            inputs[:, -1] = weights[name][rows].T
+            next_state = asmg_gru.step(parameters[f"{name.removeprefix(PREFIX)}/gates"], inputs).state
+            state[name][rows] = next_state.permute(2, 0, 1)
 
         with thread_pool() as threads:
             for name, tensor in dense_names(weights).items():
-                seen = asmg_gru.append_row(hidden[name][:, :, None])
-                seen[:, -1] = tensor.reshape(-1, 1)
-                found[name] = asmg_gru.step(parameters[f"{name}/gates"], seen).state[:, :, 0]
-            threads.map(lambda chunk: move(*chunk), self._chunks(weights))
-        return found
+                inputs = asmg_gru.append_row(hidden[name][:, :, None])
+                inputs[:, -1] = tensor.reshape(-1, 1)
+                state[name] = asmg_gru.step(parameters[f"{name}/gates"], inputs).state[:, :, 0]
+            threads.map(lambda chunk: advance_rows(*chunk), self._chunks(weights))
+        return state
 
     def _first(self, columns: int, rng: torch.Generator) -> dict[str, Tensor]:
         if self.form == "Linear":
             return {"logits": torch.zeros(columns, self.window)}
-        found = asmg_gru.first_values(columns, self.hidden, rng)
+        values = asmg_gru.first_values(columns, self.hidden, rng)
         if self.residual:
-            found |= {name: torch.zeros_like(found[name]) for name in ("weight", "bias")}
-        return found
+            values |= {name: torch.zeros_like(values[name]) for name in ("weight", "bias")}
+        return values
 
     def _chunks(self, weights: Weights) -> Iterator[tuple[str, slice]]:
         for field in self.fields:

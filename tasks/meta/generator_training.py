@@ -1,4 +1,4 @@
-"""Concurrent: the training of ASMG's generator, where all outputs of a window are judged at once."""
+"""Generator training: how ASMG's generator learns from the losses of all outputs of a window at once."""
 
 from __future__ import annotations
 
@@ -31,139 +31,148 @@ from nightloop.tasks.training.step import StepRows, step_entries
 
 @dataclass(frozen=True)
 class TrainingWindow:
-    """A window of weights, oldest first, the hidden states it begins at, and for each weight the rows that judge it."""
+    """A window of weights, oldest first, the hidden states before it, and for each weight the rows of its loss."""
 
     sequence: Sequence[Weights]
     hidden: Weights  # constant; of a Linear generator: none
     targets: Sequence[Logs]  # of the period after each weight
-    shares: Sequence[float]  # of each target's loss in the whole; those of nought are not looked at
+    shares: Sequence[float]  # weight of each target's loss; targets of weight zero are not read
 
 
 def learn_generator(
-    model: Model, generator: Generator, meta: MetaState, lesson: TrainingWindow, training: TrainConfig
+    model: Model, generator: Generator, meta: MetaState, window: TrainingWindow, training: TrainConfig
 ) -> MetaState:
     """argmin sum_i share_i L(M(weights up to i) | target_i) + l2 / 2 |parameters|^2, by Adam at `training.lr`.
 
-    A step takes one batch of every target; the newest gives `training.batch_size` rows a batch, the others are dealt out
-    over as many batches. Only rows of the tables that occur are generated: loss and gradient are those of the whole
-    tables. A ranking's negatives, one a positive, are uniform over the items that were known when the target closed,
-    without the user's. Without rows in the newest target nothing is learned. Source: ASMG (Peng et al. 2021), section
-    4.3, and its code. Raises ValueError if the loss diverges.
+    A step takes one batch of every target. The newest target gives `training.batch_size` rows a batch, the others are
+    split into as many batches. Only rows of the tables that occur are generated; loss and gradient are those of the
+    whole tables. A ranking has one negative for each positive, uniform over the items that were known when the target
+    closed, without the user's. If the newest target has no rows, nothing is learned. Source: ASMG (Peng et al. 2021),
+    section 4.3, and its code. Raises DataError if the loss diverges.
     """
-    if not len(lesson.targets[-1]):
+    if not len(window.targets[-1]):
         return meta
     flat, adam = meta.flat(), meta.adam(training.lr)
-    value, done, total = torch.zeros(()), 0, len(lesson.targets[-1]) * training.epochs
-    tables = [fuse(weights, model.fields) for weights in lesson.sequence]
+    value, done, total = torch.zeros(()), 0, len(window.targets[-1]) * training.epochs
+    tables = [fuse(weights, model.fields) for weights in window.sequence]
     with reuse_freed_memory(), thread_pool() as threads:
-        for draws in _batches(model, lesson, training):
-            value, slopes = losses_and_gradients(model, generator, meta.shaped(flat), lesson, tables, draws, threads)
-            gradient = torch.cat([slopes[name].flatten() for name in meta.parameters])
+        for batches in _batches(model, window, training):
+            value, gradients = losses_and_gradients(
+                model, generator, meta.unflatten(flat), window, tables, batches, threads
+            )
+            gradient = torch.cat([gradients[name].flatten() for name in meta.parameters])
             adam.step(flat, gradient.add_(flat, alpha=training.l2))
-            done += len(draws[max(draws)].positions)
+            done += len(batches[max(batches)].positions)
             report_progress(done, total)
-    return meta.learned(flat, adam, value, "the generator")
+    return meta.finish_run(flat, adam, value, "the generator")
 
 
 def losses_and_gradients(
     model: Model,
     generator: Generator,
     parameters: Weights,
-    lesson: TrainingWindow,
+    window: TrainingWindow,
     tables: Sequence[Tensor],
-    draws: Mapping[int, StepRows],
+    batches: Mapping[int, StepRows],
     threads: ThreadPool,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The weighted sum of the targets' losses on a batch each, and its gradient by name of the parameters.
 
-    `draws` are by number of the target; `tables` are the sequence's, fused (`tables.fuse`).
+    `batches` are by number of the target. `tables` are the sequence's fused tables (`fused_tables.fuse`).
     """
-    sizes = table_sizes(model, lesson.sequence[-1])
-    taken = {number: step_entries(model, lesson.targets[number], rows) for number, rows in draws.items()}
-    targets = {number: lesson.targets[number] for number in draws}
+    sizes = table_sizes(model, window.sequence[-1])
+    entries = {number: step_entries(model, window.targets[number], rows) for number, rows in batches.items()}
+    targets = {number: window.targets[number] for number in batches}
     looks = {number: lookup(model, sizes, logs, close_before(logs)) for number, logs in targets.items()}
-    wanted = needed_rows({number: looks[number].rows(at, ids) for number, (at, _, ids) in taken.items()}, sizes)
-    rows = _rows(generator, parameters, lesson, tables, wanted, threads)
-    towers = generator.dense(parameters, lesson.sequence, lesson.hidden)
-    slopes = {name: [torch.zeros_like(one) for one in made.outputs] for name, made in {**rows, **towers}.items()}
+    needed = needed_rows({number: looks[number].rows(at, ids) for number, (at, _, ids) in entries.items()}, sizes)
+    rows = _rows(generator, parameters, window, tables, needed, threads)
+    dense_outputs = generator.dense(parameters, window.sequence, window.hidden)
+    output_gradients = {
+        name: [torch.zeros_like(output) for output in generated.outputs]
+        for name, generated in {**rows, **dense_outputs}.items()
+    }
 
-    def judge(number: int) -> Tensor:
-        """The loss of one target; its slopes are put in their place."""
-        positions, label, ids = taken[number]
-        outputs = {name: made.outputs[number].detach() for name, made in {**rows, **towers}.items()}
-        values = torch.cat([outputs[name] for name in rows])[wanted.spots[number]].requires_grad_()
+    def compute_loss(number: int) -> Tensor:
+        """The loss of one target. Its gradients are written to `output_gradients`."""
+        positions, label, ids = entries[number]
+        outputs = {name: generated.outputs[number].detach() for name, generated in {**rows, **dense_outputs}.items()}
+        values = torch.cat([outputs[name] for name in rows])[needed.positions[number]].requires_grad_()
         embedded = looks[number].embedded(values, positions, ids)
-        dense = {name: outputs[name].view(lesson.sequence[0][name].shape).requires_grad_() for name in towers}
-        logits = model.logits(embedded, lesson.targets[number].numeric[positions], dense)
-        batch = Batch(logits, label, positions, ids, embedded, len(draws[number].positions))
-        loss = lesson.shares[number] * cross_entropy(batch)
-        of_rows, *of_dense = torch.autograd.grad(loss, [values, *dense.values()], allow_unused=True)
+        dense = {name: outputs[name].view(window.sequence[0][name].shape).requires_grad_() for name in dense_outputs}
+        logits = model.logits(embedded, window.targets[number].numeric[positions], dense)
+        batch = Batch(logits, label, positions, ids, embedded, len(batches[number].positions))
+        loss = window.shares[number] * cross_entropy(batch)
+        row_gradients, *dense_gradients = torch.autograd.grad(loss, [values, *dense.values()], allow_unused=True)
         summed = torch.zeros(sum(len(outputs[name]) for name in rows), values.shape[1])
-        summed.index_add_(0, wanted.spots[number], of_rows)
+        summed.index_add_(0, needed.positions[number], row_gradients)
         parts = torch.split(summed, [len(outputs[name]) for name in rows])
-        for name, slope in zip([*rows, *dense], [*parts, *of_dense], strict=True):
-            slopes[name][number] = slopes[name][number] if slope is None else slope.reshape(outputs[name].shape)
+        for name, gradient in zip([*rows, *dense], [*parts, *dense_gradients], strict=True):
+            output_gradients[name][number] = (
+                output_gradients[name][number] if gradient is None else gradient.reshape(outputs[name].shape)
+            )
         return loss.detach()
 
-    value = reduce(torch.add, threads.map(judge, taken), torch.zeros(()))
-    return value, _gradient(generator, parameters, {**rows, **towers}, slopes, threads)
+    value = reduce(torch.add, threads.map(compute_loss, entries), torch.zeros(()))
+    return value, _gradient(generator, parameters, {**rows, **dense_outputs}, output_gradients, threads)
 
 
 def _rows(
     generator: Generator,
     parameters: Weights,
-    lesson: TrainingWindow,
+    window: TrainingWindow,
     tables: Sequence[Tensor],
-    wanted: NeededRows,
+    needed: NeededRows,
     threads: ThreadPool,
 ) -> dict[str, GeneratedRows]:
-    """What is made of the rows of each table that are asked for, by field."""
-    found = {}
-    for number, rows in wanted.rows.items():
-        field, counts = generator.fields[number], wanted.counts[number]
-        needed = [*counts, *[counts[-1]] * (len(tables) - len(counts))]
-        sequence = [take_rows(table, rows[:count]) for table, count in zip(tables, needed, strict=True)]
-        hidden = lesson.hidden.get(PREFIX + field)
-        state = None if hidden is None else hidden.index_select(0, rows - wanted.starts[number])
-        found[field] = generator.rows(parameters, field, sequence, state, threads)
-    return found
+    """The outputs for the needed rows of each table, by field."""
+    generated = {}
+    for number, rows in needed.rows.items():
+        field, counts = generator.fields[number], needed.counts[number]
+        lengths = [*counts, *[counts[-1]] * (len(tables) - len(counts))]
+        sequence = [take_rows(table, rows[:count]) for table, count in zip(tables, lengths, strict=True)]
+        hidden = window.hidden.get(PREFIX + field)
+        state = None if hidden is None else hidden.index_select(0, rows - needed.starts[number])
+        generated[field] = generator.rows(parameters, field, sequence, state, threads)
+    return generated
 
 
 def _gradient(
     generator: Generator,
     parameters: Weights,
-    made: Mapping[str, GeneratedRows],
-    slopes: Mapping[str, Sequence[Tensor]],
+    generated: Mapping[str, GeneratedRows],
+    output_gradients: Mapping[str, Sequence[Tensor]],
     threads: ThreadPool,
 ) -> dict[str, Tensor]:
-    """The gradient of all parameters, those of tables without a row in the batch included."""
-    found = {name: torch.zeros_like(tensor) for name, tensor in parameters.items()}
-    for name, one in made.items():
-        found |= generator.slopes(parameters, name, one, slopes[name], threads)
-    return found
+    """The gradient of all parameters. It is zero for tables without a row in the batch."""
+    gradients = {name: torch.zeros_like(tensor) for name, tensor in parameters.items()}
+    for name, rows in generated.items():
+        gradients |= generator.gradients(parameters, name, rows, output_gradients[name], threads)
+    return gradients
 
 
-def _batches(model: Model, lesson: TrainingWindow, training: TrainConfig) -> Iterator[dict[int, StepRows]]:
-    """For each step a draw of every target that has a share and rows left."""
-    last, newest = len(lesson.targets) - 1, lesson.targets[-1]
+def _batches(model: Model, window: TrainingWindow, training: TrainConfig) -> Iterator[dict[int, StepRows]]:
+    """For each step a batch of every target that has a share and rows left."""
+    last, newest = len(window.targets) - 1, window.targets[-1]
     count = ceil(len(newest) / training.batch_size)
-    dealt = {
-        number: _dealt(model, logs, training, 0 if number == last else count, f"asmg/{newest.period}")
-        for number, (logs, share) in enumerate(zip(lesson.targets, lesson.shares, strict=True))
+    by_target = {
+        number: _target_batches(model, logs, training, 0 if number == last else count, f"asmg/{newest.period}")
+        for number, (logs, share) in enumerate(zip(window.targets, window.shares, strict=True))
         if share
     }
     for _ in range(training.epochs * count):
-        drawn = {number: next(draws) for number, draws in dealt.items()}
-        yield {number: one for number, one in drawn.items() if one is not None}
+        batches = {number: next(target_batches) for number, target_batches in by_target.items()}
+        yield {number: rows for number, rows in batches.items() if rows is not None}
 
 
-def _dealt(model: Model, logs: Logs, training: TrainConfig, count: int, purpose: str) -> Iterator[StepRows | None]:
-    """One target's draws, in a new order each epoch: `count` an epoch, or, with 0, of `training.batch_size` rows each."""
+def _target_batches(
+    model: Model, logs: Logs, training: TrainConfig, count: int, purpose: str
+) -> Iterator[StepRows | None]:
+    """One target's batches, in a new order each epoch: `count` an epoch; if it is 0, of `training.batch_size` rows each."""
     generator, canonical = logs.generator(purpose), canonical_order(logs)
     user, item = (logs.rows[:, logs.fields.index(field)] for field in ("user", "item"))
-    born = logs.born[logs.fields.index("item")]
+    births = logs.born[logs.fields.index("item")]
     ranking = model.family == "ranking" and len(logs)
-    positives = index_positives(user, item, int((born <= logs.period).sum())) if ranking else None
+    positives = index_positives(user, item, int((births <= logs.period).sum())) if ranking else None
     for _ in range(training.epochs):
         order = torch.randperm(len(logs), generator=generator)
         order = order if canonical is None else canonical[order]

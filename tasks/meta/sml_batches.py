@@ -1,4 +1,4 @@
-"""Batches: in which order SML's two steps see the rows of a period, and which items they set against them."""
+"""SML batches: in which order SML's two steps read the rows of a period, and their negatives."""
 
 from __future__ import annotations
 
@@ -21,36 +21,38 @@ POOL = 4  # rows to each item that the negatives of a batch by user are drawn fr
 
 
 def epochs(
-    model: Model, logs: Logs, training: TrainConfig, kind: Batches, offered: Tensor, purpose: str
+    model: Model, logs: Logs, training: TrainConfig, kind: Batches, items: Tensor, purpose: str
 ) -> Iterator[Iterator[StepRows]]:
-    """For each epoch its steps: all rows once, in a new order, a ranking's each with a negative of `offered` [m].
+    """The batches of each epoch: all rows once, in a new order. In a ranking each has a negative out of `items` [m].
 
-    `shuffled`: any order, a negative of its own for each row. `by_user`: a user's rows follow each other, and the
-    negatives of a batch are drawn from a quarter as many items, drawn for it. Each row still meets every item with the
-    same chance, but a batch holds half as many distinct rows: half as many go through SML's transfer.
+    `shuffled`: any order, and each row has its own negative. `by_user`: a user's rows follow each other, and the
+    negatives of a batch come from a quarter as many items, drawn for this batch. Each row still gets every item with
+    the same probability, but a batch has half as many distinct rows, so that half as many go through SML's transfer.
     """
     generator = logs.generator(purpose)
     user, item = (logs.rows[:, logs.fields.index(field)].contiguous() for field in ("user", "item"))
     canonical = canonical_order(logs)
     rows = torch.arange(len(logs)) if canonical is None else canonical
-    who = torch.unique(user[rows], return_inverse=True)[1]
+    user_number = torch.unique(user[rows], return_inverse=True)[1]
     positives = (
-        index_positives(user, torch.searchsorted(offered, item), len(offered)) if model.family == "ranking" else None
+        index_positives(user, torch.searchsorted(items, item), len(items)) if model.family == "ranking" else None
     )
 
-    def steps(order: Tensor) -> Iterator[StepRows]:
+    def batches(order: Tensor) -> Iterator[StepRows]:
         for batch in torch.split(order, training.batch_size):
             if positives is None:
                 yield StepRows(batch)
                 continue
             pool = None
             if kind == "by_user":
-                pool = torch.randint(len(offered), (max(len(batch) // POOL, 1),), generator=generator)
-            drawn, real = draw(positives, user[batch], generator, pool)
-            yield StepRows(batch, offered[drawn], real)
+                pool = torch.randint(len(items), (max(len(batch) // POOL, 1),), generator=generator)
+            sampled, real = draw(positives, user[batch], generator, pool)
+            yield StepRows(batch, items[sampled], real)
 
     for _ in range(training.epochs):
-        places = torch.randperm(len(logs), generator=generator)
+        positions = torch.randperm(len(logs), generator=generator)
         if kind == "by_user":
-            places = torch.argsort(torch.randperm(int(who.max()) + 1, generator=generator)[who], stable=True)
-        yield steps(rows[places])
+            positions = torch.argsort(
+                torch.randperm(int(user_number.max()) + 1, generator=generator)[user_number], stable=True
+            )
+        yield batches(rows[positions])

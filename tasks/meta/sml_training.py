@@ -1,4 +1,4 @@
-"""Through: the two halves of SML's training. What is learned is judged by what the transfer makes of it."""
+"""SML training: the two steps of SML. The loss is that of the weights that the transfer makes."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from nightloop.tasks.training.fit import train
 from nightloop.tasks.training.step import PartialGradient, Step, StepRows, parallel_step, split_rows, step_entries
 from nightloop.tasks.training.train_state import TrainState
 
-# Rows that are worth a thread: a part is a hundred operations, and of fewer rows each is too short to be shared.
+# Fewest rows for which another thread saves time: a part is a hundred operations, each too short with fewer rows.
 PART = 2048
 
 
 class TransferInputs(NamedTuple):
-    """What the transfer makes a period's weights of: those of the close before, and what was learned on them."""
+    """The inputs of the transfer: the weights of the close before, and those learned from the period."""
 
     before: Weights
     learned: Weights
@@ -41,61 +41,62 @@ class TransferInputs(NamedTuple):
 
 def learn_model(
     model: Model,
-    carry: TransferSet,
+    transfers: TransferSet,
     meta: MetaState,
-    past: TransferInputs,
+    inputs: TransferInputs,
     logs: Logs,
     training: TrainConfig,
     batches: Batches,
 ) -> dict[str, Tensor]:
-    """Step 1: `past.learned` trained so that the carried weights do well on `logs`; the transfers stay as they are.
+    """Step 1: train `inputs.learned` on the loss of the transferred weights on `logs`. The transfers are not changed.
 
-    argmin L0(f(before, learned) | logs) + l2 / 2 |learned|^2. Raises ValueError if the loss diverges.
+    argmin L0(f(before, learned) | logs) + l2 / 2 |learned|^2. Raises DataError if the loss diverges.
     """
-    before, weights = past
+    before, weights = inputs
     fixed, half = meta.parameters, training.precision == "bfloat16"
     old, old_dense = fuse(before, model.fields), {name: before[name] for name in dense_names(weights)}
-    drawn = regularizer_of(training.l2, None, weights, model.fields)
+    regularizer = regularizer_of(training.l2, None, weights, model.fields)
     look = lookup(model, table_sizes(model, weights), logs, own_close(logs))
 
     def step_on(run: TrainState) -> Step:
-        def slope(rows: StepRows, share: float) -> PartialGradient:
+        def compute_gradient(rows: StepRows, share: float) -> PartialGradient:
             positions, label, ids = step_entries(model, logs, rows)
-            distinct, place = torch.unique(look.rows(positions, ids), return_inverse=True)
+            distinct, position = torch.unique(look.rows(positions, ids), return_inverse=True)
             table = take_rows(run.table, distinct).requires_grad_()
             flat = run.flat.detach().requires_grad_()
-            carried = carry.rows(fixed, _pieces(carry, distinct, run.sizes, take_rows(old, distinct), table), half)
-            dense = carry.dense(fixed, old_dense, run.dense(flat))
-            embedded = look.embedded(carried.index_select(0, place), positions, ids)
+            transferred = transfers.rows(
+                fixed, _pieces(transfers, distinct, run.sizes, take_rows(old, distinct), table), half
+            )
+            dense = transfers.dense(fixed, old_dense, run.dense(flat))
+            embedded = look.embedded(transferred.index_select(0, position), positions, ids)
             logits = model.logits(embedded, logs.numeric[positions], dense)
             value = share * cross_entropy(Batch(logits, label, positions, ids, embedded, len(rows.positions)))
             gradient, of_dense = torch.autograd.grad(value, [table, flat], allow_unused=True)
             return PartialGradient(value.detach(), distinct, gradient, of_dense, ids)
 
-        return parallel_step(slope, run, drawn, threads, PART)
+        return parallel_step(compute_gradient, run, regularizer, threads, PART)
 
-    every = torch.arange(logs.sizes[logs.fields.index("item")])
-    draws = None if batches == "shuffled" else epochs(model, logs, training, batches, every, "first")
-    with _crew(model, training) as threads:
-        return train(step_on, model, weights, logs, training, None, draws).weights
+    items = torch.arange(logs.sizes[logs.fields.index("item")])
+    batch_order = None if batches == "shuffled" else epochs(model, logs, training, batches, items, "first")
+    with _open_threads(model, training) as threads:
+        return train(step_on, model, weights, logs, training, None, batch_order).weights
 
 
 def learn_transfer(
     model: Model,
-    carry: TransferSet,
+    transfers: TransferSet,
     meta: MetaState,
-    past: TransferInputs,
+    inputs: TransferInputs,
     logs: Logs,
     training: TrainConfig,
     batches: Batches,
 ) -> MetaState:
-    """Step 2: the transfers trained so that the carried weights do well on `logs`; the weights stay as they are.
+    """Step 2: train the transfers on the loss of the transferred weights on `logs`. The weights are not changed.
 
     argmin L0(f(before, learned) | logs) + l2 / 2 |transfers|^2 at `training.lr`, by Adam. Negatives of a ranking
-    are uniform over the distinct items of `logs`, without the user's: what is asked is which of the period's items.
-    Raises ValueError if the loss diverges.
+    are uniform over the distinct items of `logs`, without the user's. Raises DataError if the loss diverges.
     """
-    before, weights = past
+    before, weights = inputs
     if not len(logs) or not meta.parameters:
         return meta
     half = training.precision == "bfloat16"
@@ -104,37 +105,37 @@ def learn_transfer(
     old, new = fuse(before, model.fields), fuse(weights, model.fields)
     look = lookup(model, sizes, logs, close_before(logs))
     value = torch.zeros(())
-    offered = torch.unique(logs.rows[:, logs.fields.index("item")])
+    items = torch.unique(logs.rows[:, logs.fields.index("item")])
 
-    def slope(rows: StepRows, share: float) -> tuple[Tensor, Tensor]:
-        """The loss of a part, as it counts in the whole, and its gradient."""
+    def compute_gradient(rows: StepRows, share: float) -> tuple[Tensor, Tensor]:
+        """The loss of a part, weighted by its share of the rows, and its gradient."""
         positions, label, ids = step_entries(model, logs, rows)
         leaf = flat.detach().requires_grad_()
-        parameters = meta.shaped(leaf)
-        distinct, place = torch.unique(look.rows(positions, ids), return_inverse=True)
-        pieces = _pieces(carry, distinct, sizes, take_rows(old, distinct), take_rows(new, distinct))
-        carried = carry.rows(parameters, pieces, half)
-        towers = carry.dense(parameters, before, dense)
-        embedded = look.embedded(carried.index_select(0, place), positions, ids)
-        logits = model.logits(embedded, logs.numeric[positions], towers)
+        parameters = meta.unflatten(leaf)
+        distinct, position = torch.unique(look.rows(positions, ids), return_inverse=True)
+        pieces = _pieces(transfers, distinct, sizes, take_rows(old, distinct), take_rows(new, distinct))
+        transferred = transfers.rows(parameters, pieces, half)
+        dense_output = transfers.dense(parameters, before, dense)
+        embedded = look.embedded(transferred.index_select(0, position), positions, ids)
+        logits = model.logits(embedded, logs.numeric[positions], dense_output)
         value = share * cross_entropy(Batch(logits, label, positions, ids, embedded, len(rows.positions)))
         return value.detach(), torch.autograd.grad(value, leaf)[0]
 
-    with reuse_freed_memory(), _crew(model, training) as threads:
-        for rows in chain.from_iterable(epochs(model, logs, training, batches, offered, "second")):
-            found = threads.map(lambda part: slope(*part), split_rows(rows, threads, PART))
-            value, gradient = (reduce(torch.add, each) for each in zip(*found, strict=True))
+    with reuse_freed_memory(), _open_threads(model, training) as threads:
+        for rows in chain.from_iterable(epochs(model, logs, training, batches, items, "second")):
+            parts = threads.map(lambda part: compute_gradient(*part), split_rows(rows, threads, PART))
+            value, gradient = (reduce(torch.add, each) for each in zip(*parts, strict=True))
             adam.step(flat, gradient.add(flat, alpha=training.l2))
-    return meta.learned(flat, adam, value, "the transfer")
+    return meta.finish_run(flat, adam, value, "the transfer")
 
 
-def _crew(model: Model, training: TrainConfig) -> AbstractContextManager[ThreadPool]:
-    """Parts of the rows side by side; towers are carried once a part, so there it is one part for all."""
+def _open_threads(model: Model, training: TrainConfig) -> AbstractContextManager[ThreadPool]:
+    """Threads for parts of the rows. A click model has one part, because each part transfers all dense weights."""
     return thread_pool(training.parts if model.family == "ranking" else 1)
 
 
 def _pieces(
-    carry: TransferSet, distinct: Tensor, sizes: list[int], old: Tensor, new: Tensor
+    transfers: TransferSet, distinct: Tensor, sizes: list[int], old: Tensor, new: Tensor
 ) -> dict[str, tuple[Tensor, Tensor]]:
     """Rows of the fused table, before and learned, by field, in the order of `distinct`."""
-    return {carry.fields[number]: (old[part], new[part]) for number, part in rows_by_field(distinct, sizes)}
+    return {transfers.fields[number]: (old[part], new[part]) for number, part in rows_by_field(distinct, sizes)}

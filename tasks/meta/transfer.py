@@ -1,4 +1,4 @@
-"""Transfer: the network of SML that makes a served row from yesterday's row and from the one learned today."""
+"""Transfer: the network of SML. It makes a served row from the row of the period before and the row learned since."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nightloop.tasks.plan.errors import PlanError
 Form = Literal["SML", "SML-CNN", "SML-FC", "average", "mlp"]
 
 STEEP = 1.702  # of the paper's GELU, x sigmoid(1.702 x) = silu(1.702 x) / 1.702
-TINY = 1e-12  # a row of noughts has no length to divide by
+TINY = 1e-12  # keeps a row of zeros from dividing by zero
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Transfer:
             )
 
     def parameters(self, width: int, generator: Generator) -> dict[str, Tensor]:
-        """First values for a table of `width` columns, by name, drawn as PyTorch draws those of its layers."""
+        """First values for a table of `width` columns, by name, from the distribution that PyTorch uses for its layers."""
         first, second = self.filters
         features = {"SML": second * width, "SML-CNN": 3 * width, "mlp": 2 * width}
         layers: dict[str, tuple[int, int]] = {}  # name: (out, in)
@@ -90,13 +90,13 @@ class Transfer:
             layers |= {"hidden": (self.hidden, features[self.form]), "output": (width, self.hidden)}
         if self.form == "SML-FC":
             layers["output"] = (1, second)
-        found: dict[str, Tensor] = {} if layers or self.share is not None else {"balance": torch.zeros(1)}
+        values: dict[str, Tensor] = {} if layers or self.share is not None else {"balance": torch.zeros(1)}
         for name, (out, into) in layers.items():
-            nought = self.residual and name == "output"
+            zero = self.residual and name == "output"
             for part, shape in (("weight", (out, into)), ("bias", (out,))):
-                drawn = (2 * torch.rand(shape, generator=generator) - 1) / sqrt(into)
-                found[f"{name}.{part}"] = torch.zeros(shape) if nought else drawn
-        return found
+                random = (2 * torch.rand(shape, generator=generator) - 1) / sqrt(into)
+                values[f"{name}.{part}"] = torch.zeros(shape) if zero else random
+        return values
 
     def __call__(self, parameters: Mapping[str, Tensor], before: Tensor, learned: Tensor, half: bool = False) -> Tensor:
         """f of `before` and `learned`, [k, d] each: [k, d] float32. `half`: the large layers are computed in bfloat16."""
@@ -104,16 +104,16 @@ class Transfer:
             balance = torch.sigmoid(parameters["balance"]) if self.share is None else self.share
             mixed: Tensor = balance * before + (1 - balance) * learned
             return mixed
-        made = self._network(parameters, before, learned, torch.bfloat16 if half else torch.float32).float()
-        return made + learned if self.residual else made
+        output = self._network(parameters, before, learned, torch.bfloat16 if half else torch.float32).float()
+        return output + learned if self.residual else output
 
-    def _network(self, p: Mapping[str, Tensor], before: Tensor, learned: Tensor, kind: torch.dtype) -> Tensor:
+    def _network(self, p: Mapping[str, Tensor], before: Tensor, learned: Tensor, dtype: torch.dtype) -> Tensor:
         """The layers. GELU(x) is silu(STEEP x) / STEEP.
 
-        The division of each layer is left to the next one, whose input it is, so that the large tensors are multiplied
-        by nothing but weights.
+        The division of each layer is done in the weights of the next one, so that large tensors need no operation of
+        their own for it.
         """
-        scale = STEEP  # of what the next layer is given, which wants it for its own silu
+        scale = STEEP  # of the input of the next layer, which needs it for its silu
         if self.form == "mlp":
             features = torch.cat([before, learned], 1)
         else:
@@ -121,11 +121,18 @@ class Transfer:
             stack = torch.stack([before, learned, before * learned.detach() / length])  # [3, k, d]
         if self.form == "SML-CNN":
             features = stack.transpose(0, 1).flatten(1)
-        if self.form in ("SML", "SML-FC"):  # a filter is a product with all rows and dimensions in one line
-            kept = silu(torch.addmm(STEEP * p["conv1.bias"][:, None], STEEP * p["conv1.weight"], stack.flatten(1)))
-            kept = silu(torch.addmm(STEEP * p["conv2.bias"][:, None], p["conv2.weight"], kept))  # [filters, k d]
+        if self.form in ("SML", "SML-FC"):  # a filter is a product with all rows and dimensions at once
+            filtered = silu(torch.addmm(STEEP * p["conv1.bias"][:, None], STEEP * p["conv1.weight"], stack.flatten(1)))
+            filtered = silu(
+                torch.addmm(STEEP * p["conv2.bias"][:, None], p["conv2.weight"], filtered)
+            )  # [filters, k d]
             if self.form == "SML-FC":
-                return torch.addmm(p["output.bias"][:, None], p["output.weight"] / STEEP, kept).view(before.shape)
-            features, scale = kept.view(-1, *before.shape).transpose(0, 1).flatten(1), 1.0  # one filter after the other
-        inner = silu(linear(features.to(kind), scale * p["hidden.weight"].to(kind), STEEP * p["hidden.bias"].to(kind)))
-        return linear(inner, p["output.weight"].to(kind) / STEEP, p["output.bias"].to(kind))
+                return torch.addmm(p["output.bias"][:, None], p["output.weight"] / STEEP, filtered).view(before.shape)
+            features, scale = (
+                filtered.view(-1, *before.shape).transpose(0, 1).flatten(1),
+                1.0,
+            )  # one filter after the other
+        inner = silu(
+            linear(features.to(dtype), scale * p["hidden.weight"].to(dtype), STEEP * p["hidden.bias"].to(dtype))
+        )
+        return linear(inner, p["output.weight"].to(dtype) / STEEP, p["output.bias"].to(dtype))

@@ -1,4 +1,4 @@
-"""Carry: the transfers of a whole model, one for every table and one for every dense weight."""
+"""Transfer set: the transfers of a model, one for every table and one for every dense weight."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from nightloop.tasks.modules.fused_tables import PREFIX, dense_names
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.modules.threads import ThreadPool, thread_pool
 
-CHUNK = 1024  # rows that are carried at a time, up to twice as many: they stay in the processor's cache
+CHUNK = 1024  # rows that are transferred at a time, up to twice as many: they fit into the processor's cache
 
 
 @dataclass(frozen=True)
 class TransferSet:
-    """Today's weights made of yesterday's and of what was learned on them.
+    """The transfers that make the served weights from those of the period before and those learned since.
 
     Tables have a transfer each, shared by their rows. A dense weight is one long row of its own, whose numbers share
     a transfer without a hidden layer: one with a hidden layer would have as many parameters as the weight has, times
@@ -38,15 +38,15 @@ class TransferSet:
 
     def parameters(self, model: Model, weights: Weights, generator: Generator) -> dict[str, Tensor]:
         """First values of all transfers."""
-        found: dict[str, Tensor] = {}
+        values: dict[str, Tensor] = {}
         for field in self.fields:
-            found |= pack(field, self.transfer.parameters(model.width, generator))
+            values |= pack(field, self.transfer.parameters(model.width, generator))
         for name in sorted(dense_names(weights)):
-            found |= pack(name, self.tower.parameters(weights[name].numel(), generator))
-        return found
+            values |= pack(name, self.tower.parameters(weights[name].numel(), generator))
+        return values
 
     def rows(self, parameters: Weights, pieces: Mapping[str, tuple[Tensor, Tensor]], half: bool = False) -> Tensor:
-        """Rows of several tables carried, one table's under the other's; `pieces` are (before, learned) by field."""
+        """Transferred rows of several tables, one table after the other. `pieces` are (before, learned) by field."""
         return torch.cat([
             self.transfer(unpack(field, parameters), old, new, half)
             for field, (before, learned) in pieces.items()
@@ -54,7 +54,7 @@ class TransferSet:
         ])  # fmt: skip
 
     def dense(self, parameters: Weights, before: Weights, learned: Weights) -> dict[str, Tensor]:
-        """All dense weights carried."""
+        """All dense weights, transferred."""
         return {
             name: self.tower(unpack(name, parameters), before[name].reshape(1, -1), tensor.reshape(1, -1)).view(
                 tensor.shape
@@ -64,15 +64,15 @@ class TransferSet:
         }
 
     @torch.no_grad()
-    def whole(
+    def transfer_all(
         self, parameters: Weights, before: Weights, learned: Weights, only: Mapping[str, Tensor] | None = None
     ) -> dict[str, Tensor]:
-        """Every weight carried; with `only` (rows by field) the other rows of the tables stay as they were learned."""
+        """All weights, transferred. With `only` (rows by field) all other rows of the tables stay as they were learned."""
         with thread_pool() as threads:
-            found = self.dense(parameters, before, learned)
+            weights = self.dense(parameters, before, learned)
             for field in self.fields:
-                found[PREFIX + field] = self._table(field, parameters, before, learned, only, threads)
-        return found
+                weights[PREFIX + field] = self._table(field, parameters, before, learned, only, threads)
+        return weights
 
     def _table(
         self,
@@ -80,26 +80,26 @@ class TransferSet:
         parameters: Weights,
         before: Weights,
         learned: Weights,
-        only: Weights | None,
+        rows_by_field: Weights | None,
         threads: ThreadPool,
     ) -> Tensor:
-        """One table carried, its rows dealt to the threads."""
+        """One table, transferred. The threads share its rows."""
         transfer, name = unpack(field, parameters), PREFIX + field
-        made = learned[name].clone()
-        every = torch.arange(len(made)) if only is None else only[field]
+        transferred = learned[name].clone()
+        rows_to_transfer = torch.arange(len(transferred)) if rows_by_field is None else rows_by_field[field]
 
         @torch.no_grad()  # is each thread's own
-        def carried(rows: Tensor) -> None:
-            made[rows] = self.transfer(transfer, before[name][rows], learned[name][rows])
+        def transfer_rows(chunk: Tensor) -> None:
+            transferred[chunk] = self.transfer(transfer, before[name][chunk], learned[name][chunk])
 
-        threads.map(carried, _chunks(every) if len(every) else ())
-        return made
+        threads.map(transfer_rows, _chunks(rows_to_transfer) if len(rows_to_transfer) else ())
+        return transferred
 
 
 def _chunks(rows: Tensor) -> Sequence[Tensor]:
     return rows.chunk(max(1, len(rows) // CHUNK))
 
 
-def active_rows(rows: Tensor, fields: tuple[str, ...], wanted: tuple[str, ...]) -> dict[str, Tensor]:
+def active_rows(rows: Tensor, fields: tuple[str, ...], named: tuple[str, ...]) -> dict[str, Tensor]:
     """The distinct vocabulary rows of each wanted field in `rows` [n, F]."""
-    return {field: torch.unique(rows[:, fields.index(field)]) for field in wanted}
+    return {field: torch.unique(rows[:, fields.index(field)]) for field in named}

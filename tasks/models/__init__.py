@@ -47,6 +47,6 @@ def build(
     (('user', 'item', 'device'), 5)
     """
     builder, columns = Builder(), {"fields": tuple(fields), "numeric": numeric_count, "history": history}
-    made = builder.plug_in("model", {"use": name, "options": options}, name, columns)
+    model = builder.plug_in("model", {"use": name, "options": options}, name, columns)
     builder.raise_mistakes()
-    return cast(Model, made)
+    return cast(Model, model)

@@ -104,14 +104,14 @@ class Caser(nn.Module):
 
     def dense(self, generator: Generator) -> dict[str, Tensor]:
         """First values of the filters and of the layer that reads them."""
-        d, found = self.factor_columns, {}
+        d, weights = self.factor_columns, {}
         for height in range(1, self.history + 1):
-            drawn = xavier(self.horizontal, d * height, generator)
-            found[f"horizontal.{height}.weight"] = drawn.view(self.horizontal, d, height)
-            found[f"horizontal.{height}.bias"] = torch.zeros(self.horizontal)
-        found["vertical.weight"] = xavier(self.vertical, self.history, generator)
-        found["layer.weight"] = xavier(d, self.history * self.horizontal + self.vertical * d, generator)
-        return {**found, "vertical.bias": torch.zeros(self.vertical), "layer.bias": torch.zeros(d)}
+            filters = xavier(self.horizontal, d * height, generator)
+            weights[f"horizontal.{height}.weight"] = filters.view(self.horizontal, d, height)
+            weights[f"horizontal.{height}.bias"] = torch.zeros(self.horizontal)
+        weights["vertical.weight"] = xavier(self.vertical, self.history, generator)
+        weights["layer.weight"] = xavier(d, self.history * self.horizontal + self.vertical * d, generator)
+        return {**weights, "vertical.bias": torch.zeros(self.vertical), "layer.bias": torch.zeros(d)}
 
     def logits(self, embedded: Tensor, numeric: Tensor, dense: Mapping[str, Tensor]) -> Tensor:
         """Logits [n] from rows of a user, an item and the history before it [n, 2 + L, width]."""
@@ -124,26 +124,26 @@ class Caser(nn.Module):
     def encode(self, past: Tensor, dense: Mapping[str, Tensor]) -> Tensor:
         """z [n, d] of histories' rows [n, L, width], newest last, zeros before the first."""
         image = past[..., : self.factor_columns].transpose(1, 2)  # [n, d, L]
-        found = []
+        maxima = []
         for height in range(1, self.history + 1):
             values = conv1d(image, dense[f"horizontal.{height}.weight"], dense[f"horizontal.{height}.bias"])
-            found.append(values.relu().amax(2))
+            maxima.append(values.relu().amax(2))
         sums = linear(image, dense["vertical.weight"], dense["vertical.bias"]).flatten(1)
-        return linear(torch.cat([*found, sums], 1), dense["layer.weight"], dense["layer.bias"]).relu()
+        return linear(torch.cat([*maxima, sums], 1), dense["layer.weight"], dense["layer.bias"]).relu()
 
     def factors(self, weights: Weights) -> tuple[Tensor, Tensor]:
         """Users [U, 2 d + 1], encoded by what they took last, and items [I, 2 d + 1]."""
         d, users, items = self.factor_columns, weights["table.user"], weights["table.item"]
         latest = items_to_encode(weights, self.night)[: len(users)]
         latest = torch.cat([latest, latest.new_zeros(len(users) - len(latest), latest.shape[1])])
-        made = encode_histories(lambda past: self.encode(past, weights), items, latest)
-        return torch.cat([made, users[:, :d], users.new_ones(len(users), 1)], 1), items[:, d:]
+        encoded = encode_histories(lambda past: self.encode(past, weights), items, latest)
+        return torch.cat([encoded, users[:, :d], users.new_ones(len(users), 1)], 1), items[:, d:]
 
     def at(self, weights: Weights, kept: Weights, logs: Logs) -> Caser:
         """As in `StatefulModel`: what is kept is what each user took last."""
-        found = copy(self)
-        found.night = last_items(kept, logs)
-        return found
+        model = copy(self)
+        model.night = last_items(kept, logs)
+        return model
 
     def keep(self) -> dict[str, Tensor]:
         """As in `StatefulModel`."""

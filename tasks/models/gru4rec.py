@@ -110,9 +110,9 @@ class GRU4Rec(nn.Module):
         """W_o h_L [n, d] of histories' rows [n, L, width], newest last, zeros before the first."""
         d = self.factor_columns
         state = past.new_zeros(len(past), d)
-        for given in linear(past[..., :d], dense["input"]).unbind(1):
-            reset, update = torch.sigmoid(given[:, : 2 * d] + linear(state, dense["gates"])).chunk(2, 1)
-            candidate = torch.tanh(given[:, 2 * d :] + linear(reset * state, dense["candidate"]))
+        for inputs in linear(past[..., :d], dense["input"]).unbind(1):
+            reset, update = torch.sigmoid(inputs[:, : 2 * d] + linear(state, dense["gates"])).chunk(2, 1)
+            candidate = torch.tanh(inputs[:, 2 * d :] + linear(reset * state, dense["candidate"]))
             state = torch.lerp(state, candidate, update)
         return linear(state, dense["output"])
 
@@ -124,9 +124,9 @@ class GRU4Rec(nn.Module):
 
     def at(self, weights: Weights, kept: Weights, logs: Logs) -> GRU4Rec:
         """As in `StatefulModel`: what is kept is what each user took last."""
-        found = copy(self)
-        found.night = last_items(kept, logs)
-        return found
+        model = copy(self)
+        model.night = last_items(kept, logs)
+        return model
 
     def keep(self) -> dict[str, Tensor]:
         """As in `StatefulModel`."""

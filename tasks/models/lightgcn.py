@@ -135,44 +135,44 @@ class LightGCN(nn.Module):
     def factors(self, weights: Weights) -> tuple[Tensor, Tensor]:
         """Users [U, d'] and items [I, d'] whose dot products are the logits: E, with two more columns for biases."""
         sizes = [len(weights[f"table.{field}"]) for field in FIELDS]
-        if found := state_of(weights):
-            over = load_graph(found).propagation(self._shape(sizes))
+        if state := state_of(weights):
+            graph = load_graph(state).propagation(self._shape(sizes))
         else:
-            over = self._propagation(sizes, self._tonight().now.period - 1)
-        return self.dot.factors(split(over.whole(fuse(weights, FIELDS)), FIELDS, sizes))
+            graph = self._propagation(sizes, self._night_graphs().now.period - 1)
+        return self.dot.factors(split(graph.propagate(fuse(weights, FIELDS)), FIELDS, sizes))
 
     def at(self, weights: Weights, kept: Weights, logs: Logs) -> LightGCN:
-        """The model on the night of `logs.period`, with the graphs of its close and of those before."""
-        before, found = load_graph(kept), copy.copy(self)
+        """The model for the night of `logs.period`, with the graphs of its close and of earlier closes."""
+        before, model = load_graph(kept), copy.copy(self)
         if self.graph == "full":
-            found.night = GraphAtClose(full_graph(before, logs), None)
+            model.night = GraphAtClose(full_graph(before, logs), None)
         else:
             sizes = [len(weights[f"table.{field}"]) for field in FIELDS]
-            found.night = GraphAtClose(incremental_graph(before, weights, logs, self._shape(sizes)), before)
-        return found
+            model.night = GraphAtClose(incremental_graph(before, weights, logs, self._shape(sizes)), before)
+        return model
 
     def keep(self) -> dict[str, Tensor]:
         """The graph at the close of the night."""
-        return self._tonight().now.kept()
+        return self._night_graphs().now.to_tensors()
 
     def lookup(self, sizes: list[int], logs: Logs, close: int) -> LinkedRows:
         """Rows spread over the graph at the close of a period; if they are trained on, over the graph of `links`."""
-        over = self._propagation(sizes, close)
+        graph = self._propagation(sizes, close)
         if self.links == "before" and close == own_close(logs):
             earlier = self._propagation(sizes, close - 1)
-            over = earlier if len(earlier.linked) or earlier.past else over
-        return LinkedRows(over)
+            graph = earlier if len(earlier.linked) or earlier.past else graph
+        return LinkedRows(graph)
 
     def _propagation(self, sizes: list[int], close: int) -> Propagation:
-        return self._tonight().propagation(close, self._shape(sizes))
+        return self._night_graphs().propagation(close, self._shape(sizes))
 
     def _shape(self, sizes: list[int]) -> GraphShape:
         return GraphShape(self.layers, self.factor_width, (sizes[0], sizes[1]))
 
-    def _tonight(self) -> GraphAtClose:
+    def _night_graphs(self) -> GraphAtClose:
         if self.night is None:
             raise PlanError(
                 "LightGCN has no graph: these weights have none beside them (kept/edges), and the model is not at a "
-                "night. Strategies are to be run by nightloop.tasks.retraining.advance, which sees to both"
+                "night. Run strategies by nightloop.tasks.retraining.advance, which sets both"
             )
         return self.night

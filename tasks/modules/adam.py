@@ -7,24 +7,24 @@ from math import sqrt
 
 from torch import Tensor
 
-DECAY = (0.9, 0.999)
-TINY = 1e-8
+BETAS = (0.9, 0.999)
+EPS = 1e-8
 
 
 @dataclass
 class Adam:
-    """Moments and clock of a flat vector of weights. Source: Kingma and Ba 2015, algorithm 1."""
+    """Moments and number of steps of a flat vector of weights. Source: Kingma and Ba 2015, algorithm 1."""
 
-    rate: float
-    first: Tensor
-    second: Tensor
+    lr: float
+    exp_avg: Tensor
+    exp_avg_sq: Tensor
     steps: int
 
     def step(self, weights: Tensor, gradient: Tensor) -> None:
         """Move `weights` [n] in place along `gradient` [n]."""
-        slow, fast = DECAY
+        beta1, beta2 = BETAS
         self.steps += 1
-        self.first.lerp_(gradient, 1 - slow)
-        self.second.mul_(fast).addcmul_(gradient, gradient, value=1 - fast)
-        scale = self.second.sqrt().div_(sqrt(1 - fast**self.steps)).add_(TINY)
-        weights.addcdiv_(self.first, scale, value=-self.rate / (1 - slow**self.steps))
+        self.exp_avg.lerp_(gradient, 1 - beta1)
+        self.exp_avg_sq.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+        scale = self.exp_avg_sq.sqrt().div_(sqrt(1 - beta2**self.steps)).add_(EPS)
+        weights.addcdiv_(self.exp_avg, scale, value=-self.lr / (1 - beta1**self.steps))

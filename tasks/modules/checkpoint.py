@@ -67,16 +67,16 @@ def to_bytes(tensors: Weights) -> bytes:
     >>> to_bytes(one) == to_bytes(two), from_bytes(to_bytes(one))["a"].tolist()
     (True, [1.0, 1.0])
     """
-    return save(_apart({name: tensors[name].detach().contiguous() for name in sorted(tensors)}))
+    return save(_copy_shared({name: tensors[name].detach().contiguous() for name in sorted(tensors)}))
 
 
-def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The same values, no two in one storage: safetensors refuses what shares one, as a memory may."""
-    seen: set[int] = set()
+def _copy_shared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same values, each with its own storage. safetensors refuses tensors that share one, as in a memory."""
+    addresses: set[int] = set()
     for name, tensor in tensors.items():
-        place = tensor.untyped_storage().data_ptr()
-        tensors[name] = tensor.clone() if place in seen else tensor
-        seen.add(place)
+        address = tensor.untyped_storage().data_ptr()
+        tensors[name] = tensor.clone() if address in addresses else tensor
+        addresses.add(address)
     return tensors
 
 
@@ -101,7 +101,7 @@ def from_bytes(data: bytes) -> dict[str, Tensor]:
     try:
         return load(data)
     except Exception as error:
-        raise DataError(f"these {len(data)} bytes are no safetensors file: {error}") from error
+        raise DataError(f"these {len(data)} bytes are not a safetensors file: {error}") from error
 
 
 def pack(folder: str, tensors: Weights) -> dict[str, Tensor]:

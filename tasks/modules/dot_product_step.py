@@ -1,4 +1,4 @@
-"""Bilinear: one training step of a dot-product model in closed form: no autograd, no copy per interaction."""
+"""Dot-product step: one training step of a dot-product model in closed form, without autograd."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ class RowGradients(NamedTuple):
 
 
 def bilinear_step(
-    table: Tensor, optimizer: RowOptimizer, pairs: Pairs, real: Tensor | None, width: int, springs: Regularizer
+    table: Tensor, optimizer: RowOptimizer, pairs: Pairs, real: Tensor | None, width: int, regularizer: Regularizer
 ) -> Tensor:
     """One step on users, positive and negative items `pairs`; returns the mean loss."""
-    found = bilinear_gradients(table, pairs, real, width)
-    for rows, gradient, times in zip(found.rows, found.gradient, found.times, strict=True):
-        springs.draw_rows(gradient, table, rows, times)
-    for rows, gradient in zip(found.rows, found.gradient, strict=True):
+    gradients = bilinear_gradients(table, pairs, real, width)
+    for rows, gradient, times in zip(gradients.rows, gradients.gradient, gradients.times, strict=True):
+        regularizer.add_row_gradient(gradient, table, rows, times)
+    for rows, gradient in zip(gradients.rows, gradients.gradient, strict=True):
         optimizer.step(table, rows, gradient)
-    return found.loss
+    return gradients.loss
 
 
 def bilinear_gradients(table: Tensor, pairs: Pairs, real: Tensor | None, width: int) -> RowGradients:
@@ -55,7 +55,7 @@ def bilinear_gradients(table: Tensor, pairs: Pairs, real: Tensor | None, width: 
 
     With s = p_u . q_i and c = sigmoid(s) - y the gradients of the cross-entropy are sum c q_i for a user and sum c
     p_u for an item, each over the entries the row occurs in. `real` [b] marks the negatives that count. The gradients
-    are sums over the batch, as if the loss were: `rate` then means the same in a batch of any size.
+    are sums over the batch, not means: a learning rate then has the same effect in a batch of any size.
     """
     users, positives, negatives = pairs
     b = len(users)
@@ -66,15 +66,17 @@ def bilinear_gradients(table: Tensor, pairs: Pairs, real: Tensor | None, width: 
     error[:b] -= 1
     if real is not None:
         error[b:] *= real
-    mine, theirs = group(users), group(items)
-    entry = torch.stack(
-        [mine.order, mine.order + b], 1
+    by_user, by_item = group(users), group(items)
+    user_entries = torch.stack(
+        [by_user.order, by_user.order + b], 1
     ).flatten()  # a user's positives and negatives, one after the other
-    of_user = _gradient(table, _at(items.int(), entry), 2 * mine.starts, _at(error, entry), width)
-    of_item = _gradient(table, _at(users.int().repeat(2), theirs.order), theirs.starts, _at(error, theirs.order), width)
+    of_user = _gradient(table, _at(items.int(), user_entries), 2 * by_user.starts, _at(error, user_entries), width)
+    of_item = _gradient(
+        table, _at(users.int().repeat(2), by_item.order), by_item.starts, _at(error, by_item.order), width
+    )
     logits[:b].neg_()
     loss = softplus(logits).sum() / b
-    return RowGradients(loss, (mine.rows, theirs.rows), (of_user, of_item), (2 * mine.counts, theirs.counts))
+    return RowGradients(loss, (by_user.rows, by_item.rows), (of_user, of_item), (2 * by_user.counts, by_item.counts))
 
 
 def _at(values: Tensor, positions: Tensor) -> Tensor:
@@ -90,8 +92,8 @@ def _scores(left: Tensor, right: Tensor, width: int) -> Tensor:
 
 def _gradient(table: Tensor, picks: Tensor, starts: Tensor, error: Tensor, width: int) -> Tensor:
     """Sum of error times the other side's row over each group [k, w]; a bias column gets the sum of the errors."""
-    found = weighted_sum_groups(table, picks, starts, error)
-    if found.shape[1] > width:
+    total = weighted_sum_groups(table, picks, starts, error)
+    if total.shape[1] > width:
         ones = torch.ones(1, 1)
-        found[:, width:] = weighted_sum_groups(ones, torch.zeros_like(picks), starts, error)
-    return found
+        total[:, width:] = weighted_sum_groups(ones, torch.zeros_like(picks), starts, error)
+    return total

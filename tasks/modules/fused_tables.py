@@ -1,4 +1,4 @@
-"""Tables: the embedding tables of all fields as one, so that a batch is one look-up and one update."""
+"""Fused tables: the embedding tables of all fields as one tensor, so that a batch is one look-up and one update."""
 
 from __future__ import annotations
 
@@ -39,8 +39,7 @@ def split(fused: Tensor, fields: Sequence[str], sizes: Sequence[int], folder: st
 
 
 def table_sizes(model: Model, weights: Weights) -> list[int]:
-    """Rows of each field's table. Raises DataError if tables are missing, of another width or not finite
-    numbers."""
+    """Rows of each field's table. Raises DataError if a table is missing or has another width."""
     wrong = []
     for field in model.fields:
         table = weights.get(PREFIX + field)
@@ -50,7 +49,7 @@ def table_sizes(model: Model, weights: Weights) -> list[int]:
             wrong.append(f"{PREFIX}{field} is {list(table.shape)}, the model's tables are [rows, {model.width}]")
     if wrong:
         given = ", ".join(sorted(weights)) or "none"
-        raise DataError(f"weights do not fit the model: {'; '.join(wrong)}; given are {given}")
+        raise DataError(f"the weights do not fit the model: {'; '.join(wrong)}. Given: {given}")
     return [len(weights[PREFIX + field]) for field in model.fields]
 
 

@@ -1,4 +1,4 @@
-"""Look-up: which rows of the tables an interaction is predicted from: its own, unless the model keeps more."""
+"""Look-up: which rows of the tables an interaction is predicted from. These are its own, unless the model has state."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class OwnRows:
 
 @dataclass(frozen=True, eq=False)
 class MultiValueRows:
-    """The same, but of a field whose rows have several values the mean of theirs, nought where none is in the table."""
+    """As `OwnRows`, but a field with several values a row gives their mean. It is zero if no value is in the table."""
 
     sizes: list[int]
     field: Tensor  # [V] number of the model's field of each column of `values`
@@ -38,27 +38,28 @@ class MultiValueRows:
 
     def rows(self, positions: Tensor, ids: Tensor) -> Tensor:
         """The entries' own rows, of those fields the first value's, then those of all values."""
-        values, there = self._there(positions)
-        return torch.cat([own_rows(ids, self.sizes), (values + offsets(self.sizes)[self.field])[there]])
+        values, in_table = self._values_and_mask(positions)
+        return torch.cat([own_rows(ids, self.sizes), (values + offsets(self.sizes)[self.field])[in_table]])
 
     def embedded(self, values: Tensor, positions: Tensor, ids: Tensor) -> Tensor:
         """[n, F, width]."""
-        _, there = self._there(positions)
+        _, in_table = self._values_and_mask(positions)
         n, f = ids.shape
-        spots = (torch.arange(n)[:, None] * f + self.field)[there]
-        total = values.new_zeros(n * f, values.shape[1]).index_add(0, spots, values[n * f :])
-        mean = total / torch.bincount(spots, minlength=n * f).clamp(min=1)[:, None]
+        cells = (torch.arange(n)[:, None] * f + self.field)[in_table]  # entry * fields + field
+        total = values.new_zeros(n * f, values.shape[1]).index_add(0, cells, values[n * f :])
+        mean = total / torch.bincount(cells, minlength=n * f).clamp(min=1)[:, None]
         several = torch.zeros(f, dtype=torch.bool).index_fill(0, self.field, True)
         return torch.where(several[:, None], mean.view(n, f, -1), values[: n * f].view(n, f, -1))
 
-    def _there(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+    def _values_and_mask(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Values [n, V] of the rows of the logs, and which have a row in a table: [n, V] bool."""
         values = self.values.index_select(0, positions)
         return values, (values >= 0) & (values < torch.tensor(self.sizes)[self.field])
 
 
 def own_lookup(fields: Sequence[str], sizes: list[int], logs: Logs) -> OwnRows | MultiValueRows:
     """The look-up of a model's own rows."""
-    number = {logs.fields.index(field): place for place, field in enumerate(fields)}
+    number = {logs.fields.index(field): position for position, field in enumerate(fields)}
     columns = [n for n, field in enumerate(logs.several) if field in number]
     if not columns:
         return OwnRows(sizes)
@@ -73,12 +74,12 @@ def lookup(model: Model, sizes: list[int], logs: Logs, close: int) -> Lookup:
 
 
 def own_close(logs: Logs) -> int:
-    """The newest period that has rows: what is trained on is looked up as of its own close."""
+    """The newest period that has rows. Training looks rows up as they are at the close of their own period."""
     return int(logs.periods.max()) if len(logs) else logs.period
 
 
 def close_before(logs: Logs) -> int:
-    """The period before the oldest that has rows: what is judged in hindsight is looked up as of then."""
+    """The period before the oldest that has rows. Evaluation looks rows up as they were before their own period."""
     return int(logs.periods.min()) - 1 if len(logs) else logs.period - 1
 
 
@@ -89,5 +90,4 @@ def own_rows(ids: Tensor, sizes: list[int]) -> Tensor:
 
 def occurrences(rows: Tensor, ids: Tensor, sizes: list[int]) -> Tensor:
     """How often each of `rows` [k], distinct and ascending, is named by the entries themselves: [k] int64."""
-    own = own_rows(ids, sizes)
-    return torch.bincount(torch.searchsorted(rows, own), minlength=len(rows))
+    return torch.bincount(torch.searchsorted(rows, own_rows(ids, sizes)), minlength=len(rows))

@@ -203,11 +203,11 @@ class StatefulModel(Protocol):
     adds what the model then keeps to the weights that the strategy returns. Tensors with a row for each id are called
     `kept/.../table.<field>`; they grow by zeros. A ranking model of this kind is `Factored` as well. If `factors` gets
     weights with what is kept, it uses that. If it gets weights without it, as a strategy has them, it uses what was
-    known at the close before: nothing is judged by rows that were looked at. `LightGCN` and `GRU4Rec` are examples.
+    known at the close before, so that no row is evaluated with itself. `LightGCN` and `GRU4Rec` are examples.
     """
 
     def at(self, weights: Weights, kept: Weights, logs: Logs) -> Model:
-        """This model on the night of `logs.period`.
+        """This model for the night of `logs.period`.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Negatives: items a user is not known to like, drawn uniformly from those seen."""
+"""Negative sampling: items that a user is not known to like, drawn uniformly from those seen."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ SPREAD = 0x1E3779B97F4A7C15  # Knuth's multiplicative hashing, 2**64 / golden ra
 
 @dataclass(frozen=True)
 class Positives:
-    """The positives of some logs, and a sieve that answers most questions about them with one look."""
+    """The positives of some logs, with a bitmap of their hashes that answers most membership tests with one read."""
 
     items: int
     keys: Tensor  # [m] int64 ascending: user * items + item
-    sieve: Tensor  # [2**k] bool: False means surely not known
+    bitmap: Tensor  # [2**k] bool by hash: False means surely not a positive
 
     def __contains__(self, pair: tuple[int, int]) -> bool:
         key = pair[0] * self.items + pair[1]
@@ -27,18 +27,18 @@ class Positives:
     def find(self, users: Tensor, items: Tensor) -> Tensor:
         """Positions [h] at which (users, items) [n] is a known positive."""
         keys = users * self.items + items
-        maybe = self.sieve.index_select(0, _slot(keys, len(self.sieve))).nonzero().flatten()
-        asked = keys[maybe]
-        at = torch.searchsorted(self.keys, asked).clamp_(max=len(self.keys) - 1)
-        return maybe[self.keys[at] == asked]
+        possible = self.bitmap.index_select(0, _slot(keys, len(self.bitmap))).nonzero().flatten()
+        candidates = keys[possible]
+        nearest = torch.searchsorted(self.keys, candidates).clamp_(max=len(self.keys) - 1)
+        return possible[self.keys[nearest] == candidates]
 
 
 def index_positives(users: Tensor, items: Tensor, size: int) -> Positives:
     """The positives (users, items) [n] int64, of a catalogue of `size` items."""
     keys = torch.from_numpy(np.sort((users * size + items).numpy()))
-    sieve = torch.zeros(1 << min(max(4 * len(keys), 2).bit_length() + 1, 28), dtype=torch.bool)
-    sieve[_slot(keys, len(sieve))] = True
-    return Positives(size, keys, sieve)
+    bitmap = torch.zeros(1 << min(max(4 * len(keys), 2).bit_length() + 1, 28), dtype=torch.bool)
+    bitmap[_slot(keys, len(bitmap))] = True
+    return Positives(size, keys, bitmap)
 
 
 def draw(
@@ -50,24 +50,24 @@ def draw(
     user who has taken (nearly) everything may get none.
     """
 
-    def some(count: int) -> Tensor:
+    def sample_items(count: int) -> Tensor:
         if pool is None:
             return torch.randint(positives.items, (count,), generator=generator)
         return pool[torch.randint(len(pool), (count,), generator=generator)]
 
-    found = some(len(users))
-    again = positives.find(users, found)
+    items = sample_items(len(users))
+    rejected = positives.find(users, items)
     for _ in range(ROUNDS):
-        if not len(again):
-            return found, None
-        redrawn = some(len(again))
-        found[again] = redrawn
-        again = again[positives.find(users[again], redrawn)]
+        if not len(rejected):
+            return items, None
+        redrawn = sample_items(len(rejected))
+        items[rejected] = redrawn
+        rejected = rejected[positives.find(users[rejected], redrawn)]
     real = torch.ones(len(users), dtype=torch.bool)
-    real[again] = False
-    return found, real
+    real[rejected] = False
+    return items, real
 
 
 def _slot(keys: Tensor, slots: int) -> Tensor:
-    """Where in a sieve of `slots` (a power of two) each key belongs."""
+    """The position of each key in a bitmap of `slots` bits (a power of two)."""
     return ((keys * SPREAD) >> (64 - slots.bit_length())) & (slots - 1)

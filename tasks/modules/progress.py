@@ -1,4 +1,4 @@
-"""Progress: how far a training run is, told to whoever listens."""
+"""Progress: how far a training run is, reported to a callback."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _listener: ContextVar[Listener | None] = ContextVar("nightloop_progress", defaul
 
 @contextmanager
 def listening(callback: Listener) -> Iterator[None]:
-    """Within this context `callback(done, total)` hears of every step; it must be quick, and sees no tensor."""
+    """Within this context `callback(done, total)` is called after every step. It must be quick."""
     token = _listener.set(callback)
     try:
         yield
@@ -22,7 +22,7 @@ def listening(callback: Listener) -> Iterator[None]:
 
 
 def report_progress(done: int, total: int) -> None:
-    """Tell the listener, if there is one: `done` of `total` rows of this run."""
+    """Call the callback, if there is one, with `done` of `total` rows of this run."""
     callback = _listener.get()
     if callback is not None:
         callback(done, total)

@@ -48,7 +48,7 @@ class Penalty:
     >>> from nightloop.tasks.training.resize import initial_weights
     >>> model, logs = MF(width=4), simulated_periods("ranking")[0]
     >>> before = initial_weights(model, logs)
-    >>> runs = [fit(model, before, logs, TrainConfig(epochs=5), pull=Penalty(s, before)).weights for s in (0.0, 1.0)]
+    >>> runs = [fit(model, before, logs, TrainConfig(epochs=5), penalty=Penalty(s, before)).weights for s in (0.0, 1.0)]
     >>> print(*(round((run["table.item"] - before["table.item"]).norm().item(), 1) for run in runs))
     1.3 0.2
     """
@@ -60,7 +60,7 @@ class Penalty:
 
 @dataclass(frozen=True)
 class Regularizer:
-    """L2 and, if there is one, a `Penalty`, laid out for the fused table and the flat vector of a training run.
+    """L2 and, if there is one, a `Penalty`, in the layout of the fused table and the flat vector of a training run.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class Regularizer:
     >>> import torch
     >>> from nightloop.tasks.modules.regularizers import Regularizer
     >>> gradient, table = torch.zeros(1, 2), torch.tensor([[1.0, 2.0]])
-    >>> Regularizer(l2=0.1).draw_rows(gradient, table, rows=torch.tensor([0]), times=torch.tensor([3]))
+    >>> Regularizer(l2=0.1).add_row_gradient(gradient, table, rows=torch.tensor([0]), times=torch.tensor([3]))
     >>> print(gradient.numpy().round(2))
     [[0.3 0.6]]
     """
@@ -91,38 +91,38 @@ class Regularizer:
     flat: tuple[Tensor, Tensor | None] | None = None
 
     @property
-    def taut(self) -> bool:
-        """Whether there is a penalty on rows of tables. If not, it need not be counted how often each row occurs."""
+    def has_row_penalty(self) -> bool:
+        """Whether there is a penalty on rows of tables. If not, nothing needs to count how often each row occurs."""
         return bool(self.l2) or self.table is not None
 
-    def draw_rows(self, gradient: Tensor, table: Tensor, rows: Tensor, times: Tensor) -> None:
+    def add_row_gradient(self, gradient: Tensor, table: Tensor, rows: Tensor, times: Tensor) -> None:
         """Add the penalties' gradient to the `gradient` [k, w] of `rows` [k], which occur `times` [k]."""
         if self.l2:
             gradient.addcmul_(take_rows(table, rows), self.l2 * times[:, None])
         if self.table is not None:
             anchor, importance = self.table
-            away = take_rows(table, rows).sub_(take_rows(anchor, rows))
+            distance = take_rows(table, rows).sub_(take_rows(anchor, rows))
             if importance is not None:
-                away.mul_(take_rows(importance, rows))
-            gradient.addcmul_(away, self.strength * times[:, None])
+                distance.mul_(take_rows(importance, rows))
+            gradient.addcmul_(distance, self.strength * times[:, None])
 
-    def draw_flat(self, gradient: Tensor, flat: Tensor) -> Tensor:
+    def add_flat_gradient(self, gradient: Tensor, flat: Tensor) -> Tensor:
         """The gradient [n] of the flat vector with the penalty's added."""
         if self.flat is None:
             return gradient
         anchor, importance = self.flat
-        away = flat - anchor if importance is None else (flat - anchor) * importance
-        return gradient + self.strength * away
+        distance = flat - anchor if importance is None else (flat - anchor) * importance
+        return gradient + self.strength * distance
 
 
-def regularizer_of(l2: float, pull: Penalty | None, weights: Weights, fields: Sequence[str]) -> Regularizer:
+def regularizer_of(l2: float, penalty: Penalty | None, weights: Weights, fields: Sequence[str]) -> Regularizer:
     """The regularizer of a run.
 
     Parameters
     ----------
     l2 : float
         Weight of half of a row's squared length, for each time it occurs.
-    pull : Penalty or None
+    penalty : Penalty or None
         The penalty, if there is one.
     weights : mapping of str to Tensor
         The weights that are trained.
@@ -144,22 +144,25 @@ def regularizer_of(l2: float, pull: Penalty | None, weights: Weights, fields: Se
     >>> import torch
     >>> from nightloop.tasks.modules.regularizers import Penalty, regularizer_of
     >>> weights, before = {"table.item": torch.ones(1, 2)}, {"table.item": torch.zeros(1, 2)}
-    >>> found, gradient = regularizer_of(0.0, Penalty(0.5, before), weights, ["item"]), torch.zeros(1, 2)
-    >>> found.draw_rows(gradient, weights["table.item"], rows=torch.tensor([0]), times=torch.tensor([1]))
+    >>> regularizer, gradient = regularizer_of(0.0, Penalty(0.5, before), weights, ["item"]), torch.zeros(1, 2)
+    >>> regularizer.add_row_gradient(gradient, weights["table.item"], rows=torch.tensor([0]), times=torch.tensor([1]))
     >>> gradient.tolist()
     [[0.5, 0.5]]
     """
-    if pull is None or not pull.strength:
+    if penalty is None or not penalty.strength:
         return Regularizer(l2)
-    sides = {"anchor": pull.anchor, **({"importance": pull.importance} if pull.importance is not None else {})}
-    for side, tensors in sides.items():
+    parts = {"anchor": penalty.anchor, **({"importance": penalty.importance} if penalty.importance is not None else {})}
+    for part, tensors in parts.items():
         wrong = [name for name in weights if name not in tensors or tensors[name].shape != weights[name].shape]
         if wrong:
-            raise DataError(f"the {side} of a pull must be parallel to the weights; {', '.join(sorted(wrong))} is not")
+            raise DataError(
+                f"the {part} of a penalty must have the names and shapes of the weights; {', '.join(sorted(wrong))} "
+                "differ"
+            )
     dense = sorted(dense_names(weights))
-    tables = [fuse(tensors, fields) for tensors in sides.values()]
+    tables = [fuse(tensors, fields) for tensors in parts.values()]
     flats = [
-        torch.cat([torch.zeros(0), *(tensors[name].float().flatten() for name in dense)]) for tensors in sides.values()
+        torch.cat([torch.zeros(0), *(tensors[name].float().flatten() for name in dense)]) for tensors in parts.values()
     ]
     table, flat = ((each[0], each[1] if len(each) > 1 else None) for each in (tables, flats))
-    return Regularizer(l2, pull.strength, table, flat if dense else None)
+    return Regularizer(l2, penalty.strength, table, flat if dense else None)

@@ -1,4 +1,4 @@
-"""Grouping: equal ids brought together, and sums over each group without a copy of what is summed."""
+"""Segment sums: equal ids in groups, and sums over each group without a copy of what is summed."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def group(ids: Tensor) -> Groups:
 
 
 def split_groups(groups: Groups, parts: int) -> list[Groups]:
-    """The groups in so many runs, one after the other, nearly as many groups in each; positions stay those of all."""
-    found, first, begin = [], 0, 0
+    """The groups in `parts` consecutive parts of nearly equal numbers of groups. Positions stay those of all rows."""
+    parts_of_groups, first, begin = [], 0, 0
     for rows, counts in zip(groups.rows.tensor_split(parts), groups.counts.tensor_split(parts), strict=True):
         last, end = first + len(rows), begin + int(counts.sum())
-        found.append(Groups(rows, groups.order[begin:end], groups.starts[first:last] - begin, counts))
+        parts_of_groups.append(Groups(rows, groups.order[begin:end], groups.starts[first:last] - begin, counts))
         first, begin = last, end
-    return found
+    return parts_of_groups
 
 
 def sum_groups(groups: Groups, values: Tensor) -> Tensor:
@@ -51,8 +51,8 @@ def weighted_sum_groups(table: Tensor, picks: Tensor, starts: Tensor, weights: T
 def _sorted(ids: Tensor) -> tuple[Tensor, Tensor]:
     """The ids ascending, and their positions [n] int32, those of equal ids ascending.
 
-    Many are sorted by radix. Of few, id and position are packed into one integer each: numpy sorts those some times as
-    fast as torch finds an order. (Not of many: its AVX-512 sort takes 7 ms for 160,000 on AMD's Zen 4, the radix 1.4.)
+    If there are many, torch sorts them by radix. If there are few, id and position are packed into one integer, because
+    numpy sorts these several times as fast as torch. (With 160,000 ids on AMD's Zen 4 numpy takes 7 ms and torch 1.4.)
     """
     if len(ids) >= RADIX:
         rows, order = torch.sort(ids.int(), stable=True)

@@ -1,6 +1,6 @@
-"""Rows: reading and writing whole rows of a table, each moved as one piece of memory.
+"""Table rows: reading and writing whole rows of a table, each copied as one piece of memory.
 
-torch goes through rows number by number: with the eleven columns of a DeepFM `index_add_` takes six times as long.
+torch copies rows number by number: with the eleven columns of a DeepFM `index_add_` takes six times as long.
 """
 
 from __future__ import annotations
@@ -17,5 +17,5 @@ def take_rows(table: Tensor, rows: Tensor) -> Tensor:
 
 def put_rows(table: Tensor, rows: Tensor, values: Tensor) -> None:
     """Write `values` [k, w] over `rows` [k] (distinct) of a contiguous `table` [R, w], in place."""
-    whole = np.dtype((np.void, table.element_size() * table.shape[1]))
-    table.numpy().view(whole)[rows.numpy()] = values.numpy().view(whole)
+    row_type = np.dtype((np.void, table.element_size() * table.shape[1]))
+    table.numpy().view(row_type)[rows.numpy()] = values.numpy().view(row_type)

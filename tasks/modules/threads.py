@@ -1,4 +1,4 @@
-"""Crew: parts of a training step side by side, each on a thread that computes alone."""
+"""Threads: the parts of a training step in parallel, each on one thread."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ R = TypeVar("R")
 
 
 class ThreadPool(NamedTuple):
-    """Threads that share a step; without a pool it is the caller alone."""
+    """Threads that share a step. Without a pool the calling thread does all of it."""
 
     parts: int = 1  # most parts of a step, whatever the number of threads: the last digits of a sum depend on them
     pool: ThreadPoolExecutor | None = None
 
     def map(self, work: Callable[[T], R], parts: Iterable[T]) -> list[R]:
-        """The work on all parts, in their order. What one raises is raised."""
+        """The results of `work` on all parts, in their order. An exception in one part is raised here."""
         return [work(part) for part in parts] if self.pool is None else list(self.pool.map(work, parts))
 
 
 @contextmanager
 def thread_pool(parts: int = 1) -> Iterator[ThreadPool]:
-    """As many threads as torch is given, and one thread for each operation of torch meanwhile.
+    """A pool of as many threads as torch may use. In this context each operation of torch takes one thread.
 
-    `parts`: most parts of a training step. They are computed side by side where there are threads, and one after another
-    where there are not: the bytes are the same.
+    `parts`: most parts of a training step. They are computed in parallel if there are threads, otherwise one after
+    another. The bytes are the same.
 
-    Two halves of a batch on two threads take four fifths of the time of a batch each of whose operations is split over
-    both: they wait for each other at the end of a step alone, and what torch does not split (look-ups, the row-wise
-    rules) is split as well.
+    Two halves of a batch on two threads take four fifths of the time of a batch of which torch splits each operation.
+    The threads wait for each other only at the end of a step, and the operations that torch does not split (look-ups,
+    row-wise optimisers) are also shared.
     """
     threads = torch.get_num_threads()
     with one_thread():
         if threads == 1:
             yield ThreadPool(parts)
             return
-        # Each thread is told as well: a new one's matrix products would take as many threads as there are cores.
+        # Each new thread needs the setting too: otherwise its matrix products take as many threads as there are cores.
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             yield ThreadPool(parts, pool)
 
@@ -49,8 +49,8 @@ def thread_pool(parts: int = 1) -> Iterator[ThreadPool]:
 def one_thread() -> Iterator[None]:
     """One thread for torch's operations in this context.
 
-    A closed-form step is thirty operations of some ten microseconds: a second thread gains a quarter on an idle
-    machine, and loses a factor of thirty where any other process wants a core, since every operation waits for both.
+    A closed-form step is thirty operations of about ten microseconds. A second thread saves a quarter of the time on an
+    idle machine. If another process needs a core, it costs a factor of thirty, because each operation waits for both.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -89,9 +89,9 @@ class TrainConfig:
             "precision": (self.precision in get_args(Precision), ", ".join(get_args(Precision))),
         }
         wrong = [
-            f"{name}: given {getattr(self, name)!r:.80}; allowed are {legal}"
-            for name, (right, legal) in checks.items()
-            if not right
+            f"{name}: given {getattr(self, name)!r:.80}; allowed are {allowed}"
+            for name, (valid, allowed) in checks.items()
+            if not valid
         ]
         if wrong:
             raise PlanError("training: " + "; ".join(wrong))

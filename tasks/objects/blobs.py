@@ -1,4 +1,4 @@
-"""Blobs: bytes named by their SHA-256, written once, checked before anybody parses them."""
+"""Blobs: bytes named by their SHA-256, written once, and verified before they are parsed."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ log = logging.getLogger(__name__)
 
 
 def blob_key(sha: str) -> str:
-    """The object's key. Raises DataError if `sha` is no SHA-256 in lower-case hex."""
+    """The object's key. Raises DataError if `sha` is not a SHA-256 in lower-case hex."""
     if not re.fullmatch(r"[0-9a-f]{64}", sha):
-        raise DataError(f"{sha[:80]!r} is no SHA-256; a blob is named by 64 lower-case hex digits")
+        raise DataError(f"{sha[:80]!r} is not a SHA-256; a blob is named by 64 lower-case hex digits")
     return f"blobs/{sha}"
 
 
 def put(objects: Objects, data: bytes) -> str:
-    """Store the bytes and return their name; what is there already is not written again.
+    """Store the bytes and return their name. A blob that exists already is not written again.
 
-    What stands under the name is read back: a damaged file is mended, for only these bytes may stand there. Raises
-    TimeoutError where the store says that it has the name and does not show it.
+    An existing blob is read back, and replaced if it is damaged. Raises TimeoutError if the store says that the key exists
+    and does not return it.
     """
     sha = hashlib.sha256(data).hexdigest()
     key = blob_key(sha)
@@ -35,43 +35,43 @@ def put(objects: Objects, data: bytes) -> str:
         time.sleep(pause)
         if objects.create(key, data):
             return sha
-        found = objects.read(key)
-        if found is not None and found[0] == data:
+        stored = objects.read(key)
+        if stored is not None and stored[0] == data:
             return sha
-        if found is not None:  # None: swept a moment ago, or a read that lags; create it again
-            log.warning("%s was damaged (%d bytes, not %d); written again", key, len(found[0]), len(data))
-            objects.swap(key, data, found[1])
+        if stored is not None:  # None: swept a moment ago, or a stale read; create it again
+            log.warning("%s was damaged (%d bytes, not %d); written again", key, len(stored[0]), len(data))
+            objects.swap(key, data, stored[1])
     raise TimeoutError(
-        f"the store says that {key} exists and does not show it; a store must read its own writes. Run again later"
+        f"the store says that {key} exists and does not return it; a store must read its own writes. Run again later"
     )
 
 
 def get(objects: Objects, sha: str) -> bytes:
-    """The bytes of this name; those that a sweep moved to the trash are brought back.
+    """The bytes of this name. A blob that a sweep moved to the trash is restored.
 
-    Raises FileNotFoundError if it is absent, which says when and why it was removed, and ValueError where it was
+    Raises FileNotFoundError if it is absent, with the time and the reason of its removal, and DataError if its bytes were
     changed.
     """
     key = blob_key(sha)
     try:
-        found = read_parsed(objects, key, lambda data: _checked(sha, data))
+        found = read_parsed(objects, key, lambda data: _check_hash(sha, data))
     except ValueError:
-        found = trash.restore_removal(objects, key, lambda data: _checked(sha, data))
+        found = trash.restore_removal(objects, key, lambda data: _check_hash(sha, data))
         if found is None:
             raise
         put(objects, found)
     if found is None:
-        found = trash.restore_removal(objects, key, lambda data: _checked(sha, data))
+        found = trash.restore_removal(objects, key, lambda data: _check_hash(sha, data))
     if found is None:
         raise FileNotFoundError(
-            f"{key} is not in the store{trash.removal_in_words(objects, key)}; what needs it must be run again"
+            f"{key} is not in the store{trash.removal_in_words(objects, key)}; run again what needs it"
         )
     return found
 
 
-def _checked(sha: str, data: bytes) -> bytes:
+def _check_hash(sha: str, data: bytes) -> bytes:
     if hashlib.sha256(data).hexdigest() != sha:
         raise DataError(
-            f"{blob_key(sha)} ({len(data)} bytes) was changed or cut off: its SHA-256 is another; not parsed"
+            f"{blob_key(sha)} ({len(data)} bytes) was changed or cut off: its SHA-256 is a different one. It is not used"
         )
     return data

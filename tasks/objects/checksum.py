@@ -1,4 +1,4 @@
-"""Seal: a second line with the SHA-256 of the first, so that a record that was changed or cut off is noticed."""
+"""Checksum: a second line with the SHA-256 of the first, which detects a record that was changed or cut off."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from nightloop.tasks.plan.errors import DataError
 
 
 def seal(data: bytes) -> bytes:
-    """One line of JSON, sealed: still readable by any JSON-lines tool."""
+    """One line of JSON with its checksum line. Any JSON-lines tool can read both."""
     return b'%s\n{"sha256":"%s"}\n' % (data, hashlib.sha256(data).hexdigest().encode())
 
 
@@ -16,7 +16,7 @@ _LENGTH = len(seal(b""))
 
 
 def unseal(key: str, sealed: bytes) -> bytes:
-    """What was sealed. Raises DataError naming the key where the seal is broken."""
+    """The sealed bytes. Raises DataError naming the key if the checksum does not match."""
     data = sealed[:-_LENGTH]
     if seal(data) != sealed:
         raise DataError(

@@ -1,4 +1,4 @@
-"""Clock: what time it is for the store, so that leases of several machines are measured by one clock."""
+"""Clock: the time of the store, so that leases of several machines use one clock."""
 
 from __future__ import annotations
 

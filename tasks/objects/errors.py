@@ -1,4 +1,4 @@
-"""Answers: what a disk's or an S3 server's refusal, or its silence, means, in words that say what to do."""
+"""Store errors: what an error or a time-out of a disk or an S3 server means, and what to do."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _NO_KEYS = ("NoCredentialsError", "PartialCredentialsError")
 class StoreFailure(NamedTuple):
     """An attempt that did not succeed.
 
-    `lost`: somebody else was first (412). `absent`: no such key. `again`: two at once, nothing done (409). `unsure`: it
-    may have been done. `refused`: asking again is of no use.
+    `lost`: another writer was first (412). `absent`: no such key. `again`: two writers at once, nothing was done (409).
+    `unsure`: it may have been done. `refused`: a retry is of no use.
     """
 
     meaning: Literal["lost", "absent", "again", "unsure", "refused"]
@@ -30,21 +30,23 @@ class StoreFailure(NamedTuple):
     said: str
 
 
-def failure_of_response(response: Mapping[str, object], said: str) -> StoreFailure:
-    """From boto3's `error.response`."""
+def failure_of_response(response: Mapping[str, object], message: str) -> StoreFailure:
+    """The failure in boto3's `error.response`."""
     meta, error = response.get("ResponseMetadata"), response.get("Error")
     status = int(meta.get("HTTPStatusCode", 0)) if isinstance(meta, Mapping) else 0
     repeated = bool(meta.get("RetryAttempts", 0)) if isinstance(meta, Mapping) else False
     code = str(error.get("Code", "")) if isinstance(error, Mapping) else ""
-    return StoreFailure(_meaning(status, code), repeated, status, code, said)
+    return StoreFailure(_classify(status, code), repeated, status, code, message)
 
 
-def failure_of_connection(kind: str, said: str) -> StoreFailure:
-    """From an error of the connection, by the name of its class: cut off, timed out, nobody there, no credentials."""
-    return StoreFailure("refused" if kind in _NO_KEYS else "unsure", False, 401 if kind in _NO_KEYS else 0, kind, said)
+def failure_of_connection(kind: str, message: str) -> StoreFailure:
+    """The failure behind an error of the connection, by the name of its class: closed, timed out, no answer, no credentials."""
+    return StoreFailure(
+        "refused" if kind in _NO_KEYS else "unsure", False, 401 if kind in _NO_KEYS else 0, kind, message
+    )
 
 
-def _meaning(status: int, code: str) -> Literal["lost", "absent", "again", "unsure", "refused"]:
+def _classify(status: int, code: str) -> Literal["lost", "absent", "again", "unsure", "refused"]:
     if status == 412 or code == "PreconditionFailed":
         return "lost"
     if status == 409 or code in ("ConditionalRequestConflict", "OperationAborted"):
@@ -54,26 +56,28 @@ def _meaning(status: int, code: str) -> Literal["lost", "absent", "again", "unsu
     return "absent" if status == 404 and code != "NoSuchBucket" else "refused"
 
 
-def error_of_answer(trouble: StoreFailure, place: str) -> OSError | PlanError:
+def error_of_answer(failure: StoreFailure, place: str) -> OSError | PlanError:
     """The exception to raise for a final answer: PermissionError, FileNotFoundError, PlanError or StoreError."""
-    status, code, said = trouble.status, trouble.code, trouble.said
+    status, code, message = failure.status, failure.code, failure.said
     if code == "NoSuchBucket":
-        return FileNotFoundError(f"there is no bucket for {place}; create it, or correct NIGHTLOOP_STORE ({said})")
+        return FileNotFoundError(f"there is no bucket for {place}; create it, or correct NIGHTLOOP_STORE ({message})")
     if code in _NO_KEYS:
-        return PermissionError(f"no credentials for {place}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY ({said})")
+        return PermissionError(
+            f"no credentials for {place}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY ({message})"
+        )
     if code in _DENIED or status in (401, 403):
         needs = "s3:GetObject, s3:PutObject, s3:DeleteObject and s3:ListBucket"
-        return PermissionError(f"{place} refuses these credentials; they need {needs} ({said})")
+        return PermissionError(f"{place} refuses these credentials; they need {needs} ({message})")
     if code in _FULL or status == 507:
-        return StoreError(f"{place} is full; nothing was half-written; free space and run again ({said})")
+        return StoreError(f"{place} is full; no part of the object was written; free space and run again ({message})")
     if status == 501 or code == "NotImplemented":
-        return PlanError(f"{place} does not know conditional writes; use a store that does ({said})")
-    return StoreError(f"{place} answered {status} {code} ({said})")
+        return PlanError(f"{place} does not support conditional writes; use a store that does ({message})")
+    return StoreError(f"{place} answered {status} {code} ({message})")
 
 
 @contextmanager
 def explain_disk_errors(path: Path) -> Iterator[None]:
-    """Say what to do about the errors of a disk: PermissionError and OSError with the store's path."""
+    """Add the store's path and advice to errors of a disk: PermissionError and OSError."""
     try:
         yield
     except OSError as error:
@@ -81,6 +85,6 @@ def explain_disk_errors(path: Path) -> Iterator[None]:
             hint = f"the store {path} may not be written, or its file system has no hard links ({error.strerror})"
             raise PermissionError(error.errno, hint) from error
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            hint = f"the store {path} is full ({error.strerror}); nothing was half-written; free space and run again"
+            hint = f"the store {path} is full ({error.strerror}); no part of the object was written; free space and run again"
             raise OSError(error.errno, hint) from error
         raise

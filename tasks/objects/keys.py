@@ -1,4 +1,4 @@
-"""Keys: which names an object may have, so that none can lead out of the store or mean two things."""
+"""Keys: which names an object may have, so that none leads out of the store or is ambiguous."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ import re
 from nightloop.tasks.plan.errors import PlanError
 
 LONGEST = 512  # bytes; S3 allows 1024, a prefix needs room
-_PART = re.compile(r"[A-Za-z0-9_=+][A-Za-z0-9_=+.-]*")  # a leading dot is the store's own
+_PART = re.compile(r"[A-Za-z0-9_=+][A-Za-z0-9_=+.-]*")  # a leading dot is reserved for the store
 
 
 def checked_key(key: str) -> str:
     """The key itself. Raises PlanError if it is empty, too long, absolute, or holds anything but `a/b/c`."""
     if not 0 < len(key) <= LONGEST or not all(_PART.fullmatch(part) for part in key.split("/")):
         raise PlanError(
-            f"{key[:80]!r}{'...' if len(key) > 80 else ''} ({len(key)} characters) is no key of a store: use parts of "
+            f"{key[:80]!r}{'...' if len(key) > 80 else ''} ({len(key)} characters) is not a key of a store: use parts of "
             f"letters, digits and - _ . = + joined by /, no part beginning with a dot or dash, at most {LONGEST} in all"
         )
     return key
 
 
 def checked_prefix(prefix: str) -> str:
-    """A key, or one that ends with `/`, or nothing (all keys). Raises PlanError as `checked` does."""
+    """A key, or one that ends with `/`, or an empty text (all keys). Raises PlanError as `checked_key` does."""
     if prefix:
         checked_key(prefix.removesuffix("/"))
     return prefix
 
 
 def checked_pipeline(pipeline: str) -> str:
-    """A pipeline's name. Raises PlanError if it is not lower-case letters, digits, - and _."""
+    """The pipeline's name itself. Raises PlanError if it is not lower-case letters, digits, - and _."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", pipeline):
         raise PlanError(
-            f"{pipeline[:80]!r} is no name of a pipeline; use lower-case letters, digits, - and _ (at most 63)"
+            f"{pipeline[:80]!r} is not a name of a pipeline; use lower-case letters, digits, - and _ (at most 63)"
         )
     return pipeline
 
 
 def bucket_of(place: str) -> tuple[str, str] | None:
-    """Bucket and prefix (empty, or ending with /) of s3://bucket/prefix; None for a directory; ValueError else."""
+    """Bucket and prefix (empty, or ending with /) of s3://bucket/prefix; None for a directory. Raises PlanError for others."""
     scheme, slashes, rest = place.partition("://")
     if not slashes:
         return None

@@ -1,4 +1,4 @@
-"""Objects: the one door to stored bytes, a flat map from key to bytes with conditional writes."""
+"""Objects: the only module that stores bytes; a flat map from key to bytes with conditional writes."""
 
 from __future__ import annotations
 
@@ -30,31 +30,31 @@ T = TypeVar("T")
 
 
 class Objects(Protocol):
-    """A store. Keys are `a/b/c` of letters, digits, `-_.=+` ; a key that could leave the store is a ValueError.
+    """A store. Keys are `a/b/c` of letters, digits, `-_.=+`; any other key raises PlanError.
 
-    All raise PermissionError (read-only, wrong credentials), FileNotFoundError (no such store), TimeoutError (a write
-    may or may not have happened) and OSError (full, broken).
+    All methods raise PermissionError (read-only, wrong credentials), FileNotFoundError (no such store), TimeoutError (a
+    write may or may not have happened) and OSError (full, broken).
     """
 
     def read(self, key: str) -> tuple[bytes, str] | None:
-        """The bytes and the tag (ETag) of this very state, or None where there is no such key."""
+        """The bytes and the tag (ETag) of this state, or None if there is no such key."""
 
     def create(self, key: str, data: bytes) -> bool:
-        """Write where nothing is (`If-None-Match: *`); False where something is already."""
+        """Write if the key does not exist (`If-None-Match: *`); False if it exists."""
 
     def swap(self, key: str, data: bytes, tag: str) -> bool:
-        """Replace the state that has this tag (`If-Match`); False where the state is another by now."""
+        """Replace the state that has this tag (`If-Match`); False if the state has changed."""
 
     def remove(self, key: str) -> None:
-        """Forget a key; no error where it is not there."""
+        """Remove a key; no error if it does not exist."""
 
     def keys(self, prefix: str) -> Iterator[str]:
-        """Keys that begin so, for sweeping only: that a key is not listed proves nothing. A listing error raises."""
+        """Keys with this prefix, for sweeps only: a key that is not listed may exist. A listing error raises."""
 
 
 @dataclass(frozen=True)
 class Directory:
-    """A store in a local directory: what `create` and `swap` said True to is on the disk, whole, whatever happens."""
+    """A store in a local directory. If `create` or `swap` returned True, the whole object is on the disk."""
 
     path: Path
 
@@ -67,60 +67,60 @@ class Directory:
         return data, hashlib.sha256(data).hexdigest()
 
     def create(self, key: str, data: bytes) -> bool:
-        """As `Objects.create`: a hard link either makes the whole file or finds one there."""
-        place = self.path / checked_key(key)
-        with explain_disk_errors(self.path), self._written(data) as written:
-            _make_folder(place.parent)
+        """As `Objects.create`: a hard link either makes the whole file or finds an existing one."""
+        path = self.path / checked_key(key)
+        with explain_disk_errors(self.path), self._temporary_file(data) as written:
+            _make_folder(path.parent)
             try:
-                os.link(written, place)
+                os.link(written, path)
                 return True
             except FileExistsError:
                 return False
             finally:
-                _settle(place.parent)  # what is reported, either way, must outlive a power cut
+                _settle(path.parent)  # either result must survive a power cut
 
     def swap(self, key: str, data: bytes, tag: str) -> bool:
-        """As `Objects.swap`; other writers wait while we compare."""
-        place = self.path / checked_key(key)
-        with explain_disk_errors(self.path), self._locked():
-            found = self.read(key)
-            if found is None or found[1] != tag:
+        """As `Objects.swap`; other writers wait during the comparison."""
+        path = self.path / checked_key(key)
+        with explain_disk_errors(self.path), self._lock():
+            stored = self.read(key)
+            if stored is None or stored[1] != tag:
                 return False
-            with self._written(data) as written:
-                os.replace(written, place)
-                _settle(place.parent)
+            with self._temporary_file(data) as written:
+                os.replace(written, path)
+                _settle(path.parent)
             return True
 
     def remove(self, key: str) -> None:
         """As `Objects.remove`."""
-        place = self.path / checked_key(key)
-        with explain_disk_errors(self.path), self._locked():
-            if place.exists():
-                place.unlink()
-                _settle(place.parent)
+        path = self.path / checked_key(key)
+        with explain_disk_errors(self.path), self._lock():
+            if path.exists():
+                path.unlink()
+                _settle(path.parent)
 
     def keys(self, prefix: str) -> Iterator[str]:
-        """As `Objects.keys`, sorted; half-written files are not seen."""
+        """As `Objects.keys`, sorted; partly written files are not listed."""
         folder = checked_prefix(prefix).rpartition("/")[0]
         start = f"{folder}/" if folder else ""
-        found = (start + name for name in files_below(self.path / folder))
-        yield from sorted(key for key in found if key.startswith(prefix))
+        names = (start + name for name in files_below(self.path / folder))
+        yield from sorted(key for key in names if key.startswith(prefix))
 
     def file_time(self) -> float:
         """The time that the file system gives to a file written now, in seconds since 1970."""
-        with explain_disk_errors(self.path), self._written(b"") as written:
+        with explain_disk_errors(self.path), self._temporary_file(b"") as written:
             return written.stat().st_mtime
 
     def tidy(self) -> None:
-        """Remove what writers that died left half-written; those at work hold a lock on theirs."""
+        """Remove partly written files of dead writers; active writers hold a lock on theirs."""
         for left in (self.path / ".writing").glob("*"):
             with left.open("rb") as file, suppress(BlockingIOError):
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 left.unlink(missing_ok=True)
 
     @contextmanager
-    def _written(self, data: bytes) -> Iterator[Path]:
-        """A temporary file that holds the data, on the disk for good; gone afterwards."""
+    def _temporary_file(self, data: bytes) -> Iterator[Path]:
+        """A temporary file that holds the data, synced to the disk; removed afterwards."""
         temporary = self.path / ".writing" / uuid.uuid4().hex
         _make_folder(temporary.parent)
         try:
@@ -134,8 +134,8 @@ class Directory:
             temporary.unlink(missing_ok=True)
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """One swap at a time, across threads and processes; a process that dies lets go."""
+    def _lock(self) -> Iterator[None]:
+        """One swap at a time, across threads and processes; the lock ends with its process."""
         _make_folder(self.path)
         with (self.path / ".lock").open("ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -143,7 +143,7 @@ class Directory:
 
 
 def _make_folder(folder: Path) -> None:
-    """Make a folder and its parents so that they outlive a power cut."""
+    """Make a folder and its parents so that they survive a power cut."""
     if not folder.is_dir():
         _make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
@@ -160,7 +160,7 @@ def _settle(folder: Path) -> None:
 
 @dataclass(frozen=True)
 class S3:
-    """A store under a prefix of a bucket; `settling` says how lost races, conflicts and silence are dealt with."""
+    """A store under a prefix of a bucket; `retry.py` handles conflicts, retries and time-outs."""
 
     bucket: str
     prefix: str  # empty, or ends with /
@@ -179,12 +179,12 @@ class S3:
     def create(self, key: str, data: bytes) -> bool:
         """As `Objects.create`, by `If-None-Match: *`."""
         put = partial(self.client.put_object, Bucket=self.bucket, Key=self.prefix + checked_key(key), Body=data)
-        return self._wrote(partial(put, IfNoneMatch="*"), key, data)
+        return self._write(partial(put, IfNoneMatch="*"), key, data)
 
     def swap(self, key: str, data: bytes, tag: str) -> bool:
         """As `Objects.swap`, by `If-Match`."""
         put = partial(self.client.put_object, Bucket=self.bucket, Key=self.prefix + checked_key(key), Body=data)
-        return self._wrote(partial(put, IfMatch=tag), key, data)
+        return self._write(partial(put, IfMatch=tag), key, data)
 
     def remove(self, key: str) -> None:
         """As `Objects.remove`."""
@@ -202,7 +202,7 @@ class S3:
                 return
             if (following := page.get("NextContinuationToken", "")) in ("", more):
                 raise StoreError(
-                    f"{self._place(start)}: the server lists a part and does not say how to go on; nothing is known"
+                    f"{self._place(start)}: the server sent a part of the listing without a token for the rest; try again later"
                 )
             more = following
 
@@ -223,7 +223,7 @@ class S3:
     def _place(self, key: str) -> str:
         return f"s3://{self.bucket}/{self.prefix}{key}"
 
-    def _wrote(self, put: Callable[[], object], key: str, data: bytes) -> bool:
+    def _write(self, put: Callable[[], object], key: str, data: bytes) -> bool:
         holds = lambda: (self.read(key) or (None,))[0] == data  # noqa: E731
         return write_once(
             lambda: attempt(partial(answer_within, attempt_seconds(len(data)), put)), holds, self._place(key)
@@ -231,19 +231,19 @@ class S3:
 
 
 def open_objects(settings: Settings, credentials: Mapping[str, str] | None = None) -> Directory | S3:
-    """The store of these settings, probed once a process. Raises as `Objects`, ValueError where it must not be used."""
+    """The store of these settings, probed once a process. Raises as `Objects`, and DataError if it must not be used."""
     objects, place = open_for_reading(settings, credentials), settings.store_place
-    _probed(objects, place)
+    _probe_once(objects, place)
     mark_store(objects, place)
     return objects
 
 
 def open_for_reading(settings: Settings, credentials: Mapping[str, str] | None = None) -> Directory | S3:
-    """The store without a probe, for who may only read it. Raises ValueError if its format is another."""
+    """The store without a probe, for read-only access. Raises DataError if it has another format."""
     place = settings.store_place
     objects: Directory | S3 = Directory(Path(place))
-    if found := bucket_of(place):
-        objects = S3(*found, client(settings, tuple(sorted((credentials or {}).items()))))
+    if bucket := bucket_of(place):
+        objects = S3(*bucket, client(settings, tuple(sorted((credentials or {}).items()))))
     elif Path(place).exists() and not Path(place).is_dir():
         raise NotADirectoryError(f"the store {place} is a file; name a directory or s3://bucket/prefix")
     check_format(objects, place)
@@ -251,14 +251,14 @@ def open_for_reading(settings: Settings, credentials: Mapping[str, str] | None =
 
 
 def read_again(objects: Objects, key: str) -> tuple[bytes, str] | None:
-    """As `Objects.read`, over another connection: for bytes that cannot be what was written."""
+    """As `Objects.read`, over a new connection: for bytes that failed verification."""
     if isinstance(objects, S3):
         objects.client.close()  # its idle connections; the next request opens a new one
     return objects.read(key)
 
 
 @cache
-def _probed(objects: Directory | S3, place: str) -> None:
+def _probe_once(objects: Directory | S3, place: str) -> None:
     probe_store(objects, place)
     if isinstance(objects, Directory):
         objects.tidy()

@@ -1,4 +1,4 @@
-"""Pipelines: which there are, in a record of their own, so that none is forgotten because a listing left it out."""
+"""Pipelines: the record of all pipelines, so that none is missed because a listing left it out."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ RECORDED = re.compile(r"pipelines/([^/]+)/(?:nights/(\d{6})/\d{4}\.json|log/\d{8
 
 
 class Pipelines(Frozen):
-    """Every pipeline of the store, with the first night of each of its chains; none before its first night."""
+    """Every pipeline of the store, with the first night of each of its chains; no chain before the first night."""
 
     format: Literal[1] = 1
-    complete: bool  # False: an older release wrote to this store, and nobody has said yet that these are all
+    complete: bool  # False: an older release wrote to this store, and no person has confirmed that these are all
     roots: dict[str, tuple[int, ...]]
 
 
 def load_record(objects: Objects) -> Pipelines | None:
-    """The record, or None where there is none yet. Raises PlanError if it is damaged."""
+    """The record, or None if there is none yet. Raises PlanError if it is damaged."""
     try:
         return read_parsed(objects, KEY, lambda sealed: Pipelines.model_validate_json(unseal(KEY, sealed)))
     except ValueError as error:
         raise PlanError(
-            f"{error}. Nothing of the pipelines is lost: `nightloop maintain PLAN --adopt` makes it anew"
+            f"{error}. No pipeline is lost: `nightloop maintain PLAN --adopt` makes the record again"
         ) from error
 
 
 def readable_record(objects: Objects) -> Pipelines:
-    """The record; an empty one that says it is not complete, where there is none or it is damaged: nights go on."""
+    """The record; an empty, incomplete one if there is none or it is damaged, so that nights can run."""
     try:
         return load_record(objects) or Pipelines(complete=False, roots={})
     except ValueError as error:
@@ -50,82 +50,82 @@ def readable_record(objects: Objects) -> Pipelines:
 
 
 def begin_record(objects: Objects) -> None:
-    """Give a store its record; it is complete only where the store is new and holds nothing."""
+    """Create the record of a store. It is complete only if the store is empty."""
     if load_record(objects) is None:
         empty = not any(not key.startswith("probe/") for key in objects.keys(""))
         objects.create(KEY, _bytes(Pipelines(complete=empty, roots={})))
 
 
 def register_pipeline(objects: Objects, pipeline: str, root: int | None = None) -> None:
-    """Name a pipeline in the record before anything is written for it, with the first night of a chain of it."""
+    """Add a pipeline to the record before anything is written for it, or the first night of a chain."""
 
-    def named(record: Pipelines) -> Pipelines:
+    def add_root(record: Pipelines) -> Pipelines:
         roots = {*record.roots.get(pipeline, ()), *(() if root is None else (root,))}
         return record.model_copy(update={"roots": {**record.roots, checked_pipeline(pipeline): tuple(sorted(roots))}})
 
-    _change(objects, named)
+    _update_record(objects, add_root)
 
 
 def first_nights(objects: Objects, pipeline: str) -> tuple[int, ...] | None:
-    """First nights of a pipeline's chains; None where the record does not name it."""
+    """First nights of a pipeline's chains; None if the record does not name the pipeline."""
     return readable_record(objects).roots.get(pipeline)
 
 
 def listed_pipelines(keys: Iterable[str]) -> dict[str, tuple[int, ...]]:
-    """Pipelines that have nights or a promotion log in a listing, with the first night of each unbroken row of nights."""
+    """Pipelines that have nights or a promotion log in a listing, with the first night of each consecutive sequence."""
     nights: dict[str, set[int]] = {}
     for key in keys:
-        if found := RECORDED.fullmatch(key):
-            nights.setdefault(found[1], set()).update(() if found[2] is None else (int(found[2]),))
+        if match := RECORDED.fullmatch(key):
+            nights.setdefault(match[1], set()).update(() if match[2] is None else (int(match[2]),))
     return {name: tuple(sorted(i for i in indexes if i - 1 not in indexes)) for name, indexes in nights.items()}
 
 
 def adopt_pipelines(objects: Objects, confirmed: Iterable[str]) -> Mapping[str, tuple[int, ...]]:
-    """Make the record complete, with the pipelines that a person says are all there are.
+    """Make the record complete, with the pipelines that a person confirms.
 
-    A name with a minus before it (-shop) is a pipeline that was given up: the record forgets it, and a sweep may remove
-    what it needed. Raises PlanError if these are not the ones that the store shows and that the record names; nothing
-    is written then.
+    A name with a minus before it (-shop) is a pipeline that was given up: it is removed from the record, and a sweep may
+    remove what it needed. Raises PlanError if the names are not those that the store shows and the record has; nothing is
+    written then.
     """
-    seen, names = listed_pipelines(objects.keys("pipelines/")), {name.strip() for name in confirmed if name.strip()}
-    said, given_up = {n for n in names if n[0] != "-"}, {n[1:] for n in names if n[0] == "-"}
-    known = readable_record(objects).roots
-    if there := sorted(given_up & {*seen}):
-        raise PlanError(f"{', '.join(there)} cannot be given up while the store shows it: move its folder away first")
-    if unseen := sorted(said - {*seen, *known}):
+    listed, names = listed_pipelines(objects.keys("pipelines/")), {name.strip() for name in confirmed if name.strip()}
+    kept, given_up = {n for n in names if n[0] != "-"}, {n[1:] for n in names if n[0] == "-"}
+    recorded = readable_record(objects).roots
+    if present := sorted(given_up & {*listed}):
+        raise PlanError(f"{', '.join(present)} cannot be given up while the store shows it: move its folder away first")
+    if unseen := sorted(kept - {*listed, *recorded}):
         raise PlanError(
-            f"the store shows no pipeline {', '.join(unseen)}; it shows {', '.join(sorted(seen)) or 'none'}. Is a folder "
-            "not mounted or not readable? Nothing was written"
+            f"the store shows no pipeline {', '.join(unseen)}; it shows {', '.join(sorted(listed)) or 'none'}. Nothing was "
+            "written. Check that its folder is mounted and readable"
         )
-    if left := sorted({*seen, *known} - said - given_up):
+    if left := sorted({*listed, *recorded} - kept - given_up):
         raise PlanError(
-            f"the store also shows or knows {', '.join(left)}; name every pipeline, and one that was given up with a minus "
-            f"before it: -{left[0]}"
+            f"the store or its record also has {', '.join(left)}; name every pipeline, and put a minus before one that was "
+            f"given up: -{left[0]}"
         )
 
-    def whole(record: Pipelines) -> Pipelines:
+    def complete_record(record: Pipelines) -> Pipelines:
         return Pipelines(
-            complete=True, roots={name: _joined(record.roots.get(name), seen.get(name)) for name in sorted(said)}
+            complete=True, roots={name: _merge_roots(record.roots.get(name), listed.get(name)) for name in sorted(kept)}
         )
 
-    return _change(objects, whole).roots
+    return _update_record(objects, complete_record).roots
 
 
-def _joined(known: tuple[int, ...] | None, seen: tuple[int, ...] | None) -> tuple[int, ...]:
-    return tuple(sorted({*(known or ()), *(seen or ())}))
+def _merge_roots(recorded: tuple[int, ...] | None, listed: tuple[int, ...] | None) -> tuple[int, ...]:
+    return tuple(sorted({*(recorded or ()), *(listed or ())}))
 
 
-def _change(objects: Objects, change: Callable[[Pipelines], Pipelines]) -> Pipelines:
+def _update_record(objects: Objects, change: Callable[[Pipelines], Pipelines]) -> Pipelines:
     for pause in PAUSES:
         time.sleep(pause)
-        found = objects.read(KEY)
+        stored = objects.read(KEY)
         record = readable_record(objects)
         changed = change(record)
-        if found and changed == record:
+        if stored and changed == record:
             return record
-        if objects.swap(KEY, _bytes(changed), found[1]) if found else objects.create(KEY, _bytes(changed)):
+        if objects.swap(KEY, _bytes(changed), stored[1]) if stored else objects.create(KEY, _bytes(changed)):
             return changed
-    raise TimeoutError(f"other writers changed {KEY} again and again; nothing was written. Run again")
+    raise TimeoutError(f"other writers changed {KEY} at each attempt; nothing was written. Run again")
 
 
 def _bytes(record: Pipelines) -> bytes:

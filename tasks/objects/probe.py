@@ -1,4 +1,4 @@
-"""Probe: does this store keep its word about conditional writes, and is it of a format that we can read?"""
+"""Probe: whether a store honours conditional writes, and has a format that this nightloop reads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FORMAT_KEY = "format.json"
 
 
 def check_format(objects: Objects, place: str) -> bool:
-    """True where the store is of our format, False where it says nothing. Raises DataError if it is of another."""
+    """True if the store has our format, False if it has none yet. Raises DataError if it has another."""
     from nightloop.tasks.objects.read_verified import read_parsed  # it needs objects.py, which needs this file
 
     number = read_parsed(objects, FORMAT_KEY, lambda data: _format_of(data, place))
@@ -38,7 +38,7 @@ def _format_of(data: bytes, place: str) -> JsonValue:
 
 
 def mark_store(objects: Objects, place: str) -> None:
-    """Give a new store its format. Somebody else may do so at the same time."""
+    """Write the format of a new store. Other writers may do so at the same time."""
     from nightloop.tasks.objects.pipelines import begin_record  # as above
 
     if check_format(objects, place):
@@ -46,40 +46,40 @@ def mark_store(objects: Objects, place: str) -> None:
     begin_record(objects)
     objects.create(FORMAT_KEY, canonical_json({"format": FORMAT}))
     if not check_format(objects, place):
-        raise DataError(f"{place} forgot what was written a moment ago; a store must read its own writes")
+        raise DataError(f"{place} does not return an object that was just written; a store must read its own writes")
 
 
 def probe_store(objects: Objects, place: str) -> None:
-    """Write, lose and win as the promotion of a champion does. Raises DataError naming what the store gets wrong."""
+    """Test conditional writes as a promotion uses them. Raises DataError naming what the store does wrong."""
     key = f"probe/{uuid.uuid4().hex}"
     try:
-        lies = _lies(objects, key)
+        violations = _violations(objects, key)
     finally:
         objects.remove(key)
     if objects.read(key) is not None:
-        lies.append("an object that was removed is still there")
-    if lies:
+        violations.append("an object that was removed still exists")
+    if violations:
         raise DataError(
-            f"{place} cannot keep a champion safe: {'; '.join(lies)}. Two writers could overwrite each other unseen. "
+            f"{place} does not honour conditional writes: {'; '.join(violations)}. Two writers could overwrite each other. "
             "Use a store that honours If-None-Match and If-Match (AWS S3, Ceph RGW, SeaweedFS, Garage), or a directory."
         )
 
 
-def _lies(objects: Objects, key: str) -> list[str]:
-    lies = []
+def _violations(objects: Objects, key: str) -> list[str]:
+    violations = []
     if objects.swap(key, b"0", '"d41d8cd98f00b204e9800998ecf8427e"'):
-        lies.append("it replaced an object that was not there (If-Match ignored)")
+        violations.append("it replaced an object that did not exist (If-Match ignored)")
         objects.remove(key)
     if not objects.create(key, b"1"):
-        lies.append("it refused to create a new object")
+        violations.append("it refused to create a new object")
     if objects.create(key, b"2"):
-        lies.append("it created the same object twice (If-None-Match ignored)")
-    found = objects.read(key)
-    if found is None or found[0] != b"1":
-        lies.append("it does not read back what was written")
-        return lies
-    if not objects.swap(key, b"3", found[1]):
-        lies.append("it refused a replacement with the right ETag")
-    if objects.swap(key, b"4", found[1]):
-        lies.append("it replaced an object that had changed (If-Match ignored)")
-    return lies
+        violations.append("it created the same object twice (If-None-Match ignored)")
+    stored = objects.read(key)
+    if stored is None or stored[0] != b"1":
+        violations.append("it does not read back what was written")
+        return violations
+    if not objects.swap(key, b"3", stored[1]):
+        violations.append("it refused a replacement with the right ETag")
+    if objects.swap(key, b"4", stored[1]):
+        violations.append("it replaced an object that had changed (If-Match ignored)")
+    return violations

@@ -1,4 +1,4 @@
-"""Trusted: read a record and check it; one bad read never makes a record damaged."""
+"""Verified reads: read a record and verify it. One bad read does not mark a record as damaged."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ PAUSES = (0.0, 0.1, 0.3)  # seconds before each further read
 
 
 def read_parsed(objects: Objects, key: str, parse: Callable[[bytes], T]) -> T | None:
-    """What `parse` makes of an object's bytes, or None where there is no such key.
+    """The result of `parse` on an object's bytes, or None if there is no such key.
 
-    Bytes that `parse` refuses with ValueError are read again over another connection. Raises that ValueError where they
-    are refused each time: then it is the record that is damaged, not a read of it.
+    If `parse` raises ValueError, the bytes are read again over a new connection. If every read fails, the record is
+    damaged, and that ValueError is raised.
     """
-    found = objects.read(key)
-    return None if found is None else read_parsed_bytes(objects, key, found[0], parse)
+    stored = objects.read(key)
+    return None if stored is None else read_parsed_bytes(objects, key, stored[0], parse)
 
 
 def read_parsed_bytes(objects: Objects, key: str, data: bytes, parse: Callable[[bytes], T]) -> T:
-    """As `trusted`, for bytes of this key that were read a moment ago."""
+    """As `read_parsed`, for bytes of this key that were just read."""
     for pause in PAUSES:
         try:
             return parse(data)
         except ValueError:
             time.sleep(pause)
-        found = read_again(objects, key)
-        data = found[0] if found else data
+        stored = read_again(objects, key)
+        data = stored[0] if stored else data
     return parse(data)

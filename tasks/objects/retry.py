@@ -1,4 +1,4 @@
-"""Settling: ask a busy server again, within a deadline, and find out whether a write of unknown fate took effect."""
+"""Retry: repeat requests within a deadline, and find out whether a write without an answer took effect."""
 
 from __future__ import annotations
 
@@ -12,76 +12,78 @@ from nightloop.tasks.objects.errors import StoreFailure, error_of_answer
 T = TypeVar("T")
 Attempt = Callable[[], tuple[T | None, StoreFailure | None]]
 PAUSES = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6)  # seconds before each attempt
-DEADLINE = 120.0  # seconds after which no further attempt begins, and that one without many bytes may take
-SLOWEST = 500_000  # bytes a second; a connection that is slower is given up
+DEADLINE = 120.0  # seconds after which no further attempt starts, and that an attempt with few bytes may take
+SLOWEST = 500_000  # bytes a second; a slower connection is closed
 
 
 def attempt_seconds(size: int) -> float:
-    """Seconds that one attempt with so many bytes may take in all."""
+    """Seconds that one attempt with `size` bytes may take."""
     return DEADLINE + size / SLOWEST
 
 
 def answer_within(seconds: float, ask: Callable[[], T]) -> T:
-    """The answer of `ask`. Raises TimeoutError if it takes longer than `seconds`, however slowly bytes still come.
+    """The answer of `ask`. Raises TimeoutError if it takes longer than `seconds`, even if some bytes still arrive.
 
-    A time-out of a socket is about one packet: a server that sends a byte now and then holds a reader for ever. So the
-    reader runs in a thread of its own, which ends when its connection does.
+    The time-out of a socket applies to one packet, so a very slow server could block a reader for ever. So the reader runs
+    in a thread of its own, which ends when its connection does.
     """
-    found: list[T] = []
-    failed: list[BaseException] = []
+    answers: list[T] = []
+    errors: list[BaseException] = []
 
     def run() -> None:
         try:
-            found.append(ask())
-        except BaseException as error:  # it is raised where the answer is waited for
-            failed.append(error)
+            answers.append(ask())
+        except BaseException as error:  # it is raised in the waiting thread
+            errors.append(error)
 
     thread = threading.Thread(target=run, daemon=True, name="store request")
     thread.start()
     thread.join(max(seconds, 0.0))
-    if failed:
-        raise failed[0]
-    if not found:
-        raise TimeoutError(f"no whole answer within {seconds:.0f} s")
-    return found[0]
+    if errors:
+        raise errors[0]
+    if not answers:
+        raise TimeoutError(f"no complete answer within {seconds:.0f} s")
+    return answers[0]
 
 
 def read_with_retry(attempt: Attempt[T], place: str) -> T | None:
-    """The answer, or None where there is no such key. Raises ConnectionError after the last attempt, or the refusal."""
-    said = ""
+    """The answer, or None if there is no such key. Raises ConnectionError after the last attempt, or the server's refusal."""
+    message = ""
     for _ in _attempts():
-        answer, trouble = attempt()
-        if trouble is None or trouble.meaning == "absent":
+        answer, failure = attempt()
+        if failure is None or failure.meaning == "absent":
             return answer
-        if trouble.meaning == "refused":
-            raise error_of_answer(trouble, place)
-        said = trouble.said
-    raise ConnectionError(f"{place} does not answer; is it up, is its address right? ({said})")
+        if failure.meaning == "refused":
+            raise error_of_answer(failure, place)
+        message = failure.said
+    raise ConnectionError(
+        f"{place} does not answer; check that the server runs and that its address is right ({message})"
+    )
 
 
 def write_once(attempt: Attempt[T], holds: Callable[[], bool], place: str) -> bool:
     """Whether a conditional write took effect.
 
-    Once an attempt may have had its effect unseen (a time-out, a retry inside the client), a later 412 may be our own
-    doing: then what is stored decides (`holds`: it is our bytes). Raises TimeoutError if the fate stays unknown.
+    If an attempt may have succeeded without an answer (a time-out, a retry inside the client), a later 412 may come from
+    our own write. Then the stored bytes decide (`holds`: they are ours). Raises TimeoutError if it stays unknown.
     """
-    unsure, said = False, ""
+    unsure, message = False, ""
     for _ in _attempts():
-        _, trouble = attempt()
-        if trouble is None:
+        _, failure = attempt()
+        if failure is None:
             return True
-        if trouble.meaning == "refused":
-            raise error_of_answer(trouble, place)
-        unsure, said = unsure or trouble.repeated or trouble.meaning == "unsure", trouble.said
-        if trouble.meaning in ("lost", "absent"):
+        if failure.meaning == "refused":
+            raise error_of_answer(failure, place)
+        unsure, message = unsure or failure.repeated or failure.meaning == "unsure", failure.said
+        if failure.meaning in ("lost", "absent"):
             return unsure and holds()
     if unsure and holds():
         return True
-    raise TimeoutError(f"{place} may or may not have been written; run again to settle it ({said})")
+    raise TimeoutError(f"{place} may or may not have been written; run again to complete it ({message})")
 
 
 def _attempts() -> Iterator[None]:
-    """One for each attempt, after its pause; none begins after the deadline."""
+    """Yield once for each attempt, after its pause; none starts after the deadline."""
     began = time.monotonic()
     for number, pause in enumerate(PAUSES):
         time.sleep(pause)

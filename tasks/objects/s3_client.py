@@ -1,4 +1,4 @@
-"""AWS: the one door to boto3, whose import takes half a second that a local store need not wait for."""
+"""S3 client: the only module that imports boto3, which takes half a second that a local store does not need."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ T = TypeVar("T")
 
 
 def usual_credentials() -> dict[str, str]:
-    """S3 credentials as boto3 finds them by itself (environment, profiles, roles); empty where there are none."""
+    """S3 credentials as boto3 finds them by itself (environment, profiles, roles); empty if there are none."""
     import boto3
 
-    found = boto3.Session().get_credentials()
-    if found is None:
+    session_credentials = boto3.Session().get_credentials()
+    if session_credentials is None:
         return {}
-    now = found.get_frozen_credentials()
+    now = session_credentials.get_frozen_credentials()
     names = {
         "aws_access_key_id": now.access_key,
         "aws_secret_access_key": now.secret_key,
@@ -34,12 +34,12 @@ def usual_credentials() -> dict[str, str]:
 
 @cache
 def client(settings: Settings, credentials: tuple[tuple[str, str], ...]) -> S3Client:
-    """A client for S3 where the settings say it is; without `credentials`, pairs of names and values, the usual chain's."""
+    """A client for the S3 of the settings. `credentials`: pairs of names and values; empty: the usual chain."""
     import boto3
     from botocore.config import Config
 
-    # One attempt: `settling.wrote` must see each. Many look-alikes do not know checksums in trailers; we check SHA-256.
-    ours = Config(
+    # One attempt: `write_once` must see each. Many S3-like servers lack checksums in trailers; we verify SHA-256.
+    config = Config(
         connect_timeout=5, read_timeout=30, max_pool_connections=32, retries={"total_max_attempts": 1},
         s3={"addressing_style": "path" if settings.s3_path_style else "auto"},
         request_checksum_calculation="when_required", response_checksum_validation="when_required",
@@ -47,27 +47,27 @@ def client(settings: Settings, credentials: tuple[tuple[str, str], ...]) -> S3Cl
     names = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
     key, secret, token = (dict(credentials).get(name) for name in names)
     where = (settings.s3_region, None, True, None, settings.s3_endpoint or None)
-    return boto3.client("s3", *where, key, secret, token, ours)
+    return boto3.client("s3", *where, key, secret, token, config)
 
 
 def open_object(settings: Settings, credentials: Mapping[str, str], url: str) -> BinaryIO:
-    """An object of S3, `s3://bucket/key`, to be read once from its start. Raises OSError or ValueError as `refusal` has it."""
+    """An object of S3, `s3://bucket/key`, to be read once from its start. Raises as `error_of_answer` says."""
     bucket, _, key = url.removeprefix("s3://").partition("/")
     s3 = client(settings, tuple(sorted(credentials.items())))
-    answer, trouble = attempt(lambda: s3.get_object(Bucket=bucket, Key=key))
-    if trouble is not None:
-        raise error_of_answer(trouble, url)
+    answer, failure = attempt(lambda: s3.get_object(Bucket=bucket, Key=key))
+    if failure is not None:
+        raise error_of_answer(failure, url)
     body: Any = answer["Body"]  # type: ignore[index]
     return io.BufferedReader(body, 1 << 20)
 
 
 def attempt(ask: Callable[[], T]) -> tuple[T | None, StoreFailure | None]:
-    """What `ask` answered, or what S3 or the way to it had against it."""
+    """The answer of `ask`, or the failure of S3 or of the connection."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
         return ask(), None
     except ClientError as error:
         return None, failure_of_response(error.response, str(error))
-    except (BotoCoreError, TimeoutError) as error:  # nobody there, cut off, timed out, no credentials
+    except (BotoCoreError, TimeoutError) as error:  # no answer, closed, timed out, no credentials
         return None, failure_of_connection(type(error).__name__, str(error))

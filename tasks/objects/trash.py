@@ -1,8 +1,8 @@
-"""Trash: what a sweep removed, kept for a time, with a numbered record of when, by whom and why.
+"""Trash: objects that a sweep removed, kept for a time, with a numbered record of when, by which run and why.
 
-`removals/00000007.json` names the keys and is written before any of them moves; their bytes lie under
-`trash/00000007/<key>` until the grace period is over and nothing needs them. Records are found by their numbers, never by
-a listing.
+`removals/00000007.json` names the keys and is written before any of them moves. Their bytes are under
+`trash/00000007/<key>` until the grace period is over and nothing needs them. Records are found by their numbers, not by a
+listing.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from nightloop.tasks.plan.plan import canonical_json
 
 log = logging.getLogger(__name__)
 WHY = "no manifest, log entry or unfinished work named it"
-GAP = 4  # numbers in a row that are absent where the removals end
+GAP = 4  # consecutive absent numbers after which the search for removals ends
 UNREAD = "no night read it and a newer version of its period is there"
 
 
 class Removal(Frozen):
-    """What was put into the trash together: keys of the store, and versions of the lake that are to be given up."""
+    """What was put into the trash together: keys of the store, and versions of the lake that are to be deleted."""
 
     format: Literal[1] = 1
     number: int
@@ -46,7 +46,7 @@ class Removal(Frozen):
 
 
 class RemovalOutcome(Frozen):
-    """What became of a removal in the end."""
+    """The outcome of a removal."""
 
     format: Literal[1] = 1
     number: int
@@ -65,31 +65,31 @@ class RemovalRequest(NamedTuple):
 
 
 def removals(objects: Objects) -> Iterator[Removal]:
-    """All removals, oldest first. The trash of one whose record is damaged stays, and a warning names it."""
+    """All removals, oldest first. If a record is damaged, its trash stays, and a warning names it."""
     for number in _numbers(objects):
         try:
-            found = _read(objects, number)
+            removal = _read(objects, number)
         except ValueError as error:
-            log.warning("%s; what it put under trash/%08d/ stays there", error, number)
+            log.warning("%s; the objects under trash/%08d/ stay there", error, number)
             continue
-        if found is not None:
-            yield found
+        if removal is not None:
+            yield removal
 
 
 def _numbers(objects: Objects) -> Iterator[int]:
-    """Numbers that were given to removals, also to one whose record is gone: the next ones are looked for as well."""
+    """The numbers of all removals. Up to `GAP` - 1 missing records are skipped."""
     absent, number = 0, 0
     while absent < GAP:
         number += 1
-        there = any(objects.read(key) is not None for key in (_key(number), _closed_key(number)))
-        absent = 0 if there else absent + 1
-        if there:
+        exists = any(objects.read(key) is not None for key in (_key(number), _closed_key(number)))
+        absent = 0 if exists else absent + 1
+        if exists:
             yield number
 
 
 def open_removals(objects: Objects) -> list[Removal]:
-    """Removals whose grace period is not over, or that nobody has closed since."""
-    return [found for found in removals(objects) if objects.read(_closed_key(found.number)) is None]
+    """Removals that are not closed yet."""
+    return [removal for removal in removals(objects) if objects.read(_closed_key(removal.number)) is None]
 
 
 def removal_record(objects: Objects, removal: Removal) -> Removal:
@@ -101,9 +101,9 @@ def removal_record(objects: Objects, removal: Removal) -> Removal:
         if objects.create(_key(number), _bytes(numbered)):
             return numbered
         if _read(objects, number) == numbered:
-            return numbered  # an earlier attempt of ours had its effect unseen
+            return numbered  # an earlier attempt of this run had succeeded without an answer
         number += 1
-    raise TimeoutError("other sweeps were in the way; nothing was removed. Run maintain again")
+    raise TimeoutError("other sweeps were writing at the same time; nothing was removed. Run maintain again")
 
 
 def settle_versions(
@@ -113,40 +113,40 @@ def settle_versions(
     gone: Sequence[tuple[int, int]],
     act: RemovalRequest,
 ) -> None:
-    """Write down which versions of the lake wait from now on, and close the removals whose versions are all settled."""
-    theirs = [found for found in open_removals(objects) if found.pipeline == pipeline]
-    known = {version for found in theirs for version in found.versions}
-    if new := tuple(version for version in waiting if version not in known):
+    """Record which versions of the lake wait from now on, and close the removals that have no waiting version left."""
+    removals_of_pipeline = [removal for removal in open_removals(objects) if removal.pipeline == pipeline]
+    recorded = {version for removal in removals_of_pipeline for version in removal.versions}
+    if new := tuple(version for version in waiting if version not in recorded):
         wanted = Removal(number=0, when=act.when, by=act.by, reason=UNREAD, pipeline=pipeline, versions=new)
         removal_record(objects, wanted)
-    for found in theirs:
-        if not {*found.versions} & {*waiting}:
-            given_up = tuple(version for version in found.versions if version in {*gone})
-            close_removal(objects, RemovalOutcome(number=found.number, when=act.when, by=act.by, given_up=given_up))
+    for removal in removals_of_pipeline:
+        if not {*removal.versions} & {*waiting}:
+            given_up = tuple(version for version in removal.versions if version in {*gone})
+            close_removal(objects, RemovalOutcome(number=removal.number, when=act.when, by=act.by, given_up=given_up))
 
 
 def move_to_trash(objects: Objects, removal: Removal, key: str) -> bool:
-    """Move an object into the trash; False where it is not there (any more). The copy stands before the object goes."""
-    found = objects.read(key)
-    if found is None:
+    """Move an object into the trash; False if it does not exist. It is copied before it is removed."""
+    stored = objects.read(key)
+    if stored is None:
         return False
-    objects.create(_place(removal, key), found[0])
-    kept = objects.read(_place(removal, key))
-    if kept is None or kept[0] != found[0]:
-        raise StoreError(f"{_place(removal, key)} does not hold what was written; {key} stays where it is")
+    objects.create(_place(removal, key), stored[0])
+    copy = objects.read(_place(removal, key))
+    if copy is None or copy[0] != stored[0]:
+        raise StoreError(f"{_place(removal, key)} does not hold what was written; {key} was not removed")
     objects.remove(key)
     return True
 
 
 def restore_object(objects: Objects, removal: Removal, key: str) -> bool:
-    """Bring an object back from the trash, unless it stands in its place again; False where the trash has it not."""
-    kept = objects.read(_place(removal, key))
-    if kept is None:
+    """Restore an object from the trash, unless it exists again; False if the trash does not have it."""
+    copy = objects.read(_place(removal, key))
+    if copy is None:
         return False
-    objects.create(key, kept[0])
-    there = objects.read(key)
-    if there is None:
-        raise StoreError(f"{key} could not be brought back: the store does not show it; it stays in the trash")
+    objects.create(key, copy[0])
+    restored = objects.read(key)
+    if restored is None:
+        raise StoreError(f"{key} could not be restored: the store does not show it; it stays in the trash")
     return True
 
 
@@ -156,30 +156,30 @@ def delete_removal(objects: Objects, removal: Removal, key: str) -> None:
 
 
 def close_removal(objects: Objects, closed: RemovalOutcome) -> None:
-    """Write down what became of a removal; the first to say so is right."""
+    """Record the outcome of a removal. If two runs do so, the first one counts."""
     objects.create(_closed_key(closed.number), _bytes(closed))
 
 
 def restore_removal(objects: Objects, key: str, parse: Callable[[bytes], bytes]) -> bytes | None:
-    """The bytes of a key that lies in the trash, put back in its place; None where no open removal has it."""
+    """Restore a key from the trash and return its bytes; None if no open removal has it."""
     for removal in reversed([found for found in removals(objects) if key in found.keys]):
         data = read_parsed(objects, _place(removal, key), parse)
         if data is None:
             continue
         try:
             objects.create(key, data)
-        except PermissionError:  # who only reads is served from the trash
+        except PermissionError:  # a reader without write access gets the bytes from the trash
             return data
         return data
     return None
 
 
 def removal_in_words(objects: Objects, key: str) -> str:
-    """When and why a key was removed, for a message; empty where no removal names it."""
-    named: Sequence[Removal] = [found for found in removals(objects) if key in found.keys]
-    if not named:
+    """When and why a key was removed, for a message; empty if no removal names it."""
+    removals_of_key: Sequence[Removal] = [removal for removal in removals(objects) if key in removal.keys]
+    if not removals_of_key:
         return ""
-    last = named[-1]
+    last = removals_of_key[-1]
     return f": it was removed on {last.date} by {last.by} because {last.reason} (removal {last.number})"
 
 

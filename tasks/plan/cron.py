@@ -1,4 +1,4 @@
-"""Cron: when the nightly run of a plan starts, as cron expressions in the time zone of its periods."""
+"""Cron: cron expressions that start the nightly run of a plan, in the time zone of its periods."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ NIGHTLY = ("0 2 * * *",)
 def crons(plan: Plan) -> tuple[str, ...]:
     """The plan's own `cron`; else one that starts a run after each period has closed.
 
-    Where a period is longer than one hour, day, week or month the run starts after each of these all the same: a period
-    that is finished already changes nothing. Several expressions where days are cut at several times.
+    If a period has several hours, days, weeks or months, the run still starts after each one of them: running a finished
+    period again changes nothing. There are several expressions if days are cut at several times.
     """
     if plan.cron:
         return (plan.cron,)
@@ -38,7 +38,7 @@ def crons(plan: Plan) -> tuple[str, ...]:
 
 
 def timezone(plan: Plan) -> str:
-    """The time zone in which they are meant."""
+    """The time zone of the cron expressions."""
     return "UTC" if isinstance(plan.periods, Counts) else plan.periods.timezone
 
 

@@ -1,4 +1,4 @@
-"""Connection strings of PostgreSQL: taken apart as libpq does, so that the password can travel on its own."""
+"""Connection strings of PostgreSQL, parsed as libpq does, to separate the password from the rest."""
 
 from __future__ import annotations
 
@@ -26,62 +26,62 @@ KEYWORDS = (
 
 
 class Catalog(NamedTuple):
-    """A connection string without the password, as keywords and values; and the password, empty where there is none."""
+    """A connection string without the password, as keywords and values; and the password, empty if there is none."""
 
     server: str
     password: str
 
 
 def read_catalog(text: str) -> Catalog:
-    """A connection string taken apart. Raises PlanError if libpq could not read it, without a part of the text."""
-    found = keywords(text)
-    if unknown := [key for key in found if key not in KEYWORDS]:
+    """Parse a connection string. Raises PlanError if libpq could not read it; the message does not contain the text."""
+    values = keywords(text)
+    if unknown := [key for key in values if key not in KEYWORDS]:
         meant = nearest(unknown[0][:40], KEYWORDS)
-        raise PlanError(f"{unknown[0][:40]!r} is no keyword of libpq{meant}: write keyword=value, as in {FORMS}")
-    password = found.pop("password", "")
-    return Catalog(" ".join(f"{key}={_quoted(value)}" for key, value in found.items()), password)
+        raise PlanError(f"{unknown[0][:40]!r} is not a keyword of libpq{meant}: write keyword=value, as in {FORMS}")
+    password = values.pop("password", "")
+    return Catalog(" ".join(f"{key}={_quote(value)}" for key, value in values.items()), password)
 
 
 def keywords(text: str) -> dict[str, str]:
     """The keywords of a connection string with their values. Raises PlanError if libpq could not read it."""
     if text.startswith(SCHEMES):
         return _of_uri(text.partition("://")[2])
-    found, at = {}, 0
+    values, at = {}, 0
     text = text.strip()
     while at < len(text):
         pair = PAIR.match(text, at)
         if pair is None:
             raise PlanError(
-                "it is no connection string: each part is keyword=value; put a value with spaces or quotes into single "
+                "it is not a connection string: each part is keyword=value; put a value with spaces or quotes into single "
                 "quotes, with a backslash before a quote or a backslash in it"
             )
         key, quoted, bare = pair.groups()
-        found[key] = re.sub(r"\\(.)", r"\1", quoted if quoted is not None else bare or "", flags=re.S)
+        values[key] = re.sub(r"\\(.)", r"\1", quoted if quoted is not None else bare or "", flags=re.S)
         at = pair.end()
-    return found
+    return values
 
 
 def _of_uri(rest: str) -> dict[str, str]:
-    place, _, query = rest.partition("?")
-    server, _, dbname = place.partition("/")
-    who, _, hosts = server.rpartition("@")
-    user, _, password = who.partition(":")
-    named = [_host(host) for host in hosts.split(",")]
-    if "@" in dbname + query or not all(re.fullmatch(r"\d*", port) for _, port in named):
-        raise PlanError("it is no URL that libpq reads: in a password write / ? # and @ as %2F %3F %23 and %40")
-    found = {
-        "host": ",".join(host for host, _ in named), "port": ",".join(port for _, port in named), "dbname": dbname,
+    location, _, query = rest.partition("?")
+    server, _, dbname = location.partition("/")
+    login, _, hosts = server.rpartition("@")
+    user, _, password = login.partition(":")
+    addresses = [_host(host) for host in hosts.split(",")]
+    if "@" in dbname + query or not all(re.fullmatch(r"\d*", port) for _, port in addresses):
+        raise PlanError("it is not a URL that libpq reads: in a password write / ? # and @ as %2F %3F %23 and %40")
+    values = {
+        "host": ",".join(host for host, _ in addresses), "port": ",".join(port for _, port in addresses), "dbname": dbname,
         "user": user, "password": password,
     }  # fmt: skip
     try:
-        found |= {key: value for key, _, value in (part.partition("=") for part in query.split("&") if part)}
-        return {unquote(k, errors="strict"): unquote(v, errors="strict") for k, v in found.items() if v.strip(",")}
+        values |= {key: value for key, _, value in (part.partition("=") for part in query.split("&") if part)}
+        return {unquote(k, errors="strict"): unquote(v, errors="strict") for k, v in values.items() if v.strip(",")}
     except UnicodeDecodeError:
-        raise PlanError("it is no URL: a percent sign in it begins no character of UTF-8") from None
+        raise PlanError("it is not a URL: a percent sign in it does not start a UTF-8 character") from None
 
 
 def _host(text: str) -> tuple[str, str]:
-    """Host and port; an IPv6 address stands in brackets."""
+    """Host and port; an IPv6 address is in brackets."""
     if text.startswith("["):
         host, _, rest = text[1:].partition("]")
         return host, rest.removeprefix(":")
@@ -89,15 +89,15 @@ def _host(text: str) -> tuple[str, str]:
     return host, port
 
 
-def _quoted(value: str) -> str:
-    """A value as it stands behind its keyword."""
+def _quote(value: str) -> str:
+    """A value as it is written after its keyword, quoted if necessary."""
     if re.fullmatch(r"[^\s'\\]+", value):
         return value
     return "'" + value.replace("\\", r"\\").replace("'", r"\'") + "'"
 
 
 def password_of(catalog: str) -> str:
-    """The password in a catalog's setting, as far as it can be read; empty: there is none."""
+    """The password in a catalog's setting; empty if there is none or the setting cannot be parsed."""
     try:
         return read_catalog(catalog.removeprefix("postgres:")).password
     except ValueError:

@@ -1,4 +1,4 @@
-"""Errors: what a person can mend. Each message says what was given, what is allowed and what to do.
+"""Errors: what a person can correct. Each message says what was given, what is allowed and what to do.
 
 Anything else that is raised is a fault of nightloop or of a plug-in, except OSError and MemoryError, which are the
 machine's: a file that is not there, a store that does not answer, a full disk.
@@ -18,12 +18,12 @@ class DataError(NightloopError, ValueError):
 
 
 class ConflictError(NightloopError, RuntimeError):
-    """Another run, a person's decision, a blocked night, a program or a missing package stands in the way."""
+    """Another run, a person's decision, a blocked night, another program or a missing package prevents the action."""
 
 
 class StoreError(NightloopError, OSError):
-    """The store or the lake does not do what it must."""
+    """The store or the lake does not work as required."""
 
 
 class NotReady(NightloopError, LookupError):
-    """What was asked for is not there, or not yet."""
+    """What was requested does not exist, or does not exist yet."""

@@ -13,7 +13,7 @@ from nightloop.tasks.plan.frozen import Frozen
 
 Severity = Literal["warn", "block", "off"]
 
-LARGEST = 1e30  # numbers are learned from as float32: anything near its limit is no measurement
+LARGEST = 1e30  # models read numbers as float32; values near its limit are not measurements
 # Blank, a word for nobody, control characters or a letter that was lost, 1.23457E+12 as a spreadsheet shortens 1234567890123,
 # 1.2345678E7 as Java writes 12345678.0, ="0012" as one is told to keep text, or a list or an object written as text. Without \s and
 # \d pandas can use Arrow: five times faster.
@@ -36,32 +36,32 @@ class Rule(Frozen):
 
     @field_validator("forbidden")
     @classmethod
-    def _expression(cls, value: str | None) -> str | None:
+    def _check_expression(cls, value: str | None) -> str | None:
         try:
             re.compile(value or "")
         except re.error as error:
-            raise PlanError(f"{value!r} is no regular expression: {error}") from error
+            raise PlanError(f"{value!r} is not a regular expression: {error}") from error
         return value
 
     @model_validator(mode="after")
-    def _range(self) -> Rule:
+    def _check_range(self) -> Rule:
         if self.least is not None and self.most is not None and self.least > self.most:
             raise PlanError(f"least {self.least} is above most {self.most}")
         return self
 
 
 class Limit(Frozen):
-    """A statistic that may not be above a number."""
+    """A statistic that may not be above a fixed number."""
 
     severity: Severity = "block"
     most: float = Field(ge=0)
 
 
 class Band(Frozen):
-    """A statistic that may not leave what passed nights showed.
+    """A statistic that may not leave the band of the nights that passed.
 
-    The band is their median, give or take the largest of `width` robust standard deviations, `relative` times the
-    median and `absolute`. Only the last `nights` that passed count; before there are `least` of them nothing is judged.
+    The band is their median, plus or minus the largest of `width` robust standard deviations, `relative` times the
+    median and `absolute`. Only the last `nights` that passed count. With fewer than `least` of them there is no check.
     """
 
     severity: Severity = "block"
@@ -128,7 +128,7 @@ class Expectations(Frozen):
 
     @property
     def severities(self) -> Sequence[Severity]:
-        """How much each check matters; where all are `off` nothing was configured, and that stops a night."""
+        """The severity of each check. If all are `off`, a night is stopped, because nothing would be checked."""
         checks = (
             self.volume,
             self.label_rate,

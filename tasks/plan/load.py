@@ -1,4 +1,4 @@
-"""Reading a plan: from a YAML file to a Plan, or to every mistake in it at once with the legal values."""
+"""Load a plan from a YAML file. An error lists every mistake at once, with the legal values."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.plan.redact import redacted_head
 from nightloop.tasks.plan.yaml_reader import read_mapping
 
-WORDS = re.compile(r"[\w./@%+=:,~ -]{1,500}")  # what is shown as it is, in a terminal, in Markdown and in HTML
+WORDS = re.compile(r"[\w./@%+=:,~ -]{1,500}")  # texts that need no escapes in a terminal, in Markdown and in HTML
 
 
-_GIVEN: dict[str, str] = {}  # by pipeline: the plan as this process was given it
+_GIVEN: dict[str, str] = {}  # by pipeline: the name or path by which this process read the plan
 
 
 def remember_name(plan: Plan, given: str) -> None:
-    """Keep how the plan was named, so that advice names it in the same way."""
+    """Remember the name or path of the plan, so that advice uses the same one."""
     _GIVEN[plan.pipeline] = given
 
 
 def as_given(pipeline: str) -> str:
-    """The plan of a pipeline as a word of a command: as this process was given it, else the pipeline's name."""
+    """The plan of a pipeline as an argument of a command: the name or path that this process used, else the pipeline."""
     given = _GIVEN.get(pipeline, pipeline)
     return shlex.quote(given) if WORDS.fullmatch(given) else "PLAN"
 
@@ -38,11 +38,11 @@ def find_plan(name: str, directories: Sequence[Path]) -> Path:
     given = Path(name)
     if len(name) < 500 and (given.suffix in (".yaml", ".yml") or "/" in name) and given.is_file():
         return given
-    known = {p.stem: p for directory in reversed(directories) for p in sorted(directory.glob("*.yaml"))}
-    if name in known:
-        return known[name]
+    plans = {p.stem: p for directory in reversed(directories) for p in sorted(directory.glob("*.yaml"))}
+    if name in plans:
+        return plans[name]
     raise FileNotFoundError(
-        f"no plan {redacted_head(name, 80)!r}: give the path of a YAML file, or one of {', '.join(sorted(known)) or 'none'} "
+        f"no plan {redacted_head(name, 80)!r}: give the path of a YAML file, or one of {', '.join(sorted(plans)) or 'none'} "
         f"(in {' and '.join(map(str, directories))})"
     )
 
@@ -53,33 +53,33 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def read_form(path: Path) -> Plan:
-    """The plan in a file, as it is written: its plug-ins and their options are not looked at.
+    """The plan in a file, as it is written. Its plug-ins and their options are not checked.
 
-    Raises one ValueError that lists every mistake of form.
+    Raises one PlanError that lists every mistake of form.
     """
     raw = read_yaml(path)
     raise_mistakes(path, form_mistakes(raw))
     return Plan.model_validate(raw)
 
 
-def raise_mistakes(path: Path, found: Sequence[str]) -> None:
-    """Raise one ValueError that lists every mistake in the plan of this file; nothing where there is none."""
-    if found:
-        listed = "\n".join(f"  - {mistake}" for mistake in found)
-        raise PlanError(f"{path} has {len(found)} mistake{'s' * (len(found) > 1)}:\n{listed}")
+def raise_mistakes(path: Path, mistakes: Sequence[str]) -> None:
+    """Raise one PlanError that lists every mistake in the plan of this file; do nothing if there is none."""
+    if mistakes:
+        listed = "\n".join(f"  - {mistake}" for mistake in mistakes)
+        raise PlanError(f"{path} has {len(mistakes)} mistake{'s' * (len(mistakes) > 1)}:\n{listed}")
 
 
 def form_mistakes(raw: Mapping[str, Any]) -> list[str]:
-    """Every mistake of form in a plan, one sentence each; empty where `Plan` accepts it."""
+    """Every mistake of form in a plan, one sentence each; empty if `Plan` accepts it."""
     try:
         Plan.model_validate(raw)
     except ValidationError as error:
-        return [_sentence(e) for e in error.errors(include_url=False) if _meant(raw, e["loc"])]
+        return [_sentence(e) for e in error.errors(include_url=False) if _is_relevant(raw, e["loc"])]
     return []
 
 
-def _meant(raw: Mapping[str, Any], where: tuple[Any, ...]) -> bool:
-    """Whether an error is about the kind of periods that was meant: those of a count have `rows`."""
+def _is_relevant(raw: Mapping[str, Any], where: tuple[Any, ...]) -> bool:
+    """Whether an error is about the kind of periods that the plan uses: periods of equal counts have `rows`."""
     periods = raw.get("periods")
     if where[:1] != ("periods",) or len(where) < 2 or not isinstance(periods, Mapping):
         return True
@@ -87,7 +87,7 @@ def _meant(raw: Mapping[str, Any], where: tuple[Any, ...]) -> bool:
 
 
 def _sentence(error: Any) -> str:
-    where = ".".join(str(part) for part in error["loc"] if not _kind(part))
+    where = ".".join(str(part) for part in error["loc"] if not _period_kind(part))
     given = redacted_head(repr(error.get("input")), 80)
     if error["type"] in ("extra_forbidden", "invalid_key"):
         legal = _allowed(error["loc"])
@@ -97,8 +97,8 @@ def _sentence(error: Any) -> str:
     return f"{where or 'plan'}: {error['msg']} (given: {given})"
 
 
-def _kind(part: object) -> str:
-    """`Calendar` or `Counts` where a part of an error's place names a kind of periods (pydantic may wrap it in words)."""
+def _period_kind(part: object) -> str:
+    """`Calendar` or `Counts` if a part of an error's location names a kind of periods (pydantic may wrap it); else empty."""
     return next((kind for kind in ("Calendar", "Counts") if str(part) == kind or f", {kind}]" in str(part)), "")
 
 
@@ -106,7 +106,7 @@ def _allowed(where: tuple[Any, ...]) -> list[str]:
     """The fields that are legal beside an unknown one, found by walking the plan's types."""
     model: Any = Plan
     for part in where[:-1]:
-        if kind := _kind(part):
+        if kind := _period_kind(part):
             model = next(m for m in Plan.model_fields["periods"].annotation.__args__ if m.__name__ == kind)  # type: ignore[union-attr]
         elif hasattr(model, "model_fields") and part in model.model_fields:
             model = _model(model.model_fields[part].annotation)

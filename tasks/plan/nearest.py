@@ -1,4 +1,4 @@
-"""The legal name that somebody meant who gave another one: an earlier name of it, or one that is spelt like it."""
+"""Nearest name: the legal name that a wrong one probably means: its present name, or one with a similar spelling."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EARLIER = {  # names of releases before 0.1
 
 
 def nearest(given: str, legal: Iterable[str]) -> str:
-    """` (did you mean lr?)`, to be put behind a name that is not legal; empty if no legal one is like it.
+    """` (did you mean lr?)`, to be put after a name that is not legal; empty if no legal name is similar.
 
     Example:
         >>> nearest("witdh", ["width", "scale"])

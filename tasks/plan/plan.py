@@ -69,12 +69,12 @@ class Columns(Frozen):
 
     @property
     def rare(self) -> int:
-        """How often a category's value may be seen and still is a rare one."""
+        """How often a category's value may occur and still be rare."""
         return max(self.min_count - 1, 0)
 
     @property
     def multi_value_fields(self) -> tuple[int, ...]:
-        """Of fields with several values the number of the field (user is 0, item 1), as often as it may have values."""
+        """For each field with several values its number (user is 0, item 1), repeated once for each value it may have."""
         fields = ("user", "item", *self.categorical)
         return tuple(n for n, field in enumerate(fields) for _ in range(self.multi_value.get(field, 0)))
 
@@ -84,21 +84,21 @@ class Columns(Frozen):
         return (-1, -1, *[0 if self.rare else -1] * len(self.categorical))
 
     @model_validator(mode="after")
-    def _written(self) -> Columns:
+    def _check_time_format(self) -> Columns:
         if not self.time_format:
             return self
         if self.time_unit not in ("auto", "text"):
-            raise PlanError(f"time_format says how times are written, time_unit {self.time_unit} too: leave one out")
+            raise PlanError(f"time_format and time_unit {self.time_unit} both say how times are written: leave one out")
         left = re.sub(r"%-?[aAbBdfgHIjmMnpSyYzZ%]", "", self.time_format)
         if "%" in left or not re.search("%-?[yY]", self.time_format):
             raise PlanError(
-                f"time_format {redacted_head(self.time_format, 60)!r} is none: give the year (%Y), month (%m), day (%d) and time of day "
-                "(%H:%M:%S) as strptime has them, such as %d.%m.%Y %H:%M"
+                f"time_format {redacted_head(self.time_format, 60)!r} is not valid: give the year (%Y), month (%m), day (%d) and time "
+                "of day (%H:%M:%S) as for strptime, such as %d.%m.%Y %H:%M"
             )
         return self
 
     @model_validator(mode="after")
-    def _several(self) -> Columns:
+    def _check_multi_value(self) -> Columns:
         for name, most in self.multi_value.items():
             if name not in self.categorical or not 2 <= most <= 100:
                 raise PlanError(
@@ -108,11 +108,11 @@ class Columns(Frozen):
         return self
 
     @model_validator(mode="after")
-    def _labelled(self) -> Columns:
+    def _check_logged_probability(self) -> Columns:
         if self.logged_probability is not None and self.label is None:
             raise PlanError(
-                f"logged_probability {redacted_head(self.logged_probability, 60)!r} belongs to a label, and there is no "
-                "label: name one, or leave it out"
+                f"logged_probability {redacted_head(self.logged_probability, 60)!r} needs a label, and there is none: name the "
+                "label, or leave logged_probability out"
             )
         return self
 
@@ -123,23 +123,23 @@ class Calendar(Frozen):
     every: Literal["hour", "day", "week", "month"] = "day"
     length: int = Field(1, ge=1, le=1_000)
     start: str = Field(description="Local date or time at which period 0 begins: 2026-01-01 or 2026-01-01T04:00.")
-    end: str = Field("", description="Local date or time at which a finished history ends; empty: it goes on.")
+    end: str = Field("", description="Local date or time at which a finished history ends; empty: it has no end.")
     timezone: str = "UTC"
     cuts: tuple[str, ...] = Field(
         (), description="Local times that cut every day, such as 10:00, 17:00, 24:00; only with every: day, length: 1."
     )
 
     @model_validator(mode="after")
-    def _possible(self) -> Calendar:
+    def _check_calendar(self) -> Calendar:
         wrong = calendar_mistakes(self.start, self.timezone, self.cuts)
         if self.end:
             wrong += [w for w in calendar_mistakes(self.end, self.timezone, ()) if w not in wrong]
             if not wrong and datetime.fromisoformat(self.end) <= datetime.fromisoformat(self.start):
-                wrong.append(f"end {self.end!r} does not lie after start {self.start!r}")
+                wrong.append(f"end {self.end!r} is not after start {self.start!r}")
         if self.cuts and (self.every, self.length) != ("day", 1):
-            wrong.append("cuts go with every: day and length: 1 alone")
+            wrong.append("cuts are allowed only with every: day and length: 1")
         if not wrong and self.every == "month" and datetime.fromisoformat(self.start).day > 28:
-            wrong.append(f"start {self.start!r}: not every month has that day; months begin on one from 1 to 28")
+            wrong.append(f"start {self.start!r}: not every month has that day; use a day from 1 to 28")
         if wrong:
             raise PlanError("; ".join(wrong))
         return self
@@ -152,7 +152,7 @@ class Counts(Frozen):
 
 
 class Ranking(Frozen):
-    """How a ranking is scored: sampled candidates, and the whole catalogue where asked for."""
+    """How a ranking is scored: against sampled candidates, and against the whole catalogue if `catalogue` is true."""
 
     negatives: int = Field(999, ge=1, le=100_000)
     k: tuple[int, ...] = (5, 10, 20)
@@ -160,8 +160,8 @@ class Ranking(Frozen):
 
     @field_validator("k")
     @classmethod
-    def _cutoffs(cls, given: tuple[int, ...]) -> tuple[int, ...]:
-        if not 1 <= len(given) <= 20 or not all(is_whole(one, 100_000) for one in given):
+    def _check_cutoffs(cls, given: tuple[int, ...]) -> tuple[int, ...]:
+        if not 1 <= len(given) <= 20 or not all(is_whole(cutoff, 100_000) for cutoff in given):
             raise PlanError(f"1 to 20 cut-offs are allowed, which are {bounds_in_words(100_000)}")
         return given
 
@@ -184,7 +184,7 @@ class Gate(Frozen):
 
 
 class Serving(Frozen):
-    """What becomes of that which correctors have learned, and of rows whose labels are still to come."""
+    """What happens to the state of correctors when a new champion serves, and to rows that wait for labels."""
 
     on_new_champion: Literal["replay", "keep", "drop"] = Field(
         "replay",
@@ -230,20 +230,22 @@ class Plan(Frozen):
     )  # fmt: skip
 
     @model_validator(mode="after")
-    def _names(self) -> Plan:
+    def _check_names(self) -> Plan:
         for field, names in (("strategies", self.strategies), ("correctors", self.correctors)):
             for name in names:
                 if not name or len(name) > 63 or not all(c.isalnum() or c in "-_.+" for c in name):
                     raise PlanError(
-                        f"{field}: {redacted_head(name, 80)!r} is no name; use letters, digits and - _ . + (at most 63)"
+                        f"{field}: {redacted_head(name, 80)!r} is not a name; use letters, digits and - _ . + (at most 63)"
                     )
         if self.correctors and not self.columns.label:
-            raise PlanError("correctors: they correct probabilities of a click; columns.label is None")
+            raise PlanError(
+                "correctors: they correct probabilities of a click, and columns.label is not set: set it, or leave them out"
+            )
         return self
 
     @property
     def family(self) -> Literal["ranking", "ctr"]:
-        """`ctr` where rows carry a label, `ranking` where every row is a positive."""
+        """`ctr` if rows have a label, `ranking` if every row is a positive."""
         return "ctr" if self.columns.label else "ranking"
 
     @property
@@ -258,23 +260,23 @@ class Plan(Frozen):
 
 
 def calendar_mistakes(start: str, timezone: str, cuts: Sequence[str]) -> list[str]:
-    """What is wrong with the times of a calendar, in words; empty where nothing is."""
+    """What is wrong with the times of a calendar, in words; empty if nothing is."""
     wrong = []
     try:
         if datetime.fromisoformat(start).tzinfo is not None:
             wrong.append(f"start {redacted_head(start, 60)!r} is local time: leave its offset out and give `timezone`")
     except ValueError:
         wrong.append(
-            f"start {redacted_head(start, 60)!r} is no local date or time, such as 2026-01-01 or 2026-01-01T04:00"
+            f"start {redacted_head(start, 60)!r} is not a local date or time, such as 2026-01-01 or 2026-01-01T04:00"
         )
     try:
         ZoneInfo(timezone)
     except (KeyError, ValueError, OSError):
-        wrong.append(f"timezone {redacted_head(timezone, 60)!r} is none, such as UTC or Europe/Paris")
+        wrong.append(f"timezone {redacted_head(timezone, 60)!r} is not a time zone, such as UTC or Europe/Paris")
     bad = [cut[:20] for cut in cuts if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d|24:00", cut)]
-    return wrong + [f"cut {cut!r} is no time from 00:00 to 24:00" for cut in bad]
+    return wrong + [f"cut {cut!r} is not a time from 00:00 to 24:00" for cut in bad]
 
 
 def canonical_json(value: object) -> bytes:
-    """JSON bytes that depend on the value alone: sorted keys, no white space, no NaN (ValueError)."""
+    """JSON bytes that depend only on the value: sorted keys, no white space, no NaN (ValueError)."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()

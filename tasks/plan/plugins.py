@@ -1,6 +1,6 @@
-"""Plug-ins: sources, models, strategies and correctors, found by entry point and built from what a plan says of them.
+"""Plug-ins: sources, models, strategies and correctors, found by entry point and built from a plan's options.
 
-Ours have no other way in than everybody's.
+The built-in ones use the same entry points as those of other packages.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ GROUPS: Mapping[Kind, str] = {
     "source": "nightloop.sources", "model": "nightloop.models", "strategy": "nightloop.strategies",
     "corrector": "nightloop.correctors",
 }  # fmt: skip
-METHODS = {  # what each must have, whatever else it has
+METHODS = {  # the attributes that each kind must have
     "source": ("describe", "batches"), "model": ("family", "fields", "new_rows", "dense"),
     "strategy": ("lookback", "start", "update"), "corrector": ("start", "correct", "observe"),
 }  # fmt: skip
@@ -31,16 +31,16 @@ METHODS = {  # what each must have, whatever else it has
 
 @dataclasses.dataclass
 class Builder:
-    """Builds plug-ins and collects every mistake, named by its place in the plan."""
+    """Builds plug-ins and collects every mistake, named by its path in the plan."""
 
     protocols: Mapping[Any, Kind] = dataclasses.field(default_factory=dict)  # a field of this type is another plug-in
     mistakes: list[str] = dataclasses.field(default_factory=list)
 
     def plug_in(self, kind: Kind, given: object, path: str = "", context: Mapping[str, object] | None = None) -> Any:
-        """The plug-in that `{use, options}`, or a bare name, stands for; None if there are mistakes.
+        """The plug-in of `{use, options}`, or of a name alone; None if there are mistakes.
 
-        `path` comes before the names in messages. `context`: arguments that are not the plan's to give, used by those who
-        take them.
+        `path` is put before the names in messages. `context`: arguments that do not come from the plan, for classes that
+        have such parameters.
         """
         part = {"use": given} if isinstance(given, str) else given
         where = f"{path}: " if path else ""
@@ -49,18 +49,18 @@ class Builder:
                 f"{where}given {given!r:.80}; a {kind} is a name, or use: a name, options: its options"
             )
             return None
-        known, name = installed(kind), part["use"]
-        if name not in known:
+        plug_ins, name = installed(kind), part["use"]
+        if name not in plug_ins:
             self.mistakes.append(
-                f"{where}no {kind} {name!r:.80}{nearest(str(name), known)}; installed are {name_list(known)}"
+                f"{where}no {kind} {name!r:.80}{nearest(str(name), plug_ins)}; installed are {name_list(plug_ins)}"
             )
             return None
         at = f"{path}." if path else ""
-        made = self.instance(known[name].load(), part.get("options") or {}, at, context or {})
-        missing = [method for method in METHODS[kind] if made is not None and not hasattr(made, method)]
+        plug_in = self.instance(plug_ins[name].load(), part.get("options") or {}, at, context or {})
+        missing = [method for method in METHODS[kind] if plug_in is not None and not hasattr(plug_in, method)]
         if missing:
-            self.mistakes.append(f"{where}{name} is no {kind}: it has no {', '.join(missing)}")
-        return None if missing else made
+            self.mistakes.append(f"{where}{name} is not a {kind}: it has no {', '.join(missing)}")
+        return None if missing else plug_in
 
     def instance(self, cls: type, options: object, path: str, context: Mapping[str, object]) -> Any:
         """An instance of a class with these options; None if there are mistakes."""
@@ -90,7 +90,7 @@ class Builder:
             return None
 
     def _value(self, hint: Any, given: object, path: str) -> object:
-        """An option as its type. Other plug-ins, several of them in a tuple, and dataclasses are built in their turn."""
+        """An option as its type. Options that are plug-ins, tuples of plug-ins or dataclasses are built as well."""
         for protocol, kind in self.protocols.items():
             if hint == protocol | None and given is None:
                 return None
@@ -98,23 +98,23 @@ class Builder:
                 return self.plug_in(kind, given, path)
             if get_origin(hint) is tuple and get_args(hint) == (protocol, ...):
                 if isinstance(given, list | tuple):
-                    return tuple(self.plug_in(kind, one, f"{path}[{place}]") for place, one in enumerate(given))
+                    return tuple(self.plug_in(kind, detail, f"{path}[{place}]") for place, detail in enumerate(given))
                 self.mistakes.append(f"{path}: given {given!r:.80}; it is a list: each a {kind}")
                 return None
         if dataclasses.is_dataclass(hint) and isinstance(hint, type):
             return given if isinstance(given, hint) else self.instance(hint, given, f"{path}.", {})
         if _holds_bool(given) and "bool" not in str(hint):  # pydantic would take true for 1
-            self.mistakes.append(f"{path}: given {given!r:.80}; true and false are no values of it")
+            self.mistakes.append(f"{path}: given {given!r:.80}; true and false are not allowed")
             return None
         try:
             value: object = TypeAdapter(hint).validate_python(given)
             return value
         except ValidationError as error:
-            for one in error.errors(include_url=False):
-                extra = one["type"] == "unexpected_keyword_argument"
-                said = "no such option" if extra else one["msg"].removeprefix("Value error, ")
-                at = ".".join([path, *(str(step) for step in one["loc"] if extra or isinstance(step, int))])
-                self.mistakes.append(f"{at}: given {one['input']!r:.80}; {said[:1].lower()}{said[1:]}")
+            for detail in error.errors(include_url=False):
+                extra = detail["type"] == "unexpected_keyword_argument"
+                message = "no such option" if extra else detail["msg"].removeprefix("Value error, ")
+                at = ".".join([path, *(str(step) for step in detail["loc"] if extra or isinstance(step, int))])
+                self.mistakes.append(f"{at}: given {detail['input']!r:.80}; {message[:1].lower()}{message[1:]}")
             return None
 
     def raise_mistakes(self) -> None:
@@ -127,14 +127,14 @@ def _holds_bool(given: object) -> bool:
     return isinstance(given, bool) or (isinstance(given, list | tuple) and any(map(_holds_bool, given)))
 
 
-@cache  # reading what every installed package says of itself takes 25 ms
+@cache  # reading the metadata of every installed package takes 25 ms
 def installed(kind: Kind) -> dict[str, EntryPoint]:
     """Every plug-in of a kind by its name, in alphabetical order. Raises PlanError if two packages offer one name."""
-    found: dict[str, EntryPoint] = {}
+    plug_ins: dict[str, EntryPoint] = {}
     for point in sorted(entry_points(group=GROUPS[kind]), key=lambda p: (p.name, p.value)):
-        if found.setdefault(point.name, point).value != point.value:
+        if plug_ins.setdefault(point.name, point).value != point.value:
             raise PlanError(f"two installed packages offer a {kind} called {point.name}; uninstall one ({point.value})")
-    return found
+    return plug_ins
 
 
 def classes(kind: Kind) -> dict[str, type]:
@@ -147,7 +147,7 @@ def name_list(names: Iterable[str]) -> str:
     return ", ".join(names) or "none"
 
 
-def require_package(who: str, package: str, extra: str) -> None:
-    """Raise PlanError if an optional package is not installed, with the words that install it."""
+def require_package(user: str, package: str, extra: str) -> None:
+    """Raise PlanError if an optional package is not installed, with the command that installs it."""
     if find_spec(package) is None:
-        raise PlanError(f"{who} needs {package}: pip install 'nightloop[{extra}]'")
+        raise PlanError(f"{user} needs {package}: pip install 'nightloop[{extra}]'")

@@ -1,7 +1,7 @@
-"""Redact: the one function that masks credentials in text, for every message, log record, state, artifact and report.
+"""Redact: mask credentials in every message, log record, state, artifact and report.
 
-Two ways, so that nothing depends on one of them: the values of this process's own credentials are masked wherever they
-stand, and so is whatever has the form of a credential, whoever it belongs to. To mask too much is the safe mistake.
+There are two independent ways: the values of this process's own credentials are masked everywhere, and so is every text
+that has the form of a credential. Masking too much is better than masking too little.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from urllib.parse import quote, unquote
 from nightloop.tasks.plan.errors import ConflictError, DataError, NotReady, PlanError, StoreError
 
 MASK = "***"
-# What an error becomes whose own text cannot be changed: the first of these that it is.
+# If the text of an error cannot be changed, it becomes the first of these types that it is an instance of.
 REPLACED = (PlanError, DataError, ConflictError, StoreError, NotReady, ValueError, LookupError, OSError)
-SHORTEST, WORD = 6, 12  # characters of a value that is masked wherever it stands, and of one that has letters alone:
-# to mask `test` or `nightloop` everywhere would garble what is said, and known forms are masked whatever their length.
-# A quick look: a text without any of these words holds no credential of a known form.
+SHORTEST, WORD = 6, 12  # fewest characters of a value that is masked everywhere, and of one that has only letters:
+# masking `test` or `nightloop` everywhere would make messages unreadable. Known forms are masked whatever their length.
+# A quick test: a text without any of these words holds no credential of a known form.
 HINT = re.compile(
     r"pass|pwd|secret|token|key|auth|sign|credential|bearer|basic|cookie|sig=|--|://|AKIA|ASIA|gh[pousr]_|pn[ub]_", re.I
 )
@@ -69,20 +69,20 @@ def redact(text: str) -> str:
     """The text with every credential in it masked."""
     from nightloop.tasks.plan.settings import credentials_of_process  # brings pydantic, which --help does without
 
-    known = _known(credentials_of_process())
-    return without_forms(known.sub(MASK, text) if known else text)
+    pattern = _values_pattern(credentials_of_process())
+    return without_forms(pattern.sub(MASK, text) if pattern else text)
 
 
 def redacted_head(text: str, most: int) -> str:
-    """The first characters of a text. It is masked before, for a cut may take away what a credential is known by."""
+    """The first characters of a text. It is masked before it is cut, because a cut may remove the form of a credential."""
     return redact(text)[:most]
 
 
 def without_forms(text: str) -> str:
-    """The text with everything masked that has the form of a credential."""
+    """The text, with everything masked that has the form of a credential."""
     if HINT.search(text):
         for form in FORMS:
-            text = form.sub(_masked, text)
+            text = form.sub(_mask_match, text)
     return text
 
 
@@ -92,33 +92,33 @@ def holds_credentials(text: str) -> bool:
 
 
 def redact_error(error: BaseException) -> BaseException:
-    """The error, masked together with all that caused it; another one where its own text cannot be changed."""
-    for one in _chain(error):
-        _mask(one)
-    for one in _chain(error):  # what computes its text anew, as pydantic's errors do, is cut off
-        if (cause := one.__cause__ or one.__context__) is not None and _tells(cause):
-            one.__cause__ = one.__context__ = None
-    if not _tells(error):
+    """The error, masked together with its causes; a new one if its own text cannot be changed."""
+    for link in _chain(error):
+        _mask(link)
+    for link in _chain(error):  # drop causes that compute their text each time, as pydantic's errors do
+        if (cause := link.__cause__ or link.__context__) is not None and _shows_secret(cause):
+            link.__cause__ = link.__context__ = None
+    if not _shows_secret(error):
         return error
     kind = next((k for k in REPLACED if isinstance(error, k)), RuntimeError)
     return kind(redact(f"{type(error).__name__}: {error}"))
 
 
-def _masked(found: re.Match[str]) -> str:
-    """What was found, its first group masked."""
-    text, start = found.group(), found.start()
-    return text[: found.start(1) - start] + MASK + text[found.end(1) - start :]
+def _mask_match(match: re.Match[str]) -> str:
+    """The matched text, with its first group masked."""
+    text, start = match.group(), match.start()
+    return text[: match.start(1) - start] + MASK + text[match.end(1) - start :]
 
 
 @lru_cache(maxsize=8)
-def _known(values: tuple[str, ...]) -> re.Pattern[str] | None:
-    """A pattern of these values, and of the ways in which they are spelt."""
+def _values_pattern(values: tuple[str, ...]) -> re.Pattern[str] | None:
+    """A pattern of these values and of their escaped spellings."""
     unusual = [value for value in values if len(value) >= (WORD if value.isalpha() else SHORTEST)]
-    spelt = {way for value in unusual for way in _ways(value) if len(way) >= SHORTEST}
+    spelt = {way for value in unusual for way in _spellings(value) if len(way) >= SHORTEST}
     return re.compile("|".join(map(re.escape, sorted(spelt, key=len, reverse=True)))) if spelt else None
 
 
-def _ways(value: str) -> Iterator[str]:
+def _spellings(value: str) -> Iterator[str]:
     yield value
     yield from (quote(value, safe=""), quote(value), unquote(value))
     yield from (value.replace("'", "''"), value.replace("\\", "\\\\").replace("'", "\\'"))
@@ -128,22 +128,22 @@ def _ways(value: str) -> Iterator[str]:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error and all that caused it, each once."""
+    """The error and all its causes, each once."""
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]
     while waiting:
-        one = waiting.pop()
-        if one is None or id(one) in seen:
+        link = waiting.pop()
+        if link is None or id(link) in seen:
             continue
-        seen.add(id(one))
-        yield one
-        waiting += [one.__cause__, one.__context__]
-        if isinstance(one, BaseExceptionGroup):
-            waiting += one.exceptions
+        seen.add(id(link))
+        yield link
+        waiting += [link.__cause__, link.__context__]
+        if isinstance(link, BaseExceptionGroup):
+            waiting += link.exceptions
 
 
 def _mask(error: BaseException) -> None:
-    """Mask the words that an error holds; nothing is touched where they are harmless."""
+    """Mask the texts that an error holds. An error without credentials is not changed."""
     if any(isinstance(word, str) and redact(word) != word for word in error.args):
         error.args = tuple(redact(word) if isinstance(word, str) else word for word in error.args)
     for name in ("strerror", "filename", "filename2") if isinstance(error, OSError) else ():
@@ -153,6 +153,6 @@ def _mask(error: BaseException) -> None:
         error.__notes__ = [redact(str(note)) for note in notes]
 
 
-def _tells(error: BaseException) -> bool:
-    said = str(error)
-    return redact(said) != said
+def _shows_secret(error: BaseException) -> bool:
+    message = str(error)
+    return redact(message) != message

@@ -1,7 +1,7 @@
-"""Outward: text on its way out of the process, to a terminal, a log, a state: credentials masked, control characters shown.
+"""Safe text: text that leaves the process, to a terminal, a log or a state: credentials masked, control characters escaped.
 
-`guarded` stands around every task and around the doors to plan, store and lake, so that what an error says is masked
-before Prefect keeps it; `guard_process` does the same for log records and for tracebacks that nobody caught.
+`redact_errors` wraps every task and the functions that open plan, store and lake, so that errors are masked before Prefect
+stores them; `guard_process` does the same for log records and for uncaught exceptions.
 """
 
 from __future__ import annotations
@@ -27,30 +27,30 @@ Hook = Callable[[type[BaseException], BaseException, TracebackType | None], obje
 
 
 def safe_text(text: str) -> str:
-    """The text as it may leave: credentials masked, control characters visible."""
+    """The text with credentials masked and control characters escaped."""
     return escape_controls(redact(text))
 
 
 def escape_controls(text: str) -> str:
-    """The text with every character shown as an escape that would move a cursor, colour, hide or reorder what is read.
+    """The text with every character escaped that would move a cursor, colour, hide or reorder text.
 
-    Line ends and tabs stay. Names, reasons and rows of a log may hold ESC, C1, carriage returns and marks of direction.
+    Line ends and tabs stay. Names, reasons and rows of logs may hold ESC, C1, carriage returns and direction marks.
     """
     if text.isascii() and text.isprintable():
         return text
-    return "".join(
-        c if c.isprintable() or c in "\n\t" or unicodedata.category(c) == "Zs" else _escaped(c) for c in text
-    )
+    return "".join(c if c.isprintable() or c in "\n\t" or unicodedata.category(c) == "Zs" else _escape(c) for c in text)
 
 
 def json_of(value: object, indent: int | None = None) -> str:
-    """One JSON document in ASCII, credentials masked, that is harmless in a terminal as well."""
-    return json.dumps(_redacted(value), indent=indent, default=lambda one: redact(str(one))).replace("\x7f", "\\u007f")
+    """One JSON document in ASCII with credentials masked; safe in a terminal as well."""
+    return json.dumps(_redact_nested(value), indent=indent, default=lambda unknown: redact(str(unknown))).replace(
+        "\x7f", "\\u007f"
+    )
 
 
 @contextmanager
 def redact_errors() -> Iterator[None]:
-    """A block, or as `@guarded()` a function, out of which no error carries a credential."""
+    """A block, or as `@redact_errors()` a function, whose errors carry no credential."""
     guard_process()
     try:
         yield
@@ -61,22 +61,22 @@ def redact_errors() -> Iterator[None]:
         raise safe from None
 
 
-def telling_where(fn: Callable[P, R], where: Callable[[Any, Any], str]) -> Callable[P, R]:
-    """The function, whose errors of memory and disk say where they came, by its arguments."""
+def locate_errors(fn: Callable[P, R], where: Callable[[Any, Any], str]) -> Callable[P, R]:
+    """The function; its errors of memory and disk say where they occurred, by its arguments."""
 
     @wraps(fn)
-    def located(*args: P.args, **kwargs: P.kwargs) -> R:
+    def with_location(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return fn(*args, **kwargs)
         except (MemoryError, OSError) as error:
             locate(error, where(args, kwargs))
             raise
 
-    return located
+    return with_location
 
 
 def locate(error: Exception, where: str) -> None:
-    """Put before what an error of the machine says where it came, once. Errors that nightloop words itself say it already."""
+    """Add to an error of the machine where it occurred, once. Messages of nightloop itself say it already."""
     if getattr(error, "located", False) or (isinstance(error, OSError) and not error.strerror):
         return
     error.located = True  # type: ignore[attr-defined]
@@ -87,45 +87,45 @@ def locate(error: Exception, where: str) -> None:
 
 
 def guard_process() -> None:
-    """Mask log records when they are made, before any handler sees them, and tracebacks that nobody caught; once."""
-    made = logging.getLogRecordFactory()
-    if getattr(made, "guarded", False):
+    """Mask log records when they are made, before any handler sees them, and uncaught exceptions. Repeating is harmless."""
+    factory = logging.getLogRecordFactory()
+    if getattr(factory, "guarded", False):
         return
 
-    def guarded_record(*what: object) -> logging.LogRecord:
-        return _safe(made(*what))
+    def guarded_record(*arguments: object) -> logging.LogRecord:
+        return _redact_record(factory(*arguments))
 
     guarded_record.guarded = True  # type: ignore[attr-defined]
     logging.setLogRecordFactory(guarded_record)
-    sys.excepthook = partial(_uncaught, sys.excepthook)
-    threading.excepthook = partial(_ended, threading.excepthook)
+    sys.excepthook = partial(_report_uncaught, sys.excepthook)
+    threading.excepthook = partial(_report_uncaught_in_thread, threading.excepthook)
 
 
-def _escaped(c: str) -> str:
+def _escape(c: str) -> str:
     code = ord(c)
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-def _redacted(value: object) -> object:
+def _redact_nested(value: object) -> object:
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, dict):
-        return {redact(k) if isinstance(k, str) else k: _named(k, v) for k, v in value.items()}
-    return [_redacted(one) for one in value] if isinstance(value, list | tuple) else value
+        return {redact(k) if isinstance(k, str) else k: _redact_entry(k, v) for k, v in value.items()}
+    return [_redact_nested(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _named(key: object, value: object) -> object:
-    """A value under its key, which may say that it is a credential."""
-    return MASK if isinstance(value, str) and value and holds_credentials(f"{key}={value}") else _redacted(value)
+def _redact_entry(key: object, value: object) -> object:
+    """A value under its key; it is masked if the key says that it is a credential."""
+    return MASK if isinstance(value, str) and value and holds_credentials(f"{key}={value}") else _redact_nested(value)
 
 
-def _safe(record: logging.LogRecord) -> logging.LogRecord:
+def _redact_record(record: logging.LogRecord) -> logging.LogRecord:
     try:
-        said = record.getMessage()
-    except Exception:  # the words do not go with their values: nothing of these is shown, and no caller is stopped
+        message = record.getMessage()
+    except Exception:  # the format does not fit its values: do not show them, and do not raise in the caller
         record.msg, record.args = f"{safe_text(str(record.msg))} (its values cannot be shown)", ()
         return record
-    if (safe := safe_text(said)) != said:
+    if (safe := safe_text(message)) != message:
         record.msg, record.args = safe, ()
     if record.exc_info and record.exc_info[1] is not None:
         redact_error(record.exc_info[1])
@@ -133,8 +133,10 @@ def _safe(record: logging.LogRecord) -> logging.LogRecord:
     return record
 
 
-def _uncaught(before: Hook, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """What nobody caught, masked: to the hook that somebody else set, or as a traceback."""
+def _report_uncaught(
+    before: Hook, kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Mask an uncaught exception, and pass it to the hook that was set before, or print its traceback."""
     safe = redact_error(error)
     if before is not sys.__excepthook__:
         before(type(safe), safe, trace)
@@ -142,11 +144,13 @@ def _uncaught(before: Hook, kind: type[BaseException], error: BaseException, tra
         sys.stderr.write(safe_text("".join(traceback.format_exception(type(safe), safe, trace))))
 
 
-def _ended(before: Callable[[threading.ExceptHookArgs], object], what: threading.ExceptHookArgs) -> None:
-    """The same for a thread."""
-    if what.exc_value is not None and what.exc_type is not SystemExit:
-        redact_error(what.exc_value)
+def _report_uncaught_in_thread(
+    before: Callable[[threading.ExceptHookArgs], object], arguments: threading.ExceptHookArgs
+) -> None:
+    """The same for an exception in a thread."""
+    if arguments.exc_value is not None and arguments.exc_type is not SystemExit:
+        redact_error(arguments.exc_value)
         if before is not threading.__excepthook__:
-            before(what)
+            before(arguments)
         else:
-            _uncaught(sys.__excepthook__, what.exc_type, what.exc_value, what.exc_traceback)
+            _report_uncaught(sys.__excepthook__, arguments.exc_type, arguments.exc_value, arguments.exc_traceback)

@@ -1,4 +1,4 @@
-"""The Settings: where things are, read from the environment; none of them may change a result."""
+"""The Settings: places and limits, read from the environment. None of them may change a result."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from nightloop import infra
 from nightloop.tasks.plan import dsn
 from nightloop.tasks.plan.errors import PlanError
 
-PACKAGE = Path(str(infra.__file__)).parent  # what is shipped: plans, the description of the deployments
-# How the name of an environment variable ends whose value is a credential.
+PACKAGE = Path(str(infra.__file__)).parent  # files of the package: plans, the description of the deployments
+# Endings of the names of environment variables whose value is a credential.
 CREDENTIALS = (
     "PASSWORD", "PASSWD", "PASSPHRASE", "SECRET", "TOKEN", "ACCESS_KEY", "ACCESS_KEY_ID", "API_KEY", "SECRET_KEY",
     "ACCOUNT_KEY", "PRIVATE_KEY", "AUTH_STRING",
@@ -42,7 +42,7 @@ class Settings(BaseSettings):
     s3_region: str = "us-east-1"
     s3_path_style: bool = Field(False, description="Bucket in the path, not in the host name.")
     s3_credentials_block: str = Field("", description="Name of a Prefect AWS credentials block; empty: usual chain.")
-    # The names that every S3 tool knows; without them the usual chain is asked: profiles, roles.
+    # The usual names of S3 tools; without them boto3's chain is used: profiles, roles.
     aws_access_key_id: SecretStr = Field(SecretStr(""), validation_alias="AWS_ACCESS_KEY_ID")
     aws_secret_access_key: SecretStr = Field(SecretStr(""), validation_alias="AWS_SECRET_ACCESS_KEY")
     aws_session_token: SecretStr = Field(SecretStr(""), validation_alias="AWS_SESSION_TOKEN")
@@ -59,7 +59,7 @@ class Settings(BaseSettings):
 
     @field_validator("catalog")
     @classmethod
-    def _readable(cls, given: SecretStr) -> SecretStr:
+    def _check_catalog(cls, given: SecretStr) -> SecretStr:
         text = given.get_secret_value()
         if text and not text.startswith("postgres:"):
             raise PlanError(f"NIGHTLOOP_CATALOG names PostgreSQL as {dsn.FORMS}; leave it empty for SQLite under home")
@@ -71,39 +71,39 @@ class Settings(BaseSettings):
 
     @field_validator("store", "data", "s3_endpoint")
     @classmethod
-    def _without_credentials(cls, given: str, info: ValidationInfo) -> str:
+    def _refuse_credentials(cls, given: str, info: ValidationInfo) -> str:
         endpoint = info.field_name == "s3_endpoint"
         if "@" in (given if endpoint else given.partition("://")[2].partition("/")[0]):
             raise PlanError(
-                "a URL with a user name or password in it; leave them out, and set AWS_ACCESS_KEY_ID and "
+                "the URL has a user name or password in it; leave them out, and set AWS_ACCESS_KEY_ID and "
                 "AWS_SECRET_ACCESS_KEY, or use a profile or a role"
             )
         return given
 
     @property
     def uses_prefect(self) -> bool:
-        """Whether a flow that a verb or a program starts is run by Prefect; a deployment's always is."""
+        """Whether Prefect runs a flow that a verb or a program starts. Flows of deployments are always run by Prefect."""
         return bool(os.environ.get("PREFECT_API_URL")) if self.prefect is None else self.prefect
 
     @property
     def plan_places(self) -> tuple[Path, ...]:
-        """Where plans are found by name: the directory of plans, that of the home (the demo's are there), the package's."""
+        """Directories in which plans are found by name: the plans directory, that of the home (the demo's), the package's."""
         return self.plans, self.home / "plans", PACKAGE / "plans"
 
     @property
     def lake_on_s3(self) -> bool:
-        """Whether the lake needs S3: its data are there, or files are read from a server of one's own."""
+        """Whether the lake needs S3: its data are there, or an S3 endpoint is set, from which files may be read."""
         return self.lake_place.startswith("s3://") or bool(self.s3_endpoint)
 
     @property
     def postgres(self) -> dsn.Catalog | None:
-        """The catalog in PostgreSQL, its password apart; None: the catalog is SQLite."""
+        """The catalog in PostgreSQL, with its password separate; None: the catalog is SQLite."""
         text = self.catalog.get_secret_value()
         return dsn.read_catalog(text.removeprefix("postgres:")) if text else None
 
     @property
     def s3_keys(self) -> dict[str, str]:
-        """S3 credentials from the environment by their usual names; empty where there are none."""
+        """S3 credentials from the environment by their usual names; empty if there are none."""
         names = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
         return {name: secret for name in names if (secret := getattr(self, name).get_secret_value())}
 
@@ -119,18 +119,18 @@ class Settings(BaseSettings):
 
 
 def credentials_of_process() -> tuple[str, ...]:
-    """Every credential in the environment: values of variables that are named so, and passwords within other values."""
-    return _credentials(tuple(os.environ.items()))
+    """Every credential in the environment: values of variables with such names, and passwords within other values."""
+    return _find_credentials(tuple(os.environ.items()))
 
 
-@lru_cache(maxsize=1)  # a report asks for each of its cells
-def _credentials(environment: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
-    found = set()
+@lru_cache(maxsize=1)  # a report calls this for each of its cells
+def _find_credentials(environment: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+    values = set()
     for name, value in environment:
         if name.upper().endswith(CREDENTIALS):
-            found |= {value, value.partition(":")[2]}  # user:password
+            values |= {value, value.partition(":")[2]}  # user:password
         elif name == "NIGHTLOOP_CATALOG":
-            found.add(dsn.password_of(value))
+            values.add(dsn.password_of(value))
         elif url := re.match(r"[A-Za-z][\w+.-]*://[^/?#\s:]*:(\S*)@", value):  # of a database, a proxy
-            found.add(url[1])
-    return tuple(sorted(found - {""}))
+            values.add(url[1])
+    return tuple(sorted(values - {""}))

@@ -1,4 +1,4 @@
-"""Assembly: the plug-ins a plan names, built; every mistake of a plan in one error."""
+"""Assembly: build the plug-ins that a plan names, and report every mistake of a plan in one error."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from nightloop.tasks.strategies import build as build_strategy
 
 log = logging.getLogger(__name__)
 ROW = 4 * WIDEST  # numbers of one id: models keep up to three vectors of their width
-LARGEST = 10**9  # weights of a model's layers, tables apart: 4 GB, and as much for what an optimiser keeps of each
+LARGEST = 10**9  # weights of a model's layers without tables: 4 GB, and the same again for each optimiser state
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What a plan names, ready to work."""
+    """The plug-ins that a plan names, built."""
 
     source: Source
     model: Model
@@ -41,7 +41,7 @@ class Parts:
 
 
 def read_plan(path: Path) -> Plan:
-    """The plan in a file. Raises one ValueError that lists every mistake, those of plug-in options included."""
+    """The plan in a file. Raises one PlanError that lists every mistake, those of plug-in options included."""
     raw = read_yaml(path)
     raise_mistakes(path, form_mistakes(raw) + _plug_in_mistakes(raw))
     plan = Plan.model_validate(raw)
@@ -50,40 +50,40 @@ def read_plan(path: Path) -> Plan:
 
 
 def assemble(plan: Plan) -> Parts:
-    """Build what the plan names. Raises PlanError if model, logs and strategies do not go together."""
-    return _assembled(plan.model_dump_json())
+    """Build the plug-ins of the plan. Raises PlanError if model, logs and strategies do not fit together."""
+    return _assemble_json(plan.model_dump_json())
 
 
-@lru_cache(maxsize=8)  # every task of a night asks; finding entry points takes longer than what most of them do
-def _assembled(text: str) -> Parts:
+@lru_cache(maxsize=8)  # every task of a night calls this, and finding entry points takes longer than most tasks
+def _assemble_json(text: str) -> Parts:
     plan = Plan.model_validate_json(text)
-    parts = _built(plan)
-    wrong = [*_too_large(plan, parts.model), *_apart(plan, parts), *_wrong_logs(plan, parts)]
+    parts = _build_parts(plan)
+    wrong = [*_too_large(plan, parts.model), *_model_mismatches(plan, parts), *_wrong_logs(plan, parts)]
     if wrong:
         raise PlanError("; ".join(wrong))
     return parts
 
 
 def _too_large(plan: Plan, model: Model) -> list[str]:
-    """What of a model's weights no machine would hold. They are counted without being made (torch's device `meta`)."""
+    """Mistakes of a model that has too many weights. They are counted on torch's device `meta`, without memory."""
     if model.width > ROW:
-        return [f"model {plan.model.use}: a row of it has {model.width:,} numbers; at most {ROW:,}: set smaller widths"]
+        return [f"model {plan.model.use}: its rows have {model.width:,} numbers; at most {ROW:,}: set smaller widths"]
     try:
         with torch.device("meta"):
             count = sum(tensor.numel() for tensor in model.dense(torch.Generator()).values())
-    except Exception as error:  # somebody's own model, which draws its weights in a way that is not counted
+    except Exception as error:  # a user's own model, whose weights cannot be made on this device
         log.debug("the weights of model %s are not counted: %s", plan.model.use, error)
         return []
-    said = f"model {plan.model.use}: its layers have {count:,} weights; at most {LARGEST:,}: set smaller widths or fewer layers"
-    return [said] if count > LARGEST else []
+    mistake = f"model {plan.model.use}: its layers have {count:,} weights; at most {LARGEST:,}: set smaller widths or fewer layers"
+    return [mistake] if count > LARGEST else []
 
 
 def mismatches(plan: Plan) -> list[str]:
-    """Which strategies do not go with the model, and why. Raises PlanError if a part cannot be built."""
-    return _apart(plan, _built(plan))
+    """Which strategies do not fit the model, and why. Raises PlanError if a plug-in cannot be built."""
+    return _model_mismatches(plan, _build_parts(plan))
 
 
-def _built(plan: Plan) -> Parts:
+def _build_parts(plan: Plan) -> Parts:
     fields = ("user", "item", *plan.columns.categorical)
     model = build_model(
         plan.model.use, plan.model.options, fields, len(plan.columns.numeric), plan.columns.history_length
@@ -92,50 +92,53 @@ def _built(plan: Plan) -> Parts:
     return Parts(build_source(plan.source), model, build_strategy(plan.pretrain), strategies)
 
 
-def _named(parts: Parts) -> dict[str, Strategy]:
-    """Every strategy by the place in the plan that names it."""
-    return {"pretrain": parts.pretrain, **{f"strategies.{label}": one for label, one in parts.strategies.items()}}
+def _strategies_by_path(parts: Parts) -> dict[str, Strategy]:
+    """Every strategy by its path in the plan."""
+    return {
+        "pretrain": parts.pretrain,
+        **{f"strategies.{label}": strategy for label, strategy in parts.strategies.items()},
+    }
 
 
 def _with_inner(where: str, strategy: object) -> Iterator[tuple[str, object]]:
-    """The strategy and all within it, each with the place in the plan that names it."""
+    """The strategy and all strategies within it, each with its path in the plan."""
     yield where, strategy
     for name, value in vars(strategy).items():
-        for one in value if isinstance(value, tuple) else (value,):
-            if hasattr(one, "update"):
-                yield from _with_inner(f"{where}.{name}", one)
+        for inner in value if isinstance(value, tuple) else (value,):
+            if hasattr(inner, "update"):
+                yield from _with_inner(f"{where}.{name}", inner)
 
 
-def _apart(plan: Plan, parts: Parts) -> list[str]:
-    """Strategies that work with other models alone; that, or one within which, need an option that is off."""
-    found = []
-    for where, strategy in _named(parts).items():
+def _model_mismatches(plan: Plan, parts: Parts) -> list[str]:
+    """Strategies that do not work with the model, or that (or one within which) need an option of it that is off."""
+    mistakes = []
+    for where, strategy in _strategies_by_path(parts).items():
         models = getattr(strategy, "models", None)  # those of a wrapper are those of what it wraps
         if models is not None and plan.model.use not in models:
-            found.append(
+            mistakes.append(
                 f"{where}: {type(strategy).__name__} works with {', '.join(models)}, not with {plan.model.use}"
             )
             continue
-        for place, one in _with_inner(where, strategy):
-            off = [option for option in getattr(one, "needs", ()) if not getattr(parts.model, option, False)]
-            found += [f"{place}: {type(one).__name__} needs the model's option {option}: true" for option in off]
-    return found
+        for path, inner in _with_inner(where, strategy):
+            off = [option for option in getattr(inner, "needs", ()) if not getattr(parts.model, option, False)]
+            mistakes += [f"{path}: {type(inner).__name__} needs the model's option {option}: true" for option in off]
+    return mistakes
 
 
 def _wrong_logs(plan: Plan, parts: Parts) -> list[str]:
-    """Model and strategies, those within others too, that are for another family of logs than the plan's."""
-    found, label = [], plan.columns.label
-    for where, strategy in _named(parts).items():
-        for place, one in _with_inner(where, strategy):
-            families = getattr(one, "families", (plan.family,))
+    """Model and strategies, also those within others, that are for another family of logs than the plan's."""
+    mistakes, label = [], plan.columns.label
+    for where, strategy in _strategies_by_path(parts).items():
+        for path, inner in _with_inner(where, strategy):
+            families = getattr(inner, "families", (plan.family,))
             if plan.family not in families:
-                found.append(
-                    f"{place}: {type(one).__name__} is for {' and '.join(families)} logs; columns.label is {label!r}"
+                mistakes.append(
+                    f"{path}: {type(inner).__name__} is for {' and '.join(families)} logs; columns.label is {label!r}"
                 )
     if (family := parts.model.family) != plan.family:
         role = "a label column" if family == "ctr" else "no label column"
-        found.append(f"model {plan.model.use} is for {family} logs and needs {role}; columns.label is {label!r}")
-    return found
+        mistakes.append(f"model {plan.model.use} is for {family} logs and needs {role}; columns.label is {label!r}")
+    return mistakes
 
 
 def _plug_in_mistakes(raw: Mapping[str, Any]) -> list[str]:
@@ -154,6 +157,6 @@ def _plug_in_mistakes(raw: Mapping[str, Any]) -> list[str]:
             (kind, f"{group}.{label}", part) for label, part in (listed.items() if isinstance(listed, Mapping) else ())
         ]
     for kind, where, part in parts:
-        with suppress(ValidationError):  # a mistake of form, said already
+        with suppress(ValidationError):  # a mistake of form, reported already
             builder.plug_in(kind, Part.model_validate(part).model_dump(), where, context if kind == "model" else None)
     return builder.mistakes

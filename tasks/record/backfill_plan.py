@@ -1,4 +1,4 @@
-"""States: what the chain says about every period, and which nights a backfill would run; pure functions of both."""
+"""Backfill plan: the state of every period, and which nights a backfill would run; pure functions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.record.manifest import Manifest
 
 What = Literal["missing", "failed", "stale", "all"]
-MOST = 10_000  # nights that one backfill may run; hours of more than a year
+MOST = 10_000  # nights that one backfill may run; more than a year of hourly periods
 DECIDES = (
     "columns",
     "pretrain_periods",
@@ -29,7 +29,7 @@ UNRECORDED = "no night was recorded"
 
 @dataclass(frozen=True)
 class State:
-    """One period's state, why, and which fields of the plan changed since its night ran."""
+    """One period's state, the reasons, and which fields of the plan changed since its night ran."""
 
     period: int
     state: Literal["missing", "complete", "blocked", "skipped", "stale"]
@@ -55,36 +55,36 @@ def night_states(
 ) -> dict[int, State]:
     """The state of every period from the root to `last`.
 
-    `chain`: current manifests; `latest`: newest version in the lake by period; `damaged`: why one cannot be trusted.
+    `chain`: current manifests; `latest`: newest version in the lake by period; `damaged`: why a manifest is not valid.
     A night is stale when it read an older version than the lake's newest, when its predecessor is not the current
     manifest of the period before, and when its predecessor is stale.
     """
-    found: dict[int, State] = {}
+    states: dict[int, State] = {}
     root = plan.pretrain_periods - 1
     for index in range(root, last + 1):
         manifest = chain.get(index)
         if manifest is None:
-            why = (damaged or {}).get(index, UNRECORDED)
-            found[index] = State(index, "missing", (why,), newer=index in latest)
+            damage = (damaged or {}).get(index, UNRECORDED)
+            states[index] = State(index, "missing", (damage,), newer=index in latest)
             continue
-        newer = _newer(manifest, latest)
-        reasons = (*newer, *_broken(manifest, chain.get(index - 1), found.get(index - 1), root))
-        mended = tuple(changed_fields(manifest.plan, plan))
+        newer = _newer_logs(manifest, latest)
+        reasons = (*newer, *_broken_links(manifest, chain.get(index - 1), states.get(index - 1), root))
+        changed = tuple(changed_fields(manifest.plan, plan))
         if manifest.outcome == "blocked":
-            found[index] = State(index, "blocked", (manifest.reason, *reasons), mended, bool(newer))
+            states[index] = State(index, "blocked", (manifest.reason, *reasons), changed, bool(newer))
         else:
             state = "stale" if reasons else manifest.outcome
-            said = (manifest.reason,) if manifest.reason else ()
-            found[index] = State(index, state, reasons or said, mended, bool(newer))
-    return found
+            reason = (manifest.reason,) if manifest.reason else ()
+            states[index] = State(index, state, reasons or reason, changed, bool(newer))
+    return states
 
 
-def _newer(manifest: Manifest, latest: Mapping[int, int]) -> tuple[str, ...]:
+def _newer_logs(manifest: Manifest, latest: Mapping[int, int]) -> tuple[str, ...]:
     late = [logs for logs in manifest.logs if latest.get(logs.period, logs.version) > logs.version]
     return tuple(f"period {one.period} has version {latest[one.period]}, the night read {one.version}" for one in late)
 
 
-def _broken(manifest: Manifest, before: Manifest | None, state: State | None, root: int) -> tuple[str, ...]:
+def _broken_links(manifest: Manifest, before: Manifest | None, state: State | None, root: int) -> tuple[str, ...]:
     if manifest.period == root:
         return () if manifest.previous is None else ("it is the root now, but was built on another night",)
     if manifest.previous is None:
@@ -98,15 +98,16 @@ def _broken(manifest: Manifest, before: Manifest | None, state: State | None, ro
 
 def changed_fields(before: Mapping[str, JsonValue], plan: Plan) -> list[str]:
     """Fields in which a plan kept in a manifest differs from this one: `gate.alpha`, `strategies.B (added)`."""
-    with suppress(ValueError):  # a field that an older release did not have stands at its default, which is what it did
+    with suppress(ValueError):  # a field that an older release did not have gets its default, which is how it behaved
         before = Plan.model_validate(before).model_dump(mode="json")
     return sorted(_differences("", before, plan.model_dump(mode="json")))
 
 
 def invalidates_checkpoint(field: str) -> bool:
-    """Whether a checkpoint made before this field changed could not have come from the plan after it.
+    """Whether a change of this field means that older checkpoints could not have come from the new plan.
 
-    What judges, scores or fetches may change on the way, and a strategy may go; what trains may not.
+    Fields for validation, scoring, the gate or the source may change, and a strategy may be removed; fields for training
+    may not change.
     """
     return field != "periods.end" and field.split(".")[0].split(" ")[0] in DECIDES and not field.endswith("(removed)")
 
@@ -127,66 +128,66 @@ def _differences(path: str, before: JsonValue | Mapping[str, JsonValue], after: 
 
 
 def backfill_plan(
-    found: Mapping[int, State], what: What, start: int, end: int, named: Callable[[int], str] = str, later: int = 0
+    states: Mapping[int, State], what: What, start: int, end: int, name_of: Callable[[int], str] = str, later: int = 0
 ) -> list[Step]:
     """What a backfill of `start` to `end` would do, and why; a pure function, shown before anything runs.
 
-    `failed` means missing and blocked; `named` gives a period's name for people; `later` periods after those of `found`
-    are missing. A night that runs makes every later one due, for each builds on the one before.
-    Raises PlanError if the range is reversed, outside of what is known, begins after a night that must run first, or
-    would run more than `MOST` nights.
+    `failed` means missing and blocked; `name_of` gives a period's name for people; `later` periods after those of `states`
+    are missing. A night that runs makes every later one due, because each builds on the one before.
+    Raises PlanError if the range is reversed or outside of the known periods, if it begins after a night that must run
+    first, or if it would run more than `MOST` nights.
     """
-    _refuse_range(found, start, end, named, later)
+    _refuse_range(states, start, end, name_of, later)
     due = {"missing": ("missing",), "failed": ("missing", "blocked"), "stale": ("stale",), "all": ()}[what]
     steps: list[Step] = []
     follows, gap, runs = -1, -1, 0
     for index in range(start, end + 1):
-        state = _state(found, index)
-        if gap >= 0 and index not in found:
+        state = _state(states, index)
+        if gap >= 0 and index not in states:
             steps.append(Step(index, "skip", f"this night and the {end - index:,} after it are missing and not chosen"))
             break
         if gap >= 0:
-            steps.append(Step(index, "skip", f"night {named(gap)} before it is {found[gap].state} and not chosen"))
+            steps.append(Step(index, "skip", f"night {name_of(gap)} before it is {states[gap].state} and not chosen"))
         elif what == "all" or state.state in due or (what == "stale" and state.state == "blocked" and state.newer):
-            steps.append(Step(index, "run", _why(state)))
+            steps.append(Step(index, "run", _state_in_words(state)))
             follows = index
         elif follows >= 0:
-            steps.append(Step(index, "run", f"follows night {named(follows)}, which runs again"))
+            steps.append(Step(index, "run", f"follows night {name_of(follows)}, which runs again"))
         else:
-            steps.append(Step(index, "skip", _why(state)))
+            steps.append(Step(index, "skip", _state_in_words(state)))
             gap = index if state.state in ("blocked", "missing") else -1
         runs += steps[-1].action == "run"
         if runs > MOST:
             raise PlanError(
-                f"{named(start)} to {named(end)} are {end - start + 1:,} nights; one backfill runs at most {MOST:,}: let it end at "
-                f"{named(index - 1)} or earlier, or let the plan's periods start later"
+                f"{name_of(start)} to {name_of(end)} are {end - start + 1:,} nights; one backfill runs at most {MOST:,}: let it end at "
+                f"{name_of(index - 1)} or earlier, or let the plan's periods start later"
             )
     return steps
 
 
-def _state(found: Mapping[int, State], index: int) -> State:
-    return found.get(index) or State(index, "missing", (UNRECORDED,))
+def _state(states: Mapping[int, State], index: int) -> State:
+    return states.get(index) or State(index, "missing", (UNRECORDED,))
 
 
-def _why(state: State) -> str:
+def _state_in_words(state: State) -> str:
     return f"{state.state}: {'; '.join(r for r in state.reasons if r)[:300]}" if any(state.reasons) else state.state
 
 
-def _refuse_range(found: Mapping[int, State], start: int, end: int, named: Callable[[int], str], later: int) -> None:
-    if not found:
+def _refuse_range(states: Mapping[int, State], start: int, end: int, name_of: Callable[[int], str], later: int) -> None:
+    if not states:
         raise PlanError("there is no period to backfill yet: none is closed")
-    root, last = min(found), max(found) + later
+    root, last = min(states), max(states) + later
     if start > end:
         raise PlanError(
-            f"the range {named(start)} to {named(end)} is reversed; did you mean {named(end)} to {named(start)}?"
+            f"the range {name_of(start)} to {name_of(end)} is reversed; did you mean {name_of(end)} to {name_of(start)}?"
         )
     if start < root or end > last:
         raise PlanError(
-            f"the range {named(start)} to {named(end)} is not within {named(root)} (the root) to {named(last)} "
+            f"the range {name_of(start)} to {name_of(end)} is not within {name_of(root)} (the root) to {name_of(last)} "
             "(the newest closed period)"
         )
-    before = _state(found, start - 1)
+    before = _state(states, start - 1)
     if start > root and before.state in ("missing", "blocked"):
         raise PlanError(
-            f"night {named(start - 1)} is {before.state}, and night {named(start)} builds on it; start there or earlier"
+            f"night {name_of(start - 1)} is {before.state}, and night {name_of(start)} builds on it; start there or earlier"
         )

@@ -1,4 +1,4 @@
-"""Champions: who serves as of a night, folded from the chain and from what people did by hand between nights."""
+"""Champion: which checkpoint serves as of a night, from the chain and from acts by hand between nights."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nightloop.tasks.record.manifest import ChampionRef, Manifest
 
 
 class Incumbent(NamedTuple):
-    """Who serves a night's period, whether the gate may move it, and the newest act by hand that says so."""
+    """The champion of a night's period, whether the gate may move it, and the newest act by hand behind that."""
 
     champion: ChampionRef | None
     pinned: str  # why the gate may not move the champion; empty: it may
@@ -21,22 +21,22 @@ def champion_after(previous: Manifest | None, entries: Sequence[Entry]) -> Incum
     """The champion that serves the period after `previous`.
 
     The gate's own promotions are in the chain. An act by hand counts from the first night that did not know it: a
-    manifest names the newest one that its night knew, so an act counts whatever the nights around it came to (skipped,
-    blocked, mended), and also if it was written while a night ran. Acts of a later time do not count, so that a backfill
-    repeats what the nights did; where a later act counts, those before it do.
+    manifest names the newest one that its night knew, so an act counts whatever the outcome of the nights around it
+    (skipped, blocked, run again), and also if it was written while a night ran. Acts of a later time do not count, so that a
+    backfill repeats what the nights did. If a later act counts, those before it count too.
     """
     if previous is None:
         return Incumbent(None, "", 0)
     newest = max((entry.number for entry in entries_by_hand(entries) if entry.at_period <= previous.period), default=0)
     acts = [entry for entry in entries_by_hand(entries) if entry.number <= newest]
-    champion, known = previous.champion, previous.last_act
+    champion, last_act = previous.champion, previous.last_act
     for entry in acts:
-        if entry.number > known and entry.action != "unpin":
+        if entry.number > last_act and entry.action != "unpin":
             champion = champion_of(entry)
     pin = current_pin(acts)
     return Incumbent(champion, summary(pin) if pin else "", acts[-1].number if acts else 0)
 
 
 def champion_of(entry: Entry) -> ChampionRef:
-    """What an entry of the log made the champion."""
+    """The champion that an entry of the log sets."""
     return ChampionRef(strategy=entry.strategy, period=entry.period, checkpoint=entry.checkpoint)

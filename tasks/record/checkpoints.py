@@ -5,17 +5,17 @@ from __future__ import annotations
 from nightloop.tasks.modules.checkpoint import Checkpoint, from_bytes, to_bytes
 from nightloop.tasks.objects import blobs
 from nightloop.tasks.objects.objects import Objects
-from nightloop.tasks.record.manifest import CheckpointRef, Trained
+from nightloop.tasks.record.manifest import CheckpointRef, TrainedCheckpoint
 
 
-def save_checkpoint(objects: Objects, checkpoint: Checkpoint, seconds: float) -> Trained:
-    """Store weights and memory; the same checkpoint gives the same names."""
+def save_checkpoint(objects: Objects, checkpoint: Checkpoint, seconds: float) -> TrainedCheckpoint:
+    """Store weights and memory. The same checkpoint gets the same names."""
     weights, memory = to_bytes(checkpoint.weights), to_bytes(checkpoint.memory)
-    kept = CheckpointRef(weights=blobs.put(objects, weights), memory=blobs.put(objects, memory))
-    return Trained(kept=kept, seconds=round(seconds, 3), bytes=len(weights) + len(memory))
+    reference = CheckpointRef(weights=blobs.put(objects, weights), memory=blobs.put(objects, memory))
+    return TrainedCheckpoint(kept=reference, seconds=round(seconds, 3), bytes=len(weights) + len(memory))
 
 
-def load_checkpoint(objects: Objects, kept: CheckpointRef, period: int) -> Checkpoint:
-    """The checkpoint again, its bytes checked before they are parsed. Raises as `blobs.get` does."""
-    weights = from_bytes(blobs.get(objects, kept.weights))
-    return Checkpoint(period, weights, from_bytes(blobs.get(objects, kept.memory)))
+def load_checkpoint(objects: Objects, reference: CheckpointRef, period: int) -> Checkpoint:
+    """Load a checkpoint. Its bytes are verified before they are parsed. Raises as `blobs.get` does."""
+    weights = from_bytes(blobs.get(objects, reference.weights))
+    return Checkpoint(period, weights, from_bytes(blobs.get(objects, reference.memory)))

@@ -1,4 +1,4 @@
-"""Due: which nights a run owes, the missed ones before it included."""
+"""Due: which nights a run must process, the missed ones before it included."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ BLOCK = 64  # nights that are read at once
 
 
 def root_period(plan: Plan) -> int:
-    """Index of the root night: the last period of the history that is folded in at once."""
+    """Index of the root night: the last period of the history that pre-training reads."""
     return plan.pretrain_periods - 1
 
 
 def due_nights(objects: Objects, plan: Plan, target: int, catch_up: int) -> list[int]:
     """Indexes of the nights to run, in order, up to `target`.
 
-    The chain ends at its first night that is missing or blocked; everything from there on is owed. Raises PlanError if
-    that is more than `catch_up` nights before the target, or where the target lies before the root.
+    The chain ends at its first night that is missing or blocked; all nights from there on are due. Raises PlanError if
+    that is more than `catch_up` nights before the target, or if the target is before the root.
     """
     first = root_period(plan)
     if target < first:
         raise PlanError(
-            f"period {period(plan.periods, target).name} lies before the first night, {period(plan.periods, first).name}, which "
+            f"period {period(plan.periods, target).name} is before the first night, {period(plan.periods, first).name}, which "
             f"pre-trains on the {plan.pretrain_periods} periods up to it (pretrain_periods): give that one or a later one"
         )
-    start = next(_owed(objects, plan, target), target)
+    start = next(_unfinished_nights(objects, plan, target), target)
     if target - start > catch_up:
         raise PlanError(
             f"{target - start} nights before this one are missing, more than catch_up = {catch_up}; "
@@ -43,8 +43,8 @@ def due_nights(objects: Objects, plan: Plan, target: int, catch_up: int) -> list
     return list(range(start, target + 1))
 
 
-def _owed(objects: Objects, plan: Plan, target: int) -> Iterator[int]:
-    """Nights that are missing or blocked, in order; who needs the first alone has no more read than up to it."""
+def _unfinished_nights(objects: Objects, plan: Plan, target: int) -> Iterator[int]:
+    """Nights that are missing or blocked, in order. Manifests are read in blocks, and only as far as the caller asks."""
     for begin in range(root_period(plan), target + 1, BLOCK):
         block = range(begin, min(begin + BLOCK, target + 1))
         chain = manifest_store.read_chain(objects, plan.pipeline, block[0], block[-1])
@@ -52,7 +52,7 @@ def _owed(objects: Objects, plan: Plan, target: int) -> Iterator[int]:
 
 
 def following_period(objects: Objects, plan: Plan) -> int:
-    """The first period after the chain's last night: what is due where periods are counted, not dated."""
+    """The first period after the chain's last night: the one that is due if periods are counted, not dated."""
     index = root_period(plan)
     while (
         night := manifest_store.current_manifest(objects, plan.pipeline, index)
@@ -62,7 +62,7 @@ def following_period(objects: Objects, plan: Plan) -> int:
 
 
 def newest_recorded(objects: Objects, plan: Plan) -> int:
-    """Index of the last night that has a manifest, sound or not; below the root where there is none."""
+    """Index of the last night that has a manifest, damaged or not; below the root if there is none."""
     index = root_period(plan)
     while objects.read(manifest_store.manifest_key(plan.pipeline, index, 1)) is not None:
         index += 1
@@ -70,10 +70,10 @@ def newest_recorded(objects: Objects, plan: Plan) -> int:
 
 
 def newest_plan(objects: Objects, pipeline: str) -> dict[str, JsonValue] | None:
-    """The plan of the pipeline's newest sound night, as its manifest holds it; None where it has no night."""
-    found = None
+    """The plan of the pipeline's newest valid night, as its manifest holds it; None if it has no night."""
+    plan = None
     for root in pipelines.first_nights(objects, pipeline) or ():
         index = root
         while (night := manifest_store.verified_manifest(objects, pipeline, index)) is not None:
-            found, index = night.plan, index + 1
-    return found
+            plan, index = night.plan, index + 1
+    return plan

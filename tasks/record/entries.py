@@ -1,4 +1,4 @@
-"""Entries: the lines of the promotion log, and what follows: who served when, and what a rollback returns to."""
+"""Entries: the lines of the promotion log, and what they imply: which checkpoint served when, and rollback targets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GATE = "gate"  # the actor of entries that no person made
 
 
 class Entry(Frozen):
-    """One act on the champion: who, when, why, from, to, on what evidence."""
+    """One act on the champion: by whom, when, why, from which manifest to which, and the evidence."""
 
     format: Literal[1] = 1
     number: int = Field(ge=0)  # 1, 2, ... in the log; 0: a draft
@@ -36,12 +36,14 @@ class Entry(Frozen):
     previous: str | None  # hash of the manifest that served before
     at_period: int  # newest period at that time that was not blocked
     evidence: dict[str, JsonValue]
-    pinned: bool | None = None  # whether the gate may not move it; None: an older release wrote this, a rollback pins
+    pinned: bool | None = (
+        None  # whether the gate may not move it; None: from an older release, in which a rollback pins
+    )
 
 
 @dataclass(frozen=True)
 class Act:
-    """Who acts on the champion, when (ISO 8601 text), why, and the newest period then that was not blocked."""
+    """Who acts on the champion, when (ISO 8601 text), why, and the newest period at that time that was not blocked."""
 
     by: str
     when: str
@@ -53,7 +55,7 @@ def refuse_without_reason(act: str, reason: str) -> None:
     """Raise PlanError if an act by hand gives no reason."""
     if not reason.strip():
         raise PlanError(
-            f"{act} needs a reason, for the next person who reads the log: give --reason. In Prefect: Custom run, field "
+            f"{act} needs a reason, which is kept in the promotion log: give --reason. In Prefect: Custom run, field "
             "`reason`. Nothing was changed"
         )
 
@@ -61,9 +63,9 @@ def refuse_without_reason(act: str, reason: str) -> None:
 def draft_entry(
     manifest: Manifest, strategy: str, act: Act, forced: bool = False, evidence: Mapping[str, JsonValue] | None = None
 ) -> Entry:
-    """The entry that would make this night's checkpoint of `strategy` the champion. ValueError: it has none.
+    """The entry that would make this night's checkpoint of `strategy` the champion. Raises PlanError if there is none.
 
-    Without `evidence` the gate's verdict on the strategy is it.
+    Without `evidence` it holds the gate's verdict on the strategy.
     """
     if strategy not in manifest.checkpoints or manifest.vocabulary is None:
         has = ", ".join(sorted(manifest.checkpoints)) or f"nothing (it is {manifest.outcome})"
@@ -101,7 +103,7 @@ def pins_champion(entry: Entry) -> bool:
 
 
 def current_pin(entries: Sequence[Entry]) -> Entry | None:
-    """The act by hand that keeps the gate from moving the champion, or None: the newest act decides."""
+    """The newest act by hand, if it pins the champion; else None."""
     acts = entries_by_hand(entries)
     return acts[-1] if acts and pins_champion(acts[-1]) else None
 
@@ -114,49 +116,51 @@ def summary(entry: Entry) -> str:
 def rollback_target(entries: Sequence[Entry], to: str | None = None) -> Entry:
     """The earlier entry that a rollback goes back to: the champion before this one, or the one of manifest `to`.
 
-    A promotion puts a champion on a stack, a rollback takes off all above the one it returns to: rolling back twice
-    goes back two champions, and never forward to what was rolled back. Raises PlanError if there is none such.
+    A promotion pushes a champion on a stack. A rollback pops all above the one it returns to. So rolling back twice goes
+    back two champions, and never forward to one that was rolled back. Raises PlanError if there is no target.
     """
     stack: list[Entry] = []
     for entry in entries:
-        places = [i for i, below in enumerate(stack) if _same(below, entry)]
+        places = [i for i, below in enumerate(stack) if _same_checkpoint(below, entry)]
         if entry.action == "rollback" and places:
             del stack[places[-1] :]
-        if not stack or not _same(stack[-1], entry):
+        if not stack or not _same_checkpoint(stack[-1], entry):
             stack.append(entry)
     if to is None and len(stack) > 1:
         return stack[-2]
     serving = stack[-1].manifest if stack else None
-    found = [e for e in entries if to is not None and e.manifest == to and to != serving]
-    if found:
-        return found[-1]
+    matches = [e for e in entries if to is not None and e.manifest == to and to != serving]
+    if matches:
+        return matches[-1]
     served = ", ".join(dict.fromkeys(f"{e.manifest[:12]} ({e.strategy} of {e.name})" for e in entries)) or "nothing"
     wanted = f"no earlier champion of manifest {to[:80]}" if to else "no earlier champion"
     raise PlanError(f"there is {wanted} to roll back to; this pipeline served {served}")
 
 
-def _same(one: Entry, other: Entry) -> bool:
+def _same_checkpoint(one: Entry, other: Entry) -> bool:
     return (one.manifest, one.strategy) == (other.manifest, other.strategy)
 
 
 def repeats_entry(entry: Entry, last: Entry | None) -> bool:
-    """Whether an act was done already by the newest entry: same champion, same person, same reason, whenever it was."""
+    """Whether the newest entry is the same act: same champion, same person, same reason; the time may differ."""
     ignored = {"number", "when", "previous", "at_period"}
     return last is not None and entry.model_dump(exclude=ignored) == last.model_dump(exclude=ignored)
 
 
 def served_on(entries: Sequence[Entry], when: str) -> Entry | None:
-    """What served at an instant (ISO 8601, else UTC), or at the end of a day in UTC (2026-01-07); None: nothing."""
-    asked = parse_instant(when)
+    """The entry that served at an instant (ISO 8601, UTC if it has no offset), or at the end of a UTC day (2026-01-07)."""
+    instant = parse_instant(when)
     if len(when) == len("2026-01-07"):
-        asked = datetime.combine(asked.date(), time.max, UTC)
-    return next((entry for entry in reversed(entries) if parse_instant(entry.when) <= asked), None)
+        instant = datetime.combine(instant.date(), time.max, UTC)
+    return next((entry for entry in reversed(entries) if parse_instant(entry.when) <= instant), None)
 
 
 def parse_instant(when: str) -> datetime:
-    """The instant that an ISO 8601 text names. Raises PlanError if it names none."""
+    """Parse an ISO 8601 text. Raises PlanError if it is not one."""
     try:
-        found = datetime.fromisoformat(when)
+        instant = datetime.fromisoformat(when)
     except ValueError as error:
-        raise PlanError(f"{when[:80]!r} is no date or time; write 2026-01-07 or 2026-01-07T02:00:00+00:00") from error
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+        raise PlanError(
+            f"{when[:80]!r} is not a date or time; write 2026-01-07 or 2026-01-07T02:00:00+00:00"
+        ) from error
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)

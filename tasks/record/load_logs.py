@@ -1,4 +1,4 @@
-"""Reading: a night's logs as tensors, in the words of the night's own vocabulary."""
+"""Load logs: a night's logs as tensors, encoded with the night's own vocabulary."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ def vocabulary_of(objects: Objects, night: Night) -> Vocabulary:
 
 
 def logs_of(objects: Objects, warehouse: Warehouse, night: Night, read: Sequence[PeriodLogs]) -> Logs:
-    """The clean rows of `read`, encoded, with histories that go on from all periods before them in the chain.
+    """The clean rows of `read`, encoded, with histories from all periods before them in the chain.
 
-    What was read last is kept until other logs are read, or the next night begins: most strategies read the same rows.
+    The result is cached until other logs are read, or the next night begins: most strategies read the same rows.
     """
     versions = [(part.period, part.version) for part in read]
     earlier = [part for part in history_logs(objects, night) if part.period < min(versions)[0]]
     before = [(part.period, part.version) for part in earlier]
     key = (night.plan.hash, night.vocabulary, tuple(versions), tuple(before))
-    kept: Logs | None = warehouse.last_read.get(key)
-    if kept is not None:
-        return kept
-    warehouse.last_read.clear()  # first, so that no two are in memory
+    cached: Logs | None = warehouse.last_read.get(key)
+    if cached is not None:
+        return cached
+    warehouse.last_read.clear()  # before reading, so that two sets of logs are never in memory
     _refuse_other_rows(warehouse, night, [*earlier, *read])
     vocabulary = vocabulary_of(objects, night)
-    found = load.read_logs(warehouse, night.plan, vocabulary, versions, night.plan.seed, before)
-    warehouse.last_read[key] = found
-    return found
+    logs = load.read_logs(warehouse, night.plan, vocabulary, versions, night.plan.seed, before)
+    warehouse.last_read[key] = logs
+    return logs
 
 
 def history_logs(objects: Objects, night: Night) -> list[PeriodLogs]:
-    """What histories are made of: the logs of every period of the chain; nothing where the plan has no histories."""
+    """The logs that histories are made of: those of every period of the chain; none if the plan has no histories."""
     return history(objects, night, night.period + 1) if night.plan.columns.history_length else []
 
 
@@ -61,16 +61,16 @@ def pairs_of(objects: Objects, warehouse: Warehouse, night: Night, read: Sequenc
 def _refuse_other_rows(warehouse: Warehouse, night: Night, read: Sequence[PeriodLogs]) -> None:
     """Raise NotReady if the lake's versions are not those that the nights of this chain read.
 
-    Every catalog counts its versions from 1: one that was made again, restored, or is another machine's has other rows
-    under the same number.
+    Every catalog counts its versions from 1. A catalog that was made again or restored, or that of another machine, has
+    other rows under the same number.
     """
-    there = clean_counts(warehouse, [(part.period, part.version) for part in read])
+    counts = clean_counts(warehouse, [(part.period, part.version) for part in read])
     for part in read:
-        if there.get(part.period, 0) != part.rows:
+        if counts.get(part.period, 0) != part.rows:
             name = period(night.plan.periods, part.period).name
             start = period(night.plan.periods, max(part.period, root_period(night.plan))).name
             raise NotReady(
-                f"the lake has {there.get(part.period, 0):,} clean rows of {name} (version {part.version}), and the night that "
+                f"the lake has {counts.get(part.period, 0):,} clean rows of {name} (version {part.version}), and the night that "
                 f"read them had {part.rows:,}: this is another catalog, or one that was restored or made again. Restore the one "
                 f"that the nights read, or make the nights again from this one: nightloop backfill "
                 f"{as_given(night.plan.pipeline)} --start {start} --what all"

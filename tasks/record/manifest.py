@@ -1,4 +1,4 @@
-"""Manifest: the immutable record of one night, the last thing that is written; a night exists when it exists."""
+"""Manifest: the immutable record of one night. It is written last; a night exists if its manifest exists."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nightloop.tasks.plan.frozen import Frozen
 from nightloop.tasks.plan.plan import canonical_json
 
 FORMAT: Final = 2
-CHAMPION = "@champion"  # the scores of what really served; no strategy can have this name
+CHAMPION = "@champion"  # the scores of the champion; no strategy can have this name
 
 
 class PeriodLogs(Frozen):
@@ -25,17 +25,17 @@ class PeriodLogs(Frozen):
     quarantined: int
 
 
-class Validated(Frozen):
-    """The validation's outcome, and the statistics that later nights learn their bands from."""
+class PeriodValidation(Frozen):
+    """The outcome of validation, and the statistics from which later nights compute their bands."""
 
     verdict: Literal["passed", "warned", "blocked", "overridden"]
     reasons: tuple[str, ...]
     statistics: dict[str, float]
-    blob: str  # the readable table and the Great Expectations result, as JSON
+    blob: str  # the table for people and the Great Expectations result, as JSON
 
 
-class Scored(Frozen):
-    """How yesterday's checkpoint of one strategy did on this period, before anyone learned from it."""
+class StrategyScores(Frozen):
+    """The prequential scores of one strategy: its checkpoint of yesterday on this period."""
 
     blob: str  # per-interaction results, safetensors
     means: dict[str, float]
@@ -49,14 +49,14 @@ class CheckpointRef(Frozen):
 
 
 class ChampionRef(Frozen):
-    """What a champion is: one strategy's checkpoint of one night."""
+    """A champion: one strategy's checkpoint of one night."""
 
     strategy: str
     period: int
     checkpoint: CheckpointRef
 
 
-class Judged(Frozen):
+class StrategyVerdict(Frozen):
     """The gate's verdict on one challenger, in words and numbers."""
 
     verdict: Literal["promote", "hold", "reject", "insufficient_evidence"]
@@ -64,47 +64,47 @@ class Judged(Frozen):
     numbers: dict[str, JsonValue]
 
 
-class Failed(Frozen):
+class TrainingFailure(Frozen):
     """Why a strategy did not learn in a night. It keeps its last checkpoint and joins again the next night."""
 
-    kind: Literal["failed", "error"]  # it could not learn from these rows, or it broke in a way that nobody expects
+    kind: Literal["failed", "error"]  # it could not learn from these rows, or it raised an unexpected error
     reason: str
 
 
-class Trained(Frozen):
-    """A checkpoint that was made, and what making and keeping it took."""
+class TrainedCheckpoint(Frozen):
+    """A checkpoint that was trained, with its training time and its size."""
 
     kept: CheckpointRef
     seconds: float
     bytes: int  # of weights and memory together
-    failed: Failed | None = None  # why it is an earlier night's checkpoint
+    failed: TrainingFailure | None = None  # why this is an earlier night's checkpoint
 
 
 class Manifest(Frozen):
-    """All that a night made. Nothing in it depends on the clock or the machine: run again, it is the same bytes."""
+    """Everything that a night produced. It does not depend on the clock or the machine: a repeated run has the same bytes."""
 
     format: Literal[2] = FORMAT
     pipeline: str
     period: int
     name: str  # of the period
-    revision: int  # 1, and one more each time the night is mended
+    revision: int  # 1, and one more each time the night is run again with another result
     previous: str | None  # hash of the predecessor's manifest; None: an explicit root
     outcome: Literal["complete", "blocked", "skipped"]
     reason: str  # why it was skipped or overridden; empty otherwise
     plan: dict[str, JsonValue]
     logs: tuple[PeriodLogs, ...]  # one period, or all of the root's history
-    validated: tuple[Validated, ...]  # one for each of `logs`
+    validated: tuple[PeriodValidation, ...]  # one for each of `logs`
     vocabulary: str | None  # blob; None where blocked
     served: ChampionRef | None  # who served this period
-    scores: dict[str, Scored]
+    scores: dict[str, StrategyScores]
     checkpoints: dict[str, CheckpointRef]
-    judged: dict[str, Judged]
+    judged: dict[str, StrategyVerdict]
     verdict: Literal["promote", "hold", "reject", "insufficient_evidence"]  # the night's
     champion: ChampionRef | None  # who serves the next one
-    failed: dict[str, Failed] = Field(
+    failed: dict[str, TrainingFailure] = Field(
         default_factory=dict
     )  # by strategy; its entry in `checkpoints` is an earlier night's
-    last_act: int = 0  # newest entry by hand that the night knew; 0: none
+    last_act: int = 0  # number of the newest entry by hand that the night knew; 0: none
 
     @property
     def data(self) -> bytes:
@@ -117,6 +117,6 @@ class Manifest(Frozen):
         return hashlib.sha256(self.data).hexdigest()
 
 
-def failed_in(trained: Mapping[str, Trained]) -> dict[str, Failed]:
+def failed_in(trained: Mapping[str, TrainedCheckpoint]) -> dict[str, TrainingFailure]:
     """The strategies that did not learn in this night, and why."""
-    return {label: one.failed for label, one in trained.items() if one.failed}
+    return {label: result.failed for label, result in trained.items() if result.failed}

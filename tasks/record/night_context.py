@@ -1,4 +1,4 @@
-"""Night: what one night reads, by reference, and the chain behind it."""
+"""Night context: references to what one night reads, and the chain behind it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.plan.plan import Plan
-from nightloop.tasks.record.manifest import ChampionRef, Manifest, PeriodLogs, Validated
+from nightloop.tasks.record.manifest import ChampionRef, Manifest, PeriodLogs, PeriodValidation
 from nightloop.tasks.record.manifest_store import manifest_by_hash
 
-REMEMBERED = 4096  # manifests; every task of a night walks the chain, and a store may be far away
+REMEMBERED = 4096  # manifests in the cache; every task of a night walks the chain, and a store may be slow
 _READ: dict[str, Manifest] = {}
 
 
@@ -24,7 +24,7 @@ class Night:
     revision: int
     previous: Manifest | None  # None: the root
     logs: tuple[PeriodLogs, ...]
-    validated: tuple[Validated, ...]
+    validated: tuple[PeriodValidation, ...]
     vocabulary: str  # blob
     champion: ChampionRef | None  # as of this night, before it
     pinned: str  # why the gate may not move the champion; empty: it may
@@ -33,17 +33,17 @@ class Night:
 
 
 def walk_back(objects: Objects, newest: Manifest | None) -> Iterator[Manifest]:
-    """The chain behind and including `newest`, newest first, along the hashes that bind it."""
+    """The chain up to and including `newest`, newest first, along the hashes of the predecessors."""
     link = newest
     while link is not None:
         yield link
         if link.previous is None:
             return
-        before = _READ.get(link.previous)  # a manifest never changes: read once, known for good
+        before = _READ.get(link.previous)  # a manifest never changes, so it can be cached
         if before is None:
             before = manifest_by_hash(objects, link.pipeline, link.previous, link.period - 1)
             if len(_READ) >= REMEMBERED:
-                _READ.clear()  # by any thread, at any moment: nobody relies on what is there
+                _READ.clear()  # safe in any thread: entries are only a cache
             _READ[link.previous] = before
         link = before
 
@@ -51,13 +51,13 @@ def walk_back(objects: Objects, newest: Manifest | None) -> Iterator[Manifest]:
 def history(objects: Objects, night: Night, lookback: int) -> list[PeriodLogs]:
     """Logs of the newest `lookback` periods, this night's included, oldest first.
 
-    Skipped nights have no logs but count as periods: a window is a stretch of time, not a number of good nights.
+    Skipped nights have no logs but count as periods: a window is a length of time, not a number of complete nights.
     """
     first = night.period - lookback + 1
-    found = list(night.logs)
+    logs_read = list(night.logs)
     for link in walk_back(objects, night.previous):
         if link.period < first and link.previous is not None:
             break
         if link.outcome == "complete":
-            found += link.logs
-    return sorted((logs for logs in found if logs.period >= first), key=lambda logs: logs.period)
+            logs_read += link.logs
+    return sorted((logs for logs in logs_read if logs.period >= first), key=lambda logs: logs.period)

@@ -1,4 +1,4 @@
-"""Admission: a landed period becomes a night, or the manifest of a night that is over already, stopped or passed over."""
+"""Open a night: validate what landed. The result is the night to run, or its manifest if it is finished or stopped."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from nightloop.tasks.record import manifest_store, promotion_log
 from nightloop.tasks.record.backfill_plan import changed_fields, invalidates_checkpoint
 from nightloop.tasks.record.champion import champion_after
 from nightloop.tasks.record.due import root_period
-from nightloop.tasks.record.manifest import Manifest, PeriodLogs, Validated
+from nightloop.tasks.record.manifest import Manifest, PeriodLogs, PeriodValidation
 from nightloop.tasks.record.night_context import Night, walk_back
 from nightloop.tasks.record.outcomes import blocked_night, history_statistics, same_night, skipped_night
 from nightloop.tasks.record.overrides import Override, read_override
@@ -36,22 +36,22 @@ from nightloop.tasks.validation.gx import EarlierNights
 
 @dataclass(frozen=True)
 class ValidatedPeriod:
-    """What validation found out about one period."""
+    """The outcome of validation for one period."""
 
     logs: PeriodLogs
-    validated: Validated
+    validated: PeriodValidation
     vocabulary: Vocabulary
 
 
 def open_night(
     objects: Objects, warehouse: Warehouse, plan: Plan, landings: Sequence[Landing], retry_failed: bool = False
 ) -> Night | Manifest:
-    """The night to run on these landings, or its manifest where there is nothing to run.
+    """The night to run on these landings, or its manifest if there is nothing to run.
 
-    A manifest comes back when the very same night is finished already, and when validation stops it or an operator passed
-    over it (both written here). With `retry_failed` a finished night in which a strategy failed is run again. Raises
-    LookupError where the predecessor is missing, blocked or corrupt, and ValueError where the plan changed in a way that the
-    chain behind it does not have.
+    A manifest is returned if the same night is finished already, and if validation stops it or an operator skipped it
+    (both are written here). With `retry_failed` a finished night in which a strategy failed is run again. Raises NotReady
+    if the predecessor is missing, blocked or damaged, and PlanError if the plan changed so that the chain's checkpoints
+    could not have come from it.
     """
     warehouse.last_read.clear()
     at = period(plan.periods, landings[-1].period)
@@ -59,44 +59,44 @@ def open_night(
     refuse_changed_plan(plan, previous, at.name)
     entries = promotion_log.read_log(objects, plan.pipeline)
     incumbent = champion_after(previous, entries)
-    passed = _validated(objects, warehouse, plan, landings, previous)
+    passed = _validate_landings(objects, warehouse, plan, landings, previous)
     night = Night(
         plan=plan, period=at.index, name=at.name, revision=1, previous=previous,
         logs=tuple(p.logs for p in passed), validated=tuple(p.validated for p in passed),
         vocabulary="", champion=incumbent.champion, pinned=incumbent.pinned, entry=entries[-1].number if entries else 0,
         last_act=incumbent.last_act,
     )  # fmt: skip
-    there = manifest_store.current_manifest(objects, plan.pipeline, at.index)
+    recorded = manifest_store.current_manifest(objects, plan.pipeline, at.index)
     revision = manifest_store.next_revision(objects, plan.pipeline, at.index)
-    if revision - 1 != (there.revision if there else 0):  # one of the two reads did not see what is there
-        there = manifest_store.current_manifest(objects, plan.pipeline, at.index)
-    over = _skip(objects, landings, plan)
-    again = retry_failed and there is not None and bool(there.failed)
-    if there and not again and same_night(there, night) and (there.outcome == "skipped") == (over is not None):
-        return there
+    if revision - 1 != (recorded.revision if recorded else 0):  # one of the two reads was incomplete
+        recorded = manifest_store.current_manifest(objects, plan.pipeline, at.index)
+    skip = _skip(objects, landings, plan)
+    retry = retry_failed and recorded is not None and bool(recorded.failed)
+    if recorded and not retry and same_night(recorded, night) and (recorded.outcome == "skipped") == (skip is not None):
+        return recorded
     night = replace(night, revision=revision)
-    if over is not None:
-        return _written(objects, night, skipped_night(_carrying(night), over.reason))
+    if skip is not None:
+        return _write_manifest(objects, night, skipped_night(_carry_vocabulary(night), skip.reason))
     if any(p.validated.verdict == "blocked" for p in passed):
-        return _written(objects, night, blocked_night(night))
+        return _write_manifest(objects, night, blocked_night(night))
     return replace(night, vocabulary=blobs.put(objects, vocabulary_to_bytes(passed[-1].vocabulary)))
 
 
 def refuse_changed_plan(plan: Plan, previous: Manifest | None, name: str) -> None:
-    """Raise PlanError naming what changed where the chain's checkpoints could not have come from this plan."""
+    """Raise PlanError naming the changed fields, if the chain's checkpoints could not have come from this plan."""
     if previous is None:
         return
     different = [field for field in changed_fields(previous.plan, plan) if invalidates_checkpoint(field)]
     if different:
         raise PlanError(
             f"the plan of {plan.pipeline} changed since {previous.name}: {', '.join(different)}. Checkpoints up to there were made "
-            f"under the old plan, so {name} cannot go on from them. Either restore the plan, or make the whole chain again under "
+            f"under the old plan, so {name} cannot continue from them. Either restore the plan, or make the whole chain again under "
             f"the new one: nightloop backfill {as_given(plan.pipeline)} --what all (what did not change is reused), or give the "
             "pipeline a new name"
         )
 
 
-def _validated(
+def _validate_landings(
     objects: Objects, warehouse: Warehouse, plan: Plan, landings: Sequence[Landing], previous: Manifest | None
 ) -> list[ValidatedPeriod]:
     vocabulary = empty_vocabulary(plan.columns)
@@ -104,8 +104,8 @@ def _validated(
         vocabulary = vocabulary_from_bytes(blobs.get(objects, previous.vocabulary))
     chain = list(walk_back(objects, previous))[::-1]
     statistics = history_statistics(chain)
-    earlier = [(one.period, one.digest) for link in chain if link.outcome == "complete" for one in link.logs]
-    found: list[ValidatedPeriod] = []
+    earlier = [(read.period, read.digest) for link in chain if link.outcome == "complete" for read in link.logs]
+    results: list[ValidatedPeriod] = []
     for landing in landings:
         override = read_override(objects, plan.pipeline, landing.place)
         accepted = override.reason if override and override.kind == "accept" else None
@@ -123,17 +123,17 @@ def _validated(
             period=landing.period, version=landing.version, digest=outcome.digest, rows=outcome.rows,
             quarantined=outcome.quarantined,
         )  # fmt: skip
-        found.append(ValidatedPeriod(logs, outcome.validated, vocabulary))
-    return found
+        results.append(ValidatedPeriod(logs, outcome.validated, vocabulary))
+    return results
 
 
 def _skip(objects: Objects, landings: Sequence[Landing], plan: Plan) -> Override | None:
-    found = [read_override(objects, plan.pipeline, one.place) for one in landings]
-    return next((o for o in found if o and o.kind == "skip"), None)
+    overrides = [read_override(objects, plan.pipeline, landing.place) for landing in landings]
+    return next((o for o in overrides if o and o.kind == "skip"), None)
 
 
-def _carrying(night: Night) -> Night:
-    """The night with its predecessor's vocabulary. Raises PlanError at the root: there is nothing to carry."""
+def _carry_vocabulary(night: Night) -> Night:
+    """The night with its predecessor's vocabulary. Raises PlanError at the root, which has no predecessor."""
     if night.previous is None or night.previous.vocabulary is None:
         raise PlanError(
             f"{night.name} is the root of {night.plan.pipeline}: it cannot be skipped, since later nights start from it"
@@ -141,7 +141,7 @@ def _carrying(night: Night) -> Night:
     return replace(night, vocabulary=night.previous.vocabulary)
 
 
-def _written(objects: Objects, night: Night, manifest: Manifest) -> Manifest:
+def _write_manifest(objects: Objects, night: Night, manifest: Manifest) -> Manifest:
     if not manifest_store.create_manifest(objects, manifest):
-        raise ConflictError(f"{night.plan.pipeline}: another writer finished {night.name} first; its manifest stands")
+        raise ConflictError(f"{night.plan.pipeline}: another writer finished {night.name} first; its manifest is valid")
     return manifest

@@ -1,4 +1,4 @@
-"""Nights: the manifests a night can end in, and writing one so that nobody's work is overwritten."""
+"""Outcomes: the manifests a night can end in, and writing one without overwriting another run's work."""
 
 from __future__ import annotations
 
@@ -7,30 +7,37 @@ from collections.abc import Mapping, Sequence
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.plan.errors import ConflictError
 from nightloop.tasks.record import manifest_store, promotion_log
-from nightloop.tasks.record.manifest import ChampionRef, CheckpointRef, Failed, Judged, Manifest, Scored
+from nightloop.tasks.record.manifest import (
+    ChampionRef,
+    CheckpointRef,
+    Manifest,
+    StrategyScores,
+    StrategyVerdict,
+    TrainingFailure,
+)
 from nightloop.tasks.record.night_context import Night
 
 
 def complete_night(
     night: Night,
-    scores: Mapping[str, Scored],
-    kept: Mapping[str, CheckpointRef],
-    judged: Mapping[str, Judged],
+    scores: Mapping[str, StrategyScores],
+    checkpoints: Mapping[str, CheckpointRef],
+    judged: Mapping[str, StrategyVerdict],
     verdict: str,
     champion: ChampionRef | None,
-    failed: Mapping[str, Failed],
+    failed: Mapping[str, TrainingFailure],
 ) -> Manifest:
-    """The manifest of a night that ran to its end; `kept` has the last checkpoint of what failed, `champion` serves next."""
-    made: dict[str, object] = {
-        "scores": scores, "checkpoints": kept, "judged": judged, "verdict": verdict, "champion": champion,
+    """The manifest of a complete night. `checkpoints` has the last checkpoint of a failed strategy; `champion` serves next."""
+    fields: dict[str, object] = {
+        "scores": scores, "checkpoints": checkpoints, "judged": judged, "verdict": verdict, "champion": champion,
         "failed": failed,
     }  # fmt: skip
     overridden = [v.reasons[0] for v in night.validated if v.verdict == "overridden" and v.reasons]
-    return _manifest(night, {**made, "outcome": "complete", "reason": "; ".join(overridden)})
+    return _manifest(night, {**fields, "outcome": "complete", "reason": "; ".join(overridden)})
 
 
 def blocked_night(night: Night) -> Manifest:
-    """The manifest of a night that validation stopped: the verdict is kept, nothing is learned."""
+    """The manifest of a night that validation stopped. It keeps the verdict; no strategy is trained."""
     reasons = [r for v in night.validated if v.verdict == "blocked" for r in v.reasons]
     return _manifest(
         night,
@@ -44,12 +51,12 @@ def blocked_night(night: Night) -> Manifest:
 
 
 def skipped_night(night: Night, reason: str) -> Manifest:
-    """The manifest of a period that an operator passed over: everything is carried on as it was."""
+    """The manifest of a period that an operator skipped. Checkpoints and vocabulary are those of the night before."""
     carried = night.previous.checkpoints if night.previous else {}
     return _manifest(night, {"outcome": "skipped", "reason": reason, "checkpoints": carried, "verdict": "hold"})
 
 
-def _manifest(night: Night, made: Mapping[str, object]) -> Manifest:
+def _manifest(night: Night, fields: Mapping[str, object]) -> Manifest:
     common = {
         "pipeline": night.plan.pipeline,
         "period": night.period,
@@ -67,28 +74,28 @@ def _manifest(night: Night, made: Mapping[str, object]) -> Manifest:
         "checkpoints": {},
         "judged": {},
     }
-    return Manifest.model_validate({**common, **made})
+    return Manifest.model_validate({**common, **fields})
 
 
 def record_night(objects: Objects, night: Night, manifest: Manifest) -> None:
-    """Write the manifest. Raises ConflictError if somebody moved the champion or wrote this night meanwhile."""
+    """Write the manifest. Raises ConflictError if another run or person moved the champion or wrote this night meanwhile."""
     newest = promotion_log.read_log(objects, manifest.pipeline)
     if (newest[-1].number if newest else 0) != night.entry:
         raise ConflictError(
-            f"{manifest.pipeline}: somebody acted on the champion while {manifest.name} ran ({newest[-1].reason!r}); "
-            "nothing was written. Run the night again: what is done is kept, only the comparison is new."
+            f"{manifest.pipeline}: the champion was changed while {manifest.name} ran ({newest[-1].reason!r}); "
+            "nothing was written. Run the night again: finished steps are reused, only the comparison is new."
         )
     if not manifest_store.create_manifest(objects, manifest):
         raise ConflictError(
             f"{manifest.pipeline}: another writer finished {manifest.name} (revision {manifest.revision}) first; "
-            "its manifest stands. `nightloop status` shows it."
+            "its manifest is valid. `nightloop status` shows it."
         )
 
 
 def same_night(manifest: Manifest, night: Night) -> bool:
-    """Whether a written night read exactly what this one reads, so that running it again would change nothing.
+    """Whether a recorded night read exactly what this one reads, so that running it again would change nothing.
 
-    Who served is not compared: an act by hand that was written while the night ran counts from the next one.
+    The champion is not compared: an act by hand that was written while the night ran counts from the next night.
     """
     return (
         manifest.plan == night.plan.model_dump(mode="json")
@@ -99,5 +106,5 @@ def same_night(manifest: Manifest, night: Night) -> bool:
 
 
 def history_statistics(chain: Sequence[Manifest]) -> list[dict[str, float]]:
-    """Statistics of the periods that passed, oldest first: all that a band may be learned from."""
+    """Statistics of the periods that passed, oldest first. Bands are computed from these only."""
     return [v.statistics for m in chain if m.outcome == "complete" for v in m.validated]

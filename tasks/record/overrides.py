@@ -1,4 +1,4 @@
-"""Overrides: what an operator decided about one version of a period's logs, and why; decided once, kept for ever."""
+"""Overrides: an operator's decision about one version of a period's logs, and its reason. It is final."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from nightloop.tasks.plan.errors import DataError, PlanError
 from nightloop.tasks.plan.frozen import Frozen
 from nightloop.tasks.plan.plan import canonical_json
 
-Decided = tuple[int, int, str]  # period, version and digest of what landed: a new catalog counts versions from 1 again
+Decided = tuple[int, int, str]  # period, version and digest of a landing; the digest, since a new catalog counts from 1
 
 
 class Override(Frozen):
-    """`accept`: learn from these logs although validation blocks them. `skip`: pass over the period."""
+    """`accept`: learn from these logs although validation blocks them. `skip`: skip the period."""
 
     kind: Literal["accept", "skip"]
     by: str
@@ -26,36 +26,38 @@ class Override(Frozen):
     when: str  # ISO 8601, as passed in
 
 
-def record_override(objects: Objects, pipeline: str, place: Decided, decided: Override) -> Override:
-    """Record a decision and return it; the same one again changes nothing.
+def record_override(objects: Objects, pipeline: str, landing: Decided, decided: Override) -> Override:
+    """Record a decision and return it. Recording the same one again changes nothing.
 
-    Raises ValueError without a reason or a name, and where another decision about this version stands: collect the
-    period again for a new version if it was wrong.
+    Raises PlanError without a reason or a name, and DataError if another decision about this version is recorded. If that
+    was wrong, collect the period again for a new version.
     """
     if not decided.reason.strip() or not decided.by.strip():
-        raise PlanError("an override needs a reason and the name of who decided: it is what the next person will read")
-    if objects.create(_key(pipeline, place), seal(canonical_json(decided.model_dump(mode="json")))):
+        raise PlanError(
+            "an override needs a reason and the name of the person who decided; both are kept in the record"
+        )
+    if objects.create(_key(pipeline, landing), seal(canonical_json(decided.model_dump(mode="json")))):
         return decided
-    stands = read_override(objects, pipeline, place)
+    stands = read_override(objects, pipeline, landing)
     if stands is None or (stands.kind, stands.reason, stands.by) != (decided.kind, decided.reason, decided.by):
-        said = f"{stands.kind} by {stands.by}, {stands.when}: {stands.reason}" if stands else "removed meanwhile"
+        recorded = f"{stands.kind} by {stands.by}, {stands.when}: {stands.reason}" if stands else "removed meanwhile"
         raise DataError(
-            f"version {place[1]} of period {place[0]} of {pipeline} was decided already ({said[:300]}); it stands"
+            f"version {landing[1]} of period {landing[0]} of {pipeline} was decided already ({recorded[:300]}); that decision is final"
         )
     return stands
 
 
-def read_override(objects: Objects, pipeline: str, place: Decided) -> Override | None:
-    """The decision about what landed there, or None. Raises ValueError if its record was changed."""
-    key = _key(pipeline, place)
+def read_override(objects: Objects, pipeline: str, landing: Decided) -> Override | None:
+    """The decision about this landing, or None. Raises DataError if its record was changed."""
+    key = _key(pipeline, landing)
     try:
         return read_parsed(objects, key, lambda sealed: Override.model_validate_json(unseal(key, sealed)))
     except ValidationError as error:
-        raise DataError(f"{key} is no override that this nightloop reads: {error}") from error
+        raise DataError(f"{key} is not an override that this nightloop reads: {error}") from error
 
 
-def _key(pipeline: str, place: Decided) -> str:
-    index, version, digest = place
+def _key(pipeline: str, landing: Decided) -> str:
+    index, version, digest = landing
     if not (0 <= index < 10**6 and 0 <= version < 10**4):
         raise DataError(f"period {index}, version {version}: a period is 0 to 999999, a version 0 to 9999")
     return f"pipelines/{checked_pipeline(pipeline)}/overrides/{index:06d}-{version:04d}-{digest[:16]}.json"

@@ -1,4 +1,4 @@
-"""Overview: the state of every period, from the store's record and the lake's newest versions."""
+"""Period states: the state of every period, from the store's manifests and the lake's newest versions."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from nightloop.tasks.record.backfill_plan import State, night_states
 from nightloop.tasks.record.due import root_period
 from nightloop.tasks.record.manifest import Manifest
 
-AHEAD = 400  # periods without a night after which no later one is looked for: a night needs the one before it
+AHEAD = 400  # periods without a night after which the search ends: a night needs the one before it
 
 
 def overview(
     objects: Objects, warehouse: Warehouse, plan: Plan, last: int
 ) -> tuple[dict[int, Manifest], dict[int, State]]:
-    """The current manifests, and the state of every period, from the root to `last`; far beyond the last night, periods
-    are not looked at one by one: those after the states are missing."""
+    """The current manifests, and the state of every period, from the root to `last`. Periods far beyond the last night are
+    not read: those that have no state are missing."""
     chain: dict[int, Manifest] = {}
     broken: dict[int, str] = {}
-    shown = root_period(plan) - 1
-    while shown < last and shown < max([*chain, *broken], default=root_period(plan) - 1) + AHEAD:
-        begin, shown = shown + 1, min(shown + AHEAD, last)
-        more, wrong = manifest_store.survey_chain(objects, plan.pipeline, begin, shown)
+    read_up_to = root_period(plan) - 1
+    while read_up_to < last and read_up_to < max([*chain, *broken], default=root_period(plan) - 1) + AHEAD:
+        begin, read_up_to = read_up_to + 1, min(read_up_to + AHEAD, last)
+        more, wrong = manifest_store.survey_chain(objects, plan.pipeline, begin, read_up_to)
         chain, broken = chain | more, broken | wrong
-    return chain, night_states(chain, warehouse.latest(), plan, shown, broken)
+    return chain, night_states(chain, warehouse.latest(), plan, read_up_to, broken)

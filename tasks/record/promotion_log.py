@@ -1,8 +1,8 @@
-"""Registry: who the champion is, and moving it so that of two who try one wins and the other is told.
+"""Promotion log: the champion, and moving it. If two runs try at once, one succeeds and the other gets a conflict error.
 
-The promotion log is the truth: its entries are created, never changed, and creating number n+1 is the compare-and-swap
-that decides a race. `champion.json` is a copy of the newest entry, for readers in a hurry; whoever finds it behind, or
-damaged, brings it up to date. So a crash between the two leaves a promotion that happened.
+The log is authoritative. Its entries are created and never changed, and creating number n+1 is the compare-and-swap that
+decides between two runs. `champion.json` is a copy of the newest entry for fast reads. A reader that finds it stale or
+damaged repairs it. So a crash between the two writes leaves a valid promotion.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ logger = logging.getLogger(__name__)
 
 
 def read_champion(objects: Objects, pipeline: str) -> Entry | None:
-    """Who serves, or None: the log's newest entry. A pointer that is behind the log, or says otherwise, is corrected.
+    """The log's newest entry, which is the champion; None if there is none. A stale or wrong pointer is corrected.
 
-    Raises ValueError if an entry of the log was changed, or removed from its end.
+    Raises DataError if an entry of the log was changed, or removed from its end.
     """
     pointer = _pointer(objects, pipeline)
     number = pointer.number if pointer else 0
@@ -48,35 +48,36 @@ def read_champion(objects: Objects, pipeline: str) -> Entry | None:
     if pointer is not None and newest is None:
         raise DataError(
             f"{pointer_key(pipeline)} names entry {number}, which the promotion log lacks: it was removed. Restore the "
-            f"log; or remove {pointer_key(pipeline)} to go by what the log still says"
+            f"log; or remove {pointer_key(pipeline)} to use the entries that the log still has"
         )
     while (entry := _entry(objects, pipeline, number + 1)) is not None:
         newest, number = entry, number + 1
     if newest is not None and newest != pointer:
-        _point(objects, newest)
+        _move_pointer(objects, newest)
     return newest
 
 
 def read_log(objects: Objects, pipeline: str) -> list[Entry]:
-    """All entries, oldest first. Raises ValueError if one was changed or removed."""
+    """All entries, oldest first. Raises DataError if one was changed or removed."""
     newest = read_champion(objects, pipeline)
     numbers = range(1, newest.number + 1 if newest else 1)
     with ThreadPoolExecutor(16) as pool:
-        found = list(pool.map(lambda number: _entry(objects, pipeline, number), numbers))
-    gaps = [number for number, entry in zip(numbers, found, strict=True) if entry is None]
+        entries = list(pool.map(lambda number: _entry(objects, pipeline, number), numbers))
+    gaps = [number for number, entry in zip(numbers, entries, strict=True) if entry is None]
     if gaps:
         raise DataError(f"the promotion log of {pipeline} lacks entries {gaps[:10]}: they were removed; restore them")
-    return [entry for entry in found if entry is not None]
+    return [entry for entry in entries if entry is not None]
 
 
 def append_promotion(
     objects: Objects, pipeline: str, entry: Entry, expect: int, check: Callable[[Entry], None] | None = None
 ) -> Entry | None:
-    """Make `entry` (see `draft`) the champion, provided that entry number `expect` (0: none) still is the newest.
+    """Make `entry` (see `draft_entry`) the champion, if entry number `expect` (0: none) still is the newest.
 
-    None: somebody else moved the champion first. The same act again returns the entry it made the first time. `check`
-    raises where the entry cannot serve for another reason. Raises ValueError if it may not serve: its manifest is not
-    current or absent, its verdict is not promote and it is not forced, its blobs are damaged, or it has no reason.
+    None: another run or person moved the champion first. Repeating an act returns the entry that it made the first time.
+    `check` raises if the entry cannot serve for another reason. Raises PlanError or DataError if the entry may not serve:
+    its manifest is absent or not current, its verdict is not promote and it is not forced, a blob is damaged, or it has no
+    reason.
     """
     refuse_without_reason("a promotion", entry.reason)
     _refuse_unfit(objects, pipeline, entry)
@@ -90,18 +91,18 @@ def append_rollback(
     check: Callable[[Entry], None] | None = None,
 ) -> Entry | None:  # fmt: skip
     """Return to the champion before this one, or to the one of manifest hash `to`; `expect`, `check` and None as in
-    `promote`.
+    `append_promotion`.
 
-    Raises ValueError without a reason, and where there is nothing to return to.
+    Raises PlanError without a reason, or if there is no champion to return to.
     """
     refuse_without_reason("a rollback", act.reason)
     entries = read_log(objects, pipeline)
-    again = entries[expect:]  # our own entry, where an earlier attempt had its effect unseen
+    written = entries[expect:]  # our own entry, if an earlier attempt succeeded without an answer
     target = rollback_target(entries[:expect], to)
-    entry = _acted(target, "rollback", act).model_copy(update={"evidence": {"returns_to": target.number}})
-    if again and not repeats_entry(entry, again[0]):
+    entry = _draft_act(target, "rollback", act).model_copy(update={"evidence": {"returns_to": target.number}})
+    if written and not repeats_entry(entry, written[0]):
         return None
-    _visible(objects, pipeline, entry)
+    _recorded_night(objects, pipeline, entry)
     _check_blobs(objects, entry)
     if check is not None:
         check(entry)
@@ -109,32 +110,32 @@ def append_rollback(
 
 
 def append_hold(objects: Objects, pipeline: str, act: Act, expect: int, pinned: bool) -> Entry | None:
-    """Pin the champion, so that the gate may not move it, or unpin it; `expect` and None as in `promote`.
+    """Pin the champion, so that the gate may not move it, or unpin it; `expect` and None as in `append_promotion`.
 
-    Raises ValueError without a reason, and where there is no champion.
+    Raises PlanError without a reason, or if there is no champion.
     """
     refuse_without_reason("a pin or its removal", act.reason)
     last = _entry(objects, pipeline, expect) if expect else None
     if last is None:
         raise PlanError(f"{pipeline} has no champion yet: there is nothing to pin")
-    entry = _acted(last, "pin" if pinned else "unpin", act)
+    entry = _draft_act(last, "pin" if pinned else "unpin", act)
     return _append(objects, pipeline, entry.model_copy(update={"evidence": {}}), expect)
 
 
-def _acted(target: Entry, action: str, act: Act) -> Entry:
-    """An entry that keeps or brings back what `target` made the champion."""
+def _draft_act(target: Entry, action: str, act: Act) -> Entry:
+    """An entry that keeps or restores the champion of `target`."""
     parse_instant(act.when)
     changes = {"action": action, "by": act.by, "when": act.when, "reason": act.reason, "at_period": act.at_period}
     return target.model_copy(update={**changes, "pinned": action != "unpin"})
 
 
 def pointer_key(pipeline: str) -> str:
-    """Where the pointer is kept."""
+    """The key of the pointer."""
     return f"pipelines/{checked_pipeline(pipeline)}/champion.json"
 
 
 def entry_key(pipeline: str, number: int) -> str:
-    """Where an entry of the log is kept."""
+    """The key of an entry of the log."""
     return f"pipelines/{checked_pipeline(pipeline)}/log/{number:08d}.json"
 
 
@@ -146,37 +147,37 @@ def _append(objects: Objects, pipeline: str, entry: Entry, expect: int) -> Entry
         _settle_pointer(objects, pipeline)
         return last
     numbered = entry.model_copy(update={"number": expect + 1, "previous": last.manifest if last else None})
-    mine = objects.create(entry_key(pipeline, expect + 1), _bytes(numbered))  # from here on it has happened
-    stands = _standing(objects, pipeline, expect + 1, numbered if mine else None)
+    created = objects.create(entry_key(pipeline, expect + 1), _bytes(numbered))  # this write is the promotion
+    stands = _read_back(objects, pipeline, expect + 1, numbered if created else None)
     _settle_pointer(objects, pipeline)
     return stands if repeats_entry(numbered, stands) else None
 
 
-def _standing(objects: Objects, pipeline: str, number: int, mine: Entry | None) -> Entry:
-    """The entry that has this number. `mine`: the store said that it is ours.
+def _read_back(objects: Objects, pipeline: str, number: int, created: Entry | None) -> Entry:
+    """The entry that has this number. `created`: our entry, if the store confirmed that it created it.
 
-    Raises TimeoutError if the store refused ours and shows no other, RuntimeError where it overwrote ours.
+    Raises TimeoutError if the store refused ours and shows no other, ConflictError if it overwrote ours.
     """
     for pause in PAUSES:
         time.sleep(pause)
         stands = _entry(objects, pipeline, number)
-        if stands is None and mine is not None:
-            return mine  # the read lags behind the write; what was created stands
-        if stands is not None and mine is not None and stands != mine:
+        if stands is None and created is not None:
+            return created  # the read is older than the write; the created entry is valid
+        if stands is not None and created is not None and stands != created:
             raise ConflictError(
-                f"the store replaced {entry_key(pipeline, number)}, which it had created for this run: it does not keep "
-                "its conditional writes. Use another store; until then nothing that it says of the champion is sure"
+                f"the store replaced {entry_key(pipeline, number)}, which it had created for this run: it does not honour "
+                "conditional writes. Use another store; until then its record of the champion may be wrong"
             )
         if stands is not None:
             return stands
     raise TimeoutError(
-        f"{entry_key(pipeline, number)} exists and cannot be read, so it is not known whose it is. Look at "
-        f"nightloop status {as_given(pipeline)}; to do the same act again is safe"
+        f"{entry_key(pipeline, number)} exists and cannot be read, so it is not known which run wrote it. Look at "
+        f"nightloop status {as_given(pipeline)}; repeating the same act is safe"
     )
 
 
 def _settle_pointer(objects: Objects, pipeline: str) -> None:
-    """Bring the pointer up to the log. An entry that was written stands, even if this fails: the next reader does it."""
+    """Update the pointer from the log. If this fails the entry is still valid: the next reader updates the pointer."""
     try:
         read_champion(objects, pipeline)
     except (OSError, ValueError) as error:
@@ -184,24 +185,24 @@ def _settle_pointer(objects: Objects, pipeline: str) -> None:
 
 
 def _refuse_unfit(objects: Objects, pipeline: str, entry: Entry) -> None:
-    manifest = _visible(objects, pipeline, entry)
-    kept = (manifest.checkpoints.get(entry.strategy), manifest.vocabulary, manifest.name)
-    if kept != (entry.checkpoint, entry.vocabulary, entry.name) or entry.pipeline != pipeline:
+    manifest = _recorded_night(objects, pipeline, entry)
+    recorded = (manifest.checkpoints.get(entry.strategy), manifest.vocabulary, manifest.name)
+    if recorded != (entry.checkpoint, entry.vocabulary, entry.name) or entry.pipeline != pipeline:
         raise DataError(f"the entry and {manifest.name}'s manifest do not name the same checkpoint of {entry.strategy}")
     newest = manifest_store.current_manifest(objects, pipeline, entry.period)
     judged = manifest.judged.get(entry.strategy)
     objections = (
-        [] if newest == manifest else [f"{manifest.name} was mended since; its revision {manifest.revision} is old"]
+        [] if newest == manifest else [f"{manifest.name} was run again since; its revision {manifest.revision} is old"]
     )
     if manifest.verdict != "promote" or (judged is not None and judged.verdict != "promote"):
-        said = judged.verdict if judged else manifest.verdict
-        objections.append(f"the gate's verdict on {entry.strategy} in {manifest.name} is {said!r}")
+        verdict = judged.verdict if judged else manifest.verdict
+        objections.append(f"the gate's verdict on {entry.strategy} in {manifest.name} is {verdict!r}")
     if objections and not entry.forced:
-        raise PlanError(f"{'; '.join(objections)}: to promote it all the same, give --force (force in the form)")
+        raise PlanError(f"{'; '.join(objections)}: to promote it anyway, give --force (force in the form)")
     _check_blobs(objects, entry)
 
 
-def _visible(objects: Objects, pipeline: str, entry: Entry) -> Manifest:
+def _recorded_night(objects: Objects, pipeline: str, entry: Entry) -> Manifest:
     try:
         return manifest_store.manifest_by_hash(objects, pipeline, entry.manifest, entry.period)
     except LookupError as error:
@@ -217,47 +218,47 @@ def _check_blobs(objects: Objects, entry: Entry) -> None:
 
 
 def _pointer(objects: Objects, pipeline: str) -> Entry | None:
-    """The pointer's entry; None where there is none, or where it is damaged and the log must be read from its start."""
+    """The pointer's entry; None if there is none, or if it is damaged and the log must be read from its start."""
     try:
         return read_parsed(
-            objects, pointer_key(pipeline), lambda sealed: _parsed(pipeline, pointer_key(pipeline), sealed)
+            objects, pointer_key(pipeline), lambda sealed: _parse(pipeline, pointer_key(pipeline), sealed)
         )
     except ValueError as error:
         logger.warning("%s; it is made again from the promotion log", error)
         return None
 
 
-def _point(objects: Objects, newest: Entry) -> None:
-    """Bring the pointer up to this entry, unless somebody brought it further."""
+def _move_pointer(objects: Objects, newest: Entry) -> None:
+    """Update the pointer to this entry, unless it names a newer one already."""
     key = pointer_key(newest.pipeline)
     for pause in PAUSES:
         time.sleep(pause)
-        found = objects.read(key)
-        there = _pointer(objects, newest.pipeline)
-        if there is not None and (there == newest or there.number > newest.number):
+        stored = objects.read(key)
+        present = _pointer(objects, newest.pipeline)
+        if present is not None and (present == newest or present.number > newest.number):
             return
         try:
-            done = objects.swap(key, _bytes(newest), found[1]) if found else objects.create(key, _bytes(newest))
+            done = objects.swap(key, _bytes(newest), stored[1]) if stored else objects.create(key, _bytes(newest))
         except PermissionError:
             logger.info(
                 "%s is behind the log and may not be written from here", key
-            )  # who only reads is told the truth
+            )  # a reader without write access still gets the right champion
             return
         if done:
             return
-    logger.warning("%s could not be brought up to entry %d; the next reader does it", key, newest.number)
+    logger.warning("%s could not be updated to entry %d; the next reader does it", key, newest.number)
 
 
 def _entry(objects: Objects, pipeline: str, number: int) -> Entry | None:
     key = entry_key(pipeline, number)
-    return read_parsed(objects, key, lambda sealed: _parsed(pipeline, key, sealed, number))
+    return read_parsed(objects, key, lambda sealed: _parse(pipeline, key, sealed, number))
 
 
-def _parsed(pipeline: str, key: str, sealed: bytes, number: int | None = None) -> Entry:
+def _parse(pipeline: str, key: str, sealed: bytes, number: int | None = None) -> Entry:
     try:
         entry = Entry.model_validate_json(unseal(key, sealed))
     except ValidationError as error:
-        raise DataError(f"{key} is no entry of a format that this nightloop reads: {error}") from error
+        raise DataError(f"{key} is not an entry that this nightloop reads: {error}") from error
     if entry.pipeline != pipeline or number not in (None, entry.number):
         raise DataError(f"{key} holds entry {entry.number} of {entry.pipeline}: it was swapped")
     return entry

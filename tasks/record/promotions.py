@@ -1,4 +1,4 @@
-"""Promotions: the live champion follows the chain of nights, once, whatever crashed in between; and moves by hand."""
+"""Promotions: the live champion follows the chain of nights, once, also after a crash; and it is moved by hand."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ from nightloop.tasks.record.night_context import walk_back
 
 log = logging.getLogger(__name__)
 NO_TIME = timedelta(0)
-Check = Callable[[Entry], None]  # raises where an entry cannot serve
+Check = Callable[[Entry], None]  # raises if an entry cannot serve
 
 
 class ActOutcome(NamedTuple):
-    """What an act by hand came to: the entry that stands, and whether an earlier run of the same act had written it."""
+    """The outcome of an act by hand: its entry, and whether an earlier run of the same act had written it."""
 
     entry: Entry
     repeated: bool
 
 
 def follow_chain(objects: Objects, manifest: Manifest, when: str) -> Entry | None:
-    """Make the live champion what this night's chain says. None: it is already, or somebody acted by hand since.
+    """Set the live champion to that of this night's chain. None: it is the same already, or there is a newer act by hand.
 
-    The gate decided on the acts by hand that the night knew. If the log has a newer one, the night moves nothing.
+    The gate took into account the acts by hand that the night knew. If the log has a newer one, the champion stays.
     """
-    entries = promotion_log.read_log(objects, manifest.pipeline)  # settles a pointer that a crash left behind its log
+    entries = promotion_log.read_log(objects, manifest.pipeline)  # this also updates a stale pointer after a crash
     newest = entries[-1] if entries else None
     champion = manifest.champion
     if champion is None or (newest and (champion_of(newest) == champion or newest.at_period > manifest.period)):
@@ -56,7 +56,7 @@ def follow_chain(objects: Objects, manifest: Manifest, when: str) -> Entry | Non
         return None
     night = next((m for m in walk_back(objects, manifest) if m.period == champion.period), None)
     if night is None or night.checkpoints.get(champion.strategy) != champion.checkpoint:
-        return None  # a person chose a checkpoint that was mended since; the pointer says so itself
+        return None  # a person chose a checkpoint of a night that was run again since; the pointer names it already
     if manifest_store.current_manifest(objects, manifest.pipeline, night.period) != night:
         log.warning("%s moves no champion: it builds on %s, which was run again since", manifest.name, night.name)
         return None
@@ -65,7 +65,7 @@ def follow_chain(objects: Objects, manifest: Manifest, when: str) -> Entry | Non
     act = Act(by=GATE, when=when, reason=reason, at_period=manifest.period)
     entry = draft_entry(night, champion.strategy, act)
     chosen = next((e for e in reversed(acts) if champion_of(e) == champion), None)
-    if chosen is not None:  # the gate never had to agree with it
+    if chosen is not None:  # a person chose it, so the gate's verdict is not required
         entry = entry.model_copy(update={"forced": True, "reason": f"the choice of {summary(chosen)}"})
     return promotion_log.append_promotion(objects, manifest.pipeline, entry, newest.number if newest else 0)
 
@@ -75,13 +75,13 @@ def promote_checkpoint(
 ) -> ActOutcome:
     """Promote one night's checkpoint; with `pin` the gate may not move it. The same act again changes nothing.
 
-    `check` raises where the checkpoint cannot serve. Raises PlanError if it may not serve, or without a reason, and
-    RuntimeError where somebody was faster.
+    `check` raises if the checkpoint cannot serve. Raises PlanError if it may not serve, or without a reason, and
+    ConflictError if another act was written first.
     """
     if strategy in manifest.failed:
         raise PlanError(
             f"{strategy} failed in {manifest.name} ({manifest.failed[strategy].reason[:200]}), which has its checkpoint of an "
-            "earlier night: give the period of a night in which it learned"
+            "earlier night: give the period of a night in which it was trained"
         )
     entries = promotion_log.read_log(objects, manifest.pipeline)
     last = entries[-1] if entries else None
@@ -91,7 +91,7 @@ def promote_checkpoint(
         return ActOutcome(last, True)
     _refuse_later(last, act)
     moved = promotion_log.append_promotion(objects, manifest.pipeline, entry, last.number if last else 0, check)
-    return _won(objects, moved, manifest.pipeline)
+    return _act_outcome(objects, moved, manifest.pipeline)
 
 
 def roll_back(
@@ -99,15 +99,15 @@ def roll_back(
 ) -> ActOutcome:
     """Roll back to the champion before this one, or to the newest one of `period`, and pin it.
 
-    The same rollback again (same person, same reason) changes nothing, unless `after` says that it starts from entry
-    `after`: then the log must end there. Raises as `promote_by_hand`.
+    The same rollback again (same person, same reason) changes nothing, unless `after` names the entry to start from: then
+    the log must end there. Raises as `promote_checkpoint` does.
     """
     entries = promotion_log.read_log(objects, pipeline)
     if not entries:
         raise PlanError(f"{pipeline} has no champion yet: there is nothing to roll back")
     last = entries[-1]
-    asked = last.model_copy(update={"action": "rollback", "by": act.by, "reason": act.reason, "pinned": True})
-    same = _same_act(asked, last) and period in (None, last.period)
+    requested = last.model_copy(update={"action": "rollback", "by": act.by, "reason": act.reason, "pinned": True})
+    same = _same_act(requested, last) and period in (None, last.period)
     if same and after in (None, last.number - 1):
         return ActOutcome(last, True)
     if after is not None and after != last.number:
@@ -121,11 +121,11 @@ def roll_back(
     moved = promotion_log.append_rollback(
         objects, pipeline, act, last.number, of_period[-1] if of_period else None, check
     )
-    return _won(objects, moved, pipeline)
+    return _act_outcome(objects, moved, pipeline)
 
 
 def hold_champion(objects: Objects, pipeline: str, act: Act, pin: bool) -> ActOutcome:
-    """Pin what serves, so that the gate may not move it, or unpin it. Raises as `promote_by_hand`."""
+    """Pin the champion, so that the gate may not move it, or unpin it. Raises as `promote_checkpoint` does."""
     entries = promotion_log.read_log(objects, pipeline)
     if not entries:
         raise PlanError(f"{pipeline} has no champion yet: there is nothing to pin")
@@ -135,11 +135,11 @@ def hold_champion(objects: Objects, pipeline: str, act: Act, pin: bool) -> ActOu
     if pinned is None and not pin:
         raise PlanError(f"the champion of {pipeline} is not pinned: the gate may move it. Nothing was changed")
     _refuse_later(last, act)
-    return _won(objects, promotion_log.append_hold(objects, pipeline, act, last.number, pin), pipeline)
+    return _act_outcome(objects, promotion_log.append_hold(objects, pipeline, act, last.number, pin), pipeline)
 
 
 def newest_nights(objects: Objects, plan: Plan) -> tuple[Manifest, int]:
-    """The newest complete night, and the newest period that is not blocked: an act by hand counts from the one after.
+    """The newest complete night, and the newest period that is not blocked. An act by hand counts from the period after.
 
     Raises NotReady if no night is complete.
     """
@@ -162,23 +162,24 @@ def _same_act(entry: Entry, last: Entry) -> bool:
 
 
 def _refuse_later(last: Entry | None, act: Act) -> None:
-    """Refuse to act on an entry that somebody else made after this act was asked for: the person has not seen it.
+    """Raise ConflictError if another person's entry is newer than the request for this act: its author has not seen it.
 
-    An entry that is dated more than a day later was written by a machine whose clock was wrong, and refuses nobody.
+    An entry that is dated more than a day later was written by a machine whose clock was wrong, and is ignored here.
     """
     later = parse_instant(last.when) - parse_instant(act.when) if last else NO_TIME
     if last and last.by != act.by and NO_TIME < later < timedelta(days=1):
         raise ConflictError(
-            f"{summary(last)}. It was written at {last.when}, after this act was asked for at {act.when}; nothing was "
+            f"{summary(last)}. It was written at {last.when}, after this act was requested at {act.when}; nothing was "
             f"changed. Look again; if you mean that entry, run the act again (a rollback: --from {last.number})"
         )
 
 
-def _won(objects: Objects, entry: Entry | None, pipeline: str) -> ActOutcome:
+def _act_outcome(objects: Objects, entry: Entry | None, pipeline: str) -> ActOutcome:
     if entry is None:
         newest = promotion_log.read_champion(objects, pipeline)
-        who = f": {summary(newest)}" if newest else ""
+        other_act = f": {summary(newest)}" if newest else ""
         raise ConflictError(
-            f"somebody else acted on the champion first{who}. Your act was not written. Look again: nightloop status {as_given(pipeline)}"
+            f"another act on the champion was written first{other_act}. Your act was not written. Look again: "
+            f"nightloop status {as_given(pipeline)}"
         )
     return ActOutcome(entry, False)

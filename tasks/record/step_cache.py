@@ -1,4 +1,4 @@
-"""Work: finished steps of a night under way, so that a run after a crash skips what is done."""
+"""Step cache: results of finished steps, so that a run after a crash skips them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ log = logging.getLogger(__name__)
 
 
 def cached_result(objects: Objects, pipeline: str, key: str, step: str) -> dict[str, JsonValue] | None:
-    """What the step of this key (SHA-256 of all it depends on) came to, or None where it must be done.
+    """The result of the step of this key (SHA-256 of all that it depends on), or None if the step must run.
 
-    A record that is damaged, or that names a blob that is, is forgotten: doing the step again gives the same. Every
-    SHA-256 in a record is the name of a blob.
+    A record that is damaged, or that names a damaged blob, is removed: running the step again gives the same result.
+    Every SHA-256 in a record is the name of a blob.
     """
-    place = step_result_key(pipeline, key, step)
+    record_key = step_result_key(pipeline, key, step)
     try:
-        data = read_parsed(objects, place, lambda sealed: unseal(place, sealed))
+        data = read_parsed(objects, record_key, lambda sealed: unseal(record_key, sealed))
         if data is None:
             return None
         for sha in sorted(set(re.findall(rb'"([0-9a-f]{64})"', data))):
@@ -34,14 +34,14 @@ def cached_result(objects: Objects, pipeline: str, key: str, step: str) -> dict[
         return dict(json.loads(data))
     except (ValueError, FileNotFoundError) as error:
         log.warning("%s; the step is done again", error)
-        objects.remove(place)
+        objects.remove(record_key)
         return None
 
 
 def store_result(
     objects: Objects, pipeline: str, key: str, step: str, value: dict[str, JsonValue]
 ) -> dict[str, JsonValue]:
-    """Record what a step came to; its blobs must be stored already. Returns what stands: the first is right."""
+    """Record the result of a step; its blobs must be stored already. Returns the recorded result: the first one wins."""
     if objects.create(step_result_key(pipeline, key, step), seal(canonical_json(value))):
         return value
     stands = cached_result(objects, pipeline, key, step)
@@ -49,5 +49,5 @@ def store_result(
 
 
 def step_result_key(pipeline: str, key: str, step: str) -> str:
-    """Where the record of a step is kept."""
+    """The key of the record of a step."""
     return f"pipelines/{checked_pipeline(pipeline)}/work/{key}/{step}.json"

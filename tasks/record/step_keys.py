@@ -1,7 +1,7 @@
-"""Steps: the name of a finished piece of a night's work, made of everything its result depends on.
+"""Step keys: a hash of everything that the result of a night's step depends on.
 
-A strategy whose inputs did not change is not trained again, whatever else changed in the plan: a crash, a new strategy or
-a changed gate costs only what is really new.
+A strategy whose inputs did not change is not trained again, whatever else changed in the plan. After a crash, or with a
+new strategy or a changed gate, only new steps run.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from nightloop.tasks.record.night_context import Night
 
 
 def pretrain_key(night: Night, logs: Sequence[PeriodLogs]) -> str:
-    """What the weights that every strategy starts from depend on."""
+    """The key of the weights that every strategy starts from."""
     return _key(night, {"step": "pretrain", "strategy": night.plan.pretrain.model_dump(mode="json")}, logs)
 
 
 def retrain_key(night: Night, label: str, logs: Sequence[PeriodLogs]) -> str:
-    """What the checkpoint of the plan's strategy `label` depends on; `logs` are those of its lookback and histories."""
+    """The key of the checkpoint of the plan's strategy `label`; `logs` are those of its lookback and histories."""
     previous = night.previous.checkpoints.get(label) if night.previous else None
     start = None if night.previous else night.plan.pretrain.model_dump(mode="json")
     inputs: dict[str, JsonValue] = {
@@ -34,11 +34,11 @@ def retrain_key(night: Night, label: str, logs: Sequence[PeriodLogs]) -> str:
     return _key(night, inputs, logs)
 
 
-def score_key(night: Night, kept: CheckpointRef, logs: Sequence[PeriodLogs]) -> str:
-    """What the scores of one checkpoint on this night depend on; `logs` are all of history (what users took)."""
+def score_key(night: Night, checkpoint: CheckpointRef, logs: Sequence[PeriodLogs]) -> str:
+    """The key of the scores of one checkpoint on this night; `logs` are those of the whole history (what users took)."""
     inputs: dict[str, JsonValue] = {
         "step": "score",
-        "weights": kept.weights,
+        "weights": checkpoint.weights,
         "ranking": night.plan.ranking.model_dump(mode="json"),
     }
     return _key(night, inputs, logs)

@@ -1,4 +1,4 @@
-"""Notes: seconds and bytes beside a manifest; no part of the record, and nobody misses them when they are gone."""
+"""Timings: seconds and bytes of a night. They are not part of the record, and nothing depends on them."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ log = logging.getLogger(__name__)
 
 
 def write_timings(objects: Objects, manifest: Manifest, value: dict[str, JsonValue]) -> bool:
-    """Keep what a night took; False where an earlier run of the same night did so already (it did the work)."""
+    """Store the timings of a night. False if an earlier run of the same night did so already: that run did the work."""
     return objects.create(_key(manifest), seal(canonical_json(value)))
 
 
 def read_timings(objects: Objects, manifest: Manifest) -> dict[str, JsonValue] | None:
-    """What the night took, or None where nobody wrote it down or it cannot be read any more."""
+    """The timings of a night, or None if they were not stored or cannot be read."""
     key = _key(manifest)
     try:
-        found = read_parsed(objects, key, lambda sealed: unseal(key, sealed))
-        return dict(json.loads(found)) if found else None
+        data = read_parsed(objects, key, lambda sealed: unseal(key, sealed))
+        return dict(json.loads(data)) if data else None
     except ValueError as error:
         log.warning("%s; the night's seconds and bytes are not known", error)
         return None

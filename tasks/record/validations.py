@@ -1,7 +1,7 @@
-"""Validations: a version of a period is held against the plan's expectations once, and what came of it is kept.
+"""Validations: a version of a period is checked against the plan's expectations once, and the outcome is stored.
 
-The rows that validation puts aside are part of the key: where the lake's catalog was restored to a time before it, they
-are put aside again.
+The quarantined rows are part of the key: if the lake's catalog was restored to an earlier time, validation runs again
+and quarantines them again.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from nightloop.tasks.objects import blobs
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.plan.plan import Plan, canonical_json
 from nightloop.tasks.record import step_cache
-from nightloop.tasks.record.manifest import Validated
+from nightloop.tasks.record.manifest import PeriodValidation
 from nightloop.tasks.validation.gx import EarlierNights, validate_period
 
 STEP = "validate"
 Version = tuple[int, int]  # of which period, and its number
 Rows = tuple[str, int, int]  # digest of the clean rows; rows that arrived; rows in quarantine
-Earlier = Sequence[tuple[int, str]]  # period and digest of what the history and the vocabulary of `Nights` come from
+Earlier = Sequence[tuple[int, str]]  # period and digest of the logs behind the statistics and the vocabulary
 
 
 @dataclass(frozen=True)
 class ValidationOutcome:
-    """What validation says of a version of a period, and what it left of its rows."""
+    """The outcome of validation for a version of a period, and its counts of rows."""
 
-    validated: Validated
+    validated: PeriodValidation
     digest: str  # of the clean rows
     rows: int  # that are clean
     quarantined: int
@@ -43,41 +43,45 @@ def load_validation(
     objects: Objects, warehouse: Warehouse, plan: Plan, version: Version, nights: EarlierNights, earlier: Earlier,
     accepted: str | None,
 ) -> ValidationOutcome:  # fmt: skip
-    """The verdict on a version of a period: the one that is kept, or a new one."""
+    """The outcome for a version of a period: the stored one, or a new one."""
     inputs: dict[str, object] = {
         "rules": rules_digest(plan), "version": list(version), "accepted": accepted,
         "earlier": [list(one) for one in earlier],
-        "statistics": [_exact(one) for one in nights.history],
+        "statistics": [_to_texts(one) for one in nights.history],
     }  # fmt: skip
     rows = clean_digest(warehouse, *version)
-    if known := step_cache.cached_result(objects, plan.pipeline, _key(inputs, rows), STEP):
-        return _outcome(Validated.model_validate({**known, "statistics": _numbers(known["statistics"])}), rows)
+    if cached := step_cache.cached_result(objects, plan.pipeline, _key(inputs, rows), STEP):
+        return _outcome(
+            PeriodValidation.model_validate({**cached, "statistics": _to_numbers(cached["statistics"])}), rows
+        )
     result = validate_period(warehouse, plan, period(plan.periods, version[0]), version[1], nights, accepted)
     blob = blobs.put(objects, result.document)
-    kept: dict[str, JsonValue] = {
+    record: dict[str, JsonValue] = {
         "verdict": result.verdict, "reasons": list(result.reasons), "blob": blob,
-        "statistics": _exact(result.statistics),
+        "statistics": _to_texts(result.statistics),
     }  # fmt: skip
     rows = clean_digest(warehouse, *version)
-    step_cache.store_result(objects, plan.pipeline, _key(inputs, rows), STEP, kept)
-    made = Validated(verdict=result.verdict, reasons=result.reasons, statistics=dict(result.statistics), blob=blob)
-    return _outcome(made, rows)
+    step_cache.store_result(objects, plan.pipeline, _key(inputs, rows), STEP, record)
+    validation = PeriodValidation(
+        verdict=result.verdict, reasons=result.reasons, statistics=dict(result.statistics), blob=blob
+    )
+    return _outcome(validation, rows)
 
 
-def _outcome(validated: Validated, rows: Rows) -> ValidationOutcome:
+def _outcome(validated: PeriodValidation, rows: Rows) -> ValidationOutcome:
     digest, arrived, aside = rows
     return ValidationOutcome(validated, digest, arrived - aside, aside)
 
 
-def _exact(statistics: Mapping[str, float]) -> dict[str, JsonValue]:
-    """Numbers as text: every digit stays, and so do NaN and infinity, which JSON does not have."""
+def _to_texts(statistics: Mapping[str, float]) -> dict[str, JsonValue]:
+    """Numbers as text, which keeps every digit, and NaN and infinity, which JSON does not have."""
     return {name: repr(float(value)) for name, value in statistics.items()}
 
 
-def _numbers(kept: JsonValue) -> dict[str, float]:
-    return {name: float(str(value)) for name, value in kept.items()} if isinstance(kept, dict) else {}
+def _to_numbers(texts: JsonValue) -> dict[str, float]:
+    return {name: float(str(value)) for name, value in texts.items()} if isinstance(texts, dict) else {}
 
 
 def _key(inputs: Mapping[str, object], rows: Rows) -> str:
-    """All that the verdict depends on; the rows that it put aside are part of it."""
+    """The hash of everything that the outcome depends on, the quarantined rows included."""
     return hashlib.sha256(canonical_json({**inputs, "rows": [*rows]})).hexdigest()

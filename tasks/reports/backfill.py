@@ -10,7 +10,7 @@ from nightloop.tasks.reports.table import Cell, Table
 
 
 class StepLike(Protocol):
-    """One line of a backfill's plan, as `nightloop.tasks.record.backfill_plan` makes it."""
+    """One line of a backfill's plan, as `nightloop.tasks.record.backfill_plan` plans it."""
 
     @property
     def period(self) -> int:
@@ -29,7 +29,7 @@ class StepLike(Protocol):
 
 
 def backfill(pipeline: str, steps: Sequence[StepLike], names: Mapping[int, str]) -> Table:
-    """One row a period; the title says how many run. What is not yet known by name shows its index."""
+    """One row a period; the title says how many run. A period without a name is shown by its index."""
     runs = [step for step in steps if step.action == "run"]
     if runs:
         first, last = (names.get(step.period, f"period {step.period}") for step in (runs[0], runs[-1]))
@@ -46,7 +46,5 @@ def backfill(pipeline: str, steps: Sequence[StepLike], names: Mapping[int, str])
         )
         for step in steps
     )
-    note = (
-        "A night that runs makes every later one due. Cancel at any time; run it again and it goes on where it stopped."
-    )
+    note = "A night that runs makes every later one due. Cancel at any time; run it again and it continues where it stopped."
     return Table(title, ("night", "action", "why"), rows, note if runs else "")

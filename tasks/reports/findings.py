@@ -1,4 +1,4 @@
-"""Findings: the head of a report; who serves, since when and why, what needs a hand, what could be had."""
+"""Findings: the first part of a report. What serves, since when and why; what needs attention; what is cheaper."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from nightloop.tasks.reports.standings import mean_note
 from nightloop.tasks.reports.table import Mood
 
 ENOUGH = 5  # nights that advice rests on
-CHEAPER = 3.0  # times; below this, a cheaper strategy is not worth a word
-CATCH_UP = 31  # missed nights that a nightly run does first, unless it is told otherwise
+CHEAPER = 3.0  # times faster; below this, a cheaper strategy is not reported
+CATCH_UP = 31  # missed nights that a nightly run does first, unless it is set otherwise
 MATCHED = 0.01  # relative loss that counts as matching
 
 
@@ -29,36 +29,41 @@ class Finding:
 
 
 def headline(history: h.History) -> str:
-    """Who serves, since when, and why; the promotion log first, the chain where there is no log (a bake-off)."""
+    """What serves, since when, and why, by the promotion log; by the chain if there is no log (a bake-off)."""
     if history.log:
         return _by_entry(history, history.log[-1])
-    champion = _chosen(history)
+    champion = _newest_champion(history)
     if champion is None:
-        return "Nobody serves yet: no night has promoted a strategy"
+        return "No champion yet: no night has promoted a strategy"
     name = f"{champion.strategy} of {h.name(history, champion.period)}"
-    return f"Nobody serves yet; by its replayed nights {name} would{_beats(history, champion)}"
+    return f"No champion yet; by the replayed nights {name} would serve{_beats(history, champion)}"
 
 
 def findings(history: h.History, refused: str = "") -> list[Finding]:
-    """Everything that needs a hand, the worst first; then advice. All well: one line that says so.
+    """Everything that needs attention, the worst first; then advice. If all is well, one line says so.
 
-    `refused`: why no night can run under the plan as it is now; what to run is advised only where that can be done.
+    `refused`: why no night can run under the current plan. In that case no run is advised.
     """
     if refused:
-        return [Finding("bad", refused), *_pinned(history), *_control(history), *_no_better_than_the_mean(history)]
-    found = [
-        *_broken(history),
-        *_failed(history),
-        *_stale(history),
-        *_missing(history),
-        *_pinned(history),
-        *_not_moved(history),
-        *_control(history),
-        *_no_better_than_the_mean(history),
-        *_cheaper(history),
+        return [
+            Finding("bad", refused),
+            *_list_pin(history),
+            *_compare_with_control(history),
+            *_compare_with_mean_rate(history),
+        ]
+    items = [
+        *_list_blocked(history),
+        *_list_failed(history),
+        *_list_stale(history),
+        *_list_missing(history),
+        *_list_pin(history),
+        *_list_unpromoted(history),
+        *_compare_with_control(history),
+        *_compare_with_mean_rate(history),
+        *_list_cheaper(history),
     ]
-    trouble = any(f.mood in ("bad", "warn") for f in found)
-    return found if trouble else [Finding("good", "Every night is in place; nothing needs a hand."), *found]
+    trouble = any(f.mood in ("bad", "warn") for f in items)
+    return items if trouble else [Finding("good", "Every night is in place; nothing needs attention."), *items]
 
 
 def _by_entry(history: h.History, entry: Entry) -> str:
@@ -66,8 +71,8 @@ def _by_entry(history: h.History, entry: Entry) -> str:
     forced = ", forced" if entry.forced else ""
     day = entry.when[:16].replace("T", " ")
     who = "the gate" if entry.by == "gate" else entry.by
-    why = f": {plain(entry.reason, 300)}" if entry.reason else ""
-    return f"{entry.strategy} of {h.name(history, entry.period)} serves since {day}, {how} {who}{forced}{why}"
+    reason = f": {plain(entry.reason, 300)}" if entry.reason else ""
+    return f"{entry.strategy} of {h.name(history, entry.period)} serves since {day}, {how} {who}{forced}{reason}"
 
 
 def _beats(history: h.History, champion: ChampionRef) -> str:
@@ -76,72 +81,76 @@ def _beats(history: h.History, champion: ChampionRef) -> str:
     pairs = [
         (h.value(history, i, champion.strategy, metric), h.value(history, i, control or "", metric)) for i in nights
     ]
-    known = [(a, b) for a, b in pairs if a is not None and b is not None]
-    if not known or control in (None, champion.strategy):
+    scored_pairs = [(a, b) for a, b in pairs if a is not None and b is not None]
+    if not scored_pairs or control in (None, champion.strategy):
         return ""
-    a, b = (sum(column) / len(known) for column in zip(*known, strict=True))
-    return f": {gain(metric, a, b)} {metric} against {control} over the last {plural(len(known), 'night')}"
+    a, b = (sum(column) / len(scored_pairs) for column in zip(*scored_pairs, strict=True))
+    return f": {gain(metric, a, b)} {metric} against {control} over the last {plural(len(scored_pairs), 'night')}"
 
 
-def _broken(history: h.History) -> list[Finding]:
-    found = []
+def _list_blocked(history: h.History) -> list[Finding]:
+    items = []
     for index in _in_state(history, "blocked"):
-        why = h.state(history, index)[1] or h.reasons(history.nights[index])
+        reasons = h.state(history, index)[1] or h.reasons(history.nights[index])
         name = h.name(history, index)
         todo = (
-            f"Mend the source and run `nightloop night {as_given(history.pipeline)} --period {name}`; if the logs are right, add "
-            '`--accept "why"`; to pass over the period, `--skip "why"`. The champion goes on serving meanwhile.'
+            f"Fix the source and run `nightloop night {as_given(history.pipeline)} --period {name}`; if the logs are right, add "
+            '`--accept "why"`; to skip the period, `--skip "why"`. The champion continues to serve meanwhile.'
         )
-        found.append(
+        items.append(
             Finding(
                 "bad",
-                f"{name} is blocked: {join_words([without_severity(w) for w in why], 2) or 'no reason was recorded'}",
+                f"{name} is blocked: {join_words([without_severity(w) for w in reasons], 2) or 'no reason was recorded'}",
                 todo,
             )
         )
-    return found
+    return items
 
 
-def _failed(history: h.History) -> list[Finding]:
-    """Strategies that could not learn in the newest night, what serves first."""
+def _list_failed(history: h.History) -> list[Finding]:
+    """Strategies that failed in the newest night, the one that serves first."""
     nights = [night for _, night in sorted(history.nights.items()) if night.outcome == "complete"]
     if not nights or not nights[-1].failed:
         return []
-    newest, found = nights[-1], []
+    newest, items = nights[-1], []
     serves = newest.champion.strategy if newest.champion else None
-    for name, why in sorted(newest.failed.items(), key=lambda item: item[0] != serves):
+    for name, failure in sorted(newest.failed.items(), key=lambda item: item[0] != serves):
         times = next((n for n, night in enumerate(reversed(nights)) if name not in night.failed), len(nights))
-        again = f", {plural(times, 'night')} in a row" if times > 1 else ""
-        what = "broke" if why.kind == "error" else "could not learn"
-        keeps = "its last weights go on serving" if name == serves else "it keeps its last checkpoint"
+        repeats = f", {plural(times, 'night')} in a row" if times > 1 else ""
+        outcome = "broke" if failure.kind == "error" else "could not learn"
+        keeps = "its last weights continue to serve" if name == serves else "it keeps its last checkpoint"
         todo = (
             f"Look at its options and at the rows of {newest.name}; then `nightloop night {as_given(history.pipeline)} --period "
             f"{newest.name} --retry-failed`. It joins again by itself the next night."
         )
-        mood: Mood = "bad" if name == serves or why.kind == "error" else "warn"
-        found.append(
-            Finding(mood, f"{name} {what} in {newest.name}{again}; {keeps}: {without_severity(why.reason)}", todo)
+        mood: Mood = "bad" if name == serves or failure.kind == "error" else "warn"
+        items.append(
+            Finding(
+                mood, f"{name} {outcome} in {newest.name}{repeats}; {keeps}: {without_severity(failure.reason)}", todo
+            )
         )
-    return found
+    return items
 
 
-def _stale(history: h.History) -> list[Finding]:
+def _list_stale(history: h.History) -> list[Finding]:
     stale = _in_state(history, "stale")
     if not stale:
         return []
-    why = h.state(history, stale[0])[1]
-    because = join_words([without_severity(w) for w in why], 2) or "logs or predecessor changed since"
+    reasons = h.state(history, stale[0])[1]
+    because = join_words([without_severity(w) for w in reasons], 2) or "logs or predecessor changed since"
     text = f"{plural(len(stale), 'night')} stale from {h.name(history, stale[0])} on: {because}"
     command = f"nightloop backfill {as_given(history.pipeline)} --what stale"
     todo = f"`{command} --dry-run` shows what would run again; `{command}` runs it."
     return [Finding("warn", text, todo)]
 
 
-def _missing(history: h.History) -> list[Finding]:
+def _list_missing(history: h.History) -> list[Finding]:
     missing = _in_state(history, "missing")
     if not missing:
         return []
-    names = [h.name(history, i) for i in missing[:4]] + [""] * (len(missing) - 4 + history.later)  # the first are said
+    names = [h.name(history, i) for i in missing[:4]] + [""] * (
+        len(missing) - 4 + history.later
+    )  # only the first are named
     text = f"{plural(len(names), 'night')} missing: {join_words(names)}"
     command = f"`nightloop backfill {as_given(history.pipeline)} --what missing`"
     if len(names) > CATCH_UP + 1:  # the newest, and those before it
@@ -149,7 +158,7 @@ def _missing(history: h.History) -> list[Finding]:
     return [Finding("warn", text, f"The next nightly run catches up; now: {command}.")]
 
 
-def _pinned(history: h.History) -> list[Finding]:
+def _list_pin(history: h.History) -> list[Finding]:
     pin = current_pin(history.log)
     if pin is None:
         return []
@@ -162,12 +171,12 @@ def _pinned(history: h.History) -> list[Finding]:
     return [Finding("warn", text, todo)]
 
 
-def _not_moved(history: h.History) -> list[Finding]:
-    """A backfill decides as nights do, and moves nothing: what it chose serves once somebody, or a night, promotes it."""
-    champion, last = _chosen(history), history.log[-1] if history.log else None
+def _list_unpromoted(history: h.History) -> list[Finding]:
+    """A backfill decides as nights do and promotes nothing: its champion serves only after a night or an operator promotes it."""
+    champion, last = _newest_champion(history), history.log[-1] if history.log else None
     if champion is None or (last and (last.by != "gate" or last.period >= champion.period)):
         return []
-    serves = f"{last.strategy} of {h.name(history, last.period)} serves" if last else "nobody serves"
+    serves = f"{last.strategy} of {h.name(history, last.period)} serves" if last else "there is no champion"
     text = f"Replayed nights chose {champion.strategy} of {h.name(history, champion.period)}; {serves}"
     todo = (
         f'The next night promotes it; now: `nightloop promote {as_given(history.pipeline)} --reason "why"`, or give a backfill '
@@ -176,13 +185,13 @@ def _not_moved(history: h.History) -> list[Finding]:
     return [Finding("warn", text, todo)]
 
 
-def _chosen(history: h.History) -> ChampionRef | None:
+def _newest_champion(history: h.History) -> ChampionRef | None:
     """The champion of the newest night."""
     return history.nights[max(history.nights)].champion if history.nights else None
 
 
-def _control(history: h.History) -> list[Finding]:
-    """Models that learn every night should beat the one that never does; where they do not, something is wrong."""
+def _compare_with_control(history: h.History) -> list[Finding]:
+    """Models that learn every night should beat the one that never does; if they do not, something is wrong."""
     metric, control, nights = h.metric(history), h.control(history), h.scored_nights(history)[-ENOUGH:]
     if control is None or len(nights) < ENOUGH:
         return []
@@ -201,44 +210,56 @@ def _control(history: h.History) -> list[Finding]:
     ]
 
 
-def _no_better_than_the_mean(history: h.History) -> list[Finding]:
+def _compare_with_mean_rate(history: h.History) -> list[Finding]:
     """Click probabilities should beat the mean click rate, whose normalised entropy is 1; the control ages, and may not."""
     nights = h.scored_nights(history)[-ENOUGH:]
-    found = [[v for i in nights if (v := h.value(history, i, s, "ne")) is not None] for s in h.strategies(history)]
-    means = {s: sum(values) / len(values) for s, values in zip(h.strategies(history), found, strict=True) if values}
+    values_by_strategy = [
+        [v for i in nights if (v := h.value(history, i, s, "ne")) is not None] for s in h.strategies(history)
+    ]
+    means = {
+        s: sum(values) / len(values)
+        for s, values in zip(h.strategies(history), values_by_strategy, strict=True)
+        if values
+    }
     bad = {s: mean for s, mean in means.items() if mean >= 1 and s != h.control(history)}
     if not bad:
         return []
     which = join_words([f"{s} {mean:.3f}" for s, mean in bad.items()])
-    text = f"No better than the mean click rate, said to everybody (normalised entropy 1 or more): {which}"
-    todo = "More rows a night, fewer epochs, a lower rate or a smaller model; see the schedule in the plan."
+    text = f"No better than predicting the mean click rate for every row (normalised entropy 1 or more): {which}"
+    todo = "Use more rows a night, fewer epochs, a lower lr or a smaller model; see `training` in the plan."
     return [Finding("warn", text, todo)]
 
 
-def _cheaper(history: h.History) -> list[Finding]:
-    champion = _chosen(history)
+def _list_cheaper(history: h.History) -> list[Finding]:
+    champion = _newest_champion(history)
     metric, nights = h.metric(history), h.scored_nights(history)
     if champion is None or h.better(metric, 0, 1):
         return []
     cost = {s: mean_note(history, "seconds", s) for s in h.strategies(history)}
-    mine = cost.get(champion.strategy)
-    found = []
-    for strategy, theirs in cost.items():
-        ran = _matched(history, strategy, champion.strategy, metric, nights)
-        if mine and theirs and mine / theirs >= CHEAPER and ran >= ENOUGH and strategy != h.control(history):
-            share = f"1/{mine / theirs:.0f} of the time"
+    champion_cost = cost.get(champion.strategy)
+    items = []
+    for strategy, strategy_cost in cost.items():
+        ran = _count_matched_nights(history, strategy, champion.strategy, metric, nights)
+        if (
+            champion_cost
+            and strategy_cost
+            and champion_cost / strategy_cost >= CHEAPER
+            and ran >= ENOUGH
+            and strategy != h.control(history)
+        ):
+            share = f"1/{champion_cost / strategy_cost:.0f} of the time"
             text = f"{strategy} has matched {champion.strategy} for {plural(ran, 'night')} at {share}: switch?"
-            found.append(
+            items.append(
                 Finding(
                     "",
                     text,
                     f'`nightloop promote {as_given(history.pipeline)} --strategy {strategy} --force --reason "cheaper"`',
                 )
             )
-    return found
+    return items
 
 
-def _matched(history: h.History, strategy: str, champion: str, metric: str, nights: list[int]) -> int:
+def _count_matched_nights(history: h.History, strategy: str, champion: str, metric: str, nights: list[int]) -> int:
     run = 0
     for index in reversed(nights):
         a, b = h.value(history, index, strategy, metric), h.value(history, index, champion, metric)

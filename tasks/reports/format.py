@@ -1,4 +1,4 @@
-"""Words and numbers as an operator reads them: short, harmless, the same in a terminal, in markdown and in HTML."""
+"""Words and numbers as an operator reads them: short, without control characters, the same in a terminal, in markdown and in HTML."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ def plain(text: object, longest: int = LONGEST) -> str:
 
     A name from the logs may hold terminal escapes, line breaks, right-to-left marks or a megabyte; a reason a password.
     """
-    said = str(text)
-    head = said[: 4 * longest + 64]
-    kept = "".join(" " if c.isspace() else c for c in head if c.isspace() or unicodedata.category(c)[0] != "C")
-    line = " ".join(kept.split())
-    if len(head) < len(said):  # the last word may be half a credential, which nothing masks
+    full = str(text)
+    head = full[: 4 * longest + 64]
+    printable = "".join(" " if c.isspace() else c for c in head if c.isspace() or unicodedata.category(c)[0] != "C")
+    line = " ".join(printable.split())
+    if len(head) < len(full):  # the last word may be half a credential, which redaction does not recognise
         whole = line.rpartition(" ")[0]
         line = whole if whole or len(line) <= longest else line
     line = redact(line)
-    return line if len(line) <= longest and len(head) == len(said) else line[: longest - 1].rstrip() + "…"
+    return line if len(line) <= longest and len(head) == len(full) else line[: longest - 1].rstrip() + "…"
 
 
 def escape_html(text: object, longest: int = LONGEST) -> str:
@@ -44,7 +44,7 @@ def escape_markdown(text: object, longest: int = LONGEST) -> str:
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """A metric: fixed digits, so that a column can be compared by eye; a dash where there is none."""
+    """A metric: fixed digits, so that a column can be compared by eye; a dash if there is none."""
     if value is None or not math.isfinite(value):
         return NONE
     return f"{value:.{digits}f}"

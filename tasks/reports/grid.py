@@ -1,4 +1,4 @@
-"""The period grid: one row a night, what came in, how each strategy did, what the gate said, who served."""
+"""The period grid: one row a night, what came in, how each strategy did, what the gate decided, what served."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def _title(history: h.History) -> str:
 
 def _row(history: h.History, index: int, metric: str, columns: list[str]) -> tuple[Cell, ...]:
     night = history.nights.get(index)
-    state, why = h.state(history, index)
-    head = Cell(h.name(history, index)), Cell(state, STATES.get(state, "warn"), "; ".join(why))
+    state, reasons = h.state(history, index)
+    head = Cell(h.name(history, index)), Cell(state, STATES.get(state, "warn"), "; ".join(reasons))
     if night is None:
-        return *head, *(Cell(NONE, "quiet") for _ in range(len(columns) + 5)), Cell("; ".join(why))
+        return *head, *(Cell(NONE, "quiet") for _ in range(len(columns) + 5)), Cell("; ".join(reasons))
     rows = sum(logs.rows for logs in night.logs)
     aside = sum(logs.quarantined for logs in night.logs)
     return (
@@ -69,22 +69,24 @@ def _validation(night: Manifest) -> Cell:
 
 
 def _remarks(history: h.History, night: Manifest) -> str:
-    """What is out of the ordinary, in words: why it is stale or blocked, what was warned of, that it was mended."""
-    state, why = h.state(history, night.period)
-    told = [f"mended, revision {night.revision}"] if night.revision > 1 else []
-    told += [without_severity(reason) for reason in why] if state != "complete" else []
+    """What is out of the ordinary, in words: why it is stale or blocked, warnings, and whether it was repaired."""
+    state, reasons = h.state(history, night.period)
+    remarks = [f"repaired, revision {night.revision}"] if night.revision > 1 else []
+    remarks += [without_severity(reason) for reason in reasons] if state != "complete" else []
     odd = [v for v in night.validated if v.verdict in ("warned", "overridden")]
-    told += [without_severity(v.reasons[0]) for v in odd if v.reasons]
-    told += [f"{name} {'broke' if why.kind == 'error' else 'failed'}" for name, why in sorted(night.failed.items())]
-    return "; ".join(dict.fromkeys(told))
+    remarks += [without_severity(v.reasons[0]) for v in odd if v.reasons]
+    remarks += [
+        f"{name} {'broke' if reasons.kind == 'error' else 'failed'}" for name, reasons in sorted(night.failed.items())
+    ]
+    return "; ".join(dict.fromkeys(remarks))
 
 
 def _scores(history: h.History, index: int, metric: str, columns: list[str]) -> list[Cell]:
     values = [h.value(history, index, strategy, metric) for strategy in columns]
-    known = [v for v in values if v is not None]
+    scored = [v for v in values if v is not None]
     champion = h.serving(history, index)
     served = champion.strategy if champion else None
-    best = None if not known else min(known) if h.better(metric, 0, 1) else max(known)
+    best = None if not scored else min(scored) if h.better(metric, 0, 1) else max(scored)
     cells = []
     for strategy, v in zip(columns, values, strict=True):
         mood: Mood = "quiet" if v is None else "best" if v == best else ""
@@ -95,13 +97,15 @@ def _scores(history: h.History, index: int, metric: str, columns: list[str]) -> 
 def _gate(night: Manifest) -> Cell:
     if not night.judged:
         return Cell(NONE, "quiet")
-    why = "; ".join(f"{s}: {j.verdict} ({', '.join(j.reasons)})" for s, j in sorted(night.judged.items()))
+    reasons = "; ".join(f"{s}: {j.verdict} ({', '.join(j.reasons)})" for s, j in sorted(night.judged.items()))
     winners = [s for s, j in sorted(night.judged.items()) if j.verdict == "promote"]
     if night.champion and night.champion != night.served:
-        winners = [night.champion.strategy]  # others may have passed; one serves
-    renewed = night.served is not None and winners == [night.served.strategy]  # newer weights of who serves already
-    words = "renew" if renewed and night.verdict == "promote" else night.verdict  # the next column says whom
-    return Cell(words, VERDICTS[night.verdict], why)
+        winners = [night.champion.strategy]  # others may have passed; only one serves
+    renewed = night.served is not None and winners == [
+        night.served.strategy
+    ]  # newer weights of the strategy that serves already
+    words = "renew" if renewed and night.verdict == "promote" else night.verdict  # the next column says which strategy
+    return Cell(words, VERDICTS[night.verdict], reasons)
 
 
 def _champion(night: Manifest) -> Cell:
@@ -113,13 +117,13 @@ def _champion(night: Manifest) -> Cell:
 
 def _record(history: h.History, index: int, metric: str, columns: list[str]) -> dict[str, JsonValue]:
     night = history.nights.get(index)
-    state, why = h.state(history, index)
+    state, reasons = h.state(history, index)
     champion, before = (night.champion if night else None), h.serving(history, index)
     return {
         "period": index,
         "name": h.name(history, index),
         "state": state,
-        "reasons": list(why),
+        "reasons": list(reasons),
         "revision": night.revision if night else None,
         "rows": sum(logs.rows for logs in night.logs) if night else None,
         "quarantined": sum(logs.quarantined for logs in night.logs) if night else None,

@@ -1,4 +1,4 @@
-"""History: everything a report tells of, read from the store beforehand; and the plain facts that follow from it."""
+"""History: everything a report shows, read from the store beforehand; and functions that derive facts from it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Scores = Mapping[str, Mapping[str, Numbers]]  # per-interaction results of one n
 
 
 class StateLike(Protocol):
-    """The state of one period, as `nightloop.tasks.record.backfill_plan` tells it."""
+    """The state of one period, as `nightloop.tasks.record.backfill_plan` reports it."""
 
     @property
     def state(self) -> str:
@@ -43,11 +43,11 @@ class History:
     log: Sequence[Entry] = ()  # the promotion log, oldest first
     notes: Mapping[int, Notes] = field(default_factory=dict)
     validations: Mapping[int, Mapping[str, object]] = field(default_factory=dict)  # JSON of the validation blobs
-    scored: Mapping[int, Scores] = field(default_factory=dict)  # for paired intervals, where they were read
-    oracle: Mapping[int, float] = field(default_factory=dict)  # best possible value of the metric, where it is known
+    scored: Mapping[int, Scores] = field(default_factory=dict)  # for paired intervals, if they were read
+    oracle: Mapping[int, float] = field(default_factory=dict)  # best possible value of the metric, if it is known
     earlier: Mapping[int, Sequence[Manifest]] = field(
         default_factory=dict
-    )  # what a mended night replaced, oldest first
+    )  # what a repaired night replaced, oldest first
     later: int = 0  # periods after all of these that are missing, too many to be listed
 
 
@@ -57,22 +57,22 @@ def periods(history: History) -> list[int]:
 
 
 def name(history: History, index: int) -> str:
-    """The period's name, or its index where nobody named it."""
+    """The period's name, or its index if it has no name."""
     night = history.nights.get(index)
     return night.name if night else history.names.get(index, f"period {index}")
 
 
 def state(history: History, index: int) -> tuple[str, tuple[str, ...]]:
-    """The period's state and its reasons; told from the manifest alone where no state was handed in."""
-    known = history.states.get(index)
-    if known:
-        return known.state, known.reasons
+    """The period's state and its reasons; from the manifest alone if `states` lacks it."""
+    current = history.states.get(index)
+    if current:
+        return current.state, current.reasons
     night = history.nights.get(index)
     return ("missing", ()) if night is None else (night.outcome, reasons(night))
 
 
 def reasons(night: Manifest) -> tuple[str, ...]:
-    """What validation or the operator said of the night."""
+    """The reasons that validation or the operator gave for the night."""
     return (*((night.reason,) if night.reason else ()), *(r for v in night.validated for r in v.reasons))
 
 
@@ -83,17 +83,17 @@ def scored_nights(history: History) -> list[int]:
 
 def strategies(history: History) -> list[str]:
     """Every strategy a night kept or scored, the control first, the rest by name."""
-    seen = {s for night in history.nights.values() for s in (*night.scores, *night.checkpoints)} - {CHAMPION}
-    return sorted(seen, key=lambda s: (s != control(history), s))
+    names = {s for night in history.nights.values() for s in (*night.scores, *night.checkpoints)} - {CHAMPION}
+    return sorted(names, key=lambda s: (s != control(history), s))
 
 
 def control(history: History) -> str | None:
-    """The strategy that never learns, by what the newest plan says; None where the plan has no such control."""
+    """The strategy that never learns, by what the newest plan says; None if the plan has no such control."""
     for index in sorted(history.nights, reverse=True):
         parts = history.nights[index].plan.get("strategies")
-        found = [s for s, part in parts.items() if _use(part) == CONTROL] if isinstance(parts, dict) else []
-        if found:
-            return min(found)
+        controls = [s for s, part in parts.items() if _use(part) == CONTROL] if isinstance(parts, dict) else []
+        if controls:
+            return min(controls)
     return None
 
 
@@ -103,18 +103,18 @@ def metric(history: History) -> str:
         return leading_metric("auto", False, ())
     plan = history.nights[max(history.nights)].plan
     gate, ranking, columns = (plan.get(part) for part in ("gate", "ranking", "columns"))
-    asked = gate.get("metric", "auto") if isinstance(gate, dict) else "auto"
+    requested = gate.get("metric", "auto") if isinstance(gate, dict) else "auto"
     labelled = isinstance(columns, dict) and bool(columns.get("label"))
     ks = ranking.get("k") if isinstance(ranking, dict) else None
-    known = [k for k in ks if isinstance(k, int)] if isinstance(ks, list | tuple) else []
-    return leading_metric(str(asked), labelled, known)
+    depths = [k for k in ks if isinstance(k, int)] if isinstance(ks, list | tuple) else []
+    return leading_metric(str(requested), labelled, depths)
 
 
 def metrics(history: History) -> list[str]:
     """Metrics of whole nights that any night has, the gate's first, no slices and no counts."""
-    seen = {m for night in history.nights.values() for s in night.scores.values() for m in s.means if "/" not in m}
-    first = metric(history)
-    return [first, *sorted(seen - {first, "rows", "positives"}, key=_natural)]
+    names = {m for night in history.nights.values() for s in night.scores.values() for m in s.means if "/" not in m}
+    leading = metric(history)
+    return [leading, *sorted(names - {leading, "rows", "positives"}, key=_natural)]
 
 
 def better(name_of_metric: str, a: float, b: float) -> bool:
@@ -125,8 +125,8 @@ def better(name_of_metric: str, a: float, b: float) -> bool:
 def value(history: History, index: int, strategy: str, name_of_metric: str) -> float | None:
     """The strategy's mean of the metric on that night, or None."""
     night = history.nights.get(index)
-    found = night.scores.get(strategy) if night and night.outcome == "complete" else None
-    return found.means.get(name_of_metric) if found else None
+    score = night.scores.get(strategy) if night and night.outcome == "complete" else None
+    return score.means.get(name_of_metric) if score else None
 
 
 def serving(history: History, index: int) -> ChampionRef | None:
@@ -136,7 +136,7 @@ def serving(history: History, index: int) -> ChampionRef | None:
 
 
 def serving_strategy(history: History) -> str | None:
-    """The strategy that serves now: the promotion log's last word, the chain's where there is no log (a bake-off)."""
+    """The strategy that serves now: by the promotion log, or by the chain if there is no log (a bake-off)."""
     if history.log:
         return history.log[-1].strategy
     newest = history.nights[max(history.nights)].champion if history.nights else None
@@ -144,10 +144,14 @@ def serving_strategy(history: History) -> str | None:
 
 
 def served_value(history: History, index: int, name_of_metric: str) -> float | None:
-    """The metric of what was really served: the champion's own checkpoint where it was scored, else its strategy's."""
-    found = value(history, index, CHAMPION, name_of_metric)
+    """The metric of what was really served: of the champion's own checkpoint if it was scored, else of its strategy."""
+    champion_value = value(history, index, CHAMPION, name_of_metric)
     served = serving(history, index)
-    return found if found is not None or served is None else value(history, index, served.strategy, name_of_metric)
+    return (
+        champion_value
+        if champion_value is not None or served is None
+        else value(history, index, served.strategy, name_of_metric)
+    )
 
 
 def _use(part: object) -> object:

@@ -1,4 +1,4 @@
-"""The report: one self-contained HTML page that says who serves, what happened, and what to do; nothing is fetched."""
+"""The report: one self-contained HTML page that says what serves, what happened, and what to do; nothing is fetched."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def page(history: h.History) -> str:
         *_plots(history),
         section("Leaderboard", as_html(leaderboard(history))),
         section("Nights", f'<div class="nights">{as_html(grid(history))}</div>'),
-        section("Interventions and mends", _wrapped(interventions(history))),
+        section("Interventions and repairs", _wrapped(interventions(history))),
         section("Promotions and rollbacks", _wrapped(promotions(history))),
         section("Night by night: validation and verdict", _details(history)),
         f"<footer><p>{escape_html(_footer(history), 400)}</p></footer>",
@@ -72,31 +72,34 @@ def promotions(history: h.History) -> Table:
 
 
 def interventions(history: h.History) -> Table:
-    """Every night that was blocked, skipped, accepted by hand, mended, or is stale or missing; and why."""
+    """Every night that was blocked, skipped, accepted by hand or repaired, or is stale or missing; and why."""
     rows = []
     for index in h.periods(history):
         night = history.nights.get(index)
-        state, why = h.state(history, index)
+        state, reasons = h.state(history, index)
         words = [state] if state != "complete" else []
         words += ["accepted by hand"] if night and any(v.verdict == "overridden" for v in night.validated) else []
-        words += [f"mended, now revision {night.revision}"] if night and night.revision > 1 else []
+        words += [f"repaired, now revision {night.revision}"] if night and night.revision > 1 else []
         if words:
             rows += [_replaced(history, night) for night in history.earlier.get(index, ())]
-            told = [*why, *(night.reason for _ in (0,) if night and night.reason and night.reason not in why)]
+            remarks = [
+                *reasons,
+                *(night.reason for _ in (0,) if night and night.reason and night.reason not in reasons),
+            ]
             mood: Mood = "bad" if state == "blocked" else "warn" if state in ("stale", "missing") else ""
             rows.append(
                 (
                     Cell(h.name(history, index)),
                     Cell(", ".join(words), mood),
-                    Cell("; ".join(without_severity(t) for t in told) or NONE),
+                    Cell("; ".join(without_severity(t) for t in remarks) or NONE),
                 )
             )
-    note = "" if rows else "No night was blocked, skipped, mended or overridden."
+    note = "" if rows else "No night was blocked, skipped, repaired or overridden."
     return Table("", ("night", "what", "why"), tuple(rows), note)
 
 
 def _replaced(history: h.History, night: Manifest) -> tuple[Cell, Cell, Cell]:
-    """A night that was mended, as it stood before."""
+    """A repaired night, as it was before."""
     mood: Mood = "bad" if night.outcome == "blocked" else ""
     words = f"revision {night.revision} was {night.outcome}"
     return Cell(h.name(history, night.period)), Cell(words, mood), Cell(without_severity(night.reason or NONE))
@@ -105,8 +108,8 @@ def _replaced(history: h.History, night: Manifest) -> tuple[Cell, Cell, Cell]:
 def _plots(history: h.History) -> list[str]:
     if not h.periods(history):
         return []
-    drawn = [metric_curve(history) if h.scored_nights(history) else None, seconds_curve(history), volume_bars(history)]
-    return ["<h2>Curves</h2>", *(f'<figure tabindex="0">{as_svg(one)}</figure>' for one in drawn if one)]
+    plots = [metric_curve(history) if h.scored_nights(history) else None, seconds_curve(history), volume_bars(history)]
+    return ["<h2>Curves</h2>", *(f'<figure tabindex="0">{as_svg(plot)}</figure>' for plot in plots if plot)]
 
 
 def _details(history: h.History) -> str:
@@ -122,8 +125,10 @@ def _night(history: h.History, night: Manifest) -> str:
     tables = validation(night.name, night.validated[-1], detail) if night.validated else []
     checks = "".join(as_html(table) for table in tables)
     opened = " open" if night.outcome == "blocked" else ""
-    said = f"{night.name} · {night.outcome} · {night.verdict}"
-    return f'<details{opened}><summary>{escape_html(said)}</summary><div class="wrap">{judged}{checks}</div></details>'
+    summary = f"{night.name} · {night.outcome} · {night.verdict}"
+    return (
+        f'<details{opened}><summary>{escape_html(summary)}</summary><div class="wrap">{judged}{checks}</div></details>'
+    )
 
 
 def finding_item(finding: Finding) -> str:
@@ -150,5 +155,5 @@ def _footer(history: h.History) -> str:
     if not history.nights:
         return "No night has been run."
     newest = history.nights[max(history.nights)]
-    said = f"{newest.name}, revision {newest.revision}, {newest.hash[:16]}"
-    return f"Made from {len(history.nights)} manifests; the newest is {said}."
+    night = f"{newest.name}, revision {newest.revision}, {newest.hash[:16]}"
+    return f"Made from {len(history.nights)} manifests; the newest is {night}."

@@ -1,4 +1,4 @@
-"""The leaderboard: every strategy over all scored nights, what it costs, whom it serves, and how sure we are."""
+"""The leaderboard: every strategy over all scored nights, what it costs, and how certain the differences are."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _note(rows: list[Standing], metric: str) -> str:
     )
     return (
         f"Means over all rows of all scored nights ({metric}: {arrow} is better). vs control and vs champion: "
-        f"difference in {metric} on the same rows, plus is better, with a 95 % interval over users where rows were "
+        f"difference in {metric} on the same rows, plus is better, with a 95 % interval over users if rows were "
         f"kept. "
         f"{MARK} serves.{uneven}"
     )

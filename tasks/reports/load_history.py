@@ -1,4 +1,4 @@
-"""Reading: the history of one pipeline, from the store and the lake, as the reports want it."""
+"""Loads the history of one pipeline, from the store and the lake, as the reports need it."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ DETAILED = 30  # newest nights that are read in full: validation tables and scor
 
 
 @dataclass(frozen=True)
-class Known:
-    """What is known of every night without a look at its blobs."""
+class RecordedNights:
+    """What the records say of every night, without its blobs."""
 
     nights: Mapping[int, Manifest]
     states: Mapping[int, State]
@@ -40,42 +40,44 @@ class Known:
 
     @property
     def stamp(self) -> str:
-        """SHA-256 of all of it, and of the release that would tell it: what is drawn of the same is the same."""
-        told = {
+        """SHA-256 of all of it and of the release. Two reports with the same stamp are the same."""
+        content = {
             "release": version("nightloop"),
             "nights": {str(index): night.hash for index, night in self.nights.items()},
-            "states": {str(index): [one.state, *one.reasons, *one.changed] for index, one in self.states.items()},
+            "states": {
+                str(index): [state.state, *state.reasons, *state.changed] for index, state in self.states.items()
+            },
             "later": self.later,
             "log": [entry.model_dump(mode="json") for entry in self.log[-1:]],
         }
-        return hashlib.sha256(canonical_json(told)).hexdigest()
+        return hashlib.sha256(canonical_json(content)).hexdigest()
 
 
-def read_known(objects: Objects, warehouse: Warehouse, plan: Plan, last: int | None = None) -> Known:
-    """What is known of every night up to period `last`, or the last night that was recorded."""
-    first = root_period(plan)
-    reach = max(newest_recorded(objects, plan), first, first if last is None else last)
-    nights, states = overview(objects, warehouse, plan, reach)
-    return Known(nights, states, reach - max(states), promotion_log.read_log(objects, plan.pipeline))
+def read_recorded_nights(objects: Objects, warehouse: Warehouse, plan: Plan, last: int | None = None) -> RecordedNights:
+    """What the records say of every night up to period `last`, or the last night that was recorded."""
+    root = root_period(plan)
+    newest = max(newest_recorded(objects, plan), root, root if last is None else last)
+    nights, states = overview(objects, warehouse, plan, newest)
+    return RecordedNights(nights, states, newest - max(states), promotion_log.read_log(objects, plan.pipeline))
 
 
 def read_history(objects: Objects, warehouse: Warehouse, plan: Plan, last: int | None = None) -> History:
-    """Everything there is to tell, up to period `last` or the last night that was recorded."""
-    return history_of(objects, plan, read_known(objects, warehouse, plan, last))
+    """The whole history, up to period `last` or the last night that was recorded."""
+    return history_of(objects, plan, read_recorded_nights(objects, warehouse, plan, last))
 
 
-def history_of(objects: Objects, plan: Plan, known: Known) -> History:
-    """The same of nights that are known already: the newest of them are read in full."""
-    nights, states = known.nights, known.states
+def history_of(objects: Objects, plan: Plan, recorded: RecordedNights) -> History:
+    """The same from nights that were read already: the newest of them are read in full."""
+    nights, states = recorded.nights, recorded.states
     newest = {i: nights[i] for i in sorted(nights)[-DETAILED:]}
     return History(
         pipeline=plan.pipeline,
         nights=nights,
         states=states,
         names={i: period(plan.periods, i).name for i in states if i not in nights},
-        later=known.later,
-        log=known.log,
-        notes={i: found for i, night in nights.items() if (found := _numbers(read_timings(objects, night) or {}))},
+        later=recorded.later,
+        log=recorded.log,
+        notes={i: numbers for i, night in nights.items() if (numbers := _numbers(read_timings(objects, night) or {}))},
         validations={i: json.loads(blobs.get(objects, n.validated[-1].blob)) for i, n in newest.items() if n.validated},
         earlier={i: _earlier(objects, night) for i, night in newest.items() if night.revision > 1},
         scored={i: _scores(objects, night) for i, night in newest.items() if night.scores},
@@ -87,11 +89,11 @@ def _scores(objects: Objects, night: Manifest) -> dict[str, dict[str, Numbers]]:
 
 
 def _earlier(objects: Objects, night: Manifest) -> list[Manifest]:
-    """What stood in the place of this night before it was mended, oldest first."""
+    """The earlier revisions of this night, oldest first."""
     return [manifest_store.read_revision(objects, night.pipeline, night.period, n) for n in range(1, night.revision)]
 
 
-def _numbers(found: Mapping[str, JsonValue]) -> dict[str, dict[str, float]]:
-    """The numbers of a note; anything else in it is not ours."""
-    parts = {part: values for part, values in found.items() if isinstance(values, dict)}
+def _numbers(note: Mapping[str, JsonValue]) -> dict[str, dict[str, float]]:
+    """The numbers of a note; anything else in it is ignored."""
+    parts = {part: values for part, values in note.items() if isinstance(values, dict)}
     return {p: {n: float(x) for n, x in v.items() if isinstance(x, int | float)} for p, v in parts.items()}

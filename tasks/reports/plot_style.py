@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nightloop.tasks.reports.format import escape_html, plain
 
-if TYPE_CHECKING:  # matplotlib is imported where something is drawn: it takes a second, and many commands draw nothing
+if TYPE_CHECKING:  # matplotlib is imported only to draw: the import takes a second, and many commands draw nothing
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -27,8 +27,8 @@ _saving = threading.Lock()  # matplotlib's settings are global while a figure is
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """A figure, and in words what it shows, for those who cannot see it."""
+class Plot:
+    """A figure, and a text that describes it for readers who cannot see it."""
 
     name: str
     figure: Figure
@@ -55,7 +55,7 @@ def canvas(title: str, subtitle: str) -> Figure:
 
 
 def style_axes(axes: Axes, names: Sequence[str], ylabel: str) -> None:
-    """Quiet axes: a light grid, at most seven named nights, no box."""
+    """Plain axes: a light grid, at most seven named nights, no box."""
     step = max(1, -(-len(names) // 7))
     places = list(range(len(names) - 1, -1, -step))[::-1]
     axes.set_xticks(places, [plain(names[p], 20) for p in places], parse_math=False)
@@ -71,7 +71,7 @@ def style_axes(axes: Axes, names: Sequence[str], ylabel: str) -> None:
 
 
 def label_ends(axes: Axes, ends: Sequence[End]) -> None:
-    """Names to the right of the lines' ends, each behind a piece of its line, moved apart where they would overlap."""
+    """Names to the right of the lines' ends, each behind a piece of its line, moved apart if they would overlap."""
     if not ends:
         axes.set_yticks([])
         return
@@ -88,7 +88,7 @@ def label_ends(axes: Axes, ends: Sequence[End]) -> None:
 
 
 def legend_entry(axes: Axes, y: float, words: str, size: float) -> None:
-    """Words in ink to the right of the axes; colour stays beside them, where it need not be read."""
+    """Words in ink to the right of the axes; the text itself is never coloured."""
     axes.text(
         1.042, y, plain(words, 26), color=INK, size=size, va="center", transform=axes.transAxes,
         parse_math=False, clip_on=False,
@@ -107,34 +107,34 @@ def _apart(heights: list[float], gap: float) -> list[float]:
     return [y + shift for y in heights]
 
 
-def as_svg(drawn: Drawn) -> str:
+def as_svg(plot: Plot) -> str:
     """Inline SVG that follows the page: it scales, takes the page's fonts and, in the dark, the page's colours."""
     import matplotlib
 
-    with _saving, matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": drawn.name}):
+    with _saving, matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": plot.name}):
         file = io.StringIO()
-        drawn.figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        plot.figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     svg = file.getvalue()
     svg = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.S)
-    svg = re.sub(r'(\sid="|url\(#|href="#)', rf"\g<1>{drawn.name}-", svg)
+    svg = re.sub(r'(\sid="|url\(#|href="#)', rf"\g<1>{plot.name}-", svg)
     for colour, variable in _variables().items():
         svg = svg.replace(colour, f"var({variable})")
-    head = f'<svg role="img" aria-label="{escape_html(drawn.words, 600)}" viewBox="0 0 648 288">'
+    head = f'<svg role="img" aria-label="{escape_html(plot.words, 600)}" viewBox="0 0 648 288">'
     return head + svg[svg.index(">") + 1 :].strip()
 
 
-def as_png(drawn: Drawn, dots: int = 96) -> bytes:
+def as_png(plot: Plot, dots: int = 96) -> bytes:
     """PNG bytes on white, `dots` to the inch; well below 100 kB at 96."""
     with _saving:
         file = io.BytesIO()
-        drawn.figure.savefig(file, format="png", dpi=dots, metadata={"Software": None})
+        plot.figure.savefig(file, format="png", dpi=dots, metadata={"Software": None})
     return file.getvalue()
 
 
-def png_markdown(drawn: Drawn) -> str:
+def png_markdown(plot: Plot) -> str:
     """The figure as a picture inside a markdown artifact."""
-    words = plain(drawn.words, 300).translate(str.maketrans("[]()\\`", "      "))
-    return f"![{words}](data:image/png;base64,{base64.b64encode(as_png(drawn)).decode()})\n"
+    words = plain(plot.words, 300).translate(str.maketrans("[]()\\`", "      "))
+    return f"![{words}](data:image/png;base64,{base64.b64encode(as_png(plot)).decode()})\n"
 
 
 def _variables() -> dict[str, str]:

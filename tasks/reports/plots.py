@@ -1,4 +1,4 @@
-"""Curves: the metric and the seconds of every strategy night by night, and what came in and passed."""
+"""Plots: the metric and the seconds of every strategy night by night, and what came in and passed."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ VERDICTS = {"passed": d.PALETTE[5], "warned": d.PALETTE[4], "overridden": d.PALE
 def line_styles(strategies: Sequence[str], control: str | None) -> dict[str, Look]:
     """The same colour for a strategy in every plot; the control is grey and dashed."""
     learned = [s for s in strategies if s != control]
-    found: dict[str, Look] = {
+    styles: dict[str, Look] = {
         s: (d.PALETTE[j % len(d.PALETTE)], d.DASHES[j // len(d.PALETTE) % len(d.DASHES)]) for j, s in enumerate(learned)
     }
-    return {**found, **({control: (d.GREY, (0, (4, 2)))} if control else {})}
+    return {**styles, **({control: (d.GREY, (0, (4, 2)))} if control else {})}
 
 
 def draw_lines(axes: Axes, lines: Mapping[str, Sequence[float]], look: Mapping[str, Look]) -> list[d.End]:
@@ -39,14 +39,14 @@ def draw_lines(axes: Axes, lines: Mapping[str, Sequence[float]], look: Mapping[s
         axes.plot(
             range(len(values)), values, color=colour, linestyle=dashes, linewidth=1.8, marker=dots, markersize=3.2
         )
-        known = [v for v in values if v == v]
-        ends += [d.End(known[-1], name, colour, dashes)] if known else []
+        present = [v for v in values if v == v]
+        ends += [d.End(present[-1], name, colour, dashes)] if present else []
     return ends
 
 
-def metric_curve(history: h.History) -> d.Drawn:
-    """The gate's metric of every strategy, tested on each night before it trained on it; below, who served."""
-    metric, nights = h.metric(history), _drawn_periods(history)
+def metric_curve(history: h.History) -> d.Plot:
+    """The gate's metric of every strategy, tested on each night before it trained on it; below, what served."""
+    metric, nights = h.metric(history), _list_plotted_periods(history)
     arrow = "lower" if h.better(metric, 0, 1) else "higher"
     title = _title(history, metric)
     figure = d.canvas(title, f"{metric} on each night's rows before anyone learned from them ({arrow} is better)")
@@ -60,15 +60,15 @@ def metric_curve(history: h.History) -> d.Drawn:
     axes.tick_params(labelbottom=False)
     d.label_ends(axes, ends)
     strip = figure.add_axes((d.LEFT, 0.145, d.WIDTH, 0.03))
-    _served(strip, history, nights, look)
-    return d.Drawn(
+    _draw_served(strip, history, nights, look)
+    return d.Plot(
         "metric", figure, f"{title}. {metric} of {join_words(list(look), 6)} over {plural(len(nights), 'night')}."
     )
 
 
-def seconds_curve(history: h.History) -> d.Drawn | None:
-    """Training seconds of every strategy that trains; None where nobody noted any."""
-    nights = [i for i in _drawn_periods(history) if history.notes.get(i, {}).get("seconds")]
+def seconds_curve(history: h.History) -> d.Plot | None:
+    """Training seconds of every strategy that trains; None if none was recorded."""
+    nights = [i for i in _list_plotted_periods(history) if history.notes.get(i, {}).get("seconds")]
     look = line_styles(h.strategies(history), h.control(history))
     lines = {s: [history.notes[i]["seconds"].get(s, math.nan) for i in nights] for s in look if s != h.control(history)}
     lines = {s: [v if v > 0 else math.nan for v in values] for s, values in lines.items() if any(v > 0 for v in values)}
@@ -87,11 +87,11 @@ def seconds_curve(history: h.History) -> d.Drawn | None:
     axes.yaxis.set_major_formatter(lambda v, _: seconds(v) if v else "0")
     d.style_axes(axes, [h.name(history, i) for i in nights], "training time")
     d.label_ends(axes, ends)
-    return d.Drawn("seconds", figure, title)
+    return d.Plot("seconds", figure, title)
 
 
-def volume_bars(history: h.History) -> d.Drawn | None:
-    """Rows of each night by what validation said, and the rows that were set aside; None before the first night."""
+def volume_bars(history: h.History) -> d.Plot | None:
+    """Rows of each night by verdict of validation, and the rows that were set aside; None before the first night."""
     nights = [i for i in sorted(history.nights) if history.nights[i].logs]
     if not nights:
         return None
@@ -103,43 +103,43 @@ def volume_bars(history: h.History) -> d.Drawn | None:
     rows, aside = [logs.rows for logs in newest], [logs.quarantined for logs in newest]
     axes.bar(range(len(nights)), rows, 0.75, color=[VERDICTS[v] for v in verdicts])
     axes.bar(range(len(nights)), aside, 0.75, bottom=rows, color=d.INK)
-    for place in (j for j, verdict in enumerate(verdicts) if verdict == "blocked"):  # its bar may be nought
-        axes.axvspan(place - 0.5, place + 0.5, color=VERDICTS["blocked"], alpha=0.18, linewidth=0, zorder=0)
+    for x in (j for j, verdict in enumerate(verdicts) if verdict == "blocked"):  # its bar may have no height
+        axes.axvspan(x - 0.5, x + 0.5, color=VERDICTS["blocked"], alpha=0.18, linewidth=0, zorder=0)
     axes.set_ylim(0, 1.08 * max(max(r + a for r, a in zip(rows, aside, strict=True)), 1))
     d.style_axes(axes, [h.name(history, i) for i in nights], "rows")
     keys = [(v, c) for v, c in VERDICTS.items() if v in verdicts] + [("set aside", d.INK)] * any(aside)
     for j, (word, colour) in enumerate(reversed(keys)):
         d.legend_entry(axes, 0.05 + 0.085 * j, word, 9)
         axes.text(1.012, 0.05 + 0.085 * j, "■", color=colour, size=12, va="center", transform=axes.transAxes)
-    return d.Drawn("volume", figure, title)
+    return d.Plot("volume", figure, title)
 
 
-def _drawn_periods(history: h.History) -> list[int]:
+def _list_plotted_periods(history: h.History) -> list[int]:
     scored = h.scored_nights(history)
     return [i for i in h.periods(history) if scored and i >= scored[0]]
 
 
 def _value(history: h.History, index: int, strategy: str, metric: str) -> float:
-    found = h.value(history, index, strategy, metric)
-    return math.nan if found is None else found
+    value = h.value(history, index, strategy, metric)
+    return math.nan if value is None else value
 
 
 def _ceiling(axes: Axes, values: Sequence[float]) -> list[d.End]:
-    known = [v for v in values if v == v]
-    if not known:
+    present = [v for v in values if v == v]
+    if not present:
         return []
     dots: d.Dash = (0, (1, 1.5))
     axes.plot(range(len(values)), values, color=d.INK, linestyle=dots, linewidth=1.4)
-    return [d.End(known[-1], "oracle (best possible)", d.INK, dots)]
+    return [d.End(present[-1], "oracle (best possible)", d.INK, dots)]
 
 
 def _mark_states(axes: Axes, history: h.History, nights: Sequence[int]) -> None:
-    for place, index in enumerate(nights):
+    for x, index in enumerate(nights):
         state = h.state(history, index)[0]
         if state in STATES:
-            axes.axvspan(place - 0.5, place + 0.5, color=d.FAINT, alpha=0.5, linewidth=0)
+            axes.axvspan(x - 0.5, x + 0.5, color=d.FAINT, alpha=0.5, linewidth=0)
             axes.text(
-                place,
+                x,
                 0.03,
                 state,
                 size=7.5,
@@ -152,11 +152,11 @@ def _mark_states(axes: Axes, history: h.History, nights: Sequence[int]) -> None:
             )
 
 
-def _served(strip: Axes, history: h.History, nights: Sequence[int], look: Mapping[str, Look]) -> None:
+def _draw_served(strip: Axes, history: h.History, nights: Sequence[int], look: Mapping[str, Look]) -> None:
     d.style_axes(strip, [h.name(history, i) for i in nights], "")
     names = [served.strategy if (served := h.serving(history, i)) else None for i in nights]
     runs = [j for j in range(len(names)) if j == 0 or names[j] != names[j - 1]]
-    for start, end in pairwise([*runs, len(names)]):  # one bar a reign: no seams
+    for start, end in pairwise([*runs, len(names)]):  # one bar for each champion: no seams
         if name := names[start]:
             strip.barh(0, end - start, 0.9, left=start - 0.5, color=look.get(name, (d.INK, "-"))[0], linewidth=0)
     strip.set_yticks([])
@@ -200,5 +200,5 @@ def _volumes(rows: Sequence[int], verdicts: Sequence[str]) -> str:
 
 
 def _mean(values: Sequence[float]) -> float:
-    known = [v for v in values if v == v]
-    return sum(known) / len(known)
+    present = [v for v in values if v == v]
+    return sum(present) / len(present)

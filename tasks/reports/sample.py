@@ -14,75 +14,75 @@ FEW = 8  # periods and labels that are named
 
 
 def problems(sample: Sample, now: datetime) -> list[str]:
-    """What would stop a night of these rows, or put rows aside; empty where nothing would."""
-    told = [*(plain(reason, 900) for reason in sample.verdict.reasons), *(plain(text, 600) for text in sample.outside)]
+    """What would stop a night of these rows, or put rows aside; empty if nothing would."""
+    texts = [*(plain(reason, 900) for reason in sample.verdict.reasons), *(plain(text, 600) for text in sample.outside)]
     if sample.span and sample.span[1] > (now + timedelta(days=1)).isoformat():
-        told.append(
+        texts.append(
             f"the last time is {sample.span[1]}, which is still to come: are the times digits that spell a date, or of another "
             "zone? `time_format`, such as %Y%m%d%H, in the plan's `columns` says so"
         )
-    if sample.seen.coarse:
-        told.append(
-            f"the column {plain(sample.seen.coarse, 60)} holds times as 32-bit floats, which are two minutes apart: write it as "
+    if sample.notes.coarse:
+        texts.append(
+            f"the column {plain(sample.notes.coarse, 60)} holds times as 32-bit floats, which are two minutes apart: write it as "
             "64-bit floats or as integers"
         )
-    told += [
-        f"the column {plain(name, 60)} holds ids as {what}, so that different ids become one: write it as integers or as text"
-        for name, what in sample.seen.rounded.items()
+    texts += [
+        f"the column {plain(name, 60)} holds ids as {kind}, so that different ids become one: write it as integers or as text"
+        for name, kind in sample.notes.rounded.items()
     ]
-    told += [
+    texts += [
         f"no row of the column {plain(name, 60)} has several values, such as {plain(value, 60)!r}: write | between them, or take it "
         "out of `multi_value`"
-        for name, value in sample.seen.several.items()
+        for name, value in sample.notes.several.items()
         if value
     ]
     if sample.span and sample.span[0] < OLD <= sample.span[1]:
-        told.append(
+        texts.append(
             f"the first time is {sample.span[0]}: is a time that is missing written as 0? Such rows are in no period of a file that "
             "holds all of them"
         )
     if sample.span and sample.span[1] < OLD:
-        told.append(
+        texts.append(
             f"all times lie before {OLD[:4]}, the last is {sample.span[1]}: are they numbers in another unit, or digits that spell a "
             "date? `time_unit`, or `time_format` such as %Y%m%d%H, in the plan's `columns` says so"
         )
-    return told
+    return texts
 
 
 def sample_lines(plan: Plan, sample: Sample, now: datetime) -> list[str]:
     """What is in the sample, then its problems."""
-    seen, columns = sample.seen, plan.columns
+    notes, columns = sample.notes, plan.columns
     of = f" of {plural(sample.files, 'file')}" if sample.files else ""
     how = (
         "all rows"
-        if sample.whole
-        else f"a sample of {seen.rows:,} rows"
+        if sample.is_complete
+        else f"a sample of {notes.rows:,} rows"
         if not sample.files or sample.files == len(sample.read)
-        else (f"{seen.rows:,} rows of {len(sample.read)}")
+        else (f"{notes.rows:,} rows of {len(sample.read)}")
     )
     named = [f"user {columns.user}", f"item {columns.item}", f"time {columns.time}"]
     named += [f"label {columns.label}"] if columns.label else []
     named += [f"categorical {', '.join(columns.categorical)}"] if columns.categorical else []
     named += [f"numeric {', '.join(columns.numeric)}"] if columns.numeric else []
-    found = [
-        f"read: {how}{of}" + (f" ({seen.rows:,})" if sample.whole else ""),
+    lines = [
+        f"read: {how}{of}" + (f" ({notes.rows:,})" if sample.is_complete else ""),
         *(f"  {plain(file, 200)}" for file in sample.read[:FEW]),
         f"columns: {plain('; '.join(named), 600)}",
-        f"times: {_pairs(seen.times)}" + (f"; from {sample.span[0]} to {sample.span[1]}" if sample.span else ""),
-        f"users: {sample.distinct['users']:,} different, such as {_pairs(seen.ids['user'])}",
-        f"items: {sample.distinct['items']:,} different, such as {_pairs(seen.ids['item'])}",
+        f"times: {_pairs(notes.times)}" + (f"; from {sample.span[0]} to {sample.span[1]}" if sample.span else ""),
+        f"users: {sample.distinct['users']:,} different, such as {_pairs(notes.ids['user'])}",
+        f"items: {sample.distinct['items']:,} different, such as {_pairs(notes.ids['item'])}",
     ]
     if isinstance(plan.periods, Calendar):
-        found.append(f"periods: {_counted(sample.periods)}")
+        lines.append(f"periods: {_list_periods(sample.periods)}")
     if columns.label:
-        found.append(
+        lines.append(
             f"labels: {', '.join(f'{label:g} in {rows:,} rows' for label, rows in sample.labels[:FEW]) or 'none'}"
         )
     wrong = problems(sample, now)
     if not wrong:
-        return [*found, "A night would take these rows as they are."]
+        return [*lines, "A night would take these rows as they are."]
     stops = "A night would be stopped:" if sample.verdict.verdict == "blocked" else "A night would say:"
-    return [*found, stops, *(f"  {text}" for text in wrong)]
+    return [*lines, stops, *(f"  {text}" for text in wrong)]
 
 
 def _pairs(written: dict[str, str]) -> str:
@@ -96,7 +96,7 @@ def _pairs(written: dict[str, str]) -> str:
     )
 
 
-def _counted(periods: Sequence[tuple[str, int]]) -> str:
+def _list_periods(periods: Sequence[tuple[str, int]]) -> str:
     if not periods:
         return "none has a row"
     shown = [

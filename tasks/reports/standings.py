@@ -15,7 +15,7 @@ class Standing:
 
     strategy: str
     nights: int
-    wins: int  # nights on which none was better; equals share them
+    wins: int  # nights on which no other was better; equals share them
     means: dict[str, float]  # by metric, slices as `metric/slice`
     seconds: float | None
     bytes: float | None
@@ -27,21 +27,21 @@ def standings(history: h.History) -> list[Standing]:
     """One standing a strategy, the best mean of the gate's metric first; those never scored last."""
     metric = h.metric(history)
     sign = -1.0 if h.better(metric, 0, 1) else 1.0
-    found = [_standing(history, strategy, metric) for strategy in h.strategies(history)]
-    return sorted(found, key=lambda s: (metric not in s.means, -sign * s.means.get(metric, 0.0), s.strategy))
+    items = [_standing(history, strategy, metric) for strategy in h.strategies(history)]
+    return sorted(items, key=lambda s: (metric not in s.means, -sign * s.means.get(metric, 0.0), s.strategy))
 
 
 def _standing(history: h.History, strategy: str, metric: str) -> Standing:
-    mine = [i for i in h.scored_nights(history) if strategy in history.nights[i].scores]
+    nights = [i for i in h.scored_nights(history) if strategy in history.nights[i].scores]
     control = h.control(history)
-    served = {i: c.strategy for i in mine if (c := h.serving(history, i))}
+    served = {i: c.strategy for i in nights if (c := h.serving(history, i))}
     rival = {i: CHAMPION if CHAMPION in history.nights[i].scores else name for i, name in served.items()}
-    others = {i: control for i in mine if control is not None}
+    others = {i: control for i in nights if control is not None}
     return Standing(
         strategy,
-        len(mine),
-        sum(_won(history, i, strategy, metric) for i in mine),
-        _means(history, strategy, mine),
+        len(nights),
+        sum(_is_best(history, i, strategy, metric) for i in nights),
+        _means(history, strategy, nights),
         mean_note(history, "seconds", strategy),
         mean_note(history, "bytes", strategy),
         None if strategy == control else _versus(history, strategy, others, metric),
@@ -50,10 +50,10 @@ def _standing(history: h.History, strategy: str, metric: str) -> Standing:
 
 
 def _means(history: h.History, strategy: str, nights: list[int]) -> dict[str, float]:
-    found = [history.nights[i].scores[strategy].means for i in nights]
+    means_by_night = [history.nights[i].scores[strategy].means for i in nights]
     sums: dict[str, float] = {}
     weights: dict[str, float] = {}
-    for means in found:
+    for means in means_by_night:
         for key, value in means.items():
             metric, _, part = key.partition("/")
             if metric in ("rows", "positives"):
@@ -64,18 +64,18 @@ def _means(history: h.History, strategy: str, nights: list[int]) -> dict[str, fl
     return {key: sums[key] / weights[key] for key in sums if weights[key]}
 
 
-def _won(history: h.History, index: int, strategy: str, metric: str) -> bool:
+def _is_best(history: h.History, index: int, strategy: str, metric: str) -> bool:
     scores = {s: v for s in history.nights[index].scores if (v := h.value(history, index, s, metric)) is not None}
-    mine = scores.get(strategy)
+    value = scores.get(strategy)
     others = [v for s, v in scores.items() if s not in (strategy, CHAMPION)]
-    return mine is not None and bool(others) and not any(h.better(metric, v, mine) for v in others)
+    return value is not None and bool(others) and not any(h.better(metric, v, value) for v in others)
 
 
-def mean_note(history: h.History, what: str, strategy: str) -> float | None:
-    """What a strategy's nights took on average (seconds, bytes), the root left out: on it nobody learned."""
+def mean_note(history: h.History, unit: str, strategy: str) -> float | None:
+    """What a strategy's nights took on average (seconds, bytes), without the root, which trains nothing."""
     nights = [note for index, note in history.notes.items() if index != min(history.nights, default=-1)]
-    found = [v for note in nights if (v := note.get(what, {}).get(strategy)) is not None]
-    return sum(found) / len(found) if found else None
+    values = [v for note in nights if (v := note.get(unit, {}).get(strategy)) is not None]
+    return sum(values) / len(values) if values else None
 
 
 def _versus(history: h.History, strategy: str, rival: dict[int, str], metric: str) -> Difference | float | None:
@@ -84,9 +84,9 @@ def _versus(history: h.History, strategy: str, rival: dict[int, str], metric: st
         for i, r in sorted(rival.items())
         if r != strategy and {strategy, r} <= set(history.scored.get(i, {}))
     ]
-    known = difference(pairs, metric) if pairs and _pairable(metric) else None
-    if known:
-        return known
+    paired = difference(pairs, metric) if pairs and _pairable(metric) else None
+    if paired:
+        return paired
     nights = [
         (h.value(history, i, strategy, metric), h.value(history, i, r, metric))
         for i, r in rival.items()

@@ -26,7 +26,7 @@ STYLES: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Cell:
-    """What one cell says. Colour only repeats what the words say: it may be lost on the way."""
+    """What one cell says. Colour only repeats what the words say: a reader may not see it."""
 
     text: str
     mood: Mood = ""
@@ -69,17 +69,17 @@ class Table:
         return self.first(columns), Table("", (self.head[0], *self.head[columns:]), rest, "", right)
 
 
-def difference_cell(found: Difference | None) -> Cell:
+def difference_cell(gap: Difference | None) -> Cell:
     """A paired difference with its interval; green or red if the interval excludes zero."""
-    if found is None:
+    if gap is None:
         return Cell(NONE, "quiet")
-    mood: Mood = "good" if found.low > 0 else "bad" if found.high < 0 else ""
-    hint = f"95 % interval over {count(found.users)} users and {count(found.rows)} rows"
-    return Cell(f"{signed(found.mean)} [{signed(found.low)}, {signed(found.high)}]", mood, hint)
+    mood: Mood = "good" if gap.low > 0 else "bad" if gap.high < 0 else ""
+    hint = f"95 % interval over {count(gap.users)} users and {count(gap.rows)} rows"
+    return Cell(f"{signed(gap.mean)} [{signed(gap.low)}, {signed(gap.high)}]", mood, hint)
 
 
 def as_markdown(table: Table) -> str:
-    """A GitHub table under a heading; every cell is harmless text."""
+    """A GitHub table under a heading; every cell is escaped."""
     rules = ["--:" if j in table.right else "---" for j in range(len(table.head))]
     lines = [f"### {escape_markdown(table.title)}", ""] if table.title else []
     if not table.rows:
@@ -93,7 +93,7 @@ def as_markdown(table: Table) -> str:
 
 def as_rich(table: Table) -> RichTable:
     """A rich table; cells are `Text`, so that square brackets in a name stay what they are."""
-    made = RichTable(
+    rich_table = RichTable(
         title=Text(plain(table.title), style="bold"),
         title_justify="left",
         box=box.SIMPLE_HEAD,
@@ -102,10 +102,10 @@ def as_rich(table: Table) -> RichTable:
         caption_justify="left",
     )
     for j, head in enumerate(table.head):
-        made.add_column(Text(plain(head)), justify="right" if j in table.right else "left", overflow="fold")
+        rich_table.add_column(Text(plain(head)), justify="right" if j in table.right else "left", overflow="fold")
     for row in table.rows:
-        made.add_row(*(Text(plain(cell.text), style=STYLES[cell.mood]) for cell in row))
-    return made
+        rich_table.add_row(*(Text(plain(cell.text), style=STYLES[cell.mood]) for cell in row))
+    return rich_table
 
 
 def as_html(table: Table, caption: str = "h3") -> str:

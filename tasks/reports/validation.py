@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from nightloop.tasks.plan.load import as_given
-from nightloop.tasks.record.manifest import Manifest, Validated
+from nightloop.tasks.record.manifest import Manifest, PeriodValidation
 from nightloop.tasks.reports.format import NONE, escape_markdown, plain, plural, without_severity
 from nightloop.tasks.reports.table import Cell, Mood, Table, as_markdown
 
@@ -19,16 +19,18 @@ SAID = {
 WORST = ("blocked", "warned", "passed", "not judged")
 
 
-def validation(name: str, found: Validated, detail: Mapping[str, object]) -> list[Table]:
+def validation(name: str, validated: PeriodValidation, detail: Mapping[str, object]) -> list[Table]:
     """The checks of one period, failed ones first, and the row rules that set rows aside.
 
-    `detail` is the JSON of the validation's blob; where it was not read, the statistics of the manifest are shown.
+    `detail` is the JSON of the validation's blob; if it was not read, the statistics of the manifest are shown.
     """
-    title = f"{name} {SAID[found.verdict]}" + (f": {without_severity(found.reasons[0])}" if found.reasons else "")
+    title = f"{name} {SAID[validated.verdict]}" + (
+        f": {without_severity(validated.reasons[0])}" if validated.reasons else ""
+    )
     checks, rules = _lines(detail, "checks"), _lines(detail, "rules")
     if not checks:
-        known = sorted(found.statistics.items())
-        lines = tuple((Cell(key.replace("_", " ")), _cell(value)) for key, value in known)
+        statistics = sorted(validated.statistics.items())
+        lines = tuple((Cell(key.replace("_", " ")), _cell(value)) for key, value in statistics)
         return [Table(title, ("statistic", "value"), lines, "", frozenset({1}))]
     checks = sorted(checks, key=lambda line: _rank(line.get("verdict")))
     tables = [_table(title, ("check", "observed", "least", "most", "severity", "verdict", "note"), checks)]
@@ -45,11 +47,15 @@ def validation_markdown(night: Manifest, details: Sequence[Mapping[str, object]]
     `details` are the JSONs of the blobs of `night.validated`, in its order; it may be shorter.
     """
     parts = []
-    for j, found in enumerate(night.validated):
+    for j, validated in enumerate(night.validated):
         logs = night.logs[j] if j < len(night.logs) else None
         name = night.name if len(night.validated) == 1 or logs is None else f"{night.name}, period {logs.period}"
-        parts += [as_markdown(table) for table in validation(name, found, details[j] if j < len(details) else {})]
-        parts += ["".join(f"- {escape_markdown(reason, 600)}\n" for reason in found.reasons)] if found.reasons else []
+        parts += [as_markdown(table) for table in validation(name, validated, details[j] if j < len(details) else {})]
+        parts += (
+            ["".join(f"- {escape_markdown(reason, 600)}\n" for reason in validated.reasons)]
+            if validated.reasons
+            else []
+        )
         if logs is not None and logs.quarantined:
             parts.append(
                 f"{plural(logs.quarantined, 'row')} set aside in `quarantine` with reasons; {logs.rows:,} are clean.\n"
@@ -62,15 +68,15 @@ def _to_do(night: Manifest) -> list[str]:
         return []
     pipeline, name = escape_markdown(night.pipeline), escape_markdown(night.name)
     return [
-        "**To do:** mend the source and run the night again (a new version of the period is landed, later nights "
-        f'follow); or, if the logs are right, `nightloop night {as_given(pipeline)} --period {name} --accept "why"`; or pass '
-        'over the period with `--skip "why"`. Until then the champion of the night before goes on serving.\n'
+        "**To do:** fix the source and run the night again (a new version of the period is landed, later nights "
+        f'follow); or, if the logs are right, `nightloop night {as_given(pipeline)} --period {name} --accept "why"`; or skip '
+        'the period with `--skip "why"`. Until then the champion of the night before continues to serve.\n'
     ]
 
 
 def _lines(detail: Mapping[str, object], part: str) -> list[Mapping[str, object]]:
-    found = detail.get(part)
-    return [line for line in found if isinstance(line, Mapping)] if isinstance(found, list | tuple) else []
+    lines = detail.get(part)
+    return [line for line in lines if isinstance(line, Mapping)] if isinstance(lines, list | tuple) else []
 
 
 def _table(title: str, head: tuple[str, ...], lines: Sequence[Mapping[str, object]]) -> Table:
@@ -90,7 +96,7 @@ def _cell(value: object) -> Cell:
             f"{value:,}" if isinstance(value, int) else f"{value:,.0f}" if value.is_integer() else f"{value:,.4g}"
         )
     if isinstance(value, list | tuple):
-        return Cell(", ".join(_example(one) for one in value[:3]))
+        return Cell(", ".join(_example(example) for example in value[:3]))
     return Cell(str(value), MOODS.get(str(value), ""))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from nightloop.tasks.plan.load import as_given
-from nightloop.tasks.record.manifest import Judged, Manifest
+from nightloop.tasks.record.manifest import Manifest, StrategyVerdict
 from nightloop.tasks.reports.format import (
     NONE,
     count,
@@ -26,29 +26,29 @@ ORDER = ("promote", "hold", "reject", "insufficient_evidence")
 
 
 def sentence(night: Manifest, live: bool = True) -> str:
-    """What the night decided and who serves next; first of all, where it failed, what serves could not be retrained.
+    """What the night decided and what serves next; first, if the champion's strategy failed, that it was not retrained.
 
-    Without `live` the night was replayed and moved nothing: it says who would serve.
+    Without `live` the night was replayed and moved nothing: it says what would serve.
     """
     serves = night.champion.strategy if night.champion else None
-    decided = f"{night.name}{_decided(night, serves, live)}{_warned(night)}"
+    decided = f"{night.name}{_describe_decision(night, serves, live)}{_describe_warning(night)}"
     if not night.failed:
         return decided
-    others = [f"{name} ({_why(night, name)})" for name in sorted(night.failed) if name != serves]
+    others = [f"{name} ({_describe_failure(night, name)})" for name in sorted(night.failed) if name != serves]
     also = f"; failed and kept at their last checkpoints: {join_words(others, 5)}" if others else ""
     if serves in night.failed and night.champion == night.served:
-        goes = "go on serving" if live else "would go on serving"
-        return f"{night.name}: {serves} could not be retrained ({_why(night, serves)}); its last weights {goes}{also}"
+        goes = "continue to serve" if live else "would continue to serve"
+        return f"{night.name}: {serves} could not be retrained ({_describe_failure(night, serves)}); its last weights {goes}{also}"
     return decided + also
 
 
-def _why(night: Manifest, name: str) -> str:
+def _describe_failure(night: Manifest, name: str) -> str:
     failed = night.failed[name]
     return ("error: " if failed.kind == "error" else "") + plain(failed.reason, 160)
 
 
-def _warned(night: Manifest) -> str:
-    """The first warning of validation, where it let the period pass."""
+def _describe_warning(night: Manifest) -> str:
+    """The first warning of validation, if it let the period pass."""
     reasons = [r for v in night.validated if v.verdict == "warned" for r in v.reasons if r.startswith("warning: ")]
     more = f" and {plural(len(reasons) - 1, 'other warning')}" if len(reasons) > 1 else ""
     return (
@@ -58,12 +58,10 @@ def _warned(night: Manifest) -> str:
     )
 
 
-def _decided(night: Manifest, now: str | None, live: bool) -> str:
-    goes = "goes on serving" if live else "would go on serving"
+def _describe_decision(night: Manifest, now: str | None, live: bool) -> str:
+    goes = "continues to serve" if live else "would continue to serve"
     if night.outcome != "complete":
-        return (
-            f" was {night.outcome}: nothing was learned or compared; {f'{now} {goes}' if now else 'nobody serves yet'}"
-        )
+        return f" was {night.outcome}: nothing was learned or compared; {f'{now} {goes}' if now else 'there is no champion yet'}"
     if night.verdict == "promote":
         winners = sorted(s for s, j in night.judged.items() if j.verdict == "promote")
         if night.champion != night.served:
@@ -72,10 +70,10 @@ def _decided(night: Manifest, now: str | None, live: bool) -> str:
                 return f": {now} {goes}, with this night's weights"
             instead = f" and {'takes' if live else 'would take'} over from {before}" if before != now else ""
             return f": {now} {'is' if live else 'would be'} promoted{instead}"
-        waits = f"{join_words(winners)} may be promoted, a person has to approve it"
-        return f": {waits}; {now or 'nobody'} {'serves' if live else 'would serve'} meanwhile"
-    said = {"hold": "no challenger is better enough", "reject": "the best challenger was refused"}
-    return f": {said.get(night.verdict, 'there is not enough evidence')}; {now or 'nobody'} {goes}"
+        waits = f"{join_words(winners)} may be promoted, an operator has to approve it"
+        return f": {waits}; {now or 'no champion'} {'serves' if live else 'would serve'} meanwhile"
+    outcomes = {"hold": "no challenger is better enough", "reject": "the best challenger was refused"}
+    return f": {outcomes.get(night.verdict, 'there is not enough evidence')}; {f'{now} {goes}' if now else 'there is no champion yet'}"
 
 
 def verdict(night: Manifest, live: bool = True) -> Table:
@@ -103,30 +101,30 @@ def verdict_markdown(night: Manifest, live: bool = True) -> str:
     pipeline = escape_markdown(night.pipeline)
     parts.append(
         f"By hand: promote with the deployment *promote* or `nightloop promote {as_given(pipeline)} --strategy NAME "
-        '--force --reason "why"`, take back with *rollback* or '
+        '--force --reason "why"`, undo with *rollback* or '
         f'`nightloop rollback {as_given(pipeline)} --reason "why"`. Manifest `{night.hash[:12]}`.\n'
     )
     return "\n".join(parts)
 
 
-def _row(strategy: str, judged: Judged) -> tuple[Cell, ...]:
-    why = judged.reasons[0] if judged.reasons else ""
+def _row(strategy: str, judged: StrategyVerdict) -> tuple[Cell, ...]:
+    reason = judged.reasons[0] if judged.reasons else ""
     more = f" (and {len(judged.reasons) - 1} more)" if len(judged.reasons) > 1 else ""
-    found = {key: value for key, value in judged.numbers.items() if isinstance(value, int | float)}
+    numbers = {key: value for key, value in judged.numbers.items() if isinstance(value, int | float)}
     return (
         Cell(strategy),
         Cell(judged.verdict, MOODS[judged.verdict]),
-        Cell(number(found.get("challenger"))),
-        Cell(number(found.get("served"))),
-        Cell(difference_in_words(found)),
-        Cell(count(found.get("nights"))),
-        Cell(count(found.get("users"))),
-        Cell(why + more, "", "; ".join(judged.reasons)),
+        Cell(number(numbers.get("challenger"))),
+        Cell(number(numbers.get("served"))),
+        Cell(difference_in_words(numbers)),
+        Cell(count(numbers.get("nights"))),
+        Cell(count(numbers.get("users"))),
+        Cell(reason + more, "", "; ".join(judged.reasons)),
     )
 
 
-def difference_in_words(found: Mapping[str, float]) -> str:
-    """`+0.0272 [+0.0193, +0.0350]`, plus is better; a dash where it was not measured."""
-    if not {"effect", "low", "high"} <= set(found):
+def difference_in_words(numbers: Mapping[str, float]) -> str:
+    """`+0.0272 [+0.0193, +0.0350]`, plus is better; a dash if it was not measured."""
+    if not {"effect", "low", "high"} <= set(numbers):
         return NONE
-    return f"{found['effect']:+.4f} [{found['low']:+.4f}, {found['high']:+.4f}]".replace("-", "−")
+    return f"{numbers['effect']:+.4f} [{numbers['low']:+.4f}, {numbers['high']:+.4f}]".replace("-", "−")

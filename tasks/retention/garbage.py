@@ -1,4 +1,4 @@
-"""Sweep: move what nothing needs into the trash, and delete it when a grace period is over and nothing needs it still."""
+"""Garbage collection: move unneeded objects into the trash; delete them after a grace period if they are still unneeded."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from nightloop.tasks.plan.errors import ConflictError, NotReady
 from nightloop.tasks.retention.needed_blobs import mentioned_hashes, needed_names
 
 log = logging.getLogger(__name__)
-BLOB = re.compile(r"blobs/[0-9a-f]{64}")  # any other file there is not ours
+BLOB = re.compile(r"blobs/[0-9a-f]{64}")  # any other key there was not written by nightloop
 GRACE = 7 * 86_400.0  # seconds in the trash
 Work = Literal["kept", "dropped"]
 
 
 @dataclass(frozen=True)
 class GarbageReport:
-    """What a sweep did, and who kept it from sweeping (then nothing was removed)."""
+    """What a sweep did, or which run prevented it (then nothing was removed)."""
 
     removed: tuple[str, ...] = ()  # into the trash
-    deleted: tuple[str, ...] = ()  # from the trash, for good
+    deleted: tuple[str, ...] = ()  # from the trash, finally
     restored: tuple[str, ...] = ()  # from the trash, because something needs them
     busy: str = ""
-    unseen: tuple[str, ...] = ()  # damaged records, for whose sake nothing was deleted from the trash
+    unseen: tuple[str, ...] = ()  # damaged records, because of which nothing was deleted from the trash
 
 
 @dataclass
 class _Need:
-    """What a sweep found to be needed, and what not. `unseen`: damaged records, whose needs are not known."""
+    """The needed blobs and the unneeded keys. `unseen`: damaged records, for which the needed blobs are not known."""
 
     blobs: set[str]
     unseen: tuple[str, ...]
@@ -43,73 +43,73 @@ class _Need:
 def unneeded_keys(objects: Objects, work: Work = "kept") -> tuple[str, ...]:
     """Keys that nothing needs, in the order in which they may be removed: records before the blobs that they name.
 
-    Every manifest that was ever published stays, superseded revisions too, and so does every blob it names; so do log,
-    pointer, overrides and leases. With `dropped`, the work of nights that never came to a manifest is removed as well:
-    such a night starts anew. Raises ValueError if what is needed cannot be told, see `needed.promised`.
+    Every published manifest stays, superseded revisions too, and every blob that it names; so do log, pointer, overrides
+    and leases. With `dropped`, the step cache of nights without a manifest is removed as well: such a night starts from
+    its beginning. Raises DataError if it cannot be determined what is needed, see `needed_names`.
     """
-    return _need(objects, work).unneeded
+    return _find_needed(objects, work).unneeded
 
 
 def collect_garbage(
     objects: Objects, holder: str, now: float, seconds: float = 120, work: Work = "kept", grace: float = GRACE
 ) -> GarbageReport:
-    """Remove what is unneeded, unless a night is under way in any pipeline; no night can begin meanwhile.
+    """Remove what is unneeded, unless a night is running in any pipeline. No night can start meanwhile.
 
-    What is removed lies in the trash for `grace` seconds; whoever needs it brings it back. Then what is needed is found
-    out again, and only what is not is deleted. `seconds`: how long the lease lasts that is renewed meanwhile.
-    A night and a sweep each take their own lease first and then look for the other's: at least one sees the other.
-    A run that was frozen past the end of its lease finds out when it publishes: its blobs are looked at before that.
+    A removed object stays in the trash for `grace` seconds; a run that needs it restores it. After that the needed blobs
+    are determined again, and only unneeded ones are deleted. `seconds`: the length of the lease, which is renewed meanwhile.
+    A night and a sweep each take their own lease first and then check the other's, so at least one sees the other.
+    A run that was suspended past the end of its lease verifies its blobs before it publishes its manifest.
     """
-    mine = lease.take_key(objects, lease.SWEEP, holder, now, seconds)
-    if mine is None:
+    own_lease = lease.take_key(objects, lease.SWEEP, holder, now, seconds)
+    if own_lease is None:
         return GarbageReport(busy=lease.lease_words(objects, lease.SWEEP, now) or "another sweep was faster")
     try:
-        with lease.keep_lease(objects, mine, now, seconds) as alive:
-            if busy := _busy(objects, holder, now):
+        with lease.keep_lease(objects, own_lease, now, seconds) as alive:
+            if busy := _busy_in_words(objects, holder, now):
                 return GarbageReport(busy=busy)
-            need = _need(objects, work)
-            deleted, restored = _close(objects, need, RemovalRequest(holder, now), grace, alive)
-            moved = _move(objects, need.unneeded, RemovalRequest(holder, now), alive)
+            need = _find_needed(objects, work)
+            deleted, restored = _empty_trash(objects, need, RemovalRequest(holder, now), grace, alive)
+            moved = _move_all(objects, need.unneeded, RemovalRequest(holder, now), alive)
             return GarbageReport(moved, tuple(deleted), tuple(restored), unseen=need.unseen)
     finally:
-        lease.release_lease(objects, mine)
+        lease.release_lease(objects, own_lease)
 
 
 def restore_from_trash(objects: Objects, number: int | None, act: RemovalRequest) -> list[str]:
-    """Bring back all that lies in the trash, or what removal `number` put there. Returns its keys.
+    """Restore all objects in the trash, or those of removal `number`. Returns their keys.
 
-    Raises NotReady if there is no such removal in the trash, RuntimeError while a sweep is under way.
+    Raises NotReady if there is no such removal in the trash, ConflictError while a sweep is running.
     """
-    mine = lease.take_key(objects, lease.SWEEP, act.by, act.when, 120)
-    if mine is None:
+    own_lease = lease.take_key(objects, lease.SWEEP, act.by, act.when, 120)
+    if own_lease is None:
         raise ConflictError(
             f"nothing was brought back: {lease.lease_words(objects, lease.SWEEP, act.when, act.by) or 'another run was faster'}"
         )
     try:
-        with lease.keep_lease(objects, mine, act.when, 120):
-            return _restored(objects, number, act)
+        with lease.keep_lease(objects, own_lease, act.when, 120):
+            return _restore_removals(objects, number, act)
     finally:
-        lease.release_lease(objects, mine)
+        lease.release_lease(objects, own_lease)
 
 
-def _restored(objects: Objects, number: int | None, act: RemovalRequest) -> list[str]:
-    found = [one for one in trash.open_removals(objects) if number in (None, one.number)]
-    if not found:
-        there = ", ".join(str(one.number) for one in trash.open_removals(objects)) or "none"
-        raise NotReady(f"no removal {'' if number is None else number} lies in the trash; there are: {there}")
-    back: list[str] = []
-    for removal in found:
+def _restore_removals(objects: Objects, number: int | None, act: RemovalRequest) -> list[str]:
+    chosen = [candidate for candidate in trash.open_removals(objects) if number in (None, candidate.number)]
+    if not chosen:
+        numbers = ", ".join(str(candidate.number) for candidate in trash.open_removals(objects)) or "none"
+        raise NotReady(f"no removal {'' if number is None else number} is in the trash; there are: {numbers}")
+    restored: list[str] = []
+    for removal in chosen:
         keys = [key for key in removal.keys if trash.restore_object(objects, removal, key)]
         trash.close_removal(
             objects, RemovalOutcome(number=removal.number, when=act.when, by=act.by, restored=tuple(keys))
         )
         for key in keys:
             trash.delete_removal(objects, removal, key)
-        back += keys
-    return back
+        restored += keys
+    return restored
 
 
-def _need(objects: Objects, work: Work) -> _Need:
+def _find_needed(objects: Objects, work: Work) -> _Need:
     keys = list(objects.keys(""))
     needed, unseen = needed_names(objects, keys)
     steps = mentioned_hashes(objects, (key for key in keys if re.fullmatch(r"pipelines/[^/]+/work/.+", key)))
@@ -121,15 +121,15 @@ def _need(objects: Objects, work: Work) -> _Need:
     return _Need(needed, unseen, (*sorted(dropped), *probes, *(f"blobs/{sha}" for sha in sorted(stored - needed))))
 
 
-def _busy(objects: Objects, holder: str, now: float) -> str:
-    """Which night is under way, in words; empty: none. Known pipelines are asked, whatever a listing shows of them."""
+def _busy_in_words(objects: Objects, holder: str, now: float) -> str:
+    """Which night is running, in words; empty: none. Recorded pipelines are checked, whatever a listing shows."""
     record = pipelines.load_record(objects)
     keys = {lease.lease_key(name) for name in (record.roots if record else ())}
     keys |= {key for key in objects.keys("pipelines/") if key.endswith("/lease.json")}
     return next((words for key in sorted(keys) if (words := lease.lease_words(objects, key, now, holder))), "")
 
 
-def _move(objects: Objects, keys: tuple[str, ...], act: RemovalRequest, alive: lease.Alive) -> tuple[str, ...]:
+def _move_all(objects: Objects, keys: tuple[str, ...], act: RemovalRequest, alive: lease.Alive) -> tuple[str, ...]:
     if not keys:
         return ()
     wanted = Removal(number=0, when=act.when, by=act.by, reason=trash.WHY, keys=keys)
@@ -142,40 +142,42 @@ def _move(objects: Objects, keys: tuple[str, ...], act: RemovalRequest, alive: l
     return tuple(moved)
 
 
-def _close(
+def _empty_trash(
     objects: Objects, need: _Need, act: RemovalRequest, grace: float, alive: lease.Alive
 ) -> tuple[list[str], list[str]]:
-    """Delete what lay in the trash for the whole grace period and is not needed; bring back at once what is.
+    """Delete unneeded objects whose grace period is over, and restore needed ones at once.
 
-    Nothing is deleted while a record is damaged: it may have named what lies there, and a backup may bring it back.
+    Nothing is deleted while a record is damaged: it may name objects in the trash, and a backup may restore it.
     """
     deleted, restored = [], []
     for removal in trash.open_removals(objects):
         alive()
         wanted = [key for key in removal.keys if key.removeprefix("blobs/") in need.blobs]
-        back = [key for key in wanted if objects.read(key) is None and trash.restore_object(objects, removal, key)]
-        restored += back
+        brought_back = [
+            key for key in wanted if objects.read(key) is None and trash.restore_object(objects, removal, key)
+        ]
+        restored += brought_back
         if (
             need.unseen
             or removal.versions
             or act.when - removal.when < grace
-            or not all(_sound(objects, key) for key in wanted)
+            or not all(_is_intact(objects, key) for key in wanted)
         ):
             continue
-        over = [key for key in removal.keys if key not in wanted]
+        unneeded = [key for key in removal.keys if key not in wanted]
         closed = RemovalOutcome(
-            number=removal.number, when=act.when, by=act.by, deleted=tuple(over), restored=tuple(back)
+            number=removal.number, when=act.when, by=act.by, deleted=tuple(unneeded), restored=tuple(brought_back)
         )
         for key in removal.keys:
             alive()
             trash.delete_removal(objects, removal, key)
         trash.close_removal(objects, closed)
-        deleted += over
+        deleted += unneeded
     return deleted, restored
 
 
-def _sound(objects: Objects, key: str) -> bool:
-    """Whether a needed blob stands in its place with its hash; a damaged one is mended from the trash first."""
+def _is_intact(objects: Objects, key: str) -> bool:
+    """Whether a needed blob has its hash; a damaged one is first restored from the trash."""
     try:
         return bool(blobs.get(objects, key.removeprefix("blobs/")))
     except (FileNotFoundError, ValueError) as error:
@@ -186,12 +188,12 @@ def _sound(objects: Objects, key: str) -> bool:
 def expired_versions(
     objects: Objects, pipeline: str, idle: Iterable[tuple[int, int]], act: RemovalRequest, grace: float
 ) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """Versions of the lake that nothing needs: those that still wait, and those whose grace period is over."""
+    """Unneeded versions of the lake: those that still wait, and those whose grace period is over."""
     since = {
         version: removal.when
-        for removal in reversed(trash.open_removals(objects))  # the oldest is what counts
+        for removal in reversed(trash.open_removals(objects))  # so that the oldest removal counts
         for version in (removal.versions if removal.pipeline == pipeline else ())
     }
-    found = [*idle]
-    over = [version for version in found if act.when - since.get(version, act.when) >= max(grace, 1.0)]
-    return [version for version in found if version not in over], over
+    versions = [*idle]
+    over = [version for version in versions if act.when - since.get(version, act.when) >= max(grace, 1.0)]
+    return [version for version in versions if version not in over], over

@@ -1,7 +1,7 @@
-"""Needed: what nights, promotion logs and unfinished work need, found by reading; refused where not all of it is seen.
+"""Needed blobs: what nights, promotion logs and unfinished work need. If not all records can be read, this is an error.
 
-A listing says what could be removed. It never says that something is not needed: pipelines are known from their record,
-their nights from the first one on by reading, and where the listing and the record differ nothing is removed.
+A listing only shows what could be removed. It never proves that something is unneeded. Pipelines are known from their
+record, and their nights are read one by one from the first. If the listing and the record differ, nothing is removed.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from nightloop.tasks.record.manifest import Manifest
 
 HASH = re.compile(rb"[0-9a-f]{64}")
 NAMED = re.compile(r"(\d{6}/\d{4}|\d{8})\.json")  # a night's revision, an entry of the log
-AT_ONCE = 16  # nights that are read side by side
-GIVEN_UP = b"given up"  # what a person writes in the place of a damaged record that no backup has
-ADOPT = "Look with `nightloop maintain PLAN --adopt`, which lists what the store shows"
+AT_ONCE = 16  # nights that are read in parallel
+GIVEN_UP = b"given up"  # a person writes this in place of a damaged record that no backup has
+ADOPT = "Run `nightloop maintain PLAN --adopt`, which lists what the store shows"
 
 
 class PipelineRecord(NamedTuple):
@@ -33,78 +33,77 @@ class PipelineRecord(NamedTuple):
 
     sealed: Mapping[str, bytes]
     current: Mapping[int, Manifest]
-    damaged: frozenset[int]  # nights that have a revision which cannot be read, and a newer one
+    damaged: frozenset[int]  # nights that have a damaged revision and a newer one
 
 
-class Promised(NamedTuple):
-    """Names of all blobs that records need, and the keys of superseded nights that are damaged: what else they need is
-    not known."""
+class NeededBlobs(NamedTuple):
+    """Names of all blobs that records need, and the keys of damaged superseded nights: what else they need is not known."""
 
     blobs: set[str]
     unseen: tuple[str, ...]
 
 
-def needed_names(objects: Objects, keys: Collection[str]) -> Promised:
-    """What the records of all pipelines need; `keys`: a listing of the whole store.
+def needed_names(objects: Objects, keys: Collection[str]) -> NeededBlobs:
+    """The blobs that the records of all pipelines need; `keys`: a listing of the whole store.
 
-    Raises DataError if the store has no complete record of its pipelines, where nights, log entries or pipelines are
-    missing that another record names, where the listing leaves out what is there, and where a record is damaged.
+    Raises DataError if the store has no complete record of its pipelines, if nights, log entries or pipelines are missing
+    that another record names, if the listing is incomplete, or if a record is damaged.
     """
-    found: set[str] = set()
+    names: set[str] = set()
     unseen: list[str] = []
-    for pipeline in _known(objects, keys):
+    for pipeline in _recorded_pipelines(objects, keys):
         recorded = nights_of(objects, pipeline, keys)
         for key, sealed in recorded.sealed.items():
-            found |= {sha.decode() for sha in HASH.findall(sealed)}  # those that a damaged record still shows, too
-            if _unreadable(key, sealed) and sealed.strip() != GIVEN_UP:
+            names |= {sha.decode() for sha in HASH.findall(sealed)}  # also those that a damaged record still shows
+            if _is_unreadable(key, sealed) and sealed.strip() != GIVEN_UP:
                 unseen.append(key)
-        for entry in _log(objects, pipeline, recorded, keys):
-            found |= {entry.checkpoint.weights, entry.checkpoint.memory, entry.vocabulary}
-    return Promised(found, tuple(unseen))
+        for entry in _read_log(objects, pipeline, recorded, keys):
+            names |= {entry.checkpoint.weights, entry.checkpoint.memory, entry.vocabulary}
+    return NeededBlobs(names, tuple(unseen))
 
 
 class LakeReads(NamedTuple):
-    """What a pipeline's nights read of the lake."""
+    """The versions of the lake that a pipeline's nights read."""
 
-    versions: dict[int, set[int]]  # by period index, of any night that ever was
-    rows: dict[tuple[int, int], int]  # (period, version) -> clean rows, of the nights that stand
+    versions: dict[int, set[int]]  # by period index, of all nights, superseded ones too
+    rows: dict[tuple[int, int], int]  # (period, version) -> clean rows, of the current complete nights
 
 
 def reads_of(objects: Objects, pipeline: str) -> LakeReads:
-    """What the nights of a pipeline read of the lake. Raises as `promised`."""
+    """The versions of the lake that the nights of a pipeline read. Raises as `needed_names` does."""
     keys = list(objects.keys("pipelines/"))
-    _known(objects, keys)
-    found: dict[int, set[int]] = {}
+    _recorded_pipelines(objects, keys)
+    versions: dict[int, set[int]] = {}
     recorded = nights_of(objects, pipeline, keys)
     complete = [night for night in recorded.current.values() if night.outcome == "complete"]
     rows = {(logs.period, logs.version): logs.rows for night in complete for logs in night.logs}
     for key, sealed in recorded.sealed.items():
         night = _night_of(key)
-        if _unreadable(key, sealed):  # what it read is not known: every version up to the one that replaced it
+        if _is_unreadable(key, sealed):  # what it read is not known: keep every version up to that of its replacement
             for logs in recorded.current[night].logs:
-                found.setdefault(logs.period, set()).update(range(1, logs.version + 1))
+                versions.setdefault(logs.period, set()).update(range(1, logs.version + 1))
             continue
         for logs in manifest_store.parse_manifest(objects, (pipeline, night, _revision_of(key)), sealed).logs:
-            found.setdefault(logs.period, set()).add(logs.version)
-    return LakeReads(found, rows)
+            versions.setdefault(logs.period, set()).add(logs.version)
+    return LakeReads(versions, rows)
 
 
 def mentioned_hashes(objects: Objects, keys: Iterable[str]) -> dict[str, set[str]]:
-    """Every hash that each of these records mentions; a record that is gone mentions none."""
-    found = {key: objects.read(key) for key in keys}
-    whole = {key: _read_well(objects, key, data[0]) if data else b"" for key, data in found.items()}
-    return {key: {sha.decode() for sha in HASH.findall(data)} for key, data in whole.items()}
+    """The hashes that each of these records mentions; a missing record mentions none."""
+    stored = {key: objects.read(key) for key in keys}
+    verified = {key: _read_again(objects, key, data[0]) if data else b"" for key, data in stored.items()}
+    return {key: {sha.decode() for sha in HASH.findall(data)} for key, data in verified.items()}
 
 
 def nights_of(objects: Objects, pipeline: str, keys: Collection[str]) -> PipelineRecord:
-    """All nights of a pipeline, from the first of each of its chains on. Raises DataError as `promised` does."""
+    """All nights of a pipeline, from the first of each of its chains on. Raises DataError as `needed_names` does."""
     roots = pipelines.first_nights(objects, pipeline) or ()
     sealed: dict[str, bytes] = {}
     for root in roots:
-        sealed |= _from(objects, pipeline, root)
+        sealed |= _read_nights_from(objects, pipeline, root)
         if manifest_store.manifest_key(pipeline, root, 1) not in sealed:
             raise DataError(
-                f"{pipeline} is known to begin at night {root}, which cannot be seen: is its folder mounted and readable? "
+                f"{pipeline} begins at night {root} by its record, and the store does not show it: is its folder mounted and readable? "
                 f"Nothing was removed. If the pipeline was given up: {ADOPT}"
             )
     _refuse_difference(pipeline, "nights", sealed, keys)
@@ -116,7 +115,7 @@ def nights_of(objects: Objects, pipeline: str, keys: Collection[str]) -> Pipelin
         except ValueError as error:
             raise DataError(f"nothing was removed: {error}. Run these nights again first") from error
     recorded = PipelineRecord(
-        sealed, current, frozenset(_night_of(key) for key, data in sealed.items() if _unreadable(key, data))
+        sealed, current, frozenset(_night_of(key) for key, data in sealed.items() if _is_unreadable(key, data))
     )
     _refuse_broken_chain(pipeline, recorded)
     return recorded
@@ -130,7 +129,7 @@ def _revision_of(key: str) -> int:
     return int(key.split("/")[-1].removesuffix(".json"))
 
 
-def _unreadable(key: str, sealed: bytes) -> bool:
+def _is_unreadable(key: str, sealed: bytes) -> bool:
     try:
         unseal(key, sealed)
     except ValueError:
@@ -138,12 +137,12 @@ def _unreadable(key: str, sealed: bytes) -> bool:
     return False
 
 
-def _known(objects: Objects, keys: Collection[str]) -> list[str]:
+def _recorded_pipelines(objects: Objects, keys: Collection[str]) -> list[str]:
     record = pipelines.load_record(objects)
     if record is None or not record.complete:
         raise DataError(
             "nothing was removed: the store has no complete record of its pipelines (an older release wrote it). "
-            f"{ADOPT}, and asks a person whether these are all"
+            f"{ADOPT}, and asks you to confirm that these are all"
         )
     if unknown := sorted(set(pipelines.listed_pipelines(keys)) - set(record.roots)):
         raise DataError(
@@ -153,9 +152,9 @@ def _known(objects: Objects, keys: Collection[str]) -> list[str]:
     return list(record.roots)
 
 
-def _from(objects: Objects, pipeline: str, root: int) -> dict[str, bytes]:
-    """Every revision of the unbroken row of nights from `root` on, read until there is none."""
-    found: dict[str, bytes] = {}
+def _read_nights_from(objects: Objects, pipeline: str, root: int) -> dict[str, bytes]:
+    """Every revision of the consecutive nights from `root` on, read until there is none."""
+    sealed: dict[str, bytes] = {}
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for start in count(root, AT_ONCE):
             nights = list(
@@ -163,52 +162,52 @@ def _from(objects: Objects, pipeline: str, root: int) -> dict[str, bytes]:
             )
             for index, revisions in zip(range(start, start + AT_ONCE), nights, strict=True):
                 if not revisions:
-                    return found
+                    return sealed
                 for number, data in enumerate(revisions, start=1):
                     key = manifest_store.manifest_key(pipeline, index, number)
-                    found[key] = _read_well(objects, key, data)
-    return found
+                    sealed[key] = _read_again(objects, key, data)
+    return sealed
 
 
-def _read_well(objects: Objects, key: str, data: bytes) -> bytes:
-    """The record as it is stored: read again where a read of it was bad, and as it is where the record itself is damaged."""
+def _read_again(objects: Objects, key: str, data: bytes) -> bytes:
+    """The stored record. It is read again if a read of it was bad; if the record itself is damaged it is returned as it is."""
 
-    def whole(read: bytes) -> bytes:
+    def check_seal(read: bytes) -> bytes:
         unseal(key, read)
         return read
 
     try:
-        return read_parsed_bytes(objects, key, data, whole)
+        return read_parsed_bytes(objects, key, data, check_seal)
     except ValueError:
         return data
 
 
-def _log(objects: Objects, pipeline: str, recorded: PipelineRecord, keys: Collection[str]) -> list[Entry]:
+def _read_log(objects: Objects, pipeline: str, recorded: PipelineRecord, keys: Collection[str]) -> list[Entry]:
     entries = promotion_log.read_log(objects, pipeline)
     _refuse_difference(pipeline, "log", [promotion_log.entry_key(pipeline, entry.number) for entry in entries], keys)
-    there = b"".join(recorded.sealed.values())
+    manifests = b"".join(recorded.sealed.values())
     for entry in entries:
-        if entry.manifest.encode() not in there and entry.period not in recorded.damaged:
+        if entry.manifest.encode() not in manifests and entry.period not in recorded.damaged:
             raise DataError(
                 f"nothing was removed: entry {entry.number} of {pipeline}'s promotion log names a manifest of {entry.name} "
-                "that cannot be seen. Restore the nights from your backup"
+                "that the store does not show. Restore the nights from your backup"
             )
     return entries
 
 
 def _refuse_difference(pipeline: str, kind: str, read: Collection[str], keys: Collection[str]) -> None:
-    """Refuse where a listing and what was read are not the same records."""
-    place = f"pipelines/{pipeline}/{kind}/"  # what has no name of a record there is not ours, and is left alone
-    seen = {key for key in keys if key.startswith(place) and NAMED.fullmatch(key.removeprefix(place))}
-    if hidden := sorted({*read} - seen):
+    """Raise DataError if the listing and the records that were read differ."""
+    prefix = f"pipelines/{pipeline}/{kind}/"  # other keys there were not written by nightloop, and are ignored
+    listed = {key for key in keys if key.startswith(prefix) and NAMED.fullmatch(key.removeprefix(prefix))}
+    if hidden := sorted({*read} - listed):
         raise DataError(
-            f"nothing was removed: the listing of the store leaves out {len(hidden)} records that are there, the first "
-            f"{hidden[0]}. A listing that is not whole proves nothing; run again later, and look at links and permissions"
+            f"nothing was removed: the listing of the store leaves out {len(hidden)} records that exist, the first is "
+            f"{hidden[0]}. The listing is incomplete; run again later, and check links and permissions"
         )
-    if loose := sorted(seen - {*read}):
+    if loose := sorted(listed - {*read}):
         raise DataError(
-            f"nothing was removed: {loose[0]} and {len(loose) - 1} more are listed, and the record of pipelines does not "
-            f"lead to them: nights between are missing. {ADOPT}"
+            f"nothing was removed: {loose[0]} and {len(loose) - 1} more are listed, but cannot be reached from the record of "
+            f"pipelines: nights between are missing. {ADOPT}"
         )
 
 
@@ -219,6 +218,6 @@ def _refuse_broken_chain(pipeline: str, recorded: PipelineRecord) -> None:
         before = [data for key, data in recorded.sealed.items() if _night_of(key) == index - 1]
         if not any(data.endswith(b'"%s"}\n' % manifest.previous.encode()) for data in before):
             raise DataError(
-                f"nothing was removed: night {index} of {pipeline} builds on manifest {manifest.previous[:12]}, which cannot "
-                "be seen. Restore the nights from your backup"
+                f"nothing was removed: night {index} of {pipeline} builds on manifest {manifest.previous[:12]}, which the store "
+                "does not show. Restore the nights from your backup"
             )

@@ -1,4 +1,4 @@
-"""Fold: one step of retraining. A night does it once, a backfill and a bake-off many times."""
+"""Advance: one step of retraining. A night does it once, a backfill and a bake-off many times."""
 
 from __future__ import annotations
 
@@ -57,10 +57,10 @@ def fold(model: Model, strategy: Strategy, checkpoint: Checkpoint, logs: Logs) -
 
 
 def update_grown(model: Model, strategy: Strategy, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
-    """As `fold`, for a checkpoint that is grown already and no more logs than the strategy looks back on."""
-    at_work = with_state(model, checkpoint.weights, logs)
-    made = strategy.update(at_work, replace(checkpoint, weights=without_state(checkpoint.weights)), logs)
-    return update_state(at_work, _finite(strategy, made))
+    """As `fold`, for a checkpoint that is already grown and the logs of the strategy's lookback alone."""
+    tonight = with_state(model, checkpoint.weights, logs)
+    updated = strategy.update(tonight, replace(checkpoint, weights=without_state(checkpoint.weights)), logs)
+    return update_state(tonight, _check_finite(strategy, updated))
 
 
 def start_chain(model: Model, strategy: Strategy, weights: Weights, logs: Logs) -> Checkpoint:
@@ -98,8 +98,8 @@ def start_chain(model: Model, strategy: Strategy, weights: Weights, logs: Logs) 
     >>> start_chain(model, NoUpdate(), initial_weights(model, logs), logs).period
     0
     """
-    at_work = with_state(model, weights, logs)
-    return update_state(at_work, _finite(strategy, strategy.start(at_work, without_state(weights), logs)))
+    tonight = with_state(model, weights, logs)
+    return update_state(tonight, _check_finite(strategy, strategy.start(tonight, without_state(weights), logs)))
 
 
 def pretrain(model: Model, strategy: Strategy, logs: Logs) -> Weights:
@@ -138,9 +138,9 @@ def pretrain(model: Model, strategy: Strategy, logs: Logs) -> Weights:
     0.549
     """
     first = initial_weights(model, logs)
-    at_work = with_state(model, first, logs)
-    made = strategy.update(at_work, strategy.start(at_work, first, logs), logs)
-    return update_state(at_work, _finite(strategy, made)).weights
+    tonight = with_state(model, first, logs)
+    updated = strategy.update(tonight, strategy.start(tonight, first, logs), logs)
+    return update_state(tonight, _check_finite(strategy, updated)).weights
 
 
 def recent_rows(logs: Logs, lookback: int) -> Logs:
@@ -177,14 +177,14 @@ def recent_rows(logs: Logs, lookback: int) -> Logs:
     return logs.since(logs.period - lookback + 1)
 
 
-def _finite(strategy: Strategy, made: Checkpoint) -> Checkpoint:
-    """The checkpoint. Raises DataError if its weights hold NaN or infinity: every night after it would fail on them."""
-    for name, tensor in made.weights.items():
-        # The sum is a quick look: it is finite if all of them are, unless it overflows.
+def _check_finite(strategy: Strategy, checkpoint: Checkpoint) -> Checkpoint:
+    """The checkpoint. Raises DataError if its weights hold NaN or infinity, because every later night would fail."""
+    for name, tensor in checkpoint.weights.items():
+        # The sum is a quick check: it is finite if all of them are, unless it overflows.
         if (
             tensor.is_floating_point()
             and not bool(torch.isfinite(tensor.sum()))
             and not bool(torch.isfinite(tensor).all())
         ):
             raise DataError(f"{type(strategy).__name__} made weights that hold NaN or infinity, in {name}")
-    return made
+    return checkpoint

@@ -1,4 +1,4 @@
-"""Memory: what strategies find in a checkpoint's memory, and what they say where it is not theirs."""
+"""Checkpoint memory: what strategies read from a checkpoint's memory, and the errors if another strategy wrote it."""
 
 from __future__ import annotations
 
@@ -17,43 +17,45 @@ from nightloop.tasks.retraining.advance import recent_rows
 from nightloop.tasks.retraining.strategy import Strategy, Teachable
 from nightloop.tasks.training.weight_average import Snapshot
 
-SHOWN = 6  # names in a message
+SHOWN = 6  # most names in a message
 
 
-def require_keys(memory: Weights, names: Sequence[str], strategy: str, besides: Sequence[str] = ("learner",)) -> None:
-    """Raises DataError if a memory has not the `names`, or has more than their folders and those `besides`.
+def require_keys(
+    memory: Weights, names: Sequence[str], strategy: str, optional_folders: Sequence[str] = ("learner",)
+) -> None:
+    """Raises DataError if a memory lacks one of the `names`, or has folders besides theirs and the `optional_folders`.
 
     A name that ends in / is a folder with something in it.
     """
     missing = [name for name in names if not _has(memory, name)]
-    folders = {name.split("/")[0] for name in (*names, *besides)}
-    strange = [name for name in sorted(memory) if name.split("/")[0] not in folders]
-    if missing or strange:
+    folders = {name.split("/")[0] for name in (*names, *optional_folders)}
+    unexpected = [name for name in sorted(memory) if name.split("/")[0] not in folders]
+    if missing or unexpected:
         expected = ", ".join(missing) or f"nothing but {', '.join(sorted(folders))}"
         raise DataError(
-            f"{strategy} expects {expected} in a checkpoint's memory; given is {_listed(strange or memory)}: "
-            "another strategy, or other options, made it. Begin anew from its weights"
+            f"{strategy} expects {expected} in a checkpoint's memory; given is {_join_names(unexpected or memory)}: "
+            "another strategy, or other options, made it. Start a new chain from its weights"
         )
 
 
 def require_shapes(memory: Weights, expected: Mapping[str, Tensor], strategy: str) -> None:
-    """Raises DataError if tensors of a memory are not there, or have another shape, than those `expected`."""
+    """Raises DataError if tensors of `expected` are missing in a memory or have another shape."""
     wrong = sorted(name for name in expected if _shape(memory, name) != _shape(expected, name))
     if wrong:
         first = wrong[0]
         raise DataError(
             f"{strategy} expects {first} to be {_shape(expected, first)}, given is {_shape(memory, first)} "
             f"({len(wrong)} differ): the checkpoint was made with other options, or for another model. "
-            "Begin anew from its weights"
+            "Start a new chain from its weights"
         )
 
 
 def update_learner(
     learner: Strategy, where: str, model: Model, checkpoint: Checkpoint, logs: Logs, objective: Objective | None = None
 ) -> Checkpoint:
-    """The learner's own update on the periods it looks back on, with another loss where an `objective` is given.
+    """The learner's own update on the periods it looks back on, with another loss if an `objective` is given.
 
-    A ValueError says `where` the learner was.
+    A ValueError becomes a DataError whose message begins with `where` and the learner's name.
     """
     rows = recent_rows(logs, learner.lookback)
     try:
@@ -67,24 +69,24 @@ def update_learner(
 def pack_snapshots(pool: Sequence[Snapshot]) -> dict[str, Tensor]:
     """Weights of the past as a memory: `pool/<j>/weights/...`, newest first, and their periods."""
     memory: dict[str, Tensor] = {"pool/periods": torch.tensor([past.period for past in pool], dtype=torch.int64)}
-    for place, past in enumerate(pool):
-        memory |= pack(f"pool/{place}/weights", past.weights)
+    for number, past in enumerate(pool):
+        memory |= pack(f"pool/{number}/weights", past.weights)
     return memory
 
 
 def past_weights(memory: Weights) -> list[Snapshot]:
-    """The pool that `pooled` wrote."""
+    """The pool that `pack_snapshots` wrote."""
     periods = memory["pool/periods"].tolist()
-    return [Snapshot(unpack(f"pool/{place}/weights", memory), period) for place, period in enumerate(periods)]
+    return [Snapshot(unpack(f"pool/{number}/weights", memory), period) for number, period in enumerate(periods)]
 
 
 def to_memory(served: Tensor) -> Tensor:
-    """Served probabilities [n] as a memory holds them, where no NaN may be: -1 says that there was none."""
+    """Served probabilities [n] for a memory, which may not hold NaN: -1 says that there was none."""
     return torch.nan_to_num(served, nan=-1.0)
 
 
 def from_memory(served: Tensor) -> Tensor:
-    """What `to_memory` wrote, NaN where there was none."""
+    """What `to_memory` wrote, NaN if there was none."""
     return torch.where(served < 0, torch.nan, served)
 
 
@@ -96,7 +98,7 @@ def _shape(tensors: Weights, name: str) -> object:
     return list(tensors[name].shape) if name in tensors else "absent"
 
 
-def _listed(memory: Iterable[str]) -> str:
+def _join_names(memory: Iterable[str]) -> str:
     names = sorted(memory)
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return f"{', '.join(names[:SHOWN])}{more}" if names else "an empty memory"

@@ -1,4 +1,4 @@
-"""Checks: what every strategy owes the loop, one plain function a promise, for our tests and for anybody's.
+"""Contract: the checks that every strategy must pass, one function each, for our tests and for yours.
 
     from nightloop.tasks.retraining.contract import all_checks, simulated_periods
 
@@ -7,7 +7,7 @@
         check(MF(width=4), MyStrategy(), simulated_periods("ranking"))
 
 `periods[t]` holds all rows up to period t; the strategy starts at `periods[0]`. A check raises AssertionError with a
-message that says what was promised and what happened; anything else that is raised is the strategy's own mistake.
+message that says what was expected and what happened. Any other exception is an error of the strategy.
 """
 
 from __future__ import annotations
@@ -97,14 +97,14 @@ def check_round_trip(model: Model, strategy: Strategy, periods: Sequence[Logs]) 
 
 
 def check_resume(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> None:
-    """Stopped after any period and taken up from disk by a fresh strategy, the chain ends in the same bytes."""
+    """A chain that stops after any period and resumes from disk with a new strategy object ends in the same bytes."""
     chain = run_chain(model, strategy, periods)
     for k in range(len(periods) - 1):
         resumed = [reload_checkpoint(chain[k])]
         for logs in periods[k + 1 :]:
             resumed.append(fold(model, copy.deepcopy(strategy), resumed[-1], logs))
         assert_same_chains(
-            chain[k:], resumed, f"resumed from period {k}, the chain took another way; keep all state in memory"
+            chain[k:], resumed, f"resumed from period {k}, the chain made other bytes; keep all state in memory"
         )
 
 
@@ -120,10 +120,10 @@ def check_fold_equals_nights(model: Model, strategy: Strategy, periods: Sequence
 
 
 def check_causality(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> None:
-    """Nothing of period t+1 is in the checkpoint of t, even where t+1 was seen by the same object before."""
+    """Nothing of period t+1 is in the checkpoint of t, even if the same object has seen t+1 before."""
     chain = run_chain(model, strategy, periods)
     for t in range(1, len(periods)):
-        other = [*periods[:t], _altered(periods[t])]
+        other = [*periods[:t], _alter_newest(periods[t])]
         assert_same_chains(
             chain[:t], run_chain(model, strategy, other)[:t], f"altering period {t} changed what was made before it"
         )
@@ -133,7 +133,7 @@ def check_causality(model: Model, strategy: Strategy, periods: Sequence[Logs]) -
 
 
 def check_growth(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> None:
-    """Ids that nobody uses change no prediction, and every parallel tensor has a row for each id."""
+    """Unused ids change no prediction, and every parallel tensor has a row for each id."""
     for logs, checkpoint in zip(periods, run_chain(model, strategy, periods), strict=True):
         more = _with_unused_ids(logs, 7)
         grown = grow(model, checkpoint, more)
@@ -145,12 +145,12 @@ def check_growth(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> N
 
 def check_single_row(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> None:
     """A period may have one row."""
-    _survives(model, strategy, periods, lambda n: torch.arange(n) == n - 1)
+    _check_thinned(model, strategy, periods, lambda n: torch.arange(n) == n - 1)
 
 
 def check_empty_period(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> None:
     """A period may have no rows at all."""
-    _survives(model, strategy, periods, lambda n: torch.zeros(n, dtype=torch.bool))
+    _check_thinned(model, strategy, periods, lambda n: torch.zeros(n, dtype=torch.bool))
 
 
 def check_one_class(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> None:
@@ -161,7 +161,7 @@ def check_one_class(model: Model, strategy: Strategy, periods: Sequence[Logs]) -
 
 
 def check_unseen_ids(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> None:
-    """Ids that came after the checkpoint can be scored: as a row of zeros, finite."""
+    """Ids newer than the checkpoint can be scored: as a row of zeros, finite."""
     for checkpoint, later in zip(run_chain(model, strategy, periods), periods[1:], strict=False):
         all_finite(
             predict(model, checkpoint.weights, later), f"predictions of {checkpoint.period} on period {later.period}"
@@ -174,8 +174,8 @@ def check_finite(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> N
 
 
 def check_row_order(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> None:
-    """Rows that share an instant may come in any order: the strategy learns as well, if not the same bits."""
-    swapped = [_shuffled_instants(logs) for logs in periods]
+    """Rows that share an instant may come in any order: the loss stays similar, though not the bits."""
+    swapped = [_shuffle_instants(logs) for logs in periods]
     once, twice = run_chain(model, strategy, periods)[-1], run_chain(model, strategy, swapped)[-1]
     one, two = (_loss(model, checkpoint, periods[-1]) for checkpoint in (once, twice))
     assert abs(one - two) <= 0.25 * max(one, two), (
@@ -184,7 +184,7 @@ def check_row_order(model: Model, strategy: Strategy, periods: Sequence[Logs]) -
 
 
 def check_contract_names(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> None:
-    """The checkpoint speaks the contract: the model's weight names, legal memory names, its own period, a lookback."""
+    """The checkpoint has the model's weight names, valid memory names and its own period; the lookback is valid."""
     assert isinstance(strategy.lookback, int) and strategy.lookback >= 1, (
         f"lookback is {strategy.lookback!r}, not 1 or more"
     )
@@ -200,8 +200,8 @@ def check_contract_names(model: Model, strategy: Strategy, periods: Sequence[Log
     assert got == expected, f"weights {got} are not the model's {expected}"
 
 
-def _survives(model: Model, strategy: Strategy, periods: Sequence[Logs], keep: Callable[[int], Tensor]) -> None:
-    """Thin out the second period, fold it and the ones after it."""
+def _check_thinned(model: Model, strategy: Strategy, periods: Sequence[Logs], keep: Callable[[int], Tensor]) -> None:
+    """Remove rows of the second period, then fold it and the later ones."""
     thin = periods[1].period
     altered = []
     for logs in periods:
@@ -216,7 +216,7 @@ def _loss(model: Model, checkpoint: Checkpoint, logs: Logs) -> float:
     return float(binary_cross_entropy_with_logits(predict(model, checkpoint.weights, logs), logs.label))
 
 
-def _altered(logs: Logs) -> Logs:
+def _alter_newest(logs: Logs) -> Logs:
     """The newest period with items in another order and labels turned round."""
     newest = logs.periods == logs.period
     rows, label = logs.rows.clone(), logs.label.clone()
@@ -230,6 +230,6 @@ def _with_unused_ids(logs: Logs, extra: int) -> Logs:
     return replace(logs, sizes=tuple(size + extra for size in logs.sizes), born=born)
 
 
-def _shuffled_instants(logs: Logs) -> Logs:
+def _shuffle_instants(logs: Logs) -> Logs:
     mixed = torch.randperm(len(logs), generator=torch.Generator().manual_seed(7))
     return logs.select(mixed[torch.argsort(logs.time[mixed], stable=True)])

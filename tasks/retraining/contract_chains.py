@@ -1,4 +1,4 @@
-"""Chains: a strategy run over periods, and what came out compared tensor by tensor."""
+"""Contract chains: a strategy run over periods, and comparisons of the results tensor by tensor."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from nightloop.tasks.training.resize import initial_weights
 
 
 def run_chain(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> list[Checkpoint]:
-    """The checkpoint at the close of every period, begun at the model's first values."""
+    """The checkpoint at the close of every period, from the model's first values."""
     chain = [start_chain(model, strategy, initial_weights(model, periods[0]), periods[0])]
     for logs in periods[1:]:
         chain.append(fold(model, strategy, chain[-1], logs))
@@ -26,7 +26,7 @@ def run_chain(model: Model, strategy: Strategy, periods: Sequence[Logs]) -> list
 
 
 def reload_checkpoint(checkpoint: Checkpoint) -> Checkpoint:
-    """The checkpoint after a journey through safetensors."""
+    """The checkpoint, written to safetensors and read again."""
     weights, memory = from_bytes(to_bytes(checkpoint.weights)), from_bytes(to_bytes(checkpoint.memory))
     return Checkpoint(checkpoint.period, weights, memory)
 
@@ -58,7 +58,7 @@ def _equal(one: Tensor, two: Tensor) -> bool:
 
 
 def assert_same(one: object, two: object, message: str) -> None:
-    """Raises AssertionError with the message where the two differ."""
+    """Raises AssertionError with the message if the two differ."""
     assert one == two, message
 
 

@@ -63,12 +63,12 @@ def simulated_periods(
     codes, births = zip(*(encode_ids(ids[:, j], periods) for j in range(len(fields))), strict=True)
     label = _labels(family, ids, rows, generator)
     values = torch.randn(len(ids), numeric, generator=generator)
-    whole = Logs(
+    all_rows = Logs(
         period=count - 1, periods=periods, fields=fields, rows=torch.stack(codes, 1), numeric=values, label=label,
         time=torch.arange(len(ids)) // 2 * HOUR, sizes=tuple(len(b) for b in births), born=tuple(births), seed=seed,
     )  # fmt: skip
-    told = with_histories(whole, history)
-    return [logs_until(told, t) for t in range(count)]
+    logs = with_histories(all_rows, history)
+    return [logs_until(logs, t) for t in range(count)]
 
 
 def logs_until(logs: Logs, period: int) -> Logs:
@@ -82,8 +82,8 @@ def logs_until(logs: Logs, period: int) -> Logs:
 def _ids(fields: int, period: int, rows: int, generator: Generator) -> Tensor:
     """Ids [rows, fields]: a range of 12 users, 18 items, 4 of all else, that moves on by a fifth every period."""
     widths = torch.tensor([12, 18] + [4] * (fields - 2))
-    drawn = (torch.rand(rows, fields, generator=generator) * widths).long()
-    return drawn + period * (widths // 5)
+    ids = (torch.rand(rows, fields, generator=generator) * widths).long()
+    return ids + period * (widths // 5)
 
 
 def encode_ids(ids: Tensor, periods: Tensor) -> tuple[Tensor, Tensor]:
@@ -91,9 +91,9 @@ def encode_ids(ids: Tensor, periods: Tensor) -> tuple[Tensor, Tensor]:
     values, inverse = torch.unique(ids, return_inverse=True)
     first = torch.full((len(values),), len(ids)).scatter_reduce(0, inverse, torch.arange(len(ids)), "amin")
     order = torch.argsort(first)
-    place = torch.empty_like(order)
-    place[order] = torch.arange(len(order))
-    return place[inverse], periods[first[order]]
+    rank = torch.empty_like(order)
+    rank[order] = torch.arange(len(order))
+    return rank[inverse], periods[first[order]]
 
 
 def _labels(family: str, ids: Tensor, rows: int, generator: Generator) -> Tensor:

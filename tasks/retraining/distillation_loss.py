@@ -1,4 +1,4 @@
-"""Distil: the loss of a student that learns from labels and from a teacher's probabilities."""
+"""Distillation loss: the loss of a student that learns from labels and from a teacher's probabilities."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class Distil:
     def __call__(self, logs: Logs) -> Loss:
         """The loss for these rows."""
         teacher, present = teacher_targets(logs)
-        wanted = soften(teacher, self.temperature)
+        target = soften(teacher, self.temperature)
         hard = self.hard + self.soft * (1 - present)
         soft = self.soft * self.temperature**2 * present
 
         def loss(batch: Batch) -> Tensor:
             at, tempered = batch.positions, batch.logits / self.temperature
             of_label = binary_cross_entropy_with_logits(batch.logits, batch.label, hard[at], reduction="sum")
-            of_teacher = binary_cross_entropy_with_logits(tempered, wanted[at], soft[at], reduction="sum")
+            of_teacher = binary_cross_entropy_with_logits(tempered, target[at], soft[at], reduction="sum")
             return (of_label + of_teacher) / batch.taken
 
         return loss
@@ -46,10 +46,10 @@ class Distil:
 def soften(probability: Tensor, temperature: float) -> Tensor:
     """s(z / temperature) of the logit z behind each probability [n]: p^(1/T) / (p^(1/T) + (1 - p)^(1/T)).
 
-    Written so that certainty, 0 or 1, stays what it is: it has no finite logit.
+    In this form the probabilities 0 and 1, which have no finite logit, stay 0 and 1.
     """
-    one, other = (side.double().pow(1 / temperature) for side in (probability, 1 - probability))
-    return (one / (one + other)).to(torch.float32)
+    odds, odds_against = (side.double().pow(1 / temperature) for side in (probability, 1 - probability))
+    return (odds / (odds + odds_against)).to(torch.float32)
 
 
 def check_temperature(temperature: float) -> None:

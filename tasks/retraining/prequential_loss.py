@@ -1,4 +1,4 @@
-"""Hindsight: how well weights would have served a period that has closed, asked before anyone learns from it."""
+"""Prequential loss: how well weights would have served a closed period, measured before training on it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nightloop.tasks.training.predict import predict
 
 
 def evaluation_rows(model: Model, logs: Logs) -> Logs:
-    """The rows to judge by: labelled ones as they are, a ranking's with as many negatives."""
+    """The rows to evaluate on: labelled rows as they are, a ranking's rows with as many negatives."""
     return with_negatives(logs) if model.family == "ranking" else logs
 
 

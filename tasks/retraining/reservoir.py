@@ -20,7 +20,7 @@ MOST = 1_000_000_000  # rows ever seen up to which numpy draws from the hypergeo
 
 @dataclass(frozen=True)
 class Reservoir:
-    """Rows kept, in the order they came, and how many were offered in all. Each was kept with the same chance."""
+    """Rows in the order in which they came, and how many were offered in all. Each is here with the same probability."""
 
     columns: Mapping[str, Any]  # tensors, of `COLUMNS`, [k, ...] each
     seen: int
@@ -29,21 +29,23 @@ class Reservoir:
         return len(self.columns["label"])
 
     def offer(self, logs: Logs, size: int, generator: Generator) -> Reservoir:
-        """The reservoir after these rows came by: min(`size`, rows ever seen) of them, a uniform sample.
+        """The reservoir after these rows were offered: min(`size`, rows ever seen) rows, a uniform sample.
 
         How many of the newcomers are in it is hypergeometric; who stays and who enters are uniform subsets. That is
         exactly what offering rows one by one does (algorithm R, Vitter 1985), without its loop.
         """
         new, total = len(logs), self.seen + len(logs)
         if total > MOST:
-            raise DataError(f"a reservoir counts up to {MOST:,} rows; {total:,} came by")
-        room = min(size, total)
+            raise DataError(f"a reservoir counts up to {MOST:,} rows; {total:,} were offered")
+        size_after = min(size, total)
         seed = int(torch.randint(2**62, (), generator=generator))
-        enter = int(np.random.default_rng(seed).hypergeometric(new, self.seen, room)) if room else 0
-        stay = _subset(len(self), room - enter, generator)
-        come = _subset(new, enter, generator)
-        offered = columns_of(logs)
-        return Reservoir({name: torch.cat([self.columns[name][stay], offered[name][come]]) for name in COLUMNS}, total)
+        enter = int(np.random.default_rng(seed).hypergeometric(new, self.seen, size_after)) if size_after else 0
+        stay_rows = _subset(len(self), size_after - enter, generator)
+        enter_rows = _subset(new, enter, generator)
+        new_columns = columns_of(logs)
+        return Reservoir(
+            {name: torch.cat([self.columns[name][stay_rows], new_columns[name][enter_rows]]) for name in COLUMNS}, total
+        )
 
     def logs(self, like: Logs) -> Logs:
         """The kept rows as logs, with the vocabulary of `like`."""
@@ -55,7 +57,7 @@ class Reservoir:
 
 
 def empty_reservoir(logs: Logs) -> Reservoir:
-    """A reservoir that has seen nothing, of rows like these."""
+    """An empty reservoir for rows like these."""
     return Reservoir(columns_of(logs.select(torch.zeros(0, dtype=torch.int64))), 0)
 
 

@@ -1,4 +1,4 @@
-"""Strategy: how a model is retrained, one period at a time. Retraining is a fold: there is no next period."""
+"""Strategy: how a model is retrained, one period at a time. A strategy never sees a later period."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labelled: what the strategies owe that learn from predictions besides labels: KD, IncCTR and ReLoop."""
+"""Teacher predictions: checks and targets of the strategies that learn from predictions: KD, IncCTR and ReLoop."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def with_predictions(model: Model, weights: Weights, logs: Logs) -> Logs:
 
 
 def teacher_targets(logs: Logs) -> tuple[Tensor, Tensor]:
-    """Predictions [n] with the label where there is none, and for which rows there is one [n] (float32, 0 or 1).
+    """Predictions [n], with the label if there is none, and for which rows there is one [n] (float32, 0 or 1).
 
-    Raises PlanError if one is no probability.
+    Raises PlanError if one is not a probability.
     """
     present = ~torch.isnan(logs.served)
     if not bool(((logs.served >= 0) & (logs.served <= 1) | ~present).all()):

@@ -1,4 +1,4 @@
-"""Decay: how much a row still counts when interest halves every so many periods."""
+"""Time decay: the weight of a row, which halves every `half_life` periods."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from nightloop.tasks.data.logs import Logs
 
 
 def popularity(logs: Logs, half_life: float) -> Tensor:
-    """log(1 + decayed count) of every item at the close of `logs`, [items] float32: nought of what nobody took."""
-    place = logs.fields.index("item")
-    count = torch.bincount(logs.rows[:, place], decay_weights(logs, half_life), minlength=logs.sizes[place])
+    """log(1 + decayed count) of every item at the close of `logs`, [items] float32: zero for items that were never taken."""
+    item = logs.fields.index("item")
+    count = torch.bincount(logs.rows[:, item], decay_weights(logs, half_life), minlength=logs.sizes[item])
     return torch.log1p(count).float()
 
 
@@ -25,5 +25,5 @@ def decay_weights(logs: Logs, half_life: float) -> Tensor:
     age = (logs.period - logs.periods).long()
     count = torch.bincount(age)
     newer = count.cumsum(0) - count  # rows of newer periods
-    behind = len(logs) - 1 - torch.arange(len(logs)) - newer[age]  # rows of the own period that came after
+    behind = len(logs) - 1 - torch.arange(len(logs)) - newer[age]  # rows of the same period that came after
     return torch.exp2(-(age + behind.double() / count[age]) / half_life)

@@ -1,4 +1,4 @@
-"""Clicks: a click model ready to serve; a score is the probability of a click in a context of features."""
+"""A click model ready to serve; a score is the probability of a click in a context of features."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Clicks:
     """A click model with its vocabulary. An unknown id of any field counts as a row of zeros, as in evaluation.
 
     Of a column whose rows have several values the feature is text with | between them. A model of histories takes one
-    more, `history`: the items that the user took last, oldest first, as such a text. Without it a user has what the
-    champion's night knew; nights judge with all until the row.
+    more, `history`: the items that the user took last, oldest first, as such a text. Without it a user has the
+    history that the champion's night knew; nights evaluate with all items up to the row.
     """
 
     model: Model
@@ -48,7 +48,7 @@ class Clicks:
     def recommend(
         self, user: object, k: int, exclude: Collection[object], features: Mapping[str, object]
     ) -> list[tuple[str, float]]:
-        """The `k` items most likely to be clicked in this context; every item is scored, so it costs what it costs."""
+        """The `k` items most likely to be clicked in this context; every item is scored, so it takes time in proportion to their number."""
         return top_items(self._probabilities(self.catalogue(user, features)), k, exclude, self.ids["item"])
 
     def encoded(self, users: Sequence[object], items: Sequence[object], features: Mapping[str, object]) -> Logs:
@@ -65,17 +65,17 @@ class Clicks:
         if set(features) - ({HISTORY} if latest is not None else set()) != wanted:
             raise DataError(f"features: this champion needs exactly {sorted(wanted)}; given {sorted(features)!s:.500}")
         n = len(users)
-        given = {c: _column(features[c], n, c) for c in self.categorical}
-        told = {c: _first(_lists(given[c], self.ids[c], c), most).expand(n, -1) for c, most in self.several.items()}
-        single = {c: self.ids[c].rows(given[c]).expand(n) for c in self.categorical if c not in told}
-        rows = [users, items, *(told[c][:, 0] if c in told else single[c] for c in self.categorical)]
+        raw = {c: _column(features[c], n, c) for c in self.categorical}
+        multi = {c: _first(_lists(raw[c], self.ids[c], c), most).expand(n, -1) for c, most in self.several.items()}
+        single = {c: self.ids[c].rows(raw[c]).expand(n) for c in self.categorical if c not in multi}
+        rows = [users, items, *(multi[c][:, 0] if c in multi else single[c] for c in self.categorical)]
         numbers = [_numbers(_column(features[c], n, c), c).expand(n) for c in self.numeric]
         numeric = torch.stack(numbers, 1) if numbers else torch.zeros(n, 0)
         fields = ("user", "item", *self.categorical)
         logs = as_logs(fields, rows, numeric)
-        if told:
+        if multi:
             several = tuple(number for number, c in enumerate(fields) for _ in range(self.several.get(c, 0)))
-            values = torch.cat([told[c] for c in fields if c in told], 1)
+            values = torch.cat([multi[c] for c in fields if c in multi], 1)
             logs = replace(logs, values=values, several=several)
         if latest is None:
             return logs
@@ -96,36 +96,36 @@ def as_logs(fields: tuple[str, ...], rows: Sequence[Tensor], numeric: Tensor) ->
     return Logs(0, none.int(), fields, torch.stack(list(rows), 1), numeric, ones, none, (0,) * len(fields), (), 0)
 
 
-def _column(given: object, n: int, name: str) -> Sequence[object]:
+def _column(value: object, n: int, name: str) -> Sequence[object]:
     """One value a row, or a single one for all of them, which is looked up once."""
-    if isinstance(given, str) or not isinstance(given, Sequence):
-        return [given]
-    if len(given) != n:
-        raise DataError(f"features: {name} has {len(given)} values for {n} rows; give one a row, or a single one")
-    return given
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        return [value]
+    if len(value) != n:
+        raise DataError(f"features: {name} has {len(value)} values for {n} rows; give one a row, or a single one")
+    return value
 
 
-def _lists(given: Sequence[object], ids: IdMap, name: str) -> list[Tensor]:
-    """The rows of the values in each text, which has | between them; -1 where one is unknown."""
-    if wrong := [one for one in given if not isinstance(one, str | None)]:
+def _lists(texts: Sequence[object], ids: IdMap, name: str) -> list[Tensor]:
+    """The rows of the values in each text, which has | between them; -1 if a value is unknown."""
+    if wrong := [one for one in texts if not isinstance(one, str | None)]:
         raise DataError(f"features: {name} must be text with | between its values; given {wrong[0]!r:.80}")
-    return [ids.rows(str(text or "").split(BETWEEN)) for text in given]
+    return [ids.rows(str(text or "").split(BETWEEN)) for text in texts]
 
 
 def _first(lists: Sequence[Tensor], most: int) -> Tensor:
-    """The first `most` of each, -1 where there are fewer: [n, most]."""
-    return torch.stack([pad(one[:most], (0, most - len(one[:most])), value=-1) for one in lists])
+    """The first `most` of each, -1 if there are fewer: [n, most]."""
+    return torch.stack([pad(values[:most], (0, most - len(values[:most])), value=-1) for values in lists])
 
 
 def _last(lists: Sequence[Tensor], most: int) -> Tensor:
-    """The last `most` of each, the last at the end, -1 where there are fewer: [n, most]."""
-    return torch.stack([pad(one[-most:], (most - len(one[-most:]), 0), value=-1) for one in lists])
+    """The last `most` of each, the last at the end, -1 if there are fewer: [n, most]."""
+    return torch.stack([pad(values[-most:], (most - len(values[-most:]), 0), value=-1) for values in lists])
 
 
-def _numbers(given: Sequence[object], name: str) -> Tensor:
+def _numbers(values: Sequence[object], name: str) -> Tensor:
     try:
-        told = [0.0 if value is None else float(value) for value in given]  # type: ignore[arg-type]
-        numbers = torch.tensor(told, dtype=torch.float32)  # a number that is missing is 0, as it is in the logs
+        floats = [0.0 if value is None else float(value) for value in values]  # type: ignore[arg-type]
+        numbers = torch.tensor(floats, dtype=torch.float32)  # a number that is missing is 0, as it is in the logs
     except (TypeError, ValueError, OverflowError) as error:  # the last: a whole number of 400 digits
         raise DataError(
             f"features: {name} must be numbers, one for all items or one each; {str(error)[:200]}"

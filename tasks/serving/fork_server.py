@@ -1,11 +1,11 @@
-"""Nursery: a process that has only imported what serving needs, and forks a fresh child for every candidate.
+"""Fork server: a process that has only imported what serving needs, and forks a fresh child for every candidate.
 
-How fresh is a child? The nursery is a new interpreter (fork and exec): no memory, no module, no tensor of the process
-that trained. It imports, answers by forking, and never itself opens a store or loads a model, so each child begins from
+How fresh is a child? The fork server is a new interpreter (fork and exec): no memory, no module, no tensor of the process
+that trained. It imports, answers by forking, and never itself opens a store or loads a model, so each child starts from
 the state right after the imports and knows nothing of earlier candidates. It differs from a cold start in one thing:
-modules were read from disk when the nursery began. The first answer waits for the imports, later ones cost a fork.
+modules were read from disk when the server started. The first answer waits for the imports, later ones cost a fork.
 
-Requests and answers are lines of JSON, on the standard input and output that the nursery was started with.
+Requests and answers are lines of JSON, on the standard input and output of the server.
 """
 
 from __future__ import annotations
@@ -27,40 +27,40 @@ from nightloop.tasks.serving.load import load_model
 
 
 def answer(request: Mapping[str, Any]) -> dict[str, Any]:
-    """`predictions` of a candidate, or its `fault`, or the `trouble` that kept it from being tried, or a `bug`.
+    """`predictions` of a candidate; or its `fault`; or `trouble`, if it could not be tried; or a `bug`.
 
-    A fault is a finding, the same however often one looks; a network that is away is not. A bug is an error of the code
+    A fault is a property of the candidate and the same at every try; an unreachable network is not. A bug is an error of the code
     of nightloop or of a plug-in, and says nothing about the candidate's weights.
     """
     try:
         os.chdir(request["directory"])
         objects = open_for_reading(Settings.model_validate(request["settings"]), request["credentials"])
     except Exception as error:
-        return {"trouble": _said(error)}
+        return {"trouble": _describe_error(error)}
     try:
         model = load_model(objects, Plan.model_validate(request["plan"]), request["weights"], request["vocabulary"])
-        asked = request["questions"]
-        return {"predictions": model.score(asked["users"], asked["items"], asked["features"])}
+        questions = request["questions"]
+        return {"predictions": model.score(questions["users"], questions["items"], questions["features"])}
     except (NightloopError, FileNotFoundError) as error:
-        return {"fault": _said(error)}
+        return {"fault": _describe_error(error)}
     except (OSError, MemoryError) as error:
-        return {"trouble": _said(error)}
+        return {"trouble": _describe_error(error)}
     except Exception as error:
-        return {"bug": _said(error), "traceback": redact(traceback.format_exc())}
+        return {"bug": _describe_error(error), "traceback": redact(traceback.format_exc())}
 
 
 def serve_requests(requests: TextIO, answers: TextIO) -> None:
-    """Answer until the requests end, which they do at the latest when the process that started the nursery dies."""
+    """Answer until the requests end, at the latest when the process that started the server ends."""
     for line in requests:
-        answers.write(json.dumps(_in_a_child(json.loads(line))) + "\n")
+        answers.write(json.dumps(_answer_in_child(json.loads(line))) + "\n")
         answers.flush()
 
 
-def _in_a_child(request: Mapping[str, Any]) -> dict[str, Any]:
+def _answer_in_child(request: Mapping[str, Any]) -> dict[str, Any]:
     ours, childs = os.pipe()
     child = os.fork()
     if child == 0:
-        _be_a_child(request, childs)
+        _run_child(request, childs)
     os.close(childs)
     with os.fdopen(ours, encoding="utf-8") as pipe:
         text = pipe.read()
@@ -71,12 +71,12 @@ def _in_a_child(request: Mapping[str, Any]) -> dict[str, Any]:
         return {
             "trouble": f"the process that loaded it died ({f'signal {-code}' if code < 0 else f'exit code {code}'})"
         }
-    found: dict[str, Any] = json.loads(text)
-    return found
+    result: dict[str, Any] = json.loads(text)
+    return result
 
 
-def _be_a_child(request: Mapping[str, Any], pipe: int) -> None:
-    """Never returns: a child must not go on with its parent's loop, whatever happens."""
+def _run_child(request: Mapping[str, Any], pipe: int) -> None:
+    """Never returns: a child must not continue its parent's loop, whatever happens."""
     code = 1
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asked; it closes our input
@@ -89,12 +89,12 @@ def _be_a_child(request: Mapping[str, Any], pipe: int) -> None:
         os._exit(code)
 
 
-def _said(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     return redact(f"{type(error).__name__}: {error}")[:2000]
 
 
 def main() -> None:
-    """Tend on standard input and output; what anybody prints goes to standard error instead."""
+    """Serve requests on standard input and output; other output goes to standard error."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)

@@ -1,4 +1,4 @@
-"""Fresh: the asking side of a nursery; starts one when first needed and ends it with this process."""
+"""The client of the fork server; starts it when first needed and ends it with this process."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from typing import Any
 
 HOUSE = Path(__file__).parents[3]
 START = "import sys; sys.path.insert(0, sys.argv[1]); from nightloop.tasks.serving.fork_server import main; main()"
-GRACE = 30.0  # seconds beyond the request's own limit: the imports of a nursery that has just begun
+GRACE = 30.0  # seconds beyond the request's own limit: the imports of a server that has just started
 
 
 class ForkServer:
-    """One nursery process. Starting it returns at once: it imports while the caller goes on."""
+    """One fork-server process. Starting it returns at once: it imports while the caller continues."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -28,19 +28,19 @@ class ForkServer:
 
     @property
     def alive(self) -> bool:
-        """Whether it can still be asked."""
+        """Whether the process runs."""
         return self._process.poll() is None
 
     def ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """The answer of a fresh child (see `nursery.answer`); a nursery that does not answer in time is ended."""
+        """The answer of a fresh child (see `fork_server.answer`); a server that does not answer in time is ended."""
         with self._one_at_a_time:
             try:
                 line = self._exchange(json.dumps(request).encode() + b"\n", request["seconds"] + GRACE)
             except (BrokenPipeError, TimeoutError) as error:
                 self.close()
-                return {"trouble": f"no fresh process could be had: {error}"}
-        found: dict[str, Any] = json.loads(line) if line else {"trouble": "the process that starts fresh ones died"}
-        return found
+                return {"trouble": f"no fresh process could be started: {error}"}
+        result: dict[str, Any] = json.loads(line) if line else {"trouble": "the process that starts fresh ones died"}
+        return result
 
     def close(self) -> None:
         """End it."""
@@ -48,7 +48,7 @@ class ForkServer:
             try:
                 self._process.stdin.close()
             except BrokenPipeError:
-                self._process.kill()  # it died with a request half-read; nothing is left to tell it
+                self._process.kill()  # it died with a request half-read; nothing more can be sent
         self._process.kill()
         self._process.wait()
         if self._process.stdout:
@@ -62,19 +62,19 @@ class ForkServer:
         to.flush()
         if not select.select([back], [], [], seconds)[0]:
             raise TimeoutError(f"no answer within {seconds:.0f} s")
-        return back.readline()  # answers are written whole, so what has begun ends soon
+        return back.readline()  # an answer is written in one go, so a line that has begun ends soon
 
 
 _lock = threading.Lock()
-_nursery: list[ForkServer] = []
+_servers: list[ForkServer] = []
 
 
 def fork_server_of_process() -> ForkServer:
-    """This process's nursery, started when first asked for. Call it early, and the imports cost no waiting later."""
+    """This process's fork server, started at the first call. An early call saves the wait for its imports later."""
     with _lock:
-        if _nursery and not _nursery[0].alive:
-            _nursery.pop().close()
-        if not _nursery:
-            _nursery.append(ForkServer())
-            atexit.register(_nursery[0].close)
-        return _nursery[0]
+        if _servers and not _servers[0].alive:
+            _servers.pop().close()
+        if not _servers:
+            _servers.append(ForkServer())
+            atexit.register(_servers[0].close)
+        return _servers[0]

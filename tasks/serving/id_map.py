@@ -1,4 +1,4 @@
-"""Ids: from what the world calls a user or an item to its row, and back, in a microsecond."""
+"""Ids: from the id of a user or an item to its row, and back, in a microsecond."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ class IdMap:
         return len(self.names)
 
     def rows(self, ids: Iterable[object]) -> Tensor:
-        """The row of each id: [n] int64, -1 where it is unknown; None is the category that a row of logs lacked.
+        """The row of each id: [n] int64, -1 if it is unknown; None is the category that a row of logs lacked.
 
         An unknown id of a field whose rare values share a row has that row.
         """
         return torch.tensor([self._row(i) for i in ids], dtype=torch.int64)
 
-    def _row(self, one: object) -> int:
-        row = self.of.get(MISSING if one is None else str(one))
-        if row is None:  # as a rule it is written as it is in the lake
-            row = self.of.get(id_of(one) or MISSING, self.of.get(None, -1))
+    def _row(self, id_: object) -> int:
+        row = self.of.get(MISSING if id_ is None else str(id_))
+        if row is None:  # usually the id is written as in the lake
+            row = self.of.get(id_of(id_) or MISSING, self.of.get(None, -1))
         return row
 
 

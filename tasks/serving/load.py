@@ -1,4 +1,4 @@
-"""Loading: from blobs to a model that serves; every byte is checked against its hash before it is parsed."""
+"""Loads a model that serves from blobs; every byte is checked against its hash before it is parsed."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class FactorModel(Protocol):
         ...
 
 
-class Served(Protocol):
-    """A loaded model: frozen, so that any number of threads may ask it."""
+class ServingModel(Protocol):
+    """A loaded model: frozen, so that any number of threads may call it."""
 
     def score(self, users: Sequence[object], items: Sequence[object], features: Mapping[str, object]) -> list[float]:
         """One score a row."""
@@ -44,16 +44,16 @@ class Served(Protocol):
         ...
 
 
-def load_model(objects: Objects, plan: Plan, weights: str, vocabulary: str) -> Served:
+def load_model(objects: Objects, plan: Plan, weights: str, vocabulary: str) -> ServingModel:
     """The model of `plan` with the weights and vocabulary of these hashes, ready to serve.
 
-    Raises FileNotFoundError if a blob is gone, ValueError where one was changed or the parts do not fit each other.
+    Raises FileNotFoundError if a blob is gone, DataError if one was changed or the parts do not fit each other.
     """
     return build_model(plan, weights_from(blobs.get(objects, weights)), vocabulary_from(blobs.get(objects, vocabulary)))
 
 
-def build_model(plan: Plan, weights: Weights, vocabulary: Vocabulary) -> Served:
-    """The same from values in memory."""
+def build_model(plan: Plan, weights: Weights, vocabulary: Vocabulary) -> ServingModel:
+    """As `load_model`, from values in memory."""
     columns = plan.columns
     fields, numbers = ("user", "item", *columns.categorical), len(columns.numeric)
     model = build(plan.model.use, plan.model.options, fields, numbers, columns.history_length)

@@ -1,4 +1,4 @@
-"""Learning: corrects what a click model predicts, and learns from the labels of what was served, as they come back."""
+"""Online learning: corrects what a click model predicts, and learns from the labels of what was served, as they come back."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ROUNDS = 20  # of a replay, each of what was labelled during the one before
 
 @dataclass
 class OnlineModel:
-    """A click model that serves, with what its correctors know about it."""
+    """A click model that serves, with the state of its correctors."""
 
     version: str
     clicks: Clicks
@@ -67,59 +67,59 @@ def with_correctors(version: str, clicks: Clicks, plan: Plan) -> OnlineModel:
 
 
 class Learning:
-    """The book, the newest labelled rows, and the model that learns now. Any number of threads may use it."""
+    """The pending labels, the newest labelled rows, and the model that learns now. Any number of threads may use it."""
 
     def __init__(self, now: OnlineModel, rules: Serving) -> None:
-        self.now, self.rules, self.book = now, rules, PendingLabels(rules.max_pending_rows)
+        self.now, self.rules, self.pending = now, rules, PendingLabels(rules.max_pending_rows)
         self.lock = threading.Lock()
         self.recent: deque[tuple[Row, float]] = deque(maxlen=rules.replay_rows)
         self.labelled = 0  # rows that ever went into `recent`
 
     @torch.inference_mode()
-    def corrected(self, model: OnlineModel, logs: Logs) -> tuple[Tensor, Tensor, Notes]:
+    def correct(self, model: OnlineModel, logs: Logs) -> tuple[Tensor, Tensor, Notes]:
         """Probabilities [n] of `model`, what its correctors make of them, and the notes to learn from."""
         logits, hidden = logits_and_hidden(model.clicks.model, model.clicks.weights, logs)
-        scored = ScoredRows(logs.rows, hidden, torch.sigmoid(logits))
+        rows = ScoredRows(logs.rows, hidden, torch.sigmoid(logits))
         with self.lock:
-            probability, notes = model.chain.correct(scored)
+            probability, notes = model.chain.correct(rows)
             if model.old is not None and model.seen < self.rules.warmup_rows:
-                probability = model.old.correct(scored)[0]
-        return scored.probability, probability, notes
+                probability = model.old.correct(rows)[0]
+        return rows.probability, probability, notes
 
-    def remember(self, request: str, page: ScoredRequest) -> None:
-        """Keep a page until its labels come. Raises DataError if the id is taken."""
+    def remember(self, request: str, scored: ScoredRequest) -> None:
+        """Keep a scored request until its labels come. Raises DataError if the id is taken."""
         with self.lock:
-            self.book.add(request, page)
+            self.pending.add(request, scored)
 
-    def observing(self, labels: Sequence[tuple[str, Sequence[float | None]]]) -> Iterator[Observed]:
-        """Learn from labels by request id, one a row: 0, 1, or None where it is not known (yet); a few with each step.
+    def observe_in_steps(self, labels: Sequence[tuple[str, Sequence[float | None]]]) -> Iterator[Observed]:
+        """Learn from labels by request id, one a row: 0, 1, or None if it is not known (yet); a few with each step.
 
-        What is given is what has become of them so far, one object that grows.
+        Each step yields what has become of the labels so far: always the same object, which grows.
 
         Each row is learned once, in whatever order labels come; a later label of the same row changes nothing. Raises
-        ValueError, and learns nothing at all, where a label is no label or there is not one for each row.
+        DataError, and learns nothing, if a label is not 0, 1 or None or there is not one for each row.
         """
-        for request, given in labels:
-            page = self.book.page(request)
-            if wrong := [y for y in given if y is not None and y not in (0, 1)]:
+        for request, row_labels in labels:
+            scored = self.pending.get(request)
+            if wrong := [y for y in row_labels if y is not None and y not in (0, 1)]:
                 raise DataError(f"request {request[:80]!r}: given label {wrong[0]!r:.40}; allowed are 0, 1 and null")
-            if page is not None and len(given) != len(page.asked):
+            if scored is not None and len(row_labels) != len(scored.inputs):
                 raise DataError(
-                    f"request {request[:80]!r}: {len(given)} labels for {len(page.asked)} rows; give one a row, null where "
+                    f"request {request[:80]!r}: {len(row_labels)} labels for {len(scored.inputs)} rows; give one a row, null if "
                     "it is not known"
                 )
-        found, waiting, rows = Observed(Counter()), [], 0
-        for number, (request, given) in enumerate(labels, 1):
-            waiting.append((request, given))
-            rows += len(given)
+        observed, waiting, rows = Observed(Counter()), [], 0
+        for number, (request, row_labels) in enumerate(labels, 1):
+            waiting.append((request, row_labels))
+            rows += len(row_labels)
             if rows >= AT_ONCE or number == len(labels):
                 with self.lock:
-                    self._learn(waiting, found)
+                    self._learn(waiting, observed)
                 waiting, rows = [], 0
-                yield found
+                yield observed
 
-    def renewed(self, fresh: OnlineModel, rules: Serving) -> None:
-        """Let `fresh` learn from now on; what becomes of what is known is the plan's `on_new_champion`.
+    def replace_model(self, fresh: OnlineModel, rules: Serving) -> None:
+        """Let `fresh` learn from now on; the plan's `on_new_champion` says what it takes over.
 
         A replay runs beside the requests, and again for what was labelled meanwhile, until that is little; only the rest
         is replayed while they wait.
@@ -135,9 +135,9 @@ class Learning:
             before = self.now
             if rounds:
                 self.replay(fresh, self._since(done))
-            elif rules.on_new_champion == "keep" and _alike(before, fresh):
+            elif rules.on_new_champion == "keep" and _can_share_correctors(before, fresh):
                 fresh.old = before.old if before.old and before.seen < self.rules.warmup_rows else before.chain
-            self.now, self.rules, self.book.limit = fresh, rules, rules.max_pending_rows
+            self.now, self.rules, self.pending.limit = fresh, rules, rules.max_pending_rows
             self.recent = deque(self.recent, maxlen=rules.replay_rows)
 
     def _since(self, labelled: int) -> list[tuple[Row, float]]:
@@ -145,34 +145,37 @@ class Learning:
         return list(self.recent)[len(self.recent) - min(self.labelled - labelled, len(self.recent)) :]
 
     @torch.inference_mode()
-    def _learn(self, labels: Sequence[tuple[str, Sequence[float | None]]], found: Observed) -> None:
-        now, noted, again = self.now, [], []
-        for request, given in labels:
-            page = self.book.page(request)
-            fresh = _fresh(request, page, given, found)
-            if page is None or not fresh:
+    def _learn(self, labels: Sequence[tuple[str, Sequence[float | None]]], observed: Observed) -> None:
+        now, noted, replay_rows = self.now, [], []
+        for request, row_labels in labels:
+            scored = self.pending.get(request)
+            fresh = _find_new_labels(request, scored, row_labels, observed)
+            if scored is None or not fresh:
                 continue
-            rows = [(row, float(given[place] or 0)) for place, row in zip(fresh, page.asked.rows(fresh), strict=True)]
-            for place, (_, label) in zip(fresh, rows, strict=True):
-                page.label[place] = label
+            rows = [
+                (row, float(row_labels[position] or 0))
+                for position, row in zip(fresh, scored.inputs.rows(fresh), strict=True)
+            ]
+            for position, (_, label) in zip(fresh, rows, strict=True):
+                scored.label[position] = label
             self.recent.extend(rows)
             self.labelled += len(rows)
-            found.counts["learned"] += len(rows)
-            found.rows.append((request, page, fresh))
-            if page.version == now.version and page.notes is not None:
-                notes = page.notes if len(fresh) == len(given) else tuple(note[fresh] for note in page.notes)
+            observed.counts["learned"] += len(rows)
+            observed.rows.append((request, scored, fresh))
+            if scored.version == now.version and scored.notes is not None:
+                notes = scored.notes if len(fresh) == len(row_labels) else tuple(note[fresh] for note in scored.notes)
                 noted.append((notes, [label for _, label in rows]))
-            elif page.version == now.version or self.rules.on_new_champion == "replay":
-                again.extend(rows)
+            elif scored.version == now.version or self.rules.on_new_champion == "replay":
+                replay_rows.extend(rows)
             else:
-                found.counts["learned"] -= len(rows)
-                found.say("outdated", request, len(rows))
+                observed.counts["learned"] -= len(rows)
+                observed.say("outdated", request, len(rows))
         if noted:
             notes = tuple(torch.cat(parts) for parts in zip(*(n for n, _ in noted), strict=True))
             y = torch.tensor([label for _, part in noted for label in part])
             now.chain.observe(now.version, notes, y)
             now.seen += len(y)
-        self.replay(now, again)
+        self.replay(now, replay_rows)
 
     @torch.inference_mode()
     def replay(self, model: OnlineModel, rows: Sequence[tuple[Row, float]], gently: bool = False) -> None:
@@ -192,9 +195,9 @@ class Learning:
                     sleep(2 * (perf_counter() - began))
 
     def _learn_again(self, model: OnlineModel, rows: Sequence[tuple[Row, float]]) -> None:
-        asked = gather_rows([row for row, _ in rows])
+        inputs = gather_rows([row for row, _ in rows])
         try:
-            logs = model.clicks.encoded(asked.users, asked.items, asked.features)
+            logs = model.clicks.encoded(inputs.users, inputs.items, inputs.features)
         except DataError as error:  # the new plan has other columns: these rows cannot be its own
             log.warning("%d labelled rows do not fit %s and are not learned again: %s", len(rows), model.version, error)
             return
@@ -204,20 +207,22 @@ class Learning:
         model.seen += len(rows)
 
 
-def _fresh(request: str, page: ScoredRequest | None, given: Sequence[float | None], found: Observed) -> list[int]:
-    """Places whose label is new; the others are counted for what they are."""
+def _find_new_labels(
+    request: str, scored: ScoredRequest | None, row_labels: Sequence[float | None], observed: Observed
+) -> list[int]:
+    """Positions of rows whose label is new; the others are counted by the reason."""
     fresh = []
-    for place, label in enumerate(given):
+    for position, label in enumerate(row_labels):
         if label is None:
             continue
-        before = page.label[place] if page else None
-        if page and before is None:
-            fresh.append(place)
+        before = scored.label[position] if scored else None
+        if scored and before is None:
+            fresh.append(position)
         else:
-            found.say("unknown" if not page else "repeated" if before == label else "contradicted", request)
+            observed.say("unknown" if not scored else "repeated" if before == label else "contradicted", request)
     return fresh
 
 
-def _alike(before: OnlineModel, after: OnlineModel) -> bool:
-    """Whether what was learned about one model can be read with the rows of the other at all."""
+def _can_share_correctors(before: OnlineModel, after: OnlineModel) -> bool:
+    """Whether the correctors of one model can read the rows of the other."""
     return before.width == after.width and before.chain.correctors == after.chain.correctors

@@ -1,4 +1,4 @@
-"""Answering: pages of requests to a click model, all that have features of the same names in one pass of it."""
+"""Scores requests to a click model; those with features of the same names in one pass."""
 
 from __future__ import annotations
 
@@ -13,48 +13,50 @@ from nightloop.tasks.serving.pending_labels import RecordedRequest, ScoredReques
 
 
 def score_requests(
-    learning: Learning, model: OnlineModel, questions: Sequence[RecordedRequest]
+    learning: Learning, model: OnlineModel, requests: Sequence[RecordedRequest]
 ) -> list[ScoredRequest | NightloopError]:
-    """A page of each request, kept for its labels where it has an id; or what is wrong with it."""
+    """Each request scored, and kept for its labels if it has an id; or the error of a wrong one."""
     kinds: dict[tuple[str, ...], list[int]] = {}
-    for place, question in enumerate(questions):
-        kinds.setdefault(tuple(sorted(question.asked.features)), []).append(place)
-    found: dict[int, ScoredRequest | NightloopError] = {}
-    for places in kinds.values():
-        found |= zip(places, _pages(learning, model, [questions[place] for place in places]), strict=True)
-    return [found[place] for place in range(len(questions))]
+    for position, request in enumerate(requests):
+        kinds.setdefault(tuple(sorted(request.inputs.features)), []).append(position)
+    scored: dict[int, ScoredRequest | NightloopError] = {}
+    for positions in kinds.values():
+        scored |= zip(
+            positions, _score_together(learning, model, [requests[position] for position in positions]), strict=True
+        )
+    return [scored[position] for position in range(len(requests))]
 
 
 def scored_request(
-    model: OnlineModel, asked: ScoreRequest, when: str, parts: tuple[Tensor, Tensor, Notes]
+    model: OnlineModel, inputs: ScoreRequest, when: str, parts: tuple[Tensor, Tensor, Notes]
 ) -> ScoredRequest:
-    """A page of what `corrected` found."""
+    """A scored request of what `Learning.correct` returned."""
     base, prediction, notes = parts
-    return ScoredRequest(model.version, asked, when, base.tolist(), prediction.tolist(), [None] * len(asked), notes)
+    return ScoredRequest(model.version, inputs, when, base.tolist(), prediction.tolist(), [None] * len(inputs), notes)
 
 
-def _pages(
-    learning: Learning, model: OnlineModel, questions: Sequence[RecordedRequest]
+def _score_together(
+    learning: Learning, model: OnlineModel, requests: Sequence[RecordedRequest]
 ) -> Sequence[ScoredRequest | NightloopError]:
-    asked = [question.asked for question in questions]
+    inputs = [request.inputs for request in requests]
     try:
-        whole = asked[0] if len(asked) == 1 else merge_requests(asked)
-        base, prediction, notes = learning.corrected(
-            model, model.clicks.encoded(whole.users, whole.items, whole.features)
+        merged = inputs[0] if len(inputs) == 1 else merge_requests(inputs)
+        base, prediction, notes = learning.correct(
+            model, model.clicks.encoded(merged.users, merged.items, merged.features)
         )
     except NightloopError as error:
-        if len(questions) == 1:
+        if len(requests) == 1:
             return [error]
-        return [_pages(learning, model, [question])[0] for question in questions]  # whose mistake it is
-    pages, first = list[ScoredRequest | NightloopError](), 0
-    for question in questions:
-        rows = slice(first, first := first + len(question.asked))
+        return [_score_together(learning, model, [request])[0] for request in requests]  # to find the wrong one
+    results, first = list[ScoredRequest | NightloopError](), 0
+    for request in requests:
+        rows = slice(first, first := first + len(request.inputs))
         part = base[rows], prediction[rows], tuple(note[rows] for note in notes)
-        page = scored_request(model, question.asked, question.when, part)
+        scored = scored_request(model, request.inputs, request.when, part)
         try:
-            if question.request is not None:
-                learning.remember(question.request, page)
-            pages.append(page)
+            if request.request is not None:
+                learning.remember(request.request, scored)
+            results.append(scored)
         except NightloopError as error:
-            pages.append(error)
-    return pages
+            results.append(error)
+    return results

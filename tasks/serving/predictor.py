@@ -17,7 +17,7 @@ from nightloop.tasks.record import manifest_store, promotion_log
 from nightloop.tasks.record.entries import Entry
 from nightloop.tasks.serving import snapshot
 from nightloop.tasks.serving.ctr_model import Clicks
-from nightloop.tasks.serving.load import Served, load_model
+from nightloop.tasks.serving.load import ServingModel, load_model
 from nightloop.tasks.serving.online_learning import Learning, Observed, OnlineModel, with_correctors
 from nightloop.tasks.serving.online_score import score_requests, scored_request
 from nightloop.tasks.serving.pending_labels import RecordedRequest, ScoredRequest, ScoreRequest, is_row_wise
@@ -30,14 +30,14 @@ log = logging.getLogger(__name__)
 class Version:
     """A loaded champion: the log entry that made it one, the pointer's tag when it was read, the model and its plan.
 
-    A click model is `known` as well: its correctors and what they have learned go with it.
+    A click model has an `online_model` as well: its correctors and what they have learned.
     """
 
     entry: Entry
     tag: str
-    model: Served
+    model: ServingModel
     plan: Plan
-    known: OnlineModel | None
+    online_model: OnlineModel | None
 
     @property
     def name(self) -> str:
@@ -83,7 +83,7 @@ class Predictor:
         self._objects, self._pipeline, self._now = objects, pipeline, version
         self._loading = threading.Lock()
         self._problem = ""
-        self._learning = Learning(version.known, version.plan.serving) if version.known else None
+        self._learning = Learning(version.online_model, version.plan.serving) if version.online_model else None
 
     @classmethod
     def open(cls, objects: Objects, pipeline: str) -> Predictor:
@@ -145,19 +145,19 @@ class Predictor:
         """
         return list(self.answer(ScoreRequest(users, items, features or {}), request).prediction)
 
-    def answer(self, asked: ScoreRequest, request: str | None = None, when: str = "") -> ScoredRequest:
+    def answer(self, inputs: ScoreRequest, request: str | None = None, when: str = "") -> ScoredRequest:
         """As `score`, with the prediction before correction and the champion's name; `when` is kept with it."""
-        (page,) = self.score_requests([RecordedRequest(asked, request, when)])
-        if isinstance(page, NightloopError):
-            raise page
-        return page
+        (scored,) = self.score_requests([RecordedRequest(inputs, request, when)])
+        if isinstance(scored, NightloopError):
+            raise scored
+        return scored
 
-    def score_requests(self, questions: Sequence[RecordedRequest]) -> list[ScoredRequest | NightloopError]:
+    def score_requests(self, requests: Sequence[RecordedRequest]) -> list[ScoredRequest | NightloopError]:
         """As `answer`, for several requests in one pass of the model; the answer to a wrong one is its error."""
         now = self._now
-        if now.known is not None and self._learning is not None:
-            return score_requests(self._learning, now.known, questions)
-        return [_scored(now, question) for question in questions]
+        if now.online_model is not None and self._learning is not None:
+            return score_requests(self._learning, now.online_model, requests)
+        return [_score_request(now, question) for question in requests]
 
     def recommend(
         self, user: object, k: int = 10, exclude: Collection[object] = (), features: Mapping[str, object] | None = None
@@ -167,8 +167,8 @@ class Predictor:
         An unknown user gets the items of the mean user. Fewer than `k` are returned if there are no more. `features` is
         as for `score`. Raises DataError if `k` is below 1 or features do not fit.
         """
-        page = self.best(user, k, exclude, features or {})
-        return list(zip(map(str, page.asked.items), page.prediction, strict=True))
+        scored = self.best(user, k, exclude, features or {})
+        return list(zip(map(str, scored.inputs.items), scored.prediction, strict=True))
 
     def best(
         self, user: object, k: int, exclude: Collection[object], features: Mapping[str, object],
@@ -176,22 +176,22 @@ class Predictor:
     ) -> ScoredRequest:  # fmt: skip
         """As `recommend`; returns what `answer` returns, for the items that were chosen."""
         now = self._now
-        if now.known is None or self._learning is None:
-            found = now.model.recommend(user, k, exclude, features)
-            items, scores = [item for item, _ in found], [score for _, score in found]
-            return _uncorrected(now, ScoreRequest([user] * len(items), items, features), when, scores)
-        clicks = now.known.clicks
-        base, probability, notes = self._learning.corrected(now.known, clicks.catalogue(user, features))
+        if now.online_model is None or self._learning is None:
+            ranked = now.model.recommend(user, k, exclude, features)
+            items, scores = [item for item, _ in ranked], [score for _, score in ranked]
+            return _without_correction(now, ScoreRequest([user] * len(items), items, features), when, scores)
+        clicks = now.online_model.clicks
+        base, probability, notes = self._learning.correct(now.online_model, clicks.catalogue(user, features))
         items = [item for item, _ in top_items(probability, k, exclude, clicks.ids["item"])]
         rows = clicks.ids["item"].rows(items)
-        each = {n: [v[row] for row in rows] if is_row_wise(v) else v for n, v in features.items()}
-        asked = ScoreRequest([user] * len(items), items, each)
-        page = scored_request(
-            now.known, asked, when, (base[rows], probability[rows], tuple(note[rows] for note in notes))
+        chosen_features = {n: [v[row] for row in rows] if is_row_wise(v) else v for n, v in features.items()}
+        inputs = ScoreRequest([user] * len(items), items, chosen_features)
+        scored = scored_request(
+            now.online_model, inputs, when, (base[rows], probability[rows], tuple(note[rows] for note in notes))
         )
         if request is not None:
-            self._learning.remember(request, page)
-        return page
+            self._learning.remember(request, scored)
+        return scored
 
     def observe(self, labels: Sequence[tuple[str, Sequence[float | None]]]) -> Observed:
         """Learn from the labels of served requests: (request id, a label for each row: 0, 1, or None if not known).
@@ -201,13 +201,13 @@ class Predictor:
         once. What cannot be learned is counted (see `Observed`). If a label is not 0, 1 or None it raises DataError,
         and nothing is learned.
         """
-        return [Observed(Counter()), *self.observing(labels)][-1]
+        return [Observed(Counter()), *self.observe_in_steps(labels)][-1]
 
-    def observing(self, labels: Sequence[tuple[str, Sequence[float | None]]]) -> Iterator[Observed]:
+    def observe_in_steps(self, labels: Sequence[tuple[str, Sequence[float | None]]]) -> Iterator[Observed]:
         """As `observe`, a few rows at each step, so that requests can be answered in between."""
         if self._learning is None:
             raise DataError("this champion is a ranking model: there is no probability that a label could correct")
-        return self._learning.observing(labels)
+        return self._learning.observe_in_steps(labels)
 
     def save(self, server: str) -> bool:
         """Write what was learned to the store; False if another server of this name did so at the same time."""
@@ -227,13 +227,13 @@ class Predictor:
         """
         try:
             changed = self.reload()
-        except Exception as error:  # whatever is wrong with the new champion, the old one must go on serving
-            said = redact(f"{type(error).__name__}: {error}")
+        except Exception as error:  # whatever is wrong with the new champion, the old one must continue to serve
+            message = redact(f"{type(error).__name__}: {error}")
             self._problem = (
-                f"{said}. Mend what it names, or: nightloop rollback {as_given(self._pipeline)} --reason '...'"
+                f"{message}. Fix what it names, or: nightloop rollback {as_given(self._pipeline)} --reason '...'"
             )
             log.error(
-                "%s: the new champion does not load; %s of %s goes on serving. %s",
+                "%s: the new champion does not load; %s of %s continues to serve. %s",
                 self._pipeline,
                 self.version.strategy,
                 self.version.name,
@@ -250,29 +250,29 @@ class Predictor:
             if tag == self._now.tag:
                 return False
             before, fresh = self._now, _load_champion(self._objects, self._pipeline, tag)
-            if fresh.known is not None and self._learning is not None:
-                self._learning.renewed(fresh.known, fresh.plan.serving)
+            if fresh.online_model is not None and self._learning is not None:
+                self._learning.replace_model(fresh.online_model, fresh.plan.serving)
             self._now = fresh
         log.info("%s: %s of %s serves now", self._pipeline, self.version.strategy, self.version.name)
         return self._now.entry != before.entry
 
 
-def _scored(now: Version, question: RecordedRequest) -> ScoredRequest | NightloopError:
-    asked = question.asked
+def _score_request(now: Version, question: RecordedRequest) -> ScoredRequest | NightloopError:
+    inputs = question.inputs
     try:
-        scores = now.model.score(asked.users, asked.items, asked.features)
+        scores = now.model.score(inputs.users, inputs.items, inputs.features)
     except NightloopError as error:
         return error
-    return _uncorrected(now, asked, question.when, scores)
+    return _without_correction(now, inputs, question.when, scores)
 
 
-def _uncorrected(now: Version, asked: ScoreRequest, when: str, scores: list[float]) -> ScoredRequest:
-    return ScoredRequest(now.name, asked, when, scores, scores, [None] * len(asked))
+def _without_correction(now: Version, inputs: ScoreRequest, when: str, scores: list[float]) -> ScoredRequest:
+    return ScoredRequest(now.name, inputs, when, scores, scores, [None] * len(inputs))
 
 
 def _tag(objects: Objects, pipeline: str) -> str:
-    found = objects.read(promotion_log.pointer_key(pipeline))
-    return found[1] if found else ""
+    pointer = objects.read(promotion_log.pointer_key(pipeline))
+    return pointer[1] if pointer else ""
 
 
 def _load_champion(objects: Objects, pipeline: str, tag: str) -> Version:
@@ -291,4 +291,8 @@ def _load_champion(objects: Objects, pipeline: str, tag: str) -> Version:
     plan = Plan.model_validate(manifest.plan)
     model = load_model(objects, plan, entry.checkpoint.weights, entry.vocabulary)
     version = Version(entry, tag, model, plan, None)
-    return replace(version, known=with_correctors(version.name, model, plan)) if isinstance(model, Clicks) else version
+    return (
+        replace(version, online_model=with_correctors(version.name, model, plan))
+        if isinstance(model, Clicks)
+        else version
+    )

@@ -1,4 +1,4 @@
-"""Factors: a ranking model ready to serve; a score is a dot product, the best items are one matrix-vector product."""
+"""A ranking model ready to serve; a score is a dot product, the best items are one matrix-vector product."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from nightloop.tasks.serving.id_map import IdMap
 
 @dataclass(frozen=True)
 class Factors:
-    """Users and items as vectors. `users` has one row more than there are users: their mean, for whoever is unknown.
+    """Users and items as vectors. `users` has one row more than there are users: their mean, for unknown users.
 
-    A user the champion never saw is served the mean user vector: with biases or a popularity-like geometry that is the
-    popular items of the day, never an error and never random order. An unknown item scores 0.
+    An unknown user gets the mean user vector: with biases or a geometry that follows popularity its best items are the
+    popular ones. An unknown item scores 0.
     """
 
     user_ids: IdMap
@@ -33,10 +33,10 @@ class Factors:
             raise DataError(
                 f"this champion is a ranking model without features; given: {', '.join(map(str, features))}"
             )
-        who = self.user_ids.rows(users)
-        what = self.item_ids.rows(items)
-        scores = (self.users[who] * self.items.T[what.clamp(min=0)]).sum(1)
-        return torch.where(what >= 0, scores, 0.0).tolist()
+        user_rows = self.user_ids.rows(users)
+        item_rows = self.item_ids.rows(items)
+        scores = (self.users[user_rows] * self.items.T[item_rows.clamp(min=0)]).sum(1)
+        return torch.where(item_rows >= 0, scores, 0.0).tolist()
 
     @torch.inference_mode()
     def recommend(
@@ -64,11 +64,11 @@ def model_from_factors(users: Tensor, items: Tensor, user_ids: IdMap, item_ids: 
 
 
 def top_items(scores: Tensor, k: int, exclude: Collection[object], ids: IdMap) -> list[tuple[str, float]]:
-    """The `k` highest of `scores` [I] with their ids, best first, without `exclude`; fewer where there are no more."""
+    """The `k` highest of `scores` [I] with their ids, best first, without `exclude`; fewer if there are no more."""
     if not isinstance(k, int) or k < 1:
         raise DataError(f"k: given {k!r}; allowed are whole numbers from 1")
-    out = {row for row in ids.rows(exclude).tolist() if row >= 0}
+    excluded = {row for row in ids.rows(exclude).tolist() if row >= 0}
     # So many more than k that what is excluded may be among them: no copy of the scores, and no threads to wait for.
-    found = torch.topk(scores, min(k + len(out), len(scores)))
-    pairs = zip(found.indices.tolist(), found.values.tolist(), strict=True)
-    return [(ids.names[row], score) for row, score in pairs if row not in out][:k]
+    top = torch.topk(scores, min(k + len(excluded), len(scores)))
+    pairs = zip(top.indices.tolist(), top.values.tolist(), strict=True)
+    return [(ids.names[row], score) for row, score in pairs if row not in excluded][:k]

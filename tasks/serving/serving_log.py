@@ -1,4 +1,4 @@
-"""Records: what was served, and what came of it, as JSON lines a day, for the next night to collect.
+"""Serving log: what was served, and its labels, as JSON lines, one file a day, for the next night to collect.
 
 A line of `served/` is one answer: what all its rows have in common once, and lists of what each row has of its own. A
 line of `labelled/` is one row with its label, written when that comes, into the file of the day on which the row was
@@ -9,7 +9,7 @@ served. Keys are the plan's own column names for user, item, time, label and fea
     prediction  the probability or score served      base    the model's own, before correctors
     version     the champion: period/strategy/weights
 
-`prediction` is called as `columns.logged_probability` says where the plan names it.
+`prediction` has the name that `columns.logged_probability` gives it, if the plan has that.
 """
 
 from __future__ import annotations
@@ -44,35 +44,38 @@ class ServingLog:
         columns = plan.columns
         self._prediction = columns.logged_probability or "prediction"
         taken = {"request", "place", self._prediction, "base", "version"}
-        own = {columns.user, columns.item, columns.time, columns.label, *columns.categorical, *columns.numeric}
-        if both := sorted(name for name in own if name in taken):
-            raise DataError(f"records of what is served have fields of their own called {', '.join(both)}: rename them")
+        plan_columns = {columns.user, columns.item, columns.time, columns.label, *columns.categorical, *columns.numeric}
+        if conflicts := sorted(name for name in plan_columns if name in taken):
+            raise DataError(
+                f"records of what is served have fields of their own called {', '.join(conflicts)}: rename them"
+            )
         self._lock = threading.Lock()
         self._open: dict[Path, BufferedWriter] = {}
         self._room: int | None = None  # bytes that may be written, when it was measured last
 
-    def served(self, request: str, page: ScoredRequest) -> None:
-        """Write an answer. Raises OSError if the records may not grow."""
-        columns, asked = self._columns, page.asked
+    def write_served(self, request: str, scored: ScoredRequest) -> None:
+        """Write an answer. Raises StoreError if the records may not grow."""
+        columns, inputs = self._columns, scored.inputs
         line = {
-            columns.time: _time(page.when, columns.time_writing), columns.user: _once(asked.users),
-            columns.item: list(asked.items), **asked.features, "request": request,
-            self._prediction: list(page.prediction), "base": list(page.base), "version": page.version,
+            columns.time: _time(scored.when, columns.time_writing), columns.user: _merge_equal(inputs.users),
+            columns.item: list(inputs.items), **inputs.features, "request": request,
+            self._prediction: list(scored.prediction), "base": list(scored.base), "version": scored.version,
         }  # fmt: skip
-        self._write("served", page.when, [line])
+        self._write("served", scored.when, [line])
 
-    def labelled(self, rows: Iterable[tuple[str, ScoredRequest, Sequence[int]]]) -> None:
-        """Write rows whose labels have come. Raises OSError if the records may not grow."""
-        for request, page, places in rows:
-            lines = self._lines(request, page, places)
+    def write_labelled(self, rows: Iterable[tuple[str, ScoredRequest, Sequence[int]]]) -> None:
+        """Write rows whose labels have come. Raises StoreError if the records may not grow."""
+        for request, scored, positions in rows:
+            lines = self._lines(request, scored, positions)
             if label := self._columns.label:
                 lines = [
-                    {**line, label: int(page.label[place] or 0)} for line, place in zip(lines, places, strict=True)
+                    {**line, label: int(scored.label[position] or 0)}
+                    for line, position in zip(lines, positions, strict=True)
                 ]
-            self._write("labelled", page.when, lines)
+            self._write("labelled", scored.when, lines)
 
     def flush(self) -> None:
-        """Hand all lines to the system. Raises OSError if the records may not grow any more."""
+        """Hand all lines to the system. Raises StoreError if the records may not grow any more."""
         with self._lock:
             for file in self._open.values():
                 file.flush()
@@ -84,19 +87,19 @@ class ServingLog:
             while self._open:
                 self._open.popitem()[1].close()
 
-    def _lines(self, request: str, page: ScoredRequest, places: Sequence[int]) -> list[dict[str, object]]:
-        columns, time = self._columns, _time(page.when, self._columns.time_writing)
+    def _lines(self, request: str, scored: ScoredRequest, positions: Sequence[int]) -> list[dict[str, object]]:
+        columns, time = self._columns, _time(scored.when, self._columns.time_writing)
         return [
             {
                 columns.time: time, columns.user: user, columns.item: item, **features,
-                "request": request, "place": place, self._prediction: page.prediction[place], "base": page.base[place],
-                "version": page.version,
+                "request": request, "place": position, self._prediction: scored.prediction[position], "base": scored.base[position],
+                "version": scored.version,
             }
-            for place, (user, item, features) in zip(places, page.asked.rows(places), strict=True)
+            for position, (user, item, features) in zip(positions, scored.inputs.rows(positions), strict=True)
         ]  # fmt: skip
 
     def _write(self, kind: str, when: str, lines: Iterable[dict[str, object]]) -> None:
-        text = b"".join(map(_encoded, lines))
+        text = b"".join(map(_encode_line, lines))
         with self._lock:
             if self._room is None or self._room <= 0:
                 self._measure()
@@ -104,44 +107,44 @@ class ServingLog:
             self._room = (self._room or 0) - len(text)
 
     def _measure(self) -> None:
-        """Look how much may be written. Raises OSError if that is nothing."""
+        """Measure how much may be written. Raises StoreError if nothing may."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        there = sum(path.lstat().st_size for path in self._folder.glob("*/*.jsonl"))
+        size = sum(path.lstat().st_size for path in self._folder.glob("*/*.jsonl"))
         free = shutil.disk_usage(self._folder).free
-        self._room = min(self._most - there, free - RESERVE)
+        self._room = min(self._most - size, free - RESERVE)
         if self._room <= 0:
             raise StoreError(
-                f"{self._folder} has {there:,} bytes of at most {self._most:,} (NIGHTLOOP_RECORDS), and its disk {free:,} "
-                f"bytes free, of which {RESERVE:,} are left to others: remove days that no night needs any more"
+                f"{self._folder} has {size:,} bytes of at most {self._most:,} (NIGHTLOOP_RECORDS), and its disk {free:,} "
+                f"bytes free, of which {RESERVE:,} are left to others: remove files of days that no night needs any more"
             )
 
     def _file(self, path: Path) -> BufferedWriter:
         if path not in self._open:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._open[path] = _appending(path)
+            self._open[path] = _open_to_append(path)
         file = self._open[path] = self._open.pop(path)  # the last one is the one that was used last
         while len(self._open) > OPEN:
             self._open.pop(next(iter(self._open))).close()
         return file
 
 
-def _appending(path: Path) -> BufferedWriter:
-    """The file, to be written at its end. Half a line that a crash left there ends first: the next one is whole."""
+def _open_to_append(path: Path) -> BufferedWriter:
+    """The file, to be written at its end. If a crash left half a line, a line break ends it first."""
     file = path.open("ab")
     if file.tell():
-        with path.open("rb") as there:
-            there.seek(-1, SEEK_END)
-            if there.read() != b"\n":
+        with path.open("rb") as existing:
+            existing.seek(-1, SEEK_END)
+            if existing.read() != b"\n":
                 file.write(b"\n")
     return file
 
 
-def _once(values: Sequence[object]) -> object:
+def _merge_equal(values: Sequence[object]) -> object:
     """A value that all rows have in common, or the list of them."""
     return values[0] if len(values) and all(value == values[0] for value in values) else list(values)
 
 
-def _encoded(line: Mapping[str, object]) -> bytes:
+def _encode_line(line: Mapping[str, object]) -> bytes:
     try:
         return orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE)
     except TypeError:  # an id of more than 64 bits
@@ -149,7 +152,7 @@ def _encoded(line: Mapping[str, object]) -> bytes:
 
 
 def _time(when: str, unit: str) -> str | int:
-    """An ISO time as the plan's source tells times: text, or a number since 1970."""
+    """An ISO time as the plan's source writes times: text, or a number since 1970."""
     at = datetime.fromisoformat(when)
     if "%" in unit:
         return at.strftime(unit)

@@ -28,18 +28,18 @@ log = logging.getLogger(__name__)
 ROWS = 64  # pairs that are asked; enough that a wrong table, order or scale cannot hide
 CLOSE = 1e-6  # of max(1, |expected|): one rounding in float32
 LIMIT = 60  # seconds a candidate may take to load and answer
-STRANGER = "\u0001 nobody"  # no id of a log is spelt so
+UNKNOWN_ID = "\u0001 nobody"  # no log has this id
 
 
 def smoke(
     settings: Settings,
     plan: Plan,
-    kept: CheckpointRef,
+    checkpoint: CheckpointRef,
     vocabulary: str,
     expected: Sequence[float] | None = None,
     credentials: Mapping[str, str] | None = None,
 ) -> SmokeResult:
-    """Try a candidate before it serves. What is wrong with it is the result, never an exception.
+    """Try a candidate before it serves. A fault of the candidate is the result, never an exception.
 
     `vocabulary` is the blob's hash; `expected` are the `predictions` of the process that trained it (None: they are
     made here from the store). A fresh process opens the store of `settings`, checks hashes, builds the model, predicts.
@@ -49,38 +49,38 @@ def smoke(
     """
     objects = open_for_reading(settings, credentials)
     try:
-        words = vocabulary_from(blobs.get(objects, vocabulary))
+        loaded_vocabulary = vocabulary_from(blobs.get(objects, vocabulary))
         if expected is None:
-            expected = predictions(plan, weights_from(blobs.get(objects, kept.weights)), words)
+            expected = predictions(plan, weights_from(blobs.get(objects, checkpoint.weights)), loaded_vocabulary)
     except (NightloopError, FileNotFoundError) as error:
-        return SmokeResult(False, redact(f"the candidate is not whole: {type(error).__name__}: {error}")[:500])
+        return SmokeResult(False, redact(f"the candidate is incomplete: {type(error).__name__}: {error}")[:500])
     request = {
         "directory": str(Path.cwd()),
         "settings": settings.model_dump(mode="json", exclude={"catalog"}),
         "credentials": credentials,
         "plan": plan.model_dump(mode="json"),
-        "weights": kept.weights,
+        "weights": checkpoint.weights,
         "vocabulary": vocabulary,
-        "questions": asdict(smoke_questions(plan, words)),
+        "questions": asdict(smoke_questions(plan, loaded_vocabulary)),
         "seconds": LIMIT,
     }
-    found = fork_server_of_process().ask(request)
-    if "trouble" in found:
+    result = fork_server_of_process().ask(request)
+    if "trouble" in result:
         raise ConflictError(
-            f"the candidate could not be tried in a fresh process: {found['trouble']}; run the night again"
+            f"the candidate could not be tried in a fresh process: {result['trouble']}; run the night again"
         )
-    if "bug" in found:
-        log.error("the smoke test of a candidate broke:\n%s", found["traceback"])
-        return SmokeResult(False, f"it broke by a fault of nightloop or of a plug-in: {found['bug'][:400]}", bug=True)
-    if "fault" in found:
-        return SmokeResult(False, f"a fresh process could not serve it: {found['fault']}")
-    return compare_predictions(expected, found["predictions"])
+    if "bug" in result:
+        log.error("the smoke test of a candidate failed with a bug:\n%s", result["traceback"])
+        return SmokeResult(False, f"it failed by a bug of nightloop or of a plug-in: {result['bug'][:400]}", bug=True)
+    if "fault" in result:
+        return SmokeResult(False, f"a fresh process could not serve it: {result['fault']}")
+    return compare_predictions(expected, result["predictions"])
 
 
 def predictions(plan: Plan, weights: Weights, vocabulary: Vocabulary) -> list[float]:
-    """What these weights answer to the `questions`, in this process."""
-    asked = smoke_questions(plan, vocabulary)
-    return build_model(plan, weights, vocabulary).score(asked.users, asked.items, asked.features)
+    """The scores of these weights for `smoke_questions`, in this process."""
+    questions = smoke_questions(plan, vocabulary)
+    return build_model(plan, weights, vocabulary).score(questions.users, questions.items, questions.features)
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class SmokeQuestions:
 
 
 def smoke_questions(plan: Plan, vocabulary: Vocabulary) -> SmokeQuestions:
-    """A fixed set of pairs spread over the whole vocabulary, a stranger and an unknown item among them."""
+    """A fixed set of pairs spread over the whole vocabulary, an unknown user and an unknown item among them."""
     users, items = (_spread(id_map(vocabulary, field).names) for field in ("user", "item"))
     if plan.family == "ranking":  # its models look at users and items alone, whatever else the logs hold
         return SmokeQuestions(users, items[::-1], {})
@@ -104,23 +104,23 @@ def smoke_questions(plan: Plan, vocabulary: Vocabulary) -> SmokeQuestions:
     return SmokeQuestions(users, items[::-1], features)
 
 
-def compare_predictions(expected: Sequence[float], found: Sequence[float]) -> SmokeResult:
+def compare_predictions(expected: Sequence[float], predicted: Sequence[float]) -> SmokeResult:
     """Whether both are the same predictions, all of them finite numbers."""
-    if len(expected) != len(found) or not expected:
+    if len(expected) != len(predicted) or not expected:
         return SmokeResult(
-            False, f"{len(found)} predictions came back from a fresh process, {len(expected)} were expected"
+            False, f"{len(predicted)} predictions came back from a fresh process, {len(expected)} were expected"
         )
-    if not all(math.isfinite(x) for x in (*expected, *found)):
+    if not all(math.isfinite(x) for x in (*expected, *predicted)):
         return SmokeResult(False, "a prediction is NaN or infinite")
-    gap, row = max((abs(a - b) / max(1.0, abs(a)), j) for j, (a, b) in enumerate(zip(expected, found, strict=True)))
+    gap, row = max((abs(a - b) / max(1.0, abs(a)), j) for j, (a, b) in enumerate(zip(expected, predicted, strict=True)))
     if gap > CLOSE:
         return SmokeResult(
-            False, f"row {row}: {found[row]!r} in a fresh process, {expected[row]!r} where it was trained"
+            False, f"row {row}: {predicted[row]!r} in a fresh process, {expected[row]!r} in the process that trained it"
         )
-    return SmokeResult(True, f"{len(found)} predictions of a fresh process agree")
+    return SmokeResult(True, f"{len(predicted)} predictions of a fresh process agree")
 
 
 def _spread(names: Sequence[str]) -> list[str]:
     if not names:
-        return [STRANGER] * ROWS
-    return [STRANGER, *(names[j * (len(names) - 1) // (ROWS - 2)] for j in range(ROWS - 1))]
+        return [UNKNOWN_ID] * ROWS
+    return [UNKNOWN_ID, *(names[j * (len(names) - 1) // (ROWS - 2)] for j in range(ROWS - 1))]

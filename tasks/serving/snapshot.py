@@ -1,4 +1,4 @@
-"""Snapshot: what a server has learned and still waits for, as bytes, so that a restart goes on where it was."""
+"""Snapshot: what a server has learned and still waits for, as bytes, so that a restart continues from it."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ log = logging.getLogger(__name__)
 
 
 def save(objects: Objects, pipeline: str, server: str, learning: Learning) -> bool:
-    """Write the snapshot over the one before; False where another server of this name did so at the same time."""
+    """Write the snapshot over the one before; False if another server of this name did so at the same time."""
     data, key = seal(to_bytes(_tensors(learning))), snapshot_key(pipeline, server)
-    found = objects.read(key)
-    return objects.swap(key, data, found[1]) if found else objects.create(key, data)
+    current = objects.read(key)
+    return objects.swap(key, data, current[1]) if current else objects.create(key, data)
 
 
 def load_snapshot(objects: Objects, pipeline: str, server: str, learning: Learning) -> bool:
-    """Let `learning` go on where the snapshot was; False where there is none.
+    """Let `learning` continue from the snapshot; False if there is none.
 
-    A snapshot about another model than the one that serves now is treated as a new champion is. One that was damaged is
-    passed over with a warning: it holds nothing that the next labels do not teach again.
+    A snapshot about another model than the one that serves now is treated as a new champion is. A damaged one is
+    ignored with a warning: the next labels teach the same again.
     """
     key = snapshot_key(pipeline, server)
     try:
-        found = read_parsed(objects, key, lambda sealed: unseal(key, sealed))
-        if found is None:
+        data = read_parsed(objects, key, lambda sealed: unseal(key, sealed))
+        if data is None:
             return False
-        _restore(learning, from_bytes(found))
+        _restore(learning, from_bytes(data))
     except (ValueError, KeyError, TypeError) as error:
         log.warning("%s: the snapshot of %s is not used: %s", pipeline, server, error)
         return False
@@ -54,19 +54,21 @@ def _tensors(learning: Learning) -> dict[str, Tensor]:
     with learning.lock:  # what is changed in place is copied; rows and pages are only ever added
         now, seen = learning.now, learning.now.seen
         chain, recent, labelled = now.chain.snapshot(), list(learning.recent), learning.labelled
-        pages = learning.book.pages()
+        pages = learning.pending.items()
     head = json.dumps({"version": now.version, "seen": seen, "labelled": labelled})
     return {
         **pack("chain", chain),
-        "head": _words([head]),
-        "recent": _words([json.dumps(row, default=str) for row in recent]),
-        "pages": _words([page.words(request) for request, page in pages]),
+        "head": _encode_lines([head]),
+        "recent": _encode_lines([json.dumps(row, default=str) for row in recent]),
+        "pages": _encode_lines([page.to_json(request) for request, page in pages]),
     }
 
 
 def _restore(learning: Learning, tensors: dict[str, Tensor]) -> None:
-    (head,) = map(json.loads, _lines(tensors["head"]))
-    recent = [((row[0], row[1], row[2]), float(label)) for row, label in map(json.loads, _lines(tensors["recent"]))]
+    (head,) = map(json.loads, _decode_lines(tensors["head"]))
+    recent = [
+        ((row[0], row[1], row[2]), float(label)) for row, label in map(json.loads, _decode_lines(tensors["recent"]))
+    ]
     now = learning.now
     if head["version"] == now.version:
         now.chain, now.seen = restore_chain(now.chain, now.version, unpack("chain", tensors)), head["seen"]
@@ -74,12 +76,12 @@ def _restore(learning: Learning, tensors: dict[str, Tensor]) -> None:
         learning.replay(now, recent)
     learning.recent.extend(recent)
     learning.labelled = head["labelled"]
-    learning.book.read(_lines(tensors["pages"]))
+    learning.pending.read(_decode_lines(tensors["pages"]))
 
 
-def _words(lines: Sequence[str]) -> Tensor:
+def _encode_lines(lines: Sequence[str]) -> Tensor:
     return torch.frombuffer(bytearray("\n".join(lines).encode() or b"\n"), dtype=torch.uint8)
 
 
-def _lines(words: Tensor) -> list[str]:
+def _decode_lines(words: Tensor) -> list[str]:
     return [line for line in words.numpy().tobytes().decode().split("\n") if line]

@@ -1,4 +1,4 @@
-"""Deliveries: a simulated world written as one file a day, good or spoiled, as an upstream system would leave them.
+"""Delivers a simulated world as one file a day, good or spoiled, as an upstream system would.
 
 Read them with the `files` source and `{period}` in its path. A spoiled day that is delivered again, whole, is late
 data: collecting it again makes a new version, and the plan does not change.
@@ -41,15 +41,15 @@ def deliver(world: World, folder: Path, number: int, bad: bool = False) -> Path:
 
 def spoil_delivery(batch: pa.RecordBatch, number: int) -> pa.RecordBatch:
     """What a broken upstream leaves: half the day is missing, a third of the items null, some prices absurd."""
-    kept = batch.slice(0, max(1, batch.num_rows // 2))
+    half = batch.slice(0, max(1, batch.num_rows // 2))
     random = np.random.default_rng([number, 3])
-    columns = {name: kept.column(name) for name in kept.schema.names}
-    columns["item_id"] = _with_nulls(columns["item_id"], random.random(kept.num_rows) < 1 / 3)
-    absurd = random.random(kept.num_rows) < 0.1
+    columns = {name: half.column(name) for name in half.schema.names}
+    columns["item_id"] = _with_nulls(columns["item_id"], random.random(half.num_rows) < 1 / 3)
+    absurd = random.random(half.num_rows) < 0.1
     columns["price"] = pa.array(np.where(absurd, -1e9, columns["price"].to_numpy()))
-    columns["category"] = pa.array(["unknown"] * kept.num_rows, pa.string())
+    columns["category"] = pa.array(["unknown"] * half.num_rows, pa.string())
     return pa.RecordBatch.from_pydict(columns)
 
 
-def _with_nulls(values: pa.Array, where: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> pa.Array:
-    return pa.array(np.where(where, None, values.to_numpy(zero_copy_only=False)), pa.string())
+def _with_nulls(values: pa.Array, mask: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> pa.Array:
+    return pa.array(np.where(mask, None, values.to_numpy(zero_copy_only=False)), pa.string())

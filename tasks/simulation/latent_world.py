@@ -1,4 +1,4 @@
-"""World: simulated users and items whose interests move, so that yesterday's model is a little wrong today.
+"""A latent-factor world: simulated users and items with interests that move from day to day.
 
 Nothing here is a history. Every latent value is a closed form of (seed, who, day), so any day can be asked for alone,
 in any order and in any process, and is the same. Random draws come from a counter hash (splitmix64, Steele et al.
@@ -59,9 +59,9 @@ def moving_values(seed: int, stream: int, days: Floats, *keys: Ints) -> Floats:
 
 @dataclass(frozen=True)
 class Oracle:
-    """What the world itself would answer on one day: factors whose dot product ranks items, best possible.
+    """The true factors of one day: their dot product ranks items in the best possible way.
 
-    `users` and `items` are the ids of everybody alive; score(u, i) = user_factors[u] @ item_factors[i].
+    `users` and `items` are the ids of all that are alive; score(u, i) = user_factors[u] @ item_factors[i].
     """
 
     users: tuple[str, ...]
@@ -72,9 +72,9 @@ class Oracle:
 
 @dataclass(frozen=True)
 class LatentWorld:
-    """`users` and `items` alive at any time; each has a place that somebody new takes when its life ends.
+    """`users` and `items` alive at any time; each has a place that a new one takes when its life ends.
 
-    Whoever holds place `s` in generation `g` has the number `g * places + s`, forever.
+    The one that holds place `s` in generation `g` has the number `g * places + s`, forever.
     """
 
     users: int
@@ -87,7 +87,7 @@ class LatentWorld:
     strength: float = 2.0  # standard deviation of the affinity, in logits
 
     def alive(self, kind: str, day: int) -> tuple[Ints, Floats]:
-        """Numbers of who is here on a day [places], and their age in days."""
+        """Numbers of those that are alive on a day [places], and their age in days."""
         places, life = (self.users, self.user_life) if kind == "user" else (self.items, self.item_life)
         stream = 1 if kind == "user" else 2
         place = np.arange(places, dtype=np.int64)
@@ -108,8 +108,8 @@ class LatentWorld:
         """What items are [n, tastes]: their category's centre and something of their own; times `strength`."""
         axis = np.arange(self.tastes, dtype=np.int64)
         centre = normal(self.seed, 7, self.category_of(items)[:, None], axis)
-        own = normal(self.seed, 8, items[:, None], axis)
-        return np.asarray(self.strength * (0.8 * centre + 0.6 * own))
+        own_part = normal(self.seed, 8, items[:, None], axis)
+        return np.asarray(self.strength * (0.8 * centre + 0.6 * own_part))
 
     def category_of(self, items: Ints) -> Ints:
         """Position of each item's category in CATEGORIES [n]."""
@@ -118,8 +118,8 @@ class LatentWorld:
     def appeal_of(self, items: Ints, age: Floats, day: Floats) -> Floats:
         """Log of how often items are shown [n]: their own level, their category's trend, and being new."""
         trend = moving_values(self.seed, 10, day * 2.0 * self.drift, self.category_of(items))
-        own = normal(self.seed, 11, items)
-        return np.asarray(1.1 * own + 0.6 * trend + 1.0 * np.exp(-age / 4.0))
+        own_level = normal(self.seed, 11, items)
+        return np.asarray(1.1 * own_level + 0.6 * trend + 1.0 * np.exp(-age / 4.0))
 
     def price_of(self, items: Ints) -> Floats:
         """Price of each item [n], in money, two decimals."""

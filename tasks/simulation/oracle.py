@@ -1,4 +1,4 @@
-"""Ceiling: how well a simulated period could be ranked by somebody who knows the world behind it."""
+"""The oracle's score: how well a simulated period can be ranked with the true factors."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def oracle_scores(
 def _table(
     vocabulary: Vocabulary, field: str, ids: tuple[str, ...], factors: np.ndarray[tuple[int, int], np.dtype[np.float64]]
 ) -> Tensor:
-    """Factors by vocabulary row; who is not alive that day has zeros."""
+    """Factors by vocabulary row; ids that are not alive that day have zeros."""
     rows = encode(vocabulary, field, pa.array(ids, pa.string()))
     table = torch.zeros(len(vocabulary.ids[field]), factors.shape[1], dtype=torch.float64)
-    known = torch.from_numpy(rows) >= 0
-    table[torch.from_numpy(rows)[known]] = torch.from_numpy(np.asarray(factors))[known]
+    in_vocabulary = torch.from_numpy(rows) >= 0
+    table[torch.from_numpy(rows)[in_vocabulary]] = torch.from_numpy(np.asarray(factors))[in_vocabulary]
     return table

@@ -35,6 +35,6 @@ def build(part: Part) -> Source:
     'MovieLens ratings in data/ml-1m/ratings.dat'
     """
     builder = Builder()
-    made = builder.plug_in("source", part.model_dump())
+    source = builder.plug_in("source", part.model_dump())
     builder.raise_mistakes()
-    return cast(Source, made)
+    return cast(Source, source)

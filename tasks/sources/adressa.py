@@ -79,7 +79,7 @@ class Adressa:
     def batches(self, warehouse: Warehouse, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
         """The period's events. Raises FileNotFoundError if there is no file, DataError if it has another format."""
         files = list_files(warehouse, self.path)
-        near = [file for file in files if _near(file, period)]
+        near = [file for file in files if _is_near(file, period)]
         if not near:
             raise FileNotFoundError(f"no file of {self.path[:200]!r} is named by a date near period {period.name}")
         wanted = list(dict.fromkeys([*plan_columns(columns), ARTICLE]))
@@ -92,7 +92,7 @@ def _read(batches: Iterable[pa.RecordBatch], period: Period, file: str) -> Itera
         yield batch.filter(pc.or_(pc.is_valid(batch.column(ARTICLE)), pc.is_valid(batch.column(LINE))))
 
 
-def _near(file: str, period: Period) -> bool:
+def _is_near(file: str, period: Period) -> bool:
     """Whether a file named by its date may hold events of the period; its day may be that of Oslo or of a server."""
     named = re.search(r"(20\d\d)(\d\d)(\d\d)(?:\.\w+)*$", file)
     if named is None or period.start is None or period.end is None:

@@ -77,10 +77,10 @@ class Avazu:
             raise DataError(f"avazu's time is in the column {TIME!r}, and the plan's is {columns.time[:60]!r}")
         wanted = [name for name in plan_columns(columns) if name not in ("hour_of_day", "weekday")]
         rows = read_delimited(warehouse, list_files(warehouse, self.path), Dialect(","), columns, wanted, False)
-        return rows_in_period(_timed(rows), period, self.path)
+        return rows_in_period(_read_hours(rows), period, self.path)
 
 
-def _timed(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _read_hours(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Rows with YYMMDDHH read as a time; if it is not one, it stays text, which the lake puts into quarantine."""
     for batch in batches:
         hour = batch.column(TIME)
@@ -88,11 +88,11 @@ def _timed(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         times = pc.strptime(pc.if_else(whole, hour, None), format="%y%m%d%H", unit="us", error_is_null=True)
         times = pc.assume_timezone(times, "UTC")
         words = pc.coalesce(pc.strftime(times, format="%Y-%m-%dT%H:%M:%SZ"), pc.binary_join_element_wise("?", hour, ""))
-        made = {
+        made_columns = {
             TIME: words,
             "hour_of_day": pc.if_else(pc.is_valid(times), pc.utf8_slice_codeunits(hour, 6, 8), None),
             "weekday": pc.strftime(times, format="%u"),
             "_micros": times.cast(pa.int64()),
         }
-        own = {name: batch.column(name) for name in batch.schema.names if name not in made}
-        yield pa.RecordBatch.from_pydict({**own, **made})
+        file_columns = {name: batch.column(name) for name in batch.schema.names if name not in made_columns}
+        yield pa.RecordBatch.from_pydict({**file_columns, **made_columns})

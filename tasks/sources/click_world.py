@@ -129,7 +129,7 @@ class ClickWorld:
         except (TypeError, ValueError):
             wrong.append(f"start is {self.start!r}, must be a date such as 2026-01-01")
         if wrong:
-            raise PlanError("the click world cannot be made: " + "; ".join(wrong))
+            raise PlanError("the click world has wrong options: " + "; ".join(wrong))
 
     @property
     def shape(self) -> WorldShape:
@@ -156,11 +156,11 @@ class ClickWorld:
 
     def batches(self, warehouse: object, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
         """The impressions of one period, by time. Raises DataError if a column of the plan is not simulated."""
-        own = self.columns
-        names = [own.user, own.item, "ts", "known", "click", *own.categorical, *own.numeric]
-        asked = [columns.user, columns.item, columns.time, *filter(None, [columns.label]), *columns.categorical,
+        simulated = self.columns
+        names = [simulated.user, simulated.item, "ts", "known", "click", *simulated.categorical, *simulated.numeric]
+        wanted = [columns.user, columns.item, columns.time, *filter(None, [columns.label]), *columns.categorical,
                  *columns.numeric, *columns.key]  # fmt: skip
-        unknown = [name for name in asked if name not in names]
+        unknown = [name for name in wanted if name not in names]
         if unknown:
             raise DataError(f"the click world ({self.like}) has no column {unknown}; it has {names}")
         return self._between(period)
@@ -169,19 +169,19 @@ class ClickWorld:
         """Days from `start` to `end`; all of them if the lake cuts by equal counts."""
         whole = period.start is None or period.end is None
         begin, end = (0, 2**62) if whole else (int(period.start or 0), int(period.end or 0))
-        own = self.columns
+        columns = self.columns
         for number in range(self.shape.days):
             if self.midnight(number) >= end or self.midnight(number + 1) <= begin:
                 continue
             day = self.day(number)
-            kept = slice(*np.searchsorted(day.times, [begin, end]).tolist())
-            texts = {f"C{j + 1}": pa.array(day.values[kept, j].astype(str).astype(object), pa.string())
+            window = slice(*np.searchsorted(day.times, [begin, end]).tolist())
+            texts = {f"C{j + 1}": pa.array(day.values[window, j].astype(str).astype(object), pa.string())
                      for j in range(self.shape.fields)}  # fmt: skip
-            numbers = {name: pa.array(day.numbers[kept, k]) for k, name in enumerate(own.numeric)}
-            times = {name: pa.array(at[kept], pa.timestamp("us", tz="UTC"))
+            numbers = {name: pa.array(day.numbers[window, k]) for k, name in enumerate(columns.numeric)}
+            times = {name: pa.array(at[window], pa.timestamp("us", tz="UTC"))
                      for name, at in (("ts", day.times), ("known", day.known))}  # fmt: skip
             yield pa.RecordBatch.from_pydict(
-                {**texts, **numbers, **times, "click": pa.array(day.label[kept], pa.int8())}
+                {**texts, **numbers, **times, "click": pa.array(day.label[window], pa.int8())}
             )
 
     def midnight(self, number: int) -> int:
@@ -191,16 +191,16 @@ class ClickWorld:
     def day(self, number: int) -> Day:
         """Day `number`, the same whatever was asked before."""
         random, rows = np.random.default_rng([self.seed, number, 11]), self.shape.rows
-        moment = np.sort(random.random(rows))
-        moment = np.floor(moment * 24) / 24 if self.like == "avazu" else moment
-        days = number + moment
+        time_of_day = np.sort(random.random(rows))
+        time_of_day = np.floor(time_of_day * 24) / 24 if self.like == "avazu" else time_of_day
+        days = number + time_of_day
         values = self._values(random, days)
         numbers = np.floor(np.exp(1.0 + 1.2 * random.normal(size=(rows, self.shape.numeric))))
         chance = 1.0 / (1.0 + np.exp(-self._logit(values, numbers, days)))
         label = (random.random(rows) < chance).astype(np.int64)
-        times = self.midnight(number) + np.round(moment * DAY).astype(np.int64)
-        known = times + (self.delay * HOUR * random.exponential(size=rows)).astype(np.int64)
-        return Day(values, numbers, times, known, chance, label)
+        times = self.midnight(number) + np.round(time_of_day * DAY).astype(np.int64)
+        label_times = times + (self.delay * HOUR * random.exponential(size=rows)).astype(np.int64)
+        return Day(values, numbers, times, label_times, chance, label)
 
     @property
     def sizes(self) -> Ints:
@@ -266,8 +266,8 @@ class ClickWorld:
     @property
     def _base(self) -> float:
         """Logit that gives the base rate over logits of this spread (MacKay 1992, the probit trick)."""
-        rate, spread = RATES[self.like], SINGLE**2 + self.crosses**2 * (PAIR**2 + TRIPLE**2) + BASE**2
-        return float(np.log(rate / (1 - rate)) * np.sqrt(1 + np.pi * spread / 8))
+        click_rate, spread = RATES[self.like], SINGLE**2 + self.crosses**2 * (PAIR**2 + TRIPLE**2) + BASE**2
+        return float(np.log(click_rate / (1 - click_rate)) * np.sqrt(1 + np.pi * spread / 8))
 
 
 def _zipf(luck: Floats, size: int) -> Ints:

@@ -109,13 +109,13 @@ class Criteo:
         self, warehouse: Warehouse, files: dict[int, str], period: Period, columns: Columns
     ) -> Iterator[pa.RecordBatch]:
         clock, wanted = self.positions, [name for name in plan_columns(columns) if name in NAMES] or ["label"]
-        there = columns.model_copy(update={"time": wanted[0]})  # of the columns that the files have
+        file_roles = columns.model_copy(update={"time": wanted[0]})  # of the columns that the files have
         for day, file in sorted(files.items()):
             begins, single = clock.midnight(day), len(files) == 1
             early = period.start is not None and not single and begins + DAY <= period.start
             if early or (period.end is not None and begins >= period.end):
                 continue
-            rows = read_delimited(warehouse, [file], DIALECT, there, wanted, False)
+            rows = read_delimited(warehouse, [file], DIALECT, file_roles, wanted, False)
             name = file.replace("\\", "/").rsplit("/", 1)[-1]
             yield from clock.put(rows, name, day, period.end, None if single else self.rows_a_day)
 

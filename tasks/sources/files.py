@@ -73,7 +73,7 @@ class Files:
     escape : str, default '"'
         csv: the character before a quote inside such a field. Empty: none.
     comment : str, default ""
-        csv: the character that a line which is no row begins with. Empty: there are no such lines.
+        csv: the character that a comment line begins with. Empty: there are no such lines.
     decimal : {".", ","}, default "."
         csv: the character before the decimals of a number.
 
@@ -161,7 +161,9 @@ class Files:
             same = [file for file in files if self._kind(file) == kind]
             rows = self._read(warehouse, same, columns, wanted, window, may_lack)
             yield from (
-                rows if window is None else rows_in_period(rows, period, _named(same), columns.time, warehouse.remarks)
+                rows
+                if window is None
+                else rows_in_period(rows, period, _name_files(same), columns.time, warehouse.remarks)
             )
 
     def files(self, warehouse: Warehouse) -> list[str]:
@@ -229,7 +231,7 @@ class Files:
         return read_json_lines(warehouse, files, columns, wanted, timed, may_lack)
 
 
-def _named(files: list[str]) -> str:
+def _name_files(files: list[str]) -> str:
     return files[0] if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
 
 
@@ -243,41 +245,39 @@ def read_parquet(
     may_lack: MayLack = no_column,
 ) -> Iterator[pa.RecordBatch]:  # fmt: skip
     """Rows of Parquet files in the `window` of times (µs), or all; each with its time as `_micros`."""
-    known = {file: _parquet_types(warehouse, file) for file in files}
-    for file, names in known.items():
+    types = {file: _parquet_types(warehouse, file) for file in files}
+    for file, names in types.items():
         check_columns(file, [*names], wanted, may_lack)
         check_time(file, names, columns)
 
     def alike(file: str) -> tuple[dict[str, str | None], list[str]]:
         """What the path says, and types: of two files together DuckDB would make the ids of one as coarse as the other's."""
-        constant = {name: value for name, value in in_path(file).items() if name in wanted and name not in known[file]}
-        return constant, [known[file].get(name, "") for name in wanted]
+        constant = {name: value for name, value in in_path(file).items() if name in wanted and name not in types[file]}
+        return constant, [types[file].get(name, "") for name in wanted]
 
-    asked = {"time": columns.time, "unit": columns.time_writing}
+    time = {"time": columns.time, "unit": columns.time_writing}
     groups = [(values, list(group)) for (values, _), group in groupby(files, key=alike)]
     if window is not None and not warehouse.head:
         parts = (
-            part
-            for _, group in groups
-            for part in warehouse.scan(("ingest/untimed_parquet", {**asked, "files": group}))
+            part for _, group in groups for part in warehouse.scan(("ingest/untimed_parquet", {**time, "files": group}))
         )
         if sum(part.column(0)[0].as_py() for part in parts):
-            window = None  # a row without a time goes where its neighbours go
+            window = None  # a row without a time belongs to the period of its neighbours
     start, end = (None, None) if warehouse.head else window or (None, None)
     rows = 0
     for values, group in groups:
-        given = {**asked, "files": group, "wanted": wanted, "start": start, "end": end}
-        for batch in warehouse.scan(("ingest/read_parquet", given)):
+        query = {**time, "files": group, "wanted": wanted, "start": start, "end": end}
+        for batch in warehouse.scan(("ingest/read_parquet", query)):
             rows += batch.num_rows
             yield with_missing_columns(batch, wanted, values)
     if start is not None and not rows:
         parts = (
-            part for _, group in groups for part in warehouse.scan(("ingest/parquet_times", {**asked, "files": group}))
+            part for _, group in groups for part in warehouse.scan(("ingest/parquet_times", {**time, "files": group}))
         )
         spans = [span for part in parts for span in part.to_pylist()]
         if spans := [span for span in spans if span["rows"]]:
             ends = min(span["first"] for span in spans), max(span["last"] for span in spans)
-            warehouse.remarks.append(no_row_in_period(_named(files), sum(span["rows"] for span in spans), *ends))
+            warehouse.remarks.append(no_row_in_period(_name_files(files), sum(span["rows"] for span in spans), *ends))
 
 
 def parquet_columns(warehouse: Warehouse, file: str) -> list[str]:
@@ -294,5 +294,5 @@ def _parquet_types(warehouse: Warehouse, file: str) -> dict[str, str]:
         return {row["name"]: row["type"] for row in rows}
     except ValueError as error:
         raise DataError(
-            f"{file} is no whole Parquet file: it is cut off, or another format: deliver it again, or set the option `format`"
+            f"{file} is not a complete Parquet file: it is cut off, or another format: deliver it again, or set the option `format`"
         ) from error

@@ -112,22 +112,22 @@ class LibFM:
         return rows_in_period(self.positions.put(self._rows(lines, files[0]), "row", end=period.end), period, files[0])
 
     def _rows(self, lines: Iterable[pa.RecordBatch], file: str) -> Iterator[pa.RecordBatch]:
-        """Parsed lines; those that are no such row as `_line`. Raises DataError if the first batch has no row."""
+        """Parsed lines; others as `_line`. Raises DataError if the first batch has no row."""
         checked = False
         for batch in lines:
             blank = pc.equal(pc.utf8_trim_whitespace(pc.fill_null(batch.column("line"), "")), "")
             rejected = pc.is_valid(batch.column(LINE)) if LINE in batch.schema.names else False
-            rows = _taken_apart(batch.filter(pc.or_(rejected, pc.invert(blank))), self.fields)
+            rows = _parse_lines(batch.filter(pc.or_(rejected, pc.invert(blank))), self.fields)
             if not checked and rows.column(LINE).null_count == 0 and rows.num_rows:
                 raise DataError(
-                    f"{file}: its lines are no label and {len(self.fields)} times index:1 "
+                    f"{file}: its lines are not a label and {len(self.fields)} times index:1 "
                     f"({', '.join(self.fields)}); the first is {rows.column(LINE)[0].as_py()[:60]!r}"
                 )
             checked = True
             yield rows
 
 
-def _taken_apart(batch: pa.RecordBatch, fields: tuple[str, ...]) -> pa.RecordBatch:
+def _parse_lines(batch: pa.RecordBatch, fields: tuple[str, ...]) -> pa.RecordBatch:
     """A label and one index for each of `fields` from column `line`; in other cases `_line`."""
     lines = batch.column("line")
     shape = rf"^\s*(?:[+-]?1|0)(?:\.0*)?(?:\s+\d+:1(?:\.0*)?){{{len(fields)}}}\s*$"

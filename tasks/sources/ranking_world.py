@@ -117,7 +117,7 @@ class RankingWorld:
         except (TypeError, ValueError):
             wrong.append(f"start is {self.start!r}, must be a date such as 2026-01-01")
         if wrong:
-            raise PlanError("the ranking world cannot be made: " + "; ".join(wrong))
+            raise PlanError("the ranking world has wrong options: " + "; ".join(wrong))
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -144,9 +144,9 @@ class RankingWorld:
 
     def batches(self, warehouse: object, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
         """The rows of one period, in order of time. Raises DataError if a column of the plan is not simulated."""
-        asked = [columns.user, columns.item, columns.time, *filter(None, [columns.label]), *columns.categorical,
+        wanted = [columns.user, columns.item, columns.time, *filter(None, [columns.label]), *columns.categorical,
                  *columns.numeric, *columns.key]  # fmt: skip
-        unknown = [name for name in asked if name not in ("user_id", "item_id", "ts")]
+        unknown = [name for name in wanted if name not in ("user_id", "item_id", "ts")]
         if unknown:
             raise DataError(f"the ranking world has no column {unknown}; it has user_id, item_id, ts")
         return self._between(period)
@@ -160,10 +160,10 @@ class RankingWorld:
             if midnight >= end or midnight + DAY <= begin:
                 continue
             users, items, times = self.takes(number)
-            kept = slice(*np.searchsorted(times, [begin, end]).tolist())
+            window = slice(*np.searchsorted(times, [begin, end]).tolist())
             yield pa.RecordBatch.from_pydict({
-                "user_id": _names("u", users[kept]), "item_id": _names("i", items[kept]),
-                "ts": pa.array(times[kept], pa.timestamp("us", tz="UTC")),
+                "user_id": _names("u", users[window]), "item_id": _names("i", items[window]),
+                "ts": pa.array(times[window], pa.timestamp("us", tz="UTC")),
             })  # fmt: skip
 
     def midnight(self, number: int) -> int:
@@ -178,18 +178,22 @@ class RankingWorld:
         crowd = np.cumsum(np.exp(ACTIVITY * normal(self.seed, 44, users)))
         visits = np.bincount(np.searchsorted(crowd, random.random(rows) * crowd[-1]), minlength=len(users))
         users, visits = users[visits > 0], visits[visits > 0]
-        size = max(1, PART // self._offered(users[:1], items, number).shape[1])
+        size = max(1, PART // self._offer_items(users[:1], items, number).shape[1])
         parts = [slice(first, first + size) for first in range(0, len(users), size)]
-        pairs = np.concatenate([self._chosen(users[p], visits[p], items, number, random) for p in parts], axis=1)
-        who, what = pairs[:, random.permutation(pairs.shape[1])]
-        return who, what, self.midnight(number) + np.sort(random.choice(DAY // 1000, len(who), replace=False)) * 1000
+        pairs = np.concatenate([self._choose_items(users[p], visits[p], items, number, random) for p in parts], axis=1)
+        users_taking, items_taken = pairs[:, random.permutation(pairs.shape[1])]
+        return (
+            users_taking,
+            items_taken,
+            self.midnight(number) + np.sort(random.choice(DAY // 1000, len(users_taking), replace=False)) * 1000,
+        )
 
-    def _chosen(self, users: Ints, visits: Ints, items: Ints, number: int, random: np.random.Generator) -> Ints:
+    def _choose_items(self, users: Ints, visits: Ints, items: Ints, number: int, random: np.random.Generator) -> Ints:
         """Pairs [2, n]: of what each user is offered the best `visits`, by appeal, affinity and chance, none twice."""
-        offered = self._offered(users, items, number)
+        offered = self._offer_items(users, items, number)
         shown = np.full(int(offered.max()) + 1, -np.inf)
-        known = items[items < len(shown)]
-        shown[known] = self._appeal(known, number)
+        on_offer = items[items < len(shown)]
+        shown[on_offer] = self._appeal(on_offer, number)
         liked = np.einsum("uk,uck->uc", self.tastes_of(users, number), self._traits[offered], optimize=True)
         worth = shown[offered] + liked - np.log(-np.log(random.random(offered.shape)))
         order = np.argsort(-worth, axis=1)
@@ -197,7 +201,7 @@ class RankingWorld:
         taken &= np.arange(order.shape[1]) < visits[:, None]
         return np.stack([np.repeat(users, taken.sum(1)), np.take_along_axis(offered, order, 1)[taken]])
 
-    def _offered(self, users: Ints, items: Ints, number: int) -> Ints:
+    def _offer_items(self, users: Ints, items: Ints, number: int) -> Ints:
         """Numbers of what each user may take today [n, c], also of items that are not there yet or any more.
 
         A user's order of all items is a + b v modulo a prime: all users' orders differ, and none has to be stored.
@@ -211,17 +215,17 @@ class RankingWorld:
 
     def alive(self, number: int) -> tuple[Ints, Ints]:
         """Numbers of the users and of the items that are here on day `number`, ascending."""
-        found = []
+        alive_numbers = []
         for kind, (many, life) in enumerate(
             zip(self.shape[:2], (self.pace.user_life, self.pace.item_life), strict=True)
         ):
             who = np.arange(many, dtype=np.int64)
-            born = self._born(kind, many)
+            born = self._arrival_days(kind, many)
             span = life * (0.5 + uniform(self.seed, 40 + kind, who))  # half to one and a half mean lives
-            found.append(who[(born <= number) & (number < born + span)])
-        return found[0], found[1]
+            alive_numbers.append(who[(born <= number) & (number < born + span)])
+        return alive_numbers[0], alive_numbers[1]
 
-    def _born(self, kind: int, many: int) -> Floats:
+    def _arrival_days(self, kind: int, many: int) -> Floats:
         """The day each number arrives: a share before day 0, some time ago, the others evenly over all days."""
         early = round(self.pace.head_start * many)
         life = (self.pace.user_life, self.pace.item_life)[kind]
@@ -231,7 +235,7 @@ class RankingWorld:
 
     def _appeal(self, items: Ints, number: int) -> Floats:
         """Log of how often each item alive on a day is shown."""
-        age = number - self._born(1, self.shape[1])[items]
+        age = number - self._arrival_days(1, self.shape[1])[items]
         late = LATE * (age == 0)
         return np.asarray(APPEAL * normal(self.seed, 45, items) - age / self.pace.freshness - late)
 
@@ -239,10 +243,10 @@ class RankingWorld:
         """What users like on a day [n, TASTES]: shared and moving, their own and moving, their own and staying."""
         axis, day = np.arange(TASTES, dtype=np.int64), np.full((1, 1), number * self.pace.drift)
         shared = moving_values(self.seed, 46, day, axis[None])
-        own = moving_values(self.seed, 47, day, users[:, None], axis)
+        own_moving = moving_values(self.seed, 47, day, users[:, None], axis)
         stays = normal(self.seed, 48, users[:, None], axis)
         parts = np.sqrt([self.pace.shared, self.pace.moved, 1.0 - self.pace.shared - self.pace.moved])
-        return np.asarray((parts[0] * shared + parts[1] * own + parts[2] * stays) / np.sqrt(TASTES))
+        return np.asarray((parts[0] * shared + parts[1] * own_moving + parts[2] * stays) / np.sqrt(TASTES))
 
     def traits_of(self, items: Ints) -> Floats:
         """What items are [n, TASTES], constant: affinity to a user is the dot product with the user's tastes."""

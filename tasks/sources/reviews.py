@@ -99,12 +99,12 @@ def _read(warehouse: Warehouse, file: str, columns: Columns, timed: bool) -> Ite
     headless = _headless(line)
     layout = ROLES if headless else _layout(file, line or json_keys(warehouse, file))
     theirs = dict(zip(ROLES, layout, strict=True))
-    asked = columns.model_copy(update={"time": theirs.get(columns.time, columns.time)})
+    file_roles = columns.model_copy(update={"time": theirs.get(columns.time, columns.time)})
     wanted = list(dict.fromkeys(theirs.get(name, name) for name in plan_columns(columns)))
     if csv:
-        rows = read_delimited(warehouse, [file], Dialect(",", "utf-8", headless), asked, wanted, timed)
+        rows = read_delimited(warehouse, [file], Dialect(",", "utf-8", headless), file_roles, wanted, timed)
     else:
-        rows = read_json_lines(warehouse, [file], asked, wanted, timed)
+        rows = read_json_lines(warehouse, [file], file_roles, wanted, timed)
     ours = {theirs[name]: name for name in plan_columns(columns) if name in theirs}
     for batch in rows:
         yield batch.rename_columns([ours.get(name, name) for name in batch.schema.names])
@@ -115,9 +115,9 @@ def _layout(file: str, names: list[str]) -> tuple[str, ...]:
     for layout in LAYOUTS.values():
         if {*layout} <= {*names}:
             return layout
-    known = "; ".join(f"{name} has {', '.join(layout)}" for name, layout in LAYOUTS.items())
+    layouts = "; ".join(f"{name} has {', '.join(layout)}" for name, layout in LAYOUTS.items())
     shown = ", ".join(repr(name[:60]) for name in names[:20])
-    raise DataError(f"{file} holds no reviews that are known: its columns are {shown}. {known}. Try the source files")
+    raise DataError(f"{file} holds no reviews that are known: its columns are {shown}. {layouts}. Try the source files")
 
 
 def _headless(line: list[str]) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from nightloop.tasks.simulation.latent_world import CATEGORIES, Floats, Ints, La
 DAY = 86_400_000_000  # microseconds
 DEVICES = ("phone", "desktop", "tablet")
 HOURS = np.array([3, 2, 1, 1, 1, 2, 4, 7, 8, 7, 6, 7, 8, 7, 6, 6, 7, 8, 10, 12, 13, 12, 9, 5], dtype=float)
-SLATE = 40  # items somebody sees before one is clicked
+SLATE = 40  # items a visitor sees before one is clicked
 PAGE = 10  # positions of an impression
 MOST = {"users": 10**7, "items": 10**7, "rows": 10**8, "days": 36_500}
 BIAS = 0.7  # position bias: the chance to look at position r is (1 + r) ** -BIAS
@@ -119,7 +119,7 @@ class Simulated:
         except (TypeError, ValueError):
             wrong.append(f"start is {self.start!r}, must be a date such as 2026-01-01")
         if wrong:
-            raise PlanError("the simulated source cannot be made: " + "; ".join(wrong))
+            raise PlanError("the simulated source has wrong options: " + "; ".join(wrong))
 
     @property
     def world(self) -> LatentWorld:
@@ -150,7 +150,7 @@ class Simulated:
     def batches(self, warehouse: object, period: Period, columns: Columns) -> Iterable[pa.RecordBatch]:
         """The rows of one period, in order of time. Raises DataError if a column of the plan is not simulated."""
         names = self.day(0).schema.names
-        asked = [
+        wanted = [
             columns.user,
             columns.item,
             columns.time,
@@ -159,7 +159,7 @@ class Simulated:
             *columns.numeric,
             *columns.key,
         ]
-        unknown = [name for name in asked if name not in names]
+        unknown = [name for name in wanted if name not in names]
         if unknown:
             raise DataError(f"the simulated source ({self.kind}) has no column {unknown}; it has {names}")
         return self._between(period)
@@ -229,8 +229,8 @@ class Simulated:
     @property
     def _intercept(self) -> float:
         """Logit that gives the base rate over affinities of standard deviation s (MacKay 1992, the probit trick)."""
-        rate = min(0.95, self.base_rate / float(np.mean((1.0 + np.arange(PAGE)) ** -BIAS)))
-        return float(np.log(rate / (1.0 - rate)) * np.sqrt(1.0 + np.pi * self.world.strength**2 / 8.0))
+        click_rate = min(0.95, self.base_rate / float(np.mean((1.0 + np.arange(PAGE)) ** -BIAS)))
+        return float(np.log(click_rate / (1.0 - click_rate)) * np.sqrt(1.0 + np.pi * self.world.strength**2 / 8.0))
 
     def _batch(self, times: Ints, who: Ints, item: Ints, position: Ints, clicked: Ints, hour: Floats) -> pa.RecordBatch:
         """The rows as a user's log file would have them."""
@@ -265,10 +265,12 @@ class Simulated:
 
     def probability(self, users: list[str], items: list[str], instants: Ints) -> Floats:
         """True chance of a click for each impression [n] of (user, item, µs since 1970), mean over positions."""
-        who, what = (np.array([int(name[1:]) for name in names], dtype=np.int64) for names in (users, items))
+        user_numbers, item_numbers = (
+            np.array([int(name[1:]) for name in names], dtype=np.int64) for names in (users, items)
+        )
         number = ((instants - self.midnight(0)) // DAY).astype(np.float64)
-        affinity = np.sum(self.world.tastes_of(who, number) * self.world.traits_of(what), axis=1)
-        habit = self.world.habit_of(what, (instants % DAY) / (DAY / 24))
+        affinity = np.sum(self.world.tastes_of(user_numbers, number) * self.world.traits_of(item_numbers), axis=1)
+        habit = self.world.habit_of(item_numbers, (instants % DAY) / (DAY / 24))
         look = float(np.mean((1.0 + np.arange(PAGE)) ** -BIAS))
         return np.asarray(_sigmoid(affinity + habit + self._intercept) * look)
 

@@ -37,6 +37,6 @@ def build(part: Part) -> Strategy:
     4
     """
     builder = Builder({Strategy: "strategy"})
-    made = builder.plug_in("strategy", part.model_dump())
+    strategy = builder.plug_in("strategy", part.model_dump())
     builder.raise_mistakes()
-    return cast(Strategy, made)
+    return cast(Strategy, strategy)

@@ -30,7 +30,7 @@ class AddPopularity:
 
     Each interaction counts half as much `half_life` periods later. Gradient steps learn which user likes which item;
     how often an item was taken recently is known exactly and need not be learned. If several `weights` g are given, one
-    is chosen anew at the close of every period, before anyone learns from it: the one that would have served that
+    is chosen at the close of every period, before training on it: the one that would have served that
     period with the smallest loss (ties: the one named first). For MF with the option `biases`.
 
     Parameters
@@ -102,33 +102,38 @@ class AddPopularity:
             raise PlanError(
                 "AddPopularity adds to items' biases, and this model has none; give MF the option biases: true"
             )
-        return self._served(self.learner.start(model, weights, logs), logs, self.weights[0])
+        return self._make_checkpoint(self.learner.start(model, weights, logs), logs, self.weights[0])
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
         """Choose the weight on the newest period, let the learner learn from it, add popularity."""
         require_keys(checkpoint.memory, ("own/weights/", "share"), "AddPopularity")
-        own, before = unpack("own/weights", checkpoint.memory), float(checkpoint.memory["share"])
-        share = self._choose(model, own, logs, before)
-        mine = Checkpoint(checkpoint.period, own, unpack("learner", checkpoint.memory))
-        return self._served(update_learner(self.learner, "AddPopularity's learner", model, mine, logs), logs, share)
+        learner_weights, before = unpack("own/weights", checkpoint.memory), float(checkpoint.memory["share"])
+        share = self._choose(model, learner_weights, logs, before)
+        learner_checkpoint = Checkpoint(checkpoint.period, learner_weights, unpack("learner", checkpoint.memory))
+        return self._make_checkpoint(
+            update_learner(self.learner, "AddPopularity's learner", model, learner_checkpoint, logs), logs, share
+        )
 
-    def _choose(self, model: Model, own: Weights, logs: Logs, before: float) -> float:
+    def _choose(self, model: Model, learner_weights: Weights, logs: Logs, before: float) -> float:
         """The weight that would have served the newest period best; `before` if the period has no rows."""
         newest = logs.since(logs.period)
         if not len(newest):
             return before
-        then = replace(logs.select(logs.periods < logs.period), period=logs.period - 1)
-        rows, liked = evaluation_rows(model, newest), popularity(then, self.half_life)
-        return min(self.weights, key=lambda share: mean_logloss(model, _added(own, share * liked), rows))
+        earlier = replace(logs.select(logs.periods < logs.period), period=logs.period - 1)
+        rows, log_popularity = evaluation_rows(model, newest), popularity(earlier, self.half_life)
+        return min(
+            self.weights,
+            key=lambda share: mean_logloss(model, _add_bias(learner_weights, share * log_popularity), rows),
+        )
 
-    def _served(self, learned: Checkpoint, logs: Logs, share: float) -> Checkpoint:
-        own = {**pack("learner", learned.memory), **pack("own/weights", learned.weights)}
-        liked = popularity(logs, self.half_life)
-        memory = {**own, "share": torch.tensor([share], dtype=torch.float64)}
-        return Checkpoint(logs.period, _added(learned.weights, share * liked), memory)
+    def _make_checkpoint(self, learned: Checkpoint, logs: Logs, share: float) -> Checkpoint:
+        learner_memory = {**pack("learner", learned.memory), **pack("own/weights", learned.weights)}
+        log_popularity = popularity(logs, self.half_life)
+        memory = {**learner_memory, "share": torch.tensor([share], dtype=torch.float64)}
+        return Checkpoint(logs.period, _add_bias(learned.weights, share * log_popularity), memory)
 
 
-def _added(weights: Weights, bias: Tensor) -> Mapping[str, Tensor]:
+def _add_bias(weights: Weights, bias: Tensor) -> Mapping[str, Tensor]:
     """The weights with `bias` [items] added to the items' biases, the last column of their table."""
     table = weights[TABLE].clone()
     table[:, -1] += bias

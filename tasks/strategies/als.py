@@ -81,29 +81,30 @@ class ALS:
 
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
         """Factors of the root's history; the pre-trained weights are not used."""
-        return self._factored(model, logs)
+        return self._factorise(model, logs)
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
         """Factors of all history, the newest period included."""
-        return self._factored(model, logs)
+        return self._factorise(model, logs)
 
-    def _factored(self, model: Model, logs: Logs) -> Checkpoint:
+    def _factorise(self, model: Model, logs: Logs) -> Checkpoint:
         from implicit.cpu.als import AlternatingLeastSquares  # optional: a control for bake-offs
         from scipy.sparse import csr_matrix
 
         user, item = logs.fields.index("user"), logs.fields.index("item")
         shape = (logs.sizes[user], logs.sizes[item])
-        heavy = decay_weights(logs, self.half_life).float().numpy()
-        matrix = csr_matrix((heavy, (logs.rows[:, user].numpy(), logs.rows[:, item].numpy())), shape=shape)
+        row_weights = decay_weights(logs, self.half_life).float().numpy()
+        matrix = csr_matrix((row_weights, (logs.rows[:, user].numpy(), logs.rows[:, item].numpy())), shape=shape)
         als = AlternatingLeastSquares(  # type: ignore[no-untyped-call]
             factors=inner_width(model), regularization=self.regularization, alpha=self.alpha, num_threads=1,
             iterations=self.iterations, random_state=int(logs.generator("als").initial_seed() % 2**31),
         )  # fmt: skip
         als.fit(matrix, show_progress=False)  # type: ignore[no-untyped-call]
         return Checkpoint(
-            logs.period, from_parts(model, _kept(als.user_factors), _kept(als.item_factors), torch.zeros(shape[1]))
+            logs.period,
+            from_parts(model, _to_tensor(als.user_factors), _to_tensor(als.item_factors), torch.zeros(shape[1])),
         )
 
 
-def _kept(factors: object) -> Tensor:
+def _to_tensor(factors: object) -> Tensor:
     return torch.tensor(factors, dtype=torch.float32)

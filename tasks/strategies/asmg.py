@@ -56,8 +56,8 @@ class ASMG:
     (`nightloop.tasks.meta.generator`).
 
     At the close of t, after it was scored, M is trained on w_t-k..w_t-1 so that its i-th output does well on D_i+1.
-    Then the learner learns, and the last output of M is served. The learner's weights are served until k of them can be
-    judged. A period without rows teaches M nothing; a period that was left out is judged with the next one.
+    Then the learner learns, and the last output of M is served. The learner's weights are served until there
+    are k of them with a later period. In a period without rows M is not trained. A skipped period counts with the next.
 
     Parameters
     ----------
@@ -90,8 +90,10 @@ class ASMG:
     DataError
         From `update`: a loss diverges, or the memory was made with other options.
 
-    References ---------- Peng et al. 2021, Learning an adaptive meta model-generator for incrementally updating
-    recommender systems. Its code is danni9594/ASMG.
+    References
+    ----------
+    Peng et al. 2021, Learning an adaptive meta model-generator for incrementally updating recommender systems. Its code
+    is danni9594/ASMG.
 
     Examples
     --------
@@ -156,47 +158,47 @@ class ASMG:
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
         """Choose a window, train the generators and then the learner, generate the served weights."""
-        pool, makers, before = self._recalled(model, checkpoint, logs)
+        pool, makers, before = self._load_memory(model, checkpoint, logs)
         choice = self._choose(model, makers, pool, logs.since(logs.period), before)
-        makers = [self._learned(model, maker, pool, logs) for maker in makers]
-        own = pool[0].weights if pool else checkpoint.weights
-        mine = Checkpoint(checkpoint.period, own, unpack("learner", checkpoint.memory))
-        learned = update_learner(self.learner, "ASMG's learner", model, mine, logs)
-        kept = pool if self.variant == "full" else pool[: max(self.windows) - 1]
-        pool = [Snapshot(learned.weights, logs.period), *kept]
-        served = self._served(makers[choice], [past.weights for past in pool])
+        makers = [self._train_maker(model, maker, pool, logs) for maker in makers]
+        learner_weights = pool[0].weights if pool else checkpoint.weights
+        learner_checkpoint = Checkpoint(checkpoint.period, learner_weights, unpack("learner", checkpoint.memory))
+        learned = update_learner(self.learner, "ASMG's learner", model, learner_checkpoint, logs)
+        older = pool if self.variant == "full" else pool[: max(self.windows) - 1]
+        pool = [Snapshot(learned.weights, logs.period), *older]
+        served = self._generate_weights(makers[choice], [past.weights for past in pool])
         return Checkpoint(logs.period, served, self._memory(pool, learned, makers, choice))
 
     def _makers(self, model: Model, weights: Weights, logs: Logs) -> list[MetaGenerator]:
         """One for each window; first values are the same for all variants of a form."""
-        found, carries = [], self.variant in ("multi", "unif", "single")
+        makers, keeps_hidden = [], self.variant in ("multi", "unif", "single")
         for k in self.windows:
             form: Literal["GRU", "Linear"] = "Linear" if self.variant == "Linear" else "GRU"
             generator = Generator(model.fields, form, self.hidden, self.residual, k)
             meta = new_meta_state(generator.parameters(model, weights, logs.generator("asmg/generator")))
-            found.append(MetaGenerator(k, generator, meta, generator.blank(weights) if carries else {}))
-        return found
+            makers.append(MetaGenerator(k, generator, meta, generator.blank(weights) if keeps_hidden else {}))
+        return makers
 
     def _memory(
         self, pool: Sequence[Snapshot], learned: Checkpoint, makers: Sequence[MetaGenerator], choice: int
     ) -> dict[str, Tensor]:
         memory = {**pack("learner", learned.memory), **pack_snapshots(pool), "choice": torch.tensor([choice])}
-        for place, maker in enumerate(makers):
-            memory |= pack(f"generators/{place}", _kept(maker))
+        for number, maker in enumerate(makers):
+            memory |= pack(f"generators/{number}", _maker_tensors(maker))
         return memory
 
-    def _recalled(
+    def _load_memory(
         self, model: Model, checkpoint: Checkpoint, logs: Logs
     ) -> tuple[list[Snapshot], list[MetaGenerator], int]:
         """Pool, makers and choice of a memory. Raises DataError if it was made with other options."""
-        memory, found = checkpoint.memory, []
+        memory, makers = checkpoint.memory, []
         require_keys(memory, ("pool/periods", "choice", "generators/"), "ASMG")
-        for place, maker in enumerate(self._makers(model, checkpoint.weights, logs)):
-            folder = f"generators/{place}"
-            require_shapes(memory, pack(folder, _kept(maker)), "ASMG")
+        for number, maker in enumerate(self._makers(model, checkpoint.weights, logs)):
+            folder = f"generators/{number}"
+            require_shapes(memory, pack(folder, _maker_tensors(maker)), "ASMG")
             meta = load_meta_state(unpack(f"{folder}/meta", memory))
-            found.append(replace(maker, meta=meta, hidden=unpack(f"{folder}/hidden", memory)))
-        return past_weights(memory), found, min(int(memory["choice"]), len(found) - 1)
+            makers.append(replace(maker, meta=meta, hidden=unpack(f"{folder}/hidden", memory)))
+        return past_weights(memory), makers, min(int(memory["choice"]), len(makers) - 1)
 
     def _choose(
         self, model: Model, makers: Sequence[MetaGenerator], pool: Sequence[Snapshot], newest: Logs, before: int
@@ -205,13 +207,13 @@ class ASMG:
         if len(makers) == 1 or not pool or not len(newest):
             return before
         rows, losses = evaluation_rows(model, newest), []
-        weights = [_born(past.weights, newest, pool[0].period) for past in pool]
+        weights = [_tensors_at_close(past.weights, newest, pool[0].period) for past in pool]
         for maker in makers:
-            then = replace(maker, hidden=_born(maker.hidden, newest, pool[0].period))
-            losses.append(mean_logloss(model, self._served(then, weights), rows))
+            past_maker = replace(maker, hidden=_tensors_at_close(maker.hidden, newest, pool[0].period))
+            losses.append(mean_logloss(model, self._generate_weights(past_maker, weights), rows))
         return losses.index(min(losses))
 
-    def _learned(self, model: Model, maker: MetaGenerator, pool: Sequence[Snapshot], logs: Logs) -> MetaGenerator:
+    def _train_maker(self, model: Model, maker: MetaGenerator, pool: Sequence[Snapshot], logs: Logs) -> MetaGenerator:
         """The maker after training on its window; unchanged while the window is not full."""
         if len(pool) < maker.window:
             return maker
@@ -220,32 +222,32 @@ class ASMG:
         targets = [_between(logs, past.period, end) for past, end in zip(window, ends, strict=True)]
         sequence = [past.weights for past in window]
         hidden = maker.start(sequence[-1])
-        lesson = TrainingWindow(sequence, hidden, targets, self._shares(len(window)))
-        meta = learn_generator(model, maker.generator, maker.meta, lesson, self.training)
-        moved = maker.generator.advanced(meta.parameters, sequence[0], hidden) if maker.hidden else {}
-        return replace(maker, meta=meta, hidden=moved)
+        training_window = TrainingWindow(sequence, hidden, targets, self._shares(len(window)))
+        meta = learn_generator(model, maker.generator, maker.meta, training_window, self.training)
+        next_hidden = maker.generator.advance_hidden(meta.parameters, sequence[0], hidden) if maker.hidden else {}
+        return replace(maker, meta=meta, hidden=next_hidden)
 
     def _shares(self, count: int) -> list[float]:
         """The weight of the loss of each output of a window, oldest first; they add up to 1."""
         if self.variant in ("single", "Linear"):
             return [0.0] * (count - 1) + [1.0]
-        rising = [1 if self.variant == "unif" else place for place in range(1, count + 1)]
-        return [place / sum(rising) for place in rising]
+        weights = [1 if self.variant == "unif" else weight for weight in range(1, count + 1)]
+        return [weight / sum(weights) for weight in weights]
 
-    def _served(self, maker: MetaGenerator, newest_first: Sequence[Weights]) -> dict[str, Tensor]:
+    def _generate_weights(self, maker: MetaGenerator, newest_first: Sequence[Weights]) -> dict[str, Tensor]:
         """The last output for the window, or the learner's weights as long as the generator was not trained."""
         if not maker.meta.steps or len(newest_first) < maker.window:
             return dict(newest_first[0])
         sequence = list(reversed(newest_first if self.variant == "full" else newest_first[: maker.window]))
-        made = maker.generator.whole(maker.meta.parameters, sequence, maker.start(sequence[-1]))
-        for name in made if self.mask_inactive else ():
+        weights = maker.generator.generate(maker.meta.parameters, sequence, maker.start(sequence[-1]))
+        for name in weights if self.mask_inactive else ():
             if name.startswith(PREFIX):
-                still = torch.stack([(w[name] == sequence[-1][name]).all(1) for w in sequence]).all(0)
-                made[name][still] = sequence[-1][name][still]
-        return made
+                unchanged = torch.stack([(w[name] == sequence[-1][name]).all(1) for w in sequence]).all(0)
+                weights[name][unchanged] = sequence[-1][name][unchanged]
+        return weights
 
 
-def _kept(maker: MetaGenerator) -> dict[str, Tensor]:
+def _maker_tensors(maker: MetaGenerator) -> dict[str, Tensor]:
     """A maker as tensors of a checkpoint's memory; hidden states grow with their tables, by zeros."""
     return {**pack("meta", maker.meta.memory()), **pack("hidden", maker.hidden)}
 
@@ -255,7 +257,7 @@ def _between(logs: Logs, after: int, until: int) -> Logs:
     return replace(logs.select((logs.periods > after) & (logs.periods <= until)), period=until)
 
 
-def _born(tensors: Weights, logs: Logs, period: int) -> dict[str, Tensor]:
+def _tensors_at_close(tensors: Weights, logs: Logs, period: int) -> dict[str, Tensor]:
     """The tensors as they were at the close of a period: later ids have no row yet."""
     sizes = {PREFIX + field: int((born <= period).sum()) for field, born in zip(logs.fields, logs.born, strict=True)}
     return {name: tensor[: sizes[name]] if name in sizes else tensor for name, tensor in tensors.items()}

@@ -24,8 +24,8 @@ from nightloop.tasks.training.weight_average import Snapshot, average_weights
 class AverageWeights:
     """Serves an average of a learner's weights; the learner continues from its own weights, never from the average.
 
-    If several coefficients or counts are given, one is chosen anew at the close of every period, before anyone learns
-    from it: the one that would have served that period with the smallest loss (ties: the one named first). A row of a
+    If several coefficients or counts are given, one is chosen at the close of every period, before training
+    on it: the one that would have served that period with the smallest loss (ties: the one named first). A row of a
     table is averaged only over the periods in which its id was known.
 
     Parameters
@@ -48,9 +48,11 @@ class AverageWeights:
     DataError
         From `update`: the learner fails, or the memory is that of another strategy.
 
-    References ---------- Zhang et al. 2020, How to retrain recommender system? A sequential meta-learning method,
-    section 4 (weighted average). Peng et al. 2021, Learning an adaptive meta model-generator for incrementally updating
-    recommender systems (Linear is the learned mean of the last k).
+    References
+    ----------
+    Zhang et al. 2020, How to retrain recommender system? A sequential meta-learning method, section 4 (weighted
+    average). Peng et al. 2021, Learning an adaptive meta model-generator for incrementally updating recommender systems
+    (Linear is the learned mean of the last k).
 
     Examples
     --------
@@ -100,8 +102,8 @@ class AverageWeights:
         pool = past_weights(checkpoint.memory)
         before = int(checkpoint.memory["choice"])
         choice = self._choose(model, pool, logs.since(logs.period), before)
-        mine = Checkpoint(checkpoint.period, pool[0].weights, unpack("learner", checkpoint.memory))
-        learned = update_learner(self.learner, "AverageWeights' learner", model, mine, logs)
+        learner_checkpoint = Checkpoint(checkpoint.period, pool[0].weights, unpack("learner", checkpoint.memory))
+        learned = update_learner(self.learner, "AverageWeights' learner", model, learner_checkpoint, logs)
         older = (
             [Snapshot(checkpoint.weights, checkpoint.period)] if self.method == "ema" else pool[: max(self.counts) - 1]
         )

@@ -75,13 +75,13 @@ class BPR:
 
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
         """Factors of the root's history; the pre-trained weights are not used."""
-        return self._factored(model, logs)
+        return self._factorise(model, logs)
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
         """Factors of all history, the newest period included."""
-        return self._factored(model, logs)
+        return self._factorise(model, logs)
 
-    def _factored(self, model: Model, logs: Logs) -> Checkpoint:
+    def _factorise(self, model: Model, logs: Logs) -> Checkpoint:
         from implicit.cpu.bpr import BayesianPersonalizedRanking  # optional: a control for bake-offs
         from scipy.sparse import csr_matrix
 

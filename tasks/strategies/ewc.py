@@ -71,7 +71,7 @@ class EWC:
 
     def __post_init__(self) -> None:
         if not self.strength >= 0:
-            raise PlanError(f"strength: given {self.strength}; a pull is 0 or more")
+            raise PlanError(f"strength: given {self.strength}; it must be 0 or more")
         if not 0 <= self.decay < 1:
             raise PlanError(f"decay: given {self.decay}; what earlier periods count, 0 <= decay < 1")
 
@@ -93,8 +93,8 @@ class EWC:
         """The same for another objective; the Fisher information is always that of the labels."""
         require_keys(checkpoint.memory, [f"fisher/{name}" for name in checkpoint.weights], "EWC")
         before = unpack("fisher", checkpoint.memory)
-        pull = Penalty(self.strength, checkpoint.weights, before)
-        weights = fit(model, checkpoint.weights, logs, self.training, objective(logs), pull=pull).weights
-        found = fisher(model, weights, logs)
-        total = {name: torch.add(found[name], before[name], alpha=self.decay) for name in found}
+        penalty = Penalty(self.strength, checkpoint.weights, before)
+        weights = fit(model, checkpoint.weights, logs, self.training, objective(logs), penalty=penalty).weights
+        newest = fisher(model, weights, logs)
+        total = {name: torch.add(newest[name], before[name], alpha=self.decay) for name in newest}
         return Checkpoint(logs.period, weights, pack("fisher", total))

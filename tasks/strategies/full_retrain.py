@@ -23,7 +23,7 @@ class FullRetrain:
     argmin L(weights | the last `window` periods), started at yesterday's weights or from scratch.
 
     Warm with a window is BU-w of the ASMG paper; warm with all history is the full retrain of the SML paper. The
-    optimiser's state starts anew every period, because the same rows come again. The defaults were chosen on
+    optimiser starts with an empty state every period, because the same rows come again. The defaults were chosen on
     MovieTweetings for MF with biases. Click models overfit their tables after one epoch.
 
     Parameters

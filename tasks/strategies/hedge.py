@@ -22,7 +22,7 @@ from nightloop.tasks.retraining.strategy import Strategy
 class Hedge:
     """Prequential choice: every candidate continues by itself, and the one with the largest weight is served.
 
-    At the close of a period, before anyone learns from it, each candidate's loss on it is measured. The weight of the
+    At the close of a period, before training on it, each candidate's loss on it is measured. The weight of the
     candidate becomes w^`forget` exp(-`eta` loss), divided by the sum over all candidates. The loss is the mean binary
     cross-entropy; a ranking has one negative for each positive. Ties go to the candidate named first, so that it serves
     until there is a difference. Time and memory are the sums of the candidates'.
@@ -97,42 +97,48 @@ class Hedge:
 
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
         """All candidates start with equal weights; the first one is served."""
-        begun = [candidate.start(model, weights, logs) for candidate in self.candidates]
-        alike = torch.full((len(begun),), -log(len(begun)), dtype=torch.float64)
-        return self._served(begun, alike, logs)
+        checkpoints = [candidate.start(model, weights, logs) for candidate in self.candidates]
+        log_weights = torch.full((len(checkpoints),), -log(len(checkpoints)), dtype=torch.float64)
+        return self._make_checkpoint(checkpoints, log_weights, logs)
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
         """Score all candidates on the newest period, then let each learn. A DataError names the one that fails."""
-        chain = self._recalled(checkpoint)
-        log_weights = self._weighed(model, chain, checkpoint.memory["log_weights"], logs.since(logs.period))
+        checkpoints = self._load_candidates(checkpoint)
+        log_weights = self._update_log_weights(
+            model, checkpoints, checkpoint.memory["log_weights"], logs.since(logs.period)
+        )
         learned = [
-            update_learner(candidate, f"Hedge's candidates[{place}]", model, one, logs)
-            for place, (candidate, one) in enumerate(zip(self.candidates, chain, strict=True))
+            update_learner(candidate, f"Hedge's candidates[{number}]", model, before, logs)
+            for number, (candidate, before) in enumerate(zip(self.candidates, checkpoints, strict=True))
         ]
-        return self._served(learned, log_weights, logs)
+        return self._make_checkpoint(learned, log_weights, logs)
 
-    def _weighed(self, model: Model, chain: Sequence[Checkpoint], before: Tensor, newest: Logs) -> Tensor:
+    def _update_log_weights(
+        self, model: Model, checkpoints: Sequence[Checkpoint], before: Tensor, newest: Logs
+    ) -> Tensor:
         """Logarithms of the weights [candidates] float64 after `newest`; unchanged if it has no rows."""
         if not len(newest):
             return before
         rows = evaluation_rows(model, newest)
-        losses = torch.tensor([mean_logloss(model, one.weights, rows) for one in chain], dtype=torch.float64)
-        moved = torch.log_softmax(self.forget * before - self.eta * losses, 0)
-        return torch.log((1 - self.share) * moved.exp() + self.share / len(chain)) if self.share else moved
+        losses = torch.tensor(
+            [mean_logloss(model, checkpoint.weights, rows) for checkpoint in checkpoints], dtype=torch.float64
+        )
+        updated = torch.log_softmax(self.forget * before - self.eta * losses, 0)
+        return torch.log((1 - self.share) * updated.exp() + self.share / len(checkpoints)) if self.share else updated
 
-    def _served(self, chain: Sequence[Checkpoint], log_weights: Tensor, logs: Logs) -> Checkpoint:
+    def _make_checkpoint(self, checkpoints: Sequence[Checkpoint], log_weights: Tensor, logs: Logs) -> Checkpoint:
         """The checkpoint: the first of the largest weight is served, all are kept in memory."""
         memory: dict[str, Tensor] = {"log_weights": log_weights}
-        for place, one in enumerate(chain):
-            memory |= pack(f"candidates/{place}/weights", one.weights)
-            memory |= pack(f"candidates/{place}/memory", one.memory)
+        for number, checkpoint in enumerate(checkpoints):
+            memory |= pack(f"candidates/{number}/weights", checkpoint.weights)
+            memory |= pack(f"candidates/{number}/memory", checkpoint.memory)
         best = int((log_weights == log_weights.max()).nonzero()[0])
-        return Checkpoint(logs.period, chain[best].weights, memory)
+        return Checkpoint(logs.period, checkpoints[best].weights, memory)
 
-    def _recalled(self, checkpoint: Checkpoint) -> list[Checkpoint]:
+    def _load_candidates(self, checkpoint: Checkpoint) -> list[Checkpoint]:
         """The candidates' own checkpoints. Raises DataError if the memory is not that of as many candidates."""
         memory, count = checkpoint.memory, len(self.candidates)
-        require_keys(memory, ["log_weights", *(f"candidates/{place}/weights/" for place in range(count))], "Hedge")
+        require_keys(memory, ["log_weights", *(f"candidates/{number}/weights/" for number in range(count))], "Hedge")
         require_shapes(memory, {"log_weights": torch.zeros(count)}, "Hedge")
-        own = [unpack(f"candidates/{place}", memory) for place in range(count)]
-        return [Checkpoint(checkpoint.period, unpack("weights", one), unpack("memory", one)) for one in own]
+        memories = [unpack(f"candidates/{number}", memory) for number in range(count)]
+        return [Checkpoint(checkpoint.period, unpack("weights", part), unpack("memory", part)) for part in memories]

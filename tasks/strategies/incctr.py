@@ -53,8 +53,10 @@ class IncCTR:
     DataError
         From `update`: a loss diverges.
 
-    References ---------- Wang et al. 2020, A practical incremental method to train deep CTR models (IncCTR). Peng et
-    al. 2021, Learning an adaptive meta model-generator for incrementally updating recommender systems (`weight`).
+    References
+    ----------
+    Wang et al. 2020, A practical incremental method to train deep CTR models (IncCTR). Peng et al. 2021, Learning an
+    adaptive meta model-generator for incrementally updating recommender systems (`weight`).
 
     Examples
     --------
@@ -100,23 +102,29 @@ class IncCTR:
         """What the learner starts with; the teacher starts, too. Raises PlanError for a ranking."""
         check_labels(model, "IncCTR")
         teacher = self.teacher.start(model, weights, logs) if self.teacher else None
-        begun = self.learner.start(
+        started = self.learner.start(
             model, weights, with_predictions(model, teacher.weights if teacher else weights, logs)
         )
-        return Checkpoint(logs.period, begun.weights, _memory(begun, teacher))
+        return Checkpoint(logs.period, started.weights, _memory(started, teacher))
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
         """The teacher predicts, the learner learns, then the teacher learns. Raises DataError if a loss diverges."""
         check_labels(model, "IncCTR")
         memory = checkpoint.memory
         require_keys(memory, ("teacher/weights/",) if self.teacher else (), "IncCTR")
-        own = Checkpoint(checkpoint.period, checkpoint.weights, unpack("learner", memory))
-        old = Checkpoint(checkpoint.period, unpack("teacher/weights", memory), unpack("teacher/memory", memory))
+        student = Checkpoint(checkpoint.period, checkpoint.weights, unpack("learner", memory))
+        previous_teacher = Checkpoint(
+            checkpoint.period, unpack("teacher/weights", memory), unpack("teacher/memory", memory)
+        )
         rows = recent_rows(logs, self.learner.lookback)
-        heard = with_predictions(model, old.weights if self.teacher else own.weights, rows)
+        with_targets = with_predictions(model, previous_teacher.weights if self.teacher else student.weights, rows)
         shares = (1.0, 1.0) if self.weight is None else (1 - self.weight, self.weight)
-        learned = update_learner(self.learner, "IncCTR's learner", model, own, heard, Distil(*shares, self.temperature))
-        teacher = update_learner(self.teacher, "IncCTR's teacher", model, old, logs) if self.teacher else None
+        learned = update_learner(
+            self.learner, "IncCTR's learner", model, student, with_targets, Distil(*shares, self.temperature)
+        )
+        teacher = (
+            update_learner(self.teacher, "IncCTR's teacher", model, previous_teacher, logs) if self.teacher else None
+        )
         return Checkpoint(logs.period, learned.weights, _memory(learned, teacher))
 
 

@@ -90,15 +90,15 @@ class KD:
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
         """What the learner starts with. Raises PlanError for a ranking."""
         check_labels(model, "KD")
-        begun = self.learner.start(model, weights, with_predictions(model, weights, logs))
-        return Checkpoint(logs.period, begun.weights, pack("learner", begun.memory))
+        started = self.learner.start(model, weights, with_predictions(model, weights, logs))
+        return Checkpoint(logs.period, started.weights, pack("learner", started.memory))
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
         """Let the teacher predict, then the learner learn. Raises DataError if the loss diverges."""
         check_labels(model, "KD")
         require_keys(checkpoint.memory, (), "KD")
-        mine = Checkpoint(checkpoint.period, checkpoint.weights, unpack("learner", checkpoint.memory))
+        student = Checkpoint(checkpoint.period, checkpoint.weights, unpack("learner", checkpoint.memory))
         objective = Distil(1 - self.weight, self.weight, self.temperature)
-        heard = with_predictions(model, checkpoint.weights, logs)
-        learned = update_learner(self.learner, "KD's learner", model, mine, heard, objective)
+        with_targets = with_predictions(model, checkpoint.weights, logs)
+        learned = update_learner(self.learner, "KD's learner", model, student, with_targets, objective)
         return Checkpoint(logs.period, learned.weights, pack("learner", learned.memory))

@@ -38,8 +38,10 @@ class L2SP:
     DataError
         From `update`: the loss diverges.
 
-    References ---------- Li et al. 2018, Explicit inductive bias for transfer learning with convolutional networks
-    (L2-SP). The starting point is yesterday's model.
+    References
+    ----------
+    Li et al. 2018, Explicit inductive bias for transfer learning with convolutional networks (L2-SP). The starting
+    point is yesterday's model.
 
     Examples
     --------
@@ -61,7 +63,7 @@ class L2SP:
 
     def __post_init__(self) -> None:
         if not self.strength >= 0:
-            raise PlanError(f"strength: given {self.strength}; a pull is 0 or more")
+            raise PlanError(f"strength: given {self.strength}; it must be 0 or more")
 
     @property
     def lookback(self) -> int:
@@ -78,6 +80,6 @@ class L2SP:
 
     def learn(self, model: Model, checkpoint: Checkpoint, logs: Logs, objective: Objective) -> Checkpoint:
         """The same for another objective."""
-        pull = Penalty(self.strength, checkpoint.weights)
-        fitted = fit(model, checkpoint.weights, logs, self.training, objective(logs), pull=pull)
+        penalty = Penalty(self.strength, checkpoint.weights)
+        fitted = fit(model, checkpoint.weights, logs, self.training, objective(logs), penalty=penalty)
         return Checkpoint(logs.period, fitted.weights)

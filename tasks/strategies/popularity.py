@@ -21,7 +21,7 @@ class Popularity:
     """Gives every user the items that were taken most often recently, by counts that halve every `half_life` periods.
 
     It reads ten half-lives, because what is older would count less than a thousandth, and keeps no memory. The item's
-    bias is log(1 + count), so that an item without a row scores as an item that nobody took. Users without a row get
+    bias is log(1 + count), so that an item without a row scores as an item that was never taken. Users without a row get
     the same list only if MF has biases.
 
     Parameters
@@ -62,13 +62,13 @@ class Popularity:
 
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
         """The counts at the close of the root; the pre-trained weights are not used."""
-        return self._listed(model, logs)
+        return self._make_checkpoint(model, logs)
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
         """The counts at the close of the newest period."""
-        return self._listed(model, logs)
+        return self._make_checkpoint(model, logs)
 
-    def _listed(self, model: Model, logs: Logs) -> Checkpoint:
+    def _make_checkpoint(self, model: Model, logs: Logs) -> Checkpoint:
         user, item = (logs.sizes[logs.fields.index(name)] for name in ("user", "item"))
         bias = popularity(logs, self.half_life)
         return Checkpoint(logs.period, from_parts(model, torch.zeros(user, 0), torch.zeros(item, 0), bias))

@@ -54,16 +54,16 @@ class SelfCorrection:
 
     def __call__(self, logs: Logs) -> Loss:
         """The loss for these rows."""
-        last, present = teacher_targets(logs)
-        corrected = self.alpha * present
-        plain = 1 - corrected
+        previous, present = teacher_targets(logs)
+        correction = self.alpha * present
+        plain = 1 - correction
 
         def loss(batch: Batch) -> Tensor:
             at, y = batch.positions, batch.label
             entropy = binary_cross_entropy_with_logits(batch.logits, y, plain[at], reduction="sum")
-            worse = batch.logits.sigmoid() - last[at]
+            worse = batch.logits.sigmoid() - previous[at]
             lost = y * (-worse).relu() + (1 - y) * worse.relu()
-            return (entropy + (corrected[at] * lost).sum()) / batch.taken
+            return (entropy + (correction[at] * lost).sum()) / batch.taken
 
         return loss
 
@@ -93,7 +93,7 @@ class ReLoop:
     PlanError
         `alpha` is out of range, the learner cannot be given another loss, or the model is for rankings.
     DataError
-        From `update`: the loss diverges, or a period was delivered anew since its predictions were kept.
+        From `update`: the loss diverges, or a period was delivered again since its predictions were kept.
 
     References
     ----------
@@ -140,30 +140,34 @@ class ReLoop:
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
         """What the learner starts with. Raises PlanError for a ranking."""
         check_labels(model, "ReLoop")
-        begun = self.learner.start(model, weights, logs)
-        return Checkpoint(logs.period, begun.weights, self._memory(begun, logs))
+        started = self.learner.start(model, weights, logs)
+        return Checkpoint(logs.period, started.weights, self._memory(started, logs))
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
         """Collect what was predicted, then let the learner learn. Raises DataError if the loss diverges."""
         check_labels(model, "ReLoop")
         require_keys(checkpoint.memory, ("served/periods", "served/values"), "ReLoop")
-        judged = self._judged(model, checkpoint, logs)
-        mine = Checkpoint(checkpoint.period, checkpoint.weights, unpack("learner", checkpoint.memory))
-        learned = update_learner(self.learner, "ReLoop's learner", model, mine, judged, SelfCorrection(self.alpha))
-        return Checkpoint(logs.period, learned.weights, self._memory(learned, judged))
+        with_targets = self._add_predictions(model, checkpoint, logs)
+        learner_checkpoint = Checkpoint(checkpoint.period, checkpoint.weights, unpack("learner", checkpoint.memory))
+        learned = update_learner(
+            self.learner, "ReLoop's learner", model, learner_checkpoint, with_targets, SelfCorrection(self.alpha)
+        )
+        return Checkpoint(logs.period, learned.weights, self._memory(learned, with_targets))
 
-    def _judged(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Logs:
+    def _add_predictions(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Logs:
         """The logs with the prediction for every row of the newest period, and for older rows if it is known."""
-        kept, served = checkpoint.memory["served/periods"], logs.served.clone()
+        periods, served = checkpoint.memory["served/periods"], logs.served.clone()
         before = from_memory(checkpoint.memory["served/values"])
-        for period in torch.unique(kept).tolist():
-            mine, old = logs.periods == period, before[kept == period]
-            if int(mine.sum()) not in (0, len(old)):
+        for period in torch.unique(periods).tolist():
+            in_period, old = logs.periods == period, before[periods == period]
+            if int(in_period.sum()) not in (0, len(old)):
                 raise DataError(
-                    f"period {period} has {int(mine.sum())} rows, and had {len(old)} when their predictions were kept: "
-                    "it was delivered anew. Run the nights since then again"
+                    f"period {period} has {int(in_period.sum())} rows, and had {len(old)} when their predictions were kept: "
+                    "it was delivered again. Run the nights since then again"
                 )
-            served[mine] = served[mine].where(~served[mine].isnan(), old) if bool(mine.any()) else served[mine]
+            served[in_period] = (
+                served[in_period].where(~served[in_period].isnan(), old) if bool(in_period.any()) else served[in_period]
+            )
         absent = served.isnan() & (logs.periods == logs.period)
         if bool(absent.any()):
             served[absent] = predict(model, checkpoint.weights, logs.select(absent)).sigmoid()
@@ -171,6 +175,6 @@ class ReLoop:
 
     def _memory(self, learned: Checkpoint, logs: Logs) -> dict[str, Tensor]:
         """The learner's memory, and the predictions of the rows that it will look back on next time."""
-        again = logs.periods >= logs.period - self.lookback + 2
-        kept = {"periods": logs.periods[again], "values": to_memory(logs.served[again])}
-        return {**pack("learner", learned.memory), **pack("served", kept)}
+        next_rows = logs.periods >= logs.period - self.lookback + 2
+        predictions = {"periods": logs.periods[next_rows], "values": to_memory(logs.served[next_rows])}
+        return {**pack("learner", learned.memory), **pack("served", predictions)}

@@ -126,7 +126,7 @@ class SML:
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
         """Finish the open task on the newest period, then open the task of the newest period."""
-        carry, memory = TransferSet(self.transfer, model.fields), checkpoint.memory
+        transfers, memory = TransferSet(self.transfer, model.fields), checkpoint.memory
         require_keys(memory, ("finished", "meta/adam/first", "meta/adam/steps"), "SML", ("learner", "task"))
         require_shapes(
             memory, pack("meta", new_meta_state(self._transfers(model, checkpoint.weights, logs)).memory()), "SML"
@@ -136,15 +136,15 @@ class SML:
         task = unpack("task", memory)
         frozen = self.freeze is not None and finished >= self.freeze
         if task and not frozen:
-            meta, base = self._finished(model, carry, meta, task, logs)
+            meta, base = self._finish_task(model, transfers, meta, task, logs)
             finished += 1
         newest = logs.since(logs.period)
-        learned, kept = self._opened(
-            model, carry, meta, Checkpoint(logs.period - 1, base, unpack("learner", memory)), logs
+        learned, learner_memory = self._open_task(
+            model, transfers, meta, Checkpoint(logs.period - 1, base, unpack("learner", memory)), logs
         )
-        served = carry.whole(meta.parameters, base, learned, self._moving(model, newest))
+        served = transfers.transfer_all(meta.parameters, base, learned, self._rows_to_transfer(model, newest))
         memory = {
-            **pack("meta", meta.memory()), "finished": torch.tensor([finished]), **pack("learner", kept),
+            **pack("meta", meta.memory()), "finished": torch.tensor([finished]), **pack("learner", learner_memory),
             **pack("task/before/weights", base), **pack("task/learned/weights", learned),
         }  # fmt: skip
         return Checkpoint(logs.period, served, memory)
@@ -152,40 +152,48 @@ class SML:
     def _transfers(self, model: Model, weights: Weights, logs: Logs) -> dict[str, Tensor]:
         return TransferSet(self.transfer, model.fields).parameters(model, weights, logs.generator("sml/transfer"))
 
-    def _finished(
-        self, model: Model, carry: TransferSet, meta: MetaState, task: Weights, logs: Logs
+    def _finish_task(
+        self, model: Model, transfers: TransferSet, meta: MetaState, task: Weights, logs: Logs
     ) -> tuple[MetaState, dict[str, Tensor]]:
         """Step 2, and step 1 again, for the period before the newest; the transfers, and W of that period."""
         before, learned = unpack("before/weights", task), unpack("learned/weights", task)
-        newest, own = logs.since(logs.period), logs.select(logs.periods == logs.period - 1)
-        moving = self._moving(model, own)
-        done: dict[str, Tensor] = learned
+        newest, task_rows = logs.since(logs.period), logs.select(logs.periods == logs.period - 1)
+        rows_to_transfer = self._rows_to_transfer(model, task_rows)
+        output: dict[str, Tensor] = learned
         for number in range(self.rounds):
             if number and self.learner is None:
-                again = learned if self.start_from == "learned" else done
-                anew = replace(own, seed=own.seed + number)  # another order and other negatives every round
+                begin = learned if self.start_from == "learned" else output
+                reshuffled = replace(
+                    task_rows, seed=task_rows.seed + number
+                )  # another order and other negatives every round
                 learned = learn_model(
-                    model, carry, meta, TransferInputs(before, again), anew, self.learner_training, self.batches
+                    model,
+                    transfers,
+                    meta,
+                    TransferInputs(before, begin),
+                    reshuffled,
+                    self.learner_training,
+                    self.batches,
                 )
-            judged = replace(newest if self.train_on == "next" else own, seed=own.seed + number)
+            target = replace(newest if self.train_on == "next" else task_rows, seed=task_rows.seed + number)
             meta = learn_transfer(
-                model, carry, meta, TransferInputs(before, learned), judged, self.transfer_training, self.batches
+                model, transfers, meta, TransferInputs(before, learned), target, self.transfer_training, self.batches
             )
             if self.start_from == "output" or number + 1 == self.rounds:
-                done = carry.whole(meta.parameters, before, learned, moving)
-        return meta, done
+                output = transfers.transfer_all(meta.parameters, before, learned, rows_to_transfer)
+        return meta, output
 
-    def _opened(
-        self, model: Model, carry: TransferSet, meta: MetaState, base: Checkpoint, logs: Logs
+    def _open_task(
+        self, model: Model, transfers: TransferSet, meta: MetaState, base: Checkpoint, logs: Logs
     ) -> tuple[dict[str, Tensor], Weights]:
         """Step 1 on the newest period: W^ learned from the base's weights, and the learner's memory."""
         if self.learner is None:
             newest = logs.since(logs.period)
-            past = TransferInputs(base.weights, base.weights)
-            return learn_model(model, carry, meta, past, newest, self.learner_training, self.batches), {}
-        found = update_learner(self.learner, "SML's learner", model, base, logs)
-        return dict(found.weights), found.memory
+            inputs = TransferInputs(base.weights, base.weights)
+            return learn_model(model, transfers, meta, inputs, newest, self.learner_training, self.batches), {}
+        learned = update_learner(self.learner, "SML's learner", model, base, logs)
+        return dict(learned.weights), learned.memory
 
-    def _moving(self, model: Model, logs: Logs) -> Mapping[str, Tensor] | None:
+    def _rows_to_transfer(self, model: Model, logs: Logs) -> Mapping[str, Tensor] | None:
         """Rows that the transfer may change; None: all."""
         return active_rows(logs.rows, logs.fields, model.fields) if self.mask_inactive else None

@@ -92,8 +92,8 @@ class SPMF:
 
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
         """The pre-trained weights; the reservoirs are filled from the root's history."""
-        kinds = {kind: empty_reservoir(logs) for kind in self._kinds(model)}
-        return Checkpoint(logs.period, weights, self._offered(kinds, logs))
+        reservoirs = {kind: empty_reservoir(logs) for kind in self._kinds(model)}
+        return Checkpoint(logs.period, weights, self._offer_rows(reservoirs, logs))
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
         """Train on the drawn rows, then add the newest period to the reservoirs."""
@@ -101,47 +101,54 @@ class SPMF:
 
     def learn(self, model: Model, checkpoint: Checkpoint, logs: Logs, objective: Objective) -> Checkpoint:
         """The same for another objective; a row of a reservoir keeps the prediction that it was stored with."""
-        kinds = self._recalled(model, checkpoint.memory)
-        mixed = self._mixed(model, checkpoint.weights, logs, kinds)
+        reservoirs = self._load_reservoirs(model, checkpoint.memory)
+        mixed = self._mix_rows(model, checkpoint.weights, logs, reservoirs)
         once = replace(self.training, epochs=1) if model.family == "ranking" and self.size else self.training
         fitted = fit(model, checkpoint.weights, mixed, once, objective(mixed))
-        return Checkpoint(logs.period, fitted.weights, self._offered(kinds, logs))
+        return Checkpoint(logs.period, fitted.weights, self._offer_rows(reservoirs, logs))
 
     def _kinds(self, model: Model) -> tuple[str, ...]:
         return ("positives",) if model.family == "ranking" else ("positives", "negatives")
 
-    def _recalled(self, model: Model, memory: Weights) -> dict[str, Reservoir]:
+    def _load_reservoirs(self, model: Model, memory: Weights) -> dict[str, Reservoir]:
         """The reservoirs of a memory. Raises PlanError if they are not there."""
         kinds = self._kinds(model)
         require_keys(memory, [f"{kind}/{name}" for kind in kinds for name in (*COLUMNS, "seen")], "SPMF")
         return {kind: load_reservoir(unpack(kind, memory)) for kind in kinds}
 
-    def _offered(self, kinds: dict[str, Reservoir], logs: Logs) -> dict[str, Tensor]:
+    def _offer_rows(self, reservoirs: dict[str, Reservoir], logs: Logs) -> dict[str, Tensor]:
         """The memory of the reservoirs after the rows of `logs` were offered to them."""
         memory: dict[str, Tensor] = {}
-        for kind, reservoir in kinds.items():
+        for kind, reservoir in reservoirs.items():
             rows = logs.select((logs.label > 0.5) == (kind == "positives"))
             memory |= pack(kind, reservoir.offer(rows, self.size, logs.generator(f"spmf/{kind}")).memory())
         return memory
 
-    def _mixed(self, model: Model, weights: Weights, logs: Logs, kinds: dict[str, Reservoir]) -> Logs:
+    def _mix_rows(self, model: Model, weights: Weights, logs: Logs, reservoirs: dict[str, Reservoir]) -> Logs:
         """What is trained on this period."""
         generator = logs.generator("spmf/draw")
         if model.family == "ranking":
             if not self.size:
                 return logs
-            both = join_logs(kinds["positives"].logs(logs), logs)
+            both = join_logs(reservoirs["positives"].logs(logs), logs)
             chances = rank_chances(predict(model, weights, both))
-            wanted = len(both) * self.training.epochs
-            drawn = torch.multinomial(chances, wanted, True, generator=generator) if wanted else torch.arange(0)
+            count = len(both) * self.training.epochs
+            drawn = torch.multinomial(chances, count, True, generator=generator) if count else torch.arange(0)
             return both.select(drawn.sort().values)
-        positives, negatives = (kinds[kind].logs(logs) for kind in ("positives", "negatives"))
-        ones = int(logs.label.sum())
-        like, other = (min(int(self.ratio * n), len(r)) for n, r in ((ones, positives), (len(logs) - ones, negatives)))
+        positives, negatives = (reservoirs[kind].logs(logs) for kind in ("positives", "negatives"))
+        clicks = int(logs.label.sum())
+        positive_count, negative_count = (
+            min(int(self.ratio * n), len(r)) for n, r in ((clicks, positives), (len(logs) - clicks, negatives))
+        )
         chances = rank_chances(predict(model, weights, positives))
-        best = torch.multinomial(chances, like, generator=generator) if like else torch.arange(0)
-        some = torch.randperm(len(negatives), generator=generator)[:other]
-        return join_logs(join_logs(positives.select(best.sort().values), negatives.select(some.sort().values)), logs)
+        positive_rows = (
+            torch.multinomial(chances, positive_count, generator=generator) if positive_count else torch.arange(0)
+        )
+        negative_rows = torch.randperm(len(negatives), generator=generator)[:negative_count]
+        replayed = join_logs(
+            positives.select(positive_rows.sort().values), negatives.select(negative_rows.sort().values)
+        )
+        return join_logs(replayed, logs)
 
 
 def rank_chances(scores: Tensor) -> Tensor:
@@ -171,6 +178,6 @@ def rank_chances(scores: Tensor) -> Tensor:
 
 def join_logs(first: Logs, second: Logs) -> Logs:
     """The rows of `first` and then of `second`, with the vocabulary of `second`."""
-    one, two = columns_of(first), columns_of(second)
-    both: dict[str, Any] = {name: torch.cat([one[name], two[name]]) for name in COLUMNS}
+    first_columns, second_columns = columns_of(first), columns_of(second)
+    both: dict[str, Any] = {name: torch.cat([first_columns[name], second_columns[name]]) for name in COLUMNS}
     return replace(second, **both)

@@ -1,4 +1,4 @@
-"""Fisher: how much each weight mattered for the rows of a period, the diagonal of the empirical Fisher information."""
+"""Fisher: the diagonal of the empirical Fisher information, which says how much each weight matters for some rows."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ BATCH = 256
 def fisher(model: Model, weights: Weights, logs: Logs) -> dict[str, Tensor]:
     """Sum over rows of (d loss / d weight)^2 at `weights`, parallel to them; a ranking gets one negative a row.
 
-    Of tables it is exact: an id occurs once a row. Of dense weights, and of tables whose rows a model spreads over
-    others, the squares are those of a batch's summed gradient, which rows of independent labels make equal in
-    expectation. Source: Kirkpatrick et al. 2017, equation 3.
+    For tables it is exact, because an id occurs once a row. For dense weights, and for tables of a model that spreads
+    rows over others, the summed gradient of a batch is squared. This is equal in expectation if labels are independent.
+    Source: Kirkpatrick et al. 2017, equation 3.
     """
     sizes, dense = table_sizes(model, weights), dense_names(weights)
     table, squares = fuse(weights, model.fields), torch.zeros(sum(sizes), model.width)
@@ -38,19 +38,19 @@ def fisher(model: Model, weights: Weights, logs: Logs) -> dict[str, Tensor]:
         leaves = {name: tensor.detach().float().requires_grad_() for name, tensor in dense.items()}
         logits = model.logits(embedded, logs.numeric[positions[part]], leaves)
         loss = binary_cross_entropy_with_logits(logits, label[part], reduction="sum")
-        found = torch.autograd.grad(loss, [values, *leaves.values()], allow_unused=True)
+        gradients = torch.autograd.grad(loss, [values, *leaves.values()], allow_unused=True)
         groups = group(fused)
-        squares.index_add_(0, groups.rows, sum_groups(groups, found[0].square()))
-        for name, gradient in zip(leaves, found[1:], strict=True):
+        squares.index_add_(0, groups.rows, sum_groups(groups, gradients[0].square()))
+        for name, gradient in zip(leaves, gradients[1:], strict=True):
             of_dense[name] += gradient.square() if gradient is not None else 0
     return {**split(squares, model.fields, sizes), **of_dense}
 
 
 def _entries(model: Model, logs: Logs) -> tuple[Tensor, Tensor, Tensor]:
     """Positions [n], labels [n] and vocabulary rows [n, F]; a ranking's negatives after its positives."""
-    every = StepRows(torch.arange(len(logs)))
+    step = StepRows(torch.arange(len(logs)))
     if model.family == "ranking" and len(logs):
         user, item = (logs.rows[:, logs.fields.index(field)] for field in ("user", "item"))
         positives = index_positives(user, item, logs.sizes[logs.fields.index("item")])
-        every = StepRows(every.positions, *draw(positives, user, logs.generator("fisher")))
-    return step_entries(model, logs, every)
+        step = StepRows(step.positions, *draw(positives, user, logs.generator("fisher")))
+    return step_entries(model, logs, step)

@@ -1,4 +1,4 @@
-"""Fit: the one training loop. Weights and logs in, weights and optimiser state out; the loss is a function."""
+"""Fit: the training loop of all models. It takes weights and logs and returns weights and optimiser state."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.training.step import Step, StepRows, autograd_step
 from nightloop.tasks.training.train_state import TrainState, init_state
 
-CHUNK = 1 << 18  # rows that are looked at, or whose negatives are drawn, at once
-HOPELESS = 1e3  # a mean loss above this has diverged; a model that knows nothing is at 0.7 (ranking 1.4)
+CHUNK = 1 << 18  # rows that are checked, or whose negatives are drawn, at once
+HOPELESS = 1e3  # a mean loss above this has diverged; an untrained model has 0.7 (ranking 1.4)
 
 
 class Fitted(NamedTuple):
@@ -52,13 +52,13 @@ def fit(
     training: TrainConfig,
     loss: Loss = cross_entropy,
     state: Weights | None = None,
-    pull: Penalty | None = None,
+    penalty: Penalty | None = None,
 ) -> Fitted:
-    """Train weights on logs; the inputs stay as they are.
+    """Train weights on logs. The inputs are not changed.
 
     A ranking model sees one negative for each positive, uniform over the items seen (`logs.sizes`) without those that
-    the user takes in these logs. The result depends on the set of rows, not on their order, and on nothing but the
-    arguments: not on the number of threads. Without rows the weights come back as they were.
+    the user takes in these logs. The result depends only on the arguments, not on the order of the rows and not on the
+    number of threads. Without rows the weights are returned unchanged.
 
     Parameters
     ----------
@@ -69,12 +69,12 @@ def fit(
     logs : Logs
         The rows. Their seed decides order and negatives.
     training : TrainConfig
-        How long and how fast.
+        Epochs, batch size, learning rates and optimiser.
     loss : callable, default cross_entropy
         A scalar to minimise for a `Batch`.
     state : mapping of str to Tensor, optional
-        The optimiser's state of an earlier run (`Fitted.optimizer`). If it is not given, the optimiser begins anew.
-    pull : Penalty, optional
+        The optimiser's state of an earlier run (`Fitted.optimizer`). If it is not given, the optimiser starts with an empty state.
+    penalty : Penalty, optional
         A penalty on the distance from earlier weights.
 
     Returns
@@ -85,7 +85,7 @@ def fit(
     Raises
     ------
     DataError
-        The arguments do not fit each other, or training diverges; the message then names the epoch and the rate.
+        The arguments do not fit each other, or training diverges; the message then names the epoch and the learning rate.
 
     Examples
     --------
@@ -105,15 +105,19 @@ def fit(
     0.69 0.54
     """
     _check(model, logs)
-    drawn = regularizer_of(training.l2, pull, weights, model.fields)
+    regularizer = regularizer_of(training.l2, penalty, weights, model.fields)
     if loss is cross_entropy and model.family == "ranking" and isinstance(model, Bilinear):
         width = model.factor_width
         with one_thread():
-            by_hand = lambda run: _closed_step(model, width, run, logs, drawn)  # noqa: E731
-            return train(by_hand, model, weights, logs, training, state)
-    with thread_pool(training.parts) as parts:
-        by_autograd = lambda run: autograd_step(model, run, logs, training.precision, loss, drawn, parts)  # noqa: E731
-        return train(by_autograd, model, weights, logs, training, state)
+            return train(
+                lambda run: _closed_step(model, width, run, logs, regularizer), model, weights, logs, training, state
+            )
+    with thread_pool(training.parts) as threads:
+
+        def step_on(run: TrainState) -> Step:
+            return autograd_step(model, run, logs, training.precision, loss, regularizer, threads)
+
+        return train(step_on, model, weights, logs, training, state)
 
 
 def train(
@@ -123,7 +127,7 @@ def train(
     logs: Logs,
     training: TrainConfig,
     state: Weights | None,
-    draws: Iterable[Iterator[StepRows]] | None = None,
+    batches: Iterable[Iterator[StepRows]] | None = None,
 ) -> Fitted:
     """Run all epochs of `training` on copies of `weights`. `fit` is the usual way to call it.
 
@@ -138,11 +142,11 @@ def train(
     logs : Logs
         The rows.
     training : TrainConfig
-        How long and how fast.
+        Epochs, batch size, learning rates and optimiser.
     state : mapping of str to Tensor or None
         The optimiser's state of an earlier run.
-    draws : iterable of iterators of StepRows, optional
-        The steps of each epoch. If it is not given: all rows in a new order, each with a negative of its own.
+    batches : iterable of iterators of StepRows, optional
+        The batches of each epoch. If it is not given: all rows in a new order, each with its own negative.
 
     Returns
     -------
@@ -159,16 +163,16 @@ def train(
     if not len(logs) or not training.epochs:
         return Fitted(dict(weights), run.state())
     with reuse_freed_memory():
-        _run(step_on(run), _epochs(model, logs, training) if draws is None else draws, run, logs, training)
+        _run(step_on(run), _epochs(model, logs, training) if batches is None else batches, run, logs, training)
     return Fitted(run.weights(), run.state())
 
 
 def _run(step: Step, epochs: Iterable[Iterator[StepRows]], run: TrainState, logs: Logs, training: TrainConfig) -> None:
     """All epochs, with a check for divergence after each."""
     done, total = 0, len(logs) * training.epochs
-    for epoch, draws in enumerate(epochs, 1):
+    for epoch, batches in enumerate(epochs, 1):
         last = torch.zeros(())
-        for rows in draws:
+        for rows in batches:
             last = step(rows)
             done += len(rows.positions)
             report_progress(done, total)
@@ -176,12 +180,12 @@ def _run(step: Step, epochs: Iterable[Iterator[StepRows]], run: TrainState, logs
 
 
 def _epochs(model: Model, logs: Logs, training: TrainConfig) -> Iterator[Iterator[StepRows]]:
-    """For each epoch its steps: all rows once, in a new order."""
+    """The batches of each epoch: all rows once, in a new order."""
     shuffle, negatives = logs.generator("fit/shuffle"), logs.generator("fit/negatives")
     canonical = canonical_order(logs)
     user, item = (logs.rows[:, logs.fields.index(field)] for field in ("user", "item"))
     ranking = model.family == "ranking"
-    user = user.contiguous() if ranking else user  # a click model never asks for it, and there may be millions
+    user = user.contiguous() if ranking else user  # a click model does not need it, and it may have millions of rows
     positives = index_positives(user, item, logs.sizes[logs.fields.index("item")]) if ranking else None
 
     def epoch() -> Iterator[StepRows]:
@@ -191,30 +195,30 @@ def _epochs(model: Model, logs: Logs, training: TrainConfig) -> Iterator[Iterato
             if positives is None:
                 yield from map(StepRows, torch.split(chunk, training.batch_size))
                 continue
-            drawn, real = draw(positives, user.index_select(0, chunk), negatives)
+            sampled, real = draw(positives, user.index_select(0, chunk), negatives)
             reals = [None] * len(chunk) if real is None else torch.split(real, training.batch_size)
             yield from map(
-                StepRows, torch.split(chunk, training.batch_size), torch.split(drawn, training.batch_size), reals
+                StepRows, torch.split(chunk, training.batch_size), torch.split(sampled, training.batch_size), reals
             )
 
     for _ in range(training.epochs):
         yield epoch()
 
 
-def _closed_step(model: Model, width: int, run: TrainState, logs: Logs, drawn: Regularizer) -> Step:
-    """The step of a dot-product model, of the tables or of what a graph makes of them, without autograd."""
+def _closed_step(model: Model, width: int, run: TrainState, logs: Logs, regularizer: Regularizer) -> Step:
+    """The step of a dot-product model, with or without a graph, without autograd."""
     look = lookup(model, run.sizes, logs, own_close(logs))
     user, item = (logs.rows[:, logs.fields.index(field)].contiguous() for field in ("user", "item"))
-    shift = run.sizes[0]
+    offset = run.sizes[0]  # of the items in the fused table
 
     def step(rows: StepRows) -> Tensor:
         if rows.negatives is None:
             raise DataError("a ranking step needs negatives")
-        positives = item.index_select(0, rows.positions) + shift
-        pairs = (user.index_select(0, rows.positions), positives, rows.negatives + shift)
+        positives = item.index_select(0, rows.positions) + offset
+        pairs = (user.index_select(0, rows.positions), positives, rows.negatives + offset)
         if isinstance(look, LinkedRows):
-            return propagation_step(run.table, run.rows, pairs, rows.real, drawn, look.over)
-        return bilinear_step(run.table, run.rows, pairs, rows.real, width, drawn)
+            return propagation_step(run.table, run.rows, pairs, rows.real, regularizer, look.over)
+        return bilinear_step(run.table, run.rows, pairs, rows.real, width, regularizer)
 
     return step
 

@@ -1,4 +1,4 @@
-"""Hidden: a model's logits and its own view of the rows, from one pass; for whoever looks for rows like these."""
+"""Hidden features: a model's logits and its last hidden layer, from one pass, to look for similar rows."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from nightloop.tasks.training.predict import predict
 def logits_and_hidden(model: Model, weights: Weights, logs: Logs) -> tuple[Tensor, Tensor]:
     """The logits [n] that `predict` gives for the rows of `logs`, and hidden [n, d].
 
-    Hidden is what the last layer of the model's tower reads (of several towers, side by side), as ReLoop2 has it. A model
-    without a tower is looked at by what goes into it: the row's embeddings and numeric values. Raises DataError as
-    `predict` does, and where there is no row.
+    Hidden is the input of the last layer of the model's tower, as in ReLoop2. Several towers are concatenated. For a
+    model without a tower it is the input of the model: the row's embeddings and numeric values. Raises DataError as
+    `predict` does, and if there is no row.
     """
     if not len(logs):
-        raise DataError("no row was given: there is nothing to look at")
-    views: list[Tensor] = []
+        raise DataError("no row was given; give at least one")
+    hidden: list[Tensor] = []
 
-    def watched(embedded: Tensor, numeric: Tensor, dense: Mapping[str, Tensor]) -> Tensor:
-        with last_hidden() as seen:
+    def logits_of(embedded: Tensor, numeric: Tensor, dense: Mapping[str, Tensor]) -> Tensor:
+        with last_hidden() as layers:
             logits = model.logits(embedded, numeric, dense)
-        parts = seen if seen else [embedded.flatten(1), numeric.sign() * numeric.abs().log1p()]
-        views.append(torch.cat(parts, 1).float())
+        parts = layers if layers else [embedded.flatten(1), numeric.sign() * numeric.abs().log1p()]
+        hidden.append(torch.cat(parts, 1).float())
         return logits
 
-    twin = copy(model)  # predicts as the model does, however that looks its rows up, and lets us see
-    object.__setattr__(twin, "logits", watched)
-    logits = predict(twin, weights, logs)
-    return logits, torch.cat(views)
+    observed = copy(model)  # predicts as the model does and records its hidden layers
+    object.__setattr__(observed, "logits", logits_of)
+    logits = predict(observed, weights, logs)
+    return logits, torch.cat(hidden)

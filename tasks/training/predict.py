@@ -67,34 +67,34 @@ def predict(model: Model, weights: Weights, logs: Logs, batch: int = 16384) -> T
         )
     columns = [logs.fields.index(field) for field in model.fields]
     tables = [weights[PREFIX + field] for field in model.fields]
-    there = dict(zip(model.fields, sizes, strict=True))
-    logs = logs.within([there.get(field, size) for field, size in zip(logs.fields, logs.sizes, strict=True)])
-    dense, found = dense_names(weights), torch.empty(len(logs))
+    rows_of = dict(zip(model.fields, sizes, strict=True))
+    logs = logs.share_rare_rows([rows_of.get(field, size) for field, size in zip(logs.fields, logs.sizes, strict=True)])
+    dense, logits = dense_names(weights), torch.empty(len(logs))
     look = lookup(model, sizes, logs, close_before(logs))
     limits = torch.tensor(sizes)
-    pooled = torch.tensor([column in logs.several for column in columns])  # their means leave out what is unseen
+    multi_value = torch.tensor([column in logs.several for column in columns])  # their means leave out unseen values
     for first in range(0, len(logs), batch):
         part = slice(first, first + batch)
         ids = logs.rows[part][:, columns]
         unseen = (ids < 0) | (ids >= limits)
-        known = ids.masked_fill(unseen, 0)
-        embedded = _own(tables, known) if isinstance(look, OwnRows) else _looked_up(look, tables, known, first)
+        ids = ids.masked_fill(unseen, 0)
+        embedded = _take_own_rows(tables, ids) if isinstance(look, OwnRows) else _look_up(look, tables, ids, first)
         if bool(unseen.any()):
-            embedded[:, : len(tables)][unseen & ~pooled] = 0
-        found[part] = model.logits(embedded, logs.numeric[part], dense)
-    return _finite(found)
+            embedded[:, : len(tables)][unseen & ~multi_value] = 0
+        logits[part] = model.logits(embedded, logs.numeric[part], dense)
+    return _check_finite(logits)
 
 
-def _own(tables: Sequence[Tensor], ids: Tensor) -> Tensor:
+def _take_own_rows(tables: Sequence[Tensor], ids: Tensor) -> Tensor:
     """Rows [n, F, width] of ids [n, F]; zeros of a table without rows."""
-    found = [
+    rows = [
         t.index_select(0, i) if len(t) else t.new_zeros(len(i), t.shape[1])
         for t, i in zip(tables, ids.unbind(1), strict=True)
     ]
-    return torch.stack(found, 1)
+    return torch.stack(rows, 1)
 
 
-def _looked_up(look: Lookup, tables: Sequence[Tensor], ids: Tensor, first: int) -> Tensor:
+def _look_up(look: Lookup, tables: Sequence[Tensor], ids: Tensor, first: int) -> Tensor:
     """What the look-up makes of rows `first`, `first + 1`, ... of the logs, whose ids are `ids` [n, F]."""
     sizes = [len(table) for table in tables]
     positions = torch.arange(first, first + len(ids))
@@ -113,11 +113,11 @@ def _dot_products(model: Factored, weights: Weights, logs: Logs) -> Tensor:
     rows = [
         torch.where(i < 0, len(table) - 1, i.clamp(max=len(table) - 1)) for i, table in zip(ids, factors, strict=True)
     ]
-    found: Tensor = vecdot(*(table.index_select(0, i) for i, table in zip(rows, factors, strict=True)))
-    return _finite(found)
+    logits: Tensor = vecdot(*(table.index_select(0, i) for i, table in zip(rows, factors, strict=True)))
+    return _check_finite(logits)
 
 
-def _finite(found: Tensor) -> Tensor:
-    if not bool(torch.isfinite(found).all()):
-        raise DataError(f"{int((~torch.isfinite(found)).sum())} of {len(found)} predictions are not finite numbers")
-    return found
+def _check_finite(logits: Tensor) -> Tensor:
+    if not bool(torch.isfinite(logits).all()):
+        raise DataError(f"{int((~torch.isfinite(logits)).sum())} of {len(logits)} predictions are not finite numbers")
+    return logits

@@ -1,4 +1,4 @@
-"""Grow: a checkpoint made to fit a larger vocabulary, every parallel tensor with it."""
+"""Resize: a checkpoint grows with the vocabulary; every tensor that is parallel to a table grows with it."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def initial_weights(model: Model, logs: Logs) -> dict[str, Tensor]:
 
 
 def grow(model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
-    """The checkpoint with tables as long as `logs.sizes`; rows that were there stay as they are.
+    """The checkpoint with tables as long as `logs.sizes`. Existing rows are not changed.
 
     New rows of the weights, and of weights kept in memory (a path with a part `weights`), are the model's first
-    values: equal for all strategies, since they come from the logs' generator. Where rare values share a row, the new
-    ones were in it and begin as it is (`Logs.others`). Any other memory whose last part is
-    `table.<field>` gets zeros, and so does what is kept beside the weights. Raises DataError if a table is longer
-    than the vocabulary, or a memory is not as long as its table.
+    values. They are equal for all strategies, because they come from the logs' generator. If rare values share a row
+    (`Logs.others`), new rows start as copies of it. Any other tensor in memory whose last part is `table.<field>` gets
+    zeros, and so does the state kept beside the weights. Raises DataError if a table is longer than the vocabulary, or
+    a tensor in memory is not as long as its table.
     """
     old = dict(zip(model.fields, table_sizes(model, checkpoint.weights), strict=True))
     for name, tensor in state_of(checkpoint.weights).items():  # of fields that have no table, too
@@ -44,22 +44,22 @@ def grow(model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
             fresh[field] = _new_rows(model, logs, field, added)
     shared = {field: row for field, row in zip(logs.fields, logs.others, strict=False) if 0 <= row < old.get(field, 0)}
     grown = {
-        name: _longer(name, tensor, old, fresh, None if name.startswith(f"{FOLDER}/") else shared)
+        name: _grow_tensor(name, tensor, old, fresh, None if name.startswith(f"{FOLDER}/") else shared)
         for name, tensor in checkpoint.weights.items()
     }
     memory = {
-        name: _longer(name, tensor, old, fresh, shared if "weights" in name.split("/")[:-1] else None)
+        name: _grow_tensor(name, tensor, old, fresh, shared if "weights" in name.split("/")[:-1] else None)
         for name, tensor in checkpoint.memory.items()
     }
     return Checkpoint(checkpoint.period, grown, memory)
 
 
-def _longer(
+def _grow_tensor(
     name: str, tensor: Tensor, old: dict[str, int], fresh: dict[str, Tensor], shared: dict[str, int] | None
 ) -> Tensor:
     """The tensor with new rows, if its last part names a table that grows; else the tensor itself.
 
-    New rows are those of `fresh`, or like the row that is `shared` by what they stand for; zeros where that is None.
+    New rows are those of `fresh`, or copies of the row in `shared`. They are zeros if `shared` is None.
     """
     last = name.rsplit("/", 1)[-1]
     field = last.removeprefix(PREFIX)

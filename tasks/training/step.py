@@ -1,4 +1,4 @@
-"""Step: what one training step of any model under any loss reads, and how it moves what is learned."""
+"""Step: one training step of any model with any loss: its rows, its gradient and its update of the weights."""
 
 from __future__ import annotations
 
@@ -20,37 +20,43 @@ from nightloop.tasks.modules.threads import ThreadPool
 from nightloop.tasks.modules.train_config import Precision
 from nightloop.tasks.training.train_state import TrainState
 
-PART = 512  # rows that are worth a part of their own
+PART = 512  # fewest rows for which splitting a batch saves time
 
 
 class StepRows(NamedTuple):
-    """Rows of one step: positions [b] in the logs, and in a ranking a negative item for each, and which are real."""
+    """Rows of one step: positions [b] in the logs. A ranking also has a negative item for each, and which are real."""
 
     positions: Tensor
     negatives: Tensor | None = None
     real: Tensor | None = None
 
 
-Step = Callable[[StepRows], Tensor]  # changes what is learned, returns its loss
+Step = Callable[[StepRows], Tensor]  # changes the weights and returns the loss
 
 
 class PartialGradient(NamedTuple):
-    """The loss of a part of a step, as it counts in the whole, and its gradient."""
+    """The loss of a part of a step, weighted by the part's share of the rows, and its gradient."""
 
     loss: Tensor
     fused: Tensor  # [m] int64 rows of the fused table that the part looked up, repeated or not
-    values: Tensor | None  # [m, w] gradient of each; None: the loss depends on none
+    values: Tensor | None  # [m, w] gradient of each; None: the loss does not depend on them
     flat: Tensor | None  # of all dense weights
     ids: Tensor  # [n, F] vocabulary rows of its entries
 
 
 def autograd_step(
-    model: Model, run: TrainState, logs: Logs, precision: Precision, loss: Loss, drawn: Regularizer, crew: ThreadPool
+    model: Model,
+    run: TrainState,
+    logs: Logs,
+    precision: Precision,
+    loss: Loss,
+    regularizer: Regularizer,
+    threads: ThreadPool,
 ) -> Step:
-    """The step of any model under any loss."""
+    """The step of any model with any loss, by autograd."""
     look = lookup(model, run.sizes, logs, own_close(logs))
 
-    def slope(rows: StepRows, share: float) -> PartialGradient:
+    def compute_gradient(rows: StepRows, share: float) -> PartialGradient:
         positions, label, ids = step_entries(model, logs, rows)
         fused = look.rows(positions, ids)
         values = take_rows(run.table, fused).requires_grad_()
@@ -62,55 +68,55 @@ def autograd_step(
         of_values, of_flat = torch.autograd.grad(value, [values, flat], allow_unused=True)
         return PartialGradient(value.detach(), fused, of_values, of_flat, ids)
 
-    return parallel_step(slope, run, drawn, crew)
+    return parallel_step(compute_gradient, run, regularizer, threads)
 
 
 def parallel_step(
-    slope: Callable[[StepRows, float], PartialGradient],
+    compute_gradient: Callable[[StepRows, float], PartialGradient],
     run: TrainState,
-    drawn: Regularizer,
-    crew: ThreadPool,
+    regularizer: Regularizer,
+    threads: ThreadPool,
     least: int = PART,
 ) -> Step:
-    """A step whose rows are dealt to the crew in parts of `least` or more.
+    """A step whose rows are split into parts of `least` or more, one for each thread.
 
-    `slope` is asked for that of a part's rows, as it counts in the whole, of which they are a share.
+    `compute_gradient` gets the rows of a part and their share of all rows of the step.
     """
 
-    def move_dense(found: Sequence[PartialGradient]) -> None:
-        slopes = [one.flat for one in found if one.flat is not None]
-        if slopes:
-            run.adam.step(run.flat, drawn.draw_flat(reduce(torch.add, slopes), run.flat))
+    def update_dense(gradients: Sequence[PartialGradient]) -> None:
+        flats = [part.flat for part in gradients if part.flat is not None]
+        if flats:
+            run.adam.step(run.flat, regularizer.add_flat_gradient(reduce(torch.add, flats), run.flat))
 
-    def grouped(found: Sequence[PartialGradient]) -> tuple[Groups, Tensor, Tensor] | None:
-        """Equal rows of the table together, the gradients of all entries, and how often each row occurs."""
-        values = [one.values for one in found if one.values is not None]
+    def group_rows(gradients: Sequence[PartialGradient]) -> tuple[Groups, Tensor, Tensor] | None:
+        """Groups of equal rows of the table, the gradients of all entries, and how often each row occurs."""
+        values = [part.values for part in gradients if part.values is not None]
         if not values:
             return None
-        groups = group(_joined([one.fused for one in found]))
-        times = groups.counts  # nobody reads them unless weights are drawn somewhere
-        if drawn.taut:
-            times = occurrences(groups.rows, _joined([one.ids for one in found]), run.sizes)
-        return groups, _joined(values), times
+        groups = group(_concatenate([part.fused for part in gradients]))
+        times = groups.counts  # used only by a penalty on rows
+        if regularizer.has_row_penalty:
+            times = occurrences(groups.rows, _concatenate([part.ids for part in gradients]), run.sizes)
+        return groups, _concatenate(values), times
 
     def step(rows: StepRows) -> Tensor:
         count = len(rows.positions)
-        found = crew.map(lambda part: slope(*part), split_rows(rows, crew, least))
-        together = crew.map(lambda work: work(found), (move_dense, grouped))[1]  # neither waits for the other
-        if together is not None:
-            groups, gradient, times = together
+        gradients = threads.map(lambda part: compute_gradient(*part), split_rows(rows, threads, least))
+        grouped = threads.map(lambda work: work(gradients), (update_dense, group_rows))[1]  # both at the same time
+        if grouped is not None:
+            groups, gradient, times = grouped
 
-            def move(part: Groups, times: Tensor) -> None:
+            def update_rows(part: Groups, times: Tensor) -> None:
                 summed = sum_groups(part, gradient).mul_(count)
-                drawn.draw_rows(summed, run.table, part.rows, times)
+                regularizer.add_row_gradient(summed, run.table, part.rows, times)
                 run.rows.step(run.table, part.rows, summed)
 
-            parts = len(found)
-            crew.map(
-                lambda part: move(*part),
+            parts = len(gradients)
+            threads.map(
+                lambda part: update_rows(*part),
                 zip(split_groups(groups, parts), torch.tensor_split(times, parts), strict=True),
             )
-        return reduce(torch.add, [one.loss for one in found])
+        return reduce(torch.add, [part.loss for part in gradients])
 
     return step
 
@@ -130,16 +136,16 @@ def step_entries(model: Model, logs: Logs, rows: StepRows) -> tuple[Tensor, Tens
     return positions, torch.cat([label, torch.zeros_like(label)[keep]]), torch.cat([ids, other[keep]])
 
 
-def split_rows(rows: StepRows, crew: ThreadPool, least: int = PART) -> list[tuple[StepRows, float]]:
-    """The rows in as many parts as the crew takes, or fewer of `least` rows, each with its share of them all."""
+def split_rows(rows: StepRows, threads: ThreadPool, least: int = PART) -> list[tuple[StepRows, float]]:
+    """The rows in at most `threads.parts` parts of `least` rows or more, each with its share of all rows."""
     count = len(rows.positions)
-    parts = max(1, min(crew.parts, count // least))
+    parts = max(1, min(threads.parts, count // least))
     if parts == 1:
         return [(rows, 1.0)]
     pieces = [[None] * parts if tensor is None else torch.tensor_split(tensor, parts) for tensor in rows]
     return [(part, len(part.positions) / count) for part in (StepRows(*piece) for piece in zip(*pieces, strict=True))]
 
 
-def _joined(parts: Sequence[Tensor]) -> Tensor:
-    """One under the other; a single one without a copy."""
+def _concatenate(parts: Sequence[Tensor]) -> Tensor:
+    """The tensors concatenated; a single one is not copied."""
     return parts[0].contiguous() if len(parts) == 1 else torch.cat(list(parts))

@@ -1,4 +1,4 @@
-"""Learned: everything one training run changes, as tensors of its own, and the rules that change them."""
+"""Train state: all tensors that a training run changes, and the optimisers that change them."""
 
 from __future__ import annotations
 
@@ -38,40 +38,41 @@ class TrainState:
 
     def weights(self) -> dict[str, Tensor]:
         """The weights as they now are, by their own names."""
-        return {**split(self.table, self.fields, self.sizes), **_copies(self.dense(self.flat))}
+        return {**split(self.table, self.fields, self.sizes), **_copy(self.dense(self.flat))}
 
     def state(self) -> dict[str, Tensor]:
-        """The optimisers' state: `<part>/table.<field>`, and `<moment>/<name>` of the dense weights with their
-        clock."""
-        found: dict[str, Tensor] = {}
+        """The optimisers' state: `<part>/table.<field>`, and for dense weights `<moment>/<name>` and the steps."""
+        state: dict[str, Tensor] = {}
         for part, tensor in self.rows.state().items():
-            found |= split(tensor, self.fields, self.sizes, f"{part}/")
+            state |= split(tensor, self.fields, self.sizes, f"{part}/")
         if self.shapes:
-            for part, moment in (("first", self.adam.first), ("second", self.adam.second)):
-                found |= {f"{part}/{name}": tensor for name, tensor in _copies(self.dense(moment)).items()}
-            found[CLOCK] = torch.tensor([self.adam.steps])
-        return found
+            for part, moment in (("first", self.adam.exp_avg), ("second", self.adam.exp_avg_sq)):
+                state |= {f"{part}/{name}": tensor for name, tensor in _copy(self.dense(moment)).items()}
+            state[CLOCK] = torch.tensor([self.adam.steps])
+        return state
 
 
 def init_state(model: Model, weights: Weights, training: TrainConfig, state: Weights | None) -> TrainState:
-    """Copies to train on. `state` None begins anew. Raises DataError if weights or state do not fit the model."""
+    """Copies to train on. With `state` None the optimisers start empty. Raises DataError if weights or state do not fit."""
     sizes, dense = table_sizes(model, weights), dense_names(weights)
     shapes = {name: tuple(tensor.shape) for name, tensor in dense.items()}
     pieces = {part: (sum(sizes), *shape) for part, shape in state_shapes(training.optimizer, model.width).items()}
     _check(model, weights, training, state)
     if state:
-        kept = {part: fuse(state, model.fields, f"{part}/").float() for part in pieces}
-        first, second = (_flat({name: state[f"{part}/{name}"] for name in dense}) for part in ("first", "second"))
+        row_state = {part: fuse(state, model.fields, f"{part}/").float() for part in pieces}
+        exp_avg, exp_avg_sq = (
+            _flatten({name: state[f"{part}/{name}"] for name in dense}) for part in ("first", "second")
+        )
     else:
-        kept = {part: torch.zeros(shape) for part, shape in pieces.items()}
-        first, second = (torch.zeros(sum(map(prod, shapes.values()))) for _ in range(2))
-    adam = Adam(training.dense_lr, first, second, int(state[CLOCK]) if state and dense else 0)
-    rows = row_optimizer(training.optimizer, training.lr, kept)
-    return TrainState(tuple(model.fields), sizes, fuse(weights, model.fields), rows, shapes, _flat(dense), adam)
+        row_state = {part: torch.zeros(shape) for part, shape in pieces.items()}
+        exp_avg, exp_avg_sq = (torch.zeros(sum(map(prod, shapes.values()))) for _ in range(2))
+    adam = Adam(training.dense_lr, exp_avg, exp_avg_sq, int(state[CLOCK]) if state and dense else 0)
+    rows = row_optimizer(training.optimizer, training.lr, row_state)
+    return TrainState(tuple(model.fields), sizes, fuse(weights, model.fields), rows, shapes, _flatten(dense), adam)
 
 
 def _check(model: Model, weights: Weights, training: TrainConfig, state: Weights | None) -> None:
-    """Refuse weights that are no numbers, and a state of another optimiser or another size."""
+    """Refuse weights with NaN or infinity, and a state of another optimiser or another size."""
     bad = [name for name, tensor in weights.items() if not bool(torch.isfinite(tensor.sum()))]
     if bad:
         raise DataError(f"{', '.join(sorted(bad))}: weights hold NaN or infinity before training begins")
@@ -91,13 +92,13 @@ def _check(model: Model, weights: Weights, training: TrainConfig, state: Weights
         raise DataError(
             f"the optimiser's state does not fit {training.optimizer} on these weights: {first} should be "
             f"{expected.get(first, 'absent')}, given {given.get(first, 'nothing')} ({len(wrong)} differ); "
-            "begin anew, without a state"
+            "train without a state"
         )
 
 
-def _flat(dense: Weights) -> Tensor:
+def _flatten(dense: Weights) -> Tensor:
     return torch.cat([torch.zeros(0), *(tensor.detach().float().flatten() for tensor in dense.values())])
 
 
-def _copies(dense: Weights) -> dict[str, Tensor]:
+def _copy(dense: Weights) -> dict[str, Tensor]:
     return {name: tensor.detach().clone() for name, tensor in dense.items()}

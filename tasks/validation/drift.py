@@ -1,4 +1,4 @@
-"""Bands and distances: what passed nights say about this one. Numbers in, numbers out.
+"""Allowed ranges and distances of distributions, from the statistics of nights that passed.
 
 `history` is the statistics of nights that passed, oldest first. A night that was blocked is never among them, so what
 it held cannot widen a band (invariant 11).
@@ -22,23 +22,23 @@ QUANTILES = 41  # points that stand for a numeric distribution: 0, 1/40, ..., 1
 
 
 def allowed_range(band: Band, name: str, history: History) -> tuple[float, float] | None:
-    """The least and the most that `name` may be tonight; None while too few nights passed to tell."""
-    seen = [night[name] for night in history if math.isfinite(night.get(name, math.nan))][-band.nights :]
-    if len(seen) < band.least:
+    """The least and the most that `name` may be tonight; None while too few nights passed."""
+    values = [night[name] for night in history if math.isfinite(night.get(name, math.nan))][-band.nights :]
+    if len(values) < band.least:
         return None
-    middle = median(seen)
-    spread = SPREAD * median(abs(value - middle) for value in seen)
-    room = max(band.width * spread, band.relative * abs(middle), band.absolute)
-    low = -math.inf if band.sides == "above" else middle - room
-    high = math.inf if band.sides == "below" else middle + room
+    middle = median(values)
+    spread = SPREAD * median(abs(value - middle) for value in values)
+    margin = max(band.width * spread, band.relative * abs(middle), band.absolute)
+    low = -math.inf if band.sides == "above" else middle - margin
+    high = math.inf if band.sides == "below" else middle + margin
     return low, high
 
 
 def reference_values(drift: Drift, prefix: str, history: History) -> list[dict[str, float]]:
     """What the last passed nights kept under `prefix`, the prefix taken off; empty while there are too few."""
     nights = [with_prefix(prefix, night) for night in history]
-    known = [night for night in nights if night][-drift.nights :]
-    return known if len(known) >= drift.least else []
+    nights_with_values = [night for night in nights if night][-drift.nights :]
+    return nights_with_values if len(nights_with_values) >= drift.least else []
 
 
 def with_prefix(prefix: str, statistics: Mapping[str, float]) -> dict[str, float]:
@@ -49,7 +49,7 @@ def with_prefix(prefix: str, statistics: Mapping[str, float]) -> dict[str, float
 def psi(tonight: Mapping[str, float], before: Sequence[Mapping[str, float]]) -> float:
     """Population stability index of category shares against their mean over earlier nights (Siddiqi 2006).
 
-    Sum over categories of (p - q) ln(p / q); below 0.1 nothing moved, above 0.25 much did. NaN without shares.
+    Sum over categories of (p - q) ln(p / q); below 0.1 is no change, above 0.25 a large one. NaN without shares.
     """
     names = sorted({*tonight, *(name for night in before for name in night)})
     if not names or not tonight or not before:
@@ -79,7 +79,7 @@ def _values(quantiles: Mapping[str, float]) -> np.ndarray[tuple[int], np.dtype[n
 def _distribution(
     sample: np.ndarray[tuple[int], np.dtype[np.float64]], grid: np.ndarray[tuple[int], np.dtype[np.float64]]
 ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Share of rows at or below each grid point: straight lines between the quantiles, a step where they repeat."""
+    """Share of rows at or below each grid point: straight lines between the quantiles, a step if they repeat."""
     points, last = np.unique(sample[::-1], return_index=True)
     shares = (len(sample) - 1 - last) / max(len(sample) - 1, 1)
     return np.asarray(np.interp(grid, points, shares, left=0.0, right=1.0))

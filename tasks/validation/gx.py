@@ -1,7 +1,7 @@
-"""Validation: the one door to Great Expectations. Row rules fill the quarantine, period checks give the verdict.
+"""Validation with Great Expectations, which only this file uses. Row rules fill the quarantine, period checks give the verdict.
 
-Rows are streamed, a batch at a time, so memory does not grow with the period. Nothing that Great Expectations says of
-itself (run ids, times) is kept: the same rows, rules and history give the same bytes.
+Rows are streamed, a batch at a time, so memory does not grow with the period. Metadata of Great Expectations
+(run ids, times) is not kept: the same rows, rules and history give the same bytes.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.validation.drift import History
 from nightloop.tasks.validation.period_checks import Check, period_checks
-from nightloop.tasks.validation.result import Broken, Validation, judge
+from nightloop.tasks.validation.result import BrokenRule, Validation, judge
 from nightloop.tasks.validation.row_rules import RowRule, row_rules
-from nightloop.tasks.validation.statistics import measure, written_otherwise
+from nightloop.tasks.validation.statistics import describe_rewritten_id, measure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +62,7 @@ def validate_period(
 ) -> Validation:
     """Judge one version of a period, put broken rows aside, and say why.
 
-    Doing it again changes nothing: what landing put aside is left alone, everything else is judged anew. (Mended rules
+    Doing it again changes nothing: what landing put aside is left alone, everything else is judged again. (Changed rules
     make a new version of the period when it is collected.) `accepted` is an operator's reason to let a stopped period
     pass: the verdict is then `overridden`. Raises PlanError for an empty reason and for rules that name a column the
     plan does not have.
@@ -70,7 +70,9 @@ def validate_period(
     if accepted is not None and not accepted.strip():
         raise PlanError("a blocked period is accepted only with a reason; the reason given is empty")
     rules = row_rules(plan, period)
-    broken = _unusable(warehouse, period.index, version) + _put_aside(warehouse, rules, period.index, version)
+    broken = _list_unusable(warehouse, period.index, version) + _quarantine_rows(
+        warehouse, rules, period.index, version
+    )
     statistics = measure(warehouse, plan.columns, period.index, version, nights.vocabulary)
     checks = period_checks(plan.expectations, plan.columns, statistics, nights.history)
     results = _judge_period(checks)
@@ -85,45 +87,47 @@ def _with_ids(
     check: Check,
     results: Mapping[str, Mapping[str, Any]],
 ) -> Check:
-    """The check; where one of ids failed, with an id of this period and one that was known before."""
+    """The check; if it is about ids and failed, with an id of this period and one that was known before."""
     if not check.role or nights.vocabulary is None or results.get(check.name, {}).get("success", True):
         return check
-    return replace(check, note=written_otherwise(warehouse, *version, nights.vocabulary, check.role))
+    return replace(check, note=describe_rewritten_id(warehouse, *version, nights.vocabulary, check.role))
 
 
-def _put_aside(warehouse: Warehouse, rules: Sequence[RowRule], period: int, version: int) -> list[Broken]:
+def _quarantine_rows(warehouse: Warehouse, rules: Sequence[RowRule], period: int, version: int) -> list[BrokenRule]:
     """Apply the row rules to every row; what breaks one goes to quarantine under the rule's code."""
-    place = {"period": period, "version": version}
-    found: dict[str, list[Arrivals]] = {rule.code: [] for rule in rules}
-    for batch in _batches(warehouse, place) if rules else ():
-        for code, arrivals in _break(rules, batch).items():
-            found[code].append(arrivals)
-    aside = {code: np.sort(np.concatenate(parts)) for code, parts in found.items() if parts}
+    version_key = {"period": period, "version": version}
+    arrivals_by_rule: dict[str, list[Arrivals]] = {rule.code: [] for rule in rules}
+    for batch in _batches(warehouse, version_key) if rules else ():
+        for code, arrivals in _find_broken(rules, batch).items():
+            arrivals_by_rule[code].append(arrivals)
+    aside = {code: np.sort(np.concatenate(parts)) for code, parts in arrivals_by_rule.items() if parts}
     codes = np.repeat(np.array([*aside, ""], dtype=object), [*(len(rows) for rows in aside.values()), 0])
     arrivals = np.concatenate([np.empty(0, np.int64), *aside.values()])
     rows = pa.table({"arrival": pa.array(arrivals, pa.int64()), "reason": pa.array(codes, pa.string())})
     warehouse.quarantine(period, version, rows)
     return [
-        Broken(rule.code, rule.words, len(aside[rule.code]), _examples(warehouse, rule, place, aside[rule.code]))
+        BrokenRule(
+            rule.code, rule.words, len(aside[rule.code]), _examples(warehouse, rule, version_key, aside[rule.code])
+        )
         for rule in rules
         if rule.code in aside
     ]
 
 
-def _unusable(warehouse: Warehouse, period: int, version: int) -> list[Broken]:
-    """What landing put aside already: rows that could not be typed, and repeats."""
+def _list_unusable(warehouse: Warehouse, period: int, version: int) -> list[BrokenRule]:
+    """What landing put aside already: rows with unreadable values, and repeats."""
     rows = warehouse.query("validate/unusable_rows", {"period": period, "version": version}).to_pylist()
     return [
-        Broken(row["reason"], UNUSABLE.get(row["reason"]) or UNUSABLE[row["reason"].split("_")[0]], row["rows"],
+        BrokenRule(row["reason"], UNUSABLE.get(row["reason"]) or UNUSABLE[row["reason"].split("_")[0]], row["rows"],
                tuple((example["arrival"], example["value"]) for example in row["examples"]))
         for row in rows
     ]  # fmt: skip
 
 
-def _batches(warehouse: Warehouse, place: Mapping[str, object]) -> Iterator[pa.Table]:
+def _batches(warehouse: Warehouse, version_key: Mapping[str, object]) -> Iterator[pa.Table]:
     """Rows in tables of about BATCH: one call of Great Expectations costs a tenth of a second, however few the rows."""
     waiting: list[pa.RecordBatch] = []
-    for batch in warehouse.stream("validate/arrived_rows", place):
+    for batch in warehouse.stream("validate/arrived_rows", version_key):
         waiting.append(batch)
         if sum(b.num_rows for b in waiting) >= BATCH:
             yield pa.Table.from_batches(waiting)
@@ -133,32 +137,32 @@ def _batches(warehouse: Warehouse, place: Mapping[str, object]) -> Iterator[pa.T
 
 
 def _examples(
-    warehouse: Warehouse, rule: RowRule, place: Mapping[str, object], arrivals: Arrivals
+    warehouse: Warehouse, rule: RowRule, version_key: Mapping[str, object], arrivals: Arrivals
 ) -> tuple[tuple[int, str | None], ...]:
-    asked = {**place, "column": rule.column, "arrivals": arrivals[:EXAMPLES].tolist()}
-    rows = warehouse.query("validate/example_values", asked).to_pylist()
+    parameters = {**version_key, "column": rule.column, "arrivals": arrivals[:EXAMPLES].tolist()}
+    rows = warehouse.query("validate/example_values", parameters).to_pylist()
     return tuple((row["arrival"], row["value"]) for row in rows)
 
 
-def _break(rules: Sequence[RowRule], rows: pa.Table) -> dict[str, Arrivals]:
+def _find_broken(rules: Sequence[RowRule], rows: pa.Table) -> dict[str, Arrivals]:
     """Arrivals of the rows that break each rule, by its code.
 
     A rule is put first to the few values that decide it (of a range: the smallest and the largest) and, only if one of
     those breaks it, to every value of the column: most nights are clean.
     """
-    columns = {name: _comparable(rows.column(name)) for name in {rule.column for rule in rules}}
-    decided = _judge_values(rules, {rule.code: _deciding(rule, columns[rule.column]) for rule in rules})
-    suspect = [rule for rule in rules if decided[rule.code]]
+    columns = {name: _make_comparable(rows.column(name)) for name in {rule.column for rule in rules}}
+    suspects = _judge_values(rules, {rule.code: _select_deciding(rule, columns[rule.column]) for rule in rules})
+    suspect = [rule for rule in rules if suspects[rule.code]]
     coded = {name: columns[name].dictionary_encode("encode") for name in {rule.column for rule in suspect}}
     broken = _judge_values(suspect, {rule.code: coded[rule.column].dictionary for rule in suspect})
-    arrival, found = rows.column("arrival").to_numpy(), {}
+    arrival, arrivals = rows.column("arrival").to_numpy(), {}
     for code, values in {rule.code: coded[rule.column] for rule in suspect}.items():
         bad = np.isin(np.arange(len(values.dictionary)), broken[code])
-        found[code] = arrival[bad[values.indices.to_numpy()]].astype(np.int64)
-    return found
+        arrivals[code] = arrival[bad[values.indices.to_numpy()]].astype(np.int64)
+    return arrivals
 
 
-def _comparable(column: pa.ChunkedArray) -> pa.Array:
+def _make_comparable(column: pa.ChunkedArray) -> pa.Array:
     """A column as rules compare it: times as µs, and NaN as infinity, because to pandas a NaN is a missing value."""
     values = column.combine_chunks()
     if pa.types.is_timestamp(values.type):
@@ -168,7 +172,7 @@ def _comparable(column: pa.ChunkedArray) -> pa.Array:
     return values
 
 
-def _deciding(rule: RowRule, values: pa.Array) -> pa.Array:
+def _select_deciding(rule: RowRule, values: pa.Array) -> pa.Array:
     """The few values of a column, at least one, of which some break the rule exactly when some of the column do."""
     if rule.kind == "null":
         return pa.nulls(1, values.type) if values.null_count else values.slice(0, 1)
@@ -183,13 +187,13 @@ def _judge_values(rules: Sequence[RowRule], values: Mapping[str, pa.Array]) -> d
     if not rules:
         return {}
     most = max(len(each) for each in values.values())
-    filled = {rule.code: _filled(rule, values[rule.code], most) for rule in rules}
+    filled = {rule.code: _pad_values(rule, values[rule.code], most) for rule in rules}
     expectations = [(rule.code, _row_expectation(rule)) for rule in rules]
-    results = _expect(expectations, pa.table(filled).to_pandas(), "COMPLETE")
+    results = _run_expectations(expectations, pa.table(filled).to_pandas(), "COMPLETE")
     return {code: result["result"]["unexpected_index_list"] for code, result in results.items()}
 
 
-def _filled(rule: RowRule, values: pa.Array, length: int) -> pa.Array:
+def _pad_values(rule: RowRule, values: pa.Array, length: int) -> pa.Array:
     """The values with more after them, as many as the longest column has, of which none breaks the rule that did not.
 
     Texts are followed by nulls, which only the null rule looks at, and that one never at the text: one long value, again
@@ -205,7 +209,7 @@ def _filled(rule: RowRule, values: pa.Array, length: int) -> pa.Array:
 def _row_expectation(rule: RowRule) -> Any:
     import great_expectations as gx
 
-    gxe: Any = gx.expectations  # its names are re-exported without saying so, which a strict checker refuses
+    gxe: Any = gx.expectations  # its names are re-exported implicitly, which a strict checker refuses
     column, meta = rule.code, {"code": rule.code}
     if rule.kind == "null":
         return gxe.ExpectColumnValuesToNotBeNull(column=column, meta=meta)
@@ -223,7 +227,7 @@ def _judge_period(checks: Sequence[Check]) -> dict[str, dict[str, Any]]:
     import great_expectations as gx
     import pandas as pd
 
-    judged = [check for check in checks if check.judged]
+    judged = [check for check in checks if check.is_judged]
     if not judged:
         return {}
     gxe: Any = gx.expectations
@@ -237,10 +241,10 @@ def _judge_period(checks: Sequence[Check]) -> dict[str, dict[str, Any]]:
         else:
             expectation = gxe.ExpectColumnValuesToBeBetween(column=name, min_value=low, max_value=high, meta=meta)
         expectations.append((name, expectation))
-    return _expect(expectations, frame, "BASIC")
+    return _run_expectations(expectations, frame, "BASIC")
 
 
-def _expect(
+def _run_expectations(
     expectations: Sequence[tuple[str, Any]], frame: pd.DataFrame, form: Literal["BASIC", "COMPLETE"]
 ) -> dict[str, dict[str, Any]]:
     """What Great Expectations says of each expectation, by code; a check that could not be run is a RuntimeError."""
@@ -260,11 +264,11 @@ def _expect(
     asset = context.data_sources.add_pandas("lake").add_dataframe_asset("rows")
     batch = asset.add_batch_definition_whole_dataframe("all").get_batch(batch_parameters={"dataframe": frame})
     suite = gx.ExpectationSuite(name="rules", expectations=[expectation for _, expectation in expectations])
-    found: dict[str, dict[str, Any]] = {}
-    for one in batch.validate(suite, result_format={"result_format": form}).results:
-        result = cast("dict[str, Any]", one.to_json_dict())
+    results: dict[str, dict[str, Any]] = {}
+    for outcome in batch.validate(suite, result_format={"result_format": form}).results:
+        result = cast("dict[str, Any]", outcome.to_json_dict())
         code = result["expectation_config"]["meta"]["code"]
         if result["exception_info"].get("raised_exception"):
             raise RuntimeError(f"the check {code} could not be made: {result['exception_info']['exception_message']}")
-        found[code] = result
-    return {code: found[code] for code, _ in expectations}
+        results[code] = result
+    return {code: results[code] for code, _ in expectations}

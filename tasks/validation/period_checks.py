@@ -1,6 +1,6 @@
-"""Checks of a period: each a statistic, what it may be, and how much it matters; Great Expectations judges next door.
+"""Checks of a period: each a statistic, what it may be, and its severity; `gx` judges them.
 
-Nothing to judge is no licence: a night without rows, without a configured check or with a NaN is stopped.
+Missing input blocks the night: a period without rows, without a configured check or with a NaN is blocked.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from nightloop.tasks.plan.expectations import Band, Drift, Expectations, Limit, 
 from nightloop.tasks.plan.plan import Columns
 from nightloop.tasks.validation.drift import QUANTILES, History, allowed_range, ks, psi, reference_values, with_prefix
 
-CERTAIN = 3.09  # standard deviations: what chance exceeds once in a thousand nights
+CERTAIN = 3.09  # standard deviations: exceeded by chance once in a thousand nights
 
 
 @dataclass(frozen=True)
 class Check:
-    """One check: `observed` must be in [low, high]; `note` says why it is not judged, where it is not."""
+    """One check: `observed` must be in [low, high]; `note` says why it is not judged, if it is not."""
 
     name: str
     severity: Severity
@@ -26,10 +26,10 @@ class Check:
     low: float = -math.inf
     high: float = math.inf
     note: str = ""
-    role: str = ""  # user or item: whose ids tell more where it fails
+    role: str = ""  # user or item: whose ids explain a failure
 
     @property
-    def judged(self) -> bool:
+    def is_judged(self) -> bool:
         """Whether there is anything to compare with. NaN is always judged, and fails."""
         return not self.note or bool(self.role) or math.isnan(self.observed)
 
@@ -51,7 +51,7 @@ def _number(value: float) -> str:
 
 def period_checks(plan: Expectations, columns: Columns, tonight: Mapping[str, float], history: History) -> list[Check]:
     """Every check that is not off, most basic first."""
-    found = [
+    checks = [
         Check("clean rows", "block", tonight.get("clean", 0.0), low=plan.least_rows),
         _limit("quarantine share", Limit(severity=plan.rows, most=plan.budget), "quarantine_share", tonight),
         _band("volume", plan.volume, "rows", tonight, history),
@@ -60,18 +60,18 @@ def period_checks(plan: Expectations, columns: Columns, tonight: Mapping[str, fl
         _limit("share out of order", plan.out_of_order, "out_of_order_share", tonight),
     ]
     if columns.label is not None:
-        found.append(_band("label rate", plan.label_rate, "label_rate", tonight, history))
+        checks.append(_band("label rate", plan.label_rate, "label_rate", tonight, history))
     for name, band, key in (
         ("new user rate", plan.new_users, "new_user_rate"),
         ("new item rate", plan.new_items, "new_item_rate"),
     ):
         if key in tonight or any(key in night for night in history):
-            found.append(_band(name, band, key, tonight, history))
-            found.append(_sudden(f"share of rows with a new {name.split()[1]}", plan.all_new, key, tonight, history))
-    found += [_psi(plan.psi, name, tonight, history) for name in columns.categorical]
-    found += [_ks(plan.ks, name, tonight, history) for name in columns.numeric]
+            checks.append(_band(name, band, key, tonight, history))
+            checks.append(_sudden(f"share of rows with a new {name.split()[1]}", plan.all_new, key, tonight, history))
+    checks += [_psi(plan.psi, name, tonight, history) for name in columns.categorical]
+    checks += [_ks(plan.ks, name, tonight, history) for name in columns.numeric]
     nothing = not tonight.get("clean")  # then one sentence is enough
-    return [c for c in found if c.severity != "off" and not (nothing and math.isnan(c.observed))]
+    return [c for c in checks if c.severity != "off" and not (nothing and math.isnan(c.observed))]
 
 
 def _limit(name: str, limit: Limit, key: str, tonight: Mapping[str, float]) -> Check:
@@ -88,7 +88,7 @@ def _band(name: str, band: Band, key: str, tonight: Mapping[str, float], history
 
 
 def _sudden(name: str, sudden: Sudden, key: str, tonight: Mapping[str, float], history: History) -> Check:
-    """Judged where the night before knew most of its ids: then not all can be new, unless they are written in another way."""
+    """Judged if the night before knew most of its ids: then not all can be new, unless they are written in another way."""
     observed, before = tonight.get(key, 0.0), history[-1].get(key) if history else None
     if before is None or before > sudden.before:
         how = "no night passed before" if before is None else f"it was {_number(before)} in the night before"
@@ -102,7 +102,7 @@ def _psi(drift: Drift, column: str, tonight: Mapping[str, float], history: Histo
     before = reference_values(drift, prefix, history)
     now = with_prefix(prefix, tonight)
     if not before:
-        return _unknown(name, drift)
+        return _not_judged(name, drift)
     freedom = max(1, len({*now, *(key for night in before for key in night)}) - 1)
     bend = 2.0 / (9.0 * freedom)  # Wilson and Hilferty 1931: quantile of chi-square
     chance = freedom * (1.0 - bend + CERTAIN * math.sqrt(bend)) ** 3 * _inverse_rows(drift, tonight, history)
@@ -115,7 +115,7 @@ def _ks(drift: Drift, column: str, tonight: Mapping[str, float], history: Histor
     before = reference_values(drift, prefix, history)
     now = with_prefix(prefix, tonight)
     if not before:
-        return _unknown(name, drift)
+        return _not_judged(name, drift)
     chance = 1.95 * math.sqrt(_inverse_rows(drift, tonight, history)) + 1.0 / (QUANTILES - 1)
     return Check(name, drift.severity, ks(now, before), high=max(drift.most, chance))
 
@@ -125,5 +125,5 @@ def _inverse_rows(drift: Drift, tonight: Mapping[str, float], history: History) 
     return 1.0 / max(tonight.get("clean", 0.0), 1.0) + 1.0 / max(before, 1.0)
 
 
-def _unknown(name: str, drift: Drift) -> Check:
+def _not_judged(name: str, drift: Drift) -> Check:
     return Check(name, drift.severity, 0.0, note=f"not judged: {drift.least} passed nights are needed")

@@ -1,4 +1,4 @@
-"""Verdict of a validation: passed, warned, blocked or overridden, with reasons and a table that people can read."""
+"""The result of a validation: passed, warned, blocked or overridden, with reasons and a table that people can read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST = 40  # reasons kept
 
 
 @dataclass(frozen=True)
-class Broken:
+class BrokenRule:
     """One reason why rows are in quarantine: how many, and the first of them as (arrival, value)."""
 
     code: str
@@ -34,7 +34,7 @@ class Broken:
 
 @dataclass(frozen=True)
 class Validation:
-    """What a night writes down: the verdict, why, the statistics later nights learn from, and the whole table."""
+    """What a night records: the verdict, its reasons, the statistics that later nights use, and the whole table."""
 
     verdict: Literal["passed", "warned", "blocked", "overridden"]
     reasons: tuple[str, ...]
@@ -44,7 +44,7 @@ class Validation:
 
 def judge(
     plan: Plan,
-    broken: Sequence[Broken],
+    broken: Sequence[BrokenRule],
     checks: Sequence[Check],
     results: Mapping[str, Mapping[str, Any]],
     statistics: Mapping[str, float],
@@ -54,23 +54,23 @@ def judge(
     failed = [check for check in checks if check.name in results and not results[check.name]["success"]]
     stopping = [check for check in failed if check.severity == "block" or math.isnan(check.observed)]
     reasons = [f"{'stops the night' if check in stopping else 'warning'}: {check.words}" for check in failed]
-    nothing = all(severity == "off" for severity in plan.expectations.severities)
-    if nothing:
-        reasons.insert(0, "stops the night: every check is off, so nothing vouches for this period; configure one")
-    reasons += [one.words for one in sorted(broken, key=lambda one: (-one.rows, one.code))]
+    unchecked = all(severity == "off" for severity in plan.expectations.severities)
+    if unchecked:
+        reasons.insert(0, "stops the night: every check is off, so this period is not validated; configure a check")
+    reasons += [rule.words for rule in sorted(broken, key=lambda rule: (-rule.rows, rule.code))]
     verdict: Literal["passed", "warned", "blocked", "overridden"] = "warned" if failed else "passed"
-    if stopping or nothing:
+    if stopping or unchecked:
         verdict = "blocked" if accepted is None else "overridden"
         reasons = reasons if accepted is None else [f"accepted by an operator: {accepted}", *reasons]
-    told = tuple(_short(reason) for reason in reasons[:MOST])
+    shortened = tuple(_short(reason) for reason in reasons[:MOST])
     document = {
         "verdict": verdict,
-        "reasons": list(told),
+        "reasons": list(shortened),
         "checks": [_row(check, results.get(check.name), check in stopping) for check in checks],
-        "rules": [_rule(one) for one in broken],
+        "rules": [_rule(rule) for rule in broken],
         "great_expectations": [_plain(results[check.name]) for check in checks if check.name in results],
     }
-    return Validation(verdict, told, dict(statistics), canonical_json(document))
+    return Validation(verdict, shortened, dict(statistics), canonical_json(document))
 
 
 def _short(text: str) -> str:
@@ -82,7 +82,7 @@ def _row(check: Check, result: Mapping[str, Any] | None, stops: bool) -> dict[st
     return {
         "check": check.name,
         "severity": check.severity,
-        "observed": _finite(check.observed) if check.judged else None,
+        "observed": _finite(check.observed) if check.is_judged else None,
         "least": _finite(check.low),
         "most": _finite(check.high),
         "verdict": verdict,
@@ -90,9 +90,9 @@ def _row(check: Check, result: Mapping[str, Any] | None, stops: bool) -> dict[st
     }
 
 
-def _rule(one: Broken) -> dict[str, JsonValue]:
-    examples: list[JsonValue] = [{"arrival": arrival, "value": value} for arrival, value in one.examples]
-    return {"rule": one.code, "allowed": one.allowed, "rows": one.rows, "examples": examples}
+def _rule(rule: BrokenRule) -> dict[str, JsonValue]:
+    examples: list[JsonValue] = [{"arrival": arrival, "value": value} for arrival, value in rule.examples]
+    return {"rule": rule.code, "allowed": rule.allowed, "rows": rule.rows, "examples": examples}
 
 
 def _finite(value: float) -> float | None:
@@ -100,10 +100,10 @@ def _finite(value: float) -> float | None:
 
 
 def _plain(result: Any) -> JsonValue:
-    """A Great Expectations result without what canonical JSON cannot hold: NaN and infinities become null."""
+    """A Great Expectations result for canonical JSON: NaN and infinities become null."""
     if isinstance(result, Mapping):
-        kept = {str(key): _plain(value) for key, value in result.items() if key not in ("batch_id", "id")}
-        return kept
+        plain = {str(key): _plain(value) for key, value in result.items() if key not in ("batch_id", "id")}
+        return plain
     if isinstance(result, list | tuple):
         return [_plain(value) for value in result]
     if isinstance(result, float):

@@ -16,7 +16,7 @@ from nightloop.tasks.plan.plan import Plan
 Kind = Literal["null", "length", "forbidden", "range", "values", "outside"]
 
 SOMEBODY = (
-    "an id: no blank, no word for nobody (unknown, undefined, n/a, (not set)), no control characters or lost letters, no number that "
+    "an id: no blank, no word for a missing id (unknown, undefined, n/a, (not set)), no control characters or lost letters, no number that "
     'a spreadsheet or Java wrote with an exponent (1.23457E+12, 1.2345678E7) or a spreadsheet guards (="0012"), no list; another rule '
     "is `forbidden` of the column under `expectations: rules` of the plan"
 )
@@ -26,7 +26,7 @@ LATEST = 4_102_444_800_000_000  # 2100-01-01: a time after it is in milliseconds
 WORDS = ", or a word for them: true, false, yes, no"
 
 
-def _shown(value: str | float) -> str:
+def _format_value(value: str | float) -> str:
     return f"{value:g}" if isinstance(value, float) else value
 
 
@@ -54,7 +54,7 @@ class RowRule:
             "length": f"at most {self.most} characters",
             "forbidden": SOMEBODY if self.pattern == NOBODY else "no value that the plan's rule `forbidden` names",
             "range": f"{self.least} to {self.most}",
-            "values": f"one of {', '.join(_shown(value) for value in self.allowed[:20])}{WORDS if self.column == 'label' else ''}",
+            "values": f"one of {', '.join(_format_value(value) for value in self.allowed[:20])}{WORDS if self.column == 'label' else ''}",
             "outside": "a time inside the period",
         }[self.kind]
 
@@ -63,56 +63,56 @@ def row_rules(plan: Plan, period: Period) -> list[RowRule]:
     """Every rule of a plan, defaults included. Raises PlanError for a rule of a column that the plan does not have."""
     if plan.expectations.rows == "off":
         return []
-    columns, given = plan.columns, plan.expectations.rules
+    columns, plan_rules = plan.columns, plan.expectations.rules
     names = {"user": columns.user, "item": columns.item, "time": columns.time}
     if columns.label is not None:
         names["label"] = columns.label
     if columns.logged_probability is not None:
         names["served"] = columns.logged_probability
     names |= {name: name for name in (*columns.categorical, *columns.numeric)}
-    unknown = sorted(set(given) - set(names) - set(names.values()))
+    unknown = sorted(set(plan_rules) - set(names) - set(names.values()))
     if unknown:
         raise PlanError(f"expectations.rules names {unknown}; the plan's columns are {sorted(names)}")
-    found: list[RowRule] = []
+    rules: list[RowRule] = []
     for column, source in names.items():
-        rule = given.get(column) or given.get(source) or Rule()
-        found += _time(rule, period) if column == "time" else _column(plan, column, rule)
-    return found
+        rule = plan_rules.get(column) or plan_rules.get(source) or Rule()
+        rules += _time(rule, period) if column == "time" else _column(plan, column, rule)
+    return rules
 
 
 def _time(rule: Rule, period: Period) -> list[RowRule]:
-    found = [RowRule("time", "null")]
+    rules = [RowRule("time", "null")]
     if period.start is not None and period.end is not None:
-        found.append(RowRule("time", "outside", period.start, period.end - 1))
+        rules.append(RowRule("time", "outside", period.start, period.end - 1))
     elif rule.least is None and rule.most is None:
-        found.append(RowRule("time", "range", 0, LATEST))
+        rules.append(RowRule("time", "range", 0, LATEST))
     if rule.least is not None or rule.most is not None:
-        found.append(RowRule("time", "range", rule.least, rule.most))
-    return found
+        rules.append(RowRule("time", "range", rule.least, rule.most))
+    return rules
 
 
 def _column(plan: Plan, column: str, rule: Rule) -> list[RowRule]:
-    """The rules of one column: what its role asks for, with what the plan says in place of it."""
+    """The rules of one column: the defaults of its role, replaced by what the plan says."""
     id_like, label, served = column in ("user", "item"), column == "label", column == "served"
     number = label or served or column in plan.columns.numeric
     required = rule.required if rule.required is not None else id_like or label
     free = rule.least is None and rule.most is None
     allowed = rule.allowed or ((0.0, 1.0) if label and free else ())
     forbidden = rule.forbidden if rule.forbidden is not None else NOBODY if id_like else ""
-    found = [RowRule(column, "null")] if required else []
+    rules = [RowRule(column, "null")] if required else []
     if number and not (allowed and free):  # infinity is in no set of values: one check is enough
         lowest, highest = (0.0, 1.0) if served else (-LARGEST, LARGEST)
         least = lowest if rule.least is None else rule.least
         most = highest if rule.most is None else rule.most
-        found.append(RowRule(column, "range", least, most))
+        rules.append(RowRule(column, "range", least, most))
     if not number:
-        found.append(RowRule(column, "length", 0, rule.longest or 256))
+        rules.append(RowRule(column, "length", 0, rule.longest or 256))
     if forbidden and not number:
-        found.append(RowRule(column, "forbidden", pattern=forbidden))
+        rules.append(RowRule(column, "forbidden", pattern=forbidden))
     if allowed:
-        found.append(RowRule(column, "values", allowed=tuple(_typed(number, value) for value in allowed)))
-    return found
+        rules.append(RowRule(column, "values", allowed=tuple(_convert_value(number, value) for value in allowed)))
+    return rules
 
 
-def _typed(number: bool, value: str | float) -> str | float:
+def _convert_value(number: bool, value: str | float) -> str | float:
     return float(value) if number else str(value)

@@ -1,4 +1,4 @@
-"""Statistics of one period: what its checks look at now, and what later nights learn their bands from.
+"""Statistics of one period: what its checks use now, and what later nights compute their ranges from.
 
 Names: rows, clean, label_rate, new_user_rate, new_item_rate, quarantine_share, duplicate_share, outside_share,
 out_of_order_share; reason/<code> (rows); category/<column>/<bucket> (share of clean rows; values fall into BUCKETS by
@@ -25,21 +25,21 @@ SAMPLE = 200_000  # rows that quantiles are taken over: every n-th one, so that 
 def measure(
     warehouse: Warehouse, columns: Columns, period: int, version: int, vocabulary: Vocabulary | None
 ) -> dict[str, float]:
-    """The statistics of one version of a period; what cannot be told (a rate of no rows) is left out."""
-    place: dict[str, object] = {"period": period, "version": version}
-    reasons = {row["reason"]: float(row["rows"]) for row in _rows(warehouse, "validate/reason_counts", place)}
-    (counts,) = _rows(warehouse, "validate/period_counts", place)
+    """The statistics of one version of a period; what cannot be computed (a rate of no rows) is left out."""
+    version_key: dict[str, object] = {"period": period, "version": version}
+    reasons = {row["reason"]: float(row["rows"]) for row in _rows(warehouse, "validate/reason_counts", version_key)}
+    (counts,) = _rows(warehouse, "validate/period_counts", version_key)
     rows, clean = float(counts["rows"]), float(counts["clean"])
-    found = {"rows": rows, "clean": clean, **{f"reason/{code}": count for code, count in sorted(reasons.items())}}
+    statistics = {"rows": rows, "clean": clean, **{f"reason/{code}": count for code, count in sorted(reasons.items())}}
     if rows:
-        found |= _shares(counts, reasons, rows)
+        statistics |= _shares(counts, reasons, rows)
     if clean:
-        found |= _columns(warehouse, columns, place, clean)
+        statistics |= _columns(warehouse, columns, version_key, clean)
         if columns.label is not None:
-            found["label_rate"] = math.nan if counts["label_rate"] is None else counts["label_rate"]
+            statistics["label_rate"] = math.nan if counts["label_rate"] is None else counts["label_rate"]
         if vocabulary is not None:
-            found |= _new(warehouse, place, vocabulary)
-    return {name: value for name, value in found.items() if math.isfinite(value)}
+            statistics |= _new_id_rates(warehouse, version_key, vocabulary)
+    return {name: value for name, value in statistics.items() if math.isfinite(value)}
 
 
 def _rows(warehouse: Warehouse, name: str, values: Mapping[str, object]) -> list[dict[str, Any]]:
@@ -57,33 +57,35 @@ def _shares(counts: Mapping[str, Any], reasons: Mapping[str, float], rows: float
     }
 
 
-def _columns(warehouse: Warehouse, columns: Columns, place: Mapping[str, object], clean: float) -> dict[str, float]:
+def _columns(
+    warehouse: Warehouse, columns: Columns, version_key: Mapping[str, object], clean: float
+) -> dict[str, float]:
     """Shares of every categorical column's buckets, quantiles of every numeric one."""
-    found: dict[str, float] = {}
+    statistics: dict[str, float] = {}
     if columns.categorical:
-        for row in _rows(warehouse, "validate/category_shares", {**place, "columns": list(columns.categorical)}):
-            found[f"category/{row['field']}/{row['bucket']}"] = row["share"]
+        for row in _rows(warehouse, "validate/category_shares", {**version_key, "columns": list(columns.categorical)}):
+            statistics[f"category/{row['field']}/{row['bucket']}"] = row["share"]
     if columns.numeric:
         stride = max(1, math.ceil(clean / SAMPLE))
         for row in _rows(
-            warehouse, "validate/number_quantiles", {**place, "columns": list(columns.numeric), "stride": stride}
+            warehouse, "validate/number_quantiles", {**version_key, "columns": list(columns.numeric), "stride": stride}
         ):
-            found[f"number/{row['field']}/{row['quantile']:02d}"] = row["value"]
-    return found
+            statistics[f"number/{row['field']}/{row['quantile']:02d}"] = row["value"]
+    return statistics
 
 
-def written_otherwise(warehouse: Warehouse, period: int, version: int, vocabulary: Vocabulary, role: str) -> str:
+def describe_rewritten_id(warehouse: Warehouse, period: int, version: int, vocabulary: Vocabulary, role: str) -> str:
     """A new id of the period beside a known one that may be the same in another writing, in words."""
-    known = vocabulary.ids[role].slice(0, COMPARED).to_pylist()
-    plain = {form: id_ for id_ in reversed(known) if id_ for form in _forms(id_)}
+    known_ids = vocabulary.ids[role].slice(0, COMPARED).to_pylist()
+    plain = {form: id_ for id_ in reversed(known_ids) if id_ for form in _forms(id_)}
     first = ""
     for batch in warehouse.stream("validate/value_counts", {"period": period, "version": version, "columns": [role]}):
         values = batch.column("value")
         for value in values.filter(pa.array(encode(vocabulary, role, values) < 0)).to_pylist():
             first = first or value
             if same := next((plain[form] for form in _forms(value) if form in plain), ""):
-                return f"{value[:60]!r} is new, where {same[:60]!r} is known"
-    return f"{first[:60]!r} is new; known are such as {str(next(iter(known), ''))[:60]!r}"
+                return f"{value[:60]!r} is new; {same[:60]!r} is known"
+    return f"{first[:60]!r} is new; known are such as {str(next(iter(known_ids), ''))[:60]!r}"
 
 
 def _forms(id_: str) -> list[str]:
@@ -92,10 +94,10 @@ def _forms(id_: str) -> list[str]:
     return [id_.casefold(), *([digits] if digits else [])]
 
 
-def _new(warehouse: Warehouse, place: Mapping[str, object], vocabulary: Vocabulary) -> dict[str, float]:
+def _new_id_rates(warehouse: Warehouse, version_key: Mapping[str, object], vocabulary: Vocabulary) -> dict[str, float]:
     """Shares of clean rows whose user, and whose item, the vocabulary does not have."""
     new, total = dict.fromkeys(("user", "item"), 0), dict.fromkeys(("user", "item"), 0)
-    for batch in warehouse.stream("validate/value_counts", {**place, "columns": ["user", "item"]}):
+    for batch in warehouse.stream("validate/value_counts", {**version_key, "columns": ["user", "item"]}):
         for role in new:
             part = batch.filter(pc.equal(batch.column("field"), role))
             rows = part.column("rows").to_numpy()

@@ -38,7 +38,7 @@ def oven(monkeypatch: pytest.MonkeyPatch) -> Oven:
     """Bake-offs that compute their pieces in this process, from here on."""
     made = Oven()
     computed_by(monkeypatch, made.work)
-    monkeypatch.setattr(nightloop.flows.bakeoff, "scheduled", lambda: WHEN)
+    monkeypatch.setattr(nightloop.flows.bakeoff, "scheduled_time", lambda: WHEN)
     return made
 
 

@@ -51,7 +51,7 @@ def test_a_clear_leader_is_sure_and_its_price_is_named() -> None:
     assert any(
         "full takes 3 s to learn a period and 40 MB of memory, and keeps 1.0 kB; tuned takes 0.2 s" in s for s in said
     )
-    assert any(s.startswith("Nobody matches full") for s in said)
+    assert any(s.startswith("No entrant matches full") for s in said)
     assert any("% of full's ndcg@20 is personal" in s for s in said)
 
 
@@ -64,7 +64,7 @@ def test_what_is_level_and_cheap_is_the_cheap_choice() -> None:
 
 def test_when_nobody_beats_popularity_it_is_said() -> None:
     said = advice(board(list=("Popularity", ran(5, 0.01, False)), tuned=("FineTune", ran(8, 1.0))), ["uniform"])
-    assert any(s.startswith("Nobody surely beats list") for s in said)
+    assert any(s.startswith("No entrant surely beats list") for s in said)
     said = advice(board(list=("Popularity", ran(9, 0.01, False)), tuned=("FineTune", ran(5, 1.0))), ["uniform"])
     assert any(s.startswith("tuned surely beats list") for s in said)
 
@@ -86,7 +86,7 @@ def test_seeds_that_disagree_are_not_sure() -> None:
 def test_one_alone_nobody_and_one_that_failed() -> None:
     assert advice(board(a=("FineTune", ran(3, 1.0))), ["uniform"])[0].startswith("a is alone")
     said = advice(board(), ["uniform"])
-    assert said == ["Nobody finished: every entrant failed, for the reasons below."]
+    assert said == ["All runs failed, for the reasons below."]
 
 
 def test_options_are_put_in_by_dotted_names_and_nothing_is_changed() -> None:

@@ -132,7 +132,7 @@ def test_a_period_that_an_operator_passed_over_is_left_out(
     found = bake(tiny.path, end="2026-01-06")
     assert found["test"] == ["2026-01-03", "2026-01-05", "2026-01-06"]
     assert "2026-01-04" not in [one["name"] for one in found["history"]]
-    with pytest.raises(ValueError, match="every test period was passed over"):
+    with pytest.raises(ValueError, match="every test period was skipped by an operator"):
         bake(tiny.path, end="2026-01-06", test_periods=("2026-01-04",))
 
 
@@ -151,7 +151,7 @@ def test_a_diverging_strategy_is_named_and_the_others_finish(tiny: Tiny, kitchen
 
 def test_all_failed_is_said(tiny: Tiny, kitchen: Oven) -> None:
     found = bake(tiny.path, spec=ordered(tiny, strategies={"wild": DIVERGES}))
-    assert found["advice"][0].startswith("Nobody finished") and not found["leaderboard"]["uniform"]
+    assert found["advice"][0].startswith("All runs failed") and not found["leaderboard"]["uniform"]
 
 
 def test_a_process_that_dies_is_a_failed_cell(tiny: Tiny, kitchen: Oven, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,7 +229,7 @@ def test_the_document_is_in_the_store_and_beside_the_report(tiny: Tiny, kitchen:
         ({"end": "2026-02-02"}, "end: 2026-02-02 is not over yet"),
         ({"test_periods": ["2026-01-01"]}, "periods: 2026-01-01 is not within the scored periods, 2026-01-03 to 2026-01-06"),
         ({"test_periods": ["2026-01-05..2026-01-04"]}, "is reversed"),
-        ({"baselines": ["nobody"]}, "baselines: 'nobody' does not race; there are still, tuned, popular"),
+        ({"baselines": ["nobody"]}, "baselines: 'nobody' is not an entrant; allowed are still, tuned, popular"),
         ({"metric": "auc"}, "metric: given 'auc'; of this plan's logs there are ndcg@5"),
         ({"tune": {"tuned": {"training.lr": [1]}}}, "tune and tune_periods go together"),
         ({"tune": {"tuned": {"lr": [1]}}, "tune_periods": ["2026-01-03"]}, "tune.tuned lr 1: lr: no such option"),

@@ -80,7 +80,7 @@ def against_neighbours(name: str, data: Path, metric: str) -> dict[str, float]:
         period = checkpoint.period + 1
         if period in TEST:
             mine = ranked(from_weights(model.factors, checkpoint.weights), whole, period)
-            nights.append((mine, ranked(ItemKNN().fitted(logs_until(whole, period - 1)), whole, period)))
+            nights.append((mine, ranked(ItemKNN().fit(logs_until(whole, period - 1)), whole, period)))
     gap = difference(nights, metric)
     return {"mean": gap.mean, "low": gap.low, "high": gap.high} if gap else {}
 

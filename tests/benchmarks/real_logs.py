@@ -178,7 +178,7 @@ def neighbours(whole: Logs, periods: Sequence[int] = TEST) -> Row:
     for period in periods:
         logs = logs_until(whole, period - 1)
         began = time.perf_counter()
-        ranker = ItemKNN().fitted(logs)
+        ranker = ItemKNN().fit(logs)
         seconds.append(time.perf_counter() - began)
         results.append(scored(ranker, whole, period))
     return row("Popularity + item-kNN", results, seconds)

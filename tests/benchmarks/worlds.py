@@ -79,7 +79,7 @@ def picture(
     d.label_ends(axes, ends)
     PICTURES.mkdir(exist_ok=True)
     path = PICTURES / f"{name}.png"
-    path.write_bytes(d.as_png(d.Drawn(name, figure, title), dots=110))
+    path.write_bytes(d.as_png(d.Plot(name, figure, title), dots=110))
     return str(path)
 
 

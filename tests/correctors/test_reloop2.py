@@ -156,7 +156,7 @@ def test_l8_notes_of_another_version_are_refused_and_nothing_is_learned() -> Non
     one = make_rows.chain(ReLoop2(), version="night 1")
     notes = one.correct(world.scored)[1]
     before = one.snapshot()
-    with pytest.raises(ValueError, match=r"served by night 0, what is remembered is of night 1"):
+    with pytest.raises(ValueError, match=r"served by night 0, the correctors learned from night 1"):
         one.observe("night 0", notes, world.label)
     assert all(torch.equal(tensor, before[name]) for name, tensor in one.snapshot().items())
 

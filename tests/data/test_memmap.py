@@ -167,7 +167,7 @@ def test_a_lake_that_changes_while_it_is_read(
         return table.set_column(1, "rows", pa.array([CLEAN - 1, 1, 1])) if name == "read/clean_counts" else table
 
     monkeypatch.setattr(Warehouse, "query", one_more)
-    with lake(home) as warehouse, pytest.raises(RuntimeError, match="of 209 rows 208 came; read again"):
+    with lake(home) as warehouse, pytest.raises(RuntimeError, match="208 rows came instead of 209; read again"):
         read_logs(warehouse, plan(COLUMNS), vocabulary, VERSIONS, seed=1)
 
 

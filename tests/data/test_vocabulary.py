@@ -98,5 +98,5 @@ def test_history_does_not_run_backwards() -> None:
 def test_damaged_bytes_are_refused() -> None:
     data = vocabulary_to_bytes(grow_vocabulary(empty_vocabulary(NAMES), ROWS))
     for broken in (b"", b"nonsense", data[: len(data) // 2], data[:-1], b"\0" * len(data)):
-        with pytest.raises(ValueError, match="no vocabulary"):
+        with pytest.raises(ValueError, match="not a vocabulary"):
             vocabulary_from_bytes(broken)

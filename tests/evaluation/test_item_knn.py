@@ -34,7 +34,7 @@ def made(rows: list[tuple[int, int]], periods: list[int], users: int, items: int
 def test_scores_by_hand() -> None:
     logs = made([(0, 0), (0, 1), (1, 0), (1, 1), (2, 0)], [0, 0, 1, 1, 1], users=4, items=3)
     model = ItemKNN(half_life=2, memory=1.0, shrinkage=5.0, weight=3.0)
-    scores = model.fitted(logs)(torch.tensor([2, 3, 99]), torch.tensor([0, 1, 2, 50]))
+    scores = model.fit(logs)(torch.tensor([2, 3, 99]), torch.tensor([0, 1, 2, 50]))
     count = [0.5 ** (4 / 2) + 0.5 ** (2 / 2) + 1, 0.5 ** (3 / 2) + 0.5 ** (1 / 2), 0, 0]
     popular = [log(c + NEVER) for c in count]
     # columns of w: item 0 (.5, 1, 1), item 1 (.5, 1, 0)
@@ -47,14 +47,14 @@ def test_scores_by_hand() -> None:
 def test_checkerboard() -> None:
     """Even users take even items; each is shown first what is left of his own colour."""
     rows = [(u, i) for u in range(20) for i in range(10) if u % 2 == i % 2 and (u + i) % 7]
-    ranker = ItemKNN().fitted(made(rows, [0] * len(rows), 20, 10))
+    ranker = ItemKNN().fit(made(rows, [0] * len(rows), 20, 10))
     scores = ranker(torch.arange(20), torch.arange(10))
     for u in range(20):
         assert min(scores[u, u % 2 :: 2]) > max(scores[u, 1 - u % 2 :: 2])
 
 
 def test_no_history_scores_everything_the_same() -> None:
-    scores = ItemKNN().fitted(made([], [], 0, 0))(torch.tensor([0, 4]), torch.tensor([0, 7, 9]))
+    scores = ItemKNN().fit(made([], [], 0, 0))(torch.tensor([0, 4]), torch.tensor([0, 7, 9]))
     assert len(scores.unique()) == 1
     assert bool(torch.isfinite(scores).all())
 

@@ -70,10 +70,10 @@ POINTS = {
     "manifest written, not yet visible": Point(os, "link", False, 1, linked("/nights/")),
     "manifest visible": Point(manifest_store, "create_manifest", True),
     "before the gate's entry": Point(promotion_log, "_append", False),
-    "between the gate's entry and the pointer": Point(promotion_log, "_point", False),
+    "between the gate's entry and the pointer": Point(promotion_log, "_move_pointer", False),
     "after the gate's promotion": Point(nightloop.flows.nightly, "move_champion", True),
     "before a person's entry": Point(promotion_log, "_append", False, 2),
-    "between a person's entry and the pointer": Point(promotion_log, "_point", False, 2),
+    "between a person's entry and the pointer": Point(promotion_log, "_move_pointer", False, 2),
     "after a person's promotion": Point(promotion_log, "_append", True, 2),
 }
 ROOT_POINTS = {

@@ -50,7 +50,7 @@ def test_a_rollback_after_a_skipped_night_is_not_undone(begun: Tiny) -> None:
     run(begun, 3)
     promote(begun, "tuned")
     skipped(begun, 4)
-    said = nightloop.tasks.promote.take_back.fn(begun.plan, "", "complaints", WHEN)
+    said = nightloop.tasks.promote.roll_back_by_hand.fn(begun.plan, "", "complaints", WHEN)
     assert said.startswith("popular of 2026-01-0") and "pinned: the gate does not move it" in said
     nights, back = run(begun, 5, 6), begun.log()[-1]
     assert back.action == "rollback"
@@ -80,7 +80,7 @@ def test_what_names_one_checkpoint_is_pinned(begun: Tiny, capsys: pytest.Capture
     assert "pinned: the gate" in promote(begun, "tuned", "again", period="2026-01-03")
     newest = begun.chain()[3]
     assert "not pinned" in promote(begun, "tuned", "seen", seen=newest.hash[:12]), "a look at the newest night"
-    with pytest.raises(RuntimeError, match=r"2026-01-04 is manifest .* by now, not .* as you saw it"):
+    with pytest.raises(RuntimeError, match=r"2026-01-04 is manifest .* now, not .* as you saw it"):
         promote(begun, "tuned", "seen", seen=second.hash[:12])
     proposed = [name for name, judged in second.judged.items() if judged.verdict == "promote"]
     if len(proposed) == 1:
@@ -94,7 +94,7 @@ def test_an_act_that_is_done_says_so_though_the_report_fails(begun: Tiny, monkey
         raise FileExistsError(17, "File exists", "lake")
 
     monkeypatch.setattr(nightloop.flows.promote, "publish", away)
-    monkeypatch.setattr(nightloop.flows.promote, "scheduled", lambda: datetime.now(UTC))
+    monkeypatch.setattr(nightloop.flows.promote, "scheduled_time", lambda: datetime.now(UTC))
     plan = str(begun.path)
     nightloop.flows.promote.promote(plan, "tuned", reason="trial", force=True)
     nightloop.flows.promote.promote(plan, "popular", reason="trial", force=True)
@@ -190,7 +190,7 @@ def test_maintain_of_a_store_whose_pipelines_are_elsewhere(begun: Tiny, tmp_path
     (store / "pipelines").rename(tmp_path / "disk")
     (store / "pipelines").mkdir()
     for refused in (nightloop.tasks.maintain.sweep.fn, nightloop.tasks.maintain.compact.fn):
-        with pytest.raises(ValueError, match="cannot be seen"):
+        with pytest.raises(ValueError, match="the store does not show it"):
             refused(plan, act, week, False)
     for left in (store / "pipelines").rglob("*.json"):
         left.unlink()
@@ -202,7 +202,7 @@ def test_maintain_of_a_store_whose_pipelines_are_elsewhere(begun: Tiny, tmp_path
         "1 objects of the store were moved to the trash" in nightloop.tasks.maintain.sweep.fn(plan, act, week, False)[0]
     )
     assert begun.record().keys() == needed.keys()
-    assert f"blobs/{orphan}" in nightloop.tasks.maintain.bring_back.fn("all", act)
+    assert f"blobs/{orphan}" in nightloop.tasks.maintain.restore_trash.fn("all", act)
     (store / pipelines.KEY).unlink()
     for refused in (nightloop.tasks.maintain.sweep.fn, nightloop.tasks.maintain.compact.fn):
         with pytest.raises(ValueError, match=r"no complete record.*--adopt"):
@@ -214,7 +214,7 @@ def test_maintain_of_a_store_whose_pipelines_are_elsewhere(begun: Tiny, tmp_path
     assert "complete: tiny" in nightloop.tasks.maintain.adopt.fn(plan, "tiny")[0]
     assert "0 deleted" in nightloop.tasks.maintain.sweep.fn(plan, act, week, False)[0]
     with pytest.raises(ValueError, match="give all, or the number of a removal"):
-        nightloop.tasks.maintain.bring_back.fn("tomorrow", act)
+        nightloop.tasks.maintain.restore_trash.fn("tomorrow", act)
 
 
 def test_a_catalog_or_a_store_that_does_not_know_the_nights_gives_up_nothing(
@@ -225,7 +225,7 @@ def test_a_catalog_or_a_store_that_does_not_know_the_nights_gives_up_nothing(
     catalog = begun.home / "home" / "lake" / "tiny.sqlite"
     catalog.rename(tmp_path / "catalog")
     with pytest.raises(
-        ValueError, match=r"the lake was left alone: its catalog does not know \d versions.*Restore the catalog"
+        ValueError, match=r"the lake was not changed: its catalog does not have \d versions.*Restore the catalog"
     ):
         nightloop.tasks.maintain.compact.fn(plan, act, none, False)
     assert sorted((begun.home / "home" / "lake").rglob("*.parquet")) == files and files
@@ -248,16 +248,16 @@ def test_versions_that_no_night_read_wait_for_the_grace_period(begun: Tiny) -> N
     begun.deliver(3)
     run(begun, 3)  # version 2
     waiting = nightloop.tasks.maintain.compact.fn(plan, trash.RemovalRequest("me", NOW), week, False)
-    assert "0 versions that no night read were given up, 1 wait" in waiting[0]
+    assert "0 versions that no night read were deleted, 1 wait" in waiting[0]
     assert (
-        "0 would be given up now"
+        "0 would be deleted now"
         in nightloop.tasks.maintain.compact.fn(plan, trash.RemovalRequest("me", NOW + 6 * DAY), week, True)[0]
     )
     assert (
         "1 wait" in nightloop.tasks.maintain.compact.fn(plan, trash.RemovalRequest("me", NOW + 6 * DAY), week, False)[0]
     )
     assert (
-        "1 versions that no night read were given up, 0 wait"
+        "1 versions that no night read were deleted, 0 wait"
         in (nightloop.tasks.maintain.compact.fn(plan, trash.RemovalRequest("me", NOW + 8 * DAY), week, False)[0])
     )
     assert not trash.open_removals(nightloop.tasks.resources.open_store())

@@ -20,8 +20,8 @@ from prefect.client.schemas.objects import StateType
 from prefect.states import Cancelling, Completed, Crashed, Pending, Running, State
 
 from nightloop.flows.cli import cut_off, processes
-from nightloop.flows.cli.cut_off import follow, put_back, tell_ended
-from nightloop.flows.cli.processes import MARK, RUN, belonging, end_all, end_runs, only_one
+from nightloop.flows.cli.cut_off import mark_ended_runs, resume_lost_runs, watch_orphaned_runs
+from nightloop.flows.cli.processes import MARK, RUN, child_processes, end_all, end_runs, only_one
 from nightloop.flows.cli.short_errors import ShortErrors
 from nightloop.flows.cli.up import up
 from nightloop.tasks.simulation.deliver import deliver
@@ -31,7 +31,9 @@ from tests.prefect_server import Server
 NOW = datetime.now(UTC)
 pytestmark = [
     pytest.mark.xdist_group("ui"),
-    pytest.mark.skipif(not processes.can_tell(), reason="this system does not show the environment of processes"),
+    pytest.mark.skipif(
+        not processes.can_list_processes(), reason="this system does not show the environment of processes"
+    ),
 ]
 
 
@@ -72,7 +74,7 @@ def test_runs_without_a_process_resume_and_those_being_cancelled_are_cancelled()
         known("alive", Running()),
         known("of the next worker", Pending(), 0, -1.0),
     )
-    lines = put_back(client, ["alive"], NOW)
+    lines = resume_lost_runs(client, ["alive"], NOW)
     assert {name: run.state.type for name, run in client.runs.items()} == {
         "cut": StateType.SCHEDULED,
         "not begun": StateType.SCHEDULED,
@@ -82,12 +84,12 @@ def test_runs_without_a_process_resume_and_those_being_cancelled_are_cancelled()
         "of the next worker": StateType.PENDING,
     }
     assert len(lines) == 4 and all("what it finished is kept" in line for line in lines)
-    assert put_back(client, ["alive"], NOW) == []
+    assert resume_lost_runs(client, ["alive"], NOW) == []
 
 
 def test_the_end_names_the_runs_that_it_cut_off_and_how_they_resume() -> None:
     client = Client(known("shop", Crashed()), known("done", Completed()), known("cancelled", Cancelling()))
-    (line,) = tell_ended(client, ["shop", "done", "cancelled"])
+    (line,) = mark_ended_runs(client, ["shop", "done", "cancelled"])
     assert line.startswith("nightly shop 2026-01-05: it was cut off when `nightloop up` was stopped")
     assert "nightloop night shop --period 2026-01-05" in line
     states = {name: run.state for name, run in client.runs.items()}
@@ -147,20 +149,20 @@ DEAF = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
 
 def test_the_end_leaves_no_run_behind_and_another_homes_alone(waiting: Any, tmp_path: Path) -> None:
     server, one, deaf = waiting(""), waiting("one"), waiting("two", DEAF)
-    assert set(belonging(tmp_path).values()) == {"", "one", "two"} and not belonging(tmp_path / "other")
+    assert set(child_processes(tmp_path).values()) == {"", "one", "two"} and not child_processes(tmp_path / "other")
     assert end_runs(tmp_path, 60.0, frozenset({"one"})) == {"one"} and one.wait() == -signal.SIGTERM
     assert end_runs(tmp_path, 0.3) == {"two"} and deaf.wait() == -signal.SIGKILL
     assert server.poll() is None and end_runs(tmp_path, 0.0) == set()
-    assert end_all(tmp_path) == 1 and server.wait() == -signal.SIGKILL and not belonging(tmp_path)
+    assert end_all(tmp_path) == 1 and server.wait() == -signal.SIGKILL and not child_processes(tmp_path)
 
 
 def test_a_run_that_outlived_its_worker_can_be_cancelled(
     waiting: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cut_off, "room", lambda: tmp_path / "prefect")
+    monkeypatch.setattr(cut_off, "login_directory", lambda: tmp_path / "prefect")
     monkeypatch.setattr(cut_off, "LOOK", 0.0)
     one, client = waiting("one"), Client(known("one", Cancelling()), known("gone", Running()))
-    follow(client, ["one", "gone"])
+    watch_orphaned_runs(client, ["one", "gone"])
     assert one.wait() == -signal.SIGTERM and client.runs["one"].state.type == StateType.CANCELLED
 
 
@@ -175,7 +177,7 @@ def test_a_night_whose_worker_is_killed_ends_as_if_nothing_had_happened(both: bo
         deliver(WORLD, home / "in", day)
     where = f"/deployments/{nightloop_up.deployment('nightly')['id']}/create_flow_run"
     made = nightloop_up.ask(where, {"parameters": {"plan": str(plan), "period": "2026-01-03"}})["id"]
-    engine = once(lambda: [pid for pid, run in belonging(nightloop_up.home).items() if run == made])
+    engine = once(lambda: [pid for pid, run in child_processes(nightloop_up.home).items() if run == made])
     once(lambda: nightloop_up.ask(f"/flow_runs/{made}")["state_type"] == "RUNNING")
     os.kill(engine[0], signal.SIGSTOP)  # so that it does not end before its worker
     said = len(nightloop_up.said)
@@ -194,7 +196,7 @@ def worker(home: Path) -> int:
     """The process of the worker."""
     return next(
         pid
-        for pid, run in belonging(home).items()
+        for pid, run in child_processes(home).items()
         if not run and b"worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
     )
 

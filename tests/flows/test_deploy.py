@@ -14,7 +14,7 @@ from prefect.server.schemas.schedules import CronSchedule
 
 from nightloop.flows import deployments
 from nightloop.flows.cli.deploy import deploy, deployments_of, main
-from nightloop.flows.cli.up import _well_formed, up
+from nightloop.flows.cli.up import _drop_malformed, up
 from nightloop.tasks.lake.periods import period
 from nightloop.tasks.plan.cron import AFTER, crons, timezone
 from nightloop.tasks.plan.plan import Plan
@@ -91,9 +91,11 @@ def test_mistakes_are_said_before_anything_is_deployed(
         deploy([str(one), str(two)])
     with pytest.raises(ValueError, match="seed"):
         up(1, [str(wrong)])
-    assert _well_formed([str(wrong), str(one), "absent"]) == [str(one)]
+    assert _drop_malformed([str(wrong), str(one), "absent"]) == [str(one)]
     said = capsys.readouterr().err
-    assert "wrong.yaml has 1 mistake" in said and "'absent'" in said and said.count("left out, the others go on") == 2
+    assert (
+        "wrong.yaml has 1 mistake" in said and "'absent'" in said and said.count("left out, the others are used") == 2
+    )
 
 
 def test_a_mistake_in_one_plan_keeps_no_other_pipeline_from_being_deployed(
@@ -109,7 +111,7 @@ def test_a_mistake_in_one_plan_keeps_no_other_pipeline_from_being_deployed(
         with pytest.raises(SystemExit) as ended:
             main()
         said = capsys.readouterr().err
-        assert ended.value.code == code and "bad.yaml is left out, the others go on" in said and "'MFF'" in said
+        assert ended.value.code == code and "bad.yaml is left out, the others are used" in said and "'MFF'" in said
         assert ("good: " in said and "is a plan of good too" in said) == (code == 0)
 
 

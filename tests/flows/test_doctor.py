@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from nightloop.flows.cli.doctor import doctor
-from nightloop.flows.cli.prefect_health import _dead, _schedules, _worker, server
+from nightloop.flows.cli.prefect_health import _check_schedules, _check_worker, _find_dead_runs, check_prefect_server
 from nightloop.tasks.objects import blobs
 from nightloop.tasks.record import manifest_store
 from tests.flows.tiny_pipeline import Tiny, begin, run
@@ -94,7 +94,7 @@ def test_a_server_is_asked_for_its_worker_its_schedules_and_its_runs(
     found = ""
     for _ in range(90):  # a worker that has just been started is not there yet
         try:
-            found = server()
+            found = check_prefect_server()
             break
         except RuntimeError as error:
             found = str(error)
@@ -102,10 +102,10 @@ def test_a_server_is_asked_for_its_worker_its_schedules_and_its_runs(
     assert "simulated-nightly" in found and f"{nightloop_up.url}/api answers, with a worker" in found
     monkeypatch.setenv("PREFECT_API_URL", "")
     monkeypatch.setenv("PREFECT_API_AUTH_STRING", "")
-    assert "simulated-nightly" in server(), "a `nightloop up` of this home is found, and its login"
+    assert "simulated-nightly" in check_prefect_server(), "a `nightloop up` of this home is found, and its login"
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     with pytest.raises(RuntimeError, match=r"http://127\.0\.0\.1:9/api does not answer"):
-        server()
+        check_prefect_server()
 
 
 class Client:
@@ -120,9 +120,9 @@ class Client:
 
 def test_what_is_dead_on_a_server_is_named(begun: Tiny) -> None:
     asleep = Client(read_workers_for_work_pool=[SimpleNamespace(last_heartbeat_time=NOW - timedelta(minutes=5))])
-    assert "no worker of the pool nightloop is alive (the last was seen" in " ".join(_worker(asleep))
+    assert "no worker of the pool nightloop is alive (the last was seen" in " ".join(_check_worker(asleep))
     began = SimpleNamespace(id="1", name="nightly tiny", state_name="Running", start_time=NOW - timedelta(hours=1))
-    wrong = list(_dead(Client(read_automations=[], read_flow_runs=[began])))
+    wrong = list(_find_dead_runs(Client(read_automations=[], read_flow_runs=[began])))
     assert "'Crash zombie flows' is missing" in wrong[0] and "'Cancel zombie flows' is missing" in wrong[1]
     assert "'nightly tiny' is Running since" in wrong[2]
     late = SimpleNamespace(expected_start_time=NOW - timedelta(hours=1))
@@ -132,10 +132,10 @@ def test_what_is_dead_on_a_server_is_named(begun: Tiny) -> None:
         updated=NOW - timedelta(hours=1),
         schedules=[SimpleNamespace(active=True)],
     )
-    assert "was due at" in _schedules(Client(read_deployments=[nightly], read_flow_runs=[late]))[1][0]
-    assert "has planned no run" in _schedules(Client(read_deployments=[nightly], read_flow_runs=[]))[1][0]
+    assert "was due at" in _check_schedules(Client(read_deployments=[nightly], read_flow_runs=[late]))[1][0]
+    assert "has planned no run" in _check_schedules(Client(read_deployments=[nightly], read_flow_runs=[]))[1][0]
     nightly.schedules[0].active = False
-    assert _schedules(Client(read_deployments=[nightly], read_flow_runs=[])) == (
+    assert _check_schedules(Client(read_deployments=[nightly], read_flow_runs=[])) == (
         "tiny-nightly has no active schedule",
         [],
     )

@@ -43,7 +43,7 @@ def test_a_reason_does_nothing_in_the_champions_artifact(monkeypatch: pytest.Mon
         "show_markdown",
         lambda key, description, text: made.update(key=key, description=description, text=text),
     )
-    nightloop.tasks.promote._told(ActOutcome(entry(f"because {nasty} of {nasty}"), False))
+    nightloop.tasks.promote._report_outcome(ActOutcome(entry(f"because {nasty} of {nasty}"), False))
     assert made["key"] == "shop_1-champion" and "because" in made["text"] and "because" in made["description"]
     for shown in (made["text"], made["description"]):
         assert harmless(shown) and "<script" not in shown and "://" not in shown
@@ -88,7 +88,7 @@ def test_the_demo_says_names_of_files_and_columns_as_they_are(monkeypatch: pytes
     out = io.StringIO()
     monkeypatch.setattr(nightloop.flows.demo.loop.console, "file", out)
     nightloop.flows.demo.loop._say(1, f"{nasty} takes item")
-    nightloop.flows.demo.loop._told([f"not used: {nasty}"])
+    nightloop.flows.demo.loop._print_lines([f"not used: {nasty}"])
     assert harmless(out.getvalue()) and (not nasty.isprintable() or out.getvalue().count(nasty) == 2)
 
 

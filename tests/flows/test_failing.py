@@ -19,7 +19,7 @@ from nightloop.flows.status import status
 from nightloop.tasks.gate.decide import Decision, reject_winner
 from nightloop.tasks.gate.policy import SmokeResult
 from nightloop.tasks.plan.errors import DataError
-from nightloop.tasks.record.manifest import ChampionRef, Judged, Manifest
+from nightloop.tasks.record.manifest import ChampionRef, Manifest, StrategyVerdict
 from nightloop.tasks.reports.verdict import sentence, verdict_markdown
 from nightloop.tasks.strategies.fine_tune import FineTune
 from tests.flows.tiny_pipeline import WHEN, Tiny, begin, run
@@ -144,7 +144,7 @@ def test_a_root_that_fails_is_no_night(
     def start(model: object, strategy: object, *rest: object) -> None:
         raise NAN
 
-    monkeypatch.setattr(nightloop.tasks.retrain, "begin", start)
+    monkeypatch.setattr(nightloop.tasks.retrain, "start_chain", start)
     with pytest.raises(ValueError, match=r"could not learn from 2026-01-02: training diverged"):
         run(tiny, 1)
     assert not tiny.chain()
@@ -163,12 +163,12 @@ def test_the_champions_last_weights_go_on_serving_and_that_is_said_first(
     assert all(night.champion == night.served for night in nights if "tuned" in (night.champion or _none()).strategy)
     if nights[-1].champion == nights[0].served:
         assert sentence(nights[-1]).startswith("2026-01-06: tuned could not be retrained (training diverged")
-        assert "its last weights go on serving" in sentence(nights[-1])
+        assert "its last weights continue to serve" in sentence(nights[-1])
     found = status(str(begun.path))
     first = next(one for one in found["findings"] if "tuned could not learn" in one["text"])
     assert "2 nights in a row" in first["text"] and "--retry-failed" in first["to_do"]
     with pytest.raises(
-        ValueError, match=r"tuned failed in 2026-01-06 .*give the period of a night in which it learned"
+        ValueError, match=r"tuned failed in 2026-01-06 .*give the period of a night in which it was trained"
     ):
         nightloop.tasks.promote.promote_by_hand.fn(begun.plan, "tuned", "2026-01-06", "", ("again", True), WHEN)
 
@@ -206,8 +206,8 @@ def refusing(*names: str) -> Callable[..., SmokeResult]:
 
 
 def test_where_the_winner_fails_its_smoke_test_the_next_best_is_tried() -> None:
-    def judged(effect: float) -> Judged:
-        return Judged(verdict="promote", reasons=("It is surely better.",), numbers={"effect": effect})
+    def judged(effect: float) -> StrategyVerdict:
+        return StrategyVerdict(verdict="promote", reasons=("It is surely better.",), numbers={"effect": effect})
 
     first = Decision({"a": judged(0.3), "b": judged(0.2), "c": judged(0.1)}, "promote", "a")
     broken = reject_winner(first, "a", "The smoke test failed: it broke", None, "hold")
@@ -225,7 +225,7 @@ def test_deploy_serves_who_passes(begun: Tiny, monkeypatch: pytest.MonkeyPatch) 
 
     def tested(decision: Decision, incumbent: str | None, test: Any) -> Decision:
         everybody = {
-            name: Judged(verdict="promote", reasons=("better",), numbers={"effect": effect})
+            name: StrategyVerdict(verdict="promote", reasons=("better",), numbers={"effect": effect})
             for name, effect in (("tuned", 0.2), ("popular", 0.1))
         }
         monkeypatch.setattr(nightloop.tasks.deploy, "smoke", lambda settings, plan, kept, *rest, **more: tried(kept))
@@ -250,7 +250,7 @@ def test_acts_by_hand_are_smoke_tested(
         return nightloop.tasks.promote.promote_by_hand.fn(begun.plan, strategy, "", "", ("trial", True), WHEN)
 
     def back() -> str:
-        return nightloop.tasks.promote.take_back.fn(begun.plan, "", "complaints", WHEN)
+        return nightloop.tasks.promote.roll_back_by_hand.fn(begun.plan, "", "complaints", WHEN)
 
     newest: Manifest = begun.chain()[2]
     with monkeypatch.context() as patch:

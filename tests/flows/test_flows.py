@@ -48,7 +48,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
 def clock(monkeypatch: pytest.MonkeyPatch, when: str) -> None:
     """The time by which the runs from now on go."""
     for flow in (nightloop.flows.nightly, nightloop.flows.backfill, nightloop.flows.promote):
-        monkeypatch.setattr(flow, "scheduled", lambda: datetime.fromisoformat(when))
+        monkeypatch.setattr(flow, "scheduled_time", lambda: datetime.fromisoformat(when))
 
 
 def periods(tiny: Tiny) -> list[int]:
@@ -73,7 +73,7 @@ def test_what_nightly_refuses_changes_nothing(tiny: Tiny, monkeypatch: pytest.Mo
         nightly(str(tiny.path), "2026-01-04")
     with pytest.raises(ValueError, match="yesterday"):
         nightly(str(tiny.path), "yesterday")
-    with pytest.raises(ValueError, match="lies before the first night"):
+    with pytest.raises(ValueError, match="is before the first night"):
         nightly(str(tiny.path), "2026-01-01")
     clock(monkeypatch, "2026-01-08T02:00:00+00:00")
     with pytest.raises(ValueError, match=r"3 nights before this one are missing, more than catch_up = 2.*backfill"):

@@ -22,8 +22,8 @@ import nightloop.tasks.resources
 import nightloop.tasks.retrain
 from nightloop.flows.cli.interrupt import EXIT_CODE
 from nightloop.flows.cli.main import main
-from nightloop.flows.nightly import reporting_early_end
-from nightloop.tasks.lake.retry import signals_heard
+from nightloop.flows.nightly import report_early_end
+from nightloop.tasks.lake.retry import unwrap_interrupts
 from nightloop.tasks.plugins.assembly import read_plan
 from nightloop.tasks.record import step_cache
 from nightloop.tasks.reports.verdict import sentence
@@ -122,7 +122,7 @@ def test_a_replay_that_ends_early_says_would_be_of_what_it_moved_nothing_for(
     night = begun.chain()[2]
     assert sentence(night, True) != sentence(night, False)
     for live in (True, False):
-        with pytest.raises(OSError, match="the disk"), reporting_early_end([night], [2, 3], live):
+        with pytest.raises(OSError, match="the disk"), report_early_end([night], [2, 3], live):
             raise OSError("the disk is full")
         told = capsys.readouterr().err
         assert sentence(night, live) in told and "stopped after 1 of 2 nights; run it again to resume" in told
@@ -133,7 +133,7 @@ def test_ctrl_c_in_a_statement_that_duckdb_runs_itself_is_no_error_of_the_lake(b
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         lake = nightloop.tasks.resources.open_lake(begun.plan)
-        with pytest.raises(KeyboardInterrupt), lake as warehouse, signals_heard():
+        with pytest.raises(KeyboardInterrupt), lake as warehouse, unwrap_interrupts():
             told.start()
             warehouse.connection.execute(SLOW)
     finally:

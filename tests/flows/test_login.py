@@ -129,7 +129,7 @@ def test_a_program_of_another_user_that_took_the_port_is_sent_nothing(monkeypatc
     login.login_of_up()
     with login.announce_address(RUNNING):  # its server has died, and is started again in a moment
         assert sent_to(ADDRESS, "", monkeypatch, ours=False) is None
-        assert login.address() == ""
+        assert login.address_of_up() == ""
 
 
 def test_a_login_of_ones_own_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -147,7 +147,7 @@ def test_a_night_does_not_learn_from_other_rows_than_the_chain_names(begun: Tiny
         run(begun, 3)
     assert list(begun.chain()) == [1, 2]
     act, grace = RemovalRequest("ann", nightloop.tasks.resources.open_store().file_time()), timedelta(0)  # type: ignore[attr-defined]
-    with pytest.raises(ValueError, match=r"the lake was left alone: version 1 of period 2 .* has other rows"):
+    with pytest.raises(ValueError, match=r"the lake was not changed: version 1 of period 2 .* has other rows"):
         compact(begun.plan, act, grace, False)
     run(begun, 2, 3)  # as the message says
     assert [night.revision for night in begun.chain().values()] == [1, 2, 1]
@@ -229,13 +229,13 @@ def test_a_new_strategy_is_backfilled_and_the_others_are_not_trained_again(
     more["strategies"]["slow"] = {"use": "FineTune", "options": {"training": {"epochs": 2}}}
     begun.path.write_text(yaml.safe_dump(more, sort_keys=False))
     trained: list[str] = []
-    real = nightloop.tasks.retrain._learning
+    real = nightloop.tasks.retrain._training_call
 
     def noticed(objects, parts, night, label, start, logs):  # type: ignore[no-untyped-def]
         trained.append(label)
         return real(objects, parts, night, label, start, logs)
 
-    monkeypatch.setattr(nightloop.tasks.retrain, "_learning", noticed)
+    monkeypatch.setattr(nightloop.tasks.retrain, "_training_call", noticed)
     after = run(begun, 1, 2, 3)
     assert set(trained) == {"slow"}
     assert all(n.revision == 2 and n.checkpoints["tuned"] == before[n.period].checkpoints["tuned"] for n in after)
@@ -274,7 +274,7 @@ def test_the_gate_promotes_and_people_roll_back_for_good(begun: Tiny) -> None:
         nightloop.tasks.promote.promote_by_hand.fn(begun.plan, other, "", "0000", ("because", True), WHEN)
     nightloop.tasks.promote.promote_by_hand.fn(begun.plan, other, "", newest.hash[:12], ("trial", True), WHEN)
     nightloop.tasks.promote.promote_by_hand.fn(begun.plan, "still", "", "", ("another trial", True), WHEN)
-    assert other in nightloop.tasks.promote.take_back.fn(begun.plan, "", "it was worse", WHEN)
+    assert other in nightloop.tasks.promote.roll_back_by_hand.fn(begun.plan, "", "it was worse", WHEN)
     (night,) = run(begun, 5)
     assert night.served is not None and night.served.strategy == other
     assert night.verdict == "hold" and night.champion == night.served

@@ -64,7 +64,7 @@ def test_a_server_that_ignores_conditions_is_refused_before_anything_is_written(
     tiny: Tiny, rclone: Server, rclone_store_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     on_s3(monkeypatch, rclone, rclone_store_url)
-    with pytest.raises(ValueError, match=r"cannot keep a champion safe: .*If-None-Match ignored"):
+    with pytest.raises(ValueError, match=r"does not honour conditional writes: .*If-None-Match ignored"):
         nightloop.tasks.resources.open_store()
     assert names(rclone, rclone_store_url) == []
 

@@ -93,7 +93,7 @@ def test_without_an_incumbent_a_challenger_must_beat_the_control() -> None:
 @pytest.mark.parametrize(
     ("nights", "why"),
     [
-        (race(7, {"new": 5.0}, nights=2), "2 nights (period 700 to period 701); gate.periods asks for 3"),
+        (race(7, {"new": 5.0}, nights=2), "2 nights (period 700 to period 701); gate.evidence_nights asks for 3"),
         ([Evidence(0, None, {"new": race(7, {"new": 5.0})[0].challengers["new"]})], "no night"),
         (race(7, {"new": 5.0}, users=8), "only 8 users"),
         (race(7, {"new": 5.0}, n=0), "no night"),

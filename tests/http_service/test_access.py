@@ -110,7 +110,7 @@ def test_a_token_that_cannot_be_is_refused_without_being_told(token: str) -> Non
 
 @pytest.mark.parametrize("host", ["", "*", "*.", "a..b", "http://a", "a:80", "a/b", "a b", "a.*.b", "é.example"])
 def test_a_host_that_cannot_be_is_refused(host: str) -> None:
-    with pytest.raises(ValueError, match="is no name: give one without a port"):
+    with pytest.raises(ValueError, match="is not a host name: give one without a port"):
         checked_host(host)
 
 

@@ -19,8 +19,8 @@ def question(items: int, request: str | None = None) -> RecordedRequest:
 
 
 def page(one: RecordedRequest) -> ScoredRequest:
-    scores = [0.5] * len(one.asked)
-    return ScoredRequest("v", one.asked, "", scores, scores, [None] * len(one.asked))
+    scores = [0.5] * len(one.inputs)
+    return ScoredRequest("v", one.inputs, "", scores, scores, [None] * len(one.inputs))
 
 
 def test_all_who_wait_are_answered_in_one_pass() -> None:
@@ -41,7 +41,7 @@ def test_all_who_wait_are_answered_in_one_pass() -> None:
         batches.stop()
         return found
 
-    assert [len(one.asked) for one in asyncio.run(ask())] == [1, 2, 3, 4, 5]
+    assert [len(one.inputs) for one in asyncio.run(ask())] == [1, 2, 3, 4, 5]
     assert sum(sizes) == 5 and max(sizes) >= 4
 
 
@@ -50,7 +50,7 @@ def test_what_goes_wrong_with_one_is_not_the_answer_of_those_who_wait_with_it() 
 
     def answers(some: Sequence[RecordedRequest]) -> Sequence[ScoredRequest]:
         go.wait(10)
-        if any(len(one.asked) == 3 for one in some):
+        if any(len(one.inputs) == 3 for one in some):
             raise RuntimeError("a mistake of ours")
         return [page(one) for one in some]
 
@@ -70,7 +70,7 @@ def test_what_goes_wrong_with_one_is_not_the_answer_of_those_who_wait_with_it() 
 
 def test_what_goes_wrong_is_its_owners_answer_and_the_next_one_is_answered() -> None:
     def answers(some: Sequence[RecordedRequest]) -> Sequence[ScoredRequest]:
-        if len(some[0].asked) == 1:
+        if len(some[0].inputs) == 1:
             raise RuntimeError("a mistake of ours")
         return [page(one) for one in some]
 
@@ -85,7 +85,7 @@ def test_what_goes_wrong_is_its_owners_answer_and_the_next_one_is_answered() -> 
             await batches.answer(question(1))
         with pytest.raises(ValueError, match="half way"):
             await batches.last(wrong())
-        assert len((await batches.answer(question(2))).asked) == 2
+        assert len((await batches.answer(question(2))).inputs) == 2
         batches.stop()
 
     asyncio.run(ask())
@@ -148,10 +148,10 @@ def test_requests_together_get_what_each_gets_alone(tmp_path: Path) -> None:
     for one, answer in zip(questions, found, strict=True):
         if isinstance(answer, ValueError):
             with pytest.raises(ValueError) as said:
-                alone.answer(one.asked, one.request)
+                alone.answer(one.inputs, one.request)
             assert str(said.value) == str(answer)
         else:
-            expected = alone.answer(one.asked, one.request)
+            expected = alone.answer(one.inputs, one.request)
             assert answer.prediction == pytest.approx(expected.prediction) and answer.base == pytest.approx(
                 expected.base
             )

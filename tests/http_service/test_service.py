@@ -330,7 +330,7 @@ def test_a_fault_of_the_code_is_no_mistake_of_the_caller(
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr("nightloop.tasks.serving.online_learning.Learning.corrected", broken)
+        patch.setattr("nightloop.tasks.serving.online_learning.Learning.correct", broken)
         for path, body in (("/score", GOOD), ("/recommend", {"user": "u1", "features": CONTEXT})):
             told = client.post(path, json=body)
             assert told.status_code == 500 and told.json() == {
@@ -418,7 +418,7 @@ def test_a_new_champion_is_taken_over_and_one_that_does_not_load_leaves_the_old_
     with caplog.at_level(logging.ERROR):
         point_at(place.objects, third)
         found = wait_for(client, lambda found: found["status"] == "degraded")
-    assert found["champion"] == 2 and "not parsed" in found["problem"] and "does not load" in caplog.text
+    assert found["champion"] == 2 and "It is not used" in found["problem"] and "does not load" in caplog.text
     assert client.post("/score", json=GOOD).status_code == 200
 
 

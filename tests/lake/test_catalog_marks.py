@@ -59,7 +59,7 @@ def test_a_lake_within_its_home_is_its_catalogs_own_and_so_is_that_of_a_copy(tmp
     shutil.rmtree(copy / "lake" / "pond")
     (copy / "lake" / "pond").symlink_to(home / "lake" / "pond")
     for place in (copy, home):
-        assert "another catalog knows files there" in seen(Settings(home=place))
+        assert "another catalog has files there" in seen(Settings(home=place))
 
 
 def test_a_catalog_that_uses_the_lake_of_another_home_is_seen_there(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_a_catalog_that_uses_the_lake_of_another_home_is_seen_there(tmp_path: Pa
     assert seen(home) == ""
     filled(other)
     for settings in (home, other):
-        assert "another catalog knows files there" in seen(settings), settings.home
+        assert "another catalog has files there" in seen(settings), settings.home
     moved = tmp_path / "moved"
     shutil.copytree(tmp_path / "home", moved)
     assert seen(Settings(home=moved)) == "", "nobody else uses the copy"
@@ -103,7 +103,7 @@ def test_the_catalog_of_a_copied_home_removes_nothing_of_the_first(
     shutil.copytree(home, copy, symlinks=True)
     second = place(copy, data)
     for settings in (second, first, second):
-        assert "another catalog knows files there" in seen(settings)
+        assert "another catalog has files there" in seen(settings)
     (gone,) = [m for m in (data.parent if place is linked else data).rglob("*.txt") if str(copy) in m.read_text()]
     gone.unlink()
     assert seen(first) == ""
@@ -128,7 +128,7 @@ def test_maintain_leaves_the_files_of_a_place_that_two_catalogs_share(
     monkeypatch.setenv("NIGHTLOOP_HOME", str(tmp_path / "copy"))
     run(tiny, 2)
     said = maintain(str(tiny.path), grace_days=0)
-    assert any("another catalog knows files there too" in line for line in said), said
+    assert any("another catalog has files there too" in line for line in said), said
     assert {*kept} <= {*(tmp_path / "data").rglob("*.parquet")}
     monkeypatch.setenv("NIGHTLOOP_HOME", str(tmp_path / "home"))
     run(tiny, 3)

@@ -21,7 +21,7 @@ import pytest
 from nightloop.tasks.data.clean_rows import clean_digest
 from nightloop.tasks.lake.extension_signatures import remember_signature, verified_extensions
 from nightloop.tasks.lake.landing import land
-from nightloop.tasks.lake.versions import compact_lake, expire, idle_versions
+from nightloop.tasks.lake.versions import compact_lake, expire_versions, idle_versions
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.settings import Settings
 from tests.lake.make_lake import NAMES, SIMPLE, day, lake, rows
@@ -86,7 +86,7 @@ def through(warehouse: Warehouse) -> None:
     land(warehouse, day(1), rows(*SIMPLE), NAMES)
     assert warehouse.latest() == {0: 2, 1: 1} and first.rows == 500
     kept = clean_digest(warehouse, 0, 2), clean_digest(warehouse, 1, 1)
-    assert expire(warehouse, {}, idle_versions(warehouse, {})) == [(0, 1)]
+    assert expire_versions(warehouse, {}, idle_versions(warehouse, {})) == [(0, 1)]
     compact_lake(warehouse, datetime.now(UTC) + timedelta(minutes=1))
     assert (clean_digest(warehouse, 0, 2), clean_digest(warehouse, 1, 1)) == kept
 
@@ -264,7 +264,7 @@ def test_tables_of_a_newer_release_are_refused(tmp_path: Path) -> None:
     with lake(tmp_path) as warehouse:
         warehouse.connection.execute("UPDATE layout SET format = 2")
     with (
-        pytest.raises(ValueError, match="layout 2, this release knows 1: install a newer one"),
+        pytest.raises(ValueError, match="layout 2, this release reads 1: install a newer release"),
         lake(tmp_path),
     ):
         pass

@@ -83,7 +83,7 @@ def test_a_name_that_is_no_text_is_refused_by_name(pond: Warehouse, tmp_path: Pa
     bad = os.path.join(os.fsencode(tmp_path), b"b\xff.csv")
     with open(bad, "w") as file:
         file.write(HEADER + row("bob"))
-    with pytest.raises(ValueError, match=r"b\\xff\.csv: the file's name is no UTF-8: rename it"):
+    with pytest.raises(ValueError, match=r"b\\xff\.csv: the file's name is not UTF-8: rename it"):
         land_period(pond, Files(f"{tmp_path}/*.csv"), PLAN, day(0))
 
 
@@ -123,7 +123,7 @@ def test_links_within_an_inbox_and_places_that_a_plan_names_are_read(pond: Wareh
 def test_what_is_no_regular_file_is_refused_and_not_waited_for(pond: Warehouse, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "2026-01-01.csv")
     for pattern in ("*.csv", "{period}.csv", "2026-01-01.csv"):
-        with pytest.raises((ValueError, FileNotFoundError), match=r"is no regular file|no file"):
+        with pytest.raises((ValueError, FileNotFoundError), match=r"is not a regular file|no file"):
             land_period(pond, Files(f"{tmp_path}/{pattern}"), PLAN, day(0))
 
 

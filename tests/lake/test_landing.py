@@ -13,7 +13,7 @@ from nightloop.tasks.data.clean_rows import clean_digest, clean_ids
 from nightloop.tasks.lake.ingest import rules_digest
 from nightloop.tasks.lake.landing import land
 from nightloop.tasks.lake.periods import Period, period
-from nightloop.tasks.lake.versions import compact_lake, expire, idle_versions, replay_version
+from nightloop.tasks.lake.versions import compact_lake, expire_versions, idle_versions, replay_version
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.plan import Columns, Counts
 from tests.lake.make_lake import DAY, NAMES, SIMPLE, START, day, lake, plan, rows
@@ -318,15 +318,19 @@ def test_expiry_keeps_what_is_named_and_the_newest(tmp_path: Path) -> None:
         kept, newest = clean_digest(warehouse, 0, 2), clean_digest(warehouse, 0, 4)
         files = len(list((tmp_path / "lake").rglob("*.parquet")))
         assert idle_versions(warehouse, {0: {2}}) == [(0, 1), (0, 3)]
-        assert expire(warehouse, {0: {2, 3}}, [(0, 1), (0, 2), (0, 3), (0, 4)]) == [(0, 1)]  # kept and newest stay
-        assert expire(warehouse, {0: {2}}, []) == [] and expire(warehouse, {0: {2}}, [(0, 3)]) == [(0, 3)]
+        assert expire_versions(warehouse, {0: {2, 3}}, [(0, 1), (0, 2), (0, 3), (0, 4)]) == [
+            (0, 1)
+        ]  # kept and newest stay
+        assert expire_versions(warehouse, {0: {2}}, []) == [] and expire_versions(warehouse, {0: {2}}, [(0, 3)]) == [
+            (0, 3)
+        ]
         compact_lake(warehouse, datetime(2026, 1, 1, tzinfo=UTC))
         assert len(list((tmp_path / "lake").rglob("*.parquet"))) >= files  # nothing goes before its time
         compact_lake(warehouse, datetime.now(UTC) + timedelta(minutes=1))
         assert idle_versions(warehouse, {0: {2}}) == []
         assert (clean_digest(warehouse, 0, 2), clean_digest(warehouse, 0, 4)) == (kept, newest)
         assert clean_digest(warehouse, 1, 1)[1] == 4
-        with pytest.raises(LookupError, match="version 1 of period 0: it was never collected, or has expired"):
+        with pytest.raises(LookupError, match="version 1 of period 0: it was never collected, or it has expired"):
             clean_digest(warehouse, 0, 1)
         assert len(list((tmp_path / "lake").rglob("*.parquet"))) < files
         assert land(warehouse, day(0), rows(*SIMPLE), NAMES).version == 5

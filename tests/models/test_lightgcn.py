@@ -158,7 +158,7 @@ def test_incremental_layers_meet_the_full_ones_where_nothing_old_changes() -> No
     before = full_graph(load_graph({}), FIRST)
     one, two = full_graph(before, later), incremental_graph(before, weights, later, shape)
     table = fuse(weights, ("user", "item"))
-    assert close(one.propagation(shape).whole(table), two.propagation(shape).whole(table))
+    assert close(one.propagation(shape).propagate(table), two.propagation(shape).propagate(table))
     assert len(two.edges) < len(one.edges)
 
 
@@ -281,5 +281,5 @@ def test_weights_without_a_graph_are_refused() -> None:
 
 def test_a_graph_is_what_it_kept() -> None:
     graph = full_graph(load_graph({}), PERIODS[-1])
-    again = load_graph(graph.kept())
+    again = load_graph(graph.to_tensors())
     assert isinstance(again, Graph) and again.period == graph.period and torch.equal(again.edges, graph.edges)

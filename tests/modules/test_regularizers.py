@@ -28,9 +28,9 @@ def test_closed_form_equals_autograd(weighted: bool) -> None:
     model, logs = MF(width=6, biases=True), make((15, 40), 200)
     weights = initial_weights(model, logs)
     importance = {n: torch.rand(w.shape) for n, w in weights.items()} if weighted else None
-    pull = Penalty(0.5, weights, importance)
-    closed = fit(model, weights, logs, SHORT, pull=pull)
-    slow = fit(model, weights, logs, SHORT, loss=lambda batch: cross_entropy(batch), pull=pull)
+    penalty = Penalty(0.5, weights, importance)
+    closed = fit(model, weights, logs, SHORT, penalty=penalty)
+    slow = fit(model, weights, logs, SHORT, loss=lambda batch: cross_entropy(batch), penalty=penalty)
     for name in weights:
         torch.testing.assert_close(closed.weights[name], slow.weights[name], rtol=1e-3, atol=2e-5)
 
@@ -41,18 +41,18 @@ def test_the_stronger_the_pull_the_nearer_the_anchor(model) -> None:
     weights = initial_weights(model, logs)
     away = []
     for strength in (0.0, 1.0, 100.0):
-        found = fit(model, weights, logs, replace(SHORT, epochs=20), pull=Penalty(strength, weights)).weights
+        found = fit(model, weights, logs, replace(SHORT, epochs=20), penalty=Penalty(strength, weights)).weights
         away.append(float(sum((found[n] - weights[n]).square().sum() for n in weights)))
     assert away[0] > away[1] > away[2]
-    nothing = fit(model, weights, logs, SHORT, pull=Penalty(0.0, weights)).weights
+    nothing = fit(model, weights, logs, SHORT, penalty=Penalty(0.0, weights)).weights
     assert all(torch.equal(nothing[n], fit(model, weights, logs, SHORT).weights[n]) for n in weights)
 
 
 def test_an_anchor_of_another_shape_is_refused() -> None:
     model, logs = MF(width=6), make((15, 40), 20)
     weights = initial_weights(model, logs)
-    with pytest.raises(ValueError, match="anchor of a pull must be parallel"):
-        fit(model, weights, logs, SHORT, pull=Penalty(1.0, {**weights, "table.user": torch.zeros(3, 6)}))
+    with pytest.raises(ValueError, match="anchor of a penalty must have"):
+        fit(model, weights, logs, SHORT, penalty=Penalty(1.0, {**weights, "table.user": torch.zeros(3, 6)}))
 
 
 def test_fisher_is_the_sum_of_squared_gradients() -> None:

@@ -45,13 +45,13 @@ def test_two_threads_learn_what_one_learns(optimizer, several, pulled):
         values = torch.randint(-1, 3, (len(LOGS), 3), generator=torch.Generator().manual_seed(0))
         logs = replace(LOGS, several=("c0",) * 3, values=values)
     weights = initial_weights(MODEL, logs)
-    pull = Penalty(0.1, {name: tensor + 0.1 for name, tensor in weights.items()}) if pulled else None
+    penalty = Penalty(0.1, {name: tensor + 0.1 for name, tensor in weights.items()}) if pulled else None
     training = replace(SCHEDULE, optimizer=optimizer, l2=0.01 if pulled else 0.0)
     found = {}
     for count in (1, 2):
         torch.set_num_threads(count)
-        found[count] = fit(MODEL, weights, logs, training, pull=pull)
-        again = fit(MODEL, weights, logs, training, pull=pull)
+        found[count] = fit(MODEL, weights, logs, training, penalty=penalty)
+        again = fit(MODEL, weights, logs, training, penalty=penalty)
         assert torch.get_num_threads() == count
         assert same(found[count].weights, again.weights) and same(found[count].optimizer, again.optimizer)
     torch.set_num_threads(1)
@@ -74,7 +74,7 @@ def test_two_threads_learn_through_a_transfer_what_one_learns(batches, biases):
             model, carry, meta, TransferInputs(before, learned), logs, replace(training, lr=0.01), batches
         )
         assert same(learned, again)
-        served = carry.whole(taught.parameters, before, learned)
+        served = carry.transfer_all(taught.parameters, before, learned)
         found[count] = {
             **taught.parameters,
             **served,

@@ -33,7 +33,7 @@ def test_a_lease_that_was_damaged_or_makes_no_sense() -> None:
     store = Memory()
     lease.take_lease(store, PIPELINE, "run 1", 0.0, 60)
     store.held[lease.lease_key(PIPELINE)] = b"{}"
-    with pytest.raises(ValueError, match="When no run is under way, remove it"):
+    with pytest.raises(ValueError, match="If no run is active, remove it"):
         lease.take_lease(store, PIPELINE, "run 2", 0.0, 60)
     with pytest.raises(ValueError, match="positive number of seconds"):
         lease.take_lease(store, PIPELINE, "run 2", 0.0, -1)
@@ -66,7 +66,7 @@ def test_finished_work() -> None:
         assert step_cache.cached_result(store, PIPELINE, KEY, "retrain") is None
         assert step_cache.store_result(store, PIPELINE, KEY, "retrain", {"weights": "x"}) == {"weights": "x"}
     for bad in ("../../x", "a b", "'"):
-        with pytest.raises(ValueError, match="is no key"):
+        with pytest.raises(ValueError, match="is not a key"):
             step_cache.cached_result(store, PIPELINE, KEY, bad)
 
 

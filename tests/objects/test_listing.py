@@ -48,7 +48,7 @@ def test_a_folder_that_was_moved_to_another_disk_and_linked_is_seen_whole(tmp_pa
     assert len(collect_garbage(store, "ann", 0.0).removed) == 1
     check_invariants(store)
     elsewhere.rename(tmp_path / "unmounted")
-    with pytest.raises(FileNotFoundError, match=r"is a symbolic link that leads nowhere.*mount the disk"):
+    with pytest.raises(FileNotFoundError, match=r"is a symbolic link whose target does not exist.*mount the disk"):
         collect_garbage(store, "ann", 1000.0)
     (tmp_path / "unmounted").rename(elsewhere)
     check_invariants(store)
@@ -58,7 +58,9 @@ def test_an_empty_mount_point_is_no_proof(tmp_path: Path) -> None:
     store = a_store(tmp_path / "store")
     (tmp_path / "store" / "pipelines").rename(tmp_path / "disk")
     (tmp_path / "store" / "pipelines").mkdir()
-    with pytest.raises(ValueError, match=r"known to begin at night 0, which cannot be seen: is its folder mounted"):
+    with pytest.raises(
+        ValueError, match=r"begins at night 0 by its record, and the store does not show it: is its folder mounted"
+    ):
         collect_garbage(store, "ann", 0.0)
     assert len(list(store.keys("blobs/"))) > 5
     for left in (tmp_path / "store" / "pipelines").rglob("*.json"):

@@ -82,9 +82,9 @@ def test_every_mistake_is_said_at_once_with_what_is_legal(tmp_path: Path) -> Non
         ({"ranking": {"negatives": 0}}, "ranking.negatives"),
         ({"seed": -1}, "seed"),
         ({"strategies": {}}, "strategies"),
-        ({"strategies": {"../up": {"use": "NoUpdate"}}}, "'../up' is no name"),
-        ({"strategies": {"a'; drop table logs": {"use": "NoUpdate"}}}, "is no name"),
-        ({"strategies": {"x" * 1_000: {"use": "NoUpdate"}}}, "is no name"),
+        ({"strategies": {"../up": {"use": "NoUpdate"}}}, "'../up' is not a name"),
+        ({"strategies": {"a'; drop table logs": {"use": "NoUpdate"}}}, "is not a name"),
+        ({"strategies": {"x" * 1_000: {"use": "NoUpdate"}}}, "is not a name"),
         ({"pipeline": "../../etc"}, "pipeline"),
         ({"pipeline": "shop'; drop table logs; --"}, "pipeline"),
         ({"pipeline": "Shop"}, "pipeline"),
@@ -93,7 +93,7 @@ def test_every_mistake_is_said_at_once_with_what_is_legal(tmp_path: Path) -> Non
         ({"columns": {"user": "u", "item": "i", "time": "t", "time_unit": "weeks"}}, "columns.time_unit"),
         (
             {"columns": {"user": "u", "item": "i", "time": "t", "logged_probability": "p"}},
-            "there is no label: name one",
+            "needs a label, and there is none",
         ),
         (
             {"strategies": {"kd": {"use": "KD", "options": {"learner": "FineTune"}}}},
@@ -184,18 +184,18 @@ def test_a_pretrain_that_does_not_fit_the_model_is_refused(tmp_path: Path) -> No
         (b"- a\n- b\n", "not list"),
         (b"just words", "not str"),
         (b"42", "not int"),
-        (b"a: [1, 2", "is no YAML file"),
-        (b"\x00\x01\xff\xfe\x89PNG", "is no YAML file"),
-        (b"!!python/object/apply:os.system ['echo hi']", "is no YAML file"),
+        (b"a: [1, 2", "is not a YAML file"),
+        (b"\x00\x01\xff\xfe\x89PNG", "is not a YAML file"),
+        (b"!!python/object/apply:os.system ['echo hi']", "is not a YAML file"),
         (b"pipeline: " + b"x" * 1_000_001, "a plan has at most 1,000,000"),
         (
             b"a: &a [x,x]\nb: &b [" + b",".join([b"*a"] * 300) + b"]\nc: &c [" + b",".join([b"*b"] * 300) + b"]",
-            "line 3 stands for 270,301",
+            "line 3 has 270,301",
         ),
         (b"a: &a [*a]", "it would never end"),
-        (b"pipeline: a\nseed: 1\npipeline: b\n", "'pipeline' stands twice in a mapping, in line 1 and in line 3"),
-        (b"model: {use: MF, options: {1: 2, 0x1: 3}}", "1 stands twice"),
-        (b"a: " + b"[" * 3000 + b"]" * 3000, "line 1 lies more than 50 lists and mappings deep"),
+        (b"pipeline: a\nseed: 1\npipeline: b\n", "'pipeline' occurs twice in a mapping, in line 1 and in line 3"),
+        (b"model: {use: MF, options: {1: 2, 0x1: 3}}", "1 occurs twice"),
+        (b"a: " + b"[" * 3000 + b"]" * 3000, "line 1 is more than 50 lists and mappings deep"),
         (b"seed: " + b"1" * 5000, "line 1 is a number of 5,000 characters"),
         (b"seed: !!binary abc", "failed to decode base64"),
         (b"? [1, 2]\n: 3", "unhashable key"),
@@ -263,7 +263,7 @@ def test_a_plan_that_is_not_there(tmp_path: Path, name: str) -> None:
 
 def test_a_plan_that_is_a_device_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "shop.yaml").symlink_to("/dev/zero")
-    with pytest.raises(ValueError, match=r"is no regular file; a plan is a YAML file"):
+    with pytest.raises(ValueError, match=r"is not a regular file; a plan is a YAML file"):
         read_yaml(find_plan("shop", [tmp_path]))
 
 
@@ -284,7 +284,7 @@ if __name__ == "__main__":
 def test_text_that_aliases_repeat_is_counted(tmp_path: Path) -> None:
     path = tmp_path / "shop.yaml"
     path.write_text(f"a: &x {'x' * 400_000}\nb: [*x, *x]\n")
-    with pytest.raises(ValueError, match=r"stands for 1,200,00\d characters with its aliases"):
+    with pytest.raises(ValueError, match=r"has 1,200,00\d characters with its aliases"):
         read_yaml(path)
 
 

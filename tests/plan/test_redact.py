@@ -128,7 +128,7 @@ def test_a_known_credential_is_masked_as_json_and_html_write_it(monkeypatch: pyt
 )
 def test_a_connection_string_is_taken_apart_as_libpq_does(text: str, server: str | None, password: str | None) -> None:
     if server is None:
-        with pytest.raises(ValueError, match=r"it is no (connection string|URL)") as told:
+        with pytest.raises(ValueError, match=r"it is not a (connection string|URL)") as told:
             keywords(text)
         assert not [word for word in ("secret", "open", "it''s", "%ff") if word in str(told.value)]
     else:
@@ -142,7 +142,7 @@ def test_a_connection_string_is_taken_apart_as_libpq_does(text: str, server: str
         ("NIGHTLOOP_S3_ENDPOINT", "user:hunter2@host:9000", "leave them out"),
         ("NIGHTLOOP_STORE", "s3://key:hunter2@bucket/prefix", "leave them out"),
         ("NIGHTLOOP_DATA", "s3://key:hunter2@bucket/prefix", "leave them out"),
-        ("NIGHTLOOP_CATALOG", "postgres:dbname=x password=a hunter2", "no connection string"),
+        ("NIGHTLOOP_CATALOG", "postgres:dbname=x password=a hunter2", "not a connection string"),
         ("NIGHTLOOP_CATALOG", "mysql://u:hunter2@h/x", "names PostgreSQL as postgres:dbname="),
     ],
 )

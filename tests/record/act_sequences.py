@@ -9,7 +9,15 @@ from nightloop.tasks.objects.checksum import unseal
 from nightloop.tasks.objects.objects import Objects
 from nightloop.tasks.record import manifest_store, promotion_log
 from nightloop.tasks.record.entries import Act, Entry, draft_entry
-from nightloop.tasks.record.manifest import ChampionRef, CheckpointRef, Judged, Manifest, PeriodLogs, Scored, Validated
+from nightloop.tasks.record.manifest import (
+    ChampionRef,
+    CheckpointRef,
+    Manifest,
+    PeriodLogs,
+    PeriodValidation,
+    StrategyScores,
+    StrategyVerdict,
+)
 
 PIPELINE = "shop"
 PLAN: dict[str, object] = {"pipeline": PIPELINE}
@@ -42,10 +50,12 @@ def night(
     winner = ChampionRef(strategy="A", period=period, checkpoint=checkpoints["A"]) if checkpoints else None
     document = blobs.put(objects, f"validation {period} {salt}".encode())
     scores = {
-        name: Scored(blob=blobs.put(objects, f"scores {name} {period} {salt}".encode()), means={"ndcg@20": 0.25})
+        name: StrategyScores(
+            blob=blobs.put(objects, f"scores {name} {period} {salt}".encode()), means={"ndcg@20": 0.25}
+        )
         for name in checkpoints
     }
-    judged = {name: Judged(verdict=verdict, reasons=("seen",), numbers={"gain": 0.5}) for name in checkpoints}
+    judged = {name: StrategyVerdict(verdict=verdict, reasons=("seen",), numbers={"gain": 0.5}) for name in checkpoints}
     return Manifest(
         pipeline=PIPELINE,
         period=period,
@@ -56,7 +66,7 @@ def night(
         reason="too few rows" if outcome == "blocked" else "",
         plan=PLAN,
         logs=(PeriodLogs(period=period, version=1, digest="d" * 64, rows=10, quarantined=0),),
-        validated=(Validated(verdict="passed", reasons=(), statistics={"rows": 10.0}, blob=document),),
+        validated=(PeriodValidation(verdict="passed", reasons=(), statistics={"rows": 10.0}, blob=document),),
         vocabulary=blobs.put(objects, f"vocabulary {period} {salt}".encode()) if checkpoints else None,
         served=previous.champion if previous else None,
         scores=scores,

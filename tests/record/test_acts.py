@@ -12,7 +12,7 @@ import pytest
 from nightloop.tasks.record import manifest_store, promotion_log, promotions
 from nightloop.tasks.record.champion import Incumbent, champion_after, champion_of
 from nightloop.tasks.record.entries import GATE, Act, Entry, current_pin, entries_by_hand, pins_champion
-from nightloop.tasks.record.manifest import ChampionRef, Judged, Manifest
+from nightloop.tasks.record.manifest import ChampionRef, Manifest, StrategyVerdict
 from nightloop.tasks.record.night_context import Night
 from nightloop.tasks.record.outcomes import record_night
 from nightloop.tasks.retention.garbage import collect_garbage
@@ -50,7 +50,7 @@ class Loop:
         if wins:
             champion = ChampionRef(strategy=wins, period=index, checkpoint=made.checkpoints[wins])
         judged = {
-            name: Judged(verdict="promote" if name == wins else "hold", reasons=("seen",), numbers={})
+            name: StrategyVerdict(verdict="promote" if name == wins else "hold", reasons=("seen",), numbers={})
             for name in made.checkpoints
         }
         if outcome == "skipped":
@@ -149,7 +149,7 @@ def test_a_night_that_sees_the_rollback_in_time_is_not_written() -> None:
     knows = loop.begun(2)
     made = loop.made(2, knows, "complete", "A")
     rolled_back(loop, 1)
-    with pytest.raises(RuntimeError, match=r"acted on the champion .*'complaints'.*nothing was written"):
+    with pytest.raises(RuntimeError, match=r"the champion was changed .*'complaints'.*nothing was written"):
         loop.written(made, knows)
     assert manifest_store.current_manifest(loop.store, PIPELINE, 2) is None
 

@@ -170,7 +170,7 @@ def test_a_lost_race_whose_winner_is_not_shown_is_no_lost_race(monkeypatch: pyte
     made = published(store, 0, None)
     slow = lagging(store, 1000)
     slow.create(promotion_log.entry_key(PIPELINE, 1), b"theirs, not to be seen yet")
-    with pytest.raises(TimeoutError, match="exists and cannot be read, so it is not known whose it is"):
+    with pytest.raises(TimeoutError, match="exists and cannot be read, so it is not known which run wrote it"):
         promotion_log.append_promotion(slow, PIPELINE, draft_entry(made, "A", act("ann")), 0)
 
 
@@ -187,7 +187,7 @@ def test_a_store_that_overwrites_what_it_created_is_found_out() -> None:
                 return True
             return super().create(key, data)
 
-    with pytest.raises(RuntimeError, match="does not keep its conditional writes"):
+    with pytest.raises(RuntimeError, match="does not honour conditional writes"):
         promotion_log.append_promotion(Perverse(store.held), PIPELINE, draft_entry(made, "A", act("ann")), 0)
 
 

@@ -44,10 +44,10 @@ def test_publish_refuses_gaps_and_unknown_predecessors() -> None:
     first = night(store, 0, None)
     with pytest.raises(ValueError, match="must wait for revision 1"):
         manifest_store.create_manifest(store, first.model_copy(update={"revision": 2}))
-    with pytest.raises(ValueError, match="names a predecessor that is not there"):
+    with pytest.raises(ValueError, match="names a predecessor that does not exist"):
         manifest_store.create_manifest(store, night(store, 1, first))
     for pipeline in ("../../etc", "A", "a'b", "x" * 1_000_000, ""):
-        with pytest.raises(ValueError, match="is no name of a pipeline"):
+        with pytest.raises(ValueError, match="is not a name of a pipeline"):
             manifest_store.create_manifest(store, first.model_copy(update={"pipeline": pipeline}))
     with pytest.raises(ValueError, match="a night is 0 to 999999"):
         manifest_store.current_manifest(store, PIPELINE, -1)
@@ -90,7 +90,7 @@ def test_a_manifest_written_by_hand_or_by_a_newer_version() -> None:
     with pytest.raises(ValueError, match="has format 1, and this nightloop reads format 2: use the release that wrote"):
         manifest_store.verified_manifest(store, PIPELINE, 0)
     store.held[key] = seal(first.data.replace(b'"format":2', b'"colour":2'))
-    with pytest.raises(ValueError, match="no manifest of a format that this nightloop reads"):
+    with pytest.raises(ValueError, match="is not a manifest that this nightloop reads"):
         manifest_store.verified_manifest(store, PIPELINE, 0)
     store.held[key] = seal(first.data.replace(b'"pipeline":"shop"', b'"pipeline":"other"'))
     with pytest.raises(ValueError, match="of other: it was swapped"):

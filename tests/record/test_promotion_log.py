@@ -72,7 +72,7 @@ def test_refused_where_the_night_is_not_recorded_or_was_mended() -> None:
         promotion_log.append_promotion(store, PIPELINE, draft_entry(unseen, "A", act()), 0)
     assert manifest_store.create_manifest(store, unseen)
     published(store, 0, None, salt="late rows")
-    with pytest.raises(ValueError, match=r"was mended since. its revision 1 is old"):
+    with pytest.raises(ValueError, match=r"was run again since. its revision 1 is old"):
         promotion_log.append_promotion(store, PIPELINE, draft_entry(unseen, "A", act()), 0)
     assert promotion_log.append_promotion(
         store, PIPELINE, draft_entry(unseen, "A", act("ann", "the new one crashes"), forced=True), 0
@@ -103,7 +103,7 @@ def test_no_draft_of_what_is_not_there() -> None:
         draft_entry(night(store, 0, None), "C", act())
     with pytest.raises(ValueError, match="it is blocked"):
         draft_entry(night(store, 0, None, outcome="blocked"), "A", act())
-    with pytest.raises(ValueError, match="is no date or time"):
+    with pytest.raises(ValueError, match="is not a date or time"):
         draft_entry(night(store, 0, None), "A", act(when="yesterday"))
 
 
@@ -155,7 +155,7 @@ def test_what_served_when() -> None:
     assert served_on(found, "2026-01-02T12:00:00") == entries[0]
     assert served_on(found, "2026-01-03T00:59:59+00:00") == entries[0]
     assert served_on(found, "2026-01-03") == entries[1]
-    with pytest.raises(ValueError, match="is no date or time"):
+    with pytest.raises(ValueError, match="is not a date or time"):
         served_on(found, "'; DROP TABLE log; --")
 
 

@@ -14,11 +14,11 @@ from nightloop.tasks.record.manifest import (
     CHAMPION,
     ChampionRef,
     CheckpointRef,
-    Judged,
     Manifest,
     PeriodLogs,
-    Scored,
-    Validated,
+    PeriodValidation,
+    StrategyScores,
+    StrategyVerdict,
 )
 from nightloop.tasks.reports.history import History
 
@@ -71,7 +71,9 @@ def night(index: int, previous: Manifest | None, strategies: tuple[str, ...] = S
     scores = {}
     for s in strategies if previous else ():
         gain = GAINS.get(s, 0.01 + 0.002 * len(s) % 0.02) * (1 - math.exp(-index / 4))
-        scores[s] = Scored(blob=sha(("s", s, index)), means=means(rng, level + gain + rng.uniform(-0.004, 0.004), 560))
+        scores[s] = StrategyScores(
+            blob=sha(("s", s, index)), means=means(rng, level + gain + rng.uniform(-0.004, 0.004), 560)
+        )
     if served and scores:
         scores[CHAMPION] = scores[served.strategy]
     judged = {s: _judged(s, winner, index, rng) for s in scores if s not in (CHAMPION, served and served.strategy)}
@@ -93,7 +95,7 @@ def night(index: int, previous: Manifest | None, strategies: tuple[str, ...] = S
             PeriodLogs(period=index, version=1, digest=sha(index), rows=rows, quarantined=rng.choice([0, 0, 3, 11])),
         ),
         validated=(
-            Validated(
+            PeriodValidation(
                 verdict="warned" if warned else "passed",
                 reasons=("warning: new_user_rate is 0.41; 0.11 to 0.32 was expected",) if warned else (),
                 statistics={"rows": float(rows), "new_user_rate": 0.2},
@@ -110,10 +112,10 @@ def night(index: int, previous: Manifest | None, strategies: tuple[str, ...] = S
     )
 
 
-def _judged(strategy: str, winner: str | None, index: int, rng: random.Random) -> Judged:
+def _judged(strategy: str, winner: str | None, index: int, rng: random.Random) -> StrategyVerdict:
     numbers = {"difference": rng.uniform(-0.01, 0.03), "low": -0.004, "high": 0.035, "nights": 3, "rows": 1680}
     if strategy == winner:
-        return Judged(
+        return StrategyVerdict(
             verdict="promote",
             numbers=numbers,
             reasons=(
@@ -121,18 +123,18 @@ def _judged(strategy: str, winner: str | None, index: int, rng: random.Random) -
             ),
         )
     if index == 7 and strategy == "FullRetrain":
-        return Judged(
+        return StrategyVerdict(
             verdict="reject",
             numbers=numbers,
             reasons=("old items lose 9.1 %, more than the 5 % allowed", "ndcg@20 is better by 0.008 (+4.1 %)"),
         )
-    return Judged(verdict="hold", numbers=numbers, reasons=("the 95 % interval [-0.004, 0.035] holds zero",))
+    return StrategyVerdict(verdict="hold", numbers=numbers, reasons=("the 95 % interval [-0.004, 0.035] holds zero",))
 
 
 def blocked(whole: Manifest) -> Manifest:
     reason = "stops the night: rows is 3; 402 to 907 was expected from the last 9 nights that passed"
     logs = whole.logs[0].model_copy(update={"rows": 3, "quarantined": 41})
-    found = Validated(verdict="blocked", reasons=(reason,), statistics={"rows": 3.0}, blob=sha("vb"))
+    found = PeriodValidation(verdict="blocked", reasons=(reason,), statistics={"rows": 3.0}, blob=sha("vb"))
     return whole.model_copy(
         update={
             "outcome": "blocked",

@@ -35,7 +35,7 @@ def test_grid_has_one_row_a_night_and_names_what_is_odd(history: History) -> Non
     assert column(table, "state")[-3:] == ["blocked", "stale", "missing"]
     assert column(table, "validation")[6] == "warned" and "new_user_rate" in column(table, "remarks")[6]
     assert column(table, "gate")[4] == "promote" and column(table, "champion after")[4] == "FineTune"
-    assert column(table, "remarks")[10] == "mended, revision 2"
+    assert column(table, "remarks")[10] == "repaired, revision 2"
     assert "1 blocked, 1 stale and 1 missing" in table.title
 
 
@@ -104,9 +104,9 @@ def test_headline_says_who_since_when_and_why(history: History) -> None:
         "FineTune of 2026-01-05 serves since 2026-01-10 09:30, rolled back to by grace: complaints about stale lists"
     )
     without = headline(dataclasses.replace(history, log=()))
-    assert without.startswith("Nobody serves yet; by its replayed nights AverageWeights of 2026-01-09 would: +")
+    assert without.startswith("No champion yet; by the replayed nights AverageWeights of 2026-01-09 would serve: +")
     assert "against NoUpdate" in without
-    assert headline(History("books", {})) == "Nobody serves yet: no night has promoted a strategy"
+    assert headline(History("books", {})) == "No champion yet: no night has promoted a strategy"
 
 
 def test_findings_say_what_to_do_worst_first(history: History) -> None:
@@ -126,7 +126,7 @@ def test_findings_of_a_sound_chain_say_so_and_advise_the_cheaper_strategy() -> N
         for i, n in nights.items()
     }
     replayed = findings(History("books", moved, notes=make_history.notes(moved)))
-    assert "Replayed nights chose FullRetrain" in replayed[0].text and "nobody serves" in replayed[0].text
+    assert "Replayed nights chose FullRetrain" in replayed[0].text and "there is no champion" in replayed[0].text
     entry = make_history.log(nights)[0].model_copy(update={"strategy": "FullRetrain", "period": 8, "by": "gate"})
     behind = entry.model_copy(update={"strategy": "NoUpdate", "period": 5})
     late = findings(History("books", moved, log=(behind,), notes=make_history.notes(moved)))
@@ -147,18 +147,18 @@ def test_a_model_worse_than_the_control_is_called_out() -> None:
 
 def test_verdict_puts_reasons_first(history: History) -> None:
     night = history.nights[7]
-    assert sentence(night) == "2026-01-08: no challenger is better enough; FineTune goes on serving"
+    assert sentence(night) == "2026-01-08: no challenger is better enough; FineTune continues to serve"
     assert {row[0].text: row[1].text for row in verdict(night).rows}["FullRetrain"] == "reject"
-    assert "would go on serving" in verdict_markdown(night, live=False), "a replay moves nothing"
+    assert "would continue to serve" in verdict_markdown(night, live=False), "a replay moves nothing"
     text = verdict_markdown(night)
     assert "would" not in text and "old items lose 9.1 %" in text and night.hash[:12] in text
     assert sentence(history.nights[8]) == "2026-01-09: AverageWeights is promoted and takes over from FineTune"
-    assert sentence(history.nights[12]).endswith("nothing was learned or compared; AverageWeights goes on serving")
+    assert sentence(history.nights[12]).endswith("nothing was learned or compared; AverageWeights continues to serve")
 
 
 def test_a_winner_that_waits_for_a_person_is_not_called_promoted(history: History) -> None:
     night = history.nights[8].model_copy(update={"champion": history.nights[8].served})
-    assert "a person has to approve it; FineTune serves meanwhile" in sentence(night)
+    assert "an operator has to approve it; FineTune serves meanwhile" in sentence(night)
     assert "FineTune would serve meanwhile" in sentence(night, live=False)
 
 

@@ -46,7 +46,7 @@ def test_a_checkpoint_of_another_strategy_is_refused(name: str) -> None:
         made = run_chain(MODEL, other, periods[:3])[-1]
         with pytest.raises(ValueError, match=f"{name} expects") as caught:
             fold(MODEL, ONES[name], made, periods[3])
-        assert "Begin anew" in str(caught.value) and len(str(caught.value)) < 600
+        assert "Start a new chain" in str(caught.value) and len(str(caught.value)) < 600
     with pytest.raises(ValueError, match=f"{name} expects .* given is an empty memory"):
         fold(MODEL, ONES[name], Checkpoint(made.period, made.weights), periods[3])
 
@@ -82,14 +82,14 @@ def test_a_checkpoint_made_with_other_options_is_refused(made, taken) -> None:
     (Hedge((FINE, ASMG(WILD))), r"Hedge's candidates\[1\] ASMG: ASMG's learner FineTune: "),
 ])  # fmt: skip
 def test_a_learner_that_diverges_is_named(strategy, said: str) -> None:
-    with pytest.raises(ValueError, match=said + r"training diverged in epoch .* rate 1e\+06"):
+    with pytest.raises(ValueError, match=said + r"training diverged in epoch .* lr 1e\+06"):
         run_chain(MODEL, strategy, simulated_periods("ranking"))
 
 
 def test_steps_of_sml_that_diverge_are_named() -> None:
     wild = TrainConfig(epochs=3, batch_size=16, lr=1e6)
     for part, said in (("learner_training", "training diverged"), ("transfer_training", "the transfer diverged")):
-        with pytest.raises(ValueError, match=rf"{said}.* rate 1e\+06"):
+        with pytest.raises(ValueError, match=rf"{said}.* lr 1e\+06"):
             run_chain(MODEL, replace(ONES["SML"], **{part: wild}), simulated_periods("ranking"))
 
 

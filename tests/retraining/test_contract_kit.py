@@ -133,7 +133,7 @@ CAUGHT = {
     "check_finite": (DividesByNegatives,),
     "check_unseen_ids": (DividesByNegatives,),
     "check_row_order": (LovesTheLastRow,),
-    "check_names": (NamesBadly, SaysYesterday, Shrinks),
+    "check_contract_names": (NamesBadly, SaysYesterday, Shrinks),
     "check_round_trip": (KeepsAList,),
 }
 

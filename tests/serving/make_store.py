@@ -14,7 +14,7 @@ from nightloop.tasks.objects.objects import Directory, Objects
 from nightloop.tasks.plan.plan import Plan
 from nightloop.tasks.record import manifest_store, promotion_log
 from nightloop.tasks.record.entries import Act, Entry, draft_entry
-from nightloop.tasks.record.manifest import CheckpointRef, Judged, Manifest, PeriodLogs, Validated
+from nightloop.tasks.record.manifest import CheckpointRef, Manifest, PeriodLogs, PeriodValidation, StrategyVerdict
 
 USERS, ITEMS, WIDTH = 12, 30, 4
 WHEN = "2026-01-02T02:00:00+00:00"
@@ -65,13 +65,13 @@ def night(objects: Objects, plan: Plan, period: int = 0, seed: int = 0) -> Manif
     sha, none = blobs.put(objects, to_bytes(weights(plan, seed))), blobs.put(objects, to_bytes({}))
     kept = {name: CheckpointRef(weights=sha, memory=none) for name in plan.strategies}
     before = manifest_store.current_manifest(objects, plan.pipeline, period - 1) if period else None
-    passed = Validated(verdict="passed", reasons=(), statistics={}, blob=blobs.put(objects, b"{}"))
+    passed = PeriodValidation(verdict="passed", reasons=(), statistics={}, blob=blobs.put(objects, b"{}"))
     manifest = Manifest(
         pipeline=plan.pipeline, period=period, name=f"{period:06d}", revision=1,
         previous=before.hash if before else None, outcome="complete", reason="", plan=plan.model_dump(mode="json"),
         logs=(PeriodLogs(period=period, version=1, digest="d", rows=10, quarantined=0),), validated=(passed,),
         vocabulary=blobs.put(objects, v.vocabulary_to_bytes(vocabulary(plan))), served=None, scores={}, checkpoints=kept,
-        judged={"FineTune": Judged(verdict="promote", reasons=("better",), numbers={})}, verdict="promote",
+        judged={"FineTune": StrategyVerdict(verdict="promote", reasons=("better",), numbers={})}, verdict="promote",
         champion=None,
     )  # fmt: skip
     if not manifest_store.create_manifest(objects, manifest):

@@ -106,7 +106,7 @@ def test_a_request_id_is_taken_once_and_the_book_forgets_the_oldest(tmp_path: Pa
     counts = predictor.observe([(f"r{n}", [1, 0]) for n in range(4)]).counts
     assert counts == {"unknown": 4, "learned": 4}
     learning = predictor.learning
-    assert learning and learning.book.rows == 4 and learning.book.forgotten == 2
+    assert learning and learning.pending.rows == 4 and learning.pending.forgotten == 2
 
 
 def test_one_request_larger_than_the_book_is_kept_alone() -> None:
@@ -116,7 +116,7 @@ def test_one_request_larger_than_the_book_is_kept_alone() -> None:
             f"r{n}",
             ScoredRequest("v", ScoreRequest(["u"] * rows, ["i"] * rows), "", [0.1] * rows, [0.1] * rows, [None] * rows),
         )
-        assert book.page(f"r{n}") and len(book) == 1
+        assert book.get(f"r{n}") and len(book) == 1
 
 
 def test_a_book_of_long_texts_holds_fewer_requests() -> None:
@@ -126,7 +126,7 @@ def test_a_book_of_long_texts_holds_fewer_requests() -> None:
             f"r{n}",
             ScoredRequest("v", ScoreRequest(["u"], ["i"], {"text": long, "each": [long]}), "", [0.1], [0.1], [None]),
         )
-    assert len(book) == 1 and book.forgotten == 9 and book.page("r9") and book.characters == 18_002
+    assert len(book) == 1 and book.forgotten == 9 and book.get("r9") and book.characters == 18_002
     book.add("short", ScoredRequest("v", ScoreRequest(["u"], ["i"]), "", [0.1], [0.1], [None]))
     assert len(book) == 2 and book.rows == 2
 

@@ -174,9 +174,9 @@ def test_a_champion_that_does_not_load_leaves_the_old_one_serving(
     made.damage(place, newer.checkpoints["FineTune"].weights, b"rubbish")
     with caplog.at_level(logging.ERROR):
         assert not predictor.refresh()
-    assert "does not load" in caplog.text and "not parsed" in predictor.problem
+    assert "does not load" in caplog.text and "It is not used" in predictor.problem
     assert predictor.recommend("u1") == before and predictor.version.number == 1
-    with pytest.raises(ValueError, match="not parsed"):
+    with pytest.raises(ValueError, match="It is not used"):
         predictor.reload()
     made.damage(place, newer.checkpoints["FineTune"].weights, good)
     assert predictor.refresh() and predictor.problem == "" and predictor.version.number == 2

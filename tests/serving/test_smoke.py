@@ -37,7 +37,7 @@ def settings(place: Path) -> Settings:
 
 def tried(place: Path, manifest: Manifest, **changes: Any) -> smoke.SmokeResult:
     plan = changes.pop("plan", made.ranking_plan())
-    given = {"kept": manifest.checkpoints["FineTune"], "vocabulary": str(manifest.vocabulary), **changes}
+    given = {"checkpoint": manifest.checkpoints["FineTune"], "vocabulary": str(manifest.vocabulary), **changes}
     return smoke.smoke(settings(place), plan, **given)
 
 
@@ -62,10 +62,13 @@ def test_other_weights_than_were_trained_fail(place: Path) -> None:
 def test_a_candidate_that_is_not_whole_fails_with_the_reason(place: Path) -> None:
     _, manifest = made.store(place, made.ranking_plan())
     expected = [0.0] * 64
-    assert "not in the store" in tried(place, manifest, kept=made.lost(made.ranking_plan()), expected=expected).reason
+    assert (
+        "not in the store"
+        in tried(place, manifest, checkpoint=made.lost(made.ranking_plan()), expected=expected).reason
+    )
     made.damage(place, manifest.checkpoints["FineTune"].weights, b"cut")
-    assert "not parsed" in tried(place, manifest, expected=expected).reason
-    assert "the candidate is not whole" in tried(place, manifest).reason
+    assert "It is not used" in tried(place, manifest, expected=expected).reason
+    assert "the candidate is incomplete" in tried(place, manifest).reason
 
 
 def test_a_plan_the_fresh_process_cannot_build_fails(place: Path) -> None:
@@ -117,7 +120,7 @@ def test_a_fault_of_the_code_says_nothing_about_the_candidate(
         patch.setattr(fresh_process.ForkServer, "ask", lambda self, request: asked.append(request) or {"trouble": "x"})
         with pytest.raises(ConflictError):
             tried(place, manifest)
-    monkeypatch.setattr(fork_server, "load", broken)
+    monkeypatch.setattr(fork_server, "load_model", broken)
     answer = fork_server.answer(asked[0])
     assert answer["bug"] == "KeyError: 'table.user'" and "in broken" in answer["traceback"]
     monkeypatch.setattr(fresh_process.ForkServer, "ask", lambda self, request: answer)
@@ -156,5 +159,5 @@ def test_compare_allows_rounding_only() -> None:
 def test_questions_cover_the_vocabulary_and_strangers() -> None:
     plan = made.click_plan()
     asked = smoke.smoke_questions(plan, made.vocabulary(plan))
-    assert {"u0", "u11", smoke.STRANGER} <= set(asked.users) and {"i0", "i29", smoke.STRANGER} <= set(asked.items)
+    assert {"u0", "u11", smoke.UNKNOWN_ID} <= set(asked.users) and {"i0", "i29", smoke.UNKNOWN_ID} <= set(asked.items)
     assert set(asked.features) == {"device", "age"} and len(asked.users) == len(asked.items) == smoke.ROWS

@@ -104,11 +104,11 @@ def test_many_files_a_period(pond: Warehouse, tmp_path: Path) -> None:
         ("a.csv", HEADER.encode() + "José,1,2026-01-01\n".encode("latin-1"), "a.csv:2: it is not utf-8: set"),
         ("a.csv", (HEADER + LINES).encode("utf-16-le"), "a.csv"), ("a.csv", bytes(range(256)) * 500, "a.csv"),
         ("a.csv", HEADER + "ann,1,soon\nbob,2,later\n", "not one of 2 rows has a time that can be read, such as 'soon'"),
-        ("a.csv", "PK\x03\x04 and more", "is a zip archive, and no text: unpack it"),
+        ("a.csv", "PK\x03\x04 and more", "is a zip archive, and not text: unpack it"),
         ("a.zip", "PK\x03\x04 and more", "is packed in a way that is not read: unpack it"),
         ("a.jsonl", '{"user": {"id": 1}, "item": 2, "time": 3}\n', "column 'user' does not hold one value a row, but an object, {"),
-        ("a.parquet", "", "a.parquet is no whole Parquet file"),
-        ("a.parquet", "PAR1 and nothing more", "no whole Parquet file"),
+        ("a.parquet", "", "a.parquet is not a complete Parquet file"),
+        ("a.parquet", "PAR1 and nothing more", "not a complete Parquet file"),
         ("a.jsonl", "", "no line that is a JSON object"),
         ("a.jsonl", "[1]\nnot json\n", "no line that is a JSON object"),
         ("a.jsonl", '{"who": 1}\n', "no column 'user'; its columns are 'who'"),
@@ -143,7 +143,7 @@ def test_a_damaged_gzip_and_one_in_two_parts(pond: Warehouse, tmp_path: Path) ->
     good = gzip.compress(MANY.encode())
     path = tmp_path / "a.csv.gz"
     path.write_bytes(good[:2000] + b"\0" * 100 + good[2100:])
-    with pytest.raises(ValueError, match="no whole gzip file"):
+    with pytest.raises(ValueError, match="not a complete gzip file"):
         land_period(pond, Files(str(path)), PLAN, day(0))
     path.write_bytes(gzip.compress(HEADER.encode()) + gzip.compress(LINES.encode()))
     assert users(pond, land_period(pond, Files(str(path)), PLAN, day(0))) == ["ann", "bob"]
@@ -282,12 +282,12 @@ def test_options_that_cannot_be() -> None:
         ("a.csv", "<!DOCTYPE HTML>\n<html><body>Denied</body></html>\n", "a web page"),
         ("a.jsonl", "  <html><body>Denied</body></html>\n", "a web page"),
         ("a.csv", '\ufeff<?xml version="1.0"?>\n<Error><Code>NoSuchKey</Code></Error>\n', "an XML document"),
-        ("a.csv", f"user,item,time\nann,1,{AT}\n".encode("utf-16")[:-1], "no whole text in utf-16"),
+        ("a.csv", f"user,item,time\nann,1,{AT}\n".encode("utf-16")[:-1], "not complete text in utf-16"),
         ("a.jsonl", f"{{'user': 'ann', 'item': 1, 'time': '{AT}', 'x': None}}\n", "json.dumps"),
         (
             "a.jsonl",
             f'{{"user": {{"$oid": "ann"}}, "item": 1, "time": "{AT}"}}\n',
-            "but an object.*columns of their own",
+            "but an object.*separate columns",
         ),
         ("A.CSV.GZ", gzip.compress(f"user,item,time\nann,1,{AT}\n".encode(), mtime=0), "in small letters"),
     ],

@@ -152,7 +152,7 @@ def test_reviews_are_called_the_same_in_every_version(
 ) -> None:
     """A damaged line, the second of two, is put aside with its text, whether time or counts make the periods."""
     source = build(Part(use="reviews", options={"path": write(tmp_path / name, content + "damaged\n")}))
-    for rule in (Counts(rows=2), Calendar(start="1970-01-01", every="month", length=1200)):
+    for rule in (Counts(rows=2), Calendar(start="1970-01-01", every="month", length=1000)):
         found, landing = landed(pond, source, plan(ROLES, rule), period(rule, 0))
         assert found == [row]
         [(reason, raw)] = aside(pond, landing)

@@ -225,7 +225,7 @@ def test_a_file_that_is_no_libfm_is_named(pond: Warehouse, tmp_path: Path) -> No
     path = write(tmp_path / "a.libfm", "1 1:1 2:1 3:1\n")
     made = plan(TAGS.model_copy(update={"categorical": ()}), DAYS)
     with pytest.raises(
-        ValueError, match=r"a\.libfm: its lines are no label and 2 times index:1 \(user, item\); the first"
+        ValueError, match=r"a\.libfm: its lines are not a label and 2 times index:1 \(user, item\); the first"
     ):
         land_period(pond, LibFM(path, fields=("user", "item")), made, period(DAYS, 0))
     with pytest.raises(FileNotFoundError):

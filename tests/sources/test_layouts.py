@@ -106,7 +106,7 @@ def test_a_link_that_leads_nowhere_is_no_smaller_delivery(pond: Warehouse, tmp_p
         ("2026-01-01.csv", "{period}.csv"),
     ):
         (tmp_path / "parts" / link).symlink_to("/not/mounted")
-        with pytest.raises(FileNotFoundError, match="symbolic link to what is not there"):
+        with pytest.raises(FileNotFoundError, match="symbolic link to a file that does not exist"):
             land_period(pond, Files(f"{tmp_path}/parts/{path}"), PLAN, day(0))
         (tmp_path / "parts" / link).unlink()
 
@@ -173,7 +173,7 @@ def test_files_of_two_types_keep_their_ids_and_times_or_are_refused(pond: Wareho
         "SELECT hour(time) FROM logs WHERE period = 0 AND version = $1 ORDER BY arrival", [landing.version]
     )
     assert found.fetchall() == [(0,), (10,)]
-    with pytest.raises(ValueError, match="write their times in two ways"):
+    with pytest.raises(ValueError, match="write their times in two types"):
         delivered(
             "mixed", {"user": ["bob"], "item": [2], "time": [at]}, {"user": ["ann"], "item": [1], "time": [1767261600]}
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from nightloop.tasks.formats.stray_quotes import swallows
+from nightloop.tasks.formats.stray_quotes import has_stray_quote
 from nightloop.tasks.lake.ingest import land_period
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.plan import Columns, Part
@@ -38,11 +38,11 @@ def pond(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
         # duckdb 11152: the first of two values is taken here, the last one elsewhere
         ("a.jsonl", jsonl(f'{{"user": "ann", "item": 1, "time": "{AT}", "user": "bob", "device": "x"}}'), "'user' twice in one object"),
         ("a.jsonl", jsonl({**ANN, "device": "x"}, {**ANN, "Device": "y"}), "'device' in some objects and 'Device' in others"),
-        ("a.jsonl", jsonl({**ANN, "device": ["a", "b|c"]}), "has a \\|, which stands between values here: 'b\\|c'"),
-        ("a.jsonl", jsonl({**ANN, "device": [["a"]]}), "is to have several values, and holds"),
-        ("a.jsonl", jsonl({**ANN, "device": {"a": 1}}), "is to have several values, and holds"),
-        ("a.csv", csv(f"{HEAD},device\nann,1,{AT},\"['a', 'b']\"\n"), "write \\| between them, or a list of texts as JSON has it"),
-        ("a.csv", csv(f"{HEAD},device\nann,1,{AT},[98 117 108]\n"), "is to have several values, and holds '\\[98 117 108\\]'"),
+        ("a.jsonl", jsonl({**ANN, "device": ["a", "b|c"]}), "has a \\|, which separates values: 'b\\|c'"),
+        ("a.jsonl", jsonl({**ANN, "device": [["a"]]}), "is in multi_value, and holds"),
+        ("a.jsonl", jsonl({**ANN, "device": {"a": 1}}), "is in multi_value, and holds"),
+        ("a.csv", csv(f"{HEAD},device\nann,1,{AT},\"['a', 'b']\"\n"), "write \\| between the values, or a JSON list of texts"),
+        ("a.csv", csv(f"{HEAD},device\nann,1,{AT},[98 117 108]\n"), "is in multi_value, and holds '\\[98 117 108\\]'"),
         ("a.jsonl", jsonl({**ANN, "user": ["a"], "device": "x"}), "as `multi_value: {NAME: 5}`"),
         ("a.jsonl.gz", jsonl({**ANN, "device": "x"}), "a.jsonl.gz is not packed, although its name ends with .gz"),
         ("a.parquet", parquet(user=pa.array([b"ann"]), item=[1], time=[AT], device=["x"]), "bytes become text by a cast"),
@@ -110,4 +110,4 @@ def test_a_line_with_one_quote_too_many_is_found_wherever_a_piece_of_the_file_en
     sound = f'ann,"a ""b""",1,{AT}\nbob,5" nails,2,{AT}\ncat,"c,\nd",3,{AT}\n'
     for text, found in ((sound, False), (sound + f'dan,"d,4,{AT}\n', True), (sound + f'dan,"d,4,{AT}', True)):
         data = text.encode()
-        assert swallows((data[n : n + size] for n in range(0, len(data), size)), '"', ",", 4) is found
+        assert has_stray_quote((data[n : n + size] for n in range(0, len(data), size)), '"', ",", 4) is found

@@ -192,7 +192,7 @@ def test_a8_the_carried_state_is_that_of_the_unrolled_sequence() -> None:
     generator, plain = Generator(MODEL.fields), run_chain(MODEL, LEARNER, periods())
     state = generator.blank(plain[1].weights)
     for t in range(1, len(chain) - 2):  # the newest window has the last two
-        moved = generator.advanced(omega(chain[-1]), plain[t].weights, state)
+        moved = generator.advance_hidden(omega(chain[-1]), plain[t].weights, state)
         state = {n: torch.cat([s, s.new_zeros(len(plain[t + 1].weights[n]) - len(s), 3, 4)]) for n, s in moved.items()}
     for field, born in zip(("user", "item"), periods()[-1].born, strict=True):
         old = born <= 1
@@ -268,7 +268,7 @@ def test_the_state_is_recomputed_after_the_windows_last_step() -> None:
     generator = Generator(MODEL.fields)
     window = unpack("pool/1/weights", chain[2].memory)  # what period 1 made, the first of the window judged at 3
     size = {n: len(t) for n, t in window.items()}
-    state = generator.advanced(omega(chain[3]), window, generator.blank(window))
+    state = generator.advance_hidden(omega(chain[3]), window, generator.blank(window))
     for name, count in size.items():
         torch.testing.assert_close(chain[3].memory[f"generators/0/hidden/{name}"][:count], state[name])
 
@@ -289,8 +289,8 @@ def test_older_targets_are_dealt_out_over_as_many_batches() -> None:
 
 def test_several_windows_are_generators_of_their_own_chosen_in_hindsight(monkeypatch: pytest.MonkeyPatch) -> None:
     losses = []
-    real = module.loss
-    monkeypatch.setattr(module, "loss", lambda *a: losses.append(real(*a)) or losses[-1])
+    real = module.mean_logloss
+    monkeypatch.setattr(module, "mean_logloss", lambda *a: losses.append(real(*a)) or losses[-1])
     several = run_chain(MODEL, made(k=(1, 3)), periods())
     for place, k in enumerate((1, 3)):
         alone = run_chain(MODEL, made(k=k), periods())

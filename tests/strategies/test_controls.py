@@ -74,9 +74,9 @@ def test_parts_are_the_logits_they_promise():
         left, right = model.factors(from_parts(model, users, items, bias))
         assert torch.allclose(left @ right.T, users @ items.T + bias, atol=1e-5)
     assert inner_width(BIASED) == inner_width(PLAIN) == 4
-    with pytest.raises(ValueError, match="room for 4"):
+    with pytest.raises(ValueError, match="at most 4 fit"):
         from_parts(BIASED, torch.zeros(3, 5), items, bias)
-    with pytest.raises(ValueError, match="width of 2"):
+    with pytest.raises(ValueError, match="set width to 2"):
         inner_width(MF(width=1))
 
 

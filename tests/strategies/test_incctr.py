@@ -63,8 +63,8 @@ def test_a_batch_teacher_is_the_model_that_its_strategy_made_the_night_before(mo
     from nightloop.tasks.strategies import incctr as module
 
     heard = []
-    real = module.predicted
-    monkeypatch.setattr(module, "predicted", lambda m, w, logs: heard.append(real(m, w, logs)) or heard[-1])
+    real = module.with_predictions
+    monkeypatch.setattr(module, "with_predictions", lambda m, w, logs: heard.append(real(m, w, logs)) or heard[-1])
     batch = FullRetrain(ONCE, begin="scratch", window=3)
     chain = run_chain(MODEL, IncCTR(FineTune(ONCE), teacher=batch), PERIODS)
     alone = run_chain(MODEL, batch, PERIODS)

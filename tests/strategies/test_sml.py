@@ -206,7 +206,7 @@ def taught_on(speed: float, ahead: int) -> tuple[float, float]:
     meta = new_meta_state(carry.parameters(model, truth[0], logs[0].generator("x")))
     training = TrainConfig(epochs=12, batch_size=256, lr=0.02)
     meta = learn_transfer(model, carry, meta, TransferInputs(truth[0], truth[1]), logs[1 + ahead], training, "shuffled")
-    served = carry.whole(meta.parameters, truth[1], truth[2])
+    served = carry.transfer_all(meta.parameters, truth[1], truth[2])
     return mean_logloss(model, truth[2], logs[3]), mean_logloss(model, served, logs[3])
 
 
@@ -233,13 +233,13 @@ def test_m11_rows_alone_are_rows_of_the_whole_table() -> None:
     before = {name: torch.randn(30, 4, generator=rng) for name in ("table.user", "table.item")}
     learned = {name: torch.randn(30, 4, generator=rng) for name in before}
     parameters = carry.parameters(MODEL, learned, rng)
-    whole = carry.whole(parameters, before, learned)
+    whole = carry.transfer_all(parameters, before, learned)
     rows = torch.tensor([4, 29, 0])
     for field in MODEL.fields:
         name = f"table.{field}"
         alone = carry.rows(parameters, {field: (before[name][rows], learned[name][rows])})
         torch.testing.assert_close(alone, whole[name][rows])
-        only = carry.whole(parameters, before, learned, {"user": rows, "item": rows})[name]
+        only = carry.transfer_all(parameters, before, learned, {"user": rows, "item": rows})[name]
         left = torch.ones(30, dtype=torch.bool)
         left[rows] = False
         assert torch.equal(only[left], learned[name][left])

@@ -23,8 +23,8 @@ def known(role: str, written: list[str]) -> Vocabulary:
 @pytest.mark.parametrize(
     ("role", "written", "says"),
     [
-        ("user", [f"U{n}" for n in range(50)], "is new, where 'U"),
-        ("item", [f"item-{n:04d}" for n in range(40)], "is new, where 'item-00"),
+        ("user", [f"U{n}" for n in range(50)], "is new; 'U"),
+        ("item", [f"item-{n:04d}" for n in range(40)], "is new; 'item-00"),
         ("user", [chr(97 + n % 26) * (2 + n // 26) for n in range(50)], "is new; known are such as '"),
     ],
 )  # fmt: skip

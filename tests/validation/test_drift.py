@@ -77,7 +77,7 @@ def test_ks_of_few_different_values_is_near_the_exact_one() -> None:
 
 def outside(found: Mapping[str, float], history: list[dict[str, float]]) -> list[str]:
     checks = period_checks(Expectations(), COLUMNS, found, history)
-    return [c.name for c in checks if c.judged and not c.low <= c.observed <= c.high]
+    return [c.name for c in checks if c.is_judged and not c.low <= c.observed <= c.high]
 
 
 @pytest.mark.parametrize("n", [30, 300, 3000])
