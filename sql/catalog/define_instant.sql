@@ -2,6 +2,7 @@
 -- A unit with a % is the format that a text or a number has, as strptime knows it, whose %Y has four digits. Numbers have the unit s, ms, us, ns or days; `auto` tells
 -- the first four apart by size (seconds reach 1e11, the year 5138), and takes 8, 12 and 14 digits that are a date,
 -- 20260131 or 20260131235959, for one. Texts are ISO 8601 and forms in which month and day cannot be confused.
+-- A number that was shortened to six digits or fewer, 1.76726E+12, is none: it is minutes or hours away from what it was.
 -- Decimals are exact but slow to read, so that they are for fractions alone.
 CREATE OR REPLACE TEMPORARY MACRO instant(value, unit) AS (
     CASE
@@ -10,6 +11,9 @@ CREATE OR REPLACE TEMPORARY MACRO instant(value, unit) AS (
             THEN epoch_us(try_strptime(regexp_replace(trim(CAST(value AS VARCHAR)), '^([0-9]+)[.]0+$', '\1'), unit)::TIMESTAMPTZ)
         WHEN typeof(value) = 'VARCHAR' AND (contains(CAST(value AS VARCHAR), ':') OR strpos(CAST(value AS VARCHAR), '-') > 1)
             THEN spelt(trim(CAST(value AS VARCHAR)))
+        WHEN typeof(value) = 'VARCHAR' AND contains(CAST(value AS VARCHAR), '+')
+                AND regexp_matches(trim(CAST(value AS VARCHAR)), '^[0-9]([.][0-9]{1,5})?[eE][+][0-9]+$')
+            THEN NULL
         WHEN typeof(value) <> 'TIMESTAMP WITH TIME ZONE' AND (starts_with(typeof(value), 'TIMESTAMP') OR typeof(value) = 'DATE')
             THEN scaled(epoch_us(TRY_CAST(value AS TIMESTAMP)), 'us')
         WHEN unit = 'auto' AND written_date(TRY_CAST(value AS BIGINT)) IS NOT NULL THEN epoch_us(written_date(TRY_CAST(value AS BIGINT)))

@@ -6,7 +6,9 @@ CREATE OR REPLACE TEMPORARY MACRO spelt(text) AS (
         -- it fails at years of more than four digits, takes abbreviations of zones for those of any country, and any offset
         CASE WHEN text[5] IN ('-', '/')
                 AND NOT regexp_matches(replace(replace(text, ' UTC', ''), ' GMT', ''), ' \(?[A-Za-z]{2,5}\)?$|:[0-9.]+ ?[+-](1[6-9]|[2-9][0-9])')
-            THEN TRY_CAST(text AS TIMESTAMPTZ) END,
+            -- a name of a zone would also be that of the rows after it which have none, so that rows with names are cast on their own
+            THEN CASE WHEN regexp_matches(text, '[A-SU-Ya-su-y]') THEN TRY_CAST(text AS TIMESTAMPTZ) ELSE TRY_CAST(text AS TIMESTAMPTZ) END
+        END,
         try_strptime(text, [
             '%m/%d/%Y %I:%M:%S %p', '%m/%d/%Y %I:%M %p', '%Y%m%dT%H%M%S', '%Y%m%dT%H%M%SZ', '%Y%m%d %H%M%S', '%Y%m%d %H:%M:%S', '%Y%m%d',
             '%Y.%m.%d %H:%M:%S', '%Y-%m-%dT%H:%M:%S,%f', '%Y-%m-%dT%H:%M:%S,%fZ', '%Y-%m-%d %H:%M:%S,%f', '%Y-%m-%d %I:%M:%S %p',

@@ -1,9 +1,12 @@
--- One row per line of JSON-lines files that is not blank: the values wanted, as text in a list, or the line where it is no object.
+-- One row per line of JSON-lines files that is not blank: the values wanted, as text in a list, or the line where it is no object,
+-- has a key that is wanted twice or in another case alone, or an id whose digits a double would not hold.
 -- $files VARCHAR[]: paths
 -- $pointers VARCHAR[]: JSON pointers (RFC 6901) to the values wanted
 -- $time VARCHAR: JSON pointer to the time
 -- $unit VARCHAR: its unit: auto, s, ms, us, ns or text
 -- $single VARCHAR[]: pointers to values that may be no list and no object
+-- $names VARCHAR[]: the keys wanted, but for those that the files have beside one of another case
+-- $ids VARCHAR[]: pointers to ids
 -- $timed BOOLEAN: whether the time in µs is asked for
 WITH lines AS (
     SELECT line, TRY_CAST(line AS JSON) AS json
@@ -13,12 +16,28 @@ WITH lines AS (
     )
     WHERE trim(line) <> ''
 ),
-judged AS (
-    SELECT line, json, json_type(json) = 'OBJECT' AND NOT list_has_any(json_type(json, $single), ['ARRAY', 'OBJECT']) AS whole
+typed AS (
+    SELECT
+        line, json, json_keys(json) AS keys, list_count(json_type(json, $pointers)) AS found,
+        json_type(json) = 'OBJECT' AND NOT list_has_any(json_type(json, $single), ['ARRAY', 'OBJECT']) AS whole,
+        list_contains(json_type(json, $ids), 'DOUBLE') AS point
     FROM lines
+),
+judged AS (
+    SELECT line, json, CASE
+        WHEN whole IS NOT TRUE THEN ''
+        WHEN (found < len($pointers) OR list_unique(keys) < len(keys))
+            AND len(list_intersect(list_transform(keys, lambda key: lower(key)), list_transform($names::VARCHAR[], lambda name: lower(name))))
+                <> len(list_filter(keys, lambda key: list_contains($names::VARCHAR[], key)))
+            THEN 'a key stands here twice, or in upper or lower case unlike elsewhere: '
+        WHEN point AND len(list_filter(json_extract_string(json, $ids), lambda id: regexp_matches(id, '^-?[0-9]+[.][0-9]*[1-9]$')
+                AND NOT regexp_matches(line, regexp_escape(id) || '0*[^0-9.eE]'))) > 0
+            THEN 'an id has more digits than are kept of a number of JSON, write it as text: '
+    END AS why
+    FROM typed
 )
 SELECT
-    CASE WHEN whole THEN json_extract_string(json, $pointers) END AS found,
-    CASE WHEN $timed AND whole THEN instant(json_extract_string(json, $time), $unit) END AS _micros,
-    CASE WHEN whole THEN NULL ELSE left(line, 2000) END AS _line
+    CASE WHEN why IS NULL THEN json_extract_string(json, $pointers) END AS found,
+    CASE WHEN $timed AND why IS NULL THEN instant(json_extract_string(json, $time), $unit) END AS _micros,
+    left(why || line, 2000) AS _line
 FROM judged

@@ -7,6 +7,7 @@ opened and never closed. Here it is read line by line, which takes longer and ca
 from __future__ import annotations
 
 import csv
+import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -117,7 +118,7 @@ def _parse_row(text: str, form: CsvForm) -> list[str] | str:
         fields = text.split(form.delimiter)
     else:
         try:
-            fields = next(_reader(text, form))
+            fields = next(_reader(_with_nulls(text, form), form))
         except csv.Error as error:
             if "unexpected end" in str(error):
                 return "a quote is opened and never closed"
@@ -125,6 +126,14 @@ def _parse_row(text: str, form: CsvForm) -> list[str] | str:
     if len(fields) == form.width + 1 and not fields[-1]:
         fields.pop()  # a delimiter at the end of the line
     return fields if len(fields) == form.width else f"it has {len(fields)} fields, the file has {form.width} columns"
+
+
+def _with_nulls(text: str, form: CsvForm) -> str:
+    r"""The text with its \\N escaped, which stands for a missing value and is no escaped N."""
+    if form.escape != "\\" or "\\N" not in text:
+        return text
+    between, around = re.escape(form.delimiter), re.escape(form.quote)
+    return re.sub(rf"(^|{between})({around}?)\\N({around}?)(?={between}|$)", r"\1\2\\\\N\3", text)
 
 
 def _escape_bytes(text: str) -> str:

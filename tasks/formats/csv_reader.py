@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from nightloop.tasks.formats.csv_cleaner import CsvForm, encoding_error, rewrite_csv
 from nightloop.tasks.formats.file_head import encoding_of, first_lines, head_pieces
 from nightloop.tasks.formats.select_files import in_path, with_missing_columns
-from nightloop.tasks.formats.stray_quotes import has_stray_quote
+from nightloop.tasks.formats.stray_quotes import has_null_mark, has_stray_quote
 from nightloop.tasks.lake.incoming import LINE
 from nightloop.tasks.lake.values import BLANKS
 from nightloop.tasks.lake.warehouse import Warehouse
@@ -110,9 +110,11 @@ def read_delimited(
 
 
 def _needs_line_by_line(warehouse: Warehouse, file: str, layout: FileLayout, dialect: Dialect) -> bool:
-    """Whether a file is read line by line. DuckDB sees comments also in the middle of a line, and misreads some line ends."""
+    r"""Whether a file is read line by line. DuckDB sees comments inside lines, misreads some line ends, and reads an escaped \N as N."""
     before = layout.skip > dialect.headed  # there are lines before the names
     if file in warehouse.by_line or layout.encoding not in BY_DUCKDB or dialect.comment or before:
+        return True
+    if dialect.escape == "\\" and has_null_mark(head_pieces(warehouse, file)):
         return True
     return has_stray_quote(head_pieces(warehouse, file), dialect.quote, layout.delimiter, len(layout.names))
 

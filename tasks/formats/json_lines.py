@@ -33,12 +33,14 @@ def read_json_lines(
     warehouse: Warehouse, files: Sequence[str], columns: Columns, wanted: Sequence[str], timed: bool,
     may_lack: MayLack = no_column,
 ) -> Iterator[pa.RecordBatch]:  # fmt: skip
-    """The values `wanted` of every line as text, and if `timed` its time as `_micros`; a line that is not an object, or
-    that holds a list or an object instead of a wanted value, as `_line`, all else null.
+    """The values `wanted` of every line as text, and if `timed` its time as `_micros`; a line that is not an object, that
+    holds a list or an object instead of a wanted value, that has a wanted key twice or in another case, or an id with more
+    digits than are kept of a number of JSON, as `_line`, all else null.
 
     Raises DataError with the file's name if it is cut off, holds no object, lacks a key that is wanted or holds lists or
     objects there from its first lines on.
     """
+    beside: set[str] = set()  # keys that objects have beside one that differs in case alone
     for file in files:
         keys = _keys(warehouse, file, HEAD)
         if any(name not in keys and name not in in_path(file) and not may_lack(name) for name in wanted):
@@ -53,6 +55,7 @@ def read_json_lines(
                     f"{file} has the key {name[:60]!r} twice in one object, and readers differ in which of the two they take: write it "
                     "once"
                 )
+            beside |= {name} if key["beside"] else set()
             if (other := similar_name(name, keys)) and not key["beside"]:
                 raise DataError(
                     f"{file} has the key {name[:60]!r} in some objects and {other[:60]!r} in others: give it one name"
@@ -62,6 +65,7 @@ def read_json_lines(
     pointers = {name: "/" + name.replace("~", "~0").replace("/", "~1") for name in wanted}
     parameters = {
         "pointers": list(pointers.values()), "time": pointers[columns.time], "unit": columns.time_writing, "timed": timed,
+        "names": [name for name in wanted if name not in beside], "ids": [pointers[columns.user], pointers[columns.item]],
         "single": [pointer for name, pointer in pointers.items() if name not in columns.multi_value],
     }  # fmt: skip
     for constant, group in groupby(files, key=in_path):

@@ -159,6 +159,7 @@ def _types(schema: pa.Schema) -> str:
 
 def _lake_columns(batch: pa.RecordBatch, columns: Columns, texts: tuple[str, ...], arrived: int) -> pa.RecordBatch:
     """The plan's columns of one batch under the lake's names; ids and categories as text."""
+    _refuse_other_order(batch, columns)
     batch, size = _join_lists(batch, columns), batch.num_rows
     none = pa.nulls(size, pa.string())
     arrays: dict[str, pa.Array] = {
@@ -175,6 +176,22 @@ def _lake_columns(batch: pa.RecordBatch, columns: Columns, texts: tuple[str, ...
     arrays["_key"] = _key([as_text(flat_column(batch, name)) for name in columns.key]) if columns.key else none
     arrays["_line"] = batch.column(LINE) if LINE in batch.schema.names else none
     return pa.RecordBatch.from_pydict({**arrays, "_none": none})
+
+
+def _refuse_other_order(batch: pa.RecordBatch, columns: Columns) -> None:
+    """Raise DataError if a row holds the columns' names in another order: files were joined, and what follows is in the wrong columns."""
+    times = flat_column(batch, columns.time)
+    if not pa.types.is_string(times.type):
+        return
+    for row in batch.filter(pc.ends_with(times, columns.time)).slice(0, 1000).to_pylist():
+        again = {name: value.strip() for name, value in row.items() if isinstance(value, str)}
+        for name, value in again.items() if again[columns.time] == columns.time else ():
+            if value != name and value in row:
+                raise DataError(
+                    f"the source: a row holds the names of the columns again, and in another order: {value[:60]!r} where {name[:60]!r} "
+                    "stood. Files were joined whose columns differ in their order, so that values would be read in the wrong columns: "
+                    "deliver each as a file of its own"
+                )
 
 
 def _join_lists(batch: pa.RecordBatch, columns: Columns) -> pa.RecordBatch:

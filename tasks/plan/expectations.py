@@ -14,11 +14,13 @@ from nightloop.tasks.plan.frozen import Frozen
 Severity = Literal["warn", "block", "off"]
 
 LARGEST = 1e30  # models read numbers as float32; values near its limit are not measurements
-# Blank, a word for nobody, control characters or a letter that was lost, 1.23457E+12 as a spreadsheet shortens 1234567890123, or
-# ="0012" as one is told to keep text, or a list or an object written as text. Without \s and \d pandas can use Arrow: five times faster.
+# Blank, a word for nobody, control characters or a letter that was lost, 1.23457E+12 as a spreadsheet shortens 1234567890123,
+# 1.2345678E7 as Java writes 12345678.0, ="0012" as one is told to keep text, or a list or an object written as text. Without \s and
+# \d pandas can use Arrow: five times faster.
 NOBODY = (
-    r"(?i)^ *$|^(?:nan|null|none|nil|undefined|unknown|#?n/?a|-|\(null\))$|[\x00-\x1f\x7f-\x9f" + "\ufffd]"
-    r'|^-?[0-9](?:\.[0-9]+)?e\+[0-9]{2,3}$|^="|^\[.*\]$|^\{.*:.*\}$'
+    r"(?i)^ *$|^(?:nan|nat|null|none|nil|undefined|unknown|#?n/?a|-|\?)$|^\((?:null|none|other|unknown|not set)\)$|^<(?:null|none|nil)>$"
+    r"|^#(?:ref|value|name|num|null|div/0)[!?]$|^0{8}-0{4}-0{4}-0{4}-0{12}$|[\x00-\x1f\x7f-\x9f" + "\ufffd]"
+    r'|^-?[0-9](?:\.[0-9]+e\+?|e\+)[0-9]{1,3}$|^="|^\[.*\]$|^\{.*:.*\}$'
 )
 
 

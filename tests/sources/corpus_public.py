@@ -132,4 +132,81 @@ def ids() -> Iterator[Case]:
     yield Case("signs that end lines elsewhere", "a.csv", csv(seen), [("ann", "1"), ("bob", "2")])
 
 
-PUBLIC = [*quotes(), *times(), *ids()]
+def silent() -> Iterator[Case]:
+    """What was read without a word: duckdb's zones, Excel's and Spark's exponents, MySQL's nulls, numbers of JSON (duckdb 24989)."""
+    zoned = [AT, "2026-01-01 11:00:00 Europe/Paris", "2026-01-01 10:00:00", "2026-01-01 11:00:00 UTC+1", AT]
+    rows = [(f"u{n}", NOON) for n in range(len(zoned))]
+    objects = [{"user": f"u{n}", "item": n, "time": time} for n, time in enumerate(zoned)]
+    yield Case("a zone goes no further", "a.jsonl", jsonl(*objects), rows, wanted=("user", "time"))
+    text = csv("user,item,time\n" + "".join(f"u{n},{n},{time}\n" for n, time in enumerate(zoned)))
+    yield Case("a zone goes no further", "a.csv", text, rows, wanted=("user", "time"))
+    table = parquet(user=[f"u{n}" for n in range(5)], item=[*range(5)], time=zoned)
+    yield Case("a zone goes no further", "a.parquet", table, rows, wanted=("user", "time"))
+    short = ["1.76726E+12", "1.76726e+09", "2E+09"]
+    text = csv(
+        f"user,item,time\nu0,0,1.7672616E9\nu1,1,1.7672616e+18\n{''.join(f'x,1,{time}{chr(10)}' for time in short)}"
+    )
+    yield Case(
+        "times with few digits",
+        "a.csv",
+        text,
+        rows[:2],
+        [("unreadable_time", one) for one in short],
+        wanted=("user", "time"),
+    )
+    titled, escaped = {**COLUMNS, "categorical": ["title"]}, {"escape": "\\"}
+    for end in ("\n", "\r\n"):
+        lines = [
+            "user,title,item,time",
+            f'ann,"x\\"y",1,{AT}',
+            f"\\N,q,2,{AT}",
+            f'cat,"\\N",3,{AT}',
+            f'dan,"c\\\\N",4,{AT}',
+            "",
+        ]
+        found = [("ann", 'x"y'), ("cat", None), ("dan", "c\\N")]
+        yield Case(
+            f"nulls of MySQL, ends {end!r}",
+            "a.csv",
+            csv(end.join(lines)),
+            found,
+            [("null_user", "")],
+            escaped,
+            titled,
+            ("user", "title"),
+        )
+    yield Case(
+        "nulls that were escaped",
+        "a.csv",
+        csv(f"user,item,time\n\\\\N,1,{AT}\nann,1,{AT}\n"),
+        [("ann", "1")],
+        [("null_user", "")],
+    )
+    many = [{"user": f"u{n}", "item": n, "time": AT, "device": "x"} for n in range(1001)]
+    late = [
+        f'{{"user": "a", "item": 1, "time": "{AT}", "device": "p", "device": "q"}}',
+        {"user": "b", "item": 1, "time": AT, "Device": "y"},
+    ]
+    both = {"user": "c", "item": 1, "time": AT, "Device": "y", "device": "z"}
+    aside = [("unreadable_row", "a key stands here twice, or in upper or lower case unlike elsewhere")] * 2
+    read = [*((f"u{n}", "x") for n in range(1001)), ("c", "z")]
+    device = {**COLUMNS, "categorical": ["device"]}
+    yield Case(
+        "late keys", "a.jsonl", jsonl(*many, *late, both), read, aside, columns=device, wanted=("user", "device")
+    )
+    ids = jsonl(
+        *(
+            f'{{"user": {id_}, "item": 1, "time": "{AT}"}}'
+            for id_ in ("1234567890.1700000001", "883406386745030.31", "12.50", "1e3")
+        )
+    )
+    yield Case(
+        "ids with many digits",
+        "a.jsonl",
+        ids,
+        [("12.5", "1"), ("1000", "1")],
+        [("unreadable_row", "an id has more digits")] * 2,
+    )
+
+
+PUBLIC = [*quotes(), *times(), *ids(), *silent()]

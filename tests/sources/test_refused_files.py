@@ -32,6 +32,9 @@ def pond(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
+        # csvkit 245 and 688, qsv 527: joined files whose columns are in another order
+        ("a.csv", csv(f"{HEAD},device\nann,1,{AT},x\nitem, user, time,device\n2,bob,{AT},y\n"), "in another order: 'item' where 'user'"),
+        ("a.csv", csv(f"{HEAD},device\nann,1,{AT},x\ndevice,item,time,user\ny,2,{AT},bob\n"), "in another order: 'device' where 'user'"),
         # duckdb 11152: the first of two values is taken here, the last one elsewhere
         ("a.jsonl", jsonl(f'{{"user": "ann", "item": 1, "time": "{AT}", "user": "bob", "device": "x"}}'), "'user' twice in one object"),
         ("a.jsonl", jsonl({**ANN, "device": "x"}, {**ANN, "Device": "y"}), "'device' in some objects and 'Device' in others"),
