@@ -90,7 +90,8 @@ def promote_checkpoint(
     entry = entry.model_copy(update={"pinned": pin})
     if last and _same_act(entry, last) and (last.manifest, last.strategy) == (entry.manifest, entry.strategy):
         return ActOutcome(last, True)
-    if done := _entry_of_request(entries, "promote", act):
+    done = _entry_of_request(entries, "promote", act)
+    if done and (done.manifest, done.strategy, done.pinned) == (entry.manifest, strategy, pin):
         return ActOutcome(done, True, last if last != done else None)
     _refuse_later(last, act)
     moved = promotion_log.append_promotion(objects, manifest.pipeline, entry, last.number if last else 0, check)
