@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,7 @@ from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plan import Columns, Plan
 from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.record.entries import entries_by_hand
+from nightloop.tasks.record.manifest_store import manifest_key
 from nightloop.tasks.record.promotion_log import read_log
 from nightloop.tasks.reports.format import plain
 from nightloop.tasks.resources import open_store
@@ -112,8 +114,14 @@ def write_plan(plan: dict[str, Any]) -> Path:
     _clear(home, pipeline, path)
     path.parent.mkdir(parents=True, exist_ok=True)
     plain = json.loads(json.dumps(plan))  # without the anchors that YAML makes of parts which occur twice
-    path.write_text(f"{HEAD}: a plan to begin your own from.\n" + yaml.safe_dump(plain, sort_keys=False))
+    text = yaml.safe_dump(plain, sort_keys=False)
+    path.write_text(f"{HEAD}: a plan to begin your own from. {_digest(text)}\n{text}")
     return path
+
+
+def _digest(text: str) -> str:
+    """What tells a plan that a person has edited from the one that the demo wrote."""
+    return f"SHA-256 {hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 def _clear(home: Path, pipeline: str, plan: Path) -> None:
@@ -129,21 +137,27 @@ def _clear(home: Path, pipeline: str, plan: Path) -> None:
             f"{home} holds a pipeline {pipeline!r} that no demo made: set NIGHTLOOP_HOME to another directory"
         )
     if exists:
-        _refuse_in_use(pipeline)
+        _refuse_in_use(pipeline, plan, home / "served" / pipeline)
     for directory in (record, lake / pipeline, home / "deliveries" / pipeline, home / "served" / pipeline):
         shutil.rmtree(directory, ignore_errors=True)
     for file in (*lake.glob(f"{pipeline}.sqlite*"), home / "reports" / f"{pipeline}.html", plan):
         file.unlink(missing_ok=True)
 
 
-def _refuse_in_use(pipeline: str) -> None:
-    """Raise PlanError if a person acted on the last demo's pipeline, or a night of it is running."""
+def _refuse_in_use(pipeline: str, plan: Path, served: Path) -> None:
+    """Raise PlanError if a person works with the last demo's pipeline: acts, an edited plan, more nights, records, a run."""
     objects = open_store()
     acts = [
         entry for entry in entries_by_hand(read_log(objects, pipeline)) if entry.reason not in (COMPLAINTS, BEGINNING)
     ]
     if acts:
         reason = f"{acts[-1].action} by {acts[-1].by} (entry {acts[-1].number}: {plain(acts[-1].reason, 200)})"
+    elif _digest((head_and_text := plan.read_text(encoding="utf-8").partition("\n"))[2]) not in head_and_text[0]:
+        reason = f"its plan {plan} was edited"
+    elif objects.read(manifest_key(pipeline, max(PERIODS, LAST + 1), 1)) is not None:
+        reason = "nights were run after those of the demo"
+    elif pipeline != "clicks" and served.exists() and any(served.rglob("*.jsonl")):  # the demo of clicks serves itself
+        reason = f"what was served lies in {served}"
     elif reason := lease_words(objects, lease_key(pipeline), store_clock(objects), ""):
         reason = f"a run is active: {reason}"
     if reason:

@@ -52,12 +52,12 @@ def test_sound_files_are_described_and_nothing_is_kept(
     found = json.loads(capsys.readouterr().out)
     assert ended.value.code in (0, None) and found["sound"] and not found["problems"]
     sample = found["sample"]
-    assert (sample["files"], len(sample["read"]), sample["seen"]["rows"]) == (5, 3, 180)
+    assert (sample["files"], len(sample["read"]), sample["notes"]["rows"]) == (5, 3, 180)
     assert sample["periods"] == [["2026-01-01", 60], ["2026-01-03", 60], ["2026-01-05", 60]]
     assert sample["distinct"] == {"users": 60, "items": 7}
     assert not (tmp_path / "home").exists()
     whole = check(str(plan), True)
-    assert whole["sample"]["seen"]["rows"] == 300 and "read: all rows of 5 files (300)" in whole["text"]
+    assert whole["sample"]["notes"]["rows"] == 300 and "read: all rows of 5 files (300)" in whole["text"]
 
 
 def test_every_problem_of_the_rows_is_told(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_times_without_a_zone_are_shown_as_they_are_read(
 def test_a_large_file_is_read_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nightloop.tasks.inspection.sample.MOST", 60)
     found = check(str(delivered(tmp_path, "csv", CSV)))
-    assert found["sample"]["seen"]["rows"] == 60 and found["sample"]["seen"]["cut"]
+    assert found["sample"]["notes"]["rows"] == 60 and found["sample"]["notes"]["cut"]
     assert "60 rows of 3 of 5 files" in found["text"][0]
 
 

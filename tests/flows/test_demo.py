@@ -16,8 +16,11 @@ import pytest
 
 import nightloop.flows.demo.loop
 import nightloop.flows.demo.plans
+from nightloop.flows.demo.plans import write_plan
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.sources.simulated import Simulated
 from tests.flows.run_cli import document, said
+from tests.flows.tiny_pipeline import raw_plan
 
 pytestmark = pytest.mark.xdist_group("demo")
 
@@ -93,6 +96,35 @@ def test_columns_that_cannot_be_guessed_are_asked_for(surroundings: dict[str, st
     assert unknown.returncode == 2 and "--columns user=uid,item=...,time=..." in unknown.stderr
     wrong = said(surroundings, "demo", "--data", clicks, "--columns", "usr=uid,item=SKU,time=at")
     assert "no role 'usr', user is missing" in wrong.stderr
+
+
+def test_a_new_demo_removes_no_work_of_a_person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NIGHTLOOP_HOME", str(tmp_path))
+    for name in ("NIGHTLOOP_STORE", "NIGHTLOOP_DATA", "NIGHTLOOP_CATALOG"):
+        monkeypatch.delenv(name, raising=False)
+    plan, record = raw_plan(tmp_path, {"pipeline": "own"}), tmp_path / "store" / "pipelines" / "own"
+
+    def leave(path: Path, text: str = "{}") -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    written = write_plan(plan)
+    leave(record / "nights" / "000006" / "0001.json")
+    assert write_plan(plan) == written and not record.exists(), "what only the demo made gives way"
+    leave(record / "nights" / "000006" / "0001.json")
+    served = leave(tmp_path / "served" / "own" / "served" / "2026-01-07.jsonl")
+    with pytest.raises(PlanError, match="what was served lies in"):
+        write_plan(plan)
+    served.unlink()
+    later = leave(record / "nights" / "000020" / "0001.json")
+    with pytest.raises(PlanError, match="nights were run after those of the demo"):
+        write_plan(plan)
+    later.unlink()
+    written.write_text(written.read_text() + "night_limit: 2\n")
+    with pytest.raises(PlanError, match=r"own\.yaml was edited"):
+        write_plan(plan)
+    assert record.exists() and "night_limit: 2" in written.read_text()
 
 
 @pytest.mark.soak
