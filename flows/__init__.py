@@ -1,1 +1,1 @@
-"""The order of events: one flow a file, no numbers, no SQL, no paths."""
+"""The order of events, one Prefect flow a file."""

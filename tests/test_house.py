@@ -45,7 +45,7 @@ def enters(path: Path, *modules: str) -> bool:
 TASKS = "nightloop.tasks"
 
 
-# Rooms from the ground up: a room may import from itself and from those before it (design, section 3).
+# Rooms from the ground up: a room may import from itself and from those before it (docs/design.md).
 ORDER = (
     "plan", "objects", "lake", "formats", "data", "validation", "modules", "layers", "training", "models", "evaluation",
     "simulation", "sources", "correction", "correctors", "meta", "retraining", "strategies", "plugins", "inspection",
