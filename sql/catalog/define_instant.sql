@@ -3,12 +3,15 @@
 -- the first four apart by size (seconds reach 1e11, the year 5138), and takes 8, 12 and 14 digits that are a date,
 -- 20260131 or 20260131235959, for one. Texts are ISO 8601 and forms in which month and day cannot be confused.
 -- A number that was shortened to six digits or fewer, 1.76726E+12, is none: it is minutes or hours away from what it was.
--- Decimals are exact but slow to read, so that they are for fractions alone.
+-- Decimals are exact but slow to read, so that they are for fractions alone; a microsecond is less than their least fraction of a day.
 CREATE OR REPLACE TEMPORARY MACRO instant(value, unit) AS (
     CASE
         WHEN contains(unit, '%Y') AND typeof(value) = 'VARCHAR' AND NOT regexp_matches(CAST(value AS VARCHAR), '[0-9]{4}') THEN NULL
         WHEN contains(unit, '%') AND typeof(value) <> 'DATE' AND NOT starts_with(typeof(value), 'TIMESTAMP')
-            THEN epoch_us(try_strptime(regexp_replace(trim(CAST(value AS VARCHAR)), '^([0-9]+)[.]0+$', '\1'), unit)::TIMESTAMPTZ)
+            THEN epoch_us(coalesce(
+                try_strptime(trim(CAST(value AS VARCHAR)), unit),
+                try_strptime(regexp_extract(trim(CAST(value AS VARCHAR)), '^([0-9]+)[.]0+$', 1), unit)
+            )::TIMESTAMPTZ)
         WHEN typeof(value) = 'VARCHAR' AND (contains(CAST(value AS VARCHAR), ':') OR strpos(CAST(value AS VARCHAR), '-') > 1)
             THEN spelt(trim(CAST(value AS VARCHAR)))
         WHEN typeof(value) = 'VARCHAR' AND contains(CAST(value AS VARCHAR), '+')
@@ -19,6 +22,8 @@ CREATE OR REPLACE TEMPORARY MACRO instant(value, unit) AS (
         WHEN unit = 'auto' AND written_date(TRY_CAST(value AS BIGINT)) IS NOT NULL THEN epoch_us(written_date(TRY_CAST(value AS BIGINT)))
         WHEN unit <> 'text' AND TRY_CAST(value AS DOUBLE) = floor(TRY_CAST(value AS DOUBLE))
             THEN scaled(TRY_CAST(value AS BIGINT), unit)
+        WHEN unit = 'days' AND isfinite(TRY_CAST(value AS DOUBLE))
+            THEN scaled(TRY_CAST(value AS DOUBLE), unit)
         WHEN unit <> 'text' AND isfinite(TRY_CAST(value AS DOUBLE))
             THEN scaled(TRY_CAST(value AS DECIMAL(28, 6)), unit)
         WHEN typeof(value) = 'TIMESTAMP WITH TIME ZONE' THEN scaled(epoch_us(TRY_CAST(value AS TIMESTAMPTZ)), 'us')

@@ -10,7 +10,7 @@ COPY (
         SELECT
             COLUMNS(lambda name: NOT list_contains($numbers, name)),
             TRY_CAST(COLUMNS(lambda name: list_contains($numbers, name)) AS DOUBLE),
-            instant(time, $unit) AS _micros,
+            coalesce(epoch_us(_instant), instant(time, $unit)) AS _micros,
             list_value(*COLUMNS(lambda name: list_contains($words, name))) AS _words,
             incoming AS _row
         FROM incoming
@@ -34,7 +34,7 @@ COPY (
     )
     SELECT
         arrival, _micros AS time, "user", item,
-        * EXCLUDE (arrival, time, "user", item, _micros, _words, _values, _row, _found, _none),
+        * EXCLUDE (arrival, time, "user", item, _micros, _words, _values, _row, _found, _none, _instant),
         CASE WHEN len(_found) = 0 THEN CASE WHEN _key IS NULL THEN hash("user", item, _micros) ELSE hash(_key) END END AS _mark,
         CASE WHEN len(_found) > 0 THEN _found END AS _reasons,
         CASE WHEN len(_found) > 0 THEN json_merge_patch(to_json(_row), $private)::VARCHAR END AS _raw

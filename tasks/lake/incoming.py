@@ -17,11 +17,10 @@ from nightloop.tasks.plan.plan import Columns
 
 ROLES = ("time", "user", "item", "label", "served")
 RESERVED = (*ROLES, "period", "version", "arrival", "_key", "_line", "_none", "_row", "_raw", "_reasons", "_found",
-            "_words", "_values", "_micros", "_mark")  # fmt: skip
+            "_words", "_values", "_micros", "_mark", "_instant")  # fmt: skip
 LINE = "_line"  # for a row that a source could not parse: this column holds its text, the others are null
-PRIVATE = (
-    '{"arrival":null,"_key":null,"_none":null}'  # a JSON patch (RFC 7396) that removes fields that are not content
-)
+INSTANT = "_instant"  # for a row of the lake that is staged again: its time, where that was read before
+PRIVATE = '{"arrival":null,"_key":null,"_none":null,"_instant":null}'  # a JSON patch (RFC 7396) that removes fields that are not content
 LONGEST = 255  # bytes of a column's name
 
 
@@ -175,7 +174,8 @@ def _lake_columns(batch: pa.RecordBatch, columns: Columns, texts: tuple[str, ...
     arrays |= {name: as_number(flat_column(batch, name)) for name in columns.numeric}
     arrays["_key"] = _key([as_text(flat_column(batch, name)) for name in columns.key]) if columns.key else none
     arrays["_line"] = batch.column(LINE) if LINE in batch.schema.names else none
-    return pa.RecordBatch.from_pydict({**arrays, "_none": none})
+    known = batch.column(INSTANT) if INSTANT in batch.schema.names else pa.nulls(size, pa.timestamp("us", tz="UTC"))
+    return pa.RecordBatch.from_pydict({**arrays, "_none": none, INSTANT: known})
 
 
 def _refuse_other_order(batch: pa.RecordBatch, columns: Columns) -> None:

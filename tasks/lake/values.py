@@ -60,8 +60,9 @@ def as_number(values: pa.Array) -> pa.Array:
 
 def id_of(value: object) -> str | None:
     """The same for one Python value, as a caller of the model gives it."""
-    if isinstance(value, float) and value == value // 1 and abs(value) < EXACT:
-        return str(int(value))
+    if isinstance(value, bool | float):  # Arrow writes them otherwise than Python: true, 0.00001
+        found: str | None = as_text(pa.array([value]))[0].as_py()
+        return found
     text = "" if value is None else str(value).strip(BLANKS)
     if text.lower() in NULLS:
         return None

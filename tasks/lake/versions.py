@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nightloop.tasks.lake.incoming import LINE
+from nightloop.tasks.lake.incoming import INSTANT, LINE
 from nightloop.tasks.lake.ingest import rules_digest
 from nightloop.tasks.lake.landing import Landing, put_delivery, stage
 from nightloop.tasks.lake.periods import Period
@@ -26,7 +26,8 @@ OURS = re.compile(r"/main/(landed|quarantine|collected|layout)/(.*/)?ducklake-[0
 def replay_version(warehouse: Warehouse, plan: Plan, period: Period, version: int) -> Landing:
     """Land the original rows of a version again, as a new version: for changed rules, if the source is gone.
 
-    Rows that could not be typed are read again from their stored text. Raises NotReady if the version does not exist.
+    Rows that could not be typed are read again from their stored text; a time that was read stays as it is. Raises
+    NotReady if the version does not exist.
     """
     key = {"period": period.index, "version": version}
     collected = warehouse.query("read/collected_version", key).to_pylist()
@@ -127,7 +128,7 @@ def _source_rows(batch: pa.RecordBatch, columns: Columns) -> pa.RecordBatch:
     """Rows as text under the source's names. If a row has `_raw`, its values are used."""
     names = {"user": columns.user, "item": columns.item, "time": columns.time, "label": columns.label or "label",
              "served": columns.logged_probability or "served"}  # fmt: skip
-    columns_by_name = {name: batch.column(name) for name in batch.schema.names if name != "_raw"}
+    columns_by_name = {name: batch.column(name) for name in batch.schema.names if name not in ("_raw", INSTANT)}
     columns_by_name[LINE] = pa.nulls(batch.num_rows, pa.string())
     raw = batch.column("_raw")
     if raw.null_count < len(raw):
@@ -136,7 +137,8 @@ def _source_rows(batch: pa.RecordBatch, columns: Columns) -> pa.RecordBatch:
             name: _restore_texts(values, raw, [row.get(name) for row in rows])
             for name, values in columns_by_name.items()
         }
-    return pa.RecordBatch.from_pydict({names.get(name, name): values for name, values in columns_by_name.items()})
+    renamed = {names.get(name, name): values for name, values in columns_by_name.items()}
+    return pa.RecordBatch.from_pydict({**renamed, INSTANT: batch.column(INSTANT)})
 
 
 def _restore_texts(values: pa.Array, raw: pa.Array, originals: list[object]) -> pa.Array:

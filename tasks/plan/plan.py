@@ -89,11 +89,11 @@ class Columns(Frozen):
             return self
         if self.time_unit not in ("auto", "text"):
             raise PlanError(f"time_format and time_unit {self.time_unit} both say how times are written: leave one out")
-        left = re.sub(r"%-?[aAbBdfgHIjmMnpSyYzZ%]", "", self.time_format)
-        if "%" in left or not re.search("%-?[yY]", self.time_format):
+        left = re.sub(r"%(-?[dHIjmMSy]|[aAbBfgnpYzZ%])", "", self.time_format)
+        if "%" in left or not re.search("%(-?y|Y)", self.time_format):
             raise PlanError(
                 f"time_format {redacted_head(self.time_format, 60)!r} is not valid: give the year (%Y), month (%m), day (%d) and time "
-                "of day (%H:%M:%S) as for strptime, such as %d.%m.%Y %H:%M"
+                "of day (%H:%M:%S) as for strptime, such as %d.%m.%Y %H:%M; with a - only before d, H, I, j, m, M, S and y"
             )
         return self
 

@@ -15,10 +15,11 @@ served. Keys are the plan's own column names for user, item, time, label and fea
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from io import SEEK_END, BufferedWriter
 from pathlib import Path
 
@@ -31,7 +32,8 @@ from nightloop.tasks.serving.pending_labels import ScoredRequest
 MOST = 50 * 10**9  # bytes of the records of a pipeline
 RESERVE = 10**9  # bytes that records leave free on their disk, for the night and for all else
 OPEN = 4  # files that stay open: today's, and those of the days whose labels come late
-UNITS = {"s": 1e0, "ms": 1e3, "us": 1e6, "ns": 1e9, "days": 1 / 86_400}
+MICROSECONDS = {"s": 10**6, "ms": 10**3, "days": 86_400 * 10**6}  # of a unit
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class ServingLog:
@@ -151,9 +153,21 @@ def _encode_line(line: Mapping[str, object]) -> bytes:
         return json.dumps(line, default=str, ensure_ascii=False).encode() + b"\n"
 
 
-def _time(when: str, unit: str) -> str | int:
-    """An ISO time as the plan's source writes times: text, or a number since 1970."""
+def _time(when: str, writing: str) -> str | int | float:
+    """An ISO time as the plan's source writes times, so that the lake reads it as the same instant: text, or a number
+    since 1970. A format without an offset is written in UTC, as which the lake reads it."""
     at = datetime.fromisoformat(when)
-    if "%" in unit:
-        return at.strftime(unit)
-    return int(at.timestamp() * UNITS[unit]) if unit in UNITS else when
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    if "%" in writing:
+        codes = re.findall("%-?.", writing)
+        return _format_time(at if "%z" in codes and "%Z" not in codes else at.astimezone(UTC), writing)
+    micros = (at - EPOCH) // timedelta(microseconds=1)
+    if writing in MICROSECONDS:
+        return micros / MICROSECONDS[writing]
+    return {"us": micros, "ns": micros * 1000}.get(writing, when)
+
+
+def _format_time(at: datetime, form: str) -> str:
+    """The time in the lake's format, in which %g are milliseconds and %n nanoseconds; Python's strftime has others."""
+    own = {"%g": f"{at.microsecond // 1000:03d}", "%n": f"{at.microsecond * 1000:09d}"}
+    return at.strftime(re.sub("%-?.", lambda code: own.get(code[0], code[0]), form))

@@ -475,7 +475,7 @@ def test_the_verb_serves_and_ctrl_c_stops_it_with_what_was_learned_kept(tmp_path
 
 
 @pytest.mark.parametrize(
-    ("words", "said"), [(["--server", "A B"], "'A B' is no name"), ([], "choose another with --port")]
+    ("words", "said"), [(["--server", "A B"], "'A B' is not a name"), ([], "choose another with --port")]
 )
 def test_a_server_that_cannot_begin_says_so_and_touches_nothing(tmp_path: Path, words: list[str], said: str) -> None:
     order = plan(FULL)

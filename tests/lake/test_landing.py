@@ -298,6 +298,31 @@ def test_replay_reads_again_what_could_not_be_read(tmp_path: Path) -> None:
             replay_version(warehouse, plan(wrong), day(0), 9)
 
 
+def test_replay_keeps_the_times_that_were_read(tmp_path: Path) -> None:
+    """A time_format is for texts of the source: the lake's own times are not written so."""
+    form = Columns(user="u", item="i", time="t", time_format="%d/%m/%Y %H:%M")
+    batch = pa.RecordBatch.from_pylist(
+        [{"u": "a", "i": "x", "t": "01/01/2026 10:00"}, {"u": None, "i": "y", "t": "01/01/2026 11:00"},
+         {"u": "b", "i": "y", "t": "2026-01-01 12:00"}]
+    )  # fmt: skip
+    with lake(tmp_path) as warehouse:
+        landed = land(warehouse, day(0), [batch], form)
+        again = replay_version(warehouse, plan(form), day(0), landed.version)
+        assert (again.version, again.rows, again.digest) == (2, 3, landed.digest)
+        assert clean_digest(warehouse, 0, 2) == clean_digest(warehouse, 0, 1)
+        wanted = {(1, "null_user"), (2, "unreadable_time")}
+        assert (
+            {r[2:] for r in reasons(warehouse) if r[1] == 1}
+            == {r[2:] for r in reasons(warehouse) if r[1] == 2}
+            == wanted
+        )
+        mended = form.model_copy(update={"time_format": "%Y-%m-%d %H:%M"})
+        replay_version(warehouse, plan(mended), day(0), 2)
+        assert {r[2:] for r in reasons(warehouse) if r[1] == 3} == {(1, "null_user")}
+        times = warehouse.connection.execute("SELECT epoch_us(time) FROM landed WHERE version = 3 ORDER BY arrival")
+        assert times.fetchall() == [(START + hour * 3_600_000_000,) for hour in (10, 11, 12)]
+
+
 def test_quarantine_twice_is_once(tmp_path: Path) -> None:
     bad = pa.table(
         {"arrival": pa.array([1, 1, 2], pa.int64()), "reason": ["price/range", "device/values", "price/range"]}

@@ -91,6 +91,9 @@ def test_every_mistake_is_said_at_once_with_what_is_legal(tmp_path: Path) -> Non
         ({"pipeline": "x" * 100_000}, "pipeline"),
         ({"columns": {"user": "", "item": "i", "time": "t"}}, "columns.user"),
         ({"columns": {"user": "u", "item": "i", "time": "t", "time_unit": "weeks"}}, "columns.time_unit"),
+        ({"columns": {"user": "u", "item": "i", "time": "t", "time_format": "%-Y-%m-%d"}}, "a - only before"),
+        ({"columns": {"user": "u", "item": "i", "time": "t", "time_format": "%Y %-b %d"}}, "a - only before"),
+        ({"columns": {"user": "u", "item": "i", "time": "t", "time_format": "%Y-%m-%d %s"}}, "as for strptime"),
         (
             {"columns": {"user": "u", "item": "i", "time": "t", "logged_probability": "p"}},
             "needs a label, and there is none",

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from nightloop.tasks.data.vocabulary import Vocabulary
+from nightloop.tasks.lake.values import as_text, id_of
 from nightloop.tasks.models import build
 from nightloop.tasks.models.lightgcn import LightGCN
 from nightloop.tasks.modules.checkpoint import from_bytes, to_bytes
@@ -94,6 +95,15 @@ def test_a_stranger_gets_the_mean_user(place: Path, stranger: object) -> None:
 def test_ids_are_text_whatever_type_they_come_in() -> None:
     ids = IdMap(["", "17", "True"], {"": 0, "17": 1, "True": 2})
     assert ids.rows([17, "17", None, True, 17.0, " 17.0", "017"]).tolist() == [1, 1, 0, 2, 1, 1, -1]
+
+
+@pytest.mark.parametrize(
+    "value", [True, False, 17, -3, 10**18, 17.0, -0.0, 0.1, 1e-05, 1e-07, 1e16, 1e22, float("nan"), "True", " a ", "1e-05", "null"]
+)  # fmt: skip
+def test_an_id_of_a_request_is_written_as_the_lake_writes_it(value: object) -> None:
+    text = as_text(pa.array([value]))[0].as_py()
+    assert id_of(value) == text
+    assert IdMap([text or ""], {text or "": 0}).rows([value]).tolist() == [0]
 
 
 @pytest.mark.parametrize("k", [0, -1, 2.5, None])

@@ -1,0 +1,62 @@
+"""The serving log: the lake reads the time of a record as the instant at which the row was served."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from nightloop.tasks.lake.ingest import land_period
+from nightloop.tasks.lake.periods import period
+from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.plan import Calendar, Columns
+from nightloop.tasks.serving.pending_labels import ScoredRequest, ScoreRequest
+from nightloop.tasks.serving.serving_log import ServingLog
+from nightloop.tasks.sources.files import Files
+from tests.lake.make_lake import lake, plan
+
+KATHMANDU = ZoneInfo("Asia/Kathmandu")  # 5:45 ahead of UTC
+TIMES = tuple(
+    datetime(2026, 11, 1, *clock, tzinfo=KATHMANDU)
+    for clock in ((0, 0, 0, 0), (5, 44, 59, 999_999), (9, 5, 7, 1_000), (12, 0, 0, 0), (23, 59, 59, 123_456))
+)
+MILLISECOND, SECOND = timedelta(milliseconds=1), timedelta(seconds=1)
+
+
+@pytest.fixture(scope="module")
+def pond(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
+    with lake(tmp_path_factory.mktemp("served")) as warehouse:
+        yield warehouse
+
+
+@pytest.mark.parametrize(
+    ("writing", "exact"),
+    [
+        *(({"time_unit": unit}, timedelta(microseconds=1)) for unit in ("auto", "text", "s", "ms", "us", "ns", "days")),
+        *(({"time_format": form}, exact) for form, exact in {
+            "%d.%m.%Y %H:%M:%S,%f": timedelta(microseconds=1), "%Y-%m-%d %H:%M:%S.%n": timedelta(microseconds=1),
+            "%d/%b/%Y:%H:%M:%S.%f %z": timedelta(microseconds=1), "%Y%m%d%H%M%S.%f": timedelta(microseconds=1),
+            "%Y%m%d%H%M%S.%g": MILLISECOND, "%a %-d %B %y %I:%M:%S %p %Z": SECOND, "%j %Y %H:%M:%S %Z %z": SECOND,
+            "%%g %%z %Y%m%dT%H%M%S": SECOND,
+        }.items()),
+    ],
+)  # fmt: skip
+def test_the_lake_reads_the_instant_that_was_served(
+    pond: Warehouse, tmp_path: Path, writing: dict[str, str], exact: timedelta
+) -> None:
+    columns = Columns.model_validate({"user": "u", "item": "i", "time": "t", "label": "y", **writing})
+    days = Calendar(start="2026-11-01", timezone="Asia/Kathmandu")
+    order, records = plan(columns, days), ServingLog(tmp_path, plan(columns, days))
+    for number, at in enumerate(TIMES):
+        served = ScoredRequest("v", ScoreRequest(["ann"], [number]), at.isoformat(), [0.5], [0.5], [1.0])
+        records.write_labelled([(f"r{number}", served, [0])])
+    records.close()
+    landing = land_period(pond, Files(f"{tmp_path}/labelled/{{period}}.jsonl"), order, period(days, 0))
+    asked = "SELECT epoch_us(time) FROM logs WHERE version = ? ORDER BY item"
+    found = [micros for (micros,) in pond.connection.execute(asked, [landing.version]).fetchall()]
+    step = exact // timedelta(microseconds=1)
+    epoch = datetime(1970, 1, 1, tzinfo=ZoneInfo("UTC"))
+    assert found == [(at - epoch) // exact * step for at in TIMES]
