@@ -60,8 +60,9 @@ def _describe_warning(night: Manifest) -> str:
 
 def _describe_decision(night: Manifest, now: str | None, live: bool) -> str:
     goes = "continues to serve" if live else "would continue to serve"
+    serves = f"{now} {goes}" if now else f"there {'is' if live else 'would be'} no champion yet"
     if night.outcome != "complete":
-        return f" was {night.outcome}: nothing was learned or compared; {f'{now} {goes}' if now else 'there is no champion yet'}"
+        return f" was {night.outcome}: nothing was learned or compared; {serves}"
     if night.verdict == "promote":
         winners = sorted(s for s, j in night.judged.items() if j.verdict == "promote")
         if night.champion != night.served:
@@ -73,7 +74,7 @@ def _describe_decision(night: Manifest, now: str | None, live: bool) -> str:
         waits = f"{join_words(winners)} may be promoted, an operator has to approve it"
         return f": {waits}; {now or 'no champion'} {'serves' if live else 'would serve'} meanwhile"
     outcomes = {"hold": "no challenger is better enough", "reject": "the best challenger was refused"}
-    return f": {outcomes.get(night.verdict, 'there is not enough evidence')}; {f'{now} {goes}' if now else 'there is no champion yet'}"
+    return f": {outcomes.get(night.verdict, 'there is not enough evidence')}; {serves}"
 
 
 def verdict(night: Manifest, live: bool = True) -> Table:

@@ -72,7 +72,7 @@ def test_a_prefect_server_that_is_away_is_no_fault(fails: Fails, capsys: pytest.
     import prefect.exceptions  # noqa: F401 - a verb that talks to a server has imported it
 
     assert fails(httpx.ConnectError("connection refused")) == 2
-    assert capsys.readouterr().err == "nightloop: Prefect's API is away: connection refused\n"
+    assert capsys.readouterr().err == "nightloop: Prefect's API cannot be reached: connection refused\n"
 
 
 def test_a_type_of_ours_is_what_callers_caught_before() -> None:

@@ -138,4 +138,4 @@ def test_a_server_that_listens_to_others_says_what_they_may_do(tmp_path: Path, m
         monkeypatch.setenv("NIGHTLOOP_SERVE_TOKEN", token)
         serve(str(tmp_path / "books.yaml"), host=host, port=0)
         said = capsys.readouterr().err
-        assert ("whoever reaches 0.0.0.0 may ask" in said) is warned and TOKEN not in said
+        assert ("everyone who can reach 0.0.0.0" in said) is warned and TOKEN not in said

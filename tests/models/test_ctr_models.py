@@ -50,7 +50,7 @@ WRONG = {
     "IPNN": ({"width": 2.5}, "width: given 2.5; input should be a valid integer"),
     "WideDeep": ({"hidden": ["big"]}, "hidden.0: given 'big'"),
     "DCN": ({"cross": 0}, "cross: given 0; whole numbers from 1"),
-    "DCNv2": ({"cross": True}, "cross: given True; true and false are no values of it"),
+    "DCNv2": ({"cross": True}, "cross: given True; true and false are not allowed"),
     "xDeepFM": ({"cin": [4, -1]}, "cin: given -1"),
     "FmFM": ({"interaction": "scalar"}, "interaction: given 'scalar'; input should be 'matrix' or 'vector'"),
     "AFNPlus": ({"neurons": 0, "cross": [0]}, "neurons: given 0.*cross: given 0"),
