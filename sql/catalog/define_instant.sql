@@ -6,6 +6,7 @@
 -- Decimals are exact but slow to read, so that they are for fractions alone; a microsecond is less than their least fraction of a day.
 CREATE OR REPLACE TEMPORARY MACRO instant(value, unit) AS (
     CASE
+        WHEN typeof(value) = 'VARCHAR' AND strlen(CAST(value AS VARCHAR)) > 1000 THEN NULL
         WHEN contains(unit, '%Y') AND typeof(value) = 'VARCHAR' AND NOT regexp_matches(CAST(value AS VARCHAR), '[0-9]{4}') THEN NULL
         WHEN contains(unit, '%') AND typeof(value) <> 'DATE' AND NOT starts_with(typeof(value), 'TIMESTAMP')
             THEN epoch_us(coalesce(

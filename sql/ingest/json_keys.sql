@@ -1,5 +1,6 @@
 -- One row per key of the first objects in JSON-lines files: whether it holds a list or an object, one of its values, and
 -- whether an object has it twice, and whether one has it beside a key that differs in upper and lower case alone.
+-- Keys that are alike are neighbours in the sorted keys of an object: to compare each with each would be quadratic.
 -- $files VARCHAR[]: paths
 -- $most BIGINT: how many objects
 WITH sample AS (
@@ -7,21 +8,31 @@ WITH sample AS (
     FROM read_ndjson_objects($files, hive_partitioning = false, ignore_errors = true)
     LIMIT $most
 ),
-keys AS (
-    SELECT json, json_keys(json) AS keys, unnest(json_keys(json)) AS name
+listed AS (
+    SELECT
+        json_keys(json) AS keys, json_extract(json, '$.*') AS found,
+        list_sort(list_transform(keys, lambda key: [lower(key), key])) AS sorted
     FROM sample
     WHERE json_type(json) = 'OBJECT'
 ),
-found AS (
+compared AS (
     SELECT
-        name, len(list_filter(keys, lambda key: key = name)) > 1 AS again, len(list_filter(keys, lambda key: lower(key) = lower(name))) > 1 AS alike,
-        json_extract(json, '/' || replace(replace(name, '~', '~0'), '/', '~1')) AS value
-    FROM keys
+        keys, found,
+        list_filter(list_zip(sorted, sorted[2:], true), lambda pair: pair[1][1] = pair[2][1]) AS pairs,
+        flatten(list_transform(pairs, lambda pair: [pair[1][2], pair[2][2]])) AS alike,
+        list_transform(list_filter(pairs, lambda pair: pair[1] = pair[2]), lambda pair: pair[1][2]) AS again
+    FROM listed
+),
+told AS (
+    SELECT
+        unnest(list_concat(keys, alike, again)) AS name, unnest(found) AS value,
+        unnest(range(len(keys) + len(alike) + len(again))) AS position, len(keys) AS first_alike, first_alike + len(alike) AS first_again
+    FROM compared
 )
 SELECT
     name, bool_or(json_type(value) IN ('ARRAY', 'OBJECT')) AS nested,
     any_value(left(value::VARCHAR, 60)) FILTER (json_type(value) IN ('ARRAY', 'OBJECT')) AS example,
-    bool_or(again) AS twice, bool_or(alike) AS beside
-FROM found
+    bool_or(position >= first_again) AS twice, bool_or(position >= first_alike) AS beside
+FROM told
 GROUP BY name
 ORDER BY name

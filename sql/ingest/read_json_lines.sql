@@ -1,5 +1,5 @@
 -- One row per line of JSON-lines files that is not blank: the values wanted, as text in a list, or the line where it is no object,
--- has a key that is wanted twice or in another case alone, or an id whose digits a double would not hold.
+-- has too many bytes, a key that is wanted twice or in another case alone, or an id whose digits a double would not hold.
 -- $files VARCHAR[]: paths
 -- $pointers VARCHAR[]: JSON pointers (RFC 6901) to the values wanted
 -- $time VARCHAR: JSON pointer to the time
@@ -8,6 +8,7 @@
 -- $names VARCHAR[]: the keys wanted, but for those that the files have beside one of another case
 -- $ids VARCHAR[]: pointers to ids
 -- $timed BOOLEAN: whether the time in µs is asked for
+-- $most BIGINT: how many bytes the values of a row may have
 WITH lines AS (
     SELECT line, TRY_CAST(line AS JSON) AS json
     FROM read_csv(
@@ -20,12 +21,14 @@ typed AS (
     SELECT
         line, json, json_keys(json) AS keys, list_count(json_type(json, $pointers)) AS found,
         json_type(json) = 'OBJECT' AND NOT list_has_any(json_type(json, $single), ['ARRAY', 'OBJECT']) AS whole,
-        list_contains(json_type(json, $ids), 'DOUBLE') AS point
+        list_contains(json_type(json, $ids), 'DOUBLE') AS point,
+        CASE WHEN strlen(line) > $most THEN list_sum(list_transform(json_extract_string(json, $pointers), lambda value: strlen(value))) END AS bytes
     FROM lines
 ),
 judged AS (
-    SELECT line, json, CASE
+    SELECT line, json, bytes, CASE
         WHEN whole IS NOT TRUE THEN ''
+        WHEN bytes > $most THEN 'too wide'
         WHEN (found < len($pointers) OR list_unique(keys) < len(keys))
             AND len(list_intersect(list_transform(keys, lambda key: lower(key)), list_transform($names::VARCHAR[], lambda name: lower(name))))
                 <> len(list_filter(keys, lambda key: list_contains($names::VARCHAR[], key)))
@@ -39,5 +42,5 @@ judged AS (
 SELECT
     CASE WHEN why IS NULL THEN json_extract_string(json, $pointers) END AS found,
     CASE WHEN $timed AND why IS NULL THEN instant(json_extract_string(json, $time), $unit) END AS _micros,
-    left(why || line, 2000) AS _line
+    CASE WHEN why = 'too wide' THEN too_wide(bytes, $most, left(line, 240)) ELSE left(why || line, 2000) END AS _line
 FROM judged

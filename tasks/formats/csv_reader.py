@@ -17,6 +17,7 @@ from nightloop.tasks.formats.csv_cleaner import CsvForm, encoding_error, rewrite
 from nightloop.tasks.formats.file_head import encoding_of, first_lines, head_pieces
 from nightloop.tasks.formats.select_files import in_path, with_missing_columns
 from nightloop.tasks.formats.stray_quotes import has_null_mark, has_stray_quote
+from nightloop.tasks.lake.batches import WIDEST
 from nightloop.tasks.lake.incoming import LINE
 from nightloop.tasks.lake.values import BLANKS
 from nightloop.tasks.lake.warehouse import Warehouse
@@ -161,7 +162,7 @@ def _scan(warehouse: Warehouse, files: list[str], layout: FileLayout, query: Row
         "files": files, "names": dict.fromkeys(_unique_names(layout.names, query.wanted), "VARCHAR"),
         "wanted": list(query.wanted), "time": query.columns.time,
         "unit": query.columns.time_writing, "header": dialect.headed, "delimiter": layout.delimiter, "encoding": layout.encoding,
-        "timed": query.timed, "quote": dialect.quote, "escape": dialect.escape,
+        "timed": query.timed, "most": WIDEST, "quote": dialect.quote, "escape": dialect.escape,
     }  # fmt: skip
     for batch in warehouse.scan(("ingest/read_delimited", parameters), ("ingest/rejected_lines", {})):
         if "error" in batch.schema.names:

@@ -19,6 +19,7 @@ from nightloop.tasks.formats.csv_reader import (
 )
 from nightloop.tasks.formats.file_head import check_head
 from nightloop.tasks.formats.select_files import in_path
+from nightloop.tasks.lake.batches import WIDEST
 from nightloop.tasks.lake.incoming import LINE, nested_values
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.errors import DataError
@@ -66,6 +67,7 @@ def read_json_lines(
     parameters = {
         "pointers": list(pointers.values()), "time": pointers[columns.time], "unit": columns.time_writing, "timed": timed,
         "names": [name for name in wanted if name not in beside], "ids": [pointers[columns.user], pointers[columns.item]],
+        "most": WIDEST,
         "single": [pointer for name, pointer in pointers.items() if name not in columns.multi_value],
     }  # fmt: skip
     for constant, group in groupby(files, key=in_path):

@@ -128,7 +128,9 @@ def in_path(file: str) -> dict[str, str | None]:
 def with_missing_columns(
     batch: pa.RecordBatch, wanted: Sequence[str], constant: Mapping[str, str | None]
 ) -> pa.RecordBatch:
-    """The batch with the columns that the file lacks: what its path says of them, else null."""
+    """The batch with the columns that the file lacks: what its path says of them, else null. `_line` stays if a row has one."""
+    if LINE in batch.schema.names and batch.column(LINE).null_count == batch.num_rows:
+        batch = batch.drop_columns([LINE])
     for name in wanted:
         if name not in batch.schema.names:
             value = pa.scalar(constant.get(name), pa.string())

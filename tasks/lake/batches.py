@@ -8,6 +8,7 @@ import pyarrow as pa
 
 ROWS = 122_880  # of a batch: one DuckDB row group
 BYTES = 1 << 27  # of a batch: rows may be wide
+WIDEST = 1 << 16  # bytes of a row's texts and lists; files with wider rows are read without the values of these
 
 
 def bounded_batches(chunks: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -32,10 +32,11 @@ from nightloop.tasks.plan.safe_text import redact_errors
 from nightloop.tasks.plan.settings import Settings
 
 FORMAT = 1  # layout of the tables; a newer one is refused
-CHUNK = 4_096  # rows that DuckDB returns at once: they may be wide
+CHUNK = 2_048  # rows that DuckDB returns at once, its own vector: rows may have WIDEST bytes each
 ATTEMPTS = 60  # of a write that conflicts with other writers
 TABLES = ("create_landed", "partition_landed", "create_quarantine", "create_collected", "create_logs",
           "create_newest_logs")  # fmt: skip
+MACROS = ("scaled", "written_date", "spelt", "instant", "wide_bytes", "too_wide")
 Answer = TypeVar("Answer")
 _SIGNED: set[str] = set()  # extensions whose signature this process has checked
 
@@ -280,7 +281,7 @@ def _prepare_session(connection: duckdb.DuckDBPyConnection) -> None:
 
     The catalog comes last, because after it every statement looks up names in the lake's catalog first.
     """
-    for name in ("use_utc", "define_scaled", "define_written_date", "define_spelt", "define_instant", "use_lake"):
+    for name in ("use_utc", *(f"define_{macro}" for macro in MACROS), "use_lake"):
         connection.execute(statement(f"catalog/{name}"))
 
 

@@ -31,6 +31,7 @@ from nightloop.tasks.formats.select_files import (
     rows_in_period,
     with_missing_columns,
 )
+from nightloop.tasks.lake.batches import WIDEST
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.errors import DataError, PlanError
@@ -266,7 +267,7 @@ def read_parquet(
     start, end = (None, None) if warehouse.head else window or (None, None)
     rows = 0
     for values, group in groups:
-        query = {**time, "files": group, "wanted": wanted, "start": start, "end": end}
+        query = {**time, "files": group, "wanted": wanted, "start": start, "end": end, "most": WIDEST}
         for batch in warehouse.scan(("ingest/read_parquet", query)):
             rows += batch.num_rows
             yield with_missing_columns(batch, wanted, values)

@@ -56,6 +56,26 @@ def test_a_file_that_can_be_read_in_two_ways(
         land_period(pond, Files(str(tmp_path / name)), plan(DEVICE), day(0))
 
 
+def test_a_line_of_many_keys_needs_little_memory(tmp_path: Path) -> None:
+    """The keys of an object are not compared each with each: 8,000 of them needed more than 500 MB."""
+    many, text = {f"k{number}": number for number in range(8_000)}, f'"user": "ann", "item": 1, "time": "{AT}"'
+    file = tmp_path / "a.jsonl"
+    with lake(tmp_path, memory="200MB") as warehouse:
+        file.write_bytes(jsonl({**ANN, **many}, {**ANN, "k7": [1], "K9": 1}))
+        assert land_period(warehouse, Files(str(file)), plan(COLUMNS), day(0)).rows == 2
+        (keys,) = warehouse.scan(("ingest/json_keys", {"files": [str(file)], "most": 9}))
+        found = {row["name"]: row for row in keys.to_pylist()}
+        assert (
+            len(found) == 8_004 and found["k7"]["example"] == "[1]" and not any(row["beside"] for row in found.values())
+        )
+        file.write_bytes(jsonl(f'{{{text}, "K1": 1, "user": "bob", {str(many)[1:-1]}}}'.replace("'", '"')))
+        (keys,) = warehouse.scan(("ingest/json_keys", {"files": [str(file)], "most": 9}))
+        assert [row["name"] for row in keys.to_pylist() if row["twice"]] == ["user"]
+        assert [row["name"] for row in keys.to_pylist() if row["beside"]] == ["K1", "k1", "user"]
+        with pytest.raises(ValueError, match="'user' twice in one object"):
+            land_period(warehouse, Files(str(file)), plan(COLUMNS), day(0))
+
+
 def test_keys_of_two_cases_in_one_object_are_two_keys(pond: Warehouse, tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(jsonl({**ANN, "User": "x"}, {**ANN, "user": "bob", "item": 2}))
     assert land_period(pond, Files(str(tmp_path / "a.jsonl")), plan(COLUMNS), day(0)).rows == 2
