@@ -184,9 +184,7 @@ def _unique_names(names: Sequence[str], wanted: Sequence[str]) -> list[str]:
 
 def _rejection_reason(row: Mapping[str, Any], layout: FileLayout) -> str:
     """What is wrong with a line that DuckDB refused."""
-    if row["error"] == "INVALID ENCODING":
-        return encoding_error(layout.encoding)
-    return str(row["message"])
+    return encoding_error(layout.encoding) if row["error"] == "INVALID ENCODING" else str(row["message"])
 
 
 def _with_points(batch: pa.RecordBatch, dialect: Dialect, columns: Columns) -> pa.RecordBatch:

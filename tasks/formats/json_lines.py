@@ -66,7 +66,8 @@ def read_json_lines(
     pointers = {name: "/" + name.replace("~", "~0").replace("/", "~1") for name in wanted}
     parameters = {
         "pointers": list(pointers.values()), "time": pointers[columns.time], "unit": columns.time_writing, "timed": timed,
-        "names": [name for name in wanted if name not in beside], "ids": [pointers[columns.user], pointers[columns.item]],
+        "names": [name for name in wanted if name not in beside],
+        "ids": [pointers[name] for name in (columns.user, columns.item) if name in pointers],
         "most": WIDEST,
         "single": [pointer for name, pointer in pointers.items() if name not in columns.multi_value],
     }  # fmt: skip
