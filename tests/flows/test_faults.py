@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
+import nightloop.tasks.promote
 import nightloop.tasks.resources
 from nightloop.tasks.objects.objects import Objects
 from tests.flows.child_night import scenario
@@ -44,6 +46,7 @@ def faulty(patch: pytest.MonkeyPatch, at: int, how: How) -> FaultyStore:
         return store
 
     patch.setattr(nightloop.tasks.resources, "open_objects", opened)
+    patch.setattr(nightloop.tasks.promote, "store_time", lambda objects: time.time())  # this store has no clock
     return store
 
 
