@@ -46,8 +46,8 @@ def test_the_demo_shows_every_turn_and_its_pipeline_can_be_gone_on_with(surround
     complete(found)
     again = document(said(surroundings, "status", "demo", "--json"))
     assert again["nights"] == found["nights"]
-    refused = said(surroundings, "promote", "demo", "--reason", "the cause is gone")
-    assert refused.returncode == 2 and "complaints from the front page" in refused.stderr
+    refused = said(surroundings, "promote", "demo")
+    assert refused.returncode == 2 and "a promotion needs a reason" in refused.stderr
     freed = document(said(surroundings, "promote", "demo", "--reason", "the cause is gone", "--json"))
     assert "serves from now on" in freed["text"]
 
