@@ -81,13 +81,9 @@ def read_plan_form(plan: str) -> Plan:
 @redact_errors()
 def read(plan: str) -> Plan:
     """The plan of this name or path, every plug-in option checked."""
-    from nightloop.tasks.correctors import (
-        build_all,  # imported here because it imports torch, which verbs that only read the record do not need
-    )
-    from nightloop.tasks.plugins.assembly import read_plan
+    from nightloop.tasks.plugins.assembly import read_plan  # torch, which verbs that only read the record do not need
 
     checked = read_plan(find_plan(plan, Settings().plan_places))
-    build_all(checked.correctors)
     load.remember_name(checked, plan)
     return checked
 

@@ -79,7 +79,7 @@ def end_runs(home: Path, patience: float, wanted: frozenset[str] | None = None) 
         for pid in alive:
             if time.monotonic() > last:
                 _send(pid, signal.SIGKILL)
-            elif pid not in signalled and _leader(pid) not in set(alive) - {
+            elif pid not in signalled and _leader(pid) not in alive.keys() - {
                 pid
             }:  # helpers end with the process they help
                 signalled.add(pid)

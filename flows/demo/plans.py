@@ -147,12 +147,13 @@ def _clear(home: Path, pipeline: str, plan: Path) -> None:
 def _refuse_in_use(pipeline: str, plan: Path, served: Path) -> None:
     """Raise PlanError if a person works with the last demo's pipeline: acts, an edited plan, more nights, records, a run."""
     objects = open_store()
+    head, _, text = plan.read_text(encoding="utf-8").partition("\n")
     acts = [
         entry for entry in entries_by_hand(read_log(objects, pipeline)) if entry.reason not in (COMPLAINTS, BEGINNING)
     ]
     if acts:
         reason = f"{acts[-1].action} by {acts[-1].by} (entry {acts[-1].number}: {plain(acts[-1].reason, 200)})"
-    elif _digest((head_and_text := plan.read_text(encoding="utf-8").partition("\n"))[2]) not in head_and_text[0]:
+    elif _digest(text) not in head:
         reason = f"its plan {plan} was edited"
     elif objects.read(manifest_key(pipeline, max(PERIODS, LAST + 1), 1)) is not None:
         reason = "nights were run after those of the demo"

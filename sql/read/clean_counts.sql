@@ -1,11 +1,11 @@
--- One row per period that has clean rows in the versions asked for: how many.
+-- One row per version, of those asked for, that has clean rows: how many.
 -- $periods INTEGER[]: indexes of the periods
 -- $versions INTEGER[]: the version of each
 WITH asked AS (
     SELECT unnest($periods) AS period, unnest($versions) AS version
 )
-SELECT period, count(*) AS rows
+SELECT period, count(*) AS rows, version
 FROM landed
 SEMI JOIN asked USING (period, version)
 ANTI JOIN quarantine USING (period, version, arrival)
-GROUP BY period
+GROUP BY period, version

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from nightloop.tasks.data.vocabulary import split_values
 from nightloop.tasks.lake.landing import digest
+from nightloop.tasks.lake.versions import clean_counts, missing_versions, version_lists
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.errors import NotReady
 from nightloop.tasks.plan.plan import Plan
@@ -37,26 +38,17 @@ def clean_digest(warehouse: Warehouse, period: int, version: int) -> tuple[str, 
     return digest(clean["rows"], clean["total"], columns), collected[0]["rows"], collected[0]["rows"] - clean["rows"]
 
 
-def clean_counts(warehouse: Warehouse, versions: Versions) -> dict[int, int]:
-    """How many clean rows each period has, in the given version. Raises NotReady as `existing_versions`."""
-    counts = warehouse.query("read/clean_counts", existing_versions(warehouse, versions)).to_pylist()
-    return {row["period"]: row["rows"] for row in counts}
+def existing_counts(warehouse: Warehouse, versions: Versions) -> dict[tuple[int, int], int]:
+    """How many clean rows each version has; one without any is left out. Raises NotReady as `existing_versions`."""
+    existing_versions(warehouse, versions)
+    return clean_counts(warehouse, versions)
 
 
 def existing_versions(warehouse: Warehouse, versions: Versions) -> dict[str, list[int]]:
-    """The versions as parameters. Raises NotReady if one is not in the lake."""
-    parameters = as_parameters(versions)
-    existing = {
-        (row["period"], row["version"]) for row in warehouse.query("read/versions_there", parameters).to_pylist()
-    }
-    if missing := sorted(set(versions) - existing):
+    """The versions as parameters of a statement. Raises NotReady if one is not in the lake."""
+    if missing := missing_versions(warehouse, versions):
         raise _absent(missing)
-    return parameters
-
-
-def as_parameters(versions: Versions) -> dict[str, list[int]]:
-    """The versions as parameters, without a check."""
-    return {"periods": [period for period, _ in versions], "versions": [version for _, version in versions]}
+    return version_lists(versions)
 
 
 def _absent(versions: Versions) -> NotReady:

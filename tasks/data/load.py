@@ -10,12 +10,13 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from nightloop.tasks.data.clean_rows import Versions, as_parameters, clean_counts, existing_versions
+from nightloop.tasks.data.clean_rows import Versions, existing_counts, existing_versions
 from nightloop.tasks.data.encode import encode_rows, vocabulary_rows_of
 from nightloop.tasks.data.histories import NOBODY, with_histories
 from nightloop.tasks.data.logs import NO_ITEMS, NONE, Logs
 from nightloop.tasks.data.memmap import allocate_columns
 from nightloop.tasks.data.vocabulary import Vocabulary
+from nightloop.tasks.lake.versions import version_lists
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.errors import ConflictError, DataError
 from nightloop.tasks.plan.plan import Plan
@@ -86,7 +87,7 @@ def _columns(
     count = sum(rows for _, rows in parts)
     columns, filled = allocate_columns(count, kinds, warehouse.most, warehouse.scratch), 0
     for part, _ in parts:
-        for batch in warehouse.stream("read/clean_rows", {**as_parameters(part), "columns": needed}):
+        for batch in warehouse.stream("read/clean_rows", {**version_lists(part), "columns": needed}):
             rows = slice(filled, filled + batch.num_rows)
             filled = rows.stop
             if filled > count:
@@ -105,14 +106,15 @@ def _parts(warehouse: Warehouse, versions: Versions) -> list[tuple[list[tuple[in
 
     The lake reads and sorts one part at a time: small periods together, a large one alone.
     """
-    rows = clean_counts(warehouse, versions)
+    rows = existing_counts(warehouse, versions)
     parts: list[tuple[list[tuple[int, int]], int]] = []
-    for period, own in groupby(sorted(versions), lambda version: version[0]):
-        more = rows.get(period, 0)
+    for _, group in groupby(sorted(versions), lambda version: version[0]):
+        own = list(group)
+        more = sum(rows.get(version, 0) for version in own)
         if parts and parts[-1][1] + more <= AT_ONCE:
             parts[-1] = ([*parts[-1][0], *own], parts[-1][1] + more)
         else:
-            parts.append((list(own), more))
+            parts.append((own, more))
     return parts
 
 

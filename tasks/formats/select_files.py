@@ -18,7 +18,7 @@ from nightloop.tasks.lake.file_names import WILD, check_file, unreadable_name
 from nightloop.tasks.lake.incoming import LINE
 from nightloop.tasks.lake.periods import EPOCH, Period
 from nightloop.tasks.lake.warehouse import Warehouse
-from nightloop.tasks.plan.errors import DataError, StoreError
+from nightloop.tasks.plan.errors import DataError, PlanError, StoreError
 from nightloop.tasks.plan.plan import Columns
 
 MARKS = ("_", ".")
@@ -34,6 +34,12 @@ def plan_columns(columns: Columns) -> list[str]:
     maybe = [name for name in (columns.label, columns.logged_probability) if name]
     named = [columns.user, columns.item, columns.time, *maybe, *columns.categorical, *columns.numeric, *columns.key]
     return list(dict.fromkeys(named))
+
+
+def require_path(source: str, path: object, example: str) -> None:
+    """Raise PlanError if a source's option `path` cannot be one. `example`: what it names, in words."""
+    if not isinstance(path, str) or not 0 < len(path) <= 4096:
+        raise PlanError(f"{source} needs `path`, of at most 4,096 characters: {example}")
 
 
 def list_files(warehouse: Warehouse, pattern: str, period: str = "") -> list[str]:

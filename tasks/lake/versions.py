@@ -55,8 +55,7 @@ def reland_newest(warehouse: Warehouse, plan: Plan, period: Period) -> Landing |
 
 def idle_versions(warehouse: Warehouse, keep: Mapping[int, Collection[int]]) -> list[tuple[int, int]]:
     """Versions, as (period, version), that are neither in `keep` nor the newest of their period."""
-    versions = [(period, version) for period in sorted(keep) for version in sorted(keep[period])]
-    rows = warehouse.query("maintain/expired_versions", _as_lists(versions)).to_pylist()
+    rows = warehouse.query("maintain/expired_versions", version_lists(_versions_of(keep))).to_pylist()
     return [(row["period"], row["version"]) for row in rows]
 
 
@@ -68,7 +67,7 @@ def expire_versions(
     def delete_versions() -> list[tuple[int, int]]:
         gone = [version for version in idle_versions(warehouse, keep) if version in {*chosen}]
         for table in ("landed", "quarantine", "collected") if gone else ():
-            warehouse.query(f"maintain/expire_{table}", _as_lists(gone))
+            warehouse.query(f"maintain/expire_{table}", version_lists(gone))
         return gone
 
     return warehouse.write(delete_versions) if chosen else []
@@ -76,23 +75,25 @@ def expire_versions(
 
 def absent_versions(warehouse: Warehouse, keep: Mapping[int, Collection[int]]) -> list[tuple[int, int]]:
     """Versions, as (period, version), that are in `keep` and not in the catalog: then it is not the one that nights read."""
-    versions = [(period, version) for period in sorted(keep) for version in sorted(keep[period])]
-    present = {
-        (row["period"], row["version"])
-        for row in warehouse.query("read/versions_there", _as_lists(versions)).to_pylist()
-    }
-    return [version for version in versions if version not in present]
+    return missing_versions(warehouse, _versions_of(keep))
+
+
+def missing_versions(warehouse: Warehouse, versions: Collection[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Those of the versions, as (period, version), that the catalog does not have, in order."""
+    rows = warehouse.query("read/versions_there", version_lists(versions)).to_pylist()
+    return sorted({*versions} - {(row["period"], row["version"]) for row in rows})
 
 
 def other_rows(warehouse: Warehouse, rows: Mapping[tuple[int, int], int]) -> list[tuple[int, int]]:
     """Versions, as (period, version), that have another number of clean rows than nights read: then it is another catalog."""
-    different: list[tuple[int, int]] = []
-    for number in {version for _, version in rows}:
-        versions = [place for place in rows if place[1] == number]
-        counts = warehouse.query("read/clean_counts", _as_lists(versions)).to_pylist()
-        present = {row["period"]: row["rows"] for row in counts}
-        different += [place for place in versions if present.get(place[0], 0) != rows[place]]
-    return sorted(different)
+    counts = clean_counts(warehouse, rows)
+    return sorted(version for version in rows if counts.get(version, 0) != rows[version])
+
+
+def clean_counts(warehouse: Warehouse, versions: Collection[tuple[int, int]]) -> dict[tuple[int, int], int]:
+    """How many clean rows each of the versions, as (period, version), has; a version without any is left out."""
+    rows = warehouse.query("read/clean_counts", version_lists(versions)).to_pylist()
+    return {(row["period"], row["version"]): row["rows"] for row in rows}
 
 
 def compact_lake(warehouse: Warehouse, before: datetime) -> None:
@@ -120,7 +121,12 @@ def _refuse_files_of_others(warehouse: Warehouse, before: datetime) -> None:
         )
 
 
-def _as_lists(versions: Collection[tuple[int, int]]) -> dict[str, list[int]]:
+def _versions_of(keep: Mapping[int, Collection[int]]) -> list[tuple[int, int]]:
+    return [(period, version) for period in sorted(keep) for version in sorted(keep[period])]
+
+
+def version_lists(versions: Collection[tuple[int, int]]) -> dict[str, list[int]]:
+    """The versions, as (period, version), as parameters of a statement."""
     return {"periods": [period for period, _ in versions], "versions": [version for _, version in versions]}
 
 

@@ -46,7 +46,5 @@ def build(
     >>> model.fields, model.width
     (('user', 'item', 'device'), 5)
     """
-    builder, columns = Builder(), {"fields": tuple(fields), "numeric": numeric_count, "history": history}
-    model = builder.plug_in("model", {"use": name, "options": options}, name, columns)
-    builder.raise_mistakes()
-    return cast(Model, model)
+    columns = {"fields": tuple(fields), "numeric": numeric_count, "history": history}
+    return cast(Model, Builder().single("model", {"use": name, "options": options}, name, columns))

@@ -117,6 +117,12 @@ class Builder:
                 self.mistakes.append(f"{at}: given {detail['input']!r:.80}; {message[:1].lower()}{message[1:]}")
             return None
 
+    def single(self, kind: Kind, given: object, path: str = "", context: Mapping[str, object] | None = None) -> Any:
+        """As `plug_in`. Raises one PlanError that lists every mistake."""
+        plug_in = self.plug_in(kind, given, path, context)
+        self.raise_mistakes()
+        return plug_in
+
     def raise_mistakes(self) -> None:
         """Raise one PlanError that lists every mistake, if there is one."""
         if self.mistakes:

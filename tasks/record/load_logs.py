@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from nightloop.tasks.data import load
-from nightloop.tasks.data.clean_rows import clean_counts
+from nightloop.tasks.data.clean_rows import existing_counts
 from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.data.vocabulary import Vocabulary, vocabulary_from_bytes
 from nightloop.tasks.lake.periods import period
@@ -64,13 +64,13 @@ def _refuse_other_rows(warehouse: Warehouse, night: Night, read: Sequence[Period
     Every catalog counts its versions from 1. A catalog that was made again or restored, or that of another machine, has
     other rows under the same number.
     """
-    counts = clean_counts(warehouse, [(part.period, part.version) for part in read])
+    counts = existing_counts(warehouse, [(part.period, part.version) for part in read])
     for part in read:
-        if counts.get(part.period, 0) != part.rows:
+        if (rows := counts.get((part.period, part.version), 0)) != part.rows:
             name = period(night.plan.periods, part.period).name
             start = period(night.plan.periods, max(part.period, root_period(night.plan))).name
             raise NotReady(
-                f"the lake has {counts.get(part.period, 0):,} clean rows of {name} (version {part.version}), and the night that "
+                f"the lake has {rows:,} clean rows of {name} (version {part.version}), and the night that "
                 f"read them had {part.rows:,}: this is another catalog, or one that was restored or made again. Restore the one "
                 f"that the nights read, or make the nights again from this one: nightloop backfill "
                 f"{as_given(night.plan.pipeline)} --start {start} --what all"

@@ -90,9 +90,9 @@ def promote_checkpoint(
     entry = entry.model_copy(update={"pinned": pin})
     if last and _same_act(entry, last) and (last.manifest, last.strategy) == (entry.manifest, entry.strategy):
         return ActOutcome(last, True)
-    done = _entry_of_request(entries, "promote", act)
-    if done and (done.manifest, done.strategy, done.pinned) == (entry.manifest, strategy, pin):
-        return ActOutcome(done, True, last if last != done else None)
+    done = _outcome_of_request(entries, "promote", act)
+    if done and (done.entry.manifest, done.entry.strategy, done.entry.pinned) == (entry.manifest, strategy, pin):
+        return done
     _refuse_later(last, act)
     moved = promotion_log.append_promotion(objects, manifest.pipeline, entry, last.number if last else 0, check)
     return _act_outcome(objects, moved, manifest.pipeline)
@@ -114,8 +114,8 @@ def roll_back(
     same = _same_act(requested, last) and period in (None, last.period)
     if same and after in (None, last.number - 1):
         return ActOutcome(last, True)
-    if after is None and (done := _entry_of_request(entries, "rollback", act)):
-        return ActOutcome(done, True, last if last != done else None)
+    if after is None and (done := _outcome_of_request(entries, "rollback", act)):
+        return done
     if after is not None and after != last.number:
         raise ConflictError(f"the log does not end at entry {after}: it ends with {summary(last)}. Nothing was changed")
     if after is None:
@@ -138,8 +138,8 @@ def hold_champion(objects: Objects, pipeline: str, act: Act, pin: bool) -> ActOu
     last, pinned = entries[-1], current_pin(entries)
     if (pinned is not None) == pin and (last.by != GATE):
         return ActOutcome(last, True)
-    if done := _entry_of_request(entries, "pin" if pin else "unpin", act):
-        return ActOutcome(done, True, last if last != done else None)
+    if done := _outcome_of_request(entries, "pin" if pin else "unpin", act):
+        return done
     if pinned is None and not pin:
         raise PlanError(f"the champion of {pipeline} is not pinned: the gate may move it. Nothing was changed")
     _refuse_later(last, act)
@@ -169,10 +169,11 @@ def _same_act(entry: Entry, last: Entry) -> bool:
     )
 
 
-def _entry_of_request(entries: Sequence[Entry], action: str, act: Act) -> Entry | None:
-    """The entry that this very request has written: its run was cut off after that, and resumes."""
+def _outcome_of_request(entries: Sequence[Entry], action: str, act: Act) -> ActOutcome | None:
+    """The entry that this very request wrote before its run was cut off and resumed; None if there is none."""
     wanted = (action, act.by, act.when, act.reason)
-    return next((e for e in entries if (e.action, e.by, e.when, e.reason) == wanted), None)
+    done = next((e for e in entries if (e.action, e.by, e.when, e.reason) == wanted), None)
+    return ActOutcome(done, True, entries[-1] if entries[-1] != done else None) if done else None
 
 
 def _refuse_later(last: Entry | None, act: Act) -> None:

@@ -34,7 +34,4 @@ def build(part: Part) -> Source:
     >>> build(Part(use="movielens", options={"path": "data/ml-1m/ratings.dat"})).describe()
     'MovieLens ratings in data/ml-1m/ratings.dat'
     """
-    builder = Builder()
-    source = builder.plug_in("source", part.model_dump())
-    builder.raise_mistakes()
-    return cast(Source, source)
+    return cast(Source, Builder().single("source", part.model_dump()))

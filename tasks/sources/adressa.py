@@ -11,11 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nightloop.tasks.formats.json_lines import read_json_lines
-from nightloop.tasks.formats.select_files import list_files, plan_columns, rows_in_period
+from nightloop.tasks.formats.select_files import list_files, plan_columns, require_path, rows_in_period
 from nightloop.tasks.lake.incoming import LINE
 from nightloop.tasks.lake.periods import HOUR, Period
 from nightloop.tasks.lake.warehouse import Warehouse
-from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.plan import Columns
 
 ARTICLE = "id"
@@ -69,8 +68,7 @@ class Adressa:
 
     def __post_init__(self) -> None:
         """Raise PlanError if the path is not a possible one."""
-        if not isinstance(self.path, str) or not 0 < len(self.path) <= 4096:
-            raise PlanError("adressa needs `path`, of at most 4,096 characters: the day files, such as one_week/2017*")
+        require_path("adressa", self.path, "the day files, such as one_week/2017*")
 
     def describe(self) -> str:
         """One line for people."""

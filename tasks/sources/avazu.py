@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nightloop.tasks.formats.csv_reader import Dialect, read_delimited
-from nightloop.tasks.formats.select_files import list_files, plan_columns, rows_in_period
+from nightloop.tasks.formats.select_files import list_files, plan_columns, require_path, rows_in_period
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.lake.warehouse import Warehouse
-from nightloop.tasks.plan.errors import DataError, PlanError
+from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.plan.plan import Columns
 
 TIME = "hour"
@@ -64,8 +64,7 @@ class Avazu:
 
     def __post_init__(self) -> None:
         """Raise PlanError if the path is not a possible one."""
-        if not isinstance(self.path, str) or not 0 < len(self.path) <= 4096:
-            raise PlanError("avazu needs `path`, of at most 4,096 characters: train.csv or train.gz")
+        require_path("avazu", self.path, "train.csv or train.gz")
 
     def describe(self) -> str:
         """One line for people."""

@@ -10,10 +10,10 @@ import pyarrow as pa
 
 from nightloop.tasks.formats.csv_reader import Dialect, check_columns, read_delimited
 from nightloop.tasks.formats.row_order_time import DAY, MADE, Positions
-from nightloop.tasks.formats.select_files import list_files, plan_columns, rows_in_period
+from nightloop.tasks.formats.select_files import list_files, plan_columns, require_path, rows_in_period
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.lake.warehouse import Warehouse
-from nightloop.tasks.plan.errors import DataError, PlanError
+from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.plan.plan import Columns
 
 NAMES = ("label", *(f"I{n}" for n in range(1, 14)), *(f"C{n}" for n in range(1, 27)))
@@ -86,8 +86,7 @@ class Criteo:
 
     def __post_init__(self) -> None:
         """Raise PlanError or DataError if an option is out of range."""
-        if not isinstance(self.path, str) or not 0 < len(self.path) <= 4096:
-            raise PlanError("criteo needs `path`, of at most 4,096 characters: train.txt, or day_*")
+        require_path("criteo", self.path, "train.txt, or day_*")
         _ = self.positions
 
     @property

@@ -11,10 +11,10 @@ import pyarrow as pa
 from nightloop.tasks.formats.csv_reader import Dialect, read_delimited, split_fields
 from nightloop.tasks.formats.file_head import first_lines
 from nightloop.tasks.formats.json_lines import json_keys, read_json_lines
-from nightloop.tasks.formats.select_files import list_files, plan_columns, rows_in_period
+from nightloop.tasks.formats.select_files import list_files, plan_columns, require_path, rows_in_period
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.lake.warehouse import Warehouse
-from nightloop.tasks.plan.errors import DataError, PlanError
+from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.plan.plan import Columns
 
 ROLES = ("user", "item", "rating", "time")
@@ -78,8 +78,7 @@ class Reviews:
 
     def __post_init__(self) -> None:
         """Raise PlanError if the path is not a possible one."""
-        if not isinstance(self.path, str) or not 0 < len(self.path) <= 4096:
-            raise PlanError("reviews needs `path`, of at most 4,096 characters: review files of Amazon or Yelp")
+        require_path("reviews", self.path, "review files of Amazon or Yelp")
 
     def describe(self) -> str:
         """One line for people."""

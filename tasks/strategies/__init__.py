@@ -36,7 +36,4 @@ def build(part: Part) -> Strategy:
     >>> build(Part(use="AverageWeights", options={"learner": learner})).lookback
     4
     """
-    builder = Builder({Strategy: "strategy"})
-    strategy = builder.plug_in("strategy", part.model_dump())
-    builder.raise_mistakes()
-    return cast(Strategy, strategy)
+    return cast(Strategy, Builder({Strategy: "strategy"}).single("strategy", part.model_dump()))
