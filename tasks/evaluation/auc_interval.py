@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from nightloop.tasks.evaluation.auc import auc_values
 from nightloop.tasks.evaluation.cluster_error import cluster_error
 from nightloop.tasks.evaluation.paired_difference import FEWEST, WIDTH, Difference
 from nightloop.tasks.evaluation.summary import Rows
@@ -63,10 +64,9 @@ def auc_difference(pairs: Sequence[tuple[Rows, Rows]]) -> Difference | None:
         if not (torch.equal(a["user"], b["user"]) and torch.equal(a["label"], b["label"])):
             raise DataError("paired results must hold the same rows in the same order; score both on the same night")
         weight = len(a["label"]) / rows
-        auc_a, share_a = _shares(a)
-        auc_b, share_b = _shares(b)
-        total += weight * (auc_a - auc_b)
-        parts.append(weight * (share_a - share_b))
+        gain = torch.from_numpy(auc_values(a["label"], a["prediction"]) - auc_values(b["label"], b["prediction"]))
+        total += weight * float(gain.mean())
+        parts.append(weight * (gain - gain.mean()) / len(gain))
         users.append(a["user"])
     if not usable:
         return None
@@ -74,22 +74,3 @@ def auc_difference(pairs: Sequence[tuple[Rows, Rows]]) -> Difference | None:
     if user_count < FEWEST:
         return None
     return Difference(total, total - WIDTH * error, total + WIDTH * error, user_count, rows)
-
-
-def _shares(rows: Rows) -> tuple[float, Tensor]:
-    """The AUC, and for each row how far it moves it: [n] float64 with sum 0."""
-    score, positive = rows["prediction"].double(), rows["label"] > 0.5
-    up, down = score[positive].sort().values, score[~positive].sort().values
-    placements = torch.empty(len(score), dtype=torch.float64)
-    placements[positive] = _below(down, score[positive])
-    placements[~positive] = 1 - _below(up, score[~positive])
-    auc = float(placements[positive].mean())
-    count = torch.where(positive, len(up), len(down)).double()
-    return auc, (placements - auc) / count
-
-
-def _below(ordered: Tensor, values: Tensor) -> Tensor:
-    """The share of `ordered` that is below each value, ties counted half."""
-    under = torch.searchsorted(ordered, values).double()
-    upto = torch.searchsorted(ordered, values, right=True).double()
-    return (under + upto) / 2 / len(ordered)

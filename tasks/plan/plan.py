@@ -170,13 +170,21 @@ class Gate(Frozen):
     """What a challenger must show before it may serve."""
 
     metric: str = Field(
-        "auto", description="recall@K, ndcg@K or logloss; auto: logloss, or ndcg at 20 or the largest k."
+        "auto", description="recall@K, ndcg@K, logloss or auc; auto: logloss, or ndcg at 20 or the largest k."
     )
-    alpha: float = Field(0.05, ge=0.0001, lt=0.5, description="Largest rate of false promotions a night may have.")
+    alpha: float = Field(
+        0.05,
+        ge=0.0001,
+        lt=0.5,
+        description="Chance of any false promotion in a year (365 nights) of looking every night.",
+    )
     evidence_nights: int = Field(3, ge=1, description="Nights of evidence that a promotion needs.")
     min_gain: float = Field(0.0, ge=0, description="Smallest relative gain worth a change of strategy; 0.01 is 1 %.")
     max_slice_loss: float = Field(
-        0.05, ge=0, description="Largest relative loss allowed for new or old users or items."
+        0.05, ge=0, description="Largest relative loss allowed for new or old users or items, and for each of `slices`."
+    )
+    slices: tuple[str, ...] = Field(
+        (), description="Categorical columns whose ten most frequent values are guarded like new or old users."
     )
     calibration: tuple[float, float] = Field((0.8, 1.25), description="Allowed predicted / observed clicks.")
     resamples: int = Field(1000, ge=100, le=100_000, description="Bootstrap resamples over users.")
@@ -237,6 +245,9 @@ class Plan(Frozen):
                     raise PlanError(
                         f"{field}: {redacted_head(name, 80)!r} is not a name; use letters, digits and - _ . + (at most 63)"
                     )
+        if unknown := [name for name in self.gate.slices if name not in self.columns.categorical]:
+            allowed = ", ".join(self.columns.categorical) or "none in this plan"
+            raise PlanError(f"gate.slices names {', '.join(unknown)}; it may name columns.categorical: {allowed}")
         if self.correctors and not self.columns.label:
             raise PlanError(
                 "correctors: they correct probabilities of a click, and columns.label is not set: set it, or leave them out"

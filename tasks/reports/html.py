@@ -13,7 +13,7 @@ from nightloop.tasks.reports.format import LONGEST, NONE, count, escape_html, wi
 from nightloop.tasks.reports.grid import grid
 from nightloop.tasks.reports.leaderboard import leaderboard
 from nightloop.tasks.reports.plot_style import as_svg
-from nightloop.tasks.reports.plots import metric_curve, seconds_curve, volume_bars
+from nightloop.tasks.reports.plots import evidence_curve, metric_curve, seconds_curve, volume_bars
 from nightloop.tasks.reports.table import Cell, Mood, Table, as_html
 from nightloop.tasks.reports.validation import validation
 from nightloop.tasks.reports.verdict import verdict
@@ -108,7 +108,8 @@ def _replaced(history: h.History, night: Manifest) -> tuple[Cell, Cell, Cell]:
 def _plots(history: h.History) -> list[str]:
     if not h.periods(history):
         return []
-    plots = [metric_curve(history) if h.scored_nights(history) else None, seconds_curve(history), volume_bars(history)]
+    quality = metric_curve(history) if h.scored_nights(history) else None
+    plots = [quality, evidence_curve(history), seconds_curve(history), volume_bars(history)]
     return ["<h2>Curves</h2>", *(f'<figure tabindex="0">{as_svg(plot)}</figure>' for plot in plots if plot)]
 
 

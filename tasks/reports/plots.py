@@ -90,6 +90,49 @@ def seconds_curve(history: h.History) -> d.Plot | None:
     return d.Plot("seconds", figure, title)
 
 
+def evidence_curve(history: h.History) -> d.Plot | None:
+    """Evidence of every challenger night by night, as a part of what a promotion needs; None before there is any."""
+    nights = _list_plotted_periods(history)
+    look = line_styles(h.strategies(history), h.control(history))
+    lines = {s: [_part_of_needed(history, i, s) for i in nights] for s in look}
+    lines = {s: values for s, values in lines.items() if any(v == v for v in values)}
+    if not lines:
+        return None
+    newest = {s: v for s, values in lines.items() if (v := values[-1]) == v}
+    title = _title_of_evidence(newest)
+    figure = d.canvas(title, "evidence that a strategy is better than what serves, as a part of what a promotion needs")
+    axes = figure.add_axes((d.LEFT, 0.13, d.WIDTH, 0.69))
+    axes.set_yscale("log")
+    highest = max(v for values in lines.values() for v in values if v == v)
+    axes.set_ylim(1e-3, max(3.0, 2 * highest))
+    ends = draw_lines(axes, {s: [max(v, 1e-3) for v in values] for s, values in lines.items()}, look)
+    axes.axhline(1.0, color=d.INK, linestyle=(0, (1, 1.5)), linewidth=1.2)
+    _mark_states(axes, history, nights)
+    axes.yaxis.set_major_formatter(lambda v, _: f"{v:g}")
+    d.style_axes(axes, [h.name(history, i) for i in nights], "evidence / needed")
+    d.label_ends(axes, [*ends, d.End(1.0, "enough", d.INK, (0, (1, 1.5)))])
+    return d.Plot("evidence", figure, title)
+
+
+def _part_of_needed(history: h.History, index: int, strategy: str) -> float:
+    night = history.nights.get(index)
+    judged = night.judged.get(strategy) if night else None
+    evidence, needed = ((judged.numbers if judged else {}).get(key) for key in ("evidence", "needed"))
+    if not isinstance(evidence, int | float) or not isinstance(needed, int | float):
+        return math.nan
+    return evidence / needed
+
+
+def _title_of_evidence(newest: Mapping[str, float]) -> str:
+    if not newest:
+        return "No challenger was judged in the newest night"
+    best = max(newest, key=lambda s: newest[s])
+    if newest[best] >= 1:
+        return f"There is enough evidence that {best} is better than what serves"
+    part = "less than 1 %" if newest[best] < 0.01 else f"{newest[best]:.0%}".replace("%", " %")
+    return f"No challenger has enough evidence; {best} has {part} of what is needed"
+
+
 def volume_bars(history: h.History) -> d.Plot | None:
     """Rows of each night by verdict of validation, and the rows that were set aside; None before the first night."""
     nights = [i for i in sorted(history.nights) if history.nights[i].logs]

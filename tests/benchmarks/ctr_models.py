@@ -36,7 +36,7 @@ import torch
 from torch import Tensor
 
 from nightloop.tasks.data.logs import Logs
-from nightloop.tasks.evaluation.ctr_metrics import auc
+from nightloop.tasks.evaluation.auc import auc
 from nightloop.tasks.models import build
 from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.modules.train_config import TrainConfig, fast_bfloat16

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from nightloop.tasks.data.logs import Logs
-from nightloop.tasks.evaluation.ctr_metrics import auc
+from nightloop.tasks.evaluation.auc import auc
 from nightloop.tasks.models.deepfm import DeepFM
 from nightloop.tasks.modules.train_config import TrainConfig, fast_bfloat16
 from nightloop.tasks.training.fit import fit

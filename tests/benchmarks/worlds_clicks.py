@@ -22,7 +22,8 @@ from nightloop.tasks.correction.replay import replay_stream as corrected
 from nightloop.tasks.correctors.recalibration import Recalibration
 from nightloop.tasks.correctors.reloop2 import ReLoop2
 from nightloop.tasks.data.logs import Logs
-from nightloop.tasks.evaluation.ctr_metrics import auc, logloss
+from nightloop.tasks.evaluation.auc import auc
+from nightloop.tasks.evaluation.ctr_metrics import logloss
 from nightloop.tasks.models import build
 from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.modules.model import Model

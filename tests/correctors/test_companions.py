@@ -16,7 +16,8 @@ from nightloop.tasks.correctors import build_all
 from nightloop.tasks.correctors.counters import Counters
 from nightloop.tasks.correctors.recalibration import Recalibration
 from nightloop.tasks.correctors.reloop2 import ReLoop2
-from nightloop.tasks.evaluation.ctr_metrics import auc, calibration, logloss
+from nightloop.tasks.evaluation.auc import auc
+from nightloop.tasks.evaluation.ctr_metrics import calibration, logloss
 from nightloop.tasks.models.deepfm import DeepFM
 from nightloop.tasks.models.mf import MF
 from nightloop.tasks.modules.checkpoint import from_bytes, to_bytes

@@ -59,6 +59,25 @@ def test_a_rollback_after_a_skipped_night_is_not_undone(begun: Tiny) -> None:
         assert (night.served.strategy, night.served.period) == ("popular", back.period)
 
 
+def test_evidence_is_carried_over_a_skipped_night_and_begins_anew_after_an_act_by_hand(begun: Tiny) -> None:
+    promote(begun, "popular")
+    run(begun, 3, 4)
+    skipped(begun, 5)
+    run(begun, 6)
+    before, over, after = (begun.chain()[day].evidence for day in (4, 5, 6))
+    assert before and over and after
+    assert (before.champion, before.rivals["tuned"].nights) == ("popular", 2)
+    assert over == before
+    assert after.rivals["tuned"].nights == 3
+    promote(begun, "tuned")
+    run(begun, 7)
+    newest = begun.chain()[7].evidence
+    assert newest and (newest.champion, newest.ended[-1]) == ("tuned", 7)
+    assert newest.rivals["popular"].nights == 1
+    shown = begun.chain()[7].judged["popular"].numbers
+    assert shown["evidence_nights"] == 1 and shown["needed"] > begun.chain()[6].judged["tuned"].numbers["needed"]  # type: ignore[operator]
+
+
 @pytest.mark.soak
 def test_a_strategy_promoted_after_a_skipped_night_is_renewed_every_night(begun: Tiny) -> None:
     run(begun, 3)

@@ -6,6 +6,7 @@ import pytest
 
 from nightloop.tasks.objects import blobs
 from nightloop.tasks.record import manifest_store
+from nightloop.tasks.record.manifest import RivalEvidence, TermEvidence
 from tests.objects.faulty_objects import HOWS, Crash, FaultyStore, How
 from tests.objects.memory_objects import Memory
 from tests.record.act_sequences import PIPELINE, check_invariants, night, published
@@ -37,6 +38,18 @@ def test_revisions_and_chain() -> None:
     for unknown in ("0" * 64, "", second.hash[:10], "'; --"):
         with pytest.raises(LookupError, match="no revision of night 1"):
             manifest_store.manifest_by_hash(store, PIPELINE, unknown, 1)
+
+
+def test_a_night_of_a_release_without_evidence_is_read_and_keeps_its_hash() -> None:
+    store = Memory()
+    older = published(store, 0, None)
+    assert older.evidence is None and b'"evidence"' not in older.data
+    rivals = {"a": RivalEvidence(share=0.6, nights=3, total=1 / 3, squares=0.1)}
+    newer = night(store, 1, older).model_copy(
+        update={"evidence": TermEvidence(champion="old", metric="auc", min_gain=0.0, rivals=rivals)}
+    )
+    assert manifest_store.create_manifest(store, newer)
+    assert manifest_store.read_chain(store, PIPELINE, 0, 1) == {0: older, 1: newer}
 
 
 def test_publish_refuses_gaps_and_unknown_predecessors() -> None:

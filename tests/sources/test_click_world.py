@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from nightloop.tasks.evaluation.ctr_metrics import auc
+from nightloop.tasks.evaluation.auc import auc
 from nightloop.tasks.lake.periods import Period
 from nightloop.tasks.plan.plan import Part
 from nightloop.tasks.sources import build
