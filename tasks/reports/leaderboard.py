@@ -100,7 +100,7 @@ def _note(rows: list[Standing], metric: str) -> str:
     )
     return (
         f"Means over all rows of all scored nights ({metric}: {arrow} is better). vs control and vs champion: "
-        f"difference in {metric} on the same rows, plus is better, with a 95 % interval over users if rows were "
+        f"difference in {metric} on the same rows, plus is better, with a 95 % interval over users and nights if rows were "
         f"kept. "
         f"{MARK} serves.{uneven}"
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from nightloop.tasks.evaluation.paired_difference import Difference, difference
+from nightloop.tasks.evaluation.paired_difference import Difference, difference, holm
 from nightloop.tasks.record.manifest import CHAMPION
 from nightloop.tasks.reports import history as h
 
@@ -27,8 +27,18 @@ def standings(history: h.History) -> list[Standing]:
     """One standing a strategy, the best mean of the gate's metric first; those never scored last."""
     metric = h.metric(history)
     sign = -1.0 if h.better(metric, 0, 1) else 1.0
-    items = [_standing(history, strategy, metric) for strategy in h.strategies(history)]
+    items = _correct_together([_standing(history, strategy, metric) for strategy in h.strategies(history)])
     return sorted(items, key=lambda s: (metric not in s.means, -sign * s.means.get(metric, 0.0), s.strategy))
+
+
+def _correct_together(items: list[Standing]) -> list[Standing]:
+    """The intervals of each column, corrected for the number of strategies."""
+    control = holm([s.control if isinstance(s.control, Difference) else None for s in items])
+    served = holm([s.served if isinstance(s.served, Difference) else None for s in items])
+    return [
+        replace(item, control=c or item.control, served=s or item.served)
+        for item, c, s in zip(items, control, served, strict=True)
+    ]
 
 
 def _standing(history: h.History, strategy: str, metric: str) -> Standing:
@@ -97,4 +107,4 @@ def _versus(history: h.History, strategy: str, rival: dict[int, str], metric: st
 
 
 def _pairable(metric: str) -> bool:
-    return metric == "logloss" or "@" in metric
+    return metric in ("logloss", "auc") or "@" in metric
