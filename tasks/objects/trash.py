@@ -197,9 +197,13 @@ def close_removal(objects: Objects, closed: RemovalOutcome) -> None:
 
 
 def restore_removal(objects: Objects, key: str, parse: Callable[[bytes], bytes]) -> bytes | None:
-    """Restore a key from the trash and return its bytes; None if no open removal has it."""
+    """Restore a key from the trash and return its bytes; None if no removal has a copy that is whole."""
     for removal in reversed([found for found in removals(objects) if key in found.keys]):
-        data = read_parsed(objects, _place(removal, key), parse)
+        try:
+            data = read_parsed(objects, _place(removal, key), parse)
+        except ValueError as error:  # an earlier removal may have a whole copy
+            log.warning("%s; it is not restored from removal %d", error, removal.number)
+            continue
         if data is None:
             continue
         try:
