@@ -24,7 +24,15 @@ from nightloop.tasks.reports.findings import CATCH_UP
 from nightloop.tasks.reports.format import plain, plural
 from nightloop.tasks.reports.verdict import sentence
 from nightloop.tasks.resources import read_plan_form
-from nightloop.tasks.schedule import decide_override, newest_period, newest_shown, nights_to_run, period_name, plan_of
+from nightloop.tasks.schedule import (
+    decide_override,
+    newest_period,
+    newest_shown,
+    nights_to_run,
+    period_name,
+    plan_of,
+    refuse_late_skip,
+)
 from nightloop.tasks.validate import validate
 
 log = logging.getLogger(__name__)
@@ -69,6 +77,8 @@ def nightly(
     remark = ""
     with hold_pipeline_lock(order):
         nights = nights_to_run(order, period, when, catch_up)
+        if skip:
+            refuse_late_skip(order, nights[-1], utc_now() - when)
         with report_early_end(done, nights):
             for index in nights:
                 last = index == nights[-1]

@@ -61,6 +61,7 @@ CLICKS: dict[str, Any] = {
 }
 COMPLAINTS, BEGINNING = "complaints from the front page", "somebody has to begin"  # reasons that a demo itself gives
 HEAD = "# Written by `nightloop demo`"  # of a plan that a later demo may replace
+OWN = "own"  # the pipeline of a user's own file
 
 
 def world_plan(deliveries: Path, start: str) -> dict[str, Any]:
@@ -93,7 +94,7 @@ def own_plan(data: Path, given: str, options: Mapping[str, Any]) -> dict[str, An
         )
     columns = _roles(given) if given else guess_columns(str(data), options)
     plan = {
-        "pipeline": "own",
+        "pipeline": OWN,
         "source": {"use": "files", "options": {"path": str(data.resolve()), **options}},
         "columns": columns.model_dump(mode="json"),
         "periods": {"rows": 1},
@@ -131,14 +132,16 @@ def _clear(home: Path, pipeline: str, plan: Path) -> None:
             "the demo writes only to its home: unset NIGHTLOOP_STORE, NIGHTLOOP_DATA and NIGHTLOOP_CATALOG first"
         )
     record, lake = home / "store" / "pipelines" / pipeline, home / "lake"
-    exists = record.exists() or any(lake.glob(f"{pipeline}.sqlite*"))
+    exists = plan.exists() or record.exists() or any(lake.glob(f"{pipeline}.sqlite*"))
     if exists and not (plan.is_file() and plan.read_text(encoding="utf-8").startswith(HEAD)):
         raise PlanError(
-            f"{home} holds a pipeline {pipeline!r} that no demo made: set NIGHTLOOP_HOME to another directory"
+            f"{home} holds a pipeline or a plan {pipeline!r} that no demo made: set NIGHTLOOP_HOME to another directory"
         )
-    if exists:
-        _refuse_in_use(pipeline, plan, home / "served" / pipeline)
-    for directory in (record, lake / pipeline, home / "deliveries" / pipeline, home / "served" / pipeline):
+    _refuse_in_use(pipeline, plan, home / "served" / pipeline)
+    deliveries = (
+        () if pipeline == OWN else (home / "deliveries" / pipeline,)
+    )  # a user's file lies where its user put it
+    for directory in (record, lake / pipeline, home / "served" / pipeline, *deliveries):
         shutil.rmtree(directory, ignore_errors=True)
     for file in (*lake.glob(f"{pipeline}.sqlite*"), home / "reports" / f"{pipeline}.html", plan):
         file.unlink(missing_ok=True)
@@ -147,7 +150,7 @@ def _clear(home: Path, pipeline: str, plan: Path) -> None:
 def _refuse_in_use(pipeline: str, plan: Path, served: Path) -> None:
     """Raise PlanError if a person works with the last demo's pipeline: acts, an edited plan, more nights, records, a run."""
     objects = open_store()
-    head, _, text = plan.read_text(encoding="utf-8").partition("\n")
+    head, _, text = plan.read_text(encoding="utf-8").partition("\n") if plan.exists() else (_digest(""), "", "")
     acts = [
         entry for entry in entries_by_hand(read_log(objects, pipeline)) if entry.reason not in (COMPLAINTS, BEGINNING)
     ]

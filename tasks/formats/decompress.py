@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
-from nightloop.tasks.plan.errors import DataError
+from nightloop.tasks.plan.errors import DataError, StoreError
 
 PIECE = 1 << 20  # bytes that are unpacked at once, however small they were packed
 PACKED = 1 << 16  # bytes that are read at once: what is left of them is copied at the end of every gzip stream in them
@@ -145,5 +145,7 @@ def _read_zstd(file: str, packed: BinaryIO) -> Iterator[bytes]:
         try:
             while piece := stream.read(PIECE):
                 yield piece
+        except StoreError:
+            raise
         except OSError as error:
             raise DataError(f"{file} is not a complete zstd file ({error}): deliver it again") from error

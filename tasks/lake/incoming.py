@@ -229,8 +229,9 @@ def _parse_values(text: str, name: str) -> list[str | None]:
     if not text.lstrip().startswith(("[", "{")):
         return list(text.split(BETWEEN))
     try:
-        values = json.loads(text, parse_float=str, parse_int=str)
-    except ValueError:
+        values = json.loads(text, parse_float=str, parse_int=str, parse_constant=str)
+        json.dumps(values, ensure_ascii=False).encode()  # a ValueError for half a character, \ud800
+    except (ValueError, RecursionError):
         values = (
             [text] if any(map(str.isalpha, text)) and not {*text} & {*"'\","} else None
         )  # [promo] is a text, [1 2] is a numpy list

@@ -48,6 +48,7 @@ class Warehouse:
     connection: duckdb.DuckDBPyConnection = field(repr=False)
     scratch: Path  # a directory that is removed when the lake is closed
     most: int  # bytes that logs may take up in memory; larger ones are read into files
+    place: str = ""  # of the Parquet files of this lake
     by_line: set[str] = field(default_factory=set, repr=False)  # files that the fast reader of delimited text refused
     head: bool = False  # read only the first rows of files, and do not check the rest
     remote: Callable[[str], BinaryIO] | None = field(default=None, repr=False)  # opens an object of S3 by its address
@@ -64,7 +65,7 @@ class Warehouse:
         """
         directory = settings.home.absolute() / "lake"
         with redact_errors(), unwrap_interrupts(), scratch(directory) as room, _connect(settings, room) as connection:
-            warehouse = Warehouse(connection, room, int(settings.logs_memory))
+            warehouse = Warehouse(connection, room, int(settings.logs_memory), settings.data_path(pipeline))
             _configure(connection, settings)
             if settings.lake_on_s3 or credentials is not None:
                 keys = credentials or settings.s3_keys
@@ -259,13 +260,12 @@ def _configure_s3(connection: duckdb.DuckDBPyConnection, settings: Settings, cre
 
 def _attach(connection: duckdb.DuckDBPyConnection, settings: Settings, pipeline: str) -> None:
     """Open the catalog. Raises DataError for one of a newer DuckLake, StoreError if it cannot be reached."""
-    data = settings.lake_place if "://" in settings.lake_place else str(Path(settings.lake_place).absolute())
     where, kind = f"{settings.home.absolute()}/lake/{pipeline}.sqlite", "sqlite"
     if catalog := settings.postgres:
         where, kind = f"postgres:{catalog.server}", "postgres"
         if catalog.password:  # not in the connection string, which DuckDB repeats in its errors
             connection.execute(fill_in(statement("catalog/postgres_secret"), {"password": catalog.password}))
-    words = {"catalog": f"ducklake:{'' if catalog else 'sqlite:'}{where}", "data": f"{data}/{pipeline}/"}
+    words = {"catalog": f"ducklake:{'' if catalog else 'sqlite:'}{where}", "data": f"{settings.data_path(pipeline)}/"}
     attach = fill_in(statement(f"catalog/attach_{kind}"), {**words, "pipeline": pipeline})
     try:
         _retry_conflicts(lambda: connection.execute(attach))

@@ -104,8 +104,10 @@ def adopt_pipelines(objects: Objects, confirmed: Iterable[str]) -> Mapping[str, 
         )
 
     def complete_record(record: Pipelines) -> Pipelines:
+        begun = {*record.roots} - {*recorded}  # by a first night since the record was read above
+        names_kept = sorted(kept | begun)
         return Pipelines(
-            complete=True, roots={name: _merge_roots(record.roots.get(name), listed.get(name)) for name in sorted(kept)}
+            complete=True, roots={name: _merge_roots(record.roots.get(name), listed.get(name)) for name in names_kept}
         )
 
     return _update_record(objects, complete_record).roots

@@ -30,9 +30,7 @@ class Factors:
     def score(self, users: Sequence[object], items: Sequence[object], features: Mapping[str, object]) -> list[float]:
         """Dot products; `features` must be empty: a ranking model has none."""
         if features:
-            raise DataError(
-                f"this champion is a ranking model without features; given: {', '.join(map(str, features))}"
-            )
+            raise DataError(f"features: this champion is a ranking model without features; given {[*features]!s:.500}")
         user_rows = self.user_ids.rows(users)
         item_rows = self.item_ids.rows(items)
         scores = (self.users[user_rows] * self.items.T[item_rows.clamp(min=0)]).sum(1)
@@ -44,9 +42,7 @@ class Factors:
     ) -> list[tuple[str, float]]:
         """The `k` items with the highest scores, best first."""
         if features:
-            raise DataError(
-                f"this champion is a ranking model without features; given: {', '.join(map(str, features))}"
-            )
+            raise DataError(f"features: this champion is a ranking model without features; given {[*features]!s:.500}")
         scores = self.users[int(self.user_ids.rows([user]))] @ self.items
         return top_items(scores, k, exclude, self.item_ids)
 

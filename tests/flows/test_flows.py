@@ -97,6 +97,27 @@ def test_a_stopped_night_fails_with_what_to_do_and_the_operator_decides(
     assert periods(tiny) == [1, 2, 3, 4]
 
 
+def test_a_request_to_skip_that_waited_does_not_undo_a_night_that_was_completed_since(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The night was blocked when a person asked; the run waited for its worker, and the vendor delivered again."""
+    clock(monkeypatch, "2026-01-06T02:00:00+00:00")
+    tiny.deliver(3, bad=True)
+    with pytest.raises(RuntimeError, match="was stopped by validation"):
+        nightly(str(tiny.path), "2026-01-04")
+    tiny.deliver(3)
+    nightly(str(tiny.path), "2026-01-04")
+    before = tiny.record()
+    with pytest.raises(
+        RuntimeError, match=r"2026-01-04 of tiny is complete, and this request to skip it is \d+ minutes"
+    ):
+        nightly(str(tiny.path), "2026-01-04", skip="the vendor's file is broken")
+    assert tiny.record() == before and tiny.chain()[3].outcome == "complete"
+    monkeypatch.setattr(nightloop.flows.nightly, "utc_now", lambda: datetime.fromisoformat("2026-01-06T02:01:00+00:00"))
+    nightly(str(tiny.path), "2026-01-04", skip="it poisoned the models")
+    assert tiny.chain()[3].outcome == "skipped", "who asks now has seen it"
+
+
 def test_a_dry_backfill_shows_its_plan_and_changes_nothing(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     clock(monkeypatch, "2026-01-06T02:00:00+00:00")
     before = tiny.record()

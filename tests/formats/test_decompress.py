@@ -5,8 +5,13 @@ from __future__ import annotations
 import gzip
 import subprocess
 import sys
+import threading
+import time
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,6 +20,10 @@ import pytest
 from nightloop.tasks.formats.decompress import LONGEST, check_text
 from nightloop.tasks.lake.ingest import land_period
 from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.objects import retry
+from nightloop.tasks.objects.s3_client import open_object
+from nightloop.tasks.plan.errors import StoreError
+from nightloop.tasks.plan.settings import Settings
 from nightloop.tasks.sources.files import Files
 from tests.lake.make_lake import day, lake
 from tests.sources.test_files import HEADER, JSON, LINES, MANY, PLAN, users
@@ -102,3 +111,55 @@ def test_gzip_files_in_parts_with_padding_and_of_any_size_are_whole(tmp_path: Pa
             path.write_bytes(cut)
             with pytest.raises(ValueError, match="deliver it again"):
                 check_text(str(path))
+
+
+class Lame(BaseHTTPRequestHandler):
+    """An S3 server that sends half of an object, and then nothing, or a byte now and then."""
+
+    protocol_version = "HTTP/1.1"
+    body, how = b"", "cut"
+
+    def log_message(self, *words: object) -> None:
+        """Nothing."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("content-length", str(len(self.body)))
+        self.end_headers()
+        self.wfile.write(self.body[: len(self.body) // 2])
+        self.wfile.flush()
+        with suppress(OSError):
+            for byte in self.body[len(self.body) // 2 :] if self.how == "drip" else b"":
+                time.sleep(0.5)
+                self.wfile.write(bytes([byte]))
+        self.close_connection = True
+
+
+@pytest.mark.parametrize("ending", ["csv", "csv.gz", "csv.zst"])
+@pytest.mark.parametrize("how", ["cut", "drip"])
+def test_a_file_on_s3_that_breaks_off_or_never_ends_is_a_fault_of_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, ending: str
+) -> None:
+    """It is tried again, as all that the network spoils; the file itself is not called damaged."""
+    text = b"".join(b"%d,%d\n" % (n, n * 7919 % 100_003) for n in range(50_000))
+    packed = {"csv": text, "csv.gz": gzip.compress(text), "csv.zst": pa.compress(text, "zstd", asbytes=True)}[ending]
+    monkeypatch.setattr(retry, "DEADLINE", 1.0)
+    lame = type("Server", (Lame,), {"body": packed, "how": how})
+    with ThreadingHTTPServer(("127.0.0.1", 0), lame) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        settings = Settings(
+            home=tmp_path,
+            s3_endpoint=f"http://127.0.0.1:{server.server_port}",
+            s3_path_style=True,
+            s3_region="us-east-1",
+        )
+        keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test-secret"}
+        opened = partial(open_object, settings, keys)
+        began = time.monotonic()
+        with pytest.raises(
+            StoreError, match=rf"s3://logs/day\.{ending} was cut off while it was read, or came too slowly"
+        ):
+            check_text(f"s3://logs/day.{ending}", opened=opened)
+        assert time.monotonic() - began < 20
+        server.shutdown()

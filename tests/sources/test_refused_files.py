@@ -43,6 +43,8 @@ def pond(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
         ("a.jsonl", jsonl({**ANN, "device": {"a": 1}}), "is in multi_value, and holds"),
         ("a.csv", csv(f"{HEAD},device\nann,1,{AT},\"['a', 'b']\"\n"), "write \\| between the values, or a JSON list of texts"),
         ("a.csv", csv(f"{HEAD},device\nann,1,{AT},[98 117 108]\n"), "is in multi_value, and holds '\\[98 117 108\\]'"),
+        ("a.jsonl", jsonl({**ANN, "device": "[" * 5000}), "is in multi_value, and holds"),
+        ("a.jsonl", jsonl({**ANN, "device": '["\\ud800"]'}), "is in multi_value, and holds"),
         ("a.jsonl", jsonl({**ANN, "user": ["a"], "device": "x"}), "as `multi_value: {NAME: 5}`"),
         ("a.jsonl.gz", jsonl({**ANN, "device": "x"}), "a.jsonl.gz is not packed, although its name ends with .gz"),
         ("a.parquet", parquet(user=pa.array([b"ann"]), item=[1], time=[AT], device=["x"]), "bytes become text by a cast"),
