@@ -14,6 +14,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from nightloop.tasks.formats.table_folders import refuse_tables
 from nightloop.tasks.lake.file_names import WILD, check_file, unreadable_name
 from nightloop.tasks.lake.incoming import LINE
 from nightloop.tasks.lake.periods import EPOCH, Period
@@ -74,8 +75,11 @@ def list_files(warehouse: Warehouse, pattern: str, period: str = "") -> list[str
             f"{broken_link!r} is a symbolic link to a file that does not exist: is a disk not mounted? Nothing was read"
         )
     if "://" not in path and "[" in path and not {*"*?"} & {*path} and Path(path).is_file():
+        refuse_tables(warehouse, [path])
         return [path]  # a name that looks like a pattern
     names: list[str] = [name for batch in batches for name in batch.column("file").to_pylist()]
+    if not path.startswith("./"):  # DuckDB puts it before files that are found by a wildcard at the start of a path
+        names = [name.removeprefix("./") for name in names]
     files = [file for file in names if not _is_hidden(file, pattern)]
     if not files:
         if "://" not in path and Path(path).is_dir():
@@ -88,6 +92,7 @@ def list_files(warehouse: Warehouse, pattern: str, period: str = "") -> list[str
         )
     for file in files:
         check_file(file, pattern)
+    refuse_tables(warehouse, files)
     return files
 
 
@@ -179,6 +184,11 @@ def rows_in_period(
 def _time_range(micros: pa.Array) -> list[int]:
     ends = pc.min_max(micros).as_py()
     return [] if ends["min"] is None else [ends["min"], ends["max"]]
+
+
+def name_files(files: Sequence[str]) -> str:
+    """The first of many files, and how many more there are."""
+    return files[0] if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
 
 
 def no_row_in_period(file: str, rows: int, first: int, last: int) -> str:
