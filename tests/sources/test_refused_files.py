@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from nightloop.tasks.formats.stray_quotes import has_stray_quote
@@ -21,6 +23,15 @@ HEAD = "user,item,time"
 ANN = {"user": "ann", "item": 1, "time": AT}
 COLUMNS = Columns(user="user", item="item", time="time")
 DEVICE = Columns(user="user", item="item", time="time", categorical=("device",), multi_value={"device": 3})
+
+
+def named(*names: str) -> bytes:
+    """A Parquet file with columns of these names, two of one name too, and those that a plan needs."""
+    every, sink = [*names, *(name for name in ("user", "item", "time", "device") if name not in names)], BytesIO()
+    pq.write_table(
+        pa.Table.from_arrays([pa.array([AT if name == "time" else name]) for name in every], names=every), sink
+    )
+    return sink.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +56,10 @@ def pond(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
         ("a.csv", csv(f"{HEAD},device\nann,1,{AT},[98 117 108]\n"), "is in multi_value, and holds '\\[98 117 108\\]'"),
         ("a.jsonl", jsonl({**ANN, "user": ["a"], "device": "x"}), "as `multi_value: {NAME: 5}`"),
         ("a.jsonl.gz", jsonl({**ANN, "device": "x"}), "a.jsonl.gz is not packed, although its name ends with .gz"),
+        ("a.parquet", named("user", "user"), "has two columns 'user'"),
+        ("a.parquet", named("device", "device"), "has two columns 'device'"),
+        ("a.parquet", named("user", "User"), "names differ in upper and lower case alone.*: 'user', 'User'"),
+        ("a.parquet", named("DEVICE", "device"), "names differ in upper and lower case alone.*: 'DEVICE', 'device'"),
         ("a.parquet", parquet(user=pa.array([b"ann"]), item=[1], time=[AT], device=["x"]), "bytes become text by a cast"),
     ],
 )  # fmt: skip
@@ -54,6 +69,18 @@ def test_a_file_that_can_be_read_in_two_ways(
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=says):
         land_period(pond, Files(str(tmp_path / name)), plan(DEVICE), day(0))
+
+
+def test_columns_of_one_name_that_no_plan_needs_are_no_hindrance(pond: Warehouse, tmp_path: Path) -> None:
+    """DuckDB calls the second one x_1, also if the file has a column of that name."""
+    path = tmp_path / "a.parquet"
+    path.write_bytes(named("x", "X", "x", "x_1"))
+    assert land_period(pond, Files(str(path)), plan(COLUMNS), day(0)).rows == 1
+    assert Files(str(path)).names_in(pond, str(path)) == ["x", "X", "x", "x_1", "user", "item", "time", "device"]
+    with pytest.raises(ValueError, match=r"or in a number: .*'x_1'\. They cannot be told apart: rename one"):
+        land_period(
+            pond, Files(str(path)), plan(DEVICE.model_copy(update={"categorical": ("x_1",), "multi_value": {}})), day(0)
+        )
 
 
 def test_a_line_of_many_keys_needs_little_memory(tmp_path: Path) -> None:

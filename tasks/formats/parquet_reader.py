@@ -1,0 +1,109 @@
+"""Parquet: the columns of files, and their rows in a span of times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import pyarrow as pa
+
+from nightloop.tasks.formats.csv_reader import MayLack, check_columns, check_time, no_column
+from nightloop.tasks.formats.select_files import in_path, name_files, no_row_in_period, with_missing_columns
+from nightloop.tasks.lake.batches import WIDEST
+from nightloop.tasks.lake.warehouse import Warehouse
+from nightloop.tasks.plan.errors import DataError
+from nightloop.tasks.plan.plan import Columns
+
+
+def read_parquet(
+    warehouse: Warehouse, files: list[str], columns: Columns, wanted: list[str], window: tuple[int, int] | None,
+    may_lack: MayLack = no_column,
+) -> Iterator[pa.RecordBatch]:  # fmt: skip
+    """Rows of Parquet files in the `window` of times (µs), or all; each with its time as `_micros`."""
+    types = {file: _parquet_types(warehouse, file) for file in files}
+    for file, found in types.items():
+        names = [column.name for column in found]
+        check_columns(file, names, wanted, may_lack)
+        check_time(file, names, columns)
+        _refuse_two_cases(file, found, wanted)
+
+    def alike(file: str) -> tuple[dict[str, str | None], list[str]]:
+        """What the path says, and types: of two files together DuckDB would make the ids of one as coarse as the other's."""
+        found = {column.name: column.type for column in types[file]}
+        constant = {name: value for name, value in in_path(file).items() if name in wanted and name not in found}
+        return constant, [found.get(name, "") for name in wanted]
+
+    time = {"time": columns.time, "unit": columns.time_writing}
+    groups: list[tuple[dict[str, str | None], dict[str, object]]] = [
+        (values, {**time, "files": [*group], "json": ["_json", *(n for n, kind in zip(wanted, kinds, strict=True) if kind == "JSON")]})
+        for (values, kinds), group in groupby(files, key=alike)
+    ]  # fmt: skip
+    if window is not None and not warehouse.head:
+        parts = (part for _, group in groups for part in warehouse.scan(("ingest/untimed_parquet", group)))
+        if sum(part.column(0)[0].as_py() for part in parts):
+            window = None  # a row without a time belongs to the period of its neighbours
+    start, end = (None, None) if warehouse.head else window or (None, None)
+    rows = 0
+    for values, group in groups:
+        query = {**group, "wanted": wanted, "start": start, "end": end, "most": WIDEST}
+        for batch in warehouse.scan(("ingest/read_parquet", query)):
+            rows += batch.num_rows
+            yield with_missing_columns(batch, wanted, values)
+    if start is not None and not rows:
+        parts = (part for _, group in groups for part in warehouse.scan(("ingest/parquet_times", group)))
+        spans = [span for part in parts for span in part.to_pylist()]
+        if spans := [span for span in spans if span["rows"]]:
+            ends = min(span["first"] for span in spans), max(span["last"] for span in spans)
+            warehouse.remarks.append(no_row_in_period(name_files(files), sum(span["rows"] for span in spans), *ends))
+
+
+@dataclass(frozen=True)
+class ParquetColumn:
+    """A column of a file: its name, its type, and what DuckDB calls it, which has a number if another one has that name."""
+
+    name: str
+    type: str
+    label: str
+
+
+def parquet_columns(warehouse: Warehouse, file: str) -> list[str]:
+    """The names of a Parquet file's columns."""
+    return [column.name for column in _parquet_types(warehouse, file)]
+
+
+def _parquet_types(warehouse: Warehouse, file: str) -> list[ParquetColumn]:
+    """The columns of a Parquet file, in their order."""
+    steps = (("ingest/parquet_schema", {"file": file}), ("ingest/parquet_columns", {"file": file}))
+    try:
+        rows = [row for batch in warehouse.scan(*steps) for row in batch.to_pylist()]
+    except ValueError as error:
+        raise DataError(
+            f"{file} is not a complete Parquet file: it is cut off, or another format: deliver it again, or set the option `format`"
+        ) from error
+    names = _top_names([(row["element"], row["children"]) for row in rows if "element" in row])
+    labels = [(row["type"], row["name"]) for row in rows if "name" in row]
+    return [ParquetColumn(name, *of_duckdb) for name, of_duckdb in zip(names, labels, strict=True)]
+
+
+def _top_names(elements: Sequence[tuple[str, int]]) -> list[str]:
+    """The names of columns, out of all elements (name, number of children) of a schema, each before its children."""
+    names, below = [], 0
+    for name, children in elements[1:]:
+        if not below:
+            names.append(name)
+        below = max(below - 1, 0) + children
+    return names
+
+
+def _refuse_two_cases(file: str, columns: Sequence[ParquetColumn], wanted: Sequence[str]) -> None:
+    """Raise DataError if a wanted column has a name that DuckDB gives to another one, because it ignores case."""
+    for name in wanted:
+        alike = [
+            column.name for column in columns if name.casefold() in (column.name.casefold(), column.label.casefold())
+        ]
+        if len(alike) > 1:
+            raise DataError(
+                f"{file} has columns whose names differ in upper and lower case alone, or in a number: {', '.join(map(repr, alike))}. "
+                "They cannot be told apart: rename one at the source"
+            )
