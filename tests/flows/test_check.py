@@ -125,6 +125,19 @@ def test_ids_that_a_float_rounds_and_lists_that_are_none_are_told(tmp_path: Path
         assert any("no row of the column tags has several values, such as 'a b'" in text for text in found) is told
 
 
+@pytest.mark.parametrize(("ending", "text"), [("csv", CSV), ("jsonl", LINES), ("parquet", CSV)])
+def test_ids_in_two_unicode_forms_are_told(ending: str, text: str, tmp_path: Path) -> None:
+    text = (
+        text.replace("u1,", "Jos\u00e9,")
+        .replace("u2,", "Jose\u0301,")
+        .replace('"u1"', '"Jos\u00e9"')
+        .replace('"u2"', '"Jose\u0301"')
+    )
+    found = check(str(delivered(tmp_path, ending, text)))
+    assert any("'Jose\\u0301' and 'Jos\\xe9' look alike and are two users" in text for text in found["problems"])
+    assert found["sample"]["distinct"]["users"] == 60 and not found["stops"]
+
+
 @pytest.mark.parametrize("unit", ["us", "ns"])
 def test_times_without_a_zone_are_shown_as_they_are_read(
     unit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
