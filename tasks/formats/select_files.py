@@ -90,10 +90,27 @@ def list_files(warehouse: Warehouse, pattern: str, period: str = "") -> list[str
         raise FileNotFoundError(
             f"no file {path[:200]!r}{beside}: deliver it, or change the source's `path` in the plan"
         )
+    _refuse_folders(warehouse, path)
     for file in files:
         check_file(file, pattern)
     refuse_tables(warehouse, files)
     return files
+
+
+def _refuse_folders(warehouse: Warehouse, path: str) -> None:
+    """Raise DataError if a pattern such as *.csv, which names files, names a folder with files too: they would be left out."""
+    last = path.rpartition("/")[2]
+    if "**" in path or not WILD.search(last) or "." not in last:
+        return
+    batches = warehouse.scan(("ingest/found_files", {"pattern": f"{path}/*"}))
+    inside = [
+        name for batch in batches for name in batch.column("file").to_pylist() if not _is_hidden(name, f"{path}/*")
+    ]
+    if inside:
+        raise DataError(
+            f"{path[:200]!r} names files and the folder {os.path.dirname(inside[0])!r}, whose files would be left out: move these files "
+            f"beside the others, or name all of them with **, such as {path[: -len(last)][:200]}**/*{os.path.splitext(inside[0])[1]}"
+        )
 
 
 def _find_broken_link(pattern: str) -> str:
@@ -203,7 +220,7 @@ def _example(batch: pa.RecordBatch, time: str) -> str:
         if name in batch.schema.names:
             values = batch.filter(pc.is_null(batch.column("_micros"))).column(name).drop_null()
             if len(values):
-                return f", such as {str(values[0].as_py())[:120]!r}"
+                return f", such as {str(values[:1].cast(pa.string())[0].as_py())[:120]!r}"  # a time may be beyond those of Python
     return ""
 
 
