@@ -8,12 +8,14 @@ from itertools import groupby
 
 import pyarrow as pa
 
-from nightloop.tasks.formats.csv_reader import MayLack, check_columns, check_time, no_column
+from nightloop.tasks.formats.file_columns import MayLack, check_columns, check_time, no_column
 from nightloop.tasks.formats.select_files import in_path, name_files, no_row_in_period, with_missing_columns
 from nightloop.tasks.lake.batches import WIDEST
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.errors import DataError
 from nightloop.tasks.plan.plan import Columns
+
+DIGITS = 38  # of a decimal: DuckDB reads those with more as floats, and as other numbers
 
 
 def read_parquet(
@@ -26,7 +28,7 @@ def read_parquet(
         names = [column.name for column in found]
         check_columns(file, names, wanted, may_lack)
         check_time(file, names, columns)
-        _refuse_two_cases(file, found, wanted)
+        _refuse_unreadable(file, found, wanted)
 
     def alike(file: str) -> tuple[dict[str, str | None], list[str]]:
         """What the path says, and types: of two files together DuckDB would make the ids of one as coarse as the other's."""
@@ -60,9 +62,11 @@ def read_parquet(
 
 @dataclass(frozen=True)
 class ParquetColumn:
-    """A column of a file: its name, its type, and what DuckDB calls it, which has a number if another one has that name."""
+    """A column of a file: its name, how many digits its decimals have (0: it has none), its type, and what DuckDB calls it, which
+    has a number if another one has that name."""
 
     name: str
+    digits: int
     type: str
     label: str
 
@@ -81,23 +85,27 @@ def _parquet_types(warehouse: Warehouse, file: str) -> list[ParquetColumn]:
         raise DataError(
             f"{file} is not a complete Parquet file: it is cut off, or another format: deliver it again, or set the option `format`"
         ) from error
-    names = _top_names([(row["element"], row["children"]) for row in rows if "element" in row])
+    top = _top_columns([(row["element"], row["children"], row["digits"]) for row in rows if "element" in row])
     labels = [(row["type"], row["name"]) for row in rows if "name" in row]
-    return [ParquetColumn(name, *of_duckdb) for name, of_duckdb in zip(names, labels, strict=True)]
+    return [ParquetColumn(*column, *of_duckdb) for column, of_duckdb in zip(top, labels, strict=True)]
 
 
-def _top_names(elements: Sequence[tuple[str, int]]) -> list[str]:
-    """The names of columns, out of all elements (name, number of children) of a schema, each before its children."""
-    names, below = [], 0
-    for name, children in elements[1:]:
-        if not below:
-            names.append(name)
+def _top_columns(elements: Sequence[tuple[str, int, int]]) -> list[tuple[str, int]]:
+    """Columns (name, most digits), out of all elements (name, number of children, digits) of a schema, each before its children."""
+    columns: list[tuple[str, int]] = []
+    below = 0
+    for name, children, digits in elements[1:]:
+        if below:
+            digits = max(digits, columns[-1][1])
+            columns[-1] = columns[-1][0], digits
+        else:
+            columns.append((name, digits))
         below = max(below - 1, 0) + children
-    return names
+    return columns
 
 
-def _refuse_two_cases(file: str, columns: Sequence[ParquetColumn], wanted: Sequence[str]) -> None:
-    """Raise DataError if a wanted column has a name that DuckDB gives to another one, because it ignores case."""
+def _refuse_unreadable(file: str, columns: Sequence[ParquetColumn], wanted: Sequence[str]) -> None:
+    """Raise DataError if DuckDB would read a wanted column as another one, or its decimals as other numbers."""
     for name in wanted:
         alike = [
             column.name for column in columns if name.casefold() in (column.name.casefold(), column.label.casefold())
@@ -106,4 +114,10 @@ def _refuse_two_cases(file: str, columns: Sequence[ParquetColumn], wanted: Seque
             raise DataError(
                 f"{file} has columns whose names differ in upper and lower case alone, or in a number: {', '.join(map(repr, alike))}. "
                 "They cannot be told apart: rename one at the source"
+            )
+        digits = next((column.digits for column in columns if column.name == name), 0)
+        if digits > DIGITS:
+            raise DataError(
+                f"{file}: the column {name[:60]!r} has decimals of {digits} digits, and at most {DIGITS} are read: write it as integers, "
+                f"as decimals of at most {DIGITS} digits, or as text"
             )

@@ -166,12 +166,12 @@ def _lake_columns(batch: pa.RecordBatch, columns: Columns, texts: tuple[str, ...
         "time": _dates_to_times(flat_column(batch, columns.time)),
         "user": as_text(flat_column(batch, columns.user)),
         "item": as_text(flat_column(batch, columns.item)),
-        "label": as_number(flat_column(batch, columns.label)) if columns.label else none,
+        "label": _number_column(batch, columns.label) if columns.label else none,
     }
     if columns.logged_probability:
-        arrays["served"] = as_number(flat_column(batch, columns.logged_probability))
+        arrays["served"] = _number_column(batch, columns.logged_probability)
     arrays |= {name: as_text(flat_column(batch, name)) for name in texts}
-    arrays |= {name: as_number(flat_column(batch, name)) for name in columns.numeric}
+    arrays |= {name: _number_column(batch, name) for name in columns.numeric}
     arrays["_key"] = _key([as_text(flat_column(batch, name)) for name in columns.key]) if columns.key else none
     arrays["_line"] = batch.column(LINE) if LINE in batch.schema.names else none
     known = batch.column(INSTANT) if INSTANT in batch.schema.names else pa.nulls(size, pa.timestamp("us", tz="UTC"))
@@ -277,6 +277,16 @@ def flat_column(batch: pa.RecordBatch, name: str) -> pa.Array:
     if pa.types.is_large_string(values.type) or pa.types.is_string_view(values.type):
         values = values.cast(pa.string())
     return pa.nulls(len(values), pa.string()) if pa.types.is_null(values.type) else values
+
+
+def _number_column(batch: pa.RecordBatch, name: str) -> pa.Array:
+    """A column of numbers. Raises DataError if it holds times: these are numbers only in a unit, which nothing says here."""
+    values = flat_column(batch, name)
+    if pa.types.is_temporal(values.type):
+        raise DataError(
+            f"the source: the column {name[:60]!r} holds {values.type}, and a number is wanted: write it as one, such as seconds"
+        )
+    return as_number(values)
 
 
 def _key(parts: list[pa.Array]) -> pa.Array:

@@ -11,8 +11,9 @@ from typing import Literal
 
 import pyarrow as pa
 
-from nightloop.tasks.formats.csv_reader import Dialect, MayLack, column_names, read_delimited
+from nightloop.tasks.formats.csv_reader import Dialect, column_names, read_delimited
 from nightloop.tasks.formats.decompress import UNPACK
+from nightloop.tasks.formats.file_columns import MayLack
 from nightloop.tasks.formats.json_lines import json_keys, read_json_lines
 from nightloop.tasks.formats.parquet_reader import parquet_columns, read_parquet
 from nightloop.tasks.formats.select_files import in_path, list_files, name_files, plan_columns, rows_in_period
