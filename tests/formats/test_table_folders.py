@@ -77,6 +77,22 @@ def test_folders_that_only_look_like_tables_are_read(pond: Warehouse, tmp_path: 
     assert land_period(pond, Files(f"{tmp_path}/beside/*.parquet"), PLAN, day(0)).rows == 1
 
 
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_a_file_that_a_stream_of_spark_did_not_finish_is_refused(pond: Warehouse, tmp_path: Path, ending: str) -> None:
+    """hyperdrive 132, delta 193: Spark reads the files that the log of a stream names, and others read all that lie there."""
+    content = ROWS if ending == "parquet" else f"user,item,time\nann,1,{AT}\n".encode()
+    log = 'v1\n{"path":"file:///out/day=1/part-0%20a.ENDING","size":9,"action":"add"}\n'.replace("ENDING", ending)
+    files = {"_spark_metadata/0": log.encode(), "_spark_metadata/9.compact": log.replace("day=1/part-0%20a", "part-1").encode(),
+             "_spark_metadata/.0.crc": b"", f"day=1/part-0 a.{ending}": content, f"part-1.{ending}": content}  # fmt: skip
+    deliver(tmp_path / "out", files)
+    assert land_period(pond, Files(f"{tmp_path}/out/**/*.{ending}"), PLAN, day(0)).rows == 2
+    deliver(tmp_path / "out", {f"day=1/part-2.{ending}": content})
+    for pattern in (f"out/**/*.{ending}", f"out/day=1/*.{ending}", f"out/day=1/part-2.{ending}"):
+        with pytest.raises(ValueError, match=rf"part-2.{ending}' is of a write of Spark that failed"):
+            land_period(pond, Files(f"{tmp_path}/{pattern}"), PLAN, day(0))
+    assert land_period(pond, Files(f"{tmp_path}/out/part-1.{ending}"), PLAN, day(0)).rows == 1
+
+
 def test_files_of_a_table_on_s3_are_refused(tmp_path: Path, moto: Server) -> None:
     bucket, client = moto.bucket(), moto.client()
     for folder, files in {
@@ -95,3 +111,9 @@ def test_files_of_a_table_on_s3_are_refused(tmp_path: Path, moto: Server) -> Non
             with pytest.raises(ValueError, match=f"belongs to the {kind} table 's3://test-"):
                 land_period(warehouse, Files(f"{bucket}/{pattern}"), PLAN, day(0))
         assert land_period(warehouse, Files(f"{bucket}/plain/**/*.parquet"), PLAN, day(0)).rows == 1
+        log = b'v1\n{"path":"s3a://x/a.parquet","action":"add"}\n'
+        client.put_object(Bucket=bucket.removeprefix("s3://"), Key="plain/_spark_metadata/0", Body=log)
+        assert land_period(warehouse, Files(f"{bucket}/plain/**/*.parquet"), PLAN, day(0)).rows == 1
+        client.put_object(Bucket=bucket.removeprefix("s3://"), Key="plain/metadata/b.parquet", Body=ROWS)
+        with pytest.raises(ValueError, match=r"b.parquet' is of a write of Spark that failed"):
+            land_period(warehouse, Files(f"{bucket}/plain/**/*.parquet"), PLAN, day(0))
