@@ -21,6 +21,8 @@ def check_columns(file: str, names: Sequence[str], wanted: Sequence[str], may_la
     """Raise DataError if a file lacks a column or has it twice, and say which it has."""
     shown, constant = ", ".join(repr(name[:60]) for name in names[:40]) or "none", in_path(file)
     for name in wanted:
+        if name not in names and file.count(f"/{name}=") > 1:
+            raise DataError(f"{file}: two folders say what {name[:60]!r} is: rename one of them")
         if name not in names and (name in constant or (may_lack(name) and not similar_name(name, [*names, *constant]))):
             continue
         if names.count(name) != 1 if isinstance(names, list) else name not in names:

@@ -158,7 +158,7 @@ def _types(schema: pa.Schema) -> str:
 
 def _lake_columns(batch: pa.RecordBatch, columns: Columns, texts: tuple[str, ...], arrived: int) -> pa.RecordBatch:
     """The plan's columns of one batch under the lake's names; ids and categories as text."""
-    _refuse_other_order(batch, columns)
+    _refuse_other_columns(batch, columns)
     batch, size = _join_lists(batch, columns), batch.num_rows
     none = pa.nulls(size, pa.string())
     arrays: dict[str, pa.Array] = {
@@ -178,19 +178,21 @@ def _lake_columns(batch: pa.RecordBatch, columns: Columns, texts: tuple[str, ...
     return pa.RecordBatch.from_pydict({**arrays, "_none": none, INSTANT: known})
 
 
-def _refuse_other_order(batch: pa.RecordBatch, columns: Columns) -> None:
-    """Raise DataError if a row holds the columns' names in another order: files were joined, and what follows is in the wrong columns."""
+def _refuse_other_columns(batch: pa.RecordBatch, columns: Columns) -> None:
+    """Raise DataError if a row holds the columns' names again, and some of them moved or changed: files were joined, and what follows
+    is in the wrong columns."""
     times = flat_column(batch, columns.time)
     if not pa.types.is_string(times.type):
         return
     for row in batch.filter(pc.ends_with(times, columns.time)).slice(0, 1000).to_pylist():
-        again = {name: value.strip() for name, value in row.items() if isinstance(value, str)}
-        for name, value in again.items() if again[columns.time] == columns.time else ():
-            if value != name and value in row:
+        again = {name: value.strip() for name, value in row.items() if isinstance(value, str) and value.strip()}
+        same = [name for name, value in again.items() if value == name]
+        for name, value in again.items() if columns.time in same else ():
+            if value != name and (value in row or len(same) > 1):
                 raise DataError(
-                    f"the source: a row holds the names of the columns again, and in another order: {value[:60]!r} where {name[:60]!r} "
-                    "stood. Files were joined whose columns differ in their order, so that values would be read in the wrong columns: "
-                    "deliver each as a file of its own"
+                    f"the source: a row holds the names of the columns again, and {value[:60]!r} where {name[:60]!r} stood. If it is "
+                    "the first line of a file, set the source's option `header: true`. Else files were joined whose columns differ, so "
+                    "that values would be read in the wrong columns: deliver each as a file of its own"
                 )
 
 

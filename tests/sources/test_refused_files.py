@@ -47,8 +47,10 @@ def pond(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
     ("name", "content", "says"),
     [
         # csvkit 245 and 688, qsv 527: joined files whose columns are in another order
-        ("a.csv", csv(f"{HEAD},device\nann,1,{AT},x\nitem, user, time,device\n2,bob,{AT},y\n"), "in another order: 'item' where 'user'"),
-        ("a.csv", csv(f"{HEAD},device\nann,1,{AT},x\ndevice,item,time,user\ny,2,{AT},bob\n"), "in another order: 'device' where 'user'"),
+        ("a.csv", csv(f"{HEAD},device\nann,1,{AT},x\nitem, user, time,device\n2,bob,{AT},y\n"), "again, and 'item' where 'user'"),
+        ("a.csv", csv(f"{HEAD},device\nann,1,{AT},x\ndevice,item,time,user\ny,2,{AT},bob\n"), "again, and 'device' where 'user'"),
+        # csvkit 888: joined files of which one has another column in the same place
+        ("a.csv", csv(f"{HEAD},device\nann,1,{AT},x\nuser,item,time,country\nbob,2,{AT},NO\n"), "'country' where 'device' stood"),
         # duckdb 11152: the first of two values is taken here, the last one elsewhere
         ("a.jsonl", jsonl(f'{{"user": "ann", "item": 1, "time": "{AT}", "user": "bob", "device": "x"}}'), "'user' twice in one object"),
         ("a.jsonl", jsonl({**ANN, "device": "x"}, {**ANN, "Device": "y"}), "'device' in some objects and 'Device' in others"),
@@ -148,6 +150,13 @@ def test_a_folder_whose_key_is_written_in_another_case_is_not_missing(
         ValueError, match=r"Device=x.*calls the column 'device' of the newest file 'Device': give it one name"
     ):
         land_period(pond, Files(f"{tmp_path}/*/a.{ending}"), plan(DEVICE), day(0))
+
+
+def test_two_folders_that_say_what_a_column_is(pond: Warehouse, tmp_path: Path) -> None:
+    (tmp_path / "device=x" / "device=y").mkdir(parents=True)
+    (tmp_path / "device=x" / "device=y" / "a.csv").write_bytes(csv(f"{HEAD}\nann,1,{AT}\n"))
+    with pytest.raises(ValueError, match="two folders say what 'device' is: rename one"):
+        land_period(pond, Files(f"{tmp_path}/**/a.csv"), plan(DEVICE), day(0))
 
 
 @pytest.mark.parametrize("path", ["*.csv", "2026-01-0?.csv", "{period}*.csv"])
