@@ -29,6 +29,7 @@ NO_LOGS = {
     b"<?xml": f"an XML document, {PAGE}", b"<error": f"an XML document, {PAGE}",
 }  # fmt: skip
 ENDS = re.compile("\r\n|\n|\r")
+SMALL = 1 << 22  # bytes of a .gz file that is looked at as a whole although only its first rows are wanted
 LONGEST = 1 << 25  # bytes of a line: DuckDB puts lines above 4,000,000 bytes aside, and loses those above 64,000,000
 
 
@@ -43,7 +44,8 @@ def open_file(file: str) -> BinaryIO:
 def check_text(file: str, head: bool = False, opened: Opened = open_file) -> None:
     """Raise DataError if a file, plain or with .gz or .zst, is cut off, damaged or has an endless line.
 
-    Readers take a file that was cut off for a whole one. `head`: only its first bytes are looked at.
+    Readers take a file that was cut off for a whole one. `head`: only its first bytes are looked at, unless it is a
+    small .gz file.
     """
     with opened(file) as stream:
         head_bytes = stream.read(64)
@@ -61,8 +63,10 @@ def check_text(file: str, head: bool = False, opened: Opened = open_file) -> Non
             raise DataError(
                 f"{file} is not packed, although its name ends with {ending}: let its name end otherwise, or deliver it again"
             )
-    small = "://" not in file and Path(file).stat().st_size <= LONGEST
-    if head or (small and not file.endswith((".gz", ".zst"))):
+    size = LONGEST + 1 if "://" in file else Path(file).stat().st_size
+    if (head and (size > SMALL or not file.endswith(".gz"))) or (
+        size <= LONGEST and not file.endswith((".gz", ".zst"))
+    ):
         return
     since = 0
     for piece in unpacked_pieces(file, opened):
@@ -77,6 +81,18 @@ def _line_length_error(file: str) -> str:
         f"{file} has a line of more than {LONGEST:,} bytes, which cannot be read: give it a line a row, each of at most "
         "4,000,000 bytes"
     )
+
+
+def _padding_error(file: str, rest: bytes, stream: BinaryIO) -> str:
+    """The message for zero bytes after gzip data: `rest`, then what the stream holds."""
+    while rest and not rest.strip(b"\0"):
+        rest = stream.read(PACKED)
+    advice = (
+        "more data follows them, which gzip would leave out: deliver the file again"
+        if rest
+        else "remove them, gzip -dc FILE | gzip > NEW.gz, or deliver the file again"
+    )
+    return f"{file} has zero bytes after its gzip data, as tapes and archives leave them; {advice}"
 
 
 def unpacked_pieces(file: str, opened: Opened = open_file) -> Iterator[bytes]:
@@ -130,9 +146,11 @@ def _read_gzip(file: str, stream: BinaryIO) -> Iterator[bytes]:
             yield unpack.decompress(data, PIECE)
             data = unpack.unconsumed_tail
             if unpack.eof:
-                data = unpack.unused_data.lstrip(b"\0")
-                while ahead and not data:
-                    data, ahead = ahead.lstrip(b"\0"), stream.read(PACKED)
+                data = unpack.unused_data
+                if not data:
+                    data, ahead = ahead, stream.read(PACKED)
+                if data.startswith(b"\0"):
+                    raise DataError(_padding_error(file, data + ahead, stream))
                 unpack = zlib.decompressobj(wbits=31) if data else unpack
     except zlib.error as error:
         raise DataError(f"{file} is not a complete gzip file ({error}): deliver it again") from error

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from nightloop.tasks.formats.table_folders import refuse_tables
 from nightloop.tasks.lake.file_names import WILD, check_file, unreadable_name
 from nightloop.tasks.lake.incoming import LINE
 from nightloop.tasks.lake.periods import EPOCH, Period
@@ -74,8 +75,11 @@ def list_files(warehouse: Warehouse, pattern: str, period: str = "") -> list[str
             f"{broken_link!r} is a symbolic link to a file that does not exist: is a disk not mounted? Nothing was read"
         )
     if "://" not in path and "[" in path and not {*"*?"} & {*path} and Path(path).is_file():
+        refuse_tables(warehouse, [path])
         return [path]  # a name that looks like a pattern
     names: list[str] = [name for batch in batches for name in batch.column("file").to_pylist()]
+    if not path.startswith("./"):  # DuckDB puts it before files that are found by a wildcard at the start of a path
+        names = [name.removeprefix("./") for name in names]
     files = [file for file in names if not _is_hidden(file, pattern)]
     if not files:
         if "://" not in path and Path(path).is_dir():
@@ -86,9 +90,27 @@ def list_files(warehouse: Warehouse, pattern: str, period: str = "") -> list[str
         raise FileNotFoundError(
             f"no file {path[:200]!r}{beside}: deliver it, or change the source's `path` in the plan"
         )
+    _refuse_folders(warehouse, path)
     for file in files:
         check_file(file, pattern)
+    refuse_tables(warehouse, files)
     return files
+
+
+def _refuse_folders(warehouse: Warehouse, path: str) -> None:
+    """Raise DataError if a pattern such as *.csv, which names files, names a folder with files too: they would be left out."""
+    last = path.rpartition("/")[2]
+    if "**" in path or not WILD.search(last) or "." not in last:
+        return
+    batches = warehouse.scan(("ingest/found_files", {"pattern": f"{path}/*"}))
+    inside = [
+        name for batch in batches for name in batch.column("file").to_pylist() if not _is_hidden(name, f"{path}/*")
+    ]
+    if inside:
+        raise DataError(
+            f"{path[:200]!r} names files and the folder {os.path.dirname(inside[0])!r}, whose files would be left out: move these files "
+            f"beside the others, or name all of them with **, such as {path[: -len(last)][:200]}**/*{os.path.splitext(inside[0])[1]}"
+        )
 
 
 def _find_broken_link(pattern: str) -> str:
@@ -181,6 +203,11 @@ def _time_range(micros: pa.Array) -> list[int]:
     return [] if ends["min"] is None else [ends["min"], ends["max"]]
 
 
+def name_files(files: Sequence[str]) -> str:
+    """The first of many files, and how many more there are."""
+    return files[0] if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
+
+
 def no_row_in_period(file: str, rows: int, first: int, last: int) -> str:
     """The message for files without a row in a period: how many rows they have, and their first and last time (µs)."""
     begin, end = (EPOCH + timedelta(microseconds=at) for at in (first, last))
@@ -193,7 +220,7 @@ def _example(batch: pa.RecordBatch, time: str) -> str:
         if name in batch.schema.names:
             values = batch.filter(pc.is_null(batch.column("_micros"))).column(name).drop_null()
             if len(values):
-                return f", such as {str(values[0].as_py())[:120]!r}"
+                return f", such as {str(values[:1].cast(pa.string())[0].as_py())[:120]!r}"  # a time may be beyond those of Python
     return ""
 
 

@@ -36,7 +36,7 @@ CHUNK = 2_048  # rows that DuckDB returns at once, its own vector: rows may have
 ATTEMPTS = 60  # of a write that conflicts with other writers
 TABLES = ("create_landed", "partition_landed", "create_quarantine", "create_collected", "create_logs",
           "create_newest_logs")  # fmt: skip
-MACROS = ("scaled", "written_date", "spelt", "instant", "wide_bytes", "too_wide")
+MACROS = ("scaled", "written_date", "spelt", "instant", "wide_bytes", "too_wide", "plain_json", "parquet_rows")
 Answer = TypeVar("Answer")
 _SIGNED: set[str] = set()  # extensions whose signature this process has checked
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nightloop.tasks.formats.csv_reader import Dialect, check_columns, read_delimited
+from nightloop.tasks.formats.csv_reader import Dialect, read_delimited
+from nightloop.tasks.formats.file_columns import check_columns
 from nightloop.tasks.formats.row_order_time import MADE, Positions
 from nightloop.tasks.formats.select_files import list_files, plan_columns, rows_in_period
 from nightloop.tasks.lake.incoming import LINE
