@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Literal, get_args
 
@@ -13,6 +13,7 @@ from nightloop.tasks.plan.errors import PlanError
 
 Optimizer = Literal["adagrad", "adam"]
 Precision = Literal["float32", "bfloat16"]
+SMALLEST = 16  # rows of a batch that is made smaller for more steps
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,22 @@ class TrainConfig:
         ]
         if wrong:
             raise PlanError("training: " + "; ".join(wrong))
+
+    def with_steps(self, rows: int, least: int) -> TrainConfig:
+        """The same settings with a batch so small that there are at least `least` steps; a batch has `SMALLEST` rows or more.
+
+        A generator or a transfer learns little from the few steps that a large batch leaves of a small period.
+
+        Examples
+        --------
+        >>> from nightloop.tasks.modules.train_config import TrainConfig
+        >>> [TrainConfig(epochs=1, batch_size=1024).with_steps(rows, 100).batch_size for rows in (1_000_000, 7_000, 50)]
+        [1024, 70, 16]
+        """
+        if not least:
+            return self
+        small = max(rows * max(self.epochs, 1) // least, SMALLEST)
+        return replace(self, batch_size=min(self.batch_size, small))
 
 
 def _number(value: object) -> bool:
