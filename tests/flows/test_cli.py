@@ -106,6 +106,7 @@ def test_a_stopped_night_is_no_success(
         (("night", "{plan}", "--period", "../../etc/passwd"), "period"),
         (("night", "{plan}", "--period", "2026-01-03", "--accept", "a", "--skip", "b"), "both given"),
         (("backfill", "{plan}", "--start", "2026-01-03", "--end", "2026-01-02"), "reversed"),
+        (("backfill", "{plan}", "--start", "2999-01-01"), "2999-01-01 is not closed yet: the newest closed period is"),
         (("promote", "{plan}", "--strategy", "still"), "needs a reason"),
         (("promote", "{plan}", "--strategy", "still", "--reason", "trial"), "give --force"),
         (("rollback", "{plan}", "--reason", "because"), "no champion yet"),
