@@ -123,7 +123,7 @@ def decide_override(plan: Plan, landing: Landing, accept: str, skip: str, when: 
         decided = Override(
             kind="accept" if accept else "skip", by=actor(), reason=accept or skip, when=when.isoformat()
         )
-        record_override(open_store(), plan.pipeline, landing.place, decided)
+        record_override(open_store(), plan.pipeline, landing.place, decided, period_name(plan, landing.period))
 
 
 def _refuse_unseen(plan: Plan, landing: Landing) -> None:
