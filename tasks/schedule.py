@@ -124,7 +124,7 @@ def decide_override(plan: Plan, landing: Landing, accept: str, skip: str, when: 
         decided = Override(
             kind="accept" if accept else "skip", by=actor(), reason=accept or skip, when=when.isoformat()
         )
-        record_override(open_store(), plan.pipeline, landing.place, decided)
+        record_override(open_store(), plan.pipeline, landing.place, decided, period_name(plan, landing.period))
 
 
 def refuse_late_skip(plan: Plan, index: int, waited: timedelta) -> None:

@@ -4,9 +4,7 @@ By default a SQLite file and Parquet files under home; PostgreSQL and S3 need ot
 
 from __future__ import annotations
 
-import random
 import re
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -23,7 +21,14 @@ from duckdb_extensions import import_extension
 from nightloop.tasks.lake.batches import bounded_batches
 from nightloop.tasks.lake.extension_signatures import remember_signature, verified_extensions
 from nightloop.tasks.lake.file_names import exact_names
-from nightloop.tasks.lake.retry import IN_THE_WAY, interruptible, next_batch, retry_unseen, unwrap_interrupts
+from nightloop.tasks.lake.retry import (
+    IN_THE_WAY,
+    interruptible,
+    next_batch,
+    retry_conflicts,
+    retry_unseen,
+    unwrap_interrupts,
+)
 from nightloop.tasks.lake.scratch import scratch
 from nightloop.tasks.objects.s3_client import open_object
 from nightloop.tasks.plan.errors import ConflictError, DataError, PlanError, StoreError
@@ -33,7 +38,6 @@ from nightloop.tasks.plan.settings import Settings
 
 FORMAT = 1  # layout of the tables; a newer one is refused
 CHUNK = 2_048  # rows that DuckDB returns at once, its own vector: rows may have WIDEST bytes each
-ATTEMPTS = 60  # of a write that conflicts with other writers
 TABLES = ("create_landed", "partition_landed", "create_quarantine", "create_collected", "create_logs",
           "create_newest_logs")  # fmt: skip
 MACROS = ("scaled", "written_date", "spelt", "instant", "wide_bytes", "too_wide", "plain_json", "parquet_rows")
@@ -186,16 +190,8 @@ def _translate_errors() -> Iterator[None]:
 
 
 def _retry_conflicts(attempt: Callable[[], Answer]) -> Answer:
-    """The result of `attempt`, repeated with increasing pauses while it conflicts with other writers."""
-    last = ""
-    for number in range(ATTEMPTS):
-        try:
-            with _translate_errors():
-                return attempt()
-        except duckdb.Error as error:
-            last = str(error)
-        time.sleep(random.uniform(0.5, 1.0) * min(2.0, 0.02 * 1.5**number))
-    raise TimeoutError(f"other writers conflicted {ATTEMPTS} times; run again when they are done. Last error: {last}")
+    """The result of `attempt`, repeated while it conflicts with other writers."""
+    return retry_conflicts(_translate_errors()(attempt), duckdb.Error)
 
 
 def _connect(settings: Settings, room: Path) -> duckdb.DuckDBPyConnection:

@@ -8,10 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
-from zoneinfo import ZoneInfo
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
@@ -19,6 +17,7 @@ from nightloop.tasks.plan.bounds import ROWS, bounds_in_words, is_whole
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.expectations import Expectations
 from nightloop.tasks.plan.frozen import Frozen
+from nightloop.tasks.plan.plan_times import calendar_mistakes, cron_mistake
 from nightloop.tasks.plan.redact import redacted_head
 
 
@@ -228,7 +227,7 @@ class Plan(Frozen):
     gate: Gate = Field(default_factory=Gate)
     seed: int = Field(0, ge=0, lt=2**31)
     cron: str = Field(
-        "", pattern=r"^(\S+( \S+){4})?$", exclude=True,
+        "", json_schema_extra={"pattern": r"^(\S+( \S+){4})?$"}, exclude=True,
         description="When the nightly run starts: minute, hour, day, month and weekday in the time zone of the periods. Empty: "
         "two hours after a period closes, a quarter of an hour for periods of hours.",
     )  # fmt: skip
@@ -236,6 +235,15 @@ class Plan(Frozen):
         6.0, gt=0, le=720, exclude=True,  # it changes no result: no manifest keeps it, and a change makes no night run again
         description="Hours that one night may take; then it is stopped, so that its pipeline is free again.",
     )  # fmt: skip
+
+    @field_validator("cron")
+    @classmethod
+    def _check_cron(cls, given: str) -> str:
+        if given and (mistake := cron_mistake(given)):
+            raise PlanError(
+                f"{redacted_head(given, 60)!r} starts no run: {mistake}; write minute, hour, day, month and weekday, such as 30 4 * * *"
+            )
+        return given
 
     @model_validator(mode="after")
     def _check_names(self) -> Plan:
@@ -268,24 +276,6 @@ class Plan(Frozen):
     def hash(self) -> str:
         """SHA-256 of the plan's canonical JSON; a changed plan is another plan."""
         return hashlib.sha256(canonical_json(self.model_dump(mode="json"))).hexdigest()
-
-
-def calendar_mistakes(start: str, timezone: str, cuts: Sequence[str]) -> list[str]:
-    """What is wrong with the times of a calendar, in words; empty if nothing is."""
-    wrong = []
-    try:
-        if datetime.fromisoformat(start).tzinfo is not None:
-            wrong.append(f"start {redacted_head(start, 60)!r} is local time: leave its offset out and give `timezone`")
-    except ValueError:
-        wrong.append(
-            f"start {redacted_head(start, 60)!r} is not a local date or time, such as 2026-01-01 or 2026-01-01T04:00"
-        )
-    try:
-        ZoneInfo(timezone)
-    except (KeyError, ValueError, OSError):
-        wrong.append(f"timezone {redacted_head(timezone, 60)!r} is not a time zone, such as UTC or Europe/Paris")
-    bad = [cut[:20] for cut in cuts if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d|24:00", cut)]
-    return wrong + [f"cut {cut!r} is not a time from 00:00 to 24:00" for cut in bad]
 
 
 def canonical_json(value: object) -> bytes:

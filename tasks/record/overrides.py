@@ -26,8 +26,8 @@ class Override(Frozen):
     when: str  # ISO 8601, as passed in
 
 
-def record_override(objects: Objects, pipeline: str, landing: Decided, decided: Override) -> Override:
-    """Record a decision and return it. Recording the same one again changes nothing.
+def record_override(objects: Objects, pipeline: str, landing: Decided, decided: Override, name: str = "") -> Override:
+    """Record a decision and return it. Recording the same one again changes nothing. `name`: the period's, for people.
 
     Raises PlanError without a reason or a name, and DataError if another decision about this version is recorded. If that
     was wrong, collect the period again for a new version.
@@ -38,11 +38,12 @@ def record_override(objects: Objects, pipeline: str, landing: Decided, decided: 
         )
     if objects.create(_key(pipeline, landing), seal(canonical_json(decided.model_dump(mode="json")))):
         return decided
-    stands = read_override(objects, pipeline, landing)
+    stands, name = read_override(objects, pipeline, landing), name or f"period {landing[0]}"
     if stands is None or (stands.kind, stands.reason, stands.by) != (decided.kind, decided.reason, decided.by):
         recorded = f"{stands.kind} by {stands.by}, {stands.when}: {stands.reason}" if stands else "removed meanwhile"
         raise DataError(
-            f"version {landing[1]} of period {landing[0]} of {pipeline} was decided already ({recorded[:300]}); that decision is final"
+            f"{name} of {pipeline}: version {landing[1]} of its rows was decided already ({recorded[:300]}), and that decision is final "
+            "for these rows. Nothing was changed. If it was wrong, deliver corrected rows and run the night again: they are a new version"
         )
     return stands
 

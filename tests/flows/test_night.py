@@ -170,7 +170,7 @@ def test_an_operator_accepts_or_passes_over_a_bad_day_with_a_reason(begun: Tiny)
     assert over.checkpoints == before.checkpoints and over.vocabulary == before.vocabulary
     (after,) = run(begun, 4)
     assert after.outcome == "complete"
-    with pytest.raises(ValueError, match="decided already"):
+    with pytest.raises(ValueError, match=r"^2026-01-04 of tiny: .* decided already \(skip .* deliver corrected rows"):
         nightloop.tasks.schedule.decide_override(begun.plan, landed[-1], "it is fine after all", "", when)
 
 
