@@ -98,8 +98,8 @@ def evidence_curve(history: h.History) -> d.Plot | None:
     lines = {s: values for s, values in lines.items() if any(v == v for v in values)}
     if not lines:
         return None
-    newest = {s: v for s, values in lines.items() if (v := values[-1]) == v}
-    title = _title_of_evidence(newest)
+    last = max(i for values in lines.values() for i, v in enumerate(values) if v == v)  # the newest night that was judged
+    title = _title_of_evidence({s: v for s, values in lines.items() if (v := values[last]) == v})
     figure = d.canvas(title, "evidence that a strategy is better than what serves, as a part of what a promotion needs")
     axes = figure.add_axes((d.LEFT, 0.13, d.WIDTH, 0.69))
     axes.set_yscale("log")
@@ -124,8 +124,6 @@ def _part_of_needed(history: h.History, index: int, strategy: str) -> float:
 
 
 def _title_of_evidence(newest: Mapping[str, float]) -> str:
-    if not newest:
-        return "No challenger was judged in the newest night"
     best = max(newest, key=lambda s: newest[s])
     if newest[best] >= 1:
         return f"There is enough evidence that {best} is better than what serves"

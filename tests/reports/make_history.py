@@ -113,7 +113,16 @@ def night(index: int, previous: Manifest | None, strategies: tuple[str, ...] = S
 
 
 def _judged(strategy: str, winner: str | None, index: int, rng: random.Random) -> StrategyVerdict:
-    numbers = {"difference": rng.uniform(-0.01, 0.03), "low": -0.004, "high": 0.035, "nights": 3, "rows": 1680}
+    numbers: dict[str, Any] = {
+        "effect": rng.uniform(-0.01, 0.03),
+        "low": -0.004,
+        "high": 0.035,
+        "nights": 3,
+        "rows": 1680,
+    }
+    if index >= 5:
+        evidence = 80.0 if strategy == winner else 1.6 ** (index - 5) * (1 + len(strategy) % 3)
+        numbers |= {"evidence": evidence, "needed": 54.8, "evidence_nights": index - 4, "nights_to_go": 3}
     if strategy == winner:
         return StrategyVerdict(
             verdict="promote",
