@@ -26,7 +26,7 @@ from nightloop.tasks.parallel import side_by_side
 from nightloop.tasks.plan.errors import NotReady, PlanError
 from nightloop.tasks.plan.plan import Counts, Plan
 from nightloop.tasks.reports.format import plural
-from nightloop.tasks.resources import keep_lake, read
+from nightloop.tasks.resources import keep_open, read
 from nightloop.tasks.run_bakeoff import (
     choose_options,
     missing_periods,
@@ -88,7 +88,7 @@ def bakeoff(
         "tune_periods": list(tune_periods),
     })  # fmt: skip
     order = read(plan)
-    with keep_lake(order):
+    with keep_open(order):
         field, span = resolve_entrants(order, bakeoff_spec, scheduled_time(), runner, workers)
         collect_missing(order, span.last)
         with shared_directory() as directory, open_worker_pool(runner, workers) as pool:
