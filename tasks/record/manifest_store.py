@@ -73,17 +73,6 @@ def survey_chain(objects: Objects, pipeline: str, first: int, last: int) -> tupl
     return good, {index: result for index, result in results.items() if isinstance(result, str)}
 
 
-def damaged_nights(objects: Objects, pipeline: str, first: int, last: int) -> dict[int, str]:
-    """What is wrong with the damaged manifests of these periods, by period."""
-    wrong = {}
-    for index in range(first, last + 1):
-        try:
-            verified_manifest(objects, pipeline, index)
-        except ValueError as error:
-            wrong[index] = str(error)
-    return wrong
-
-
 def manifest_by_hash(objects: Objects, pipeline: str, hash: str, index: int) -> Manifest:
     """The revision that has this hash. Raises NotReady if there is none, DataError if it is damaged."""
     for revision, sealed in enumerate(_revisions(objects, pipeline, index), start=1):
@@ -190,11 +179,6 @@ def blobs_of(manifest: Manifest) -> tuple[str, ...]:
         reference.blob for reference in manifest.scores.values()
     ]
     return tuple(sorted({*names, *(k.weights for k in checkpoints), *(k.memory for k in checkpoints)}))
-
-
-def verify_blobs(objects: Objects, manifest: Manifest) -> tuple[str, ...]:
-    """Everything that is wrong with the blobs of a manifest; empty: all exist with the right hash."""
-    return tuple(f"{manifest.name}: {problem}" for problem in blob_damage(objects, blobs_of(manifest)))
 
 
 def blob_damage(objects: Objects, names: Sequence[str]) -> list[str]:

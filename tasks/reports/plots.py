@@ -54,7 +54,6 @@ def metric_curve(history: h.History) -> d.Plot:
     look = line_styles(h.strategies(history), h.control(history))
     lines = {s: [_value(history, i, s, metric) for i in nights] for s in look}
     ends = draw_lines(axes, lines, look)
-    ends += _ceiling(axes, [history.oracle.get(i, math.nan) for i in nights])
     _mark_states(axes, history, nights)
     d.style_axes(axes, [h.name(history, i) for i in nights], metric)
     axes.tick_params(labelbottom=False)
@@ -122,15 +121,6 @@ def _list_plotted_periods(history: h.History) -> list[int]:
 def _value(history: h.History, index: int, strategy: str, metric: str) -> float:
     value = h.value(history, index, strategy, metric)
     return math.nan if value is None else value
-
-
-def _ceiling(axes: Axes, values: Sequence[float]) -> list[d.End]:
-    present = [v for v in values if v == v]
-    if not present:
-        return []
-    dots: d.Dash = (0, (1, 1.5))
-    axes.plot(range(len(values)), values, color=d.INK, linestyle=dots, linewidth=1.4)
-    return [d.End(present[-1], "oracle (best possible)", d.INK, dots)]
 
 
 def _mark_states(axes: Axes, history: h.History, nights: Sequence[int]) -> None:

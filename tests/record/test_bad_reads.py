@@ -71,7 +71,7 @@ def everything(store: Objects) -> list[Any]:
         manifest_store.predecessor(store, PIPELINE, 1, 0),
         manifest_store.manifest_by_hash(store, PIPELINE, newest.hash, 1),
         manifest_store.read_revision(store, PIPELINE, 1, 1),
-        manifest_store.verify_blobs(store, newest),
+        manifest_store.blob_damage(store, manifest_store.blobs_of(newest)),
         promotion_log.read_log(store, PIPELINE),
         promotion_log.read_champion(store, PIPELINE),
         step_cache.cached_result(store, PIPELINE, KEY, "retrain"),

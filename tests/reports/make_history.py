@@ -217,7 +217,6 @@ def history(nights: int = 14) -> History:
         notes(manifests),
         {12: document()},
         {i: {s: scored(560, i, int(200 * GAINS[s])) for s in STRATEGIES} for i in manifests if manifests[i].scores},
-        {i: 0.24 + 0.008 * math.sin(i / 3) for i in manifests},
     )
 
 
