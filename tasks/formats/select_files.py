@@ -19,7 +19,6 @@ from nightloop.tasks.lake.incoming import LINE
 from nightloop.tasks.lake.periods import EPOCH, Period
 from nightloop.tasks.lake.warehouse import Warehouse
 from nightloop.tasks.plan.errors import DataError, PlanError, StoreError
-from nightloop.tasks.plan.plan import Columns
 
 MARKS = ("_", ".")
 TIMES = (
@@ -27,13 +26,6 @@ TIMES = (
     "31 Jan 2026 and their like; any other form with `time_format`, such as %d/%m/%Y %H:%M, in the plan's `columns`"
 )
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
-
-
-def plan_columns(columns: Columns) -> list[str]:
-    """The source's columns that a plan names, once each."""
-    maybe = [name for name in (columns.label, columns.logged_probability) if name]
-    named = [columns.user, columns.item, columns.time, *maybe, *columns.categorical, *columns.numeric, *columns.key]
-    return list(dict.fromkeys(named))
 
 
 def require_path(source: str, path: object, example: str) -> None:

@@ -51,8 +51,8 @@ def incoming_rows(batches: Iterable[pa.RecordBatch], columns: Columns) -> Incomi
     numbers = ("label", *(["served"] if columns.logged_probability else []), *columns.numeric)
     stream = _read_batches(batches)
     first = next(stream, None)
-    if first is None:
-        first = _empty_batch(columns, texts)
+    if first is None:  # a delivery without a row
+        first = pa.RecordBatch.from_pydict({name: pa.array([], pa.string()) for name in columns.names})
     head = _lake_columns(first, columns, texts, 0)
     words = tuple(name for name in numbers if pa.types.is_string(head.schema.field(name).type))
     failures: list[Exception] = []
@@ -104,20 +104,6 @@ def check_names(names: Iterable[str]) -> None:
 
 def _is_role(name: str, columns: Columns) -> bool:
     return name in (columns.user, columns.item, columns.time, columns.label, columns.logged_probability)
-
-
-def _empty_batch(columns: Columns, texts: tuple[str, ...]) -> pa.RecordBatch:
-    """A delivery without a row."""
-    names = [
-        columns.user,
-        columns.item,
-        columns.time,
-        *([columns.label] if columns.label else []),
-        *([columns.logged_probability] if columns.logged_probability else []),
-        *texts,
-        *columns.numeric,
-    ]
-    return pa.RecordBatch.from_pydict({name: pa.array([], pa.string()) for name in names})
 
 
 def _number_rows(

@@ -63,6 +63,13 @@ class Columns(Frozen):
     )
 
     @property
+    def names(self) -> list[str]:
+        """The source's columns that the plan names, once each."""
+        maybe = [name for name in (self.label, self.logged_probability) if name]
+        named = [self.user, self.item, self.time, *maybe, *self.categorical, *self.numeric, *self.key]
+        return list(dict.fromkeys(named))
+
+    @property
     def time_writing(self) -> str:
         """How times are written: a format, which has a %, or a unit."""
         return self.time_format or self.time_unit

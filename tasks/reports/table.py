@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from rich import box
@@ -45,22 +45,21 @@ class Table:
 
     def newest(self, most: int) -> Table:
         """The last `most` rows, with a note on how many are not shown."""
-        hidden = len(self.rows) - most
-        if hidden <= 0:
-            return self
-        note = f"{self.note} {hidden:,} older rows are not shown.".strip()
-        return Table(self.title, self.head, self.rows[-most:], note, self.right)
+        return self._part(self.rows[-most:], "older")
 
     def oldest(self, most: int) -> Table:
         """The first `most` rows, with a note on how many are not shown."""
-        hidden = len(self.rows) - most
-        note = f"{self.note} {hidden:,} later rows are not shown.".strip()
-        return self if hidden <= 0 else Table(self.title, self.head, self.rows[:most], note, self.right)
+        return self._part(self.rows[:most], "later")
+
+    def _part(self, rows: tuple[tuple[Cell, ...], ...], which: str) -> Table:
+        hidden = len(self.rows) - len(rows)
+        note = f"{self.note} {hidden:,} {which} rows are not shown.".strip() if hidden else self.note
+        return replace(self, rows=rows, note=note)
 
     def first(self, columns: int) -> Table:
         """The first `columns` columns: what a terminal has room for."""
         rows = tuple(row[:columns] for row in self.rows)
-        return Table(self.title, self.head[:columns], rows, self.note, self.right)
+        return replace(self, head=self.head[:columns], rows=rows)
 
     def parted(self, columns: int) -> tuple[Table, Table]:
         """Two narrower tables: `columns` columns with title and note, and the rest beside the first column again."""
