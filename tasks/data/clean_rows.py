@@ -30,11 +30,11 @@ def clean_ids(warehouse: Warehouse, plan: Plan, period: int, version: int) -> It
 def clean_digest(warehouse: Warehouse, period: int, version: int) -> tuple[str, int, int]:
     """SHA-256 of a version's clean rows, whatever their order; how many rows arrived; how many are put aside."""
     parameters = {"period": period, "version": version}
-    collected = warehouse.rows("read/collected_version", parameters)
+    collected = warehouse.query("read/collected_version", parameters).to_pylist()
     if not collected:
         raise _absent([(period, version)])
     columns = json.loads(collected[0]["columns"])
-    (clean,) = warehouse.rows("read/clean_digest", {**parameters, "columns": columns})
+    (clean,) = warehouse.query("read/clean_digest", {**parameters, "columns": columns}).to_pylist()
     return digest(clean["rows"], clean["total"], columns), collected[0]["rows"], collected[0]["rows"] - clean["rows"]
 
 

@@ -114,8 +114,8 @@ def _take_sample(warehouse: Warehouse, plan: Plan, source: Any, most: int | None
 
     read_until_complete(warehouse, land_sample)
     times = warehouse.query("ingest/sample_times").column("micros").to_numpy()
-    labels = warehouse.rows("ingest/sample_labels") if plan.columns.label else []
-    (distinct,) = warehouse.rows("ingest/sample_ids")
+    labels = warehouse.query("ingest/sample_labels").to_pylist() if plan.columns.label else []
+    (distinct,) = warehouse.query("ingest/sample_ids").to_pylist()
     return Sample(
         files=len(files), read=read, notes=notes, periods=_periods(plan, times),
         span=(_iso(int(times.min())), _iso(int(times.max()))) if len(times) else None, distinct=distinct,

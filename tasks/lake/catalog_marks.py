@@ -42,7 +42,7 @@ def removal_obstacle(warehouse: Warehouse, settings: Settings, pipeline: str, be
     opened, and has written one.
     """
     catalog, pattern = _catalog(warehouse, settings, pipeline), f"{_marks(settings, pipeline)}/*.txt"
-    rows, within = warehouse.rows("catalog/marks", {"pattern": pattern}), _within_home(settings, pipeline)
+    rows, within = warehouse.query("catalog/marks", {"pattern": pattern}).to_pylist(), _within_home(settings, pipeline)
     directory = "" if "://" in settings.lake_place else _place(settings, pipeline)
     for row in rows:
         row["catalog"], sign, marked = row["catalog"].partition(PLACE)

@@ -85,7 +85,7 @@ def put_delivery(
 
 def measure_delivery(warehouse: Warehouse, period: Period, file: Path, arrived: IncomingRows) -> StagedDelivery:
     """Count a staged delivery, hash its content, and note which keys may be repeated."""
-    (staged,) = warehouse.rows("ingest/staged_digest", {"file": str(file)})
+    (staged,) = warehouse.query("ingest/staged_digest", {"file": str(file)}).to_pylist()
     warehouse.query("ingest/no_suspects")
     parts = 1 + staged["rows"] // PART
     params = ({"file": str(file), "part": part, "parts": parts} for part in range(parts))
@@ -118,11 +118,11 @@ def _refuse_moved_rows(warehouse: Warehouse, file: Path, period: Period, names: 
     """
     moved = None
     for index in range(period.index - 1, -1, -1):
-        newest = warehouse.rows("ingest/newest_landing", {"period": index})
+        newest = warehouse.query("ingest/newest_landing", {"period": index}).to_pylist()
         if not newest or newest[0]["rules"] != rules:
             break  # it landed under other rules, so it cannot be compared
         part = cut_rows(warehouse, file, index, period.rows or 0)
-        (counted,) = warehouse.rows("ingest/staged_digest", {"file": str(part)})
+        (counted,) = warehouse.query("ingest/staged_digest", {"file": str(part)}).to_pylist()
         if digest(counted["rows"], counted["total"], names) == newest[0]["digest"]:
             break
         moved = index
@@ -154,7 +154,7 @@ def digest(rows: int, total: str, names: Sequence[str]) -> str:
 
 def _find_same(warehouse: Warehouse, landing: Landing, rules: str) -> Landing | None:
     """The period's newest version, if it holds the same rows under the same rules; else None."""
-    newest = warehouse.rows("ingest/newest_landing", {"period": landing.period})
+    newest = warehouse.query("ingest/newest_landing", {"period": landing.period}).to_pylist()
     if newest and (newest[0]["digest"], newest[0]["rules"]) == (landing.digest, rules):
         return replace(landing, version=newest[0]["version"], fresh=False)
     return None
@@ -183,7 +183,7 @@ def _insert_version(warehouse: Warehouse, delivery: StagedDelivery, rules: str) 
 
 def _add_columns(warehouse: Warehouse, arrived: IncomingRows) -> None:
     """Add the plan's columns to the table `landed`. Raises DataError if one exists with the other type."""
-    types = {row["name"].casefold(): row["type"] for row in warehouse.rows("catalog/landed_columns")}
+    types = {row["name"].casefold(): row["type"] for row in warehouse.query("catalog/landed_columns").to_pylist()}
     wanted = dict.fromkeys(arrived.texts, "VARCHAR") | dict.fromkeys(arrived.numbers, "DOUBLE")
     for name, kind in wanted.items():
         if types.get(name.casefold(), kind) != kind:

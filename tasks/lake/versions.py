@@ -30,7 +30,7 @@ def replay_version(warehouse: Warehouse, plan: Plan, period: Period, version: in
     NotReady if the version does not exist.
     """
     key = {"period": period.index, "version": version}
-    collected = warehouse.rows("read/collected_version", key)
+    collected = warehouse.query("read/collected_version", key).to_pylist()
     if not collected:
         raise NotReady(
             f"the lake has no version {version} of period {period.name} to replay; newest is "
@@ -45,7 +45,7 @@ def replay_version(warehouse: Warehouse, plan: Plan, period: Period, version: in
 
 def reland_newest(warehouse: Warehouse, plan: Plan, period: Period) -> Landing | None:
     """The newest version of a period under the plan's rules: the version itself, or a replay of it; None if there is none."""
-    newest = warehouse.rows("ingest/newest_landing", {"period": period.index})
+    newest = warehouse.query("ingest/newest_landing", {"period": period.index}).to_pylist()
     if not newest or not newest[0]["rows"]:
         return None
     if newest[0]["rules"] == rules_digest(plan):
@@ -55,7 +55,7 @@ def reland_newest(warehouse: Warehouse, plan: Plan, period: Period) -> Landing |
 
 def idle_versions(warehouse: Warehouse, keep: Mapping[int, Collection[int]]) -> list[tuple[int, int]]:
     """Versions, as (period, version), that are neither in `keep` nor the newest of their period."""
-    rows = warehouse.rows("maintain/expired_versions", version_lists(_versions_of(keep)))
+    rows = warehouse.query("maintain/expired_versions", version_lists(_versions_of(keep))).to_pylist()
     return [(row["period"], row["version"]) for row in rows]
 
 
@@ -80,7 +80,7 @@ def absent_versions(warehouse: Warehouse, keep: Mapping[int, Collection[int]]) -
 
 def missing_versions(warehouse: Warehouse, versions: Collection[tuple[int, int]]) -> list[tuple[int, int]]:
     """Those of the versions, as (period, version), that the catalog does not have, in order."""
-    rows = warehouse.rows("read/versions_there", version_lists(versions))
+    rows = warehouse.query("read/versions_there", version_lists(versions)).to_pylist()
     return sorted({*versions} - {(row["period"], row["version"]) for row in rows})
 
 
@@ -92,7 +92,7 @@ def other_rows(warehouse: Warehouse, rows: Mapping[tuple[int, int], int]) -> lis
 
 def clean_counts(warehouse: Warehouse, versions: Collection[tuple[int, int]]) -> dict[tuple[int, int], int]:
     """How many clean rows each of the versions, as (period, version), has; a version without any is left out."""
-    rows = warehouse.rows("read/clean_counts", version_lists(versions))
+    rows = warehouse.query("read/clean_counts", version_lists(versions)).to_pylist()
     return {(row["period"], row["version"]): row["rows"] for row in rows}
 
 

@@ -82,11 +82,6 @@ class Warehouse:
             execute = partial(interruptible, lambda: lake.execute(text, values).to_arrow_table(), lake.interrupt)
             return retry_unseen(execute, duckdb.Error)
 
-    def rows(self, name: str, params: Mapping[str, object] | None = None) -> list[dict[str, Any]]:
-        """The rows of the result of the statement in `sql/<name>.sql`, each as a dictionary by column."""
-        rows: list[dict[str, Any]] = self.query(name, params).to_pylist()
-        return rows
-
     def stream(self, name: str, params: Mapping[str, object] | None = None) -> Iterator[pa.RecordBatch]:
         """The result of the statement in `sql/<name>.sql`, in batches, without holding all of it in memory."""
         return self.scan((name, params or {}))
@@ -126,7 +121,7 @@ class Warehouse:
 
     def latest(self) -> dict[int, int]:
         """The newest version of each period that has landed."""
-        return {row["period"]: row["version"] for row in self.rows("read/newest_versions")}
+        return {row["period"]: row["version"] for row in self.query("read/newest_versions").to_pylist()}
 
     def quarantine(self, period: int, version: int, rows: pa.Table) -> None:
         """Put rows of a version into quarantine: columns arrival (int64) and reason (text). Repeating changes nothing."""

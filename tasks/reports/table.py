@@ -53,8 +53,8 @@ class Table:
 
     def _part(self, rows: tuple[tuple[Cell, ...], ...], which: str) -> Table:
         hidden = len(self.rows) - len(rows)
-        note = f"{self.note} {hidden:,} {which} rows are not shown.".strip() if hidden else self.note
-        return replace(self, rows=rows, note=note)
+        note = f"{self.note} {hidden:,} {which} rows are not shown.".strip()
+        return replace(self, rows=rows, note=note) if hidden else self
 
     def first(self, columns: int) -> Table:
         """The first `columns` columns: what a terminal has room for."""

@@ -116,7 +116,7 @@ def _quarantine_rows(warehouse: Warehouse, rules: Sequence[RowRule], period: int
 
 def _list_unusable(warehouse: Warehouse, period: int, version: int) -> list[BrokenRule]:
     """What landing put aside already: rows with unreadable values, and repeats."""
-    rows = warehouse.rows("validate/unusable_rows", {"period": period, "version": version})
+    rows = warehouse.query("validate/unusable_rows", {"period": period, "version": version}).to_pylist()
     return [
         BrokenRule(row["reason"], UNUSABLE.get(row["reason"]) or UNUSABLE[row["reason"].split("_")[0]], row["rows"],
                tuple((example["arrival"], example["value"]) for example in row["examples"]))
@@ -140,7 +140,7 @@ def _examples(
     warehouse: Warehouse, rule: RowRule, version_key: Mapping[str, object], arrivals: Arrivals
 ) -> tuple[tuple[int, str | None], ...]:
     parameters = {**version_key, "column": rule.column, "arrivals": arrivals[:EXAMPLES].tolist()}
-    rows = warehouse.rows("validate/example_values", parameters)
+    rows = warehouse.query("validate/example_values", parameters).to_pylist()
     return tuple((row["arrival"], row["value"]) for row in rows)
 
 

@@ -27,8 +27,8 @@ def measure(
 ) -> dict[str, float]:
     """The statistics of one version of a period; what cannot be computed (a rate of no rows) is left out."""
     version_key: dict[str, object] = {"period": period, "version": version}
-    reasons = {row["reason"]: float(row["rows"]) for row in warehouse.rows("validate/reason_counts", version_key)}
-    (counts,) = warehouse.rows("validate/period_counts", version_key)
+    reasons = {row["reason"]: float(row["rows"]) for row in _rows(warehouse, "validate/reason_counts", version_key)}
+    (counts,) = _rows(warehouse, "validate/period_counts", version_key)
     rows, clean = float(counts["rows"]), float(counts["clean"])
     statistics = {"rows": rows, "clean": clean, **{f"reason/{code}": count for code, count in sorted(reasons.items())}}
     if rows:
@@ -40,6 +40,12 @@ def measure(
         if vocabulary is not None:
             statistics |= _new_id_rates(warehouse, version_key, vocabulary)
     return {name: value for name, value in statistics.items() if math.isfinite(value)}
+
+
+def _rows(warehouse: Warehouse, name: str, values: Mapping[str, object]) -> list[dict[str, Any]]:
+    table: pa.Table = warehouse.query(name, values)
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
 
 
 def _shares(counts: Mapping[str, Any], reasons: Mapping[str, float], rows: float) -> dict[str, float]:
@@ -57,12 +63,13 @@ def _columns(
     """Shares of every categorical column's buckets, quantiles of every numeric one."""
     statistics: dict[str, float] = {}
     if columns.categorical:
-        for row in warehouse.rows("validate/category_shares", {**version_key, "columns": list(columns.categorical)}):
+        for row in _rows(warehouse, "validate/category_shares", {**version_key, "columns": list(columns.categorical)}):
             statistics[f"category/{row['field']}/{row['bucket']}"] = row["share"]
     if columns.numeric:
         stride = max(1, math.ceil(clean / SAMPLE))
-        parameters = {**version_key, "columns": list(columns.numeric), "stride": stride}
-        for row in warehouse.rows("validate/number_quantiles", parameters):
+        for row in _rows(
+            warehouse, "validate/number_quantiles", {**version_key, "columns": list(columns.numeric), "stride": stride}
+        ):
             statistics[f"number/{row['field']}/{row['quantile']:02d}"] = row["value"]
     return statistics
 

@@ -181,7 +181,7 @@ def test_a_store_that_overwrites_what_it_created_is_found_out() -> None:
     class Perverse(Memory):
         def create(self, key: str, data: bytes) -> bool:
             if "/log/" in key:
-                self.held[key] = promotion_log._bytes(
+                self.held[key] = promotion_log.seal_record(
                     draft_entry(made, "B", act("ben")).model_copy(update={"number": 1})
                 )
                 return True

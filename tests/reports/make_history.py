@@ -243,5 +243,5 @@ def log(manifests: dict[int, Manifest]) -> tuple[Entry, ...]:
 
 
 def entry(manifest: Manifest, strategy: str, by: str, when: str, reason: str, number: int) -> Entry:
-    made = draft_entry(manifest, strategy, Act(by, when, reason, manifest.period), forced=by != "gate", evidence={})
+    made = draft_entry(manifest, strategy, Act(by, when, reason, manifest.period), forced=by != "gate")
     return made.model_copy(update={"number": number})
