@@ -45,8 +45,8 @@ def incoming_rows(batches: Iterable[pa.RecordBatch], columns: Columns) -> Incomi
 
     Raises DataError if a column of the plan is missing, has a name that is reserved for the lake, or holds nested values.
     """
-    texts = tuple(dict.fromkeys(name for name in (*columns.categorical, *columns.key) if not _is_role(name, columns)))
-    texts = tuple(name for name in texts if name not in columns.numeric)
+    others = {columns.user, columns.item, columns.time, columns.label, columns.logged_probability, *columns.numeric}
+    texts = tuple(dict.fromkeys(name for name in (*columns.categorical, *columns.key) if name not in others))
     check_names((*texts, *columns.numeric))
     numbers = ("label", *(["served"] if columns.logged_probability else []), *columns.numeric)
     stream = _read_batches(batches)
@@ -100,10 +100,6 @@ def check_names(names: Iterable[str]) -> None:
                 f"columns {seen[plain]!r} and {name!r} differ only in upper and lower case: rename one at the source"
             )
         seen[plain] = name
-
-
-def _is_role(name: str, columns: Columns) -> bool:
-    return name in (columns.user, columns.item, columns.time, columns.label, columns.logged_probability)
 
 
 def _number_rows(

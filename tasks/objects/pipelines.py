@@ -102,15 +102,10 @@ def adopt_pipelines(objects: Objects, confirmed: Iterable[str]) -> Mapping[str, 
         )
 
     def complete_record(record: Pipelines) -> Pipelines:
-        return Pipelines(
-            complete=True, roots={name: _merge_roots(record.roots.get(name), listed.get(name)) for name in sorted(kept)}
-        )
+        roots = {name: {*record.roots.get(name, ()), *listed.get(name, ())} for name in sorted(kept)}
+        return Pipelines(complete=True, roots={name: tuple(sorted(nights)) for name, nights in roots.items()})
 
     return _update_record(objects, complete_record).roots
-
-
-def _merge_roots(recorded: tuple[int, ...] | None, listed: tuple[int, ...] | None) -> tuple[int, ...]:
-    return tuple(sorted({*(recorded or ()), *(listed or ())}))
 
 
 def _update_record(objects: Objects, change: Callable[[Pipelines], Pipelines]) -> Pipelines:

@@ -76,8 +76,8 @@ def control(history: History) -> str | None:
     """The strategy that never learns, by what the newest plan says; None if the plan has no such control."""
     for index in sorted(history.nights, reverse=True):
         parts = history.nights[index].plan.get("strategies")
-        controls = [s for s, part in parts.items() if _use(part) == CONTROL] if isinstance(parts, dict) else []
-        if controls:
+        used = parts.items() if isinstance(parts, dict) else ()
+        if controls := [s for s, part in used if isinstance(part, dict) and part.get("use") == CONTROL]:
             return min(controls)
     return None
 
@@ -137,10 +137,6 @@ def served_value(history: History, index: int, name_of_metric: str) -> float | N
         if champion_value is not None or served is None
         else value(history, index, served.strategy, name_of_metric)
     )
-
-
-def _use(part: object) -> object:
-    return part.get("use") if isinstance(part, dict) else None
 
 
 def _natural(name_of_metric: str) -> tuple[str, int]:

@@ -84,7 +84,7 @@ def _versus(history: h.History, strategy: str, rival: dict[int, str], metric: st
         for i, r in sorted(rival.items())
         if r != strategy and {strategy, r} <= set(history.scored.get(i, {}))
     ]
-    paired = difference(pairs, metric) if pairs and _pairable(metric) else None
+    paired = difference(pairs, metric) if pairs and (metric == "logloss" or "@" in metric) else None
     if paired:
         return paired
     nights = [
@@ -94,7 +94,3 @@ def _versus(history: h.History, strategy: str, rival: dict[int, str], metric: st
     ]
     gaps = [(a - b) * (-1 if h.better(metric, 0, 1) else 1) for a, b in nights if a is not None and b is not None]
     return sum(gaps) / len(gaps) if gaps else None
-
-
-def _pairable(metric: str) -> bool:
-    return metric == "logloss" or "@" in metric

@@ -113,7 +113,8 @@ def as_html(table: Table, caption: str = "h3") -> str:
     note = f'<p class="note">{escape_html(table.note, 2000)}</p>' if table.note else ""
     if not table.rows:
         return title + (note or '<p class="note">Nothing to show yet.</p>')
-    head = "".join(f"<th{_right(j, table)} scope=col>{escape_html(h)}</th>" for j, h in enumerate(table.head))
+    right = dict.fromkeys(table.right, ' class="n"')
+    head = "".join(f"<th{right.get(j, '')} scope=col>{escape_html(h)}</th>" for j, h in enumerate(table.head))
     rows = "\n".join(f"<tr>{''.join(_cell(j, c, table) for j, c in enumerate(row))}</tr>" for row in table.rows)
     inside = f"<thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody>"
     return f'{title}<div class="scroll" tabindex="0"><table>{inside}</table></div>{note}'
@@ -124,10 +125,6 @@ def _cell(column: int, cell: Cell, table: Table) -> str:
     hint = f' title="{escape_html(cell.hint, 2000)}"' if cell.hint else ""
     tag = f"<{'th scope=row' if column == 0 else 'td'}" + (f' class="{classes}"' if classes else "") + hint
     return f"{tag}>{escape_html(cell.text)}</{'th' if column == 0 else 'td'}>"
-
-
-def _right(column: int, table: Table) -> str:
-    return ' class="n"' if column in table.right else ""
 
 
 def _line(cells: Sequence[str]) -> str:
