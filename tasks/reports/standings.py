@@ -19,8 +19,10 @@ class Standing:
     means: dict[str, float]  # by metric, slices as `metric/slice`
     seconds: float | None
     bytes: float | None
-    control: Difference | float | None  # against NoUpdate: with interval, or the plain mean difference, plus is better
-    served: Difference | float | None  # against what served each night
+    versus_control: (
+        Difference | float | None
+    )  # against NoUpdate: with interval, or the plain mean difference, plus is better
+    versus_champion: Difference | float | None  # against what served each night
 
 
 def standings(history: h.History) -> list[Standing]:
