@@ -6,6 +6,7 @@ import codecs
 import re
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -97,9 +98,11 @@ def _padding_error(file: str, rest: bytes, stream: BinaryIO) -> str:
 
 def unpacked_pieces(file: str, opened: Opened = open_file) -> Iterator[bytes]:
     """What a file holds, unpacked. Raises DataError if it is cut off or damaged."""
-    unpacked = _read_gzip if file.endswith(".gz") else _read_zstd if file.endswith(".zst") else _read_plain
     with opened(file) as stream:
-        yield from unpacked(file, stream)
+        if file.endswith((".gz", ".zst")):
+            yield from (_read_gzip if file.endswith(".gz") else _read_zstd)(file, stream)
+        else:
+            yield from iter(partial(stream.read, PIECE), b"")
 
 
 def text_lines(file: str, encoding: str, opened: Opened = open_file) -> Iterator[str]:
@@ -130,11 +133,6 @@ def _decode(file: str, encoding: str, opened: Opened) -> Iterator[str]:
         raise DataError(
             f"{file} is not complete text in {encoding} ({error.reason}): deliver it again, or set the source's option `encoding`"
         ) from error
-
-
-def _read_plain(file: str, stream: BinaryIO) -> Iterator[bytes]:
-    while piece := stream.read(PIECE):
-        yield piece
 
 
 def _read_gzip(file: str, stream: BinaryIO) -> Iterator[bytes]:

@@ -45,14 +45,14 @@ def incoming_rows(batches: Iterable[pa.RecordBatch], columns: Columns) -> Incomi
 
     Raises DataError if a column of the plan is missing, has a name that is reserved for the lake, or holds nested values.
     """
-    texts = tuple(dict.fromkeys(name for name in (*columns.categorical, *columns.key) if not _is_role(name, columns)))
-    texts = tuple(name for name in texts if name not in columns.numeric)
+    others = {columns.user, columns.item, columns.time, columns.label, columns.logged_probability, *columns.numeric}
+    texts = tuple(dict.fromkeys(name for name in (*columns.categorical, *columns.key) if name not in others))
     check_names((*texts, *columns.numeric))
     numbers = ("label", *(["served"] if columns.logged_probability else []), *columns.numeric)
     stream = _read_batches(batches)
     first = next(stream, None)
-    if first is None:
-        first = _empty_batch(columns, texts)
+    if first is None:  # a delivery without a row
+        first = pa.RecordBatch.from_pydict({name: pa.array([], pa.string()) for name in columns.names})
     head = _lake_columns(first, columns, texts, 0)
     words = tuple(name for name in numbers if pa.types.is_string(head.schema.field(name).type))
     failures: list[Exception] = []
@@ -100,24 +100,6 @@ def check_names(names: Iterable[str]) -> None:
                 f"columns {seen[plain]!r} and {name!r} differ only in upper and lower case: rename one at the source"
             )
         seen[plain] = name
-
-
-def _is_role(name: str, columns: Columns) -> bool:
-    return name in (columns.user, columns.item, columns.time, columns.label, columns.logged_probability)
-
-
-def _empty_batch(columns: Columns, texts: tuple[str, ...]) -> pa.RecordBatch:
-    """A delivery without a row."""
-    names = [
-        columns.user,
-        columns.item,
-        columns.time,
-        *([columns.label] if columns.label else []),
-        *([columns.logged_probability] if columns.logged_probability else []),
-        *texts,
-        *columns.numeric,
-    ]
-    return pa.RecordBatch.from_pydict({name: pa.array([], pa.string()) for name in names})
 
 
 def _number_rows(

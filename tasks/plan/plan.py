@@ -62,6 +62,13 @@ class Columns(Frozen):
     )
 
     @property
+    def names(self) -> list[str]:
+        """The source's columns that the plan names, once each."""
+        maybe = [name for name in (self.label, self.logged_probability) if name]
+        named = [self.user, self.item, self.time, *maybe, *self.categorical, *self.numeric, *self.key]
+        return list(dict.fromkeys(named))
+
+    @property
     def time_writing(self) -> str:
         """How times are written: a format, which has a %, or a unit."""
         return self.time_format or self.time_unit
@@ -97,17 +104,13 @@ class Columns(Frozen):
         return self
 
     @model_validator(mode="after")
-    def _check_multi_value(self) -> Columns:
+    def _check_roles(self) -> Columns:
         for name, most in self.multi_value.items():
             if name not in self.categorical or not 2 <= most <= 100:
                 raise PlanError(
                     f"multi_value: given {redacted_head(name, 60)!r}: {most}; it is for categorical columns "
                     f"({', '.join(self.categorical)}) and counts values, 2 to 100"
                 )
-        return self
-
-    @model_validator(mode="after")
-    def _check_logged_probability(self) -> Columns:
         if self.logged_probability is not None and self.label is None:
             raise PlanError(
                 f"logged_probability {redacted_head(self.logged_probability, 60)!r} needs a label, and there is none: name the "

@@ -112,11 +112,17 @@ def record_night(objects: Objects, night: Night, manifest: Manifest) -> None:
             f"{manifest.pipeline}: the champion was changed while {manifest.name} ran ({newest[-1].reason!r}); "
             "nothing was written. Run the night again: finished steps are reused, only the comparison is new."
         )
+    publish_manifest(objects, manifest)
+
+
+def publish_manifest(objects: Objects, manifest: Manifest) -> Manifest:
+    """Write the manifest and return it. Raises ConflictError if another run wrote this night meanwhile."""
     if not manifest_store.create_manifest(objects, manifest):
         raise ConflictError(
             f"{manifest.pipeline}: another writer finished {manifest.name} (revision {manifest.revision}) first; "
             "its manifest is valid. `nightloop status` shows it."
         )
+    return manifest
 
 
 def same_night(manifest: Manifest, night: Night) -> bool:

@@ -29,8 +29,7 @@ class Factors:
     @torch.inference_mode()
     def score(self, users: Sequence[object], items: Sequence[object], features: Mapping[str, object]) -> list[float]:
         """Dot products; `features` must be empty: a ranking model has none."""
-        if features:
-            raise DataError(f"features: this champion is a ranking model without features; given {[*features]!s:.500}")
+        _refuse_features(features)
         user_rows = self.user_ids.rows(users)
         item_rows = self.item_ids.rows(items)
         scores = (self.users[user_rows] * self.items.T[item_rows.clamp(min=0)]).sum(1)
@@ -41,10 +40,14 @@ class Factors:
         self, user: object, k: int, exclude: Collection[object], features: Mapping[str, object]
     ) -> list[tuple[str, float]]:
         """The `k` items with the highest scores, best first."""
-        if features:
-            raise DataError(f"features: this champion is a ranking model without features; given {[*features]!s:.500}")
+        _refuse_features(features)
         scores = self.users[int(self.user_ids.rows([user]))] @ self.items
         return top_items(scores, k, exclude, self.item_ids)
+
+
+def _refuse_features(features: Mapping[str, object]) -> None:
+    if features:
+        raise DataError(f"features: this champion is a ranking model without features; given {[*features]!s:.500}")
 
 
 def model_from_factors(users: Tensor, items: Tensor, user_ids: IdMap, item_ids: IdMap) -> Factors:

@@ -19,7 +19,6 @@ from torch import Tensor
 
 from nightloop.tasks.correction.corrector import Corrector
 from nightloop.tasks.correction.lsh_memory import Sketch
-from nightloop.tasks.correction.replay import replay_stream as corrected
 from nightloop.tasks.correctors.counters import Counters
 from nightloop.tasks.correctors.recalibration import Recalibration
 from nightloop.tasks.correctors.reloop2 import ReLoop2
@@ -42,6 +41,7 @@ from nightloop.tasks.strategies.reloop import ReLoop
 from nightloop.tasks.training.predict import predict
 from tests.benchmarks.real_logs import chain
 from tests.benchmarks.worlds import finding, over_seeds, picture, result
+from tests.correctors.replay import replay_stream as corrected
 
 ROOT, TESTED = 7, 4  # the last day of the history folded in at once; days at the end that count
 WORLDS = (("criteo", 0.2), ("criteo", 0.0), ("avazu", 0.2))  # and their drift

@@ -32,7 +32,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 
 def skipped(tiny: Tiny, day: int) -> None:
     """A night that an operator passes over."""
-    with nightloop.tasks.resources.keep_lake(tiny.plan):
+    with nightloop.tasks.resources.keep_open(tiny.plan):
         landed = collect_all(tiny.plan, day)
     nightloop.tasks.schedule.decide_override(
         tiny.plan, landed[-1], "", "the vendor's file is broken", datetime.fromisoformat(WHEN)
@@ -262,7 +262,7 @@ def test_a_catalog_or_a_store_that_does_not_know_the_nights_gives_up_nothing(
 def test_versions_that_no_night_read_wait_for_the_grace_period(begun: Tiny) -> None:
     plan, week = begun.plan, timedelta(days=7)
     begun.deliver(3, bad=True)
-    with nightloop.tasks.resources.keep_lake(plan):
+    with nightloop.tasks.resources.keep_open(plan):
         collect_all(plan, 3)  # version 1, that no night reads
     begun.deliver(3)
     run(begun, 3)  # version 2

@@ -41,7 +41,10 @@ def test_a_chain_of_nights_is_bound_by_hashes_and_every_blob_is_sound(tiny: Tiny
     nights = run(tiny, 1, 2, 3)
     assert [n.outcome for n in nights] == ["complete"] * 3
     assert [n.previous for n in nights] == [None, nights[0].hash, nights[1].hash]
-    assert all(manifest_store.verify_blobs(nightloop.tasks.resources.open_store(), night) == () for night in nights)
+    assert all(
+        manifest_store.blob_damage(nightloop.tasks.resources.open_store(), manifest_store.blobs_of(night)) == []
+        for night in nights
+    )
     assert not nights[0].scores, "nothing can be scored at the root"
     assert set(nights[1].scores) >= {"still", "tuned", "popular"}
     assert nights[2].checkpoints["still"].weights != nights[2].checkpoints["tuned"].weights

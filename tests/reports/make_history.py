@@ -226,7 +226,6 @@ def history(nights: int = 14) -> History:
         notes(manifests),
         {12: document()},
         {i: {s: scored(560, i, int(200 * GAINS[s])) for s in STRATEGIES} for i in manifests if manifests[i].scores},
-        {i: 0.24 + 0.008 * math.sin(i / 3) for i in manifests},
     )
 
 
@@ -253,5 +252,5 @@ def log(manifests: dict[int, Manifest]) -> tuple[Entry, ...]:
 
 
 def entry(manifest: Manifest, strategy: str, by: str, when: str, reason: str, number: int) -> Entry:
-    made = draft_entry(manifest, strategy, Act(by, when, reason, manifest.period), forced=by != "gate", evidence={})
+    made = draft_entry(manifest, strategy, Act(by, when, reason, manifest.period), forced=by != "gate")
     return made.model_copy(update={"number": number})
