@@ -29,6 +29,7 @@ from nightloop.tasks.record.night_context import Night, history
 from nightloop.tasks.record.step_keys import retrain_key
 from nightloop.tasks.resources import open_lake, open_store
 from nightloop.tasks.retraining.advance import fold, start_chain
+from nightloop.tasks.retraining.strategy import lookback_of
 
 log = logging.getLogger(__name__)
 MACHINE = re.compile("can't allocate memory|not enough memory|out of memory|killed by signal|exited unexpectedly", re.I)
@@ -44,7 +45,7 @@ def retrain(night: Night, label: str, start: CheckpointRef | None, reuse_only: b
     changed raises DataError and is not trained.
     """
     objects, parts = open_store(), assemble(night.plan)
-    read = history(objects, night, parts.strategies[label].lookback)
+    read = history(objects, night, lookback_of(parts.strategies[label], parts.model))
     key = retrain_key(night, label, history_logs(objects, night) or read)
     if cached := step_cache.cached_result(objects, night.plan.pipeline, key, "retrain"):
         return TrainedCheckpoint.model_validate(cached)

@@ -19,6 +19,7 @@ from nightloop.tasks.plan.bounds import ROWS, bounds_in_words, is_whole
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.expectations import Expectations
 from nightloop.tasks.plan.frozen import Frozen
+from nightloop.tasks.plan.leading_metric import leading_metric
 from nightloop.tasks.plan.redact import redacted_head
 
 
@@ -247,6 +248,11 @@ class Plan(Frozen):
     def family(self) -> Literal["ranking", "ctr"]:
         """`ctr` if rows have a label, `ranking` if every row is a positive."""
         return "ctr" if self.columns.label else "ranking"
+
+    @property
+    def leading_metric(self) -> str:
+        """The metric by which the gate decides."""
+        return leading_metric(self.gate.metric, self.family == "ctr", self.ranking.k)
 
     @property
     def reads_s3(self) -> bool:

@@ -38,7 +38,7 @@ from nightloop.tasks.retraining.contract_chains import (
     stored_tensors,
 )
 from nightloop.tasks.retraining.contract_data import simulated_periods
-from nightloop.tasks.retraining.strategy import Strategy
+from nightloop.tasks.retraining.strategy import Strategy, lookback_of
 from nightloop.tasks.training.predict import predict
 from nightloop.tasks.training.resize import grow, initial_weights
 
@@ -62,7 +62,7 @@ def check_inputs_unchanged(model: Model, strategy: Strategy, periods: Sequence[L
     after = stored_tensors(Checkpoint(0, weights)), log_bytes(periods[0]), repr(strategy)
     assert_same(before, after, "start changed the weights, the logs or the strategy it was given; return new tensors")
     for logs in periods[1:]:
-        grown, read = grow(model, checkpoint, logs), recent_rows(logs, strategy.lookback)
+        grown, read = grow(model, checkpoint, logs), recent_rows(logs, lookback_of(strategy, model))
         before = stored_tensors(grown), log_bytes(read), repr(strategy)
         checkpoint = update_grown(model, strategy, grown, read)
         after = stored_tensors(grown), log_bytes(read), repr(strategy)
@@ -114,7 +114,12 @@ def check_fold_equals_nights(model: Model, strategy: Strategy, periods: Sequence
     nights = [checkpoint]
     for logs in periods[1:]:
         nights.append(
-            fold(model, copy.deepcopy(strategy), reload_checkpoint(nights[-1]), recent_rows(logs, strategy.lookback))
+            fold(
+                model,
+                copy.deepcopy(strategy),
+                reload_checkpoint(nights[-1]),
+                recent_rows(logs, lookback_of(strategy, model)),
+            )
         )
     assert_same_chains(nights, run_chain(model, strategy, periods), "a backfill and single nights differ")
 

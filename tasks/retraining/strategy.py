@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol
 
 from nightloop.tasks.data.logs import Logs
@@ -12,13 +13,37 @@ from nightloop.tasks.modules.model import Model
 ALL_HISTORY = 2**31 - 1  # a lookback that no history reaches
 
 
+def lookback_of(strategy: Strategy, model: Model) -> int:
+    """Periods of logs that `update` reads with this model.
+
+    A strategy that reads how the plan ranks rows, or one within which another does, reads all history of a ranking: what
+    users took before is not ranked against what they take now.
+    """
+    return ALL_HISTORY if reads_ranking(strategy, model) else strategy.lookback
+
+
+def reads_ranking(strategy: Strategy, model: Model) -> bool:
+    """Whether what it returns depends on how the plan ranks rows: on `logs.ranking` and `logs.metric`."""
+    return model.family == "ranking" and any(getattr(one, "reads_ranking", False) for one in with_inner(strategy))
+
+
+def with_inner(strategy: object) -> Iterator[object]:
+    """The strategy and all strategies within it."""
+    yield strategy
+    for value in vars(strategy).values():
+        for inner in value if isinstance(value, tuple) else (value,):
+            if hasattr(inner, "update"):
+                yield from with_inner(inner)
+
+
 class Strategy(Protocol):
     """How a model is retrained: a frozen dataclass whose fields are its hyper-parameters.
 
     A class that has these members is enough; nothing is inherited. It may also have class attributes, which let a plan
     that does not fit be refused when it is read: `models`, names of the models that it goes with; `families`, of logs,
-    "ranking" or "ctr"; `needs`, options that must be switched on in the model. `nightloop.tasks.retraining.contract`
-    has the checks that every strategy must pass.
+    "ranking" or "ctr"; `needs`, options that must be switched on in the model; `reads_ranking`, true if it reads how the
+    plan ranks rows (`logs.ranking` and `logs.metric`), as a prequential choice does: it is then given all history.
+    `nightloop.tasks.retraining.contract` has the checks that every strategy must pass.
 
     Attributes
     ----------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.retraining.checkpoint_memory import require_keys, require_shapes, update_learner
-from nightloop.tasks.retraining.prequential_loss import evaluation_rows, mean_logloss
+from nightloop.tasks.retraining.prequential_loss import make_judge
 from nightloop.tasks.retraining.strategy import Strategy
 
 
@@ -23,9 +24,11 @@ class Hedge:
     """Prequential choice: every candidate continues by itself, and the one with the largest weight is served.
 
     At the close of a period, before training on it, each candidate's loss on it is measured. The weight of the
-    candidate becomes w^`forget` exp(-`eta` loss), divided by the sum over all candidates. The loss is the mean binary
-    cross-entropy; a ranking has one negative for each positive. Ties go to the candidate named first, so that it serves
-    until there is a difference. Time and memory are the sums of the candidates'.
+    candidate becomes w^`forget` exp(-`eta` loss), divided by the sum over all candidates. The loss of a ranking is 1
+    minus the plan's leading metric (NDCG@20) against the candidates that the night's score step deals, so that scores of
+    any scale compare; that of clicks is the mean log loss. Ties go to the candidate named first, so that it serves until
+    there is a difference. Time and memory are the sums of the candidates'. Of rankings all history is read, because
+    what a user took before is no candidate.
 
     Parameters
     ----------
@@ -71,6 +74,7 @@ class Hedge:
     eta: float = 1.0
     forget: float = 1.0
     share: float = 0.0
+    reads_ranking: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not self.candidates:
@@ -104,9 +108,7 @@ class Hedge:
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
         """Score all candidates on the newest period, then let each learn. A DataError names the one that fails."""
         checkpoints = self._load_candidates(checkpoint)
-        log_weights = self._update_log_weights(
-            model, checkpoints, checkpoint.memory["log_weights"], logs.since(logs.period)
-        )
+        log_weights = self._update_log_weights(model, checkpoints, checkpoint.memory["log_weights"], logs)
         learned = [
             update_learner(candidate, f"Hedge's candidates[{number}]", model, before, logs)
             for number, (candidate, before) in enumerate(zip(self.candidates, checkpoints, strict=True))
@@ -114,15 +116,13 @@ class Hedge:
         return self._make_checkpoint(learned, log_weights, logs)
 
     def _update_log_weights(
-        self, model: Model, checkpoints: Sequence[Checkpoint], before: Tensor, newest: Logs
+        self, model: Model, checkpoints: Sequence[Checkpoint], before: Tensor, logs: Logs
     ) -> Tensor:
-        """Logarithms of the weights [candidates] float64 after `newest`; unchanged if it has no rows."""
-        if not len(newest):
+        """Logarithms of the weights [candidates] float64 after the newest period; unchanged if it has no rows."""
+        if not len(logs.since(logs.period)):
             return before
-        rows = evaluation_rows(model, newest)
-        losses = torch.tensor(
-            [mean_logloss(model, checkpoint.weights, rows) for checkpoint in checkpoints], dtype=torch.float64
-        )
+        judge = make_judge(model, logs, checkpoints[0].period)
+        losses = torch.tensor([judge(checkpoint.weights) for checkpoint in checkpoints], dtype=torch.float64)
         updated = torch.log_softmax(self.forget * before - self.eta * losses, 0)
         return torch.log((1 - self.share) * updated.exp() + self.share / len(checkpoints)) if self.share else updated
 
