@@ -158,6 +158,9 @@ class Ranking(Frozen):
     negatives: int = Field(999, ge=1, le=100_000)
     k: tuple[int, ...] = (5, 10, 20)
     catalogue: bool = Field(False, description="Rank against every item seen so far as well.")
+    repeats: bool = Field(
+        False, description="Whether people take an item again: what a user took before is then ranked as well."
+    )
 
     @field_validator("k")
     @classmethod
