@@ -9,6 +9,7 @@ from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights
 from nightloop.tasks.modules.loss import Objective
 from nightloop.tasks.modules.model import Model
+from nightloop.tasks.plan.errors import PlanError
 
 ALL_HISTORY = 2**31 - 1  # a lookback that no history reaches
 
@@ -27,6 +28,16 @@ def reads_ranking(strategy: Strategy, model: Model) -> bool:
     return model.family == "ranking" and any(getattr(one, "reads_ranking", False) for one in with_inner(strategy))
 
 
+def refuse_pair_scores(learner: object, wrapper: str) -> None:
+    """Raises PlanError if a learner, or a strategy within it, serves pair scores, which cannot be made from weights."""
+    for one in with_inner(learner):
+        if getattr(one, "adds_pairs", False):
+            raise PlanError(
+                f"learner: {wrapper} makes weights of a learner's weights, and {type(one).__name__} serves scores of "
+                "single pairs besides; Blend and Hedge can take it"
+            )
+
+
 def with_inner(strategy: object) -> Iterator[object]:
     """The strategy and all strategies within it."""
     yield strategy
@@ -42,7 +53,8 @@ class Strategy(Protocol):
     A class that has these members is enough; nothing is inherited. It may also have class attributes, which let a plan
     that does not fit be refused when it is read: `models`, names of the models that it goes with; `families`, of logs,
     "ranking" or "ctr"; `needs`, options that must be switched on in the model; `reads_ranking`, true if it reads how the
-    plan ranks rows (`logs.ranking` and `logs.metric`), as a prequential choice does: it is then given all history.
+    plan ranks rows (`logs.ranking` and `logs.metric`), as a prequential choice does: it is then given all history;
+    `adds_pairs`, true if its weights have pair scores (`nightloop.tasks.modules.pair_scores`).
     `nightloop.tasks.retraining.contract` has the checks that every strategy must pass.
 
     Attributes

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from nightloop.tasks.data.vocabulary import Vocabulary
 from nightloop.tasks.data.vocabulary import vocabulary_from_bytes as vocabulary_from
+from nightloop.tasks.evaluation.rank import ranking_parts
 from nightloop.tasks.models import build
 from nightloop.tasks.modules.checkpoint import Weights
 from nightloop.tasks.modules.checkpoint import from_bytes as weights_from
@@ -63,6 +64,6 @@ def build_model(plan: Plan, weights: Weights, vocabulary: Vocabulary) -> Serving
     if wrong:
         raise DataError(f"checkpoint and vocabulary are of different nights: {'; '.join(wrong)}")
     if model.family == "ranking":
-        users, items = cast(FactorModel, model).factors(weights)
-        return model_from_factors(users, items, ids["user"], ids["item"])
+        users, items, pairs = ranking_parts(cast(FactorModel, model).factors, weights)
+        return model_from_factors(users, items[:-1], ids["user"], ids["item"], pairs)
     return Clicks(model, weights, ids, columns.categorical, columns.numeric, columns.multi_value)

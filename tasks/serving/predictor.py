@@ -72,7 +72,7 @@ class Predictor:
     >>> from nightloop.tasks.serving.predictor import Predictor, Version
     >>> from nightloop.tasks.serving.ranking_model import model_from_factors
     >>> ids, ref = IdMap(["a", "b"], {"a": 0, "b": 1}), CheckpointRef(weights="0" * 64, memory="0" * 64)
-    >>> model = model_from_factors(torch.eye(2), torch.tensor([[2.0, 0.0], [1.0, 3.0]]), ids, ids)
+    >>> model = model_from_factors(torch.tensor([[1.0, 0], [0, 1], [0.5, 0.5]]), torch.tensor([[2.0, 0.0], [1.0, 3.0]]), ids, ids)
     >>> entry = Entry.model_construct(name="2026-01-02", strategy="FineTune", checkpoint=ref)
     >>> predictor = Predictor(None, "shop", Version(entry, "", model, None, None))
     >>> predictor.recommend("a", k=1), predictor.recommend("unknown", k=1), predictor.score(["b"], ["a"])

@@ -23,11 +23,14 @@ from nightloop.tasks.strategies.fine_tune import FineTune
 from nightloop.tasks.strategies.full_retrain import FullRetrain
 from nightloop.tasks.strategies.hedge import Hedge
 from nightloop.tasks.strategies.incctr import IncCTR
+from nightloop.tasks.strategies.item_knn import ItemKNN
 from nightloop.tasks.strategies.kd import KD
 from nightloop.tasks.strategies.l2sp import L2SP
 from nightloop.tasks.strategies.no_update import NoUpdate
 from nightloop.tasks.strategies.popularity import Popularity
+from nightloop.tasks.strategies.recency import Recency
 from nightloop.tasks.strategies.reloop import ReLoop
+from nightloop.tasks.strategies.repeat import Repeat
 from nightloop.tasks.strategies.sml import SML
 from nightloop.tasks.strategies.spmf import SPMF
 
@@ -99,7 +102,14 @@ CLICKS = {  # of labelled logs alone
     "ASMG-over-KD": ASMG(KD(FineTune(SHORT)), **META),
 }
 POPULAR = {"AddPopularity": AddPopularity(FineTune(SHORT, optimizer="keep"))}  # of an MF with biases alone
-CONTROLS = {"Popularity": Popularity(), "ALS": ALS(iterations=2), "BPR": BPR(epochs=2)}
+CONTROLS = {
+    "Popularity": Popularity(),
+    "Recency": Recency(),
+    "Repeat": Repeat(),
+    "ItemKNN": ItemKNN(top=5),
+    "ALS": ALS(iterations=2),
+    "BPR": BPR(epochs=2),
+}
 TOGETHER = [
     *[(strategy, model) for strategy in LEARNERS for model in ("MF-biases", "DeepFM")],
     *[(strategy, "MF") for strategy in ("NoUpdate", "FineTune", "SPMF")],

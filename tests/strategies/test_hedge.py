@@ -19,7 +19,7 @@ from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.plan.plan import Ranking
 from nightloop.tasks.retraining.contract_chains import run_chain
 from nightloop.tasks.retraining.contract_data import simulated_periods
-from nightloop.tasks.retraining.prequential_loss import night_candidates, make_judge, mean_logloss, weights_at_close
+from nightloop.tasks.retraining.prequential_loss import make_judge, mean_logloss, night_candidates, weights_at_close
 from nightloop.tasks.retraining.strategy import ALL_HISTORY, lookback_of
 from nightloop.tasks.strategies.add_popularity import AddPopularity
 from nightloop.tasks.strategies.asmg import ASMG
