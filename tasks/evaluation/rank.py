@@ -53,7 +53,7 @@ def from_factors(users: Tensor, items: Tensor) -> Ranker:
     """
     if users.dim() != 2 or items.dim() != 2 or users.shape[1] != items.shape[1]:
         raise DataError(f"factors must be [U, d] and [I, d]: {tuple(users.shape)} and {tuple(items.shape)} were given")
-    return _dots(torch.cat([users, mean_user(users)]), zero_row(items))
+    return dot_products(torch.cat([users, mean_user(users)]), zero_row(items))
 
 
 def from_weights(factors: Factors, weights: Weights) -> Ranker:
@@ -89,7 +89,7 @@ def from_weights(factors: Factors, weights: Weights) -> Ranker:
     [[2.0, 0.0], [1.0, 2.0]]
     """
     users, items, pairs = ranking_parts(factors, weights)
-    return _dots(users, items, pairs)
+    return dot_products(users, items, pairs)
 
 
 def ranking_parts(factors: Factors, weights: Weights) -> tuple[Tensor, Tensor, PairScores | None]:
@@ -126,7 +126,7 @@ def mean_user_ranker(factors: Factors, weights: Weights) -> Ranker:
     [[1.0, 2.0], [1.0, 2.0]]
     """
     users, items, _ = ranking_parts(factors, weights)
-    return _dots(users[-1:], items)
+    return dot_products(users[-1:], items)
 
 
 def mean_user(users: Tensor) -> Tensor:
@@ -134,7 +134,7 @@ def mean_user(users: Tensor) -> Tensor:
     return users.mean(0, keepdim=True) if len(users) else users.new_zeros(1, users.shape[1])
 
 
-def _dots(users: Tensor, items: Tensor, pairs: PairScores | None = None) -> Ranker:
+def dot_products(users: Tensor, items: Tensor, pairs: PairScores | None = None) -> Ranker:
     """Dot products in float64, rounded to float32, and pair scores; ids beyond the last row score as the last row."""
     for name, table in (("user", users), ("item", items)):
         if not bool(torch.isfinite(table).all()):

@@ -63,13 +63,13 @@ def make_judge(model: Model, logs: Logs, close: int) -> Judge:
         newest = logs.since(logs.period)
         return lambda weights: mean_logloss(model, weights, newest)
     candidates = night_candidates(logs)
+    return lambda weights: 1 - mean_metric(model, weights_at_close(weights, logs, close), candidates, logs.metric)
 
-    def lost(weights: Weights) -> float:
-        served = weights_at_close(weights, logs, close)
-        rows = rank(from_weights(cast(Factored, model).factors, served), candidates)
-        return 1 - float(per_interaction(rows, logs.metric).mean())
 
-    return lost
+def mean_metric(model: Model, weights: Weights, candidates: Candidates, metric: str) -> float:
+    """The mean of a ranking metric over the rows of the candidates' period."""
+    rows = rank(from_weights(cast(Factored, model).factors, weights), candidates)
+    return float(per_interaction(rows, metric).mean())
 
 
 def night_candidates(logs: Logs) -> Candidates:

@@ -17,6 +17,7 @@ from nightloop.tasks.strategies.add_popularity import AddPopularity
 from nightloop.tasks.strategies.als import ALS
 from nightloop.tasks.strategies.asmg import ASMG
 from nightloop.tasks.strategies.average_weights import AverageWeights
+from nightloop.tasks.strategies.blend import Blend
 from nightloop.tasks.strategies.bpr import BPR
 from nightloop.tasks.strategies.ewc import EWC
 from nightloop.tasks.strategies.fine_tune import FineTune
@@ -110,6 +111,7 @@ CONTROLS = {
     "ALS": ALS(iterations=2),
     "BPR": BPR(epochs=2),
 }
+CONTROLS["Blend"] = Blend((FineTune(SHORT, optimizer="keep"), Popularity(), ItemKNN(), Repeat()))
 TOGETHER = [
     *[(strategy, model) for strategy in LEARNERS for model in ("MF-biases", "DeepFM")],
     *[(strategy, "MF") for strategy in ("NoUpdate", "FineTune", "SPMF")],
