@@ -21,6 +21,7 @@ from nightloop.tasks.modules.fused_tables import zero_row
 from nightloop.tasks.modules.model import Factored, Model
 from nightloop.tasks.modules.pair_scores import UNKNOWN, PairScores
 from nightloop.tasks.retraining.conditional_logit import Choices
+from nightloop.tasks.retraining.prequential_loss import night_candidates
 
 ROWS = 2048  # most rows of a period that weights are fitted on
 RIVALS = 100  # candidates of each of them
@@ -106,6 +107,25 @@ def column_scales(members: Sequence[Member], candidates: Candidates, logs: Logs)
     """The standard deviation of each column among the candidates of the newest period: [K] float64."""
     sets = choice_sets(members, candidates, activity_buckets(logs, logs.period))
     return torch.from_numpy(Choices(sets.scores.double().numpy(), sets.count.numpy()).scales())
+
+
+def mix_members(
+    model: Model, members: Sequence[Member], shares: Tensor, logs: Logs, scales: Tensor
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Weights that serve the mean of the members' standardised scores, by `shares` [members], and the scales [members].
+
+    The scales are the standard deviations among the candidates of the newest period; those that are given if it has no
+    rows. A member that scores all of them equally says nothing.
+    """
+    candidates, bucket = night_candidates(logs), activity_buckets(logs, logs.period)
+    if len(candidates.logs):
+        sets = choice_sets(members, candidates, bucket)
+        parts = torch.split(sets.scores, [len(member.columns) for member in members], dim=2)
+        totals = torch.stack([part.sum(2) for part in parts], 2)
+        scales = torch.from_numpy(Choices(totals.double().numpy(), sets.count.numpy()).scales())
+    each = torch.where(scales > 0, shares / scales.clamp(min=1e-30), 0.0)
+    columns = torch.repeat_interleave(each, torch.tensor([len(member.columns) for member in members]))
+    return compose(model, members, columns.expand(len(EDGES) + 1, -1), bucket), scales
 
 
 def compose(model: Model, members: Sequence[Member], coefficients: Tensor, bucket: Tensor) -> dict[str, Tensor]:

@@ -1,11 +1,11 @@
-"""Hedge: several strategies side by side; the one that would have served best so far is served."""
+"""Hedge: several strategies side by side; the one that would have served best so far is served, or a mean of all."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.retraining.checkpoint_memory import require_keys, require_shapes, update_learner
+from nightloop.tasks.retraining.member_scores import member_of, mix_members
 from nightloop.tasks.retraining.prequential_loss import make_judge
 from nightloop.tasks.retraining.strategy import Strategy
 
@@ -41,6 +42,11 @@ class Hedge:
     share : float, default 0.0
         Part of all weight that is distributed evenly after every period, 0 <= share < 1, so that a candidate can come
         back soon.
+    serve : {"pick", "mix"}, default "pick"
+        `pick`: the candidate of the largest weight. `mix`: the mean of the candidates' standardised scores by their
+        weights, for rankings with MF; `eta` then says how fast the mean moves to the best. The losses of rankings are
+        between 0 and 1, so that with eta = sqrt(8 log(n) / T) the loss of T periods is at most sqrt(T log(n) / 2) above
+        that of the best of n candidates, if a mean loses no more than its parts do on average.
 
     Raises
     ------
@@ -74,6 +80,7 @@ class Hedge:
     eta: float = 1.0
     forget: float = 1.0
     share: float = 0.0
+    serve: Literal["pick", "mix"] = "pick"
     reads_ranking: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -85,8 +92,21 @@ class Hedge:
             raise PlanError(f"forget: given {self.forget}; what earlier periods count is 0 to 1")
         if not 0 <= self.share < 1:
             raise PlanError(f"share: given {self.share}; the part that is given to all alike is 0 <= share < 1")
+        if self.serve not in ("pick", "mix"):
+            raise PlanError(f"serve: given {self.serve!r}; allowed are 'pick' and 'mix'")
         if self.models is not None and not self.models:
-            raise PlanError("candidates: there is no model that all of them go with")
+            mixed = "; scores can be mixed with MF alone" if self.serve == "mix" else ""
+            raise PlanError(f"candidates: there is no model that all of them go with{mixed}")
+
+    @property
+    def adds_pairs(self) -> bool:
+        """Whether what it serves may have pair scores."""
+        return self.serve == "mix" or any(getattr(candidate, "adds_pairs", False) for candidate in self.candidates)
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """Scores are mixed of rankings alone."""
+        return ("ranking",) if self.serve == "mix" else ("ranking", "ctr")
 
     @property
     def lookback(self) -> int:
@@ -95,15 +115,16 @@ class Hedge:
 
     @property
     def models(self) -> tuple[str, ...] | None:
-        """Names of the models that all candidates go with; None: all."""
+        """Names of the models that all candidates go with, and of them MF for a mean of scores; None: all."""
         named = [models for c in self.candidates if (models := getattr(c, "models", None)) is not None]
+        named += [("MF",)] if self.serve == "mix" else []
         return tuple(name for name in named[0] if all(name in models for models in named)) if named else None
 
     def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
         """All candidates start with equal weights; the first one is served."""
         checkpoints = [candidate.start(model, weights, logs) for candidate in self.candidates]
         log_weights = torch.full((len(checkpoints),), -log(len(checkpoints)), dtype=torch.float64)
-        return self._make_checkpoint(checkpoints, log_weights, logs)
+        return self._make_checkpoint(model, checkpoints, log_weights, logs, None)
 
     def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
         """Score all candidates on the newest period, then let each learn. A DataError names the one that fails."""
@@ -113,7 +134,7 @@ class Hedge:
             update_learner(candidate, f"Hedge's candidates[{number}]", model, before, logs)
             for number, (candidate, before) in enumerate(zip(self.candidates, checkpoints, strict=True))
         ]
-        return self._make_checkpoint(learned, log_weights, logs)
+        return self._make_checkpoint(model, learned, log_weights, logs, checkpoint.memory.get("scales"))
 
     def _update_log_weights(
         self, model: Model, checkpoints: Sequence[Checkpoint], before: Tensor, logs: Logs
@@ -126,19 +147,27 @@ class Hedge:
         updated = torch.log_softmax(self.forget * before - self.eta * losses, 0)
         return torch.log((1 - self.share) * updated.exp() + self.share / len(checkpoints)) if self.share else updated
 
-    def _make_checkpoint(self, checkpoints: Sequence[Checkpoint], log_weights: Tensor, logs: Logs) -> Checkpoint:
-        """The checkpoint: the first of the largest weight is served, all are kept in memory."""
+    def _make_checkpoint(
+        self, model: Model, checkpoints: Sequence[Checkpoint], log_weights: Tensor, logs: Logs, scales: Tensor | None
+    ) -> Checkpoint:
+        """The checkpoint: the first of the largest weight is served, or the mean; all are kept in memory."""
         memory: dict[str, Tensor] = {"log_weights": log_weights}
         for number, checkpoint in enumerate(checkpoints):
             memory |= pack(f"candidates/{number}/weights", checkpoint.weights)
             memory |= pack(f"candidates/{number}/memory", checkpoint.memory)
-        best = int((log_weights == log_weights.max()).nonzero()[0])
-        return Checkpoint(logs.period, checkpoints[best].weights, memory)
+        if self.serve == "pick":
+            best = int((log_weights == log_weights.max()).nonzero()[0])
+            return Checkpoint(logs.period, checkpoints[best].weights, memory)
+        members = [member_of(model, checkpoint.weights) for checkpoint in checkpoints]
+        before = torch.zeros_like(log_weights) if scales is None else scales
+        served, memory["scales"] = mix_members(model, members, log_weights.exp(), logs, before)
+        return Checkpoint(logs.period, served, memory)
 
     def _load_candidates(self, checkpoint: Checkpoint) -> list[Checkpoint]:
         """The candidates' own checkpoints. Raises DataError if the memory is not that of as many candidates."""
         memory, count = checkpoint.memory, len(self.candidates)
-        require_keys(memory, ["log_weights", *(f"candidates/{number}/weights/" for number in range(count))], "Hedge")
+        folders = [f"candidates/{number}/weights/" for number in range(count)]
+        require_keys(memory, ["log_weights", *(["scales"] if self.serve == "mix" else []), *folders], "Hedge")
         require_shapes(memory, {"log_weights": torch.zeros(count)}, "Hedge")
         memories = [unpack(f"candidates/{number}", memory) for number in range(count)]
         return [Checkpoint(checkpoint.period, unpack("weights", part), unpack("memory", part)) for part in memories]

@@ -112,6 +112,7 @@ CONTROLS = {
     "BPR": BPR(epochs=2),
 }
 CONTROLS["Blend"] = Blend((FineTune(SHORT, optimizer="keep"), Popularity(), ItemKNN(), Repeat()))
+CONTROLS["Hedge-mix"] = Hedge((FineTune(SHORT), Popularity(), ItemKNN(top=5)), eta=2.0, serve="mix")
 TOGETHER = [
     *[(strategy, model) for strategy in LEARNERS for model in ("MF-biases", "DeepFM")],
     *[(strategy, "MF") for strategy in ("NoUpdate", "FineTune", "SPMF")],

@@ -10,6 +10,7 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from nightloop.tasks.evaluation.candidates import sample_candidates
+from nightloop.tasks.evaluation.rank import from_weights
 from nightloop.tasks.evaluation.score_period import scored_period
 from nightloop.tasks.evaluation.summary import summarize_metrics
 from nightloop.tasks.models.fm import FM
@@ -27,6 +28,7 @@ from nightloop.tasks.strategies.average_weights import AverageWeights
 from nightloop.tasks.strategies.fine_tune import FineTune
 from nightloop.tasks.strategies.full_retrain import FullRetrain
 from nightloop.tasks.strategies.hedge import Hedge
+from nightloop.tasks.strategies.item_knn import ItemKNN
 from nightloop.tasks.strategies.no_update import NoUpdate
 from nightloop.tasks.strategies.popularity import Popularity
 from nightloop.tasks.training.predict import predict
@@ -175,3 +177,44 @@ def test_of_a_ranking_all_history_is_read() -> None:
     assert lookback_of(ASMG(Hedge((FINE,)), window=2), MODEL) == ALL_HISTORY, "what is within reads it"
     assert lookback_of(AverageWeights(FINE, coefficients=(0.5,)), MODEL) == 1
     assert lookback_of(AddPopularity(FINE), MODEL) == ALL_HISTORY
+
+
+@pytest.mark.parametrize("biases", [False, True])
+def test_a_mix_is_the_mean_of_standardised_scores(biases: bool) -> None:
+    """By a loop over the columns of three candidates, of which one has pair scores."""
+    model, periods = MF(width=3, biases=biases), simulated_periods("ranking", rows=200)
+    hedge = Hedge((FINE, Popularity(), ItemKNN()), eta=5.0, serve="mix")
+    newest, logs = run_chain(model, hedge, periods)[-1], periods[-1]
+    shares = newest.memory["log_weights"].exp()
+    users, items = torch.arange(logs.sizes[0] + 1), torch.arange(logs.sizes[1])
+    expected = torch.zeros(len(users), len(items), dtype=torch.float64)
+    newest_candidates = night_candidates(logs)
+    for place in range(3):
+        weights = unpack(f"candidates/{place}/weights", newest.memory)
+        ranker = from_weights(model.factors, weights)
+        spread = []
+        for block in newest_candidates.sampled:
+            scores = ranker(logs.since(4).rows[block.rows, 0], block.pool)
+            allowed = torch.arange(len(block.pool)) < block.cut[:, None]
+            allowed[block.row, block.place] = False
+            spread += [row[mask].double().var(correction=0) for row, mask in zip(scores, allowed, strict=True)]
+        scale = torch.stack(spread).mean().sqrt()
+        assert float(newest.memory["scales"][place]) == pytest.approx(float(scale), rel=1e-4)
+        expected += shares[place] / scale * (ranker(users, items) - ranker(users, torch.tensor([999])))
+    served = from_weights(model.factors, newest.weights)(users, items).double()
+    assert torch.allclose(served, expected, atol=1e-3)
+    assert not torch.allclose(shares, torch.full((3,), 1 / 3, dtype=torch.float64), atol=0.05)
+
+
+def test_a_mix_of_an_empty_period_keeps_its_scales_and_what_cannot_be_mixed_is_refused() -> None:
+    periods = simulated_periods("ranking", count=4)
+    empty = [logs.select(logs.periods != 2) for logs in periods]
+    chain = run_chain(MODEL, Hedge((FINE, Popularity()), serve="mix"), empty)
+    assert torch.equal(chain[2].memory["scales"], chain[1].memory["scales"])
+    assert Hedge((FINE, FULL), serve="mix").models == ("MF",) and Hedge((FINE, FULL), serve="mix").families == (
+        "ranking",
+    )
+    with pytest.raises(ValueError, match="scores can be mixed with MF alone"):
+        Hedge((FINE, Says((1.0,), models=("LightGCN",))), serve="mix")
+    with pytest.raises(ValueError, match="serve: given 'both'; allowed are 'pick' and 'mix'"):
+        Hedge((FINE,), serve="both")  # type: ignore[arg-type]
