@@ -8,14 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
-from zoneinfo import ZoneInfo
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
 from nightloop.tasks.plan.bounds import ROWS, bounds_in_words, is_whole
+from nightloop.tasks.plan.calendar_mistakes import calendar_mistakes
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.plan.expectations import Expectations
 from nightloop.tasks.plan.frozen import Frozen
@@ -159,8 +158,9 @@ class Ranking(Frozen):
     k: tuple[int, ...] = (5, 10, 20)
     catalogue: bool = Field(False, description="Rank against every item seen so far as well.")
     repeats: bool = Field(
-        False, description="Whether people take an item again: what a user took before is then ranked as well."
-    )
+        False, exclude_if=lambda on: not on,  # the plans of before are the same as ever
+        description="Whether people take an item again: what a user took before is then ranked and recommended as well.",
+    )  # fmt: skip
 
     @field_validator("k")
     @classmethod
@@ -197,6 +197,11 @@ class Serving(Frozen):
     )
     replay_rows: int = Field(20_000, ge=0, le=ROWS, description="Newest labelled rows that are kept for a replay.")
     warmup_rows: int = Field(1_000, ge=1, le=ROWS, description="Labelled rows after which a kept memory retires.")
+    exclude_taken: bool | None = Field(
+        None, exclude_if=lambda given: given is None,
+        description="Whether recommendations leave out what the user took up to the night of the champion; for rankings. "
+        "If it is not given: unless `ranking.repeats` is true, so that what was evaluated is served.",
+    )  # fmt: skip
     max_pending_rows: int = Field(
         200_000, ge=1, le=ROWS, description="Most rows that wait for their labels; the oldest requests go first."
     )
@@ -241,6 +246,10 @@ class Plan(Frozen):
                     raise PlanError(
                         f"{field}: {redacted_head(name, 80)!r} is not a name; use letters, digits and - _ . + (at most 63)"
                     )
+        if self.serving.exclude_taken and self.columns.label:
+            raise PlanError(
+                "serving.exclude_taken: given true for a plan with a label; what clicks are recommended from is in `exclude`"
+            )
         if self.correctors and not self.columns.label:
             raise PlanError(
                 "correctors: they correct probabilities of a click, and columns.label is not set: set it, or leave them out"
@@ -251,6 +260,12 @@ class Plan(Frozen):
     def family(self) -> Literal["ranking", "ctr"]:
         """`ctr` if rows have a label, `ranking` if every row is a positive."""
         return "ctr" if self.columns.label else "ranking"
+
+    @property
+    def excludes_taken(self) -> bool:
+        """Whether recommendations leave out what the user took before."""
+        given = self.serving.exclude_taken
+        return self.family == "ranking" and (not self.ranking.repeats if given is None else given)
 
     @property
     def leading_metric(self) -> str:
@@ -266,24 +281,6 @@ class Plan(Frozen):
     def hash(self) -> str:
         """SHA-256 of the plan's canonical JSON; a changed plan is another plan."""
         return hashlib.sha256(canonical_json(self.model_dump(mode="json"))).hexdigest()
-
-
-def calendar_mistakes(start: str, timezone: str, cuts: Sequence[str]) -> list[str]:
-    """What is wrong with the times of a calendar, in words; empty if nothing is."""
-    wrong = []
-    try:
-        if datetime.fromisoformat(start).tzinfo is not None:
-            wrong.append(f"start {redacted_head(start, 60)!r} is local time: leave its offset out and give `timezone`")
-    except ValueError:
-        wrong.append(
-            f"start {redacted_head(start, 60)!r} is not a local date or time, such as 2026-01-01 or 2026-01-01T04:00"
-        )
-    try:
-        ZoneInfo(timezone)
-    except (KeyError, ValueError, OSError):
-        wrong.append(f"timezone {redacted_head(timezone, 60)!r} is not a time zone, such as UTC or Europe/Paris")
-    bad = [cut[:20] for cut in cuts if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d|24:00", cut)]
-    return wrong + [f"cut {cut!r} is not a time from 00:00 to 24:00" for cut in bad]
 
 
 def canonical_json(value: object) -> bytes:

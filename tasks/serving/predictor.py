@@ -164,7 +164,8 @@ class Predictor:
     ) -> list[tuple[str, float]]:
         """The best `k` items of this user as (item id, score), best first, without those in `exclude`.
 
-        An unknown user gets the items of the mean user. Fewer than `k` are returned if there are no more. `features` is
+        A ranking leaves out what the user took up to the champion's night, unless the plan says otherwise. An unknown
+        user gets the items of the mean user. Fewer than `k` are returned if there are no more. `features` is
         as for `score`. Raises DataError if `k` is below 1 or features do not fit.
         """
         scored = self.best(user, k, exclude, features or {})
@@ -289,7 +290,7 @@ def _load_champion(objects: Objects, pipeline: str, tag: str) -> Version:
             f"manifest {entry.manifest[:12]} does not: one of them was changed. Roll back to a sound champion."
         )
     plan = Plan.model_validate(manifest.plan)
-    model = load_model(objects, plan, entry.checkpoint.weights, entry.vocabulary)
+    model = load_model(objects, plan, entry.checkpoint.weights, entry.vocabulary, manifest.taken)
     version = Version(entry, tag, model, plan, None)
     return (
         replace(version, online_model=with_correctors(version.name, model, plan))

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from nightloop.tasks.modules.pair_scores import PairScores
 from nightloop.tasks.plan.errors import DataError
+from nightloop.tasks.record.taken_items import TakenItems
 from nightloop.tasks.serving.id_map import IdMap
 
 
@@ -26,6 +27,7 @@ class Factors:
     users: Tensor  # [U + 1, d]
     items: Tensor  # [d, I]: a matrix-vector product reads this order a third faster
     pairs: PairScores | None = None
+    taken: TakenItems | None = None  # what is not recommended to a user; None: all is
 
     @torch.inference_mode()
     def score(self, users: Sequence[object], items: Sequence[object], features: Mapping[str, object]) -> list[float]:
@@ -47,7 +49,7 @@ class Factors:
     def recommend(
         self, user: object, k: int, exclude: Collection[object], features: Mapping[str, object]
     ) -> list[tuple[str, float]]:
-        """The `k` items with the highest scores, best first."""
+        """The `k` items with the highest scores, best first, without those that the user took if they are known."""
         if features:
             raise DataError(
                 f"this champion is a ranking model without features; given: {', '.join(map(str, features))}"
@@ -56,7 +58,7 @@ class Factors:
         scores = self.users[row] @ self.items
         if self.pairs is not None and row >= 0:
             scores = self.pairs.add_to(scores, row)
-        return top_items(scores, k, exclude, self.item_ids)
+        return top_items(scores, k, exclude, self.item_ids, self.taken.of(row) if self.taken is not None else ())
 
 
 def model_from_factors(
@@ -78,11 +80,16 @@ def model_from_factors(
     return Factors(user_ids, item_ids, users.float(), items.T.float().contiguous(), pairs)
 
 
-def top_items(scores: Tensor, k: int, exclude: Collection[object], ids: IdMap) -> list[tuple[str, float]]:
-    """The `k` highest of `scores` [I] with their ids, best first, without `exclude`; fewer if there are no more."""
+def top_items(
+    scores: Tensor, k: int, exclude: Collection[object], ids: IdMap, taken: Sequence[int] = ()
+) -> list[tuple[str, float]]:
+    """The `k` highest of `scores` [I] with their ids, best first; fewer if there are no more.
+
+    The ids in `exclude` and the rows in `taken` are left out.
+    """
     if not isinstance(k, int) or k < 1:
         raise DataError(f"k: given {k!r}; allowed are whole numbers from 1")
-    excluded = {row for row in ids.rows(exclude).tolist() if row >= 0}
+    excluded = {row for row in ids.rows(exclude).tolist() if row >= 0} | {*taken}
     # So many more than k that what is excluded may be among them: no copy of the scores, and no threads to wait for.
     top = torch.topk(scores, min(k + len(excluded), len(scores)))
     pairs = zip(top.indices.tolist(), top.values.tolist(), strict=True)
