@@ -25,7 +25,8 @@ from nightloop.tasks.data.logs import Logs
 from nightloop.tasks.layers.state import without_state
 from nightloop.tasks.modules.checkpoint import Checkpoint
 from nightloop.tasks.modules.model import Model
-from nightloop.tasks.modules.pair_scores import pair_scores_of, without_pairs
+from nightloop.tasks.modules.pair_scores import without_pairs
+from nightloop.tasks.modules.stacked_weights import first_member
 from nightloop.tasks.retraining.advance import fold, recent_rows, start_chain, update_grown
 from nightloop.tasks.retraining.contract_chains import (
     all_finite,
@@ -203,10 +204,11 @@ def check_contract_names(model: Model, strategy: Strategy, periods: Sequence[Log
                 f"memory name {name!r}: use parts of letters, digits and _ . + - joined by /, none beginning with . + -"
             )
     got = {name: tensor.shape for name, tensor in without_state(chain[-1].weights).items()}
-    if pair_scores_of(got_weights := chain[-1].weights) is not None:  # tables of several strategies' columns are wider
-        assert getattr(strategy, "adds_pairs", False), "the weights have pair scores; say so: adds_pairs = True"
-        got = {name: got[name][:1] for name in without_pairs(got_weights)}
-        expected = {name: shape[:1] for name, shape in expected.items()}
+    if got != expected and getattr(strategy, "composes", False):  # tables of several members' columns are wider
+        own = first_member(without_pairs(chain[-1].weights))
+        got, expected = (
+            {name: shape[:1] for name, shape in shapes.items() if name in own} for shapes in (got, expected)
+        )
     assert got == expected, f"weights {got} are not the model's {expected}"
 
 

@@ -28,14 +28,14 @@ def reads_ranking(strategy: Strategy, model: Model) -> bool:
     return model.family == "ranking" and any(getattr(one, "reads_ranking", False) for one in with_inner(strategy))
 
 
-def refuse_pair_scores(learner: object, wrapper: str) -> None:
-    """Raises PlanError if a learner, or a strategy within it, serves pair scores, which cannot be made from weights."""
-    for one in with_inner(learner):
-        if getattr(one, "adds_pairs", False):
-            raise PlanError(
-                f"learner: {wrapper} makes weights of a learner's weights, and {type(one).__name__} serves scores of "
-                "single pairs besides; Blend and Hedge can take it"
-            )
+def refuse_composed(learner: object, wrapper: str) -> None:
+    """Raises PlanError if a learner, or a strategy within it, serves more than the model's own weights."""
+    composing = [one for one in with_inner(learner) if getattr(one, "composes", False)]
+    if composing:  # the innermost is the one that does it
+        raise PlanError(
+            f"learner: {wrapper} makes weights of a learner's weights, and {type(composing[-1]).__name__} serves more than "
+            "the model's own: scores of single pairs, or several members; Hedge can take it, and so can Blend"
+        )
 
 
 def with_inner(strategy: object) -> Iterator[object]:
@@ -54,7 +54,8 @@ class Strategy(Protocol):
     that does not fit be refused when it is read: `models`, names of the models that it goes with; `families`, of logs,
     "ranking" or "ctr"; `needs`, options that must be switched on in the model; `reads_ranking`, true if it reads how the
     plan ranks rows (`logs.ranking` and `logs.metric`), as a prequential choice does: it is then given all history;
-    `adds_pairs`, true if its weights have pair scores (`nightloop.tasks.modules.pair_scores`).
+    `composes`, true if it serves more than the model's own weights: pair scores (`nightloop.tasks.modules.pair_scores`) or
+    several members (`nightloop.tasks.modules.stacked_weights`).
     `nightloop.tasks.retraining.contract` has the checks that every strategy must pass.
 
     Attributes

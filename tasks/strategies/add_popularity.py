@@ -16,7 +16,7 @@ from nightloop.tasks.modules.model import Model
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.retraining.checkpoint_memory import require_keys, update_learner
 from nightloop.tasks.retraining.prequential_loss import make_judge
-from nightloop.tasks.retraining.strategy import Strategy, refuse_pair_scores
+from nightloop.tasks.retraining.strategy import Strategy, refuse_composed
 from nightloop.tasks.retraining.time_decay import popularity
 
 TABLE = "table.item"
@@ -78,7 +78,7 @@ class AddPopularity:
     needs: ClassVar[tuple[str, ...]] = ("biases",)  # options of the model
 
     def __post_init__(self) -> None:
-        refuse_pair_scores(self.learner, "AddPopularity")
+        refuse_composed(self.learner, "AddPopularity")
         if not 0 < self.half_life < 1e6:
             raise PlanError(f"half_life: given {self.half_life}; it is in periods, above 0 and below 1,000,000")
         if not self.weights or not all(isfinite(share) and share >= 0 for share in self.weights):

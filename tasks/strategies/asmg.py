@@ -27,7 +27,7 @@ from nightloop.tasks.retraining.checkpoint_memory import (
     update_learner,
 )
 from nightloop.tasks.retraining.prequential_loss import make_judge, weights_at_close
-from nightloop.tasks.retraining.strategy import ALL_HISTORY, Strategy, refuse_pair_scores
+from nightloop.tasks.retraining.strategy import ALL_HISTORY, Strategy, refuse_composed
 from nightloop.tasks.training.weight_average import Snapshot
 
 Variant = Literal["multi", "unif", "single", "zero", "full", "Linear"]
@@ -121,7 +121,7 @@ class ASMG:
     training: TrainConfig = TrainConfig(epochs=1, batch_size=1024, lr=0.01)  # noqa: RUF009 (frozen)
 
     def __post_init__(self) -> None:
-        refuse_pair_scores(self.learner, "ASMG")
+        refuse_composed(self.learner, "ASMG")
         if (
             not self.windows
             or not 1 <= min(self.windows) <= max(self.windows) <= ROUNDS

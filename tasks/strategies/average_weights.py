@@ -16,7 +16,7 @@ from nightloop.tasks.plan.bounds import ROUNDS
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.retraining.checkpoint_memory import pack_snapshots, past_weights, require_keys, update_learner
 from nightloop.tasks.retraining.prequential_loss import make_judge
-from nightloop.tasks.retraining.strategy import Strategy, refuse_pair_scores
+from nightloop.tasks.retraining.strategy import Strategy, refuse_composed
 from nightloop.tasks.training.weight_average import Snapshot, average_weights
 
 
@@ -77,7 +77,7 @@ class AverageWeights:
     counts: tuple[int, ...] = (1, 2, 3, 5)
 
     def __post_init__(self) -> None:
-        refuse_pair_scores(self.learner, "AverageWeights")
+        refuse_composed(self.learner, "AverageWeights")
         if not self.coefficients or not all(0 <= a < 1 for a in self.coefficients):
             raise PlanError(f"coefficients: given {self.coefficients}; each is the old average's share, 0 <= a < 1")
         if not self.counts or not all(1 <= k <= ROUNDS for k in self.counts):

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from nightloop.tasks.data.logs import Logs
-from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
+from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, unpack
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.plan.bounds import ROUNDS, refuse_outside
-from nightloop.tasks.plan.errors import DataError, PlanError
+from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.retraining.blend_weights import Listing, fit_blend_weights
-from nightloop.tasks.retraining.checkpoint_memory import require_keys, require_shapes, update_learner
+from nightloop.tasks.retraining.checkpoint_memory import require_keys, require_shapes
 from nightloop.tasks.retraining.conditional_logit import Choices
 from nightloop.tasks.retraining.member_scores import (
     EDGES,
@@ -28,6 +28,14 @@ from nightloop.tasks.retraining.member_scores import (
     column_scales,
     compose,
     member_of,
+)
+from nightloop.tasks.retraining.members import (
+    better_member,
+    check_members,
+    member_folders,
+    pack_members,
+    unpack_members,
+    update_members,
 )
 from nightloop.tasks.retraining.prequential_loss import mean_metric, night_candidates, weights_at_close
 from nightloop.tasks.retraining.strategy import ALL_HISTORY, Strategy
@@ -104,15 +112,12 @@ class Blend:
     floor: int = 7
     families: ClassVar[tuple[str, ...]] = ("ranking",)
     reads_ranking: ClassVar[bool] = True
-    adds_pairs: ClassVar[bool] = True
+    composes: ClassVar[bool] = True
     lookback: ClassVar[int] = ALL_HISTORY
 
     def __post_init__(self) -> None:
-        if len(self.members) < 2:
-            raise PlanError(f"members: given {len(self.members)}; a blend adds the scores of 2 or more")
-        for number, member in enumerate(self.members):
-            if member in self.members[:number]:
-                raise PlanError(f"members: {self.members.index(member)} and {number} are the same; name each once")
+        check_members(self.members, "Blend")
+        for member in self.members:
             models = getattr(member, "models", None)
             if models is not None and "MF" not in models:
                 raise PlanError(
@@ -152,7 +157,7 @@ class Blend:
                 rivals = [compose(model, past, fitted.coefficients, known), *alone]
                 metrics = [mean_metric(model, one, candidates, logs.metric) for one in rivals]
                 nights = torch.cat([nights, torch.tensor([metrics], dtype=torch.float64)])[-self.floor :]
-        learned, failed = self._learn(model, before, logs)
+        learned, failed = update_members(self.members, "Blend", model, before, logs)
         members = [member_of(model, one.weights) for one in learned]
         free = np.array([number not in failed for number, one in enumerate(members) for _ in one.columns])
         if len(candidates.logs):
@@ -160,26 +165,12 @@ class Blend:
             fitted = ScoreWeights(weights, column_scales(members, candidates, logs))
         usable = ScoreWeights(fitted.weights * torch.from_numpy(free), fitted.scales)
         served = compose(model, members, usable.coefficients, activity_buckets(logs, logs.period))
-        best = self._below(nights, failed)
+        best = better_member(nights, failed)
         return Checkpoint(
             logs.period,
             served if best is None else learned[best].weights,
             self._memory(learned, fitted, newest, nights),
         )
-
-    def _learn(self, model: Model, before: Sequence[Checkpoint], logs: Logs) -> tuple[list[Checkpoint], frozenset[int]]:
-        """The members after the period, and the numbers of those that failed and stay as they are."""
-        learned, failed = [], {}
-        for number, (member, checkpoint) in enumerate(zip(self.members, before, strict=True)):
-            try:
-                learned.append(update_learner(member, f"Blend's members[{number}]", model, checkpoint, logs))
-            except DataError as error:
-                failed[number] = str(error)
-                learned.append(Checkpoint(logs.period, checkpoint.weights, checkpoint.memory))
-                log.warning("a member is left out of the blend tonight: %s", error)
-        if len(failed) == len(self.members):
-            raise DataError(f"all members of the blend failed: {'; '.join(failed.values())}")
-        return learned, frozenset(failed)
 
     def _fit(
         self,
@@ -200,15 +191,6 @@ class Blend:
         found = fit_blend_weights(choices, bucket, BUCKETS, self.shrinkage, useful, Listing(logs.metric, many))
         return torch.from_numpy(found)
 
-    def _below(self, nights: Tensor, failed: frozenset[int]) -> int | None:
-        """The number of the member to serve because the blend was below it; None: the blend is served."""
-        if not len(nights):
-            return None
-        blend, *members = nights.mean(0).tolist()
-        able = [number for number in range(len(members)) if number not in failed]
-        best = max(able, key=lambda number: members[number])
-        return best if members[best] > blend else None
-
     def _memory(
         self, members: Sequence[Checkpoint], fitted: ScoreWeights, newest: ChoiceSets, nights: Tensor
     ) -> dict[str, Tensor]:
@@ -218,19 +200,14 @@ class Blend:
             "choices/count": newest.count,
             "choices/bucket": newest.bucket,
         }
-        for number, checkpoint in enumerate(members):
-            memory |= pack(f"members/{number}/weights", checkpoint.weights)
-            memory |= pack(f"members/{number}/memory", checkpoint.memory)
-        return memory
+        return {**memory, **pack_members(members)}
 
     def _load_memory(self, checkpoint: Checkpoint) -> tuple[list[Checkpoint], ScoreWeights, ChoiceSets, Tensor]:
         """Members, weights, choices of the period before and nights. Raises DataError if other members made them."""
         memory, count = checkpoint.memory, len(self.members)
-        folders = [f"members/{number}/weights/" for number in range(count)]
-        names = ["weights", "scales", "nights", "choices/scores", "choices/count", "choices/bucket", *folders]
-        require_keys(memory, names, "Blend")
-        parts = [unpack(f"members/{number}", memory) for number in range(count)]
-        members = [Checkpoint(checkpoint.period, unpack("weights", part), unpack("memory", part)) for part in parts]
+        names = ["weights", "scales", "nights", "choices/scores", "choices/count", "choices/bucket"]
+        require_keys(memory, [*names, *member_folders(count)], "Blend")
+        members = unpack_members(memory, count, checkpoint.period)
         columns = sum(2 if "pairs.start" in one.weights else 1 for one in members)
         require_shapes(memory, {"weights": torch.zeros(BUCKETS, columns), "scales": torch.zeros(columns)}, "Blend")
         choices = unpack("choices", memory)

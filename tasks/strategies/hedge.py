@@ -99,9 +99,9 @@ class Hedge:
             raise PlanError(f"candidates: there is no model that all of them go with{mixed}")
 
     @property
-    def adds_pairs(self) -> bool:
+    def composes(self) -> bool:
         """Whether what it serves may have pair scores."""
-        return self.serve == "mix" or any(getattr(candidate, "adds_pairs", False) for candidate in self.candidates)
+        return self.serve == "mix" or any(getattr(candidate, "composes", False) for candidate in self.candidates)
 
     @property
     def families(self) -> tuple[str, ...]:

@@ -80,7 +80,7 @@ class ItemKNN:
     top: int = 200
     models: ClassVar[tuple[str, ...]] = ("MF",)
     reads_ranking: ClassVar[bool] = True
-    adds_pairs: ClassVar[bool] = True
+    composes: ClassVar[bool] = True
     lookback: ClassVar[int] = ALL_HISTORY
 
     def __post_init__(self) -> None:

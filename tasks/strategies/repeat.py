@@ -59,7 +59,7 @@ class Repeat:
     half_life: float = 10.0
     top: int = 200
     models: ClassVar[tuple[str, ...]] = ("MF",)
-    adds_pairs: ClassVar[bool] = True
+    composes: ClassVar[bool] = True
     lookback: ClassVar[int] = ALL_HISTORY
 
     def __post_init__(self) -> None:

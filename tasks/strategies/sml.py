@@ -21,7 +21,7 @@ from nightloop.tasks.modules.train_config import TrainConfig
 from nightloop.tasks.plan.bounds import ROUNDS, refuse_outside
 from nightloop.tasks.plan.errors import PlanError
 from nightloop.tasks.retraining.checkpoint_memory import require_keys, require_shapes, update_learner
-from nightloop.tasks.retraining.strategy import Strategy, refuse_pair_scores
+from nightloop.tasks.retraining.strategy import Strategy, refuse_composed
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class SML:
 
     def __post_init__(self) -> None:
         if self.learner is not None:
-            refuse_pair_scores(self.learner, "SML")
+            refuse_composed(self.learner, "SML")
         refuse_outside("rounds", self.rounds, ROUNDS, what="each is a step 1 and a step 2")
         if self.freeze is not None and self.freeze < 0:
             raise PlanError(f"freeze: given {self.freeze}; it counts finished tasks, 0 or more, or null for never")

@@ -14,6 +14,7 @@ from nightloop.tasks.modules.fused_tables import PREFIX, dense_names, offsets, t
 from nightloop.tasks.modules.lookup import OwnRows, close_before, lookup
 from nightloop.tasks.modules.model import Factored, Lookup, Model, StatefulModel
 from nightloop.tasks.modules.pair_scores import has_pairs, pair_scores_of
+from nightloop.tasks.modules.stacked_weights import is_stacked, stacked_members
 from nightloop.tasks.plan.errors import DataError
 
 
@@ -58,6 +59,9 @@ def predict(model: Model, weights: Weights, logs: Logs, batch: int = 16384) -> T
     >>> predict(LR(("user", "item")), weights, logs)[:3].tolist(), logs.rows[:3, 1].tolist()
     ([2.5, 0.5, 0.5], [0, 1, 2])
     """
+    if is_stacked(weights):
+        members, line = stacked_members(weights)
+        return line[0] + torch.stack([predict(model, one, logs, batch) for one in members], 1) @ line[1:]
     sizes = table_sizes(model, weights)
     if isinstance(model, Factored) and (isinstance(model, StatefulModel) or has_pairs(weights)):
         return _dot_products(model, weights, logs)

@@ -243,11 +243,11 @@ def test_a_member_that_fails_is_left_out_for_the_night(caplog: pytest.LogCapture
     periods = low_items(6)
     with caplog.at_level(logging.WARNING):
         chain = run_chain(MODEL, Blend((Says(-1.0, fails=(3,)), NoUpdate())), periods)
-    assert "left out of the blend tonight: Blend's members[0] Says: period 3 cannot be learned from" in caplog.text
+    assert "left out tonight: Blend's members[0] Says: period 3 cannot be learned from" in caplog.text
     biases = [unpack("members/0/weights", one.memory)["table.item"][:, -1] for one in chain]
     assert torch.equal(biases[3], biases[2]), "it stays as it was"
     assert not chain[3].memory["weights"][:, 0].any() and bool(chain[4].memory["weights"][:, 0].any())
-    with pytest.raises(ValueError, match="all members of the blend failed: Blend's members"):
+    with pytest.raises(ValueError, match="all members failed: Blend's members"):
         run_chain(MODEL, Blend((Says(1.0, (2,)), Says(-1.0, (2,)))), periods)
 
 
@@ -269,7 +269,7 @@ def test_a_period_without_rows_keeps_the_weights() -> None:
 @pytest.mark.parametrize(
     ("made", "said"),
     [
-        (lambda: Blend((FINE,)), "members: given 1; a blend adds the scores of 2 or more"),
+        (lambda: Blend((FINE,)), "members: given 1; Blend adds the scores of 2 or more"),
         (lambda: Blend((FINE, Popularity(), FINE)), "members: 0 and 2 are the same; name each once"),
         (lambda: Blend((FINE, Hedge((NoUpdate(), Graphs())))), "only scores of MF can be added"),
         (lambda: Blend(MEMBERS, shrinkage=0), "shrinkage: given 0; it counts rows"),

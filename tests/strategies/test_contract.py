@@ -34,6 +34,7 @@ from nightloop.tasks.strategies.reloop import ReLoop
 from nightloop.tasks.strategies.repeat import Repeat
 from nightloop.tasks.strategies.sml import SML
 from nightloop.tasks.strategies.spmf import SPMF
+from nightloop.tasks.strategies.stack import Stack
 
 SHORT = TrainConfig(epochs=2, batch_size=16)
 QUICK = {
@@ -100,6 +101,7 @@ CLICKS = {  # of labelled logs alone
     "ReLoop-over-SPMF": ReLoop(SPMF(size=40, training=SHORT)),
     "ReLoop-over-all-history": ReLoop(FullRetrain(SHORT)),
     "SML-over-ReLoop": SML(ReLoop(FullRetrain(SHORT, window=3)), **QUICK),
+    "Stack": Stack((FineTune(SHORT, optimizer="keep"), FullRetrain(SHORT, window=2), NoUpdate())),
     "ASMG-over-KD": ASMG(KD(FineTune(SHORT)), **META),
 }
 POPULAR = {"AddPopularity": AddPopularity(FineTune(SHORT, optimizer="keep"))}  # of an MF with biases alone

@@ -58,7 +58,7 @@ def test_recency_by_a_loop() -> None:
 @pytest.mark.parametrize("wrap", [AverageWeights, AddPopularity, ASMG])
 @pytest.mark.parametrize("learner", [Repeat(), Hedge((NoUpdate(), Repeat()))])
 def test_what_makes_weights_of_weights_refuses_pair_scores(wrap: type, learner: object) -> None:
-    with pytest.raises(ValueError, match="Repeat serves scores of single pairs besides; Blend and Hedge can take it"):
+    with pytest.raises(ValueError, match="Repeat serves more than the model's own"):
         wrap(learner)
 
 

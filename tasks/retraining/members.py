@@ -1,0 +1,73 @@
+"""Members: several strategies in one checkpoint. One that fails is left out of the night, and none is above what is served for long."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
+from nightloop.tasks.modules.model import Model
+from nightloop.tasks.plan.errors import DataError, PlanError
+from nightloop.tasks.retraining.checkpoint_memory import update_learner
+from nightloop.tasks.retraining.strategy import Strategy
+
+log = logging.getLogger(__name__)
+
+
+def check_members(members: Sequence[Strategy], wrapper: str) -> None:
+    """Raises PlanError if there are fewer than two, or two that are the same."""
+    if len(members) < 2:
+        raise PlanError(f"members: given {len(members)}; {wrapper} adds the scores of 2 or more")
+    for number, member in enumerate(members):
+        if member in members[:number]:
+            raise PlanError(f"members: {members.index(member)} and {number} are the same; name each once")
+
+
+def update_members(
+    members: Sequence[Strategy], wrapper: str, model: Model, before: Sequence[Checkpoint], logs: Logs
+) -> tuple[list[Checkpoint], frozenset[int]]:
+    """The members after the period, and the numbers of those that failed and stay as they are. DataError if all do."""
+    learned, failed = [], {}
+    for number, (member, checkpoint) in enumerate(zip(members, before, strict=True)):
+        try:
+            learned.append(update_learner(member, f"{wrapper}'s members[{number}]", model, checkpoint, logs))
+        except DataError as error:
+            failed[number] = str(error)
+            learned.append(Checkpoint(logs.period, checkpoint.weights, checkpoint.memory))
+            log.warning("a member is left out tonight: %s", error)
+    if len(failed) == len(members):
+        raise DataError(f"all members failed: {'; '.join(failed.values())}")
+    return learned, frozenset(failed)
+
+
+def better_member(nights: Tensor, failed: frozenset[int]) -> int | None:
+    """The member whose mean over the nights [n, 1 + members] is largest, if it is above the first column's; else None."""
+    if not len(nights):
+        return None
+    together, *members = nights.mean(0).tolist()
+    able = [number for number in range(len(members)) if number not in failed]
+    best = max(able, key=lambda number: members[number])
+    return best if members[best] > together else None
+
+
+def pack_members(members: Sequence[Checkpoint]) -> dict[str, Tensor]:
+    """The members' checkpoints as a memory."""
+    memory: dict[str, Tensor] = {}
+    for number, checkpoint in enumerate(members):
+        memory |= pack(f"members/{number}/weights", checkpoint.weights)
+        memory |= pack(f"members/{number}/memory", checkpoint.memory)
+    return memory
+
+
+def member_folders(count: int) -> list[str]:
+    """The folders that `pack_members` fills."""
+    return [f"members/{number}/weights/" for number in range(count)]
+
+
+def unpack_members(memory: Weights, count: int, period: int) -> list[Checkpoint]:
+    """What `pack_members` wrote."""
+    parts = [unpack(f"members/{number}", memory) for number in range(count)]
+    return [Checkpoint(period, unpack("weights", part), unpack("memory", part)) for part in parts]
