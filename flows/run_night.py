@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from nightloop.tasks.compare import compare
 from nightloop.tasks.deploy import deploy
 from nightloop.tasks.plan.errors import PlanError
+from nightloop.tasks.plugins.assembly import assemble
 from nightloop.tasks.pretrain import pretrain
 from nightloop.tasks.record.manifest import Manifest, TrainedCheckpoint, failed_in
 from nightloop.tasks.record.night_context import Night
 from nightloop.tasks.reports.format import plain
 from nightloop.tasks.retrain import retrain
+from nightloop.tasks.retraining.members import members_of
 from nightloop.tasks.score import score
 
 
@@ -22,8 +24,13 @@ def train(night: Night, only: Sequence[str] = ()) -> tuple[Manifest, Mapping[str
     """
     start = pretrain(night) if night.previous is None else None
     scores = score(night)
-    labels = night.plan.strategies
-    trained = {label: retrain(night, label, start, bool(only) and label not in only) for label in labels}
+    strategies = assemble(night.plan).strategies
+    done: dict[str, TrainedCheckpoint] = {}
+    for label in sorted(
+        strategies, key=lambda label: bool(members_of(strategies[label])[1])
+    ):  # members before wrappers
+        done[label] = retrain(night, label, start, bool(only) and label not in only, done)
+    trained = {label: done[label] for label in night.plan.strategies}
     failures = failed_in(trained)
     if len(failures) == len(trained):
         reasons = "; ".join(f"{label}: {failure.reason}" for label, failure in failures.items())

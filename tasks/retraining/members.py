@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from nightloop.tasks.data.logs import Logs
+from nightloop.tasks.layers.state import without_state
 from nightloop.tasks.modules.checkpoint import Checkpoint, Weights, pack, unpack
 from nightloop.tasks.modules.model import Model
 from nightloop.tasks.plan.errors import DataError, PlanError
@@ -51,6 +55,72 @@ def better_member(nights: Tensor, failed: frozenset[int]) -> int | None:
     able = [number for number in range(len(members)) if number not in failed]
     best = max(able, key=lambda number: members[number])
     return best if members[best] > together else None
+
+
+@dataclass(frozen=True)
+class TrainedMember:
+    """A member that was trained already, as a strategy of the plan by itself: it returns what that made."""
+
+    member: Strategy
+    checkpoint: Checkpoint
+
+    @property
+    def lookback(self) -> int:
+        """The member's."""
+        return self.member.lookback
+
+    @property
+    def models(self) -> tuple[str, ...] | None:
+        """The member's."""
+        return getattr(self.member, "models", None)
+
+    def start(self, model: Model, weights: Weights, logs: Logs) -> Checkpoint:
+        """What was made."""
+        return self.checkpoint
+
+    def update(self, model: Model, checkpoint: Checkpoint, logs: Logs) -> Checkpoint:
+        """What was made."""
+        return self.checkpoint
+
+
+def members_of(strategy: object) -> tuple[str, tuple[Strategy, ...]]:
+    """The option that holds a strategy's members, and the members; none of a strategy that trains itself."""
+    for option in ("members", "candidates"):
+        if hasattr(strategy, option):
+            return option, getattr(strategy, option)
+    return "", ()
+
+
+def with_trained_member(strategy: Strategy, before: Checkpoint | None, other: Strategy, pair: TrainedPair) -> Strategy:
+    """The strategy without the training of its members that are `other` and begin where it began.
+
+    `before` is the strategy's checkpoint of the night before, `pair` those of the other strategy; None at the root. The
+    result of the strategy is the same to the bit.
+    """
+    option, members = members_of(strategy)
+    known: list[Strategy] = []
+    for number, member in enumerate(members):
+        folder = f"{option}/{number}"
+        same = member == other and (before is None) == (pair.before is None)
+        if same and before is not None and pair.before is not None:
+            own = unpack(folder, before.memory)
+            same = _equal(unpack("weights", own), without_state(pair.before.weights)) and _equal(
+                unpack("memory", own), pair.before.memory
+            )
+        after = Checkpoint(pair.after.period, without_state(pair.after.weights), pair.after.memory)
+        known.append(TrainedMember(member, after) if same else member)
+    return replace(strategy, **{option: tuple(known)}) if known != list(members) else strategy  # type: ignore[type-var]
+
+
+class TrainedPair(NamedTuple):
+    """A strategy's checkpoint of the night before, None at the root, and of this night."""
+
+    before: Checkpoint | None
+    after: Checkpoint
+
+
+def _equal(one: Weights, two: Weights) -> bool:
+    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
 
 
 def pack_members(members: Sequence[Checkpoint]) -> dict[str, Tensor]:
